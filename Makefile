@@ -1,0 +1,45 @@
+# Two commands: `make run` sets up and trains LeNet on Fashion-MNIST; `make test` sets up and passes the tests.
+# Linux without an NVIDIA GPU: `make run TORCH_BACKEND=cpu` takes torch's small CPU build.
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+ARGS   ?=
+TORCH_BACKEND ?=
+# uv has its own name for pip's folder of local wheels
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+
+.PHONY: run test check clean
+
+run: $(VENV)/.base
+	$(VENV)/bin/classicnets train lenet_d2l $(ARGS)
+
+test: $(VENV)/.dev
+	$(PY) -m pytest $(ARGS)
+
+check: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PY):
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -q -c constraints.txt uv 2>/dev/null || true
+
+$(VENV)/.base: $(PY) pyproject.toml constraints.txt
+	$(call install,-e .)
+	touch $@
+
+$(VENV)/.dev: $(PY) pyproject.toml constraints.txt
+	$(call install,-e '.[dev]')
+	touch $@ $(VENV)/.base
+
+# uv where it could be had (much faster), otherwise pip
+define install
+@echo "installing classicnets and what it needs into $(VENV) ..."
+@$(PY) -m uv pip install -q -p $(PY) -c constraints.txt $(if $(TORCH_BACKEND),--torch-backend=$(TORCH_BACKEND)) $(1) \
+ || $(PY) -m pip install -q -c constraints.txt $(1)
+endef

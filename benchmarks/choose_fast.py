@@ -1,0 +1,76 @@
+"""How the values of the recipe `fast` were chosen: on a validation part of the training pictures, test split unseen.
+
+    python benchmarks/choose_fast.py lenet_d2l --try lr=0.005 lr=0.01 lr=0.02 --seeds 0 1
+
+Each choice is put on top of the recipe as it stands; the table gives the validation accuracy (of the last epoch: the
+best one of a run would flatter) over the seeds, and the time. Results go to benchmarks/results/choose_fast.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from datetime import date
+from pathlib import Path
+
+import torch
+
+from classicnets import machine
+from classicnets.data import batches, datasets
+from classicnets.evaluation.evaluate import evaluate
+from classicnets.evaluation.predictor import Predictor
+from classicnets.training import optim
+from classicnets.training.loop import State, fit
+from classicnets.training.plan import plan
+from classicnets.values import Epoch
+
+RESULTS = Path(__file__).parent / "results" / "choose_fast.jsonl"
+ASIDE = 0.1  # a larger part than the recipe's own, so that small differences show
+
+
+def validation_accuracy(net: str, settings: dict[str, str], seed: int) -> tuple[float, float]:
+    """Accuracy on the part kept aside after the last epoch, and the seconds of training."""
+    planned = plan(net, recipe="fast", settings={**settings, "validation": ASIDE}, seed=seed, device="cpu")
+    pictures = datasets.load(planned.data)
+    train, aside = batches.divide(pictures.train, ASIDE, None, seed)
+    assert aside is not None
+    module = planned.build()
+    loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=seed, device=torch.device("cpu"))
+    state = State(module, optim.make(module, planned.recipe))
+    seconds = sum(e.seconds for e in fit(state, loader, planned.recipe, lambda: (None, None)) if isinstance(e, Epoch))
+    predictor = Predictor(module, planned.preprocess, pictures.classes, torch.device("cpu"))
+    return evaluate(predictor, aside)[0].accuracy, seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("net")
+    parser.add_argument("--try", dest="choices", nargs="+", default=[""], help="settings, several joined by '+'")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    args = parser.parse_args()
+    RESULTS.parent.mkdir(exist_ok=True)
+    for choice in args.choices:
+        settings = dict(pair.split("=") for pair in choice.split("+") if pair)
+        started = time.perf_counter()
+        found = [validation_accuracy(args.net, settings, seed) for seed in args.seeds]
+        accuracies = [a for a, _ in found]
+        row = {
+            "net": args.net,
+            "changed": settings,
+            "validation_accuracy": [round(a, 5) for a in accuracies],
+            "mean": round(statistics.mean(accuracies), 5),
+            "training_seconds": [round(s, 1) for _, s in found],
+            "date": date.today().isoformat(),
+            "processor": machine.processor(),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        }
+        with RESULTS.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(f"{choice or 'as it stands':<50} {row['mean']:.4f}  {time.perf_counter() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""The networks from LeNet (1989) to AlexNet (2014): built as their sources have them, explained, trained, measured."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Public names and where they live; loaded when touched, so that importing the package costs nothing.
+_PUBLIC = {
+    "CheckFailed": "errors",
+    "ClassicnetsError": "errors",
+    "DataError": "errors",
+    "MachineError": "errors",
+    "Preprocess": "values",
+    "Recipe": "values",
+    "Run": "api",
+    "UsageError": "errors",
+    "create": "api",
+    "train": "api",
+}
+__all__ = sorted(_PUBLIC)
+
+if TYPE_CHECKING:
+    from classicnets.api import Run, create, train
+    from classicnets.errors import CheckFailed, ClassicnetsError, DataError, MachineError, UsageError
+    from classicnets.values import Preprocess, Recipe
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'classicnets' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"classicnets.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,180 @@
+"""What Python users call: create, train, Run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from classicnets import machine
+from classicnets.data import datasets
+from classicnets.errors import DataError, UsageError
+from classicnets.evaluation.evaluate import Evaluation, evaluate
+from classicnets.evaluation.predictor import Prediction, Predictor
+from classicnets.inspection.doctor import check_input, guard
+from classicnets.inspection.shapes import Table
+from classicnets.models.registry import NETS
+from classicnets.report import tables
+from classicnets.report.terminal import Terminal
+from classicnets.runs import checkpoint, folder, origin
+from classicnets.training import run as training
+from classicnets.training.loop import part
+from classicnets.training.plan import plan
+from classicnets.values import Recipe
+
+_OWN_NET_INPUT = (1, 28, 28)  # what a net of one's own is shown for unless told otherwise: Fashion-MNIST's pictures
+
+
+def create(
+    name: str, *, num_classes: int | None = None, in_channels: int | None = None, image_size: int | None = None
+) -> nn.Module:
+    """A net of the registry for so many classes and input channels and for one picture size (default: as its source).
+
+    The net takes float [N, in_channels, image_size, image_size] and gives logits [N, num_classes]; any other size is
+    refused with an explanation. Raises UsageError CN202 for an unknown name, CN201 for a size it cannot have.
+    """
+    made, shape = _registered(name, in_channels, image_size, num_classes)
+    _check(made, shape)
+    return guard(made.build(), shape, name=name)
+
+
+def train(
+    net: str | nn.Module,
+    *,
+    data: str | None = None,
+    recipe: str | Recipe | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    limit: int | None = None,
+    runs: str | Path = "runs",
+    quiet: bool = False,
+    **settings: Any,
+) -> Run:
+    """Trains a net of the registry, of "file.py:net", or any module (in place), and returns the run.
+
+    `settings` are fields of the Recipe, as `--set` takes them: train("lenet_d2l", epochs=3). A module of your own is
+    trained by the recipe "fast" unless another is given. Progress goes to standard error unless `quiet`.
+    Raises UsageError, DataError, MachineError before training; CheckFailed CN101 if the loss is not finite.
+    """
+    planned = plan(net, data=data, recipe=recipe, settings=settings, seed=seed, device=device, limit=limit)
+    console = tables.console(stderr=True, quiet=quiet)
+    started = training.start(planned, Path(runs), training.command_line(), console.print)
+    return follow(started, Terminal(console))
+
+
+def layers(
+    what: str, *, shape: tuple[int, int, int] | None = None, num_classes: int | None = None
+) -> tuple[str, Table]:
+    """The name and the layer table of NET (a registry name, file.py:net or a run) for pictures of `shape`.
+
+    By default the shape is the source's, the run's, or 1x28x28 for a net of your own. Raises UsageError CN201, CN202,
+    CN205, CN207.
+    """
+    made = origin.find(what)
+    if made.kind != "registry":
+        default = folder.open_run(what).preprocess().shape if Path(what).is_dir() else _OWN_NET_INPUT
+        return made.label, _check(made, shape or default)
+    if shape is None and Path(what).is_dir():
+        shape = folder.open_run(what).preprocess().shape
+        num_classes = num_classes or made.num_classes
+    if shape and shape[1] != shape[2]:
+        raise UsageError(
+            "CN201",
+            f"{made.name} is made for square pictures",
+            where=f"--input {tables.shape(shape)}",
+            hint=f"--input {shape[0]}x{shape[1]}x{shape[1]}",
+        )
+    channels, side = (shape[0], shape[1]) if shape else (None, None)
+    made, shape = _registered(made.name, channels, side, num_classes)
+    return made.name, _check(made, shape)
+
+
+def _registered(
+    name: str, in_channels: int | None, image_size: int | None, num_classes: int | None
+) -> tuple[origin.Origin, tuple[int, int, int]]:
+    """A net of the registry made for these, or where None as its source has it, and the shape it takes."""
+    made = origin.find(name)
+    channels, side, _ = NETS[name].input
+    shape = (in_channels or channels, image_size or side, image_size or side)
+    classes = num_classes or NETS[name].classes
+    return replace(made, num_classes=classes, in_channels=shape[0], image_size=shape[1]), shape
+
+
+def _check(made: origin.Origin, shape: tuple[int, ...]) -> Table:
+    with torch.device("meta" if made.kind == "registry" else "cpu"):  # shapes alone are needed
+        net = made.build()
+    return check_input(net, shape, name=made.label)
+
+
+def follow(started: training.Training, face: Terminal) -> Run:
+    """Trains to the end, showing each event, and returns the run with its results."""
+    with face:
+        for event in started.events():
+            face.show(event)
+    started.finish()
+    return Run(started.folder.path, net=started.net, device=str(started.device))
+
+
+class Run:
+    """A finished (or stopped) run: its net, with the best weights if there are any, else the last.
+
+    `net`, a module or "file.py:net", is needed only where the net cannot be made from the folder.
+    Raises UsageError CN207 if it is not a run or has no weights, DataError CN305 for a damaged checkpoint.
+    """
+
+    def __init__(self, path: str | Path, *, net: nn.Module | str | None = None, device: str = "auto"):
+        self.folder = folder.open_run(path)
+        self.facts = self.folder.read()
+        self.weights_file = self.folder.weights_file()
+        tensors, _ = checkpoint.load(self.weights_file)
+        if net is None:
+            net = self.folder.origin().build()
+        self.net = origin.find(net).build() if isinstance(net, str) else net
+        try:
+            self.net.load_state_dict(part(tensors, "net/"))
+        except RuntimeError as error:
+            raise DataError(
+                "CN306",
+                "the weights of the run do not fit this net",
+                where=str(self.weights_file),
+                why="; ".join(line.strip() for line in str(error).splitlines()[1:3]),
+                hint=f"classicnets show {self.folder.path}",
+            ) from error
+        chosen = machine.choose_device(device)
+        self.net.to(chosen)
+        self.predictor = Predictor(self.net, self.folder.preprocess(), tuple(self.facts["classes"]), chosen)
+
+    def __repr__(self) -> str:
+        result = self.facts.get("result")
+        tail = f"test accuracy {result['test_accuracy']:.4f}" if result else "not finished"
+        return f"Run({str(self.folder.path)!r}: {tail})"
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """Test accuracy, verdict and so on, as in run.json; None if the run is not finished."""
+        found: dict[str, Any] | None = self.facts.get("result")
+        return found
+
+    def evaluate(self) -> Evaluation:
+        """Evaluates on the whole test split of the run's data. Raises DataError CN306 if the data has changed."""
+        pictures = datasets.load(self.facts["data"], say=tables.console(stderr=True).print)
+        if pictures.fingerprint != self.facts["fingerprint"]:
+            raise DataError(
+                "CN306",
+                f"{self.facts['data']} holds other bytes than the run was trained on",
+                where=str(self.folder.path),
+                hint=f"classicnets data check {self.facts['data']}",
+            )
+        return evaluate(self.predictor, pictures.test)[0]
+
+    def predict(self, *pictures: str | Path, top: int = 3) -> list[Prediction]:
+        """The `top` likeliest classes of each picture file. Raises DataError CN304 for one that cannot be read."""
+        return self.predictor.predict(pictures, top)

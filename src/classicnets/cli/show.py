@@ -1,0 +1,102 @@
+"""`classicnets show NET`: its layer table; `classicnets show CODE`: what an error code means."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from typing import TYPE_CHECKING
+
+from classicnets.errors import CODES, UsageError
+from classicnets.report import tables
+
+if TYPE_CHECKING:
+    from classicnets.inspection.shapes import Row
+
+HELP = "the layers of a net with shapes, counts and memory; or what an error code means"
+_COLUMNS = ["layer", "kind", "output", "k/s/p/g", "weights", "biases", "parameters", "units", "MACs", "memory", "output memory"]
+_NUMBERS = _COLUMNS[4:]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """NET or CODE, and for what pictures and classes."""
+    parser.add_argument("what", metavar="NET|CODE", help="a name of `classicnets list`, file.py:net, a run, or CN201")
+    parser.add_argument("--input", metavar="CxHxW", help="show it for pictures of this shape, such as 3x224x224")
+    parser.add_argument("--classes", type=int, metavar="N", help="build it for so many classes")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the table with totals, or the explanation of a code."""
+    if re.fullmatch(r"CN\d{3}", args.what.upper()):
+        return _explain(args.what.upper(), as_json=args.json)
+    from classicnets.api import layers
+
+    name, table = layers(args.what, shape=_shape(args.input), num_classes=args.classes)
+    if args.json:
+        print(json.dumps({"net": name, **table.to_dict()}, indent=2))
+        return 0
+    out = tables.console()
+    out.print(f"{name} for {tables.shape(table.input_shape)} pictures")
+    rows = [_row(row) for row in table.rows]
+    rows.append(
+        ["total", "", "", "", table.weights, table.biases, table.parameters, table.units, table.macs]
+        + [tables.bytes_text(table.weight_bytes), tables.bytes_text(table.activation_bytes)]
+    )
+    out.print(
+        tables.fit(
+            out, _COLUMNS, rows, numbers=_NUMBERS, spare=["output memory", "memory", "units", "biases", "weights"]
+        )
+    )
+    out.print(
+        "\nk/s/p/g: kernel, stride, padding, groups. units: outputs of layers that carry weights. MACs: multiply-adds"
+        "\nfor one picture, padding included, bias adds not. memory: of the weights, and of the outputs of one picture."
+    )
+    if table.unlisted:
+        inside = ", ".join(f"{op} x{n}" for op, n in table.unlisted.items())
+        out.print(f"inside forward(), without a layer of their own: {inside}")
+    if table.note:
+        out.print(table.note)
+    return 0
+
+
+def _row(row: Row) -> list[object]:
+    return [
+        row.name or "(the net)",
+        row.kind,
+        tables.shape(row.outputs),
+        _geometry(row),
+        row.weights,
+        row.biases,
+        row.parameters,
+        row.units,
+        row.macs,
+        tables.bytes_text(row.weight_bytes) if row.weight_bytes else "",
+        tables.bytes_text(row.activation_bytes) if row.activation_bytes else "",
+    ]
+
+
+def _geometry(row: Row) -> str:
+    """5/1/2/1, with 5x3 where the two directions differ; "-" for what the layer does not have."""
+    if row.kernel is None:
+        return ""
+    pairs = ["-" if p is None else str(p[0]) if p[0] == p[1] else tables.shape(p) for p in (row.kernel, row.stride, row.padding)]
+    return "/".join([*pairs, "-" if row.groups is None else str(row.groups)])
+
+
+def _shape(text: str | None) -> tuple[int, int, int] | None:
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) != 3 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise UsageError(
+            "CN206", f"--input {text} is not a shape", why="channels x height x width", hint="--input 3x224x224"
+        )
+    channels, height, width = map(int, parts)
+    return channels, height, width
+
+
+def _explain(code: str, *, as_json: bool) -> int:
+    if code not in CODES:
+        raise UsageError("CN202", f"there is no error code {code}", where=f"the codes are {', '.join(CODES)}")
+    print(json.dumps({"code": code, "explanation": CODES[code]}) if as_json else f"{code}: {CODES[code]}")
+    return 0

@@ -1,0 +1,135 @@
+"""`classicnets train NET` and `classicnets train --resume RUN`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from classicnets.errors import UsageError
+from classicnets.report import tables
+
+if TYPE_CHECKING:
+    from classicnets.training.plan import Plan
+    from classicnets.training.run import Training
+
+HELP = "train a net by a recipe, or go on with a run"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The net, the data, the recipe and what to change in it."""
+    parser.add_argument("net", nargs="?", metavar="NET", help="a name of `classicnets list`, or file.py:net")
+    parser.add_argument("--data", metavar="NAME", help="a data set, or a folder of IDX files (default: the recipe's)")
+    parser.add_argument("--recipe", metavar="SOURCE", help="default: d2l; fast for a net of your own")
+    parser.add_argument("--set", nargs="+", action="extend", metavar="KEY=VALUE", default=[], help="change the recipe")
+    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
+    parser.add_argument("--limit", type=int, metavar="N", help="train on the first N pictures of the order")
+    parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where run folders go (default: runs)")
+    parser.add_argument("--dry-run", action="store_true", help="show the net and the recipe, and stop")
+    parser.add_argument("--resume", metavar="RUN", help="go on with a run; takes no NET")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trains, says what came of it and what to type next; Ctrl-C saves first."""
+    talk = tables.console(stderr=True)
+    if args.resume:
+        _refuse_changes(args)
+        from classicnets.training.run import resume
+
+        training = resume(args.resume, talk.print)
+        talk.print(f"resuming {args.resume} after {_position(training)}")
+    else:
+        if not args.net:
+            args.parser.error("train needs a NET, or --resume RUN")
+        from classicnets.training.plan import plan
+
+        planned = plan(
+            args.net,
+            data=args.data,
+            recipe=args.recipe,
+            settings=_settings(args.set),
+            seed=args.seed,
+            device=args.device,
+            limit=args.limit,
+        )
+        if args.dry_run:
+            return _dry_run(planned, as_json=args.json)
+        from classicnets.training.run import command_line, start
+
+        training = start(planned, Path(args.runs), command_line(), talk.print)
+    return _follow(training, as_json=args.json)
+
+
+def _follow(training: Training, *, as_json: bool) -> int:
+    from classicnets.api import follow
+    from classicnets.report.terminal import Terminal
+
+    talk = tables.console(stderr=True)
+    for line in training.summary():
+        talk.print(line)
+    where = training.folder.path
+    try:
+        done = follow(training, Terminal(talk, training.state.epoch))
+    except KeyboardInterrupt:
+        talk.print(f"stopped after {_position(training)}; to go on: classicnets train --resume {where}")
+        return 130
+    result: dict[str, Any] = done.facts["result"]
+    if as_json:
+        print(json.dumps({"run": str(where), **result}, indent=2))
+        return 0
+    verdict = f": {result['verdict']}" if result["verdict"] else ""
+    print(f"test accuracy {result['test_accuracy']:.4f} on {result['n']:,} pictures ({result['weights']}){verdict}")
+    print(f"curves {training.folder.curves}   pictures {training.folder.contact_sheet}   card {where / 'card.md'}")
+    print(f"next: classicnets evaluate {where}")
+    print(f"      classicnets predict {where} PICTURE.png")
+    return 0
+
+
+def _position(training: Training) -> str:
+    state = training.state
+    return f"epoch {state.epoch} of {training.plan.recipe.epochs}" + (f", step {state.step}" if state.step else "")
+
+
+def _dry_run(planned: Plan, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps(planned.to_dict(), indent=2))
+        return 0
+    out = tables.console()
+    for line in planned.lines():
+        out.print(line)
+    recipe = planned.recipe.to_dict()
+    out.print("")
+    rows = [[key, _text(recipe[key]), where] for key, where in planned.origins.items()]
+    out.print(tables.table(["setting", "value", "from"], rows))
+    out.print("\nnext: the same without --dry-run; --set KEY=VALUE changes a setting")
+    return 0
+
+
+def _text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise UsageError(
+                "CN204", f"--set {pair} has no value", why="settings are KEY=VALUE; NET comes before --set",
+                hint=f"--set {pair}=VALUE",
+            )  # fmt: skip
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _refuse_changes(args: argparse.Namespace) -> None:
+    """A resumed run goes on as it was begun."""
+    changed = [f"--{name}" for name in ("data", "recipe", "set", "limit", "dry_run") if getattr(args, name)]
+    if args.net:
+        changed.insert(0, args.net)
+    if changed:
+        raise UsageError(
+            "CN208",
+            f"--resume goes on with a run as it was begun and takes no {', '.join(changed)}".replace("dry_run", "dry-run"),
+            where=args.resume,
+            hint=f"classicnets train --resume {args.resume}",
+        )

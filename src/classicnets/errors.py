@@ -1,0 +1,107 @@
+"""The errors a caller may catch. Each says what, where, why and what to type next, under a code that stays the same.
+
+The first digit of a code is the exit code of the command line: 1 the check failed, 2 usage, 3 data, 4 environment.
+"""
+
+from __future__ import annotations
+
+
+class ClassicnetsError(Exception):
+    """A mistake or mishap that the user can do something about.
+
+    `code` is a key of `CODES`; `where`, `why` and `hint` may be empty; `hint` is one thing to paste, or several.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self, code: str, what: str, *, where: str = "", why: str = "", hint: str | tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(what)
+        self.code, self.what, self.where, self.why = code, what, where, why
+        self.hints = (hint,) if isinstance(hint, str) else hint
+
+    def __str__(self) -> str:
+        lines = [f"error[{self.code}]: {self.what}"]
+        if self.where:
+            lines.append(f"  where: {self.where}")
+        if self.why:
+            lines.append("  why:   " + self.why.replace("\n", "\n         "))
+        lines += [f"  {'hint: ' if i == 0 else 'or:   '} {hint}" for i, hint in enumerate(self.hints)]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, object]:
+        """The same as plain values, for `--json`."""
+        return {
+            "error": self.code,
+            "what": self.what,
+            "where": self.where,
+            "why": self.why,
+            "hints": list(self.hints),
+        }
+
+
+class CheckFailed(ClassicnetsError):
+    """Something was measured and is not as it should be (exit code 1)."""
+
+    exit_code = 1
+
+
+class UsageError(ClassicnetsError, ValueError):
+    """What was asked for cannot be done as asked (exit code 2)."""
+
+    exit_code = 2
+
+
+class DataError(ClassicnetsError):
+    """A file is missing, damaged or not what it claims to be (exit code 3)."""
+
+    exit_code = 3
+
+
+class MachineError(ClassicnetsError):
+    """This machine lacks something: a device, write access, a package (exit code 4)."""
+
+    exit_code = 4
+
+
+# What `classicnets show CODE` prints: what it means, the usual causes, the way out.
+CODES: dict[str, str] = {
+    "CN101": """The loss became infinite or NaN, so training stopped; the last finished epoch is kept.
+Usual causes: a learning rate that is too high for this net, or pictures that were not scaled to about 0..1.
+Way out: divide lr by ten (--set lr=0.01); look at the input range with `classicnets data check NAME`.""",
+    "CN102": """A data set on disk is not what it should be: files are missing, damaged or belong to another set.
+Way out: the report names each file; `classicnets data get NAME` fetches what is missing.""",
+    "CN201": """A picture of this size (or number of channels) cannot pass through the net.
+Each layer turns a side of n pixels into floor((n + 2*padding - kernel) / stride) + 1 pixels; a dense layer takes
+exactly as many numbers as it has weights per unit. The message names the first layer where the sum does not work out.
+Way out: use the size the net was made for, or make the net for your size.""",
+    "CN202": """A name is not known: of a net, a data set, a recipe, a setting or an error code.
+Way out: `classicnets list` prints the names; the message shows the nearest one.""",
+    "CN203": """There is no recipe of that source for this net. A recipe is found by (source, net): nothing is substituted.
+Way out: --recipe fast works for any net; `classicnets list` shows which recipes exist.""",
+    "CN204": """A setting has the wrong type, is out of range, or contradicts another one.
+Way out: `classicnets train NET --dry-run` lists every setting with its value; all faults are reported together.""",
+    "CN205": """A net could not be loaded from file.py:name. The file is run as Python; the name must be a torch.nn.Module
+or a function that returns one when called without arguments.""",
+    "CN206": """The command line could not be understood. `classicnets VERB --help` shows what a verb takes.""",
+    "CN207": """That is not a run folder, or the net of the run cannot be made again from it.
+A run of your own net is made again from the file it came from, which must still hold the same text; a run of a
+module that was passed in Python needs that module: cn.Run(folder, net=my_net).""",
+    "CN208": """There is nothing to resume: the run is complete, or another value was given together with --resume.""",
+    "CN301": """A file is not a sound IDX file (the format of MNIST and Fashion-MNIST: magic number, sizes, bytes).
+Usual causes: a download that broke off, a web page saved under the file's name, a file of another format.
+Way out: delete it and fetch it again with `classicnets data get NAME`.""",
+    "CN302": """A data set could not be had from any source. The message lists what was tried.
+Way out: fetch the files by hand on any machine and run `classicnets data get NAME --from FOLDER`.""",
+    "CN303": """A file has the right name but other bytes than the data set's. MNIST and Fashion-MNIST use the same file
+names, so one is easily taken for the other; the message says so where the bytes are known.""",
+    "CN304": """A picture could not be read: it is missing, damaged, absurdly large or not a picture.""",
+    "CN305": """A checkpoint is truncated, damaged or was not written by classicnets. Checkpoints are replaced in one step,
+so a truncated one was cut short by a copy or a full disk.""",
+    "CN306": """The data and the run do not fit together: other classes, another picture shape, or other bytes than the run
+was trained on.""",
+    "CN401": """A folder or file could not be written: no permission, no space, or a read-only disk.
+Way out: --runs FOLDER chooses where runs go; CLASSICNETS_CACHE chooses where data is kept.""",
+    "CN402": """The device is not available on this machine. `classicnets doctor` shows which are.""",
+}

@@ -1,0 +1,1 @@
+"""The only place where figures on the test split are computed."""

@@ -1,0 +1,66 @@
+"""A net with its preprocessing and classes: pictures in, probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from classicnets.data.pictures import read_picture
+from classicnets.data.transforms import prepare
+from classicnets.values import Preprocess
+
+_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The likeliest classes of one picture, best first, with their probabilities."""
+
+    picture: str
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+class Predictor:
+    """Classifies pictures with `net`, which is put into evaluation mode while it works."""
+
+    def __init__(self, net: nn.Module, preprocess: Preprocess, classes: tuple[str, ...], device: torch.device):
+        self.net, self.preprocess, self.classes, self.device = net, preprocess, classes, device
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [N, C, H, W] to float32 [N, classes]; with `mirror`, the mean over each picture and its mirror image."""
+        was_training = self.net.training
+        self.net.eval()
+        try:
+            with torch.inference_mode():
+                parts = [
+                    self._batch(torch.from_numpy(images[i : i + self._size()])) for i in range(0, len(images), self._size())
+                ]
+        finally:
+            self.net.train(was_training)
+        return torch.cat(parts).cpu().numpy()
+
+    def predict(self, pictures: Iterable[str | Path], top: int = 3) -> list[Prediction]:
+        """The `top` likeliest classes of each picture file. Raises DataError CN304 for one that cannot be read."""
+        found = []
+        for path in pictures:
+            row = self.probabilities(read_picture(path, self.preprocess.channels)[None])[0]
+            best = np.argsort(-row, kind="stable")[:top]
+            found.append(
+                Prediction(str(path), tuple(self.classes[i] for i in best), tuple(float(row[i]) for i in best))
+            )
+        return found
+
+    def _size(self) -> int:
+        """Pictures at once: fewer when they are large, so that the first layers' outputs stay in memory."""
+        return max(16, _BATCH * 28 * 28 // self.preprocess.image_size**2)
+
+    def _batch(self, pictures: Tensor) -> Tensor:
+        x = prepare(pictures.to(self.device), self.preprocess)
+        p = self.net(x).softmax(dim=1)
+        return (p + self.net(x.flip(-1)).softmax(dim=1)) / 2 if self.preprocess.mirror else p

@@ -1,0 +1,121 @@
+"""What this machine is, and what `auto` means on it. Imports torch only when asked about it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from classicnets.errors import MachineError
+
+if TYPE_CHECKING:
+    import torch
+
+_PACKAGES = ("torch", "numpy", "safetensors", "pillow", "matplotlib", "rich")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The torch device of that name; "auto" takes CUDA, then Apple's MPS, then the CPU.
+
+    Raises MachineError CN402 if it is not available.
+    """
+    import torch
+
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise MachineError(
+            "CN402",
+            f"no device {name!r} on this machine",
+            why=str(error).splitlines()[0],
+            hint="classicnets doctor",
+        ) from error
+    return device
+
+
+def peak_memory_bytes() -> int | None:
+    """The largest resident size of this process so far; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def total_memory_bytes() -> int | None:
+    """The machine's memory; None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return None
+
+
+def processor() -> str:
+    """The processor's name as the system gives it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        found = re.search(r"model name\s*:\s*(.+)", cpuinfo.read_text(errors="replace"))
+        if found:
+            return found[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    from classicnets import __version__
+
+    found = {"classicnets": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "missing"
+    return found
+
+
+def describe() -> dict[str, Any]:
+    """What a result depends on, as plain values: system, processor, cores, memory, versions."""
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "memory_bytes": total_memory_bytes(),
+        "versions": versions(),
+    }
+
+
+def can_write(folder: Path) -> str:
+    """Empty if files can be made in `folder` (or in the nearest parent that exists), otherwise why not."""
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def torch_facts() -> dict[str, Any]:
+    """What torch would use: the device, its memory, CPU threads and instruction set."""
+    import torch
+
+    device = choose_device()
+    memory = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {
+        "device": name,
+        "device_memory_bytes": memory,
+        "threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+    }

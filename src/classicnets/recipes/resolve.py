@@ -1,0 +1,159 @@
+"""Finds a recipe by (source, net) and applies `--set key=value`: typed, unknown keys refused, faults reported together."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from classicnets.errors import UsageError
+from classicnets.recipes import d2l, fast
+from classicnets.values import Recipe
+
+RECIPES: dict[tuple[str, str], Recipe] = {
+    (recipe.source, recipe.net): recipe for recipe in (d2l.LENET, d2l.LENET_V1, d2l.ALEXNET, fast.LENET, fast.ANY)
+}
+DEFAULT_SOURCE = "d2l"
+ANY_NET = fast.ANY.net
+
+# What `--set` may change: everything that says how to train, nothing that says where the recipe comes from.
+SETTINGS = tuple(f.name for f in fields(Recipe) if f.name not in {"source", "net", "data", "expected", "deviations"})
+
+_CHOICES = {
+    "optimizer": ("sgd", "adamw"),
+    "schedule": ("constant", "one_cycle"),
+    "initialise": ("as_built", "xavier_uniform", "xavier_uniform_zero_bias"),
+    "monitor": ("none", "validation", "test"),
+}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A recipe ready to use, and where each setting came from ("recipe" or "--set")."""
+
+    recipe: Recipe
+    origins: dict[str, str]
+
+    @property
+    def changed(self) -> bool:
+        """Whether any setting differs from the recipe as published."""
+        return any(origin != "recipe" for origin in self.origins.values())
+
+
+def find(source: str | None, net: str, *, registered: bool) -> Recipe:
+    """The recipe of `source` for `net`; a user's own net (not `registered`) takes `fast` by default.
+
+    Raises UsageError CN203 if there is none, listing what exists for this net.
+    """
+    wanted = source or (DEFAULT_SOURCE if registered else fast.ANY.source)
+    recipe = RECIPES.get((wanted, net)) or RECIPES.get((wanted, ANY_NET))
+    if recipe:
+        return replace(recipe, net=net)
+    there = [s for s, n in RECIPES if n in (net, ANY_NET)]
+    sources = {s for s, _ in RECIPES}
+    nearest = difflib.get_close_matches(wanted, sources, 1)
+    known = f"{wanted} has recipes for {', '.join(n for s, n in RECIPES if s == wanted)}" if wanted in sources else ""
+    raise UsageError(
+        "CN203",
+        f"there is no recipe {wanted!r} for {net}",
+        where=f"recipes for {net}: {', '.join(dict.fromkeys(there))}",
+        why=known or (f"did you mean {nearest[0]!r}?" if nearest else f"the sources are {', '.join(sorted(sources))}"),
+        hint=f"classicnets train {net} --recipe {there[0]}",
+    )
+
+
+def apply(recipe: Recipe, settings: Mapping[str, Any]) -> Resolved:
+    """The recipe with `settings` (text from the command line, or values from Python) put in.
+
+    Raises UsageError CN202 for an unknown key (with the nearest one), CN204 for everything wrong with the values.
+    """
+    unknown = [key for key in settings if key not in SETTINGS]
+    if unknown:
+        key = unknown[0]
+        nearest = difflib.get_close_matches(key, SETTINGS, 1)
+        raise UsageError(
+            "CN202",
+            f"{key!r} is not a setting of a recipe",
+            where=f"--set {key}={settings[key]}",
+            why=f"the settings are {', '.join(SETTINGS)}",
+            hint=f"--set {nearest[0]}={settings[key]}" if nearest else "classicnets train NET --dry-run",
+        )
+    faults: list[str] = []
+    values: dict[str, Any] = {}
+    for key, given in settings.items():
+        try:
+            values[key] = _typed(key, given)
+        except ValueError as error:
+            faults.append(f"{key}={given}: {error}")
+    resolved = replace(recipe, **values)
+    faults += _contradictions(resolved)
+    if faults:
+        raise UsageError(
+            "CN204",
+            "the recipe cannot be used with these settings",
+            where=", ".join(f"{key}={value}" for key, value in settings.items()),
+            why="\n".join(faults),
+            hint=f"classicnets train {recipe.net} --dry-run",
+        )
+    return Resolved(resolved, {key: "--set" if key in values else "recipe" for key in SETTINGS})
+
+
+def _typed(key: str, given: Any) -> Any:
+    """The value as the field's type; text is parsed, values from Python are checked the same way."""
+    kind = next(f.type for f in fields(Recipe) if f.name == key)
+    text = str(given).strip()
+    if kind == "bool":
+        if text.lower() not in {"true", "false"}:
+            raise ValueError("must be true or false")
+        return text.lower() == "true"
+    if kind == "int" or kind == "int | None":
+        if kind == "int | None" and text.lower() == "none":
+            return None
+        try:
+            return int(text)
+        except ValueError:
+            raise ValueError("must be a whole number") from None
+    if kind == "float":
+        return _number(text)
+    if kind == "tuple[float, ...]":
+        parts = given if isinstance(given, tuple | list) else text.strip("()[]").split(",")
+        return tuple(_number(str(part)) for part in parts if str(part).strip())
+    return text
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError("must be a number") from None
+    if value != value or value in (float("inf"), float("-inf")):
+        raise ValueError("must be a finite number")
+    return value
+
+
+def _contradictions(r: Recipe) -> list[str]:
+    """Everything about the recipe that cannot be, in words."""
+    rules = [
+        (r.epochs >= 1, f"epochs={r.epochs}: must be at least 1"),
+        (r.batch_size >= 1, f"batch_size={r.batch_size}: must be at least 1"),
+        (r.lr > 0, f"lr={r.lr}: must be above 0"),
+        (0 <= r.momentum < 1, f"momentum={r.momentum}: must be in 0..1, below 1"),
+        (r.weight_decay >= 0, f"weight_decay={r.weight_decay}: must not be negative"),
+        (0 <= r.label_smoothing < 1, f"label_smoothing={r.label_smoothing}: must be in 0..1, below 1"),
+        (0 <= r.validation < 1, f"validation={r.validation}: is the share of training pictures kept aside, 0 to below 1"),
+        (r.image_size is None or r.image_size >= 1, f"image_size={r.image_size}: must be at least 1"),
+        (r.shift >= 0, f"shift={r.shift}: must not be negative"),
+        (all(s > 0 for s in r.std) and len(r.std) > 0, f"std={r.std}: every value must be above 0"),
+        (len(r.mean) == len(r.std), f"mean has {len(r.mean)} values and std {len(r.std)}: one each per channel"),
+        (
+            r.monitor != "validation" or r.validation > 0,
+            "monitor=validation needs pictures kept aside: set validation=0.05 too",
+        ),
+        (r.optimizer != "adamw" or r.momentum == 0, "momentum belongs to sgd; adamw has its own"),
+    ]
+    rules += [
+        (getattr(r, key) in choices, f"{key}={getattr(r, key)}: must be one of {', '.join(choices)}")
+        for key, choices in _CHOICES.items()
+    ]
+    return [fault for good, fault in rules if not good]

@@ -1,0 +1,38 @@
+"""The card of a run: what was done, with what, and what came of it, on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def write_card(path: Path, facts: dict[str, Any]) -> None:
+    """Writes the card from the facts of a finished run (the content of its run.json)."""
+    recipe, result, versions = facts["recipe"], facts["result"], facts["machine"]["versions"]
+    changed = [f"{key}={recipe[key]}" for key, origin in facts["origins"].items() if origin != "recipe"]
+    lines = [
+        f"# {facts['net']['name']} on {facts['data_name']}",
+        "",
+        f"Test accuracy **{result['test_accuracy']:.4f}** on {result['n']:,} pictures (n = 1 run, seed {facts['seed']},"
+        f" {result['weights']}); train loss {result['train_loss']:.4f}, train accuracy {result['train_accuracy']:.4f}.",
+        "",
+        f"Verdict: {result['verdict'] or 'no result is published for this recipe'}.",
+        "",
+        "| what | |",
+        "| --- | --- |",
+        f"| net | {facts['net']['name']}: {facts['parameters']:,} parameters, {facts['macs']:,} MACs a picture |",
+        f"| recipe | {recipe['source']}: {recipe['epochs']} epochs, batch {recipe['batch_size']}, {recipe['optimizer']},"
+        f" lr {recipe['lr']:g}, {recipe['schedule']} |",
+        f"| changed | {', '.join(changed) or 'nothing'}{', limit ' + str(facts['limit']) if facts['limit'] else ''} |",
+        f"| data | {facts['data_name']}, fingerprint {facts['fingerprint'][:16]}, from {facts['data_source']} |",
+        f"| time | {result['seconds']:.1f} s of training and evaluation, started {facts['started_at']} |",
+        f"| machine | {facts['machine']['processor']}, {facts['machine']['cores']} cores, {facts['device']},"
+        f" {facts['threads']} threads |",
+        f"| versions | classicnets {versions['classicnets']}, torch {versions['torch']}, Python {versions['python']} |",
+        f"| command | `{facts['command']}` |",
+        "",
+    ]
+    if recipe["deviations"]:
+        lines += ["Deviations from the source:", "", *(f"- {line}" for line in recipe["deviations"]), ""]
+    lines += ["![curves](curves.png)", "", "![test pictures](contact_sheet.png)", ""]
+    path.write_text("\n".join(lines), encoding="utf-8")

@@ -1,0 +1,74 @@
+"""Consoles and plain tables. stdout is data, stderr is talk."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+_WIDE = 1000  # in a pipe nothing is wrapped or cut
+
+
+def console(*, stderr: bool = False, quiet: bool = False) -> Console:
+    """A console on standard output or error; in a pipe it has no colours and does not wrap."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(
+        file=stream,
+        width=None if stream.isatty() else _WIDE,
+        quiet=quiet,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=True,
+    )
+
+
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, numbers: Sequence[str] = (), title: str = ""
+) -> Table:
+    """A table whose columns in `numbers` are right-aligned; integers get thousands separators."""
+    made = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False, show_edge=False)
+    for column in columns:
+        made.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
+    for row in rows:
+        made.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+    return made
+
+
+def fit(
+    to: Console,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    numbers: Sequence[str] = (),
+    spare: Sequence[str] = (),
+) -> Table:
+    """The table, without as many of the `spare` columns (in that order) as it takes to fit the console's width."""
+    columns, rows, left = list(columns), [list(row) for row in rows], list(spare)
+    while True:
+        made = table(columns, rows, numbers=numbers)
+        if not left or to.measure(made).minimum <= to.width:
+            return made
+        gone = columns.index(left.pop(0))
+        for line in (columns, *rows):
+            del line[gone]
+
+
+def shape(sizes: Sequence[int]) -> str:
+    """(1, 28, 28) as 1x28x28."""
+    return "x".join(map(str, sizes))
+
+
+def bytes_text(count: int | None) -> str:
+    """A number of bytes for people, in the units of storage: 246.8 kB."""
+    if count is None:
+        return "unknown"
+    size = float(count)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

@@ -1,0 +1,1 @@
+"""Turns a net, a recipe and batches into a run."""

@@ -1,0 +1,40 @@
+"""What every test may use. Nothing here needs a network, a GPU or real data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from idx import make_idx_folder
+
+from classicnets.cli.main import main
+
+torch.set_num_threads(1)  # the suite runs in several processes
+
+
+@pytest.fixture(autouse=True)
+def nothing_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has its own cache and working folder, and no network."""
+    monkeypatch.setenv("CLASSICNETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CLASSICNETS_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def blobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of IDX files with 400 + 100 synthetic pictures of ten classes that a small net learns."""
+    return make_idx_folder(tmp_path_factory.mktemp("data") / "blobs", train=400, test=100)
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]):
+    """Runs a command line in this process: cli("list") -> (exit code, stdout, stderr)."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main([str(a) for a in arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call

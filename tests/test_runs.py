@@ -1,0 +1,163 @@
+"""Run folders: files that are replaced whole, checkpoints that describe themselves, histories that survive a crash."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from classicnets.errors import DataError, MachineError, UsageError
+from classicnets.runs import checkpoint, folder, history, origin, writing
+from classicnets.values import Epoch, Step
+
+
+def test_a_checkpoint_gives_back_what_was_saved(tmp_path):
+    tied = torch.rand(3, 4)
+    tensors = {"a": tied, "b": tied, "step": torch.tensor(5), "view": torch.rand(4, 6).t()}
+    checkpoint.save(tmp_path / "x.safetensors", tensors, {"epoch": 3, "name": "é"})
+    back, facts = checkpoint.load(tmp_path / "x.safetensors")
+    assert facts["epoch"] == 3 and facts["name"] == "é"
+    assert all(torch.equal(back[k], tensors[k]) for k in tensors)
+    assert [p.name for p in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> bytes:
+    path = tmp_path_factory.mktemp("c") / "x.safetensors"
+    checkpoint.save(path, {"w": torch.rand(20)}, {"epoch": 1})
+    return path.read_bytes()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_truncation_or_damage_is_a_clear_error(saved, tmp_path_factory, data):
+    cut = saved[: data.draw(st.integers(0, len(saved) - 1))]
+    path = tmp_path_factory.mktemp("t") / "x.safetensors"
+    path.write_bytes(cut)
+    with pytest.raises(DataError) as caught:
+        checkpoint.load(path)
+    assert caught.value.code == "CN305" and str(path) in caught.value.where
+
+
+def test_foreign_and_missing_files_are_told_apart(tmp_path):
+    save_file({"w": torch.rand(2)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(DataError, match="was not written by classicnets"):
+        checkpoint.load(tmp_path / "foreign.safetensors")
+    (tmp_path / "pickle.safetensors").write_bytes(b"\x80\x02}q\x00.")
+    with pytest.raises(DataError, match="truncated or damaged"):
+        checkpoint.load(tmp_path / "pickle.safetensors")
+    with pytest.raises(DataError, match="no such checkpoint"):
+        checkpoint.load(tmp_path / "none.safetensors")
+
+
+def test_a_newer_format_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "_VERSION", 99)
+    checkpoint.save(tmp_path / "x.safetensors", {"w": torch.rand(2)}, {})
+    monkeypatch.setattr(checkpoint, "_VERSION", 1)
+    with pytest.raises(DataError, match="newer classicnets"):
+        checkpoint.load(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("point", ["fsync", "replace"])
+def test_a_failure_at_any_point_leaves_the_old_file_whole(tmp_path, monkeypatch, point):
+    path = tmp_path / "x.json"
+    writing.write_whole(path, b"old")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(*((os, "fsync", fail) if point == "fsync" else (Path, "replace", fail)))
+    with pytest.raises(MachineError) as caught:
+        writing.write_whole(path, b"new")
+    assert caught.value.code == "CN401" and "No space left" in caught.value.why
+    assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def epoch(n: int) -> Epoch:
+    return Epoch(
+        epoch=n, epochs=9, loss=1.0, accuracy=0.5, validation_accuracy=None, test_accuracy=0.4, lr=0.1, seconds=1.0,
+        evaluation_seconds=0.1, images_per_second=100.0, wait_share=0.01,
+    )  # fmt: skip
+
+
+def step(n: int, at: int) -> Step:
+    return Step(epoch=n, step=at, steps=10, images=at * 4, seconds=0.5, loss=1.5, accuracy=0.25)
+
+
+def test_history_reads_back_and_forgets_a_half_line(tmp_path):
+    path = tmp_path / "history.jsonl"
+    events = [step(1, 5), step(1, 10), epoch(1), step(2, 5)]
+    for event in events:
+        history.append(path, event)
+    assert history.read(path) == events
+    with path.open("a") as file:
+        file.write('{"event": "epo')
+    assert history.read(path) == events
+    history.keep_until(path, 1, 0)
+    assert history.read(path) == events[:3]
+    history.append(path, step(2, 5))
+    history.keep_until(path, 1, 5)
+    assert history.read(path) == events
+    history.keep_until(path, 0, 0)
+    assert history.read(path) == []
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(UsageError, match="is not the folder of a run"):
+        folder.open_run(tmp_path)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(UsageError) as caught:
+        folder.open_run(tmp_path)
+    assert caught.value.why == "it cannot be read"
+
+
+NET = "from torch import nn\ndef net():\n    return nn.Linear(2, 3)\nready = nn.Linear(4, 5)\nnumber = 3\n"
+
+
+def test_nets_from_a_file(tmp_path):
+    (tmp_path / "own.py").write_text(NET)
+    assert origin.find("own.py:net").build().in_features == 2
+    assert origin.find(f"{tmp_path}/own.py:ready").build().in_features == 4
+    assert origin.find("own.py:net").label == "own_net"
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("number", "is not a net"), ("absent", "is not a net"), ("broken", "could not be made")]
+)
+def test_a_file_that_gives_no_net(tmp_path, name, what):
+    (tmp_path / "own.py").write_text(NET + "def broken():\n    return 1 / 0\n")
+    with pytest.raises(UsageError) as caught:
+        origin.find(f"own.py:{name}").build()
+    assert caught.value.code == "CN205" and what in caught.value.what
+    if name == "broken":
+        assert caught.value.where.endswith("own.py:7") and "division" in caught.value.why
+
+
+def test_a_file_with_a_syntax_error(tmp_path):
+    (tmp_path / "own.py").write_text("net = (")
+    with pytest.raises(UsageError) as caught:
+        origin.find("own.py:net").build()
+    assert "SyntaxError" in caught.value.why
+
+
+def test_a_file_that_changed_since_is_not_used_silently(tmp_path):
+    (tmp_path / "own.py").write_text(NET)
+    made = origin.find("own.py:net")
+    (tmp_path / "own.py").write_text(NET + "# changed\n")
+    with pytest.raises(UsageError) as caught:
+        origin.Origin(**json.loads(json.dumps(made.to_dict()))).build()
+    assert caught.value.code == "CN207"
+
+
+def test_missing_files_and_names(tmp_path):
+    with pytest.raises(UsageError, match=r"there is no file gone\.py"):
+        origin.find("gone.py:net")
+    with pytest.raises(UsageError) as caught:
+        origin.find("alexnet_d21")
+    assert "alexnet_d2l" in caught.value.hints
