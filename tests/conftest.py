@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from idx import make_idx_folder
 
 from classicnets.cli.main import main
+from idx import make_idx_folder
 
 torch.set_num_threads(1)  # the suite runs in several processes
 

@@ -40,7 +40,11 @@ def test_every_layer_agrees_with_the_fact_sheet_to_the_digit(name):
                 assert getattr(row, ours) == (layer[theirs],) * 2
     totals = facts["totals"]
     assert (table.weights, table.biases, table.parameters) == (totals["weights"], totals["biases"], totals["params"])
-    assert (table.macs, table.units, table.weight_bytes) == (totals["macs"], totals["units"], totals["fp32_param_bytes"])
+    assert (table.macs, table.units, table.weight_bytes) == (
+        totals["macs"],
+        totals["units"],
+        totals["fp32_param_bytes"],
+    )
 
 
 def book_lenet() -> nn.Sequential:

@@ -26,7 +26,6 @@ from classicnets.training import optim
 from classicnets.training.loop import State, fit
 from classicnets.values import Epoch, Step
 
-
 OWN_NET = """
 from torch import nn
 net = nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 10))
@@ -54,7 +53,7 @@ def test_our_losses_are_those_of_a_plain_pytorch_loop_over_200_steps():
     torch.manual_seed(3)
     ours = cn.create("lenet_d2l")
     ours.apply(book_init)
-    plain = nn.Sequential(*[layer for layer in cn.create("lenet_d2l")])
+    plain = nn.Sequential(*cn.create("lenet_d2l"))
     plain.load_state_dict(dict(zip(plain.state_dict(), ours.state_dict().values(), strict=True)))
 
     loader = batches.Batches(data, recipe, preprocess, seed=5, device=torch.device("cpu"))
@@ -97,9 +96,7 @@ def test_augmentation_belongs_to_the_picture_not_to_the_batch():
     seen = []
     for size in (64, 7):
         changed = resolve.apply(recipe, {"batch_size": size}).recipe
-        loader = batches.Batches(
-            split(64), changed, changed.preprocess(1, 28), seed=0, device=torch.device("cpu")
-        )
+        loader = batches.Batches(split(64), changed, changed.preprocess(1, 28), seed=0, device=torch.device("cpu"))
         seen.append(torch.cat([x for x, _ in loader.epoch(1)]))
         assert not torch.equal(torch.cat([x for x, _ in loader.epoch(2)]), seen[-1])
     assert torch.equal(*seen)
@@ -130,9 +127,10 @@ def test_xavier_leaves_the_biases_at_torch_s_default():
 
     torch.manual_seed(0)
     net = cn.create("lenet_d2l")
-    biases = [layer.bias.clone() for layer in net if hasattr(layer, "bias")]
+    layers = [layer for layer in net if hasattr(layer, "bias")]
+    biases = [layer.bias.clone() for layer in layers]
     initialise(net, "xavier_uniform")
-    assert all(torch.equal(a, layer.bias) for a, layer in zip(biases, [x for x in net if hasattr(x, "bias")]))
+    assert all(torch.equal(bias, layer.bias) for bias, layer in zip(biases, layers, strict=True))
     bound = math.sqrt(6 / (400 + 120))
     assert 0.99 * bound < net.fc1.weight.abs().max() <= bound
     initialise(net, "xavier_uniform_zero_bias")
@@ -253,7 +251,7 @@ def test_interrupted_equals_uninterrupted_bit_for_bit(blobs, tmp_path, sent):
         assert process.returncode == 130
         assert f"to go on: classicnets train --resume {Path('cut/own_net-blobs-1')}" in err
     assert "result" not in json.loads((folder / "run.json").read_text())
-    code, out, err = run_command("train", "--resume", "cut/own_net-blobs-1")
+    code, _, err = run_command("train", "--resume", "cut/own_net-blobs-1")
     assert code == 0, err
     assert "resuming" in err
     for name in ("last.safetensors", "best.safetensors"):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-# Public names and where they live; loaded when touched, so that importing the package costs nothing.
-_PUBLIC = {
+# Where the public names live; they are loaded when touched, so that importing the package costs nothing.
+_HOME = {
     "CheckFailed": "errors",
     "ClassicnetsError": "errors",
     "DataError": "errors",
@@ -20,7 +20,18 @@ _PUBLIC = {
     "create": "api",
     "train": "api",
 }
-__all__ = sorted(_PUBLIC)
+__all__ = [
+    "CheckFailed",
+    "ClassicnetsError",
+    "DataError",
+    "MachineError",
+    "Preprocess",
+    "Recipe",
+    "Run",
+    "UsageError",
+    "create",
+    "train",
+]
 
 if TYPE_CHECKING:
     from classicnets.api import Run, create, train
@@ -29,9 +40,9 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
+    if name not in _HOME:
         raise AttributeError(f"module 'classicnets' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"classicnets.{_PUBLIC[name]}"), name)
+    return getattr(importlib.import_module(f"classicnets.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -70,8 +70,6 @@ CODES: dict[str, str] = {
     "CN101": """The loss became infinite or NaN, so training stopped; the last finished epoch is kept.
 Usual causes: a learning rate that is too high for this net, or pictures that were not scaled to about 0..1.
 Way out: divide lr by ten (--set lr=0.01); look at the input range with `classicnets data check NAME`.""",
-    "CN102": """A data set on disk is not what it should be: files are missing, damaged or belong to another set.
-Way out: the report names each file; `classicnets data get NAME` fetches what is missing.""",
     "CN201": """A picture of this size (or number of channels) cannot pass through the net.
 Each layer turns a side of n pixels into floor((n + 2*padding - kernel) / stride) + 1 pixels; a dense layer takes
 exactly as many numbers as it has weights per unit. The message names the first layer where the sum does not work out.

@@ -47,7 +47,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="print one JSON document on standard output")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     whole = _Parser(prog="classicnets", usage="classicnets VERB ...", add_help=True)
@@ -103,7 +103,7 @@ def _unknown_verb(verb: str) -> NoReturn:
 
 def _unknown_option(sub: argparse.ArgumentParser, option: str) -> NoReturn:
     options = [name for name in sub._option_string_actions if name.startswith("--")]
-    nearest = difflib.get_close_matches(option.split("=")[0], options, 1)
+    nearest = difflib.get_close_matches(option.split("=", maxsplit=1)[0], options, 1)
     raise UsageError(
         "CN206",
         f"{sub.prog} does not take {option!r}",

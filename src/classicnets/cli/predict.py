@@ -27,8 +27,8 @@ def run(args: argparse.Namespace) -> int:
     opened = Run(args.folder, net=args.net, device=args.device)
     found = opened.predict(*args.pictures, top=args.top)
     if args.json:
-        rows = [asdict(p) for p in found]
-        print(json.dumps({"run": str(opened.path), "weights": opened.weights_file.name, "predictions": rows}, indent=2))
+        about = {"run": str(opened.path), "weights": opened.weights_file.name}
+        print(json.dumps({**about, "predictions": [asdict(p) for p in found]}, indent=2))
         return 0
     channels, side, _ = opened.predictor.preprocess.shape
     tables.console(stderr=True).print(
@@ -36,9 +36,10 @@ def run(args: argparse.Namespace) -> int:
         f" {'grey' if channels == 1 else 'colour'} {side}x{side}, stretched to fit"
     )
     columns = ["picture", *(["class", "probability"] * min(args.top, len(opened.predictor.classes)))]
-    rows = [
-        [p.picture, *(cell for pair in zip(p.classes, p.probabilities, strict=True) for cell in (pair[0], f"{pair[1]:.3f}"))]
-        for p in found
-    ]
+    rows = [[p.picture, *_cells(p.classes, p.probabilities)] for p in found]
     tables.console().print(tables.table(columns, rows, numbers=["probability"]))
     return 0
+
+
+def _cells(classes: tuple[str, ...], probabilities: tuple[float, ...]) -> list[str]:
+    return [cell for name, p in zip(classes, probabilities, strict=True) for cell in (name, f"{p:.3f}")]

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from classicnets.inspection.shapes import Row
 
 HELP = "the layers of a net with shapes, counts and memory; or what an error code means"
-_COLUMNS = ["layer", "kind", "output", "k/s/p/g", "weights", "biases", "parameters", "units", "MACs", "memory", "output memory"]
-_NUMBERS = _COLUMNS[4:]
+_NUMBERS = ["weights", "biases", "parameters", "units", "MACs", "memory", "output memory"]
+_COLUMNS = ["layer", "kind", "output", "k/s/p/g", *_NUMBERS]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,11 +65,7 @@ def _row(row: Row) -> list[object]:
         row.kind,
         tables.shape(row.outputs),
         _geometry(row),
-        row.weights,
-        row.biases,
-        row.parameters,
-        row.units,
-        row.macs,
+        *(n or "" for n in (row.weights, row.biases, row.parameters, row.units, row.macs)),
         tables.bytes_text(row.weight_bytes) if row.weight_bytes else "",
         tables.bytes_text(row.activation_bytes) if row.activation_bytes else "",
     ]
@@ -79,8 +75,14 @@ def _geometry(row: Row) -> str:
     """5/1/2/1, with 5x3 where the two directions differ; "-" for what the layer does not have."""
     if row.kernel is None:
         return ""
-    pairs = ["-" if p is None else str(p[0]) if p[0] == p[1] else tables.shape(p) for p in (row.kernel, row.stride, row.padding)]
-    return "/".join([*pairs, "-" if row.groups is None else str(row.groups)])
+    parts = (row.kernel, row.stride, row.padding, row.groups)
+    return "/".join(_short(part) for part in parts)
+
+
+def _short(value: tuple[int, ...] | str | int | None) -> str:
+    if isinstance(value, tuple):
+        return str(value[0]) if len(set(value)) == 1 else tables.shape(value)
+    return "-" if value is None else str(value)
 
 
 def _shape(text: str | None) -> tuple[int, int, int] | None:

@@ -129,7 +129,9 @@ def _refuse_changes(args: argparse.Namespace) -> None:
     if changed:
         raise UsageError(
             "CN208",
-            f"--resume goes on with a run as it was begun and takes no {', '.join(changed)}".replace("dry_run", "dry-run"),
+            f"--resume goes on with a run as it was begun and takes no {', '.join(changed)}".replace(
+                "dry_run", "dry-run"
+            ),
             where=args.resume,
             hint=f"classicnets train --resume {args.resume}",
         )

@@ -24,7 +24,7 @@ def read_picture(path: str | Path, channels: int) -> np.ndarray:
             if picture.mode in {"I;16", "I", "F"}:  # 16-bit greys: PIL would clip them at 255
                 whole = np.asarray(picture, dtype=np.float64)
                 picture = Image.fromarray((whole / max(whole.max(), 1) * 255).astype(np.uint8))
-            pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+            pixels = np.array(picture.convert("L" if channels == 1 else "RGB"))
     except FileNotFoundError as error:
         raise DataError("CN304", "there is no such picture", where=str(path)) from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -47,4 +47,3 @@ def evaluate(predictor: Predictor, split: Split) -> tuple[Evaluation, np.ndarray
         seconds=seconds,
     )
     return evaluation, probabilities
-

@@ -38,9 +38,7 @@ class Predictor:
         self.net.eval()
         try:
             with torch.inference_mode():
-                parts = [
-                    self._batch(torch.from_numpy(images[i : i + self._size()])) for i in range(0, len(images), self._size())
-                ]
+                parts = [self._batch(batch) for batch in torch.from_numpy(images).split(self._size())]
         finally:
             self.net.train(was_training)
         return torch.cat(parts).cpu().numpy()
@@ -62,5 +60,7 @@ class Predictor:
 
     def _batch(self, pictures: Tensor) -> Tensor:
         x = prepare(pictures.to(self.device), self.preprocess)
-        p = self.net(x).softmax(dim=1)
-        return (p + self.net(x.flip(-1)).softmax(dim=1)) / 2 if self.preprocess.mirror else p
+        p: Tensor = self.net(x).softmax(dim=1)
+        if self.preprocess.mirror:
+            p = (p + self.net(x.flip(-1)).softmax(dim=1)) / 2
+        return p

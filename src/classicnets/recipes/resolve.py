@@ -141,7 +141,10 @@ def _contradictions(r: Recipe) -> list[str]:
         (0 <= r.momentum < 1, f"momentum={r.momentum}: must be in 0..1, below 1"),
         (r.weight_decay >= 0, f"weight_decay={r.weight_decay}: must not be negative"),
         (0 <= r.label_smoothing < 1, f"label_smoothing={r.label_smoothing}: must be in 0..1, below 1"),
-        (0 <= r.validation < 1, f"validation={r.validation}: is the share of training pictures kept aside, 0 to below 1"),
+        (
+            0 <= r.validation < 1,
+            f"validation={r.validation}: is the share of training pictures kept aside, 0 to below 1",
+        ),
         (r.image_size is None or r.image_size >= 1, f"image_size={r.image_size}: must be at least 1"),
         (r.shift >= 0, f"shift={r.shift}: must not be negative"),
         (all(s > 0 for s in r.std) and len(r.std) > 0, f"std={r.std}: every value must be above 0"),

@@ -71,12 +71,11 @@ def contact_sheet(
     figure = Figure(figsize=(columns * 1.25, 0.5 + sum(0.4 + 1.72 * -(-len(s) // columns) for _, s in sections)))
     figure.set_layout_engine("constrained")
     figure.suptitle(f"{title}\ntrue class above, predicted class and its probability below", fontsize=10)
-    parts = np.atleast_1d(
-        figure.subfigures(len(sections), 1, height_ratios=[max(1, -(-len(s) // columns)) for _, s in sections])
-    )
+    heights = [-(-len(index) // columns) for _, index in sections]
+    parts = figure.subfigures(len(sections), 1, squeeze=False, height_ratios=heights)[:, 0]
     for sub, (heading, index) in zip(parts, sections, strict=True):
         sub.suptitle(heading, fontsize=10, fontweight="bold")
-        grid = np.atleast_1d(sub.subplots(-(-len(index) // columns), columns)).ravel()
+        grid = sub.subplots(-(-len(index) // columns), columns, squeeze=False).ravel()
         for axes in grid:
             axes.set_axis_off()
         for axes, i in zip(grid, index, strict=False):

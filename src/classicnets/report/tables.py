@@ -47,14 +47,14 @@ def fit(
     spare: Sequence[str] = (),
 ) -> Table:
     """The table, without as many of the `spare` columns (in that order) as it takes to fit the console's width."""
-    columns, rows, left = list(columns), [list(row) for row in rows], list(spare)
-    while True:
-        made = table(columns, rows, numbers=numbers)
-        if not left or to.measure(made).minimum <= to.width:
-            return made
-        gone = columns.index(left.pop(0))
-        for line in (columns, *rows):
-            del line[gone]
+    gone: set[str] = set()
+    for column in (None, *spare):
+        gone |= {column} if column else set()
+        kept = [i for i, name in enumerate(columns) if name not in gone]
+        made = table([columns[i] for i in kept], [[row[i] for i in kept] for row in rows], numbers=numbers)
+        if to.measure(made).minimum <= to.width:
+            break
+    return made
 
 
 def shape(sizes: Sequence[int]) -> str:

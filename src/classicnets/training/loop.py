@@ -38,7 +38,9 @@ class State:
         """Weights, optimiser state and generators, by name."""
         found = {f"net/{name}": tensor for name, tensor in self.net.state_dict().items()}
         for index, values in self.optimizer.state_dict()["state"].items():
-            found |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in values.items() if value is not None}
+            for key, value in values.items():
+                if value is not None:  # SGD without momentum keeps a None
+                    found[f"optimizer/{index}/{key}"] = torch.as_tensor(value)
         found["generator/cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             found["generator/cuda"] = torch.cuda.get_rng_state()
@@ -131,7 +133,7 @@ def _step(state: State, x: Tensor, y: Tensor, rate: float, label_smoothing: floa
     state.optimizer.zero_grad()
     logits = state.net(x)
     loss = F.cross_entropy(logits, y, label_smoothing=label_smoothing)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     state.optimizer.step()
     with torch.no_grad():
         state.loss_sum = state.loss_sum + loss.detach() * len(y)

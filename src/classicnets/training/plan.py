@@ -94,15 +94,15 @@ def plan(
     if limit is not None and limit < 1:
         raise UsageError("CN204", f"--limit {limit}: at least one picture is needed", hint="--limit 512")
     module, made = (None, origin.find(net)) if isinstance(net, str) else (net, origin.of_module(net))
-    found = recipe if isinstance(recipe, Recipe) else resolve.find(recipe, _label(net), registered=made.kind == "registry")
+    found = (
+        recipe if isinstance(recipe, Recipe) else resolve.find(recipe, _label(net), registered=made.kind == "registry")
+    )
     resolved = resolve.apply(found, settings or {})
     spec = str(data or resolved.recipe.data)
     description = datasets.describe(spec)
     channels, height, _ = description.shape
     preprocess = resolved.recipe.preprocess(channels, height)
-    made = replace(
-        made, num_classes=len(description.classes), in_channels=channels, image_size=preprocess.image_size
-    )
+    made = replace(made, num_classes=len(description.classes), in_channels=channels, image_size=preprocess.image_size)
     table = check_fit(made, module, preprocess, description)
     return Plan(
         net=module,
@@ -124,9 +124,7 @@ def _label(net: str | nn.Module) -> str:
     return net if isinstance(net, str) else type(net).__name__
 
 
-def check_fit(
-    made: Origin, net: nn.Module | None, preprocess: Preprocess, description: datasets.Description
-) -> Table:
+def check_fit(made: Origin, net: nn.Module | None, preprocess: Preprocess, description: datasets.Description) -> Table:
     """The layer table of the net for these pictures. Raises UsageError CN201 or DataError CN306 if they do not fit."""
     if net is None:
         with torch.device("meta" if made.kind == "registry" else "cpu"):

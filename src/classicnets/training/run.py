@@ -240,4 +240,3 @@ def command_line() -> str:
     """The command that started this process, for run.json."""
     program = Path(sys.argv[0]).name if sys.argv else ""
     return shlex.join(["classicnets" if program == "__main__.py" else program or "python", *sys.argv[1:]])
-

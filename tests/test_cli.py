@@ -1,0 +1,220 @@
+"""The command line from the outside: what it prints, where, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import classicnets as cn
+from classicnets.errors import CODES
+from classicnets.models.registry import NETS
+from classicnets.recipes.resolve import RECIPES, SETTINGS
+
+OWN = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
+
+
+@pytest.fixture
+def run(blobs) -> Path:
+    return cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True).path
+
+
+def test_the_bare_command_teaches(cli):
+    code, out, err = cli()
+    assert code == 0 and err == ""
+    assert len(re.findall(r"^  classicnets \w+", out, re.M)) == 5
+
+
+def test_help_is_the_same(cli):
+    with pytest.raises(SystemExit) as left:
+        cli("--help")
+    assert left.value.code == 0
+
+
+def test_list_names_every_net_and_recipe(cli):
+    code, out, _ = cli("list")
+    assert code == 0
+    assert all(name in out for name in NETS) and all(net in out for _, net in RECIPES)
+    _, out, _ = cli("list", "--json")
+    assert json.loads(out)["nets"]["lenet_d2l"]["parameters"] == 61706
+
+
+def test_show_prints_totals_that_are_those_of_the_fact_sheet(cli):
+    _, out, _ = cli("show", "lenet_d2l")
+    total = next(line for line in out.splitlines() if line.startswith("total"))
+    assert total.split() == ["total", "61,470", "236", "61,706", "6,518", "416,520", "246.8", "kB", "58.4", "kB"]
+    assert "5/1/2/1" in out
+    _, out, _ = cli("show", "alexnet_d2l", "--input", "3x224x224", "--classes", "1000", "--json")
+    assert json.loads(out)["totals"]["parameters"] == 50_844_008  # the note's Gluon net with 3 channels, 1000 classes
+
+
+def test_show_a_net_of_ones_own_and_a_run(cli, run, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    code, out, _ = cli("show", "own.py:net")
+    assert code == 0 and "7,850" in out
+    code, out, err = cli("show", "own.py:net", "--input", "1x10x10")
+    assert code == 2 and "error[CN201]" in err and "nn.Linear(100, 10)" in err
+    code, out, _ = cli("show", run)
+    assert code == 0 and "61,706" in out
+
+
+@pytest.mark.parametrize("text", ["28", "1x28", "axbxc", "1x0x28", "1x28x28x1"])
+def test_show_refuses_what_is_no_shape(cli, text):
+    code, _, err = cli("show", "lenet_d2l", "--input", text)
+    assert code == 2 and "hint:  --input 3x224x224" in err
+
+
+def test_show_refuses_oblong_pictures_of_a_registered_net(cli):
+    code, _, err = cli("show", "lenet_d2l", "--input", "1x28x30")
+    assert code == 2 and "square" in err
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_show_explains_every_code(cli, code):
+    assert cli("show", code.lower())[1].startswith(f"{code}: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["trian"], 2, "hint:  classicnets train"),
+        (["train"], 2, "train needs a NET"),
+        (["train", "lenet_d2l", "--sed", "1"], 2, "--seed"),
+        (["train", "lenet_d2l", "--seed", "one"], 2, "invalid int value"),
+        (["train", "lenet_dl2"], 2, "lenet_d2l"),
+        (["train", "alexnet_28"], 2, "error[CN203]"),
+        (["train", "lenet_d2l", "--set", "epoch=3"], 2, "hint:  --set epochs=3"),
+        (["train", "lenet_d2l", "--set", "epochs"], 2, "NET comes before --set"),
+        (["train", "lenet_d2l", "--limit", "0"], 2, "at least one picture"),
+        (["train", "lenet_d2l", "--device", "tpu"], 4, "error[CN402]"),
+        (["train", "lenet_d2l", "--data", "fashion_mnits"], 2, "fashion_mnist"),
+        (["train", "lenet_d2l"], 3, "error[CN302]"),  # offline, with an empty cache
+        (["train", "nowhere.py:net"], 2, "there is no file nowhere.py"),
+        (["train", "--resume", "nowhere"], 2, "error[CN207]"),
+        (["evaluate", "nowhere"], 2, "error[CN207]"),
+        (["predict", "nowhere", "x.png"], 2, "error[CN207]"),
+        (["show", "CN999"], 2, "there is no error code CN999"),
+        (["data", "get"], 2, "needs a NAME"),
+        (["data", "get", "mnits"], 2, "error[CN202]"),
+    ],
+)
+def test_mistakes_get_four_lines_and_an_exit_code(cli, arguments, code, words, monkeypatch):
+    # a developer's machine may hold the system package
+    from dataclasses import replace
+
+    from classicnets.data import datasets
+
+    elsewhere = replace(datasets.DATASETS["fashion_mnist"], system_folder="/nonexistent")
+    monkeypatch.setitem(datasets.DATASETS, "fashion_mnist", elsewhere)
+    got, out, err = cli(*arguments)
+    assert (got, out) == (code, "")
+    assert words in err and "Traceback" not in err
+    errors = err[err.index("error[") :].splitlines()
+    assert re.match(r"error\[CN\d{3}\]: ", errors[0])
+
+
+def test_json_errors_are_json_too(cli):
+    code, out, err = cli("show", "lenet", "--json")
+    assert code == 2 and json.loads(out)["error"] == "CN202" and "error[CN202]" in err
+
+
+def test_debug_shows_the_traceback(cli):
+    with pytest.raises(cn.UsageError):
+        cli("show", "lenet", "--debug")
+
+
+def test_dry_run_lists_every_setting_and_writes_nothing(cli, blobs):
+    code, out, _ = cli("train", "lenet_d2l", "--data", blobs, "--set", "lr=0.5", "--dry-run")
+    assert code == 0 and not Path("runs").exists()
+    assert all(re.search(rf"^{key} ", out, re.M) for key in SETTINGS)
+    assert re.search(r"^lr +0\.5 +--set", out, re.M) and re.search(r"^epochs +10 +recipe", out, re.M)
+    _, out, _ = cli("train", "lenet_d2l", "--data", blobs, "--dry-run", "--json")
+    assert json.loads(out)["recipe"]["epochs"] == 10
+
+
+def test_train_keeps_data_on_stdout_and_talk_on_stderr(cli, blobs):
+    code, out, err = cli("train", "lenet_d2l", "--data", blobs, "--limit", 64, "--set", "epochs=2")
+    assert code == 0
+    assert out.startswith("test accuracy 0.") and "next: classicnets evaluate runs/lenet_d2l-blobs-1" in out
+    assert len(re.findall(r"^epoch \d/2  loss \S+  train \S+  test \S+  [\d,]+ images/s  data \d+%", err, re.M)) == 2
+    assert "changed: epochs=2" in err and "61,706 parameters" in err
+    code, out, _ = cli("train", "lenet_d2l", "--data", blobs, "--limit", 64, "--set", "epochs=1", "--json")
+    assert json.loads(out)["n"] == 100
+
+
+def test_evaluate(cli, run):
+    code, out, _ = cli("evaluate", run, "--json")
+    assert code == 0
+    result = json.loads(out)
+    assert result["weights"] == "last.safetensors" and result["n"] == 100
+    assert sum(map(sum, result["confusion"])) == 100
+    right = sum(result["confusion"][i][i] for i in range(10))
+    assert result["accuracy"] == pytest.approx(right / 100)
+    assert "most often taken for" in cli("evaluate", run)[1]
+
+
+def test_predict_names_the_classes_and_says_which_weights(cli, run, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    Image.fromarray(pixels[:, :, 0]).save(tmp_path / "b.jpg")
+    code, out, err = cli("predict", run, "a.png", "b.jpg", "--top", 2)
+    assert code == 0 and "last.safetensors" in err
+    assert len(re.findall(r"^[ab]\.\w+ +\d +0\.\d{3} +\d +0\.\d{3}", out, re.M)) == 2
+    _, out, _ = cli("predict", run, "a.png", "--top", 10, "--json")
+    (row,) = json.loads(out)["predictions"]
+    assert sum(row["probabilities"]) == pytest.approx(1, abs=1e-5)
+    assert row["probabilities"] == sorted(row["probabilities"], reverse=True)
+
+
+def test_predict_names_the_picture_that_cannot_be_read(cli, run, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"not a picture")
+    for name in ("bad.png", "none.png"):
+        code, _, err = cli("predict", run, name)
+        assert code == 3 and "error[CN304]" in err and name in err
+
+
+def test_a_run_whose_file_changed_can_be_used_with_the_copy(cli, blobs, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    assert cli("train", "own.py:net", "--data", blobs, "--set", "epochs=1")[0] == 0
+    (tmp_path / "own.py").write_text(OWN.replace("10))", "10), nn.Tanh())"))
+    code, _, err = cli("evaluate", "runs/own_net-blobs-1")
+    assert code == 2 and "error[CN207]" in err and "has changed since the run" in err
+    hint = re.search(r"--net RUN(\S+)", err)[1]
+    assert cli("evaluate", "runs/own_net-blobs-1", "--net", f"runs/own_net-blobs-1{hint}")[0] == 0
+
+
+def test_doctor(cli):
+    code, out, _ = cli("doctor")
+    assert code == 0 and "all is well" in out
+    for words in ("torch", "memory", "threads", "fashion_mnist"):
+        assert words in out
+    about = json.loads(cli("doctor", "--json")[1])
+    assert about["versions"]["classicnets"] == cn.__version__ and about["amiss"] == []
+
+
+def test_data_list_get_check(cli, blobs, tmp_path):
+    assert "fashion_mnist" in cli("data", "list")[1]
+    code, out, _ = cli("data", "check", blobs)
+    assert code == 0 and out.count(" ok ") == 4
+    whole = (blobs / "t10k-labels-idx1-ubyte.gz").read_bytes()
+    for path in blobs.iterdir():
+        (tmp_path / "cut" / path.name).parent.mkdir(exist_ok=True)
+        (tmp_path / "cut" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "cut/t10k-labels-idx1-ubyte.gz").write_bytes(whole[:30])
+    code, out, _ = cli("data", "check", tmp_path / "cut")
+    assert code == 1 and "wrong" in out
+    code, _, err = cli("data", "get", "fashion_mnist", "--from", blobs)
+    assert code == 3 and "error[CN303]" in err
+
+
+def test_a_closed_pipe_is_no_traceback():
+    done = subprocess.run(
+        f"{sys.executable} -m classicnets list | head -1", shell=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == "" and done.stdout.startswith("net")
