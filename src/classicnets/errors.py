@@ -76,12 +76,12 @@ exactly as many numbers as it has weights per unit. The message names the first 
 Way out: use the size the net was made for, or make the net for your size.""",
     "CN202": """A name is not known: of a net, a data set, a recipe, a setting or an error code.
 Way out: `classicnets list` prints the names; the message shows the nearest one.""",
-    "CN203": """There is no recipe of that source for this net. A recipe is found by (source, net): nothing is substituted.
-Way out: --recipe fast works for any net; `classicnets list` shows which recipes exist.""",
+    "CN203": """There is no recipe of that source for this net. Recipes are found by (source, net), and nothing is
+substituted. Way out: --recipe fast works for any net; `classicnets list` shows which recipes exist.""",
     "CN204": """A setting has the wrong type, is out of range, or contradicts another one.
 Way out: `classicnets train NET --dry-run` lists every setting with its value; all faults are reported together.""",
-    "CN205": """A net could not be loaded from file.py:name. The file is run as Python; the name must be a torch.nn.Module
-or a function that returns one when called without arguments.""",
+    "CN205": """A net could not be loaded from file.py:name. The file is run as Python; the name must be a
+torch.nn.Module or a function that returns one when called without arguments.""",
     "CN206": """The command line could not be understood. `classicnets VERB --help` shows what a verb takes.""",
     "CN207": """That is not a run folder, or the net of the run cannot be made again from it.
 A run of your own net is made again from the file it came from, which must still hold the same text; a run of a
@@ -95,10 +95,10 @@ Way out: fetch the files by hand on any machine and run `classicnets data get NA
     "CN303": """A file has the right name but other bytes than the data set's. MNIST and Fashion-MNIST use the same file
 names, so one is easily taken for the other; the message says so where the bytes are known.""",
     "CN304": """A picture could not be read: it is missing, damaged, absurdly large or not a picture.""",
-    "CN305": """A checkpoint is truncated, damaged or was not written by classicnets. Checkpoints are replaced in one step,
-so a truncated one was cut short by a copy or a full disk.""",
-    "CN306": """The data and the run do not fit together: other classes, another picture shape, or other bytes than the run
-was trained on.""",
+    "CN305": """A checkpoint is truncated, damaged or was not written by classicnets. Checkpoints are replaced in one
+step, so a truncated one was cut short by a copy or a full disk.""",
+    "CN306": """The data and the run do not fit together: other classes, another picture shape, or other bytes than the
+run was trained on.""",
     "CN401": """A folder or file could not be written: no permission, no space, or a read-only disk.
 Way out: --runs FOLDER chooses where runs go; CLASSICNETS_CACHE chooses where data is kept.""",
     "CN402": """The device is not available on this machine. `classicnets doctor` shows which are.""",

@@ -123,15 +123,13 @@ def _settings(pairs: list[str]) -> dict[str, str]:
 
 def _refuse_changes(args: argparse.Namespace) -> None:
     """A resumed run goes on as it was begun."""
-    changed = [f"--{name}" for name in ("data", "recipe", "set", "limit", "dry_run") if getattr(args, name)]
+    changed = [f"--{name}" for name in ("data", "recipe", "set", "limit") if getattr(args, name)]
     if args.net:
         changed.insert(0, args.net)
     if changed:
         raise UsageError(
             "CN208",
-            f"--resume goes on with a run as it was begun and takes no {', '.join(changed)}".replace(
-                "dry_run", "dry-run"
-            ),
+            f"--resume goes on with a run as it was begun and takes no {', '.join(changed)}",
             where=args.resume,
             hint=f"classicnets train --resume {args.resume}",
         )

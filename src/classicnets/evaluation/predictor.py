@@ -33,7 +33,7 @@ class Predictor:
         self.net, self.preprocess, self.classes, self.device = net, preprocess, classes, device
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """uint8 [N, C, H, W] to float32 [N, classes]; with `mirror`, the mean over each picture and its mirror image."""
+        """uint8 [N, C, H, W] to float32 [N, classes]; with `mirror`, the mean over a picture and its mirror image."""
         was_training = self.net.training
         self.net.eval()
         try:

@@ -1,8 +1,9 @@
-"""Finds a recipe by (source, net) and applies `--set key=value`: typed, unknown keys refused, faults reported together."""
+"""Finds a recipe by (source, net); applies `--set key=value`, typed, and reports all that is wrong with it together."""
 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -107,7 +108,7 @@ def _typed(key: str, given: Any) -> Any:
         if text.lower() not in {"true", "false"}:
             raise ValueError("must be true or false")
         return text.lower() == "true"
-    if kind == "int" or kind == "int | None":
+    if kind in {"int", "int | None"}:
         if kind == "int | None" and text.lower() == "none":
             return None
         try:
@@ -127,7 +128,7 @@ def _number(text: str) -> float:
         value = float(text)
     except ValueError:
         raise ValueError("must be a number") from None
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         raise ValueError("must be a finite number")
     return value
 
@@ -143,7 +144,7 @@ def _contradictions(r: Recipe) -> list[str]:
         (0 <= r.label_smoothing < 1, f"label_smoothing={r.label_smoothing}: must be in 0..1, below 1"),
         (
             0 <= r.validation < 1,
-            f"validation={r.validation}: is the share of training pictures kept aside, 0 to below 1",
+            f"validation={r.validation}: the share of pictures kept aside, 0 to below 1",
         ),
         (r.image_size is None or r.image_size >= 1, f"image_size={r.image_size}: must be at least 1"),
         (r.shift >= 0, f"shift={r.shift}: must not be negative"),

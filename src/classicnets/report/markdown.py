@@ -21,8 +21,8 @@ def write_card(path: Path, facts: dict[str, Any]) -> None:
         "| what | |",
         "| --- | --- |",
         f"| net | {facts['net']['name']}: {facts['parameters']:,} parameters, {facts['macs']:,} MACs a picture |",
-        f"| recipe | {recipe['source']}: {recipe['epochs']} epochs, batch {recipe['batch_size']}, {recipe['optimizer']},"
-        f" lr {recipe['lr']:g}, {recipe['schedule']} |",
+        f"| recipe | {recipe['source']}: {recipe['epochs']} epochs, batch {recipe['batch_size']},"
+        f" {recipe['optimizer']} lr {recipe['lr']:g}, {recipe['schedule']} |",
         f"| changed | {', '.join(changed) or 'nothing'}{', limit ' + str(facts['limit']) if facts['limit'] else ''} |",
         f"| data | {facts['data_name']}, fingerprint {facts['fingerprint'][:16]}, from {facts['data_source']} |",
         f"| time | {result['seconds']:.1f} s of training and evaluation, started {facts['started_at']} |",

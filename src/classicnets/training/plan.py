@@ -49,12 +49,13 @@ class Plan:
 
     def lines(self) -> list[str]:
         """What is about to happen, for people: the net, the recipe, the data, the machine."""
-        recipe, shape = self.recipe, "x".join(map(str, self.preprocess.shape))
-        changed = [f"{key}={getattr(recipe, key)}" for key, where in self.origins.items() if where != "recipe"]
+        recipe, table, shape = self.recipe, self.table, "x".join(map(str, self.preprocess.shape))
+        changed = ", ".join(f"{key}={getattr(recipe, key)}" for key, where in self.origins.items() if where != "recipe")
         return [
-            f"net     {self.origin.name}: {self.table.parameters:,} parameters, {self.table.macs:,} MACs a picture of {shape}",
-            f"recipe  {recipe.source}: {recipe.epochs} epochs, batch {recipe.batch_size}, {recipe.optimizer} lr {recipe.lr:g},"
-            f" {recipe.schedule}, weights {recipe.initialise}{'; changed: ' + ', '.join(changed) if changed else ''}",
+            f"net     {self.origin.name}: {table.parameters:,} parameters, {table.macs:,} MACs a picture of {shape}",
+            f"recipe  {recipe.source}: {recipe.epochs} epochs, batch {recipe.batch_size}, {recipe.optimizer}"
+            f" lr {recipe.lr:g}, {recipe.schedule}, weights {recipe.initialise}"
+            + (f"; changed: {changed}" if changed else ""),
             f"device  {self.device}, {torch.get_num_threads()} threads, float32, seed {self.seed}",
         ]
 
@@ -94,10 +95,10 @@ def plan(
     if limit is not None and limit < 1:
         raise UsageError("CN204", f"--limit {limit}: at least one picture is needed", hint="--limit 512")
     module, made = (None, origin.find(net)) if isinstance(net, str) else (net, origin.of_module(net))
-    found = (
-        recipe if isinstance(recipe, Recipe) else resolve.find(recipe, _label(net), registered=made.kind == "registry")
-    )
-    resolved = resolve.apply(found, settings or {})
+    if not isinstance(recipe, Recipe):
+        label = net if isinstance(net, str) else made.name
+        recipe = resolve.find(recipe, label, registered=made.kind == "registry")
+    resolved = resolve.apply(recipe, settings or {})
     spec = str(data or resolved.recipe.data)
     description = datasets.describe(spec)
     channels, height, _ = description.shape
@@ -118,10 +119,6 @@ def plan(
         device=str(machine.choose_device(device)),
         limit=limit,
     )
-
-
-def _label(net: str | nn.Module) -> str:
-    return net if isinstance(net, str) else type(net).__name__
 
 
 def check_fit(made: Origin, net: nn.Module | None, preprocess: Preprocess, description: datasets.Description) -> Table:

@@ -179,7 +179,7 @@ def resume(path: str | Path, say: Say, net: nn.Module | None = None) -> Training
             "CN208",
             "the run is complete",
             where=str(path),
-            why=f"all {facts['recipe']['epochs']} epochs are done, test accuracy {facts['result']['test_accuracy']:.4f}",
+            why=f"all {facts['recipe']['epochs']} epochs are done and its results are written",
             hint=f"classicnets evaluate {path}",
         )
     torch.set_num_threads(facts["threads"])
