@@ -1,0 +1,1 @@
+"""Run folders: where a net came from, what it became, and how to go on."""

@@ -1,0 +1,117 @@
+"""The folder of a run: made once, never written over."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from classicnets.errors import UsageError
+from classicnets.runs.origin import Origin
+from classicnets.runs.writing import cannot_write, write_json
+from classicnets.values import Preprocess, Recipe
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names of the files in a run folder."""
+
+    path: Path
+
+    @property
+    def history(self) -> Path:
+        """One event a line."""
+        return self.path / "history.jsonl"
+
+    @property
+    def last(self) -> Path:
+        """Weights, optimiser state and generators at the last saved step."""
+        return self.path / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """Weights of the epoch with the best validation accuracy, if the recipe watches one."""
+        return self.path / "best.safetensors"
+
+    @property
+    def curves(self) -> Path:
+        """Train loss, train accuracy and test or validation accuracy."""
+        return self.path / "curves.png"
+
+    @property
+    def contact_sheet(self) -> Path:
+        """Test pictures with true and predicted class."""
+        return self.path / "contact_sheet.png"
+
+    def read(self) -> dict[str, Any]:
+        """The facts of the run."""
+        values: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        return values
+
+    def write(self, facts: dict[str, Any]) -> None:
+        """Replaces the facts in one step."""
+        write_json(self.path / "run.json", facts)
+
+    def recipe(self) -> Recipe:
+        """The recipe as resolved."""
+        return Recipe.from_dict(self.read()["recipe"])
+
+    def preprocess(self) -> Preprocess:
+        """How pictures were prepared."""
+        return Preprocess.from_dict(self.read()["preprocess"])
+
+    def origin(self) -> Origin:
+        """How the net was made."""
+        return Origin(**self.read()["net"])
+
+    def weights_file(self) -> Path:
+        """The best checkpoint if it exists, else the last. Raises UsageError CN207 if neither does."""
+        for path in (self.best, self.last):
+            if path.exists():
+                return path
+        raise UsageError(
+            "CN207",
+            "the run has no weights yet: it was stopped before its first epoch was finished",
+            where=str(self.path),
+            hint=f"classicnets train --resume {self.path}",
+        )
+
+
+def make(root: Path, label: str, origin: Origin) -> RunFolder:
+    """A new folder root/label-K with the smallest K that is free; a file of the user's own net is copied into it.
+
+    Raises MachineError CN401 if it cannot be made.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        number = 1
+        while True:
+            path = root / f"{label}-{number}"
+            try:
+                path.mkdir()
+                break
+            except FileExistsError:
+                number += 1
+        if origin.kind == "file":
+            shutil.copyfile(origin.path, path / "net.py")
+    except OSError as error:
+        raise cannot_write(root, error) from error
+    return RunFolder(path)
+
+
+def open_run(path: str | Path) -> RunFolder:
+    """The run in an existing folder. Raises UsageError CN207 if it is not one."""
+    folder = RunFolder(Path(path))
+    try:
+        folder.read()
+    except (OSError, json.JSONDecodeError) as error:
+        raise UsageError(
+            "CN207",
+            f"{path} is not the folder of a run",
+            where=str(Path(path) / "run.json"),
+            why="it cannot be read" if (folder.path / "run.json").exists() else "there is no such file",
+            hint="ls runs",
+        ) from error
+    return folder
