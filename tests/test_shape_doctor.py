@@ -12,7 +12,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from classicnets.errors import UsageError
-from classicnets.inspection.doctor import arithmetic, check_input, guard, nearest_fit
+from classicnets.inspection.arithmetic import arithmetic
+from classicnets.inspection.doctor import check_input
+from classicnets.inspection.fit import nearest_fit
+from classicnets.inspection.guard import guard
 from classicnets.inspection.shapes import Row, trace
 
 
@@ -137,14 +140,10 @@ def test_transposed_convolution_with_wrong_channels():
     assert "net[0] reads 4 channels and gets 6" in message(nn.Sequential(nn.ConvTranspose2d(4, 6, 3)), (6, 5, 5))
 
 
-@pytest.mark.parametrize(
-    ("norm", "fix"),
-    [(nn.BatchNorm2d(8), "nn.BatchNorm2d(6)"), (nn.GroupNorm(2, 8), "nn.GroupNorm(2, 6)")],
-)
-def test_normalisation_of_other_channels(norm, fix):
-    text = message(LeNet(sigmoid1=norm), (1, 28, 28))
+def test_normalisation_of_other_channels():
+    text = message(LeNet(sigmoid1=nn.BatchNorm2d(8)), (1, 28, 28))
     assert "sigmoid1 reads 8 channels and gets 6" in text
-    assert f"sigmoid1 = {fix}" in text
+    assert "sigmoid1 = nn.BatchNorm2d(6)" in text
 
 
 def test_too_small():
@@ -265,8 +264,6 @@ def test_the_net_stays_as_it_was():
     assert all(torch.equal(a, b) for a, b in zip(before.values(), net.state_dict().values(), strict=True))
 
 
-# ----------------------------------------------------------------------------------------------- against real passes
-
 blocks = st.lists(
     st.tuples(
         st.sampled_from(["conv", "max", "avg", "ceil", "up"]),
@@ -327,9 +324,6 @@ def test_the_doctor_agrees_with_a_real_pass(specification, features, height, wid
         assert f"give it {'x'.join(map(str, found[0]))} pictures" in caught.value.hints[0]
 
 
-# ----------------------------------------------------------------------------------------------------------- the guard
-
-
 def refused(net: nn.Module, x: torch.Tensor) -> UsageError:
     with pytest.raises(UsageError) as caught:
         net(x)
@@ -369,12 +363,6 @@ def test_guard_refuses_channels_and_other_axes():
     net = guard(LeNet(), (1, 28, 28), name="lenet_d2l")
     assert refused(net, torch.zeros(2, 3, 28, 28)).why == "conv1 reads 1 channel and gets 3"
     assert refused(net, torch.zeros(2, 784)).hints == ("x.reshape(-1, 1, 28, 28)",)
-
-
-def test_a_second_guard_replaces_the_first():
-    net = guard(guard(LeNet(), (1, 28, 28)), (1, 30, 30))
-    assert len(net._forward_pre_hooks) == 1
-    net(torch.zeros(1, 1, 30, 30))
 
 
 def test_guard_travels_with_copies_and_pickles():

@@ -155,6 +155,17 @@ def small() -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 10))
 
 
+def test_the_net_of_a_run_can_be_trained_afresh(blobs, tmp_path, cli):
+    (tmp_path / "own.py").write_text(OWN_NET)
+    for spec in ("lenet_d2l", "own.py:net"):
+        assert cli("train", spec, "--data", blobs, "--set", "epochs=1", "--limit", 64)[0] == 0
+    for name in ("lenet_d2l", "own_net"):
+        code, _, err = cli("train", f"runs/{name}-blobs-1", "--data", blobs, "--set", "epochs=1", "--limit", 64)
+        assert code == 0, err
+        a, b = (load_file(f"runs/{name}-blobs-{k}/last.safetensors") for k in (1, 2))
+        assert all(torch.equal(a[key], b[key]) for key in a)
+
+
 def test_any_module_is_trained_in_place_and_learns(blobs):
     net = small()
     run = cn.train(net, data=str(blobs), epochs=6, batch_size=32, flip=False, mirror=False, quiet=True)

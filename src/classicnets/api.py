@@ -14,7 +14,8 @@ from classicnets.data import datasets
 from classicnets.errors import DataError, UsageError
 from classicnets.evaluation.evaluate import Evaluation, evaluate
 from classicnets.evaluation.predictor import Prediction, Predictor
-from classicnets.inspection.doctor import check_input, guard
+from classicnets.inspection.doctor import check_input
+from classicnets.inspection.guard import guard
 from classicnets.inspection.shapes import Table
 from classicnets.models.registry import NETS
 from classicnets.report import tables

@@ -96,8 +96,7 @@ def plan(
         raise UsageError("CN204", f"--limit {limit}: at least one picture is needed", hint="--limit 512")
     module, made = (None, origin.find(net)) if isinstance(net, str) else (net, origin.of_module(net))
     if not isinstance(recipe, Recipe):
-        label = net if isinstance(net, str) else made.name
-        recipe = resolve.find(recipe, label, registered=made.kind == "registry")
+        recipe = resolve.find(recipe, made.spec, registered=made.kind == "registry")
     resolved = resolve.apply(recipe, settings or {})
     spec = str(data or resolved.recipe.data)
     description = datasets.describe(spec)
