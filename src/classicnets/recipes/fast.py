@@ -26,7 +26,7 @@ LENET = Recipe(
     monitor="validation",
 )
 
-# Any module: weights as its author made them, a rate that ReLU nets bear, and no mirroring, which would turn a b into a d.
+# Any module: weights as its author made them, a rate that ReLU nets bear, and no mirroring: it would make a d of a b.
 ANY = Recipe(
     source="fast",
     net="any net",
