@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from classicnets import __version__
+from classicnets import __version__, machine
 from classicnets.cli import data, doctor, evaluate, predict, show, train
 from classicnets.cli import list as list_
 from classicnets.errors import ClassicnetsError, UsageError
@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; the exit code is 0 ok, 1 check failed, 2 usage, 3 data, 4 environment, 130 Ctrl-C."""
     given = sys.argv[1:] if arguments is None else [*arguments]
+    machine.share_cores()
     try:
         if given and not given[0].startswith("-") and given[0] not in _VERBS:
             _unknown_verb(given[0])
