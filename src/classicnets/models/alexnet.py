@@ -1,10 +1,403 @@
-"""AlexNet as *Dive into Deep Learning* prints it, and our own AlexNet for 28x28 pictures. Needs torch alone."""
+"""AlexNet: the paper of 2012, the code behind it, and what others made of it. Needs torch and its neighbour `lrn.py`
+(and `layers.py`, for the normalisation that only the code has) alone.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
+import torch
 from torch import nn
+
+from classicnets.models.layers import SameMapNorm
+from classicnets.models.lrn import LRN
+
+# ----------------------------------------------------------------------------------------------- Krizhevsky, 2012-2014
+# His code rounds sides up: 224 pixels under windows of 11 every 4 give 55, the last window hanging 3 zeros over the
+# right and lower border (written out as `border` below); a pool of 3 every 2 clips its last window.
+
+
+def alexnet_2012(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:
+    """AlexNet as the paper describes it: two towers (groups=2), ReLU, LRN inside a tower, overlapping pools, dropout.
+
+    Reads `in_channels` x `image_size` x `image_size` (0-255 minus the mean picture), gives `num_classes` logits;
+    60,965,224 parameters. LRN takes the printed formula literally; `alexnet_2012_code` is what produced the numbers.
+    Source: Krizhevsky, Sutskever, Hinton, NIPS 2012, sections 3 and 4.
+    """
+    side = _pooled(_pooled(_pooled(_rounded_up(image_size, 11, 4))))
+    overhang = (11 - image_size) % 4
+    return nn.Sequential(
+        OrderedDict(
+            border=nn.ZeroPad2d((0, overhang, 0, overhang)),  # 3 x 227 x 227
+            conv1=nn.Conv2d(in_channels, 96, kernel_size=11, stride=4),  # 96 x 55 x 55
+            relu1=nn.ReLU(),
+            norm1=LRN(size=5, alpha=1e-4, beta=0.75, k=2.0, convention="paper", groups=2),
+            pool1=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 96 x 27 x 27
+            conv2=nn.Conv2d(96, 256, kernel_size=5, padding=2, groups=2),  # 256 x 27 x 27
+            relu2=nn.ReLU(),
+            norm2=LRN(size=5, alpha=1e-4, beta=0.75, k=2.0, convention="paper", groups=2),
+            pool2=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 13 x 13
+            conv3=nn.Conv2d(256, 384, kernel_size=3, padding=1),  # 384 x 13 x 13: here the towers meet
+            relu3=nn.ReLU(),
+            conv4=nn.Conv2d(384, 384, kernel_size=3, padding=1, groups=2),  # 384 x 13 x 13
+            relu4=nn.ReLU(),
+            conv5=nn.Conv2d(384, 256, kernel_size=3, padding=1, groups=2),  # 256 x 13 x 13
+            relu5=nn.ReLU(),
+            pool5=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 6 x 6
+            flatten=nn.Flatten(),  # 9216
+            fc6=nn.Linear(256 * side * side, 4096),
+            relu6=nn.ReLU(),
+            drop6=nn.Dropout(p=0.5),
+            fc7=nn.Linear(4096, 4096),
+            relu7=nn.ReLU(),
+            drop7=nn.Dropout(p=0.5),
+            fc8=nn.Linear(4096, num_classes),
+        )
+    )
+
+
+def alexnet_2012_code(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:
+    """AlexNet as it was run, configuration 145: layer 1 normalises before its ReLU, layer 2 normalises twice.
+
+    Reads `in_channels` x `image_size` x `image_size` (0-255 minus the mean picture), gives `num_classes` logits;
+    60,965,224 parameters. Source: computerhistory/AlexNet-Source-Code, layers/layers-145.cfg and layer-params-145.cfg.
+    """
+    side = _pooled(_pooled(_pooled(_rounded_up(image_size, 11, 4))))
+    overhang = (11 - image_size) % 4
+    return nn.Sequential(
+        OrderedDict(
+            border=nn.ZeroPad2d((0, overhang, 0, overhang)),  # 3 x 227 x 227
+            conv1=nn.Conv2d(in_channels, 96, kernel_size=11, stride=4),  # 96 x 55 x 55
+            norm1=LRN(size=5, alpha=1e-4, beta=0.75, k=2.0, convention="caffe", groups=2),
+            pool1=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 96 x 27 x 27
+            relu1=nn.ReLU(),
+            conv2=nn.Conv2d(96, 256, kernel_size=5, padding=2, groups=2),  # 256 x 27 x 27
+            relu2=nn.ReLU(),
+            norm2=LRN(size=5, alpha=1e-4, beta=0.75, k=2.0, convention="caffe", groups=2),
+            cnorm2=SameMapNorm(size=5, alpha=1e-3, beta=0.75, k=1.0),
+            pool2=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 13 x 13
+            conv3=nn.Conv2d(256, 384, kernel_size=3, padding=1),  # 384 x 13 x 13: here the towers meet
+            relu3=nn.ReLU(),
+            conv4=nn.Conv2d(384, 384, kernel_size=3, padding=1, groups=2),  # 384 x 13 x 13
+            relu4=nn.ReLU(),
+            conv5=nn.Conv2d(384, 256, kernel_size=3, padding=1, groups=2),  # 256 x 13 x 13
+            pool5=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 6 x 6
+            relu5=nn.ReLU(),
+            flatten=nn.Flatten(),  # 9216
+            **_dense(256 * side * side, num_classes),
+        )
+    )
+
+
+def alexnet_2012_plain_pooling(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:
+    """The paper's test of overlapping pools, configuration 147: `alexnet_2012_code` with pools of 2 every 2.
+
+    Reads `in_channels` x `image_size` x `image_size` (0-255 minus the mean picture), gives `num_classes` logits;
+    60,965,224 parameters: conv2 and conv5 are padded less, so that 6 x 6 comes out again.
+    Source: computerhistory/AlexNet-Source-Code, layers/layers-147.cfg.
+    """
+    side = _pooled(_rounded_up(image_size, 11, 4), 2)
+    side = _pooled(side - 2, 2)
+    side = _pooled(side - 2, 2)
+    overhang = (11 - image_size) % 4
+    return nn.Sequential(
+        OrderedDict(
+            border=nn.ZeroPad2d((0, overhang, 0, overhang)),  # 3 x 227 x 227
+            conv1=nn.Conv2d(in_channels, 96, kernel_size=11, stride=4),  # 96 x 55 x 55
+            norm1=LRN(size=5, alpha=1e-4, beta=0.75, k=2.0, convention="caffe", groups=2),
+            pool1=nn.MaxPool2d(kernel_size=2, stride=2, ceil_mode=True),  # 96 x 28 x 28
+            relu1=nn.ReLU(),
+            conv2=nn.Conv2d(96, 256, kernel_size=5, padding=1, groups=2),  # 256 x 26 x 26
+            relu2=nn.ReLU(),
+            norm2=LRN(size=5, alpha=1e-4, beta=0.75, k=2.0, convention="caffe", groups=2),
+            cnorm2=SameMapNorm(size=5, alpha=1e-3, beta=0.75, k=1.0),
+            pool2=nn.MaxPool2d(kernel_size=2, stride=2, ceil_mode=True),  # 256 x 13 x 13
+            conv3=nn.Conv2d(256, 384, kernel_size=3, padding=1),  # 384 x 13 x 13: here the towers meet
+            relu3=nn.ReLU(),
+            conv4=nn.Conv2d(384, 384, kernel_size=3, padding=1, groups=2),  # 384 x 13 x 13
+            relu4=nn.ReLU(),
+            conv5=nn.Conv2d(384, 256, kernel_size=3, groups=2),  # 256 x 11 x 11
+            pool5=nn.MaxPool2d(kernel_size=2, stride=2, ceil_mode=True),  # 256 x 6 x 6
+            relu5=nn.ReLU(),
+            flatten=nn.Flatten(),  # 9216
+            **_dense(256 * side * side, num_classes),
+        )
+    )
+
+
+def alexnet_2012_one_tower(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:
+    """The paper's test of two GPUs, configuration 145-half: one tower of half the width up to conv4.
+
+    Reads `in_channels` x `image_size` x `image_size` (0-255 minus the mean picture), gives `num_classes` logits;
+    59,798,312 parameters, as conv5 and the dense layers keep their width.
+    Source: computerhistory/AlexNet-Source-Code, layers/layers-145-half.cfg.
+    """
+    side = _pooled(_pooled(_pooled(_rounded_up(image_size, 11, 4))))
+    overhang = (11 - image_size) % 4
+    return nn.Sequential(
+        OrderedDict(
+            border=nn.ZeroPad2d((0, overhang, 0, overhang)),  # 3 x 227 x 227
+            conv1=nn.Conv2d(in_channels, 48, kernel_size=11, stride=4),  # 48 x 55 x 55
+            norm1=LRN(size=5, alpha=1e-4, beta=0.75, k=2.0, convention="caffe"),
+            pool1=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 48 x 27 x 27
+            relu1=nn.ReLU(),
+            conv2=nn.Conv2d(48, 128, kernel_size=5, padding=2),  # 128 x 27 x 27
+            relu2=nn.ReLU(),
+            norm2=LRN(size=5, alpha=1e-4, beta=0.75, k=2.0, convention="caffe"),
+            cnorm2=SameMapNorm(size=5, alpha=1e-3, beta=0.75, k=1.0),
+            pool2=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 128 x 13 x 13
+            conv3=nn.Conv2d(128, 192, kernel_size=3, padding=1),  # 192 x 13 x 13
+            relu3=nn.ReLU(),
+            conv4=nn.Conv2d(192, 192, kernel_size=3, padding=1),  # 192 x 13 x 13
+            relu4=nn.ReLU(),
+            conv5=nn.Conv2d(192, 256, kernel_size=3, padding=1),  # 256 x 13 x 13
+            pool5=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 6 x 6
+            relu5=nn.ReLU(),
+            flatten=nn.Flatten(),  # 9216
+            **_dense(256 * side * side, num_classes),
+        )
+    )
+
+
+def alexnet_2014(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:
+    """The "one weird trick" AlexNet as cuda-convnet2 has it: one tower of 64/192/384/256/256 maps, with LRN.
+
+    Reads `in_channels` x `image_size` x `image_size` (0-255 minus the mean picture), gives `num_classes` logits;
+    61,100,840 parameters. The paper's footnote prints 384 maps for conv4; the released configuration has 256.
+    Source: akrizhevsky/cuda-convnet2, layers-imagenet-1gpu.cfg; Krizhevsky, arXiv:1404.5997.
+    """
+    side = _pooled(_pooled(_pooled(_rounded_up(image_size, 11, 4))))
+    overhang = (11 - image_size) % 4
+    return nn.Sequential(
+        OrderedDict(
+            border=nn.ZeroPad2d((0, overhang, 0, overhang)),  # 3 x 227 x 227
+            conv1=nn.Conv2d(in_channels, 64, kernel_size=11, stride=4),  # 64 x 55 x 55
+            norm1=LRN(size=5, alpha=1e-4, beta=0.75, k=2.0, convention="caffe"),
+            pool1=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 64 x 27 x 27
+            relu1=nn.ReLU(),
+            conv2=nn.Conv2d(64, 192, kernel_size=5, padding=2),  # 192 x 27 x 27
+            relu2=nn.ReLU(),
+            norm2=LRN(size=5, alpha=1e-4, beta=0.75, k=2.0, convention="caffe"),
+            pool2=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 192 x 13 x 13
+            conv3=nn.Conv2d(192, 384, kernel_size=3, padding=1),  # 384 x 13 x 13
+            relu3=nn.ReLU(),
+            conv4=nn.Conv2d(384, 256, kernel_size=3, padding=1),  # 256 x 13 x 13
+            relu4=nn.ReLU(),
+            conv5=nn.Conv2d(256, 256, kernel_size=3, padding=1),  # 256 x 13 x 13
+            pool5=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 6 x 6
+            relu5=nn.ReLU(),
+            flatten=nn.Flatten(),  # 9216
+            **_dense(256 * side * side, num_classes),
+        )
+    )
+
+
+def _dense(inputs: int, num_classes: int) -> OrderedDict[str, nn.Module]:
+    """The end that every AlexNet of this file but torchvision's has: 4096, 4096, `num_classes`, dropout after two."""
+    return OrderedDict(
+        fc6=nn.Linear(inputs, 4096),
+        relu6=nn.ReLU(),
+        drop6=nn.Dropout(p=0.5),
+        fc7=nn.Linear(4096, 4096),
+        relu7=nn.ReLU(),
+        drop7=nn.Dropout(p=0.5),
+        fc8=nn.Linear(4096, num_classes),
+    )
+
+
+def _rounded_up(side: int, kernel: int, stride: int) -> int:
+    """The side after a window that may hang over the border."""
+    return -(-(side - kernel) // stride) + 1
+
+
+def _pooled(side: int, window: int = 3) -> int:
+    """The side after a pool of `window` every 2 that rounds up, at least 1."""
+    return max(1, _rounded_up(side, window, 2))
+
+
+# --------------------------------------------------------------------------------------------- what others made of it
+
+
+class ShrinkingPool(nn.AdaptiveAvgPool2d):
+    """Adaptive average pooling to side x side that refuses to enlarge; torch's copies pixels, which hides a mistake."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__((side, side))
+        self.side = side
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, C, H, W] to [N, C, side, side]; as it came where it has that size. Raises ValueError below it."""
+        if min(x.shape[-2:]) < self.side:
+            raise ValueError(f"{x.shape[-2]}x{x.shape[-1]} is less than {self.side}x{self.side}: it would copy pixels")
+        return super().forward(x)
+
+
+def alexnet_torchvision(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:  # noqa: ARG001
+    """AlexNet of torchvision: the one tower of 2014 without LRN, conv1 padded by 2, dropout before fc6 and fc7.
+
+    Reads `in_channels` x 224 x 224, gives `num_classes` logits; 61,100,840 parameters under torchvision's names, so
+    that its state_dict loads. From 223 to 254 pixels `avgpool` changes nothing, larger pictures it averages down to
+    6 x 6, as torchvision does; smaller ones (torchvision takes 63 and up) are refused, as it would copy pixels.
+    Source: pytorch/vision, torchvision/models/alexnet.py; Krizhevsky, arXiv:1404.5997.
+    """
+    features = nn.Sequential(
+        nn.Conv2d(in_channels, 64, kernel_size=11, stride=4, padding=2),  # 64 x 55 x 55
+        nn.ReLU(),
+        nn.MaxPool2d(kernel_size=3, stride=2),  # 64 x 27 x 27
+        nn.Conv2d(64, 192, kernel_size=5, padding=2),  # 192 x 27 x 27
+        nn.ReLU(),
+        nn.MaxPool2d(kernel_size=3, stride=2),  # 192 x 13 x 13
+        nn.Conv2d(192, 384, kernel_size=3, padding=1),  # 384 x 13 x 13
+        nn.ReLU(),
+        nn.Conv2d(384, 256, kernel_size=3, padding=1),  # 256 x 13 x 13
+        nn.ReLU(),
+        nn.Conv2d(256, 256, kernel_size=3, padding=1),  # 256 x 13 x 13
+        nn.ReLU(),
+        nn.MaxPool2d(kernel_size=3, stride=2),  # 256 x 6 x 6
+    )
+    classifier = nn.Sequential(
+        nn.Dropout(p=0.5),
+        nn.Linear(256 * 6 * 6, 4096),
+        nn.ReLU(),
+        nn.Dropout(p=0.5),
+        nn.Linear(4096, 4096),
+        nn.ReLU(),
+        nn.Linear(4096, num_classes),
+    )
+    return nn.Sequential(
+        OrderedDict(
+            features=features,
+            avgpool=ShrinkingPool(6),  # 256 x 6 x 6
+            flatten=nn.Flatten(),  # 9216
+            classifier=classifier,
+        )
+    )
+
+
+def alexnet_caffe(num_classes: int = 1000, in_channels: int = 3, image_size: int = 227) -> nn.Sequential:
+    """Caffe's bvlc_alexnet: 227x227, grouped convolutions, LRN with k = 1 that crosses the towers, then pooling.
+
+    Reads `in_channels` x `image_size` x `image_size` (blue first, 0-255 minus the mean picture), gives `num_classes`
+    logits; 60,965,224 parameters. Source: BVLC/caffe, models/bvlc_alexnet.
+    """
+    side = _pooled(_pooled(_pooled((image_size - 11) // 4 + 1)))
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(in_channels, 96, kernel_size=11, stride=4),  # 96 x 55 x 55
+            relu1=nn.ReLU(),
+            norm1=LRN(size=5, alpha=1e-4, beta=0.75, k=1.0, convention="caffe"),
+            pool1=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 96 x 27 x 27
+            conv2=nn.Conv2d(96, 256, kernel_size=5, padding=2, groups=2),  # 256 x 27 x 27
+            relu2=nn.ReLU(),
+            norm2=LRN(size=5, alpha=1e-4, beta=0.75, k=1.0, convention="caffe"),
+            pool2=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 13 x 13
+            conv3=nn.Conv2d(256, 384, kernel_size=3, padding=1),  # 384 x 13 x 13
+            relu3=nn.ReLU(),
+            conv4=nn.Conv2d(384, 384, kernel_size=3, padding=1, groups=2),  # 384 x 13 x 13
+            relu4=nn.ReLU(),
+            conv5=nn.Conv2d(384, 256, kernel_size=3, padding=1, groups=2),  # 256 x 13 x 13
+            relu5=nn.ReLU(),
+            pool5=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 6 x 6
+            flatten=nn.Flatten(),  # 9216
+            **_dense(256 * side * side, num_classes),
+        )
+    )
+
+
+def caffenet(num_classes: int = 1000, in_channels: int = 3, image_size: int = 227) -> nn.Sequential:
+    """Caffe's CaffeNet (bvlc_reference_caffenet): `alexnet_caffe` with each pool before its LRN, not after.
+
+    Reads `in_channels` x `image_size` x `image_size` (blue first, 0-255 minus the mean picture), gives `num_classes`
+    logits; 60,965,224 parameters. Source: BVLC/caffe, models/bvlc_reference_caffenet.
+    """
+    side = _pooled(_pooled(_pooled((image_size - 11) // 4 + 1)))
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(in_channels, 96, kernel_size=11, stride=4),  # 96 x 55 x 55
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 96 x 27 x 27
+            norm1=LRN(size=5, alpha=1e-4, beta=0.75, k=1.0, convention="caffe"),
+            conv2=nn.Conv2d(96, 256, kernel_size=5, padding=2, groups=2),  # 256 x 27 x 27
+            relu2=nn.ReLU(),
+            pool2=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 13 x 13
+            norm2=LRN(size=5, alpha=1e-4, beta=0.75, k=1.0, convention="caffe"),
+            conv3=nn.Conv2d(256, 384, kernel_size=3, padding=1),  # 384 x 13 x 13
+            relu3=nn.ReLU(),
+            conv4=nn.Conv2d(384, 384, kernel_size=3, padding=1, groups=2),  # 384 x 13 x 13
+            relu4=nn.ReLU(),
+            conv5=nn.Conv2d(384, 256, kernel_size=3, padding=1, groups=2),  # 256 x 13 x 13
+            relu5=nn.ReLU(),
+            pool5=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 6 x 6
+            flatten=nn.Flatten(),  # 9216
+            **_dense(256 * side * side, num_classes),
+        )
+    )
+
+
+def alexnet_mxnet(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:
+    """MXNet's symbol AlexNet: one tower of the two towers' width (no groups), nothing padded or rounded up in conv1.
+
+    Reads `in_channels` x `image_size` x `image_size`, gives `num_classes` logits; 50,844,008 parameters for 224, where
+    the sides are 54, 26, 12, 5; 62,378,344 for 227 (55, 27, 13, 6).
+    Source: apache/mxnet, example/image-classification/symbols/alexnet.py (v0.11 to v1.9).
+    """
+    side = _floor_pooled_thrice((image_size - 11) // 4 + 1)
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(in_channels, 96, kernel_size=11, stride=4),  # 96 x 54 x 54
+            relu1=nn.ReLU(),
+            norm1=LRN(size=5, alpha=1e-4, beta=0.75, k=2.0, convention="caffe"),
+            pool1=nn.MaxPool2d(kernel_size=3, stride=2),  # 96 x 26 x 26
+            conv2=nn.Conv2d(96, 256, kernel_size=5, padding=2),  # 256 x 26 x 26
+            relu2=nn.ReLU(),
+            norm2=LRN(size=5, alpha=1e-4, beta=0.75, k=2.0, convention="caffe"),
+            pool2=nn.MaxPool2d(kernel_size=3, stride=2),  # 256 x 12 x 12
+            conv3=nn.Conv2d(256, 384, kernel_size=3, padding=1),  # 384 x 12 x 12
+            relu3=nn.ReLU(),
+            conv4=nn.Conv2d(384, 384, kernel_size=3, padding=1),  # 384 x 12 x 12
+            relu4=nn.ReLU(),
+            conv5=nn.Conv2d(384, 256, kernel_size=3, padding=1),  # 256 x 12 x 12
+            relu5=nn.ReLU(),
+            pool5=nn.MaxPool2d(kernel_size=3, stride=2),  # 256 x 5 x 5
+            flatten=nn.Flatten(),  # 6400
+            **_dense(256 * side * side, num_classes),
+        )
+    )
+
+
+def alexnet_d2l_v1(num_classes: int = 10, in_channels: int = 1, image_size: int = 224) -> nn.Sequential:
+    """AlexNet of d2l's first edition (Gluon): one tower, no LRN, conv1 not padded (so 54, not 55).
+
+    Reads `in_channels` x `image_size` x `image_size`, gives `num_classes` logits; 46,764,746 parameters.
+    Source: d2l-ai/d2l-zh, branch v1, chapter_convolutional-neural-networks/alexnet.md (Apache MXNet).
+    """
+    side = _floor_pooled_thrice((image_size - 11) // 4 + 1)
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(in_channels, 96, kernel_size=11, stride=4),  # 96 x 54 x 54
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(kernel_size=3, stride=2),  # 96 x 26 x 26
+            conv2=nn.Conv2d(96, 256, kernel_size=5, padding=2),  # 256 x 26 x 26
+            relu2=nn.ReLU(),
+            pool2=nn.MaxPool2d(kernel_size=3, stride=2),  # 256 x 12 x 12
+            conv3=nn.Conv2d(256, 384, kernel_size=3, padding=1),  # 384 x 12 x 12
+            relu3=nn.ReLU(),
+            conv4=nn.Conv2d(384, 384, kernel_size=3, padding=1),  # 384 x 12 x 12
+            relu4=nn.ReLU(),
+            conv5=nn.Conv2d(384, 256, kernel_size=3, padding=1),  # 256 x 12 x 12
+            relu5=nn.ReLU(),
+            pool5=nn.MaxPool2d(kernel_size=3, stride=2),  # 256 x 5 x 5
+            flatten=nn.Flatten(),  # 6400
+            **_dense(256 * side * side, num_classes),
+        )
+    )
+
+
+def _floor_pooled_thrice(side: int) -> int:
+    """The side after three pools of 3 every 2 that round down, at least 1."""
+    for _ in range(3):
+        side = (side - 3) // 2 + 1
+    return max(1, side)
 
 
 def alexnet_d2l(num_classes: int = 10, in_channels: int = 1, image_size: int = 224) -> nn.Sequential:

@@ -1,0 +1,73 @@
+"""Whole nets against the engines they came from, on equal weights and pictures: outputs kept in tests/goldens.
+
+An error is measured against the spread of the outputs over pictures, and the pictures are such that a wrong order, a
+wrong constant or a missing normalisation shows (a test below proves that they would).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import classicnets as cn
+
+GOLDENS = Path(__file__).parent / "goldens"
+sys.path.insert(0, str(GOLDENS))
+from again import parameters, pictures  # noqa: E402 (found beside the goldens)
+
+ENGINES = [json.loads(path.read_text()) for path in sorted(GOLDENS.glob("*.json"))]
+CASES = {name: facts for engine in ENGINES for name, facts in engine["nets"].items()}
+TOLERANCE = 1e-4  # of the spread; float32 sums in another order give about 1e-6 to 1e-5
+
+
+def with_numbers(net: nn.Module, gain: float) -> nn.Module:
+    own = list(net.parameters())
+    with torch.no_grad():
+        for parameter, value in zip(own, parameters([tuple(p.shape) for p in own], gain), strict=True):
+            parameter.copy_(torch.from_numpy(value))
+    return net.eval()
+
+
+def error(net: nn.Module, facts: dict) -> float:
+    """The largest difference to the engine's outputs, in units of their spread over the pictures."""
+    expected = np.asarray(facts["outputs"])
+    with torch.no_grad():
+        got = net(torch.from_numpy(pictures(facts["input"], *facts["range"]))).numpy()
+    return float((np.abs(got - expected) / expected.std(axis=0).mean()).max())
+
+
+def built(name: str) -> nn.Module:
+    facts = CASES[name]
+    _, channels, side, _ = facts["input"]
+    net = cn.create(name, num_classes=len(facts["outputs"][0]), in_channels=channels, image_size=side)
+    return with_numbers(net, facts["gain"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_a_net_gives_what_its_engine_gives(name):
+    assert error(built(name), CASES[name]) < TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in CASES if name in ("alexnet_mxnet", "alexnet_caffe", "caffenet")])
+def test_the_pictures_would_show_a_wrong_normalisation(name):
+    """Without LRN, or with another k, the same net is far outside the tolerance."""
+    from classicnets.models.lrn import LRN
+
+    net = built(name)
+    for layer in net.modules():
+        if isinstance(layer, LRN):
+            layer.k += 1.0
+    assert error(net, CASES[name]) > 100 * TOLERANCE
+
+
+def test_the_names_of_torchvision_s_alexnet_are_ours():
+    facts = CASES["alexnet_torchvision"]
+    assert list(cn.create("alexnet_torchvision").state_dict()) == facts["names"]
