@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 import classicnets as cn
+from classicnets.models.registry import NETS
 
 GOLDENS = Path(__file__).parent / "goldens"
 sys.path.insert(0, str(GOLDENS))
@@ -71,3 +72,7 @@ def test_the_pictures_would_show_a_wrong_normalisation(name):
 def test_the_names_of_torchvision_s_alexnet_are_ours():
     facts = CASES["alexnet_torchvision"]
     assert list(cn.create("alexnet_torchvision").state_dict()) == facts["names"]
+
+
+def test_the_registry_claims_what_is_proven_here():
+    assert {name for name, entry in NETS.items() if "engine" in entry.proven} == set(CASES)

@@ -103,7 +103,7 @@ NETS: dict[str, Entry] = {
         parameters=431_080,
         macs=2_293_000,
         units=15_230,
-        proven=("counts",),
+        proven=("counts", "engine"),
     ),
     "lenet_d2l": Entry(
         builder="classicnets.models.lenet:lenet_d2l",
@@ -115,7 +115,7 @@ NETS: dict[str, Entry] = {
         parameters=61_706,
         macs=416_520,
         units=6_518,
-        proven=("counts",),
+        proven=("counts", "reference", "trained"),
     ),
     "lenet_d2l_v1": Entry(
         builder="classicnets.models.lenet:lenet_d2l_v1",
@@ -127,7 +127,7 @@ NETS: dict[str, Entry] = {
         parameters=44_426,
         macs=281_640,
         units=4_694,
-        proven=("counts",),
+        proven=("counts", "engine"),
     ),
     "alexnet_2012": Entry(
         builder="classicnets.models.alexnet:alexnet_2012",
@@ -199,7 +199,7 @@ NETS: dict[str, Entry] = {
         parameters=61_100_840,
         macs=714_188_480,
         units=494_184,
-        proven=("counts",),
+        proven=("counts", "engine"),
     ),
     "alexnet_caffe": Entry(
         builder="classicnets.models.alexnet:alexnet_caffe",
@@ -211,7 +211,7 @@ NETS: dict[str, Entry] = {
         parameters=60_965_224,
         macs=724_406_816,
         units=659_272,
-        proven=("counts",),
+        proven=("counts", "engine"),
     ),
     "caffenet": Entry(
         builder="classicnets.models.alexnet:caffenet",
@@ -223,7 +223,7 @@ NETS: dict[str, Entry] = {
         parameters=60_965_224,
         macs=724_406_816,
         units=659_272,
-        proven=("counts",),
+        proven=("counts", "engine"),
     ),
     "alexnet_mxnet": Entry(
         builder="classicnets.models.alexnet:alexnet_mxnet",
@@ -235,7 +235,7 @@ NETS: dict[str, Entry] = {
         parameters=50_844_008,
         macs=1_009_945_728,
         units=609_640,
-        proven=("counts",),
+        proven=("counts", "engine"),
     ),
     "alexnet_d2l": Entry(
         builder="classicnets.models.alexnet:alexnet_d2l",
@@ -247,7 +247,7 @@ NETS: dict[str, Entry] = {
         parameters=46_764_746,
         macs=938_146_176,
         units=608_650,
-        proven=("counts",),
+        proven=("counts", "reference"),
     ),
     "alexnet_d2l_v1": Entry(
         builder="classicnets.models.alexnet:alexnet_d2l_v1",
@@ -259,7 +259,7 @@ NETS: dict[str, Entry] = {
         parameters=46_764_746,
         macs=938_146_176,
         units=608_650,
-        proven=("counts",),
+        proven=("counts", "engine"),
     ),
     "alexnet_28": Entry(
         builder="classicnets.models.alexnet:alexnet_28",
