@@ -190,7 +190,7 @@ NETS: dict[str, Entry] = {
         proven=("counts",),
     ),
     "alexnet_torchvision": Entry(
-        builder="classicnets.models.alexnet:alexnet_torchvision",
+        builder="classicnets.models.alexnet_ports:alexnet_torchvision",
         title="Torchvision's AlexNet: one tower, no LRN, its weights load",
         source="pytorch/vision, torchvision/models/alexnet.py",
         year=2017,
@@ -202,7 +202,7 @@ NETS: dict[str, Entry] = {
         proven=("counts", "engine"),
     ),
     "alexnet_caffe": Entry(
-        builder="classicnets.models.alexnet:alexnet_caffe",
+        builder="classicnets.models.alexnet_ports:alexnet_caffe",
         title="Caffe's bvlc_alexnet: groups, LRN with k = 1, then pooling",
         source="BVLC/caffe, models/bvlc_alexnet",
         year=2014,
@@ -214,7 +214,7 @@ NETS: dict[str, Entry] = {
         proven=("counts", "engine"),
     ),
     "caffenet": Entry(
-        builder="classicnets.models.alexnet:caffenet",
+        builder="classicnets.models.alexnet_ports:caffenet",
         title="Caffe's CaffeNet: pooling before LRN",
         source="BVLC/caffe, models/bvlc_reference_caffenet",
         year=2014,
@@ -226,7 +226,7 @@ NETS: dict[str, Entry] = {
         proven=("counts", "engine"),
     ),
     "alexnet_mxnet": Entry(
-        builder="classicnets.models.alexnet:alexnet_mxnet",
+        builder="classicnets.models.alexnet_ports:alexnet_mxnet",
         title="MXNet's symbol AlexNet: LRN, no groups, 224 gives 54",
         source="apache/mxnet, example/image-classification/symbols/alexnet.py",
         year=2016,
@@ -238,7 +238,7 @@ NETS: dict[str, Entry] = {
         proven=("counts", "engine"),
     ),
     "alexnet_d2l": Entry(
-        builder="classicnets.models.alexnet:alexnet_d2l",
+        builder="classicnets.models.alexnet_ports:alexnet_d2l",
         title="AlexNet of Dive into Deep Learning: one tower, no LRN",
         source="d2l, 2nd Chinese edition / English 1.0 (PyTorch)",
         year=2021,
@@ -250,7 +250,7 @@ NETS: dict[str, Entry] = {
         proven=("counts", "reference"),
     ),
     "alexnet_d2l_v1": Entry(
-        builder="classicnets.models.alexnet:alexnet_d2l_v1",
+        builder="classicnets.models.alexnet_ports:alexnet_d2l_v1",
         title="AlexNet of the book's first edition: conv1 not padded",
         source="d2l, 1st Chinese edition (Gluon)",
         year=2019,
@@ -262,7 +262,7 @@ NETS: dict[str, Entry] = {
         proven=("counts", "engine"),
     ),
     "alexnet_28": Entry(
-        builder="classicnets.models.alexnet:alexnet_28",
+        builder="classicnets.models.alexnet_ports:alexnet_28",
         title="OURS: AlexNet's ideas sized for 28x28 pictures and a laptop",
         source="classicnets",
         year=2026,

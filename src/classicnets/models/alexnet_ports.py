@@ -1,0 +1,270 @@
+"""AlexNet as others have it: torchvision, Caffe, MXNet, *Dive into Deep Learning*, and our own for 28x28 pictures.
+
+Needs torch and its neighbours `alexnet.py` and `lrn.py` alone.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from classicnets.models.alexnet import dense_layers, pooled
+from classicnets.models.lrn import LRN
+
+
+class ShrinkingPool(nn.AdaptiveAvgPool2d):
+    """Adaptive average pooling to side x side that refuses to enlarge; torch's copies pixels, which hides a mistake."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__((side, side))
+        self.side = side
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, C, H, W] to [N, C, side, side]; as it came where it has that size. Raises ValueError below it."""
+        if min(x.shape[-2:]) < self.side:
+            raise ValueError(f"{x.shape[-2]}x{x.shape[-1]} is less than {self.side}x{self.side}: it would copy pixels")
+        return super().forward(x)
+
+
+def alexnet_torchvision(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:  # noqa: ARG001
+    """AlexNet of torchvision: the one tower of 2014 without LRN, conv1 padded by 2, dropout before fc6 and fc7.
+
+    Reads `in_channels` x 224 x 224, gives `num_classes` logits; 61,100,840 parameters under torchvision's names, so
+    that its state_dict loads. From 223 to 254 pixels `avgpool` changes nothing, larger pictures it averages down to
+    6 x 6, as torchvision does; smaller ones (torchvision takes 63 and up) are refused, as it would copy pixels.
+    Source: pytorch/vision, torchvision/models/alexnet.py; Krizhevsky, arXiv:1404.5997.
+    """
+    features = nn.Sequential(
+        nn.Conv2d(in_channels, 64, kernel_size=11, stride=4, padding=2),  # 64 x 55 x 55
+        nn.ReLU(),
+        nn.MaxPool2d(kernel_size=3, stride=2),  # 64 x 27 x 27
+        nn.Conv2d(64, 192, kernel_size=5, padding=2),  # 192 x 27 x 27
+        nn.ReLU(),
+        nn.MaxPool2d(kernel_size=3, stride=2),  # 192 x 13 x 13
+        nn.Conv2d(192, 384, kernel_size=3, padding=1),  # 384 x 13 x 13
+        nn.ReLU(),
+        nn.Conv2d(384, 256, kernel_size=3, padding=1),  # 256 x 13 x 13
+        nn.ReLU(),
+        nn.Conv2d(256, 256, kernel_size=3, padding=1),  # 256 x 13 x 13
+        nn.ReLU(),
+        nn.MaxPool2d(kernel_size=3, stride=2),  # 256 x 6 x 6
+    )
+    classifier = nn.Sequential(
+        nn.Dropout(p=0.5),
+        nn.Linear(256 * 6 * 6, 4096),
+        nn.ReLU(),
+        nn.Dropout(p=0.5),
+        nn.Linear(4096, 4096),
+        nn.ReLU(),
+        nn.Linear(4096, num_classes),
+    )
+    return nn.Sequential(
+        OrderedDict(
+            features=features,
+            avgpool=ShrinkingPool(6),  # 256 x 6 x 6
+            flatten=nn.Flatten(),  # 9216
+            classifier=classifier,
+        )
+    )
+
+
+def alexnet_caffe(num_classes: int = 1000, in_channels: int = 3, image_size: int = 227) -> nn.Sequential:
+    """Caffe's bvlc_alexnet: 227x227, grouped convolutions, LRN with k = 1 that crosses the towers, then pooling.
+
+    Reads `in_channels` x `image_size` x `image_size` (blue first, 0-255 minus the mean picture), gives `num_classes`
+    logits; 60,965,224 parameters. Source: BVLC/caffe, models/bvlc_alexnet.
+    """
+    side = pooled(pooled(pooled((image_size - 11) // 4 + 1)))
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(in_channels, 96, kernel_size=11, stride=4),  # 96 x 55 x 55
+            relu1=nn.ReLU(),
+            norm1=LRN(size=5, alpha=1e-4, beta=0.75, k=1.0, convention="caffe"),
+            pool1=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 96 x 27 x 27
+            conv2=nn.Conv2d(96, 256, kernel_size=5, padding=2, groups=2),  # 256 x 27 x 27
+            relu2=nn.ReLU(),
+            norm2=LRN(size=5, alpha=1e-4, beta=0.75, k=1.0, convention="caffe"),
+            pool2=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 13 x 13
+            conv3=nn.Conv2d(256, 384, kernel_size=3, padding=1),  # 384 x 13 x 13
+            relu3=nn.ReLU(),
+            conv4=nn.Conv2d(384, 384, kernel_size=3, padding=1, groups=2),  # 384 x 13 x 13
+            relu4=nn.ReLU(),
+            conv5=nn.Conv2d(384, 256, kernel_size=3, padding=1, groups=2),  # 256 x 13 x 13
+            relu5=nn.ReLU(),
+            pool5=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 6 x 6
+            flatten=nn.Flatten(),  # 9216
+            **dense_layers(256 * side * side, num_classes),
+        )
+    )
+
+
+def caffenet(num_classes: int = 1000, in_channels: int = 3, image_size: int = 227) -> nn.Sequential:
+    """Caffe's CaffeNet (bvlc_reference_caffenet): `alexnet_caffe` with each pool before its LRN, not after.
+
+    Reads `in_channels` x `image_size` x `image_size` (blue first, 0-255 minus the mean picture), gives `num_classes`
+    logits; 60,965,224 parameters. Source: BVLC/caffe, models/bvlc_reference_caffenet.
+    """
+    side = pooled(pooled(pooled((image_size - 11) // 4 + 1)))
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(in_channels, 96, kernel_size=11, stride=4),  # 96 x 55 x 55
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 96 x 27 x 27
+            norm1=LRN(size=5, alpha=1e-4, beta=0.75, k=1.0, convention="caffe"),
+            conv2=nn.Conv2d(96, 256, kernel_size=5, padding=2, groups=2),  # 256 x 27 x 27
+            relu2=nn.ReLU(),
+            pool2=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 13 x 13
+            norm2=LRN(size=5, alpha=1e-4, beta=0.75, k=1.0, convention="caffe"),
+            conv3=nn.Conv2d(256, 384, kernel_size=3, padding=1),  # 384 x 13 x 13
+            relu3=nn.ReLU(),
+            conv4=nn.Conv2d(384, 384, kernel_size=3, padding=1, groups=2),  # 384 x 13 x 13
+            relu4=nn.ReLU(),
+            conv5=nn.Conv2d(384, 256, kernel_size=3, padding=1, groups=2),  # 256 x 13 x 13
+            relu5=nn.ReLU(),
+            pool5=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 6 x 6
+            flatten=nn.Flatten(),  # 9216
+            **dense_layers(256 * side * side, num_classes),
+        )
+    )
+
+
+def alexnet_mxnet(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:
+    """MXNet's symbol AlexNet: one tower of the two towers' width (no groups), nothing padded or rounded up in conv1.
+
+    Reads `in_channels` x `image_size` x `image_size`, gives `num_classes` logits; 50,844,008 parameters for 224, where
+    the sides are 54, 26, 12, 5; 62,378,344 for 227 (55, 27, 13, 6).
+    Source: apache/mxnet, example/image-classification/symbols/alexnet.py (v0.11 to v1.9).
+    """
+    side = _floor_pooled_thrice((image_size - 11) // 4 + 1)
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(in_channels, 96, kernel_size=11, stride=4),  # 96 x 54 x 54
+            relu1=nn.ReLU(),
+            norm1=LRN(size=5, alpha=1e-4, beta=0.75, k=2.0, convention="caffe"),
+            pool1=nn.MaxPool2d(kernel_size=3, stride=2),  # 96 x 26 x 26
+            conv2=nn.Conv2d(96, 256, kernel_size=5, padding=2),  # 256 x 26 x 26
+            relu2=nn.ReLU(),
+            norm2=LRN(size=5, alpha=1e-4, beta=0.75, k=2.0, convention="caffe"),
+            pool2=nn.MaxPool2d(kernel_size=3, stride=2),  # 256 x 12 x 12
+            conv3=nn.Conv2d(256, 384, kernel_size=3, padding=1),  # 384 x 12 x 12
+            relu3=nn.ReLU(),
+            conv4=nn.Conv2d(384, 384, kernel_size=3, padding=1),  # 384 x 12 x 12
+            relu4=nn.ReLU(),
+            conv5=nn.Conv2d(384, 256, kernel_size=3, padding=1),  # 256 x 12 x 12
+            relu5=nn.ReLU(),
+            pool5=nn.MaxPool2d(kernel_size=3, stride=2),  # 256 x 5 x 5
+            flatten=nn.Flatten(),  # 6400
+            **dense_layers(256 * side * side, num_classes),
+        )
+    )
+
+
+def alexnet_d2l_v1(num_classes: int = 10, in_channels: int = 1, image_size: int = 224) -> nn.Sequential:
+    """AlexNet of d2l's first edition (Gluon): one tower, no LRN, conv1 not padded (so 54, not 55).
+
+    Reads `in_channels` x `image_size` x `image_size`, gives `num_classes` logits; 46,764,746 parameters.
+    Source: d2l-ai/d2l-zh, branch v1, chapter_convolutional-neural-networks/alexnet.md (Apache MXNet).
+    """
+    side = _floor_pooled_thrice((image_size - 11) // 4 + 1)
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(in_channels, 96, kernel_size=11, stride=4),  # 96 x 54 x 54
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(kernel_size=3, stride=2),  # 96 x 26 x 26
+            conv2=nn.Conv2d(96, 256, kernel_size=5, padding=2),  # 256 x 26 x 26
+            relu2=nn.ReLU(),
+            pool2=nn.MaxPool2d(kernel_size=3, stride=2),  # 256 x 12 x 12
+            conv3=nn.Conv2d(256, 384, kernel_size=3, padding=1),  # 384 x 12 x 12
+            relu3=nn.ReLU(),
+            conv4=nn.Conv2d(384, 384, kernel_size=3, padding=1),  # 384 x 12 x 12
+            relu4=nn.ReLU(),
+            conv5=nn.Conv2d(384, 256, kernel_size=3, padding=1),  # 256 x 12 x 12
+            relu5=nn.ReLU(),
+            pool5=nn.MaxPool2d(kernel_size=3, stride=2),  # 256 x 5 x 5
+            flatten=nn.Flatten(),  # 6400
+            **dense_layers(256 * side * side, num_classes),
+        )
+    )
+
+
+def _floor_pooled_thrice(side: int) -> int:
+    """The side after three pools of 3 every 2 that round down, at least 1."""
+    for _ in range(3):
+        side = (side - 3) // 2 + 1
+    return max(1, side)
+
+
+def alexnet_d2l(num_classes: int = 10, in_channels: int = 1, image_size: int = 224) -> nn.Sequential:
+    """AlexNet of d2l, second Chinese edition and English 1.0: one tower, no LRN, conv1 padded by 1 (so 54, not 55).
+
+    Reads `in_channels` x `image_size` x `image_size`, gives `num_classes` logits; 46,764,746 parameters as in the book.
+    Source: d2l-ai/d2l-zh, chapter_convolutional-modern/alexnet.md (PyTorch).
+    """
+    side = (image_size + 2 - 11) // 4 + 1
+    for _ in range(3):
+        side = (side - 3) // 2 + 1
+    side = max(1, side)
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(in_channels, 96, kernel_size=11, stride=4, padding=1),  # 96 x 54 x 54
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(kernel_size=3, stride=2),  # 96 x 26 x 26
+            conv2=nn.Conv2d(96, 256, kernel_size=5, padding=2),  # 256 x 26 x 26
+            relu2=nn.ReLU(),
+            pool2=nn.MaxPool2d(kernel_size=3, stride=2),  # 256 x 12 x 12
+            conv3=nn.Conv2d(256, 384, kernel_size=3, padding=1),  # 384 x 12 x 12
+            relu3=nn.ReLU(),
+            conv4=nn.Conv2d(384, 384, kernel_size=3, padding=1),  # 384 x 12 x 12
+            relu4=nn.ReLU(),
+            conv5=nn.Conv2d(384, 256, kernel_size=3, padding=1),  # 256 x 12 x 12
+            relu5=nn.ReLU(),
+            pool5=nn.MaxPool2d(kernel_size=3, stride=2),  # 256 x 5 x 5
+            flatten=nn.Flatten(),  # 6400
+            fc6=nn.Linear(256 * side * side, 4096),
+            relu6=nn.ReLU(),
+            drop6=nn.Dropout(p=0.5),
+            fc7=nn.Linear(4096, 4096),
+            relu7=nn.ReLU(),
+            drop7=nn.Dropout(p=0.5),
+            fc8=nn.Linear(4096, num_classes),
+        )
+    )
+
+
+def alexnet_28(num_classes: int = 10, in_channels: int = 1, image_size: int = 28) -> nn.Sequential:
+    """OURS, from no paper: AlexNet's ideas (five convolutions, overlapping pooling, ReLU, dropout, two wide dense
+    layers) at about a third of its width, for pictures of 28x28 on a laptop: 3.2 million parameters, 26 million MACs.
+
+    Reads `in_channels` x `image_size` x `image_size`, gives `num_classes` logits.
+    """
+    side = image_size
+    for _ in range(3):
+        side = (side - 3) // 2 + 1
+    side = max(1, side)
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(in_channels, 32, kernel_size=5, padding=2),  # 32 x 28 x 28
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(kernel_size=3, stride=2),  # 32 x 13 x 13
+            conv2=nn.Conv2d(32, 80, kernel_size=5, padding=2),  # 80 x 13 x 13
+            relu2=nn.ReLU(),
+            pool2=nn.MaxPool2d(kernel_size=3, stride=2),  # 80 x 6 x 6
+            conv3=nn.Conv2d(80, 128, kernel_size=3, padding=1),  # 128 x 6 x 6
+            relu3=nn.ReLU(),
+            conv4=nn.Conv2d(128, 128, kernel_size=3, padding=1),  # 128 x 6 x 6
+            relu4=nn.ReLU(),
+            conv5=nn.Conv2d(128, 80, kernel_size=3, padding=1),  # 80 x 6 x 6
+            relu5=nn.ReLU(),
+            pool5=nn.MaxPool2d(kernel_size=3, stride=2),  # 80 x 2 x 2
+            flatten=nn.Flatten(),  # 320
+            fc6=nn.Linear(80 * side * side, 1536),
+            relu6=nn.ReLU(),
+            drop6=nn.Dropout(p=0.5),
+            fc7=nn.Linear(1536, 1536),
+            relu7=nn.ReLU(),
+            drop7=nn.Dropout(p=0.5),
+            fc8=nn.Linear(1536, num_classes),
+        )
+    )
