@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from classicnets.errors import CODES, UsageError
@@ -51,12 +52,23 @@ def run(args: argparse.Namespace) -> int:
         "\nk/s/p/g: kernel, stride, padding, groups. units: outputs of layers that carry weights. MACs: multiply-adds"
         "\nfor one picture, padding included, bias adds not. memory: of the weights, and of the outputs of one picture."
     )
+    for line in _details(table.rows):
+        out.print(line)
     if table.unlisted:
         inside = ", ".join(f"{op} x{n}" for op, n in table.unlisted.items())
         out.print(f"inside forward(), without a layer of their own: {inside}")
     if table.note:
         out.print(table.note)
     return 0
+
+
+def _details(rows: Sequence[Row]) -> list[str]:
+    """What layers that are not torch's own say of themselves, once for all that say the same."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        if row.detail:
+            said.setdefault(f"{row.kind}({row.detail})", []).append(row.name)
+    return [f"{', '.join(names)}: {text}" for text, names in said.items()]
 
 
 def _row(row: Row) -> list[object]:

@@ -31,6 +31,7 @@ class Row:
     `macs` are multiply-accumulates, taps on padding included and additions of biases not; `units` are the outputs of a
     layer that carries weights (normalisation has none). `activation_bytes` is the new memory its output takes: 0 for
     a layer that passes its input on. A layer that holds parameters but was not called has empty shapes.
+    `detail` is what a layer that is not torch's own says of itself, such as the constants of a normalisation.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Row:
     macs: int = 0
     weight_bytes: int = 0
     activation_bytes: int = 0
+    detail: str = ""
 
     @property
     def parameters(self) -> int:
@@ -225,7 +227,9 @@ def _rows(observer: Observer) -> Iterator[Row]:
 def _bare_row(call: Call) -> Row:
     """The row of a call without its counts."""
     kind, window = type(call.module).__name__, _window(call.module, len(call.inputs) - 1)
-    return Row(name=call.name, kind=kind, inputs=call.inputs, outputs=call.outputs, **window)
+    strange = not type(call.module).__module__.startswith("torch.nn")
+    detail = call.module.extra_repr() if strange else ""
+    return Row(name=call.name, kind=kind, inputs=call.inputs, outputs=call.outputs, detail=detail, **window)
 
 
 def _work(call: Call, batch: int) -> dict[str, Any]:
