@@ -116,7 +116,7 @@ def _channels(failure: Failure) -> _Finding | None:
         return None
     return _Finding(
         why=f"{at} reads {count(wanted, 'channel')} and gets {inputs[0]}",
-        fixes=(f"{at} = {_with_channels(layer, inputs[0])}",),
+        fixes=(_with_channels(at, layer, inputs[0]),),
         channels=wanted,
         sizes=inputs == failure.input_shape,  # otherwise the channels come from another layer, not from the picture
     )
@@ -130,7 +130,7 @@ def _too_small(failure: Failure) -> _Finding | None:
     return _Finding(
         why=f"{at} {side(row.inputs[1:])} -> {text} = {side(sides)}\n"
         f"{at}: nothing is left, as its window of {times(span(row))} is larger than the padded side",
-        fixes=(f"{at} = {_with_smaller_window(failure)}",),
+        fixes=(_with_smaller_window(at, failure),),
     )
 
 
@@ -204,28 +204,34 @@ def _described(failure: Failure) -> str:
 
 
 def _written(layer: nn.Module) -> tuple[str, str]:
-    """A layer as it is written in Python: its class, and its arguments with (5, 5) as 5."""
-    kind = type(layer).__name__
-    torch_own = getattr(nn, kind, None) is type(layer)
-    return f"nn.{kind}" if torch_own else kind, re.sub(r"\((\d+)(?:, \1)+\)", r"\1", one_line(layer.extra_repr()))
+    """A layer of torch's as it is written in Python: its class, and its arguments with (5, 5) as 5."""
+    return f"nn.{type(layer).__name__}", re.sub(r"\((\d+)(?:, \1)+\)", r"\1", one_line(layer.extra_repr()))
 
 
-def _with_channels(layer: nn.Module, channels: int) -> str:
+def _is_torch_s_own(layer: nn.Module) -> bool:
+    return getattr(nn, type(layer).__name__, None) is type(layer)
+
+
+def _with_channels(at: str, layer: nn.Module, channels: int) -> str:
+    if not _is_torch_s_own(layer):
+        return f"make {at}, a {type(layer).__name__}, for {count(channels, 'channel')}"
     kind, arguments = _written(layer)
     if not isinstance(layer, _ConvNd):
-        return f"{kind}({channels})"
+        return f"{at} = {kind}({channels})"
     if channels % layer.groups:
         arguments = re.sub(r", groups=\d+", "", arguments)
-    return f"{kind}({re.sub(r'^[0-9]+', str(channels), arguments)})"
+    return f"{at} = {kind}({re.sub(r'^[0-9]+', str(channels), arguments)})"
 
 
-def _with_smaller_window(failure: Failure) -> str:
+def _with_smaller_window(at: str, failure: Failure) -> str:
     """A convolution gets more padding, so that its weights stay; a pool gets a window of what is there."""
+    if not _is_torch_s_own(failure.layer):
+        return f"give {at}, a {type(failure.layer).__name__}, a smaller window"
     kind, arguments = _written(failure.layer)
     row, sides = failure.row, failure.row.inputs[1:]
     if isinstance(failure.layer, _ConvNd):
         padding = max(math.ceil((k - n) / 2) for n, k in zip(sides, span(row), strict=True))
         arguments = re.sub(r", padding=(\d+|\([^)]*\))", "", arguments)
-        return f"{kind}({arguments}, padding={padding})"
+        return f"{at} = {kind}({arguments}, padding={padding})"
     stride = row.stride[0] if row.stride and len(set(row.stride)) == 1 else row.stride
-    return f"{kind}(kernel_size={min(sides)}, stride={stride})"
+    return f"{at} = {kind}(kernel_size={min(sides)}, stride={stride})"
