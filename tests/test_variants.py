@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from classicnets.models.layers import ScaledTanh, Subsampling
 from classicnets.models.lrn import LRN
 from classicnets.models.registry import NETS
 from classicnets.models.variants import CHOICES, vary
-from classicnets.runs import folder, origin
+from classicnets.runs import origin
 
 OWN = """
 from torch import nn
@@ -197,3 +198,97 @@ def test_no_two_variations_of_a_layer_share_its_arithmetic():
     outputs = [vary(net, pool=pool)(x) for pool in CHOICES["pool"]]
     assert torch.equal(outputs[1], net(x)) and not torch.allclose(*outputs)
     assert type(vary(net, activation="scaled_tanh").sigmoid1) is ScaledTanh
+
+
+# ------------------------------------------------------------------------------------ said and recorded by a run
+
+RELU_MAX = {"activation": "relu", "pool": "max"}
+
+
+def test_the_variation_survives_run_json_and_makes_the_net_again():
+    made = origin.varied(origin.find("lenet_d2l"), {"activation": "relu", "dropout": "0.5"})
+    assert made.variation == {"activation": "relu", "dropout": 0.5}
+    assert made.label == "lenet_d2l-relu-dropout_0.5"
+    assert made.described == "lenet_d2l with activation=relu, dropout=0.5"
+    again = origin.Origin(**json.loads(json.dumps(made.to_dict())))
+    assert again == made
+    assert origin.varied(again, {"activation": "none"}).label == "lenet_d2l-activation_none-dropout_0.5"
+    assert origin.Origin(kind="registry", name="lenet_d2l").described == "lenet_d2l"
+
+
+def test_a_varied_run_says_so_and_can_be_used_again(cli, blobs, tmp_path):
+    run = cn.train("lenet_d2l", data=str(blobs), variation=RELU_MAX, epochs=1, limit=64, lr=0.1, quiet=True)
+    assert run.path.name == "lenet_d2l-relu-max-blobs-1"
+    assert run.facts["net"]["variation"] == RELU_MAX and not run.facts["as_published"]
+    assert "# lenet_d2l with activation=relu, pool=max on blobs" in (run.path / "card.md").read_text()
+    assert "the net," in run.result["verdict"]
+    again = cn.Run(run.path)
+    assert kinds(again.net).count("ReLU") == 4 and kinds(again.net).count("MaxPool2d") == 2
+    assert again.evaluate().accuracy == run.result["test_accuracy"]
+    assert "lenet_d2l with activation=relu, pool=max (last" in cli("evaluate", run.path)[1]
+    _, out, _ = cli("show", run.path)
+    assert "lenet_d2l with activation=relu, pool=max for 1x28x28" in out and "MaxPool2d" in out
+
+
+def test_the_first_weights_are_those_of_the_net_unvaried(blobs):
+    from classicnets.training.plan import plan
+
+    plain, varied = (plan("lenet_d2l", data=str(blobs), variation=v).build() for v in ({}, RELU_MAX))
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), varied.parameters(), strict=True))
+
+
+def test_a_net_of_ones_own_is_varied_too(cli, blobs, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    code, _, err = cli("train", "own.py:net", "--data", blobs, "--limit", 64, "--set", "epochs=1", "net.norm=batch")
+    assert code == 0 and "own_net with norm=batch" in err
+    assert cli("evaluate", "runs/own_net-batch-blobs-1")[0] == 0
+    (tmp_path / "own.py").write_text("# moved")
+    copied = "runs/own_net-batch-blobs-1/net.py:net"
+    assert cli("evaluate", "runs/own_net-batch-blobs-1", "--net", copied)[0] == 0  # varied again, so that it fits
+
+
+def test_a_varied_run_resumes_as_it_was(cli, blobs):
+    from classicnets.training.plan import plan
+    from classicnets.training.run import resume, start
+
+    asked = plan("lenet_d2l", data=str(blobs), variation={"norm": "batch"}, settings={"epochs": 2}, limit=64)
+    started = start(asked, Path("runs"), "", lambda _: None)
+    next(started.events())
+    assert "conv1_norm.weight" in resume(started.folder.path, lambda _: None).net.state_dict()
+
+
+def test_train_show_and_create_take_the_same(cli, blobs):
+    code, out, _ = cli(
+        "train", "lenet_d2l", "--data", blobs, "--set", "net.activation=relu", "net.pool=max", "--dry-run"
+    )
+    assert code == 0 and "lenet_d2l with activation=relu, pool=max: 61,706 parameters" in out
+    assert "net.pool" in out and out.count("--set") >= 2
+    code, out, _ = cli("show", "lenet_d2l", "--set", "net.pool=max", "--json")
+    assert json.loads(out)["net"] == "lenet_d2l with pool=max"
+    assert type(cn.create("lenet_d2l", variation={"pool": "max"}).pool1) is nn.MaxPool2d
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "lenet_d2l", "--set", "net.activaton=relu"], "hint:  --set net.activation=relu"),
+        (["train", "lenet_d2l", "--set", "activation=relu"], "hint:  --set net.activation=relu"),
+        (["train", "lenet_d2l", "--set", "net.activation=rleu"], "must be one of relu"),
+        (["train", "lenet_d2l", "--set", "net.dropout=lots", "net.pool=min"], "net.dropout=lots: must be a number"),
+        (["train", "lenet_d2l", "--set", "net.dropout=2"], "from 0 to below 1"),
+        (["train", "lenet_d2l", "--set", "net.norm=none"], "there is no normalisation to exchange"),
+        (["show", "lenet_d2l", "--set", "net.norm=none"], "error[CN204]"),
+        (["show", "lenet_d2l", "--set", "lr=1"], "show takes no setting of a recipe"),
+        (["show", "lenet_d2l", "--set", "net.widht=1"], "net.activation, net.pool, net.norm, net.dropout"),
+    ],
+)
+def test_mistakes_are_refused_before_anything_is_read(cli, blobs, arguments, words):
+    code, out, err = cli(*arguments, *(["--data", blobs] if arguments[0] == "train" else []))
+    assert (code, out) == (2, "") and words in err
+
+
+def test_a_module_is_varied_by_its_owner(blobs):
+    with pytest.raises(cn.UsageError) as caught:
+        cn.train(cn.create("lenet_d2l"), data=str(blobs), variation=RELU_MAX)
+    assert caught.value.code == "CN204"
+    assert caught.value.hints == ("net = cn.vary(net, activation='relu', pool='max')",)

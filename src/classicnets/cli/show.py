@@ -7,6 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from classicnets.cli.train import settings
 from classicnets.errors import CODES, UsageError
 from classicnets.report import tables
 
@@ -23,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", metavar="NET|CODE", help="a name of `classicnets list`, file.py:net, a run, or CN201")
     parser.add_argument("--input", metavar="CxHxW", help="show it for pictures of this shape, such as 3x224x224")
     parser.add_argument("--classes", type=int, metavar="N", help="build it for so many classes")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", metavar="net.KEY=VALUE", default=[], help="vary it: net.activation=relu"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,7 +35,9 @@ def run(args: argparse.Namespace) -> int:
         return _explain(args.what.upper(), as_json=args.json)
     from classicnets.api import layers
 
-    name, table = layers(args.what, shape=_shape(args.input), num_classes=args.classes)
+    name, table = layers(
+        args.what, shape=_shape(args.input), num_classes=args.classes, variation=_variation(settings(args.set))
+    )
     if args.json:
         print(json.dumps({"net": name, **table.to_dict()}, indent=2))
         return 0
@@ -57,6 +63,20 @@ def run(args: argparse.Namespace) -> int:
     if table.note:
         out.print(table.note)
     return 0
+
+
+def _variation(given: dict[str, str]) -> dict[str, str]:
+    from classicnets.runs.origin import split
+
+    variation, others = split(given)
+    if others:
+        raise UsageError(
+            "CN202",
+            f"show takes no setting of a recipe, such as {next(iter(others))!r}",
+            where=f"--set {' '.join(f'{key}={value}' for key, value in others.items())}",
+            hint="--set net.activation=relu",
+        )
+    return variation
 
 
 def _row(row: Row) -> list[object]:
