@@ -19,7 +19,7 @@ from classicnets.recipes import resolve
 from classicnets.runs import origin
 from classicnets.runs.folder import RunFolder
 from classicnets.runs.origin import Origin
-from classicnets.training.initialise import initialise
+from classicnets.training import initialise
 from classicnets.values import Preprocess, Recipe
 
 
@@ -44,7 +44,7 @@ class Plan:
         """The net with its first weights, which depend on the seed alone."""
         torch.manual_seed(self.seed)
         net = self.net if self.net is not None else self.origin.build()
-        initialise(net, self.recipe.initialise)
+        initialise.initialise(net, self.recipe.initialise)
         return net
 
     def lines(self) -> list[str]:
@@ -118,7 +118,7 @@ def plan(
     channels, height, _ = description.shape
     preprocess = resolved.recipe.preprocess(channels, height)
     made = replace(made, num_classes=len(description.classes), in_channels=channels, image_size=preprocess.image_size)
-    table = check_fit(made, module, preprocess, description)
+    table = check_fit(made, module, preprocess, description, resolved.recipe.initialise)
     return Plan(
         net=module,
         origin=made,
@@ -135,12 +135,19 @@ def plan(
     )
 
 
-def check_fit(made: Origin, net: nn.Module | None, preprocess: Preprocess, description: datasets.Description) -> Table:
-    """The layer table of the net for these pictures. Raises UsageError CN201 or DataError CN306 if they do not fit."""
+def check_fit(
+    made: Origin, net: nn.Module | None, preprocess: Preprocess, description: datasets.Description, weights: str
+) -> Table:
+    """The layer table of the net for these pictures.
+
+    Raises UsageError CN201 or DataError CN306 if they do not fit, UsageError CN204 if the net cannot have such first
+    weights.
+    """
     if net is None:
         with torch.device("meta" if made.kind == "registry" else "cpu"):
             net = made.build()
     table = check_input(net, preprocess.shape, name=made.name)
+    initialise.check(net, weights)
     classes = len(description.classes)
     if table.output_shape != (classes,):
         given = "x".join(map(str, table.output_shape))
@@ -169,7 +176,7 @@ def planned(where: RunFolder, net: nn.Module | None = None) -> Plan:
         data=facts["data"],
         description=description,
         preprocess=preprocess,
-        table=check_fit(made, net, preprocess, description),
+        table=check_fit(made, net, preprocess, description, facts["recipe"]["initialise"]),
         seed=facts["seed"],
         device=str(machine.choose_device(facts["device"])),
         limit=facts["limit"],
