@@ -1,4 +1,4 @@
-"""`classicnets show NET`: its layer table; `classicnets show CODE`: what an error code means."""
+"""`classicnets show NET`: its layer table; `show FILE`: whose weights these are; `show CODE`: what an error means."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from classicnets.report import tables
 if TYPE_CHECKING:
     from classicnets.inspection.shapes import Row
 
-HELP = "the layers of a net with shapes, counts and memory; or what an error code means"
+HELP = "the layers of a net with shapes, counts and memory; whose weights a file holds; what an error code means"
 _NUMBERS = ["weights", "biases", "parameters", "units", "MACs", "memory", "output memory"]
 _COLUMNS = ["layer", "kind", "output", "k/s/p/g", *_NUMBERS]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """NET or CODE, and for what pictures and classes."""
-    parser.add_argument("what", metavar="NET|CODE", help="a name of `classicnets list`, file.py:net, a run, or CN201")
+    """NET, FILE or CODE; NET for what pictures and classes, and how varied."""
+    parser.add_argument(
+        "what", metavar="NET|FILE|CODE", help="a name of `classicnets list`, file.py:net, a run; weights.pth; CN201"
+    )
     parser.add_argument("--input", metavar="CxHxW", help="show it for pictures of this shape, such as 3x224x224")
     parser.add_argument("--classes", type=int, metavar="N", help="build it for so many classes")
     parser.add_argument(
@@ -30,9 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the table with totals, or the explanation of a code."""
+    """Prints the table with totals, whose weights a file holds, or the explanation of a code."""
     if re.fullmatch(r"CN\d{3}", args.what.upper()):
         return _explain(args.what.upper(), as_json=args.json)
+    if args.what.endswith((".safetensors", ".pth", ".pt")):
+        return _identify(args.what, as_json=args.json)
     from classicnets.api import layers
 
     name, table = layers(
@@ -115,6 +119,14 @@ def _shape(text: str | None) -> tuple[int, int, int] | None:
         )
     channels, height, width = map(int, parts)
     return channels, height, width
+
+
+def _identify(path: str, *, as_json: bool) -> int:
+    from classicnets.weights.identify import identify
+
+    found = identify(path)
+    print(json.dumps(found.to_dict(), indent=2) if as_json else "\n".join(found.lines()))
+    return 0
 
 
 def _explain(code: str, *, as_json: bool) -> int:
