@@ -19,6 +19,7 @@ _HOME = {
     "UsageError": "errors",
     "create": "api",
     "train": "api",
+    "vary": "models.variants",
 }
 __all__ = [
     "CheckFailed",
@@ -31,11 +32,13 @@ __all__ = [
     "UsageError",
     "create",
     "train",
+    "vary",
 ]
 
 if TYPE_CHECKING:
     from classicnets.api import Run, create, train
     from classicnets.errors import CheckFailed, ClassicnetsError, DataError, MachineError, UsageError
+    from classicnets.models.variants import vary
     from classicnets.values import Preprocess, Recipe
 
 

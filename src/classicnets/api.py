@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,20 @@ _OWN_NET_INPUT = (1, 28, 28)  # what a net of one's own is shown for unless told
 
 
 def create(
-    name: str, *, num_classes: int | None = None, in_channels: int | None = None, image_size: int | None = None
+    name: str,
+    *,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    image_size: int | None = None,
+    variation: Mapping[str, Any] | None = None,
 ) -> nn.Module:
     """A net of the registry for so many classes and input channels and for one picture size (default: as its source).
 
     The net takes float [N, in_channels, image_size, image_size] and gives logits [N, num_classes]; any other size is
-    refused with an explanation. Raises UsageError CN202 for an unknown name, CN201 for a size it cannot have.
+    refused with an explanation. `variation` is what `vary` takes, such as {"activation": "relu", "pool": "max"}.
+    Raises UsageError CN202 for an unknown name, CN201 for a size it cannot have, CN204 for what cannot be exchanged.
     """
-    made, shape = _registered(name, in_channels, image_size, num_classes)
+    made, shape = _registered(origin.varied(origin.find(name), variation or {}), in_channels, image_size, num_classes)
     _check(made, shape)
     return guard(made.build(), shape, name=name)
 
@@ -47,6 +54,7 @@ def train(
     *,
     data: str | None = None,
     recipe: str | Recipe | None = None,
+    variation: Mapping[str, Any] | None = None,
     seed: int = 0,
     device: str = "auto",
     limit: int | None = None,
@@ -56,28 +64,35 @@ def train(
 ) -> Run:
     """Trains a net of the registry, of "file.py:net", or any module (in place), and returns the run.
 
-    `settings` are fields of the Recipe, as `--set` takes them: train("lenet_d2l", epochs=3). A module of your own is
+    `settings` are fields of the Recipe, as `--set` takes them: train("lenet_d2l", epochs=3). `variation` exchanges
+    layers, as `vary` does: {"activation": "relu", "pool": "max"}; vary a module of your own yourself. Such a one is
     trained by the recipe "fast" unless another is given. Progress goes to standard error unless `quiet`.
     Raises UsageError, DataError, MachineError before training; CheckFailed CN101 if the loss is not finite.
     """
-    planned = plan(net, data=data, recipe=recipe, settings=settings, seed=seed, device=device, limit=limit)
+    planned = plan(
+        net, data=data, recipe=recipe, settings=settings, variation=variation, seed=seed, device=device, limit=limit
+    )
     console = tables.console(stderr=True, quiet=quiet)
     started = training.start(planned, Path(runs), training.command_line(), console.print)
     return follow(started, Terminal(console))
 
 
 def layers(
-    what: str, *, shape: tuple[int, int, int] | None = None, num_classes: int | None = None
+    what: str,
+    *,
+    shape: tuple[int, int, int] | None = None,
+    num_classes: int | None = None,
+    variation: Mapping[str, Any] | None = None,
 ) -> tuple[str, Table]:
     """The name and the layer table of NET (a registry name, file.py:net or a run) for pictures of `shape`.
 
-    By default the shape is the source's, the run's, or 1x28x28 for a net of your own. Raises UsageError CN201, CN202,
-    CN205, CN207.
+    By default the shape is the source's, the run's, or 1x28x28 for a net of your own; `variation` is as for `create`.
+    Raises UsageError CN201, CN202, CN204, CN205, CN207.
     """
-    made = origin.find(what)
+    made = origin.varied(origin.find(what), variation or {})
     if made.kind != "registry":
         default = folder.open_run(what).preprocess().shape if Path(what).is_dir() else _OWN_NET_INPUT
-        return made.label, _check(made, shape or default)
+        return made.described, _check(made, shape or default)
     if shape is None and Path(what).is_dir():
         shape = folder.open_run(what).preprocess().shape
         num_classes = num_classes or made.num_classes
@@ -89,25 +104,24 @@ def layers(
             hint=f"--input {shape[0]}x{shape[1]}x{shape[1]}",
         )
     channels, side = (shape[0], shape[1]) if shape else (None, None)
-    made, shape = _registered(made.name, channels, side, num_classes)
-    return made.name, _check(made, shape)
+    made, shape = _registered(made, channels, side, num_classes)
+    return made.described, _check(made, shape)
 
 
 def _registered(
-    name: str, in_channels: int | None, image_size: int | None, num_classes: int | None
+    made: origin.Origin, in_channels: int | None, image_size: int | None, num_classes: int | None
 ) -> tuple[origin.Origin, tuple[int, int, int]]:
     """A net of the registry made for these, or where None as its source has it, and the shape it takes."""
-    made = origin.find(name)
-    channels, side, _ = NETS[name].input
+    channels, side, _ = NETS[made.name].input
     shape = (in_channels or channels, image_size or side, image_size or side)
-    classes = num_classes or NETS[name].classes
+    classes = num_classes or NETS[made.name].classes
     return replace(made, num_classes=classes, in_channels=shape[0], image_size=shape[1]), shape
 
 
 def _check(made: origin.Origin, shape: tuple[int, ...]) -> Table:
     with torch.device("meta" if made.kind == "registry" else "cpu"):  # shapes alone are needed
         net = made.build()
-    return check_input(net, shape, name=made.label)
+    return check_input(net, shape, name=made.described)
 
 
 def follow(started: training.Training, face: Terminal) -> Run:
@@ -131,9 +145,10 @@ class Run:
         self.facts = self.folder.read()
         self.weights_file = self.folder.weights_file()
         tensors, _ = checkpoint.load(self.weights_file)
-        if net is None:
-            net = self.folder.origin().build()
-        self.net = origin.find(net).build() if isinstance(net, str) else net
+        made = self.folder.origin()
+        if isinstance(net, str):
+            made = replace(origin.find(net), variation=made.variation)  # the file has the net as it was before
+        self.net = net if isinstance(net, nn.Module) else made.build()
         try:
             self.net.load_state_dict(part(tensors, "net/"))
         except RuntimeError as error:

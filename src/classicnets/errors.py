@@ -96,9 +96,10 @@ Way out: fetch the files by hand on any machine and run `classicnets data get NA
 names, so one is easily taken for the other; the message says so where the bytes are known.""",
     "CN304": """A picture could not be read: it is missing, damaged, absurdly large or not a picture.""",
     "CN305": """A checkpoint is truncated, damaged or was not written by classicnets. Checkpoints are replaced in one
-step, so a truncated one was cut short by a copy or a full disk.""",
+step, so a truncated one was cut short by a copy or a full disk. A file of somebody else's weights (.safetensors, .pth,
+.pt) must hold tensors and plain values alone: nothing in it is executed.""",
     "CN306": """The data and the run do not fit together: other classes, another picture shape, or other bytes than the
-run was trained on.""",
+run was trained on. Or weights do not fit a net.""",
     "CN401": """A folder or file could not be written: no permission, no space, or a read-only disk.
 Way out: --runs FOLDER chooses where runs go; CLASSICNETS_CACHE chooses where data is kept.""",
     "CN402": """The device is not available on this machine. `classicnets doctor` shows which are.""",

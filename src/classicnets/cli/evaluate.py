@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     out = tables.console()
     out.print(
-        f"{opened.facts['net']['name']} ({opened.weights_file.name}) on {opened.facts['data_name']}: accuracy"
+        f"{opened.folder.origin().described} ({opened.weights_file.name}) on {opened.facts['data_name']}: accuracy"
         f" {result.accuracy:.4f}, loss {result.loss:.4f} on {result.n:,} test pictures, in {result.seconds:.2f} s"
     )
     rows = []

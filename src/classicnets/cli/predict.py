@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     channels, side, _ = opened.predictor.preprocess.shape
     tables.console(stderr=True).print(
-        f"{opened.facts['net']['name']} with {opened.weights_file.name}; pictures are seen as"
+        f"{opened.folder.origin().described}, weights {opened.weights_file.name}; pictures are seen as"
         f" {'grey' if channels == 1 else 'colour'} {side}x{side}, stretched to fit"
     )
     columns = ["picture", *(["class", "probability"] * min(args.top, len(opened.predictor.classes)))]

@@ -1,4 +1,4 @@
-"""`classicnets show NET`: its layer table; `classicnets show CODE`: what an error code means."""
+"""`classicnets show NET`: its layer table; `show FILE`: whose weights these are; `show CODE`: what an error means."""
 
 from __future__ import annotations
 
@@ -8,31 +8,41 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from classicnets.cli.train import settings
 from classicnets.errors import CODES, UsageError
 from classicnets.report import tables
 
 if TYPE_CHECKING:
     from classicnets.inspection.shapes import Row
 
-HELP = "the layers of a net with shapes, counts and memory; or what an error code means"
+HELP = "the layers of a net with shapes, counts and memory; whose weights a file holds; what an error code means"
 _NUMBERS = ["weights", "biases", "parameters", "units", "MACs", "memory", "output memory"]
 _COLUMNS = ["layer", "kind", "output", "k/s/p/g", *_NUMBERS]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """NET or CODE, and for what pictures and classes."""
-    parser.add_argument("what", metavar="NET|CODE", help="a name of `classicnets list`, file.py:net, a run, or CN201")
+    """NET, FILE or CODE; NET for what pictures and classes, and how varied."""
+    parser.add_argument(
+        "what", metavar="NET|FILE|CODE", help="a name of `classicnets list`, file.py:net, a run; weights.pth; CN201"
+    )
     parser.add_argument("--input", metavar="CxHxW", help="show it for pictures of this shape, such as 3x224x224")
     parser.add_argument("--classes", type=int, metavar="N", help="build it for so many classes")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", metavar="net.KEY=VALUE", default=[], help="vary it: net.activation=relu"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the table with totals, or the explanation of a code."""
+    """Prints the table with totals, whose weights a file holds, or the explanation of a code."""
     if re.fullmatch(r"CN\d{3}", args.what.upper()):
         return _explain(args.what.upper(), as_json=args.json)
+    if args.what.endswith((".safetensors", ".pth", ".pt")):
+        return _identify(args.what, as_json=args.json)
     from classicnets.api import layers
 
-    name, table = layers(args.what, shape=_shape(args.input), num_classes=args.classes)
+    name, table = layers(
+        args.what, shape=_shape(args.input), num_classes=args.classes, variation=_variation(settings(args.set))
+    )
     if args.json:
         print(json.dumps({"net": name, **table.to_dict()}, indent=2))
         return 0
@@ -71,6 +81,20 @@ def _details(rows: Sequence[Row]) -> list[str]:
     return [f"{', '.join(names)}: {text}" for text, names in said.items()]
 
 
+def _variation(given: dict[str, str]) -> dict[str, str]:
+    from classicnets.runs.origin import split
+
+    variation, others = split(given)
+    if others:
+        raise UsageError(
+            "CN202",
+            f"show takes no setting of a recipe, such as {next(iter(others))!r}",
+            where=f"--set {' '.join(f'{key}={value}' for key, value in others.items())}",
+            hint="--set net.activation=relu",
+        )
+    return variation
+
+
 def _row(row: Row) -> list[object]:
     return [
         row.name or "(the net)",
@@ -107,6 +131,14 @@ def _shape(text: str | None) -> tuple[int, int, int] | None:
         )
     channels, height, width = map(int, parts)
     return channels, height, width
+
+
+def _identify(path: str, *, as_json: bool) -> int:
+    from classicnets.weights.identify import identify
+
+    found = identify(path)
+    print(json.dumps(found.to_dict(), indent=2) if as_json else "\n".join(found.lines()))
+    return 0
 
 
 def _explain(code: str, *, as_json: bool) -> int:

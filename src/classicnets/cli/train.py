@@ -22,7 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("net", nargs="?", metavar="NET", help="a name of `classicnets list`, or file.py:net")
     parser.add_argument("--data", metavar="NAME", help="a data set, or a folder of IDX files (default: the recipe's)")
     parser.add_argument("--recipe", metavar="SOURCE", help="default: d2l; fast for a net of your own")
-    parser.add_argument("--set", nargs="+", action="extend", metavar="KEY=VALUE", default=[], help="change the recipe")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        metavar="KEY=VALUE",
+        default=[],
+        help="change the recipe, or (net.activation=relu) the net",
+    )
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
     parser.add_argument("--limit", type=int, metavar="N", help="train on the first N pictures of the order")
@@ -49,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
             args.net,
             data=args.data,
             recipe=args.recipe,
-            settings=_settings(args.set),
+            settings=settings(args.set),
             seed=args.seed,
             device=args.device,
             limit=args.limit,
@@ -102,6 +109,7 @@ def _dry_run(planned: Plan, *, as_json: bool) -> int:
     recipe = planned.recipe.to_dict()
     out.print("")
     rows = [[key, _text(recipe[key]), where] for key, where in planned.origins.items()]
+    rows += [[f"net.{key}", _text(value), "--set"] for key, value in planned.origin.variation.items()]
     out.print(tables.table(["setting", "value", "from"], rows))
     out.print("\nnext: the same without --dry-run; --set KEY=VALUE changes a setting")
     return 0
@@ -111,7 +119,8 @@ def _text(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
-def _settings(pairs: list[str]) -> dict[str, str]:
+def settings(pairs: list[str]) -> dict[str, str]:
+    """KEY=VALUE pairs as typed after --set. Raises UsageError CN204 for one without a value."""
     for pair in pairs:
         if "=" not in pair:
             raise UsageError(

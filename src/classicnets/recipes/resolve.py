@@ -24,7 +24,19 @@ SETTINGS = tuple(f.name for f in fields(Recipe) if f.name not in {"source", "net
 _CHOICES = {
     "optimizer": ("sgd", "adamw"),
     "schedule": ("constant", "one_cycle"),
-    "initialise": ("as_built", "xavier_uniform", "xavier_uniform_zero_bias"),
+    "initialise": (
+        "as_built",
+        "xavier_uniform",
+        "xavier_uniform_zero_bias",
+        "lecun1998",
+        "krizhevsky2012",
+        "krizhevsky2012_code",
+        "krizhevsky2014",
+        "caffe_alexnet",
+        "caffe_caffenet",
+        "caffe_xavier",
+        "normal",
+    ),
     "monitor": ("none", "validation", "test"),
 }
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 
-def write_card(path: Path, facts: dict[str, Any]) -> None:
-    """Writes the card from the facts of a finished run (the content of its run.json)."""
+def write_card(path: Path, facts: dict[str, Any], *, net: str) -> None:
+    """Writes the card from the facts of a finished run (its run.json); `net` is how its net is called."""
     recipe, result, versions = facts["recipe"], facts["result"], facts["machine"]["versions"]
     changed = [f"{key}={recipe[key]}" for key, origin in facts["origins"].items() if origin != "recipe"]
     lines = [
-        f"# {facts['net']['name']} on {facts['data_name']}",
+        f"# {net} on {facts['data_name']}",
         "",
         f"Test accuracy **{result['test_accuracy']:.4f}** on {result['n']:,} pictures (n = 1 run, seed {facts['seed']},"
         f" {result['weights']}); train loss {result['train_loss']:.4f}, train accuracy {result['train_accuracy']:.4f}.",
@@ -20,7 +20,7 @@ def write_card(path: Path, facts: dict[str, Any]) -> None:
         "",
         "| what | |",
         "| --- | --- |",
-        f"| net | {facts['net']['name']}: {facts['parameters']:,} parameters, {facts['macs']:,} MACs a picture |",
+        f"| net | {net}: {facts['parameters']:,} parameters, {facts['macs']:,} MACs a picture |",
         f"| recipe | {recipe['source']}: {recipe['epochs']} epochs, batch {recipe['batch_size']},"
         f" {recipe['optimizer']} lr {recipe['lr']:g}, {recipe['schedule']} |",
         f"| changed | {', '.join(changed) or 'nothing'}{', limit ' + str(facts['limit']) if facts['limit'] else ''} |",

@@ -13,7 +13,7 @@ from torch import Tensor
 from classicnets.errors import DataError
 from classicnets.runs.writing import write_whole
 
-_KEY = "classicnets.checkpoint"
+KEY = "classicnets.checkpoint"
 _VERSION = 1
 
 
@@ -22,7 +22,7 @@ def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
 
     Raises MachineError CN401 if it cannot be written.
     """
-    metadata = {_KEY: json.dumps({"version": _VERSION, **facts}, ensure_ascii=False)}
+    metadata = {KEY: json.dumps({"version": _VERSION, **facts}, ensure_ascii=False)}
     # clone() because safetensors refuses tensors that share memory, as tied weights do
     whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     write_whole(path, safetensors.torch.save(whole, metadata))
@@ -37,7 +37,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        facts = json.loads(metadata[_KEY])
+        facts = json.loads(metadata[KEY])
     except FileNotFoundError as error:
         raise DataError("CN305", "there is no such checkpoint", where=str(path)) from error
     except (safetensors.SafetensorError, OSError) as error:
@@ -53,7 +53,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             "CN305",
             "this safetensors file was not written by classicnets",
             where=str(path),
-            why=f"its metadata has no {_KEY!r}",
+            why=f"its metadata has no {KEY!r}",
             hint="give the folder of a run, such as runs/lenet_d2l-fashion_mnist-1",
         ) from error
     if facts["version"] > _VERSION:

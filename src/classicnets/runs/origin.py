@@ -1,4 +1,4 @@
-"""How a net is made: by a registry name, from file.py:name, or as a module that was passed in Python."""
+"""How a net is made: by a registry name, from file.py:name, or as a module that was passed in Python; and varied."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import hashlib
 import importlib.util
 import json
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,10 @@ from torch import nn
 
 from classicnets.errors import UsageError
 from classicnets.models.registry import NETS
+from classicnets.models.variants import CHOICES, vary
+
+VARIATIONS = (*CHOICES, "dropout")  # what can be exchanged from outside: `net.activation` and so on on the command line
+_PREFIX = "net."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,7 @@ class Origin:
     """Enough to make the net again. `kind` is "registry", "file" or "object"; `sha256` is of the file's text.
 
     A net of the registry is made for so many classes and channels and one picture size; others are as they are.
+    `variation` is what `vary` exchanges in it afterwards.
     """
 
     kind: str
@@ -32,10 +37,22 @@ class Origin:
     num_classes: int = 0
     in_channels: int = 0
     image_size: int = 0
+    variation: dict[str, str | float] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
-        """A short name that is fit for a folder."""
+        """A short name that is fit for a folder: lenet_d2l-relu-max."""
+        clear = {key: isinstance(value, str) and value != "none" for key, value in self.variation.items()}
+        return "-".join([self._plain, *(f"{v}" if clear[k] else f"{k}_{v}" for k, v in self.variation.items())])
+
+    @property
+    def described(self) -> str:
+        """The net for people: lenet_d2l with activation=relu, pool=max."""
+        exchanged = ", ".join(f"{key}={value}" for key, value in self.variation.items())
+        return f"{self._plain} with {exchanged}" if exchanged else self._plain
+
+    @property
+    def _plain(self) -> str:
         return self.name if self.kind != "file" else f"{Path(self.path).stem}_{self.name}"
 
     @property
@@ -50,8 +67,25 @@ class Origin:
     def build(self) -> nn.Module:
         """Makes the net, with fresh weights.
 
-        Raises UsageError CN205 if the file does not give a module, CN207 if it changed since or there is no file.
+        Raises UsageError CN204 if there is nothing to vary as asked, CN205 if the file does not give a module, CN207 if
+        it changed since or there is no file.
         """
+        net = self._as_it_came()
+        if not self.variation:
+            return net
+        exchanged: dict[str, Any] = {**self.variation}
+        try:
+            return vary(net, **exchanged)
+        except ValueError as error:
+            raise UsageError(
+                "CN204",
+                f"{self._plain} cannot be varied like this",
+                where=", ".join(f"{_PREFIX}{key}={value}" for key, value in self.variation.items()),
+                why=str(error),
+                hint=f"classicnets show {self.spec}",
+            ) from error
+
+    def _as_it_came(self) -> nn.Module:
         if self.kind == "registry":
             return NETS[self.name].load()(self.num_classes, self.in_channels, self.image_size)
         if self.kind == "file":
@@ -96,6 +130,61 @@ def find(spec: str) -> Origin:
         why="NET is a name from this list, file.py:name for a net of your own, or the folder of a run",
         hint=(*nearest, "classicnets list"),
     )
+
+
+def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings that vary the net (without their `net.`), and all others.
+
+    Raises UsageError CN202 for one that varies the net but lacks the `net.`.
+    """
+    for key, value in settings.items():
+        if key in VARIATIONS:
+            raise UsageError(
+                "CN202",
+                f"{key!r} is not a setting of a recipe: it varies the net",
+                where=f"--set {key}={value}",
+                hint=(f"--set {_PREFIX}{key}={value}", f'in Python: variation={{"{key}": {value!r}}}'),
+            )
+    variation = {k.removeprefix(_PREFIX): v for k, v in settings.items() if k.startswith(_PREFIX)}
+    return variation, {k: v for k, v in settings.items() if not k.startswith(_PREFIX)}
+
+
+def varied(made: Origin, variation: Mapping[str, Any]) -> Origin:
+    """`made` with these layers exchanged as well: text from the command line, or values from Python.
+
+    Raises UsageError CN202 for what cannot be exchanged (with the nearest that can), CN204 for all faulty values.
+    """
+    faults, typed = [], dict(made.variation)
+    for key, value in variation.items():
+        said = f"{_PREFIX}{key}={value}"
+        if key not in VARIATIONS:
+            nearest = difflib.get_close_matches(key, VARIATIONS, 1)
+            raise UsageError(
+                "CN202",
+                f"{_PREFIX + key!r} is not a setting of a net",
+                where=f"--set {said}",
+                why=f"the settings are {', '.join(_PREFIX + name for name in VARIATIONS)}",
+                hint=f"--set {_PREFIX}{nearest[0]}={value}" if nearest else f"--set {_PREFIX}activation=relu",
+            )
+        typed[key] = str(value)
+        if key in CHOICES and value not in CHOICES[key]:
+            faults.append(f"{said}: must be one of {', '.join(CHOICES[key])}")
+        elif key not in CHOICES:
+            try:
+                typed[key] = float(value)
+                if not 0 <= float(value) < 1:
+                    faults.append(f"{said}: must be a probability, from 0 to below 1")
+            except (TypeError, ValueError):
+                faults.append(f"{said}: must be a number")
+    if faults:
+        raise UsageError(
+            "CN204",
+            "the net cannot be varied like this",
+            where=", ".join(f"{_PREFIX}{key}={value}" for key, value in variation.items()),
+            why="\n".join(faults),
+            hint=f"classicnets show {made.spec}",
+        )
+    return replace(made, variation=typed)
 
 
 def of_module(net: nn.Module) -> Origin:

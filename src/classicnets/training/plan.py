@@ -19,7 +19,7 @@ from classicnets.recipes import resolve
 from classicnets.runs import origin
 from classicnets.runs.folder import RunFolder
 from classicnets.runs.origin import Origin
-from classicnets.training.initialise import initialise
+from classicnets.training import initialise
 from classicnets.values import Preprocess, Recipe
 
 
@@ -44,15 +44,17 @@ class Plan:
         """The net with its first weights, which depend on the seed alone."""
         torch.manual_seed(self.seed)
         net = self.net if self.net is not None else self.origin.build()
-        initialise(net, self.recipe.initialise)
+        initialise.initialise(net, self.recipe.initialise)
         return net
 
     def lines(self) -> list[str]:
         """What is about to happen, for people: the net, the recipe, the data, the machine."""
-        recipe, table, shape = self.recipe, self.table, "x".join(map(str, self.preprocess.shape))
+        recipe, table = self.recipe, self.table
+        pictures = "x".join(map(str, self.preprocess.shape))
         changed = ", ".join(f"{key}={getattr(recipe, key)}" for key, where in self.origins.items() if where != "recipe")
         return [
-            f"net     {self.origin.name}: {table.parameters:,} parameters, {table.macs:,} MACs a picture of {shape}",
+            f"net     {self.origin.described}: {table.parameters:,} parameters,"
+            f" {table.macs:,} MACs a picture of {pictures}",
             f"recipe  {recipe.source}: {recipe.epochs} epochs, batch {recipe.batch_size}, {recipe.optimizer}"
             f" lr {recipe.lr:g}, {recipe.schedule}, weights {recipe.initialise}"
             + (f"; changed: {changed}" if changed else ""),
@@ -84,12 +86,14 @@ def plan(
     data: str | None = None,
     recipe: str | Recipe | None = None,
     settings: Mapping[str, Any] | None = None,
+    variation: Mapping[str, Any] | None = None,
     seed: int = 0,
     device: str = "auto",
     limit: int | None = None,
 ) -> Plan:
     """Resolves every name and checks that the pictures fit the net and the net the classes; reads no picture.
 
+    `settings` may hold what `variation` does, each under a name that begins with `net.`.
     Raises UsageError CN201 to CN206, DataError, MachineError CN402.
     """
     if limit is not None and limit < 1:
@@ -97,19 +101,30 @@ def plan(
     module, made = (None, origin.find(net)) if isinstance(net, str) else (net, origin.of_module(net))
     if not isinstance(recipe, Recipe):
         recipe = resolve.find(recipe, made.spec, registered=made.kind == "registry")
-    resolved = resolve.apply(recipe, settings or {})
+    exchanged, settings = origin.split(settings or {})
+    made = origin.varied(made, {**(variation or {}), **exchanged})
+    if module is not None and made.variation:
+        said = ", ".join(f"{key}={value!r}" for key, value in made.variation.items())
+        raise UsageError(
+            "CN204",
+            "a module of your own is trained as it is",
+            where=said,
+            why="it is trained in place, and to exchange layers makes another module",
+            hint=f"net = cn.vary(net, {said})",
+        )
+    resolved = resolve.apply(recipe, settings)
     spec = str(data or resolved.recipe.data)
     description = datasets.describe(spec)
     channels, height, _ = description.shape
     preprocess = resolved.recipe.preprocess(channels, height)
     made = replace(made, num_classes=len(description.classes), in_channels=channels, image_size=preprocess.image_size)
-    table = check_fit(made, module, preprocess, description)
+    table = check_fit(made, module, preprocess, description, resolved.recipe.initialise)
     return Plan(
         net=module,
         origin=made,
         recipe=resolved.recipe,
         origins=resolved.origins,
-        as_published=not resolved.changed and limit is None and description.name == resolved.recipe.data,
+        as_published=not (resolved.changed or made.variation or limit) and description.name == resolved.recipe.data,
         data=spec if spec in datasets.DATASETS else str(Path(spec).resolve()),
         description=description,
         preprocess=preprocess,
@@ -120,12 +135,19 @@ def plan(
     )
 
 
-def check_fit(made: Origin, net: nn.Module | None, preprocess: Preprocess, description: datasets.Description) -> Table:
-    """The layer table of the net for these pictures. Raises UsageError CN201 or DataError CN306 if they do not fit."""
+def check_fit(
+    made: Origin, net: nn.Module | None, preprocess: Preprocess, description: datasets.Description, weights: str
+) -> Table:
+    """The layer table of the net for these pictures.
+
+    Raises UsageError CN201 or DataError CN306 if they do not fit, UsageError CN204 if the net cannot have such first
+    weights.
+    """
     if net is None:
         with torch.device("meta" if made.kind == "registry" else "cpu"):
             net = made.build()
     table = check_input(net, preprocess.shape, name=made.name)
+    initialise.check(net, weights)
     classes = len(description.classes)
     if table.output_shape != (classes,):
         given = "x".join(map(str, table.output_shape))
@@ -154,7 +176,7 @@ def planned(where: RunFolder, net: nn.Module | None = None) -> Plan:
         data=facts["data"],
         description=description,
         preprocess=preprocess,
-        table=check_fit(made, net, preprocess, description),
+        table=check_fit(made, net, preprocess, description, facts["recipe"]["initialise"]),
         seed=facts["seed"],
         device=str(machine.choose_device(facts["device"])),
         limit=facts["limit"],
@@ -167,7 +189,8 @@ def verdict(plan: Plan, accuracy: float) -> str:
     if expected is None:
         return ""
     if not plan.as_published:
-        return "no verdict against the published range: the recipe, the data or the number of pictures was changed"
+        changed = "the net, the recipe, the data or the number of pictures was changed"
+        return f"no verdict against the published range: {changed}"
     inside = expected.low <= accuracy <= expected.high
     return (
         f"{'within' if inside else 'outside'} the published range {expected.low:.3f} to {expected.high:.3f}"

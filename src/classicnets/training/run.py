@@ -88,6 +88,7 @@ class Training:
             "peak_memory_bytes": machine.peak_memory_bytes(),
             "verdict": verdict(self.plan, evaluation.accuracy),
         }
+        net = self.plan.origin.described
         draw_curves(self.folder, self.plan)
         figures.contact_sheet(
             self.folder.contact_sheet,
@@ -95,9 +96,9 @@ class Training:
             self.pictures.test.labels,
             probabilities,
             self.plan.description.classes,
-            title=f"{self.plan.origin.label} on {self.pictures.name}: {evaluation.accuracy:.4f} of {evaluation.n:,}",
+            title=f"{net} on {self.pictures.name}: {evaluation.accuracy:.4f} of {evaluation.n:,}",
         )
-        markdown.write_card(self.folder.path / "card.md", facts)
+        markdown.write_card(self.folder.path / "card.md", facts, net=net)
         self.folder.write(facts)
         return evaluation
 
@@ -207,7 +208,7 @@ def draw_curves(where: RunFolder, plan: Plan) -> None:
         where.curves,
         history.read(where.history),
         plan.recipe.expected if plan.as_published else None,
-        title=f"{plan.origin.label} on {plan.description.name}, recipe {plan.recipe.source}, seed {plan.seed}",
+        title=f"{plan.origin.described} on {plan.description.name}, recipe {plan.recipe.source}, seed {plan.seed}",
     )
 
 

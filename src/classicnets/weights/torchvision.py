@@ -1,0 +1,71 @@
+"""Torchvision's AlexNet: a file of its weights, fetched by hand, into a net with the same names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from classicnets.errors import DataError
+from classicnets.values import Preprocess
+from classicnets.weights import files
+
+# What the weights expect, after the shorter side was made 256 and the centre was cut out.
+PREPROCESS = Preprocess(channels=3, image_size=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Names of the tensors that came from the file, of those in it that were left, and of those that stay new."""
+
+    loaded: tuple[str, ...]
+    skipped: tuple[str, ...]
+    made_new: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """For people."""
+        lists = (("loaded", self.loaded), ("left in the file", self.skipped), ("new, to be trained", self.made_new))
+        return [f"{what}: {', '.join(names) or 'nothing'}" for what, names in lists]
+
+
+def load(path: str | Path, net: nn.Module) -> Report:
+    """Puts the weights of a local .pth or .safetensors file into `net`, in place, where names and shapes agree.
+
+    The last dense layer stays as `net` has it where the file has another number of classes. Nothing is downloaded and
+    nothing in the file is executed. Raises DataError CN305 for a file that cannot be read, CN306, before anything is
+    changed, where any other tensor of the net is not in the file.
+    """
+    tensors, _ = files.read(Path(path), data=True)
+    state = net.state_dict()
+    prefix = files.prefix_of(tensors, state)
+    found = {name: tensors[prefix + name] for name in state if prefix + name in tensors}
+    head = [name.rpartition(".")[0] for name, layer in state.items() if layer.dim() == 2][-1:]
+    made_new, faults = [], []
+    for name, own in state.items():
+        if name in found and found[name].shape == own.shape:
+            continue
+        if name in found and name.rpartition(".")[0] in head and found[name].shape[1:] == own.shape[1:]:
+            made_new.append(name)
+        else:
+            there = f"{files.shape(found[name])} in the file" if name in found else "not in the file"
+            faults.append(f"{name} is {files.shape(own)} in the net and {there}")
+    if faults:
+        raise DataError(
+            "CN306",
+            "these weights do not fit the net",
+            where=str(path),
+            why="\n".join([*faults[:8], *([f"and {len(faults) - 8} more"] if len(faults) > 8 else [])]),
+            hint=f"classicnets show {path}",
+        )
+    if made_new:  # weight and bias of a layer belong together
+        made_new = [name for name in state if name.rpartition(".")[0] in head]
+    loaded = {name: tensor for name, tensor in found.items() if name not in made_new}
+    net.load_state_dict(loaded, strict=False)
+    return Report(
+        loaded=tuple(loaded),
+        skipped=tuple(
+            name for name in tensors if name.removeprefix(prefix) not in loaded or not name.startswith(prefix)
+        ),
+        made_new=tuple(made_new),
+    )

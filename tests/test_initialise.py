@@ -1,0 +1,170 @@
+"""First weights: the statistics of every layer under every scheme, and nets that a scheme does not fit."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import classicnets as cn
+from classicnets.errors import UsageError
+from classicnets.models.layers import LocalConv2d, Subsampling, TableConv2d
+from classicnets.recipes import resolve
+from classicnets.training.initialise import check, initialise
+
+ALL = resolve._CHOICES["initialise"]
+BY_PLACE = [how for how in ALL if how.startswith("krizhevsky") or how in ("caffe_alexnet", "caffe_caffenet")]
+TABLE = [[0], [0, 1], [0, 1, 2], [2, 3], [0, 1, 2, 3], [3]] * 4  # 52 pairs; map 0 is read by 12 of 24
+
+
+class Mixed(nn.Module):
+    """Every kind of layer, with fans of many sizes; a scheme must find them by kind, so that names say nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.normal = nn.BatchNorm2d(3)
+        self.bias = nn.Conv2d(6, 40, 3, groups=2)
+        self.table = TableConv2d(4, 24, 5, TABLE)
+        self.units = TableConv2d(4, 24, 5, TABLE, unit_bias=(3, 3))
+        self.inside = nn.Sequential(Subsampling(5), LocalConv2d(4, 8, 3, size=6), nn.Linear(50, 70, bias=False))
+        self.last = nn.Linear(200, 100)
+
+
+def five_and_three() -> nn.Module:
+    """The dense layers are registered first, so that the places of a scheme are those among their kind."""
+    net = nn.Module()
+    net.out = nn.ModuleList([nn.Linear(90, 80), nn.Linear(80, 70), nn.Linear(70, 60)])
+    net.maps = nn.ModuleList([nn.Conv2d(3, 30, 5), *(nn.Conv2d(30, 30, 3, groups=g) for g in (1, 2, 1, 2))])
+    return net
+
+
+def parts(net: nn.Module) -> list[tuple[torch.Tensor, int, int, nn.Module]]:
+    """Weights with fan-in and fan-out, worked out from the definition: a tap is counted once."""
+    found = []
+    for layer in net.modules():
+        if isinstance(layer, TableConv2d):
+            pairs = [(j, i) for j, maps in enumerate(layer.table) for i in maps]
+            for kernel, (j, i) in zip(layer.weight, pairs, strict=True):
+                into, out = sum(p[0] == j for p in pairs), sum(p[1] == i for p in pairs)
+                found.append((kernel, 25 * into, 25 * out, layer))
+        elif isinstance(layer, LocalConv2d):
+            found.append((layer.weight, 4 * 9, 8 * 9, layer))
+        elif isinstance(layer, nn.Conv2d):
+            area = math.prod(layer.kernel_size)
+            # torch's fan-out of a grouped convolution leaves the groups out; xavier is torch's
+            found.append((layer.weight, layer.in_channels // layer.groups * area, layer.out_channels * area, layer))
+        elif isinstance(layer, nn.Linear):
+            found.append((layer.weight, layer.in_features, layer.out_features, layer))
+    return found
+
+
+def check_uniform(pieces: list[tuple[torch.Tensor, float]]) -> None:
+    """Within the bounds exactly, up to the bounds, and of the right spread."""
+    scaled = torch.cat([weight.detach().double().flatten() / bound for weight, bound in pieces])
+    assert scaled.abs().max() <= 1 + 1e-6 and scaled.max() > 0.98 and scaled.min() < -0.98
+    n = len(scaled)
+    assert abs(scaled.mean()) < 3 / math.sqrt(3 * n)
+    assert abs(scaled.square().mean() - 1 / 3) < 3 * math.sqrt(4 / 45 / n)  # the variance of x^2 is 1/5 - 1/9
+
+
+def check_normal(weight: torch.Tensor, sd: float) -> None:
+    n, values = weight.numel(), weight.detach().double()
+    assert abs(values.mean()) < 3 * sd / math.sqrt(n)
+    assert abs(values.std() - sd) < 3 * sd / math.sqrt(2 * n)
+
+
+@pytest.mark.parametrize(
+    ("how", "bound"),
+    [
+        ("xavier_uniform", lambda fan_in, fan_out: math.sqrt(6 / (fan_in + fan_out))),
+        ("xavier_uniform_zero_bias", lambda fan_in, fan_out: math.sqrt(6 / (fan_in + fan_out))),
+        ("caffe_xavier", lambda fan_in, fan_out: math.sqrt(3 / fan_in)),
+        ("lecun1998", lambda fan_in, fan_out: 2.4 / fan_in),
+    ],
+)
+def test_uniform_schemes(how, bound):
+    torch.manual_seed(0)
+    net = Mixed()
+    before = [layer.bias.clone() for *_, layer in parts(net) if layer.bias is not None]
+    initialise(net, how)
+    by_layer: dict[nn.Module, list[tuple[torch.Tensor, float]]] = {}
+    for weight, fan_in, fan_out, layer in parts(net):
+        by_layer.setdefault(layer, []).append((weight, bound(fan_in, fan_out)))
+    for pieces in by_layer.values():
+        check_uniform(pieces)
+    biases = [layer.bias for *_, layer in parts(net) if layer.bias is not None]
+    for bias, old in zip(biases, before, strict=True):
+        assert torch.equal(bias, old) if how == "xavier_uniform" else not bias.any()
+
+
+def test_normal_is_for_any_net():
+    torch.manual_seed(0)
+    net = Mixed()
+    initialise(net, "normal")
+    for layer in (net.bias, net.table, net.units, net.inside[1], net.inside[2], net.last):
+        check_normal(layer.weight, 0.01)
+        assert layer.bias is None or not layer.bias.any()
+
+
+CODE = (0.01, 0.01, 0.03, 0.03, 0.03, 0.01, 0.01, 0.01)
+CAFFE = (0.01, 0.01, 0.01, 0.01, 0.01, 0.005, 0.005, 0.01)
+FACTS = {
+    "krizhevsky2012": ((0.01,) * 8, (0, 1, 0, 1, 1, 1, 1, 0)),
+    "krizhevsky2012_code": (CODE, (0, 1, 0, 1, 1, 1, 1, 0)),
+    "krizhevsky2014": (CODE, (0, 1, 0, 1, 1, 1, 1, -7)),
+    "caffe_alexnet": (CAFFE, (0, 0.1, 0, 0.1, 0.1, 0.1, 0.1, 0)),
+    "caffe_caffenet": (CAFFE, (0, 1, 0, 1, 1, 1, 1, 0)),
+}
+
+
+@pytest.mark.parametrize("how", BY_PLACE)
+@pytest.mark.parametrize("make", [five_and_three, lambda: cn.create("alexnet_28")], ids=["stranger", "registry"])
+def test_schemes_by_place(how, make):
+    torch.manual_seed(0)
+    net = make()
+    initialise(net, how)
+    layers = [m for m in net.modules() if isinstance(m, nn.Conv2d)] + [m for m in net.modules() if type(m) is nn.Linear]
+    for layer, sd, bias in zip(layers, *FACTS[how], strict=True):
+        check_normal(layer.weight, sd)
+        assert torch.equal(layer.bias, torch.full_like(layer.bias, bias))
+
+
+@pytest.mark.parametrize("how", ALL)
+def test_what_is_no_convolution_and_no_dense_layer_stays(how):
+    net = nn.Sequential(five_and_three(), nn.BatchNorm1d(3), Subsampling(2), nn.PReLU(), nn.Embedding(4, 2))
+    kept = [p.clone() for layer in net[1:] for p in layer.parameters()]
+    initialise(net, how)
+    assert all(torch.equal(a, b) for a, b in zip(kept, (p for m in net[1:] for p in m.parameters()), strict=True))
+
+
+def test_xavier_is_torch_s_to_the_last_bit():
+    ours, theirs = five_and_three(), five_and_three()
+    torch.manual_seed(1)
+    initialise(ours, "xavier_uniform")
+    torch.manual_seed(1)
+    for layer in theirs.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=False) if a.dim() > 1)
+
+
+@pytest.mark.parametrize("how", BY_PLACE)
+def test_a_net_with_other_layers_is_refused_before_any_weight_changes(how, cli, blobs):
+    net = cn.create("lenet_d2l")
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    with pytest.raises(UsageError, match="does not fit the net") as caught:
+        initialise(net, how)
+    assert caught.value.code == "CN204" and "the net has 2 and 3" in caught.value.why
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+    code, _, err = cli("train", "lenet_d2l", "--data", blobs, "--set", f"initialise={how}", "--dry-run")
+    assert code == 2 and "the net has 2 and 3" in err
+
+
+def test_nothing_to_initialise_is_said():
+    for net, words in ((nn.Flatten(), "no convolution"), (nn.LazyLinear(3), "a lazy layer")):
+        check(net, "as_built")
+        with pytest.raises(UsageError) as caught:
+            check(net, "normal")
+        assert words in caught.value.why
