@@ -87,7 +87,16 @@ class Origin:
 
     def _as_it_came(self) -> nn.Module:
         if self.kind == "registry":
-            return NETS[self.name].load()(self.num_classes, self.in_channels, self.image_size)
+            try:
+                return NETS[self.name].load()(self.num_classes, self.in_channels, self.image_size)
+            except ValueError as error:  # a net that its source defines for some numbers only
+                raise UsageError(
+                    "CN204",
+                    f"{self.name} cannot be made like this",
+                    where=f"{self.num_classes} classes, {self.in_channels} channels, {self.image_size} pixels",
+                    why=str(error),
+                    hint=f"classicnets show {self.name}",
+                ) from error
         if self.kind == "file":
             if _sha256(Path(self.path)) != self.sha256:
                 raise UsageError(
