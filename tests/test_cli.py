@@ -148,6 +148,50 @@ def test_train_keeps_data_on_stdout_and_talk_on_stderr(cli, blobs):
     assert json.loads(out)["n"] == 100
 
 
+def test_show_says_why_in_both_languages(cli):
+    code, out, _ = cli("show", "alexnet_d2l", "conv1", "--why")
+    assert code == 0 and "floor 53, + 1 = 54" in out and "221..224" in out
+    assert "步幅 4" in cli("show", "alexnet_d2l", "conv1", "--why", "--lang", "zh")[1]
+    assert "256 x 5 x 5 = 6400" in cli("show", "alexnet_d2l", "fc6", "--why")[1]
+    assert "where they sit" in cli("show", "alexnet_d2l", "--why")[1]
+    code, _, err = cli("show", "alexnet_d2l", "conv9", "--why")
+    assert code == 2 and "hint:  conv5" in err
+    assert json.loads(cli("show", "lenet_d2l", "fc1", "--why", "--json")[1])["why"]
+
+
+def test_show_two_nets_side_by_side(cli, tmp_path):
+    code, out, _ = cli("show", "lenet_d2l", "alexnet_d2l")
+    assert code == 0 and "a factor of 757.9" in out and "ReLU x7 instead of Sigmoid x4" in out
+    (tmp_path / "own.py").write_text(OWN)
+    same = json.loads(cli("show", "own.py:net", "own.py:net", "--json")[1])
+    assert {pair["operation"] for pair in same["pairs"]} == {"equal"}
+    assert cli("show", "lenet_d2l", "lenet_d2l", "lenet_d2l")[0] == 2
+
+
+def test_show_draws(cli, tmp_path):
+    code, out, _ = cli("show", "alexnet_2012", "--svg", "a.svg")
+    assert code == 0 and out == "a.svg\n" and (tmp_path / "a.svg").read_text().startswith("<svg")
+    assert cli("show", "lenet_d2l", "alexnet_28", "--svg", "b.svg")[0] == 0
+    code, _, err = cli("show", "lenet_d2l", "--svg", "/nowhere/a.svg")
+    assert code == 4 and "error[CN401]" in err
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_show_prints_the_card_of_every_net(cli, name):
+    code, out, _ = cli("show", name, "--card")
+    assert code == 0 and out.startswith(f"# {name}\n") and "## Not stated, so assumed" in out
+
+
+def test_a_net_of_ones_own_has_no_card(cli):
+    code, _, err = cli("show", "own.py:net", "--card")
+    assert code == 2 and "no card" in err
+
+
+def test_show_prints_the_constants_of_a_normalisation(cli):
+    assert "convention=paper, effective_alpha=0.0001, n=5, k=2" in cli("show", "alexnet_2012")[1]
+    assert "convention=caffe, effective_alpha=2e-05, n=5, k=1" in cli("show", "caffenet")[1]
+
+
 def test_evaluate(cli, run):
     code, out, _ = cli("evaluate", run, "--json")
     assert code == 0

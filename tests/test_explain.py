@@ -13,9 +13,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from classicnets.errors import UsageError
-from classicnets.inspection import compare as compared
-from classicnets.inspection.explain import WORDS, explain, role
+from classicnets.inspection.explain import explain
 from classicnets.inspection.shapes import Table, trace
+from classicnets.inspection.windows import role
+from classicnets.inspection.words import DIFFERENCES, WORDS
 
 
 def lenet() -> nn.Sequential:
@@ -363,7 +364,7 @@ def fields(text: str) -> list[tuple[str, str]]:
     return sorted((name, spec or "") for _, name, spec, _ in Formatter().parse(text) if name is not None)
 
 
-@pytest.mark.parametrize("words", [WORDS, compared.WORDS], ids=["explain", "compare"])
+@pytest.mark.parametrize("words", [WORDS, DIFFERENCES], ids=["explain", "compare"])
 def test_the_languages_have_the_same_keys_and_fields(words):
     assert list(words) == ["en", "zh"] and set(words["en"]) == set(words["zh"])
     for key, text in words["en"].items():

@@ -1,30 +1,38 @@
-"""`classicnets show NET`: its layer table; `show FILE`: whose weights these are; `show CODE`: what an error means."""
+"""`classicnets show`: the one window on a net. Layers, the arithmetic in words, two nets side by side, a figure, its
+card; whose weights a file holds; what an error code means.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import re
-from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classicnets.cli.train import settings
 from classicnets.errors import CODES, UsageError
+from classicnets.models import registry
 from classicnets.report import tables
 
 if TYPE_CHECKING:
-    from classicnets.inspection.shapes import Row
+    from classicnets.inspection.shapes import Table
 
-HELP = "the layers of a net with shapes, counts and memory; whose weights a file holds; what an error code means"
-_NUMBERS = ["weights", "biases", "parameters", "units", "MACs", "memory", "output memory"]
-_COLUMNS = ["layer", "kind", "output", "k/s/p/g", *_NUMBERS]
+HELP = "a net: layers, arithmetic in words, side by side, figure, card; or whose weights a file holds, or an error code"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """NET, FILE or CODE; NET for what pictures and classes, and how varied."""
+    """What to look at, and how."""
     parser.add_argument(
-        "what", metavar="NET|FILE|CODE", help="a name of `classicnets list`, file.py:net, a run; weights.pth; CN201"
+        "what",
+        metavar="NET",
+        nargs="+",
+        help="a name of `classicnets list`, file.py:net or a run; NET NET compares; or weights.pth, or CN201",
     )
+    parser.add_argument("--why", action="store_true", help="the arithmetic in words: NET --why, or NET LAYER --why")
+    parser.add_argument("--lang", choices=["en", "zh"], default="en", help="of --why and of differences (default: en)")
+    parser.add_argument("--svg", metavar="FILE", help="draw the net, or two nets to one scale, into FILE")
+    parser.add_argument("--card", action="store_true", help="what was published, what differs, what is assumed")
     parser.add_argument("--input", metavar="CxHxW", help="show it for pictures of this shape, such as 3x224x224")
     parser.add_argument("--classes", type=int, metavar="N", help="build it for so many classes")
     parser.add_argument(
@@ -33,52 +41,102 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the table with totals, whose weights a file holds, or the explanation of a code."""
-    if re.fullmatch(r"CN\d{3}", args.what.upper()):
-        return _explain(args.what.upper(), as_json=args.json)
-    if args.what.endswith((".safetensors", ".pth", ".pt")):
-        return _identify(args.what, as_json=args.json)
+    """Prints what was asked for."""
+    first, *more = args.what
+    if re.fullmatch(r"CN\d{3}", first.upper()):
+        return _explain_code(first.upper(), as_json=args.json)
+    if first.endswith((".safetensors", ".pth", ".pt")):
+        return _identify(first, as_json=args.json)
+    if args.card:
+        return _card(first, as_json=args.json)
+    if args.why:
+        return _why(args, _traced(args, first), more)
+    if len(more) > 1:
+        raise UsageError("CN206", "show takes one net or two", hint=f"classicnets show {first} {more[0]}")
+    nets = [_traced(args, what) for what in args.what]
+    if args.svg:
+        return _draw(nets, Path(args.svg))
+    return _compare(args, nets) if more else _table(args, *nets[0])
+
+
+def _traced(args: argparse.Namespace, what: str) -> tuple[str, Table]:
     from classicnets.api import layers
 
-    name, table = layers(
-        args.what, shape=_shape(args.input), num_classes=args.classes, variation=_variation(settings(args.set))
-    )
+    shape, variation = _shape(args.input), _variation(settings(args.set))
+    return layers(what, shape=shape, num_classes=args.classes, variation=variation)
+
+
+def _table(args: argparse.Namespace, name: str, table: Table) -> int:
+    from classicnets.cli.layers import print_table
+
     if args.json:
         print(json.dumps({"net": name, **table.to_dict()}, indent=2))
-        return 0
-    out = tables.console()
-    out.print(f"{name} for {tables.shape(table.input_shape)} pictures")
-    rows = [_row(row) for row in table.rows]
-    rows.append(
-        ["total", "", "", "", table.weights, table.biases, table.parameters, table.units, table.macs]
-        + [tables.bytes_text(table.weight_bytes), tables.bytes_text(table.activation_bytes)]
-    )
-    out.print(
-        tables.fit(
-            out, _COLUMNS, rows, numbers=_NUMBERS, spare=["output memory", "memory", "units", "biases", "weights"]
-        )
-    )
-    out.print(
-        "\nk/s/p/g: kernel, stride, padding, groups. units: outputs of layers that carry weights. MACs: multiply-adds"
-        "\nfor one picture, padding included, bias adds not. memory: of the weights, and of the outputs of one picture."
-    )
-    for line in _details(table.rows):
-        out.print(line)
-    if table.unlisted:
-        inside = ", ".join(f"{op} x{n}" for op, n in table.unlisted.items())
-        out.print(f"inside forward(), without a layer of their own: {inside}")
-    if table.note:
-        out.print(table.note)
+    else:
+        print_table(tables.console(), name, table)
     return 0
 
 
-def _details(rows: Sequence[Row]) -> list[str]:
-    """What layers that are not torch's own say of themselves, once for all that say the same."""
-    said: dict[str, list[str]] = {}
-    for row in rows:
-        if row.detail:
-            said.setdefault(f"{row.kind}({row.detail})", []).append(row.name)
-    return [f"{', '.join(names)}: {text}" for text, names in said.items()]
+def _compare(args: argparse.Namespace, nets: list[tuple[str, Table]]) -> int:
+    from classicnets.cli.layers import print_comparison
+    from classicnets.inspection.compare import compare, differences
+
+    comparison = compare(nets[0][1], nets[1][1])
+    sentences, names = differences(comparison, args.lang), [name for name, _ in nets]
+    if args.json:
+        print(json.dumps({"nets": names, **comparison.to_dict(), "differences": sentences}, indent=2))
+    else:
+        print_comparison(tables.console(), names, comparison, sentences)
+    return 0
+
+
+def _why(args: argparse.Namespace, net: tuple[str, Table], more: list[str]) -> int:
+    from classicnets.inspection.explain import explain
+
+    name, table = net
+    asked: list[str | None] = [*more] or [None]
+    lines = [line for layer in asked for line in explain(table, layer, args.lang)]
+    if args.json:
+        print(json.dumps({"net": name, "why": lines}, indent=2, ensure_ascii=False))
+    else:
+        tables.console().print("\n".join([name, *lines]))
+    return 0
+
+
+def _draw(nets: list[tuple[str, Table]], path: Path) -> int:
+    from classicnets.inspection.figure import svg
+    from classicnets.runs.writing import write_whole
+
+    write_whole(path, svg(nets).encode())
+    print(path)
+    return 0
+
+
+def _card(name: str, *, as_json: bool) -> int:
+    if name not in registry.NETS:
+        raise UsageError(
+            "CN202",
+            f"there is no card for {name}",
+            why="a card tells a source's net from its source; a net of your own, or a run, has none",
+            hint="classicnets list",
+        )
+    text = registry.card(name)
+    print(json.dumps({"net": name, "card": text}) if as_json else text, end="" if not as_json else "\n")
+    return 0
+
+
+def _identify(path: str, *, as_json: bool) -> int:
+    from classicnets.weights.identify import identify
+
+    found = identify(path)
+    print(json.dumps(found.to_dict(), indent=2) if as_json else "\n".join(found.lines()))
+    return 0
+
+
+def _explain_code(code: str, *, as_json: bool) -> int:
+    if code not in CODES:
+        raise UsageError("CN202", f"there is no error code {code}", where=f"the codes are {', '.join(CODES)}")
+    print(json.dumps({"code": code, "explanation": CODES[code]}) if as_json else f"{code}: {CODES[code]}")
+    return 0
 
 
 def _variation(given: dict[str, str]) -> dict[str, str]:
@@ -95,32 +153,6 @@ def _variation(given: dict[str, str]) -> dict[str, str]:
     return variation
 
 
-def _row(row: Row) -> list[object]:
-    return [
-        row.name or "(the net)",
-        row.kind,
-        tables.shape(row.outputs),
-        _geometry(row),
-        *(n or "" for n in (row.weights, row.biases, row.parameters, row.units, row.macs)),
-        tables.bytes_text(row.weight_bytes) if row.weight_bytes else "",
-        tables.bytes_text(row.activation_bytes) if row.activation_bytes else "",
-    ]
-
-
-def _geometry(row: Row) -> str:
-    """5/1/2/1, with 5x3 where the two directions differ; "-" for what the layer does not have."""
-    if row.kernel is None:
-        return ""
-    parts = (row.kernel, row.stride, row.padding, row.groups)
-    return "/".join(_short(part) for part in parts)
-
-
-def _short(value: tuple[int, ...] | str | int | None) -> str:
-    if isinstance(value, tuple):
-        return str(value[0]) if len(set(value)) == 1 else tables.shape(value)
-    return "-" if value is None else str(value)
-
-
 def _shape(text: str | None) -> tuple[int, int, int] | None:
     if text is None:
         return None
@@ -131,18 +163,3 @@ def _shape(text: str | None) -> tuple[int, int, int] | None:
         )
     channels, height, width = map(int, parts)
     return channels, height, width
-
-
-def _identify(path: str, *, as_json: bool) -> int:
-    from classicnets.weights.identify import identify
-
-    found = identify(path)
-    print(json.dumps(found.to_dict(), indent=2) if as_json else "\n".join(found.lines()))
-    return 0
-
-
-def _explain(code: str, *, as_json: bool) -> int:
-    if code not in CODES:
-        raise UsageError("CN202", f"there is no error code {code}", where=f"the codes are {', '.join(CODES)}")
-    print(json.dumps({"code": code, "explanation": CODES[code]}) if as_json else f"{code}: {CODES[code]}")
-    return 0

@@ -10,8 +10,9 @@ from typing import Any
 from torch import nn
 
 from classicnets.inspection.arithmetic import side
-from classicnets.inspection.explain import Fact, Word, role, say
 from classicnets.inspection.shapes import Row, Table, times
+from classicnets.inspection.windows import role
+from classicnets.inspection.words import DIFFERENCES, Fact, Word, say
 
 _TOTALS = ("parameters", "weights", "biases", "units", "macs", "weight_bytes", "activation_bytes")
 _ACTIVATIONS = frozenset(nn.modules.activation.__all__)
@@ -95,7 +96,7 @@ def differences(comparison: Comparison, language: str = "en") -> list[str]:
 
     Raises UsageError CN202 for another language.
     """
-    return say(_facts(comparison), WORDS, language)
+    return say(_facts(comparison), DIFFERENCES, language)
 
 
 def _aligned(left: Sequence[Row], right: Sequence[Row]) -> Iterator[Pair]:
@@ -272,81 +273,3 @@ def _pair_dict(pair: Pair) -> dict[str, Any]:
     rows = {"left": pair.left, "right": pair.right}
     plain = {name: row and {**asdict(row), "parameters": row.parameters} for name, row in rows.items()}
     return {"operation": pair.operation, "equal": pair.equal, "changes": list(pair.changes), **plain}
-
-
-# The same keys and fields in each language.
-WORDS: dict[str, dict[str, str]] = {
-    "en": {
-        "alike": "no difference: all {layers} layers are equal",
-        "input": "input: {right} instead of {left}",
-        "layers": "{trend} layers with parameters: {right} instead of {left} (convolutions {right_conv} against "
-        "{left_conv}, dense {right_dense} against {left_dense})",
-        "kernel": "{trend} kernels: {right} instead of {left}; the largest {most} against {least}",
-        "stride": "{trend} strides: {right} instead of {left}; the largest {most} against {least}",
-        "groups": "groups of the convolutions: {right} instead of {left}",
-        "conv_widths": "{trend} convolutions: channels {right} instead of {left}; in sum {right_sum} against "
-        "{left_sum}, a factor of {ratio}",
-        "dense_widths": "{trend} dense layers: {right} instead of {left}; in sum {right_sum} against {left_sum}, a "
-        "factor of {ratio}",
-        "activation": "activation: {right} instead of {left}",
-        "pooling": "pooling: {right} instead of {left}",
-        "pool_windows": "pooling windows (side/stride): {right} instead of {left}",
-        "overlap": "the pooling windows overlap, as they do not in the other net",
-        "no_overlap": "the pooling windows do not overlap, as they do in the other net",
-        "Dropout": "dropout: {right} instead of {left}",
-        "Norm": "normalisation: {right} instead of {left}",
-        "parameters": "{trend} parameters: {right:,} instead of {left:,}, a factor of {ratio}",
-        "macs": "{trend} MACs: {right:,} instead of {left:,}, a factor of {ratio}",
-        "activation_bytes": "{trend} bytes for the outputs of a picture: {right:,} instead of {left:,}, a factor of "
-        "{ratio}",
-        "pairs": "layer by layer: {equal} equal, {changed} changed, {added} added, {removed} removed",
-        "more": "more",
-        "fewer": "fewer",
-        "as_many": "as many",
-        "larger": "larger",
-        "smaller": "smaller",
-        "wider": "wider",
-        "narrower": "narrower",
-        "other": "other",
-        "max": "maximum",
-        "average": "average",
-        "another": "another kind",
-        "mixed": "several kinds",
-        "none": "none",
-    },
-    "zh": {
-        "alike": "没有差别：{layers} 层全部相同",
-        "input": "输入：{right}，而不是 {left}",
-        "layers": "带参数的层{trend}：{right}，而不是 {left}（卷积层 {right_conv} 对 {left_conv}，"
-        "全连接层 {right_dense} 对 {left_dense}）",
-        "kernel": "卷积核{trend}：{right}，而不是 {left}；最大的 {most} 对 {least}",
-        "stride": "步幅{trend}：{right}，而不是 {left}；最大的 {most} 对 {least}",
-        "groups": "卷积的分组：{right}，而不是 {left}",
-        "conv_widths": "卷积层{trend}：通道 {right}，而不是 {left}；总和 {right_sum} 对 {left_sum}，相差 {ratio} 倍",
-        "dense_widths": "全连接层{trend}：{right}，而不是 {left}；总和 {right_sum} 对 {left_sum}，相差 {ratio} 倍",
-        "activation": "激活函数：{right}，而不是 {left}",
-        "pooling": "汇聚：{right}，而不是 {left}",
-        "pool_windows": "汇聚窗口（边长/步幅）：{right}，而不是 {left}",
-        "overlap": "汇聚窗口有重叠，另一个网络没有",
-        "no_overlap": "汇聚窗口没有重叠，另一个网络有",
-        "Dropout": "暂退法：{right}，而不是 {left}",
-        "Norm": "规范化：{right}，而不是 {left}",
-        "parameters": "参数{trend}：{right:,}，而不是 {left:,}，相差 {ratio} 倍",
-        "macs": "乘加{trend}：{right:,}，而不是 {left:,}，相差 {ratio} 倍",
-        "activation_bytes": "每张图像的输出所占字节{trend}：{right:,}，而不是 {left:,}，相差 {ratio} 倍",
-        "pairs": "逐层比较：{equal} 层相同，{changed} 层改变，{added} 层增加，{removed} 层去掉",
-        "more": "更多",
-        "fewer": "更少",
-        "as_many": "一样多",
-        "larger": "更大",
-        "smaller": "更小",
-        "wider": "更宽",
-        "narrower": "更窄",
-        "other": "不同",
-        "max": "最大值",
-        "average": "平均值",
-        "another": "另一种",
-        "mixed": "多种",
-        "none": "没有",
-    },
-}

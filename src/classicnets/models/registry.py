@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -334,3 +335,8 @@ NETS: dict[str, Entry] = {
         proven=("counts",),
     ),
 }
+
+
+def card(name: str) -> str:
+    """The card of a net of the registry, in Markdown: as published, differences, assumptions, results, proof."""
+    return (Path(__file__).parent / "cards" / f"{name}.md").read_text(encoding="utf-8")
