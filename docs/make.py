@@ -24,7 +24,13 @@ COMMAND = "python docs/make.py"
 
 # ------------------------------------------------------------------------------------------------------ docs/nets.md
 
-GROUPS = {"lenet": "LeNet", "alexnet": "AlexNet", "cifar": "CIFAR-10", "vgg": "Beside them"}  # by file of the builder
+GROUPS = {
+    "lenet": "LeNet",
+    "alexnet": "AlexNet",
+    "alexnet_ports": "AlexNet as others have it",
+    "cifar": "CIFAR-10",
+    "vgg": "Beside them",
+}  # by file of the builder
 
 
 def nets_page() -> str:

@@ -1,4 +1,4 @@
-"""The windows of a layer: whether it has some, where they lie and what they read; the sides on the way through a net."""
+"""The windows of a layer: whether it has some, where they lie and what they read; and the sides along a net."""
 
 from __future__ import annotations
 

@@ -210,5 +210,6 @@ def _differences(net: str, built: dict[str, Tensor], inside: dict[str, Tensor], 
             yield f"{name} of {files.shape(tensor)} is not in the file"
         elif inside[name].shape != tensor.shape:
             yield f"{name} is {files.shape(inside[name])} in the file and {files.shape(tensor)} in {net}"
-    for name in inside.keys() - built.keys():
-        yield f"{name} of {files.shape(inside[name])} is in the file alone"
+    for name, tensor in inside.items():
+        if name not in built:
+            yield f"{name} of {files.shape(tensor)} is in the file alone"
