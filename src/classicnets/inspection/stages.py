@@ -110,7 +110,9 @@ def style(row: Row) -> str:
     """How its box looks."""
     if "Conv" in row.kind and sides(row.kernel):
         return "conv"
-    return "pool" if "Pool" in row.kind else "dense" if row.kind.endswith("Linear") else "other"
+    if re.search("pool|subsampl", row.kind, re.IGNORECASE):
+        return "pool"
+    return "dense" if row.kind.endswith("Linear") else "other"
 
 
 def sides(value: object) -> Shape:
