@@ -115,6 +115,7 @@ def main() -> None:
     planned = plan("lenet_d2l", settings={"epochs": 1}, device="cpu")
     pictures = datasets.load(planned.data)
     load_before = os.getloadavg()[0]
+    machine.keep_memory()  # as `train` does; the book's way has the good of it too
     our_way(planned.build(), pictures, planned)  # warm-up
     pairs = []
     for pair in range(args.pairs):

@@ -36,6 +36,7 @@ class Training:
 
     def __init__(self, plan: Plan, where: RunFolder, pictures: datasets.Pictures, net: nn.Module, say: Say):
         self.plan, self.folder, self.pictures, self.net, self.say = plan, where, pictures, net, say
+        machine.keep_memory()
         self.device = torch.device(plan.device)
         net.to(self.device)
         recipe = plan.recipe
