@@ -146,14 +146,14 @@ def check_fit(
     if net is None:
         with torch.device("meta" if made.kind == "registry" else "cpu"):
             net = made.build()
-    table = check_input(net, preprocess.shape, name=made.name)
+    table = check_input(net, preprocess.shape, name=made.spec)
     initialise.check(net, weights)
     classes = len(description.classes)
     if table.output_shape != (classes,):
         given = "x".join(map(str, table.output_shape))
         raise DataError(
             "CN306",
-            f"{made.name} gives {given} numbers for a picture, and {description.name} has {classes} classes",
+            f"{made.spec} gives {given} numbers for a picture, and {description.name} has {classes} classes",
             where=f"the last layer, {table.rows[-1].name}",
             why="there must be one number (logit) for each class",
             hint=f"end the net with nn.Linear({table.rows[-1].inputs[-1]}, {classes})",
