@@ -476,3 +476,28 @@ def test_the_numbers_of_any_stack_are_those_of_the_table(stack):
     for low, high in re.findall(r"pictures with a side of (\d+)\.\.(\d+)", "\n".join(lines)):
         assert all(passes(net, n) for n in (int(low), side, int(high)))
         assert not passes(net, int(high) + 1) and (int(low) == 1 or not passes(net, int(low) - 1))
+
+
+class Table8Of12(nn.Module):
+    """A convolution of 3 to 4 maps in which each output reads two inputs: 8 kernels of 12."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.rand(8, 3, 3)), nn.Parameter(torch.rand(4))
+        self.kernel_size, self.stride, self.padding = (3, 3), (1, 1), (1, 1)
+
+    def macs(self, output_shape):
+        return 8 * 9 * output_shape[1] * output_shape[2]
+
+    def forward(self, x):
+        dense = x.new_zeros(4, 3, 3, 3)
+        dense[[0, 0, 1, 1, 2, 2, 3, 3], [0, 1, 1, 2, 0, 2, 0, 1]] = self.weight
+        return nn.functional.conv2d(x, dense, self.bias, padding=1)
+
+
+def test_a_convolution_that_reads_some_of_the_maps_is_told_by_its_numbers():
+    table = trace(nn.Sequential(Table8Of12()), (3, 4, 4))
+    text = "\n".join(explain(table, "0"))
+    assert "connected: 8 of 3 x 4 = 12 pairs" in text and "4 x 4 = 16 times" in text and "MACs: 1,152" in text
+    # a 3x3 window on 4x4 with padding 1 reads 100 of its 144 taps inside the picture: 8 kernels x 44 are on padding
+    assert "without the 352 taps on padding: 800 MACs" in "\n".join(explain(table))

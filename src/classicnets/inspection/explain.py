@@ -64,7 +64,7 @@ def _layer(table: Table, index: int) -> Iterator[Fact]:
     yield key, {"name": place(row.name), "kind": row.kind, **window, **_shapes(row), "parameters": row.parameters}
     if part == "uncalled":
         return
-    if part in ("conv", "local", "pool") and row.kernel:
+    if part in ("conv", "sparse", "local", "pool") and row.kernel:
         yield from _sides(row)
     if part == "pool" and row.kernel:
         yield from _pooling(row)
@@ -94,6 +94,11 @@ def _cost(row: Row, part: str) -> Iterator[Fact]:
             yield "on_padding", {"macs": wasted}
         if row.weights * math.prod(row.outputs[1:]) == row.macs:
             yield "uses", {"shape": times(row.outputs[1:], " x "), "uses": math.prod(row.outputs[1:])}
+    elif part == "sparse":
+        pairs, every = row.weights // math.prod(row.kernel or ()), row.inputs[0] * row.outputs[0]
+        yield "pairs", {"pairs": pairs, "inputs": row.inputs[0], "outputs": row.outputs[0], "every": every}
+        yield "uses", {"shape": times(row.outputs[1:], " x "), "uses": math.prod(row.outputs[1:])}
+        yield "plain_macs", {"macs": row.macs}
     elif part == "dense":
         of = {"outputs": math.prod(row.outputs), "inputs": row.inputs[-1], "macs": row.macs}
         yield "dense_macs" if row.weights == row.macs else "dense_macs_again", of
@@ -192,7 +197,8 @@ def _from_map(table: Table, row: Row, numbers: int) -> Iterator[Fact]:
 
 
 def _net(table: Table) -> Iterator[Fact]:
-    convs, dense = ([row for row in table.rows if role(row) == part] for part in ("conv", "dense"))
+    convs = [row for row in table.rows if role(row) in ("conv", "sparse")]
+    dense = [row for row in table.rows if role(row) == "dense"]
     carrying = sum(row.parameters > 0 for row in table.rows)
     yield "net", {"rows": len(table.rows), "carrying": carrying, "convs": len(convs), "dense": len(dense)}
     yield "path", {"path": " -> ".join(stations(table))}
@@ -272,7 +278,7 @@ def _conventions(table: Table, convs: list[Row]) -> Iterator[Fact]:
     yield "flops", {"flops": 2 * table.macs}
     biased = {row.name for row in table.rows if row.biases}
     adding = [row for row in table.rows if row.macs and row.name in biased]
-    if adding and all(role(row) in ("conv", "dense") for row in adding):
+    if adding and all(role(row) in ("conv", "sparse", "dense") for row in adding):
         adds = sum(math.prod(row.outputs) for row in adding)
         yield "with_adds", {"adds": adds, "macs": table.macs + adds}
     wasted = sum(map(on_padding, convs))

@@ -46,7 +46,8 @@ class Axis:
 
 
 def role(row: Row) -> str:
-    """What a layer does: conv, local (weights of its own at each place), dense, pool, other, or uncalled.
+    """What a layer does: conv, sparse (a conv that reads some of the maps), local (weights of its own at each place),
+    dense, pool, other, or uncalled.
 
     Layers with MACs are known by these, so that a subclass under any name is one too.
     """
@@ -54,13 +55,19 @@ def role(row: Row) -> str:
         return "other" if row.inputs or row.outputs else "uncalled"
     if row.kernel and row.macs and "Transpose" not in row.kind:
         if row.macs != math.prod(row.outputs) * taps(row):
-            return "other"
+            return "sparse" if _is_sparse(row) else "other"
         return "local" if row.weights == row.macs and math.prod(row.outputs[1:]) > 1 else "conv"
     carries = row.weights or "Linear" in row.kind  # the weights of a second call were counted in the first
     if carries and not row.kernel and row.macs and row.macs == math.prod(row.outputs) * row.inputs[-1]:
         return "dense"
     window = row.kernel or row.kind.startswith("Adaptive")
     return "pool" if "Pool" in row.kind and window and not row.parameters else "other"
+
+
+def _is_sparse(row: Row) -> bool:
+    """Whether whole kernels are used at every place, but fewer than there are pairs of maps."""
+    area, places = math.prod(row.kernel or ()), math.prod(row.outputs[1:])
+    return row.weights % area == 0 and row.weights * places == row.macs < math.prod(row.outputs) * taps(row)
 
 
 def axes_of(row: Row) -> tuple[Axis, ...]:
@@ -143,7 +150,8 @@ def on_padding(row: Row) -> int:
     if not axes:
         return 0
     inside = math.prod(axis.pixels(axis.read()) for axis in axes)
-    return row.macs - row.outputs[0] * seen(row) * inside
+    kernels = row.macs // (math.prod(row.kernel or ()) * math.prod(row.outputs[1:]))
+    return row.macs - kernels * inside
 
 
 def seen(row: Row) -> int:

@@ -37,6 +37,9 @@ WORDS: dict[str, dict[str, str]] = {
         "call": "call {number} of {calls}",
         "conv": "{name} ({kind}) turns {inputs} into {outputs}: a convolution, kernel {kernel}, stride {stride}, "
         "padding {padding}",
+        "sparse": "{name} ({kind}) turns {inputs} into {outputs}: a convolution, kernel {kernel}, stride {stride}, "
+        "padding {padding}, in which an output map reads some of the input maps only",
+        "pairs": "connected: {pairs} of {inputs} x {outputs} = {every} pairs of maps, each by a kernel of its own",
         "local": "{name} ({kind}) turns {inputs} into {outputs}: as a convolution, kernel {kernel}, stride {stride}, "
         "padding {padding}, but every place has weights of its own",
         "dense": "{name} ({kind}) turns {inputs} into {outputs}: a dense layer, every output reads every input",
@@ -150,6 +153,9 @@ WORDS: dict[str, dict[str, str]] = {
     "zh": {
         "call": "第 {number} 次调用（共 {calls} 次）",
         "conv": "{name}（{kind}）把 {inputs} 变成 {outputs}：卷积，卷积核 {kernel}，步幅 {stride}，填充 {padding}",
+        "sparse": "{name}（{kind}）把 {inputs} 变成 {outputs}：卷积，卷积核 {kernel}，步幅 {stride}，填充 {padding}，"
+        "每个输出通道只读取一部分输入通道",
+        "pairs": "相连的通道对：{pairs}（共 {inputs} x {outputs} = {every} 对），每对各有一个卷积核",
         "local": "{name}（{kind}）把 {inputs} 变成 {outputs}：类似卷积，但每个位置有自己的权重，"
         "卷积核 {kernel}，步幅 {stride}，填充 {padding}",
         "dense": "{name}（{kind}）把 {inputs} 变成 {outputs}：全连接层，每个输出都读取全部输入",
