@@ -24,7 +24,13 @@ def curves(path: Path, events: Sequence[Event], expected: Expected | None, title
     left, right = figure.subplots(1, 2)
     x = [e.epoch - 1 + e.step / e.steps for e in steps]
     left.plot(x, [e.loss for e in steps], color=_TRAIN, label="train loss (mean over the epoch so far)")
-    right.plot(x, [e.accuracy for e in steps], color=_TRAIN, linestyle="--", label="train accuracy (mean over the epoch so far)")
+    right.plot(
+        x,
+        [e.accuracy for e in steps],
+        color=_TRAIN,
+        linestyle="--",
+        label="train accuracy (mean over the epoch so far)",
+    )
     for name in ("validation_accuracy", "test_accuracy"):
         seen = [(e.epoch, getattr(e, name)) for e in epochs if getattr(e, name) is not None]
         if seen:
