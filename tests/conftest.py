@@ -11,6 +11,9 @@ from classicnets.cli.main import main
 from idx import make_idx_folder
 
 torch.set_num_threads(1)  # the suite runs in several processes
+# no deadlines on shared machines; CI draws the same examples every time, people's machines new ones
+hypothesis.settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("house")
 
 
 @pytest.fixture(autouse=True)
