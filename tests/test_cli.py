@@ -31,10 +31,11 @@ def test_the_bare_command_teaches(cli):
     assert len(re.findall(r"^  classicnets \w+", out, re.M)) == 5
 
 
-def test_help_is_the_same(cli):
+def test_help_is_the_same(cli, capsys):
+    _, bare, _ = cli()
     with pytest.raises(SystemExit) as left:
         cli("--help")
-    assert left.value.code == 0
+    assert left.value.code == 0 and capsys.readouterr().out == bare
 
 
 def test_list_names_every_net_and_recipe(cli):

@@ -47,8 +47,8 @@ def choose_device(name: str = "auto") -> torch.device:
 def share_cores() -> None:
     """Lets torch's threads sleep soon when they wait for each other; takes effect before torch is first imported.
 
-    By default they spin for milliseconds. Two LeNets trained at once on 2 cores then took over ten times as long as
-    one; like this twice as long, and one alone 15 % longer (torch 2.13.0, GNU OpenMP). A setting of the user's stays.
+    By default they spin, and two runs at once on as many cores then spend most of their time waiting; like this they
+    share the cores, and one run alone pays a little for it. A setting of the user's stays.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")

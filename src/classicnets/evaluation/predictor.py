@@ -14,7 +14,7 @@ from classicnets.data.pictures import read_picture
 from classicnets.data.transforms import prepare
 from classicnets.values import Preprocess
 
-_BATCH = 250  # pictures of 28x28; with 1,000 the first maps leave the cache, at twice the time
+_BATCH = 250  # pictures of 28x28: the first maps of many more would leave the cache
 
 
 @dataclass(frozen=True)

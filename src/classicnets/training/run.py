@@ -34,8 +34,8 @@ Say = Callable[[str], None]
 class Training:
     """A run in progress. Iterate over `events()`, then call `finish()`."""
 
-    def __init__(self, plan: Plan, where: RunFolder, pictures: datasets.Pictures, net: nn.Module, say: Say):
-        self.plan, self.folder, self.pictures, self.net, self.say = plan, where, pictures, net, say
+    def __init__(self, plan: Plan, where: RunFolder, pictures: datasets.Pictures, net: nn.Module):
+        self.plan, self.folder, self.pictures, self.net = plan, where, pictures, net
         machine.keep_memory()
         self.device = torch.device(plan.device)
         net.to(self.device)
@@ -166,7 +166,7 @@ def start(plan: Plan, runs: Path, command: str, say: Say) -> Training:
             "machine": machine.describe(),
         }
     )
-    return Training(plan, where, pictures, plan.build(), say)
+    return Training(plan, where, pictures, plan.build())
 
 
 def resume(path: str | Path, say: Say, net: nn.Module | None = None) -> Training:
@@ -195,7 +195,7 @@ def resume(path: str | Path, say: Say, net: nn.Module | None = None) -> Training
             why=f"fingerprint {pictures.fingerprint[:12]} now, {facts['fingerprint'][:12]} then",
             hint=f"classicnets data check {again.data}",
         )
-    training = Training(again, where, pictures, again.build(), say)
+    training = Training(again, where, pictures, again.build())
     if where.last.exists():
         tensors, saved = checkpoint.load(where.last)
         training.state.restore(tensors, saved["state"])
