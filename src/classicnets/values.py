@@ -10,20 +10,31 @@ from typing import Any, Self
 class Preprocess:
     """What is done to a uint8 picture before the net sees it; it travels with the weights.
 
-    The picture becomes `channels` x `image_size` x `image_size` in 0..1 (bilinear), then (x - mean) / std per channel.
-    With `mirror`, a prediction is the mean of the probabilities for the picture and for its mirror image.
+    A picture that is not square is stretched, or (`fit` "crop") loses what its longer side has too much. It becomes
+    `channels` x `resize` x `resize` in 0..1 (bilinear), of which the middle `image_size` x `image_size` are taken
+    (`resize` None: all), then (x - mean) / std per channel.
+
+    A prediction is the mean of the probabilities over `views`: 1, the middle; 2, the middle and its mirror image; 9,
+    three by three places from border to border; 10, the four corners, the middle, and the mirror images of the five.
     """
 
     channels: int
     image_size: int
+    resize: int | None = None
+    fit: str = "stretch"
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
-    mirror: bool = False
+    views: int = 1
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """What the net is given, without the batch axis: (channels, height, width)."""
         return (self.channels, self.image_size, self.image_size)
+
+    @property
+    def side(self) -> int:
+        """The side to which whole pictures are resized before the middle is taken."""
+        return self.resize or self.image_size
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -48,34 +59,78 @@ class Expected:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a net is trained: values only. `recipes.resolve.SETTINGS` can be overridden with `--set`.
+    """How a net is trained: values only, in the field's words. `recipes.resolve.SETTINGS` can be changed by `--set`.
 
-    Attributes are in the field's words: `validation` is the share of the training pictures kept aside, `monitor` the
-    split whose accuracy is computed after each epoch ("validation", "test" or "none"); only "validation" keeps a best.
-    `image_size` None means the data set's own size; `shift` moves pictures by up to that many pixels, `flip` mirrors
-    half of them; `initialise` "as_built" leaves the weights as the net was made.
+    Objective. `loss` is "cross_entropy" or "lecun1998" (the MAP loss on distances); `class_weights` "auto" weighs each
+    class by the inverse of its share.
+    Length. With `patience`, the run stops after so many epochs without a better validation accuracy (0: never).
+    Optimiser. "sgd" as torch has it, "sgd_rate_inside" with the rate inside the velocity, "adamw". `weight_decays`, one
+    for each layer with weights, stands in for the one `weight_decay`; biases learn at `bias_lr` times the rate, and
+    decay if `bias_decay`. `clip` bounds the norm of the gradient (0: not). `ema` is the decay of a moving average of
+    the weights, which is then what is evaluated and kept (0: none). `precision` "bfloat16" computes in it and keeps
+    the weights in float32.
+    Rate. `schedule` is "constant", "one_cycle", "steps" (from the share `drop_at[i]` of the epochs on, lr x
+    `drop_to[i]`), "inverse" (lr (1 + progress)^-0.75) or "plateau" (lr / 10 after `patience` epochs without a better
+    validation accuracy, three times; then the run stops).
+    First weights. `initialise` "as_built" leaves them as the net was made; layers whose names match a pattern in
+    `freeze` are not trained.
+    Pictures. `image_size`, `resize`, `fit`, `mean`, `std` and `views` are those of Preprocess; image_size None means
+    the data set's own size, and an empty `mean` that of the training pictures, channel by channel.
+    Augmentation. `flip` mirrors half of them; `shift` moves each by up to that many pixels; `crop` takes the
+    image_size from a "random" place of the resized picture, or a "resized" random part of it; `colour_noise` is that
+    of 2012 as the "paper" or the "code" has it; `erase` blanks a square of that side at a random place.
+    Splits. `validation` is the share of the training pictures kept aside; after `join_after` epochs (0: never) they
+    are trained on as well. `monitor` is the split whose accuracy is computed after each epoch ("validation", "test"
+    or "none"); only "validation" keeps a best.
     """
 
     source: str
     net: str
     data: str
+
+    loss: str = "cross_entropy"
+    label_smoothing: float = 0.0
+    class_weights: str = "none"
+
     epochs: int
     batch_size: int
+    patience: int = 0
+
     lr: float
     optimizer: str = "sgd"
     momentum: float = 0.0
     weight_decay: float = 0.0
+    weight_decays: tuple[float, ...] = ()
+    bias_lr: float = 1.0
+    bias_decay: bool = True
+    clip: float = 0.0
+    ema: float = 0.0
+    precision: str = "float32"
+
     schedule: str = "constant"
-    label_smoothing: float = 0.0
+    drop_at: tuple[float, ...] = ()
+    drop_to: tuple[float, ...] = ()
+
     initialise: str = "as_built"
+    freeze: tuple[str, ...] = ()
+
     image_size: int | None = None
+    resize: int | None = None
+    fit: str = "stretch"
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    views: int = 1
+
     flip: bool = False
     shift: int = 0
-    mirror: bool = False
+    crop: str = "none"
+    colour_noise: str = "none"
+    erase: int = 0
+
     validation: float = 0.0
+    join_after: int = 0
     monitor: str = "none"
+
     expected: Expected | None = None
     deviations: tuple[str, ...] = ()
 
@@ -84,9 +139,11 @@ class Recipe:
         return Preprocess(
             channels=channels,
             image_size=self.image_size or image_size,
-            mean=self.mean,
+            resize=self.resize,
+            fit=self.fit,
+            mean=self.mean or (0.0,),
             std=self.std,
-            mirror=self.mirror,
+            views=self.views,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -132,6 +189,23 @@ class Epoch:
     images_per_second: float
     wait_share: float
     best: bool = False
+    validation_loss: float | None = None
+    stops: str = ""  # why no epoch follows before the recipe's last, in words
 
 
-Event = Step | Epoch
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """The coach has noticed something, before or in epoch `epoch` (from 1) after `step` steps of it.
+
+    `topic` is a short name that stays the same, such as "dead_relus"; `said` what was seen, `hint` the one change to
+    try first.
+    """
+
+    epoch: int
+    step: int
+    topic: str
+    said: str
+    hint: str
+
+
+Event = Step | Epoch | Advice

@@ -23,7 +23,7 @@ LENET = Recipe(
     mean=(0.286,),
     std=(0.353,),
     flip=True,
-    mirror=True,
+    views=2,
     validation=0.05,
     monitor="validation",
 )

@@ -22,8 +22,15 @@ ANY_NET = fast.ANY.net
 SETTINGS = tuple(f.name for f in fields(Recipe) if f.name not in {"source", "net", "data", "expected", "deviations"})
 
 _CHOICES = {
-    "optimizer": ("sgd", "adamw"),
-    "schedule": ("constant", "one_cycle"),
+    "loss": ("cross_entropy", "lecun1998"),
+    "class_weights": ("none", "auto"),
+    "optimizer": ("sgd", "sgd_rate_inside", "adamw"),
+    "schedule": ("constant", "one_cycle", "steps", "inverse", "plateau"),
+    "precision": ("float32", "bfloat16"),
+    "fit": ("stretch", "crop"),
+    "views": (1, 2, 9, 10),
+    "crop": ("none", "random", "resized"),
+    "colour_noise": ("none", "paper", "code"),
     "initialise": (
         "as_built",
         "xavier_uniform",
@@ -129,9 +136,10 @@ def _typed(key: str, given: Any) -> Any:
             raise ValueError("must be a whole number") from None
     if kind == "float":
         return _number(text)
-    if kind == "tuple[float, ...]":
+    if kind.startswith("tuple["):
         parts = given if isinstance(given, tuple | list) else text.strip("()[]").split(",")
-        return tuple(_number(str(part)) for part in parts if str(part).strip())
+        words = [str(part).strip() for part in parts if str(part).strip() not in {"", "none"}]
+        return tuple(map(_number, words)) if "float" in kind else tuple(words)
     return text
 
 
@@ -152,21 +160,45 @@ def _contradictions(r: Recipe) -> list[str]:
         (r.batch_size >= 1, f"batch_size={r.batch_size}: must be at least 1"),
         (r.lr > 0, f"lr={r.lr}: must be above 0"),
         (0 <= r.momentum < 1, f"momentum={r.momentum}: must be in 0..1, below 1"),
-        (r.weight_decay >= 0, f"weight_decay={r.weight_decay}: must not be negative"),
         (0 <= r.label_smoothing < 1, f"label_smoothing={r.label_smoothing}: must be in 0..1, below 1"),
-        (
-            0 <= r.validation < 1,
-            f"validation={r.validation}: the share of pictures kept aside, 0 to below 1",
-        ),
+        (0 <= r.ema < 1, f"ema={r.ema}: must be in 0..1, below 1"),
+        (0 <= r.validation < 1, f"validation={r.validation}: the share of pictures kept aside, 0 to below 1"),
         (r.image_size is None or r.image_size >= 1, f"image_size={r.image_size}: must be at least 1"),
-        (r.shift >= 0, f"shift={r.shift}: must not be negative"),
         (all(s > 0 for s in r.std) and len(r.std) > 0, f"std={r.std}: every value must be above 0"),
-        (len(r.mean) == len(r.std), f"mean has {len(r.mean)} values and std {len(r.std)}: one each per channel"),
         (
-            r.monitor != "validation" or r.validation > 0,
-            "monitor=validation needs pictures kept aside: set validation=0.05 too",
+            not r.mean or len(r.std) == 1 or len(r.mean) == len(r.std),
+            f"mean has {len(r.mean)} values and std {len(r.std)}: one each per channel",
+        ),
+        (r.monitor != "validation" or r.validation > 0, "monitor=validation needs pictures aside: set validation=0.05"),
+        (not r.patience or r.monitor == "validation", f"patience={r.patience} needs monitor=validation to judge by"),
+        (r.schedule != "plateau" or r.patience > 0, "schedule=plateau needs patience=N, epochs to wait before a drop"),
+        (not r.join_after or r.validation > 0, f"join_after={r.join_after} needs pictures kept aside that can join"),
+        (
+            not (r.join_after and r.patience),
+            "join_after and patience: once the pictures kept aside are trained on, nothing can be judged by them",
         ),
         (r.optimizer != "adamw" or r.momentum == 0, "momentum belongs to sgd; adamw has its own"),
+        (
+            not r.drop_at or r.schedule == "steps",
+            f"drop_at belongs to schedule=steps, and the schedule is {r.schedule}",
+        ),
+        (len(r.drop_at) == len(r.drop_to), f"drop_at has {len(r.drop_at)} values and drop_to {len(r.drop_to)}"),
+        (
+            list(r.drop_at) == sorted(r.drop_at) and all(0 < share < 1 for share in r.drop_at),
+            f"drop_at={r.drop_at}: rising shares of the epochs, above 0 and below 1",
+        ),
+        (
+            r.crop == "none" or r.resize is not None,
+            f"crop={r.crop} needs resize, the side of the picture that is cropped",
+        ),
+        (
+            r.resize is None or (r.image_size is not None and r.resize >= r.image_size),
+            f"resize={r.resize} needs an image_size that is not larger, as that is cut out of it",
+        ),
+    ]
+    rules += [
+        (getattr(r, key) >= 0, f"{key}={getattr(r, key)}: must not be negative")
+        for key in ("weight_decay", "bias_lr", "clip", "patience", "shift", "erase", "join_after")
     ]
     rules += [
         (getattr(r, key) in choices, f"{key}={getattr(r, key)}: must be one of {', '.join(choices)}")
