@@ -21,8 +21,8 @@ from classicnets import machine
 from classicnets.data import batches, datasets
 from classicnets.evaluation.evaluate import evaluate
 from classicnets.evaluation.predictor import Predictor
-from classicnets.training import optim
-from classicnets.training.loop import State, fit
+from classicnets.training import objective
+from classicnets.training.loop import State, Watched, fit
 from classicnets.training.plan import plan
 from classicnets.values import Epoch
 
@@ -36,11 +36,14 @@ def validation_accuracy(net: str, settings: dict[str, str], seed: int) -> tuple[
     pictures = datasets.load(planned.data)
     train, aside = batches.divide(pictures.train, ASIDE, None, seed)
     assert aside is not None
-    module = planned.build()
+    module = planned.build(print)
+    if planned.recipe.precision == "bfloat16":
+        module.to(memory_format=torch.channels_last)
     loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=seed, device=torch.device("cpu"))
-    state = State(module, optim.make(module, planned.recipe))
-    seconds = sum(e.seconds for e in fit(state, loader, planned.recipe, lambda: (None, None)) if isinstance(e, Epoch))
-    predictor = Predictor(module, planned.preprocess, pictures.classes, torch.device("cpu"))
+    state = State(module, planned.recipe)
+    loss = objective.make(planned.recipe, loader.labels, len(pictures.classes))
+    seconds = sum(e.seconds for e in fit(state, loader, planned.recipe, loss, Watched) if isinstance(e, Epoch))
+    predictor = Predictor(state.judged, planned.preprocess, pictures.classes, torch.device("cpu"))
     return evaluate(predictor, aside)[0].accuracy, seconds
 
 

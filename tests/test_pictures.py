@@ -11,9 +11,10 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
+from classicnets.data import transforms
 from classicnets.data.datasets import Split
 from classicnets.data.pictures import read_picture
-from classicnets.data.transforms import augment, prepare
+from classicnets.data.transforms import prepare
 from classicnets.errors import DataError
 from classicnets.evaluation.evaluate import evaluate
 from classicnets.evaluation.predictor import Predictor
@@ -60,17 +61,17 @@ def test_mean_and_std_are_per_channel():
 
 @given(st.integers(0, 3), st.integers(-3, 3), st.integers(-3, 3))
 def test_moving_is_cropping_a_padded_picture(reach, down, right):
-    x = torch.rand(3, 2, 6, 5)
+    x = torch.rand(3, 2, 6, 6)
     moved = torch.tensor([[down, right], [0, 0], [reach, -reach]])
-    got = augment(x, None, moved, fill=-1.0)
+    got = transforms.move(x, moved)
     assert torch.equal(got[1], x[1])
-    padded = F.pad(x[0], (3, 3, 3, 3), value=-1.0)
-    assert torch.equal(got[0], padded[:, 3 - down : 9 - down, 3 - right : 8 - right])
+    padded = F.pad(x[0], (3, 3, 3, 3))
+    assert torch.equal(got[0], padded[:, 3 - down : 9 - down, 3 - right : 9 - right])
 
 
 def test_mirroring_takes_the_pictures_it_is_told():
     x = torch.rand(3, 1, 4, 4)
-    got = augment(x, torch.tensor([True, False, True]), None, 0.0)
+    got = transforms.mirror(x, torch.tensor([True, False, True]))
     assert torch.equal(got[0], x[0].flip(-1)) and torch.equal(got[1], x[1]) and torch.equal(got[2], x[2].flip(-1))
 
 
@@ -160,13 +161,11 @@ def test_accuracy_loss_and_confusion_against_hand_worked_numbers():
     assert probabilities.shape == (4, 10)
 
 
-def test_mirror_averages_the_two_views_and_the_mode_is_left_as_it_was():
+def test_two_views_are_averaged_and_the_mode_is_left_as_it_was():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 10)).train()
     images = pixels(6, 1, 4, 4)
-    p = Predictor(net, Preprocess(channels=1, image_size=4, mirror=True), tuple("0123456789"), CPU).probabilities(
-        images
-    )
+    p = Predictor(net, Preprocess(channels=1, image_size=4, views=2), tuple("0123456789"), CPU).probabilities(images)
     assert net.training
     net.eval()
     x = torch.from_numpy(images) / 255

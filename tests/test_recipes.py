@@ -106,7 +106,7 @@ def test_all_faults_are_reported_together():
         resolve.apply(lenet(), {"epochs": "0", "lr": "fast", "monitor": "validation", "optimizer": "adam"})
     text = str(caught.value)
     assert caught.value.code == "CN204"
-    for words in ("epochs=0", "lr=fast: must be a number", "set validation=0.05 too", "sgd, adamw"):
+    for words in ("epochs=0", "lr=fast: must be a number", "set validation=0.05", "sgd, sgd_rate_inside, adamw"):
         assert words in text
 
 

@@ -22,8 +22,8 @@ from classicnets.data import batches, datasets
 from classicnets.data.datasets import Split
 from classicnets.recipes import resolve
 from classicnets.runs import history
-from classicnets.training import optim
-from classicnets.training.loop import State, fit
+from classicnets.training import objective, optim
+from classicnets.training.loop import State, Watched, fit
 from classicnets.values import Epoch, Step
 
 OWN_NET = """
@@ -57,9 +57,9 @@ def test_our_losses_are_those_of_a_plain_pytorch_loop_over_200_steps():
     plain.load_state_dict(dict(zip(plain.state_dict(), ours.state_dict().values(), strict=True)))
 
     loader = batches.Batches(data, recipe, preprocess, seed=5, device=torch.device("cpu"))
-    state = State(ours, optim.make(ours, recipe))
+    state = State(ours, recipe)
     got: list[float] = []
-    for event in fit(state, loader, recipe, lambda: (None, None)):
+    for event in fit(state, loader, recipe, objective.make(recipe, loader.labels, 10), Watched):
         if isinstance(event, Step):  # the sum is set back after each step, so that it is the loss of one step
             got.append(float(state.loss_sum) / min(256, 50_000 - 256 * (event.step - 1)))
             state.loss_sum = 0.0
@@ -168,7 +168,7 @@ def test_the_net_of_a_run_can_be_trained_afresh(blobs, tmp_path, cli):
 
 def test_any_module_is_trained_in_place_and_learns(blobs):
     net = small()
-    run = cn.train(net, data=str(blobs), epochs=6, batch_size=32, flip=False, mirror=False, quiet=True)
+    run = cn.train(net, data=str(blobs), epochs=6, batch_size=32, flip=False, views=1, quiet=True)
     assert run.net is net
     assert run.result["test_accuracy"] > 0.9  # ten patterns in little noise
     assert run.folder.best.exists() and run.weights_file.name == "best.safetensors"
@@ -214,7 +214,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(blobs, cl
 def test_what_was_good_before_the_loss_left_the_finite_is_kept(blobs, cli, tmp_path, monkeypatch):
     (tmp_path / "own.py").write_text(OWN_NET)
     rate = optim.rate
-    monkeypatch.setattr(optim, "rate", lambda recipe, progress: 1e20 if progress > 0.5 else rate(recipe, progress))
+    monkeypatch.setattr(
+        optim, "rate", lambda recipe, progress, drops: 1e20 if progress > 0.5 else rate(recipe, progress, drops)
+    )
     code, _, err = cli("train", "own.py:net", "--data", blobs, "--set", "optimizer=sgd", "epochs=4", "lr=0.01")
     assert code == 1
     kept = Path("runs/own_net-blobs-1/last.safetensors")

@@ -18,8 +18,8 @@ from torch import nn
 import classicnets as cn
 from classicnets.errors import DataError
 from classicnets.models.registry import NETS
+from classicnets.weights.adopt import adopt
 from classicnets.weights.identify import identify
-from classicnets.weights.torchvision import load
 
 
 def state(name: str, **options: int) -> dict[str, torch.Tensor]:
@@ -206,13 +206,13 @@ def test_weights_come_in_whole_or_with_a_new_head(tmp_path, legacy, prefix):
     tensors = {prefix + name: tensor for name, tensor in theirs.state_dict().items()}
     torch.save(tensors, path, _use_new_zipfile_serialization=not legacy)
     same = SmallAlexNet()
-    report = load(path, same)
+    report = adopt(path, same)
     assert report.loaded == tuple(theirs.state_dict()) and report.skipped == report.made_new == ()
     assert all(torch.equal(a, b) for a, b in zip(same.parameters(), theirs.parameters(), strict=True))
 
     other = SmallAlexNet(classes=7)
     head = other.classifier["6"].weight.clone()
-    report = load(path, other)
+    report = adopt(path, other)
     assert report.made_new == ("classifier.6.weight", "classifier.6.bias")
     assert report.skipped == (f"{prefix}classifier.6.weight", f"{prefix}classifier.6.bias")
     assert len(report.loaded) == 14
@@ -223,12 +223,28 @@ def test_weights_come_in_whole_or_with_a_new_head(tmp_path, legacy, prefix):
 
 def test_weights_that_do_not_fit_are_refused_before_anything_changes(tmp_path):
     torch.save(SmallAlexNet().state_dict(), tmp_path / "alexnet.pth")
-    grey = SmallAlexNet(channels=1)
-    before = {name: tensor.clone() for name, tensor in grey.state_dict().items()}
+    other = SmallAlexNet(channels=2)
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
     with pytest.raises(DataError) as caught:
-        load(tmp_path / "alexnet.pth", grey)
+        adopt(tmp_path / "alexnet.pth", other)
     assert caught.value.code == "CN306"
-    assert caught.value.why == "features.0.weight is 4x1x11x11 in the net and 4x3x11x11 in the file"
-    assert all(torch.equal(tensor, before[name]) for name, tensor in grey.state_dict().items())
+    assert caught.value.why == "features.0.weight is 4x2x11x11 in the net and 4x3x11x11 in the file"
+    assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())
     with pytest.raises(DataError, match="do not fit"):
-        load(tmp_path / "alexnet.pth", cn.create("lenet_d2l"))
+        adopt(tmp_path / "alexnet.pth", cn.create("lenet_d2l"))
+
+
+def test_colour_folded_into_grey_gives_the_same_on_grey_pictures(tmp_path):
+    """A whole net, padded conv1 and all: the logits for a grey picture are the colour net's for its three copies."""
+    torch.manual_seed(0)
+    colour, grey = (cn.create("alexnet_28", in_channels=channels).eval() for channels in (3, 1))
+    torch.save(colour.state_dict(), tmp_path / "colour.pth")
+    report = adopt(tmp_path / "colour.pth", grey)
+    assert report.folded == ("conv1.weight",) and report.made_new == ()
+    assert "colour folded into one channel: conv1.weight" in report.lines()
+    pictures = torch.randn(8, 1, 28, 28)
+    with torch.inference_mode():
+        expected = colour(pictures.expand(-1, 3, -1, -1))
+        spread = expected.std()
+        assert ((grey(pictures) - expected).abs().max() / spread) < 1e-5
+        assert (colour(torch.randn(8, 3, 28, 28)) - expected).abs().max() / spread > 0.1

@@ -23,7 +23,6 @@ from classicnets.report import tables
 from classicnets.report.terminal import Terminal
 from classicnets.runs import checkpoint, folder, origin
 from classicnets.training import run as training
-from classicnets.training.loop import part
 from classicnets.training.plan import plan
 from classicnets.values import Recipe
 
@@ -150,7 +149,7 @@ class Run:
             made = replace(origin.find(net), variation=made.variation)  # the file has the net as it was before
         self.net = net if isinstance(net, nn.Module) else made.build()
         try:
-            self.net.load_state_dict(part(tensors, "net/"))
+            self.net.load_state_dict(checkpoint.weights(tensors))
         except RuntimeError as error:
             raise DataError(
                 "CN306",

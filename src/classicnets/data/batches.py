@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from classicnets.data import transforms
 from classicnets.data.datasets import Split
-from classicnets.data.transforms import augment, prepare
 from classicnets.values import Preprocess, Recipe
+
+Batch = tuple[Tensor, Tensor]
 
 
 def generator(*key: object) -> torch.Generator:
@@ -45,43 +49,117 @@ def _part(split: Split, index: np.ndarray) -> Split:
 
 
 class Batches:
-    """The training batches of a split, prepared on the device."""
+    """The training batches of a split, prepared on the device.
 
-    def __init__(self, split: Split, recipe: Recipe, preprocess: Preprocess, *, seed: int, device: torch.device):
-        self.recipe, self.preprocess, self.seed, self.device = recipe, preprocess, seed, device
+    The pictures kept `aside` come in after the recipe's `join_after` epochs. `threads` prepare batches ahead; they
+    change nothing in them.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        recipe: Recipe,
+        preprocess: Preprocess,
+        *,
+        seed: int,
+        device: torch.device,
+        aside: Split | None = None,
+        threads: int = 0,
+    ):
+        self.recipe, self.preprocess, self.seed, self.device, self.threads = recipe, preprocess, seed, device, threads
+        self.alone = len(split)
+        if recipe.join_after and aside is not None:
+            split = Split(np.concatenate([split.images, aside.images]), np.concatenate([split.labels, aside.labels]))
         self.images = torch.from_numpy(split.images).to(device)
         self.labels = torch.from_numpy(split.labels).to(device)
-        # what a black pixel becomes: pictures that are moved show it at the border
-        self.fill = -preprocess.mean[0] / preprocess.std[0]
+        self.axes = (
+            None
+            if recipe.colour_noise == "none"
+            else transforms.colour_axes(self.images[: self.alone], preprocess, recipe.colour_noise)
+        )
 
-    def __len__(self) -> int:
-        """Steps in an epoch; the last batch may be smaller."""
-        return math.ceil(len(self.labels) / self.recipe.batch_size)
+    def pictures(self, epoch: int) -> int:
+        """How many pictures epoch `epoch` (from 1) has."""
+        return len(self.labels) if epoch > self.recipe.join_after else self.alone
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def steps(self, epoch: int) -> int:
+        """Steps in epoch `epoch`; the last batch may be smaller."""
+        return math.ceil(self.pictures(epoch) / self.recipe.batch_size)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Pictures [B, C, S, S] float32 and labels [B] int64 of the epoch, from step `start` on."""
-        n, size = len(self.labels), self.recipe.batch_size
-        taken = order(n, self.seed, epoch).to(self.device)
-        mirrored, moved = self._augmentation(epoch, n)
-        for step in range(start, len(self)):
-            index = taken[step * size : (step + 1) * size]
-            x = prepare(self.images[index], self.preprocess)
-            x = augment(
-                x,
-                None if mirrored is None else mirrored[index],
-                None if moved is None else moved[index],
-                self.fill,
-            )
-            yield x, self.labels[index]
+        n, size = self.pictures(epoch), self.recipe.batch_size
+        taken = order(n, self.seed, epoch)
+        augment = self._augmentation(epoch, n)
 
-    def _augmentation(self, epoch: int, n: int) -> tuple[Tensor | None, Tensor | None]:
-        """For every picture: whether it is mirrored [n] and how far it is moved [n, 2] in this epoch."""
-        flip, shift = self.recipe.flip, self.recipe.shift
-        mirrored = torch.rand(n, generator=generator("flip", self.seed, epoch)) < 0.5 if flip else None
-        moved = (
-            torch.randint(-shift, shift + 1, (n, 2), generator=generator("shift", self.seed, epoch)) if shift else None
-        )
-        return (
-            None if mirrored is None else mirrored.to(self.device),
-            None if moved is None else moved.to(self.device),
-        )
+        def make(step: int) -> Batch:
+            index = taken[step * size : (step + 1) * size]
+            there = index.to(self.device)
+            return augment(transforms.scale(self.images[there], self.preprocess), index), self.labels[there]
+
+        steps = range(start, self.steps(epoch))
+        return _ahead(make, steps, self.threads) if self.threads else map(make, steps)
+
+    def _augmentation(self, epoch: int, n: int) -> Callable[[Tensor, Tensor], Tensor]:
+        """What makes of scaled pictures and their indices what the net is given; all chance is drawn here."""
+        recipe, preprocess = self.recipe, self.preprocess
+        side, size = preprocess.side, preprocess.image_size
+
+        def drawn(name: str) -> torch.Generator:
+            return generator(name, self.seed, epoch)
+
+        noise = torch.randn(n, preprocess.channels, generator=drawn("colour")) * 0.1 if self.axes is not None else None
+        boxes = _boxes(n, drawn("box")) if recipe.crop == "resized" else None
+        corner = torch.randint(side - size + 1, (n, 2), generator=drawn("crop")) if recipe.crop == "random" else None
+        mirrored = torch.rand(n, generator=drawn("flip")) < 0.5 if recipe.flip else None
+        shift, erased = recipe.shift, recipe.erase
+        moved = torch.randint(-shift, shift + 1, (n, 2), generator=drawn("shift")) if shift else None
+        blank = torch.randint(-(erased // 2), size - erased // 2, (n, 2), generator=drawn("erase")) if erased else None
+
+        def augment(x: Tensor, index: Tensor) -> Tensor:
+            def of(values: Tensor) -> Tensor:
+                return values[index].to(self.device)
+
+            if noise is not None and self.axes is not None:
+                x = x + (of(noise) @ self.axes)[:, :, None, None]
+            if boxes is not None:
+                x = transforms.part(x, of(boxes), size)
+            elif corner is not None:
+                x = transforms.window(x, of(corner), size)
+            else:
+                x = transforms.middle(x, size)
+            if mirrored is not None:
+                x = transforms.mirror(x, of(mirrored))
+            if moved is not None:
+                x = transforms.move(x, of(moved))
+            x = transforms.normalise(x, preprocess)
+            if recipe.colour_noise == "code":
+                x = x / 1.1  # so that noisy pictures are as large as those of the test (cuda-convnet, convdata.py)
+            return x if blank is None else transforms.erase(x, of(blank), erased)
+
+        return augment
+
+
+def _boxes(n: int, chance: torch.Generator) -> Tensor:
+    """Parts of 8 % to all of the area with sides of 3:4 to 4:3, at any place: [n, 4], as `transforms.part` takes them.
+
+    As torchvision's RandomResizedCrop draws them, but for those that would be larger than the picture: these are cut
+    down to it, where torchvision draws again.
+    """
+    area, ratio, row, column = torch.rand(4, n, generator=chance)
+    area = 0.08 + 0.92 * area
+    ratio = torch.exp((2 * ratio - 1) * math.log(4 / 3))
+    height, width = (area / ratio).sqrt().clamp(max=1), (area * ratio).sqrt().clamp(max=1)
+    return torch.stack([height / 2 + row * (1 - height), width / 2 + column * (1 - width), height, width], dim=1)
+
+
+def _ahead(make: Callable[[int], Batch], steps: range, threads: int) -> Iterator[Batch]:
+    """The batches in their order, each begun before it is asked for."""
+    with ThreadPoolExecutor(threads, "loader") as pool:
+        waiting: deque[Future[Batch]] = deque()
+        for step in steps:
+            waiting.append(pool.submit(make, step))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

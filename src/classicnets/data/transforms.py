@@ -1,4 +1,7 @@
-"""A `Preprocess` as functions on whole batches of uint8 pictures, on whatever device they are."""
+"""A `Preprocess` as functions on whole batches of uint8 pictures, on whatever device they are; and augmentation.
+
+A picture goes through `scale` (0..1, its final channels and side), what augmentation asks for, and `normalise`.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,111 @@ from classicnets.values import Preprocess
 
 
 def prepare(pictures: Tensor, preprocess: Preprocess) -> Tensor:
-    """uint8 [N, C, H, W] to float32 [N, channels, image_size, image_size], as the net wants it.
+    """uint8 [N, C, H, W] to float32 [N, channels, image_size, image_size], as the net wants it: the middle view."""
+    return normalise(middle(scale(pictures, preprocess), preprocess.image_size), preprocess)
+
+
+def views(pictures: Tensor, preprocess: Preprocess) -> list[Tensor]:
+    """The prepared pictures as each of the `views` sees them, every one as `prepare` gives it."""
+    x = normalise(scale(pictures, preprocess), preprocess)
+    size, border = preprocess.image_size, x.shape[-1] - preprocess.image_size
+    places = [(border // 2, border // 2)]
+    if preprocess.views == 9:
+        places = [(top, left) for top in (0, border // 2, border) for left in (0, border // 2, border)]
+    if preprocess.views == 10:
+        places += [(0, 0), (0, border), (border, 0), (border, border)]
+    seen = [x[..., top : top + size, left : left + size] for top, left in places]
+    return seen + [view.flip(-1) for view in seen] if preprocess.views in {2, 10} else seen
+
+
+def scale(pictures: Tensor, preprocess: Preprocess) -> Tensor:
+    """uint8 [N, C, H, W] to float32 [N, channels, side, side] in 0..1.
 
     Colour becomes grey by ITU-R 601 luma as in PIL, grey becomes colour by repetition; sizes change bilinearly
     (with antialiasing when shrinking, as PIL does).
     """
+    if preprocess.fit == "crop" and pictures.shape[-2] != pictures.shape[-1]:
+        pictures = middle(pictures, min(pictures.shape[-2:]))
     x = _channels(pictures.to(torch.float32).div_(255), preprocess.channels)
-    size = preprocess.image_size
-    if x.shape[-2:] != (size, size):
-        shrinks = x.shape[-2] > size or x.shape[-1] > size
-        x = F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False, antialias=shrinks)
-    if any(preprocess.mean) or any(s != 1 for s in preprocess.std):
-        mean, std = (torch.tensor(v, device=x.device).view(1, -1, 1, 1) for v in (preprocess.mean, preprocess.std))
-        x = (x - mean) / std
+    side = preprocess.side
+    if x.shape[-2:] != (side, side):
+        shrinks = x.shape[-2] > side or x.shape[-1] > side
+        x = F.interpolate(x, size=(side, side), mode="bilinear", align_corners=False, antialias=shrinks)
     return x
+
+
+def normalise(x: Tensor, preprocess: Preprocess) -> Tensor:
+    """(x - mean) / std per channel; x itself where that changes nothing."""
+    if not any(preprocess.mean) and all(s == 1 for s in preprocess.std):
+        return x
+    mean, std = (torch.tensor(v, device=x.device).view(1, -1, 1, 1) for v in (preprocess.mean, preprocess.std))
+    return (x - mean) / std
+
+
+def middle(x: Tensor, size: int) -> Tensor:
+    """The central size x size of pictures [N, C, H, W]."""
+    top, left = (x.shape[-2] - size) // 2, (x.shape[-1] - size) // 2
+    return x[..., top : top + size, left : left + size]
+
+
+def channel_means(pictures: Tensor, preprocess: Preprocess) -> tuple[float, ...]:
+    """The mean of each channel, in 0..1, over pictures uint8 [N, C, H, W]."""
+    sums = torch.stack([scale(some, preprocess).double().mean(dim=(2, 3)).sum(dim=0) for some in pictures.split(500)])
+    return tuple((sums.sum(dim=0) / len(pictures)).tolist())
+
+
+def colour_axes(pictures: Tensor, preprocess: Preprocess, flavour: str) -> Tensor:
+    """How far each axis of the pixels' colours reaches, [channels, channels], a row an axis, in units of 0..1.
+
+    The principal components of all pixels, each times its eigenvalue ("paper": Krizhevsky et al. 2012, section 4.1) or
+    times its standard deviation ("code": cuda-convnet, convdata.py).
+    """
+    total, outer, n = torch.zeros(()), torch.zeros(()), 0
+    for some in pictures.split(500):
+        pixels = scale(some, preprocess).transpose(0, 1).flatten(1).double()
+        total, outer, n = total + pixels.sum(dim=1), outer + pixels @ pixels.T, n + pixels.shape[1]
+    mean = total / n
+    values, vectors = torch.linalg.eigh(outer / n - torch.outer(mean, mean))
+    values = values.clamp(min=0)
+    reach = values if flavour == "paper" else values.sqrt()
+    return torch.mul(reach[:, None], vectors.T).float()
+
+
+def mirror(x: Tensor, mirrored: Tensor) -> Tensor:
+    """The pictures, mirrored where `mirrored` [N] is true."""
+    return torch.where(mirrored.view(-1, 1, 1, 1), x.flip(-1), x)
+
+
+def window(x: Tensor, corner: Tensor, size: int) -> Tensor:
+    """A square of `size` pixels of each picture, from its own upper left `corner` [N, 2] (row, column) on."""
+    span = torch.arange(size, device=x.device)
+    rows, columns = corner[:, :1] + span, corner[:, 1:] + span
+    picture = torch.arange(len(x), device=x.device).view(-1, 1, 1)
+    return x.permute(0, 2, 3, 1)[picture, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+
+
+def move(x: Tensor, moved: Tensor) -> Tensor:
+    """Each picture moved by `moved` [N, 2] pixels (down, right); what comes in from outside is black."""
+    reach = int(moved.abs().max())
+    return window(F.pad(x, (reach,) * 4), reach - moved, x.shape[-1])
+
+
+def part(x: Tensor, boxes: Tensor, size: int) -> Tensor:
+    """The part `boxes` [N, 4] of each picture (centre row and column, height and width, as shares), size x size."""
+    rows, columns, heights, widths = boxes.unbind(dim=1)
+    theta = torch.zeros(len(x), 2, 3, device=x.device)
+    theta[:, 0, 0], theta[:, 0, 2] = widths, 2 * columns - 1
+    theta[:, 1, 1], theta[:, 1, 2] = heights, 2 * rows - 1
+    grid = F.affine_grid(theta, [len(x), x.shape[1], size, size], align_corners=False)
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def erase(x: Tensor, corner: Tensor, side: int) -> Tensor:
+    """A square of `side` pixels set to 0 in each picture; its upper left `corner` [N, 2] may lie outside."""
+    rows = torch.arange(x.shape[-2], device=x.device) - corner[:, :1]
+    columns = torch.arange(x.shape[-1], device=x.device) - corner[:, 1:]
+    inside = ((rows >= 0) & (rows < side))[:, :, None] & ((columns >= 0) & (columns < side))[:, None, :]
+    return x.masked_fill(inside[:, None], 0.0)
 
 
 def _channels(x: Tensor, channels: int) -> Tensor:
@@ -33,21 +127,3 @@ def _channels(x: Tensor, channels: int) -> Tensor:
         luma = torch.tensor([0.299, 0.587, 0.114], device=x.device).view(1, 3, 1, 1)
         return (x * luma).sum(dim=1, keepdim=True)
     return x.expand(-1, channels, -1, -1)
-
-
-def augment(x: Tensor, mirrored: Tensor | None, moved: Tensor | None, fill: float) -> Tensor:
-    """Mirrors the pictures where `mirrored` [N] is true and moves each by `moved` [N, 2] pixels (down, right).
-
-    What comes in from outside is `fill`, the prepared value of a black pixel.
-    """
-    if mirrored is not None:
-        x = torch.where(mirrored.view(-1, 1, 1, 1), x.flip(-1), x)
-    if moved is not None:
-        n, _, height, width = x.shape
-        reach = int(moved.abs().max())
-        padded = F.pad(x, (reach,) * 4, value=fill)
-        rows = torch.arange(height, device=x.device).view(1, -1) + reach - moved[:, :1]
-        columns = torch.arange(width, device=x.device).view(1, -1) + reach - moved[:, 1:]
-        picture = torch.arange(n, device=x.device).view(-1, 1, 1)
-        x = padded.permute(0, 2, 3, 1)[picture, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
-    return x

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from classicnets.data import transforms
 from classicnets.data.pictures import read_picture
-from classicnets.data.transforms import prepare
 from classicnets.values import Preprocess
 
 _BATCH = 250  # pictures of 28x28: the first maps of many more would leave the cache
@@ -33,7 +33,7 @@ class Predictor:
         self.net, self.preprocess, self.classes, self.device = net, preprocess, classes, device
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """uint8 [N, C, H, W] to float32 [N, classes]; with `mirror`, the mean over a picture and its mirror image."""
+        """uint8 [N, C, H, W] to float32 [N, classes]; the mean over the views of each picture."""
         was_training = self.net.training
         self.net.eval()
         try:
@@ -56,11 +56,9 @@ class Predictor:
 
     def _size(self) -> int:
         """Pictures at once: fewer when they are large, so that the first layers' outputs stay in memory."""
-        return max(16, _BATCH * 28 * 28 // self.preprocess.image_size**2)
+        return max(16, _BATCH * 28 * 28 // self.preprocess.side**2)
 
     def _batch(self, pictures: Tensor) -> Tensor:
-        x = prepare(pictures.to(self.device), self.preprocess)
-        p: Tensor = self.net(x).softmax(dim=1)
-        if self.preprocess.mirror:
-            p = (p + self.net(x.flip(-1)).softmax(dim=1)) / 2
-        return p
+        seen = transforms.views(pictures.to(self.device), self.preprocess)
+        probabilities = [self.net(x).softmax(dim=1) for x in seen]
+        return torch.stack(probabilities).mean(dim=0) if len(seen) > 1 else probabilities[0]

@@ -201,7 +201,7 @@ def _contradictions(r: Recipe) -> list[str]:
         for key in ("weight_decay", "bias_lr", "clip", "patience", "shift", "erase", "join_after")
     ]
     rules += [
-        (getattr(r, key) in choices, f"{key}={getattr(r, key)}: must be one of {', '.join(choices)}")
+        (getattr(r, key) in choices, f"{key}={getattr(r, key)}: must be one of {', '.join(map(str, choices))}")
         for key, choices in _CHOICES.items()
     ]
     return [fault for good, fault in rules if not good]

@@ -28,6 +28,16 @@ def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     write_whole(path, safetensors.torch.save(whole, metadata))
 
 
+def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names start with `prefix`, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights that a checkpoint is judged by: their average where one was kept."""
+    return part(tensors, "average/") or part(tensors, "net/")
+
+
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors (on the CPU) and facts of a checkpoint.
 

@@ -41,7 +41,7 @@ def initialise(net: nn.Module, how: str) -> None:
     if how == "as_built":
         return
     check(net, how)
-    layers = _layers(net)
+    layers = weighted_layers(net)
     if how in _BY_PLACE:
         layers.sort(key=lambda layer: isinstance(layer, nn.Linear))  # which keeps the order among equals
         for layer, sd, bias in zip(layers, *_BY_PLACE[how], strict=True):
@@ -61,7 +61,7 @@ def initialise(net: nn.Module, how: str) -> None:
 
 def check(net: nn.Module, how: str) -> None:
     """Raises UsageError CN204 where `net` lacks the layers that `initialise` sets; torch's generator is not used."""
-    layers = _layers(net)
+    layers = weighted_layers(net)
     dense = sum(isinstance(layer, nn.Linear) for layer in layers)
     why = ""
     if how == "as_built":
@@ -84,7 +84,8 @@ def check(net: nn.Module, how: str) -> None:
         )
 
 
-def _layers(net: nn.Module) -> list[_Layer]:
+def weighted_layers(net: nn.Module) -> list[_Layer]:
+    """Every convolution and dense layer, in the order of registration."""
     return [layer for layer in net.modules() if isinstance(layer, _Layer)]
 
 

@@ -9,34 +9,49 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.utils import clip_grad_norm_
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from classicnets.data.batches import Batches
+from classicnets.runs.checkpoint import part
 from classicnets.training import optim
+from classicnets.training.objective import Objective
 from classicnets.values import Epoch, Event, Recipe, Step
 
 REPORTS_PER_EPOCH = 5  # as often as the book draws a point
 
+_FACTS = ("epoch", "step", "images", "best", "stale", "drops", "stopped")
 
-@dataclass
+
 class State:
-    """Everything that changes while training: where it is, the sums of the epoch so far, the best so far.
+    """Everything that changes while training: the weights and their average, where it is, the sums of the epoch so far,
+    the best so far.
 
-    `epoch` counts finished epochs, `step` the steps taken in the one that follows.
+    `epoch` counts finished epochs, `step` the steps taken in the one that follows, `stale` the epochs since the best
+    or the last drop of the rate, `drops` these drops; `stopped` is set when no epoch is to follow.
     """
 
-    net: nn.Module
-    optimizer: torch.optim.Optimizer
-    epoch: int = 0
-    step: int = 0
-    loss_sum: Tensor | float = 0.0
-    correct: Tensor | int = 0
-    images: int = 0
-    best: float = -1.0
+    def __init__(self, net: nn.Module, recipe: Recipe):
+        self.net = net
+        self.optimizer = optim.make(net, recipe)
+        self.average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema else None
+        self.epoch = self.step = self.images = self.stale = self.drops = 0
+        self.loss_sum: Tensor | float = 0.0
+        self.correct: Tensor | int = 0
+        self.best = -1.0
+        self.stopped = False
+
+    @property
+    def judged(self) -> nn.Module:
+        """The net as it is evaluated and kept: with the average of the weights where there is one."""
+        return self.net if self.average is None else self.average.module
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights, optimiser state and generators, by name."""
         found = {f"net/{name}": tensor for name, tensor in self.net.state_dict().items()}
+        if self.average is not None:
+            found |= {f"average/{name}": tensor for name, tensor in self.judged.state_dict().items()}
+            found["averaged"] = self.average.n_averaged
         for index, values in self.optimizer.state_dict()["state"].items():
             for key, value in values.items():
                 if value is not None:  # SGD without momentum keeps a None
@@ -50,11 +65,14 @@ class State:
 
     def facts(self) -> dict[str, Any]:
         """The rest of the state, as plain values."""
-        return {"epoch": self.epoch, "step": self.step, "images": self.images, "best": self.best}
+        return {name: getattr(self, name) for name in _FACTS}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Puts back what `tensors` and `facts` gave."""
         self.net.load_state_dict(part(tensors, "net/"))
+        if self.average is not None:
+            self.judged.load_state_dict(part(tensors, "average/"))
+            self.average.n_averaged.copy_(tensors["averaged"])
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in part(tensors, "optimizer/").items():
             index, key = name.split("/")
@@ -64,35 +82,39 @@ class State:
         if "generator/cuda" in tensors and torch.cuda.is_available():
             torch.cuda.set_rng_state(tensors["generator/cuda"])
         self.loss_sum, self.correct = tensors["sums/loss"], tensors["sums/correct"]
-        self.epoch, self.step, self.images, self.best = (facts[k] for k in ("epoch", "step", "images", "best"))
+        for name in _FACTS:
+            setattr(self, name, facts[name])
 
 
-def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names start with `prefix`, without it."""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """What is known after an epoch beyond the training pictures; None for what is not watched."""
+
+    validation_accuracy: float | None = None
+    validation_loss: float | None = None
+    test_accuracy: float | None = None
 
 
-Watch = Callable[[], tuple[float | None, float | None]]
+Watch = Callable[[], Watched]
 
 
-def fit(state: State, batches: Batches, recipe: Recipe, watch: Watch) -> Iterator[Event]:
+def fit(state: State, batches: Batches, recipe: Recipe, objective: Objective, watch: Watch) -> Iterator[Event]:
     """Trains `state` in place from where it is to the end of the recipe, yielding a Step after each step and an Epoch
-    after each epoch. `watch` gives (validation accuracy, test accuracy) after an epoch, None for what is not watched.
+    after each epoch. `watch` is called after each epoch.
 
     The caller may save `state` at any event: what follows depends on it alone.
     """
-    steps = len(batches)
-    every = max(1, steps // REPORTS_PER_EPOCH)
-    while state.epoch < recipe.epochs:
-        state.net.train()
-        epoch, first_images = state.epoch + 1, state.images
-        rate = optim.rate(recipe, (state.epoch * steps + state.step) / (recipe.epochs * steps))
+    while state.epoch < recipe.epochs and not state.stopped:
+        _train_mode(state.net)
+        epoch, steps, first_images = state.epoch + 1, batches.steps(state.epoch + 1), state.images
+        every = max(1, steps // REPORTS_PER_EPOCH)
+        rate = 0.0
         started = ready = time.perf_counter()
         waited = 0.0
         for x, y in batches.epoch(epoch, state.step):
             waited += time.perf_counter() - ready
-            rate = optim.rate(recipe, (state.epoch * steps + state.step) / (recipe.epochs * steps))
-            _step(state, x, y, rate, recipe.label_smoothing)
+            rate = optim.rate(recipe, (state.epoch + state.step / steps) / recipe.epochs, state.drops)
+            take_step(state, x, y, rate, recipe, objective)
             report = state.step % every == 0 or state.step == steps
             yield Step(
                 epoch=epoch,
@@ -105,38 +127,73 @@ def fit(state: State, batches: Batches, recipe: Recipe, watch: Watch) -> Iterato
             )
             ready = time.perf_counter()
         seconds = ready - started
-        validation, test = watch()
-        best = validation is not None and validation > state.best
+        watched = watch()
+        evaluation_seconds = time.perf_counter() - ready
+        best = _judge(state, recipe, watched.validation_accuracy)
         event = Epoch(
             epoch=epoch,
             epochs=recipe.epochs,
             loss=float(state.loss_sum) / state.images,
             accuracy=float(state.correct) / state.images,
-            validation_accuracy=validation,
-            test_accuracy=test,
+            validation_accuracy=watched.validation_accuracy,
+            validation_loss=watched.validation_loss,
+            test_accuracy=watched.test_accuracy,
             lr=rate,
             seconds=seconds,
-            evaluation_seconds=time.perf_counter() - ready,
+            evaluation_seconds=evaluation_seconds,
             images_per_second=(state.images - first_images) / seconds,
             wait_share=waited / seconds,
             best=best,
+            stops=f"no better validation accuracy for {recipe.patience} epochs" if state.stopped else "",
         )
-        state.best = validation if best and validation is not None else state.best
         state.epoch, state.step, state.images, state.loss_sum, state.correct = epoch, 0, 0, 0.0, 0
         yield event
 
 
-def _step(state: State, x: Tensor, y: Tensor, rate: float, label_smoothing: float) -> None:
+def take_step(state: State, x: Tensor, y: Tensor, rate: float, recipe: Recipe, objective: Objective) -> None:
     """One batch: forward, loss, backward, update; sums stay on the device so that nothing waits for it."""
     for group in state.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["factor"]
     state.optimizer.zero_grad()
-    logits = state.net(x)
-    loss = F.cross_entropy(logits, y, label_smoothing=label_smoothing)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+        logits = state.net(x)
+    logits = logits.float()
+    loss = objective(logits, y)
     loss.backward()
+    if recipe.clip:
+        clip_grad_norm_(state.net.parameters(), recipe.clip)
     state.optimizer.step()
+    if state.average is not None:
+        state.average.update_parameters(state.net)
     with torch.no_grad():
         state.loss_sum = state.loss_sum + loss.detach() * len(y)
         state.correct = state.correct + (logits.argmax(dim=1) == y).sum()
     state.images += len(y)
     state.step += 1
+
+
+def _train_mode(net: nn.Module) -> None:
+    """Training mode, but for layers whose weights are all frozen: they stay as they are, running statistics too."""
+    net.train()
+    for layer in net.modules():
+        parameters = list(layer.parameters(recurse=False))
+        if parameters and not any(p.requires_grad for p in parameters):
+            layer.eval()
+
+
+def _judge(state: State, recipe: Recipe, accuracy: float | None) -> bool:
+    """Whether the epoch is the best so far; waits, drops the rate and stops as the recipe's `patience` says.
+
+    Pictures kept aside that are trained on later (`join_after`) can show no best.
+    """
+    best = accuracy is not None and not recipe.join_after and accuracy > state.best
+    if best and accuracy is not None:
+        state.best, state.stale = accuracy, 0
+        return True
+    state.stale += 1
+    if recipe.patience and state.stale >= recipe.patience:
+        if recipe.schedule == "plateau" and state.drops < optim.DROPS:
+            state.drops, state.stale = state.drops + 1, 0
+        else:
+            state.stopped = True
+    return False

@@ -3,30 +3,85 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from classicnets.training.initialise import weighted_layers
 from classicnets.values import Recipe
 
 _WARM_UP = 0.2  # of all steps, in "one_cycle"
+DROPS = 3  # how often "plateau" divides the rate by ten: Krizhevsky et al. 2012, section 5
 
 
 def make(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """SGD as torch has it, or AdamW, over every parameter that is trained."""
-    parameters = [p for p in net.parameters() if p.requires_grad]
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
-    return torch.optim.SGD(parameters, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    """The optimiser over every parameter that is trained.
 
-
-def rate(recipe: Recipe, progress: float) -> float:
-    """The learning rate after the share `progress` (0..1) of all steps.
-
-    "constant" is lr; "one_cycle" rises linearly to lr over the first fifth and falls to 0 as a cosine.
+    Parameters with the same decay and the same factor on the rate (each group's "factor") are in one group.
     """
-    if recipe.schedule == "constant":
-        return recipe.lr
-    if progress < _WARM_UP:
-        return recipe.lr * (0.05 + 0.95 * progress / _WARM_UP)
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))
+    decays = {id(layer.weight): d for layer, d in zip(weighted_layers(net), recipe.weight_decays, strict=False)}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in net.named_parameters():
+        bias = name.rpartition(".")[2] == "bias"
+        factor = recipe.bias_lr if bias else 1.0
+        decay = 0.0 if bias and not recipe.bias_decay else decays.get(id(parameter), recipe.weight_decay)
+        if parameter.requires_grad:
+            groups.setdefault((factor, decay), []).append(parameter)
+    parts = [{"params": group, "factor": factor, "weight_decay": wd} for (factor, wd), group in groups.items()]
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(parts, lr=recipe.lr)
+    if recipe.optimizer == "sgd_rate_inside":
+        return RateInside(parts, lr=recipe.lr, momentum=recipe.momentum)
+    return torch.optim.SGD(parts, lr=recipe.lr, momentum=recipe.momentum)
+
+
+def rate(recipe: Recipe, progress: float, drops: int = 0) -> float:
+    """The learning rate after the share `progress` (0..1) of all epochs, and after so many drops of a "plateau".
+
+    "constant" is lr; "one_cycle" rises linearly to lr over the first fifth and falls to 0 as a cosine; "steps" is lr
+    times the last of `drop_to` whose `drop_at` is reached; "inverse" is Caffe's policy `inv`, lr (1 + gamma
+    iteration)^-0.75, with gamma such that gamma x all iterations = 1, as its LeNet has it.
+    """
+    if recipe.schedule == "one_cycle":
+        if progress < _WARM_UP:
+            return recipe.lr * (0.05 + 0.95 * progress / _WARM_UP)
+        return recipe.lr * 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))
+    if recipe.schedule == "steps":
+        reached = [to for at, to in zip(recipe.drop_at, recipe.drop_to, strict=True) if progress >= at]
+        return recipe.lr * (reached[-1] if reached else 1.0)
+    if recipe.schedule == "inverse":
+        return float(recipe.lr * (1 + progress) ** -0.75)
+    return float(recipe.lr * 0.1**drops)
+
+
+class RateInside(torch.optim.Optimizer):
+    """SGD with the rate inside the velocity: v <- momentum v - lr (gradient + decay w), then w <- w + v.
+
+    torch.optim.SGD keeps the rate outside, so that the velocity at a drop of the rate shrinks with it; while the rate
+    stays, the two are the same. Sources: Krizhevsky et al. 2012, section 5; cuda-convnet, weights.cu; Caffe,
+    sgd_solver.cpp.
+    """
+
+    def __init__(self, parameters: Any, *, lr: float, momentum: float):
+        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Updates every parameter that has a gradient."""
+        assert closure is None
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if not parameters:
+                continue
+            change: list[Tensor] = [p.grad for p in parameters]
+            if group["weight_decay"]:
+                change = list(torch._foreach_add(change, parameters, alpha=group["weight_decay"]))
+            for p in parameters:
+                if not self.state[p]:
+                    self.state[p]["velocity"] = torch.zeros_like(p)
+            velocity = [self.state[p]["velocity"] for p in parameters]
+            torch._foreach_mul_(velocity, group["momentum"])
+            torch._foreach_add_(velocity, change, alpha=-group["lr"])
+            torch._foreach_add_(parameters, velocity)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+import fnmatch
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,11 @@ from classicnets.inspection.doctor import check_input
 from classicnets.inspection.shapes import Table
 from classicnets.recipes import resolve
 from classicnets.runs import origin
-from classicnets.runs.folder import RunFolder
+from classicnets.runs.folder import RunFolder, open_run
 from classicnets.runs.origin import Origin
 from classicnets.training import initialise
 from classicnets.values import Preprocess, Recipe
+from classicnets.weights.adopt import adopt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +42,19 @@ class Plan:
     seed: int
     device: str
     limit: int | None
+    weights: str  # a file whose weights the net begins with, or ""
+    deterministic: bool
+    loader_threads: int
 
-    def build(self) -> nn.Module:
-        """The net with its first weights, which depend on the seed alone."""
+    def build(self, say: Callable[[str], None]) -> nn.Module:
+        """The net with its first weights, which depend on the seed and on the file of `weights` alone."""
         torch.manual_seed(self.seed)
         net = self.net if self.net is not None else self.origin.build()
         initialise.initialise(net, self.recipe.initialise)
+        if self.weights:
+            for line in adopt(self.weights, net).lines():
+                say(f"{self.weights}: {line}")
+        freeze(net, self.recipe.freeze)
         return net
 
     def lines(self) -> list[str]:
@@ -58,7 +68,8 @@ class Plan:
             f"recipe  {recipe.source}: {recipe.epochs} epochs, batch {recipe.batch_size}, {recipe.optimizer}"
             f" lr {recipe.lr:g}, {recipe.schedule}, weights {recipe.initialise}"
             + (f"; changed: {changed}" if changed else ""),
-            f"device  {self.device}, {torch.get_num_threads()} threads, float32, seed {self.seed}",
+            f"device  {self.device}, {torch.get_num_threads()} threads, {recipe.precision}, seed {self.seed}"
+            + (", deterministic algorithms alone" if self.deterministic else ""),
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -77,6 +88,9 @@ class Plan:
             "seed": self.seed,
             "device": self.device,
             "limit": self.limit,
+            "weights": self.weights,
+            "deterministic": self.deterministic,
+            "loader_threads": self.loader_threads,
         }
 
 
@@ -90,10 +104,14 @@ def plan(
     seed: int = 0,
     device: str = "auto",
     limit: int | None = None,
+    weights: str | Path | None = None,
+    deterministic: bool = False,
+    loader_threads: int = 0,
 ) -> Plan:
     """Resolves every name and checks that the pictures fit the net and the net the classes; reads no picture.
 
-    `settings` may hold what `variation` does, each under a name that begins with `net.`.
+    `settings` may hold what `variation` does, each under a name that begins with `net.`. `weights` is a file of
+    weights, or a run, that the net begins with; `loader_threads` prepare batches ahead.
     Raises UsageError CN201 to CN206, DataError, MachineError CN402.
     """
     if limit is not None and limit < 1:
@@ -118,13 +136,14 @@ def plan(
     channels, height, _ = description.shape
     preprocess = resolved.recipe.preprocess(channels, height)
     made = replace(made, num_classes=len(description.classes), in_channels=channels, image_size=preprocess.image_size)
-    table = check_fit(made, module, preprocess, description, resolved.recipe.initialise)
+    table = check_fit(made, module, preprocess, description, resolved.recipe)
     return Plan(
         net=module,
         origin=made,
         recipe=resolved.recipe,
         origins=resolved.origins,
-        as_published=not (resolved.changed or made.variation or limit) and description.name == resolved.recipe.data,
+        as_published=not (resolved.changed or made.variation or limit or weights)
+        and description.name == resolved.recipe.data,
         data=spec if spec in datasets.DATASETS else str(Path(spec).resolve()),
         description=description,
         preprocess=preprocess,
@@ -132,22 +151,33 @@ def plan(
         seed=seed,
         device=str(machine.choose_device(device)),
         limit=limit,
+        weights=_weights_file(weights) if weights else "",
+        deterministic=deterministic,
+        loader_threads=loader_threads,
     )
 
 
 def check_fit(
-    made: Origin, net: nn.Module | None, preprocess: Preprocess, description: datasets.Description, weights: str
+    made: Origin, net: nn.Module | None, preprocess: Preprocess, description: datasets.Description, recipe: Recipe
 ) -> Table:
     """The layer table of the net for these pictures.
 
     Raises UsageError CN201 or DataError CN306 if they do not fit, UsageError CN204 if the net cannot have such first
-    weights.
+    weights, frozen layers or decays.
     """
     if net is None:
         with torch.device("meta" if made.kind == "registry" else "cpu"):
             net = made.build()
     table = check_input(net, preprocess.shape, name=made.spec)
-    initialise.check(net, weights)
+    initialise.check(net, recipe.initialise)
+    freeze(copy.deepcopy(net), recipe.freeze)
+    weighted = len(initialise.weighted_layers(net))
+    if recipe.weight_decays and len(recipe.weight_decays) != weighted:
+        raise UsageError(
+            "CN204",
+            f"weight_decays has {len(recipe.weight_decays)} values, and the net {weighted} layers with weights",
+            hint="--set weight_decays=none weight_decay=0.0005",
+        )
     classes = len(description.classes)
     if table.output_shape != (classes,):
         given = "x".join(map(str, table.output_shape))
@@ -176,11 +206,46 @@ def planned(where: RunFolder, net: nn.Module | None = None) -> Plan:
         data=facts["data"],
         description=description,
         preprocess=preprocess,
-        table=check_fit(made, net, preprocess, description, facts["recipe"]["initialise"]),
+        table=check_fit(made, net, preprocess, description, where.recipe()),
         seed=facts["seed"],
         device=str(machine.choose_device(facts["device"])),
         limit=facts["limit"],
+        weights=facts["weights"],
+        deterministic=facts["deterministic"],
+        loader_threads=facts["loader_threads"],
     )
+
+
+def freeze(net: nn.Module, patterns: Sequence[str]) -> None:
+    """Keeps the weights of all layers out of training whose names match one of `patterns`, such as "conv*".
+
+    Raises UsageError CN204 for a pattern that no layer with weights has, and if nothing is left to train.
+    """
+    layers = {name: layer for name, layer in net.named_modules() if [*layer.parameters(recurse=False)]}
+    for pattern in patterns:
+        matching = fnmatch.filter(layers, pattern)
+        if not matching:
+            raise UsageError(
+                "CN204",
+                f"no layer with weights is called {pattern!r}",
+                where=f"freeze={','.join(patterns)}",
+                why=f"these have weights: {', '.join(layers)}",
+                hint=f"--set freeze={next(iter(layers), 'none')}",
+            )
+        for name in matching:
+            layers[name].requires_grad_(requires_grad=False)
+    if patterns and not any(p.requires_grad for p in net.parameters()):
+        raise UsageError(
+            "CN204", "every layer is frozen", where=f"freeze={','.join(patterns)}", hint="--set freeze=conv*"
+        )
+
+
+def _weights_file(given: str | Path) -> str:
+    """The file itself, or the one with the weights of a run."""
+    path = open_run(given).weights_file() if Path(given).is_dir() else Path(given)
+    if not path.is_file():
+        raise DataError("CN305", "there is no such file of weights", where=str(given), hint="ls runs")
+    return str(path.resolve())
 
 
 def verdict(plan: Plan, accuracy: float) -> str:

@@ -7,8 +7,10 @@ import shlex
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,64 +18,95 @@ import torch
 from torch import nn
 
 from classicnets import machine
-from classicnets.data import batches, datasets
+from classicnets.data import batches, datasets, transforms
 from classicnets.errors import CheckFailed, DataError, UsageError
 from classicnets.evaluation.evaluate import Evaluation, evaluate
 from classicnets.evaluation.predictor import Predictor
 from classicnets.report import figures, markdown
 from classicnets.runs import checkpoint, folder, history
 from classicnets.runs.folder import RunFolder
-from classicnets.training import optim
-from classicnets.training.loop import State, fit, part
+from classicnets.training import objective
+from classicnets.training.loop import State, Watched, fit
 from classicnets.training.plan import Plan, planned, verdict
 from classicnets.values import Epoch, Event, Step
 
 Say = Callable[[str], None]
 
+SAVE_SECONDS = 300.0  # what a killed run loses at most, beside the step under way
+
 
 class Training:
-    """A run in progress. Iterate over `events()`, then call `finish()`."""
+    """A run in progress. Iterate over `events()`, then call `finish()`.
 
-    def __init__(self, plan: Plan, where: RunFolder, pictures: datasets.Pictures, net: nn.Module):
+    The state is saved after each epoch, at Ctrl-C, and within an epoch every `save_seconds`.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        where: RunFolder,
+        pictures: datasets.Pictures,
+        net: nn.Module,
+        *,
+        save_seconds: float = SAVE_SECONDS,
+    ):
         self.plan, self.folder, self.pictures, self.net = plan, where, pictures, net
+        self.save_seconds = save_seconds
         machine.keep_memory()
         self.device = torch.device(plan.device)
         net.to(self.device)
         recipe = plan.recipe
+        if recipe.precision == "bfloat16":  # which the processors' matrix units want with the channels last
+            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         train, self.validation = batches.divide(pictures.train, recipe.validation, plan.limit, plan.seed)
-        self.batches = batches.Batches(train, recipe, plan.preprocess, seed=plan.seed, device=self.device)
-        self.state = State(net, optim.make(net, recipe))
-        self.predictor = Predictor(net, plan.preprocess, plan.description.classes, self.device)
+        self.batches = batches.Batches(
+            train,
+            recipe,
+            plan.preprocess,
+            seed=plan.seed,
+            device=self.device,
+            aside=self.validation,
+            threads=plan.loader_threads,
+        )
+        classes = plan.description.classes
+        self.objective = objective.make(recipe, self.batches.labels[: len(train)], len(classes))
+        self.state = State(net, recipe)
+        self.predictor = Predictor(self.state.judged, plan.preprocess, classes, self.device)
 
     def summary(self) -> list[str]:
         """What is about to happen, for people."""
         pictures, validation = self.pictures, len(self.validation) if self.validation else 0
         return [
             *self.plan.lines(),
-            f"data    {pictures.name} from {pictures.source}: {len(self.batches.labels):,} training"
+            f"data    {pictures.name} from {pictures.source}: {self.batches.alone:,} training"
             f"{f', {validation:,} validation' if validation else ''} and {len(pictures.test):,} test pictures",
             f"run     {self.folder.path}",
         ]
 
     def events(self) -> Iterator[Event]:
-        """Trains to the end, saving after each epoch and, at Ctrl-C, after the step that is under way.
+        """Trains to the end, saving as it goes.
 
         Raises KeyboardInterrupt after saving, CheckFailed CN101 if the loss is not finite.
         """
-        with _stop_on_ctrl_c() as stopped:
-            for event in fit(self.state, self.batches, self.plan.recipe, self._watch):
+        saved = time.monotonic()
+        with _stop_on_ctrl_c() as stopped, machine.deterministic(self.plan.deterministic):
+            for event in fit(self.state, self.batches, self.plan.recipe, self.objective, self._watch):
                 self._keep(event)
                 yield event
+                due = isinstance(event, Step) and time.monotonic() - saved >= self.save_seconds
+                if isinstance(event, Epoch):
+                    saved = time.monotonic()
+                if (due or stopped()) and math.isfinite(float(self.state.loss_sum)):
+                    self._save(self.folder.last)
+                    saved = time.monotonic()
                 if stopped():
-                    if math.isfinite(float(self.state.loss_sum)):
-                        self._save(self.folder.last)
                     raise KeyboardInterrupt
 
     def finish(self) -> Evaluation:
         """Evaluates the best weights (else the last) on the test split, and writes the results, pictures and card."""
         if self.folder.best.exists():
             tensors, _ = checkpoint.load(self.folder.best)
-            self.net.load_state_dict(part(tensors, "net/"))
+            self.state.judged.load_state_dict(checkpoint.weights(tensors))
         evaluation, probabilities = evaluate(self.predictor, self.pictures.test)
         epochs = [event for event in history.read(self.folder.history) if isinstance(event, Epoch)]
         facts = self.folder.read()
@@ -103,14 +136,15 @@ class Training:
         self.folder.write(facts)
         return evaluation
 
-    def _watch(self) -> tuple[float | None, float | None]:
-        """The accuracy that the recipe's `monitor` names, after an epoch."""
+    def _watch(self) -> Watched:
+        """What the recipe's `monitor` names, after an epoch."""
         monitor = self.plan.recipe.monitor
         if monitor == "validation" and self.validation is not None:
-            return evaluate(self.predictor, self.validation)[0].accuracy, None
+            found = evaluate(self.predictor, self.validation)[0]
+            return Watched(validation_accuracy=found.accuracy, validation_loss=found.loss)
         if monitor == "test":
-            return None, evaluate(self.predictor, self.pictures.test)[0].accuracy
-        return None, None
+            return Watched(test_accuracy=evaluate(self.predictor, self.pictures.test)[0].accuracy)
+        return Watched()
 
     def _keep(self, event: Event) -> None:
         if isinstance(event, Step):
@@ -127,10 +161,12 @@ class Training:
 
     def _save(self, path: Path, *, weights_only: bool = False) -> None:
         tensors = self.state.tensors()
+        if weights_only:
+            tensors = {f"net/{name}": tensor for name, tensor in checkpoint.weights(tensors).items()}
         asked = self.plan.to_dict()
         checkpoint.save(
             path,
-            {n: t for n, t in tensors.items() if n.startswith("net/")} if weights_only else tensors,
+            tensors,
             {
                 **{key: asked[key] for key in ("net", "recipe", "preprocess", "classes", "data_name", "seed")},
                 "fingerprint": self.pictures.fingerprint,
@@ -154,6 +190,10 @@ class Training:
 def start(plan: Plan, runs: Path, command: str, say: Say) -> Training:
     """Reads the data and makes the run folder. Raises DataError if the data cannot be had, MachineError CN401."""
     pictures = datasets.load(plan.data, say=say)
+    if not plan.recipe.mean:
+        train, _ = batches.divide(pictures.train, plan.recipe.validation, plan.limit, plan.seed)
+        mean = transforms.channel_means(torch.from_numpy(train.images), plan.preprocess)
+        plan = replace(plan, preprocess=replace(plan.preprocess, mean=mean))
     where = folder.make(runs, f"{plan.origin.label}-{pictures.name}", plan.origin)
     where.write(
         {
@@ -166,7 +206,7 @@ def start(plan: Plan, runs: Path, command: str, say: Say) -> Training:
             "machine": machine.describe(),
         }
     )
-    return Training(plan, where, pictures, plan.build())
+    return Training(plan, where, pictures, plan.build(say))
 
 
 def resume(path: str | Path, say: Say, net: nn.Module | None = None) -> Training:
@@ -195,7 +235,7 @@ def resume(path: str | Path, say: Say, net: nn.Module | None = None) -> Training
             why=f"fingerprint {pictures.fingerprint[:12]} now, {facts['fingerprint'][:12]} then",
             hint=f"classicnets data check {again.data}",
         )
-    training = Training(again, where, pictures, again.build())
+    training = Training(again, where, pictures, again.build(say))
     if where.last.exists():
         tensors, saved = checkpoint.load(where.last)
         training.state.restore(tensors, saved["state"])

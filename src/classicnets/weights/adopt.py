@@ -1,4 +1,4 @@
-"""Torchvision's AlexNet: a file of its weights, fetched by hand, into a net with the same names."""
+"""Weights of a file into a net: all that fits, a new head for other classes, colour folded for grey pictures."""
 
 from __future__ import annotations
 
@@ -8,38 +8,48 @@ from pathlib import Path
 from torch import nn
 
 from classicnets.errors import DataError
-from classicnets.values import Preprocess
+from classicnets.runs import checkpoint
 from classicnets.weights import files
-
-# What the weights expect, after the shorter side was made 256 and the centre was cut out.
-PREPROCESS = Preprocess(channels=3, image_size=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Names of the tensors that came from the file, of those in it that were left, and of those that stay new."""
+    """Names of the tensors that came from the file, of those folded on the way, of those in it that were left, and of
+    those that stay new.
+    """
 
     loaded: tuple[str, ...]
+    folded: tuple[str, ...]
     skipped: tuple[str, ...]
     made_new: tuple[str, ...]
 
     def lines(self) -> list[str]:
         """For people."""
-        lists = (("loaded", self.loaded), ("left in the file", self.skipped), ("new, to be trained", self.made_new))
+        lists = [("loaded", self.loaded), ("left in the file", self.skipped), ("new, to be trained", self.made_new)]
+        if self.folded:
+            lists.insert(1, ("colour folded into one channel", self.folded))
         return [f"{what}: {', '.join(names) or 'nothing'}" for what, names in lists]
 
 
-def load(path: str | Path, net: nn.Module) -> Report:
-    """Puts the weights of a local .pth or .safetensors file into `net`, in place, where names and shapes agree.
+def adopt(path: str | Path, net: nn.Module) -> Report:
+    """Puts the weights of a local .safetensors, .pth or .pt file into `net`, in place, where names and shapes agree.
 
-    The last dense layer stays as `net` has it where the file has another number of classes. Nothing is downloaded and
-    nothing in the file is executed. Raises DataError CN305 for a file that cannot be read, CN306, before anything is
-    changed, where any other tensor of the net is not in the file.
+    The last dense layer stays as `net` has it where the file has another number of classes. A first convolution for
+    colour pictures is folded for a net that reads grey ones, its kernels summed over the three channels: on a grey
+    picture this gives what the colour net gives for it, if all channels are normalised alike. Nothing is downloaded
+    and nothing in the file is executed. Raises DataError CN305 for a file that cannot be read, CN306, before anything
+    is changed, where any other tensor of the net is not in the file.
     """
-    tensors, _ = files.read(Path(path), data=True)
+    tensors, facts = files.read(Path(path), data=True)
+    if facts:  # a checkpoint of ours holds more than weights
+        tensors = checkpoint.weights(tensors)
     state = net.state_dict()
     prefix = files.prefix_of(tensors, state)
     found = {name: tensors[prefix + name] for name in state if prefix + name in tensors}
+    first = [name for name, own in state.items() if own.dim() == 4][:1]
+    folded = [name for name in first if name in found and (found[name].shape[1:2], state[name].shape[1]) == ((3,), 1)]
+    for name in folded:
+        found[name] = found[name].sum(dim=1, keepdim=True)
     head = [name.rpartition(".")[0] for name, layer in state.items() if layer.dim() == 2][-1:]
     made_new, faults = [], []
     for name, own in state.items():
@@ -64,6 +74,7 @@ def load(path: str | Path, net: nn.Module) -> Report:
     net.load_state_dict(loaded, strict=False)
     return Report(
         loaded=tuple(loaded),
+        folded=tuple(folded),
         skipped=tuple(
             name for name in tensors if name.removeprefix(prefix) not in loaded or not name.startswith(prefix)
         ),
