@@ -108,14 +108,14 @@ def find(source: str | None, net: str, *, registered: bool) -> Recipe:
     sources = list(dict.fromkeys(s for s, _ in RECIPES))
     nearest = difflib.get_close_matches(wanted, sources, 1)
     if not wanted:
-        why = "nothing published says how it was trained, and nothing is substituted"
+        why = "its own training is not among the recipes, and nothing is substituted"
     elif wanted in sources:
         why = f"{wanted} has recipes for {', '.join(n for s, n in RECIPES if s == wanted)}"
     else:
         why = f"did you mean {nearest[0]!r}?" if nearest else f"the sources are {', '.join(sources)}"
     raise UsageError(
         "CN203",
-        f"there is no recipe {wanted!r} for {net}" if wanted else f"there is no published recipe for {net}",
+        f"there is no recipe {wanted!r} for {net}" if wanted else f"there is no recipe as published for {net}",
         where=f"recipes for {net}: {', '.join(dict.fromkeys(there))}",
         why=why,
         hint=f"classicnets train {net} --recipe {there[0]}",
