@@ -15,7 +15,9 @@ from classicnets.recipes import resolve
 from classicnets.training.initialise import check, initialise
 
 ALL = resolve._CHOICES["initialise"]
-BY_PLACE = [how for how in ALL if how.startswith("krizhevsky") or how in ("caffe_alexnet", "caffe_caffenet")]
+BY_PLACE = [
+    how for how in ALL if how.startswith(("krizhevsky", "cuda_convnet")) or how.endswith(("alexnet", "caffenet"))
+]
 TABLE = [[0], [0, 1], [0, 1, 2], [2, 3], [0, 1, 2, 3], [3]] * 4  # 52 pairs; map 0 is read by 12 of 24
 
 
@@ -116,24 +118,38 @@ FACTS = {
     "krizhevsky2014": (CODE, (0, 1, 0, 1, 1, 1, 1, -7)),
     "caffe_alexnet": (CAFFE, (0, 0.1, 0, 0.1, 0.1, 0.1, 0.1, 0)),
     "caffe_caffenet": (CAFFE, (0, 1, 0, 1, 1, 1, 1, 0)),
+    "cuda_convnet_26pct": ((1e-4, 0.01, 0.01, 0.1, 0.1), (0,) * 5),
+    "cuda_convnet_18pct": ((1e-4, 0.01, 0.01, 0.01), (0,) * 4),
+    "cuda_convnet_13pct": ((1e-4, 0.01, 0.04, 0.04, 0.01), (0,) * 5),
 }
+FITS = [(how, make) for how in FACTS if "cuda" not in how for make in (five_and_three, lambda: cn.create("alexnet_28"))]
+FITS += [(f"cuda_convnet_{n}", lambda n=n: cn.create(f"cifar10_{n}")) for n in ("26pct", "18pct", "13pct")]
+FITS += [("cuda_convnet_13pct", lambda: cn.create("cifar10_11pct"))]
 
 
-@pytest.mark.parametrize("how", BY_PLACE)
-@pytest.mark.parametrize("make", [five_and_three, lambda: cn.create("alexnet_28")], ids=["stranger", "registry"])
+def test_every_scheme_by_place_has_its_facts():
+    assert set(BY_PLACE) == set(FACTS) == {how for how, _ in FITS}
+
+
+@pytest.mark.parametrize(("how", "make"), FITS)
 def test_schemes_by_place(how, make):
     torch.manual_seed(0)
     net = make()
     initialise(net, how)
-    layers = [m for m in net.modules() if isinstance(m, nn.Conv2d)] + [m for m in net.modules() if type(m) is nn.Linear]
+    layers = [m for m in net.modules() if isinstance(m, nn.Conv2d | LocalConv2d)]
+    layers += [m for m in net.modules() if type(m) is nn.Linear]
     for layer, sd, bias in zip(layers, *FACTS[how], strict=True):
         check_normal(layer.weight, sd)
         assert torch.equal(layer.bias, torch.full_like(layer.bias, bias))
 
 
+def made_for(how: str) -> nn.Module:
+    return next((make() for scheme, make in FITS if scheme == how), five_and_three())
+
+
 @pytest.mark.parametrize("how", ALL)
 def test_what_is_no_convolution_and_no_dense_layer_stays(how):
-    net = nn.Sequential(five_and_three(), nn.BatchNorm1d(3), Subsampling(2), nn.PReLU(), nn.Embedding(4, 2))
+    net = nn.Sequential(made_for(how), nn.BatchNorm1d(3), Subsampling(2), nn.PReLU(), nn.Embedding(4, 2))
     kept = [p.clone() for layer in net[1:] for p in layer.parameters()]
     initialise(net, how)
     assert all(torch.equal(a, b) for a, b in zip(kept, (p for m in net[1:] for p in m.parameters()), strict=True))

@@ -11,8 +11,8 @@ class Preprocess:
     """What is done to a uint8 picture before the net sees it; it travels with the weights.
 
     A picture that is not square is stretched, or (`fit` "crop") loses what its longer side has too much. It becomes
-    `channels` x `resize` x `resize` in 0..1 (bilinear), of which the middle `image_size` x `image_size` are taken
-    (`resize` None: all), then (x - mean) / std per channel.
+    `channels` x `side` x `side` in 0..1 (bilinear) and gets a border of `pad` black pixels, of which the middle
+    `image_size` x `image_size` are taken (`resize` None: all), then (x - mean) / std per channel.
 
     A prediction is the mean of the probabilities over `views`: 1, the middle; 2, the middle and its mirror image; 9,
     three by three places from border to border; 10, the four corners, the middle, and the mirror images of the five.
@@ -21,6 +21,7 @@ class Preprocess:
     channels: int
     image_size: int
     resize: int | None = None
+    pad: int = 0
     fit: str = "stretch"
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
@@ -33,8 +34,8 @@ class Preprocess:
 
     @property
     def side(self) -> int:
-        """The side to which whole pictures are resized before the middle is taken."""
-        return self.resize or self.image_size
+        """The side to which whole pictures are resized, before the border and before the middle is taken."""
+        return self.resize or self.image_size - 2 * self.pad
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -48,13 +49,39 @@ class Preprocess:
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """A published result to hold a run against: test accuracy over `n` runs, and who published it."""
+    """A published result to hold a run against: the lowest, highest and mean test accuracy of `n` runs, and its source.
+
+    Where a single figure was published, all three are that figure: see `once`.
+    """
 
     low: float
     high: float
     mean: float
     n: int
     source: str
+
+    @classmethod
+    def once(cls, accuracy: float, source: str) -> Self:
+        """The single run that was published; it has no range, and none is made up."""
+        return cls(low=accuracy, high=accuracy, mean=accuracy, n=1, source=source)
+
+    def __str__(self) -> str:
+        """The range, or the figure of the single run: "0.752 to 0.828 (n = 130)", "0.9897 (n = 1)"."""
+        return f"{self.low:.3f} to {self.high:.3f} (n = {self.n})" if self.n > 1 else f"{self.mean:.4g} (n = 1)"
+
+    def verdict(self, accuracy: float) -> str:
+        """How `accuracy` stands to what was published, in a sentence: within the range, or so far from the one run."""
+        if self.n == 1:
+            points = 100 * (accuracy - self.mean)
+            return (
+                f"{abs(points):.2f} points {'below' if points < 0 else 'above'} the single published run,"
+                f" {self.mean:.4g}, which gives no range ({self.source})"
+            )
+        inside = self.low <= accuracy <= self.high
+        return (
+            f"{'within' if inside else 'outside'} the published range {self.low:.3f} to {self.high:.3f}"
+            f" (mean {self.mean:.4f}, n = {self.n}: {self.source})"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +101,8 @@ class Recipe:
     validation accuracy, three times; then the run stops).
     First weights. `initialise` "as_built" leaves them as the net was made; layers whose names match a pattern in
     `freeze` are not trained.
-    Pictures. `image_size`, `resize`, `fit`, `mean`, `std` and `views` are those of Preprocess; image_size None means
-    the data set's own size, and an empty `mean` that of the training pictures, channel by channel.
+    Pictures. `image_size`, `resize`, `pad`, `fit`, `mean`, `std` and `views` are those of Preprocess; image_size None
+    means the data set's own size and the border, and an empty `mean` that of the training pictures, channel by channel.
     Augmentation. `flip` mirrors half of them; `shift` moves each by up to that many pixels; `crop` takes the
     image_size from a "random" place of the resized picture, or a "resized" random part of it; `colour_noise` is that
     of 2012 as the "paper" or the "code" has it; `erase` blanks a square of that side at a random place.
@@ -116,6 +143,7 @@ class Recipe:
 
     image_size: int | None = None
     resize: int | None = None
+    pad: int = 0
     fit: str = "stretch"
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
@@ -138,8 +166,9 @@ class Recipe:
         """How pictures of `image_size` pixels are prepared under this recipe."""
         return Preprocess(
             channels=channels,
-            image_size=self.image_size or image_size,
+            image_size=self.image_size or image_size + 2 * self.pad,
             resize=self.resize,
+            pad=self.pad,
             fit=self.fit,
             mean=self.mean or (0.0,),
             std=self.std,

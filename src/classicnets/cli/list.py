@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 
 from classicnets.data.datasets import DATASETS
 from classicnets.models.registry import NETS
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
             "net": net,
             "data": recipe.data,
             "epochs": recipe.epochs,
-            "expected": [recipe.expected.low, recipe.expected.high] if recipe.expected else None,
+            "expected": asdict(recipe.expected) if recipe.expected else None,
         }
         for (source, net), recipe in RECIPES.items()
     ]
@@ -67,9 +68,7 @@ def run(args: argparse.Namespace) -> int:
                     recipe.net,
                     recipe.data,
                     recipe.epochs,
-                    f"{recipe.expected.low:.3f} to {recipe.expected.high:.3f} (n = {recipe.expected.n})"
-                    if recipe.expected
-                    else "none published",
+                    str(recipe.expected or "none published"),
                 ]
                 for recipe in RECIPES.values()
             ],

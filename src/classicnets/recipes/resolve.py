@@ -9,14 +9,43 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from classicnets.errors import UsageError
-from classicnets.recipes import d2l, fast
+from classicnets.recipes import (
+    caffe2014,
+    cuda_convnet,
+    d2l,
+    fast,
+    krizhevsky2012,
+    krizhevsky2014,
+    lecun1998,
+    mxnet,
+    torchvision,
+)
 from classicnets.values import Recipe
 
+# Where a net has several, the first is taken when none is asked for (but `fast` never).
 RECIPES: dict[tuple[str, str], Recipe] = {
-    (recipe.source, recipe.net): recipe for recipe in (d2l.LENET, d2l.LENET_V1, d2l.ALEXNET, fast.LENET, fast.ANY)
+    (recipe.source, recipe.net): recipe
+    for recipe in (
+        *d2l.RECIPES,
+        *lecun1998.RECIPES,
+        *caffe2014.RECIPES,
+        *krizhevsky2012.RECIPES,
+        *krizhevsky2014.RECIPES,
+        *torchvision.RECIPES,
+        *mxnet.RECIPES,
+        *cuda_convnet.RECIPES,
+        fast.LENET,
+        fast.ANY,
+    )
 }
-DEFAULT_SOURCE = "d2l"
 ANY_NET = fast.ANY.net
+
+# What recipes are for and `data.datasets` does not hold: what it is, and who has it.
+ELSEWHERE: dict[str, str] = {
+    "mnist": "MNIST: 60,000 and 10,000 digits of 28x28, four IDX files (LeCun, Cortes, Burges)",
+    "cifar10": "CIFAR-10: 50,000 and 10,000 colour pictures of 32x32 in ten classes, from its author, A. Krizhevsky",
+    "imagenet": "ILSVRC-2012: 1,281,167 and 50,000 photographs in 1,000 classes, from image-net.org on registration",
+}
 
 # What `--set` may change: everything that says how to train, nothing that says where the recipe comes from.
 SETTINGS = tuple(f.name for f in fields(Recipe) if f.name not in {"source", "net", "data", "expected", "deviations"})
@@ -43,6 +72,9 @@ _CHOICES = {
         "caffe_caffenet",
         "caffe_xavier",
         "normal",
+        "cuda_convnet_26pct",
+        "cuda_convnet_18pct",
+        "cuda_convnet_13pct",
     ),
     "monitor": ("none", "validation", "test"),
 }
@@ -62,23 +94,30 @@ class Resolved:
 
 
 def find(source: str | None, net: str, *, registered: bool) -> Recipe:
-    """The recipe of `source` for `net`; a user's own net (not `registered`) takes `fast` by default.
+    """The recipe of `source` for `net`. Without a source: for a user's own net `fast`, for a `registered` one the first
+    that is published for it.
 
     Raises UsageError CN203 if there is none, listing what exists for this net.
     """
-    wanted = source or (DEFAULT_SOURCE if registered else fast.ANY.source)
+    published = [s for s, n in RECIPES if n == net and s != fast.ANY.source]
+    wanted = source or ((published or [""])[0] if registered else fast.ANY.source)
     recipe = RECIPES.get((wanted, net)) or RECIPES.get((wanted, ANY_NET))
     if recipe:
         return replace(recipe, net=net)
     there = [s for s, n in RECIPES if n in (net, ANY_NET)]
-    sources = {s for s, _ in RECIPES}
+    sources = list(dict.fromkeys(s for s, _ in RECIPES))
     nearest = difflib.get_close_matches(wanted, sources, 1)
-    known = f"{wanted} has recipes for {', '.join(n for s, n in RECIPES if s == wanted)}" if wanted in sources else ""
+    if not wanted:
+        why = "its own training is not among the recipes, and nothing is substituted"
+    elif wanted in sources:
+        why = f"{wanted} has recipes for {', '.join(n for s, n in RECIPES if s == wanted)}"
+    else:
+        why = f"did you mean {nearest[0]!r}?" if nearest else f"the sources are {', '.join(sources)}"
     raise UsageError(
         "CN203",
-        f"there is no recipe {wanted!r} for {net}",
+        f"there is no recipe {wanted!r} for {net}" if wanted else f"there is no recipe as published for {net}",
         where=f"recipes for {net}: {', '.join(dict.fromkeys(there))}",
-        why=known or (f"did you mean {nearest[0]!r}?" if nearest else f"the sources are {', '.join(sorted(sources))}"),
+        why=why,
         hint=f"classicnets train {net} --recipe {there[0]}",
     )
 
@@ -192,13 +231,18 @@ def _contradictions(r: Recipe) -> list[str]:
             f"crop={r.crop} needs resize, the side of the picture that is cropped",
         ),
         (
-            r.resize is None or (r.image_size is not None and r.resize >= r.image_size),
+            r.resize is None or (r.image_size is not None and r.resize + 2 * r.pad >= r.image_size),
             f"resize={r.resize} needs an image_size that is not larger, as that is cut out of it",
         ),
+        (
+            r.image_size is None or r.resize is not None or r.image_size > 2 * r.pad,
+            f"pad={r.pad}: twice that leaves nothing of image_size={r.image_size} for the picture",
+        ),
+        (all(decay >= 0 for decay in r.weight_decays), f"weight_decays={r.weight_decays}: none may be negative"),
     ]
     rules += [
         (getattr(r, key) >= 0, f"{key}={getattr(r, key)}: must not be negative")
-        for key in ("weight_decay", "bias_lr", "clip", "patience", "shift", "erase", "join_after")
+        for key in ("weight_decay", "bias_lr", "clip", "patience", "pad", "shift", "erase", "join_after")
     ]
     rules += [
         (getattr(r, key) in choices, f"{key}={getattr(r, key)}: must be one of {', '.join(map(str, choices))}")

@@ -15,15 +15,18 @@ from classicnets.models.layers import LocalConv2d, TableConv2d
 _Convolution = nn.Conv2d | TableConv2d | LocalConv2d
 _Layer = _Convolution | nn.Linear
 
-_CODE_SD = (0.01, 0.01, 0.03, 0.03, 0.03, 0.01, 0.01, 0.01)
-_CAFFE_SD = (0.01, 0.01, 0.01, 0.01, 0.01, 0.005, 0.005, 0.01)
-# Standard deviations and biases of five convolutions and three dense layers, by their place in the net.
-_BY_PLACE: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "krizhevsky2012": ((0.01,) * 8, (0, 1, 0, 1, 1, 1, 1, 0)),  # the paper, section 5
-    "krizhevsky2012_code": (_CODE_SD, (0, 1, 0, 1, 1, 1, 1, 0)),  # layers-145.cfg
-    "krizhevsky2014": (_CODE_SD, (0, 1, 0, 1, 1, 1, 1, -7)),  # cuda-convnet2
-    "caffe_alexnet": (_CAFFE_SD, (0, 0.1, 0, 0.1, 0.1, 0.1, 0.1, 0)),  # bvlc_alexnet
-    "caffe_caffenet": (_CAFFE_SD, (0, 1, 0, 1, 1, 1, 1, 0)),  # bvlc_reference_caffenet
+_CODE = ((0.01, 0.01, 0.03, 0.03, 0.03), (0.01, 0.01, 0.01))
+_CAFFE = ((0.01,) * 5, (0.005, 0.005, 0.01))
+# By their place in the net: standard deviations of the convolutions, of the dense layers, and the biases of both.
+_BY_PLACE: dict[str, tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]] = {
+    "krizhevsky2012": ((0.01,) * 5, (0.01,) * 3, (0, 1, 0, 1, 1, 1, 1, 0)),  # the paper, section 5
+    "krizhevsky2012_code": (*_CODE, (0, 1, 0, 1, 1, 1, 1, 0)),  # layers-145.cfg
+    "krizhevsky2014": (*_CODE, (0, 1, 0, 1, 1, 1, 1, -7)),  # cuda-convnet2
+    "caffe_alexnet": (*_CAFFE, (0, 0.1, 0, 0.1, 0.1, 0.1, 0.1, 0)),  # bvlc_alexnet
+    "caffe_caffenet": (*_CAFFE, (0, 1, 0, 1, 1, 1, 1, 0)),  # bvlc_reference_caffenet
+    "cuda_convnet_26pct": ((0.0001, 0.01, 0.01), (0.1, 0.1), (0,) * 5),  # layers-80sec.cfg
+    "cuda_convnet_18pct": ((0.0001, 0.01, 0.01), (0.01,), (0,) * 4),  # layers-18pct.cfg
+    "cuda_convnet_13pct": ((0.0001, 0.01, 0.04, 0.04), (0.01,), (0,) * 5),  # layers-conv-local-13pct.cfg
 }
 
 
@@ -35,8 +38,9 @@ def initialise(net: nn.Module, how: str) -> None:
     "caffe_xavier", a = sqrt(3 / fan_in), biases 0; "lecun1998", a = 2.4 / fan_in (biases 0, as none are stated).
     N(0, 0.01) with biases 0 is "normal" (MXNet's `init.Normal()`). "krizhevsky2012", "krizhevsky2012_code",
     "krizhevsky2014", "caffe_alexnet" and "caffe_caffenet" set each of five convolutions and three dense layers by its
-    place. Places are in the order of registration, fans as a layer's units have them; subsampling and normalisation
-    stay as they are. Raises UsageError CN204 as `check` does.
+    place, "cuda_convnet_26pct", "cuda_convnet_18pct" and "cuda_convnet_13pct" those of the nets for CIFAR-10 (the 11 %
+    net has the last one's). Places are in the order of registration, fans as a layer's units have them; subsampling
+    and normalisation stay as they are. Raises UsageError CN204 as `check` does.
     """
     if how == "as_built":
         return
@@ -44,7 +48,8 @@ def initialise(net: nn.Module, how: str) -> None:
     layers = weighted_layers(net)
     if how in _BY_PLACE:
         layers.sort(key=lambda layer: isinstance(layer, nn.Linear))  # which keeps the order among equals
-        for layer, sd, bias in zip(layers, *_BY_PLACE[how], strict=True):
+        convolutions, dense, biases = _BY_PLACE[how]
+        for layer, sd, bias in zip(layers, convolutions + dense, biases, strict=True):
             nn.init.normal_(layer.weight, 0, sd)
             _set_bias(layer, bias)
         return
@@ -66,9 +71,10 @@ def check(net: nn.Module, how: str) -> None:
     why = ""
     if how == "as_built":
         return
-    if how in _BY_PLACE and (len(layers) - dense, dense) != (5, 3):
+    wanted = tuple(map(len, _BY_PLACE[how][:2])) if how in _BY_PLACE else ()
+    if wanted and wanted != (len(layers) - dense, dense):
         why = (
-            "it sets each of 5 convolutions and 3 dense layers by its place,"
+            f"it sets each of {wanted[0]} convolutions and {wanted[1]} dense layers by its place,"
             f" and the net has {len(layers) - dense} and {dense}"
         )
     elif not layers:

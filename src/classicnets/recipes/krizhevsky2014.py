@@ -1,0 +1,47 @@
+"""The one-tower AlexNet of 2014 on one GPU: four quarters, each at the rate of the last divided by 250^(1/3).
+
+    classicnets train alexnet_2014 --data FOLDER                   90 epochs; one published run, 0.5958 (ten views)
+    classicnets train alexnet_2014 --data FOLDER --set views=1     the centre alone: 0.5745 published
+
+Data: ILSVRC-2012, whose validation part is the test split here. Time as published: 98 hours on a K20; not
+run by us.
+
+Sources: akrizhevsky/cuda-convnet2, wiki pages TrainingExample (the command: 90 epochs, batch 128, colour noise 0.1; the
+errors) and LearningRates, layers/layer-params-imagenet-1gpu.cfg, convdata.py.
+"""
+
+from classicnets.values import Expected, Recipe
+
+ALEXNET = Recipe(
+    source="krizhevsky2014",
+    net="alexnet_2014",
+    data="imagenet",
+    epochs=90,
+    batch_size=128,
+    lr=0.01,
+    optimizer="sgd_rate_inside",
+    momentum=0.9,
+    weight_decay=0.0005,
+    bias_lr=2.0,
+    bias_decay=False,
+    schedule="steps",
+    drop_at=(0.25, 0.5, 0.75),
+    drop_to=(250 ** (-1 / 3), 250 ** (-2 / 3), 1 / 250),
+    initialise="krizhevsky2014",
+    image_size=224,
+    resize=256,
+    fit="crop",
+    mean=(),
+    std=(1 / 255,),
+    views=10,
+    flip=True,
+    crop="random",
+    colour_noise="code",
+    expected=Expected.once(0.5958, "cuda-convnet2 wiki, TrainingExample: 0.404200 top-1 error, ten views"),
+    deviations=(
+        "Biases learn at twice the rate of the weights throughout; the source has 0.02 and, from half-way, 0.002.",
+        "One mean for each channel is subtracted; the source subtracts the mean picture, pixel by pixel.",
+    ),
+)
+
+RECIPES = (ALEXNET,)

@@ -1,0 +1,45 @@
+"""MXNet's train_imagenet.py with --network alexnet and nothing else said.
+
+    classicnets train alexnet_mxnet --data FOLDER                   80 epochs; no figure was published
+    classicnets train alexnet_mxnet --data FOLDER --set lr=0.01     the rate that a maintainer names for such a net
+
+Data: ILSVRC-2012, whose validation part is the test split here. Time: days on a GPU; not run by us. The script's rate
+suits its default net, a ResNet. Users report that AlexNet stays at chance (apache/mxnet issue 5460); a maintainer
+starts nets without batch normalisation at 0.01 (issue 758).
+
+Sources: apache/mxnet, example/image-classification, v0.11 to v1.x: train_imagenet.py, common/fit.py, common/data.py,
+README.md.
+"""
+
+from classicnets.values import Recipe
+
+ALEXNET = Recipe(
+    source="mxnet",
+    net="alexnet_mxnet",
+    data="imagenet",
+    epochs=80,
+    batch_size=128,
+    lr=0.1,
+    optimizer="sgd_rate_inside",
+    momentum=0.9,
+    weight_decay=0.0001,
+    bias_decay=False,
+    schedule="steps",
+    drop_at=(30 / 80, 60 / 80),
+    drop_to=(0.1, 0.01),
+    initialise="normal",
+    image_size=224,
+    resize=256,
+    fit="crop",
+    mean=(123.68 / 255, 116.779 / 255, 103.939 / 255),
+    std=(1 / 255,),
+    flip=True,
+    crop="random",
+    deviations=(
+        "No random hue, saturation, lightness, rotation, shear or aspect ratio; the script has all six (level 3).",
+        "Crops are taken from the middle square of 256x256; the script crops whatever its record file holds, for which"
+        " the README suggests a shorter side of 480.",
+    ),
+)
+
+RECIPES = (ALEXNET,)
