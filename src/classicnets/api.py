@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from classicnets.inspection.guard import guard
 from classicnets.inspection.shapes import Table
 from classicnets.models.registry import NETS
 from classicnets.report import tables
+from classicnets.report.faces import Face
+from classicnets.report.notebook import Notebook, in_notebook
+from classicnets.report.tensorboard import TensorBoard, summary_writer
 from classicnets.report.terminal import Terminal
 from classicnets.runs import checkpoint, folder, origin
 from classicnets.training import run as training
@@ -59,21 +63,40 @@ def train(
     limit: int | None = None,
     runs: str | Path = "runs",
     quiet: bool = False,
+    tensorboard: bool = False,
     **settings: Any,
 ) -> Run:
     """Trains a net of the registry, of "file.py:net", or any module (in place), and returns the run.
 
     `settings` are fields of the Recipe, as `--set` takes them: train("lenet_d2l", epochs=3). `variation` exchanges
     layers, as `vary` does: {"activation": "relu", "pool": "max"}; vary a module of your own yourself. Such a one is
-    trained by the recipe "fast" unless another is given. Progress goes to standard error unless `quiet`.
+    trained by the recipe "fast" unless another is given. Progress goes under the cell of a notebook, elsewhere to
+    standard error, unless `quiet`; with `tensorboard`, scalars go to the run's folder "tensorboard" as well.
     Raises UsageError, DataError, MachineError before training; CheckFailed CN101 if the loss is not finite.
     """
+    if tensorboard:
+        summary_writer()  # refused before anything is read if the package is missing
     planned = plan(
         net, data=data, recipe=recipe, settings=settings, variation=variation, seed=seed, device=device, limit=limit
     )
     console = tables.console(stderr=True, quiet=quiet)
     started = training.start(planned, Path(runs), training.command_line(), console.print)
-    return follow(started, Terminal(console))
+    faces: list[Face] = [] if quiet else [_notebook(started) if in_notebook() else Terminal(console)]
+    if tensorboard:
+        faces.append(tensorboard_face(started))
+    return follow(started, *faces)
+
+
+def _notebook(started: training.Training) -> Notebook:
+    made, recipe = started.plan, started.plan.recipe
+    title = f"{made.origin.described} on {made.description.name}, recipe {recipe.source}, seed {made.seed}"
+    return Notebook(title, recipe.expected if made.as_published else None)
+
+
+def tensorboard_face(started: training.Training) -> TensorBoard:
+    """Scalars in the run's folder, from where the run is. Raises MachineError CN403 without the package tensorboard."""
+    state, steps = started.state, len(started.batches)
+    return TensorBoard(started.folder.path / "tensorboard", steps, done=state.epoch * steps + state.step)
 
 
 def layers(
@@ -123,11 +146,14 @@ def _check(made: origin.Origin, shape: tuple[int, ...]) -> Table:
     return check_input(net, shape, name=made.described)
 
 
-def follow(started: training.Training, face: Terminal) -> Run:
-    """Trains to the end, showing each event, and returns the run with its results."""
-    with face:
+def follow(started: training.Training, *faces: Face) -> Run:
+    """Trains to the end, showing each event on every face, and returns the run with its results."""
+    with ExitStack() as tidied:
+        for face in faces:
+            tidied.enter_context(face)
         for event in started.events():
-            face.show(event)
+            for face in faces:
+                face.show(event)
     started.finish()
     return Run(started.folder.path, net=started.net, device=str(started.device))
 

@@ -103,4 +103,6 @@ run was trained on. Or weights do not fit a net.""",
     "CN401": """A folder or file could not be written: no permission, no space, or a read-only disk.
 Way out: --runs FOLDER chooses where runs go; CLASSICNETS_CACHE chooses where data is kept.""",
     "CN402": """The device is not available on this machine. `classicnets doctor` shows which are.""",
+    "CN403": """A package is missing, or too old, that only this feature needs and that is therefore not installed with
+classicnets. Way out: install the extra that the message names, for example pip install 'classicnets[tensorboard]'.""",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import platform
 import re
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from classicnets.errors import MachineError
@@ -44,6 +46,19 @@ def choose_device(name: str = "auto") -> torch.device:
             hint="classicnets doctor",
         ) from error
     return device
+
+
+def require(module: str, *, extra: str) -> ModuleType:
+    """The module, which `pip install 'classicnets[extra]'` brings. Raises MachineError CN403 if it is missing."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MachineError(
+            "CN403",
+            f"a package of the extra [{extra}] is missing",
+            why=str(error),
+            hint=f"pip install 'classicnets[{extra}]'",
+        ) from error
 
 
 def share_cores() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classicnets.errors import UsageError
-from classicnets.report import tables
+from classicnets.report import jsonlines, tables
 
 if TYPE_CHECKING:
+    from classicnets.report.faces import Face
     from classicnets.training.plan import Plan
     from classicnets.training.run import Training
 
@@ -36,11 +38,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where run folders go (default: runs)")
     parser.add_argument("--dry-run", action="store_true", help="show the net and the recipe, and stop")
     parser.add_argument("--resume", metavar="RUN", help="go on with a run; takes no NET")
+    parser.add_argument("--jsonl", action="store_true", help="print each event and the result as one line of JSON")
+    parser.add_argument("--tensorboard", action="store_true", help="also write scalars to RUN/tensorboard")
 
 
 def run(args: argparse.Namespace) -> int:
     """Trains, says what came of it and what to type next; Ctrl-C saves first."""
     talk = tables.console(stderr=True)
+    if args.jsonl and (args.json or args.dry_run):
+        args.parser.error("--jsonl prints what happens in a run; it goes with neither --json nor --dry-run")
+    if args.tensorboard:
+        from classicnets.report.tensorboard import summary_writer
+
+        summary_writer()  # refused before anything is read if the package is missing
     if args.resume:
         _refuse_changes(args)
         from classicnets.training.run import resume
@@ -66,24 +76,33 @@ def run(args: argparse.Namespace) -> int:
         from classicnets.training.run import command_line, start
 
         training = start(planned, Path(args.runs), command_line(), talk.print)
-    return _follow(training, as_json=args.json)
+    return _follow(training, args)
 
 
-def _follow(training: Training, *, as_json: bool) -> int:
-    from classicnets.api import follow
+def _follow(training: Training, args: argparse.Namespace) -> int:
+    from classicnets.api import follow, tensorboard_face
     from classicnets.report.terminal import Terminal
 
     talk = tables.console(stderr=True)
     for line in training.summary():
         talk.print(line)
     where = training.folder.path
+    faces: list[Face] = [Terminal(talk, training.state.epoch)]
+    if args.jsonl:
+        faces.append(jsonlines.JsonLines(sys.stdout))
+    if args.tensorboard:
+        faces.append(tensorboard_face(training))
+        talk.print(f"watch   tensorboard --logdir {where / 'tensorboard'}")
     try:
-        done = follow(training, Terminal(talk, training.state.epoch))
+        done = follow(training, *faces)
     except KeyboardInterrupt:
         talk.print(f"stopped after {_position(training)}; to go on: classicnets train --resume {where}")
         return 130
     result: dict[str, Any] = done.facts["result"]
-    if as_json:
+    if args.jsonl:
+        print(jsonlines.line("result", {"run": str(where), **result}), end="")
+        return 0
+    if args.json:
         print(json.dumps({"run": str(where), **result}, indent=2))
         return 0
     verdict = f": {result['verdict']}" if result["verdict"] else ""

@@ -10,10 +10,16 @@ from matplotlib.figure import Figure
 
 from classicnets.values import Epoch, Event, Expected, Step
 
+DPI = 110
 _TRAIN, _TEST, _RIGHT, _WRONG = "#1f6fb4", "#c8500a", "#1a7f37", "#c62828"
 
 
 def curves(path: Path, events: Sequence[Event], expected: Expected | None, title: str) -> None:
+    """`draw_curves` as a file."""
+    draw_curves(events, expected, title).savefig(path, dpi=DPI)
+
+
+def draw_curves(events: Sequence[Event], expected: Expected | None, title: str) -> Figure:
     """Train loss, train accuracy and test (or validation) accuracy against epochs, as the book draws them; the range of
     `expected` is shaded.
     """
@@ -50,7 +56,7 @@ def curves(path: Path, events: Sequence[Event], expected: Expected | None, title
         axes.legend(loc="best", fontsize="small")
     left.set_ylim(bottom=0)
     right.set_ylim(0, 1)
-    figure.savefig(path, dpi=110)
+    return figure
 
 
 def contact_sheet(
@@ -96,4 +102,4 @@ def contact_sheet(
                 fontsize=7,
                 color=_RIGHT if predicted[i] == labels[i] else _WRONG,
             )
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=DPI)

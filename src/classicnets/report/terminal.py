@@ -1,11 +1,12 @@
-"""A run on a terminal: a live bar and one line an epoch that stays; in a pipe, the lines alone."""
+"""A run on a terminal: a live bar and lines that stay for an epoch and for advice; in a pipe, the lines alone."""
 
 from __future__ import annotations
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from classicnets.values import Epoch, Event
+from classicnets.report.lines import advice_lines, epoch_lines
+from classicnets.values import Advice, Epoch, Event
 
 
 class Terminal:
@@ -33,35 +34,21 @@ class Terminal:
         self.bar.stop()
 
     def show(self, event: Event) -> None:
-        """Moves the bar for a step; prints a line for an epoch."""
+        """Moves the bar for a step; prints lines for an epoch and for advice."""
         if isinstance(event, Epoch):
             self.seconds.append(event.seconds + event.evaluation_seconds)
             self.bar.reset(self.task, description=f"epoch {event.epoch + 1}", speed="")
-            self.console.print(self.line(event), highlight=False, soft_wrap=True)
-            return
-        self.bar.update(
-            self.task,
-            total=event.steps,
-            completed=event.step,
-            speed=f"{event.images / event.seconds:,.0f} images/s",
-        )
+            self._print(epoch_lines(event, sum(self.seconds) / len(self.seconds)))
+        elif isinstance(event, Advice):
+            self._print(advice_lines(event))
+        else:
+            self.bar.update(
+                self.task,
+                total=event.steps,
+                completed=event.step,
+                speed=f"{event.images / event.seconds:,.0f} images/s",
+            )
 
-    def line(self, event: Epoch) -> str:
-        """One epoch: loss, accuracies, speed, share of the time spent waiting for data, time left."""
-        width = len(str(event.epochs))
-        parts = [
-            f"epoch {event.epoch:>{width}}/{event.epochs}",
-            f"loss {event.loss:.4f}",
-            f"train {event.accuracy:.4f}",
-        ]
-        if event.validation_accuracy is not None:
-            parts.append(f"validation {event.validation_accuracy:.4f}{'*' if event.best else ' '}")
-        if event.test_accuracy is not None:
-            parts.append(f"test {event.test_accuracy:.4f}")
-        left = (event.epochs - event.epoch) * sum(self.seconds) / len(self.seconds)
-        parts += [
-            f"{event.images_per_second:,.0f} images/s",
-            f"data {event.wait_share:.0%}",
-            f"left {int(left) // 60}:{int(left) % 60:02d}" if event.epoch < event.epochs else "done",
-        ]
-        return "  ".join(parts)
+    def _print(self, lines: list[str]) -> None:
+        for line in lines:
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from classicnets.report.jsonlines import from_line, to_line
 from classicnets.runs.writing import cannot_write, write_whole
-from classicnets.values import Epoch, Step
-
-_KINDS: dict[str, type[Step] | type[Epoch]] = {"step": Step, "epoch": Epoch}
+from classicnets.values import Epoch, Event
 
 
-def append(path: Path, event: Step | Epoch) -> None:
+def append(path: Path, event: Event) -> None:
     """Adds one line. Raises MachineError CN401 if the file cannot be written."""
     try:
         with path.open("a", encoding="utf-8") as file:
-            file.write(_line(event))
+            file.write(to_line(event))
     except OSError as error:
         raise cannot_write(path, error) from error
 
 
-def read(path: Path) -> list[Step | Epoch]:
+def read(path: Path) -> list[Event]:
     """All events in order; a last line that a crash cut short is left out."""
     if not path.exists():
         return []
-    events: list[Step | Epoch] = []
+    events: list[Event] = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            values: dict[str, Any] = json.loads(line)
-            events.append(_KINDS[values.pop("event")](**values))
+            events.append(from_line(line))
         except (json.JSONDecodeError, KeyError, TypeError):
             break
     return events
@@ -41,10 +37,6 @@ def keep_until(path: Path, epoch: int, step: int) -> None:
     kept = [
         event
         for event in read(path)
-        if event.epoch <= epoch or (isinstance(event, Step) and event.epoch == epoch + 1 and event.step <= step)
+        if event.epoch <= epoch or (not isinstance(event, Epoch) and event.epoch == epoch + 1 and event.step <= step)
     ]
-    write_whole(path, "".join(map(_line, kept)).encode())
-
-
-def _line(event: Step | Epoch) -> str:
-    return json.dumps({"event": "step" if isinstance(event, Step) else "epoch", **asdict(event)}) + "\n"
+    write_whole(path, "".join(map(to_line, kept)).encode())
