@@ -20,7 +20,9 @@ HELP = "train a net by a recipe, or go on with a run"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The net, the data, the recipe and what to change in it."""
     parser.add_argument("net", nargs="?", metavar="NET", help="a name of `classicnets list`, or file.py:net")
-    parser.add_argument("--data", metavar="NAME", help="a data set, or a folder of IDX files (default: the recipe's)")
+    parser.add_argument(
+        "--data", metavar="NAME", help="a data set, or a folder of pictures or of IDX files (default: the recipe's)"
+    )
     parser.add_argument("--recipe", metavar="SOURCE", help="default: d2l; fast for a net of your own")
     parser.add_argument(
         "--set",
