@@ -11,6 +11,7 @@ import torch
 
 from classicnets.cli.main import main
 from idx import make_idx_folder
+from pictures import make_picture_folder
 
 torch.set_num_threads(1)  # the suite runs in several processes
 # no deadlines on shared machines; CI draws the same examples every time, people's machines new ones
@@ -30,6 +31,12 @@ def nothing_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def blobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of IDX files with 400 + 100 synthetic pictures of ten classes that a small net learns."""
     return make_idx_folder(tmp_path_factory.mktemp("data") / "blobs", train=400, test=100)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 90 + 30 synthetic colour pictures of 16 x 16 in three classes that a small net learns."""
+    return make_picture_folder(tmp_path_factory.mktemp("data") / "animals", per_class=30, test_per_class=10)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from classicnets.data import datasets
+from classicnets.data import idx as idx_folders
 from classicnets.data.datasets import DATASETS, FOREIGN, Dataset, Description, check, describe, load
 from classicnets.errors import DataError, UsageError
 from idx import NAMES, dataset_of, make_idx_folder, pictures, write_idx
@@ -170,8 +171,8 @@ def test_files_that_do_not_fit_are_an_error_and_wrong_in_the_check(folder, name,
 
 
 def test_labels_out_of_range_are_an_error():
-    assert datasets._labels_fault(np.array([0, 9], np.uint8), 2, classes=10) == ""
-    fault = datasets._labels_fault(np.array([0, 10], np.uint8), 2, classes=10)
+    assert idx_folders._labels_fault(np.array([0, 9], np.uint8), 2, classes=10) == ""
+    fault = idx_folders._labels_fault(np.array([0, 10], np.uint8), 2, classes=10)
     assert fault == "the largest label is 10, but there are 10 classes (0 to 9)"
 
 
@@ -185,7 +186,7 @@ def test_an_unknown_name_gives_the_nearest(use):
     assert str(caught.value).splitlines() == [
         "error[CN202]: no data set is called 'fashon-mnist'; the nearest name is fashion_mnist",
         "  where: the name of a data set",
-        "  why:   known are: fashion_mnist; the path of a folder with four IDX files does as well",
+        "  why:   known are: fashion_mnist; the path of a folder of pictures or of IDX files does as well",
         "  hint:  classicnets data check fashion_mnist",
     ]
     for spec in ("qqq", ""):
@@ -203,7 +204,7 @@ def test_a_path_that_is_not_there_is_said(spec):
 
 
 def test_a_file_in_place_of_a_folder_is_said(folder):
-    with pytest.raises(DataError, match="it is a file; a folder with four IDX files is needed"):
+    with pytest.raises(DataError, match="it is a file; a folder of pictures or of IDX files is needed"):
         load(str(folder / "train-images-idx3-ubyte.gz"))
 
 

@@ -61,6 +61,9 @@ def train(
     seed: int = 0,
     device: str = "auto",
     limit: int | None = None,
+    weights: str | Path | None = None,
+    deterministic: bool = False,
+    loader_threads: int = 0,
     runs: str | Path = "runs",
     quiet: bool = False,
     tensorboard: bool = False,
@@ -70,14 +73,25 @@ def train(
 
     `settings` are fields of the Recipe, as `--set` takes them: train("lenet_d2l", epochs=3). `variation` exchanges
     layers, as `vary` does: {"activation": "relu", "pool": "max"}; vary a module of your own yourself. Such a one is
-    trained by the recipe "fast" unless another is given. Progress goes under the cell of a notebook, elsewhere to
+    trained by the recipe "fast" unless another is given. `weights`, a file or a run, is what the net begins with.
+    With `deterministic`, torch refuses algorithms that are not; `loader_threads` prepare batches ahead. Progress goes under the cell of a notebook, elsewhere to
     standard error, unless `quiet`; with `tensorboard`, scalars go to the run's folder "tensorboard" as well.
     Raises UsageError, DataError, MachineError before training; CheckFailed CN101 if the loss is not finite.
     """
     if tensorboard:
         summary_writer()  # refused before anything is read if the package is missing
     planned = plan(
-        net, data=data, recipe=recipe, settings=settings, variation=variation, seed=seed, device=device, limit=limit
+        net,
+        data=data,
+        recipe=recipe,
+        settings=settings,
+        variation=variation,
+        seed=seed,
+        device=device,
+        limit=limit,
+        weights=weights,
+        deterministic=deterministic,
+        loader_threads=loader_threads,
     )
     console = tables.console(stderr=True, quiet=quiet)
     started = training.start(planned, Path(runs), training.command_line(), console.print)
@@ -88,14 +102,13 @@ def train(
 
 
 def _notebook(started: training.Training) -> Notebook:
-    made, recipe = started.plan, started.plan.recipe
-    title = f"{made.origin.described} on {made.description.name}, recipe {recipe.source}, seed {made.seed}"
-    return Notebook(title, recipe.expected if made.as_published else None)
+    return Notebook(started.plan.title, started.plan.expected)
 
 
 def tensorboard_face(started: training.Training) -> TensorBoard:
     """Scalars in the run's folder, from where the run is. Raises MachineError CN403 without the package tensorboard."""
-    state, steps = started.state, len(started.batches)
+    state = started.state
+    steps = started.batches.steps(state.epoch + 1)
     return TensorBoard(started.folder.path / "tensorboard", steps, done=state.epoch * steps + state.step)
 
 
@@ -206,7 +219,7 @@ class Run:
 
     def evaluate(self) -> Evaluation:
         """Evaluates on the whole test split of the run's data. Raises DataError CN306 if the data has changed."""
-        pictures = datasets.load(self.facts["data"], say=tables.console(stderr=True).print)
+        pictures = datasets.load(self.facts["data"], self.predictor.preprocess, say=tables.console(stderr=True).print)
         if pictures.fingerprint != self.facts["fingerprint"]:
             raise DataError(
                 "CN306",

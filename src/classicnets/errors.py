@@ -100,6 +100,12 @@ step, so a truncated one was cut short by a copy or a full disk. A file of someb
 .pt) must hold tensors and plain values alone: nothing in it is executed.""",
     "CN306": """The data and the run do not fit together: other classes, another picture shape, or other bytes than the
 run was trained on. Or weights do not fit a net.""",
+    "CN307": """A folder of pictures cannot be used as a data set.
+Pictures lie in FOLDER/train/CLASS/ and FOLDER/test/CLASS/ (or val/), or in FOLDER/CLASS/, from which a fifth of each
+class is then taken as the test split. Each class has pictures in both splits, and no split has classes of its own.
+Hidden files are ignored; other files that are not pictures are counted and said.
+The pictures must fit into half of this machine's memory, at the size the net is given.
+Way out: `classicnets data check FOLDER` lists every class and every picture that cannot be read.""",
     "CN401": """A folder or file could not be written: no permission, no space, or a read-only disk.
 Way out: --runs FOLDER chooses where runs go; CLASSICNETS_CACHE chooses where data is kept.""",
     "CN402": """The device is not available on this machine. `classicnets doctor` shows which are.""",

@@ -18,7 +18,9 @@ HELP = "list, get or check a data set"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to do, with which data set."""
     parser.add_argument("action", choices=["list", "get", "check"])
-    parser.add_argument("name", nargs="?", help="a data set of `data list`, or a folder of IDX files (check)")
+    parser.add_argument(
+        "name", nargs="?", help="a data set of `data list`, or a folder of pictures or of IDX files (check)"
+    )
     parser.add_argument("--from", dest="folder", metavar="FOLDER", help="get: take the files from this folder")
 
 
@@ -71,6 +73,6 @@ def _check(args: argparse.Namespace) -> int:
     else:
         columns = ["file", "status", "detail"]
         tables.console().print(tables.table(columns, [[r.file, r.status, r.detail] for r in reports]))
-        if not good:
+        if not good and args.name in datasets.DATASETS:
             print(f"next: classicnets data get {args.name}")
     return 0 if good else 1

@@ -22,7 +22,9 @@ HELP = "train a net by a recipe, or go on with a run"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The net, the data, the recipe and what to change in it."""
     parser.add_argument("net", nargs="?", metavar="NET", help="a name of `classicnets list`, or file.py:net")
-    parser.add_argument("--data", metavar="NAME", help="a data set, or a folder of IDX files (default: the recipe's)")
+    parser.add_argument(
+        "--data", metavar="NAME", help="a data set, or a folder of pictures or of IDX files (default: the recipe's)"
+    )
     parser.add_argument("--recipe", metavar="SOURCE", help="default: d2l; fast for a net of your own")
     parser.add_argument(
         "--set",
@@ -35,6 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
     parser.add_argument("--limit", type=int, metavar="N", help="train on the first N pictures of the order")
+    parser.add_argument(
+        "--weights", metavar="FILE", help="begin with the weights of a file or a run; a new head if need be"
+    )
+    parser.add_argument("--deterministic", action="store_true", help="refuse algorithms that are not deterministic")
+    parser.add_argument("--loader-threads", type=int, default=0, metavar="N", help="prepare batches ahead (default: 0)")
+    parser.add_argument(
+        "--save-every", type=float, default=300, metavar="SECONDS", help="also within an epoch (default: 300)"
+    )
     parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where run folders go (default: runs)")
     parser.add_argument("--dry-run", action="store_true", help="show the net and the recipe, and stop")
     parser.add_argument("--resume", metavar="RUN", help="go on with a run; takes no NET")
@@ -55,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         _refuse_changes(args)
         from classicnets.training.run import resume
 
-        training = resume(args.resume, talk.print)
+        training = resume(args.resume, talk.print, save_seconds=args.save_every)
         talk.print(f"resuming {args.resume} after {_position(training)}")
     else:
         if not args.net:
@@ -70,12 +80,15 @@ def run(args: argparse.Namespace) -> int:
             seed=args.seed,
             device=args.device,
             limit=args.limit,
+            weights=args.weights,
+            deterministic=args.deterministic,
+            loader_threads=args.loader_threads,
         )
         if args.dry_run:
             return _dry_run(planned, as_json=args.json)
         from classicnets.training.run import command_line, start
 
-        training = start(planned, Path(args.runs), command_line(), talk.print)
+        training = start(planned, Path(args.runs), command_line(), talk.print, save_seconds=args.save_every)
     return _follow(training, args)
 
 
@@ -151,7 +164,7 @@ def settings(pairs: list[str]) -> dict[str, str]:
 
 def _refuse_changes(args: argparse.Namespace) -> None:
     """A resumed run goes on as it was begun."""
-    changed = [f"--{name}" for name in ("data", "recipe", "set", "limit") if getattr(args, name)]
+    changed = [f"--{name}" for name in ("data", "recipe", "set", "limit", "weights") if getattr(args, name)]
     if args.net:
         changed.insert(0, args.net)
     if changed:

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from classicnets.data.datasets import IDX_NAMES, DataFile, Dataset, known_sets, say_on_stderr
 from classicnets.data.formats import sha256_of
+from classicnets.data.registry import IDX_NAMES, DataFile, Dataset, known_sets
+from classicnets.data.values import say_on_stderr
 from classicnets.errors import DataError, MachineError
 
 Say = Callable[[str], None]

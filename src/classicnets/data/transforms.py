@@ -43,7 +43,7 @@ def scale(pictures: Tensor, preprocess: Preprocess) -> Tensor:
     if x.shape[-2:] != (side, side):
         shrinks = x.shape[-2] > side or x.shape[-1] > side
         x = F.interpolate(x, size=(side, side), mode="bilinear", align_corners=False, antialias=shrinks)
-    return x
+    return F.pad(x, (preprocess.pad,) * 4) if preprocess.pad else x
 
 
 def normalise(x: Tensor, preprocess: Preprocess) -> Tensor:

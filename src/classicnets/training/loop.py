@@ -108,25 +108,25 @@ def fit(state: State, batches: Batches, recipe: Recipe, objective: Objective, wa
         _train_mode(state.net)
         epoch, steps, first_images = state.epoch + 1, batches.steps(state.epoch + 1), state.images
         every = max(1, steps // REPORTS_PER_EPOCH)
-        rate = 0.0
-        started = ready = time.perf_counter()
-        waited = 0.0
+        rate = seconds = waited = 0.0  # neither saving nor showing an event counts as training
+        ready = time.perf_counter()
         for x, y in batches.epoch(epoch, state.step):
             waited += time.perf_counter() - ready
             rate = optim.rate(recipe, (state.epoch + state.step / steps) / recipe.epochs, state.drops)
             take_step(state, x, y, rate, recipe, objective)
             report = state.step % every == 0 or state.step == steps
+            loss, accuracy = (float(s) / state.images if report else None for s in (state.loss_sum, state.correct))
+            seconds += time.perf_counter() - ready
             yield Step(
                 epoch=epoch,
                 step=state.step,
                 steps=steps,
                 images=state.images - first_images,
-                seconds=time.perf_counter() - started,
-                loss=float(state.loss_sum) / state.images if report else None,
-                accuracy=float(state.correct) / state.images if report else None,
+                seconds=seconds,
+                loss=loss,
+                accuracy=accuracy,
             )
             ready = time.perf_counter()
-        seconds = ready - started
         watched = watch()
         evaluation_seconds = time.perf_counter() - ready
         best = _judge(state, recipe, watched.validation_accuracy)

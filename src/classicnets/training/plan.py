@@ -22,7 +22,7 @@ from classicnets.runs import origin
 from classicnets.runs.folder import RunFolder, open_run
 from classicnets.runs.origin import Origin
 from classicnets.training import initialise
-from classicnets.values import Preprocess, Recipe
+from classicnets.values import Expected, Preprocess, Recipe
 from classicnets.weights.adopt import adopt
 
 
@@ -45,6 +45,16 @@ class Plan:
     weights: str  # a file whose weights the net begins with, or ""
     deterministic: bool
     loader_threads: int
+
+    @property
+    def title(self) -> str:
+        """The run on one line, for pictures."""
+        return f"{self.origin.described} on {self.description.name}, recipe {self.recipe.source}, seed {self.seed}"
+
+    @property
+    def expected(self) -> Expected | None:
+        """What was published for exactly this, if anything."""
+        return self.recipe.expected if self.as_published else None
 
     def build(self, say: Callable[[str], None]) -> nn.Module:
         """The net with its first weights, which depend on the seed and on the file of `weights` alone."""
@@ -132,9 +142,17 @@ def plan(
         )
     resolved = resolve.apply(recipe, settings)
     spec = str(data or resolved.recipe.data)
+    if spec in resolve.ELSEWHERE and not Path(spec).is_dir():
+        raise DataError(
+            "CN302",
+            f"the recipe is for {spec}, which is not fetched",
+            where=f"{resolve.ELSEWHERE[spec]}",
+            why="it runs on any folder of pictures, one folder a class, or of four IDX files",
+            hint=("--data FOLDER", "--data fashion_mnist"),
+        )
     description = datasets.describe(spec)
-    channels, height, _ = description.shape
-    preprocess = resolved.recipe.preprocess(channels, height)
+    channels = description.shape[0]
+    preprocess = resolved.recipe.preprocess(channels, resolved.recipe.image_size or description.own_size())
     made = replace(made, num_classes=len(description.classes), in_channels=channels, image_size=preprocess.image_size)
     table = check_fit(made, module, preprocess, description, resolved.recipe)
     return Plan(
@@ -256,8 +274,4 @@ def verdict(plan: Plan, accuracy: float) -> str:
     if not plan.as_published:
         changed = "the net, the recipe, the data or the number of pictures was changed"
         return f"no verdict against the published range: {changed}"
-    inside = expected.low <= accuracy <= expected.high
-    return (
-        f"{'within' if inside else 'outside'} the published range {expected.low:.3f} to {expected.high:.3f}"
-        f" (mean {expected.mean:.4f}, n = {expected.n}: {expected.source})"
-    )
+    return expected.verdict(accuracy)

@@ -152,9 +152,9 @@ class Training:
                 return
             if not math.isfinite(event.loss):
                 raise self._not_finite(event)
-            history.append(self.folder.history, event)
-            return
         history.append(self.folder.history, event)
+        if not isinstance(event, Epoch):
+            return
         if event.best:
             self._save(self.folder.best, weights_only=True)
         self._save(self.folder.last)
@@ -187,9 +187,9 @@ class Training:
         )
 
 
-def start(plan: Plan, runs: Path, command: str, say: Say) -> Training:
+def start(plan: Plan, runs: Path, command: str, say: Say, *, save_seconds: float = SAVE_SECONDS) -> Training:
     """Reads the data and makes the run folder. Raises DataError if the data cannot be had, MachineError CN401."""
-    pictures = datasets.load(plan.data, say=say)
+    pictures = datasets.load(plan.data, plan.preprocess, say=say)
     if not plan.recipe.mean:
         train, _ = batches.divide(pictures.train, plan.recipe.validation, plan.limit, plan.seed)
         mean = transforms.channel_means(torch.from_numpy(train.images), plan.preprocess)
@@ -206,10 +206,10 @@ def start(plan: Plan, runs: Path, command: str, say: Say) -> Training:
             "machine": machine.describe(),
         }
     )
-    return Training(plan, where, pictures, plan.build(say))
+    return Training(plan, where, pictures, plan.build(say), save_seconds=save_seconds)
 
 
-def resume(path: str | Path, say: Say, net: nn.Module | None = None) -> Training:
+def resume(path: str | Path, say: Say, net: nn.Module | None = None, *, save_seconds: float = SAVE_SECONDS) -> Training:
     """Goes on with a run from its last save, or from the beginning if it has none; restores the thread count.
 
     Raises UsageError CN207 or CN208, DataError CN305 or CN306.
@@ -226,7 +226,7 @@ def resume(path: str | Path, say: Say, net: nn.Module | None = None) -> Training
         )
     torch.set_num_threads(facts["threads"])
     again = planned(where, net)
-    pictures = datasets.load(again.data, say=say)
+    pictures = datasets.load(again.data, again.preprocess, say=say)
     if pictures.fingerprint != facts["fingerprint"]:
         raise DataError(
             "CN306",
@@ -235,7 +235,7 @@ def resume(path: str | Path, say: Say, net: nn.Module | None = None) -> Training
             why=f"fingerprint {pictures.fingerprint[:12]} now, {facts['fingerprint'][:12]} then",
             hint=f"classicnets data check {again.data}",
         )
-    training = Training(again, where, pictures, again.build(say))
+    training = Training(again, where, pictures, again.build(say), save_seconds=save_seconds)
     if where.last.exists():
         tensors, saved = checkpoint.load(where.last)
         training.state.restore(tensors, saved["state"])
@@ -248,8 +248,8 @@ def draw_curves(where: RunFolder, plan: Plan) -> None:
     figures.curves(
         where.curves,
         history.read(where.history),
-        plan.recipe.expected if plan.as_published else None,
-        title=f"{plan.origin.described} on {plan.description.name}, recipe {plan.recipe.source}, seed {plan.seed}",
+        plan.expected,
+        title=plan.title,
     )
 
 

@@ -1,0 +1,84 @@
+"""The frozen values of this room: pictures in memory, what is known of them before, and what a check says of files."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from classicnets.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Split:
+    """Pictures uint8 [N, C, H, W] and their labels int64 [N]."""
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A data set in memory; `fingerprint` stands for its bytes, `source` says in words where they came from."""
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    test: Split
+    fingerprint: str
+    source: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """One picture: (channels, height, width)."""
+        channels, height, width = self.train.images.shape[1:]
+        return (channels, height, width)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is known of a data set before any picture is read; `shape` is (channels, height, width).
+
+    Picture files that do not share one square size have the shape (channels, 0, 0), and `sizes` tells what they are.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    sizes: str = ""
+
+    def own_size(self) -> int:
+        """The side of the pictures, for a recipe that names no image_size.
+
+        Raises `UsageError` CN204 if they have no square size in common.
+        """
+        if not self.shape[1]:
+            raise UsageError(
+                "CN204",
+                f"the pictures in {self.name} {self.sizes}",
+                where="image_size",
+                why="the recipe takes pictures at their own size, and these have none that is square and common to all",
+                hint=("--set image_size=64", "--set image_size=64 fit=crop   # the middle, instead of stretching"),
+            )
+        return self.shape[1]
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What `check` says of one file or class folder: `status` is "ok", "missing" or "wrong"."""
+
+    file: str
+    status: str
+    detail: str
+
+
+def say_on_stderr(line: str) -> None:
+    """How `load` speaks when the caller does not say otherwise."""
+    print(line, file=sys.stderr)
