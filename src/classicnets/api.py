@@ -74,8 +74,9 @@ def train(
     `settings` are fields of the Recipe, as `--set` takes them: train("lenet_d2l", epochs=3). `variation` exchanges
     layers, as `vary` does: {"activation": "relu", "pool": "max"}; vary a module of your own yourself. Such a one is
     trained by the recipe "fast" unless another is given. `weights`, a file or a run, is what the net begins with.
-    With `deterministic`, torch refuses algorithms that are not; `loader_threads` prepare batches ahead. Progress goes under the cell of a notebook, elsewhere to
-    standard error, unless `quiet`; with `tensorboard`, scalars go to the run's folder "tensorboard" as well.
+    With `deterministic`, torch refuses algorithms that are not; `loader_threads` prepare batches ahead. Progress goes
+    under the cell of a notebook, elsewhere to standard error, unless `quiet`; with `tensorboard`, scalars go to the
+    run's folder "tensorboard" as well.
     Raises UsageError, DataError, MachineError before training; CheckFailed CN101 if the loss is not finite.
     """
     if tensorboard:

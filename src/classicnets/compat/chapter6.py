@@ -1,0 +1,187 @@
+"""What the second Chinese edition (d2l 0.17) trains and measures by: `train_ch6` and what it calls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
+
+from classicnets.compat.drawing import Animator, say_how_to_keep
+from classicnets.compat.pictures import PictureBatches, fashion_mnist
+from classicnets.compat.tensors import try_gpu
+
+
+class Loader(Protocol):
+    """Batches (X, y) that can be gone through again and again: a torch DataLoader, a list, or ours."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def __len__(self) -> int: ...
+
+
+class Timer:
+    """Seconds of several runs; `stop` waits until CUDA has done its work."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.start()
+
+    def start(self) -> None:
+        """Starts a run."""
+        self.tik = time.perf_counter()
+
+    def stop(self) -> float:
+        """Ends the run and returns its seconds."""
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+        self.times.append(time.perf_counter() - self.tik)
+        return self.times[-1]
+
+    def avg(self) -> float:
+        """The mean of the runs in seconds."""
+        return sum(self.times) / len(self.times)
+
+    def sum(self) -> float:
+        """All runs together in seconds."""
+        return sum(self.times)
+
+    def cumsum(self) -> list[float]:
+        """The seconds passed at the end of each run."""
+        return [float(total) for total in np.cumsum(self.times)]
+
+
+class Accumulator:
+    """Sums of `n` numbers."""
+
+    def __init__(self, n: int):
+        self.data = [0.0] * n
+
+    def add(self, *args: Any) -> None:
+        """Adds a number to each sum."""
+        self.data = [total + float(value) for total, value in zip(self.data, args, strict=True)]
+
+    def reset(self) -> None:
+        """All sums become 0."""
+        self.data = [0.0] * len(self.data)
+
+    def __getitem__(self, index: int) -> float:
+        return self.data[index]
+
+
+def load_data_fashion_mnist(
+    batch_size: int, resize: int | tuple[int, int] | None = None
+) -> tuple[PictureBatches, PictureBatches]:
+    """Training batches (in a new order each time) and test batches of X [B, 1, S, S] in 0..1 and y [B].
+
+    Raises UsageError CN204 for a size that is not square, DataError and MachineError where the data cannot be had.
+    """
+    train, test = fashion_mnist(resize)
+    return PictureBatches(train, batch_size, shuffle=True), PictureBatches(test, batch_size, shuffle=False)
+
+
+def accuracy(y_hat: Tensor, y: Tensor) -> float:
+    """How many of the predictions (scores [N, classes], or classes [N]) are right."""
+    if y_hat.ndim > 1 and y_hat.shape[1] > 1:
+        y_hat = y_hat.argmax(dim=1)
+    return float((y_hat.to(y.dtype) == y).sum())
+
+
+def evaluate_accuracy_gpu(
+    net: Callable[[Tensor], Tensor], data_iter: Iterable[Any], device: torch.device | str | None = None
+) -> float:
+    """The share of right predictions on `data_iter`, computed on `device` (default: where the net is).
+
+    A module is left in evaluation mode, as the book has it.
+    """
+    if isinstance(net, nn.Module):
+        net.eval()
+        device = device or next((p.device for p in net.parameters()), None)
+    metric = Accumulator(2)
+    with torch.no_grad():
+        for X, y in _on(device, data_iter):
+            metric.add(accuracy(net(X), y), len(y))
+    return metric[0] / metric[1]
+
+
+def evaluate_accuracy(net: Callable[[Tensor], Tensor], data_iter: Iterable[Any]) -> float:
+    """The share of right predictions on `data_iter`."""
+    return evaluate_accuracy_gpu(net, data_iter)
+
+
+def _on(device: torch.device | str | None, batches: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches on `device`; ours are prepared there."""
+    if device is None:
+        yield from batches
+        return
+    if isinstance(batches, PictureBatches):
+        batches = batches.to(torch.device(device))
+    for X, y in batches:
+        yield X.to(device), y.to(device)
+
+
+def init_cnn(module: nn.Module) -> None:
+    """Xavier-uniform weights for one Linear or Conv2d; all else, lazy layers too, stays as it is. For `net.apply`."""
+    if type(module) in (nn.Linear, nn.Conv2d):
+        nn.init.xavier_uniform_(module.weight)  # type: ignore[arg-type]
+
+
+def train_ch6(
+    net: nn.Module,
+    train_iter: Loader,
+    test_iter: Loader,
+    num_epochs: int,
+    lr: float,
+    device: torch.device | str | None = None,
+) -> None:
+    """Trains `net` anew on `device` (default: `try_gpu()`): Xavier-uniform weights, plain SGD, cross-entropy.
+
+    Draws train loss, train accuracy and test accuracy, and prints the last of each and the pictures trained per second.
+    The seconds are those of training, with the making of the batches and without evaluation and drawing.
+    """
+    device = torch.device(device) if device else try_gpu()
+    _know_shapes(net, train_iter)
+    net.apply(init_cnn)
+    print("training on", device)
+    net.to(device)
+    if isinstance(train_iter, PictureBatches):
+        train_iter = train_iter.to(device)
+    optimizer = torch.optim.SGD(net.parameters(), lr=lr)
+    animator = Animator(xlabel="epoch", xlim=[1, num_epochs], legend=["train loss", "train acc", "test acc"])
+    timer, num_batches = Timer(), len(train_iter)
+    for epoch in range(num_epochs):
+        net.train()
+        loss_sum, correct, images = torch.zeros((), device=device), torch.zeros((), device=device), 0
+        timer.start()
+        for i, (X, y) in enumerate(_on(device, train_iter), start=1):
+            optimizer.zero_grad()
+            y_hat = net(X)
+            loss = F.cross_entropy(y_hat, y)
+            loss.backward()
+            optimizer.step()
+            loss_sum += loss.detach() * len(y)  # sums stay on the device, so that no step waits for them
+            correct += (y_hat.argmax(dim=1) == y).sum()
+            images += len(y)
+            if i % max(1, num_batches // 5) == 0 or i == num_batches:
+                timer.stop()
+                train_loss, train_acc = float(loss_sum) / images, float(correct) / images
+                animator.add(epoch + i / num_batches, (train_loss, train_acc, None))
+                timer.start()
+        test_acc = evaluate_accuracy_gpu(net, test_iter, device)
+        animator.add(epoch + 1, (None, None, test_acc))
+    print(f"loss {train_loss:.3f}, train acc {train_acc:.3f}, test acc {test_acc:.3f}")
+    print(f"{images * num_epochs / timer.sum():.1f} examples/sec on {device}")
+    say_how_to_keep()
+
+
+def _know_shapes(net: nn.Module, batches: Loader) -> None:
+    """Lazy layers get their weights from a first picture; the generator goes on as if nothing had happened."""
+    if any(is_lazy(p) for p in net.parameters()):
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            X = next(iter(batches))[0][:1]
+            net.eval()(X.to(next(net.parameters()).device))
