@@ -185,7 +185,7 @@ BROKEN: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], Callable[[], Sp
     "biases of -10 before a ReLU": (
         lambda: dead(mlp()), {}, learnable, "dead_relus", "--set initialise=xavier_uniform_zero_bias",
     ),
-    "rate far too high for ReLUs": (relus, {"lr": 1.0}, learnable, "dead_relus", "--set lr=0.1"),
+    "rate far too high for ReLUs": (relus, {"lr": 1.4}, learnable, "dead_relus or loss_grows", "--set lr=0.14"),
     "rate higher still": (mlp, {"lr": 50.0}, learnable, "loss_grows", "--set lr=5"),
     "rate without bounds": (mlp, {"lr": 1e20}, learnable, "not_finite", "--set lr=1e+19"),
     "rate far too high for sigmoids": (sigmoids, {"lr": 20.0}, learnable, "saturated_sigmoids", "--set lr=2"),
@@ -207,10 +207,8 @@ def test_a_broken_run_hears_what_is_wrong_once(name: str):
     build, changes, data, topic, hint = BROKEN[name]
     torch.manual_seed(0)
     said = advice(trained(build(), replace(PLAIN, **changes), data())[0])
-    for one in said:
-        print(one)
-    assert topic in {one.topic for one in said}
-    assert next(one.hint for one in said if one.topic == topic).startswith(hint)
+    found = [one for one in said if one.topic in topic.split(" or ")]
+    assert found and found[0].hint.startswith(hint)
     assert len({one.topic for one in said}) == len(said) <= 2
 
 
@@ -218,6 +216,32 @@ def test_the_advice_names_the_number_and_what_was_seen():
     said = advice(trained(mlp(), replace(PLAIN, lr=1e-6, epochs=6), learnable())[0])
     assert "ln 10 = 2.303" in said[0].said and "its weights moved by" in said[0].said
     assert said[0].epoch == 4 and said[0].step == 50  # 200 steps are the least that it judges by
+
+
+def test_units_that_die_while_the_net_trains_are_a_matter_of_the_rate():
+    net, recipe, step = mlp(), PLAIN, Step(epoch=1, step=10, steps=50, images=160, seconds=1.0, loss=2.0, accuracy=0.3)
+    coach = Coach(recipe, tuple("0123456789"), torch.rand(64, 1, 12, 12), torch.arange(10).repeat(20))
+    assert not coach.before(net) and not coach.see(step, net)
+    with torch.no_grad():
+        net[1].bias[1:] = -10  # 31 of 32, and the last makes no difference between pictures
+        net[4].weight[:, 0] = 0
+    said = coach.see(replace(step, step=20), net)
+    assert [(one.topic, one.epoch, one.step, one.hint) for one in said] == [("dead_relus", 1, 20, "--set lr=0.005")]
+    assert said[0].said.startswith("97% of the units of 2 (ReLU)")
+    assert not coach.see(replace(step, step=30), net)
+
+
+def test_units_that_are_missed_by_nobody_are_not_mentioned():
+    """Most of a layer is dead, and the net still tells pictures apart."""
+    net, step = mlp(), Step(epoch=1, step=10, steps=50, images=160, seconds=1.0, loss=2.0, accuracy=0.3)
+    coach = Coach(PLAIN, tuple("0123456789"), torch.rand(64, 1, 12, 12), torch.arange(10).repeat(20))
+    assert not coach.before(net)
+    with torch.no_grad():
+        net[1].bias[2:] = -10
+        net[1].weight[:2].mul_(5)
+        net[1].bias[:2] = 1
+    assert examine(net, coach.probe).dead["2"] > 0.9
+    assert not coach.see(step, net)
 
 
 def test_a_net_that_is_at_chance_again_is_told_to_take_smaller_steps():
