@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import io
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file
 from torch import nn
 
@@ -22,11 +24,12 @@ import classicnets as cn
 from classicnets import machine
 from classicnets.errors import UsageError
 from classicnets.report import seeds as report
-from classicnets.runs import history
+from classicnets.report.terminal import SeedsTerminal
+from classicnets.runs import checkpoint, history
 from classicnets.training import seeds, side_by_side
 from classicnets.training.plan import plan
 from classicnets.training.side_by_side import Manner, compare
-from classicnets.values import Epoch, Expected
+from classicnets.values import Advice, Epoch, Expected, Step
 
 NET = """
 import time
@@ -145,46 +148,64 @@ def alive(pid: int) -> bool:
         return False
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
-@pytest.mark.parametrize(("kill", "at_once"), [(signal.SIGINT, 2), (signal.SIGKILL, 1)])
-def test_stopped_runs_go_on_bit_for_bit(cli, own, blobs, tmp_path, kill, at_once):
-    """`at_once` are under way when they are stopped, and one more has not begun."""
-    command = ["train", f"{own}:slow", "--data", str(blobs), "--set", "epochs=12", "batch_size=100"]
-    several = ["--seeds", str(at_once + 1), "--side-by-side", str(at_once)]
+linux = pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
+
+
+def begun(own: Path, blobs: Path, at_once: int) -> tuple[subprocess.Popen[str], list[int], Path]:
+    """A command of `at_once` + 1 seeds of which `at_once` have finished an epoch of twelve, its workers, its folder."""
+    options = ["--data", blobs, "--set", "epochs=12", "batch_size=100", "--seeds", at_once + 1, "--side-by-side"]
     parent = subprocess.Popen(
-        [sys.executable, "-P", "-m", "classicnets", *command, *several],
-        stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    made = tmp_path / "runs" / "own_slow-blobs-seeds-1"
+        [sys.executable, "-P", "-m", "classicnets", "train", f"{own}:slow", *map(str, options), str(at_once)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    made = Path("runs", "own_slow-blobs-seeds-1")
     deadline = time.monotonic() + 120
     while not all((made / f"seed-{seed}" / "last.safetensors").exists() for seed in range(at_once)):
         assert time.monotonic() < deadline and parent.poll() is None, parent.communicate()
         time.sleep(0.02)
     workers = children(parent.pid)
     assert len(workers) == at_once
-    parent.send_signal(kill)
-    if kill == signal.SIGKILL:
-        for pid in workers:
-            os.kill(pid, kill)
+    return parent, workers, made
+
+
+@linux
+@pytest.mark.slow
+def test_at_ctrl_c_the_runs_under_way_save_and_stop(own, blobs):
+    parent, workers, made = begun(own, blobs, at_once=2)
+    parent.send_signal(signal.SIGINT)
     _, said = parent.communicate(timeout=60)
+    assert parent.returncode == 130
+    assert f"stopped, 3 without results; to go on: classicnets train --resume {made}" in said
+    assert not any(map(alive, workers))
+    for seed in (0, 1):
+        last = history.read(made / f"seed-{seed}" / "history.jsonl")[-1]
+        state = checkpoint.load(made / f"seed-{seed}" / "last.safetensors")[1]["state"]
+        where = (last.epoch, 0) if isinstance(last, Epoch) else (last.epoch - 1, last.step)
+        assert (state["epoch"], state["step"]) == where and state["epoch"] < 12
+    assert not (made / "seed-2" / "history.jsonl").exists()
+    with pytest.raises(UsageError, match="not a folder of finished runs") as caught:
+        cn.Seeds(made)
+    assert caught.value.hints == (f"classicnets train --resume {made}",)
+
+
+@linux
+@pytest.mark.slow
+def test_killed_runs_go_on_bit_for_bit(cli, own, blobs):
+    parent, workers, made = begun(own, blobs, at_once=1)
+    for pid in (parent.pid, *workers):
+        os.kill(pid, signal.SIGKILL)
+    parent.communicate(timeout=60)
     deadline = time.monotonic() + 30
     while any(map(alive, workers)):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    if kill == signal.SIGINT:
-        assert parent.returncode == 130
-        assert (
-            f"stopped, {at_once + 1} without results; to go on: classicnets train --resume {made.relative_to(tmp_path)}"
-            in said
-        )
-    assert not (made / f"seed-{at_once}" / "history.jsonl").exists() and len(losses(made / "seed-0")) < 12
-    with pytest.raises(UsageError, match="not a folder of finished runs"):
-        cn.Seeds(made)
+    assert 1 <= len(losses(made / "seed-0")) < 12 and not (made / "seed-1" / "history.jsonl").exists()
     code, out, err = cli("train", "--resume", made, "--json")
     assert code == 0, err
-    assert json.loads(out)["n"] == at_once + 1
-    for seed in (0, at_once):
+    assert json.loads(out)["n"] == 2
+    for seed in (0, 1):
         alone = cn.train(f"{own}:slow", data=str(blobs), seed=seed, epochs=12, batch_size=100, quiet=True)
         assert same_weights(made / f"seed-{seed}", alone.path)
         assert losses(made / f"seed-{seed}") == losses(alone.path)
@@ -324,6 +345,27 @@ def test_the_picture_shows_what_was_watched():
     assert [len([p for p in axes.patches if p.get_y() == 0.2]) for axes in figure.axes] == [0, 0, 1]
     figure = report.draw({0: epochs(2, accuracy=None)}, {}, None, "a title")
     assert figure.axes[1].get_ylabel() == "train accuracy (mean over the epoch)"
+
+
+def test_the_terminal_shows_who_is_where_and_says_advice_once():
+    face = SeedsTerminal(Console(file=io.StringIO(), width=200), 6)
+    advice = Advice(epoch=1, step=1, topic="flat", said="it does not learn", hint="lr=0.1")
+    with face:
+        for seed in (1, 0):
+            face.show(seed, Step(epoch=seed + 1, step=1, steps=2, images=4, seconds=0.1))
+            face.show(seed, advice)
+        assert face.bar.tasks[0].description == "seed 0 epoch 1, seed 1 epoch 2"
+        for seed in (2, 3, 4):
+            face.show(seed, Step(epoch=7, step=1, steps=2, images=4, seconds=0.1))
+        assert face.bar.tasks[0].description == "5 seeds in epochs 1 to 7"
+        face.show(0, epochs(4)[0])
+        assert face.bar.tasks[0].completed == 0.25
+        face.ended({"seed": 3, "test_accuracy": 0.8123, "seconds": 24.2})
+        face.ended({"seed": 4, "error": "error[CN101]: no"})
+    assert face.console.file.getvalue().splitlines() == [
+        "seed 1: coach: it does not learn", "seed 1: hint: lr=0.1", "seed 3: test 0.8123, 24 s",
+        "seed 4: error[CN101]: no",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

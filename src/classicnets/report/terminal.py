@@ -66,8 +66,8 @@ class SeedsTerminal:
     """
 
     def __init__(self, console: Console, runs: int):
-        self.console, self.runs = console, runs
-        self.done, self.epochs = 0.0, dict[int, str]()
+        self.console = console
+        self.done, self.epochs = 0.0, dict[int, int]()
         self.topics: set[str] = set()
         self.bar = Progress(
             TextColumn("{task.description}"),
@@ -96,7 +96,7 @@ class SeedsTerminal:
             self.done += 1 / event.epochs
             self._move()
         else:
-            self.epochs[seed] = f"seed {seed} epoch {event.epoch}"
+            self.epochs[seed] = event.epoch
             self._move()
 
     def ended(self, row: Mapping[str, Any]) -> None:
@@ -107,7 +107,11 @@ class SeedsTerminal:
         self._print([f"seed {row['seed']}: {came}"])
 
     def _move(self) -> None:
-        self.bar.update(self.task, completed=self.done, description=", ".join(self.epochs.values()))
+        under_way = sorted(self.epochs.items())
+        said = ", ".join(f"seed {seed} epoch {epoch}" for seed, epoch in under_way)
+        if len(under_way) > 4:
+            said = f"{len(under_way)} seeds in epochs {min(self.epochs.values())} to {max(self.epochs.values())}"
+        self.bar.update(self.task, completed=self.done, description=said)
 
     def _print(self, lines: list[str]) -> None:
         for line in lines:

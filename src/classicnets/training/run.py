@@ -19,19 +19,22 @@ from torch import nn
 
 from classicnets import machine
 from classicnets.data import batches, datasets, transforms
+from classicnets.data.transforms import prepare
 from classicnets.errors import CheckFailed, DataError, UsageError
-from classicnets.evaluation.evaluate import Evaluation, evaluate
+from classicnets.evaluation.evaluate import Evaluation, evaluate, write_metrics
 from classicnets.evaluation.predictor import Predictor
-from classicnets.report import figures, markdown
+from classicnets.report import figures, markdown, mistakes
 from classicnets.runs import checkpoint, folder, history
 from classicnets.runs.folder import RunFolder
 from classicnets.training import objective
+from classicnets.training.coach import Coach
 from classicnets.training.loop import State, Watched, fit
 from classicnets.training.plan import Plan, planned, verdict
-from classicnets.values import Epoch, Event, Step
+from classicnets.values import Advice, Epoch, Event, Step
 
 Say = Callable[[str], None]
 
+_SMALL = 64  # pixels a side: of larger pictures the coach looks at fewer
 SAVE_SECONDS = 300.0  # what a killed run loses at most, beside the step under way
 
 
@@ -50,6 +53,7 @@ class Training:
         *,
         save_seconds: float = SAVE_SECONDS,
     ):
+        """Makes all that training needs; the state is that of the beginning."""
         self.plan, self.folder, self.pictures, self.net = plan, where, pictures, net
         self.save_seconds = save_seconds
         machine.keep_memory()
@@ -72,6 +76,8 @@ class Training:
         self.objective = objective.make(recipe, self.batches.labels[: len(train)], len(classes))
         self.state = State(net, recipe)
         self.predictor = Predictor(self.state.judged, plan.preprocess, classes, self.device)
+        probe = prepare(self.batches.images[: 256 if plan.preprocess.image_size <= _SMALL else 32], plan.preprocess)
+        self.coach = Coach(replace(recipe, data=plan.data), classes, probe, self.batches.labels)
 
     def summary(self) -> list[str]:
         """What is about to happen, for people."""
@@ -89,10 +95,17 @@ class Training:
         Raises KeyboardInterrupt after saving, CheckFailed CN101 if the loss is not finite.
         """
         saved = time.monotonic()
+        if not (self.state.epoch or self.state.step):
+            yield from self._append(self.coach.before(self.net))
         with _stop_on_ctrl_c() as stopped, machine.deterministic(self.plan.deterministic):
             for event in fit(self.state, self.batches, self.plan.recipe, self.objective, self._watch):
-                self._keep(event)
+                advice = self._record(event)
+                if isinstance(event, Epoch):
+                    if event.best:
+                        self._save(self.folder.best, weights_only=True)
+                    self._save(self.folder.last)
                 yield event
+                yield from advice
                 due = isinstance(event, Step) and time.monotonic() - saved >= self.save_seconds
                 if isinstance(event, Epoch):
                     saved = time.monotonic()
@@ -109,13 +122,15 @@ class Training:
             self.state.judged.load_state_dict(checkpoint.weights(tensors))
         evaluation, probabilities = evaluate(self.predictor, self.pictures.test)
         epochs = [event for event in history.read(self.folder.history) if isinstance(event, Epoch)]
-        facts = self.folder.read()
+        facts, measured = self.folder.read(), evaluation.to_dict()
+        weights, classes = self.folder.weights_file().name, self.plan.description.classes
+        write_metrics(self.folder.metrics, {"weights": weights, "classes": classes, **measured})
         facts["finished_at"] = now()
         facts["result"] = {
-            "weights": self.folder.weights_file().name,
+            "weights": weights,
             "test_accuracy": evaluation.accuracy,
-            "test_loss": evaluation.loss,
-            "n": evaluation.n,
+            "test_loss": measured["loss"],
+            **{key: measured[key] for key in ("top5_accuracy", "balanced_accuracy", "calibration_error", "n")},
             "train_loss": epochs[-1].loss,
             "train_accuracy": epochs[-1].accuracy,
             "seconds": sum(e.seconds + e.evaluation_seconds for e in epochs),
@@ -123,15 +138,13 @@ class Training:
             "verdict": verdict(self.plan, evaluation.accuracy),
         }
         net = self.plan.origin.described
+        title = f"{net} on {self.pictures.name}: accuracy {evaluation.accuracy:.4f} on {evaluation.n:,} test pictures"
         draw_curves(self.folder, self.plan)
-        figures.contact_sheet(
-            self.folder.contact_sheet,
-            self.pictures.test.images,
-            self.pictures.test.labels,
-            probabilities,
-            self.plan.description.classes,
-            title=f"{net} on {self.pictures.name}: {evaluation.accuracy:.4f} of {evaluation.n:,}",
-        )
+        mistakes.confusion(self.folder.confusion, evaluation.confusion, classes, title)
+        error = f"calibration error {evaluation.calibration_error:.4f}"
+        mistakes.calibration(self.folder.calibration, measured["calibration"], f"{title}\n{error}")
+        test = self.pictures.test
+        mistakes.contact_sheet(self.folder.contact_sheet, test.images, test.labels, probabilities, classes, title)
         markdown.write_card(self.folder.path / "card.md", facts, net=net)
         self.folder.write(facts)
         return evaluation
@@ -146,18 +159,20 @@ class Training:
             return Watched(test_accuracy=evaluate(self.predictor, self.pictures.test)[0].accuracy)
         return Watched()
 
-    def _keep(self, event: Event) -> None:
+    def _record(self, event: Event) -> list[Advice]:
+        """Keeps what happened, and what the coach says to it, in the history; says no more of steps than is known."""
         if isinstance(event, Step):
             if event.loss is None:
-                return
+                return []
             if not math.isfinite(event.loss):
                 raise self._not_finite(event)
         history.append(self.folder.history, event)
-        if not isinstance(event, Epoch):
-            return
-        if event.best:
-            self._save(self.folder.best, weights_only=True)
-        self._save(self.folder.last)
+        return self._append(self.coach.see(event, self.net))
+
+    def _append(self, advice: list[Advice]) -> list[Advice]:
+        for one in advice:
+            history.append(self.folder.history, one)
+        return advice
 
     def _save(self, path: Path, *, weights_only: bool = False) -> None:
         tensors = self.state.tensors()
@@ -248,6 +263,7 @@ def resume(path: str | Path, say: Say, net: nn.Module | None = None, *, save_sec
     else:
         where.write({**facts, "started_at": now()})
     history.keep_until(where.history, training.state.epoch, training.state.step)
+    training.coach.remember(history.read(where.history))
     return training
 
 

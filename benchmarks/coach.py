@@ -1,0 +1,244 @@
+"""What the coach says of runs that are broken on purpose, and of sound ones (nothing), on the real Fashion-MNIST.
+
+    python benchmarks/coach.py                      all, a few minutes
+    python benchmarks/coach.py --only book          the runs whose names hold this
+
+Writes benchmarks/results/coach.json: for every run what was said, when, and what came of it. The test split is not
+looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import classicnets as cn
+from classicnets import machine
+from classicnets.data import batches, datasets
+from classicnets.data.datasets import Split
+from classicnets.data.transforms import prepare
+from classicnets.recipes.resolve import RECIPES
+from classicnets.training import objective
+from classicnets.training.coach import Coach
+from classicnets.training.initialise import initialise
+from classicnets.training.loop import State, Watched, fit
+from classicnets.values import Advice, Epoch
+
+RESULTS = Path(__file__).parent / "results" / "coach.json"
+BOOK = RECIPES["d2l", "lenet_d2l"]
+PLAIN = replace(BOOK, batch_size=128, lr=0.05, initialise="as_built", epochs=1)
+FAST = RECIPES["fast", "lenet_d2l"]
+ANY = RECIPES["fast", "any net"]
+RAW = {"mean": (0.0,), "std": (1 / 255,)}  # 0..255
+OF_2012 = replace(
+    ANY, initialise="krizhevsky2012_code", std=(1 / 255,), optimizer="sgd", momentum=0.9, lr=0.01, weight_decay=0.0005,
+    schedule="constant",
+)  # fmt: skip
+
+
+def book() -> nn.Module:
+    return cn.create("lenet_d2l")
+
+
+def relu() -> nn.Module:
+    return cn.create("lenet_d2l", variation={"activation": "relu", "pool": "max"})
+
+
+def batch_norm() -> nn.Module:
+    return cn.create("lenet_d2l", variation={"activation": "relu", "norm": "batch"})
+
+
+def alexnet() -> nn.Module:
+    return cn.create("alexnet_28")
+
+
+def times_50(net: nn.Module) -> nn.Module:
+    with torch.no_grad():
+        for p in net.parameters():
+            p.mul_(50)
+    return net
+
+
+def biases(net: nn.Module, value: float) -> nn.Module:
+    for name, p in net.named_parameters():
+        if name.endswith("bias"):
+            nn.init.constant_(p, value)
+    return net
+
+
+def constant(split: Split) -> Split:
+    return Split(np.full_like(split.images, 90), split.labels)
+
+
+def shuffled(split: Split) -> Split:
+    return Split(split.images, np.random.default_rng(0).permutation(split.labels))
+
+
+def without(split: Split, label: int, keep: int = 0) -> Split:
+    index = np.flatnonzero(split.labels == label)[keep:]
+    kept = np.setdiff1d(np.arange(len(split)), index)
+    return Split(split.images[kept], split.labels[kept])
+
+
+class Slow(batches.Batches):
+    """Batches from a disk that takes its time."""
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for batch in super().epoch(epoch, start):
+            time.sleep(0.1)
+            yield batch
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of the table; `expected` is a topic, or "" for a sound run."""
+
+    name: str
+    expected: str
+    net: Callable[[], nn.Module]
+    recipe: Any
+    pictures: int = 60_000
+    change: Callable[[Split], Split] = lambda split: split
+    loader: type[batches.Batches] = batches.Batches
+    validation: int = 0
+    stop_after: int | None = None  # epochs of the recipe; None: all
+
+
+def learns_by_heart() -> Any:
+    return replace(PLAIN, batch_size=16, epochs=25, lr=0.1, monitor="validation", validation=0.05)
+
+
+BROKEN = (
+    Run("all pictures are one grey", "constant_pictures", book, replace(BOOK, epochs=1), 2000, constant),
+    Run("values divided by 255 twice", "pictures_out_of_range", book, replace(BOOK, epochs=1, std=(255.0,)), 2000),
+    Run("raw 0-255 into sigmoids", "pictures_out_of_range", book, replace(BOOK, epochs=1, **RAW), 2000),
+    Run("raw 0-255 into a ReLU net", "pictures_out_of_range", relu, replace(BOOK, lr=0.05, epochs=1, **RAW), 2000),
+    Run("a class without pictures", "class_without_pictures", relu, PLAIN, 4000, lambda s: without(s, 4)),
+    Run("a class with 20 pictures", "classes_unequal", relu, PLAIN, 4000, lambda s: without(s, 4, 20)),
+    Run("weights of a sigmoid net times 50", "saturated_sigmoids", lambda: times_50(book()), PLAIN, 2000),
+    Run("biases of -10 before ReLUs", "dead_relus", lambda: biases(relu(), -10), PLAIN, 2000),
+    Run("labels shuffled", "stuck_at_chance", relu, replace(PLAIN, epochs=2), 30_000, shuffled),
+    Run("lr 0.00001, ReLU", "stuck_at_chance", relu, replace(PLAIN, lr=1e-5), 30_000),
+    Run("lr 1, ReLU", "dead_relus", relu, replace(BOOK, lr=1.0, epochs=1), 30_000),
+    Run("lr 5, ReLU", "dead_relus", relu, replace(BOOK, lr=5.0, epochs=1), 30_000),
+    Run("lr 50, ReLU", "loss_grows", relu, replace(BOOK, lr=50.0, epochs=1), 30_000),
+    Run("lr 20, sigmoids", "saturated_sigmoids", book, replace(BOOK, lr=20.0, epochs=1), 30_000),
+    Run("the book's LeNet, lr a tenth", "stuck_at_chance", book, replace(BOOK, lr=0.09, epochs=1)),
+    Run("the book's LeNet, weights as built", "stuck_at_chance", book, replace(BOOK, initialise="as_built", epochs=2)),
+    Run("500 pictures learned by heart", "validation_turns", relu, learns_by_heart(), 500, validation=3000),
+    Run("batches that come late", "data_starved", relu, replace(PLAIN, epochs=2), 1500, loader=Slow),
+)  # fmt: skip
+
+# The recipes as they are, with their whole schedules, of which the first epochs are run.
+SOUND = (
+    Run("the book's LeNet, recipe d2l", "", book, BOOK, stop_after=2),
+    Run("the book's LeNet, recipe fast", "", book, FAST, stop_after=2),
+    Run("with ReLU and maximum, recipe fast", "", relu, FAST, stop_after=2),
+    Run("with ReLU and batch normalisation", "", batch_norm, ANY, stop_after=1),
+    Run("alexnet_28, recipe fast", "", alexnet, ANY, 4000, stop_after=1),
+    Run("4,000 pictures, validation watched", "", relu, replace(ANY, epochs=8), 4000, validation=3000),
+    Run("alexnet_28 on 0-255 with the weights of 2012", "", alexnet, OF_2012, 6000, stop_after=2),
+)  # fmt: skip
+
+
+def run(row: Run, pictures: Split, seed: int) -> dict[str, Any]:
+    """Trains, and gives what the coach said and where the training ended."""
+    order = batches.order(len(pictures), seed, 0).numpy()
+    aside, index = order[: row.validation], order[row.validation :][: row.pictures]
+    train = row.change(Split(pictures.images[index], pictures.labels[index]))
+    torch.manual_seed(seed)
+    net = row.net()
+    initialise(net, row.recipe.initialise)
+    preprocess = row.recipe.preprocess(1, 28)
+    loader = row.loader(train, row.recipe, preprocess, seed=seed, device=torch.device("cpu"))
+    state = State(net, row.recipe)
+    classes = datasets.DATASETS["fashion_mnist"].classes
+    coach = Coach(row.recipe, classes, prepare(loader.images[:256], preprocess), loader.labels)
+    started, watching = time.perf_counter(), 0.0
+    said, best, last = coach.before(net), 0.0, None
+    for event in fit(state, loader, row.recipe, objective.make(row.recipe, loader.labels, 10), Watched):
+        if event.epoch > (row.recipe.epochs if row.stop_after is None else row.stop_after):
+            break
+        if event.loss is None:
+            continue
+        if isinstance(event, Epoch):
+            if row.validation:
+                x = prepare(torch.from_numpy(pictures.images[aside]), preprocess)
+                loss, accuracy = judged(net, x, torch.from_numpy(pictures.labels[aside]))
+                event = replace(event, validation_loss=loss, validation_accuracy=accuracy, best=accuracy > best)
+                best = max(best, accuracy)
+            last = event
+        ready = time.perf_counter()
+        said += coach.see(event, net)
+        watching += time.perf_counter() - ready
+        if not math.isfinite(event.loss):  # where a run stops with CN101
+            break
+    return {
+        "run": row.name,
+        "seed": seed,
+        "expected": row.expected,
+        "said": [asdict(one) for one in said],
+        "as_expected": topics(said) == ({row.expected} if row.expected else set()),
+        "train_loss": last.loss if last else None,
+        "train_accuracy": last.accuracy if last else None,
+        "seconds": time.perf_counter() - started,
+        "coach_seconds": watching,
+    }
+
+
+def judged(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float, float]:
+    net.eval()
+    with torch.no_grad():
+        logits = net(x)
+    return float(nn.functional.cross_entropy(logits, y)), float((logits.argmax(1) == y).float().mean())
+
+
+def topics(said: list[Advice]) -> set[str]:
+    return {one.topic for one in said}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="runs whose names hold this; then nothing is written")
+    parser.add_argument("--seeds", type=int, default=3, help="of each sound run (default: 3)")
+    args = parser.parse_args()
+    pictures = datasets.load("fashion_mnist").train
+    wanted = [(row, 0) for row in BROKEN] + [(row, seed) for row in SOUND for seed in range(args.seeds)]
+    rows = []
+    for row, seed in wanted:
+        if args.only not in row.name:
+            continue
+        rows.append(run(row, pictures, seed))
+        heard = "; ".join(f"epoch {a['epoch']}: {a['said']} -> {a['hint']}" for a in rows[-1]["said"]) or "nothing"
+        mark = " " if rows[-1]["as_expected"] else "!"
+        print(f"{mark} {row.name}, seed {seed} ({rows[-1]['seconds']:.0f} s)\n      {heard}", flush=True)
+    summary = {
+        "n_broken": sum(bool(row["expected"]) for row in rows),
+        "n_broken_as_expected": sum(row["as_expected"] for row in rows if row["expected"]),
+        "n_sound": sum(not row["expected"] for row in rows),
+        "n_sound_silent": sum(not row["said"] for row in rows if not row["expected"]),
+        "runs": rows,
+        "device": "cpu",
+        "threads": torch.get_num_threads(),
+        "date": date.today().isoformat(),
+        **machine.describe(),
+    }
+    print({key: value for key, value in summary.items() if key.startswith("n_")})
+    if not args.only:
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(summary, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
