@@ -23,6 +23,7 @@ from classicnets.data.transforms import prepare
 from classicnets.errors import CheckFailed, DataError, UsageError
 from classicnets.evaluation.evaluate import Evaluation, evaluate
 from classicnets.evaluation.predictor import Predictor
+from classicnets.recipes import resolve
 from classicnets.report import figures, markdown
 from classicnets.runs import checkpoint, folder, history
 from classicnets.runs.folder import RunFolder
@@ -57,6 +58,8 @@ class Training:
         self.plan, self.folder, self.pictures, self.net = plan, where, pictures, net
         self.save_seconds = save_seconds
         machine.keep_memory()
+        if plan.deterministic:
+            machine.settle_cublas()
         self.device = torch.device(plan.device)
         net.to(self.device)
         recipe = plan.recipe
@@ -95,9 +98,9 @@ class Training:
         Raises KeyboardInterrupt after saving, CheckFailed CN101 if the loss is not finite.
         """
         saved = time.monotonic()
-        if not (self.state.epoch or self.state.step):
-            yield from self._append(self.coach.before(self.net))
         with _stop_on_ctrl_c() as stopped, machine.deterministic(self.plan.deterministic):
+            if not (self.state.epoch or self.state.step):
+                yield from self._append(self.coach.before(self.net))
             for event in fit(self.state, self.batches, self.plan.recipe, self.objective, self._watch):
                 advice = self._record(event)
                 if isinstance(event, Epoch):
@@ -205,6 +208,9 @@ class Training:
 def start(plan: Plan, runs: Path, command: str, say: Say, *, save_seconds: float = SAVE_SECONDS) -> Training:
     """Reads the data and makes the run folder. Raises DataError if the data cannot be had, MachineError CN401."""
     pictures = datasets.load(plan.data, plan.preprocess, say=say)
+    size = (len(pictures.classes), len(pictures.train), len(pictures.test))
+    if resolve.SIZES.get(plan.recipe.data, size) != size:
+        plan = replace(plan, as_published=False)
     if not plan.recipe.mean:
         train, _ = batches.divide(pictures.train, plan.recipe.validation, plan.limit, plan.seed)
         mean = transforms.channel_means(torch.from_numpy(train.images), plan.preprocess)
@@ -250,8 +256,10 @@ def resume(path: str | Path, say: Say, net: nn.Module | None = None, *, save_sec
             why=f"fingerprint {pictures.fingerprint[:12]} now, {facts['fingerprint'][:12]} then",
             hint=f"classicnets data check {again.data}",
         )
-    training = Training(again, where, pictures, again.build(say), save_seconds=save_seconds)
-    if where.last.exists():
+    saved_before = where.last.exists()
+    begins = replace(again, weights="") if saved_before else again  # what was saved stands in for the first weights
+    training = Training(again, where, pictures, begins.build(say), save_seconds=save_seconds)
+    if saved_before:
         tensors, saved = checkpoint.load(where.last)
         training.state.restore(tensors, saved["state"])
     history.keep_until(where.history, training.state.epoch, training.state.step)
