@@ -1,5 +1,5 @@
-"""Makes docs/nets.md and docs/claims.md from the live nets: `python docs/make.py`. The tests hold both pages
-equal.
+"""Makes docs/nets.md, docs/claims.md and docs/recipes.md from the live nets and recipes: `python docs/make.py`. The
+tests hold the pages equal.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from torch.nn import functional as F
 from classicnets.api import layers
 from classicnets.inspection.shapes import Row, Table, times, trace
 from classicnets.models.registry import NETS, Entry
+from classicnets.recipes.resolve import RECIPES
+from classicnets.values import Recipe
 
 HERE = Path(__file__).parent
 COMMAND = "python docs/make.py"
@@ -1158,7 +1160,49 @@ Lecture notes and tutorials repeat each other. Here are {len(CLAIMS)} of their c
 
 
 MARKS = {"true": "true", "loose": "*loose*", "wrong": "**wrong**"}
-PAGES: dict[str, Callable[[], str]] = {"nets.md": nets_page, "claims.md": claims_page}
+
+# --------------------------------------------------------------------------------------------------- docs/recipes.md
+
+
+def recipes_page() -> str:
+    """Every recipe: what it sets, what is published for it, where it differs from its source."""
+    sources: dict[str, list[Recipe]] = {}
+    for recipe in RECIPES.values():
+        sources.setdefault(recipe.source, []).append(recipe)
+    sections = "\n\n".join("\n\n".join([f"## {source}", *map(_recipe, recipes)]) for source, recipes in sources.items())
+    return f"""# The recipes
+
+<!-- made by `{COMMAND}` from the recipes -->
+
+How each net is trained, as its source has it. `classicnets train NET --recipe SOURCE` runs one; without `--recipe` the
+first of a net here is taken (`fast` only where it is asked for, or for a net of your own), `--dry-run` shows every
+setting, `--set KEY=VALUE` changes one. A run ends with its result beside the published one, and its `card.md` repeats
+the deviations. Data that is not fetched here (MNIST, CIFAR-10, ImageNet) comes with `--data FOLDER`; any folder of
+pictures will do. Settings that are not named have the defaults of `classicnets.Recipe`.
+
+{sections}
+"""
+
+
+def _recipe(recipe: Recipe) -> str:
+    default = Recipe(source="", net="", data="", epochs=0, batch_size=0, lr=0.0)
+    told = {"source", "net", "data", "expected", "deviations"}
+    values = {f.name: getattr(recipe, f.name) for f in fields(Recipe) if f.name not in told}
+    said = ", ".join(f"{k} {_value(v)}" for k, v in values.items() if v != getattr(default, k))
+    expected = f"{recipe.expected}, {recipe.expected.source}" if recipe.expected else "none published"
+    lines = [f"### {recipe.net}", "", f"- On {recipe.data}: {said}.", f"- Test accuracy: {expected}."]
+    if recipe.deviations:
+        lines += ["- Deviations:", *(f"  - {line}" for line in recipe.deviations)]
+    return "\n".join(lines)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(_value, value)) or "that of the training pictures"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+PAGES: dict[str, Callable[[], str]] = {"nets.md": nets_page, "claims.md": claims_page, "recipes.md": recipes_page}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from classicnets.cli.main import main
-from classicnets.report import figures
+from classicnets.report import figures, mistakes
 from idx import make_idx_folder
 from pictures import make_picture_folder
 
@@ -45,8 +45,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undrawn() -> Iterator[None]:
     """Runs draw no pictures, which takes longer than a short training; for files that try many runs."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("curves", "contact_sheet"):
-            patch.setattr(figures, name, lambda *_, **__: None)
+        patch.setattr(figures, "curves", lambda *_, **__: None)
+        for name in ("confusion", "calibration", "contact_sheet"):
+            patch.setattr(mistakes, name, lambda *_, **__: None)
         yield
 
 

@@ -201,7 +201,15 @@ def test_evaluate(cli, run):
     assert sum(map(sum, result["confusion"])) == 100
     right = sum(result["confusion"][i][i] for i in range(10))
     assert result["accuracy"] == pytest.approx(right / 100)
-    assert "most often taken for" in cli("evaluate", run)[1]
+    assert result["support"] == [10] * 10 and len(result["classes"]) == 10
+    assert result["balanced_accuracy"] == pytest.approx(result["accuracy"])  # as many pictures of each class
+    _, out, _ = cli("evaluate", run)
+    assert f"balanced accuracy {result['balanced_accuracy']:.4f}" in out
+    assert f"calibration error {result['calibration_error']:.4f}" in out
+    names = [re.split(" {2,}", line.strip()) for line in out.splitlines() if line.startswith(tuple("0123456789"))]
+    recalls = [f"{recall:.3f}" for recall in result["recall"]]
+    precisions = ["-" if precision is None else f"{precision:.3f}" for precision in result["precision"]]
+    assert [row[1:4] for row in names] == [[r, p, "10"] for r, p in zip(recalls, precisions, strict=True)]
 
 
 def test_predict_names_the_classes_and_says_which_weights(cli, run, tmp_path):

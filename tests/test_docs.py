@@ -31,6 +31,11 @@ def test_the_page_of_nets_is_made_from_the_nets():
     assert page == make.nets_page(), f"docs/nets.md is not what the nets say; renew it: {make.COMMAND}"
 
 
+def test_the_page_of_recipes_is_made_from_the_recipes():
+    page = (make.HERE / "recipes.md").read_text(encoding="utf-8")
+    assert page == make.recipes_page(), f"docs/recipes.md is not what the recipes say; renew it: {make.COMMAND}"
+
+
 def test_every_net_is_in_one_group():
     assert sorted(name for module in make.GROUPS for name in make.family(module)) == sorted(NETS)
     assert sorted(re.findall(r"^\| \[`(\w+)`\]", make.nets_page(), re.MULTILINE)) == sorted(NETS)

@@ -18,7 +18,6 @@ from classicnets.data.transforms import prepare
 from classicnets.errors import DataError
 from classicnets.evaluation.evaluate import evaluate
 from classicnets.evaluation.predictor import Predictor
-from classicnets.report import figures
 from classicnets.values import Preprocess
 
 GENERATOR = np.random.default_rng(0)
@@ -171,15 +170,3 @@ def test_two_views_are_averaged_and_the_mode_is_left_as_it_was():
     x = torch.from_numpy(images) / 255
     by_hand = (net(x).softmax(1) + net(x.flip(-1)).softmax(1)) / 2
     np.testing.assert_allclose(p, by_hand.detach().numpy(), rtol=1e-5)
-
-
-@pytest.mark.parametrize("wrong", [0, 1, 7, 40])
-def test_a_contact_sheet_for_any_number_of_mistakes(tmp_path, wrong):
-    labels = np.arange(50) % 10
-    probabilities = np.eye(10)[labels] * 0.9 + 0.01
-    probabilities[:wrong] = np.roll(probabilities[:wrong], 1, axis=1)
-    figures.contact_sheet(
-        tmp_path / "s.png", pixels(50, 1, 28, 28), labels, probabilities, tuple("abcdefghij"), "title"
-    )
-    with Image.open(tmp_path / "s.png") as sheet:
-        assert sheet.width > 1000 and sheet.height > (900 if wrong > 30 else 300)

@@ -141,7 +141,12 @@ def test_a_run_from_python(blobs, tmp_path):
     run = cn.train("lenet_d2l", data=str(blobs), epochs=2, batch_size=32, quiet=True, runs=tmp_path / "runs")
     assert run.path == tmp_path / "runs/lenet_d2l-blobs-1"
     names = {p.name for p in run.path.iterdir()}
-    assert names == {"run.json", "history.jsonl", "curves.png", "contact_sheet.png", "card.md", "last.safetensors"}
+    pictures = {"curves.png", "confusion.png", "calibration.png", "contact_sheet.png"}
+    assert names == {"run.json", "history.jsonl", "metrics.json", "card.md", "last.safetensors"} | pictures
+    measured = json.loads(run.folder.metrics.read_text())
+    assert measured["balanced_accuracy"] == run.result["balanced_accuracy"] and len(measured["classes"]) == 10
+    card = (run.path / "card.md").read_text()
+    assert f"calibration error {measured['calibration_error']:.4f}" in card and all(name in card for name in pictures)
     assert run.evaluate().accuracy == run.result["test_accuracy"]
     events = history.read(run.folder.history)
     assert [e.epoch for e in events if isinstance(e, Epoch)] == [1, 2]
@@ -289,7 +294,7 @@ def test_killed_before_its_first_checkpoint_a_run_starts_again(blobs, cli, monke
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "_keep", die)
+        patch.setattr(Training, "_record", die)
         with pytest.raises(RuntimeError):
             cn.train("lenet_d2l", data=str(blobs), epochs=2, limit=64, quiet=True)
     code, _, err = cli("train", "--resume", "runs/lenet_d2l-blobs-2")

@@ -18,22 +18,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints accuracy, loss and the share found of each class."""
+    """Prints the figures on the test split and, class by class, what was found and what it was taken for."""
     from classicnets.api import Run
 
     opened = Run(args.folder, net=args.net, device=args.device)
-    result = opened.evaluate()
+    result, classes = opened.evaluate(), opened.predictor.classes
     if args.json:
-        print(json.dumps({"run": str(opened.path), "weights": opened.weights_file.name, **result.to_dict()}))
+        facts = {"run": str(opened.path), "weights": opened.weights_file.name, "classes": classes}
+        print(json.dumps({**facts, **result.to_dict()}))
         return 0
     out = tables.console()
     out.print(
         f"{opened.folder.origin().described} ({opened.weights_file.name}) on {opened.facts['data_name']}: accuracy"
         f" {result.accuracy:.4f}, loss {result.loss:.4f} on {result.n:,} test pictures, in {result.seconds:.2f} s"
     )
+    top5 = "" if result.top5_accuracy is None else f"top-5 accuracy {result.top5_accuracy:.4f}, "
+    out.print(
+        f"{top5}balanced accuracy {result.balanced_accuracy:.4f}, calibration error {result.calibration_error:.4f}\n"
+    )
     rows = []
-    for i, (name, recall) in enumerate(zip(opened.predictor.classes, result.recall, strict=True)):
-        taken = max((j for j in range(len(result.recall)) if j != i), key=lambda j: result.confusion[i][j], default=i)
-        rows.append([name, f"{recall:.3f}", f"{opened.predictor.classes[taken]} ({result.confusion[i][taken]})"])
-    out.print(tables.table(["class", "found", "most often taken for"], rows, numbers=["found"]))
+    for i, name in enumerate(classes):
+        wrong = [0 if j == i else count for j, count in enumerate(result.confusion[i])]
+        taken = f"{classes[wrong.index(max(wrong))]} ({max(wrong):,})" if any(wrong) else "-"
+        rows.append([name, _share(result.recall[i]), _share(result.precision[i]), result.support[i], taken])
+    columns = ["class", "found (recall)", "right (precision)", "pictures", "most often taken for"]
+    out.print(tables.table(columns, rows, numbers=columns[1:4]))
     return 0
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

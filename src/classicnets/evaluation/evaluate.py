@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from classicnets.data.datasets import Split
+from classicnets.evaluation.metrics import Metrics, measure
 from classicnets.evaluation.predictor import Predictor
+from classicnets.runs.writing import write_whole
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """Results on `n` pictures. `confusion[t][p]` counts pictures of class t taken for p; `loss` is cross-entropy."""
+class Evaluation(Metrics):
+    """The metrics of a net on a split, and the seconds it took to classify it."""
 
-    n: int
-    accuracy: float
-    loss: float
-    confusion: tuple[tuple[int, ...], ...]
-    recall: tuple[float, ...]
     seconds: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
 
 
 def evaluate(predictor: Predictor, split: Split) -> tuple[Evaluation, np.ndarray]:
@@ -33,17 +28,13 @@ def evaluate(predictor: Predictor, split: Split) -> tuple[Evaluation, np.ndarray
     started = time.perf_counter()
     probabilities = predictor.probabilities(split.images)
     seconds = time.perf_counter() - started
-    labels, predicted = split.labels, probabilities.argmax(axis=1)
-    classes = probabilities.shape[1]
-    confusion = np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
-    right = np.clip(probabilities[np.arange(len(labels)), labels], 1e-12, None)
-    per_class = confusion.diagonal() / np.maximum(confusion.sum(axis=1), 1)
-    evaluation = Evaluation(
-        n=len(labels),
-        accuracy=float((predicted == labels).mean()),
-        loss=float(-np.log(right).mean()),
-        confusion=tuple(tuple(int(c) for c in row) for row in confusion),
-        recall=tuple(float(r) for r in per_class),
-        seconds=seconds,
-    )
-    return evaluation, probabilities
+    return Evaluation(**vars(measure(probabilities, split.labels)), seconds=seconds), probabilities
+
+
+def write_metrics(path: Path, facts: dict[str, Any]) -> None:
+    """Writes the facts of an evaluation as JSON, one a line, so that a large confusion matrix stays one line.
+
+    Raises MachineError CN401.
+    """
+    lines = (f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in facts.items())
+    write_whole(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())

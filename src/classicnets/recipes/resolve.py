@@ -100,15 +100,17 @@ class Resolved:
         return any(origin != "recipe" for origin in self.origins.values())
 
 
-def find(source: str | None, net: str, *, registered: bool) -> Recipe:
+def find(source: str | None, net: str, *, registered: bool, variation: str = "") -> Recipe:
     """The recipe of `source` for `net`. Without a source: for a user's own net `fast`, for a `registered` one the first
-    that is published for it.
+    that is published for it. A `variation` of the net, "lenet_d2l with activation=relu", may have a recipe of its own;
+    otherwise it is trained as its net was published, or by the form of `fast` for any net.
 
     Raises UsageError CN203 if there is none, listing what exists for this net.
     """
     published = [s for s, n in RECIPES if n == net and s != fast.ANY.source]
     wanted = source or ((published or [""])[0] if registered else fast.ANY.source)
-    recipe = RECIPES.get((wanted, net)) or RECIPES.get((wanted, ANY_NET))
+    tuned = variation if variation and wanted == fast.ANY.source else net  # what was tuned for a net fits that alone
+    recipe = RECIPES.get((wanted, tuned)) or RECIPES.get((wanted, ANY_NET))
     if recipe:
         return replace(recipe, net=net)
     there = [s for s, n in RECIPES if n in (net, ANY_NET)]

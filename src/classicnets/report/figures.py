@@ -1,17 +1,17 @@
-"""Pictures of a run. matplotlib without a window and without global state."""
+"""The curves of a run. matplotlib without a window and without global state."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
 
+from classicnets.report.lettering import Lettering
 from classicnets.values import Epoch, Event, Expected, Step
 
 DPI = 110
-_TRAIN, _TEST, _RIGHT, _WRONG = "#1f6fb4", "#c8500a", "#1a7f37", "#c62828"
+_TRAIN, _TEST = "#1f6fb4", "#c8500a"
 
 
 def curves(path: Path, events: Sequence[Event], expected: Expected | None, title: str) -> None:
@@ -26,7 +26,8 @@ def draw_curves(events: Sequence[Event], expected: Expected | None, title: str) 
     steps = [e for e in events if isinstance(e, Step) and e.loss is not None]
     epochs = [e for e in events if isinstance(e, Epoch)]
     figure = Figure(figsize=(10, 4), layout="constrained")
-    figure.suptitle(title)
+    lettering = Lettering([], title, 10)
+    figure.suptitle(lettering.title, fontsize=10, **lettering.style)
     left, right = figure.subplots(1, 2)
     x = [e.epoch - 1 + e.step / e.steps for e in steps]
     left.plot(x, [e.loss for e in steps], color=_TRAIN, label="train loss (mean over the epoch so far)")
@@ -57,49 +58,3 @@ def draw_curves(events: Sequence[Event], expected: Expected | None, title: str) 
     left.set_ylim(bottom=0)
     right.set_ylim(0, 1)
     return figure
-
-
-def contact_sheet(
-    path: Path,
-    images: np.ndarray,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    classes: Sequence[str],
-    title: str,
-    columns: int = 10,
-) -> None:
-    """The first pictures of a split with true and predicted class, then the mistakes the net was surest of.
-
-    `images` is uint8 [N, C, H, W], `probabilities` [N, classes].
-    """
-    predicted, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != labels)
-    first = np.arange(min(3 * columns, len(labels)))
-    worst = wrong[np.argsort(-sure[wrong], kind="stable")][: 3 * columns]
-    sections = [(f"the first {len(first)} of {len(labels):,} test pictures", first)]
-    if len(worst):
-        sections.append((f"the {len(worst)} surest of {len(wrong):,} mistakes", worst))
-    figure = Figure(figsize=(columns * 1.25, 0.5 + sum(0.4 + 1.72 * -(-len(s) // columns) for _, s in sections)))
-    figure.set_layout_engine("constrained")
-    figure.suptitle(f"{title}\ntrue class above, predicted class and its probability below", fontsize=10)
-    heights = [-(-len(index) // columns) for _, index in sections]
-    parts = figure.subfigures(len(sections), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for sub, (heading, index) in zip(parts, sections, strict=True):
-        sub.suptitle(heading, fontsize=10, fontweight="bold")
-        grid = sub.subplots(-(-len(index) // columns), columns, squeeze=False).ravel()
-        for axes in grid:
-            axes.set_axis_off()
-        for axes, i in zip(grid, index, strict=False):
-            axes.imshow(np.moveaxis(images[i], 0, -1).squeeze(), cmap="gray", vmin=0, vmax=255)
-            axes.set_title(classes[labels[i]], fontsize=7, pad=2)
-            axes.text(
-                0.5,
-                -0.04,
-                f"{classes[predicted[i]]} {sure[i]:.2f}",
-                transform=axes.transAxes,
-                ha="center",
-                va="top",
-                fontsize=7,
-                color=_RIGHT if predicted[i] == labels[i] else _WRONG,
-            )
-    figure.savefig(path, dpi=DPI)

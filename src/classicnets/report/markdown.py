@@ -15,6 +15,7 @@ def write_card(path: Path, facts: dict[str, Any], *, net: str) -> None:
         "",
         f"Test accuracy **{result['test_accuracy']:.4f}** on {result['n']:,} pictures (n = 1 run, seed {facts['seed']},"
         f" {result['weights']}); train loss {result['train_loss']:.4f}, train accuracy {result['train_accuracy']:.4f}.",
+        f"{_more(result)}.",
         "",
         f"Verdict: {result['verdict'] or 'no result is published for this recipe'}.",
         "",
@@ -34,5 +35,18 @@ def write_card(path: Path, facts: dict[str, Any], *, net: str) -> None:
     ]
     if recipe["deviations"]:
         lines += ["Deviations from the source:", "", *(f"- {line}" for line in recipe["deviations"]), ""]
-    lines += ["![curves](curves.png)", "", "![test pictures](contact_sheet.png)", ""]
+    for name in ("curves", "confusion", "calibration", "contact_sheet"):
+        lines += [f"![{name.replace('_', ' ')}]({name}.png)", ""]
+    lines += ["Every figure on the test split, class by class: [metrics.json](metrics.json).", ""]
     path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def _more(result: dict[str, Any]) -> str:
+    """The other figures on the test split; those that do not apply or are not finite are left out."""
+    figures = {
+        "Test top-5 accuracy": result["top5_accuracy"],
+        "balanced accuracy": result["balanced_accuracy"],
+        "calibration error": result["calibration_error"],
+        "loss": result["test_loss"],
+    }
+    return ", ".join(f"{name} {value:.4f}" for name, value in figures.items() if value is not None)

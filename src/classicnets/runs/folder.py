@@ -45,6 +45,21 @@ class RunFolder:
         """Test pictures with true and predicted class."""
         return self.path / "contact_sheet.png"
 
+    @property
+    def metrics(self) -> Path:
+        """What was measured on the test split."""
+        return self.path / "metrics.json"
+
+    @property
+    def confusion(self) -> Path:
+        """Which classes were taken for which."""
+        return self.path / "confusion.png"
+
+    @property
+    def calibration(self) -> Path:
+        """How often the net was right where it was so sure."""
+        return self.path / "calibration.png"
+
     def read(self) -> dict[str, Any]:
         """The facts of the run."""
         values: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))

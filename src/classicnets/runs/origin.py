@@ -193,7 +193,7 @@ def varied(made: Origin, variation: Mapping[str, Any]) -> Origin:
             why="\n".join(faults),
             hint=f"classicnets show {made.spec}",
         )
-    return replace(made, variation=typed)
+    return replace(made, variation={key: typed[key] for key in VARIATIONS if key in typed})
 
 
 def of_module(net: nn.Module) -> Origin:

@@ -127,10 +127,15 @@ def plan(
     if limit is not None and limit < 1:
         raise UsageError("CN204", f"--limit {limit}: at least one picture is needed", hint="--limit 512")
     module, made = (None, origin.find(net)) if isinstance(net, str) else (net, origin.of_module(net))
-    if not isinstance(recipe, Recipe):
-        recipe = resolve.find(recipe, made.spec, registered=made.kind == "registry")
     exchanged, settings = origin.split(settings or {})
     made = origin.varied(made, {**(variation or {}), **exchanged})
+    if not isinstance(recipe, Recipe):
+        recipe = resolve.find(
+            recipe,
+            made.spec,
+            registered=made.kind == "registry",
+            variation=made.described if made.variation else "",
+        )
     if module is not None and made.variation:
         said = ", ".join(f"{key}={value!r}" for key, value in made.variation.items())
         raise UsageError(

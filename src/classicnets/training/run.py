@@ -21,10 +21,10 @@ from classicnets import machine
 from classicnets.data import batches, datasets, transforms
 from classicnets.data.transforms import prepare
 from classicnets.errors import CheckFailed, DataError, UsageError
-from classicnets.evaluation.evaluate import Evaluation, evaluate
+from classicnets.evaluation.evaluate import Evaluation, evaluate, write_metrics
 from classicnets.evaluation.predictor import Predictor
 from classicnets.recipes import resolve
-from classicnets.report import figures, markdown
+from classicnets.report import figures, markdown, mistakes
 from classicnets.runs import checkpoint, folder, history
 from classicnets.runs.folder import RunFolder
 from classicnets.training import objective
@@ -125,13 +125,15 @@ class Training:
             self.state.judged.load_state_dict(checkpoint.weights(tensors))
         evaluation, probabilities = evaluate(self.predictor, self.pictures.test)
         epochs = [event for event in history.read(self.folder.history) if isinstance(event, Epoch)]
-        facts = self.folder.read()
+        facts, measured = self.folder.read(), evaluation.to_dict()
+        weights, classes = self.folder.weights_file().name, self.plan.description.classes
+        write_metrics(self.folder.metrics, {"weights": weights, "classes": classes, **measured})
         facts["finished_at"] = _now()
         facts["result"] = {
-            "weights": self.folder.weights_file().name,
+            "weights": weights,
             "test_accuracy": evaluation.accuracy,
-            "test_loss": evaluation.loss,
-            "n": evaluation.n,
+            "test_loss": measured["loss"],
+            **{key: measured[key] for key in ("top5_accuracy", "balanced_accuracy", "calibration_error", "n")},
             "train_loss": epochs[-1].loss,
             "train_accuracy": epochs[-1].accuracy,
             "seconds": sum(e.seconds + e.evaluation_seconds for e in epochs),
@@ -139,15 +141,13 @@ class Training:
             "verdict": verdict(self.plan, evaluation.accuracy),
         }
         net = self.plan.origin.described
+        title = f"{net} on {self.pictures.name}: accuracy {evaluation.accuracy:.4f} on {evaluation.n:,} test pictures"
         draw_curves(self.folder, self.plan)
-        figures.contact_sheet(
-            self.folder.contact_sheet,
-            self.pictures.test.images,
-            self.pictures.test.labels,
-            probabilities,
-            self.plan.description.classes,
-            title=f"{net} on {self.pictures.name}: {evaluation.accuracy:.4f} of {evaluation.n:,}",
-        )
+        mistakes.confusion(self.folder.confusion, evaluation.confusion, classes, title)
+        error = f"calibration error {evaluation.calibration_error:.4f}"
+        mistakes.calibration(self.folder.calibration, measured["calibration"], f"{title}\n{error}")
+        test = self.pictures.test
+        mistakes.contact_sheet(self.folder.contact_sheet, test.images, test.labels, probabilities, classes, title)
         markdown.write_card(self.folder.path / "card.md", facts, net=net)
         self.folder.write(facts)
         return evaluation
