@@ -117,6 +117,15 @@ def total_memory_bytes() -> int | None:
         return None
 
 
+def memory_bytes_of(device: torch.device) -> int | None:
+    """The memory of a CUDA device, else the machine's; None where the system does not tell."""
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return total_memory_bytes()
+
+
 def processor() -> str:
     """The processor's name as the system gives it."""
     cpuinfo = Path("/proc/cpuinfo")
@@ -167,7 +176,7 @@ def torch_facts() -> dict[str, Any]:
     import torch
 
     device = choose_device()
-    memory = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
+    memory = memory_bytes_of(device) if device.type == "cuda" else None
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "device": name,

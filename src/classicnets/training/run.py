@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from classicnets import machine
 from classicnets.data import batches, datasets, transforms
@@ -175,19 +176,19 @@ class Training:
         return advice
 
     def _save(self, path: Path, *, weights_only: bool = False) -> None:
+        checkpoint.save(path, *self.kept(weights_only=weights_only))
+
+    def kept(self, *, weights_only: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The tensors and facts of a checkpoint: all of the state, or what it is judged by alone."""
         tensors = self.state.tensors()
         if weights_only:
             tensors = {f"net/{name}": tensor for name, tensor in checkpoint.weights(tensors).items()}
         asked = self.plan.to_dict()
-        checkpoint.save(
-            path,
-            tensors,
-            {
-                **{key: asked[key] for key in ("net", "recipe", "preprocess", "classes", "data_name", "seed")},
-                "fingerprint": self.pictures.fingerprint,
-                "state": self.state.facts(),
-            },
-        )
+        return tensors, {
+            **{key: asked[key] for key in ("net", "recipe", "preprocess", "classes", "data_name", "seed")},
+            "fingerprint": self.pictures.fingerprint,
+            "state": self.state.facts(),
+        }
 
     def _not_finite(self, event: Step) -> CheckFailed:
         kept = f"the end of epoch {self.state.epoch} is kept in {self.folder.last}" if self.state.epoch else ""
