@@ -126,6 +126,21 @@ def memory_bytes_of(device: torch.device) -> int | None:
     return total_memory_bytes()
 
 
+def available_memory_bytes() -> int | None:
+    """The memory that is free for programs now, as Linux estimates it; elsewhere all the machine has, if known."""
+    meminfo = Path("/proc/meminfo")
+    found = re.search(r"MemAvailable:\s*(\d+) kB", meminfo.read_text()) if meminfo.exists() else None
+    return int(found[1]) * 1024 if found else total_memory_bytes()
+
+
+def busy() -> bool:
+    """Whether more programs wanted to compute over the last minute than there are cores; False where not told."""
+    try:
+        return os.getloadavg()[0] > (os.cpu_count() or 1)
+    except (AttributeError, OSError):  # Windows
+        return False
+
+
 def processor() -> str:
     """The processor's name as the system gives it."""
     cpuinfo = Path("/proc/cpuinfo")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from classicnets.cli import seeds
 from classicnets.errors import UsageError
 from classicnets.report import jsonlines, tables
 
@@ -35,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="change the recipe, or (net.activation=relu) the net",
     )
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument("--seeds", type=int, metavar="N", help="N runs: this seed and those after it; mean and spread")
+    parser.add_argument(
+        "--side-by-side", type=int, metavar="N", help="so many of the runs at once (default: what is faster, measured)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
     parser.add_argument("--limit", type=int, metavar="N", help="train on the first N pictures of the order")
     parser.add_argument(
@@ -63,8 +68,11 @@ def run(args: argparse.Namespace) -> int:
         from classicnets.report.tensorboard import summary_writer
 
         summary_writer()  # refused before anything is read if the package is missing
+    several = seeds.asked_for(args)
     if args.resume:
         _refuse_changes(args)
+        if several:
+            return seeds.resume(args)
         from classicnets.training.run import resume
 
         training = resume(args.resume, talk.print, save_seconds=args.save_every)
@@ -87,7 +95,11 @@ def run(args: argparse.Namespace) -> int:
             loader_threads=args.loader_threads,
         )
         if args.dry_run:
+            if several:
+                talk.print(f"each of {args.seeds} runs, with seeds from {args.seed} on:")
             return _dry_run(planned, Path(args.runs), as_json=args.json)
+        if several:
+            return seeds.start(planned, args)
         from classicnets.training.run import command_line, start
 
         training = start(planned, Path(args.runs), command_line(), talk.print, save_seconds=args.save_every)
@@ -170,7 +182,7 @@ def settings(pairs: list[str]) -> dict[str, str]:
 
 def _refuse_changes(args: argparse.Namespace) -> None:
     """A resumed run goes on as it was begun."""
-    changed = [f"--{name}" for name in ("data", "recipe", "set", "limit", "weights") if getattr(args, name)]
+    changed = [f"--{name}" for name in ("data", "recipe", "set", "limit", "weights", "seeds") if getattr(args, name)]
     if args.net:
         changed.insert(0, args.net)
     if changed:

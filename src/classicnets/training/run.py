@@ -126,7 +126,7 @@ class Training:
         facts, measured = self.folder.read(), evaluation.to_dict()
         weights, classes = self.folder.weights_file().name, self.plan.description.classes
         write_metrics(self.folder.metrics, {"weights": weights, "classes": classes, **measured})
-        facts["finished_at"] = _now()
+        facts["finished_at"] = now()
         facts["result"] = {
             "weights": weights,
             "test_accuracy": evaluation.accuracy,
@@ -206,23 +206,29 @@ class Training:
 def start(plan: Plan, runs: Path, command: str, say: Say, *, save_seconds: float = SAVE_SECONDS) -> Training:
     """Reads the data and makes the run folder. Raises DataError if the data cannot be had, MachineError CN401."""
     pictures = datasets.load(plan.data, plan.preprocess, say=say)
+    where = folder.make(folder.numbered(runs, f"{plan.origin.label}-{pictures.name}"), plan.origin)
+    plan = begin(plan, where, pictures, command, torch.get_num_threads())
+    return Training(plan, where, pictures, plan.build(say), save_seconds=save_seconds)
+
+
+def begin(plan: Plan, where: RunFolder, pictures: datasets.Pictures, command: str, threads: int) -> Plan:
+    """Writes run.json, with which `resume` can start; returns the plan with what only the pictures could tell."""
     if not plan.recipe.mean:
         train, _ = batches.divide(pictures.train, plan.recipe.validation, plan.limit, plan.seed)
         mean = transforms.channel_means(torch.from_numpy(train.images), plan.preprocess)
         plan = replace(plan, preprocess=replace(plan.preprocess, mean=mean))
-    where = folder.make(runs, f"{plan.origin.label}-{pictures.name}", plan.origin)
     where.write(
         {
             "command": command,
-            "started_at": _now(),
+            "started_at": now(),
             **plan.to_dict(),
-            "threads": torch.get_num_threads(),
+            "threads": threads,
             "data_source": pictures.source,
             "fingerprint": pictures.fingerprint,
             "machine": machine.describe(),
         }
     )
-    return Training(plan, where, pictures, plan.build(say), save_seconds=save_seconds)
+    return plan
 
 
 def resume(path: str | Path, say: Say, net: nn.Module | None = None, *, save_seconds: float = SAVE_SECONDS) -> Training:
@@ -255,6 +261,8 @@ def resume(path: str | Path, say: Say, net: nn.Module | None = None, *, save_sec
     if where.last.exists():
         tensors, saved = checkpoint.load(where.last)
         training.state.restore(tensors, saved["state"])
+    else:
+        where.write({**facts, "started_at": now()})
     history.keep_until(where.history, training.state.epoch, training.state.step)
     training.coach.remember(history.read(where.history))
     return training
@@ -291,7 +299,8 @@ def _stop_on_ctrl_c() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _now() -> str:
+def now() -> str:
+    """The time, in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
