@@ -25,7 +25,7 @@ from classicnets.training.trial import Trial
 
 LONG_SECONDS = 600.0  # from here on cheaper choices are named
 MUCH_MEMORY = 0.8  # of the machine's or the device's
-_WORTH = 1.2  # times faster, for a choice that changes the arithmetic
+_WORTH = 1.2  # times faster, or a choice is not named
 _CHOICES = 3
 _STEP_LINE, _EPOCH_LINE = 145, 400  # bytes in the history
 _PICTURES = {"curves.png": 50_000, "contact_sheet.png": 170_000, "card.md": 1_000, "run.json": 4_000}  # about
@@ -135,7 +135,8 @@ def forecast(plan: Plan, runs: Path = Path("runs")) -> Forecast:
         disk_free_bytes=shutil.disk_usage(free).free,
         fetch_bytes=_fetch(plan),
     )
-    return replace(found, cheaper=tuple(islice(_cheaper(plan, tried, found), _CHOICES)))
+    choices = (choice for choice in _cheaper(plan, tried, found) if choice.of == "memory" or choice.times > _WORTH)
+    return replace(found, cheaper=tuple(islice(choices, _CHOICES)))
 
 
 def _pictures(plan: Plan) -> tuple[int, int]:
@@ -202,8 +203,7 @@ def _in_bfloat16(plan: Plan, tried: Trial) -> Iterator[Choice]:
     other = replace(plan, recipe=replace(plan.recipe, precision="bfloat16"))
     steps = 3
     times = tried.step_seconds / trial.step_seconds(other, tried.pictures, steps, at_most=3 * tried.step_seconds)
-    if times > _WORTH:
-        yield Choice(change="--set precision=bfloat16", times=times, of="time", basis=f"measured on {steps} steps")
+    yield Choice(change="--set precision=bfloat16", times=times, of="time", basis=f"measured on {steps} steps")
 
 
 def _in_ten_minutes(plan: Plan, tried: Trial, found: Forecast) -> Iterator[Choice]:
