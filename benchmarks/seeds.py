@@ -1,8 +1,11 @@
 """A recipe over many seeds, beside what is published for it.
 
     python benchmarks/seeds.py lenet_d2l --seeds 10
+    python benchmarks/seeds.py lenet_d2l --seeds 20               (the ten that are missing)
+    python benchmarks/seeds.py lenet_d2l --set net.activation=relu lr=0.1 --label relu
 
-Writes benchmarks/results/seeds-NET-RECIPE.json: test and train accuracy and seconds of every run.
+Writes benchmarks/results/seeds-NET-RECIPE[-LABEL].json: test and train accuracy and seconds of every run. Seeds that
+the file has are kept if it was made by the same recipe with the same versions, processor, device and threads.
 """
 
 from __future__ import annotations
@@ -10,56 +13,102 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import torch
 
-import classicnets as cn
 from classicnets import machine
+from classicnets.cli.train import settings
+from classicnets.report import tables
+from classicnets.report.terminal import SeedsTerminal
+from classicnets.training import seeds
+from classicnets.training.plan import Plan, plan
+from classicnets.training.run import command_line
 
 RESULTS = Path(__file__).parent / "results"
+SAME = ("recipe_values", "data", "versions", "processor", "device", "threads")  # else runs are not of one kind
+KEPT = ("seed", "test_accuracy", "train_accuracy", "train_loss", "seconds")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("net")
     parser.add_argument("--recipe")
+    parser.add_argument("--data")
     parser.add_argument("--seeds", type=int, default=10)
-    args = parser.parse_args()
-    rows, folder = [], tempfile.mkdtemp()
-    for seed in range(args.seeds):
-        run = cn.train(args.net, recipe=args.recipe, seed=seed, runs=folder, quiet=True)
-        result = run.result
-        rows.append(
-            {"seed": seed, **{k: result[k] for k in ("test_accuracy", "train_accuracy", "train_loss", "seconds")}}
-        )
-        print(f"seed {seed}: test {result['test_accuracy']:.4f}, {result['seconds']:.0f} s", flush=True)
-    recipe = run.facts["recipe"]
-    test = [row["test_accuracy"] for row in rows]
-    train = [row["train_accuracy"] for row in rows]
-    summary = {
-        "net": args.net,
-        "recipe": recipe["source"],
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--label", default="", help="needed with --set: what the file is called by")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--side-by-side", type=int, metavar="N")
+    parser.add_argument("--runs", default="", help="where run folders go (default: a temporary folder)")
+    parser.add_argument("--again", action="store_true", help="run the seeds that the file has as well")
+    args = parser.parse_args(arguments)
+    if args.set and not args.label:
+        parser.error("--set makes another experiment of it, which needs a --label")
+    asked = plan(args.net, data=args.data, recipe=args.recipe, settings=settings(args.set), device=args.device)
+    name = "-".join(filter(None, ["seeds", Path(args.net).name, asked.recipe.source, args.label]))
+    path = RESULTS / f"{name}.json"
+    before = json.loads(path.read_text()) if path.exists() and not args.again else None
+    rows = {row["seed"]: row for row in before["runs"]} if before else {}
+    wanted = [seed for seed in range(args.seeds) if seed not in rows]
+    at_once, threads = args.side_by_side, None
+    if before and wanted:
+        at_once = at_once or max(1, torch.get_num_threads() // before["threads"])
+        threads = max(1, torch.get_num_threads() // at_once)
+        now = kind(asked, threads)
+        differs = [key for key in SAME if before.get(key) != now[key]]
+        if differs:
+            parser.error(f"{path} has other {', '.join(differs)}; --again runs all seeds anew")
+    if not wanted:
+        print(f"{path} has all {len(rows)}; --again runs them anew")
+        return 0
+    talk = tables.console(stderr=True)
+    made = seeds.start(
+        asked, wanted, Path(args.runs or tempfile.mkdtemp()), command_line(), talk.print, at_once=at_once
+    )
+    found = seeds.train(made, SeedsTerminal(talk, len(wanted)))["runs"]
+    rows |= {row["seed"]: {key: row[key] for key in KEPT} for row in found if "error" not in row}
+    failed = [row for row in found if "error" in row]
+    if rows:
+        summary = summarised(args.net, asked, [rows[seed] for seed in sorted(rows)], made.read()["threads"])
+        RESULTS.mkdir(exist_ok=True)
+        path.write_text(json.dumps(summary, indent=2) + "\n")
+        print(f"mean {summary['test_accuracy_mean']:.4f}, sd {summary['test_accuracy_sd']}, n = {len(rows)}, in {path}")
+    return 1 if failed else 0
+
+
+def kind(asked: Plan, threads: int) -> dict[str, Any]:
+    """What runs must have in common, as JSON has it."""
+    values = {"recipe_values": asked.recipe.to_dict(), "data": asked.description.name}
+    values |= {"device": asked.device, "threads": threads, **machine.describe()}
+    found: dict[str, Any] = json.loads(json.dumps(values))
+    return found
+
+
+def summarised(net: str, asked: Plan, rows: list[dict[str, Any]], threads: int) -> dict[str, Any]:
+    test, train = (seeds.statistics_of([row[key] for row in rows]) for key in ("test_accuracy", "train_accuracy"))
+    return {
+        "net": net,
+        "variation": asked.origin.variation,
+        "recipe": asked.recipe.source,
         "n": len(rows),
-        "test_accuracy_mean": statistics.mean(test),
-        "test_accuracy_sd": statistics.stdev(test) if len(test) > 1 else None,
-        "test_accuracy_range": [min(test), max(test)],
-        "train_accuracy_mean": statistics.mean(train),
-        "train_accuracy_sd": statistics.stdev(train) if len(train) > 1 else None,
-        "published": recipe["expected"],
+        "test_accuracy_mean": test["mean"],
+        "test_accuracy_sd": test["sd"],
+        "test_accuracy_range": [test["min"], test["max"]],
+        "train_accuracy_mean": train["mean"],
+        "train_accuracy_sd": train["sd"],
+        "published": asked.recipe.to_dict()["expected"],
         "seconds_median": statistics.median(row["seconds"] for row in rows),
         "runs": rows,
-        "threads": torch.get_num_threads(),
         "date": date.today().isoformat(),
-        **machine.describe(),
+        **kind(asked, threads),
     }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"seeds-{args.net}-{recipe['source']}.json"
-    path.write_text(json.dumps(summary, indent=2) + "\n")
-    print(f"mean {summary['test_accuracy_mean']:.4f}, sd {summary['test_accuracy_sd']}, n = {len(rows)}, in {path}")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

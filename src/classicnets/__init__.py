@@ -16,9 +16,11 @@ _HOME = {
     "Preprocess": "values",
     "Recipe": "values",
     "Run": "api",
+    "Seeds": "api",
     "UsageError": "errors",
     "create": "api",
     "train": "api",
+    "train_seeds": "api",
     "vary": "models.variants",
 }
 __all__ = [
@@ -29,14 +31,16 @@ __all__ = [
     "Preprocess",
     "Recipe",
     "Run",
+    "Seeds",
     "UsageError",
     "create",
     "train",
+    "train_seeds",
     "vary",
 ]
 
 if TYPE_CHECKING:
-    from classicnets.api import Run, create, train
+    from classicnets.api import Run, Seeds, create, train, train_seeds
     from classicnets.errors import CheckFailed, ClassicnetsError, DataError, MachineError, UsageError
     from classicnets.models.variants import vary
     from classicnets.values import Preprocess, Recipe

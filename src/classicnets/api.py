@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -20,13 +21,15 @@ from classicnets.inspection.doctor import check_input
 from classicnets.inspection.guard import guard
 from classicnets.inspection.shapes import Table
 from classicnets.models.registry import NETS
+from classicnets.report import seeds as seeds_report
 from classicnets.report import tables
 from classicnets.report.faces import Face
 from classicnets.report.notebook import Notebook, in_notebook
 from classicnets.report.tensorboard import TensorBoard, summary_writer
-from classicnets.report.terminal import Terminal
+from classicnets.report.terminal import SeedsTerminal, Terminal
 from classicnets.runs import checkpoint, folder, origin
 from classicnets.training import run as training
+from classicnets.training import seeds as several
 from classicnets.training.plan import plan
 from classicnets.values import Recipe
 
@@ -100,6 +103,52 @@ def train(
     if tensorboard:
         faces.append(tensorboard_face(started))
     return follow(started, *faces)
+
+
+def train_seeds(
+    net: str | nn.Module,
+    seeds: int = 5,
+    *,
+    data: str | None = None,
+    recipe: str | Recipe | None = None,
+    variation: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    side_by_side: int | None = None,
+    device: str = "auto",
+    limit: int | None = None,
+    weights: str | Path | None = None,
+    deterministic: bool = False,
+    loader_threads: int = 0,
+    runs: str | Path = "runs",
+    quiet: bool = False,
+    **settings: Any,
+) -> Seeds:
+    """Trains as `train` does, so many times, with `seed` and the seeds after it, and returns the runs together.
+
+    They run in processes of their own, `side_by_side` at once, by default as many as are faster by measured steps. A
+    module is trained in this process, one copy after the other: all begin with its weights as they are, unless the
+    recipe initialises, and it stays as it is. A run that fails does not stop the others; see `Seeds.summary`.
+    Raises UsageError, DataError, MachineError before training.
+    """
+    planned = plan(
+        net,
+        data=data,
+        recipe=recipe,
+        settings=settings,
+        variation=variation,
+        seed=seed,
+        device=device,
+        limit=limit,
+        weights=weights,
+        deterministic=deterministic,
+        loader_threads=loader_threads,
+    )
+    console = tables.console(stderr=True, quiet=quiet)
+    made = several.start(
+        planned, range(seed, seed + seeds), Path(runs), training.command_line(), console.print, at_once=side_by_side
+    )
+    several.train(made, SeedsTerminal(console, seeds))
+    return Seeds(made.path, net=planned.net)
 
 
 def _notebook(started: training.Training) -> Notebook:
@@ -233,3 +282,51 @@ class Run:
     def predict(self, *pictures: str | Path, top: int = 3) -> list[Prediction]:
         """The `top` likeliest classes of each picture file. Raises DataError CN304 for one that cannot be read."""
         return self.predictor.predict(pictures, top)
+
+
+class Seeds:
+    """Runs of one plan with several seeds that `train_seeds`, or `classicnets train --seeds`, has trained.
+
+    `net` is needed only where the nets cannot be made from the folder. Raises UsageError CN207 if it is no such folder,
+    or if the runs are not finished.
+    """
+
+    def __init__(self, path: str | Path, *, net: nn.Module | None = None):
+        self.folder = several.SeedsFolder(Path(path), net)
+        if not self.folder.file.is_file() or "result" not in self.folder.read():
+            raise UsageError(
+                "CN207",
+                f"{path} is not a folder of finished runs with several seeds",
+                where=str(self.folder.file),
+                why="they were stopped" if self.folder.file.is_file() else "there is no such file",
+                hint=f"classicnets train --resume {path}" if self.folder.file.is_file() else "ls runs",
+            )
+        self.summary: dict[str, Any] = self.folder.read()["result"]
+
+    def __repr__(self) -> str:
+        accuracy, n = seeds_report.spread(self.summary["test_accuracy"]), self.summary["n"]
+        return f"Seeds({str(self.path)!r}: test accuracy {accuracy}, n = {n} of {self.summary['of']})"
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.folder.path
+
+    @property
+    def mean(self) -> float | None:
+        """The mean test accuracy; None if no run has a result."""
+        found: float | None = self.summary["test_accuracy"]["mean"]
+        return found
+
+    @property
+    def sd(self) -> float | None:
+        """The standard deviation (n - 1) of the test accuracies; None for less than two."""
+        found: float | None = self.summary["test_accuracy"]["sd"]
+        return found
+
+    @property
+    def runs(self) -> list[Run]:
+        """The finished runs, each opened anew with a net of its own."""
+        net, runs = self.folder.net, self.folder.runs()
+        finished = [runs[row["seed"]] for row in self.summary["runs"] if "error" not in row]
+        return [Run(run.path, net=copy.deepcopy(net)) for run in finished]

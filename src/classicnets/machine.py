@@ -122,6 +122,30 @@ def total_memory_bytes() -> int | None:
         return None
 
 
+def memory_bytes_of(device: torch.device) -> int | None:
+    """The memory of a CUDA device, else the machine's; None where the system does not tell."""
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return total_memory_bytes()
+
+
+def available_memory_bytes() -> int | None:
+    """The memory that is free for programs now, as Linux estimates it; elsewhere all the machine has, if known."""
+    meminfo = Path("/proc/meminfo")
+    found = re.search(r"MemAvailable:\s*(\d+) kB", meminfo.read_text()) if meminfo.exists() else None
+    return int(found[1]) * 1024 if found else total_memory_bytes()
+
+
+def busy() -> bool:
+    """Whether more programs wanted to compute over the last minute than there are cores; False where not told."""
+    try:
+        return os.getloadavg()[0] > (os.cpu_count() or 1)
+    except (AttributeError, OSError):  # Windows
+        return False
+
+
 def processor() -> str:
     """The processor's name as the system gives it."""
     cpuinfo = Path("/proc/cpuinfo")
@@ -172,7 +196,7 @@ def torch_facts() -> dict[str, Any]:
     import torch
 
     device = choose_device()
-    memory = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
+    memory = memory_bytes_of(device) if device.type == "cuda" else None
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "device": name,

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from classicnets.cli import seeds
 from classicnets.errors import UsageError
 from classicnets.report import jsonlines, tables
 
@@ -35,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="change the recipe, or (net.activation=relu) the net",
     )
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument("--seeds", type=int, metavar="N", help="N runs: this seed and those after it; mean and spread")
+    parser.add_argument(
+        "--side-by-side", type=int, metavar="N", help="so many of the runs at once (default: what is faster, measured)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
     parser.add_argument("--limit", type=int, metavar="N", help="train on the first N pictures of the order")
     parser.add_argument(
@@ -46,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--save-every", type=float, default=300, metavar="SECONDS", help="also within an epoch (default: 300)"
     )
     parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where run folders go (default: runs)")
-    parser.add_argument("--dry-run", action="store_true", help="show the net and the recipe, and stop")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show the net, the recipe and what the run would take, and stop"
+    )
     parser.add_argument("--resume", metavar="RUN", help="go on with a run; takes no NET")
     parser.add_argument("--jsonl", action="store_true", help="print each event and the result as one line of JSON")
     parser.add_argument("--tensorboard", action="store_true", help="also write scalars to RUN/tensorboard")
@@ -61,8 +68,11 @@ def run(args: argparse.Namespace) -> int:
         from classicnets.report.tensorboard import summary_writer
 
         summary_writer()  # refused before anything is read if the package is missing
+    several = seeds.asked_for(args)
     if args.resume:
         _refuse_changes(args)
+        if several:
+            return seeds.resume(args)
         from classicnets.training.run import resume
 
         training = resume(args.resume, talk.print, save_seconds=args.save_every)
@@ -85,7 +95,11 @@ def run(args: argparse.Namespace) -> int:
             loader_threads=args.loader_threads,
         )
         if args.dry_run:
-            return _dry_run(planned, as_json=args.json)
+            if several:
+                talk.print(f"each of {args.seeds} runs, with seeds from {args.seed} on:")
+            return _dry_run(planned, Path(args.runs), as_json=args.json)
+        if several:
+            return seeds.start(planned, args)
         from classicnets.training.run import command_line, start
 
         training = start(planned, Path(args.runs), command_line(), talk.print, save_seconds=args.save_every)
@@ -131,12 +145,16 @@ def _position(training: Training) -> str:
     return f"epoch {state.epoch} of {training.plan.recipe.epochs}" + (f", step {state.step}" if state.step else "")
 
 
-def _dry_run(planned: Plan, *, as_json: bool) -> int:
+def _dry_run(planned: Plan, runs: Path, *, as_json: bool) -> int:
+    from classicnets.training.forecast import forecast
+
     if as_json:
-        print(json.dumps(planned.to_dict(), indent=2))
+        print(json.dumps({**planned.to_dict(), "forecast": forecast(planned, runs).to_dict()}, indent=2))
         return 0
     out = tables.console()
     for line in planned.lines():
+        out.print(line)
+    for line in forecast(planned, runs).lines():
         out.print(line)
     recipe = planned.recipe.to_dict()
     out.print("")
@@ -164,7 +182,7 @@ def settings(pairs: list[str]) -> dict[str, str]:
 
 def _refuse_changes(args: argparse.Namespace) -> None:
     """A resumed run goes on as it was begun."""
-    changed = [f"--{name}" for name in ("data", "recipe", "set", "limit", "weights") if getattr(args, name)]
+    changed = [f"--{name}" for name in ("data", "recipe", "set", "limit", "weights", "seeds") if getattr(args, name)]
     if args.net:
         changed.insert(0, args.net)
     if changed:

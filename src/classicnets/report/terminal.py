@@ -1,6 +1,9 @@
-"""A run on a terminal: a live bar and lines that stay for an epoch and for advice; in a pipe, the lines alone."""
+"""Runs on a terminal: a live bar and lines that stay; in a pipe, the lines alone."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -10,7 +13,10 @@ from classicnets.values import Advice, Epoch, Event
 
 
 class Terminal:
-    """Shows events on `console`. Use it as a context manager, so that the bar goes away whatever happens."""
+    """Shows the events of a run on `console`: a line for an epoch and for advice.
+
+    Use it as a context manager, so that the bar goes away whatever happens.
+    """
 
     def __init__(self, console: Console, epochs_done: int = 0):
         self.console = console
@@ -48,6 +54,60 @@ class Terminal:
                 completed=event.step,
                 speed=f"{event.images / event.seconds:,.0f} images/s",
             )
+
+    def _print(self, lines: list[str]) -> None:
+        for line in lines:
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+class SeedsTerminal:
+    """Shows the events of several runs on `console`: a line for a run that ended and for advice, once; the bar says in
+    which epoch each of the others is.
+    """
+
+    def __init__(self, console: Console, runs: int):
+        self.console, self.runs = console, runs
+        self.done, self.epochs = 0.0, dict[int, str]()
+        self.topics: set[str] = set()
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.task = self.bar.add_task("", total=runs)
+
+    def __enter__(self) -> SeedsTerminal:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def show(self, seed: int, event: Event) -> None:
+        """Moves the bar; prints advice that no other seed has been given."""
+        if isinstance(event, Advice):
+            if event.topic not in self.topics:
+                self.topics.add(event.topic)
+                self._print([f"seed {seed}: {line.strip()}" for line in advice_lines(event)])
+        elif isinstance(event, Epoch):
+            self.done += 1 / event.epochs
+            self._move()
+        else:
+            self.epochs[seed] = f"seed {seed} epoch {event.epoch}"
+            self._move()
+
+    def ended(self, row: Mapping[str, Any]) -> None:
+        """Prints the line of a run that ended."""
+        self.epochs.pop(row["seed"], None)
+        self._move()
+        came = row.get("error") or f"test {row['test_accuracy']:.4f}, {row['seconds']:.0f} s"
+        self._print([f"seed {row['seed']}: {came}"])
+
+    def _move(self) -> None:
+        self.bar.update(self.task, completed=self.done, description=", ".join(self.epochs.values()))
 
     def _print(self, lines: list[str]) -> None:
         for line in lines:

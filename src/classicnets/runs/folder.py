@@ -94,11 +94,8 @@ class RunFolder:
         )
 
 
-def make(root: Path, label: str, origin: Origin) -> RunFolder:
-    """A new folder root/label-K with the smallest K that is free; a file of the user's own net is copied into it.
-
-    Raises MachineError CN401 if it cannot be made.
-    """
+def numbered(root: Path, label: str) -> Path:
+    """A new folder root/label-K with the smallest K that is free. Raises MachineError CN401 if it cannot be made."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         number = 1
@@ -106,13 +103,24 @@ def make(root: Path, label: str, origin: Origin) -> RunFolder:
             path = root / f"{label}-{number}"
             try:
                 path.mkdir()
-                break
+                return path
             except FileExistsError:
                 number += 1
+    except OSError as error:
+        raise cannot_write(root, error) from error
+
+
+def make(path: Path, origin: Origin) -> RunFolder:
+    """A run folder at `path`, which may be there but empty; a file of the user's own net is copied into it.
+
+    Raises MachineError CN401 if it cannot be made.
+    """
+    try:
+        path.mkdir(exist_ok=True)
         if origin.kind == "file":
             shutil.copyfile(origin.path, path / "net.py")
     except OSError as error:
-        raise cannot_write(root, error) from error
+        raise cannot_write(path, error) from error
     return RunFolder(path)
 
 

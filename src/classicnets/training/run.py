@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from classicnets import machine
 from classicnets.data import batches, datasets, transforms
@@ -128,7 +129,7 @@ class Training:
         facts, measured = self.folder.read(), evaluation.to_dict()
         weights, classes = self.folder.weights_file().name, self.plan.description.classes
         write_metrics(self.folder.metrics, {"weights": weights, "classes": classes, **measured})
-        facts["finished_at"] = _now()
+        facts["finished_at"] = now()
         facts["result"] = {
             "weights": weights,
             "test_accuracy": evaluation.accuracy,
@@ -178,19 +179,19 @@ class Training:
         return advice
 
     def _save(self, path: Path, *, weights_only: bool = False) -> None:
+        checkpoint.save(path, *self.kept(weights_only=weights_only))
+
+    def kept(self, *, weights_only: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The tensors and facts of a checkpoint: all of the state, or what it is judged by alone."""
         tensors = self.state.tensors()
         if weights_only:
             tensors = {f"net/{name}": tensor for name, tensor in checkpoint.weights(tensors).items()}
         asked = self.plan.to_dict()
-        checkpoint.save(
-            path,
-            tensors,
-            {
-                **{key: asked[key] for key in ("net", "recipe", "preprocess", "classes", "data_name", "seed")},
-                "fingerprint": self.pictures.fingerprint,
-                "state": self.state.facts(),
-            },
-        )
+        return tensors, {
+            **{key: asked[key] for key in ("net", "recipe", "preprocess", "classes", "data_name", "seed")},
+            "fingerprint": self.pictures.fingerprint,
+            "state": self.state.facts(),
+        }
 
     def _not_finite(self, event: Step) -> CheckFailed:
         kept = f"the end of epoch {self.state.epoch} is kept in {self.folder.last}" if self.state.epoch else ""
@@ -208,6 +209,13 @@ class Training:
 def start(plan: Plan, runs: Path, command: str, say: Say, *, save_seconds: float = SAVE_SECONDS) -> Training:
     """Reads the data and makes the run folder. Raises DataError if the data cannot be had, MachineError CN401."""
     pictures = datasets.load(plan.data, plan.preprocess, say=say)
+    where = folder.make(folder.numbered(runs, f"{plan.origin.label}-{pictures.name}"), plan.origin)
+    plan = begin(plan, where, pictures, command, torch.get_num_threads())
+    return Training(plan, where, pictures, plan.build(say), save_seconds=save_seconds)
+
+
+def begin(plan: Plan, where: RunFolder, pictures: datasets.Pictures, command: str, threads: int) -> Plan:
+    """Writes run.json, with which `resume` can start; returns the plan with what only the pictures could tell."""
     size = (len(pictures.classes), len(pictures.train), len(pictures.test))
     if resolve.SIZES.get(plan.recipe.data, size) != size:
         plan = replace(plan, as_published=False)
@@ -215,19 +223,18 @@ def start(plan: Plan, runs: Path, command: str, say: Say, *, save_seconds: float
         train, _ = batches.divide(pictures.train, plan.recipe.validation, plan.limit, plan.seed)
         mean = transforms.channel_means(torch.from_numpy(train.images), plan.preprocess)
         plan = replace(plan, preprocess=replace(plan.preprocess, mean=mean))
-    where = folder.make(runs, f"{plan.origin.label}-{pictures.name}", plan.origin)
     where.write(
         {
             "command": command,
-            "started_at": _now(),
+            "started_at": now(),
             **plan.to_dict(),
-            "threads": torch.get_num_threads(),
+            "threads": threads,
             "data_source": pictures.source,
             "fingerprint": pictures.fingerprint,
             "machine": machine.describe(),
         }
     )
-    return Training(plan, where, pictures, plan.build(say), save_seconds=save_seconds)
+    return plan
 
 
 def resume(path: str | Path, say: Say, net: nn.Module | None = None, *, save_seconds: float = SAVE_SECONDS) -> Training:
@@ -262,6 +269,8 @@ def resume(path: str | Path, say: Say, net: nn.Module | None = None, *, save_sec
     if saved_before:
         tensors, saved = checkpoint.load(where.last)
         training.state.restore(tensors, saved["state"])
+    else:
+        where.write({**facts, "started_at": now()})
     history.keep_until(where.history, training.state.epoch, training.state.step)
     training.coach.remember(history.read(where.history))
     return training
@@ -298,7 +307,8 @@ def _stop_on_ctrl_c() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _now() -> str:
+def now() -> str:
+    """The time, in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

@@ -1,0 +1,114 @@
+"""How many runs at once, each with how many threads: measured by real steps, or as pinned."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from classicnets import machine
+from classicnets.errors import UsageError
+from classicnets.report.tables import bytes_text
+from classicnets.training import objective, optim
+from classicnets.training.loop import State, take_step
+from classicnets.training.plan import Plan
+
+_SECONDS = 2.0  # of measuring, at least two steps are taken with each number of threads
+_WORTH = 1.1  # results with fewer threads have other last digits, so a smaller gain is left
+_MEMORY_MARGIN = 1.25  # evaluation and pictures come on top of the steps
+
+
+@dataclass(frozen=True)
+class Manner:
+    """`at_once` runs side by side with `threads` threads each; `why` in words."""
+
+    at_once: int
+    threads: int
+    why: str
+
+    def __str__(self) -> str:
+        one = "one after the other" if self.at_once == 1 else f"{self.at_once} side by side"
+        return f"{one} with {self.threads} thread{'s' * (self.threads > 1)}{' each' * (self.at_once > 1)}: {self.why}"
+
+
+def choose(plan: Plan, runs: int, pinned: int | None, say: Callable[[str], None]) -> Manner:
+    """`pinned` at once, sharing the threads, or what takes the least time for so many runs by the time of a step.
+
+    Runs with fewer threads are only chosen where that is a tenth faster and `runs` processes fit into the free memory.
+    Raises UsageError CN204 if less than one is pinned, or more for a module that was passed in Python.
+    """
+    cores = torch.get_num_threads()
+    if pinned is not None and pinned < 1:
+        raise UsageError("CN204", f"--side-by-side {pinned}: at least one at once", hint="--side-by-side 1")
+    if plan.net is not None:
+        if pinned not in {None, 1}:
+            raise UsageError(
+                "CN204",
+                "a module that is passed in Python is trained by one process",
+                where=f"side_by_side={pinned}",
+                hint='cn.train_seeds("my_net.py:net", ...)',
+            )
+        return Manner(1, cores, "the module is in this process")
+    if pinned is not None:
+        return Manner(pinned, max(1, cores // pinned), "as asked")
+    if torch.device(plan.device).type != "cpu":
+        return Manner(1, cores, f"there is one {plan.device}")
+    wanted = min(runs, cores)
+    if wanted == 1:
+        return Manner(1, cores, "there is nothing to share")
+    seconds = seconds_a_step(plan, (cores, max(1, cores // wanted)), say)
+    each = int((machine.peak_memory_bytes() or 0) * _MEMORY_MARGIN)  # this process has done what each of them will do
+    free = machine.available_memory_bytes()
+    fit = wanted if free is None or each == 0 else min(wanted, free // each)
+    return compare(runs, cores, fit, wanted, seconds, f"{bytes_text(each)} each, {bytes_text(free)} are free")
+
+
+def compare(runs: int, cores: int, fit: int, wanted: int, seconds: dict[int, float], memory: str) -> Manner:
+    """The manner that takes less time for so many runs, of which `fit` fit into memory at once; `seconds` of a step by
+    number of threads.
+    """
+    if fit < 2:
+        return Manner(1, cores, f"more do not fit into memory ({memory})")
+    threads = max(1, cores // wanted)
+    gain = runs * seconds[cores] / (-(-runs // fit) * seconds[threads])
+    busy = ", while the machine is busy" if machine.busy() else ""
+    measured = f"a step takes {_ms(seconds[cores])} with {cores} threads, {_ms(seconds[threads])} with {threads}{busy}"
+    if gain > _WORTH:
+        less = f"; more do not fit into memory ({memory})" if fit < wanted else ""
+        return Manner(fit, threads, f"{gain:.1f} times as fast for {runs} runs ({measured}){less}")
+    return Manner(1, cores, f"{fit} side by side would be {gain:.1f} times as fast for {runs} runs ({measured})")
+
+
+def seconds_a_step(plan: Plan, threads: tuple[int, ...], say: Callable[[str], None]) -> dict[int, float]:
+    """Seconds a training step of the plan takes with each number of threads: the fastest of those measured in turn.
+
+    What else the machine does at the time makes a step slower, never faster.
+    """
+    before = torch.get_num_threads()
+    machine.keep_memory()
+    state = State(plan.build(say), plan.recipe)
+    recipe, classes = plan.recipe, len(plan.description.classes)
+    if recipe.precision == "bfloat16":
+        state.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.rand(recipe.batch_size, *plan.preprocess.shape)
+    y = torch.arange(recipe.batch_size) % classes
+    loss = objective.make(recipe, y, classes)
+    state.net.train()
+    taken: dict[int, list[float]] = {n: [] for n in threads}
+    began = time.perf_counter()
+    try:
+        while min(map(len, taken.values())) < 2 or time.perf_counter() - began < _SECONDS:
+            for n, seconds in taken.items():
+                torch.set_num_threads(n)
+                started = time.perf_counter()
+                take_step(state, x, y, optim.rate(recipe, 0.0, 0), recipe, loss)
+                seconds.append(time.perf_counter() - started)
+    finally:
+        torch.set_num_threads(before)
+    return {n: min(seconds) for n, seconds in taken.items()}
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.3g} ms"

@@ -1,0 +1,371 @@
+"""One plan with several seeds: what they come to together, side by side, killed, resumed, failing."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+import classicnets as cn
+from classicnets import machine
+from classicnets.errors import UsageError
+from classicnets.report import seeds as report
+from classicnets.runs import history
+from classicnets.training import seeds, side_by_side
+from classicnets.training.plan import plan
+from classicnets.training.side_by_side import Manner, compare
+from classicnets.values import Epoch, Expected
+
+NET = """
+import time
+import torch
+from torch import nn
+
+class Slow(nn.Module):
+    def forward(self, x):
+        time.sleep(0.02)
+        return x
+
+def net(*first):
+    return nn.Sequential(*first, nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Dropout(0.3), nn.Linear(32, 10))
+
+def slow():
+    return net(Slow())
+
+def breaks():
+    made = net()
+    if torch.initial_seed() == 4:
+        nn.init.constant_(made[1].weight, float("nan"))
+    return made
+"""
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("own") / "own.py"
+    path.write_text(NET)
+    return path
+
+
+@pytest.fixture(scope="module")
+def three(own, blobs, tmp_path_factory) -> cn.Seeds:
+    """Seeds 3, 4 and 5, two at a time."""
+    runs = tmp_path_factory.mktemp("runs")
+    return cn.train_seeds(f"{own}:net", 3, seed=3, side_by_side=2, data=str(blobs), runs=runs, quiet=True, epochs=2)
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    a, b = load_file(one / "last.safetensors"), load_file(other / "last.safetensors")
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def losses(run: Path) -> list[tuple[float, float]]:
+    return [(e.loss, e.accuracy) for e in history.read(run / "history.jsonl") if isinstance(e, Epoch)]
+
+
+@pytest.mark.slow
+def test_a_seed_among_others_is_the_run_it_is_alone(three, own, blobs):
+    alone = cn.train(f"{own}:net", data=str(blobs), seed=4, epochs=2, quiet=True)
+    among = three.path / "seed-4"
+    assert same_weights(among, alone.path) and losses(among) == losses(alone.path)
+    assert json.loads((among / "run.json").read_text())["threads"] == alone.facts["threads"] == 1
+    assert not same_weights(among, three.path / "seed-5")
+
+
+@pytest.mark.slow
+def test_each_seed_is_a_run_like_any_other(three, cli):
+    assert [run.facts["seed"] for run in three.runs] == [3, 4, 5]
+    assert three.runs[0].evaluate().accuracy == three.summary["runs"][0]["test_accuracy"]
+    assert cli("evaluate", three.path / "seed-3")[0] == 0
+    assert {p.name for p in three.path.iterdir()} == {
+        "seeds.json", "curves.png", "card.md", "seed-3", "seed-4", "seed-5"
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_statistics_are_those_of_the_runs(three):
+    accuracies = [run.result["test_accuracy"] for run in three.runs]
+    assert three.mean == statistics.mean(accuracies) and three.sd == statistics.stdev(accuracies)
+    facts = json.loads((three.path / "seeds.json").read_text())
+    assert facts["side_by_side"] == 2 and facts["threads"] == 1 and facts["seeds"] == [3, 4, 5]
+    assert facts["machine"]["versions"]["torch"] == torch.__version__
+    found = facts["result"]
+    assert (found["n"], found["of"], found["pictures"], found["verdict"]) == (3, 3, 100, "")
+    assert found["test_accuracy"]["min"] == min(accuracies) and found["test_accuracy"]["max"] == max(accuracies)
+    assert found["train_loss"]["mean"] == statistics.mean(run.result["train_loss"] for run in three.runs)
+    card = (three.path / "card.md").read_text()
+    assert f"**{three.mean:.4f} ± {three.sd:.4f}" in card and "| [4](seed-4) |" in card
+    assert f"{three.mean:.4f}" in repr(three) and repr(cn.Seeds(three.path)) == repr(three)
+
+
+@pytest.mark.slow
+def test_nothing_is_left_to_do_for_finished_ones(three, cli):
+    code, _, err = cli("train", "--resume", three.path)
+    assert code == 2 and "error[CN208]: all runs are complete" in err
+
+
+@pytest.mark.slow
+def test_a_seed_that_fails_is_a_row_and_the_others_go_on(cli, own, blobs):
+    code, out, err = cli(
+        "train", f"{own}:breaks", "--data", blobs, "--set", "epochs=1", "--seed", 3, "--seeds", 2,
+        "--side-by-side", 2, "--json",
+    )  # fmt: skip
+    found = json.loads(out)
+    assert code == 1 and (found["n"], found["of"]) == (1, 2)
+    good, bad = found["runs"]
+    assert bad["error"].startswith("error[CN101]: the loss is no longer finite")
+    assert found["test_accuracy"] == {"mean": good["test_accuracy"], "sd": None, "min": good["test_accuracy"],
+                                      "max": good["test_accuracy"]}  # fmt: skip
+    assert "seed 4: error[CN101]" in err and f"seed 3: test {good['test_accuracy']:.4f}" in err
+    folder = Path(found["folder"])
+    assert "error[CN101]" in (folder / "card.md").read_text() and (folder / "curves.png").stat().st_size > 10_000
+    assert list(seeds.SeedsFolder(folder).missing()) == [4]
+
+
+def children(pid: int) -> list[int]:
+    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
+@pytest.mark.parametrize(("kill", "at_once"), [(signal.SIGINT, 2), (signal.SIGKILL, 1)])
+def test_stopped_runs_go_on_bit_for_bit(cli, own, blobs, tmp_path, kill, at_once):
+    """`at_once` are under way when they are stopped, and one more has not begun."""
+    command = ["train", f"{own}:slow", "--data", str(blobs), "--set", "epochs=12", "batch_size=100"]
+    several = ["--seeds", str(at_once + 1), "--side-by-side", str(at_once)]
+    parent = subprocess.Popen(
+        [sys.executable, "-P", "-m", "classicnets", *command, *several],
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    made = tmp_path / "runs" / "own_slow-blobs-seeds-1"
+    deadline = time.monotonic() + 120
+    while not all((made / f"seed-{seed}" / "last.safetensors").exists() for seed in range(at_once)):
+        assert time.monotonic() < deadline and parent.poll() is None, parent.communicate()
+        time.sleep(0.02)
+    workers = children(parent.pid)
+    assert len(workers) == at_once
+    parent.send_signal(kill)
+    if kill == signal.SIGKILL:
+        for pid in workers:
+            os.kill(pid, kill)
+    _, said = parent.communicate(timeout=60)
+    deadline = time.monotonic() + 30
+    while any(map(alive, workers)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    if kill == signal.SIGINT:
+        assert parent.returncode == 130
+        assert (
+            f"stopped, {at_once + 1} without results; to go on: classicnets train --resume {made.relative_to(tmp_path)}"
+            in said
+        )
+    assert not (made / f"seed-{at_once}" / "history.jsonl").exists() and len(losses(made / "seed-0")) < 12
+    with pytest.raises(UsageError, match="not a folder of finished runs"):
+        cn.Seeds(made)
+    code, out, err = cli("train", "--resume", made, "--json")
+    assert code == 0, err
+    assert json.loads(out)["n"] == at_once + 1
+    for seed in (0, at_once):
+        alone = cn.train(f"{own}:slow", data=str(blobs), seed=seed, epochs=12, batch_size=100, quiet=True)
+        assert same_weights(made / f"seed-{seed}", alone.path)
+        assert losses(made / f"seed-{seed}") == losses(alone.path)
+
+
+def test_a_module_is_copied_for_each_seed(blobs):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    before = copy.deepcopy(net.state_dict())
+    made = cn.train_seeds(net, 2, data=str(blobs), epochs=1, quiet=True)
+    assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
+    alone = cn.train(copy.deepcopy(net), data=str(blobs), seed=1, epochs=1, quiet=True)
+    assert same_weights(made.path / "seed-1", alone.path)
+    assert made.runs[1].evaluate().accuracy == alone.result["test_accuracy"]
+    with pytest.raises(UsageError, match="trained by one process"):
+        cn.train_seeds(net, 2, side_by_side=2, data=str(blobs), quiet=True)
+
+
+def test_a_module_that_fails_is_a_row_too(blobs):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    nn.init.constant_(net[1].bias, float("inf"))
+    made = cn.train_seeds(net, 2, data=str(blobs), recipe="fast", initialise="as_built", epochs=1, quiet=True)
+    assert made.mean is None and made.sd is None and made.runs == [] and "n = 0 of 2" in repr(made)
+    assert all(one["error"].startswith("error[CN101]") for one in made.summary["runs"])
+    assert "no run has one" in (made.path / "card.md").read_text()
+
+
+def test_statistics_by_hand():
+    assert seeds.statistics_of([]) == {"mean": None, "sd": None, "min": None, "max": None}
+    assert seeds.statistics_of([0.5]) == {"mean": 0.5, "sd": None, "min": 0.5, "max": 0.5}
+    assert seeds.statistics_of([1.0, 3.0, 5.0]) == {"mean": 3.0, "sd": 2.0, "min": 1.0, "max": 5.0}
+
+
+def test_the_verdict_counts_the_runs_in_the_range():
+    published = Expected(low=0.75, high=0.83, mean=0.80, n=130, source="a table")
+    assert seeds.against(published, [0.74, 0.76, 0.78]) == (
+        "2 of 3 within the published range 0.750 to 0.830; the mean is 4.00 points below the published 0.8000"
+        " (n = 130: a table)"
+    )
+    once = seeds.against(Expected.once(0.9, "a paper"), [0.91, 0.93])
+    assert once.startswith("the mean is 2.00 points above the single published run")
+
+
+def test_a_verdict_needs_what_was_published(blobs):
+    changed = plan("lenet_d2l", data=str(blobs))
+    assert seeds.verdict(changed, [0.8]).startswith("no verdict") and seeds.verdict(changed, []) == ""
+
+
+@pytest.mark.parametrize(
+    ("runs", "cores", "fit", "wanted", "seconds", "expected"),
+    [
+        (4, 2, 2, 2, {2: 0.010, 1: 0.014}, (2, 1)),  # 40 ms a step of all against 2 x 14
+        (4, 2, 2, 2, {2: 0.010, 1: 0.019}, (1, 2)),  # 40 against 38: not worth it
+        (3, 2, 2, 2, {2: 0.010, 1: 0.014}, (1, 2)),  # 30 against 2 rounds of 14
+        (5, 16, 5, 5, {16: 0.010, 3: 0.020}, (5, 3)),  # three threads each
+        (50, 16, 4, 16, {16: 0.010, 1: 0.020}, (4, 1)),  # 500 against 13 rounds of 20; no more fit
+        (50, 16, 1, 16, {16: 0.010, 1: 0.011}, (1, 16)),  # memory for one
+    ],
+)
+def test_what_is_faster_is_chosen(runs, cores, fit, wanted, seconds, expected):
+    manner = compare(runs, cores, fit, wanted, seconds, "9.0 GB each, 36.0 GB are free")
+    assert (manner.at_once, manner.threads) == expected
+    assert ("9.0 GB each" in manner.why) == (fit < wanted)
+
+
+def test_the_choice_is_measured_said_and_can_be_pinned(blobs, monkeypatch):
+    asked = plan("lenet_d2l", data=str(blobs), device="cpu")
+    measured = []
+
+    def seconds_a_step(_plan, threads, _say):
+        measured.append(threads)
+        return {4: 0.01, 1: 0.02}
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(side_by_side, "seconds_a_step", seconds_a_step)
+    monkeypatch.setattr(machine, "peak_memory_bytes", lambda: 10**9)
+    monkeypatch.setattr(machine, "available_memory_bytes", lambda: 10 * 10**9)
+    monkeypatch.setattr(machine, "busy", lambda: False)
+    said = "4 side by side with 1 thread each: 2.0 times as fast for 8 runs (a step takes 10 ms with 4 threads, 20 ms"
+    assert str(side_by_side.choose(asked, 8, None, print)).startswith(said)
+    monkeypatch.setattr(machine, "available_memory_bytes", lambda: int(2.4 * 10**9))
+    assert side_by_side.choose(asked, 8, None, print).at_once == 1  # 1.25 GB each
+    assert measured == [(4, 1), (4, 1)]
+    assert side_by_side.choose(asked, 8, 2, print) == Manner(2, 2, "as asked")
+    assert side_by_side.choose(asked, 1, None, print).at_once == 1
+    assert len(measured) == 2
+    with pytest.raises(UsageError, match="at least one at once"):
+        side_by_side.choose(asked, 8, 0, print)
+
+
+def test_real_steps_are_timed_and_the_threads_put_back(blobs, monkeypatch):
+    monkeypatch.setattr(side_by_side, "_SECONDS", 0.0)
+    asked = plan("lenet_d2l", data=str(blobs), settings={"batch_size": 8}, device="cpu")
+    threads = torch.get_num_threads()
+    found = side_by_side.seconds_a_step(asked, (2, 1), print)
+    assert found.keys() == {1, 2} and all(seconds > 0 for seconds in found.values())
+    assert torch.get_num_threads() == threads
+
+
+def epochs(n: int, *, accuracy: float = 0.5, **changes) -> list[Epoch]:
+    values = {"validation_accuracy": None, "test_accuracy": accuracy, **changes}
+    return [
+        Epoch(
+            epoch=i, epochs=n, loss=2.0 / i, accuracy=0.4, lr=0.1, seconds=1.0, evaluation_seconds=0.1,
+            images_per_second=10.0, wait_share=0.0, **values,
+        )
+        for i in range(1, n + 1)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [1, 2, 50])
+def test_the_picture_has_a_line_for_each_seed_and_one_for_the_mean(n):
+    runs = {seed: epochs(4, accuracy=seed / n) for seed in range(n)}
+    published = Expected(low=0.2, high=0.3, mean=0.25, n=9, source="x")
+    figure = report.draw(runs, {seed: seed / n for seed in runs}, published, "a title")
+    left, middle, right = figure.axes
+    assert len(left.lines) == len(middle.lines) == n + 1
+    mean = max(middle.lines, key=lambda line: line.get_linewidth())
+    assert list(mean.get_xdata()) == [1, 2, 3, 4]
+    assert list(mean.get_ydata()) == pytest.approx([(n - 1) / 2 / n] * 4)
+    assert len(right.lines[0].get_ydata()) == n
+    assert [len([p for p in axes.patches if p.get_y() == 0.2]) for axes in figure.axes] == [0, 1, 1]
+
+
+def test_a_seed_that_failed_is_dashed_and_not_in_the_mean():
+    runs = {0: epochs(4, accuracy=0.6), 1: epochs(2, accuracy=0.1), 2: epochs(3, accuracy=0.8), 3: []}
+    figure = report.draw(runs, {0: 0.6, 2: 0.8}, None, "a title")
+    middle = figure.axes[1]
+    assert [line.get_linestyle() for line in middle.lines] == ["-", "--", "-", "--", "-"]
+    assert list(middle.lines[-1].get_ydata()) == pytest.approx([0.7] * 3)  # as far as both go
+
+
+def test_the_picture_shows_what_was_watched():
+    validated = {0: epochs(2, accuracy=None, validation_accuracy=0.5)}
+    published = Expected(low=0.2, high=0.3, mean=0.25, n=9, source="x")
+    figure = report.draw(validated, {0: 0.5}, published, "a title")
+    assert figure.axes[1].get_ylabel() == "validation accuracy"
+    assert [len([p for p in axes.patches if p.get_y() == 0.2]) for axes in figure.axes] == [0, 0, 1]
+    figure = report.draw({0: epochs(2, accuracy=None)}, {}, None, "a title")
+    assert figure.axes[1].get_ylabel() == "train accuracy (mean over the epoch)"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["lenet_d2l", "--side-by-side", "2"], "is about the runs of --seeds"),
+        (["lenet_d2l", "--seeds", "0"], "--seeds 0: at least one"),
+        (["lenet_d2l", "--seeds", "2", "--side-by-side", "0"], "--side-by-side 0: at least one"),
+        (["lenet_d2l", "--seeds", "2", "--jsonl"], "--jsonl shows one run"),
+    ],
+)
+def test_what_does_not_go_together(cli, options, words):
+    code, _, err = cli("train", *options)
+    assert code == 2 and words in err
+
+
+def test_the_dry_run_says_how_many(cli, blobs):
+    code, out, err = cli("train", "lenet_d2l", "--data", blobs, "--seeds", 7, "--seed", 2, "--dry-run")
+    assert code == 0 and "each of 7 runs, with seeds from 2 on" in err and "61,706" in out
+
+
+@pytest.mark.slow
+def test_the_benchmark_runs_only_the_seeds_that_are_missing(blobs, tmp_path, monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location("seeds_benchmark", Path(__file__).parents[1] / "benchmarks/seeds.py")
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    monkeypatch.setattr(benchmark, "RESULTS", tmp_path)
+    asked = ["lenet_d2l", "--recipe", "fast", "--data", str(blobs), "--set", "epochs=1", "--label", "short"]
+    assert benchmark.main([*asked, "--seeds", "1"]) == 0
+    path = tmp_path / "seeds-lenet_d2l-fast-short.json"
+    first = json.loads(path.read_text())
+    assert first["n"] == 1 and first["test_accuracy_sd"] is None
+    assert benchmark.main([*asked, "--seeds", "2"]) == 0
+    second = json.loads(path.read_text())
+    assert second["n"] == 2 and second["runs"][0] == first["runs"][0]
+    assert second["test_accuracy_sd"] == statistics.stdev(row["test_accuracy"] for row in second["runs"])
+    capsys.readouterr()
+    assert benchmark.main([*asked, "--seeds", "2"]) == 0 and "has all 2" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        benchmark.main([*asked, "--set", "lr=0.01", "--seeds", "3"])
+    assert "has other recipe_values" in capsys.readouterr().err
+    path.write_text(json.dumps({**second, "threads": 64}))
+    with pytest.raises(SystemExit):
+        benchmark.main([*asked, "--seeds", "3"])
+    assert "has other threads" in capsys.readouterr().err
