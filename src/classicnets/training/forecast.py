@@ -28,7 +28,15 @@ MUCH_MEMORY = 0.8  # of the machine's or the device's
 _WORTH = 1.2  # times faster, or a choice is not named
 _CHOICES = 3
 _STEP_LINE, _EPOCH_LINE = 145, 400  # bytes in the history
-_PICTURES = {"curves.png": 50_000, "contact_sheet.png": 170_000, "card.md": 1_000, "run.json": 4_000}  # about
+_PICTURES = {  # about
+    "curves.png": 50_000,
+    "confusion.png": 65_000,
+    "calibration.png": 45_000,
+    "contact_sheet.png": 170_000,
+    "metrics.json": 2_500,
+    "card.md": 1_200,
+    "run.json": 4_000,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
