@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from classicnets.cli.main import main
+from classicnets.report import figures, mistakes
 from idx import make_idx_folder
 from pictures import make_picture_folder
 
@@ -37,6 +39,16 @@ def blobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 90 + 30 synthetic colour pictures of 16 x 16 in three classes that a small net learns."""
     return make_picture_folder(tmp_path_factory.mktemp("data") / "animals", per_class=30, test_per_class=10)
+
+
+@pytest.fixture(scope="module")
+def undrawn() -> Iterator[None]:
+    """Runs draw no pictures, which takes longer than a short training; for files that try many runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "curves", lambda *_, **__: None)
+        for name in ("confusion", "calibration", "contact_sheet"):
+            patch.setattr(mistakes, name, lambda *_, **__: None)
+        yield
 
 
 @pytest.fixture

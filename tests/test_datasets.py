@@ -79,11 +79,11 @@ def test_importing_it_needs_neither_numpy_nor_torch():
 
 
 def test_a_name_is_described_without_touching_a_file(toy):
-    assert describe("toy") == Description("toy", ("class 0", "class 1", "class 2"), (1, 8, 8))
+    assert describe("toy") == Description("toy", ("class 0", "class 1", "class 2"), (1, 8, 8), train=20, test=10)
 
 
 def test_a_folder_is_described_from_headers_and_labels(folder):
-    assert describe(str(folder)) == Description("mine", ("0", "1", "2"), (1, 8, 8))
+    assert describe(str(folder)) == Description("mine", ("0", "1", "2"), (1, 8, 8), train=20, test=10)
     images = folder / "train-images-idx3-ubyte.gz"
     write_idx(images, np.zeros((20, 8, 8), np.uint8), gz=False)
     images.write_bytes(images.read_bytes()[:16])  # nothing left but the header

@@ -141,6 +141,20 @@ def test_patience_stops_early_and_a_stopped_run_stays_stopped():
     assert list(fit(again, given, recipe, objective.make(recipe, given.labels, 5), Watched)) == []
 
 
+def test_among_equal_accuracies_the_lower_loss_is_the_best_and_patience_waits_on():
+    """With four pictures kept aside, whoever guesses their class has all of them right."""
+    recipe = replace(PLAIN, patience=3, validation=0.1, monitor="validation", epochs=50)
+    given = iter([(0.5, 1.0), (1.0, 0.9), (1.0, 0.2), (1.0, 0.3), (1.0, 0.1), (1.0, 0.0)])
+
+    def watch() -> Watched:
+        accuracy, loss = next(given)
+        return Watched(validation_accuracy=accuracy, validation_loss=loss)
+
+    state, events = train(recipe, small(), watch=watch)
+    assert [e.best for e in events if isinstance(e, Epoch)] == [True, True, True, False, True]
+    assert state.stopped and (state.best, state.best_loss) == (1.0, 0.1)
+
+
 def test_pictures_that_join_later_show_no_best():
     recipe = replace(PLAIN, validation=0.1, join_after=1, monitor="validation", epochs=2)
     _, events = train(recipe, small(), watch=watch_of([0.5, 0.9]))

@@ -233,7 +233,7 @@ def test_a_varied_run_says_so_and_can_be_used_again(cli, blobs, tmp_path):
 def test_the_first_weights_are_those_of_the_net_unvaried(blobs):
     from classicnets.training.plan import plan
 
-    plain, varied = (plan("lenet_d2l", data=str(blobs), variation=v).build() for v in ({}, RELU_MAX))
+    plain, varied = (plan("lenet_d2l", data=str(blobs), variation=v).build(print) for v in ({}, RELU_MAX))
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), varied.parameters(), strict=True))
 
 

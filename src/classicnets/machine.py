@@ -71,19 +71,24 @@ def share_cores() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
+def settle_cublas() -> None:
+    """Gives cuBLAS the workspace that makes it deterministic; takes effect before its first use in the process."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
 @contextmanager
 def deterministic(wanted: bool) -> Iterator[None]:
     """While open, torch uses deterministic algorithms alone, where `wanted`, and refuses what has none."""
     import torch
 
-    before = torch.are_deterministic_algorithms_enabled()
+    before, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     if wanted:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS asks for
+        settle_cublas()
         torch.use_deterministic_algorithms(mode=True)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.use_deterministic_algorithms(before, warn_only=warned)
 
 
 def keep_memory() -> None:
@@ -115,6 +120,15 @@ def total_memory_bytes() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows
         return None
+
+
+def memory_bytes_of(device: torch.device) -> int | None:
+    """The memory of a CUDA device, else the machine's; None where the system does not tell."""
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return total_memory_bytes()
 
 
 def available_memory_bytes() -> int | None:
@@ -182,7 +196,7 @@ def torch_facts() -> dict[str, Any]:
     import torch
 
     device = choose_device()
-    memory = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
+    memory = memory_bytes_of(device) if device.type == "cuda" else None
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "device": name,

@@ -51,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--save-every", type=float, default=300, metavar="SECONDS", help="also within an epoch (default: 300)"
     )
     parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where run folders go (default: runs)")
-    parser.add_argument("--dry-run", action="store_true", help="show the net and the recipe, and stop")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show the net, the recipe and what the run would take, and stop"
+    )
     parser.add_argument("--resume", metavar="RUN", help="go on with a run; takes no NET")
     parser.add_argument("--jsonl", action="store_true", help="print each event and the result as one line of JSON")
     parser.add_argument("--tensorboard", action="store_true", help="also write scalars to RUN/tensorboard")
@@ -95,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         if args.dry_run:
             if several:
                 talk.print(f"each of {args.seeds} runs, with seeds from {args.seed} on:")
-            return _dry_run(planned, as_json=args.json)
+            return _dry_run(planned, Path(args.runs), as_json=args.json)
         if several:
             return seeds.start(planned, args)
         from classicnets.training.run import command_line, start
@@ -143,12 +145,16 @@ def _position(training: Training) -> str:
     return f"epoch {state.epoch} of {training.plan.recipe.epochs}" + (f", step {state.step}" if state.step else "")
 
 
-def _dry_run(planned: Plan, *, as_json: bool) -> int:
+def _dry_run(planned: Plan, runs: Path, *, as_json: bool) -> int:
+    from classicnets.training.forecast import forecast
+
     if as_json:
-        print(json.dumps(planned.to_dict(), indent=2))
+        print(json.dumps({**planned.to_dict(), "forecast": forecast(planned, runs).to_dict()}, indent=2))
         return 0
     out = tables.console()
     for line in planned.lines():
+        out.print(line)
+    for line in forecast(planned, runs).lines():
         out.print(line)
     recipe = planned.recipe.to_dict()
     out.print("")

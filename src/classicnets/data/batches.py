@@ -30,14 +30,20 @@ def order(n: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(n, generator=generator("order", seed, epoch))
 
 
+def shares(n: int, validation: float, limit: int | None) -> tuple[int, int]:
+    """How many of `n` pictures are trained on, and how many are kept aside."""
+    aside = round(n * validation)
+    return min(n - aside, limit or n), aside
+
+
 def divide(split: Split, validation: float, limit: int | None, seed: int) -> tuple[Split, Split | None]:
     """The pictures to train on and the share `validation` that is kept aside (None if 0), chosen by the seed.
 
     `limit` takes the first so many of the seed's order that are not kept aside; the part kept aside stays the same.
     """
     chosen = order(len(split), seed, 0).numpy()
-    aside = round(len(split) * validation)
-    kept, train = chosen[:aside], chosen[aside:][:limit]
+    alone, aside = shares(len(split), validation, limit)
+    kept, train = chosen[:aside], chosen[aside : aside + alone]
     return _part(split, train), _part(split, kept) if aside else None
 
 

@@ -34,13 +34,13 @@ __all__ = [
 
 
 def describe(spec: str) -> Description:
-    """Name, classes and picture shape of a registry name, a folder of pictures or a folder of four IDX files.
+    """Name, classes, picture shape and counts of a registry name, a folder of pictures or a folder of four IDX files.
 
     For a name no file is touched; in a folder headers are read. Raises `UsageError` CN202, `DataError`.
     """
     found = _find(spec)
     if isinstance(found, Dataset):
-        return Description(found.name, found.classes, found.shape)
+        return Description(found.name, found.classes, found.shape, train=found.train, test=found.test)
     from classicnets.data import folders, idx
 
     return idx.describe(found) if _has_idx(found) else folders.describe(found)

@@ -28,8 +28,8 @@ T = TypeVar("T")
 
 
 def describe(folder: Path) -> Description:
-    """Name, classes and picture shape, from the headers of all files: grey only if every one is, and with the size
-    (channels, 0, 0) if they have no square size in common.
+    """Name, classes, picture shape and counts, from the headers of all files: grey only if every one is, and with the
+    size (channels, 0, 0) if they have no square size in common.
 
     Raises DataError CN304 if files are no pictures, CN307 if the folder is no data set.
     """
@@ -38,10 +38,14 @@ def describe(folder: Path) -> Description:
     channels = max(channels for channels, _, _ in headers)
     sizes = {(height, width) for _, height, width in headers}
     height, width = next(iter(sizes))
-    if len(sizes) == 1 and height == width:
-        return Description(found.name, found.classes, (channels, height, width))
-    words = f"have different sizes, {_range(sizes)}" if len(sizes) > 1 else f"are not square ({_range(sizes)})"
-    return Description(found.name, found.classes, (channels, 0, 0), words)
+    words = ""
+    if len(sizes) > 1 or height != width:
+        words = f"have different sizes, {_range(sizes)}" if len(sizes) > 1 else f"are not square ({_range(sizes)})"
+        height = width = 0
+    train, test = (sum(map(len, classes.values())) for classes in (found.train, found.test))
+    return Description(
+        found.name, found.classes, (channels, height, width), words, train=train, test=test, decoded=True
+    )
 
 
 def load(folder: Path, preprocess: Preprocess | None, say: Callable[[str], None]) -> Pictures:

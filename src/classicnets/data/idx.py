@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def describe(folder: Path) -> Description:
-    """Name, classes and picture shape, from headers and labels.
+    """Name, classes, picture shape and counts, from headers and labels.
 
     Pictures are read only where the labels are those of a known set, so that the answer is the one `load` will give.
     Raises `DataError` CN301, CN302.
@@ -81,9 +81,10 @@ def _files_of(folder: Path) -> dict[str, Path]:
 
 def _describe_files(folder: Path, paths: Mapping[str, Path], title: str) -> Description:
     """What four files hold that are those of the known set `title` (empty for a stranger's)."""
+    train, test = (idx_header(paths[role])[0] for role in ("train-images", "t10k-images"))
     for dataset in DATASETS.values():
         if dataset.title == title:
-            return Description(dataset.name, dataset.classes, dataset.shape)
+            return Description(dataset.name, dataset.classes, dataset.shape, train=train, test=test)
     shape = _picture_shape(paths["train-images"])
     test_shape = _picture_shape(paths["t10k-images"])
     if test_shape != shape:
@@ -91,7 +92,7 @@ def _describe_files(folder: Path, paths: Mapping[str, Path], title: str) -> Desc
         raise _misfit(paths["t10k-images"], why)
     classes = 1 + max(int(read_idx(paths[role]).max()) for role in ("train-labels", "t10k-labels"))
     name = title.lower() or folder.absolute().resolve().name
-    return Description(name, tuple(str(label) for label in range(classes)), shape)
+    return Description(name, tuple(str(label) for label in range(classes)), shape, train=train, test=test)
 
 
 def _picture_shape(path: Path) -> tuple[int, int, int]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from classicnets.values import Preprocess
+
 
 @dataclass(frozen=True)
 class Split:
@@ -44,15 +46,20 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Description:
-    """What is known of a data set before any picture is read; `shape` is (channels, height, width).
+    """What is known of a data set before any picture is read; `shape` is (channels, height, width), `train` and `test`
+    count pictures (0 where nobody counted).
 
     Picture files that do not share one square size have the shape (channels, 0, 0), and `sizes` tells what they are.
+    `decoded` is true for picture files, which `load` brings to the size that is asked for.
     """
 
     name: str
     classes: tuple[str, ...]
     shape: tuple[int, int, int]
     sizes: str = ""
+    train: int = 0
+    test: int = 0
+    decoded: bool = False
 
     def own_size(self) -> int:
         """The side of the pictures, for a recipe that names no image_size.
@@ -68,6 +75,10 @@ class Description:
                 hint=("--set image_size=64", "--set image_size=64 fit=crop   # the middle, instead of stretching"),
             )
         return self.shape[1]
+
+    def loaded(self, preprocess: Preprocess) -> tuple[int, int, int]:
+        """The shape of one picture as `load` gives it."""
+        return (preprocess.channels, preprocess.side, preprocess.side) if self.decoded else self.shape
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,13 @@ ELSEWHERE: dict[str, str] = {
     "imagenet": "ILSVRC-2012: 1,281,167 and 50,000 photographs in 1,000 classes, from image-net.org on registration",
 }
 
+# How many classes, training and test pictures they have: a folder with other numbers only shares the name.
+SIZES: dict[str, tuple[int, int, int]] = {
+    "mnist": (10, 60_000, 10_000),
+    "cifar10": (10, 50_000, 10_000),
+    "imagenet": (1_000, 1_281_167, 50_000),
+}
+
 # What `--set` may change: everything that says how to train, nothing that says where the recipe comes from.
 SETTINGS = tuple(f.name for f in fields(Recipe) if f.name not in {"source", "net", "data", "expected", "deviations"})
 

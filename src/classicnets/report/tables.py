@@ -62,6 +62,18 @@ def shape(sizes: Sequence[int]) -> str:
     return "x".join(map(str, sizes))
 
 
+def seconds_text(seconds: float) -> str:
+    """A time for people, in two units at most: 4 min 10 s."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for unit, smaller, size in (("days", "h", 86_400), ("h", "min", 3_600), ("min", "s", 60)):
+        if whole >= size:
+            rest = whole % size * {"h": 24, "min": 60, "s": 60}[smaller] // size
+            return f"{whole // size:,} {unit.removesuffix('s') if whole < 2 * size else unit} {rest} {smaller}"
+    return f"{whole} s"
+
+
 def bytes_text(count: int | None) -> str:
     """A number of bytes for people, in the units of storage: 246.8 kB."""
     if count is None:

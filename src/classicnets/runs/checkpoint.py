@@ -18,14 +18,16 @@ _VERSION = 1
 
 
 def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    """Replaces `path` in one step by a safetensors file that holds `tensors` and, as JSON, `facts`.
+    """Replaces `path` in one step by `content`. Raises MachineError CN401 if it cannot be written."""
+    write_whole(path, content(tensors, facts))
 
-    Raises MachineError CN401 if it cannot be written.
-    """
+
+def content(tensors: dict[str, Tensor], facts: dict[str, Any]) -> bytes:
+    """A safetensors file that holds `tensors` and, as JSON, `facts`."""
     metadata = {KEY: json.dumps({"version": _VERSION, **facts}, ensure_ascii=False)}
     # clone() because safetensors refuses tensors that share memory, as tied weights do
     whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_whole(path, safetensors.torch.save(whole, metadata))
+    return safetensors.torch.save(whole, metadata)
 
 
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -20,12 +20,12 @@ from classicnets.values import Epoch, Event, Recipe, Step
 
 REPORTS_PER_EPOCH = 5  # as often as the book draws a point
 
-_FACTS = ("epoch", "step", "images", "best", "stale", "drops", "stopped")
+_FACTS = ("epoch", "step", "images", "best", "best_loss", "stale", "drops", "stopped")
 
 
 class State:
     """Everything that changes while training: the weights and their average, where it is, the sums of the epoch so far,
-    the best so far.
+    the best validation accuracy so far and the loss it came with.
 
     `epoch` counts finished epochs, `step` the steps taken in the one that follows, `stale` the epochs since the best
     or the last drop of the rate, `drops` these drops; `stopped` is set when no epoch is to follow.
@@ -39,6 +39,7 @@ class State:
         self.loss_sum: Tensor | float = 0.0
         self.correct: Tensor | int = 0
         self.best = -1.0
+        self.best_loss = 0.0
         self.stopped = False
 
     @property
@@ -129,7 +130,7 @@ def fit(state: State, batches: Batches, recipe: Recipe, objective: Objective, wa
             ready = time.perf_counter()
         watched = watch()
         evaluation_seconds = time.perf_counter() - ready
-        best = _judge(state, recipe, watched.validation_accuracy)
+        best = _judge(state, recipe, watched)
         event = Epoch(
             epoch=epoch,
             epochs=recipe.epochs,
@@ -181,19 +182,23 @@ def _train_mode(net: nn.Module) -> None:
             layer.eval()
 
 
-def _judge(state: State, recipe: Recipe, accuracy: float | None) -> bool:
+def _judge(state: State, recipe: Recipe, watched: Watched) -> bool:
     """Whether the epoch is the best so far; waits, drops the rate and stops as the recipe's `patience` says.
 
-    Pictures kept aside that are trained on later (`join_after`) can show no best.
+    Among equal accuracies, which few pictures kept aside often give, the lower loss is the best; `patience` asks for a
+    higher accuracy. Pictures kept aside that are trained on later (`join_after`) can show no best.
     """
-    best = accuracy is not None and not recipe.join_after and accuracy > state.best
-    if best and accuracy is not None:
-        state.best, state.stale = accuracy, 0
-        return True
-    state.stale += 1
+    accuracy, loss = watched.validation_accuracy, watched.validation_loss or 0.0
+    if accuracy is None or recipe.join_after:
+        accuracy = -1.0  # as good as none
+    higher = accuracy > state.best
+    best = higher or (accuracy == state.best and loss < state.best_loss)
+    if best:
+        state.best, state.best_loss = accuracy, loss
+    state.stale = 0 if higher else state.stale + 1
     if recipe.patience and state.stale >= recipe.patience:
         if recipe.schedule == "plateau" and state.drops < optim.DROPS:
             state.drops, state.stale = state.drops + 1, 0
         else:
             state.stopped = True
-    return False
+    return best

@@ -23,7 +23,7 @@ from classicnets.runs.folder import RunFolder, open_run
 from classicnets.runs.origin import Origin
 from classicnets.training import initialise
 from classicnets.values import Expected, Preprocess, Recipe
-from classicnets.weights.adopt import adopt
+from classicnets.weights import adopt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Plan:
         net = self.net if self.net is not None else self.origin.build()
         initialise.initialise(net, self.recipe.initialise)
         if self.weights:
-            for line in adopt(self.weights, net).lines():
+            for line in adopt.adopt(self.weights, net).lines():
                 say(f"{self.weights}: {line}")
         freeze(net, self.recipe.freeze)
         return net
@@ -159,7 +159,8 @@ def plan(
     channels = description.shape[0]
     preprocess = resolved.recipe.preprocess(channels, resolved.recipe.image_size or description.own_size())
     made = replace(made, num_classes=len(description.classes), in_channels=channels, image_size=preprocess.image_size)
-    table = check_fit(made, module, preprocess, description, resolved.recipe)
+    begins = _weights_file(weights) if weights else ""
+    table = check_fit(made, module, preprocess, description, resolved.recipe, begins)
     return Plan(
         net=module,
         origin=made,
@@ -174,19 +175,24 @@ def plan(
         seed=seed,
         device=str(machine.choose_device(device)),
         limit=limit,
-        weights=_weights_file(weights) if weights else "",
+        weights=begins,
         deterministic=deterministic,
         loader_threads=loader_threads,
     )
 
 
 def check_fit(
-    made: Origin, net: nn.Module | None, preprocess: Preprocess, description: datasets.Description, recipe: Recipe
+    made: Origin,
+    net: nn.Module | None,
+    preprocess: Preprocess,
+    description: datasets.Description,
+    recipe: Recipe,
+    weights: str = "",
 ) -> Table:
     """The layer table of the net for these pictures.
 
     Raises UsageError CN201 or DataError CN306 if they do not fit, UsageError CN204 if the net cannot have such first
-    weights, frozen layers or decays.
+    weights, frozen layers or decays, DataError CN305 or CN306 if it cannot begin with the `weights` of that file.
     """
     if net is None:
         with torch.device("meta" if made.kind == "registry" else "cpu"):
@@ -211,6 +217,8 @@ def check_fit(
             why="there must be one number (logit) for each class",
             hint=f"end the net with nn.Linear({table.rows[-1].inputs[-1]}, {classes})",
         )
+    if weights:
+        adopt.check(weights, net)
     return table
 
 

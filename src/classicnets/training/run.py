@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from classicnets import machine
 from classicnets.data import batches, datasets, transforms
@@ -23,6 +24,7 @@ from classicnets.data.transforms import prepare
 from classicnets.errors import CheckFailed, DataError, UsageError
 from classicnets.evaluation.evaluate import Evaluation, evaluate, write_metrics
 from classicnets.evaluation.predictor import Predictor
+from classicnets.recipes import resolve
 from classicnets.report import figures, markdown, mistakes
 from classicnets.runs import checkpoint, folder, history
 from classicnets.runs.folder import RunFolder
@@ -57,6 +59,8 @@ class Training:
         self.plan, self.folder, self.pictures, self.net = plan, where, pictures, net
         self.save_seconds = save_seconds
         machine.keep_memory()
+        if plan.deterministic:
+            machine.settle_cublas()
         self.device = torch.device(plan.device)
         net.to(self.device)
         recipe = plan.recipe
@@ -95,9 +99,9 @@ class Training:
         Raises KeyboardInterrupt after saving, CheckFailed CN101 if the loss is not finite.
         """
         saved = time.monotonic()
-        if not (self.state.epoch or self.state.step):
-            yield from self._append(self.coach.before(self.net))
         with _stop_on_ctrl_c() as stopped, machine.deterministic(self.plan.deterministic):
+            if not (self.state.epoch or self.state.step):
+                yield from self._append(self.coach.before(self.net))
             for event in fit(self.state, self.batches, self.plan.recipe, self.objective, self._watch):
                 advice = self._record(event)
                 if isinstance(event, Epoch):
@@ -175,19 +179,19 @@ class Training:
         return advice
 
     def _save(self, path: Path, *, weights_only: bool = False) -> None:
+        checkpoint.save(path, *self.kept(weights_only=weights_only))
+
+    def kept(self, *, weights_only: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The tensors and facts of a checkpoint: all of the state, or what it is judged by alone."""
         tensors = self.state.tensors()
         if weights_only:
             tensors = {f"net/{name}": tensor for name, tensor in checkpoint.weights(tensors).items()}
         asked = self.plan.to_dict()
-        checkpoint.save(
-            path,
-            tensors,
-            {
-                **{key: asked[key] for key in ("net", "recipe", "preprocess", "classes", "data_name", "seed")},
-                "fingerprint": self.pictures.fingerprint,
-                "state": self.state.facts(),
-            },
-        )
+        return tensors, {
+            **{key: asked[key] for key in ("net", "recipe", "preprocess", "classes", "data_name", "seed")},
+            "fingerprint": self.pictures.fingerprint,
+            "state": self.state.facts(),
+        }
 
     def _not_finite(self, event: Step) -> CheckFailed:
         kept = f"the end of epoch {self.state.epoch} is kept in {self.folder.last}" if self.state.epoch else ""
@@ -212,6 +216,9 @@ def start(plan: Plan, runs: Path, command: str, say: Say, *, save_seconds: float
 
 def begin(plan: Plan, where: RunFolder, pictures: datasets.Pictures, command: str, threads: int) -> Plan:
     """Writes run.json, with which `resume` can start; returns the plan with what only the pictures could tell."""
+    size = (len(pictures.classes), len(pictures.train), len(pictures.test))
+    if resolve.SIZES.get(plan.recipe.data, size) != size:
+        plan = replace(plan, as_published=False)
     if not plan.recipe.mean:
         train, _ = batches.divide(pictures.train, plan.recipe.validation, plan.limit, plan.seed)
         mean = transforms.channel_means(torch.from_numpy(train.images), plan.preprocess)
@@ -256,8 +263,10 @@ def resume(path: str | Path, say: Say, net: nn.Module | None = None, *, save_sec
             why=f"fingerprint {pictures.fingerprint[:12]} now, {facts['fingerprint'][:12]} then",
             hint=f"classicnets data check {again.data}",
         )
-    training = Training(again, where, pictures, again.build(say), save_seconds=save_seconds)
-    if where.last.exists():
+    saved_before = where.last.exists()
+    begins = replace(again, weights="") if saved_before else again  # what was saved stands in for the first weights
+    training = Training(again, where, pictures, begins.build(say), save_seconds=save_seconds)
+    if saved_before:
         tensors, saved = checkpoint.load(where.last)
         training.state.restore(tensors, saved["state"])
     else:

@@ -88,8 +88,8 @@ def start(
     made = SeedsFolder(folder.numbered(runs, f"{plan.origin.label}-{pictures.name}-seeds"), plan.net)
     for seed in seeds:
         where = folder.make(made.path / f"seed-{seed}", plan.origin)
-        begin(replace(plan, seed=seed), where, pictures, command, manner.threads)
-    asked = plan.to_dict()
+        begun = begin(replace(plan, seed=seed), where, pictures, command, manner.threads)
+    asked = begun.to_dict()
     write_json(
         made.file,  # last: a folder with this file has all its runs
         {

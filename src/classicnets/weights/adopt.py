@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from classicnets.errors import DataError
 from classicnets.runs import checkpoint
@@ -40,10 +41,21 @@ def adopt(path: str | Path, net: nn.Module) -> Report:
     and nothing in the file is executed. Raises DataError CN305 for a file that cannot be read, CN306, before anything
     is changed, where any other tensor of the net is not in the file.
     """
-    tensors, facts = files.read(Path(path), data=True)
+    loaded, report = _matched(path, net.state_dict(), data=True)
+    net.load_state_dict(loaded, strict=False)
+    return report
+
+
+def check(path: str | Path, net: nn.Module) -> Report:
+    """What `adopt` would report or raise, by names and shapes alone: no tensor is read and nothing is changed."""
+    return _matched(path, net.state_dict(), data=False)[1]
+
+
+def _matched(path: str | Path, state: Mapping[str, Tensor], *, data: bool) -> tuple[dict[str, Tensor], Report]:
+    """The tensors of the file that `state` takes, by its names, and the report."""
+    tensors, facts = files.read(Path(path), data=data)
     if facts:  # a checkpoint of ours holds more than weights
         tensors = checkpoint.weights(tensors)
-    state = net.state_dict()
     prefix = files.prefix_of(tensors, state)
     found = {name: tensors[prefix + name] for name in state if prefix + name in tensors}
     first = [name for name, own in state.items() if own.dim() == 4][:1]
@@ -71,8 +83,7 @@ def adopt(path: str | Path, net: nn.Module) -> Report:
     if made_new:  # weight and bias of a layer belong together
         made_new = [name for name in state if name.rpartition(".")[0] in head]
     loaded = {name: tensor for name, tensor in found.items() if name not in made_new}
-    net.load_state_dict(loaded, strict=False)
-    return Report(
+    report = Report(
         loaded=tuple(loaded),
         folded=tuple(folded),
         skipped=tuple(
@@ -80,3 +91,4 @@ def adopt(path: str | Path, net: nn.Module) -> Report:
         ),
         made_new=tuple(made_new),
     )
+    return loaded, report
