@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,9 +14,11 @@ DPI = 110
 _TRAIN, _TEST, _RIGHT, _WRONG = "#1f6fb4", "#c8500a", "#1a7f37", "#c62828"
 
 
-def curves(path: Path, events: Sequence[Event], expected: Expected | None, title: str) -> None:
-    """`draw_curves` as a file."""
-    draw_curves(events, expected, title).savefig(path, dpi=DPI)
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
+    file = io.BytesIO()
+    figure.savefig(file, dpi=DPI)
+    return file.getvalue()
 
 
 def draw_curves(events: Sequence[Event], expected: Expected | None, title: str) -> Figure:
@@ -60,14 +62,13 @@ def draw_curves(events: Sequence[Event], expected: Expected | None, title: str) 
 
 
 def contact_sheet(
-    path: Path,
     images: np.ndarray,
     labels: np.ndarray,
     probabilities: np.ndarray,
     classes: Sequence[str],
     title: str,
     columns: int = 10,
-) -> None:
+) -> Figure:
     """The first pictures of a split with true and predicted class, then the mistakes the net was surest of.
 
     `images` is uint8 [N, C, H, W], `probabilities` [N, classes].
@@ -102,4 +103,4 @@ def contact_sheet(
                 fontsize=7,
                 color=_RIGHT if predicted[i] == labels[i] else _WRONG,
             )
-    figure.savefig(path, dpi=DPI)
+    return figure

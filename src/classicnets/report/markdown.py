@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 
-def write_card(path: Path, facts: dict[str, Any], *, net: str) -> None:
-    """Writes the card from the facts of a finished run (its run.json); `net` is how its net is called."""
+def card(facts: dict[str, Any], *, net: str) -> str:
+    """The card from the facts of a finished run (its run.json); `net` is how its net is called."""
     recipe, result, versions = facts["recipe"], facts["result"], facts["machine"]["versions"]
     changed = [f"{key}={recipe[key]}" for key, origin in facts["origins"].items() if origin != "recipe"]
     lines = [
@@ -35,4 +34,4 @@ def write_card(path: Path, facts: dict[str, Any], *, net: str) -> None:
     if recipe["deviations"]:
         lines += ["Deviations from the source:", "", *(f"- {line}" for line in recipe["deviations"]), ""]
     lines += ["![curves](curves.png)", "", "![test pictures](contact_sheet.png)", ""]
-    path.write_text("\n".join(lines), encoding="utf-8")
+    return "\n".join(lines)

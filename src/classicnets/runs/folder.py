@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from classicnets.errors import UsageError
 from classicnets.runs.origin import Origin
-from classicnets.runs.writing import cannot_write, write_json
+from classicnets.runs.writing import cannot_write, sync_folder, write_json, write_whole
 from classicnets.values import Preprocess, Recipe
 
 
@@ -79,26 +80,39 @@ class RunFolder:
         )
 
 
-def make(root: Path, label: str, origin: Origin) -> RunFolder:
-    """A new folder root/label-K with the smallest K that is free; a file of the user's own net is copied into it.
+def make(root: Path, label: str, origin: Origin, facts: dict[str, Any]) -> RunFolder:
+    """A new folder root/label-K with the smallest K that is free; in it the facts, and the file of a net of the user's
+    own. It is made aside and renamed, so that there is no run without its facts.
 
     Raises MachineError CN401 if it cannot be made.
     """
+    aside = root / f".{label}.{uuid.uuid4().hex}.part"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        number = 1
-        while True:
-            path = root / f"{label}-{number}"
-            try:
-                path.mkdir()
-                break
-            except FileExistsError:
-                number += 1
+        aside.mkdir()
         if origin.kind == "file":
-            shutil.copyfile(origin.path, path / "net.py")
+            write_whole(aside / "net.py", Path(origin.path).read_bytes())
+        RunFolder(aside).write(facts)
+        number = 1
+        while not _renamed(aside, path := root / f"{label}-{number}"):
+            number += 1
+        sync_folder(root)
     except OSError as error:
         raise cannot_write(root, error) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)  # there is no such folder unless something failed
     return RunFolder(path)
+
+
+def _renamed(aside: Path, path: Path) -> bool:
+    """Whether the folder `aside` could be called `path`; not if there is such a file or a folder that is not empty."""
+    try:
+        aside.rename(path)
+    except OSError:
+        if path.exists():
+            return False
+        raise
+    return True
 
 
 def open_run(path: str | Path) -> RunFolder:

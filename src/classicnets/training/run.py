@@ -25,6 +25,7 @@ from classicnets.evaluation.predictor import Predictor
 from classicnets.report import figures, markdown
 from classicnets.runs import checkpoint, folder, history
 from classicnets.runs.folder import RunFolder
+from classicnets.runs.writing import remove_parts, write_whole
 from classicnets.training import objective
 from classicnets.training.loop import State, Watched, fit
 from classicnets.training.plan import Plan, planned, verdict
@@ -123,16 +124,17 @@ class Training:
             "verdict": verdict(self.plan, evaluation.accuracy),
         }
         net = self.plan.origin.described
-        draw_curves(self.folder, self.plan)
-        figures.contact_sheet(
-            self.folder.contact_sheet,
+        curves = figures.draw_curves(history.read(self.folder.history), self.plan.expected, self.plan.title)
+        sheet = figures.contact_sheet(
             self.pictures.test.images,
             self.pictures.test.labels,
             probabilities,
             self.plan.description.classes,
             title=f"{net} on {self.pictures.name}: {evaluation.accuracy:.4f} of {evaluation.n:,}",
         )
-        markdown.write_card(self.folder.path / "card.md", facts, net=net)
+        write_whole(self.folder.curves, figures.png(curves))
+        write_whole(self.folder.contact_sheet, figures.png(sheet))
+        write_whole(self.folder.path / "card.md", markdown.card(facts, net=net).encode())
         self.folder.write(facts)
         return evaluation
 
@@ -160,6 +162,7 @@ class Training:
         self._save(self.folder.last)
 
     def _save(self, path: Path, *, weights_only: bool = False) -> None:
+        history.sync(self.folder.history)
         tensors = self.state.tensors()
         if weights_only:
             tensors = {f"net/{name}": tensor for name, tensor in checkpoint.weights(tensors).items()}
@@ -194,24 +197,30 @@ def start(plan: Plan, runs: Path, command: str, say: Say, *, save_seconds: float
         train, _ = batches.divide(pictures.train, plan.recipe.validation, plan.limit, plan.seed)
         mean = transforms.channel_means(torch.from_numpy(train.images), plan.preprocess)
         plan = replace(plan, preprocess=replace(plan.preprocess, mean=mean))
-    where = folder.make(runs, f"{plan.origin.label}-{pictures.name}", plan.origin)
-    where.write(
-        {
-            "command": command,
-            "started_at": _now(),
-            **plan.to_dict(),
-            "threads": torch.get_num_threads(),
-            "data_source": pictures.source,
-            "fingerprint": pictures.fingerprint,
-            "machine": machine.describe(),
-        }
-    )
+    facts = {
+        "command": command,
+        "started_at": _now(),
+        **plan.to_dict(),
+        "threads": torch.get_num_threads(),
+        "data_source": pictures.source,
+        "fingerprint": pictures.fingerprint,
+        "machine": machine.describe(),
+    }
+    where = folder.make(runs, f"{plan.origin.label}-{pictures.name}", plan.origin, facts)
     return Training(plan, where, pictures, plan.build(say), save_seconds=save_seconds)
 
 
-def resume(path: str | Path, say: Say, net: nn.Module | None = None, *, save_seconds: float = SAVE_SECONDS) -> Training:
+def resume(
+    path: str | Path,
+    say: Say,
+    net: nn.Module | None = None,
+    *,
+    loader_threads: int | None = None,
+    save_seconds: float = SAVE_SECONDS,
+) -> Training:
     """Goes on with a run from its last save, or from the beginning if it has none; restores the thread count.
 
+    `loader_threads` (None: as many as the run began with) change nothing in what comes out.
     Raises UsageError CN207 or CN208, DataError CN305 or CN306.
     """
     where = folder.open_run(path)
@@ -221,11 +230,13 @@ def resume(path: str | Path, say: Say, net: nn.Module | None = None, *, save_sec
             "CN208",
             "the run is complete",
             where=str(path),
-            why=f"all {facts['recipe']['epochs']} epochs are done and its results are written",
+            why="its epochs are done and its results are written",
             hint=f"classicnets evaluate {path}",
         )
     torch.set_num_threads(facts["threads"])
     again = planned(where, net)
+    if loader_threads is not None:
+        again = replace(again, loader_threads=loader_threads)
     pictures = datasets.load(again.data, again.preprocess, say=say)
     if pictures.fingerprint != facts["fingerprint"]:
         raise DataError(
@@ -236,21 +247,12 @@ def resume(path: str | Path, say: Say, net: nn.Module | None = None, *, save_sec
             hint=f"classicnets data check {again.data}",
         )
     training = Training(again, where, pictures, again.build(say), save_seconds=save_seconds)
+    remove_parts(where.path)
     if where.last.exists():
         tensors, saved = checkpoint.load(where.last)
         training.state.restore(tensors, saved["state"])
     history.keep_until(where.history, training.state.epoch, training.state.step)
     return training
-
-
-def draw_curves(where: RunFolder, plan: Plan) -> None:
-    """Draws the history of a run into its folder."""
-    figures.curves(
-        where.curves,
-        history.read(where.history),
-        plan.expected,
-        title=plan.title,
-    )
 
 
 @contextmanager
