@@ -3,10 +3,10 @@
     python benchmarks/kills.py              (50 kills and 5 times Ctrl-C: about ten minutes on 2 cores)
 
 Each run is `classicnets train` on Fashion-MNIST in a process of its own, forked from this one so that torch need not be
-imported again. It is sent SIGKILL (or SIGINT) at a moment drawn evenly from half the time that a whole run takes, and goes
-on with `train --resume`, each time with other loader threads and with another number of torch's threads set before.
-Equal means: every tensor in last and best (weights, their average, optimiser, generators) bit for bit, every figure in
-the history, and the result. Linux only.
+imported again. It is sent SIGKILL (or SIGINT) at a moment drawn evenly from half the time that a whole run takes, and
+goes on with `train --resume`, each time with other loader threads and with another number of torch's threads set
+before. Equal means: every tensor in last and best (weights, their average, optimiser, generators) bit for bit, every
+figure in the history, and the result. Linux only.
 """
 
 from __future__ import annotations
