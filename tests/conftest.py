@@ -45,7 +45,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undrawn() -> Iterator[None]:
     """Runs draw no pictures, which takes longer than a short training; for files that try many runs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "curves", lambda *_, **__: None)
+        patch.setattr(figures, "png", lambda _: b"")
+        patch.setattr(figures, "draw_curves", lambda *_, **__: None)
         for name in ("confusion", "calibration", "contact_sheet"):
             patch.setattr(mistakes, name, lambda *_, **__: None)
         yield

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from matplotlib import font_manager
@@ -20,12 +22,16 @@ def pixels(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
+def keep(path: Path, figure: Figure) -> None:
+    path.write_bytes(figures.png(figure))
+
+
 @pytest.fixture
 def saved(monkeypatch) -> list[Figure]:
     """The figures that were saved, as matplotlib has them."""
-    figures, save = [], Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (figures.append(self), save(self, *a, **k)))
-    return figures
+    kept, save = [], Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (kept.append(self), save(self, *a, **k)))
+    return kept
 
 
 @pytest.fixture
@@ -41,7 +47,7 @@ def texts(figure: Figure) -> set[str]:
 
 def test_the_confusion_matrix_shows_mistakes_as_shares_of_the_true_class(tmp_path, saved):
     matrix = [[90, 10, 0], [1, 1, 0], [0, 0, 0]]
-    mistakes.confusion(tmp_path / "c.png", matrix, "abc", "title")
+    keep(tmp_path / "c.png", mistakes.confusion(matrix, "abc", "title"))
     (figure,) = saved
     shares = figure.axes[0].images[0].get_array().filled(np.nan)
     np.testing.assert_allclose(shares, [[np.nan, 0.1, 0], [0.5, np.nan, 0], [0, 0, np.nan]])
@@ -53,7 +59,10 @@ def test_the_confusion_matrix_shows_mistakes_as_shares_of_the_true_class(tmp_pat
 @pytest.mark.parametrize("classes", [1, 2, 20, 21, 100])
 def test_a_confusion_matrix_of_any_number_of_classes_has_all_their_names(tmp_path, saved, classes):
     matrix = np.random.default_rng(1).integers(0, 3, (classes, classes)) * 1000
-    mistakes.confusion(tmp_path / "c.png", matrix, [f"a rather long name, number {i}" for i in range(classes)], "title")
+    keep(
+        tmp_path / "c.png",
+        mistakes.confusion(matrix, [f"a rather long name, number {i}" for i in range(classes)], "title"),
+    )
     names = [label.get_text() for label in saved[0].axes[0].get_xticklabels()]
     assert len(names) == len(set(names)) == classes
     with Image.open(tmp_path / "c.png") as picture:
@@ -65,7 +74,7 @@ def test_of_very_many_classes_those_of_the_commonest_mistakes_are_shown(tmp_path
     for i in range(0, 100, 2):
         matrix[i * 9, i * 9 + 9] = 5  # 50 pairs of classes
     matrix[1, 2] = 1
-    mistakes.confusion(tmp_path / "c.png", matrix, [str(i) for i in range(1000)], "title")
+    keep(tmp_path / "c.png", mistakes.confusion(matrix, [str(i) for i in range(1000)], "title"))
     shown = [int(label.get_text()) for label in saved[0].axes[0].get_xticklabels()]
     assert shown == [i * 9 for i in range(100)]
     assert "of the commonest mistakes, of 1,000" in saved[0].get_suptitle()
@@ -75,7 +84,7 @@ def test_the_reliability_diagram_draws_what_was_measured(tmp_path, saved):
     generator = np.random.default_rng(0)
     measured = measure(generator.dirichlet(np.ones(4), 500).astype(np.float32), generator.integers(0, 4, 500))
     bins = measured.to_dict()["calibration"]
-    mistakes.calibration(tmp_path / "c.png", bins, "title")
+    keep(tmp_path / "c.png", mistakes.calibration(bins, "title"))
     above, below = saved[0].axes
     full = [b for b in bins if b["n"]]
     drawn = above.lines[1].get_xydata()
@@ -87,11 +96,12 @@ def test_the_reliability_diagram_draws_what_was_measured(tmp_path, saved):
 
 def test_a_net_that_gave_nan_alone_is_drawn_too(tmp_path):
     measured = measure(np.full((40, 10), np.nan, dtype=np.float32), np.arange(40) % 10)
-    mistakes.confusion(tmp_path / "a.png", measured.confusion, "abcdefghij", "title")
-    mistakes.calibration(tmp_path / "b.png", measured.to_dict()["calibration"], "title")
+    keep(tmp_path / "a.png", mistakes.confusion(measured.confusion, "abcdefghij", "title"))
+    keep(tmp_path / "b.png", mistakes.calibration(measured.to_dict()["calibration"], "title"))
     probabilities = np.full((40, 10), np.nan)
-    mistakes.contact_sheet(
-        tmp_path / "c.png", pixels(40, 1, 8, 8), np.arange(40) % 10, probabilities, "abcdefghij", "title"
+    keep(
+        tmp_path / "c.png",
+        mistakes.contact_sheet(pixels(40, 1, 8, 8), np.arange(40) % 10, probabilities, "abcdefghij", "title"),
     )
 
 
@@ -100,8 +110,9 @@ def test_a_contact_sheet_for_any_number_of_mistakes(tmp_path, wrong):
     labels = np.arange(50) % 10
     probabilities = np.eye(10)[labels] * 0.9 + 0.01
     probabilities[:wrong] = np.roll(probabilities[:wrong], 1, axis=1)
-    mistakes.contact_sheet(
-        tmp_path / "s.png", pixels(50, 1, 28, 28), labels, probabilities, tuple("abcdefghij"), "title"
+    keep(
+        tmp_path / "s.png",
+        mistakes.contact_sheet(pixels(50, 1, 28, 28), labels, probabilities, tuple("abcdefghij"), "title"),
     )
     with Image.open(tmp_path / "s.png") as sheet:
         assert sheet.width > 1000 and sheet.height > (900 if wrong > 30 else 300)
@@ -114,7 +125,7 @@ def test_a_contact_sheet_of_any_pictures_and_a_thousand_classes(tmp_path, saved,
     probabilities = generator.dirichlet(np.ones(1000), 12)
     images = pixels(12, *shape)
     names = [f"n{i:08d}: what a synset of ImageNet is called, and more" for i in range(1000)]
-    mistakes.contact_sheet(tmp_path / "s.png", images, labels, probabilities, names, "title")
+    keep(tmp_path / "s.png", mistakes.contact_sheet(images, labels, probabilities, names, "title"))
     first = saved[0].axes[0]
     drawn = first.images[0].get_array()
     assert drawn.shape[:2] == shape[1:]
@@ -124,10 +135,11 @@ def test_a_contact_sheet_of_any_pictures_and_a_thousand_classes(tmp_path, saved,
 
 def test_chinese_names_where_no_font_has_them_are_numbers(tmp_path, saved, no_other_fonts):
     matrix = np.ones((10, 10), dtype=int)
-    mistakes.confusion(tmp_path / "c.png", matrix, CHINESE, "net on 时装")  # a warning would be an error
+    keep(tmp_path / "c.png", mistakes.confusion(matrix, CHINESE, "net on 时装"))  # a warning would be an error
     probabilities = np.eye(10)[np.arange(30) % 10]
-    mistakes.contact_sheet(
-        tmp_path / "s.png", pixels(30, 3, 8, 8), np.arange(30) % 10, probabilities, CHINESE, "net on 时装"
+    keep(
+        tmp_path / "s.png",
+        mistakes.contact_sheet(pixels(30, 3, 8, 8), np.arange(30) % 10, probabilities, CHINESE, "net on 时装"),
     )
     assert [label.get_text() for label in saved[0].axes[0].get_yticklabels()] == [f"#{i}" for i in range(10)]
     for figure in saved:
@@ -141,12 +153,14 @@ def test_letters_that_the_usual_font_lacks_are_written_in_one_that_has_them(tmp_
     usual, *others = lettering.style["fontfamily"]
     assert usual == "DejaVu Sans" and len(others) == 1
     assert Lettering(["one", "two"], "title", 5).style["fontfamily"] == [usual]
-    mistakes.confusion(tmp_path / "c.png", [[1, 2], [3, 4]], names, f"net on {BARRED_B}")  # a warning would be an error
+    keep(
+        tmp_path / "c.png", mistakes.confusion([[1, 2], [3, 4]], names, f"net on {BARRED_B}")
+    )  # a warning would be an error
     assert saved[0].get_suptitle() == f"net on {BARRED_B}"
 
 
 def test_dollar_signs_are_no_mathematics(tmp_path):
-    mistakes.confusion(tmp_path / "c.png", [[1, 2], [3, 4]], ["$\\nonsense$", "5$ to 7$"], "a $\\title$")
+    keep(tmp_path / "c.png", mistakes.confusion([[1, 2], [3, 4]], ["$\\nonsense$", "5$ to 7$"], "a $\\title$"))
 
 
 @pytest.mark.parametrize(
@@ -173,5 +187,5 @@ def test_a_title_keeps_its_lines_and_gets_more_where_it_is_wider_than_the_pictur
 
 
 def test_curves_have_titles_of_any_script(tmp_path, no_other_fonts):
-    figures.curves(tmp_path / "c.png", [], None, "net on 时装 $\\title$")
+    keep(tmp_path / "c.png", figures.draw_curves([], None, "net on 时装 $\\title$"))
     assert (tmp_path / "c.png").stat().st_size

@@ -108,6 +108,33 @@ def test_history_reads_back_and_forgets_a_half_line(tmp_path):
     assert history.read(path) == []
 
 
+def test_a_history_torn_by_a_power_cut_is_read_as_far_as_it_goes(tmp_path):
+    path = tmp_path / "history.jsonl"
+    history.append(path, step(1, 5))
+    with path.open("ab") as file:
+        file.write(b"\x00\xff\n" + b'{"event"')
+    assert history.read(path) == [step(1, 5)]
+
+
+def facts_of(path: Path) -> dict:
+    return folder.open_run(path).read()
+
+
+def test_a_run_folder_is_whole_or_not_there(tmp_path, monkeypatch):
+    (tmp_path / "own.py").write_text(NET)
+    made, runs = origin.find("own.py:net"), tmp_path / "runs"
+    (runs / "own-2").mkdir(parents=True)  # empty: as good as none
+    (runs / "own-3").write_text("a file")
+    paths = [folder.make(folder.numbered(runs, "own"), made, {"k": k}).path for k in range(3)]
+    assert [path.name for path in paths] == ["own-1", "own-2", "own-4"]
+    assert [facts_of(path) for path in paths] == [{"k": 0}, {"k": 1}, {"k": 2}]
+    assert (paths[0] / "net.py").read_text() == NET
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(MachineError, match="cannot write"):
+        folder.make(folder.numbered(runs, "own"), made, {})
+    assert sorted(path.name for path in runs.iterdir()) == ["own-1", "own-2", "own-3", "own-4"]
+
+
 def test_a_folder_that_is_no_run(tmp_path):
     with pytest.raises(UsageError, match="is not the folder of a run"):
         folder.open_run(tmp_path)

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", metavar="FILE", help="begin with the weights of a file or a run; a new head if need be"
     )
     parser.add_argument("--deterministic", action="store_true", help="refuse algorithms that are not deterministic")
-    parser.add_argument("--loader-threads", type=int, default=0, metavar="N", help="prepare batches ahead (default: 0)")
+    parser.add_argument("--loader-threads", type=int, metavar="N", help="prepare batches ahead (default: 0)")
     parser.add_argument(
         "--save-every", type=float, default=300, metavar="SECONDS", help="also within an epoch (default: 300)"
     )
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
             return seeds.resume(args)
         from classicnets.training.run import resume
 
-        training = resume(args.resume, talk.print, save_seconds=args.save_every)
+        training = resume(args.resume, talk.print, loader_threads=args.loader_threads, save_seconds=args.save_every)
         talk.print(f"resuming {args.resume} after {_position(training)}")
     else:
         if not args.net:
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
             limit=args.limit,
             weights=args.weights,
             deterministic=args.deterministic,
-            loader_threads=args.loader_threads,
+            loader_threads=args.loader_threads or 0,
         )
         if args.dry_run:
             if several:
@@ -182,7 +182,8 @@ def settings(pairs: list[str]) -> dict[str, str]:
 
 def _refuse_changes(args: argparse.Namespace) -> None:
     """A resumed run goes on as it was begun."""
-    changed = [f"--{name}" for name in ("data", "recipe", "set", "limit", "weights", "seeds") if getattr(args, name)]
+    fixed = ("data", "recipe", "set", "limit", "weights", "seed", "seeds", "deterministic")
+    changed = [f"--{name}" for name in fixed if getattr(args, name)]
     if args.net:
         changed.insert(0, args.net)
     if changed:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
@@ -14,9 +14,11 @@ DPI = 110
 _TRAIN, _TEST = "#1f6fb4", "#c8500a"
 
 
-def curves(path: Path, events: Sequence[Event], expected: Expected | None, title: str) -> None:
-    """`draw_curves` as a file."""
-    draw_curves(events, expected, title).savefig(path, dpi=DPI)
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
+    file = io.BytesIO()
+    figure.savefig(file, dpi=DPI)
+    return file.getvalue()
 
 
 def draw_curves(events: Sequence[Event], expected: Expected | None, title: str) -> Figure:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 
-def write_card(path: Path, facts: dict[str, Any], *, net: str) -> None:
-    """Writes the card from the facts of a finished run (its run.json); `net` is how its net is called."""
+def card(facts: dict[str, Any], *, net: str) -> str:
+    """The card from the facts of a finished run (its run.json); `net` is how its net is called."""
     recipe, result, versions = facts["recipe"], facts["result"], facts["machine"]["versions"]
     changed = [f"{key}={recipe[key]}" for key, origin in facts["origins"].items() if origin != "recipe"]
     lines = [
@@ -38,7 +37,7 @@ def write_card(path: Path, facts: dict[str, Any], *, net: str) -> None:
     for name in ("curves", "confusion", "calibration", "contact_sheet"):
         lines += [f"![{name.replace('_', ' ')}]({name}.png)", ""]
     lines += ["Every figure on the test split, class by class: [metrics.json](metrics.json).", ""]
-    path.write_text("\n".join(lines), encoding="utf-8")
+    return "\n".join(lines)
 
 
 def _more(result: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ _COUNTED = 20  # up to so many classes a cell has room for its number
 _SHOWN = 100  # up to so many classes a row has room for its name
 
 
-def confusion(path: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> None:
+def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> Figure:
     """The confusion matrix, where `matrix[t][p]` counts the pictures of class t that were taken for p.
 
     The colour is the share of the class's pictures; mistakes alone have one, so that the diagonal does not drown them.
@@ -55,10 +54,10 @@ def confusion(path: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str
     figure.colorbar(image, shrink=0.6, label="share of the true class", format="{x:.0%}")
     if few:
         _number(axes, counts, darkest)
-    figure.savefig(path, dpi=110)
+    return figure
 
 
-def calibration(path: Path, bins: Sequence[Mapping[str, Any]], title: str) -> None:
+def calibration(bins: Sequence[Mapping[str, Any]], title: str) -> Figure:
     """The reliability diagram: how often the net was right where it was so sure, and how often it was so sure.
 
     `bins` are those of metrics.json: low, high, n, confidence and accuracy (None where n is 0).
@@ -84,18 +83,17 @@ def calibration(path: Path, bins: Sequence[Mapping[str, Any]], title: str) -> No
     above.legend(loc="best", fontsize="small")
     for axes in (above, below):
         axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=110)
+    return figure
 
 
 def contact_sheet(
-    path: Path,
     images: np.ndarray,
     labels: np.ndarray,
     probabilities: np.ndarray,
     classes: Sequence[str],
     title: str,
     columns: int = 10,
-) -> None:
+) -> Figure:
     """The first pictures of a split with true and predicted class, then the mistakes the net was surest of.
 
     `images` is uint8 [N, C, H, W] with C 1 or 3, `probabilities` [N, classes].
@@ -135,7 +133,7 @@ def contact_sheet(
                 color=_RIGHT if predicted[i] == labels[i] else _WRONG,
                 **lettering.style,
             )
-    figure.savefig(path, dpi=110)
+    return figure
 
 
 def _most_mistaken(counts: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import sys
 import time
 import uuid
@@ -61,9 +60,8 @@ class Notebook:
 
     def _draw(self) -> None:
         began = time.monotonic()
-        png = io.BytesIO()
-        figures.draw_curves(self.events, self.expected, self.title).savefig(png, dpi=figures.DPI)
-        self._put("curves", {"image/png": base64.b64encode(png.getvalue()).decode(), "text/plain": self.title})
+        png = figures.png(figures.draw_curves(self.events, self.expected, self.title))
+        self._put("curves", {"image/png": base64.b64encode(png).decode(), "text/plain": self.title})
         self._put("text", {"text/plain": "\n".join(self._lines())})
         self.drawn, now = len(self.events), time.monotonic()
         self.due = now + max(_SECONDS_BETWEEN_STEPS, (now - began) / _SHARE_OF_TIME)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
+import uuid
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from classicnets.errors import UsageError
 from classicnets.runs.origin import Origin
-from classicnets.runs.writing import cannot_write, write_json
+from classicnets.runs.writing import cannot_write, sync_folder, write_json, write_whole
 from classicnets.values import Preprocess, Recipe
 
 
@@ -94,34 +97,55 @@ class RunFolder:
         )
 
 
-def numbered(root: Path, label: str) -> Path:
-    """A new folder root/label-K with the smallest K that is free. Raises MachineError CN401 if it cannot be made."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        number = 1
-        while True:
-            path = root / f"{label}-{number}"
-            try:
-                path.mkdir()
-                return path
-            except FileExistsError:
-                number += 1
-    except OSError as error:
-        raise cannot_write(root, error) from error
+def numbered(root: Path, label: str) -> Iterator[Path]:
+    """Places for a folder: root/label-1, root/label-2, and so on."""
+    return (root / f"{label}-{number}" for number in itertools.count(1))
 
 
-def make(path: Path, origin: Origin) -> RunFolder:
-    """A run folder at `path`, which may be there but empty; a file of the user's own net is copied into it.
+def make_empty(places: Iterable[Path]) -> Path:
+    """A new folder at the first of `places` that is free. Raises MachineError CN401 if it cannot be made."""
+    for path in places:
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise cannot_write(path, error) from error
+    raise AssertionError("no place is free")
+
+
+def make(places: Iterable[Path], origin: Origin, facts: dict[str, Any]) -> RunFolder:
+    """A new run folder at the first of `places` (all in one folder) that is free; in it the facts, and the file of a
+    net of the user's own. It is made aside and renamed, so that there is no run without its facts.
 
     Raises MachineError CN401 if it cannot be made.
     """
+    first = next(left := iter(places))
+    aside = first.with_name(f".{first.name}.{uuid.uuid4().hex}.part")
     try:
-        path.mkdir(exist_ok=True)
+        aside.mkdir(parents=True)
         if origin.kind == "file":
-            shutil.copyfile(origin.path, path / "net.py")
+            write_whole(aside / "net.py", Path(origin.path).read_bytes())
+        RunFolder(aside).write(facts)
+        path = next(place for place in itertools.chain([first], left) if _renamed(aside, place))
+        sync_folder(path.parent)
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise cannot_write(first, error) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)  # there is no such folder unless something failed
     return RunFolder(path)
+
+
+def _renamed(aside: Path, path: Path) -> bool:
+    """Whether the folder `aside` could be called `path`; not if there is such a file or a folder that is not empty."""
+    try:
+        aside.rename(path)
+    except OSError:
+        if path.exists():
+            return False
+        raise
+    return True
 
 
 def open_run(path: str | Path) -> RunFolder:

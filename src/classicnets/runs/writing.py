@@ -22,7 +22,7 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
@@ -31,6 +31,18 @@ def write_whole(path: Path, content: bytes) -> None:
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """`write_whole` for plain values, indented for people."""
     write_whole(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def remove_parts(folder: Path) -> None:
+    """Removes what was left in `folder` by processes that died while they wrote; nobody may be writing there now.
+
+    Raises MachineError CN401 if it cannot be removed.
+    """
+    for aside in folder.glob(".*.part"):
+        try:
+            aside.unlink(missing_ok=True)
+        except OSError as error:
+            raise cannot_write(aside, error) from error
 
 
 def cannot_write(path: Path, error: OSError) -> MachineError:
@@ -44,8 +56,8 @@ def cannot_write(path: Path, error: OSError) -> MachineError:
     )
 
 
-def _sync_folder(folder: Path) -> None:
-    """Makes the rename itself survive a power cut; Windows has no such call and needs none."""
+def sync_folder(folder: Path) -> None:
+    """Makes a rename in `folder` survive a power cut; Windows has no such call and needs none."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)

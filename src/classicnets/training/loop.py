@@ -20,15 +20,16 @@ from classicnets.values import Epoch, Event, Recipe, Step
 
 REPORTS_PER_EPOCH = 5  # as often as the book draws a point
 
-_FACTS = ("epoch", "step", "images", "best", "best_loss", "stale", "drops", "stopped")
+_FACTS = ("epoch", "step", "images", "seconds", "waited", "best", "best_loss", "stale", "drops", "stopped")
 
 
 class State:
     """Everything that changes while training: the weights and their average, where it is, the sums of the epoch so far,
     the best validation accuracy so far and the loss it came with.
 
-    `epoch` counts finished epochs, `step` the steps taken in the one that follows, `stale` the epochs since the best
-    or the last drop of the rate, `drops` these drops; `stopped` is set when no epoch is to follow.
+    `epoch` counts finished epochs; `step`, `images`, `seconds` and the seconds `waited` for data what the one that
+    follows took so far; `stale` the epochs since the best or the last drop of the rate, `drops` these drops; `stopped`
+    is set when no epoch is to follow.
     """
 
     def __init__(self, net: nn.Module, recipe: Recipe):
@@ -36,6 +37,7 @@ class State:
         self.optimizer = optim.make(net, recipe)
         self.average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema else None
         self.epoch = self.step = self.images = self.stale = self.drops = 0
+        self.seconds = self.waited = 0.0
         self.loss_sum: Tensor | float = 0.0
         self.correct: Tensor | int = 0
         self.best = -1.0
@@ -107,29 +109,28 @@ def fit(state: State, batches: Batches, recipe: Recipe, objective: Objective, wa
     """
     while state.epoch < recipe.epochs and not state.stopped:
         _train_mode(state.net)
-        epoch, steps, first_images = state.epoch + 1, batches.steps(state.epoch + 1), state.images
+        epoch, steps = state.epoch + 1, batches.steps(state.epoch + 1)
         every = max(1, steps // REPORTS_PER_EPOCH)
-        rate = seconds = waited = 0.0  # neither saving nor showing an event counts as training
-        ready = time.perf_counter()
+        ready = time.perf_counter()  # neither saving nor showing an event counts as training
         for x, y in batches.epoch(epoch, state.step):
-            waited += time.perf_counter() - ready
-            rate = optim.rate(recipe, (state.epoch + state.step / steps) / recipe.epochs, state.drops)
-            take_step(state, x, y, rate, recipe, objective)
+            state.waited += time.perf_counter() - ready
+            take_step(state, x, y, _rate(state, recipe, state.step, steps), recipe, objective)
             report = state.step % every == 0 or state.step == steps
             loss, accuracy = (float(s) / state.images if report else None for s in (state.loss_sum, state.correct))
-            seconds += time.perf_counter() - ready
+            state.seconds += time.perf_counter() - ready
             yield Step(
                 epoch=epoch,
                 step=state.step,
                 steps=steps,
-                images=state.images - first_images,
-                seconds=seconds,
+                images=state.images,
+                seconds=state.seconds,
                 loss=loss,
                 accuracy=accuracy,
             )
             ready = time.perf_counter()
         watched = watch()
         evaluation_seconds = time.perf_counter() - ready
+        last_rate = _rate(state, recipe, steps - 1, steps)
         best = _judge(state, recipe, watched)
         event = Epoch(
             epoch=epoch,
@@ -139,15 +140,16 @@ def fit(state: State, batches: Batches, recipe: Recipe, objective: Objective, wa
             validation_accuracy=watched.validation_accuracy,
             validation_loss=watched.validation_loss,
             test_accuracy=watched.test_accuracy,
-            lr=rate,
-            seconds=seconds,
+            lr=last_rate,
+            seconds=state.seconds,
             evaluation_seconds=evaluation_seconds,
-            images_per_second=(state.images - first_images) / seconds,
-            wait_share=waited / seconds,
+            images_per_second=state.images / state.seconds,
+            wait_share=state.waited / state.seconds,
             best=best,
             stops=f"no better validation accuracy for {recipe.patience} epochs" if state.stopped else "",
         )
         state.epoch, state.step, state.images, state.loss_sum, state.correct = epoch, 0, 0, 0.0, 0
+        state.seconds = state.waited = 0.0
         yield event
 
 
@@ -171,6 +173,11 @@ def take_step(state: State, x: Tensor, y: Tensor, rate: float, recipe: Recipe, o
         state.correct = state.correct + (logits.argmax(dim=1) == y).sum()
     state.images += len(y)
     state.step += 1
+
+
+def _rate(state: State, recipe: Recipe, step: int, steps: int) -> float:
+    """The learning rate of the step that follows `step` of the epoch's `steps`."""
+    return optim.rate(recipe, (state.epoch + step / steps) / recipe.epochs, state.drops)
 
 
 def _train_mode(net: nn.Module) -> None:

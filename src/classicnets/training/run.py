@@ -28,6 +28,7 @@ from classicnets.recipes import resolve
 from classicnets.report import figures, markdown, mistakes
 from classicnets.runs import checkpoint, folder, history
 from classicnets.runs.folder import RunFolder
+from classicnets.runs.writing import remove_parts, write_whole
 from classicnets.training import objective
 from classicnets.training.coach import Coach
 from classicnets.training.loop import State, Watched, fit
@@ -143,13 +144,20 @@ class Training:
         }
         net = self.plan.origin.described
         title = f"{net} on {self.pictures.name}: accuracy {evaluation.accuracy:.4f} on {evaluation.n:,} test pictures"
-        draw_curves(self.folder, self.plan)
-        mistakes.confusion(self.folder.confusion, evaluation.confusion, classes, title)
         error = f"calibration error {evaluation.calibration_error:.4f}"
-        mistakes.calibration(self.folder.calibration, measured["calibration"], f"{title}\n{error}")
         test = self.pictures.test
-        mistakes.contact_sheet(self.folder.contact_sheet, test.images, test.labels, probabilities, classes, title)
-        markdown.write_card(self.folder.path / "card.md", facts, net=net)
+        curves = figures.draw_curves(history.read(self.folder.history), self.plan.expected, self.plan.title)
+        for path, figure in (
+            (self.folder.curves, curves),
+            (self.folder.confusion, mistakes.confusion(evaluation.confusion, classes, title)),
+            (self.folder.calibration, mistakes.calibration(measured["calibration"], f"{title}\n{error}")),
+            (
+                self.folder.contact_sheet,
+                mistakes.contact_sheet(test.images, test.labels, probabilities, classes, title),
+            ),
+        ):
+            write_whole(path, figures.png(figure))
+        write_whole(self.folder.path / "card.md", markdown.card(facts, net=net).encode())
         self.folder.write(facts)
         return evaluation
 
@@ -179,6 +187,7 @@ class Training:
         return advice
 
     def _save(self, path: Path, *, weights_only: bool = False) -> None:
+        history.sync(self.folder.history)
         checkpoint.save(path, *self.kept(weights_only=weights_only))
 
     def kept(self, *, weights_only: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -209,13 +218,13 @@ class Training:
 def start(plan: Plan, runs: Path, command: str, say: Say, *, save_seconds: float = SAVE_SECONDS) -> Training:
     """Reads the data and makes the run folder. Raises DataError if the data cannot be had, MachineError CN401."""
     pictures = datasets.load(plan.data, plan.preprocess, say=say)
-    where = folder.make(folder.numbered(runs, f"{plan.origin.label}-{pictures.name}"), plan.origin)
-    plan = begin(plan, where, pictures, command, torch.get_num_threads())
+    plan, facts = begin(plan, pictures, command, torch.get_num_threads())
+    where = folder.make(folder.numbered(runs, f"{plan.origin.label}-{pictures.name}"), plan.origin, facts)
     return Training(plan, where, pictures, plan.build(say), save_seconds=save_seconds)
 
 
-def begin(plan: Plan, where: RunFolder, pictures: datasets.Pictures, command: str, threads: int) -> Plan:
-    """Writes run.json, with which `resume` can start; returns the plan with what only the pictures could tell."""
+def begin(plan: Plan, pictures: datasets.Pictures, command: str, threads: int) -> tuple[Plan, dict[str, Any]]:
+    """The plan with what only the pictures could tell, and the run.json with which `resume` can start."""
     size = (len(pictures.classes), len(pictures.train), len(pictures.test))
     if resolve.SIZES.get(plan.recipe.data, size) != size:
         plan = replace(plan, as_published=False)
@@ -223,23 +232,29 @@ def begin(plan: Plan, where: RunFolder, pictures: datasets.Pictures, command: st
         train, _ = batches.divide(pictures.train, plan.recipe.validation, plan.limit, plan.seed)
         mean = transforms.channel_means(torch.from_numpy(train.images), plan.preprocess)
         plan = replace(plan, preprocess=replace(plan.preprocess, mean=mean))
-    where.write(
-        {
-            "command": command,
-            "started_at": now(),
-            **plan.to_dict(),
-            "threads": threads,
-            "data_source": pictures.source,
-            "fingerprint": pictures.fingerprint,
-            "machine": machine.describe(),
-        }
-    )
-    return plan
+    facts = {
+        "command": command,
+        "started_at": now(),
+        **plan.to_dict(),
+        "threads": threads,
+        "data_source": pictures.source,
+        "fingerprint": pictures.fingerprint,
+        "machine": machine.describe(),
+    }
+    return plan, facts
 
 
-def resume(path: str | Path, say: Say, net: nn.Module | None = None, *, save_seconds: float = SAVE_SECONDS) -> Training:
+def resume(
+    path: str | Path,
+    say: Say,
+    net: nn.Module | None = None,
+    *,
+    loader_threads: int | None = None,
+    save_seconds: float = SAVE_SECONDS,
+) -> Training:
     """Goes on with a run from its last save, or from the beginning if it has none; restores the thread count.
 
+    `loader_threads` (None: as many as the run began with) change nothing in what comes out.
     Raises UsageError CN207 or CN208, DataError CN305 or CN306.
     """
     where = folder.open_run(path)
@@ -249,11 +264,13 @@ def resume(path: str | Path, say: Say, net: nn.Module | None = None, *, save_sec
             "CN208",
             "the run is complete",
             where=str(path),
-            why=f"all {facts['recipe']['epochs']} epochs are done and its results are written",
+            why="its epochs are done and its results are written",
             hint=f"classicnets evaluate {path}",
         )
     torch.set_num_threads(facts["threads"])
     again = planned(where, net)
+    if loader_threads is not None:
+        again = replace(again, loader_threads=loader_threads)
     pictures = datasets.load(again.data, again.preprocess, say=say)
     if pictures.fingerprint != facts["fingerprint"]:
         raise DataError(
@@ -266,6 +283,7 @@ def resume(path: str | Path, say: Say, net: nn.Module | None = None, *, save_sec
     saved_before = where.last.exists()
     begins = replace(again, weights="") if saved_before else again  # what was saved stands in for the first weights
     training = Training(again, where, pictures, begins.build(say), save_seconds=save_seconds)
+    remove_parts(where.path)
     if saved_before:
         tensors, saved = checkpoint.load(where.last)
         training.state.restore(tensors, saved["state"])
@@ -274,16 +292,6 @@ def resume(path: str | Path, say: Say, net: nn.Module | None = None, *, save_sec
     history.keep_until(where.history, training.state.epoch, training.state.step)
     training.coach.remember(history.read(where.history))
     return training
-
-
-def draw_curves(where: RunFolder, plan: Plan) -> None:
-    """Draws the history of a run into its folder."""
-    figures.curves(
-        where.curves,
-        history.read(where.history),
-        plan.expected,
-        title=plan.title,
-    )
 
 
 @contextmanager

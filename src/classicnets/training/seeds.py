@@ -85,10 +85,10 @@ def start(
         raise UsageError("CN204", "at least one seed is needed", hint="--seeds 5")
     pictures = datasets.load(plan.data, plan.preprocess, say=say)
     manner = side_by_side.choose(plan, len(seeds), at_once, say)
-    made = SeedsFolder(folder.numbered(runs, f"{plan.origin.label}-{pictures.name}-seeds"), plan.net)
+    made = SeedsFolder(folder.make_empty(folder.numbered(runs, f"{plan.origin.label}-{pictures.name}-seeds")), plan.net)
     for seed in seeds:
-        where = folder.make(made.path / f"seed-{seed}", plan.origin)
-        begun = begin(replace(plan, seed=seed), where, pictures, command, manner.threads)
+        begun, facts = begin(replace(plan, seed=seed), pictures, command, manner.threads)
+        folder.make([made.path / f"seed-{seed}"], plan.origin, facts)
     asked = begun.to_dict()
     write_json(
         made.file,  # last: a folder with this file has all its runs
