@@ -83,6 +83,7 @@ def outcome(run: Path) -> dict[str, object]:
         found[f"state of {name}"] = _without_times(facts["state"])
     lines = (run / "history.jsonl").read_text().splitlines()
     found["history"] = [_without_times(json.loads(line)) for line in lines]
+    found["metrics"] = _without_times(json.loads((run / "metrics.json").read_text()))
     found["result"] = _without_times(json.loads((run / "run.json").read_text())["result"])
     return found
 

@@ -31,7 +31,7 @@ import torch
 from matplotlib.figure import Figure
 
 from classicnets.cli.main import main
-from classicnets.report import figures
+from classicnets.report import figures, mistakes
 from classicnets.runs import history, writing
 from idx import make_idx_folder
 from kills import ended, fork, kill_at_random, outcome
@@ -196,7 +196,11 @@ class Place:
 
 def small_figures() -> None:
     """Pictures take most of the time of a run this small; those of another size are written the same way."""
-    figures.draw_curves = figures.contact_sheet = lambda *_, **__: Figure((0.2, 0.2))
+
+    def small(*_: object) -> Figure:
+        return Figure((0.2, 0.2))
+
+    figures.draw_curves = mistakes.confusion = mistakes.calibration = mistakes.contact_sheet = small
     figures.png(figures.draw_curves())  # finds the fonts
 
 

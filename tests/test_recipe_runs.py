@@ -72,7 +72,7 @@ def made(key: tuple[str, str]) -> tuple[str | nn.Module, Recipe]:
         return recipe.net, recipe
     if recipe.image_size:
         recipe = replace(recipe, image_size=32, resize=36 if recipe.resize else None)
-    elif recipe.net == resolve.ANY_NET:
+    elif recipe.net not in NETS:
         recipe = replace(recipe, image_size=32)
     return stand_in(1 if "mnist" in recipe.data else 3), recipe
 

@@ -21,7 +21,7 @@ NAMES = {"ids": lambda key: "-".join(key)}
 def test_every_recipe_is_sound(key):
     recipe = resolve.RECIPES[key]
     assert (recipe.source, recipe.net) == key
-    assert recipe.net in NETS or recipe.net == resolve.ANY_NET
+    assert recipe.net.partition(" with ")[0] in NETS or recipe.net == resolve.ANY_NET  # of a variation, its net
     assert recipe.data in {*DATASETS, *resolve.ELSEWHERE}
     resolved = resolve.apply(recipe, {})
     assert not resolved.changed and resolved.recipe == recipe
@@ -250,6 +250,19 @@ def test_own_nets_take_fast_and_registered_nets_never_do_so_silently():
     with pytest.raises(UsageError, match="no recipe 'fats'") as caught:
         resolve.find("fats", "lenet_d2l", registered=True)
     assert "fast" in caught.value.why
+
+
+def test_a_variation_takes_what_was_tuned_for_it_or_for_any_net(blobs):
+    from classicnets.training.plan import plan
+
+    def of(recipe: str, **variation: str) -> Recipe:
+        return plan("lenet_d2l", data=str(blobs), recipe=recipe, variation=variation).recipe
+
+    tuned = resolve.RECIPES["fast", "lenet_d2l with activation=relu, pool=max"]
+    assert of("fast", pool="max", activation="relu").lr == tuned.lr == 0.003
+    assert of("fast").lr == resolve.RECIPES["fast", "lenet_d2l"].lr
+    assert of("fast", activation="tanh").lr == resolve.RECIPES["fast", "any net"].lr
+    assert of("d2l", activation="relu", pool="max").lr == 0.9  # a source is followed, whatever was exchanged
 
 
 def lenet() -> Recipe:

@@ -34,8 +34,7 @@ RECIPES: dict[tuple[str, str], Recipe] = {
         *torchvision.RECIPES,
         *mxnet.RECIPES,
         *cuda_convnet.RECIPES,
-        fast.LENET,
-        fast.ANY,
+        *fast.RECIPES,
     )
 }
 ANY_NET = fast.ANY.net
