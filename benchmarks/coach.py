@@ -136,6 +136,7 @@ BROKEN = (
     Run("lr 20, sigmoids", "saturated_sigmoids", book, replace(BOOK, lr=20.0, epochs=1), 30_000),
     Run("the book's LeNet, lr a tenth", "stuck_at_chance", book, replace(BOOK, lr=0.09, epochs=1)),
     Run("the book's LeNet, weights as built", "stuck_at_chance", book, replace(BOOK, initialise="as_built", epochs=2)),
+    Run("the book's LeNet, weights N(0, 0.01)", "stuck_at_chance", book, replace(BOOK, initialise="normal", epochs=2)),
     Run("500 pictures learned by heart", "validation_turns", relu, learns_by_heart(), 500, validation=3000),
     Run("batches that come late", "data_starved", relu, replace(PLAIN, epochs=2), 1500, loader=Slow),
 )  # fmt: skip

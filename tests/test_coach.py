@@ -381,6 +381,14 @@ def test_a_net_with_lazy_layers_gets_no_weights_from_the_coach():
     assert not coach.before(net) and isinstance(net[1].weight, nn.UninitializedParameter)
 
 
+def test_a_net_in_the_dark_is_stuck_although_it_changes():
+    """Weights of N(0, 0.01) under five sigmoids: what it answers grows tenfold and stays nothing; Xavier's learn."""
+    recipe = replace(PLAIN, initialise="normal", lr=0.5, epochs=10)
+    (said,) = advice(trained(deep_sigmoids(), recipe, learnable())[0])
+    assert (said.topic, said.hint) == ("stuck_at_chance", "--set initialise=xavier_uniform")
+    assert not advice(trained(deep_sigmoids(), replace(recipe, initialise="xavier_uniform"), learnable())[0])
+
+
 def test_what_was_said_before_a_resume_is_not_said_again():
     split, recipe = learnable(), replace(PLAIN, lr=50.0)
     events, state = trained(mlp(), recipe, split)

@@ -36,6 +36,9 @@ _DEAD = 0.8
 _SATURATED = 0.8  # of the book's trained LeNet 0.12; weights 50 times too large give 0.87, a rate too high 0.99
 _LOOK_STEPS = 200  # fewer steps say nothing about a plateau; the book's LeNet needs up to 250 to leave it
 _LOOK_GROWTH = 2.0  # a net on its way out of the plateau answers pictures ever more differently: 4 to 40 times in 200
+# Whatever its growth, less than this after two looks is no way out: the book's LeNet begins with 0.0006, one whose
+# weights begin as N(0, 0.01) has 0.00001 after 400 steps.
+_DARK = 0.0001
 _STILL = 0.01  # a layer whose weights moved by less in that time does not train
 # How differently a net answers different pictures, as the standard deviation of its log-probabilities: one that has
 # learned something 1 and more, one in the dark below 0.01; at chance 0.003 to 0.03 if only the labels are noise, and
@@ -264,7 +267,9 @@ class Coach:
         if earlier is not None and at - earlier.at < _LOOK_STEPS:
             return []
         self.look = now
-        if earlier is None or now.spread > _LOOK_GROWTH * earlier.spread or self.recipe.loss != "cross_entropy":
+        if earlier is None or self.recipe.loss != "cross_entropy":
+            return []
+        if now.spread > _LOOK_GROWTH * earlier.spread and not (now.spread < _DARK and at >= 2 * _LOOK_STEPS):
             return []
         loss, accuracy, n = self._recent()
         guess, often = self._guessing(), float(self.counts.max() / self.counts.sum())
