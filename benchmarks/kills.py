@@ -6,7 +6,7 @@ Each run is `classicnets train` on Fashion-MNIST in a process of its own, forked
 imported again. It is sent SIGKILL (or SIGINT) at a moment drawn evenly from half the time that a whole run takes, and
 goes on with `train --resume`, each time with other loader threads and with another number of torch's threads set
 before. Equal means: every tensor in last and best (weights, their average, optimiser, generators) bit for bit, every
-figure in the history, and the result. Linux only.
+figure in the history, and the result; not what the coach says, which depends on times too. Linux only.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def outcome(run: Path) -> dict[str, object]:
             facts = json.loads(file.metadata()[checkpoint.KEY])
         found[name] = {key: (str(a.dtype), a.shape, hashlib.sha256(a).hexdigest()) for key, a in tensors.items()}
         found[f"state of {name}"] = _without_times(facts["state"])
-    lines = (run / "history.jsonl").read_text().splitlines()
-    found["history"] = [_without_times(json.loads(line)) for line in lines]
+    events = map(json.loads, (run / "history.jsonl").read_text().splitlines())
+    found["history"] = [_without_times(event) for event in events if event["event"] != "advice"]
     found["metrics"] = _without_times(json.loads((run / "metrics.json").read_text()))
     found["result"] = _without_times(json.loads((run / "run.json").read_text())["result"])
     return found

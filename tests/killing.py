@@ -75,10 +75,11 @@ class Disk:
             assert half is not None
             half()
             die()
-        result = do()
-        if dies:
-            self._cut_power()
-        return result
+        try:
+            return do()
+        finally:
+            if dies:
+                self._cut_power()
 
     def _watched(self, name: str, real: Callable[..., object]) -> Callable[..., object]:
         def watched(path: object, *rest: object, **options: object) -> object:

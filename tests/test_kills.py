@@ -16,6 +16,7 @@ import torch
 from classicnets.runs import history
 from classicnets.training.plan import plan
 from classicnets.training.run import Training, resume, start
+from classicnets.values import Advice
 
 TIMES = {"seconds", "evaluation_seconds", "images_per_second", "wait_share"}
 TIMEOUT_SECONDS = 900  # on a busy machine; about one minute on a free one
@@ -102,7 +103,7 @@ def saved_at_every_event(training: Training, copies: Path) -> list[Path]:
 
 
 def figures(training: Training) -> list[dict]:
-    events = map(asdict, history.read(training.folder.history))
+    events = [asdict(event) for event in history.read(training.folder.history) if not isinstance(event, Advice)]
     return [{key: value for key, value in event.items() if key not in TIMES} for event in events]
 
 

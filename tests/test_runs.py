@@ -125,13 +125,13 @@ def test_a_run_folder_is_whole_or_not_there(tmp_path, monkeypatch):
     made, runs = origin.find("own.py:net"), tmp_path / "runs"
     (runs / "own-2").mkdir(parents=True)  # empty: as good as none
     (runs / "own-3").write_text("a file")
-    paths = [folder.make(folder.numbered(runs, "own"), made, {"k": k}).path for k in range(3)]
+    paths = [folder.make(runs, "own", lambda aside, k=k: folder.fill(aside, made, {"k": k})) for k in range(3)]
     assert [path.name for path in paths] == ["own-1", "own-2", "own-4"]
     assert [facts_of(path) for path in paths] == [{"k": 0}, {"k": 1}, {"k": 2}]
     assert (paths[0] / "net.py").read_text() == NET
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(MachineError, match="cannot write"):
-        folder.make(folder.numbered(runs, "own"), made, {})
+        folder.make(runs, "own", lambda aside: folder.fill(aside, made, {}))
     assert sorted(path.name for path in runs.iterdir()) == ["own-1", "own-2", "own-3", "own-4"]
 
 

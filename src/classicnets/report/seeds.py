@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -12,7 +11,6 @@ from matplotlib.figure import Figure
 
 from classicnets.values import Epoch, Expected
 
-DPI = 110
 _TRAIN, _TEST, _FAILED = "#1f6fb4", "#c8500a", "#c62828"
 _WATCHED = {
     "test_accuracy": "test accuracy",
@@ -122,8 +120,8 @@ def spread(figure: Mapping[str, float | None]) -> str:
     return f"{figure['mean']:.4f} ± {figure['sd']:.4f} ({figure['min']:.4f} to {figure['max']:.4f})"
 
 
-def write_card(path: Path, facts: dict[str, Any], *, net: str) -> None:
-    """Writes the card from the facts of finished runs (their seeds.json); `net` is how the net is called."""
+def card(facts: dict[str, Any], *, net: str) -> str:
+    """The card from the facts of finished runs (their seeds.json); `net` is how the net is called."""
     recipe, result, versions = facts["recipe"], facts["result"], facts["machine"]["versions"]
     changed = [f"{key}={recipe[key]}" for key, origin in facts["origins"].items() if origin != "recipe"]
     lines = [
@@ -162,4 +160,4 @@ def write_card(path: Path, facts: dict[str, Any], *, net: str) -> None:
         "![curves of all seeds](curves.png)",
         "",
     ]
-    path.write_text("\n".join(lines), encoding="utf-8")
+    return "\n".join(lines)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,44 +96,39 @@ class RunFolder:
         )
 
 
-def numbered(root: Path, label: str) -> Iterator[Path]:
-    """Places for a folder: root/label-1, root/label-2, and so on."""
-    return (root / f"{label}-{number}" for number in itertools.count(1))
-
-
-def make_empty(places: Iterable[Path]) -> Path:
-    """A new folder at the first of `places` that is free. Raises MachineError CN401 if it cannot be made."""
-    for path in places:
-        try:
-            path.mkdir(parents=True)
-            return path
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise cannot_write(path, error) from error
-    raise AssertionError("no place is free")
-
-
-def make(places: Iterable[Path], origin: Origin, facts: dict[str, Any]) -> RunFolder:
-    """A new run folder at the first of `places` (all in one folder) that is free; in it the facts, and the file of a
-    net of the user's own. It is made aside and renamed, so that there is no run without its facts.
+def make(root: Path, label: str, fill: Callable[[Path], object]) -> Path:
+    """A new folder root/label-K with the smallest K that is free. It is made aside, given to `fill` and then renamed:
+    it is there with all that belongs into it, or not at all.
 
     Raises MachineError CN401 if it cannot be made.
     """
-    first = next(left := iter(places))
-    aside = first.with_name(f".{first.name}.{uuid.uuid4().hex}.part")
+    aside = root / f".{label}.{uuid.uuid4().hex}.part"
     try:
-        aside.mkdir(parents=True)
-        if origin.kind == "file":
-            write_whole(aside / "net.py", Path(origin.path).read_bytes())
-        RunFolder(aside).write(facts)
-        path = next(place for place in itertools.chain([first], left) if _renamed(aside, place))
-        sync_folder(path.parent)
+        root.mkdir(parents=True, exist_ok=True)
+        aside.mkdir()
+        fill(aside)
+        number = 1
+        while not _renamed(aside, path := root / f"{label}-{number}"):
+            number += 1
+        sync_folder(root)
     except OSError as error:
-        raise cannot_write(first, error) from error
+        raise cannot_write(root, error) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)  # there is no such folder unless something failed
-    return RunFolder(path)
+    return path
+
+
+def fill(path: Path, origin: Origin, facts: dict[str, Any]) -> None:
+    """Makes `path`, which may be there but empty, the folder of a run: with its facts, and a copy of the file of a net
+    of the user's own. Raises MachineError CN401 if it cannot be written.
+    """
+    try:
+        path.mkdir(exist_ok=True)
+        if origin.kind == "file":
+            write_whole(path / "net.py", Path(origin.path).read_bytes())
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    RunFolder(path).write(facts)
 
 
 def _renamed(aside: Path, path: Path) -> bool:

@@ -145,10 +145,9 @@ class Training:
         net = self.plan.origin.described
         title = f"{net} on {self.pictures.name}: accuracy {evaluation.accuracy:.4f} on {evaluation.n:,} test pictures"
         error = f"calibration error {evaluation.calibration_error:.4f}"
-        test = self.pictures.test
-        curves = figures.draw_curves(history.read(self.folder.history), self.plan.expected, self.plan.title)
+        events, test = history.read(self.folder.history), self.pictures.test
         for path, figure in (
-            (self.folder.curves, curves),
+            (self.folder.curves, figures.draw_curves(events, self.plan.expected, self.plan.title)),
             (self.folder.confusion, mistakes.confusion(evaluation.confusion, classes, title)),
             (self.folder.calibration, mistakes.calibration(measured["calibration"], f"{title}\n{error}")),
             (
@@ -219,12 +218,13 @@ def start(plan: Plan, runs: Path, command: str, say: Say, *, save_seconds: float
     """Reads the data and makes the run folder. Raises DataError if the data cannot be had, MachineError CN401."""
     pictures = datasets.load(plan.data, plan.preprocess, say=say)
     plan, facts = begin(plan, pictures, command, torch.get_num_threads())
-    where = folder.make(folder.numbered(runs, f"{plan.origin.label}-{pictures.name}"), plan.origin, facts)
-    return Training(plan, where, pictures, plan.build(say), save_seconds=save_seconds)
+    label = f"{plan.origin.label}-{pictures.name}"
+    path = folder.make(runs, label, lambda aside: folder.fill(aside, plan.origin, facts))
+    return Training(plan, RunFolder(path), pictures, plan.build(say), save_seconds=save_seconds)
 
 
 def begin(plan: Plan, pictures: datasets.Pictures, command: str, threads: int) -> tuple[Plan, dict[str, Any]]:
-    """The plan with what only the pictures could tell, and the run.json with which `resume` can start."""
+    """The plan with what only the pictures could tell, and its run.json, with which `resume` can start."""
     size = (len(pictures.classes), len(pictures.train), len(pictures.test))
     if resolve.SIZES.get(plan.recipe.data, size) != size:
         plan = replace(plan, as_published=False)
@@ -232,7 +232,7 @@ def begin(plan: Plan, pictures: datasets.Pictures, command: str, threads: int) -
         train, _ = batches.divide(pictures.train, plan.recipe.validation, plan.limit, plan.seed)
         mean = transforms.channel_means(torch.from_numpy(train.images), plan.preprocess)
         plan = replace(plan, preprocess=replace(plan.preprocess, mean=mean))
-    facts = {
+    return plan, {
         "command": command,
         "started_at": now(),
         **plan.to_dict(),
@@ -241,7 +241,6 @@ def begin(plan: Plan, pictures: datasets.Pictures, command: str, threads: int) -
         "fingerprint": pictures.fingerprint,
         "machine": machine.describe(),
     }
-    return plan, facts
 
 
 def resume(
@@ -280,10 +279,10 @@ def resume(
             why=f"fingerprint {pictures.fingerprint[:12]} now, {facts['fingerprint'][:12]} then",
             hint=f"classicnets data check {again.data}",
         )
+    remove_parts(where.path)
     saved_before = where.last.exists()
     begins = replace(again, weights="") if saved_before else again  # what was saved stands in for the first weights
     training = Training(again, where, pictures, begins.build(say), save_seconds=save_seconds)
-    remove_parts(where.path)
     if saved_before:
         tensors, saved = checkpoint.load(where.last)
         training.state.restore(tensors, saved["state"])

@@ -22,11 +22,12 @@ from torch import nn
 from classicnets import machine
 from classicnets.data import datasets
 from classicnets.errors import ClassicnetsError, UsageError
+from classicnets.report import figures
 from classicnets.report import seeds as report
 from classicnets.report.terminal import SeedsTerminal
 from classicnets.runs import folder, history
 from classicnets.runs.folder import RunFolder
-from classicnets.runs.writing import write_json
+from classicnets.runs.writing import remove_parts, write_json, write_whole
 from classicnets.training import processes, side_by_side
 from classicnets.training.plan import Plan, planned
 from classicnets.training.processes import Ended
@@ -85,25 +86,26 @@ def start(
         raise UsageError("CN204", "at least one seed is needed", hint="--seeds 5")
     pictures = datasets.load(plan.data, plan.preprocess, say=say)
     manner = side_by_side.choose(plan, len(seeds), at_once, say)
-    made = SeedsFolder(folder.make_empty(folder.numbered(runs, f"{plan.origin.label}-{pictures.name}-seeds")), plan.net)
-    for seed in seeds:
-        begun, facts = begin(replace(plan, seed=seed), pictures, command, manner.threads)
-        folder.make([made.path / f"seed-{seed}"], plan.origin, facts)
-    asked = begun.to_dict()
-    write_json(
-        made.file,  # last: a folder with this file has all its runs
-        {
-            "command": command,
-            "started_at": now(),
-            "seeds": [*seeds],
-            "side_by_side": manner.at_once,
-            "threads": manner.threads,
-            "why": manner.why,
-            **{key: asked[key] for key in ("net", "recipe", "origins", "as_published", "data_name", "limit", "device")},
-            "fingerprint": pictures.fingerprint,
-            "machine": machine.describe(),
-        },
-    )
+    each = {seed: begin(replace(plan, seed=seed), pictures, command, manner.threads)[1] for seed in seeds}
+    asked = each[seeds[0]]
+    facts = {
+        "command": command,
+        "started_at": now(),
+        "seeds": [*seeds],
+        "side_by_side": manner.at_once,
+        "threads": manner.threads,
+        "why": manner.why,
+        **{key: asked[key] for key in ("net", "recipe", "origins", "as_published", "data_name", "limit", "device")},
+        "fingerprint": pictures.fingerprint,
+        "machine": machine.describe(),
+    }
+
+    def fill(aside: Path) -> None:
+        for seed, run_facts in each.items():
+            folder.fill(aside / f"seed-{seed}", plan.origin, run_facts)
+        write_json(SeedsFolder(aside).file, facts)
+
+    made = SeedsFolder(folder.make(runs, f"{plan.origin.label}-{pictures.name}-seeds", fill), plan.net)
     for line in plan.lines():
         if not line.startswith("device"):
             say(line)
@@ -128,6 +130,7 @@ def reopen(path: str | Path, net: nn.Module | None = None) -> SeedsFolder:
         )
     for run in missing.values():
         planned(run, net)
+    remove_parts(made.path)
     return made
 
 
@@ -197,8 +200,8 @@ def finish(made: SeedsFolder, errors: Mapping[int, str]) -> dict[str, Any]:
     epochs = {s: [e for e in history.read(run.history) if isinstance(e, Epoch)] for s, run in runs.items()}
     title = f"{plan.origin.described} on {plan.description.name}, recipe {plan.recipe.source}, {len(rows)} seeds"
     figure = report.draw(epochs, {one["seed"]: one["test_accuracy"] for one in done}, plan.expected, title)
-    figure.savefig(made.curves, dpi=report.DPI)
-    report.write_card(made.card, facts, net=plan.origin.described)
+    write_whole(made.curves, figures.png(figure))
+    write_whole(made.card, report.card(facts, net=plan.origin.described).encode())
     write_json(made.file, facts)
     result: dict[str, Any] = facts["result"]
     return result
