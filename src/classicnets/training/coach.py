@@ -35,8 +35,11 @@ _GROWTH = 10.0  # times the loss of guessing, over the epoch so far
 _DEAD = 0.8
 _SATURATED = 0.8  # of the book's trained LeNet 0.12; weights 50 times too large give 0.87, a rate too high 0.99
 _LOOK_STEPS = 200  # fewer steps say nothing about a plateau; the book's LeNet needs up to 250 to leave it
-_LOOK_GROWTH = 2.0  # a net on its way out of the plateau answers pictures ever more differently: 4 to 40 times in 200
-# Whatever its growth, less than this after two looks is no way out: the book's LeNet begins with 0.0006, one whose
+_LOOK_GROWTH = (
+    2.0  # a net on its way out of the plateau answers pictures ever more differently, mostly 4 to 40 times in 200
+)
+_FLAT = 2  # looks in a row; the book's LeNet may grow 1.7 times only in its first 235 steps, and then learns
+# Whatever its growth, a spread below this is no way out: the book's LeNet begins with 0.0003 to 0.0006, one whose
 # weights begin as N(0, 0.01) has 0.00001 after 400 steps.
 _DARK = 0.0001
 _STILL = 0.01  # a layer whose weights moved by less in that time does not train
@@ -81,6 +84,7 @@ class Coach:
         self.steps = 0
         self.epochs: list[Epoch] = []
         self.look: _Look | None = None
+        self.flat = 0
 
     def remember(self, past: Iterable[Event]) -> None:
         """Takes in the events of a run that is resumed: what was said is not said again.
@@ -269,13 +273,15 @@ class Coach:
         self.look = now
         if earlier is None or self.recipe.loss != "cross_entropy":
             return []
-        if now.spread > _LOOK_GROWTH * earlier.spread and not (now.spread < _DARK and at >= 2 * _LOOK_STEPS):
+        self.flat = 0 if now.spread > max(_LOOK_GROWTH * earlier.spread, _DARK) else self.flat + 1
+        still = _moved(earlier, now) < _STILL
+        if self.flat < (1 if still else _FLAT):
             return []
         loss, accuracy, n = self._recent()
         guess, often = self._guessing(), float(self.counts.max() / self.counts.sum())
         chance = accuracy < 1.2 * often + 3 * math.sqrt(often * (1 - often) / n)
         # first weights that stay as they are can be right more often than guessing is
-        if loss < 0.98 * guess or not (chance or _moved(earlier, now) < _STILL):
+        if loss < 0.98 * guess or not (chance or still):
             return []
         return self._say("stuck_at_chance", *self._way_out(loss, earlier, now, health))
 
