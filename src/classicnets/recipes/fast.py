@@ -36,12 +36,14 @@ LENET = Recipe(
 # its pictures by heart.
 LENET_RELU_MAX = replace(LENET, net="lenet_d2l with activation=relu, pool=max", lr=0.003, shift=1)
 
-# Shifts by 2 pixels cost 1.1 points in so few epochs; Xavier's weights and less dropout changed nothing.
+# Over ten epochs shifts by 2 pixels cost 1.1 points, and neither Xavier's weights nor less dropout gained any. Thirty
+# are what ten minutes hold; that they need the shifts by 1 was not compared: with neither shifts nor mirroring, fifteen
+# learned the training pictures by heart (0.984).
 ALEXNET_28 = Recipe(
     source="fast",
     net="alexnet_28",
     data="fashion_mnist",
-    epochs=10,
+    epochs=30,
     batch_size=256,
     lr=0.003,
     optimizer="adamw",
@@ -52,6 +54,7 @@ ALEXNET_28 = Recipe(
     std=(0.353,),
     views=2,
     flip=True,
+    shift=1,
     validation=0.05,
     monitor="validation",
 )
