@@ -37,8 +37,6 @@ def validation_accuracy(net: str, settings: dict[str, str], seed: int) -> tuple[
     train, aside = batches.divide(pictures.train, ASIDE, None, seed)
     assert aside is not None
     module = planned.build(print)
-    if planned.recipe.precision == "bfloat16":
-        module.to(memory_format=torch.channels_last)
     loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=seed, device=torch.device("cpu"))
     state = State(module, planned.recipe)
     loss = objective.make(planned.recipe, loader.labels, len(pictures.classes))

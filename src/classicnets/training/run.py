@@ -65,8 +65,6 @@ class Training:
         self.device = torch.device(plan.device)
         net.to(self.device)
         recipe = plan.recipe
-        if recipe.precision == "bfloat16":  # which the processors' matrix units want with the channels last
-            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         train, self.validation = batches.divide(pictures.train, recipe.validation, plan.limit, plan.seed)
         self.batches = batches.Batches(
             train,

@@ -90,8 +90,6 @@ def seconds_a_step(plan: Plan, threads: tuple[int, ...], say: Callable[[str], No
     machine.keep_memory()
     state = State(plan.build(say), plan.recipe)
     recipe, classes = plan.recipe, len(plan.description.classes)
-    if recipe.precision == "bfloat16":
-        state.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.rand(recipe.batch_size, *plan.preprocess.shape)
     y = torch.arange(recipe.batch_size) % classes
     loss = objective.make(recipe, y, classes)
