@@ -51,10 +51,16 @@ def test_one_two_nine_and_ten_views():
     assert all(torch.equal(a.flip(-1), b) for a, b in zip(ten[:5], ten[5:], strict=True))
 
 
-def test_a_long_picture_is_cropped_or_stretched():
+def test_a_long_picture_is_cropped_stretched_or_boxed():
     pictures = torch.from_numpy(pixels(1, 3, 8, 20))
     cropped = transforms.prepare(pictures, Preprocess(channels=3, image_size=8, fit="crop"))
     assert torch.equal(cropped, pictures[..., 6:14] / 255)
+    boxed = transforms.prepare(pictures, Preprocess(channels=3, image_size=20, fit="letterbox"))
+    assert (
+        torch.equal(boxed[..., 6:14, :], pictures / 255)
+        and not boxed[..., :6, :].any()
+        and not boxed[..., 14:, :].any()
+    )
     stretched = transforms.prepare(pictures, Preprocess(channels=3, image_size=8))
     assert stretched.shape == cropped.shape and not torch.equal(stretched, cropped)
 

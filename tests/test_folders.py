@@ -366,7 +366,7 @@ def test_different_sizes_need_an_image_size(tmp_path):
     assert describe(str(make_picture_folder(tmp_path / "z", per_class=2, side=8))).own_size() == 8
 
 
-def test_stretching_keeps_the_whole_picture_and_cropping_its_middle(tmp_path):
+def test_stretching_and_letterboxing_keep_the_whole_picture_and_cropping_its_middle(tmp_path):
     folder = make_picture_folder(tmp_path / "x", per_class=1, side=8, test_per_class=1)
     wide = np.zeros((8, 24, 3), np.uint8)
     wide[:, 8:16] = 200
@@ -378,6 +378,9 @@ def test_stretching_keeps_the_whole_picture_and_cropping_its_middle(tmp_path):
     assert middle[:2].max() == 0 and middle[-2:].max() == 0 and middle[3:5].min() > 150
     assert said == ["x: 1 of 7 pictures are not square and are stretched to a square (fit=stretch)"]
     assert also_said == ["x: 1 of 7 pictures are not square and lose what is outside their middle square (fit=crop)"]
+    boxed, said_of_it = read(folder, Preprocess(channels=3, image_size=8, fit="letterbox"))
+    assert boxed.train.images[1][:, [0, -1]].max() == 0 and boxed.train.images[1][:, 3:5, 3:5].min() > 150
+    assert said_of_it == ["x: 1 of 7 pictures are not square and get black borders (fit=letterbox)"]
     np.testing.assert_array_equal(cropped.train.images[0], stretched.train.images[0])
     assert cropped.fingerprint == stretched.fingerprint
 
@@ -391,7 +394,7 @@ def test_pictures_come_at_the_size_before_the_middle_is_taken(folder):
     st.integers(1, 40),
     st.integers(1, 20),
     st.sampled_from([1, 3]),
-    st.sampled_from(["stretch", "crop"]),
+    st.sampled_from(["stretch", "crop", "letterbox"]),
 )
 def test_fitting_is_pil_s_bilinear(height, width, side, channels, fit):
     picture = np.random.default_rng(0).integers(0, 256, (channels, height, width), dtype=np.uint8)
@@ -402,6 +405,10 @@ def test_fitting_is_pil_s_bilinear(height, width, side, channels, fit):
         short = min(height, width)
         left, top = (width - short) // 2, (height - short) // 2
         box = (left, top, left + short, top + short)
+    if fit == "letterbox":  # what PIL crops from outside of a picture is black
+        long = max(height, width)
+        left, top = (long - width) // 2, (long - height) // 2
+        box = (-left, -top, long - left, long - top)
     for channel in range(channels):
         whole = Image.fromarray(picture[channel])
         theirs = (whole.crop(box) if box else whole).resize((side, side), Image.Resampling.BILINEAR)

@@ -10,9 +10,10 @@ from typing import Any, Self
 class Preprocess:
     """What is done to a uint8 picture before the net sees it; it travels with the weights.
 
-    A picture that is not square is stretched, or (`fit` "crop") loses what its longer side has too much. It becomes
-    `channels` x `side` x `side` in 0..1 (bilinear) and gets a border of `pad` black pixels, of which the middle
-    `image_size` x `image_size` are taken (`resize` None: all), then (x - mean) / std per channel.
+    A picture that is not square is stretched (`fit` "stretch"), loses what its longer side has too much ("crop"), or
+    gets what its shorter side lacks in black ("letterbox"). It becomes `channels` x `side` x `side` in 0..1 (bilinear)
+    and gets a border of `pad` black pixels, of which the middle `image_size` x `image_size` are taken (`resize` None:
+    all), then (x - mean) / std per channel.
 
     A prediction is the mean of the probabilities over `views`: 1, the middle; 2, the middle and its mirror image; 9,
     three by three places from border to border; 10, the four corners, the middle, and the mirror images of the five.

@@ -30,10 +30,11 @@ def run(args: argparse.Namespace) -> int:
         about = {"run": str(opened.path), "weights": opened.weights_file.name}
         print(json.dumps({**about, "predictions": [asdict(p) for p in found]}, indent=2))
         return 0
-    channels, side, _ = opened.predictor.preprocess.shape
+    preprocess = opened.predictor.preprocess
     tables.console(stderr=True).print(
         f"{opened.folder.origin().described}, weights {opened.weights_file.name}; pictures are seen as"
-        f" {'grey' if channels == 1 else 'colour'} {side}x{side}, stretched to fit"
+        f" {'grey' if preprocess.channels == 1 else 'colour'} {preprocess.image_size}x{preprocess.image_size}"
+        f" (fit={preprocess.fit})"
     )
     columns = ["picture", *(["class", "probability"] * min(args.top, len(opened.predictor.classes)))]
     rows = [[p.picture, *_cells(p.classes, p.probabilities)] for p in found]

@@ -22,6 +22,11 @@ from classicnets.values import Preprocess
 
 _FAULTS = 5  # so many are told at once
 _SLICE = 512  # pictures between two looks at how many could not be read
+_MADE_SQUARE = {
+    "stretch": "are stretched to a square",
+    "crop": "lose what is outside their middle square",
+    "letterbox": "get black borders",
+}
 _MANY = 1000  # pictures from which on reading takes long enough to be announced
 
 T = TypeVar("T")
@@ -75,7 +80,7 @@ def load(folder: Path, preprocess: Preprocess | None, say: Callable[[str], None]
 
     results = _whole(found, _each(decode, [path for _, _, path in files]))
     if oblong := sum(not square for _, square in results):
-        done = "lose what is outside their middle square" if preprocess.fit == "crop" else "are stretched to a square"
+        done = _MADE_SQUARE[preprocess.fit]
         say(f"{found.name}: {oblong:,} of {len(files):,} pictures are not square and {done} (fit={preprocess.fit})")
     digests = [digest for digest, _ in results]
     label = {name: i for i, name in enumerate(found.classes)}

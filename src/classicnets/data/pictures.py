@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from classicnets.errors import DataError
+from classicnets.values import Preprocess
 
 
 def read_picture(path: str | Path, channels: int) -> np.ndarray:
@@ -39,16 +40,28 @@ def read_header(path: str | Path) -> tuple[int, int, int]:
         return (1 if grey else 3, opened.height, opened.width)
 
 
+def read_fitted(path: str | Path, preprocess: Preprocess) -> np.ndarray:
+    """uint8 [channels, side, side] of a picture file, as training, evaluation and prediction all see it.
+
+    Raises DataError CN304 as `read_picture`.
+    """
+    return fitted(read_picture(path, preprocess.channels), preprocess.side, preprocess.fit)
+
+
 def fitted(picture: np.ndarray, side: int, fit: str) -> np.ndarray:
     """uint8 [C, H, W] to [C, side, side], bilinearly and, when shrinking, antialiased as PIL does.
 
-    `fit` "stretch" scales both axes; "crop" takes the middle square first.
+    `fit` "stretch" scales both axes; "crop" takes the middle square first, "letterbox" fills up to a square in black.
     """
     channels, height, width = picture.shape
     if fit == "crop":
         short = min(height, width)
         top, left = (height - short) // 2, (width - short) // 2
         picture = picture[:, top : top + short, left : left + short]
+    if fit == "letterbox":
+        long = max(height, width)
+        top, left = (long - height) // 2, (long - width) // 2
+        picture = np.pad(picture, ((0, 0), (top, long - height - top), (left, long - width - left)))
     if picture.shape[1:] == (side, side):
         return picture
     pixels = picture[0] if channels == 1 else np.ascontiguousarray(picture.transpose(1, 2, 0))

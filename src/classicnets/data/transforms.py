@@ -36,8 +36,13 @@ def scale(pictures: Tensor, preprocess: Preprocess) -> Tensor:
     Colour becomes grey by ITU-R 601 luma as in PIL, grey becomes colour by repetition; sizes change bilinearly
     (with antialiasing when shrinking, as PIL does).
     """
-    if preprocess.fit == "crop" and pictures.shape[-2] != pictures.shape[-1]:
-        pictures = middle(pictures, min(pictures.shape[-2:]))
+    height, width = pictures.shape[-2:]
+    if preprocess.fit == "crop" and height != width:
+        pictures = middle(pictures, min(height, width))
+    if preprocess.fit == "letterbox" and height != width:
+        long = max(height, width)
+        top, left = (long - height) // 2, (long - width) // 2
+        pictures = F.pad(pictures, (left, long - width - left, top, long - height - top))
     x = _channels(pictures.to(torch.float32).div_(255), preprocess.channels)
     side = preprocess.side
     if x.shape[-2:] != (side, side):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from classicnets.data import transforms
-from classicnets.data.pictures import read_picture
+from classicnets.data.pictures import read_fitted
 from classicnets.values import Preprocess
 
 _BATCH = 250  # pictures of 28x28: the first maps of many more would leave the cache
@@ -47,7 +47,7 @@ class Predictor:
         """The `top` likeliest classes of each picture file. Raises DataError CN304 for one that cannot be read."""
         found = []
         for path in pictures:
-            row = self.probabilities(read_picture(path, self.preprocess.channels)[None])[0]
+            row = self.probabilities(read_fitted(path, self.preprocess)[None])[0]
             best = np.argsort(-row, kind="stable")[:top]
             found.append(
                 Prediction(str(path), tuple(self.classes[i] for i in best), tuple(float(row[i]) for i in best))

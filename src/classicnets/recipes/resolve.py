@@ -62,7 +62,7 @@ _CHOICES = {
     "optimizer": ("sgd", "sgd_rate_inside", "adamw"),
     "schedule": ("constant", "one_cycle", "steps", "inverse", "plateau"),
     "precision": ("float32", "bfloat16"),
-    "fit": ("stretch", "crop"),
+    "fit": ("stretch", "crop", "letterbox"),
     "views": (1, 2, 9, 10),
     "crop": ("none", "random", "resized"),
     "colour_noise": ("none", "paper", "code"),
