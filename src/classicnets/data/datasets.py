@@ -9,14 +9,13 @@ import difflib
 from collections.abc import Callable
 from pathlib import Path
 
-from classicnets.data.registry import DATASETS, FOREIGN, IDX_NAMES, DataFile, Dataset, fingerprint, known_sets
+from classicnets.data.registry import DATASETS, IDX_NAMES, DataFile, Dataset, fingerprint
 from classicnets.data.values import Description, FileReport, Pictures, Split, say_on_stderr
 from classicnets.errors import DataError, UsageError
 from classicnets.values import Preprocess
 
 __all__ = [
     "DATASETS",
-    "FOREIGN",
     "IDX_NAMES",
     "DataFile",
     "Dataset",
@@ -27,7 +26,6 @@ __all__ = [
     "check",
     "describe",
     "fingerprint",
-    "known_sets",
     "load",
     "say_on_stderr",
 ]
@@ -53,13 +51,13 @@ def load(spec: str, preprocess: Preprocess | None = None, *, say: Callable[[str]
     its `side` (None: their own size, which must be common to all); other sets are read as they are.
     Raises `UsageError` CN202, CN204, `DataError` CN301 to CN304 and CN307, `MachineError` CN401.
     """
-    from classicnets.data import folders, idx
+    from classicnets.data import cifar, folders, idx
     from classicnets.data.sources import obtain
 
     found = _find(spec)
     if isinstance(found, Dataset):
         had = obtain(found, say=say)
-        train, test = idx.splits(had.paths, len(found.classes))
+        train, test = cifar.splits(found, had.paths) if found.label_bytes else idx.splits(had.paths, len(found.classes))
         return Pictures(found.name, found.classes, train, test, found.fingerprint, had.source)
     return idx.load(found, say) if _has_idx(found) else folders.load(found, preprocess, say)
 
@@ -70,7 +68,7 @@ def check(spec: str) -> list[FileReport]:
 
     Raises `UsageError` CN202, `DataError` CN307; a missing or damaged file is a row, not an error.
     """
-    from classicnets.data import folders, idx
+    from classicnets.data import cifar, folders, idx
     from classicnets.data.sources import places
 
     found = _find(spec)
@@ -78,7 +76,7 @@ def check(spec: str) -> list[FileReport]:
         return idx.check(found) if _has_idx(found) else folders.check(found)
     every = []
     for _, folder in places(found):
-        reports = idx.check(folder, found)
+        reports = cifar.check(folder, found) if found.label_bytes else idx.check(folder, found)
         if all(report.status == "ok" for report in reports):
             return reports
         every.append(reports)
