@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from classicnets.data import datasets, sources
 from classicnets.data.datasets import Dataset
 from classicnets.errors import DataError, MachineError
 from idx import NAMES, dataset_of, make_idx_folder
+from mirrors import Mirror
 
 FILES = [f"{name}.gz" for name in NAMES.values()]
 
@@ -68,38 +69,6 @@ def mnist(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = make_idx_folder(toy.home / "mnist", train=20, test=10, classes=4, size=8, seed=1)
     monkeypatch.setitem(datasets.DATASETS, "mnist", dataset_of(folder, name="mnist", title="MNIST"))
     return folder
-
-
-class Mirror(ThreadingHTTPServer):
-    """Serves `files`; what is an int is sent as that status, a list is worn off one answer at a time."""
-
-    daemon_threads = True
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.url = f"http://127.0.0.1:{self.server_port}/"
-        self.files: dict[str, bytes | int | list[bytes | int]] = {n: (folder / n).read_bytes() for n in FILES}
-        self.asked: list[str] = []
-
-
-class Answer(BaseHTTPRequestHandler):
-    server: Mirror
-
-    def do_GET(self) -> None:
-        name = self.path.lstrip("/")
-        self.server.asked.append(name)
-        content = self.server.files.get(name, 404)
-        if isinstance(content, list):
-            content = content.pop(0)
-        if isinstance(content, int):
-            self.send_error(content)
-            return
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture
@@ -399,6 +368,44 @@ def test_a_folder_without_the_files_is_refused(toy):
         toy.bring(toy.home / "empty")
     with pytest.raises(DataError, match="there is no such folder, or it may not be read"):
         toy.bring(toy.home / "none")
+
+
+@pytest.fixture
+def as_published(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    """The same set, of which only the digests of the packed files are known."""
+
+    def packed(file: datasets.DataFile) -> datasets.DataFile:
+        content = (toy.origin / file.name).read_bytes()
+        return replace(file, sha256=hashlib.sha256(content).hexdigest(), size=len(content), of="file")
+
+    toy.dataset = replace(toy.dataset, files=tuple(packed(file) for file in toy.dataset.files))
+    monkeypatch.setitem(datasets.DATASETS, "toy", toy.dataset)
+    return toy
+
+
+def test_a_digest_may_be_of_the_packed_file(as_published, mirror):
+    mirror()
+    assert as_published.obtain().source.startswith("mirror")
+    assert datasets.load("toy").train.images.shape == (20, 1, 8, 8)
+    assert all(report.status == "ok" for report in datasets.check("toy"))
+    folder = as_published.put(as_published.home / "given")
+    assert datasets.load(str(folder), say=lambda _: None).fingerprint == as_published.dataset.fingerprint
+    as_published.bring(folder)
+    for name in FILES:
+        assert (as_published.cache / name).read_bytes() == (as_published.origin / name).read_bytes()
+
+
+def test_what_was_unpacked_cannot_be_verified_where_only_packed_files_are_known(as_published, mnist):
+    for path in (given := as_published.put(as_published.home / "given")).iterdir():
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    with pytest.raises(DataError, match=r"error\[CN303\]: the folder does not hold Toy") as caught:
+        as_published.bring(given)
+    assert caught.value.why.splitlines() == [
+        f"{name}: not packed: what can be verified is {name}.gz as it was published" for name in NAMES.values()
+    ]
+    with pytest.raises(DataError, match=r"these are MNIST's files, not Toy's"):
+        as_published.bring(mnist)
 
 
 # --- nowhere ---------------------------------------------------------------------------------------------------------
