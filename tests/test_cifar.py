@@ -376,6 +376,13 @@ def test_what_is_refused_by_hand_and_why(cli, toy, tmp_path):
     assert cli("data", "import", "toy")[0] == 2
 
 
+@pytest.mark.parametrize("use", [describe, load, check])
+def test_a_folder_of_the_files_leads_to_the_name(toy, tmp_path, use):
+    with pytest.raises(DataError, match=r"error\[CN302\]: the folder holds the files of Toy") as caught:
+        use(str(tmp_path / "files"))
+    assert caught.value.hints == (f"classicnets data import toy {tmp_path / 'files'}   # then its name will do",)
+
+
 def test_import_as_json(cli, toy, origin):
     found = json.loads(cli("data", "import", "toy", origin, "--json")[1])
     assert [Path(file).name for file in found["files"]] == FILES
@@ -384,7 +391,7 @@ def test_import_as_json(cli, toy, origin):
 # --- the recipes that name it ----------------------------------------------------------------------------------------
 
 
-def test_a_recipe_for_cifar10_runs_by_name(cli, toy, origin, monkeypatch):
+def test_a_recipe_for_cifar10_runs_by_name(cli, toy, origin, monkeypatch, undrawn):
     small = replace(toy, name="cifar10", title="CIFAR-10", classes=DATASETS["cifar10"].classes)
     monkeypatch.setitem(DATASETS, "cifar10", small)
     code, _, err = cli("train", "cifar10_26pct", "--set", "epochs=1", "--offline")
@@ -404,7 +411,7 @@ def test_offline_is_an_option_of_what_may_fetch(cli, mirror, monkeypatch):
     server = mirror()
     code, _, err = cli("data", "get", "toy", "--offline")
     assert code == 3
-    assert "offline (CLASSICNETS_OFFLINE is set), so nobody is asked for it" in err
+    assert "offline (--offline or CLASSICNETS_OFFLINE), so nobody is asked for it" in err
     assert server.asked == []
     monkeypatch.delenv("CLASSICNETS_OFFLINE")  # an option lasts as long as its process, which is the same here
     assert cli("data", "get", "toy")[0] == 0

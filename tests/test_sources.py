@@ -436,8 +436,8 @@ def test_offline_asks_nobody(toy, mirror, apt, monkeypatch):
     monkeypatch.setenv("CLASSICNETS_OFFLINE", "1")
     with pytest.raises(DataError) as caught:
         toy.obtain()
-    assert toy.lines == ["toy: offline (CLASSICNETS_OFFLINE is set), so nobody is asked for it"]
-    assert caught.value.why.endswith("elsewhere: not asked, CLASSICNETS_OFFLINE is set")
+    assert toy.lines == ["toy: offline (--offline or CLASSICNETS_OFFLINE), so nobody is asked for it"]
+    assert caught.value.why.endswith("elsewhere: not asked, offline (--offline or CLASSICNETS_OFFLINE)")
     assert caught.value.hints[-1] == "unset CLASSICNETS_OFFLINE   # and no --offline"
     assert (server.asked, apt.exists(), toy.kept()) == ([], False, [])
 

@@ -93,8 +93,8 @@ Usual causes: a download that broke off, a web page saved under the file's name,
 Way out: delete it and fetch it again with `classicnets data get NAME`.""",
     "CN302": """A data set could not be had from any source. The message lists what was tried.
 Way out: fetch the files by hand on any machine and run `classicnets data import NAME FOLDER`.""",
-    "CN303": """A file has the right name but other bytes than the data set's. MNIST and Fashion-MNIST use the same file
-names, so one is easily taken for the other; the message says so where the bytes are known.""",
+    "CN303": """A file has the right name but other bytes than the data set's. MNIST, Fashion-MNIST and KMNIST use the
+same file names, so one is easily taken for another; the message says so where the bytes are known.""",
     "CN304": """A picture could not be read: it is missing, damaged, absurdly large or not a picture.""",
     "CN305": """A checkpoint is truncated, damaged or was not written by classicnets. Checkpoints are replaced in one
 step, so a truncated one was cut short by a copy or a full disk. A file of somebody else's weights (.safetensors, .pth,

@@ -6,6 +6,7 @@ Importing this reads nothing and needs neither numpy nor torch.
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,6 +90,20 @@ def _has_idx(folder: Path) -> bool:
     return bool(find_files(folder))
 
 
+def _refuse_published(folder: Path) -> None:
+    """Files of a set that is read by its name alone are no folder of pictures: DataError CN302, with the way."""
+    from classicnets.data.sources import find_files
+
+    for dataset in DATASETS.values():
+        if dataset.archive and len(find_files(folder, dataset)) == len(dataset.files):
+            raise DataError(
+                "CN302",
+                f"the folder holds the files of {dataset.title}, which is used by its name",
+                where=str(folder.absolute()),
+                hint=f"classicnets data import {dataset.name} {shlex.quote(str(folder))}   # then its name will do",
+            )
+
+
 def _find(spec: str) -> Dataset | Path:
     """The registry entry or the folder that `spec` stands for."""
     if spec in DATASETS:
@@ -97,6 +112,7 @@ def _find(spec: str) -> Dataset | Path:
     try:
         folder = Path(spec).expanduser()
         if spec and folder.is_dir():
+            _refuse_published(folder)
             return folder
         if spec and folder.exists():
             state = "it is a file; a folder of pictures or of IDX files is needed"

@@ -140,8 +140,8 @@ def _member(header: bytes, path: Path) -> tuple[str, int, bool]:
 
 
 def is_gzip(path: Path) -> bool:
-    """Whether the file begins as gzip does."""
-    with path.open("rb") as file:
+    """Whether the file begins as gzip does. Raises `DataError` CN301 if it cannot be read."""
+    with _opened(path, "file of a data set", unzip=False) as file:
         return file.read(2) == GZIP
 
 

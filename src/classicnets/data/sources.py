@@ -170,8 +170,9 @@ def fault(expected: DataFile, path: Path) -> str:
         why = error.why
     if owner := owner_of(path):
         return f"these are {owner}"
-    if expected.of == "file" and path.is_file() and not is_gzip(path):
-        return f"not packed: what can be verified is {expected.name} as it was published"
+    with suppress(DataError):
+        if expected.of == "file" and not is_gzip(path):
+            return f"not packed: what can be verified is {expected.name} as it was published"
     return why
 
 
@@ -223,8 +224,8 @@ def _unpack(dataset: Dataset, archive: Path, folder: Path) -> None:
 def _fetch(dataset: Dataset, needed: list[DataFile], cache: Path, tried: list[str], tell: Say) -> str:
     """Bring the `needed` files into the cache and return where they came from; what fails is told and noted."""
     if _is_offline():
-        tell(f"offline ({OFFLINE} is set), so nobody is asked for it")
-        raise _nowhere(dataset, cache, [*tried, f"elsewhere: not asked, {OFFLINE} is set"])
+        tell(f"offline (--offline or {OFFLINE}), so nobody is asked for it")
+        raise _nowhere(dataset, cache, [*tried, f"elsewhere: not asked, offline (--offline or {OFFLINE})"])
     from_mirror = _archive_from_mirror if dataset.archive else _files_from_mirror
     fetchers = [(f"mirror {mirror}", partial(from_mirror, mirror, dataset)) for mirror in dataset.mirrors]
     if dataset.debian_package:
