@@ -1177,8 +1177,8 @@ def recipes_page() -> str:
 How each net is trained, as its source has it. `classicnets train NET --recipe SOURCE` runs one; without `--recipe` the
 first of a net here is taken (`fast` only where it is asked for, or for a net of your own), `--dry-run` shows every
 setting, `--set KEY=VALUE` changes one. A run ends with its result beside the published one, and its `card.md` repeats
-the deviations. Data that is not fetched here (MNIST, CIFAR-10, ImageNet) comes with `--data FOLDER`; any folder of
-pictures will do. Settings that are not named have the defaults of `classicnets.Recipe`.
+the deviations. ImageNet is not fetched here and comes with `--data FOLDER`; any folder of pictures will do. Settings
+that are not named have the defaults of `classicnets.Recipe`.
 
 {sections}
 """

@@ -87,9 +87,9 @@ def dataset_of(folder: Path, *, name: str = "toy", **changes: object) -> Dataset
         "train": shapes["train-images"][0],
         "test": shapes["t10k-images"][0],
         "files": files,
+        "download_bytes": 1_000_000,
         "mirrors": (),
         "system_folder": str(folder.parent / "system"),
         "debian_package": f"dataset-{name}",
-        "debian_megabytes": 1,
     }
     return Dataset(**(facts | changes))  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import classicnets as cn
+from classicnets.data import datasets
 from classicnets.errors import CODES
 from classicnets.models.registry import NETS
 from classicnets.recipes.resolve import RECIPES, SETTINGS
@@ -108,8 +109,6 @@ def test_show_explains_every_code(cli, code):
 def test_mistakes_get_four_lines_and_an_exit_code(cli, arguments, code, words, monkeypatch):
     # a developer's machine may hold the system package
     from dataclasses import replace
-
-    from classicnets.data import datasets
 
     elsewhere = replace(datasets.DATASETS["fashion_mnist"], system_folder="/nonexistent")
     monkeypatch.setitem(datasets.DATASETS, "fashion_mnist", elsewhere)
@@ -251,8 +250,20 @@ def test_doctor(cli):
     assert about["versions"]["classicnets"] == cn.__version__ and about["amiss"] == []
 
 
-def test_data_list_get_check(cli, blobs, tmp_path):
-    assert "fashion_mnist" in cli("data", "list")[1]
+def test_data_list(cli):
+    """What a person asks before a download: what it is, whose, how much, from where."""
+    out = cli("data", "list")[1]
+    rows = {row["name"]: row for row in json.loads(cli("data", "list", "--json")[1])}
+    assert rows.keys() == datasets.DATASETS.keys() >= {"mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100"}
+    for name, row in rows.items():
+        told = out[out.index(f"{name}: ") :]
+        for text in (row["title"], row["homepage"], row["licence"], row["would_come_from"]):
+            assert text in told, name
+        assert f"{len(row['classes'])} classes; {row['download_bytes'] / 1e6:.0f} MB to download" in told
+    assert "60,000 + 10,000 of 1x28x28" in out and "50,000 + 10,000 of 3x32x32" in out
+
+
+def test_data_import_and_check(cli, blobs, tmp_path):
     code, out, _ = cli("data", "check", blobs)
     assert code == 0 and out.count(" ok ") == 4
     whole = (blobs / "t10k-labels-idx1-ubyte.gz").read_bytes()
@@ -262,7 +273,7 @@ def test_data_list_get_check(cli, blobs, tmp_path):
     (tmp_path / "cut/t10k-labels-idx1-ubyte.gz").write_bytes(whole[:30])
     code, out, _ = cli("data", "check", tmp_path / "cut")
     assert code == 1 and "wrong" in out
-    code, _, err = cli("data", "get", "fashion_mnist", "--from", blobs)
+    code, _, err = cli("data", "import", "fashion_mnist", blobs)
     assert code == 3 and "error[CN303]" in err
 
 

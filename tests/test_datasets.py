@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,9 @@ import pytest
 
 from classicnets.data import datasets
 from classicnets.data import idx as idx_folders
-from classicnets.data.datasets import DATASETS, FOREIGN, Dataset, Description, check, describe, load
+from classicnets.data.datasets import DATASETS, Dataset, Description, check, describe, load
 from classicnets.errors import DataError, UsageError
+from classicnets.recipes import resolve
 from idx import NAMES, dataset_of, make_idx_folder, pictures, write_idx
 
 
@@ -42,15 +44,22 @@ def cache_of(folder: Path) -> Path:
 @pytest.mark.parametrize("name", DATASETS)
 def test_the_facts_hold_together(name):
     dataset = DATASETS[name]
-    pixels = np.prod(dataset.shape)
-    sizes = {"train": dataset.train, "t10k": dataset.test}
+    pixels = int(np.prod(dataset.shape))
     assert dataset.name == name
-    assert [file.role for file in dataset.files] == list(NAMES)
-    for file in dataset.files:
-        prefix, kind = file.role.split("-")
-        assert file.name == NAMES[file.role] + ".gz"
-        assert file.size == (16 + sizes[prefix] * pixels if kind == "images" else 8 + sizes[prefix])
-        assert len(file.sha256) == 64
+    digests = {file.sha256 for file in dataset.files}
+    assert len(digests) == len(dataset.files)
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests)
+    assert all(file.of in ("content", "file") and file.size > 0 for file in dataset.files)
+    content = sum(file.size for file in dataset.files if file.of == "content")
+    if dataset.label_bytes:
+        assert content == (dataset.train + dataset.test) * (dataset.label_bytes + pixels)
+        assert dataset.archive.file.size == dataset.download_bytes < content
+        assert [file.role for file in dataset.files][-1] == "test"
+    else:
+        assert dataset.names == NAMES
+        packed = sum(file.size for file in dataset.files if file.of == "file")
+        assert content in (0, (dataset.train + dataset.test) * (pixels + 1) + 2 * 16 + 2 * 8)
+        assert packed in (0, dataset.download_bytes)
     assert all(mirror.endswith("/") for mirror in dataset.mirrors)
     assert dataset.mirrors[0].startswith("https://")
     assert len(set(dataset.classes)) == len(dataset.classes)
@@ -64,7 +73,16 @@ def test_fashion_mnist_is_what_it_is():
     assert dataset.classes[0] == "t-shirt"
     assert dataset.classes[9] == "ankle boot"
     assert dataset.fingerprint == "bd7794149301a1b0"  # a changed one would make every old run's data a stranger
-    assert list(FOREIGN["MNIST"]) == list(NAMES)
+
+
+def test_mnist_is_what_a_folder_of_it_was_called_before_it_had_a_name():
+    assert DATASETS["mnist"].fingerprint == "0fa6d6565a8c3c62"
+
+
+def test_the_recipes_know_the_sets_as_they_are():
+    for name in resolve.SIZES.keys() & DATASETS.keys():
+        dataset = DATASETS[name]
+        assert resolve.SIZES[name] == (len(dataset.classes), dataset.train, dataset.test)
 
 
 def test_importing_it_needs_neither_numpy_nor_torch():
@@ -136,12 +154,11 @@ def test_a_folder_with_known_bytes_is_taken_for_that_set(toy, folder, capsys):
 
 
 def test_mnist_in_a_folder_is_called_mnist(folder, monkeypatch):
-    digests = {file.role: file.sha256 for file in dataset_of(folder).files}
-    monkeypatch.setitem(FOREIGN, "MNIST", digests)
+    mnist = dataset_of(folder, name="mnist", title="MNIST")
+    monkeypatch.setitem(DATASETS, "mnist", mnist)
     said = []
     data = load(str(folder), say=said.append)
-    assert (data.name, data.classes) == ("mnist", ("0", "1", "2"))
-    assert data.fingerprint == datasets.fingerprint(digests)
+    assert (data.name, data.classes, data.fingerprint) == ("mnist", mnist.classes, mnist.fingerprint)
     assert said == [f"{folder}: these are MNIST's files, so the data set is called mnist"]
 
 
@@ -186,7 +203,7 @@ def test_an_unknown_name_gives_the_nearest(use):
     assert str(caught.value).splitlines() == [
         "error[CN202]: no data set is called 'fashon-mnist'; the nearest name is fashion_mnist",
         "  where: the name of a data set",
-        "  why:   known are: fashion_mnist; the path of a folder of pictures or of IDX files does as well",
+        f"  why:   known are: {', '.join(DATASETS)}; the path of a folder of pictures or of IDX files does as well",
         "  hint:  classicnets data check fashion_mnist",
     ]
     for spec in ("qqq", ""):
@@ -248,7 +265,7 @@ def test_check_fetches_nothing(toy, folder, monkeypatch):
 def test_check_names_what_is_wrong(toy, folder, tmp_path, monkeypatch):
     cache = cache_of(folder)
     mnist = make_idx_folder(tmp_path / "mnist", train=20, test=10, classes=4, size=8)
-    monkeypatch.setitem(FOREIGN, "MNIST", {file.role: file.sha256 for file in dataset_of(mnist).files})
+    monkeypatch.setitem(DATASETS, "mnist", dataset_of(mnist, name="mnist", title="MNIST"))
     shutil.copy(mnist / "t10k-images-idx3-ubyte.gz", cache)
     (cache / "train-labels-idx1-ubyte.gz").write_bytes(b"<html>")
     (cache / "t10k-labels-idx1-ubyte.gz").unlink()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from classicnets.data import datasets, sources
 from classicnets.data.datasets import Dataset
 from classicnets.errors import DataError, MachineError
 from idx import NAMES, dataset_of, make_idx_folder
+from mirrors import Mirror
 
 FILES = [f"{name}.gz" for name in NAMES.values()]
 
@@ -37,9 +38,12 @@ class Toy:
     def cache(self) -> Path:
         return self.home / "cache" / "data" / "toy"
 
-    def obtain(self, **options: Path) -> sources.Found:
+    def obtain(self) -> sources.Found:
         self.lines.clear()
-        return sources.obtain(self.dataset, say=self.lines.append, **options)
+        return sources.obtain(self.dataset, say=self.lines.append)
+
+    def bring(self, place: Path) -> sources.Found:
+        return sources.bring(self.dataset, place)
 
     def put(self, folder: Path) -> Path:
         return shutil.copytree(self.origin, folder)
@@ -63,41 +67,8 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
 def mnist(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of other files under the same names, known as MNIST's."""
     folder = make_idx_folder(toy.home / "mnist", train=20, test=10, classes=4, size=8, seed=1)
-    digests = {file.role: file.sha256 for file in dataset_of(folder).files}
-    monkeypatch.setitem(datasets.FOREIGN, "MNIST", digests)
+    monkeypatch.setitem(datasets.DATASETS, "mnist", dataset_of(folder, name="mnist", title="MNIST"))
     return folder
-
-
-class Mirror(ThreadingHTTPServer):
-    """Serves `files`; what is an int is sent as that status, a list is worn off one answer at a time."""
-
-    daemon_threads = True
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.url = f"http://127.0.0.1:{self.server_port}/"
-        self.files: dict[str, bytes | int | list[bytes | int]] = {n: (folder / n).read_bytes() for n in FILES}
-        self.asked: list[str] = []
-
-
-class Answer(BaseHTTPRequestHandler):
-    server: Mirror
-
-    def do_GET(self) -> None:
-        name = self.path.lstrip("/")
-        self.server.asked.append(name)
-        content = self.server.files.get(name, 404)
-        if isinstance(content, list):
-            content = content.pop(0)
-        if isinstance(content, int):
-            self.send_error(content)
-            return
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture
@@ -148,12 +119,12 @@ test "$(cat "$2")" = deb && mkdir -p "$3{toy.home}" && cp -r {toy.origin} "$3{to
 # --- the order -------------------------------------------------------------------------------------------------------
 
 
-def test_a_given_folder_comes_before_everything_and_is_copied(toy, mirror, apt):
+def test_what_is_brought_by_hand_is_copied_over_everything(toy, mirror, apt):
     server = mirror()
     toy.put(toy.cache)
     (toy.cache / FILES[0]).write_bytes(b"old")
     given = toy.put(toy.home / "given")
-    found = toy.obtain(folder=given)
+    found = toy.bring(given)
     assert found.source == f"folder {given}, now in cache {toy.cache}"
     assert found.paths == {role: toy.cache / f"{name}.gz" for role, name in NAMES.items()}
     assert (server.asked, apt.exists(), toy.lines) == ([], False, [])
@@ -313,9 +284,9 @@ def test_a_cache_that_cannot_be_written_is_an_error_of_the_machine(toy, mirror, 
     mirror()
     (toy.home / "file").touch()
     monkeypatch.setenv("CLASSICNETS_CACHE", str(toy.home / "file"))
-    for options in ({}, {"folder": toy.origin}):
+    for fetch in (toy.obtain, lambda: toy.bring(toy.origin)):
         with pytest.raises(MachineError) as caught:
-            toy.obtain(**options)
+            fetch()
         assert caught.value.code == "CN401"
         assert str(caught.value).splitlines() == [
             "error[CN401]: the cache cannot be written",
@@ -354,7 +325,7 @@ def test_plain_and_dotted_names_do_as_well(toy):
     for name in NAMES.values():
         content = gzip.decompress((toy.origin / f"{name}.gz").read_bytes())
         (given / name.replace("-idx", ".idx")).write_bytes(content)
-    toy.obtain(folder=given)
+    toy.bring(given)
     assert toy.kept() == sorted(FILES)
     assert all((toy.cache / name).read_bytes()[:2] == b"\x1f\x8b" for name in FILES)
     assert toy.obtain().source == f"cache {toy.cache}"
@@ -363,7 +334,7 @@ def test_plain_and_dotted_names_do_as_well(toy):
 def test_mnist_in_place_of_the_data_set_is_recognised(toy, mnist, mirror):
     server = mirror()
     with pytest.raises(DataError) as caught:
-        toy.obtain(folder=mnist)
+        toy.bring(mnist)
     assert str(caught.value).splitlines() == [
         "error[CN303]: these are MNIST's files, not Toy's: both sets use the same file names",
         f"  where: {mnist}",
@@ -383,20 +354,58 @@ def test_other_bytes_and_swapped_files_are_refused(toy):
     shutil.copy(toy.origin / "t10k-labels-idx1-ubyte.gz", given / "train-labels-idx1-ubyte.gz")
     (given / "t10k-images-idx3-ubyte.gz").write_bytes(b"something")
     with pytest.raises(DataError, match=r"error\[CN303\]: the folder does not hold Toy as it was published") as caught:
-        toy.obtain(folder=given)
+        toy.bring(given)
     labels, images, more = caught.value.why.splitlines()
     assert labels == "train-labels-idx1-ubyte.gz: these are Toy's t10k-labels"
     assert images.startswith("t10k-images-idx3-ubyte.gz: other bytes: sha256 3fc9b689459d")
-    assert more == "t10k-labels-idx1-ubyte.gz: more than 18 bytes"
+    assert more == "t10k-labels-idx1-ubyte.gz: these are Toy's train-labels"
     assert toy.kept() == []
 
 
 def test_a_folder_without_the_files_is_refused(toy):
     (toy.home / "empty").mkdir()
-    with pytest.raises(DataError, match=r"error\[CN302\]: the folder lacks 4 of the four files of Toy"):
-        toy.obtain(folder=toy.home / "empty")
+    with pytest.raises(DataError, match=r"error\[CN302\]: the folder lacks 4 of the 4 files of Toy"):
+        toy.bring(toy.home / "empty")
     with pytest.raises(DataError, match="there is no such folder, or it may not be read"):
-        toy.obtain(folder=toy.home / "none")
+        toy.bring(toy.home / "none")
+
+
+@pytest.fixture
+def as_published(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    """The same set, of which only the digests of the packed files are known."""
+
+    def packed(file: datasets.DataFile) -> datasets.DataFile:
+        content = (toy.origin / file.name).read_bytes()
+        return replace(file, sha256=hashlib.sha256(content).hexdigest(), size=len(content), of="file")
+
+    toy.dataset = replace(toy.dataset, files=tuple(packed(file) for file in toy.dataset.files))
+    monkeypatch.setitem(datasets.DATASETS, "toy", toy.dataset)
+    return toy
+
+
+def test_a_digest_may_be_of_the_packed_file(as_published, mirror):
+    mirror()
+    assert as_published.obtain().source.startswith("mirror")
+    assert datasets.load("toy").train.images.shape == (20, 1, 8, 8)
+    assert all(report.status == "ok" for report in datasets.check("toy"))
+    folder = as_published.put(as_published.home / "given")
+    assert datasets.load(str(folder), say=lambda _: None).fingerprint == as_published.dataset.fingerprint
+    as_published.bring(folder)
+    for name in FILES:
+        assert (as_published.cache / name).read_bytes() == (as_published.origin / name).read_bytes()
+
+
+def test_what_was_unpacked_cannot_be_verified_where_only_packed_files_are_known(as_published, mnist):
+    for path in (given := as_published.put(as_published.home / "given")).iterdir():
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    with pytest.raises(DataError, match=r"error\[CN303\]: the folder does not hold Toy") as caught:
+        as_published.bring(given)
+    assert caught.value.why.splitlines() == [
+        f"{name}: not packed: what can be verified is {name}.gz as it was published" for name in NAMES.values()
+    ]
+    with pytest.raises(DataError, match=r"these are MNIST's files, not Toy's"):
+        as_published.bring(mnist)
 
 
 # --- nowhere ---------------------------------------------------------------------------------------------------------
@@ -415,7 +424,7 @@ def test_when_all_fail_what_was_tried_and_what_to_do_by_hand_is_said(toy, mirror
         f"         mirror {empty.url}: HTTP 404 Not Found",
         f"         mirror {wrong.url}: t10k-labels-idx1-ubyte.gz: these are MNIST's t10k-labels",
         "         Debian package dataset-toy: apt-get and dpkg-deb are not on this machine",
-        "  hint:  classicnets data get toy --from FOLDER   # a FOLDER with train-images-idx3-ubyte.gz, "
+        "  hint:  classicnets data import toy FOLDER   # a FOLDER with train-images-idx3-ubyte.gz, "
         "train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz, "
         f"fetched by hand on any machine from {empty.url} or {wrong.url}",
     ]
@@ -427,9 +436,9 @@ def test_offline_asks_nobody(toy, mirror, apt, monkeypatch):
     monkeypatch.setenv("CLASSICNETS_OFFLINE", "1")
     with pytest.raises(DataError) as caught:
         toy.obtain()
-    assert toy.lines == ["toy: CLASSICNETS_OFFLINE is set, so neither mirrors nor the Debian package are asked"]
-    assert caught.value.why.endswith("mirrors and Debian package: not asked, CLASSICNETS_OFFLINE is set")
-    assert caught.value.hints[-1] == "unset CLASSICNETS_OFFLINE"
+    assert toy.lines == ["toy: offline (--offline or CLASSICNETS_OFFLINE), so nobody is asked for it"]
+    assert caught.value.why.endswith("elsewhere: not asked, offline (--offline or CLASSICNETS_OFFLINE)")
+    assert caught.value.hints[-1] == "unset CLASSICNETS_OFFLINE   # and no --offline"
     assert (server.asked, apt.exists(), toy.kept()) == ([], False, [])
 
 

@@ -87,13 +87,14 @@ torch.nn.Module or a function that returns one when called without arguments."""
 A run of your own net is made again from the file it came from, which must still hold the same text; a run of a
 module that was passed in Python needs that module: cn.Run(folder, net=my_net).""",
     "CN208": """There is nothing to resume: the run is complete, or another value was given together with --resume.""",
-    "CN301": """A file is not a sound IDX file (the format of MNIST and Fashion-MNIST: magic number, sizes, bytes).
+    "CN301": """A file is not a sound IDX file (the format of MNIST and Fashion-MNIST: magic number, sizes, bytes), or
+not what CIFAR comes as: a tar archive with files of whole records.
 Usual causes: a download that broke off, a web page saved under the file's name, a file of another format.
 Way out: delete it and fetch it again with `classicnets data get NAME`.""",
     "CN302": """A data set could not be had from any source. The message lists what was tried.
-Way out: fetch the files by hand on any machine and run `classicnets data get NAME --from FOLDER`.""",
-    "CN303": """A file has the right name but other bytes than the data set's. MNIST and Fashion-MNIST use the same file
-names, so one is easily taken for the other; the message says so where the bytes are known.""",
+Way out: fetch the files by hand on any machine and run `classicnets data import NAME FOLDER`.""",
+    "CN303": """A file has the right name but other bytes than the data set's. MNIST, Fashion-MNIST and KMNIST use the
+same file names, so one is easily taken for another; the message says so where the bytes are known.""",
     "CN304": """A picture could not be read: it is missing, damaged, absurdly large or not a picture.""",
     "CN305": """A checkpoint is truncated, damaged or was not written by classicnets. Checkpoints are replaced in one
 step, so a truncated one was cut short by a copy or a full disk. A file of somebody else's weights (.safetensors, .pth,

@@ -1,4 +1,4 @@
-"""`classicnets data list | get NAME | check NAME`."""
+"""`classicnets data list | get NAME | import NAME FOLDER | check NAME`."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ import difflib
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from classicnets.data import datasets, sources
 from classicnets.errors import UsageError
 from classicnets.report import tables
 
-HELP = "list, get or check a data set"
+HELP = "list, get, import or check a data set"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to do, with which data set."""
-    parser.add_argument("action", choices=["list", "get", "check"])
+    parser.add_argument("action", choices=["list", "get", "import", "check"])
     parser.add_argument(
         "name", nargs="?", help="a data set of `data list`, or a folder of pictures or of IDX files (check)"
     )
-    parser.add_argument("--from", dest="folder", metavar="FOLDER", help="get: take the files from this folder")
+    parser.add_argument("folder", nargs="?", help="import: where the files fetched by hand are, or their archive")
+    parser.add_argument("--offline", action="store_true", help="get: fetch nothing, as with CLASSICNETS_OFFLINE=1")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,33 +32,59 @@ def run(args: argparse.Namespace) -> int:
         return _list(as_json=args.json)
     if not args.name:
         args.parser.error(f"data {args.action} needs a NAME: {', '.join(datasets.DATASETS)}")
-    return (_get if args.action == "get" else _check)(args)
+    return {"get": _get, "import": _import, "check": _check}[args.action](args)
 
 
 def _list(*, as_json: bool) -> int:
-    rows = [
-        {"name": name, "title": d.title, "licence": d.licence, "would_come_from": sources.would_come_from(d)}
-        for name, d in datasets.DATASETS.items()
-    ]
+    rows = [_facts(dataset) for dataset in datasets.DATASETS.values()]
     if as_json:
         print(json.dumps(rows, indent=2))
-    else:
-        columns = ["data set", "what it is", "licence", "would come from"]
-        tables.console().print(tables.table(columns, [list(row.values()) for row in rows]))
+        return 0
+    out = tables.console()
+    for row in rows:
+        download = f"{row['download_bytes'] / 1e6:,.0f} MB to download"
+        out.print(
+            f"{row['name']}: {row['title']}, {row['homepage']}\n"
+            f"    pictures   {row['train']:,} + {row['test']:,} of {tables.shape(row['shape'])}, "
+            f"{len(row['classes'])} classes; {download}\n"
+            f"    licence    {row['licence']}\n"
+            f"    from       {row['would_come_from']}"
+        )
     return 0
 
 
+def _facts(dataset: datasets.Dataset) -> dict[str, Any]:
+    told = ("name", "title", "licence", "homepage", "train", "test", "shape", "classes", "download_bytes")
+    return {key: getattr(dataset, key) for key in told} | {"would_come_from": sources.would_come_from(dataset)}
+
+
 def _get(args: argparse.Namespace) -> int:
-    if args.name not in datasets.DATASETS:
-        nearest = difflib.get_close_matches(args.name, datasets.DATASETS, 1)
-        raise UsageError(
-            "CN202",
-            f"no data set is called {args.name!r}",
-            where=f"the data sets are {', '.join(datasets.DATASETS)}",
-            hint=f"classicnets data get {(nearest or [*datasets.DATASETS])[0]}",
-        )
-    folder = Path(args.folder) if args.folder else None
-    found = sources.obtain(datasets.DATASETS[args.name], folder=folder, say=tables.console(stderr=True).print)
+    found = sources.obtain(_known(args), say=tables.console(stderr=True).print)
+    return _had(args, found)
+
+
+def _import(args: argparse.Namespace) -> int:
+    dataset = _known(args)
+    if not args.folder:
+        args.parser.error(f"data import {args.name} needs the FOLDER (or the archive) with the files")
+    return _had(args, sources.bring(dataset, Path(args.folder).expanduser()))
+
+
+def _known(args: argparse.Namespace) -> datasets.Dataset:
+    """The data set that is meant. Raises UsageError CN202."""
+    if args.name in datasets.DATASETS:
+        return datasets.DATASETS[args.name]
+    nearest = difflib.get_close_matches(args.name, datasets.DATASETS, 1)
+    raise UsageError(
+        "CN202",
+        f"no data set is called {args.name!r}",
+        where=f"the data sets are {', '.join(datasets.DATASETS)}",
+        hint=f"classicnets data {args.action} {(nearest or [*datasets.DATASETS])[0]}",
+    )
+
+
+def _had(args: argparse.Namespace, found: sources.Found) -> int:
+    """Says that the files are in the cache, and where they came from."""
     if args.json:
         print(json.dumps({"name": args.name, "source": found.source, "files": [str(p) for p in found.paths.values()]}))
     else:

@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="RUN", help="the folder of a run")
     parser.add_argument("--net", metavar="FILE.py:NET", help="make the net from here instead of where the run had it")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (default: auto)")
+    parser.add_argument("--offline", action="store_true", help="fetch nothing, as with CLASSICNETS_OFFLINE=1")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from typing import NoReturn
 from classicnets import __version__, machine
 from classicnets.cli import data, doctor, evaluate, predict, show, train
 from classicnets.cli import list as list_
+from classicnets.data import sources
 from classicnets.errors import ClassicnetsError, UsageError
 
 _PURPOSE = """\
@@ -75,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if extra:
             _unknown_option(args.parser, extra[0])
+        if getattr(args, "offline", False):
+            sources.go_offline()
         code: int = args.run(args)
         sys.stdout.flush()
         return code

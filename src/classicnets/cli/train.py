@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--save-every", type=float, default=300, metavar="SECONDS", help="also within an epoch (default: 300)"
     )
+    parser.add_argument("--offline", action="store_true", help="fetch nothing, as with CLASSICNETS_OFFLINE=1")
     parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where run folders go (default: runs)")
     parser.add_argument(
         "--dry-run", action="store_true", help="show the net, the recipe and what the run would take, and stop"

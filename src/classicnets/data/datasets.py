@@ -6,17 +6,17 @@ Importing this reads nothing and needs neither numpy nor torch.
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from classicnets.data.registry import DATASETS, FOREIGN, IDX_NAMES, DataFile, Dataset, fingerprint, known_sets
+from classicnets.data.registry import DATASETS, IDX_NAMES, DataFile, Dataset, fingerprint
 from classicnets.data.values import Description, FileReport, Pictures, Split, say_on_stderr
 from classicnets.errors import DataError, UsageError
 from classicnets.values import Preprocess
 
 __all__ = [
     "DATASETS",
-    "FOREIGN",
     "IDX_NAMES",
     "DataFile",
     "Dataset",
@@ -27,7 +27,6 @@ __all__ = [
     "check",
     "describe",
     "fingerprint",
-    "known_sets",
     "load",
     "say_on_stderr",
 ]
@@ -53,13 +52,13 @@ def load(spec: str, preprocess: Preprocess | None = None, *, say: Callable[[str]
     its `side` (None: their own size, which must be common to all); other sets are read as they are.
     Raises `UsageError` CN202, CN204, `DataError` CN301 to CN304 and CN307, `MachineError` CN401.
     """
-    from classicnets.data import folders, idx
+    from classicnets.data import cifar, folders, idx
     from classicnets.data.sources import obtain
 
     found = _find(spec)
     if isinstance(found, Dataset):
         had = obtain(found, say=say)
-        train, test = idx.splits(had.paths, len(found.classes))
+        train, test = cifar.splits(found, had.paths) if found.label_bytes else idx.splits(had.paths, len(found.classes))
         return Pictures(found.name, found.classes, train, test, found.fingerprint, had.source)
     return idx.load(found, say) if _has_idx(found) else folders.load(found, preprocess, say)
 
@@ -70,7 +69,7 @@ def check(spec: str) -> list[FileReport]:
 
     Raises `UsageError` CN202, `DataError` CN307; a missing or damaged file is a row, not an error.
     """
-    from classicnets.data import folders, idx
+    from classicnets.data import cifar, folders, idx
     from classicnets.data.sources import places
 
     found = _find(spec)
@@ -78,7 +77,7 @@ def check(spec: str) -> list[FileReport]:
         return idx.check(found) if _has_idx(found) else folders.check(found)
     every = []
     for _, folder in places(found):
-        reports = idx.check(folder, found)
+        reports = cifar.check(folder, found) if found.label_bytes else idx.check(folder, found)
         if all(report.status == "ok" for report in reports):
             return reports
         every.append(reports)
@@ -91,6 +90,20 @@ def _has_idx(folder: Path) -> bool:
     return bool(find_files(folder))
 
 
+def _refuse_published(folder: Path) -> None:
+    """Files of a set that is read by its name alone are no folder of pictures: DataError CN302, with the way."""
+    from classicnets.data.sources import find_files
+
+    for dataset in DATASETS.values():
+        if dataset.archive and len(find_files(folder, dataset)) == len(dataset.files):
+            raise DataError(
+                "CN302",
+                f"the folder holds the files of {dataset.title}, which is used by its name",
+                where=str(folder.absolute()),
+                hint=f"classicnets data import {dataset.name} {shlex.quote(str(folder))}   # then its name will do",
+            )
+
+
 def _find(spec: str) -> Dataset | Path:
     """The registry entry or the folder that `spec` stands for."""
     if spec in DATASETS:
@@ -99,6 +112,7 @@ def _find(spec: str) -> Dataset | Path:
     try:
         folder = Path(spec).expanduser()
         if spec and folder.is_dir():
+            _refuse_published(folder)
             return folder
         if spec and folder.exists():
             state = "it is a file; a folder of pictures or of IDX files is needed"

@@ -1,4 +1,6 @@
-"""Bytes to arrays: the IDX format of MNIST and its heirs, plain or gzip, without ever trusting a header."""
+"""Bytes to arrays: the IDX format of MNIST and its heirs and the records of CIFAR, plain or gzip, and the tar.gz that
+these come in; without ever trusting a header.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,12 @@ import math
 import shlex
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from classicnets.data.registry import CIFAR_PIXELS, CIFAR_SHAPE
 from classicnets.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,8 +25,11 @@ if TYPE_CHECKING:
 
 LIMIT_BYTES = 2**30
 CHUNK_BYTES = 2**18
+TAR_BLOCK = 512
+TAR_OVERHEAD_BYTES = 2**20  # how much larger than the files in it an archive may be
 UNSIGNED_BYTE = 0x08
 OTHER_TYPES = {0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
+GZIP = b"\x1f\x8b"
 # How files begin that people have had in place of an IDX file.
 LOOKS = {
     b"<": "a web page or XML",
@@ -32,7 +38,7 @@ LOOKS = {
     b"\xff\xd8\xff": "a JPEG picture",
     b"GIF8": "a GIF picture",
     b"%PDF": "a PDF document",
-    b"\x1f\x8b": "a gzip stream inside a gzip stream",
+    GZIP: "a gzip stream inside a gzip stream",
     b"BZh": "a bzip2 stream",
     b"\xfd7zXZ": "an xz stream",
     b"(\xb5/\xfd": "a zstd stream",
@@ -68,38 +74,112 @@ def idx_header(path: Path) -> tuple[int, ...]:
         return _header(stream, path, LIMIT_BYTES)
 
 
-def sha256_of(path: Path, *, max_bytes: int = LIMIT_BYTES) -> str:
-    """The SHA-256 of the decompressed bytes, in hex: the same for a file and its gzip. Raises `DataError` CN301."""
+def read_cifar(
+    path: Path, label_bytes: int, *, max_bytes: int = LIMIT_BYTES
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Pictures uint8 [N, 3, 32, 32] and their labels uint8 [N, label_bytes] from a file of CIFAR records: bytes of
+    labels, then 1,024 red pixels, 1,024 green, 1,024 blue, row by row. Plain or gzip.
+
+    Raises `DataError` CN301 for anything but whole records of at most `max_bytes` bytes together.
+    """
+    import numpy as np
+
+    kind = "file of CIFAR records"
+    with _opened(path, kind) as stream:
+        content = _read(stream, max_bytes)
+        if stream.read(1):  # at the end of a gzip stream this also compares its check sum
+            raise _unsound(path, f"more than {max_bytes:,} bytes", kind)
+    record = label_bytes + CIFAR_PIXELS
+    count, rest = divmod(len(content), record)
+    if rest or not count:
+        why = f"{len(content):,} bytes are not a whole number of records of {label_bytes} + {CIFAR_PIXELS:,} bytes"
+        raise _unsound(path, why, kind)
+    rows = np.frombuffer(content, np.uint8).reshape(count, record)
+    return rows[:, label_bytes:].reshape(count, *CIFAR_SHAPE), rows[:, :label_bytes]
+
+
+def tar_pieces(path: Path, sizes: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:
+    """(name, some bytes), in their order, of the files of a tar, plain or gzip, that `sizes` (name -> bytes) asks for.
+
+    The archive is read as a stream and nothing is written: of a path in it the last part is compared, no more. A file
+    that is missing, or of another size, does not come. Raises `DataError` CN301 for no sound tar.
+    """
+    kind, wanted = "tar archive", dict(sizes)
+    left = sum(sizes.values()) + TAR_OVERHEAD_BYTES
+    with _opened(path, kind) as stream:
+        while wanted and (header := _read(stream, TAR_BLOCK)).strip(b"\0"):  # an empty block is the end
+            name, size, regular = _member(bytes(header), path)
+            left -= TAR_BLOCK + size
+            if left < 0:
+                raise _unsound(path, f"it holds more than the {sum(sizes.values()):,} bytes that belong in it", kind)
+            given = regular and wanted.get(name) == size
+            if given:
+                del wanted[name]
+            missing = size
+            while missing and (piece := stream.read1(min(missing, CHUNK_BYTES))):
+                missing -= len(piece)
+                if given:
+                    yield name, piece
+            if missing or len(_read(stream, -size % TAR_BLOCK)) < -size % TAR_BLOCK:
+                raise _unsound(path, f"cut short inside {name!r}", kind)
+
+
+def _member(header: bytes, path: Path) -> tuple[str, int, bool]:
+    """From a header of a tar (ustar, pax, GNU): the last part of the name, the size, whether it is a regular file."""
+    if len(header) < TAR_BLOCK:
+        raise _unsound(path, f"cut short inside a header: {len(header)} bytes of {TAR_BLOCK}", "tar archive")
+    sum_with_blanks = sum(header) - sum(header[148:156]) + 8 * ord(" ")  # as if blanks stood in its own place
+    try:
+        stated, size = (int(header[at : at + width].split(b"\0")[0] or b"0", 8) for at, width in ((148, 8), (124, 12)))
+    except ValueError:
+        stated = size = -1
+    if stated != sum_with_blanks or size < 0:
+        raise _unsound(path, f"what should be a header of a tar is none{_guess(header)}", "tar archive")
+    name = header[:100].split(b"\0")[0].decode("utf-8", "replace")
+    return PurePosixPath(name).name, size, header[156:157] in (b"0", b"\0")
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether the file begins as gzip does. Raises `DataError` CN301 if it cannot be read."""
+    with _opened(path, "file of a data set", unzip=False) as file:
+        return file.read(2) == GZIP
+
+
+def sha256_of(path: Path, *, max_bytes: int = LIMIT_BYTES, of: str = "content") -> str:
+    """The SHA-256 in hex of the decompressed bytes, the same for a file and its gzip, or `of` the "file" as it is.
+
+    Raises `DataError` CN301, also for more than `max_bytes` bytes.
+    """
     digest, found = hashlib.sha256(), 0
-    with _opened(path) as stream:
+    with _opened(path, "file of a data set", unzip=of == "content") as stream:
         while piece := stream.read1(CHUNK_BYTES):
             found += len(piece)
             if found > max_bytes:
-                raise _unsound(path, f"more than {max_bytes:,} bytes")
+                raise _unsound(path, f"more than {max_bytes:,} bytes", "file of a data set")
             digest.update(piece)
     return digest.hexdigest()
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
+def _opened(path: Path, kind: str = "IDX file", *, unzip: bool = True) -> Iterator[io.BufferedIOBase]:
     """The decompressed bytes of `path`; whatever goes wrong while they are read becomes a `DataError`."""
     try:
         if not path.is_file():
-            raise _unsound(path, "it is not a regular file" if path.exists() else "there is no such file")
+            why = "it is not a regular file" if path.exists() else "there is no such file"
+            raise _unsound(path, why, kind)
         with path.open("rb") as file:
-            if file.peek(2)[:2] == b"\x1f\x8b":
+            if unzip and file.peek(2)[:2] == GZIP:
                 with gzip.GzipFile(fileobj=file) as unpacked:
                     yield unpacked
             else:
                 yield file
     except EOFError as error:
-        raise _unsound(
-            path, f"cut short: the gzip stream breaks off ({path.stat().st_size:,} bytes on disk)"
-        ) from error
+        why = f"cut short: the gzip stream breaks off ({path.stat().st_size:,} bytes on disk)"
+        raise _unsound(path, why, kind) from error
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise _unsound(path, f"the gzip stream is damaged: {error}") from error
+        raise _unsound(path, f"the gzip stream is damaged: {error}", kind) from error
     except OSError as error:
-        raise _unsound(path, f"it cannot be read: {error.strerror or error}") from error
+        raise _unsound(path, f"it cannot be read: {error.strerror or error}", kind) from error
 
 
 def _header(stream: io.BufferedIOBase, path: Path, max_bytes: int) -> tuple[int, ...]:
@@ -108,7 +188,8 @@ def _header(stream: io.BufferedIOBase, path: Path, max_bytes: int) -> tuple[int,
     if not magic:
         raise _unsound(path, "there are no bytes in it")
     if magic[:2] != b"\0\0":
-        raise _unsound(path, _looks_like(bytes(magic + _read(stream, 28))))
+        guess = _guess(bytes(magic + _read(stream, 28)))
+        raise _unsound(path, f"it begins with {magic.hex(' ')}, an IDX file with 00 00 08{guess}")
     if len(magic) < 4:
         raise _unsound(path, f"cut short inside the header: {len(magic)} bytes of at least 8")
     kind, dimensions = magic[2:]
@@ -137,21 +218,20 @@ def _read(stream: io.BufferedIOBase, size: int) -> bytearray:
     return found
 
 
-def _looks_like(start: bytes) -> str:
+def _guess(start: bytes) -> str:
+    """What else a file looks like that begins so, for the end of a message."""
     guess = next((text for mark, text in LOOKS.items() if start.lstrip().startswith(mark)), "")
-    return f"it begins with {start[:4].hex(' ')}, an IDX file with 00 00 08" + (
-        f"; it looks like {guess}" * bool(guess)
-    )
+    return f"; it looks like {guess}" * bool(guess)
 
 
 def _sum(shape: tuple[int, ...]) -> str:
     return f"{'x'.join(map(str, shape))} = {math.prod(shape):,}" if len(shape) > 1 else f"{shape[0]:,}"
 
 
-def _unsound(path: Path, why: str) -> DataError:
+def _unsound(path: Path, why: str, kind: str = "IDX file") -> DataError:
     return DataError(
         "CN301",
-        f"{path.name} is not a sound IDX file",
+        f"{path.name} is not a sound {kind}",
         where=str(path),
         why=why,
         hint=f"classicnets data check {shlex.quote(str(path.parent))}",

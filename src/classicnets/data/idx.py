@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classicnets.data.formats import idx_header, read_idx, sha256_of
-from classicnets.data.registry import DATASETS, IDX_NAMES, Dataset, fingerprint, known_sets
-from classicnets.data.sources import fault, find_files, owner_of
+from classicnets.data.registry import DATASETS, IDX_NAMES, Dataset, fingerprint
+from classicnets.data.sources import fault, find_files, is_genuine, owner_of
 from classicnets.data.values import Description, FileReport, Pictures, Split
 from classicnets.errors import DataError
 
@@ -34,13 +34,13 @@ def load(folder: Path, say: Callable[[str], None]) -> Pictures:
     Raises `DataError` CN301, CN302.
     """
     paths = _files_of(folder)
-    title = _recognise(paths)
-    description = _describe_files(folder, paths, title)
-    if title:
-        say(f"{folder}: these are {title}'s files, so the data set is called {description.name}")
-    digests = known_sets()[title] if title else {role: sha256_of(path) for role, path in paths.items()}
+    known = _recognise(paths)
+    description = _describe_files(folder, paths, known)
+    if known:
+        say(f"{folder}: these are {known.title}'s files, so the data set is called {known.name}")
+    digest = known.fingerprint if known else fingerprint({role: sha256_of(path) for role, path in paths.items()})
     train, test = splits(paths, len(description.classes))
-    return Pictures(description.name, description.classes, train, test, fingerprint(digests), f"folder {folder}")
+    return Pictures(description.name, description.classes, train, test, digest, f"folder {folder}")
 
 
 def check(folder: Path, dataset: Dataset | None = None) -> list[FileReport]:
@@ -58,7 +58,7 @@ def check(folder: Path, dataset: Dataset | None = None) -> list[FileReport]:
             if role in expected and (text := fault(expected[role], path)):
                 raise _misfit(path, text)
             shapes[role], text = _contents(path, role, shapes)
-            owner = "sha256 ok" if expected else owner_of(sha256_of(path)) or "of no known set"
+            owner = "sha256 ok" if expected else owner_of(path) or "of no known set"
             reports.append(FileReport(path.name, "ok", f"{path}: {text}, {owner}"))
         except DataError as error:
             reports.append(FileReport(path.name, "wrong", f"{path}: {error.why}"))
@@ -79,19 +79,18 @@ def _files_of(folder: Path) -> dict[str, Path]:
     return paths
 
 
-def _describe_files(folder: Path, paths: Mapping[str, Path], title: str) -> Description:
-    """What four files hold that are those of the known set `title` (empty for a stranger's)."""
+def _describe_files(folder: Path, paths: Mapping[str, Path], known: Dataset | None) -> Description:
+    """What four files hold that are those of the set `known` (None: a stranger's)."""
+    if known:
+        return Description(known.name, known.classes, known.shape, train=known.train, test=known.test)
     train, test = (idx_header(paths[role])[0] for role in ("train-images", "t10k-images"))
-    for dataset in DATASETS.values():
-        if dataset.title == title:
-            return Description(dataset.name, dataset.classes, dataset.shape, train=train, test=test)
     shape = _picture_shape(paths["train-images"])
     test_shape = _picture_shape(paths["t10k-images"])
     if test_shape != shape:
         why = f"its pictures are {_times(test_shape)}, those of the train split {_times(shape)}"
         raise _misfit(paths["t10k-images"], why)
     classes = 1 + max(int(read_idx(paths[role]).max()) for role in ("train-labels", "t10k-labels"))
-    name = title.lower() or folder.absolute().resolve().name
+    name = folder.absolute().resolve().name
     return Description(name, tuple(str(label) for label in range(classes)), shape, train=train, test=test)
 
 
@@ -106,16 +105,16 @@ def _picture_shape(path: Path) -> tuple[int, int, int]:
             raise _misfit(path, f"pictures have 3 or 4 dimensions; the header declares {len(other)}")
 
 
-def _recognise(paths: Mapping[str, Path]) -> str:
-    """The title of the known set whose four files these are, else nothing.
+def _recognise(paths: Mapping[str, Path]) -> Dataset | None:
+    """The known set whose four files these are, if it is one.
 
     The labels come first: they are small, and with a stranger's files nothing more is read.
     """
-    roles = sorted(IDX_NAMES, key=lambda role: role.endswith("images"))
-    for title, digests in known_sets().items():
-        if all(sha256_of(paths[role]) == digests[role] for role in roles):
-            return title
-    return ""
+    for dataset in DATASETS.values():
+        files = sorted(dataset.files, key=lambda file: file.role.endswith("images"))
+        if dataset.names.keys() == paths.keys() and all(is_genuine(file, paths[file.role]) for file in files):
+            return dataset
+    return None
 
 
 def splits(paths: Mapping[str, Path], classes: int) -> Iterator[Split]:

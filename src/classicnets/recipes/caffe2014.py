@@ -1,6 +1,6 @@
 """Caffe's solvers: the rate inside the velocity, biases at twice the rate.
 
-    classicnets train lenet_caffe --data FOLDER       MNIST, 11 epochs, minutes on a CPU; one published run, 0.9897
+    classicnets train lenet_caffe                     MNIST, 11 epochs, minutes on a CPU; one published run, 0.9897
     classicnets train alexnet_caffe --data FOLDER     ILSVRC-2012, 90 epochs; one published run, 0.571
     classicnets train caffenet --data FOLDER          the same; one published run, 0.574
 

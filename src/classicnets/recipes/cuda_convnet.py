@@ -1,9 +1,9 @@
 """Krizhevsky's nets for CIFAR-10, trained as the head of each parameter file says.
 
-    classicnets train cifar10_26pct --data FOLDER     10 epochs, 7 minutes; one published run, 0.74
-    classicnets train cifar10_18pct --data FOLDER    140 epochs, 90 minutes; one published run, 0.82
-    classicnets train cifar10_13pct --data FOLDER    520 epochs, 8 hours; one published run, 0.87 (nine views)
-    classicnets train cifar10_11pct --data FOLDER    520 epochs, 13 hours; one published run, 0.89 (nine views)
+    classicnets train cifar10_26pct     10 epochs, 7 minutes; one published run, 0.74
+    classicnets train cifar10_18pct    140 epochs, 90 minutes; one published run, 0.82
+    classicnets train cifar10_13pct    520 epochs, 8 hours; one published run, 0.87 (nine views)
+    classicnets train cifar10_11pct    520 epochs, 13 hours; one published run, 0.89 (nine views)
 
 Times are reckoned from that of one step on one CPU core (x86, torch 2.13.0, November 2026). The published figures are
 the files' own, in whole per cent.

@@ -1,6 +1,6 @@
 """LeNet-5 on MNIST, 1998, without its second-order step and without its distorted digits.
 
-    classicnets train lenet5_1998 --data FOLDER     MNIST, 20 epochs, half an hour on a CPU; one published run, 0.9905
+    classicnets train lenet5_1998     MNIST, 20 epochs, half an hour on a CPU; one published run, 0.9905
 
 Digits of 28x28 get a border of 2, and x becomes x * 1.275 - 0.1, so that paper is -0.1 and ink 1.175. The published
 test error is 0.95 % (0.8 % with 540,000 distorted digits); it settles there after about 10 of the 20 passes, while the

@@ -41,8 +41,6 @@ ANY_NET = fast.ANY.net
 
 # What recipes are for and `data.datasets` does not hold: what it is, and who has it.
 ELSEWHERE: dict[str, str] = {
-    "mnist": "MNIST: 60,000 and 10,000 digits of 28x28, four IDX files (LeCun, Cortes, Burges)",
-    "cifar10": "CIFAR-10: 50,000 and 10,000 colour pictures of 32x32 in ten classes, from its author, A. Krizhevsky",
     "imagenet": "ILSVRC-2012: 1,281,167 and 50,000 photographs in 1,000 classes, from image-net.org on registration",
 }
 

@@ -191,7 +191,7 @@ def _disk(plan: Plan, tried: Trial, n: int, batch: int) -> dict[str, int]:
 def _fetch(plan: Plan) -> int:
     """Bytes to download before the run can begin."""
     known = DATASETS.get(plan.data)
-    return known.debian_megabytes * 10**6 if known and not sources.is_here(known) else 0
+    return known.download_bytes if known and not sources.is_here(known) else 0
 
 
 def _cheaper(plan: Plan, tried: Trial, found: Forecast) -> Iterator[Choice]:

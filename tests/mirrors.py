@@ -1,0 +1,40 @@
+"""A server on this machine that a data set can be fetched from."""
+
+from __future__ import annotations
+
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+
+class Mirror(ThreadingHTTPServer):
+    """Serves the files of a folder as `files`; what is an int there is sent as that status, a list is worn off one
+    answer at a time.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.url = f"http://127.0.0.1:{self.server_port}/"
+        self.files: dict[str, bytes | int | list[bytes | int]] = {p.name: p.read_bytes() for p in folder.iterdir()}
+        self.asked: list[str] = []
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Mirror
+
+    def do_GET(self) -> None:
+        name = self.path.lstrip("/")
+        self.server.asked.append(name)
+        content = self.server.files.get(name, 404)
+        if isinstance(content, list):
+            content = content.pop(0)
+        if isinstance(content, int):
+            self.send_error(content)
+            return
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
