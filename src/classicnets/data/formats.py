@@ -10,6 +10,7 @@ import io
 import math
 import shlex
 import struct
+import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 LIMIT_BYTES = 2**30
 CHUNK_BYTES = 2**18
-TAR_BLOCK = 512
 TAR_OVERHEAD_BYTES = 2**20  # how much larger than the files in it an archive may be
 UNSIGNED_BYTE = 0x08
 OTHER_TYPES = {0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
@@ -107,36 +107,24 @@ def tar_pieces(path: Path, sizes: Mapping[str, int]) -> Iterator[tuple[str, byte
     kind, wanted = "tar archive", dict(sizes)
     left = sum(sizes.values()) + TAR_OVERHEAD_BYTES
     with _opened(path, kind) as stream:
-        while wanted and (header := _read(stream, TAR_BLOCK)).strip(b"\0"):  # an empty block is the end
-            name, size, regular = _member(bytes(header), path)
-            left -= TAR_BLOCK + size
-            if left < 0:
-                raise _unsound(path, f"it holds more than the {sum(sizes.values()):,} bytes that belong in it", kind)
-            given = regular and wanted.get(name) == size
-            if given:
-                del wanted[name]
-            missing = size
-            while missing and (piece := stream.read1(min(missing, CHUNK_BYTES))):
-                missing -= len(piece)
-                if given:
-                    yield name, piece
-            if missing or len(_read(stream, -size % TAR_BLOCK)) < -size % TAR_BLOCK:
-                raise _unsound(path, f"cut short inside {name!r}", kind)
-
-
-def _member(header: bytes, path: Path) -> tuple[str, int, bool]:
-    """From a header of a tar (ustar, pax, GNU): the last part of the name, the size, whether it is a regular file."""
-    if len(header) < TAR_BLOCK:
-        raise _unsound(path, f"cut short inside a header: {len(header)} bytes of {TAR_BLOCK}", "tar archive")
-    sum_with_blanks = sum(header) - sum(header[148:156]) + 8 * ord(" ")  # as if blanks stood in its own place
-    try:
-        stated, size = (int(header[at : at + width].split(b"\0")[0] or b"0", 8) for at, width in ((148, 8), (124, 12)))
-    except ValueError:
-        stated = size = -1
-    if stated != sum_with_blanks or size < 0:
-        raise _unsound(path, f"what should be a header of a tar is none{_guess(header)}", "tar archive")
-    name = header[:100].split(b"\0")[0].decode("utf-8", "replace")
-    return PurePosixPath(name).name, size, header[156:157] in (b"0", b"\0")
+        try:
+            with tarfile.open(fileobj=stream, mode="r|") as archive:
+                for member in archive:
+                    left -= member.size
+                    if left < 0:
+                        raise _unsound(
+                            path, f"it holds more than the {sum(sizes.values()):,} bytes that it should", kind
+                        )
+                    name = PurePosixPath(member.name).name
+                    if member.isfile() and wanted.get(name) == member.size and (file := archive.extractfile(member)):
+                        del wanted[name]
+                        while piece := file.read(CHUNK_BYTES):
+                            yield name, piece
+                    if not wanted:
+                        return
+        except tarfile.TarError as error:
+            with _opened(path, kind) as again:
+                raise _unsound(path, f"{error}{_guess(bytes(_read(again, 32)))}", kind) from error
 
 
 def is_gzip(path: Path) -> bool:
