@@ -5,7 +5,7 @@
 
 A class is a plate and a character on it, "circle-3" or "hexagon-B": three plates that look alike times four characters
 that look alike. Colours, fonts, place, angle, light, background and what hides a part of the sign are drawn at random
-and tell nothing. Some pictures cannot be told apart by anyone: nothing reaches 100 %.
+and tell nothing. In some pictures so much is hidden or blurred that nobody could tell.
 
 FOLDER/train/CLASS/NUMBER.png or .jpg, FOLDER/test/CLASS/... Picture i of a split depends on (seed, split, i, size)
 alone, so that more pictures keep those that were there. The fonts are those that come with matplotlib. With other
@@ -81,7 +81,7 @@ def _background(size: int, side: int, chance: Chance) -> Image.Image:
 def _sign(plate: str, character: str, side: int, chance: Chance) -> Image.Image:
     """The sign upright in the middle of a transparent picture."""
     face, ink, edge = _colour(chance), _colour(chance), _colour(chance)
-    while _grey(face) - _grey(ink) < 70:  # dark on light, as signs are
+    while _grey(face) - _grey(ink) < 90:  # dark on light, as signs are
         face, ink = _colour(chance), _colour(chance)
     layer = Image.new("RGBA", (side, side))
     pen = ImageDraw.Draw(layer)
@@ -107,10 +107,10 @@ def _plate(pen: ImageDraw.ImageDraw, plate: str, middle: float, radius: float, f
 def _moved(layer: Image.Image, chance: Chance) -> Image.Image:
     """Turned, made smaller, sheared, moved, and seen at an angle."""
     side = layer.width
-    angle, scale = chance.uniform(-0.2, 0.2), chance.uniform(0.85, 1.15)
+    angle, scale = chance.uniform(-0.2, 0.2), chance.uniform(0.9, 1.2)
     shear, squeeze = chance.uniform(-0.12, 0.12), chance.uniform(0.85, 1.15)
-    place = chance.uniform(-0.5, 0.5, 2) * (1.1 - scale * 0.75)
-    tilt = np.array([chance.uniform(-0.25, 0.25), chance.uniform(-0.25, 0.25), 1])
+    place = chance.uniform(-0.5, 0.5, 2) * (1.05 - scale * 0.8)
+    tilt = np.array([chance.uniform(-0.2, 0.2), chance.uniform(-0.2, 0.2), 1])
     cos, sin = math.cos(angle) / scale, math.sin(angle) / scale
     back = np.array([[cos * squeeze, sin + shear, 0], [-sin, cos / squeeze, 0], tilt])  # from the picture to the layer
     centre = np.array([[1 / side, 0, -0.5 - place[0]], [0, 1 / side, -0.5 - place[1]], [0, 0, 1]])
@@ -123,7 +123,7 @@ def _moved(layer: Image.Image, chance: Chance) -> Image.Image:
 def _hide(scene: Image.Image, chance: Chance) -> None:
     """Up to two branches or leaves before the sign."""
     pen, side = ImageDraw.Draw(scene), scene.width
-    for _ in range(chance.choice(3, p=(0.6, 0.3, 0.1))):
+    for _ in range(chance.choice(3, p=(0.7, 0.25, 0.05))):
         x, y = chance.uniform(0.1, 0.9, 2) * side
         if chance.uniform() < 0.5:
             across = tuple(chance.uniform(0, side, 2))
@@ -140,7 +140,7 @@ def _photographed(picture: Image.Image, chance: Chance) -> Image.Image:
     light = np.linspace(*chance.uniform(0.6, 1.2, 2), picture.width)
     light = light[:, None, None] if chance.uniform() < 0.5 else light[None, :, None]
     middle = pixels.mean()
-    pixels = (middle + (pixels - middle) * chance.uniform(0.6, 1.1)) * light
+    pixels = (middle + (pixels - middle) * chance.uniform(0.7, 1.2)) * light
     pixels = pixels + chance.normal(0, chance.uniform(0, 12), pixels.shape)
     return Image.fromarray(np.clip(pixels, 0, 255).round().astype(np.uint8))
 
