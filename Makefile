@@ -1,4 +1,5 @@
 # Two commands: `make run` sets up and trains LeNet on Fashion-MNIST; `make test` sets up and passes the tests.
+# `make example` goes from a folder of pictures to one exported file, in build/example.
 # Linux without an NVIDIA GPU: `make run TORCH_BACKEND=cpu` takes torch's small CPU build.
 PYTHON ?= python3
 VENV   := .venv
@@ -8,10 +9,14 @@ TORCH_BACKEND ?=
 # uv has its own name for pip's folder of local wheels
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: run test check clean
+.PHONY: run example test check clean
 
 run: $(VENV)/.base
 	$(VENV)/bin/classicnets train lenet_d2l $(ARGS)
+
+example: $(VENV)/.export
+	rm -rf build/example
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sh examples/from_folder_to_file.sh build/example
 
 test: $(VENV)/.dev
 	$(PY) -m pytest $(ARGS)
@@ -32,6 +37,10 @@ $(PY):
 $(VENV)/.base: $(PY) pyproject.toml constraints.txt
 	$(call install,-e .)
 	touch $@
+
+$(VENV)/.export: $(PY) pyproject.toml constraints.txt
+	$(call install,-e '.[export]')
+	touch $@ $(VENV)/.base
 
 $(VENV)/.dev: $(PY) pyproject.toml constraints.txt
 	$(call install,-e '.[dev]')

@@ -1,0 +1,487 @@
+"""Our `fast` nets against the best of timm under a million parameters: the same minutes, machine, pictures and loop.
+
+    python benchmarks/small_end.py                      (both data sets, under 40 minutes on 2 quiet cores)
+    python benchmarks/small_end.py --data signs --minutes 1
+    python benchmarks/small_end.py --quick              (does it run at all; two or three minutes, keeps nothing)
+    python benchmarks/small_end.py --count              (every timm model under a million parameters; minutes)
+
+Data: Fashion-MNIST (28x28 grey, 60,000 training pictures) and the signs of examples/make_pictures.py (32x32 colour,
+6,000). Every net is trained from random weights by `classicnets.train`, with the pictures, augmentation, AdamW and
+one-cycle schedule of the recipe `fast`; ours with the first weights and, on Fashion-MNIST, the batch size that it has
+for them. Epochs are as many as fit the minutes.
+
+Chosen for each on a part of the training pictures, in short trainings whose time is told: for the peers how the small
+pictures get in (the first two strides of 2 made 1, the first alone, or enlarged to 64 pixels); for both sides the
+learning rate, and by timed steps float32 or bfloat16 and where the channels lie. The best two of each side go on, and
+are evaluated on the test split once, at the end. What is best in seconds need not be so in minutes: the peers' choice
+may be hurt by that.
+
+Needs timm; with onnxruntime, onnx and onnxscript it times the exported nets too. benchmarks/results/small_end.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import logging
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import classicnets
+from classicnets import machine
+from classicnets.data import batches, datasets
+from classicnets.evaluation.evaluate import evaluate
+from classicnets.evaluation.predictor import Predictor
+from classicnets.recipes import resolve
+from classicnets.training import objective
+from classicnets.training.loop import State, Watched, fit, take_step
+from classicnets.training.plan import Plan, plan
+from classicnets.values import Epoch
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "small_end.json"
+SIGNS = HERE.parent / "build" / "small_end" / "signs"
+
+# One of each family of convolutional nets that has one under a million parameters (`--count`), the larger where the
+# family has several; and timm's own tiny nets. Left out are those of attention alone: their patches are 16 pixels.
+PEERS = (
+    "dla46x_c",
+    "lcnet_050",
+    "mnasnet_small",
+    "mobilenetv2_050",
+    "mobilenetv3_small_050",
+    "mobilenetv4_conv_small_050",
+    "mobilevit_xxs",
+    "starnet_s100",
+    "tinynet_e",
+    "test_byobnet",
+    "test_convnext",
+    "test_efficientnet",
+    "test_resnet",
+)
+MOST = 1_000_000
+LARGE = 64  # pixels; what small ones are enlarged to
+RATES = (0.003, 0.01)
+FIRST_TRY = 1 / 30  # of the minutes: nets and sizes are compared at the first rate
+RATE_TRY = 1 / 9  # longer, as deep nets without batch normalisation stay at the loss of chance for some epochs
+ASIDE = {"validation": 0.1, "monitor": "validation"}
+FINALISTS = 2
+
+OURS: dict[str, dict[str, dict[str, str]]] = {
+    "fashion_mnist": {"lenet_d2l": {"activation": "relu", "pool": "max"}, "alexnet_28": {}},
+    "signs": {"lenet_d2l": {"activation": "relu", "pool": "max"}, "cifar10_26pct": {"pool": "max"}},
+}
+COMMON: dict[str, dict[str, Any]] = {
+    "fashion_mnist": {"flip": True, "views": 2, "shift": 1, "mean": (0.286,), "std": (0.353,)},
+    # a mirror image of 3 is none; batches of 64, as there are few pictures
+    "signs": {"flip": False, "views": 1, "shift": 2, "batch_size": 64, "mean": (0.45,), "std": (0.2,)},
+}
+OUR_WEIGHTS = "xavier_uniform"  # on the signs, where no recipe was tuned: ours have no batch normalisation to lift them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entrant:
+    """A net as it takes part, ours or a timm model, for pictures of `size`, with the first `strides` of 2 made 1."""
+
+    net: str
+    ours: bool
+    size: int
+    strides: int = 0
+    lr: float = RATES[0]
+    precision: str = "float32"
+    channels_last: bool = False
+
+    @property
+    def form(self) -> str:
+        """How the pictures get in, in words."""
+        made = ("", ", first stride 1", ", first two strides 1")[self.strides]
+        return f"{self.size} px{made}"
+
+    def build(self, data: str, description: datasets.Description, seed: int) -> nn.Module:
+        """The net with random weights that depend on the seed. Raises RuntimeError if these strides do not fit it."""
+        net = self._made(data, description, seed)
+        return net.to(memory_format=torch.channels_last) if self.channels_last else net  # type: ignore[call-overload]
+
+    def _made(self, data: str, description: datasets.Description, seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        channels, classes = description.shape[0], len(description.classes)
+        if self.ours:
+            exchanged = OURS[data][self.net]
+            return classicnets.create(
+                self.net, num_classes=classes, in_channels=channels, image_size=self.size, variation=exchanged
+            )
+        net: nn.Module = import_module("timm").create_model(self.net, num_classes=classes, in_chans=channels)
+        _halve_strides(net, self.strides)
+        with torch.inference_mode():
+            net.eval()(torch.zeros(1, channels, self.size, self.size))
+        return net
+
+    def settings(self, data: str, own_size: int) -> dict[str, Any]:
+        """What is put on top of the recipe: the data set's augmentation, at the size of the pictures, and what was
+        chosen.
+        """
+        common = dict(COMMON[data])
+        common["shift"] = round(common["shift"] * self.size / own_size)
+        if self.ours and data == "signs":
+            common["initialise"] = OUR_WEIGHTS
+        return {**common, "image_size": self.size, "lr": self.lr, "precision": self.precision}
+
+    def recipe(self, data: str) -> classicnets.Recipe:
+        """Its own of `fast` if there is one, else the form for any net."""
+        exchanged = OURS[data][self.net] if self.ours else {}
+        words = ", ".join(f"{key}={value}" for key, value in exchanged.items())
+        described = f"{self.net} with {words}" if words else ""
+        return resolve.find("fast", self.net, registered=self.ours, variation=described)
+
+
+def _halve_strides(net: nn.Module, times: int) -> None:
+    """Halves the stride of the first so many convolutions or pools that have one."""
+    strided = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.MaxPool2d) and _pair(m.stride)[0] > 1]
+    for layer in strided[:times]:
+        layer.stride = (_pair(layer.stride)[0] // 2,) * 2
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (value, value) if isinstance(value, int) else value
+
+
+class Arena:
+    """A data set on which the nets meet; keeps its pictures, which differ by size alone, and what was tried."""
+
+    def __init__(self, name: str, spec: str, minutes: float, say: Callable[[str], None]):
+        self.name, self.spec, self.seconds, self.say = name, spec, 60 * minutes, say
+        self.description = datasets.describe(spec)
+        self.size = self.description.own_size()
+        self.pictures: dict[int, datasets.Pictures] = {}
+        self.tries: list[dict[str, Any]] = []
+
+    def plan(self, entrant: Entrant, seed: int, **settings: Any) -> Plan:
+        """The plan of a training of this entrant."""
+        given = {**entrant.settings(self.name, self.size), **ASIDE, **settings}
+        net = entrant.build(self.name, self.description, seed)
+        return plan(net, data=self.spec, recipe=entrant.recipe(self.name), settings=given, seed=seed, device="cpu")
+
+    def read(self, planned: Plan) -> datasets.Pictures:
+        """The pictures as this plan wants them."""
+        side = planned.preprocess.side if planned.description.decoded else 0
+        if side not in self.pictures:
+            self.pictures[side] = datasets.load(self.spec, planned.preprocess)
+        return self.pictures[side]
+
+    def speed(self, entrant: Entrant) -> float:
+        """Training pictures a second, from steps of half a second after two that warm up."""
+        planned = self.plan(entrant, 0)
+        train, _ = batches.divide(self.read(planned).train, 0.0, 4096, 0)
+        loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=0, device=torch.device("cpu"))
+        state = State(planned.build(self.say).train(), planned.recipe)
+        loss = objective.make(planned.recipe, loader.labels, len(planned.description.classes))
+        taken, seconds, epoch = -2, 0.0, 0
+        while seconds < 0.5 or taken < 3:
+            epoch += 1
+            started = time.perf_counter()
+            for x, y in loader.epoch(epoch):
+                take_step(state, x, y, 1e-4, planned.recipe, loss)
+                taken += 1
+                if taken == 0:
+                    started = time.perf_counter()
+                seconds = time.perf_counter() - started
+                if taken >= 3 and seconds >= 0.5:
+                    break
+        return taken * planned.recipe.batch_size / seconds
+
+    def fastest(self, entrant: Entrant) -> tuple[Entrant, float]:
+        """The entrant in the precision and layout that is fastest here, and its pictures a second."""
+        ways = (("float32", False), ("float32", True), ("bfloat16", True))
+        entrants = [replace(entrant, precision=precision, channels_last=last) for precision, last in ways]
+        return max(((e, self.speed(e)) for e in entrants), key=lambda row: row[1])
+
+    def attempt(self, entrant: Entrant, speed: float, share: float) -> float:
+        """Validation accuracy after a short training; neither it nor anything else here looks at the test split."""
+        seconds = self.seconds * share
+        train, aside = batches.shares(self.description.train or _count(self.spec), ASIDE["validation"], None)
+        epochs, limit = max(1, int(seconds * speed / train)), max(512, int(seconds * speed))
+        planned = self.plan(entrant, 0, epochs=epochs)
+        alone, kept = batches.divide(self.read(planned).train, planned.recipe.validation, limit, 0)
+        assert kept is not None and len(kept) == aside
+        loader = batches.Batches(alone, planned.recipe, planned.preprocess, seed=0, device=torch.device("cpu"))
+        state = State(planned.build(self.say), planned.recipe)
+        loss = objective.make(planned.recipe, loader.labels, len(planned.description.classes))
+        spent = sum(e.seconds for e in fit(state, loader, planned.recipe, loss, Watched) if isinstance(e, Epoch))
+        judge = Predictor(state.judged, planned.preprocess, planned.description.classes, torch.device("cpu"))
+        accuracy = evaluate(judge, kept)[0].accuracy
+        row = {**asdict(entrant), "form": entrant.form, "validation_accuracy": accuracy, "seconds": round(spent, 1)}
+        self.tries.append(row | {"epochs": epochs, "pictures": len(alone)})
+        self.say(
+            f"  try  {entrant.net:<28} {entrant.form:<28} lr {entrant.lr:<6g} {entrant.precision:<9}"
+            f" {accuracy:.4f}  {spent:.1f} s, {speed:,.0f} pictures/s"
+        )
+        return accuracy
+
+
+Found = tuple[float, Entrant, float]  # validation accuracy of its best try, the entrant, training pictures a second
+
+
+def choose(arena: Arena, peers: tuple[str, ...]) -> list[Found]:
+    """The best of each side, with their rates, by validation accuracy."""
+    ours = [Entrant(net=net, ours=True, size=arena.size) for net in OURS[arena.name]]
+    theirs = [Entrant(net=net, ours=False, size=arena.size, strides=2) for net in peers]
+    chosen = []
+    for side in (ours, theirs):
+        found = _tried(arena, side)
+        if side is theirs:
+            forms = ({"strides": 1}, {"strides": 0, "size": LARGE})
+            others = [replace(e, **form) for _, e, _ in found[: FINALISTS + 1] for form in forms]
+            found = _best_forms([*found, *_tried(arena, others)])
+        chosen += [_with_best_rate(arena, best) for best in found[:FINALISTS]]
+    return chosen
+
+
+def _tried(arena: Arena, entrants: list[Entrant]) -> list[Found]:
+    """Those whose strides fit, best first."""
+    found = []
+    for entrant in entrants:
+        try:
+            quick, speed = arena.fastest(entrant)
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            arena.tries.append({**asdict(entrant), "form": entrant.form, "left_out": reason})
+            arena.say(f"  left out: {entrant.net}, {entrant.form}: {reason}")
+            continue
+        found.append((arena.attempt(quick, speed, FIRST_TRY), quick, speed))
+    return sorted(found, key=lambda row: -row[0])
+
+
+def _best_forms(found: list[Found]) -> list[Found]:
+    """One row a net, best first."""
+    best: dict[str, Found] = {}
+    for row in sorted(found, key=lambda row: -row[0]):
+        best.setdefault(row[1].net, row)
+    return list(best.values())
+
+
+def _with_best_rate(arena: Arena, found: Found) -> Found:
+    _, entrant, speed = found
+    entrants = [replace(entrant, lr=lr) for lr in RATES]
+    return max(((arena.attempt(e, speed, RATE_TRY), e, speed) for e in entrants), key=lambda row: row[0])
+
+
+def compete(arena: Arena, found: Found, seeds: int) -> dict[str, Any]:
+    """The whole training, as many epochs as fit the minutes, and the one look at the test split."""
+    validation, entrant, speed = found
+    train, aside = batches.shares(arena.description.train or _count(arena.spec), 0.05, None)
+    exact = arena.seconds / ((train + aside / 3) / speed)
+    epochs, limit = (int(exact), None) if exact >= 1 else (1, int(exact * train))
+    accuracies, minutes = [], []
+    for seed in range(seeds):
+        net = entrant.build(arena.name, arena.description, seed)
+        with tempfile.TemporaryDirectory() as runs:
+            run = classicnets.train(
+                net,
+                data=arena.spec,
+                recipe=entrant.recipe(arena.name),
+                seed=seed,
+                device="cpu",
+                limit=limit,
+                runs=runs,
+                quiet=True,
+                **{**entrant.settings(arena.name, arena.size), **ASIDE, "validation": 0.05, "epochs": epochs},
+            )
+            assert run.result is not None
+            accuracies.append(run.result["test_accuracy"])
+            minutes.append(run.result["seconds"] / 60)
+            facts = run.facts
+    net = run.net.float().to(memory_format=torch.contiguous_format).eval()
+    picture = torch.rand(1, *run.predictor.preprocess.shape)
+    mean = statistics.mean(accuracies)
+    return {
+        "data": arena.name,
+        "net": entrant.net,
+        "variation": OURS[arena.name][entrant.net] if entrant.ours else {},
+        "side": "classicnets" if entrant.ours else "timm",
+        "form": entrant.form,
+        "lr": entrant.lr,
+        "precision": entrant.precision,
+        "channels_last": entrant.channels_last,
+        "batch_size": facts["recipe"]["batch_size"],
+        "epochs": epochs,
+        "limit": limit,
+        "n": seeds,
+        "test_accuracies": accuracies,
+        "test_accuracy": mean,
+        "standard_error_of_the_pictures": math.sqrt(mean * (1 - mean) / run.result["n"]),
+        "validation_accuracy_of_the_try": validation,
+        "minutes": statistics.mean(minutes),
+        "parameters": facts["parameters"],
+        "weights_kB": sum(t.numel() * t.element_size() for t in net.state_dict().values()) / 1000,
+        "macs": facts["macs"],
+        "views": facts["recipe"]["views"],
+        "ms_eager": milliseconds(lambda: net(picture)),
+        "ms_onnxruntime": _onnx_milliseconds(net, picture),
+    }
+
+
+def milliseconds(work: Callable[[], object], seconds: float = 1.0) -> float:
+    """The median time of one call on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    times: list[float] = []
+    try:
+        with torch.inference_mode():
+            for _ in range(5):
+                work()
+            while sum(times) < seconds or len(times) < 20:
+                started = time.perf_counter()
+                work()
+                times.append(time.perf_counter() - started)
+    finally:
+        torch.set_num_threads(threads)
+    return 1000 * statistics.median(times)
+
+
+def _onnx_milliseconds(net: nn.Module, picture: Tensor) -> float | None:
+    """The same of the exported net; None without the packages, or if it cannot be exported."""
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError:
+        return None
+    file = io.BytesIO()
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exported = torch.onnx.export(net, (picture,), dynamo=True, verbose=False)
+            assert exported is not None
+            exported.save(file)
+    except Exception as error:  # whatever the exporter raises: that net has no such time
+        print(f"  no ONNX of {type(net).__name__}: {type(error).__name__}", file=sys.stderr)
+        return None
+    finally:
+        logging.disable(logging.NOTSET)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+    given = {session.get_inputs()[0].name: picture.numpy()}
+    return milliseconds(lambda: session.run(None, given))
+
+
+def _count(spec: str) -> int:
+    return len(datasets.load(spec).train)
+
+
+def load_timm() -> None:
+    """Imports timm, or ends with what is missing."""
+    # torchvision built for CUDA asks for two operators that a CPU build of torch lacks; nothing here calls them
+    library = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    load_timm.library = library  # type: ignore[attr-defined]  # gone with the last reference
+    try:
+        import_module("timm")
+    except ImportError as error:
+        raise SystemExit(f"small_end.py needs {error.name}, which is not installed: pip install timm") from error
+
+
+def count() -> None:
+    """Prints every timm model under a million parameters with 10 classes."""
+    timm = import_module("timm")
+    for name in timm.list_models():
+        with torch.device("meta"):
+            try:
+                net = timm.create_model(name, num_classes=10)
+            except Exception as error:  # a model that needs another package, or real tensors while it is made
+                print(f"{name}: not counted, {type(error).__name__}", file=sys.stderr)
+                continue
+        if (parameters := sum(p.numel() for p in net.parameters())) < MOST:
+            print(f"{parameters:>9,}  {name}", flush=True)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as Markdown, best accuracy first within a data set."""
+    lines = [
+        "| data | net | form | test accuracy | kB | ms (eager) | ms (onnxruntime) | parameters | MACs | minutes | lr |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for r in sorted(rows, key=lambda r: (r["data"], -r["test_accuracy"])):
+        onnx = "-" if r["ms_onnxruntime"] is None else f"{r['ms_onnxruntime']:.2f}"
+        exchanged = " ".join(r["variation"].values())
+        accuracy = f"{r['test_accuracy']:.4f} +- {r['standard_error_of_the_pictures']:.4f}"
+        lines.append(
+            f"| {r['data']} | {r['side']}: {r['net']} {exchanged} | {r['form']} | {accuracy}"
+            f" (n = {r['n']}) | {r['weights_kB']:,.0f} | {r['ms_eager']:.2f} | {onnx} | {r['parameters']:,}"
+            f" | {r['macs']:,} | {r['minutes']:.1f} | {r['lr']:g} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=3.0, help="of training, for each net that goes on (3)")
+    parser.add_argument("--data", nargs="+", choices=OURS, default=[*OURS], help="default: both")
+    parser.add_argument("--peers", nargs="+", default=list(PEERS), metavar="NAME", help="timm models to choose from")
+    parser.add_argument("--seeds", type=int, default=1, help="whole trainings of each (1)")
+    parser.add_argument("--quick", action="store_true", help="two peers, three seconds, no results kept")
+    parser.add_argument("--count", action="store_true", help="list timm's models under a million parameters")
+    args = parser.parse_args()
+    load_timm()
+    if args.count:
+        return count()
+    if args.quick:
+        args.minutes, args.peers = 0.05, ["lcnet_050", "test_resnet"]
+    rows, tries, searched = [], {}, {}
+    load_before = os.getloadavg()[0]
+    machine.keep_memory()
+    for name in args.data:
+        if name == "signs" and not SIGNS.is_dir():
+            script = HERE.parent / "examples" / "make_pictures.py"
+            subprocess.run([sys.executable, str(script), str(SIGNS)], check=True)
+        arena = Arena(name, str(SIGNS) if name == "signs" else name, args.minutes, lambda line: print(line, flush=True))
+        print(f"{name}: {arena.size} px, {len(arena.description.classes)} classes")
+        started = time.perf_counter()
+        chosen = choose(arena, tuple(args.peers))
+        searched[name], tries[name] = (time.perf_counter() - started) / 60, arena.tries
+        print(f"  chosen in {searched[name]:.1f} minutes")
+        for found in chosen:
+            rows.append(compete(arena, found, args.seeds))
+            print(
+                f"  {rows[-1]['net']}: {rows[-1]['test_accuracy']:.4f} in {rows[-1]['minutes']:.2f} minutes", flush=True
+            )
+    print(table(rows))
+    if args.quick:
+        return None
+    result = {
+        "what": "accuracy on the test split after the same minutes of training from random weights",
+        "minutes": args.minutes,
+        "minutes_of_choosing": searched,
+        "rows": rows,
+        "tries": tries,
+        "timm": metadata.version("timm"),
+        "pillow": metadata.version("pillow"),
+        "threads": torch.get_num_threads(),
+        "load_before": load_before,
+        "date": date.today().isoformat(),
+        **machine.describe(),
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    print(f"written to {RESULTS}")
+
+
+if __name__ == "__main__":
+    main()

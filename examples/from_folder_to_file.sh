@@ -1,0 +1,36 @@
+#!/bin/sh
+# From a folder of pictures to one file that classifies others: the whole way, each command shown before it runs.
+#
+#     sh examples/from_folder_to_file.sh [FOLDER]
+#
+# FOLDER (build/example) gets everything: pictures, run, exported file. `make example` sets up first.
+set -eu
+folder=${1:-build/example}
+if [ -e "$folder" ]; then
+    echo "$folder is there already; nothing is written over it: rm -r $folder" >&2
+    exit 2
+fi
+mkdir -p "$folder"
+
+run() {
+    printf '\n$ %s\n' "$*"
+    "$@"
+}
+
+classify() {
+    printf '\n$ classicnets predict %s %s --csv > %s\n' "$1" "$2" "$3"
+    classicnets predict "$1" "$2" --csv > "$3"
+    head -n 4 "$3"
+}
+
+run python "$(dirname "$0")/make_pictures.py" "$folder/signs"
+run classicnets data check "$folder/signs"
+run classicnets data preview "$folder/signs" -o "$folder/signs.png"
+# eight epochs, and what a deep net without normalisation needs to start at all: larger first weights, small batches
+run classicnets train cifar10_26pct --recipe fast --data "$folder/signs" --runs "$folder/runs" --set net.pool=max \
+    epochs=8 batch_size=64 initialise=xavier_uniform shift=1 mean=0.45 std=0.2
+trained=$folder/runs/cifar10_26pct-max-signs-1
+run classicnets evaluate "$trained"
+classify "$trained" "$folder/signs/test/circle-3" "$folder/by_run.csv"
+run classicnets export "$trained" -o "$folder/signs.onnx"
+classify "$folder/signs.onnx" "$folder/signs/test/circle-3" "$folder/by_onnx.csv"
