@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 
 SURE = 0.004  # pictures this near (squared distance) are copies
-NEAR = 0.02  # and these are if they have few neighbours: there are trousers that differ by less than a copy
-_CROWD = 5  # so many within three times the distance are a crowd, and not copies of each other
+NEAR = 0.008  # and these are if nothing else is about as near: there are trousers that differ no more than copies do
+_ABOUT = 2  # times the distance
 _COLOUR = 0.05  # squared distance of the colours
 _CONTRAST = 2.0  # standard deviation of a thumbnail, in grey levels, below which there is nothing to compare
 _GAIN = 2.0  # contrasts that differ by a larger factor are no mere change of brightness
@@ -46,13 +46,13 @@ def near_copies(grey: np.ndarray, colour: np.ndarray) -> list[tuple[int, int, st
         return []
     grey, colour, contrast = grey[index], colour[index], contrast[index]
     waves = _waves(grey)
-    pairs = np.concatenate([*_candidates(_same_for_all_ways(waves), NEAR**0.5)])
+    pairs = np.concatenate([*_candidates(_same_for_all_ways(waves), (_ABOUT * NEAR) ** 0.5)])
     found = []
     for start in range(0, len(pairs), _SLICE):
         i, j = pairs[start : start + _SLICE].T
         way = _nearest_way(waves[i], waves[j])
         squared = _squared_distances(grey[i], _arranged(grey[j], way))
-        same = squared <= NEAR
+        same = squared <= _ABOUT * NEAR
         i, j, way, squared = i[same], j[same], way[same], squared[same]
         same = _squared_distances(colour[i], _arranged(colour[j], way)) <= _COLOUR
         gain = contrast[i] / contrast[j]
@@ -61,7 +61,7 @@ def near_copies(grey: np.ndarray, colour: np.ndarray) -> list[tuple[int, int, st
     if not found:
         return []
     i, j, way, squared = (np.concatenate(part) for part in zip(*found, strict=True))
-    good = (squared <= SURE) | _lonely(i, j, squared)
+    good = (squared <= SURE) | ((squared <= NEAR) & _lonely(i, j, squared))
     words = ["near", "mirrored", *["turned"] * 6]
     return [(int(index[a]), int(index[b]), words[w]) for a, b, w in zip(i[good], j[good], way[good], strict=True)]
 
@@ -70,7 +70,7 @@ def _unit(pictures: np.ndarray) -> np.ndarray:
     """float32 [N, ...] as rows of mean 0 and length 1."""
     rows = pictures.reshape(len(pictures), math.prod(pictures.shape[1:])).astype(np.float32)
     rows -= rows.mean(axis=1, keepdims=True)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6))
 
 
 def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -126,7 +126,7 @@ def _nearest_way(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     for swapped, down, across in _WAYS:
         signs = np.outer(odd if down else odd**2, odd if across else odd**2)
         products.append(np.einsum("nuv,nuv->n", first, (second.swapaxes(1, 2) if swapped else second) * signs))
-    return np.argmax(products, axis=0)
+    return np.asarray(np.argmax(products, axis=0))
 
 
 def _arranged(pictures: np.ndarray, way: np.ndarray) -> np.ndarray:
@@ -141,12 +141,10 @@ def _arranged(pictures: np.ndarray, way: np.ndarray) -> np.ndarray:
 
 
 def _lonely(i: np.ndarray, j: np.ndarray, squared: np.ndarray) -> np.ndarray:
-    """Whether neither picture of a pair has a crowd of others about as near: a copy is much nearer than a stranger."""
-    lonely = np.ones(len(i), bool)
+    """Whether neither picture of a pair has another about as near: a copy is much nearer than any stranger."""
     neighbours: dict[int, list[float]] = {}
-    for a, b, d in zip(i.tolist(), j.tolist(), squared.tolist(), strict=True):
-        neighbours.setdefault(a, []).append(d)
-        neighbours.setdefault(b, []).append(d)
-    for n, (a, b, d) in enumerate(zip(i.tolist(), j.tolist(), squared.tolist(), strict=True)):
-        lonely[n] = all(sum(other <= 3 * d for other in neighbours[end]) < _CROWD for end in (a, b))
-    return lonely
+    for picture, distance in zip(np.concatenate([i, j]).tolist(), np.tile(squared, 2).tolist(), strict=True):
+        neighbours.setdefault(picture, []).append(distance)
+    second = {picture: sorted([*distances, np.inf])[1] for picture, distances in neighbours.items()}
+    nearest = [min(second[a], second[b]) for a, b in zip(i.tolist(), j.tolist(), strict=True)]
+    return np.asarray(nearest > _ABOUT * squared)

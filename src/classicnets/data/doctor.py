@@ -121,7 +121,7 @@ def _examine(found: Scan, progress: Callable[[int, int], object] | None) -> Diag
         *_colours(seen),
         *_sizes(seen),
         *(
-            Finding("note", "layout", note, "decided by this package", "nothing, if it is meant")
+            Finding("note", "read_as", note, "so the folder was understood", "nothing, if that is what you meant")
             for note in found.notes
         ),
     ]
@@ -254,10 +254,10 @@ _IN_WORDS = {
 
 
 def _said(topic: str, groups: Sequence[Group]) -> str:
-    said = f"{_IN_WORDS[topic]}: {_count(len(groups), 'group')} of {sum(len(g.places) for g in groups):,} pictures"
+    said = f"{_IN_WORDS[topic]}: {_count(sum(len(g.places) for g in groups), 'file')} in {_count(len(groups), 'group')}"
     if topic in {"two_classes", "leak"}:
         tested = sum(p.split == "test" for g in groups if len({p.split for p in g.places}) > 1 for p in g.places)
-        said += f", {tested:,} of them in the test split and elsewhere" if tested else ""
+        said += f", {tested:,} test pictures seen in training" if tested else ""
     return said
 
 

@@ -153,7 +153,8 @@ def _drawn(
         if left > _GAP and left + broad > width:
             left, top = _GAP, bottom
         x, y = left, top + _HEADING
-        lines_ = textwrap.wrap(heading, round((min(broad, width) - _GAP) / _LETTER))[:2]
+        letters = round((min(broad, width) - _GAP) / _LETTER)
+        lines_ = textwrap.wrap(heading, letters, max_lines=2, placeholder=" …")
         axes.text(x, top, "\n".join(lines_), fontsize=8, va="top", color=_COLOURS[severity], **lettering.style)
         for tiles in groups:
             if x > left and x + _wide(tiles) > width:
