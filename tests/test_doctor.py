@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 import time
 from pathlib import Path
@@ -123,10 +122,9 @@ def test_copies_are_counted_once_however_many_there_are(tmp_path):
     assert len(finding.groups) == 1 and len(finding.groups[0].places) == 51
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions do not bind this user")
-def test_a_file_that_may_not_be_read_is_damaged(tmp_path):
+def test_a_file_that_cannot_be_opened_is_damaged(tmp_path):
     folder = make_clean_folder(tmp_path / "x")
-    (folder / "train" / "leaf" / "000.png").chmod(0)
+    (folder / "train" / "leaf" / "lost.png").symlink_to("nowhere.png")
     assert topics(examine(folder), "error") == ["damaged"]
 
 
@@ -221,6 +219,12 @@ def test_the_command_line_on_a_clean_folder(cli, tmp_path):
     assert code == 0 and "clean: nothing found in 60 pictures; nothing was changed" in out
     assert {path: path.read_bytes() for path in folder.rglob("*.png")} == before
     assert cli("data", "check", folder, "-o", tmp_path / "no" / "such" / "sheet.png")[0] == 4
+
+
+def test_there_is_no_sheet_of_other_data_sets(cli, blobs):
+    assert cli("data", "check", blobs)[0] == 0
+    code, _, err = cli("data", "check", blobs, "-o", "sheet.png")
+    assert code == 2 and "-o" in err
 
 
 def test_long_lists_are_cut_on_the_terminal_alone(tmp_path, cli):

@@ -72,6 +72,8 @@ def _get(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     if folder := datasets.picture_folder(args.name):
         return _examine(folder, args)
+    if args.output:
+        args.parser.error("-o draws the pictures of a folder of picture files alone")
     reports = datasets.check(args.name)
     good = all(report.status == "ok" for report in reports)
     if args.json:

@@ -50,7 +50,9 @@ def near_copies(grey: np.ndarray, colour: np.ndarray) -> list[tuple[int, int, st
     found = []
     for start in range(0, len(pairs), _SLICE):
         i, j = pairs[start : start + _SLICE].T
-        way = _nearest_way(waves[i], waves[j])
+        way, least = _nearest_way(waves[i], waves[j])
+        close = least <= _ABOUT * NEAR
+        i, j, way = i[close], j[close], way[close]
         squared = _squared_distances(grey[i], _arranged(grey[j], way))
         same = squared <= _ABOUT * NEAR
         i, j, way, squared = i[same], j[same], way[same], squared[same]
@@ -119,14 +121,17 @@ def _candidates(points: np.ndarray, radius: float) -> Iterator[np.ndarray]:
         yield np.stack([order[start + i], order[start + j]], axis=1)
 
 
-def _nearest_way(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """In which way (int [n]) the second picture of each pair lies nearest to the first, by their coefficients."""
+def _nearest_way(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """In which way (int [n]) the second picture of each pair lies nearest to the first, by their coefficients, and the
+    squared distance of these, which that of the thumbnails is never below.
+    """
     odd = 1 - 2 * (np.arange(_WAVES) % 2)
     products = []
     for swapped, down, across in _WAYS:
         signs = np.outer(odd if down else odd**2, odd if across else odd**2)
         products.append(np.einsum("nuv,nuv->n", first, (second.swapaxes(1, 2) if swapped else second) * signs))
-    return np.asarray(np.argmax(products, axis=0))
+    squares = np.einsum("nuv,nuv->n", first, first) + np.einsum("nuv,nuv->n", second, second)
+    return np.argmax(products, axis=0), squares - 2 * np.max(products, axis=0)
 
 
 def _arranged(pictures: np.ndarray, way: np.ndarray) -> np.ndarray:
