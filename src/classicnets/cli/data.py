@@ -94,7 +94,7 @@ def _examine(folder: Path, args: argparse.Namespace) -> int:
     with tables.progress("looking at pictures") as moved:
         document = doctor.examine(folder, moved).to_dict()
     if args.output:
-        _draw(document, folder, Path(args.output))
+        _draw(document, Path(args.output))
     if args.json:
         print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
@@ -105,11 +105,11 @@ def _examine(folder: Path, args: argparse.Namespace) -> int:
     return 0 if document["ok"] else 1
 
 
-def _draw(document: dict[str, Any], folder: Path, path: Path) -> None:
+def _draw(document: dict[str, Any], path: Path) -> None:
     """Writes the sheet and says so. Raises MachineError CN401."""
     from classicnets.data.looks import preview
     from classicnets.report import figures, findings
     from classicnets.runs.writing import write_whole
 
-    write_whole(path, figures.png(findings.sheet(document, lambda file: preview(folder / file))))
+    write_whole(path, figures.png(findings.sheet(document, lambda file: preview(Path(document["folder"]) / file))))
     tables.console(stderr=True).print(f"the pictures of these findings, side by side: {path}")
