@@ -24,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("folder", nargs="?", help="import: where the files fetched by hand are, or their archive")
     parser.add_argument("--offline", action="store_true", help="get: fetch nothing, as with CLASSICNETS_OFFLINE=1")
+    parser.add_argument(
+        "-o", dest="output", metavar="SHEET.png", help="check: draw what was found, copies side by side"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -94,6 +97,10 @@ def _had(args: argparse.Namespace, found: sources.Found) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
+    if folder := datasets.picture_folder(args.name):
+        return _examine(folder, args)
+    if args.output:
+        args.parser.error("-o draws the pictures of a folder of picture files alone")
     reports = datasets.check(args.name)
     good = all(report.status == "ok" for report in reports)
     if args.json:
@@ -104,3 +111,32 @@ def _check(args: argparse.Namespace) -> int:
         if not good and args.name in datasets.DATASETS:
             print(f"next: classicnets data get {args.name}")
     return 0 if good else 1
+
+
+def _examine(folder: Path, args: argparse.Namespace) -> int:
+    """The doctor of a folder of pictures: what was found, or all of it as JSON, and the sheet."""
+    from classicnets.data import doctor
+    from classicnets.report import findings
+
+    with tables.progress("looking at pictures") as moved:
+        document = doctor.examine(folder, moved).to_dict()
+    if args.output:
+        _draw(document, Path(args.output))
+    if args.json:
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        console = tables.console()
+        columns, rows = findings.class_rows(document)
+        console.print(tables.table(columns, rows, numbers=columns[1:]))
+        console.print("\n".join(["", *findings.lines(document, console.width)]))
+    return 0 if document["ok"] else 1
+
+
+def _draw(document: dict[str, Any], path: Path) -> None:
+    """Writes the sheet and says so. Raises MachineError CN401."""
+    from classicnets.data.looks import preview
+    from classicnets.report import figures, findings
+    from classicnets.runs.writing import write_whole
+
+    write_whole(path, figures.png(findings.sheet(document, lambda file: preview(Path(document["folder"]) / file))))
+    tables.console(stderr=True).print(f"the pictures of these findings, side by side: {path}")

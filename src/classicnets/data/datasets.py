@@ -84,6 +84,15 @@ def check(spec: str) -> list[FileReport]:
     return next((r for r in every if any(report.status == "wrong" for report in r)), every[0])
 
 
+def picture_folder(spec: str) -> Path | None:
+    """The folder of pictures that `spec` stands for; None if it is a registry name or a folder of IDX files.
+
+    Raises `UsageError` CN202, `DataError` CN302.
+    """
+    found = _find(spec)
+    return None if isinstance(found, Dataset) or _has_idx(found) else found
+
+
 def _has_idx(folder: Path) -> bool:
     from classicnets.data.sources import find_files
 

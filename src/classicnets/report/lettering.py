@@ -34,7 +34,7 @@ class Lettering:
 
     def short(self, width: int) -> list[str]:
         """The names, none wider than `width` Latin letters: what is too long loses its middle."""
-        return [_shortened(name, width) for name in self.names]
+        return [shortened(name, width) for name in self.names]
 
 
 def _families(letters: set[str]) -> tuple[list[str], set[str]]:
@@ -66,7 +66,8 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " if c.isspace() else "" for c in text)
 
 
-def _shortened(name: str, width: int) -> str:
+def shortened(name: str, width: int) -> str:
+    """A name no wider than `width` Latin letters: what is too long loses its middle."""
     if _width(name) <= width:
         return name
     head, tail = name[: len(name) // 2], name[len(name) // 2 :]
