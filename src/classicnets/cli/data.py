@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to do, with which data set."""
     parser.add_argument("action", choices=["list", "get", "check"])
     parser.add_argument(
-        "name", nargs="?", help="a data set of `data list`, or a folder of pictures or of IDX files (check)"
+        "name", nargs="?", help="a data set of `data list`, a folder of pictures or of IDX files, or a CSV (check)"
     )
     parser.add_argument("--from", dest="folder", metavar="FOLDER", help="get: take the files from this folder")
 
