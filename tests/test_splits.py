@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classicnets import machine
 from classicnets.api import Run
 from classicnets.data import batches
 from classicnets.data.datasets import Split, check, describe, load
 from classicnets.data.scan import scan
 from classicnets.errors import DataError, UsageError
 from classicnets.training import run as training
+from classicnets.training import seeds
 from classicnets.training.plan import plan
 from classicnets.values import Preprocess
 from pictures import CLASSES, make_picture_folder
@@ -88,7 +88,7 @@ def test_a_csv_is_the_folder_it_lists(mine, header, encoding, delimiter):
     for split in ("train", "test"):
         np.testing.assert_array_equal(getattr(data, split).images, getattr(folder, split).images)
         np.testing.assert_array_equal(getattr(data, split).labels, getattr(folder, split).labels)
-    assert data.files == folder.files and data.source == f"list {file}"
+    assert data.files == folder.files and data.source == f"CSV {file}"
     assert also_said == said[:-1] and said[-1].startswith("mine: 1 file not read, such as list.csv")
     assert [(row.file, row.status, row.detail) for row in check(str(file))] == [
         (row.file, row.status, row.detail) for row in check(str(mine))[:-1]
@@ -189,7 +189,9 @@ def test_a_file_that_is_missing_or_broken_is_named_with_its_line(mine):
     assert error.where == f"{mine / 'train/bird/lost.png'} (line 6 of a.csv)" and "no such picture" in error.why
     (mine / rows[1][0]).write_text("<html>")
     lines = error_of(mine / "a.csv").why.splitlines()
-    assert [line.split(": ")[0][-17:] for line in lines] == ["(line 3 of a.csv)", "(line 6 of a.csv)"]
+    assert [line.split(": ")[0] for line in lines] == [
+        f"{mine / rows[row][0]} (line {row + 2} of a.csv)" for row in (4, 1)
+    ]
     assert {"train/bird/lost.png (line 6 of a.csv)"} <= {row.file for row in check(str(mine / "a.csv"))}
 
 
@@ -402,10 +404,7 @@ def test_a_run_without_bad_pictures_is_resumed_and_evaluated_without_them(three,
         Run(made.folder.path).evaluate()
 
 
-def test_each_seed_has_its_own_split(mine, tmp_path, monkeypatch):
-    from classicnets.training import seeds
-
-    monkeypatch.setattr(machine, "describe", dict)
+def test_each_seed_has_its_own_split(mine, tmp_path):
     settings = {**SETTINGS, "validation": 0.2, "monitor": "validation"}
     made = plan("lenet_d2l", data=str(mine), settings=settings, device="cpu")
     several = seeds.start(made, (0, 1), tmp_path / "r", "train", lambda _: None, at_once=1)

@@ -116,7 +116,7 @@ def load(
         splits["train"],
         splits["test"],
         _fingerprint(whole, digests),
-        f"{'folder' if given.is_dir() else 'list'} {given}",
+        f"{'folder' if given.is_dir() else 'CSV'} {given}",
         splits["validation"] if len(splits["validation"]) else None,
         tuple(
             PictureFile(found.shown(path), name, "skipped", _why(bad[index]))

@@ -314,7 +314,10 @@ def _count(n: int, what: str) -> str:
 
 def _from(folder: Path, path: Path) -> str:
     """The path from the folder on, with slashes; all of it if it does not lie in the folder."""
-    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+    try:
+        return path.relative_to(folder).as_posix()
+    except ValueError:
+        return path.as_posix()
 
 
 def composed(name: str) -> str:
