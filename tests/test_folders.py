@@ -70,12 +70,51 @@ def test_the_names_of_splits(tmp_path, train, test):
     assert (len(data.train), len(data.test), said) == (6, 3, [])
 
 
-def test_test_comes_before_val_and_that_is_said(tmp_path, folder):
+def test_of_two_folders_of_one_split_the_first_is_used_and_that_is_said(tmp_path, folder):
     mine = shutil.copytree(folder, tmp_path / "mine")
-    shutil.copytree(mine / "test", mine / "val")
-    shutil.rmtree(mine / "val" / "dog")
+    shutil.copytree(mine / "test", mine / "testing")
+    shutil.rmtree(mine / "testing" / "dog")
     data, said = read(mine)
-    assert len(data.test) == 30 and said == ["mine: val is not used: test is the test split"]
+    assert len(data.test) == 30 and said == ["mine: testing is not used: test is there"]
+
+
+def with_validation(folder: Path, to: Path, per_class: int = 5) -> Path:
+    """A copy of a folder with train/ and test/ that has val/ as well, of other pictures of the same classes."""
+    shutil.copytree(folder, to)
+    for name in CLASSES:
+        for i in range(per_class):
+            (to / "val" / name).mkdir(parents=True, exist_ok=True)
+            shutil.move(to / "train" / name / f"train_{i}.{'jpg' if i % 4 == 3 else 'png'}", to / "val" / name)
+    return to
+
+
+def test_val_beside_test_is_the_validation_split(tmp_path, folder):
+    mine = with_validation(folder, tmp_path / "mine")
+    data, said = read(mine)
+    told = describe(str(mine))
+    assert (told.train, told.validation, told.test) == (75, 15, 30) == (len(data.train), len(data.validation), 30)
+    assert said == [] and len(data.test) == 30
+    for label, name in enumerate(CLASSES):
+        paths = sorted((mine / "val" / name).iterdir(), key=lambda path: natural(path.name))
+        expected = np.stack([read_picture(path, 3) for path in paths])
+        np.testing.assert_array_equal(data.validation.images[data.validation.labels == label], expected)
+    assert [(file.split, file.label, file.path) for file in data.files[75:80]] == [
+        ("validation", "bird", f"val/bird/train_{i}.{'jpg' if i == 3 else 'png'}") for i in range(5)
+    ]
+    assert [file.split for file in data.files] == ["train"] * 75 + ["validation"] * 15 + ["test"] * 30
+    assert read(folder)[0].validation is None and read(folder)[0].fingerprint != data.fingerprint
+
+
+def test_classes_of_the_validation_split_are_known_by_name(tmp_path, folder):
+    mine = with_validation(folder, tmp_path / "mine")
+    shutil.rmtree(mine / "val" / "bird")
+    data, said = read(mine)
+    assert set(data.validation.labels) == {1, 2} and said == ["mine: val has no picture of bird"]
+    (mine / "val" / "dog").rename(mine / "val" / "Dog")
+    assert error_of(mine).why == "val/Dog: the train split has no such class; the nearest is dog"
+    shutil.rmtree(mine / "val")
+    (mine / "val").mkdir()
+    assert error_of(mine).why == "val: no class folders, so nothing tells what its pictures show"
 
 
 @pytest.mark.parametrize("inside", ["", "train"])
@@ -85,7 +124,7 @@ def test_without_a_test_folder_a_fifth_of_each_class_is_taken(tmp_path, inside):
     assert len(data.train) + len(data.test) == 150
     assert all(4 <= count <= 17 for count in np.bincount(data.test.labels, minlength=3))  # 3 sigma of 50 draws of 1/5
     assert said == [
-        "pets: no test folder, so about a fifth of each class, chosen by file names, is the test split"
+        "pets: no test split, so about a fifth of each class, chosen by file names, is the test split"
         f" ({len(data.test)} of 150 pictures)"
     ]
     assert read(tmp_path / "pets")[0].fingerprint == data.fingerprint
@@ -198,9 +237,12 @@ def test_neither_layout_is_one_error_that_names_both(tmp_path, use):
     (tmp_path / "x" / "deep" / "cat").mkdir(parents=True)
     save(tmp_path / "x" / "deep" / "cat" / "1.png", np.zeros((4, 4), np.uint8))
     (tmp_path / "x" / "a.csv").touch()
+    assert error_of(make_picture_folder(tmp_path / "y", per_class=1) / "cat", use).hints == ("classicnets show CN307",)
     error = error_of(tmp_path / "x", use)
     assert (error.code, error.where) == ("CN307", str(tmp_path / "x"))
-    assert "found: deep/, a.csv\n" in error.why
+    assert "found: deep/, a.csv\n" in error.why and error.hints == (
+        f"--data {tmp_path / 'x' / 'deep'}   # holds such folders",
+    )
     assert all(words in error.why for words in ("FOLDER/CLASS/*.png", "FOLDER/train/CLASS", "train-images-idx3-ubyte"))
 
 
@@ -235,7 +277,7 @@ def test_an_empty_class_is_an_error(tmp_path):
     assert error_of(folder).why.splitlines() == [
         "fox: one picture; at least two are needed, to train on one and test with the other",
         "ant: no picture in this class",
-        "emu: no picture in this class",
+        "emu: no picture in this class; the folders in it are not read",
     ]
     split = make_picture_folder(tmp_path / "y", per_class=2, test_per_class=1)
     (split / "train" / "ant").mkdir()

@@ -67,6 +67,7 @@ def train(
     weights: str | Path | None = None,
     deterministic: bool = False,
     loader_threads: int = 0,
+    on_bad_image: str = "fail",
     runs: str | Path = "runs",
     quiet: bool = False,
     tensorboard: bool = False,
@@ -77,7 +78,8 @@ def train(
     `settings` are fields of the Recipe, as `--set` takes them: train("lenet_d2l", epochs=3). `variation` exchanges
     layers, as `vary` does: {"activation": "relu", "pool": "max"}; vary a module of your own yourself. Such a one is
     trained by the recipe "fast" unless another is given. `weights`, a file or a run, is what the net begins with.
-    With `deterministic`, torch refuses algorithms that are not; `loader_threads` prepare batches ahead. Progress goes
+    With `deterministic`, torch refuses algorithms that are not; `loader_threads` prepare batches ahead; `on_bad_image`
+    "skip" leaves out picture files that cannot be read, which are otherwise an error. Progress goes
     under the cell of a notebook, elsewhere to standard error, unless `quiet`; with `tensorboard`, scalars go to the
     run's folder "tensorboard" as well.
     Raises UsageError, DataError, MachineError before training; CheckFailed CN101 if the loss is not finite.
@@ -96,6 +98,7 @@ def train(
         weights=weights,
         deterministic=deterministic,
         loader_threads=loader_threads,
+        on_bad_image=on_bad_image,
     )
     console = tables.console(stderr=True, quiet=quiet)
     started = training.start(planned, Path(runs), training.command_line(), console.print)
@@ -119,6 +122,7 @@ def train_seeds(
     weights: str | Path | None = None,
     deterministic: bool = False,
     loader_threads: int = 0,
+    on_bad_image: str = "fail",
     runs: str | Path = "runs",
     quiet: bool = False,
     **settings: Any,
@@ -142,6 +146,7 @@ def train_seeds(
         weights=weights,
         deterministic=deterministic,
         loader_threads=loader_threads,
+        on_bad_image=on_bad_image,
     )
     console = tables.console(stderr=True, quiet=quiet)
     made = several.start(
@@ -269,7 +274,8 @@ class Run:
 
     def evaluate(self) -> Evaluation:
         """Evaluates on the whole test split of the run's data. Raises DataError CN306 if the data has changed."""
-        pictures = datasets.load(self.facts["data"], self.predictor.preprocess, say=tables.console(stderr=True).print)
+        say, on_bad_image = tables.console(stderr=True).print, self.facts.get("on_bad_image", "fail")
+        pictures = datasets.load(self.facts["data"], self.predictor.preprocess, on_bad_image=on_bad_image, say=say)
         if pictures.fingerprint != self.facts["fingerprint"]:
             raise DataError(
                 "CN306",

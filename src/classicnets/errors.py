@@ -95,18 +95,24 @@ Way out: delete it and fetch it again with `classicnets data get NAME`.""",
 Way out: fetch the files by hand on any machine and run `classicnets data import NAME FOLDER`.""",
     "CN303": """A file has the right name but other bytes than the data set's. MNIST, Fashion-MNIST and KMNIST use the
 same file names, so one is easily taken for another; the message says so where the bytes are known.""",
-    "CN304": """A picture could not be read: it is missing, damaged, absurdly large or not a picture.""",
+    "CN304": """A picture could not be read: it is missing, damaged, absurdly large or not a picture.
+Way out: `classicnets data check FOLDER` lists every such file; `train --on-bad-image skip` leaves them out, says how
+many, and names each in the run's split.csv.""",
     "CN305": """A checkpoint is truncated, damaged or was not written by classicnets. Checkpoints are replaced in one
 step, so a truncated one was cut short by a copy or a full disk. A file of somebody else's weights (.safetensors, .pth,
 .pt) must hold tensors and plain values alone: nothing in it is executed.""",
     "CN306": """The data and the run do not fit together: other classes, another picture shape, or other bytes than the
 run was trained on. Or weights do not fit a net.""",
-    "CN307": """A folder of pictures cannot be used as a data set.
-Pictures lie in FOLDER/train/CLASS/ and FOLDER/test/CLASS/ (or val/), or in FOLDER/CLASS/, from which a fifth of each
-class is then taken as the test split. Each class has pictures in both splits, and no split has classes of its own.
+    "CN307": """A folder of pictures, or a CSV that lists them, cannot be used as a data set.
+Pictures lie in FOLDER/train/CLASS/ with FOLDER/test/CLASS/ or FOLDER/val/CLASS/ or both, or in FOLDER/CLASS/, from
+which a fifth of each class is then taken as the test split. With both, val is the validation split: it stands in for
+the share of the training pictures that a recipe keeps aside. Classes are matched by name. Each class has pictures to
+train on and to test with, and no split has classes of its own.
 Hidden files are ignored; other files that are not pictures are counted and said.
+A CSV has a first line that names its columns: path (or file, image, filename), label (or class) and, if you like,
+split, which is train, val or test. It is UTF-8; comma, semicolon and tab separate; paths start from its own folder.
 The pictures must fit into half of this machine's memory, at the size the net is given.
-Way out: `classicnets data check FOLDER` lists every class and every picture that cannot be read.""",
+Way out: `classicnets data check FOLDER` (or FILE.csv) lists every class and every picture that cannot be read.""",
     "CN401": """A folder or file could not be written: no permission, no space, or a read-only disk.
 Way out: --runs FOLDER chooses where runs go; CLASSICNETS_CACHE chooses where data is kept.""",
     "CN402": """The device is not available on this machine. `classicnets doctor` shows which are.""",

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to do, with which data set."""
     parser.add_argument("action", choices=["list", "get", "import", "check"])
     parser.add_argument(
-        "name", nargs="?", help="a data set of `data list`, or a folder of pictures or of IDX files (check)"
+        "name", nargs="?", help="a data set of `data list`, a folder of pictures or of IDX files, or a CSV (check)"
     )
     parser.add_argument("folder", nargs="?", help="import: where the files fetched by hand are, or their archive")
     parser.add_argument("--offline", action="store_true", help="get: fetch nothing, as with CLASSICNETS_OFFLINE=1")

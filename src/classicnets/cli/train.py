@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classicnets.cli import seeds
+from classicnets.data.values import ON_BAD_IMAGE
 from classicnets.errors import UsageError
 from classicnets.report import jsonlines, tables
 
@@ -24,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The net, the data, the recipe and what to change in it."""
     parser.add_argument("net", nargs="?", metavar="NET", help="a name of `classicnets list`, or file.py:net")
     parser.add_argument(
-        "--data", metavar="NAME", help="a data set, or a folder of pictures or of IDX files (default: the recipe's)"
+        "--data",
+        metavar="NAME",
+        help="a data set, a folder of pictures or of IDX files, or a CSV (default: the recipe's)",
     )
     parser.add_argument("--recipe", metavar="SOURCE", help="default: d2l; fast for a net of your own")
     parser.add_argument(
@@ -46,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", metavar="FILE", help="begin with the weights of a file or a run; a new head if need be"
     )
     parser.add_argument("--deterministic", action="store_true", help="refuse algorithms that are not deterministic")
+    parser.add_argument(
+        "--on-bad-image", choices=ON_BAD_IMAGE, help="what to do where a picture cannot be read (default: fail)"
+    )
     parser.add_argument("--loader-threads", type=int, metavar="N", help="prepare batches ahead (default: 0)")
     parser.add_argument(
         "--save-every", type=float, default=300, metavar="SECONDS", help="also within an epoch (default: 300)"
@@ -94,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
             weights=args.weights,
             deterministic=args.deterministic,
             loader_threads=args.loader_threads or 0,
+            on_bad_image=args.on_bad_image or ON_BAD_IMAGE[0],
         )
         if args.dry_run:
             if several:
@@ -183,8 +190,8 @@ def settings(pairs: list[str]) -> dict[str, str]:
 
 def _refuse_changes(args: argparse.Namespace) -> None:
     """A resumed run goes on as it was begun."""
-    fixed = ("data", "recipe", "set", "limit", "weights", "seed", "seeds", "deterministic")
-    changed = [f"--{name}" for name in fixed if getattr(args, name)]
+    fixed = ("data", "recipe", "set", "limit", "weights", "seed", "seeds", "deterministic", "on_bad_image")
+    changed = [f"--{name.replace('_', '-')}" for name in fixed if getattr(args, name)]
     if args.net:
         changed.insert(0, args.net)
     if changed:

@@ -30,27 +30,49 @@ def order(n: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(n, generator=generator("order", seed, epoch))
 
 
-def shares(n: int, validation: float, limit: int | None) -> tuple[int, int]:
-    """How many of `n` pictures are trained on, and how many are kept aside."""
-    aside = round(n * validation)
-    return min(n - aside, limit or n), aside
+def shares(n: int, validation: float, limit: int | None, own: int = 0) -> tuple[int, int]:
+    """How many of `n` pictures are trained on, and how many kept aside: of them, or the data set's `own` ones."""
+    aside = 0 if own else round(n * validation)
+    return min(n - aside, limit or n), own if own and validation else aside
 
 
-def divide(split: Split, validation: float, limit: int | None, seed: int) -> tuple[Split, Split | None]:
+def divide(
+    split: Split, validation: float, limit: int | None, seed: int, own: Split | None = None
+) -> tuple[Split, Split | None]:
     """The pictures to train on and the share `validation` that is kept aside (None if 0), chosen by the seed.
 
-    `limit` takes the first so many of the seed's order that are not kept aside; the part kept aside stays the same.
+    The data set's `own` validation split stands in for that share, if there is one. `limit` takes the first so many of
+    the seed's order that are not kept aside; the part kept aside stays the same.
     """
-    chosen = order(len(split), seed, 0).numpy()
-    alone, aside = shares(len(split), validation, limit)
-    kept, train = chosen[:aside], chosen[aside : aside + alone]
-    return _part(split, train), _part(split, kept) if aside else None
+    train, aside = division(split.labels, validation if own is None else 0.0, limit, seed)
+    kept = _part(split, aside) if len(aside) else None
+    return _part(split, train), own if own is not None and validation else kept
+
+
+def division(labels: np.ndarray, validation: float, limit: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which pictures are trained on and which are kept aside: rising indices, for `labels` int64 [N].
+
+    Of each class the share `validation` is kept aside, but for a part of a picture; those parts are made up to the
+    share of all by the classes that miss the most, and a class loses its last picture only if no other can give one.
+    """
+    chosen = order(len(labels), seed, 0).numpy()
+    alone, aside = shares(len(labels), validation, limit)
+    ordered = labels[chosen]
+    _, first, label, counts = np.unique(ordered, return_index=True, return_inverse=True, return_counts=True)
+    given = np.floor(counts * validation).astype(np.int64)
+    last = counts - given == 1
+    willing = np.lexsort((first, given - counts * validation, last))
+    given[willing[: aside - given.sum()]] += 1
+    by_class = np.argsort(label, kind="stable")
+    place = np.empty(len(labels), np.int64)  # of each picture among those of its class
+    place[by_class] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    kept = place < given[label]
+    return np.sort(chosen[~kept][:alone]), np.sort(chosen[kept])
 
 
 def _part(split: Split, index: np.ndarray) -> Split:
     if len(index) == len(split):
         return split  # all of them: spare the copy, the order of an epoch is drawn anyway
-    index = np.sort(index)
     return Split(split.images[index], split.labels[index])
 
 

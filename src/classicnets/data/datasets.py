@@ -1,4 +1,4 @@
-"""What is done with the name of a data set or a folder: describe, load, check.
+"""What is done with the name of a data set, a folder or a CSV: describe, load, check.
 
 Importing this reads nothing and needs neither numpy nor torch.
 """
@@ -10,8 +10,9 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+from classicnets.data.listing import EXTENSIONS
 from classicnets.data.registry import DATASETS, IDX_NAMES, DataFile, Dataset, fingerprint
-from classicnets.data.values import Description, FileReport, Pictures, Split, say_on_stderr
+from classicnets.data.values import Description, FileReport, PictureFile, Pictures, Split, say_on_stderr
 from classicnets.errors import DataError, UsageError
 from classicnets.values import Preprocess
 
@@ -22,6 +23,7 @@ __all__ = [
     "Dataset",
     "Description",
     "FileReport",
+    "PictureFile",
     "Pictures",
     "Split",
     "check",
@@ -32,24 +34,33 @@ __all__ = [
 ]
 
 
-def describe(spec: str) -> Description:
-    """Name, classes, picture shape and counts of a registry name, a folder of pictures or a folder of four IDX files.
+def describe(spec: str, on_bad_image: str = "fail") -> Description:
+    """Name, classes, picture shape and counts of a registry name, a folder or CSV of pictures or a folder of four IDX
+    files.
 
-    For a name no file is touched; in a folder headers are read. Raises `UsageError` CN202, `DataError`.
+    For a name no file is touched; else headers are read. Picture files that cannot be read are an error unless
+    `on_bad_image` is "skip". Raises `UsageError` CN202, `DataError`.
     """
     found = _find(spec)
     if isinstance(found, Dataset):
         return Description(found.name, found.classes, found.shape, train=found.train, test=found.test)
     from classicnets.data import folders, idx
 
-    return idx.describe(found) if _has_idx(found) else folders.describe(found)
+    return idx.describe(found) if _has_idx(found) else folders.describe(found, on_bad_image)
 
 
-def load(spec: str, preprocess: Preprocess | None = None, *, say: Callable[[str], None] = say_on_stderr) -> Pictures:
-    """All pictures of a registry name (fetched if need be) or of a folder, in memory.
+def load(
+    spec: str,
+    preprocess: Preprocess | None = None,
+    *,
+    on_bad_image: str = "fail",
+    say: Callable[[str], None] = say_on_stderr,
+) -> Pictures:
+    """All pictures of a registry name (fetched if need be), a folder or a CSV, in memory.
 
     The bytes of a registry name are verified. Picture files are decoded to the channels of `preprocess` and brought to
-    its `side` (None: their own size, which must be common to all); other sets are read as they are.
+    its `side` (None: their own size, which must be common to all); other sets are read as they are. Files that cannot
+    be read are an error, or left out if `on_bad_image` is "skip".
     Raises `UsageError` CN202, CN204, `DataError` CN301 to CN304 and CN307, `MachineError` CN401.
     """
     from classicnets.data import cifar, folders, idx
@@ -60,12 +71,12 @@ def load(spec: str, preprocess: Preprocess | None = None, *, say: Callable[[str]
         had = obtain(found, say=say)
         train, test = cifar.splits(found, had.paths) if found.label_bytes else idx.splits(had.paths, len(found.classes))
         return Pictures(found.name, found.classes, train, test, found.fingerprint, had.source)
-    return idx.load(found, say) if _has_idx(found) else folders.load(found, preprocess, say)
+    return idx.load(found, say) if _has_idx(found) else folders.load(found, preprocess, say, on_bad_image)
 
 
 def check(spec: str) -> list[FileReport]:
     """One report per file of a registry name (in the cache or the system folder; nothing is fetched) or of a folder of
-    IDX files; one per class and damaged file of a folder of pictures.
+    IDX files; one per class and damaged file of a folder or CSV of pictures.
 
     Raises `UsageError` CN202, `DataError` CN307; a missing or damaged file is a row, not an error.
     """
@@ -96,7 +107,7 @@ def picture_folder(spec: str) -> Path | None:
 def _has_idx(folder: Path) -> bool:
     from classicnets.data.sources import find_files
 
-    return bool(find_files(folder))
+    return folder.is_dir() and bool(find_files(folder))
 
 
 def _refuse_published(folder: Path) -> None:
@@ -114,7 +125,7 @@ def _refuse_published(folder: Path) -> None:
 
 
 def _find(spec: str) -> Dataset | Path:
-    """The registry entry or the folder that `spec` stands for."""
+    """The registry entry, the folder or the CSV that `spec` stands for."""
     if spec in DATASETS:
         return DATASETS[spec]
     state = "there is no such folder" if "/" in spec or "\\" in spec or spec.startswith((".", "~")) else ""
@@ -123,8 +134,10 @@ def _find(spec: str) -> Dataset | Path:
         if spec and folder.is_dir():
             _refuse_published(folder)
             return folder
+        if spec and folder.is_file() and folder.suffix.lower() in EXTENSIONS:
+            return folder
         if spec and folder.exists():
-            state = "it is a file; a folder of pictures or of IDX files is needed"
+            state = "it is a file; a folder of pictures or of IDX files is needed, or a CSV"
     except (OSError, RuntimeError) as error:
         state = getattr(error, "strerror", None) or str(error)
     if state:

@@ -1,4 +1,4 @@
-"""A folder of pictures as a data set: described, loaded, checked. The names of its folders are the classes."""
+"""A folder of pictures, or a CSV that lists them, as a data set: described, loaded, checked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import shlex
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from classicnets import machine
 from classicnets.data.pictures import fitted, read_header, read_picture
 from classicnets.data.scan import Scan, composed, encoded, scan
-from classicnets.data.values import Description, FileReport, Pictures, Split
+from classicnets.data.values import Description, FileReport, PictureFile, Pictures, Split
 from classicnets.errors import DataError
 from classicnets.values import Preprocess
 
@@ -30,89 +31,130 @@ _MADE_SQUARE = {
 _MANY = 1000  # pictures from which on reading takes long enough to be announced
 
 T = TypeVar("T")
+File = tuple[str, str, Path]  # split, class and path, as `Scan.files` yields them
 
 
-def describe(folder: Path) -> Description:
+def describe(given: Path, on_bad_image: str = "fail") -> Description:
     """Name, classes, picture shape and counts, from the headers of all files: grey only if every one is, and with the
     size (channels, 0, 0) if they have no square size in common.
 
-    Raises DataError CN304 if files are no pictures, CN307 if the folder is no data set.
+    Raises DataError CN304 if files are no pictures and are not to be left out, CN307 if all is no data set.
     """
-    found = _sound(scan(folder))
-    headers = _whole(found, _each(lambda _, path: read_header(path), [path for _, _, path in found.files()]))
-    channels = max(channels for channels, _, _ in headers)
-    sizes = {(height, width) for _, height, width in headers}
+    found = _sound(scan(given))
+    files = list(found.files())
+    headers, _ = _read(found, files, _each(lambda _, path: read_header(path), _paths(files)), on_bad_image)
+    channels = max(channels for channels, _, _ in headers.values())
+    sizes = {(height, width) for _, height, width in headers.values()}
     height, width = next(iter(sizes))
     words = ""
     if len(sizes) > 1 or height != width:
         words = f"have different sizes, {_range(sizes)}" if len(sizes) > 1 else f"are not square ({_range(sizes)})"
         height = width = 0
-    train, test = (sum(map(len, classes.values())) for classes in (found.train, found.test))
+    count = Counter(files[index][0] for index in headers)
     return Description(
-        found.name, found.classes, (channels, height, width), words, train=train, test=test, decoded=True
+        found.name,
+        found.classes,
+        (channels, height, width),
+        words,
+        train=count["train"],
+        test=count["test"],
+        validation=count["validation"],
+        decoded=True,
     )
 
 
-def load(folder: Path, preprocess: Preprocess | None, say: Callable[[str], None]) -> Pictures:
+def load(
+    given: Path, preprocess: Preprocess | None, say: Callable[[str], None], on_bad_image: str = "fail"
+) -> Pictures:
     """All pictures, decoded to the channels of `preprocess` and brought to its `side` as its `fit` says.
 
-    Without a `preprocess`, they stay as they are. `say` tells what was decided. Raises UsageError CN204 if they then
-    differ in size, DataError CN304 if pictures cannot be read (up to five are named), CN307 if the folder is no data
-    set or too large for the memory.
+    Without a `preprocess`, they stay as they are. Pictures that cannot be read end it, unless `on_bad_image` is "skip".
+    `say` tells what was decided. Raises UsageError CN204 if they then differ in size, DataError CN304 if pictures
+    cannot be read (up to five are named) or with them a whole class, CN307 if all is no data set or too large for the
+    memory.
     """
-    found = _sound(scan(folder))
+    found = _sound(scan(given))
     if preprocess is None:
-        own = describe(folder)
+        own = describe(given, on_bad_image)
         preprocess = Preprocess(channels=own.shape[0], image_size=own.own_size())
     files = list(found.files())
     shape = (len(files), preprocess.channels, preprocess.side, preprocess.side)
-    _refuse_too_large(folder, shape, "resize" if preprocess.resize else "image_size")
+    _refuse_too_large(given, shape, "resize" if preprocess.resize else "image_size")
     for note in found.notes:
         say(f"{found.name}: {note}")
     if len(files) >= _MANY:
         say(f"{found.name}: reading {len(files):,} pictures")
     images = np.empty(shape, np.uint8)
+    good, bad = _read(found, files, _decoded(_paths(files), preprocess, images), on_bad_image)
+    if bad:
+        first = next(iter(bad))
+        say(
+            f"{found.name}: {len(bad):,} of {len(files):,} pictures cannot be read and are left out, such as"
+            f" {found.shown(files[first][2])}: {_why(bad[first])}"
+        )
+        for place, index in enumerate(good):  # which never lies before its place
+            images[place] = images[index]
+    if oblong := sum(not square for _, square in good.values()):
+        done = _MADE_SQUARE[preprocess.fit]
+        say(f"{found.name}: {oblong:,} of {len(good):,} pictures are not square and {done} (fit={preprocess.fit})")
+    whole = [files[index] for index in good]
+    digests = [digest for digest, _ in good.values()]
+    known = {digest for (split, _, _), digest in zip(whole, digests, strict=True) if split == "train"}
+    label = {name: i for i, name in enumerate(found.classes)}
+    splits = {}
+    start = 0
+    for split in ("train", "validation", "test"):
+        names = [name for its, name, _ in whole if its == split]
+        end = start + len(names)
+        splits[split] = Split(images[start:end], np.array([label[name] for name in names], dtype=np.int64))
+        if split != "train" and (twice := sum(digest in known for digest in digests[start:end])):
+            say(f"{found.name}: {twice:,} of the {len(names):,} {split} pictures are in the train split as well")
+        start = end
+    return Pictures(
+        found.name,
+        found.classes,
+        splits["train"],
+        splits["test"],
+        _fingerprint(whole, digests),
+        f"{'folder' if given.is_dir() else 'CSV'} {given}",
+        splits["validation"] if len(splits["validation"]) else None,
+        tuple(
+            PictureFile(found.shown(path), name, "skipped", _why(bad[index]))
+            if index in bad
+            else PictureFile(found.shown(path), name, split)
+            for index, (split, name, path) in enumerate(files)
+        ),
+    )
+
+
+def _decoded(paths: list[Path], preprocess: Preprocess, images: np.ndarray) -> Iterator[tuple[str, bool] | DataError]:
+    """Decodes each file into its place in `images` uint8 [N, channels, side, side].
+
+    Of each, in their order: the sha256 of its bytes and whether it was square, or why it cannot be read.
+    """
 
     def decode(index: int, path: Path) -> tuple[str, bool]:
         picture = read_picture(path, preprocess.channels)
         images[index] = fitted(picture, preprocess.side, preprocess.fit)
         return _sha256(path), picture.shape[1] == picture.shape[2]
 
-    results = _whole(found, _each(decode, [path for _, _, path in files]))
-    if oblong := sum(not square for _, square in results):
-        done = _MADE_SQUARE[preprocess.fit]
-        say(f"{found.name}: {oblong:,} of {len(files):,} pictures are not square and {done} (fit={preprocess.fit})")
-    digests = [digest for digest, _ in results]
-    label = {name: i for i, name in enumerate(found.classes)}
-    labels = np.array([label[name] for _, name, _ in files], dtype=np.int64)
-    n = sum(split == "train" for split, _, _ in files)
-    known = set(digests[:n])
-    if twice := sum(digest in known for digest in digests[n:]):
-        say(f"{found.name}: {twice:,} of the {len(files) - n:,} test pictures are in the train split as well")
-    return Pictures(
-        found.name,
-        found.classes,
-        Split(images[:n], labels[:n]),
-        Split(images[n:], labels[n:]),
-        _fingerprint(files, digests),
-        f"folder {folder}",
-    )
+    return _each(decode, paths)
 
 
-def check(folder: Path) -> list[FileReport]:
+def check(given: Path) -> list[FileReport]:
     """One report per class of each split, one per picture that cannot be read, one per other fault, and the notes.
 
-    Raises DataError CN307 if `folder` has no class folders.
+    Raises DataError CN307 if a folder has no class folders, or a CSV cannot be read.
     """
-    found = scan(folder)
+    found = scan(given)
     files = list(found.files())
-    shapes = _each(lambda _, path: _size(read_picture(path, 1)), [path for _, _, path in files])
+    shapes = _each(lambda _, path: _size(read_picture(path, 1)), _paths(files))
     good: dict[str, list[tuple[int, int]]] = {}
     damaged: dict[str, list[FileReport]] = {}
     for (split, name, path), shape in zip(files, shapes, strict=True):
         place = f"{split}/{name}"
         if isinstance(shape, DataError):
-            damaged.setdefault(place, []).append(FileReport(str(path.relative_to(folder)), "wrong", _why(shape)))
+            damaged.setdefault(place, []).append(FileReport(found.shown(path) + found.line(path), "wrong", _why(shape)))
         else:
             good.setdefault(place, []).append(shape)
     reports = []
@@ -133,10 +175,10 @@ def _sound(found: Scan) -> Scan:
         lines.append(f"and {len(found.faults) - _FAULTS} more")
     raise DataError(
         "CN307",
-        "the folder of pictures is no sound data set",
-        where=str(found.folder.absolute()),
+        "the pictures are no sound data set",
+        where=str(found.given.absolute()),
         why="\n".join(lines),
-        hint=_check_hint(found.folder),
+        hint=_check_hint(found),
     )
 
 
@@ -154,28 +196,50 @@ def _each(work: Callable[[int, Path], T], paths: list[Path]) -> Iterator[T | Dat
             yield from pool.map(attempt, range(start, min(start + _SLICE, len(paths))))
 
 
-def _whole(found: Scan, results: Iterable[T | DataError]) -> list[T]:
-    """The results, if no picture failed. Raises DataError CN304 that names up to five of those that did."""
-    good: list[T] = []
-    bad: list[DataError] = []
-    for result in results:
+def _read(
+    found: Scan, files: list[File], results: Iterable[T | DataError], on_bad_image: str
+) -> tuple[dict[int, T], dict[int, DataError]]:
+    """By their index, the results of the files that could be read, and the errors of the others, if these are left out.
+
+    Raises DataError CN304 that names up to five of them otherwise, or a class that loses all its pictures in a split.
+    """
+    good: dict[int, T] = {}
+    bad: dict[int, DataError] = {}
+    for index, result in enumerate(results):
         if isinstance(result, DataError):
-            bad.append(result)
+            bad[index] = result
         else:
-            good.append(result)
-        if len(bad) == _FAULTS:
+            good[index] = result
+        if on_bad_image == "fail" and len(bad) == _FAULTS:
             break
-    if not bad:
-        return good
-    if len(bad) == 1:
-        what, where, why = "a picture cannot be read", bad[0].where, _why(bad[0])
-    else:
+    if on_bad_image == "fail" and bad:
+        raise _unreadable(found, [(files[index][2], error) for index, error in bad.items()])
+    left = {files[index][:2] for index in good}
+    lost = [(files[index], error) for index, error in bad.items() if files[index][:2] not in left]
+    if lost:
+        (split, name, path), error = lost[0]
+        raise DataError(
+            "CN304",
+            f"no picture of {name} can be read in the {split} split",
+            where=f"{path}{found.line(path)}",
+            why=_why(error),
+            hint=_check_hint(found),
+        )
+    return good, bad
+
+
+def _unreadable(found: Scan, bad: list[tuple[Path, DataError]]) -> DataError:
+    """The error that names them; as many as are told at once may be not all of them."""
+    lines = [(f"{path}{found.line(path)}", _why(error)) for path, error in bad]
+    what, (where, why) = "a picture cannot be read", lines[0]
+    if len(bad) > 1:
         what = f"{len(bad)}{' or more' * (len(bad) == _FAULTS)} pictures cannot be read"
-        where, why = str(found.folder.absolute()), "\n".join(f"{error.where}: {_why(error)}" for error in bad)
-    raise DataError("CN304", what, where=where, why=why, hint=_check_hint(found.folder))
+        where, why = str(found.given.absolute()), "\n".join(": ".join(line) for line in lines)
+    without = "--on-bad-image skip   # trains without them"
+    return DataError("CN304", what, where=where, why=why, hint=(_check_hint(found), without))
 
 
-def _refuse_too_large(folder: Path, shape: tuple[int, int, int, int], setting: str) -> None:
+def _refuse_too_large(given: Path, shape: tuple[int, int, int, int], setting: str) -> None:
     """Raises DataError CN307 if an array uint8 of that shape takes more than half of the machine's memory."""
     memory = machine.total_memory_bytes()
     count, channels, side, _ = shape
@@ -184,7 +248,7 @@ def _refuse_too_large(folder: Path, shape: tuple[int, int, int, int], setting: s
     raise DataError(
         "CN307",
         f"{count:,} pictures of {channels}x{side}x{side} need more than half of this machine's memory",
-        where=str(folder.absolute()),
+        where=str(given.absolute()),
         why=f"{math.prod(shape) / 1e9:.1f} GB of {memory / 1e9:.1f} GB; all pictures are kept in memory",
         hint=f"--set {setting}={max(1, math.isqrt(memory // 2 // (count * channels)))}",
     )
@@ -205,11 +269,15 @@ def _why(error: DataError) -> str:
     return error.why or error.what
 
 
-def _check_hint(folder: Path) -> str:
-    return f"classicnets data check {shlex.quote(str(folder))}   # lists them all"
+def _check_hint(found: Scan) -> str:
+    return f"classicnets data check {shlex.quote(str(found.given))}   # lists them all"
 
 
-def _fingerprint(files: list[tuple[str, str, Path]], digests: list[str]) -> str:
+def _paths(files: list[File]) -> list[Path]:
+    return [path for _, _, path in files]
+
+
+def _fingerprint(files: list[File], digests: list[str]) -> str:
     """16 hex digits for the bytes of all pictures, their names, classes and splits."""
     rows = sorted(
         (split, name, composed(path.name), digest) for (split, name, path), digest in zip(files, digests, strict=True)

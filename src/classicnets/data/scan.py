@@ -1,6 +1,7 @@
-"""What lies in a folder of pictures: classes and files of both splits, before any picture is opened.
+"""What pictures there are in a folder or a CSV: classes and files of each split, before any picture is opened.
 
-FOLDER/train/CLASS/ and FOLDER/test/CLASS/ (or val/), or FOLDER/CLASS/ with a fifth of each class as the test split.
+FOLDER/train/CLASS/ with FOLDER/test/CLASS/ or FOLDER/val/CLASS/ or both, or FOLDER/CLASS/ with a fifth of each class as
+the test split. A CSV has the columns path, label and, if it likes, split.
 """
 
 from __future__ import annotations
@@ -8,64 +9,164 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from classicnets.data import listing
 from classicnets.errors import DataError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-TRAIN_NAMES = ("train", "training")
-TEST_NAMES = ("test", "testing", "val", "valid", "validation")  # the first that is there is the test split
+SPLITS = {  # what each split may be called; of several folders of one split the first counts
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
 HIDDEN = {"__macosx", "thumbs.db", "desktop.ini"}  # besides everything that begins with a dot
-TEST_SHARE = 0.2  # of a folder that has no test split
+TEST_SHARE = 0.2  # where there is no test split
 
 _NAMED = 5  # so many entries of a folder are named in an error
+
+Classes = dict[str, list[Path]]  # class -> its picture files
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What lies in a folder, before any picture is opened: `train` and `test` are class -> picture files.
+    """What there is before any picture is opened: `train`, `validation` (empty if there is none) and `test`.
 
-    `classes` are those of `train` in natural order. `notes` says what was decided or left out; `faults` what makes
-    the folder useless, as (place, words).
+    `given` is the folder or the CSV, of which `lines` has the line of each picture. `classes` are those of `train` in
+    natural order. `notes` says what was decided or left out; `faults` what makes all useless, as (place, words).
     """
 
-    folder: Path
+    given: Path
     classes: tuple[str, ...]
-    train: dict[str, list[Path]]
-    test: dict[str, list[Path]]
+    train: Classes
+    validation: Classes
+    test: Classes
     notes: tuple[str, ...]
     faults: tuple[tuple[str, str], ...]
+    lines: dict[Path, int] | None = None
 
     @property
     def name(self) -> str:
         """What the data set is called."""
-        return self.folder.absolute().resolve().name
+        given = self.given.absolute().resolve()
+        return given.name if self.lines is None else given.stem
+
+    @property
+    def folder(self) -> Path:
+        """What the paths of pictures are told from."""
+        return self.given if self.lines is None else self.given.parent
 
     def files(self) -> Iterator[tuple[str, str, Path]]:
-        """(split, class, path) of every picture, the train split first, both in the order of the classes."""
-        for split, classes in (("train", self.train), ("test", self.test)):
+        """(split, class, path) of every picture: train, validation, test, each in the order of the classes."""
+        for split, classes in (("train", self.train), ("validation", self.validation), ("test", self.test)):
             for name in self.classes:
                 for path in classes.get(name, ()):
                     yield split, name, path
 
+    def shown(self, path: Path) -> str:
+        """A picture's path from the folder on, or all of it if the picture lies elsewhere."""
+        return _from(self.folder, path)
 
-def scan(folder: Path) -> Scan:
-    """Classes and picture files of both splits. Raises DataError CN307 if `folder` has no class folders."""
+    def line(self, path: Path) -> str:
+        """Which line of a CSV names the picture, in words to be put behind its path."""
+        return f" (line {self.lines[path]} of {self.given.name})" if self.lines and path in self.lines else ""
+
+
+def scan(given: Path) -> Scan:
+    """Classes and picture files of each split in a folder or a CSV.
+
+    Raises DataError CN307 if a folder has no class folders with pictures, or a CSV cannot be read.
+    """
+    return _in_csv(given) if given.is_file() else _in_folder(given)
+
+
+def _in_folder(folder: Path) -> Scan:
     notes: list[str] = []
-    faults: list[tuple[str, str]] = []
-    root, tests, unread = _layout(folder)
-    inside = "" if root == folder else f"{root.name}/"
-    train = _classes(root, unread)
-    if not any(train.values()):
+    root, others, unread = _layout(folder, notes)
+    called = {"train": "" if root == folder else root.name, **{split: path.name for split, path in others.items()}}
+    splits = {"train": _classes(root, unread)}
+    if not any(splits["train"].values()):
         raise _no_layout(folder)
-    if tests:
-        test = _classes(tests[0], unread)
-        notes += [f"{path.name} is not used: {tests[0].name} is the test split" for path in tests[1:]]
-        faults += _strangers(tests[0].name, test, train)
+    splits |= {split: _classes(path, unread) for split, path in others.items()}
+    deep = {composed(path.parent.name) for path in unread if path.is_dir() and path.parent.parent == root}
+    found = _judged(folder, root, splits, called, notes, deep)
+    return replace(found, notes=(*found.notes, _in_words(folder, unread))) if unread else found
+
+
+def _in_csv(file: Path) -> Scan:
+    """As a folder; faults of single lines come first."""
+    rows, folder = listing.read(file), file.parent
+    meant = {name: split for split, names in SPLITS.items() for name in names}
+    splits: dict[str, Classes] = {"train": {}}
+    lines: dict[Path, int] = {}
+    seen: dict[str, listing.Row] = {}
+    faults: list[tuple[str, str]] = []
+    repeated = 0
+    for row in rows:
+        split = "train" if row.split is None else meant.get(row.split.casefold(), "")
+        path = folder / (row.path if os.name == "nt" else row.path.replace("\\", "/"))
+        first = seen.setdefault(os.path.normpath(path), row)
+        if not row.path or not row.label:
+            faults.append((f"line {row.line}", f"no {'class' if row.path else 'path'}"))
+        elif not split:
+            faults.append((f"line {row.line}", f"{row.split!r} is no split: train, val or test"))
+        elif (first.label, first.split) != (row.label, row.split):
+            faults.append((f"line {row.line}", f"{row.path} is on line {first.line} as well, as something else"))
+        elif first is not row:
+            repeated += 1
+        else:
+            splits.setdefault(split, {}).setdefault(composed(row.label), []).append(path)
+            lines[path] = row.line
+    if not splits["train"] and not faults:
+        raise DataError(
+            "CN307",
+            "the CSV lists no picture to train on",
+            where=str(file.absolute()),
+            why="the column split never says train" if rows else "nothing comes after its first line",
+            hint="classicnets show CN307",
+        )
+    for classes in splits.values():
+        for paths in classes.values():
+            paths.sort(key=lambda path: (natural(path.name), _from(folder, path)))
+    called = {"train": "train", "validation": "val", "test": "test"}
+    notes = [f"{_count(repeated, 'line')} said again what another one says"] if repeated else []
+    found = _judged(file, folder, splits, called, notes)
+    return replace(found, faults=(*faults, *found.faults), lines=lines)
+
+
+def _judged(
+    given: Path,
+    root: Path,
+    splits: dict[str, Classes],
+    called: dict[str, str],
+    notes: list[str],
+    deep: Collection[str] = (),
+) -> Scan:
+    """The scan of pictures by split: what is decided about the splits, and what is wrong with them.
+
+    Where only one of validation and test is there, it is the test split; where none is, a fifth of each class, by its
+    paths from `root` on. `called` says how the splits are called in words, with "" for no name; classes in `deep` have
+    folders inside.
+    """
+    train, validation, test = (splits.get(split) for split in ("train", "validation", "test"))
+    assert train is not None
+    faults: list[tuple[str, str]] = []
+    inside = f"{called['train']}/" if called["train"] else ""
+    if test is None and validation is not None:
+        test, validation, called = validation, None, {**called, "test": called["validation"]}
+    if validation is not None:
+        faults += _strangers(called["validation"], validation, train)
+        if validation and (lacking := _lacking(validation, train)):
+            notes = [*notes, f"{called['validation']} has no picture of {', '.join(lacking)}"]
+    if test is not None:
+        faults += _strangers(called["test"], test, train)
+        lacking = _lacking(test, train) if test else []
+        faults += [(f"{called['test']}/{name}", "no picture of this class to test with") for name in lacking]
     else:
         every = sum(map(len, train.values()))
         faults += [
@@ -73,21 +174,24 @@ def scan(folder: Path) -> Scan:
             for name, paths in train.items()
             if len(paths) == 1
         ]
-        divided = {name: _divided(name, paths) for name, paths in train.items()}
+        divided = {name: _divided(root, paths) for name, paths in train.items()}
         train, test = ({name: parts[i] for name, parts in divided.items()} for i in (0, 1))
-        notes.append(
-            "no test folder, so about a fifth of each class, chosen by file names, is the test split"
-            f" ({sum(map(len, test.values())):,} of {every:,} pictures)"
-        )
+        notes = [
+            *notes,
+            "no test split, so about a fifth of each class, chosen by file names, is the test split"
+            f" ({sum(map(len, test.values())):,} of {every:,} pictures)",
+        ]
     classes = tuple(sorted(train, key=natural))
-    faults += [(f"{inside}{name}", "no picture in this class") for name in classes if not train[name]]
+    faults += [
+        (f"{inside}{name}", "no picture in this class" + "; the folders in it are not read" * (name in deep))
+        for name in classes
+        if not train[name]
+    ]
     if len(classes) == 1:
         faults.append((f"{inside}{classes[0]}", "the only class; at least two are needed"))
     if all(name.isdecimal() for name in classes):
-        notes.append(_numbers(classes))
-    if unread:
-        notes.append(_in_words(folder, unread))
-    return Scan(folder, classes, train, test, tuple(notes), tuple(faults))
+        notes = [*notes, _numbers(classes)]
+    return Scan(given, classes, train, validation or {}, test, tuple(notes), tuple(faults))
 
 
 def natural(name: str) -> tuple[tuple[str | int, ...], str]:
@@ -109,22 +213,24 @@ def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
     return [folder / name for name, inner in entries if inner], [folder / name for name, inner in entries if not inner]
 
 
-def _layout(folder: Path) -> tuple[Path, list[Path], list[Path]]:
-    """Where the training classes lie, the folders of test splits (the first is used), and what lies beside them."""
+def _layout(folder: Path, notes: list[str]) -> tuple[Path, dict[str, Path], list[Path]]:
+    """Where the training classes lie, the folders of the other splits, and what lies beside them."""
     folders, files = _entries(folder)
     named = {path.name.casefold(): path for path in folders}
-    train = next((named[name] for name in TRAIN_NAMES if name in named), None)
-    if train is None or not _entries(train)[0]:  # a train folder with pictures straight in it is a class of that name
-        return folder, [], []
-    tests = [named[name] for name in TEST_NAMES if name in named]
-    return train, tests, [path for path in (*folders, *files) if path not in (train, *tests)]
+    there = {split: [named[name] for name in names if name in named] for split, names in SPLITS.items()}
+    if not there["train"] or not _entries(there["train"][0])[0]:  # with pictures straight in it, train is a class
+        return folder, {}, []
+    used = {split: paths[0] for split, paths in there.items() if paths}
+    notes += [f"{path.name} is not used: {paths[0].name} is there" for paths in there.values() for path in paths[1:]]
+    known = [path for paths in there.values() for path in paths]
+    return used.pop("train"), used, [path for path in (*folders, *files) if path not in known]
 
 
-def _classes(folder: Path, unread: list[Path]) -> dict[str, list[Path]]:
+def _classes(folder: Path, unread: list[Path]) -> Classes:
     """Class -> its picture files; what else lies in `folder` and its classes is added to `unread`."""
     folders, files = _entries(folder)
     unread += files
-    found: dict[str, list[Path]] = {}
+    found: Classes = {}
     for path in folders:
         inner, files = _entries(path)
         pictures = found.setdefault(composed(path.name), [])
@@ -134,13 +240,13 @@ def _classes(folder: Path, unread: list[Path]) -> dict[str, list[Path]]:
     return found
 
 
-def _divided(name: str, paths: list[Path]) -> tuple[list[Path], list[Path]]:
-    """The pictures of one class to train on and to test with. A picture's part depends on its own name alone, except
+def _divided(root: Path, paths: list[Path]) -> tuple[list[Path], list[Path]]:
+    """The pictures of one class to train on and to test with. A picture's part depends on its own path alone, except
     that each part gets at least one.
     """
     if len(paths) < 2:
         return paths, []
-    draws = {path: _draw(f"{name}/{composed(path.name)}") for path in paths}
+    draws = {path: _draw(composed(_from(root, path))) for path in paths}
     drawn = sorted(paths, key=lambda path: draws[path])
     count = min(max(sum(draw < TEST_SHARE for draw in draws.values()), 1), len(paths) - 1)
     test = set(drawn[:count])
@@ -152,18 +258,22 @@ def _draw(text: str) -> float:
     return int.from_bytes(hashlib.sha256(encoded(text)).digest()[:8], "big") / 2**64
 
 
-def _strangers(split: str, test: dict[str, list[Path]], train: dict[str, list[Path]]) -> list[tuple[str, str]]:
-    """Classes that only one of the two splits has pictures of, as faults."""
-    if not test:
+def _strangers(split: str, classes: Classes, train: Classes) -> list[tuple[str, str]]:
+    """Classes that the train split does not know, as faults."""
+    if not classes:
         return [(split, "no class folders, so nothing tells what its pictures show")]
     faults = []
-    for name in sorted(test.keys() - train.keys(), key=natural):
+    for name in sorted(classes.keys() - train.keys(), key=natural):
         near = get_close_matches(name, train, 1)
         faults.append(
             (f"{split}/{name}", "the train split has no such class" + (f"; the nearest is {near[0]}" if near else ""))
         )
-    missing = sorted((name for name in train if train[name] and not test.get(name)), key=natural)
-    return faults + [(f"{split}/{name}", "no picture of this class to test with") for name in missing]
+    return faults
+
+
+def _lacking(classes: Classes, train: Classes) -> list[str]:
+    """Classes of the train split without a picture in another one."""
+    return sorted((name for name in train if train[name] and not classes.get(name)), key=natural)
 
 
 def _no_layout(folder: Path) -> DataError:
@@ -171,15 +281,16 @@ def _no_layout(folder: Path) -> DataError:
     folders, files = _entries(folder)
     there = [f"{path.name}/" for path in folders] + [path.name for path in files]
     listed = ", ".join(there[:_NAMED]) + (f" and {len(there) - _NAMED:,} more" if len(there) > _NAMED else "")
+    deeper = next((path for path in folders if any(_classes(path, []).values())), None)
     return DataError(
         "CN307",
         "the folder holds neither classes of pictures nor IDX files",
         where=str(folder.absolute()),
         why=f"found: {listed or 'nothing'}\n"
-        "accepted are FOLDER/CLASS/*.png, FOLDER/train/CLASS/*.png with FOLDER/test/CLASS/*.png (or val/),\n"
+        "accepted are FOLDER/CLASS/*.png, FOLDER/train/CLASS/*.png with FOLDER/test/CLASS/*.png, val/ or both,\n"
         "and the four files train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and"
         " t10k-labels-idx1-ubyte",
-        hint="classicnets show CN307",
+        hint=f"--data {shlex.quote(str(deeper))}   # holds such folders" if deeper else "classicnets show CN307",
     )
 
 
@@ -199,6 +310,14 @@ def _in_words(folder: Path, unread: list[Path]) -> str:
 
 def _count(n: int, what: str) -> str:
     return f"{n:,} {what}{'s' * (n != 1)}"
+
+
+def _from(folder: Path, path: Path) -> str:
+    """The path from the folder on, with slashes; all of it if it does not lie in the folder."""
+    try:
+        return path.relative_to(folder).as_posix()
+    except ValueError:
+        return path.as_posix()
 
 
 def composed(name: str) -> str:

@@ -27,8 +27,22 @@ class Split:
 
 
 @dataclass(frozen=True)
+class PictureFile:
+    """A picture file of a data set: its path, class and split, "skipped" with the reason if it could not be read."""
+
+    path: str
+    label: str
+    split: str  # train, validation, test or skipped
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Pictures:
-    """A data set in memory; `fingerprint` stands for its bytes, `source` says in words where they came from."""
+    """A data set in memory; `fingerprint` stands for its bytes, `source` says in words where they came from.
+
+    `validation` is there where the data set has such a split of its own. `files` are those it was read from, where each
+    picture has one: of each split in the order of its pictures.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -36,6 +50,8 @@ class Pictures:
     test: Split
     fingerprint: str
     source: str
+    validation: Split | None = None
+    files: tuple[PictureFile, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -46,8 +62,8 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Description:
-    """What is known of a data set before any picture is read; `shape` is (channels, height, width), `train` and `test`
-    count pictures (0 where nobody counted).
+    """What is known of a data set before any picture is read; `shape` is (channels, height, width), `train`, `test` and
+    `validation` count pictures (0 where nobody counted, or there is no such split).
 
     Picture files that do not share one square size have the shape (channels, 0, 0), and `sizes` tells what they are.
     `decoded` is true for picture files, which `load` brings to the size that is asked for.
@@ -60,6 +76,7 @@ class Description:
     train: int = 0
     test: int = 0
     decoded: bool = False
+    validation: int = 0
 
     def own_size(self) -> int:
         """The side of the pictures, for a recipe that names no image_size.
@@ -88,6 +105,9 @@ class FileReport:
     file: str
     status: str
     detail: str
+
+
+ON_BAD_IMAGE = ("fail", "skip")  # what is done where a picture file cannot be read: the first unless told otherwise
 
 
 def say_on_stderr(line: str) -> None:

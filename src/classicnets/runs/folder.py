@@ -38,6 +38,11 @@ class RunFolder:
         return self.path / "best.safetensors"
 
     @property
+    def split(self) -> Path:
+        """What became of each picture file, where the data has one for each picture."""
+        return self.path / "split.csv"
+
+    @property
     def curves(self) -> Path:
         """Train loss, train accuracy and test or validation accuracy."""
         return self.path / "curves.png"

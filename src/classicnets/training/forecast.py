@@ -149,7 +149,8 @@ def forecast(plan: Plan, runs: Path = Path("runs")) -> Forecast:
 
 def _pictures(plan: Plan) -> tuple[int, int]:
     """How many pictures are trained on, and how many kept aside."""
-    return batches.shares(plan.description.train, plan.recipe.validation, plan.limit)
+    there = plan.description
+    return batches.shares(there.train, plan.recipe.validation, plan.limit, there.validation)
 
 
 def _seconds(plan: Plan, tried: Trial) -> tuple[float, float]:
@@ -172,8 +173,9 @@ def _memory(plan: Plan, tried: Trial, batch: int) -> int | None:
     if torch.device(plan.device).type == "cuda":
         pictures = n + aside * (plan.recipe.join_after > 0)
     else:
-        copies = (n < there.train) + (plan.recipe.join_after > 0)  # made by `divide`, and where all are put together
-        pictures = there.train + there.test + copies * (n + aside)
+        copied = (n < there.train) * (n + aside * (not there.validation))  # by `divide`
+        joined = (plan.recipe.join_after > 0) * (n + aside)
+        pictures = there.train + there.validation + there.test + copied + joined
     return round(measured + pictures * (math.prod(there.loaded(plan.preprocess)) + 8))  # 8 bytes are its label
 
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from classicnets import machine
 from classicnets.data import datasets
+from classicnets.data.values import ON_BAD_IMAGE
 from classicnets.errors import DataError, UsageError
 from classicnets.inspection.doctor import check_input
 from classicnets.inspection.shapes import Table
@@ -45,6 +46,7 @@ class Plan:
     weights: str  # a file whose weights the net begins with, or ""
     deterministic: bool
     loader_threads: int
+    on_bad_image: str  # "fail" or "skip"
 
     @property
     def title(self) -> str:
@@ -103,6 +105,7 @@ class Plan:
             "weights": self.weights,
             "deterministic": self.deterministic,
             "loader_threads": self.loader_threads,
+            "on_bad_image": self.on_bad_image,
         }
 
 
@@ -119,15 +122,20 @@ def plan(
     weights: str | Path | None = None,
     deterministic: bool = False,
     loader_threads: int = 0,
+    on_bad_image: str = "fail",
 ) -> Plan:
     """Resolves every name and checks that the pictures fit the net and the net the classes; reads no picture.
 
     `settings` may hold what `variation` does, each under a name that begins with `net.`. `weights` is a file of
-    weights, or a run, that the net begins with; `loader_threads` prepare batches ahead.
+    weights, or a run, that the net begins with; `loader_threads` prepare batches ahead. With `on_bad_image` "skip",
+    picture files that cannot be read are left out.
     Raises UsageError CN201 to CN206, DataError, MachineError CN402.
     """
     if limit is not None and limit < 1:
         raise UsageError("CN204", f"--limit {limit}: at least one picture is needed", hint="--limit 512")
+    if on_bad_image not in ON_BAD_IMAGE:
+        choices = " or ".join(ON_BAD_IMAGE)
+        raise UsageError("CN204", f"on_bad_image={on_bad_image!r}: must be {choices}", hint="--on-bad-image skip")
     module, made = (None, origin.find(net)) if isinstance(net, str) else (net, origin.of_module(net))
     exchanged, settings = origin.split(settings or {})
     made = origin.varied(made, {**(variation or {}), **exchanged})
@@ -157,7 +165,7 @@ def plan(
             why="it runs on any folder of pictures, one folder a class, or of four IDX files",
             hint=("--data FOLDER", "--data fashion_mnist"),
         )
-    description = datasets.describe(spec)
+    description = datasets.describe(spec, on_bad_image)
     channels = description.shape[0]
     preprocess = resolved.recipe.preprocess(channels, resolved.recipe.image_size or description.own_size())
     made = replace(made, num_classes=len(description.classes), in_channels=channels, image_size=preprocess.image_size)
@@ -170,7 +178,7 @@ def plan(
         origins=resolved.origins,
         as_published=not (resolved.changed or made.variation or limit or weights)
         and description.name == resolved.recipe.data,
-        data=spec if spec in datasets.DATASETS else str(Path(spec).resolve()),
+        data=spec if spec in datasets.DATASETS else str(Path(spec).expanduser().resolve()),
         description=description,
         preprocess=preprocess,
         table=table,
@@ -180,6 +188,7 @@ def plan(
         weights=begins,
         deterministic=deterministic,
         loader_threads=loader_threads,
+        on_bad_image=on_bad_image,
     )
 
 
@@ -246,6 +255,7 @@ def planned(where: RunFolder, net: nn.Module | None = None) -> Plan:
         weights=facts["weights"],
         deterministic=facts["deterministic"],
         loader_threads=facts["loader_threads"],
+        on_bad_image=facts.get("on_bad_image", "fail"),
     )
 
 

@@ -29,7 +29,7 @@ from classicnets.report import figures, markdown, mistakes
 from classicnets.runs import checkpoint, folder, history
 from classicnets.runs.folder import RunFolder
 from classicnets.runs.writing import remove_parts, write_whole
-from classicnets.training import objective
+from classicnets.training import objective, split
 from classicnets.training.coach import Coach
 from classicnets.training.loop import State, Watched, fit
 from classicnets.training.plan import Plan, planned, verdict
@@ -38,6 +38,7 @@ from classicnets.values import Advice, Epoch, Event, Step
 Say = Callable[[str], None]
 
 _SMALL = 64  # pixels a side: of larger pictures the coach looks at fewer
+_NOTHING_ASIDE = " the recipe keeps no pictures aside (--set validation=0.1 monitor=validation would)"
 SAVE_SECONDS = 300.0  # what a killed run loses at most, beside the step under way
 
 
@@ -65,7 +66,7 @@ class Training:
         self.device = torch.device(plan.device)
         net.to(self.device)
         recipe = plan.recipe
-        train, self.validation = batches.divide(pictures.train, recipe.validation, plan.limit, plan.seed)
+        train, self.validation = divided(pictures, plan)
         self.batches = batches.Batches(
             train,
             recipe,
@@ -214,20 +215,45 @@ class Training:
 
 def start(plan: Plan, runs: Path, command: str, say: Say, *, save_seconds: float = SAVE_SECONDS) -> Training:
     """Reads the data and makes the run folder. Raises DataError if the data cannot be had, MachineError CN401."""
-    pictures = datasets.load(plan.data, plan.preprocess, say=say)
+    pictures = read(plan, say)
     plan, facts = begin(plan, pictures, command, torch.get_num_threads())
     label = f"{plan.origin.label}-{pictures.name}"
-    path = folder.make(runs, label, lambda aside: folder.fill(aside, plan.origin, facts))
+    path = folder.make(runs, label, lambda aside: fill(aside, plan, facts, pictures))
     return Training(plan, RunFolder(path), pictures, plan.build(say), save_seconds=save_seconds)
+
+
+def read(plan: Plan, say: Say) -> datasets.Pictures:
+    """The pictures of the plan; `say` tells what a validation split of their own is used for. Raises DataError."""
+    pictures = datasets.load(plan.data, plan.preprocess, on_bad_image=plan.on_bad_image, say=say)
+    if pictures.validation is not None:
+        count, share = len(pictures.validation), plan.recipe.validation
+        say(
+            f"{pictures.name}: its validation split, {count:,} pictures, "
+            + (f"stands in for validation={share:g} of the recipe" if share else "is not used:" + _NOTHING_ASIDE)
+        )
+    return pictures
+
+
+def divided(pictures: datasets.Pictures, plan: Plan) -> tuple[datasets.Split, datasets.Split | None]:
+    """The pictures to train on, and those kept aside."""
+    return batches.divide(pictures.train, plan.recipe.validation, plan.limit, plan.seed, pictures.validation)
+
+
+def fill(path: Path, plan: Plan, facts: dict[str, Any], pictures: datasets.Pictures) -> None:
+    """Makes `path` the folder of a run, with split.csv if the data has a file for each picture. Raises MachineError."""
+    folder.fill(path, plan.origin, facts)
+    if pictures.files:
+        write_whole(RunFolder(path).split, split.table(pictures, plan))
 
 
 def begin(plan: Plan, pictures: datasets.Pictures, command: str, threads: int) -> tuple[Plan, dict[str, Any]]:
     """The plan with what only the pictures could tell, and its run.json, with which `resume` can start."""
     size = (len(pictures.classes), len(pictures.train), len(pictures.test))
-    if resolve.SIZES.get(plan.recipe.data, size) != size:
+    own_validation = pictures.validation is not None and plan.recipe.validation > 0
+    if own_validation or resolve.SIZES.get(plan.recipe.data, size) != size:
         plan = replace(plan, as_published=False)
     if not plan.recipe.mean:
-        train, _ = batches.divide(pictures.train, plan.recipe.validation, plan.limit, plan.seed)
+        train, _ = divided(pictures, plan)
         mean = transforms.channel_means(torch.from_numpy(train.images), plan.preprocess)
         plan = replace(plan, preprocess=replace(plan.preprocess, mean=mean))
     return plan, {
@@ -268,7 +294,7 @@ def resume(
     again = planned(where, net)
     if loader_threads is not None:
         again = replace(again, loader_threads=loader_threads)
-    pictures = datasets.load(again.data, again.preprocess, say=say)
+    pictures = read(again, say)
     if pictures.fingerprint != facts["fingerprint"]:
         raise DataError(
             "CN306",

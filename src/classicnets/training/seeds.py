@@ -20,7 +20,6 @@ from typing import Any
 from torch import nn
 
 from classicnets import machine
-from classicnets.data import datasets
 from classicnets.errors import ClassicnetsError, UsageError
 from classicnets.report import figures
 from classicnets.report import seeds as report
@@ -31,7 +30,8 @@ from classicnets.runs.writing import remove_parts, write_json, write_whole
 from classicnets.training import processes, side_by_side
 from classicnets.training.plan import Plan, planned
 from classicnets.training.processes import Ended
-from classicnets.training.run import SAVE_SECONDS, begin, now, resume
+from classicnets.training.run import SAVE_SECONDS, begin, now, read, resume
+from classicnets.training.run import fill as fill_run
 from classicnets.values import Epoch, Event, Expected
 
 Say = Callable[[str], None]
@@ -84,10 +84,10 @@ def start(
     """
     if not seeds:
         raise UsageError("CN204", "at least one seed is needed", hint="--seeds 5")
-    pictures = datasets.load(plan.data, plan.preprocess, say=say)
+    pictures = read(plan, say)
     manner = side_by_side.choose(plan, len(seeds), at_once, say)
-    each = {seed: begin(replace(plan, seed=seed), pictures, command, manner.threads)[1] for seed in seeds}
-    asked = each[seeds[0]]
+    each = {seed: begin(replace(plan, seed=seed), pictures, command, manner.threads) for seed in seeds}
+    _, asked = each[seeds[0]]
     facts = {
         "command": command,
         "started_at": now(),
@@ -101,8 +101,8 @@ def start(
     }
 
     def fill(aside: Path) -> None:
-        for seed, run_facts in each.items():
-            folder.fill(aside / f"seed-{seed}", plan.origin, run_facts)
+        for seed, (planned_run, run_facts) in each.items():
+            fill_run(aside / f"seed-{seed}", planned_run, run_facts, pictures)
         write_json(SeedsFolder(aside).file, facts)
 
     made = SeedsFolder(folder.make(runs, f"{plan.origin.label}-{pictures.name}-seeds", fill), plan.net)

@@ -1,0 +1,100 @@
+"""A CSV that lists pictures: of each a file, its class and, where there is such a column, its split."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from classicnets.errors import DataError
+
+EXTENSIONS = (".csv", ".tsv")
+PATH_COLUMNS = ("path", "file", "filename", "file_name", "image")  # of each kind the first that is there counts
+CLASS_COLUMNS = ("label", "class")
+SPLIT_COLUMNS = ("split",)
+
+_DELIMITERS = (",", ";", "\t")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one line of the file says, as it stands there; `split` is None where there is no such column."""
+
+    line: int
+    path: str
+    label: str
+    split: str | None
+
+
+def read(file: Path) -> list[Row]:
+    """All rows but empty ones. Columns are separated by comma, semicolon or tab, and found by their names.
+
+    Raises DataError CN307 if the file cannot be read, is not UTF-8 or no CSV, or lacks a column.
+    """
+    lines = io.StringIO(_text(file), newline="")
+    rows = []
+    number = 1
+    try:
+        delimiter, path, label, split = _columns(file, lines.readline())
+        width = 1 + max(path, label, split or 0)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        for found in reader:
+            number = 1 + reader.line_num
+            cells = [cell.strip() for cell in found] + [""] * (width - len(found))
+            if any(cells):
+                rows.append(Row(number, cells[path], cells[label], None if split is None else cells[split]))
+    except csv.Error as error:
+        raise _unreadable(file, f"line {number} or the next: {error}") from error
+    return rows
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise _unreadable(file, error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise _unreadable(file, f"line {line} is not UTF-8; a spreadsheet saves that as 'CSV UTF-8'") from error
+
+
+def _columns(file: Path, header: str) -> tuple[str, int, int, int | None]:
+    """The delimiter and where the columns of path, class and split are, by the first line."""
+    options = {delimiter: _cells(header, delimiter) for delimiter in _DELIMITERS}
+
+    def fitting(delimiter: str) -> tuple[int, int]:
+        names = options[delimiter]
+        return sum(_find(names, wanted) is not None for wanted in (PATH_COLUMNS, CLASS_COLUMNS)), len(names)
+
+    delimiter = max(_DELIMITERS, key=fitting)
+    names = options[delimiter]
+    path, label = _find(names, PATH_COLUMNS), _find(names, CLASS_COLUMNS)
+    if path is None or label is None:
+        lacking = [
+            f"no column {' or '.join(kind)}"
+            for kind, place in ((PATH_COLUMNS, path), (CLASS_COLUMNS, label))
+            if place is None
+        ]
+        raise DataError(
+            "CN307",
+            "the CSV does not say which pictures are of which class",
+            where=f"{file.absolute()}, line 1",
+            why=f"{' and '.join(lacking)}; found: {', '.join(filter(None, names)) or 'nothing'}",
+            hint=("path,label         # as the first line", "path,label,split   # train, val or test"),
+        )
+    return delimiter, path, label, _find(names, SPLIT_COLUMNS)
+
+
+def _cells(header: str, delimiter: str) -> list[str]:
+    return [cell.strip().casefold() for cell in next(csv.reader([header], delimiter=delimiter), [])]
+
+
+def _find(names: list[str], wanted: tuple[str, ...]) -> int | None:
+    return next((names.index(name) for name in wanted if name in names), None)
+
+
+def _unreadable(file: Path, why: str) -> DataError:
+    return DataError(
+        "CN307", "the CSV cannot be read", where=str(file.absolute()), why=why, hint="classicnets show CN307"
+    )

@@ -1,0 +1,34 @@
+"""split.csv of a run: what became of each picture file."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from classicnets.data import batches
+from classicnets.data.datasets import Pictures
+from classicnets.training.plan import Plan
+
+
+def table(pictures: Pictures, plan: Plan) -> bytes:
+    """Path, class and split (train, validation, test or skipped, then with the reason) of each file, as a CSV."""
+    recipe = plan.recipe
+    own = pictures.validation is not None
+    train, aside = batches.division(pictures.train.labels, 0.0 if own else recipe.validation, plan.limit, plan.seed)
+    trained, kept = set(train.tolist()), set(aside.tolist())
+    written = io.StringIO()
+    rows = csv.writer(written, lineterminator="\n")
+    rows.writerow(("path", "class", "split", "reason"))
+    place = 0
+    for file in pictures.files:
+        used, reason = file.split, file.reason
+        if file.split == "train":
+            if place in kept:
+                used = "validation"
+            elif place not in trained:
+                used, reason = "skipped", f"--limit {plan.limit}"
+            place += 1
+        elif file.split == "validation" and not recipe.validation:
+            used, reason = "skipped", "the recipe keeps no pictures aside"
+        rows.writerow((file.path, file.label, used, reason))
+    return written.getvalue().encode("utf-8", "surrogateescape")
