@@ -106,6 +106,10 @@ class is then taken as the test split. Each class has pictures in both splits, a
 Hidden files are ignored; other files that are not pictures are counted and said.
 The pictures must fit into half of this machine's memory, at the size the net is given.
 Way out: `classicnets data check FOLDER` lists every class and every picture that cannot be read.""",
+    "CN308": """A CSV file that lists pictures cannot be used.
+Its first line names the columns, separated by commas, semicolons or tabs: path (or file, filename, image) is needed;
+label (or class) gives the class, split (train or test) the part; others are ignored. The text is UTF-8.
+Paths are relative to the folder the CSV file lies in.""",
     "CN401": """A folder or file could not be written: no permission, no space, or a read-only disk.
 Way out: --runs FOLDER chooses where runs go; CLASSICNETS_CACHE chooses where data is kept.""",
     "CN402": """The device is not available on this machine. `classicnets doctor` shows which are.""",
