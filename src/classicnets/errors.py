@@ -94,7 +94,8 @@ Way out: delete it and fetch it again with `classicnets data get NAME`.""",
 Way out: fetch the files by hand on any machine and run `classicnets data get NAME --from FOLDER`.""",
     "CN303": """A file has the right name but other bytes than the data set's. MNIST and Fashion-MNIST use the same file
 names, so one is easily taken for the other; the message says so where the bytes are known.""",
-    "CN304": """A picture could not be read: it is missing, damaged, absurdly large or not a picture.""",
+    "CN304": """A picture could not be read: it is missing, damaged, absurdly large or not a picture.
+With --handwriting: or nothing is drawn on it.""",
     "CN305": """A checkpoint is truncated, damaged or was not written by classicnets. Checkpoints are replaced in one
 step, so a truncated one was cut short by a copy or a full disk. A file of somebody else's weights (.safetensors, .pth,
 .pt) must hold tensors and plain values alone: nothing in it is executed.""",
@@ -110,6 +111,9 @@ Way out: `classicnets data check FOLDER` lists every class and every picture tha
 Its first line names the columns, separated by commas, semicolons or tabs: path (or file, filename, image) is needed;
 label (or class) gives the class, split (train or test) the part; others are ignored. The text is UTF-8.
 Paths are relative to the folder the CSV file lies in.""",
+    "CN309": """An .onnx file is damaged, or was not exported by classicnets. A file that was holds its classes and how
+pictures are prepared in its metadata, and takes whole pictures (input pixels, uint8 [N, H, W, 3]).
+Way out: classicnets export RUN makes such a file of a run.""",
     "CN401": """A folder or file could not be written: no permission, no space, or a read-only disk.
 Way out: --runs FOLDER chooses where runs go; CLASSICNETS_CACHE chooses where data is kept.""",
     "CN402": """The device is not available on this machine. `classicnets doctor` shows which are.""",
