@@ -107,7 +107,7 @@ def _seen(one: Input, preprocess: Preprocess, handwriting: bool) -> np.ndarray |
         picture = seen(one.file, preprocess, handwriting=handwriting)
     except DataError:
         return None
-    shown = middle(scale(torch.from_numpy(picture)[None], preprocess), preprocess.image_size)[0]
+    shown = middle(scale(torch.tensor(picture)[None], preprocess), preprocess.image_size)[0]
     return np.asarray(np.rint(shown.numpy() * 255), dtype=np.uint8)
 
 

@@ -97,7 +97,7 @@ def ink_of(picture: np.ndarray) -> np.ndarray | None:
 
 def _darkest(values: np.ndarray) -> int:
     """How many pixels stand for the full ink: a thin stroke has no more."""
-    return max(5, values.size // 500)
+    return min(values.size, max(5, values.size // 500))
 
 
 def _border(shape: tuple[int, ...]) -> np.ndarray:
@@ -175,11 +175,16 @@ def _bold(ink: np.ndarray) -> np.ndarray:
     drawn = Image.fromarray(np.rint(ink * 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
     goal = STROKE / BOX * _DRAWN
     values = np.pad(np.asarray(drawn), int(goal) + 1)
-    missing = goal - _width(values >= 255 * _INK)
+    steps = max(0.0, (goal - _width(values >= 255 * _INK)) / 2)
     grown = Image.fromarray(values)
-    for step in range(max(0, round(missing / 2))):  # an octagon, by turns of a square and a cross
-        grown = grown.filter(ImageFilter.MaxFilter(3)) if step % 2 else _cross(grown)
-    return np.asarray(grown) / 255
+    for step in range(int(steps)):
+        grown = _grown(grown, step)
+    return np.asarray(Image.blend(grown, _grown(grown, int(steps)), steps % 1)) / 255
+
+
+def _grown(picture: Image.Image, step: int) -> Image.Image:
+    """Ink one pixel wider on every side: by turns a cross and a square, which together make an octagon."""
+    return picture.filter(ImageFilter.MaxFilter(3)) if step % 2 else _cross(picture)
 
 
 def _cross(picture: Image.Image) -> Image.Image:
