@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from classicnets import machine
-from classicnets.data.datasets import check, describe, load
+from classicnets.data.datasets import describe, load
+from classicnets.data.doctor import examine
 from classicnets.data.pictures import fitted, read_picture
 from classicnets.data.scan import natural, scan
 from classicnets.errors import DataError, UsageError
@@ -232,7 +232,7 @@ def test_links_count_as_what_they_lead_to(tmp_path, folder):
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("use", [describe, load, check])
+@pytest.mark.parametrize("use", [describe, load, examine])
 def test_neither_layout_is_one_error_that_names_both(tmp_path, use):
     (tmp_path / "x" / "deep" / "cat").mkdir(parents=True)
     save(tmp_path / "x" / "deep" / "cat" / "1.png", np.zeros((4, 4), np.uint8))
@@ -482,29 +482,3 @@ def test_test_pictures_that_are_trained_on_are_said(tmp_path, folder):
     mine = shutil.copytree(folder, tmp_path / "mine")
     shutil.copy(mine / "train" / "cat" / "train_0.png", mine / "test" / "cat" / "copy.png")
     assert read(mine)[1] == ["mine: 1 of the 31 test pictures are in the train split as well"]
-
-
-# --- check -----------------------------------------------------------------------------------------------------------
-
-
-def test_check_counts_the_classes(folder):
-    rows = [(report.file, report.status, report.detail) for report in check(str(folder))]
-    assert rows == [
-        (f"{split}/{name}", "ok", f"{n} pictures, 16x16")
-        for split, n in (("train", 30), ("test", 10))
-        for name in CLASSES
-    ]
-
-
-def test_check_lists_every_damaged_picture_and_every_fault(tmp_path):
-    folder = make_picture_folder(tmp_path / "x", ("2", "10"), per_class=9, side=4)
-    save(folder / "2" / "wide.png", np.zeros((5, 9), np.uint8))
-    for i in range(7):
-        (folder / "10" / f"train_{i}.png").write_bytes(b"")
-    (folder / "30").mkdir()
-    rows = [asdict(report) for report in check(str(folder))]
-    wrong = [row["file"] for row in rows if row["status"] == "wrong"]
-    assert {f"10/train_{i}.png" for i in range(7)} | {"30"} == set(wrong) - {"test/10"}
-    assert {"file": "30", "status": "wrong", "detail": "no picture in this class"} in rows
-    assert any(row["file"] == "train/2" and row["detail"].endswith("4x4 to 9x5") for row in rows)
-    assert any("output 1 is 10" in row["detail"] for row in rows if row["file"] == "x")

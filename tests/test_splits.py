@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from classicnets.api import Run
 from classicnets.data import batches
-from classicnets.data.datasets import Split, check, describe, load
+from classicnets.data.datasets import Split, describe, load
+from classicnets.data.doctor import examine
 from classicnets.data.scan import scan
 from classicnets.errors import DataError, UsageError
 from classicnets.training import run as training
@@ -90,9 +91,7 @@ def test_a_csv_is_the_folder_it_lists(mine, header, encoding, delimiter):
         np.testing.assert_array_equal(getattr(data, split).labels, getattr(folder, split).labels)
     assert data.files == folder.files and data.source == f"CSV {file}"
     assert also_said == said[:-1] and said[-1].startswith("mine: 1 file not read, such as list.csv")
-    assert [(row.file, row.status, row.detail) for row in check(str(file))] == [
-        (row.file, row.status, row.detail) for row in check(str(mine))[:-1]
-    ]
+    assert examine(file).classes == examine(mine).classes
 
 
 def test_columns_may_come_in_any_order_among_others(mine):
@@ -126,7 +125,7 @@ def test_a_wrong_header_is_an_error_that_names_the_columns(mine):
         (("path", "kind"), "no column label or class; found: path, kind"),
         (("name", "label"), "no column path or file or filename or file_name or image; found: name, label"),
     ):
-        error = error_of(write(mine / "a.csv", [["train/cat/train_0.png", "cat"]], header), use=check)
+        error = error_of(write(mine / "a.csv", [["train/cat/train_0.png", "cat"]], header), use=examine)
         assert (error.code, error.where, error.why) == ("CN307", f"{mine / 'a.csv'}, line 1", lacking)
         assert error.hints[0].startswith("path,label ")
     (mine / "a.csv").write_bytes(b"")
@@ -160,9 +159,7 @@ def test_faults_of_a_csv_come_with_their_lines(mine):
         "line 9: no class",
         f"line {len(rows) + 1}: train/bird/train_0.png is on line 2 as well, as something else",
     ]
-    assert [row.file for row in check(str(mine / "a.csv")) if row.status == "wrong"] == [
-        line.split(":")[0] for line in error.why.splitlines()
-    ]
+    assert [one.what for one in examine(mine / "a.csv").findings if one.topic == "layout"] == error.why.splitlines()
 
 
 def test_a_line_that_is_there_twice_is_taken_once_and_said(mine):
@@ -192,14 +189,13 @@ def test_a_file_that_is_missing_or_broken_is_named_with_its_line(mine):
     assert [line.split(": ")[0] for line in lines] == [
         f"{mine / rows[row][0]} (line {row + 2} of a.csv)" for row in (4, 1)
     ]
-    assert {"train/bird/lost.png (line 6 of a.csv)"} <= {row.file for row in check(str(mine / "a.csv"))}
+    named = {place.file for one in examine(mine / "a.csv").findings for group in one.groups for place in group.places}
+    assert "train/bird/lost.png" in named
 
 
 def test_data_check_sees_a_csv(mine, cli):
     code, out, _ = cli("data", "check", write(mine / "a.csv", rows_of(mine)), "--json")
-    assert code == 0 and {row["file"] for row in json.loads(out)["files"]} == {
-        f"{split}/{name}" for split in ("train", "test") for name in CLASSES
-    }
+    assert code == 0 and json.loads(out)["classes"] == {name: {"train": 30, "test": 10} for name in CLASSES}
 
 
 # --- pictures that cannot be read ------------------------------------------------------------------------------------
@@ -419,6 +415,6 @@ def test_nothing_of_the_user_s_is_touched(three, tmp_path, cli):
     (three / "train/cat/train_0.png").write_bytes(b"")
     before = state()
     made = trained(three, tmp_path / "r", on_bad_image="skip")
-    check(str(three))
+    examine(three)
     made.pictures.train.images[:] = 0
     assert state() == before

@@ -19,6 +19,7 @@ _HOME = {
     "Seeds": "api",
     "UsageError": "errors",
     "create": "api",
+    "load": "api",
     "train": "api",
     "train_seeds": "api",
     "vary": "models.variants",
@@ -34,13 +35,14 @@ __all__ = [
     "Seeds",
     "UsageError",
     "create",
+    "load",
     "train",
     "train_seeds",
     "vary",
 ]
 
 if TYPE_CHECKING:
-    from classicnets.api import Run, Seeds, create, train, train_seeds
+    from classicnets.api import Run, Seeds, create, load, train, train_seeds
     from classicnets.errors import CheckFailed, ClassicnetsError, DataError, MachineError, UsageError
     from classicnets.models.variants import vary
     from classicnets.values import Preprocess, Recipe

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from classicnets import machine
-from classicnets.data import datasets
 from classicnets.errors import DataError, UsageError
-from classicnets.evaluation.evaluate import Evaluation, evaluate
-from classicnets.evaluation.predictor import Prediction, Predictor
+from classicnets.evaluation.model import Model
+from classicnets.evaluation.onnx import OnnxClassifier
+from classicnets.evaluation.predictor import Predictor
 from classicnets.inspection.doctor import check_input
 from classicnets.inspection.guard import guard
 from classicnets.inspection.shapes import Table
@@ -226,7 +226,35 @@ def follow(started: training.Training, *faces: Face) -> Run:
     return Run(started.folder.path, net=started.net, device=str(started.device))
 
 
-class Run:
+def load(path: str | Path, *, net: nn.Module | str | None = None, device: str = "auto") -> Model:
+    """What classifies pictures, from a run folder (see `Run`) or from an .onnx file that was exported from one.
+
+    Raises what `Run` does; for an .onnx file MachineError CN403 without onnxruntime, DataError CN308 if it is not one
+    of ours, UsageError CN206 for a `net` or a `device` other than the CPU.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".onnx":
+        return Run(path, net=net, device=device)
+    if net is not None or device not in {"auto", "cpu"}:
+        raise UsageError(
+            "CN206",
+            f"an .onnx file takes no {'net' if net is not None else 'device'}",
+            where=str(path),
+            why="the net is in the file, and it is computed on the CPU",
+        )
+    exported = OnnxClassifier(path)
+    facts = exported.facts
+    return Model(
+        exported,
+        path=path,
+        name=str(facts.get("net", path.stem)),
+        weights=path.name,
+        data=facts.get("data_name"),
+        fingerprint=facts.get("fingerprint"),
+    )
+
+
+class Run(Model):
     """A finished (or stopped) run: its net, with the best weights if there are any, else the last.
 
     `net`, a module or "file.py:net", is needed only where the net cannot be made from the folder.
@@ -254,7 +282,15 @@ class Run:
             ) from error
         chosen = machine.choose_device(device)
         self.net.to(chosen)
-        self.predictor = Predictor(self.net, self.folder.preprocess(), tuple(self.facts["classes"]), chosen)
+        super().__init__(
+            Predictor(self.net, self.folder.preprocess(), tuple(self.facts["classes"]), chosen),
+            path=self.folder.path,
+            name=made.described,
+            weights=self.weights_file.name,
+            data=self.facts["data"],
+            fingerprint=self.facts["fingerprint"],
+            on_bad_image=self.facts.get("on_bad_image", "fail"),
+        )
 
     def __repr__(self) -> str:
         result = self.facts.get("result")
@@ -262,32 +298,10 @@ class Run:
         return f"Run({str(self.folder.path)!r}: {tail})"
 
     @property
-    def path(self) -> Path:
-        """The run folder."""
-        return self.folder.path
-
-    @property
     def result(self) -> dict[str, Any] | None:
         """Test accuracy, verdict and so on, as in run.json; None if the run is not finished."""
         found: dict[str, Any] | None = self.facts.get("result")
         return found
-
-    def evaluate(self) -> Evaluation:
-        """Evaluates on the whole test split of the run's data. Raises DataError CN306 if the data has changed."""
-        say, on_bad_image = tables.console(stderr=True).print, self.facts.get("on_bad_image", "fail")
-        pictures = datasets.load(self.facts["data"], self.predictor.preprocess, on_bad_image=on_bad_image, say=say)
-        if pictures.fingerprint != self.facts["fingerprint"]:
-            raise DataError(
-                "CN306",
-                f"{self.facts['data']} holds other bytes than the run was trained on",
-                where=str(self.folder.path),
-                hint=f"classicnets data check {self.facts['data']}",
-            )
-        return evaluate(self.predictor, pictures.test)[0]
-
-    def predict(self, *pictures: str | Path, top: int = 3) -> list[Prediction]:
-        """The `top` likeliest classes of each picture file. Raises DataError CN304 for one that cannot be read."""
-        return self.predictor.predict(pictures, top)
 
 
 class Seeds:

@@ -97,7 +97,8 @@ Way out: fetch the files by hand on any machine and run `classicnets data import
 same file names, so one is easily taken for another; the message says so where the bytes are known.""",
     "CN304": """A picture could not be read: it is missing, damaged, absurdly large or not a picture.
 Way out: `classicnets data check FOLDER` lists every such file; `train --on-bad-image skip` leaves them out, says how
-many, and names each in the run's split.csv.""",
+many, and names each in the run's split.csv.
+With --handwriting: or nothing is drawn on it.""",
     "CN305": """A checkpoint is truncated, damaged or was not written by classicnets. Checkpoints are replaced in one
 step, so a truncated one was cut short by a copy or a full disk. A file of somebody else's weights (.safetensors, .pth,
 .pt) must hold tensors and plain values alone: nothing in it is executed.""",
@@ -113,6 +114,9 @@ A CSV has a first line that names its columns: path (or file, image, filename), 
 split, which is train, val or test. It is UTF-8; comma, semicolon and tab separate; paths start from its own folder.
 The pictures must fit into half of this machine's memory, at the size the net is given.
 Way out: `classicnets data check FOLDER` (or FILE.csv) lists every class and every picture that cannot be read.""",
+    "CN308": """An .onnx file is damaged, or was not exported by classicnets. A file that was holds its classes and how
+pictures are prepared in its metadata, and takes whole pictures (input pixels, uint8 [N, H, W, 3]).
+Way out: classicnets export RUN makes such a file of a run.""",
     "CN401": """A folder or file could not be written: no permission, no space, or a read-only disk.
 Way out: --runs FOLDER chooses where runs go; CLASSICNETS_CACHE chooses where data is kept.""",
     "CN402": """The device is not available on this machine. `classicnets doctor` shows which are.""",

@@ -97,7 +97,7 @@ def _had(args: argparse.Namespace, found: sources.Found) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    if folder := datasets.picture_folder(args.name):
+    if folder := datasets.of_pictures(args.name):
         return _examine(folder, args)
     if args.output:
         args.parser.error("-o draws the pictures of a folder of picture files alone")

@@ -1,38 +1,73 @@
-"""`classicnets evaluate RUN`: accuracy on the whole test split."""
+"""`classicnets evaluate MODEL [DATA]`: how good a net is on pictures whose classes are known."""
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from classicnets.report import tables
 
-HELP = "how good the net of a run is on the test split"
+if TYPE_CHECKING:
+    from classicnets.data.inputs import Input
+    from classicnets.evaluation.evaluate import Evaluation
+
+HELP = "how good a net is on the test split, or on any pictures with classes"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The run, and where to compute."""
-    parser.add_argument("folder", metavar="RUN", help="the folder of a run")
+    """The model, the data, and where to compute."""
+    parser.add_argument("model", metavar="MODEL", help="the folder of a run, or an exported .onnx file")
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        nargs="?",
+        help="a data set, a folder with a folder for each class, or a CSV list with classes (default: the model's own)",
+    )
+    parser.add_argument("--csv", action="store_true", help="print the confusion matrix, a class a line")
     parser.add_argument("--net", metavar="FILE.py:NET", help="make the net from here instead of where the run had it")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (default: auto)")
     parser.add_argument("--offline", action="store_true", help="fetch nothing, as with CLASSICNETS_OFFLINE=1")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the figures on the test split and, class by class, what was found and what it was taken for."""
-    from classicnets.api import Run
+    """Prints the figures and, class by class, what was found and what it was taken for."""
+    if args.json and args.csv:
+        args.parser.error("--json and --csv exclude each other")
+    from classicnets.api import load
+    from classicnets.report.terminal import counted
 
-    opened = Run(args.folder, net=args.net, device=args.device)
-    result, classes = opened.evaluate(), opened.predictor.classes
+    talk = tables.console(stderr=True)
+
+    def watched(pictures: list[Input]) -> Iterator[Input]:
+        with counted(talk, len(pictures)) as count:
+            for one in pictures:
+                yield one
+                count()
+
+    model = load(args.model, net=args.net, device=args.device)
+    result, classes = model.evaluate(args.data, say=talk.print, watch=watched), model.classes
     if args.json:
-        facts = {"run": str(opened.path), "weights": opened.weights_file.name, "classes": classes}
-        print(json.dumps({**facts, **result.to_dict()}))
-        return 0
+        facts = {"model": str(model.path), "weights": model.weights, "data": args.data or model.data}
+        print(json.dumps({**facts, "classes": classes, **result.to_dict()}))
+    elif args.csv:
+        _print_csv(result, classes)
+    else:
+        data, of = Path(args.data or str(model.data)).name, "" if args.data else " test"
+        print(
+            f"{model.name} ({model.weights}) on {data}: accuracy {result.accuracy:.4f}, loss {result.loss:.4f}"
+            f" on {result.n:,}{of} pictures, in {result.seconds:.2f} s"
+        )
+        _print_report(result, classes)
+    return 0
+
+
+def _print_report(result: Evaluation, classes: tuple[str, ...]) -> None:
     out = tables.console()
-    out.print(
-        f"{opened.folder.origin().described} ({opened.weights_file.name}) on {opened.facts['data_name']}: accuracy"
-        f" {result.accuracy:.4f}, loss {result.loss:.4f} on {result.n:,} test pictures, in {result.seconds:.2f} s"
-    )
     top5 = "" if result.top5_accuracy is None else f"top-5 accuracy {result.top5_accuracy:.4f}, "
     out.print(
         f"{top5}balanced accuracy {result.balanced_accuracy:.4f}, calibration error {result.calibration_error:.4f}\n"
@@ -44,7 +79,15 @@ def run(args: argparse.Namespace) -> int:
         rows.append([name, _share(result.recall[i]), _share(result.precision[i]), result.support[i], taken])
     columns = ["class", "found (recall)", "right (precision)", "pictures", "most often taken for"]
     out.print(tables.table(columns, rows, numbers=columns[1:4]))
-    return 0
+
+
+def _print_csv(result: Evaluation, classes: tuple[str, ...]) -> None:
+    """A line for each true class: its figures, and how many of its pictures were taken for which class."""
+    file = csv.writer(sys.stdout, lineterminator="\n")
+    file.writerow(["class", "pictures", "recall", "precision", *(f"as {name}" for name in classes)])
+    shares: Iterable[tuple[float | None, float | None]] = zip(result.recall, result.precision, strict=True)
+    for name, n, (recall, precision), taken in zip(classes, result.support, shares, result.confusion, strict=True):
+        file.writerow([name, n, *("" if p is None else f"{p:.6g}" for p in (recall, precision)), *taken])
 
 
 def _share(value: float | None) -> str:

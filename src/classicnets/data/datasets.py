@@ -76,16 +76,16 @@ def load(
 
 def check(spec: str) -> list[FileReport]:
     """One report per file of a registry name (in the cache or the system folder; nothing is fetched) or of a folder of
-    IDX files; one per class and damaged file of a folder or CSV of pictures.
+    IDX files; for picture files there is `doctor.examine`.
 
-    Raises `UsageError` CN202, `DataError` CN307; a missing or damaged file is a row, not an error.
+    Raises `UsageError` CN202, `DataError` CN302; a missing or damaged file is a row, not an error.
     """
-    from classicnets.data import cifar, folders, idx
+    from classicnets.data import cifar, idx
     from classicnets.data.sources import places
 
     found = _find(spec)
     if isinstance(found, Path):
-        return idx.check(found) if _has_idx(found) else folders.check(found)
+        return idx.check(found)
     every = []
     for _, folder in places(found):
         reports = cifar.check(folder, found) if found.label_bytes else idx.check(folder, found)
@@ -95,8 +95,8 @@ def check(spec: str) -> list[FileReport]:
     return next((r for r in every if any(report.status == "wrong" for report in r)), every[0])
 
 
-def picture_folder(spec: str) -> Path | None:
-    """The folder of pictures that `spec` stands for; None if it is a registry name or a folder of IDX files.
+def of_pictures(spec: str) -> Path | None:
+    """The folder or CSV of pictures that `spec` stands for; None if it is a registry name or a folder of IDX files.
 
     Raises `UsageError` CN202, `DataError` CN302.
     """

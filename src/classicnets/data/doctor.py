@@ -97,21 +97,21 @@ class Diagnosis:
 Seen = Sequence[tuple[Place, Look]]
 
 
-def examine(folder: Path, progress: Callable[[int, int], object] | None = None) -> Diagnosis:
-    """Looks at every picture once. `progress` is told how many of how many are done.
+def examine(given: Path, progress: Callable[[int, int], object] | None = None) -> Diagnosis:
+    """Looks once at every picture of a folder or CSV. `progress` is told how many of how many are done.
 
-    Raises DataError CN307 if `folder` has no class folders.
+    Raises DataError CN307 if a folder has no class folders, or a CSV cannot be read.
     """
-    return _examine(scan(folder), progress)
+    return _examine(scan(given), progress)
 
 
 def _examine(found: Scan, progress: Callable[[int, int], object] | None) -> Diagnosis:
     files = list(found.files())
     thumbnails = Thumbnails.room(len(files))
     looks = _looks([path for _, _, path in files], thumbnails, progress)
-    places = [Place(split, label, _below(path, found.folder)) for split, label, path in files]
+    places = [Place(split, label, found.shown(path)) for split, label, path in files]
     seen = list(zip(places, looks, strict=True))
-    command = f"classicnets data check {shlex.quote(str(found.folder))} -o copies.png"
+    command = f"classicnets data check {shlex.quote(str(found.given))} -o copies.png"
     findings = [
         *_copies(seen, thumbnails, command),
         *_layout(found),
@@ -511,7 +511,3 @@ def _count(n: int, one: str, many: str = "") -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _below(path: Path, folder: Path) -> str:
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)

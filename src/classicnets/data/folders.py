@@ -17,7 +17,7 @@ import numpy as np
 from classicnets import machine
 from classicnets.data.pictures import fitted, read_header, read_picture
 from classicnets.data.scan import Scan, composed, encoded, scan
-from classicnets.data.values import Description, FileReport, PictureFile, Pictures, Split
+from classicnets.data.values import Description, PictureFile, Pictures, Split
 from classicnets.errors import DataError
 from classicnets.values import Preprocess
 
@@ -139,31 +139,6 @@ def _decoded(paths: list[Path], preprocess: Preprocess, images: np.ndarray) -> I
         return _sha256(path), picture.shape[1] == picture.shape[2]
 
     return _each(decode, paths)
-
-
-def check(given: Path) -> list[FileReport]:
-    """One report per class of each split, one per picture that cannot be read, one per other fault, and the notes.
-
-    Raises DataError CN307 if a folder has no class folders, or a CSV cannot be read.
-    """
-    found = scan(given)
-    files = list(found.files())
-    shapes = _each(lambda _, path: _size(read_picture(path, 1)), _paths(files))
-    good: dict[str, list[tuple[int, int]]] = {}
-    damaged: dict[str, list[FileReport]] = {}
-    for (split, name, path), shape in zip(files, shapes, strict=True):
-        place = f"{split}/{name}"
-        if isinstance(shape, DataError):
-            damaged.setdefault(place, []).append(FileReport(found.shown(path) + found.line(path), "wrong", _why(shape)))
-        else:
-            good.setdefault(place, []).append(shape)
-    reports = []
-    for place in dict.fromkeys(f"{split}/{name}" for split, name, _ in files):
-        sizes = good.get(place, [])
-        counted = f"{len(sizes):,} picture{'s' * (len(sizes) != 1)}" + (f", {_range(set(sizes))}" if sizes else "")
-        reports += [FileReport(place, "ok" if sizes else "wrong", counted), *damaged.get(place, [])]
-    reports += [FileReport(place, "wrong", fault) for place, fault in found.faults]
-    return reports + [FileReport(found.name, "ok", note) for note in found.notes]
 
 
 def _sound(found: Scan) -> Scan:

@@ -1,16 +1,17 @@
-"""A CSV that lists pictures: of each a file, its class and, where there is such a column, its split."""
+"""A CSV that lists pictures: of each a file and, where there are such columns, its class and its split."""
 
 from __future__ import annotations
 
 import csv
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from classicnets.errors import DataError
 
 EXTENSIONS = (".csv", ".tsv")
-PATH_COLUMNS = ("path", "file", "filename", "file_name", "image")  # of each kind the first that is there counts
+PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "picture")  # of each kind the first there counts
 CLASS_COLUMNS = ("label", "class")
 SPLIT_COLUMNS = ("split",)
 
@@ -19,31 +20,37 @@ _DELIMITERS = (",", ";", "\t")
 
 @dataclass(frozen=True)
 class Row:
-    """What one line of the file says, as it stands there; `split` is None where there is no such column."""
+    """What one line of the file says, as it stands there; a class or split without a column is None."""
 
     line: int
     path: str
-    label: str
+    label: str | None
     split: str | None
 
+    def below(self, folder: Path) -> Path:
+        """The picture's path, which starts from `folder`; one that was written on Windows does as well."""
+        return folder / (self.path if os.name == "nt" else self.path.replace("\\", "/"))
 
-def read(file: Path) -> list[Row]:
+
+def read(file: Path, *, with_classes: bool = True) -> list[Row]:
     """All rows but empty ones. Columns are separated by comma, semicolon or tab, and found by their names.
 
-    Raises DataError CN307 if the file cannot be read, is not UTF-8 or no CSV, or lacks a column.
+    Raises DataError CN307 if the file cannot be read, is not UTF-8 or no CSV, lacks the column of the paths or, if it
+    must be one `with_classes`, that of the classes.
     """
     lines = io.StringIO(_text(file), newline="")
     rows = []
     number = 1
     try:
-        delimiter, path, label, split = _columns(file, lines.readline())
-        width = 1 + max(path, label, split or 0)
+        delimiter, path, label, split = _columns(file, lines.readline(), with_classes)
+        width = 1 + max(path, label or 0, split or 0)
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         for found in reader:
             number = 1 + reader.line_num
             cells = [cell.strip() for cell in found] + [""] * (width - len(found))
             if any(cells):
-                rows.append(Row(number, cells[path], cells[label], None if split is None else cells[split]))
+                told = (None if column is None else cells[column] for column in (label, split))
+                rows.append(Row(number, cells[path], *told))
     except csv.Error as error:
         raise _unreadable(file, f"line {number} or the next: {error}") from error
     return rows
@@ -59,7 +66,7 @@ def _text(file: Path) -> str:
         raise _unreadable(file, f"line {line} is not UTF-8; a spreadsheet saves that as 'CSV UTF-8'") from error
 
 
-def _columns(file: Path, header: str) -> tuple[str, int, int, int | None]:
+def _columns(file: Path, header: str, with_classes: bool) -> tuple[str, int, int | None, int | None]:
     """The delimiter and where the columns of path, class and split are, by the first line."""
     options = {delimiter: _cells(header, delimiter) for delimiter in _DELIMITERS}
 
@@ -70,15 +77,15 @@ def _columns(file: Path, header: str) -> tuple[str, int, int, int | None]:
     delimiter = max(_DELIMITERS, key=fitting)
     names = options[delimiter]
     path, label = _find(names, PATH_COLUMNS), _find(names, CLASS_COLUMNS)
-    if path is None or label is None:
+    if path is None or (with_classes and label is None):
         lacking = [
             f"no column {' or '.join(kind)}"
-            for kind, place in ((PATH_COLUMNS, path), (CLASS_COLUMNS, label))
+            for kind, place in ((PATH_COLUMNS, path), (CLASS_COLUMNS, label))[: 1 + with_classes]
             if place is None
         ]
         raise DataError(
             "CN307",
-            "the CSV does not say which pictures are of which class",
+            f"the CSV does not say which pictures {'are of which class' if with_classes else 'it lists'}",
             where=f"{file.absolute()}, line 1",
             why=f"{' and '.join(lacking)}; found: {', '.join(filter(None, names)) or 'nothing'}",
             hint=("path,label         # as the first line", "path,label,split   # train, val or test"),

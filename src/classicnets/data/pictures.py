@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -13,8 +14,9 @@ from classicnets.errors import DataError
 from classicnets.values import Preprocess
 
 
-def read_picture(path: str | Path, channels: int) -> np.ndarray:
-    """uint8 [channels, H, W] of a picture file, turned upright by its EXIF mark; transparent parts become black.
+def read_picture(path: str | Path | BinaryIO, channels: int, backdrop: int = 0) -> np.ndarray:
+    """uint8 [channels, H, W] of a picture file, turned upright by its EXIF mark; transparent parts show the `backdrop`,
+    a grey (0 is black).
 
     Raises DataError CN304 if the file is missing, damaged, absurdly large or not a picture.
     """
@@ -22,7 +24,9 @@ def read_picture(path: str | Path, channels: int) -> np.ndarray:
         picture = ImageOps.exif_transpose(opened)
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
-            picture = Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture)
+            picture = Image.alpha_composite(
+                Image.new("RGBA", picture.size, (backdrop, backdrop, backdrop, 255)), picture
+            )
         if _is_deep(picture.mode):  # PIL would clip them at 255
             whole = np.asarray(picture, dtype=np.float64)
             picture = Image.fromarray((whole / max(whole.max(), 1) * 255).astype(np.uint8))
@@ -40,7 +44,7 @@ def read_header(path: str | Path) -> tuple[int, int, int]:
         return (1 if grey else 3, opened.height, opened.width)
 
 
-def read_fitted(path: str | Path, preprocess: Preprocess) -> np.ndarray:
+def read_fitted(path: str | Path | BinaryIO, preprocess: Preprocess) -> np.ndarray:
     """uint8 [channels, side, side] of a picture file, as training, evaluation and prediction all see it.
 
     Raises DataError CN304 as `read_picture`.
@@ -75,7 +79,7 @@ def _is_deep(mode: str) -> bool:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Image.Image]:
+def _opened(path: str | Path | BinaryIO) -> Iterator[Image.Image]:
     """The file as PIL opens it; whatever goes wrong then is a DataError CN304."""
     try:
         with Image.open(path) as opened:

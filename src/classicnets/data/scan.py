@@ -109,7 +109,7 @@ def _in_csv(file: Path) -> Scan:
     repeated = 0
     for row in rows:
         split = "train" if row.split is None else meant.get(row.split.casefold(), "")
-        path = folder / (row.path if os.name == "nt" else row.path.replace("\\", "/"))
+        path = row.below(folder)
         first = seen.setdefault(os.path.normpath(path), row)
         if not row.path or not row.label:
             faults.append((f"line {row.line}", f"no {'class' if row.path else 'path'}"))

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from classicnets.data.datasets import Split
+from classicnets.data import inputs
+from classicnets.data.inputs import Input
+from classicnets.data.scan import composed
+from classicnets.data.values import Split
+from classicnets.errors import DataError
+from classicnets.evaluation.classify import Classifier, classify
 from classicnets.evaluation.metrics import Metrics, measure
-from classicnets.evaluation.predictor import Predictor
 from classicnets.runs.writing import write_whole
+
+_NAMED = 5  # so many pictures or classes are named in an error
+_SHOWN = 20  # and so many of the classes that the net knows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +32,74 @@ class Evaluation(Metrics):
     seconds: float
 
 
-def evaluate(predictor: Predictor, split: Split) -> tuple[Evaluation, np.ndarray]:
+def evaluate(classifier: Classifier, split: Split) -> tuple[Evaluation, np.ndarray]:
     """The evaluation of a net on a split, and the probabilities float32 [N, classes] it was computed from."""
     started = time.perf_counter()
-    probabilities = predictor.probabilities(split.images)
+    probabilities = classifier.probabilities(split.images)
     seconds = time.perf_counter() - started
     return Evaluation(**vars(measure(probabilities, split.labels)), seconds=seconds), probabilities
+
+
+def evaluate_files(classifier: Classifier, pictures: Iterable[Input], where: str) -> Evaluation:
+    """The evaluation on picture files with their classes, which are matched by name; the pictures are not kept.
+
+    Raises DataError CN304 that names up to five that cannot be read, for figures on a part would be other figures;
+    CN306 if the net does not know a class.
+    """
+    number = {composed(name): i for i, name in enumerate(classifier.classes)}
+    started = time.perf_counter()
+    rows, labels, broken = [], [], list[str]()
+    for one, row in classify(classifier, pictures):
+        if isinstance(row, DataError):
+            broken.append(f"{one.name}: {inputs.why(row)}")
+            if len(broken) == _NAMED:
+                break
+        elif one.truth not in number:
+            raise unknown_classes({str(one.truth)}, classifier.classes, where)
+        else:
+            rows.append(row)
+            labels.append(number[one.truth])
+    if broken:
+        count = f"{len(broken)}{' or more' * (len(broken) == _NAMED)} picture{'s' * (len(broken) > 1)}"
+        raise DataError(
+            "CN304",
+            f"{count} cannot be read",
+            where=where,
+            why="\n".join(broken),
+            hint=f"classicnets predict MODEL {where}   # names them all",
+        )
+    seconds = time.perf_counter() - started
+    return Evaluation(**vars(measure(np.stack(rows), np.array(labels))), seconds=seconds)
+
+
+def renumbered(labels: np.ndarray, theirs: tuple[str, ...], ours: tuple[str, ...], where: str) -> np.ndarray:
+    """Labels int64 [N] that number the classes `theirs`, as numbers of the classes of the same names in `ours`.
+
+    Raises DataError CN306 if a class that occurs is not among them.
+    """
+    number = {composed(name): i for i, name in enumerate(ours)}
+    if unknown := {composed(theirs[i]) for i in np.unique(labels)} - {*number}:
+        raise unknown_classes(unknown, ours, where)
+    numbers = np.array([number.get(name, -1) for name in map(composed, theirs)])
+    return np.asarray(numbers[labels])
+
+
+def unknown_classes(unknown: Collection[str], known: tuple[str, ...], where: str) -> DataError:
+    """The error that names classes the net does not know, each with the nearest it knows."""
+    lines = []
+    for name in sorted(unknown)[:_NAMED]:
+        near = get_close_matches(name.casefold(), {one.casefold(): one for one in known}, 1, cutoff=0.5)
+        nearest = next((one for one in known if near and one.casefold() == near[0]), "")
+        lines.append(f"{name!r}" + (f"; the nearest is {nearest!r}" if nearest else ""))
+    if len(unknown) > _NAMED:
+        lines.append(f"and {len(unknown) - _NAMED:,} more")
+    return DataError(
+        "CN306",
+        f"the net does not know {len(unknown):,} of the data's classes",
+        where=where,
+        why="\n".join([*lines, f"it knows {', '.join(known[:_SHOWN])}{', ...' * (len(known) > _SHOWN)}"]),
+        hint="name the folders, or the classes of the list, as the net's classes are named",
+    )
 
 
 def write_metrics(path: Path, facts: dict[str, Any]) -> None:

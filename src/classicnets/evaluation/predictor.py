@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from classicnets.data import transforms
-from classicnets.data.pictures import read_fitted
 from classicnets.values import Preprocess
 
 _BATCH = 250  # pictures of 28x28: the first maps of many more would leave the cache
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The likeliest classes of one picture, best first, with their probabilities."""
-
-    picture: str
-    classes: tuple[str, ...]
-    probabilities: tuple[float, ...]
 
 
 class Predictor:
@@ -42,17 +28,6 @@ class Predictor:
         finally:
             self.net.train(was_training)
         return torch.cat(parts).cpu().numpy()
-
-    def predict(self, pictures: Iterable[str | Path], top: int = 3) -> list[Prediction]:
-        """The `top` likeliest classes of each picture file. Raises DataError CN304 for one that cannot be read."""
-        found = []
-        for path in pictures:
-            row = self.probabilities(read_fitted(path, self.preprocess)[None])[0]
-            best = np.argsort(-row, kind="stable")[:top]
-            found.append(
-                Prediction(str(path), tuple(self.classes[i] for i in best), tuple(float(row[i]) for i in best))
-            )
-        return found
 
     def _size(self) -> int:
         """Pictures at once: fewer when they are large, so that the first layers' outputs stay in memory."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from classicnets.report.lines import advice_lines, epoch_lines
 from classicnets.values import Advice, Epoch, Event
@@ -116,3 +117,24 @@ class SeedsTerminal:
     def _print(self, lines: list[str]) -> None:
         for line in lines:
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def counted(
+    console: Console, total: int | None, *, what: str = "pictures", shown: bool = True
+) -> Iterator[Callable[[], None]]:
+    """A bar on `console` while something is done `total` times (None: nobody knows); call what it gives after each."""
+    bar = Progress(
+        TextColumn(what),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+        disable=not (shown and console.is_terminal),
+        redirect_stdout=False,  # which is data and may go elsewhere
+        redirect_stderr=False,
+    )
+    task = bar.add_task(what, total=total)
+    with bar:
+        yield lambda: bar.advance(task)

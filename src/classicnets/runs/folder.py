@@ -158,6 +158,13 @@ def open_run(path: str | Path) -> RunFolder:
             f"{path} is not the folder of a run",
             where=str(Path(path) / "run.json"),
             why="it cannot be read" if (folder.path / "run.json").exists() else "there is no such file",
-            hint="ls runs",
+            hint=_nearest(folder.path),
         ) from error
     return folder
+
+
+def _nearest(path: Path) -> str:
+    """What to try instead of a path that is not a run: the run a file lies in, or one that lies in the folder."""
+    inside = sorted(path.glob("*/run.json"))
+    near = path.parent if (path.parent / "run.json").is_file() else inside[0].parent if inside else None
+    return f"{near}   # is a run" if near else "ls runs"

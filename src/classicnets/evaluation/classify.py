@@ -1,0 +1,116 @@
+"""A stream of pictures through a classifier: decoded by threads, classified in batches, nothing kept."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from classicnets.data.handwriting import read_handwriting
+from classicnets.data.inputs import Input, why
+from classicnets.data.pictures import read_fitted
+from classicnets.errors import DataError
+from classicnets.values import Preprocess
+
+_AT_ONCE = 256  # pictures in a batch
+_BATCH_BYTES = 32 * 2**20  # and the most they may take
+
+
+class Classifier(Protocol):
+    """Pictures in, probabilities out: a net with its preprocessing and classes."""
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How pictures are prepared."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Their names, in the order of the outputs."""
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [N, C, H, W] to float32 [N, classes]."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The likeliest classes of one picture, best first, with their probabilities; and the true class where it is known.
+
+    A picture that could not be read has no classes, and `error` says why.
+    """
+
+    picture: str
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    truth: str | None = None
+    error: str = ""
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the likeliest class is the true one; None where either is not known."""
+        return self.classes[0] == self.truth if self.classes and self.truth else None
+
+
+def predictions(
+    classifier: Classifier, inputs: Iterable[Input], top: int = 3, *, handwriting: bool = False
+) -> Iterator[tuple[Input, Prediction]]:
+    """Each picture with its `top` likeliest classes, as they come; with `handwriting`, of the character drawn on it."""
+    for one, row in classify(classifier, inputs, handwriting=handwriting):
+        if isinstance(row, DataError):
+            yield one, Prediction(one.name, (), (), one.truth, why(row))
+        else:
+            best = np.argsort(-row, kind="stable")[:top]
+            names, numbers = (classifier.classes[i] for i in best), (float(row[i]) for i in best)
+            yield one, Prediction(one.name, tuple(names), tuple(numbers), one.truth)
+
+
+def classify(
+    classifier: Classifier, inputs: Iterable[Input], *, handwriting: bool = False
+) -> Iterator[tuple[Input, np.ndarray | DataError]]:
+    """Each picture, in order, with its probabilities float32 [classes] or the reason why it cannot be read.
+
+    One batch is decoded while another is classified; no more are held.
+    """
+    preprocess = classifier.preprocess
+    size = max(1, min(_AT_ONCE, _BATCH_BYTES // (preprocess.channels * preprocess.side**2)))
+    left = iter(inputs)
+    ahead: deque[list[tuple[Input, Future[np.ndarray | DataError]]]] = deque()
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        while batch := list(islice(left, size)):
+            ahead.append([(one, pool.submit(_attempt, one.file, preprocess, handwriting)) for one in batch])
+            if len(ahead) == 2:
+                yield from _classified(classifier, ahead.popleft())
+        while ahead:
+            yield from _classified(classifier, ahead.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def seen(file: Path | BytesIO, preprocess: Preprocess, *, handwriting: bool = False) -> np.ndarray:
+    """uint8 [C, side, side] of a picture file as it is given to a classifier. Raises DataError CN304."""
+    return (read_handwriting if handwriting else read_fitted)(file, preprocess)
+
+
+def _attempt(file: Path | BytesIO, preprocess: Preprocess, handwriting: bool) -> np.ndarray | DataError:
+    try:
+        return seen(file, preprocess, handwriting=handwriting)
+    except DataError as error:
+        return error
+
+
+def _classified(
+    classifier: Classifier, batch: list[tuple[Input, Future[np.ndarray | DataError]]]
+) -> Iterator[tuple[Input, np.ndarray | DataError]]:
+    read = [(one, future.result()) for one, future in batch]
+    good = [picture for _, picture in read if not isinstance(picture, DataError)]
+    rows = iter(classifier.probabilities(np.stack(good)) if good else ())
+    for one, picture in read:
+        yield one, picture if isinstance(picture, DataError) else next(rows)
