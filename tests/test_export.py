@@ -208,7 +208,7 @@ def test_local_response_normalisation(kind):
 @pytest.mark.parametrize("out", [1, 3, 4, (2, 5), 11, (None, 3)])
 @pytest.mark.parametrize("kind", [nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d])
 def test_adaptive_pools_become_pools_of_fixed_windows(kind, out):
-    nodes = agrees(nn.Sequential(kind(out), nn.Flatten()), (3, 11, 10))
+    nodes = agrees(nn.Sequential(kind(out), nn.Flatten()), (3, 11, 11))
     assert not nodes.keys() & {"GatherND", "Where", "Shape"}
 
 
@@ -219,13 +219,13 @@ def test_exchanged_layers_compute_the_same_outside_the_exporter():
     assert torch.equal(layers.exchange(net)(x), expected)
 
 
-def test_a_net_that_depends_on_the_batch_is_refused():
-    class Fixed(nn.Module):
+def test_a_net_that_torch_cannot_follow_is_refused():
+    class Undecided(nn.Module):
         def forward(self, x):
-            return x.view(2, -1)[:, :10]
+            return x.flatten(1) if x.sum() > 0 else -x.flatten(1)
 
     with pytest.raises(CheckFailed) as caught:
-        export_onnx.net_part(Fixed(), Preprocess(channels=1, image_size=8))
+        export_onnx.net_part(Undecided(), Preprocess(channels=1, image_size=8))
     assert caught.value.code == "CN105" and caught.value.why
 
 
@@ -364,6 +364,7 @@ def test_narrowed_layers_are_the_best_of_their_rank():
     assert torch.equal(narrow.narrowed(net, 10_000)[1].weight, layer.weight)
 
 
+@pytest.mark.slow
 def test_the_most_accurate_that_fits_is_written(file, trained, tmp_path, cli):
     code, out, _ = cli("export", trained, "--size-budget", "500kB", "--out", tmp_path / "b.onnx", "--json")
     done = json.loads(out)
@@ -377,6 +378,7 @@ def test_the_most_accurate_that_fits_is_written(file, trained, tmp_path, cli):
     assert "narrowed and int8" in out and (tmp_path / "c.onnx").stat().st_size <= 100_000
 
 
+@pytest.mark.slow
 def test_a_budget_that_nothing_fits_names_the_smallest_size(trained, tmp_path, cli):
     code, _, err = cli("export", trained, "--size-budget", "9kB", "--out", tmp_path / "c.onnx")
     assert code == 1 and "CN104" in err and not (tmp_path / "c.onnx").exists()

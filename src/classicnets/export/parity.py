@@ -79,9 +79,9 @@ class Reference:
 
 def compare(file: Probabilities, reference: Reference, images: np.ndarray) -> Compared:
     """Both on uint8 [N, C, H, W]; the file gets them as they are, the net as Pillow has fitted them."""
-    parts = _parts(images, reference.preprocess.side)
-    there = np.concatenate([file(part) for part in parts])
-    return Compared(there, np.concatenate([reference.probabilities(part) for part in parts]), reference.bound)
+    batches = parts(images, reference.preprocess.side)
+    there = np.concatenate([file(part) for part in batches])
+    return Compared(there, np.concatenate([reference.probabilities(part) for part in batches]), reference.bound)
 
 
 def check(compared: Compared, on: str) -> None:
@@ -141,11 +141,11 @@ def all_fitted(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
 
 def accuracy(file: Probabilities, split: Split, side: int) -> float:
     """The share of a split that the file gets right."""
-    found = np.concatenate([file(part) for part in _parts(split.images, side)])
+    found = np.concatenate([file(part) for part in parts(split.images, side)])
     return measure(found, split.labels).accuracy
 
 
-def _parts(images: np.ndarray, side: int) -> list[np.ndarray]:
+def parts(images: np.ndarray, side: int) -> list[np.ndarray]:
     """So many at once that the first layers' outputs stay in memory."""
     size = max(_FEW, 250 * 28 * 28 // max(images.shape[-1], side) ** 2)
     return [images[start : start + size] for start in range(0, len(images), size)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,7 @@ def export(
             else program.program(net, subject.preprocess, facts)
         )
         write_whole(aside, content)
+        _check_again(_reader(aside, subject, kind), subject, compared)
         try:
             aside.replace(path)
             sync_folder(path.parent)
@@ -135,11 +137,10 @@ def _write_checked(
     facts = subject.facts(net, licence, as_int8=False, accuracy=None)
     if kind == "torch":
         write_whole(aside, program.program(net, subject.preprocess, facts))
-        file = program.torch_file(aside, subject.preprocess)
     else:
         part = onnx.net_part(net, subject.preprocess)
         write_whole(aside, onnx.assemble(part, subject.preprocess, len(subject.classes), facts))
-        file = parity.onnx_file(aside)
+    file = _reader(aside, subject, kind)
     reference = _reference(subject, net)
     whole = parity.compare(file, reference, subject.images)
     parity.check(whole, f"{whole.n:,} {'pictures of noise' if subject.missing else 'test pictures'}")
@@ -149,6 +150,17 @@ def _write_checked(
             parity.compare(file, reference, batch), f"{len(batch)} of {batch.shape[-2]} x {batch.shape[-1]} pixels"
         )
     return whole, len({batch.shape[2:] for batch in others})
+
+
+def _reader(path: Path, subject: Subject, kind: str) -> parity.Probabilities:
+    return parity.onnx_file(path) if kind == "onnx" else program.torch_file(path, subject.preprocess)
+
+
+def _check_again(file: parity.Probabilities, subject: Subject, compared: parity.Compared) -> None:
+    """Now that its facts are in it, the file says of the first pictures what it said before."""
+    first = parity.parts(subject.images, subject.preprocess.side)[0]
+    before = compared.file[: len(first)]
+    parity.check(parity.Compared(file(first), before, compared.bound), "the first pictures, read again")
 
 
 def _int8(subject: Subject, net: nn.Module, licence: str) -> bytes:
@@ -174,10 +186,11 @@ def _candidates(
 ) -> tuple[tuple[budget.Candidate, ...], str]:
     """What could be written, and on which pictures it was judged."""
     split, on = subject.judged_on()
+    part_of = functools.cache(lambda net: onnx.net_part(net, subject.preprocess))  # twice wanted: as it is and int8
 
     def build(net: nn.Module, as_int8: bool) -> bytes:
         facts = subject.facts(net, licence, as_int8=as_int8, accuracy=1 / 3)  # as many digits as any
-        part = onnx.net_part(net, subject.preprocess)
+        part = part_of(net)
         if as_int8:
             part = int8.quantised(part, subject.calibration(), subject.preprocess)
         return onnx.assemble(part, subject.preprocess, len(subject.classes), facts)
