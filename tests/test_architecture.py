@@ -99,7 +99,8 @@ def test_importing_the_package_does_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["--help"], ["list"], ["list", "--json"], ["train", "--help"], ["show", "CN201"]]
+    "arguments",
+    [[], ["--help"], ["list"], ["list", "--json"], ["train", "--help"], ["export", "--help"], ["show", "CN201"]],
 )
 def test_help_and_list_answer_without_torch(arguments):
     out = in_fresh_python(

@@ -17,6 +17,8 @@ from classicnets.errors import DataError, UsageError
 from classicnets.evaluation.model import Model
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.predictor import Predictor
+from classicnets.export.subject import Subject
+from classicnets.export.write import MOST_LOST, Exported, export
 from classicnets.inspection.doctor import check_input
 from classicnets.inspection.guard import guard
 from classicnets.inspection.shapes import Table
@@ -302,6 +304,33 @@ class Run(Model):
         """Test accuracy, verdict and so on, as in run.json; None if the run is not finished."""
         found: dict[str, Any] | None = self.facts.get("result")
         return found
+
+    def export(
+        self,
+        path: str | Path,
+        *,
+        format: str = "onnx",
+        int8: bool = False,
+        max_loss: float = MOST_LOST,
+        size_budget: int | None = None,
+        licence: str = "unknown",
+    ) -> Exported:
+        """Writes one file with preprocessing and classes inside, after checking that it computes what the net does.
+
+        `format` "onnx" or "torch" (.pt2); `int8` may cost `max_loss` points of test accuracy; `size_budget`, in bytes,
+        takes the most accurate that fits. Needs pip install 'classicnets[export]'.
+        Raises CheckFailed CN102 to CN105, UsageError CN206, DataError CN302, MachineError CN401, CN403.
+        """
+        subject = Subject(self.folder, self.net, tables.console(stderr=True).print)
+        return export(
+            subject,
+            Path(path),
+            kind=format,
+            as_int8=int8,
+            most_lost=max_loss,
+            size_budget=size_budget,
+            licence=licence,
+        )
 
 
 class Seeds:

@@ -70,6 +70,18 @@ CODES: dict[str, str] = {
     "CN101": """The loss became infinite or NaN, so training stopped; the last finished epoch is kept.
 Usual causes: a learning rate that is too high for this net, or pictures that were not scaled to about 0..1.
 Way out: divide lr by ten (--set lr=0.01); look at the input range with `classicnets data check NAME`.""",
+    "CN102": """An exported file does not compute what the net computes, so it was not written.
+Both were given the same pictures, and their probabilities differ by more than rounding explains.
+Way out: --format torch; and please report the net, as the fault lies in the export.""",
+    "CN103": """int8 costs more accuracy on the test split than is allowed, so nothing was written.
+Usual causes: layers whose outputs differ widely in size, few training pictures to take the ranges from.
+Way out: export without --int8, --size-budget for other ways to a small file, or --max-loss POINTS to allow it.""",
+    "CN104": """No form of the net fits into the size that was asked for: neither int8, nor its dense layers narrowed to
+rank 1, nor both. The message names the smallest size that can be reached. Way out: a larger --size-budget, or train a
+smaller net; `classicnets list` shows parameters.""",
+    "CN105": """The net could not be put into the file's format. torch follows forward() once with a batch of two and
+writes down what happens, so Python that depends on values or on the batch size cannot be followed; and one ONNX file
+holds at most 2 GB. Way out: x.flatten(1) instead of x.view(64, -1), torch.where instead of if.""",
     "CN201": """A picture of this size (or number of channels) cannot pass through the net.
 Each layer turns a side of n pixels into floor((n + 2*padding - kernel) / stride) + 1 pixels; a dense layer takes
 exactly as many numbers as it has weights per unit. The message names the first layer where the sum does not work out.

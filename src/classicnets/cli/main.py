@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from classicnets import __version__, machine
-from classicnets.cli import data, doctor, evaluate, predict, show, train
+from classicnets.cli import data, doctor, evaluate, export, predict, show, train
 from classicnets.cli import list as list_
 from classicnets.data import sources
 from classicnets.errors import ClassicnetsError, UsageError
@@ -35,6 +35,7 @@ _VERBS = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "export": export,
     "doctor": doctor,
 }
 

@@ -69,7 +69,7 @@ def fitted(picture: np.ndarray, side: int, fit: str) -> np.ndarray:
     if picture.shape[1:] == (side, side):
         return picture
     pixels = picture[0] if channels == 1 else np.ascontiguousarray(picture.transpose(1, 2, 0))
-    resized = np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR))
+    resized = np.array(Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR))
     return resized[None] if channels == 1 else resized.transpose(2, 0, 1)
 
 
