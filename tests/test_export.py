@@ -24,6 +24,7 @@ from classicnets import machine
 from classicnets.data import transforms
 from classicnets.data.pictures import fitted, read_picture
 from classicnets.errors import CheckFailed, DataError, MachineError
+from classicnets.evaluation.onnx import INPUT
 from classicnets.export import budget, graph, layers, narrow, program
 from classicnets.export import onnx as export_onnx
 from classicnets.models.lrn import LRN
@@ -90,7 +91,7 @@ def agrees(net: nn.Module, shape: tuple[int, int, int], tolerance: float = 2e-5)
 
 
 def prepared(preprocess: Preprocess, pixels: np.ndarray) -> np.ndarray:
-    return session(graph.preparation(preprocess)).run(None, {graph.PIXELS: pixels})[0]
+    return session(graph.preparation(preprocess)).run(None, {INPUT: pixels})[0]
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classicnets import machine
+from classicnets.evaluation.onnx import INPUT, OUTPUT
 from classicnets.values import Preprocess
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 OPSET, IR_VERSION = 20, 10
-PIXELS, PREPARED, LOGITS, PROBABILITIES = "pixels", "prepared", "logits", "probabilities"
+PREPARED, LOGITS = "prepared", "logits"
 
 _FLOAT, _UINT8, _INT32, _DOUBLE = 1, 2, 6, 11  # ONNX's numbers of these types
 _UNIT = 2.0**22  # Pillow's weights are whole numbers of this part of 1
@@ -45,15 +46,15 @@ def preparation(preprocess: Preprocess) -> ModelProto:
     seen = _views(add, x, preprocess)
     add("Concat", *seen, axis=0, gives=PREPARED)
     size = preprocess.image_size
-    return add.model((PIXELS, _UINT8, ["N", "H", "W", 3]), (PREPARED, _FLOAT, [None, preprocess.channels, size, size]))
+    return add.model((INPUT, _UINT8, ["N", "H", "W", 3]), (PREPARED, _FLOAT, [None, preprocess.channels, size, size]))
 
 
 def conclusion(preprocess: Preprocess, classes: int) -> ModelProto:
     """Logits float32 [views * N, classes] to probabilities [N, classes]: softmax, then the mean over the views."""
     add = _Nodes("after")
     by_view = add("Reshape", add("Softmax", LOGITS, axis=1), [preprocess.views, -1, classes])
-    add("ReduceMean", by_view, [0], keepdims=0, gives=PROBABILITIES)
-    return add.model((LOGITS, _FLOAT, [None, classes]), (PROBABILITIES, _FLOAT, ["N", classes]))
+    add("ReduceMean", by_view, [0], keepdims=0, gives=OUTPUT)
+    return add.model((LOGITS, _FLOAT, [None, classes]), (OUTPUT, _FLOAT, ["N", classes]))
 
 
 class _Nodes:
@@ -108,15 +109,15 @@ class _Nodes:
 def _fitted(add: _Nodes, fit: str) -> str:
     """The middle square, the square filled up in black, or all of the pixels."""
     if fit == "stretch":
-        return PIXELS
-    rows, columns = (add("Shape", PIXELS, start=axis, end=axis + 1) for axis in (1, 2))
+        return INPUT
+    rows, columns = (add("Shape", INPUT, start=axis, end=axis + 1) for axis in (1, 2))
     side = add("Min" if fit == "crop" else "Max", rows, columns)
     if fit == "crop":
         corner = add("Div", add("Concat", add("Sub", rows, side), add("Sub", columns, side), axis=0), 2)
-        return add("Slice", PIXELS, corner, add("Add", corner, side), [1, 2])
+        return add("Slice", INPUT, corner, add("Add", corner, side), [1, 2])
     missing = add("Concat", add("Sub", side, rows), add("Sub", side, columns), axis=0)
     before = add("Div", missing, 2)
-    return add("Pad", PIXELS, add("Concat", [0], before, [0, 0], add("Sub", missing, before), [0], axis=0))
+    return add("Pad", INPUT, add("Concat", [0], before, [0, 0], add("Sub", missing, before), [0], axis=0))
 
 
 def _shades(add: _Nodes, pixels: str, channels: int) -> str:

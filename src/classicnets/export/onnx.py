@@ -15,6 +15,7 @@ from torch import nn
 
 from classicnets import __version__, machine
 from classicnets.errors import CheckFailed
+from classicnets.evaluation.onnx import KEY
 from classicnets.export import graph
 from classicnets.export.layers import exchange
 from classicnets.inspection.meta import one_line, without_data
@@ -23,7 +24,6 @@ from classicnets.values import Preprocess
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-KEY = "classicnets"  # of the entry in metadata_props
 LARGEST = 2**31 - 2**20  # bytes: what one protobuf file holds
 
 

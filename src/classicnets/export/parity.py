@@ -18,8 +18,8 @@ from classicnets.data.datasets import Split
 from classicnets.data.pictures import fitted
 from classicnets.errors import CheckFailed
 from classicnets.evaluation.metrics import measure
+from classicnets.evaluation.onnx import INPUT, OUTPUT
 from classicnets.evaluation.predictor import Predictor
-from classicnets.export import graph
 from classicnets.values import Preprocess
 
 Probabilities = Callable[[np.ndarray], np.ndarray]
@@ -121,7 +121,7 @@ def onnx_file(path: str | Path | bytes) -> Probabilities:
 
     def probabilities(images: np.ndarray) -> np.ndarray:
         pixels = np.ascontiguousarray(as_colour(images).transpose(0, 2, 3, 1))
-        found: np.ndarray = session.run([graph.PROBABILITIES], {graph.PIXELS: pixels})[0]
+        found: np.ndarray = session.run([OUTPUT], {INPUT: pixels})[0]
         return found
 
     return probabilities

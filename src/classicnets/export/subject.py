@@ -15,6 +15,7 @@ from classicnets import machine
 from classicnets.data import batches, datasets
 from classicnets.errors import ClassicnetsError, DataError
 from classicnets.evaluation.metrics import measure
+from classicnets.evaluation.onnx import FORMAT
 from classicnets.inspection.meta import without_data
 from classicnets.runs.folder import RunFolder
 
@@ -79,7 +80,9 @@ class Subject:
             )
         asked = self.run_facts
         own = self.pictures.validation
-        return batches.divide(self.pictures.train, asked["recipe"]["validation"], asked["limit"], asked["seed"], own=own)
+        return batches.divide(
+            self.pictures.train, asked["recipe"]["validation"], asked["limit"], asked["seed"], own=own
+        )
 
     def facts(self, net: nn.Module, licence: str, *, as_int8: bool, accuracy: float | None) -> dict[str, Any]:
         """What the file says of itself; `net` is the subject's, or one narrowed from it."""
@@ -87,7 +90,7 @@ class Subject:
         saved = self.run.weights_file()
         narrowed = sum(p.numel() for p in self.net.parameters()) - sum(p.numel() for p in net.parameters())
         return {
-            "format": 1,
+            "format": FORMAT,
             "net": self.run.origin().described,
             "classes": list(self.classes),
             "preprocess": self.preprocess.to_dict(),
