@@ -232,7 +232,7 @@ def test_links_count_as_what_they_lead_to(tmp_path, folder):
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("use", [describe, load, examine])
+@pytest.mark.parametrize("use", [describe, load, lambda given: examine(Path(given))])
 def test_neither_layout_is_one_error_that_names_both(tmp_path, use):
     (tmp_path / "x" / "deep" / "cat").mkdir(parents=True)
     save(tmp_path / "x" / "deep" / "cat" / "1.png", np.zeros((4, 4), np.uint8))
