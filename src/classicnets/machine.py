@@ -21,7 +21,7 @@ from classicnets.errors import MachineError
 if TYPE_CHECKING:
     import torch
 
-_PACKAGES = ("torch", "numpy", "safetensors", "pillow", "matplotlib", "rich")
+_PACKAGES = ("torch", "numpy", "safetensors", "pillow", "simplejpeg", "matplotlib", "rich")
 
 
 def choose_device(name: str = "auto") -> torch.device:
