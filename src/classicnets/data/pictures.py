@@ -28,7 +28,7 @@ def read_picture(path: str | Path, channels: int) -> np.ndarray:
     Transparent parts lie over black. Grey of 16 bits is scaled from 0..65535 to 0..255.
     Raises DataError CN304 if the file is missing, empty, damaged, absurdly large or not a picture.
     """
-    data = _bytes(path)
+    data = read_bytes(path)
     with _opened(BytesIO(data), path) as opened:
         return _decoded(opened, data, channels)
 
@@ -48,7 +48,7 @@ def read_fitted(path: str | Path, preprocess: Preprocess) -> np.ndarray:
 
     Raises DataError CN304 as `read_picture`.
     """
-    return fit_bytes(_bytes(path), path, preprocess)[0]
+    return fit_bytes(read_bytes(path), path, preprocess)[0]
 
 
 def fit_bytes(data: bytes, path: str | Path, preprocess: Preprocess) -> tuple[np.ndarray, bool]:
@@ -166,7 +166,7 @@ def _is_deep(mode: str) -> bool:
     return mode in {"I", "F"} or mode.startswith("I;16")
 
 
-def _bytes(path: str | Path) -> bytes:
+def read_bytes(path: str | Path) -> bytes:
     """The content of a file that is to be a picture. Raises DataError CN304 if there is none."""
     try:
         return Path(path).read_bytes()
