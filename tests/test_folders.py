@@ -288,7 +288,7 @@ def test_damaged_pictures_are_named_together_and_nothing_is_loaded(tmp_path, fol
 
 def test_what_cannot_fit_into_memory_is_refused_before_it_is_read(monkeypatch, folder):
     monkeypatch.setattr(machine, "total_memory_bytes", lambda: 2 * 120 * 3 * 64**2 - 1)
-    monkeypatch.setattr("classicnets.data.folders.read_picture", lambda *_: pytest.fail("a picture was read"))
+    monkeypatch.setattr("classicnets.data.cache.fit_bytes", lambda *_: pytest.fail("a picture was read"))
     for preprocess, hint in (
         (Preprocess(channels=3, image_size=64), "--set image_size=63"),
         (Preprocess(channels=3, image_size=60, resize=64), "--set resize=63"),

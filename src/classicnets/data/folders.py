@@ -13,8 +13,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from classicnets import machine
-from classicnets.data.pictures import fitted, read_header, read_picture
+from classicnets.data.cache import read_all
+from classicnets.data.pictures import read_header, read_picture
 from classicnets.data.scan import Scan, composed, encoded, scan
 from classicnets.data.values import Description, FileReport, Pictures, Split
 from classicnets.errors import DataError
@@ -27,7 +27,6 @@ _MADE_SQUARE = {
     "crop": "lose what is outside their middle square",
     "letterbox": "get black borders",
 }
-_MANY = 1000  # pictures from which on reading takes long enough to be announced
 
 T = TypeVar("T")
 
@@ -65,24 +64,16 @@ def load(folder: Path, preprocess: Preprocess | None, say: Callable[[str], None]
         own = describe(folder)
         preprocess = Preprocess(channels=own.shape[0], image_size=own.own_size())
     files = list(found.files())
-    shape = (len(files), preprocess.channels, preprocess.side, preprocess.side)
-    _refuse_too_large(folder, shape, "resize" if preprocess.resize else "image_size")
     for note in found.notes:
         say(f"{found.name}: {note}")
-    if len(files) >= _MANY:
-        say(f"{found.name}: reading {len(files):,} pictures")
-    images = np.empty(shape, np.uint8)
-
-    def decode(index: int, path: Path) -> tuple[str, bool]:
-        picture = read_picture(path, preprocess.channels)
-        images[index] = fitted(picture, preprocess.side, preprocess.fit)
-        return _sha256(path), picture.shape[1] == picture.shape[2]
-
-    results = _whole(found, _each(decode, [path for _, _, path in files]))
-    if oblong := sum(not square for _, square in results):
+    read = read_all([path for _, _, path in files], preprocess, lambda line: say(f"{found.name}: {line}"))
+    _whole(found, read.faults)
+    if read.oblong:
         done = _MADE_SQUARE[preprocess.fit]
-        say(f"{found.name}: {oblong:,} of {len(files):,} pictures are not square and {done} (fit={preprocess.fit})")
-    digests = [digest for digest, _ in results]
+        say(
+            f"{found.name}: {read.oblong:,} of {len(files):,} pictures are not square and {done} (fit={preprocess.fit})"
+        )
+    images, digests = read.images, read.digests
     label = {name: i for i, name in enumerate(found.classes)}
     labels = np.array([label[name] for _, name, _ in files], dtype=np.int64)
     n = sum(split == "train" for split, _, _ in files)
@@ -175,21 +166,6 @@ def _whole(found: Scan, results: Iterable[T | DataError]) -> list[T]:
     raise DataError("CN304", what, where=where, why=why, hint=_check_hint(found.folder))
 
 
-def _refuse_too_large(folder: Path, shape: tuple[int, int, int, int], setting: str) -> None:
-    """Raises DataError CN307 if an array uint8 of that shape takes more than half of the machine's memory."""
-    memory = machine.total_memory_bytes()
-    count, channels, side, _ = shape
-    if memory is None or math.prod(shape) <= memory // 2:
-        return
-    raise DataError(
-        "CN307",
-        f"{count:,} pictures of {channels}x{side}x{side} need more than half of this machine's memory",
-        where=str(folder.absolute()),
-        why=f"{math.prod(shape) / 1e9:.1f} GB of {memory / 1e9:.1f} GB; all pictures are kept in memory",
-        hint=f"--set {setting}={max(1, math.isqrt(memory // 2 // (count * channels)))}",
-    )
-
-
 def _range(sizes: set[tuple[int, int]]) -> str:
     """(height, width) pairs as WIDTHxHEIGHT: the one, or the smallest and the largest."""
     ordered = [f"{width}x{height}" for height, width in sorted(sizes, key=lambda size: (math.prod(size), size))]
@@ -215,8 +191,3 @@ def _fingerprint(files: list[tuple[str, str, Path]], digests: list[str]) -> str:
         (split, name, composed(path.name), digest) for (split, name, path), digest in zip(files, digests, strict=True)
     )
     return hashlib.sha256(encoded("\n".join("/".join(row) for row in rows))).hexdigest()[:16]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
