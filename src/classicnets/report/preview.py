@@ -30,7 +30,7 @@ def sheet(samples: Sequence[Sample], chosen: str, title: str) -> Figure:
     """A column for each sample: as it is, with what a crop keeps inside a dashed line, then a row for each fit."""
     fits = list(samples[0].fitted)
     columns, rows = len(samples), len(fits) + 1
-    width = 1.9 + 1.6 * columns
+    width = max(4.3, 1.9 + 1.6 * columns)
     lettering = Lettering([sample.name for sample in samples], title, width - 0.3)
     lines = lettering.title.count("\n") + 1
     figure = Figure(figsize=(width, 0.35 + 0.2 * lines + 1.75 * rows), layout="constrained")
