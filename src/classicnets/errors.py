@@ -94,7 +94,8 @@ Way out: delete it and fetch it again with `classicnets data get NAME`.""",
 Way out: fetch the files by hand on any machine and run `classicnets data get NAME --from FOLDER`.""",
     "CN303": """A file has the right name but other bytes than the data set's. MNIST and Fashion-MNIST use the same file
 names, so one is easily taken for the other; the message says so where the bytes are known.""",
-    "CN304": """A picture could not be read: it is missing, damaged, absurdly large or not a picture.""",
+    "CN304": """A picture could not be read: it is missing, empty, damaged, absurdly large or not a picture, or its pixels
+have 32 bits, of which nothing says which is white.""",
     "CN305": """A checkpoint is truncated, damaged or was not written by classicnets. Checkpoints are replaced in one
 step, so a truncated one was cut short by a copy or a full disk. A file of somebody else's weights (.safetensors, .pth,
 .pt) must hold tensors and plain values alone: nothing in it is executed.""",
@@ -104,7 +105,8 @@ run was trained on. Or weights do not fit a net.""",
 Pictures lie in FOLDER/train/CLASS/ and FOLDER/test/CLASS/ (or val/), or in FOLDER/CLASS/, from which a fifth of each
 class is then taken as the test split. Each class has pictures in both splits, and no split has classes of its own.
 Hidden files are ignored; other files that are not pictures are counted and said.
-The pictures must fit into half of this machine's memory, at the size the net is given.
+Where pictures cannot be kept in the cache (CLASSICNETS_PICTURES=memory, a full disk), they must fit into half of this
+machine's memory, at the size the net is given.
 Way out: `classicnets data check FOLDER` lists every class and every picture that cannot be read.""",
     "CN401": """A folder or file could not be written: no permission, no space, or a read-only disk.
 Way out: --runs FOLDER chooses where runs go; CLASSICNETS_CACHE chooses where data is kept.""",

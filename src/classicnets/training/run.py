@@ -214,6 +214,7 @@ class Training:
 
 def start(plan: Plan, runs: Path, command: str, say: Say, *, save_seconds: float = SAVE_SECONDS) -> Training:
     """Reads the data and makes the run folder. Raises DataError if the data cannot be had, MachineError CN401."""
+    machine.keep_memory()  # before threads begin that decode
     pictures = datasets.load(plan.data, plan.preprocess, say=say)
     plan, facts = begin(plan, pictures, command, torch.get_num_threads())
     label = f"{plan.origin.label}-{pictures.name}"
@@ -268,6 +269,7 @@ def resume(
     again = planned(where, net)
     if loader_threads is not None:
         again = replace(again, loader_threads=loader_threads)
+    machine.keep_memory()  # before threads begin that decode
     pictures = datasets.load(again.data, again.preprocess, say=say)
     if pictures.fingerprint != facts["fingerprint"]:
         raise DataError(
