@@ -94,8 +94,8 @@ Way out: delete it and fetch it again with `classicnets data get NAME`.""",
 Way out: fetch the files by hand on any machine and run `classicnets data get NAME --from FOLDER`.""",
     "CN303": """A file has the right name but other bytes than the data set's. MNIST and Fashion-MNIST use the same file
 names, so one is easily taken for the other; the message says so where the bytes are known.""",
-    "CN304": """A picture could not be read: it is missing, empty, damaged, absurdly large or not a picture, or its pixels
-have 32 bits, of which nothing says which is white.""",
+    "CN304": """A picture could not be read: it is missing, empty, damaged, absurdly large or not a picture, or its
+pixels have 32 bits, of which nothing says which is white.""",
     "CN305": """A checkpoint is truncated, damaged or was not written by classicnets. Checkpoints are replaced in one
 step, so a truncated one was cut short by a copy or a full disk. A file of somebody else's weights (.safetensors, .pth,
 .pt) must hold tensors and plain values alone: nothing in it is executed.""",

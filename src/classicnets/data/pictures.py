@@ -78,7 +78,7 @@ def fitted(picture: np.ndarray, side: int, fit: str) -> np.ndarray:
         picture = np.pad(picture, ((0, 0), (-top, bottom - height), (-left, right - width)))
     if picture.shape[1:] == (side, side):
         return np.ascontiguousarray(picture)
-    # as bytes, with the colours of a pixel together, torch does it three times as fast as PIL
+    # as bytes, with the colours of a pixel together, torch does it in a quarter of the time PIL takes
     pixels = torch.from_numpy(np.ascontiguousarray(picture.transpose(1, 2, 0))).permute(2, 0, 1)[None]
     resized: np.ndarray = F.interpolate(pixels, (side, side), mode="bilinear", antialias=True)[0].numpy()
     return np.ascontiguousarray(resized)
@@ -127,7 +127,7 @@ def _decoded(opened: Image.Image, data: bytes, channels: int) -> np.ndarray:
     """uint8 [channels, H, W] of a picture that is open, `data` being the content of its file."""
     upright = opened.getexif().get(ExifTags.Base.Orientation, 1) == 1
     if opened.format in {"JPEG", "MPO"} and opened.mode in {"L", "RGB"} and upright:
-        try:  # the same pixels as PIL's, three times as fast
+        try:  # the same pixels as PIL's, in three quarters of the time
             pixels = simplejpeg.decode_jpeg(data, "GRAY" if opened.mode == "L" else "RGB")
             if opened.mode == "RGB" and channels == 1:
                 pixels = np.array(Image.fromarray(pixels).convert("L"))

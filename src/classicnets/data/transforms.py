@@ -115,7 +115,7 @@ def cut(pictures: Tensor, index: Tensor, corner: Tensor, mirrored: Tensor, size:
         return mirror(window(pictures[there], corner.to(pictures.device), size), mirrored.to(pictures.device))
     source, found = pictures.numpy(), torch.empty(len(index), pictures.shape[1], size, size, dtype=pictures.dtype)
     rows = zip(found.numpy(), index.tolist(), corner.tolist(), mirrored.tolist(), strict=True)
-    for target, i, (top, left), turned in rows:  # of large pictures, one after the other is thirty times as fast
+    for target, i, (top, left), turned in rows:  # faster for large pictures than one index for all
         part = source[i, :, top : top + size, left : left + size]
         target[:] = part[:, :, ::-1] if turned else part
     return found
