@@ -133,6 +133,37 @@ def test_colour_noise_shifts_a_whole_picture_along_the_axes_and_the_code_divides
     )
 
 
+@pytest.mark.parametrize("large", [1, 64])  # pictures so large are cut out one by one
+@pytest.mark.parametrize("crop", ["none", "random", "resized"])
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("more", [{}, {"colour_noise": "code", "erase": 3}, {"shift": 2, "colour_noise": "paper"}])
+def test_cutting_bytes_gives_the_very_numbers_of_cutting_numbers(monkeypatch, large, crop, flip, more):
+    base = Preprocess(channels=3, image_size=9, resize=12, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
+    recipe = replace(PLAIN, crop=crop, flip=flip, batch_size=7, **more)
+    data = split()
+    monkeypatch.setattr(transforms, "_LARGE", large)
+    loader = Batches(data, recipe, base, seed=3, device=CPU)
+    by_bytes = [x for x, _ in loader.epoch(2)]
+    noise, n = generator("colour", 3, 2), len(data)
+    x = transforms.scale(torch.from_numpy(data.images), base)
+    if loader.axes is not None:
+        x = x + (torch.randn(n, 3, generator=noise) * 0.1 @ loader.axes)[:, :, None, None]
+    if crop == "resized":
+        x = transforms.part(x, _boxes(n, generator("box", 3, 2)), 9)
+    elif crop == "random":
+        x = transforms.window(x, torch.randint(4, (n, 2), generator=generator("crop", 3, 2)), 9)
+    else:
+        x = transforms.middle(x, 9)
+    if flip:
+        x = transforms.mirror(x, torch.rand(n, generator=generator("flip", 3, 2)) < 0.5)
+    if recipe.shift:
+        x = transforms.move(x, torch.randint(-2, 3, (n, 2), generator=generator("shift", 3, 2)))
+    x = transforms.normalise(x, base)
+    if recipe.erase:
+        x = transforms.erase(x / 1.1, torch.randint(-1, 8, (n, 2), generator=generator("erase", 3, 2)), 3)
+    torch.testing.assert_close(torch.cat(by_bytes), x[order(n, 3, 2)], rtol=0, atol=1e-6 if crop == "resized" else 0)
+
+
 def test_erasing_blanks_a_square_that_may_stick_out():
     loader = batches(replace(PLAIN, erase=4, mean=(0.5,), std=(0.25,), batch_size=300), split(300))
     plain = batches(replace(PLAIN, mean=(0.5,), std=(0.25,), batch_size=300), split(300))
@@ -181,7 +212,7 @@ def test_an_error_in_a_loader_thread_reaches_the_caller(monkeypatch):
     def broken(*_):
         raise RuntimeError("no picture")
 
-    monkeypatch.setattr(transforms, "scale", broken)
+    monkeypatch.setattr(transforms, "unit", broken)
     with pytest.raises(RuntimeError, match="no picture"):
         list(loader.epoch(1))
 

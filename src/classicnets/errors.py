@@ -107,7 +107,8 @@ Way out: delete it and fetch it again with `classicnets data get NAME`.""",
 Way out: fetch the files by hand on any machine and run `classicnets data import NAME FOLDER`.""",
     "CN303": """A file has the right name but other bytes than the data set's. MNIST, Fashion-MNIST and KMNIST use the
 same file names, so one is easily taken for another; the message says so where the bytes are known.""",
-    "CN304": """A picture could not be read: it is missing, damaged, absurdly large or not a picture.
+    "CN304": """A picture could not be read: it is missing, empty, damaged, absurdly large or not a picture, or its
+pixels have 32 bits, of which nothing says which is white.
 Way out: `classicnets data check FOLDER` lists every such file; `train --on-bad-image skip` leaves them out, says how
 many, and names each in the run's split.csv.
 With --handwriting: or nothing is drawn on it.""",
@@ -124,7 +125,8 @@ train on and to test with, and no split has classes of its own.
 Hidden files are ignored; other files that are not pictures are counted and said.
 A CSV has a first line that names its columns: path (or file, image, filename), label (or class) and, if you like,
 split, which is train, val or test. It is UTF-8; comma, semicolon and tab separate; paths start from its own folder.
-The pictures must fit into half of this machine's memory, at the size the net is given.
+Where pictures cannot be kept in the cache (CLASSICNETS_PICTURES=memory, a full disk), they must fit into half of this
+machine's memory, at the size the net is given.
 Way out: `classicnets data check FOLDER` (or FILE.csv) lists every class and every picture that cannot be read.""",
     "CN308": """An .onnx file is damaged, or was not exported by classicnets. A file that was holds its classes and how
 pictures are prepared in its metadata, and takes whole pictures (input pixels, uint8 [N, H, W, 3]).

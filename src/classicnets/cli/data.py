@@ -1,38 +1,50 @@
-"""`classicnets data list | get NAME | import NAME FOLDER | check NAME`."""
+"""`classicnets data list | get NAME | import NAME FOLDER | check NAME | preview PATH`."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from classicnets.data import datasets, sources
-from classicnets.errors import UsageError
+from classicnets.errors import DataError, UsageError
 from classicnets.report import tables
 
-HELP = "list, get, import or check a data set"
+HELP = "list, get, import or check a data set, or preview pictures as a net sees them"
+
+_PREVIEWED = 8  # pictures on a sheet
+_LARGEST = 1024  # side of a preview
+_FITS = ("crop", "letterbox", "stretch")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to do, with which data set."""
-    parser.add_argument("action", choices=["list", "get", "import", "check"])
+    parser.add_argument("action", choices=["list", "get", "import", "check", "preview"])
     parser.add_argument(
         "name", nargs="?", help="a data set of `data list`, a folder of pictures or of IDX files, or a CSV (check)"
     )
     parser.add_argument("folder", nargs="?", help="import: where the files fetched by hand are, or their archive")
     parser.add_argument("--offline", action="store_true", help="get: fetch nothing, as with CLASSICNETS_OFFLINE=1")
     parser.add_argument(
-        "-o", dest="output", metavar="SHEET.png", help="check: draw what was found, copies side by side"
+        "-o",
+        dest="output",
+        metavar="SHEET.png",
+        help="check: draws what was found; preview: the sheet (preview.png)",
     )
+    parser.add_argument("--fit", choices=_FITS, default="stretch", help="preview: the fit to be marked (stretch)")
+    parser.add_argument("--size", type=int, default=64, metavar="S", help="preview: the side of the squares (64)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints what there is, where it came from, or what is wrong with it (exit code 1)."""
     if args.action == "list":
         return _list(as_json=args.json)
+    if args.action == "preview":
+        return _preview(args)
     if not args.name:
         args.parser.error(f"data {args.action} needs a NAME: {', '.join(datasets.DATASETS)}")
     return {"get": _get, "import": _import, "check": _check}[args.action](args)
@@ -140,3 +152,55 @@ def _draw(document: dict[str, Any], path: Path) -> None:
 
     write_whole(path, figures.png(findings.sheet(document, lambda file: preview(Path(document["folder"]) / file))))
     tables.console(stderr=True).print(f"the pictures of these findings, side by side: {path}")
+
+
+def _preview(args: argparse.Namespace) -> int:
+    if not args.name:
+        args.parser.error("data preview needs the PATH of a picture or of a folder of pictures")
+    if not 1 <= args.size <= _LARGEST:
+        args.parser.error(f"--size {args.size}: 1 to {_LARGEST} pixels")
+    place = Path(args.name)
+    paths = _some_pictures(place)
+
+    from classicnets.data.pictures import read_fitted, read_picture
+    from classicnets.report import figures, preview
+    from classicnets.runs.writing import write_whole
+    from classicnets.values import Preprocess
+
+    samples = [
+        preview.Sample(
+            f"{path.parent.name}/{path.name}" if place.is_dir() else path.name,
+            read_picture(path, 3),
+            {fit: read_fitted(path, Preprocess(channels=3, image_size=args.size, fit=fit)) for fit in _FITS},
+        )
+        for path in paths
+    ]
+    output = Path(args.output or "preview.png")
+    title = f"{place.absolute().name}: what a net for {args.size} x {args.size} pixels is given"
+    write_whole(output, figures.png(preview.sheet(samples, args.fit, title)))
+    if args.json:
+        print(json.dumps({"file": str(output), "fit": args.fit, "size": args.size, "pictures": [*map(str, paths)]}))
+    else:
+        count = f"{len(paths)} picture{'s' * (len(paths) != 1)}"
+        print(f"wrote {output}: {count} as they are and under each fit, fit={args.fit} marked")
+        if place.is_dir():
+            chosen = f"--set image_size={args.size} fit={args.fit}"
+            print(f"next: classicnets train NET --data {shlex.quote(args.name)} {chosen}")
+    return 0
+
+
+def _some_pictures(place: Path) -> list[Path]:
+    """The picture itself, or a few of those under a folder, evenly from the first to the last."""
+    from classicnets.data.scan import EXTENSIONS, natural
+
+    if place.is_file():
+        return [place]
+    every = sorted(
+        (path for path in place.rglob("*") if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")),
+        key=lambda path: natural(str(path)),
+    )
+    if not every:
+        why = "no picture in it" if place.is_dir() else "there is no such file or folder"
+        raise DataError("CN302", f"no pictures at {place}", where=str(place.absolute()), why=why)
+    count = min(_PREVIEWED, len(every))
+    return [every[(2 * i + 1) * len(every) // (2 * count)] for i in range(count)]

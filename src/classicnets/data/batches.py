@@ -122,14 +122,13 @@ class Batches:
 
         def make(step: int) -> Batch:
             index = taken[step * size : (step + 1) * size]
-            there = index.to(self.device)
-            return augment(transforms.scale(self.images[there], self.preprocess), index), self.labels[there]
+            return augment(index), self.labels[index.to(self.device)]
 
         steps = range(start, self.steps(epoch))
         return _ahead(make, steps, self.threads) if self.threads else map(make, steps)
 
-    def _augmentation(self, epoch: int, n: int) -> Callable[[Tensor, Tensor], Tensor]:
-        """What makes of scaled pictures and their indices what the net is given; all chance is drawn here."""
+    def _augmentation(self, epoch: int, n: int) -> Callable[[Tensor], Tensor]:
+        """What makes of the indices of pictures what the net is given; all chance is drawn here."""
         recipe, preprocess = self.recipe, self.preprocess
         side, size = preprocess.side, preprocess.image_size
 
@@ -144,19 +143,30 @@ class Batches:
         moved = torch.randint(-shift, shift + 1, (n, 2), generator=drawn("shift")) if shift else None
         blank = torch.randint(-(erased // 2), size - erased // 2, (n, 2), generator=drawn("erase")) if erased else None
 
-        def augment(x: Tensor, index: Tensor) -> Tensor:
+        # Pictures that need no scaling are cut out as bytes, a quarter of what they are as numbers; the outcome is one.
+        as_bytes = self.images.shape[1:] == (preprocess.channels, side, side) and not preprocess.pad and boxes is None
+        as_bytes = as_bytes and (corner is not None or mirrored is not None)
+        middle = torch.full((1, 2), (side - size) // 2).expand(n, 2)
+        corners = middle if corner is None else corner
+        flips = torch.zeros(n, dtype=torch.bool) if mirrored is None else mirrored
+
+        def augment(index: Tensor) -> Tensor:
             def of(values: Tensor) -> Tensor:
                 return values[index].to(self.device)
 
+            if as_bytes:
+                x = transforms.unit(transforms.cut(self.images, index, corners[index], flips[index], size))
+            else:
+                x = transforms.scale(self.images[index.to(self.device)], preprocess)
             if noise is not None and self.axes is not None:
                 x = x + (of(noise) @ self.axes)[:, :, None, None]
             if boxes is not None:
                 x = transforms.part(x, of(boxes), size)
-            elif corner is not None:
+            elif not as_bytes and corner is not None:
                 x = transforms.window(x, of(corner), size)
-            else:
+            elif not as_bytes:
                 x = transforms.middle(x, size)
-            if mirrored is not None:
+            if not as_bytes and mirrored is not None:
                 x = transforms.mirror(x, of(mirrored))
             if moved is not None:
                 x = transforms.move(x, of(moved))

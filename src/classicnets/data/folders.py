@@ -7,15 +7,15 @@ import math
 import os
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from classicnets import machine
-from classicnets.data.pictures import fitted, read_header, read_picture
+from classicnets.data.cache import read_all
+from classicnets.data.pictures import read_header
 from classicnets.data.scan import Scan, composed, encoded, scan
 from classicnets.data.values import Description, PictureFile, Pictures, Split
 from classicnets.errors import DataError
@@ -28,7 +28,6 @@ _MADE_SQUARE = {
     "crop": "lose what is outside their middle square",
     "letterbox": "get black borders",
 }
-_MANY = 1000  # pictures from which on reading takes long enough to be announced
 
 T = TypeVar("T")
 File = tuple[str, str, Path]  # split, class and path, as `Scan.files` yields them
@@ -42,7 +41,16 @@ def describe(given: Path, on_bad_image: str = "fail") -> Description:
     """
     found = _sound(scan(given))
     files = list(found.files())
-    headers, _ = _read(found, files, _each(lambda _, path: read_header(path), _paths(files)), on_bad_image)
+    headers: dict[int, tuple[int, int, int]] = {}
+    bad: dict[int, DataError] = {}
+    for index, result in enumerate(_each(read_header, _paths(files))):
+        if isinstance(result, DataError):
+            bad[index] = result
+        else:
+            headers[index] = result
+        if on_bad_image == "fail" and len(bad) == _FAULTS:
+            break
+    _left_out(found, files, bad, on_bad_image)
     channels = max(channels for channels, _, _ in headers.values())
     sizes = {(height, width) for _, height, width in headers.values()}
     height, width = next(iter(sizes))
@@ -78,27 +86,23 @@ def load(
         own = describe(given, on_bad_image)
         preprocess = Preprocess(channels=own.shape[0], image_size=own.own_size())
     files = list(found.files())
-    shape = (len(files), preprocess.channels, preprocess.side, preprocess.side)
-    _refuse_too_large(given, shape, "resize" if preprocess.resize else "image_size")
     for note in found.notes:
         say(f"{found.name}: {note}")
-    if len(files) >= _MANY:
-        say(f"{found.name}: reading {len(files):,} pictures")
-    images = np.empty(shape, np.uint8)
-    good, bad = _read(found, files, _decoded(_paths(files), preprocess, images), on_bad_image)
+    most = _FAULTS if on_bad_image == "fail" else None
+    read = read_all(_paths(files), preprocess, lambda line: say(f"{found.name}: {line}"), most_faults=most)
+    bad = _left_out(found, files, read.faults, on_bad_image)
     if bad:
         first = next(iter(bad))
         say(
             f"{found.name}: {len(bad):,} of {len(files):,} pictures cannot be read and are left out, such as"
             f" {found.shown(files[first][2])}: {_why(bad[first])}"
         )
-        for place, index in enumerate(good):  # which never lies before its place
-            images[place] = images[index]
-    if oblong := sum(not square for _, square in good.values()):
+    good = [index for index in range(len(files)) if index not in bad]
+    if read.oblong:
         done = _MADE_SQUARE[preprocess.fit]
-        say(f"{found.name}: {oblong:,} of {len(good):,} pictures are not square and {done} (fit={preprocess.fit})")
+        say(f"{found.name}: {read.oblong:,} of {len(good):,} pictures are not square and {done} (fit={preprocess.fit})")
     whole = [files[index] for index in good]
-    digests = [digest for digest, _ in good.values()]
+    digests = [read.digests[index] for index in good]
     known = {digest for (split, _, _), digest in zip(whole, digests, strict=True) if split == "train"}
     label = {name: i for i, name in enumerate(found.classes)}
     splits = {}
@@ -106,7 +110,7 @@ def load(
     for split in ("train", "validation", "test"):
         names = [name for its, name, _ in whole if its == split]
         end = start + len(names)
-        splits[split] = Split(images[start:end], np.array([label[name] for name in names], dtype=np.int64))
+        splits[split] = Split(read.images[start:end], np.array([label[name] for name in names], dtype=np.int64))
         if split != "train" and (twice := sum(digest in known for digest in digests[start:end])):
             say(f"{found.name}: {twice:,} of the {len(names):,} {split} pictures are in the train split as well")
         start = end
@@ -127,20 +131,6 @@ def load(
     )
 
 
-def _decoded(paths: list[Path], preprocess: Preprocess, images: np.ndarray) -> Iterator[tuple[str, bool] | DataError]:
-    """Decodes each file into its place in `images` uint8 [N, channels, side, side].
-
-    Of each, in their order: the sha256 of its bytes and whether it was square, or why it cannot be read.
-    """
-
-    def decode(index: int, path: Path) -> tuple[str, bool]:
-        picture = read_picture(path, preprocess.channels)
-        images[index] = fitted(picture, preprocess.side, preprocess.fit)
-        return _sha256(path), picture.shape[1] == picture.shape[2]
-
-    return _each(decode, paths)
-
-
 def _sound(found: Scan) -> Scan:
     """`found` itself; raises DataError CN307 with the faults if it has any."""
     if not found.faults:
@@ -157,39 +147,28 @@ def _sound(found: Scan) -> Scan:
     )
 
 
-def _each(work: Callable[[int, Path], T], paths: list[Path]) -> Iterator[T | DataError]:
-    """`work(index, path)` of each picture file, or the DataError it ended in, in the order of `paths`."""
+def _each(work: Callable[[Path], T], paths: list[Path]) -> Iterator[T | DataError]:
+    """`work(path)` of each picture file, or the DataError it ended in, in the order of `paths`."""
 
-    def attempt(index: int) -> T | DataError:
+    def attempt(path: Path) -> T | DataError:
         try:
-            return work(index, paths[index])
+            return work(path)
         except DataError as error:
             return error
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(paths), _SLICE):
-            yield from pool.map(attempt, range(start, min(start + _SLICE, len(paths))))
+            yield from pool.map(attempt, paths[start : start + _SLICE])
 
 
-def _read(
-    found: Scan, files: list[File], results: Iterable[T | DataError], on_bad_image: str
-) -> tuple[dict[int, T], dict[int, DataError]]:
-    """By their index, the results of the files that could be read, and the errors of the others, if these are left out.
+def _left_out(found: Scan, files: list[File], bad: dict[int, DataError], on_bad_image: str) -> dict[int, DataError]:
+    """What is wrong with files, by their index, if they are left out.
 
     Raises DataError CN304 that names up to five of them otherwise, or a class that loses all its pictures in a split.
     """
-    good: dict[int, T] = {}
-    bad: dict[int, DataError] = {}
-    for index, result in enumerate(results):
-        if isinstance(result, DataError):
-            bad[index] = result
-        else:
-            good[index] = result
-        if on_bad_image == "fail" and len(bad) == _FAULTS:
-            break
     if on_bad_image == "fail" and bad:
         raise _unreadable(found, [(files[index][2], error) for index, error in bad.items()])
-    left = {files[index][:2] for index in good}
+    left = {file[:2] for index, file in enumerate(files) if index not in bad}
     lost = [(files[index], error) for index, error in bad.items() if files[index][:2] not in left]
     if lost:
         (split, name, path), error = lost[0]
@@ -200,7 +179,7 @@ def _read(
             why=_why(error),
             hint=_check_hint(found),
         )
-    return good, bad
+    return bad
 
 
 def _unreadable(found: Scan, bad: list[tuple[Path, DataError]]) -> DataError:
@@ -212,21 +191,6 @@ def _unreadable(found: Scan, bad: list[tuple[Path, DataError]]) -> DataError:
         where, why = str(found.given.absolute()), "\n".join(": ".join(line) for line in lines)
     without = "--on-bad-image skip   # trains without them"
     return DataError("CN304", what, where=where, why=why, hint=(_check_hint(found), without))
-
-
-def _refuse_too_large(given: Path, shape: tuple[int, int, int, int], setting: str) -> None:
-    """Raises DataError CN307 if an array uint8 of that shape takes more than half of the machine's memory."""
-    memory = machine.total_memory_bytes()
-    count, channels, side, _ = shape
-    if memory is None or math.prod(shape) <= memory // 2:
-        return
-    raise DataError(
-        "CN307",
-        f"{count:,} pictures of {channels}x{side}x{side} need more than half of this machine's memory",
-        where=str(given.absolute()),
-        why=f"{math.prod(shape) / 1e9:.1f} GB of {memory / 1e9:.1f} GB; all pictures are kept in memory",
-        hint=f"--set {setting}={max(1, math.isqrt(memory // 2 // (count * channels)))}",
-    )
 
 
 def _range(sizes: set[tuple[int, int]]) -> str:
@@ -258,8 +222,3 @@ def _fingerprint(files: list[File], digests: list[str]) -> str:
         (split, name, composed(path.name), digest) for (split, name, path), digest in zip(files, digests, strict=True)
     )
     return hashlib.sha256(encoded("\n".join("/".join(row) for row in rows))).hexdigest()[:16]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

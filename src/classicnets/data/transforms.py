@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from classicnets.values import Preprocess
 
+_LARGE = 64  # pixels a side
+
 
 def prepare(pictures: Tensor, preprocess: Preprocess) -> Tensor:
     """uint8 [N, C, H, W] to float32 [N, channels, image_size, image_size], as the net wants it: the middle view."""
@@ -43,7 +45,7 @@ def scale(pictures: Tensor, preprocess: Preprocess) -> Tensor:
         long = max(height, width)
         top, left = (long - height) // 2, (long - width) // 2
         pictures = F.pad(pictures, (left, long - width - left, top, long - height - top))
-    x = _channels(pictures.to(torch.float32).div_(255), preprocess.channels)
+    x = _channels(unit(pictures), preprocess.channels)
     side = preprocess.side
     if x.shape[-2:] != (side, side):
         shrinks = x.shape[-2] > side or x.shape[-1] > side
@@ -51,12 +53,17 @@ def scale(pictures: Tensor, preprocess: Preprocess) -> Tensor:
     return F.pad(x, (preprocess.pad,) * 4) if preprocess.pad else x
 
 
+def unit(pictures: Tensor) -> Tensor:
+    """uint8 0..255 to float32 0..1."""
+    return pictures.to(torch.float32).div_(255)
+
+
 def normalise(x: Tensor, preprocess: Preprocess) -> Tensor:
     """(x - mean) / std per channel; x itself where that changes nothing."""
     if not any(preprocess.mean) and all(s == 1 for s in preprocess.std):
         return x
     mean, std = (torch.tensor(v, device=x.device).view(1, -1, 1, 1) for v in (preprocess.mean, preprocess.std))
-    return (x - mean) / std
+    return (x - mean).div_(std)
 
 
 def middle(x: Tensor, size: int) -> Tensor:
@@ -99,6 +106,19 @@ def window(x: Tensor, corner: Tensor, size: int) -> Tensor:
     rows, columns = corner[:, :1] + span, corner[:, 1:] + span
     picture = torch.arange(len(x), device=x.device).view(-1, 1, 1)
     return x.permute(0, 2, 3, 1)[picture, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+
+
+def cut(pictures: Tensor, index: Tensor, corner: Tensor, mirrored: Tensor, size: int) -> Tensor:
+    """`window`, then `mirror`, of the pictures [N, C, H, W] at `index` [B]: [B, C, size, size], with no other copy."""
+    if pictures.device.type != "cpu" or size < _LARGE:
+        there = index.to(pictures.device)
+        return mirror(window(pictures[there], corner.to(pictures.device), size), mirrored.to(pictures.device))
+    source, found = pictures.numpy(), torch.empty(len(index), pictures.shape[1], size, size, dtype=pictures.dtype)
+    rows = zip(found.numpy(), index.tolist(), corner.tolist(), mirrored.tolist(), strict=True)
+    for target, i, (top, left), turned in rows:  # faster for large pictures than one index for all
+        part = source[i, :, top : top + size, left : left + size]
+        target[:] = part[:, :, ::-1] if turned else part
+    return found
 
 
 def move(x: Tensor, moved: Tensor) -> Tensor:

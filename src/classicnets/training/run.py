@@ -224,6 +224,7 @@ def start(plan: Plan, runs: Path, command: str, say: Say, *, save_seconds: float
 
 def read(plan: Plan, say: Say) -> datasets.Pictures:
     """The pictures of the plan; `say` tells what a validation split of their own is used for. Raises DataError."""
+    machine.keep_memory()  # before threads begin that decode
     pictures = datasets.load(plan.data, plan.preprocess, on_bad_image=plan.on_bad_image, say=say)
     if pictures.validation is not None:
         count, share = len(pictures.validation), plan.recipe.validation
