@@ -367,7 +367,7 @@ def test_narrowed_layers_are_the_best_of_their_rank():
 
 @pytest.mark.slow
 def test_the_most_accurate_that_fits_is_written(file, trained, tmp_path, cli):
-    code, out, _ = cli("export", trained, "--size-budget", "500kB", "--out", tmp_path / "b.onnx", "--json")
+    code, out, _ = cli("export", trained, "--size-budget", "500kB", "-o", tmp_path / "b.onnx", "--json")
     done = json.loads(out)
     assert code == 0 and (tmp_path / "b.onnx").stat().st_size == done["bytes"] <= 500_000
     rows = {row["name"]: row for row in done["candidates"]}
@@ -375,16 +375,16 @@ def test_the_most_accurate_that_fits_is_written(file, trained, tmp_path, cli):
     assert 300_000 < rows["narrowed"]["bytes"] <= 500_000 and done["chosen_on"] == "40 validation pictures"
     best = max((rows["narrowed"], rows["int8"]), key=lambda row: row["accuracy"])
     assert done["int8"] == best["int8"]
-    _, out, _ = cli("export", trained, "--size-budget", "100kB", "--out", tmp_path / "c.onnx")
+    _, out, _ = cli("export", trained, "--size-budget", "100kB", "-o", tmp_path / "c.onnx")
     assert "narrowed and int8" in out and (tmp_path / "c.onnx").stat().st_size <= 100_000
 
 
 @pytest.mark.slow
 def test_a_budget_that_nothing_fits_names_the_smallest_size(trained, tmp_path, cli):
-    code, _, err = cli("export", trained, "--size-budget", "9kB", "--out", tmp_path / "c.onnx")
+    code, _, err = cli("export", trained, "--size-budget", "9kB", "-o", tmp_path / "c.onnx")
     assert code == 1 and "CN104" in err and not (tmp_path / "c.onnx").exists()
     smallest = re.search(r"--size-budget (\d+B)", err)[1]
-    code, _, _ = cli("export", trained, "--size-budget", smallest, "--out", tmp_path / "c.onnx")
+    code, _, _ = cli("export", trained, "--size-budget", smallest, "-o", tmp_path / "c.onnx")
     assert code == 0 and (tmp_path / "c.onnx").stat().st_size <= int(smallest[:-1])
 
 

@@ -45,10 +45,12 @@ def test_what_cannot_be_shown_is_said(tmp_path, cli):
     assert cli("data", "preview", tmp_path, "--size", 5000)[0] == 2
     for place in (tmp_path, tmp_path / "nowhere"):
         code, _, err = cli("data", "preview", place)
-        assert code == 3 and "CN302" in err
+        assert code == 3 and "CN304" in err
     (tmp_path / "x.png").write_bytes(b"")
     code, _, err = cli("data", "preview", tmp_path)
     assert code == 3 and "CN304" in err and "empty" in err
-    save(tmp_path / "x.png", np.zeros((4, 4, 3), np.uint8))
+    save(tmp_path / "y.png", np.zeros((4, 4, 3), np.uint8))
+    code, out, err = cli("data", "preview", tmp_path, "-o", tmp_path / "p.PNG")
+    assert code == 0 and "x.png: the file is empty" in err and "1 picture as they are" in out
     code, _, err = cli("data", "preview", tmp_path, "-o", tmp_path / "no" / "p.png")
     assert code == 4 and "CN401" in err

@@ -6,6 +6,7 @@ import argparse
 import difflib
 import json
 import shlex
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -155,52 +156,42 @@ def _draw(document: dict[str, Any], path: Path) -> None:
 
 
 def _preview(args: argparse.Namespace) -> int:
+    """Draws a few pictures, evenly from the first to the last, as they are and under each fit."""
     if not args.name:
-        args.parser.error("data preview needs the PATH of a picture or of a folder of pictures")
+        args.parser.error("data preview needs the PATH of a picture, a folder of pictures or a CSV that lists some")
     if not 1 <= args.size <= _LARGEST:
         args.parser.error(f"--size {args.size}: 1 to {_LARGEST} pixels")
-    place = Path(args.name)
-    paths = _some_pictures(place)
 
+    from classicnets.data import inputs
     from classicnets.data.pictures import read_fitted, read_picture
     from classicnets.report import figures, preview
     from classicnets.runs.writing import write_whole
     from classicnets.values import Preprocess
 
-    samples = [
-        preview.Sample(
-            f"{path.parent.name}/{path.name}" if place.is_dir() else path.name,
-            read_picture(path, 3),
-            {fit: read_fitted(path, Preprocess(channels=3, image_size=args.size, fit=fit)) for fit in _FITS},
-        )
-        for path in paths
-    ]
+    every = [Path(str(one.file)) for one in inputs.find([args.name])]
+    count = min(_PREVIEWED, len(every))
+    samples, faults = [], []
+    for path in (every[(2 * i + 1) * len(every) // (2 * count)] for i in range(count)):
+        name = f"{path.parent.name}/{path.name}" if len(every) > 1 else path.name
+        try:
+            seen = {fit: read_fitted(path, Preprocess(channels=3, image_size=args.size, fit=fit)) for fit in _FITS}
+            samples.append(preview.Sample(name, read_picture(path, 3), seen))
+        except DataError as error:
+            faults.append(error)
+    if not samples:
+        raise faults[0]
     output = Path(args.output or "preview.png")
-    title = f"{place.absolute().name}: what a net for {args.size} x {args.size} pixels is given"
+    title = f"{Path(args.name).absolute().name}: what a net for {args.size} x {args.size} pixels is given"
     write_whole(output, figures.png(preview.sheet(samples, args.fit, title)))
+    for error in faults:
+        print(f"left out: {error.where}: {error.why or error.what}", file=sys.stderr)
     if args.json:
-        print(json.dumps({"file": str(output), "fit": args.fit, "size": args.size, "pictures": [*map(str, paths)]}))
+        pictures = [sample.name for sample in samples]
+        print(json.dumps({"file": str(output), "fit": args.fit, "size": args.size, "pictures": pictures}))
     else:
-        count = f"{len(paths)} picture{'s' * (len(paths) != 1)}"
-        print(f"wrote {output}: {count} as they are and under each fit, fit={args.fit} marked")
-        if place.is_dir():
+        counted = f"{len(samples)} picture{'s' * (len(samples) != 1)}"
+        print(f"wrote {output}: {counted} as they are and under each fit, fit={args.fit} marked")
+        if len(every) > 1:
             chosen = f"--set image_size={args.size} fit={args.fit}"
             print(f"next: classicnets train NET --data {shlex.quote(args.name)} {chosen}")
     return 0
-
-
-def _some_pictures(place: Path) -> list[Path]:
-    """The picture itself, or a few of those under a folder, evenly from the first to the last."""
-    from classicnets.data.scan import EXTENSIONS, natural
-
-    if place.is_file():
-        return [place]
-    every = sorted(
-        (path for path in place.rglob("*") if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")),
-        key=lambda path: natural(str(path)),
-    )
-    if not every:
-        why = "no picture in it" if place.is_dir() else "there is no such file or folder"
-        raise DataError("CN302", f"no pictures at {place}", where=str(place.absolute()), why=why)
-    count = min(_PREVIEWED, len(every))
-    return [every[(2 * i + 1) * len(every) // (2 * count)] for i in range(count)]

@@ -22,7 +22,7 @@ _UNITS = {"b": 1, "kb": 1000, "mb": 1_000_000}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The run, the format, and how small."""
     parser.add_argument("folder", metavar="RUN", help="the folder of a run")
-    parser.add_argument("--out", metavar="FILE", help="default: the run's name with .onnx or .pt2, in this folder")
+    parser.add_argument("-o", dest="out", metavar="FILE", help="default: the run's name with .onnx or .pt2, here")
     parser.add_argument("--format", choices=["onnx", "torch"], default="onnx", help="default: onnx; torch makes a .pt2")
     parser.add_argument("--int8", action="store_true", help="whole numbers of 8 bits, calibrated on training pictures")
     parser.add_argument(
