@@ -794,7 +794,7 @@ def relu_acts_like_l1() -> Finding:
         for module in net.children():
             x = module(x)
             zeros += [float((x == 0).float().mean())] if isinstance(module, nn.ReLU) else []
-    dead = sum(int((parameter == 0).sum()) for parameter in net.parameters())
+    dead = sum(int((p == 0).sum()) for p in net.parameters() if p.ndim > 1)  # biases begin at zero
     return judge(dead > 0, min(zeros) > 0.3), (
         f"An analogy. Outputs are sparse: before any training {100 * round(sum(zeros) / len(zeros), 1):.0f} % of what "
         f"the {len(zeros)} ReLU layers of `alexnet_28` give are zeros. But an L1 penalty makes zeros of weights, and "

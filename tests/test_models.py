@@ -195,7 +195,7 @@ def test_ours_is_marked_as_ours_and_small():
             assert entry.title.startswith("OURS"), name
             assert "OURS" in (entry.load().__doc__ or "")
     assert NETS["alexnet_28"].parameters < 5_000_000
-    assert 22_000_000 < NETS["alexnet_28"].macs < 28_000_000
+    assert 22_000_000 < NETS["alexnet_28"].macs < 30_000_000
 
 
 # ------------------------------------------------------------------------------------------------------ Bell Labs

@@ -237,7 +237,7 @@ def test_weights_that_do_not_fit_are_refused_before_anything_changes(tmp_path):
 def test_colour_folded_into_grey_gives_the_same_on_grey_pictures(tmp_path):
     """A whole net, padded conv1 and all: the logits for a grey picture are the colour net's for its three copies."""
     torch.manual_seed(0)
-    colour, grey = (cn.create("alexnet_28", in_channels=channels).eval() for channels in (3, 1))
+    colour, grey = (cn.create("lenet_caffe", in_channels=channels).eval() for channels in (3, 1))
     torch.save(colour.state_dict(), tmp_path / "colour.pth")
     report = adopt(tmp_path / "colour.pth", grey)
     assert report.folded == ("conv1.weight",) and report.made_new == ()

@@ -234,37 +234,42 @@ def alexnet_d2l(num_classes: int = 10, in_channels: int = 1, image_size: int = 2
 
 
 def alexnet_28(num_classes: int = 10, in_channels: int = 1, image_size: int = 28) -> nn.Sequential:
-    """OURS, from no paper: AlexNet's ideas (five convolutions, overlapping pooling, ReLU, dropout, two wide dense
-    layers) at about a third of its width, for pictures of 28x28 on a laptop: 3.2 million parameters, 26 million MACs.
+    """OURS, from no paper: AlexNet's ideas (five convolutions, overlapping pooling, normalisation, ReLU, dropout, wide
+    dense layers) for pictures of 28x28 on a laptop: 1.2 million parameters, 30 million MACs. What normalises is batch
+    normalisation, which is of 2015, a year later than all other nets here.
 
     Reads `in_channels` x `image_size` x `image_size`, gives `num_classes` logits.
     """
-    side = image_size
-    for _ in range(3):
-        side = (side - 3) // 2 + 1
-    side = max(1, side)
+    side = (image_size - 1) // 2 + 1
+    side = (side - 1) // 2 + 1
+    side = max(1, (side - 3) // 2 + 1)
     return nn.Sequential(
         OrderedDict(
-            conv1=nn.Conv2d(in_channels, 32, kernel_size=5, padding=2),  # 32 x 28 x 28
+            conv1=nn.Conv2d(in_channels, 32, kernel_size=5, padding=2, bias=False),  # 32 x 28 x 28
+            norm1=nn.BatchNorm2d(32),
             relu1=nn.ReLU(),
-            pool1=nn.MaxPool2d(kernel_size=3, stride=2),  # 32 x 13 x 13
-            conv2=nn.Conv2d(32, 80, kernel_size=5, padding=2),  # 80 x 13 x 13
+            pool1=nn.MaxPool2d(kernel_size=3, stride=2, padding=1),  # 32 x 14 x 14
+            conv2=nn.Conv2d(32, 64, kernel_size=5, padding=2, bias=False),  # 64 x 14 x 14
+            norm2=nn.BatchNorm2d(64),
             relu2=nn.ReLU(),
-            pool2=nn.MaxPool2d(kernel_size=3, stride=2),  # 80 x 6 x 6
-            conv3=nn.Conv2d(80, 128, kernel_size=3, padding=1),  # 128 x 6 x 6
+            conv3=nn.Conv2d(64, 64, kernel_size=3, padding=1, bias=False),  # 64 x 14 x 14
+            norm3=nn.BatchNorm2d(64),
             relu3=nn.ReLU(),
-            conv4=nn.Conv2d(128, 128, kernel_size=3, padding=1),  # 128 x 6 x 6
+            pool3=nn.MaxPool2d(kernel_size=3, stride=2, padding=1),  # 64 x 7 x 7
+            conv4=nn.Conv2d(64, 128, kernel_size=3, padding=1, bias=False),  # 128 x 7 x 7
+            norm4=nn.BatchNorm2d(128),
             relu4=nn.ReLU(),
-            conv5=nn.Conv2d(128, 80, kernel_size=3, padding=1),  # 80 x 6 x 6
+            conv5=nn.Conv2d(128, 128, kernel_size=3, padding=1, bias=False),  # 128 x 7 x 7
+            norm5=nn.BatchNorm2d(128),
             relu5=nn.ReLU(),
-            pool5=nn.MaxPool2d(kernel_size=3, stride=2),  # 80 x 2 x 2
-            flatten=nn.Flatten(),  # 320
-            fc6=nn.Linear(80 * side * side, 1536),
+            pool5=nn.MaxPool2d(kernel_size=3, stride=2),  # 128 x 3 x 3
+            flatten=nn.Flatten(),  # 1152
+            fc6=nn.Linear(128 * side * side, 512),
             relu6=nn.ReLU(),
             drop6=nn.Dropout(p=0.5),
-            fc7=nn.Linear(1536, 1536),
+            fc7=nn.Linear(512, 512),
             relu7=nn.ReLU(),
             drop7=nn.Dropout(p=0.5),
-            fc8=nn.Linear(1536, num_classes),
+            fc8=nn.Linear(512, num_classes),
         )
     )

@@ -269,9 +269,9 @@ NETS: dict[str, Entry] = {
         year=2026,
         input=(1, 28, 28),
         classes=10,
-        parameters=3_266_282,
-        macs=26_253_312,
-        units=53_786,
+        parameters=1_169_002,
+        macs=29_582_848,
+        units=63_754,
         ours=True,
     ),
     "cifar10_26pct": Entry(
