@@ -36,8 +36,8 @@ LENET = Recipe(
 # its pictures by heart.
 LENET_RELU_MAX = replace(LENET, net="lenet_d2l with activation=relu, pool=max", lr=0.003, shift=1)
 
-# Over ten epochs batch normalisation, with larger maps behind conv1, gained 0.7 points on a first form of the net, which
-# had neither; for that one shifts by 2 pixels cost 1.1 points; neither Xavier's weights nor less dropout gained any.
+# Over ten epochs batch normalisation, with larger maps behind conv1, gained 0.7 points on a first form of the net, that
+# had neither; with that one shifts by 2 pixels cost 1.1 points; neither Xavier's weights nor less dropout gained any.
 ALEXNET_28 = Recipe(
     source="fast",
     net="alexnet_28",
