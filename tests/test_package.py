@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -50,13 +51,13 @@ def test_the_changelog_begins_with_this_version():
 def commands(path: Path) -> list[str]:
     """Every `classicnets ...` line in the code blocks of a page."""
     blocks = re.findall(r"```\w*\n(.*?)```", path.read_text(encoding="utf-8"), re.S)
-    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    lines = [re.split("[#>]", line)[0].strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line.startswith("classicnets ")]
 
 
 @pytest.mark.parametrize("command", commands(ROOT / "README.md"))
 def test_every_command_of_the_readme_is_understood(command):
-    parser().parse_args(command.split()[1:])
+    parser().parse_args(shlex.split(command)[1:])
 
 
 def test_the_readme_has_the_commands_and_its_pictures():
