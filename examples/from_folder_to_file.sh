@@ -25,7 +25,7 @@ classify() {
 
 run python "$(dirname "$0")/make_pictures.py" "$folder/signs"
 run classicnets data check "$folder/signs"
-run classicnets data preview "$folder/signs" -o "$folder/signs.png"
+run classicnets data preview "$folder/signs" --size 32 -o "$folder/signs.png"
 # eight epochs, and what a deep net without normalisation needs to start at all: larger first weights, small batches
 run classicnets train cifar10_26pct --recipe fast --data "$folder/signs" --runs "$folder/runs" --set net.pool=max \
     epochs=8 batch_size=64 initialise=xavier_uniform shift=1 mean=0.45 std=0.2
