@@ -183,8 +183,8 @@ def _preview(args: argparse.Namespace) -> int:
     output = Path(args.output or "preview.png")
     title = f"{Path(args.name).absolute().name}: what a net for {args.size} x {args.size} pixels is given"
     write_whole(output, figures.png(preview.sheet(samples, args.fit, title)))
-    for error in faults:
-        print(f"left out: {error.where}: {error.why or error.what}", file=sys.stderr)
+    for fault in faults:
+        print(f"left out: {fault.where}: {fault.why or fault.what}", file=sys.stderr)
     if args.json:
         pictures = [sample.name for sample in samples]
         print(json.dumps({"file": str(output), "fit": args.fit, "size": args.size, "pictures": pictures}))
