@@ -191,16 +191,15 @@ class Arena:
         loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=0, device=torch.device("cpu"))
         state = State(planned.build(self.say).train(), planned.recipe)
         loss = objective.make(planned.recipe, loader.labels, len(planned.description.classes))
-        taken, seconds, epoch = -2, 0.0, 0
+        taken, seconds, epoch, started = -2, 0.0, 0, 0.0
         while seconds < 0.5 or taken < 3:
             epoch += 1
-            started = time.perf_counter()
             for x, y in loader.epoch(epoch):
                 take_step(state, x, y, 1e-4, planned.recipe, loss)
                 taken += 1
                 if taken == 0:
                     started = time.perf_counter()
-                seconds = time.perf_counter() - started
+                seconds = time.perf_counter() - started if taken > 0 else 0.0
                 if taken >= 3 and seconds >= 0.5:
                     break
         return taken * planned.recipe.batch_size / seconds
