@@ -1,4 +1,4 @@
-"""A folder of pictures, or a CSV that lists them, as a data set: described, loaded, checked."""
+"""A folder of pictures, or a CSV that lists them, as a data set: described and loaded."""
 
 from __future__ import annotations
 
@@ -197,11 +197,6 @@ def _range(sizes: set[tuple[int, int]]) -> str:
     """(height, width) pairs as WIDTHxHEIGHT: the one, or the smallest and the largest."""
     ordered = [f"{width}x{height}" for height, width in sorted(sizes, key=lambda size: (math.prod(size), size))]
     return ordered[0] if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}"
-
-
-def _size(picture: np.ndarray) -> tuple[int, int]:
-    _, height, width = picture.shape
-    return height, width
 
 
 def _why(error: DataError) -> str:

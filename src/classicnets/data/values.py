@@ -100,7 +100,7 @@ class Description:
 
 @dataclass(frozen=True)
 class FileReport:
-    """What `check` says of one file or class folder: `status` is "ok", "missing" or "wrong"."""
+    """What `check` says of one file: `status` is "ok", "missing" or "wrong"."""
 
     file: str
     status: str
