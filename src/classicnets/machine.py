@@ -9,7 +9,7 @@ import platform
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -62,9 +62,8 @@ def choose_precision(device: str, macs: int) -> str:
         return "float32"
     if kind == "cuda":
         return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
-    told = (
-        getattr(torch.cpu, "get_capabilities", dict)() if kind == "cpu" else {}
-    )  # older versions of torch do not tell
+    tell: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)  # older versions cannot tell
+    told = tell() if kind == "cpu" else {}
     return "bfloat16" if told.get("avx512_bf16") or told.get("amx_bf16") else "float32"
 
 

@@ -59,7 +59,7 @@ class Subject:
     def calibration(self) -> np.ndarray:
         """The training pictures that set the ranges of int8, uint8 [N, C, H, W]. Raises DataError CN302."""
         pictures, train, _ = self._divided()
-        return pictures.images[train[: _CALIBRATION if self.preprocess.side <= _LARGE else _FEW]]
+        return np.asarray(pictures.images[train[: _CALIBRATION if self.preprocess.side <= _LARGE else _FEW]])
 
     def judged_on(self) -> tuple[datasets.Split, str]:
         """Pictures beside the test split to choose by, and what they are. Raises DataError CN302."""
