@@ -165,7 +165,7 @@ def run(row: Run, pictures: Split, seed: int) -> dict[str, Any]:
     loader = row.loader(train, row.recipe, preprocess, seed=seed, device=torch.device("cpu"))
     state = State(net, row.recipe)
     classes = datasets.DATASETS["fashion_mnist"].classes
-    coach = Coach(row.recipe, classes, prepare(loader.images[:256], preprocess), loader.labels)
+    coach = Coach(row.recipe, classes, prepare(loader.images(torch.arange(256)), preprocess), loader.labels)
     started, watching = time.perf_counter(), 0.0
     said, best, last = coach.before(net), 0.0, None
     for event in fit(state, loader, row.recipe, objective.make(row.recipe, loader.labels, 10), Watched):

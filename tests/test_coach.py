@@ -113,7 +113,7 @@ def trained(
     loader = load(train, recipe, preprocess, seed=seed, device=CPU)
     state = State(net, recipe)
     classes = tuple(map(str, range(10)))
-    probe = prepare(loader.images[:256], preprocess)
+    probe = prepare(loader.images(torch.arange(min(256, len(train)))), preprocess)
     coach = Coach(recipe, classes, probe, loader.labels)
     coach.remember(past)
     found: list[Event] = [*coach.before(net)] if watched else []

@@ -188,7 +188,7 @@ def test_memory_is_what_was_measured_with_the_real_pictures_and_a_whole_batch(bl
     found = forecast(plan("lenet_d2l", data=str(blobs), settings=settings))
     assert found.memory_bytes == rest + 500 * picture
     found = forecast(plan("lenet_d2l", data=str(blobs), settings={**settings, "validation": 0.5}))
-    assert found.memory_bytes == rest + (500 + 400) * picture  # copied when they are divided
+    assert found.memory_bytes == rest + (500 + 200) * picture  # what is kept aside is copied
 
 
 def test_a_real_trial_knows_its_memory(blobs):
