@@ -23,7 +23,6 @@ from classicnets.inspection.doctor import check_input
 from classicnets.inspection.guard import guard
 from classicnets.inspection.shapes import Table
 from classicnets.models.registry import NETS
-from classicnets.report import seeds as seeds_report
 from classicnets.report import tables
 from classicnets.report.faces import Face
 from classicnets.report.notebook import Notebook, in_notebook
@@ -353,7 +352,9 @@ class Seeds:
         self.summary: dict[str, Any] = self.folder.read()["result"]
 
     def __repr__(self) -> str:
-        accuracy, n = seeds_report.spread(self.summary["test_accuracy"]), self.summary["n"]
+        from classicnets.report.seeds import spread  # matplotlib takes half a second to import
+
+        accuracy, n = spread(self.summary["test_accuracy"]), self.summary["n"]
         return f"Seeds({str(self.path)!r}: test accuracy {accuracy}, n = {n} of {self.summary['of']})"
 
     @property

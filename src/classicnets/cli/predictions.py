@@ -19,8 +19,7 @@ from classicnets.data.pictures import read_picture
 from classicnets.data.transforms import middle, scale
 from classicnets.errors import DataError
 from classicnets.evaluation.classify import Prediction, seen
-from classicnets.report import figures, tables
-from classicnets.report.sheet import Pair, sheet
+from classicnets.report import tables
 from classicnets.runs.writing import write_whole
 from classicnets.values import Preprocess
 
@@ -77,6 +76,9 @@ def draw(
     path: Path, shown: list[tuple[Input, Prediction]], preprocess: Preprocess, count: int, *, handwriting: bool
 ) -> None:
     """Writes a sheet of the pictures, each beside what the net saw. Raises MachineError CN401."""
+    from classicnets.report.figures import png  # matplotlib takes half a second to import
+    from classicnets.report.sheet import Pair, sheet
+
     pairs = []
     for one, found in shown:
         said = found.error or f"{found.classes[0]} {found.probabilities[0]:.2f}"
@@ -87,7 +89,7 @@ def draw(
     title = f"each picture beside the {size}x{size} pixels that the net saw, and what it said"
     if count > len(shown):
         title += f"\nthe first {len(shown)} of {count:,} pictures"
-    write_whole(path, figures.png(sheet(pairs, title)))
+    write_whole(path, png(sheet(pairs, title)))
 
 
 def _original(one: Input) -> np.ndarray | None:

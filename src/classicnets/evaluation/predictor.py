@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -32,14 +34,16 @@ class Predictor:
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """uint8 [N, C, H, W] to float32 [N, classes]; the mean over the views of each picture."""
         was_training = self.net.training
-        self.net.eval()
+        if any(layer.training for layer in self.net.modules()):
+            self.net.eval()
+        rough = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
         try:
-            rough = self.precision == "bfloat16"
-            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=rough):
+            with torch.inference_mode(), rough:
                 parts = [self._batch(batch) for batch in torch.from_numpy(images).split(self._size())]
         finally:
-            self.net.train(was_training)
-        return torch.cat(parts).cpu().numpy()
+            if was_training:
+                self.net.train()
+        return (parts[0] if len(parts) == 1 else torch.cat(parts)).cpu().numpy()
 
     def _size(self) -> int:
         """Pictures at once: fewer when they are large, so that the first layers' outputs stay in memory."""

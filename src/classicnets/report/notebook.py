@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from classicnets.report import figures
 from classicnets.report.lines import advice_lines, epoch_lines
 from classicnets.values import Advice, Epoch, Event, Expected, Step
 
@@ -60,6 +59,8 @@ class Notebook:
 
     def _draw(self) -> None:
         began = time.monotonic()
+        from classicnets.report import figures  # matplotlib takes half a second to import
+
         png = figures.png(figures.draw_curves(self.events, self.expected, self.title))
         self._put("curves", {"image/png": base64.b64encode(png).decode(), "text/plain": self.title})
         self._put("text", {"text/plain": "\n".join(self._lines())})

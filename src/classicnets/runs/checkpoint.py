@@ -25,8 +25,15 @@ def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
 def content(tensors: dict[str, Tensor], facts: dict[str, Any]) -> bytes:
     """A safetensors file that holds `tensors` and, as JSON, `facts`."""
     metadata = {KEY: json.dumps({"version": _VERSION, **facts}, ensure_ascii=False)}
-    # clone() because safetensors refuses tensors that share memory, as tied weights do
-    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    whole: dict[str, Tensor] = {}
+    stored = set[int]()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        place = plain.untyped_storage().data_ptr()
+        whole[name] = (
+            plain.clone() if place in stored else plain
+        )  # safetensors refuses shared memory, as of tied weights
+        stored.add(place)
     return safetensors.torch.save(whole, metadata)
 
 

@@ -26,7 +26,7 @@ from classicnets.errors import CheckFailed, DataError, UsageError
 from classicnets.evaluation.evaluate import Evaluation, evaluate, write_metrics
 from classicnets.evaluation.predictor import Predictor
 from classicnets.recipes import resolve
-from classicnets.report import figures, markdown, mistakes
+from classicnets.report import markdown
 from classicnets.runs import checkpoint, folder, history
 from classicnets.runs.folder import RunFolder
 from classicnets.runs.writing import remove_parts, write_whole
@@ -125,6 +125,8 @@ class Training:
 
     def finish(self) -> Evaluation:
         """Evaluates the best weights (else the last) on the test split in float32; writes results, pictures, card."""
+        from classicnets.report import figures, mistakes  # matplotlib takes half a second to import
+
         if self.folder.best.exists():
             tensors, _ = checkpoint.load(self.folder.best)
             self.state.judged.load_state_dict(checkpoint.weights(tensors))

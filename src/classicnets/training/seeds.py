@@ -21,8 +21,6 @@ from torch import nn
 
 from classicnets import machine
 from classicnets.errors import ClassicnetsError, UsageError
-from classicnets.report import figures
-from classicnets.report import seeds as report
 from classicnets.report.terminal import SeedsTerminal
 from classicnets.runs import folder, history
 from classicnets.runs.folder import RunFolder
@@ -197,6 +195,9 @@ def finish(made: SeedsFolder, errors: Mapping[int, str]) -> dict[str, Any]:
         "verdict": verdict(plan, [one["test_accuracy"] for one in done]),
         "runs": rows,
     }
+    from classicnets.report import figures  # matplotlib takes half a second to import
+    from classicnets.report import seeds as report
+
     epochs = {s: [e for e in history.read(run.history) if isinstance(e, Epoch)] for s, run in runs.items()}
     title = f"{plan.origin.described} on {plan.description.name}, recipe {plan.recipe.source}, {len(rows)} seeds"
     figure = report.draw(epochs, {one["seed"]: one["test_accuracy"] for one in done}, plan.expected, title)
