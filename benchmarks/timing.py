@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -157,8 +158,9 @@ def skip(what: str, how: str) -> str:
 
 @dataclass(frozen=True)
 class Conditions:
-    """The machine at one moment: load averages, seconds that all processors have worked, and those of this program and its
-    children that have ended."""
+    """The machine at one moment: load averages, seconds that all processors have worked, and that this program and its
+    finished children have.
+    """
 
     load: tuple[float, ...] | None
     wall: float
@@ -202,7 +204,7 @@ def write(out: Path, rows: Sequence[Row], before: Conditions, *, skipped: Sequen
     after = conditions()
     others, busy = busy_beside(before, after)
     result = {
-        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "command": _command(),
         "rows": [asdict(row) | {"median": row.median, "verdict": row.verdict} for row in rows],
         "skipped": list(skipped),
         "load_before": before.load,
@@ -218,6 +220,13 @@ def write(out: Path, rows: Sequence[Row], before: Conditions, *, skipped: Sequen
     out.write_text(json.dumps(result, indent=2) + "\n")
     warning = f"; other programs had {others:.1f} cores meanwhile" if busy and others is not None else ""
     print(f"written to {out}{warning}", flush=True)
+
+
+def _command() -> str:
+    """What was typed, without the place of the result, and of absolute paths the end."""
+    given = [word for before, word in pairwise(sys.argv) if "--out" not in (before, word)]
+    words = ["/".join(Path(word).parts[-3:]) if Path(word).is_absolute() else word for word in given]
+    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
 
 
 def read(path: Path) -> tuple[list[Row], dict[str, Any]]:
