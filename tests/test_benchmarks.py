@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-for folder in (BENCHMARKS, BENCHMARKS.parent / "docs"):
-    sys.path.insert(0, str(folder))
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
 
 import make
 
 import timing
 from timing import Row
+
+BENCHMARKS = Path(timing.__file__).parent
 
 
 def row(*values: float, **rest) -> Row:
