@@ -1,6 +1,6 @@
 """The book's AlexNet on Fashion-MNIST at 224 pixels: some steps of its loop against ours, in one run.
 
-    python benchmarks/alexnet.py                            (three minutes on 2 quiet cores)
+    python benchmarks/alexnet.py                            (two to three minutes on 2 quiet cores)
     python benchmarks/alexnet.py --steps 1 --pairs 1
 
 steps        so many steps of 128 pictures: `classicnets train alexnet_d2l --limit N` (pictures enlarged, metrics,
@@ -179,7 +179,7 @@ def torchvisions(count: int, changed: dict[str, str], pairs: int) -> Row | None:
 def main() -> None:
     parser = arguments(__doc__, name="alexnet", pairs=3)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--steps", type=int, default=3, help="for one reading (default 3)")
+    parser.add_argument("--steps", type=int, default=2, help="for one reading (default 2)")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="of our training")
     parser.add_argument("--in-process", action="store_true", help="print our peak memory for two steps, and stop")
     args = parser.parse_args()

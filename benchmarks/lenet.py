@@ -76,10 +76,8 @@ class Peer:
     """Another library's program, which trains for an epoch whenever it is sent a line and says how long it took."""
 
     def __init__(self, python: str, script: str, data: Path):
-        command = [python, str(HERE / "peers" / script), str(data)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+        line = [python, str(HERE / "peers" / script), str(data)]
+        self.process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.facts = self._read()
 
     def __enter__(self) -> Self:
@@ -96,13 +94,15 @@ class Peer:
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         found = self._read()
-        self.facts |= {"test_accuracy": found["test_accuracy"]}
+        self.facts["test_accuracy"] = found["test_accuracy"]
         return float(found["seconds"])
 
     def _read(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        found: dict[str, Any] = json.loads(line) if line else {"missing": "its program said nothing"}
+        if not line:
+            raise RuntimeError("its program has ended")
+        found: dict[str, Any] = json.loads(line)
         return found
 
 
@@ -298,11 +298,15 @@ def peers(
             if not python:
                 yield skip(name, how)
                 continue
-            with Peer(python, script, data) as peer:
-                if "missing" in peer.facts:
-                    yield skip(name, f"{how}; {peer.facts['missing']}")
-                    continue
-                taken = pair_by_pair(clock(ours.epoch), peer.epoch, pairs=pairs)
+            try:
+                with Peer(python, script, data) as peer:
+                    if "missing" in peer.facts:
+                        yield skip(name, f"{how}; {peer.facts['missing']}")
+                        continue
+                    taken = pair_by_pair(clock(ours.epoch), peer.epoch, pairs=pairs)
+            except (OSError, RuntimeError) as error:
+                yield skip(name, f"it failed: {error}")
+                continue
             yield compared(
                 taken,
                 what=f"a later epoch with evaluation, against {name}",

@@ -24,7 +24,7 @@ from timing import arguments, compared, conditions, pair_by_pair, write
 def main() -> None:
     parser = arguments(__doc__, name="many_seeds", pairs=1)
     parser.add_argument("--seeds", type=int, default=8)
-    parser.add_argument("--limit", type=int, default=30_000, help="training pictures (default 30,000)")
+    parser.add_argument("--limit", type=int, default=20_000, help="training pictures (default 20,000)")
     args = parser.parse_args()
     before = conditions()
     datasets.load("fashion_mnist")  # fetched, if need be, before the clock starts
