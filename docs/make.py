@@ -1239,15 +1239,17 @@ def performance_page(results: Path = RESULTS, by_hand: str | None = None) -> str
 
 `make bench` measures all of this again in about ten minutes on 2 quiet cores. Where two ways are compared, they take
 turns in one run, and each pair gives a ratio, theirs by ours; quoted are its median, its range and the number of pairs.
-Other rows have a unit. *Asked* is what a row has to meet, *reach for* what was hoped for; both were set before anything
-was measured. What misses its target is shown as missed.
+Other rows have a unit. *Asked* is what a row has to meet, *reach for* what was hoped for. What misses its target is
+shown as missed.
 
 {_tally(rows)}
 
-{sections or "Nothing has been measured yet."}{BY_HAND}{by_hand}"""
+{sections}{BY_HAND}{by_hand}"""
 
 
 def _tally(rows: Sequence[timing.Row]) -> str:
+    if not rows:
+        return "Nothing has been measured yet."
     judged = [row for row in rows if row.verdict]
     missed = [row for row in judged if row.verdict.startswith("missed")]
     reached = sum(row.verdict == "reached" for row in judged)

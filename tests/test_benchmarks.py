@@ -20,8 +20,8 @@ from timing import Row
 BENCHMARKS = Path(timing.__file__).parent
 
 
-def row(*values: float, **rest) -> Row:
-    return Row(what="an epoch", ours="ours", theirs="theirs", values=values, **rest)
+def row(*values: float, what: str = "an epoch", **rest) -> Row:
+    return Row(what=what, ours="ours", theirs="theirs", values=values, **rest)
 
 
 def test_the_two_take_turns_and_the_warm_up_does_not_count():
