@@ -37,7 +37,8 @@ def validation_accuracy(net: str, settings: dict[str, str], seed: int) -> tuple[
     train, aside = batches.divide(pictures.train, ASIDE, None, seed)
     assert aside is not None
     module = planned.build(print)
-    loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=seed, device=torch.device("cpu"))
+    device = torch.device("cpu")
+    loader = batches.Batches(pictures.train, planned.recipe, planned.preprocess, seed=seed, device=device, taken=train)
     state = State(module, planned.recipe)
     loss = objective.make(planned.recipe, loader.labels, len(pictures.classes))
     seconds = sum(e.seconds for e in fit(state, loader, planned.recipe, loss, Watched) if isinstance(e, Epoch))

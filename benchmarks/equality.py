@@ -71,7 +71,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
-    planned = plan(args.net, recipe="d2l", settings=dict(pair.split("=") for pair in args.set), device="cpu")
+    settings = {"precision": "float32", **dict(pair.split("=") for pair in args.set)}
+    planned = plan(args.net, recipe="d2l", settings=settings, device="cpu")
     train = datasets.load(planned.data).train
     net = planned.build(print)
     found = {}

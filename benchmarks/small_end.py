@@ -187,8 +187,9 @@ class Arena:
     def speed(self, entrant: Entrant) -> float:
         """Training pictures a second, from steps of half a second after two that warm up."""
         planned = self.plan(entrant, 0)
-        train, _ = batches.divide(self.read(planned).train, 0.0, 4096, 0)
-        loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=0, device=torch.device("cpu"))
+        train, cpu = self.read(planned).train, torch.device("cpu")
+        taken, _ = batches.divide(train, 0.0, 4096, 0)
+        loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=0, device=cpu, taken=taken)
         state = State(planned.build(self.say).train(), planned.recipe)
         loss = objective.make(planned.recipe, loader.labels, len(planned.description.classes))
         taken, seconds, epoch, started = -2, 0.0, 0, 0.0
@@ -213,12 +214,13 @@ class Arena:
     def attempt(self, entrant: Entrant, speed: float, share: float) -> float:
         """Validation accuracy after a short training; neither it nor anything else here looks at the test split."""
         seconds = self.seconds * share
-        train, aside = batches.shares(self.description.train or _count(self.spec), ASIDE["validation"], None)
-        epochs, limit = max(1, int(seconds * speed / train)), max(512, int(seconds * speed))
+        count, aside = batches.shares(self.description.train or _count(self.spec), ASIDE["validation"], None)
+        epochs, limit = max(1, int(seconds * speed / count)), max(512, int(seconds * speed))
         planned = self.plan(entrant, 0, epochs=epochs)
-        alone, kept = batches.divide(self.read(planned).train, planned.recipe.validation, limit, 0)
+        train, cpu = self.read(planned).train, torch.device("cpu")
+        alone, kept = batches.divide(train, planned.recipe.validation, limit, 0)
         assert kept is not None and len(kept) == aside
-        loader = batches.Batches(alone, planned.recipe, planned.preprocess, seed=0, device=torch.device("cpu"))
+        loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=0, device=cpu, taken=alone)
         state = State(planned.build(self.say), planned.recipe)
         loss = objective.make(planned.recipe, loader.labels, len(planned.description.classes))
         spent = sum(e.seconds for e in fit(state, loader, planned.recipe, loss, Watched) if isinstance(e, Epoch))

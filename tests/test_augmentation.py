@@ -110,7 +110,7 @@ def test_colour_axes_are_the_principal_components_of_the_pixels(flavour):
     generator = np.random.default_rng(1)
     base = generator.integers(0, 200, (50, 1, 6, 6))
     images = (base + generator.integers(0, 50, (50, 3, 6, 6))).astype(np.uint8)  # channels go together
-    axes = transforms.colour_axes(torch.from_numpy(images), Preprocess(channels=3, image_size=6), flavour)
+    axes = transforms.colour_axes([torch.from_numpy(images)], Preprocess(channels=3, image_size=6), flavour)
     values, vectors = np.linalg.eigh(np.cov(images.transpose(1, 0, 2, 3).reshape(3, -1) / 255.0, bias=True))
     reach = values if flavour == "paper" else np.sqrt(values)
     for axis, value, vector in zip(axes.numpy(), reach, vectors.T, strict=True):
@@ -176,7 +176,7 @@ def test_erasing_blanks_a_square_that_may_stick_out():
 
 def test_the_mean_of_the_training_pictures():
     images = torch.from_numpy(pixels(30, 3, 6, 6))
-    means = transforms.channel_means(images, Preprocess(channels=3, image_size=6))
+    means = transforms.channel_means(images.split(3), Preprocess(channels=3, image_size=6))
     np.testing.assert_allclose(means, (images / 255).mean(dim=(0, 2, 3)), rtol=1e-5)
 
 

@@ -171,7 +171,7 @@ def test_the_mean_is_that_of_the_pictures_that_are_trained_on(folders):
     net, recipe = made(("cuda_convnet", "cifar10_13pct"))
     started = training.start(plan(net, recipe=recipe, data=str(folders["cifar10"])), Path("runs"), "", lambda _: None)
     assert started.batches.alone == 48 and len(started.batches.labels) == 60  # a fifth joins them later
-    expected = started.batches.images[:48].double().mean(dim=(0, 2, 3)) / 255
+    expected = started.batches.images(torch.arange(48)).double().mean(dim=(0, 2, 3)) / 255
     assert started.predictor.preprocess.mean == pytest.approx(expected.tolist(), rel=1e-6)
 
 

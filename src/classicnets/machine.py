@@ -9,7 +9,7 @@ import platform
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +21,7 @@ from classicnets.errors import MachineError
 if TYPE_CHECKING:
     import torch
 
+_MANY_MACS = 2_000_000  # a picture; below, converting costs what multiplying saves
 _PACKAGES = ("torch", "numpy", "safetensors", "pillow", "simplejpeg", "matplotlib", "rich")
 
 
@@ -46,6 +47,24 @@ def choose_device(name: str = "auto") -> torch.device:
             hint="classicnets doctor",
         ) from error
     return device
+
+
+def choose_precision(device: str, macs: int) -> str:
+    """What "auto" is on this machine for a net of so many multiplications a picture: "bfloat16" where the hardware
+    multiplies it (CUDA from Ampere on, AVX512-BF16, AMX) and there is much to multiply, else "float32".
+
+    A function of the machine and the net alone, so that the same command gives the same numbers again.
+    """
+    import torch
+
+    kind = torch.device(device).type
+    if macs < _MANY_MACS:
+        return "float32"
+    if kind == "cuda":
+        return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
+    tell: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)  # older versions cannot tell
+    told = tell() if kind == "cpu" else {}
+    return "bfloat16" if told.get("avx512_bf16") or told.get("amx_bf16") else "float32"
 
 
 def require(module: str, *, extra: str) -> ModuleType:
@@ -133,6 +152,13 @@ def memory_bytes_of(device: torch.device) -> int | None:
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     return total_memory_bytes()
+
+
+def has_room(device: torch.device, size: int) -> bool:
+    """Whether so many bytes may lie on the device beside the work: half of what is free there, where that is told."""
+    import torch
+
+    return device.type != "cuda" or size <= torch.cuda.mem_get_info(device)[0] // 2
 
 
 def available_memory_bytes() -> int | None:

@@ -96,7 +96,7 @@ class Recipe:
     for each layer with weights, stands in for the one `weight_decay`; biases learn at `bias_lr` times the rate, and
     decay if `bias_decay`. `clip` bounds the norm of the gradient (0: not). `ema` is the decay of a moving average of
     the weights, which is then what is evaluated and kept (0: none). `precision` "bfloat16" computes in it and keeps
-    the weights in float32.
+    the weights in float32; "auto" is what `machine.choose_precision` says.
     Rate. `schedule` is "constant", "one_cycle", "steps" (from the share `drop_at[i]` of the epochs on, lr x
     `drop_to[i]`), "inverse" (lr (1 + progress)^-0.75) or "plateau" (lr / 10 after `patience` epochs without a better
     validation accuracy, three times; then the run stops).
@@ -133,7 +133,7 @@ class Recipe:
     bias_decay: bool = True
     clip: float = 0.0
     ema: float = 0.0
-    precision: str = "float32"
+    precision: str = "auto"
 
     schedule: str = "constant"
     drop_at: tuple[float, ...] = ()

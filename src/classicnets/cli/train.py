@@ -44,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--side-by-side", type=int, metavar="N", help="so many of the runs at once (default: what is faster, measured)"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "float32", "bfloat16"),
+        help="of the arithmetic; auto: bfloat16 where the hardware multiplies it and the net is large (default: auto)",
+    )
+    parser.add_argument("--threads", type=_threads, metavar="N", help="auto, or so many CPU threads (default: auto)")
     parser.add_argument("--limit", type=int, metavar="N", help="train on the first N pictures of the order")
     parser.add_argument(
         "--weights", metavar="FILE", help="begin with the weights of a file or a run; a new head if need be"
@@ -76,6 +82,10 @@ def run(args: argparse.Namespace) -> int:
 
         summary_writer()  # refused before anything is read if the package is missing
     several = seeds.asked_for(args)
+    if args.threads:
+        import torch
+
+        torch.set_num_threads(args.threads)
     if args.resume:
         _refuse_changes(args)
         if several:
@@ -93,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
             args.net,
             data=args.data,
             recipe=args.recipe,
-            settings=settings(args.set),
+            settings=settings(args.set) | ({"precision": args.precision} if args.precision else {}),
             seed=args.seed,
             device=args.device,
             limit=args.limit,
@@ -177,6 +187,12 @@ def _text(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
+def _threads(text: str) -> int | None:
+    if text != "auto" and int(text) < 1:
+        raise argparse.ArgumentTypeError("at least one")
+    return None if text == "auto" else int(text)
+
+
 def settings(pairs: list[str]) -> dict[str, str]:
     """KEY=VALUE pairs as typed after --set. Raises UsageError CN204 for one without a value."""
     for pair in pairs:
@@ -190,7 +206,19 @@ def settings(pairs: list[str]) -> dict[str, str]:
 
 def _refuse_changes(args: argparse.Namespace) -> None:
     """A resumed run goes on as it was begun."""
-    fixed = ("data", "recipe", "set", "limit", "weights", "seed", "seeds", "deterministic", "on_bad_image")
+    fixed = (
+        "data",
+        "recipe",
+        "set",
+        "precision",
+        "threads",
+        "limit",
+        "weights",
+        "seed",
+        "seeds",
+        "deterministic",
+        "on_bad_image",
+    )
     changed = [f"--{name.replace('_', '-')}" for name in fixed if getattr(args, name)]
     if args.net:
         changed.insert(0, args.net)

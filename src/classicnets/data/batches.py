@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from classicnets import machine
 from classicnets.data import transforms
 from classicnets.data.datasets import Split
 from classicnets.values import Preprocess, Recipe
@@ -38,15 +39,15 @@ def shares(n: int, validation: float, limit: int | None, own: int = 0) -> tuple[
 
 def divide(
     split: Split, validation: float, limit: int | None, seed: int, own: Split | None = None
-) -> tuple[Split, Split | None]:
-    """The pictures to train on and the share `validation` that is kept aside (None if 0), chosen by the seed.
+) -> tuple[np.ndarray, Split | None]:
+    """The rising indices of the pictures to train on, and the share `validation` that is kept aside (None if 0).
 
-    The data set's `own` validation split stands in for that share, if there is one. `limit` takes the first so many of
-    the seed's order that are not kept aside; the part kept aside stays the same.
+    Chosen by the seed. The data set's `own` validation split stands in for that share, if there is one. `limit` takes
+    the first so many of the seed's order that are not kept aside; the part kept aside stays the same.
     """
     train, aside = division(split.labels, validation if own is None else 0.0, limit, seed)
-    kept = _part(split, aside) if len(aside) else None
-    return _part(split, train), own if own is not None and validation else kept
+    kept = Split(split.images[aside], split.labels[aside]) if len(aside) else None
+    return train, own if own is not None and validation else kept
 
 
 def division(labels: np.ndarray, validation: float, limit: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -70,17 +71,12 @@ def division(labels: np.ndarray, validation: float, limit: int | None, seed: int
     return np.sort(chosen[~kept][:alone]), np.sort(chosen[kept])
 
 
-def _part(split: Split, index: np.ndarray) -> Split:
-    if len(index) == len(split):
-        return split  # all of them: spare the copy, the order of an epoch is drawn anyway
-    return Split(split.images[index], split.labels[index])
-
-
 class Batches:
-    """The training batches of a split, prepared on the device.
+    """The training batches of a split, prepared on the device: of the pictures `taken` (indices), or of all.
 
     The pictures kept `aside` come in after the recipe's `join_after` epochs. `threads` prepare batches ahead; they
-    change nothing in them.
+    change nothing in them. The pictures are moved to the device if they fit there, and are never copied within the
+    machine's memory, as they may be a file that is mapped into it.
     """
 
     def __init__(
@@ -91,20 +87,35 @@ class Batches:
         *,
         seed: int,
         device: torch.device,
+        taken: np.ndarray | None = None,
         aside: Split | None = None,
         threads: int = 0,
     ):
         self.recipe, self.preprocess, self.seed, self.device, self.threads = recipe, preprocess, seed, device, threads
-        self.alone = len(split)
+        images, labels = split.images, split.labels
+        places = np.arange(len(labels)) if taken is None else taken
+        self.alone = len(places)
         if recipe.join_after and aside is not None:
-            split = Split(np.concatenate([split.images, aside.images]), np.concatenate([split.labels, aside.labels]))
-        self.images = torch.from_numpy(split.images).to(device)
-        self.labels = torch.from_numpy(split.labels).to(device)
+            places = np.concatenate([places, np.arange(len(labels), len(labels) + len(aside))])
+            images, labels = np.concatenate([images, aside.images]), np.concatenate([labels, aside.labels])
+        self._images = torch.from_numpy(images)
+        if machine.has_room(device, images.nbytes):
+            self._images = self._images.to(device)
+        self._places = torch.from_numpy(places)
+        self.labels = torch.from_numpy(labels[places]).to(device)
         self.axes = (
             None
             if recipe.colour_noise == "none"
-            else transforms.colour_axes(self.images[: self.alone], preprocess, recipe.colour_noise)
+            else transforms.colour_axes(self.parts(), preprocess, recipe.colour_noise)
         )
+
+    def images(self, index: Tensor) -> Tensor:
+        """The pictures with these numbers among those that are trained on, uint8 [B, C, H, W], on the device."""
+        return self._images[self._places[index].to(self._images.device)].to(self.device)
+
+    def parts(self) -> Iterator[Tensor]:
+        """All pictures but those that join later, some hundreds at a time."""
+        return map(self.images, torch.arange(self.alone).split(500))
 
     def pictures(self, epoch: int) -> int:
         """How many pictures epoch `epoch` (from 1) has."""
@@ -144,20 +155,25 @@ class Batches:
         blank = torch.randint(-(erased // 2), size - erased // 2, (n, 2), generator=drawn("erase")) if erased else None
 
         # Pictures that need no scaling are cut out as bytes, a quarter of what they are as numbers; the outcome is one.
-        as_bytes = self.images.shape[1:] == (preprocess.channels, side, side) and not preprocess.pad and boxes is None
+        as_bytes = self._images.shape[1:] == (preprocess.channels, side, side) and not preprocess.pad and boxes is None
         as_bytes = as_bytes and (corner is not None or mirrored is not None)
         middle = torch.full((1, 2), (side - size) // 2).expand(n, 2)
         corners = middle if corner is None else corner
         flips = torch.zeros(n, dtype=torch.bool) if mirrored is None else mirrored
+        plain = noise is None and moved is None and blank is None
 
         def augment(index: Tensor) -> Tensor:
             def of(values: Tensor) -> Tensor:
                 return values[index].to(self.device)
 
             if as_bytes:
-                x = transforms.unit(transforms.cut(self.images, index, corners[index], flips[index], size))
+                places = self._places[index]
+                seen = transforms.cut(self._images, places, corners[index], flips[index], size).to(self.device)
+                if plain:
+                    return transforms.normalised(seen, preprocess)
+                x = transforms.unit(seen)
             else:
-                x = transforms.scale(self.images[index.to(self.device)], preprocess)
+                x = transforms.scale(self.images(index), preprocess)
             if noise is not None and self.axes is not None:
                 x = x + (of(noise) @ self.axes)[:, :, None, None]
             if boxes is not None:

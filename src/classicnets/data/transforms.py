@@ -5,6 +5,8 @@ A picture goes through `scale` (0..1, its final channels and side), what augment
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,6 +14,7 @@ from torch.nn import functional as F
 from classicnets.values import Preprocess
 
 _LARGE = 64  # pixels a side
+_CACHED = 300_000  # numbers; as float32 somewhat more than 1 MB
 
 
 def prepare(pictures: Tensor, preprocess: Preprocess) -> Tensor:
@@ -59,11 +62,22 @@ def unit(pictures: Tensor) -> Tensor:
 
 
 def normalise(x: Tensor, preprocess: Preprocess) -> Tensor:
-    """(x - mean) / std per channel; x itself where that changes nothing."""
+    """(x - mean) / std per channel, in place."""
     if not any(preprocess.mean) and all(s == 1 for s in preprocess.std):
         return x
     mean, std = (torch.tensor(v, device=x.device).view(1, -1, 1, 1) for v in (preprocess.mean, preprocess.std))
-    return (x - mean).div_(std)
+    return x.sub_(mean).div_(std)
+
+
+def normalised(pictures: Tensor, preprocess: Preprocess) -> Tensor:
+    """`unit`, then `normalise`, of as many pictures at a time as the processor's cache holds."""
+    if pictures.device.type != "cpu":
+        return normalise(unit(pictures), preprocess)
+    found = torch.empty(pictures.shape)
+    few = max(1, _CACHED // pictures[0].numel())
+    for some, target in zip(pictures.split(few), found.split(few), strict=True):
+        normalise(target.copy_(some).div_(255), preprocess)
+    return found
 
 
 def middle(x: Tensor, size: int) -> Tensor:
@@ -72,20 +86,21 @@ def middle(x: Tensor, size: int) -> Tensor:
     return x[..., top : top + size, left : left + size]
 
 
-def channel_means(pictures: Tensor, preprocess: Preprocess) -> tuple[float, ...]:
-    """The mean of each channel, in 0..1, over pictures uint8 [N, C, H, W]."""
-    sums = torch.stack([scale(some, preprocess).double().mean(dim=(2, 3)).sum(dim=0) for some in pictures.split(500)])
-    return tuple((sums.sum(dim=0) / len(pictures)).tolist())
+def channel_means(parts: Iterable[Tensor], preprocess: Preprocess) -> tuple[float, ...]:
+    """The mean of each channel, in 0..1, over pictures uint8 [N, C, H, W] that come in parts."""
+    means = torch.cat([scale(some, preprocess).double().mean(dim=(2, 3)) for some in parts])
+    return tuple(means.mean(dim=0).tolist())
 
 
-def colour_axes(pictures: Tensor, preprocess: Preprocess, flavour: str) -> Tensor:
-    """How far each axis of the pixels' colours reaches, [channels, channels], a row an axis, in units of 0..1.
+def colour_axes(parts: Iterable[Tensor], preprocess: Preprocess, flavour: str) -> Tensor:
+    """How far each axis of the pixels' colours reaches, [channels, channels], a row an axis, in units of 0..1; the
+    pictures uint8 [N, C, H, W] come in parts.
 
     The principal components of all pixels, each times its eigenvalue ("paper": Krizhevsky et al. 2012, section 4.1) or
     times its standard deviation ("code": cuda-convnet, convdata.py).
     """
     total, outer, n = torch.zeros(()), torch.zeros(()), 0
-    for some in pictures.split(500):
+    for some in parts:
         pixels = scale(some, preprocess).transpose(0, 1).flatten(1).double()
         total, outer, n = total + pixels.sum(dim=1), outer + pixels @ pixels.T, n + pixels.shape[1]
     mean = total / n

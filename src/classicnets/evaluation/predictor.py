@@ -13,17 +13,29 @@ _BATCH = 250  # pictures of 28x28: the first maps of many more would leave the c
 
 
 class Predictor:
-    """Classifies pictures with `net`, which is put into evaluation mode while it works."""
+    """Classifies pictures with `net`, which is put into evaluation mode while it works.
 
-    def __init__(self, net: nn.Module, preprocess: Preprocess, classes: tuple[str, ...], device: torch.device):
+    It computes in float32, or with `precision` "bfloat16" in that.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        preprocess: Preprocess,
+        classes: tuple[str, ...],
+        device: torch.device,
+        precision: str = "float32",
+    ):
         self.net, self.preprocess, self.classes, self.device = net, preprocess, classes, device
+        self.precision = precision
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """uint8 [N, C, H, W] to float32 [N, classes]; the mean over the views of each picture."""
         was_training = self.net.training
         self.net.eval()
         try:
-            with torch.inference_mode():
+            rough = self.precision == "bfloat16"
+            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=rough):
                 parts = [self._batch(batch) for batch in torch.from_numpy(images).split(self._size())]
         finally:
             self.net.train(was_training)
@@ -35,5 +47,5 @@ class Predictor:
 
     def _batch(self, pictures: Tensor) -> Tensor:
         seen = transforms.views(pictures.to(self.device), self.preprocess)
-        probabilities = [self.net(x).softmax(dim=1) for x in seen]
+        probabilities = [self.net(x).float().softmax(dim=1) for x in seen]
         return torch.stack(probabilities).mean(dim=0) if len(seen) > 1 else probabilities[0]

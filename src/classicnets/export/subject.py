@@ -58,18 +58,19 @@ class Subject:
 
     def calibration(self) -> np.ndarray:
         """The training pictures that set the ranges of int8, uint8 [N, C, H, W]. Raises DataError CN302."""
-        train, _ = self._divided()
-        return train.images[: _CALIBRATION if self.preprocess.side <= _LARGE else _FEW]
+        pictures, train, _ = self._divided()
+        return np.asarray(pictures.images[train[: _CALIBRATION if self.preprocess.side <= _LARGE else _FEW]])
 
     def judged_on(self) -> tuple[datasets.Split, str]:
         """Pictures beside the test split to choose by, and what they are. Raises DataError CN302."""
-        train, aside = self._divided()
+        pictures, train, aside = self._divided()
         if aside is not None:
             return aside, f"{len(aside):,} validation pictures"
-        some = datasets.Split(train.images[:_JUDGES], train.labels[:_JUDGES])
+        some = datasets.Split(pictures.images[train[:_JUDGES]], pictures.labels[train[:_JUDGES]])
         return some, f"{len(some):,} training pictures, as the run kept none aside"
 
-    def _divided(self) -> tuple[datasets.Split, datasets.Split | None]:
+    def _divided(self) -> tuple[datasets.Split, np.ndarray, datasets.Split | None]:
+        """The training pictures, which of them were trained on, and those kept aside."""
         if self.pictures is None:
             raise DataError(
                 "CN302",
@@ -78,11 +79,9 @@ class Subject:
                 why=self.missing,
                 hint=f"classicnets data check {self.run_facts['data']}",
             )
-        asked = self.run_facts
-        own = self.pictures.validation
-        return batches.divide(
-            self.pictures.train, asked["recipe"]["validation"], asked["limit"], asked["seed"], own=own
-        )
+        asked, pictures = self.run_facts, self.pictures
+        share, limit, seed = asked["recipe"]["validation"], asked["limit"], asked["seed"]
+        return pictures.train, *batches.divide(pictures.train, share, limit, seed, own=pictures.validation)
 
     def facts(self, net: nn.Module, licence: str, *, as_int8: bool, accuracy: float | None) -> dict[str, Any]:
         """What the file says of itself; `net` is the subject's, or one narrowed from it."""

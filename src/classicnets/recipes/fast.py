@@ -47,7 +47,6 @@ ALEXNET_28 = Recipe(
     lr=0.003,
     optimizer="adamw",
     weight_decay=0.01,
-    precision="bfloat16",
     schedule="one_cycle",
     mean=(0.286,),
     std=(0.353,),

@@ -59,7 +59,7 @@ _CHOICES = {
     "class_weights": ("none", "auto"),
     "optimizer": ("sgd", "sgd_rate_inside", "adamw"),
     "schedule": ("constant", "one_cycle", "steps", "inverse", "plateau"),
-    "precision": ("float32", "bfloat16"),
+    "precision": ("auto", "float32", "bfloat16"),
     "fit": ("stretch", "crop", "letterbox"),
     "views": (1, 2, 9, 10),
     "crop": ("none", "random", "resized"),
@@ -86,7 +86,7 @@ _CHOICES = {
 
 @dataclass(frozen=True)
 class Resolved:
-    """A recipe ready to use, and where each setting came from ("recipe" or "--set")."""
+    """A recipe ready to use, and where each setting came from: "recipe" or "--set"; a plan adds "machine"."""
 
     recipe: Recipe
     origins: dict[str, str]

@@ -8,7 +8,7 @@ from typing import Any
 def card(facts: dict[str, Any], *, net: str) -> str:
     """The card from the facts of a finished run (its run.json); `net` is how its net is called."""
     recipe, result, versions = facts["recipe"], facts["result"], facts["machine"]["versions"]
-    changed = [f"{key}={recipe[key]}" for key, origin in facts["origins"].items() if origin != "recipe"]
+    changed = [f"{key}={recipe[key]}" for key, origin in facts["origins"].items() if origin == "--set"]
     lines = [
         f"# {net} on {facts['data_name']}",
         "",
@@ -27,7 +27,7 @@ def card(facts: dict[str, Any], *, net: str) -> str:
         f"| data | {facts['data_name']}, fingerprint {facts['fingerprint'][:16]}, from {facts['data_source']} |",
         f"| time | {result['seconds']:.1f} s of training and evaluation, started {facts['started_at']} |",
         f"| machine | {facts['machine']['processor']}, {facts['machine']['cores']} cores, {facts['device']},"
-        f" {facts['threads']} threads |",
+        f" {facts['threads']} threads, {recipe['precision']} |",
         f"| versions | classicnets {versions['classicnets']}, torch {versions['torch']}, Python {versions['python']} |",
         f"| command | `{facts['command']}` |",
         "",

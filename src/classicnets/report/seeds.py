@@ -123,7 +123,7 @@ def spread(figure: Mapping[str, float | None]) -> str:
 def card(facts: dict[str, Any], *, net: str) -> str:
     """The card from the facts of finished runs (their seeds.json); `net` is how the net is called."""
     recipe, result, versions = facts["recipe"], facts["result"], facts["machine"]["versions"]
-    changed = [f"{key}={recipe[key]}" for key, origin in facts["origins"].items() if origin != "recipe"]
+    changed = [f"{key}={recipe[key]}" for key, origin in facts["origins"].items() if origin == "--set"]
     lines = [
         f"# {net} on {facts['data_name']}, {result['of']} seeds",
         "",

@@ -169,13 +169,13 @@ def _memory(plan: Plan, tried: Trial, batch: int) -> int | None:
     if tried.memory_bytes is None:
         return None
     measured = tried.memory_bytes - tried.noise_bytes + tried.step_memory_bytes * (batch / tried.pictures - 1)
-    (n, aside), there = _pictures(plan), plan.description
+    (_, aside), there = _pictures(plan), plan.description
+    joining = plan.recipe.join_after > 0
     if torch.device(plan.device).type == "cuda":
-        pictures = n + aside * (plan.recipe.join_after > 0)
+        pictures = there.train + aside * joining
     else:
-        copied = (n < there.train) * (n + aside * (not there.validation))  # by `divide`
-        joined = (plan.recipe.join_after > 0) * (n + aside)
-        pictures = there.train + there.validation + there.test + copied + joined
+        copied = aside * (not there.validation) + joining * (there.train + aside)  # by `divide` and by `Batches`
+        pictures = there.train + there.validation + there.test + copied
     return round(measured + pictures * (math.prod(there.loaded(plan.preprocess)) + 8))  # 8 bytes are its label
 
 

@@ -75,14 +75,15 @@ class Plan:
         """What is about to happen, for people: the net, the recipe, the data, the machine."""
         recipe, table = self.recipe, self.table
         pictures = "x".join(map(str, self.preprocess.shape))
-        changed = ", ".join(f"{key}={getattr(recipe, key)}" for key, where in self.origins.items() if where != "recipe")
+        changed = ", ".join(f"{key}={getattr(recipe, key)}" for key, where in self.origins.items() if where == "--set")
+        auto = " (auto)" if self.origins["precision"] == "machine" else ""
         return [
             f"net     {self.origin.described}: {table.parameters:,} parameters,"
             f" {table.macs:,} MACs a picture of {pictures}",
             f"recipe  {recipe.source}: {recipe.epochs} epochs, batch {recipe.batch_size}, {recipe.optimizer}"
             f" lr {recipe.lr:g}, {recipe.schedule}, weights {recipe.initialise}"
             + (f"; changed: {changed}" if changed else ""),
-            f"device  {self.device}, {torch.get_num_threads()} threads, {recipe.precision}, seed {self.seed}"
+            f"device  {self.device}, {torch.get_num_threads()} threads, {recipe.precision}{auto}, seed {self.seed}"
             + (", deterministic algorithms alone" if self.deterministic else ""),
         ]
 
@@ -171,11 +172,16 @@ def plan(
     made = replace(made, num_classes=len(description.classes), in_channels=channels, image_size=preprocess.image_size)
     begins = _weights_file(weights) if weights else ""
     table = check_fit(made, module, preprocess, description, resolved.recipe, begins)
+    device = str(machine.choose_device(device))
+    chosen, origins = resolved.recipe, resolved.origins
+    if chosen.precision == "auto":
+        chosen = replace(chosen, precision=machine.choose_precision(device, table.macs))
+        origins = {**origins, "precision": "machine"}
     return Plan(
         net=module,
         origin=made,
-        recipe=resolved.recipe,
-        origins=resolved.origins,
+        recipe=chosen,
+        origins=origins,
         as_published=not (resolved.changed or made.variation or limit or weights)
         and description.name == resolved.recipe.data,
         data=spec if spec in datasets.DATASETS else str(Path(spec).expanduser().resolve()),
@@ -183,7 +189,7 @@ def plan(
         preprocess=preprocess,
         table=table,
         seed=seed,
-        device=str(machine.choose_device(device)),
+        device=device,
         limit=limit,
         weights=begins,
         deterministic=deterministic,

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -66,21 +67,24 @@ class Training:
         self.device = torch.device(plan.device)
         net.to(self.device)
         recipe = plan.recipe
-        train, self.validation = divided(pictures, plan)
+        taken, self.validation = divided(pictures, plan)
         self.batches = batches.Batches(
-            train,
+            pictures.train,
             recipe,
             plan.preprocess,
             seed=plan.seed,
             device=self.device,
+            taken=taken,
             aside=self.validation,
             threads=plan.loader_threads,
         )
         classes = plan.description.classes
-        self.objective = objective.make(recipe, self.batches.labels[: len(train)], len(classes))
+        self.objective = objective.make(recipe, self.batches.labels[: self.batches.alone], len(classes))
         self.state = State(net, recipe)
         self.predictor = Predictor(self.state.judged, plan.preprocess, classes, self.device)
-        probe = prepare(self.batches.images[: 256 if plan.preprocess.image_size <= _SMALL else 32], plan.preprocess)
+        self.watcher = Predictor(self.state.judged, plan.preprocess, classes, self.device, recipe.precision)
+        few = min(256 if plan.preprocess.image_size <= _SMALL else 32, len(self.batches.labels))
+        probe = prepare(self.batches.images(torch.arange(few)), plan.preprocess)
         self.coach = Coach(replace(recipe, data=plan.data), classes, probe, self.batches.labels)
 
     def summary(self) -> list[str]:
@@ -120,7 +124,7 @@ class Training:
                     raise KeyboardInterrupt
 
     def finish(self) -> Evaluation:
-        """Evaluates the best weights (else the last) on the test split, and writes the results, pictures and card."""
+        """Evaluates the best weights (else the last) on the test split in float32; writes results, pictures, card."""
         if self.folder.best.exists():
             tensors, _ = checkpoint.load(self.folder.best)
             self.state.judged.load_state_dict(checkpoint.weights(tensors))
@@ -160,13 +164,13 @@ class Training:
         return evaluation
 
     def _watch(self) -> Watched:
-        """What the recipe's `monitor` names, after an epoch."""
+        """What the recipe's `monitor` names, after an epoch; in the precision of training, as it is often seen."""
         monitor = self.plan.recipe.monitor
         if monitor == "validation" and self.validation is not None:
-            found = evaluate(self.predictor, self.validation)[0]
+            found = evaluate(self.watcher, self.validation)[0]
             return Watched(validation_accuracy=found.accuracy, validation_loss=found.loss)
         if monitor == "test":
-            return Watched(test_accuracy=evaluate(self.predictor, self.pictures.test)[0].accuracy)
+            return Watched(test_accuracy=evaluate(self.watcher, self.pictures.test)[0].accuracy)
         return Watched()
 
     def _record(self, event: Event) -> list[Advice]:
@@ -235,8 +239,8 @@ def read(plan: Plan, say: Say) -> datasets.Pictures:
     return pictures
 
 
-def divided(pictures: datasets.Pictures, plan: Plan) -> tuple[datasets.Split, datasets.Split | None]:
-    """The pictures to train on, and those kept aside."""
+def divided(pictures: datasets.Pictures, plan: Plan) -> tuple[np.ndarray, datasets.Split | None]:
+    """Which of the training pictures are trained on, as indices; and those kept aside."""
     return batches.divide(pictures.train, plan.recipe.validation, plan.limit, plan.seed, pictures.validation)
 
 
@@ -254,8 +258,9 @@ def begin(plan: Plan, pictures: datasets.Pictures, command: str, threads: int) -
     if own_validation or resolve.SIZES.get(plan.recipe.data, size) != size:
         plan = replace(plan, as_published=False)
     if not plan.recipe.mean:
-        train, _ = divided(pictures, plan)
-        mean = transforms.channel_means(torch.from_numpy(train.images), plan.preprocess)
+        taken, _ = divided(pictures, plan)
+        parts = (torch.from_numpy(pictures.train.images[some.numpy()]) for some in torch.from_numpy(taken).split(500))
+        mean = transforms.channel_means(parts, plan.preprocess)
         plan = replace(plan, preprocess=replace(plan.preprocess, mean=mean))
     return plan, {
         "command": command,

@@ -1,0 +1,69 @@
+"""What `auto` means on a machine: the precision of the arithmetic, the number of threads; and how they are pinned."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from classicnets import machine
+from classicnets.errors import UsageError
+from classicnets.training.plan import plan
+
+
+@pytest.fixture(params=["avx512_bf16", "amx_bf16", None])
+def hardware(request, monkeypatch) -> bool:
+    """A processor with these instructions; whether it multiplies bfloat16."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {request.param: True}, raising=False)
+    return request.param is not None
+
+
+def test_bfloat16_where_the_processor_multiplies_it_and_there_is_much_to_multiply(hardware):
+    large = plan("alexnet_28", recipe="fast", device="cpu")
+    assert large.table.macs > 2_000_000 > plan("lenet_d2l", device="cpu").table.macs
+    assert large.recipe.precision == ("bfloat16" if hardware else "float32")
+    assert large.origins["precision"] == "machine" and f", {large.recipe.precision} (auto), seed 0" in large.lines()[2]
+    assert plan("lenet_d2l", device="cpu").recipe.precision == "float32"
+    for pinned in ("float32", "bfloat16"):
+        given = plan("alexnet_28", recipe="fast", settings={"precision": pinned}, device="cpu")
+        assert (given.recipe.precision, given.origins["precision"]) == (pinned, "--set")
+        assert f", {pinned}, seed 0" in given.lines()[2]
+    assert large.as_published is plan("alexnet_28", recipe="fast", device="cpu").as_published
+
+
+def test_a_torch_that_does_not_tell_means_float32(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert machine.choose_precision("cpu", 10**9) == "float32"
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 5), "float32"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")])
+def test_on_cuda_from_ampere_on(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert machine.choose_precision("cuda", 10**9) == expected
+    assert machine.choose_precision("cuda", 10**5) == machine.choose_precision("mps", 10**9) == "float32"
+
+
+def test_pictures_lie_on_the_gpu_if_they_take_no_more_than_half_of_what_is_free(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 5000))
+    assert machine.has_room(torch.device("cuda"), 500) and not machine.has_room(torch.device("cuda"), 501)
+    assert machine.has_room(torch.device("cpu"), 10**15)
+
+
+def test_policies_are_pinned_on_the_command_line(cli, monkeypatch):
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    code, out, _ = cli("train", "lenet_d2l", "--dry-run", "--json", "--precision", "bfloat16", "--threads", "1")
+    assert code == 0 and json.loads(out)["recipe"]["precision"] == "bfloat16" and 1 in asked
+    asked.clear()
+    assert cli("train", "lenet_d2l", "--dry-run", "--threads", "auto")[0] == 0 and not asked
+    for wrong in ("0", "-1", "many"):
+        assert cli("train", "lenet_d2l", "--threads", wrong)[0] == 2
+    code, _, err = cli("train", "--resume", "runs/none", "--precision", "float32", "--threads", "2")
+    assert code == 2 and "takes no --precision, --threads" in err
+
+
+def test_precisions_are_named(hardware):
+    with pytest.raises(UsageError, match="must be one of auto, float32, bfloat16") as caught:
+        plan("lenet_d2l", settings={"precision": "float16"})
+    assert caught.value.code == "CN204"
