@@ -145,8 +145,9 @@ def compared(pairs: Pairs, *, what: str, ours: str, theirs: str, **rest: Any) ->
 
 
 def quantity(value: float, unit: str = "") -> str:
-    """Three digits and the unit: "2.51", "0.143 s"."""
-    return f"{value:#.3g}".rstrip(".") + (f" {unit}" if unit and unit != TIMES else "")
+    """Three digits or more and the unit: "2.51", "0.143 s", "1,240 MB"."""
+    digits = f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:#.3g}".rstrip(".")
+    return digits + (f" {unit}" if unit and unit != TIMES else "")
 
 
 def skip(what: str, how: str) -> str:

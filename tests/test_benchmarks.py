@@ -66,6 +66,11 @@ def test_the_verdict_is_that_of_the_median(found, verdict):
     assert found.verdict == verdict
 
 
+@pytest.mark.parametrize(("value", "text"), [(0.14251, "0.143 s"), (150.0, "150 s"), (999.6, "1,000 s")])
+def test_quantities_are_short(value, text):
+    assert timing.quantity(value, "s") == text
+
+
 def test_other_programs_are_what_all_processors_did_and_we_did_not():
     before = timing.Conditions(None, wall=0.0, all_work=100.0, own_work=10.0)
     assert timing.busy_beside(before, timing.Conditions(None, 10.0, 125.0, 30.0)) == (0.5, True)
@@ -116,6 +121,7 @@ def test_the_page_says_that_the_machine_was_busy(results):
     assert "The machine was busy" in make.performance_page(results, by_hand="")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["suite", "lenet", "alexnet", "reach", "many_seeds", "start"])
 def test_each_script_says_how_it_is_used(script):
     done = subprocess.run(
