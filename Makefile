@@ -1,5 +1,6 @@
 # Two commands: `make run` sets up and trains LeNet on Fashion-MNIST; `make test` sets up and passes the tests.
 # `make example` goes from a folder of pictures to one exported file, in build/example.
+# `make bench` measures the speed, in about ten minutes, and writes docs/performance.md.
 # Linux without an NVIDIA GPU: `make run TORCH_BACKEND=cpu` takes torch's small CPU build.
 PYTHON ?= python3
 VENV   := .venv
@@ -9,7 +10,7 @@ TORCH_BACKEND ?=
 # uv has its own name for pip's folder of local wheels
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: run example test check clean
+.PHONY: run example test check bench clean
 
 run: $(VENV)/.base
 	$(VENV)/bin/classicnets train lenet_d2l $(ARGS)
@@ -25,6 +26,9 @@ check: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+bench: $(VENV)/.export
+	$(PY) benchmarks/suite.py $(ARGS); failed=$$?; $(PY) docs/make.py performance.md && exit $$failed
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,15 +1,17 @@
-"""Makes docs/nets.md, docs/claims.md and docs/recipes.md from the live nets and recipes: `python docs/make.py`. The
-tests hold the pages equal.
+"""Makes docs/nets.md, docs/claims.md and docs/recipes.md from the live nets and recipes, and docs/performance.md from
+what the benchmarks found: `python docs/make.py`, or with the names of some pages. The tests hold the pages equal.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,7 +23,12 @@ from classicnets.models.registry import NETS, Entry
 from classicnets.recipes.resolve import RECIPES
 from classicnets.values import Recipe
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+import timing
+
 HERE = Path(__file__).parent
+RESULTS = timing.RESULTS
 COMMAND = "python docs/make.py"
 
 # ------------------------------------------------------------------------------------------------------ docs/nets.md
@@ -1202,10 +1209,110 @@ def _value(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-PAGES: dict[str, Callable[[], str]] = {"nets.md": nets_page, "claims.md": claims_page, "recipes.md": recipes_page}
+# ------------------------------------------------------------------------------------------------ docs/performance.md
+
+MEASURED = {
+    "lenet": "LeNet on Fashion-MNIST",
+    "alexnet": "AlexNet on Fashion-MNIST",
+    "lrn": "Local response normalisation",
+    "reach": "Time to the book's accuracy",
+    "many_seeds": "Many seeds",
+    "start": "Start, import and size",
+}  # by file in the folder of results
+BY_HAND = "<!-- by hand from here on -->"
+
+
+def performance_page(results: Path = RESULTS, by_hand: str | None = None) -> str:
+    """A table of each benchmark of the suite that has results, of each machine; below, what is written by hand."""
+    if by_hand is None:
+        by_hand = (HERE / "performance.md").read_text(encoding="utf-8").partition(BY_HAND)[2]
+    machines = [results, *sorted(path for path in results.iterdir() if path.is_dir())]
+    found = {
+        folder: {name: timing.read(folder / f"{name}.json") for name in MEASURED if (folder / f"{name}.json").exists()}
+        for folder in machines
+    }
+    sections = "".join(_machine(measured) for measured in found.values() if measured)
+    rows = [row for measured in found.values() for rows, _ in measured.values() for row in rows]
+    return f"""# How fast it is
+
+<!-- made by `{COMMAND}` from benchmarks/results -->
+
+`make bench` measures all of this again in about ten minutes on 2 quiet cores. Where two ways are compared, they take
+turns in one run, and each pair gives a ratio, theirs by ours; quoted are its median, its range and the number of pairs.
+Other rows have a unit. *Asked* is what a row has to meet, *reach for* what was hoped for. What misses its target is
+shown as missed.
+
+{_tally(rows)}
+
+{sections}{BY_HAND}{by_hand}"""
+
+
+def _tally(rows: Sequence[timing.Row]) -> str:
+    if not rows:
+        return "Nothing has been measured yet."
+    judged = [row for row in rows if row.verdict]
+    missed = [row for row in judged if row.verdict.startswith("missed")]
+    reached = sum(row.verdict == "reached" for row in judged)
+    counts = f"{len(judged)} rows have a target: {reached} reach what was hoped for, "
+    counts += f"{len(judged) - reached - len(missed)} meet what was asked, {len(missed)} miss it"
+    counts += ":\n" if missed else "."
+    return "\n".join([counts, *(f"- {row.what}: {row.verdict}" for row in missed)])
+
+
+def _machine(measured: dict[str, tuple[list[timing.Row], dict[str, Any]]]) -> str:
+    _, facts = next(iter(measured.values()))
+    device = "" if facts["device"] == "cpu" else f"{facts['device']}, "
+    tables = "".join(_measured(name, rows, facts) for name, (rows, facts) in measured.items())
+    return f"## {device}{facts['cores']} cores of {facts['processor']}\n\n{tables}"
+
+
+def _measured(name: str, rows: Sequence[timing.Row], facts: dict[str, Any]) -> str:
+    head = [_line("what", "ours", "theirs", "median (range, n)", "asked", "reach for", "verdict")]
+    head += [_line(*["---"] * 3, *["---:"] * 3, "---")]
+    versions, load = facts["versions"], facts["load_before"]
+    notes = [
+        f"`{facts['command']}`, {facts['date']}, {facts['threads']} threads",
+        f"torch {versions['torch']}, Python {versions['python']}, {facts['system']}",
+        f"load before {load[0]:.2f}" if load else "load not told",
+    ]
+    if facts["cores_of_other_programs"] is not None:
+        notes.append(f"other programs had {facts['cores_of_other_programs']:.2f} cores meanwhile")
+    lines = [f"### {MEASURED[name]}", "", *head, *map(_row, rows), "", f"{'; '.join(notes)}."]
+    if facts["busy"]:
+        lines += ["**The machine was busy: these figures are not to be relied on.**"]
+    lines += [f"Skipped: {', '.join(facts['skipped'])}."] * bool(facts["skipped"])
+    return "\n".join([*lines, "", ""])
+
+
+def _row(row: timing.Row) -> str:
+    spread = f"{timing.quantity(row.median, row.unit)} ({_range(row.values)}n = {len(row.values)})"
+    bound = "at most" if row.less_is_better else "at least"
+    asked, wished = ("" if t is None else timing.quantity(t, row.unit) for t in (row.at_least, row.reach))
+    verdict = f"**{row.verdict}**" if row.verdict.startswith("missed") else row.verdict or "for information"
+    ours, theirs = _timed(row.ours, row.our_seconds), _timed(row.theirs, row.their_seconds)
+    return _line(row.what, ours, theirs, spread, asked and f"{bound} {asked}", wished, verdict)
+
+
+def _range(values: Sequence[float]) -> str:
+    return f"{timing.quantity(min(values))} to {timing.quantity(max(values))}, " if len(values) > 1 else ""
+
+
+def _timed(words: str, seconds: float | None) -> str:
+    if seconds is None:
+        return words
+    unit, each = next((u, n) for u, n in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)) if seconds >= n or u == "µs")
+    return f"{words}: {timing.quantity(seconds / each, unit)}"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "nets.md": nets_page,
+    "claims.md": claims_page,
+    "recipes.md": recipes_page,
+    "performance.md": performance_page,
+}
 
 
 if __name__ == "__main__":
-    for page, render in PAGES.items():
-        (HERE / page).write_text(render(), encoding="utf-8")
+    for page in sys.argv[1:] or PAGES:
+        (HERE / page).write_text(PAGES[page](), encoding="utf-8")
         print(HERE / page)

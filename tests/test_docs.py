@@ -36,6 +36,11 @@ def test_the_page_of_recipes_is_made_from_the_recipes():
     assert page == make.recipes_page(), f"docs/recipes.md is not what the recipes say; renew it: {make.COMMAND}"
 
 
+def test_the_page_of_performance_is_made_from_the_results():
+    page = (make.HERE / "performance.md").read_text(encoding="utf-8")
+    assert page == make.performance_page(), f"docs/performance.md is not what the results say; renew it: {make.COMMAND}"
+
+
 def test_every_net_is_in_one_group():
     assert sorted(name for module in make.GROUPS for name in make.family(module)) == sorted(NETS)
     assert sorted(re.findall(r"^\| \[`(\w+)`\]", make.nets_page(), re.MULTILINE)) == sorted(NETS)

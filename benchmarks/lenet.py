@@ -1,0 +1,370 @@
+"""LeNet on Fashion-MNIST: the book's loop, plain PyTorch and other libraries against ours, in one run.
+
+    python benchmarks/lenet.py                              (five to six minutes on 2 quiet cores)
+    python benchmarks/lenet.py --parts evaluation prediction
+    python benchmarks/lenet.py --mxnet-python mxnet-env/bin/python
+
+command     the whole command, cold: `classicnets train lenet_d2l` in a process of its own, ten epochs with evaluation
+            and its run folder, with nothing compiled or cached before but the data; against a process that trains
+            the book's way (peers/book.py), imports included. Ours has to land in the book's range of accuracies.
+epoch       a later epoch of the two, with evaluation; ours saves its state as well.
+evaluation  the 10,000 test pictures: `load(RUN).predictor` against batches of 256 in plain PyTorch, float32.
+prediction  one picture at a time, from array to probabilities: the same two; and onnxruntime with the exported file,
+            which needs pip install 'classicnets[export]'.
+peers       such an epoch in Keras 3 on JAX (pip install keras jax; or elsewhere, with --keras-python) and in MXNet
+            1.9.1, which needs an environment of its own:
+                python -m venv mxnet-env && mxnet-env/bin/pip install mxnet==1.9.1 "numpy<1.24"
+
+Each pair gives a ratio; their median counts. The book's pictures are made by torchvision where it can be imported.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from classicnets import api
+from classicnets.data import datasets, sources
+from classicnets.data.registry import DATASETS
+from classicnets.errors import ClassicnetsError
+from classicnets.evaluation.onnx import INPUT, OUTPUT, OnnxClassifier
+from classicnets.recipes import resolve
+from classicnets.training import run
+from classicnets.training.plan import Plan, plan
+from classicnets.values import Epoch
+from peers import book
+from timing import Pairs, Row, arguments, clock, compared, conditions, pair_by_pair, skip, write
+
+HERE = Path(__file__).parent
+PARTS = ("command", "epoch", "evaluation", "prediction", "peers")
+BOOK = "the book's loop: PIL, ToTensor, DataLoader of 4 workers, `.item()` a batch"
+CALLS = 200  # of a prediction, for one reading
+
+
+class Ours:
+    """A training in this process, an epoch at a time."""
+
+    def __init__(self, planned: Plan, runs: Path):
+        self.training = run.start(planned, runs, "benchmark", lambda _: None)
+        self.events = self.training.events()
+        self.last: Epoch | None = None
+
+    @property
+    def path(self) -> Path:
+        """The run folder, in which the state is after every epoch."""
+        return self.training.folder.path
+
+    def epoch(self) -> None:
+        """One epoch with its evaluation, saved."""
+        self.last = next(event for event in self.events if isinstance(event, Epoch))
+
+
+class Peer:
+    """Another library's program, which trains for an epoch whenever it is sent a line and says how long it took."""
+
+    def __init__(self, python: str, script: str, data: Path):
+        line = [python, str(HERE / "peers" / script), str(data)]
+        self.process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.facts = self._read()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+    def epoch(self) -> float:
+        """Its seconds of an epoch with evaluation."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        found = self._read()
+        self.facts["test_accuracy"] = found["test_accuracy"]
+        return float(found["seconds"])
+
+    def _read(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError("its program has ended")
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+
+def command(pairs: int, epochs: int) -> Row:
+    """The whole command against the whole of the book's program."""
+    files = [str(path) for path in sources.obtain(DATASETS["fashion_mnist"]).paths.values()]
+    ours: list[dict[str, Any]] = []
+    theirs: list[dict[str, Any]] = []
+
+    def our_command() -> float:
+        with tempfile.TemporaryDirectory(prefix="lenet-") as name:
+            environment = bare(Path(name))
+            line = [sys.executable, "-m", "classicnets", "train", "lenet_d2l", "--json", "--runs", f"{name}/runs"]
+            line += ["--set", f"epochs={epochs}"] if epochs != 10 else []
+            return timed(line, ours, environment)
+
+    def the_books() -> float:
+        line = [sys.executable, str(HERE / "peers" / "book.py"), "--net", "lenet", "--epochs", str(epochs), *files]
+        return timed(line, theirs, dict(os.environ))
+
+    taken = pair_by_pair(our_command, the_books, pairs=pairs, warm_up=0)
+    expected = resolve.find("d2l", "lenet_d2l", registered=True).expected
+    assert expected is not None
+    accuracies = [result["test_accuracy"] for result in ours]
+    return compared(
+        taken,
+        what=f"the whole command, cold: {epochs} epochs of the book's LeNet with evaluation",
+        ours=f"`classicnets train lenet_d2l`, nothing cached but the data; test accuracy {accuracies[-1]:.4f}",
+        theirs=f"a program with {BOOK}; {theirs[-1]['epochs'][-1]:.4f}",
+        at_least=2.5,
+        reach=4.0,
+        facts={
+            "our_accuracies": accuracies,
+            "their_accuracies": [result["epochs"][-1] for result in theirs],
+            "expected_range": [expected.low, expected.high],
+            "in_range": all(expected.low <= accuracy <= expected.high for accuracy in accuracies),
+            "their_transforms": theirs[0]["transforms"],
+        },
+    )
+
+
+def bare(folder: Path) -> dict[str, str]:
+    """The environment with caches in `folder` that hold nothing but the data."""
+    (_, cached), *_ = sources.places(DATASETS["fashion_mnist"])
+    cache = folder / "cache"
+    if cached.is_dir():
+        shutil.copytree(cached, cache / "data" / "fashion_mnist")
+    empty = {
+        "CLASSICNETS_CACHE": cache,
+        "TORCHINDUCTOR_CACHE_DIR": folder / "inductor",
+        "TRITON_CACHE_DIR": folder / "t",
+    }
+    return {**os.environ, **{name: str(path) for name, path in empty.items()}}
+
+
+def timed(line: list[str], results: list[dict[str, Any]], environment: dict[str, str]) -> float:
+    """Seconds of the command; the JSON that it prints goes to `results`."""
+    started = time.perf_counter()
+    done = subprocess.run(line, stdout=subprocess.PIPE, text=True, env=environment, check=True)
+    seconds = time.perf_counter() - started
+    results.append(json.loads(done.stdout))
+    return seconds
+
+
+def epoch(ours: Ours, pictures: datasets.Pictures, pairs: int) -> Row:
+    """A later epoch of both, with evaluation."""
+    device = ours.training.device
+    transform, whose = book.find_transform(28)
+    train, test = pictures.train, pictures.test
+    batches = book.loader("lenet", train.images[:, 0], train.labels, transform, shuffle=True)
+    test_batches = book.loader("lenet", test.images[:, 0], test.labels, transform, shuffle=False)
+    net = book.lenet().to(device)
+    optimizer = torch.optim.SGD(net.parameters(), lr=book.RATE["lenet"])
+    accuracies: list[float] = []
+
+    def the_books() -> None:
+        book.train(net, batches, optimizer, device)
+        accuracies.append(book.accuracy(net, test_batches, device))
+
+    taken = pair_by_pair(clock(ours.epoch), clock(the_books), pairs=pairs)
+    assert ours.last is not None
+    return compared(
+        taken,
+        what="a later epoch with evaluation, batches of 256",
+        ours=f"`classicnets train lenet_d2l`, {ours.training.plan.recipe.precision}, its state saved as well",
+        theirs=BOOK,
+        at_least=3.0,
+        reach=6.0,
+        facts={
+            "our_accuracy": ours.last.test_accuracy,
+            "their_accuracy": accuracies[-1],
+            "their_transforms": whose,
+            "plan": ours.training.plan.lines(),
+        },
+    )
+
+
+def plainly(net: nn.Module, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Logits by plain PyTorch in float32, of uint8 pictures [N, 1, 28, 28]."""
+
+    def logits(pictures: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return net(pictures.to(device).to(torch.float32) / 255)
+
+    return logits
+
+
+def evaluation(model: api.Run, plain: nn.Module, images: np.ndarray, pairs: int) -> Row:
+    """The classes of all test pictures."""
+    logits, pictures = plainly(plain, model.predictor.device), torch.from_numpy(images)
+
+    def ours() -> np.ndarray:
+        return model.predictor.probabilities(images)
+
+    def theirs() -> np.ndarray:
+        return torch.cat([logits(some).argmax(1) for some in pictures.split(256)]).cpu().numpy()
+
+    same = float((ours().argmax(1) == theirs()).mean())
+    taken = pair_by_pair(clock(ours), clock(theirs), pairs=pairs)
+    row_of = {"our": taken.ours, "their": taken.theirs}
+    speeds = {f"{whose}_images_per_second": len(images) / float(np.median(times)) for whose, times in row_of.items()}
+    return compared(
+        taken,
+        what=f"evaluation: {len(images):,} test pictures from memory",
+        ours="`load(RUN).predictor.probabilities`",
+        theirs="eager PyTorch, float32, batches of 256, argmax",
+        at_least=2.0,
+        reach=3.0,
+        facts={**speeds, "same_class": same},
+    )
+
+
+def prediction(model: api.Run, plain: nn.Module, images: np.ndarray, pairs: int) -> Row:
+    """The probabilities of one picture at a time."""
+    logits, device = plainly(plain, model.predictor.device), model.predictor.device
+    ones = itertools.cycle([images[i : i + 1] for i in range(CALLS)])
+
+    def ours() -> np.ndarray:
+        return model.predictor.probabilities(next(ones))
+
+    def theirs() -> np.ndarray:
+        return logits(torch.from_numpy(next(ones)).to(device)).softmax(1).cpu().numpy()
+
+    taken = pair_by_pair(clock(ours, CALLS), clock(theirs, CALLS), pairs=pairs)
+    return compared(
+        taken,
+        what="prediction of one picture, warm",
+        ours="`load(RUN).predictor.probabilities`",
+        theirs="eager PyTorch, float32, softmax",
+        at_least=3.0,
+        facts=microseconds(taken),
+    )
+
+
+def prediction_by_onnx(model: api.Run, images: np.ndarray, folder: Path, pairs: int) -> Row:
+    """The same against onnxruntime alone. Raises MachineError CN403 where the extra is missing."""
+    exported = model.export(folder / "lenet.onnx")
+    session = OnnxClassifier(exported.path).session
+    pixels = itertools.cycle(
+        [np.ascontiguousarray(np.broadcast_to(images[i], (3, 28, 28)).transpose(1, 2, 0)[None]) for i in range(CALLS)]
+    )
+    ones = itertools.cycle([images[i : i + 1] for i in range(CALLS)])
+    taken = pair_by_pair(
+        clock(lambda: model.predictor.probabilities(next(ones)), CALLS),
+        clock(lambda: session.run([OUTPUT], {INPUT: next(pixels)}), CALLS),
+        pairs=pairs,
+    )
+    return compared(
+        taken,
+        what="prediction of one picture, against the file that we export",
+        ours="`load(RUN).predictor.probabilities`",
+        theirs="onnxruntime's session with the exported file, pixels to probabilities, one thread",
+        facts=microseconds(taken),
+    )
+
+
+def microseconds(taken: Pairs) -> dict[str, float]:
+    """The medians, for people."""
+    return {
+        "our_microseconds": 1e6 * float(np.median(taken.ours)),
+        "their_microseconds": 1e6 * float(np.median(taken.theirs)),
+    }
+
+
+def peers(
+    ours: Ours, pictures: datasets.Pictures, programs: dict[str, tuple[str, str, str]], pairs: int
+) -> Iterator[Row | str]:
+    """An epoch of each other library that is there; for one that is not, the line that says so."""
+    with tempfile.TemporaryDirectory(prefix="peers-") as folder:
+        data, (train, test) = Path(folder) / "fashion_mnist.npz", (pictures.train, pictures.test)
+        np.savez(data, x=train.images[:, 0], y=train.labels, x_test=test.images[:, 0], y_test=test.labels)
+        for name, (python, script, how) in programs.items():
+            if not python:
+                yield skip(name, how)
+                continue
+            try:
+                with Peer(python, script, data) as peer:
+                    if "missing" in peer.facts:
+                        yield skip(name, f"{how}; {peer.facts['missing']}")
+                        continue
+                    taken = pair_by_pair(clock(ours.epoch), peer.epoch, pairs=pairs)
+            except (OSError, RuntimeError) as error:
+                yield skip(name, f"it failed: {error}")
+                continue
+            yield compared(
+                taken,
+                what=f"a later epoch with evaluation, against {name}",
+                ours="`classicnets train lenet_d2l`, its state saved as well",
+                theirs=f"{name}: the same layers and batches of 256, pictures as floats in memory",
+                facts=peer.facts,
+            )
+
+
+def main() -> int:
+    parser = arguments(__doc__, name="lenet", pairs=3)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--cold-pairs", type=int, default=1, help="readings of the whole command (default 1)")
+    parser.add_argument("--epochs", type=int, default=10, help="of the whole command (default 10, the book's)")
+    parser.add_argument(
+        "--keras-python", default=sys.executable, metavar="PATH", help="a Python that has keras and jax"
+    )
+    parser.add_argument("--mxnet-python", default="", metavar="PATH", help="a Python that has mxnet 1.9.1")
+    args = parser.parse_args()
+    before = conditions()
+    pictures = datasets.load("fashion_mnist")
+    rows: list[Row] = []
+    skipped: list[str] = []
+    if "command" in args.parts:
+        rows.append(command(args.cold_pairs, args.epochs))
+    with tempfile.TemporaryDirectory(prefix="lenet-") as name:
+        folder = Path(name)
+        ours = Ours(plan("lenet_d2l", settings={"epochs": 1000}), folder)  # the rate is constant, and few are taken
+        if "epoch" in args.parts:
+            rows.append(epoch(ours, pictures, args.pairs))
+        if "peers" in args.parts:
+            programs = {
+                "Keras on JAX": (args.keras_python, "keras_lenet.py", "pip install keras jax"),
+                "MXNet 1.9.1": (args.mxnet_python, "mxnet_lenet.py", "--mxnet-python PATH, see -h"),
+            }
+            for found in peers(ours, pictures, programs, args.pairs):
+                (skipped if isinstance(found, str) else rows).append(found)  # type: ignore[arg-type]
+        if ours.last is None:
+            ours.epoch()
+        model, images = api.Run(ours.path), pictures.test.images
+        plain = api.Run(ours.path).net.eval()
+        if "evaluation" in args.parts:
+            rows.append(evaluation(model, plain, images, 3 * args.pairs))
+        if "prediction" in args.parts:
+            rows.append(prediction(model, plain, images, 3 * args.pairs))
+            try:
+                rows.append(prediction_by_onnx(model, images, folder, 3 * args.pairs))
+            except ClassicnetsError as error:
+                if error.code != "CN403":
+                    raise
+                skipped.append(skip("onnxruntime", "pip install 'classicnets[export]'"))
+        ours.events.close()
+    write(args.out, rows, before, skipped=skipped)
+    outside = [row for row in rows if row.facts.get("in_range") is False and args.epochs == 10]
+    for row in outside:
+        print(f"outside the book's range {row.facts['expected_range']}: {row.facts['our_accuracies']}", file=sys.stderr)
+    return 1 if outside else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""Eight seeds of the book's LeNet: side by side, as `train --seeds` decides, against one after the other.
+
+    python benchmarks/many_seeds.py                         (about three minutes on 2 quiet cores)
+    python benchmarks/many_seeds.py --seeds 2 --limit 2000
+
+Whole commands, with the start of every run and the figures it draws; one epoch of a part of the training pictures, so
+that it does not take long. The longer the runs, the less of that is in the ratio.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from classicnets.data import datasets
+from timing import arguments, compared, conditions, pair_by_pair, write
+
+
+def main() -> None:
+    parser = arguments(__doc__, name="many_seeds", pairs=1)
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--limit", type=int, default=20_000, help="training pictures (default 20,000)")
+    args = parser.parse_args()
+    before = conditions()
+    datasets.load("fashion_mnist")  # fetched, if need be, before the clock starts
+    found: dict[str, dict[str, Any]] = {}
+
+    def seconds(*more: str) -> float:
+        with tempfile.TemporaryDirectory(prefix="seeds-") as name:
+            line = [sys.executable, "-m", "classicnets", "train", "lenet_d2l", "--seeds", str(args.seeds), "--json"]
+            line += ["--limit", str(args.limit), "--set", "epochs=1", "--runs", name, *more]
+            started = time.perf_counter()
+            done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True)
+            taken = time.perf_counter() - started
+            facts = json.loads((Path(json.loads(done.stdout)["folder"]) / "seeds.json").read_text())
+        found[" ".join(more) or "as decided"] = {key: facts[key] for key in ("side_by_side", "threads", "why")}
+        return taken
+
+    taken = pair_by_pair(seconds, lambda: seconds("--side-by-side", "1"), pairs=args.pairs, warm_up=0)
+    row = compared(
+        taken,
+        what=f"{args.seeds} seeds of `lenet_d2l`, one epoch of {args.limit:,} pictures each, the whole command",
+        ours=f"`train --seeds {args.seeds}`, {found['as decided']['side_by_side']} at once",
+        theirs="with `--side-by-side 1`",
+        at_least=1.4,
+        reach=1.8,
+        facts=found,
+    )
+    write(args.out, [row], before)
+
+
+if __name__ == "__main__":
+    main()
