@@ -46,6 +46,7 @@ def roofline(rows: Sequence[Row], ceilings: Mapping[str, Row], facts: Mapping[st
     points = [row for row in parts if row.facts.get("flop_per_byte")]
     _draw_roof(left, points, ceilings)
     _draw_bars(right, bars, whole.median)
+    figure.legend(loc="outside lower left", ncols=3, fontsize="small", frameon=False)
     figure.draw_without_rendering()  # from here on every place is known
     figure.set_layout_engine("none")
     _name_points(left, points)
@@ -57,7 +58,8 @@ def conditions_text(device: str, facts: Mapping[str, Any]) -> str:
     where = facts["processor"] if device == "cpu" else facts["device"]
     load = f", load {facts['load_before'][0]:.1f}" if facts["load_before"] else ""
     busy = " (other programs were at work)" if facts["busy"] else ""
-    return f"{where}, {facts['threads']} threads, torch {facts['versions']['torch']}, {facts['date']}{load}{busy}"
+    threads = f"{facts['threads']} thread{'s' * (facts['threads'] != 1)}"
+    return f"{where}, {threads}, torch {facts['versions']['torch']}, {facts['date']}{load}{busy}"
 
 
 def _number(value: float) -> str:
@@ -69,17 +71,18 @@ def _title(facts: Mapping[str, Any]) -> str:
 
 
 def _draw_roof(axes: Axes, points: Sequence[Row], ceilings: Mapping[str, Row]) -> None:
-    peak = ceilings["arithmetic"].median
+    rates = {name: max(row.values) for name, row in ceilings.items()}
+    peak = rates["arithmetic"]
     x = [row.facts["flop_per_byte"] for row in points] or [1.0]
     y = [row.facts["gflop_per_second"] for row in points] or [peak]
-    ridge = peak / ceilings["memory"].median
-    low, high = min(*x, ridge, x[0]) / 4, max(*x, ridge, x[0]) * 6
+    ridges = [peak / rates["memory"], peak / rates["cache"]]
+    low, high = min(*x, *ridges) / 2.5, max(*x, *ridges) * 4
     for name, style in (("memory", "-"), ("cache", "--")):
-        rate = ceilings[name].median
+        rate = rates[name]
         label = f"{name}: {_number(rate)} GB/s ({ceilings[name].what})"
         axes.plot([low, peak / rate], [low * rate, peak], style, color=_ROOF, linewidth=1.3, label=label)
-    label = f"arithmetic: {_number(peak)} GFLOP/s\n({ceilings['arithmetic'].what})"
-    axes.plot([peak / ceilings["cache"].median, high], [peak, peak], color=_ROOF, linewidth=2.2, label=label)
+    label = f"arithmetic: {_number(peak)} GFLOP/s ({ceilings['arithmetic'].what})"
+    axes.plot([ridges[1], high], [peak, peak], color=_ROOF, linewidth=2.2, label=label)
     for row in points:
         forward = row.facts["direction"] == "forward"
         axes.scatter(
@@ -95,10 +98,9 @@ def _draw_roof(axes: Axes, points: Sequence[Row], ceilings: Mapping[str, Row]) -
         [], [], s=60, facecolor=(_FORWARD, 0.55), edgecolor=_FORWARD, label="forward (area: share of the step)"
     )
     axes.scatter([], [], s=60, facecolor="none", edgecolor=_BACKWARD, linewidth=1.3, label="backward")
-    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(min(y) / 4, peak * 12))
+    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(min(y) / 2.5, peak * 2.5))
     axes.set(xlabel="arithmetic per byte moved at least, FLOP/byte", ylabel="achieved, GFLOP/s")
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper left", fontsize="small")
 
 
 def _area(row: Row) -> float:
@@ -106,17 +108,17 @@ def _area(row: Row) -> float:
 
 
 def _name_points(axes: Axes, points: Sequence[Row]) -> None:
-    """Names beside the points that take most, where no other name, dot or legend is."""
+    """Names beside the points that take most, where no other name or dot is."""
     pixel = axes.figure.dpi / 72
     discs = {}
     for row in points:
         at = axes.transData.transform((row.facts["flop_per_byte"], row.facts["gflop_per_second"]))
         discs[row.what] = (*at, pixel * math.sqrt(_area(row) / math.pi))
-    legend = axes.get_legend()
-    taken = [legend.get_window_extent()] if legend else []
+    taken: list[Bbox] = []
     for row in sorted(points, key=lambda row: -row.facts["share"])[:_NAMED]:
         x, y, radius = discs[row.what]
-        names = Lettering([_title(row.facts)], "", 10)
+        layer = row.facts["layer"]
+        names = Lettering([layer if not layer.isdigit() else _title(row.facts)], "", 10)
         color = _FORWARD if row.facts["direction"] == "forward" else _BACKWARD
         text = axes.annotate(
             names.short(22)[0],
@@ -215,8 +217,11 @@ def _draw_bars(axes: Axes, bars: Sequence[Sequence[Row]], whole: float) -> None:
     axes.set_yticks(range(len(bars)), names.short(26), fontsize=9, **names.style)
     axes.set_ylim(len(bars) - 0.4, -0.6)
     longest = max(max(0.0, _seconds(bar)) for bar in bars)
-    axes.set_xlim(min(0.0, *(1.1e3 * _seconds(bar) for bar in bars)), 1.62e3 * longest)  # with room for the words
-    axes.set_xlabel("ms of a step (blue forward, hollow backward)\nbehind the bars: share, rate forward and backward")
+    least = min(0.0, *(1.1 * _seconds(bar) for bar in bars))
+    axes.set_xlim(1e3 * least, 1e3 * (longest + 0.65 * (longest - least)))  # with room for the words
+    axes.set_xlabel(
+        "ms of a step: forward filled, backward hollow\nbeside a bar: its share of the step, rate forward | backward"
+    )
     axes.grid(alpha=0.3, axis="x")
     axes.axvline(0, color="0.5", linewidth=0.8)
 

@@ -205,7 +205,8 @@ def with_rates(part: Row, tried: list[Row]) -> Row:
         return part
     moved = [row for row in tried if row.unit == BANDWIDTH]
     enough = [row for row in moved if row.facts["amount"] >= size] or [best(tried)["memory"]]
-    allowed = max(flop / best(tried)["arithmetic"].median, size / max(row.median for row in enough)) / 1e9
+    peak, rate = (max(max(row.values) for row in some) for some in ([best(tried)["arithmetic"]], enough))
+    allowed = max(flop / peak, size / rate) / 1e9
     facts = {
         "gflop_per_second": flop / seconds / 1e9 if flop else None,
         "gb_per_second": size / seconds / 1e9 if size else None,
@@ -234,7 +235,7 @@ def print_table(rows: list[Row]) -> None:
     out.print(tables.table(columns, lines, numbers=columns[3:]))
     out.print(f"the whole step {1e3 * whole.median:.3f} ms; its parts alone {1e3 * alone:.3f} ms together")
     for name, row in best([row for row in rows if row.ours == "ceiling"]).items():
-        out.print(f"{name} ceiling {row.median:.1f} {row.unit}: {row.what}")
+        out.print(f"{name} ceiling {max(row.values):.1f} {row.unit}: {row.what}")
     if whole.facts["not_alone"]:
         out.print(f"not timed alone, as they hold layers too: {', '.join(whole.facts['not_alone'])}")
 

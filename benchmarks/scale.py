@@ -39,7 +39,6 @@ from classicnets.data.values import Split
 from classicnets.errors import UsageError
 from classicnets.report import figures, tables
 from classicnets.values import Preprocess, Recipe
-from drawing import scale
 from subject import Work, arguments, ended, load, parsed, readings
 from timing import Row, conditions, read, write
 from widen import widened
@@ -50,6 +49,7 @@ AXES = {
     "width": "times the width of the hidden layers",
     "pictures": "pictures in memory, an epoch of batches",
 }
+PICTURES = ("batch", "pictures")  # axes that count them
 _STATUS = Path("/proc/self/status")
 MOST_SECONDS, MOST_MEMORY = 10.0, 0.6  # of a step; the share of what is free
 
@@ -57,10 +57,10 @@ MOST_SECONDS, MOST_MEMORY = 10.0, 0.6  # of a step; the share of what is free
 def values(axis: str, side: int, *, quick: bool) -> list[float]:
     """The points of an axis, rising."""
     return {
-        "batch": [1, 4] if quick else [2**n for n in range(11)],
-        "side": [side, 2 * side] if quick else [round(side * factor) for factor in (0.5, 0.75, 1, 1.5, 2, 3)],
+        "batch": [1, 4] if quick else [4**n for n in range(6)],
+        "side": [side, 2 * side] if quick else [round(side * factor) for factor in (0.5, 0.75, 1, 1.5, 2)],
         "width": [1, 2] if quick else [0.25, 0.5, 1, 2, 4],
-        "pictures": [64, 128] if quick else [1000, 2000, 5000, 10_000, 20_000, 40_000, 60_000],
+        "pictures": [64, 128] if quick else [1000, 3000, 10_000, 30_000, 60_000],
     }[axis]
 
 
@@ -138,7 +138,7 @@ def grown(args: argparse.Namespace, about: dict[str, Any], axis: str) -> Iterato
         return
     last: tuple[float, dict[str, list[float]]] | None = None
     for at in values(axis, height, quick=args.quick):
-        if last and (why := _too_much(args.device, last[1], (at / last[0]) ** (2 if axis in ("side", "width") else 1))):
+        if last and (why := _too_much(args.device, last[1], (at / last[0]) ** (1 if axis in PICTURES else 2))):
             yield f"{axis}: not from {at:g} on: {why}"
             return
         found = alone(args, axis, at)
@@ -193,13 +193,26 @@ def print_table(rows: Sequence[Row], skipped: Sequence[str]) -> None:
     def said(value: float, name: str) -> str:
         return f"{value:,.1f} MB" if name.startswith("memory") else f"{1e3 * value:,.2f} ms"
 
-    columns = ["axis", "of", "points", "from", "to", "at the first", "at the last", "exponent", "of the last three"]
+    columns = [
+        "axis",
+        "of",
+        "points",
+        "from",
+        "to",
+        "at the first",
+        "at the last",
+        "exponent",
+        "of the last three",
+        "a picture",
+    ]
     lines = []
     for row in (row for row in rows if row.unit == "exponent"):
         (first, low), (last, high) = row.facts["from"], row.facts["to"]
         name = row.facts["measure"]
         ends = [f"{first:g}", f"{last:g}", said(low, name), said(high, name)]
-        slopes = [f"{row.median:.2f}", f"{row.facts['last_three']:.2f}"]
+        each = (high - low) / (last - first)
+        cost = f"{1e3 * each:.3g} kB" if name.startswith("memory") else f"{1e6 * each:.3g} us"
+        slopes = [f"{row.median:.2f}", f"{row.facts['last_three']:.2f}", cost * (row.facts["axis"] in PICTURES)]
         lines.append([row.facts["axis"], name, row.facts["points"], *ends, *slopes])
     out = tables.console()
     out.print(tables.table(columns, lines, numbers=columns[2:]))
@@ -251,6 +264,8 @@ def at_one_point(args: argparse.Namespace) -> dict[str, Any]:
 
 def draw(results: Path) -> None:
     """The picture of a file of results, beside it."""
+    from drawing import scale  # here alone: the processes that measure draw nothing
+
     rows, facts = read(results)
     picture = results.with_suffix(".png")
     picture.write_bytes(figures.png(scale(rows, AXES, facts)))
