@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import LogFormatter
 from matplotlib.transforms import Bbox
 
 from classicnets.report.lettering import Lettering
@@ -118,7 +119,7 @@ def _name_points(axes: Axes, points: Sequence[Row]) -> None:
     for row in sorted(points, key=lambda row: -row.facts["share"])[:_NAMED]:
         x, y, radius = discs[row.what]
         layer = row.facts["layer"]
-        names = Lettering([layer if not layer.isdigit() else _title(row.facts)], "", 10)
+        names = Lettering([layer if any(map(str.isalpha, layer)) else _title(row.facts)], "", 10)
         color = _FORWARD if row.facts["direction"] == "forward" else _BACKWARD
         text = axes.annotate(
             names.short(22)[0],
@@ -130,6 +131,7 @@ def _name_points(axes: Axes, points: Sequence[Row]) -> None:
             ha="center",
             va="center",
             zorder=4,
+            bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.5},
             arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.6, "shrinkA": 1, "shrinkB": radius / pixel},
             **names.style,
         )
@@ -240,8 +242,9 @@ def scale(rows: Sequence[Row], axes_of: Mapping[str, str], facts: Mapping[str, A
 
     An axis without points shows why, as `facts["skipped"]` has it.
     """
-    about = next((row.facts for row in rows), {"net": "", "precision": "", "device": "cpu"})
-    title = f"{about['net']} in {about['precision']}\n{conditions_text(about['device'], facts)}"
+    about = rows[0].facts
+    title = f"{about['net']} in {about['precision']}; where not varied, batches of {about['batch']} pictures of"
+    title += f" {shape(about['input'])}\n{conditions_text(about['device'], facts)}"
     figure = Figure(figsize=(12, 9), layout="constrained")
     lettering = Lettering([], title, 12)
     figure.suptitle(lettering.title, fontsize=10, **lettering.style)
@@ -269,7 +272,8 @@ def _draw_growth(axes: Axes, name: str, rows: Sequence[Row]) -> None:
             continue
         on, times = (beside, 1) if measure.startswith("memory") else (axes, 1000)
         slopes = [row for row in rows if row.facts["measure"] == measure and "at" not in row.facts]
-        growth = f", as {name}$^{{{slopes[0].median:.2f}}}$" if slopes else ""
+        both = [(row.median, row.facts["last_three"]) for row in slopes]
+        growth = "".join(f": exponent {all_:.2f}, of the last three {last:.2f}" for all_, last in both)
         x, y = zip(*points, strict=True)
         handles += on.plot(
             x, [v * times for v in y], line, color=color, marker=marker, markersize=4, label=f"{measure}{growth}"
@@ -277,9 +281,11 @@ def _draw_growth(axes: Axes, name: str, rows: Sequence[Row]) -> None:
     for on, words, color in ((axes, "ms", _FORWARD), (beside, "MB", _BACKWARD)):
         on.set(xscale="log", yscale="log")
         on.set_ylabel(words, color=color)
+        on.yaxis.set_major_formatter(LogFormatter())
+        on.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.5, 0.5)))
         on.tick_params(axis="y", which="both", colors=color)
     ticks = sorted({row.facts["at"] for row in rows if "at" in row.facts})
-    axes.set_xticks(ticks, [f"{tick:g}" if tick < 1000 else f"{tick / 1000:g}k" for tick in ticks])
+    axes.set_xticks(ticks, [f"{tick / 1000:g}k" if tick % 1000 == 0 else f"{tick:g}" for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.grid(alpha=0.3)
     axes.legend(handles=handles, loc="upper left", fontsize="small")

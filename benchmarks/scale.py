@@ -193,18 +193,8 @@ def print_table(rows: Sequence[Row], skipped: Sequence[str]) -> None:
     def said(value: float, name: str) -> str:
         return f"{value:,.1f} MB" if name.startswith("memory") else f"{1e3 * value:,.2f} ms"
 
-    columns = [
-        "axis",
-        "of",
-        "points",
-        "from",
-        "to",
-        "at the first",
-        "at the last",
-        "exponent",
-        "of the last three",
-        "a picture",
-    ]
+    columns = ["axis", "of", "points", "from", "to", "at the first", "at the last"]
+    columns += ["exponent", "of the last three", "a picture"]
     lines = []
     for row in (row for row in rows if row.unit == "exponent"):
         (first, low), (last, high) = row.facts["from"], row.facts["to"]
@@ -246,7 +236,8 @@ def main(given: list[str] | None = None) -> None:
     rows += exponents(rows)
     with redirect_stdout(sys.stderr):
         write(args.out, rows, machine_before, skipped=skipped)
-    draw(args.out)
+    if rows:
+        draw(args.out)
     if args.json:
         print(args.out.read_text(), end="")
     else:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -52,9 +54,9 @@ net = nn.Sequential(
 """
 
 
-@pytest.fixture
-def spec(tmp_path: Path) -> str:
-    path = tmp_path / "mine.py"
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("nets") / "mine.py"
     path.write_text(NET)
     return f"{path}:net"
 
@@ -64,12 +66,13 @@ def work(spec: str, precision: str = "float32") -> tuple[subject.Subject, subjec
     return chosen, subject.Work(chosen, BATCH, torch.device("cpu"), precision)
 
 
-@pytest.fixture(params=["float32", "bfloat16"])
-def measured(spec, tmp_path, request, capsys) -> tuple[Path, list[timing.Row], dict]:
-    out = tmp_path / "results" / "mine.json"
+@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+def measured(spec, tmp_path_factory, request) -> tuple[Path, list[timing.Row], dict]:
+    out = tmp_path_factory.mktemp("results") / "new" / "mine.json"
     given = ["--input", "1x12x12", "--batch", str(BATCH), "--quick", "--threads", "1", "--precision", request.param]
-    roofline.main([spec, *given, "--out", str(out), "--json"])
-    assert json.loads(capsys.readouterr().out)["rows"]
+    with redirect_stdout(io.StringIO()) as printed:
+        roofline.main([spec, *given, "--out", str(out), "--json"])
+    assert json.loads(printed.getvalue()) == json.loads(out.read_text())
     return out, *timing.read(out)
 
 
