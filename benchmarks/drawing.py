@@ -252,7 +252,7 @@ def scale(rows: Sequence[Row], axes_of: Mapping[str, str], facts: Mapping[str, A
         axes.set_title(words, fontsize=10)
         found = [row for row in rows if row.facts.get("axis") == name]
         if len({row.facts["at"] for row in found if "at" in row.facts}) > 1:
-            _draw_growth(axes, name, found)
+            _draw_growth(axes, found)
         else:
             why = next((line for line in facts["skipped"] if line.startswith(f"{name}: ")), "not measured")
             axes.set_axis_off()
@@ -261,7 +261,7 @@ def scale(rows: Sequence[Row], axes_of: Mapping[str, str], facts: Mapping[str, A
     return figure
 
 
-def _draw_growth(axes: Axes, name: str, rows: Sequence[Row]) -> None:
+def _draw_growth(axes: Axes, rows: Sequence[Row]) -> None:
     beside = axes.twinx()
     handles = []
     for measure, (color, line, marker) in _MEASURES.items():

@@ -44,7 +44,7 @@ def arguments(description: str | None, *, batch: int) -> argparse.ArgumentParser
     parser.add_argument("--seconds", type=float, default=1.0, help="at least three readings, and on for so long (1)")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="a picture FILE.png comes beside it")
     parser.add_argument("--json", action="store_true", help="print the file in place of the table")
-    parser.add_argument("--quick", action="store_true", help="a try with few, small readings: no results")
+    parser.add_argument("--quick", action="store_true", help="a try with few, small readings, with --out")
     return parser
 
 
@@ -54,6 +54,8 @@ def parsed(parser: argparse.ArgumentParser, name: str, given: list[str] | None) 
     args.device = machine.choose_device(args.device)
     torch.set_num_threads(args.threads)
     args.seconds *= not args.quick
+    if args.quick and args.out is None:
+        parser.error("--quick makes no results to be kept: say --out FILE.json")
     if args.out is None:
         label = origin.find(args.net).label
         usual = {"float32", "cpu"}  # not named
@@ -87,7 +89,8 @@ def load(spec: str, shape: Shape | None = None, change: Callable[[nn.Module], nn
     """
     made = origin.find(spec)
     if made.kind == "registry":
-        channels, height, width = shape or NETS[made.name].input
+        own = (made.in_channels, made.image_size, made.image_size) if made.image_size else NETS[made.name].input
+        channels, height, width = shape or own
         if height != width:
             where = f"--input {channels}x{height}x{width}"
             raise UsageError("CN201", f"{made.name} is made for square pictures", where=where)
