@@ -216,7 +216,7 @@ def test_an_axis_that_a_net_cannot_take_is_said(tmp_path, in_this_process, capsy
 @pytest.mark.slow
 def test_the_memory_of_a_process_of_its_own_holds_the_pictures(spec):
     count = 200_000
-    given = [spec, "--batch", "100", "--quick", "--threads", "1"]
+    given = [spec, "--batch", "100", "--quick", "--threads", "1", "--out", "none.json"]
     parsed = argparse.Namespace(given=given, input=SHAPE)
     found = scale.alone(parsed, "pictures", count)["values"]
     pictures = count * 12 * 12 / 1e6
