@@ -1,0 +1,267 @@
+"""How the time of a training step, of inference, and the memory of both grow with batch, picture, width and pictures.
+
+    python benchmarks/scale.py lenet_d2l
+    python benchmarks/scale.py my_net.py:net --input 3x32x32 --axes batch side
+
+batch      pictures in a step
+side       pixels of the picture's side: a net of the registry is built for it, any other takes it as it is
+width      times the maps and units of every hidden layer, for a net that is an nn.Sequential (see widen.py)
+pictures   pictures in memory, at the size the net takes, through an epoch of data/batches.py, without a net
+
+Each point is a process of its own, so that its memory is: on the CPU by how much the resident size grew at most, with
+the weights; on CUDA what torch had allocated at most. The other axes are as --batch, --input and the net have them. An
+exponent is the slope in a log-log picture, over all points and over the last three: time grows as axis^exponent.
+An axis ends before a step would take more than ten seconds or most of the memory.
+Writes benchmarks/results/scale-NET.json and .png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from classicnets import machine
+from classicnets.data.batches import Batches
+from classicnets.data.values import Split
+from classicnets.errors import UsageError
+from classicnets.report import figures, tables
+from classicnets.values import Preprocess, Recipe
+from subject import Work, arguments, ended, load, parsed, readings
+from timing import Row, conditions, read, write
+from widen import widened
+
+AXES = {
+    "batch": "pictures in a batch",
+    "side": "side of the picture, pixels",
+    "width": "times the width of the hidden layers",
+    "pictures": "pictures in memory, an epoch of batches",
+}
+PICTURES = ("batch", "pictures")  # axes that count them
+_STATUS = Path("/proc/self/status")
+MOST_SECONDS, MOST_MEMORY = 10.0, 0.6  # of a step; the share of what is free
+
+
+def values(axis: str, side: int, *, quick: bool) -> list[float]:
+    """The points of an axis, rising."""
+    return {
+        "batch": [1, 4] if quick else [4**n for n in range(6)],
+        "side": [side, 2 * side] if quick else [round(side * factor) for factor in (0.5, 0.75, 1, 1.5, 2)],
+        "width": [1, 2] if quick else [0.25, 0.5, 1, 2, 4],
+        "pictures": [64, 128] if quick else [1000, 3000, 10_000, 30_000, 60_000],
+    }[axis]
+
+
+def measure(args: argparse.Namespace, axis: str, at: float) -> dict[str, Any]:
+    """Seconds and MB at one point, in this process."""
+    if axis == "pictures":
+        return epoch(args, int(at))
+    shape = (args.input[0], int(at), int(at)) if axis == "side" else args.input
+    subject = load(args.net, shape, partial(widened, factor=at) if axis == "width" else None)
+    machine.keep_memory()  # as training does; now, so that what making the net took is given back
+    memory = Memory(args.device)
+    here = subject.table.weight_bytes * (args.device.type == "cpu")  # weights were there before
+    work = Work(subject, int(at) if axis == "batch" else args.batch, args.device, args.precision)
+    found: dict[str, list[float]] = {}
+    work.net.eval()
+    found["inference"] = readings(work.infer, args.seconds)
+    found["memory of inference"] = [(memory.grown() + here) / 1e6]
+    work.net.train()
+    found["step"] = readings(work.step, args.seconds)
+    found["memory of a step"] = [(memory.grown() + here) / 1e6]
+    return {"macs": subject.table.macs, "parameters": subject.table.parameters, "values": found}
+
+
+def epoch(args: argparse.Namespace, count: int) -> dict[str, Any]:
+    """An epoch of batches from so many pictures of noise."""
+    channels, side, _ = args.input
+    machine.keep_memory()
+    memory, chance = Memory(args.device), np.random.default_rng(0)
+    split = Split(chance.integers(0, 256, (count, *args.input), np.uint8), chance.integers(0, 10, count))
+    recipe = Recipe(source="benchmark", net="none", data="noise", epochs=1, batch_size=args.batch, lr=0.0)
+    loader = Batches(split, recipe, Preprocess(channels=channels, image_size=side), seed=0, device=args.device)
+    taken = readings(lambda: [None for _ in loader.epoch(1)], args.seconds)
+    return {"values": {"epoch": taken, "memory": [memory.grown() / 1e6]}}
+
+
+class Memory:
+    """What this process takes from here on."""
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        elif _STATUS.exists():
+            Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak begins anew
+        self.before = self._most()
+
+    def grown(self) -> int:
+        """By how many bytes it has grown at most."""
+        return self._most() - self.before
+
+    def _most(self) -> int:
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        if _STATUS.exists():  # getrusage would count what the parent process had when it started this one
+            return 1024 * int(re.search(r"VmHWM:\s*(\d+) kB", _STATUS.read_text())[1])
+        return machine.peak_memory_bytes() or 0
+
+
+def alone(args: argparse.Namespace, axis: str, at: float) -> dict[str, Any]:
+    """`measure` in a process of its own; {"refused": why} where that ends with an error."""
+    shape = "x".join(map(str, args.input))
+    command = [sys.executable, __file__, *args.given, "--input", shape, "--point", axis, str(at)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return {"refused": (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]}
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def grown(args: argparse.Namespace, about: dict[str, Any], axis: str) -> Iterator[Row | str]:
+    """The points of an axis, or why there are none, or no more."""
+    _, height, width = args.input
+    if height != width and axis in ("side", "pictures"):
+        yield f"{axis}: for square pictures alone"
+        return
+    last: tuple[float, dict[str, list[float]]] | None = None
+    for at in values(axis, height, quick=args.quick):
+        if last and (why := _too_much(args.device, last[1], (at / last[0]) ** (1 if axis in PICTURES else 2))):
+            yield f"{axis}: not from {at:g} on: {why}"
+            return
+        found = alone(args, axis, at)
+        if "refused" in found:
+            yield f"{axis}: not {at:g}: {found['refused']}"
+            if axis != "side":  # of pictures larger ones may fit
+                return
+            continue
+        last = at, found["values"]
+        for name, taken in found["values"].items():
+            facts = {**about, "axis": axis, "at": at, "measure": name}
+            facts |= {key: found[key] for key in ("macs", "parameters") if key in found}
+            unit = "MB" if name.startswith("memory") else "s"
+            yield Row(what=f"{name}, {axis} {at:g}", ours=about["net"], values=taken, unit=unit, facts=facts)
+
+
+def _too_much(device: torch.device, found: dict[str, list[float]], times: float) -> str:
+    """Why a point of so many `times` the work is not measured."""
+    seconds = times * max(statistics.median(taken) for name, taken in found.items() if not name.startswith("memory"))
+    size = times * max(taken[0] for name, taken in found.items() if name.startswith("memory"))
+    if seconds > MOST_SECONDS:
+        return f"it would take about {seconds:.0f} s"
+    free = machine.available_memory_bytes() if device.type == "cpu" else machine.memory_bytes_of(device)
+    return f"it would take about {size / 1e3:.1f} GB" if free and size * 1e6 > MOST_MEMORY * free else ""
+
+
+def exponents(rows: Sequence[Row]) -> Iterator[Row]:
+    """A row for each measure of each axis that has two points: the slope over all of them."""
+    for axis, name in dict.fromkeys((row.facts["axis"], row.facts["measure"]) for row in rows):
+        points = [
+            (row.facts["at"], row.median)
+            for row in rows
+            if (row.facts["axis"], row.facts["measure"]) == (axis, name) and row.median > 0
+        ]
+        if len(points) < 2:
+            continue
+        known = {key: rows[0].facts[key] for key in ("net", "precision", "device")}
+        facts = {**known, "axis": axis, "measure": name, "last_three": slope(points[-3:])}
+        facts |= {"from": points[0], "to": points[-1], "points": len(points)}
+        yield Row(what=f"{name} against {axis}", ours="exponent", values=[slope(points)], unit="exponent", facts=facts)
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """Of the straight line through the points in a log-log picture."""
+    x, y = ([math.log(value) for value in side] for side in zip(*points, strict=True))
+    return statistics.linear_regression(x, y).slope
+
+
+def print_table(rows: Sequence[Row], skipped: Sequence[str]) -> None:
+    """Exponents and ends of every measure, and what was left out."""
+
+    def said(value: float, name: str) -> str:
+        return f"{value:,.1f} MB" if name.startswith("memory") else f"{1e3 * value:,.2f} ms"
+
+    columns = ["axis", "of", "points", "from", "to", "at the first", "at the last"]
+    columns += ["exponent", "of the last three", "a picture"]
+    lines = []
+    for row in (row for row in rows if row.unit == "exponent"):
+        (first, low), (last, high) = row.facts["from"], row.facts["to"]
+        name = row.facts["measure"]
+        ends = [f"{first:g}", f"{last:g}", said(low, name), said(high, name)]
+        each = (high - low) / (last - first)
+        cost = f"{1e3 * each:.3g} kB" if name.startswith("memory") else f"{1e6 * each:.3g} us"
+        slopes = [f"{row.median:.2f}", f"{row.facts['last_three']:.2f}", cost * (row.facts["axis"] in PICTURES)]
+        lines.append([row.facts["axis"], name, row.facts["points"], *ends, *slopes])
+    out = tables.console()
+    out.print(tables.table(columns, lines, numbers=columns[2:]))
+    for line in skipped:
+        out.print(f"- {line}")
+
+
+def main(given: list[str] | None = None) -> None:
+    parser = arguments(__doc__, batch=64)
+    parser.add_argument("--axes", nargs="+", choices=AXES, default=[*AXES], help="default: all")
+    parser.add_argument("--point", nargs=2, help=argparse.SUPPRESS)  # what a process of its own measures
+    args = parsed(parser, "scale", given)
+    args.given = sys.argv[1:] if given is None else given
+    if args.point:
+        print(json.dumps(at_one_point(args)))
+        return
+    subject = load(args.net, args.input)
+    args.input = subject.shape
+    about = {"net": subject.name, "input": subject.shape, "batch": args.batch}
+    about |= {"precision": args.precision, "device": str(args.device)}
+    machine_before = conditions()
+    rows: list[Row] = []
+    skipped: list[str] = []
+    for axis in args.axes:
+        for found in grown(args, about, axis):
+            print(f"  {found}", file=sys.stderr, flush=True)
+            if isinstance(found, Row):
+                rows.append(found)
+            else:
+                skipped.append(found)
+    rows += exponents(rows)
+    with redirect_stdout(sys.stderr):
+        write(args.out, rows, machine_before, skipped=skipped)
+    if rows:
+        draw(args.out)
+    if args.json:
+        print(args.out.read_text(), end="")
+    else:
+        print_table(rows, skipped)
+
+
+def at_one_point(args: argparse.Namespace) -> dict[str, Any]:
+    """What `alone` is told."""
+    axis, at = args.point
+    try:
+        return measure(args, axis, float(at))
+    except UsageError as error:
+        return {"refused": ": ".join([error.what, *error.why.splitlines()[-1:]])}
+
+
+def draw(results: Path) -> None:
+    """The picture of a file of results, beside it."""
+    from drawing import scale  # here alone: the processes that measure draw nothing
+
+    rows, facts = read(results)
+    picture = results.with_suffix(".png")
+    picture.write_bytes(figures.png(scale(rows, AXES, facts)))
+    print(f"written to {picture}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    ended(main)

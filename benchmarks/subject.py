@@ -1,0 +1,181 @@
+"""What is timed: any net with a batch of noise, its training step as `train` takes it, and its inference."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from classicnets import machine
+from classicnets.errors import ClassicnetsError, UsageError
+from classicnets.inspection.doctor import check_input
+from classicnets.inspection.shapes import Table, times
+from classicnets.models.registry import NETS
+from classicnets.runs import origin
+from classicnets.training import objective
+from classicnets.training.loop import State, take_step
+from classicnets.values import Recipe
+from timing import RESULTS, Row, clock
+
+Shape = tuple[int, int, int]
+_OWN_NET_INPUT = (1, 28, 28)
+_READING_SECONDS = 0.005  # shorter work is called several times for one reading
+
+
+def arguments(description: str | None, *, batch: int) -> argparse.ArgumentParser:
+    """A parser with what both scripts take."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("net", metavar="NET", help="a name of `classicnets list`, file.py:net, or a run")
+    parser.add_argument(
+        "--input", type=_shape, metavar="CxHxW", help="pictures (the net's own; 1x28x28 for file.py:net)"
+    )
+    parser.add_argument("--batch", type=int, default=batch, help=f"pictures in a step (default {batch})")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, mps or auto")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="default float32")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU (default: torch's)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="at least three readings, and on for so long (1)")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="a picture FILE.png comes beside it")
+    parser.add_argument("--json", action="store_true", help="print the file in place of the table")
+    parser.add_argument("--quick", action="store_true", help="a try with few, small readings, with --out")
+    return parser
+
+
+def parsed(parser: argparse.ArgumentParser, name: str, given: list[str] | None) -> argparse.Namespace:
+    """The arguments, with device, threads and the place of the results settled."""
+    args = parser.parse_args(given)
+    args.device = machine.choose_device(args.device)
+    torch.set_num_threads(args.threads)
+    args.seconds *= not args.quick
+    if args.quick and args.out is None:
+        parser.error("--quick makes no results to be kept: say --out FILE.json")
+    if args.out is None:
+        label = origin.find(args.net).label
+        usual = {"float32", "cpu"}  # not named
+        parts = [name, label, *(part for part in (args.precision, args.device.type) if part not in usual)]
+        args.out = RESULTS / f"{'-'.join(parts)}.json"
+    return args
+
+
+def _shape(text: str) -> Shape:
+    parts = text.lower().split("x")
+    if len(parts) != 3 or not all(part.isdigit() and int(part) for part in parts):
+        raise argparse.ArgumentTypeError(f"{text} is not channels x height x width, such as 3x224x224")
+    channels, height, width = map(int, parts)
+    return channels, height, width
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A net, what it is called, and its layer table for pictures of `shape`."""
+
+    name: str
+    net: nn.Module
+    shape: Shape
+    table: Table
+
+
+def load(spec: str, shape: Shape | None = None, change: Callable[[nn.Module], nn.Module] | None = None) -> Subject:
+    """The net for pictures of `shape` (None: those it was made for), or what `change` makes of it.
+
+    Raises UsageError: CN201, CN202, CN204, CN205, CN207.
+    """
+    made = origin.find(spec)
+    if made.kind == "registry":
+        own = (made.in_channels, made.image_size, made.image_size) if made.image_size else NETS[made.name].input
+        channels, height, width = shape or own
+        if height != width:
+            where = f"--input {channels}x{height}x{width}"
+            raise UsageError("CN201", f"{made.name} is made for square pictures", where=where)
+        shape = (channels, height, width)
+        classes = made.num_classes or NETS[made.name].classes
+        made = replace(made, num_classes=classes, in_channels=channels, image_size=height)
+    shape = shape or _OWN_NET_INPUT
+    torch.manual_seed(0)
+    net = made.build()
+    table = check_input(net, shape, name=made.described)
+    with torch.no_grad():
+        net.eval()(torch.zeros(1, *shape))  # a lazy layer makes its weights
+    if change is not None:
+        net = change(net)
+        table = check_input(net, shape, name=made.described)
+    if len(table.output_shape) != 1:
+        raise UsageError(
+            "CN204",
+            f"{made.described} gives {times(table.output_shape)} for a picture",
+            why="the loss of a step needs one number for each class",
+            hint="end it with a dense layer, or with global pooling and nn.Flatten()",
+        )
+    return Subject(made.described, net, shape, table)
+
+
+class Work:
+    """A net with a batch of noise on the device. The learning rate is 0: every step finds the same numbers."""
+
+    def __init__(self, subject: Subject, batch: int, device: torch.device, precision: str):
+        self.net = subject.net.to(device)
+        if precision == "bfloat16":  # as training has it
+            self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device, self.precision = device, precision
+        [classes] = subject.table.output_shape
+        self.x = torch.rand(batch, *subject.shape).to(device)
+        self.y = torch.randint(classes, (batch,)).to(device)
+        self.recipe = Recipe(
+            source="benchmark",
+            net=subject.name,
+            data="noise",
+            epochs=1,
+            batch_size=batch,
+            lr=0.0,
+            momentum=0.9,
+            precision=precision,
+        )
+        self.state = State(self.net, self.recipe)
+        self.loss = objective.make(self.recipe, self.y, classes)
+
+    def step(self) -> None:
+        """One step of training, as `fit` takes it; the net is to be in training mode."""
+        take_step(self.state, self.x, self.y, 0.0, self.recipe, self.loss)
+
+    def infer(self) -> None:
+        """The logits of the batch; the net is to be in evaluation mode."""
+        with torch.inference_mode(), self.autocast():
+            self.net(self.x)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The precision in which layers compute."""
+        return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
+
+
+def readings(work: Callable[[], object], seconds: float, least: int = 3, most: int = 30) -> list[float]:
+    """Seconds of one call, for so many `seconds` after a warm-up, `least` times at least."""
+    once = clock(work)
+    once()
+    timed = clock(work, max(1, min(1000, math.ceil(_READING_SECONDS / once()))))
+    taken: list[float] = []
+    started = time.perf_counter()
+    while len(taken) < least or (len(taken) < most and time.perf_counter() - started < seconds):
+        taken.append(timed())
+    return taken
+
+
+def say(row: Row) -> None:
+    """Progress, for people."""
+    value = f"{1e3 * row.median:.3f} ms" if row.unit == "s" else f"{row.median:.1f} {row.unit}"
+    print(f"  {row.what}: {value}", file=sys.stderr, flush=True)
+
+
+def ended(main: Callable[[], object]) -> None:
+    """Runs `main`; a mistake that the user can mend ends the program with its four lines."""
+    try:
+        main()
+    except ClassicnetsError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
