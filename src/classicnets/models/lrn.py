@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 CONVENTIONS = ("caffe", "paper")
-_PIECE = 1 << 19  # values: 2 MB, so that a piece and what is made of it stay in the processor's cache
+_PIECE = 1 << 18  # values: 1 MB, so that a piece and what is made of it stay in the processor's cache
 
 _Settings = tuple[int, int, float, float, float]  # groups, size, c, beta, k
 
@@ -63,7 +62,7 @@ class LRN(nn.Module):
         if x.shape[1] % self.groups:
             raise ValueError(f"{x.shape[1]} maps cannot be split into {self.groups} equal groups")
         settings = self.groups, self.size, self.effective_alpha, self.beta, self.k
-        if _watched(x):
+        if _watched(x) and not torch.compiler.is_dynamo_compiling():
             return _at_once(x, None, settings)
         b: torch.Tensor = _Normalised.apply(x, settings)  # type: ignore[no-untyped-call]
         return b
@@ -77,12 +76,11 @@ class LRN(nn.Module):
 
 
 def _watched(x: torch.Tensor) -> bool:
-    """Whether someone needs the single operations: an exporter, vmap, jvp, a mode or another kind of tensor."""
-    if torch.compiler.is_compiling():
-        return not torch.compiler.is_dynamo_compiling()
+    """Whether someone needs the single operations: a compiler, vmap, jvp, a mode, another kind of tensor."""
     return bool(
-        type(x) is not torch.Tensor
+        torch.compiler.is_compiling()
         or torch._C._is_tracing()
+        or type(x) is not torch.Tensor
         or torch._C._are_functorch_transforms_active()
         or torch._C._functorch.is_legacy_batchedtensor(x)
         or torch._C._len_torch_dispatch_stack()
@@ -97,28 +95,30 @@ class _Normalised(torch.autograd.Function):
     def forward(ctx, x: torch.Tensor, settings: _Settings) -> torch.Tensor:  # type: ignore[no-untyped-def]
         ctx.save_for_backward(x)
         ctx.settings = settings
-        return (_in_pieces if _in_eager_mode(x) else _at_once)(x, None, settings)
+        return _computed(x, None, settings)
 
     @staticmethod
     def backward(ctx, g: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[no-untyped-def]
         (x,) = ctx.saved_tensors
-        once = _in_eager_mode(x) and not torch.is_grad_enabled() and not _watched(g)  # else differentiated in its turn
-        return (_in_pieces if once else _at_once)(x, g, ctx.settings), None
+        return _computed(x, g, ctx.settings), None
 
 
-def _in_eager_mode(x: torch.Tensor) -> bool:
-    return x.is_cpu and x.numel() > 0 and not torch.compiler.is_compiling()
-
-
-# Each gives b or, where the gradient g for b is given, the gradient for a. With W for the sum over the window:
+# What follows gives b or, where the gradient g for b is given, the gradient for a. With W, the sum over the window:
 #     s = k + c * W(a^2),    b = a * s^-beta,    gradient = g * s^-beta - 2 * beta * c * a * W(g * a * s^-beta / s)
+
+
+def _computed(x: torch.Tensor, g: torch.Tensor | None, settings: _Settings) -> torch.Tensor:
+    """On the CPU in pieces, unless gradients are enabled: then this one is to be differentiated as well."""
+    pieces = x.is_cpu and x.numel() and not torch.is_grad_enabled() and not _watched(x if g is None else g)
+    return (_in_pieces if pieces else _at_once)(x, g, settings)
 
 
 def _at_once(x: torch.Tensor, g: torch.Tensor | None, settings: _Settings) -> torch.Tensor:
     """Of whole tensors [N, C, ...], in operations that torch may differentiate, compile and export."""
     shape = x.shape[0], settings[0], x.shape[1] // settings[0], *x.shape[2:]
-    a, given = (t.to(_wide(x)).reshape(shape) for t in (x, x if g is None else g))
-    return _any_numbers(a, None if g is None else given, settings).reshape(x.shape).to(x.dtype)
+    a = x.to(torch.promote_types(x.dtype, torch.float32)).reshape(shape)
+    given = None if g is None else g.to(a.dtype).reshape(shape)
+    return _any_numbers(a, given, settings).reshape(x.shape).to(x.dtype)
 
 
 def _any_numbers(a: torch.Tensor, g: torch.Tensor | None, settings: _Settings) -> torch.Tensor:
@@ -153,47 +153,41 @@ def _in_pieces(x: torch.Tensor, g: torch.Tensor | None, settings: _Settings) -> 
 
     source, given = laid(x), laid(x if g is None else g)
     done = torch.empty(source.shape, dtype=x.dtype)
-    numbers, root_c = torch.finfo(_wide(x)), math.sqrt(c)
-    limit = numbers.tiny ** (-1 / (abs(beta) + 1))  # of s; beyond it a power of s may not be a number
-    start, zero = torch.tensor([max(k / size, numbers.tiny), 0.0], dtype=_wide(x))
+    wide, root_c = torch.promote_types(x.dtype, torch.float32), math.sqrt(c)
+    tiny = torch.finfo(wide).tiny
+    limit = tiny ** (-1 / (abs(beta) + 1))  # of s; beyond it a power of s may not be a number
+    outside, zero = torch.tensor([max(k / size, tiny), 0.0], dtype=wide)
     height = min(len(source), max(1, _PIECE // (x.shape[1] * inner)))
-    room = torch.empty(4, height, groups, maps + size - 1, inner, dtype=_wide(x))
-    room[0], room[1] = start, zero  # the maps outside: k / size is summed over the window with the squares
+    room = torch.empty(3, height, groups, maps + size - 1, inner, dtype=wide)
+    room[0], room[1] = outside, zero  # k / size is summed over the window with the squares, outside of the maps too
     for piece, piece_g, out in zip(*(t.split(height) for t in (source, given, done)), strict=True):
-        a, h = piece.to(_wide(x)), piece_g.to(_wide(x))
-        squares, products, *spare = room[:, : len(a)]
-        power, product = (t.narrow(2, size // 2, maps) for t in (squares, products))
-        torch.addcmul(start, a, a, value=c, out=power)
-        s = _window_sum(squares, size, spare)
+        a, padded = piece.to(wide), room[:, : len(piece)]
+        power, product, total = (t.narrow(2, size // 2, maps) for t in padded)
+        torch.addcmul(outside, a, a, value=c, out=power)
+        s = _window_sum(padded[0], size, into=total)
         huge = None if s.amax() <= limit else ~(s.amax(2, keepdim=True) <= limit)
         if g is not None:
             torch.addcdiv(zero, a, s, value=root_c, out=product)
-        if beta == 0.75:  # a power takes longer than all the rest
+        if beta == 0.75:  # the power itself would take longer than all the rest
             torch.rsqrt(s, out=power)
-            power.mul_(torch.sqrt(power, out=spare[0].narrow(2, 0, maps)))
+            power.mul_(torch.sqrt(power, out=total))
         else:
             torch.pow(s, -beta, out=power)
         if g is None:
             torch.mul(a, power, out=out)
         else:
-            product.mul_(power.mul_(h))
-            torch.addcmul(power, a, _window_sum(products, size, spare), value=-2 * beta * root_c, out=out)
+            product.mul_(power.mul_(piece_g))
+            windows = _window_sum(padded[1], size, into=total)
+            torch.addcmul(power, a, windows, value=-2 * beta * root_c, out=out)
         if huge is not None:
-            out.copy_(torch.where(huge, _any_numbers(a, None if g is None else h, settings), out))
+            out.copy_(torch.where(huge, _any_numbers(a, None if g is None else piece_g.to(wide), settings), out))
     return (done.view(x.shape[0], *x.shape[2:], -1).movedim(-1, 1) if last else done).view(x.shape)
 
 
-def _wide(x: torch.Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.float32)
-
-
-def _window_sum(padded: torch.Tensor, size: int, scratch: Sequence[torch.Tensor] = ()) -> torch.Tensor:
-    """Sums of `size` neighbours along axis 2: of two, of four, one more. A running sum would lose digits."""
-    total, terms = padded, 1
-    for digit in f"{size:b}"[1:]:
-        for other, more in ((total, terms), (padded, 1))[: 1 + int(digit)]:
-            length, scratch = other.shape[2] - terms, scratch[::-1]
-            out = scratch[0].narrow(2, 0, length) if scratch else None
-            total = torch.add(total.narrow(2, 0, length), other.narrow(2, terms, length), out=out)
-            terms += more
+def _window_sum(padded: torch.Tensor, size: int, into: torch.Tensor | None = None) -> torch.Tensor:
+    """Sum over `size` neighbours along axis 2: shifted slices, as a running sum would lose digits."""
+    maps = padded.shape[2] - size + 1
+    total = padded.narrow(2, 0, maps)
+    for shift in range(1, size):
+        total = torch.add(total, padded.narrow(2, shift, maps), out=into)
     return total
