@@ -4,15 +4,20 @@ the mean, where LRN does something: between 0 and 1 any LRN, even a wrong one, i
 from __future__ import annotations
 
 import math
+import shutil
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.autograd import forward_ad
+from torch.autograd.functional import jacobian
+from torch.autograd.graph import saved_tensors_hooks
 from torch.testing import assert_close
 
 from classicnets.inspection.shapes import trace
+from classicnets.models import lrn
 from classicnets.models.lrn import LRN
 
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
@@ -303,3 +308,204 @@ def test_it_compiles_and_exports_in_one_piece():
     assert_close(torch.compile(net, backend="aot_eager", fullgraph=True)(a), net(a))
     program = torch.export.export(net, (a,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     assert_close(program.module()(pictures(5, 8, 3, 3)), net(pictures(5, 8, 3, 3)))
+
+
+# ----------------------------------------------------------------------------------------- the quick way on the CPU
+
+
+SHAPES = [(3, 12), (2, 12, 7), (5, 12, 9, 5), (1, 12, 8, 8), (2, 6, 3, 2, 5), (300, 6, 1, 1), (1, 6, 1, 1)]
+
+
+def as_plain_operations(layer: nn.Module, a: torch.Tensor, g: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Values and gradient by the formula for any numbers, with derivatives that torch has taken itself."""
+    b, pull_back = torch.func.vjp(layer, a)
+    return b, pull_back(g)[0]
+
+
+def last(a: torch.Tensor) -> torch.Tensor:
+    """The same with the maps last in memory, for any number of axes."""
+    return a.movedim(1, -1).contiguous().movedim(-1, 1)
+
+
+def lies(a: torch.Tensor) -> tuple[bool, bool]:
+    """Whether it is whole in memory with the maps first, and with the maps last; both where there is but one place."""
+    return a.is_contiguous(), a.movedim(1, -1).is_contiguous()
+
+
+@EVERY_NET
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("layout", [torch.Tensor.contiguous, last], ids=["contiguous", "maps last"])
+@pytest.mark.parametrize("piece", [1 << 18, 50], ids=["one piece", "pieces with a rest"])
+def test_the_quick_way_is_the_plain_one(net, shape, layout, piece, monkeypatch):
+    monkeypatch.setattr(lrn, "_PIECE", piece)
+    a, layer = layout(pictures(*shape)), LRN(**net)
+    g = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    b, gradient = values_and_gradient(layer, a, layout(g))
+    expected, expected_gradient = as_plain_operations(layer, a.double(), g.double())
+    assert_close(b.double(), expected, rtol=2e-6, atol=0)
+    assert_close(gradient.double(), expected_gradient, rtol=2e-6, atol=2e-6 * float(expected_gradient.abs().max()))
+    assert lies(b) == lies(gradient) == lies(a)
+    assert_close(values_and_gradient(layer, a, g)[1], gradient, rtol=1e-6, atol=1e-6)  # however g lies in memory
+
+
+@pytest.mark.parametrize("shape", [(0, 12, 3, 3), (2, 12, 0, 3), (0, 12)], ids=str)
+def test_nothing_in_nothing_out(shape):
+    b, gradient = values_and_gradient(LRN(groups=2), torch.empty(shape), torch.empty(shape))
+    assert b.shape == gradient.shape == shape
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("layout", [torch.Tensor.contiguous, last], ids=["contiguous", "maps last"])
+def test_the_input_alone_is_kept_for_the_gradient(dtype, layout):
+    a, kept = layout(pictures(2, 12, 5, 5, dtype=dtype)).requires_grad_(), []
+    with saved_tensors_hooks(lambda t: (kept.append(t), t)[1], lambda t: t):
+        b = LRN(groups=2)(a)
+    assert [(t.data_ptr(), t.nbytes) for t in kept] == [(a.data_ptr(), a.nbytes)]
+    b.sum().backward()  # of one number, spread over the shape
+    assert a.grad.dtype == dtype
+    kept.clear()
+    with saved_tensors_hooks(lambda t: (kept.append(t), t)[1], lambda t: t), torch.no_grad():
+        assert torch.equal(LRN(groups=2)(a), b)
+    assert kept == []
+
+
+VIEWS = {
+    "some maps": lambda a: a[:, 2:8],
+    "every second map": lambda a: a[:, ::2],
+    "every second row": lambda a: a[1:3, :, ::2],
+    "transposed": lambda a: a.transpose(2, 3),
+    "one picture thrice": lambda a: a[:1].expand(3, -1, -1, -1),
+    "some maps that lie last": lambda a: last(a)[:, 2:8],
+}
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+def test_views_of_other_tensors(view):
+    a, layer = view(pictures(4, 16, 6, 6).requires_grad_()), LRN(groups=2)
+    g = torch.randn(a.shape, generator=torch.Generator().manual_seed(1))
+    b = layer(a)
+    expected, expected_gradient = values_and_gradient(layer, a.detach().contiguous(), g)
+    assert_close(b, expected, rtol=1e-6, atol=0)
+    assert_close(torch.autograd.grad(b, a, g)[0], expected_gradient, rtol=1e-6, atol=1e-6)
+
+
+@EVERY_NET
+@pytest.mark.parametrize("value", [1e12, 1e15, 1e18, 1e21, 1e30, 3.4e38])
+def test_huge_places_beside_ordinary_ones(net, value):
+    a = pictures(3, 12, 4, 4)
+    g = torch.randn(a.shape, generator=torch.Generator().manual_seed(1))
+    ordinary = values_and_gradient(LRN(**net), a, g)
+    a[1, 4, 2, 3], a[2, :, 1, 1] = value, -value
+    b, gradient = values_and_gradient(LRN(**net), a, g)
+    expected, expected_gradient = in_loops(a, g, **net)
+    assert_close(b.double(), expected, rtol=3e-6, atol=1e-42)
+    assert_close(gradient.double(), expected_gradient, rtol=3e-6, atol=3e-6)
+    same = torch.ones(3, 4, 4, dtype=torch.bool)
+    same[1, 2, 3], same[2, 1, 1] = False, False
+    for now, before in ((b, ordinary[0]), (gradient, ordinary[1])):
+        assert torch.equal(now.movedim(1, -1)[same], before.movedim(1, -1)[same])
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.5, 0.75, 1.2, 2.0])
+def test_gradients_of_huge_values_keep_their_digits(beta):
+    """By their own size, s^-beta, not by that of the gradients of ordinary values."""
+    for exponent in range(-3, 20):
+        a = 10.0**exponent * torch.tensor([3.0, -2.0, 1.0, 5.0, 0.5, -4.0]).reshape(1, 6, 1, 1)
+        g = torch.tensor([1.0, 2.0, -1.0, 3.0, 1.5, -2.0]).reshape(a.shape)
+        gradient = values_and_gradient(LRN(beta=beta), a, g)[1].double()
+        expected = in_loops(a, g, beta=beta)[1]
+        if expected.abs().max() > 1e-18:
+            assert_close(gradient, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+        assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("net", [{"alpha": 1.0}, {"alpha": 5.0, "convention": "paper"}, {"k": 1e-6}, {"size": 31}])
+def test_gradients_under_strong_settings_stay_finite(net):
+    a = torch.tensor([3.4e38, 0, 0, 0, 1, 0, 0, 1e-45, -3.4e38, 3.4e38] + [0.0] * 20).reshape(1, -1, 1, 1)
+    assert values_and_gradient(LRN(**net), a, torch.ones_like(a))[1].isfinite().all()
+
+
+def test_what_is_no_number_stays_in_its_window():
+    a = pictures(2, 12, 3, 3)
+    before = LRN()(a)
+    a[1, 4, 1, 1], a[0, 0, 0, 0] = math.nan, math.inf
+    b = LRN()(a)
+    assert b[1, 2:7, 1, 1].isnan().all() and b[0, 0, 0, 0].isnan()
+    same = torch.ones(2, 3, 3, dtype=torch.bool)
+    same[1, 1, 1], same[0, 0, 0] = False, False
+    assert torch.equal(b.movedim(1, -1)[same], before.movedim(1, -1)[same])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_in_pieces(dtype, monkeypatch):
+    a = pictures(5, 12, 4, 3, dtype=dtype)
+    g = torch.randn(a.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
+    whole = values_and_gradient(LRN(groups=2), a, g)
+    wide = values_and_gradient(LRN(groups=2), a.float(), g.float())
+    assert torch.equal(whole[0], wide[0].to(dtype)) and torch.equal(whole[1], wide[1].to(dtype))
+    monkeypatch.setattr(lrn, "_PIECE", 50)
+    in_pieces = values_and_gradient(LRN(groups=2), last(a), last(g))
+    assert_close(in_pieces, whole)
+
+
+# --------------------------------------------------------------------------------- whoever looks at the operations
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own, at the first jvp
+def test_torch_s_transformations():
+    layer, a, direction = (
+        LRN(groups=2),
+        pictures(3, 6, 2, 2, dtype=torch.float64),
+        pictures(3, 6, 2, 2, seed=1).double(),
+    )
+    rows = jacobian(layer, a)
+    expected = (rows.flatten(4) @ direction.flatten()).reshape(a.shape)
+    assert_close(jacobian(layer, a, vectorize=True), rows)
+    assert_close(torch.func.jacrev(layer)(a), rows)
+    assert_close(torch.func.jvp(layer, (a,), (direction,))[1], expected)
+    assert_close(torch.func.vmap(layer)(torch.stack([a, direction]))[1], layer(direction))
+    with forward_ad.dual_level():
+        assert_close(forward_ad.unpack_dual(layer(forward_ad.make_dual(a, direction))).tangent, expected)
+
+
+@pytest.mark.parametrize("mode", ["real", "fake", "symbolic"])
+def test_recorded_and_done_again(mode):
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    layer, g = LRN(groups=2), torch.ones(4, 6, 3, 3)
+    graph = make_fx(lambda a, g: torch.func.vjp(layer, a)[1](g)[0] + layer(a), tracing_mode=mode)(
+        pictures(4, 6, 3, 3), g
+    )
+    again = pictures(4, 6, 3, 3, seed=1)
+    b, gradient = values_and_gradient(layer, again, g)
+    assert_close(graph(again, g), b + gradient)
+
+
+def test_on_the_meta_device():
+    a = torch.empty(2, 12, 5, 5, device="meta", requires_grad=True)
+    b = LRN(groups=2)(a)
+    b.sum().backward()
+    assert b.shape == a.grad.shape == a.shape and b.is_meta and a.grad.is_meta
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Inductor's own
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="Inductor needs a C++ compiler")
+@pytest.mark.parametrize("layout", [torch.Tensor.contiguous, last], ids=["contiguous", "maps last"])
+def test_compiled_values_and_gradients(layout, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    torch._dynamo.reset()
+    layer = LRN(groups=2, convention="paper")
+    compiled = torch.compile(layer, fullgraph=True)
+    a = layout(pictures(3, 24, 7, 5))
+    a[1, 4, 2, 3] = 3e38
+    g = layout(torch.randn(a.shape, generator=torch.Generator().manual_seed(1)))
+    kept: list[torch.Tensor] = []
+    with saved_tensors_hooks(lambda t: (kept.append(t), t)[1], lambda t: t):
+        b, gradient = values_and_gradient(compiled, a, g)
+    assert a.nbytes <= sum(t.nbytes for t in kept) < 1.2 * a.nbytes  # the input, and the largest value of each place
+    expected, expected_gradient = values_and_gradient(layer, a, g)
+    assert_close(b, expected, rtol=2e-6, atol=1e-42)
+    assert_close(gradient, expected_gradient, rtol=2e-6, atol=2e-6)
+    assert lies(b) == lies(a)
+    assert torch._dynamo.explain(layer)(a).graph_break_count == 0
