@@ -1,7 +1,7 @@
 """How long until the book's accuracy is reached: the recipe `fast` against the book's own, both trained by us.
 
     python benchmarks/reach.py                              (three seeds of LeNet, three to four minutes)
-    python benchmarks/reach.py --net alexnet_d2l --set image_size=224 epochs=2        (takes hours; no part of `make bench`)
+    python benchmarks/reach.py --net alexnet_d2l --set image_size=224 epochs=2    (hours; no part of `make bench`)
 
 Seconds of training, with the evaluation after every epoch and without start-up, until the test accuracy is first at
 least the mean of what the book's own notebooks reached. When that is, the test split alone tells, so it is watched here
