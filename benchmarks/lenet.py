@@ -121,8 +121,13 @@ def command(pairs: int, epochs: int) -> Row:
 
     def the_books() -> float:
         line = [sys.executable, str(HERE / "peers" / "book.py"), "--net", "lenet", "--epochs", str(epochs), *files]
-        return timed(line, theirs, dict(os.environ))
+        return timed(line, theirs, plain)
 
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    with tempfile.TemporaryDirectory(prefix="lenet-") as name:  # so that both have byte code, as what is installed has
+        short = ["--limit", "256", "--set", "epochs=1", "--runs", f"{name}/runs", "--json"]
+        timed([sys.executable, "-m", "classicnets", "train", "lenet_d2l", *short], [], plain)
+        timed([sys.executable, str(HERE / "peers" / "book.py"), "--net", "lenet", "--steps", "1", *files], [], plain)
     taken = pair_by_pair(our_command, the_books, pairs=pairs, warm_up=0)
     expected = resolve.find("d2l", "lenet_d2l", registered=True).expected
     assert expected is not None
@@ -155,7 +160,8 @@ def bare(folder: Path) -> dict[str, str]:
         "TORCHINDUCTOR_CACHE_DIR": folder / "inductor",
         "TRITON_CACHE_DIR": folder / "t",
     }
-    return {**os.environ, **{name: str(path) for name, path in empty.items()}}
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, **{name: str(path) for name, path in empty.items()}}
 
 
 def timed(line: list[str], results: list[dict[str, Any]], environment: dict[str, str]) -> float:

@@ -130,7 +130,8 @@ def test_a_contact_sheet_of_any_pictures_and_a_thousand_classes(tmp_path, saved,
     drawn = first.images[0].get_array()
     assert drawn.shape[:2] == shape[1:]
     np.testing.assert_array_equal(np.moveaxis(np.atleast_3d(drawn), -1, 0), images[0])
-    assert len(first.get_title()) == 17 and first.get_title().startswith("n0000")
+    name = first.texts[1].get_text()  # below the heading
+    assert len(name) == 17 and name.startswith("n0000")
 
 
 def test_chinese_names_where_no_font_has_them_are_numbers(tmp_path, saved, no_other_fonts):

@@ -17,6 +17,7 @@ _MISTAKES = LinearSegmentedColormap.from_list("mistakes", ["#fde3cb", "#f28e3c",
     under="white", bad="#e4e4e4"
 )
 _COUNTED = 20  # up to so many classes a cell has room for its number
+_CELL_WIDE, _CELL_HIGH = 1.25, 1.6  # inches of the contact sheet, for a picture of one inch and two lines
 _SHOWN = 100  # up to so many classes a row has room for its name
 
 
@@ -106,33 +107,39 @@ def contact_sheet(
     if len(worst):
         sections.append((f"the {len(worst)} surest of {len(wrong):,} mistakes", worst))
     title += "\ntrue class above, predicted class and its probability below"
-    lettering = Lettering(classes, title, columns * 1.25)
+    lettering = Lettering(classes, title, columns * _CELL_WIDE)
     above, below = lettering.short(17), lettering.short(12)
-    figure = Figure(figsize=(columns * 1.25, 0.5 + sum(0.4 + 1.72 * -(-len(s) // columns) for _, s in sections)))
-    figure.set_layout_engine("constrained")
-    figure.suptitle(lettering.title, fontsize=10, **lettering.style)
-    heights = [-(-len(index) // columns) for _, index in sections]
-    parts = figure.subfigures(len(sections), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for sub, (heading, index) in zip(parts, sections, strict=True):
-        sub.suptitle(heading, fontsize=10, fontweight="bold")
-        grid = sub.subplots(-(-len(index) // columns), columns, squeeze=False).ravel()
-        for axes in grid:
-            axes.set_axis_off()
-        for axes, i in zip(grid, index, strict=False):
+    head = 0.2 + 0.17 * (lettering.title.count("\n") + 1)
+    rows = [-(-len(index) // columns) for _, index in sections]
+    width, height = columns * _CELL_WIDE, head + sum(0.4 + _CELL_HIGH * n for n in rows)
+    figure = Figure(figsize=(width, height))
+    figure.suptitle(lettering.title, fontsize=10, y=1 - 0.08 / height, **lettering.style)
+    # one area in inches, down from the top, in which each thing has its place: to lay out sixty takes a second
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    top = head
+    tall, wide = np.array(images.shape[2:]) / max(images.shape[2:])
+    for (heading, index), n in zip(sections, rows, strict=True):
+        axes.text(width / 2, top + 0.2, heading, ha="center", va="center", fontsize=10, fontweight="bold")
+        for place, i in enumerate(index):
+            row, column = divmod(place, columns)
+            x, y = (column + 0.5) * _CELL_WIDE, top + 0.4 + row * _CELL_HIGH + 0.75
             picture = images[i][0] if len(images[i]) == 1 else np.moveaxis(images[i], 0, -1)
-            axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
-            axes.set_title(above[labels[i]], fontsize=7, pad=2, **lettering.style)
+            box = (x - wide / 2, x + wide / 2, y + tall / 2, y - tall / 2)
+            axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=box, aspect="auto")
+            axes.text(x, y - 0.53, above[labels[i]], ha="center", va="bottom", fontsize=7, **lettering.style)
             axes.text(
-                0.5,
-                -0.04,
+                x,
+                y + 0.53,
                 f"{below[predicted[i]]} {sure[i]:.2f}",
-                transform=axes.transAxes,
                 ha="center",
                 va="top",
                 fontsize=7,
                 color=_RIGHT if predicted[i] == labels[i] else _WRONG,
                 **lettering.style,
             )
+        top += 0.4 + _CELL_HIGH * n
+    axes.set(xlim=(0, width), ylim=(height, 0))  # which imshow has changed
     return figure
 
 

@@ -157,7 +157,6 @@ def take_step(state: State, x: Tensor, y: Tensor, rate: float, recipe: Recipe, o
     """One batch: forward, loss, backward, update; sums stay on the device so that nothing waits for it."""
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group["factor"]
-    state.optimizer.zero_grad()
     with torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
         logits = state.net(x)
     logits = logits.float()
@@ -166,6 +165,7 @@ def take_step(state: State, x: Tensor, y: Tensor, rate: float, recipe: Recipe, o
     if recipe.clip:
         clip_grad_norm_(state.net.parameters(), recipe.clip)
     state.optimizer.step()
+    state.optimizer.zero_grad()  # here, so that gradients take no memory while the state is saved
     if state.average is not None:
         state.average.update_parameters(state.net)
     with torch.no_grad():
