@@ -280,6 +280,8 @@ def _draw_growth(axes: Axes, rows: Sequence[Row]) -> None:
         )
     for on, words, color in ((axes, "ms", _FORWARD), (beside, "MB", _BACKWARD)):
         on.set(xscale="log", yscale="log")
+        low, high = on.get_ylim()
+        on.set_ylim(low, high * (high / low) ** 0.3)  # room for the legend
         on.set_ylabel(words, color=color)
         on.yaxis.set_major_formatter(LogFormatter())
         on.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.5, 0.5)))

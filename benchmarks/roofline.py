@@ -179,7 +179,10 @@ def parts(subject: Subject, work: Work, seconds: float) -> Iterator[Row]:
                 say(rows[-1])
     leaf = logits.float().requires_grad_()
     add("loss", "", "", readings(lambda: torch.autograd.grad(work.loss(leaf, work.y), leaf), seconds))
+    for parameter in work.net.parameters():  # a step leaves none
+        parameter.grad = torch.zeros_like(parameter)
     add("optimiser", "SGD, momentum", "", readings(work.state.optimizer.step, seconds))
+    work.state.optimizer.zero_grad()
     whole += readings(work.step, seconds)
     step = statistics.median(whole)
     add("the rest", "", "", [step - sum(row.median for row in rows)])

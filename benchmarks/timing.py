@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
 import sys
 import time
@@ -218,7 +219,9 @@ def write(out: Path, rows: Sequence[Row], before: Conditions, *, skipped: Sequen
         **machine.describe(),
     }
     out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(result, indent=2) + "\n")
+    text = json.dumps(result, indent=2)
+    text = re.sub(r"\[[^][{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), text)  # on one line
+    out.write_text(text + "\n")
     warning = f"; other programs had {others:.1f} cores meanwhile" if busy and others is not None else ""
     print(f"written to {out}{warning}", flush=True)
 

@@ -1218,6 +1218,7 @@ MEASURED = {
     "reach": "Time to the book's accuracy",
     "many_seeds": "Many seeds",
     "start": "Start, import and size",
+    "tried": "What was tried",
 }  # by file in the folder of results
 BY_HAND = "<!-- by hand from here on -->"
 

@@ -282,7 +282,7 @@ class Run(Model):
                 hint=f"classicnets show {self.folder.path}",
             ) from error
         chosen = machine.choose_device(device)
-        self.net.to(chosen)
+        self.net.to(chosen).eval()
         super().__init__(
             Predictor(self.net, self.folder.preprocess(), tuple(self.facts["classes"]), chosen),
             path=self.folder.path,

@@ -1,0 +1,173 @@
+"""What was tried to make training and evaluation faster: each way against how it is done, in turn in one run.
+
+    python benchmarks/tried.py                              (about three minutes on 2 quiet cores)
+
+A ratio above 1 means that the way that was tried is the faster. docs/performance.md says what was kept. Steps are real
+ones on pictures of noise in memory: forward, loss, backward, SGD.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import classicnets as cn
+from classicnets import machine
+from timing import Row, arguments, clock, compared, conditions, pair_by_pair, write
+
+AS_IT_IS = "one call for the whole batch, float32"
+
+
+def made(name: str, *, last: bool = False) -> nn.Module:
+    """The net with the same weights every time, with the channels last if asked for."""
+    torch.manual_seed(0)
+    net = cn.create(name)
+    return net.to(memory_format=torch.channels_last) if last else net
+
+
+def noise(name: str, batch: int) -> tuple[Tensor, Tensor]:
+    """Pictures and labels."""
+    side = {"cifar10_26pct": (3, 32, 32)}.get(name, (1, 28, 28))
+    return torch.rand(batch, *side), torch.arange(batch) % 10
+
+
+def step(
+    name: str,
+    batch: int,
+    *,
+    rough: bool = False,
+    last: bool = False,
+    fused: bool = False,
+    compiled: bool = False,
+    onednn: bool = True,
+) -> Callable[[], None]:
+    """A training step; `rough` is bfloat16."""
+    net, (x, y) = made(name, last=last), noise(name, batch)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01, fused=fused)
+
+    def loss_of(x: Tensor, y: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=rough):
+            logits = net(x)
+        return F.cross_entropy(logits.float(), y)
+
+    loss = torch.compile(loss_of) if compiled else loss_of
+
+    def take() -> None:
+        with torch.backends.mkldnn.flags(enabled=onednn):
+            loss(x, y).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    return take
+
+
+def in_parts(name: str, batch: int, pool: ThreadPoolExecutor, parts: int) -> Callable[[], None]:
+    """A training step in which each thread takes a part of the batch, on its own."""
+    net, (x, y) = made(name), noise(name, batch)
+    parameters = list(net.parameters())
+    optimizer = torch.optim.SGD(parameters, lr=0.01)
+
+    def gradients(part: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+        loss = F.cross_entropy(net(part[0]), part[1], reduction="sum") / batch
+        return torch.autograd.grad(loss, parameters)
+
+    def take() -> None:
+        found = list(pool.map(gradients, zip(x.chunk(parts), y.chunk(parts), strict=True)))
+        for parameter, *each in zip(parameters, *found, strict=True):
+            parameter.grad = torch.stack(each).sum(dim=0)
+        optimizer.step()
+
+    return take
+
+
+def classified(net: Callable[[Tensor], Tensor], pictures: Tensor, *, rough: bool = False) -> Callable[[], None]:
+    """All pictures in batches of 256."""
+
+    def all_of_them() -> None:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=rough):
+            for some in pictures.split(256):
+                net(some)
+
+    return all_of_them
+
+
+def blocked(net: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The net with its weights kept as oneDNN lays them out."""
+    from torch.utils import mkldnn
+
+    kept = mkldnn.to_mkldnn(net)
+    return lambda x: kept(x.to_mkldnn()).to_dense()
+
+
+def steps(pairs: int) -> list[Row]:
+    """What was tried for a training step."""
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads)
+    tried: list[tuple[str, int, str, Callable[[], None], Callable[[], None], str]] = []
+    lenet = ("lenet_d2l", 256)
+    plain = step(*lenet)
+    tried += [
+        (*lenet, "the channels last", step(*lenet, last=True), plain, AS_IT_IS),
+        (*lenet, "bfloat16, the channels last", step(*lenet, rough=True, last=True), plain, AS_IT_IS),
+        (*lenet, "SGD in one kernel", step(*lenet, fused=True), plain, AS_IT_IS),
+        (*lenet, "without oneDNN", step(*lenet, onednn=False), plain, AS_IT_IS),
+        (*lenet, "each thread takes a part of the batch", in_parts(*lenet, pool, threads), plain, AS_IT_IS),
+        (*lenet, "torch.compile of net and loss", step(*lenet, compiled=True), plain, AS_IT_IS),
+    ]
+    for name, batch in (("lenet_caffe", 64), ("cifar10_26pct", 128), ("alexnet_28", 256)):
+        way = "bfloat16, the channels last"
+        tried.append((name, batch, way, step(name, batch, rough=True, last=True), step(name, batch), AS_IT_IS))
+    large, way = ("alexnet_28", 256), "torch.compile of net and loss, bfloat16"
+    rough = step(*large, rough=True, last=True)
+    tried.append((*large, way, step(*large, rough=True, last=True, compiled=True), rough, "bfloat16 as it is"))
+    rows = []
+    for name, batch, way, ours, theirs, as_it_is in tried:
+        started = time.perf_counter()
+        ours()
+        first = time.perf_counter() - started
+        calls = 20 if name == "lenet_d2l" else 3
+        taken = pair_by_pair(clock(ours, calls), clock(theirs, calls), pairs=pairs)
+        facts = {"first_call_seconds": first}
+        said = f"{way}; first call {first:.0f} s" if "compile" in way else way
+        what = f"training step of `{name}`, {batch} pictures"
+        rows.append(compared(taken, what=what, ours=said, theirs=as_it_is, facts=facts))
+    return rows
+
+
+def evaluations(pairs: int) -> list[Row]:
+    """What was tried for evaluation."""
+    net, pictures = made("lenet_d2l").eval(), torch.rand(10_000, 1, 28, 28)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that torch.jit is to be given up
+        frozen = torch.jit.optimize_for_inference(torch.jit.trace(net, pictures[:256]))
+    plain, rows = classified(net, pictures), []
+    for way, ours in (
+        ("torch.jit, frozen and optimised for inference", classified(frozen, pictures)),
+        ("weights kept in oneDNN's layout", classified(blocked(net), pictures)),
+        ("bfloat16", classified(net, pictures, rough=True)),
+    ):
+        taken = pair_by_pair(clock(ours), clock(plain), pairs=pairs)
+        rows.append(compared(taken, what="evaluation of `lenet_d2l`, 10,000 pictures", ours=way, theirs=AS_IT_IS))
+    return rows
+
+
+def main() -> None:
+    args = arguments(__doc__, name="tried", pairs=7).parse_args()
+    before = conditions()
+    machine.keep_memory()  # as `train` does
+    with tempfile.TemporaryDirectory(prefix="inductor-") as folder:  # or what was compiled before would be found
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+        rows = steps(args.pairs) + evaluations(args.pairs)
+    write(args.out, rows, before)
+
+
+if __name__ == "__main__":
+    main()
