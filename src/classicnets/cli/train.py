@@ -188,9 +188,11 @@ def _text(value: object) -> str:
 
 
 def _threads(text: str) -> int | None:
-    if text != "auto" and int(text) < 1:
-        raise argparse.ArgumentTypeError("at least one")
-    return None if text == "auto" else int(text)
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be auto, or a whole number from 1 on")
+    return int(text)
 
 
 def settings(pairs: list[str]) -> dict[str, str]:
@@ -206,19 +208,8 @@ def settings(pairs: list[str]) -> dict[str, str]:
 
 def _refuse_changes(args: argparse.Namespace) -> None:
     """A resumed run goes on as it was begun."""
-    fixed = (
-        "data",
-        "recipe",
-        "set",
-        "precision",
-        "threads",
-        "limit",
-        "weights",
-        "seed",
-        "seeds",
-        "deterministic",
-        "on_bad_image",
-    )
+    fixed = ["data", "recipe", "set", "precision", "threads", "limit", "weights"]
+    fixed += ["seed", "seeds", "deterministic", "on_bad_image"]
     changed = [f"--{name.replace('_', '-')}" for name in fixed if getattr(args, name)]
     if args.net:
         changed.insert(0, args.net)

@@ -76,6 +76,7 @@ class Plan:
         recipe, table = self.recipe, self.table
         pictures = "x".join(map(str, self.preprocess.shape))
         changed = ", ".join(f"{key}={getattr(recipe, key)}" for key, where in self.origins.items() if where == "--set")
+        threads = torch.get_num_threads()
         auto = " (auto)" if self.origins["precision"] == "machine" else ""
         return [
             f"net     {self.origin.described}: {table.parameters:,} parameters,"
@@ -83,7 +84,7 @@ class Plan:
             f"recipe  {recipe.source}: {recipe.epochs} epochs, batch {recipe.batch_size}, {recipe.optimizer}"
             f" lr {recipe.lr:g}, {recipe.schedule}, weights {recipe.initialise}"
             + (f"; changed: {changed}" if changed else ""),
-            f"device  {self.device}, {torch.get_num_threads()} threads, {recipe.precision}{auto}, seed {self.seed}"
+            f"device  {self.device}, {threads} thread{'s' * (threads > 1)}, {recipe.precision}{auto}, seed {self.seed}"
             + (", deterministic algorithms alone" if self.deterministic else ""),
         ]
 
