@@ -266,7 +266,9 @@ def _draw_growth(axes: Axes, rows: Sequence[Row]) -> None:
     handles = []
     for measure, (color, line, marker) in _MEASURES.items():
         points = [
-            (row.facts["at"], row.median) for row in rows if row.facts["measure"] == measure and "at" in row.facts
+            (row.facts["at"], row.median)
+            for row in rows
+            if row.facts["measure"] == measure and "at" in row.facts and row.median > 0  # a small net may need no more
         ]
         if not points:
             continue
@@ -279,6 +281,9 @@ def _draw_growth(axes: Axes, rows: Sequence[Row]) -> None:
             x, [v * times for v in y], line, color=color, marker=marker, markersize=4, label=f"{measure}{growth}"
         )
     for on, words, color in ((axes, "ms", _FORWARD), (beside, "MB", _BACKWARD)):
+        if not on.lines:
+            on.set_yticks([])
+            continue
         on.set(xscale="log", yscale="log")
         low, high = on.get_ylim()
         on.set_ylim(low, high * (high / low) ** 0.3)  # room for the legend

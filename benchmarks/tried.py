@@ -9,6 +9,8 @@ ones on pictures of noise in memory: forward, loss, backward, SGD.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -159,13 +161,46 @@ def evaluations(pairs: int) -> list[Row]:
     return rows
 
 
+def beside_another(pairs: int) -> Row:
+    """Steps of a process of its own while another program keeps one core busy, with threads that soon sleep when they
+    wait for each other, as `machine.share_cores` has them, and with threads that spin, as they do by default.
+    """
+    plain = {name: value for name, value in os.environ.items() if name not in {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}}
+
+    def seconds(environment: dict[str, str]) -> float:
+        line = [sys.executable, __file__, "--steps-alone"]
+        done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+        return float(done.stdout)
+
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        taken = pair_by_pair(
+            lambda: seconds({**plain, "GOMP_SPINCOUNT": "1000"}), lambda: seconds(plain), pairs=pairs, warm_up=0
+        )
+    finally:
+        busy.kill()
+    return compared(
+        taken,
+        what="training step of `lenet_d2l`, 256 pictures, another program on one core",
+        ours="threads sleep soon (kept: every run)",
+        theirs="threads spin, the default of OpenMP",
+    )
+
+
 def main() -> None:
-    args = arguments(__doc__, name="tried", pairs=7).parse_args()
+    parser = arguments(__doc__, name="tried", pairs=7)
+    parser.add_argument("--steps-alone", action="store_true", help="print the seconds of a step of LeNet, and stop")
+    args = parser.parse_args()
+    if args.steps_alone:
+        seconds = clock(step("lenet_d2l", 256), 100)
+        seconds()
+        print(seconds())
+        return
     before = conditions()
     machine.keep_memory()  # as `train` does
     with tempfile.TemporaryDirectory(prefix="inductor-") as folder:  # or what was compiled before would be found
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
-        rows = steps(args.pairs) + evaluations(args.pairs)
+        rows = [*steps(args.pairs), *evaluations(args.pairs), beside_another(args.pairs)]
     write(args.out, rows, before)
 
 

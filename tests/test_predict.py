@@ -17,6 +17,7 @@ from PIL import Image
 import classicnets as cn
 from classicnets.cli import predictions
 from classicnets.evaluation import classify
+from classicnets.report import sheet as sheets
 from onnx_files import colours_onnx
 from pictures import save
 from test_handwriting import TWO, draw
@@ -163,7 +164,7 @@ def test_handwriting_and_the_sheet(cli, tmp_path):
     save(tmp_path / "own/page.png", np.full((50, 40), 200, np.uint8))
     shown: list = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(predictions, "sheet", lambda pairs, title: shown.append((pairs, title)))
+        patch.setattr(sheets, "sheet", lambda pairs, title: shown.append((pairs, title)))
         code, out, err = cli("predict", model, "own", "--handwriting", "--show", "seen.png", "--jsonl")
     lines = [json.loads(line) for line in out.splitlines()]
     assert code == 3 and "each character white on black" in err and (tmp_path / "seen.png").exists()
@@ -181,7 +182,7 @@ def test_the_sheet_shows_what_the_net_is_given(cli, tmp_path):
     paint(tmp_path / "red.png", "red")
     shown: list = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(predictions, "sheet", lambda pairs, title: shown.extend(pairs))
+        patch.setattr(sheets, "sheet", lambda pairs, title: shown.extend(pairs))
         assert cli("predict", model, "red.png", "--show", "seen.png")[0] == 0
     seen = shown[0].seen
     assert seen.shape == (3, 10, 10) and (seen[:, 0] == 0).all() and seen[:, 5, 5].tolist() == list(COLOURS["red"])
