@@ -42,6 +42,7 @@ from classicnets.data.cache import read_all
 from classicnets.data.pictures import fitted, read_fitted, read_picture
 from classicnets.data.values import Split
 from classicnets.values import Preprocess, Recipe
+from peers.book import torchvision_if_there
 
 RESULTS = Path(__file__).parent / "results" / "pictures.json"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -85,15 +86,11 @@ def make_photographs(folder: Path, count: int) -> list[Path]:
 
 def find_transform() -> tuple[Callable[[Image.Image], Tensor], str]:
     """torchvision's transforms, or the same steps written out; and which of the two it is."""
-    # torchvision built for CUDA asks for two operators that a CPU build of torch lacks; nothing here calls them
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    try:
-        import torchvision
-        from torchvision import transforms
-    except ImportError:
+    vision = torchvision_if_there()
+    if vision is None:
         return written_out, "torchvision's transforms written out"
+    from torchvision import transforms
+
     steps = [
         transforms.Resize(256),
         transforms.RandomCrop(224),
@@ -101,7 +98,7 @@ def find_transform() -> tuple[Callable[[Image.Image], Tensor], str]:
         transforms.ToTensor(),
         transforms.Normalize(MEAN, STD),
     ]
-    return transforms.Compose(steps), f"torchvision {torchvision.__version__}"
+    return transforms.Compose(steps), f"torchvision {vision.__version__}"
 
 
 def written_out(picture: Image.Image) -> Tensor:

@@ -18,6 +18,7 @@ import json
 import resource
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -42,10 +43,11 @@ def torchvision_if_there() -> Any:
     if spec is None or not spec.submodule_search_locations:
         return None
     if "torchvision" not in sys.modules:
-        try:
+        with suppress(OSError):
             for path in Path(spec.submodule_search_locations[0]).glob("_C.*"):
                 torch.ops.load_library(path)
-        except OSError:  # built for CUDA, and torch is not: two operators are asked for that nothing here calls
+        if not hasattr(torch.ops.torchvision, "nms"):
+            # built for CUDA, and torch is not: two operators are asked for that nothing here calls
             library = torch.library.Library("torchvision", "DEF")
             _kept.append(library)
             for name in ("nms", "qnms"):

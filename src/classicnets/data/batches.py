@@ -75,8 +75,8 @@ class Batches:
     """The training batches of a split, prepared on the device: of the pictures `taken` (indices), or of all.
 
     The pictures kept `aside` come in after the recipe's `join_after` epochs. `threads` prepare batches ahead; they
-    change nothing in them. The pictures are moved to the device if they fit there, and are never copied within the
-    machine's memory, as they may be a file that is mapped into it.
+    change nothing in them. The pictures are moved to the device if they fit there. Within the machine's memory
+    they are copied only where others join them, as they may be a file that is mapped into it.
     """
 
     def __init__(
