@@ -121,8 +121,7 @@ class Work:
 
     def __init__(self, subject: Subject, batch: int, device: torch.device, precision: str):
         self.net = subject.net.to(device)
-        if precision == "bfloat16":  # as training has it
-            self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        machine.lay_out(self.net, str(device), subject.table.macs, precision)
         self.device, self.precision = device, precision
         [classes] = subject.table.output_shape
         self.x = torch.rand(batch, *subject.shape).to(device)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
 import torch
+from torch import nn
 
 from classicnets import machine
 from classicnets.errors import UsageError
@@ -42,6 +44,33 @@ def test_on_cuda_from_ampere_on(monkeypatch, capability, expected):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     assert machine.choose_precision("cuda", 10**9) == expected
     assert machine.choose_precision("cuda", 10**5) == machine.choose_precision("mps", 10**9) == "float32"
+
+
+@pytest.mark.parametrize(
+    ("device", "macs", "precision", "last"),
+    [
+        ("cpu", 10**7, "float32", True),
+        ("cpu", 10**5, "float32", False),
+        ("cpu", 10**5, "bfloat16", True),
+        ("cuda", 10**7, "float32", False),
+        ("cuda", 10**7, "bfloat16", True),
+    ],
+)
+def test_channels_lie_last_where_that_is_faster(device, macs, precision, last):
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv3d(1, 2, 3), nn.Linear(4, 4))
+    before = copy.deepcopy(net.state_dict())
+    machine.lay_out(net, device, macs, precision)
+    assert net[0].weight.is_contiguous(memory_format=torch.channels_last) is last
+    assert net[1].weight.is_contiguous() and net[2].weight.is_contiguous()
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert all(parameter.is_leaf and parameter.requires_grad for parameter in net.parameters())
+
+
+def test_a_plan_lays_its_net_out(hardware):
+    for name, last in (("alexnet_28", True), ("lenet_d2l", False)):
+        net = plan(name, recipe="fast", device="cpu").build(print)
+        weights = [weight for weight in net.parameters() if weight.dim() == 4 and weight.shape[1] > 1]
+        assert weights and all(one.is_contiguous(memory_format=torch.channels_last) is last for one in weights)
 
 
 def test_pictures_lie_on_the_gpu_if_they_take_no_more_than_half_of_what_is_free(monkeypatch):

@@ -16,6 +16,7 @@ from PIL import Image
 
 import classicnets as cn
 from classicnets.cli import predictions
+from classicnets.errors import UsageError
 from classicnets.evaluation import classify
 from classicnets.report import sheet as sheets
 from onnx_files import colours_onnx
@@ -144,6 +145,7 @@ def test_no_more_than_two_batches_are_read_ahead(model, tmp_path, monkeypatch):
         (["x.onnx", "a.png"], 3, "error[CN308]"),
         (["colours.onnx", "album", "--device", "cuda"], 2, "takes no device"),
         (["colours.onnx", "album", "--net", "x.py:net"], 2, "takes no net"),
+        (["colours.onnx", "album", "--precision", "auto"], 2, "takes no precision"),
         (["colours.onnx", "album", "--top", "0"], 2, "at least one class"),
         (["colours.onnx", "album", "--json", "--csv"], 2, "exclude each other"),
         (["colours.onnx", "album", "--jsonl", "--csv"], 2, "not allowed with"),
@@ -200,6 +202,19 @@ def test_a_run_and_its_python_face(cli, run, folder):
     assert [list(one.classes) for one in found] == [line["classes"] for line in lines]
     right = [Path(one.picture).parent.name == one.classes[0] for one in found]
     assert np.mean(right) == pytest.approx(opened.evaluate().accuracy)
+
+
+def test_the_precision_is_float32_unless_asked_for(cli, run, folder):
+    exact, rough = (cn.load(run, precision=one).predict(folder / "test", top=2) for one in ("float32", "bfloat16"))
+    found = [np.array([one.probabilities for one in each]) for each in (exact, rough)]
+    assert 0 < np.abs(found[0] - found[1]).max() < 0.03
+    assert cn.load(run).predictor.precision == "float32" == cn.load(run, precision="auto").predictor.precision  # small
+    for verb, pictures in (("evaluate", []), ("predict", [folder / "test"])):
+        code, out, err = cli(verb, run, *pictures, "--precision", "bfloat16")
+        assert code == 0 and (", bfloat16)" in out or " in bfloat16;" in err)
+        assert json.loads(cli(verb, run, *pictures, "--json")[1])["computed_in"] == "float32"
+    with pytest.raises(UsageError, match="precision must be one of auto, float32, bfloat16"):
+        cn.load(run, precision="float16")
 
 
 def test_an_onnx_file_in_python(model, album):

@@ -227,21 +227,24 @@ def follow(started: training.Training, *faces: Face) -> Run:
     return Run(started.folder.path, net=started.net, device=str(started.device))
 
 
-def load(path: str | Path, *, net: nn.Module | str | None = None, device: str = "auto") -> Model:
+def load(
+    path: str | Path, *, net: nn.Module | str | None = None, device: str = "auto", precision: str = "float32"
+) -> Model:
     """What classifies pictures, from a run folder (see `Run`) or from an .onnx file that was exported from one.
 
     Raises what `Run` does; for an .onnx file MachineError CN403 without onnxruntime, DataError CN308 if it is not one
-    of ours, UsageError CN206 for a `net` or a `device` other than the CPU.
+    of ours, UsageError CN206 for a `net`, a `device` other than the CPU, or a `precision` other than float32.
     """
     path = Path(path)
     if path.suffix.lower() != ".onnx":
-        return Run(path, net=net, device=device)
-    if net is not None or device not in {"auto", "cpu"}:
+        return Run(path, net=net, device=device, precision=precision)
+    given = {"net": net is not None, "device": device not in {"auto", "cpu"}, "precision": precision != "float32"}
+    if any(given.values()):
         raise UsageError(
             "CN206",
-            f"an .onnx file takes no {'net' if net is not None else 'device'}",
+            f"an .onnx file takes no {', no '.join(name for name, one in given.items() if one)}",
             where=str(path),
-            why="the net is in the file, and it is computed on the CPU",
+            why="the net is in the file, and it is computed as it is there, on the CPU",
         )
     exported = OnnxClassifier(path)
     facts = exported.facts
@@ -258,11 +261,20 @@ def load(path: str | Path, *, net: nn.Module | str | None = None, device: str = 
 class Run(Model):
     """A finished (or stopped) run: its net, with the best weights if there are any, else the last.
 
-    `net`, a module or "file.py:net", is needed only where the net cannot be made from the folder.
+    `net`, a module or "file.py:net", is needed only where the net cannot be made from the folder. It computes in
+    float32, as the figures of a run are measured; with `precision` "bfloat16" or "auto", which takes it where that is
+    faster, probabilities are rounded in the third digit.
     Raises UsageError CN207 if it is not a run or has no weights, DataError CN305 for a damaged checkpoint.
     """
 
-    def __init__(self, path: str | Path, *, net: nn.Module | str | None = None, device: str = "auto"):
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        net: nn.Module | str | None = None,
+        device: str = "auto",
+        precision: str = "float32",
+    ):
         self.folder = folder.open_run(path)
         self.facts = self.folder.read()
         self.weights_file = self.folder.weights_file()
@@ -283,8 +295,16 @@ class Run(Model):
             ) from error
         chosen = machine.choose_device(device)
         self.net.to(chosen).eval()
+        macs = self.facts["macs"]
+        if precision not in machine.PRECISIONS:
+            raise UsageError(
+                "CN204", f"precision must be one of {', '.join(machine.PRECISIONS)}", where=f"precision={precision!r}"
+            )
+        if precision == "auto":
+            precision = machine.choose_precision(str(chosen), macs)
+        machine.lay_out(self.net, str(chosen), macs, precision)
         super().__init__(
-            Predictor(self.net, self.folder.preprocess(), tuple(self.facts["classes"]), chosen),
+            Predictor(self.net, self.folder.preprocess(), tuple(self.facts["classes"]), chosen, precision),
             path=self.folder.path,
             name=made.described,
             weights=self.weights_file.name,

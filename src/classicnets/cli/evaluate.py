@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from classicnets.cli import model
 from classicnets.report import tables
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ HELP = "how good a net is on the test split, or on any pictures with classes"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The model, the data, and where to compute."""
-    parser.add_argument("model", metavar="MODEL", help="the folder of a run, or an exported .onnx file")
+    model.add_argument(parser)
     parser.add_argument(
         "data",
         metavar="DATA",
@@ -29,8 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a data set, a folder with a folder for each class, or a CSV list with classes (default: the model's own)",
     )
     parser.add_argument("--csv", action="store_true", help="print the confusion matrix, a class a line")
-    parser.add_argument("--net", metavar="FILE.py:NET", help="make the net from here instead of where the run had it")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (default: auto)")
+    model.add_options(parser)
     parser.add_argument("--offline", action="store_true", help="fetch nothing, as with CLASSICNETS_OFFLINE=1")
 
 
@@ -38,7 +38,6 @@ def run(args: argparse.Namespace) -> int:
     """Prints the figures and, class by class, what was found and what it was taken for."""
     if args.json and args.csv:
         args.parser.error("--json and --csv exclude each other")
-    from classicnets.api import load
     from classicnets.report.terminal import counted
 
     talk = tables.console(stderr=True)
@@ -49,17 +48,19 @@ def run(args: argparse.Namespace) -> int:
                 yield one
                 count()
 
-    model = load(args.model, net=args.net, device=args.device)
-    result, classes = model.evaluate(args.data, say=talk.print, watch=watched), model.classes
+    opened = model.opened(args)
+    result, classes = opened.evaluate(args.data, say=talk.print, watch=watched), opened.classes
+    precision = opened.predictor.precision
     if args.json:
-        facts = {"model": str(model.path), "weights": model.weights, "data": args.data or model.data}
-        print(json.dumps({**facts, "classes": classes, **result.to_dict()}))
+        about = {"model": str(opened.path), "weights": opened.weights, "computed_in": precision}
+        print(json.dumps({**about, "data": args.data or opened.data, "classes": classes, **result.to_dict()}))
     elif args.csv:
         _print_csv(result, classes)
     else:
-        data, of = Path(args.data or str(model.data)).name, "" if args.data else " test"
+        data, of = Path(args.data or str(opened.data)).name, "" if args.data else " test"
+        said = "" if precision == "float32" else f", {precision}"
         print(
-            f"{model.name} ({model.weights}) on {data}: accuracy {result.accuracy:.4f}, loss {result.loss:.4f}"
+            f"{opened.name} ({opened.weights}{said}) on {data}: accuracy {result.accuracy:.4f}, loss {result.loss:.4f}"
             f" on {result.n:,}{of} pictures, in {result.seconds:.2f} s"
         )
         _print_report(result, classes)

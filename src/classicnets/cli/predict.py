@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from classicnets.cli import model
 from classicnets.errors import DataError
 from classicnets.report import tables
 
@@ -19,7 +20,7 @@ HELP = "the likeliest classes of pictures"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The model, the pictures, and what to print of them."""
-    parser.add_argument("model", metavar="MODEL", help="the folder of a run, or an exported .onnx file")
+    model.add_argument(parser)
     parser.add_argument(
         "inputs",
         metavar="INPUT",
@@ -34,8 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="print comma-separated values with a header")
     form.add_argument("--jsonl", action="store_true", help="print one line of JSON for each picture, as they come")
-    parser.add_argument("--net", metavar="FILE.py:NET", help="make the net from here instead of where the run had it")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (default: auto)")
+    model.add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,24 +44,26 @@ def run(args: argparse.Namespace) -> int:
         args.parser.error("--top names at least one class")
     if args.json and (args.csv or args.jsonl):
         args.parser.error("--json, --jsonl and --csv exclude each other")
-    from classicnets.api import load
     from classicnets.cli import predictions
     from classicnets.data import inputs
     from classicnets.report.terminal import counted
 
-    model = load(args.model, net=args.net, device=args.device)
+    opened = model.opened(args)
     talk = tables.console(stderr=True)
     # before anything is classified: does every input hold pictures, is every list sound, and how many are there?
     total = None if inputs.STDIN in args.inputs else sum(1 for _ in inputs.find(args.inputs))
-    preprocess = model.predictor.preprocess
-    talk.print(f"{model.name}, weights {model.weights}; {_as_seen(preprocess, handwriting=args.handwriting)}")
-    top = min(args.top, len(model.classes))
+    preprocess = opened.predictor.preprocess
+    precision = opened.predictor.precision
+    said = "" if precision == "float32" else f" in {precision}"
+    talk.print(f"{opened.name}, weights {opened.weights}{said}; {_as_seen(preprocess, handwriting=args.handwriting)}")
+    top = min(args.top, len(opened.classes))
     tally = predictions.Tally()
     drawn: list[tuple[inputs.Input, Prediction]] = []
-    writer = predictions.writer(args, {"model": str(model.path), "weights": model.weights}, top)
+    about = {"model": str(opened.path), "weights": opened.weights, "computed_in": precision}
+    writer = predictions.writer(args, about, top)
     quiet = not sys.stdout.isatty() or args.json or not (args.csv or args.jsonl or (total or 0) > predictions.TABLE)
     with counted(talk, total, shown=quiet) as count:
-        for one, found in model.stream(inputs.find(args.inputs), top=top, handwriting=args.handwriting):
+        for one, found in opened.stream(inputs.find(args.inputs), top=top, handwriting=args.handwriting):
             writer.show(found)
             tally.add(found)
             count()

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from classicnets import machine
 from classicnets.cli import seeds
 from classicnets.data.values import ON_BAD_IMAGE
 from classicnets.errors import UsageError
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
     parser.add_argument(
         "--precision",
-        choices=("auto", "float32", "bfloat16"),
+        choices=machine.PRECISIONS,
         help="of the arithmetic; auto: bfloat16 where the hardware multiplies it and the net is large (default: auto)",
     )
     parser.add_argument("--threads", type=_threads, metavar="N", help="auto, or so many CPU threads (default: auto)")

@@ -35,6 +35,10 @@ class Classifier(Protocol):
     def classes(self) -> tuple[str, ...]:
         """Their names, in the order of the outputs."""
 
+    @property
+    def precision(self) -> str:
+        """In what it computes: "float32", "bfloat16" or "int8"."""
+
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """uint8 [N, C, H, W] to float32 [N, classes]."""
 

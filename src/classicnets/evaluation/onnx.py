@@ -34,6 +34,7 @@ class OnnxClassifier:
         self.facts = self._read_facts()
         self.preprocess = Preprocess.from_dict(self.facts["preprocess"])
         self.classes = tuple(map(str, self.facts["classes"]))
+        self.precision = "int8" if self.facts.get("int8") else "float32"
         if (self.facts.get("macs") or 0) >= _SMALL:
             self.session = self._open(runtime, threads=0)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from classicnets.data import transforms
+from classicnets.models.pooling import QuickPooling
 from classicnets.values import Preprocess
 
 _BATCH = 250  # pictures of 28x28: the first maps of many more would leave the cache
@@ -37,8 +38,9 @@ class Predictor:
         if any(layer.training for layer in self.net.modules()):
             self.net.eval()
         rough = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
+        quick = QuickPooling() if len(images) > 1 else nullcontext()
         try:
-            with torch.inference_mode(), rough:
+            with torch.inference_mode(), rough, quick:
                 parts = [self._batch(batch) for batch in torch.from_numpy(images).split(self._size())]
         finally:
             if was_training:

@@ -34,24 +34,35 @@ def preparation(preprocess: Preprocess) -> ModelProto:
     Does what `data.pictures.fitted` and `data.transforms.views` do.
     """
     add = _Nodes("before")
-    shades = _shades(add, _fitted(add, preprocess.fit), preprocess.channels)
-    planes = add("Cast", add("Transpose", shades, perm=[0, 3, 1, 2]), to=_DOUBLE)
-    levels = _resized(add, planes, preprocess.side, square=preprocess.fit != "stretch")
-    x = add("Div", add("Cast", levels, to=_FLOAT), np.float32(255))
+    sides = add("Shape", INPUT, start=1, end=3)
+    as_wanted = add("Equal", add("ReduceMax", add("Abs", add("Sub", sides, preprocess.side)), keepdims=0), 0)
+
+    def resized(add: _Nodes) -> str:
+        planes = _planes(add, _fitted(add, preprocess.fit), preprocess.channels, _DOUBLE)
+        return add("Cast", _resized(add, planes, preprocess.side, square=preprocess.fit != "stretch"), to=_FLOAT)
+
+    # half of the time of a small net otherwise
+    levels = add.choose(as_wanted, lambda add: _planes(add, INPUT, preprocess.channels, _FLOAT), resized)
+    x = add("Div", levels, np.float32(255))
     if preprocess.pad:
         x = add("Pad", x, [0, 0, preprocess.pad, preprocess.pad] * 2)
     if any(preprocess.mean) or any(s != 1 for s in preprocess.std):
         mean, std = (np.reshape(np.array(v, np.float32), (1, -1, 1, 1)) for v in (preprocess.mean, preprocess.std))
         x = add("Div", add("Sub", x, mean), std)
-    seen = _views(add, x, preprocess)
-    add("Concat", *seen, axis=0, gives=PREPARED)
     size = preprocess.image_size
+    if preprocess.views == 1 and preprocess.side + 2 * preprocess.pad == size:
+        add("Identity", x, gives=PREPARED)
+    else:
+        add("Concat", *_views(add, x, preprocess), axis=0, gives=PREPARED)
     return add.model((INPUT, _UINT8, ["N", "H", "W", 3]), (PREPARED, _FLOAT, [None, preprocess.channels, size, size]))
 
 
 def conclusion(preprocess: Preprocess, classes: int) -> ModelProto:
     """Logits float32 [views * N, classes] to probabilities [N, classes]: softmax, then the mean over the views."""
     add = _Nodes("after")
+    if preprocess.views == 1:
+        add("Softmax", LOGITS, axis=1, gives=OUTPUT)
+        return add.model((LOGITS, _FLOAT, ["N", classes]), (OUTPUT, _FLOAT, ["N", classes]))
     by_view = add("Reshape", add("Softmax", LOGITS, axis=1), [preprocess.views, -1, classes])
     add("ReduceMean", by_view, [0], keepdims=0, gives=OUTPUT)
     return add.model((LOGITS, _FLOAT, [None, classes]), (OUTPUT, _FLOAT, ["N", classes]))
@@ -118,6 +129,11 @@ def _fitted(add: _Nodes, fit: str) -> str:
     missing = add("Concat", add("Sub", side, rows), add("Sub", side, columns), axis=0)
     before = add("Div", missing, 2)
     return add("Pad", INPUT, add("Concat", [0], before, [0, 0], add("Sub", missing, before), [0], axis=0))
+
+
+def _planes(add: _Nodes, pixels: str, channels: int, kind: int) -> str:
+    """[N, H, W, 3] to [N, channels, H, W] in numbers of that kind."""
+    return add("Cast", add("Transpose", _shades(add, pixels, channels), perm=[0, 3, 1, 2]), to=kind)
 
 
 def _shades(add: _Nodes, pixels: str, channels: int) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from classicnets import machine
 from classicnets.errors import UsageError
 from classicnets.recipes import (
     caffe2014,
@@ -59,7 +60,7 @@ _CHOICES = {
     "class_weights": ("none", "auto"),
     "optimizer": ("sgd", "sgd_rate_inside", "adamw"),
     "schedule": ("constant", "one_cycle", "steps", "inverse", "plateau"),
-    "precision": ("auto", "float32", "bfloat16"),
+    "precision": machine.PRECISIONS,
     "fit": ("stretch", "crop", "letterbox"),
     "views": (1, 2, 9, 10),
     "crop": ("none", "random", "resized"),

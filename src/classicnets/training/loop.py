@@ -13,6 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from classicnets.data.batches import Batches
+from classicnets.models.pooling import QuickPooling
 from classicnets.runs.checkpoint import part
 from classicnets.training import optim
 from classicnets.training.objective import Objective
@@ -157,7 +158,7 @@ def take_step(state: State, x: Tensor, y: Tensor, rate: float, recipe: Recipe, o
     """One batch: forward, loss, backward, update; sums stay on the device so that nothing waits for it."""
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group["factor"]
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+    with QuickPooling(), torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
         logits = state.net(x)
     logits = logits.float()
     loss = objective(logits, y)

@@ -67,8 +67,7 @@ class Plan:
             for line in adopt.adopt(self.weights, net).lines():
                 say(f"{self.weights}: {line}")
         freeze(net, self.recipe.freeze)
-        if self.recipe.precision == "bfloat16":  # which the processors' matrix units want with the channels last
-            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        machine.lay_out(net, self.device, self.table.macs, self.recipe.precision)
         return net
 
     def lines(self) -> list[str]:
