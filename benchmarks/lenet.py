@@ -1,16 +1,16 @@
 """LeNet on Fashion-MNIST: the book's loop, plain PyTorch and other libraries against ours, in one run.
 
     python benchmarks/lenet.py                              (five to six minutes on 2 quiet cores)
-    python benchmarks/lenet.py --parts evaluation prediction
+    python benchmarks/lenet.py --parts prediction
     python benchmarks/lenet.py --mxnet-python mxnet-env/bin/python
 
 command     the whole command, cold: `classicnets train lenet_d2l` in a process of its own, ten epochs with evaluation
             and its run folder, with nothing compiled or cached before but the data; against a process that trains
             the book's way (peers/book.py), imports included. Ours has to land in the book's range of accuracies.
 epoch       a later epoch of the two, with evaluation; ours saves its state as well.
-evaluation  the 10,000 test pictures: `load(RUN).predictor` against batches of 256 in plain PyTorch, float32.
-prediction  one picture at a time, from array to probabilities: the same two; and onnxruntime with the exported file,
-            which needs pip install 'classicnets[export]'.
+prediction  one picture at a time, from array to probabilities: `load(RUN).predictor` and `load(FILE).predictor`, the
+            file exported from the run, against plain PyTorch in float32; and that file against onnxruntime's session
+            with it. The file needs pip install 'classicnets[export]'.
 peers       such an epoch in Keras 3 on JAX (pip install keras jax; or elsewhere, with --keras-python) and in MXNet
             1.9.1, which needs an environment of its own:
                 python -m venv mxnet-env && mxnet-env/bin/pip install mxnet==1.9.1 "numpy<1.24"
@@ -40,6 +40,7 @@ from classicnets import api
 from classicnets.data import datasets, sources
 from classicnets.data.registry import DATASETS
 from classicnets.errors import ClassicnetsError
+from classicnets.evaluation.classify import Classifier
 from classicnets.evaluation.onnx import INPUT, OUTPUT, OnnxClassifier
 from classicnets.recipes import resolve
 from classicnets.training import run
@@ -49,8 +50,9 @@ from peers import book
 from timing import Pairs, Row, arguments, clock, compared, conditions, pair_by_pair, skip, write
 
 HERE = Path(__file__).parent
-PARTS = ("command", "epoch", "evaluation", "prediction", "peers")
+PARTS = ("command", "epoch", "prediction", "peers")
 BOOK = "the book's loop: PIL, ToTensor, DataLoader of 4 workers, `.item()` a batch"
+EAGER = "eager PyTorch, float32, softmax"
 CALLS = 200  # of a prediction, for one reading
 
 
@@ -216,73 +218,47 @@ def plainly(net: nn.Module, device: torch.device) -> Callable[[torch.Tensor], to
     return logits
 
 
-def evaluation(model: api.Run, plain: nn.Module, images: np.ndarray, pairs: int) -> Row:
-    """The classes of all test pictures."""
-    logits, pictures = plainly(plain, model.predictor.device), torch.from_numpy(images)
-
-    def ours() -> np.ndarray:
-        return model.predictor.probabilities(images)
-
-    def theirs() -> np.ndarray:
-        return torch.cat([logits(some).argmax(1) for some in pictures.split(256)]).cpu().numpy()
-
-    same = float((ours().argmax(1) == theirs()).mean())
-    taken = pair_by_pair(clock(ours), clock(theirs), pairs=pairs)
-    row_of = {"our": taken.ours, "their": taken.theirs}
-    speeds = {f"{whose}_images_per_second": len(images) / float(np.median(times)) for whose, times in row_of.items()}
-    return compared(
-        taken,
-        what=f"evaluation: {len(images):,} test pictures from memory",
-        ours="`load(RUN).predictor.probabilities`",
-        theirs="eager PyTorch, float32, batches of 256, argmax",
-        at_least=2.0,
-        reach=3.0,
-        facts={**speeds, "same_class": same},
-    )
-
-
-def prediction(model: api.Run, plain: nn.Module, images: np.ndarray, pairs: int) -> Row:
-    """The probabilities of one picture at a time."""
+def predictions(model: api.Run, plain: nn.Module, images: np.ndarray, folder: Path, pairs: int) -> Iterator[Row | str]:
+    """The probabilities of one picture at a time: from the run and, with the extra, from the file exported from it."""
     logits, device = plainly(plain, model.predictor.device), model.predictor.device
     ones = itertools.cycle([images[i : i + 1] for i in range(CALLS)])
 
-    def ours() -> np.ndarray:
-        return model.predictor.probabilities(next(ones))
-
-    def theirs() -> np.ndarray:
+    def eager() -> np.ndarray:
         return logits(torch.from_numpy(next(ones)).to(device)).softmax(1).cpu().numpy()
 
-    taken = pair_by_pair(clock(ours, CALLS), clock(theirs, CALLS), pairs=pairs)
-    return compared(
+    def by(classifier: Classifier) -> Callable[[], np.ndarray]:
+        return lambda: classifier.probabilities(next(ones))
+
+    taken = pair_by_pair(clock(by(model.predictor), CALLS), clock(eager, CALLS), pairs=pairs)
+    yield compared(
         taken,
         what="prediction of one picture, warm",
         ours="`load(RUN).predictor.probabilities`",
-        theirs="eager PyTorch, float32, softmax",
+        theirs=EAGER,
         at_least=3.0,
         facts=microseconds(taken),
     )
-
-
-def prediction_by_onnx(model: api.Run, images: np.ndarray, folder: Path, pairs: int) -> Row:
-    """The same against onnxruntime alone. Raises MachineError CN403 where the extra is missing."""
-    exported = model.export(folder / "lenet.onnx")
-    session = OnnxClassifier(exported.path).session
-    pixels = itertools.cycle(
-        [np.ascontiguousarray(np.broadcast_to(images[i], (3, 28, 28)).transpose(1, 2, 0)[None]) for i in range(CALLS)]
-    )
-    ones = itertools.cycle([images[i : i + 1] for i in range(CALLS)])
-    taken = pair_by_pair(
-        clock(lambda: model.predictor.probabilities(next(ones)), CALLS),
-        clock(lambda: session.run([OUTPUT], {INPUT: next(pixels)}), CALLS),
-        pairs=pairs,
-    )
-    return compared(
-        taken,
-        what="prediction of one picture, against the file that we export",
-        ours="`load(RUN).predictor.probabilities`",
-        theirs="onnxruntime's session with the exported file, pixels to probabilities, one thread",
-        facts=microseconds(taken),
-    )
+    try:
+        file = OnnxClassifier(model.export(folder / "lenet.onnx").path)
+    except ClassicnetsError as error:
+        if error.code != "CN403":
+            raise
+        yield skip("onnxruntime", "pip install 'classicnets[export]'")
+        return
+    colour = [np.ascontiguousarray(np.broadcast_to(x, (3, 28, 28)).transpose(1, 2, 0)[None]) for x in images[:CALLS]]
+    pixels = itertools.cycle(colour)
+    for whose, theirs in (
+        (EAGER, eager),
+        ("onnxruntime's session with the same file", lambda: file.session.run([OUTPUT], {INPUT: next(pixels)})),
+    ):
+        taken = pair_by_pair(clock(by(file), CALLS), clock(theirs, CALLS), pairs=pairs)
+        yield compared(
+            taken,
+            what="prediction of one picture, warm, by the file exported from the run",
+            ours="`load(FILE).predictor.probabilities`",
+            theirs=whose,
+            facts=microseconds(taken),
+        )
 
 
 def microseconds(taken: Pairs) -> dict[str, float]:
@@ -354,16 +330,9 @@ def main() -> int:
             ours.epoch()
         model, images = api.Run(ours.path), pictures.test.images
         plain = api.Run(ours.path).net.eval()
-        if "evaluation" in args.parts:
-            rows.append(evaluation(model, plain, images, 3 * args.pairs))
         if "prediction" in args.parts:
-            rows.append(prediction(model, plain, images, 3 * args.pairs))
-            try:
-                rows.append(prediction_by_onnx(model, images, folder, 3 * args.pairs))
-            except ClassicnetsError as error:
-                if error.code != "CN403":
-                    raise
-                skipped.append(skip("onnxruntime", "pip install 'classicnets[export]'"))
+            for one in predictions(model, plain, images, folder, 3 * args.pairs):
+                (skipped if isinstance(one, str) else rows).append(one)  # type: ignore[arg-type]
         ours.events.close()
     write(args.out, rows, before, skipped=skipped)
     outside = [row for row in rows if row.facts.get("in_range") is False and args.epochs == 10]

@@ -1,6 +1,6 @@
 """The benchmarks behind docs/performance.md, one after the other, each in a process of its own.
 
-    make bench                                              (about ten minutes on 2 quiet cores)
+    make bench                                              (about eleven minutes on 2 quiet cores)
     python benchmarks/suite.py --only lenet start
     python benchmarks/suite.py --mxnet-python mxnet-env/bin/python --keras-python keras-env/bin/python
 
@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SCRIPTS = ("start", "lenet", "alexnet", "lrn", "reach", "many_seeds")
+SCRIPTS = ("start", "lenet", "alexnet", "evaluation", "lrn", "reach", "many_seeds")
 
 
 def main() -> int:

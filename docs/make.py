@@ -1214,6 +1214,7 @@ def _value(value: object) -> str:
 MEASURED = {
     "lenet": "LeNet on Fashion-MNIST",
     "alexnet": "AlexNet on Fashion-MNIST",
+    "evaluation": "Evaluation",
     "lrn": "Local response normalisation",
     "reach": "Time to the book's accuracy",
     "many_seeds": "Many seeds",

@@ -42,7 +42,8 @@ class OnnxClassifier:
         """uint8 [N, C, H, W], grey or colour, to float32 [N, classes]."""
         bytes_each = 3 * images.shape[2] * images.shape[3]
         size = max(1, _BATCH_BYTES // bytes_each)
-        return np.concatenate([self._batch(images[i : i + size]) for i in range(0, len(images), size)])
+        parts = [self._batch(images[i : i + size]) for i in range(0, len(images), size)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _batch(self, images: np.ndarray) -> np.ndarray:
         colour = np.broadcast_to(images, (len(images), 3, *images.shape[2:]))

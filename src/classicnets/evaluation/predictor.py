@@ -13,6 +13,7 @@ from classicnets.models.pooling import QuickPooling
 from classicnets.values import Preprocess
 
 _BATCH = 250  # pictures of 28x28: the first maps of many more would leave the cache
+_LEAST = 64  # however large they are: weights are read, and for bfloat16 converted, once for each batch
 
 
 class Predictor:
@@ -49,7 +50,7 @@ class Predictor:
 
     def _size(self) -> int:
         """Pictures at once: fewer when they are large, so that the first layers' outputs stay in memory."""
-        return max(16, _BATCH * 28 * 28 // self.preprocess.side**2)
+        return max(_LEAST, _BATCH * 28 * 28 // self.preprocess.side**2)
 
     def _batch(self, pictures: Tensor) -> Tensor:
         seen = transforms.views(pictures.to(self.device), self.preprocess)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 OPSET, IR_VERSION = 20, 10
 PREPARED, LOGITS = "prepared", "logits"
 
-_FLOAT, _UINT8, _INT32, _DOUBLE = 1, 2, 6, 11  # ONNX's numbers of these types
+_FLOAT, _UINT8, _DOUBLE = 1, 2, 11  # ONNX's numbers of these types
 _UNIT = 2.0**22  # Pillow's weights are whole numbers of this part of 1
 
 
@@ -137,11 +137,11 @@ def _planes(add: _Nodes, pixels: str, channels: int, kind: int) -> str:
 
 
 def _shades(add: _Nodes, pixels: str, channels: int) -> str:
-    """The colours, or PIL's grey: (R * 19595 + G * 38470 + B * 7471 + 0x8000) >> 16."""
+    """The colours, or PIL's grey: (R * 19595 + G * 38470 + B * 7471 + 0x8000) >> 16, all below 2^24 and so exact."""
     if channels == 3:
         return pixels
-    luma = add("Mul", add("Cast", pixels, to=_INT32), np.array([19595, 38470, 7471], np.int32))
-    return add("Div", add("Add", add("ReduceSum", luma, [-1]), np.int32(0x8000)), np.int32(0x10000))
+    luma = add("MatMul", add("Cast", pixels, to=_FLOAT), np.array([[19595], [38470], [7471]], np.float32))
+    return add("Floor", add("Mul", add("Add", luma, np.float32(0x8000)), np.float32(1 / 0x10000)))
 
 
 def _resized(add: _Nodes, planes: str, side: int, *, square: bool) -> str:

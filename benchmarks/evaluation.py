@@ -1,0 +1,92 @@
+"""Evaluation of nets from run folders against a plain loop in eager float32, in one run.
+
+    python benchmarks/evaluation.py                         (about a minute on 2 quiet cores)
+    python benchmarks/evaluation.py lenet_caffe --pairs 15
+
+The test pictures of Fashion-MNIST, from memory to probabilities: `load(RUN).predictor` against batches of plain
+PyTorch, whose pictures are prepared by the same function. For a net that is large enough also with
+`load(RUN, precision="auto")`, where the hardware multiplies bfloat16. The nets have trained for one step.
+What "auto" chooses has the target.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from classicnets import api
+from classicnets.data import datasets
+from classicnets.data.transforms import views
+from classicnets.training.plan import plan
+from lenet import Ours
+from timing import Row, arguments, clock, compared, conditions, pair_by_pair, write
+
+NETS = ("lenet_d2l", "lenet_caffe", "alexnet_28", "alexnet_d2l")
+SMALL = 64  # pixels a side; of larger pictures there are fewer
+
+
+def evaluation(name: str, images: np.ndarray, folder: Path, pairs: int) -> list[Row]:
+    """The classes of the pictures, in float32 and in what "auto" chooses."""
+    few = {"epochs": 1, "batch_size": 16, "validation": 0, "monitor": "none"}
+    trained = Ours(
+        plan(name, data="fashion_mnist", recipe=None if name.endswith("_d2l") else "fast", settings=few, limit=16),
+        folder,
+    )
+    trained.epoch()
+    trained.events.close()
+    exact, auto = (api.Run(trained.path, precision=precision) for precision in ("float32", "auto"))
+    preprocess, device = exact.predictor.preprocess, exact.predictor.device
+    plain = exact.folder.origin().build()
+    plain.load_state_dict(exact.net.state_dict())
+    plain.to(device).eval()
+    small = preprocess.image_size <= SMALL
+    some, batch = images if small else images[:256], 256 if small else 32
+
+    def classes(pictures: torch.Tensor) -> torch.Tensor:
+        return torch.stack([plain(x).softmax(1) for x in views(pictures, preprocess)]).mean(0).argmax(1)
+
+    def theirs() -> np.ndarray:
+        with torch.inference_mode():
+            parts = torch.from_numpy(some).split(batch)
+            return torch.cat([classes(x.to(device)) for x in parts]).cpu().numpy()
+
+    rows = []
+    for model in [exact, auto] if auto.predictor.precision != "float32" else [exact]:
+        precision = model.predictor.precision
+        same = float((model.predictor.probabilities(some).argmax(1) == theirs()).mean())
+        taken = pair_by_pair(clock(lambda: model.predictor.probabilities(some)), clock(theirs), pairs=pairs)  # noqa: B023
+        speeds = {"our_images_per_second": taken.ours, "their_images_per_second": taken.theirs}
+        pinned = "" if model is exact else ', precision="auto"'
+        rows.append(
+            compared(
+                taken,
+                what=f"evaluation of `{name}` in {precision}: {len(some):,} pictures of {preprocess.image_size} pixels",
+                ours=f"`load(RUN{pinned}).predictor.probabilities`, {precision}",
+                theirs=f"eager PyTorch, float32, batches of {batch}, softmax and argmax",
+                at_least=2.0 if precision == auto.predictor.precision else None,
+                reach=3.0 if precision == auto.predictor.precision else None,
+                facts={
+                    **{whose: len(some) / float(np.median(times)) for whose, times in speeds.items()},
+                    "same_class": same,
+                },
+            )
+        )
+    return rows
+
+
+def main() -> None:
+    parser = arguments(__doc__, name="evaluation", pairs=7)
+    parser.add_argument("nets", nargs="*", default=NETS, metavar="NET", help=f"default: {' '.join(NETS)}")
+    args = parser.parse_args()
+    before = conditions()
+    images = datasets.load("fashion_mnist").test.images
+    with tempfile.TemporaryDirectory(prefix="evaluation-") as folder:
+        rows = [row for name in args.nets for row in evaluation(name, images, Path(folder), args.pairs)]
+    write(args.out, rows, before)
+
+
+if __name__ == "__main__":
+    main()
