@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 from classicnets.compat.drawing import Animator, say_how_to_keep
 from classicnets.compat.pictures import PictureBatches, fashion_mnist
 from classicnets.compat.tensors import try_gpu
+from classicnets.models.pooling import QuickPooling
 
 
 class Loader(Protocol):
@@ -103,7 +104,7 @@ def evaluate_accuracy_gpu(
         net.eval()
         device = device or next((p.device for p in net.parameters()), None)
     metric = Accumulator(2)
-    with torch.no_grad():
+    with torch.no_grad(), QuickPooling():
         for X, y in _on(device, data_iter):
             metric.add(accuracy(net(X), y), len(y))
     return metric[0] / metric[1]
@@ -160,7 +161,8 @@ def train_ch6(
         timer.start()
         for i, (X, y) in enumerate(_on(device, train_iter), start=1):
             optimizer.zero_grad()
-            y_hat = net(X)
+            with QuickPooling():
+                y_hat = net(X)
             loss = F.cross_entropy(y_hat, y)
             loss.backward()
             optimizer.step()

@@ -17,6 +17,7 @@ from classicnets.compat.drawing import ProgressBoard, get_fashion_mnist_labels, 
 from classicnets.compat.pictures import PictureBatches, fashion_mnist
 from classicnets.compat.tensors import gpu, randn
 from classicnets.compat.tensors import num_gpus as gpus_here
+from classicnets.models.pooling import QuickPooling
 
 _Definition = TypeVar("_Definition", bound=Any)
 
@@ -254,7 +255,8 @@ class Trainer(HyperParameters):
         """One pass over the training batches, one over those of validation."""
         self.model.train()
         for batch in self._prepared(self.train_dataloader):
-            loss = self.model.training_step(self.prepare_batch(batch))
+            with QuickPooling():
+                loss = self.model.training_step(self.prepare_batch(batch))
             self.optim.zero_grad()
             loss.backward()
             if self.gradient_clip_val > 0:
@@ -264,7 +266,7 @@ class Trainer(HyperParameters):
         if self.val_dataloader is None:
             return
         self.model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), QuickPooling():
             for batch in self._prepared(self.val_dataloader):
                 self.model.validation_step(self.prepare_batch(batch))
                 self.val_batch_idx += 1
