@@ -41,7 +41,7 @@ def preparation(preprocess: Preprocess) -> ModelProto:
         planes = _planes(add, _fitted(add, preprocess.fit), preprocess.channels, _DOUBLE)
         return add("Cast", _resized(add, planes, preprocess.side, square=preprocess.fit != "stretch"), to=_FLOAT)
 
-    # half of the time of a small net otherwise
+    # resizing takes longer than a small net, so a picture that has the size already is spared it
     levels = add.choose(as_wanted, lambda add: _planes(add, INPUT, preprocess.channels, _FLOAT), resized)
     x = add("Div", levels, np.float32(255))
     if preprocess.pad:

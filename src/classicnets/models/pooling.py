@@ -1,4 +1,4 @@
-"""Average and maximum pooling on the CPU, to the last bit as torch has it, in a third of the time. Needs torch alone.
+"""Average and maximum pooling on the CPU, to the last bit as torch has it but faster. Needs torch alone.
 
 torch goes through the windows one after the other. Where they lie side by side, the first values of all windows are one
 strided slice, the second ones another; slices are added and compared many values at once.
