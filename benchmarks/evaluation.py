@@ -1,6 +1,6 @@
 """Evaluation of nets from run folders against a plain loop in eager float32, in one run.
 
-    python benchmarks/evaluation.py                         (about a minute on 2 quiet cores)
+    python benchmarks/evaluation.py                         (about two minutes on 2 quiet cores)
     python benchmarks/evaluation.py lenet_caffe --pairs 15
 
 The test pictures of Fashion-MNIST, from memory to probabilities: `load(RUN).predictor` against batches of plain
@@ -25,7 +25,7 @@ from lenet import Ours
 from timing import Row, arguments, clock, compared, conditions, pair_by_pair, write
 
 NETS = ("lenet_d2l", "lenet_caffe", "alexnet_28", "alexnet_d2l")
-SMALL = 64  # pixels a side; of larger pictures there are fewer
+WORK = 30_000_000_000  # multiplications of one reading; of a large net's pictures there are fewer
 
 
 def evaluation(name: str, images: np.ndarray, folder: Path, pairs: int) -> list[Row]:
@@ -42,8 +42,8 @@ def evaluation(name: str, images: np.ndarray, folder: Path, pairs: int) -> list[
     plain = exact.folder.origin().build()
     plain.load_state_dict(exact.net.state_dict())
     plain.to(device).eval()
-    small = preprocess.image_size <= SMALL
-    some, batch = images if small else images[:256], 256 if small else 32
+    some = images[: max(256, WORK // trained.training.plan.table.macs)]
+    batch = 256 if preprocess.image_size <= 64 else 32
 
     def classes(pictures: torch.Tensor) -> torch.Tensor:
         return torch.stack([plain(x).softmax(1) for x in views(pictures, preprocess)]).mean(0).argmax(1)

@@ -78,7 +78,7 @@ class Call:
         args, kwargs = given
 
         def run() -> object:
-            with work.autocast():
+            with work.computing():
                 return self.module(*args, **kwargs)
 
         return run
@@ -87,7 +87,7 @@ class Call:
         """What runs it backward once; None where nothing needs a gradient."""
         leaves, given = self.leaves()
         args, kwargs = tree_map_only(Tensor, lambda t: t.clone(), given) if self.in_place else given
-        with work.autocast():
+        with work.computing():
             made = tensors(self.module(*args, **kwargs))
         into = [t for t in (*leaves, *self.weights()) if t.requires_grad]
         outputs = {i: t for i, t in enumerate(made) if i in self.gradients and t.requires_grad}

@@ -6,8 +6,8 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from classicnets import machine
 from classicnets.errors import ClassicnetsError, UsageError
 from classicnets.inspection.doctor import check_input
 from classicnets.inspection.shapes import Table, times
+from classicnets.models.memory import put_channels_last
+from classicnets.models.pooling import QuickPooling
 from classicnets.models.registry import NETS
 from classicnets.runs import origin
 from classicnets.training import objective
@@ -121,7 +123,8 @@ class Work:
 
     def __init__(self, subject: Subject, batch: int, device: torch.device, precision: str):
         self.net = subject.net.to(device)
-        machine.lay_out(self.net, str(device), subject.table.macs, precision)
+        if machine.channels_last(str(device), subject.table.macs, precision):
+            put_channels_last(self.net, subject.shape)
         self.device, self.precision = device, precision
         [classes] = subject.table.output_shape
         self.x = torch.rand(batch, *subject.shape).to(device)
@@ -145,12 +148,14 @@ class Work:
 
     def infer(self) -> None:
         """The logits of the batch; the net is to be in evaluation mode."""
-        with torch.inference_mode(), self.autocast():
+        with torch.inference_mode(), self.computing():
             self.net(self.x)
 
-    def autocast(self) -> AbstractContextManager[object]:
-        """The precision in which layers compute."""
-        return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """The precision in which layers compute, and how they pool, as training has it."""
+        with QuickPooling(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            yield
 
 
 def readings(work: Callable[[], object], seconds: float, least: int = 3, most: int = 30) -> list[float]:

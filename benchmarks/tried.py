@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 import classicnets as cn
 from classicnets import machine
+from classicnets.models.memory import put_channels_last
 from classicnets.models.pooling import QuickPooling
 from classicnets.models.registry import NETS
 from timing import Row, arguments, clock, compared, conditions, pair_by_pair, write
@@ -35,7 +36,9 @@ def made(name: str, *, last: bool = False) -> nn.Module:
     """The net with the same weights every time, with the channels last if asked for."""
     torch.manual_seed(0)
     net = cn.create(name)
-    return net.to(memory_format=torch.channels_last) if last else net
+    if last:
+        put_channels_last(net, NETS[name].input)
+    return net
 
 
 def noise(name: str, batch: int) -> tuple[Tensor, Tensor]:

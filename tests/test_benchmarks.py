@@ -122,7 +122,9 @@ def test_the_page_says_that_the_machine_was_busy(results):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", ["suite", "lenet", "alexnet", "evaluation", "reach", "many_seeds", "start", "lrn", "tried"])
+@pytest.mark.parametrize(
+    "script", ["suite", "lenet", "alexnet", "evaluation", "reach", "many_seeds", "start", "lrn", "tried"]
+)
 def test_each_script_says_how_it_is_used(script):
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / f"{script}.py"), "-h"], capture_output=True, text=True, timeout=120

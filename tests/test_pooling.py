@@ -53,11 +53,20 @@ def quick(monkeypatch) -> list[str]:
 
 
 @pytest.mark.parametrize("how", [*TILED, *OTHER], ids=str)
-@pytest.mark.parametrize("pool", [F.avg_pool2d, F.max_pool2d], ids=["average", "maximum"])
-def test_values_are_torchs(pool, how, quick):
-    expected = pool(maps(), **how)
+@pytest.mark.parametrize(
+    ("pool", "kind"),
+    [
+        (F.avg_pool2d, {}),
+        (F.max_pool2d, {}),
+        (F.max_pool2d, {"memory_format": torch.channels_last}),
+        (F.max_pool2d, {"dtype": torch.bfloat16}),
+    ],
+    ids=["average", "maximum", "maximum, channels last", "maximum in bfloat16"],
+)
+def test_values_are_torchs(pool, kind, how, quick):
+    expected = pool(maps(**kind), **how)
     with QuickPooling():
-        found = pool(maps(), **how)
+        found = pool(maps(**kind), **how)
     assert torch.equal(found, expected) and found.stride() == expected.stride()
     assert len(quick) == (how in TILED)
 
@@ -86,7 +95,7 @@ def test_values_that_are_no_number_are_the_maximum(quick):
 
 def test_torch_has_to_where_it_would_differ_or_gain_nothing(quick):
     x = maps()
-    last, few = x.contiguous(memory_format=torch.channels_last), x[:2]
+    last, odd, few = x.contiguous(memory_format=torch.channels_last), x.transpose(2, 3), x[:2]
     with QuickPooling():
         assert torch.equal(F.avg_pool2d(x, 2, divisor_override=3), F.avg_pool2d(x, 2) * 4 / 3)
         assert torch.equal(F.avg_pool2d(x, 2, 2, 0, False, True, 3), F.avg_pool2d(x, 2, divisor_override=3))
@@ -95,7 +104,8 @@ def test_torch_has_to_where_it_would_differ_or_gain_nothing(quick):
         F.max_pool2d(x, 2, dilation=2)
         F.max_pool2d(x.clone().requires_grad_(), 2)
         F.avg_pool2d(x.bfloat16(), 2)
-        for one in (last, few, x[0]):
+        F.avg_pool2d(last, 2)
+        for one in (odd, few, x[0]):
             F.avg_pool2d(one, 2)
             F.max_pool2d(one, 2)
         with pytest.raises(RuntimeError, match="stride should not be zero"):

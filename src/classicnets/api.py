@@ -22,6 +22,7 @@ from classicnets.export.write import MOST_LOST, Exported, export
 from classicnets.inspection.doctor import check_input
 from classicnets.inspection.guard import guard
 from classicnets.inspection.shapes import Table
+from classicnets.models.memory import put_channels_last
 from classicnets.models.registry import NETS
 from classicnets.report import tables
 from classicnets.report.faces import Face
@@ -302,9 +303,11 @@ class Run(Model):
             )
         if precision == "auto":
             precision = machine.choose_precision(str(chosen), macs)
-        machine.lay_out(self.net, str(chosen), macs, precision)
+        preprocess = self.folder.preprocess()
+        if machine.channels_last(str(chosen), macs, precision):
+            put_channels_last(self.net, preprocess.shape)
         super().__init__(
-            Predictor(self.net, self.folder.preprocess(), tuple(self.facts["classes"]), chosen, precision),
+            Predictor(self.net, preprocess, tuple(self.facts["classes"]), chosen, precision),
             path=self.folder.path,
             name=made.described,
             weights=self.weights_file.name,

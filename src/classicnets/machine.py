@@ -20,7 +20,6 @@ from classicnets.errors import MachineError
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -70,16 +69,13 @@ def choose_precision(device: str, macs: int) -> str:
     return "bfloat16" if told.get("avx512_bf16") or told.get("amx_bf16") else "float32"
 
 
-def lay_out(net: nn.Module, device: str, macs: int, precision: str) -> None:
-    """Puts the channels of convolutions last where that is faster: for bfloat16, which matrix units want so, and on the
-    CPU for a net of many multiplications a picture, in which oneDNN's kernels then need not sort the maps. Values stay.
+def channels_last(device: str, macs: int, precision: str) -> bool:
+    """Whether maps are computed faster with the channels last: in bfloat16, which matrix units want so, and on the CPU
+    for a net of many multiplications a picture, as oneDNN's kernels then need not sort the maps.
     """
     import torch
 
-    if precision == "bfloat16" or (torch.device(device).type == "cpu" and macs >= _MANY_MACS):
-        for parameter in net.parameters():
-            if parameter.dim() == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return precision == "bfloat16" or (torch.device(device).type == "cpu" and macs >= _MANY_MACS)
 
 
 def require(module: str, *, extra: str) -> ModuleType:

@@ -22,8 +22,8 @@ _Window = tuple[int, int]  # rows, columns
 class QuickPooling(TorchFunctionMode):
     """While open, pools of any net whose windows tile its maps are computed here, all others by torch as always.
 
-    Average pooling in float32, and maximum pooling where no gradient is wanted (with one, keeping track of the largest
-    costs what is saved); on the CPU, of maps that lie one after the other. Values and gradients are torch's bit for
+    Average pooling in float32 of maps that lie one after the other, and maximum pooling where no gradient is wanted
+    (with one, keeping track of the largest costs what is saved); on the CPU. Values and gradients are torch's bit for
     bit; there is no second gradient.
     """
 
@@ -52,7 +52,7 @@ def _average(
     """What F.avg_pool2d gives; None where torch has to."""
     window = _tile(input, kernel_size, stride, padding)
     divides = divisor_override is not None or (len(others) == 3 and others[2] is not None)
-    if window is None or divides or input.dtype != torch.float32:
+    if window is None or divides or input.dtype != torch.float32 or not input.is_contiguous():
         return None
     found: Tensor = _Average.apply(input, window)  # type: ignore[no-untyped-call]
     return found
@@ -71,7 +71,8 @@ def _maximum(
     """What F.max_pool2d gives; None where torch has to."""
     wanted = return_indices or (input.requires_grad and torch.is_grad_enabled())
     window = _tile(input, kernel_size, stride, padding)
-    if window is None or wanted or _pair(dilation) != (1, 1):
+    dense = input.is_contiguous() or input.is_contiguous(memory_format=torch.channels_last)
+    if window is None or wanted or _pair(dilation) != (1, 1) or not dense:
         return None
     first, second, *rest = _slices(input, window)
     largest = torch.maximum(first, second)
@@ -97,8 +98,7 @@ def _tile(
         return None
     if x.dim() != 4 or x.shape[2] % rows or x.shape[3] % columns or not 1 < rows * columns <= _LARGE:
         return None
-    whole = x.is_cpu and x.is_contiguous() and x.numel() >= _FEW and _pair(padding) == (0, 0)
-    return window if whole else None
+    return window if x.is_cpu and x.numel() >= _FEW and _pair(padding) == (0, 0) else None
 
 
 def _pair(value: int | Sequence[int]) -> _Window:

@@ -18,6 +18,7 @@ from classicnets.data.values import ON_BAD_IMAGE
 from classicnets.errors import DataError, UsageError
 from classicnets.inspection.doctor import check_input
 from classicnets.inspection.shapes import Table
+from classicnets.models.memory import put_channels_last
 from classicnets.recipes import resolve
 from classicnets.runs import origin
 from classicnets.runs.folder import RunFolder, open_run
@@ -67,7 +68,8 @@ class Plan:
             for line in adopt.adopt(self.weights, net).lines():
                 say(f"{self.weights}: {line}")
         freeze(net, self.recipe.freeze)
-        machine.lay_out(net, self.device, self.table.macs, self.recipe.precision)
+        if machine.channels_last(self.device, self.table.macs, self.recipe.precision):
+            put_channels_last(net, self.preprocess.shape)
         return net
 
     def lines(self) -> list[str]:
