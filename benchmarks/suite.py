@@ -1,6 +1,6 @@
 """The benchmarks behind docs/performance.md, one after the other, each in a process of its own.
 
-    make bench                                              (about eleven minutes on 2 quiet cores)
+    make bench                                              (ten to twelve minutes on 2 quiet cores)
     python benchmarks/suite.py --only lenet start
     python benchmarks/suite.py --mxnet-python mxnet-env/bin/python --keras-python keras-env/bin/python
 
