@@ -1239,7 +1239,7 @@ def performance_page(results: Path = RESULTS, by_hand: str | None = None) -> str
 
 <!-- made by `{COMMAND}` from benchmarks/results -->
 
-`make bench` measures all of this again in ten to twelve minutes on 2 quiet cores. Where two ways are compared, they take
+`make bench` measures all of this again in some twelve minutes on 2 quiet cores. Where two ways are compared, they take
 turns in one run, and each pair gives a ratio, theirs by ours; quoted are its median, its range and the number of pairs.
 Other rows have a unit. *Asked* is what a row has to meet, *reach for* what was hoped for. What misses its target is
 shown as missed.
