@@ -108,6 +108,8 @@ def test_torch_has_to_where_it_would_differ_or_gain_nothing(quick):
         for one in (odd, few, x[0]):
             F.avg_pool2d(one, 2)
             F.max_pool2d(one, 2)
+        torch.func.vmap(lambda one: F.avg_pool2d(one, 2))(x[None])
+        torch.func.vmap(lambda one: F.max_pool2d(one, 2))(x[None])
         with pytest.raises(RuntimeError, match="stride should not be zero"):
             F.avg_pool2d(x, 2, 0)
     assert quick == ["_average"]

@@ -62,7 +62,7 @@ class LRN(nn.Module):
         if x.shape[1] % self.groups:
             raise ValueError(f"{x.shape[1]} maps cannot be split into {self.groups} equal groups")
         settings = self.groups, self.size, self.effective_alpha, self.beta, self.k
-        if _watched(x) and not torch.compiler.is_dynamo_compiling():
+        if watched(x) and not torch.compiler.is_dynamo_compiling():
             return _at_once(x, None, settings)
         b: torch.Tensor = _Normalised.apply(x, settings)  # type: ignore[no-untyped-call]
         return b
@@ -75,7 +75,7 @@ class LRN(nn.Module):
         )
 
 
-def _watched(x: torch.Tensor) -> bool:
+def watched(x: torch.Tensor) -> bool:
     """Whether someone needs the single operations: a compiler, vmap, jvp, a mode, another kind of tensor."""
     return bool(
         torch.compiler.is_compiling()
@@ -109,7 +109,7 @@ class _Normalised(torch.autograd.Function):
 
 def _computed(x: torch.Tensor, g: torch.Tensor | None, settings: _Settings) -> torch.Tensor:
     """On the CPU in pieces, unless gradients are enabled: then this one is to be differentiated as well."""
-    pieces = x.is_cpu and x.numel() and not torch.is_grad_enabled() and not _watched(x if g is None else g)
+    pieces = x.is_cpu and x.numel() and not torch.is_grad_enabled() and not watched(x if g is None else g)
     return (_in_pieces if pieces else _at_once)(x, g, settings)
 
 

@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from classicnets.models.lrn import watched
+
 _FEW = 50_000  # values, below which torch is as fast
 _LARGE = 9  # values of a window, above which it is as well
 
@@ -98,7 +100,9 @@ def _tile(
         return None
     if x.dim() != 4 or x.shape[2] % rows or x.shape[3] % columns or not 1 < rows * columns <= _LARGE:
         return None
-    return window if x.is_cpu and x.numel() >= _FEW and _pair(padding) == (0, 0) else None
+    if not x.is_cpu or x.numel() < _FEW or _pair(padding) != (0, 0):
+        return None
+    return None if watched(x) else window
 
 
 def _pair(value: int | Sequence[int]) -> _Window:
