@@ -265,7 +265,8 @@ class Run(Model):
     `net`, a module or "file.py:net", is needed only where the net cannot be made from the folder. It computes in
     float32, as the figures of a run are measured; with `precision` "bfloat16" or "auto", which takes it where that is
     faster, probabilities are rounded in the third digit.
-    Raises UsageError CN207 if it is not a run or has no weights, DataError CN305 for a damaged checkpoint.
+    Raises UsageError CN204 for another precision, CN207 if it is not a run or has no weights, DataError CN305 for a
+    damaged checkpoint.
     """
 
     def __init__(
@@ -276,6 +277,13 @@ class Run(Model):
         device: str = "auto",
         precision: str = "float32",
     ):
+        if precision not in machine.PRECISIONS:
+            raise UsageError(
+                "CN204",
+                f"precision must be one of {', '.join(machine.PRECISIONS)}",
+                where=f"precision={precision!r}",
+                hint='precision="auto"',
+            )
         self.folder = folder.open_run(path)
         self.facts = self.folder.read()
         self.weights_file = self.folder.weights_file()
@@ -297,10 +305,6 @@ class Run(Model):
         chosen = machine.choose_device(device)
         self.net.to(chosen).eval()
         macs = self.facts["macs"]
-        if precision not in machine.PRECISIONS:
-            raise UsageError(
-                "CN204", f"precision must be one of {', '.join(machine.PRECISIONS)}", where=f"precision={precision!r}"
-            )
         if precision == "auto":
             precision = machine.choose_precision(str(chosen), macs)
         preprocess = self.folder.preprocess()

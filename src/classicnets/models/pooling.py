@@ -66,12 +66,11 @@ def _maximum(
     stride: int | Sequence[int] | None = None,
     padding: int | Sequence[int] = 0,
     dilation: int | Sequence[int] = 1,
-    *_others: object,  # as above
-    return_indices: bool = False,
+    *_others: object,  # as above; with return_indices torch calls another function
     **_named: object,
 ) -> Tensor | None:
     """What F.max_pool2d gives; None where torch has to."""
-    wanted = return_indices or (input.requires_grad and torch.is_grad_enabled())
+    wanted = input.requires_grad and torch.is_grad_enabled()
     window = _tile(input, kernel_size, stride, padding)
     dense = input.is_contiguous() or input.is_contiguous(memory_format=torch.channels_last)
     if window is None or wanted or _pair(dilation) != (1, 1) or not dense:
