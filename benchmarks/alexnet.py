@@ -27,12 +27,14 @@ from torch import nn
 
 from classicnets import machine
 from classicnets.cli.train import settings
-from classicnets.data import datasets, sources
-from classicnets.data.registry import DATASETS
+from classicnets.datasets import sources
+from classicnets.datasets.catalogue import DATASETS
+from classicnets.datasets.types import Split
+from classicnets.events import Epoch
+from classicnets.images import loading
 from classicnets.recipes import resolve
-from classicnets.training import run
+from classicnets.training import session
 from classicnets.training.plan import Plan, plan
-from classicnets.values import Epoch
 from peers import book
 from timing import Row, arguments, clock, compared, conditions, pair_by_pair, skip, write
 
@@ -45,7 +47,7 @@ class Ours:
     """A training in this process: epochs of a few steps, without evaluation."""
 
     def __init__(self, planned: Plan, runs: Path):
-        self.training = run.start(planned, runs, "benchmark", lambda _: None)
+        self.training = session.start(planned, runs, "benchmark", lambda _: None)
         self.events = self.training.events()
         self.epochs: list[Epoch] = []
 
@@ -62,7 +64,7 @@ def planned(net: str, steps: int, changed: dict[str, str]) -> Plan:
     return plan(net, data="fashion_mnist", recipe=recipe, settings={**few, **changed}, limit=steps * BATCH)
 
 
-def steps(train: datasets.Split, count: int, changed: dict[str, str], pairs: int) -> list[Row]:
+def steps(train: Split, count: int, changed: dict[str, str], pairs: int) -> list[Row]:
     """Steps of both, and the part of ours that is spent on data."""
     with tempfile.TemporaryDirectory(prefix="alexnet-") as name:
         ours = Ours(planned("alexnet_d2l", count, changed), Path(name))
@@ -193,7 +195,7 @@ def main() -> None:
     if "memory" in args.parts:
         rows.append(memory(args.set))
     if "steps" in args.parts:
-        rows += steps(datasets.load("fashion_mnist").train, args.steps, changed, args.pairs)
+        rows += steps(loading.load("fashion_mnist").train, args.steps, changed, args.pairs)
     if "torchvision" in args.parts:
         row = torchvisions(args.steps, changed, args.pairs)
         if row is None:

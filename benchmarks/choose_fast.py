@@ -18,13 +18,13 @@ from pathlib import Path
 import torch
 
 from classicnets import machine
-from classicnets.data import batches, datasets
 from classicnets.evaluation.evaluate import evaluate
 from classicnets.evaluation.predictor import Predictor
+from classicnets.events import Epoch
+from classicnets.images import batches, loading
 from classicnets.training import objective
 from classicnets.training.loop import State, Watched, fit
 from classicnets.training.plan import plan
-from classicnets.values import Epoch
 
 RESULTS = Path(__file__).parent / "results" / "choose_fast.jsonl"
 ASIDE = 0.1  # a larger part than the recipe's own, so that small differences show
@@ -33,7 +33,7 @@ ASIDE = 0.1  # a larger part than the recipe's own, so that small differences sh
 def validation_accuracy(net: str, settings: dict[str, str], seed: int) -> tuple[float, float]:
     """Accuracy on the part kept aside after the last epoch, and the seconds of training."""
     planned = plan(net, recipe="fast", settings={**settings, "validation": ASIDE}, seed=seed, device="cpu")
-    pictures = datasets.load(planned.data)
+    pictures = loading.load(planned.data)
     train, aside = batches.divide(pictures.train, ASIDE, None, seed)
     assert aside is not None
     module = planned.build(print)

@@ -25,15 +25,16 @@ from torch import nn
 
 import classicnets as cn
 from classicnets import machine
-from classicnets.data import batches, datasets
-from classicnets.data.datasets import Split
-from classicnets.data.transforms import prepare
+from classicnets.coach import Coach
+from classicnets.datasets.catalogue import DATASETS
+from classicnets.datasets.types import Split
+from classicnets.events import Advice, Epoch
+from classicnets.images import batches, loading
+from classicnets.images.transforms import prepare
 from classicnets.recipes.resolve import RECIPES
 from classicnets.training import objective
-from classicnets.training.coach import Coach
 from classicnets.training.initialise import initialise
 from classicnets.training.loop import State, Watched, fit
-from classicnets.values import Advice, Epoch
 
 RESULTS = Path(__file__).parent / "results" / "coach.json"
 BOOK = RECIPES["d2l", "lenet_d2l"]
@@ -164,7 +165,7 @@ def run(row: Run, pictures: Split, seed: int) -> dict[str, Any]:
     preprocess = row.recipe.preprocess(1, 28)
     loader = row.loader(train, row.recipe, preprocess, seed=seed, device=torch.device("cpu"))
     state = State(net, row.recipe)
-    classes = datasets.DATASETS["fashion_mnist"].classes
+    classes = DATASETS["fashion_mnist"].classes
     coach = Coach(row.recipe, classes, prepare(loader.images(torch.arange(256)), preprocess), loader.labels)
     started, watching = time.perf_counter(), 0.0
     said, best, last = coach.before(net), 0.0, None
@@ -214,7 +215,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="runs whose names hold this; then nothing is written")
     parser.add_argument("--seeds", type=int, default=3, help="of each sound run (default: 3)")
     args = parser.parse_args()
-    pictures = datasets.load("fashion_mnist").train
+    pictures = loading.load("fashion_mnist").train
     wanted = [(row, 0) for row in BROKEN] + [(row, seed) for row in SOUND for seed in range(args.seeds)]
     rows = []
     for row, seed in wanted:

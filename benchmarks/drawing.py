@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogFormatter
 from matplotlib.transforms import Bbox
 
-from classicnets.report.lettering import Lettering
+from classicnets.report.fonts import Lettering
 from classicnets.report.tables import shape
 from timing import Row
 

@@ -22,16 +22,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from classicnets import machine
-from classicnets.data import batches, datasets
+from classicnets.datasets.types import Split
+from classicnets.events import Step
+from classicnets.images import batches, loading
 from classicnets.training import objective
 from classicnets.training.loop import State, Watched, fit
 from classicnets.training.plan import Plan, plan
-from classicnets.values import Step
 
 RESULTS = Path(__file__).parent / "results"
 
 
-def ours(planned: Plan, net: nn.Module, train: datasets.Split, steps: int) -> list[float]:
+def ours(planned: Plan, net: nn.Module, train: Split, steps: int) -> list[float]:
     """The loss of each of the first steps of the real loop."""
     recipe = planned.recipe
     loader = batches.Batches(train, recipe, planned.preprocess, seed=planned.seed, device=torch.device("cpu"))
@@ -46,7 +47,7 @@ def ours(planned: Plan, net: nn.Module, train: datasets.Split, steps: int) -> li
     return losses
 
 
-def plain(planned: Plan, net: nn.Module, train: datasets.Split, steps: int) -> list[float]:
+def plain(planned: Plan, net: nn.Module, train: Split, steps: int) -> list[float]:
     """The same by the book, for a recipe of plain SGD at a constant rate."""
     recipe, side = planned.recipe, planned.preprocess.image_size
     images, labels = torch.from_numpy(train.images), torch.from_numpy(train.labels)
@@ -73,7 +74,7 @@ def main() -> None:
     args = parser.parse_args()
     settings = {"precision": "float32", **dict(pair.split("=") for pair in args.set)}
     planned = plan(args.net, recipe="d2l", settings=settings, device="cpu")
-    train = datasets.load(planned.data).train
+    train = loading.load(planned.data).train
     net = planned.build(print)
     found = {}
     for name, way in (("ours", ours), ("plain", plain)):

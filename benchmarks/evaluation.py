@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from classicnets import api
-from classicnets.data import datasets
-from classicnets.data.transforms import views
+from classicnets.images import loading
+from classicnets.images.transforms import views
 from classicnets.training.plan import plan
 from lenet import Ours
 from timing import Row, arguments, clock, compared, conditions, pair_by_pair, write
@@ -39,7 +39,7 @@ def evaluation(name: str, images: np.ndarray, folder: Path, pairs: int) -> list[
     trained.events.close()
     exact, auto = (api.Run(trained.path, precision=precision) for precision in ("float32", "auto"))
     preprocess, device = exact.predictor.preprocess, exact.predictor.device
-    plain = exact.folder.origin().build()
+    plain = exact.folder.net_spec().build()
     plain.load_state_dict(exact.net.state_dict())
     plain.to(device).eval()
     some = images[: max(256, WORK // trained.training.plan.table.macs)]
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("nets", nargs="*", default=NETS, metavar="NET", help=f"default: {' '.join(NETS)}")
     args = parser.parse_args()
     before = conditions()
-    images = datasets.load("fashion_mnist").test.images
+    images = loading.load("fashion_mnist").test.images
     with tempfile.TemporaryDirectory(prefix="evaluation-") as folder:
         rows = [row for name in args.nets for row in evaluation(name, images, Path(folder), args.pairs)]
     write(args.out, rows, before)

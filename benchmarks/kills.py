@@ -35,10 +35,11 @@ from safetensors import safe_open
 import classicnets.api
 from classicnets import machine
 from classicnets.cli.main import main as classicnets_main
-from classicnets.data import folders, idx, scan
+from classicnets.datasets import idx
+from classicnets.images import folders, layout
 from classicnets.runs import checkpoint
 
-LOADED = (classicnets.api, folders, idx, scan, torch._dynamo)  # before any fork, so that no child has to
+LOADED = (classicnets.api, folders, idx, layout, torch._dynamo)  # before any fork, so that no child has to
 RESULTS = Path(__file__).parent / "results" / "kills.json"
 COMMAND = ["lenet_d2l", "--recipe", "fast", "--data", "fashion_mnist", "--limit", "2000", "--seed", "3"]
 COMMAND += ["--loader-threads", "2", "--set", "net.activation=relu", "net.dropout=0.3", "epochs=5", "batch_size=64"]

@@ -37,15 +37,17 @@ import torch
 from torch import nn
 
 from classicnets import api
-from classicnets.data import datasets, sources
-from classicnets.data.registry import DATASETS
+from classicnets.datasets import sources
+from classicnets.datasets.catalogue import DATASETS
+from classicnets.datasets.types import Pictures
 from classicnets.errors import ClassicnetsError
 from classicnets.evaluation.classify import Classifier
 from classicnets.evaluation.onnx import INPUT, OUTPUT, OnnxClassifier
+from classicnets.events import Epoch
+from classicnets.images import loading
 from classicnets.recipes import resolve
-from classicnets.training import run
+from classicnets.training import session
 from classicnets.training.plan import Plan, plan
-from classicnets.values import Epoch
 from peers import book
 from timing import Pairs, Row, arguments, clock, compared, conditions, pair_by_pair, skip, write
 
@@ -60,7 +62,7 @@ class Ours:
     """A training in this process, an epoch at a time."""
 
     def __init__(self, planned: Plan, runs: Path):
-        self.training = run.start(planned, runs, "benchmark", lambda _: None)
+        self.training = session.start(planned, runs, "benchmark", lambda _: None)
         self.events = self.training.events()
         self.last: Epoch | None = None
 
@@ -175,7 +177,7 @@ def timed(line: list[str], results: list[dict[str, Any]], environment: dict[str,
     return seconds
 
 
-def epoch(ours: Ours, pictures: datasets.Pictures, pairs: int) -> Row:
+def epoch(ours: Ours, pictures: Pictures, pairs: int) -> Row:
     """A later epoch of both, with evaluation."""
     device = ours.training.device
     transform, whose = book.find_transform(28)
@@ -269,9 +271,7 @@ def microseconds(taken: Pairs) -> dict[str, float]:
     }
 
 
-def peers(
-    ours: Ours, pictures: datasets.Pictures, programs: dict[str, tuple[str, str, str]], pairs: int
-) -> Iterator[Row | str]:
+def peers(ours: Ours, pictures: Pictures, programs: dict[str, tuple[str, str, str]], pairs: int) -> Iterator[Row | str]:
     """An epoch of each other library that is there; for one that is not, the line that says so."""
     with tempfile.TemporaryDirectory(prefix="peers-") as folder:
         data, (train, test) = Path(folder) / "fashion_mnist.npz", (pictures.train, pictures.test)
@@ -309,7 +309,7 @@ def main() -> int:
     parser.add_argument("--mxnet-python", default="", metavar="PATH", help="a Python that has mxnet 1.9.1")
     args = parser.parse_args()
     before = conditions()
-    pictures = datasets.load("fashion_mnist")
+    pictures = loading.load("fashion_mnist")
     rows: list[Row] = []
     skipped: list[str] = []
     if "command" in args.parts:

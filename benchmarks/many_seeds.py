@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from classicnets.data import datasets
+from classicnets.images import loading
 from timing import arguments, compared, conditions, pair_by_pair, write
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=20_000, help="training pictures (default 20,000)")
     args = parser.parse_args()
     before = conditions()
-    datasets.load("fashion_mnist")  # fetched, if need be, before the clock starts
+    loading.load("fashion_mnist")  # fetched, if need be, before the clock starts
     found: dict[str, dict[str, Any]] = {}
 
     def seconds(*more: str) -> float:

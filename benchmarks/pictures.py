@@ -37,10 +37,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from classicnets import machine
-from classicnets.data.batches import Batches
-from classicnets.data.cache import read_all
-from classicnets.data.pictures import fitted, read_fitted, read_picture
-from classicnets.data.values import Split
+from classicnets.datasets.types import Split
+from classicnets.images.batches import Batches
+from classicnets.images.cache import read_all
+from classicnets.images.decode import fitted, read_fitted, read_picture
 from classicnets.values import Preprocess, Recipe
 from peers.book import torchvision_if_there
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from classicnets.cli.train import settings
+from classicnets.events import Epoch
 from classicnets.recipes import resolve
-from classicnets.training import run
+from classicnets.training import session
 from classicnets.training.plan import plan
-from classicnets.values import Epoch
 from timing import Row, arguments, compared, conditions, pair_by_pair, write
 
 
@@ -35,7 +35,7 @@ def seconds_until(goal: float, net: str, recipe: str, seed: int, changed: dict[s
     planned = plan(net, recipe=recipe, settings={"monitor": "test", **longer, **changed}, seed=seed)
     seconds, accuracies = 0.0, []
     with tempfile.TemporaryDirectory(prefix="reach-") as name:
-        events = run.start(planned, Path(name), "benchmark", lambda _: None).events()
+        events = session.start(planned, Path(name), "benchmark", lambda _: None).events()
         for event in events:
             if isinstance(event, Epoch):
                 seconds += event.seconds + event.evaluation_seconds

@@ -36,7 +36,7 @@ from classicnets.inspection import observer, shapes
 from classicnets.inspection.meta import tensors
 from classicnets.report import figures, tables
 from drawing import roofline
-from subject import Subject, Work, arguments, ended, load, parsed, readings, say
+from subject import ExportSource, Work, arguments, ended, load, parsed, readings, say
 from timing import Row, conditions, read, write
 
 
@@ -153,7 +153,7 @@ def calls(work: Work) -> tuple[list[Call], Tensor]:
     return found, kept["logits"].detach()
 
 
-def parts(subject: Subject, work: Work, seconds: float) -> Iterator[Row]:
+def parts(subject: ExportSource, work: Work, seconds: float) -> Iterator[Row]:
     """A row for each layer and direction, for loss, optimiser and the rest, then the whole step; values are seconds."""
     work.net.train()
     found, logits = calls(work)

@@ -34,9 +34,9 @@ import numpy as np
 import torch
 
 from classicnets import machine
-from classicnets.data.batches import Batches
-from classicnets.data.values import Split
+from classicnets.datasets.types import Split
 from classicnets.errors import UsageError
+from classicnets.images.batches import Batches
 from classicnets.report import figures, tables
 from classicnets.values import Preprocess, Recipe
 from subject import Work, arguments, ended, load, parsed, readings

@@ -26,9 +26,9 @@ from classicnets import machine
 from classicnets.cli.train import settings
 from classicnets.report import tables
 from classicnets.report.terminal import SeedsTerminal
-from classicnets.training import seeds
+from classicnets.study import seeds
 from classicnets.training.plan import Plan, plan
-from classicnets.training.run import command_line
+from classicnets.training.session import command_line
 
 RESULTS = Path(__file__).parent / "results"
 SAME = ("recipe_values", "data", "versions", "processor", "device", "threads")  # else runs are not of one kind
@@ -94,7 +94,7 @@ def summarised(net: str, asked: Plan, rows: list[dict[str, Any]], threads: int) 
     test, train = (seeds.statistics_of([row[key] for row in rows]) for key in ("test_accuracy", "train_accuracy"))
     return {
         "net": net,
-        "variation": asked.origin.variation,
+        "variation": asked.net_spec.variation,
         "recipe": asked.recipe.source,
         "n": len(rows),
         "test_accuracy_mean": test["mean"],

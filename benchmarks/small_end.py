@@ -45,14 +45,15 @@ from torch import Tensor, nn
 
 import classicnets
 from classicnets import machine
-from classicnets.data import batches, datasets
+from classicnets.datasets.types import Description, Pictures
 from classicnets.evaluation.evaluate import evaluate
 from classicnets.evaluation.predictor import Predictor
+from classicnets.events import Epoch
+from classicnets.images import batches, loading
 from classicnets.recipes import resolve
 from classicnets.training import objective
 from classicnets.training.loop import State, Watched, fit, take_step
 from classicnets.training.plan import Plan, plan
-from classicnets.values import Epoch
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "small_end.json"
@@ -113,12 +114,12 @@ class Entrant:
         made = ("", ", first stride 1", ", first two strides 1")[self.strides]
         return f"{self.size} px{made}"
 
-    def build(self, data: str, description: datasets.Description, seed: int) -> nn.Module:
+    def build(self, data: str, description: Description, seed: int) -> nn.Module:
         """The net with random weights that depend on the seed. Raises RuntimeError if these strides do not fit it."""
         net = self._made(data, description, seed)
         return net.to(memory_format=torch.channels_last) if self.channels_last else net  # type: ignore[call-overload]
 
-    def _made(self, data: str, description: datasets.Description, seed: int) -> nn.Module:
+    def _made(self, data: str, description: Description, seed: int) -> nn.Module:
         torch.manual_seed(seed)
         channels, classes = description.shape[0], len(description.classes)
         if self.ours:
@@ -166,9 +167,9 @@ class Arena:
 
     def __init__(self, name: str, spec: str, minutes: float, say: Callable[[str], None]):
         self.name, self.spec, self.seconds, self.say = name, spec, 60 * minutes, say
-        self.description = datasets.describe(spec)
+        self.description = loading.describe(spec)
         self.size = self.description.own_size()
-        self.pictures: dict[int, datasets.Pictures] = {}
+        self.pictures: dict[int, Pictures] = {}
         self.tries: list[dict[str, Any]] = []
 
     def plan(self, entrant: Entrant, seed: int, **settings: Any) -> Plan:
@@ -177,11 +178,11 @@ class Arena:
         net = entrant.build(self.name, self.description, seed)
         return plan(net, data=self.spec, recipe=entrant.recipe(self.name), settings=given, seed=seed, device="cpu")
 
-    def read(self, planned: Plan) -> datasets.Pictures:
+    def read(self, planned: Plan) -> Pictures:
         """The pictures as this plan wants them."""
         side = planned.preprocess.side if planned.description.decoded else 0
         if side not in self.pictures:
-            self.pictures[side] = datasets.load(self.spec, planned.preprocess)
+            self.pictures[side] = loading.load(self.spec, planned.preprocess)
         return self.pictures[side]
 
     def speed(self, entrant: Entrant) -> float:
@@ -383,7 +384,7 @@ def _onnx_milliseconds(net: nn.Module, picture: Tensor) -> float | None:
 
 
 def _count(spec: str) -> int:
-    return len(datasets.load(spec).train)
+    return len(loading.load(spec).train)
 
 
 def load_timm() -> None:

@@ -16,12 +16,12 @@ from torch import nn
 
 from classicnets import machine
 from classicnets.errors import ClassicnetsError, UsageError
-from classicnets.inspection.doctor import check_input
+from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import Table, times
 from classicnets.models.memory import put_channels_last
 from classicnets.models.pooling import QuickPooling
 from classicnets.models.registry import NETS
-from classicnets.runs import origin
+from classicnets.runs import net_spec
 from classicnets.training import objective
 from classicnets.training.loop import State, take_step
 from classicnets.values import Recipe
@@ -59,7 +59,7 @@ def parsed(parser: argparse.ArgumentParser, name: str, given: list[str] | None) 
     if args.quick and args.out is None:
         parser.error("--quick makes no results to be kept: say --out FILE.json")
     if args.out is None:
-        label = origin.find(args.net).label
+        label = net_spec.find(args.net).label
         usual = {"float32", "cpu"}  # not named
         parts = [name, label, *(part for part in (args.precision, args.device.type) if part not in usual)]
         args.out = RESULTS / f"{'-'.join(parts)}.json"
@@ -75,7 +75,7 @@ def _shape(text: str) -> Shape:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ExportSource:
     """A net, what it is called, and its layer table for pictures of `shape`."""
 
     name: str
@@ -84,12 +84,12 @@ class Subject:
     table: Table
 
 
-def load(spec: str, shape: Shape | None = None, change: Callable[[nn.Module], nn.Module] | None = None) -> Subject:
+def load(spec: str, shape: Shape | None = None, change: Callable[[nn.Module], nn.Module] | None = None) -> ExportSource:
     """The net for pictures of `shape` (None: those it was made for), or what `change` makes of it.
 
     Raises UsageError: CN201, CN202, CN204, CN205, CN207.
     """
-    made = origin.find(spec)
+    made = net_spec.find(spec)
     if made.kind == "registry":
         own = (made.in_channels, made.image_size, made.image_size) if made.image_size else NETS[made.name].input
         channels, height, width = shape or own
@@ -115,13 +115,13 @@ def load(spec: str, shape: Shape | None = None, change: Callable[[nn.Module], nn
             why="the loss of a step needs one number for each class",
             hint="end it with a dense layer, or with global pooling and nn.Flatten()",
         )
-    return Subject(made.described, net, shape, table)
+    return ExportSource(made.described, net, shape, table)
 
 
 class Work:
     """A net with a batch of noise on the device. The learning rate is 0: every step finds the same numbers."""
 
-    def __init__(self, subject: Subject, batch: int, device: torch.device, precision: str):
+    def __init__(self, subject: ExportSource, batch: int, device: torch.device, precision: str):
         self.net = subject.net.to(device)
         if machine.channels_last(str(device), subject.table.macs, precision):
             put_channels_last(self.net, subject.shape)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from classicnets.data import datasets
+from classicnets.images import loading
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.folder.exists():
         parser.error(f"{args.folder} is there already; nothing is written over it")
-    pictures = datasets.load("fashion_mnist")
+    pictures = loading.load("fashion_mnist")
     for name, split, count in (("train", pictures.train, args.train), ("test", pictures.test, args.test)):
         folders = [args.folder / name / label.replace("/", "-") for label in pictures.classes]
         for folder in folders:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from classicnets.data.datasets import DataFile, Dataset
-from classicnets.data.registry import Archive
+from classicnets.datasets.catalogue import Archive, DataFile, Dataset
 
 INNER = "toy-batches-bin"
 PACKED = "toy-binary.tar.gz"

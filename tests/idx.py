@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from classicnets.data.datasets import DataFile, Dataset
-from classicnets.data.formats import idx_header, read_idx, sha256_of
+from classicnets.datasets.catalogue import DataFile, Dataset
+from classicnets.datasets.formats import idx_header, read_idx, sha256_of
 
 NAMES = {
     "train-images": "train-images-idx3-ubyte",

@@ -30,9 +30,10 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 import torch
 from matplotlib.figure import Figure
 
+from classicnets import files
 from classicnets.cli.main import main
 from classicnets.report import figures, mistakes
-from classicnets.runs import history, writing
+from classicnets.runs import history
 from idx import make_idx_folder
 from kills import ended, fork, kill_at_random, outcome
 
@@ -209,7 +210,7 @@ def write_carelessly() -> None:
     def careless(path, content):
         path.write_bytes(content)
 
-    writing.write_whole.__code__ = careless.__code__
+    files.write_whole.__code__ = careless.__code__
 
 
 def hows(kind: str) -> list[str]:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from classicnets.data import transforms
-from classicnets.data.batches import Batches, _boxes, generator, order
-from classicnets.data.datasets import Split
+from classicnets.datasets.types import Split
+from classicnets.images import transforms
+from classicnets.images.batches import Batches, _boxes, generator, order
 from classicnets.recipes import resolve
 from classicnets.values import Preprocess, Recipe
 

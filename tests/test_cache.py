@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from classicnets.data import cache
-from classicnets.data.pictures import read_fitted
 from classicnets.errors import UsageError
+from classicnets.images import cache
+from classicnets.images.decode import read_fitted
 from classicnets.values import Preprocess
 from pictures import make_picture_folder
 

@@ -20,10 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cifar import INNER, PACKED, cifar_dataset_of, make_archive, make_cifar_folder, published, records
-from classicnets.data import datasets, sources
-from classicnets.data.datasets import DATASETS, Dataset, Description, check, describe, load
-from classicnets.data.formats import read_cifar, tar_pieces
+from classicnets.datasets import sources
+from classicnets.datasets.catalogue import DATASETS, Dataset
+from classicnets.datasets.formats import read_cifar, tar_pieces
+from classicnets.datasets.types import Description
 from classicnets.errors import DataError
+from classicnets.images.loading import check, describe, load
 from mirrors import Mirror
 
 FILES = ["data_batch_1.bin", "data_batch_2.bin", "test_batch.bin"]
@@ -424,4 +426,4 @@ def test_the_classes_are_the_published_ones():
     hundred = DATASETS["cifar100"].classes
     assert len(set(hundred)) == 100
     assert hundred == tuple(sorted(hundred))  # as fine_label_names.txt is
-    assert datasets.DATASETS["cifar100"].label_bytes == 2
+    assert DATASETS["cifar100"].label_bytes == 2

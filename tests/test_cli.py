@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import classicnets as cn
-from classicnets.data import datasets
+from classicnets.datasets.catalogue import DATASETS
 from classicnets.errors import CODES
 from classicnets.models.registry import NETS
 from classicnets.recipes.resolve import RECIPES, SETTINGS
@@ -110,8 +110,8 @@ def test_mistakes_get_four_lines_and_an_exit_code(cli, arguments, code, words, m
     # a developer's machine may hold the system package
     from dataclasses import replace
 
-    elsewhere = replace(datasets.DATASETS["fashion_mnist"], system_folder="/nonexistent")
-    monkeypatch.setitem(datasets.DATASETS, "fashion_mnist", elsewhere)
+    elsewhere = replace(DATASETS["fashion_mnist"], system_folder="/nonexistent")
+    monkeypatch.setitem(DATASETS, "fashion_mnist", elsewhere)
     got, out, err = cli(*arguments)
     assert (got, out) == (code, "")
     assert words in err and "Traceback" not in err
@@ -254,7 +254,7 @@ def test_data_list(cli):
     """What a person asks before a download: what it is, whose, how much, from where."""
     out = cli("data", "list")[1]
     rows = {row["name"]: row for row in json.loads(cli("data", "list", "--json")[1])}
-    assert rows.keys() == datasets.DATASETS.keys() >= {"mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100"}
+    assert rows.keys() == DATASETS.keys() >= {"mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100"}
     for name, row in rows.items():
         told = out[out.index(f"{name}: ") :]
         for text in (row["title"], row["homepage"], row["licence"], row["would_come_from"]):

@@ -14,17 +14,18 @@ import torch
 from torch import nn
 
 import classicnets as cn
-from classicnets.data import batches
-from classicnets.data.datasets import Split
-from classicnets.data.transforms import prepare
+from classicnets.coach import Coach
+from classicnets.datasets.types import Split
+from classicnets.events import Advice, Epoch, Event, Step
+from classicnets.images import batches
+from classicnets.images.transforms import prepare
 from classicnets.inspection.health import examine
 from classicnets.models.layers import ScaledTanh
 from classicnets.recipes.resolve import RECIPES
 from classicnets.training import objective
-from classicnets.training.coach import Coach
 from classicnets.training.initialise import initialise
 from classicnets.training.loop import State, Watched, fit
-from classicnets.values import Advice, Epoch, Event, Recipe, Step
+from classicnets.values import Recipe
 from idx import pictures
 
 CPU = torch.device("cpu")

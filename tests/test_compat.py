@@ -18,19 +18,19 @@ from torch import nn
 from torch.nn import functional as F
 
 from classicnets.compat import d2l
-from classicnets.data import datasets
-from classicnets.data.transforms import prepare
 from classicnets.errors import UsageError
+from classicnets.images import loading
+from classicnets.images.transforms import prepare
 from classicnets.values import Preprocess
 from idx import make_idx_folder
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("d2l_*.py"))
-LOAD = datasets.load
+LOAD = loading.load
 SMALL_DATA = """
-from classicnets.data import datasets
-load = datasets.load
-datasets.load = lambda name: load({folder!r})
+from classicnets.images import loading
+load = loading.load
+loading.load = lambda name: load({folder!r})
 """  # what a fresh Python runs before a listing
 SHAPES = re.compile(r"^(\w+) output shape: ?\t torch\.Size\((\[.*\])\)$", re.M)
 
@@ -211,14 +211,14 @@ def figures_are_closed():
 @pytest.fixture
 def small(blobs, monkeypatch):
     """400 + 100 learnable pictures in the place of Fashion-MNIST."""
-    monkeypatch.setattr(datasets, "load", lambda name: LOAD(str(blobs)))
+    monkeypatch.setattr(loading, "load", lambda name: LOAD(str(blobs)))
 
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """8 + 4 of them, for the nets of 224 x 224."""
     folder = make_idx_folder(tmp_path / "tiny", train=8, test=4)
-    monkeypatch.setattr(datasets, "load", lambda name: LOAD(str(folder)))
+    monkeypatch.setattr(loading, "load", lambda name: LOAD(str(folder)))
 
 
 # ------------------------------------------------------------------------------------------- listings, in this process
@@ -338,7 +338,7 @@ def test_train_ch6_gives_the_losses_of_a_plain_loop(small, monkeypatch):
     torch.manual_seed(7)
     d2l.train_ch6(net, train_iter, test_iter, 2, 0.1, "cpu")
 
-    pictures = LOAD(str(Path(datasets.load("").source.removeprefix("folder "))))
+    pictures = LOAD(str(Path(loading.load("").source.removeprefix("folder "))))
     X = torch.from_numpy(pictures.train.images).float() / 255
     y = torch.from_numpy(pictures.train.labels)
     plain = small_net()
@@ -470,7 +470,7 @@ def test_the_trainer_clips_gradients(small):
 
 def test_batches_are_the_prepared_pictures_in_an_order_of_torch_s_generator(small):
     train_iter, test_iter = d2l.load_data_fashion_mnist(batch_size=64)
-    pictures = datasets.load("")
+    pictures = loading.load("")
     torch.manual_seed(2)
     first = [y for _, y in train_iter]
     second = [y for _, y in train_iter]
@@ -489,7 +489,7 @@ def test_batches_are_the_prepared_pictures_in_an_order_of_torch_s_generator(smal
 def test_a_batch_is_resized_at_once_and_one_picture_alike(small, resize):
     _, test_iter = d2l.load_data_fashion_mnist(10, resize=resize)
     X, y = next(iter(test_iter))
-    images = torch.from_numpy(datasets.load("").test.images[:10])
+    images = torch.from_numpy(loading.load("").test.images[:10])
     assert torch.equal(X, prepare(images, Preprocess(channels=1, image_size=96)))
     one, label = test_iter.dataset[3]
     torch.testing.assert_close(one, X[3])

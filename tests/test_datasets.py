@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classicnets.data import datasets
-from classicnets.data import idx as idx_folders
-from classicnets.data.datasets import DATASETS, Dataset, Description, check, describe, load
+from classicnets.datasets import idx as idx_folders
+from classicnets.datasets.catalogue import DATASETS, IDX_NAMES, Dataset
+from classicnets.datasets.types import Description
 from classicnets.errors import DataError, UsageError
+from classicnets.images.loading import check, describe, load
 from classicnets.recipes import resolve
 from idx import NAMES, dataset_of, make_idx_folder, pictures, write_idx
 
@@ -64,7 +65,7 @@ def test_the_facts_hold_together(name):
     assert dataset.mirrors[0].startswith("https://")
     assert len(set(dataset.classes)) == len(dataset.classes)
     assert len(dataset.fingerprint) == 16
-    assert datasets.IDX_NAMES == NAMES
+    assert IDX_NAMES == NAMES
 
 
 def test_fashion_mnist_is_what_it_is():

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from classicnets.data.pictures import fitted, read_fitted, read_picture
 from classicnets.errors import DataError
+from classicnets.images.decode import fitted, read_fitted, read_picture
 from classicnets.values import Preprocess
 
 RAMP = np.linspace(0, 255, 24 * 32).reshape(24, 32)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from classicnets.data.copies import near_copies
-from classicnets.data.doctor import Diagnosis, examine
-from classicnets.data.looks import COLOUR_SIDE, SIDE, preview
+from classicnets.audit.examine import Diagnosis, examine
 from classicnets.errors import DataError
+from classicnets.images.near_duplicates import near_copies
+from classicnets.images.thumbnails import COLOUR_SIDE, SIDE, preview
 from classicnets.report import findings
 from filthy import bomb, disc, make_clean_folder, make_filthy_folder, scene
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classicnets.data import datasets
+from classicnets.images import loading
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
@@ -42,11 +42,11 @@ def test_another_seed_and_the_other_split_have_other_pictures(signs, tmp_path):
 
 
 def test_the_package_takes_the_folder(signs):
-    described = datasets.describe(str(signs))
+    described = loading.describe(str(signs))
     assert described.classes == make_pictures.CLASSES
     assert described.shape == (3, 32, 32) and (described.train, described.test) == (36, 12)
     assert {path.suffix for path in signs.rglob("*.*")} == {".png", ".jpg"}
-    loaded = datasets.load(str(signs))
+    loaded = loading.load(str(signs))
     assert np.bincount(loaded.train.labels).tolist() == [3] * 12
     assert loaded.train.images.reshape(36, -1).std(axis=1).min() > 5  # none is a single colour
 

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from classicnets.errors import UsageError
 from classicnets.inspection.explain import explain
+from classicnets.inspection.messages import DIFFERENCES, WORDS
 from classicnets.inspection.shapes import Table, trace
 from classicnets.inspection.windows import role
-from classicnets.inspection.words import DIFFERENCES, WORDS
 
 
 def lenet() -> nn.Sequential:

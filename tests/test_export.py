@@ -21,12 +21,12 @@ from torch.nn import functional as F
 
 import classicnets as cn
 from classicnets import machine
-from classicnets.data import transforms
-from classicnets.data.pictures import fitted, read_picture
 from classicnets.errors import CheckFailed, DataError, MachineError
 from classicnets.evaluation.onnx import INPUT
 from classicnets.export import budget, graph, layers, narrow, program
 from classicnets.export import onnx as export_onnx
+from classicnets.images import transforms
+from classicnets.images.decode import fitted, read_picture
 from classicnets.models.lrn import LRN
 from classicnets.models.registry import NETS
 from classicnets.values import Preprocess
@@ -304,7 +304,7 @@ def test_without_the_data_it_is_checked_on_noise_and_says_so(trained, blobs, tmp
     def gone(*_, **__):
         raise DataError("CN302", "no data set at blobs")
 
-    monkeypatch.setattr("classicnets.data.datasets.load", gone)
+    monkeypatch.setattr("classicnets.images.loading.load", gone)
     done = cn.Run(trained).export(tmp_path / "net.onnx")
     assert done.accuracy is None and "no data set" in done.unchecked and done.difference <= done.bound
     facts = json.loads(onnx.load(tmp_path / "net.onnx").metadata_props[0].value)

@@ -22,17 +22,18 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.summary.writer import event_file_writer
 
 import classicnets as cn
-from classicnets.api import follow, tensorboard_face
+from classicnets.api import follow, tensorboard_display
 from classicnets.errors import MachineError
+from classicnets.events import Advice, Epoch, Event, Step, from_line, to_line
 from classicnets.report import figures, notebook
-from classicnets.report.jsonlines import JsonLines, from_line, to_line
+from classicnets.report.jsonlines import JsonLines
 from classicnets.report.notebook import Notebook, in_notebook
 from classicnets.report.tensorboard import TensorBoard
 from classicnets.report.terminal import Terminal
 from classicnets.runs import history
-from classicnets.training import run as training
+from classicnets.training import session as training
 from classicnets.training.plan import plan
-from classicnets.values import Advice, Epoch, Event, Expected, Step
+from classicnets.values import Expected
 
 ADVICE = Advice(
     epoch=1, step=4, topic="dead_relus", said="4 of 5 units in relu2 never fire (dead ReLUs)", hint="--set lr=[0.01]"
@@ -237,7 +238,7 @@ def test_what_happens_again_is_in_tensorboard_once(run, tmp_path, seen, done):
 @pytest.mark.usefixtures("seconds_apart")
 def test_a_run_goes_on_in_tensorboard_and_the_rest_comes_as_lines(blobs, tmp_path, cli):
     started = begin(blobs, tmp_path)
-    with tensorboard_face(started) as face:
+    with tensorboard_display(started) as face:
         coming = started.events()
         for event in coming:
             face.show(event)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from classicnets import machine
-from classicnets.data.datasets import describe, load
-from classicnets.data.doctor import examine
-from classicnets.data.pictures import fitted, read_picture
-from classicnets.data.scan import natural, scan
+from classicnets.audit.examine import examine
 from classicnets.errors import DataError, UsageError
+from classicnets.images.decode import fitted, read_picture
+from classicnets.images.layout import natural, scan
+from classicnets.images.loading import describe, load
 from classicnets.values import Preprocess
 from idx import make_idx_folder
 from pictures import CLASSES, make_picture_folder, save
@@ -330,7 +330,7 @@ def test_damaged_pictures_are_named_together_and_nothing_is_loaded(tmp_path, fol
 
 def test_what_cannot_fit_into_memory_is_refused_before_it_is_read(monkeypatch, folder):
     monkeypatch.setattr(machine, "total_memory_bytes", lambda: 2 * 120 * 3 * 64**2 - 1)
-    monkeypatch.setattr("classicnets.data.cache.fit_bytes", lambda *_: pytest.fail("a picture was read"))
+    monkeypatch.setattr("classicnets.images.cache.fit_bytes", lambda *_: pytest.fail("a picture was read"))
     for preprocess, hint in (
         (Preprocess(channels=3, image_size=64), "--set image_size=63"),
         (Preprocess(channels=3, image_size=60, resize=64), "--set resize=63"),

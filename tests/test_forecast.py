@@ -15,13 +15,14 @@ from torch import nn
 
 import classicnets as cn
 from classicnets import machine
-from classicnets.data import batches, datasets
+from classicnets.datasets.catalogue import DATASETS
+from classicnets.forecast import forecast as forecasts
+from classicnets.forecast import trial
+from classicnets.forecast.forecast import forecast
+from classicnets.forecast.trial import Trial
+from classicnets.images import batches, loading
 from classicnets.report.tables import seconds_text
-from classicnets.training import forecast as forecasts
-from classicnets.training import trial
-from classicnets.training.forecast import forecast
 from classicnets.training.plan import plan
-from classicnets.training.trial import Trial
 
 OWN = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10))\n"
 FAKE = Trial(
@@ -155,10 +156,10 @@ def test_the_files_of_a_run_have_the_sizes_forecast(blobs, tmp_path, settings):
 
 def test_the_counts_are_those_of_the_data(blobs, folder):
     for path in (blobs, folder):
-        told, data = datasets.describe(str(path)), datasets.load(str(path), say=lambda _: None)
+        told, data = loading.describe(str(path)), loading.load(str(path), say=lambda _: None)
         assert (told.train, told.test) == (len(data.train), len(data.test))
         preprocess = plan("lenet_d2l", data=str(path), settings={"image_size": 28}).preprocess
-        assert told.loaded(preprocess) == datasets.load(str(path), preprocess, say=lambda _: None).shape
+        assert told.loaded(preprocess) == loading.load(str(path), preprocess, say=lambda _: None).shape
         for validation, limit in ((0.0, None), (0.15, None), (0.15, 33), (0.5, 1000)):
             train, aside = batches.divide(data.train, validation, limit, seed=0)
             assert batches.shares(told.train, validation, limit) == (len(train), len(aside) if aside else 0)
@@ -201,8 +202,8 @@ def test_a_real_trial_knows_its_memory(blobs):
 
 
 def test_what_has_to_be_fetched_is_said_and_not_fetched(monkeypatch, tmp_path, measured):
-    known = datasets.DATASETS["fashion_mnist"]
-    monkeypatch.setitem(datasets.DATASETS, known.name, replace(known, system_folder=str(tmp_path / "none")))
+    known = DATASETS["fashion_mnist"]
+    monkeypatch.setitem(DATASETS, known.name, replace(known, system_folder=str(tmp_path / "none")))
     measured()
     found = forecast(plan("lenet_d2l"))
     assert found.fetch_bytes == 30_878_645 and "fetch     about 30.9 MB of data first" in found.lines()

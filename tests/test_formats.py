@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classicnets.data.formats import idx_header, read_idx, sha256_of
+from classicnets.datasets.formats import idx_header, read_idx, sha256_of
 from classicnets.errors import DataError
 from idx import idx_bytes, write_idx
 

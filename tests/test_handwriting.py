@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from classicnets.data.handwriting import centred, read_handwriting
 from classicnets.errors import DataError
+from classicnets.handwriting import centred, read_handwriting
 from classicnets.values import Preprocess
 
 TWO = [[(0.1, 0.3), (0.2, 0.1), (0.4, 0), (0.55, 0.1), (0.6, 0.3), (0.5, 0.5), (0.1, 1), (0.7, 1)]]

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classicnets.data.inputs import find, labelled
 from classicnets.errors import DataError
+from classicnets.images.inputs import find, labelled
 from pictures import save
 
 DOT = np.zeros((2, 2), dtype=np.uint8)

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from classicnets.events import Advice
 from classicnets.runs import history
 from classicnets.training.plan import plan
-from classicnets.training.run import Training, resume, start
-from classicnets.values import Advice
+from classicnets.training.session import Training, resume, start
 
 TIMES = {"seconds", "evaluation_seconds", "images_per_second", "wait_share"}
 TIMEOUT_SECONDS = 900  # on a busy machine; about one minute on a free one

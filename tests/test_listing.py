@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from classicnets.data.listing import Row, read
 from classicnets.errors import DataError
+from classicnets.images.listing import Row, read
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])

@@ -12,7 +12,7 @@ from PIL import Image
 
 from classicnets.evaluation.metrics import measure
 from classicnets.report import figures, mistakes
-from classicnets.report.lettering import Lettering
+from classicnets.report.fonts import Lettering
 
 CHINESE = ["T恤", "裤子", "套头衫", "连衣裙", "外套", "凉鞋", "衬衫", "运动鞋", "包", "短靴"]
 BARRED_B = "\u1d2f"  # which DejaVu Serif has and DejaVu Sans has not; matplotlib brings both

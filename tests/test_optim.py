@@ -13,12 +13,13 @@ from torch import nn
 from torch.nn import functional as F
 
 import classicnets as cn
-from classicnets.data.batches import Batches
-from classicnets.data.datasets import Split
+from classicnets.datasets.types import Split
+from classicnets.events import Epoch, Step
+from classicnets.images.batches import Batches
 from classicnets.training import objective, optim
 from classicnets.training.loop import State, Watched, fit, take_step
 from classicnets.training.plan import freeze
-from classicnets.values import Epoch, Recipe, Step
+from classicnets.values import Recipe
 
 PLAIN = Recipe(source="x", net="x", data="x", epochs=2, batch_size=8, lr=0.1)
 

@@ -11,13 +11,13 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from classicnets.data import transforms
-from classicnets.data.datasets import Split
-from classicnets.data.pictures import read_picture
-from classicnets.data.transforms import prepare
+from classicnets.datasets.types import Split
 from classicnets.errors import DataError
 from classicnets.evaluation.evaluate import evaluate
 from classicnets.evaluation.predictor import Predictor
+from classicnets.images import transforms
+from classicnets.images.decode import read_picture
+from classicnets.images.transforms import prepare
 from classicnets.values import Preprocess
 
 GENERATOR = np.random.default_rng(0)

@@ -27,11 +27,14 @@ def test_bfloat16_where_the_processor_multiplies_it_and_there_is_much_to_multipl
     large = plan("alexnet_28", recipe="fast", device="cpu")
     assert large.table.macs > 2_000_000 > plan("lenet_d2l", device="cpu").table.macs
     assert large.recipe.precision == ("bfloat16" if hardware else "float32")
-    assert large.origins["precision"] == "machine" and f", {large.recipe.precision} (auto), seed 0" in large.lines()[2]
+    assert (
+        large.setting_sources["precision"] == "machine"
+        and f", {large.recipe.precision} (auto), seed 0" in large.lines()[2]
+    )
     assert plan("lenet_d2l", device="cpu").recipe.precision == "float32"
     for pinned in ("float32", "bfloat16"):
         given = plan("alexnet_28", recipe="fast", settings={"precision": pinned}, device="cpu")
-        assert (given.recipe.precision, given.origins["precision"]) == (pinned, "--set")
+        assert (given.recipe.precision, given.setting_sources["precision"]) == (pinned, "--set")
         assert f", {pinned}, seed 0" in given.lines()[2]
     assert large.as_published is plan("alexnet_28", recipe="fast", device="cpu").as_published
 

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from classicnets.data.pictures import read_fitted
+from classicnets.images.decode import read_fitted
 from classicnets.values import Preprocess
 from pictures import make_picture_folder, save
 

@@ -18,12 +18,13 @@ from PIL import Image
 from torch import nn
 
 import classicnets as cn
+from classicnets.events import Epoch, Step
 from classicnets.models.registry import NETS
 from classicnets.recipes import resolve
 from classicnets.runs import history
-from classicnets.training import run as training
+from classicnets.training import session as training
 from classicnets.training.plan import plan
-from classicnets.values import Epoch, Recipe, Step
+from classicnets.values import Recipe
 from pictures import make_picture_folder
 
 pytestmark = pytest.mark.usefixtures("undrawn")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classicnets.data.datasets import DATASETS
+from classicnets.datasets.catalogue import DATASETS
 from classicnets.errors import UsageError
 from classicnets.models.registry import NETS
 from classicnets.recipes import resolve
@@ -285,7 +285,7 @@ def test_settings_are_typed(setting, value):
     resolved = resolve.apply(lenet(), setting)
     (key,) = setting
     assert getattr(resolved.recipe, key) == value and type(getattr(resolved.recipe, key)) is type(value)
-    assert resolved.origins[key] == "--set" and resolved.changed
+    assert resolved.setting_sources[key] == "--set" and resolved.changed
 
 
 def test_mean_and_std_are_lists():

@@ -61,7 +61,7 @@ def spec(tmp_path_factory) -> str:
     return f"{path}:net"
 
 
-def work(spec: str, precision: str = "float32") -> tuple[subject.Subject, subject.Work]:
+def work(spec: str, precision: str = "float32") -> tuple[subject.ExportSource, subject.Work]:
     chosen = subject.load(spec, SHAPE)
     return chosen, subject.Work(chosen, BATCH, torch.device("cpu"), precision)
 

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from classicnets import files
 from classicnets.errors import DataError, MachineError, UsageError
-from classicnets.runs import checkpoint, folder, history, origin, writing
-from classicnets.values import Epoch, Step
+from classicnets.events import Epoch, Step
+from classicnets.runs import checkpoint, folder, history, net_spec
 
 
 def test_a_checkpoint_gives_back_what_was_saved(tmp_path):
@@ -67,14 +68,14 @@ def test_a_newer_format_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize("point", ["fsync", "replace"])
 def test_a_failure_at_any_point_leaves_the_old_file_whole(tmp_path, monkeypatch, point):
     path = tmp_path / "x.json"
-    writing.write_whole(path, b"old")
+    files.write_whole(path, b"old")
 
     def fail(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(*((os, "fsync", fail) if point == "fsync" else (Path, "replace", fail)))
     with pytest.raises(MachineError) as caught:
-        writing.write_whole(path, b"new")
+        files.write_whole(path, b"new")
     assert caught.value.code == "CN401" and "No space left" in caught.value.why
     assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["x.json"]
 
@@ -122,7 +123,7 @@ def facts_of(path: Path) -> dict:
 
 def test_a_run_folder_is_whole_or_not_there(tmp_path, monkeypatch):
     (tmp_path / "own.py").write_text(NET)
-    made, runs = origin.find("own.py:net"), tmp_path / "runs"
+    made, runs = net_spec.find("own.py:net"), tmp_path / "runs"
     (runs / "own-2").mkdir(parents=True)  # empty: as good as none
     (runs / "own-3").write_text("a file")
     paths = [folder.make(runs, "own", lambda aside, k=k: folder.fill(aside, made, {"k": k})) for k in range(3)]
@@ -149,9 +150,9 @@ NET = "from torch import nn\ndef net():\n    return nn.Linear(2, 3)\nready = nn.
 
 def test_nets_from_a_file(tmp_path):
     (tmp_path / "own.py").write_text(NET)
-    assert origin.find("own.py:net").build().in_features == 2
-    assert origin.find(f"{tmp_path}/own.py:ready").build().in_features == 4
-    assert origin.find("own.py:net").label == "own_net"
+    assert net_spec.find("own.py:net").build().in_features == 2
+    assert net_spec.find(f"{tmp_path}/own.py:ready").build().in_features == 4
+    assert net_spec.find("own.py:net").label == "own_net"
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def test_nets_from_a_file(tmp_path):
 def test_a_file_that_gives_no_net(tmp_path, name, what):
     (tmp_path / "own.py").write_text(NET + "def broken():\n    return 1 / 0\n")
     with pytest.raises(UsageError) as caught:
-        origin.find(f"own.py:{name}").build()
+        net_spec.find(f"own.py:{name}").build()
     assert caught.value.code == "CN205" and what in caught.value.what
     if name == "broken":
         assert caught.value.where.endswith("own.py:7") and "division" in caught.value.why
@@ -169,22 +170,22 @@ def test_a_file_that_gives_no_net(tmp_path, name, what):
 def test_a_file_with_a_syntax_error(tmp_path):
     (tmp_path / "own.py").write_text("net = (")
     with pytest.raises(UsageError) as caught:
-        origin.find("own.py:net").build()
+        net_spec.find("own.py:net").build()
     assert "SyntaxError" in caught.value.why
 
 
 def test_a_file_that_changed_since_is_not_used_silently(tmp_path):
     (tmp_path / "own.py").write_text(NET)
-    made = origin.find("own.py:net")
+    made = net_spec.find("own.py:net")
     (tmp_path / "own.py").write_text(NET + "# changed\n")
     with pytest.raises(UsageError) as caught:
-        origin.Origin(**json.loads(json.dumps(made.to_dict()))).build()
+        net_spec.NetSpec(**json.loads(json.dumps(made.to_dict()))).build()
     assert caught.value.code == "CN207"
 
 
 def test_missing_files_and_names(tmp_path):
     with pytest.raises(UsageError, match=r"there is no file gone\.py"):
-        origin.find("gone.py:net")
+        net_spec.find("gone.py:net")
     with pytest.raises(UsageError) as caught:
-        origin.find("alexnet_d21")
+        net_spec.find("alexnet_d21")
     assert "alexnet_d2l" in caught.value.hints

@@ -23,13 +23,14 @@ from torch import nn
 import classicnets as cn
 from classicnets import machine
 from classicnets.errors import UsageError
+from classicnets.events import Advice, Epoch, Step
 from classicnets.report import seeds as report
 from classicnets.report.terminal import SeedsTerminal
 from classicnets.runs import checkpoint, history
-from classicnets.training import seeds, side_by_side
+from classicnets.study import seeds, side_by_side
+from classicnets.study.side_by_side import Manner, compare
 from classicnets.training.plan import plan
-from classicnets.training.side_by_side import Manner, compare
-from classicnets.values import Advice, Epoch, Expected, Step
+from classicnets.values import Expected
 
 NET = """
 import time

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from classicnets.errors import UsageError
 from classicnets.inspection.arithmetic import arithmetic
-from classicnets.inspection.doctor import check_input
-from classicnets.inspection.fit import nearest_fit
 from classicnets.inspection.guard import guard
+from classicnets.inspection.nearest_size import nearest_fit
+from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import Row, trace
 
 

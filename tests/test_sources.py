@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from classicnets.data import datasets, sources
-from classicnets.data.datasets import Dataset
+from classicnets.datasets import sources
+from classicnets.datasets.catalogue import DATASETS, DataFile, Dataset
 from classicnets.errors import DataError, MachineError
+from classicnets.images import loading
 from idx import NAMES, dataset_of, make_idx_folder
 from mirrors import Mirror
 
@@ -55,7 +56,7 @@ class Toy:
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     dataset = dataset_of(make_idx_folder(tmp_path / "origin", train=20, test=10, classes=3, size=8))
-    monkeypatch.setitem(datasets.DATASETS, "toy", dataset)
+    monkeypatch.setitem(DATASETS, "toy", dataset)
     monkeypatch.setenv("CLASSICNETS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("NO_PROXY", "*")
@@ -67,7 +68,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
 def mnist(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of other files under the same names, known as MNIST's."""
     folder = make_idx_folder(toy.home / "mnist", train=20, test=10, classes=4, size=8, seed=1)
-    monkeypatch.setitem(datasets.DATASETS, "mnist", dataset_of(folder, name="mnist", title="MNIST"))
+    monkeypatch.setitem(DATASETS, "mnist", dataset_of(folder, name="mnist", title="MNIST"))
     return folder
 
 
@@ -374,22 +375,22 @@ def test_a_folder_without_the_files_is_refused(toy):
 def as_published(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
     """The same set, of which only the digests of the packed files are known."""
 
-    def packed(file: datasets.DataFile) -> datasets.DataFile:
+    def packed(file: DataFile) -> DataFile:
         content = (toy.origin / file.name).read_bytes()
         return replace(file, sha256=hashlib.sha256(content).hexdigest(), size=len(content), of="file")
 
     toy.dataset = replace(toy.dataset, files=tuple(packed(file) for file in toy.dataset.files))
-    monkeypatch.setitem(datasets.DATASETS, "toy", toy.dataset)
+    monkeypatch.setitem(DATASETS, "toy", toy.dataset)
     return toy
 
 
 def test_a_digest_may_be_of_the_packed_file(as_published, mirror):
     mirror()
     assert as_published.obtain().source.startswith("mirror")
-    assert datasets.load("toy").train.images.shape == (20, 1, 8, 8)
-    assert all(report.status == "ok" for report in datasets.check("toy"))
+    assert loading.load("toy").train.images.shape == (20, 1, 8, 8)
+    assert all(report.status == "ok" for report in loading.check("toy"))
     folder = as_published.put(as_published.home / "given")
-    assert datasets.load(str(folder), say=lambda _: None).fingerprint == as_published.dataset.fingerprint
+    assert loading.load(str(folder), say=lambda _: None).fingerprint == as_published.dataset.fingerprint
     as_published.bring(folder)
     for name in FILES:
         assert (as_published.cache / name).read_bytes() == (as_published.origin / name).read_bytes()

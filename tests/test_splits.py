@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classicnets.api import Run
-from classicnets.data import batches
-from classicnets.data.datasets import Split, describe, load
-from classicnets.data.doctor import examine
-from classicnets.data.scan import scan
+from classicnets.audit.examine import examine
+from classicnets.datasets.types import Split
 from classicnets.errors import DataError, UsageError
-from classicnets.training import run as training
-from classicnets.training import seeds
+from classicnets.images import batches
+from classicnets.images.layout import scan
+from classicnets.images.loading import describe, load
+from classicnets.study import seeds
+from classicnets.training import session as training
 from classicnets.training.plan import plan
 from classicnets.values import Preprocess
 from pictures import CLASSES, make_picture_folder

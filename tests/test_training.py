@@ -15,13 +15,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 import classicnets as cn
-from classicnets.data import batches, datasets
-from classicnets.data.datasets import Split
+from classicnets.datasets.types import Split
+from classicnets.events import Epoch, Step
+from classicnets.images import batches, loading
 from classicnets.recipes import resolve
 from classicnets.runs import history
 from classicnets.training import objective, optim
 from classicnets.training.loop import State, Watched, fit
-from classicnets.values import Epoch, Step
 
 OWN_NET = """
 from torch import nn
@@ -235,7 +235,7 @@ def test_a_complete_run_is_not_resumed(blobs, cli):
 
 def test_ctrl_c_saves_and_says_how_to_go_on(blobs, cli, monkeypatch):
     """Stopped after the last step of an epoch, when all that is left of it is to be judged."""
-    from classicnets.training.run import Training
+    from classicnets.training.session import Training
 
     whole = cn.train("lenet_d2l", data=str(blobs), epochs=2, limit=64, quiet=True)
     record = Training._record
@@ -289,7 +289,7 @@ def test_a_wrong_size_is_refused_before_any_data_is_read(blobs, cli, monkeypatch
     def read(*_, **__):
         raise AssertionError("data was read")
 
-    monkeypatch.setattr(datasets, "load", read)
+    monkeypatch.setattr(loading, "load", read)
     (tmp_path / "net.py").write_text(
         "from torch import nn\n"
         "net = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Sigmoid(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1176, 10))\n"
@@ -303,7 +303,7 @@ def test_a_wrong_size_is_refused_before_any_data_is_read(blobs, cli, monkeypatch
 
 
 def test_a_net_with_the_wrong_number_of_outputs_is_refused_before_any_data_is_read(blobs, cli, monkeypatch, tmp_path):
-    monkeypatch.setattr(datasets, "load", lambda *_, **__: pytest.fail("data was read"))
+    monkeypatch.setattr(loading, "load", lambda *_, **__: pytest.fail("data was read"))
     (tmp_path / "net.py").write_text("from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 7))\n")
     code, _, err = cli("train", "net.py:net", "--data", blobs)
     assert code == 3 and "gives 7 numbers" in err and "nn.Linear(784, 10)" in err

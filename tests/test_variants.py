@@ -15,7 +15,7 @@ from classicnets.models.layers import ScaledTanh, Subsampling
 from classicnets.models.lrn import LRN
 from classicnets.models.registry import NETS
 from classicnets.models.variants import CHOICES, vary
-from classicnets.runs import origin
+from classicnets.runs import net_spec
 
 OWN = """
 from torch import nn
@@ -206,14 +206,14 @@ RELU_MAX = {"activation": "relu", "pool": "max"}
 
 
 def test_the_variation_survives_run_json_and_makes_the_net_again():
-    made = origin.varied(origin.find("lenet_d2l"), {"activation": "relu", "dropout": "0.5"})
+    made = net_spec.varied(net_spec.find("lenet_d2l"), {"activation": "relu", "dropout": "0.5"})
     assert made.variation == {"activation": "relu", "dropout": 0.5}
     assert made.label == "lenet_d2l-relu-dropout_0.5"
     assert made.described == "lenet_d2l with activation=relu, dropout=0.5"
-    again = origin.Origin(**json.loads(json.dumps(made.to_dict())))
+    again = net_spec.NetSpec(**json.loads(json.dumps(made.to_dict())))
     assert again == made
-    assert origin.varied(again, {"activation": "none"}).label == "lenet_d2l-activation_none-dropout_0.5"
-    assert origin.Origin(kind="registry", name="lenet_d2l").described == "lenet_d2l"
+    assert net_spec.varied(again, {"activation": "none"}).label == "lenet_d2l-activation_none-dropout_0.5"
+    assert net_spec.NetSpec(kind="registry", name="lenet_d2l").described == "lenet_d2l"
 
 
 def test_a_varied_run_says_so_and_can_be_used_again(cli, blobs, tmp_path):
@@ -249,7 +249,7 @@ def test_a_net_of_ones_own_is_varied_too(cli, blobs, tmp_path):
 
 def test_a_varied_run_resumes_as_it_was(cli, blobs):
     from classicnets.training.plan import plan
-    from classicnets.training.run import resume, start
+    from classicnets.training.session import resume, start
 
     asked = plan("lenet_d2l", data=str(blobs), variation={"norm": "batch"}, settings={"epochs": 2}, limit=64)
     started = start(asked, Path("runs"), "", lambda _: None)

@@ -18,8 +18,8 @@ from torch import nn
 import classicnets as cn
 from classicnets.errors import DataError
 from classicnets.models.registry import NETS
-from classicnets.weights.adopt import adopt
 from classicnets.weights.identify import identify
+from classicnets.weights.load import load_weights
 
 
 def state(name: str, **options: int) -> dict[str, torch.Tensor]:
@@ -206,13 +206,13 @@ def test_weights_come_in_whole_or_with_a_new_head(tmp_path, legacy, prefix):
     tensors = {prefix + name: tensor for name, tensor in theirs.state_dict().items()}
     torch.save(tensors, path, _use_new_zipfile_serialization=not legacy)
     same = SmallAlexNet()
-    report = adopt(path, same)
+    report = load_weights(path, same)
     assert report.loaded == tuple(theirs.state_dict()) and report.skipped == report.made_new == ()
     assert all(torch.equal(a, b) for a, b in zip(same.parameters(), theirs.parameters(), strict=True))
 
     other = SmallAlexNet(classes=7)
     head = other.classifier["6"].weight.clone()
-    report = adopt(path, other)
+    report = load_weights(path, other)
     assert report.made_new == ("classifier.6.weight", "classifier.6.bias")
     assert report.skipped == (f"{prefix}classifier.6.weight", f"{prefix}classifier.6.bias")
     assert len(report.loaded) == 14
@@ -226,12 +226,12 @@ def test_weights_that_do_not_fit_are_refused_before_anything_changes(tmp_path):
     other = SmallAlexNet(channels=2)
     before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
     with pytest.raises(DataError) as caught:
-        adopt(tmp_path / "alexnet.pth", other)
+        load_weights(tmp_path / "alexnet.pth", other)
     assert caught.value.code == "CN306"
     assert caught.value.why == "features.0.weight is 4x2x11x11 in the net and 4x3x11x11 in the file"
     assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())
     with pytest.raises(DataError, match="do not fit"):
-        adopt(tmp_path / "alexnet.pth", cn.create("lenet_d2l"))
+        load_weights(tmp_path / "alexnet.pth", cn.create("lenet_d2l"))
 
 
 def test_colour_folded_into_grey_gives_the_same_on_grey_pictures(tmp_path):
@@ -239,7 +239,7 @@ def test_colour_folded_into_grey_gives_the_same_on_grey_pictures(tmp_path):
     torch.manual_seed(0)
     colour, grey = (cn.create("lenet_caffe", in_channels=channels).eval() for channels in (3, 1))
     torch.save(colour.state_dict(), tmp_path / "colour.pth")
-    report = adopt(tmp_path / "colour.pth", grey)
+    report = load_weights(tmp_path / "colour.pth", grey)
     assert report.folded == ("conv1.weight",) and report.made_new == ()
     assert "colour folded into one channel: conv1.weight" in report.lines()
     pictures = torch.randn(8, 1, 28, 28)

@@ -17,21 +17,21 @@ from classicnets.errors import DataError, UsageError
 from classicnets.evaluation.model import Model
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.predictor import Predictor
-from classicnets.export.subject import Subject
+from classicnets.export.source import ExportSource
 from classicnets.export.write import MOST_LOST, Exported, export
-from classicnets.inspection.doctor import check_input
 from classicnets.inspection.guard import guard
+from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import Table
 from classicnets.models.memory import put_channels_last
 from classicnets.models.registry import NETS
 from classicnets.report import tables
-from classicnets.report.faces import Face
+from classicnets.report.displays import Display
 from classicnets.report.notebook import Notebook, in_notebook
 from classicnets.report.tensorboard import TensorBoard, summary_writer
 from classicnets.report.terminal import SeedsTerminal, Terminal
-from classicnets.runs import checkpoint, folder, origin
-from classicnets.training import run as training
-from classicnets.training import seeds as several
+from classicnets.runs import checkpoint, folder, net_spec
+from classicnets.study import seeds as several
+from classicnets.training import session as training
 from classicnets.training.plan import plan
 from classicnets.values import Recipe
 
@@ -52,7 +52,9 @@ def create(
     refused with an explanation. `variation` is what `vary` takes, such as {"activation": "relu", "pool": "max"}.
     Raises UsageError CN202 for an unknown name, CN201 for a size it cannot have, CN204 for what cannot be exchanged.
     """
-    made, shape = _registered(origin.varied(origin.find(name), variation or {}), in_channels, image_size, num_classes)
+    made, shape = _registered(
+        net_spec.varied(net_spec.find(name), variation or {}), in_channels, image_size, num_classes
+    )
     _check(made, shape)
     return guard(made.build(), shape, name=name)
 
@@ -104,9 +106,9 @@ def train(
     )
     console = tables.console(stderr=True, quiet=quiet)
     started = training.start(planned, Path(runs), training.command_line(), console.print)
-    faces: list[Face] = [] if quiet else [_notebook(started) if in_notebook() else Terminal(console)]
+    faces: list[Display] = [] if quiet else [_notebook(started) if in_notebook() else Terminal(console)]
     if tensorboard:
-        faces.append(tensorboard_face(started))
+        faces.append(tensorboard_display(started))
     return follow(started, *faces)
 
 
@@ -162,7 +164,7 @@ def _notebook(started: training.Training) -> Notebook:
     return Notebook(started.plan.title, started.plan.expected)
 
 
-def tensorboard_face(started: training.Training) -> TensorBoard:
+def tensorboard_display(started: training.Training) -> TensorBoard:
     """Scalars in the run's folder, from where the run is. Raises MachineError CN403 without the package tensorboard."""
     state = started.state
     steps = started.batches.steps(state.epoch + 1)
@@ -181,7 +183,7 @@ def layers(
     By default the shape is the source's, the run's, or 1x28x28 for a net of your own; `variation` is as for `create`.
     Raises UsageError CN201, CN202, CN204, CN205, CN207.
     """
-    made = origin.varied(origin.find(what), variation or {})
+    made = net_spec.varied(net_spec.find(what), variation or {})
     if made.kind != "registry":
         default = folder.open_run(what).preprocess().shape if Path(what).is_dir() else _OWN_NET_INPUT
         return made.described, _check(made, shape or default)
@@ -201,8 +203,8 @@ def layers(
 
 
 def _registered(
-    made: origin.Origin, in_channels: int | None, image_size: int | None, num_classes: int | None
-) -> tuple[origin.Origin, tuple[int, int, int]]:
+    made: net_spec.NetSpec, in_channels: int | None, image_size: int | None, num_classes: int | None
+) -> tuple[net_spec.NetSpec, tuple[int, int, int]]:
     """A net of the registry made for these, or where None as its source has it, and the shape it takes."""
     channels, side, _ = NETS[made.name].input
     shape = (in_channels or channels, image_size or side, image_size or side)
@@ -210,13 +212,13 @@ def _registered(
     return replace(made, num_classes=classes, in_channels=shape[0], image_size=shape[1]), shape
 
 
-def _check(made: origin.Origin, shape: tuple[int, ...]) -> Table:
+def _check(made: net_spec.NetSpec, shape: tuple[int, ...]) -> Table:
     with torch.device("meta" if made.kind == "registry" else "cpu"):  # shapes alone are needed
         net = made.build()
     return check_input(net, shape, name=made.described)
 
 
-def follow(started: training.Training, *faces: Face) -> Run:
+def follow(started: training.Training, *faces: Display) -> Run:
     """Trains to the end, showing each event on every face, and returns the run with its results."""
     with ExitStack() as tidied:
         for face in faces:
@@ -288,9 +290,9 @@ class Run(Model):
         self.facts = self.folder.read()
         self.weights_file = self.folder.weights_file()
         tensors, _ = checkpoint.load(self.weights_file)
-        made = self.folder.origin()
+        made = self.folder.net_spec()
         if isinstance(net, str):
-            made = replace(origin.find(net), variation=made.variation)  # the file has the net as it was before
+            made = replace(net_spec.find(net), variation=made.variation)  # the file has the net as it was before
         self.net = net if isinstance(net, nn.Module) else made.build()
         try:
             self.net.load_state_dict(checkpoint.weights(tensors))
@@ -347,7 +349,7 @@ class Run(Model):
         takes the most accurate that fits. Needs pip install 'classicnets[export]'.
         Raises CheckFailed CN102 to CN105, UsageError CN206, DataError CN302, MachineError CN401, CN403.
         """
-        subject = Subject(self.folder, self.net, tables.console(stderr=True).print)
+        subject = ExportSource(self.folder, self.net, tables.console(stderr=True).print)
         return export(
             subject,
             Path(path),

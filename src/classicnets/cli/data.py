@@ -11,8 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from classicnets.data import datasets, sources
+from classicnets.datasets import sources
+from classicnets.datasets.catalogue import DATASETS, Dataset
 from classicnets.errors import DataError, UsageError
+from classicnets.images import loading
 from classicnets.report import tables
 
 HELP = "list, get, import or check a data set, or preview pictures as a net sees them"
@@ -47,12 +49,12 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "preview":
         return _preview(args)
     if not args.name:
-        args.parser.error(f"data {args.action} needs a NAME: {', '.join(datasets.DATASETS)}")
+        args.parser.error(f"data {args.action} needs a NAME: {', '.join(DATASETS)}")
     return {"get": _get, "import": _import, "check": _check}[args.action](args)
 
 
 def _list(*, as_json: bool) -> int:
-    rows = [_facts(dataset) for dataset in datasets.DATASETS.values()]
+    rows = [_facts(dataset) for dataset in DATASETS.values()]
     if as_json:
         print(json.dumps(rows, indent=2))
         return 0
@@ -69,7 +71,7 @@ def _list(*, as_json: bool) -> int:
     return 0
 
 
-def _facts(dataset: datasets.Dataset) -> dict[str, Any]:
+def _facts(dataset: Dataset) -> dict[str, Any]:
     told = ("name", "title", "licence", "homepage", "train", "test", "shape", "classes", "download_bytes")
     return {key: getattr(dataset, key) for key in told} | {"would_come_from": sources.would_come_from(dataset)}
 
@@ -86,16 +88,16 @@ def _import(args: argparse.Namespace) -> int:
     return _had(args, sources.bring(dataset, Path(args.folder).expanduser()))
 
 
-def _known(args: argparse.Namespace) -> datasets.Dataset:
+def _known(args: argparse.Namespace) -> Dataset:
     """The data set that is meant. Raises UsageError CN202."""
-    if args.name in datasets.DATASETS:
-        return datasets.DATASETS[args.name]
-    nearest = difflib.get_close_matches(args.name, datasets.DATASETS, 1)
+    if args.name in DATASETS:
+        return DATASETS[args.name]
+    nearest = difflib.get_close_matches(args.name, DATASETS, 1)
     raise UsageError(
         "CN202",
         f"no data set is called {args.name!r}",
-        where=f"the data sets are {', '.join(datasets.DATASETS)}",
-        hint=f"classicnets data {args.action} {(nearest or [*datasets.DATASETS])[0]}",
+        where=f"the data sets are {', '.join(DATASETS)}",
+        hint=f"classicnets data {args.action} {(nearest or [*DATASETS])[0]}",
     )
 
 
@@ -110,29 +112,29 @@ def _had(args: argparse.Namespace, found: sources.Found) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    if folder := datasets.of_pictures(args.name):
+    if folder := loading.of_pictures(args.name):
         return _examine(folder, args)
     if args.output:
         args.parser.error("-o draws the pictures of a folder of picture files alone")
-    reports = datasets.check(args.name)
+    reports = loading.check(args.name)
     good = all(report.status == "ok" for report in reports)
     if args.json:
         print(json.dumps({"name": args.name, "ok": good, "files": [asdict(report) for report in reports]}, indent=2))
     else:
         columns = ["file", "status", "detail"]
         tables.console().print(tables.table(columns, [[r.file, r.status, r.detail] for r in reports]))
-        if not good and args.name in datasets.DATASETS:
+        if not good and args.name in DATASETS:
             print(f"next: classicnets data get {args.name}")
     return 0 if good else 1
 
 
 def _examine(folder: Path, args: argparse.Namespace) -> int:
     """The doctor of a folder of pictures: what was found, or all of it as JSON, and the sheet."""
-    from classicnets.data import doctor
+    from classicnets.audit import examine
     from classicnets.report import findings
 
     with tables.progress("looking at pictures") as moved:
-        document = doctor.examine(folder, moved).to_dict()
+        document = examine.examine(folder, moved).to_dict()
     if args.output:
         _draw(document, Path(args.output))
     if args.json:
@@ -147,9 +149,9 @@ def _examine(folder: Path, args: argparse.Namespace) -> int:
 
 def _draw(document: dict[str, Any], path: Path) -> None:
     """Writes the sheet and says so. Raises MachineError CN401."""
-    from classicnets.data.looks import preview
+    from classicnets.files import write_whole
+    from classicnets.images.thumbnails import preview
     from classicnets.report import figures, findings
-    from classicnets.runs.writing import write_whole
 
     write_whole(path, figures.png(findings.sheet(document, lambda file: preview(Path(document["folder"]) / file))))
     tables.console(stderr=True).print(f"the pictures of these findings, side by side: {path}")
@@ -162,10 +164,10 @@ def _preview(args: argparse.Namespace) -> int:
     if not 1 <= args.size <= _LARGEST:
         args.parser.error(f"--size {args.size}: 1 to {_LARGEST} pixels")
 
-    from classicnets.data import inputs
-    from classicnets.data.pictures import read_fitted, read_picture
+    from classicnets.files import write_whole
+    from classicnets.images import inputs
+    from classicnets.images.decode import read_fitted, read_picture
     from classicnets.report import figures, preview
-    from classicnets.runs.writing import write_whole
     from classicnets.values import Preprocess
 
     every = [Path(str(one.file)) for one in inputs.find([args.name])]

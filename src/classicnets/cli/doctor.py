@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from classicnets import machine
-from classicnets.data import sources
-from classicnets.data.datasets import DATASETS
+from classicnets.datasets import sources
+from classicnets.datasets.catalogue import DATASETS
 from classicnets.report import tables
 
 HELP = "versions, device, memory, write access, where each data set would come from"

@@ -14,8 +14,8 @@ from classicnets.cli import model
 from classicnets.report import tables
 
 if TYPE_CHECKING:
-    from classicnets.data.inputs import Input
     from classicnets.evaluation.evaluate import Evaluation
+    from classicnets.images.inputs import Input
 
 HELP = "how good a net is on the test split, or on any pictures with classes"
 

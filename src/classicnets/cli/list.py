@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import asdict
 
-from classicnets.data.datasets import DATASETS
+from classicnets.datasets.catalogue import DATASETS
 from classicnets.models.registry import NETS
 from classicnets.recipes.resolve import RECIPES
 from classicnets.report import tables

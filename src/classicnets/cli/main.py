@@ -13,7 +13,7 @@ from typing import NoReturn
 from classicnets import __version__, machine
 from classicnets.cli import data, doctor, evaluate, export, predict, show, train
 from classicnets.cli import list as list_
-from classicnets.data import sources
+from classicnets.datasets import sources
 from classicnets.errors import ClassicnetsError, UsageError
 
 _PURPOSE = """\

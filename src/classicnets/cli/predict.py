@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json and (args.csv or args.jsonl):
         args.parser.error("--json, --jsonl and --csv exclude each other")
     from classicnets.cli import predictions
-    from classicnets.data import inputs
+    from classicnets.images import inputs
     from classicnets.report.terminal import counted
 
     opened = model.opened(args)

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from classicnets.data.inputs import Input
-from classicnets.data.pictures import read_picture
-from classicnets.data.transforms import middle, scale
 from classicnets.errors import DataError
 from classicnets.evaluation.classify import Prediction, seen
+from classicnets.files import write_whole
+from classicnets.images.decode import read_picture
+from classicnets.images.inputs import Input
+from classicnets.images.transforms import middle, scale
 from classicnets.report import tables
-from classicnets.runs.writing import write_whole
 from classicnets.values import Preprocess
 
 ON_SHEET = 48  # so many pictures are drawn at most

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from classicnets.report import tables
 
 if TYPE_CHECKING:
+    from classicnets.study.seeds import SeedsFolder
     from classicnets.training.plan import Plan
-    from classicnets.training.seeds import SeedsFolder
 
 
 def asked_for(args: argparse.Namespace) -> bool:
@@ -31,8 +31,8 @@ def asked_for(args: argparse.Namespace) -> bool:
 
 def start(planned: Plan, args: argparse.Namespace) -> int:
     """The seeds from --seed on."""
-    from classicnets.training import seeds
-    from classicnets.training.run import command_line
+    from classicnets.study import seeds
+    from classicnets.training.session import command_line
 
     wanted = range(args.seed, args.seed + args.seeds)
     say = tables.console(stderr=True).print
@@ -42,7 +42,7 @@ def start(planned: Plan, args: argparse.Namespace) -> int:
 
 def resume(args: argparse.Namespace) -> int:
     """Those without results."""
-    from classicnets.training.seeds import reopen
+    from classicnets.study.seeds import reopen
 
     return _follow(reopen(args.resume), args)
 
@@ -51,7 +51,7 @@ def _follow(made: SeedsFolder, args: argparse.Namespace) -> int:
     """Trains what is missing, says what came of all and what to type next; Ctrl-C lets the runs under way save."""
     from classicnets.report.seeds import spread
     from classicnets.report.terminal import SeedsTerminal
-    from classicnets.training import seeds
+    from classicnets.study import seeds
 
     talk = tables.console(stderr=True)
     face = SeedsTerminal(talk, len(made.missing()))

@@ -103,8 +103,8 @@ def _why(args: argparse.Namespace, net: tuple[str, Table], more: list[str]) -> i
 
 
 def _draw(nets: list[tuple[str, Table]], path: Path) -> int:
+    from classicnets.files import write_whole
     from classicnets.inspection.figure import svg
-    from classicnets.runs.writing import write_whole
 
     write_whole(path, svg(nets).encode())
     print(path)
@@ -140,7 +140,7 @@ def _explain_code(code: str, *, as_json: bool) -> int:
 
 
 def _variation(given: dict[str, str]) -> dict[str, str]:
-    from classicnets.runs.origin import split
+    from classicnets.runs.net_spec import split
 
     variation, others = split(given)
     if others:

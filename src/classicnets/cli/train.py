@@ -8,16 +8,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from classicnets import machine
+from classicnets import events, machine
 from classicnets.cli import seeds
-from classicnets.data.values import ON_BAD_IMAGE
+from classicnets.datasets.types import ON_BAD_IMAGE
 from classicnets.errors import UsageError
 from classicnets.report import jsonlines, tables
 
 if TYPE_CHECKING:
-    from classicnets.report.faces import Face
+    from classicnets.report.displays import Display
     from classicnets.training.plan import Plan
-    from classicnets.training.run import Training
+    from classicnets.training.session import Training
 
 HELP = "train a net by a recipe, or go on with a run"
 
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         _refuse_changes(args)
         if several:
             return seeds.resume(args)
-        from classicnets.training.run import resume
+        from classicnets.training.session import resume
 
         training = resume(args.resume, talk.print, loader_threads=args.loader_threads, save_seconds=args.save_every)
         talk.print(f"resuming {args.resume} after {_position(training)}")
@@ -119,25 +119,25 @@ def run(args: argparse.Namespace) -> int:
             return _dry_run(planned, Path(args.runs), as_json=args.json)
         if several:
             return seeds.start(planned, args)
-        from classicnets.training.run import command_line, start
+        from classicnets.training.session import command_line, start
 
         training = start(planned, Path(args.runs), command_line(), talk.print, save_seconds=args.save_every)
     return _follow(training, args)
 
 
 def _follow(training: Training, args: argparse.Namespace) -> int:
-    from classicnets.api import follow, tensorboard_face
+    from classicnets.api import follow, tensorboard_display
     from classicnets.report.terminal import Terminal
 
     talk = tables.console(stderr=True)
     for line in training.summary():
         talk.print(line)
     where = training.folder.path
-    faces: list[Face] = [Terminal(talk, training.state.epoch)]
+    faces: list[Display] = [Terminal(talk, training.state.epoch)]
     if args.jsonl:
         faces.append(jsonlines.JsonLines(sys.stdout))
     if args.tensorboard:
-        faces.append(tensorboard_face(training))
+        faces.append(tensorboard_display(training))
         talk.print(f"watch   tensorboard --logdir {where / 'tensorboard'}")
     try:
         done = follow(training, *faces)
@@ -146,7 +146,7 @@ def _follow(training: Training, args: argparse.Namespace) -> int:
         return 130
     result: dict[str, Any] = done.facts["result"]
     if args.jsonl:
-        print(jsonlines.line("result", {"run": str(where), **result}), end="")
+        print(events.line("result", {"run": str(where), **result}), end="")
         return 0
     if args.json:
         print(json.dumps({"run": str(where), **result}, indent=2))
@@ -165,7 +165,7 @@ def _position(training: Training) -> str:
 
 
 def _dry_run(planned: Plan, runs: Path, *, as_json: bool) -> int:
-    from classicnets.training.forecast import forecast
+    from classicnets.forecast.forecast import forecast
 
     if as_json:
         print(json.dumps({**planned.to_dict(), "forecast": forecast(planned, runs).to_dict()}, indent=2))
@@ -177,8 +177,8 @@ def _dry_run(planned: Plan, runs: Path, *, as_json: bool) -> int:
         out.print(line)
     recipe = planned.recipe.to_dict()
     out.print("")
-    rows = [[key, _text(recipe[key]), where] for key, where in planned.origins.items()]
-    rows += [[f"net.{key}", _text(value), "--set"] for key, value in planned.origin.variation.items()]
+    rows = [[key, _text(recipe[key]), where] for key, where in planned.setting_sources.items()]
+    rows += [[f"net.{key}", _text(value), "--set"] for key, value in planned.net_spec.variation.items()]
     out.print(tables.table(["setting", "value", "from"], rows))
     out.print("\nnext: the same without --dry-run; --set KEY=VALUE changes a setting")
     return 0

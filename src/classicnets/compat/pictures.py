@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from classicnets.data import datasets
-from classicnets.data.transforms import prepare
+from classicnets.datasets.catalogue import DATASETS
 from classicnets.errors import UsageError
+from classicnets.images import loading
+from classicnets.images.transforms import prepare
 from classicnets.values import Preprocess
 
-CLASSES = datasets.DATASETS["fashion_mnist"].classes
+CLASSES = DATASETS["fashion_mnist"].classes
 
 
 class PictureSet(Dataset[tuple[Tensor, int]]):
@@ -69,14 +70,14 @@ class PictureBatches:
 def fashion_mnist(resize: int | tuple[int, int] | None) -> tuple[PictureSet, PictureSet]:
     """Training and test pictures, verified, given out at `resize` pixels (None: 28).
 
-    Raises UsageError CN204 for a size that is not square; DataError and MachineError as `datasets.load` does.
+    Raises UsageError CN204 for a size that is not square; DataError and MachineError as `loading.load` does.
     """
     size = (28, 28) if resize is None else (resize, resize) if isinstance(resize, int) else tuple(resize)
     if len(size) != 2 or size[0] != size[1] or size[0] < 1:
         raise UsageError(
             "CN204", "pictures are resized to squares", where=f"resize={resize!r}", hint=f"resize={max(*size, 1)}"
         )
-    had = datasets.load("fashion_mnist")
+    had = loading.load("fashion_mnist")
     train, test = (
         PictureSet(torch.from_numpy(split.images), torch.from_numpy(split.labels), size[0])
         for split in (had.train, had.test)

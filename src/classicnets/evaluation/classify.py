@@ -14,10 +14,10 @@ from typing import Protocol
 
 import numpy as np
 
-from classicnets.data.handwriting import read_handwriting
-from classicnets.data.inputs import Input, why
-from classicnets.data.pictures import read_fitted
 from classicnets.errors import DataError
+from classicnets.handwriting import read_handwriting
+from classicnets.images.decode import read_fitted
+from classicnets.images.inputs import Input, why
 from classicnets.values import Preprocess
 
 _AT_ONCE = 256  # pictures in a batch

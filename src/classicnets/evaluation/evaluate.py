@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from classicnets.data import inputs
-from classicnets.data.inputs import Input
-from classicnets.data.scan import composed
-from classicnets.data.values import Split
+from classicnets.datasets.types import Split
 from classicnets.errors import DataError
 from classicnets.evaluation.classify import Classifier, classify
 from classicnets.evaluation.metrics import Metrics, measure
-from classicnets.runs.writing import write_whole
+from classicnets.files import write_whole
+from classicnets.images import inputs
+from classicnets.images.inputs import Input
+from classicnets.images.layout import composed
 
 _NAMED = 5  # so many pictures or classes are named in an error
 _SHOWN = 20  # and so many of the classes that the net knows

@@ -6,15 +6,16 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from classicnets.data import datasets, inputs
-from classicnets.data.datasets import Split, say_on_stderr
-from classicnets.data.inputs import Input
-from classicnets.data.listing import EXTENSIONS
-from classicnets.data.scan import composed
-from classicnets.data.sources import find_files
+from classicnets.datasets.catalogue import DATASETS
+from classicnets.datasets.sources import find_files
+from classicnets.datasets.types import Split, say_on_stderr
 from classicnets.errors import DataError, UsageError
 from classicnets.evaluation.classify import Classifier, Prediction, predictions
 from classicnets.evaluation.evaluate import Evaluation, evaluate, evaluate_files, renumbered, unknown_classes
+from classicnets.images import inputs, loading
+from classicnets.images.inputs import Input
+from classicnets.images.layout import composed
+from classicnets.images.listing import EXTENSIONS
 
 
 class Model:
@@ -81,9 +82,9 @@ class Model:
             return self._evaluate_own(say)
         place = Path(data).expanduser()
         is_list = place.suffix.casefold() in EXTENSIONS and place.is_file()
-        if is_list or (str(data) not in datasets.DATASETS and place.is_dir() and not find_files(place)):
+        if is_list or (str(data) not in DATASETS and place.is_dir() and not find_files(place)):
             return self._evaluate_files(place, say, watch)
-        found = datasets.load(str(data), self.predictor.preprocess, say=say)
+        found = loading.load(str(data), self.predictor.preprocess, say=say)
         where, theirs = str(data), found.classes
         numbers = tuple(map(str, range(len(theirs))))
         if (
@@ -98,14 +99,14 @@ class Model:
         return evaluate(self.predictor, Split(found.test.images, labels))[0]
 
     def _evaluate_own(self, say: Callable[[str], None]) -> Evaluation:
-        if self.data is None or (self.data not in datasets.DATASETS and not Path(self.data).expanduser().exists()):
+        if self.data is None or (self.data not in DATASETS and not Path(self.data).expanduser().exists()):
             raise UsageError(
                 "CN206",
                 f"the data that {self.path.name} is measured on is not here",
                 where=self.data or "it does not say which",
                 hint=f"classicnets evaluate {shlex.quote(str(self.path))} DATA",
             )
-        found = datasets.load(self.data, self.predictor.preprocess, on_bad_image=self.on_bad_image, say=say)
+        found = loading.load(self.data, self.predictor.preprocess, on_bad_image=self.on_bad_image, say=say)
         if found.fingerprint != self.fingerprint:
             raise DataError(
                 "CN306",
@@ -129,7 +130,7 @@ class Model:
         """Whether that is what it was trained on, whose training pictures would flatter it."""
         if data == self.data:
             return True
-        if self.data is None or {data, self.data} & {*datasets.DATASETS}:
+        if self.data is None or {data, self.data} & {*DATASETS}:
             return False
         theirs, own = Path(data).expanduser(), Path(self.data).expanduser()
         return theirs.exists() and own.exists() and theirs.samefile(own)

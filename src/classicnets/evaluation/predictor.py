@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from classicnets.data import transforms
+from classicnets.images import transforms
 from classicnets.models.pooling import QuickPooling
 from classicnets.values import Preprocess
 

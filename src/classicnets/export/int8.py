@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from classicnets import machine
-from classicnets.data import transforms
 from classicnets.export import graph
 from classicnets.export.onnx import quiet
+from classicnets.images import transforms
 from classicnets.values import Preprocess
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from PIL import Image
 from torch import nn
 
 from classicnets import machine
-from classicnets.data.datasets import Split
-from classicnets.data.pictures import fitted
+from classicnets.datasets.types import Split
 from classicnets.errors import CheckFailed
 from classicnets.evaluation.metrics import measure
 from classicnets.evaluation.onnx import INPUT, OUTPUT
 from classicnets.evaluation.predictor import Predictor
+from classicnets.images.decode import fitted
 from classicnets.values import Preprocess
 
 Probabilities = Callable[[np.ndarray], np.ndarray]

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from classicnets.data import transforms
 from classicnets.export.onnx import cannot_export, quiet
 from classicnets.export.parity import Probabilities, all_fitted, as_colour
+from classicnets.images import transforms
 from classicnets.inspection.meta import without_data
 from classicnets.values import Preprocess
 

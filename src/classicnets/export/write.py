@@ -12,8 +12,8 @@ from torch import nn
 
 from classicnets.errors import CheckFailed, UsageError
 from classicnets.export import budget, int8, narrow, onnx, parity, program
-from classicnets.export.subject import Subject
-from classicnets.runs.writing import cannot_write, sync_folder, write_whole
+from classicnets.export.source import ExportSource
+from classicnets.files import cannot_write, sync_folder, write_whole
 
 MOST_LOST = 5.0  # percentage points of test accuracy that --int8 may cost unless the user says otherwise
 
@@ -51,7 +51,7 @@ class Exported:
 
 
 def export(
-    subject: Subject,
+    subject: ExportSource,
     path: Path,
     *,
     kind: str = "onnx",
@@ -126,12 +126,12 @@ def export(
     )
 
 
-def _reference(subject: Subject, net: nn.Module) -> parity.Reference:
+def _reference(subject: ExportSource, net: nn.Module) -> parity.Reference:
     return parity.Reference(net, subject.preprocess, subject.classes)
 
 
 def _write_checked(
-    aside: Path, subject: Subject, net: nn.Module, kind: str, licence: str
+    aside: Path, subject: ExportSource, net: nn.Module, kind: str, licence: str
 ) -> tuple[parity.Compared, int]:
     """Writes the float32 file and holds it to the net: on the test split, and on pictures of so many other sizes."""
     facts = subject.facts(net, licence, as_int8=False, accuracy=None)
@@ -152,18 +152,18 @@ def _write_checked(
     return whole, len({batch.shape[2:] for batch in others})
 
 
-def _reader(path: Path, subject: Subject, kind: str) -> parity.Probabilities:
+def _reader(path: Path, subject: ExportSource, kind: str) -> parity.Probabilities:
     return parity.onnx_file(path) if kind == "onnx" else program.torch_file(path, subject.preprocess)
 
 
-def _check_again(file: parity.Probabilities, subject: Subject, compared: parity.Compared) -> None:
+def _check_again(file: parity.Probabilities, subject: ExportSource, compared: parity.Compared) -> None:
     """Now that its facts are in it, the file says of the first pictures what it said before."""
     first = parity.parts(subject.images, subject.preprocess.side)[0]
     before = compared.file[: len(first)]
     parity.check(parity.Compared(file(first), before, compared.bound), "the first pictures, read again")
 
 
-def _int8(subject: Subject, net: nn.Module, licence: str) -> bytes:
+def _int8(subject: ExportSource, net: nn.Module, licence: str) -> bytes:
     part = int8.quantised(onnx.net_part(net, subject.preprocess), subject.calibration(), subject.preprocess)
     facts = subject.facts(net, licence, as_int8=True, accuracy=None)
     return onnx.assemble(part, subject.preprocess, len(subject.classes), facts)
@@ -182,7 +182,7 @@ def _refuse_loss(accuracy: float | None, expected: float | None, most_lost: floa
 
 
 def _candidates(
-    subject: Subject, licence: str, limit: int, *, only_int8: bool
+    subject: ExportSource, licence: str, limit: int, *, only_int8: bool
 ) -> tuple[tuple[budget.Candidate, ...], str]:
     """What could be written, and on which pictures it was judged."""
     split, on = subject.judged_on()

@@ -10,9 +10,9 @@ from typing import Any
 from torch import nn
 
 from classicnets.inspection.arithmetic import side
+from classicnets.inspection.messages import DIFFERENCES, Fact, Word, say
 from classicnets.inspection.shapes import Row, Table, times
 from classicnets.inspection.windows import role
-from classicnets.inspection.words import DIFFERENCES, Fact, Word, say
 
 _TOTALS = ("parameters", "weights", "biases", "units", "macs", "weight_bytes", "activation_bytes")
 _ACTIVATIONS = frozenset(nn.modules.activation.__all__)

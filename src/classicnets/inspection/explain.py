@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator
 
 from classicnets.errors import UsageError
 from classicnets.inspection.arithmetic import place, side, span, window_sum
+from classicnets.inspection.messages import WORDS, Fact, Word, say
 from classicnets.inspection.shapes import Row, Table, times
 from classicnets.inspection.windows import Axis, axes_of, chain_of, on_padding, plain, reach, role, seen, stations, taps
-from classicnets.inspection.words import WORDS, Fact, Word, say
 
 _HIDDEN = 256  # units of the book's MLP, for a net without hidden dense layers
 _STATES = {"sgd": 2, "momentum": 3, "adam": 4}  # copies of the weights: themselves, gradients, what the optimiser keeps

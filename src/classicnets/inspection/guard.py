@@ -11,8 +11,8 @@ from torch import nn
 
 from classicnets.errors import UsageError
 from classicnets.inspection.arithmetic import pictures
-from classicnets.inspection.doctor import check_input
 from classicnets.inspection.meta import Shape
+from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import checked_shape, times
 
 

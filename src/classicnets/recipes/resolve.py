@@ -90,12 +90,12 @@ class Resolved:
     """A recipe ready to use, and where each setting came from: "recipe" or "--set"; a plan adds "machine"."""
 
     recipe: Recipe
-    origins: dict[str, str]
+    setting_sources: dict[str, str]
 
     @property
     def changed(self) -> bool:
         """Whether any setting differs from the recipe as published."""
-        return any(origin != "recipe" for origin in self.origins.values())
+        return any(source != "recipe" for source in self.setting_sources.values())
 
 
 def find(source: str | None, net: str, *, registered: bool, variation: str = "") -> Recipe:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from classicnets.report.lettering import Lettering
-from classicnets.values import Epoch, Event, Expected, Step
+from classicnets.events import Epoch, Event, Step
+from classicnets.report.fonts import Lettering
+from classicnets.values import Expected
 
 DPI = 110
 _TRAIN, _TEST = "#1f6fb4", "#c8500a"

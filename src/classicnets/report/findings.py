@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from classicnets.report.lettering import Lettering, shortened
+from classicnets.report.fonts import Lettering, shortened
 
 _SHOWN = 4  # so many groups of a finding on the terminal
 _CLASSES = 12  # so many classes in the table of the terminal

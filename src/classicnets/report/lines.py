@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from classicnets.values import Advice, Epoch
+from classicnets.events import Advice, Epoch
 
 
 def epoch_lines(event: Epoch, mean_seconds: float) -> list[str]:

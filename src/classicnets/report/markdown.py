@@ -8,7 +8,7 @@ from typing import Any
 def card(facts: dict[str, Any], *, net: str) -> str:
     """The card from the facts of a finished run (its run.json); `net` is how its net is called."""
     recipe, result, versions = facts["recipe"], facts["result"], facts["machine"]["versions"]
-    changed = [f"{key}={recipe[key]}" for key, origin in facts["origins"].items() if origin == "--set"]
+    changed = [f"{key}={recipe[key]}" for key, source in facts["origins"].items() if source == "--set"]
     lines = [
         f"# {net} on {facts['data_name']}",
         "",

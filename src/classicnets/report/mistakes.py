@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from classicnets.report.lettering import Lettering
+from classicnets.report.fonts import Lettering
 
 _RIGHT, _WRONG, _SURE = "#1a7f37", "#c62828", "#1f6fb4"
 _MISTAKES = LinearSegmentedColormap.from_list("mistakes", ["#fde3cb", "#f28e3c", "#7f2704"]).with_extremes(

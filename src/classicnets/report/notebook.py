@@ -9,8 +9,9 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from classicnets.events import Advice, Epoch, Event, Step
 from classicnets.report.lines import advice_lines, epoch_lines
-from classicnets.values import Advice, Epoch, Event, Expected, Step
+from classicnets.values import Expected
 
 _SECONDS_BETWEEN_STEPS = 1.0
 _SHARE_OF_TIME = 0.1  # that drawing for steps may take

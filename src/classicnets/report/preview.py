@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from classicnets.report.lettering import Lettering
+from classicnets.report.fonts import Lettering
 
 _CHOSEN, _OTHER = "#c8500a", "#8a8a8a"
 _LOOK = 1000  # pixels a side that are drawn of a large picture

@@ -9,7 +9,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from classicnets.values import Epoch, Expected
+from classicnets.events import Epoch
+from classicnets.values import Expected
 
 _TRAIN, _TEST, _FAILED = "#1f6fb4", "#c8500a", "#c62828"
 _WATCHED = {
@@ -123,7 +124,7 @@ def spread(figure: Mapping[str, float | None]) -> str:
 def card(facts: dict[str, Any], *, net: str) -> str:
     """The card from the facts of finished runs (their seeds.json); `net` is how the net is called."""
     recipe, result, versions = facts["recipe"], facts["result"], facts["machine"]["versions"]
-    changed = [f"{key}={recipe[key]}" for key, origin in facts["origins"].items() if origin == "--set"]
+    changed = [f"{key}={recipe[key]}" for key, source in facts["origins"].items() if source == "--set"]
     lines = [
         f"# {net} on {facts['data_name']}, {result['of']} seeds",
         "",

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from classicnets.report.lettering import Lettering
+from classicnets.report.fonts import Lettering
 
 _PLAIN, _RIGHT, _WRONG = "#222222", "#1a7f37", "#c62828"
 _PAIRS = 4  # beside each other

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from classicnets import machine
-from classicnets.values import Advice, Event, Step
+from classicnets.events import Advice, Event, Step
 
 _OF_STEPS = ("loss", "accuracy")  # the last step of an epoch has the epoch's own
 _OF_EPOCHS = (

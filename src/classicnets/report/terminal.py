@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from classicnets.events import Advice, Epoch, Event
 from classicnets.report.lines import advice_lines, epoch_lines
-from classicnets.values import Advice, Epoch, Event
 
 
 class Terminal:

@@ -11,7 +11,7 @@ import safetensors.torch
 from torch import Tensor
 
 from classicnets.errors import DataError
-from classicnets.runs.writing import write_whole
+from classicnets.files import write_whole
 
 KEY = "classicnets.checkpoint"
 _VERSION = 1

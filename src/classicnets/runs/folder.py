@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from classicnets.errors import UsageError
-from classicnets.runs.origin import Origin
-from classicnets.runs.writing import cannot_write, sync_folder, write_json, write_whole
+from classicnets.files import cannot_write, sync_folder, write_json, write_whole
+from classicnets.runs.net_spec import NetSpec
 from classicnets.values import Preprocess, Recipe
 
 
@@ -84,9 +84,9 @@ class RunFolder:
         """How pictures were prepared."""
         return Preprocess.from_dict(self.read()["preprocess"])
 
-    def origin(self) -> Origin:
+    def net_spec(self) -> NetSpec:
         """How the net was made."""
-        return Origin(**self.read()["net"])
+        return NetSpec(**self.read()["net"])
 
     def weights_file(self) -> Path:
         """The best checkpoint if it exists, else the last. Raises UsageError CN207 if neither does."""
@@ -123,14 +123,14 @@ def make(root: Path, label: str, fill: Callable[[Path], object]) -> Path:
     return path
 
 
-def fill(path: Path, origin: Origin, facts: dict[str, Any]) -> None:
+def fill(path: Path, net_spec: NetSpec, facts: dict[str, Any]) -> None:
     """Makes `path`, which may be there but empty, the folder of a run: with its facts, and a copy of the file of a net
     of the user's own. Raises MachineError CN401 if it cannot be written.
     """
     try:
         path.mkdir(exist_ok=True)
-        if origin.kind == "file":
-            write_whole(path / "net.py", Path(origin.path).read_bytes())
+        if net_spec.kind == "file":
+            write_whole(path / "net.py", Path(net_spec.path).read_bytes())
     except OSError as error:
         raise cannot_write(path, error) from error
     RunFolder(path).write(facts)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
-from classicnets.report.jsonlines import from_line, to_line
-from classicnets.runs.writing import cannot_write, write_whole
-from classicnets.values import Epoch, Event
+from classicnets.events import Epoch, Event, from_lines, to_line
+from classicnets.files import cannot_write, write_whole
 
 
 def append(path: Path, event: Event) -> None:
@@ -36,13 +34,7 @@ def read(path: Path) -> list[Event]:
     """All events in order; a last line that a crash cut short is left out."""
     if not path.exists():
         return []
-    events: list[Event] = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            events.append(from_line(line))
-        except (json.JSONDecodeError, KeyError, TypeError):
-            break
-    return events
+    return list(from_lines(path.read_text(encoding="utf-8", errors="replace").splitlines()))
 
 
 def keep_until(path: Path, epoch: int, step: int) -> None:

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from classicnets.data.batches import Batches
+from classicnets.events import Epoch, Event, Step
+from classicnets.images.batches import Batches
 from classicnets.models.pooling import QuickPooling
 from classicnets.runs.checkpoint import part
 from classicnets.training import optim
 from classicnets.training.objective import Objective
-from classicnets.values import Epoch, Event, Recipe, Step
+from classicnets.values import Recipe
 
 REPORTS_PER_EPOCH = 5  # as often as the book draws a point
 

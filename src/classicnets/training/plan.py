@@ -13,32 +13,33 @@ import torch
 from torch import nn
 
 from classicnets import machine
-from classicnets.data import datasets
-from classicnets.data.values import ON_BAD_IMAGE
+from classicnets.datasets.catalogue import DATASETS
+from classicnets.datasets.types import ON_BAD_IMAGE, Description
 from classicnets.errors import DataError, UsageError
-from classicnets.inspection.doctor import check_input
+from classicnets.images import loading
+from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import Table
 from classicnets.models.memory import put_channels_last
 from classicnets.recipes import resolve
-from classicnets.runs import origin
+from classicnets.runs import net_spec
 from classicnets.runs.folder import RunFolder, open_run
-from classicnets.runs.origin import Origin
+from classicnets.runs.net_spec import NetSpec
 from classicnets.training import initialise
 from classicnets.values import Expected, Preprocess, Recipe
-from classicnets.weights import adopt
+from classicnets.weights import load
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """Everything about a run that is known before any picture is read."""
 
-    net: nn.Module | None  # a module that was passed in Python; otherwise `origin` makes it
-    origin: Origin
+    net: nn.Module | None  # a module that was passed in Python; otherwise `net_spec` makes it
+    net_spec: NetSpec
     recipe: Recipe
-    origins: dict[str, str]
+    setting_sources: dict[str, str]
     as_published: bool
     data: str
-    description: datasets.Description
+    description: Description
     preprocess: Preprocess
     table: Table
     seed: int
@@ -52,7 +53,7 @@ class Plan:
     @property
     def title(self) -> str:
         """The run on one line, for pictures."""
-        return f"{self.origin.described} on {self.description.name}, recipe {self.recipe.source}, seed {self.seed}"
+        return f"{self.net_spec.described} on {self.description.name}, recipe {self.recipe.source}, seed {self.seed}"
 
     @property
     def expected(self) -> Expected | None:
@@ -62,10 +63,10 @@ class Plan:
     def build(self, say: Callable[[str], None]) -> nn.Module:
         """The net with its first weights, which depend on the seed and on the file of `weights` alone."""
         torch.manual_seed(self.seed)
-        net = self.net if self.net is not None else self.origin.build()
+        net = self.net if self.net is not None else self.net_spec.build()
         initialise.initialise(net, self.recipe.initialise)
         if self.weights:
-            for line in adopt.adopt(self.weights, net).lines():
+            for line in load.load_weights(self.weights, net).lines():
                 say(f"{self.weights}: {line}")
         freeze(net, self.recipe.freeze)
         if machine.channels_last(self.device, self.table.macs, self.recipe.precision):
@@ -76,11 +77,13 @@ class Plan:
         """What is about to happen, for people: the net, the recipe, the data, the machine."""
         recipe, table = self.recipe, self.table
         pictures = "x".join(map(str, self.preprocess.shape))
-        changed = ", ".join(f"{key}={getattr(recipe, key)}" for key, where in self.origins.items() if where == "--set")
+        changed = ", ".join(
+            f"{key}={getattr(recipe, key)}" for key, where in self.setting_sources.items() if where == "--set"
+        )
         threads = torch.get_num_threads()
-        auto = " (auto)" if self.origins["precision"] == "machine" else ""
+        auto = " (auto)" if self.setting_sources["precision"] == "machine" else ""
         return [
-            f"net     {self.origin.described}: {table.parameters:,} parameters,"
+            f"net     {self.net_spec.described}: {table.parameters:,} parameters,"
             f" {table.macs:,} MACs a picture of {pictures}",
             f"recipe  {recipe.source}: {recipe.epochs} epochs, batch {recipe.batch_size}, {recipe.optimizer}"
             f" lr {recipe.lr:g}, {recipe.schedule}, weights {recipe.initialise}"
@@ -92,9 +95,9 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """The part of run.json that says what was asked for."""
         return {
-            "net": self.origin.to_dict(),
+            "net": self.net_spec.to_dict(),
             "recipe": self.recipe.to_dict(),
-            "origins": self.origins,
+            "origins": self.setting_sources,
             "as_published": self.as_published,
             "data": self.data,
             "data_name": self.description.name,
@@ -139,9 +142,9 @@ def plan(
     if on_bad_image not in ON_BAD_IMAGE:
         choices = " or ".join(ON_BAD_IMAGE)
         raise UsageError("CN204", f"on_bad_image={on_bad_image!r}: must be {choices}", hint="--on-bad-image skip")
-    module, made = (None, origin.find(net)) if isinstance(net, str) else (net, origin.of_module(net))
-    exchanged, settings = origin.split(settings or {})
-    made = origin.varied(made, {**(variation or {}), **exchanged})
+    module, made = (None, net_spec.find(net)) if isinstance(net, str) else (net, net_spec.of_module(net))
+    exchanged, settings = net_spec.split(settings or {})
+    made = net_spec.varied(made, {**(variation or {}), **exchanged})
     if not isinstance(recipe, Recipe):
         recipe = resolve.find(
             recipe,
@@ -168,25 +171,25 @@ def plan(
             why="it runs on any folder of pictures, one folder a class, or of four IDX files",
             hint=("--data FOLDER", "--data fashion_mnist"),
         )
-    description = datasets.describe(spec, on_bad_image)
+    description = loading.describe(spec, on_bad_image)
     channels = description.shape[0]
     preprocess = resolved.recipe.preprocess(channels, resolved.recipe.image_size or description.own_size())
     made = replace(made, num_classes=len(description.classes), in_channels=channels, image_size=preprocess.image_size)
     begins = _weights_file(weights) if weights else ""
     table = check_fit(made, module, preprocess, description, resolved.recipe, begins)
     device = str(machine.choose_device(device))
-    chosen, origins = resolved.recipe, resolved.origins
+    chosen, sources = resolved.recipe, resolved.setting_sources
     if chosen.precision == "auto":
         chosen = replace(chosen, precision=machine.choose_precision(device, table.macs))
-        origins = {**origins, "precision": "machine"}
+        sources = {**sources, "precision": "machine"}
     return Plan(
         net=module,
-        origin=made,
+        net_spec=made,
         recipe=chosen,
-        origins=origins,
+        setting_sources=sources,
         as_published=not (resolved.changed or made.variation or limit or weights)
         and description.name == resolved.recipe.data,
-        data=spec if spec in datasets.DATASETS else str(Path(spec).expanduser().resolve()),
+        data=spec if spec in DATASETS else str(Path(spec).expanduser().resolve()),
         description=description,
         preprocess=preprocess,
         table=table,
@@ -201,10 +204,10 @@ def plan(
 
 
 def check_fit(
-    made: Origin,
+    made: NetSpec,
     net: nn.Module | None,
     preprocess: Preprocess,
-    description: datasets.Description,
+    description: Description,
     recipe: Recipe,
     weights: str = "",
 ) -> Table:
@@ -237,21 +240,21 @@ def check_fit(
             hint=f"end the net with nn.Linear({table.rows[-1].inputs[-1]}, {classes})",
         )
     if weights:
-        adopt.check(weights, net)
+        load.check(weights, net)
     return table
 
 
 def planned(where: RunFolder, net: nn.Module | None = None) -> Plan:
     """The plan of an existing run, from its run.json."""
     facts = where.read()
-    made = where.origin()
+    made = where.net_spec()
     preprocess = where.preprocess()
-    description = datasets.Description(facts["data_name"], tuple(facts["classes"]), preprocess.shape)
+    description = Description(facts["data_name"], tuple(facts["classes"]), preprocess.shape)
     return Plan(
         net=net,
-        origin=made,
+        net_spec=made,
         recipe=where.recipe(),
-        origins=facts["origins"],
+        setting_sources=facts["origins"],
         as_published=facts["as_published"],
         data=facts["data"],
         description=description,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 
-from classicnets.data import batches
-from classicnets.data.datasets import Pictures
+from classicnets.datasets.types import Pictures
+from classicnets.images import batches
 from classicnets.training.plan import Plan
 
 

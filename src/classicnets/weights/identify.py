@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from classicnets.models.registry import NETS
-from classicnets.runs.origin import Origin
+from classicnets.runs.net_spec import NetSpec
 from classicnets.weights import files
 
 _OURS = "net/"  # what a checkpoint of ours has before the names of the net
@@ -113,7 +113,7 @@ def _run(facts: dict[str, Any]) -> dict[str, Any]:
     try:
         state = facts["state"]
         return {
-            "net": Origin(**facts["net"]).described,
+            "net": NetSpec(**facts["net"]).described,
             "data": facts["data_name"],
             "recipe": facts["recipe"]["source"],
             "seed": facts["seed"],

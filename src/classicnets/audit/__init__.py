@@ -1,0 +1,1 @@
+"""Tool: finds problems in a folder of images before training (`classicnets data check`)."""

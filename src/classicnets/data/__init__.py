@@ -1,1 +1,0 @@
-"""From files to batches on the device; every file is bounded and verified before it is believed."""

@@ -1,0 +1,1 @@
+"""Image files and arrays: folder layout, decoding, cache, near-duplicates, preprocessing, batches."""
