@@ -1,13 +1,40 @@
-"""Files that are replaced whole or not at all: written aside, synced, renamed."""
+"""Files that are replaced whole or not at all: written to a temporary file beside the target, synced, renamed."""
 
 from __future__ import annotations
 
 import json
 import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from classicnets.errors import MachineError
+
+
+@contextmanager
+def temporary_file(path: Path) -> Iterator[Path]:
+    """A path beside `path`, with its suffix, for a file that is not ready; what is there at the end is removed.
+
+    Write to it, check it if need be, and give it its name with `move_into_place`.
+    """
+    part = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}.part{path.suffix}")
+    try:
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def move_into_place(part: Path, path: Path) -> None:
+    """Syncs the file `part` and renames it to `path`: after a crash `path` is the old file or the new one.
+
+    Raises OSError.
+    """
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
+    sync_folder(path.parent)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -15,16 +42,11 @@ def write_whole(path: Path, content: bytes) -> None:
 
     Raises MachineError CN401 if it cannot be written; nothing is left behind.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with aside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-        sync_folder(path.parent)
+        with temporary_file(path) as part:
+            part.write_bytes(content)
+            move_into_place(part, path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
 
 
@@ -34,15 +56,15 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Removes what was left in `folder` by processes that died while they wrote; nobody may be writing there now.
+    """Removes temporary files in `folder` of processes that died while they wrote; nobody may be writing there now.
 
-    Raises MachineError CN401 if it cannot be removed.
+    Raises MachineError CN401 if one cannot be removed.
     """
-    for aside in folder.glob(".*.part"):
+    for part in folder.glob(".*.part*"):
         try:
-            aside.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
         except OSError as error:
-            raise cannot_write(aside, error) from error
+            raise cannot_write(part, error) from error
 
 
 def cannot_write(path: Path, error: OSError) -> MachineError:
