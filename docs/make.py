@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from classicnets.api import layers
+from classicnets.api.networks import layers
 from classicnets.inspection.shapes import Row, Table, times, trace
 from classicnets.models.registry import NETS, Entry
 from classicnets.recipes.resolve import RECIPES

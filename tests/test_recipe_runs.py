@@ -22,8 +22,9 @@ from classicnets.events import Epoch, Step
 from classicnets.models.registry import NETS
 from classicnets.recipes import resolve
 from classicnets.runs import history
-from classicnets.training import session as training
+from classicnets.spec import run_spec
 from classicnets.training.plan import plan
+from classicnets.training.session import Session
 from classicnets.values import Recipe
 from pictures import make_picture_folder
 
@@ -115,8 +116,8 @@ def test_lenet_5_learns_at_the_first_rate_of_1998(folders):
 def test_every_recipe_changes_the_weights_by_its_own_rates(key, folders):
     """The rates and decays that the optimiser has used in the first step."""
     net, recipe = made(key)
-    planned = plan(net, recipe=recipe, data=str(folders[recipe.data]), limit=2, settings={"batch_size": 2})
-    training_run = training.start(planned, Path("runs"), "", lambda _: None)
+    planned = plan(*run_spec(net, recipe=recipe, data=str(folders[recipe.data]), limit=2, settings={"batch_size": 2}))
+    training_run = Session.start(planned, lambda _: None)
     before = {name: p.detach().clone() for name, p in training_run.net.named_parameters()}
     next(event for event in training_run.events() if isinstance(event, Step))
     names = {id(p): name for name, p in training_run.net.named_parameters()}
@@ -158,9 +159,9 @@ MEASURED = [key for key, recipe in resolve.RECIPES.items() if not recipe.mean an
 def test_the_mean_of_the_training_pictures_is_measured_and_kept(key, folders):
     net, recipe = made(key)
     folder = folders[recipe.data]
-    planned = plan(net, recipe=recipe, data=str(folder))
+    planned = plan(*run_spec(net, recipe=recipe, data=str(folder)))
     assert planned.preprocess.mean == (0.0,)  # no picture has been read
-    started = training.start(planned, Path("runs"), "", lambda _: None)
+    started = Session.start(planned, lambda _: None)
     expected = train_pictures(folder).mean(axis=(0, 1, 2)) / 255
     assert started.predictor.preprocess.mean == pytest.approx(expected, rel=1e-6)
     facts = started.folder.read()
@@ -172,7 +173,7 @@ def test_the_mean_of_the_training_pictures_is_measured_and_kept(key, folders):
 
 def test_the_mean_is_that_of_the_pictures_that_are_trained_on(folders):
     net, recipe = made(("cuda_convnet", "cifar10_13pct"))
-    started = training.start(plan(net, recipe=recipe, data=str(folders["cifar10"])), Path("runs"), "", lambda _: None)
+    started = Session.start(plan(*run_spec(net, recipe=recipe, data=str(folders["cifar10"]))), lambda _: None)
     assert started.batches.alone == 48 and len(started.batches.labels) == 60  # a fifth joins them later
     expected = started.batches.images(torch.arange(48)).double().mean(dim=(0, 2, 3)) / 255
     assert started.predictor.preprocess.mean == pytest.approx(expected.tolist(), rel=1e-6)

@@ -12,6 +12,7 @@ from classicnets.datasets.catalogue import DATASETS
 from classicnets.errors import UsageError
 from classicnets.models.registry import NETS
 from classicnets.recipes import resolve
+from classicnets.spec import run_spec
 from classicnets.values import Expected, Recipe
 
 NAMES = {"ids": lambda key: "-".join(key)}
@@ -256,7 +257,7 @@ def test_a_variation_takes_what_was_tuned_for_it_or_for_any_net(blobs):
     from classicnets.training.plan import plan
 
     def of(recipe: str, **variation: str) -> Recipe:
-        return plan("lenet_d2l", data=str(blobs), recipe=recipe, variation=variation).recipe
+        return plan(*run_spec("lenet_d2l", data=str(blobs), recipe=recipe, variation=variation)).recipe
 
     tuned = resolve.RECIPES["fast", "lenet_d2l with activation=relu, pool=max"]
     assert of("fast", pool="max", activation="relu").lr == tuned.lr == 0.003

@@ -78,6 +78,27 @@ def channels_last(device: str, macs: int, precision: str) -> bool:
     return precision == "bfloat16" or (torch.device(device).type == "cpu" and macs >= _MANY_MACS)
 
 
+def use_threads(count: int | None) -> None:
+    """Lets torch compute with `count` threads from now on; None leaves the number as it is."""
+    import torch
+
+    if count is not None:
+        torch.set_num_threads(count)
+
+
+@contextmanager
+def same_threads() -> Iterator[None]:
+    """Afterwards torch has as many threads as before, whatever was set meanwhile."""
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
+
+
 def require(module: str, *, extra: str) -> ModuleType:
     """The module, which `pip install 'classicnets[extra]'` brings. Raises MachineError CN403 if it is missing."""
     try:

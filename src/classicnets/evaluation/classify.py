@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,13 +15,15 @@ from typing import Protocol
 import numpy as np
 
 from classicnets.errors import DataError
-from classicnets.handwriting import read_handwriting
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input, why
 from classicnets.values import Preprocess
 
 _AT_ONCE = 256  # pictures in a batch
 _BATCH_BYTES = 32 * 2**20  # and the most they may take
+
+
+Decode = Callable[[Path | BytesIO, Preprocess], np.ndarray]  # uint8 [C, side, side]; raises DataError CN304
 
 
 class Classifier(Protocol):
@@ -63,10 +65,10 @@ class Prediction:
 
 
 def predictions(
-    classifier: Classifier, inputs: Iterable[Input], top: int = 3, *, handwriting: bool = False
+    classifier: Classifier, inputs: Iterable[Input], top: int = 3, decode: Decode = read_fitted
 ) -> Iterator[tuple[Input, Prediction]]:
-    """Each picture with its `top` likeliest classes, as they come; with `handwriting`, of the character drawn on it."""
-    for one, row in classify(classifier, inputs, handwriting=handwriting):
+    """Each picture with its `top` likeliest classes, as they come."""
+    for one, row in classify(classifier, inputs, decode):
         if isinstance(row, DataError):
             yield one, Prediction(one.name, (), (), one.truth, why(row))
         else:
@@ -76,7 +78,7 @@ def predictions(
 
 
 def classify(
-    classifier: Classifier, inputs: Iterable[Input], *, handwriting: bool = False
+    classifier: Classifier, inputs: Iterable[Input], decode: Decode = read_fitted
 ) -> Iterator[tuple[Input, np.ndarray | DataError]]:
     """Each picture, in order, with its probabilities float32 [classes] or the reason why it cannot be read.
 
@@ -89,7 +91,7 @@ def classify(
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         while batch := list(islice(left, size)):
-            ahead.append([(one, pool.submit(_attempt, one.file, preprocess, handwriting)) for one in batch])
+            ahead.append([(one, pool.submit(_attempt, one.file, preprocess, decode)) for one in batch])
             if len(ahead) == 2:
                 yield from _classified(classifier, ahead.popleft())
         while ahead:
@@ -98,14 +100,9 @@ def classify(
         pool.shutdown(cancel_futures=True)
 
 
-def seen(file: Path | BytesIO, preprocess: Preprocess, *, handwriting: bool = False) -> np.ndarray:
-    """uint8 [C, side, side] of a picture file as it is given to a classifier. Raises DataError CN304."""
-    return (read_handwriting if handwriting else read_fitted)(file, preprocess)
-
-
-def _attempt(file: Path | BytesIO, preprocess: Preprocess, handwriting: bool) -> np.ndarray | DataError:
+def _attempt(file: Path | BytesIO, preprocess: Preprocess, decode: Decode) -> np.ndarray | DataError:
     try:
-        return seen(file, preprocess, handwriting=handwriting)
+        return decode(file, preprocess)
     except DataError as error:
         return error
 

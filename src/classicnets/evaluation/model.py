@@ -10,9 +10,10 @@ from classicnets.datasets.catalogue import DATASETS
 from classicnets.datasets.sources import find_files
 from classicnets.datasets.types import Split, say_on_stderr
 from classicnets.errors import DataError, UsageError
-from classicnets.evaluation.classify import Classifier, Prediction, predictions
+from classicnets.evaluation.classify import Classifier, Decode, Prediction, predictions
 from classicnets.evaluation.evaluate import Evaluation, evaluate, evaluate_files, renumbered, unknown_classes
 from classicnets.images import inputs, loading
+from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
 from classicnets.images.layout import composed
 from classicnets.images.listing import EXTENSIONS
@@ -48,19 +49,11 @@ class Model:
         """What it tells apart."""
         return self.predictor.classes
 
-    def predict(self, *pictures: str | Path, top: int = 3, handwriting: bool = False) -> list[Prediction]:
-        """The `top` likeliest classes of each picture: files, folders, globs, CSV lists, "-" for standard input.
-
-        With `handwriting`, each is a photographed or drawn character and is made into what MNIST's are. One that cannot
-        be read has no classes but an `error`. Raises DataError CN304 where there is no picture, CN307 for a list.
-        """
-        return [found for _, found in self.stream(inputs.find(pictures), top=top, handwriting=handwriting)]
-
     def stream(
-        self, pictures: Iterable[Input], *, top: int = 3, handwriting: bool = False
+        self, pictures: Iterable[Input], *, top: int = 3, decode: Decode = read_fitted
     ) -> Iterator[tuple[Input, Prediction]]:
-        """The same for any number of pictures, each with its own, as they come; nothing is kept."""
-        return predictions(self.predictor, pictures, top, handwriting=handwriting)
+        """The `top` most probable classes of any number of images, each with its input, as they come."""
+        return predictions(self.predictor, pictures, top, decode)
 
     def evaluate(
         self,
