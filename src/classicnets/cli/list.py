@@ -35,13 +35,13 @@ def run(args: argparse.Namespace) -> int:
     data = {name: {"title": d.title, "shape": d.shape, "classes": d.classes} for name, d in DATASETS.items()}
     recipes = [
         {
-            "source": source,
-            "net": net,
+            "source": key.source,
+            "net": key.label,
             "data": recipe.data,
             "epochs": recipe.epochs,
             "expected": asdict(recipe.expected) if recipe.expected else None,
         }
-        for (source, net), recipe in RECIPES.items()
+        for key, recipe in RECIPES.items()
     ]
     if args.json:
         print(json.dumps({"nets": nets, "datasets": data, "recipes": recipes}, indent=2))
@@ -64,13 +64,13 @@ def run(args: argparse.Namespace) -> int:
             ["recipe", "net", "data set", "epochs", "expected test accuracy"],
             [
                 [
-                    recipe.source,
-                    recipe.net,
+                    key.source,
+                    key.label,
                     recipe.data,
                     recipe.epochs,
                     str(recipe.expected or "none published"),
                 ]
-                for recipe in RECIPES.values()
+                for key, recipe in RECIPES.items()
             ],
             numbers=["epochs"],
         ),

@@ -150,7 +150,7 @@ def plan(
             recipe,
             made.spec,
             registered=made.kind == "registry",
-            variation=made.described if made.variation else "",
+            variation=made.variation,
         )
     if module is not None and made.variation:
         said = ", ".join(f"{key}={value!r}" for key, value in made.variation.items())
