@@ -147,9 +147,7 @@ class Entrant:
     def recipe(self, data: str) -> classicnets.Recipe:
         """Its own of `fast` if there is one, else the form for any net."""
         exchanged = OURS[data][self.net] if self.ours else {}
-        words = ", ".join(f"{key}={value}" for key, value in exchanged.items())
-        described = f"{self.net} with {words}" if words else ""
-        return resolve.find("fast", self.net, registered=self.ours, variation=described)
+        return resolve.find("fast", self.net, registered=self.ours, variation=exchanged)
 
 
 def _halve_strides(net: nn.Module, times: int) -> None:

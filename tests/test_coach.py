@@ -21,7 +21,7 @@ from classicnets.images import batches
 from classicnets.images.transforms import prepare
 from classicnets.inspection.health import examine
 from classicnets.models.layers import ScaledTanh
-from classicnets.recipes.resolve import RECIPES
+from classicnets.recipes.resolve import ANY_NET, RECIPES, RecipeKey
 from classicnets.training import objective
 from classicnets.training.initialise import initialise
 from classicnets.training.loop import State, Watched, fit
@@ -30,7 +30,13 @@ from idx import pictures
 
 CPU = torch.device("cpu")
 PLAIN = replace(
-    RECIPES["fast", "any net"], optimizer="sgd", schedule="constant", weight_decay=0.0, lr=0.05, batch_size=16, epochs=3
+    RECIPES[RecipeKey("fast", ANY_NET)],
+    optimizer="sgd",
+    schedule="constant",
+    weight_decay=0.0,
+    lr=0.05,
+    batch_size=16,
+    epochs=3,
 )
 
 

@@ -89,6 +89,8 @@ class Expected:
 class Recipe:
     """How a net is trained: values only, in the field's words. `recipes.resolve.SETTINGS` can be changed by `--set`.
 
+    Identity. `source` published it; `net` is the name of the network that it trains ("" for any network) and
+    `variation` the exchanged layers that it was tuned for, as sorted (name, value) pairs.
     Objective. `loss` is "cross_entropy" or "lecun1998" (the MAP loss on distances); `class_weights` "auto" weighs each
     class by the inverse of its share.
     Length. With `patience`, the run stops after so many epochs without a better validation accuracy (0: never).
@@ -115,6 +117,7 @@ class Recipe:
     source: str
     net: str
     data: str
+    variation: tuple[tuple[str, str | float], ...] = ()
 
     loss: str = "cross_entropy"
     label_smoothing: float = 0.0
@@ -182,9 +185,10 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`, also after JSON; reads what version 0.1 wrote, which had no `variation`."""
         known = {f.name for f in fields(cls)}
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
+        values["variation"] = tuple((name, value) for name, value in values.get("variation", ()))
         if values.get("expected"):
             values["expected"] = Expected(**values["expected"])
         return cls(**values)

@@ -29,13 +29,13 @@ def recipes() -> list[dict[str, Any]]:
     """The facts of each recipe."""
     return [
         {
-            "source": source,
-            "net": net,
+            "source": key.source,
+            "net": key.label,
             "data": recipe.data,
             "epochs": recipe.epochs,
             "expected": asdict(recipe.expected) if recipe.expected else None,
         }
-        for (source, net), recipe in RECIPES.items()
+        for key, recipe in RECIPES.items()
     ]
 
 

@@ -135,7 +135,7 @@ def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
             recipe,
             made.spec,
             registered=made.kind == "registry",
-            variation=made.described if made.variation else "",
+            variation=made.variation,
         )
     if net is not None and made.variation:
         raise _cannot_vary(made.variation)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from classicnets.errors import DataError
 from classicnets.runs import checkpoint
+from classicnets.text import shape as shape_text
 from classicnets.weights import files
 
 
@@ -70,8 +71,8 @@ def _matched(path: str | Path, state: Mapping[str, Tensor], *, data: bool) -> tu
         if name in found and name.rpartition(".")[0] in head and found[name].shape[1:] == own.shape[1:]:
             made_new.append(name)
         else:
-            there = f"{files.shape(found[name])} in the file" if name in found else "not in the file"
-            faults.append(f"{name} is {files.shape(own)} in the net and {there}")
+            there = f"{shape_text(found[name].shape)} in the file" if name in found else "not in the file"
+            faults.append(f"{name} is {shape_text(own.shape)} in the net and {there}")
     if faults:
         raise DataError(
             "CN306",
