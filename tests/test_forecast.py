@@ -21,8 +21,8 @@ from classicnets.forecast import trial
 from classicnets.forecast.forecast import forecast
 from classicnets.forecast.trial import Trial
 from classicnets.images import batches, loading
-from classicnets.report.tables import seconds_text
 from classicnets.spec import run_spec
+from classicnets.text import duration
 from classicnets.training.plan import plan
 
 OWN = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10))\n"
@@ -330,7 +330,7 @@ class Usage:
     ],
 )
 def test_times_for_people(seconds, words):
-    assert seconds_text(seconds) == words
+    assert duration(seconds) == words
 
 
 def test_a_hopeless_run_says_days(blobs, measured):

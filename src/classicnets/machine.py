@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -223,6 +222,8 @@ def processor() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
+    from importlib import metadata  # takes long to import
+
     from classicnets import __version__
 
     found = {"classicnets": __version__, "python": platform.python_version()}

@@ -138,7 +138,7 @@ def _check(args: argparse.Namespace) -> int:
 
 def _audit(folder: Path, output: str | None, *, as_json: bool) -> int:
     """The findings of a folder of images, or all of it as JSON, and the sheet; exit code 1 if there are errors."""
-    with report.tables.progress("looking at pictures") as moved:
+    with report.terminal.progress("looking at pictures") as moved:
         document = api.data.audit_folder(folder, moved)
     if output:
         _draw(document, Path(output))

@@ -20,7 +20,7 @@ from classicnets.forecast import trial
 from classicnets.forecast.trial import Trial
 from classicnets.images import batches
 from classicnets.recipes import resolve
-from classicnets.text import byte_count, duration
+from classicnets.text import byte_count, count, duration
 from classicnets.training.loop import REPORTS_PER_EPOCH
 from classicnets.training.plan import Plan, check_fit
 
@@ -105,7 +105,7 @@ class Forecast:
         part = f" of {self.step_pictures} pictures, not {self.batch_pictures}," * (
             self.step_pictures < self.batch_pictures
         )
-        measured = f"{self.steps} step{'s' * (self.steps != 1)}{part}".rstrip(",")
+        measured = f"{count(self.steps, 'step')}{part}".rstrip(",")
         memory = byte_count(self.memory_bytes) + (f" of {byte_count(self.memory_there_bytes)}" * self.crowded)
         free = f", but {byte_count(self.disk_free_bytes)} free: --runs FOLDER chooses another place" * self.overfull
         found = [

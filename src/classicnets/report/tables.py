@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
-
-from classicnets import text
-
-bytes_text, seconds_text, shape = text.byte_count, text.duration, text.shape  # for callers that still look here
 
 _WIDE = 1000  # in a pipe nothing is wrapped or cut
 
@@ -61,11 +55,3 @@ def fit(
         if to.measure(made).minimum <= to.width:
             break
     return made
-
-
-@contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on the terminal's standard error, gone when all is done; call it with how many of how many are."""
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

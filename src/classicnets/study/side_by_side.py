@@ -10,7 +10,7 @@ import torch
 
 from classicnets import machine
 from classicnets.errors import UsageError
-from classicnets.text import byte_count
+from classicnets.text import byte_count, count
 from classicnets.training import objective, optim
 from classicnets.training.loop import State, take_step
 from classicnets.training.plan import Plan
@@ -30,7 +30,7 @@ class Manner:
 
     def __str__(self) -> str:
         one = "one after the other" if self.at_once == 1 else f"{self.at_once} side by side"
-        return f"{one} with {self.threads} thread{'s' * (self.threads > 1)}{' each' * (self.at_once > 1)}: {self.why}"
+        return f"{one} with {count(self.threads, 'thread')}{' each' * (self.at_once > 1)}: {self.why}"
 
 
 def choose(plan: Plan, runs: int, pinned: int | None, say: Callable[[str], None]) -> Manner:
