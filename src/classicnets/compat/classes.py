@@ -17,8 +17,9 @@ from classicnets.compat.pictures import PictureBatches, fashion_mnist
 from classicnets.compat.tensors import gpu, randn
 from classicnets.compat.tensors import num_gpus as gpus_here
 from classicnets.inspection.guard import guard
+from classicnets.models.alexnet_ports import alexnet_d2l
+from classicnets.models.lenet import lenet_d2l
 from classicnets.models.pooling import QuickPooling
-from classicnets.models.registry import NETS
 
 _Definition = TypeVar("_Definition", bound=Any)
 
@@ -137,19 +138,13 @@ class Classifier(Module):
             print(layer.__class__.__name__, "output shape:\t", X.shape)
 
 
-def _registered(name: str, num_classes: int) -> nn.Module:
-    """A network of the registry for the channels and the size of its source, which refuses other sizes."""
-    shape = NETS[name].input
-    return guard(NETS[name].load()(num_classes, shape[0], shape[1]), shape, name=name)
-
-
 class LeNet(Classifier):
     """The book's LeNet, as `lenet_d2l` of the registry; it takes pictures of 28 x 28."""
 
     def __init__(self, lr: float = 0.1, num_classes: int = 10):
         super().__init__()
         self.save_hyperparameters()
-        self.net = _registered("lenet_d2l", num_classes)
+        self.net = guard(lenet_d2l(num_classes), (1, 28, 28), name="lenet_d2l")
 
 
 class AlexNet(Classifier):
@@ -158,7 +153,7 @@ class AlexNet(Classifier):
     def __init__(self, lr: float = 0.1, num_classes: int = 10):
         super().__init__()
         self.save_hyperparameters()
-        self.net = _registered("alexnet_d2l", num_classes)
+        self.net = guard(alexnet_d2l(num_classes), (1, 224, 224), name="alexnet_d2l")
 
 
 class DataModule(HyperParameters):
