@@ -17,8 +17,9 @@ from classicnets.errors import DataError, UsageError
 from classicnets.evaluation.model import Model
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.predictor import Predictor
+from classicnets.export.options import ExportOptions
 from classicnets.export.source import ExportSource
-from classicnets.export.write import MOST_LOST, Exported, export
+from classicnets.export.write import Exported, export
 from classicnets.inspection.guard import guard
 from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import Table
@@ -337,28 +338,25 @@ class Run(Model):
         self,
         path: str | Path,
         *,
-        format: str = "onnx",
-        int8: bool = False,
-        max_loss: float = MOST_LOST,
-        size_budget: int | None = None,
-        licence: str = "unknown",
+        format: str = ExportOptions.format,
+        int8: bool = ExportOptions.int8,
+        max_loss: float = ExportOptions.max_loss,
+        size_budget: int | None = ExportOptions.size_budget,
+        license: str = ExportOptions.license,
+        licence: str | None = None,
     ) -> Exported:
         """Writes one file with preprocessing and classes inside, after checking that it computes what the net does.
 
         `format` "onnx" or "torch" (.pt2); `int8` may cost `max_loss` points of test accuracy; `size_budget`, in bytes,
-        takes the most accurate that fits. Needs pip install 'classicnets[export]'.
+        takes the most accurate that fits; `license`, or `licence`, is that of the weights. Needs
+        pip install 'classicnets[export]'.
         Raises CheckFailed CN102 to CN105, UsageError CN206, DataError CN302, MachineError CN401, CN403.
         """
-        subject = ExportSource(self.folder, self.net, tables.console(stderr=True).print)
-        return export(
-            subject,
-            Path(path),
-            kind=format,
-            as_int8=int8,
-            most_lost=max_loss,
-            size_budget=size_budget,
-            licence=licence,
+        options = ExportOptions(
+            format=format, int8=int8, max_loss=max_loss, size_budget=size_budget, license=licence or license
         )
+        source = ExportSource(self.folder, self.net, tables.console(stderr=True).print)
+        return export(source, Path(path), options)
 
 
 class Seeds:
