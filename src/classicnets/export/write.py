@@ -103,30 +103,17 @@ def _choice(source: ExportSource, options: ExportOptions) -> _Choice:
 def _write_and_check(part: Path, source: ExportSource, choice: _Choice, options: ExportOptions) -> Exported:
     """Writes the file to `part` in float32, compares it with the network, and writes it again as it is wanted.
 
-    The float32 file is compared on the test split and on images of several other sizes; an int8 file is held to its
-    accuracy on the test split. Raises OSError if it cannot be written.
+    An int8 file is held to its accuracy on the test split. Raises OSError if `part` cannot be written.
     """
-    net, images = choice.net, source.images
-    reference = parity.Reference(net, source.preprocess, source.classes)
+    net = choice.net
     facts = functools.partial(source.facts, net, options.license)
-    part.write_bytes(_content(source, net, options.format, facts(as_int8=False, accuracy=None)))
-    file = _reader(part, source, options.format)
-    compared = parity.compare(file, reference, images)
-    noun = ("image of noise", "images of noise") if source.missing else ("test image", "test images")
-    parity.check(compared, count(compared.n, *noun))
-    probes = parity.probes(images, source.preprocess.side)
-    for batch in probes:
-        height, width = batch.shape[2:]
-        parity.check(parity.compare(file, reference, batch), f"{len(batch)} of {height} x {width} pixels")
-
+    compared, sizes = _write_float32(part, source, net, options.format, facts(as_int8=False, accuracy=None))
     expected = source.accuracy(compared.net)
     if choice.narrowed:
-        whole = parity.Reference(source.net, source.preprocess, source.classes)
-        expected = source.accuracy(whole.probabilities(images))
+        expected = source.accuracy(_reference(source, source.net).probabilities(source.images))
     if choice.int8:
         part.write_bytes(_int8(source, onnx.net_part(net, source.preprocess), facts(as_int8=True, accuracy=None)))
-        reference = parity.Reference(net, source.preprocess, source.classes)
-        compared = parity.compare(parity.onnx_file(part), reference, images)
+        compared = parity.compare(parity.onnx_file(part), _reference(source, net), source.images)
         _refuse_loss(source.accuracy(compared.file), expected, choice.max_loss)
 
     accuracy = source.accuracy(compared.file)
@@ -148,7 +135,7 @@ def _write_and_check(part: Path, source: ExportSource, choice: _Choice, options:
         difference=compared.difference,
         bound=None if choice.int8 else compared.bound,
         pictures=compared.n,
-        sizes=len({batch.shape[2:] for batch in probes}),
+        sizes=sizes,
         accuracy=accuracy,
         net_accuracy=expected,
         other_predictions=compared.others,
@@ -158,16 +145,34 @@ def _write_and_check(part: Path, source: ExportSource, choice: _Choice, options:
     )
 
 
-def _content(source: ExportSource, net: nn.Module, format: str, facts: dict[str, Any]) -> bytes:
-    """The file in float32."""
+def _write_float32(
+    part: Path, source: ExportSource, net: nn.Module, format: str, facts: dict[str, Any]
+) -> tuple[parity.Compared, int]:
+    """Writes the file in float32 and checks it on the test split, and on images of several other sizes: how many."""
     if format == "torch":
-        return program.program(net, source.preprocess, facts)
-    return onnx.assemble(onnx.net_part(net, source.preprocess), source.preprocess, len(source.classes), facts)
+        content = program.program(net, source.preprocess, facts)
+    else:
+        net_part = onnx.net_part(net, source.preprocess)
+        content = onnx.assemble(net_part, source.preprocess, len(source.classes), facts)
+    part.write_bytes(content)
+    file, reference = _reader(part, source, format), _reference(source, net)
+    compared = parity.compare(file, reference, source.images)
+    noun = ("image of noise", "images of noise") if source.missing else ("test image", "test images")
+    parity.check(compared, count(compared.n, *noun))
+    probes = parity.probes(source.images, source.preprocess.side)
+    for batch in probes:
+        height, width = batch.shape[2:]
+        parity.check(parity.compare(file, reference, batch), f"{len(batch)} of {height} x {width} pixels")
+    return compared, len({batch.shape[2:] for batch in probes})
 
 
 def _int8(source: ExportSource, net_part: ModelProto, facts: dict[str, Any]) -> bytes:
     quantized = int8.quantised(net_part, source.calibration(), source.preprocess)
     return onnx.assemble(quantized, source.preprocess, len(source.classes), facts)
+
+
+def _reference(source: ExportSource, net: nn.Module) -> parity.Reference:
+    return parity.Reference(net, source.preprocess, source.classes)
 
 
 def _reader(path: Path, source: ExportSource, format: str) -> parity.Probabilities:
