@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from classicnets.text import _
 from classicnets.values import Recipe
 
 ON_BAD_IMAGE = ("fail", "skip")
+EXPORT_FORMATS = ("onnx", "torch")
 GROUPS = ("data", "recipe", "run", "machine", "output")  # in which order help shows the options
 
 
@@ -64,6 +66,14 @@ def whole_number_or_auto(text: str) -> int | None:
     if not text.isdecimal() or int(text) < 1:
         raise ValueError(_("{text}: must be auto, or a whole number from 1 on").format(text=text))
     return int(text)
+
+
+def size(text: str) -> int:
+    """Bytes of "300kB", "1.5MB" or "2000B"."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(B|kB|MB)", text, re.IGNORECASE)
+    if not match:
+        raise ValueError(_("{text} is not a size: a number with B, kB or MB").format(text=text))
+    return int(float(match[1]) * {"b": 1, "kb": 1000, "mb": 1_000_000}[match[2].lower()])
 
 
 # Options that several commands have.
@@ -216,6 +226,41 @@ class Study:
         shown="chosen by timing a few steps",
         read=int,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """How a run is exported. `max_loss` is in percentage points of test accuracy, `size_budget` in bytes.
+
+    Raises UsageError CN206 for an unknown format, and for `int8` or `size_budget` with a format other than ONNX.
+    """
+
+    format: str = option("onnx", help="onnx, or torch for a .pt2", group="output", choices=EXPORT_FORMATS)
+    int8: bool = option(False, help="int8 quantization, calibrated on training images", group="output")
+    max_loss: float = option(
+        5.0, help="refuse --int8 that costs more test accuracy than this", group="output", metavar="POINTS"
+    )
+    size_budget: int | None = option(
+        None,
+        help="the most accurate file within 300kB, say: int8, dense layers narrowed, or both",
+        group="output",
+        metavar="SIZE",
+        shown="",
+        read=size,
+    )
+    license: str = option(
+        "unknown",
+        help="license of the weights, written into the file",
+        group="output",
+        metavar="TEXT",
+        flag="--license|--licence",
+    )
+
+    def __post_init__(self) -> None:
+        if self.format not in EXPORT_FORMATS:
+            raise UsageError("CN206", f"there is no export format {self.format}", hint="--format onnx")
+        if self.format != "onnx" and (self.int8 or self.size_budget is not None):
+            raise UsageError("CN206", "--int8 and --size-budget make ONNX files", hint="--format onnx")
 
 
 def option_fields(kind: type) -> list[Field[Any]]:

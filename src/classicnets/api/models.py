@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from classicnets import handwriting as handwritten
-from classicnets import machine
+from classicnets import machine, report
 from classicnets.errors import DataError, UsageError
 from classicnets.evaluation.classify import Decode, Prediction
 from classicnets.evaluation.evaluate import Evaluation
@@ -19,13 +19,13 @@ from classicnets.evaluation.model import Model as CoreModel
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.predictor import Predictor
 from classicnets.export.source import ExportSource
-from classicnets.export.write import MOST_LOST, Exported, export
+from classicnets.export.write import Exported, export
 from classicnets.images import inputs
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
 from classicnets.models.memory import put_channels_last
-from classicnets.report import tables
 from classicnets.runs import checkpoint, folder, net_spec
+from classicnets.spec import ExportOptions, documented
 from classicnets.study.seeds import SeedsFolder, spread
 
 __all__ = ["Evaluation", "Exported", "Input", "Model", "Prediction", "Run", "Seeds", "count_inputs", "decoder", "load"]
@@ -164,32 +164,17 @@ class Run(Model):
         found: dict[str, Any] | None = self.facts.get("result")
         return found
 
-    def export(
-        self,
-        path: str | Path,
-        *,
-        format: str = "onnx",
-        int8: bool = False,
-        max_loss: float = MOST_LOST,
-        size_budget: int | None = None,
-        licence: str = "unknown",
-    ) -> Exported:
-        """Writes one file with preprocessing and classes inside, after checking that it computes what the net does.
+    @documented(ExportOptions)
+    def export(self, path: str | Path, **options: Any) -> Exported:
+        """Writes one file with preprocessing and classes inside, after checking that it computes what the network does.
 
-        `format` "onnx" or "torch" (.pt2); `int8` may cost `max_loss` points of test accuracy; `size_budget`, in bytes,
-        takes the most accurate that fits. Needs pip install 'classicnets[export]'.
-        Raises CheckFailed CN102 to CN105, UsageError CN206, DataError CN302, MachineError CN401, CN403.
+        Needs pip install 'classicnets[export]'. Raises CheckFailed CN102 to CN105, UsageError CN206, DataError CN302,
+        MachineError CN401, CN403.
         """
-        subject = ExportSource(self.folder, self.net, tables.console(stderr=True).print)
-        return export(
-            subject,
-            Path(path),
-            kind=format,
-            as_int8=int8,
-            most_lost=max_loss,
-            size_budget=size_budget,
-            licence=licence,
-        )
+        if "licence" in options:
+            options["license"] = options.pop("licence")
+        source = ExportSource(self.folder, self.net, report.tables.console(stderr=True).print)
+        return export(source, Path(path), ExportOptions(**options))
 
 
 class Seeds:

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classicnets import api, report
 from classicnets.cli import arguments
-from classicnets.errors import UsageError
-from classicnets.spec import NET_FILE, option
+from classicnets.spec import NET_FILE, ExportOptions, option
 from classicnets.text import byte_count, command
 
 if TYPE_CHECKING:
     from classicnets.api.models import Exported
 
 HELP = "one file of a run with its preprocessing and classes inside: ONNX, or a torch program"
-
-_UNITS = {"b": 1, "kb": 1000, "mb": 1_000_000}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,45 +32,22 @@ class Export:
         flag="-o",
         shown="the run's name with .onnx or .pt2, in this folder",
     )
-    format: str = option("onnx", help="onnx, or torch for a .pt2", group="output", choices=("onnx", "torch"))
-    int8: bool = option(False, help="int8 quantization, calibrated on training images", group="output")
-    max_loss: float = option(
-        5.0, help="refuse --int8 that costs more accuracy than this", group="output", metavar="POINTS"
-    )
-    size_budget: str | None = option(
-        None,
-        help="the most accurate file within 300kB, say: int8, dense layers narrowed, or both",
-        group="output",
-        metavar="SIZE",
-        shown="",
-    )
-    licence: str = option(
-        "unknown", help="license of the weights, written into the file", group="output", metavar="TEXT"
-    )
     net: str | None = option(None, **NET_FILE)
 
 
-OPTIONS = (Export,)
+OPTIONS = (Export, ExportOptions)
 
 
 def run(args: argparse.Namespace) -> int:
     """Writes the file if it agrees with the network, and prints what was checked."""
-    asked = arguments.read(args, Export)
-    limit = _size(asked.size_budget)
+    asked, options = arguments.read(args, Export), arguments.read(args, ExportOptions)
     opened = api.models.Run(asked.folder, net=asked.net, device="cpu")
-    path = Path(asked.out or f"{opened.path.resolve().name}.{'onnx' if asked.format == 'onnx' else 'pt2'}")
-    done = opened.export(
-        path,
-        format=asked.format,
-        int8=asked.int8,
-        max_loss=asked.max_loss,
-        size_budget=limit,
-        licence=asked.licence,
-    )
+    path = Path(asked.out or f"{opened.path.resolve().name}.{'onnx' if options.format == 'onnx' else 'pt2'}")
+    done = opened.export(path, **vars(options))
     if args.json:
         print(json.dumps(done.to_dict(), indent=2))
         return 0
-    _show(done, asked.licence)
+    _show(done, options.license)
     return 0
 
 
@@ -111,15 +84,3 @@ def _show(done: Exported, licence: str) -> None:
         out.print(f"next: {command('classicnets', 'predict', done.path, 'picture.png')}")
     else:
         out.print(f'next: torch.export.load("{done.path}").module()(pixels)   # uint8 [N, 3, side, side] RGB')
-
-
-def _size(text: str | None) -> int | None:
-    """Bytes of 300kB, 1.5MB or 2000B. Raises UsageError CN206."""
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(B|kB|MB)", text, re.IGNORECASE)
-    if not found:
-        raise UsageError(
-            "CN206", f"--size-budget {text} is not a size", why="a number with B, kB or MB", hint="--size-budget 300kB"
-        )
-    return int(float(found[1]) * _UNITS[found[2].lower()])
