@@ -30,7 +30,7 @@ from classicnets.images import transforms
 from classicnets.images.decode import fitted, read_picture
 from classicnets.models.lrn import LRN
 from classicnets.models.registry import NETS
-from classicnets.spec import ExportOptions, read_size
+from classicnets.spec import ExportOptions, about, read_size
 from classicnets.values import Preprocess, fit_box, luma
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -463,7 +463,7 @@ def test_options_that_make_no_file_are_refused(wrong, trained, tmp_path):
 
 def test_every_option_has_a_help_text_and_a_default():
     for option in fields(ExportOptions):
-        assert option.metadata["help"] and option.default is not MISSING
+        assert about(option).help and option.default is not MISSING
 
 
 @pytest.mark.parametrize(("text", "size"), [("300kB", 300_000), ("1.5 mb", 1_500_000), ("2000B", 2000)])

@@ -68,7 +68,7 @@ def whole_number_or_auto(text: str) -> int | None:
     return int(text)
 
 
-def size(text: str) -> int:
+def read_size(text: str) -> int:
     """Bytes of "300kB", "1.5MB" or "2000B"."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(B|kB|MB)", text, re.IGNORECASE)
     if not match:
@@ -246,7 +246,7 @@ class ExportOptions:
         group="output",
         metavar="SIZE",
         shown="",
-        read=size,
+        read=read_size,
     )
     license: str = option(
         "unknown",
