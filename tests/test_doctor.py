@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from classicnets.audit.examine import Diagnosis, examine
+from classicnets.audit.examine import examine
+from classicnets.audit.findings import Diagnosis
 from classicnets.errors import DataError
 from classicnets.images.near_duplicates import near_copies
 from classicnets.images.thumbnails import COLOUR_SIDE, SIDE, preview

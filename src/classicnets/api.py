@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +14,14 @@ from torch import nn
 
 from classicnets import machine
 from classicnets.errors import DataError, UsageError
-from classicnets.evaluation.model import Model
+from classicnets.evaluation import classify, model
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.predictor import Predictor
 from classicnets.export.source import ExportSource
 from classicnets.export.write import MOST_LOST, Exported, export
+from classicnets.handwriting import read_handwriting
+from classicnets.images.decode import read_fitted
+from classicnets.images.inputs import Input
 from classicnets.inspection.guard import guard
 from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import Table
@@ -259,6 +262,31 @@ def load(
         data=facts.get("data_name"),
         fingerprint=facts.get("fingerprint"),
     )
+
+
+class Model(model.Model):
+    """What classifies images: a run, or an exported file."""
+
+    def predict(  # type: ignore[override]
+        self, *pictures: str | Path, top: int = 3, handwriting: bool = False
+    ) -> list[classify.Prediction]:
+        """The `top` likeliest classes of each image: files, folders, globs, CSV lists, "-" for standard input.
+
+        With `handwriting`, each is a photographed or drawn character and is made into what MNIST's are. An image that
+        cannot be read has no classes but an `error`. Raises DataError CN304 where there is no image, CN307 for a list.
+        """
+        return super().predict(*pictures, top=top, decode=decoder(handwriting=handwriting))
+
+    def stream(  # type: ignore[override]
+        self, pictures: Iterable[Input], *, top: int = 3, handwriting: bool = False
+    ) -> Iterator[tuple[Input, classify.Prediction]]:
+        """The same for any number of images, each with its own, as they come; nothing is kept."""
+        return super().stream(pictures, top=top, decode=decoder(handwriting=handwriting))
+
+
+def decoder(*, handwriting: bool) -> classify.Decoder:
+    """What reads image files for a prediction: as they are, or the character drawn on each."""
+    return read_handwriting if handwriting else read_fitted
 
 
 class Run(Model):

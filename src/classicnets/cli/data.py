@@ -170,7 +170,7 @@ def _preview(args: argparse.Namespace) -> int:
     from classicnets.report import figures, preview
     from classicnets.values import Preprocess
 
-    every = [Path(str(one.file)) for one in inputs.find([args.name])]
+    every = [Path(str(one.file)) for one in inputs.find([args.name], say=tables.console(stderr=True).print)]
     count = min(_PREVIEWED, len(every))
     samples, faults = [], []
     for path in (every[(2 * i + 1) * len(every) // (2 * count)] for i in range(count)):

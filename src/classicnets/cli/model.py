@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from classicnets import machine
 
 if TYPE_CHECKING:
-    from classicnets.evaluation.model import Model
+    from classicnets.api import Model
 
 
 def add_argument(parser: argparse.ArgumentParser) -> None:

@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
         args.parser.error("--top names at least one class")
     if args.json and (args.csv or args.jsonl):
         args.parser.error("--json, --jsonl and --csv exclude each other")
+    from classicnets import api
     from classicnets.cli import predictions
     from classicnets.images import inputs
     from classicnets.report.terminal import counted
@@ -51,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
     opened = model.opened(args)
     talk = tables.console(stderr=True)
     # before anything is classified: does every input hold pictures, is every list sound, and how many are there?
-    total = None if inputs.STDIN in args.inputs else sum(1 for _ in inputs.find(args.inputs))
+    from_stdin = inputs.STDIN in args.inputs
+    total = None if from_stdin else sum(1 for _ in inputs.find(args.inputs, say=talk.print))
     preprocess = opened.predictor.preprocess
     precision = opened.predictor.precision
     said = "" if precision == "float32" else f" in {precision}"
@@ -71,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
                 drawn.append((one, found))
     writer.end(tally)
     if args.show:
-        predictions.draw(Path(args.show), drawn, preprocess, tally.pictures, handwriting=args.handwriting)
+        decode = api.decoder(handwriting=args.handwriting)
+        predictions.draw(Path(args.show), drawn, preprocess, tally.pictures, decode=decode)
         talk.print(f"what the net saw: {args.show}")
     if tally.known:
         share = tally.right / tally.known

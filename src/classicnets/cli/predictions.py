@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from classicnets.errors import DataError
-from classicnets.evaluation.classify import Prediction, seen
+from classicnets.evaluation.classify import Decoder, Prediction
 from classicnets.files import write_whole
 from classicnets.images.decode import read_picture
 from classicnets.images.inputs import Input
@@ -73,7 +73,7 @@ def writer(args: argparse.Namespace, about: dict[str, Any], top: int) -> Writer:
 
 
 def draw(
-    path: Path, shown: list[tuple[Input, Prediction]], preprocess: Preprocess, count: int, *, handwriting: bool
+    path: Path, shown: list[tuple[Input, Prediction]], preprocess: Preprocess, count: int, *, decode: Decoder
 ) -> None:
     """Writes a sheet of the pictures, each beside what the net saw. Raises MachineError CN401."""
     from classicnets.report.figures import png  # matplotlib takes half a second to import
@@ -84,7 +84,7 @@ def draw(
         said = found.error or f"{found.classes[0]} {found.probabilities[0]:.2f}"
         if found.right is False:
             said += f" ({found.truth})"
-        pairs.append(Pair(found.picture, _original(one), _seen(one, preprocess, handwriting), said, found.right))
+        pairs.append(Pair(found.picture, _original(one), _seen(one, preprocess, decode), said, found.right))
     size = preprocess.image_size
     title = f"each picture beside the {size}x{size} pixels that the net saw, and what it said"
     if count > len(shown):
@@ -103,10 +103,10 @@ def _original(one: Input) -> np.ndarray | None:
     return np.asarray(whole).transpose(2, 0, 1)
 
 
-def _seen(one: Input, preprocess: Preprocess, handwriting: bool) -> np.ndarray | None:
+def _seen(one: Input, preprocess: Preprocess, decode: Decoder) -> np.ndarray | None:
     """What the net was given in the middle view, before it was normalised; None if the picture cannot be read."""
     try:
-        picture = seen(one.file, preprocess, handwriting=handwriting)
+        picture = decode(one.file, preprocess)
     except DataError:
         return None
     shown = middle(scale(torch.tensor(picture)[None], preprocess), preprocess.image_size)[0]

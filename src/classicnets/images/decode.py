@@ -105,7 +105,8 @@ def _reduced(opened: Image.Image, preprocess: Preprocess) -> np.ndarray | None:
     if min(spare, width, height) < 2:
         return None
     drafted = opened.draft(None, (max(1, width // spare), max(1, height // spare)))
-    assert drafted is not None  # nothing has been decoded yet
+    if drafted is None:  # the file ends before its pixels begin
+        return None
     scale = round(width / drafted[1][2])
     left, top, right, bottom = (edge / scale for edge in box)
     outside = (math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom))
