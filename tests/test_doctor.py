@@ -61,7 +61,7 @@ def test_every_planted_fault_is_found_and_no_other(filthy):
 
 def test_the_worst_comes_first_and_everything_says_why_and_what_to_do(filthy):
     _, _, diagnosis = filthy
-    copies, files = ["two_classes", "leak"], ["empty", "no_picture", "damaged", "too_large"]
+    copies, files = ["two_classes", "leak"], ["empty", "no_picture", "damaged", "too_large", "suspiciously_large"]
     assert topics(diagnosis, "error") == [*copies, "layout", *files]
     severities = [finding.severity for finding in diagnosis.findings]
     assert severities == sorted(severities, key=["error", "warning", "note"].index)

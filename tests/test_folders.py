@@ -278,7 +278,7 @@ def test_an_empty_class_is_an_error(tmp_path):
     assert error_of(folder).why.splitlines() == [
         "fox: one picture; at least two are needed, to train on one and test with the other",
         "ant: no picture in this class",
-        "emu: no picture in this class; the folders in it are not read",
+        "emu: no picture in this class",
     ]
     split = make_picture_folder(tmp_path / "y", per_class=2, test_per_class=1)
     (split / "train" / "ant").mkdir()

@@ -66,9 +66,9 @@ def troubles(seen: Seen) -> list[Finding]:
             "delete it, or make it smaller with a program that you trust with it",
         ),
         "suspiciously_large": (
-            "warning",
+            "error",
             "very large dimensions",
-            "training would decode it, at three bytes a pixel; it was not decoded here",
+            "training refuses it, as decoding takes three bytes a pixel; it was not decoded here",
             "make it smaller: its longer side need not be above some hundred pixels",
         ),
     }
@@ -192,7 +192,9 @@ def colours(seen: Seen) -> list[Finding]:
     """Grey pictures among coloured ones, and classes that this gives away."""
     good = [(place, its) for place, its in seen if its.seen]
     grey = sum(its.grey for _, its in good)
-    if not 0 < grey < len(good):
+    if grey == len(good):
+        return _stored_in_color(good)
+    if not grey:
         return []
     shares = {}
     for label in dict.fromkeys(place.label for place, _ in good):
@@ -216,6 +218,23 @@ def colours(seen: Seen) -> list[Finding]:
         "save all of them in grey if colour says nothing about the class; else add coloured pictures of such classes",
     )
     return [replace(finding, what=what)]
+
+
+def _stored_in_color(gray: Seen) -> list[Finding]:
+    """Gray images of which only some are stored in color: these few decide how many channels the network has."""
+    stored = sum(its.channels == 3 for _, its in gray)
+    if stored in {0, len(gray)}:
+        return []
+    finding = _of_pictures(
+        "warning",
+        "stored_in_color",
+        "",
+        gray,
+        lambda its, _: "stored in color" if its.channels == 3 else "",
+        "because of them the network gets three channels instead of one, which say the same",
+        "save them as grayscale",
+    )
+    return [replace(finding, what=f"all images are gray, but {stored:,} of {len(gray):,} are stored in color")]
 
 
 def sizes(seen: Seen) -> list[Finding]:

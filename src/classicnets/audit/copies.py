@@ -105,7 +105,8 @@ _IN_WORDS = {
 
 
 def _said(topic: str, groups: Sequence[Group]) -> str:
-    said = f"{_IN_WORDS[topic]}: {text.count(sum(len(g.places) for g in groups), 'file')} in {text.count(len(groups), 'group')}"
+    files = text.count(sum(len(g.places) for g in groups), "file")
+    said = f"{_IN_WORDS[topic]}: {files} in {text.count(len(groups), 'group')}"
     if topic in {"two_classes", "leak"}:
         tested = sum(p.split == "test" for g in groups if len({p.split for p in g.places}) > 1 for p in g.places)
         said += f", {tested:,} test pictures seen in training" if tested else ""

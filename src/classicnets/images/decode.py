@@ -40,8 +40,12 @@ def read_header(path: str | Path) -> tuple[int, int, int]:
     Raises DataError CN304 as `read_picture`; a file that is damaged behind its header goes unnoticed.
     """
     with _opened(path, path) as opened:
-        grey = opened.mode in {"1", "L", "LA"} or _is_deep(opened.mode)
-        return (1 if grey else 3, opened.height, opened.width)
+        return (stored_channels(opened), opened.height, opened.width)
+
+
+def stored_channels(opened: Image.Image) -> int:
+    """1 if the file stores gray, else 3, whatever its pixels show."""
+    return 1 if opened.mode in {"1", "L", "LA"} or _is_deep(opened.mode) else 3
 
 
 def read_fitted(file: str | Path | BinaryIO, preprocess: Preprocess) -> np.ndarray:
