@@ -18,7 +18,7 @@ from classicnets.audit.examine import examine
 from classicnets.datasets.types import Split
 from classicnets.errors import DataError, UsageError
 from classicnets.images import batches
-from classicnets.images.layout import scan
+from classicnets.images.layout import read_layout
 from classicnets.images.loading import describe, load
 from classicnets.spec import Output, run_spec
 from classicnets.study import seeds
@@ -47,7 +47,7 @@ def error_of(given: Path, use=load) -> DataError:
 
 def rows_of(folder: Path) -> list[list[str]]:
     """path, class and split of every picture of a folder with train/ and test/."""
-    return [[path.relative_to(folder).as_posix(), name, split] for split, name, path in scan(folder).files()]
+    return [[path.relative_to(folder).as_posix(), name, split] for split, name, path in read_layout(folder).files()]
 
 
 def write(
@@ -347,7 +347,7 @@ def test_a_csv_from_the_command_line(mine, tmp_path, cli):
     code, out, talk = cli(*command[:4], "--on-bad-image", "skip", *command[4:])
     assert code == 0 and "1 of 120 pictures cannot be read and are left out" in talk
     run = tmp_path / "r" / "lenet_d2l-animals-1"
-    rows, found = table(run), scan(file)
+    rows, found = table(run), read_layout(file)
     [skipped] = [row for row in rows if row["split"] == "skipped"]
     assert skipped["path"] == "train/dog/train_7.jpg" and skipped["reason"]
     parts = {row["path"]: row["split"] for row in rows}

@@ -65,7 +65,7 @@ class MachineError(ClassicnetsError):
     exit_code = 4
 
 
-# What `classicnets show CODE` prints: what it means, the usual causes, the way out.
+# What `classicnets explain CODE` prints: what it means, the usual causes, the way out.
 CODES: dict[str, str] = {
     "CN101": """The loss became infinite or NaN, so training stopped; the last finished epoch is kept.
 Usual causes: a learning rate that is too high for this net, or pictures that were not scaled to about 0..1.

@@ -75,13 +75,13 @@ def thumbnail(path: Path) -> np.ndarray | None:
     return thumbnails.preview(path)
 
 
-def preview(place: str, size: int) -> tuple[list[Sample], int, list[DataError]]:
+def preview(place: str, size: int, say: Say) -> tuple[list[Sample], int, list[DataError]]:
     """Up to eight images of a file, folder or CSV, evenly from the first to the last, as they are and under each fit;
-    how many images there are; and what is wrong with those that cannot be read.
+    how many images there are; and what is wrong with those that cannot be read. `say` reports what was decided.
 
     Raises DataError CN304 if there is no image, or none of those can be read.
     """
-    every = [Path(str(one.file)) for one in inputs.find([place])]
+    every = [Path(str(one.file)) for one in inputs.find([place], say=say)]
     count = min(_PREVIEWED, len(every))
     samples: list[Sample] = []
     faults: list[DataError] = []

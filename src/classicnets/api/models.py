@@ -12,8 +12,9 @@ from torch import nn
 
 from classicnets import handwriting as handwritten
 from classicnets import machine, report
+from classicnets.datasets.sources import Say
 from classicnets.errors import DataError, UsageError
-from classicnets.evaluation.classify import Decode, Prediction
+from classicnets.evaluation.classify import Decoder, Prediction
 from classicnets.evaluation.evaluate import Evaluation
 from classicnets.evaluation.model import Model as CoreModel
 from classicnets.evaluation.onnx import OnnxClassifier
@@ -35,16 +36,18 @@ __all__ += ["spread", "stream"]
 class Model(CoreModel):
     """What classifies images: a run (see `Run`), or an exported file (see `load`)."""
 
-    def predict(self, *pictures: str | Path, top: int = 3, handwriting: bool = False) -> list[Prediction]:
+    def predict(  # type: ignore[override]
+        self, *pictures: str | Path, top: int = 3, handwriting: bool = False
+    ) -> list[Prediction]:
         """The `top` most probable classes of each image: files, folders, globs, CSV lists, "-" for standard input.
 
         With `handwriting`, each is a photographed or drawn character and is made into what MNIST's are. One that cannot
         be read has no classes but an `error`. Raises DataError CN304 where there is no image, CN307 for a list.
         """
-        return [found for _, found in stream(self, [*map(str, pictures)], top, handwriting=handwriting)]
+        return super().predict(*pictures, top=top, decode=decoder(handwriting=handwriting))
 
 
-def decoder(*, handwriting: bool) -> Decode:
+def decoder(*, handwriting: bool) -> Decoder:
     """The function from an image file to what a network is given: as it is, or as a handwritten character."""
     return handwritten.read_handwriting if handwriting else read_fitted
 
@@ -56,9 +59,11 @@ def stream(
     return model.stream(inputs.find(places), top=top, decode=decoder(handwriting=handwriting))
 
 
-def count_inputs(places: Sequence[str]) -> int | None:
-    """How many images there are; None where they come from standard input. Raises DataError CN304, CN307."""
-    return None if inputs.STDIN in places else sum(1 for _ in inputs.find(places))
+def count_inputs(places: Sequence[str], say: Say) -> int | None:
+    """How many images there are; None where they come from standard input. `say` reports what was decided about
+    folders and lists. Raises DataError CN304, CN307.
+    """
+    return None if inputs.STDIN in places else sum(1 for _ in inputs.find(places, say=say))
 
 
 def load(

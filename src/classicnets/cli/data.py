@@ -167,7 +167,7 @@ def _preview(args: argparse.Namespace) -> int:
         args.parser.error("data preview needs the PATH of a picture, a folder of pictures or a CSV that lists some")
     if not 1 <= asked.size <= _LARGEST:
         args.parser.error(f"--size {asked.size}: 1 to {_LARGEST} pixels")
-    samples, total, faults = api.data.preview(asked.name, asked.size)
+    samples, total, faults = api.data.preview(asked.name, asked.size, report.tables.console(stderr=True).print)
     output = Path(asked.output)
     title = f"{Path(asked.name).absolute().name}: what a net for {asked.size} x {asked.size} pixels is given"
     write_whole(output, report.figures.png(report.preview.sheet(samples, asked.fit, title)))

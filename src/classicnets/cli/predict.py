@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     opened = arguments.read(args, OpenModel).opened()
     talk = report.tables.console(stderr=True)
     # before anything is classified: does every input hold images, is every list sound, and how many are there?
-    total = api.models.count_inputs(asked.inputs)
+    total = api.models.count_inputs(asked.inputs, talk.print)
     preprocess, precision = opened.predictor.preprocess, opened.predictor.precision
     computed = "" if precision == "float32" else f" in {precision}"
     seen_as = _as_seen(preprocess, handwriting=asked.handwriting)

@@ -40,8 +40,12 @@ def read_header(path: str | Path) -> tuple[int, int, int]:
     Raises DataError CN304 as `read_picture`; a file that is damaged behind its header goes unnoticed.
     """
     with _opened(path, path) as opened:
-        grey = opened.mode in {"1", "L", "LA"} or _is_deep(opened.mode)
-        return (1 if grey else 3, opened.height, opened.width)
+        return (stored_channels(opened), opened.height, opened.width)
+
+
+def stored_channels(opened: Image.Image) -> int:
+    """1 if the file stores gray, else 3, whatever its pixels show."""
+    return 1 if opened.mode in {"1", "L", "LA"} or _is_deep(opened.mode) else 3
 
 
 def read_fitted(file: str | Path | BinaryIO, preprocess: Preprocess) -> np.ndarray:
@@ -92,7 +96,8 @@ def _reduced(opened: Image.Image, preprocess: Preprocess) -> np.ndarray | None:
     if min(spare, width, height) < 2:
         return None
     drafted = opened.draft(None, (max(1, width // spare), max(1, height // spare)))
-    assert drafted is not None  # nothing has been decoded yet
+    if drafted is None:  # the file ends before its pixels begin
+        return None
     scale = round(width / drafted[1][2])
     left, top, right, bottom = (edge / scale for edge in box)
     outside = (math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom))

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from classicnets.errors import DataError
-from classicnets.evaluation.classify import Decode, Prediction
+from classicnets.evaluation.classify import Decoder, Prediction
 from classicnets.files import write_whole
 from classicnets.images.decode import read_picture
 from classicnets.images.inputs import Input
@@ -72,7 +72,9 @@ def writer(form: str, about: dict[str, Any], top: int) -> Writer:
     return _Lines() if form == "jsonl" else _Csv(top) if form == "csv" else _Table(top)
 
 
-def draw(path: Path, shown: list[tuple[Input, Prediction]], preprocess: Preprocess, total: int, decode: Decode) -> None:
+def draw(
+    path: Path, shown: list[tuple[Input, Prediction]], preprocess: Preprocess, total: int, decode: Decoder
+) -> None:
     """Writes a sheet of the images, each beside its preprocessed image. Raises MachineError CN401."""
     pairs = []
     for one, found in shown:
@@ -98,7 +100,7 @@ def _original(one: Input) -> np.ndarray | None:
     return np.asarray(whole).transpose(2, 0, 1)
 
 
-def _seen(one: Input, preprocess: Preprocess, decode: Decode) -> np.ndarray | None:
+def _seen(one: Input, preprocess: Preprocess, decode: Decoder) -> np.ndarray | None:
     """What the net was given in the middle view, before it was normalised; None if the picture cannot be read."""
     try:
         picture = decode(one.file, preprocess)

@@ -79,7 +79,7 @@ def _matched(path: str | Path, state: Mapping[str, Tensor], *, data: bool) -> tu
             "these weights do not fit the net",
             where=str(path),
             why="\n".join([*faults[:8], *([f"and {len(faults) - 8} more"] if len(faults) > 8 else [])]),
-            hint=f"classicnets show {path}",
+            hint=f"classicnets weights identify {path}",
         )
     if made_new:  # weight and bias of a layer belong together
         made_new = [name for name in state if name.rpartition(".")[0] in head]
