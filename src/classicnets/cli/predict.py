@@ -47,7 +47,9 @@ def run(args: argparse.Namespace) -> int:
     asked = arguments.read(args, Predict)
     if asked.top < 1:
         args.parser.error("--top names at least one class")
-    if args.json + asked.csv + asked.jsonl > 1:
+    if asked.csv and asked.jsonl:
+        args.parser.error("argument --jsonl: not allowed with argument --csv")
+    if args.json and (asked.csv or asked.jsonl):
         args.parser.error("--json, --jsonl and --csv exclude each other")
     form = "json" if args.json else "jsonl" if asked.jsonl else "csv" if asked.csv else "table"
     predictions = report.predictions
