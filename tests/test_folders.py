@@ -238,7 +238,8 @@ def test_neither_layout_is_one_error_that_names_both(tmp_path, use):
     (tmp_path / "x" / "deep" / "cat").mkdir(parents=True)
     save(tmp_path / "x" / "deep" / "cat" / "1.png", np.zeros((4, 4), np.uint8))
     (tmp_path / "x" / "a.csv").touch()
-    assert error_of(make_picture_folder(tmp_path / "y", per_class=1) / "cat", use).hints == ("classicnets explain CN307",)
+    one_class = make_picture_folder(tmp_path / "y", per_class=1) / "cat"
+    assert error_of(one_class, use).hints == ("classicnets explain CN307",)
     error = error_of(tmp_path / "x", use)
     assert (error.code, error.where) == ("CN307", str(tmp_path / "x"))
     assert "found: deep/, a.csv\n" in error.why and error.hints == (
