@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from classicnets import machine
+from classicnets import machine, text
 from classicnets.datasets.sources import Say, cache_root
 from classicnets.errors import DataError, UsageError
 from classicnets.files import move_into_place, temporary_file
@@ -107,14 +107,14 @@ def read_all(paths: Sequence[Path], preprocess: Preprocess, say: Say, *, most_fa
 def refuse_too_large(folder: Path, shape: tuple[int, int, int, int], setting: str) -> None:
     """Raises DataError CN307 if an array uint8 of that shape takes more than half of the machine's memory."""
     memory = machine.total_memory_bytes()
-    count, channels, side, _ = shape
+    count, channels, *_ = shape
     if memory is None or math.prod(shape) <= memory // 2:
         return
     raise DataError(
         "CN307",
-        f"{count:,} pictures of {channels}x{side}x{side} need more than half of this machine's memory",
+        f"{count:,} pictures of {text.shape(shape[1:])} need more than half of this machine's memory",
         where=str(folder.absolute()),
-        why=f"{math.prod(shape) / 1e9:.1f} GB of {memory / 1e9:.1f} GB; all pictures are kept in memory",
+        why=f"{text.byte_count(math.prod(shape))} of {text.byte_count(memory)}; all pictures are kept in memory",
         hint=f"--set {setting}={max(1, math.isqrt(memory // 2 // (count * channels)))}",
     )
 
@@ -186,7 +186,7 @@ class _Kept:
         """Decodes into a file that gets its name when it is whole."""
         free = shutil.disk_usage(self.root).free
         if self.bytes > free // 2:
-            raise OSError(f"{self.bytes / 1e9:.1f} GB are needed, and more than half of the free disk is not taken")
+            raise OSError(f"{text.byte_count(self.bytes)} are needed, and more than half of the free disk is not taken")
         with temporary_file(self.root / "decoded.npy") as part:
             with part.open("wb") as file:
                 file.write(self._header(0))

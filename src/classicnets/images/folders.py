@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from classicnets import text
 from classicnets.datasets.types import Description, PictureFile, Pictures, Split
 from classicnets.errors import DataError
 from classicnets.images.cache import read_all
@@ -174,7 +175,7 @@ def _unreadable(layout: Layout, bad: list[tuple[Path, DataError]]) -> DataError:
 
 def _range(sizes: set[tuple[int, int]]) -> str:
     """(height, width) pairs as WIDTHxHEIGHT: the one, or the smallest and the largest."""
-    ordered = [f"{width}x{height}" for height, width in sorted(sizes, key=lambda size: (math.prod(size), size))]
+    ordered = [text.shape(size[::-1]) for size in sorted(sizes, key=lambda size: (math.prod(size), size))]
     return ordered[0] if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}"
 
 
