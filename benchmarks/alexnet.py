@@ -26,15 +26,16 @@ import torch
 from torch import nn
 
 from classicnets import machine
-from classicnets.cli.train import settings
+from classicnets.cli.arguments import settings
 from classicnets.datasets import sources
 from classicnets.datasets.catalogue import DATASETS
 from classicnets.datasets.types import Split
 from classicnets.events import Epoch
 from classicnets.images import loading
 from classicnets.recipes import resolve
-from classicnets.training import session
+from classicnets.spec import Output, run_spec
 from classicnets.training.plan import Plan, plan
+from classicnets.training.session import Session
 from peers import book
 from timing import Row, arguments, clock, compared, conditions, pair_by_pair, skip, write
 
@@ -47,7 +48,7 @@ class Ours:
     """A training in this process: epochs of a few steps, without evaluation."""
 
     def __init__(self, planned: Plan, runs: Path):
-        self.training = session.start(planned, runs, "benchmark", lambda _: None)
+        self.training = Session.start(planned, lambda _: None, Output(runs=str(runs)))
         self.events = self.training.events()
         self.epochs: list[Epoch] = []
 
@@ -61,7 +62,7 @@ def planned(net: str, steps: int, changed: dict[str, str]) -> Plan:
     """Epochs of so many steps by the book's recipe, not evaluated."""
     recipe = replace(resolve.find("d2l", "alexnet_d2l", registered=True), net=net, expected=None)
     few = {"monitor": "none", "epochs": 1000, "batch_size": BATCH}
-    return plan(net, data="fashion_mnist", recipe=recipe, settings={**few, **changed}, limit=steps * BATCH)
+    return plan(*run_spec(net, data="fashion_mnist", recipe=recipe, settings={**few, **changed}, limit=steps * BATCH))
 
 
 def steps(train: Split, count: int, changed: dict[str, str], pairs: int) -> list[Row]:

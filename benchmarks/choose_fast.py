@@ -22,6 +22,7 @@ from classicnets.evaluation.evaluate import evaluate
 from classicnets.evaluation.predictor import Predictor
 from classicnets.events import Epoch
 from classicnets.images import batches, loading
+from classicnets.spec import run_spec
 from classicnets.training import objective
 from classicnets.training.loop import State, Watched, fit
 from classicnets.training.plan import plan
@@ -32,7 +33,7 @@ ASIDE = 0.1  # a larger part than the recipe's own, so that small differences sh
 
 def validation_accuracy(net: str, settings: dict[str, str], seed: int) -> tuple[float, float]:
     """Accuracy on the part kept aside after the last epoch, and the seconds of training."""
-    planned = plan(net, recipe="fast", settings={**settings, "validation": ASIDE}, seed=seed, device="cpu")
+    planned = plan(*run_spec(net, recipe="fast", settings={**settings, "validation": ASIDE}, seed=seed, device="cpu"))
     pictures = loading.load(planned.data)
     train, aside = batches.divide(pictures.train, ASIDE, None, seed)
     assert aside is not None

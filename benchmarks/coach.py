@@ -31,16 +31,16 @@ from classicnets.datasets.types import Split
 from classicnets.events import Advice, Epoch
 from classicnets.images import batches, loading
 from classicnets.images.transforms import prepare
-from classicnets.recipes.resolve import RECIPES
+from classicnets.recipes.resolve import ANY_NET, RECIPES, RecipeKey
 from classicnets.training import objective
 from classicnets.training.initialise import initialise
 from classicnets.training.loop import State, Watched, fit
 
 RESULTS = Path(__file__).parent / "results" / "coach.json"
-BOOK = RECIPES["d2l", "lenet_d2l"]
+BOOK = RECIPES[RecipeKey("d2l", "lenet_d2l")]
 PLAIN = replace(BOOK, batch_size=128, lr=0.05, initialise="as_built", epochs=1)
-FAST = RECIPES["fast", "lenet_d2l"]
-ANY = RECIPES["fast", "any net"]
+FAST = RECIPES[RecipeKey("fast", "lenet_d2l")]
+ANY = RECIPES[RecipeKey("fast", ANY_NET)]
 RAW = {"mean": (0.0,), "std": (1 / 255,)}  # 0..255
 OF_2012 = replace(
     ANY, initialise="krizhevsky2012_code", std=(1 / 255,), optimizer="sgd", momentum=0.9, lr=0.01, weight_decay=0.0005,

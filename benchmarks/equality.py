@@ -25,6 +25,7 @@ from classicnets import machine
 from classicnets.datasets.types import Split
 from classicnets.events import Step
 from classicnets.images import batches, loading
+from classicnets.spec import run_spec
 from classicnets.training import objective
 from classicnets.training.loop import State, Watched, fit
 from classicnets.training.plan import Plan, plan
@@ -73,7 +74,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
     settings = {"precision": "float32", **dict(pair.split("=") for pair in args.set)}
-    planned = plan(args.net, recipe="d2l", settings=settings, device="cpu")
+    planned = plan(*run_spec(args.net, recipe="d2l", settings=settings, device="cpu"))
     train = loading.load(planned.data).train
     net = planned.build(print)
     found = {}

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from classicnets import api
+from classicnets.api.models import Run
 from classicnets.images import loading
 from classicnets.images.transforms import views
+from classicnets.spec import run_spec
 from classicnets.training.plan import plan
 from lenet import Ours
 from timing import Row, arguments, clock, compared, conditions, pair_by_pair, write
@@ -32,12 +33,16 @@ def evaluation(name: str, images: np.ndarray, folder: Path, pairs: int) -> list[
     """The classes of the pictures, in float32 and in what "auto" chooses."""
     few = {"epochs": 1, "batch_size": 16, "validation": 0, "monitor": "none"}
     trained = Ours(
-        plan(name, data="fashion_mnist", recipe=None if name.endswith("_d2l") else "fast", settings=few, limit=16),
+        plan(
+            *run_spec(
+                name, data="fashion_mnist", recipe=None if name.endswith("_d2l") else "fast", settings=few, limit=16
+            )
+        ),
         folder,
     )
     trained.epoch()
     trained.events.close()
-    exact, auto = (api.Run(trained.path, precision=precision) for precision in ("float32", "auto"))
+    exact, auto = (Run(trained.path, precision=precision) for precision in ("float32", "auto"))
     preprocess, device = exact.predictor.preprocess, exact.predictor.device
     plain = exact.folder.net_spec().build()
     plain.load_state_dict(exact.net.state_dict())

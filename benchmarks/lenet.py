@@ -36,7 +36,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from classicnets import api
+from classicnets.api.models import Run
 from classicnets.datasets import sources
 from classicnets.datasets.catalogue import DATASETS
 from classicnets.datasets.types import Pictures
@@ -46,8 +46,9 @@ from classicnets.evaluation.onnx import INPUT, OUTPUT, OnnxClassifier
 from classicnets.events import Epoch
 from classicnets.images import loading
 from classicnets.recipes import resolve
-from classicnets.training import session
+from classicnets.spec import Output, run_spec
 from classicnets.training.plan import Plan, plan
+from classicnets.training.session import Session
 from peers import book
 from timing import Pairs, Row, arguments, clock, compared, conditions, pair_by_pair, skip, write
 
@@ -62,7 +63,7 @@ class Ours:
     """A training in this process, an epoch at a time."""
 
     def __init__(self, planned: Plan, runs: Path):
-        self.training = session.start(planned, runs, "benchmark", lambda _: None)
+        self.training = Session.start(planned, lambda _: None, Output(runs=str(runs)))
         self.events = self.training.events()
         self.last: Epoch | None = None
 
@@ -220,7 +221,7 @@ def plainly(net: nn.Module, device: torch.device) -> Callable[[torch.Tensor], to
     return logits
 
 
-def predictions(model: api.Run, plain: nn.Module, images: np.ndarray, folder: Path, pairs: int) -> Iterator[Row | str]:
+def predictions(model: Run, plain: nn.Module, images: np.ndarray, folder: Path, pairs: int) -> Iterator[Row | str]:
     """The probabilities of one picture at a time: from the run and, with the extra, from the file exported from it."""
     logits, device = plainly(plain, model.predictor.device), model.predictor.device
     ones = itertools.cycle([images[i : i + 1] for i in range(CALLS)])
@@ -316,7 +317,9 @@ def main() -> int:
         rows.append(command(args.cold_pairs, args.epochs))
     with tempfile.TemporaryDirectory(prefix="lenet-") as name:
         folder = Path(name)
-        ours = Ours(plan("lenet_d2l", settings={"epochs": 1000}), folder)  # the rate is constant, and few are taken
+        ours = Ours(
+            plan(*run_spec("lenet_d2l", settings={"epochs": 1000})), folder
+        )  # the rate is constant, and few are taken
         if "epoch" in args.parts:
             rows.append(epoch(ours, pictures, args.pairs))
         if "peers" in args.parts:
@@ -328,8 +331,8 @@ def main() -> int:
                 (skipped if isinstance(found, str) else rows).append(found)  # type: ignore[arg-type]
         if ours.last is None:
             ours.epoch()
-        model, images = api.Run(ours.path), pictures.test.images
-        plain = api.Run(ours.path).net.eval()
+        model, images = Run(ours.path), pictures.test.images
+        plain = Run(ours.path).net.eval()
         if "prediction" in args.parts:
             for one in predictions(model, plain, images, folder, 3 * args.pairs):
                 (skipped if isinstance(one, str) else rows).append(one)  # type: ignore[arg-type]

@@ -17,14 +17,14 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from classicnets.cli.train import settings
+from classicnets.cli.arguments import settings
 from classicnets.events import Epoch
 from classicnets.recipes import resolve
-from classicnets.training import session
+from classicnets.spec import Output, run_spec
 from classicnets.training.plan import plan
+from classicnets.training.session import Session
 from timing import Row, arguments, compared, conditions, pair_by_pair, write
 
 
@@ -32,10 +32,10 @@ def seconds_until(goal: float, net: str, recipe: str, seed: int, changed: dict[s
     """A training up to the first epoch whose test accuracy is at least `goal`."""
     found = resolve.find(recipe, net, registered=True)
     longer = {"epochs": 5 * found.epochs} if found.schedule == "constant" else {}
-    planned = plan(net, recipe=recipe, settings={"monitor": "test", **longer, **changed}, seed=seed)
+    planned = plan(*run_spec(net, recipe=recipe, settings={"monitor": "test", **longer, **changed}, seed=seed))
     seconds, accuracies = 0.0, []
     with tempfile.TemporaryDirectory(prefix="reach-") as name:
-        events = session.start(planned, Path(name), "benchmark", lambda _: None).events()
+        events = Session.start(planned, lambda _: None, Output(runs=name)).events()
         for event in events:
             if isinstance(event, Epoch):
                 seconds += event.seconds + event.evaluation_seconds

@@ -23,12 +23,13 @@ from typing import Any
 import torch
 
 from classicnets import machine
-from classicnets.cli.train import settings
+from classicnets.api.training import follow_seeds
+from classicnets.cli.arguments import settings
 from classicnets.report import tables
 from classicnets.report.terminal import SeedsTerminal
+from classicnets.spec import Output, run_spec
 from classicnets.study import seeds
 from classicnets.training.plan import Plan, plan
-from classicnets.training.session import command_line
 
 RESULTS = Path(__file__).parent / "results"
 SAME = ("recipe_values", "data", "versions", "processor", "device", "threads")  # else runs are not of one kind
@@ -50,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.set and not args.label:
         parser.error("--set makes another experiment of it, which needs a --label")
-    asked = plan(args.net, data=args.data, recipe=args.recipe, settings=settings(args.set), device=args.device)
+    asked = plan(
+        *run_spec(args.net, data=args.data, recipe=args.recipe, settings=settings(args.set), device=args.device)
+    )
     name = "-".join(filter(None, ["seeds", Path(args.net).name, asked.recipe.source, args.label]))
     path = RESULTS / f"{name}.json"
     before = json.loads(path.read_text()) if path.exists() and not args.again else None
@@ -68,10 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{path} has all {len(rows)}; --again runs them anew")
         return 0
     talk = tables.console(stderr=True)
-    made = seeds.start(
-        asked, wanted, Path(args.runs or tempfile.mkdtemp()), command_line(), talk.print, at_once=at_once
-    )
-    found = seeds.train(made, SeedsTerminal(talk, len(wanted)))["runs"]
+    output = Output(runs=args.runs or tempfile.mkdtemp())
+    made = seeds.start(asked, wanted, output, talk.print, side_by_side=at_once)
+    found = follow_seeds(made, SeedsTerminal(talk, len(wanted)), output)["runs"]
     rows |= {row["seed"]: {key: row[key] for key in KEPT} for row in found if "error" not in row}
     failed = [row for row in found if "error" in row]
     if rows:

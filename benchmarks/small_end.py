@@ -51,6 +51,7 @@ from classicnets.evaluation.predictor import Predictor
 from classicnets.events import Epoch
 from classicnets.images import batches, loading
 from classicnets.recipes import resolve
+from classicnets.spec import run_spec
 from classicnets.training import objective
 from classicnets.training.loop import State, Watched, fit, take_step
 from classicnets.training.plan import Plan, plan
@@ -146,9 +147,7 @@ class Entrant:
     def recipe(self, data: str) -> classicnets.Recipe:
         """Its own of `fast` if there is one, else the form for any net."""
         exchanged = OURS[data][self.net] if self.ours else {}
-        words = ", ".join(f"{key}={value}" for key, value in exchanged.items())
-        described = f"{self.net} with {words}" if words else ""
-        return resolve.find("fast", self.net, registered=self.ours, variation=described)
+        return resolve.find("fast", self.net, registered=self.ours, variation=exchanged)
 
 
 def _halve_strides(net: nn.Module, times: int) -> None:
@@ -176,7 +175,9 @@ class Arena:
         """The plan of a training of this entrant."""
         given = {**entrant.settings(self.name, self.size), **ASIDE, **settings}
         net = entrant.build(self.name, self.description, seed)
-        return plan(net, data=self.spec, recipe=entrant.recipe(self.name), settings=given, seed=seed, device="cpu")
+        return plan(
+            *run_spec(net, data=self.spec, recipe=entrant.recipe(self.name), settings=given, seed=seed, device="cpu")
+        )
 
     def read(self, planned: Plan) -> Pictures:
         """The pictures as this plan wants them."""

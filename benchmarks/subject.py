@@ -17,11 +17,12 @@ from torch import nn
 from classicnets import machine
 from classicnets.errors import ClassicnetsError, UsageError
 from classicnets.inspection.shape_errors import check_input
-from classicnets.inspection.shapes import Table, times
+from classicnets.inspection.shapes import Table
 from classicnets.models.memory import put_channels_last
 from classicnets.models.pooling import QuickPooling
 from classicnets.models.registry import NETS
 from classicnets.runs import net_spec
+from classicnets.text import shape as shape_text
 from classicnets.training import objective
 from classicnets.training.loop import State, take_step
 from classicnets.values import Recipe
@@ -111,7 +112,7 @@ def load(spec: str, shape: Shape | None = None, change: Callable[[nn.Module], nn
     if len(table.output_shape) != 1:
         raise UsageError(
             "CN204",
-            f"{made.described} gives {times(table.output_shape)} for a picture",
+            f"{made.described} gives {shape_text(table.output_shape)} for a picture",
             why="the loss of a step needs one number for each class",
             hint="end it with a dense layer, or with global pooling and nn.Flatten()",
         )

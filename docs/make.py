@@ -17,10 +17,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from classicnets.api import layers
-from classicnets.inspection.shapes import Row, Table, times, trace
+from classicnets.api.networks import layers
+from classicnets.inspection.shapes import Row, Table, trace
 from classicnets.models.registry import NETS, Entry
-from classicnets.recipes.resolve import RECIPES
+from classicnets.recipes.resolve import RECIPES, RecipeKey
+from classicnets.text import shape as shape_text
 from classicnets.values import Recipe
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -97,7 +98,7 @@ def _net_line(name: str, entry: Entry) -> str:
         f"[`{name}`](../src/classicnets/models/cards/{name}.md){' (ours)' if entry.ours else ''}",
         entry.year or "-",
         entry.source,
-        times(table.input_shape),
+        shape_text(table.input_shape),
         *(f"{count:,}" for count in counts),
         _bytes(table.weight_bytes),
         ", ".join(entry.proven) or "-",
@@ -389,7 +390,7 @@ def alexnets_21_printed_shapes() -> Finding:
 
 def _printed(name: str, printed: list[str], with_input: bool = False) -> Finding:
     table = _table(name)
-    shapes = [times(table.input_shape)] * with_input + [times(row.outputs) for row in table.rows]
+    shapes = [shape_text(table.input_shape)] * with_input + [shape_text(row.outputs) for row in table.rows]
     equal = sum(a == b for a, b in zip(printed, shapes, strict=False))
     return judge(shapes == printed), (f"{equal} of {len(shapes)} are equal (`{name}`).")
 
@@ -410,8 +411,8 @@ def lenet_on_padded_28() -> Finding:
     a dense layer of 120 by 400.
     """
     notes, rows = _net("lenet_32", "cpu"), _rows("lenet_32")
-    shapes = [times(rows[name].outputs) for name in ("conv1", "pool1", "conv2", "pool2")]
-    weights = [times(notes.get_parameter(f"{name}.weight").shape) for name in ("conv1", "conv2", "fc1")]
+    shapes = [shape_text(rows[name].outputs) for name in ("conv1", "pool1", "conv2", "pool2")]
+    weights = [shape_text(notes.get_parameter(f"{name}.weight").shape) for name in ("conv1", "conv2", "fc1")]
     right = shapes == ["6x28x28", "6x14x14", "16x10x10", "16x5x5"] and weights == ["6x1x5x5", "16x6x5x5", "120x400"]
     same = right and _same_on_padded(notes, _net("lenet_d2l", "cpu"))
     original = _convolutions("lenet5_1998")[1]
@@ -447,7 +448,7 @@ def conv2_has_stride_2() -> Finding:
     pooled = [_after(nn.MaxPool2d(3, 2, ceil_mode=up), side)[1] for up in (False, True)]
     return judge(row.stride == (2, 2)), (
         f"Stride {(row.stride or '-')[0]}: {row.inputs[1]} stays {row.outputs[1]} and the pool gives "
-        f"{_rows('alexnet_2012')['pool2'].outputs[1]}. Stride 2 would give {times(side[1:])}, and "
+        f"{_rows('alexnet_2012')['pool2'].outputs[1]}. Stride 2 would give {shape_text(side[1:])}, and "
         f"{pooled[0]}x{pooled[0]} after the pool ({pooled[1]}x{pooled[1]} where pools round up, as in 2012)."
     )
 
@@ -458,7 +459,7 @@ def conv3_has_stride_2() -> Finding:
     strided = nn.Conv2d(row.inputs[0], row.outputs[0], 3, stride=2, padding=1, device="meta")
     return judge(row.stride == (2, 2)), (
         f"Stride {(row.stride or '-')[0]}, padding {(row.padding or '-')[0]}: {row.inputs[1]} stays {row.outputs[1]}. "
-        f"Stride 2 would give {times(_after(strided, row.inputs)[1:])}."
+        f"Stride 2 would give {shape_text(_after(strided, row.inputs)[1:])}."
     )
 
 
@@ -621,7 +622,7 @@ def conv4_and_conv5_read_192() -> Finding:
     kernels = [tuple(net.get_parameter(f"{name}.weight").shape) for name in ("conv4", "conv5")]
     between = names[names.index("conv3") + 1 : names.index("conv5")]
     right = kernels == [(384, 192, 3, 3), (256, 192, 3, 3)] and between == ["relu3", "conv4", "relu4"]
-    return judge(right), (f"Weights {' and '.join(map(times, kernels))}; between them {_list(between)}.")
+    return judge(right), (f"Weights {' and '.join(map(shape_text, kernels))}; between them {_list(between)}.")
 
 
 def two_towers_are_two_groups() -> Finding:
@@ -1173,10 +1174,10 @@ MARKS = {"true": "true", "loose": "*loose*", "wrong": "**wrong**"}
 
 def recipes_page() -> str:
     """Every recipe: what it sets, what is published for it, where it differs from its source."""
-    sources: dict[str, list[Recipe]] = {}
-    for recipe in RECIPES.values():
-        sources.setdefault(recipe.source, []).append(recipe)
-    sections = "\n\n".join("\n\n".join([f"## {source}", *map(_recipe, recipes)]) for source, recipes in sources.items())
+    sources: dict[str, list[RecipeKey]] = {}
+    for key in RECIPES:
+        sources.setdefault(key.source, []).append(key)
+    sections = "\n\n".join("\n\n".join([f"## {source}", *map(_recipe, keys)]) for source, keys in sources.items())
     return f"""# The recipes
 
 <!-- made by `{COMMAND}` from the recipes -->
@@ -1191,13 +1192,14 @@ that are not named have the defaults of `classicnets.Recipe`.
 """
 
 
-def _recipe(recipe: Recipe) -> str:
+def _recipe(key: RecipeKey) -> str:
+    recipe = RECIPES[key]
     default = Recipe(source="", net="", data="", epochs=0, batch_size=0, lr=0.0)
-    told = {"source", "net", "data", "expected", "deviations"}
+    told = {"source", "net", "variation", "data", "expected", "deviations"}
     values = {f.name: getattr(recipe, f.name) for f in fields(Recipe) if f.name not in told}
     said = ", ".join(f"{k} {_value(v)}" for k, v in values.items() if v != getattr(default, k))
     expected = f"{recipe.expected}, {recipe.expected.source}" if recipe.expected else "none published"
-    lines = [f"### {recipe.net}", "", f"- On {recipe.data}: {said}.", f"- Test accuracy: {expected}."]
+    lines = [f"### {key.label}", "", f"- On {recipe.data}: {said}.", f"- Test accuracy: {expected}."]
     if recipe.deviations:
         lines += ["- Deviations:", *(f"  - {line}" for line in recipe.deviations)]
     return "\n".join(lines)

@@ -26,6 +26,7 @@ from classicnets.datasets.formats import read_cifar, tar_pieces
 from classicnets.datasets.types import Description
 from classicnets.errors import DataError
 from classicnets.images.loading import check, describe, load
+from classicnets.text import byte_count
 from mirrors import Mirror
 
 FILES = ["data_batch_1.bin", "data_batch_2.bin", "test_batch.bin"]
@@ -215,7 +216,7 @@ def test_a_set_is_fetched_unpacked_and_loaded(toy, mirror):
     data = load("toy", say=said.append)
     assert said == [
         f"toy: mirror {first.url}: HTTP 404 Not Found",
-        f"toy: downloading {PACKED} (0 MB) from {second.url}",
+        f"toy: downloading {PACKED} ({byte_count(toy.archive.file.size)}) from {second.url}",
     ]
     assert kept() == FILES
     images, labels, _ = records(20, seed=0)

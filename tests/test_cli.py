@@ -43,7 +43,7 @@ def test_help_is_the_same(cli, capsys):
 def test_list_names_every_net_and_recipe(cli):
     code, out, _ = cli("list")
     assert code == 0
-    assert all(name in out for name in NETS) and all(net in out for _, net in RECIPES)
+    assert all(name in out for name in NETS) and all(key.label in out for key in RECIPES)
     _, out, _ = cli("list", "--json")
     assert json.loads(out)["nets"]["lenet_d2l"]["parameters"] == 61706
 

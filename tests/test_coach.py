@@ -20,7 +20,7 @@ from classicnets.images import batches
 from classicnets.images.transforms import prepare
 from classicnets.inspection.health import examine
 from classicnets.models.layers import ScaledTanh
-from classicnets.recipes.resolve import RECIPES
+from classicnets.recipes.resolve import ANY_NET, RECIPES, RecipeKey
 from classicnets.training import loop, objective
 from classicnets.training.initialise import initialise
 from classicnets.training.loop import State, Watched, fit
@@ -53,7 +53,13 @@ def a_step_takes(*_: object) -> None:
 
 
 PLAIN = replace(
-    RECIPES["fast", "any net"], optimizer="sgd", schedule="constant", weight_decay=0.0, lr=0.05, batch_size=16, epochs=3
+    RECIPES[RecipeKey("fast", ANY_NET)],
+    optimizer="sgd",
+    schedule="constant",
+    weight_decay=0.0,
+    lr=0.05,
+    batch_size=16,
+    epochs=3,
 )
 
 

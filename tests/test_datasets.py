@@ -88,7 +88,7 @@ def test_the_recipes_know_the_sets_as_they_are():
 
 def test_importing_it_needs_neither_numpy_nor_torch():
     program = (
-        "import sys, classicnets.data.datasets as d; d.describe('fashion_mnist'); "
+        "import sys, classicnets.images.loading as d; d.describe('fashion_mnist'); "
         "sys.exit(any(m in sys.modules for m in ('numpy', 'torch', 'urllib.request')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

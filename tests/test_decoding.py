@@ -144,6 +144,16 @@ def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(tmp_path, mark, fit,
     near(read_fitted(path, Preprocess(channels=3, image_size=200, fit=fit)), fitted(read_picture(path, 3), 200, fit), 0)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_large_jpeg_that_ends_before_its_pixels_is_refused(tmp_path, channels):
+    path = saved(photograph(400, 400), tmp_path / "cut.jpg")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.index(b"\xff\xda")])
+    with pytest.raises(DataError) as caught:
+        read_fitted(path, Preprocess(channels=channels, image_size=28))
+    assert caught.value.code == "CN304" and caught.value.why
+
+
 def test_a_line_of_pixels_is_a_picture(tmp_path):
     for size in ((1, 900), (900, 1), (3, 2000), (1, 1)):
         path = saved(photograph(*size), tmp_path / "x.jpg")

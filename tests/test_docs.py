@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 from pathlib import Path
@@ -65,3 +66,34 @@ def test_every_net_has_a_card_and_every_card_a_net():
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
         assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def defined(path: Path) -> set[str]:
+    """Functions, classes and methods (Class.method) of a module."""
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+            found |= (
+                {f"{node.name}.{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
+                if (isinstance(node, ast.ClassDef))
+                else set()
+            )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("label", "target"),
+    re.findall(r"\[`([\w./]+:[\w.]+)`\]\(([^)]+)\)", (make.HERE / "architecture.md").read_text(encoding="utf-8")),
+)
+def test_the_page_of_architecture_names_functions_that_exist(label, target):
+    path, name = label.split(":")
+    assert target.endswith(path) and name in defined(make.HERE / target)
+
+
+def test_the_page_of_architecture_shows_every_package():
+    source = Path(cn.__file__).parent
+    tree = (make.HERE / "architecture.md").read_text(encoding="utf-8").split("```")[1]
+    packages = {f"{path.name}/" for path in source.iterdir() if (path / "__init__.py").exists()}
+    modules = {path.name for path in source.glob("*.py")} - {"__init__.py", "__main__.py"}
+    assert {line.split()[0] for line in tree.splitlines() if line.startswith("  ")} == packages | modules

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from classicnets.audit.examine import Diagnosis, examine
+from classicnets.audit.examine import examine
+from classicnets.audit.findings import Diagnosis
 from classicnets.errors import DataError
 from classicnets.images.near_duplicates import near_copies
 from classicnets.images.thumbnails import COLOUR_SIDE, SIDE, preview
@@ -60,7 +61,7 @@ def test_every_planted_fault_is_found_and_no_other(filthy):
 
 def test_the_worst_comes_first_and_everything_says_why_and_what_to_do(filthy):
     _, _, diagnosis = filthy
-    copies, files = ["two_classes", "leak"], ["empty", "no_picture", "damaged", "too_large"]
+    copies, files = ["two_classes", "leak"], ["empty", "no_picture", "damaged", "too_large", "suspiciously_large"]
     assert topics(diagnosis, "error") == [*copies, "layout", *files]
     severities = [finding.severity for finding in diagnosis.findings]
     assert severities == sorted(severities, key=["error", "warning", "note"].index)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 
 import classicnets as cn
 from classicnets import machine
-from classicnets.errors import CheckFailed, DataError, MachineError
+from classicnets.errors import CheckFailed, DataError, MachineError, UsageError
 from classicnets.evaluation.onnx import INPUT
 from classicnets.export import budget, graph, layers, narrow, program
 from classicnets.export import onnx as export_onnx
@@ -29,7 +30,8 @@ from classicnets.images import transforms
 from classicnets.images.decode import fitted, read_picture
 from classicnets.models.lrn import LRN
 from classicnets.models.registry import NETS
-from classicnets.values import Preprocess
+from classicnets.spec import ExportOptions, about, read_size
+from classicnets.values import Preprocess, fit_box, luma
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -131,6 +133,37 @@ def test_border_middle_views_and_normalising_are_those_of_the_predictor(views, p
     pixels = np.random.default_rng(0).integers(0, 256, (3, 20, 20, 3), dtype=np.uint8)
     expected = torch.cat(transforms.views(torch.from_numpy(pixels.transpose(0, 3, 1, 2)), preprocess)).numpy()
     assert np.allclose(prepared(preprocess, pixels), expected, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
+def test_names_are_unique_and_no_type_is_left_to_the_runtime(fit):
+    preprocess = Preprocess(channels=1, image_size=8, resize=9, views=10, fit=fit, mean=(0.5,))
+    model = graph.preparation(preprocess)
+    onnx.checker.check_model(model, full_check=True)
+    graphs, nodes = [model.graph], []
+    while graphs:
+        nodes += (level := graphs.pop()).node
+        graphs += [a.g for node in level.node for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
+    names = [node.name for node in nodes]
+    assert len(set(names)) == len(names) > 50 and all(name.startswith("before/") for name in names)
+    assert "CastLike" not in {node.op_type for node in nodes} and not any(node.metadata_props for node in nodes)
+
+
+def test_luma_is_pillow_s():
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(pixels).convert("L"))
+    assert np.array_equal(luma(*np.moveaxis(pixels.astype(np.int32), -1, 0)), expected)
+    assert np.array_equal(luma(*torch.from_numpy(pixels).int().unbind(-1)).numpy(), expected)
+
+
+@pytest.mark.parametrize(("width", "height"), [(5, 5), (9, 4), (4, 9), (8, 3), (1, 6)])
+def test_the_box_of_an_image_is_centered(width, height):
+    for fit, side in (("crop", min(width, height)), ("letterbox", max(width, height))):
+        left, top, right, bottom = fit_box(width, height, fit)
+        assert (right - left, bottom - top) == (side, side)
+        for before, after in ((left, width - right), (top, height - bottom)):  # the smaller half comes first
+            assert abs(after) - abs(before) in {0, 1} and before * after >= 0
+    assert fit_box(width, height, "stretch") == (0, 0, width, height)
 
 
 @pytest.mark.parametrize("views", [1, 10])
@@ -398,7 +431,7 @@ def test_the_best_of_equals_is_the_one_changed_least():
 
 
 def test_a_torch_program(trained, tmp_path):
-    done = cn.Run(trained).export(tmp_path / "net.pt2", format="torch", licence="MIT")
+    done = cn.Run(trained).export(tmp_path / "net.pt2", format="torch", license="MIT")
     assert done.difference <= done.bound and done.accuracy == done.net_accuracy
     extra = {program.FACTS: ""}
     net = torch.export.load(tmp_path / "net.pt2", extra_files=extra).module()
@@ -419,3 +452,29 @@ def test_the_command_says_what_it_did(trained, cli, tmp_path, monkeypatch):
 def test_wrong_use_is_explained(trained, cli):
     assert cli("export", trained, "--size-budget", "lots")[0] == 2
     assert cli("export", trained, "--format", "torch", "--int8")[0] == 2
+
+
+@pytest.mark.parametrize("wrong", [{"format": "tflite"}, {"format": "torch", "size_budget": 9}])
+def test_options_that_make_no_file_are_refused(wrong, trained, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        cn.Run(trained).export(tmp_path / "net", **wrong)
+    assert caught.value.code == "CN206" and not (tmp_path / "net").exists()
+
+
+def test_every_option_has_a_help_text_and_a_default():
+    for option in fields(ExportOptions):
+        assert about(option).help and option.default is not MISSING
+
+
+@pytest.mark.parametrize(("text", "size"), [("300kB", 300_000), ("1.5 mb", 1_500_000), ("2000B", 2000)])
+def test_sizes_are_read(text, size):
+    assert read_size(text) == size
+    with pytest.raises(ValueError):
+        read_size(text[:-1])
+
+
+def test_a_file_that_cannot_be_written_is_an_error_of_the_machine(trained, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MachineError) as caught:
+        cn.Run(trained).export(tmp_path / "file/net.onnx")
+    assert caught.value.code == "CN401"

@@ -22,7 +22,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.summary.writer import event_file_writer
 
 import classicnets as cn
-from classicnets.api import follow, tensorboard_display
+from classicnets.api.training import attach_tensorboard, follow
 from classicnets.errors import MachineError
 from classicnets.events import Advice, Epoch, Event, Step, from_line, to_line
 from classicnets.report import figures, notebook
@@ -31,8 +31,9 @@ from classicnets.report.notebook import Notebook, in_notebook
 from classicnets.report.tensorboard import TensorBoard
 from classicnets.report.terminal import Terminal
 from classicnets.runs import history
-from classicnets.training import session as training
+from classicnets.spec import Output, run_spec
 from classicnets.training.plan import plan
+from classicnets.training.session import Session
 from classicnets.values import Expected
 
 ADVICE = Advice(
@@ -43,13 +44,13 @@ STEPS = 13  # 400 pictures in batches of 32
 EPOCH_NAMES = ("test_accuracy", "lr", "images_per_second", "wait_share")
 
 
-def begin(blobs: Path, runs: Path, **settings: object) -> training.Training:
-    planned = plan("lenet_d2l", data=str(blobs), settings={"epochs": 2, "batch_size": 32, **settings})
-    return training.start(planned, runs, "a test", lambda _: None)
+def begin(blobs: Path, runs: Path, **settings: object) -> Session:
+    planned = plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 2, "batch_size": 32, **settings}))
+    return Session.start(planned, lambda _: None, Output(runs=str(runs)))
 
 
 @pytest.fixture(scope="module")
-def run(blobs, tmp_path_factory) -> training.Training:
+def run(blobs, tmp_path_factory) -> Session:
     """A run whose events have all come."""
     started = begin(blobs, tmp_path_factory.mktemp("faces"))
     started.all_events = list(started.events())
@@ -238,7 +239,7 @@ def test_what_happens_again_is_in_tensorboard_once(run, tmp_path, seen, done):
 @pytest.mark.usefixtures("seconds_apart")
 def test_a_run_goes_on_in_tensorboard_and_the_rest_comes_as_lines(blobs, tmp_path, cli):
     started = begin(blobs, tmp_path)
-    with tensorboard_display(started) as face:
+    with attach_tensorboard(started) as face:
         coming = started.events()
         for event in coming:
             face.show(event)

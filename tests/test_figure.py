@@ -14,9 +14,10 @@ from torch.nn import functional as F
 
 from classicnets.inspection.figure import svg
 from classicnets.inspection.layout import Layout, layout
-from classicnets.inspection.shapes import Table, times, trace
+from classicnets.inspection.shapes import Table, trace
 from classicnets.inspection.stages import stages
 from classicnets.models.registry import NETS
+from classicnets.text import shape as shape_text
 
 C, P, R, L = nn.Conv2d, nn.MaxPool2d, nn.ReLU, nn.Linear
 
@@ -149,11 +150,11 @@ def test_every_row_and_every_shape_is_told(case):
     told = "\n".join(e.text or "" for e in ET.fromstring(text).iter() if e.tag.endswith("}title"))
     for row in table.rows:
         if row.inputs or row.outputs:
-            assert times(row.outputs) in shown
-            assert f"{row.name} {row.kind}: {times(row.outputs)}, {row.parameters:,} parameters" in told
+            assert shape_text(row.outputs) in shown
+            assert f"{row.name} {row.kind}: {shape_text(row.outputs)}, {row.parameters:,} parameters" in told
         else:
             assert f"Not called: {row.name} ({row.kind}, {row.parameters:,} parameters)" in shown
-    assert f"{table.parameters:,} parameters" in shown and times(table.output_shape) in shown
+    assert f"{table.parameters:,} parameters" in shown and shape_text(table.output_shape) in shown
 
 
 def test_each_row_belongs_to_one_box(case):
@@ -174,7 +175,7 @@ def test_heights_grow_with_sides_and_units(case):
 
 
 def split(net: nn.Module, shape: tuple[int, ...]) -> list[str]:
-    return [times(stage.shape) for stage in stages(trace(net, shape)) if stage.split]
+    return [shape_text(stage.shape) for stage in stages(trace(net, shape)) if stage.split]
 
 
 def test_two_towers_where_groups_make_them():
@@ -262,4 +263,4 @@ def test_any_stack_is_drawn_without_overlap(made):
     table = trace(net, shape)
     check(layout([("net", table), ("again", table)]))
     shown = " ".join(words(svg([("net", table)])))
-    assert all(times(row.outputs) in shown for row in table.rows)
+    assert all(shape_text(row.outputs) in shown for row in table.rows)

@@ -131,7 +131,7 @@ def test_weights_that_do_not_fit_are_listed(base, blobs, tmp_path, cli):
     assert code == 3 and "error[CN306]: these weights do not fit the net" in err
     assert "conv1.weight is 6x1x5x5 in the net and 20x1x5x5 in the file" in err
     assert "fc3.bias is 10 in the net and not in the file" in err or "more" in err
-    assert f"hint:  classicnets show {base.resolve()}/best.safetensors" in err.replace("\n", "")
+    assert f"hint:  classicnets weights identify {base.resolve()}/best.safetensors" in err.replace("\n", "")
     assert not list(Path().glob("runs/*")), "a run that never began"
 
 

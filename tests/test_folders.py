@@ -15,8 +15,9 @@ from classicnets import machine
 from classicnets.audit.examine import examine
 from classicnets.errors import DataError, UsageError
 from classicnets.images.decode import fitted, read_picture
-from classicnets.images.layout import natural, scan
+from classicnets.images.layout import read_layout
 from classicnets.images.loading import describe, load
+from classicnets.images.names import natural
 from classicnets.values import Preprocess
 from idx import make_idx_folder
 from pictures import CLASSES, make_picture_folder, save
@@ -151,8 +152,8 @@ def test_the_split_is_stable_when_files_are_added(tmp_path_factory, before, adde
     """A picture changes sides only in a class so small that one of its parts would have been empty."""
     root = tmp_path_factory.mktemp("split")
     names = {"a": before, "b": {"0.png", "1.png"}}
-    first = scan(touched(root / "first", names))
-    second = scan(touched(root / "second", {**names, "a": before | added}))
+    first = read_layout(touched(root / "first", names))
+    second = read_layout(touched(root / "second", {**names, "a": before | added}))
     parts = [{path.name: "test" for path in found.test["a"]} for found in (first, second)]
     moved = [name for name in before if parts[0].get(name) != parts[1].get(name)]
     assert len(moved) <= 1
@@ -179,7 +180,7 @@ def test_classes_are_in_natural_order_and_numbers_are_said(tmp_path):
         "B2",
         "b10",
     )
-    many = scan(make_picture_folder(tmp_path / "o", [str(i) for i in range(40)], per_class=2, side=4)).notes[-1]
+    many = read_layout(make_picture_folder(tmp_path / "o", [str(i) for i in range(40)], per_class=2, side=4)).notes[-1]
     assert many.endswith("output 2 is 2, ..., output 39 is 39")
 
 
@@ -237,7 +238,8 @@ def test_neither_layout_is_one_error_that_names_both(tmp_path, use):
     (tmp_path / "x" / "deep" / "cat").mkdir(parents=True)
     save(tmp_path / "x" / "deep" / "cat" / "1.png", np.zeros((4, 4), np.uint8))
     (tmp_path / "x" / "a.csv").touch()
-    assert error_of(make_picture_folder(tmp_path / "y", per_class=1) / "cat", use).hints == ("classicnets show CN307",)
+    one_class = make_picture_folder(tmp_path / "y", per_class=1) / "cat"
+    assert error_of(one_class, use).hints == ("classicnets explain CN307",)
     error = error_of(tmp_path / "x", use)
     assert (error.code, error.where) == ("CN307", str(tmp_path / "x"))
     assert "found: deep/, a.csv\n" in error.why and error.hints == (
@@ -277,7 +279,7 @@ def test_an_empty_class_is_an_error(tmp_path):
     assert error_of(folder).why.splitlines() == [
         "fox: one picture; at least two are needed, to train on one and test with the other",
         "ant: no picture in this class",
-        "emu: no picture in this class; the folders in it are not read",
+        "emu: no picture in this class",
     ]
     split = make_picture_folder(tmp_path / "y", per_class=2, test_per_class=1)
     (split / "train" / "ant").mkdir()
@@ -355,7 +357,7 @@ def test_grey_only_if_every_picture_is(tmp_path):
     Image.fromarray(deep > 9).save(folder / "cat" / "bits.png")
     assert describe(str(folder)).shape == (1, 8, 8)
     data, _ = read(folder)
-    order = [path.name for _, name, path in scan(folder).files() if name == "cat"]
+    order = [path.name for _, name, path in read_layout(folder).files() if name == "cat"]
     cats = np.concatenate([split.images[split.labels == 1] for split in (data.train, data.test)])
     for name in ("deep.png", "deep.tif"):
         assert np.abs(cats[order.index(name), 0].astype(float) - deep / 257).max() <= 1, name

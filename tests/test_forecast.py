@@ -21,7 +21,8 @@ from classicnets.forecast import trial
 from classicnets.forecast.forecast import forecast
 from classicnets.forecast.trial import Trial
 from classicnets.images import batches, loading
-from classicnets.report.tables import seconds_text
+from classicnets.spec import run_spec
+from classicnets.text import duration
 from classicnets.training.plan import plan
 
 OWN = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10))\n"
@@ -76,7 +77,7 @@ def test_the_dry_run_says_what_the_run_takes_and_leaves_nothing_behind(cli, blob
 @pytest.mark.parametrize("net", ["lenet_d2l", "own.py:net"])
 def test_generators_and_threads_are_as_before(blobs, tmp_path, net):
     (tmp_path / "own.py").write_text(OWN)
-    planned = plan(net, data=str(blobs), settings={"net.dropout": 0.5}, deterministic=True)
+    planned = plan(*run_spec(net, data=str(blobs), settings={"net.dropout": 0.5}, deterministic=True))
     torch.manual_seed(11)
     state, threads = torch.get_rng_state(), torch.get_num_threads()
     forecast(planned)
@@ -87,22 +88,24 @@ def test_generators_and_threads_are_as_before(blobs, tmp_path, net):
 def test_a_module_of_ones_own_stays_as_it_is(blobs):
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 10)).eval()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    forecast(plan(net, data=str(blobs), settings={"epochs": 1, "initialise": "normal", "freeze": ("1",)}))
+    forecast(plan(*run_spec(net, data=str(blobs), settings={"epochs": 1, "initialise": "normal", "freeze": ("1",)})))
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
     assert not net.training and all(p.requires_grad and p.grad is None for p in net.parameters())
 
 
 def test_how_many_steps_are_measured(blobs, monkeypatch):
     monkeypatch.setattr(trial, "STEP_SECONDS", 0.0)
-    assert forecast(plan("lenet_d2l", data=str(blobs))).steps == 2  # however slow
+    assert forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).steps == 2  # however slow
     monkeypatch.setattr(trial, "STEP_SECONDS", math.inf)
-    assert forecast(plan("lenet_d2l", data=str(blobs), settings={"epochs": 3})).steps == 6  # all that the run has
-    few = forecast(plan("lenet_d2l", data=str(blobs), limit=50, settings={"epochs": 4}))
+    assert (
+        forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 3}))).steps == 6
+    )  # all that the run has
+    few = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), limit=50, settings={"epochs": 4})))
     assert (few.steps, few.step_pictures) == (4, 50)
 
 
 def test_too_slow_a_batch_is_measured_in_part_and_the_words_say_so(blobs, monkeypatch):
-    planned = plan("lenet_d2l", data=str(blobs))
+    planned = plan(*run_spec("lenet_d2l", data=str(blobs)))
     monkeypatch.setattr(trial, "_MACS", 12.5 * planned.table.macs)
     monkeypatch.setattr(trial, "STEP_SECONDS", 0.0)
     found = forecast(planned)
@@ -113,7 +116,7 @@ def test_too_slow_a_batch_is_measured_in_part_and_the_words_say_so(blobs, monkey
 
 
 def test_a_batch_that_would_fill_the_memory_is_measured_in_part(blobs, monkeypatch):
-    planned = plan("lenet_d2l", data=str(blobs))
+    planned = plan(*run_spec("lenet_d2l", data=str(blobs)))
     monkeypatch.setattr(machine, "total_memory_bytes", lambda: 8 * 20 * planned.table.activation_bytes)
     assert forecast(planned).step_pictures == 20
 
@@ -131,7 +134,7 @@ def test_a_batch_that_would_fill_the_memory_is_measured_in_part(blobs, monkeypat
 def test_every_kind_of_recipe_can_be_tried(folder, changed, monkeypatch):
     monkeypatch.setattr(trial, "STEP_SECONDS", 0.0)
     changed = {**changed, "settings": {"batch_size": 8, "image_size": 28, **changed.get("settings", {})}}
-    planned = plan("lenet_d2l", data=str(folder), **changed)
+    planned = plan(*run_spec("lenet_d2l", data=str(folder), **changed))
     found = forecast(planned)
     assert found.steps == 2 and found.seconds > 0
     assert found.at_most == ("patience" in changed["settings"]) == ("at most" in found.lines()[0])
@@ -143,7 +146,7 @@ def test_every_kind_of_recipe_can_be_tried(folder, changed, monkeypatch):
 @pytest.mark.parametrize("settings", [{}, {"ema": 0.9, "validation": 0.0, "monitor": "none", "optimizer": "sgd"}])
 def test_the_files_of_a_run_have_the_sizes_forecast(blobs, tmp_path, settings):
     settings = {"epochs": 3, **settings}
-    found = forecast(plan("lenet_d2l", data=str(blobs), recipe="fast", settings=settings))
+    found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), recipe="fast", settings=settings)))
     run = cn.train("lenet_d2l", data=str(blobs), recipe="fast", runs=tmp_path / "r", quiet=True, **settings)
     real = {path.name: path.stat().st_size for path in run.path.iterdir()}
     checkpoints = {name for name in real if name.endswith(".safetensors")}
@@ -158,7 +161,7 @@ def test_the_counts_are_those_of_the_data(blobs, folder):
     for path in (blobs, folder):
         told, data = loading.describe(str(path)), loading.load(str(path), say=lambda _: None)
         assert (told.train, told.test) == (len(data.train), len(data.test))
-        preprocess = plan("lenet_d2l", data=str(path), settings={"image_size": 28}).preprocess
+        preprocess = plan(*run_spec("lenet_d2l", data=str(path), settings={"image_size": 28})).preprocess
         assert told.loaded(preprocess) == loading.load(str(path), preprocess, say=lambda _: None).shape
         for validation, limit in ((0.0, None), (0.15, None), (0.15, 33), (0.5, 1000)):
             train, aside = batches.divide(data.train, validation, limit, seed=0)
@@ -172,12 +175,12 @@ def test_time_is_steps_and_what_is_evaluated(blobs, measured):
     """400 pictures, 80 of them aside, and 100 of the test."""
     measured(pictures=100, step_seconds=1.0, evaluation_seconds=0.01)
     base = {"epochs": 5, "validation": 0.2, "monitor": "validation", "batch_size": 100}
-    found = forecast(plan("lenet_d2l", data=str(blobs), settings=base))
+    found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings=base)))
     assert found.epoch_seconds == pytest.approx(3.2 + 0.8) and found.seconds == pytest.approx(5 * 4.0 + 1.0)
-    found = forecast(plan("lenet_d2l", data=str(blobs), settings=base, limit=200))
+    found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings=base, limit=200)))
     assert found.seconds == pytest.approx(5 * (2.0 + 0.8) + 1.0)
     joined = {**base, "join_after": 3, "monitor": "test"}
-    found = forecast(plan("lenet_d2l", data=str(blobs), settings=joined))
+    found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings=joined)))
     assert found.seconds == pytest.approx(3 * 3.2 + 2 * 4.0 + 5 * 1.0 + 1.0)
 
 
@@ -186,14 +189,14 @@ def test_memory_is_what_was_measured_with_the_real_pictures_and_a_whole_batch(bl
     fake = measured(pictures=64)
     rest = fake.memory_bytes - fake.noise_bytes + fake.step_memory_bytes  # of 128: twice as many as were measured
     settings = {"batch_size": 128, "validation": 0.0, "monitor": "none"}
-    found = forecast(plan("lenet_d2l", data=str(blobs), settings=settings))
+    found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings=settings)))
     assert found.memory_bytes == rest + 500 * picture
-    found = forecast(plan("lenet_d2l", data=str(blobs), settings={**settings, "validation": 0.5}))
+    found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings={**settings, "validation": 0.5})))
     assert found.memory_bytes == rest + (500 + 200) * picture  # what is kept aside is copied
 
 
 def test_a_real_trial_knows_its_memory(blobs):
-    found = forecast(plan("lenet_d2l", data=str(blobs)))
+    found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs))))
     peak = machine.peak_memory_bytes()
     assert found.memory_bytes is None or 0.5 * peak < found.memory_bytes < 1.5 * peak
 
@@ -205,14 +208,14 @@ def test_what_has_to_be_fetched_is_said_and_not_fetched(monkeypatch, tmp_path, m
     known = DATASETS["fashion_mnist"]
     monkeypatch.setitem(DATASETS, known.name, replace(known, system_folder=str(tmp_path / "none")))
     measured()
-    found = forecast(plan("lenet_d2l"))
+    found = forecast(plan(*run_spec("lenet_d2l")))
     assert found.fetch_bytes == 30_878_645 and "fetch     about 30.9 MB of data first" in found.lines()
     cache = tmp_path / "cache" / "data" / known.name
     assert not cache.exists()
     cache.mkdir(parents=True)
     for file in known.files:
         (cache / file.name).touch()
-    assert forecast(plan("lenet_d2l")).fetch_bytes == 0
+    assert forecast(plan(*run_spec("lenet_d2l"))).fetch_bytes == 0
 
 
 # --- cheaper choices -------------------------------------------------------------------------------------------------
@@ -220,7 +223,7 @@ def test_what_has_to_be_fetched_is_said_and_not_fetched(monkeypatch, tmp_path, m
 
 def test_a_short_run_is_told_nothing(blobs, measured):
     measured(faster=3.0)
-    assert forecast(plan("lenet_d2l", data=str(blobs))).cheaper == ()
+    assert forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).cheaper == ()
 
 
 @pytest.mark.parametrize(("step_seconds", "settings"), [(5.0, "epochs=500"), (900.0, "epochs=100"), (5.0, "epochs=1")])
@@ -245,20 +248,20 @@ def test_what_is_cheaper_can_be_pasted_and_keeps_its_promise(cli, tmp_path, meas
 
 def test_ten_minutes_by_fewer_epochs_or_fewer_pictures(blobs, measured):
     measured(pictures=100, step_seconds=10.0, evaluation_seconds=0.0)
-    planned = plan("lenet_d2l", data=str(blobs), settings={"epochs": 100, "batch_size": 2})
+    planned = plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 100, "batch_size": 2}))
     changes = [choice.change for choice in forecast(planned).cheaper]
     assert changes == ["--set epochs=15", "--limit 60", "--set image_size=14"]  # 100 epochs of 40 s each
 
 
 def test_what_saves_next_to_nothing_is_not_named(blobs, measured):
     measured(pictures=100, step_seconds=10.0, evaluation_seconds=0.0)
-    found = forecast(plan("lenet_d2l", data=str(blobs), settings={"epochs": 16, "batch_size": 2}))
+    found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 16, "batch_size": 2})))
     assert found.seconds == pytest.approx(640) and [c.change for c in found.cheaper] == ["--set image_size=14"]
 
 
 def test_bfloat16_is_proposed_only_where_it_was_faster(blobs, measured):
     measured(step_seconds=1000.0, faster=1.1)
-    changes = [choice.change for choice in forecast(plan("lenet_d2l", data=str(blobs))).cheaper]
+    changes = [choice.change for choice in forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).cheaper]
     assert changes and not any("bfloat16" in change for change in changes)
 
 
@@ -274,24 +277,24 @@ def test_bfloat16_is_really_measured(blobs, monkeypatch):
     monkeypatch.setattr(trial, "_steps", counted)
     monkeypatch.setattr(trial, "STEP_SECONDS", 0.0)
     monkeypatch.setattr(forecasts, "LONG_SECONDS", 0.0)
-    forecast(plan("lenet_d2l", data=str(blobs)))
+    forecast(plan(*run_spec("lenet_d2l", data=str(blobs))))
     assert precisions["float32"] == 3 and precisions["bfloat16"] in (1, 4)  # one if that was far too slow
 
 
 def test_smaller_pictures_only_for_a_net_that_takes_them(blobs, tmp_path, measured):
     measured(step_seconds=1000.0)
     (tmp_path / "own.py").write_text(OWN)
-    planned = plan("own.py:net", data=str(blobs))
+    planned = plan(*run_spec("own.py:net", data=str(blobs)))
     assert not any("image_size" in choice.change for choice in forecast(planned).cheaper)
     pooled = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
-    [choice] = [c for c in forecast(plan(pooled, data=str(blobs))).cheaper if "image_size" in c.change]
+    [choice] = [c for c in forecast(plan(*run_spec(pooled, data=str(blobs)))).cheaper if "image_size" in c.change]
     assert choice.change == "--set image_size=14" and choice.times == pytest.approx(4, rel=0.01)
 
 
 def test_too_much_memory_is_said_with_a_batch_that_fits(blobs, measured, monkeypatch):
     monkeypatch.setattr(machine, "total_memory_bytes", lambda: 2 * 10**9)
     measured(pictures=256, memory_bytes=4 * 10**9, step_memory_bytes=35 * 10**8)
-    found = forecast(plan("lenet_d2l", data=str(blobs)))
+    found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs))))
     assert found.crowded and not found.long
     assert "memory 4.0 GB of 2.0 GB" in found.lines()[0]
     choice = found.cheaper[0]
@@ -302,7 +305,7 @@ def test_too_much_memory_is_said_with_a_batch_that_fits(blobs, measured, monkeyp
 def test_a_full_disk_is_said(blobs, measured, monkeypatch):
     measured(last_bytes=10**9)
     monkeypatch.setattr(forecasts.shutil, "disk_usage", lambda _: Usage)
-    assert "disk 1.0 GB, but 1.5 GB free" in forecast(plan("lenet_d2l", data=str(blobs))).lines()[0]
+    assert "disk 1.0 GB, but 1.5 GB free" in forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).lines()[0]
 
 
 class Usage:
@@ -327,10 +330,10 @@ class Usage:
     ],
 )
 def test_times_for_people(seconds, words):
-    assert seconds_text(seconds) == words
+    assert duration(seconds) == words
 
 
 def test_a_hopeless_run_says_days(blobs, measured):
     measured(step_seconds=3600.0)
-    line = forecast(plan("lenet_d2l", data=str(blobs), settings={"epochs": 50})).lines()[0]
+    line = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 50}))).lines()[0]
     assert line.startswith("forecast  6 days 12 h (3 h 7 min an epoch; measured on 14 steps")

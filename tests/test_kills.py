@@ -15,8 +15,9 @@ import torch
 
 from classicnets.events import Advice
 from classicnets.runs import history
+from classicnets.spec import Output, run_spec
 from classicnets.training.plan import plan
-from classicnets.training.session import Training, resume, start
+from classicnets.training.session import Session
 
 TIMES = {"seconds", "evaluation_seconds", "images_per_second", "wait_share"}
 linux = pytest.mark.skipif(sys.platform != "linux", reason="forks, and asks /proc")
@@ -89,7 +90,7 @@ net = nn.Sequential(
 """
 
 
-def saved_at_every_event(training: Training, copies: Path) -> list[Path]:
+def saved_at_every_event(training: Session, copies: Path) -> list[Path]:
     """Trains to the end and copies the run folder at every event."""
     paths = []
     for number, _ in enumerate(training.events()):
@@ -98,7 +99,7 @@ def saved_at_every_event(training: Training, copies: Path) -> list[Path]:
     return paths
 
 
-def figures(training: Training) -> list[dict]:
+def figures(training: Session) -> list[dict]:
     events = [asdict(event) for event in history.read(training.folder.history) if not isinstance(event, Advice)]
     return [{key: value for key, value in event.items() if key not in TIMES} for event in events]
 
@@ -109,13 +110,13 @@ def test_saved_at_any_event_a_run_goes_on_from_there(name, folder, tmp_path):
     (tmp_path / "own.py").write_text(NET)
     settings = {"epochs": "3", "batch_size": "24", "validation": "0.2", "lr": "0.01"}
     settings |= dict(pair.split("=", 1) for pair in RECIPES[name])
-    made = plan("own.py:net", data=str(folder), settings=settings, device="cpu", seed=2)
-    whole = start(made, tmp_path / "runs", "train", print)
+    made = plan(*run_spec("own.py:net", data=str(folder), settings=settings, device="cpu", seed=2))
+    whole = Session.start(made, print, Output(runs=str(tmp_path / "runs")))
     copies = saved_at_every_event(whole, tmp_path)
     expected = whole.state.tensors()
     assert len(copies) >= 9 and (whole.state.drops > 0) == (name == "plateau")
     for copy in copies:
-        again = resume(copy, print, loader_threads=2)
+        again = Session.resume(copy, print, loader_threads=2)
         for _ in again.events():
             pass
         found = again.state.tensors()

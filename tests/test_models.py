@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import classicnets as cn
-from classicnets.api import layers
+from classicnets.api.networks import layers
 from classicnets.models.registry import NETS
 
 COUNTS = json.loads((Path(__file__).parent / "counts.json").read_text())

@@ -13,6 +13,7 @@ import classicnets as cn
 from classicnets import machine
 from classicnets.errors import UsageError
 from classicnets.models.memory import put_channels_last
+from classicnets.spec import run_spec
 from classicnets.training.plan import plan
 
 
@@ -24,19 +25,19 @@ def hardware(request, monkeypatch) -> bool:
 
 
 def test_bfloat16_where_the_processor_multiplies_it_and_there_is_much_to_multiply(hardware):
-    large = plan("alexnet_28", recipe="fast", device="cpu")
-    assert large.table.macs > 2_000_000 > plan("lenet_d2l", device="cpu").table.macs
+    large = plan(*run_spec("alexnet_28", recipe="fast", device="cpu"))
+    assert large.table.macs > 2_000_000 > plan(*run_spec("lenet_d2l", device="cpu")).table.macs
     assert large.recipe.precision == ("bfloat16" if hardware else "float32")
     assert (
         large.setting_sources["precision"] == "machine"
         and f", {large.recipe.precision} (auto), seed 0" in large.lines()[2]
     )
-    assert plan("lenet_d2l", device="cpu").recipe.precision == "float32"
+    assert plan(*run_spec("lenet_d2l", device="cpu")).recipe.precision == "float32"
     for pinned in ("float32", "bfloat16"):
-        given = plan("alexnet_28", recipe="fast", settings={"precision": pinned}, device="cpu")
+        given = plan(*run_spec("alexnet_28", recipe="fast", settings={"precision": pinned}, device="cpu"))
         assert (given.recipe.precision, given.setting_sources["precision"]) == (pinned, "--set")
         assert f", {pinned}, seed 0" in given.lines()[2]
-    assert large.as_published is plan("alexnet_28", recipe="fast", device="cpu").as_published
+    assert large.as_published is plan(*run_spec("alexnet_28", recipe="fast", device="cpu")).as_published
 
 
 def test_a_torch_that_does_not_tell_means_float32(monkeypatch):
@@ -99,7 +100,7 @@ def test_a_net_with_a_view_trains_and_predicts(hardware, blobs, tmp_path):
 
 def test_a_plan_lays_its_net_out(hardware):
     for name, last in (("alexnet_28", True), ("lenet_d2l", False)):
-        net = plan(name, recipe="fast", device="cpu").build(print)
+        net = plan(*run_spec(name, recipe="fast", device="cpu")).build(print)
         weights = [weight for weight in net.parameters() if weight.dim() == 4 and weight.shape[1] > 1]
         assert weights and all(one.is_contiguous(memory_format=torch.channels_last) is last for one in weights)
 
@@ -125,5 +126,5 @@ def test_policies_are_pinned_on_the_command_line(cli, monkeypatch):
 
 def test_precisions_are_named(hardware):
     with pytest.raises(UsageError, match="must be one of auto, float32, bfloat16") as caught:
-        plan("lenet_d2l", settings={"precision": "float16"})
+        plan(*run_spec("lenet_d2l", settings={"precision": "float16"}))
     assert caught.value.code == "CN204"

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 import classicnets as cn
-from classicnets.cli import predictions
 from classicnets.errors import UsageError
 from classicnets.evaluation import classify
+from classicnets.report import predictions
 from classicnets.report import sheet as sheets
 from onnx_files import colours_onnx
 from pictures import save

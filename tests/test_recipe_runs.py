@@ -21,21 +21,23 @@ import classicnets as cn
 from classicnets.events import Epoch, Step
 from classicnets.models.registry import NETS
 from classicnets.recipes import resolve
+from classicnets.recipes.resolve import ANY_NET, RecipeKey
 from classicnets.runs import history
-from classicnets.training import session as training
+from classicnets.spec import run_spec
 from classicnets.training.plan import plan
+from classicnets.training.session import Session
 from classicnets.values import Recipe
 from pictures import make_picture_folder
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-KEYS = {"argvalues": resolve.RECIPES, "ids": lambda key: "-".join(key)}
+KEYS = {"argvalues": resolve.RECIPES, "ids": lambda key: f"{key.source}-{key.label}"}
 SIDES = {"mnist": 28, "fashion_mnist": 28, "cifar10": 32, "imagenet": 36}
 # As (epochs, batch size): those that learn three classes in so short a time. Not among them: sigmoids (they need some
 # thousand steps), LeNet-5 of 1998 (below), and the first weights of 2012 and 2014 in so small a net.
 LEARNS = {
-    ("caffe2014", "lenet_caffe"): (3, 16),
-    ("fast", "any net"): (15, 8),
+    RecipeKey("caffe2014", "lenet_caffe"): (3, 16),
+    RecipeKey("fast", ANY_NET): (15, 8),
 }
 
 
@@ -66,7 +68,7 @@ def stand_in(channels: int) -> nn.Sequential:
     )  # fmt: skip
 
 
-def made(key: tuple[str, str]) -> tuple[str | nn.Module, Recipe]:
+def made(key: RecipeKey) -> tuple[str | nn.Module, Recipe]:
     """What is trained for a recipe: its own net, or the stand-in at a smaller picture."""
     recipe = resolve.RECIPES[key]
     if recipe.net in NETS and NETS[recipe.net].input[1] < 200:
@@ -105,7 +107,9 @@ def test_every_recipe_runs(key, folders):
 @pytest.mark.slow
 def test_lenet_5_learns_at_the_first_rate_of_1998(folders):
     """1,500 pictures, one at a time; the published rates fall too soon for so few."""
-    recipe = replace(resolve.RECIPES["lecun1998", "lenet5_1998"], schedule="constant", drop_at=(), drop_to=())
+    recipe = replace(
+        resolve.RECIPES[RecipeKey("lecun1998", "lenet5_1998")], schedule="constant", drop_at=(), drop_to=()
+    )
     run = cn.train("lenet5_1998", recipe=recipe, data=str(folders["mnist"]), epochs=25, quiet=True)
     losses = [event.loss for event in history.read(run.folder.history) if isinstance(event, Epoch)]
     assert recipe.batch_size == 1 and losses[-1] < 0.3 * losses[0] and run.result["test_accuracy"] > 0.9
@@ -115,8 +119,8 @@ def test_lenet_5_learns_at_the_first_rate_of_1998(folders):
 def test_every_recipe_changes_the_weights_by_its_own_rates(key, folders):
     """The rates and decays that the optimiser has used in the first step."""
     net, recipe = made(key)
-    planned = plan(net, recipe=recipe, data=str(folders[recipe.data]), limit=2, settings={"batch_size": 2})
-    training_run = training.start(planned, Path("runs"), "", lambda _: None)
+    planned = plan(*run_spec(net, recipe=recipe, data=str(folders[recipe.data]), limit=2, settings={"batch_size": 2}))
+    training_run = Session.start(planned, lambda _: None)
     before = {name: p.detach().clone() for name, p in training_run.net.named_parameters()}
     next(event for event in training_run.events() if isinstance(event, Step))
     names = {id(p): name for name, p in training_run.net.named_parameters()}
@@ -154,13 +158,13 @@ def natural(path: Path) -> tuple[str, int]:
 MEASURED = [key for key, recipe in resolve.RECIPES.items() if not recipe.mean and recipe.validation == 0]
 
 
-@pytest.mark.parametrize("key", MEASURED, ids="-".join)
+@pytest.mark.parametrize("key", MEASURED, ids=KEYS["ids"])
 def test_the_mean_of_the_training_pictures_is_measured_and_kept(key, folders):
     net, recipe = made(key)
     folder = folders[recipe.data]
-    planned = plan(net, recipe=recipe, data=str(folder))
+    planned = plan(*run_spec(net, recipe=recipe, data=str(folder)))
     assert planned.preprocess.mean == (0.0,)  # no picture has been read
-    started = training.start(planned, Path("runs"), "", lambda _: None)
+    started = Session.start(planned, lambda _: None)
     expected = train_pictures(folder).mean(axis=(0, 1, 2)) / 255
     assert started.predictor.preprocess.mean == pytest.approx(expected, rel=1e-6)
     facts = started.folder.read()
@@ -171,15 +175,16 @@ def test_the_mean_of_the_training_pictures_is_measured_and_kept(key, folders):
 
 
 def test_the_mean_is_that_of_the_pictures_that_are_trained_on(folders):
-    net, recipe = made(("cuda_convnet", "cifar10_13pct"))
-    started = training.start(plan(net, recipe=recipe, data=str(folders["cifar10"])), Path("runs"), "", lambda _: None)
+    net, recipe = made(RecipeKey("cuda_convnet", "cifar10_13pct"))
+    started = Session.start(plan(*run_spec(net, recipe=recipe, data=str(folders["cifar10"]))), lambda _: None)
     assert started.batches.alone == 48 and len(started.batches.labels) == 60  # a fifth joins them later
     expected = started.batches.images(torch.arange(48)).double().mean(dim=(0, 2, 3)) / 255
     assert started.predictor.preprocess.mean == pytest.approx(expected.tolist(), rel=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("key", "views"), [(("krizhevsky2012", "alexnet_2012"), 10), (("cuda_convnet", "cifar10_13pct"), 9)]
+    ("key", "views"),
+    [(RecipeKey("krizhevsky2012", "alexnet_2012"), 10), (RecipeKey("cuda_convnet", "cifar10_13pct"), 9)],
 )
 def test_the_result_is_the_mean_over_the_published_views(key, views, folders):
     net, recipe = made(key)
@@ -208,18 +213,17 @@ def test_the_result_is_the_mean_over_the_published_views(key, views, folders):
 
 
 @pytest.mark.parametrize(
-    "key", [key for key, recipe in resolve.RECIPES.items() if recipe.data in resolve.ELSEWHERE], ids="-".join
+    "key", [key for key, recipe in resolve.RECIPES.items() if recipe.data in resolve.ELSEWHERE], ids=KEYS["ids"]
 )
 def test_data_that_is_not_fetched_is_asked_for(key, cli):
-    source, net = key
-    code, _, err = cli("train", net, "--recipe", source)
+    code, _, err = cli("train", key.net, "--recipe", key.source)
     assert code == 3 and f"error[CN302]: the recipe is for {resolve.RECIPES[key].data}, which is not fetched" in err
     assert "hint:  --data FOLDER" in err and not Path("runs").exists()
 
 
 def test_what_only_has_the_name_of_the_published_data_gets_no_verdict(tmp_path):
     """A recipe as published, on a folder that is called imagenet and holds something else."""
-    net, recipe = made(("torchvision", "alexnet_torchvision"))
+    net, recipe = made(RecipeKey("torchvision", "alexnet_torchvision"))
     recipe = replace(recipe, epochs=1, drop_at=(), drop_to=(), schedule="constant")
     data = make_picture_folder(tmp_path / "imagenet", per_class=4, test_per_class=2, side=36)
     run = cn.train(net, recipe=recipe, data=str(data), quiet=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 
 import pytest
@@ -12,20 +13,23 @@ from classicnets.datasets.catalogue import DATASETS
 from classicnets.errors import UsageError
 from classicnets.models.registry import NETS
 from classicnets.recipes import resolve
+from classicnets.recipes.resolve import ANY_NET, RecipeKey
+from classicnets.spec import run_spec
 from classicnets.values import Expected, Recipe
 
-NAMES = {"ids": lambda key: "-".join(key)}
+NAMES = {"ids": lambda key: f"{key.source}-{key.label}"}
 
 
 @pytest.mark.parametrize("key", resolve.RECIPES, **NAMES)
 def test_every_recipe_is_sound(key):
     recipe = resolve.RECIPES[key]
-    assert (recipe.source, recipe.net) == key
-    assert recipe.net.partition(" with ")[0] in NETS or recipe.net == resolve.ANY_NET  # of a variation, its net
+    assert RecipeKey(recipe.source, recipe.net, recipe.variation) == key
+    assert recipe.net in NETS or recipe.net == ANY_NET
+    assert recipe.variation == tuple(sorted(recipe.variation))
     assert recipe.data in {*DATASETS, *resolve.ELSEWHERE}
     resolved = resolve.apply(recipe, {})
     assert not resolved.changed and resolved.recipe == recipe
-    assert Recipe.from_dict(recipe.to_dict()) == recipe
+    assert Recipe.from_dict(recipe.to_dict()) == Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
     if recipe.expected:
         low, mean, high = recipe.expected.low, recipe.expected.mean, recipe.expected.high
         assert 0 < low < mean < high < 1 if recipe.expected.n > 1 else 0 < low == mean == high < 1
@@ -42,7 +46,7 @@ def test_nothing_selects_by_the_test_split(key):
         assert recipe.monitor == "validation"
 
 
-PUBLISHED = [key for key in resolve.RECIPES if key[0] != "fast"]
+PUBLISHED = [key for key in resolve.RECIPES if key.source != "fast"]
 
 
 @pytest.mark.parametrize("key", PUBLISHED, **NAMES)
@@ -51,7 +55,7 @@ def test_every_recipe_fits_its_net(key):
     torch = pytest.importorskip("torch")
     from classicnets.training import initialise
 
-    recipe, entry = resolve.RECIPES[key], NETS[key[1]]
+    recipe, entry = resolve.RECIPES[key], NETS[key.net]
     with torch.device("meta"):
         net = entry.load()()
     initialise.check(net, recipe.initialise)
@@ -66,7 +70,7 @@ def test_every_recipe_fits_its_net(key):
 
 @pytest.mark.parametrize("name", [name for name, entry in NETS.items() if not entry.ours])
 def test_the_default_recipe_is_that_of_the_net_s_own_source(name):
-    own = [source for source, net in PUBLISHED if net == name]
+    own = [key.source for key in PUBLISHED if key.net == name]
     if own:
         assert resolve.find(None, name, registered=True).source == own[0]
     else:
@@ -91,7 +95,7 @@ def steps(recipe: Recipe) -> dict[float, float]:
 
 
 def test_lenet5_as_published():
-    recipe = resolve.RECIPES["lecun1998", "lenet5_1998"]
+    recipe = resolve.RECIPES[RecipeKey("lecun1998", "lenet5_1998")]
     assert (recipe.epochs, recipe.batch_size, recipe.lr) == (20, 1, 0.0005)
     assert steps(recipe) == {2: 0.0002, 5: 0.0001, 8: 0.00005, 12: 0.00001}  # after 2, 3, 3 and 4 passes; 8 remain
     assert (recipe.optimizer, recipe.momentum, recipe.weight_decay) == ("sgd", 0, 0)
@@ -106,14 +110,14 @@ def test_lenet5_as_published():
 
 
 def test_caffe_s_recipes_as_published():
-    lenet = resolve.RECIPES["caffe2014", "lenet_caffe"]
+    lenet = resolve.RECIPES[RecipeKey("caffe2014", "lenet_caffe")]
     assert (lenet.lr, lenet.momentum, lenet.weight_decay, lenet.batch_size) == (0.01, 0.9, 0.0005, 64)
     assert (lenet.schedule, lenet.bias_lr, lenet.bias_decay) == ("inverse", 2, True)
     assert abs(lenet.epochs - 10_000 * 64 / 60_000) < 0.5
     assert 255 / 255 / lenet.std[0] == pytest.approx(255 * 0.00390625)  # the scale of its data layer
     assert (lenet.expected.mean, lenet.expected.n) == (0.9897, 1)
     for name, accuracy in (("alexnet_caffe", 0.571), ("caffenet", 0.574)):
-        recipe = resolve.RECIPES["caffe2014", name]
+        recipe = resolve.RECIPES[RecipeKey("caffe2014", name)]
         assert (recipe.lr, recipe.momentum, recipe.weight_decay, recipe.batch_size) == (0.01, 0.9, 0.0005, 256)
         assert (recipe.optimizer, recipe.bias_lr, recipe.bias_decay) == ("sgd_rate_inside", 2, False)
         assert abs(recipe.epochs - 450_000 * 256 / 1_281_167) < 0.5
@@ -127,7 +131,7 @@ def test_caffe_s_recipes_as_published():
 
 @pytest.mark.parametrize("net", ["alexnet_2012_code", "alexnet_2012_plain_pooling", "alexnet_2012_one_tower"])
 def test_alexnet_2012_as_it_was_run(net):
-    recipe = resolve.RECIPES["krizhevsky2012", net]
+    recipe = resolve.RECIPES[RecipeKey("krizhevsky2012", net)]
     assert (recipe.batch_size, recipe.lr, recipe.momentum, recipe.weight_decay) == (128, 0.01, 0.9, 0.0005)
     assert (recipe.optimizer, recipe.bias_lr * recipe.lr, recipe.bias_decay) == ("sgd_rate_inside", 0.02, False)
     drops, epochs, accuracy = {  # the run notes; 145-half was judged on the pictures of 2010 alone
@@ -144,7 +148,7 @@ def test_alexnet_2012_as_it_was_run(net):
 
 
 def test_alexnet_2012_as_the_paper_has_it():
-    recipe = resolve.RECIPES["krizhevsky2012", "alexnet_2012"]
+    recipe = resolve.RECIPES[RecipeKey("krizhevsky2012", "alexnet_2012")]
     assert (recipe.schedule, recipe.lr, recipe.epochs, recipe.batch_size) == ("plateau", 0.01, 90, 128)
     assert (recipe.momentum, recipe.weight_decay, recipe.optimizer) == (0.9, 0.0005, "sgd_rate_inside")
     assert (recipe.initialise, recipe.colour_noise, recipe.views) == ("krizhevsky2012", "paper", 10)
@@ -153,7 +157,7 @@ def test_alexnet_2012_as_the_paper_has_it():
 
 
 def test_alexnet_2014_as_published():
-    recipe = resolve.RECIPES["krizhevsky2014", "alexnet_2014"]
+    recipe = resolve.RECIPES[RecipeKey("krizhevsky2014", "alexnet_2014")]
     assert steps(recipe) == {22.5: 0.00159, 45: 0.000252, 67.5: 0.00004}
     assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.bias_lr * recipe.lr) == (90, 128, 0.01, 0.02)
     assert (recipe.initialise, recipe.colour_noise, recipe.views) == ("krizhevsky2014", "code", 10)
@@ -161,13 +165,13 @@ def test_alexnet_2014_as_published():
 
 
 def test_torchvision_s_and_mxnet_s_recipes_as_published():
-    recipe = resolve.RECIPES["torchvision", "alexnet_torchvision"]
+    recipe = resolve.RECIPES[RecipeKey("torchvision", "alexnet_torchvision")]
     assert (recipe.lr, recipe.batch_size, recipe.epochs) == (0.01, 32 * 8, 90)
     assert (recipe.optimizer, recipe.momentum, recipe.weight_decay) == ("sgd", 0.9, 1e-4)
     assert steps(recipe) == {30: 1e-3, 60: 1e-4} and recipe.initialise == "as_built"
     assert (recipe.mean, recipe.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert (recipe.resize, recipe.image_size, recipe.crop, recipe.expected.mean) == (256, 224, "resized", 0.56522)
-    recipe = resolve.RECIPES["mxnet", "alexnet_mxnet"]
+    recipe = resolve.RECIPES[RecipeKey("mxnet", "alexnet_mxnet")]
     assert (recipe.lr, recipe.batch_size, recipe.epochs) == (0.1, 128, 80)
     assert (recipe.momentum, recipe.weight_decay, recipe.initialise) == (0.9, 1e-4, "normal")
     assert steps(recipe) == {30: 0.01, 60: 0.001}
@@ -184,7 +188,7 @@ def test_torchvision_s_and_mxnet_s_recipes_as_published():
     ],
 )
 def test_cuda_convnet_s_recipes_as_published(net, epochs, drops, decays, accuracy):
-    recipe = resolve.RECIPES["cuda_convnet", net]
+    recipe = resolve.RECIPES[RecipeKey("cuda_convnet", net)]
     assert (recipe.epochs, steps(recipe), recipe.weight_decays) == (epochs, drops, decays)
     assert (recipe.lr, recipe.bias_lr * recipe.lr, recipe.momentum) == (0.001, 0.002, 0.9)
     assert (recipe.batch_size, recipe.optimizer, recipe.bias_decay) == (128, "sgd_rate_inside", False)
@@ -252,16 +256,38 @@ def test_own_nets_take_fast_and_registered_nets_never_do_so_silently():
     assert "fast" in caught.value.why
 
 
+def test_recipes_are_listed_under_the_names_of_their_nets():
+    """As `classicnets list --json` prints them, and did before keys were typed."""
+    labels = [key.label for key in resolve.RECIPES if key.source == "fast"]
+    assert labels == ["lenet_d2l", "lenet_d2l with activation=relu, pool=max", "alexnet_28", "any net"]
+
+
+def test_a_variation_is_found_in_any_order_and_only_whole():
+    def lr(**variation: str) -> float:
+        return resolve.find("fast", "lenet_d2l", registered=True, variation=variation).lr
+
+    assert lr(pool="max", activation="relu") == lr(activation="relu", pool="max") == 0.003
+    assert resolve.find("fast", "lenet_d2l", registered=True, variation={"pool": "max"}).variation == ()  # any net's
+    assert lr() == 0.03
+
+
+def test_a_recipe_of_version_0_1_is_read():
+    old = resolve.find("fast", "lenet_d2l", registered=True).to_dict()
+    del old["variation"]
+    assert Recipe.from_dict(old).variation == ()
+    assert Recipe.from_dict({**old, "net": "lenet_d2l with activation=relu, pool=max"}).net.startswith("lenet_d2l with")
+
+
 def test_a_variation_takes_what_was_tuned_for_it_or_for_any_net(blobs):
     from classicnets.training.plan import plan
 
     def of(recipe: str, **variation: str) -> Recipe:
-        return plan("lenet_d2l", data=str(blobs), recipe=recipe, variation=variation).recipe
+        return plan(*run_spec("lenet_d2l", data=str(blobs), recipe=recipe, variation=variation)).recipe
 
-    tuned = resolve.RECIPES["fast", "lenet_d2l with activation=relu, pool=max"]
+    tuned = resolve.RECIPES[RecipeKey("fast", "lenet_d2l", (("activation", "relu"), ("pool", "max")))]
     assert of("fast", pool="max", activation="relu").lr == tuned.lr == 0.003
-    assert of("fast").lr == resolve.RECIPES["fast", "lenet_d2l"].lr
-    assert of("fast", activation="tanh").lr == resolve.RECIPES["fast", "any net"].lr
+    assert of("fast").lr == resolve.RECIPES[RecipeKey("fast", "lenet_d2l")].lr
+    assert of("fast", activation="tanh").lr == resolve.RECIPES[RecipeKey("fast", ANY_NET)].lr
     assert of("d2l", activation="relu", pool="max").lr == 0.9  # a source is followed, whatever was exchanged
 
 
@@ -300,7 +326,7 @@ def test_an_unknown_setting_shows_the_nearest():
 
 
 def test_what_says_where_a_recipe_comes_from_cannot_be_set():
-    for key in ("source", "net", "data", "expected", "deviations"):
+    for key in ("source", "net", "data", "variation", "expected", "deviations"):
         with pytest.raises(UsageError):
             resolve.apply(lenet(), {key: "x"})
 

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from classicnets import files
 from classicnets.errors import DataError, MachineError, UsageError
 from classicnets.events import Epoch, Step
 from classicnets.runs import checkpoint, folder, history, net_spec
@@ -63,21 +62,6 @@ def test_a_newer_format_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "_VERSION", 1)
     with pytest.raises(DataError, match="newer classicnets"):
         checkpoint.load(tmp_path / "x.safetensors")
-
-
-@pytest.mark.parametrize("point", ["fsync", "replace"])
-def test_a_failure_at_any_point_leaves_the_old_file_whole(tmp_path, monkeypatch, point):
-    path = tmp_path / "x.json"
-    files.write_whole(path, b"old")
-
-    def fail(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(*((os, "fsync", fail) if point == "fsync" else (Path, "replace", fail)))
-    with pytest.raises(MachineError) as caught:
-        files.write_whole(path, b"new")
-    assert caught.value.code == "CN401" and "No space left" in caught.value.why
-    assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["x.json"]
 
 
 def epoch(n: int) -> Epoch:

@@ -29,6 +29,7 @@ from classicnets.events import Advice, Epoch, Step
 from classicnets.report import seeds as report
 from classicnets.report.terminal import SeedsTerminal
 from classicnets.runs import checkpoint, history
+from classicnets.spec import run_spec
 from classicnets.study import seeds, side_by_side
 from classicnets.study.side_by_side import Manner, compare
 from classicnets.training.plan import plan
@@ -279,7 +280,7 @@ def test_the_verdict_counts_the_runs_in_the_range():
 
 
 def test_a_verdict_needs_what_was_published(blobs):
-    changed = plan("lenet_d2l", data=str(blobs))
+    changed = plan(*run_spec("lenet_d2l", data=str(blobs)))
     assert seeds.verdict(changed, [0.8]).startswith("no verdict") and seeds.verdict(changed, []) == ""
 
 
@@ -301,7 +302,7 @@ def test_what_is_faster_is_chosen(runs, cores, fit, wanted, seconds, expected):
 
 
 def test_the_choice_is_measured_said_and_can_be_pinned(blobs, monkeypatch):
-    asked = plan("lenet_d2l", data=str(blobs), device="cpu")
+    asked = plan(*run_spec("lenet_d2l", data=str(blobs), device="cpu"))
     measured = []
 
     def seconds_a_step(_plan, threads, _say):
@@ -327,7 +328,7 @@ def test_the_choice_is_measured_said_and_can_be_pinned(blobs, monkeypatch):
 
 def test_real_steps_are_timed_and_the_threads_put_back(blobs, monkeypatch):
     monkeypatch.setattr(side_by_side, "_SECONDS", 0.0)
-    asked = plan("lenet_d2l", data=str(blobs), settings={"batch_size": 8}, device="cpu")
+    asked = plan(*run_spec("lenet_d2l", data=str(blobs), settings={"batch_size": 8}, device="cpu"))
     threads = torch.get_num_threads()
     found = side_by_side.seconds_a_step(asked, (2, 1), print)
     assert found.keys() == {1, 2} and all(seconds > 0 for seconds in found.values())

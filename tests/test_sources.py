@@ -169,7 +169,7 @@ def test_the_package_comes_last_and_needs_neither_root_nor_package_lists(toy, mi
     assert toy.kept() == sorted(FILES)
     assert toy.lines == [
         f"toy: mirror {server.url}: HTTP 404 Not Found",
-        "toy: downloading the Debian package dataset-toy (1 MB) into the cache; nothing is installed",
+        "toy: downloading the Debian package dataset-toy (1.0 MB) into the cache; nothing is installed",
     ]
     download, update, again, unpack = apt.read_text().splitlines()
     assert download.endswith("download dataset-toy")

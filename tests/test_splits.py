@@ -13,16 +13,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classicnets.api import Run
+from classicnets.api.models import Run
 from classicnets.audit.examine import examine
 from classicnets.datasets.types import Split
 from classicnets.errors import DataError, UsageError
 from classicnets.images import batches
-from classicnets.images.layout import scan
+from classicnets.images.layout import read_layout
 from classicnets.images.loading import describe, load
+from classicnets.spec import Output, run_spec
 from classicnets.study import seeds
-from classicnets.training import session as training
 from classicnets.training.plan import plan
+from classicnets.training.session import Session
 from classicnets.values import Preprocess
 from pictures import CLASSES, make_picture_folder
 
@@ -46,7 +47,7 @@ def error_of(given: Path, use=load) -> DataError:
 
 def rows_of(folder: Path) -> list[list[str]]:
     """path, class and split of every picture of a folder with train/ and test/."""
-    return [[path.relative_to(folder).as_posix(), name, split] for split, name, path in scan(folder).files()]
+    return [[path.relative_to(folder).as_posix(), name, split] for split, name, path in read_layout(folder).files()]
 
 
 def write(
@@ -249,13 +250,13 @@ def test_a_class_that_loses_all_its_pictures_is_an_error_still(mine):
 
 def plan_error(data: Path) -> str:
     with pytest.raises(DataError) as caught:
-        plan("lenet_d2l", data=str(data), settings=SETTINGS, on_bad_image="skip")
+        plan(*run_spec("lenet_d2l", data=str(data), settings=SETTINGS, on_bad_image="skip"))
     return caught.value.code
 
 
 def test_only_fail_and_skip_can_be_asked_for(mine):
     with pytest.raises(UsageError, match="must be fail or skip"):
-        plan("lenet_d2l", data=str(mine), on_bad_image="repair")
+        plan(*run_spec("lenet_d2l", data=str(mine), on_bad_image="repair"))
 
 
 # --- what is kept aside ----------------------------------------------------------------------------------------------
@@ -314,10 +315,10 @@ def count(run: Path) -> dict[str, int]:
     return {split: splits.count(split) for split in sorted(set(splits))}
 
 
-def trained(given: Path, runs: Path, said: list[str] | None = None, **options) -> training.Training:
+def trained(given: Path, runs: Path, said: list[str] | None = None, **options) -> Session:
     settings = {**SETTINGS, "validation": 0.2, "monitor": "validation", **options.pop("settings", {})}
-    made = plan("lenet_d2l", data=str(given), settings=settings, device="cpu", **options)
-    return training.start(made, runs, "train", (said if said is not None else []).append)
+    made = plan(*run_spec("lenet_d2l", data=str(given), settings=settings, device="cpu", **options))
+    return Session.start(made, (said if said is not None else []).append, Output(runs=str(runs)))
 
 
 def test_a_folder_with_three_splits_from_the_command_line(three, tmp_path, cli):
@@ -346,7 +347,7 @@ def test_a_csv_from_the_command_line(mine, tmp_path, cli):
     code, out, talk = cli(*command[:4], "--on-bad-image", "skip", *command[4:])
     assert code == 0 and "1 of 120 pictures cannot be read and are left out" in talk
     run = tmp_path / "r" / "lenet_d2l-animals-1"
-    rows, found = table(run), scan(file)
+    rows, found = table(run), read_layout(file)
     [skipped] = [row for row in rows if row["split"] == "skipped"]
     assert skipped["path"] == "train/dog/train_7.jpg" and skipped["reason"]
     parts = {row["path"]: row["split"] for row in rows}
@@ -386,15 +387,15 @@ def test_a_validation_split_that_the_recipe_has_no_use_for_is_said(three, tmp_pa
 
 
 def test_idx_files_have_no_split_csv(blobs, tmp_path):
-    made = plan("lenet_d2l", data=str(blobs), settings={"epochs": 1}, device="cpu")
-    assert not training.start(made, tmp_path / "r", "train", print).folder.split.exists()
+    made = plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 1}, device="cpu"))
+    assert not Session.start(made, print, Output(runs=str(tmp_path / "r"))).folder.split.exists()
 
 
 def test_a_run_without_bad_pictures_is_resumed_and_evaluated_without_them(three, tmp_path):
     (three / "train/cat/train_0.png").write_bytes(b"")
     made = trained(three, tmp_path / "r", on_bad_image="skip")
     before = made.folder.split.read_bytes()
-    again = training.resume(made.folder.path, lambda _: None)
+    again = Session.resume(made.folder.path, lambda _: None)
     assert len(again.pictures.train) == 11 and again.pictures.fingerprint == made.pictures.fingerprint
     for _ in again.events():
         pass
@@ -407,8 +408,8 @@ def test_a_run_without_bad_pictures_is_resumed_and_evaluated_without_them(three,
 
 def test_each_seed_has_its_own_split(mine, tmp_path):
     settings = {**SETTINGS, "validation": 0.2, "monitor": "validation"}
-    made = plan("lenet_d2l", data=str(mine), settings=settings, device="cpu")
-    several = seeds.start(made, (0, 1), tmp_path / "r", "train", lambda _: None, at_once=1)
+    made = plan(*run_spec("lenet_d2l", data=str(mine), settings=settings, device="cpu"))
+    several = seeds.start(made, (0, 1), Output(runs=str(tmp_path / "r")), lambda _: None, side_by_side=1)
     first, second = (table(run.path) for run in several.runs().values())
     assert [row["path"] for row in first] == [row["path"] for row in second] and first != second
 

@@ -235,10 +235,10 @@ def test_a_complete_run_is_not_resumed(blobs, cli):
 
 def test_ctrl_c_saves_and_says_how_to_go_on(blobs, cli, monkeypatch):
     """Stopped after the last step of an epoch, when all that is left of it is to be judged."""
-    from classicnets.training.session import Training
+    from classicnets.training.session import Session
 
     whole = cn.train("lenet_d2l", data=str(blobs), epochs=2, limit=64, quiet=True)
-    record = Training._record
+    record = Session._record
 
     def interrupt(self, event):
         advice = record(self, event)
@@ -248,7 +248,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(blobs, cli, monkeypatch):
 
     command = ["train", "lenet_d2l", "--data", blobs, "--set", "epochs=2", "--limit", 64]
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "_record", interrupt)
+        patch.setattr(Session, "_record", interrupt)
         code, _, err = cli(*command)
     assert code == 130
     assert "stopped after epoch 0 of 2, step 1; to go on: classicnets train --resume runs/lenet_d2l-blobs-2" in err

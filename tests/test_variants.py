@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +15,7 @@ from classicnets.models.lrn import LRN
 from classicnets.models.registry import NETS
 from classicnets.models.variants import CHOICES, vary
 from classicnets.runs import net_spec
+from classicnets.spec import run_spec
 
 OWN = """
 from torch import nn
@@ -233,7 +233,7 @@ def test_a_varied_run_says_so_and_can_be_used_again(cli, blobs, tmp_path):
 def test_the_first_weights_are_those_of_the_net_unvaried(blobs):
     from classicnets.training.plan import plan
 
-    plain, varied = (plan("lenet_d2l", data=str(blobs), variation=v).build(print) for v in ({}, RELU_MAX))
+    plain, varied = (plan(*run_spec("lenet_d2l", data=str(blobs), variation=v)).build(print) for v in ({}, RELU_MAX))
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), varied.parameters(), strict=True))
 
 
@@ -249,12 +249,12 @@ def test_a_net_of_ones_own_is_varied_too(cli, blobs, tmp_path):
 
 def test_a_varied_run_resumes_as_it_was(cli, blobs):
     from classicnets.training.plan import plan
-    from classicnets.training.session import resume, start
+    from classicnets.training.session import Session
 
-    asked = plan("lenet_d2l", data=str(blobs), variation={"norm": "batch"}, settings={"epochs": 2}, limit=64)
-    started = start(asked, Path("runs"), "", lambda _: None)
+    asked = plan(*run_spec("lenet_d2l", data=str(blobs), variation={"norm": "batch"}, settings={"epochs": 2}, limit=64))
+    started = Session.start(asked, lambda _: None)
     next(started.events())
-    assert "conv1_norm.weight" in resume(started.folder.path, lambda _: None).net.state_dict()
+    assert "conv1_norm.weight" in Session.resume(started.folder.path, lambda _: None).net.state_dict()
 
 
 def test_train_show_and_create_take_the_same(cli, blobs):

@@ -103,7 +103,7 @@ def test_the_nearest_net_and_what_differs(tmp_path):
     assert found.nearest.differences == (
         f"conv2.weight is 16x6x3x3 in the file and 16x6x5x5 in {found.nearest.net}",
         "fc2.bias of 84 is not in the file",
-        "extra of one number is in the file alone",
+        "extra of a single number is in the file alone",
     )
     torch.save({"a": torch.zeros(2, 2)}, tmp_path / "none.pt")
     assert identify(tmp_path / "none.pt").lines()[-1] == "no net of the registry is like it"

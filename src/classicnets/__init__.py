@@ -15,13 +15,15 @@ _HOME = {
     "MachineError": "errors",
     "Preprocess": "values",
     "Recipe": "values",
-    "Run": "api",
-    "Seeds": "api",
+    "Run": "api.models",
+    "RunSpec": "spec",
+    "Seeds": "api.models",
     "UsageError": "errors",
-    "create": "api",
-    "load": "api",
-    "train": "api",
-    "train_seeds": "api",
+    "create": "api.networks",
+    "load": "api.models",
+    "resume": "api.training",
+    "train": "api.training",
+    "train_seeds": "api.training",
     "vary": "models.variants",
 }
 __all__ = [
@@ -32,19 +34,24 @@ __all__ = [
     "Preprocess",
     "Recipe",
     "Run",
+    "RunSpec",
     "Seeds",
     "UsageError",
     "create",
     "load",
+    "resume",
     "train",
     "train_seeds",
     "vary",
 ]
 
 if TYPE_CHECKING:
-    from classicnets.api import Run, Seeds, create, load, train, train_seeds
+    from classicnets.api.models import Run, Seeds, load
+    from classicnets.api.networks import create
+    from classicnets.api.training import resume, train, train_seeds
     from classicnets.errors import CheckFailed, ClassicnetsError, DataError, MachineError, UsageError
     from classicnets.models.variants import vary
+    from classicnets.spec import RunSpec
     from classicnets.values import Preprocess, Recipe
 
 

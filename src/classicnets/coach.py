@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from classicnets.events import Advice, Epoch, Event
+from classicnets.images.transforms import prepare
 from classicnets.inspection.health import Health, examine
+from classicnets.training.session import Session
 from classicnets.values import Recipe
 
 # Faults that keep a net from learning. After one of them the others are its consequences, so that only the first is
@@ -50,6 +52,17 @@ _STILL = 0.01  # a layer whose weights moved by less in that time does not train
 _BLIND = 0.01
 _TELLS_APART = 0.002
 _SAMPLE = 1000  # weights of each layer that are remembered
+_SMALL = 64  # pixels a side: of larger images fewer are examined
+
+
+def watch(session: Session) -> Coach:
+    """A coach for the session, which it watches from now on."""
+    plan, data = session.plan, session.batches
+    few = min(256 if plan.preprocess.image_size <= _SMALL else 32, len(data.labels))
+    probe = prepare(data.images(torch.arange(few)), plan.preprocess)
+    coach = Coach(replace(plan.recipe, data=plan.data), plan.description.classes, probe, data.labels)
+    session.subscribe(coach)
+    return coach
 
 
 @dataclass

@@ -65,7 +65,7 @@ class MachineError(ClassicnetsError):
     exit_code = 4
 
 
-# What `classicnets show CODE` prints: what it means, the usual causes, the way out.
+# What `classicnets explain CODE` prints: what it means, the usual causes, the way out.
 CODES: dict[str, str] = {
     "CN101": """The loss became infinite or NaN, so training stopped; the last finished epoch is kept.
 Usual causes: a learning rate that is too high for this net, or pictures that were not scaled to about 0..1.
@@ -122,9 +122,10 @@ Pictures lie in FOLDER/train/CLASS/ with FOLDER/test/CLASS/ or FOLDER/val/CLASS/
 which a fifth of each class is then taken as the test split. With both, val is the validation split: it stands in for
 the share of the training pictures that a recipe keeps aside. Classes are matched by name. Each class has pictures to
 train on and to test with, and no split has classes of its own.
-Hidden files are ignored; other files that are not pictures are counted and said.
+Folders below a class belong to it. Hidden files are ignored; other files that are not pictures are counted and said.
 A CSV has a first line that names its columns: path (or file, image, filename), label (or class) and, if you like,
 split, which is train, val or test. It is UTF-8; comma, semicolon and tab separate; paths start from its own folder.
+All rules: docs/data-layouts.md.
 Where pictures cannot be kept in the cache (CLASSICNETS_PICTURES=memory, a full disk), they must fit into half of this
 machine's memory, at the size the net is given.
 Way out: `classicnets data check FOLDER` (or FILE.csv) lists every class and every picture that cannot be read.""",

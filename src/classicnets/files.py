@@ -32,8 +32,7 @@ def move_into_place(part: Path, path: Path) -> None:
 
     Raises OSError.
     """
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
+    sync_file(part)
     part.replace(path)
     sync_folder(path.parent)
 
@@ -77,6 +76,12 @@ def cannot_write(path: Path, error: OSError) -> MachineError:
         why=error.strerror or str(error),
         hint=("classicnets doctor", "--runs FOLDER chooses another place for runs"),
     )
+
+
+def sync_file(path: Path) -> None:
+    """Makes what was written to `path` survive a power cut. Raises OSError."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -76,6 +75,27 @@ def channels_last(device: str, macs: int, precision: str) -> bool:
     import torch
 
     return precision == "bfloat16" or (torch.device(device).type == "cpu" and macs >= _MANY_MACS)
+
+
+def use_threads(count: int | None) -> None:
+    """Lets torch compute with `count` threads from now on; None leaves the number as it is."""
+    import torch
+
+    if count is not None:
+        torch.set_num_threads(count)
+
+
+@contextmanager
+def same_threads() -> Iterator[None]:
+    """Afterwards torch has as many threads as before, whatever was set meanwhile."""
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
 
 
 def require(module: str, *, extra: str) -> ModuleType:
@@ -202,6 +222,8 @@ def processor() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
+    from importlib import metadata  # takes long to import
+
     from classicnets import __version__
 
     found = {"classicnets": __version__, "python": platform.python_version()}

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from gettext import gettext as _
 from pathlib import Path
 
-__all__ = ["_", "byte_count", "command", "count", "duration", "join", "nearest", "shape"]
+__all__ = ["_", "assignments", "byte_count", "command", "count", "duration", "join", "nearest", "shape"]
 
 
 def shape(sizes: Iterable[int], by: str = "x") -> str:
@@ -52,6 +52,11 @@ def join(names: Sequence[str], most: int = 5) -> str:
     """The first `most` names, and how many more there are: "a, b and 3 more"."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def assignments(values: Mapping[str, object], prefix: str = "") -> str:
+    """Settings as they are typed: "lr=0.1, epochs=2"; each name begins with `prefix`."""
+    return ", ".join(f"{prefix}{name}={value}" for name, value in values.items())
 
 
 def nearest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:

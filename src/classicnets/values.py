@@ -3,7 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
+
+# ITU-R 601 luma: how much of red, green and blue a grayscale image takes; what training computes with.
+LUMA = (0.299, 0.587, 0.114)
+# The same in units of 2 ** -LUMA_BITS, as Pillow has them; 255 times their sum is below 2 ** 24, so exact in float32.
+LUMA_BITS = 16
+LUMA_WEIGHTS = tuple(round(weight * 2**LUMA_BITS) for weight in LUMA)
+LUMA_HALF = 1 << (LUMA_BITS - 1)  # added before the bits are dropped: rounds half up
+
+
+def luma(red: Any, green: Any, blue: Any) -> Any:
+    """Pillow's gray level of whole numbers 0 to 255: ints, or arrays or tensors of at least 32 bits."""
+    by_red, by_green, by_blue = LUMA_WEIGHTS
+    return (red * by_red + green * by_green + blue * by_blue + LUMA_HALF) >> LUMA_BITS
+
+
+def centered(length: int, size: int) -> int:
+    """Where the central `size` of `length` pixels begin; negative where `size` is larger.
+
+    Of an odd rest the smaller half comes first.
+    """
+    return int((length - size) / 2)  # towards 0, as ONNX divides
+
+
+def fit_box(width: int, height: int, fit: str) -> tuple[int, int, int, int]:
+    """The part of an image that becomes the whole: (left, top, right, bottom), partly outside of it for "letterbox"."""
+    if fit == "stretch":
+        return 0, 0, width, height
+    side = min(width, height) if fit == "crop" else max(width, height)
+    left, top = centered(width, side), centered(height, side)
+    return left, top, left + side, top + side
+
+
+class View(NamedTuple):
+    """A square of a resized image: its upper left corner in pixels, and whether it is mirrored left to right."""
+
+    top: int
+    left: int
+    mirrored: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +75,23 @@ class Preprocess:
     def side(self) -> int:
         """The side to which whole pictures are resized, before the border and before the middle is taken."""
         return self.resize or self.image_size - 2 * self.pad
+
+    @property
+    def padded(self) -> int:
+        """The side with the border: what the views are taken from."""
+        return self.side + 2 * self.pad
+
+    @property
+    def view_places(self) -> tuple[View, ...]:
+        """The `views`, each image_size x image_size, in the order in which a net is given them."""
+        middle, last = centered(self.padded, self.image_size), self.padded - self.image_size
+        corners = [(middle, middle)]
+        if self.views == 9:
+            corners = [(top, left) for top in (0, middle, last) for left in (0, middle, last)]
+        if self.views == 10:
+            corners += [(0, 0), (0, last), (last, 0), (last, last)]
+        turns = (False, True) if self.views in {2, 10} else (False,)
+        return tuple(View(top, left, mirrored) for mirrored in turns for top, left in corners)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -89,6 +144,8 @@ class Expected:
 class Recipe:
     """How a net is trained: values only, in the field's words. `recipes.resolve.SETTINGS` can be changed by `--set`.
 
+    Identity. `source` published it; `net` is the name of the network that it trains ("" for any network) and
+    `variation` the exchanged layers that it was tuned for, as sorted (name, value) pairs.
     Objective. `loss` is "cross_entropy" or "lecun1998" (the MAP loss on distances); `class_weights` "auto" weighs each
     class by the inverse of its share.
     Length. With `patience`, the run stops after so many epochs without a better validation accuracy (0: never).
@@ -115,6 +172,7 @@ class Recipe:
     source: str
     net: str
     data: str
+    variation: tuple[tuple[str, str | float], ...] = ()
 
     loss: str = "cross_entropy"
     label_smoothing: float = 0.0
@@ -182,9 +240,10 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`, also after JSON; reads what version 0.1 wrote, which had no `variation`."""
         known = {f.name for f in fields(cls)}
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
+        values["variation"] = tuple((name, value) for name, value in values.get("variation", ()))
         if values.get("expected"):
             values["expected"] = Expected(**values["expected"])
         return cls(**values)

@@ -1,4 +1,4 @@
-"""`classicnets evaluate MODEL [DATA]`: how good a net is on pictures whose classes are known."""
+"""`classicnets evaluate MODEL [DATA]`: how good a network is on images whose classes are known."""
 
 from __future__ import annotations
 
@@ -7,57 +7,80 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classicnets.cli import model
-from classicnets.report import tables
+from classicnets import api, machine, report
+from classicnets.cli import arguments
+from classicnets.spec import DEVICE, NET_FILE, OFFLINE, option
 
 if TYPE_CHECKING:
-    from classicnets.evaluation.evaluate import Evaluation
-    from classicnets.images.inputs import Input
+    from classicnets.api.models import Evaluation, Input, Model
 
-HELP = "how good a net is on the test split, or on any pictures with classes"
+HELP = "how good a network is on the test split, or on any images with classes"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The model, the data, and where to compute."""
-    model.add_argument(parser)
-    parser.add_argument(
-        "data",
+@dataclass(frozen=True, kw_only=True)
+class OpenModel:
+    """The model of `evaluate` and `predict`, and how it is computed."""
+
+    model: str = option(help="the folder of a run, or an exported .onnx file", metavar="MODEL")
+    net: str | None = option(None, **NET_FILE)
+    device: str = option("auto", **DEVICE)
+    precision: str = option(
+        "float32",
+        help="floating-point precision; auto: bfloat16 where the hardware supports it and the network is large",
+        group="machine",
+        choices=machine.PRECISIONS,
+    )
+
+    def opened(self) -> Model:
+        """The model. Raises what `cn.load` does."""
+        return api.models.load(self.model, net=self.net, device=self.device, precision=self.precision)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """The data, and the form of the result."""
+
+    data: str | None = option(
+        None,
+        help="a data set, a folder with a folder for each class, or a CSV with classes",
         metavar="DATA",
         nargs="?",
-        help="a data set, a folder with a folder for each class, or a CSV list with classes (default: the model's own)",
+        shown="the model's own test split",
     )
-    parser.add_argument("--csv", action="store_true", help="print the confusion matrix, a class a line")
-    model.add_options(parser)
-    parser.add_argument("--offline", action="store_true", help="fetch nothing, as with CLASSICNETS_OFFLINE=1")
+    offline: bool = option(False, **OFFLINE)
+    csv: bool = option(False, help="print the confusion matrix, a class a line", group="output")
+
+
+OPTIONS = (OpenModel, Evaluate)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the figures and, class by class, what was found and what it was taken for."""
-    if args.json and args.csv:
+    asked = arguments.read(args, Evaluate)
+    if args.json and asked.csv:
         args.parser.error("--json and --csv exclude each other")
-    from classicnets.report.terminal import counted
-
-    talk = tables.console(stderr=True)
+    talk = report.tables.console(stderr=True)
 
     def watched(pictures: list[Input]) -> Iterator[Input]:
-        with counted(talk, len(pictures)) as count:
+        with report.terminal.counted(talk, len(pictures)) as count:
             for one in pictures:
                 yield one
                 count()
 
-    opened = model.opened(args)
-    result, classes = opened.evaluate(args.data, say=talk.print, watch=watched), opened.classes
+    opened = arguments.read(args, OpenModel).opened()
+    result, classes = opened.evaluate(asked.data, say=talk.print, watch=watched), opened.classes
     precision = opened.predictor.precision
     if args.json:
         about = {"model": str(opened.path), "weights": opened.weights, "computed_in": precision}
-        print(json.dumps({**about, "data": args.data or opened.data, "classes": classes, **result.to_dict()}))
-    elif args.csv:
+        print(json.dumps({**about, "data": asked.data or opened.data, "classes": classes, **result.to_dict()}))
+    elif asked.csv:
         _print_csv(result, classes)
     else:
-        data, of = Path(args.data or str(opened.data)).name, "" if args.data else " test"
+        data, of = Path(asked.data or str(opened.data)).name, "" if asked.data else " test"
         said = "" if precision == "float32" else f", {precision}"
         print(
             f"{opened.name} ({opened.weights}{said}) on {data}: accuracy {result.accuracy:.4f}, loss {result.loss:.4f}"
@@ -68,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_report(result: Evaluation, classes: tuple[str, ...]) -> None:
-    out = tables.console()
+    out = report.tables.console()
     top5 = "" if result.top5_accuracy is None else f"top-5 accuracy {result.top5_accuracy:.4f}, "
     out.print(
         f"{top5}balanced accuracy {result.balanced_accuracy:.4f}, calibration error {result.calibration_error:.4f}\n"
@@ -79,7 +102,7 @@ def _print_report(result: Evaluation, classes: tuple[str, ...]) -> None:
         taken = f"{classes[wrong.index(max(wrong))]} ({max(wrong):,})" if any(wrong) else "-"
         rows.append([name, _share(result.recall[i]), _share(result.precision[i]), result.support[i], taken])
     columns = ["class", "found (recall)", "right (precision)", "pictures", "most often taken for"]
-    out.print(tables.table(columns, rows, numbers=columns[1:4]))
+    out.print(report.tables.table(columns, rows, numbers=columns[1:4]))
 
 
 def _print_csv(result: Evaluation, classes: tuple[str, ...]) -> None:

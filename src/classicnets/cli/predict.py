@@ -1,78 +1,83 @@
-"""`classicnets predict MODEL INPUT...`: what is on these pictures."""
+"""`classicnets predict MODEL INPUT...`: the top-k predictions for images."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classicnets.cli import model
+from classicnets import api, report
+from classicnets.cli import arguments
+from classicnets.cli.evaluate import OpenModel
 from classicnets.errors import DataError
-from classicnets.report import tables
+from classicnets.spec import option
+from classicnets.values import Preprocess
 
 if TYPE_CHECKING:
-    from classicnets.evaluation.classify import Prediction
-    from classicnets.values import Preprocess
+    from classicnets.api.models import Input, Prediction
 
-HELP = "the likeliest classes of pictures"
+HELP = "the top-k predictions for images"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The model, the pictures, and what to print of them."""
-    model.add_argument(parser)
-    parser.add_argument(
-        "inputs",
+@dataclass(frozen=True, kw_only=True)
+class Predict:
+    """The images, and what to print of them."""
+
+    inputs: list[str] = option(
+        help="image files, folders, 'globs', CSV lists with a column path; - reads paths, or an image, from stdin",
         metavar="INPUT",
         nargs="+",
-        help="picture files, folders, 'globs', CSV lists with a column path; - reads paths, or a picture, from stdin",
     )
-    parser.add_argument("--top", type=int, default=3, metavar="K", help="name so many classes (default: 3)")
-    parser.add_argument(
-        "--handwriting", action="store_true", help="make a photographed or drawn character into what MNIST's are"
+    handwriting: bool = option(False, help="make a photographed or drawn character into what MNIST's are", group="data")
+    top: int = option(3, help="number of classes to name", group="output", metavar="K")
+    show: str | None = option(
+        None, help="draw the preprocessed images beside the originals", group="output", metavar="FILE.png", shown=""
     )
-    parser.add_argument("--show", metavar="FILE.png", help="draw what the net saw beside the originals")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--csv", action="store_true", help="print comma-separated values with a header")
-    form.add_argument("--jsonl", action="store_true", help="print one line of JSON for each picture, as they come")
-    model.add_options(parser)
+    csv: bool = option(False, help="print comma-separated values with a header", group="output")
+    jsonl: bool = option(False, help="print one line of JSON for each image, as they come", group="output")
+
+
+OPTIONS = (OpenModel, Predict)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints a row for each picture, likeliest class first, and says which could not be read (exit code 3)."""
-    if args.top < 1:
+    """Prints a row for each image, the most probable class first, and which could not be read (exit code 3)."""
+    asked = arguments.read(args, Predict)
+    if asked.top < 1:
         args.parser.error("--top names at least one class")
-    if args.json and (args.csv or args.jsonl):
+    if asked.csv and asked.jsonl:
+        args.parser.error("argument --jsonl: not allowed with argument --csv")
+    if args.json and (asked.csv or asked.jsonl):
         args.parser.error("--json, --jsonl and --csv exclude each other")
-    from classicnets.cli import predictions
-    from classicnets.images import inputs
-    from classicnets.report.terminal import counted
-
-    opened = model.opened(args)
-    talk = tables.console(stderr=True)
-    # before anything is classified: does every input hold pictures, is every list sound, and how many are there?
-    total = None if inputs.STDIN in args.inputs else sum(1 for _ in inputs.find(args.inputs))
-    preprocess = opened.predictor.preprocess
-    precision = opened.predictor.precision
-    said = "" if precision == "float32" else f" in {precision}"
-    talk.print(f"{opened.name}, weights {opened.weights}{said}; {_as_seen(preprocess, handwriting=args.handwriting)}")
-    top = min(args.top, len(opened.classes))
+    form = "json" if args.json else "jsonl" if asked.jsonl else "csv" if asked.csv else "table"
+    predictions = report.predictions
+    opened = arguments.read(args, OpenModel).opened()
+    talk = report.tables.console(stderr=True)
+    # before anything is classified: does every input hold images, is every list sound, and how many are there?
+    total = api.models.count_inputs(asked.inputs, talk.print)
+    preprocess, precision = opened.predictor.preprocess, opened.predictor.precision
+    computed = "" if precision == "float32" else f" in {precision}"
+    seen_as = _as_seen(preprocess, handwriting=asked.handwriting)
+    talk.print(f"{opened.name}, weights {opened.weights}{computed}; {seen_as}")
     tally = predictions.Tally()
-    drawn: list[tuple[inputs.Input, Prediction]] = []
+    drawn: list[tuple[Input, Prediction]] = []
     about = {"model": str(opened.path), "weights": opened.weights, "computed_in": precision}
-    writer = predictions.writer(args, about, top)
-    quiet = not sys.stdout.isatty() or args.json or not (args.csv or args.jsonl or (total or 0) > predictions.TABLE)
-    with counted(talk, total, shown=quiet) as count:
-        for one, found in opened.stream(inputs.find(args.inputs), top=top, handwriting=args.handwriting):
+    writer = predictions.writer(form, about, min(asked.top, len(opened.classes)))
+    bar = not sys.stdout.isatty() or form == "json" or (form == "table" and (total or 0) <= predictions.TABLE)
+    with report.terminal.counted(talk, total, shown=bar) as count:
+        for one, found in api.models.stream(opened, asked.inputs, asked.top, handwriting=asked.handwriting):
             writer.show(found)
             tally.add(found)
             count()
-            if args.show and len(drawn) < predictions.ON_SHEET:
+            if asked.show and len(drawn) < predictions.ON_SHEET:
                 drawn.append((one, found))
     writer.end(tally)
-    if args.show:
-        predictions.draw(Path(args.show), drawn, preprocess, tally.pictures, handwriting=args.handwriting)
-        talk.print(f"what the net saw: {args.show}")
+    if asked.show:
+        decode = api.models.decoder(handwriting=asked.handwriting)
+        predictions.draw(Path(asked.show), drawn, preprocess, tally.pictures, decode)
+        talk.print(f"what the net saw: {asked.show}")
     if tally.known:
         share = tally.right / tally.known
         talk.print(f"{tally.right:,} of {tally.known:,} pictures of known class are right ({share:.1%})")
@@ -80,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     sys.stdout.flush()
     what = f"{tally.unread:,} of {tally.pictures:,} pictures could not be read"
-    error = DataError("CN304", what, where=", ".join(args.inputs), why=tally.why())
+    error = DataError("CN304", what, where=", ".join(asked.inputs), why=tally.why())
     print(error, file=sys.stderr)
     return error.exit_code
 

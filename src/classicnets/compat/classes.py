@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from classicnets.api import create
 from classicnets.compat.chapter6 import Loader
 from classicnets.compat.drawing import ProgressBoard, get_fashion_mnist_labels, say_how_to_keep, show_images
 from classicnets.compat.pictures import PictureBatches, fashion_mnist
 from classicnets.compat.tensors import gpu, randn
 from classicnets.compat.tensors import num_gpus as gpus_here
+from classicnets.inspection.guard import guard
+from classicnets.models.alexnet_ports import alexnet_d2l
+from classicnets.models.lenet import lenet_d2l
 from classicnets.models.pooling import QuickPooling
 
 _Definition = TypeVar("_Definition", bound=Any)
@@ -142,7 +144,7 @@ class LeNet(Classifier):
     def __init__(self, lr: float = 0.1, num_classes: int = 10):
         super().__init__()
         self.save_hyperparameters()
-        self.net = create("lenet_d2l", num_classes=num_classes)
+        self.net = guard(lenet_d2l(num_classes), (1, 28, 28), name="lenet_d2l")
 
 
 class AlexNet(Classifier):
@@ -151,7 +153,7 @@ class AlexNet(Classifier):
     def __init__(self, lr: float = 0.1, num_classes: int = 10):
         super().__init__()
         self.save_hyperparameters()
-        self.net = create("alexnet_d2l", num_classes=num_classes)
+        self.net = guard(alexnet_d2l(num_classes), (1, 224, 224), name="alexnet_d2l")
 
 
 class DataModule(HyperParameters):

@@ -7,7 +7,6 @@ Source: zh.d2l.ai and d2l.ai, the two chapters and what they call of the chapter
 
 from __future__ import annotations
 
-import difflib
 from typing import NoReturn
 
 import numpy as np
@@ -62,6 +61,7 @@ from classicnets.compat.tensors import (
     try_all_gpus,
     try_gpu,
 )
+from classicnets.text import nearest
 
 __all__ = [
     "Accumulator",
@@ -111,8 +111,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> NoReturn:
-    near = difflib.get_close_matches(name, __all__, n=1)
-    meant = f" Did you mean {near[0]}?" if near else ""
+    near = nearest(name, __all__)
+    meant = f" Did you mean {near}?" if near else ""
     raise AttributeError(
         f"classicnets.compat.d2l has no {name!r}.{meant} It has what the LeNet and AlexNet chapters use: "
         + ", ".join(__all__),

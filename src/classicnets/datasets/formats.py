@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from classicnets.datasets.catalogue import CIFAR_PIXELS, CIFAR_SHAPE
 from classicnets.errors import DataError
+from classicnets.text import shape as shape_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -213,7 +214,7 @@ def _guess(start: bytes) -> str:
 
 
 def _sum(shape: tuple[int, ...]) -> str:
-    return f"{'x'.join(map(str, shape))} = {math.prod(shape):,}" if len(shape) > 1 else f"{shape[0]:,}"
+    return f"{shape_text(shape)} = {math.prod(shape):,}" if len(shape) > 1 else f"{shape[0]:,}"
 
 
 def _unsound(path: Path, why: str, kind: str = "IDX file") -> DataError:

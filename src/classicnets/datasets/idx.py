@@ -12,6 +12,7 @@ from classicnets.datasets.formats import idx_header, read_idx, sha256_of
 from classicnets.datasets.sources import fault, find_files, is_genuine, owner_of
 from classicnets.datasets.types import Description, FileReport, Pictures, Split
 from classicnets.errors import DataError
+from classicnets.text import shape as shape_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,7 +88,7 @@ def _describe_files(folder: Path, paths: Mapping[str, Path], known: Dataset | No
     shape = _picture_shape(paths["train-images"])
     test_shape = _picture_shape(paths["t10k-images"])
     if test_shape != shape:
-        why = f"its pictures are {_times(test_shape)}, those of the train split {_times(shape)}"
+        why = f"its pictures are {shape_text(test_shape)}, those of the train split {shape_text(shape)}"
         raise _misfit(paths["t10k-images"], why)
     classes = 1 + max(int(read_idx(paths[role]).max()) for role in ("train-labels", "t10k-labels"))
     name = folder.absolute().resolve().name
@@ -162,9 +163,5 @@ def _contents(path: Path, role: str, others: Mapping[str, tuple[int, ...]]) -> t
     shape = _picture_shape(path)
     first = others.get("train-images", (0, *shape))[1:]
     if shape != first:
-        raise _misfit(path, f"its pictures are {_times(shape)}, those of the train split {_times(first)}")
-    return (len(array), *shape), values % f"pictures of {_times(shape)}, values"
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))
+        raise _misfit(path, f"its pictures are {shape_text(shape)}, those of the train split {shape_text(first)}")
+    return (len(array), *shape), values % f"pictures of {shape_text(shape)}, values"

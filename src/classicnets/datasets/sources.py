@@ -22,6 +22,8 @@ from classicnets.datasets.catalogue import DATASETS, IDX_NAMES, DataFile, Datase
 from classicnets.datasets.formats import is_gzip, sha256_of, tar_pieces
 from classicnets.datasets.types import say_on_stderr
 from classicnets.errors import DataError, MachineError
+from classicnets.files import move_into_place
+from classicnets.text import byte_count
 
 Say = Callable[[str], None]
 
@@ -103,7 +105,7 @@ def bring(dataset: Dataset, place: Path) -> Found:
         for file in dataset.files:
             copy = aside / f"{file.name}.copy"
             _copy(good[file.role], copy, compress=file.name.endswith(".gz"))
-            copy.replace(cache / file.name)
+            move_into_place(copy, cache / file.name)
     kind = "folder" if place.is_dir() else "file"
     return Found({file.role: cache / file.name for file in dataset.files}, f"{kind} {place}, now in cache {cache}")
 
@@ -261,7 +263,7 @@ def _archive_from_mirror(
     """Download the archive, verify it, and keep of its files those that are needed, each verified again."""
     assert dataset.archive
     packed = dataset.archive.file
-    said = f"downloading {packed.name} ({_megabytes(packed.size)}) from {mirror}"
+    said = f"downloading {packed.name} ({byte_count(packed.size)}) from {mirror}"
     _download(mirror + packed.name, packed, aside, begun=lambda: tell(said))
     try:
         _unpack(dataset, aside / packed.name, aside)
@@ -276,15 +278,14 @@ def _archive_from_mirror(
 
 def _download(url: str, file: DataFile, aside: Path, begun: Callable[[], None] = lambda: None) -> None:
     """Download one file into `aside` and verify it; `begun` is called once, when its first bytes have come."""
-    part = aside / f"{file.name}.part"
-    with part.open("wb") as out:
+    path = aside / file.name
+    with path.open("wb") as out:
         for piece in _pieces(url, file.size + GZIP_OVERHEAD_BYTES):
             if not out.tell():
                 begun()
             out.write(piece)
-    if text := fault(file, part):
+    if text := fault(file, path):
         raise _UnavailableError(f"{file.name}: {text}")
-    part.replace(aside / file.name)
 
 
 def _pieces(url: str, limit: int) -> Iterator[bytes]:
@@ -325,7 +326,7 @@ def _from_debian(dataset: Dataset, needed: list[DataFile], cache: Path, aside: P
     """Download and unpack the Debian package; works without root, because nothing is installed."""
     if not _has_apt():
         raise _UnavailableError("apt-get and dpkg-deb are not on this machine")
-    package, size = dataset.debian_package, _megabytes(dataset.download_bytes)
+    package, size = dataset.debian_package, byte_count(dataset.download_bytes)
     tell(f"downloading the Debian package {package} ({size}) into the cache; nothing is installed")
     # As root apt would change to a user who cannot write into this folder.
     apt = ["apt-get", "-o", "APT::Sandbox::User=", "-o", f"Acquire::http::Timeout={MIRROR_TIMEOUT_SECONDS}"]
@@ -370,7 +371,7 @@ def _run(command: list[str], folder: Path) -> None:
 
 def _keep(file: DataFile, path: Path, cache: Path, needed: list[DataFile]) -> None:
     """Move a verified file into the cache: it is needed no more."""
-    path.replace(cache / file.name)
+    move_into_place(path, cache / file.name)
     needed.remove(file)
 
 
@@ -397,10 +398,6 @@ def _copy(source: Path, target: Path, *, compress: bool) -> None:
         compress = compress and not is_gzip(source)
         with gzip.open(target, "wb", compresslevel=1) if compress else target.open("wb") as out:
             shutil.copyfileobj(file, out)
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB"
 
 
 def _is_offline() -> bool:

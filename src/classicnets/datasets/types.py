@@ -107,9 +107,6 @@ class FileReport:
     detail: str
 
 
-ON_BAD_IMAGE = ("fail", "skip")  # what is done where a picture file cannot be read: the first unless told otherwise
-
-
 def say_on_stderr(line: str) -> None:
     """How `load` speaks when the caller does not say otherwise."""
     print(line, file=sys.stderr)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
@@ -15,10 +13,13 @@ from typing import Protocol
 import numpy as np
 
 from classicnets.errors import DataError
-from classicnets.handwriting import read_handwriting
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input, why
 from classicnets.values import Preprocess
+from classicnets.workers import ordered_map
+
+# An image file and the preprocessing to uint8 [channels, side, side]; raises DataError CN304 if it cannot be read.
+Decoder = Callable[[Path | BytesIO, Preprocess], np.ndarray]
 
 _AT_ONCE = 256  # pictures in a batch
 _BATCH_BYTES = 32 * 2**20  # and the most they may take
@@ -63,10 +64,10 @@ class Prediction:
 
 
 def predictions(
-    classifier: Classifier, inputs: Iterable[Input], top: int = 3, *, handwriting: bool = False
+    classifier: Classifier, inputs: Iterable[Input], top: int = 3, *, decode: Decoder = read_fitted
 ) -> Iterator[tuple[Input, Prediction]]:
-    """Each picture with its `top` likeliest classes, as they come; with `handwriting`, of the character drawn on it."""
-    for one, row in classify(classifier, inputs, handwriting=handwriting):
+    """Each image, read by `decode`, with its `top` likeliest classes, as they come."""
+    for one, row in classify(classifier, inputs, decode=decode):
         if isinstance(row, DataError):
             yield one, Prediction(one.name, (), (), one.truth, why(row))
         else:
@@ -76,45 +77,24 @@ def predictions(
 
 
 def classify(
-    classifier: Classifier, inputs: Iterable[Input], *, handwriting: bool = False
+    classifier: Classifier, inputs: Iterable[Input], *, decode: Decoder = read_fitted
 ) -> Iterator[tuple[Input, np.ndarray | DataError]]:
-    """Each picture, in order, with its probabilities float32 [classes] or the reason why it cannot be read.
+    """Each image, in order, with its probabilities float32 [classes] or the reason why it cannot be read.
 
     One batch is decoded while another is classified; no more are held.
     """
     preprocess = classifier.preprocess
+
+    def read(one: Input) -> tuple[Input, np.ndarray | DataError]:
+        try:
+            return one, decode(one.file, preprocess)
+        except DataError as error:
+            return one, error
+
     size = max(1, min(_AT_ONCE, _BATCH_BYTES // (preprocess.channels * preprocess.side**2)))
-    left = iter(inputs)
-    ahead: deque[list[tuple[Input, Future[np.ndarray | DataError]]]] = deque()
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        while batch := list(islice(left, size)):
-            ahead.append([(one, pool.submit(_attempt, one.file, preprocess, handwriting)) for one in batch])
-            if len(ahead) == 2:
-                yield from _classified(classifier, ahead.popleft())
-        while ahead:
-            yield from _classified(classifier, ahead.popleft())
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def seen(file: Path | BytesIO, preprocess: Preprocess, *, handwriting: bool = False) -> np.ndarray:
-    """uint8 [C, side, side] of a picture file as it is given to a classifier. Raises DataError CN304."""
-    return (read_handwriting if handwriting else read_fitted)(file, preprocess)
-
-
-def _attempt(file: Path | BytesIO, preprocess: Preprocess, handwriting: bool) -> np.ndarray | DataError:
-    try:
-        return seen(file, preprocess, handwriting=handwriting)
-    except DataError as error:
-        return error
-
-
-def _classified(
-    classifier: Classifier, batch: list[tuple[Input, Future[np.ndarray | DataError]]]
-) -> Iterator[tuple[Input, np.ndarray | DataError]]:
-    read = [(one, future.result()) for one, future in batch]
-    good = [picture for _, picture in read if not isinstance(picture, DataError)]
-    rows = iter(classifier.probabilities(np.stack(good)) if good else ())
-    for one, picture in read:
-        yield one, picture if isinstance(picture, DataError) else next(rows)
+    with closing(ordered_map(read, inputs, ahead=size)) as images:  # type: ignore[type-var]
+        while batch := list(islice(images, size)):
+            good = [image for _, image in batch if not isinstance(image, DataError)]
+            rows = iter(classifier.probabilities(np.stack(good)) if good else ())
+            for one, image in batch:
+                yield one, image if isinstance(image, DataError) else next(rows)

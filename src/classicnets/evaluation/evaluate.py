@@ -6,12 +6,12 @@ import json
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from classicnets import text
 from classicnets.datasets.types import Split
 from classicnets.errors import DataError
 from classicnets.evaluation.classify import Classifier, classify
@@ -19,7 +19,7 @@ from classicnets.evaluation.metrics import Metrics, measure
 from classicnets.files import write_whole
 from classicnets.images import inputs
 from classicnets.images.inputs import Input
-from classicnets.images.layout import composed
+from classicnets.images.names import composed
 
 _NAMED = 5  # so many pictures or classes are named in an error
 _SHOWN = 20  # and so many of the classes that the net knows
@@ -60,7 +60,7 @@ def evaluate_files(classifier: Classifier, pictures: Iterable[Input], where: str
             rows.append(row)
             labels.append(number[one.truth])
     if broken:
-        count = f"{len(broken)}{' or more' * (len(broken) == _NAMED)} picture{'s' * (len(broken) > 1)}"
+        count = "5 or more pictures" if len(broken) == _NAMED else text.count(len(broken), "picture")
         raise DataError(
             "CN304",
             f"{count} cannot be read",
@@ -88,8 +88,7 @@ def unknown_classes(unknown: Collection[str], known: tuple[str, ...], where: str
     """The error that names classes the net does not know, each with the nearest it knows."""
     lines = []
     for name in sorted(unknown)[:_NAMED]:
-        near = get_close_matches(name.casefold(), {one.casefold(): one for one in known}, 1, cutoff=0.5)
-        nearest = next((one for one in known if near and one.casefold() == near[0]), "")
+        nearest = text.nearest(name, known, cutoff=0.5)
         lines.append(f"{name!r}" + (f"; the nearest is {nearest!r}" if nearest else ""))
     if len(unknown) > _NAMED:
         lines.append(f"and {len(unknown) - _NAMED:,} more")

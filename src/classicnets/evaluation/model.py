@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from classicnets import text
 from classicnets.datasets.catalogue import DATASETS
-from classicnets.datasets.sources import find_files
 from classicnets.datasets.types import Split, say_on_stderr
 from classicnets.errors import DataError, UsageError
-from classicnets.evaluation.classify import Classifier, Prediction, predictions
+from classicnets.evaluation.classify import Classifier, Decoder, Prediction, predictions
 from classicnets.evaluation.evaluate import Evaluation, evaluate, evaluate_files, renumbered, unknown_classes
 from classicnets.images import inputs, loading
+from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
-from classicnets.images.layout import composed
-from classicnets.images.listing import EXTENSIONS
+from classicnets.images.layout import read_layout
+from classicnets.images.names import composed
 
 
 class Model:
@@ -48,19 +48,19 @@ class Model:
         """What it tells apart."""
         return self.predictor.classes
 
-    def predict(self, *pictures: str | Path, top: int = 3, handwriting: bool = False) -> list[Prediction]:
-        """The `top` likeliest classes of each picture: files, folders, globs, CSV lists, "-" for standard input.
+    def predict(self, *pictures: str | Path, top: int = 3, decode: Decoder = read_fitted) -> list[Prediction]:
+        """The `top` likeliest classes of each image: files, folders, globs, CSV lists, "-" for standard input.
 
-        With `handwriting`, each is a photographed or drawn character and is made into what MNIST's are. One that cannot
-        be read has no classes but an `error`. Raises DataError CN304 where there is no picture, CN307 for a list.
+        `decode` reads an image file. An image that cannot be read has no classes but an `error`.
+        Raises DataError CN304 where there is no image, CN307 for a list.
         """
-        return [found for _, found in self.stream(inputs.find(pictures), top=top, handwriting=handwriting)]
+        return [found for _, found in predictions(self.predictor, inputs.find(pictures), top, decode=decode)]
 
     def stream(
-        self, pictures: Iterable[Input], *, top: int = 3, handwriting: bool = False
+        self, pictures: Iterable[Input], *, top: int = 3, decode: Decoder = read_fitted
     ) -> Iterator[tuple[Input, Prediction]]:
-        """The same for any number of pictures, each with its own, as they come; nothing is kept."""
-        return predictions(self.predictor, pictures, top, handwriting=handwriting)
+        """The same for any number of images, each with its own, as they come; nothing is kept."""
+        return predictions(self.predictor, pictures, top, decode=decode)
 
     def evaluate(
         self,
@@ -80,10 +80,9 @@ class Model:
             data = None
         if data is None:
             return self._evaluate_own(say)
+        if images := loading.of_pictures(str(data)):
+            return self._evaluate_files(images, say, watch)
         place = Path(data).expanduser()
-        is_list = place.suffix.casefold() in EXTENSIONS and place.is_file()
-        if is_list or (str(data) not in DATASETS and place.is_dir() and not find_files(place)):
-            return self._evaluate_files(place, say, watch)
         found = loading.load(str(data), self.predictor.preprocess, say=say)
         where, theirs = str(data), found.classes
         numbers = tuple(map(str, range(len(theirs))))
@@ -104,7 +103,7 @@ class Model:
                 "CN206",
                 f"the data that {self.path.name} is measured on is not here",
                 where=self.data or "it does not say which",
-                hint=f"classicnets evaluate {shlex.quote(str(self.path))} DATA",
+                hint=f"{text.command('classicnets', 'evaluate', self.path)} DATA",
             )
         found = loading.load(self.data, self.predictor.preprocess, on_bad_image=self.on_bad_image, say=say)
         if found.fingerprint != self.fingerprint:
@@ -119,11 +118,16 @@ class Model:
     def _evaluate_files(
         self, place: Path, say: Callable[[str], None], watch: Callable[[list[Input]], Iterable[Input]]
     ) -> Evaluation:
-        files = list(inputs.labelled(place))
+        layout = read_layout(place)
+        files = list(inputs.labelled(layout, say))
         classes = {str(one.truth) for one in files}
         if unknown := classes - {*map(composed, self.classes)}:
             raise unknown_classes(unknown, self.classes, str(place))
-        say(f"{place.name}: {len(files):,} pictures, of {len(classes):,} of the net's {len(self.classes):,} classes")
+        which = "its test split" if layout.undivided is None else "all of it, as it has no test split"
+        say(
+            f"{place.name}: {len(files):,} pictures, of {len(classes):,} of the net's {len(self.classes):,} classes"
+            f" ({which})"
+        )
         return evaluate_files(self.predictor, watch(files), str(place))
 
     def _is_own(self, data: str) -> bool:

@@ -19,6 +19,7 @@ from classicnets.evaluation.onnx import KEY
 from classicnets.export import graph
 from classicnets.export.layers import exchange
 from classicnets.inspection.meta import one_line, without_data
+from classicnets.text import count
 from classicnets.values import Preprocess
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def described(facts: dict[str, Any]) -> str:
     tested = (
         "not measured: the data was not there"
         if accuracy is None
-        else (f"{accuracy:.4f} on {facts['test_pictures']} test pictures")
+        else f"{accuracy:.4f} on {count(facts['test_pictures'], 'test picture')}"
     )
     return (
         f"{facts['net']} trained on {facts['data_name']}{', int8' if facts['int8'] else ''}; accuracy {tested}."

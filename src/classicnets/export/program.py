@@ -15,13 +15,13 @@ from classicnets.export.onnx import cannot_export, quiet
 from classicnets.export.parity import Probabilities, all_fitted, as_colour
 from classicnets.images import transforms
 from classicnets.inspection.meta import without_data
-from classicnets.values import Preprocess
+from classicnets.values import Preprocess, luma
 
 FACTS = "classicnets.json"  # among the file's extra files
 
 
 class _Whole(nn.Module):
-    """uint8 [N, 3, side, side] RGB to probabilities [N, classes]; the picture was cut and resized before."""
+    """uint8 [N, 3, side, side] RGB to probabilities [N, classes]; the image was cropped and resized before."""
 
     def __init__(self, net: nn.Module, preprocess: Preprocess):
         super().__init__()
@@ -30,7 +30,7 @@ class _Whole(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         if self.preprocess.channels == 1:  # as PIL
             red, green, blue = pixels.to(torch.int32).unbind(dim=1)
-            pixels = ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).to(torch.uint8)[:, None]
+            pixels = luma(red, green, blue).to(torch.uint8)[:, None]
         each = [self.net(x).softmax(dim=1) for x in transforms.views(pixels, self.preprocess)]
         return torch.stack(each).mean(dim=0) if len(each) > 1 else each[0]
 

@@ -84,8 +84,8 @@ class ExportSource:
         share, limit, seed = asked["recipe"]["validation"], asked["limit"], asked["seed"]
         return pictures.train, *batches.divide(pictures.train, share, limit, seed, own=pictures.validation)
 
-    def facts(self, net: nn.Module, licence: str, *, as_int8: bool, accuracy: float | None) -> dict[str, Any]:
-        """What the file says of itself; `net` is the subject's, or one narrowed from it."""
+    def facts(self, net: nn.Module, license: str, *, as_int8: bool, accuracy: float | None) -> dict[str, Any]:
+        """What the file says of itself; `net` is the run's, or one narrowed from it."""
         asked = self.run_facts
         saved = self.run.weights_file()
         narrowed = sum(p.numel() for p in self.net.parameters()) - sum(p.numel() for p in net.parameters())
@@ -100,7 +100,7 @@ class ExportSource:
             "fingerprint": asked["fingerprint"],
             "test_accuracy": accuracy,
             "test_pictures": len(self.images) if accuracy is not None else 0,
-            "licence": licence,
+            "licence": license,
             "weights_sha256": hashlib.sha256(saved.read_bytes()).hexdigest(),
             "int8": as_int8,
             "versions": machine.versions(),

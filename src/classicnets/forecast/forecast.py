@@ -20,7 +20,7 @@ from classicnets.forecast import trial
 from classicnets.forecast.trial import Trial
 from classicnets.images import batches
 from classicnets.recipes import resolve
-from classicnets.report.tables import bytes_text, seconds_text
+from classicnets.text import byte_count, count, duration
 from classicnets.training.loop import REPORTS_PER_EPOCH
 from classicnets.training.plan import Plan, check_fit
 
@@ -105,15 +105,15 @@ class Forecast:
         part = f" of {self.step_pictures} pictures, not {self.batch_pictures}," * (
             self.step_pictures < self.batch_pictures
         )
-        measured = f"{self.steps} step{'s' * (self.steps != 1)}{part}".rstrip(",")
-        memory = bytes_text(self.memory_bytes) + (f" of {bytes_text(self.memory_there_bytes)}" * self.crowded)
-        free = f", but {bytes_text(self.disk_free_bytes)} free: --runs FOLDER chooses another place" * self.overfull
+        measured = f"{count(self.steps, 'step')}{part}".rstrip(",")
+        memory = byte_count(self.memory_bytes) + (f" of {byte_count(self.memory_there_bytes)}" * self.crowded)
+        free = f", but {byte_count(self.disk_free_bytes)} free: --runs FOLDER chooses another place" * self.overfull
         found = [
-            f"forecast  {'at most ' * self.at_most}{seconds_text(self.seconds)} ({seconds_text(self.epoch_seconds)} an"
-            f" epoch; measured on {measured}), memory {memory}, disk {bytes_text(sum(self.disk_bytes.values()))}{free}"
+            f"forecast  {'at most ' * self.at_most}{duration(self.seconds)} ({duration(self.epoch_seconds)} an"
+            f" epoch; measured on {measured}), memory {memory}, disk {byte_count(sum(self.disk_bytes.values()))}{free}"
         ]
         if self.fetch_bytes:
-            found.append(f"fetch     about {bytes_text(self.fetch_bytes)} of data first")
+            found.append(f"fetch     about {byte_count(self.fetch_bytes)} of data first")
         return found + [f"cheaper   {choice}" for choice in self.cheaper]
 
 
@@ -151,7 +151,7 @@ def forecast(plan: Plan, runs: Path = Path("runs")) -> Forecast:
 def _pictures(plan: Plan) -> tuple[int, int]:
     """How many pictures are trained on, and how many kept aside."""
     there = plan.description
-    return batches.shares(there.train, plan.recipe.validation, plan.limit, there.validation)
+    return batches.shares(there.train, plan.recipe.validation, plan.spec.limit, there.validation)
 
 
 def _seconds(plan: Plan, tried: Trial) -> tuple[float, float]:
@@ -232,12 +232,12 @@ def _in_ten_minutes(plan: Plan, tried: Trial, found: Forecast) -> Iterator[Choic
         limit = _rounded(n * (LONG_SECONDS - others) / training)
         if limit >= plan.recipe.batch_size:
             change = f"--limit {limit}" + f" --set epochs={epochs}" * (epochs != plan.recipe.epochs)
-            yield _as_computed(change, found, _seconds(replace(once, limit=limit), tried)[1])
+            yield _as_computed(change, found, _seconds(replace(once, spec=replace(once.spec, limit=limit)), tried)[1])
             return
 
 
 def _as_computed(change: str, found: Forecast, seconds: float) -> Choice:
-    return Choice(change=change, times=found.seconds / seconds, of="time", basis=f"computed: {seconds_text(seconds)}")
+    return Choice(change=change, times=found.seconds / seconds, of="time", basis=f"computed: {duration(seconds)}")
 
 
 def _rounded(n: float) -> int:

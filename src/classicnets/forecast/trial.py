@@ -20,7 +20,7 @@ from classicnets.runs import checkpoint
 from classicnets.runs.folder import RunFolder
 from classicnets.training.loop import Watched, fit
 from classicnets.training.plan import Plan
-from classicnets.training.session import Training
+from classicnets.training.session import Session
 
 STEP_SECONDS, EVALUATION_SECONDS = 4.0, 1.0  # how long is measured, after one of each to warm up
 _BATCHES = 4  # of noise; they are used again and again
@@ -64,7 +64,7 @@ def measure(plan: Plan, batch: int, most_steps: int) -> Trial:
         few = training.pictures.train.images[: max(16, int(_EVALUATION_MACS / plan.preprocess.views / _macs(plan)))]
         training.watcher.probabilities(few)
         evaluated = _seconds(lambda: training.watcher.probabilities(few), EVALUATION_SECONDS, 1, 100)
-        last, best = (len(checkpoint.content(*training.kept(weights_only=alone))) for alone in (False, True))
+        last, best = (len(checkpoint.content(*training.checkpoint(weights_only=alone))) for alone in (False, True))
         return Trial(
             pictures=pictures,
             steps=len(taken),
@@ -87,9 +87,9 @@ def step_seconds(plan: Plan, pictures: int, steps: int, at_most: float) -> float
 
 
 @contextmanager
-def _set_up(plan: Plan, pictures: int) -> Iterator[Training]:
+def _set_up(plan: Plan, pictures: int) -> Iterator[Session]:
     """A training of a copy of the net on noise, in batches of so many `pictures`, that goes on for ever."""
-    chance = np.random.default_rng(plan.seed)
+    chance = np.random.default_rng(plan.spec.seed)
     shape, classes = plan.description.loaded(plan.preprocess), plan.description.classes
     noise = Split(
         chance.integers(0, 256, (_BATCHES * pictures, *shape), np.uint8),
@@ -98,20 +98,20 @@ def _set_up(plan: Plan, pictures: int) -> Iterator[Training]:
     plan = replace(
         plan,
         net=copy.deepcopy(plan.net),
-        limit=None,
+        spec=replace(plan.spec, limit=None),
         recipe=replace(plan.recipe, batch_size=pictures, epochs=10**6, validation=0.0, join_after=0, patience=0),
         preprocess=plan.preprocess if plan.recipe.mean else replace(plan.preprocess, mean=(0.5,)),
     )
     device = torch.device(plan.device)
     cuda = device.type == "cuda"
-    with torch.random.fork_rng(devices=[device] if cuda else []), machine.deterministic(plan.deterministic):
+    with torch.random.fork_rng(devices=[device] if cuda else []), machine.deterministic(plan.spec.deterministic):
         if cuda:
             torch.cuda.reset_peak_memory_stats(device)
         data = Pictures(plan.description.name, classes, noise, noise, fingerprint="0" * 16, source="noise")
-        yield Training(plan, RunFolder(Path()), data, plan.build(lambda _: None))
+        yield Session(plan, RunFolder(Path()), data, plan.build(lambda _: None))
 
 
-def _steps(training: Training) -> Iterator[None]:
+def _steps(training: Session) -> Iterator[None]:
     """Takes one step each time it is asked to, and waits for the device."""
     for event in fit(training.state, training.batches, training.plan.recipe, training.objective, Watched):
         if isinstance(event, Step):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -16,6 +14,7 @@ from classicnets import machine
 from classicnets.datasets.types import Split
 from classicnets.images import transforms
 from classicnets.values import Preprocess, Recipe
+from classicnets.workers import ordered_map
 
 Batch = tuple[Tensor, Tensor]
 
@@ -136,7 +135,9 @@ class Batches:
             return augment(index), self.labels[index.to(self.device)]
 
         steps = range(start, self.steps(epoch))
-        return _ahead(make, steps, self.threads) if self.threads else map(make, steps)
+        if not self.threads:
+            return map(make, steps)
+        return ordered_map(make, steps, threads=self.threads, ahead=self.threads)
 
     def _augmentation(self, epoch: int, n: int) -> Callable[[Tensor], Tensor]:
         """What makes of the indices of pictures what the net is given; all chance is drawn here."""
@@ -208,15 +209,3 @@ def _boxes(n: int, chance: torch.Generator) -> Tensor:
     ratio = torch.exp((2 * ratio - 1) * math.log(4 / 3))
     height, width = (area / ratio).sqrt().clamp(max=1), (area * ratio).sqrt().clamp(max=1)
     return torch.stack([height / 2 + row * (1 - height), width / 2 + column * (1 - width), height, width], dim=1)
-
-
-def _ahead(make: Callable[[int], Batch], steps: range, threads: int) -> Iterator[Batch]:
-    """The batches in their order, each begun before it is asked for."""
-    with ThreadPoolExecutor(threads, "loader") as pool:
-        waiting: deque[Future[Batch]] = deque()
-        for step in steps:
-            waiting.append(pool.submit(make, step))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

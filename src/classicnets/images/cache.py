@@ -16,25 +16,24 @@ import mmap
 import os
 import shutil
 import sys
-import tempfile
 import time
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from classicnets import machine
+from classicnets import machine, text
 from classicnets.datasets.sources import Say, cache_root
 from classicnets.errors import DataError, UsageError
+from classicnets.files import move_into_place, temporary_file
 from classicnets.images.decode import DECODER, fit_bytes, read_bytes
 from classicnets.values import Preprocess
+from classicnets.workers import ordered_map
 
 PLACES = ("auto", "disk", "memory")  # what CLASSICNETS_PICTURES may be
 SMALL_BYTES = 4 * 2**20  # so much is decoded in half a second; "auto" keeps it in memory alone
@@ -45,7 +44,6 @@ _STALE_SECONDS = 86400.0  # a file that was begun so long ago will not be finish
 _CHUNK_BYTES = 2**22
 _MANY = 1000  # pictures from which on reading takes long enough to be announced
 
-T = TypeVar("T")
 Images = npt.NDArray[np.uint8]
 
 
@@ -109,14 +107,14 @@ def read_all(paths: Sequence[Path], preprocess: Preprocess, say: Say, *, most_fa
 def refuse_too_large(folder: Path, shape: tuple[int, int, int, int], setting: str) -> None:
     """Raises DataError CN307 if an array uint8 of that shape takes more than half of the machine's memory."""
     memory = machine.total_memory_bytes()
-    count, channels, side, _ = shape
+    count, channels, *_ = shape
     if memory is None or math.prod(shape) <= memory // 2:
         return
     raise DataError(
         "CN307",
-        f"{count:,} pictures of {channels}x{side}x{side} need more than half of this machine's memory",
+        f"{count:,} pictures of {text.shape(shape[1:])} need more than half of this machine's memory",
         where=str(folder.absolute()),
-        why=f"{math.prod(shape) / 1e9:.1f} GB of {memory / 1e9:.1f} GB; all pictures are kept in memory",
+        why=f"{text.byte_count(math.prod(shape))} of {text.byte_count(memory)}; all pictures are kept in memory",
         hint=f"--set {setting}={max(1, math.isqrt(memory // 2 // (count * channels)))}",
     )
 
@@ -143,7 +141,7 @@ class _Kept:
         digests = [old.digest if old and old.state == state else "" for old, state in zip(seen, now, strict=True)]
         if any(digests):  # then it pays to find out whether the others are what they were
             changed = [i for i, digest in enumerate(digests) if not digest]
-            for i, digest in zip(changed, _in_order(_hash, [self.paths[i] for i in changed]), strict=True):
+            for i, digest in zip(changed, ordered_map(_hash, [self.paths[i] for i in changed]), strict=True):
                 digests[i] = digest
             if (found := self._find(digests)) and (most_faults is None or len(found.faults) < most_faults):
                 if changed:
@@ -188,30 +186,24 @@ class _Kept:
         """Decodes into a file that gets its name when it is whole."""
         free = shutil.disk_usage(self.root).free
         if self.bytes > free // 2:
-            raise OSError(f"{self.bytes / 1e9:.1f} GB are needed, and more than half of the free disk is not taken")
-        handle, name = tempfile.mkstemp(prefix="part-", dir=self.root)
-        part = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
+            raise OSError(f"{text.byte_count(self.bytes)} are needed, and more than half of the free disk is not taken")
+        with temporary_file(self.root / "decoded.npy") as part:
+            with part.open("wb") as file:
                 file.write(self._header(0))
                 digests, oblong, faults = _decode(
                     self.paths, self.preprocess, lambda picture: file.write(picture.data), most_faults, self.say
                 )
                 file.seek(0)
                 file.write(self._header(len(faults)))
-                file.flush()
-                os.fsync(file.fileno())
             if len(faults) in {most_faults, len(self.paths)}:
                 return Read(np.empty((0, *self.shape[1:]), np.uint8), digests, oblong, faults)
             array = self.root / f"{self._key(digests)}.npy"
             told = {index: (error.what, error.why) for index, error in faults.items()}
             about = {"checksum": _checksum(part), "oblong": oblong, "faults": told}
             images = self._mapped(part, len(faults))
-            part.replace(array)
+            move_into_place(part, array)
             self._write(array.with_suffix(".json"), about)
             return Read(images, digests, oblong, faults)
-        finally:
-            part.unlink(missing_ok=True)
 
     def _mapped(self, array: Path, faults: int) -> Images:
         """The file as an array whose changes stay in this process, so that torch takes it for writable."""
@@ -243,21 +235,20 @@ class _Kept:
         self._write(self.listing, {"files": rows})
 
     def _write(self, path: Path, values: dict[str, Any]) -> None:
-        """JSON, written aside and renamed."""
-        handle, name = tempfile.mkstemp(prefix="part-", dir=self.root)
-        with os.fdopen(handle, "w") as file:
-            json.dump(values, file)
-        Path(name).replace(path)
+        """JSON, in place of the old one."""
+        with temporary_file(path) as part:
+            part.write_text(json.dumps(values))
+            move_into_place(part, path)
 
     def _tidy(self) -> None:
         """Removes what was used longest ago until the rest is within KEPT_BYTES, and what was never finished."""
         now = time.time()
-        for part in self.root.glob("part-*"):
+        for part in (*self.root.glob(".*.part*"), *self.root.glob("part-*")):  # part-* are those of version 0.1
             with suppress(OSError):
                 if now - part.stat().st_mtime > _STALE_SECONDS:
                     part.unlink()
         entries = []
-        for array in self.root.glob("*.npy"):
+        for array in self.root.glob("[!.]*.npy"):
             about = array.with_suffix(".json")
             with suppress(OSError):  # another process tidies as well
                 used = (about if about.exists() else array).stat().st_mtime
@@ -298,7 +289,7 @@ def _decode(
     digests: list[str] = []
     faults: dict[int, DataError] = {}
     oblong = 0
-    for index, (result, digest, square) in enumerate(_in_order(work, paths)):
+    for index, (result, digest, square) in enumerate(ordered_map(work, paths)):
         digests.append(digest)
         oblong += not square
         if isinstance(result, DataError):
@@ -308,22 +299,6 @@ def _decode(
         else:
             keep(result)
     return digests, oblong, faults
-
-
-def _in_order(work: Callable[[Path], T], paths: Sequence[Path]) -> Iterator[T]:
-    """`work(path)` of each, in their order; never are more than a few results waiting."""
-    threads = os.cpu_count() or 1
-    pool = ThreadPoolExecutor(threads, "pictures")
-    waiting: deque[Future[T]] = deque()
-    try:
-        for path in paths:
-            waiting.append(pool.submit(work, path))
-            if len(waiting) > 8 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _fault(path: Path, what: str, why: str) -> DataError:

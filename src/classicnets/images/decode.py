@@ -15,7 +15,7 @@ import simplejpeg
 from PIL import ExifTags, Image, ImageChops, ImageOps, UnidentifiedImageError
 
 from classicnets.errors import DataError
-from classicnets.values import Preprocess
+from classicnets.values import Preprocess, fit_box
 
 DECODER = 1  # to be raised whenever `read_fitted` gives other pixels than before: kept pictures are then decoded again
 
@@ -40,8 +40,12 @@ def read_header(path: str | Path) -> tuple[int, int, int]:
     Raises DataError CN304 as `read_picture`; a file that is damaged behind its header goes unnoticed.
     """
     with _opened(path, path) as opened:
-        grey = opened.mode in {"1", "L", "LA"} or _is_deep(opened.mode)
-        return (1 if grey else 3, opened.height, opened.width)
+        return (stored_channels(opened), opened.height, opened.width)
+
+
+def stored_channels(opened: Image.Image) -> int:
+    """1 if the file stores gray, else 3, whatever its pixels show."""
+    return 1 if opened.mode in {"1", "L", "LA"} or _is_deep(opened.mode) else 3
 
 
 def read_fitted(file: str | Path | BinaryIO, preprocess: Preprocess) -> np.ndarray:
@@ -69,7 +73,7 @@ def fitted(picture: np.ndarray, side: int, fit: str) -> np.ndarray:
     `fit` "stretch" scales both axes; "crop" takes the middle square first, "letterbox" fills up to a square in black.
     """
     _, height, width = picture.shape
-    left, top, right, bottom = _box(width, height, fit)
+    left, top, right, bottom = fit_box(width, height, fit)
     if fit == "crop":
         picture = picture[:, top:bottom, left:right]
     if fit == "letterbox":
@@ -82,30 +86,18 @@ def fitted(picture: np.ndarray, side: int, fit: str) -> np.ndarray:
     return resized[None] if len(picture) == 1 else np.ascontiguousarray(resized.transpose(2, 0, 1))
 
 
-def _box(width: int, height: int, fit: str) -> tuple[int, int, int, int]:
-    """The part of a picture that becomes the whole: (left, top, right, bottom), which may lie outside of it."""
-    if fit == "stretch":
-        return 0, 0, width, height
-    if fit == "crop":
-        side = min(width, height)
-        left, top = (width - side) // 2, (height - side) // 2
-    else:
-        side = max(width, height)
-        left, top = -((side - width) // 2), -((side - height) // 2)
-    return left, top, left + side, top + side
-
-
 def _reduced(opened: Image.Image, preprocess: Preprocess) -> np.ndarray | None:
     """The fitted picture of a JPEG that is so large that it need not be decoded at its full size; else None."""
     if opened.format not in {"JPEG", "MPO"}:
         return None
     width, height = opened.size
-    box = _box(width, height, preprocess.fit)
+    box = fit_box(width, height, preprocess.fit)
     spare = min(box[2] - box[0], box[3] - box[1]) // (_SPARE * preprocess.side)
     if min(spare, width, height) < 2:
         return None
     drafted = opened.draft(None, (max(1, width // spare), max(1, height // spare)))
-    assert drafted is not None  # nothing has been decoded yet
+    if drafted is None:  # the file ends before its pixels begin
+        return None
     scale = round(width / drafted[1][2])
     left, top, right, bottom = (edge / scale for edge in box)
     outside = (math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom))

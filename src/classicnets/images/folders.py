@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
+from classicnets import text
 from classicnets.datasets.types import Description, PictureFile, Pictures, Split
 from classicnets.errors import DataError
 from classicnets.images.cache import read_all
 from classicnets.images.decode import read_header
-from classicnets.images.layout import Scan, composed, encoded, scan
+from classicnets.images.layout import read_layout
+from classicnets.images.names import composed, encoded
+from classicnets.images.splits import Layout, check_hint
 from classicnets.values import Preprocess
+from classicnets.workers import ordered_map
 
-_FAULTS = 5  # so many are told at once
-_SLICE = 512  # pictures between two looks at how many could not be read
+_FAULTS = 5  # unreadable files that an error names
 _MADE_SQUARE = {
     "stretch": "are stretched to a square",
     "crop": "lose what is outside their middle square",
     "letterbox": "get black borders",
 }
 
-T = TypeVar("T")
-File = tuple[str, str, Path]  # split, class and path, as `Scan.files` yields them
+File = tuple[str, str, Path]  # split, class and path, as `Layout.files` yields them
 
 
 def describe(given: Path, on_bad_image: str = "fail") -> Description:
@@ -39,18 +37,19 @@ def describe(given: Path, on_bad_image: str = "fail") -> Description:
 
     Raises DataError CN304 if files are no pictures and are not to be left out, CN307 if all is no data set.
     """
-    found = _sound(scan(given))
-    files = list(found.files())
+    layout = read_layout(given)
+    layout.check()
+    files = list(layout.files())
     headers: dict[int, tuple[int, int, int]] = {}
     bad: dict[int, DataError] = {}
-    for index, result in enumerate(_each(read_header, _paths(files))):
+    for index, result in enumerate(ordered_map(_header, _paths(files))):
         if isinstance(result, DataError):
             bad[index] = result
         else:
             headers[index] = result
         if on_bad_image == "fail" and len(bad) == _FAULTS:
             break
-    _left_out(found, files, bad, on_bad_image)
+    _left_out(layout, files, bad, on_bad_image)
     channels = max(channels for channels, _, _ in headers.values())
     sizes = {(height, width) for _, height, width in headers.values()}
     height, width = next(iter(sizes))
@@ -60,8 +59,8 @@ def describe(given: Path, on_bad_image: str = "fail") -> Description:
         height = width = 0
     count = Counter(files[index][0] for index in headers)
     return Description(
-        found.name,
-        found.classes,
+        layout.name,
+        layout.classes,
         (channels, height, width),
         words,
         train=count["train"],
@@ -81,30 +80,33 @@ def load(
     cannot be read (up to five are named) or with them a whole class, CN307 if all is no data set or too large for the
     memory.
     """
-    found = _sound(scan(given))
+    layout = read_layout(given)
+    layout.check()
     if preprocess is None:
         own = describe(given, on_bad_image)
         preprocess = Preprocess(channels=own.shape[0], image_size=own.own_size())
-    files = list(found.files())
-    for note in found.notes:
-        say(f"{found.name}: {note}")
+    files = list(layout.files())
+    for note in (*layout.notes, *layout.file_notes):
+        say(f"{layout.name}: {note}")
     most = _FAULTS if on_bad_image == "fail" else None
-    read = read_all(_paths(files), preprocess, lambda line: say(f"{found.name}: {line}"), most_faults=most)
-    bad = _left_out(found, files, read.faults, on_bad_image)
+    read = read_all(_paths(files), preprocess, lambda line: say(f"{layout.name}: {line}"), most_faults=most)
+    bad = _left_out(layout, files, read.faults, on_bad_image)
     if bad:
         first = next(iter(bad))
         say(
-            f"{found.name}: {len(bad):,} of {len(files):,} pictures cannot be read and are left out, such as"
-            f" {found.shown(files[first][2])}: {_why(bad[first])}"
+            f"{layout.name}: {len(bad):,} of {len(files):,} pictures cannot be read and are left out, such as"
+            f" {layout.shown(files[first][2])}: {_why(bad[first])}"
         )
     good = [index for index in range(len(files)) if index not in bad]
     if read.oblong:
         done = _MADE_SQUARE[preprocess.fit]
-        say(f"{found.name}: {read.oblong:,} of {len(good):,} pictures are not square and {done} (fit={preprocess.fit})")
+        say(
+            f"{layout.name}: {read.oblong:,} of {len(good):,} pictures are not square and {done} (fit={preprocess.fit})"
+        )
     whole = [files[index] for index in good]
     digests = [read.digests[index] for index in good]
     known = {digest for (split, _, _), digest in zip(whole, digests, strict=True) if split == "train"}
-    label = {name: i for i, name in enumerate(found.classes)}
+    label = {name: i for i, name in enumerate(layout.classes)}
     splits = {}
     start = 0
     for split in ("train", "validation", "test"):
@@ -112,62 +114,40 @@ def load(
         end = start + len(names)
         splits[split] = Split(read.images[start:end], np.array([label[name] for name in names], dtype=np.int64))
         if split != "train" and (twice := sum(digest in known for digest in digests[start:end])):
-            say(f"{found.name}: {twice:,} of the {len(names):,} {split} pictures are in the train split as well")
+            say(f"{layout.name}: {twice:,} of the {len(names):,} {split} pictures are in the train split as well")
         start = end
     return Pictures(
-        found.name,
-        found.classes,
+        layout.name,
+        layout.classes,
         splits["train"],
         splits["test"],
         _fingerprint(whole, digests),
         f"{'folder' if given.is_dir() else 'CSV'} {given}",
         splits["validation"] if len(splits["validation"]) else None,
         tuple(
-            PictureFile(found.shown(path), name, "skipped", _why(bad[index]))
+            PictureFile(layout.shown(path), name, "skipped", _why(bad[index]))
             if index in bad
-            else PictureFile(found.shown(path), name, split)
+            else PictureFile(layout.shown(path), name, split)
             for index, (split, name, path) in enumerate(files)
         ),
     )
 
 
-def _sound(found: Scan) -> Scan:
-    """`found` itself; raises DataError CN307 with the faults if it has any."""
-    if not found.faults:
-        return found
-    lines = [f"{place}: {fault}" for place, fault in found.faults[:_FAULTS]]
-    if len(found.faults) > _FAULTS:
-        lines.append(f"and {len(found.faults) - _FAULTS} more")
-    raise DataError(
-        "CN307",
-        "the pictures are no sound data set",
-        where=str(found.given.absolute()),
-        why="\n".join(lines),
-        hint=_check_hint(found),
-    )
+def _header(path: Path) -> tuple[int, int, int] | DataError:
+    """Channels, height and width of an image file, or why they cannot be read."""
+    try:
+        return read_header(path)
+    except DataError as error:
+        return error
 
 
-def _each(work: Callable[[Path], T], paths: list[Path]) -> Iterator[T | DataError]:
-    """`work(path)` of each picture file, or the DataError it ended in, in the order of `paths`."""
-
-    def attempt(path: Path) -> T | DataError:
-        try:
-            return work(path)
-        except DataError as error:
-            return error
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(paths), _SLICE):
-            yield from pool.map(attempt, paths[start : start + _SLICE])
-
-
-def _left_out(found: Scan, files: list[File], bad: dict[int, DataError], on_bad_image: str) -> dict[int, DataError]:
+def _left_out(layout: Layout, files: list[File], bad: dict[int, DataError], on_bad_image: str) -> dict[int, DataError]:
     """What is wrong with files, by their index, if they are left out.
 
     Raises DataError CN304 that names up to five of them otherwise, or a class that loses all its pictures in a split.
     """
     if on_bad_image == "fail" and bad:
-        raise _unreadable(found, [(files[index][2], error) for index, error in bad.items()])
+        raise _unreadable(layout, [(files[index][2], error) for index, error in bad.items()])
     left = {file[:2] for index, file in enumerate(files) if index not in bad}
     lost = [(files[index], error) for index, error in bad.items() if files[index][:2] not in left]
     if lost:
@@ -175,36 +155,32 @@ def _left_out(found: Scan, files: list[File], bad: dict[int, DataError], on_bad_
         raise DataError(
             "CN304",
             f"no picture of {name} can be read in the {split} split",
-            where=f"{path}{found.line(path)}",
+            where=f"{path}{layout.line(path)}",
             why=_why(error),
-            hint=_check_hint(found),
+            hint=check_hint(layout.given),
         )
     return bad
 
 
-def _unreadable(found: Scan, bad: list[tuple[Path, DataError]]) -> DataError:
+def _unreadable(layout: Layout, bad: list[tuple[Path, DataError]]) -> DataError:
     """The error that names them; as many as are told at once may be not all of them."""
-    lines = [(f"{path}{found.line(path)}", _why(error)) for path, error in bad]
+    lines = [(f"{path}{layout.line(path)}", _why(error)) for path, error in bad]
     what, (where, why) = "a picture cannot be read", lines[0]
     if len(bad) > 1:
         what = f"{len(bad)}{' or more' * (len(bad) == _FAULTS)} pictures cannot be read"
-        where, why = str(found.given.absolute()), "\n".join(": ".join(line) for line in lines)
+        where, why = str(layout.given.absolute()), "\n".join(": ".join(line) for line in lines)
     without = "--on-bad-image skip   # trains without them"
-    return DataError("CN304", what, where=where, why=why, hint=(_check_hint(found), without))
+    return DataError("CN304", what, where=where, why=why, hint=(check_hint(layout.given), without))
 
 
 def _range(sizes: set[tuple[int, int]]) -> str:
     """(height, width) pairs as WIDTHxHEIGHT: the one, or the smallest and the largest."""
-    ordered = [f"{width}x{height}" for height, width in sorted(sizes, key=lambda size: (math.prod(size), size))]
+    ordered = [text.shape(size[::-1]) for size in sorted(sizes, key=lambda size: (math.prod(size), size))]
     return ordered[0] if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}"
 
 
 def _why(error: DataError) -> str:
     return error.why or error.what
-
-
-def _check_hint(found: Scan) -> str:
-    return f"classicnets data check {shlex.quote(str(found.given))}   # lists them all"
 
 
 def _paths(files: list[File]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Pictures to classify, from whatever they are given as: files, folders, globs, lists and standard input."""
+"""Images to classify, from whatever they are given as: files, folders, globs, lists and standard input."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -16,108 +16,105 @@ from PIL import UnidentifiedImageError
 
 from classicnets.errors import DataError
 from classicnets.images import listing
-from classicnets.images.layout import EXTENSIONS, HIDDEN, SPLITS, composed, natural
+from classicnets.images.layout import read_layout
+from classicnets.images.names import natural, printable
+from classicnets.images.splits import Layout, refuse
+from classicnets.images.tree import image_suffixes, read_tree
 
 STDIN = "-"
 
-_TEST_NAMES = (*SPLITS["test"], *SPLITS["validation"])  # as in training: val is the test split where there is no other
-
-_MOST_BYTES = 256 * 2**20  # of a picture on standard input
-_PICTURE = re.compile(  # how PNG, JPEG, GIF, WebP, TIFF, BMP and PNM begin
-    rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|BM....\0\0\0\0|P[1-6]\s", re.DOTALL
+_MOST_BYTES = 256 * 2**20  # of an image on standard input
+_IMAGE = re.compile(  # how PNG, JPEG, GIF, WebP, TIFF, BMP, PNM, AVIF and JPEG 2000 begin
+    rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|BM....\0\0\0\0|P[1-6]\s|....ftypavi[fs]|....jP  ",
+    re.DOTALL,
 )
+
+Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
 class Input:
-    """One picture: what it is called, where its bytes are, and its true class where that is known."""
+    """One image: what it is called, where its bytes are, and its true class where that is known."""
 
     name: str
     file: Path | io.BytesIO
     truth: str | None = None
 
 
-def find(given: Iterable[str | Path], stdin: BinaryIO | None = None) -> Iterator[Input]:
-    """The pictures of each: a file; a folder with all its folders, in natural order, without what is hidden; a glob; a
-    CSV list; "-" for standard input, which holds paths, one a line, or the bytes of one picture.
+def find(given: Iterable[str | Path], stdin: BinaryIO | None = None, say: Say = lambda _: None) -> Iterator[Input]:
+    """The images of each: a file; a folder with all its folders, in natural order, without what is hidden; a glob; a
+    CSV list, in the order of its lines; "-" for standard input: paths, one a line, or the bytes of one image.
 
-    A file is believed to be a picture until it is read. Raises DataError CN304 where there is none, CN307 for a list.
+    A file is taken for an image until it is read. `say` is told what was left out or merged. Raises DataError CN304 if
+    there is no image, CN307 for a list with faults.
     """
     for one in given:
-        text = str(one)
+        name = str(one)
         none = True
-        for found in _standard_input(stdin or sys.stdin.buffer) if text == STDIN else _expanded(text):
+        for found in _standard_input(stdin or sys.stdin.buffer, say) if name == STDIN else _expanded(name, say):
             none = False
             yield found
         if none:
-            where = "standard input" if text == STDIN else text
-            raise DataError(
-                "CN304", f"there is no picture in {where}", where=where, why=f"known: {' '.join(EXTENSIONS)}"
-            )
+            where = "standard input" if name == STDIN else name
+            known = " ".join(image_suffixes())
+            raise DataError("CN304", f"there is no picture in {where}", where=where, why=f"known: {known}")
 
 
-def labelled(data: Path) -> Iterator[Input]:
-    """The pictures of a CSV list with classes, or of FOLDER/CLASS/, with their classes: those of the test split if it
-    has one (FOLDER/test/CLASS/ and so on), otherwise all.
+def labelled(data: Path | Layout, say: Say = lambda _: None) -> Iterator[Input]:
+    """The images of a folder or CSV that a model is evaluated on, with their classes: those of the test split if it has
+    one (as in training, val/ is the test split where there is no other), otherwise all.
 
-    Raises DataError CN307 for a folder without classes, CN307 for a list without them.
+    `say` is told which they are, and what was left out or merged.
+    Raises DataError CN307 for a folder or list without classes, or with faults that concern these images.
     """
-    if data.is_file():
-        yield from _labelled_list(data)
-        return
-    folders = {path.name.casefold(): path for path in _entries(data) if path.is_dir()}
-    names = [name for name in (*_TEST_NAMES, *SPLITS["train"]) if name in folders]
-    root = next((folders[name] for name in names if any(path.is_dir() for path in _entries(folders[name]))), data)
-    classes = [path for path in _entries(root) if path.is_dir()]
-    if not any(True for path in classes for _ in _walk(path)):
-        raise DataError(
-            "CN307",
-            "the folder holds no pictures in folders of classes",
-            where=str(root.absolute()),
-            hint="classicnets show CN307",
-        )
-    for folder in classes:
-        for path in _walk(folder):
-            yield Input(shown(path), path, composed(folder.name))
+    layout = data if isinstance(data, Layout) else read_layout(data)
+    layout.check(training=False)
+    for note in layout.file_notes:
+        say(f"{layout.name}: {note}")
+    for name, path in layout.evaluated():
+        yield Input(printable(path), path, name)
 
 
 def why(error: DataError) -> str:
-    """Why a picture could not be read, in a few words, for a row that names it."""
+    """Why an image could not be read, in a few words, for a row that names it."""
     if isinstance(error.__cause__, UnidentifiedImageError):  # whose words are the path again
         return "damaged, or not a picture"
     return error.why or error.what
 
 
-def shown(path: str | Path) -> str:
-    """A path as text that can be printed, whatever bytes it has."""
-    return str(path).encode("utf-8", "backslashreplace").decode()
-
-
-def _expanded(text: str) -> Iterator[Input]:
-    """The pictures of a path or, where there is none of that name, of all paths that match it."""
-    path = Path(text).expanduser()
-    if path.exists() or not glob.has_magic(text):
-        yield from _pictures(path)
+def _expanded(name: str, say: Say) -> Iterator[Input]:
+    """The images of a path or, where there is none of that name, of all paths that match it."""
+    path = Path(name).expanduser()
+    if path.exists() or not glob.has_magic(name):
+        yield from _images(path, say)
         return
     for match in sorted(glob.iglob(str(path), recursive=True), key=natural):  # noqa: PTH207 - without hidden files
-        if "**" not in text or not Path(match).is_dir():  # ** has matched what lies in the folders as well
-            yield from _pictures(Path(match))
+        if "**" not in name or not Path(match).is_dir():  # ** has matched what lies in the folders as well
+            yield from _images(Path(match), say)
 
 
-def _pictures(path: Path) -> Iterator[Input]:
+def _images(path: Path, say: Say) -> Iterator[Input]:
     if path.is_dir():
-        for file in _walk(path):
-            yield Input(shown(file), file)
+        tree = read_tree(path)
+        for note in tree.notes():
+            say(f"{path.name or path}: {note}")
+        for file in tree.top.walk():
+            yield Input(printable(file), file)
     elif path.suffix.casefold() in listing.EXTENSIONS and path.is_file():
-        for row in listing.read(path, with_classes=False):
-            yield _listed(path, row)
+        read = listing.read_listing(path, with_classes=False)
+        refuse(path, [": ".join(fault) for fault in read.faults])
+        for note in read.notes:
+            say(f"{path.stem}: {note}")
+        for row in read.rows:
+            file = row.below(path.parent)
+            yield Input(printable(file), file, row.label)
     else:
-        yield Input(shown(path), path)
+        yield Input(printable(path), path)
 
 
-def _standard_input(stream: BinaryIO) -> Iterator[Input]:
+def _standard_input(stream: BinaryIO, say: Say) -> Iterator[Input]:
     head = stream.peek(16) if isinstance(stream, io.BufferedReader) else b""
-    if _PICTURE.match(head):
+    if _IMAGE.match(head):
         content = stream.read(_MOST_BYTES + 1)
         if len(content) > _MOST_BYTES:
             raise DataError("CN304", "the picture is absurdly large", where="standard input", why="more than 256 MB")
@@ -126,55 +123,4 @@ def _standard_input(stream: BinaryIO) -> Iterator[Input]:
     for line in stream:
         for name in line.rstrip(b"\r\n").split(b"\0"):  # as `find -print0` separates them
             if name.strip():
-                yield from _pictures(Path(os.fsdecode(name)))
-
-
-def _labelled_list(file: Path) -> Iterator[Input]:
-    rows = listing.read(file)
-    splits = {(row.split or "").casefold() for row in rows}
-    test = next((SPLITS[name] for name in ("test", "validation") if splits & {*SPLITS[name]}), None)
-    for row in rows:
-        if test is None or (row.split or "").casefold() in test:
-            if not row.label:
-                raise _faulty(file, row, "it says no class")
-            yield _listed(file, row)
-
-
-def _listed(file: Path, row: listing.Row) -> Input:
-    if not row.path:
-        raise _faulty(file, row, "it names no picture")
-    path = row.below(file.parent)
-    return Input(shown(path), path, row.label and composed(row.label))
-
-
-def _faulty(file: Path, row: listing.Row, why: str) -> DataError:
-    return DataError(
-        "CN307",
-        "a line of the CSV cannot be used",
-        where=f"{file}, line {row.line}",
-        why=why,
-        hint="classicnets show CN307",
-    )
-
-
-def _walk(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """Every picture file in `folder` and its folders, in natural order; a link to a folder above leads nowhere."""
-    place = folder.resolve()
-    if place in above:
-        return
-    for path in _entries(folder):
-        if path.suffix.casefold() in EXTENSIONS and not path.is_dir():
-            yield path
-        elif path.is_dir():
-            yield from _walk(path, above | {place})
-
-
-def _entries(folder: Path) -> list[Path]:
-    """What lies in `folder`, in natural order, without what is hidden."""
-    try:
-        names = [path.name for path in folder.iterdir()]
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise DataError("CN307", "the folder cannot be read", where=str(folder), why=reason) from error
-    seen = (name for name in names if name[0] != "." and name.casefold() not in HIDDEN)
-    return [folder / name for name in sorted(seen, key=natural)]
+                yield from _images(Path(os.fsdecode(name)), say)

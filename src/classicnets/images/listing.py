@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from classicnets import text
 from classicnets.errors import DataError
+from classicnets.images.names import composed, split_of
 
 EXTENSIONS = (".csv", ".tsv")
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "picture")  # of each kind the first there counts
@@ -30,6 +32,48 @@ class Row:
     def below(self, folder: Path) -> Path:
         """The picture's path, which starts from `folder`; one that was written on Windows does as well."""
         return folder / (self.path if os.name == "nt" else self.path.replace("\\", "/"))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The images that a CSV lists: each once, in the order of its lines, with its split as a key of SPLITS.
+
+    `faults` are (place, words) of lines that cannot be used.
+    """
+
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    faults: tuple[tuple[str, str], ...]
+
+
+def read_listing(file: Path, *, with_classes: bool = True) -> Listing:
+    """The images of a CSV. A blank split means train; a line that says again what another says counts once.
+
+    Faults are lines without a path or (`with_classes`) a class, with an unknown split, or that contradict another line.
+    Raises DataError CN307 as `read`.
+    """
+    rows: list[Row] = []
+    faults: list[tuple[str, str]] = []
+    first: dict[str, Row] = {}
+    repeated = 0
+    for row in read(file, with_classes=with_classes):
+        split = split_of(row.split or "train")
+        meant = replace(row, label=row.label and composed(row.label), split=split)
+        before = first.setdefault(os.path.normpath(meant.below(file.parent)), meant)
+        if not row.path or (with_classes and not row.label):
+            faults.append((f"line {row.line}", f"no {'class' if row.path else 'path'}"))
+        elif "\0" in row.path:
+            faults.append((f"line {row.line}", "the path holds a NUL byte"))
+        elif split is None:
+            faults.append((f"line {row.line}", f"{row.split!r} is no split: train, val or test"))
+        elif (before.label, before.split) != (meant.label, meant.split):
+            faults.append((f"line {row.line}", f"{row.path} is on line {before.line} as well, as something else"))
+        elif before is not meant:
+            repeated += 1
+        else:
+            rows.append(meant)
+    notes = (f"{text.count(repeated, 'line')} said again what another one says",) if repeated else ()
+    return Listing(tuple(rows), notes, tuple(faults))
 
 
 def read(file: Path, *, with_classes: bool = True) -> list[Row]:
@@ -103,5 +147,5 @@ def _find(names: list[str], wanted: tuple[str, ...]) -> int | None:
 
 def _unreadable(file: Path, why: str) -> DataError:
     return DataError(
-        "CN307", "the CSV cannot be read", where=str(file.absolute()), why=why, hint="classicnets show CN307"
+        "CN307", "the CSV cannot be read", where=str(file.absolute()), why=why, hint="classicnets explain CN307"
     )

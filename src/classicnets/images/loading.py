@@ -1,15 +1,15 @@
-"""What is done with the name of a data set, a folder or a CSV: describe, load, check.
+"""Data sets by name or place: describe, load and check a registry name, a folder or CSV of images, or IDX files.
 
-Importing this reads nothing and needs neither numpy nor torch.
+Importing this reads nothing and needs neither numpy, torch nor Pillow, as `--help` and `list` do.
 """
 
 from __future__ import annotations
 
-import difflib
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+from classicnets import text
+from classicnets.datasets import cifar, idx, sources
 from classicnets.datasets.catalogue import DATASETS, IDX_NAMES, DataFile, Dataset, fingerprint
 from classicnets.datasets.types import Description, FileReport, PictureFile, Pictures, Split, say_on_stderr
 from classicnets.errors import DataError, UsageError
@@ -35,19 +35,19 @@ __all__ = [
 
 
 def describe(spec: str, on_bad_image: str = "fail") -> Description:
-    """Name, classes, picture shape and counts of a registry name, a folder or CSV of pictures or a folder of four IDX
-    files.
+    """Name, classes, image shape and counts of a registry name, a folder or CSV of images, or a folder of IDX files.
 
-    For a name no file is touched; else headers are read. Picture files that cannot be read are an error unless
-    `on_bad_image` is "skip". Raises `UsageError` CN202, `DataError`.
+    Of a registry name no file is read, of image files only the headers. Image files that cannot be read are an error
+    unless `on_bad_image` is "skip". Raises `UsageError` CN202, `DataError` CN302, CN304, CN307.
     """
-    found = _find(spec)
-    if isinstance(found, Dataset):
-        return Description(found.name, found.classes, found.shape, train=found.train, test=found.test)
-    from classicnets.datasets import idx
-    from classicnets.images import folders
+    source = _find(spec)
+    if isinstance(source, Dataset):
+        return Description(source.name, source.classes, source.shape, train=source.train, test=source.test)
+    if _is_idx(source):
+        return idx.describe(source)
+    from classicnets.images import folders  # needs numpy and Pillow
 
-    return idx.describe(found) if _has_idx(found) else folders.describe(found, on_bad_image)
+    return folders.describe(source, on_bad_image)
 
 
 def load(
@@ -57,40 +57,40 @@ def load(
     on_bad_image: str = "fail",
     say: Callable[[str], None] = say_on_stderr,
 ) -> Pictures:
-    """All pictures of a registry name (fetched if need be), a folder or a CSV, in memory.
+    """All images of a registry name (downloaded if need be), a folder or a CSV, in memory.
 
-    The bytes of a registry name are verified. Picture files are decoded to the channels of `preprocess` and brought to
-    its `side` (None: their own size, which must be common to all); other sets are read as they are. Files that cannot
-    be read are an error, or left out if `on_bad_image` is "skip".
+    The bytes of a registry name are verified. Image files are decoded to the channels of `preprocess` and resized to
+    its `side` (None: their own size, which all of them must share); other data is read as it is. Image files that
+    cannot be read are an error, or left out if `on_bad_image` is "skip". `say` is told what was decided.
     Raises `UsageError` CN202, CN204, `DataError` CN301 to CN304 and CN307, `MachineError` CN401.
     """
-    from classicnets.datasets import cifar, idx
-    from classicnets.datasets.sources import obtain
-    from classicnets.images import folders
+    source = _find(spec)
+    if isinstance(source, Dataset):
+        files = sources.obtain(source, say=say)
+        if source.label_bytes:
+            train, test = cifar.splits(source, files.paths)
+        else:
+            train, test = idx.splits(files.paths, len(source.classes))
+        return Pictures(source.name, source.classes, train, test, source.fingerprint, files.source)
+    if _is_idx(source):
+        return idx.load(source, say)
+    from classicnets.images import folders  # needs numpy and Pillow
 
-    found = _find(spec)
-    if isinstance(found, Dataset):
-        had = obtain(found, say=say)
-        train, test = cifar.splits(found, had.paths) if found.label_bytes else idx.splits(had.paths, len(found.classes))
-        return Pictures(found.name, found.classes, train, test, found.fingerprint, had.source)
-    return idx.load(found, say) if _has_idx(found) else folders.load(found, preprocess, say, on_bad_image)
+    return folders.load(source, preprocess, say, on_bad_image)
 
 
 def check(spec: str) -> list[FileReport]:
-    """One report per file of a registry name (in the cache or the system folder; nothing is fetched) or of a folder of
-    IDX files; for picture files there is `doctor.examine`.
+    """One report for each file of a registry name (in the cache or the system folder; nothing is downloaded) or of a
+    folder of IDX files. For image files there is `audit.examine`.
 
     Raises `UsageError` CN202, `DataError` CN302; a missing or damaged file is a row, not an error.
     """
-    from classicnets.datasets import cifar, idx
-    from classicnets.datasets.sources import places
-
-    found = _find(spec)
-    if isinstance(found, Path):
-        return idx.check(found)
+    source = _find(spec)
+    if isinstance(source, Path):
+        return idx.check(source)
     every = []
-    for _, folder in places(found):
-        reports = cifar.check(folder, found) if found.label_bytes else idx.check(folder, found)
+    for _, folder in sources.places(source):
+        reports = cifar.check(folder, source) if source.label_bytes else idx.check(folder, source)
         if all(report.status == "ok" for report in reports):
             return reports
         every.append(reports)
@@ -98,31 +98,27 @@ def check(spec: str) -> list[FileReport]:
 
 
 def of_pictures(spec: str) -> Path | None:
-    """The folder or CSV of pictures that `spec` stands for; None if it is a registry name or a folder of IDX files.
+    """The folder or CSV of images that `spec` stands for; None if it is a registry name or a folder of IDX files.
 
     Raises `UsageError` CN202, `DataError` CN302.
     """
-    found = _find(spec)
-    return None if isinstance(found, Dataset) or _has_idx(found) else found
+    source = _find(spec)
+    return None if isinstance(source, Dataset) or _is_idx(source) else source
 
 
-def _has_idx(folder: Path) -> bool:
-    from classicnets.datasets.sources import find_files
-
-    return folder.is_dir() and bool(find_files(folder))
+def _is_idx(folder: Path) -> bool:
+    return folder.is_dir() and bool(sources.find_files(folder))
 
 
 def _refuse_published(folder: Path) -> None:
-    """Files of a set that is read by its name alone are no folder of pictures: DataError CN302, with the way."""
-    from classicnets.datasets.sources import find_files
-
+    """Raises DataError CN302 for a folder with the files of a data set that is only used by its name."""
     for dataset in DATASETS.values():
-        if dataset.archive and len(find_files(folder, dataset)) == len(dataset.files):
+        if dataset.archive and len(sources.find_files(folder, dataset)) == len(dataset.files):
             raise DataError(
                 "CN302",
                 f"the folder holds the files of {dataset.title}, which is used by its name",
                 where=str(folder.absolute()),
-                hint=f"classicnets data import {dataset.name} {shlex.quote(str(folder))}   # then its name will do",
+                hint=f"{text.command('classicnets', 'data', 'import', dataset.name, folder)}   # then its name will do",
             )
 
 
@@ -144,11 +140,11 @@ def _find(spec: str) -> Dataset | Path:
         state = getattr(error, "strerror", None) or str(error)
     if state:
         raise DataError("CN302", f"no data set at {spec}", where=spec, why=state, hint="classicnets list")
-    near = difflib.get_close_matches(spec, DATASETS, n=1, cutoff=0.5)
+    near = text.nearest(spec, DATASETS, cutoff=0.5)
     raise UsageError(
         "CN202",
-        f"no data set is called {spec!r}" + (f"; the nearest name is {near[0]}" if near else ""),
+        f"no data set is called {spec!r}" + (f"; the nearest name is {near}" if near else ""),
         where="the name of a data set",
         why=f"known are: {', '.join(DATASETS)}; the path of a folder of pictures or of IDX files does as well",
-        hint=f"classicnets data check {near[0]}" if near else "classicnets list",
+        hint=f"classicnets data check {near}" if near else "classicnets list",
     )

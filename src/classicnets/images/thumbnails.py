@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from classicnets.errors import DataError
-from classicnets.images.decode import read_picture
+from classicnets.images.decode import read_picture, stored_channels
 
 SIDE = 32  # of the grey thumbnail
 COLOUR_SIDE = 8  # of the coloured one
@@ -34,7 +34,8 @@ class Look:
     format: str = ""  # of the content, as PIL calls it
     width: int = 0
     height: int = 0
-    grey: bool = False
+    channels: int = 0  # as it is stored: 1 for gray, 3 for color
+    grey: bool = False  # by its pixels
     constant: bool = False  # one value all over
     transparent: bool = False
     turned: bool = False  # by its EXIF mark; width and height are as it lies in the file
@@ -77,6 +78,7 @@ def look(path: Path, index: int, thumbnails: Thumbnails) -> Look:
     try:
         with Image.open(path) as opened:
             seen = replace(seen, format=opened.format or "", width=opened.width, height=opened.height)
+            seen = replace(seen, channels=stored_channels(opened))
             transparent = opened.has_transparency_data and _has_holes(opened)
             turned = opened.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT
             if opened.format == "JPEG" and min(opened.size) > 2 * _ENOUGH:

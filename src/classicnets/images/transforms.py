@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from classicnets.values import Preprocess
+from classicnets.values import LUMA, Preprocess, centered, fit_box
 
 _LARGE = 64  # pixels a side
 _CACHED = 300_000  # numbers; as float32 somewhat more than 1 MB
@@ -25,14 +25,9 @@ def prepare(pictures: Tensor, preprocess: Preprocess) -> Tensor:
 def views(pictures: Tensor, preprocess: Preprocess) -> list[Tensor]:
     """The prepared pictures as each of the `views` sees them, every one as `prepare` gives it."""
     x = normalise(scale(pictures, preprocess), preprocess)
-    size, border = preprocess.image_size, x.shape[-1] - preprocess.image_size
-    places = [(border // 2, border // 2)]
-    if preprocess.views == 9:
-        places = [(top, left) for top in (0, border // 2, border) for left in (0, border // 2, border)]
-    if preprocess.views == 10:
-        places += [(0, 0), (0, border), (border, 0), (border, border)]
-    seen = [x[..., top : top + size, left : left + size] for top, left in places]
-    return seen + [view.flip(-1) for view in seen] if preprocess.views in {2, 10} else seen
+    size = preprocess.image_size
+    squares = [(x[..., top : top + size, left : left + size], turn) for top, left, turn in preprocess.view_places]
+    return [square.flip(-1) if mirrored else square for square, mirrored in squares]
 
 
 def scale(pictures: Tensor, preprocess: Preprocess) -> Tensor:
@@ -42,12 +37,11 @@ def scale(pictures: Tensor, preprocess: Preprocess) -> Tensor:
     (with antialiasing when shrinking, as PIL does).
     """
     height, width = pictures.shape[-2:]
-    if preprocess.fit == "crop" and height != width:
-        pictures = middle(pictures, min(height, width))
+    left, top, right, bottom = fit_box(width, height, preprocess.fit)
+    if preprocess.fit == "crop":
+        pictures = pictures[..., top:bottom, left:right]
     if preprocess.fit == "letterbox" and height != width:
-        long = max(height, width)
-        top, left = (long - height) // 2, (long - width) // 2
-        pictures = F.pad(pictures, (left, long - width - left, top, long - height - top))
+        pictures = F.pad(pictures, (-left, right - width, -top, bottom - height))
     x = _channels(unit(pictures), preprocess.channels)
     side = preprocess.side
     if x.shape[-2:] != (side, side):
@@ -82,7 +76,7 @@ def normalised(pictures: Tensor, preprocess: Preprocess) -> Tensor:
 
 def middle(x: Tensor, size: int) -> Tensor:
     """The central size x size of pictures [N, C, H, W]."""
-    top, left = (x.shape[-2] - size) // 2, (x.shape[-1] - size) // 2
+    top, left = centered(x.shape[-2], size), centered(x.shape[-1], size)
     return x[..., top : top + size, left : left + size]
 
 
@@ -164,6 +158,6 @@ def _channels(x: Tensor, channels: int) -> Tensor:
     if x.shape[1] == channels:
         return x
     if channels == 1:
-        luma = torch.tensor([0.299, 0.587, 0.114], device=x.device).view(1, 3, 1, 1)
+        luma = torch.tensor(LUMA, device=x.device).view(1, 3, 1, 1)
         return (x * luma).sum(dim=1, keepdim=True)
     return x.expand(-1, channels, -1, -1)

@@ -9,7 +9,9 @@ import math
 from collections.abc import Sequence
 
 from classicnets.inspection.meta import Shape
-from classicnets.inspection.shapes import Row, times
+from classicnets.inspection.shapes import Row
+from classicnets.text import count
+from classicnets.text import shape as shape_text
 
 _LINES = 8  # of a path
 
@@ -61,7 +63,7 @@ def span(row: Row) -> Shape:
 def product(rows: tuple[Row, ...], numbers: int) -> str:
     """16 x 6 x 6 = 576 numbers, where a map of that size went by."""
     maps = [row.outputs for row in rows if len(row.outputs) > 1 and math.prod(row.outputs) == numbers]
-    return f"{times(maps[-1], ' x ')} = {numbers} numbers" if maps else count(numbers, "number")
+    return f"{shape_text(maps[-1], ' x ')} = {numbers} numbers" if maps else count(numbers, "number")
 
 
 def place(name: str) -> str:
@@ -73,14 +75,9 @@ def place(name: str) -> str:
 
 def side(sides: Sequence[int]) -> str:
     """5 where all sides are the same, else 5x3."""
-    return str(sides[0]) if len(set(sides)) == 1 else times(sides)
+    return str(sides[0]) if len(set(sides)) == 1 else shape_text(sides)
 
 
 def pictures(shape: Shape) -> str:
     """What a batch consists of: 1x28x28 pictures."""
-    return f"{times(shape)} pictures" if len(shape) == 3 else f"inputs of shape {times(shape)}"
-
-
-def count(n: int, noun: str) -> str:
-    """1 channel, 3 channels."""
-    return f"{n} {noun}{'' if n == 1 else 's'}"
+    return f"{shape_text(shape)} pictures" if len(shape) == 3 else f"inputs of shape {shape_text(shape)}"

@@ -11,8 +11,9 @@ from torch import nn
 
 from classicnets.inspection.arithmetic import side
 from classicnets.inspection.messages import DIFFERENCES, Fact, Word, say
-from classicnets.inspection.shapes import Row, Table, times
+from classicnets.inspection.shapes import Row, Table
 from classicnets.inspection.windows import role
+from classicnets.text import shape as shape_text
 
 _TOTALS = ("parameters", "weights", "biases", "units", "macs", "weight_bytes", "activation_bytes")
 _ACTIVATIONS = frozenset(nn.modules.activation.__all__)
@@ -150,7 +151,7 @@ def _facts(comparison: Comparison) -> Iterator[Fact]:
         yield "alike", {"layers": len(comparison.pairs)}
         return
     if left.input_shape != right.input_shape:
-        yield "input", {"right": times(right.input_shape), "left": times(left.input_shape)}
+        yield "input", {"right": shape_text(right.input_shape), "left": shape_text(left.input_shape)}
     yield from _layers(left, right)
     yield from _convolutions(left, right)
     yield from _widths("dense", left, right)

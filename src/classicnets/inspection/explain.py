@@ -7,7 +7,6 @@ what the table has.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import math
 from collections.abc import Iterable, Iterator
@@ -15,8 +14,10 @@ from collections.abc import Iterable, Iterator
 from classicnets.errors import UsageError
 from classicnets.inspection.arithmetic import place, side, span, window_sum
 from classicnets.inspection.messages import WORDS, Fact, Word, say
-from classicnets.inspection.shapes import Row, Table, times
+from classicnets.inspection.shapes import Row, Table
 from classicnets.inspection.windows import Axis, axes_of, chain_of, on_padding, plain, reach, role, seen, stations, taps
+from classicnets.text import nearest
+from classicnets.text import shape as shape_text
 
 _HIDDEN = 256  # units of the book's MLP, for a net without hidden dense layers
 _STATES = {"sgd": 2, "momentum": 3, "adam": 4}  # copies of the weights: themselves, gradients, what the optimiser keeps
@@ -43,12 +44,11 @@ def _calls(table: Table, layer: str) -> Iterator[Fact]:
     names = list(dict.fromkeys(row.name for row in table.rows))
     found = [i for i, row in enumerate(table.rows) if layer in (row.name, place(row.name))]
     if not found:
-        nearest = difflib.get_close_matches(layer, names, 1, cutoff=0.3)
         raise UsageError(
             "CN202",
             f"the net has no layer {layer}",
             where=f"its layers are {', '.join(name or place(name) for name in names)}",
-            hint=nearest[0] if nearest else (),
+            hint=nearest(layer, names, cutoff=0.3) or (),
         )
     for number, index in enumerate(found, 1):
         if len(found) > 1:
@@ -59,7 +59,7 @@ def _calls(table: Table, layer: str) -> Iterator[Fact]:
 def _layer(table: Table, index: int) -> Iterator[Fact]:
     row = table.rows[index]
     part = role(row)
-    window = {"kernel": times(row.kernel or ()), "stride": _each(row.stride), "padding": _each(row.padding)}
+    window = {"kernel": shape_text(row.kernel or ()), "stride": _each(row.stride), "padding": _each(row.padding)}
     key = part if part != "pool" or row.kernel else "adaptive"
     yield key, {"name": place(row.name), "kind": row.kind, **window, **_shapes(row), "parameters": row.parameters}
     if part == "uncalled":
@@ -83,21 +83,21 @@ def _layer(table: Table, index: int) -> Iterator[Fact]:
 def _cost(row: Row, part: str) -> Iterator[Fact]:
     """Parameters and MACs with their sums."""
     yield _parameters(row, part)
-    kernel, groups = " x ".join(map(str, row.kernel or ())), row.groups or 1
+    kernel, groups = shape_text(row.kernel or (), " x "), row.groups or 1
     if part in ("conv", "local"):
         if groups > 1:
             own = {"outputs": row.outputs[0] // groups, "seen": seen(row), "inputs": row.inputs[0]}
             yield "groups", {"groups": groups, **own}
-        of = {"shape": times(row.outputs, " x "), "outputs": math.prod(row.outputs), "seen": seen(row)}
+        of = {"shape": shape_text(row.outputs, " x "), "outputs": math.prod(row.outputs), "seen": seen(row)}
         yield "conv_macs", {**of, "kernel": kernel, "taps": taps(row), "macs": row.macs}
         if wasted := on_padding(row):
             yield "on_padding", {"macs": wasted}
         if row.weights * math.prod(row.outputs[1:]) == row.macs:
-            yield "uses", {"shape": times(row.outputs[1:], " x "), "uses": math.prod(row.outputs[1:])}
+            yield "uses", {"shape": shape_text(row.outputs[1:], " x "), "uses": math.prod(row.outputs[1:])}
     elif part == "sparse":
         pairs, every = row.weights // math.prod(row.kernel or ()), row.inputs[0] * row.outputs[0]
         yield "pairs", {"pairs": pairs, "inputs": row.inputs[0], "outputs": row.outputs[0], "every": every}
-        yield "uses", {"shape": times(row.outputs[1:], " x "), "uses": math.prod(row.outputs[1:])}
+        yield "uses", {"shape": shape_text(row.outputs[1:], " x "), "uses": math.prod(row.outputs[1:])}
         yield "plain_macs", {"macs": row.macs}
     elif part == "dense":
         of = {"outputs": math.prod(row.outputs), "inputs": row.inputs[-1], "macs": row.macs}
@@ -109,7 +109,7 @@ def _cost(row: Row, part: str) -> Iterator[Fact]:
 def _parameters(row: Row, part: str) -> Fact:
     counts = {"weights": row.weights, "biases": row.biases, "parameters": row.parameters}
     if part == "conv" and row.weights == row.outputs[0] * taps(row) and row.biases in (0, row.outputs[0]):
-        kernel = " x ".join(map(str, row.kernel or ()))
+        kernel = shape_text(row.kernel or (), " x ")
         return "conv_parameters", {"kernels": row.outputs[0], "seen": seen(row), "kernel": kernel, **counts}
     if part == "dense" and row.weights == row.inputs[-1] * row.outputs[-1] and row.biases in (0, row.outputs[-1]):
         return "dense_parameters", {"outputs": row.outputs[-1], "inputs": row.inputs[-1], **counts}
@@ -182,13 +182,13 @@ def _origin(table: Table, index: int) -> Iterator[Fact]:
             yield "from_units", {"numbers": numbers, "name": place(earlier.name)}
             return
     if math.prod(table.input_shape) == numbers:
-        yield "from_picture", {"shape": times(table.input_shape, " x "), "numbers": numbers}
+        yield "from_picture", {"shape": shape_text(table.input_shape, " x "), "numbers": numbers}
 
 
 def _from_map(table: Table, row: Row, numbers: int) -> Iterator[Fact]:
     channels, sides = row.outputs[0], row.outputs[1:]
     of = {"numbers": numbers, "name": place(row.name), "channels": channels, "side": side(sides)}
-    yield "from_map", {**of, "sum": times(row.outputs, " x ")}
+    yield "from_map", {**of, "sum": shape_text(row.outputs, " x ")}
     chain = chain_of(table)
     if chain and chain[-1].outputs[1:] == sides:
         yield "by_way_of", {"path": " -> ".join(str(n) for n in (chain[0].inputs[1], *(r.outputs[1] for r in chain)))}
@@ -289,7 +289,7 @@ def _conventions(table: Table, convs: list[Row]) -> Iterator[Fact]:
 
 
 def _shapes(row: Row) -> dict[str, str]:
-    return {"inputs": times(row.inputs), "outputs": times(row.outputs)}
+    return {"inputs": shape_text(row.inputs), "outputs": shape_text(row.outputs)}
 
 
 def _each(value: tuple[int, ...] | str | None) -> str:

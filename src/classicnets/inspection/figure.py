@@ -11,8 +11,9 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
 from classicnets.inspection.layout import Box, Layout, Link, Point, layout
-from classicnets.inspection.shapes import Table, times
+from classicnets.inspection.shapes import Table
 from classicnets.inspection.stages import GREY, INK, Stage, Text, clean
+from classicnets.text import shape as shape_text
 
 _PALE = "#9aa5b1"
 _FONTS = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
@@ -73,10 +74,10 @@ def _draw_box(root: ET.Element, box: Box) -> None:
 def _told(stage: Stage) -> str:
     """What a pointer over the box reads, with exact counts."""
     counts = (
-        f"{row.name} {row.kind}: {times(row.outputs)}, {row.parameters:,} parameters, {row.macs:,} multiply-adds"
+        f"{row.name} {row.kind}: {shape_text(row.outputs)}, {row.parameters:,} parameters, {row.macs:,} multiply-adds"
         for row in stage.rows
     )
-    return "\n".join([times(stage.shape), *counts])
+    return "\n".join([shape_text(stage.shape), *counts])
 
 
 def _draw_link(root: ET.Element, link: Link) -> None:

@@ -13,7 +13,8 @@ from classicnets.errors import UsageError
 from classicnets.inspection.arithmetic import pictures
 from classicnets.inspection.meta import Shape
 from classicnets.inspection.shape_errors import check_input
-from classicnets.inspection.shapes import checked_shape, times
+from classicnets.inspection.shapes import checked_shape
+from classicnets.text import shape as shape_text
 
 
 def guard(net: nn.Module, input_shape: Sequence[int], *, name: str = "the net") -> nn.Module:
@@ -35,20 +36,20 @@ def _refuse_other(net: nn.Module, args: tuple[Any, ...], *, shape: Shape, name: 
 
 
 def _refusal(net: nn.Module, given: Shape, shape: Shape, name: str) -> UsageError:
-    size = times(shape)
+    size = shape_text(shape)
     if given == shape:
         what = f"{name} takes batches and got one {size} picture without a batch axis"
         why = f"the first axis counts the pictures: a batch of one is 1x{size}"
         return UsageError("CN201", what, why=why, hint="net(x[None])")
     if len(given) != len(shape) + 1:
-        what = f"{name} was built for batches of {pictures(shape)} and got an input of shape {times(given)}"
+        what = f"{name} was built for batches of {pictures(shape)} and got an input of shape {shape_text(given)}"
         return UsageError("CN201", what, why="the number of axes differs", hint=f"x.reshape(-1, {str(shape)[1:-1]})")
     return _other_size(net, given[1:], shape, name)
 
 
 def _other_size(net: nn.Module, got: Shape, shape: Shape, name: str) -> UsageError:
     where, why = "", "it would run, but the net was built for one size, and nothing is resized silently"
-    hints: tuple[str, ...] = (f"give it a batch of shape Nx{times(shape)}",)
+    hints: tuple[str, ...] = (f"give it a batch of shape Nx{shape_text(shape)}",)
     try:
         check_input(net, got, name=name)
     except UsageError as error:
@@ -56,8 +57,8 @@ def _other_size(net: nn.Module, got: Shape, shape: Shape, name: str) -> UsageErr
         if got[0] != shape[0]:
             hints = error.hints
     if len(shape) == 3 and got[0] == shape[0]:
-        hints = (f"torch.nn.functional.interpolate(x, size={shape[1:]}) makes them {times(shape)}",)
+        hints = (f"torch.nn.functional.interpolate(x, size={shape[1:]}) makes them {shape_text(shape)}",)
         if got[1] == got[2]:
-            hints += (f'classicnets.create("{name}", image_size={got[1]}) builds it for {times(got)}',)
-    what = f"{name} was built for {pictures(shape)} and got {times(got)}"
+            hints += (f'classicnets.create("{name}", image_size={got[1]}) builds it for {shape_text(got)}',)
+    what = f"{name} was built for {pictures(shape)} and got {shape_text(got)}"
     return UsageError("CN201", what, where=where, why=why, hint=hints)

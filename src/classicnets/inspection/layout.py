@@ -11,8 +11,9 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from classicnets.inspection.shapes import Table, times
+from classicnets.inspection.shapes import Table
 from classicnets.inspection.stages import GREY, INK, Stage, Text, clean, cut, facts, notes, sides, stages
+from classicnets.text import shape as shape_text
 
 _WIDEST, _MARGIN, _GAP = 1720.0, 28.0, 62.0
 _THICK, _HIGH, _LOW, _MANY = 46.0, 170.0, 105.0, 30  # low is the highest box of a net of more than so many stages
@@ -157,7 +158,9 @@ class Scale:
 
 
 def _titles(name: str, table: Table) -> list[Text]:
-    totals = f"{table.parameters:,} parameters, {table.macs:,} multiply-adds for one {times(table.input_shape)} input"
+    totals = (
+        f"{table.parameters:,} parameters, {table.macs:,} multiply-adds for one {shape_text(table.input_shape)} input"
+    )
     return [Text(text=cut(name, 100), size=22, bold=True, start=True), Text(text=totals, start=True, fill=GREY)]
 
 
@@ -183,7 +186,7 @@ def _row_width(row: Sequence[Text]) -> float:
 
 def _foot(stage: Stage) -> tuple[Text, ...]:
     """Shape, name and counts; first the shape of a half where it is split."""
-    half, shape = times((stage.shape[0] // 2, *stage.shape[1:])) if stage.split else "", times(stage.shape)
+    half, shape = shape_text((stage.shape[0] // 2, *stage.shape[1:])) if stage.split else "", shape_text(stage.shape)
     shown = Text(
         text=f"both {shape}" if half else shape, size=12, bold=not stage.again, fill=GREY if stage.again else INK
     )

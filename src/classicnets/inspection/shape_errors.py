@@ -14,10 +14,12 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from classicnets.errors import UsageError
-from classicnets.inspection.arithmetic import count, path, pictures, place, product, side, span, window_sum
+from classicnets.inspection.arithmetic import path, pictures, place, product, side, span, window_sum
 from classicnets.inspection.meta import Shape, one_line
 from classicnets.inspection.nearest_size import REACH, nearest_fit
-from classicnets.inspection.shapes import Failure, Table, attempt, times
+from classicnets.inspection.shapes import Failure, Table, attempt
+from classicnets.text import count
+from classicnets.text import shape as shape_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,7 @@ def _explained(failure: Failure, name: str) -> UsageError:
         why.append(f"no size within {reach} pixels of this one passes either: the net itself has to change")
     hints = [hint for hint in (size_hint, *finding.fixes) if hint]
     if len(hints) < 2:
-        hints.append(f"classicnets show FILE.py:net --input {times(shape)} lists every shape up to that layer")
+        hints.append(f"classicnets show FILE.py:net --input {shape_text(shape)} lists every shape up to that layer")
     where = finding.where or f"{place(failure.row.name)} = {_described(failure)}"
     return UsageError("CN201", what, where=where, why="\n".join(why), hint=tuple(hints))
 
@@ -68,9 +70,10 @@ def _explained(failure: Failure, name: str) -> UsageError:
 def _axes_hint(net: nn.Module, shape: Shape) -> str:
     """A batch axis too many or a channel axis too few is the likelier mistake, where that would fit."""
     if len(shape) == 4 and isinstance(attempt(net, shape[1:]), Table):
-        return f"leave out the batch axis: {times(shape[1:])}"
+        return f"leave out the batch axis: {shape_text(shape[1:])}"
     if len(shape) == 2 and isinstance(attempt(net, (1, *shape)), Table):
-        return f"name the channel axis too: 1x{times(shape)}; a single picture x of {times(shape)} becomes x[None]"
+        size = shape_text(shape)
+        return f"name the channel axis too: 1x{size}; a single picture x of {size} becomes x[None]"
     return ""
 
 
@@ -95,9 +98,9 @@ def _dense(failure: Failure) -> _Finding | None:
     if len(inputs) == 1:
         why = f"{at} gets {product(failure.rows, numbers)} and has weights for {wanted}"
         return _Finding(why=why, fixes=(change,))
-    flatten = f"put nn.Flatten() before {at}: {times(inputs, ' x ')} = {numbers} numbers"
+    flatten = f"put nn.Flatten() before {at}: {shape_text(inputs, ' x ')} = {numbers} numbers"
     return _Finding(
-        why=f"{at} gets {times(inputs, ' x ')}, which is not flattened: "
+        why=f"{at} gets {shape_text(inputs, ' x ')}, which is not flattened: "
         f"only the last axis ({inputs[-1]}) meets its weights for {wanted}",
         fixes=(
             flatten if numbers == wanted else f"{flatten}, and {change}",
@@ -129,7 +132,7 @@ def _too_small(failure: Failure) -> _Finding | None:
         return None
     return _Finding(
         why=f"{at} {side(row.inputs[1:])} -> {text} = {side(sides)}\n"
-        f"{at}: nothing is left, as its window of {times(span(row))} is larger than the padded side",
+        f"{at}: nothing is left, as its window of {shape_text(span(row))} is larger than the padded side",
         fixes=(_with_smaller_window(at, failure),),
     )
 
@@ -158,9 +161,9 @@ def _anything(failure: Failure) -> _Finding:
     if operation in ("addmm", "mm", "bmm", "cat"):
         operation = "torch.cat" if operation == "cat" else "a matrix product"
     own_code = not type(failure.layer).__module__.startswith("torch.nn")
-    why = f"{place(failure.row.name)} gets {times(failure.row.inputs)}"
+    why = f"{place(failure.row.name)} gets {shape_text(failure.row.inputs)}"
     if operation and failure.operands:
-        why += f"; {operation} of {', '.join(map(times, failure.operands))} (batch axis first) fails"
+        why += f"; {operation} of {', '.join(map(shape_text, failure.operands))} (batch axis first) fails"
     return _Finding(
         where=f"{operation or 'a call'} in forward() of {_owner(failure)}" if own_code else "",
         why=f"{why}\ntorch says: {failure.reason}",
@@ -197,7 +200,7 @@ def _described(failure: Failure) -> str:
     if isinstance(layer, nn.Linear):
         return f"{row.kind}({layer.in_features} -> {layer.out_features})"
     if isinstance(layer, _ConvNd):
-        return f"{row.kind}({layer.in_channels} -> {layer.out_channels}, {times(layer.kernel_size)})"
+        return f"{row.kind}({layer.in_channels} -> {layer.out_channels}, {shape_text(layer.kernel_size)})"
     if row.kernel:
         return f"{row.kind}(window {side(row.kernel)}, stride {side(row.stride or row.kernel)})"
     return f"{row.kind}({getattr(layer, 'num_features', None) or one_line(layer.extra_repr())})"

@@ -18,6 +18,7 @@ from torch import nn
 from classicnets.errors import UsageError
 from classicnets.inspection.meta import Shape, one_line, results
 from classicnets.inspection.observer import Call, Observer, declares_macs, is_layer, layers, own_parameters
+from classicnets.text import shape as shape_text
 
 # Their outputs are not units: they rescale or bend the outputs of the layer before them.
 _NOT_UNITS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.PReLU)
@@ -129,8 +130,8 @@ def trace(net: nn.Module, input_shape: Sequence[int]) -> Table:
         return outcome
     raise UsageError(
         "CN201",
-        f"the net cannot take {times(outcome.input_shape)} input",
-        where=f"{outcome.row.name or 'the net'} ({outcome.row.kind}), which gets {times(outcome.row.inputs)}",
+        f"the net cannot take {shape_text(outcome.input_shape)} input",
+        where=f"{outcome.row.name or 'the net'} ({outcome.row.kind}), which gets {shape_text(outcome.row.inputs)}",
         why=outcome.reason,
         hint="classicnets show FILE.py:net --input CxHxW prints the sum behind every shape",
     )
@@ -158,11 +159,6 @@ def checked_shape(input_shape: Sequence[int]) -> Shape:
             hint="(1, 28, 28)",
         )
     return shape
-
-
-def times(shape: Sequence[int], by: str = "x") -> str:
-    """A shape as it is spoken: 1x28x28."""
-    return by.join(map(str, shape)) or "a single number"
 
 
 def _pass(net: nn.Module, shape: Shape, device: str, *notes: str) -> Table | Failure:
@@ -205,7 +201,7 @@ def _enlarged(rows: tuple[Row, ...]) -> Iterator[str]:
     for row in rows:
         before, after = row.inputs[1:], row.outputs[1:]
         if row.kind.startswith("Adaptive") and any(b > a for a, b in zip(before, after, strict=False)):
-            yield f"{row.name or row.kind} enlarges {times(before)} to {times(after)}: it copies pixels"
+            yield f"{row.name or row.kind} enlarges {shape_text(before)} to {shape_text(after)}: it copies pixels"
 
 
 def _rows(observer: Observer) -> Iterator[Row]:

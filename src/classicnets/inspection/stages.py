@@ -12,7 +12,8 @@ from typing import Any
 from torch.nn.modules import activation, batchnorm, dropout, instancenorm, normalization
 
 from classicnets.inspection.meta import Shape
-from classicnets.inspection.shapes import Row, Table, times
+from classicnets.inspection.shapes import Row, Table
+from classicnets.text import shape as shape_text
 
 INK, GREY = "#1f2933", "#52606d"
 _DIMENSIONS = r"(?<=.)[1-3]d$"
@@ -151,7 +152,7 @@ def _tag(row: Row, outer: bool, shape: Shape) -> str:
         return "LRN" if kind == "LocalResponseNorm" else _words(kind)
     passes = not row.parameters and not row.macs and (kind == "Flatten" or not row.activation_bytes)
     if passes and (same or row.outputs == (math.prod(shape),)):
-        return _words(kind) if same else f"{_words(kind)} {times(row.outputs)}"
+        return _words(kind) if same else f"{_words(kind)} {shape_text(row.outputs)}"
     return ""
 
 
@@ -161,7 +162,7 @@ def _reads(row: Row, outer: bool, shape: Shape) -> tuple[bool, tuple[str, ...]]:
         return False, ()
     if row.inputs == (math.prod(shape),):
         return False, (f"flatten {row.inputs[0]}",)
-    return True, () if outer else (f"reads {times(row.inputs)}",)
+    return True, () if outer else (f"reads {shape_text(row.inputs)}",)
 
 
 def _with_towers(made: Sequence[Stage]) -> list[Stage]:
@@ -198,10 +199,10 @@ def _label(row: Row, outer: bool) -> tuple[str, ...]:
     if outer:
         return kind, "(its own part)"
     if "Adaptive" in kind:
-        return word, f"to {times(row.outputs[1:])}"
+        return word, f"to {shape_text(row.outputs[1:])}"
     if not kernel:
         return (word,)
-    window = times(kernel) if len(kernel) > 1 else f"size {kernel[0]}"
+    window = shape_text(kernel) if len(kernel) > 1 else f"size {kernel[0]}"
     steps = list(_steps(row))
     lines = tuple(", ".join(steps[k : k + 2]) for k in range(0, len(steps), 2))
     return (word, window, *lines) if look == "other" else (f"{window} {word}", *lines)
@@ -213,7 +214,7 @@ def _steps(row: Row) -> Iterator[str]:
     for name, usually in usual.items():
         value = sides(getattr(row, name))
         if value and set(value) != usually:
-            short = value[0] if len(set(value)) == 1 else times(value)
+            short = value[0] if len(set(value)) == 1 else shape_text(value)
             yield f"{'pad' if name == 'padding' else name} {short}"
         elif name == "padding" and row.padding == "same":
             yield "pad same"

@@ -34,7 +34,7 @@ LENET = Recipe(
 
 # The same weights with ReLU and maximum for sigmoid and mean: a rate that such a net bears; and shifts, as it learns
 # its pictures by heart.
-LENET_RELU_MAX = replace(LENET, net="lenet_d2l with activation=relu, pool=max", lr=0.003, shift=1)
+LENET_RELU_MAX = replace(LENET, variation=(("activation", "relu"), ("pool", "max")), lr=0.003, shift=1)
 
 # Over ten epochs batch normalisation, with larger maps behind conv1, gained 0.7 points on a first form of the net, that
 # had neither; with that one shifts by 2 pixels cost 1.1 points; neither Xavier's weights nor less dropout gained any.
@@ -59,7 +59,7 @@ ALEXNET_28 = Recipe(
 # Any module: weights as its author made them, a rate that ReLU nets bear, and no mirroring: it would make a d of a b.
 ANY = Recipe(
     source="fast",
-    net="any net",
+    net="",
     data="fashion_mnist",
     epochs=15,
     batch_size=128,

@@ -1,8 +1,7 @@
-"""Finds a recipe by (source, net); applies `--set key=value`, typed, and reports all that is wrong with it together."""
+"""Finds a recipe by source, network and variation; applies `--set key=value`, typed, reports all faults together."""
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -21,11 +20,31 @@ from classicnets.recipes import (
     mxnet,
     torchvision,
 )
+from classicnets.text import assignments, nearest
 from classicnets.values import Recipe
 
+FAST = fast.ANY.source
+ANY_NET = ""  # the `net` of a recipe that trains any network
+
+
+@dataclass(frozen=True)
+class RecipeKey:
+    """What a recipe is found by: its source, the network that it trains and the variation that it was tuned for."""
+
+    source: str
+    net: str
+    variation: tuple[tuple[str, str | float], ...] = ()  # sorted by name
+
+    @property
+    def label(self) -> str:
+        """The network for people: "lenet_d2l", "lenet_d2l with activation=relu, pool=max", "any net"."""
+        name = "any net" if self.net == ANY_NET else self.net
+        return f"{name} with {assignments(dict(self.variation))}" if self.variation else name
+
+
 # Where a net has several, the first is taken when none is asked for (but `fast` never).
-RECIPES: dict[tuple[str, str], Recipe] = {
-    (recipe.source, recipe.net): recipe
+RECIPES: dict[RecipeKey, Recipe] = {
+    RecipeKey(recipe.source, recipe.net, recipe.variation): recipe
     for recipe in (
         *d2l.RECIPES,
         *lecun1998.RECIPES,
@@ -38,7 +57,6 @@ RECIPES: dict[tuple[str, str], Recipe] = {
         *fast.RECIPES,
     )
 }
-ANY_NET = fast.ANY.net
 
 # What recipes are for and `data.datasets` does not hold: what it is, and who has it.
 ELSEWHERE: dict[str, str] = {
@@ -53,7 +71,8 @@ SIZES: dict[str, tuple[int, int, int]] = {
 }
 
 # What `--set` may change: everything that says how to train, nothing that says where the recipe comes from.
-SETTINGS = tuple(f.name for f in fields(Recipe) if f.name not in {"source", "net", "data", "expected", "deviations"})
+_IDENTITY = {"source", "net", "data", "variation", "expected", "deviations"}
+SETTINGS = tuple(f.name for f in fields(Recipe) if f.name not in _IDENTITY)
 
 _CHOICES = {
     "loss": ("cross_entropy", "lecun1998"),
@@ -98,32 +117,36 @@ class Resolved:
         return any(source != "recipe" for source in self.setting_sources.values())
 
 
-def find(source: str | None, net: str, *, registered: bool, variation: str = "") -> Recipe:
-    """The recipe of `source` for `net`. Without a source: for a user's own net `fast`, for a `registered` one the first
-    that is published for it. A `variation` of the net, "lenet_d2l with activation=relu", may have a recipe of its own;
-    otherwise it is trained as its net was published, or by the form of `fast` for any net.
+def find(
+    source: str | None, net: str, *, registered: bool, variation: Mapping[str, str | float] | None = None
+) -> Recipe:
+    """The recipe of `source` for `net`, with `variation` exchanged in it.
+
+    Without a source: `fast` for a user's own net, the first that is published for a `registered` one. A source is
+    followed whatever was exchanged; `fast` has recipes for a few variations and trains all others as any net.
 
     Raises UsageError CN203 if there is none, listing what exists for this net.
     """
-    published = [s for s, n in RECIPES if n == net and s != fast.ANY.source]
-    wanted = source or ((published or [""])[0] if registered else fast.ANY.source)
-    tuned = variation if variation and wanted == fast.ANY.source else net  # what was tuned for a net fits that alone
-    recipe = RECIPES.get((wanted, tuned)) or RECIPES.get((wanted, ANY_NET))
-    if recipe:
+    published = [key.source for key in RECIPES if key.net == net and key.source != FAST]
+    wanted = source or ((published or [""])[0] if registered else FAST)
+    keys = [RecipeKey(wanted, net, tuple(sorted((variation or {}).items()))), RecipeKey(wanted, ANY_NET)]
+    if wanted != FAST:  # what `fast` tuned for a net fits that net only
+        keys.insert(1, RecipeKey(wanted, net))
+    if recipe := next((RECIPES[key] for key in keys if key in RECIPES), None):
         return replace(recipe, net=net)
-    there = [s for s, n in RECIPES if n in (net, ANY_NET)]
-    sources = list(dict.fromkeys(s for s, _ in RECIPES))
-    nearest = difflib.get_close_matches(wanted, sources, 1)
+    there = list(dict.fromkeys(key.source for key in RECIPES if key.net in (net, ANY_NET)))
+    sources = list(dict.fromkeys(key.source for key in RECIPES))
     if not wanted:
         why = "its own training is not among the recipes, and nothing is substituted"
     elif wanted in sources:
-        why = f"{wanted} has recipes for {', '.join(n for s, n in RECIPES if s == wanted)}"
+        why = f"{wanted} has recipes for {', '.join(key.label for key in RECIPES if key.source == wanted)}"
     else:
-        why = f"did you mean {nearest[0]!r}?" if nearest else f"the sources are {', '.join(sources)}"
+        near = nearest(wanted, sources)
+        why = f"did you mean {near!r}?" if near else f"the sources are {', '.join(sources)}"
     raise UsageError(
         "CN203",
         f"there is no recipe {wanted!r} for {net}" if wanted else f"there is no recipe as published for {net}",
-        where=f"recipes for {net}: {', '.join(dict.fromkeys(there))}",
+        where=f"recipes for {net}: {', '.join(there)}",
         why=why,
         hint=f"classicnets train {net} --recipe {there[0]}",
     )
@@ -137,13 +160,13 @@ def apply(recipe: Recipe, settings: Mapping[str, Any]) -> Resolved:
     unknown = [key for key in settings if key not in SETTINGS]
     if unknown:
         key = unknown[0]
-        nearest = difflib.get_close_matches(key, SETTINGS, 1)
+        near = nearest(key, SETTINGS)
         raise UsageError(
             "CN202",
             f"{key!r} is not a setting of a recipe",
             where=f"--set {key}={settings[key]}",
             why=f"the settings are {', '.join(SETTINGS)}",
-            hint=f"--set {nearest[0]}={settings[key]}" if nearest else "classicnets train NET --dry-run",
+            hint=f"--set {near}={settings[key]}" if near else "classicnets train NET --dry-run",
         )
     faults: list[str] = []
     values: dict[str, Any] = {}
@@ -158,9 +181,9 @@ def apply(recipe: Recipe, settings: Mapping[str, Any]) -> Resolved:
         raise UsageError(
             "CN204",
             "the recipe cannot be used with these settings",
-            where=", ".join(f"{key}={value}" for key, value in settings.items()),
+            where=assignments(settings),
             why="\n".join(faults),
-            hint=f"classicnets train {recipe.net} --dry-run",
+            hint=f"classicnets train {recipe.net or 'NET'} --dry-run",
         )
     return Resolved(resolved, {key: "--set" if key in values else "recipe" for key in SETTINGS})
 

@@ -1,1 +1,53 @@
-"""Faces: what happened, as pictures, pages and lines. They consume events and rows and know no net."""
+"""What is printed and drawn: displays of a run in progress, tables, figures, cards.
+
+Submodules are imported when they are first touched (`report.figures.png`), because matplotlib takes half a second.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from classicnets.report import (
+        figures,
+        findings,
+        jsonlines,
+        layers,
+        markdown,
+        mistakes,
+        notebook,
+        predictions,
+        preview,
+        run,
+        seeds,
+        sheet,
+        tables,
+        tensorboard,
+        terminal,
+    )
+
+__all__ = [
+    "figures",
+    "findings",
+    "jsonlines",
+    "layers",
+    "markdown",
+    "mistakes",
+    "notebook",
+    "predictions",
+    "preview",
+    "run",
+    "seeds",
+    "sheet",
+    "tables",
+    "tensorboard",
+    "terminal",
+]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name not in __all__:
+        raise AttributeError(f"module 'classicnets.report' has no attribute {name!r}")
+    return importlib.import_module(f"classicnets.report.{name}")

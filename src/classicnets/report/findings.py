@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from classicnets.report.fonts import Lettering, shortened
+from classicnets.text import count
 
 _SHOWN = 4  # so many groups of a finding on the terminal
 _CLASSES = 12  # so many classes in the table of the terminal
@@ -61,7 +62,7 @@ def lines(document: Document, width: int) -> list[str]:
 def verdict(document: Document) -> str:
     """One line: how many findings of each kind, and that nothing was touched."""
     found = _by_severity(list(enumerate(document["findings"])))
-    counts = [f"{len(of_it)} {severity}{'s' * (len(of_it) != 1)}" for severity, of_it in found.items()]
+    counts = [count(len(of_it), severity) for severity, of_it in found.items()]
     return (
         f"{document['name']}: {', '.join(counts) or 'nothing found'} in {document['pictures']:,} pictures;"
         " nothing was changed, moved or deleted"

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from classicnets import report
 from classicnets.events import Advice, Epoch, Event, Step
 from classicnets.report.lines import advice_lines, epoch_lines
 from classicnets.values import Expected
@@ -60,8 +61,7 @@ class Notebook:
 
     def _draw(self) -> None:
         began = time.monotonic()
-        from classicnets.report import figures  # matplotlib takes half a second to import
-
+        figures = report.figures  # imported when it is needed: matplotlib takes half a second
         png = figures.png(figures.draw_curves(self.events, self.expected, self.title))
         self._put("curves", {"image/png": base64.b64encode(png).decode(), "text/plain": self.title})
         self._put("text", {"text/plain": "\n".join(self._lines())})

@@ -10,6 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from classicnets.events import Epoch
+from classicnets.files import write_whole
+from classicnets.report import figures
+from classicnets.runs import history
+from classicnets.study.seeds import SeedsResults, spread
 from classicnets.values import Expected
 
 _TRAIN, _TEST, _FAILED = "#1f6fb4", "#c8500a", "#c62828"
@@ -18,6 +22,17 @@ _WATCHED = {
     "validation_accuracy": "validation accuracy",
     "accuracy": "train accuracy (mean over the epoch)",
 }
+
+
+def write(results: SeedsResults) -> None:
+    """Draws the curves of all seeds in one figure and writes the card. Raises MachineError CN401."""
+    plan, rows = results.plan, results.facts["result"]["runs"]
+    runs = results.folder.runs()
+    epochs = {s: [e for e in history.read(run.history) if isinstance(e, Epoch)] for s, run in runs.items()}
+    accuracies = {one["seed"]: one["test_accuracy"] for one in rows if "error" not in one}
+    title = f"{plan.net_spec.described} on {plan.description.name}, recipe {plan.recipe.source}, {len(rows)} seeds"
+    write_whole(results.folder.curves, figures.png(draw(epochs, accuracies, plan.expected, title)))
+    write_whole(results.folder.card, card(results.facts, net=plan.net_spec.described).encode())
 
 
 def draw(
@@ -31,7 +46,7 @@ def draw(
     figure = Figure(figsize=(12, 4), layout="constrained")
     figure.suptitle(title)
     left, middle, right = figure.subplots(1, 3, width_ratios=[5, 5, 2.4])
-    seen = [epoch for history in epochs.values() for epoch in history]
+    seen = [epoch for past in epochs.values() for epoch in past]
     watched = next(name for name in _WATCHED if name == "accuracy" or any(getattr(e, name) is not None for e in seen))
     _lines(left, epochs, accuracies, lambda e: e.loss, _TRAIN)
     _lines(middle, epochs, accuracies, lambda e: getattr(e, watched), _TEST if watched != "accuracy" else _TRAIN)
@@ -68,16 +83,16 @@ def _lines(
     """A thin line a seed; the mean of the finished ones as far as all of them go."""
     alpha = max(0.25, min(0.6, 4 / max(1, len(epochs))))
     labelled = set()
-    for seed, history in epochs.items():
+    for seed, past in epochs.items():
         label = "one seed" if seed in finished else "a seed that failed"
         axes.plot(
-            [e.epoch for e in history],
-            [value(e) for e in history],
+            [e.epoch for e in past],
+            [value(e) for e in past],
             color=color if seed in finished else _FAILED,
             alpha=alpha if seed in finished else 0.8,
             linestyle="-" if seed in finished else "--",
             linewidth=0.9,
-            marker="." if len(history) == 1 else "",
+            marker="." if len(past) == 1 else "",
             label=label if label not in labelled else None,
         )
         labelled.add(label)
@@ -110,15 +125,6 @@ def _dots(axes: Axes, accuracies: Mapping[int, float]) -> None:
     axes.errorbar(0.72, statistics.mean(values), yerr=sd, fmt="o", color=_TEST, capsize=5, linewidth=2)
     deviation = f" ± {sd:.4f}" if sd is not None else ""
     axes.set_title(f"{statistics.mean(values):.4f}{deviation}, n = {len(values)}", fontsize="small")
-
-
-def spread(figure: Mapping[str, float | None]) -> str:
-    """Mean, standard deviation and range of a figure for people."""
-    if figure["mean"] is None:
-        return "no run has one"
-    if figure["sd"] is None:
-        return f"{figure['mean']:.4f}"
-    return f"{figure['mean']:.4f} ± {figure['sd']:.4f} ({figure['min']:.4f} to {figure['max']:.4f})"
 
 
 def card(facts: dict[str, Any], *, net: str) -> str:

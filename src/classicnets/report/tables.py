@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 _WIDE = 1000  # in a pipe nothing is wrapped or cut
@@ -57,40 +55,3 @@ def fit(
         if to.measure(made).minimum <= to.width:
             break
     return made
-
-
-@contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on the terminal's standard error, gone when all is done; call it with how many of how many are."""
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def shape(sizes: Sequence[int]) -> str:
-    """(1, 28, 28) as 1x28x28."""
-    return "x".join(map(str, sizes))
-
-
-def seconds_text(seconds: float) -> str:
-    """A time for people, in two units at most: 4 min 10 s."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    for unit, smaller, size in (("days", "h", 86_400), ("h", "min", 3_600), ("min", "s", 60)):
-        if whole >= size:
-            rest = whole % size * {"h": 24, "min": 60, "s": 60}[smaller] // size
-            return f"{whole // size:,} {unit.removesuffix('s') if whole < 2 * size else unit} {rest} {smaller}"
-    return f"{whole} s"
-
-
-def bytes_text(count: int | None) -> str:
-    """A number of bytes for people, in the units of storage: 246.8 kB."""
-    if count is None:
-        return "unknown"
-    size = float(count)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"

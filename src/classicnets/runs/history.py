@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from classicnets.events import Epoch, Event, from_lines, to_line
-from classicnets.files import cannot_write, write_whole
+from classicnets.files import cannot_write, sync_file, write_whole
 
 
 def append(path: Path, event: Event) -> None:
@@ -24,8 +23,8 @@ def sync(path: Path) -> None:
     Raises MachineError CN401 if the file cannot be written.
     """
     try:
-        with path.open("a", encoding="utf-8") as file:
-            os.fsync(file.fileno())
+        path.touch()  # nothing may have happened yet
+        sync_file(path)
     except OSError as error:
         raise cannot_write(path, error) from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib.util
 import json
@@ -17,6 +16,7 @@ from torch import nn
 from classicnets.errors import UsageError
 from classicnets.models.registry import NETS
 from classicnets.models.variants import CHOICES, vary
+from classicnets.text import assignments, nearest
 
 VARIATIONS = (*CHOICES, "dropout")  # what can be exchanged from outside: `net.activation` and so on on the command line
 _PREFIX = "net."
@@ -48,8 +48,7 @@ class NetSpec:
     @property
     def described(self) -> str:
         """The net for people: lenet_d2l with activation=relu, pool=max."""
-        exchanged = ", ".join(f"{key}={value}" for key, value in self.variation.items())
-        return f"{self._plain} with {exchanged}" if exchanged else self._plain
+        return f"{self._plain} with {assignments(self.variation)}" if self.variation else self._plain
 
     @property
     def _plain(self) -> str:
@@ -80,7 +79,7 @@ class NetSpec:
             raise UsageError(
                 "CN204",
                 f"{self._plain} cannot be varied like this",
-                where=", ".join(f"{_PREFIX}{key}={value}" for key, value in self.variation.items()),
+                where=assignments(self.variation, _PREFIX),
                 why=str(error),
                 hint=f"classicnets show {self.spec}",
             ) from error
@@ -131,13 +130,12 @@ def find(spec: str) -> NetSpec:
     run = Path(spec) / "run.json"
     if run.is_file():
         return NetSpec(**json.loads(run.read_text(encoding="utf-8"))["net"])
-    nearest = difflib.get_close_matches(spec, NETS, 1)
     raise UsageError(
         "CN202",
         f"no net is called {spec!r}",
         where=f"the nets are {', '.join(NETS)}",
         why="NET is a name from this list, file.py:name for a net of your own, or the folder of a run",
-        hint=(*nearest, "classicnets list"),
+        hint=(*filter(None, [nearest(spec, NETS)]), "classicnets list"),
     )
 
 
@@ -167,13 +165,13 @@ def varied(made: NetSpec, variation: Mapping[str, Any]) -> NetSpec:
     for key, value in variation.items():
         said = f"{_PREFIX}{key}={value}"
         if key not in VARIATIONS:
-            nearest = difflib.get_close_matches(key, VARIATIONS, 1)
+            near = nearest(key, VARIATIONS)
             raise UsageError(
                 "CN202",
                 f"{_PREFIX + key!r} is not a setting of a net",
                 where=f"--set {said}",
                 why=f"the settings are {', '.join(_PREFIX + name for name in VARIATIONS)}",
-                hint=f"--set {_PREFIX}{nearest[0]}={value}" if nearest else f"--set {_PREFIX}activation=relu",
+                hint=f"--set {_PREFIX}{near}={value}" if near else f"--set {_PREFIX}activation=relu",
             )
         typed[key] = str(value)
         if key in CHOICES and value not in CHOICES[key]:
@@ -189,7 +187,7 @@ def varied(made: NetSpec, variation: Mapping[str, Any]) -> NetSpec:
         raise UsageError(
             "CN204",
             "the net cannot be varied like this",
-            where=", ".join(f"{_PREFIX}{key}={value}" for key, value in variation.items()),
+            where=assignments(variation, _PREFIX),
             why="\n".join(faults),
             hint=f"classicnets show {made.spec}",
         )

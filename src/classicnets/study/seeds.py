@@ -11,31 +11,47 @@ from __future__ import annotations
 import copy
 import json
 import statistics
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import nn
 
 from classicnets import machine
 from classicnets.errors import ClassicnetsError, UsageError
-from classicnets.events import Epoch, Event
-from classicnets.files import remove_parts, write_json, write_whole
-from classicnets.report.terminal import SeedsTerminal
-from classicnets.runs import folder, history
+from classicnets.events import Event
+from classicnets.files import remove_parts, write_json
+from classicnets.runs import folder
 from classicnets.runs.folder import RunFolder
-from classicnets.study import processes, side_by_side
+from classicnets.spec import Output
+from classicnets.study import processes
 from classicnets.study.processes import Ended
-from classicnets.training.plan import Plan, planned
-from classicnets.training.session import SAVE_SECONDS, begin, now, read, resume
-from classicnets.training.session import fill as fill_run
+from classicnets.study.side_by_side import choose
+from classicnets.training.begin import Say, begin, command_line, now, read
+from classicnets.training.begin import fill as fill_run
+from classicnets.training.plan import Plan, plan_of_run
 from classicnets.values import Expected
 
-Say = Callable[[str], None]
+TrainOne = Callable[[RunFolder, nn.Module], Iterator[Event]]  # trains a run with a module to its end, reports included
+Report = Callable[["SeedsResults"], None]
 
 FIGURES = ("test_accuracy", "test_loss", "train_accuracy", "train_loss", "seconds")
+
+
+class SeedsDisplay(Protocol):
+    """Shows the events of several runs; a context manager."""
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def show(self, seed: int, event: Event) -> None:
+        """Takes one event."""
+
+    def ended(self, row: Mapping[str, Any]) -> None:
+        """Takes the figures of a run that ended, or why it has none."""
 
 
 @dataclass(frozen=True)
@@ -74,18 +90,29 @@ class SeedsFolder:
         return {seed: run for seed, run in self.runs().items() if "result" not in run.read()}
 
 
-def start(
-    plan: Plan, seeds: Sequence[int], runs: Path, command: str, say: Say, *, at_once: int | None = None
-) -> SeedsFolder:
-    """Reads the data, decides how many run side by side (or takes `at_once`), and makes all folders; trains nothing.
+@dataclass(frozen=True)
+class SeedsResults:
+    """What finished runs are reported from: `facts` are those of seeds.json, with the result."""
 
-    Raises UsageError CN204, DataError if the data cannot be had, MachineError CN401.
+    plan: Plan
+    folder: SeedsFolder
+    facts: dict[str, Any]
+
+
+def start(
+    plan: Plan, seeds: Sequence[int], output: Output, say: Say, *, side_by_side: int | None = None
+) -> SeedsFolder:
+    """Reads the data, chooses how many run in parallel (unless that is pinned) and makes all folders; trains nothing.
+
+    Raises UsageError CN204, DataError if the data is not available, MachineError CN401.
     """
     if not seeds:
         raise UsageError("CN204", "at least one seed is needed", hint="--seeds 5")
+    machine.use_threads(plan.spec.threads)
     pictures = read(plan, say)
-    manner = side_by_side.choose(plan, len(seeds), at_once, say)
-    each = {seed: begin(replace(plan, seed=seed), pictures, command, manner.threads) for seed in seeds}
+    manner = choose(plan, len(seeds), side_by_side, say)
+    command = command_line()
+    each = {seed: begin(plan.with_seed(seed), pictures, command, manner.threads) for seed in seeds}
     _, asked = each[seeds[0]]
     facts = {
         "command": command,
@@ -99,12 +126,13 @@ def start(
         "machine": machine.describe(),
     }
 
-    def fill(aside: Path) -> None:
+    def fill(part: Path) -> None:
         for seed, (planned_run, run_facts) in each.items():
-            fill_run(aside / f"seed-{seed}", planned_run, run_facts, pictures)
-        write_json(SeedsFolder(aside).file, facts)
+            fill_run(part / f"seed-{seed}", planned_run, run_facts, pictures)
+        write_json(SeedsFolder(part).file, facts)
 
-    made = SeedsFolder(folder.make(runs, f"{plan.net_spec.label}-{pictures.name}-seeds", fill), plan.net)
+    label = f"{plan.net_spec.label}-{pictures.name}-seeds"
+    made = SeedsFolder(folder.make(Path(output.runs), label, fill), plan.net)
     for line in plan.lines():
         if not line.startswith("device"):
             say(line)
@@ -128,43 +156,47 @@ def reopen(path: str | Path, net: nn.Module | None = None) -> SeedsFolder:
             hint=f"classicnets evaluate {next(iter(made.runs().values())).path}",
         )
     for run in missing.values():
-        planned(run, net)
+        plan_of_run(run, net)
     remove_parts(made.path)
     return made
 
 
 def train(
-    made: SeedsFolder, face: SeedsTerminal, *, at_once: int | None = None, save_seconds: float = SAVE_SECONDS
+    made: SeedsFolder,
+    display: SeedsDisplay,
+    train_one: TrainOne,
+    *reports: Report,
+    at_once: int | None = None,
+    save_seconds: float = Output().save_every,
 ) -> dict[str, Any]:
     """Trains what is missing to its end and returns the statistics; at Ctrl-C, the runs under way save and stop.
 
-    A run that fails is a row with its error, and the others go on.
+    Runs have processes of their own; those of a module in this process are trained here by `train_one`, one after the
+    other. A run that fails is a row with its error, and the others go on.
     """
     facts, missing, errors = made.read(), made.missing(), dict[int, str]()
     if made.net is not None:
-        came = _one_by_one(missing, made.net, save_seconds)
+        came = _one_by_one(missing, made.net, train_one)
     else:
         came = processes.follow(missing, at_once or facts["side_by_side"], facts["threads"], save_seconds)
-    with closing(came), face:
+    with closing(came), display:
         for seed, event in came:
             if isinstance(event, Ended):
                 errors[seed] = event.error
-                face.ended(row(seed, made.runs()[seed], event.error))
+                display.ended(row(seed, made.runs()[seed], event.error))
             else:
-                face.show(seed, event)
-    return finish(made, errors)
+                display.show(seed, event)
+    return finish(made, errors, *reports)
 
 
 def _one_by_one(
-    runs: Mapping[int, RunFolder], net: nn.Module, save_seconds: float
+    runs: Mapping[int, RunFolder], net: nn.Module, train_one: TrainOne
 ) -> Generator[tuple[int, Event | Ended], None, None]:
     """In this process, each from a copy of `net` as it was given."""
     for seed, run in runs.items():
         try:
-            training = resume(run.path, lambda _: None, copy.deepcopy(net), save_seconds=save_seconds)
-            for event in training.events():
+            for event in train_one(run, copy.deepcopy(net)):
                 yield seed, event
-            training.finish()
         except ClassicnetsError as error:
             yield seed, Ended(str(error))
         else:
@@ -180,14 +212,14 @@ def row(seed: int, run: RunFolder, error: str = "") -> dict[str, Any]:
     return {**where, **{key: result[key] for key in FIGURES}, "n": result["n"]}
 
 
-def finish(made: SeedsFolder, errors: Mapping[int, str]) -> dict[str, Any]:
-    """Writes the statistics, the picture and the card."""
+def finish(made: SeedsFolder, errors: Mapping[int, str], *reports: Report) -> dict[str, Any]:
+    """Works out the statistics, hands them to the `reports` and then writes them."""
     facts, runs = made.read(), made.runs()
     rows = [row(seed, run, errors.get(seed, "")) for seed, run in runs.items()]
     done = [one for one in rows if "error" not in one]
-    plan = planned(next(iter(runs.values())), made.net)
+    plan = plan_of_run(next(iter(runs.values())), made.net)
     facts["finished_at"] = now()
-    facts["result"] = {
+    result: dict[str, Any] = {
         "n": len(done),
         "of": len(rows),
         "pictures": done[0]["n"] if done else None,
@@ -196,16 +228,10 @@ def finish(made: SeedsFolder, errors: Mapping[int, str]) -> dict[str, Any]:
         "verdict": verdict(plan, [one["test_accuracy"] for one in done]),
         "runs": rows,
     }
-    from classicnets.report import figures  # matplotlib takes half a second to import
-    from classicnets.report import seeds as report
-
-    epochs = {s: [e for e in history.read(run.history) if isinstance(e, Epoch)] for s, run in runs.items()}
-    title = f"{plan.net_spec.described} on {plan.description.name}, recipe {plan.recipe.source}, {len(rows)} seeds"
-    figure = report.draw(epochs, {one["seed"]: one["test_accuracy"] for one in done}, plan.expected, title)
-    write_whole(made.curves, figures.png(figure))
-    write_whole(made.card, report.card(facts, net=plan.net_spec.described).encode())
+    facts["result"] = result
+    for report in reports:
+        report(SeedsResults(plan, made, facts))
     write_json(made.file, facts)
-    result: dict[str, Any] = facts["result"]
     return result
 
 
@@ -219,6 +245,15 @@ def statistics_of(values: Sequence[float]) -> dict[str, float | None]:
         "min": min(values),
         "max": max(values),
     }
+
+
+def spread(figure: Mapping[str, float | None]) -> str:
+    """Mean, standard deviation and range of a figure for people."""
+    if figure["mean"] is None:
+        return "no run has one"
+    if figure["sd"] is None:
+        return f"{figure['mean']:.4f}"
+    return f"{figure['mean']:.4f} ± {figure['sd']:.4f} ({figure['min']:.4f} to {figure['max']:.4f})"
 
 
 def verdict(plan: Plan, accuracies: Sequence[float]) -> str:

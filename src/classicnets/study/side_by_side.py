@@ -10,7 +10,7 @@ import torch
 
 from classicnets import machine
 from classicnets.errors import UsageError
-from classicnets.report.tables import bytes_text
+from classicnets.text import byte_count, count
 from classicnets.training import objective, optim
 from classicnets.training.loop import State, take_step
 from classicnets.training.plan import Plan
@@ -30,7 +30,7 @@ class Manner:
 
     def __str__(self) -> str:
         one = "one after the other" if self.at_once == 1 else f"{self.at_once} side by side"
-        return f"{one} with {self.threads} thread{'s' * (self.threads > 1)}{' each' * (self.at_once > 1)}: {self.why}"
+        return f"{one} with {count(self.threads, 'thread')}{' each' * (self.at_once > 1)}: {self.why}"
 
 
 def choose(plan: Plan, runs: int, pinned: int | None, say: Callable[[str], None]) -> Manner:
@@ -62,7 +62,7 @@ def choose(plan: Plan, runs: int, pinned: int | None, say: Callable[[str], None]
     each = int((machine.peak_memory_bytes() or 0) * _MEMORY_MARGIN)  # this process has done what each of them will do
     free = machine.available_memory_bytes()
     fit = wanted if free is None or each == 0 else min(wanted, free // each)
-    return compare(runs, cores, fit, wanted, seconds, f"{bytes_text(each)} each, {bytes_text(free)} are free")
+    return compare(runs, cores, fit, wanted, seconds, f"{byte_count(each)} each, {byte_count(free)} are free")
 
 
 def compare(runs: int, cores: int, fit: int, wanted: int, seconds: dict[int, float], memory: str) -> Manner:

@@ -14,7 +14,7 @@ from torch import nn
 
 from classicnets import machine
 from classicnets.datasets.catalogue import DATASETS
-from classicnets.datasets.types import ON_BAD_IMAGE, Description
+from classicnets.datasets.types import Description
 from classicnets.errors import DataError, UsageError
 from classicnets.images import loading
 from classicnets.inspection.shape_errors import check_input
@@ -24,6 +24,8 @@ from classicnets.recipes import resolve
 from classicnets.runs import net_spec
 from classicnets.runs.folder import RunFolder, open_run
 from classicnets.runs.net_spec import NetSpec
+from classicnets.spec import RunSpec, check_spec
+from classicnets.text import count, shape
 from classicnets.training import initialise
 from classicnets.values import Expected, Preprocess, Recipe
 from classicnets.weights import load
@@ -31,8 +33,9 @@ from classicnets.weights import load
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything about a run that is known before any picture is read."""
+    """Everything about a run that is known before any image is read: what was asked for, and what it resolves to."""
 
+    spec: RunSpec
     net: nn.Module | None  # a module that was passed in Python; otherwise `net_spec` makes it
     net_spec: NetSpec
     recipe: Recipe
@@ -42,27 +45,27 @@ class Plan:
     description: Description
     preprocess: Preprocess
     table: Table
-    seed: int
     device: str
-    limit: int | None
     weights: str  # a file whose weights the net begins with, or ""
-    deterministic: bool
-    loader_threads: int
-    on_bad_image: str  # "fail" or "skip"
 
     @property
     def title(self) -> str:
-        """The run on one line, for pictures."""
-        return f"{self.net_spec.described} on {self.description.name}, recipe {self.recipe.source}, seed {self.seed}"
+        """The run on one line, for figures."""
+        seed = self.spec.seed
+        return f"{self.net_spec.described} on {self.description.name}, recipe {self.recipe.source}, seed {seed}"
 
     @property
     def expected(self) -> Expected | None:
         """What was published for exactly this, if anything."""
         return self.recipe.expected if self.as_published else None
 
+    def with_seed(self, seed: int) -> Plan:
+        """The same run with another seed."""
+        return replace(self, spec=self.spec.with_seed(seed))
+
     def build(self, say: Callable[[str], None]) -> nn.Module:
-        """The net with its first weights, which depend on the seed and on the file of `weights` alone."""
-        torch.manual_seed(self.seed)
+        """The network with its initial weights, which depend on the seed and on the file of `weights` alone."""
+        torch.manual_seed(self.spec.seed)
         net = self.net if self.net is not None else self.net_spec.build()
         initialise.initialise(net, self.recipe.initialise)
         if self.weights:
@@ -75,26 +78,25 @@ class Plan:
 
     def lines(self) -> list[str]:
         """What is about to happen, for people: the net, the recipe, the data, the machine."""
-        recipe, table = self.recipe, self.table
-        pictures = "x".join(map(str, self.preprocess.shape))
-        changed = ", ".join(
-            f"{key}={getattr(recipe, key)}" for key, where in self.setting_sources.items() if where == "--set"
-        )
-        threads = torch.get_num_threads()
-        auto = " (auto)" if self.setting_sources["precision"] == "machine" else ""
+        recipe, table, sources = self.recipe, self.table, self.setting_sources
+        pictures = shape(self.preprocess.shape)
+        changed = ", ".join(f"{key}={getattr(recipe, key)}" for key, where in sources.items() if where == "--set")
+        auto = " (auto)" if sources["precision"] == "machine" else ""
         return [
             f"net     {self.net_spec.described}: {table.parameters:,} parameters,"
             f" {table.macs:,} MACs a picture of {pictures}",
             f"recipe  {recipe.source}: {recipe.epochs} epochs, batch {recipe.batch_size}, {recipe.optimizer}"
             f" lr {recipe.lr:g}, {recipe.schedule}, weights {recipe.initialise}"
             + (f"; changed: {changed}" if changed else ""),
-            f"device  {self.device}, {threads} thread{'s' * (threads > 1)}, {recipe.precision}{auto}, seed {self.seed}"
-            + (", deterministic algorithms alone" if self.deterministic else ""),
+            f"device  {self.device}, {count(torch.get_num_threads(), 'thread')}, {recipe.precision}{auto},"
+            f" seed {self.spec.seed}" + (", deterministic algorithms alone" if self.spec.deterministic else ""),
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """The part of run.json that says what was asked for."""
+        """The part of run.json that says what was asked for, and what it resolved to."""
+        spec = self.spec
         return {
+            "spec": spec.to_dict(),
             "net": self.net_spec.to_dict(),
             "recipe": self.recipe.to_dict(),
             "origins": self.setting_sources,
@@ -105,101 +107,85 @@ class Plan:
             "preprocess": self.preprocess.to_dict(),
             "parameters": self.table.parameters,
             "macs": self.table.macs,
-            "seed": self.seed,
+            "seed": spec.seed,
             "device": self.device,
-            "limit": self.limit,
+            "limit": spec.limit,
             "weights": self.weights,
-            "deterministic": self.deterministic,
-            "loader_threads": self.loader_threads,
-            "on_bad_image": self.on_bad_image,
+            "deterministic": spec.deterministic,
+            "loader_threads": spec.loader_threads,
+            "on_bad_image": spec.on_bad_image,
         }
 
 
-def plan(
-    net: str | nn.Module,
-    *,
-    data: str | None = None,
-    recipe: str | Recipe | None = None,
-    settings: Mapping[str, Any] | None = None,
-    variation: Mapping[str, Any] | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    limit: int | None = None,
-    weights: str | Path | None = None,
-    deterministic: bool = False,
-    loader_threads: int = 0,
-    on_bad_image: str = "fail",
-) -> Plan:
-    """Resolves every name and checks that the pictures fit the net and the net the classes; reads no picture.
+def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
+    """Resolves every name and checks that the images fit the network and the network the classes; reads no image.
 
-    `settings` may hold what `variation` does, each under a name that begins with `net.`. `weights` is a file of
-    weights, or a run, that the net begins with; `loader_threads` prepare batches ahead. With `on_bad_image` "skip",
-    picture files that cannot be read are left out.
-    Raises UsageError CN201 to CN206, DataError, MachineError CN402.
+    `net` is the module to train where `spec.net` is "". Raises UsageError CN201 to CN206, DataError, MachineError
+    CN402.
     """
-    if limit is not None and limit < 1:
-        raise UsageError("CN204", f"--limit {limit}: at least one picture is needed", hint="--limit 512")
-    if on_bad_image not in ON_BAD_IMAGE:
-        choices = " or ".join(ON_BAD_IMAGE)
-        raise UsageError("CN204", f"on_bad_image={on_bad_image!r}: must be {choices}", hint="--on-bad-image skip")
-    module, made = (None, net_spec.find(net)) if isinstance(net, str) else (net, net_spec.of_module(net))
-    exchanged, settings = net_spec.split(settings or {})
-    made = net_spec.varied(made, {**(variation or {}), **exchanged})
+    check_spec(spec)
+    made = net_spec.find(spec.net) if net is None else net_spec.of_module(net)
+    exchanged, settings = net_spec.split(spec.settings)
+    if spec.precision is not None:
+        settings = {**settings, "precision": spec.precision}
+    made = net_spec.varied(made, {**spec.variation, **exchanged})
+    recipe = spec.recipe
     if not isinstance(recipe, Recipe):
         recipe = resolve.find(
             recipe,
             made.spec,
             registered=made.kind == "registry",
-            variation=made.described if made.variation else "",
+            variation=made.variation,
         )
-    if module is not None and made.variation:
-        said = ", ".join(f"{key}={value!r}" for key, value in made.variation.items())
-        raise UsageError(
-            "CN204",
-            "a module of your own is trained as it is",
-            where=said,
-            why="it is trained in place, and to exchange layers makes another module",
-            hint=f"net = cn.vary(net, {said})",
-        )
+    if net is not None and made.variation:
+        raise _cannot_vary(made.variation)
     resolved = resolve.apply(recipe, settings)
-    spec = str(data or resolved.recipe.data)
-    if spec in resolve.ELSEWHERE and not Path(spec).is_dir():
+    source = str(spec.data or resolved.recipe.data)
+    if source in resolve.ELSEWHERE and not Path(source).is_dir():
         raise DataError(
             "CN302",
-            f"the recipe is for {spec}, which is not fetched",
-            where=f"{resolve.ELSEWHERE[spec]}",
+            f"the recipe is for {source}, which is not fetched",
+            where=f"{resolve.ELSEWHERE[source]}",
             why="it runs on any folder of pictures, one folder a class, or of four IDX files",
             hint=("--data FOLDER", "--data fashion_mnist"),
         )
-    description = loading.describe(spec, on_bad_image)
+    description = loading.describe(source, spec.on_bad_image)
     channels = description.shape[0]
     preprocess = resolved.recipe.preprocess(channels, resolved.recipe.image_size or description.own_size())
     made = replace(made, num_classes=len(description.classes), in_channels=channels, image_size=preprocess.image_size)
-    begins = _weights_file(weights) if weights else ""
-    table = check_fit(made, module, preprocess, description, resolved.recipe, begins)
-    device = str(machine.choose_device(device))
+    weights = _weights_file(spec.weights) if spec.weights else ""
+    table = check_fit(made, net, preprocess, description, resolved.recipe, weights)
+    device = str(machine.choose_device(spec.device))
     chosen, sources = resolved.recipe, resolved.setting_sources
     if chosen.precision == "auto":
         chosen = replace(chosen, precision=machine.choose_precision(device, table.macs))
         sources = {**sources, "precision": "machine"}
     return Plan(
-        net=module,
+        spec=spec,
+        net=net,
         net_spec=made,
         recipe=chosen,
         setting_sources=sources,
-        as_published=not (resolved.changed or made.variation or limit or weights)
+        as_published=not (resolved.changed or made.variation or spec.limit or weights)
         and description.name == resolved.recipe.data,
-        data=spec if spec in DATASETS else str(Path(spec).expanduser().resolve()),
+        data=source if source in DATASETS else str(Path(source).expanduser().resolve()),
         description=description,
         preprocess=preprocess,
         table=table,
-        seed=seed,
         device=device,
-        limit=limit,
-        weights=begins,
-        deterministic=deterministic,
-        loader_threads=loader_threads,
-        on_bad_image=on_bad_image,
+        weights=weights,
+    )
+
+
+def _cannot_vary(variation: Mapping[str, Any]) -> UsageError:
+    """The error for a variation of a module that was passed in Python."""
+    exchanged = ", ".join(f"{key}={value!r}" for key, value in variation.items())
+    return UsageError(
+        "CN204",
+        "a module of your own is trained as it is",
+        where=exchanged,
+        why="it is trained in place, and to exchange layers makes another module",
+        hint=f"net = cn.vary(net, {exchanged})",
     )
 
 
@@ -231,7 +217,7 @@ def check_fit(
         )
     classes = len(description.classes)
     if table.output_shape != (classes,):
-        given = "x".join(map(str, table.output_shape))
+        given = shape(table.output_shape)
         raise DataError(
             "CN306",
             f"{made.spec} gives {given} numbers for a picture, and {description.name} has {classes} classes",
@@ -244,29 +230,24 @@ def check_fit(
     return table
 
 
-def planned(where: RunFolder, net: nn.Module | None = None) -> Plan:
+def plan_of_run(where: RunFolder, net: nn.Module | None = None) -> Plan:
     """The plan of an existing run, from its run.json."""
     facts = where.read()
-    made = where.net_spec()
-    preprocess = where.preprocess()
+    made, recipe, preprocess = where.net_spec(), where.recipe(), where.preprocess()
     description = Description(facts["data_name"], tuple(facts["classes"]), preprocess.shape)
     return Plan(
+        spec=RunSpec.from_facts(facts),
         net=net,
         net_spec=made,
-        recipe=where.recipe(),
+        recipe=recipe,
         setting_sources=facts["origins"],
         as_published=facts["as_published"],
         data=facts["data"],
         description=description,
         preprocess=preprocess,
-        table=check_fit(made, net, preprocess, description, where.recipe()),
-        seed=facts["seed"],
+        table=check_fit(made, net, preprocess, description, recipe),
         device=str(machine.choose_device(facts["device"])),
-        limit=facts["limit"],
         weights=facts["weights"],
-        deterministic=facts["deterministic"],
-        loader_threads=facts["loader_threads"],
-        on_bad_image=facts.get("on_bad_image", "fail"),
     )
 
 

@@ -12,9 +12,9 @@ from classicnets.training.plan import Plan
 
 def table(pictures: Pictures, plan: Plan) -> bytes:
     """Path, class and split (train, validation, test or skipped, then with the reason) of each file, as a CSV."""
-    recipe = plan.recipe
-    own = pictures.validation is not None
-    train, aside = batches.division(pictures.train.labels, 0.0 if own else recipe.validation, plan.limit, plan.seed)
+    recipe, spec = plan.recipe, plan.spec
+    share = recipe.validation if pictures.validation is None else 0.0
+    train, aside = batches.division(pictures.train.labels, share, spec.limit, spec.seed)
     trained, kept = set(train.tolist()), set(aside.tolist())
     written = io.StringIO()
     rows = csv.writer(written, lineterminator="\n")
@@ -26,7 +26,7 @@ def table(pictures: Pictures, plan: Plan) -> bytes:
             if place in kept:
                 used = "validation"
             elif place not in trained:
-                used, reason = "skipped", f"--limit {plan.limit}"
+                used, reason = "skipped", f"--limit {spec.limit}"
             place += 1
         elif file.split == "validation" and not recipe.validation:
             used, reason = "skipped", "the recipe keeps no pictures aside"

@@ -51,11 +51,6 @@ def prefix_of(names: Collection[str], wanted: Collection[str]) -> str:
     return max(found, key=lambda prefix: sum(prefix + name in names for name in wanted), default="")
 
 
-def shape(tensor: Tensor) -> str:
-    """6x1x5x5; "one number" for a scalar."""
-    return "x".join(map(str, tensor.shape)) or "one number"
-
-
 def _safetensors(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from classicnets.models.registry import NETS
 from classicnets.runs.net_spec import NetSpec
+from classicnets.text import shape as shape_text
 from classicnets.weights import files
 
 _OURS = "net/"  # what a checkpoint of ours has before the names of the net
@@ -37,7 +38,7 @@ class Match:
     differences: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        picture = f"{self.in_channels}x{self.image_size}x{self.image_size}"
+        picture = shape_text((self.in_channels, self.image_size, self.image_size))
         return f"{self.net} for {self.num_classes} classes and pictures of {picture}"
 
 
@@ -200,16 +201,16 @@ def _differences(net: str, built: dict[str, Tensor], inside: dict[str, Tensor], 
         left = Counter(tensor.shape for tensor in built.values())
         for name, tensor in inside.items():
             if not left[tensor.shape]:
-                yield f"{name} of {files.shape(tensor)} has no counterpart in {net}"
+                yield f"{name} of {shape_text(tensor.shape)} has no counterpart in {net}"
             left[tensor.shape] -= left[tensor.shape] > 0
         for shape in left.elements():
-            yield f"a tensor of {'x'.join(map(str, shape))} of {net} is not in the file"
+            yield f"a tensor of {shape_text(shape)} of {net} is not in the file"
         return
     for name, tensor in built.items():
         if name not in inside:
-            yield f"{name} of {files.shape(tensor)} is not in the file"
+            yield f"{name} of {shape_text(tensor.shape)} is not in the file"
         elif inside[name].shape != tensor.shape:
-            yield f"{name} is {files.shape(inside[name])} in the file and {files.shape(tensor)} in {net}"
+            yield f"{name} is {shape_text(inside[name].shape)} in the file and {shape_text(tensor.shape)} in {net}"
     for name, tensor in inside.items():
         if name not in built:
-            yield f"{name} of {files.shape(tensor)} is in the file alone"
+            yield f"{name} of {shape_text(tensor.shape)} is in the file alone"

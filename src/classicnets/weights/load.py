@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from classicnets.errors import DataError
 from classicnets.runs import checkpoint
+from classicnets.text import shape as shape_text
 from classicnets.weights import files
 
 
@@ -70,15 +71,15 @@ def _matched(path: str | Path, state: Mapping[str, Tensor], *, data: bool) -> tu
         if name in found and name.rpartition(".")[0] in head and found[name].shape[1:] == own.shape[1:]:
             made_new.append(name)
         else:
-            there = f"{files.shape(found[name])} in the file" if name in found else "not in the file"
-            faults.append(f"{name} is {files.shape(own)} in the net and {there}")
+            there = f"{shape_text(found[name].shape)} in the file" if name in found else "not in the file"
+            faults.append(f"{name} is {shape_text(own.shape)} in the net and {there}")
     if faults:
         raise DataError(
             "CN306",
             "these weights do not fit the net",
             where=str(path),
             why="\n".join([*faults[:8], *([f"and {len(faults) - 8} more"] if len(faults) > 8 else [])]),
-            hint=f"classicnets show {path}",
+            hint=f"classicnets weights identify {path}",
         )
     if made_new:  # weight and bias of a layer belong together
         made_new = [name for name in state if name.rpartition(".")[0] in head]

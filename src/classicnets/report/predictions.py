@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import sys
@@ -15,12 +14,13 @@ import torch
 from PIL import Image
 
 from classicnets.errors import DataError
-from classicnets.evaluation.classify import Prediction, seen
+from classicnets.evaluation.classify import Decoder, Prediction
 from classicnets.files import write_whole
 from classicnets.images.decode import read_picture
 from classicnets.images.inputs import Input
 from classicnets.images.transforms import middle, scale
-from classicnets.report import tables
+from classicnets.report import figures, sheet, tables
+from classicnets.report.sheet import Pair
 from classicnets.values import Preprocess
 
 ON_SHEET = 48  # so many pictures are drawn at most
@@ -65,31 +65,28 @@ class Writer(Protocol):
         """Prints what is left."""
 
 
-def writer(args: argparse.Namespace, about: dict[str, Any], top: int) -> Writer:
-    """What prints in the form that was asked for."""
-    if args.json:
+def writer(form: str, about: dict[str, Any], top: int) -> Writer:
+    """What prints predictions as "json", "jsonl", "csv" or "table"; `about` begins the JSON document."""
+    if form == "json":
         return _Document(about)
-    return _Lines() if args.jsonl else _Csv(top) if args.csv else _Table(top)
+    return _Lines() if form == "jsonl" else _Csv(top) if form == "csv" else _Table(top)
 
 
 def draw(
-    path: Path, shown: list[tuple[Input, Prediction]], preprocess: Preprocess, count: int, *, handwriting: bool
+    path: Path, shown: list[tuple[Input, Prediction]], preprocess: Preprocess, total: int, decode: Decoder
 ) -> None:
-    """Writes a sheet of the pictures, each beside what the net saw. Raises MachineError CN401."""
-    from classicnets.report.figures import png  # matplotlib takes half a second to import
-    from classicnets.report.sheet import Pair, sheet
-
+    """Writes a sheet of the images, each beside its preprocessed image. Raises MachineError CN401."""
     pairs = []
     for one, found in shown:
         said = found.error or f"{found.classes[0]} {found.probabilities[0]:.2f}"
         if found.right is False:
             said += f" ({found.truth})"
-        pairs.append(Pair(found.picture, _original(one), _seen(one, preprocess, handwriting), said, found.right))
+        pairs.append(Pair(found.picture, _original(one), _seen(one, preprocess, decode), said, found.right))
     size = preprocess.image_size
     title = f"each picture beside the {size}x{size} pixels that the net saw, and what it said"
-    if count > len(shown):
-        title += f"\nthe first {len(shown)} of {count:,} pictures"
-    write_whole(path, png(sheet(pairs, title)))
+    if total > len(shown):
+        title += f"\nthe first {len(shown)} of {total:,} pictures"
+    write_whole(path, figures.png(sheet.sheet(pairs, title)))
 
 
 def _original(one: Input) -> np.ndarray | None:
@@ -103,10 +100,10 @@ def _original(one: Input) -> np.ndarray | None:
     return np.asarray(whole).transpose(2, 0, 1)
 
 
-def _seen(one: Input, preprocess: Preprocess, handwriting: bool) -> np.ndarray | None:
+def _seen(one: Input, preprocess: Preprocess, decode: Decoder) -> np.ndarray | None:
     """What the net was given in the middle view, before it was normalised; None if the picture cannot be read."""
     try:
-        picture = seen(one.file, preprocess, handwriting=handwriting)
+        picture = decode(one.file, preprocess)
     except DataError:
         return None
     shown = middle(scale(torch.tensor(picture)[None], preprocess), preprocess.image_size)[0]

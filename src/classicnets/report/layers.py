@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from classicnets.report import tables
+from classicnets.text import byte_count, shape
 
 if TYPE_CHECKING:
     from classicnets.inspection.compare import Comparison
@@ -23,9 +24,9 @@ for one picture, padding included, bias adds not. memory: of the weights, and of
 
 def print_table(out: Console, name: str, table: Table) -> None:
     """Every layer, the totals, and what the columns mean."""
-    out.print(f"{name} for {tables.shape(table.input_shape)} pictures")
+    out.print(f"{name} for {shape(table.input_shape)} pictures")
     total = [table.weights, table.biases, table.parameters, table.units, table.macs]
-    memory = [tables.bytes_text(table.weight_bytes), tables.bytes_text(table.activation_bytes)]
+    memory = [byte_count(table.weight_bytes), byte_count(table.activation_bytes)]
     rows = [*(_row(row) for row in table.rows), ["total", "", "", "", *total, *memory]]
     out.print(tables.fit(out, _COLUMNS, rows, numbers=_NUMBERS, spare=_SPARE))
     out.print(_LEGEND)
@@ -62,18 +63,18 @@ _SIGN = {"equal": "=", "changed": "~", "added": "+", "removed": "-"}
 def _half(row: Row | None) -> list[object]:
     if row is None:
         return [""] * 6
-    return [row.name, row.kind, tables.shape(row.outputs), _geometry(row), row.parameters or "", row.macs or ""]
+    return [row.name, row.kind, shape(row.outputs), _geometry(row), row.parameters or "", row.macs or ""]
 
 
 def _row(row: Row) -> list[object]:
     return [
         row.name or "(the net)",
         row.kind,
-        tables.shape(row.outputs),
+        shape(row.outputs),
         _geometry(row),
         *(n or "" for n in (row.weights, row.biases, row.parameters, row.units, row.macs)),
-        tables.bytes_text(row.weight_bytes) if row.weight_bytes else "",
-        tables.bytes_text(row.activation_bytes) if row.activation_bytes else "",
+        byte_count(row.weight_bytes) if row.weight_bytes else "",
+        byte_count(row.activation_bytes) if row.activation_bytes else "",
     ]
 
 
@@ -86,7 +87,7 @@ def _geometry(row: Row) -> str:
 
 def _short(value: tuple[int, ...] | str | int | None) -> str:
     if isinstance(value, tuple):
-        return str(value[0]) if len(set(value)) == 1 else tables.shape(value)
+        return str(value[0]) if len(set(value)) == 1 else shape(value)
     return "-" if value is None else str(value)
 
 

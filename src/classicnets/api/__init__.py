@@ -1,0 +1,20 @@
+"""What Python users and the command line call. A module is imported when it is first touched (`api.training.train`),
+so that help and lists answer without torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from classicnets.api import catalogue, data, models, networks, training
+
+__all__ = ["catalogue", "data", "models", "networks", "training"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name not in __all__:
+        raise AttributeError(f"module 'classicnets.api' has no attribute {name!r}")
+    return importlib.import_module(f"classicnets.api.{name}")

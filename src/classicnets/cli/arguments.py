@@ -1,0 +1,155 @@
+"""Options dataclasses (see `classicnets.spec`) as arguments of argparse, grouped and with their defaults."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import Field, dataclass
+from typing import Any, NoReturn, TypeVar
+
+from classicnets.errors import UsageError
+from classicnets.spec import GROUPS, about, default_text, option, option_fields
+from classicnets.text import _, nearest
+
+Options = TypeVar("Options")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What every command has."""
+
+    json: bool = option(False, help="print one JSON document on standard output", group="output")
+    debug: bool = option(False, help="show the traceback of an error", group="output")
+
+
+@dataclass(frozen=True)
+class Action:
+    """A subcommand of a verb: what help says of it, its options, and what runs it."""
+
+    help: str
+    options: tuple[type, ...]
+    run: Callable[[argparse.Namespace], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose mistakes are errors like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises UsageError CN206."""
+        raise UsageError("CN206", message, where=self.prog, hint=f"{self.prog} --help")
+
+
+def add(parser: argparse.ArgumentParser, *kinds: type) -> None:
+    """Adds the options of these dataclasses: positional arguments first, then the groups in the order of `GROUPS`.
+
+    An option that is not given is absent from the namespace, so that `given` can tell.
+    """
+    parser.formatter_class = _formatter
+    every = [f for kind in (*kinds, Common) for f in option_fields(kind) if about(f).flag != ""]
+    positional = [f for f in every if not about(f).group]
+    parser.usage = " ".join(["%(prog)s", *map(_usage, positional), "[OPTIONS]"])
+    for f in positional:
+        nargs: dict[str, Any] = {"nargs": about(f).nargs} if about(f).nargs else {}
+        parser.add_argument(f.name, metavar=_name(f), help=_help(f), default=argparse.SUPPRESS, **nargs)
+    for title in GROUPS:
+        options = [f for f in every if about(f).group == title]
+        if options:
+            group = parser.add_argument_group(_(title))
+            for f in options:
+                group.add_argument(*_flags(f), dest=f.name, help=_help(f), default=argparse.SUPPRESS, **_action(f))
+
+
+def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:
+    """The options of a dataclass that were given on the command line, by name."""
+    return {f.name: getattr(args, f.name) for f in option_fields(kind) if hasattr(args, f.name)}
+
+
+def read(args: argparse.Namespace, kind: type[Options]) -> Options:
+    """The dataclass with what was given, and its defaults for the rest."""
+    values = given(args, kind)
+    for f in option_fields(kind):
+        if f.name in values and str(f.type).startswith("Mapping"):
+            values[f.name] = settings(values[f.name])
+    return kind(**values)
+
+
+def flag(f: Field[Any]) -> str:
+    """How an option is spelled on the command line."""
+    return str(about(f).flag or "--" + f.name.replace("_", "-"))
+
+
+def settings(pairs: Sequence[str]) -> dict[str, str]:
+    """KEY=VALUE pairs as typed after --set. Raises UsageError CN204 for one without a value."""
+    for pair in pairs:
+        if "=" not in pair:
+            raise UsageError(
+                "CN204",
+                f"--set {pair} has no value",
+                why="settings are KEY=VALUE; NET comes before --set",
+                hint=f"--set {pair}=VALUE",
+            )
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def unknown(parser: argparse.ArgumentParser, text: str) -> UsageError:
+    """The error for an option that the command does not have, with the nearest that it has."""
+    options = [name for name in parser._option_string_actions if name.startswith("--")]
+    near = nearest(text.split("=", maxsplit=1)[0], options)
+    return UsageError(
+        "CN206",
+        f"{parser.prog} does not take {text!r}",
+        where=f"its options are {', '.join(options)}",
+        hint=f"{parser.prog} ... {near}" if near else f"{parser.prog} --help",
+    )
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    return argparse.HelpFormatter(prog, max_help_position=30)
+
+
+def _usage(f: Field[Any]) -> str:
+    """A positional argument in the usage line: NET, [NET], INPUT ..."""
+    name = _name(f)
+    return {"?": f"[{name}]", "+": f"{name} [{name} ...]"}.get(about(f).nargs, name)
+
+
+def _name(f: Field[Any]) -> str:
+    return about(f).metavar or f.name.upper()
+
+
+def _flags(f: Field[Any]) -> list[str]:
+    return flag(f).split("|")
+
+
+def _help(f: Field[Any]) -> str:
+    text = _(about(f).help)
+    default = default_text(f)
+    return (f"{text} (default: {default})" if default else text).replace("%", "%%")
+
+
+def _action(f: Field[Any]) -> dict[str, Any]:
+    """What argparse has to know of an option, by its annotation."""
+    kind = str(f.type).removesuffix(" | None")
+    if kind == "bool":
+        return {"action": "store_true"}
+    metavar = {"metavar": about(f).metavar} if about(f).metavar else {}
+    if kind.startswith("Mapping"):
+        return {"nargs": "+", "action": "extend", **metavar}
+    if about(f).choices:
+        return {"choices": list(about(f).choices), **metavar}
+    reader = about(f).read
+    if reader is not None and reader is not int:
+        return {"type": _typed(reader), **metavar}
+    return {"type": {"int": int, "float": float}.get(kind, str), **metavar}
+
+
+def _typed(reader: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`reader`, whose ValueError argparse then reports in its own words."""
+
+    def typed(text: str) -> Any:
+        try:
+            return reader(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return typed

@@ -1,0 +1,193 @@
+"""RunSpec: an option is one field; Python, the command line, run.json and resuming all go through it."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import classicnets as cn
+from classicnets.cli import arguments
+from classicnets.cli.main import _VERBS, parser
+from classicnets.events import Step
+from classicnets.spec import GROUPS, Output, RunSpec, Study, about, default_text, option_fields, run_spec
+from classicnets.training.plan import plan
+from classicnets.training.session import Session
+from classicnets.values import Recipe
+
+SOURCE = Path(cn.__file__).parent
+FULL = RunSpec(
+    net="lenet_d2l", data="blobs", limit=5, on_bad_image="skip", loader_threads=2, recipe="fast",
+    settings={"epochs": "2", "net.pool": "max"}, variation={"activation": "relu"}, weights="a.pth", seed=3,
+    device="cpu", precision="float32", threads=1, batch_threads=2, deterministic=True,
+)  # fmt: skip
+
+
+def helped(capsys: pytest.CaptureFixture[str], *verb: str) -> str:
+    with pytest.raises(SystemExit):
+        parser().parse_args([*verb, "--help"])
+    return capsys.readouterr().out
+
+
+def commands() -> list[tuple[str, ...]]:
+    return [
+        (verb, action) if action else (verb,)
+        for verb, module in _VERBS.items()
+        for action in getattr(module, "ACTIONS", [""])
+    ]
+
+
+def test_a_spec_is_what_it_was_after_json():
+    assert RunSpec.from_facts({"spec": json.loads(json.dumps(FULL.to_dict()))}) == FULL
+    assert all(getattr(FULL, f.name) != f.default for f in fields(RunSpec))  # so that nothing above is a default
+
+
+def test_a_recipe_in_a_spec_survives_json():
+    recipe = cn.Recipe(source="mine", net="x", data="fashion_mnist", epochs=3, batch_size=8, lr=0.1, drop_at=(0.5,))
+    again = RunSpec.from_facts({"spec": json.loads(json.dumps(replace(FULL, recipe=recipe).to_dict()))})
+    assert isinstance(again.recipe, Recipe) and again.recipe == recipe
+
+
+def test_facts_of_version_0_1_make_a_spec():
+    facts = {"seed": 4, "limit": 7, "deterministic": True, "loader_threads": 1, "on_bad_image": "skip", "net": {}}
+    assert RunSpec.from_facts(facts) == RunSpec(
+        seed=4, limit=7, deterministic=True, loader_threads=1, on_bad_image="skip"
+    )
+
+
+def test_a_run_holds_its_spec_and_a_resumed_one_reads_it(blobs):
+    run = cn.train("lenet_d2l", data=blobs, seed=2, epochs=1, limit=64, quiet=True)
+    assert RunSpec.from_facts(run.facts) == RunSpec(
+        net="lenet_d2l", data=str(blobs), seed=2, limit=64, settings={"epochs": 1}
+    )
+
+
+def test_train_takes_a_spec(blobs):
+    spec = RunSpec(net="lenet_d2l", data=str(blobs), limit=64, settings={"epochs": 1}, seed=5)
+    one, two = cn.train(spec, quiet=True), cn.train("lenet_d2l", data=blobs, limit=64, epochs=1, seed=5, quiet=True)
+    a, b = (load_file(run.folder.last) for run in (one, two))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_what_is_no_option_is_a_setting_of_the_recipe():
+    spec, module = run_spec("lenet_d2l", seed=1, epochs=3, settings={"lr": 0.1})
+    assert (spec.seed, spec.settings, module) == (1, {"lr": 0.1, "epochs": 3}, None)
+    net = torch.nn.Linear(2, 2)
+    assert run_spec(net)[1] is net
+    with pytest.raises(cn.UsageError, match="'sed' is not a setting of a recipe"):
+        plan(*run_spec("lenet_d2l", sed=1))
+
+
+def test_a_run_that_was_stopped_is_resumed_from_python_to_the_same_weights(blobs, monkeypatch):
+    options = {"data": blobs, "epochs": 3, "limit": 200, "batch_size": 32, "quiet": True}
+    whole = cn.train("lenet_d2l", runs="a", **options)
+    record = Session._record
+
+    def interrupt(self, event):
+        advice = record(self, event)
+        if isinstance(event, Step) and (event.epoch, event.step) == (2, 3):
+            signal.raise_signal(signal.SIGINT)
+        return advice
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "_record", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            cn.train("lenet_d2l", runs="b", **options)
+    (folder,) = Path("b").iterdir()
+    assert not (folder / "card.md").exists()
+    done = cn.resume(folder, quiet=True)
+    assert done.result and (folder / "card.md").exists()
+    a, b = load_file(whole.folder.last), load_file(done.folder.last)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    with pytest.raises(cn.UsageError, match="the run is complete"):
+        cn.resume(folder)
+    with pytest.raises(TypeError, match="takes no seed"):
+        cn.resume(folder, seed=3)
+
+
+def test_threads_that_a_run_asked_for_are_put_back(blobs):
+    before = torch.get_num_threads()
+    run = cn.train("lenet_d2l", data=blobs, epochs=1, limit=64, threads=before + 1, quiet=True)
+    assert run.facts["threads"] == before + 1 and torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_help_groups_every_option_and_shows_its_default(command, capsys):
+    out = helped(capsys, *command)
+    module = _VERBS[command[0]]
+    kinds = module.ACTIONS[command[1]].options if len(command) > 1 else module.OPTIONS
+    flat = " ".join(out.split())
+    headings = re.findall(r"^(\w+):$", out, re.M)
+    assert [h for h in headings if h in GROUPS] == [h for h in GROUPS if h in headings]
+    for kind in kinds:
+        for f in option_fields(kind):
+            if about(f).flag == "":
+                continue
+            assert about(f).help in flat, f.name
+            if text := default_text(f):
+                assert f"(default: {text})" in flat, f.name
+            assert about(f).group in ("", *headings)
+
+
+def test_python_shows_the_same_options(capsys):
+    shown = inspect.signature(cn.train).parameters
+    for kind in (RunSpec, Output):
+        for f in option_fields(kind):
+            assert f.name == "net" or (f.name in shown and about(f).help in cn.train.__doc__)
+    assert {f.name for f in option_fields(Study)} <= {*inspect.signature(cn.train_seeds).parameters}
+
+
+def test_help_is_translated_when_it_is_shown(capsys, monkeypatch):
+    monkeypatch.setattr(arguments, "_", lambda text: text.upper())
+    assert "SEED OF EVERYTHING RANDOM" in helped(capsys, "train")
+
+
+def test_options_are_made_in_one_place():
+    """No add_argument for an option outside of the one builder, and no help text twice."""
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument":
+                first = node.args[0] if node.args else None
+                allowed = path.name == "arguments.py" or getattr(first, "value", "") == "--version"
+                assert allowed, f"{path.name}:{node.lineno}"
+
+
+def test_data_refuses_an_option_that_does_nothing_there(cli):
+    for words in (
+        ["data", "list", "--fit", "crop"],
+        ["data", "check", "x", "--size", "3"],
+        ["data", "get", "x", "-o", "a"],
+    ):
+        code, out, err = cli(*words)
+        assert code == 2 and out == "" and "does not take" in err, words
+
+
+def test_new_spellings_and_old_ones_say_the_same(cli, blobs):
+    assert cli("explain", "cn201") == cli("show", "CN201")
+    run = cn.train("lenet_d2l", data=blobs, epochs=1, limit=64, quiet=True)
+    assert cli("weights", "identify", run.folder.last) == cli("show", run.folder.last)
+    found = json.loads(cli("weights", "identify", run.folder.last, "--json")[1])
+    assert "lenet_d2l" in [match["net"] for match in found["matches"]]
+    code, _, err = cli("explain", "CN999")
+    assert code == 2 and "there is no error code CN999" in err and "hint:  classicnets explain CN" in err
+
+
+def test_training_needs_no_tool():
+    """Take any tool away and the core still trains: it imports none."""
+    tools = ("audit", "coach", "forecast", "study", "handwriting", "export", "compat", "report", "api", "cli")
+    code = (
+        "import sys, classicnets.training.session, classicnets.evaluation.model, classicnets.weights.identify\n"
+        f"print([t for t in {tools!r} if f'classicnets.{{t}}' in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "[]\n", done.stderr
