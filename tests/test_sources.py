@@ -447,7 +447,7 @@ def test_a_package_manager_that_fails_or_hangs_is_one_line(toy, apt, monkeypatch
     script(toy.home / "bin" / "apt-get", 'echo "Reading..."; echo "E: Nothing works today"; exit 100')
     with pytest.raises(DataError, match="Debian package dataset-toy: apt-get: E: Nothing works today"):
         toy.obtain()
-    script(toy.home / "bin" / "apt-get", "sleep 3")
+    script(toy.home / "bin" / "apt-get", "exec sleep 600")
     monkeypatch.setattr(sources, "APT_TIMEOUT_SECONDS", 0.05)
     with pytest.raises(DataError, match=r"apt-get took more than 0\.05 s"):
         toy.obtain()
