@@ -23,7 +23,8 @@ def temporary_file(path: Path) -> Iterator[Path]:
     try:
         yield part
     finally:
-        part.unlink(missing_ok=True)
+        if part.exists():
+            part.unlink()
 
 
 def move_into_place(part: Path, path: Path) -> None:
