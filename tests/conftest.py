@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,10 +16,22 @@ from classicnets.report import figures, mistakes
 from idx import make_idx_folder
 from pictures import make_picture_folder
 
-torch.set_num_threads(1)  # the suite runs in several processes
+# One by default, since the suite runs in several processes; CI runs it with two as well.
+THREADS = int(os.environ.get("CLASSICNETS_TEST_THREADS", "1"))
+torch.set_num_threads(THREADS)
+# A shell starts a background job with SIGINT ignored, and child processes inherit that: tests that interrupt a child
+# would wait forever. A handled signal is reset to its default in a child.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # no deadlines on shared machines; CI draws the same examples every time, people's machines new ones
 hypothesis.settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("house")
+
+
+@pytest.fixture(autouse=True)
+def same_start() -> None:
+    """Each test starts with the same random state and threads, whichever tests ran before it in this process."""
+    torch.manual_seed(0)
+    torch.set_num_threads(THREADS)
 
 
 @pytest.fixture(autouse=True)

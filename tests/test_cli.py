@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -277,8 +278,7 @@ def test_data_import_and_check(cli, blobs, tmp_path):
     assert code == 3 and "error[CN303]" in err
 
 
+@pytest.mark.skipif(os.name == "nt", reason="has no `head`")
 def test_a_closed_pipe_is_no_traceback():
-    done = subprocess.run(
-        f"{sys.executable} -m classicnets list | head -1", shell=True, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run(f"{sys.executable} -m classicnets list | head -1", shell=True, capture_output=True, text=True)
     assert done.stderr == "" and done.stdout.startswith("net")

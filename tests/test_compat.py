@@ -295,7 +295,6 @@ def test_a_script_runs_without_a_display_and_leaves_nothing_behind(example, blob
         env=environment,
         capture_output=True,
         text=True,
-        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     assert shapes_in(done.stdout) == LENET_SHAPES
@@ -311,7 +310,8 @@ def test_a_notebook_shows_the_curves_once_and_keeps_what_was_printed(example, bl
     monkeypatch.delenv("MPLBACKEND", raising=False)
     cells = [SMALL_DATA.format(folder=str(blobs)), example.read_text()]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    nbclient.NotebookClient(notebook, timeout=200, kernel_name="python3").execute(cwd=str(tmp_path))
+    patience = {"timeout": None, "startup_timeout": 600, "iopub_timeout": 600}  # the machine may be slow
+    nbclient.NotebookClient(notebook, kernel_name="python3", **patience).execute(cwd=str(tmp_path))
     outputs = notebook.cells[1].outputs
     printed = "".join(o.text for o in outputs if o.output_type == "stream" and o.name == "stdout")
     errors = "".join(o.text for o in outputs if o.output_type == "stream" and o.name == "stderr")

@@ -132,9 +132,9 @@ def test_a_file_that_cannot_be_opened_is_damaged(tmp_path):
 def test_a_bomb_is_not_decoded(tmp_path):
     folder = make_clean_folder(tmp_path / "x")
     (folder / "train" / "leaf" / "bomb.png").write_bytes(bomb(50_000))
-    started = time.perf_counter()
+    started = time.process_time()
     assert topics(examine(folder), "error") == ["too_large"]
-    assert time.perf_counter() - started < 20  # 2.5 GB would have been allocated and filled
+    assert time.process_time() - started < 20  # 2.5 GB would have been allocated and filled
     assert preview(folder / "train" / "leaf" / "bomb.png") is None
 
 

@@ -367,7 +367,9 @@ def test_a_notebook_that_was_run_holds_the_curves(blobs, tmp_path, monkeypatch):
         monkeypatch.setenv(name, str(tmp_path / name))
     cell = f"import classicnets as cn\nrun = cn.train('lenet_d2l', data={str(blobs)!r}, epochs=2, batch_size=32)"
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
-    NotebookClient(book, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    patience = {"timeout": None, "startup_timeout": 600, "iopub_timeout": 600}  # the machine may be slow
+    where = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(book, kernel_name="python3", resources=where, **patience).execute()
     nbformat.write(book, tmp_path / "run.ipynb")
     outputs = nbformat.read(tmp_path / "run.ipynb", as_version=4).cells[0].outputs
     (picture,) = (o.data["image/png"] for o in outputs if o.output_type == "display_data" and "image/png" in o.data)

@@ -310,6 +310,7 @@ def test_a_net_with_the_wrong_number_of_outputs_is_refused_before_any_data_is_re
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="has neither modes of folders nor /proc")
 def test_a_full_disk_or_a_forbidden_folder_is_a_clear_error(blobs, cli):
     if os.geteuid() == 0:
         target = "/proc/nowhere"

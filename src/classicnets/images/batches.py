@@ -147,7 +147,10 @@ class Batches:
         def drawn(name: str) -> torch.Generator:
             return generator(name, self.seed, epoch)
 
-        noise = torch.randn(n, preprocess.channels, generator=drawn("colour")) * 0.1 if self.axes is not None else None
+        # One product for all images: a matrix product of another number of rows may round a row differently.
+        noise = None
+        if self.axes is not None:
+            noise = torch.randn(n, preprocess.channels, generator=drawn("colour")) * 0.1 @ self.axes.cpu()
         boxes = _boxes(n, drawn("box")) if recipe.crop == "resized" else None
         corner = torch.randint(side - size + 1, (n, 2), generator=drawn("crop")) if recipe.crop == "random" else None
         mirrored = torch.rand(n, generator=drawn("flip")) < 0.5 if recipe.flip else None
@@ -175,8 +178,8 @@ class Batches:
                 x = transforms.unit(seen)
             else:
                 x = transforms.scale(self.images(index), preprocess)
-            if noise is not None and self.axes is not None:
-                x = x + (of(noise) @ self.axes)[:, :, None, None]
+            if noise is not None:
+                x = x + of(noise)[:, :, None, None]
             if boxes is not None:
                 x = transforms.part(x, of(boxes), size)
             elif not as_bytes and corner is not None:
