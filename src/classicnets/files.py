@@ -23,7 +23,7 @@ def temporary_file(path: Path) -> Iterator[Path]:
     try:
         yield part
     finally:
-        if part.exists():  # it has not been moved into its place
+        if part.exists():
             part.unlink()
 
 

@@ -99,6 +99,7 @@ def read_tree(folder: Path) -> Tree:
     reached = {_identity(above): above for above in folder.resolve().parents}  # links up are not followed either
     waiting: deque[tuple[Folder, Path]] = deque()
     links: list[tuple[Path, Path]] = []
+    suffixes = image_suffixes()
 
     def read(path: Path) -> Folder:
         read_folder = Folder(path)
@@ -107,7 +108,7 @@ def read_tree(folder: Path) -> Tree:
                 waiting.append((read_folder, path / name))
             elif is_folder:
                 add(read_folder, path / name)
-            elif Path(name).suffix.casefold() in image_suffixes():
+            elif os.path.splitext(name)[1].casefold() in suffixes:  # noqa: PTH122 - a tenth of the time
                 read_folder.images.append(path / name)
             else:
                 read_folder.others.append(path / name)
