@@ -7,6 +7,9 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+# As the command does (`machine.share_cores`): threads that spin while they wait take the cores of the other processes.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
 import hypothesis
 import pytest
 import torch

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -196,19 +196,23 @@ def test_two_processes_make_the_same_entry_at_once(files, tmp_path):
         "    print(hashlib.sha256(images.tobytes()).hexdigest())\n"
     )
     ready, go = [tmp_path / "ready0", tmp_path / "ready1"], tmp_path / "go"
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path / "x"), str(mark), str(go)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for mark in ready
-    ]
-    while not all(mark.exists() for mark in ready):
-        assert all(process.poll() is None for process in both)
-        time.sleep(0.01)
-    go.touch()
-    outs = [process.communicate()[0] for process in both]
+    with ExitStack() as stack:
+        both = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", code, str(tmp_path / "x"), str(mark), str(go)],
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for mark in ready
+        ]
+        stack.callback(go.touch)  # also where the test fails: nobody waits for ever
+        while not all(mark.exists() for mark in ready):
+            assert all(process.poll() is None for process in both)
+            time.sleep(0.01)
+        go.touch()
+        outs = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert outs[0] == outs[1] and len(outs[0].split()) == 4
     assert not list(root().glob("*part*")) and len(list(root().glob("*.npy"))) == 4
