@@ -24,7 +24,9 @@ from classicnets.models.layers import ScaledTanh
 from classicnets.recipes.resolve import RECIPES
 from classicnets.training import objective
 from classicnets.training.initialise import initialise
-from classicnets.training.loop import State, Watched, fit
+from classicnets.training.loop import Scores
+from classicnets.training.loop import train as train_loop
+from classicnets.training.state import State
 from classicnets.values import Recipe
 from idx import pictures
 
@@ -119,7 +121,7 @@ def trained(
     coach.remember(past)
     found: list[Event] = [*coach.before(net)] if watched else []
     best = 0.0
-    for event in fit(state, loader, recipe, objective.make(recipe, loader.labels, 10), Watched):
+    for event in train_loop(state, loader, recipe, objective.make(recipe, loader.labels, 10), Scores):
         if isinstance(event, Epoch) and validation is not None:
             loss, accuracy = judged(net, prepare(torch.from_numpy(validation.images), preprocess), validation)
             event = replace(event, validation_loss=loss, validation_accuracy=accuracy, best=accuracy > best)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from classicnets import machine
+from classicnets.acceleration.prepare import choose
 from classicnets.errors import DataError, UsageError
 from classicnets.evaluation.model import Model
 from classicnets.evaluation.onnx import OnnxClassifier
@@ -22,7 +23,6 @@ from classicnets.export.write import MOST_LOST, Exported, export
 from classicnets.inspection.guard import guard
 from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import Table
-from classicnets.models.memory import put_channels_last
 from classicnets.models.registry import NETS
 from classicnets.report import tables
 from classicnets.report.displays import Display
@@ -310,10 +310,9 @@ class Run(Model):
         if precision == "auto":
             precision = machine.choose_precision(str(chosen), macs)
         preprocess = self.folder.preprocess()
-        if machine.channels_last(str(chosen), macs, precision):
-            put_channels_last(self.net, preprocess.shape)
+        faster = choose(self.net, preprocess.shape, device=chosen, macs=macs, precision=precision)
         super().__init__(
-            Predictor(self.net, preprocess, tuple(self.facts["classes"]), chosen, precision),
+            Predictor(self.net, preprocess, tuple(self.facts["classes"]), chosen, precision, faster),
             path=self.folder.path,
             name=made.described,
             weights=self.weights_file.name,

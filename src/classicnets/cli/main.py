@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; the exit code is 0 ok, 1 check failed, 2 usage, 3 data, 4 environment, 130 Ctrl-C."""
     given = sys.argv[1:] if arguments is None else [*arguments]
-    machine.share_cores()
+    machine.tune_process()
     try:
         if given and not given[0].startswith("-") and given[0] not in _VERBS:
             _unknown_verb(given[0])

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from classicnets import machine
+from classicnets.acceleration.prepare import choose
 from classicnets.coach import Coach
 from classicnets.datasets.types import Pictures, Split
 from classicnets.errors import CheckFailed, DataError, UsageError
@@ -34,8 +35,9 @@ from classicnets.report import markdown
 from classicnets.runs import checkpoint, folder, history
 from classicnets.runs.folder import RunFolder
 from classicnets.training import objective, split
-from classicnets.training.loop import State, Watched, fit
+from classicnets.training.loop import Scores, train
 from classicnets.training.plan import Plan, planned, verdict
+from classicnets.training.state import State
 
 Say = Callable[[str], None]
 
@@ -62,7 +64,6 @@ class Training:
         """Makes all that training needs; the state is that of the beginning."""
         self.plan, self.folder, self.pictures, self.net = plan, where, pictures, net
         self.save_seconds = save_seconds
-        machine.keep_memory()
         if plan.deterministic:
             machine.settle_cublas()
         self.device = torch.device(plan.device)
@@ -82,8 +83,12 @@ class Training:
         classes = plan.description.classes
         self.objective = objective.make(recipe, self.batches.labels[: self.batches.alone], len(classes))
         self.state = State(net, recipe)
-        self.predictor = Predictor(self.state.judged, plan.preprocess, classes, self.device)
-        self.watcher = Predictor(self.state.judged, plan.preprocess, classes, self.device, recipe.precision)
+        self.acceleration = choose(
+            net, plan.preprocess.shape, device=self.device, macs=plan.table.macs, precision=recipe.precision
+        )
+        judged, faster = self.state.judged, self.acceleration
+        self.predictor = Predictor(judged, plan.preprocess, classes, self.device, acceleration=faster)
+        self.watcher = Predictor(judged, plan.preprocess, classes, self.device, recipe.precision, faster)
         few = min(256 if plan.preprocess.image_size <= _SMALL else 32, len(self.batches.labels))
         probe = prepare(self.batches.images(torch.arange(few)), plan.preprocess)
         self.coach = Coach(replace(recipe, data=plan.data), classes, probe, self.batches.labels)
@@ -104,10 +109,11 @@ class Training:
         Raises KeyboardInterrupt after saving, CheckFailed CN101 if the loss is not finite.
         """
         saved = time.monotonic()
-        with _stop_on_ctrl_c() as stopped, machine.deterministic(self.plan.deterministic):
+        training = train(self.state, self.batches, self.plan.recipe, self.objective, self._evaluate, self.acceleration)
+        with _stop_on_ctrl_c() as stopped, machine.deterministic(self.plan.deterministic), closing(training):
             if not (self.state.epoch or self.state.step):
                 yield from self._append(self.coach.before(self.net))
-            for event in fit(self.state, self.batches, self.plan.recipe, self.objective, self._watch):
+            for event in training:
                 advice = self._record(event)
                 if isinstance(event, Epoch):
                     if event.best:
@@ -166,15 +172,15 @@ class Training:
         self.folder.write(facts)
         return evaluation
 
-    def _watch(self) -> Watched:
+    def _evaluate(self) -> Scores:
         """What the recipe's `monitor` names, after an epoch; in the precision of training, as it is often seen."""
         monitor = self.plan.recipe.monitor
         if monitor == "validation" and self.validation is not None:
             found = evaluate(self.watcher, self.validation)[0]
-            return Watched(validation_accuracy=found.accuracy, validation_loss=found.loss)
+            return Scores(validation_accuracy=found.accuracy, validation_loss=found.loss)
         if monitor == "test":
-            return Watched(test_accuracy=evaluate(self.watcher, self.pictures.test)[0].accuracy)
-        return Watched()
+            return Scores(test_accuracy=evaluate(self.watcher, self.pictures.test)[0].accuracy)
+        return Scores()
 
     def _record(self, event: Event) -> list[Advice]:
         """Keeps what happened, and what the coach says to it, in the history; says no more of steps than is known."""
@@ -231,7 +237,6 @@ def start(plan: Plan, runs: Path, command: str, say: Say, *, save_seconds: float
 
 def read(plan: Plan, say: Say) -> Pictures:
     """The pictures of the plan; `say` tells what a validation split of their own is used for. Raises DataError."""
-    machine.keep_memory()  # before threads begin that decode
     pictures = loading.load(plan.data, plan.preprocess, on_bad_image=plan.on_bad_image, say=say)
     if pictures.validation is not None:
         count, share = len(pictures.validation), plan.recipe.validation
