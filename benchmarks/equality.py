@@ -27,8 +27,10 @@ from classicnets.events import Step
 from classicnets.images import batches, loading
 from classicnets.spec import run_spec
 from classicnets.training import objective
-from classicnets.training.loop import State, Watched, fit
+from classicnets.training.loop import Scores
+from classicnets.training.loop import train as train_loop
 from classicnets.training.plan import Plan, plan
+from classicnets.training.state import State
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -39,7 +41,7 @@ def ours(planned: Plan, net: nn.Module, train: Split, steps: int) -> list[float]
     loader = batches.Batches(train, recipe, planned.preprocess, seed=planned.seed, device=torch.device("cpu"))
     state = State(net, recipe)
     losses, before = [], 0
-    for event in fit(state, loader, recipe, objective.make(recipe, loader.labels, 10), Watched):
+    for event in train_loop(state, loader, recipe, objective.make(recipe, loader.labels, 10), Scores):
         if isinstance(event, Step):
             losses.append(float(state.loss_sum) / (state.images - before))
             state.loss_sum, before = 0.0, state.images  # the sum is set back, so that it is the loss of one step

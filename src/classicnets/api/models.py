@@ -12,6 +12,7 @@ from torch import nn
 
 from classicnets import handwriting as handwritten
 from classicnets import machine, report
+from classicnets.acceleration.prepare import choose
 from classicnets.datasets.sources import Say
 from classicnets.errors import DataError, UsageError
 from classicnets.evaluation.classify import Decoder, Prediction
@@ -24,7 +25,6 @@ from classicnets.export.write import Exported, export
 from classicnets.images import inputs
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
-from classicnets.models.memory import put_channels_last
 from classicnets.runs import checkpoint, folder, net_spec
 from classicnets.spec import ExportOptions, documented
 from classicnets.study.seeds import SeedsFolder, spread
@@ -146,10 +146,9 @@ class Run(Model):
         if precision == "auto":
             precision = machine.choose_precision(str(chosen), macs)
         preprocess = self.folder.preprocess()
-        if machine.channels_last(str(chosen), macs, precision):
-            put_channels_last(self.net, preprocess.shape)
+        faster = choose(self.net, preprocess.shape, device=chosen, macs=macs, precision=precision)
         super().__init__(
-            Predictor(self.net, preprocess, tuple(self.facts["classes"]), chosen, precision),
+            Predictor(self.net, preprocess, tuple(self.facts["classes"]), chosen, precision, faster),
             path=self.folder.path,
             name=made.described,
             weights=self.weights_file.name,

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from classicnets import machine
+from classicnets.acceleration.prepare import choose
 from classicnets.datasets.types import Pictures, Split
 from classicnets.errors import CheckFailed, DataError, UsageError
 from classicnets.evaluation.evaluate import Evaluation, evaluate, write_metrics
@@ -29,8 +30,9 @@ from classicnets.runs.folder import RunFolder
 from classicnets.spec import Output
 from classicnets.training import objective
 from classicnets.training.begin import Say, begin, command_line, divided, fill, now, read
-from classicnets.training.loop import State, Watched, fit
+from classicnets.training.loop import Scores, train
 from classicnets.training.plan import Plan, plan_of_run, verdict
+from classicnets.training.state import State
 
 SAVE_SECONDS = Output().save_every  # what a killed run loses at most, beside the step under way
 
@@ -98,8 +100,12 @@ class Session:
         classes = plan.description.classes
         self.objective = objective.make(recipe, self.batches.labels[: self.batches.alone], len(classes))
         self.state = State(net, recipe)
-        self.predictor = Predictor(self.state.judged, plan.preprocess, classes, self.device)
-        self.watcher = Predictor(self.state.judged, plan.preprocess, classes, self.device, recipe.precision)
+        self.acceleration = choose(
+            net, plan.preprocess.shape, device=self.device, macs=plan.table.macs, precision=recipe.precision
+        )
+        judged, faster = self.state.judged, self.acceleration
+        self.predictor = Predictor(judged, plan.preprocess, classes, self.device, acceleration=faster)
+        self.watcher = Predictor(judged, plan.preprocess, classes, self.device, recipe.precision, faster)
 
     @classmethod
     def start(cls, plan: Plan, say: Say, output: Output | None = None) -> Self:
@@ -192,11 +198,13 @@ class Session:
         Raises KeyboardInterrupt after saving, CheckFailed CN101 if the loss is not finite.
         """
         saved = time.monotonic()
-        with _stop_on_ctrl_c() as stopped, machine.deterministic(self.plan.spec.deterministic):
+        training = train(self.state, self.batches, self.plan.recipe, self.objective, self._evaluate, self.acceleration)
+        deterministic = machine.deterministic(self.plan.spec.deterministic)
+        with _stop_on_ctrl_c() as stopped, deterministic, closing(training):
             if not (self.state.epoch or self.state.step):
                 for subscriber in self.subscribers:
                     yield from self._append(subscriber.before(self.net))
-            for event in fit(self.state, self.batches, self.plan.recipe, self.objective, self._watch):
+            for event in training:
                 advice = self._record(event)
                 if isinstance(event, Epoch):
                     if event.best:
@@ -256,15 +264,15 @@ class Session:
             "state": self.state.facts(),
         }
 
-    def _watch(self) -> Watched:
+    def _evaluate(self) -> Scores:
         """What the recipe's `monitor` names, after an epoch; in the precision of training, as it is often seen."""
         monitor = self.plan.recipe.monitor
         if monitor == "validation" and self.validation is not None:
             found = evaluate(self.watcher, self.validation)[0]
-            return Watched(validation_accuracy=found.accuracy, validation_loss=found.loss)
+            return Scores(validation_accuracy=found.accuracy, validation_loss=found.loss)
         if monitor == "test":
-            return Watched(test_accuracy=evaluate(self.watcher, self.pictures.test)[0].accuracy)
-        return Watched()
+            return Scores(test_accuracy=evaluate(self.watcher, self.pictures.test)[0].accuracy)
+        return Scores()
 
     def _record(self, event: Event) -> list[Advice]:
         """Writes the event and the advice of subscribers to the history; a step without a loss is not recorded."""
