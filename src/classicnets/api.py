@@ -72,6 +72,7 @@ def train(
     deterministic: bool = False,
     loader_threads: int = 0,
     on_bad_image: str = "fail",
+    batch_threads: int | None = None,
     runs: str | Path = "runs",
     quiet: bool = False,
     tensorboard: bool = False,
@@ -83,7 +84,8 @@ def train(
     layers, as `vary` does: {"activation": "relu", "pool": "max"}; vary a module of your own yourself. Such a one is
     trained by the recipe "fast" unless another is given. `weights`, a file or a run, is what the net begins with.
     With `deterministic`, torch refuses algorithms that are not; `loader_threads` prepare batches ahead; `on_bad_image`
-    "skip" leaves out picture files that cannot be read, which are otherwise an error. Progress goes
+    "skip" leaves out picture files that cannot be read, which are otherwise an error. `batch_threads` is the number of
+    threads that share each batch (None: by network and number of CPU threads; 1: as plain PyTorch). Progress goes
     under the cell of a notebook, elsewhere to standard error, unless `quiet`; with `tensorboard`, scalars go to the
     run's folder "tensorboard" as well.
     Raises UsageError, DataError, MachineError before training; CheckFailed CN101 if the loss is not finite.
@@ -103,6 +105,7 @@ def train(
         deterministic=deterministic,
         loader_threads=loader_threads,
         on_bad_image=on_bad_image,
+        batch_threads=batch_threads,
     )
     console = tables.console(stderr=True, quiet=quiet)
     started = training.start(planned, Path(runs), training.command_line(), console.print)
@@ -310,7 +313,16 @@ class Run(Model):
         if precision == "auto":
             precision = machine.choose_precision(str(chosen), macs)
         preprocess = self.folder.preprocess()
-        faster = choose(self.net, preprocess.shape, device=chosen, macs=macs, precision=precision)
+        faster = choose(
+            self.net,
+            preprocess.shape,
+            device=chosen,
+            macs=macs,
+            precision=precision,
+            threads=torch.get_num_threads(),
+            batch_size=self.facts["recipe"]["batch_size"],
+            batch_threads=self.facts.get("batch_threads"),
+        )
         super().__init__(
             Predictor(self.net, preprocess, tuple(self.facts["classes"]), chosen, precision, faster),
             path=self.folder.path,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from classicnets.acceleration.prepare import PLAIN, Acceleration, prepared
+from classicnets.acceleration.threads import ComputeThreads
 from classicnets.images import transforms
 from classicnets.values import Preprocess
 
@@ -20,8 +21,8 @@ _FEW = 16  # images; preparing the net for fewer takes longer than it saves
 class Predictor:
     """Classifies images with `net`, which is put into evaluation mode while it works.
 
-    It computes in float32, or with `precision` "bfloat16" in that; `acceleration` says how the net is made faster
-    meanwhile.
+    It computes in float32, or with `precision` "bfloat16" in that. `acceleration` says how the net is made faster
+    meanwhile, and how many threads take a batch each.
     """
 
     def __init__(
@@ -41,9 +42,11 @@ class Predictor:
         was_training = self.net.training
         if any(layer.training for layer in self.net.modules()):
             self.net.eval()
+        batches = torch.from_numpy(images).split(self._size())
+        threads = ComputeThreads(min(self.acceleration.batch_threads, len(batches)))
         try:
-            with prepared(self.net, self.acceleration) if len(images) >= _FEW else nullcontext():
-                parts = [self._batch(batch) for batch in torch.from_numpy(images).split(self._size())]
+            with prepared(self.net, self.acceleration) if len(images) >= _FEW else nullcontext(), threads:
+                parts = threads.map(self._batch, batches)
         finally:
             if was_training:
                 self.net.train()

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from classicnets import machine
 from classicnets.acceleration import prepare
 from classicnets.errors import UsageError
 from classicnets.report.tables import bytes_text
 from classicnets.training import objective, optim
-from classicnets.training.loop import take_step, train_mode
+from classicnets.training.loop import divided, take_step, train_mode
 from classicnets.training.plan import Plan
 from classicnets.training.state import State
 
@@ -95,22 +96,34 @@ def seconds_a_step(plan: Plan, threads: tuple[int, ...], say: Callable[[str], No
     y = torch.arange(recipe.batch_size) % classes
     loss = objective.make(recipe, y, classes)
     train_mode(state.net)
-    acceleration = prepare.choose(
-        state.net, plan.preprocess.shape, device=plan.device, macs=plan.table.macs, precision=recipe.precision
-    )
+    ways = {n: _acceleration(state.net, plan, n) for n in threads}
     taken: dict[int, list[float]] = {n: [] for n in threads}
     began = time.perf_counter()
     try:
-        with prepare.prepared(state.net, acceleration):
-            while min(map(len, taken.values())) < 2 or time.perf_counter() - began < _SECONDS:
-                for n, seconds in taken.items():
-                    torch.set_num_threads(n)
+        while min(map(len, taken.values())) < 2 or time.perf_counter() - began < _SECONDS:
+            for n, seconds in taken.items():
+                torch.set_num_threads(n)
+                with prepare.prepared(state.net, ways[n]), divided(state.net, ways[n], plan.seed) as split:
                     started = time.perf_counter()
-                    take_step(state, x, y, optim.rate(recipe, 0.0, 0), recipe, loss)
+                    take_step(state, x, y, optim.rate(recipe, 0.0, 0), recipe, loss, split)
                     seconds.append(time.perf_counter() - started)
     finally:
         torch.set_num_threads(before)
     return {n: min(seconds) for n, seconds in taken.items()}
+
+
+def _acceleration(net: nn.Module, plan: Plan, threads: int) -> prepare.Acceleration:
+    """What a run of the plan with so many threads would choose."""
+    return prepare.choose(
+        net,
+        plan.preprocess.shape,
+        device=plan.device,
+        macs=plan.table.macs,
+        precision=plan.recipe.precision,
+        threads=threads,
+        batch_size=plan.recipe.batch_size,
+        batch_threads=plan.batch_threads,
+    )
 
 
 def _ms(seconds: float) -> str:

@@ -48,6 +48,7 @@ class Plan:
     deterministic: bool
     loader_threads: int
     on_bad_image: str  # "fail" or "skip"
+    batch_threads: int | None = None  # that share each batch; None: see acceleration.prepare.choose
 
     @property
     def title(self) -> str:
@@ -110,6 +111,7 @@ class Plan:
             "deterministic": self.deterministic,
             "loader_threads": self.loader_threads,
             "on_bad_image": self.on_bad_image,
+            "batch_threads": self.batch_threads,
         }
 
 
@@ -127,6 +129,7 @@ def plan(
     deterministic: bool = False,
     loader_threads: int = 0,
     on_bad_image: str = "fail",
+    batch_threads: int | None = None,
 ) -> Plan:
     """Resolves every name and checks that the pictures fit the net and the net the classes; reads no picture.
 
@@ -198,6 +201,7 @@ def plan(
         deterministic=deterministic,
         loader_threads=loader_threads,
         on_bad_image=on_bad_image,
+        batch_threads=batch_threads,
     )
 
 
@@ -265,6 +269,7 @@ def planned(where: RunFolder, net: nn.Module | None = None) -> Plan:
         deterministic=facts["deterministic"],
         loader_threads=facts["loader_threads"],
         on_bad_image=facts.get("on_bad_image", "fail"),
+        batch_threads=facts.get("batch_threads"),
     )
 
 

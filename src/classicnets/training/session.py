@@ -84,7 +84,14 @@ class Training:
         self.objective = objective.make(recipe, self.batches.labels[: self.batches.alone], len(classes))
         self.state = State(net, recipe)
         self.acceleration = choose(
-            net, plan.preprocess.shape, device=self.device, macs=plan.table.macs, precision=recipe.precision
+            net,
+            plan.preprocess.shape,
+            device=self.device,
+            macs=plan.table.macs,
+            precision=recipe.precision,
+            threads=torch.get_num_threads(),
+            batch_size=recipe.batch_size,
+            batch_threads=plan.batch_threads,
         )
         judged, faster = self.state.judged, self.acceleration
         self.predictor = Predictor(judged, plan.preprocess, classes, self.device, acceleration=faster)
@@ -98,6 +105,7 @@ class Training:
         pictures, validation = self.pictures, len(self.validation) if self.validation else 0
         return [
             *self.plan.lines(),
+            *self.acceleration.lines(),
             f"data    {pictures.name} from {pictures.source}: {self.batches.alone:,} training"
             f"{f', {validation:,} validation' if validation else ''} and {len(pictures.test):,} test pictures",
             f"run     {self.folder.path}",
