@@ -124,7 +124,16 @@ class Work:
 
     def __init__(self, subject: ExportSource, batch: int, device: torch.device, precision: str):
         self.net = subject.net.to(device)
-        self.acceleration = choose(self.net, subject.shape, device=device, macs=subject.table.macs, precision=precision)
+        self.acceleration = choose(
+            self.net,
+            subject.shape,
+            device=device,
+            macs=subject.table.macs,
+            precision=precision,
+            threads=torch.get_num_threads(),
+            batch_size=batch,
+            batch_threads=1,  # layers are timed one by one, each with all intra-op threads
+        )
         self.stack = ExitStack()  # open as long as there is this object
         self.stack.enter_context(prepared(self.net, self.acceleration))
         self.device, self.precision = device, precision

@@ -244,7 +244,8 @@ def test_weights_are_laid_out_for_channels_last_unless_the_net_needs_them_first(
     net = kind(nn.Conv2d(1, 8, 3), nn.Dropout(), nn.BatchNorm2d(8), nn.Conv2d(8, 4, 3))
     net[2].eval()
     before, state, seen = copy.deepcopy(net.state_dict()), torch.get_rng_state(), described(net)
-    acceleration = choose(net, (1, 12, 12), device="cpu", macs=10**7, precision="float32")
+    kind = {"device": "cpu", "macs": 10**7, "precision": "float32", "threads": 1, "batch_size": 64}
+    acceleration = choose(net, (1, 12, 12), **kind)
     assert acceleration.channels_last is last and described(net) == seen
     assert torch.equal(torch.get_rng_state(), state) and net.training and not net[2].training
     with prepared(net, acceleration):

@@ -85,7 +85,8 @@ def test_the_net_of_a_plan_is_laid_out_while_it_is_prepared(hardware):
         planned = plan(*run_spec(name, recipe="fast", device="cpu"))
         net, shape = planned.build(print), planned.preprocess.shape
         precision, macs = planned.recipe.precision, planned.table.macs
-        with prepare.prepared(net, prepare.choose(net, shape, device="cpu", macs=macs, precision=precision)):
+        chosen = prepare.choose(net, shape, device="cpu", macs=macs, precision=precision, threads=1, batch_size=256)
+        with prepare.prepared(net, chosen):
             weights = [weight for weight in net.parameters() if weight.dim() == 4 and weight.shape[1] > 1]
             assert weights
             assert all(one.is_contiguous(memory_format=torch.channels_last) is last for one in weights)
@@ -114,3 +115,31 @@ def test_precisions_are_named(hardware):
     with pytest.raises(UsageError, match="must be one of auto, float32, bfloat16") as caught:
         plan(*run_spec("lenet_d2l", settings={"precision": "float16"}))
     assert caught.value.code == "CN204"
+
+
+def test_settings_of_the_process_belong_to_the_command_and_are_reported(cli, blobs, monkeypatch):
+    applied: list[str] = []
+    monkeypatch.setattr(machine, "keep_memory", lambda: not applied.append("memory"))
+    monkeypatch.setattr(machine, "share_cores", lambda: bool(applied.append("cores")))
+    monkeypatch.setattr(machine, "_process_settings", [])
+    cn.train("lenet_d2l", data=str(blobs), recipe="fast", epochs=1, limit=32, quiet=True)
+    assert not applied and not any("glibc" in line for line in plan(*run_spec("lenet_d2l")).lines())
+    _, _, err = cli("train", "lenet_d2l", "--data", blobs, "--limit", "32", "--set", "epochs=1")
+    assert applied == ["cores", "memory"]
+    assert "memory  glibc keeps up to 512 MB of freed memory (CLASSICNETS_MALLOC=system turns this off)" in err
+
+
+def test_the_allocator_can_be_left_alone(monkeypatch):
+    monkeypatch.setenv("CLASSICNETS_MALLOC", "system")
+    assert machine.keep_memory() is False
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    assert machine.share_cores() is False
+
+
+def test_the_line_of_a_divided_batch_is_reported(cli, blobs):
+    before = torch.get_num_threads()
+    try:
+        _, _, err = cli("train", "lenet_d2l", "--data", blobs, "--limit", "80", "--threads", "2", "--set", "epochs=1")
+    finally:
+        torch.set_num_threads(before)
+    assert "split   2 threads share each batch (--batch-threads 1 turns this off)" in err

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from classicnets.acceleration import dropout
 from classicnets.models import layers
 from classicnets.models.lrn import watched
 
@@ -95,22 +97,28 @@ class _Average(torch.autograd.Function):
 
 
 # By exact type: a subclass of the user's may compute something else.
-_FASTER: dict[type[nn.Module], type[nn.Module]] = {nn.AvgPool2d: AvgPool2d, layers.Subsampling: Subsampling}
+_FASTER: dict[type[nn.Module], type[nn.Module]] = {
+    nn.AvgPool2d: AvgPool2d,
+    layers.Subsampling: Subsampling,
+    nn.Dropout: dropout.Dropout,
+    nn.Dropout1d: dropout.Dropout1d,
+    nn.Dropout2d: dropout.Dropout2d,
+    nn.Dropout3d: dropout.Dropout3d,
+}
 
 
-def exchange_layers(net: nn.Module) -> list[nn.Module]:
-    """Gives layers of `net` the faster classes of this module and returns these layers.
+@contextmanager
+def exchanged_layers(net: nn.Module) -> Iterator[None]:
+    """While open, layers of `net` have the classes of this package that compute the same; see `prepare.prepared`.
 
     Only a layer's class changes: the module, its parameters, names, hooks, attributes and state dict are the same
-    objects. `restore_layers` puts the layers back.
+    objects.
     """
-    layers = [layer for layer in net.modules() if type(layer) in _FASTER]
-    for layer in layers:
+    exchanged = [layer for layer in net.modules() if type(layer) in _FASTER]
+    for layer in exchanged:
         layer.__class__ = _FASTER[type(layer)]
-    return layers
-
-
-def restore_layers(layers: list[nn.Module]) -> None:
-    """Gives the layers from `exchange_layers` torch's classes again."""
-    for layer in layers:
-        layer.__class__ = type(layer).__mro__[1]
+    try:
+        yield
+    finally:
+        for layer in exchanged:
+            layer.__class__ = type(layer).__mro__[1]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from classicnets import handwriting as handwritten
@@ -19,7 +20,7 @@ from classicnets.evaluation.classify import Decoder, Prediction
 from classicnets.evaluation.evaluate import Evaluation
 from classicnets.evaluation.model import Model as CoreModel
 from classicnets.evaluation.onnx import OnnxClassifier
-from classicnets.evaluation.predictor import Predictor
+from classicnets.evaluation.predictor import BATCH, Predictor
 from classicnets.export.source import ExportSource
 from classicnets.export.write import Exported, export
 from classicnets.images import inputs
@@ -146,7 +147,15 @@ class Run(Model):
         if precision == "auto":
             precision = machine.choose_precision(str(chosen), macs)
         preprocess = self.folder.preprocess()
-        faster = choose(self.net, preprocess.shape, device=chosen, macs=macs, precision=precision)
+        faster = choose(
+            self.net,
+            preprocess.shape,
+            device=chosen,
+            macs=macs,
+            precision=precision,
+            threads=torch.get_num_threads(),
+            batch_size=BATCH,
+        )
         super().__init__(
             Predictor(self.net, preprocess, tuple(self.facts["classes"]), chosen, precision, faster),
             path=self.folder.path,

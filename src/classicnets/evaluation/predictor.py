@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from classicnets.acceleration.prepare import PLAIN, Acceleration, prepared
+from classicnets.acceleration.threads import ComputeThreads
 from classicnets.images import transforms
 from classicnets.values import Preprocess
 
-_BATCH = 250  # images of 28x28: the first feature maps of many more would leave the cache
+BATCH = 250  # images of 28x28: the first feature maps of many more would leave the cache
 _LEAST = 64  # however large they are: weights are read, and for bfloat16 converted, once for each batch
 _FEW = 16  # images; preparing the net for fewer takes longer than it saves
 
@@ -20,8 +21,8 @@ _FEW = 16  # images; preparing the net for fewer takes longer than it saves
 class Predictor:
     """Classifies images with `net`, which is put into evaluation mode while it works.
 
-    It computes in float32, or with `precision` "bfloat16" in that; `acceleration` says how the net is made faster
-    meanwhile.
+    It computes in float32, or with `precision` "bfloat16" in that. `acceleration` says how the net is made faster
+    meanwhile, and how many threads take a batch each.
     """
 
     def __init__(
@@ -41,9 +42,11 @@ class Predictor:
         was_training = self.net.training
         if any(layer.training for layer in self.net.modules()):
             self.net.eval()
+        batches = torch.from_numpy(images).split(self._size())
+        threads = ComputeThreads(min(self.acceleration.batch_threads, len(batches)))
         try:
-            with prepared(self.net, self.acceleration) if len(images) >= _FEW else nullcontext():
-                parts = [self._batch(batch) for batch in torch.from_numpy(images).split(self._size())]
+            with prepared(self.net, self.acceleration) if len(images) >= _FEW else nullcontext(), threads:
+                parts = threads.map(self._batch, batches)
         finally:
             if was_training:
                 self.net.train()
@@ -51,7 +54,7 @@ class Predictor:
 
     def _size(self) -> int:
         """Images in a batch: fewer when they are large, so that the first layers' outputs stay in memory."""
-        return max(_LEAST, _BATCH * 28 * 28 // self.preprocess.side**2)
+        return max(_LEAST, BATCH * 28 * 28 // self.preprocess.side**2)
 
     def _batch(self, images: Tensor) -> Tensor:
         low = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()

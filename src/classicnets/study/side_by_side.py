@@ -13,7 +13,8 @@ from classicnets.acceleration import prepare
 from classicnets.errors import UsageError
 from classicnets.text import byte_count, count
 from classicnets.training import objective, optim
-from classicnets.training.loop import take_step, train_mode
+from classicnets.training.begin import accelerated
+from classicnets.training.loop import divided, take_step, train_mode
 from classicnets.training.plan import Plan
 from classicnets.training.state import State
 
@@ -95,18 +96,19 @@ def seconds_a_step(plan: Plan, threads: tuple[int, ...], say: Callable[[str], No
     y = torch.arange(recipe.batch_size) % classes
     loss = objective.make(recipe, y, classes)
     train_mode(state.net)
-    acceleration = prepare.choose(
-        state.net, plan.preprocess.shape, device=plan.device, macs=plan.table.macs, precision=recipe.precision
-    )
+    ways = {}
     taken: dict[int, list[float]] = {n: [] for n in threads}
-    began = time.perf_counter()
     try:
-        with prepare.prepared(state.net, acceleration):
-            while min(map(len, taken.values())) < 2 or time.perf_counter() - began < _SECONDS:
-                for n, seconds in taken.items():
-                    torch.set_num_threads(n)
+        for n in threads:
+            torch.set_num_threads(n)
+            ways[n] = accelerated(plan, state.net)
+        began = time.perf_counter()
+        while min(map(len, taken.values())) < 2 or time.perf_counter() - began < _SECONDS:
+            for n, seconds in taken.items():
+                torch.set_num_threads(n)
+                with prepare.prepared(state.net, ways[n]), divided(state.net, ways[n], plan.spec.seed) as split:
                     started = time.perf_counter()
-                    take_step(state, x, y, optim.rate(recipe, 0.0, 0), recipe, loss)
+                    take_step(state, x, y, optim.rate(recipe, 0.0, 0), recipe, loss, split)
                     seconds.append(time.perf_counter() - started)
     finally:
         torch.set_num_threads(before)

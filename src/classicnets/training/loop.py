@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
+from classicnets.acceleration.batch_split import BatchSplit
 from classicnets.acceleration.prepare import PLAIN, Acceleration, prepared
 from classicnets.events import Epoch, Event, Step
 from classicnets.images.batches import Batches
@@ -43,15 +45,17 @@ def train(
 
     The caller may save `state` at any event: what follows depends on it and on `acceleration` only.
     """
-    with prepared(state.net, acceleration):
+    with prepared(state.net, acceleration), divided(state.net, acceleration, batches.seed) as split:
         while state.epoch < recipe.epochs and not state.stopped:
-            yield from _train_epoch(state, batches, recipe, objective)
+            yield from _train_epoch(state, batches, recipe, objective, split)
             started = time.perf_counter()
             scores = evaluate()
             yield _end_epoch(state, recipe, scores, time.perf_counter() - started)
 
 
-def _train_epoch(state: State, batches: Batches, recipe: Recipe, objective: Objective) -> Iterator[Step]:
+def _train_epoch(
+    state: State, batches: Batches, recipe: Recipe, objective: Objective, split: BatchSplit | None
+) -> Iterator[Step]:
     """The steps of an epoch that are left."""
     train_mode(state.net)
     epoch, steps = state.epoch + 1, batches.steps(state.epoch + 1)
@@ -59,7 +63,7 @@ def _train_epoch(state: State, batches: Batches, recipe: Recipe, objective: Obje
     started = time.perf_counter()  # neither saving nor showing an event counts as training
     for x, y in batches.epoch(epoch, state.step):
         state.waited += time.perf_counter() - started
-        take_step(state, x, y, _rate(state, recipe, state.step, steps), recipe, objective)
+        take_step(state, x, y, _rate(state, recipe, state.step, steps), recipe, objective, split)
         report = state.step % report_every == 0 or state.step == steps
         loss, accuracy = state.means() if report else (None, None)
         state.seconds += time.perf_counter() - started
@@ -75,15 +79,29 @@ def _train_epoch(state: State, batches: Batches, recipe: Recipe, objective: Obje
         started = time.perf_counter()
 
 
-def take_step(state: State, x: Tensor, y: Tensor, rate: float, recipe: Recipe, objective: Objective) -> None:
-    """One batch: forward, loss, backward, update; sums stay on the device so that nothing waits for it."""
+def take_step(
+    state: State,
+    x: Tensor,
+    y: Tensor,
+    rate: float,
+    recipe: Recipe,
+    objective: Objective,
+    split: BatchSplit | None = None,
+) -> None:
+    """One batch: forward, loss, backward, update; sums stay on the device so that nothing waits for it.
+
+    Threads share the forward and backward pass if there is a `split`.
+    """
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group["factor"]
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-        logits = state.net(x)
-    logits = logits.float()
-    loss = objective(logits, y)
-    loss.backward()
+    if split is not None:
+        loss, logits = split.backward(x, y, objective, recipe.precision, (state.epoch, state.step))
+    else:
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            logits = state.net(x)
+        logits = logits.float()
+        loss = objective(logits, y)
+        loss.backward()
     if recipe.clip:
         clip_grad_norm_(state.net.parameters(), recipe.clip)
     state.optimizer.step()
@@ -95,6 +113,12 @@ def take_step(state: State, x: Tensor, y: Tensor, rate: float, recipe: Recipe, o
         state.correct = state.correct + (logits.argmax(dim=1) == y).sum()
     state.images += len(y)
     state.step += 1
+
+
+def divided(net: nn.Module, acceleration: Acceleration, seed: int) -> AbstractContextManager[BatchSplit | None]:
+    """What divides batches among threads, to be opened; None if nothing does."""
+    threads = acceleration.batch_threads
+    return BatchSplit(net, threads, seed) if threads > 1 else nullcontext()
 
 
 def train_mode(net: nn.Module) -> None:

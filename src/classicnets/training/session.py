@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from classicnets import machine
-from classicnets.acceleration.prepare import choose
+from classicnets.acceleration.prepare import Acceleration
 from classicnets.datasets.types import Pictures, Split
 from classicnets.errors import CheckFailed, DataError, UsageError
 from classicnets.evaluation.evaluate import Evaluation, evaluate, write_metrics
@@ -29,7 +29,7 @@ from classicnets.runs import checkpoint, folder, history
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import Output
 from classicnets.training import objective
-from classicnets.training.begin import Say, begin, command_line, divided, fill, now, read
+from classicnets.training.begin import Say, accelerated, begin, command_line, divided, fill, now, read
 from classicnets.training.loop import Scores, train
 from classicnets.training.plan import Plan, plan_of_run, verdict
 from classicnets.training.state import State
@@ -75,7 +75,14 @@ class Session:
     """
 
     def __init__(
-        self, plan: Plan, where: RunFolder, pictures: Pictures, net: nn.Module, *, save_seconds: float = SAVE_SECONDS
+        self,
+        plan: Plan,
+        where: RunFolder,
+        pictures: Pictures,
+        net: nn.Module,
+        *,
+        acceleration: Acceleration | None = None,
+        save_seconds: float = SAVE_SECONDS,
     ):
         """Makes all that training needs; the state is that of the beginning. See `start` and `resume`."""
         self.plan, self.folder, self.pictures, self.net = plan, where, pictures, net
@@ -100,9 +107,7 @@ class Session:
         classes = plan.description.classes
         self.objective = objective.make(recipe, self.batches.labels[: self.batches.alone], len(classes))
         self.state = State(net, recipe)
-        self.acceleration = choose(
-            net, plan.preprocess.shape, device=self.device, macs=plan.table.macs, precision=recipe.precision
-        )
+        self.acceleration = acceleration or accelerated(plan, net)
         judged, faster = self.state.judged, self.acceleration
         self.predictor = Predictor(judged, plan.preprocess, classes, self.device, acceleration=faster)
         self.watcher = Predictor(judged, plan.preprocess, classes, self.device, recipe.precision, faster)
@@ -117,9 +122,13 @@ class Session:
         machine.use_threads(plan.spec.threads)
         pictures = read(plan, say)
         plan, facts = begin(plan, pictures, command_line(), torch.get_num_threads())
+        net = plan.build(say)
+        acceleration = accelerated(plan, net)
+        facts["batch_threads"] = acceleration.batch_threads
         label = f"{plan.net_spec.label}-{pictures.name}"
         path = folder.make(Path(output.runs), label, lambda part: fill(part, plan, facts, pictures))
-        return cls(plan, RunFolder(path), pictures, plan.build(say), save_seconds=output.save_every)
+        where, save_seconds = RunFolder(path), output.save_every
+        return cls(plan, where, pictures, net, acceleration=acceleration, save_seconds=save_seconds)
 
     @classmethod
     def resume(
@@ -162,12 +171,16 @@ class Session:
         remove_parts(where.path)
         saved_before = where.last.exists()
         begins = replace(again, weights="") if saved_before else again  # what was saved replaces the initial weights
-        session = cls(again, where, pictures, begins.build(say), save_seconds=(output or Output()).save_every)
+        net = begins.build(say)
+        # as the run began: a run of version 0.1, which has no such number, did not divide its batches
+        acceleration = accelerated(again, net, facts.get("batch_threads", 1 if saved_before else None))
+        save_seconds = (output or Output()).save_every
+        session = cls(again, where, pictures, net, acceleration=acceleration, save_seconds=save_seconds)
         if saved_before:
             tensors, saved = checkpoint.load(where.last)
             session.state.restore(tensors, saved["state"])
         else:
-            where.write({**facts, "started_at": now()})
+            where.write({**facts, "started_at": now(), "batch_threads": acceleration.batch_threads})
         history.keep_until(where.history, session.state.epoch, session.state.step)
         return session
 
@@ -187,6 +200,7 @@ class Session:
         pictures, validation = self.pictures, len(self.validation) if self.validation else 0
         return [
             *self.plan.lines(),
+            *self.acceleration.lines(),
             f"data    {pictures.name} from {pictures.source}: {self.batches.alone:,} training"
             f"{f', {validation:,} validation' if validation else ''} and {len(pictures.test):,} test pictures",
             f"run     {self.folder.path}",
