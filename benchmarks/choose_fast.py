@@ -24,8 +24,10 @@ from classicnets.events import Epoch
 from classicnets.images import batches, loading
 from classicnets.spec import run_spec
 from classicnets.training import objective
-from classicnets.training.loop import State, Watched, fit
+from classicnets.training.loop import Scores
+from classicnets.training.loop import train as train_loop
 from classicnets.training.plan import plan
+from classicnets.training.state import State
 
 RESULTS = Path(__file__).parent / "results" / "choose_fast.jsonl"
 ASIDE = 0.1  # a larger part than the recipe's own, so that small differences show
@@ -42,7 +44,7 @@ def validation_accuracy(net: str, settings: dict[str, str], seed: int) -> tuple[
     loader = batches.Batches(pictures.train, planned.recipe, planned.preprocess, seed=seed, device=device, taken=train)
     state = State(module, planned.recipe)
     loss = objective.make(planned.recipe, loader.labels, len(pictures.classes))
-    seconds = sum(e.seconds for e in fit(state, loader, planned.recipe, loss, Watched) if isinstance(e, Epoch))
+    seconds = sum(e.seconds for e in train_loop(state, loader, planned.recipe, loss, Scores) if isinstance(e, Epoch))
     predictor = Predictor(state.judged, planned.preprocess, pictures.classes, torch.device("cpu"))
     return evaluate(predictor, aside)[0].accuracy, seconds
 

@@ -34,7 +34,9 @@ from classicnets.images.transforms import prepare
 from classicnets.recipes.resolve import ANY_NET, RECIPES, RecipeKey
 from classicnets.training import objective
 from classicnets.training.initialise import initialise
-from classicnets.training.loop import State, Watched, fit
+from classicnets.training.loop import Scores
+from classicnets.training.loop import train as train_loop
+from classicnets.training.state import State
 
 RESULTS = Path(__file__).parent / "results" / "coach.json"
 BOOK = RECIPES[RecipeKey("d2l", "lenet_d2l")]
@@ -169,7 +171,7 @@ def run(row: Run, pictures: Split, seed: int) -> dict[str, Any]:
     coach = Coach(row.recipe, classes, prepare(loader.images(torch.arange(256)), preprocess), loader.labels)
     started, watching = time.perf_counter(), 0.0
     said, best, last = coach.before(net), 0.0, None
-    for event in fit(state, loader, row.recipe, objective.make(row.recipe, loader.labels, 10), Watched):
+    for event in train_loop(state, loader, row.recipe, objective.make(row.recipe, loader.labels, 10), Scores):
         if event.epoch > (row.recipe.epochs if row.stop_after is None else row.stop_after):
             break
         if event.loss is None:

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogFormatter
 from matplotlib.transforms import Bbox
 
 from classicnets.report.fonts import Lettering
-from classicnets.report.tables import shape
+from classicnets.text import shape
 from timing import Row
 
 _FORWARD, _BACKWARD, _OTHER, _ROOF = "#1f6fb4", "#c8500a", "#8a8a8a", "#444444"

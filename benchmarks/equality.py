@@ -27,8 +27,10 @@ from classicnets.events import Step
 from classicnets.images import batches, loading
 from classicnets.spec import run_spec
 from classicnets.training import objective
-from classicnets.training.loop import State, Watched, fit
+from classicnets.training.loop import Scores
+from classicnets.training.loop import train as train_loop
 from classicnets.training.plan import Plan, plan
+from classicnets.training.state import State
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -36,10 +38,10 @@ RESULTS = Path(__file__).parent / "results"
 def ours(planned: Plan, net: nn.Module, train: Split, steps: int) -> list[float]:
     """The loss of each of the first steps of the real loop."""
     recipe = planned.recipe
-    loader = batches.Batches(train, recipe, planned.preprocess, seed=planned.seed, device=torch.device("cpu"))
+    loader = batches.Batches(train, recipe, planned.preprocess, seed=planned.spec.seed, device=torch.device("cpu"))
     state = State(net, recipe)
     losses, before = [], 0
-    for event in fit(state, loader, recipe, objective.make(recipe, loader.labels, 10), Watched):
+    for event in train_loop(state, loader, recipe, objective.make(recipe, loader.labels, 10), Scores):
         if isinstance(event, Step):
             losses.append(float(state.loss_sum) / (state.images - before))
             state.loss_sum, before = 0.0, state.images  # the sum is set back, so that it is the loss of one step
@@ -55,7 +57,7 @@ def plain(planned: Plan, net: nn.Module, train: Split, steps: int) -> list[float
     trainer, loss = torch.optim.SGD(net.parameters(), lr=recipe.lr), nn.CrossEntropyLoss()
     net.train()
     losses = []
-    for index in islice(batches.order(len(labels), planned.seed, 1).split(recipe.batch_size), steps):
+    for index in islice(batches.order(len(labels), planned.spec.seed, 1).split(recipe.batch_size), steps):
         x = images[index].float() / 255
         if x.shape[-1] != side:
             x = F.interpolate(x, size=(side, side), mode="bilinear", align_corners=False)
@@ -80,7 +82,7 @@ def main() -> None:
     found = {}
     for name, way in (("ours", ours), ("plain", plain)):
         started = time.perf_counter()
-        torch.manual_seed(planned.seed)  # dropout draws from torch's own generator in both
+        torch.manual_seed(planned.spec.seed)  # dropout draws from torch's own generator in both
         found[name] = way(planned, copy.deepcopy(net), train, args.steps)
         print(f"{name}: {args.steps} steps in {time.perf_counter() - started:.0f} s, last loss {found[name][-1]:.6f}")
     largest = max(abs(a - b) for a, b in zip(found["ours"], found["plain"], strict=True))

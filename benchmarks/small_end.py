@@ -53,8 +53,10 @@ from classicnets.images import batches, loading
 from classicnets.recipes import resolve
 from classicnets.spec import run_spec
 from classicnets.training import objective
-from classicnets.training.loop import State, Watched, fit, take_step
+from classicnets.training.loop import Scores, take_step
+from classicnets.training.loop import train as train_loop
 from classicnets.training.plan import Plan, plan
+from classicnets.training.state import State
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "small_end.json"
@@ -225,7 +227,7 @@ class Arena:
         loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=0, device=cpu, taken=alone)
         state = State(planned.build(self.say), planned.recipe)
         loss = objective.make(planned.recipe, loader.labels, len(planned.description.classes))
-        spent = sum(e.seconds for e in fit(state, loader, planned.recipe, loss, Watched) if isinstance(e, Epoch))
+        spent = sum(e.seconds for e in train_loop(state, loader, planned.recipe, loss, Scores) if isinstance(e, Epoch))
         judge = Predictor(state.judged, planned.preprocess, planned.description.classes, torch.device("cpu"))
         accuracy = evaluate(judge, kept)[0].accuracy
         row = {**asdict(entrant), "form": entrant.form, "validation_accuracy": accuracy, "seconds": round(spent, 1)}

@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,16 +15,16 @@ import torch
 from torch import nn
 
 from classicnets import machine
+from classicnets.acceleration.prepare import choose, prepared
 from classicnets.errors import ClassicnetsError, UsageError
 from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import Table
-from classicnets.models.memory import put_channels_last
-from classicnets.models.pooling import QuickPooling
 from classicnets.models.registry import NETS
 from classicnets.runs import net_spec
 from classicnets.text import shape as shape_text
 from classicnets.training import objective
-from classicnets.training.loop import State, take_step
+from classicnets.training.loop import take_step
+from classicnets.training.state import State
 from classicnets.values import Recipe
 from timing import RESULTS, Row, clock
 
@@ -124,8 +124,18 @@ class Work:
 
     def __init__(self, subject: ExportSource, batch: int, device: torch.device, precision: str):
         self.net = subject.net.to(device)
-        if machine.channels_last(str(device), subject.table.macs, precision):
-            put_channels_last(self.net, subject.shape)
+        self.acceleration = choose(
+            self.net,
+            subject.shape,
+            device=device,
+            macs=subject.table.macs,
+            precision=precision,
+            threads=torch.get_num_threads(),
+            batch_size=batch,
+            batch_threads=1,  # layers are timed one by one, each with all intra-op threads
+        )
+        self.stack = ExitStack()  # open as long as there is this object
+        self.stack.enter_context(prepared(self.net, self.acceleration))
         self.device, self.precision = device, precision
         [classes] = subject.table.output_shape
         self.x = torch.rand(batch, *subject.shape).to(device)
@@ -144,7 +154,7 @@ class Work:
         self.loss = objective.make(self.recipe, self.y, classes)
 
     def step(self) -> None:
-        """One step of training, as `fit` takes it; the net is to be in training mode."""
+        """One step of training, as `train` takes it; the net is to be in training mode."""
         take_step(self.state, self.x, self.y, 0.0, self.recipe, self.loss)
 
     def infer(self) -> None:
@@ -154,8 +164,8 @@ class Work:
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """The precision in which layers compute, and how they pool, as training has it."""
-        with QuickPooling(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+        """The precision in which layers compute, as training has it."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             yield
 
 

@@ -16,7 +16,7 @@ import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +24,12 @@ from torch.nn import functional as F
 
 import classicnets as cn
 from classicnets import machine
-from classicnets.models.memory import put_channels_last
-from classicnets.models.pooling import QuickPooling
+from classicnets.acceleration.memory_format import put_channels_last
+from classicnets.acceleration.prepare import prepared
 from classicnets.models.registry import NETS
 from timing import Row, arguments, clock, compared, conditions, pair_by_pair, write
 
+PREPARED = ExitStack()  # what has faster layers, to the end of the process
 AS_IT_IS = "one call for the whole batch, float32"
 
 
@@ -37,7 +38,7 @@ def made(name: str, *, last: bool = False) -> nn.Module:
     torch.manual_seed(0)
     net = cn.create(name)
     if last:
-        put_channels_last(net, NETS[name].input)
+        put_channels_last(net)
     return net
 
 
@@ -61,10 +62,11 @@ def step(
     """A training step; `rough` is bfloat16."""
     net, (x, y) = made(name, last=last), noise(name, batch)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, fused=fused)
-    pooling = QuickPooling() if quick else nullcontext()
+    if quick:
+        PREPARED.enter_context(prepared(net))
 
     def loss_of(x: Tensor, y: Tensor) -> Tensor:
-        with pooling, torch.autocast("cpu", torch.bfloat16, enabled=rough):
+        with torch.autocast("cpu", torch.bfloat16, enabled=rough):
             logits = net(x)
         return F.cross_entropy(logits.float(), y)
 

@@ -24,6 +24,7 @@ TOOLS = {"audit", "coach", "forecast", "study", "handwriting", "export", "compat
 ORDER = [
     GROUND,
     {"models", "recipes"},
+    {"acceleration"},
     {"inspection"},
     {"datasets"},
     {"images"},

@@ -105,6 +105,7 @@ def test_show_explains_every_code(cli, code):
         (["show", "CN999"], 2, "there is no error code CN999"),
         (["data", "get"], 2, "needs a NAME"),
         (["data", "get", "mnits"], 2, "error[CN202]"),
+        (["data", "chekc", "photos"], 2, "hint:  classicnets data check"),
     ],
 )
 def test_mistakes_get_four_lines_and_an_exit_code(cli, arguments, code, words, monkeypatch):

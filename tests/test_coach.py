@@ -23,7 +23,9 @@ from classicnets.models.layers import ScaledTanh
 from classicnets.recipes.resolve import ANY_NET, RECIPES, RecipeKey
 from classicnets.training import loop, objective
 from classicnets.training.initialise import initialise
-from classicnets.training.loop import State, Watched, fit
+from classicnets.training.loop import Scores
+from classicnets.training.loop import train as train_loop
+from classicnets.training.state import State
 from classicnets.values import Recipe
 from idx import pictures
 
@@ -149,7 +151,7 @@ def trained(
     found: list[Event] = [*coach.before(net)] if watched else []
     best = 0.0
     net.register_forward_hook(a_step_takes)
-    for event in fit(state, loader, recipe, objective.make(recipe, loader.labels, 10), Watched):
+    for event in train_loop(state, loader, recipe, objective.make(recipe, loader.labels, 10), Scores):
         if isinstance(event, Epoch) and validation is not None:
             loss, accuracy = judged(net, prepare(torch.from_numpy(validation.images), preprocess), validation)
             event = replace(event, validation_loss=loss, validation_accuracy=accuracy, best=accuracy > best)

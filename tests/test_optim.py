@@ -17,8 +17,10 @@ from classicnets.datasets.types import Split
 from classicnets.events import Epoch, Step
 from classicnets.images.batches import Batches
 from classicnets.training import objective, optim
-from classicnets.training.loop import State, Watched, fit, take_step
+from classicnets.training.loop import Scores, take_step
+from classicnets.training.loop import train as train_loop
 from classicnets.training.plan import freeze
+from classicnets.training.state import State
 from classicnets.values import Recipe
 
 PLAIN = Recipe(source="x", net="x", data="x", epochs=2, batch_size=8, lr=0.1)
@@ -46,11 +48,11 @@ def loader(recipe: Recipe, pictures: Split) -> Batches:
     return Batches(pictures, recipe, recipe.preprocess(1, 8), seed=1, device=torch.device("cpu"))
 
 
-def train(recipe: Recipe, net: nn.Module, pictures: Split | None = None, watch=Watched) -> tuple[State, list]:
+def train(recipe: Recipe, net: nn.Module, pictures: Split | None = None, watch=Scores) -> tuple[State, list]:
     state = State(net, recipe)
     given = loader(recipe, pictures or data())
     loss = objective.make(recipe, given.labels, 5)
-    return state, list(fit(state, given, recipe, loss, watch))
+    return state, list(train_loop(state, given, recipe, loss, watch))
 
 
 def steps_of(optimizer: torch.optim.Optimizer, net: nn.Module, rates: list[float]) -> None:
@@ -120,7 +122,7 @@ def test_rates():
 
 def watch_of(accuracies: list[float]):
     left = iter(accuracies)
-    return lambda: Watched(validation_accuracy=next(left), validation_loss=1.0)
+    return lambda: Scores(validation_accuracy=next(left), validation_loss=1.0)
 
 
 def test_a_plateau_drops_the_rate_three_times_and_then_stops():
@@ -139,7 +141,7 @@ def test_patience_stops_early_and_a_stopped_run_stays_stopped():
     again = State(small(), recipe)
     again.restore(state.tensors(), state.facts())
     given = loader(recipe, data())
-    assert list(fit(again, given, recipe, objective.make(recipe, given.labels, 5), Watched)) == []
+    assert list(train_loop(again, given, recipe, objective.make(recipe, given.labels, 5), Scores)) == []
 
 
 def test_among_equal_accuracies_the_lower_loss_is_the_best_and_patience_waits_on():
@@ -147,9 +149,9 @@ def test_among_equal_accuracies_the_lower_loss_is_the_best_and_patience_waits_on
     recipe = replace(PLAIN, patience=3, validation=0.1, monitor="validation", epochs=50)
     given = iter([(0.5, 1.0), (1.0, 0.9), (1.0, 0.2), (1.0, 0.3), (1.0, 0.1), (1.0, 0.0)])
 
-    def watch() -> Watched:
+    def watch() -> Scores:
         accuracy, loss = next(given)
-        return Watched(validation_accuracy=accuracy, validation_loss=loss)
+        return Scores(validation_accuracy=accuracy, validation_loss=loss)
 
     state, events = train(recipe, small(), watch=watch)
     assert [e.best for e in events if isinstance(e, Epoch)] == [True, True, True, False, True]
@@ -167,7 +169,7 @@ def test_the_average_is_the_exponential_moving_average_of_the_weights():
     state = State(small(), recipe)
     given = loader(recipe, data())
     expected: list[np.ndarray] = []
-    for event in fit(state, given, recipe, objective.make(recipe, given.labels, 5), Watched):
+    for event in train_loop(state, given, recipe, objective.make(recipe, given.labels, 5), Scores):
         if isinstance(event, Step):
             now = [p.detach().double().numpy().copy() for p in state.net.parameters()]
             expected = [0.9 * e + 0.1 * w for e, w in zip(expected, now, strict=True)] if expected else now
@@ -185,13 +187,13 @@ def test_the_state_comes_back_whole_at_any_step():
     loss = objective.make(recipe, given.labels, 5)
     torch.manual_seed(9)
     state, saved = State(small(dropout=0.5), recipe), {}
-    for k, _ in enumerate(fit(state, given, recipe, loss, Watched)):
+    for k, _ in enumerate(train_loop(state, given, recipe, loss, Scores)):
         tensors = {name: tensor.clone() for name, tensor in state.tensors().items()}
         saved[k] = (tensors, state.facts())
     for k in (2, 8, 11):
         again = State(small(dropout=0.5), recipe)
         again.restore(*copy.deepcopy(saved[k]))
-        list(fit(again, given, recipe, loss, Watched))
+        list(train_loop(again, given, recipe, loss, Scores))
         assert all(torch.equal(a, b) for a, b in zip(again.net.parameters(), state.net.parameters(), strict=True)), k
         assert all(torch.equal(a, b) for a, b in zip(again.judged.parameters(), state.judged.parameters(), strict=True))
 

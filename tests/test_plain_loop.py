@@ -68,7 +68,9 @@ def test_a_run_ends_with_the_weights_of_a_plain_loop_to_the_bit(blobs, threads):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        run = cn.train("lenet_d2l", data=str(blobs), epochs=EPOCHS, batch_size=BATCH, seed=SEED, quiet=True)
+        run = cn.train(
+            "lenet_d2l", data=str(blobs), epochs=EPOCHS, batch_size=BATCH, seed=SEED, quiet=True, batch_threads=1
+        )
         images = torch.tensor(read_idx(blobs / "train-images-idx3-ubyte.gz"))[:, None]
         labels = torch.tensor(read_idx(blobs / "train-labels-idx1-ubyte.gz")).long()
         plain = plain_loop(images, labels)

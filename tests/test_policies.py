@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 
 import pytest
@@ -11,8 +10,9 @@ from torch import nn
 
 import classicnets as cn
 from classicnets import machine
+from classicnets.acceleration import prepare
+from classicnets.acceleration.memory_format import wants_channels_last
 from classicnets.errors import UsageError
-from classicnets.models.memory import put_channels_last
 from classicnets.spec import run_spec
 from classicnets.training.plan import plan
 
@@ -63,7 +63,7 @@ def test_on_cuda_from_ampere_on(monkeypatch, capability, expected):
     ],
 )
 def test_channels_lie_last_where_that_is_faster(device, macs, precision, last):
-    assert machine.channels_last(device, macs, precision) is last
+    assert wants_channels_last(device, macs, precision) is last
 
 
 class Views(nn.Sequential):
@@ -74,35 +74,22 @@ class Views(nn.Sequential):
         return x.view(len(x), -1)
 
 
-@pytest.mark.parametrize(("kind", "last"), [(nn.Sequential, True), (Views, False)])
-def test_weights_are_laid_out_for_channels_last_unless_the_net_needs_them_first(kind, last):
-    net = kind(nn.Conv2d(1, 8, 3), nn.Dropout(), nn.BatchNorm2d(8), nn.Conv2d(8, 4, 3))
-    net[2].eval()
-    before, state = copy.deepcopy(net.state_dict()), torch.get_rng_state()
-    assert put_channels_last(net, (1, 12, 12)) is last
-    # a single channel could be read either way, so the strides say it
-    assert (net[0].weight.stride() == (9, 1, 3, 1), net[3].weight.stride() == (72, 1, 24, 8)) == (last, last)
-    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
-    assert all(parameter.is_leaf and parameter.requires_grad for parameter in net.parameters())
-    assert torch.equal(torch.get_rng_state(), state) and net.training and not net[2].training
-    with torch.no_grad():
-        assert (
-            nn.Sequential(*net[:3])(torch.rand(2, 1, 12, 12)).is_contiguous(memory_format=torch.channels_last) is last
-        )
-        net(torch.rand(5, 1, 12, 12))
-
-
 def test_a_net_with_a_view_trains_and_predicts(hardware, blobs, tmp_path):
     net = Views(nn.Conv2d(1, 32, 5, padding=2), nn.ReLU(), nn.Conv2d(32, 5, 5, padding=2), nn.AdaptiveAvgPool2d((1, 2)))
     run = cn.train(net, data=str(blobs), recipe="fast", quiet=True, runs=tmp_path, epochs=1)
     assert run.facts["macs"] > 2_000_000 and run.evaluate().n
 
 
-def test_a_plan_lays_its_net_out(hardware):
+def test_the_net_of_a_plan_is_laid_out_while_it_is_prepared(hardware):
     for name, last in (("alexnet_28", True), ("lenet_d2l", False)):
-        net = plan(*run_spec(name, recipe="fast", device="cpu")).build(print)
-        weights = [weight for weight in net.parameters() if weight.dim() == 4 and weight.shape[1] > 1]
-        assert weights and all(one.is_contiguous(memory_format=torch.channels_last) is last for one in weights)
+        planned = plan(*run_spec(name, recipe="fast", device="cpu"))
+        net, shape = planned.build(print), planned.preprocess.shape
+        precision, macs = planned.recipe.precision, planned.table.macs
+        chosen = prepare.choose(net, shape, device="cpu", macs=macs, precision=precision, threads=1, batch_size=256)
+        with prepare.prepared(net, chosen):
+            weights = [weight for weight in net.parameters() if weight.dim() == 4 and weight.shape[1] > 1]
+            assert weights
+            assert all(one.is_contiguous(memory_format=torch.channels_last) is last for one in weights)
 
 
 def test_pictures_lie_on_the_gpu_if_they_take_no_more_than_half_of_what_is_free(monkeypatch):
@@ -128,3 +115,31 @@ def test_precisions_are_named(hardware):
     with pytest.raises(UsageError, match="must be one of auto, float32, bfloat16") as caught:
         plan(*run_spec("lenet_d2l", settings={"precision": "float16"}))
     assert caught.value.code == "CN204"
+
+
+def test_settings_of_the_process_belong_to_the_command_and_are_reported(cli, blobs, monkeypatch):
+    applied: list[str] = []
+    monkeypatch.setattr(machine, "keep_memory", lambda: not applied.append("memory"))
+    monkeypatch.setattr(machine, "share_cores", lambda: bool(applied.append("cores")))
+    monkeypatch.setattr(machine, "_process_settings", [])
+    cn.train("lenet_d2l", data=str(blobs), recipe="fast", epochs=1, limit=32, quiet=True)
+    assert not applied and not any("glibc" in line for line in plan(*run_spec("lenet_d2l")).lines())
+    _, _, err = cli("train", "lenet_d2l", "--data", blobs, "--limit", "32", "--set", "epochs=1")
+    assert applied == ["cores", "memory"]
+    assert "memory  glibc keeps up to 512 MB of freed memory (CLASSICNETS_MALLOC=system turns this off)" in err
+
+
+def test_the_allocator_can_be_left_alone(monkeypatch):
+    monkeypatch.setenv("CLASSICNETS_MALLOC", "system")
+    assert machine.keep_memory() is False
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    assert machine.share_cores() is False
+
+
+def test_the_line_of_a_divided_batch_is_reported(cli, blobs):
+    before = torch.get_num_threads()
+    try:
+        _, _, err = cli("train", "lenet_d2l", "--data", blobs, "--limit", "80", "--threads", "2", "--set", "epochs=1")
+    finally:
+        torch.set_num_threads(before)
+    assert "split   2 threads share each batch (--batch-threads 1 turns this off)" in err

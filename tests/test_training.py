@@ -21,7 +21,8 @@ from classicnets.images import batches, loading
 from classicnets.recipes import resolve
 from classicnets.runs import history
 from classicnets.training import objective, optim
-from classicnets.training.loop import State, Watched, fit
+from classicnets.training.loop import Scores, train
+from classicnets.training.state import State
 
 OWN_NET = """
 from torch import nn
@@ -56,7 +57,7 @@ def test_our_losses_are_those_of_a_plain_pytorch_loop_over_200_steps():
     loader = batches.Batches(data, recipe, preprocess, seed=5, device=torch.device("cpu"))
     state = State(ours, recipe)
     got: list[float] = []
-    for event in fit(state, loader, recipe, objective.make(recipe, loader.labels, 10), Watched):
+    for event in train(state, loader, recipe, objective.make(recipe, loader.labels, 10), Scores):
         if isinstance(event, Step):  # the sum is set back after each step, so that it is the loss of one step
             got.append(float(state.loss_sum) / min(256, 50_000 - 256 * (event.step - 1)))
             state.loss_sum = 0.0

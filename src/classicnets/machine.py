@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 _MANY_MACS = 2_000_000  # a picture; below, converting costs what multiplying saves
+_process_settings: list[str] = []
 _PACKAGES = ("torch", "numpy", "safetensors", "pillow", "simplejpeg", "matplotlib", "rich")
 
 
@@ -68,15 +69,6 @@ def choose_precision(device: str, macs: int) -> str:
     return "bfloat16" if told.get("avx512_bf16") or told.get("amx_bf16") else "float32"
 
 
-def channels_last(device: str, macs: int, precision: str) -> bool:
-    """Whether maps are computed faster with the channels last: in bfloat16, which matrix units want so, and on the CPU
-    for a net of many multiplications a picture, as oneDNN's kernels then need not sort the maps.
-    """
-    import torch
-
-    return precision == "bfloat16" or (torch.device(device).type == "cpu" and macs >= _MANY_MACS)
-
-
 def use_threads(count: int | None) -> None:
     """Lets torch compute with `count` threads from now on; None leaves the number as it is."""
     import torch
@@ -111,14 +103,16 @@ def require(module: str, *, extra: str) -> ModuleType:
         ) from error
 
 
-def share_cores() -> None:
+def share_cores() -> bool:
     """Lets torch's threads sleep soon when they wait for each other; takes effect before torch is first imported.
 
-    By default they spin, and two runs at once on as many cores then spend most of their time waiting; like this they
-    share the cores, and one run alone pays a little for it. A setting of the user's stays.
+    By default they spin, and two runs at once on as many cores then spend most of their time waiting. With this they
+    share the cores, and a single run pays a little for it. Returns whether it does; a setting of the user's stays.
     """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    if "torch" in sys.modules or {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & {*os.environ}:
+        return False
+    os.environ["GOMP_SPINCOUNT"] = "1000"
+    return True
 
 
 def settle_cublas() -> None:
@@ -141,21 +135,41 @@ def deterministic(wanted: bool) -> Iterator[None]:
         torch.use_deterministic_algorithms(before, warn_only=warned)
 
 
-def keep_memory() -> None:
-    """Lets the C library keep up to 512 MB that it was given back, instead of handing it to the system and asking for
-    it again at every step: a batch of 128 pictures of 224 costs more to be had anew than to be filled.
+def keep_memory() -> bool:
+    """Lets the C library keep up to 512 MB of freed memory instead of returning it to the system at every step:
+    reallocating a batch of 128 images of 224 px costs more than filling it. Returns whether it does.
 
-    One heap for all threads, because those of later threads hold no block so large. Takes effect for threads that begin
-    afterwards. Linux with glibc; elsewhere nothing happens.
+    There is one heap for all threads, because those of later threads hold no block so large. Takes effect for threads
+    that begin afterwards. Linux with glibc, unless CLASSICNETS_MALLOC is "system"; elsewhere nothing happens.
     """
+    if os.environ.get("CLASSICNETS_MALLOC") == "system":
+        return False
     trim_threshold, mmap_max, arena_max = -1, -4, -8  # M_TRIM_THRESHOLD, M_MMAP_MAX and M_ARENA_MAX of malloc.h
     try:
         library = ctypes.CDLL("libc.so.6")
-        library.mallopt(trim_threshold, 512 * 2**20)
-        library.mallopt(mmap_max, 0)
-        library.mallopt(arena_max, 1)
+        settings = ((trim_threshold, 512 * 2**20), (mmap_max, 0), (arena_max, 1))
+        return all(library.mallopt(parameter, value) for parameter, value in settings)
     except (OSError, AttributeError):
-        return
+        return False
+
+
+def tune_process() -> None:
+    """Applies the settings of a process that only trains and classifies: the command's, never those of a user's Python.
+
+    `process_settings` says which were applied.
+    """
+    _process_settings.clear()
+    if share_cores():
+        _process_settings.append("openmp  threads that wait sleep after 1,000 spins (GOMP_SPINCOUNT changes this)")
+    if keep_memory():
+        _process_settings.append(
+            "memory  glibc keeps up to 512 MB of freed memory (CLASSICNETS_MALLOC=system turns this off)"
+        )
+
+
+def process_settings() -> list[str]:
+    """A line for each setting of this process that `tune_process` has changed."""
+    return [*_process_settings]
 
 
 def peak_memory_bytes() -> int | None:

@@ -8,23 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from classicnets import handwriting as handwritten
 from classicnets import machine, report
+from classicnets.acceleration.prepare import choose
 from classicnets.datasets.sources import Say
 from classicnets.errors import DataError, UsageError
 from classicnets.evaluation.classify import Decoder, Prediction
 from classicnets.evaluation.evaluate import Evaluation
 from classicnets.evaluation.model import Model as CoreModel
 from classicnets.evaluation.onnx import OnnxClassifier
-from classicnets.evaluation.predictor import Predictor
+from classicnets.evaluation.predictor import BATCH, Predictor
 from classicnets.export.source import ExportSource
 from classicnets.export.write import Exported, export
 from classicnets.images import inputs
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
-from classicnets.models.memory import put_channels_last
 from classicnets.runs import checkpoint, folder, net_spec
 from classicnets.spec import ExportOptions, documented
 from classicnets.study.seeds import SeedsFolder, spread
@@ -146,10 +147,17 @@ class Run(Model):
         if precision == "auto":
             precision = machine.choose_precision(str(chosen), macs)
         preprocess = self.folder.preprocess()
-        if machine.channels_last(str(chosen), macs, precision):
-            put_channels_last(self.net, preprocess.shape)
+        faster = choose(
+            self.net,
+            preprocess.shape,
+            device=chosen,
+            macs=macs,
+            precision=precision,
+            threads=torch.get_num_threads(),
+            batch_size=BATCH,
+        )
         super().__init__(
-            Predictor(self.net, preprocess, tuple(self.facts["classes"]), chosen, precision),
+            Predictor(self.net, preprocess, tuple(self.facts["classes"]), chosen, precision, faster),
             path=self.folder.path,
             name=made.described,
             weights=self.weights_file.name,

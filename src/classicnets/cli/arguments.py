@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import Field, dataclass
 from typing import Any, NoReturn, TypeVar
@@ -35,8 +36,10 @@ class Parser(argparse.ArgumentParser):
     """argparse whose mistakes are errors like all others."""
 
     def error(self, message: str) -> NoReturn:
-        """Raises UsageError CN206."""
-        raise UsageError("CN206", message, where=self.prog, hint=f"{self.prog} --help")
+        """Raises UsageError CN206, whose hint names the subcommand that is nearest to an unknown one."""
+        wrong = re.match(r"argument ACTION: invalid choice: '(\S+)' \(choose from (.+)\)", message)
+        near = nearest(wrong[1], re.findall(r"[\w-]+", wrong[2])) if wrong else ""
+        raise UsageError("CN206", message, where=self.prog, hint=f"{self.prog} {near or '--help'}")
 
 
 def add(parser: argparse.ArgumentParser, *kinds: type) -> None:
@@ -93,7 +96,7 @@ def settings(pairs: Sequence[str]) -> dict[str, str]:
 
 def unknown(parser: argparse.ArgumentParser, text: str) -> UsageError:
     """The error for an option that the command does not have, with the nearest that it has."""
-    options = [name for name in parser._option_string_actions if name.startswith("--")]
+    options = [name for name in parser._option_string_actions if name != "-h"]
     near = nearest(text.split("=", maxsplit=1)[0], options)
     return UsageError(
         "CN206",

@@ -79,7 +79,7 @@ def _add_actions(sub: argparse.ArgumentParser, actions: dict[str, arguments.Acti
 def main(arguments_given: Sequence[str] | None = None) -> int:
     """Runs a command line; the exit code is 0 ok, 1 check failed, 2 usage, 3 data, 4 environment, 130 Ctrl-C."""
     words = sys.argv[1:] if arguments_given is None else [*arguments_given]
-    machine.share_cores()
+    machine.tune_process()
     try:
         if words and not words[0].startswith("-") and words[0] not in _VERBS:
             raise _unknown_verb(words[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parameter import is_lazy
 
+from classicnets.acceleration.prepare import prepared
 from classicnets.compat.drawing import Animator, say_how_to_keep
 from classicnets.compat.pictures import PictureBatches, fashion_mnist
 from classicnets.compat.tensors import try_gpu
-from classicnets.models.pooling import QuickPooling
 
 
 class Loader(Protocol):
@@ -104,7 +105,7 @@ def evaluate_accuracy_gpu(
         net.eval()
         device = device or next((p.device for p in net.parameters()), None)
     metric = Accumulator(2)
-    with torch.no_grad(), QuickPooling():
+    with torch.no_grad(), prepared(net) if isinstance(net, nn.Module) else nullcontext():
         for X, y in _on(device, data_iter):
             metric.add(accuracy(net(X), y), len(y))
     return metric[0] / metric[1]
@@ -155,27 +156,27 @@ def train_ch6(
     optimizer = torch.optim.SGD(net.parameters(), lr=lr)
     animator = Animator(xlabel="epoch", xlim=[1, num_epochs], legend=["train loss", "train acc", "test acc"])
     timer, num_batches = Timer(), len(train_iter)
-    for epoch in range(num_epochs):
-        net.train()
-        loss_sum, correct, images = torch.zeros((), device=device), torch.zeros((), device=device), 0
-        timer.start()
-        for i, (X, y) in enumerate(_on(device, train_iter), start=1):
-            optimizer.zero_grad()
-            with QuickPooling():
+    with prepared(net):
+        for epoch in range(num_epochs):
+            net.train()
+            loss_sum, correct, images = torch.zeros((), device=device), torch.zeros((), device=device), 0
+            timer.start()
+            for i, (X, y) in enumerate(_on(device, train_iter), start=1):
+                optimizer.zero_grad()
                 y_hat = net(X)
-            loss = F.cross_entropy(y_hat, y)
-            loss.backward()
-            optimizer.step()
-            loss_sum += loss.detach() * len(y)  # sums stay on the device, so that no step waits for them
-            correct += (y_hat.argmax(dim=1) == y).sum()
-            images += len(y)
-            if i % max(1, num_batches // 5) == 0 or i == num_batches:
-                timer.stop()
-                train_loss, train_acc = float(loss_sum) / images, float(correct) / images
-                animator.add(epoch + i / num_batches, (train_loss, train_acc, None))
-                timer.start()
-        test_acc = evaluate_accuracy_gpu(net, test_iter, device)
-        animator.add(epoch + 1, (None, None, test_acc))
+                loss = F.cross_entropy(y_hat, y)
+                loss.backward()
+                optimizer.step()
+                loss_sum += loss.detach() * len(y)  # sums stay on the device, so that no step waits for them
+                correct += (y_hat.argmax(dim=1) == y).sum()
+                images += len(y)
+                if i % max(1, num_batches // 5) == 0 or i == num_batches:
+                    timer.stop()
+                    train_loss, train_acc = float(loss_sum) / images, float(correct) / images
+                    animator.add(epoch + i / num_batches, (train_loss, train_acc, None))
+                    timer.start()
+            test_acc = evaluate_accuracy_gpu(net, test_iter, device)
+            animator.add(epoch + 1, (None, None, test_acc))
     print(f"loss {train_loss:.3f}, train acc {train_acc:.3f}, test acc {test_acc:.3f}")
     print(f"{images * num_epochs / timer.sum():.1f} examples/sec on {device}")
     say_how_to_keep()

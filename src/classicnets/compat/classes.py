@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
+from classicnets.acceleration.prepare import prepared
 from classicnets.compat.chapter6 import Loader
 from classicnets.compat.drawing import ProgressBoard, get_fashion_mnist_labels, say_how_to_keep, show_images
 from classicnets.compat.pictures import PictureBatches, fashion_mnist
@@ -19,7 +20,6 @@ from classicnets.compat.tensors import num_gpus as gpus_here
 from classicnets.inspection.guard import guard
 from classicnets.models.alexnet_ports import alexnet_d2l
 from classicnets.models.lenet import lenet_d2l
-from classicnets.models.pooling import QuickPooling
 
 _Definition = TypeVar("_Definition", bound=Any)
 
@@ -255,10 +255,13 @@ class Trainer(HyperParameters):
 
     def fit_epoch(self) -> None:
         """One pass over the training batches, one over those of validation."""
+        with prepared(self.model):
+            self._fit_epoch()
+
+    def _fit_epoch(self) -> None:
         self.model.train()
         for batch in self._prepared(self.train_dataloader):
-            with QuickPooling():
-                loss = self.model.training_step(self.prepare_batch(batch))
+            loss = self.model.training_step(self.prepare_batch(batch))
             self.optim.zero_grad()
             loss.backward()
             if self.gradient_clip_val > 0:
@@ -268,7 +271,7 @@ class Trainer(HyperParameters):
         if self.val_dataloader is None:
             return
         self.model.eval()
-        with torch.no_grad(), QuickPooling():
+        with torch.no_grad():
             for batch in self._prepared(self.val_dataloader):
                 self.model.validation_step(self.prepare_batch(batch))
                 self.val_batch_idx += 1

@@ -18,7 +18,7 @@ from classicnets.datasets.types import Pictures, Split
 from classicnets.events import Step
 from classicnets.runs import checkpoint
 from classicnets.runs.folder import RunFolder
-from classicnets.training.loop import Watched, fit
+from classicnets.training.loop import Scores, train
 from classicnets.training.plan import Plan
 from classicnets.training.session import Session
 
@@ -113,7 +113,8 @@ def _set_up(plan: Plan, pictures: int) -> Iterator[Session]:
 
 def _steps(training: Session) -> Iterator[None]:
     """Takes one step each time it is asked to, and waits for the device."""
-    for event in fit(training.state, training.batches, training.plan.recipe, training.objective, Watched):
+    recipe, loss, acceleration = training.plan.recipe, training.objective, training.acceleration
+    for event in train(training.state, training.batches, recipe, loss, Scores, acceleration):
         if isinstance(event, Step):
             float(training.state.loss_sum)
             yield

@@ -57,7 +57,11 @@ class Subsampling(nn.Module):
         if x.shape[-3] != self.channels:  # or one map would be stretched over all coefficients
             raise ValueError(f"Subsampling has coefficients for {self.channels} maps, but got {x.shape[-3]}")
         factor = self.weight * math.prod(self.kernel_size)  # of the mean, to make it the sum
-        return F.avg_pool2d(x, self.kernel_size) * factor[:, None, None] + self.bias[:, None, None]
+        return self.window_mean(x) * factor[:, None, None] + self.bias[:, None, None]
+
+    def window_mean(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, channels, H, W] to [N, channels, H // size, W // size]."""
+        return F.avg_pool2d(x, self.kernel_size)
 
     def macs(self, output_shape: Sequence[int]) -> int:
         """One for each input, as the sources count connections."""

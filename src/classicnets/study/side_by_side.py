@@ -9,11 +9,14 @@ from dataclasses import dataclass
 import torch
 
 from classicnets import machine
+from classicnets.acceleration import prepare
 from classicnets.errors import UsageError
 from classicnets.text import byte_count, count
 from classicnets.training import objective, optim
-from classicnets.training.loop import State, take_step
+from classicnets.training.begin import accelerated
+from classicnets.training.loop import divided, take_step, train_mode
 from classicnets.training.plan import Plan
+from classicnets.training.state import State
 
 _SECONDS = 2.0  # of measuring, at least two steps are taken with each number of threads
 _WORTH = 1.1  # results with fewer threads have other last digits, so a smaller gain is left
@@ -87,22 +90,26 @@ def seconds_a_step(plan: Plan, threads: tuple[int, ...], say: Callable[[str], No
     What else the machine does at the time makes a step slower, never faster.
     """
     before = torch.get_num_threads()
-    machine.keep_memory()
     state = State(plan.build(say), plan.recipe)
     recipe, classes = plan.recipe, len(plan.description.classes)
     x = torch.rand(recipe.batch_size, *plan.preprocess.shape)
     y = torch.arange(recipe.batch_size) % classes
     loss = objective.make(recipe, y, classes)
-    state.net.train()
+    train_mode(state.net)
+    ways = {}
     taken: dict[int, list[float]] = {n: [] for n in threads}
-    began = time.perf_counter()
     try:
+        for n in threads:
+            torch.set_num_threads(n)
+            ways[n] = accelerated(plan, state.net)
+        began = time.perf_counter()
         while min(map(len, taken.values())) < 2 or time.perf_counter() - began < _SECONDS:
             for n, seconds in taken.items():
                 torch.set_num_threads(n)
-                started = time.perf_counter()
-                take_step(state, x, y, optim.rate(recipe, 0.0, 0), recipe, loss)
-                seconds.append(time.perf_counter() - started)
+                with prepare.prepared(state.net, ways[n]), divided(state.net, ways[n], plan.spec.seed) as split:
+                    started = time.perf_counter()
+                    take_step(state, x, y, optim.rate(recipe, 0.0, 0), recipe, loss, split)
+                    seconds.append(time.perf_counter() - started)
     finally:
         torch.set_num_threads(before)
     return {n: min(seconds) for n, seconds in taken.items()}

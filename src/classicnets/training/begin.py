@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from classicnets import machine
+from classicnets.acceleration.prepare import Acceleration, choose
 from classicnets.datasets.types import Pictures, Split
 from classicnets.files import write_whole
 from classicnets.images import batches, loading, transforms
@@ -73,6 +75,23 @@ def begin(plan: Plan, pictures: Pictures, command: str, threads: int) -> tuple[P
         "fingerprint": pictures.fingerprint,
         "machine": machine.describe(),
     }
+
+
+def accelerated(plan: Plan, net: nn.Module, batch_threads: int | None = None) -> Acceleration:
+    """How `net` is made faster in a run of the plan; `batch_threads` is the number that a resumed run began with.
+
+    Raises UsageError CN204 if its batches cannot be divided among as many threads as were asked for.
+    """
+    return choose(
+        net,
+        plan.preprocess.shape,
+        device=plan.device,
+        macs=plan.table.macs,
+        precision=plan.recipe.precision,
+        threads=torch.get_num_threads(),
+        batch_size=plan.recipe.batch_size,
+        batch_threads=batch_threads or plan.spec.batch_threads,
+    )
 
 
 def now() -> str:

@@ -19,7 +19,6 @@ from classicnets.errors import DataError, UsageError
 from classicnets.images import loading
 from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import Table
-from classicnets.models.memory import put_channels_last
 from classicnets.recipes import resolve
 from classicnets.runs import net_spec
 from classicnets.runs.folder import RunFolder, open_run
@@ -72,8 +71,6 @@ class Plan:
             for line in load.load_weights(self.weights, net).lines():
                 say(f"{self.weights}: {line}")
         freeze(net, self.recipe.freeze)
-        if machine.channels_last(self.device, self.table.macs, self.recipe.precision):
-            put_channels_last(net, self.preprocess.shape)
         return net
 
     def lines(self) -> list[str]:
@@ -90,6 +87,7 @@ class Plan:
             + (f"; changed: {changed}" if changed else ""),
             f"device  {self.device}, {count(torch.get_num_threads(), 'thread')}, {recipe.precision}{auto},"
             f" seed {self.spec.seed}" + (", deterministic algorithms alone" if self.spec.deterministic else ""),
+            *machine.process_settings(),
         ]
 
     def to_dict(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from classicnets import machine
+from classicnets.acceleration.prepare import Acceleration
 from classicnets.datasets.types import Pictures, Split
 from classicnets.errors import CheckFailed, DataError, UsageError
 from classicnets.evaluation.evaluate import Evaluation, evaluate, write_metrics
@@ -28,9 +29,10 @@ from classicnets.runs import checkpoint, folder, history
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import Output
 from classicnets.training import objective
-from classicnets.training.begin import Say, begin, command_line, divided, fill, now, read
-from classicnets.training.loop import State, Watched, fit
+from classicnets.training.begin import Say, accelerated, begin, command_line, divided, fill, now, read
+from classicnets.training.loop import Scores, train
 from classicnets.training.plan import Plan, plan_of_run, verdict
+from classicnets.training.state import State
 
 SAVE_SECONDS = Output().save_every  # what a killed run loses at most, beside the step under way
 
@@ -73,7 +75,14 @@ class Session:
     """
 
     def __init__(
-        self, plan: Plan, where: RunFolder, pictures: Pictures, net: nn.Module, *, save_seconds: float = SAVE_SECONDS
+        self,
+        plan: Plan,
+        where: RunFolder,
+        pictures: Pictures,
+        net: nn.Module,
+        *,
+        acceleration: Acceleration | None = None,
+        save_seconds: float = SAVE_SECONDS,
     ):
         """Makes all that training needs; the state is that of the beginning. See `start` and `resume`."""
         self.plan, self.folder, self.pictures, self.net = plan, where, pictures, net
@@ -98,8 +107,10 @@ class Session:
         classes = plan.description.classes
         self.objective = objective.make(recipe, self.batches.labels[: self.batches.alone], len(classes))
         self.state = State(net, recipe)
-        self.predictor = Predictor(self.state.judged, plan.preprocess, classes, self.device)
-        self.watcher = Predictor(self.state.judged, plan.preprocess, classes, self.device, recipe.precision)
+        self.acceleration = acceleration or accelerated(plan, net)
+        judged, faster = self.state.judged, self.acceleration
+        self.predictor = Predictor(judged, plan.preprocess, classes, self.device, acceleration=faster)
+        self.watcher = Predictor(judged, plan.preprocess, classes, self.device, recipe.precision, faster)
 
     @classmethod
     def start(cls, plan: Plan, say: Say, output: Output | None = None) -> Self:
@@ -111,9 +122,13 @@ class Session:
         machine.use_threads(plan.spec.threads)
         pictures = read(plan, say)
         plan, facts = begin(plan, pictures, command_line(), torch.get_num_threads())
+        net = plan.build(say)
+        acceleration = accelerated(plan, net)
+        facts["batch_threads"] = acceleration.batch_threads
         label = f"{plan.net_spec.label}-{pictures.name}"
         path = folder.make(Path(output.runs), label, lambda part: fill(part, plan, facts, pictures))
-        return cls(plan, RunFolder(path), pictures, plan.build(say), save_seconds=output.save_every)
+        where, save_seconds = RunFolder(path), output.save_every
+        return cls(plan, where, pictures, net, acceleration=acceleration, save_seconds=save_seconds)
 
     @classmethod
     def resume(
@@ -156,12 +171,16 @@ class Session:
         remove_parts(where.path)
         saved_before = where.last.exists()
         begins = replace(again, weights="") if saved_before else again  # what was saved replaces the initial weights
-        session = cls(again, where, pictures, begins.build(say), save_seconds=(output or Output()).save_every)
+        net = begins.build(say)
+        # as the run began: a run of version 0.1, which has no such number, did not divide its batches
+        acceleration = accelerated(again, net, facts.get("batch_threads", 1 if saved_before else None))
+        save_seconds = (output or Output()).save_every
+        session = cls(again, where, pictures, net, acceleration=acceleration, save_seconds=save_seconds)
         if saved_before:
             tensors, saved = checkpoint.load(where.last)
             session.state.restore(tensors, saved["state"])
         else:
-            where.write({**facts, "started_at": now()})
+            where.write({**facts, "started_at": now(), "batch_threads": acceleration.batch_threads})
         history.keep_until(where.history, session.state.epoch, session.state.step)
         return session
 
@@ -181,6 +200,7 @@ class Session:
         pictures, validation = self.pictures, len(self.validation) if self.validation else 0
         return [
             *self.plan.lines(),
+            *self.acceleration.lines(),
             f"data    {pictures.name} from {pictures.source}: {self.batches.alone:,} training"
             f"{f', {validation:,} validation' if validation else ''} and {len(pictures.test):,} test pictures",
             f"run     {self.folder.path}",
@@ -192,11 +212,13 @@ class Session:
         Raises KeyboardInterrupt after saving, CheckFailed CN101 if the loss is not finite.
         """
         saved = time.monotonic()
-        with _stop_on_ctrl_c() as stopped, machine.deterministic(self.plan.spec.deterministic):
+        training = train(self.state, self.batches, self.plan.recipe, self.objective, self._evaluate, self.acceleration)
+        deterministic = machine.deterministic(self.plan.spec.deterministic)
+        with _stop_on_ctrl_c() as stopped, deterministic, closing(training):
             if not (self.state.epoch or self.state.step):
                 for subscriber in self.subscribers:
                     yield from self._append(subscriber.before(self.net))
-            for event in fit(self.state, self.batches, self.plan.recipe, self.objective, self._watch):
+            for event in training:
                 advice = self._record(event)
                 if isinstance(event, Epoch):
                     if event.best:
@@ -256,15 +278,15 @@ class Session:
             "state": self.state.facts(),
         }
 
-    def _watch(self) -> Watched:
+    def _evaluate(self) -> Scores:
         """What the recipe's `monitor` names, after an epoch; in the precision of training, as it is often seen."""
         monitor = self.plan.recipe.monitor
         if monitor == "validation" and self.validation is not None:
             found = evaluate(self.watcher, self.validation)[0]
-            return Watched(validation_accuracy=found.accuracy, validation_loss=found.loss)
+            return Scores(validation_accuracy=found.accuracy, validation_loss=found.loss)
         if monitor == "test":
-            return Watched(test_accuracy=evaluate(self.watcher, self.pictures.test)[0].accuracy)
-        return Watched()
+            return Scores(test_accuracy=evaluate(self.watcher, self.pictures.test)[0].accuracy)
+        return Scores()
 
     def _record(self, event: Event) -> list[Advice]:
         """Writes the event and the advice of subscribers to the history; a step without a loss is not recorded."""
