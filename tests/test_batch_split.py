@@ -376,8 +376,8 @@ def around(layer: nn.Module) -> nn.Module:
 
 
 WHOLE = {
-    "BatchNorm": (lambda: around(nn.BatchNorm2d(8)), "influence|changes a buffer"),
-    "BatchNorm without statistics": (lambda: around(nn.BatchNorm2d(8, track_running_stats=False)), "influence"),
+    "BatchNorm": (lambda: around(nn.BatchNorm2d(8)), r"1 \(BatchNorm2d\) normalizes over the batch"),
+    "BatchNorm without statistics": (lambda: around(nn.BatchNorm2d(8, track_running_stats=False)), "over the batch"),
     "RReLU": (lambda: around(nn.RReLU()), "draws from torch's generator"),
     "AlphaDropout": (lambda: around(nn.AlphaDropout()), "draws from torch's generator"),
     "functional dropout": (Draws, "draws from torch's generator"),
@@ -462,7 +462,7 @@ def test_one_thread_leaves_everything_as_it_is():
     assert two == Acceleration(channels_last=True, batch_threads=2)
     assert two.lines() == ["split   2 threads share each batch (--batch-threads 1 turns this off)"]
     why = choose(around(nn.BatchNorm2d(8)), (1, 28, 28), **{**kind, "threads": 2}).lines()
-    assert why == ["split   threads do not share a batch: forward() changes a buffer or an attribute"]
+    assert why == ["split   threads do not share a batch: 1 (BatchNorm2d) normalizes over the batch"]
 
 
 # -- evaluation and whole runs

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils.parametrize import is_parametrized
 
@@ -39,6 +40,8 @@ def obstacle(net: nn.Module, shape: Sequence[int]) -> str:
         label = f"{name or 'the network'} ({type(module).__name__})"
         if any(not _is_ours(hook) for kind in _HOOKS for hook in getattr(module, kind).values()):
             return f"{label} has a hook"
+        if isinstance(module, _BatchNorm):
+            return f"{label} normalizes over the batch"
         if is_parametrized(module):
             return f"{label} is parametrized"
         if not type(module).__module__.startswith(("torch.nn.", "classicnets.")):

@@ -1,0 +1,156 @@
+"""Training steps whose batch Python threads share, against steps whose operations intra-op threads share.
+
+    python benchmarks/split.py                              (about five minutes on 2 quiet cores)
+    python benchmarks/split.py --settings python            with torch's default of spinning threads, as in your Python
+
+Three ways, compared pair by pair in one process, on images of noise in memory:
+
+plain   PyTorch as it comes: forward, cross-entropy, backward, SGD, with all intra-op threads
+whole   a step of ours with `batch_threads` 1: pools by slices, or channels last above 2M MACs
+split   a step of ours with what `acceleration.prepare.choose` takes
+
+"quiet" is with this program only, "shared" while another program, a busy loop, has a core. With --settings command
+(the default) threads and allocator are as the command sets them, for all three ways.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import classicnets as cn
+from classicnets import machine
+from classicnets.acceleration.prepare import PLAIN, Acceleration, choose, prepared
+from classicnets.models.registry import NETS
+from classicnets.training import objective
+from classicnets.training.loop import divided, take_step
+from classicnets.training.state import State
+from classicnets.values import Recipe
+from timing import Row, arguments, clock, compared, conditions, pair_by_pair, write
+
+BATCHES = {"lenet_d2l": 256, "lenet_caffe": 64, "alexnet_28": 256, "cifar10_26pct": 128}  # those of their recipes
+DEFAULT = ("lenet_d2l", "lenet_caffe", "alexnet_28")
+READING_SECONDS = 0.4  # a reading takes as many steps as fit
+WAYS = {
+    "plain": "PyTorch as it comes, {threads} intra-op threads",
+    "whole": "our step of the whole batch, {threads} intra-op threads",
+}
+
+
+class Steps:
+    """The steps of a network in one way; `seconds` is a reading."""
+
+    def __init__(self, name: str, precision: str, batch: int, threads: int, way: str):
+        torch.manual_seed(0)
+        self.net, self.threads, self.way = cn.create(name, num_classes=10).train(), threads, way
+        shape = NETS[name].input
+        self.x, self.y = torch.rand(batch, *shape), torch.arange(batch) % 10
+        self.recipe = Recipe(
+            source="benchmark", net=name, data="noise", epochs=1, batch_size=batch, lr=0.01, precision=precision
+        )
+        self.state, self.loss = State(self.net, self.recipe), objective.make(self.recipe, self.y, 10)
+        self.acceleration = PLAIN
+        if way != "plain":
+            self.acceleration = choose(
+                self.net,
+                shape,
+                device="cpu",
+                macs=NETS[name].macs,
+                precision=precision,
+                threads=threads,
+                batch_size=batch,
+                batch_threads=1 if way == "whole" else None,
+            )
+        self.calls = 1
+        self.calls = max(1, int(READING_SECONDS / self.seconds()))
+
+    def seconds(self) -> float:
+        """Seconds of a step, after one to warm up."""
+        torch.set_num_threads(self.threads)
+        if self.way == "plain":
+            optimizer = torch.optim.SGD(self.net.parameters(), lr=0.01)
+            return self._read(lambda: plain_step(self.net, optimizer, self.x, self.y, self.recipe.precision))
+        with prepared(self.net, self.acceleration), divided(self.net, self.acceleration, 0) as split:
+            return self._read(lambda: take_step(self.state, self.x, self.y, 0.01, self.recipe, self.loss, split))
+
+    def _read(self, step: Callable[[], None]) -> float:
+        step()
+        return clock(step, self.calls)()
+
+
+def plain_step(net: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, precision: str) -> None:
+    """As anyone writes it."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        logits = net(x)
+    F.cross_entropy(logits.float(), y).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+@contextmanager
+def other_program() -> Iterator[None]:
+    """A program of one busy thread, while open."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def measure(name: str, precision: str, threads: int, pairs: int, condition: str) -> Iterator[Row]:
+    """Both comparisons of a network."""
+    batch = BATCHES[name]
+    ways = {way: Steps(name, precision, batch, threads, way) for way in ("plain", "whole", "split")}
+    acceleration = ways["split"].acceleration
+    for way, words in WAYS.items():
+        taken = pair_by_pair(ways["split"].seconds, ways[way].seconds, pairs=pairs)
+        yield compared(
+            taken,
+            what=f"training step of `{name}`, {batch} images, {precision}, {condition}",
+            ours=described(acceleration),
+            theirs=words.format(threads=threads),
+            facts={"batch_threads": acceleration.batch_threads, "channels_last": acceleration.channels_last},
+        )
+
+
+def described(acceleration: Acceleration) -> str:
+    """The way of ours in words."""
+    threads = acceleration.batch_threads
+    last = ", channels last" if acceleration.channels_last else ""
+    return (f"{threads} threads share the batch" if threads > 1 else "one call for the whole batch") + last
+
+
+def main() -> None:
+    parser = arguments(__doc__, name="split", pairs=9)
+    parser.add_argument("--nets", nargs="+", choices=BATCHES, default=DEFAULT)
+    parser.add_argument("--precision", nargs="+", choices=["float32", "bfloat16"], default=["float32"])
+    parser.add_argument("--conditions", nargs="+", choices=["quiet", "shared"], default=["quiet", "shared"])
+    parser.add_argument("--settings", choices=["command", "python"], default="command")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="default: torch's")
+    args = parser.parse_args()
+    if args.settings == "command":
+        if "GOMP_SPINCOUNT" not in os.environ:  # read when torch is imported, so from the start again
+            os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "GOMP_SPINCOUNT": "1000"})
+        machine.keep_memory()
+    before, rows = conditions(), list[Row]()
+    for condition in args.conditions:
+        for name in args.nets:
+            for precision in args.precision:
+                if condition == "quiet":
+                    rows += measure(name, precision, args.threads, args.pairs, "quiet")
+                else:
+                    with other_program():
+                        rows += measure(name, precision, args.threads, args.pairs, "one core shared")
+    write(args.out, rows, before)
+
+
+if __name__ == "__main__":
+    main()
