@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 import classicnets as cn
 from classicnets import machine
-from classicnets.acceleration.memory_format import put_channels_last
+from classicnets.acceleration.memory_format import channels_last
 from classicnets.acceleration.prepare import prepared
 from classicnets.models.registry import NETS
 from timing import Row, arguments, clock, compared, conditions, pair_by_pair, write
@@ -38,7 +38,7 @@ def made(name: str, *, last: bool = False) -> nn.Module:
     torch.manual_seed(0)
     net = cn.create(name)
     if last:
-        put_channels_last(net)
+        PREPARED.enter_context(channels_last(net))
     return net
 
 

@@ -64,7 +64,11 @@ DIFFLIB, POOL, SYNC = names("difflib", "get_close_matches"), names("ThreadPoolEx
 # What is done once: how it is known, the file that does it, and others that may, each with its reason.
 ONCE = {
     "nearest name": (lambda node: uses(node, DIFFLIB), "text.py", {}),
-    "pool of threads": (lambda node: uses(node, POOL), "workers.py", {}),
+    "pool of threads": (
+        lambda node: uses(node, POOL),
+        "workers.py",
+        {"acceleration/threads.py": "each of its threads sets how torch computes in it, and stays for every step"},
+    ),
     "sync to disk": (lambda node: uses(node, SYNC), "files.py", {}),
     "rename of a file": (is_rename, "files.py", {"runs/folder.py": "a whole folder gets its name, not a file"}),
     "joined shape": (is_joined_shape, "text.py", {"models/layers.py": "models import torch only"}),
