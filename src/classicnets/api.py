@@ -321,7 +321,7 @@ class Run(Model):
             precision=precision,
             threads=torch.get_num_threads(),
             batch_size=self.facts["recipe"]["batch_size"],
-            batch_threads=self.facts.get("batch_threads"),
+            batch_threads=self.facts.get("batch_threads", 1),
         )
         super().__init__(
             Predictor(self.net, preprocess, tuple(self.facts["classes"]), chosen, precision, faster),

@@ -269,7 +269,7 @@ def planned(where: RunFolder, net: nn.Module | None = None) -> Plan:
         deterministic=facts["deterministic"],
         loader_threads=facts["loader_threads"],
         on_bad_image=facts.get("on_bad_image", "fail"),
-        batch_threads=facts.get("batch_threads"),
+        batch_threads=facts.get("batch_threads", 1),  # version 0.1 computed every batch whole
     )
 
 
