@@ -24,12 +24,12 @@ from torch.nn import functional as F
 
 import classicnets as cn
 from classicnets import machine
-from classicnets.acceleration.memory_format import put_channels_last
+from classicnets.acceleration.memory_format import channels_last
 from classicnets.acceleration.prepare import prepared
 from classicnets.models.registry import NETS
 from timing import Row, arguments, clock, compared, conditions, pair_by_pair, write
 
-PREPARED = ExitStack()  # what has faster layers, to the end of the process
+PREPARED = ExitStack()  # what is prepared, to the end of the process
 AS_IT_IS = "one call for the whole batch, float32"
 
 
@@ -38,7 +38,7 @@ def made(name: str, *, last: bool = False) -> nn.Module:
     torch.manual_seed(0)
     net = cn.create(name)
     if last:
-        put_channels_last(net)
+        PREPARED.enter_context(channels_last(net))
     return net
 
 

@@ -23,7 +23,8 @@ hypothesis.settings.load_profile("house")
 
 @pytest.fixture(autouse=True)
 def nothing_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test has its own cache and working folder, and no network."""
+    """Each test has its own cache and working folder, one thread, and no network."""
+    torch.set_num_threads(1)  # a run that is resumed sets its own number
     monkeypatch.setenv("CLASSICNETS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("CLASSICNETS_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)
