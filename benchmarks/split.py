@@ -35,7 +35,13 @@ from classicnets.training.state import State
 from classicnets.values import Recipe
 from timing import Row, arguments, clock, compared, conditions, pair_by_pair, write
 
-BATCHES = {"lenet_d2l": 256, "lenet_caffe": 64, "alexnet_28": 256, "cifar10_26pct": 128}  # those of their recipes
+BATCHES = {  # those of their recipes
+    "lenet_d2l": 256,
+    "lenet_caffe": 64,
+    "alexnet_28": 256,
+    "cifar10_26pct": 128,
+    "cifar10_11pct": 128,
+}
 DEFAULT = ("lenet_d2l", "lenet_caffe", "alexnet_28")
 READING_SECONDS = 0.4  # a reading takes as many steps as fit
 WAYS = {

@@ -29,7 +29,7 @@ from classicnets.acceleration.prepare import prepared
 from classicnets.models.registry import NETS
 from timing import Row, arguments, clock, compared, conditions, pair_by_pair, write
 
-PREPARED = ExitStack()  # what has faster layers, to the end of the process
+PREPARED = ExitStack()  # what is prepared, to the end of the process
 AS_IT_IS = "one call for the whole batch, float32"
 
 

@@ -13,9 +13,12 @@ from classicnets.acceleration.dropout import rows_of_batch
 from classicnets.acceleration.independence import obstacle
 from classicnets.acceleration.threads import ComputeThreads
 
-# Measured on 2 cores (benchmarks/split.py): training steps of networks up to 30M MACs an image are faster. Above, an
-# operation is large enough for intra-op threads, and a copy of the gradients for each thread costs memory.
-MOST_MACS = 100_000_000
+# First readings of training steps against ours with intra-op threads, on 2 cores with AVX-512 of which other programs
+# had about one (benchmarks/split.py, medians of 5 to 9 pairs): LeNet (0.4M MACs) 0.93, 0.98, 1.14 and 1.25 times as
+# fast, lenet_caffe (2.3M) 1.07 and 1.32, cifar10_26pct (12M) 1.09, cifar10_11pct (20M) 1.07, alexnet_28 without norms
+# (30M) 1.14; with one core taken by a busy loop as well, LeNet 1.17 and lenet_caffe 1.43. In larger networks an
+# operation has enough work for intra-op threads, and each thread's copy of the gradients costs memory.
+MOST_MACS = 50_000_000
 LEAST_ROWS = 32  # of a thread: Python's part of a step, which only one thread can do at a time, must stay small
 
 
