@@ -13,13 +13,13 @@ from classicnets.acceleration.dropout import rows_of_batch
 from classicnets.acceleration.independence import obstacle
 from classicnets.acceleration.threads import ComputeThreads
 
-# First readings of training steps against ours with intra-op threads, on 2 cores with AVX-512 of which other programs
-# had about one (benchmarks/split.py, medians of 5 to 9 pairs): LeNet (0.4M MACs) 0.93, 0.98, 1.14 and 1.25 times as
-# fast, lenet_caffe (2.3M) 1.07 and 1.32, cifar10_26pct (12M) 1.09, cifar10_11pct (20M) 1.07, alexnet_28 without norms
-# (30M) 1.14; with one core taken by a busy loop as well, LeNet 1.17 and lenet_caffe 1.43. In larger networks an
+# Measured on 2 cores with AVX-512 (benchmarks/split.py, medians of 7 pairs, against our step with intra-op threads):
+# LeNet (0.4M MACs, 128 rows a thread) 1.00 times as fast, 1.04 with another program on one core; lenet_caffe (2.3M, 32
+# rows a thread) 0.80 and 1.05, hence LEAST_ROWS. First readings on busy cores: cifar10_26pct (12M, 64 rows) 1.09,
+# cifar10_11pct (20M) 1.07, alexnet_28 without norms (30M) 1.14, and LeNet with AVX2 1.27. In larger networks an
 # operation has enough work for intra-op threads, and each thread's copy of the gradients costs memory.
 MOST_MACS = 50_000_000
-LEAST_ROWS = 32  # of a thread: Python's part of a step, which only one thread can do at a time, must stay small
+LEAST_ROWS = 64  # of a thread: Python's part of a step, which only one thread can do at a time, must stay small
 
 
 class Loss(Protocol):
