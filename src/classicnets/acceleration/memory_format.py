@@ -12,7 +12,7 @@ MANY_MACS = 2_000_000  # an image; in smaller networks layers spend more time on
 
 
 def wants_channels_last(device: str | torch.device, macs: int, precision: str, batch_threads: int = 1) -> bool:
-    """Whether a network with so many MACs an image computes faster with its channels last in memory.
+    """Whether a network of `macs` MACs an image computes faster with its channels last in memory.
 
     True in bfloat16, which matrix units take in this order, and on the CPU above 2M MACs, where oneDNN's kernels then
     need not reorder the feature maps. Smaller networks gain as well, most with one input channel: a step of LeNet
