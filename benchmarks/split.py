@@ -7,7 +7,7 @@ Three ways, compared pair by pair in one process, on images of noise in memory:
 
 plain   PyTorch as it comes: forward, cross-entropy, backward, SGD, with all intra-op threads
 whole   a step of ours with `batch_threads` 1: pools by slices, or channels last above 2M MACs
-split   a step of ours with what `acceleration.prepare.choose` takes
+split   a step of ours with what `acceleration.prepare.choose` takes, or as many threads as --batch-threads says
 
 "quiet" is with this program only, "shared" while another program, a busy loop, has a core. With --settings command
 (the default) threads and allocator are as the command sets them, for all three ways.
@@ -53,7 +53,7 @@ WAYS = {
 class Steps:
     """The steps of a network in one way; `seconds` is a reading."""
 
-    def __init__(self, name: str, precision: str, batch: int, threads: int, way: str):
+    def __init__(self, name: str, precision: str, batch: int, threads: int, way: str, batch_threads: int | None):
         torch.manual_seed(0)
         self.net, self.threads, self.way = cn.create(name, num_classes=10).train(), threads, way
         shape = NETS[name].input
@@ -72,7 +72,7 @@ class Steps:
                 precision=precision,
                 threads=threads,
                 batch_size=batch,
-                batch_threads=1 if way == "whole" else None,
+                batch_threads=1 if way == "whole" else batch_threads,
             )
         self.calls = 1
         self.calls = max(1, int(READING_SECONDS / self.seconds()))
@@ -111,10 +111,12 @@ def other_program() -> Iterator[None]:
         process.wait()
 
 
-def measure(name: str, precision: str, threads: int, pairs: int, condition: str) -> Iterator[Row]:
+def measure(
+    name: str, precision: str, threads: int, pairs: int, condition: str, batch_threads: int | None
+) -> Iterator[Row]:
     """Both comparisons of a network."""
     batch = BATCHES[name]
-    ways = {way: Steps(name, precision, batch, threads, way) for way in ("plain", "whole", "split")}
+    ways = {way: Steps(name, precision, batch, threads, way, batch_threads) for way in ("plain", "whole", "split")}
     acceleration = ways["split"].acceleration
     for way, words in WAYS.items():
         taken = pair_by_pair(ways["split"].seconds, ways[way].seconds, pairs=pairs)
@@ -141,6 +143,7 @@ def main() -> None:
     parser.add_argument("--conditions", nargs="+", choices=["quiet", "shared"], default=["quiet", "shared"])
     parser.add_argument("--settings", choices=["command", "python"], default="command")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="default: torch's")
+    parser.add_argument("--batch-threads", type=int, help="that share a batch (default: by the rule)")
     args = parser.parse_args()
     if args.settings == "command":
         if "GOMP_SPINCOUNT" not in os.environ:  # read when torch is imported, so from the start again
@@ -151,10 +154,12 @@ def main() -> None:
         for name in args.nets:
             for precision in args.precision:
                 if condition == "quiet":
-                    rows += measure(name, precision, args.threads, args.pairs, "quiet")
+                    rows += measure(name, precision, args.threads, args.pairs, "quiet", args.batch_threads)
                 else:
                     with other_program():
-                        rows += measure(name, precision, args.threads, args.pairs, "one core shared")
+                        rows += measure(
+                            name, precision, args.threads, args.pairs, "one core shared", args.batch_threads
+                        )
     write(args.out, rows, before)
 
 

@@ -13,7 +13,8 @@ from classicnets.acceleration.dropout import rows_of_batch
 from classicnets.acceleration.independence import obstacle
 from classicnets.acceleration.threads import ComputeThreads
 
-# Measured on 2 cores with AVX-512 (benchmarks/split.py, medians of 7 pairs, against our step with intra-op threads):
+# Measured on 2 cores with AVX-512, torch 2.13, 2026-11-28, against our step with intra-op threads, medians of 7 pairs
+# (benchmarks/split.py --nets lenet_d2l lenet_caffe --pairs 7 --batch-threads 2):
 # LeNet (0.4M MACs, 128 rows a thread) 1.00 times as fast, 1.04 with another program on one core; lenet_caffe (2.3M, 32
 # rows a thread) 0.80 and 1.05, hence LEAST_ROWS. First readings on busy cores: cifar10_26pct (12M, 64 rows) 1.09,
 # cifar10_11pct (20M) 1.07, alexnet_28 without norms (30M) 1.14, and LeNet with AVX2 1.27. In larger networks an
