@@ -1,5 +1,5 @@
 # Two commands: `make run` sets up and trains LeNet on Fashion-MNIST; `make test` sets up and passes the tests.
-# `make example` goes from a folder of pictures to one exported file, in build/example.
+# `make example` goes from a folder of images to one exported file, in build/example.
 # `make bench` measures the speed, in some twelve minutes, and writes docs/performance.md.
 # Linux without an NVIDIA GPU: `make run TORCH_BACKEND=cpu` takes torch's small CPU build.
 PYTHON ?= python3

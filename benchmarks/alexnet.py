@@ -3,8 +3,8 @@
     python benchmarks/alexnet.py                            (two to three minutes on 2 quiet cores)
     python benchmarks/alexnet.py --steps 1 --pairs 1
 
-steps        so many steps of 128 pictures: `classicnets train alexnet_d2l --limit N` (pictures enlarged, metrics,
-             optimiser) against the book's loop (peers/book.py: DataLoader with Resize(224) and ToTensor, float32). The
+steps        so many steps of 128 images: `classicnets train alexnet_d2l --limit N` (images enlarged, metrics,
+             optimizer) against the book's loop (peers/book.py: DataLoader with Resize(224) and ToTensor, float32). The
              book's first batch is made before the clock starts, as an epoch has many.
 waiting      the part of our time that is spent on data.
 memory       the peak of a process of its own, for two steps of each; the book's four workers are not counted.
@@ -28,7 +28,7 @@ from torch import nn
 from classicnets import machine
 from classicnets.cli.arguments import settings
 from classicnets.datasets import sources
-from classicnets.datasets.catalogue import DATASETS
+from classicnets.datasets.catalog import DATASETS
 from classicnets.datasets.types import Split
 from classicnets.events import Epoch
 from classicnets.images import loading
@@ -97,7 +97,7 @@ def steps(train: Split, count: int, changed: dict[str, str], pairs: int) -> list
     )
     row = compared(
         taken,
-        what=f"{count} training steps of {BATCH} pictures at 224",
+        what=f"{count} training steps of {BATCH} images at 224",
         ours=f"`classicnets train alexnet_d2l`, {precision}",
         theirs="the book's loop: PIL, Resize, ToTensor, DataLoader of 4 workers, float32",
         at_least=2.2,
@@ -172,7 +172,7 @@ def torchvisions(count: int, changed: dict[str, str], pairs: int) -> Row | None:
         ours.events.close()
     return compared(
         taken,
-        what=f"{count} training steps of {BATCH} pictures at 224, torchvision's net",
+        what=f"{count} training steps of {BATCH} images at 224, torchvision's net",
         ours=f"`classicnets train` of `alexnet_torchvision`, {precision}, data and metrics included",
         theirs=f"`torchvision.models.alexnet` in plain PyTorch, {precision}, the batch in memory",
         facts={"plan": ours.training.plan.lines(), "steps": count, "torchvision": vision.__version__},

@@ -1,4 +1,4 @@
-"""How the values of the recipe `fast` were chosen: on a validation part of the training pictures, test split unseen.
+"""How the values of the recipe `fast` were chosen: on a validation part of the training images, test split unseen.
 
     python benchmarks/choose_fast.py lenet_d2l --try lr=0.005 lr=0.01 lr=0.02 --seeds 0 1
 
@@ -36,16 +36,16 @@ ASIDE = 0.1  # a larger part than the recipe's own, so that small differences sh
 def validation_accuracy(net: str, settings: dict[str, str], seed: int) -> tuple[float, float]:
     """Accuracy on the part kept aside after the last epoch, and the seconds of training."""
     planned = plan(*run_spec(net, recipe="fast", settings={**settings, "validation": ASIDE}, seed=seed, device="cpu"))
-    pictures = loading.load(planned.data)
-    train, aside = batches.divide(pictures.train, ASIDE, None, seed)
+    splits = loading.load(planned.data)
+    train, aside = batches.divide(splits.train, ASIDE, None, seed)
     assert aside is not None
     module = planned.build(print)
     device = torch.device("cpu")
-    loader = batches.Batches(pictures.train, planned.recipe, planned.preprocess, seed=seed, device=device, taken=train)
+    loader = batches.Batches(splits.train, planned.recipe, planned.preprocess, seed=seed, device=device, taken=train)
     state = State(module, planned.recipe)
-    loss = objective.make(planned.recipe, loader.labels, len(pictures.classes))
+    loss = objective.make(planned.recipe, loader.labels, len(splits.classes))
     seconds = sum(e.seconds for e in train_loop(state, loader, planned.recipe, loss, Scores) if isinstance(e, Epoch))
-    predictor = Predictor(state.judged, planned.preprocess, pictures.classes, torch.device("cpu"))
+    predictor = Predictor(state.judged, planned.preprocess, splits.classes, torch.device("cpu"))
     return evaluate(predictor, aside)[0].accuracy, seconds
 
 

@@ -26,7 +26,7 @@ from torch import nn
 import classicnets as cn
 from classicnets import machine
 from classicnets.coach import Coach
-from classicnets.datasets.catalogue import DATASETS
+from classicnets.datasets.catalog import DATASETS
 from classicnets.datasets.types import Split
 from classicnets.events import Advice, Epoch
 from classicnets.images import batches, loading
@@ -111,7 +111,7 @@ class Run:
     expected: str
     net: Callable[[], nn.Module]
     recipe: Any
-    pictures: int = 60_000
+    images: int = 60_000
     change: Callable[[Split], Split] = lambda split: split
     loader: type[batches.Batches] = batches.Batches
     validation: int = 0
@@ -123,12 +123,12 @@ def learns_by_heart() -> Any:
 
 
 BROKEN = (
-    Run("all pictures are one grey", "constant_pictures", book, replace(BOOK, epochs=1), 2000, constant),
+    Run("all images are one gray", "constant_pictures", book, replace(BOOK, epochs=1), 2000, constant),
     Run("values divided by 255 twice", "pictures_out_of_range", book, replace(BOOK, epochs=1, std=(255.0,)), 2000),
     Run("raw 0-255 into sigmoids", "pictures_out_of_range", book, replace(BOOK, epochs=1, **RAW), 2000),
     Run("raw 0-255 into a ReLU net", "pictures_out_of_range", relu, replace(BOOK, lr=0.05, epochs=1, **RAW), 2000),
-    Run("a class without pictures", "class_without_pictures", relu, PLAIN, 4000, lambda s: without(s, 4)),
-    Run("a class with 20 pictures", "classes_unequal", relu, PLAIN, 4000, lambda s: without(s, 4, 20)),
+    Run("a class without images", "class_without_pictures", relu, PLAIN, 4000, lambda s: without(s, 4)),
+    Run("a class with 20 images", "classes_unequal", relu, PLAIN, 4000, lambda s: without(s, 4, 20)),
     Run("weights of a sigmoid net times 50", "saturated_sigmoids", lambda: times_50(book()), PLAIN, 2000),
     Run("biases of -10 before ReLUs", "dead_relus", lambda: biases(relu(), -10), PLAIN, 2000),
     Run("labels shuffled", "stuck_at_chance", relu, replace(PLAIN, epochs=2), 30_000, shuffled),
@@ -140,7 +140,7 @@ BROKEN = (
     Run("the book's LeNet, lr a tenth", "stuck_at_chance", book, replace(BOOK, lr=0.09, epochs=1)),
     Run("the book's LeNet, weights as built", "stuck_at_chance", book, replace(BOOK, initialise="as_built", epochs=2)),
     Run("the book's LeNet, weights N(0, 0.01)", "stuck_at_chance", book, replace(BOOK, initialise="normal", epochs=2)),
-    Run("500 pictures learned by heart", "validation_turns", relu, learns_by_heart(), 500, validation=3000),
+    Run("500 images learned by heart", "validation_turns", relu, learns_by_heart(), 500, validation=3000),
     Run("batches that come late", "data_starved", relu, replace(PLAIN, epochs=2), 1500, loader=Slow),
 )  # fmt: skip
 
@@ -149,18 +149,18 @@ SOUND = (
     Run("the book's LeNet, recipe d2l", "", book, BOOK, stop_after=2),
     Run("the book's LeNet, recipe fast", "", book, FAST, stop_after=2),
     Run("with ReLU and maximum, recipe fast", "", relu, FAST, stop_after=2),
-    Run("with ReLU and batch normalisation", "", batch_norm, ANY, stop_after=1),
+    Run("with ReLU and batch normalization", "", batch_norm, ANY, stop_after=1),
     Run("alexnet_28, recipe fast", "", alexnet, ANY, 4000, stop_after=1),
-    Run("4,000 pictures, validation watched", "", relu, replace(ANY, epochs=8), 4000, validation=3000),
+    Run("4,000 images, validation watched", "", relu, replace(ANY, epochs=8), 4000, validation=3000),
     Run("alexnet_28 on 0-255 with the weights of 2012", "", alexnet, OF_2012, 6000, stop_after=2),
 )  # fmt: skip
 
 
-def run(row: Run, pictures: Split, seed: int) -> dict[str, Any]:
+def run(row: Run, images: Split, seed: int) -> dict[str, Any]:
     """Trains, and gives what the coach said and where the training ended."""
-    order = batches.order(len(pictures), seed, 0).numpy()
-    aside, index = order[: row.validation], order[row.validation :][: row.pictures]
-    train = row.change(Split(pictures.images[index], pictures.labels[index]))
+    order = batches.order(len(images), seed, 0).numpy()
+    aside, index = order[: row.validation], order[row.validation :][: row.images]
+    train = row.change(Split(images.images[index], images.labels[index]))
     torch.manual_seed(seed)
     net = row.net()
     initialise(net, row.recipe.initialise)
@@ -178,8 +178,8 @@ def run(row: Run, pictures: Split, seed: int) -> dict[str, Any]:
             continue
         if isinstance(event, Epoch):
             if row.validation:
-                x = prepare(torch.from_numpy(pictures.images[aside]), preprocess)
-                loss, accuracy = judged(net, x, torch.from_numpy(pictures.labels[aside]))
+                x = prepare(torch.from_numpy(images.images[aside]), preprocess)
+                loss, accuracy = judged(net, x, torch.from_numpy(images.labels[aside]))
                 event = replace(event, validation_loss=loss, validation_accuracy=accuracy, best=accuracy > best)
                 best = max(best, accuracy)
             last = event
@@ -217,13 +217,13 @@ def main() -> None:
     parser.add_argument("--only", default="", help="runs whose names hold this; then nothing is written")
     parser.add_argument("--seeds", type=int, default=3, help="of each sound run (default: 3)")
     args = parser.parse_args()
-    pictures = loading.load("fashion_mnist").train
+    images = loading.load("fashion_mnist").train
     wanted = [(row, 0) for row in BROKEN] + [(row, seed) for row in SOUND for seed in range(args.seeds)]
     rows = []
     for row, seed in wanted:
         if args.only not in row.name:
             continue
-        rows.append(run(row, pictures, seed))
+        rows.append(run(row, images, seed))
         heard = "; ".join(f"epoch {a['epoch']}: {a['said']} -> {a['hint']}" for a in rows[-1]["said"]) or "nothing"
         mark = " " if rows[-1]["as_expected"] else "!"
         print(f"{mark} {row.name}, seed {seed} ({rows[-1]['seconds']:.0f} s)\n      {heard}", flush=True)

@@ -1,4 +1,4 @@
-"""The pictures of roofline.py and scale.py, made from what they have written (`timing.read`)."""
+"""The images of roofline.py and scale.py, made from what they have written (`timing.read`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from classicnets.text import shape
 from timing import Row
 
 _FORWARD, _BACKWARD, _OTHER, _ROOF = "#1f6fb4", "#c8500a", "#8a8a8a", "#444444"
-_MEASURES = {  # colour, line, marker
+_MEASURES = {  # color, line, marker
     "step": (_FORWARD, "-", "o"),
     "inference": (_FORWARD, "--", "o"),
     "epoch": (_FORWARD, "-", "o"),
@@ -35,9 +35,9 @@ def roofline(rows: Sequence[Row], ceilings: Mapping[str, Row], facts: Mapping[st
     [whole] = [row for row in rows if row.what == "whole step"]
     about = whole.facts
     title = (
-        f"{about['net']}: a training step of {about['batch']} pictures of {shape(about['input'])}"
+        f"{about['net']}: a training step of {about['batch']} images of {shape(about['input'])}"
         f" in {about['precision']} takes {_number(1e3 * whole.median)} ms,"
-        f" {about['batch'] / whole.median:,.0f} pictures a second\n" + conditions_text(about["device"], facts)
+        f" {about['batch'] / whole.median:,.0f} images a second\n" + conditions_text(about["device"], facts)
     )
     bars = _bars(parts)
     figure = Figure(figsize=(14, max(6.2, 1.9 + 0.27 * len(bars))), layout="constrained")
@@ -191,7 +191,7 @@ def _bars(parts: Sequence[Row]) -> list[list[Row]]:
     ]
     hidden = {id(bar) for bar in small}
     kept = [bar for bar in bars if id(bar) not in hidden]
-    return [*kept[:-3], together, *kept[-3:]]  # loss, optimiser and the rest come last
+    return [*kept[:-3], together, *kept[-3:]]  # loss, optimizer and the rest come last
 
 
 def _seconds(bar: Sequence[Row]) -> float:
@@ -243,7 +243,7 @@ def scale(rows: Sequence[Row], axes_of: Mapping[str, str], facts: Mapping[str, A
     An axis without points shows why, as `facts["skipped"]` has it.
     """
     about = rows[0].facts
-    title = f"{about['net']} in {about['precision']}; where not varied, batches of {about['batch']} pictures of"
+    title = f"{about['net']} in {about['precision']}; where not varied, batches of {about['batch']} images of"
     title += f" {shape(about['input'])}\n{conditions_text(about['device'], facts)}"
     figure = Figure(figsize=(12, 9), layout="constrained")
     lettering = Lettering([], title, 12)

@@ -2,8 +2,8 @@
 
     python benchmarks/equality.py alexnet_d2l --steps 50
 
-The plain loop is `train_ch6` written out: Xavier-uniform weights, torch.optim.SGD, nn.CrossEntropyLoss, pictures 0..1
-enlarged by F.interpolate. Both begin with the same weights and take the pictures in the same order; nothing else is
+The plain loop is `train_ch6` written out: Xavier-uniform weights, torch.optim.SGD, nn.CrossEntropyLoss, images 0..1
+enlarged by F.interpolate. Both begin with the same weights and take the images in the same order; nothing else is
 shared. Writes benchmarks/results/equality-NET.json.
 """
 

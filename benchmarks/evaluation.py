@@ -3,8 +3,8 @@
     python benchmarks/evaluation.py                         (about two minutes on 2 quiet cores)
     python benchmarks/evaluation.py lenet_caffe --pairs 15
 
-The test pictures of Fashion-MNIST, from memory to probabilities: `load(RUN).predictor` against batches of plain
-PyTorch, whose pictures are prepared by the same function. For a net that is large enough also with
+The test images of Fashion-MNIST, from memory to probabilities: `load(RUN).predictor` against batches of plain
+PyTorch, whose images are prepared by the same function. For a net that is large enough also with
 `load(RUN, precision="auto")`, where the hardware multiplies bfloat16. The nets have trained for one step.
 What "auto" chooses has the target.
 """
@@ -26,11 +26,11 @@ from lenet import Ours
 from timing import Row, arguments, clock, compared, conditions, pair_by_pair, write
 
 NETS = ("lenet_d2l", "lenet_caffe", "alexnet_28", "alexnet_d2l")
-WORK = 30_000_000_000  # multiplications of one reading; of a large net's pictures there are fewer
+WORK = 30_000_000_000  # multiplications of one reading; of a large net's images there are fewer
 
 
 def evaluation(name: str, images: np.ndarray, folder: Path, pairs: int) -> list[Row]:
-    """The classes of the pictures, in float32 and in what "auto" chooses."""
+    """The classes of the images, in float32 and in what "auto" chooses."""
     few = {"epochs": 1, "batch_size": 16, "validation": 0, "monitor": "none"}
     trained = Ours(
         plan(
@@ -50,8 +50,8 @@ def evaluation(name: str, images: np.ndarray, folder: Path, pairs: int) -> list[
     some = images[: max(256, WORK // trained.training.plan.table.macs)]
     batch = 256 if preprocess.image_size <= 64 else 32
 
-    def classes(pictures: torch.Tensor) -> torch.Tensor:
-        return torch.stack([plain(x).softmax(1) for x in views(pictures, preprocess)]).mean(0).argmax(1)
+    def classes(images: torch.Tensor) -> torch.Tensor:
+        return torch.stack([plain(x).softmax(1) for x in views(images, preprocess)]).mean(0).argmax(1)
 
     def theirs() -> np.ndarray:
         with torch.inference_mode():
@@ -68,7 +68,7 @@ def evaluation(name: str, images: np.ndarray, folder: Path, pairs: int) -> list[
         rows.append(
             compared(
                 taken,
-                what=f"evaluation of `{name}` in {precision}: {len(some):,} pictures of {preprocess.image_size} pixels",
+                what=f"evaluation of `{name}` in {precision}: {len(some):,} images of {preprocess.image_size} pixels",
                 ours=f"`load(RUN{pinned}).predictor.probabilities`, {precision}",
                 theirs=f"eager PyTorch, float32, batches of {batch}, softmax and argmax",
                 at_least=2.0 if precision == auto.predictor.precision else None,

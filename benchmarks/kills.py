@@ -5,7 +5,7 @@
 Each run is `classicnets train` on Fashion-MNIST in a process of its own, forked from this one so that torch need not be
 imported again. It is sent SIGKILL (or SIGINT) at a moment drawn evenly from half the time that a whole run takes, and
 goes on with `train --resume`, each time with other loader threads and with another number of torch's threads set
-before. Equal means: every tensor in last and best (weights, their average, optimiser, generators) bit for bit, every
+before. Equal means: every tensor in last and best (weights, their average, optimizer, generators) bit for bit, every
 figure in the history, and the result; not what the coach says, which depends on times too. Linux only.
 """
 

@@ -8,14 +8,14 @@ command     the whole command, cold: `classicnets train lenet_d2l` in a process 
             and its run folder, with nothing compiled or cached before but the data; against a process that trains
             the book's way (peers/book.py), imports included. Ours has to land in the book's range of accuracies.
 epoch       a later epoch of the two, with evaluation; ours saves its state as well.
-prediction  one picture at a time, from array to probabilities: `load(RUN).predictor` and `load(FILE).predictor`, the
+prediction  one image at a time, from array to probabilities: `load(RUN).predictor` and `load(FILE).predictor`, the
             file exported from the run, against plain PyTorch in float32; and that file against onnxruntime's session
             with it. The file needs pip install 'classicnets[export]'.
 peers       such an epoch in Keras 3 on JAX (pip install keras jax; or elsewhere, with --keras-python) and in MXNet
             1.9.1, which needs an environment of its own:
                 python -m venv mxnet-env && mxnet-env/bin/pip install mxnet==1.9.1 "numpy<1.24"
 
-Each pair gives a ratio; their median counts. The book's pictures are made by torchvision where it can be imported.
+Each pair gives a ratio; their median counts. The book's images are made by torchvision where it can be imported.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from torch import nn
 
 from classicnets.api.models import Run
 from classicnets.datasets import sources
-from classicnets.datasets.catalogue import DATASETS
-from classicnets.datasets.types import Pictures
+from classicnets.datasets.catalog import DATASETS
+from classicnets.datasets.types import ImageSplits
 from classicnets.errors import ClassicnetsError
 from classicnets.evaluation.classify import Classifier
 from classicnets.evaluation.onnx import INPUT, OUTPUT, OnnxClassifier
@@ -178,11 +178,11 @@ def timed(line: list[str], results: list[dict[str, Any]], environment: dict[str,
     return seconds
 
 
-def epoch(ours: Ours, pictures: Pictures, pairs: int) -> Row:
+def epoch(ours: Ours, splits: ImageSplits, pairs: int) -> Row:
     """A later epoch of both, with evaluation."""
     device = ours.training.device
     transform, whose = book.find_transform(28)
-    train, test = pictures.train, pictures.test
+    train, test = splits.train, splits.test
     batches = book.loader("lenet", train.images[:, 0], train.labels, transform, shuffle=True)
     test_batches = book.loader("lenet", test.images[:, 0], test.labels, transform, shuffle=False)
     net = book.lenet().to(device)
@@ -212,17 +212,17 @@ def epoch(ours: Ours, pictures: Pictures, pairs: int) -> Row:
 
 
 def plainly(net: nn.Module, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Logits by plain PyTorch in float32, of uint8 pictures [N, 1, 28, 28]."""
+    """Logits by plain PyTorch in float32, of uint8 images [N, 1, 28, 28]."""
 
-    def logits(pictures: torch.Tensor) -> torch.Tensor:
+    def logits(images: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():
-            return net(pictures.to(device).to(torch.float32) / 255)
+            return net(images.to(device).to(torch.float32) / 255)
 
     return logits
 
 
 def predictions(model: Run, plain: nn.Module, images: np.ndarray, folder: Path, pairs: int) -> Iterator[Row | str]:
-    """The probabilities of one picture at a time: from the run and, with the extra, from the file exported from it."""
+    """The probabilities of one image at a time: from the run and, with the extra, from the file exported from it."""
     logits, device = plainly(plain, model.predictor.device), model.predictor.device
     ones = itertools.cycle([images[i : i + 1] for i in range(CALLS)])
 
@@ -235,7 +235,7 @@ def predictions(model: Run, plain: nn.Module, images: np.ndarray, folder: Path, 
     taken = pair_by_pair(clock(by(model.predictor), CALLS), clock(eager, CALLS), pairs=pairs)
     yield compared(
         taken,
-        what="prediction of one picture, warm",
+        what="prediction of one image, warm",
         ours="`load(RUN).predictor.probabilities`",
         theirs=EAGER,
         at_least=3.0,
@@ -248,8 +248,8 @@ def predictions(model: Run, plain: nn.Module, images: np.ndarray, folder: Path, 
             raise
         yield skip("onnxruntime", "pip install 'classicnets[export]'")
         return
-    colour = [np.ascontiguousarray(np.broadcast_to(x, (3, 28, 28)).transpose(1, 2, 0)[None]) for x in images[:CALLS]]
-    pixels = itertools.cycle(colour)
+    color = [np.ascontiguousarray(np.broadcast_to(x, (3, 28, 28)).transpose(1, 2, 0)[None]) for x in images[:CALLS]]
+    pixels = itertools.cycle(color)
     for whose, theirs in (
         (EAGER, eager),
         ("onnxruntime's session with the same file", lambda: file.session.run([OUTPUT], {INPUT: next(pixels)})),
@@ -257,7 +257,7 @@ def predictions(model: Run, plain: nn.Module, images: np.ndarray, folder: Path, 
         taken = pair_by_pair(clock(by(file), CALLS), clock(theirs, CALLS), pairs=pairs)
         yield compared(
             taken,
-            what="prediction of one picture, warm, by the file exported from the run",
+            what="prediction of one image, warm, by the file exported from the run",
             ours="`load(FILE).predictor.probabilities`",
             theirs=whose,
             facts=microseconds(taken),
@@ -272,10 +272,12 @@ def microseconds(taken: Pairs) -> dict[str, float]:
     }
 
 
-def peers(ours: Ours, pictures: Pictures, programs: dict[str, tuple[str, str, str]], pairs: int) -> Iterator[Row | str]:
+def peers(
+    ours: Ours, splits: ImageSplits, programs: dict[str, tuple[str, str, str]], pairs: int
+) -> Iterator[Row | str]:
     """An epoch of each other library that is there; for one that is not, the line that says so."""
     with tempfile.TemporaryDirectory(prefix="peers-") as folder:
-        data, (train, test) = Path(folder) / "fashion_mnist.npz", (pictures.train, pictures.test)
+        data, (train, test) = Path(folder) / "fashion_mnist.npz", (splits.train, splits.test)
         np.savez(data, x=train.images[:, 0], y=train.labels, x_test=test.images[:, 0], y_test=test.labels)
         for name, (python, script, how) in programs.items():
             if not python:
@@ -294,7 +296,7 @@ def peers(ours: Ours, pictures: Pictures, programs: dict[str, tuple[str, str, st
                 taken,
                 what=f"a later epoch with evaluation, against {name}",
                 ours="`classicnets train lenet_d2l`, its state saved as well",
-                theirs=f"{name}: the same layers and batches of 256, pictures as floats in memory",
+                theirs=f"{name}: the same layers and batches of 256, images as floats in memory",
                 facts=peer.facts,
             )
 
@@ -310,7 +312,7 @@ def main() -> int:
     parser.add_argument("--mxnet-python", default="", metavar="PATH", help="a Python that has mxnet 1.9.1")
     args = parser.parse_args()
     before = conditions()
-    pictures = loading.load("fashion_mnist")
+    splits = loading.load("fashion_mnist")
     rows: list[Row] = []
     skipped: list[str] = []
     if "command" in args.parts:
@@ -321,17 +323,17 @@ def main() -> int:
             plan(*run_spec("lenet_d2l", settings={"epochs": 1000})), folder
         )  # the rate is constant, and few are taken
         if "epoch" in args.parts:
-            rows.append(epoch(ours, pictures, args.pairs))
+            rows.append(epoch(ours, splits, args.pairs))
         if "peers" in args.parts:
             programs = {
                 "Keras on JAX": (args.keras_python, "keras_lenet.py", "pip install keras jax"),
                 "MXNet 1.9.1": (args.mxnet_python, "mxnet_lenet.py", "--mxnet-python PATH, see -h"),
             }
-            for found in peers(ours, pictures, programs, args.pairs):
+            for found in peers(ours, splits, programs, args.pairs):
                 (skipped if isinstance(found, str) else rows).append(found)  # type: ignore[arg-type]
         if ours.last is None:
             ours.epoch()
-        model, images = Run(ours.path), pictures.test.images
+        model, images = Run(ours.path), splits.test.images
         plain = Run(ours.path).net.eval()
         if "prediction" in args.parts:
             for one in predictions(model, plain, images, folder, 3 * args.pairs):

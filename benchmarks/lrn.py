@@ -5,7 +5,7 @@
 
 layer        forward and backward over 64 x 96 x 55 x 55 float32, as AlexNet's first; eager and compiled, maps first and
              maps last in memory. Beside it ReLU, whose time is that of reading and writing main memory.
-step         `alexnet_2012`, float32, SGD with momentum, 32 pictures in memory, against the same net with
+step         `alexnet_2012`, float32, SGD with momentum, 32 images in memory, against the same net with
              `nn.LocalResponseNorm` in its LRNs' places (the two towers as a batch twice as long, which moves nothing).
 """
 
@@ -46,10 +46,10 @@ def there_and_back(layer: nn.Module, a: Tensor, g: Tensor) -> Callable[[], Tenso
     return lambda: torch.autograd.grad(layer(a), a, g)[0]
 
 
-def layer(pictures: int, pairs: int) -> tuple[list[Row], list[str]]:
+def layer(images: int, pairs: int) -> tuple[list[Row], list[str]]:
     """The layer alone, every way, and what was skipped."""
     torch.manual_seed(0)
-    shape = (pictures, 96, 55, 55)
+    shape = (images, 96, 55, 55)
     values, gradient = 100 * torch.randn(shape), torch.randn(shape)
     rows, skipped = [], []
     for mode in ("eager", "compiled"):
@@ -107,7 +107,7 @@ def step(batch: int, pairs: int) -> Row:
     assert_close(ours.eval()(x[:2]), theirs.eval()(x[:2]), rtol=1e-4, atol=1e-5)
     return compared(
         pair_by_pair(clock(stepper(ours, x, y)), clock(stepper(theirs, x, y)), pairs=pairs),
-        what=f"training step of `alexnet_2012`, {batch} pictures, float32",
+        what=f"training step of `alexnet_2012`, {batch} images, float32",
         ours="with our LRN",
         theirs="with `nn.LocalResponseNorm` in its place",
         at_least=1.25,
@@ -125,7 +125,7 @@ def main() -> None:
     rows: list[Row] = []
     skipped: list[str] = []
     if "layer" in args.parts:
-        rows, skipped = layer(args.pictures, args.pairs)
+        rows, skipped = layer(args.images, args.pairs)
     if "step" in args.parts:
         rows.append(step(args.batch, args.pairs))
     write(args.out, rows, before, skipped=skipped)

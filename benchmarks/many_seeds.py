@@ -3,7 +3,7 @@
     python benchmarks/many_seeds.py                         (about three minutes on 2 quiet cores)
     python benchmarks/many_seeds.py --seeds 2 --limit 2000
 
-Whole commands, with the start of every run and the figures it draws; one epoch of a part of the training pictures, so
+Whole commands, with the start of every run and the figures it draws; one epoch of a part of the training images, so
 that it does not take long. The longer the runs, the less of that is in the ratio.
 """
 
@@ -24,7 +24,7 @@ from timing import arguments, compared, conditions, pair_by_pair, write
 def main() -> None:
     parser = arguments(__doc__, name="many_seeds", pairs=1)
     parser.add_argument("--seeds", type=int, default=8)
-    parser.add_argument("--limit", type=int, default=20_000, help="training pictures (default 20,000)")
+    parser.add_argument("--limit", type=int, default=20_000, help="training images (default 20,000)")
     args = parser.parse_args()
     before = conditions()
     loading.load("fashion_mnist")  # fetched, if need be, before the clock starts
@@ -44,7 +44,7 @@ def main() -> None:
     taken = pair_by_pair(seconds, lambda: seconds("--side-by-side", "1"), pairs=args.pairs, warm_up=0)
     row = compared(
         taken,
-        what=f"{args.seeds} seeds of `lenet_d2l`, one epoch of {args.limit:,} pictures each, the whole command",
+        what=f"{args.seeds} seeds of `lenet_d2l`, one epoch of {args.limit:,} images each, the whole command",
         ours=f"`train --seeds {args.seeds}`, {found['as decided']['side_by_side']} at once",
         theirs="with `--side-by-side 1`",
         at_least=1.4,

@@ -4,8 +4,8 @@
     python benchmarks/pictures.py --pictures 300 --rounds 1 --memory 300 --out /tmp/small.json
 
 The photographs are 500 x 375, quality 90: parts of scikit-learn's two sample photographs, at places and scales drawn by
-a seed. Theirs: a DataLoader of 2 workers; each picture opened by PIL, its shorter side resized to 256, a random crop of
-224, a random flip, to float, normalised; torchvision's own transforms where it can be imported, otherwise written out.
+a seed. Theirs: a DataLoader of 2 workers; each image opened by PIL, its shorter side resized to 256, a random crop of
+224, a random flip, to float, normalized; torchvision's own transforms where it can be imported, otherwise written out.
 Ours, cold: `read_all` with an empty cache, then an epoch of `Batches`, which is what a first epoch takes. Ours, kept:
 the same in a second run, from the file that the first has left. Each round takes the three in turn; the ratios of each
 round count, their median is quoted. Memory is that of a process of its own; its many files are links to few.
@@ -40,7 +40,7 @@ from classicnets import machine
 from classicnets.datasets.types import Split
 from classicnets.images.batches import Batches
 from classicnets.images.cache import read_all
-from classicnets.images.decode import fitted, read_fitted, read_picture
+from classicnets.images.decode import fitted, read_fitted, read_image
 from classicnets.values import Preprocess, Recipe
 from peers.book import torchvision_if_there
 
@@ -101,21 +101,21 @@ def find_transform() -> tuple[Callable[[Image.Image], Tensor], str]:
     return transforms.Compose(steps), f"torchvision {vision.__version__}"
 
 
-def written_out(picture: Image.Image) -> Tensor:
+def written_out(image: Image.Image) -> Tensor:
     """Resize(256), RandomCrop(224), RandomHorizontalFlip, ToTensor, Normalize."""
-    width, height = picture.size
+    width, height = image.size
     scale = 256 / min(width, height)
-    picture = picture.resize((int(width * scale), int(height * scale)), Image.Resampling.BILINEAR)
-    left, top = random.randint(0, picture.width - 224), random.randint(0, picture.height - 224)
-    picture = picture.crop((left, top, left + 224, top + 224))
+    image = image.resize((int(width * scale), int(height * scale)), Image.Resampling.BILINEAR)
+    left, top = random.randint(0, image.width - 224), random.randint(0, image.height - 224)
+    image = image.crop((left, top, left + 224, top + 224))
     if random.random() < 0.5:
-        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    x = torch.from_numpy(np.array(picture, copy=True)).permute(2, 0, 1).contiguous().to(torch.float32).div(255)
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    x = torch.from_numpy(np.array(image, copy=True)).permute(2, 0, 1).contiguous().to(torch.float32).div(255)
     return x.sub_(torch.tensor(MEAN).view(3, 1, 1)).div_(torch.tensor(STD).view(3, 1, 1))
 
 
-class PictureByPicture(Dataset[Tensor]):
-    """What torchvision.datasets.ImageFolder does for one picture."""
+class ImageByImage(Dataset[Tensor]):
+    """What torchvision.datasets.ImageFolder does for one image."""
 
     def __init__(self, paths: list[Path], transform: Callable[[Image.Image], Tensor]):
         self.paths, self.transform = paths, transform
@@ -131,14 +131,14 @@ class PictureByPicture(Dataset[Tensor]):
 def theirs(paths: list[Path], transform: Callable[[Image.Image], Tensor]) -> float:
     """Seconds for an epoch of the DataLoader."""
     started = time.perf_counter()
-    loader = DataLoader(PictureByPicture(paths, transform), RECIPE.batch_size, shuffle=True, num_workers=WORKERS)
+    loader = DataLoader(ImageByImage(paths, transform), RECIPE.batch_size, shuffle=True, num_workers=WORKERS)
     count = sum(len(x) for x in loader)
     assert count == len(paths)
     return time.perf_counter() - started
 
 
 def ours(paths: list[Path]) -> tuple[float, float]:
-    """Seconds until the pictures are there, and for an epoch of batches."""
+    """Seconds until the images are there, and for an epoch of batches."""
     started = time.perf_counter()
     images = read_all(paths, PREPROCESS, lambda _: None).images
     read = time.perf_counter() - started
@@ -156,12 +156,12 @@ def quality(paths: list[Path]) -> dict[str, Any]:
         preprocess = Preprocess(channels=3, image_size=side, fit="crop")
         gaps, resizing = [], []
         for path in paths:
-            with Image.open(path) as picture:
-                box = ((picture.width - picture.height) // 2, 0, (picture.width + picture.height) // 2, picture.height)
-                pil = picture.convert("RGB").crop(box).resize((side, side), Image.Resampling.BILINEAR)
+            with Image.open(path) as image:
+                box = ((image.width - image.height) // 2, 0, (image.width + image.height) // 2, image.height)
+                pil = image.convert("RGB").crop(box).resize((side, side), Image.Resampling.BILINEAR)
             expected = np.asarray(pil).transpose(2, 0, 1).astype(int)
             gaps.append(np.abs(read_fitted(path, preprocess) - expected))
-            resizing.append(np.abs(fitted(read_picture(path, 3), side, "crop") - expected))
+            resizing.append(np.abs(fitted(read_image(path, 3), side, "crop") - expected))
         both, alone = np.stack(gaps), np.stack(resizing)
         rows[str(side)] = {
             "mean": float(both.mean()),
@@ -173,7 +173,7 @@ def quality(paths: list[Path]) -> dict[str, Any]:
 
 
 def memory(paths: list[Path]) -> dict[str, Any]:
-    """Peak memory of a process that reads the pictures and takes an epoch of batches, cold and from what was kept."""
+    """Peak memory of a process that reads the images and takes an epoch of batches, cold and from what was kept."""
     found = {}
     for run in ("cold", "kept"):
         command = [sys.executable, __file__, "--in", str(paths[0].parent)]
@@ -222,7 +222,7 @@ def main() -> None:
         cache, photographs = base / "cache", base / "photographs"
         os.environ["CLASSICNETS_CACHE"] = str(cache)
         photographs.mkdir()
-        paths = make_photographs(photographs, args.pictures)
+        paths = make_photographs(photographs, args.images)
         for path in paths:
             os.utime(path, (1e9, 1e9))
         time.sleep(2.5)  # files just written are not believed to stay as they are
@@ -247,7 +247,7 @@ def main() -> None:
                 (links / f"{i:06}.jpg").hardlink_to(paths[i % len(paths)])
             time.sleep(2.5)
             rows[str(count)] = memory(sorted(links.iterdir()))
-            print(f"{count:,} pictures: {rows[str(count)]}", flush=True)
+            print(f"{count:,} images: {rows[str(count)]}", flush=True)
             shutil.rmtree(cache)
         levels = quality(paths[:50])
 
@@ -256,17 +256,17 @@ def main() -> None:
 
     ratios = [f"{kind}_ratio" for kind in ("cold", "kept", "later_epoch")]
     result = {
-        "what": "500 x 375 JPEG files to batches of 128 flipped crops of 224, float32, normalised",
-        "pictures": args.pictures,
+        "what": "500 x 375 JPEG files to batches of 128 flipped crops of 224, float32, normalized",
+        "pictures": args.images,
         "their_transforms": transform_is,
         "workers": WORKERS,
         **{f"{key}_median": median(key) for key in ratios},
         **{f"{key}_range": [min(r[key] for r in rounds), max(r[key] for r in rounds)] for key in ratios},
-        "their_images_per_second": args.pictures / median("their_seconds"),
-        "cold_images_per_second": args.pictures / (median("cold_read_seconds") + median("cold_epoch_seconds")),
-        "later_epoch_images_per_second": args.pictures / median("kept_epoch_seconds"),
+        "their_images_per_second": args.images / median("their_seconds"),
+        "cold_images_per_second": args.images / (median("cold_read_seconds") + median("cold_epoch_seconds")),
+        "later_epoch_images_per_second": args.images / median("kept_epoch_seconds"),
         "rounds": rounds,
-        "memory": {"distinct_files": args.pictures, "pictures": rows},
+        "memory": {"distinct_files": args.images, "pictures": rows},
         "levels_against_pil": levels,
         "load_before": load_before,
         "threads": torch.get_num_threads(),

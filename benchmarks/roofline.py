@@ -154,7 +154,7 @@ def calls(work: Work) -> tuple[list[Call], Tensor]:
 
 
 def parts(subject: ExportSource, work: Work, seconds: float) -> Iterator[Row]:
-    """A row for each layer and direction, for loss, optimiser and the rest, then the whole step; values are seconds."""
+    """A row for each layer and direction, for loss, optimizer and the rest, then the whole step; values are seconds."""
     work.net.train()
     found, logits = calls(work)
     whole = readings(work.step, seconds)
@@ -253,9 +253,9 @@ def main(given: list[str] | None = None) -> None:
     with redirect_stdout(sys.stderr):
         write(args.out, rows, machine_before)
     rows, facts = read(args.out)
-    picture = args.out.with_suffix(".png")
-    picture.write_bytes(figures.png(roofline(rows, best([row for row in rows if row.ours == "ceiling"]), facts)))
-    print(f"written to {picture}", file=sys.stderr)
+    image = args.out.with_suffix(".png")
+    image.write_bytes(figures.png(roofline(rows, best([row for row in rows if row.ours == "ceiling"]), facts)))
+    print(f"written to {image}", file=sys.stderr)
     if args.json:
         print(args.out.read_text(), end="")
     else:

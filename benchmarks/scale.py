@@ -1,16 +1,16 @@
-"""How the time of a training step, of inference, and the memory of both grow with batch, picture, width and pictures.
+"""How the time of a training step, of inference, and the memory of both grow with batch, image, width and images.
 
     python benchmarks/scale.py lenet_d2l
     python benchmarks/scale.py my_net.py:net --input 3x32x32 --axes batch side
 
-batch      pictures in a step
-side       pixels of the picture's side: a net of the registry is built for it, any other takes it as it is
+batch      images in a step
+side       pixels of the image's side: a net of the registry is built for it, any other takes it as it is
 width      times the maps and units of every hidden layer, for a net that is an nn.Sequential (see widen.py)
-pictures   pictures in memory, at the size the net takes, through an epoch of data/batches.py, without a net
+images   images in memory, at the size the net takes, through an epoch of data/batches.py, without a net
 
 Each point is a process of its own, so that its memory is: on the CPU by how much the resident size grew at most, with
 the weights; on CUDA what torch had allocated at most. The other axes are as --batch, --input and the net have them. An
-exponent is the slope in a log-log picture, over all points and over the last three: time grows as axis^exponent.
+exponent is the slope in a log-log image, over all points and over the last three: time grows as axis^exponent.
 An axis ends before a step would take more than ten seconds or most of the memory.
 Writes benchmarks/results/scale-NET.json and .png.
 """
@@ -44,12 +44,12 @@ from timing import Row, conditions, read, write
 from widen import widened
 
 AXES = {
-    "batch": "pictures in a batch",
-    "side": "side of the picture, pixels",
+    "batch": "images in a batch",
+    "side": "side of the image, pixels",
     "width": "times the width of the hidden layers",
-    "pictures": "pictures in memory, an epoch of batches",
+    "pictures": "images in memory, an epoch of batches",
 }
-PICTURES = ("batch", "pictures")  # axes that count them
+IMAGES = ("batch", "pictures")  # axes that count them
 _STATUS = Path("/proc/self/status")
 MOST_SECONDS, MOST_MEMORY = 10.0, 0.6  # of a step; the share of what is free
 
@@ -85,7 +85,7 @@ def measure(args: argparse.Namespace, axis: str, at: float) -> dict[str, Any]:
 
 
 def epoch(args: argparse.Namespace, count: int) -> dict[str, Any]:
-    """An epoch of batches from so many pictures of noise."""
+    """An epoch of batches from so many images of noise."""
     channels, side, _ = args.input
     machine.keep_memory()
     memory, chance = Memory(args.device), np.random.default_rng(0)
@@ -134,17 +134,17 @@ def grown(args: argparse.Namespace, about: dict[str, Any], axis: str) -> Iterato
     """The points of an axis, or why there are none, or no more."""
     _, height, width = args.input
     if height != width and axis in ("side", "pictures"):
-        yield f"{axis}: for square pictures alone"
+        yield f"{axis}: for square images alone"
         return
     last: tuple[float, dict[str, list[float]]] | None = None
     for at in values(axis, height, quick=args.quick):
-        if last and (why := _too_much(args.device, last[1], (at / last[0]) ** (1 if axis in PICTURES else 2))):
+        if last and (why := _too_much(args.device, last[1], (at / last[0]) ** (1 if axis in IMAGES else 2))):
             yield f"{axis}: not from {at:g} on: {why}"
             return
         found = alone(args, axis, at)
         if "refused" in found:
             yield f"{axis}: not {at:g}: {found['refused']}"
-            if axis != "side":  # of pictures larger ones may fit
+            if axis != "side":  # of images larger ones may fit
                 return
             continue
         last = at, found["values"]
@@ -182,7 +182,7 @@ def exponents(rows: Sequence[Row]) -> Iterator[Row]:
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
-    """Of the straight line through the points in a log-log picture."""
+    """Of the straight line through the points in a log-log image."""
     x, y = ([math.log(value) for value in side] for side in zip(*points, strict=True))
     return statistics.linear_regression(x, y).slope
 
@@ -194,7 +194,7 @@ def print_table(rows: Sequence[Row], skipped: Sequence[str]) -> None:
         return f"{value:,.1f} MB" if name.startswith("memory") else f"{1e3 * value:,.2f} ms"
 
     columns = ["axis", "of", "points", "from", "to", "at the first", "at the last"]
-    columns += ["exponent", "of the last three", "a picture"]
+    columns += ["exponent", "of the last three", "an image"]
     lines = []
     for row in (row for row in rows if row.unit == "exponent"):
         (first, low), (last, high) = row.facts["from"], row.facts["to"]
@@ -202,7 +202,7 @@ def print_table(rows: Sequence[Row], skipped: Sequence[str]) -> None:
         ends = [f"{first:g}", f"{last:g}", said(low, name), said(high, name)]
         each = (high - low) / (last - first)
         cost = f"{1e3 * each:.3g} kB" if name.startswith("memory") else f"{1e6 * each:.3g} us"
-        slopes = [f"{row.median:.2f}", f"{row.facts['last_three']:.2f}", cost * (row.facts["axis"] in PICTURES)]
+        slopes = [f"{row.median:.2f}", f"{row.facts['last_three']:.2f}", cost * (row.facts["axis"] in IMAGES)]
         lines.append([row.facts["axis"], name, row.facts["points"], *ends, *slopes])
     out = tables.console()
     out.print(tables.table(columns, lines, numbers=columns[2:]))
@@ -254,13 +254,13 @@ def at_one_point(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def draw(results: Path) -> None:
-    """The picture of a file of results, beside it."""
+    """The image of a file of results, beside it."""
     from drawing import scale  # here alone: the processes that measure draw nothing
 
     rows, facts = read(results)
-    picture = results.with_suffix(".png")
-    picture.write_bytes(figures.png(scale(rows, AXES, facts)))
-    print(f"written to {picture}", file=sys.stderr)
+    image = results.with_suffix(".png")
+    image.write_bytes(figures.png(scale(rows, AXES, facts)))
+    print(f"written to {image}", file=sys.stderr)
 
 
 if __name__ == "__main__":

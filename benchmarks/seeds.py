@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows |= {row["seed"]: {key: row[key] for key in KEPT} for row in found if "error" not in row}
     failed = [row for row in found if "error" in row]
     if rows:
-        summary = summarised(args.net, asked, [rows[seed] for seed in sorted(rows)], made.read()["threads"])
+        summary = summarized(args.net, asked, [rows[seed] for seed in sorted(rows)], made.read()["threads"])
         RESULTS.mkdir(exist_ok=True)
         path.write_text(json.dumps(summary, indent=2) + "\n")
         print(f"mean {summary['test_accuracy_mean']:.4f}, sd {summary['test_accuracy_sd']}, n = {len(rows)}, in {path}")
@@ -92,7 +92,7 @@ def kind(asked: Plan, threads: int) -> dict[str, Any]:
     return found
 
 
-def summarised(net: str, asked: Plan, rows: list[dict[str, Any]], threads: int) -> dict[str, Any]:
+def summarized(net: str, asked: Plan, rows: list[dict[str, Any]], threads: int) -> dict[str, Any]:
     test, train = (seeds.statistics_of([row[key] for row in rows]) for key in ("test_accuracy", "train_accuracy"))
     return {
         "net": net,

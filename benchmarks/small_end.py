@@ -1,17 +1,17 @@
-"""Our `fast` nets against the best of timm under a million parameters: the same minutes, machine, pictures and loop.
+"""Our `fast` nets against the best of timm under a million parameters: the same minutes, machine, images and loop.
 
     python benchmarks/small_end.py                      (both data sets, under 40 minutes on 2 quiet cores)
     python benchmarks/small_end.py --data signs --minutes 1
     python benchmarks/small_end.py --quick              (does it run at all; two or three minutes, keeps nothing)
     python benchmarks/small_end.py --count              (every timm model under a million parameters; minutes)
 
-Data: Fashion-MNIST (28x28 grey, 60,000 training pictures) and the signs of examples/make_pictures.py (32x32 colour,
-6,000). Every net is trained from random weights by `classicnets.train`, with the pictures, augmentation, AdamW and
+Data: Fashion-MNIST (28x28 gray, 60,000 training images) and the signs of examples/make_images.py (32x32 color,
+6,000). Every net is trained from random weights by `classicnets.train`, with the images, augmentation, AdamW and
 one-cycle schedule of the recipe `fast`; ours with the first weights and, on Fashion-MNIST, the batch size that it has
 for them. Epochs are as many as fit the minutes.
 
-Chosen for each on a part of the training pictures, in short trainings whose time is told: for the peers how the small
-pictures get in (the first two strides of 2 made 1, the first alone, or enlarged to 64 pixels); for both sides the
+Chosen for each on a part of the training images, in short trainings whose time is told: for the peers how the small
+images get in (the first two strides of 2 made 1, the first alone, or enlarged to 64 pixels); for both sides the
 learning rate, and by timed steps float32 or bfloat16 and where the channels lie. The best two of each side go on, and
 are evaluated on the test split once, at the end. What is best in seconds need not be so in minutes: the peers' choice
 may be hurt by that.
@@ -45,7 +45,7 @@ from torch import Tensor, nn
 
 import classicnets
 from classicnets import machine
-from classicnets.datasets.types import Description, Pictures
+from classicnets.datasets.types import Description, ImageSplits
 from classicnets.evaluation.evaluate import evaluate
 from classicnets.evaluation.predictor import Predictor
 from classicnets.events import Epoch
@@ -83,9 +83,9 @@ MOST = 1_000_000
 LARGE = 64  # pixels; what small ones are enlarged to
 RATES = (0.003, 0.01)
 FIRST_TRY = 1 / 30  # of the minutes: nets and sizes are compared at the first rate
-RATE_TRY = 1 / 9  # longer, as deep nets without batch normalisation stay at the loss of chance for some epochs
+RATE_TRY = 1 / 9  # longer, as deep nets without batch normalization stay at the loss of chance for some epochs
 ASIDE = {"validation": 0.1, "monitor": "validation"}
-FINALISTS = 2
+FINALIZTS = 2
 
 OURS: dict[str, dict[str, dict[str, str]]] = {
     "fashion_mnist": {"lenet_d2l": {"activation": "relu", "pool": "max"}, "alexnet_28": {}},
@@ -93,15 +93,15 @@ OURS: dict[str, dict[str, dict[str, str]]] = {
 }
 COMMON: dict[str, dict[str, Any]] = {
     "fashion_mnist": {"flip": True, "views": 2, "shift": 1, "mean": (0.286,), "std": (0.353,)},
-    # a mirror image of 3 is none; batches of 64, as there are few pictures
+    # a mirror image of 3 is none; batches of 64, as there are few images
     "signs": {"flip": False, "views": 1, "shift": 2, "batch_size": 64, "mean": (0.45,), "std": (0.2,)},
 }
-OUR_WEIGHTS = "xavier_uniform"  # on the signs, where no recipe was tuned: ours have no batch normalisation to lift them
+OUR_WEIGHTS = "xavier_uniform"  # on the signs, where no recipe was tuned: ours have no batch normalization to lift them
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entrant:
-    """A net as it takes part, ours or a timm model, for pictures of `size`, with the first `strides` of 2 made 1."""
+    """A net as it takes part, ours or a timm model, for images of `size`, with the first `strides` of 2 made 1."""
 
     net: str
     ours: bool
@@ -113,7 +113,7 @@ class Entrant:
 
     @property
     def form(self) -> str:
-        """How the pictures get in, in words."""
+        """How the images get in, in words."""
         made = ("", ", first stride 1", ", first two strides 1")[self.strides]
         return f"{self.size} px{made}"
 
@@ -137,7 +137,7 @@ class Entrant:
         return net
 
     def settings(self, data: str, own_size: int) -> dict[str, Any]:
-        """What is put on top of the recipe: the data set's augmentation, at the size of the pictures, and what was
+        """What is put on top of the recipe: the data set's augmentation, at the size of the images, and what was
         chosen.
         """
         common = dict(COMMON[data])
@@ -164,13 +164,13 @@ def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
 
 
 class Arena:
-    """A data set on which the nets meet; keeps its pictures, which differ by size alone, and what was tried."""
+    """A data set on which the nets meet; keeps its images, which differ by size alone, and what was tried."""
 
     def __init__(self, name: str, spec: str, minutes: float, say: Callable[[str], None]):
         self.name, self.spec, self.seconds, self.say = name, spec, 60 * minutes, say
         self.description = loading.describe(spec)
         self.size = self.description.own_size()
-        self.pictures: dict[int, Pictures] = {}
+        self.images: dict[int, ImageSplits] = {}
         self.tries: list[dict[str, Any]] = []
 
     def plan(self, entrant: Entrant, seed: int, **settings: Any) -> Plan:
@@ -181,15 +181,15 @@ class Arena:
             *run_spec(net, data=self.spec, recipe=entrant.recipe(self.name), settings=given, seed=seed, device="cpu")
         )
 
-    def read(self, planned: Plan) -> Pictures:
-        """The pictures as this plan wants them."""
+    def read(self, planned: Plan) -> ImageSplits:
+        """The images as this plan wants them."""
         side = planned.preprocess.side if planned.description.decoded else 0
-        if side not in self.pictures:
-            self.pictures[side] = loading.load(self.spec, planned.preprocess)
-        return self.pictures[side]
+        if side not in self.images:
+            self.images[side] = loading.load(self.spec, planned.preprocess)
+        return self.images[side]
 
     def speed(self, entrant: Entrant) -> float:
-        """Training pictures a second, from steps of half a second after two that warm up."""
+        """Training images a second, from steps of half a second after two that warm up."""
         planned = self.plan(entrant, 0)
         train, cpu = self.read(planned).train, torch.device("cpu")
         taken, _ = batches.divide(train, 0.0, 4096, 0)
@@ -210,7 +210,7 @@ class Arena:
         return taken * planned.recipe.batch_size / seconds
 
     def fastest(self, entrant: Entrant) -> tuple[Entrant, float]:
-        """The entrant in the precision and layout that is fastest here, and its pictures a second."""
+        """The entrant in the precision and layout that is fastest here, and its images a second."""
         ways = (("float32", False), ("float32", True), ("bfloat16", True))
         entrants = [replace(entrant, precision=precision, channels_last=last) for precision, last in ways]
         return max(((e, self.speed(e)) for e in entrants), key=lambda row: row[1])
@@ -234,12 +234,12 @@ class Arena:
         self.tries.append(row | {"epochs": epochs, "pictures": len(alone)})
         self.say(
             f"  try  {entrant.net:<28} {entrant.form:<28} lr {entrant.lr:<6g} {entrant.precision:<9}"
-            f" {accuracy:.4f}  {spent:.1f} s, {speed:,.0f} pictures/s"
+            f" {accuracy:.4f}  {spent:.1f} s, {speed:,.0f} images/s"
         )
         return accuracy
 
 
-Found = tuple[float, Entrant, float]  # validation accuracy of its best try, the entrant, training pictures a second
+Found = tuple[float, Entrant, float]  # validation accuracy of its best try, the entrant, training images a second
 
 
 def choose(arena: Arena, peers: tuple[str, ...]) -> list[Found]:
@@ -251,9 +251,9 @@ def choose(arena: Arena, peers: tuple[str, ...]) -> list[Found]:
         found = _tried(arena, side)
         if side is theirs:
             forms = ({"strides": 1}, {"strides": 0, "size": LARGE})
-            others = [replace(e, **form) for _, e, _ in found[: FINALISTS + 1] for form in forms]
+            others = [replace(e, **form) for _, e, _ in found[: FINALIZTS + 1] for form in forms]
             found = _best_forms([*found, *_tried(arena, others)])
-        chosen += [_with_best_rate(arena, best) for best in found[:FINALISTS]]
+        chosen += [_with_best_rate(arena, best) for best in found[:FINALIZTS]]
     return chosen
 
 
@@ -312,7 +312,7 @@ def compete(arena: Arena, found: Found, seeds: int) -> dict[str, Any]:
             minutes.append(run.result["seconds"] / 60)
             facts = run.facts
     net = run.net.float().to(memory_format=torch.contiguous_format).eval()
-    picture = torch.rand(1, *run.predictor.preprocess.shape)
+    image = torch.rand(1, *run.predictor.preprocess.shape)
     mean = statistics.mean(accuracies)
     return {
         "data": arena.name,
@@ -336,8 +336,8 @@ def compete(arena: Arena, found: Found, seeds: int) -> dict[str, Any]:
         "weights_kB": sum(t.numel() * t.element_size() for t in net.state_dict().values()) / 1000,
         "macs": facts["macs"],
         "views": facts["recipe"]["views"],
-        "ms_eager": milliseconds(lambda: net(picture)),
-        "ms_onnxruntime": _onnx_milliseconds(net, picture),
+        "ms_eager": milliseconds(lambda: net(image)),
+        "ms_onnxruntime": _onnx_milliseconds(net, image),
     }
 
 
@@ -359,7 +359,7 @@ def milliseconds(work: Callable[[], object], seconds: float = 1.0) -> float:
     return 1000 * statistics.median(times)
 
 
-def _onnx_milliseconds(net: nn.Module, picture: Tensor) -> float | None:
+def _onnx_milliseconds(net: nn.Module, image: Tensor) -> float | None:
     """The same of the exported net; None without the packages, or if it cannot be exported."""
     try:
         import onnxruntime
@@ -371,7 +371,7 @@ def _onnx_milliseconds(net: nn.Module, picture: Tensor) -> float | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            exported = torch.onnx.export(net, (picture,), dynamo=True, verbose=False)
+            exported = torch.onnx.export(net, (image,), dynamo=True, verbose=False)
             assert exported is not None
             exported.save(file)
     except Exception as error:  # whatever the exporter raises: that net has no such time
@@ -382,7 +382,7 @@ def _onnx_milliseconds(net: nn.Module, picture: Tensor) -> float | None:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
-    given = {session.get_inputs()[0].name: picture.numpy()}
+    given = {session.get_inputs()[0].name: image.numpy()}
     return milliseconds(lambda: session.run(None, given))
 
 
@@ -454,7 +454,7 @@ def main() -> None:
     machine.keep_memory()
     for name in args.data:
         if name == "signs" and not SIGNS.is_dir():
-            script = HERE.parent / "examples" / "make_pictures.py"
+            script = HERE.parent / "examples" / "make_images.py"
             subprocess.run([sys.executable, str(script), str(SIGNS)], check=True)
         arena = Arena(name, str(SIGNS) if name == "signs" else name, args.minutes, lambda line: print(line, flush=True))
         print(f"{name}: {arena.size} px, {len(arena.description.classes)} classes")

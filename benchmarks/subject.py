@@ -37,15 +37,13 @@ def arguments(description: str | None, *, batch: int) -> argparse.ArgumentParser
     """A parser with what both scripts take."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("net", metavar="NET", help="a name of `classicnets list`, file.py:net, or a run")
-    parser.add_argument(
-        "--input", type=_shape, metavar="CxHxW", help="pictures (the net's own; 1x28x28 for file.py:net)"
-    )
-    parser.add_argument("--batch", type=int, default=batch, help=f"pictures in a step (default {batch})")
+    parser.add_argument("--input", type=_shape, metavar="CxHxW", help="images (the net's own; 1x28x28 for file.py:net)")
+    parser.add_argument("--batch", type=int, default=batch, help=f"images in a step (default {batch})")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, mps or auto")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="default float32")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU (default: torch's)")
     parser.add_argument("--seconds", type=float, default=1.0, help="at least three readings, and on for so long (1)")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="a picture FILE.png comes beside it")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="an image FILE.png comes beside it")
     parser.add_argument("--json", action="store_true", help="print the file in place of the table")
     parser.add_argument("--quick", action="store_true", help="a try with few, small readings, with --out")
     return parser
@@ -77,7 +75,7 @@ def _shape(text: str) -> Shape:
 
 @dataclass(frozen=True)
 class ExportSource:
-    """A net, what it is called, and its layer table for pictures of `shape`."""
+    """A net, what it is called, and its layer table for images of `shape`."""
 
     name: str
     net: nn.Module
@@ -86,7 +84,7 @@ class ExportSource:
 
 
 def load(spec: str, shape: Shape | None = None, change: Callable[[nn.Module], nn.Module] | None = None) -> ExportSource:
-    """The net for pictures of `shape` (None: those it was made for), or what `change` makes of it.
+    """The net for images of `shape` (None: those it was made for), or what `change` makes of it.
 
     Raises UsageError: CN201, CN202, CN204, CN205, CN207.
     """
@@ -96,7 +94,7 @@ def load(spec: str, shape: Shape | None = None, change: Callable[[nn.Module], nn
         channels, height, width = shape or own
         if height != width:
             where = f"--input {channels}x{height}x{width}"
-            raise UsageError("CN201", f"{made.name} is made for square pictures", where=where)
+            raise UsageError("CN201", f"{made.name} is made for square images", where=where)
         shape = (channels, height, width)
         classes = made.num_classes or NETS[made.name].classes
         made = replace(made, num_classes=classes, in_channels=channels, image_size=height)
@@ -112,7 +110,7 @@ def load(spec: str, shape: Shape | None = None, change: Callable[[nn.Module], nn
     if len(table.output_shape) != 1:
         raise UsageError(
             "CN204",
-            f"{made.described} gives {shape_text(table.output_shape)} for a picture",
+            f"{made.described} gives {shape_text(table.output_shape)} for an image",
             why="the loss of a step needs one number for each class",
             hint="end it with a dense layer, or with global pooling and nn.Flatten()",
         )

@@ -3,7 +3,7 @@
     python benchmarks/tried.py                              (about four minutes on 2 quiet cores)
 
 A ratio above 1 means that the way that was tried is the faster. docs/performance.md says what was kept. Steps are real
-ones on pictures of noise in memory: forward, loss, backward, SGD.
+ones on images of noise in memory: forward, loss, backward, SGD.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def made(name: str, *, last: bool = False) -> nn.Module:
 
 
 def noise(name: str, batch: int) -> tuple[Tensor, Tensor]:
-    """Pictures and labels."""
+    """Images and labels."""
     side = NETS[name].input
     return torch.rand(batch, *side), torch.arange(batch) % 10
 
@@ -100,12 +100,12 @@ def in_parts(name: str, batch: int, pool: ThreadPoolExecutor, parts: int) -> Cal
     return take
 
 
-def classified(net: Callable[[Tensor], Tensor], pictures: Tensor, *, rough: bool = False) -> Callable[[], None]:
-    """All pictures in batches of 256."""
+def classified(net: Callable[[Tensor], Tensor], images: Tensor, *, rough: bool = False) -> Callable[[], None]:
+    """All images in batches of 256."""
 
     def all_of_them() -> None:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=rough):
-            for some in pictures.split(256):
+            for some in images.split(256):
                 net(some)
 
     return all_of_them
@@ -153,25 +153,25 @@ def steps(pairs: int) -> list[Row]:
         taken = pair_by_pair(clock(ours, calls), clock(theirs, calls), pairs=pairs)
         facts = {"first_call_seconds": first}
         said = f"{way}; first call {first:.0f} s" if "compile" in way else way
-        what = f"training step of `{name}`, {batch} pictures"
+        what = f"training step of `{name}`, {batch} images"
         rows.append(compared(taken, what=what, ours=said, theirs=as_it_is, facts=facts))
     return rows
 
 
 def evaluations(pairs: int) -> list[Row]:
     """What was tried for evaluation."""
-    net, pictures = made("lenet_d2l").eval(), torch.rand(10_000, 1, 28, 28)
+    net, images = made("lenet_d2l").eval(), torch.rand(10_000, 1, 28, 28)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that torch.jit is to be given up
-        frozen = torch.jit.optimize_for_inference(torch.jit.trace(net, pictures[:256]))
-    plain, rows = classified(net, pictures), []
+        frozen = torch.jit.optimize_for_inference(torch.jit.trace(net, images[:256]))
+    plain, rows = classified(net, images), []
     for way, ours in (
-        ("torch.jit, frozen and optimised for inference", classified(frozen, pictures)),
-        ("weights kept in oneDNN's layout", classified(blocked(net), pictures)),
-        ("bfloat16", classified(net, pictures, rough=True)),
+        ("torch.jit, frozen and optimized for inference", classified(frozen, images)),
+        ("weights kept in oneDNN's layout", classified(blocked(net), images)),
+        ("bfloat16", classified(net, images, rough=True)),
     ):
         taken = pair_by_pair(clock(ours), clock(plain), pairs=pairs)
-        rows.append(compared(taken, what="evaluation of `lenet_d2l`, 10,000 pictures", ours=way, theirs=AS_IT_IS))
+        rows.append(compared(taken, what="evaluation of `lenet_d2l`, 10,000 images", ours=way, theirs=AS_IT_IS))
     return rows
 
 
@@ -196,7 +196,7 @@ def beside_another(pairs: int) -> Row:
         busy.wait()  # from here on its time counts as ours
     return compared(
         taken,
-        what="training step of `lenet_d2l`, 256 pictures, another program on one core",
+        what="training step of `lenet_d2l`, 256 images, another program on one core",
         ours="threads sleep soon (kept: every run)",
         theirs="threads spin, the default of OpenMP",
     )

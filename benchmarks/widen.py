@@ -16,7 +16,7 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 def widened(net: nn.Module, factor: float) -> nn.Module:
     """A copy with `factor` times as many maps and units in every hidden layer and fresh weights, for the same task.
 
-    Conv2d, Linear and batch normalisation are made anew; widths are rounded so that groups still divide them. Raises
+    Conv2d, Linear and batch normalization are made anew; widths are rounded so that groups still divide them. Raises
     UsageError CN204 for a net that is not an nn.Sequential of nn.Sequentials, or has other layers with weights.
     """
     twin = copy.deepcopy(net)
@@ -38,7 +38,7 @@ def widened(net: nn.Module, factor: float) -> nn.Module:
             parent._modules[name] = type(layer)(features, layer.eps, layer.momentum, layer.affine)
         elif any(True for _ in (*layer.parameters(), *layer.buffers())):
             raise _refused(
-                f"{name} is a {type(layer).__name__}: only Conv2d, Linear and batch normalisation are made anew"
+                f"{name} is a {type(layer).__name__}: only Conv2d, Linear and batch normalization are made anew"
             )
     return twin
 
@@ -77,5 +77,5 @@ def _refused(why: str) -> UsageError:
         "CN204",
         "the width of this net cannot be changed from outside",
         why=why,
-        hint="--axes batch side pictures",
+        hint="--axes batch side images",
     )

@@ -49,14 +49,14 @@ def nets_page() -> str:
 
 <!-- made by `{COMMAND}` from the built nets -->
 
-Every net of the registry, counted on the net as `classicnets.create` builds it, for one picture of its source's size.
+Every net of the registry, counted on the net as `classicnets.create` builds it, for one image of its source's size.
 The name leads to its card: what was published, what differs, what had to be assumed, how it is proven.
 `classicnets show NET` prints the same numbers layer by layer.
 
 - **Weights** and **biases** add up to the **parameters**; **memory** is what these take as float32 (MB = 1,000,000
   bytes).
 - **MACs**: multiply-accumulates. Taps on padding count; additions of biases, activations, maxima, plain averages and
-  normalisation do not.
+  normalization do not.
 - **Units**: outputs of layers that carry weights (convolution, trainable subsampling, dense); neither the input nor
   pooling.
 - **Connections**, as the 1990s counted: every use of a weight, and one bias for each unit that has one. Sources print
@@ -418,17 +418,17 @@ def lenet_on_padded_28() -> Finding:
     original = _convolutions("lenet5_1998")[1]
     pairs = original.weights // math.prod(original.kernel or ())
     return judge(right and same), (
-        f"{_list(shapes)}; weights {_list(weights)} (`lenet_32`). Fed the padded picture it "
-        f"{'gives' if same else 'does not give'} what `lenet_d2l` gives for the picture itself. In the original the "
+        f"{_list(shapes)}; weights {_list(weights)} (`lenet_32`). Fed the padded image it "
+        f"{'gives' if same else 'does not give'} what `lenet_d2l` gives for the image itself. In the original the "
         f"second convolution is sparse: {pairs} of {original.inputs[0] * original.outputs[0]} pairs of maps."
     )
 
 
 def _same_on_padded(wide: nn.Module, narrow: nn.Module) -> bool:
-    """Whether a net gives for a padded picture what another, with the same weights, gives for the picture itself."""
+    """Whether a net gives for a padded image what another, with the same weights, gives for the image itself."""
     wide.load_state_dict(narrow.state_dict())
-    picture = torch.linspace(0, 1, 28 * 28).reshape(1, 1, 28, 28)
-    return torch.allclose(wide(F.pad(picture, (2, 2, 2, 2))), narrow(picture), atol=1e-6)
+    image = torch.linspace(0, 1, 28 * 28).reshape(1, 1, 28, 28)
+    return torch.allclose(wide(F.pad(image, (2, 2, 2, 2))), narrow(image), atol=1e-6)
 
 
 def dense_layer_of_64() -> Finding:
@@ -436,7 +436,7 @@ def dense_layer_of_64() -> Finding:
     after = {name: [r.outputs[0] for r in _dense(name) if r.inputs == (120,)] for name in ("lenet5_1998", "lenet_d2l")}
     values = {n for found in after.values() for n in found}
     return judge(values == {64}, 64 in values), (
-        f"{_list(sorted(values))}, in 1998 and in the book; 84 = 7 x 12, a picture of a character."
+        f"{_list(sorted(values))}, in 1998 and in the book; 84 = 7 x 12, an image of a character."
     )
 
 
@@ -477,7 +477,7 @@ def fifty_five_from_224() -> Finding:
         "no padding, rounded up as in Krizhevsky's code (3 zeros at the right and lower border)": side(224, 0, 3, 0, 3),
         "padding 1": side(224, 1, 1, 1, 1),
         "padding 2": side(224, 2, 2, 2, 2),
-        "a picture of 227": side(227),
+        "an image of 227": side(227),
     }
     return judge(plain == 55, row.outputs[1] == 55), (
         f"{window}x{window} every {stride}. No padding, rounded down: {plain}; "
@@ -485,8 +485,8 @@ def fifty_five_from_224() -> Finding:
     )
 
 
-def pictures_ten_times_as_large() -> Finding:
-    """ImageNet's pictures are more than ten times as high and wide as MNIST's."""
+def images_ten_times_as_large() -> Finding:
+    """ImageNet's images are more than ten times as high and wide as MNIST's."""
     large, small = _table("alexnet_2012").input_shape[1], _table("lenet_d2l").input_shape[1]
     return judge(large > 10 * small, reading=large > small), (
         f"True of the photographs as collected (source). What the nets read is {large} and {small} pixels wide: "
@@ -569,7 +569,7 @@ def lenet5_gives_probabilities() -> Finding:
     negative = int((outputs < 0).sum())
     return judge(probabilities), (
         f"They are squared distances to fixed codes of {codes} numbers, "
-        f"here negated: {negative} of {outputs.numel()} are below zero on a test picture. In the book's net a softmax "
+        f"here negated: {negative} of {outputs.numel()} are below zero on a test image. In the book's net a softmax "
         "in the loss makes probabilities."
     )
 
@@ -615,7 +615,7 @@ def who_reads_both_towers() -> Finding:
 
 
 def conv4_and_conv5_read_192() -> Finding:
-    """AlexNet's fourth and fifth convolutions have 384 kernels and 256 kernels of 3x3x192; nothing pools or normalises
+    """AlexNet's fourth and fifth convolutions have 384 kernels and 256 kernels of 3x3x192; nothing pools or normalizes
     between the third and the fifth.
     """
     net, names = _net("alexnet_2012"), [row.name for row in _table("alexnet_2012").rows]
@@ -719,7 +719,7 @@ def dropout_only_in_alexnet() -> Finding:
 
 
 def what_alexnet_brought() -> Finding:
-    """AlexNet combines ReLU, dropout, response normalisation, overlapping pooling and training on several GPUs, with
+    """AlexNet combines ReLU, dropout, response normalization, overlapping pooling and training on several GPUs, with
     augmented data.
     """
     kinds, pool = _kinds("alexnet_2012"), _pools("alexnet_2012")[0]
@@ -727,12 +727,12 @@ def what_alexnet_brought() -> Finding:
     grouped = _grouped("alexnet_2012")
     return judge(bool(kinds["ReLU"] and kinds["Dropout"] and kinds["LRN"] and window > stride and grouped)), (
         f"{kinds['ReLU']} ReLU, {kinds['Dropout']} dropout, {kinds['LRN']} LRN, pools of {window} every {stride}, "
-        f"{_list(grouped)} in two towers. Crops, mirrored pictures and colour noise by the paper, section 4; dropout "
+        f"{_list(grouped)} in two towers. Crops, mirrored images and color noise by the paper, section 4; dropout "
         "itself is from Hinton et al., July 2012 (source)."
     )
 
 
-# ---- activations, pooling, normalisation
+# ---- activations, pooling, normalization
 
 
 def relu_replaced_the_sigmoid() -> Finding:
@@ -834,7 +834,7 @@ def lrn_as_printed() -> Finding:
 
 HISTORY, TRAINING = "Years, names, published results", "Data and training"
 COUNTS, SHAPES = "How many", "Which shape"
-LENET, ALEXNET, PARTS = "LeNet's layers", "AlexNet's layers", "Activation, pooling, normalisation"
+LENET, ALEXNET, PARTS = "LeNet's layers", "AlexNet's layers", "Activation, pooling, normalization"
 
 CLAIMS: list[Claim] = [
     Claim(COUNTS, "wrong", lenet_has_millions),
@@ -859,7 +859,7 @@ CLAIMS: list[Claim] = [
     Claim(SHAPES, "loose", fifty_five_from_224),
     Claim(SHAPES, "wrong", conv2_has_stride_2),
     Claim(SHAPES, "wrong", conv3_has_stride_2),
-    Claim(SHAPES, "loose", pictures_ten_times_as_large),
+    Claim(SHAPES, "loose", images_ten_times_as_large),
     Claim(LENET, "true", lenet_of_the_first_edition),
     Claim(LENET, "true", lenet_of_the_second_edition),
     Claim(LENET, "wrong", original_unit_is_sigmoid_and_average),
@@ -890,14 +890,14 @@ CLAIMS: list[Claim] = [
         TRAINING,
         "wrong",
         "input_is_padded",
-        "AlexNet's input is a picture padded to 3x224x224.",
-        "It is a 224x224 crop of a 256x256 picture (Krizhevsky et al. 2012, section 4.1).",
+        "AlexNet's input is an image padded to 3x224x224.",
+        "It is a 224x224 crop of a 256x256 image (Krizhevsky et al. 2012, section 4.1).",
     ),
     Claim(
         TRAINING,
         "true",
         "augmentation",
-        "AlexNet is trained on mirrored, cropped and recoloured pictures.",
+        "AlexNet is trained on mirrored, cropped and recolored images.",
         "Krizhevsky et al. 2012, section 4.1.",
     ),
     Claim(
@@ -912,13 +912,13 @@ CLAIMS: list[Claim] = [
         "true",
         "book_s_lenet_settings",
         "The book trains LeNet in batches of 256; a GPU makes it faster.",
-        "d2l-ai/d2l-zh, lenet.md; the publisher's own runs report 55,000 to 103,000 pictures a second.",
+        "d2l-ai/d2l-zh, lenet.md; the publisher's own runs report 55,000 to 103,000 images a second.",
     ),
     Claim(
         TRAINING,
         "wrong",
         "lenet_used_weight_decay",
-        "LeNet was regularised by weight decay alone.",
+        "LeNet was regularized by weight decay alone.",
         "Neither LeCun et al. 1998 (as generally known) nor the book's `train_ch6` has weight decay.",
     ),
     Claim(
@@ -1014,7 +1014,7 @@ CLAIMS: list[Claim] = [
         HISTORY,
         "true",
         "gain_by_lrn_and_overlap",
-        "Response normalisation lowers the top-5 error by 1.2 points and overlapping pooling by 0.3.",
+        "Response normalization lowers the top-5 error by 1.2 points and overlapping pooling by 0.3.",
         f"Top-1 and top-5: 1.4 and 1.2; 0.4 and 0.3 (Krizhevsky et al. 2012). His run notes: {42.034 - 40.664:.2f} and "
         f"{19.362 - 18.210:.2f}; {41.058 - 40.664:.2f} and {18.510 - 18.210:.2f} "
         "(computerhistory/AlexNet-Source-Code).",
@@ -1024,7 +1024,7 @@ CLAIMS: list[Claim] = [
         "loose",
         "learning_with_kernels_2001",
         "The book Learning with Kernels is of 2001.",
-        "It is catalogued under 2002.",
+        "It is cataloged under 2002.",
     ),
     Claim(
         HISTORY,
@@ -1069,17 +1069,17 @@ OPEN: list[tuple[str, str, str]] = [
         "fastest alone; in a net the memory decides",
     ),
     (
-        "Sparse outputs regularise, as L1 does.",
+        "Sparse outputs regularize, as L1 does.",
         "zeros and sum of absolute outputs in each layer against the gap between training and test accuracy",
         "half the outputs are zero at the start; the effect is unknown",
     ),
     (
         "ReLU units die.",
-        "units that are zero on all pictures, against the learning rate",
+        "units that are zero on all images, against the learning rate",
         "more with a higher rate",
     ),
     (
-        "Response normalisation helps.",
+        "Response normalization helps.",
         "with and without, same budget; `cifar10_13pct` against `cifar10_11pct`",
         "1.4 and 1.2 points on ImageNet, 13 to 11 % on CIFAR-10; small or nothing on other data",
     ),
@@ -1094,7 +1094,7 @@ OPEN: list[tuple[str, str, str]] = [
         "a large gap without both",
     ),
     (
-        "Weight decay regularises LeNet.",
+        "Weight decay regularizes LeNet.",
         "add it to the book's recipe for `lenet_d2l`",
         "little change",
     ),
@@ -1185,7 +1185,7 @@ def recipes_page() -> str:
 How each net is trained, as its source has it. `classicnets train NET --recipe SOURCE` runs one; without `--recipe` the
 first of a net here is taken (`fast` only where it is asked for, or for a net of your own), `--dry-run` shows every
 setting, `--set KEY=VALUE` changes one. A run ends with its result beside the published one, and its `card.md` repeats
-the deviations. ImageNet is not fetched here and comes with `--data FOLDER`; any folder of pictures will do. Settings
+the deviations. ImageNet is not fetched here and comes with `--data FOLDER`; any folder of images will do. Settings
 that are not named have the defaults of `classicnets.Recipe`.
 
 {sections}
@@ -1207,7 +1207,7 @@ def _recipe(key: RecipeKey) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, tuple):
-        return " ".join(map(_value, value)) or "that of the training pictures"
+        return " ".join(map(_value, value)) or "that of the training images"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -1217,7 +1217,7 @@ MEASURED = {
     "lenet": "LeNet on Fashion-MNIST",
     "alexnet": "AlexNet on Fashion-MNIST",
     "evaluation": "Evaluation",
-    "lrn": "Local response normalisation",
+    "lrn": "Local response normalization",
     "reach": "Time to the book's accuracy",
     "many_seeds": "Many seeds",
     "start": "Start, import and size",

@@ -1,9 +1,9 @@
 #!/bin/sh
-# From a folder of pictures to one file that classifies others: the whole way, each command shown before it runs.
+# From a folder of images to one file that classifies others: the whole way, each command shown before it runs.
 #
 #     sh examples/from_folder_to_file.sh [FOLDER]
 #
-# FOLDER (build/example) gets everything: pictures, run, exported file. `make example` sets up first.
+# FOLDER (build/example) gets everything: images, run, exported file. `make example` sets up first.
 set -eu
 folder=${1:-build/example}
 if [ -e "$folder" ]; then
@@ -23,10 +23,10 @@ classify() {
     head -n 4 "$3"
 }
 
-run python "$(dirname "$0")/make_pictures.py" "$folder/signs"
+run python "$(dirname "$0")/make_images.py" "$folder/signs"
 run classicnets data check "$folder/signs"
 run classicnets data preview "$folder/signs" --size 32 -o "$folder/signs.png"
-# eight epochs, and what a deep net without normalisation needs to start at all: larger first weights, small batches
+# eight epochs, and what a deep net without normalization needs to start at all: larger first weights, small batches
 run classicnets train cifar10_26pct --recipe fast --data "$folder/signs" --runs "$folder/runs" --set net.pool=max \
     epochs=8 batch_size=64 initialise=xavier_uniform shift=1 mean=0.45 std=0.2
 trained=$folder/runs/cifar10_26pct-max-signs-1

@@ -16,8 +16,8 @@ import torch
 
 from classicnets.cli.main import main
 from classicnets.report import figures, mistakes
-from idx import make_idx_folder
-from pictures import make_picture_folder
+from support.idx import make_idx_folder
+from support.images import make_image_folder
 
 # One by default, since the suite runs in several processes; CI runs it with two as well.
 THREADS = int(os.environ.get("CLASSICNETS_TEST_THREADS", "1"))
@@ -47,19 +47,19 @@ def nothing_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def blobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of IDX files with 400 + 100 synthetic pictures of ten classes that a small net learns."""
+    """A folder of IDX files with 400 + 100 synthetic images of ten classes that a small net learns."""
     return make_idx_folder(tmp_path_factory.mktemp("data") / "blobs", train=400, test=100)
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 90 + 30 synthetic colour pictures of 16 x 16 in three classes that a small net learns."""
-    return make_picture_folder(tmp_path_factory.mktemp("data") / "animals", per_class=30, test_per_class=10)
+    """A folder of 90 + 30 synthetic color images of 16 x 16 in three classes that a small net learns."""
+    return make_image_folder(tmp_path_factory.mktemp("data") / "animals", per_class=30, test_per_class=10)
 
 
 @pytest.fixture(scope="module")
 def undrawn() -> Iterator[None]:
-    """Runs draw no pictures, which takes longer than a short training; for files that try many runs."""
+    """Runs draw no images, which takes longer than a short training; for files that try many runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "png", lambda _: b"")
         patch.setattr(figures, "draw_curves", lambda *_, **__: None)

@@ -2,7 +2,7 @@
 
     python benchmarks/peers/book.py --net lenet TRAIN_IMAGES TRAIN_LABELS TEST_IMAGES TEST_LABELS
 
-What `load_data_fashion_mnist` and `train_ch6` of *Dive into Deep Learning* do: PIL pictures, ToTensor (for AlexNet
+What `load_data_fashion_mnist` and `train_ch6` of *Dive into Deep Learning* do: PIL images, ToTensor (for AlexNet
 Resize before it) one by one, a DataLoader with 4 workers, float32, plain SGD, `.item()` after every batch, the test
 split after every epoch. Transforms are torchvision's own where it can be imported, otherwise the same steps written
 out. The plot is left out. The four files are IDX, packed by gzip or not. On standard output there is JSON: test
@@ -68,16 +68,16 @@ def find_transform(side: int) -> tuple[Callable[[Image.Image], Tensor], str]:
     return transforms.Compose([*steps, transforms.ToTensor()]), f"torchvision {vision.__version__}"
 
 
-def written_out(picture: Image.Image, side: int) -> Tensor:
-    """What torchvision's Resize and ToTensor do with a square grey picture."""
-    if picture.width != side:
-        picture = picture.resize((side, side), Image.Resampling.BILINEAR)
-    pixels = torch.from_numpy(np.array(picture, np.uint8, copy=True)).view(side, side, 1)
+def written_out(image: Image.Image, side: int) -> Tensor:
+    """What torchvision's Resize and ToTensor do with a square gray image."""
+    if image.width != side:
+        image = image.resize((side, side), Image.Resampling.BILINEAR)
+    pixels = torch.from_numpy(np.array(image, np.uint8, copy=True)).view(side, side, 1)
     return pixels.permute(2, 0, 1).contiguous().to(torch.float32).div(255)
 
 
-class PictureByPicture(Dataset[tuple[Tensor, int]]):
-    """What torchvision.datasets.FashionMNIST does for one picture; `images` is uint8 [N, 28, 28]."""
+class ImageByImage(Dataset[tuple[Tensor, int]]):
+    """What torchvision.datasets.FashionMNIST does for one image; `images` is uint8 [N, 28, 28]."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, transform: Callable[[Image.Image], Tensor]):
         self.images, self.labels, self.transform = torch.from_numpy(images), torch.from_numpy(labels), transform
@@ -93,12 +93,12 @@ def loader(
     net: str, images: np.ndarray, labels: np.ndarray, transform: Callable[[Image.Image], Tensor], *, shuffle: bool
 ) -> DataLoader[tuple[Tensor, int]]:
     """The batches of a split."""
-    return DataLoader(PictureByPicture(images, labels, transform), BATCH[net], shuffle=shuffle, num_workers=WORKERS)
+    return DataLoader(ImageByImage(images, labels, transform), BATCH[net], shuffle=shuffle, num_workers=WORKERS)
 
 
 def lenet() -> nn.Sequential:
     """The book's LeNet."""
-    return initialised(
+    return initialized(
         nn.Conv2d(1, 6, kernel_size=5, padding=2), nn.Sigmoid(), nn.AvgPool2d(kernel_size=2, stride=2),
         nn.Conv2d(6, 16, kernel_size=5), nn.Sigmoid(), nn.AvgPool2d(kernel_size=2, stride=2),
         nn.Flatten(),
@@ -109,8 +109,8 @@ def lenet() -> nn.Sequential:
 
 
 def alexnet() -> nn.Sequential:
-    """The book's AlexNet for grey pictures of 224."""
-    return initialised(
+    """The book's AlexNet for gray images of 224."""
+    return initialized(
         nn.Conv2d(1, 96, kernel_size=11, stride=4, padding=1), nn.ReLU(), nn.MaxPool2d(kernel_size=3, stride=2),
         nn.Conv2d(96, 256, kernel_size=5, padding=2), nn.ReLU(), nn.MaxPool2d(kernel_size=3, stride=2),
         nn.Conv2d(256, 384, kernel_size=3, padding=1), nn.ReLU(),
@@ -123,7 +123,7 @@ def alexnet() -> nn.Sequential:
     )  # fmt: skip
 
 
-def initialised(*layers: nn.Module) -> nn.Sequential:
+def initialized(*layers: nn.Module) -> nn.Sequential:
     """The layers in a row, their weights Xavier-uniform as in `train_ch6`."""
     net = nn.Sequential(*layers)
     for layer in net:

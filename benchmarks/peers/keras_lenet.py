@@ -1,6 +1,6 @@
 """The book's LeNet in Keras 3 on JAX; an epoch whenever a line comes in: `python keras_lenet.py fashion_mnist.npz`.
 
-The file holds x, y (training pictures uint8 [N, 28, 28], labels) and x_test, y_test. The first line out is JSON about
+The file holds x, y (training images uint8 [N, 28, 28], labels) and x_test, y_test. The first line out is JSON about
 the versions, or about what is missing; then, for each line in, one with the seconds of an epoch and its evaluation.
     pip install keras jax
 """

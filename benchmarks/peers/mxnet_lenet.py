@@ -44,9 +44,9 @@ def main():
         loss_sum = mxnet.nd.zeros(1)
         for start in range(0, len(y), 256):
             index = order[start : start + 256]
-            pictures, labels = mxnet.nd.take(x, index), mxnet.nd.take(y, index)
+            images, labels = mxnet.nd.take(x, index), mxnet.nd.take(y, index)
             with autograd.record():
-                loss = loss_of(net(pictures), labels)
+                loss = loss_of(net(images), labels)
             loss.backward()
             trainer.step(len(labels))
             loss_sum += loss.sum()

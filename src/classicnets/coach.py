@@ -1,4 +1,4 @@
-"""The coach: looks at the pictures, the labels and the net while it trains, and says what is wrong and what to try.
+"""The coach: looks at the images, the labels and the net while it trains, and says what is wrong and what to try.
 
 Each fault is said once, with one suggestion. A healthy run hears nothing; benchmarks/coach.py shows both.
 """
@@ -19,7 +19,7 @@ from classicnets.training.session import Session
 from classicnets.values import Recipe
 
 # Faults that keep a net from learning. After one of them the others are its consequences, so that only the first is
-# said: dead units and a loss at ln C follow from pictures that are all alike, and the suggestion is the one for those.
+# said: dead units and a loss at ln C follow from images that are all alike, and the suggestion is the one for those.
 _NO_LEARNING = {
     "constant_pictures",
     "pictures_out_of_range",
@@ -29,24 +29,24 @@ _NO_LEARNING = {
     "saturated_sigmoids",
     "stuck_at_chance",
 }
-_LARGE_VALUE = 10.0  # of a prepared pixel: standardised pictures stay within 3, krizhevsky2012 reaches 130
+_LARGE_VALUE = 10.0  # of a prepared pixel: standardized images stay within 3, krizhevsky2012 reaches 130
 _FAINT = 0.01  # spread of prepared pixels; Fashion-MNIST in 0..1 has 0.35
 _HIGH_START = 3.0  # times the loss of guessing; healthy first weights, krizhevsky2012's too, give 0.9 to 1.2
 _GROWTH = 10.0  # times the loss of guessing, over the epoch so far
-# Units start as dead by chance up to one half, where the pictures make little difference yet (alexnet_28 as built
+# Units start as dead by chance up to one half, where the images make little difference yet (alexnet_28 as built
 # 0.43); a net that learns has 0.05 to 0.25 of them, one whose rate was too high 0.9 and more.
 _DEAD = 0.8
 _SATURATED = 0.8  # of the book's trained LeNet 0.12; weights 50 times too large give 0.87, a rate too high 0.99
 _LOOK_STEPS = 200  # fewer steps say nothing about a plateau; the book's LeNet needs up to 250 to leave it
 _LOOK_GROWTH = (
-    2.0  # a net on its way out of the plateau answers pictures ever more differently, mostly 4 to 40 times in 200
+    2.0  # a net on its way out of the plateau answers images ever more differently, mostly 4 to 40 times in 200
 )
 _FLAT = 2  # looks in a row; the book's LeNet may grow 1.7 times only in its first 235 steps, and then learns
 # Whatever its growth, a spread below this is no way out: the book's LeNet begins with 0.0003 to 0.0006, one whose
 # weights begin as N(0, 0.01) has 0.00001 after 400 steps.
 _DARK = 0.0001
 _STILL = 0.01  # a layer whose weights moved by less in that time does not train
-# How differently a net answers different pictures, as the standard deviation of its log-probabilities: one that has
+# How differently a net answers different images, as the standard deviation of its log-probabilities: one that has
 # learned something 1 and more, one in the dark below 0.01; at chance 0.003 to 0.03 if only the labels are noise, and
 # 0 to 0.0005 if nothing gets through.
 _BLIND = 0.01
@@ -86,7 +86,7 @@ class _Mark:
 class Coach:
     """Watches one run of any classifier.
 
-    `probe` are prepared training pictures [N, C, H, W] on the device of the net (up to 256 will do), `labels` [n] int64
+    `probe` are prepared training images [N, C, H, W] on the device of the net (up to 256 will do), `labels` [n] int64
     those of the whole training split. Layers are seen where they are modules.
     """
 
@@ -109,8 +109,8 @@ class Coach:
             self._remember(event)
 
     def before(self, net: nn.Module) -> list[Advice]:
-        """What is wrong with the pictures, the labels or the first weights, before the first epoch."""
-        found = self._of_labels() + self._of_pictures()
+        """What is wrong with the images, the labels or the first weights, before the first epoch."""
+        found = self._of_labels() + self._image_findings()
         health = self._examine(net)
         if health is not None:
             self.look = _look(0, health, net)
@@ -168,30 +168,30 @@ class Coach:
         counts, n, classes = self.counts, int(self.counts.sum()), len(self.classes)
         most, fewest = int(counts.argmax()), int(counts.argmin())
         many, few = int(counts[most]), int(counts[fewest])
-        if few == 0 and n >= 10 * classes:  # fewer pictures miss a class by chance
+        if few == 0 and n >= 10 * classes:  # fewer images miss a class by chance
             return self._say(
                 "class_without_pictures",
-                f"none of the {n:,} training pictures is of class {self.classes[fewest]!r}: it cannot be learned",
+                f"none of the {n:,} training images is of class {self.classes[fewest]!r}: it cannot be learned",
                 self._check_data(),
             )
         unequal = many > 10 * (few + 3 * math.sqrt(few)) or (classes > 2 and many > n / 2)  # beyond chance
         if unequal and self.recipe.class_weights == "none":
             return self._say(
                 "classes_unequal",
-                f"{many:,} training pictures are of class {self.classes[most]!r} and {few:,} of"
+                f"{many:,} training images are of class {self.classes[most]!r} and {few:,} of"
                 f" {self.classes[fewest]!r}: a net is right in {many / n:.0%} by always saying the former",
                 "--set class_weights=auto",
             )
         return []
 
-    def _of_pictures(self) -> list[tuple[str, str, str]]:
+    def _image_findings(self) -> list[tuple[str, str, str]]:
         x, largest = self.probe, float(self.probe.abs().max())
         within = float((x.amax(dim=(1, 2, 3)) - x.amin(dim=(1, 2, 3))).max())
         between = float((x.amax(dim=0) - x.amin(dim=0)).max())
         if min(within, between) <= 1e-6 * max(largest, 1.0):
             return self._say(
                 "constant_pictures",
-                "all pictures are the same" if between < within else "each picture is of one value all over",
+                "all images are the same" if between < within else "each image is of one value all over",
                 self._check_data(),
             )
         spread = float(x.std())
@@ -221,7 +221,7 @@ class Coach:
                 effect = f"{share:.0%} of the outputs of {layer} are at their limits"
             elif max(health.dead.values(), default=0.0) > _DEAD:
                 layer, share = _worst(health.dead)
-                effect = f"{share:.0%} of the units of {layer} are zero for every picture"
+                effect = f"{share:.0%} of the units of {layer} are zero for every image"
             if effect:
                 return self._say(
                     "pictures_out_of_range",
@@ -263,7 +263,7 @@ class Coach:
         if share > _DEAD:
             return self._say(
                 "dead_relus",
-                f"{share:.0%} of the units of {layer} (ReLU) are zero for every picture: they get no gradient",
+                f"{share:.0%} of the units of {layer} (ReLU) are zero for every image: they get no gradient",
                 hint,
             )
         layer, share = _worst(health.saturated)
@@ -276,7 +276,7 @@ class Coach:
         return []
 
     def _of_plateau(self, event: Event, health: Health, net: nn.Module) -> list[tuple[str, str, str]]:
-        """A net that still guesses, and does not answer different pictures more differently than a look ago.
+        """A net that still guesses, and does not answer different images more differently than a look ago.
 
         Only the second tells it from the book's LeNet, which guesses for its whole first epoch and then learns.
         """
@@ -322,7 +322,7 @@ class Coach:
                 return said, "--set initialise=xavier_uniform"
             return said, "--set net.activation=relu"
         if loss < 1.05 * guess and now.spread > _TELLS_APART:
-            return f"{said}; yet it tells pictures apart, so look at the labels", self._check_data()
+            return f"{said}; yet it tells images apart, so look at the labels", self._check_data()
         return said, f"--set lr={lr / 10:g}"
 
     def _of_validation(self) -> list[tuple[str, str, str]]:
@@ -346,7 +346,7 @@ class Coach:
         return self._say(
             "validation_turns",
             f"since epoch {best.epoch} the validation loss has risen from {lowest:.3f} to {losses[-1]:.3f}, while the"
-            f" training loss fell to {last.loss:.3f}: the net learns its pictures by heart",
+            f" training loss fell to {last.loss:.3f}: the net learns its images by heart",
             hint,
         )
 
@@ -374,7 +374,7 @@ class Coach:
         return (1 - smoothing) * shares + smoothing / len(self.classes)
 
     def _guessing(self) -> float:
-        """The lowest cross-entropy of a net that does not look at the picture: ln C where classes are equal."""
+        """The lowest cross-entropy of a net that does not look at the image: ln C where classes are equal."""
         shares = self._shares()
         return -float(torch.special.xlogy(shares, shares).sum())
 
@@ -384,7 +384,7 @@ class Coach:
         return float((logits.logsumexp(dim=1) - logits @ shares).mean())
 
     def _recent(self) -> tuple[float, float, float]:
-        """Loss and accuracy over about the last fifth of the epoch, and how many pictures that were."""
+        """Loss and accuracy over about the last fifth of the epoch, and how many images that were."""
         last = self.marks[-1]
         first = [mark for mark in self.marks if mark.step <= 0.81 * last.step][-1]
         steps = last.step - first.step
@@ -398,7 +398,7 @@ def _look(at: int, health: Health, net: nn.Module) -> _Look:
 
 
 def _spread(health: Health) -> float:
-    """How differently the net answers different pictures: the standard deviation of the log-probabilities."""
+    """How differently the net answers different images: the standard deviation of the log-probabilities."""
     return float(health.logits.log_softmax(dim=1).std(dim=0).mean())
 
 

@@ -68,13 +68,13 @@ class MachineError(ClassicnetsError):
 # What `classicnets explain CODE` prints: what it means, the usual causes, the way out.
 CODES: dict[str, str] = {
     "CN101": """The loss became infinite or NaN, so training stopped; the last finished epoch is kept.
-Usual causes: a learning rate that is too high for this net, or pictures that were not scaled to about 0..1.
+Usual causes: a learning rate that is too high for this net, or images that were not scaled to about 0..1.
 Way out: divide lr by ten (--set lr=0.01); look at the input range with `classicnets data check NAME`.""",
     "CN102": """An exported file does not compute what the net computes, so it was not written.
-Both were given the same pictures, and their probabilities differ by more than rounding explains.
+Both were given the same images, and their probabilities differ by more than rounding explains.
 Way out: --format torch; and please report the net, as the fault lies in the export.""",
     "CN103": """int8 costs more accuracy on the test split than is allowed, so nothing was written.
-Usual causes: layers whose outputs differ widely in size, few training pictures to take the ranges from.
+Usual causes: layers whose outputs differ widely in size, few training images to take the ranges from.
 Way out: export without --int8, --size-budget for other ways to a small file, or --max-loss POINTS to allow it.""",
     "CN104": """No form of the net fits into the size that was asked for: neither int8, nor its dense layers narrowed to
 rank 1, nor both. The message names the smallest size that can be reached. Way out: a larger --size-budget, or train a
@@ -82,7 +82,7 @@ smaller net; `classicnets list` shows parameters.""",
     "CN105": """The net could not be put into the file's format. torch follows forward() once with a batch of two and
 writes down what happens, so Python that depends on values or on the batch size cannot be followed; and one ONNX file
 holds at most 2 GB. Way out: x.flatten(1) instead of x.view(64, -1), torch.where instead of if.""",
-    "CN201": """A picture of this size (or number of channels) cannot pass through the net.
+    "CN201": """An image of this size (or number of channels) cannot pass through the net.
 Each layer turns a side of n pixels into floor((n + 2*padding - kernel) / stride) + 1 pixels; a dense layer takes
 exactly as many numbers as it has weights per unit. The message names the first layer where the sum does not work out.
 Way out: use the size the net was made for, or make the net for your size.""",
@@ -107,7 +107,7 @@ Way out: delete it and fetch it again with `classicnets data get NAME`.""",
 Way out: fetch the files by hand on any machine and run `classicnets data import NAME FOLDER`.""",
     "CN303": """A file has the right name but other bytes than the data set's. MNIST, Fashion-MNIST and KMNIST use the
 same file names, so one is easily taken for another; the message says so where the bytes are known.""",
-    "CN304": """A picture could not be read: it is missing, empty, damaged, absurdly large or not a picture, or its
+    "CN304": """An image could not be read: it is missing, empty, damaged, absurdly large or not an image, or its
 pixels have 32 bits, of which nothing says which is white.
 Way out: `classicnets data check FOLDER` lists every such file; `train --on-bad-image skip` leaves them out, says how
 many, and names each in the run's split.csv.
@@ -115,22 +115,22 @@ With --handwriting: or nothing is drawn on it.""",
     "CN305": """A checkpoint is truncated, damaged or was not written by classicnets. Checkpoints are replaced in one
 step, so a truncated one was cut short by a copy or a full disk. A file of somebody else's weights (.safetensors, .pth,
 .pt) must hold tensors and plain values alone: nothing in it is executed.""",
-    "CN306": """The data and the run do not fit together: other classes, another picture shape, or other bytes than the
+    "CN306": """The data and the run do not fit together: other classes, another image shape, or other bytes than the
 run was trained on. Or weights do not fit a net.""",
-    "CN307": """A folder of pictures, or a CSV that lists them, cannot be used as a data set.
-Pictures lie in FOLDER/train/CLASS/ with FOLDER/test/CLASS/ or FOLDER/val/CLASS/ or both, or in FOLDER/CLASS/, from
+    "CN307": """A folder of images, or a CSV that lists them, cannot be used as a data set.
+Images lie in FOLDER/train/CLASS/ with FOLDER/test/CLASS/ or FOLDER/val/CLASS/ or both, or in FOLDER/CLASS/, from
 which a fifth of each class is then taken as the test split. With both, val is the validation split: it stands in for
-the share of the training pictures that a recipe keeps aside. Classes are matched by name. Each class has pictures to
+the share of the training images that a recipe keeps aside. Classes are matched by name. Each class has images to
 train on and to test with, and no split has classes of its own.
-Folders below a class belong to it. Hidden files are ignored; other files that are not pictures are counted and said.
+Folders below a class belong to it. Hidden files are ignored; other files that are not images are counted and said.
 A CSV has a first line that names its columns: path (or file, image, filename), label (or class) and, if you like,
 split, which is train, val or test. It is UTF-8; comma, semicolon and tab separate; paths start from its own folder.
 All rules: docs/data-layouts.md.
-Where pictures cannot be kept in the cache (CLASSICNETS_PICTURES=memory, a full disk), they must fit into half of this
+Where images cannot be kept in the cache (CLASSICNETS_PICTURES=memory, a full disk), they must fit into half of this
 machine's memory, at the size the net is given.
-Way out: `classicnets data check FOLDER` (or FILE.csv) lists every class and every picture that cannot be read.""",
+Way out: `classicnets data check FOLDER` (or FILE.csv) lists every class and every image that cannot be read.""",
     "CN308": """An .onnx file is damaged, or was not exported by classicnets. A file that was holds its classes and how
-pictures are prepared in its metadata, and takes whole pictures (input pixels, uint8 [N, H, W, 3]).
+images are prepared in its metadata, and takes whole images (input pixels, uint8 [N, H, W, 3]).
 Way out: classicnets export RUN makes such a file of a run.""",
     "CN401": """A folder or file could not be written: no permission, no space, or a read-only disk.
 Way out: --runs FOLDER chooses where runs go; CLASSICNETS_CACHE chooses where data is kept.""",

@@ -1,6 +1,6 @@
-"""A photographed or drawn character, made into what a net that learnt MNIST has seen.
+"""A photographed or drawn character, made into what a net that learned MNIST has seen.
 
-MNIST's characters are white on black, scaled to fit a box of 20x20 pixels, and moved so that their centre of mass is
+MNIST's characters are white on black, scaled to fit a box of 20x20 pixels, and moved so that their center of mass is
 the middle of 28x28 (LeCun, Cortes, Burges: The MNIST database of handwritten digits).
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from classicnets.errors import DataError
-from classicnets.images.decode import read_picture
+from classicnets.images.decode import read_image
 from classicnets.values import Preprocess
 
 BOX = 20 / 28  # the share of the side that the character's longer side takes
@@ -28,28 +28,28 @@ _CLEAR = 4  # and by at least so many times what the paper itself varies
 
 
 def read_handwriting(file: str | Path | BinaryIO, preprocess: Preprocess) -> np.ndarray:
-    """uint8 [channels, side, side] of a picture of one character, white on black, as large and central as in MNIST.
+    """uint8 [channels, side, side] of an image of one character, white on black, as large and central as in MNIST.
 
     Raises DataError CN304 as `read_picture`, and where nothing is drawn.
     """
-    for backdrop in (255, 0):  # of a transparent picture: the one on which the ink can be seen
-        drawn = centred(read_picture(file, 3, backdrop), preprocess.side)
+    for backdrop in (255, 0):  # of a transparent image: the one on which the ink can be seen
+        drawn = centered(read_image(file, 3, backdrop), preprocess.side)
         if drawn is not None:
             return np.repeat(drawn[None], preprocess.channels, axis=0)
     raise DataError(
         "CN304",
-        "nothing is drawn on the picture",
+        "nothing is drawn on the image",
         where=str(file),
         why="no ink stands out from the paper",
-        hint="without --handwriting the picture is taken as it is",
+        hint="without --handwriting the image is taken as it is",
     )
 
 
-def centred(picture: np.ndarray, side: int) -> np.ndarray | None:
-    """uint8 [side, side], white on black, of the character on a picture uint8 [3, H, W] of any colours; None if there
+def centered(image: np.ndarray, side: int) -> np.ndarray | None:
+    """uint8 [side, side], white on black, of the character on an image uint8 [3, H, W] of any colors; None if there
     is none.
     """
-    ink = ink_of(_shrunk(picture))
+    ink = ink_of(_shrunk(image))
     if ink is None:
         return None
     ink = np.where(_strokes(ink), ink, 0)
@@ -71,13 +71,13 @@ def centred(picture: np.ndarray, side: int) -> np.ndarray | None:
     return np.asarray(np.rint(small / small.max() * 255), dtype=np.uint8)
 
 
-def ink_of(picture: np.ndarray) -> np.ndarray | None:
-    """How much ink each pixel of a picture uint8 [3, H, W] has, float64 [H, W] in 0..1; None if there is none.
+def ink_of(image: np.ndarray) -> np.ndarray | None:
+    """How much ink each pixel of an image uint8 [3, H, W] has, float64 [H, W] in 0..1; None if there is none.
 
-    The paper is what the border shows, a plane of colour, so that a shadow across it is no ink. Ink is what differs
-    from it most, in the direction of that difference: dark on light, light on dark and colour on colour are the same.
+    The paper is what the border shows, a plane of color, so that a shadow across it is no ink. Ink is what differs
+    from it most, in the direction of that difference: dark on light, light on dark and color on color are the same.
     """
-    pixels = np.moveaxis(picture, 0, -1) / 255
+    pixels = np.moveaxis(image, 0, -1) / 255
     difference = pixels - _paper(pixels)
     far = np.linalg.norm(difference, axis=2)
     most = far >= np.partition(far, -_darkest(far), axis=None)[-_darkest(far)]
@@ -110,19 +110,19 @@ def _border(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _paper(pixels: np.ndarray) -> np.ndarray:
-    """The paper's colour at each pixel [H, W, 3]: a plane through the border, of which half may be something else."""
+    """The paper's color at each pixel [H, W, 3]: a plane through the border, of which half may be something else."""
     height, width = pixels.shape[:2]
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     plane = np.stack([np.ones_like(x), x, y], axis=2)
     ring = _border(pixels.shape)
-    places, colours = plane[ring], pixels[ring]
+    places, colors = plane[ring], pixels[ring]
     kept = np.ones(len(places), dtype=bool)
     found = np.zeros((3, pixels.shape[2]))
-    found[0] = np.median(colours, axis=0)
+    found[0] = np.median(colors, axis=0)
     for _ in range(4):
-        error = np.abs(colours - places @ found).max(axis=1)
+        error = np.abs(colors - places @ found).max(axis=1)
         kept = error <= max(3 * float(np.median(error)), 2 / 255)
-        found = np.linalg.lstsq(places[kept], colours[kept], rcond=None)[0]
+        found = np.linalg.lstsq(places[kept], colors[kept], rcond=None)[0]
     return plane @ found
 
 
@@ -182,14 +182,14 @@ def _bold(ink: np.ndarray) -> np.ndarray:
     return np.asarray(Image.blend(grown, _grown(grown, int(steps)), steps % 1)) / 255
 
 
-def _grown(picture: Image.Image, step: int) -> Image.Image:
+def _grown(image: Image.Image, step: int) -> Image.Image:
     """Ink one pixel wider on every side: by turns a cross and a square, which together make an octagon."""
-    return picture.filter(ImageFilter.MaxFilter(3)) if step % 2 else _cross(picture)
+    return image.filter(ImageFilter.MaxFilter(3)) if step % 2 else _cross(image)
 
 
-def _cross(picture: Image.Image) -> Image.Image:
-    """Each pixel as the largest of itself and its four neighbours."""
-    values = np.pad(np.asarray(picture), 1)
+def _cross(image: Image.Image) -> Image.Image:
+    """Each pixel as the largest of itself and its four neighbors."""
+    values = np.pad(np.asarray(image), 1)
     middle = values[1:-1, 1:-1]
     around = (values[:-2, 1:-1], values[2:, 1:-1], values[1:-1, :-2], values[1:-1, 2:])
     return Image.fromarray(np.maximum.reduce([middle, *around]))
@@ -209,11 +209,11 @@ def _box(ink: np.ndarray) -> tuple[int, int, int, int]:
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
-def _shrunk(picture: np.ndarray) -> np.ndarray:
-    """The picture uint8 [3, H, W], antialiased to at most `_WORKED` pixels a side."""
-    scale = _WORKED / max(picture.shape[1:])
+def _shrunk(image: np.ndarray) -> np.ndarray:
+    """The image uint8 [3, H, W], antialiased to at most `_WORKED` pixels a side."""
+    scale = _WORKED / max(image.shape[1:])
     if scale >= 1:
-        return picture
-    height, width = (max(1, round(scale * n)) for n in picture.shape[1:])
-    small = Image.fromarray(np.ascontiguousarray(np.moveaxis(picture, 0, -1)))
+        return image
+    height, width = (max(1, round(scale * n)) for n in image.shape[1:])
+    small = Image.fromarray(np.ascontiguousarray(np.moveaxis(image, 0, -1)))
     return np.moveaxis(np.asarray(small.resize((width, height), Image.Resampling.BILINEAR)), -1, 0)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
-_MANY_MACS = 2_000_000  # a picture; below, converting costs what multiplying saves
+_MANY_MACS = 2_000_000  # an image; below, converting costs what multiplying saves
 _process_settings: list[str] = []
 _PACKAGES = ("torch", "numpy", "safetensors", "pillow", "simplejpeg", "matplotlib", "rich")
 
@@ -52,7 +52,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def choose_precision(device: str, macs: int) -> str:
-    """What "auto" is on this machine for a net of so many multiplications a picture: "bfloat16" where the hardware
+    """What "auto" is on this machine for a net of so many multiplications an image: "bfloat16" where the hardware
     multiplies it (CUDA from Ampere on, AVX512-BF16, AMX) and there is much to multiply, else "float32".
 
     A function of the machine and the net alone, so that the same command gives the same numbers again.

@@ -345,7 +345,7 @@ def _default_note(f: Field[Any]) -> str:
 def check_spec(spec: RunSpec) -> None:
     """Raises UsageError CN204 for a value that no run can have."""
     if spec.limit is not None and spec.limit < 1:
-        raise UsageError("CN204", f"--limit {spec.limit}: at least one picture is needed", hint="--limit 512")
+        raise UsageError("CN204", f"--limit {spec.limit}: at least one image is needed", hint="--limit 512")
     if spec.on_bad_image not in ON_BAD_IMAGE:
         choices = " or ".join(ON_BAD_IMAGE)
         raise UsageError("CN204", f"on_bad_image={spec.on_bad_image!r}: must be {choices}", hint="--on-bad-image skip")

@@ -1,4 +1,4 @@
-"""Short texts for people, written one way everywhere: shapes, sizes, durations, counts, lists, nearest names.
+"""Short texts for people, written one way everywhere: messages, shapes, sizes, durations, lists, nearest names.
 
 Needs neither torch nor numpy.
 """
@@ -6,12 +6,27 @@ Needs neither torch nor numpy.
 from __future__ import annotations
 
 import difflib
+import gettext
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from gettext import gettext as _
 from pathlib import Path
 
-__all__ = ["_", "assignments", "byte_count", "command", "count", "duration", "join", "nearest", "shape"]
+__all__ = ["_", "assignments", "byte_count", "command", "count", "duration", "join", "nearest", "plural", "shape"]
+
+
+def _(message: str, **fields: object) -> str:
+    """The message in the user's language, with its named fields filled in: `_("{n:,} images of {name}", n=3, name=x)`.
+
+    Every text that a user reads passes through here or through `plural`. Pass whole sentences, so that a translation
+    can change the order of their parts.
+    """
+    translated = gettext.gettext(message)
+    return translated.format(**fields) if fields else translated
+
+
+def plural(one: str, many: str, n: int, **fields: object) -> str:
+    """The form of a message for `n` things; `n` is a field as well: `plural("{n} class", "{n:,} classes", n)`."""
+    return gettext.ngettext(one, many, n).format(n=n, **fields)
 
 
 def shape(sizes: Iterable[int], by: str = "x") -> str:

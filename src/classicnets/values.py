@@ -1,4 +1,4 @@
-"""The frozen values that travel between rooms: how pictures are prepared, how a net is trained, what happened."""
+"""The frozen values that travel between rooms: how images are prepared, how a net is trained, what happened."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def centered(length: int, size: int) -> int:
 
     Of an odd rest the smaller half comes first.
     """
-    return int((length - size) / 2)  # towards 0, as ONNX divides
+    return int((length - size) / 2)  # toward 0, as ONNX divides
 
 
 def fit_box(width: int, height: int, fit: str) -> tuple[int, int, int, int]:
@@ -46,9 +46,9 @@ class View(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocess:
-    """What is done to a uint8 picture before the net sees it; it travels with the weights.
+    """What is done to a uint8 image before the net sees it; it travels with the weights.
 
-    A picture that is not square is stretched (`fit` "stretch"), loses what its longer side has too much ("crop"), or
+    An image that is not square is stretched (`fit` "stretch"), loses what its longer side has too much ("crop"), or
     gets what its shorter side lacks in black ("letterbox"). It becomes `channels` x `side` x `side` in 0..1 (bilinear)
     and gets a border of `pad` black pixels, of which the middle `image_size` x `image_size` are taken (`resize` None:
     all), then (x - mean) / std per channel.
@@ -73,7 +73,7 @@ class Preprocess:
 
     @property
     def side(self) -> int:
-        """The side to which whole pictures are resized, before the border and before the middle is taken."""
+        """The side to which whole images are resized, before the border and before the middle is taken."""
         return self.resize or self.image_size - 2 * self.pad
 
     @property
@@ -149,7 +149,7 @@ class Recipe:
     Objective. `loss` is "cross_entropy" or "lecun1998" (the MAP loss on distances); `class_weights` "auto" weighs each
     class by the inverse of its share.
     Length. With `patience`, the run stops after so many epochs without a better validation accuracy (0: never).
-    Optimiser. "sgd" as torch has it, "sgd_rate_inside" with the rate inside the velocity, "adamw". `weight_decays`, one
+    Optimizer. "sgd" as torch has it, "sgd_rate_inside" with the rate inside the velocity, "adamw". `weight_decays`, one
     for each layer with weights, stands in for the one `weight_decay`; biases learn at `bias_lr` times the rate, and
     decay if `bias_decay`. `clip` bounds the norm of the gradient (0: not). `ema` is the decay of a moving average of
     the weights, which is then what is evaluated and kept (0: none). `precision` "bfloat16" computes in it and keeps
@@ -159,12 +159,12 @@ class Recipe:
     validation accuracy, three times; then the run stops).
     First weights. `initialise` "as_built" leaves them as the net was made; layers whose names match a pattern in
     `freeze` are not trained.
-    Pictures. `image_size`, `resize`, `pad`, `fit`, `mean`, `std` and `views` are those of Preprocess; image_size None
-    means the data set's own size and the border, and an empty `mean` that of the training pictures, channel by channel.
+    Images. `image_size`, `resize`, `pad`, `fit`, `mean`, `std` and `views` are those of Preprocess; image_size None
+    means the data set's own size and the border, and an empty `mean` that of the training images, channel by channel.
     Augmentation. `flip` mirrors half of them; `shift` moves each by up to that many pixels; `crop` takes the
-    image_size from a "random" place of the resized picture, or a "resized" random part of it; `colour_noise` is that
+    image_size from a "random" place of the resized image, or a "resized" random part of it; `colour_noise` is that
     of 2012 as the "paper" or the "code" has it; `erase` blanks a square of that side at a random place.
-    Splits. `validation` is the share of the training pictures kept aside; after `join_after` epochs (0: never) they
+    Splits. `validation` is the share of the training images kept aside; after `join_after` epochs (0: never) they
     are trained on as well. `monitor` is the split whose accuracy is computed after each epoch ("validation", "test"
     or "none"); only "validation" keeps a best.
     """
@@ -222,7 +222,7 @@ class Recipe:
     deviations: tuple[str, ...] = ()
 
     def preprocess(self, channels: int, image_size: int) -> Preprocess:
-        """How pictures of `image_size` pixels are prepared under this recipe."""
+        """How images of `image_size` pixels are prepared under this recipe."""
         return Preprocess(
             channels=channels,
             image_size=self.image_size or image_size + 2 * self.pad,

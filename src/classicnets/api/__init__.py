@@ -9,9 +9,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from classicnets.api import catalogue, data, models, networks, training
+    from classicnets.api import catalog, data, models, networks, training
 
-__all__ = ["catalogue", "data", "models", "networks", "training"]
+__all__ = ["catalog", "data", "models", "networks", "training"]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -11,12 +11,12 @@ import numpy as np
 from classicnets import machine, report
 from classicnets.audit import examine
 from classicnets.datasets import sources
-from classicnets.datasets.catalogue import DATASETS, Dataset
+from classicnets.datasets.catalog import DATASETS, Dataset
 from classicnets.datasets.sources import Found, Say
 from classicnets.datasets.types import FileReport
 from classicnets.errors import DataError, UsageError
 from classicnets.images import inputs, loading, thumbnails
-from classicnets.images.decode import read_fitted, read_picture
+from classicnets.images.decode import read_fitted, read_image
 from classicnets.text import nearest
 from classicnets.values import Preprocess
 
@@ -57,7 +57,7 @@ def image_folder(spec: str) -> Path | None:
 
     Raises UsageError CN202, DataError CN302.
     """
-    return loading.of_pictures(spec)
+    return loading.image_location(spec)
 
 
 def check_files(spec: str) -> list[FileReport]:
@@ -89,7 +89,7 @@ def preview(place: str, size: int, say: Say) -> tuple[list[Sample], int, list[Da
         name = f"{path.parent.name}/{path.name}" if len(every) > 1 else path.name
         try:
             fitted = {fit: read_fitted(path, Preprocess(channels=3, image_size=size, fit=fit)) for fit in FITS}
-            samples.append(report.preview.Sample(name, read_picture(path, 3), fitted))
+            samples.append(report.preview.Sample(name, read_image(path, 3), fitted))
         except DataError as error:
             faults.append(error)
     if not samples:

@@ -38,14 +38,14 @@ class Model(CoreModel):
     """What classifies images: a run (see `Run`), or an exported file (see `load`)."""
 
     def predict(  # type: ignore[override]
-        self, *pictures: str | Path, top: int = 3, handwriting: bool = False
+        self, *images: str | Path, top: int = 3, handwriting: bool = False
     ) -> list[Prediction]:
         """The `top` most probable classes of each image: files, folders, globs, CSV lists, "-" for standard input.
 
         With `handwriting`, each is a photographed or drawn character and is made into what MNIST's are. One that cannot
         be read has no classes but an `error`. Raises DataError CN304 where there is no image, CN307 for a list.
         """
-        return super().predict(*pictures, top=top, decode=decoder(handwriting=handwriting))
+        return super().predict(*images, top=top, decode=decoder(handwriting=handwriting))
 
 
 def decoder(*, handwriting: bool) -> Decoder:
@@ -70,7 +70,7 @@ def count_inputs(places: Sequence[str], say: Say) -> int | None:
 def load(
     path: str | Path, *, net: nn.Module | str | None = None, device: str = "auto", precision: str = "float32"
 ) -> Model:
-    """What classifies pictures, from a run folder (see `Run`) or from an .onnx file that was exported from one.
+    """What classifies images, from a run folder (see `Run`) or from an .onnx file that was exported from one.
 
     Raises what `Run` does; for an .onnx file MachineError CN403 without onnxruntime, DataError CN308 if it is not one
     of ours, UsageError CN206 for a `net`, a `device` other than the CPU, or a `precision` other than float32.

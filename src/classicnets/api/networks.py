@@ -75,7 +75,7 @@ def layers(
     if shape and shape[1] != shape[2]:
         raise UsageError(
             "CN201",
-            f"{made.name} is made for square pictures",
+            f"{made.name} is made for square images",
             where=f"--input {shape_text(shape)}",
             hint=f"--input {shape[0]}x{shape[1]}x{shape[1]}",
         )

@@ -18,9 +18,9 @@ from classicnets.images.thumbnails import Look
 _LONG = 10  # sides that differ by more make a strip
 _SMALL = 8  # a shorter side below this shows next to nothing
 _SMALLER = 4  # and so does one this many times below the usual
-_FEW = 10  # a class of fewer pictures to train on is hardly learned
+_FEW = 10  # a class of fewer images to train on is hardly learned
 _UNEVEN, _VERY_UNEVEN = 3, 10  # largest class to smallest
-_TELLS = 0.5  # a class whose share of grey pictures is so much above or below the others' can be told by that
+_TELLS = 0.5  # a class whose share of gray images is so much above or below the others' can be told by that
 
 
 def layout(found: Layout) -> list[Finding]:
@@ -30,8 +30,8 @@ def layout(found: Layout) -> list[Finding]:
             "error",
             "layout",
             str(fault),
-            "training refuses a folder like this: a class needs pictures to learn from and others to be tested with",
-            "put pictures there, give the folder the name of the class it belongs to, or take it out of the data set",
+            "training refuses a folder like this: a class needs images to learn from and others to be tested with",
+            "put images there, give the folder the name of the class it belongs to, or take it out of the data set",
         )
         for fault in found.faults
     ]
@@ -43,25 +43,25 @@ def troubles(seen: Seen) -> list[Finding]:
         "empty": (
             "error",
             "empty files",
-            "training stops at a file that is no picture",
+            "training stops at a file that is no image",
             "delete them or fetch them again",
         ),
         "no_picture": (
             "error",
-            "files that are no pictures",
+            "files that are no images",
             "training stops there",
             "delete them or fetch them again",
         ),
         "damaged": (
             "error",
-            "damaged pictures",
+            "damaged images",
             "training stops there; most such files were cut short by a copy or a download",
             "fetch them again, or delete them",
         ),
         "too_large": (
             "error",
             "absurd dimensions",
-            "the picture would fill the memory, which a small file can be made to do; it was not decoded here and is"
+            "the image would fill the memory, which a small file can be made to do; it was not decoded here and is"
             " refused by training",
             "delete it, or make it smaller with a program that you trust with it",
         ),
@@ -73,7 +73,7 @@ def troubles(seen: Seen) -> list[Finding]:
         ),
     }
     return [
-        _of_pictures(severity, topic, what, seen, _why_of(topic), why, hint)
+        _image_findings(severity, topic, what, seen, _why_of(topic), why, hint)
         for topic, (severity, what, why, hint) in table.items()
         if any(its.trouble == topic for _, its in seen)
     ]
@@ -96,10 +96,10 @@ def balance(classes: Sequence[str], places: Sequence[Place]) -> list[Finding]:
             Finding(
                 "warning",
                 "tiny_classes",
-                f"{text.count(len(few), 'class', 'classes')} with fewer than {_FEW} pictures to train on:"
+                f"{text.count(len(few), 'class', 'classes')} with fewer than {_FEW} images to train on:"
                 f" {text.join([f'{name} ({counts[name]})' for name in few])}",
                 "so few are learned by heart, and what is learned does not carry over",
-                "add pictures, or merge the class with a related one",
+                "add images, or merge the class with a related one",
             )
         )
     small, large = min(filled, key=lambda n: counts[n]), max(filled, key=lambda n: counts[n])
@@ -109,7 +109,7 @@ def balance(classes: Sequence[str], places: Sequence[Place]) -> list[Finding]:
             Finding(
                 "warning" if ratio >= _VERY_UNEVEN else "note",
                 "imbalance",
-                f"{large} has {counts[large]:,} pictures to train on, {small} {counts[small]:,}: {ratio:.1f} times",
+                f"{large} has {counts[large]:,} images to train on, {small} {counts[small]:,}: {ratio:.1f} times",
                 "a net that always names the commonest class looks good in accuracy; look at the figures per class",
                 "--set class_weights=auto   # weighs each class by the inverse of its share",
             )
@@ -118,7 +118,7 @@ def balance(classes: Sequence[str], places: Sequence[Place]) -> list[Finding]:
 
 
 def marks(seen: Seen) -> list[Finding]:
-    """What single pictures are: of one value, strips, tiny, transparent, turned, or under the wrong extension."""
+    """What single images are: of one value, strips, tiny, transparent, turned, or under the wrong extension."""
     good = [(place, its) for place, its in seen if its.seen]
     usual = median([min(its.width, its.height) for _, its in good]) if good else 0
     least = max(_SMALL, usual / _SMALLER)
@@ -133,7 +133,7 @@ def marks(seen: Seen) -> list[Finding]:
         (
             "warning",
             "constant",
-            "pictures of one value all over",
+            "images of one value all over",
             lambda its, _: "one value" if its.constant else "",
             "there is nothing to see on them, and a label teaches what is not there",
             "delete them, unless emptiness is what the class is about",
@@ -141,7 +141,7 @@ def marks(seen: Seen) -> list[Finding]:
         (
             "warning",
             "strips",
-            "extremely long or wide pictures",
+            "extremely long or wide images",
             lambda its, _: _size(its) if max(its.width, its.height) >= _LONG * min(its.width, its.height) else "",
             "brought to a square, their content is squeezed, cut off or a thin line",
             "cut them to what matters",
@@ -149,17 +149,17 @@ def marks(seen: Seen) -> list[Finding]:
         (
             "warning",
             "small",
-            "very small pictures",
+            "very small images",
             lambda its, _: _size(its) if min(its.width, its.height) < least else "",
             f"below {least:.0f} pixels on the shorter side, where {usual:.0f} are usual, little is left to see"
             if usual >= _SMALL
             else f"below {_SMALL} pixels on the shorter side little is left to see",
-            "replace them by larger ones; they may be previews of pictures that you have",
+            "replace them by larger ones; they may be previews of images that you have",
         ),
         (
             "note",
             "transparent",
-            "pictures with transparent parts",
+            "images with transparent parts",
             lambda its, _: its.format if its.transparent else "",
             "transparent parts become black here, and may become white in another program",
             "put them on a ground of your choice before training",
@@ -167,7 +167,7 @@ def marks(seen: Seen) -> list[Finding]:
         (
             "note",
             "exif_turned",
-            "pictures that an EXIF mark turns upright",
+            "images that an EXIF mark turns upright",
             lambda its, _: "turned" if its.turned else "",
             "they are turned here, in training and in prediction; a program that ignores the mark sees them lying",
             "nothing, unless other programs read them; then save them upright",
@@ -182,40 +182,40 @@ def marks(seen: Seen) -> list[Finding]:
         ),
     ]
     return [
-        _of_pictures(severity, topic, what, good, test, why, hint)
+        _image_findings(severity, topic, what, good, test, why, hint)
         for severity, topic, what, test, why, hint in checks
         if any(test(its, place) for place, its in good)
     ]
 
 
-def colours(seen: Seen) -> list[Finding]:
-    """Grey pictures among coloured ones, and classes that this gives away."""
+def colors(seen: Seen) -> list[Finding]:
+    """Gray images among colored ones, and classes that this gives away."""
     good = [(place, its) for place, its in seen if its.seen]
-    grey = sum(its.grey for _, its in good)
-    if grey == len(good):
+    gray = sum(its.gray for _, its in good)
+    if gray == len(good):
         return _stored_in_color(good)
-    if not grey:
+    if not gray:
         return []
     shares = {}
     for label in dict.fromkeys(place.label for place, _ in good):
-        mine = [its.grey for place, its in good if place.label == label]
+        mine = [its.gray for place, its in good if place.label == label]
         if len(mine) >= _FEW and len(good) > len(mine):
-            shares[label] = sum(mine) / len(mine) - (grey - sum(mine)) / (len(good) - len(mine))
+            shares[label] = sum(mine) / len(mine) - (gray - sum(mine)) / (len(good) - len(mine))
     telling = [label for label, more in shares.items() if abs(more) > _TELLS]
-    why = "a net with colour takes them as they are; they only matter if grey goes with some classes"
-    what = f"{grey:,} of {len(good):,} pictures are grey, the others coloured"
+    why = "a net with color takes them as they are; they only matter if gray goes with some classes"
+    what = f"{gray:,} of {len(good):,} images are gray, the others colored"
     if telling:
         what += f"; {text.join(telling)} by far {'more' if shares[telling[0]] > 0 else 'less'} often"
-        why = "a net can tell such a class by the lack of colour, and knows nothing else about it"
-    test: Callable[[Look, Place], str] = lambda its, _: "grey" if its.grey is (2 * grey <= len(good)) else ""  # noqa: E731
-    finding = _of_pictures(
+        why = "a net can tell such a class by the lack of color, and knows nothing else about it"
+    test: Callable[[Look, Place], str] = lambda its, _: "grey" if its.gray is (2 * gray <= len(good)) else ""  # noqa: E731
+    finding = _image_findings(
         "warning" if telling else "note",
         "grey",
         "",
         good,
         test,
         why,
-        "save all of them in grey if colour says nothing about the class; else add coloured pictures of such classes",
+        "save all of them in gray if color says nothing about the class; else add colored images of such classes",
     )
     return [replace(finding, what=what)]
 
@@ -225,7 +225,7 @@ def _stored_in_color(gray: Seen) -> list[Finding]:
     stored = sum(its.channels == 3 for _, its in gray)
     if stored in {0, len(gray)}:
         return []
-    finding = _of_pictures(
+    finding = _image_findings(
         "warning",
         "stored_in_color",
         "",
@@ -238,7 +238,7 @@ def _stored_in_color(gray: Seen) -> list[Finding]:
 
 
 def sizes(seen: Seen) -> list[Finding]:
-    """How the pictures differ in size, if they do."""
+    """How the images differ in size, if they do."""
     good = [its for _, its in seen if its.seen]
     if len({(its.width, its.height) for its in good}) < 2:
         return []
@@ -254,10 +254,10 @@ def sizes(seen: Seen) -> list[Finding]:
     ]
 
 
-def _of_pictures(
+def _image_findings(
     severity: str, topic: str, what: str, seen: Seen, test: Callable[[Look, Place], str], why: str, hint: str
 ) -> Finding:
-    """A finding about single pictures: those for which `test` has something to say."""
+    """A finding about single images: those for which `test` has something to say."""
     found = [replace(place, detail=said) for place, its in seen if (said := test(its, place))]
     return Finding(severity, topic, f"{what}: {len(found):,}", why, hint, tuple(Group((place,)) for place in found))
 

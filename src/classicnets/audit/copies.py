@@ -11,7 +11,7 @@ from classicnets.images.thumbnails import Thumbnails
 
 
 def copies(seen: Seen, thumbnails: Thumbnails, command: str) -> list[Finding]:
-    """The same picture in two classes, in two splits, or twice in one; then the mirrored and turned ones."""
+    """The same image in two classes, in two splits, or twice in one; then the mirrored and turned ones."""
     first: dict[str, int] = {}
     same: list[tuple[int, int]] = []
     for i, (_, its) in enumerate(seen):
@@ -19,7 +19,7 @@ def copies(seen: Seen, thumbnails: Thumbnails, command: str) -> list[Finding]:
             before = first.setdefault(its.digest, i)
             same += [(before, i)] * (before != i)
     alone = [i for i in first.values() if seen[i][1].seen]
-    links = [(alone[i], alone[j], how) for i, j, how in near_copies(thumbnails.grey[alone], thumbnails.colour[alone])]
+    links = [(alone[i], alone[j], how) for i, j, how in near_copies(thumbnails.gray[alone], thumbnails.color[alone])]
     same += [(i, j) for i, j, how in links if how == "near"]
     groups = []
     for members in _joined(same):
@@ -68,8 +68,8 @@ _COPIES = {
     ),
     "leak": (
         "error",
-        "the net has seen these pictures when it is tested, so the test figure says more than is true",
-        "{command}   # shows them side by side; keep all copies of a picture in one split",
+        "the net has seen these images when it is tested, so the test figure says more than is true",
+        "{command}   # shows them side by side; keep all copies of an image in one split",
     ),
     "duplicates": (
         "warning",
@@ -84,22 +84,22 @@ _COPIES = {
     ),
     "near_duplicates": (
         "note",
-        "frames of one film or copies made smaller teach little more than one picture, and part of them may be drawn"
+        "frames of one film or copies made smaller teach little more than one image, and part of them may be drawn"
         " into a validation split",
         "{command}   # shows them side by side",
     ),
     "mirrored": (
         "note",
-        "they count once more each; as augmentation, training mirrors pictures at random itself if told to",
+        "they count once more each; as augmentation, training mirrors images at random itself if told to",
         "{command}   # shows them side by side; train with --set flip=true instead",
     ),
 }
 _IN_WORDS = {
-    "two_classes": "the same picture under more than one class",
-    "leak": "the same picture in more than one split",
+    "two_classes": "the same image under more than one class",
+    "leak": "the same image in more than one split",
     "duplicates": "the same file several times in one class",
     "mirrored_classes": "mirrored or turned copies under different classes",
-    "near_duplicates": "nearly the same picture several times in one class",
+    "near_duplicates": "nearly the same image several times in one class",
     "mirrored": "mirrored or turned copies in one class",
 }
 
@@ -109,7 +109,7 @@ def _said(topic: str, groups: Sequence[Group]) -> str:
     said = f"{_IN_WORDS[topic]}: {files} in {text.count(len(groups), 'group')}"
     if topic in {"two_classes", "leak"}:
         tested = sum(p.split == "test" for g in groups if len({p.split for p in g.places}) > 1 for p in g.places)
-        said += f", {tested:,} test pictures seen in training" if tested else ""
+        said += f", {tested:,} test images seen in training" if tested else ""
     return said
 
 

@@ -41,7 +41,7 @@ def examine(given: Path, progress: Progress | None = None) -> Diagnosis:
         *checks.troubles(seen),
         *checks.balance(layout.classes, places),
         *checks.marks(seen),
-        *checks.colours(seen),
+        *checks.colors(seen),
         *checks.sizes(seen),
         *(
             Finding("note", "read_as", note, "so the folder was understood", "nothing, if that is what you meant")

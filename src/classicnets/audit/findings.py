@@ -13,7 +13,7 @@ SEVERITIES = ("error", "warning", "note")
 
 @dataclass(frozen=True)
 class Place:
-    """A picture and where it lies: `file` is its path below the folder."""
+    """An image and where it lies: `file` is its path below the folder."""
 
     split: str
     label: str
@@ -23,7 +23,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures that belong together; of copies `how` says how the others are one of the first."""
+    """Images that belong together; of copies `how` says how the others are one of the first."""
 
     places: tuple[Place, ...]
     how: str = ""
@@ -33,7 +33,7 @@ class Group:
 class Finding:
     """Something about the folder: `severity` is "error", "warning" or "note"; `topic` a short name that stays the same.
 
-    `what` was found in which pictures, `why` it matters, and a `hint` what to do: a command to paste or a sentence.
+    `what` was found in which images, `why` it matters, and a `hint` what to do: a command to paste or a sentence.
     """
 
     severity: str
@@ -46,7 +46,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All that was found, worst first; `counts` is class -> split -> pictures, `sizes` the extremes."""
+    """All that was found, worst first; `counts` is class -> split -> images, `sizes` the extremes."""
 
     name: str
     folder: str

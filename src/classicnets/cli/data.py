@@ -65,7 +65,7 @@ class Preview:
 
 
 def _list(args: argparse.Namespace) -> int:
-    rows = api.catalogue.published_data()
+    rows = api.catalog.published_data()
     if args.json:
         print(json.dumps(rows, indent=2))
         return 0
@@ -74,9 +74,9 @@ def _list(args: argparse.Namespace) -> int:
         download = f"{row['download_bytes'] / 1e6:,.0f} MB to download"
         out.print(
             f"{row['name']}: {row['title']}, {row['homepage']}\n"
-            f"    pictures   {row['train']:,} + {row['test']:,} of {shape(row['shape'])}, "
+            f"    images   {row['train']:,} + {row['test']:,} of {shape(row['shape'])}, "
             f"{len(row['classes'])} classes; {download}\n"
-            f"    licence    {row['licence']}\n"
+            f"    license    {row['licence']}\n"
             f"    from       {row['would_come_from']}"
         )
     return 0
@@ -104,7 +104,7 @@ def _known(args: argparse.Namespace, name: str) -> Dataset:
 
 def _needs_name(args: argparse.Namespace, name: str) -> None:
     if not name:
-        args.parser.error(f"data {args.action} needs a NAME: {', '.join(api.catalogue.data_sets())}")
+        args.parser.error(f"data {args.action} needs a NAME: {', '.join(api.catalog.data_sets())}")
 
 
 def _fetched(args: argparse.Namespace, name: str, found: Found) -> int:
@@ -123,7 +123,7 @@ def _check(args: argparse.Namespace) -> int:
     if folder := api.data.image_folder(asked.name):
         return _audit(folder, asked.output, as_json=args.json)
     if asked.output:
-        args.parser.error("-o draws the pictures of a folder of picture files alone")
+        args.parser.error("-o draws the images of a folder of image files alone")
     reports = api.data.check_files(asked.name)
     good = all(one.status == "ok" for one in reports)
     if args.json:
@@ -131,14 +131,14 @@ def _check(args: argparse.Namespace) -> int:
     else:
         rows = [[one.file, one.status, one.detail] for one in reports]
         report.tables.console().print(report.tables.table(["file", "status", "detail"], rows))
-        if not good and asked.name in api.catalogue.data_sets():
+        if not good and asked.name in api.catalog.data_sets():
             print(f"next: classicnets data get {asked.name}")
     return 0 if good else 1
 
 
 def _audit(folder: Path, output: str | None, *, as_json: bool) -> int:
     """The findings of a folder of images, or all of it as JSON, and the sheet; exit code 1 if there are errors."""
-    with report.terminal.progress("looking at pictures") as moved:
+    with report.terminal.progress("looking at images") as moved:
         document = api.data.audit_folder(folder, moved)
     if output:
         _draw(document, Path(output))
@@ -157,14 +157,14 @@ def _draw(document: dict[str, Any], path: Path) -> None:
     folder = Path(document["folder"])
     figure = report.findings.sheet(document, lambda file: api.data.thumbnail(folder / file))
     write_whole(path, report.figures.png(figure))
-    report.tables.console(stderr=True).print(f"the pictures of these findings, side by side: {path}")
+    report.tables.console(stderr=True).print(f"the images of these findings, side by side: {path}")
 
 
 def _preview(args: argparse.Namespace) -> int:
     """Draws a few images, evenly from the first to the last, as they are and under each fit."""
     asked = arguments.read(args, Preview)
     if not asked.name:
-        args.parser.error("data preview needs the PATH of a picture, a folder of pictures or a CSV that lists some")
+        args.parser.error("data preview needs the PATH of an image, a folder of images or a CSV that lists some")
     if not 1 <= asked.size <= _LARGEST:
         args.parser.error(f"--size {asked.size}: 1 to {_LARGEST} pixels")
     samples, total, faults = api.data.preview(asked.name, asked.size, report.tables.console(stderr=True).print)
@@ -174,10 +174,10 @@ def _preview(args: argparse.Namespace) -> int:
     for fault in faults:
         print(f"left out: {fault.where}: {fault.why or fault.what}", file=sys.stderr)
     if args.json:
-        pictures = [sample.name for sample in samples]
-        print(json.dumps({"file": str(output), "fit": asked.fit, "size": asked.size, "pictures": pictures}))
+        images = [sample.name for sample in samples]
+        print(json.dumps({"file": str(output), "fit": asked.fit, "size": asked.size, "pictures": images}))
     else:
-        shown = count(len(samples), "picture")
+        shown = count(len(samples), "image")
         print(f"wrote {output}: {shown} as they are and under each fit, fit={asked.fit} marked")
         if total > 1:
             sets = f"--set image_size={asked.size} fit={asked.fit}"

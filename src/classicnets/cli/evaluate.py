@@ -65,9 +65,9 @@ def run(args: argparse.Namespace) -> int:
         args.parser.error("--json and --csv exclude each other")
     talk = report.tables.console(stderr=True)
 
-    def watched(pictures: list[Input]) -> Iterator[Input]:
-        with report.terminal.counted(talk, len(pictures)) as count:
-            for one in pictures:
+    def watched(images: list[Input]) -> Iterator[Input]:
+        with report.terminal.counted(talk, len(images)) as count:
+            for one in images:
                 yield one
                 count()
 
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         said = "" if precision == "float32" else f", {precision}"
         print(
             f"{opened.name} ({opened.weights}{said}) on {data}: accuracy {result.accuracy:.4f}, loss {result.loss:.4f}"
-            f" on {result.n:,}{of} pictures, in {result.seconds:.2f} s"
+            f" on {result.n:,}{of} images, in {result.seconds:.2f} s"
         )
         _print_report(result, classes)
     return 0
@@ -101,12 +101,12 @@ def _print_report(result: Evaluation, classes: tuple[str, ...]) -> None:
         wrong = [0 if j == i else count for j, count in enumerate(result.confusion[i])]
         taken = f"{classes[wrong.index(max(wrong))]} ({max(wrong):,})" if any(wrong) else "-"
         rows.append([name, _share(result.recall[i]), _share(result.precision[i]), result.support[i], taken])
-    columns = ["class", "found (recall)", "right (precision)", "pictures", "most often taken for"]
+    columns = ["class", "found (recall)", "right (precision)", "images", "most often taken for"]
     out.print(report.tables.table(columns, rows, numbers=columns[1:4]))
 
 
 def _print_csv(result: Evaluation, classes: tuple[str, ...]) -> None:
-    """A line for each true class: its figures, and how many of its pictures were taken for which class."""
+    """A line for each true class: its figures, and how many of its images were taken for which class."""
     file = csv.writer(sys.stdout, lineterminator="\n")
     file.writerow(["class", "pictures", "recall", "precision", *(f"as {name}" for name in classes)])
     shares: Iterable[tuple[float | None, float | None]] = zip(result.recall, result.precision, strict=True)

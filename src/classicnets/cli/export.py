@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _show(done: Exported, licence: str) -> None:
+def _show(done: Exported, license: str) -> None:
     out = report.tables.console()
     if done.candidates:
         first = done.candidates[0].accuracy
@@ -62,13 +62,13 @@ def _show(done: Exported, licence: str) -> None:
         columns = ["file", "size", "accuracy", "points"]
         out.print(report.tables.table(columns, rows, numbers=columns[1:], title=f"compared on {done.chosen_on}"))
     how = ", ".join(["int8"] * done.int8 + ["dense layers narrowed"] * done.narrowed)
-    out.print(f"{done.path}   {byte_count(done.bytes)}{f' ({how})' if how else ''}, licence {licence}")
+    out.print(f"{done.path}   {byte_count(done.bytes)}{f' ({how})' if how else ''}, license {license}")
     if done.int8:
-        out.print(f"ranges from {done.calibration} training pictures; {done.other_predictions:,} predictions changed")
+        out.print(f"ranges from {done.calibration} training images; {done.other_predictions:,} predictions changed")
     else:
         noise = "of noise " if done.unchecked else "of the test split "
         out.print(
-            f"agrees with the net on {done.pictures:,} pictures {noise}and on {done.sizes} sizes of picture, in batches"
+            f"agrees with the net on {done.image_count:,} images {noise}and on {done.sizes} sizes of image, in batches"
             f" of 1, 2 and 7: probabilities differ by at most {done.difference:.1g}; up to {done.bound:.1g}, half of"
             f" 1e-5 of the largest logit, is the rounding of float32"
         )
@@ -78,9 +78,9 @@ def _show(done: Exported, licence: str) -> None:
         points = 100 * (done.accuracy - done.net_accuracy)
         out.print(
             f"accuracy {done.accuracy:.4f} (the run's net: {done.net_accuracy:.4f}, {points:+.2f} points)"
-            f" on {done.pictures:,} test pictures"
+            f" on {done.image_count:,} test images"
         )
     if done.format == "onnx":
-        out.print(f"next: {command('classicnets', 'predict', done.path, 'picture.png')}")
+        out.print(f"next: {command('classicnets', 'predict', done.path, 'image.png')}")
     else:
         out.print(f'next: torch.export.load("{done.path}").module()(pixels)   # uint8 [N, 3, side, side] RGB')

@@ -14,12 +14,12 @@ OPTIONS: tuple[type, ...] = ()
 
 def run(args: argparse.Namespace) -> int:
     """Prints three tables, or one JSON document."""
-    networks, data, recipes = api.catalogue.networks(), api.catalogue.data_sets(), api.catalogue.recipes()
+    networks, data, recipes = api.catalog.networks(), api.catalog.data_sets(), api.catalog.recipes()
     if args.json:
         print(json.dumps({"nets": networks, "datasets": data, "recipes": recipes}, indent=2))
         return 0
     tables = report.tables
-    expected = api.catalogue.expectations()
+    expected = api.catalog.expectations()
     tables.console().print(
         tables.table(
             ["net", "input", "parameters", "MACs", "what it is"],
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
         ),
         "",
         tables.table(
-            ["data set", "pictures", "classes", "what it is"],
+            ["data set", "images", "classes", "what it is"],
             [[name, shape(d["shape"]), len(d["classes"]), d["title"]] for name, d in data.items()],
             numbers=["classes"],
         ),

@@ -93,7 +93,7 @@ def main(arguments_given: Sequence[str] | None = None) -> int:
         common = arguments.read(args, arguments.Common)
         args.json, args.debug = common.json, common.debug
         if getattr(args, "offline", False):
-            api.catalogue.go_offline()
+            api.catalog.go_offline()
         code: int = args.run(args)
         sys.stdout.flush()
         return code

@@ -76,21 +76,21 @@ def run(args: argparse.Namespace) -> int:
     writer.end(tally)
     if asked.show:
         decode = api.models.decoder(handwriting=asked.handwriting)
-        predictions.draw(Path(asked.show), drawn, preprocess, tally.pictures, decode)
+        predictions.draw(Path(asked.show), drawn, preprocess, tally.images, decode)
         talk.print(f"what the net saw: {asked.show}")
     if tally.known:
         share = tally.right / tally.known
-        talk.print(f"{tally.right:,} of {tally.known:,} pictures of known class are right ({share:.1%})")
+        talk.print(f"{tally.right:,} of {tally.known:,} images of known class are right ({share:.1%})")
     if not tally.unread:
         return 0
     sys.stdout.flush()
-    what = f"{tally.unread:,} of {tally.pictures:,} pictures could not be read"
+    what = f"{tally.unread:,} of {tally.images:,} images could not be read"
     error = DataError("CN304", what, where=", ".join(asked.inputs), why=tally.why())
     print(error, file=sys.stderr)
     return error.exit_code
 
 
 def _as_seen(preprocess: Preprocess, *, handwriting: bool) -> str:
-    colour, size = "grey" if preprocess.channels == 1 else "colour", preprocess.image_size
-    how = "each character white on black, centred" if handwriting else f"fit={preprocess.fit}"
-    return f"pictures are seen as {colour} {size}x{size} ({how})"
+    color, size = "gray" if preprocess.channels == 1 else "color", preprocess.image_size
+    how = "each character white on black, centered" if handwriting else f"fit={preprocess.fit}"
+    return f"images are seen as {color} {size}x{size} ({how})"

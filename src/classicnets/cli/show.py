@@ -121,7 +121,7 @@ def _draw(networks: list[tuple[str, Table]], path: Path) -> int:
 
 
 def _card(name: str, *, as_json: bool) -> int:
-    text = api.catalogue.card(name)
+    text = api.catalog.card(name)
     if text is None:
         raise UsageError(
             "CN202",

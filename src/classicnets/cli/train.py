@@ -129,10 +129,10 @@ def _follow(session: Session, asked: Train, output: Output, *, as_json: bool) ->
         return 0
     folder = session.folder
     verdict = f": {result['verdict']}" if result["verdict"] else ""
-    print(f"test accuracy {result['test_accuracy']:.4f} on {result['n']:,} pictures ({result['weights']}){verdict}")
-    print(f"curves {folder.curves}   pictures {folder.contact_sheet}   card {where / 'card.md'}")
+    print(f"test accuracy {result['test_accuracy']:.4f} on {result['n']:,} images ({result['weights']}){verdict}")
+    print(f"curves {folder.curves}   images {folder.contact_sheet}   card {where / 'card.md'}")
     print(f"next: {command('classicnets', 'evaluate', where)}")
-    print(f"      {command('classicnets', 'predict', where, 'PICTURE.png')}")
+    print(f"      {command('classicnets', 'predict', where, 'IMAGE.png')}")
     return 0
 
 
@@ -153,7 +153,7 @@ def _follow_seeds(made: SeedsFolder, study: Study, output: Output, *, as_json: b
         return 1 if failed else 0
     whole = f"{result['n']} of {result['of']}" if failed else f"{result['of']}"
     verdict = f": {result['verdict']}" if result["verdict"] else ""
-    on = f" on {result['pictures']:,} pictures" if result["pictures"] else ""
+    on = f" on {result['pictures']:,} images" if result["pictures"] else ""
     accuracy = api.models.spread(result["test_accuracy"])
     print(f"test accuracy {accuracy}, mean ± sd of {whole} seeds{on}{verdict}")
     print(f"curves {made.curves}   numbers {made.file}   card {made.card}")

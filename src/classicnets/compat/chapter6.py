@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from classicnets.acceleration.prepare import prepared
 from classicnets.compat.drawing import Animator, say_how_to_keep
-from classicnets.compat.pictures import PictureBatches, fashion_mnist
+from classicnets.compat.images import ImageBatches, fashion_mnist
 from classicnets.compat.tensors import try_gpu
 
 
@@ -78,13 +78,13 @@ class Accumulator:
 
 def load_data_fashion_mnist(
     batch_size: int, resize: int | tuple[int, int] | None = None
-) -> tuple[PictureBatches, PictureBatches]:
+) -> tuple[ImageBatches, ImageBatches]:
     """Training batches (in a new order each time) and test batches of X [B, 1, S, S] in 0..1 and y [B].
 
     Raises UsageError CN204 for a size that is not square, DataError and MachineError where the data cannot be had.
     """
     train, test = fashion_mnist(resize)
-    return PictureBatches(train, batch_size, shuffle=True), PictureBatches(test, batch_size, shuffle=False)
+    return ImageBatches(train, batch_size, shuffle=True), ImageBatches(test, batch_size, shuffle=False)
 
 
 def accuracy(y_hat: Tensor, y: Tensor) -> float:
@@ -121,7 +121,7 @@ def _on(device: torch.device | str | None, batches: Iterable[Any]) -> Iterator[t
     if device is None:
         yield from batches
         return
-    if isinstance(batches, PictureBatches):
+    if isinstance(batches, ImageBatches):
         batches = batches.to(torch.device(device))
     for X, y in batches:
         yield X.to(device), y.to(device)
@@ -143,7 +143,7 @@ def train_ch6(
 ) -> None:
     """Trains `net` anew on `device` (default: `try_gpu()`): Xavier-uniform weights, plain SGD, cross-entropy.
 
-    Draws train loss, train accuracy and test accuracy, and prints the last of each and the pictures trained per second.
+    Draws train loss, train accuracy and test accuracy, and prints the last of each and the images trained per second.
     The seconds are those of training, with the making of the batches and without evaluation and drawing.
     """
     device = torch.device(device) if device else try_gpu()
@@ -151,7 +151,7 @@ def train_ch6(
     net.apply(init_cnn)
     print("training on", device)
     net.to(device)
-    if isinstance(train_iter, PictureBatches):
+    if isinstance(train_iter, ImageBatches):
         train_iter = train_iter.to(device)
     optimizer = torch.optim.SGD(net.parameters(), lr=lr)
     animator = Animator(xlabel="epoch", xlim=[1, num_epochs], legend=["train loss", "train acc", "test acc"])
@@ -183,7 +183,7 @@ def train_ch6(
 
 
 def _know_shapes(net: nn.Module, batches: Loader) -> None:
-    """Lazy layers get their weights from a first picture; the generator goes on as if nothing had happened."""
+    """Lazy layers get their weights from a first image; the generator goes on as if nothing had happened."""
     if any(is_lazy(p) for p in net.parameters()):
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             X = next(iter(batches))[0][:1]

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from classicnets.acceleration.prepare import prepared
 from classicnets.compat.chapter6 import Loader
 from classicnets.compat.drawing import ProgressBoard, get_fashion_mnist_labels, say_how_to_keep, show_images
-from classicnets.compat.pictures import PictureBatches, fashion_mnist
+from classicnets.compat.images import ImageBatches, fashion_mnist
 from classicnets.compat.tensors import gpu, randn
 from classicnets.compat.tensors import num_gpus as gpus_here
 from classicnets.inspection.guard import guard
@@ -51,7 +51,7 @@ class HyperParameters:
 
 
 class Module(nn.Module, HyperParameters):
-    """A net in `self.net` with its loss and optimiser, which draws its progress on `board`."""
+    """A net in `self.net` with its loss and optimizer, which draws its progress on `board`."""
 
     net: nn.Module
     trainer: Trainer
@@ -126,7 +126,7 @@ class Classifier(Module):
         return right.mean() if averaged else right
 
     def loss(self, y_hat: Tensor, y: Tensor, averaged: bool = True) -> Tensor:
-        """Cross-entropy, the mean or one value for each picture."""
+        """Cross-entropy, the mean or one value for each image."""
         y_hat, y = y_hat.reshape(-1, y_hat.shape[-1]), y.reshape(-1)
         return F.cross_entropy(y_hat, y, reduction="mean" if averaged else "none")
 
@@ -139,7 +139,7 @@ class Classifier(Module):
 
 
 class LeNet(Classifier):
-    """The book's LeNet, as `lenet_d2l` of the registry; it takes pictures of 28 x 28."""
+    """The book's LeNet, as `lenet_d2l` of the registry; it takes images of 28 x 28."""
 
     def __init__(self, lr: float = 0.1, num_classes: int = 10):
         super().__init__()
@@ -148,7 +148,7 @@ class LeNet(Classifier):
 
 
 class AlexNet(Classifier):
-    """The book's AlexNet, as `alexnet_d2l` of the registry; it takes pictures of 224 x 224."""
+    """The book's AlexNet, as `alexnet_d2l` of the registry; it takes images of 224 x 224."""
 
     def __init__(self, lr: float = 0.1, num_classes: int = 10):
         super().__init__()
@@ -184,7 +184,7 @@ class DataModule(HyperParameters):
 
 
 class FashionMNIST(DataModule):
-    """Fashion-MNIST at `resize`: `train` holds its training pictures, `val` its test pictures, as the book has it.
+    """Fashion-MNIST at `resize`: `train` holds its training images, `val` its test images, as the book has it.
 
     Raises UsageError CN204 for a size that is not square, DataError and MachineError where the data cannot be had.
     """
@@ -198,14 +198,14 @@ class FashionMNIST(DataModule):
         """The names of the classes."""
         return get_fashion_mnist_labels(indices)
 
-    def get_dataloader(self, train: bool) -> PictureBatches:
+    def get_dataloader(self, train: bool) -> ImageBatches:
         """Batches to train on, in a new order each time, or to validate by."""
-        return PictureBatches(self.train if train else self.val, self.batch_size, shuffle=train)
+        return ImageBatches(self.train if train else self.val, self.batch_size, shuffle=train)
 
     def visualize(
         self, batch: tuple[Tensor, Tensor], nrows: int = 1, ncols: int = 8, labels: Sequence[str] = ()
     ) -> None:
-        """Shows the first pictures of a batch with their names."""
+        """Shows the first images of a batch with their names."""
         X, y = batch
         shown = X[: nrows * ncols]
         show_images(shown, nrows, ncols, titles=labels or self.text_labels(y[: len(shown)]))
@@ -277,4 +277,4 @@ class Trainer(HyperParameters):
                 self.val_batch_idx += 1
 
     def _prepared(self, batches: Loader) -> Loader:
-        return batches.to(self.gpus[0]) if self.gpus and isinstance(batches, PictureBatches) else batches
+        return batches.to(self.gpus[0]) if self.gpus and isinstance(batches, ImageBatches) else batches

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from classicnets.compat.pictures import CLASSES
+from classicnets.compat.images import CLASSES
 
 Size = tuple[float, float]
 Limits = Sequence[float] | None
@@ -74,7 +74,7 @@ def get_fashion_mnist_labels(labels: Iterable[Any]) -> list[str]:
 def show_images(
     imgs: Iterable[Any], num_rows: int, num_cols: int, titles: Sequence[str] | None = None, scale: float = 1.5
 ) -> Any:
-    """A grid of pictures (tensors [H, W] or [1, H, W], arrays or PIL images); returns its axes as a flat array."""
+    """A grid of images (tensors [H, W] or [1, H, W], arrays or PIL images); returns its axes as a flat array."""
     _, grid = plt.subplots(num_rows, num_cols, figsize=(num_cols * scale, num_rows * scale), squeeze=False)
     axes = grid.flatten()
     for i, (ax, image) in enumerate(zip(axes, imgs, strict=False)):

@@ -1,1 +1,1 @@
-"""Published data sets: a catalogue of facts, fetching with verification, and parsers for IDX and CIFAR files."""
+"""Published data sets: a catalog of facts, fetching with verification, and parsers for IDX and CIFAR files."""

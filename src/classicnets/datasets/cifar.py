@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classicnets.datasets.catalogue import DataFile, Dataset
+from classicnets.datasets.catalog import DataFile, Dataset
 from classicnets.datasets.formats import read_cifar
 from classicnets.datasets.sources import fault, find_files
 from classicnets.datasets.types import FileReport, Split
@@ -41,7 +41,7 @@ def check(folder: Path, dataset: Dataset) -> list[FileReport]:
             if text := fault(file, path):
                 raise _misfit(path, text)
             images, labels = _read(dataset, file, path)
-            sums = f"{file.size:,} bytes, {len(images):,} pictures, labels {labels.min()}..{labels.max()}, sha256 ok"
+            sums = f"{file.size:,} bytes, {len(images):,} images, labels {labels.min()}..{labels.max()}, sha256 ok"
             reports.append(FileReport(path.name, "ok", f"{path}: {sums}"))
         except DataError as error:
             reports.append(FileReport(path.name, "wrong", f"{path}: {error.why}"))
@@ -49,7 +49,7 @@ def check(folder: Path, dataset: Dataset) -> list[FileReport]:
 
 
 def _read(dataset: Dataset, file: DataFile, path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Pictures [N, 3, 32, 32] and classes [N] of one file."""
+    """Images [N, 3, 32, 32] and classes [N] of one file."""
     import numpy as np
 
     images, labels = read_cifar(path, dataset.label_bytes, max_bytes=file.size)

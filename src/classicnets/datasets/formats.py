@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from classicnets.datasets.catalogue import CIFAR_PIXELS, CIFAR_SHAPE
+from classicnets.datasets.catalog import CIFAR_PIXELS, CIFAR_SHAPE
 from classicnets.errors import DataError
 from classicnets.text import shape as shape_text
 
@@ -35,9 +35,9 @@ GZIP = b"\x1f\x8b"
 LOOKS = {
     b"<": "a web page or XML",
     b"PK\x03\x04": "a zip archive",
-    b"\x89PNG": "a PNG picture",
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"GIF8": "a GIF picture",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"GIF8": "a GIF image",
     b"%PDF": "a PDF document",
     GZIP: "a gzip stream inside a gzip stream",
     b"BZh": "a bzip2 stream",
@@ -78,7 +78,7 @@ def idx_header(path: Path) -> tuple[int, ...]:
 def read_cifar(
     path: Path, label_bytes: int, *, max_bytes: int = LIMIT_BYTES
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Pictures uint8 [N, 3, 32, 32] and their labels uint8 [N, label_bytes] from a file of CIFAR records: bytes of
+    """Images uint8 [N, 3, 32, 32] and their labels uint8 [N, label_bytes] from a file of CIFAR records: bytes of
     labels, then 1,024 red pixels, 1,024 green, 1,024 blue, row by row. Plain or gzip.
 
     Raises `DataError` CN301 for anything but whole records of at most `max_bytes` bytes together.

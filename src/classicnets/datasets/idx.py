@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classicnets.datasets.catalogue import DATASETS, IDX_NAMES, Dataset, fingerprint
+from classicnets.datasets.catalog import DATASETS, IDX_NAMES, Dataset, fingerprint
 from classicnets.datasets.formats import idx_header, read_idx, sha256_of
 from classicnets.datasets.sources import fault, find_files, is_genuine, owner_of
-from classicnets.datasets.types import Description, FileReport, Pictures, Split
+from classicnets.datasets.types import Description, FileReport, ImageSplits, Split
 from classicnets.errors import DataError
 from classicnets.text import shape as shape_text
 
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
 
 def describe(folder: Path) -> Description:
-    """Name, classes, picture shape and counts, from headers and labels.
+    """Name, classes, image shape and counts, from headers and labels.
 
-    Pictures are read only where the labels are those of a known set, so that the answer is the one `load` will give.
+    Images are read only where the labels are those of a known set, so that the answer is the one `load` will give.
     Raises `DataError` CN301, CN302.
     """
     paths = _files_of(folder)
-    return _describe_files(folder, paths, _recognise(paths))
+    return _describe_files(folder, paths, _recognize(paths))
 
 
-def load(folder: Path, say: Callable[[str], None]) -> Pictures:
-    """All pictures in memory. A folder whose bytes are those of a known set is taken for that set, and `say` tells so.
+def load(folder: Path, say: Callable[[str], None]) -> ImageSplits:
+    """All images in memory. A folder whose bytes are those of a known set is taken for that set, and `say` tells so.
 
     Raises `DataError` CN301, CN302.
     """
     paths = _files_of(folder)
-    known = _recognise(paths)
+    known = _recognize(paths)
     description = _describe_files(folder, paths, known)
     if known:
         say(f"{folder}: these are {known.title}'s files, so the data set is called {known.name}")
     digest = known.fingerprint if known else fingerprint({role: sha256_of(path) for role, path in paths.items()})
     train, test = splits(paths, len(description.classes))
-    return Pictures(description.name, description.classes, train, test, digest, f"folder {folder}")
+    return ImageSplits(description.name, description.classes, train, test, digest, f"folder {folder}")
 
 
 def check(folder: Path, dataset: Dataset | None = None) -> list[FileReport]:
@@ -85,28 +85,28 @@ def _describe_files(folder: Path, paths: Mapping[str, Path], known: Dataset | No
     if known:
         return Description(known.name, known.classes, known.shape, train=known.train, test=known.test)
     train, test = (idx_header(paths[role])[0] for role in ("train-images", "t10k-images"))
-    shape = _picture_shape(paths["train-images"])
-    test_shape = _picture_shape(paths["t10k-images"])
+    shape = _image_shape(paths["train-images"])
+    test_shape = _image_shape(paths["t10k-images"])
     if test_shape != shape:
-        why = f"its pictures are {shape_text(test_shape)}, those of the train split {shape_text(shape)}"
+        why = f"its images are {shape_text(test_shape)}, those of the train split {shape_text(shape)}"
         raise _misfit(paths["t10k-images"], why)
     classes = 1 + max(int(read_idx(paths[role]).max()) for role in ("train-labels", "t10k-labels"))
     name = folder.absolute().resolve().name
     return Description(name, tuple(str(label) for label in range(classes)), shape, train=train, test=test)
 
 
-def _picture_shape(path: Path) -> tuple[int, int, int]:
-    """(channels, height, width) from the header of a file of pictures, [N, H, W] or [N, C, H, W]."""
+def _image_shape(path: Path) -> tuple[int, int, int]:
+    """(channels, height, width) from the header of a file of images, [N, H, W] or [N, C, H, W]."""
     match idx_header(path):
         case (_, height, width):
             return (1, height, width)
         case (_, channels, height, width):
             return (channels, height, width)
         case other:
-            raise _misfit(path, f"pictures have 3 or 4 dimensions; the header declares {len(other)}")
+            raise _misfit(path, f"images have 3 or 4 dimensions; the header declares {len(other)}")
 
 
-def _recognise(paths: Mapping[str, Path]) -> Dataset | None:
+def _recognize(paths: Mapping[str, Path]) -> Dataset | None:
     """The known set whose four files these are, if it is one.
 
     The labels come first: they are small, and with a stranger's files nothing more is read.
@@ -130,12 +130,12 @@ def splits(paths: Mapping[str, Path], classes: int) -> Iterator[Split]:
         yield Split(images.reshape(count, *([1] if len(sides) == 2 else []), *sides), labels.astype(np.int64))
 
 
-def _labels_fault(labels: npt.NDArray[np.uint8], pictures: int, classes: int) -> str:
-    """What is wrong with the labels of so many pictures, in words; empty when nothing is."""
+def _labels_fault(labels: npt.NDArray[np.uint8], image_count: int, classes: int) -> str:
+    """What is wrong with the labels of so many images, in words; empty when nothing is."""
     if labels.ndim != 1:
         return f"labels have 1 dimension; the header declares {labels.ndim}"
-    if len(labels) != pictures:
-        return f"{len(labels):,} labels for {pictures:,} pictures"
+    if len(labels) != image_count:
+        return f"{len(labels):,} labels for {image_count:,} images"
     if labels.max() >= classes:
         return f"the largest label is {labels.max()}, but there are {classes} classes (0 to {classes - 1})"
     return ""
@@ -156,12 +156,12 @@ def _contents(path: Path, role: str, others: Mapping[str, tuple[int, ...]]) -> t
     array = read_idx(path)
     values = f"{4 + 4 * array.ndim + array.nbytes:,} bytes, {len(array):,} %s {array.min()}..{array.max()}"
     if role.endswith("labels"):
-        pictures = others.get(role.replace("labels", "images"), array.shape)[0]
-        if text := _labels_fault(array, pictures, classes=256):
+        image_count = others.get(role.replace("labels", "images"), array.shape)[0]
+        if text := _labels_fault(array, image_count, classes=256):
             raise _misfit(path, text)
         return array.shape, values % "labels"
-    shape = _picture_shape(path)
+    shape = _image_shape(path)
     first = others.get("train-images", (0, *shape))[1:]
     if shape != first:
-        raise _misfit(path, f"its pictures are {shape_text(shape)}, those of the train split {shape_text(first)}")
-    return (len(array), *shape), values % f"pictures of {shape_text(shape)}, values"
+        raise _misfit(path, f"its images are {shape_text(shape)}, those of the train split {shape_text(first)}")
+    return (len(array), *shape), values % f"images of {shape_text(shape)}, values"

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from classicnets.datasets.catalogue import DATASETS, IDX_NAMES, DataFile, Dataset
+from classicnets.datasets.catalog import DATASETS, IDX_NAMES, DataFile, Dataset
 from classicnets.datasets.formats import is_gzip, sha256_of, tar_pieces
 from classicnets.datasets.types import say_on_stderr
 from classicnets.errors import DataError, MachineError

@@ -1,4 +1,4 @@
-"""The frozen values of this room: pictures in memory, what is known of them before, and what a check says of files."""
+"""The frozen values of this room: images in memory, what is known of them before, and what a check says of files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Split:
-    """Pictures uint8 [N, C, H, W] and their labels int64 [N]."""
+    """Images uint8 [N, C, H, W] and their labels int64 [N]."""
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
@@ -27,8 +27,8 @@ class Split:
 
 
 @dataclass(frozen=True)
-class PictureFile:
-    """A picture file of a data set: its path, class and split, "skipped" with the reason if it could not be read."""
+class ImageFile:
+    """An image file of a data set: its path, class and split, "skipped" with the reason if it could not be read."""
 
     path: str
     label: str
@@ -37,11 +37,11 @@ class PictureFile:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageSplits:
     """A data set in memory; `fingerprint` stands for its bytes, `source` says in words where they came from.
 
     `validation` is there where the data set has such a split of its own. `files` are those it was read from, where each
-    picture has one: of each split in the order of its pictures.
+    image has one: of each split in the order of its images.
     """
 
     name: str
@@ -51,22 +51,22 @@ class Pictures:
     fingerprint: str
     source: str
     validation: Split | None = None
-    files: tuple[PictureFile, ...] = ()
+    files: tuple[ImageFile, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """One picture: (channels, height, width)."""
+        """One image: (channels, height, width)."""
         channels, height, width = self.train.images.shape[1:]
         return (channels, height, width)
 
 
 @dataclass(frozen=True)
 class Description:
-    """What is known of a data set before any picture is read; `shape` is (channels, height, width), `train`, `test` and
-    `validation` count pictures (0 where nobody counted, or there is no such split).
+    """What is known of a data set before any image is read; `shape` is (channels, height, width), `train`, `test` and
+    `validation` count images (0 where nobody counted, or there is no such split).
 
-    Picture files that do not share one square size have the shape (channels, 0, 0), and `sizes` tells what they are.
-    `decoded` is true for picture files, which `load` brings to the size that is asked for.
+    Image files that do not share one square size have the shape (channels, 0, 0), and `sizes` tells what they are.
+    `decoded` is true for image files, which `load` brings to the size that is asked for.
     """
 
     name: str
@@ -79,22 +79,22 @@ class Description:
     validation: int = 0
 
     def own_size(self) -> int:
-        """The side of the pictures, for a recipe that names no image_size.
+        """The side of the images, for a recipe that names no image_size.
 
         Raises `UsageError` CN204 if they have no square size in common.
         """
         if not self.shape[1]:
             raise UsageError(
                 "CN204",
-                f"the pictures in {self.name} {self.sizes}",
+                f"the images in {self.name} {self.sizes}",
                 where="image_size",
-                why="the recipe takes pictures at their own size, and these have none that is square and common to all",
+                why="the recipe takes images at their own size, and these have none that is square and common to all",
                 hint=("--set image_size=64", "--set image_size=64 fit=crop   # the middle, instead of stretching"),
             )
         return self.shape[1]
 
     def loaded(self, preprocess: Preprocess) -> tuple[int, int, int]:
-        """The shape of one picture as `load` gives it."""
+        """The shape of one image as `load` gives it."""
         return (preprocess.channels, preprocess.side, preprocess.side) if self.decoded else self.shape
 
 

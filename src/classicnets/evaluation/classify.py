@@ -1,4 +1,4 @@
-"""A stream of pictures through a classifier: decoded by threads, classified in batches, nothing kept."""
+"""A stream of images through a classifier: decoded by threads, classified in batches, nothing kept."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from classicnets.workers import ordered_map
 # An image file and the preprocessing to uint8 [channels, side, side]; raises DataError CN304 if it cannot be read.
 Decoder = Callable[[Path | BytesIO, Preprocess], np.ndarray]
 
-_AT_ONCE = 256  # pictures in a batch
+_AT_ONCE = 256  # images in a batch
 _BATCH_BYTES = 32 * 2**20  # and the most they may take
 
 
 class Classifier(Protocol):
-    """Pictures in, probabilities out: a net with its preprocessing and classes."""
+    """Images in, probabilities out: a net with its preprocessing and classes."""
 
     @property
     def preprocess(self) -> Preprocess:
-        """How pictures are prepared."""
+        """How images are prepared."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -46,12 +46,12 @@ class Classifier(Protocol):
 
 @dataclass(frozen=True)
 class Prediction:
-    """The likeliest classes of one picture, best first, with their probabilities; and the true class where it is known.
+    """The likeliest classes of one image, best first, with their probabilities; and the true class where it is known.
 
-    A picture that could not be read has no classes, and `error` says why.
+    An image that could not be read has no classes, and `error` says why.
     """
 
-    picture: str
+    image: str
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
     truth: str | None = None

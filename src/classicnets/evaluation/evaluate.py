@@ -1,4 +1,4 @@
-"""How good a net is on a split of labelled pictures."""
+"""How good a net is on a split of labeled images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from classicnets.images import inputs
 from classicnets.images.inputs import Input
 from classicnets.images.names import composed
 
-_NAMED = 5  # so many pictures or classes are named in an error
+_NAMED = 5  # so many images or classes are named in an error
 _SHOWN = 20  # and so many of the classes that the net knows
 
 
@@ -40,8 +40,8 @@ def evaluate(classifier: Classifier, split: Split) -> tuple[Evaluation, np.ndarr
     return Evaluation(**vars(measure(probabilities, split.labels)), seconds=seconds), probabilities
 
 
-def evaluate_files(classifier: Classifier, pictures: Iterable[Input], where: str) -> Evaluation:
-    """The evaluation on picture files with their classes, which are matched by name; the pictures are not kept.
+def evaluate_files(classifier: Classifier, images: Iterable[Input], where: str) -> Evaluation:
+    """The evaluation on image files with their classes, which are matched by name; the images are not kept.
 
     Raises DataError CN304 that names up to five that cannot be read, for figures on a part would be other figures;
     CN306 if the net does not know a class.
@@ -49,7 +49,7 @@ def evaluate_files(classifier: Classifier, pictures: Iterable[Input], where: str
     number = {composed(name): i for i, name in enumerate(classifier.classes)}
     started = time.perf_counter()
     rows, labels, broken = [], [], list[str]()
-    for one, row in classify(classifier, pictures):
+    for one, row in classify(classifier, images):
         if isinstance(row, DataError):
             broken.append(f"{one.name}: {inputs.why(row)}")
             if len(broken) == _NAMED:
@@ -60,7 +60,7 @@ def evaluate_files(classifier: Classifier, pictures: Iterable[Input], where: str
             rows.append(row)
             labels.append(number[one.truth])
     if broken:
-        count = "5 or more pictures" if len(broken) == _NAMED else text.count(len(broken), "picture")
+        count = "5 or more images" if len(broken) == _NAMED else text.count(len(broken), "image")
         raise DataError(
             "CN304",
             f"{count} cannot be read",

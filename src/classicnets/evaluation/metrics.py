@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 BINS = 15
-_LEAST = 1e-12  # a probability of 0 for the true class would make the loss of all pictures infinite
+_LEAST = 1e-12  # a probability of 0 for the true class would make the loss of all images infinite
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bin:
-    """The `n` pictures whose predicted class had a probability in (low, high]; means are None where there are none."""
+    """The `n` images whose predicted class had a probability in (low, high]; means are None where there are none."""
 
     low: float
     high: float
@@ -25,14 +25,14 @@ class Bin:
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """Figures on `n` pictures; shares are 0..1, and tuples go by class.
+    """Figures on `n` images; shares are 0..1, and tuples go by class.
 
-    `confusion[t][p]` counts pictures of class t taken for p, `support` the pictures of each class. `recall` is the
-    share of a class that was found, None if the split has no picture of it; `precision` the share of what was taken for
+    `confusion[t][p]` counts images of class t taken for p, `support` the images of each class. `recall` is the
+    share of a class that was found, None if the split has no image of it; `precision` the share of what was taken for
     a class that is of it, None if nothing was. `balanced_accuracy` is the mean recall of the classes the split has.
     `top5_accuracy` is None for fewer than six classes, where it could not be but 1. `loss` is the mean cross-entropy,
     with no probability below 1e-12.
-    `calibration_error` is the expected calibration error over 15 bins of equal width: the mean, weighted by pictures,
+    `calibration_error` is the expected calibration error over 15 bins of equal width: the mean, weighted by images,
     of |accuracy - confidence| in each of `calibration` (Guo et al. 2017, arXiv:1706.04599).
     """
 

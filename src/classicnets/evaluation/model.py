@@ -1,4 +1,4 @@
-"""What classifies pictures, whatever it is made of: a classifier with its name and the data it is measured on."""
+"""What classifies images, whatever it is made of: a classifier with its name and the data it is measured on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from classicnets import text
-from classicnets.datasets.catalogue import DATASETS
+from classicnets.datasets.catalog import DATASETS
 from classicnets.datasets.types import Split, say_on_stderr
 from classicnets.errors import DataError, UsageError
 from classicnets.evaluation.classify import Classifier, Decoder, Prediction, predictions
@@ -48,19 +48,19 @@ class Model:
         """What it tells apart."""
         return self.predictor.classes
 
-    def predict(self, *pictures: str | Path, top: int = 3, decode: Decoder = read_fitted) -> list[Prediction]:
+    def predict(self, *images: str | Path, top: int = 3, decode: Decoder = read_fitted) -> list[Prediction]:
         """The `top` likeliest classes of each image: files, folders, globs, CSV lists, "-" for standard input.
 
         `decode` reads an image file. An image that cannot be read has no classes but an `error`.
         Raises DataError CN304 where there is no image, CN307 for a list.
         """
-        return [found for _, found in predictions(self.predictor, inputs.find(pictures), top, decode=decode)]
+        return [found for _, found in predictions(self.predictor, inputs.find(images), top, decode=decode)]
 
     def stream(
-        self, pictures: Iterable[Input], *, top: int = 3, decode: Decoder = read_fitted
+        self, images: Iterable[Input], *, top: int = 3, decode: Decoder = read_fitted
     ) -> Iterator[tuple[Input, Prediction]]:
         """The same for any number of images, each with its own, as they come; nothing is kept."""
-        return predictions(self.predictor, pictures, top, decode=decode)
+        return predictions(self.predictor, images, top, decode=decode)
 
     def evaluate(
         self,
@@ -72,15 +72,15 @@ class Model:
         """Evaluates on the test split of `data`: a registry name, a folder, or a CSV list with classes, which are
         matched by name; all of a folder or list that has no test split. By default on its own test split.
 
-        `say` tells what was decided; `watch` is given the picture files and hands them on. Raises DataError CN306 if
-        its own data has changed or the net does not know a class, CN304 for pictures that cannot be read, CN307.
+        `say` tells what was decided; `watch` is given the image files and hands them on. Raises DataError CN306 if
+        its own data has changed or the net does not know a class, CN304 for images that cannot be read, CN307.
         """
         if data is not None and self._is_own(str(data)):
             say(f"{data} is what {self.name} was trained on, so its test split alone is used")
             data = None
         if data is None:
             return self._evaluate_own(say)
-        if images := loading.of_pictures(str(data)):
+        if images := loading.image_location(str(data)):
             return self._evaluate_files(images, say, watch)
         place = Path(data).expanduser()
         found = loading.load(str(data), self.predictor.preprocess, say=say)
@@ -119,19 +119,19 @@ class Model:
         self, place: Path, say: Callable[[str], None], watch: Callable[[list[Input]], Iterable[Input]]
     ) -> Evaluation:
         layout = read_layout(place)
-        files = list(inputs.labelled(layout, say))
+        files = list(inputs.labeled(layout, say))
         classes = {str(one.truth) for one in files}
         if unknown := classes - {*map(composed, self.classes)}:
             raise unknown_classes(unknown, self.classes, str(place))
         which = "its test split" if layout.undivided is None else "all of it, as it has no test split"
         say(
-            f"{place.name}: {len(files):,} pictures, of {len(classes):,} of the net's {len(self.classes):,} classes"
+            f"{place.name}: {len(files):,} images, of {len(classes):,} of the net's {len(self.classes):,} classes"
             f" ({which})"
         )
         return evaluate_files(self.predictor, watch(files), str(place))
 
     def _is_own(self, data: str) -> bool:
-        """Whether that is what it was trained on, whose training pictures would flatter it."""
+        """Whether that is what it was trained on, whose training images would flatter it."""
         if data == self.data:
             return True
         if self.data is None or {data, self.data} & {*DATASETS}:

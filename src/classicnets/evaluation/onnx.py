@@ -17,8 +17,8 @@ KEY = "classicnets"  # the entry of the metadata that export writes
 FORMAT = 1
 INPUT, OUTPUT = "pixels", "probabilities"
 
-_SMALL = 50_000_000  # multiply-accumulates a picture below which threads cost more than they bring
-_BATCH_BYTES = 2 * 2**20  # of a batch of pictures: the first maps of a net take many times that
+_SMALL = 50_000_000  # multiply-accumulates an image below which threads cost more than they bring
+_BATCH_BYTES = 2 * 2**20  # of a batch of images: the first maps of a net take many times that
 
 
 class OnnxClassifier:
@@ -39,15 +39,15 @@ class OnnxClassifier:
             self.session = self._open(runtime, threads=0)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """uint8 [N, C, H, W], grey or colour, to float32 [N, classes]."""
+        """uint8 [N, C, H, W], gray or color, to float32 [N, classes]."""
         bytes_each = 3 * images.shape[2] * images.shape[3]
         size = max(1, _BATCH_BYTES // bytes_each)
         parts = [self._batch(images[i : i + size]) for i in range(0, len(images), size)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _batch(self, images: np.ndarray) -> np.ndarray:
-        colour = np.broadcast_to(images, (len(images), 3, *images.shape[2:]))
-        pixels = np.ascontiguousarray(colour.transpose(0, 2, 3, 1))
+        color = np.broadcast_to(images, (len(images), 3, *images.shape[2:]))
+        pixels = np.ascontiguousarray(color.transpose(0, 2, 3, 1))
         (found,) = self.session.run([OUTPUT], {INPUT: pixels})
         return np.asarray(found, dtype=np.float32)
 
@@ -57,7 +57,7 @@ class OnnxClassifier:
             raise self._unusable("there is no such file")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3  # errors; what it warns of is no business of whoever classifies pictures
+        options.log_severity_level = 3  # errors; what it warns of is no business of whoever classifies images
         try:
             return runtime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its own exceptions have no common base
@@ -67,7 +67,7 @@ class OnnxClassifier:
         """The metadata, checked as far as it is used."""
         text = self.session.get_modelmeta().custom_metadata_map.get(KEY)
         if text is None:
-            raise self._unusable(f"it has no entry {KEY!r} in its metadata, so its classes and pictures are not known")
+            raise self._unusable(f"it has no entry {KEY!r} in its metadata, so its classes and images are not known")
         try:
             facts: dict[str, Any] = json.loads(text)
             if facts["format"] != FORMAT:

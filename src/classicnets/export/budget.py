@@ -15,7 +15,7 @@ _TRIES = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A file that was made and run. `accuracy` is on pictures beside the test split; `numbers` is how many weights the
+    """A file that was made and run. `accuracy` is on images beside the test split; `numbers` is how many weights the
     dense layers were allowed together, None where they are as trained.
     """
 

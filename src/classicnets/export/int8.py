@@ -1,4 +1,4 @@
-"""Whole numbers of 8 bits for weights and outputs of layers, by onnxruntime's static quantisation (QDQ)."""
+"""Whole numbers of 8 bits for weights and outputs of layers, by onnxruntime's static quantization (QDQ)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _BATCH = 32
 
 
-def quantised(part: ModelProto, images: np.ndarray, preprocess: Preprocess) -> ModelProto:
-    """The net's part with int8 weights, one scale a channel; the ranges of outputs are those on training pictures
+def quantized(part: ModelProto, images: np.ndarray, preprocess: Preprocess) -> ModelProto:
+    """The net's part with int8 weights, one scale a channel; the ranges of outputs are those on training images
     `images` uint8 [N, C, H, W]. What comes before and after the net stays exact.
     """
     onnx = machine.require("onnx", extra="export")
@@ -46,7 +46,7 @@ def quantised(part: ModelProto, images: np.ndarray, preprocess: Preprocess) -> M
 
 
 class _Reader:
-    """The pictures in batches, as onnxruntime asks for them."""
+    """The images in batches, as onnxruntime asks for them."""
 
     def __init__(self, images: np.ndarray, preprocess: Preprocess):
         self.batches = (

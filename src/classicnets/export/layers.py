@@ -17,7 +17,7 @@ from classicnets.models.lrn import LRN
 def exchange(net: nn.Module) -> nn.Module:
     """The net, in place, with LRN as ONNX's node, adaptive pools as pools of fixed windows, random ReLU as leaky.
 
-    A normalisation that ONNX cannot say (an even window, for which it lies elsewhere; alpha or beta of 0; other than
+    A normalization that ONNX cannot say (an even window, for which it lies elsewhere; alpha or beta of 0; other than
     four axes) stays as it is and becomes plain arithmetic.
     """
     root = nn.Module()

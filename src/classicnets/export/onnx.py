@@ -120,13 +120,13 @@ def described(facts: dict[str, Any]) -> str:
     tested = (
         "not measured: the data was not there"
         if accuracy is None
-        else f"{accuracy:.4f} on {count(facts['test_pictures'], 'test picture')}"
+        else f"{accuracy:.4f} on {count(facts['test_pictures'], 'test image')}"
     )
     return (
         f"{facts['net']} trained on {facts['data_name']}{', int8' if facts['int8'] else ''}; accuracy {tested}."
         " Input pixels: uint8 [N, H, W, 3] RGB of any size;"
         f" output probabilities: float32 [N, {len(facts['classes'])}]."
-        f" Licence: {facts['licence']}."
+        f" License: {facts['licence']}."
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether a file computes what the net computes: the same pictures through both, number by number."""
+"""Whether a file computes what the net computes: the same images through both, number by number."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Probabilities = Callable[[np.ndarray], np.ndarray]
 
 # Of the largest logit: 84 roundings of float32, which is what another order of a net's sums may bring.
 _LOGIT_ERROR = 1e-5
-_LARGE, _FEW = 64, 16  # pixels a side above which fewer probes are enough; pictures at once
+_LARGE, _FEW = 64, 16  # pixels a side above which fewer probes are enough; images at once
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Probabilities of the file and of the net on the same `n` pictures, and how far they may differ."""
+    """Probabilities of the file and of the net on the same `n` images, and how far they may differ."""
 
     file: np.ndarray
     net: np.ndarray
@@ -49,12 +49,12 @@ class Compared:
 
     @property
     def others(self) -> int:
-        """Pictures whose likeliest class is another one."""
+        """Images whose likeliest class is another one."""
         return int((self.file.argmax(axis=1) != self.net.argmax(axis=1)).sum())
 
 
 class Reference:
-    """What the net says of whole pictures, as `classicnets predict` would, and how large its logits become."""
+    """What the net says of whole images, as `classicnets predict` would, and how large its logits become."""
 
     def __init__(self, net: nn.Module, preprocess: Preprocess, classes: tuple[str, ...]):
         self.preprocess, self.largest = preprocess, 0.0
@@ -97,7 +97,7 @@ def check(compared: Compared, on: str) -> None:
 
 
 def probes(images: np.ndarray, side: int) -> list[np.ndarray]:
-    """Batches of 1, 2 and 7 pictures of many sizes, from one pixel on, made of real ones by repetition and cutting."""
+    """Batches of 1, 2 and 7 images of many sizes, from one pixel on, made of real ones by repetition and cutting."""
     sizes = [(side, side), (1, 1), (side + 3, 2 * side + 1), (3 * side + 2, 3 * side + 2), (side // 2 + 1, 5 * side)]
     if int(metadata.version("pillow").split(".")[0]) >= 13:  # whose order of passes the file has: see graph.py
         sizes += [(3 * side + 1, side // 2 + 1), (4 * side, side + 5)]
@@ -120,14 +120,14 @@ def onnx_file(path: str | Path | bytes) -> Probabilities:
     session = runtime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
 
     def probabilities(images: np.ndarray) -> np.ndarray:
-        pixels = np.ascontiguousarray(as_colour(images).transpose(0, 2, 3, 1))
+        pixels = np.ascontiguousarray(as_color(images).transpose(0, 2, 3, 1))
         found: np.ndarray = session.run([OUTPUT], {INPUT: pixels})[0]
         return found
 
     return probabilities
 
 
-def as_colour(images: np.ndarray) -> np.ndarray:
+def as_color(images: np.ndarray) -> np.ndarray:
     """uint8 [N, 1 or 3, H, W] to [N, 3, H, W]."""
     return np.repeat(images, 3, axis=1) if images.shape[1] == 1 else images
 
@@ -136,7 +136,7 @@ def all_fitted(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
     """uint8 [N, C, H, W] to [N, C, side, side]."""
     if images.shape[2:] == (preprocess.side, preprocess.side):
         return images
-    return np.stack([fitted(picture, preprocess.side, preprocess.fit) for picture in images])
+    return np.stack([fitted(image, preprocess.side, preprocess.fit) for image in images])
 
 
 def accuracy(file: Probabilities, split: Split, side: int) -> float:
@@ -152,10 +152,10 @@ def parts(images: np.ndarray, side: int) -> list[np.ndarray]:
 
 
 def _seen(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
-    """Each picture in the net's channels and at its side, by Pillow itself."""
+    """Each image in the net's channels and at its side, by Pillow itself."""
     if preprocess.channels == 1 and images.shape[1] == 3:
-        grey = [np.asarray(Image.fromarray(np.ascontiguousarray(p.transpose(1, 2, 0))).convert("L")) for p in images]
-        images = np.stack(grey)[:, None]
+        gray = [np.asarray(Image.fromarray(np.ascontiguousarray(p.transpose(1, 2, 0))).convert("L")) for p in images]
+        images = np.stack(gray)[:, None]
     elif preprocess.channels == 3:
-        images = as_colour(images)
+        images = as_color(images)
     return all_fitted(images, preprocess)

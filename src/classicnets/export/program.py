@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from classicnets.export.onnx import cannot_export, quiet
-from classicnets.export.parity import Probabilities, all_fitted, as_colour
+from classicnets.export.parity import Probabilities, all_fitted, as_color
 from classicnets.images import transforms
 from classicnets.inspection.meta import without_data
 from classicnets.values import Preprocess, luma
@@ -41,7 +41,7 @@ def program(net: nn.Module, preprocess: Preprocess, facts: dict[str, Any]) -> by
     example = torch.zeros(2, 3, preprocess.side, preprocess.side, dtype=torch.uint8)
     try:
         with quiet():
-            made = torch.export.export(whole, (example,), dynamic_shapes=({0: torch.export.Dim("pictures")},))
+            made = torch.export.export(whole, (example,), dynamic_shapes=({0: torch.export.Dim("images")},))
             content = io.BytesIO()
             torch.export.save(made, content, extra_files={FACTS: json.dumps(facts, ensure_ascii=False)})
     except Exception as error:
@@ -56,7 +56,7 @@ def torch_file(path: Path, preprocess: Preprocess) -> Probabilities:
 
     def probabilities(images: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            found: np.ndarray = net(torch.from_numpy(all_fitted(as_colour(images), preprocess))).numpy()
+            found: np.ndarray = net(torch.from_numpy(all_fitted(as_color(images), preprocess))).numpy()
         return found
 
     return probabilities

@@ -1,4 +1,4 @@
-"""What is exported: the net of a run on the CPU, what the file says of it, and the pictures it is checked with."""
+"""What is exported: the net of a run on the CPU, what the file says of it, and the images it is checked with."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from classicnets.images import batches, loading
 from classicnets.inspection.meta import without_data
 from classicnets.runs.folder import RunFolder
 
-_CALIBRATION, _FEW = 500, 100  # training pictures for int8; fewer of large ones
-_JUDGES = 2000  # training pictures that candidates are compared on where a run kept none aside
+_CALIBRATION, _FEW = 500, 100  # training images for int8; fewer of large ones
+_JUDGES = 2000  # training images that candidates are compared on where a run kept none aside
 _LARGE = 64  # pixels a side
 _NOISE = 64
 
@@ -34,12 +34,12 @@ class ExportSource:
         self.run_facts, self.preprocess, self.run = run.read(), run.preprocess(), run
         self.net = without_data(net, "cpu").float()
         self.classes: tuple[str, ...] = tuple(self.run_facts["classes"])
-        self.missing, self.pictures = "", None
+        self.missing, self.splits = "", None
         try:
             on_bad_image = self.run_facts.get("on_bad_image", "fail")
-            pictures = loading.load(self.run_facts["data"], self.preprocess, on_bad_image=on_bad_image, say=say)
-            if pictures.fingerprint == self.run_facts["fingerprint"]:
-                self.pictures = pictures
+            splits = loading.load(self.run_facts["data"], self.preprocess, on_bad_image=on_bad_image, say=say)
+            if splits.fingerprint == self.run_facts["fingerprint"]:
+                self.splits = splits
             else:
                 self.missing = f"{self.run_facts['data']} holds other bytes than the run was trained on"
         except ClassicnetsError as error:
@@ -47,42 +47,42 @@ class ExportSource:
 
     @cached_property
     def images(self) -> np.ndarray:
-        """uint8 [N, C, H, W]: the test split, or pictures of noise."""
-        if self.pictures is not None:
-            return self.pictures.test.images
+        """uint8 [N, C, H, W]: the test split, or images of noise."""
+        if self.splits is not None:
+            return self.splits.test.images
         side = self.preprocess.side
         return np.random.default_rng(0).integers(0, 256, (_NOISE, 3, side, side), dtype=np.uint8)
 
     def accuracy(self, probabilities: np.ndarray) -> float | None:
         """On the test split; None without the data."""
-        return None if self.pictures is None else measure(probabilities, self.pictures.test.labels).accuracy
+        return None if self.splits is None else measure(probabilities, self.splits.test.labels).accuracy
 
     def calibration(self) -> np.ndarray:
-        """The training pictures that set the ranges of int8, uint8 [N, C, H, W]. Raises DataError CN302."""
-        pictures, train, _ = self._divided()
-        return np.asarray(pictures.images[train[: _CALIBRATION if self.preprocess.side <= _LARGE else _FEW]])
+        """The training images that set the ranges of int8, uint8 [N, C, H, W]. Raises DataError CN302."""
+        splits, train, _ = self._divided()
+        return np.asarray(splits.images[train[: _CALIBRATION if self.preprocess.side <= _LARGE else _FEW]])
 
     def judged_on(self) -> tuple[Split, str]:
-        """Pictures beside the test split to choose by, and what they are. Raises DataError CN302."""
-        pictures, train, aside = self._divided()
+        """Images beside the test split to choose by, and what they are. Raises DataError CN302."""
+        splits, train, aside = self._divided()
         if aside is not None:
-            return aside, f"{len(aside):,} validation pictures"
-        some = Split(pictures.images[train[:_JUDGES]], pictures.labels[train[:_JUDGES]])
-        return some, f"{len(some):,} training pictures, as the run kept none aside"
+            return aside, f"{len(aside):,} validation images"
+        some = Split(splits.images[train[:_JUDGES]], splits.labels[train[:_JUDGES]])
+        return some, f"{len(some):,} training images, as the run kept none aside"
 
     def _divided(self) -> tuple[Split, np.ndarray, Split | None]:
-        """The training pictures, which of them were trained on, and those kept aside."""
-        if self.pictures is None:
+        """The training images, which of them were trained on, and those kept aside."""
+        if self.splits is None:
             raise DataError(
                 "CN302",
-                "this needs pictures of the run's data, and they could not be had",
+                "this needs images of the run's data, and they could not be had",
                 where=str(self.run_facts["data"]),
                 why=self.missing,
                 hint=f"classicnets data check {self.run_facts['data']}",
             )
-        asked, pictures = self.run_facts, self.pictures
+        asked, splits = self.run_facts, self.splits
         share, limit, seed = asked["recipe"]["validation"], asked["limit"], asked["seed"]
-        return pictures.train, *batches.divide(pictures.train, share, limit, seed, own=pictures.validation)
+        return splits.train, *batches.divide(splits.train, share, limit, seed, own=splits.validation)
 
     def facts(self, net: nn.Module, license: str, *, as_int8: bool, accuracy: float | None) -> dict[str, Any]:
         """What the file says of itself; `net` is the run's, or one narrowed from it."""

@@ -38,7 +38,7 @@ class Exported:
     calibration: int
     difference: float
     bound: float | None
-    pictures: int
+    image_count: int
     sizes: int
     accuracy: float | None
     net_accuracy: float | None
@@ -49,7 +49,9 @@ class Exported:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {**vars(self), "path": str(self.path), "candidates": [vars(one) for one in self.candidates]}
+        values = vars(self) | {"path": str(self.path), "candidates": [vars(one) for one in self.candidates]}
+        values["pictures"] = values.pop("image_count")
+        return values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +136,7 @@ def _write_and_check(part: Path, source: ExportSource, choice: _Choice, options:
         calibration=len(source.calibration()) if choice.int8 else 0,
         difference=compared.difference,
         bound=None if choice.int8 else compared.bound,
-        pictures=compared.n,
+        image_count=compared.n,
         sizes=sizes,
         accuracy=accuracy,
         net_accuracy=expected,
@@ -167,7 +169,7 @@ def _write_float32(
 
 
 def _int8(source: ExportSource, net_part: ModelProto, facts: dict[str, Any]) -> bytes:
-    quantized = int8.quantised(net_part, source.calibration(), source.preprocess)
+    quantized = int8.quantized(net_part, source.calibration(), source.preprocess)
     return onnx.assemble(quantized, source.preprocess, len(source.classes), facts)
 
 

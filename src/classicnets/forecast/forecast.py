@@ -14,7 +14,7 @@ import torch
 
 from classicnets import machine
 from classicnets.datasets import sources
-from classicnets.datasets.catalogue import DATASETS
+from classicnets.datasets.catalog import DATASETS
 from classicnets.errors import ClassicnetsError
 from classicnets.forecast import trial
 from classicnets.forecast.trial import Trial
@@ -29,7 +29,7 @@ MUCH_MEMORY = 0.8  # of the machine's or the device's
 _WORTH = 1.2  # times faster, or a choice is not named
 _CHOICES = 3
 _STEP_LINE, _EPOCH_LINE = 145, 400  # bytes in the history
-_PICTURES = {  # about
+_IMAGES = {  # about
     "curves.png": 50_000,
     "confusion.png": 65_000,
     "calibration.png": 45_000,
@@ -59,16 +59,16 @@ class Choice:
 class Forecast:
     """What a run will take: seconds, bytes in memory (of a CUDA device, else of the process), bytes of each file.
 
-    `steps` of `step_pictures` pictures each were measured, `step_seconds` is their median; a run's steps have
-    `batch_pictures`. `epoch_seconds` is the first epoch with its evaluation, `seconds` all epochs and the evaluation at
+    `steps` of `step_images` images each were measured, `step_seconds` is their median; a run's steps have
+    `batch_images`. `epoch_seconds` is the first epoch with its evaluation, `seconds` all epochs and the evaluation at
     the end, without start and drawings; `at_most` where the recipe's `patience` may end the run earlier. None stands
     for what the system does not tell. `fetch_bytes` is what has to be downloaded first. `cheaper` is empty unless the
     run is long or does not fit.
     """
 
     steps: int
-    step_pictures: int
-    batch_pictures: int
+    step_images: int
+    batch_images: int
     step_seconds: float
     epoch_seconds: float
     seconds: float
@@ -98,13 +98,14 @@ class Forecast:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self)
+        values = asdict(self)
+        for name in ("step", "batch"):  # the keys of version 0.1
+            values[f"{name}_pictures"] = values.pop(f"{name}_images")
+        return values
 
     def lines(self) -> list[str]:
         """For people: what the run takes, what has to be fetched first, what would be cheaper."""
-        part = f" of {self.step_pictures} pictures, not {self.batch_pictures}," * (
-            self.step_pictures < self.batch_pictures
-        )
+        part = f" of {self.step_images} images, not {self.batch_images}," * (self.step_images < self.batch_images)
         measured = f"{count(self.steps, 'step')}{part}".rstrip(",")
         memory = byte_count(self.memory_bytes) + (f" of {byte_count(self.memory_there_bytes)}" * self.crowded)
         free = f", but {byte_count(self.disk_free_bytes)} free: --runs FOLDER chooses another place" * self.overfull
@@ -122,7 +123,7 @@ def forecast(plan: Plan, runs: Path = Path("runs")) -> Forecast:
 
     Raises what training itself raises at its first step.
     """
-    n, _ = _pictures(plan)
+    n, _ = _image_counts(plan)
     batch = min(plan.recipe.batch_size, n)
     tried = trial.measure(plan, batch, most_steps=plan.recipe.epochs * math.ceil(n / batch))
     epoch, whole = _seconds(plan, tried)
@@ -132,8 +133,8 @@ def forecast(plan: Plan, runs: Path = Path("runs")) -> Forecast:
     device = torch.device(plan.device)
     found = Forecast(
         steps=tried.steps,
-        step_pictures=tried.pictures,
-        batch_pictures=batch,
+        step_images=tried.image_count,
+        batch_images=batch,
         step_seconds=tried.step_seconds,
         epoch_seconds=epoch,
         seconds=whole,
@@ -148,8 +149,8 @@ def forecast(plan: Plan, runs: Path = Path("runs")) -> Forecast:
     return replace(found, cheaper=tuple(islice(choices, _CHOICES)))
 
 
-def _pictures(plan: Plan) -> tuple[int, int]:
-    """How many pictures are trained on, and how many kept aside."""
+def _image_counts(plan: Plan) -> tuple[int, int]:
+    """How many images are trained on, and how many kept aside."""
     there = plan.description
     return batches.shares(there.train, plan.recipe.validation, plan.spec.limit, there.validation)
 
@@ -157,27 +158,27 @@ def _pictures(plan: Plan) -> tuple[int, int]:
 def _seconds(plan: Plan, tried: Trial) -> tuple[float, float]:
     """Of the first epoch with its evaluation, and of the run with its last one."""
     recipe, test = plan.recipe, plan.description.test
-    n, aside = _pictures(plan)
-    picture = tried.step_seconds / tried.pictures
+    n, aside = _image_counts(plan)
+    image_seconds = tried.step_seconds / tried.image_count
     watched = {"validation": aside, "test": test, "none": 0}[recipe.monitor]
-    epoch = n * picture + watched * tried.evaluation_seconds
+    epoch = n * image_seconds + watched * tried.evaluation_seconds
     joined = max(0, recipe.epochs - recipe.join_after) * aside if recipe.join_after else 0
-    return epoch, recipe.epochs * epoch + joined * picture + test * tried.evaluation_seconds
+    return epoch, recipe.epochs * epoch + joined * image_seconds + test * tried.evaluation_seconds
 
 
 def _memory(plan: Plan, tried: Trial, batch: int) -> int | None:
-    """What was measured, for a whole batch and with the real pictures."""
+    """What was measured, for a whole batch and with the real images."""
     if tried.memory_bytes is None:
         return None
-    measured = tried.memory_bytes - tried.noise_bytes + tried.step_memory_bytes * (batch / tried.pictures - 1)
-    (_, aside), there = _pictures(plan), plan.description
+    measured = tried.memory_bytes - tried.noise_bytes + tried.step_memory_bytes * (batch / tried.image_count - 1)
+    (_, aside), there = _image_counts(plan), plan.description
     joining = plan.recipe.join_after > 0
     if torch.device(plan.device).type == "cuda":
-        pictures = there.train + aside * joining
+        image_count = there.train + aside * joining
     else:
         copied = aside * (not there.validation) + joining * (there.train + aside)  # by `divide` and by `Batches`
-        pictures = there.train + there.validation + there.test + copied
-    return round(measured + pictures * (math.prod(there.loaded(plan.preprocess)) + 8))  # 8 bytes are its label
+        image_count = there.train + there.validation + there.test + copied
+    return round(measured + image_count * (math.prod(there.loaded(plan.preprocess)) + 8))  # 8 bytes are its label
 
 
 def _disk(plan: Plan, tried: Trial, n: int, batch: int) -> dict[str, int]:
@@ -188,7 +189,7 @@ def _disk(plan: Plan, tried: Trial, n: int, batch: int) -> dict[str, int]:
     if plan.recipe.monitor == "validation" and not plan.recipe.join_after:
         files["best.safetensors"] = tried.best_bytes
     files["history.jsonl"] = plan.recipe.epochs * (reports * _STEP_LINE + _EPOCH_LINE)
-    return files | _PICTURES
+    return files | _IMAGES
 
 
 def _fetch(plan: Plan) -> int:
@@ -205,7 +206,7 @@ def _cheaper(plan: Plan, tried: Trial, found: Forecast) -> Iterator[Choice]:
     if found.crowded:
         yield from _in_smaller_batches(tried, found)
     if found.long or found.crowded:
-        yield from _with_smaller_pictures(plan)
+        yield from _with_smaller_images(plan)
 
 
 def _in_bfloat16(plan: Plan, tried: Trial) -> Iterator[Choice]:
@@ -213,21 +214,21 @@ def _in_bfloat16(plan: Plan, tried: Trial) -> Iterator[Choice]:
         return
     other = replace(plan, recipe=replace(plan.recipe, precision="bfloat16"))
     steps = 3
-    times = tried.step_seconds / trial.step_seconds(other, tried.pictures, steps, at_most=3 * tried.step_seconds)
+    times = tried.step_seconds / trial.step_seconds(other, tried.image_count, steps, at_most=3 * tried.step_seconds)
     yield Choice(change="--set precision=bfloat16", times=times, of="time", basis=f"measured on {steps} steps")
 
 
 def _in_ten_minutes(plan: Plan, tried: Trial, found: Forecast) -> Iterator[Choice]:
-    """As many epochs as ten minutes allow, one at least; or fewer pictures, and then of one epoch if need be."""
+    """As many epochs as ten minutes allow, one at least; or fewer images, and then of one epoch if need be."""
     last = plan.description.test * tried.evaluation_seconds
     epochs = max(1, int((LONG_SECONDS - last) / found.epoch_seconds))
     if epochs < plan.recipe.epochs:
         shorter = replace(plan, recipe=replace(plan.recipe, epochs=epochs))
         yield _as_computed(f"--set epochs={epochs}", found, _seconds(shorter, tried)[1])
     for epochs in (plan.recipe.epochs, 1):
-        n, _ = _pictures(plan)
+        n, _ = _image_counts(plan)
         once = replace(plan, recipe=replace(plan.recipe, epochs=epochs))
-        training = epochs * n * tried.step_seconds / tried.pictures
+        training = epochs * n * tried.step_seconds / tried.image_count
         others = _seconds(once, tried)[1] - training
         limit = _rounded(n * (LONG_SECONDS - others) / training)
         if limit >= plan.recipe.batch_size:
@@ -250,16 +251,16 @@ def _rounded(n: float) -> int:
 def _in_smaller_batches(tried: Trial, found: Forecast) -> Iterator[Choice]:
     """The largest power of two with which the steps fit beside the rest."""
     needed, there = found.memory_bytes or 0, found.memory_there_bytes or 0
-    picture = tried.step_memory_bytes / tried.pictures
-    room = MUCH_MEMORY * there - (needed - picture * found.batch_pictures)
-    if picture <= 0 or room < picture:
+    image_seconds = tried.step_memory_bytes / tried.image_count
+    room = MUCH_MEMORY * there - (needed - image_seconds * found.batch_images)
+    if image_seconds <= 0 or room < image_seconds:
         return
-    size = 2 ** int(math.log2(room / picture))
-    memory = needed - picture * (found.batch_pictures - size)
+    size = 2 ** int(math.log2(room / image_seconds))
+    memory = needed - image_seconds * (found.batch_images - size)
     yield Choice(change=f"--set batch_size={size}", times=needed / memory, of="memory", basis="computed")
 
 
-def _with_smaller_pictures(plan: Plan) -> Iterator[Choice]:
+def _with_smaller_images(plan: Plan) -> Iterator[Choice]:
     """Half the side, if the net can take that."""
     half = {"image_size": plan.preprocess.image_size // 2}
     if plan.recipe.resize:

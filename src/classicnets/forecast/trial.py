@@ -1,4 +1,4 @@
-"""What real training steps and evaluations on pictures of noise cost on this machine. Nothing is written."""
+"""What real training steps and evaluations on images of noise cost on this machine. Nothing is written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from classicnets import machine
-from classicnets.datasets.types import Pictures, Split
+from classicnets.datasets.types import ImageSplits, Split
 from classicnets.events import Step
 from classicnets.runs import checkpoint
 from classicnets.runs.folder import RunFolder
@@ -30,14 +30,14 @@ _EVALUATION_MACS = 2e10
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What was measured: `steps` training steps of `pictures` each, which took `step_seconds` in the median.
+    """What was measured: `steps` training steps of `images` each, which took `step_seconds` in the median.
 
-    `evaluation_seconds` is for one picture with all its views. `memory_bytes` is the most that was in use (of a CUDA
+    `evaluation_seconds` is for one image with all its views. `memory_bytes` is the most that was in use (of a CUDA
     device, else of this process so far; None where the system does not tell), `step_memory_bytes` what the steps added
-    to it, `noise_bytes` the pictures of noise in it. `last_bytes` and `best_bytes` are sizes of checkpoints.
+    to it, `noise_bytes` the images of noise in it. `last_bytes` and `best_bytes` are sizes of checkpoints.
     """
 
-    pictures: int
+    image_count: int
     steps: int
     step_seconds: float
     evaluation_seconds: float
@@ -49,57 +49,57 @@ class Trial:
 
 
 def measure(plan: Plan, batch: int, most_steps: int) -> Trial:
-    """Trains a copy of the plan's net on noise for some seconds, with `most_steps` steps of `batch` pictures at most.
+    """Trains a copy of the plan's net on noise for some seconds, with `most_steps` steps of `batch` images at most.
 
-    A step takes fewer pictures where so many would fill the memory or take a CPU too long. The random number generators
+    A step takes fewer images where so many would fill the memory or take a CPU too long. The random number generators
     are as before afterwards.
     """
-    pictures = _at_once(plan, batch)
-    with _set_up(plan, pictures) as training:
+    image_count = _at_once(plan, batch)
+    with _set_up(plan, image_count) as training:
         first = _memory(training.device)
         step = _steps(training).__next__
         step()  # to warm up
         taken = _seconds(step, STEP_SECONDS, 2, most_steps)
         stepped = _memory(training.device)
-        few = training.pictures.train.images[: max(16, int(_EVALUATION_MACS / plan.preprocess.views / _macs(plan)))]
+        few = training.splits.train.images[: max(16, int(_EVALUATION_MACS / plan.preprocess.views / _macs(plan)))]
         training.watcher.probabilities(few)
         evaluated = _seconds(lambda: training.watcher.probabilities(few), EVALUATION_SECONDS, 1, 100)
         last, best = (len(checkpoint.content(*training.checkpoint(weights_only=alone))) for alone in (False, True))
         return Trial(
-            pictures=pictures,
+            image_count=image_count,
             steps=len(taken),
             step_seconds=statistics.median(taken),
             evaluation_seconds=statistics.median(evaluated) / len(few),
             memory_bytes=_memory(training.device),
             step_memory_bytes=(stepped or 0) - (first or 0),
-            noise_bytes=training.pictures.train.images.nbytes,
+            noise_bytes=training.splits.train.images.nbytes,
             last_bytes=last,
             best_bytes=best,
         )
 
 
-def step_seconds(plan: Plan, pictures: int, steps: int, at_most: float) -> float:
+def step_seconds(plan: Plan, image_count: int, steps: int, at_most: float) -> float:
     """Median seconds of so many steps; those of the first, to warm up, alone where it takes longer than `at_most`."""
-    with _set_up(plan, pictures) as training:
+    with _set_up(plan, image_count) as training:
         step = _steps(training).__next__
         [first] = _seconds(step, 0.0, 1, 1)
         return first if first > at_most else statistics.median(_seconds(step, 0.0, steps, steps))
 
 
 @contextmanager
-def _set_up(plan: Plan, pictures: int) -> Iterator[Session]:
-    """A training of a copy of the net on noise, in batches of so many `pictures`, that goes on for ever."""
+def _set_up(plan: Plan, image_count: int) -> Iterator[Session]:
+    """A training of a copy of the net on noise, in batches of so many `images`, that goes on for ever."""
     chance = np.random.default_rng(plan.spec.seed)
     shape, classes = plan.description.loaded(plan.preprocess), plan.description.classes
     noise = Split(
-        chance.integers(0, 256, (_BATCHES * pictures, *shape), np.uint8),
-        chance.integers(0, len(classes), _BATCHES * pictures),
+        chance.integers(0, 256, (_BATCHES * image_count, *shape), np.uint8),
+        chance.integers(0, len(classes), _BATCHES * image_count),
     )
     plan = replace(
         plan,
         net=copy.deepcopy(plan.net),
         spec=replace(plan.spec, limit=None),
-        recipe=replace(plan.recipe, batch_size=pictures, epochs=10**6, validation=0.0, join_after=0, patience=0),
+        recipe=replace(plan.recipe, batch_size=image_count, epochs=10**6, validation=0.0, join_after=0, patience=0),
         preprocess=plan.preprocess if plan.recipe.mean else replace(plan.preprocess, mean=(0.5,)),
     )
     device = torch.device(plan.device)
@@ -107,7 +107,7 @@ def _set_up(plan: Plan, pictures: int) -> Iterator[Session]:
     with torch.random.fork_rng(devices=[device] if cuda else []), machine.deterministic(plan.spec.deterministic):
         if cuda:
             torch.cuda.reset_peak_memory_stats(device)
-        data = Pictures(plan.description.name, classes, noise, noise, fingerprint="0" * 16, source="noise")
+        data = ImageSplits(plan.description.name, classes, noise, noise, fingerprint="0" * 16, source="noise")
         yield Session(plan, RunFolder(Path()), data, plan.build(lambda _: None))
 
 
@@ -133,7 +133,7 @@ def _seconds(work: Callable[[], object], budget: float, least: int, most: int) -
 
 
 def _at_once(plan: Plan, batch: int) -> int:
-    """How many pictures of a batch a measured step takes."""
+    """How many images of a batch a measured step takes."""
     device = torch.device(plan.device)
     most = [batch]
     if memory := machine.memory_bytes_of(device):

@@ -26,12 +26,12 @@ def generator(*key: object) -> torch.Generator:
 
 
 def order(n: int, seed: int, epoch: int) -> Tensor:
-    """In which order epoch `epoch` (from 1) takes the `n` pictures: int64 [n]."""
+    """In which order epoch `epoch` (from 1) takes the `n` images: int64 [n]."""
     return torch.randperm(n, generator=generator("order", seed, epoch))
 
 
 def shares(n: int, validation: float, limit: int | None, own: int = 0) -> tuple[int, int]:
-    """How many of `n` pictures are trained on, and how many kept aside: of them, or the data set's `own` ones."""
+    """How many of `n` images are trained on, and how many kept aside: of them, or the data set's `own` ones."""
     aside = 0 if own else round(n * validation)
     return min(n - aside, limit or n), own if own and validation else aside
 
@@ -39,7 +39,7 @@ def shares(n: int, validation: float, limit: int | None, own: int = 0) -> tuple[
 def divide(
     split: Split, validation: float, limit: int | None, seed: int, own: Split | None = None
 ) -> tuple[np.ndarray, Split | None]:
-    """The rising indices of the pictures to train on, and the share `validation` that is kept aside (None if 0).
+    """The rising indices of the images to train on, and the share `validation` that is kept aside (None if 0).
 
     Chosen by the seed. The data set's `own` validation split stands in for that share, if there is one. `limit` takes
     the first so many of the seed's order that are not kept aside; the part kept aside stays the same.
@@ -50,10 +50,10 @@ def divide(
 
 
 def division(labels: np.ndarray, validation: float, limit: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which pictures are trained on and which are kept aside: rising indices, for `labels` int64 [N].
+    """Which images are trained on and which are kept aside: rising indices, for `labels` int64 [N].
 
-    Of each class the share `validation` is kept aside, but for a part of a picture; those parts are made up to the
-    share of all by the classes that miss the most, and a class loses its last picture only if no other can give one.
+    Of each class the share `validation` is kept aside, but for a part of an image; those parts are made up to the
+    share of all by the classes that miss the most, and a class loses its last image only if no other can give one.
     """
     chosen = order(len(labels), seed, 0).numpy()
     alone, aside = shares(len(labels), validation, limit)
@@ -64,17 +64,17 @@ def division(labels: np.ndarray, validation: float, limit: int | None, seed: int
     willing = np.lexsort((first, given - counts * validation, last))
     given[willing[: aside - given.sum()]] += 1
     by_class = np.argsort(label, kind="stable")
-    place = np.empty(len(labels), np.int64)  # of each picture among those of its class
+    place = np.empty(len(labels), np.int64)  # of each image among those of its class
     place[by_class] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
     kept = place < given[label]
     return np.sort(chosen[~kept][:alone]), np.sort(chosen[kept])
 
 
 class Batches:
-    """The training batches of a split, prepared on the device: of the pictures `taken` (indices), or of all.
+    """The training batches of a split, prepared on the device: of the images `taken` (indices), or of all.
 
-    The pictures kept `aside` come in after the recipe's `join_after` epochs. `threads` prepare batches ahead; they
-    change nothing in them. The pictures are moved to the device if they fit there. Within the machine's memory
+    The images kept `aside` come in after the recipe's `join_after` epochs. `threads` prepare batches ahead; they
+    change nothing in them. The images are moved to the device if they fit there. Within the machine's memory
     they are copied only where others join them, as they may be a file that is mapped into it.
     """
 
@@ -105,28 +105,28 @@ class Batches:
         self.axes = (
             None
             if recipe.colour_noise == "none"
-            else transforms.colour_axes(self.parts(), preprocess, recipe.colour_noise)
+            else transforms.color_axes(self.parts(), preprocess, recipe.colour_noise)
         )
 
     def images(self, index: Tensor) -> Tensor:
-        """The pictures with these numbers among those that are trained on, uint8 [B, C, H, W], on the device."""
+        """The images with these numbers among those that are trained on, uint8 [B, C, H, W], on the device."""
         return self._images[self._places[index].to(self._images.device)].to(self.device)
 
     def parts(self) -> Iterator[Tensor]:
-        """All pictures but those that join later, some hundreds at a time."""
+        """All images but those that join later, some hundreds at a time."""
         return map(self.images, torch.arange(self.alone).split(500))
 
-    def pictures(self, epoch: int) -> int:
-        """How many pictures epoch `epoch` (from 1) has."""
+    def image_count(self, epoch: int) -> int:
+        """How many images epoch `epoch` (from 1) has."""
         return len(self.labels) if epoch > self.recipe.join_after else self.alone
 
     def steps(self, epoch: int) -> int:
         """Steps in epoch `epoch`; the last batch may be smaller."""
-        return math.ceil(self.pictures(epoch) / self.recipe.batch_size)
+        return math.ceil(self.image_count(epoch) / self.recipe.batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Pictures [B, C, S, S] float32 and labels [B] int64 of the epoch, from step `start` on."""
-        n, size = self.pictures(epoch), self.recipe.batch_size
+        """Images [B, C, S, S] float32 and labels [B] int64 of the epoch, from step `start` on."""
+        n, size = self.image_count(epoch), self.recipe.batch_size
         taken = order(n, self.seed, epoch)
         augment = self._augmentation(epoch, n)
 
@@ -140,7 +140,7 @@ class Batches:
         return ordered_map(make, steps, threads=self.threads, ahead=self.threads)
 
     def _augmentation(self, epoch: int, n: int) -> Callable[[Tensor], Tensor]:
-        """What makes of the indices of pictures what the net is given; all chance is drawn here."""
+        """What makes of the indices of images what the net is given; all chance is drawn here."""
         recipe, preprocess = self.recipe, self.preprocess
         side, size = preprocess.side, preprocess.image_size
 
@@ -158,7 +158,7 @@ class Batches:
         moved = torch.randint(-shift, shift + 1, (n, 2), generator=drawn("shift")) if shift else None
         blank = torch.randint(-(erased // 2), size - erased // 2, (n, 2), generator=drawn("erase")) if erased else None
 
-        # Pictures that need no scaling are cut out as bytes, a quarter of what they are as numbers; the outcome is one.
+        # Images that need no scaling are cut out as bytes, a quarter of what they are as numbers; the outcome is one.
         as_bytes = self._images.shape[1:] == (preprocess.channels, side, side) and not preprocess.pad and boxes is None
         as_bytes = as_bytes and (corner is not None or mirrored is not None)
         middle = torch.full((1, 2), (side - size) // 2).expand(n, 2)
@@ -174,7 +174,7 @@ class Batches:
                 places = self._places[index]
                 seen = transforms.cut(self._images, places, corners[index], flips[index], size).to(self.device)
                 if plain:
-                    return transforms.normalised(seen, preprocess)
+                    return transforms.normalized(seen, preprocess)
                 x = transforms.unit(seen)
             else:
                 x = transforms.scale(self.images(index), preprocess)
@@ -190,9 +190,9 @@ class Batches:
                 x = transforms.mirror(x, of(mirrored))
             if moved is not None:
                 x = transforms.move(x, of(moved))
-            x = transforms.normalise(x, preprocess)
+            x = transforms.normalize(x, preprocess)
             if recipe.colour_noise == "code":
-                x = x / 1.1  # so that noisy pictures are as large as those of the test (cuda-convnet, convdata.py)
+                x = x / 1.1  # so that noisy images are as large as those of the test (cuda-convnet, convdata.py)
             return x if blank is None else transforms.erase(x, of(blank), erased)
 
         return augment
@@ -201,7 +201,7 @@ class Batches:
 def _boxes(n: int, chance: torch.Generator) -> Tensor:
     """Parts of 8 % to all of the area with sides of 3:4 to 4:3, at any place: [n, 4], as `transforms.part` takes them.
 
-    As torchvision's RandomResizedCrop draws them, but for those that would be larger than the picture: these are cut
+    As torchvision's RandomResizedCrop draws them, but for those that would be larger than the image: these are cut
     down to it, where torchvision draws again.
     """
     area, ratio, row, column = torch.rand(4, n, generator=chance)

@@ -1,7 +1,7 @@
-"""Decoded pictures, kept in one file that is mapped into memory: what has been decoded once is not decoded again.
+"""Decoded images, kept in one file that is mapped into memory: what has been decoded once is not decoded again.
 
 cache_root()/pictures/KEY.npy holds uint8 [N, C, S, S] as `read_fitted` gives them; KEY is made of the contents of the
-picture files, in their order, and of the settings. KEY.json beside it tells the file's checksum, PLACE.files.json what
+image files, in their order, and of the settings. KEY.json beside it tells the file's checksum, PLACE.files.json what
 the contents of the files in a folder were when they were last read: size, times and SHA-256.
 """
 
@@ -42,14 +42,14 @@ KEPT_BYTES = 20 * 10**9  # of all that is kept; beyond it what was used longest 
 _FRESH_SECONDS = 2.0  # a file as new as this may change again without its times telling
 _STALE_SECONDS = 86400.0  # a file that was begun so long ago will not be finished
 _CHUNK_BYTES = 2**22
-_MANY = 1000  # pictures from which on reading takes long enough to be announced
+_MANY = 1000  # images from which on reading takes long enough to be announced
 
 Images = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Read:
-    """Pictures uint8 [N, C, side, side] of the files that could be read, the SHA-256 of every file, how many pictures
+    """Images uint8 [N, C, side, side] of the files that could be read, the SHA-256 of every file, how many images
     were not square, and what is wrong with the other files, by their index.
     """
 
@@ -68,11 +68,11 @@ class _Seen:
 
 
 def read_all(paths: Sequence[Path], preprocess: Preprocess, say: Say, *, most_faults: int | None = None) -> Read:
-    """All pictures as `read_fitted` gives them, from what was kept where the files are still the same.
+    """All images as `read_fitted` gives them, from what was kept where the files are still the same.
 
     CLASSICNETS_PICTURES says where they are kept: "disk" (mapped from the cache, so that they need no memory of their
     own), "memory" (decoded every time), or "auto": on disk unless they are few. At `most_faults` reading stops, and
-    there are no pictures then.
+    there are no images then.
     Raises DataError CN307 if they are to be kept in memory and need more than half of it, UsageError CN204 if
     CLASSICNETS_PICTURES is something else.
     """
@@ -83,7 +83,7 @@ def read_all(paths: Sequence[Path], preprocess: Preprocess, say: Say, *, most_fa
             "CN204",
             f"CLASSICNETS_PICTURES is {place!r}",
             where="the environment",
-            why=f"it says where decoded pictures are kept: {', '.join(PLACES)}",
+            why=f"it says where decoded images are kept: {', '.join(PLACES)}",
             hint="unset CLASSICNETS_PICTURES",
         )
     if place == "disk" or (place == "auto" and math.prod(shape) >= SMALL_BYTES):
@@ -92,13 +92,13 @@ def read_all(paths: Sequence[Path], preprocess: Preprocess, say: Say, *, most_fa
             root.mkdir(parents=True, exist_ok=True)
             return _Kept(root, paths, preprocess, shape, say).read(most_faults)
         except OSError as error:
-            say(f"decoded pictures cannot be kept in {root} ({error.strerror or error}); they stay in memory")
+            say(f"decoded images cannot be kept in {root} ({error.strerror or error}); they stay in memory")
     refuse_too_large(paths[0].parent, shape, "resize" if preprocess.resize else "image_size")
     images = np.empty(shape, np.uint8)
     places = itertools.count()
 
-    def keep(picture: Images) -> None:
-        images[next(places)] = picture
+    def keep(image: Images) -> None:
+        images[next(places)] = image
 
     digests, oblong, faults = _decode(paths, preprocess, keep, most_faults, say)
     return Read(images[: len(paths) - len(faults)], digests, oblong, faults)
@@ -112,15 +112,15 @@ def refuse_too_large(folder: Path, shape: tuple[int, int, int, int], setting: st
         return
     raise DataError(
         "CN307",
-        f"{count:,} pictures of {text.shape(shape[1:])} need more than half of this machine's memory",
+        f"{count:,} images of {text.shape(shape[1:])} need more than half of this machine's memory",
         where=str(folder.absolute()),
-        why=f"{text.byte_count(math.prod(shape))} of {text.byte_count(memory)}; all pictures are kept in memory",
+        why=f"{text.byte_count(math.prod(shape))} of {text.byte_count(memory)}; all images are kept in memory",
         hint=f"--set {setting}={max(1, math.isqrt(memory // 2 // (count * channels)))}",
     )
 
 
 class _Kept:
-    """The kept pictures of some files; every method may raise OSError."""
+    """The kept images of some files; every method may raise OSError."""
 
     def __init__(
         self, root: Path, paths: Sequence[Path], preprocess: Preprocess, shape: tuple[int, int, int, int], say: Say
@@ -135,7 +135,7 @@ class _Kept:
         self.listing = root / f"{_digest(common)}.files.json"
 
     def read(self, most_faults: int | None) -> Read:
-        """The pictures, mapped; decoded first where they were not kept or the files have changed."""
+        """The images, mapped; decoded first where they were not kept or the files have changed."""
         before, now = self._listed(), [_state(path) for path in self.paths]
         seen = [before.get(name) for name in self.names]
         digests = [old.digest if old and old.state == state else "" for old, state in zip(seen, now, strict=True)]
@@ -154,7 +154,7 @@ class _Kept:
         return done
 
     def _header(self, faults: int) -> bytes:
-        """How an .npy file of all but so many of the pictures begins; of one length whatever their number."""
+        """How an .npy file of all but so many of the images begins; of one length whatever their number."""
         header, shape = io.BytesIO(), (self.shape[0] - faults, *self.shape[1:])
         np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
         return header.getvalue()
@@ -164,7 +164,7 @@ class _Kept:
         return _digest(json.dumps([DECODER, what.channels, what.side, what.fit, digests]))
 
     def _find(self, digests: list[str]) -> Read | None:
-        """The pictures of that content, if they are kept whole."""
+        """The images of that content, if they are kept whole."""
         array, about = (self.root / f"{self._key(digests)}{end}" for end in (".npy", ".json"))
         try:
             facts = json.loads(about.read_text())
@@ -177,7 +177,7 @@ class _Kept:
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
             whole, oblong, faults = False, 0, {}
         if not whole:
-            self.say(f"{array} is damaged; the pictures are decoded again")
+            self.say(f"{array} is damaged; the images are decoded again")
             return None
         os.utime(about)
         return Read(self._mapped(array, len(faults)), digests, oblong, faults)
@@ -191,7 +191,7 @@ class _Kept:
             with part.open("wb") as file:
                 file.write(self._header(0))
                 digests, oblong, faults = _decode(
-                    self.paths, self.preprocess, lambda picture: file.write(picture.data), most_faults, self.say
+                    self.paths, self.preprocess, lambda image: file.write(image.data), most_faults, self.say
                 )
                 file.seek(0)
                 file.write(self._header(len(faults)))
@@ -269,20 +269,20 @@ def _decode(
     most_faults: int | None,
     say: Say,
 ) -> tuple[list[str], int, dict[int, DataError]]:
-    """Decodes the files by as many threads as there are cores, and hands each picture to `keep` in its turn.
+    """Decodes the files by as many threads as there are cores, and hands each image to `keep` in its turn.
 
-    Gives the files' SHA-256, how many pictures were not square, and what is wrong with files.
+    Gives the files' SHA-256, how many images were not square, and what is wrong with files.
     """
     if len(paths) >= _MANY:
-        say(f"reading {len(paths):,} pictures")
+        say(f"reading {len(paths):,} images")
 
     def work(path: Path) -> tuple[Images | DataError, str, bool]:
         digest = ""
         try:
             data = read_bytes(path)
             digest = hashlib.sha256(data).hexdigest()
-            picture, square = fit_bytes(data, path, preprocess)
-            return np.ascontiguousarray(picture), digest, square
+            image, square = fit_bytes(data, path, preprocess)
+            return np.ascontiguousarray(image), digest, square
         except DataError as error:
             return error, digest, True
 

@@ -1,4 +1,4 @@
-"""A folder of pictures, or a CSV that lists them, as a data set: described and loaded."""
+"""A folder of images, or a CSV that lists them, as a data set: described and loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from classicnets import text
-from classicnets.datasets.types import Description, PictureFile, Pictures, Split
+from classicnets.datasets.types import Description, ImageFile, ImageSplits, Split
 from classicnets.errors import DataError
 from classicnets.images.cache import read_all
 from classicnets.images.decode import read_header
@@ -32,10 +32,10 @@ File = tuple[str, str, Path]  # split, class and path, as `Layout.files` yields 
 
 
 def describe(given: Path, on_bad_image: str = "fail") -> Description:
-    """Name, classes, picture shape and counts, from the headers of all files: grey only if every one is, and with the
+    """Name, classes, image shape and counts, from the headers of all files: gray only if every one is, and with the
     size (channels, 0, 0) if they have no square size in common.
 
-    Raises DataError CN304 if files are no pictures and are not to be left out, CN307 if all is no data set.
+    Raises DataError CN304 if files are no images and are not to be left out, CN307 if all is no data set.
     """
     layout = read_layout(given)
     layout.check()
@@ -72,11 +72,11 @@ def describe(given: Path, on_bad_image: str = "fail") -> Description:
 
 def load(
     given: Path, preprocess: Preprocess | None, say: Callable[[str], None], on_bad_image: str = "fail"
-) -> Pictures:
-    """All pictures, decoded to the channels of `preprocess` and brought to its `side` as its `fit` says.
+) -> ImageSplits:
+    """All images, decoded to the channels of `preprocess` and brought to its `side` as its `fit` says.
 
-    Without a `preprocess`, they stay as they are. Pictures that cannot be read end it, unless `on_bad_image` is "skip".
-    `say` tells what was decided. Raises UsageError CN204 if they then differ in size, DataError CN304 if pictures
+    Without a `preprocess`, they stay as they are. Images that cannot be read end it, unless `on_bad_image` is "skip".
+    `say` tells what was decided. Raises UsageError CN204 if they then differ in size, DataError CN304 if images
     cannot be read (up to five are named) or with them a whole class, CN307 if all is no data set or too large for the
     memory.
     """
@@ -94,15 +94,13 @@ def load(
     if bad:
         first = next(iter(bad))
         say(
-            f"{layout.name}: {len(bad):,} of {len(files):,} pictures cannot be read and are left out, such as"
+            f"{layout.name}: {len(bad):,} of {len(files):,} images cannot be read and are left out, such as"
             f" {layout.shown(files[first][2])}: {_why(bad[first])}"
         )
     good = [index for index in range(len(files)) if index not in bad]
     if read.oblong:
         done = _MADE_SQUARE[preprocess.fit]
-        say(
-            f"{layout.name}: {read.oblong:,} of {len(good):,} pictures are not square and {done} (fit={preprocess.fit})"
-        )
+        say(f"{layout.name}: {read.oblong:,} of {len(good):,} images are not square and {done} (fit={preprocess.fit})")
     whole = [files[index] for index in good]
     digests = [read.digests[index] for index in good]
     known = {digest for (split, _, _), digest in zip(whole, digests, strict=True) if split == "train"}
@@ -114,9 +112,9 @@ def load(
         end = start + len(names)
         splits[split] = Split(read.images[start:end], np.array([label[name] for name in names], dtype=np.int64))
         if split != "train" and (twice := sum(digest in known for digest in digests[start:end])):
-            say(f"{layout.name}: {twice:,} of the {len(names):,} {split} pictures are in the train split as well")
+            say(f"{layout.name}: {twice:,} of the {len(names):,} {split} images are in the train split as well")
         start = end
-    return Pictures(
+    return ImageSplits(
         layout.name,
         layout.classes,
         splits["train"],
@@ -125,9 +123,9 @@ def load(
         f"{'folder' if given.is_dir() else 'CSV'} {given}",
         splits["validation"] if len(splits["validation"]) else None,
         tuple(
-            PictureFile(layout.shown(path), name, "skipped", _why(bad[index]))
+            ImageFile(layout.shown(path), name, "skipped", _why(bad[index]))
             if index in bad
-            else PictureFile(layout.shown(path), name, split)
+            else ImageFile(layout.shown(path), name, split)
             for index, (split, name, path) in enumerate(files)
         ),
     )
@@ -144,7 +142,7 @@ def _header(path: Path) -> tuple[int, int, int] | DataError:
 def _left_out(layout: Layout, files: list[File], bad: dict[int, DataError], on_bad_image: str) -> dict[int, DataError]:
     """What is wrong with files, by their index, if they are left out.
 
-    Raises DataError CN304 that names up to five of them otherwise, or a class that loses all its pictures in a split.
+    Raises DataError CN304 that names up to five of them otherwise, or a class that loses all its images in a split.
     """
     if on_bad_image == "fail" and bad:
         raise _unreadable(layout, [(files[index][2], error) for index, error in bad.items()])
@@ -154,7 +152,7 @@ def _left_out(layout: Layout, files: list[File], bad: dict[int, DataError], on_b
         (split, name, path), error = lost[0]
         raise DataError(
             "CN304",
-            f"no picture of {name} can be read in the {split} split",
+            f"no image of {name} can be read in the {split} split",
             where=f"{path}{layout.line(path)}",
             why=_why(error),
             hint=check_hint(layout.given),
@@ -165,9 +163,9 @@ def _left_out(layout: Layout, files: list[File], bad: dict[int, DataError], on_b
 def _unreadable(layout: Layout, bad: list[tuple[Path, DataError]]) -> DataError:
     """The error that names them; as many as are told at once may be not all of them."""
     lines = [(f"{path}{layout.line(path)}", _why(error)) for path, error in bad]
-    what, (where, why) = "a picture cannot be read", lines[0]
+    what, (where, why) = "an image cannot be read", lines[0]
     if len(bad) > 1:
-        what = f"{len(bad)}{' or more' * (len(bad) == _FAULTS)} pictures cannot be read"
+        what = f"{len(bad)}{' or more' * (len(bad) == _FAULTS)} images cannot be read"
         where, why = str(layout.given.absolute()), "\n".join(": ".join(line) for line in lines)
     without = "--on-bad-image skip   # trains without them"
     return DataError("CN304", what, where=where, why=why, hint=(check_hint(layout.given), without))
@@ -188,7 +186,7 @@ def _paths(files: list[File]) -> list[Path]:
 
 
 def _fingerprint(files: list[File], digests: list[str]) -> str:
-    """16 hex digits for the bytes of all pictures, their names, classes and splits."""
+    """16 hex digits for the bytes of all images, their names, classes and splits."""
     rows = sorted(
         (split, name, composed(path.name), digest) for (split, name, path), digest in zip(files, digests, strict=True)
     )

@@ -57,10 +57,10 @@ def find(given: Iterable[str | Path], stdin: BinaryIO | None = None, say: Say = 
         if none:
             where = "standard input" if name == STDIN else name
             known = " ".join(image_suffixes())
-            raise DataError("CN304", f"there is no picture in {where}", where=where, why=f"known: {known}")
+            raise DataError("CN304", f"there is no image in {where}", where=where, why=f"known: {known}")
 
 
-def labelled(data: Path | Layout, say: Say = lambda _: None) -> Iterator[Input]:
+def labeled(data: Path | Layout, say: Say = lambda _: None) -> Iterator[Input]:
     """The images of a folder or CSV that a model is evaluated on, with their classes: those of the test split if it has
     one (as in training, val/ is the test split where there is no other), otherwise all.
 
@@ -78,7 +78,7 @@ def labelled(data: Path | Layout, say: Say = lambda _: None) -> Iterator[Input]:
 def why(error: DataError) -> str:
     """Why an image could not be read, in a few words, for a row that names it."""
     if isinstance(error.__cause__, UnidentifiedImageError):  # whose words are the path again
-        return "damaged, or not a picture"
+        return "damaged, or not an image"
     return error.why or error.what
 
 
@@ -117,7 +117,7 @@ def _standard_input(stream: BinaryIO, say: Say) -> Iterator[Input]:
     if _IMAGE.match(head):
         content = stream.read(_MOST_BYTES + 1)
         if len(content) > _MOST_BYTES:
-            raise DataError("CN304", "the picture is absurdly large", where="standard input", why="more than 256 MB")
+            raise DataError("CN304", "the image is absurdly large", where="standard input", why="more than 256 MB")
         yield Input(STDIN, io.BytesIO(content))
         return
     for line in stream:

@@ -164,7 +164,7 @@ def _no_layout(top: Folder) -> DataError:
         hint = f"{text.command('--data', deeper.path)}   # holds such folders"
     return DataError(
         "CN307",
-        "the folder holds neither classes of pictures nor IDX files",
+        "the folder holds neither classes of images nor IDX files",
         where=str(top.path.absolute()),
         why=f"found: {listed(top)}\n"
         "accepted are FOLDER/CLASS/*.png, FOLDER/train/CLASS/*.png with FOLDER/test/CLASS/*.png, val/ or both,\n"

@@ -1,4 +1,4 @@
-"""A CSV that lists pictures: of each a file and, where there are such columns, its class and its split."""
+"""A CSV that lists images: of each a file and, where there are such columns, its class and its split."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Row:
     split: str | None
 
     def below(self, folder: Path) -> Path:
-        """The picture's path, which starts from `folder`; one that was written on Windows does as well."""
+        """The image's path, which starts from `folder`; one that was written on Windows does as well."""
         return folder / (self.path if os.name == "nt" else self.path.replace("\\", "/"))
 
 
@@ -129,7 +129,7 @@ def _columns(file: Path, header: str, with_classes: bool) -> tuple[str, int, int
         ]
         raise DataError(
             "CN307",
-            f"the CSV does not say which pictures {'are of which class' if with_classes else 'it lists'}",
+            f"the CSV does not say which images {'are of which class' if with_classes else 'it lists'}",
             where=f"{file.absolute()}, line 1",
             why=f"{' and '.join(lacking)}; found: {', '.join(filter(None, names)) or 'nothing'}",
             hint=("path,label         # as the first line", "path,label,split   # train, val or test"),

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from classicnets import text
 from classicnets.datasets import cifar, idx, sources
-from classicnets.datasets.catalogue import DATASETS, IDX_NAMES, DataFile, Dataset, fingerprint
-from classicnets.datasets.types import Description, FileReport, PictureFile, Pictures, Split, say_on_stderr
+from classicnets.datasets.catalog import DATASETS, IDX_NAMES, DataFile, Dataset, fingerprint
+from classicnets.datasets.types import Description, FileReport, ImageSplits, Split, say_on_stderr
 from classicnets.errors import DataError, UsageError
 from classicnets.images.listing import EXTENSIONS
 from classicnets.values import Preprocess
@@ -23,8 +23,7 @@ __all__ = [
     "Dataset",
     "Description",
     "FileReport",
-    "PictureFile",
-    "Pictures",
+    "ImageSplits",
     "Split",
     "check",
     "describe",
@@ -56,7 +55,7 @@ def load(
     *,
     on_bad_image: str = "fail",
     say: Callable[[str], None] = say_on_stderr,
-) -> Pictures:
+) -> ImageSplits:
     """All images of a registry name (downloaded if need be), a folder or a CSV, in memory.
 
     The bytes of a registry name are verified. Image files are decoded to the channels of `preprocess` and resized to
@@ -71,7 +70,7 @@ def load(
             train, test = cifar.splits(source, files.paths)
         else:
             train, test = idx.splits(files.paths, len(source.classes))
-        return Pictures(source.name, source.classes, train, test, source.fingerprint, files.source)
+        return ImageSplits(source.name, source.classes, train, test, source.fingerprint, files.source)
     if _is_idx(source):
         return idx.load(source, say)
     from classicnets.images import folders  # needs numpy and Pillow
@@ -97,7 +96,7 @@ def check(spec: str) -> list[FileReport]:
     return next((r for r in every if any(report.status == "wrong" for report in r)), every[0])
 
 
-def of_pictures(spec: str) -> Path | None:
+def image_location(spec: str) -> Path | None:
     """The folder or CSV of images that `spec` stands for; None if it is a registry name or a folder of IDX files.
 
     Raises `UsageError` CN202, `DataError` CN302.
@@ -135,7 +134,7 @@ def _find(spec: str) -> Dataset | Path:
         if spec and folder.is_file() and folder.suffix.lower() in EXTENSIONS:
             return folder
         if spec and folder.exists():
-            state = "it is a file; a folder of pictures or of IDX files is needed, or a CSV"
+            state = "it is a file; a folder of images or of IDX files is needed, or a CSV"
     except (OSError, RuntimeError) as error:
         state = getattr(error, "strerror", None) or str(error)
     if state:
@@ -145,6 +144,6 @@ def _find(spec: str) -> Dataset | Path:
         "CN202",
         f"no data set is called {spec!r}" + (f"; the nearest name is {near}" if near else ""),
         where="the name of a data set",
-        why=f"known are: {', '.join(DATASETS)}; the path of a folder of pictures or of IDX files does as well",
+        why=f"known are: {', '.join(DATASETS)}; the path of a folder of images or of IDX files does as well",
         hint=f"classicnets data check {near}" if near else "classicnets list",
     )

@@ -13,7 +13,7 @@ from classicnets.images.names import composed, encoded, natural, printable, rela
 
 TEST_SHARE = 0.2  # of each class, where there is no test split
 
-NO_CLASSES = "no class folders, so nothing tells what its pictures show"
+NO_CLASSES = "no class folders, so nothing tells what its images show"
 
 _NAMED = 5  # faults in an error
 
@@ -130,7 +130,7 @@ def judged(
     if validation is not None:
         faults += _strangers(called["validation"], validation, train)
         if validation and (lacking := _lacking(validation, train)):
-            notes = [*notes, f"{called['validation']} has no picture of {', '.join(lacking)}"]
+            notes = [*notes, f"{called['validation']} has no image of {', '.join(lacking)}"]
     if test is not None:
         if not test:
             faults.append(Fault(called["test"], NO_CLASSES, for_training=False))
@@ -139,7 +139,7 @@ def judged(
         else:
             faults += _strangers(called["test"], test, train)
             faults += [
-                Fault(f"{called['test']}/{name}", "no picture of this class to test with")
+                Fault(f"{called['test']}/{name}", "no image of this class to test with")
                 for name in _lacking(test, train)
             ]
     else:
@@ -148,11 +148,11 @@ def judged(
         count, every = sum(map(len, test.values())), sum(map(len, undivided.values()))
         notes += [
             "no test split, so about a fifth of each class, chosen by file names, is the test split"
-            f" ({count:,} of {every:,} pictures)",
+            f" ({count:,} of {every:,} images)",
         ]
     classes = tuple(sorted(train or test, key=natural))
     if train:
-        faults += [Fault(f"{inside}{name}", "no picture in this class") for name in classes if not train[name]]
+        faults += [Fault(f"{inside}{name}", "no image in this class") for name in classes if not train[name]]
         if len(classes) == 1:
             faults.append(Fault(f"{inside}{classes[0]}", "the only class; at least two are needed"))
     if classes and all(name.isdecimal() for name in classes):
@@ -180,7 +180,7 @@ def _nothing_to_train_on(called: dict[str, str], is_csv: bool) -> str:
 def _divided(root: Path, train: Classes, inside: str) -> tuple[Classes, Classes, Classes, list[Fault]]:
     """All images, those to train on, those to test with, and classes with too few for both."""
     faults = [
-        Fault(f"{inside}{name}", "one picture; at least two are needed, to train on one and test with the other")
+        Fault(f"{inside}{name}", "one image; at least two are needed, to train on one and test with the other")
         for name, paths in train.items()
         if len(paths) == 1
     ]
@@ -238,7 +238,7 @@ def refuse(given: Path, faults: Sequence[str]) -> None:
     more = [f"and {len(faults) - _NAMED} more"] if len(faults) > _NAMED else []
     raise DataError(
         "CN307",
-        "the pictures are no sound data set",
+        "the images are no sound data set",
         where=str(given.absolute()),
         why=printable("\n".join([*faults[:_NAMED], *more])),
         hint=check_hint(given),

@@ -1,4 +1,4 @@
-"""One look at a picture file: what its header says, whether it decodes, and a thumbnail to find its copies by."""
+"""One look at an image file: what its header says, whether it decodes, and a thumbnail to find its copies by."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from classicnets.errors import DataError
-from classicnets.images.decode import read_picture, stored_channels
+from classicnets.images.decode import read_image, stored_channels
 
-SIDE = 32  # of the grey thumbnail
-COLOUR_SIDE = 8  # of the coloured one
-_GREY_WITHIN = 8  # channels that differ by no more than this are grey; JPEG's rounding leaves some colour
+SIDE = 32  # of the gray thumbnail
+COLOR_SIDE = 8  # of the colored one
+_GRAY_WITHIN = 8  # channels that differ by no more than this are gray; JPEG's rounding leaves some color
 _ENOUGH = 4 * SIDE  # a JPEG is decoded at the smallest scale that is no smaller: a photograph four times as fast
 _WEB = (b"<!doctype", b"<html", b"<?xml", b"{")
-_UPRIGHT = 1  # EXIF's number for a picture that lies as it should
+_UPRIGHT = 1  # EXIF's number for an image that lies as it should
 _ORIENTATION = 0x0112
 
 
@@ -35,7 +35,7 @@ class Look:
     width: int = 0
     height: int = 0
     channels: int = 0  # as it is stored: 1 for gray, 3 for color
-    grey: bool = False  # by its pixels
+    gray: bool = False  # by its pixels
     constant: bool = False  # one value all over
     transparent: bool = False
     turned: bool = False  # by its EXIF mark; width and height are as it lies in the file
@@ -48,21 +48,21 @@ class Look:
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """Room for the thumbnails of all files: uint8 [N, SIDE, SIDE] grey and [N, COLOUR_SIDE, COLOUR_SIDE, 3]."""
+    """Room for the thumbnails of all files: uint8 [N, SIDE, SIDE] gray and [N, COLOR_SIDE, COLOR_SIDE, 3]."""
 
-    grey: np.ndarray
-    colour: np.ndarray
+    gray: np.ndarray
+    color: np.ndarray
 
     @classmethod
     def room(cls, n: int) -> Thumbnails:
         """Empty ones, about 1.2 kB each."""
-        return cls(np.zeros((n, SIDE, SIDE), np.uint8), np.zeros((n, COLOUR_SIDE, COLOUR_SIDE, 3), np.uint8))
+        return cls(np.zeros((n, SIDE, SIDE), np.uint8), np.zeros((n, COLOR_SIDE, COLOR_SIDE, 3), np.uint8))
 
 
 def look(path: Path, index: int, thumbnails: Thumbnails) -> Look:
     """Reads one file once for its bytes and once for its pixels; whatever is wrong with it is in the answer.
 
-    Writes its thumbnails to row `index`. A picture whose header promises more pixels than PIL takes without a warning
+    Writes its thumbnails to row `index`. An image whose header promises more pixels than PIL takes without a warning
     is not decoded; that warning must be an error here (`warnings.simplefilter`).
     """
     try:
@@ -83,9 +83,9 @@ def look(path: Path, index: int, thumbnails: Thumbnails) -> Look:
             turned = opened.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT
             if opened.format == "JPEG" and min(opened.size) > 2 * _ENOUGH:
                 opened.draft("RGB", (_ENOUGH, _ENOUGH))
-                picture = ImageOps.exif_transpose(opened).convert("RGB")
+                image = ImageOps.exif_transpose(opened).convert("RGB")
             else:
-                picture = Image.fromarray(read_picture(path, 3).transpose(1, 2, 0))
+                image = Image.fromarray(read_image(path, 3).transpose(1, 2, 0))
     except Image.DecompressionBombError as error:
         return replace(seen, trouble="too_large", why=_first_sentence(error))
     except Image.DecompressionBombWarning as error:
@@ -96,14 +96,14 @@ def look(path: Path, index: int, thumbnails: Thumbnails) -> Look:
         if seen.format:
             return replace(seen, trouble="damaged", why=str(error) or type(error).__name__)
         return replace(seen, trouble="no_picture", why=_what_else(start))
-    small = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    thumbnails.grey[index] = np.asarray(small.convert("L"))
-    thumbnails.colour[index] = np.asarray(small.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX))
-    colours = np.asarray(small).astype(np.int16)
+    small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    thumbnails.gray[index] = np.asarray(small.convert("L"))
+    thumbnails.color[index] = np.asarray(small.resize((COLOR_SIDE, COLOR_SIDE), Image.Resampling.BOX))
+    colors = np.asarray(small).astype(np.int16)
     return replace(
         seen,
-        grey=bool(np.ptp(colours, axis=2).max() <= _GREY_WITHIN),
-        constant=all(low == high for low, high in picture.getextrema()),  # type: ignore[misc]
+        gray=bool(np.ptp(colors, axis=2).max() <= _GRAY_WITHIN),
+        constant=all(low == high for low, high in image.getextrema()),  # type: ignore[misc]
         transparent=transparent,
         turned=turned,
     )
@@ -116,9 +116,9 @@ def _has_holes(opened: Image.Image) -> bool:
 
 
 def _what_else(start: bytes) -> str:
-    """What a file that is no picture seems to be, by its first bytes."""
+    """What a file that is no image seems to be, by its first bytes."""
     text = start.lstrip().lower()
-    return "a web page or text saved under this name" if text.startswith(_WEB) else "not a picture of any known kind"
+    return "a web page or text saved under this name" if text.startswith(_WEB) else "not an image of any known kind"
 
 
 def _first_sentence(error: Exception) -> str:
@@ -126,13 +126,13 @@ def _first_sentence(error: Exception) -> str:
 
 
 def preview(path: Path, side: int = 200) -> np.ndarray | None:
-    """A picture as uint8 [H, W, 3], no side longer than `side`; None if it cannot be seen without risk."""
+    """An image as uint8 [H, W, 3], no side longer than `side`; None if it cannot be seen without risk."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            picture = Image.fromarray(read_picture(path, 3).transpose(1, 2, 0))
+            image = Image.fromarray(read_image(path, 3).transpose(1, 2, 0))
         except (DataError, OSError):
             return None
-    picture.thumbnail((side, side))
-    return np.asarray(picture)
+    image.thumbnail((side, side))
+    return np.asarray(image)

@@ -145,7 +145,7 @@ def notes_about(folder: Path, left_out: Sequence[Path]) -> list[str]:
     if rest:
         counts = [(len(rest) - len(folders), "file"), (len(folders), "folder")]
         numbers = " and ".join(text.count(n, noun) for n, noun in counts if n)
-        notes.append(f"{numbers} not read, such as {relative(folder, rest[0])}: no pictures of a class")
+        notes.append(f"{numbers} not read, such as {relative(folder, rest[0])}: no images of a class")
     return notes
 
 

@@ -1,1 +1,1 @@
-"""What any module is, asked from outside: shapes, counts, and why a picture does not fit."""
+"""What any module is, asked from outside: shapes, counts, and why an image does not fit."""

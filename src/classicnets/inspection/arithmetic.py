@@ -78,6 +78,6 @@ def side(sides: Sequence[int]) -> str:
     return str(sides[0]) if len(set(sides)) == 1 else shape_text(sides)
 
 
-def pictures(shape: Shape) -> str:
-    """What a batch consists of: 1x28x28 pictures."""
-    return f"{shape_text(shape)} pictures" if len(shape) == 3 else f"inputs of shape {shape_text(shape)}"
+def images(shape: Shape) -> str:
+    """What a batch consists of: 1x28x28 images."""
+    return f"{shape_text(shape)} images" if len(shape) == 3 else f"inputs of shape {shape_text(shape)}"

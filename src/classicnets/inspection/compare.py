@@ -197,7 +197,7 @@ def _widths(part: str, left: Table, right: Table) -> Iterator[Fact]:
 
 
 def _kinds(left: Table, right: Table) -> Iterator[Fact]:
-    """Activation, pooling, dropout and normalisation, whether they are layers or calls in forward()."""
+    """Activation, pooling, dropout and normalization, whether they are layers or calls in forward()."""
     a, b = _named(left, _ACTIVATIONS), _named(right, _ACTIVATIONS)
     if set(a) != set(b):
         yield "activation", {"right": _counted(b), "left": _counted(a)}

@@ -20,7 +20,7 @@ from classicnets.text import nearest
 from classicnets.text import shape as shape_text
 
 _HIDDEN = 256  # units of the book's MLP, for a net without hidden dense layers
-_STATES = {"sgd": 2, "momentum": 3, "adam": 4}  # copies of the weights: themselves, gradients, what the optimiser keeps
+_STATES = {"sgd": 2, "momentum": 3, "adam": 4}  # copies of the weights: themselves, gradients, what the optimizer keeps
 
 
 def explain(table: Table, layer: str | None = None, language: str = "en") -> list[str]:
@@ -34,7 +34,7 @@ def explain(table: Table, layer: str | None = None, language: str = "en") -> lis
 
 
 def mean_uses(rows: Iterable[Row]) -> float | None:
-    """How often a weight is used for one picture: MACs / weights; None without weights."""
+    """How often a weight is used for one image: MACs / weights; None without weights."""
     rows = tuple(rows)
     weights = sum(row.weights for row in rows)
     return sum(row.macs for row in rows) / weights if weights else None
@@ -182,7 +182,7 @@ def _origin(table: Table, index: int) -> Iterator[Fact]:
             yield "from_units", {"numbers": numbers, "name": place(earlier.name)}
             return
     if math.prod(table.input_shape) == numbers:
-        yield "from_picture", {"shape": shape_text(table.input_shape, " x "), "numbers": numbers}
+        yield "from_image", {"shape": shape_text(table.input_shape, " x "), "numbers": numbers}
 
 
 def _from_map(table: Table, row: Row, numbers: int) -> Iterator[Fact]:
@@ -236,7 +236,7 @@ def _where(table: Table, convs: list[Row], dense: list[Row]) -> Iterator[Fact]:
 
 
 def _first_map(table: Table) -> Iterator[Fact]:
-    """Other sizes of picture that give the same first map, where the stride makes that possible."""
+    """Other sizes of image that give the same first map, where the stride makes that possible."""
     row = next((row for row in table.rows if row.kernel and axes_of(row)), None)
     if not row or row.inputs != table.input_shape or len(set(axes_of(row))) > 1 or max(row.stride or ()) == 1:
         return
@@ -249,9 +249,9 @@ def _needs(table: Table) -> Iterator[Fact]:
     """Memory: the weights, and what training keeps beside them."""
     size = table.weight_bytes
     yield "size", {"bytes": size, "mb": _millions(size), "mib": _millions(size, 2**20)}
-    learnt = sum(row.weight_bytes * row.trainable // row.parameters for row in table.rows if row.parameters)
-    if learnt:
-        yield "training", {name: _millions(size + (n - 1) * learnt) for name, n in _STATES.items()}
+    learned = sum(row.weight_bytes * row.trainable // row.parameters for row in table.rows if row.parameters)
+    if learned:
+        yield "training", {name: _millions(size + (n - 1) * learned) for name, n in _STATES.items()}
     made = table.activation_bytes
     yield "activations", {"bytes": made, "mb": _millions(made), "batch": 128, "batch_mb": _millions(128 * made)}
 

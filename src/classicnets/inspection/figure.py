@@ -1,4 +1,4 @@
-"""A net as a picture for a slide: SVG drawn from its layer table, without LaTeX or Graphviz.
+"""A net as an image for a slide: SVG drawn from its layer table, without LaTeX or Graphviz.
 
 A table becomes stages (`stages.py`), stages become a layout (`layout.py`), and a layout becomes SVG here: presentation
 attributes only, as office programs read no style sheets.
@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 from classicnets.inspection.layout import Box, Layout, Link, Point, layout
 from classicnets.inspection.shapes import Table
-from classicnets.inspection.stages import GREY, INK, Stage, Text, clean
+from classicnets.inspection.stages import GRAY, INK, Stage, Text, clean
 from classicnets.text import shape as shape_text
 
 _PALE = "#9aa5b1"
 _FONTS = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
-_FILLS = {  # front, top, side: apart for the colour-blind, and by lightness in a grey print
+_FILLS = {  # front, top, side: apart for the color-blind, and by lightness in a gray print
     "input": ("#e4e7eb", "#f5f7fa", "#f5f7fa"),
     "conv": ("#74b6e2", "#a9d3ef", "#549fd1"),
     "pool": ("#f6d58e", "#fbe9c4", "#efc265"),
@@ -89,8 +89,8 @@ def _draw_link(root: ET.Element, link: Link) -> None:
     x, y = target.x, target.middle[1]
     dashes = "4 3" if link.style == "dashed" else "none"
     start = (source.right + 4, source.middle[1])
-    _points(root, [start, (x - 9, y)], "polyline", stroke=GREY, stroke_width=1.3, stroke_dasharray=dashes)
-    _points(root, [(x - 3, y), (x - 10, y - 4), (x - 10, y + 4)], fill=GREY)
+    _points(root, [start, (x - 9, y)], "polyline", stroke=GRAY, stroke_width=1.3, stroke_dasharray=dashes)
+    _points(root, [(x - 3, y), (x - 10, y - 4), (x - 10, y + 4)], fill=GRAY)
 
 
 def _draw_window(root: ET.Element, link: Link) -> None:

@@ -1,4 +1,4 @@
-"""A net that was built for one size of picture refuses every other, with the doctor's explanation."""
+"""A net that was built for one size of image refuses every other, with the doctor's explanation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from classicnets.errors import UsageError
-from classicnets.inspection.arithmetic import pictures
+from classicnets.inspection.arithmetic import images
 from classicnets.inspection.meta import Shape
 from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import checked_shape
@@ -38,11 +38,11 @@ def _refuse_other(net: nn.Module, args: tuple[Any, ...], *, shape: Shape, name: 
 def _refusal(net: nn.Module, given: Shape, shape: Shape, name: str) -> UsageError:
     size = shape_text(shape)
     if given == shape:
-        what = f"{name} takes batches and got one {size} picture without a batch axis"
-        why = f"the first axis counts the pictures: a batch of one is 1x{size}"
+        what = f"{name} takes batches and got one {size} image without a batch axis"
+        why = f"the first axis counts the images: a batch of one is 1x{size}"
         return UsageError("CN201", what, why=why, hint="net(x[None])")
     if len(given) != len(shape) + 1:
-        what = f"{name} was built for batches of {pictures(shape)} and got an input of shape {shape_text(given)}"
+        what = f"{name} was built for batches of {images(shape)} and got an input of shape {shape_text(given)}"
         return UsageError("CN201", what, why="the number of axes differs", hint=f"x.reshape(-1, {str(shape)[1:-1]})")
     return _other_size(net, given[1:], shape, name)
 
@@ -60,5 +60,5 @@ def _other_size(net: nn.Module, got: Shape, shape: Shape, name: str) -> UsageErr
         hints = (f"torch.nn.functional.interpolate(x, size={shape[1:]}) makes them {shape_text(shape)}",)
         if got[1] == got[2]:
             hints += (f'classicnets.create("{name}", image_size={got[1]}) builds it for {shape_text(got)}',)
-    what = f"{name} was built for {pictures(shape)} and got {shape_text(got)}"
+    what = f"{name} was built for {images(shape)} and got {shape_text(got)}"
     return UsageError("CN201", what, where=where, why=why, hint=hints)

@@ -1,4 +1,4 @@
-"""What a net makes of some pictures: which units are silent, which are at their limits, what it answers."""
+"""What a net makes of some images: which units are silent, which are at their limits, what it answers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _NEAR = 0.01  # of the range between the limits
 
 @dataclass
 class Health:
-    """`logits` [N, classes] of the pictures, and for each layer that squashes a share in 0..1, by the layer's name.
+    """`logits` [N, classes] of the images, and for each layer that squashes a share in 0..1, by the layer's name.
 
-    `dead`: of the units of an nn.ReLU (of the maps, after a convolution) that are zero for every picture. `saturated`:
+    `dead`: of the units of an nn.ReLU (of the maps, after a convolution) that are zero for every image. `saturated`:
     of the outputs of an nn.Sigmoid, nn.Tanh or ScaledTanh that are within 1 % of a limit. A layer that runs several
     times has its worst share. Functions that are called in `forward` are not seen, only modules.
     """
@@ -31,8 +31,8 @@ class Health:
     saturated: dict[str, float] = field(default_factory=dict)
 
 
-def examine(net: nn.Module, pictures: Tensor) -> Health | None:
-    """The health of `net` in evaluation mode on prepared pictures [N, C, H, W] that are on its device.
+def examine(net: nn.Module, images: Tensor) -> Health | None:
+    """The health of `net` in evaluation mode on prepared images [N, C, H, W] that are on its device.
 
     It leaves no trace: modes, statistics, gradients and generators are as before. None for a net that has lazy layers
     still, which a pass would give weights.
@@ -45,8 +45,8 @@ def examine(net: nn.Module, pictures: Tensor) -> Health | None:
             note = _note(name, layer, found)
             if note is not None:
                 stack.callback(layer.register_forward_hook(note).remove)
-        stack.enter_context(_without_trace(net, pictures.device))
-        found.logits = net(pictures)
+        stack.enter_context(_without_trace(net, images.device))
+        found.logits = net(images)
     return found
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from classicnets.inspection.shapes import Table
-from classicnets.inspection.stages import GREY, INK, Stage, Text, clean, cut, facts, notes, sides, stages
+from classicnets.inspection.stages import GRAY, INK, Stage, Text, clean, cut, facts, notes, sides, stages
 from classicnets.text import shape as shape_text
 
 _WIDEST, _MARGIN, _GAP = 1720.0, 28.0, 62.0
@@ -105,7 +105,7 @@ def layout(tables: Sequence[tuple[str, Table]]) -> Layout:
             whole = _joined(whole, line, scale)
         said = notes(table, net, last=k == len(nets) - 1)
         lines = textwrap.wrap(clean(said), max(60, int((whole.width - 2 * _MARGIN) / 6.6)))
-        whole = _with_texts(whole, [Text(text=text, size=11, start=True, fill=GREY) for text in lines])
+        whole = _with_texts(whole, [Text(text=text, size=11, start=True, fill=GRAY) for text in lines])
     return whole
 
 
@@ -161,7 +161,7 @@ def _titles(name: str, table: Table) -> list[Text]:
     totals = (
         f"{table.parameters:,} parameters, {table.macs:,} multiply-adds for one {shape_text(table.input_shape)} input"
     )
-    return [Text(text=cut(name, 100), size=22, bold=True, start=True), Text(text=totals, start=True, fill=GREY)]
+    return [Text(text=cut(name, 100), size=22, bold=True, start=True), Text(text=totals, start=True, fill=GRAY)]
 
 
 def _column(stage: Stage, scale: Scale) -> Column:
@@ -188,10 +188,10 @@ def _foot(stage: Stage) -> tuple[Text, ...]:
     """Shape, name and counts; first the shape of a half where it is split."""
     half, shape = shape_text((stage.shape[0] // 2, *stage.shape[1:])) if stage.split else "", shape_text(stage.shape)
     shown = Text(
-        text=f"both {shape}" if half else shape, size=12, bold=not stage.again, fill=GREY if stage.again else INK
+        text=f"both {shape}" if half else shape, size=12, bold=not stage.again, fill=GRAY if stage.again else INK
     )
     lines = [] if stage.again else [text for text in facts(stage) if text]
-    small = (Text(text=line, size=11, fill=GREY) for line in lines)
+    small = (Text(text=line, size=11, fill=GRAY) for line in lines)
     return (*([Text(text=half, size=12)] if half else []), shown, *small)
 
 

@@ -70,7 +70,7 @@ WORDS: dict[str, dict[str, str]] = {
         "hangs_over": "the last window hangs {over} over the edge: {ends} that do not exist",
         "all_read": "nothing at the edges is left unread",
         "same_map": "inputs of {low}..{high} give the same {after}; the next larger map begins at {next}",
-        "overlapping": "overlapping: the window of {kernel} is larger than the stride of {stride}, so neighbours share "
+        "overlapping": "overlapping: the window of {kernel} is larger than the stride of {stride}, so neighbors share "
         "inputs",
         "tiling": "not overlapping: the window of {kernel} moves by {stride}, so every input is in at most a single "
         "window",
@@ -82,10 +82,10 @@ WORDS: dict[str, dict[str, str]] = {
         "each_row": "inputs: each of {rows} rows of {numbers} numbers goes through the same weights",
         "from_forward": "inputs: {numbers} numbers, not the plain output of the layer before: forward() makes them",
         "from_units": "inputs: {numbers}, the outputs of {name}",
-        "from_picture": "inputs: the picture itself, {shape} = {numbers} numbers",
+        "from_image": "inputs: the image itself, {shape} = {numbers} numbers",
         "from_map": "why {numbers}? {name} hands over {channels} channels of side {side}: {sum} = {numbers}",
         "by_way_of": "the side comes about so: {path}",
-        "fitting": "pictures with a side of {low}..{high} end at side {side} and so fit the dense layer's {numbers} "
+        "fitting": "images with a side of {low}..{high} end at side {side} and so fit the dense layer's {numbers} "
         "inputs; others do not",
         "conv_parameters": "parameters: {kernels} output x {seen} input channels x {kernel} = {weights:,} weights, "
         "+ {biases:,} biases = {parameters:,}",
@@ -93,19 +93,19 @@ WORDS: dict[str, dict[str, str]] = {
         "+ {biases:,} biases = {parameters:,}",
         "parameters": "parameters: {weights:,} weights + {biases:,} biases = {parameters:,}",
         "shared": "parameters: no new ones; its weights were counted at an earlier call or layer",
-        "no_parameters": "parameters: none, nothing is learnt here",
+        "no_parameters": "parameters: none, nothing is learned here",
         "groups": "groups: {groups}; the {outputs} kernels of a group see {seen} of the {inputs} input channels",
         "conv_macs": "MACs: {shape} = {outputs:,} outputs, each does {seen} x {kernel} = {taps:,} multiply-adds: "
         "{macs:,}",
         "on_padding": "of these, {macs:,} meet padding",
-        "uses": "each weight is used at every place of the map: {shape} = {uses:,} times for a picture",
+        "uses": "each weight is used at every place of the map: {shape} = {uses:,} times for an image",
         "dense_macs": "MACs: {outputs:,} outputs, each does {inputs:,} multiply-adds: {macs:,}; each weight is used a "
-        "single time for a picture",
+        "single time for an image",
         "dense_macs_again": "MACs: {outputs:,} outputs, each does {inputs:,} multiply-adds: {macs:,}",
         "plain_macs": "MACs: {macs:,}",
         "share": "share of the net: {parameters:.2f} % of the parameters, {macs:.2f} % of the MACs",
-        "memory": "units {units:,}; memory: {weight_bytes:,} bytes of parameters, {bytes:,} bytes of new output for a "
-        "picture",
+        "memory": "units {units:,}; memory: {weight_bytes:,} bytes of parameters, {bytes:,} bytes of new output for an "
+        "image",
         "does_ReLU": "what it does: max(0, x); negative numbers become 0, positive ones pass with gradient 1",
         "does_Sigmoid": "what it does: 1 / (1 + exp(-x)); the outputs lie between 0 and 1, and far from 0 the gradient "
         "almost vanishes",
@@ -115,7 +115,7 @@ WORDS: dict[str, dict[str, str]] = {
         "evaluation it does nothing",
         "does_Flatten": "what it does: lays the axes out as a single one; no number changes",
         "does_Softmax": "what it does: exp(x) divided by its sum; the outputs are positive and add up to 1",
-        "does_LocalResponseNorm": "what it does: divides each number by a sum over neighbouring channels at its place",
+        "does_LocalResponseNorm": "what it does: divides each number by a sum over neighboring channels at its place",
         "does_BatchNorm2d": "what it does: brings each channel to mean 0 and variance 1, then scales and shifts it",
         "net": "layers: {rows} calls, {carrying} of them with parameters; {convs} convolutions, {dense} dense",
         "path": "sides: {path}",
@@ -128,12 +128,12 @@ WORDS: dict[str, dict[str, str]] = {
         "the_other_way": "so the parameters sit in the dense layers ({parameters:.1f} %) and the work in the "
         "convolutions ({macs:.1f} %)",
         "mean_uses": "uses per weight: {macs:,} MACs / {weights:,} weights = {uses:,.1f}",
-        "why_uses": "why: a kernel is used at every place of its map, here {convs:,.1f} times for a picture on "
+        "why_uses": "why: a kernel is used at every place of its map, here {convs:,.1f} times for an image on "
         "average; a weight of a dense layer {dense:,.1f} times",
         "size": "memory of the parameters: {bytes:,} bytes = {mb} MB = {mib} MiB",
         "training": "training keeps: weights and gradients, {sgd} MB with plain SGD; also a velocity with momentum, "
         "{momentum} MB; also two moments with Adam, {adam} MB",
-        "activations": "outputs of the layers: {bytes:,} bytes = {mb} MB for a picture; a batch of {batch}: "
+        "activations": "outputs of the layers: {bytes:,} bytes = {mb} MB for an image; a batch of {batch}: "
         "{batch_mb} MB",
         "mlp": "dense layers only, with the same inputs and the net's own dense widths, {widths}: {parameters:,} "
         "parameters, {macs:,} MACs",
@@ -144,7 +144,7 @@ WORDS: dict[str, dict[str, str]] = {
         "mlp_fails": "'fewer weights, more multiplications' does not hold here: the net has {parameters:,.2f} times "
         "their parameters and {macs:,.2f} times their MACs",
         "counted": "counted: {macs:,} MACs with taps on padding; additions of biases, activations, pooling and "
-        "normalisation not; {units:,} units, the outputs of layers with weights (normalisation has none)",
+        "normalization not; {units:,} units, the outputs of layers with weights (normalization has none)",
         "flops": "other conventions: FLOPs = 2 x MACs = {flops:,}",
         "with_adds": "with the {adds:,} additions of biases: {macs:,}",
         "without_padding": "without the {macs:,} taps on padding: {left:,} MACs",
@@ -193,7 +193,7 @@ WORDS: dict[str, dict[str, str]] = {
         "each_row": "输入：{rows} 行中的每一行有 {numbers} 个数，都使用同一组权重",
         "from_forward": "输入：{numbers} 个数，不是前一层的直接输出，而由 forward() 产生",
         "from_units": "输入：{numbers}，即 {name} 的输出",
-        "from_picture": "输入：图像本身，{shape} = {numbers} 个数",
+        "from_image": "输入：图像本身，{shape} = {numbers} 个数",
         "from_map": "为什么是 {numbers}？{name} 交出 {channels} 个通道，边长 {side}：{sum} = {numbers}",
         "by_way_of": "边长的由来：{path}",
         "fitting": "图像边长为 {low}..{high} 时，最后的边长都是 {side}，正好符合全连接层的 {numbers} 个输入；"
@@ -272,10 +272,10 @@ DIFFERENCES: dict[str, dict[str, str]] = {
         "overlap": "the pooling windows overlap, as they do not in the other net",
         "no_overlap": "the pooling windows do not overlap, as they do in the other net",
         "Dropout": "dropout: {right} instead of {left}",
-        "Norm": "normalisation: {right} instead of {left}",
+        "Norm": "normalization: {right} instead of {left}",
         "parameters": "{trend} parameters: {right:,} instead of {left:,}, a factor of {ratio}",
         "macs": "{trend} MACs: {right:,} instead of {left:,}, a factor of {ratio}",
-        "activation_bytes": "{trend} bytes for the outputs of a picture: {right:,} instead of {left:,}, a factor of "
+        "activation_bytes": "{trend} bytes for the outputs of an image: {right:,} instead of {left:,}, a factor of "
         "{ratio}",
         "pairs": "layer by layer: {equal} equal, {changed} changed, {added} added, {removed} removed",
         "more": "more",

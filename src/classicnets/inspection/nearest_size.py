@@ -1,4 +1,4 @@
-"""Which size of picture would fit: the quick question, asked of many sizes."""
+"""Which size of image would fit: the quick question, asked of many sizes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RANGE = 64  # how far the run of sides that fit is followed
 
 
 def nearest_fit(net: nn.Module, shape: Shape, device: str = "meta") -> tuple[Shape, int, int, bool] | None:
-    """This picture or the nearest square one that passes, tried outwards, and the run of sides around it that pass too.
+    """This image or the nearest square one that passes, tried outwards, and the run of sides around it that pass too.
 
     The last value is whether the run was still going on where the search ended. None where nothing near passes.
     """

@@ -1,4 +1,4 @@
-"""The shape doctor: why a picture of this size does not fit, with the sum of every layer, and what to change.
+"""The shape doctor: why an image of this size does not fit, with the sum of every layer, and what to change.
 
 Every way in which a pass goes wrong is a case: a function that knows it by the failure, and says why and what mends it.
 """
@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from classicnets.errors import UsageError
-from classicnets.inspection.arithmetic import path, pictures, place, product, side, span, window_sum
+from classicnets.inspection.arithmetic import images, path, place, product, side, span, window_sum
 from classicnets.inspection.meta import Shape, one_line
 from classicnets.inspection.nearest_size import REACH, nearest_fit
 from classicnets.inspection.shapes import Failure, Table, attempt
@@ -26,7 +26,7 @@ from classicnets.text import shape as shape_text
 class _Finding:
     """What is wrong with a layer: where, the last lines of the sum, and the changes of the net that mend it.
 
-    `channels` is what the pictures would need; `sizes` is whether another size of picture could help.
+    `channels` is what the images would need; `sizes` is whether another size of image could help.
     """
 
     why: str
@@ -37,9 +37,9 @@ class _Finding:
 
 
 def check_input(net: nn.Module, input_shape: Sequence[int], *, name: str = "the net") -> Table:
-    """The layer table of `net` for one picture of `input_shape`, which is without the batch axis.
+    """The layer table of `net` for one image of `input_shape`, which is without the batch axis.
 
-    Where the picture does not fit, raises UsageError CN201: the first layer that fails, the arithmetic that leads
+    Where the image does not fit, raises UsageError CN201: the first layer that fails, the arithmetic that leads
     there, the nearest size that passes and the change of the layer. The net is not touched; nothing is allocated.
     """
     outcome = attempt(net, input_shape)
@@ -50,7 +50,7 @@ def check_input(net: nn.Module, input_shape: Sequence[int], *, name: str = "the 
 
 def _explained(failure: Failure, name: str) -> UsageError:
     shape = failure.input_shape
-    what = f"{name} cannot take {pictures(shape)}"
+    what = f"{name} cannot take {images(shape)}"
     if hint := _axes_hint(failure.net, shape):
         return UsageError("CN201", what, why="a shape is channels, height and width, without the batch axis", hint=hint)
     cases = (_mixed_batch, _dense, _channels, _too_small, _view)
@@ -73,7 +73,7 @@ def _axes_hint(net: nn.Module, shape: Shape) -> str:
         return f"leave out the batch axis: {shape_text(shape[1:])}"
     if len(shape) == 2 and isinstance(attempt(net, (1, *shape)), Table):
         size = shape_text(shape)
-        return f"name the channel axis too: 1x{size}; a single picture x of {size} becomes x[None]"
+        return f"name the channel axis too: 1x{size}; a single image x of {size} becomes x[None]"
     return ""
 
 
@@ -121,7 +121,7 @@ def _channels(failure: Failure) -> _Finding | None:
         why=f"{at} reads {count(wanted, 'channel')} and gets {inputs[0]}",
         fixes=(_with_channels(at, layer, inputs[0]),),
         channels=wanted,
-        sizes=inputs == failure.input_shape,  # otherwise the channels come from another layer, not from the picture
+        sizes=inputs == failure.input_shape,  # otherwise the channels come from another layer, not from the image
     )
 
 
@@ -176,7 +176,7 @@ def _size_hint(failure: Failure, channels: int | None) -> str:
     if found is None or isinstance(attempt(failure.net, found[0]), Failure):  # the quick question sees less
         return ""
     fitting, low, high, open_ended = found
-    text = f"give it {pictures(fitting)}"
+    text = f"give it {images(fitting)}"
     if len(shape) != 3:
         return text
     if fitting[1:] != shape[1:]:
@@ -184,9 +184,9 @@ def _size_hint(failure: Failure, channels: int | None) -> str:
         if low < high:
             text += f"; sizes {low} to {high} fit{', and larger ones may' if open_ended else ''}"
     if fitting[0] == 1 != shape[0]:
-        text += "; x.mean(1, keepdim=True) makes them grey"
+        text += "; x.mean(1, keepdim=True) makes them gray"
     if shape[0] == 1 != fitting[0]:
-        text += f"; x.expand(-1, {fitting[0]}, -1, -1) repeats the grey one"
+        text += f"; x.expand(-1, {fitting[0]}, -1, -1) repeats the gray one"
     return text
 
 

@@ -26,13 +26,13 @@ _NOT_UNITS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMS
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One call of one layer; shapes are without the batch axis, all counts are for one picture.
+    """One call of one layer; shapes are without the batch axis, all counts are for one image.
 
     `name` is the path inside the net ("" is the net itself). Parameters are counted in the first row that uses them.
     `macs` are multiply-accumulates, taps on padding included and additions of biases not; `units` are the outputs of a
-    layer that carries weights (normalisation has none). `activation_bytes` is the new memory its output takes: 0 for
+    layer that carries weights (normalization has none). `activation_bytes` is the new memory its output takes: 0 for
     a layer that passes its input on. A layer that holds parameters but was not called has empty shapes.
-    `detail` is what a layer that is not torch's own says of itself, such as the constants of a normalisation.
+    `detail` is what a layer that is not torch's own says of itself, such as the constants of a normalization.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Failure:
 
     `layer` is the innermost module that was running and `row` what is known of it; `operation` the torch operation
     that failed and `operands` the shapes it got, as far as known; `rows` the layers that did finish; `results` how
-    many results came out for one picture, where the pass ended with the wrong number.
+    many results came out for one image, where the pass ended with the wrong number.
     """
 
     def __init__(self, net: nn.Module, observer: Observer, reason: str, results: int | None = None) -> None:
@@ -117,12 +117,12 @@ class Failure:
 
 
 def trace(net: nn.Module, input_shape: Sequence[int]) -> Table:
-    """Call a copy of `net` on one empty picture of `input_shape` (without the batch axis) and list its layers.
+    """Call a copy of `net` on one empty image of `input_shape` (without the batch axis) and list its layers.
 
     MACs follow torch's own formulas (`torch.utils.flop_counter`). Where those are blind, a module may declare its own
     with a method `macs(output_shape) -> int` (shape without batch); it is then one layer, whatever is inside it.
     Hooks that the user registered do not run. A net that cannot run without data (it reads a value, calls NumPy) gets a
-    real picture of zeros on the CPU instead, and `Table.note` says so. Raises UsageError CN201 where it does not fit
+    real image of zeros on the CPU instead, and `Table.note` says so. Raises UsageError CN201 where it does not fit
     (`doctor.check_input` says why), CN205 for a net that cannot be copied.
     """
     outcome = attempt(net, input_shape)
@@ -143,7 +143,7 @@ def attempt(net: nn.Module, input_shape: Sequence[int]) -> Table | Failure:
     net = getattr(net, "_orig_mod", net)  # what torch.compile wrapped
     outcome = _pass(net, shape, "meta")
     if isinstance(outcome, Failure) and "meta" in (why := outcome.reason).lower():
-        note = f"a picture of zeros went through a copy on the CPU, as the net cannot run without data: {why}"
+        note = f"an image of zeros went through a copy on the CPU, as the net cannot run without data: {why}"
         return _pass(net, shape, "cpu", note)
     return outcome
 
@@ -154,7 +154,7 @@ def checked_shape(input_shape: Sequence[int]) -> Shape:
     if not shape or not all(isinstance(n, int) and n > 0 for n in shape):
         raise UsageError(
             "CN201",
-            f"{input_shape} is not the shape of a picture",
+            f"{input_shape} is not the shape of an image",
             why="a shape is channels, height and width, without the batch axis; each at least 1",
             hint="(1, 28, 28)",
         )
@@ -162,7 +162,7 @@ def checked_shape(input_shape: Sequence[int]) -> Shape:
 
 
 def _pass(net: nn.Module, shape: Shape, device: str, *notes: str) -> Table | Failure:
-    """One picture is exact; two are tried for a net that squeezes away a batch axis of one."""
+    """One image is exact; two are tried for a net that squeezes away a batch axis of one."""
     outcome = _pass_of(1, net, shape, device, notes)
     if isinstance(outcome, Failure) and isinstance(second := _pass_of(2, net, shape, device, notes), Table):
         return second
@@ -192,12 +192,12 @@ def _wrong_batch(tensors: int, results: int) -> str:
     if not tensors:
         return "forward() returns no tensor"
     if results == 0:
-        return "one picture goes in and a single number without a batch axis comes out"
-    return f"one picture goes in and {results} results come out: forward() mixes the pictures of a batch"
+        return "one image goes in and a single number without a batch axis comes out"
+    return f"one image goes in and {results} results come out: forward() mixes the images of a batch"
 
 
 def _enlarged(rows: tuple[Row, ...]) -> Iterator[str]:
-    """Adaptive pooling accepts any size, and may hide that the picture was too small."""
+    """Adaptive pooling accepts any size, and may hide that the image was too small."""
     for row in rows:
         before, after = row.inputs[1:], row.outputs[1:]
         if row.kind.startswith("Adaptive") and any(b > a for a, b in zip(before, after, strict=False)):
@@ -229,7 +229,7 @@ def _bare_row(call: Call) -> Row:
 
 
 def _work(call: Call, batch: int) -> dict[str, Any]:
-    """What it does and makes, for one picture."""
+    """What it does and makes, for one image."""
     module, macs, units = call.module, call.macs // batch, math.prod(call.outputs)
     if declares_macs(module):
         macs = int(module.macs(call.outputs))  # type: ignore[operator]

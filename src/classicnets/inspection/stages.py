@@ -15,7 +15,7 @@ from classicnets.inspection.meta import Shape
 from classicnets.inspection.shapes import Row, Table
 from classicnets.text import shape as shape_text
 
-INK, GREY = "#1f2933", "#52606d"
+INK, GRAY = "#1f2933", "#52606d"
 _DIMENSIONS = r"(?<=.)[1-3]d$"
 # Endings of the kinds that are a tag where they keep the shape: ReLU, LeakyReLU, your ScaledTanh.
 _SMALL = tuple(

@@ -109,7 +109,7 @@ def _gives(row: Row, before: int) -> int:
 
 
 def chain_of(table: Table) -> list[Row]:
-    """The window layers from the picture to the first dense layer, if they are one chain of squares; else none."""
+    """The window layers from the image to the first dense layer, if they are one chain of squares; else none."""
     if len(set(table.input_shape[1:])) != 1 or any("adaptive" in op or "upsample" in op for op in table.unlisted):
         return []
     at = table.input_shape[1:]

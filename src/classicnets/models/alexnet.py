@@ -2,7 +2,7 @@
 
 His code rounds sides up: 224 pixels under windows of 11 every 4 give 55, the last window hanging 3 zeros over the right
 and lower border (written out as `border` below); a pool of 3 every 2 clips its last window. Needs torch and its
-neighbours `lrn.py` and `layers.py` alone.
+neighbors `lrn.py` and `layers.py` alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from classicnets.models.lrn import LRN
 def alexnet_2012(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:
     """AlexNet as the paper describes it: two towers (groups=2), ReLU, LRN inside a tower, overlapping pools, dropout.
 
-    Reads `in_channels` x `image_size` x `image_size` (0-255 minus the mean picture), gives `num_classes` logits;
+    Reads `in_channels` x `image_size` x `image_size` (0-255 minus the mean image), gives `num_classes` logits;
     60,965,224 parameters. LRN takes the printed formula literally; `alexnet_2012_code` is what produced the numbers.
     Source: Krizhevsky, Sutskever, Hinton, NIPS 2012, sections 3 and 4.
     """
@@ -55,9 +55,9 @@ def alexnet_2012(num_classes: int = 1000, in_channels: int = 3, image_size: int 
 
 
 def alexnet_2012_code(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:
-    """AlexNet as it was run, configuration 145: layer 1 normalises before its ReLU, layer 2 normalises twice.
+    """AlexNet as it was run, configuration 145: layer 1 normalizes before its ReLU, layer 2 normalizes twice.
 
-    Reads `in_channels` x `image_size` x `image_size` (0-255 minus the mean picture), gives `num_classes` logits;
+    Reads `in_channels` x `image_size` x `image_size` (0-255 minus the mean image), gives `num_classes` logits;
     60,965,224 parameters. Source: computerhistory/AlexNet-Source-Code, layers/layers-145.cfg and layer-params-145.cfg.
     """
     side = pooled(pooled(pooled(_rounded_up(image_size, 11, 4))))
@@ -90,7 +90,7 @@ def alexnet_2012_code(num_classes: int = 1000, in_channels: int = 3, image_size:
 def alexnet_2012_plain_pooling(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:
     """The paper's test of overlapping pools, configuration 147: `alexnet_2012_code` with pools of 2 every 2.
 
-    Reads `in_channels` x `image_size` x `image_size` (0-255 minus the mean picture), gives `num_classes` logits;
+    Reads `in_channels` x `image_size` x `image_size` (0-255 minus the mean image), gives `num_classes` logits;
     60,965,224 parameters: conv2 and conv5 are padded less, so that 6 x 6 comes out again.
     Source: computerhistory/AlexNet-Source-Code, layers/layers-147.cfg.
     """
@@ -126,7 +126,7 @@ def alexnet_2012_plain_pooling(num_classes: int = 1000, in_channels: int = 3, im
 def alexnet_2012_one_tower(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:
     """The paper's test of two GPUs, configuration 145-half: one tower of half the width up to conv4.
 
-    Reads `in_channels` x `image_size` x `image_size` (0-255 minus the mean picture), gives `num_classes` logits;
+    Reads `in_channels` x `image_size` x `image_size` (0-255 minus the mean image), gives `num_classes` logits;
     59,798,312 parameters, as conv5 and the dense layers keep their width.
     Source: computerhistory/AlexNet-Source-Code, layers/layers-145-half.cfg.
     """
@@ -160,7 +160,7 @@ def alexnet_2012_one_tower(num_classes: int = 1000, in_channels: int = 3, image_
 def alexnet_2014(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:
     """The "one weird trick" AlexNet as cuda-convnet2 has it: one tower of 64/192/384/256/256 maps, with LRN.
 
-    Reads `in_channels` x `image_size` x `image_size` (0-255 minus the mean picture), gives `num_classes` logits;
+    Reads `in_channels` x `image_size` x `image_size` (0-255 minus the mean image), gives `num_classes` logits;
     61,100,840 parameters. The paper's footnote prints 384 maps for conv4; the released configuration has 256.
     Source: akrizhevsky/cuda-convnet2, layers-imagenet-1gpu.cfg; Krizhevsky, arXiv:1404.5997.
     """

@@ -1,6 +1,6 @@
-"""AlexNet as others have it: torchvision, Caffe, MXNet, *Dive into Deep Learning*, and our own for 28x28 pictures.
+"""AlexNet as others have it: torchvision, Caffe, MXNet, *Dive into Deep Learning*, and our own for 28x28 images.
 
-Needs torch and its neighbours `alexnet.py` and `lrn.py` alone.
+Needs torch and its neighbors `alexnet.py` and `lrn.py` alone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def alexnet_torchvision(num_classes: int = 1000, in_channels: int = 3, image_siz
     """AlexNet of torchvision: the one tower of 2014 without LRN, conv1 padded by 2, dropout before fc6 and fc7.
 
     Reads `in_channels` x 224 x 224, gives `num_classes` logits; 61,100,840 parameters under torchvision's names, so
-    that its state_dict loads. From 223 to 254 pixels `avgpool` changes nothing, larger pictures it averages down to
+    that its state_dict loads. From 223 to 254 pixels `avgpool` changes nothing, larger images it averages down to
     6 x 6, as torchvision does; smaller ones (torchvision takes 63 and up) are refused, as it would copy pixels.
     Source: pytorch/vision, torchvision/models/alexnet.py; Krizhevsky, arXiv:1404.5997.
     """
@@ -73,7 +73,7 @@ def alexnet_torchvision(num_classes: int = 1000, in_channels: int = 3, image_siz
 def alexnet_caffe(num_classes: int = 1000, in_channels: int = 3, image_size: int = 227) -> nn.Sequential:
     """Caffe's bvlc_alexnet: 227x227, grouped convolutions, LRN with k = 1 that crosses the towers, then pooling.
 
-    Reads `in_channels` x `image_size` x `image_size` (blue first, 0-255 minus the mean picture), gives `num_classes`
+    Reads `in_channels` x `image_size` x `image_size` (blue first, 0-255 minus the mean image), gives `num_classes`
     logits; 60,965,224 parameters. Source: BVLC/caffe, models/bvlc_alexnet.
     """
     side = pooled(pooled(pooled((image_size - 11) // 4 + 1)))
@@ -103,7 +103,7 @@ def alexnet_caffe(num_classes: int = 1000, in_channels: int = 3, image_size: int
 def caffenet(num_classes: int = 1000, in_channels: int = 3, image_size: int = 227) -> nn.Sequential:
     """Caffe's CaffeNet (bvlc_reference_caffenet): `alexnet_caffe` with each pool before its LRN, not after.
 
-    Reads `in_channels` x `image_size` x `image_size` (blue first, 0-255 minus the mean picture), gives `num_classes`
+    Reads `in_channels` x `image_size` x `image_size` (blue first, 0-255 minus the mean image), gives `num_classes`
     logits; 60,965,224 parameters. Source: BVLC/caffe, models/bvlc_reference_caffenet.
     """
     side = pooled(pooled(pooled((image_size - 11) // 4 + 1)))
@@ -234,9 +234,9 @@ def alexnet_d2l(num_classes: int = 10, in_channels: int = 1, image_size: int = 2
 
 
 def alexnet_28(num_classes: int = 10, in_channels: int = 1, image_size: int = 28) -> nn.Sequential:
-    """OURS, from no paper: AlexNet's ideas (five convolutions, overlapping pooling, normalisation, ReLU, dropout, wide
-    dense layers) for pictures of 28x28 on a laptop: 1.2 million parameters, 30 million MACs. What normalises is batch
-    normalisation, which is of 2015, a year later than all other nets here.
+    """OURS, from no paper: AlexNet's ideas (five convolutions, overlapping pooling, normalization, ReLU, dropout, wide
+    dense layers) for images of 28x28 on a laptop: 1.2 million parameters, 30 million MACs. What normalizes is batch
+    normalization, which is of 2015, a year later than all other nets here.
 
     Reads `in_channels` x `image_size` x `image_size`, gives `num_classes` logits.
     """

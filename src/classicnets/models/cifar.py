@@ -1,4 +1,4 @@
-"""Krizhevsky's nets for CIFAR-10, named after their test error. Needs torch and its neighbours in this room alone.
+"""Krizhevsky's nets for CIFAR-10, named after their test error. Needs torch and its neighbors in this room alone.
 
 cuda-convnet rounds the sides of a pool up: 24 -> 12 -> 6 with windows of 3 every 2, the last one clipped at the border.
 """
@@ -39,7 +39,7 @@ def cifar10_13pct(num_classes: int = 10, in_channels: int = 3, image_size: int =
 
 
 def cifar10_11pct(num_classes: int = 10, in_channels: int = 3, image_size: int = 24) -> nn.Sequential:
-    """The 11 % net: the 13 % net with response normalisation across nine maps, and twice as many maps in local3.
+    """The 11 % net: the 13 % net with response normalization across nine maps, and twice as many maps in local3.
 
     Reads `in_channels` x `image_size` x `image_size` (24x24 crops of CIFAR-10), gives `num_classes` logits; 2,112,970
     parameters. Source: cuda-convnet2, layers/layers-cifar10-11pct.cfg.
@@ -66,7 +66,7 @@ def cifar10_11pct(num_classes: int = 10, in_channels: int = 3, image_size: int =
 
 
 def cifar10_18pct(num_classes: int = 10, in_channels: int = 3, image_size: int = 32) -> nn.Sequential:
-    """The 18 % net: three convolutions, one maximum and two averages, normalisation over 3x3 places of the same map.
+    """The 18 % net: three convolutions, one maximum and two averages, normalization over 3x3 places of the same map.
 
     Reads `in_channels` x `image_size` x `image_size`, gives `num_classes` logits; 89,578 parameters.
     Source: cuda-convnet, example-layers/layers-18pct.cfg.
@@ -92,7 +92,7 @@ def cifar10_18pct(num_classes: int = 10, in_channels: int = 3, image_size: int =
 
 
 def cifar10_26pct(num_classes: int = 10, in_channels: int = 3, image_size: int = 32) -> nn.Sequential:
-    """The 26 % net, trained in 80 seconds: the 18 % net without normalisation and with a dense layer of 64.
+    """The 26 % net, trained in 80 seconds: the 18 % net without normalization and with a dense layer of 64.
 
     Reads `in_channels` x `image_size` x `image_size`, gives `num_classes` logits; 145,578 parameters.
     Source: cuda-convnet, example-layers/layers-80sec.cfg.

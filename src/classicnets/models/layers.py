@@ -77,7 +77,7 @@ class TableConv2d(nn.Module):
 
     [N, in_channels, H, W] to [N, out_channels, H', W'] as nn.Conv2d. `weight` is [pairs, k, k], in the order of the
     table; `bias` is [out_channels], or one for each unit, [out_channels, *unit_bias], where `unit_bias` is the size of
-    the output. `pad_value` fills the border. Initialised as nn.Conv2d, with `fan_in` of each map as the table has it.
+    the output. `pad_value` fills the border. Initialized as nn.Conv2d, with `fan_in` of each map as the table has it.
     Raises ValueError for a table that does not fit.
     Source: LeCun et al. 1998, table I (layer C3); LeCun et al. 1989 (H2; biases per unit, border -1).
     """
@@ -279,7 +279,7 @@ class SameMapNorm(nn.Module):
 
 
 def _window_sum(x: torch.Tensor, size: int, axis: int) -> torch.Tensor:
-    """Sum over `size` neighbours along the last (-1) or last but one (-2) axis, zero outside."""
+    """Sum over `size` neighbors along the last (-1) or last but one (-2) axis, zero outside."""
     length, reach = x.shape[axis], size // 2
     padded = F.pad(x, (0, 0) * (-1 - axis) + (reach, reach))
     total = padded.narrow(axis, 0, length)

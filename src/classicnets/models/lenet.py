@@ -1,4 +1,4 @@
-"""LeNet from 1989 to the editions of *Dive into Deep Learning*. Needs torch and its neighbour `layers.py` alone."""
+"""LeNet from 1989 to the editions of *Dive into Deep Learning*. Needs torch and its neighbor `layers.py` alone."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ C3_TABLE_1998 = [
     [0, 1, 3, 4], [1, 2, 4, 5], [0, 2, 3, 5], [0, 1, 2, 3, 4, 5],
 ]  # fmt: skip
 
-# The codes of the ten digits: pictures of 7 x 12, row by row from the top; 1 is +1, 0 is -1.
+# The codes of the ten digits: images of 7 x 12, row by row from the top; 1 is +1, 0 is -1.
 DIGITS_1998 = [
     "0000000 0000000 0011100 0110110 1100011 1100011 1100011 1100011 0110110 0011100 0000000 0000000",
     "0001100 0011100 0111100 0001100 0001100 0001100 0001100 0001100 0001100 0111111 0000000 0000000",
@@ -119,7 +119,7 @@ def lenet5_1998(num_classes: int = 10, in_channels: int = 1, image_size: int = 3
     """LeNet-5 of 1998: sparse C3, trainable subsampling, scaled tanh up to F6, distances to fixed digit codes.
 
     Reads `in_channels` x 32 x 32 (paper -0.1, ink 1.175) and gives `num_classes` (ten at most: the codes are digits)
-    negative squared distances: the largest wins. A larger picture gives a map of them, [N, num_classes, H, W], one for
+    negative squared distances: the largest wins. A larger image gives a map of them, [N, num_classes, H, W], one for
     every 4 pixels. 60,000 trainable parameters, 340,908 connections.
     Source: LeCun, Bottou, Bengio, Haffner, Proc. IEEE 86(11) 1998, section II.B.
     """

@@ -1,4 +1,4 @@
-"""Local response normalisation across maps, with its conventions by name. Needs torch alone."""
+"""Local response normalization across maps, with its conventions by name. Needs torch alone."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _Settings = tuple[int, int, float, float, float]  # groups, size, c, beta, k
 
 
 class LRN(nn.Module):
-    """Each value is divided by a power of the sum of squares of its `size` neighbours in other maps, same place.
+    """Each value is divided by a power of the sum of squares of its `size` neighbors in other maps, same place.
 
         b[i] = a[i] / (k + c * sum over j of a[j]^2)^beta,    j = i - size//2 ... i + size//2 in the same group
 
     [N, C, ...] to the same shape; maps outside count as zero. `convention` says what `alpha` means: "caffe" divides it
     by the window, c = alpha / size (Krizhevsky's own code, Caffe, MXNet, torch, ONNX); "paper" takes the formula as
     it is printed, c = alpha (TensorFlow too), which is `size` times as strong. `groups` parts of the maps, such as the
-    two towers of 2012, are normalised each on its own.
+    two towers of 2012, are normalized each on its own.
 
     Half precision is computed in float32 and returned as it came; no finite input overflows; `a` alone is kept for the
     gradient. Raises ValueError for an even size, for which libraries disagree where the window lies. The defaults are
@@ -64,7 +64,7 @@ class LRN(nn.Module):
         settings = self.groups, self.size, self.effective_alpha, self.beta, self.k
         if watched(x) and not torch.compiler.is_dynamo_compiling():
             return _at_once(x, None, settings)
-        b: torch.Tensor = _Normalised.apply(x, settings)  # type: ignore[no-untyped-call]
+        b: torch.Tensor = _Normalized.apply(x, settings)  # type: ignore[no-untyped-call]
         return b
 
     def extra_repr(self) -> str:
@@ -88,7 +88,7 @@ def watched(x: torch.Tensor) -> bool:
     )
 
 
-class _Normalised(torch.autograd.Function):
+class _Normalized(torch.autograd.Function):
     """Keeps its input alone and works out the rest again for the gradient."""
 
     @staticmethod
@@ -185,7 +185,7 @@ def _in_pieces(x: torch.Tensor, g: torch.Tensor | None, settings: _Settings) -> 
 
 
 def _window_sum(padded: torch.Tensor, size: int, into: torch.Tensor | None = None) -> torch.Tensor:
-    """Sum over `size` neighbours along axis 2: shifted slices, as a running sum would lose digits."""
+    """Sum over `size` neighbors along axis 2: shifted slices, as a running sum would lose digits."""
     maps = padded.shape[2] - size + 1
     total = padded.narrow(2, 0, maps)
     for shift in range(1, size):

@@ -264,7 +264,7 @@ NETS: dict[str, Entry] = {
     ),
     "alexnet_28": Entry(
         builder="classicnets.models.alexnet_ports:alexnet_28",
-        title="OURS: AlexNet's ideas sized for 28x28 pictures and a laptop",
+        title="OURS: AlexNet's ideas sized for 28x28 images and a laptop",
         source="classicnets",
         year=2026,
         input=(1, 28, 28),
@@ -288,7 +288,7 @@ NETS: dict[str, Entry] = {
     ),
     "cifar10_18pct": Entry(
         builder="classicnets.models.cifar:cifar10_18pct",
-        title="CIFAR-10 in 20 minutes: normalisation inside a map, 18 % error",
+        title="CIFAR-10 in 20 minutes: normalization inside a map, 18 % error",
         source="cuda-convnet, example-layers/layers-18pct.cfg",
         year=2012,
         input=(3, 32, 32),

@@ -1,4 +1,4 @@
-"""Exchanges layers of ANY built net from outside. Needs torch and its neighbours `layers.py` and `lrn.py` alone."""
+"""Exchanges layers of ANY built net from outside. Needs torch and its neighbors `layers.py` and `lrn.py` alone."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def vary(
 
     `activation` (see `CHOICES`) takes the place of every activation layer, one behind the last layer included.
     `pool` "max" or "average" keeps window, stride, padding and rounding; trainable subsampling counts as a pool.
-    `norm` "none" removes every normalisation; "batch" and "lrn" (with AlexNet's constants) take its place behind
+    `norm` "none" removes every normalization; "batch" and "lrn" (with AlexNet's constants) take its place behind
     convolutions; "batch" comes behind every convolution of a net that has none, and behind dense layers is one of
     vectors; "lrn" leaves those. `dropout` sets the probability of every dropout, 0 removes them; in a net without any
     it comes behind each dense layer but the last, after its activation.
 
     A layer that is already of the kind asked for stays. Layers belong together as they are registered. New layers can
-    be put in only where the neighbour is in an nn.Sequential. Raises ValueError where nothing can be exchanged.
+    be put in only where the neighbor is in an nn.Sequential. Raises ValueError where nothing can be exchanged.
     """
     for key, value in (("activation", activation), ("pool", pool), ("norm", norm)):
         if value is not None and value not in CHOICES[key]:
@@ -112,7 +112,7 @@ def _pool(path: str, old: nn.Module, pool: str) -> nn.Module:
 
 
 def _exchange_norms(root: nn.Module, norm: str) -> None:
-    before: dict[str, nn.Module] = {}  # the layer whose output is normalised, by the path of the normalisation
+    before: dict[str, nn.Module] = {}  # the layer whose output is normalized, by the path of the normalization
     last: nn.Module = root
     for path, layer in root.named_modules(remove_duplicate=False):
         if isinstance(layer, (*_CONVOLUTIONS, nn.Linear)):
@@ -122,12 +122,12 @@ def _exchange_norms(root: nn.Module, norm: str) -> None:
     if norm == "batch" and not before:
         convolutions = _places(root, _CONVOLUTIONS)
         if not convolutions:
-            raise ValueError("there is neither a normalisation to exchange nor a convolution to put one behind")
+            raise ValueError("there is neither a normalization to exchange nor a convolution to put one behind")
         for path, layer in convolutions:
             _put_behind(root, path, nn.BatchNorm2d(vars(layer)["out_channels"]), "norm")
         return
     if not before:
-        raise ValueError(f"there is no normalisation to exchange among the layers{_BESIDE}")
+        raise ValueError(f"there is no normalization to exchange among the layers{_BESIDE}")
     _replace(root, {path: _norm(path, root.get_submodule(path), last, norm) for path, last in before.items()})
 
 

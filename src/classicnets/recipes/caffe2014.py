@@ -9,7 +9,7 @@ all; not run by us.
 
 Sources: BVLC/caffe, examples/mnist (lenet_solver.prototxt, lenet_train_test.prototxt, readme.md) and
 models/bvlc_alexnet, models/bvlc_reference_caffenet (solver.prototxt, train_val.prototxt, readme.md); accuracies are
-for the centre crop.
+for the center crop.
 """
 
 from dataclasses import replace
@@ -33,7 +33,7 @@ LENET = Recipe(
     expected=Expected.once(0.9897, "BVLC/caffe, examples/mnist/readme.md"),
     deviations=(
         "11 epochs, 10,318 steps, for 10,000 iterations (10.7 epochs); the rate falls to the same value.",
-        "Pictures are drawn anew each epoch; Caffe reads them in the order of its database.",
+        "Images are drawn anew each epoch; Caffe reads them in the order of its database.",
     ),
 )
 
@@ -59,12 +59,12 @@ ALEXNET = Recipe(
     std=(1 / 255,),
     flip=True,
     crop="random",
-    expected=Expected.once(0.571, "BVLC/caffe, models/bvlc_alexnet/readme.md, centre crop at iteration 360,000"),
+    expected=Expected.once(0.571, "BVLC/caffe, models/bvlc_alexnet/readme.md, center crop at iteration 360,000"),
     deviations=(
         "90 whole epochs (450,450 steps) for 450,000 iterations; the published snapshot is that of iteration 360,000.",
-        "One mean for each channel is subtracted; Caffe subtracts the mean picture, pixel by pixel.",
+        "One mean for each channel is subtracted; Caffe subtracts the mean image, pixel by pixel.",
         "Channels are red, green, blue; Caffe's are blue, green, red. Random first weights do not tell them apart.",
-        "Pictures are drawn anew each epoch; Caffe reads them in the order of its database.",
+        "Images are drawn anew each epoch; Caffe reads them in the order of its database.",
     ),
 )
 
@@ -73,7 +73,7 @@ CAFFENET = replace(
     net="caffenet",
     initialise="caffe_caffenet",
     expected=Expected.once(
-        0.574, "BVLC/caffe, models/bvlc_reference_caffenet/readme.md, centre crop at iteration 310,000"
+        0.574, "BVLC/caffe, models/bvlc_reference_caffenet/readme.md, center crop at iteration 310,000"
     ),
     deviations=(ALEXNET.deviations[0].replace("360,000", "310,000"), *ALEXNET.deviations[1:]),
 )

@@ -20,8 +20,8 @@ from dataclasses import replace
 from classicnets.values import Expected, Recipe
 
 _BIASES = "Biases learn at twice the rate of the weights throughout; the source leaves theirs at 0.002."
-_MEAN = "One mean for each channel is subtracted; the source subtracts the mean picture, pixel by pixel."
-_ORDER = "Pictures are drawn anew each epoch; the source goes through them in the order of its files."
+_MEAN = "One mean for each channel is subtracted; the source subtracts the mean image, pixel by pixel."
+_ORDER = "Images are drawn anew each epoch; the source goes through them in the order of its files."
 _SPLIT = "On which of the five training files the figure was reached is not said, so all are trained on."
 
 NET_26 = Recipe(
@@ -85,7 +85,7 @@ NET_13 = replace(
     expected=Expected.once(0.87, "cuda-convnet, layer-params-conv-local-13pct.cfg: 13 % error"),
     deviations=(
         "The file gives no epochs but points to a page that was not found; these are those of the 11 % files.",
-        "The 10,000 pictures that join after 350 epochs are drawn by the seed; the source has the fifth file's. It"
+        "The 10,000 images that join after 350 epochs are drawn by the seed; the source has the fifth file's. It"
         " judged by them when to let them join (about 350 epochs, about 150 more); here the numbers are fixed.",
         _BIASES,
         _MEAN,

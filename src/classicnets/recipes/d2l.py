@@ -1,5 +1,5 @@
 """*Dive into Deep Learning*'s training: plain SGD, Xavier-uniform weights, pixels in 0..1, all 60,000 training
-pictures, the test accuracy plotted after every epoch. `d2l` is the Chinese book, whose first edition (Gluon)
+images, the test accuracy plotted after every epoch. `d2l` is the Chinese book, whose first edition (Gluon)
 has the nets `_v1`; `d2l_en` is the English one, 1.0.
 
     classicnets train lenet_d2l                       10 epochs, half a minute on 2 CPU cores; 0.752 to 0.828
@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from classicnets.values import Expected, Recipe
 
-_V1_LAST_BATCH = "The last, smaller batch is averaged over its own 96 pictures; Gluon's trainer divides by {}."
+_V1_LAST_BATCH = "The last, smaller batch is averaged over its own 96 images; Gluon's trainer divides by {}."
 _PUBLISHER = "the book's own executed notebooks (d2l-ai/d2l-zh-pytorch-slides, 2021-2023)"
 
 LENET = Recipe(
@@ -56,7 +56,7 @@ ALEXNET = Recipe(
     image_size=224,
     monitor="test",
     expected=Expected(low=0.860, high=0.886, mean=0.8795, n=82, source=_PUBLISHER),
-    deviations=("Pictures are enlarged to 224x224 in the batch as floats; the book's PIL rounds each to whole greys.",),
+    deviations=("Images are enlarged to 224x224 in the batch as floats; the book's PIL rounds each to whole grays.",),
 )
 
 ALEXNET_V1 = replace(

@@ -33,10 +33,10 @@ LENET = Recipe(
 )
 
 # The same weights with ReLU and maximum for sigmoid and mean: a rate that such a net bears; and shifts, as it learns
-# its pictures by heart.
+# its images by heart.
 LENET_RELU_MAX = replace(LENET, variation=(("activation", "relu"), ("pool", "max")), lr=0.003, shift=1)
 
-# Over ten epochs batch normalisation, with larger maps behind conv1, gained 0.7 points on a first form of the net, that
+# Over ten epochs batch normalization, with larger maps behind conv1, gained 0.7 points on a first form of the net, that
 # had neither; with that one shifts by 2 pixels cost 1.1 points; neither Xavier's weights nor less dropout gained any.
 ALEXNET_28 = Recipe(
     source="fast",

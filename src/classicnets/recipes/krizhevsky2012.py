@@ -3,11 +3,11 @@
     classicnets train alexnet_2012 --data FOLDER                 about 90 epochs; one published run, 0.593 (ten views)
     classicnets train alexnet_2012_code --data FOLDER            91 epochs; one published run, 0.5934 (ten views)
     classicnets train alexnet_2012_plain_pooling --data FOLDER   90 epochs; one published run, 0.5894 (ten views)
-    classicnets train alexnet_2012_one_tower --data FOLDER       96 epochs; no figure for these pictures
+    classicnets train alexnet_2012_one_tower --data FOLDER       96 epochs; no figure for these images
 
 Data: ILSVRC-2012, whose validation part is the test split here. Time as published: five to six days on two GTX 580; not
-run by us. With `--set views=1` the centre alone is judged, for which no figure on 2012 was published; on ILSVRC-2010
-config 145 has 0.6098 for the centre and 0.6253 for ten views.
+run by us. With `--set views=1` the center alone is judged, for which no figure on 2012 was published; on ILSVRC-2010
+config 145 has 0.6098 for the center and 0.6253 for ten views.
 
 Sources: Krizhevsky, Sutskever, Hinton, NIPS 2012, sections 4 and 5 and table 2; computerhistory/AlexNet-Source-Code,
 layers/layer-params-145.cfg, -145-2010.cfg, -147.cfg and -145-half.cfg with the run notes at their ends (read in the
@@ -18,9 +18,9 @@ from dataclasses import replace
 
 from classicnets.values import Expected, Recipe
 
-_MEAN = "One mean for each channel is subtracted; the source subtracts the mean picture, pixel by pixel."
+_MEAN = "One mean for each channel is subtracted; the source subtracts the mean image, pixel by pixel."
 _NO_LATE_CHANGES = (
-    "Near the end conv1 learned at 1e-5 and then no longer{}, and the colour noise was switched off; not done here."
+    "Near the end conv1 learned at 1e-5 and then no longer{}, and the color noise was switched off; not done here."
 )
 
 PAPER = Recipe(
@@ -51,7 +51,7 @@ PAPER = Recipe(
         0.593, "NIPS 2012, table 2: one net, 40.7 % top-1 error on the validation part of ILSVRC-2012"
     ),
     deviations=(
-        "4 % of the training pictures are kept aside and tell when to divide the rate by ten, after 5 epochs without a"
+        "4 % of the training images are kept aside and tell when to divide the rate by ten, after 5 epochs without a"
         " better one; the paper did so by hand, on the validation part, which is the test split here.",
         "Biases learn and decay as weights do; the paper says nothing of them.",
         _MEAN,
@@ -77,7 +77,7 @@ CODE = replace(
     deviations=(
         _NO_LATE_CHANGES.format(" (from epochs 67 and 72)"),
         "Biases learn at twice the rate of the weights throughout; the file leaves them at 0.02 as that falls.",
-        "Each picture has its own crop and mirroring; the code draws one for every 32 pictures.",
+        "Each image has its own crop and mirroring; the code draws one for every 32 images.",
         _MEAN,
     ),
 )

@@ -5,7 +5,7 @@
 
 Data: ILSVRC-2012, whose validation part is the test split here. Time: days on a GPU; not run by us. The script's rate
 suits its default net, a ResNet. Users report that AlexNet stays at chance (apache/mxnet issue 5460); a maintainer
-starts nets without batch normalisation at 0.01 (issue 758).
+starts nets without batch normalization at 0.01 (issue 758).
 
 Sources: apache/mxnet, example/image-classification, v0.11 to v1.x: train_imagenet.py, common/fit.py, common/data.py,
 README.md.

@@ -63,7 +63,7 @@ ELSEWHERE: dict[str, str] = {
     "imagenet": "ILSVRC-2012: 1,281,167 and 50,000 photographs in 1,000 classes, from image-net.org on registration",
 }
 
-# How many classes, training and test pictures they have: a folder with other numbers only shares the name.
+# How many classes, training and test images they have: a folder with other numbers only shares the name.
 SIZES: dict[str, tuple[int, int, int]] = {
     "mnist": (10, 60_000, 10_000),
     "cifar10": (10, 50_000, 10_000),
@@ -231,20 +231,20 @@ def _contradictions(r: Recipe) -> list[str]:
         (0 <= r.momentum < 1, f"momentum={r.momentum}: must be in 0..1, below 1"),
         (0 <= r.label_smoothing < 1, f"label_smoothing={r.label_smoothing}: must be in 0..1, below 1"),
         (0 <= r.ema < 1, f"ema={r.ema}: must be in 0..1, below 1"),
-        (0 <= r.validation < 1, f"validation={r.validation}: the share of pictures kept aside, 0 to below 1"),
+        (0 <= r.validation < 1, f"validation={r.validation}: the share of images kept aside, 0 to below 1"),
         (r.image_size is None or r.image_size >= 1, f"image_size={r.image_size}: must be at least 1"),
         (all(s > 0 for s in r.std) and len(r.std) > 0, f"std={r.std}: every value must be above 0"),
         (
             not r.mean or len(r.std) == 1 or len(r.mean) == len(r.std),
             f"mean has {len(r.mean)} values and std {len(r.std)}: one each per channel",
         ),
-        (r.monitor != "validation" or r.validation > 0, "monitor=validation needs pictures aside: set validation=0.05"),
+        (r.monitor != "validation" or r.validation > 0, "monitor=validation needs images aside: set validation=0.05"),
         (not r.patience or r.monitor == "validation", f"patience={r.patience} needs monitor=validation to judge by"),
         (r.schedule != "plateau" or r.patience > 0, "schedule=plateau needs patience=N, epochs to wait before a drop"),
-        (not r.join_after or r.validation > 0, f"join_after={r.join_after} needs pictures kept aside that can join"),
+        (not r.join_after or r.validation > 0, f"join_after={r.join_after} needs images kept aside that can join"),
         (
             not (r.join_after and r.patience),
-            "join_after and patience: once the pictures kept aside are trained on, nothing can be judged by them",
+            "join_after and patience: once the images kept aside are trained on, nothing can be judged by them",
         ),
         (r.optimizer != "adamw" or r.momentum == 0, "momentum belongs to sgd; adamw has its own"),
         (
@@ -258,7 +258,7 @@ def _contradictions(r: Recipe) -> list[str]:
         ),
         (
             r.crop == "none" or r.resize is not None,
-            f"crop={r.crop} needs resize, the side of the picture that is cropped",
+            f"crop={r.crop} needs resize, the side of the image that is cropped",
         ),
         (
             r.resize is None or (r.image_size is not None and r.resize + 2 * r.pad >= r.image_size),
@@ -266,7 +266,7 @@ def _contradictions(r: Recipe) -> list[str]:
         ),
         (
             r.image_size is None or r.resize is not None or r.image_size > 2 * r.pad,
-            f"pad={r.pad}: twice that leaves nothing of image_size={r.image_size} for the picture",
+            f"pad={r.pad}: twice that leaves nothing of image_size={r.image_size} for the image",
         ),
         (all(decay >= 0 for decay in r.weight_decays), f"weight_decays={r.weight_decays}: none may be negative"),
     ]

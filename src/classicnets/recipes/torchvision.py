@@ -1,11 +1,11 @@
 """Torchvision's reference training of its AlexNet.
 
-    classicnets train alexnet_torchvision --data FOLDER     90 epochs; one published run, 0.5652 (centre)
+    classicnets train alexnet_torchvision --data FOLDER     90 epochs; one published run, 0.5652 (center)
 
 Data: ILSVRC-2012, whose validation part is the test split here. Time: a day or so on a GPU; not run by us.
 
 Sources: pytorch/vision, references/classification (README.md: lr 0.01 for AlexNet, 8 GPUs; train.py: batch 32 a GPU,
-90 epochs, momentum 0.9, decay 1e-4, a tenth every 30 epochs; presets.py: the pictures); the accuracy is that of the
+90 epochs, momentum 0.9, decay 1e-4, a tenth every 30 epochs; presets.py: the images); the accuracy is that of the
 weights IMAGENET1K_V1.
 """
 

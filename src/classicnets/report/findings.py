@@ -1,4 +1,4 @@
-"""What the doctor of a folder found, for people: lines on a terminal, and a sheet of the pictures it speaks of.
+"""What the doctor of a folder found, for people: lines on a terminal, and a sheet of the images it speaks of.
 
 Both are drawn from the document that `data check --json` prints.
 """
@@ -20,17 +20,17 @@ from classicnets.text import count
 _SHOWN = 4  # so many groups of a finding on the terminal
 _CLASSES = 12  # so many classes in the table of the terminal
 _HOW = {"bytes": "the same bytes", "near": "nearly the same", "mirrored": "mirrored", "turned": "turned"}
-_COLOURS = {"error": "#c62828", "warning": "#b26a00", "note": "#4a5a6a"}
-_DRAWN, _SIDE_BY_SIDE = 12, 6  # so many groups of a finding on the sheet, and so many pictures of a group
-# of the sheet, in pixels: a picture, around it, between groups, below a picture, above a block, a block, a letter
+_COLORS = {"error": "#c62828", "warning": "#b26a00", "note": "#4a5a6a"}
+_DRAWN, _SIDE_BY_SIDE = 12, 6  # so many groups of a finding on the sheet, and so many images of a group
+# of the sheet, in pixels: an image, around it, between groups, below an image, above a block, a block, a letter
 _TILE, _EDGE, _GAP, _TEXT, _HEADING, _NARROWEST, _LETTER = 100, 4, 12, 34, 32, 238, 6.2
-_COLUMNS = 10  # pictures in a row
+_COLUMNS = 10  # images in a row
 
 Document = Mapping[str, Any]
 
 
 def class_rows(document: Document) -> tuple[list[str], list[list[object]]]:
-    """Columns and rows that count the pictures of each class; of many classes, the smallest and the largest."""
+    """Columns and rows that count the images of each class; of many classes, the smallest and the largest."""
     counts: Mapping[str, Mapping[str, int]] = document["classes"]
     splits = list(dict.fromkeys(split for of in counts.values() for split in of))
     names = list(counts)
@@ -64,7 +64,7 @@ def verdict(document: Document) -> str:
     found = _by_severity(list(enumerate(document["findings"])))
     counts = [count(len(of_it), severity) for severity, of_it in found.items()]
     return (
-        f"{document['name']}: {', '.join(counts) or 'nothing found'} in {document['pictures']:,} pictures;"
+        f"{document['name']}: {', '.join(counts) or 'nothing found'} in {document['pictures']:,} images;"
         " nothing was changed, moved or deleted"
     )
 
@@ -104,7 +104,7 @@ def _wrapped(text: str, width: int, indent: int) -> list[str]:
 
 
 def sheet(document: Document, read: Callable[[str], np.ndarray | None]) -> Figure:
-    """The pictures of every finding that has some, groups of copies framed. `read` takes a file as the document calls
+    """The images of every finding that has some, groups of copies framed. `read` takes a file as the document calls
     it and gives uint8 [H, W, 3], or None if it cannot be seen.
     """
     captions, titles = [], []
@@ -156,7 +156,7 @@ def _drawn(
         x, y = left, top + _HEADING
         letters = round((min(broad, width) - _GAP) / _LETTER)
         lines_ = textwrap.wrap(heading, letters, max_lines=2, placeholder=" …")
-        axes.text(x, top, "\n".join(lines_), fontsize=8, va="top", color=_COLOURS[severity], **lettering.style)
+        axes.text(x, top, "\n".join(lines_), fontsize=8, va="top", color=_COLORS[severity], **lettering.style)
         for tiles in groups:
             if x > left and x + _wide(tiles) > width:
                 x, y = left, y + _TILE + _TEXT + _GAP
@@ -167,20 +167,20 @@ def _drawn(
                     _TILE + _TEXT,
                     boxstyle="round,pad=0,rounding_size=5",
                     facecolor="#f4f4f4",
-                    edgecolor=_COLOURS[severity] if len(tiles) > 1 else "#f4f4f4",
+                    edgecolor=_COLORS[severity] if len(tiles) > 1 else "#f4f4f4",
                     zorder=0,
                 )
             )
             for n, (pixels, caption) in enumerate(tiles):
-                centre = x + _EDGE + n * (_TILE + _EDGE) + _TILE / 2
-                _show(axes, pixels, centre, y + _EDGE + _TILE / 2)
+                center = x + _EDGE + n * (_TILE + _EDGE) + _TILE / 2
+                _show(axes, pixels, center, y + _EDGE + _TILE / 2)
                 said = "\n".join(next(written) for _ in caption.split("\n"))
-                axes.text(centre, y + _TILE + 8, said, fontsize=5.8, ha="center", va="top", **lettering.style)
+                axes.text(center, y + _TILE + 8, said, fontsize=5.8, ha="center", va="top", **lettering.style)
             x += _wide(tiles) + _GAP
         bottom = max(bottom, y + _TILE + _TEXT + 2 * _GAP)
         left += broad if y == top + _HEADING else width  # nothing stands beside a block of several rows
     if not blocks:
-        axes.text(_GAP, bottom, "no pictures to show", fontsize=9, va="top")
+        axes.text(_GAP, bottom, "no images to show", fontsize=9, va="top")
         bottom += 40
     axes.set(xlim=(0, width), ylim=(bottom, 0), aspect="auto")
     figure.set_size_inches(width / 100, bottom / 100)
@@ -188,7 +188,7 @@ def _drawn(
 
 
 def _show(axes: Axes, pixels: np.ndarray, x: float, y: float) -> None:
-    """The picture around (x, y), as large as a tile allows."""
+    """The image around (x, y), as large as a tile allows."""
     scale = _TILE / max(pixels.shape[:2])
     height, width = (max(side * scale, 1) / 2 for side in pixels.shape[:2])
     axes.imshow(

@@ -1,4 +1,4 @@
-"""Names and titles in pictures, which may be long and of any script: matplotlib's own font has no Chinese."""
+"""Names and titles in images, which may be long and of any script: matplotlib's own font has no Chinese."""
 
 from __future__ import annotations
 

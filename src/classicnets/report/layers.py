@@ -19,12 +19,12 @@ _COLUMNS = ["layer", "kind", "output", "k/s/p/g", *_NUMBERS]
 _SPARE = ["output memory", "memory", "units", "biases", "weights"]  # what a narrow terminal goes without, in this order
 _LEGEND = """
 k/s/p/g: kernel, stride, padding, groups. units: outputs of layers that carry weights. MACs: multiply-adds
-for one picture, padding included, bias adds not. memory: of the weights, and of the outputs of one picture."""
+for one image, padding included, bias adds not. memory: of the weights, and of the outputs of one image."""
 
 
 def print_table(out: Console, name: str, table: Table) -> None:
     """Every layer, the totals, and what the columns mean."""
-    out.print(f"{name} for {shape(table.input_shape)} pictures")
+    out.print(f"{name} for {shape(table.input_shape)} images")
     total = [table.weights, table.biases, table.parameters, table.units, table.macs]
     memory = [byte_count(table.weight_bytes), byte_count(table.activation_bytes)]
     rows = [*(_row(row) for row in table.rows), ["total", "", "", "", *total, *memory]]

@@ -12,7 +12,7 @@ def card(facts: dict[str, Any], *, net: str) -> str:
     lines = [
         f"# {net} on {facts['data_name']}",
         "",
-        f"Test accuracy **{result['test_accuracy']:.4f}** on {result['n']:,} pictures (n = 1 run, seed {facts['seed']},"
+        f"Test accuracy **{result['test_accuracy']:.4f}** on {result['n']:,} images (n = 1 run, seed {facts['seed']},"
         f" {result['weights']}); train loss {result['train_loss']:.4f}, train accuracy {result['train_accuracy']:.4f}.",
         f"{_more(result)}.",
         "",
@@ -20,7 +20,7 @@ def card(facts: dict[str, Any], *, net: str) -> str:
         "",
         "| what | |",
         "| --- | --- |",
-        f"| net | {net}: {facts['parameters']:,} parameters, {facts['macs']:,} MACs a picture |",
+        f"| net | {net}: {facts['parameters']:,} parameters, {facts['macs']:,} MACs an image |",
         f"| recipe | {recipe['source']}: {recipe['epochs']} epochs, batch {recipe['batch_size']},"
         f" {recipe['optimizer']} lr {recipe['lr']:g}, {recipe['schedule']} |",
         f"| changed | {', '.join(changed) or 'nothing'}{', limit ' + str(facts['limit']) if facts['limit'] else ''} |",

@@ -1,4 +1,4 @@
-"""Pictures of what a net gets wrong: which classes, which pictures, and how far its probabilities can be believed."""
+"""Images of what a net gets wrong: which classes, which images, and how far its probabilities can be believed."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _MISTAKES = LinearSegmentedColormap.from_list("mistakes", ["#fde3cb", "#f28e3c",
     under="white", bad="#e4e4e4"
 )
 _COUNTED = 20  # up to so many classes a cell has room for its number
-_CELL_WIDE, _CELL_HIGH = 1.25, 1.6  # inches of the contact sheet, for a picture of one inch and two lines
+_CELL_WIDE, _CELL_HIGH = 1.25, 1.6  # inches of the contact sheet, for an image of one inch and two lines
 _SHOWN = 100  # up to so many classes a row has room for its name
 
 
 def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> Figure:
-    """The confusion matrix, where `matrix[t][p]` counts the pictures of class t that were taken for p.
+    """The confusion matrix, where `matrix[t][p]` counts the images of class t that were taken for p.
 
-    The colour is the share of the class's pictures; mistakes alone have one, so that the diagonal does not drown them.
-    Of more than 100 classes those of the commonest mistakes are shown; shares are of all pictures still.
+    The color is the share of the class's images; mistakes alone have one, so that the diagonal does not drown them.
+    Of more than 100 classes those of the commonest mistakes are shown; shares are of all images still.
     """
     counts = np.asarray(matrix)
     shown = _most_mistaken(counts)
@@ -70,17 +70,17 @@ def calibration(bins: Sequence[Mapping[str, Any]], title: str) -> Figure:
     full = [b for b in bins if b["n"]]
     low, high, n, sure, right = (np.array([b[k] for b in full]) for k in ("low", "high", "n", "confidence", "accuracy"))
     above.plot([0, 1], [0, 1], color="0.5", linestyle="--", linewidth=1, label="as often right as it was sure")
-    for side, colour, label in (
+    for side, color, label in (
         (right < sure, _WRONG, "less often: too sure"),
         (right > sure, _RIGHT, "more often: not sure enough"),
     ):
         gap, width = (right - sure)[side], (high - low)[side]
         if side.any():
-            above.bar(low[side], gap, width, sure[side], align="edge", color=colour, alpha=0.35, label=label)
+            above.bar(low[side], gap, width, sure[side], align="edge", color=color, alpha=0.35, label=label)
     above.plot(sure, right, color=_SURE, marker="o", markersize=4)
     below.bar(low, n / n.sum(), high - low, align="edge", color=_SURE, edgecolor="white")
     above.set(ylabel="share that was right", xlim=(0, 1), ylim=(0, 1))
-    below.set(xlabel="probability of the predicted class", ylabel="share of\npictures")
+    below.set(xlabel="probability of the predicted class", ylabel="share of\nimages")
     above.legend(loc="best", fontsize="small")
     for axes in (above, below):
         axes.grid(alpha=0.3)
@@ -95,7 +95,7 @@ def contact_sheet(
     title: str,
     columns: int = 10,
 ) -> Figure:
-    """The first pictures of a split with true and predicted class, then the mistakes the net was surest of.
+    """The first images of a split with true and predicted class, then the mistakes the net was surest of.
 
     `images` is uint8 [N, C, H, W] with C 1 or 3, `probabilities` [N, classes].
     """
@@ -103,7 +103,7 @@ def contact_sheet(
     wrong = np.flatnonzero(predicted != labels)
     first = np.arange(min(3 * columns, len(labels)))
     worst = wrong[np.argsort(-sure[wrong], kind="stable")][: 3 * columns]
-    sections = [(f"the first {len(first)} of {len(labels):,} test pictures", first)]
+    sections = [(f"the first {len(first)} of {len(labels):,} test images", first)]
     if len(worst):
         sections.append((f"the {len(worst)} surest of {len(wrong):,} mistakes", worst))
     title += "\ntrue class above, predicted class and its probability below"
@@ -124,9 +124,9 @@ def contact_sheet(
         for place, i in enumerate(index):
             row, column = divmod(place, columns)
             x, y = (column + 0.5) * _CELL_WIDE, top + 0.4 + row * _CELL_HIGH + 0.75
-            picture = images[i][0] if len(images[i]) == 1 else np.moveaxis(images[i], 0, -1)
+            image = images[i][0] if len(images[i]) == 1 else np.moveaxis(images[i], 0, -1)
             box = (x - wide / 2, x + wide / 2, y + tall / 2, y - tall / 2)
-            axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=box, aspect="auto")
+            axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=box, aspect="auto")
             axes.text(x, y - 0.53, above[labels[i]], ha="center", va="bottom", fontsize=7, **lettering.style)
             axes.text(
                 x,

@@ -26,7 +26,7 @@ def in_notebook() -> bool:
 
 
 class Notebook:
-    """Shows events as a picture and a text under the cell, which are replaced as they change and stay in the notebook.
+    """Shows events as an image and a text under the cell, which are replaced as they change and stay in the notebook.
 
     `display` is IPython's function of that name.
     """

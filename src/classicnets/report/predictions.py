@@ -16,25 +16,25 @@ from PIL import Image
 from classicnets.errors import DataError
 from classicnets.evaluation.classify import Decoder, Prediction
 from classicnets.files import write_whole
-from classicnets.images.decode import read_picture
+from classicnets.images.decode import read_image
 from classicnets.images.inputs import Input
 from classicnets.images.transforms import middle, scale
 from classicnets.report import figures, sheet, tables
 from classicnets.report.sheet import Pair
 from classicnets.values import Preprocess
 
-ON_SHEET = 48  # so many pictures are drawn at most
+ON_SHEET = 48  # so many images are drawn at most
 TABLE = 1000  # rows of one table; more make the next
 
-_NAMED = 5  # so many pictures that could not be read are named in the summary
+_NAMED = 5  # so many images that could not be read are named in the summary
 _DRAWN = 300  # pixels of the longer side of an original on the sheet
 
 
 @dataclass
 class Tally:
-    """How many pictures there were, could not be read, have a known class, and are right."""
+    """How many images there were, could not be read, have a known class, and are right."""
 
-    pictures: int = 0
+    images: int = 0
     unread: int = 0
     known: int = 0
     right: int = 0
@@ -42,15 +42,15 @@ class Tally:
 
     def add(self, found: Prediction) -> None:
         """Counts one more."""
-        self.pictures += 1
+        self.images += 1
         self.known += found.right is not None
         self.right += bool(found.right)
         self.unread += bool(found.error)
         if found.error and self.unread <= _NAMED:
-            self.reasons.append(f"{found.picture}: {found.error}")
+            self.reasons.append(f"{found.image}: {found.error}")
 
     def why(self) -> str:
-        """The first pictures that could not be read, with their reasons, a line each."""
+        """The first images that could not be read, with their reasons, a line each."""
         more = self.unread - len(self.reasons)
         return "\n".join([*self.reasons, *([f"and {more:,} more"] if more else [])])
 
@@ -81,18 +81,18 @@ def draw(
         said = found.error or f"{found.classes[0]} {found.probabilities[0]:.2f}"
         if found.right is False:
             said += f" ({found.truth})"
-        pairs.append(Pair(found.picture, _original(one), _seen(one, preprocess, decode), said, found.right))
+        pairs.append(Pair(found.image, _original(one), _seen(one, preprocess, decode), said, found.right))
     size = preprocess.image_size
-    title = f"each picture beside the {size}x{size} pixels that the net saw, and what it said"
+    title = f"each image beside the {size}x{size} pixels that the net saw, and what it said"
     if total > len(shown):
-        title += f"\nthe first {len(shown)} of {total:,} pictures"
+        title += f"\nthe first {len(shown)} of {total:,} images"
     write_whole(path, figures.png(sheet.sheet(pairs, title)))
 
 
 def _original(one: Input) -> np.ndarray | None:
-    """The picture in colour, small enough for the sheet; None if it cannot be read."""
+    """The image in color, small enough for the sheet; None if it cannot be read."""
     try:
-        pixels = read_picture(one.file, 3, backdrop=255)
+        pixels = read_image(one.file, 3, backdrop=255)
     except DataError:
         return None
     whole = Image.fromarray(np.ascontiguousarray(np.moveaxis(pixels, 0, -1)))
@@ -101,12 +101,12 @@ def _original(one: Input) -> np.ndarray | None:
 
 
 def _seen(one: Input, preprocess: Preprocess, decode: Decoder) -> np.ndarray | None:
-    """What the net was given in the middle view, before it was normalised; None if the picture cannot be read."""
+    """What the net was given in the middle view, before it was normalized; None if the image cannot be read."""
     try:
-        picture = decode(one.file, preprocess)
+        image = decode(one.file, preprocess)
     except DataError:
         return None
-    shown = middle(scale(torch.tensor(picture)[None], preprocess), preprocess.image_size)[0]
+    shown = middle(scale(torch.tensor(image)[None], preprocess), preprocess.image_size)[0]
     return np.asarray(np.rint(shown.numpy() * 255), dtype=np.uint8)
 
 
@@ -135,8 +135,8 @@ class _Table:
             cells += ["-"] * (len(self.columns) - len(cells))
             wrong = " (wrong)" if found.right is False else ""
             known = [f"{found.truth or '-'}{wrong}"] if truth else []
-            rows.append([found.picture, *known, *cells, *([found.error] if broken else [])])
-        columns = ["picture", *truth, *self.columns, *broken]
+            rows.append([found.image, *known, *cells, *([found.error] if broken else [])])
+        columns = ["image", *truth, *self.columns, *broken]
         tables.console().print(tables.table(columns, rows, numbers=["probability"]))
         self.rows.clear()
 
@@ -153,7 +153,7 @@ class _Csv:
         for name, p in zip(found.classes, found.probabilities, strict=True):
             cells += [name, f"{p:.6g}"]
         cells += [""] * (2 * self.top - len(cells))
-        self.file.writerow([found.picture, *cells, found.truth or "", found.error])
+        self.file.writerow([found.image, *cells, found.truth or "", found.error])
 
     def end(self, _: Tally, /) -> None:
         pass
@@ -179,12 +179,12 @@ class _Document:
         self.between = ",\n"
 
     def end(self, tally: Tally, /) -> None:
-        counts = {"pictures": tally.pictures, "unread": tally.unread, "known": tally.known, "right": tally.right}
+        counts = {"pictures": tally.images, "unread": tally.unread, "known": tally.known, "right": tally.right}
         print("\n], " + json.dumps(counts)[1:])
 
 
 def _plain(found: Prediction) -> dict[str, Any]:
     """Plain values: truth and error where there are any."""
-    values: dict[str, Any] = {"picture": found.picture, "classes": found.classes, "probabilities": found.probabilities}
+    values: dict[str, Any] = {"picture": found.image, "classes": found.classes, "probabilities": found.probabilities}
     values |= {"truth": found.truth, "right": found.right} if found.truth else {}
     return values | ({"error": found.error} if found.error else {})

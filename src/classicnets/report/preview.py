@@ -1,4 +1,4 @@
-"""A sheet that shows pictures as they are, and what a net is given of them under each way of making them square."""
+"""A sheet that shows images as they are, and what a net is given of them under each way of making them square."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from matplotlib.patches import Rectangle
 from classicnets.report.fonts import Lettering
 
 _CHOSEN, _OTHER = "#c8500a", "#8a8a8a"
-_LOOK = 1000  # pixels a side that are drawn of a large picture
+_LOOK = 1000  # pixels a side that are drawn of a large image
 WORDS = {"crop": "the middle square", "letterbox": "filled up in black", "stretch": "both sides scaled"}
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture uint8 [3, H, W] as it is, and [3, side, side] under each fit."""
+    """An image uint8 [3, H, W] as it is, and [3, side, side] under each fit."""
 
     name: str
-    picture: np.ndarray
+    image: np.ndarray
     fitted: Mapping[str, np.ndarray]
 
 
@@ -39,15 +39,15 @@ def sheet(samples: Sequence[Sample], chosen: str, title: str) -> Figure:
     side = samples[0].fitted[fits[0]].shape[-1]
     _label(grid[0, 0], "as they are", "", marked=False)
     for axes, sample, name in zip(grid[0], samples, lettering.short(20), strict=True):
-        _, height, wide = sample.picture.shape
+        _, height, wide = sample.image.shape
         step = max(1, max(height, wide) // _LOOK)
-        _draw(axes, sample.picture[:, ::step, ::step], (wide, height))
+        _draw(axes, sample.image[:, ::step, ::step], (wide, height))
         axes.set_title(f"{name}\n{wide} x {height}", fontsize=8, pad=3, **lettering.style)
         if "crop" in fits and wide != height:
             short = min(wide, height)
             corner = ((wide - short) // 2 - 0.5, (height - short) // 2 - 0.5)
-            for colour, dash in (("black", "solid"), ("white", (0, (4, 4)))):
-                axes.add_patch(Rectangle(corner, short, short, fill=False, linewidth=1.2, color=colour, linestyle=dash))
+            for color, dash in (("black", "solid"), ("white", (0, (4, 4)))):
+                axes.add_patch(Rectangle(corner, short, short, fill=False, linewidth=1.2, color=color, linestyle=dash))
     for row, fit in zip(grid[1:], fits, strict=True):
         marked = fit == chosen
         _label(row[0], f"fit={fit}", f"{WORDS.get(fit, '')}\n{side} x {side}", marked=marked)
@@ -58,12 +58,12 @@ def sheet(samples: Sequence[Sample], chosen: str, title: str) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, picture: np.ndarray, size: tuple[int, int]) -> None:
-    """The picture over `size` (width, height) units, in the middle of a square."""
+def _draw(axes: Axes, image: np.ndarray, size: tuple[int, int]) -> None:
+    """The image over `size` (width, height) units, in the middle of a square."""
     wide, height = size
-    small = max(picture.shape[1:]) < 200
+    small = max(image.shape[1:]) < 200
     axes.imshow(
-        picture.transpose(1, 2, 0),
+        image.transpose(1, 2, 0),
         extent=(-0.5, wide - 0.5, height - 0.5, -0.5),
         interpolation="nearest" if small else "antialiased",
     )
@@ -75,7 +75,7 @@ def _draw(axes: Axes, picture: np.ndarray, size: tuple[int, int]) -> None:
 
 
 def _label(axes: Axes, name: str, more: str, *, marked: bool) -> None:
-    """What the row is, left of its first picture."""
+    """What the row is, left of its first image."""
     words = f"{name}{', chosen' if marked else ''}\n{more}".strip()
     axes.set_ylabel(
         words,

@@ -11,7 +11,7 @@ def write(results: Results) -> None:
     """Draws curves, confusion matrix, calibration and contact sheet, and writes the card. Raises MachineError CN401."""
     plan, folder, measured, test = results.plan, results.folder, results.evaluation, results.test
     net, classes = plan.net_spec.described, plan.description.classes
-    title = f"{net} on {plan.description.name}: accuracy {measured.accuracy:.4f} on {measured.n:,} test pictures"
+    title = f"{net} on {plan.description.name}: accuracy {measured.accuracy:.4f} on {measured.n:,} test images"
     error = f"calibration error {measured.calibration_error:.4f}"
     for path, figure in (
         (folder.curves, figures.draw_curves(results.events, plan.expected, plan.title)),

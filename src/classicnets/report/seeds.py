@@ -1,4 +1,4 @@
-"""One plan with several seeds: the picture of all curves, and the card."""
+"""One plan with several seeds: the image of all curves, and the card."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _lines(
 ) -> None:
     """A thin line a seed; the mean of the finished ones as far as all of them go."""
     alpha = max(0.25, min(0.6, 4 / max(1, len(epochs))))
-    labelled = set()
+    labeled = set()
     for seed, past in epochs.items():
         label = "one seed" if seed in finished else "a seed that failed"
         axes.plot(
@@ -93,9 +93,9 @@ def _lines(
             linestyle="-" if seed in finished else "--",
             linewidth=0.9,
             marker="." if len(past) == 1 else "",
-            label=label if label not in labelled else None,
+            label=label if label not in labeled else None,
         )
-        labelled.add(label)
+        labeled.add(label)
     all_there = list(zip(*(epochs[seed] for seed in finished), strict=False))
     axes.plot(
         [together[0].epoch for together in all_there],
@@ -135,7 +135,7 @@ def card(facts: dict[str, Any], *, net: str) -> str:
         f"# {net} on {facts['data_name']}, {result['of']} seeds",
         "",
         f"Test accuracy **{spread(result['test_accuracy'])}**: mean ± standard deviation (range) of {result['n']} runs"
-        + (f" on {result['pictures']:,} pictures each" if result["pictures"] else "")
+        + (f" on {result['pictures']:,} images each" if result["pictures"] else "")
         + (f"; {result['of'] - result['n']} of {result['of']} failed." if result["n"] < result["of"] else "."),
         "",
         f"Verdict: {result['verdict'] or 'no result is published for this recipe'}.",

@@ -1,4 +1,4 @@
-"""A sheet of pictures beside what a net saw of them."""
+"""A sheet of images beside what a net saw of them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from classicnets.report.fonts import Lettering
 
 _PLAIN, _RIGHT, _WRONG = "#222222", "#1a7f37", "#c62828"
 _PAIRS = 4  # beside each other
-_NAME, _ANSWER = 24, 22  # so many letters of a picture's name and of a class have room
+_NAME, _ANSWER = 24, 22  # so many letters of an image's name and of a class have room
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture uint8 [C, H, W] and what the net saw of it, uint8 [C, h, w]; each None if there is none.
+    """An image uint8 [C, H, W] and what the net saw of it, uint8 [C, h, w]; each None if there is none.
 
     `said` is what came of it, and `right` whether that is so, where it is known.
     """
@@ -32,7 +32,7 @@ class Pair:
 
 
 def sheet(pairs: Sequence[Pair], title: str) -> Figure:
-    """Each picture with its name, beside what the net saw with what it said; the reason where it saw nothing."""
+    """Each image with its name, beside what the net saw with what it said; the reason where it saw nothing."""
     columns = min(_PAIRS, len(pairs))
     rows = -(-len(pairs) // columns)
     width = max(4.5, 3.0 * columns)
@@ -52,20 +52,20 @@ def sheet(pairs: Sequence[Pair], title: str) -> Figure:
             why = textwrap.fill(whole, _ANSWER)
             right.text(0.5, 0.5, why, ha="center", va="center", color=_WRONG, fontsize=7, **said.style)
         else:
-            colour = _PLAIN if pair.right is None else _RIGHT if pair.right else _WRONG
-            right.set_title(answer, fontsize=8, pad=3, color=colour, **said.style)
+            color = _PLAIN if pair.right is None else _RIGHT if pair.right else _WRONG
+            right.set_title(answer, fontsize=8, pad=3, color=color, **said.style)
     return figure
 
 
-def _draw(axes: Axes, picture: np.ndarray | None) -> None:
-    """The picture in the middle of a square frame, which stays empty without one."""
+def _draw(axes: Axes, image: np.ndarray | None) -> None:
+    """The image in the middle of a square frame, which stays empty without one."""
     axes.set(xticks=[], yticks=[], xlim=(0, 1), ylim=(0, 1), aspect="equal", facecolor="#eeeeee")
     for side in axes.spines.values():
         side.set_color("#bbbbbb")
-    if picture is None:
+    if image is None:
         return
-    height, width = picture.shape[1:]
+    height, width = image.shape[1:]
     x, y = width / max(height, width) / 2, height / max(height, width) / 2
-    pixels = picture[0] if len(picture) == 1 else np.moveaxis(picture, 0, -1)
+    pixels = image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, extent=(0.5 - x, 0.5 + x, 0.5 - y, 0.5 + y))
     axes.set(xlim=(0, 1), ylim=(0, 1))

@@ -13,7 +13,7 @@ _WIDE = 1000  # in a pipe nothing is wrapped or cut
 
 
 def console(*, stderr: bool = False, quiet: bool = False) -> Console:
-    """A console on standard output or error; in a pipe it has no colours and does not wrap."""
+    """A console on standard output or error; in a pipe it has no colors and does not wrap."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(
         file=stream,

@@ -122,7 +122,7 @@ class SeedsTerminal:
 
 @contextmanager
 def counted(
-    console: Console, total: int | None, *, what: str = "pictures", shown: bool = True
+    console: Console, total: int | None, *, what: str = "images", shown: bool = True
 ) -> Iterator[Callable[[], None]]:
     """A bar on `console` while something is done `total` times (None: nobody knows); call what it gives after each."""
     bar = Progress(

@@ -29,7 +29,7 @@ class RunFolder:
 
     @property
     def last(self) -> Path:
-        """Weights, optimiser state and generators at the last saved step."""
+        """Weights, optimizer state and generators at the last saved step."""
         return self.path / "last.safetensors"
 
     @property
@@ -39,7 +39,7 @@ class RunFolder:
 
     @property
     def split(self) -> Path:
-        """What became of each picture file, where the data has one for each picture."""
+        """What became of each image file, where the data has one for each image."""
         return self.path / "split.csv"
 
     @property
@@ -49,7 +49,7 @@ class RunFolder:
 
     @property
     def contact_sheet(self) -> Path:
-        """Test pictures with true and predicted class."""
+        """Test images with true and predicted class."""
         return self.path / "contact_sheet.png"
 
     @property
@@ -81,7 +81,7 @@ class RunFolder:
         return Recipe.from_dict(self.read()["recipe"])
 
     def preprocess(self) -> Preprocess:
-        """How pictures were prepared."""
+        """How images were prepared."""
         return Preprocess.from_dict(self.read()["preprocess"])
 
     def net_spec(self) -> NetSpec:

@@ -26,7 +26,7 @@ _PREFIX = "net."
 class NetSpec:
     """Enough to make the net again. `kind` is "registry", "file" or "object"; `sha256` is of the file's text.
 
-    A net of the registry is made for so many classes and channels and one picture size; others are as they are.
+    A net of the registry is made for so many classes and channels and one image size; others are as they are.
     `variation` is what `vary` exchanges in it afterwards.
     """
 
@@ -208,7 +208,7 @@ def _from_file(path: Path, name: str) -> nn.Module:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent))  # so that the file can import its neighbours, as a script can
+    sys.path.insert(0, str(path.parent))  # so that the file can import its neighbors, as a script can
     try:
         spec.loader.exec_module(module)
         found: Any = getattr(module, name, None)

@@ -2,7 +2,7 @@
 
 runs/lenet_d2l-fashion_mnist-seeds-1/
   seeds.json        what was asked for, how the runs were run, and their statistics
-  curves.png        the curves of all in one picture          card.md
+  curves.png        the curves of all in one image          card.md
   seed-0  seed-1 …  run folders like any other
 """
 
@@ -109,10 +109,10 @@ def start(
     if not seeds:
         raise UsageError("CN204", "at least one seed is needed", hint="--seeds 5")
     machine.use_threads(plan.spec.threads)
-    pictures = read(plan, say)
+    splits = read(plan, say)
     manner = choose(plan, len(seeds), side_by_side, say)
     command = command_line()
-    each = {seed: begin(plan.with_seed(seed), pictures, command, manner.threads) for seed in seeds}
+    each = {seed: begin(plan.with_seed(seed), splits, command, manner.threads) for seed in seeds}
     _, asked = each[seeds[0]]
     facts = {
         "command": command,
@@ -122,16 +122,16 @@ def start(
         "threads": manner.threads,
         "why": manner.why,
         **{key: asked[key] for key in ("net", "recipe", "origins", "as_published", "data_name", "limit", "device")},
-        "fingerprint": pictures.fingerprint,
+        "fingerprint": splits.fingerprint,
         "machine": machine.describe(),
     }
 
     def fill(part: Path) -> None:
         for seed, (planned_run, run_facts) in each.items():
-            fill_run(part / f"seed-{seed}", planned_run, run_facts, pictures)
+            fill_run(part / f"seed-{seed}", planned_run, run_facts, splits)
         write_json(SeedsFolder(part).file, facts)
 
-    label = f"{plan.net_spec.label}-{pictures.name}-seeds"
+    label = f"{plan.net_spec.label}-{splits.name}-seeds"
     made = SeedsFolder(folder.make(Path(output.runs), label, fill), plan.net)
     for line in plan.lines():
         if not line.startswith("device"):
@@ -262,7 +262,7 @@ def verdict(plan: Plan, accuracies: Sequence[float]) -> str:
     if expected is None or not accuracies:
         return ""
     if not plan.as_published:
-        return "no verdict: the net, the recipe, the data or the number of pictures was changed"
+        return "no verdict: the net, the recipe, the data or the number of images was changed"
     return against(expected, accuracies)
 
 

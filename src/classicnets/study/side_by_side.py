@@ -20,7 +20,7 @@ from classicnets.training.state import State
 
 _SECONDS = 2.0  # of measuring, at least two steps are taken with each number of threads
 _WORTH = 1.1  # results with fewer threads have other last digits, so a smaller gain is left
-_MEMORY_MARGIN = 1.25  # evaluation and pictures come on top of the steps
+_MEMORY_MARGIN = 1.25  # evaluation and images come on top of the steps
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import nn
 
 from classicnets import machine
 from classicnets.acceleration.prepare import Acceleration, choose
-from classicnets.datasets.types import Pictures, Split
+from classicnets.datasets.types import ImageSplits, Split
 from classicnets.files import write_whole
 from classicnets.images import batches, loading, transforms
 from classicnets.recipes import resolve
@@ -27,43 +27,43 @@ from classicnets.training.plan import Plan
 
 Say = Callable[[str], None]
 
-_NOTHING_ASIDE = " the recipe keeps no pictures aside (--set validation=0.1 monitor=validation would)"
+_NOTHING_ASIDE = " the recipe keeps no images aside (--set validation=0.1 monitor=validation would)"
 
 
-def read(plan: Plan, say: Say) -> Pictures:
+def read(plan: Plan, say: Say) -> ImageSplits:
     """The images of the plan; `say` reports what its own validation split is used for. Raises DataError."""
-    pictures = loading.load(plan.data, plan.preprocess, on_bad_image=plan.spec.on_bad_image, say=say)
-    if pictures.validation is not None:
-        count, share = len(pictures.validation), plan.recipe.validation
+    splits = loading.load(plan.data, plan.preprocess, on_bad_image=plan.spec.on_bad_image, say=say)
+    if splits.validation is not None:
+        count, share = len(splits.validation), plan.recipe.validation
         say(
-            f"{pictures.name}: its validation split, {count:,} pictures, "
+            f"{splits.name}: its validation split, {count:,} images, "
             + (f"stands in for validation={share:g} of the recipe" if share else "is not used:" + _NOTHING_ASIDE)
         )
-    return pictures
+    return splits
 
 
-def divided(pictures: Pictures, plan: Plan) -> tuple[np.ndarray, Split | None]:
+def divided(splits: ImageSplits, plan: Plan) -> tuple[np.ndarray, Split | None]:
     """Which of the training images are trained on, as indices; and the validation set."""
     spec = plan.spec
-    return batches.divide(pictures.train, plan.recipe.validation, spec.limit, spec.seed, pictures.validation)
+    return batches.divide(splits.train, plan.recipe.validation, spec.limit, spec.seed, splits.validation)
 
 
-def fill(path: Path, plan: Plan, facts: dict[str, Any], pictures: Pictures) -> None:
+def fill(path: Path, plan: Plan, facts: dict[str, Any], splits: ImageSplits) -> None:
     """Makes `path` the folder of a run, with split.csv if the data has a file for each image. Raises MachineError."""
     folder.fill(path, plan.net_spec, facts)
-    if pictures.files:
-        write_whole(RunFolder(path).split, split.table(pictures, plan))
+    if splits.files:
+        write_whole(RunFolder(path).split, split.table(splits, plan))
 
 
-def begin(plan: Plan, pictures: Pictures, command: str, threads: int) -> tuple[Plan, dict[str, Any]]:
+def begin(plan: Plan, splits: ImageSplits, command: str, threads: int) -> tuple[Plan, dict[str, Any]]:
     """The plan with what only the images could tell, and its run.json, from which `resume` can start."""
-    size = (len(pictures.classes), len(pictures.train), len(pictures.test))
-    own_validation = pictures.validation is not None and plan.recipe.validation > 0
+    size = (len(splits.classes), len(splits.train), len(splits.test))
+    own_validation = splits.validation is not None and plan.recipe.validation > 0
     if own_validation or resolve.SIZES.get(plan.recipe.data, size) != size:
         plan = replace(plan, as_published=False)
     if not plan.recipe.mean:
-        taken, _ = divided(pictures, plan)
-        parts = (torch.from_numpy(pictures.train.images[some.numpy()]) for some in torch.from_numpy(taken).split(500))
+        taken, _ = divided(splits, plan)
+        parts = (torch.from_numpy(splits.train.images[some.numpy()]) for some in torch.from_numpy(taken).split(500))
         mean = transforms.channel_means(parts, plan.preprocess)
         plan = replace(plan, preprocess=replace(plan.preprocess, mean=mean))
     return plan, {
@@ -71,8 +71,8 @@ def begin(plan: Plan, pictures: Pictures, command: str, threads: int) -> tuple[P
         "started_at": now(),
         **plan.to_dict(),
         "threads": threads,
-        "data_source": pictures.source,
-        "fingerprint": pictures.fingerprint,
+        "data_source": splits.source,
+        "fingerprint": splits.fingerprint,
         "machine": machine.describe(),
     }
 

@@ -40,7 +40,7 @@ def initialise(net: nn.Module, how: str) -> None:
     "krizhevsky2014", "caffe_alexnet" and "caffe_caffenet" set each of five convolutions and three dense layers by its
     place, "cuda_convnet_26pct", "cuda_convnet_18pct" and "cuda_convnet_13pct" those of the nets for CIFAR-10 (the 11 %
     net has the last one's). Places are in the order of registration, fans as a layer's units have them; subsampling
-    and normalisation stay as they are. Raises UsageError CN204 as `check` does.
+    and normalization stay as they are. Raises UsageError CN204 as `check` does.
     """
     if how == "as_built":
         return

@@ -1,4 +1,4 @@
-"""The optimiser of a recipe, and its learning rate as a pure function of progress."""
+"""The optimizer of a recipe, and its learning rate as a pure function of progress."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DROPS = 3  # how often "plateau" divides the rate by ten: Krizhevsky et al. 2012
 
 
 def make(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimiser over every parameter that is trained.
+    """The optimizer over every parameter that is trained.
 
     Parameters with the same decay and the same factor on the rate (each group's "factor") are in one group.
     """

@@ -1,4 +1,4 @@
-"""What a run will be: every name resolved and every shape checked before any picture is read."""
+"""What a run will be: every name resolved and every shape checked before any image is read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from classicnets import machine
-from classicnets.datasets.catalogue import DATASETS
+from classicnets.datasets.catalog import DATASETS
 from classicnets.datasets.types import Description
 from classicnets.errors import DataError, UsageError
 from classicnets.images import loading
@@ -76,12 +76,12 @@ class Plan:
     def lines(self) -> list[str]:
         """What is about to happen, for people: the net, the recipe, the data, the machine."""
         recipe, table, sources = self.recipe, self.table, self.setting_sources
-        pictures = shape(self.preprocess.shape)
+        images = shape(self.preprocess.shape)
         changed = ", ".join(f"{key}={getattr(recipe, key)}" for key, where in sources.items() if where == "--set")
         auto = " (auto)" if sources["precision"] == "machine" else ""
         return [
             f"net     {self.net_spec.described}: {table.parameters:,} parameters,"
-            f" {table.macs:,} MACs a picture of {pictures}",
+            f" {table.macs:,} MACs an image of {images}",
             f"recipe  {recipe.source}: {recipe.epochs} epochs, batch {recipe.batch_size}, {recipe.optimizer}"
             f" lr {recipe.lr:g}, {recipe.schedule}, weights {recipe.initialise}"
             + (f"; changed: {changed}" if changed else ""),
@@ -144,7 +144,7 @@ def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
             "CN302",
             f"the recipe is for {source}, which is not fetched",
             where=f"{resolve.ELSEWHERE[source]}",
-            why="it runs on any folder of pictures, one folder a class, or of four IDX files",
+            why="it runs on any folder of images, one folder a class, or of four IDX files",
             hint=("--data FOLDER", "--data fashion_mnist"),
         )
     description = loading.describe(source, spec.on_bad_image)
@@ -195,7 +195,7 @@ def check_fit(
     recipe: Recipe,
     weights: str = "",
 ) -> Table:
-    """The layer table of the net for these pictures.
+    """The layer table of the net for these images.
 
     Raises UsageError CN201 or DataError CN306 if they do not fit, UsageError CN204 if the net cannot have such first
     weights, frozen layers or decays, DataError CN305 or CN306 if it cannot begin with the `weights` of that file.
@@ -218,7 +218,7 @@ def check_fit(
         given = shape(table.output_shape)
         raise DataError(
             "CN306",
-            f"{made.spec} gives {given} numbers for a picture, and {description.name} has {classes} classes",
+            f"{made.spec} gives {given} numbers for an image, and {description.name} has {classes} classes",
             where=f"the last layer, {table.rows[-1].name}",
             why="there must be one number (logit) for each class",
             hint=f"end the net with nn.Linear({table.rows[-1].inputs[-1]}, {classes})",
@@ -287,6 +287,6 @@ def verdict(plan: Plan, accuracy: float) -> str:
     if expected is None:
         return ""
     if not plan.as_published:
-        changed = "the net, the recipe, the data or the number of pictures was changed"
+        changed = "the net, the recipe, the data or the number of images was changed"
         return f"no verdict against the published range: {changed}"
     return expected.verdict(accuracy)

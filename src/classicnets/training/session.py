@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from classicnets import machine
 from classicnets.acceleration.prepare import Acceleration
-from classicnets.datasets.types import Pictures, Split
+from classicnets.datasets.types import ImageSplits, Split
 from classicnets.errors import CheckFailed, DataError, UsageError
 from classicnets.evaluation.evaluate import Evaluation, evaluate, write_metrics
 from classicnets.evaluation.predictor import Predictor
@@ -78,14 +78,14 @@ class Session:
         self,
         plan: Plan,
         where: RunFolder,
-        pictures: Pictures,
+        splits: ImageSplits,
         net: nn.Module,
         *,
         acceleration: Acceleration | None = None,
         save_seconds: float = SAVE_SECONDS,
     ):
         """Makes all that training needs; the state is that of the beginning. See `start` and `resume`."""
-        self.plan, self.folder, self.pictures, self.net = plan, where, pictures, net
+        self.plan, self.folder, self.splits, self.net = plan, where, splits, net
         self.save_seconds = save_seconds
         self.subscribers: list[Subscriber] = []
         if plan.spec.deterministic:
@@ -93,9 +93,9 @@ class Session:
         self.device = torch.device(plan.device)
         net.to(self.device)
         recipe = plan.recipe
-        taken, self.validation = divided(pictures, plan)
+        taken, self.validation = divided(splits, plan)
         self.batches = batches.Batches(
-            pictures.train,
+            splits.train,
             recipe,
             plan.preprocess,
             seed=plan.spec.seed,
@@ -120,15 +120,15 @@ class Session:
         """
         output = output or Output()
         machine.use_threads(plan.spec.threads)
-        pictures = read(plan, say)
-        plan, facts = begin(plan, pictures, command_line(), torch.get_num_threads())
+        splits = read(plan, say)
+        plan, facts = begin(plan, splits, command_line(), torch.get_num_threads())
         net = plan.build(say)
         acceleration = accelerated(plan, net)
         facts["batch_threads"] = acceleration.batch_threads
-        label = f"{plan.net_spec.label}-{pictures.name}"
-        path = folder.make(Path(output.runs), label, lambda part: fill(part, plan, facts, pictures))
+        label = f"{plan.net_spec.label}-{splits.name}"
+        path = folder.make(Path(output.runs), label, lambda part: fill(part, plan, facts, splits))
         where, save_seconds = RunFolder(path), output.save_every
-        return cls(plan, where, pictures, net, acceleration=acceleration, save_seconds=save_seconds)
+        return cls(plan, where, splits, net, acceleration=acceleration, save_seconds=save_seconds)
 
     @classmethod
     def resume(
@@ -159,13 +159,13 @@ class Session:
         again = plan_of_run(where, net)
         if loader_threads is not None:
             again = replace(again, spec=replace(again.spec, loader_threads=loader_threads))
-        pictures = read(again, say)
-        if pictures.fingerprint != facts["fingerprint"]:
+        splits = read(again, say)
+        if splits.fingerprint != facts["fingerprint"]:
             raise DataError(
                 "CN306",
                 f"{again.data} holds other bytes than when the run began",
                 where=str(path),
-                why=f"fingerprint {pictures.fingerprint[:12]} now, {facts['fingerprint'][:12]} then",
+                why=f"fingerprint {splits.fingerprint[:12]} now, {facts['fingerprint'][:12]} then",
                 hint=f"classicnets data check {again.data}",
             )
         remove_parts(where.path)
@@ -175,7 +175,7 @@ class Session:
         # as the run began: a run of version 0.1, which has no such number, did not divide its batches
         acceleration = accelerated(again, net, facts.get("batch_threads", 1 if saved_before else None))
         save_seconds = (output or Output()).save_every
-        session = cls(again, where, pictures, net, acceleration=acceleration, save_seconds=save_seconds)
+        session = cls(again, where, splits, net, acceleration=acceleration, save_seconds=save_seconds)
         if saved_before:
             tensors, saved = checkpoint.load(where.last)
             session.state.restore(tensors, saved["state"])
@@ -197,12 +197,12 @@ class Session:
 
     def summary(self) -> list[str]:
         """What is about to happen, for people."""
-        pictures, validation = self.pictures, len(self.validation) if self.validation else 0
+        splits, validation = self.splits, len(self.validation) if self.validation else 0
         return [
             *self.plan.lines(),
             *self.acceleration.lines(),
-            f"data    {pictures.name} from {pictures.source}: {self.batches.alone:,} training"
-            f"{f', {validation:,} validation' if validation else ''} and {len(pictures.test):,} test pictures",
+            f"data    {splits.name} from {splits.source}: {self.batches.alone:,} training"
+            f"{f', {validation:,} validation' if validation else ''} and {len(splits.test):,} test images",
             f"run     {self.folder.path}",
         ]
 
@@ -242,7 +242,7 @@ class Session:
         if self.folder.best.exists():
             tensors, _ = checkpoint.load(self.folder.best)
             self.state.judged.load_state_dict(checkpoint.weights(tensors))
-        evaluation, probabilities = evaluate(self.predictor, self.pictures.test)
+        evaluation, probabilities = evaluate(self.predictor, self.splits.test)
         events = history.read(self.folder.history)
         epochs = [event for event in events if isinstance(event, Epoch)]
         facts, measured = self.folder.read(), evaluation.to_dict()
@@ -260,7 +260,7 @@ class Session:
             "peak_memory_bytes": machine.peak_memory_bytes(),
             "verdict": verdict(self.plan, evaluation.accuracy),
         }
-        results = Results(self.plan, self.folder, evaluation, probabilities, self.pictures.test, events, facts)
+        results = Results(self.plan, self.folder, evaluation, probabilities, self.splits.test, events, facts)
         for report in reports:
             report(results)
         self.folder.write(facts)
@@ -274,7 +274,7 @@ class Session:
         asked = self.plan.to_dict()
         return tensors, {
             **{key: asked[key] for key in ("net", "recipe", "preprocess", "classes", "data_name", "seed")},
-            "fingerprint": self.pictures.fingerprint,
+            "fingerprint": self.splits.fingerprint,
             "state": self.state.facts(),
         }
 
@@ -285,7 +285,7 @@ class Session:
             found = evaluate(self.watcher, self.validation)[0]
             return Scores(validation_accuracy=found.accuracy, validation_loss=found.loss)
         if monitor == "test":
-            return Scores(test_accuracy=evaluate(self.watcher, self.pictures.test)[0].accuracy)
+            return Scores(test_accuracy=evaluate(self.watcher, self.splits.test)[0].accuracy)
         return Scores()
 
     def _record(self, event: Event) -> list[Advice]:

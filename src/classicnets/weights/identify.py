@@ -17,7 +17,7 @@ from classicnets.text import shape as shape_text
 from classicnets.weights import files
 
 _OURS = "net/"  # what a checkpoint of ours has before the names of the net
-_SIZES = range(8, 320)  # pictures a net may have been built for
+_SIZES = range(8, 320)  # images a net may have been built for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,15 +38,15 @@ class Match:
     differences: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        picture = shape_text((self.in_channels, self.image_size, self.image_size))
-        return f"{self.net} for {self.num_classes} classes and pictures of {picture}"
+        image = shape_text((self.in_channels, self.image_size, self.image_size))
+        return f"{self.net} for {self.num_classes} classes and images of {image}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
     """What is known of a file of weights.
 
-    `matches` are the nets whose tensors these are, those for the pictures of their source first: several where nets
+    `matches` are the nets whose tensors these are, those for the images of their source first: several where nets
     differ only in layers without tensors. Where there are none, `nearest` is the net that agrees most. `run` is what a
     checkpoint of ours says of its run.
     """
@@ -84,7 +84,7 @@ class Identity:
 
 
 def identify(path: str | Path) -> Identity:
-    """What net the tensors of a .safetensors, .pth or .pt file are, up to a prefix, classes, channels and picture size.
+    """What net the tensors of a .safetensors, .pth or .pt file are, up to a prefix, classes, channels and image size.
 
     Each net of the registry is built on the meta device and held against the file; nothing in the file is executed and
     no tensor is read. Raises DataError CN305 for a file that cannot be read like that.

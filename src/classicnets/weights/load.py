@@ -1,4 +1,4 @@
-"""Weights of a file into a net: all that fits, a new head for other classes, colour folded for grey pictures."""
+"""Weights of a file into a net: all that fits, a new head for other classes, color folded for gray images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Report:
         """For people."""
         lists = [("loaded", self.loaded), ("left in the file", self.skipped), ("new, to be trained", self.made_new)]
         if self.folded:
-            lists.insert(1, ("colour folded into one channel", self.folded))
+            lists.insert(1, ("color folded into one channel", self.folded))
         return [f"{what}: {', '.join(names) or 'nothing'}" for what, names in lists]
 
 
@@ -37,8 +37,8 @@ def load_weights(path: str | Path, net: nn.Module) -> Report:
     """Puts the weights of a local .safetensors, .pth or .pt file into `net`, in place, where names and shapes agree.
 
     The last dense layer stays as `net` has it where the file has another number of classes. A first convolution for
-    colour pictures is folded for a net that reads grey ones, its kernels summed over the three channels: on a grey
-    picture this gives what the colour net gives for it, if all channels are normalised alike. Nothing is downloaded
+    color images is folded for a net that reads gray ones, its kernels summed over the three channels: on a gray
+    image this gives what the color net gives for it, if all channels are normalized alike. Nothing is downloaded
     and nothing in the file is executed. Raises DataError CN305 for a file that cannot be read, CN306, before anything
     is changed, where any other tensor of the net is not in the file.
     """

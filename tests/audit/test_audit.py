@@ -1,0 +1,260 @@
+"""The doctor of a folder of images: every planted fault is found, and nothing else."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance, ImageOps
+
+from classicnets.audit.examine import examine
+from classicnets.audit.findings import Diagnosis
+from classicnets.errors import DataError
+from classicnets.images.near_duplicates import near_copies
+from classicnets.images.thumbnails import COLOR_SIDE, SIDE, preview
+from classicnets.report import findings
+from support.filthy import bomb, disc, make_clean_folder, make_filthy_folder, scene
+
+
+def found(diagnosis: Diagnosis) -> dict[str, set[frozenset[str]]]:
+    """Topic -> groups of files."""
+    return {f.topic: {frozenset(p.file for p in g.places) for g in f.groups} for f in diagnosis.findings}
+
+
+def topics(diagnosis: Diagnosis, severity: str) -> list[str]:
+    return [f.topic for f in diagnosis.findings if f.severity == severity]
+
+
+def thumbnails(images: list[Image.Image]) -> tuple[np.ndarray, np.ndarray]:
+    small = [p.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR) for p in images]
+    color = [p.resize((COLOR_SIDE, COLOR_SIDE), Image.Resampling.BOX) for p in small]
+    return np.stack([p.convert("L") for p in small]), np.stack(color)
+
+
+def compressed(image: Image.Image, quality: int) -> Image.Image:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return Image.open(file)
+
+
+@pytest.fixture(scope="module")
+def filthy(tmp_path_factory) -> tuple[Path, dict[str, set[frozenset[str]]], Diagnosis]:
+    root = tmp_path_factory.mktemp("data") / "filthy"
+    planted = make_filthy_folder(root)
+    return root, planted, examine(root)
+
+
+# --- what is found ---------------------------------------------------------------------------------------------------
+
+
+def test_every_planted_fault_is_found_and_no_other(filthy):
+    _, planted, diagnosis = filthy
+    got = {topic: groups for topic, groups in found(diagnosis).items() if groups}
+    assert got == planted
+    assert set(found(diagnosis)) - set(planted) == {"layout", "tiny_classes", "imbalance", "sizes"}
+
+
+def test_the_worst_comes_first_and_everything_says_why_and_what_to_do(filthy):
+    _, _, diagnosis = filthy
+    copies, files = ["two_classes", "leak"], ["empty", "no_picture", "damaged", "too_large", "suspiciously_large"]
+    assert topics(diagnosis, "error") == [*copies, "layout", *files]
+    severities = [finding.severity for finding in diagnosis.findings]
+    assert severities == sorted(severities, key=["error", "warning", "note"].index)
+    assert all(finding.why and finding.hint and finding.what for finding in diagnosis.findings)
+    assert not diagnosis.ok
+    by_topic = {finding.topic: finding for finding in diagnosis.findings}
+    assert [group.how for group in by_topic["two_classes"].groups] == ["bytes", "near"]
+    assert [group.how for group in by_topic["leak"].groups] == ["bytes", "near", "mirrored"]
+    assert {group.how for group in by_topic["mirrored"].groups} == {"mirrored", "turned"}
+    assert "贝壳 (2)" in by_topic["tiny_classes"].what
+
+
+def test_a_clean_folder_has_nothing(tmp_path):
+    diagnosis = examine(make_clean_folder(tmp_path / "clean"))
+    assert diagnosis.findings == () and diagnosis.ok and diagnosis.sizes == "96x72"
+    assert diagnosis.counts == {name: {"train": 14, "test": 6} for name in ("leaf", "shell", "stone")}
+
+
+def test_without_a_test_folder_copies_may_still_leak(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "x" / name).mkdir(parents=True)
+        for i in range(12):
+            scene(i + 100 * (name == "a")).save(tmp_path / "x" / name / f"{i}.png")
+    assert topics(examine(tmp_path / "x"), "error") == []
+    assert topics(examine(tmp_path / "x"), "note") == ["read_as"]
+    for i in range(12):
+        shutil.copy(tmp_path / "x" / "a" / f"{i}.png", tmp_path / "x" / "a" / f"copy of {i}.png")
+    diagnosis = examine(tmp_path / "x")
+    groups = [g for f in diagnosis.findings if f.topic in {"leak", "duplicates"} for g in f.groups]
+    assert len(groups) == 12
+    assert all((len({p.split for p in g.places}) > 1) == (g in diagnosis.findings[0].groups) for g in groups)
+
+
+def test_faults_of_the_folders_are_errors(tmp_path):
+    folder = make_clean_folder(tmp_path / "x")
+    shutil.rmtree(folder / "test" / "leaf")
+    (folder / "test" / "shell").rename(folder / "test" / "shel")
+    said = [finding.what for finding in examine(folder).findings if finding.severity == "error"]
+    assert any("test/shel: " in what and "the nearest is shell" in what for what in said)
+    assert any(what.startswith("test/leaf: ") for what in said)
+    shutil.rmtree(folder / "train" / "shell")
+    shutil.rmtree(folder / "train" / "stone")
+    assert any("the only class" in finding.what for finding in examine(folder).findings)
+
+
+def test_a_class_that_color_alone_tells_is_a_warning(tmp_path):
+    folder = make_clean_folder(tmp_path / "x")
+    for path in [*folder.glob("*/stone/*.png")]:
+        scene(5000 + int(path.stem) + 500 * ("test" in path.parts)).convert("L").save(path)
+    finding = next(f for f in examine(folder).findings if f.topic == "grey")
+    assert finding.severity == "warning" and "stone by far more often" in finding.what
+
+
+def test_copies_are_counted_once_however_many_there_are(tmp_path):
+    folder = make_clean_folder(tmp_path / "x")
+    for i in range(50):
+        shutil.copy(folder / "train" / "leaf" / "000.png", folder / "train" / "leaf" / f"again{i}.png")
+    (finding,) = (f for f in examine(folder).findings if f.topic == "duplicates")
+    assert len(finding.groups) == 1 and len(finding.groups[0].places) == 51
+
+
+def test_a_file_that_cannot_be_opened_is_damaged(tmp_path):
+    folder = make_clean_folder(tmp_path / "x")
+    (folder / "train" / "leaf" / "lost.png").symlink_to("nowhere.png")
+    assert topics(examine(folder), "error") == ["damaged"]
+
+
+def test_a_bomb_is_not_decoded(tmp_path):
+    folder = make_clean_folder(tmp_path / "x")
+    (folder / "train" / "leaf" / "bomb.png").write_bytes(bomb(50_000))
+    started = time.process_time()
+    assert topics(examine(folder), "error") == ["too_large"]
+    assert time.process_time() - started < 20  # 2.5 GB would have been allocated and filled
+    assert preview(folder / "train" / "leaf" / "bomb.png") is None
+
+
+def test_a_large_photograph_is_seen_as_a_small_one_is(tmp_path):
+    folder = make_clean_folder(tmp_path / "x")
+    with Image.open(folder / "train" / "leaf" / "000.png") as original:
+        original.resize((1536, 1152)).save(folder / "test" / "leaf" / "photo.jpg", quality=85)
+    assert found(examine(folder))["leak"] == {frozenset({"train/leaf/000.png", "test/leaf/photo.jpg"})}
+
+
+def test_what_is_no_folder_of_classes_is_refused(tmp_path):
+    (tmp_path / "x").mkdir()
+    with pytest.raises(DataError, match="CN307"):
+        examine(tmp_path / "x")
+
+
+# --- near copies -----------------------------------------------------------------------------------------------------
+
+CHANGES = {
+    "jpeg": (lambda p: compressed(p, 75), "near"),
+    "smaller": (lambda p: p.resize((48, 36), Image.Resampling.BILINEAR), "near"),
+    "larger": (lambda p: p.resize((288, 216), Image.Resampling.BICUBIC), "near"),
+    "darker": (lambda p: ImageEnhance.Brightness(p).enhance(0.7), "near"),
+    "flatter": (lambda p: ImageEnhance.Contrast(p).enhance(0.7), "near"),
+    "mirrored": (ImageOps.mirror, "mirrored"),
+    "upside down": (lambda p: p.rotate(180), "turned"),
+    "quarter": (lambda p: p.rotate(90, expand=True), "turned"),
+    "three quarters, mirrored": (lambda p: ImageOps.mirror(p.rotate(270, expand=True)), "turned"),
+    "mirrored jpeg": (lambda p: compressed(ImageOps.mirror(p), 70), "mirrored"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changed_copies_among_strangers_are_found_and_no_others(change):
+    changed, how = CHANGES[change]
+    strangers = [scene(seed) for seed in range(150)]
+    pairs = near_copies(*thumbnails([*strangers, *(changed(image) for image in strangers[:50])]))
+    assert sorted((min(i, j), max(i, j), kind) for i, j, kind in pairs) == [(i, 150 + i, how) for i in range(50)]
+
+
+def test_images_that_look_alike_are_no_copies():
+    generator = np.random.default_rng(3)
+    moved = [disc(20 + 4 * (i % 6), 20 + 5 * (i // 6), (200, 60, 60)) for i in range(30)]
+    other_colors = [disc(20, 20, color) for color in ((60, 60, 200), (60, 200, 60), (20, 20, 20))]
+    plain = [Image.new("RGB", (40, 40), (i, i, i)) for i in range(5)]
+    # some of the discs are mirror images of others
+    pairs = [(i, j) for i, j, how in near_copies(*thumbnails([*moved, *other_colors, *plain])) if how == "near"]
+    assert pairs == []
+    frames = [Image.fromarray(generator.integers(0, 255, (64, 64, 3), dtype=np.uint8)) for _ in range(40)]
+    assert near_copies(*thumbnails(frames)) == []
+
+
+def test_nothing_among_two_thousand_images():
+    assert near_copies(*thumbnails([scene(seed, 32, 32) for seed in range(2000)])) == []
+
+
+def test_nothing_to_compare():
+    assert near_copies(*thumbnails([Image.new("L", (9, 9), 7)] * 3)) == []
+    assert near_copies(np.zeros((0, SIDE, SIDE), np.uint8), np.zeros((0, COLOR_SIDE, COLOR_SIDE, 3), np.uint8)) == []
+
+
+# --- what people see -------------------------------------------------------------------------------------------------
+
+
+def test_the_command_line(filthy, cli, tmp_path):
+    root, _, diagnosis = filthy
+    code, out, err = cli("data", "check", root, "-o", tmp_path / "sheet.png")
+    assert code == 1 and "sheet.png" in err
+    assert out.index("ERRORS") < out.index("train/shell/from_leaf.png") < out.index("WARNINGS") < out.index("NOTES")
+    assert f"-o {tmp_path}" not in out and f"classicnets data check {root} -o copies.png" in out
+    assert out.rstrip().endswith("in 140 images; nothing was changed, moved or deleted")
+    with Image.open(tmp_path / "sheet.png") as drawn:
+        assert drawn.width > 1000 and drawn.height > 600
+    code, out, _ = cli("data", "check", root, "--json")
+    assert code == 1 and json.loads(out) == json.loads(json.dumps(diagnosis.to_dict()))
+    assert set(json.loads(out)) == {"name", "folder", "ok", "pictures", "classes", "sizes", "findings"}
+
+
+def test_the_command_line_on_a_clean_folder(cli, tmp_path):
+    folder = make_clean_folder(tmp_path / "clean")
+    before = {path: path.read_bytes() for path in folder.rglob("*.png")}
+    code, out, _ = cli("data", "check", folder, "-o", tmp_path / "sheet.png")
+    assert code == 0 and "clean: nothing found in 60 images; nothing was changed" in out
+    assert {path: path.read_bytes() for path in folder.rglob("*.png")} == before
+    assert cli("data", "check", folder, "-o", tmp_path / "no" / "such" / "sheet.png")[0] == 4
+
+
+def test_there_is_no_sheet_of_other_data_sets(cli, blobs):
+    assert cli("data", "check", blobs)[0] == 0
+    code, _, err = cli("data", "check", blobs, "-o", "sheet.png")
+    assert code == 2 and "-o" in err
+
+
+def test_long_lists_are_cut_on_the_terminal_alone(tmp_path, cli):
+    folder = make_clean_folder(tmp_path / "x")
+    for i in range(30):
+        (folder / "train" / "leaf" / f"empty{i:02}.png").touch()
+    _, out, _ = cli("data", "check", folder)
+    assert "empty00.png" in out and "empty29.png" not in out and "and 26 more (--json lists all)" in out
+    document = json.loads(cli("data", "check", folder, "--json")[1])
+    assert len(document["findings"][0]["groups"]) == 30
+
+
+def test_many_classes_are_counted_by_the_smallest_and_largest():
+    counts = {f"class{i}": {"train": i, "test": 1} for i in range(50)}
+    columns, rows = findings.class_rows({"classes": counts})
+    assert columns == ["class", "train", "test"] and len(rows) == 14
+    assert rows[0] == ["class0", 0, 1] and rows[-1] == ["all 50", sum(range(50)), 50]
+
+
+def test_the_sheet_shows_copies_side_by_side(filthy, tmp_path):
+    root, _, diagnosis = filthy
+    read: list[str] = []
+
+    def reading(file: str):
+        read.append(file)
+        return preview(root / file)
+
+    figure = findings.sheet(diagnosis.to_dict(), reading)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert read.index("train/shell/from_leaf.png") == read.index("train/leaf/000.png") + 1
+    assert "train/leaf\n000.png" in texts and "train/shell\nfrom_leaf.png" in texts
+    assert len(figure.axes[0].images) == sum(preview(root / file) is not None for file in read)

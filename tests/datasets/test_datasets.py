@@ -1,0 +1,299 @@
+"""Names and folders of data sets: what is described, loaded and checked, and what a user reads when it is not right."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from classicnets.datasets import idx as idx_folders
+from classicnets.datasets.catalog import DATASETS, IDX_NAMES, Dataset
+from classicnets.datasets.types import Description
+from classicnets.errors import DataError, UsageError
+from classicnets.images.loading import check, describe, load
+from classicnets.recipes import resolve
+from support.idx import NAMES, dataset_of, make_idx_folder, make_images, write_idx
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_idx_folder(tmp_path / "mine", train=20, test=10, classes=3, size=8)
+
+
+@pytest.fixture
+def toy(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """`folder` is known as a registry set; a machine without network that does not have it yet."""
+    dataset = dataset_of(folder)
+    monkeypatch.setitem(DATASETS, "toy", dataset)
+    monkeypatch.setenv("CLASSICNETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CLASSICNETS_OFFLINE", "1")
+    return dataset
+
+
+def cache_of(folder: Path) -> Path:
+    return shutil.copytree(folder, folder.parent / "cache" / "data" / "toy")
+
+
+# --- the facts -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_the_facts_hold_together(name):
+    dataset = DATASETS[name]
+    pixels = int(np.prod(dataset.shape))
+    assert dataset.name == name
+    digests = {file.sha256 for file in dataset.files}
+    assert len(digests) == len(dataset.files)
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests)
+    assert all(file.of in ("content", "file") and file.size > 0 for file in dataset.files)
+    content = sum(file.size for file in dataset.files if file.of == "content")
+    if dataset.label_bytes:
+        assert content == (dataset.train + dataset.test) * (dataset.label_bytes + pixels)
+        assert dataset.archive.file.size == dataset.download_bytes < content
+        assert [file.role for file in dataset.files][-1] == "test"
+    else:
+        assert dataset.names == NAMES
+        packed = sum(file.size for file in dataset.files if file.of == "file")
+        assert content in (0, (dataset.train + dataset.test) * (pixels + 1) + 2 * 16 + 2 * 8)
+        assert packed in (0, dataset.download_bytes)
+    assert all(mirror.endswith("/") for mirror in dataset.mirrors)
+    assert dataset.mirrors[0].startswith("https://")
+    assert len(set(dataset.classes)) == len(dataset.classes)
+    assert len(dataset.fingerprint) == 16
+    assert IDX_NAMES == NAMES
+
+
+def test_fashion_mnist_is_what_it_is():
+    dataset = DATASETS["fashion_mnist"]
+    assert (dataset.shape, dataset.train, dataset.test, dataset.license) == ((1, 28, 28), 60_000, 10_000, "MIT")
+    assert dataset.classes[0] == "t-shirt"
+    assert dataset.classes[9] == "ankle boot"
+    assert dataset.fingerprint == "bd7794149301a1b0"  # a changed one would make every old run's data a stranger
+
+
+def test_mnist_is_what_a_folder_of_it_was_called_before_it_had_a_name():
+    assert DATASETS["mnist"].fingerprint == "0fa6d6565a8c3c62"
+
+
+def test_the_recipes_know_the_sets_as_they_are():
+    for name in resolve.SIZES.keys() & DATASETS.keys():
+        dataset = DATASETS[name]
+        assert resolve.SIZES[name] == (len(dataset.classes), dataset.train, dataset.test)
+
+
+def test_importing_it_needs_neither_numpy_nor_torch():
+    program = (
+        "import sys, classicnets.images.loading as d; d.describe('fashion_mnist'); "
+        "sys.exit(any(m in sys.modules for m in ('numpy', 'torch', 'urllib.request')))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+# --- describe --------------------------------------------------------------------------------------------------------
+
+
+def test_a_name_is_described_without_touching_a_file(toy):
+    assert describe("toy") == Description("toy", ("class 0", "class 1", "class 2"), (1, 8, 8), train=20, test=10)
+
+
+def test_a_folder_is_described_from_headers_and_labels(folder):
+    assert describe(str(folder)) == Description("mine", ("0", "1", "2"), (1, 8, 8), train=20, test=10)
+    images = folder / "train-images-idx3-ubyte.gz"
+    write_idx(images, np.zeros((20, 8, 8), np.uint8), gz=False)
+    images.write_bytes(images.read_bytes()[:16])  # nothing left but the header
+    assert describe(str(folder)).shape == (1, 8, 8)
+
+
+def test_description_and_data_agree(toy, folder):
+    for spec in (str(folder), "toy"):
+        if spec == "toy":
+            cache_of(folder)
+        described, loaded = describe(spec), load(spec)
+        assert (described.name, described.classes, described.shape) == (loaded.name, loaded.classes, loaded.shape)
+
+
+# --- load ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_loaded(folder):
+    said = []
+    data = load(str(folder), say=said.append)
+    images, labels = make_images(20, classes=3, size=8)
+    np.testing.assert_array_equal(data.train.images, images[:, None])
+    np.testing.assert_array_equal(data.train.labels, labels)
+    assert (data.train.images.dtype, data.train.labels.dtype) == (np.uint8, np.int64)
+    assert (data.name, data.classes, data.shape) == ("mine", ("0", "1", "2"), (1, 8, 8))
+    assert (len(data.train), len(data.test)) == (20, 10)
+    assert data.source == f"folder {folder}"
+    assert said == []
+
+
+def test_the_fingerprint_stands_for_the_bytes_not_for_how_they_are_packed(folder, tmp_path):
+    plain = make_idx_folder(tmp_path / "plain", train=20, test=10, classes=3, size=8, gz=False)
+    other = make_idx_folder(tmp_path / "other", train=20, test=10, classes=3, size=8, seed=1)
+    assert load(str(folder)).fingerprint == load(str(plain)).fingerprint != load(str(other)).fingerprint
+
+
+def test_a_name_is_loaded_from_the_cache(toy, folder, capsys):
+    cache = cache_of(folder)
+    data = load("toy")
+    assert (data.name, data.classes[0], data.fingerprint) == ("toy", "class 0", toy.fingerprint)
+    assert data.source == f"cache {cache}"
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_folder_with_known_bytes_is_taken_for_that_set(toy, folder, capsys):
+    data = load(str(folder))
+    assert (data.name, data.classes[0], data.fingerprint) == ("toy", "class 0", toy.fingerprint)
+    assert data.source == f"folder {folder}"
+    assert capsys.readouterr() == ("", f"{folder}: these are Toy's files, so the data set is called toy\n")
+
+
+def test_mnist_in_a_folder_is_called_mnist(folder, monkeypatch):
+    mnist = dataset_of(folder, name="mnist", title="MNIST")
+    monkeypatch.setitem(DATASETS, "mnist", mnist)
+    said = []
+    data = load(str(folder), say=said.append)
+    assert (data.name, data.classes, data.fingerprint) == ("mnist", mnist.classes, mnist.fingerprint)
+    assert said == [f"{folder}: these are MNIST's files, so the data set is called mnist"]
+
+
+def test_images_with_channels_are_loaded(folder):
+    for name, n in (("train-images-idx3-ubyte.gz", 20), ("t10k-images-idx3-ubyte.gz", 10)):
+        write_idx(folder / name, np.ones((n, 3, 8, 6), np.uint8))
+    assert load(str(folder)).shape == describe(str(folder)).shape == (3, 8, 6)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "why"),
+    [
+        ("train-labels-idx1-ubyte.gz", np.zeros(19, np.uint8), "19 labels for 20 images"),
+        ("train-labels-idx1-ubyte.gz", np.zeros((20, 1), np.uint8), "labels have 1 dimension; the header declares 2"),
+        ("t10k-images-idx3-ubyte.gz", np.zeros((10, 8, 9), np.uint8), "are 1x8x9, those of the train split 1x8x8"),
+        ("train-images-idx3-ubyte.gz", np.zeros((20, 64), np.uint8), "have 3 or 4 dimensions; the header declares 2"),
+    ],
+)
+def test_files_that_do_not_fit_are_an_error_and_wrong_in_the_check(folder, name, array, why):
+    write_idx(folder / name, array)
+    with pytest.raises(DataError) as caught:
+        load(str(folder))
+    assert caught.value.code == "CN301"
+    assert why in caught.value.why
+    assert caught.value.where == str(folder / name)
+    assert next(why in report.detail for report in check(str(folder)) if report.status == "wrong")
+
+
+def test_labels_out_of_range_are_an_error():
+    assert idx_folders._labels_fault(np.array([0, 9], np.uint8), 2, classes=10) == ""
+    fault = idx_folders._labels_fault(np.array([0, 10], np.uint8), 2, classes=10)
+    assert fault == "the largest label is 10, but there are 10 classes (0 to 9)"
+
+
+# --- what is not there -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("use", [describe, load, check])
+def test_an_unknown_name_gives_the_nearest(use):
+    with pytest.raises(UsageError) as caught:
+        use("fashon-mnist")
+    assert str(caught.value).splitlines() == [
+        "error[CN202]: no data set is called 'fashon-mnist'; the nearest name is fashion_mnist",
+        "  where: the name of a data set",
+        f"  why:   known are: {', '.join(DATASETS)}; the path of a folder of images or of IDX files does as well",
+        "  hint:  classicnets data check fashion_mnist",
+    ]
+    for spec in ("qqq", ""):
+        with pytest.raises(UsageError, match=r"hint:  classicnets list"):
+            use(spec)
+
+
+@pytest.mark.parametrize("spec", ["./none", "/none/there", "~/none", "~nobody-here/x", "a\\b", "/" + "x" * 300])
+def test_a_path_that_is_not_there_is_said(spec):
+    with pytest.raises(DataError) as caught:
+        describe(spec)
+    assert caught.value.code == "CN302"
+    assert caught.value.what == f"no data set at {spec}"
+    assert caught.value.why
+
+
+def test_a_file_in_place_of_a_folder_is_said(folder):
+    with pytest.raises(DataError, match="it is a file; a folder of images or of IDX files is needed"):
+        load(str(folder / "train-images-idx3-ubyte.gz"))
+
+
+def test_a_folder_that_lacks_files_is_said(folder):
+    (folder / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(DataError) as caught:
+        load(str(folder))
+    assert str(caught.value).splitlines() == [
+        "error[CN302]: the folder lacks 1 of the four IDX files of a data set",
+        f"  where: {folder}",
+        "  why:   missing: t10k-labels-idx1-ubyte (each with or without .gz)",
+        f"  hint:  classicnets data check {folder}",
+    ]
+
+
+# --- check -----------------------------------------------------------------------------------------------------------
+
+
+def test_check_of_a_good_cache(toy, folder):
+    cache = cache_of(folder)
+    reports = check("toy")
+    assert [report.status for report in reports] == ["ok"] * 4
+    assert reports[0].file == "train-images-idx3-ubyte.gz"
+    assert reports[0].detail.startswith(f"{cache}/train-images-idx3-ubyte.gz: 1,296 bytes, 20 images of 1x8x8, values")
+    assert reports[1].detail.endswith("28 bytes, 20 labels 0..2, sha256 ok")
+
+
+def test_check_shows_the_system_folder_when_that_is_what_would_be_used(toy, folder):
+    system = shutil.copytree(folder, toy.system_folder)
+    assert all(report.status == "ok" and system in report.detail for report in check("toy"))
+
+
+def test_check_fetches_nothing(toy, folder, monkeypatch):
+    monkeypatch.delenv("CLASSICNETS_OFFLINE")
+    assert [(report.status, report.file) for report in check("toy")] == [("missing", name) for name in NAMES.values()]
+    assert not (folder.parent / "cache").exists()
+
+
+def test_check_names_what_is_wrong(toy, folder, tmp_path, monkeypatch):
+    cache = cache_of(folder)
+    mnist = make_idx_folder(tmp_path / "mnist", train=20, test=10, classes=4, size=8)
+    monkeypatch.setitem(DATASETS, "mnist", dataset_of(mnist, name="mnist", title="MNIST"))
+    shutil.copy(mnist / "t10k-images-idx3-ubyte.gz", cache)
+    (cache / "train-labels-idx1-ubyte.gz").write_bytes(b"<html>")
+    (cache / "t10k-labels-idx1-ubyte.gz").unlink()
+    images, labels, test_images, test_labels = check("toy")
+    assert (images.status, labels.status, test_images.status, test_labels.status) == ("ok", "wrong", "wrong", "missing")
+    assert test_images.detail.endswith("these are MNIST's t10k-images")
+    assert test_labels.detail == f"not in {cache}"
+
+
+def test_check_of_a_folder(toy, folder, tmp_path):
+    other = make_idx_folder(tmp_path / "other", train=20, test=10, classes=3, size=8, seed=1)
+    shutil.copy(folder / "t10k-images-idx3-ubyte.gz", other)
+    path = other / "train-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:100])
+    images, _, test_images, _ = check(str(other))
+    assert images.status == "wrong"
+    assert "cut short: declared 20x8x8 = 1,280 bytes; found " in images.detail
+    assert test_images.detail.endswith(", Toy's t10k-images")
+
+
+# --- the real thing --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.real_data
+def test_the_real_fashion_mnist():
+    data = load("fashion_mnist")
+    assert data.train.images.shape == (60_000, 1, 28, 28)
+    assert data.test.images.shape == (10_000, 1, 28, 28)
+    assert np.bincount(data.train.labels).tolist() == [6_000] * 10
+    assert data.train.images.mean() / 255 == pytest.approx(0.2860, abs=1e-4)
+    assert data.train.images.std() / 255 == pytest.approx(0.3530, abs=1e-4)
+    assert all(report.status == "ok" for report in check("fashion_mnist"))

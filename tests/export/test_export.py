@@ -1,0 +1,480 @@
+"""One file of a run: it computes what the net computes, says what it is, and is not written if it does not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+
+import classicnets as cn
+from classicnets import machine
+from classicnets.errors import CheckFailed, DataError, MachineError, UsageError
+from classicnets.evaluation.onnx import INPUT
+from classicnets.export import budget, graph, layers, narrow, program
+from classicnets.export import onnx as export_onnx
+from classicnets.images import transforms
+from classicnets.images.decode import fitted, read_image
+from classicnets.models.lrn import LRN
+from classicnets.models.registry import NETS
+from classicnets.spec import ExportOptions, about, read_size
+from classicnets.values import Preprocess, fit_box, luma
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+FACTS = {
+    "net": "n", "data_name": "d", "int8": False, "classes": ["a"], "licence": "MIT", "test_accuracy": None,
+    "test_pictures": 0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(blobs, tmp_path_factory) -> Path:
+    runs = tmp_path_factory.mktemp("runs")
+    settings = {"epochs": 3, "lr": 0.05, "optimizer": "sgd", "validation": 0.1, "monitor": "validation"}
+    return cn.train("lenet_caffe", data=str(blobs), recipe="fast", quiet=True, runs=runs, **settings).path
+
+
+@pytest.fixture(scope="module")
+def file(trained, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("files") / "net.onnx"
+    cn.Run(trained).export(path, license="CC0-1.0")
+    return path
+
+
+def session(model: onnx.ModelProto | Path) -> onnxruntime.InferenceSession:
+    given = str(model) if isinstance(model, Path) else model.SerializeToString()
+    return onnxruntime.InferenceSession(given, providers=["CPUExecutionProvider"])
+
+
+def lively(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
+    """The net with weights that make its outputs differ between images; fresh ones hardly do."""
+    torch.manual_seed(0)
+    for layer in net.modules():
+        weight = getattr(layer, "weight", None)
+        if weight is not None and weight.dim() > 1:
+            nn.init.normal_(weight, std=(2 / weight[0].numel()) ** 0.5)
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.running_mean.normal_()
+            layer.running_var.uniform_(0.5, 2)
+    return net.eval()
+
+
+def agrees(net: nn.Module, shape: tuple[int, int, int], tolerance: float = 2e-5) -> Counter:
+    """Holds the exported logits to torch's, by their size, for batches of 1, 2 and 7; counts the nodes."""
+    part = export_onnx.net_part(net, Preprocess(channels=shape[0], image_size=shape[1]))
+    ran = session(part)
+    x = torch.rand(7, *shape, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = net(x)
+    spread = float((expected - expected.mean(0)).abs().max())
+    assert spread > 1e-4 * float(expected.abs().max())  # else a wrong net might pass
+    for n in (1, 2, 7):
+        (found,) = ran.run(None, {graph.PREPARED: x[:n].numpy()})
+        assert found.shape == expected[:n].shape
+        assert np.abs(found - expected[:n].numpy()).max() < tolerance * max(spread, float(expected.abs().max()))
+    return Counter(node.op_type for node in part.graph.node)
+
+
+# --- the preparation of images ---------------------------------------------------------------------------------
+
+
+def prepared(preprocess: Preprocess, pixels: np.ndarray) -> np.ndarray:
+    return session(graph.preparation(preprocess)).run(None, {INPUT: pixels})[0]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
+@given(data=st.data())
+@settings(max_examples=25)
+def test_images_of_any_size_are_fitted_as_by_pillow_bit_for_bit(fit, channels, data):
+    side, height, width = (data.draw(st.integers(1, top)) for top in (40, 130, 130))
+    seed = data.draw(st.integers(0, 99))
+    pixels = np.random.default_rng(seed).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
+    found = prepared(Preprocess(channels=channels, image_size=side, fit=fit), pixels)
+    for one, image in zip(found, pixels, strict=True):
+        seen = np.asarray(Image.fromarray(image).convert("L"))[None] if channels == 1 else image.transpose(2, 0, 1)
+        assert np.array_equal(np.rint(one * 255).astype(np.uint8), fitted(seen, side, fit))
+
+
+def test_onnx_s_own_resize_is_not_pillow_s():
+    """Why the graph has matrix products instead. If this fails, onnxruntime has changed: try Resize again."""
+    helper = onnx.helper
+    node = helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], mode="linear", antialias=1, axes=[2, 3])
+    ends = [[helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, [None] * 4)] for name in "xy"]
+    sizes = helper.make_tensor("sizes", onnx.TensorProto.INT64, [2], [28, 28])
+    made = helper.make_model(
+        helper.make_graph([node], "g", *ends, [sizes]), opset_imports=[helper.make_opsetid("", 20)], ir_version=10
+    )
+    image = np.random.default_rng(0).integers(0, 256, (1, 60, 60), dtype=np.uint8)
+    found = session(made).run(None, {"x": image[None]})[0][0].astype(int)
+    assert np.abs(found - fitted(image, 28, "stretch")).max() > 3
+
+
+@pytest.mark.parametrize("views", [1, 2, 9, 10])
+@pytest.mark.parametrize("pad", [0, 2])
+def test_border_middle_views_and_normalizing_are_those_of_the_predictor(views, pad):
+    preprocess = Preprocess(
+        channels=3, image_size=17, resize=20, pad=pad, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), views=views
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 20, 20, 3), dtype=np.uint8)
+    expected = torch.cat(transforms.views(torch.from_numpy(pixels.transpose(0, 3, 1, 2)), preprocess)).numpy()
+    assert np.allclose(prepared(preprocess, pixels), expected, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
+def test_names_are_unique_and_no_type_is_left_to_the_runtime(fit):
+    preprocess = Preprocess(channels=1, image_size=8, resize=9, views=10, fit=fit, mean=(0.5,))
+    model = graph.preparation(preprocess)
+    onnx.checker.check_model(model, full_check=True)
+    graphs, nodes = [model.graph], []
+    while graphs:
+        nodes += (level := graphs.pop()).node
+        graphs += [a.g for node in level.node for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
+    names = [node.name for node in nodes]
+    assert len(set(names)) == len(names) > 50 and all(name.startswith("before/") for name in names)
+    assert "CastLike" not in {node.op_type for node in nodes} and not any(node.metadata_props for node in nodes)
+
+
+def test_luma_is_pillow_s():
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(pixels).convert("L"))
+    assert np.array_equal(luma(*np.moveaxis(pixels.astype(np.int32), -1, 0)), expected)
+    assert np.array_equal(luma(*torch.from_numpy(pixels).int().unbind(-1)).numpy(), expected)
+
+
+@pytest.mark.parametrize(("width", "height"), [(5, 5), (9, 4), (4, 9), (8, 3), (1, 6)])
+def test_the_box_of_an_image_is_centered(width, height):
+    for fit, side in (("crop", min(width, height)), ("letterbox", max(width, height))):
+        left, top, right, bottom = fit_box(width, height, fit)
+        assert (right - left, bottom - top) == (side, side)
+        for before, after in ((left, width - right), (top, height - bottom)):  # the smaller half comes first
+            assert abs(after) - abs(before) in {0, 1} and before * after >= 0
+    assert fit_box(width, height, "stretch") == (0, 0, width, height)
+
+
+@pytest.mark.parametrize("views", [1, 10])
+def test_the_mean_of_the_probabilities_of_the_views(views):
+    preprocess = Preprocess(channels=1, image_size=8, resize=9, views=views)
+    logits = np.random.default_rng(0).normal(size=(views * 3, 5)).astype(np.float32)
+    (found,) = session(graph.conclusion(preprocess, 5)).run(None, {graph.LOGITS: logits})
+    expected = torch.from_numpy(logits).softmax(1).view(views, 3, 5).mean(0).numpy()
+    assert np.allclose(found, expected, atol=1e-7)
+
+
+# --- the nets ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if e.macs > 5e6 else ()) for n, e in NETS.items() if e.parameters < 70e6],
+)
+def test_every_net_of_the_registry(name):
+    entry = NETS[name]
+    net = lively(entry.load()(10, *entry.input[:2]), entry.input)
+    nodes = agrees(net, entry.input)
+    norms = sum(isinstance(layer, LRN) for layer in net.modules())
+    assert nodes["LRN"] == norms
+
+
+class Own(nn.Module):
+    """A stranger's net that calls functions."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 8, 3), nn.Linear(8 * 9, 4)
+
+    def forward(self, x):
+        return self.b(F.adaptive_avg_pool2d(F.gelu(self.a(x)), 3).flatten(1))
+
+
+STRANGERS = {
+    "batch norm": lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(648, 4)),
+    "varied": lambda: cn.vary(
+        nn.Sequential(nn.Conv2d(3, 8, 3), nn.Sigmoid(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(128, 4)),
+        activation="random_relu", pool="max", norm="batch",
+    ),
+    "functions": Own,
+    "dropout": lambda: nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(363, 4)),
+    "hooked": lambda: cn.create("lenet_32", in_channels=3, image_size=32, num_classes=4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_any_module(kind):
+    side = 32 if kind == "hooked" else 11
+    net = lively(STRANGERS[kind](), (3, side, side))
+    before = {name: t.clone() for name, t in net.state_dict().items()}
+    agrees(net, (3, side, side))
+    assert all(torch.equal(t, before[name]) for name, t in net.state_dict().items())
+
+
+NORMS = {
+    "torch, odd": (lambda: nn.LocalResponseNorm(3, alpha=0.9, beta=0.6, k=1.5), 1),
+    "torch, even: ONNX's window lies elsewhere": (lambda: nn.LocalResponseNorm(4, alpha=0.9), 0),
+    "paper": (lambda: LRN(size=5, alpha=0.5, convention="paper"), 1),
+    "caffe": (lambda: LRN(size=5, alpha=0.5, convention="caffe", k=1.0), 1),
+    "groups": (lambda: LRN(size=3, alpha=0.5, groups=2), 1),
+    "alpha 0: ONNX refuses it": (lambda: LRN(alpha=0.0), 0),
+}
+
+
+@pytest.mark.parametrize("kind", NORMS)
+def test_local_response_normalization(kind):
+    make, nodes = NORMS[kind]
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), make(), nn.Flatten()).eval()
+    assert agrees(lively(net, (3, 9, 9)), (3, 9, 9))["LRN"] == nodes
+
+
+@pytest.mark.parametrize("out", [1, 3, 4, (2, 5), 11, (None, 3)])
+@pytest.mark.parametrize("kind", [nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d])
+def test_adaptive_pools_become_pools_of_fixed_windows(kind, out):
+    nodes = agrees(nn.Sequential(kind(out), nn.Flatten()), (3, 11, 11))
+    assert not nodes.keys() & {"GatherND", "Where", "Shape"}
+
+
+def test_exchanged_layers_compute_the_same_outside_the_exporter():
+    net = nn.Sequential(LRN(), nn.AdaptiveAvgPool2d(2))
+    x = torch.rand(2, 8, 5, 5)
+    expected = net(x)
+    assert torch.equal(layers.exchange(net)(x), expected)
+
+
+def test_a_net_that_torch_cannot_follow_is_refused():
+    class Undecided(nn.Module):
+        def forward(self, x):
+            return x.flatten(1) if x.sum() > 0 else -x.flatten(1)
+
+    with pytest.raises(CheckFailed) as caught:
+        export_onnx.net_part(Undecided(), Preprocess(channels=1, image_size=8))
+    assert caught.value.code == "CN105" and caught.value.why
+
+
+def test_a_net_too_large_for_one_file_is_refused(monkeypatch):
+    monkeypatch.setattr(export_onnx, "LARGEST", 1000)
+    with pytest.raises(CheckFailed) as caught:
+        export_onnx.net_part(nn.Linear(100, 100), Preprocess(channels=1, image_size=10))
+    assert caught.value.code == "CN105" and "2 GB" in caught.value.what
+
+
+# --- the file of a run -------------------------------------------------------------------------------------------
+
+
+def test_the_file_says_what_it_is(file, trained, blobs):
+    model = onnx.load(file)
+    onnx.checker.check_model(model, full_check=True)
+    (entry,) = model.metadata_props
+    facts, run = json.loads(entry.value), json.loads((trained / "run.json").read_text())
+    assert entry.key == "classicnets" and facts["format"] == 1 and facts["net"] == "lenet_caffe"
+    for key in ("classes", "preprocess", "parameters", "macs", "data_name", "fingerprint"):
+        assert facts[key] == run[key]
+    assert facts["licence"] == "CC0-1.0" and facts["int8"] is False and facts["test_pictures"] == 100
+    assert facts["test_accuracy"] == run["result"]["test_accuracy"]
+    assert facts["weights_sha256"] == hashlib.sha256((trained / "best.safetensors").read_bytes()).hexdigest()
+    assert model.producer_name == "classicnets" and "100 test images" in model.doc_string
+    assert [i.name for i in model.graph.input] == ["pixels"] and [o.name for o in model.graph.output] == [
+        "probabilities"
+    ]
+    assert str(Path(cn.__file__).parent) not in str(model) and "stack_trace" not in str(model)
+
+
+def test_it_says_of_a_image_file_what_predict_says(file, trained, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    (said,) = cn.Run(trained).predict(tmp_path / "a.png", top=10)
+    color = read_image(tmp_path / "a.png", 3).transpose(1, 2, 0)
+    (found,) = session(file).run(None, {"pixels": color[None]})
+    assert np.allclose(np.sort(found[0])[::-1], said.probabilities, atol=1e-6)
+
+
+def test_but_for_the_time_it_is_the_same_file_again(file, trained, tmp_path):
+    cn.Run(trained).export(tmp_path / "again.onnx", license="CC0-1.0")
+    first, second = (re.sub(rb'"created_at": "[^"]*"', b"", p.read_bytes()) for p in (file, tmp_path / "again.onnx"))
+    assert first == second
+
+
+@pytest.mark.parametrize("broken", ["weight", "pixels", "softmax"])
+def test_a_file_that_computes_something_else_is_not_written(broken, trained, tmp_path, monkeypatch):
+    right = export_onnx.assemble
+
+    def wrong(*given):
+        model = onnx.load_from_string(right(*given))
+        if broken == "weight":
+            tensor = max(model.graph.initializer, key=lambda t: len(t.raw_data))
+            values = onnx.numpy_helper.to_array(tensor).copy()
+            values[3] *= -1
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+        if broken == "pixels":  # as if colors were BGR, or gray were the mean: seen by color probes alone
+            inner = [a.g for node in model.graph.node for a in node.attribute if node.op_type == "If"]
+            for node in (node for graph in inner for node in graph.node):
+                if node.op_type == "Floor":
+                    node.op_type = "Ceil"
+        if broken == "softmax":
+            next(node for node in model.graph.node if node.op_type == "Softmax").attribute[0].i = 0
+        return model.SerializeToString()
+
+    monkeypatch.setattr(export_onnx, "assemble", wrong)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(CheckFailed) as caught:
+        cn.Run(trained).export(tmp_path / "out/net.onnx")
+    assert caught.value.code == "CN102" and list((tmp_path / "out").iterdir()) == []
+
+
+def test_without_the_data_it_is_checked_on_noise_and_says_so(trained, blobs, tmp_path, monkeypatch):
+    def gone(*_, **__):
+        raise DataError("CN302", "no data set at blobs")
+
+    monkeypatch.setattr("classicnets.images.loading.load", gone)
+    done = cn.Run(trained).export(tmp_path / "net.onnx")
+    assert done.accuracy is None and "no data set" in done.unchecked and done.difference <= done.bound
+    facts = json.loads(onnx.load(tmp_path / "net.onnx").metadata_props[0].value)
+    assert facts["test_accuracy"] is None and facts["test_pictures"] == 0
+    with pytest.raises(DataError):
+        cn.Run(trained).export(tmp_path / "small.onnx", int8=True)
+    assert not (tmp_path / "small.onnx").exists()
+
+
+def test_a_missing_package_is_named_with_what_to_install(trained, tmp_path, monkeypatch):
+    def missing(module, *, extra):
+        raise MachineError("CN403", "missing", hint=f"pip install 'classicnets[{extra}]'")
+
+    monkeypatch.setattr(machine, "require", missing)
+    with pytest.raises(MachineError) as caught:
+        cn.Run(trained).export(tmp_path / "net.onnx")
+    assert caught.value.hints == ("pip install 'classicnets[export]'",)
+
+
+def test_a_run_in_bfloat16_on_a_folder_of_color_images_is_exported_in_float32(folder, tmp_path):
+    settings = {"image_size": 16, "epochs": 1, "precision": "bfloat16", "views": 2, "fit": "crop"}
+    run = cn.train("lenet_d2l", data=str(folder), recipe="fast", quiet=True, **settings)
+    done = run.export(tmp_path / "net.onnx")
+    assert done.difference <= done.bound and done.accuracy == run.result["test_accuracy"]
+    kinds = {t.data_type for t in onnx.load(tmp_path / "net.onnx").graph.initializer}
+    assert onnx.TensorProto.FLOAT in kinds and not kinds & {onnx.TensorProto.BFLOAT16, onnx.TensorProto.FLOAT16}
+
+
+# --- smaller -----------------------------------------------------------------------------------------------------
+
+
+def test_int8_is_small_and_says_what_it_costs(file, trained, tmp_path):
+    done = cn.Run(trained).export(tmp_path / "small.onnx", int8=True)
+    facts = json.loads(onnx.load(tmp_path / "small.onnx").metadata_props[0].value)
+    assert facts["int8"] is True and facts["test_accuracy"] == done.accuracy and done.calibration == 360
+    assert done.bytes == (tmp_path / "small.onnx").stat().st_size < 0.3 * file.stat().st_size
+    assert done.difference > 1e-5 and done.bound is None and done.net_accuracy - done.accuracy <= 0.05
+    prepares = [n for n in onnx.load(tmp_path / "small.onnx").graph.node if n.name.startswith("before/")]
+    assert prepares and not [n for n in prepares if "Quantize" in n.op_type]
+    assert session(tmp_path / "small.onnx").run(None, {"pixels": np.zeros((7, 5, 9, 3), np.uint8)})[0].shape == (7, 10)
+
+
+def test_int8_that_costs_too_much_is_refused(trained, tmp_path):
+    with pytest.raises(CheckFailed) as caught:
+        cn.Run(trained).export(tmp_path / "small.onnx", int8=True, max_loss=-1)
+    assert caught.value.code == "CN103" and not (tmp_path / "small.onnx").exists()
+
+
+def test_narrowed_layers_are_the_best_of_their_rank():
+    torch.manual_seed(0)
+    layer = nn.Linear(30, 20)
+    net = nn.Sequential(nn.Flatten(), layer)
+    small = narrow.narrowed(net, 50 * 4)
+    first, second = small[1]
+    assert first.weight.shape == (4, 30) and net[1] is layer
+    s = torch.linalg.svdvals(layer.weight)
+    error = (second.weight @ first.weight - layer.weight).norm()
+    assert torch.isclose(error, s[4:].square().sum().sqrt(), rtol=1e-4)
+    assert torch.equal(narrow.narrowed(net, 10_000)[1].weight, layer.weight)
+
+
+@pytest.mark.slow
+def test_the_most_accurate_that_fits_is_written(file, trained, tmp_path, cli):
+    code, out, _ = cli("export", trained, "--size-budget", "500kB", "-o", tmp_path / "b.onnx", "--json")
+    done = json.loads(out)
+    assert code == 0 and (tmp_path / "b.onnx").stat().st_size == done["bytes"] <= 500_000
+    rows = {row["name"]: row for row in done["candidates"]}
+    assert list(rows) == ["as it is", "narrowed", "int8"] and rows["as it is"]["bytes"] > 500_000
+    assert 300_000 < rows["narrowed"]["bytes"] <= 500_000 and done["chosen_on"] == "40 validation images"
+    best = max((rows["narrowed"], rows["int8"]), key=lambda row: row["accuracy"])
+    assert done["int8"] == best["int8"]
+    _, out, _ = cli("export", trained, "--size-budget", "100kB", "-o", tmp_path / "c.onnx")
+    assert "narrowed and int8" in out and (tmp_path / "c.onnx").stat().st_size <= 100_000
+
+
+@pytest.mark.slow
+def test_a_budget_that_nothing_fits_names_the_smallest_size(trained, tmp_path, cli):
+    code, _, err = cli("export", trained, "--size-budget", "9kB", "-o", tmp_path / "c.onnx")
+    assert code == 1 and "CN104" in err and not (tmp_path / "c.onnx").exists()
+    smallest = re.search(r"--size-budget (\d+B)", err)[1]
+    code, _, _ = cli("export", trained, "--size-budget", smallest, "-o", tmp_path / "c.onnx")
+    assert code == 0 and (tmp_path / "c.onnx").stat().st_size <= int(smallest[:-1])
+
+
+def test_the_best_of_equals_is_the_one_changed_least():
+    rows = [budget.Candidate(name=n, bytes=b, accuracy=0.9, int8=False, numbers=None) for n, b in (("a", 9), ("b", 5))]
+    assert budget.best(rows, 10).name == "a" and budget.best(rows, 8).name == "b"
+
+
+# --- torch, and the command line ---------------------------------------------------------------------------------
+
+
+def test_a_torch_program(trained, tmp_path):
+    done = cn.Run(trained).export(tmp_path / "net.pt2", format="torch", license="MIT")
+    assert done.difference <= done.bound and done.accuracy == done.net_accuracy
+    extra = {program.FACTS: ""}
+    net = torch.export.load(tmp_path / "net.pt2", extra_files=extra).module()
+    assert json.loads(extra[program.FACTS])["licence"] == "MIT"
+    for n in (1, 2, 7):
+        assert net(torch.zeros(n, 3, 28, 28, dtype=torch.uint8)).shape == (n, 10)
+
+
+def test_the_command_says_what_it_did(trained, cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = cli("export", trained)
+    name = f"{trained.name}.onnx"
+    assert code == 0 and out.endswith(f"next: classicnets predict {name} image.png\n")
+    assert "agrees with the net on 100 images" in out and "license unknown" in out and "torchvision" not in err
+    assert [p.name for p in tmp_path.glob("*.onnx")] == [name]
+
+
+def test_wrong_use_is_explained(trained, cli):
+    assert cli("export", trained, "--size-budget", "lots")[0] == 2
+    assert cli("export", trained, "--format", "torch", "--int8")[0] == 2
+
+
+@pytest.mark.parametrize("wrong", [{"format": "tflite"}, {"format": "torch", "size_budget": 9}])
+def test_options_that_make_no_file_are_refused(wrong, trained, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        cn.Run(trained).export(tmp_path / "net", **wrong)
+    assert caught.value.code == "CN206" and not (tmp_path / "net").exists()
+
+
+def test_every_option_has_a_help_text_and_a_default():
+    for option in fields(ExportOptions):
+        assert about(option).help and option.default is not MISSING
+
+
+@pytest.mark.parametrize(("text", "size"), [("300kB", 300_000), ("1.5 mb", 1_500_000), ("2000B", 2000)])
+def test_sizes_are_read(text, size):
+    assert read_size(text) == size
+    with pytest.raises(ValueError):
+        read_size(text[:-1])
+
+
+def test_a_file_that_cannot_be_written_is_an_error_of_the_machine(trained, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MachineError) as caught:
+        cn.Run(trained).export(tmp_path / "file/net.onnx")
+    assert caught.value.code == "CN401"

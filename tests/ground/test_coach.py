@@ -1,0 +1,456 @@
+"""The coach: what it says of runs that are broken on purpose, that it is silent on sound ones, and leaves no trace."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import classicnets as cn
+from classicnets.coach import Coach
+from classicnets.datasets.types import Split
+from classicnets.events import Advice, Epoch, Event, Step
+from classicnets.images import batches
+from classicnets.images.transforms import prepare
+from classicnets.inspection.health import examine
+from classicnets.models.layers import ScaledTanh
+from classicnets.recipes.resolve import ANY_NET, RECIPES, RecipeKey
+from classicnets.training import loop, objective
+from classicnets.training.initialise import initialise
+from classicnets.training.loop import Scores
+from classicnets.training.loop import train as train_loop
+from classicnets.training.state import State
+from classicnets.values import Recipe
+from support.idx import make_images
+
+CPU = torch.device("cpu")
+
+
+class Clock:
+    """The time that the training loop reads: it passes only where a test says so, however busy the machine is."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+CLOCK = Clock()
+
+
+@pytest.fixture(autouse=True)
+def no_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "time", CLOCK)
+
+
+def a_step_takes(*_: object) -> None:
+    CLOCK.now += 0.01
+
+
+PLAIN = replace(
+    RECIPES[RecipeKey("fast", ANY_NET)],
+    optimizer="sgd",
+    schedule="constant",
+    weight_decay=0.0,
+    lr=0.05,
+    batch_size=16,
+    epochs=3,
+)
+
+
+def learnable(n: int = 800, size: int = 12) -> Split:
+    images, labels = make_images(n, size=size)
+    return Split(images[:, None], labels.astype(np.int64))
+
+
+def of_labels(labels: np.ndarray) -> Split:
+    """Learnable images of just these classes."""
+    images, every = make_images(10, size=12)
+    assert every.tolist() == list(range(10))
+    noise = np.random.default_rng(0).integers(0, 20, (len(labels), 12, 12), dtype=np.uint8)
+    return Split((images[labels] // 2 + noise)[:, None], labels.astype(np.int64))
+
+
+def noisy_labels() -> Split:
+    split = learnable(3200)
+    return Split(split.images, np.random.default_rng(0).permutation(split.labels))
+
+
+def mlp(*, dropout: float = 0.0, width: int = 32) -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Linear(144, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 10))
+
+
+def sigmoids() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(144, 64), nn.Sigmoid(), nn.Linear(64, 32), nn.Sigmoid(), nn.Linear(32, 10)
+    )
+
+
+def deep_sigmoids() -> nn.Sequential:
+    """At chance for some 300 steps, then it learns, as the book's LeNet does."""
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(144, 64), nn.Sigmoid(), nn.Linear(64, 32), nn.Sigmoid(), nn.Linear(32, 32),
+        nn.Sigmoid(), nn.Linear(32, 32), nn.Sigmoid(), nn.Linear(32, 10),
+    )  # fmt: skip
+
+
+def relus() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(200, 64), nn.ReLU(),
+        nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10),
+    )  # fmt: skip
+
+
+def with_batch_norm() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(200, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.3), nn.Linear(32, 10),
+    )  # fmt: skip
+
+
+def scaled(net: nn.Module, factor: float) -> nn.Module:
+    with torch.no_grad():
+        for p in net.parameters():
+            p.mul_(factor)
+    return net
+
+
+def dead(net: nn.Sequential) -> nn.Module:
+    nn.init.constant_(net[1].bias, -10)
+    return net
+
+
+def trained(
+    net: nn.Module,
+    recipe: Recipe,
+    train: Split,
+    *,
+    validation: Split | None = None,
+    watched: bool = True,
+    seed: int = 0,
+    past: Sequence[Event] = (),
+    load: Callable[..., batches.Batches] = batches.Batches,
+) -> tuple[list[Event], State]:
+    """All events of a training, with the coach's advice among them. The loop is the real one."""
+    torch.manual_seed(seed)
+    initialise(net, recipe.initialise)
+    preprocess = recipe.preprocess(*train.images.shape[1:3])
+    loader = load(train, recipe, preprocess, seed=seed, device=CPU)
+    state = State(net, recipe)
+    classes = tuple(map(str, range(10)))
+    probe = prepare(loader.images(torch.arange(min(256, len(train)))), preprocess)
+    coach = Coach(recipe, classes, probe, loader.labels)
+    coach.remember(past)
+    found: list[Event] = [*coach.before(net)] if watched else []
+    best = 0.0
+    net.register_forward_hook(a_step_takes)
+    for event in train_loop(state, loader, recipe, objective.make(recipe, loader.labels, 10), Scores):
+        if isinstance(event, Epoch) and validation is not None:
+            loss, accuracy = judged(net, prepare(torch.from_numpy(validation.images), preprocess), validation)
+            event = replace(event, validation_loss=loss, validation_accuracy=accuracy, best=accuracy > best)
+            best = max(best, accuracy)
+        found.append(event)
+        if watched and event.loss is not None:
+            found += coach.see(event, net)
+        if event.loss is not None and not math.isfinite(event.loss):
+            break
+    return found, state
+
+
+def judged(net: nn.Module, x: torch.Tensor, split: Split) -> tuple[float, float]:
+    net.eval()
+    with torch.no_grad():
+        logits, y = net(x), torch.from_numpy(split.labels)
+    return float(nn.functional.cross_entropy(logits, y)), float((logits.argmax(1) == y).float().mean())
+
+
+def advice(events: list[Event]) -> list[Advice]:
+    return [event for event in events if isinstance(event, Advice)]
+
+
+def constant(value: int = 90) -> Split:
+    split = learnable()
+    return Split(np.full_like(split.images, value), split.labels)
+
+
+RAW = {"mean": (0.0,), "std": (1 / 255,)}  # 0..255
+
+BROKEN: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], Callable[[], Split], str, str]] = {
+    "all images black": (mlp, {}, lambda: constant(0), "constant_pictures", "classicnets data check fashion_mnist"),
+    "all images the same": (
+        mlp, {}, lambda: Split(learnable().images[[0] * 800], learnable().labels), "constant_pictures",
+        "classicnets data check fashion_mnist",
+    ),
+    "values divided by 255 twice": (
+        mlp, {"mean": (0.0,), "std": (255.0,)}, learnable, "pictures_out_of_range", "--set std=",
+    ),
+    "raw 0-255 into sigmoids": (
+        sigmoids, {**RAW, "initialise": "xavier_uniform"}, learnable, "pictures_out_of_range", "--set mean=0 std=1",
+    ),
+    "raw 0-255 into a plain net": (
+        lambda: scaled(mlp(), 3), {**RAW}, learnable, "pictures_out_of_range", "--set mean=0 std=1",
+    ),
+    "one class has no images": (
+        mlp, {}, lambda: of_labels(np.arange(400) % 9), "class_without_pictures",
+        "classicnets data check fashion_mnist",
+    ),
+    "one class has most images": (
+        mlp, {}, lambda: of_labels(np.where(np.arange(800) % 2, 3, np.arange(800) // 2 % 10)), "classes_unequal",
+        "--set class_weights=auto",
+    ),
+    "one class has few images": (
+        mlp, {}, lambda: of_labels(np.concatenate([np.arange(800) % 9, [9] * 2])), "classes_unequal",
+        "--set class_weights=auto",
+    ),
+    "weights of a sigmoid net times 50": (
+        lambda: scaled(sigmoids(), 50), {}, learnable, "saturated_sigmoids",
+        "--set initialise=xavier_uniform_zero_bias",
+    ),
+    "weights of a ReLU net times 50": (
+        lambda: scaled(mlp(), 50), {}, learnable, "first_loss_high", "--set initialise=xavier_uniform_zero_bias",
+    ),
+    "biases of -10 before a ReLU": (
+        lambda: dead(mlp()), {}, learnable, "dead_relus", "--set initialise=xavier_uniform_zero_bias",
+    ),
+    # with this decay every unit dies, whatever the seed; without it some units of some seeds live on
+    "rate far too high for ReLUs": (
+        relus, {"lr": 1.4, "weight_decay": 0.1}, learnable, "dead_relus or loss_grows", "--set lr=0.14",
+    ),
+    "rate higher still": (mlp, {"lr": 50.0}, learnable, "loss_grows", "--set lr=5"),
+    "rate without bounds": (mlp, {"lr": 1e20}, learnable, "not_finite", "--set lr=1e+19"),
+    "rate far too high for sigmoids": (sigmoids, {"lr": 20.0}, learnable, "saturated_sigmoids", "--set lr=2"),
+    "rate far too low": (mlp, {"lr": 1e-6, "epochs": 6}, learnable, "stuck_at_chance", "--set lr=1e-05"),
+    "sigmoids with torch's first weights": (
+        lambda: cn.create("lenet_d2l"), {"lr": 0.1}, lambda: learnable(3200, 28), "stuck_at_chance",
+        "--set initialise=xavier_uniform",
+    ),
+    "sigmoids at a tenth of their rate": (
+        lambda: cn.create("lenet_d2l"), {"lr": 0.03, "initialise": "xavier_uniform"}, lambda: learnable(3200, 28),
+        "stuck_at_chance", "--set net.activation=relu",
+    ),
+    "labels that are noise": (mlp, {}, noisy_labels, "stuck_at_chance", "classicnets data check fashion_mnist"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_run_hears_what_is_wrong_once(name: str):
+    build, changes, data, topic, hint = BROKEN[name]
+    torch.manual_seed(0)
+    said = advice(trained(build(), replace(PLAIN, **changes), data())[0])
+    found = [one for one in said if one.topic in topic.split(" or ")]
+    assert found and found[0].hint.startswith(hint)
+    assert len({one.topic for one in said}) == len(said) <= 2
+
+
+def test_the_advice_names_the_number_and_what_was_seen():
+    said = advice(trained(mlp(), replace(PLAIN, lr=1e-6, epochs=6), learnable())[0])
+    assert "ln 10 = 2.303" in said[0].said and "its weights moved by" in said[0].said
+    assert said[0].epoch == 4 and said[0].step == 50  # 200 steps are the least that it judges by
+
+
+def test_units_that_die_while_the_net_trains_are_a_matter_of_the_rate():
+    net, recipe, step = mlp(), PLAIN, Step(epoch=1, step=10, steps=50, images=160, seconds=1.0, loss=2.0, accuracy=0.3)
+    coach = Coach(recipe, tuple("0123456789"), torch.rand(64, 1, 12, 12), torch.arange(10).repeat(20))
+    assert not coach.before(net) and not coach.see(step, net)
+    with torch.no_grad():
+        net[1].bias[1:] = -10  # 31 of 32, and the last makes no difference between images
+        net[4].weight[:, 0] = 0
+    said = coach.see(replace(step, step=20), net)
+    assert [(one.topic, one.epoch, one.step, one.hint) for one in said] == [("dead_relus", 1, 20, "--set lr=0.005")]
+    assert said[0].said.startswith("97% of the units of 2 (ReLU)")
+    assert not coach.see(replace(step, step=30), net)
+
+
+def test_units_that_are_missed_by_nobody_are_not_mentioned():
+    """Most of a layer is dead, and the net still tells images apart."""
+    net, step = mlp(), Step(epoch=1, step=10, steps=50, images=160, seconds=1.0, loss=2.0, accuracy=0.3)
+    coach = Coach(PLAIN, tuple("0123456789"), torch.rand(64, 1, 12, 12), torch.arange(10).repeat(20))
+    assert not coach.before(net)
+    with torch.no_grad():
+        net[1].bias[2:] = -10
+        net[1].weight[:2].mul_(5)
+        net[1].bias[:2] = 1
+    assert examine(net, coach.probe).dead["2"] > 0.9
+    assert not coach.see(step, net)
+
+
+def test_a_net_that_is_at_chance_again_is_told_to_take_smaller_steps():
+    learned = Epoch(
+        epoch=1, epochs=4, loss=0.5, accuracy=0.9, validation_accuracy=None, test_accuracy=None, lr=0.05, seconds=1.0,
+        evaluation_seconds=0.0, images_per_second=1.0, wait_share=0.0,
+    )  # fmt: skip
+    said = advice(trained(mlp(), PLAIN, noisy_labels(), past=[learned])[0])
+    assert [one.hint for one in said] == ["--set lr=0.005"] and "after it had learned" in said[0].said
+
+
+def test_a_validation_loss_that_turns_is_noticed_and_no_test_split_is_asked_for():
+    few, aside = noisy_labels(), noisy_labels()
+    train = Split(few.images[:100], few.labels[:100])
+    validation = Split(aside.images[100:600], aside.labels[100:600])
+    recipe = replace(PLAIN, epochs=40, lr=0.1, monitor="validation", validation=0.1)
+    events, _ = trained(mlp(), recipe, train, validation=validation)
+    said = advice(events)
+    assert [(one.topic, one.hint) for one in said] == [("validation_turns", "--set patience=3")]
+    epochs = {event.epoch: event for event in events if isinstance(event, Epoch)}
+    since = int(said[0].said.split("since epoch ")[1].split()[0])
+    assert epochs[since].validation_loss == min(e.validation_loss for e in epochs.values() if e.epoch <= said[0].epoch)
+    assert said[0].epoch >= since + 3
+    patient = trained(mlp(), replace(recipe, patience=30), train, validation=validation)[0]
+    assert [one.hint for one in advice(patient)] == ["--set shift=2"]
+    assert not advice(trained(mlp(), recipe, train)[0])  # nothing was kept aside
+
+
+class Slow(batches.Batches):
+    """A disk that takes its time."""
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for batch in super().epoch(epoch, start):
+            CLOCK.now += 0.06
+            yield batch
+
+
+def test_a_net_that_waits_for_its_batches_is_noticed_after_two_epochs():
+    said = advice(trained(mlp(), PLAIN, learnable(160), load=Slow)[0])
+    assert [(one.topic, one.epoch, one.hint) for one in said] == [("data_starved", 2, "--loader-threads 2")]
+
+
+SOUND: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], Callable[[], Split]]] = {
+    "sigmoids that take their time": (
+        deep_sigmoids, {"lr": 0.2, "initialise": "xavier_uniform", "epochs": 20}, learnable,
+    ),
+    "the book's LeNet with ReLU and maximum": (
+        lambda: cn.create("lenet_d2l", variation={"activation": "relu", "pool": "max"}),
+        {"optimizer": "adamw", "lr": 0.003, "schedule": "one_cycle", "initialise": "xavier_uniform"},
+        lambda: learnable(800, 28),
+    ),
+    "a perceptron": (mlp, {}, learnable),
+    "a net with dropout": (lambda: mlp(dropout=0.5, width=64), {}, learnable),
+    "a net with batch normalization": (with_batch_norm, {"lr": 0.1}, learnable),
+    "classes somewhat unequal": (mlp, {}, lambda: of_labels(np.minimum(np.arange(800) % 13, 9))),
+    "few images": (mlp, {}, lambda: learnable(32)),
+    "0-255 with weights to match": (
+        lambda: cn.create("alexnet_28"), {"initialise": "krizhevsky2012", "mean": (0.35,), "std": (1 / 255,),
+        "momentum": 0.9, "lr": 0.01, "epochs": 1}, lambda: learnable(64, 28),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", SOUND)
+def test_a_sound_run_hears_nothing(name: str, seed: int):
+    build, changes, data = SOUND[name]
+    torch.manual_seed(seed)
+    events, _ = trained(build(), replace(PLAIN, **changes), data(), seed=seed)
+    assert not advice(events)
+
+
+def test_a_net_can_be_at_chance_for_more_steps_than_the_coach_waits_and_be_sound():
+    """So that the silence above is worth something."""
+    build, changes, data = SOUND["sigmoids that take their time"]
+    torch.manual_seed(0)
+    epochs = [e for e in trained(build(), replace(PLAIN, **changes), data())[0] if isinstance(e, Epoch)]
+    assert all(e.loss > 0.98 * math.log(10) and e.accuracy < 0.13 for e in epochs[:5])  # 250 steps
+    assert epochs[-1].accuracy > 0.5
+
+
+def test_a_watched_run_is_bit_for_bit_that_of_an_unwatched_one():
+    """Dropout draws from the global generator, batch normalization keeps statistics, one part of it is frozen."""
+    results = []
+    for watched in (True, False):
+        torch.manual_seed(1)
+        net = with_batch_norm()
+        net[6].eval()
+        _, state = trained(net, replace(PLAIN, epochs=2, lr=0.1, momentum=0.9), learnable(), watched=watched)
+        results.append(state.tensors())
+    assert all(torch.equal(a, results[1][name]) for name, a in results[0].items())
+
+
+def test_a_pass_leaves_modes_gradients_generator_and_hooks_as_they_were():
+    net = nn.Sequential(with_batch_norm(), nn.AlphaDropout(0.5), nn.ReLU())
+    net[0][1].eval()
+    net(torch.rand(4, 1, 12, 12)).sum().backward()
+    before = [m.training for m in net.modules()], [p.grad.clone() for p in net.parameters()], torch.get_rng_state()
+    weights = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+
+    class Draws(nn.Module):
+        def forward(self, x):
+            return nn.functional.dropout(x, training=True)
+
+    health = examine(nn.Sequential(net, Draws()), torch.rand(4, 1, 12, 12, generator=torch.Generator().manual_seed(0)))
+    assert health is not None and not health.logits.requires_grad
+    assert [m.training for m in net.modules()] == before[0] and not net[0][1].training
+    assert all(torch.equal(p.grad, old) for p, old in zip(net.parameters(), before[1], strict=True))
+    assert torch.equal(torch.get_rng_state(), before[2])
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in net.state_dict().items())
+    assert not any(m._forward_hooks for m in net.modules())
+
+
+def test_shares_are_counted_over_all_images():
+    relu = nn.Sequential(nn.Conv2d(1, 4, 1), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3), nn.ReLU(inplace=True))
+    with torch.no_grad():
+        relu[0].weight.fill_(1.0)
+        relu[0].bias.copy_(torch.tensor([0.0, -1.5, -9.0, -2.5]))
+        relu[3].weight.zero_()
+        relu[3].bias.copy_(torch.tensor([1.0, 0.0, -1.0]))
+    x = torch.zeros(2, 1, 2, 2)
+    x[1, 0, 1, 1] = 2.0  # one pixel of one image keeps two maps alive
+    health = examine(relu, x)
+    assert health.dead == {"1": 0.5, "4": pytest.approx(2 / 3)}
+    x = torch.tensor([[-5.0, 0.0, 5.0, 50.0]])
+    squashed = nn.Sequential(nn.Sigmoid(), nn.Identity())
+    assert examine(squashed, x).saturated == {"0": 0.75}
+    assert examine(nn.Sequential(nn.Tanh()), x).saturated == {"0": 0.75}
+    assert examine(nn.Sequential(ScaledTanh()), x).saturated == {"0": 0.75}
+    assert examine(nn.Sequential(nn.Sigmoid()), x / 10).saturated == {"0": 0.25}
+
+
+def test_a_net_with_lazy_layers_gets_no_weights_from_the_coach():
+    net = nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
+    coach = Coach(PLAIN, tuple("0123456789"), torch.rand(8, 1, 12, 12), torch.arange(10).repeat(20))
+    assert not coach.before(net) and isinstance(net[1].weight, nn.UninitializedParameter)
+
+
+def test_a_net_in_the_dark_is_stuck_although_it_changes():
+    """Weights of N(0, 0.01) under five sigmoids: what it answers grows tenfold and stays nothing; Xavier's learn."""
+    recipe = replace(PLAIN, initialise="normal", lr=0.5, epochs=10)
+    (said,) = advice(trained(deep_sigmoids(), recipe, learnable())[0])
+    assert (said.topic, said.hint) == ("stuck_at_chance", "--set initialise=xavier_uniform")
+    assert not advice(trained(deep_sigmoids(), replace(recipe, initialise="xavier_uniform"), learnable())[0])
+
+
+def test_what_was_said_before_a_resume_is_not_said_again():
+    split, recipe = learnable(), replace(PLAIN, lr=50.0)
+    events, state = trained(mlp(), recipe, split)
+    assert [one.topic for one in advice(events)] == ["loss_grows"]
+    probe, labels = torch.rand(8, 1, 12, 12), torch.from_numpy(split.labels)
+    loss = Step(epoch=1, step=50, steps=50, images=800, seconds=1.0, loss=1e6, accuracy=0.1)
+    afresh = Coach(recipe, tuple("0123456789"), probe, labels)
+    assert [one.topic for one in afresh.see(loss, state.net)] == ["loss_grows"]
+    assert not afresh.see(replace(loss, step=51), state.net)
+    resumed = Coach(recipe, tuple("0123456789"), probe, labels)
+    resumed.remember(events)
+    assert not resumed.see(loss, state.net)
+
+
+def test_class_weights_and_smoothing_change_what_guessing_costs():
+    labels = torch.tensor([0] * 90 + [1] * 10)
+    probe = torch.rand(8, 1, 12, 12)
+    two = nn.Sequential(nn.Flatten(), nn.Linear(144, 2))
+    entropy = -(0.9 * math.log(0.9) + 0.1 * math.log(0.1))
+    for changes, cost in (
+        ({}, entropy),
+        ({"class_weights": "auto"}, math.log(2)),
+        (
+            {"label_smoothing": 1 / 9},
+            -(0.8 + 1 / 18) * math.log(0.8 + 1 / 18) - (1 - 0.8 - 1 / 18) * math.log(0.2 - 1 / 18),
+        ),
+    ):
+        assert Coach(replace(PLAIN, **changes), ("a", "b"), probe, labels)._guessing() == pytest.approx(cost, rel=1e-5)
+    assert not Coach(replace(PLAIN, class_weights="auto"), ("a", "b"), probe, labels).before(two)

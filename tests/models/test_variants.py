@@ -1,0 +1,294 @@
+"""Variations: layers of any net exchanged from outside, said and recorded by every run."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import classicnets as cn
+from classicnets.models.layers import ScaledTanh, Subsampling
+from classicnets.models.lrn import LRN
+from classicnets.models.registry import NETS
+from classicnets.models.variants import CHOICES, vary
+from classicnets.runs import net_spec
+from classicnets.spec import run_spec
+
+OWN = """
+from torch import nn
+net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Tanh(), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(144, 20), nn.Tanh(),
+                    nn.Linear(20, 10))
+"""
+
+
+def stranger() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.GELU(), nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True),
+        nn.Sequential(nn.Conv2d(4, 6, 3), nn.GroupNorm(2, 6), nn.ELU()), nn.AvgPool2d((2, 1), (2, 1)), nn.Flatten(),
+        nn.Linear(6 * 1 * 3, 8), nn.LayerNorm(8), nn.Tanh(), nn.Dropout(0.3), nn.Linear(8, 3),
+    )  # fmt: skip
+
+
+class Calls(nn.Module):
+    """A net with a forward() of its own: one activation in two places, one pool called as a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3)
+        self.squash = nn.Sigmoid()
+        self.again = self.squash
+        self.hidden, self.out = nn.Linear(2 * 6 * 6, 5), nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.again(self.conv2(self.squash(self.conv1(x))))
+        return self.out(self.squash(self.hidden(x.flatten(1))))
+
+
+def kinds(net: nn.Module) -> list[str]:
+    return [type(layer).__name__ for layer in net.modules() if not [*layer.children()]]
+
+
+X = torch.rand(4, 1, 10, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("relu", torch.relu),
+        ("sigmoid", torch.sigmoid),
+        ("tanh", torch.tanh),
+        ("scaled_tanh", lambda x: 1.7159 * torch.tanh(2 / 3 * x)),
+        ("leaky_relu", lambda x: torch.where(x > 0, x, 0.01 * x)),
+        ("prelu", lambda x: torch.where(x > 0, x, 0.25 * x)),
+        ("random_relu", lambda x: torch.where(x > 0, x, x * (1 / 8 + 1 / 3) / 2)),
+        ("none", lambda x: x),
+    ],
+)
+def test_every_activation_is_exchanged_wherever_it_is(name, function):
+    assert name in CHOICES["activation"]
+    net = Calls().eval()
+    varied = vary(net, activation=name)
+    assert varied.squash is varied.again and not varied.squash.training
+    x = function(net.conv2(function(net.conv1(X)))).flatten(1)
+    torch.testing.assert_close(varied(X), net.out(function(net.hidden(x))))
+    assert type(net.squash) is nn.Sigmoid
+    assert not {"GELU", "ELU", "Tanh"} & set(kinds(vary(stranger(), activation="sigmoid")))
+
+
+def test_a_pool_keeps_its_window():
+    net = stranger().eval()
+    for kind, shown in (("max", nn.MaxPool2d), ("average", nn.AvgPool2d)):
+        varied = vary(net, pool=kind)
+        assert type(varied[3]) is type(varied[5]) is shown
+        assert (varied[3].kernel_size, varied[3].stride, varied[3].padding, varied[3].ceil_mode) == (3, 2, 1, True)
+        assert (varied[5].kernel_size, varied[5].stride) == ((2, 1), (2, 1))
+        assert varied(X).shape == net(X).shape
+    subsampled = nn.Sequential(Subsampling(2), nn.AdaptiveAvgPool2d(3), nn.LPPool2d(2, 3))
+    assert [str(layer) for layer in vary(subsampled, pool="max")] == [
+        "MaxPool2d(kernel_size=(2, 2), stride=(2, 2), padding=0, dilation=1, ceil_mode=False)",
+        "AdaptiveMaxPool2d(output_size=3)",
+        "MaxPool2d(kernel_size=3, stride=3, padding=0, dilation=1, ceil_mode=False)",
+    ]
+    with pytest.raises(ValueError, match=r"0 = MaxPool2d.* no counterpart that averages"):
+        vary(nn.Sequential(nn.MaxPool2d(2, dilation=2)), pool="average")
+
+
+def test_normalization_is_removed_or_exchanged():
+    net = stranger()
+    none = vary(net, norm="none")
+    assert type(none[1]) is type(none[4][1]) is type(none[8]) is nn.Identity
+    assert not {"BatchNorm2d", "GroupNorm", "LayerNorm"} & set(kinds(none))
+    batch = vary(net, norm="batch")
+    assert str(batch[4][1]).startswith("BatchNorm2d(6,") and str(batch[8]).startswith("BatchNorm1d(8,")
+    assert torch.equal(batch[1].weight, net[1].weight)  # one that is already there stays
+    lrn = vary(net, norm="lrn")
+    assert type(lrn[1]) is type(lrn[4][1]) is LRN and type(lrn[8]) is nn.LayerNorm
+    for varied in (none, batch, lrn):
+        assert varied(X).shape == (4, 3)
+
+
+def test_batch_norm_comes_behind_every_convolution_of_a_net_that_has_none():
+    net = cn.create("lenet_d2l")
+    varied = vary(net, norm="batch")
+    names = [name for name, _ in varied.named_children()]
+    assert names[:5] == ["conv1", "conv1_norm", "sigmoid1", "pool1", "conv2"]
+    assert names[5] == "conv2_norm" and len(names) == len(net) + 2
+    assert set(net.state_dict()) < set(varied.state_dict())
+    assert all(torch.equal(tensor, varied.state_dict()[name]) for name, tensor in net.state_dict().items())
+    assert varied(torch.rand(2, 1, 28, 28)).shape == (2, 10)
+    with pytest.raises(cn.UsageError):  # the guard traveled along
+        varied(torch.rand(2, 1, 30, 30))
+
+
+def test_dropout_is_set_removed_and_put_behind_hidden_dense_layers():
+    assert vary(stranger(), dropout=0.1)[10].p == 0.1
+    assert type(vary(stranger(), dropout=0)[10]) is nn.Identity
+    names = [name for name, _ in vary(cn.create("lenet_d2l"), dropout=0.5).named_children()]
+    assert names[7:] == ["fc1", "sigmoid3", "fc1_dropout", "fc2", "sigmoid4", "fc2_dropout", "fc3"]
+    both = vary(cn.create("lenet_d2l").eval(), activation="relu", dropout=0.5)
+    assert not any(layer.training for layer in both.modules())
+
+
+@pytest.mark.parametrize(
+    ("net", "settings", "words"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), {"activation": "relu"}, "no activation to exchange"),
+        (nn.Linear(4, 2), {"pool": "max"}, "no pooling to exchange"),
+        (nn.Linear(4, 2), {"norm": "none"}, "no normalization to exchange"),
+        (nn.Conv2d(1, 1, 1), {"norm": "lrn"}, "no normalization to exchange"),
+        (nn.Linear(4, 2), {"norm": "batch"}, "neither a normalization"),
+        (nn.Sequential(nn.BatchNorm2d(2), nn.LocalResponseNorm(3)), {"norm": "batch"}, "1 gets cannot be told"),
+        (nn.Linear(4, 2), {"dropout": 0.5}, "neither dropout"),
+        (nn.Sequential(nn.Linear(4, 2), nn.Linear(2, 2)), {"dropout": 0.0}, "no dropout to remove"),
+        (nn.Dropout(), {"dropout": 1.0}, "from 0 to below 1"),
+        (nn.Dropout(), {"dropout": math.nan}, "from 0 to below 1"),
+        (nn.ReLU(), {"activation": "rleu"}, "must be one of relu, sigmoid"),
+        (Calls(), {"norm": "batch"}, "behind conv1 from outside: Calls is not an nn.Sequential"),
+        (Calls(), {"dropout": 0.5}, "behind hidden from outside"),
+        (nn.Conv2d(1, 1, 1), {"norm": "batch"}, "behind net from outside"),
+    ],
+)
+def test_what_cannot_be_exchanged_is_refused(net, settings, words):
+    with pytest.raises(ValueError, match=words):
+        vary(net, **settings)
+
+
+def test_a_layer_alone_a_block_used_twice_and_names_that_are_taken():
+    assert type(vary(nn.ReLU(), activation="tanh")) is nn.Tanh
+    block = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU())
+    twice = vary(nn.Sequential(block, block), norm="batch", activation="tanh")
+    assert twice[0] is twice[1] and kinds(twice[0]) == ["Conv2d", "BatchNorm2d", "Tanh"]
+    taken = nn.ModuleDict({"conv": nn.Conv2d(1, 1, 3), "conv_norm": nn.ReLU()})
+    taken = vary(nn.Sequential(nn.Sequential(taken["conv"], taken["conv_norm"])), norm="batch")
+    assert [*taken[0]._modules] == ["0", "0_norm", "1"]
+
+
+def test_new_layers_are_where_and_what_the_net_is():
+    varied = vary(cn.create("lenet_d2l").double(), activation="prelu", norm="batch")
+    assert {p.dtype for p in varied.parameters()} == {torch.float64}
+    with torch.device("meta"):
+        net = cn.create("lenet_d2l")
+    assert {p.device.type for p in vary(net, activation="prelu", norm="batch").parameters()} == {"meta"}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_every_net_of_the_registry_can_be_varied(name):
+    entry = NETS[name]
+    with torch.device("meta"):
+        net = entry.load()(entry.classes, entry.input[0], entry.input[1])
+        x = torch.rand(2, *entry.input)
+        for activation in CHOICES["activation"]:
+            assert vary(net, activation=activation)(x).shape == (2, entry.classes)
+        for pool in CHOICES["pool"]:
+            if any(kind in str(net) for kind in ("Pool", "Subsampling")):
+                assert vary(net, pool=pool)(x).shape == (2, entry.classes)
+        assert vary(net, norm="batch")(x).shape == (2, entry.classes)
+        if "Norm" in str(net) or "LRN" in str(net):
+            for norm in CHOICES["norm"]:
+                assert vary(net, norm=norm)(x).shape == (2, entry.classes)
+
+
+def test_no_two_variations_of_a_layer_share_its_arithmetic():
+    """Max of values is above their mean, so an exchange that did nothing would show."""
+    net = cn.create("lenet_d2l")
+    x = torch.rand(2, 1, 28, 28)
+    outputs = [vary(net, pool=pool)(x) for pool in CHOICES["pool"]]
+    assert torch.equal(outputs[1], net(x)) and not torch.allclose(*outputs)
+    assert type(vary(net, activation="scaled_tanh").sigmoid1) is ScaledTanh
+
+
+# ------------------------------------------------------------------------------------ said and recorded by a run
+
+RELU_MAX = {"activation": "relu", "pool": "max"}
+
+
+def test_the_variation_survives_run_json_and_makes_the_net_again():
+    made = net_spec.varied(net_spec.find("lenet_d2l"), {"activation": "relu", "dropout": "0.5"})
+    assert made.variation == {"activation": "relu", "dropout": 0.5}
+    assert made.label == "lenet_d2l-relu-dropout_0.5"
+    assert made.described == "lenet_d2l with activation=relu, dropout=0.5"
+    again = net_spec.NetSpec(**json.loads(json.dumps(made.to_dict())))
+    assert again == made
+    assert net_spec.varied(again, {"activation": "none"}).label == "lenet_d2l-activation_none-dropout_0.5"
+    assert net_spec.NetSpec(kind="registry", name="lenet_d2l").described == "lenet_d2l"
+
+
+def test_a_varied_run_says_so_and_can_be_used_again(cli, blobs, tmp_path):
+    run = cn.train("lenet_d2l", data=str(blobs), variation=RELU_MAX, epochs=1, limit=64, lr=0.1, quiet=True)
+    assert run.path.name == "lenet_d2l-relu-max-blobs-1"
+    assert run.facts["net"]["variation"] == RELU_MAX and not run.facts["as_published"]
+    assert "# lenet_d2l with activation=relu, pool=max on blobs" in (run.path / "card.md").read_text()
+    assert "the net," in run.result["verdict"]
+    again = cn.Run(run.path)
+    assert kinds(again.net).count("ReLU") == 4 and kinds(again.net).count("MaxPool2d") == 2
+    assert again.evaluate().accuracy == run.result["test_accuracy"]
+    assert "lenet_d2l with activation=relu, pool=max (last" in cli("evaluate", run.path)[1]
+    _, out, _ = cli("show", run.path)
+    assert "lenet_d2l with activation=relu, pool=max for 1x28x28" in out and "MaxPool2d" in out
+
+
+def test_the_first_weights_are_those_of_the_net_unvaried(blobs):
+    from classicnets.training.plan import plan
+
+    plain, varied = (plan(*run_spec("lenet_d2l", data=str(blobs), variation=v)).build(print) for v in ({}, RELU_MAX))
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), varied.parameters(), strict=True))
+
+
+def test_a_net_of_ones_own_is_varied_too(cli, blobs, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    code, _, err = cli("train", "own.py:net", "--data", blobs, "--limit", 64, "--set", "epochs=1", "net.norm=batch")
+    assert code == 0 and "own_net with norm=batch" in err
+    assert cli("evaluate", "runs/own_net-batch-blobs-1")[0] == 0
+    (tmp_path / "own.py").write_text("# moved")
+    copied = "runs/own_net-batch-blobs-1/net.py:net"
+    assert cli("evaluate", "runs/own_net-batch-blobs-1", "--net", copied)[0] == 0  # varied again, so that it fits
+
+
+def test_a_varied_run_resumes_as_it_was(cli, blobs):
+    from classicnets.training.plan import plan
+    from classicnets.training.session import Session
+
+    asked = plan(*run_spec("lenet_d2l", data=str(blobs), variation={"norm": "batch"}, settings={"epochs": 2}, limit=64))
+    started = Session.start(asked, lambda _: None)
+    next(started.events())
+    assert "conv1_norm.weight" in Session.resume(started.folder.path, lambda _: None).net.state_dict()
+
+
+def test_train_show_and_create_take_the_same(cli, blobs):
+    code, out, _ = cli(
+        "train", "lenet_d2l", "--data", blobs, "--set", "net.activation=relu", "net.pool=max", "--dry-run"
+    )
+    assert code == 0 and "lenet_d2l with activation=relu, pool=max: 61,706 parameters" in out
+    assert "net.pool" in out and out.count("--set") >= 2
+    code, out, _ = cli("show", "lenet_d2l", "--set", "net.pool=max", "--json")
+    assert json.loads(out)["net"] == "lenet_d2l with pool=max"
+    assert type(cn.create("lenet_d2l", variation={"pool": "max"}).pool1) is nn.MaxPool2d
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "lenet_d2l", "--set", "net.activaton=relu"], "hint:  --set net.activation=relu"),
+        (["train", "lenet_d2l", "--set", "activation=relu"], "hint:  --set net.activation=relu"),
+        (["train", "lenet_d2l", "--set", "net.activation=rleu"], "must be one of relu"),
+        (["train", "lenet_d2l", "--set", "net.dropout=lots", "net.pool=min"], "net.dropout=lots: must be a number"),
+        (["train", "lenet_d2l", "--set", "net.dropout=2"], "from 0 to below 1"),
+        (["train", "lenet_d2l", "--set", "net.norm=none"], "there is no normalization to exchange"),
+        (["show", "lenet_d2l", "--set", "net.norm=none"], "error[CN204]"),
+        (["show", "lenet_d2l", "--set", "lr=1"], "show takes no setting of a recipe"),
+        (["show", "lenet_d2l", "--set", "net.widht=1"], "net.activation, net.pool, net.norm, net.dropout"),
+    ],
+)
+def test_mistakes_are_refused_before_anything_is_read(cli, blobs, arguments, words):
+    code, out, err = cli(*arguments, *(["--data", blobs] if arguments[0] == "train" else []))
+    assert (code, out) == (2, "") and words in err
+
+
+def test_a_module_is_varied_by_its_owner(blobs):
+    with pytest.raises(cn.UsageError) as caught:
+        cn.train(cn.create("lenet_d2l"), data=str(blobs), variation=RELU_MAX)
+    assert caught.value.code == "CN204"
+    assert caught.value.hints == ("net = cn.vary(net, activation='relu', pool='max')",)

@@ -1,0 +1,56 @@
+"""The sheet that shows images as a net sees them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from classicnets.images.decode import read_fitted
+from classicnets.values import Preprocess
+from support.images import make_image_folder, save
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list[Figure]:
+    kept, keep = [], Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (kept.append(self), keep(self, *a, **k)))
+    return kept
+
+
+def test_a_folder_is_shown_under_every_fit(tmp_path, cli, shown):
+    folder = make_image_folder(tmp_path / "x", per_class=10)
+    wide = save(folder / "bird" / "a.png", np.random.default_rng(0).integers(0, 256, (20, 50, 3), dtype=np.uint8))
+    code, out, _ = cli("data", "preview", folder, "--fit", "crop", "--size", 10, "-o", tmp_path / "p.png", "--json")
+    told = json.loads(out)
+    assert code == 0 and len(told["pictures"]) == 8 and (told["fit"], told["size"]) == ("crop", 10)
+    assert {path.split("/")[-2] for path in told["pictures"]} == {"bird", "cat", "dog"}
+    with Image.open(tmp_path / "p.png") as image:
+        assert image.format == "PNG" and min(image.size) > 500
+    cli("data", "preview", wide, "--fit", "crop", "--size", 10, "-o", tmp_path / "q.png")
+    (original, *fits) = shown[-1].axes
+    assert original.get_title() == "a.png\n50 x 20" and original.patches[0].get_bbox().bounds == (14.5, -0.5, 20, 20)
+    for axes, fit in zip(fits, ("crop", "letterbox", "stretch"), strict=True):
+        expected = read_fitted(wide, Preprocess(channels=3, image_size=10, fit=fit))
+        np.testing.assert_array_equal(axes.images[0].get_array(), expected.transpose(1, 2, 0))
+        assert axes.get_ylabel().startswith(f"fit={fit}") and ("chosen" in axes.get_ylabel()) == (fit == "crop")
+
+
+def test_what_cannot_be_shown_is_said(tmp_path, cli):
+    assert cli("data", "preview")[0] == 2
+    assert cli("data", "preview", tmp_path, "--size", 0)[0] == 2
+    assert cli("data", "preview", tmp_path, "--size", 5000)[0] == 2
+    for place in (tmp_path, tmp_path / "nowhere"):
+        code, _, err = cli("data", "preview", place)
+        assert code == 3 and "CN304" in err
+    (tmp_path / "x.png").write_bytes(b"")
+    code, _, err = cli("data", "preview", tmp_path)
+    assert code == 3 and "CN304" in err and "empty" in err
+    save(tmp_path / "y.png", np.zeros((4, 4, 3), np.uint8))
+    code, out, err = cli("data", "preview", tmp_path, "-o", tmp_path / "p.PNG")
+    assert code == 0 and "x.png: the file is empty" in err and "1 image as they are" in out
+    code, _, err = cli("data", "preview", tmp_path, "-o", tmp_path / "no" / "p.png")
+    assert code == 4 and "CN401" in err

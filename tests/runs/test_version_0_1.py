@@ -1,0 +1,66 @@
+"""What version 0.1 wrote still opens: a finished run, a run that was stopped, an exported file.
+
+This folder was written by version 0.1.0: the book's small data (40 + 20 images) and, on it, lenet1_1990 with
+tanh (finished, exported) and lenet1_1990 stopped after two steps of its second epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import classicnets as cn
+
+HERE = Path(__file__).parent / "version_0_1"
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A copy whose run.json names the data where they lie here."""
+    place = tmp_path / "old"
+    shutil.copytree(HERE, place)
+    for run in (place / "finished", place / "stopped"):
+        text = (run / "run.json").read_text().replace("/home/user/blobs", (place / "blobs").as_posix())
+        (run / "run.json").write_text(text)
+    return place
+
+
+def test_a_finished_run_opens_and_measures_what_it_measured(old, cli):
+    run = cn.load(old / "finished")
+    assert run.result and run.evaluate().accuracy == pytest.approx(run.result["test_accuracy"], abs=0.051)  # one image
+    code, out, _ = cli("evaluate", old / "finished", "--json")
+    assert code == 0 and json.loads(out)["n"] == 20
+    code, out, _ = cli("show", old / "finished")
+    assert code == 0 and "lenet1_1990 with activation=tanh" in out
+
+
+def test_an_exported_file_opens_and_agrees_with_its_run(old):
+    images = np.random.default_rng(0).integers(0, 256, (7, 1, 28, 28), np.uint8)
+    file, run = cn.load(old / "finished.onnx"), cn.load(old / "finished", device="cpu")
+    assert file.classes == run.classes
+    np.testing.assert_allclose(file.predictor.probabilities(images), run.predictor.probabilities(images), atol=1e-5)
+
+
+def test_a_finished_run_is_exported_again(old, cli):
+    code, out, _ = cli("export", old / "finished", "-o", "again.onnx")
+    assert code == 0 and "agrees with the net on 20 images" in out
+
+
+def test_a_stopped_run_is_resumed_where_it_was(old, cli):
+    history = (old / "stopped" / "history.jsonl").read_text().splitlines()
+    code, out, err = cli("train", "--resume", old / "stopped")
+    assert code == 0 and "test accuracy" in out and "after epoch 1 of 3, step 2" in err
+    after = (old / "stopped" / "history.jsonl").read_text().splitlines()
+    assert after[: len(history)] == history and json.loads(after[-1])["epoch"] == 3
+    assert cn.load(old / "stopped").result
+
+
+def test_a_run_of_version_0_1_is_where_another_begins(old):
+    run = cn.train(
+        "lenet1_1990", recipe="fast", data=str(old / "blobs"), weights=old / "finished", epochs=1, quiet=True
+    )
+    assert run.facts["weights"].endswith("best.safetensors")

@@ -1,0 +1,287 @@
+"""Trains a small net again and again in forked processes, each killed at another call that changes a file, and says
+which of them, resumed, did not come out as the run that nobody killed.
+
+    python tests/support/killing.py every_call FOLDER  (FOLDER must be empty; one JSON document on standard output)
+    python tests/support/killing.py random_moments FOLDER
+
+Linux only. A process dies by SIGKILL right before a call; in the middle of a write, half of whose bytes are there; or
+right after a call in a power cut, which takes everything with it that was written and not synced.
+"""
+
+from __future__ import annotations
+
+import builtins
+import gc
+import io
+import itertools
+import json
+import os
+import shutil
+import signal
+import stat
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", CLASSICNETS_OFFLINE="1")
+
+sys.path.extend(str(Path(__file__).parents[2] / folder) for folder in ("tests", "benchmarks"))
+
+import torch
+from matplotlib.figure import Figure
+
+from classicnets import files
+from classicnets.cli.main import main
+from classicnets.report import figures, mistakes
+from classicnets.runs import history
+from kills import ended, fork, kill_at_random, outcome
+from support.idx import make_idx_folder
+
+NET = """
+from torch import nn
+net = nn.Sequential(
+    nn.Conv2d(1, 3, 5, stride=2), nn.BatchNorm2d(3), nn.ReLU(), nn.Dropout(0.3), nn.Flatten(), nn.Linear(48, 3)
+)
+"""
+SETTINGS = "epochs=2 batch_size=12 validation=0.2 flip=true shift=1 erase=3 ema=0.9 clip=1 lr=0.01"
+
+
+class Disk:
+    """Counts the calls that change what is under `root`, and dies at number `at` of them, as `how` says."""
+
+    def __init__(self, root: Path, at: int = 0, how: str = ""):
+        self.root, self.at, self.how = f"{root.resolve()}{os.sep}", at, how
+        self.calls: list[tuple[str, str]] = []  # what was done, and to which file
+        self.synced: dict[int, int] = {}  # how many bytes of a file, by inode, a power cut leaves
+        self.open = io.open
+
+    def watch(self) -> None:
+        """From now on, in this process."""
+        io.open = builtins.open = self._open
+        os.fsync = self._fsync
+        for name in ("mkdir", "rmdir", "unlink", "remove", "rename", "replace"):
+            setattr(os, name, self._watched(name, getattr(os, name)))
+
+    def inside(self, path: object) -> bool:
+        return isinstance(path, str | os.PathLike) and str(Path(path).absolute()).startswith(self.root)
+
+    def call(
+        self, name: str, path: object, do: Callable[[], object], half: Callable[[], object] | None = None
+    ) -> object:
+        self.calls.append((name, Path(str(path)).name))
+        dies = len(self.calls) == self.at
+        if dies and self.how == "before":
+            die()
+        if dies and self.how == "middle":
+            assert half is not None
+            half()
+            die()
+        try:
+            return do()
+        finally:
+            if dies:
+                self._cut_power()
+
+    def _watched(self, name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def watched(path: object, *rest: object, **options: object) -> object:
+            if not self.inside(path):
+                return real(path, *rest, **options)
+            return self.call(
+                name, rest[0] if name in {"rename", "replace"} else path, lambda: real(path, *rest, **options)
+            )
+
+        return watched
+
+    def _fsync(self, file: int) -> None:
+        path = os.readlink(f"/proc/self/fd/{file}")
+        if not f"{path}/".startswith(self.root):
+            return
+        about = os.fstat(file)
+        self.call("fsync folder" if stat.S_ISDIR(about.st_mode) else "fsync", path, lambda: None)
+        self.synced[about.st_ino] = about.st_size
+
+    def _open(self, path, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None):
+        if not set(mode) & set("wax+") or not self.inside(path):
+            return self.open(path, mode, buffering, encoding, errors, newline, closefd, opener)
+        raw = Raw(self, path, mode.replace("b", "").replace("t", ""))
+        file = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
+        return file if "b" in mode else io.TextIOWrapper(file, encoding, errors, newline)
+
+    def _cut_power(self) -> None:
+        for path in map(str, Path(self.root).rglob("*")):
+            about = os.stat(path)
+            if about.st_size > self.synced.get(about.st_ino, about.st_size):
+                os.truncate(path, self.synced[about.st_ino])
+        die()
+
+
+class Raw(io.FileIO):
+    """A file that tells the disk of each write, as it comes to the system."""
+
+    def __init__(self, disk: Disk, path: os.PathLike[str], mode: str):
+        self.disk = disk
+        there = Path(path).stat().st_size if Path(path).exists() and "w" not in mode else 0
+        disk.call("open", path, lambda: super(Raw, self).__init__(os.fspath(path), mode))
+        disk.synced.setdefault(os.fstat(self.fileno()).st_ino, there)
+
+    def write(self, content) -> int:
+        content, write = bytes(content), super().write
+        return self.disk.call("write", self.name, lambda: write(content), lambda: write(content[: len(content) // 2]))
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Place:
+    """A folder with a net and images, in which runs are made and killed."""
+
+    def __init__(self, root: Path):
+        self.root, self.log = root, root / "log.txt"
+        make_idx_folder(root / "data", train=27, test=9, classes=3, size=12)
+        (root / "own.py").write_text(NET)
+        self.command = [f"{root}/own.py:net", "--data", f"{root}/data", "--seed", "5", "--loader-threads", "2"]
+        self.command += ["--set", *SETTINGS.split()]
+        self.numbers = itertools.count()
+
+    def train(
+        self, runs: Path, disk: Disk | None = None, change: Callable[[], None] | None = None, threads: int = 2
+    ) -> int:
+        """Trains in a process of its own, or goes on with the run that is in `runs`; the exit code."""
+        run = runs / "own_net-data-1"
+        command = ["train", *self.command, "--runs", str(runs)]
+        if run.exists():
+            command = ["train", "--resume", str(run), "--loader-threads", str(threads)]
+
+        def do() -> int:
+            os.fsync = lambda _: None  # needed in a power cut alone, and here `Disk` says what one leaves
+            if disk:
+                disk.watch()
+            if change:
+                change()
+            code = main([*command, "--save-every", "0"])
+            if disk and not disk.at:
+                (self.root / "calls.json").write_text(json.dumps(disk.calls))
+            return code
+
+        return ended(fork(do, self.log))
+
+    def new(self) -> Path:
+        """Where there are no runs yet."""
+        path = self.root / f"runs-{next(self.numbers)}"
+        path.mkdir()
+        return path
+
+    def calls(self, runs: Path, change: Callable[[], None] | None = None) -> list[tuple[str, str]]:
+        """The calls that change files, up to the end of the run in `runs`, or of a new one."""
+        assert self.train(runs, Disk(runs), change) == 0, self.log.read_text()
+        return [(name, path) for name, path in json.loads((self.root / "calls.json").read_text())]
+
+    def damage(
+        self, runs: Path, at: int, how: str, expected: dict[str, object], change: Callable[[], None] | None = None
+    ) -> str:
+        """What is wrong after a kill and a resumption; empty if nothing is."""
+        code = self.train(runs, Disk(runs, at, how), change)
+        if code != -signal.SIGKILL:
+            return f"ended with {code} before it was killed"
+        try:
+            done = "result" in json.loads((runs / "own_net-data-1/run.json").read_text())
+        except FileNotFoundError:
+            done = False  # no such run: the command is given again
+        except json.JSONDecodeError:
+            return "run.json is damaged"
+        if not done and (code := self.train(runs, threads=at % 3)) != 0:
+            return f"could not go on: {code}"
+        found = outcome(runs / "own_net-data-1")
+        return ", ".join(key for key in expected if found[key] != expected[key])
+
+
+def small_figures() -> None:
+    """Images take most of the time of a run this small; those of another size are written the same way."""
+
+    def small(*_: object) -> Figure:
+        return Figure((0.2, 0.2))
+
+    figures.draw_curves = mistakes.confusion = mistakes.calibration = mistakes.contact_sheet = small
+    figures.png(figures.draw_curves())  # finds the fonts
+
+
+def write_carelessly() -> None:
+    def careless(path, content):
+        path.write_bytes(content)
+
+    files.write_whole.__code__ = careless.__code__
+
+
+def hows(kind: str) -> list[str]:
+    """The ways to die at a call; what is there after a sync is what is there before the next call."""
+    return ["before", *["middle"] * (kind == "write"), *["after"] * (not kind.startswith("fsync"))]
+
+
+def never_sync() -> None:
+    os.fsync = lambda _: None  # also for `Disk`
+
+
+def never_sync_history() -> None:
+    history.sync = lambda _: None
+
+
+def at_every_call(place: Place) -> dict[str, object]:
+    """Kills at every call of a whole run, and at the first ones of a run resumed; then with writing made worse."""
+    small_figures()
+    whole = place.new()
+    calls = place.calls(whole)
+    expected = outcome(whole / "own_net-data-1")
+    points = [(at, how) for at, (kind, _) in enumerate(calls, 1) for how in hows(kind)]
+    unequal = []
+    for at, how in points:
+        if what := place.damage(place.new(), at, how, expected):
+            unequal.append((*calls[at - 1], at, how, what))
+
+    # again, in the resumption of a run that was killed while it wrote its checkpoint in the middle of an epoch
+    writes = [at for at, call in enumerate(calls, 1) if call[0] == "write" and call[1].startswith(".last.")]
+    torn = place.new()
+    assert place.train(torn, Disk(torn, writes[5], "middle")) == -signal.SIGKILL
+    again = place.calls(copied(torn, place))[:16]
+    points_again = [(at, how) for at, (kind, _) in enumerate(again, 1) for how in hows(kind)]
+    for at, how in points_again:
+        if what := place.damage(copied(torn, place), at, how, expected):
+            unequal.append(("resumed", *again[at - 1], at, how, what))
+
+    def worse(change: Callable[[], None], kind: str, how: str) -> list[str]:
+        """What comes of kills in the first four such calls for the checkpoint, with writing changed."""
+        made = place.calls(place.new(), change)
+        at = [number for number, call in enumerate(made, 1) if call == (kind, "last.safetensors")][:4]
+        return [place.damage(place.new(), number, how, expected, change) for number in at]
+
+    return {
+        "calls": Counter(name for name, _ in calls),
+        "replaced": sorted({path for name, path in calls if name == "replace"}),
+        "files": expected["files"],
+        "points": len(points),
+        "calls_of_the_resumption": again,
+        "points_of_the_resumption": len(points_again),
+        "unequal": unequal,
+        "where_nothing_is_written_aside": worse(write_carelessly, "write", "middle"),
+        "where_nothing_is_synced": worse(never_sync, "replace", "after"),
+        "where_the_history_is_not_synced": worse(never_sync_history, "replace", "after"),
+    }
+
+
+def copied(runs: Path, place: Place) -> Path:
+    return Path(shutil.copytree(runs, place.new(), dirs_exist_ok=True))
+
+
+def at_random(place: Place) -> dict[str, object]:
+    """Kills at random moments of a longer run, whose images are drawn as always; twice Ctrl-C instead."""
+    signals = [signal.SIGKILL] * 3 + [signal.SIGINT] + [signal.SIGKILL] * 3 + [signal.SIGINT]
+    return kill_at_random([*place.command, "epochs=60"], signals, 0, place.new())
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    assert len(os.listdir("/proc/self/task")) == 1, "only a process with a single thread can be forked"
+    gc.freeze()  # so that a child does not touch, and copy, all there is
+    do = {"every_call": at_every_call, "random_moments": at_random}[sys.argv[1]]
+    print(json.dumps(do(Place(Path(sys.argv[2]).resolve()))))

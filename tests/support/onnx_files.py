@@ -1,0 +1,64 @@
+"""Tiny .onnx files in the form that export writes, made node by node."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, checker, helper, numpy_helper, save
+
+from classicnets.values import Preprocess
+
+SHARP = 12.0
+
+
+def colors_onnx(
+    path: Path,
+    classes: tuple[str, ...] = ("red", "green", "blue"),
+    preprocess: Preprocess = Preprocess(channels=3, image_size=8),  # noqa: B008 - frozen
+    pixels: str = "pixels",
+    **changes: Any,
+) -> Path:
+    """A net that says which channel of images uint8 [N, H, W, 3] is the strongest: the softmax of the channels' means
+    in 0..1 times SHARP. `changes` replace entries of its metadata, with format=None there are none at all.
+    """
+    nodes = [
+        helper.make_node("Cast", [pixels], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["real", "axes"], ["means"], keepdims=0),
+        helper.make_node("Mul", ["means", "factor"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "colours",
+        [helper.make_tensor_value_info(pixels, TensorProto.UINT8, ["N", "H", "W", 3])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 3])],
+        [
+            numpy_helper.from_array(np.array([1, 2]), "axes"),
+            numpy_helper.from_array(np.array(SHARP / 255, dtype=np.float32), "factor"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    checker.check_model(model)
+    facts = {
+        "format": 1,
+        "net": "colours",
+        "classes": classes,
+        "preprocess": preprocess.to_dict(),
+        "macs": 9,
+        "data_name": "animals",
+        "fingerprint": "none",
+    } | changes
+    if facts["format"] is not None:
+        helper.set_model_props(model, {"classicnets": json.dumps(facts)})
+    save(model, str(path))
+    return path
+
+
+def expected(images: np.ndarray) -> np.ndarray:
+    """What such a net gives for images uint8 [N, 3, H, W], in float64."""
+    logits = images.mean(axis=(2, 3)) / 255 * SHARP
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)

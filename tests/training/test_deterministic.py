@@ -1,0 +1,132 @@
+"""Deterministic mode: every net can be trained in it, and a run in it says so, records it and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import classicnets as cn
+from classicnets import machine
+from classicnets.models.registry import NETS
+from classicnets.training import loop
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+# The nets for ImageNet are built for the smallest image they pass, which leaves every layer in place; torchvision's
+# has layers that refuse images so small.
+SMALL = {name: 67 for name, entry in NETS.items() if entry.macs > 3e8 and entry.input[1] > 200}
+SMALL |= {"vgg16": 32, "alexnet_torchvision": 224}
+
+
+def step(net: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """The outputs and gradients of one step in training mode, dropout drawn alike each time."""
+    torch.manual_seed(1)
+    net.zero_grad()
+    y = net(x)
+    F.cross_entropy(y, torch.tensor([0, 7])).backward()
+    return y.detach(), [p.grad.clone() for p in net.parameters()]
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SMALL else n for n in NETS])
+def test_every_net_trains_in_deterministic_mode_and_twice_alike(name):
+    channels, side, _ = NETS[name].input
+    side = SMALL.get(name, side)
+    torch.manual_seed(0)
+    net = cn.create(name, num_classes=10, image_size=side)
+    x = torch.randn(2, channels, side, side)
+    with machine.deterministic(True):
+        (first, gradients), (second, again) = step(net, x), step(net, x)
+    assert torch.equal(first, second) and first.isfinite().all() and first.var() > 0
+    assert all(map(torch.equal, gradients, again))
+    assert any(gradient.any() for gradient in gradients)
+    if any(isinstance(layer, nn.Dropout) for layer in net.modules()):
+        torch.manual_seed(2)
+        assert not torch.equal(net(x), first)
+
+
+@pytest.mark.parametrize(("on", "warn_only"), [(False, False), (True, False), (True, True)])
+def test_the_mode_is_put_back_as_it_was(on, warn_only):
+    def mode() -> tuple[bool, bool]:
+        return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+
+    torch.use_deterministic_algorithms(on, warn_only=warn_only)
+    try:
+        with machine.deterministic(False):
+            assert mode() == (on, warn_only)
+        with pytest.raises(ZeroDivisionError), machine.deterministic(True):
+            assert mode() == (True, False)
+            raise ZeroDivisionError
+        assert mode() == (on, warn_only)
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+class Watched(nn.Sequential):
+    """A net that notes in which mode it is called, and asks for what has no deterministic form if it is told to."""
+
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 10))
+        self.modes: list[bool] = []
+        self.workspaces: set[str | None] = set()
+        self.refused = False
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.device.type != "meta":
+            self.workspaces.add(os.environ.get("CUBLAS_WORKSPACE_CONFIG"))
+        if x.device.type != "meta" and self.training:
+            self.modes.append(torch.are_deterministic_algorithms_enabled())
+            if self.refused:
+                torch.zeros(4).put_(torch.tensor([0, 0]), torch.tensor([1.0, 2.0]))
+        return super().forward(x)
+
+
+def test_a_run_in_python_is_deterministic_while_it_lasts_and_no_longer(blobs, monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")  # and after the test it is as it was
+    net = Watched()
+    run = cn.train(net, data=str(blobs), recipe="fast", epochs=1, limit=64, quiet=True, deterministic=True)
+    assert net.modes and all(net.modes)
+    assert net.workspaces == {":4096:8"}  # cuBLAS looks for it once, at its first use
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert run.facts["deterministic"] is True
+    net.modes.clear()
+    assert cn.train(net, data=str(blobs), epochs=1, limit=64, quiet=True).facts["deterministic"] is False
+    assert net.modes and not any(net.modes)
+
+
+def test_what_has_no_deterministic_form_is_refused_and_the_mode_put_back(blobs):
+    net = Watched()
+    net.refused = True
+    cn.train(net, data=str(blobs), epochs=1, limit=64, quiet=True)  # it does no harm otherwise
+    with pytest.raises(RuntimeError, match="deterministic"):
+        cn.train(net, data=str(blobs), epochs=1, limit=64, quiet=True, deterministic=True)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_the_command_line_says_it_and_a_resumed_run_keeps_it(blobs, cli, monkeypatch):
+    asked = []
+    mode = torch.use_deterministic_algorithms
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda *a, **k: (asked.append((a, k)), mode(*a, **k)))
+    train = ["train", "lenet_d2l", "--data", blobs, "--limit", 64, "--set", "epochs=1"]
+    _, _, err = cli(*train)
+    assert "deterministic" not in err and not any(a == (True,) or k.get("mode") is True for a, k in asked)
+    code, _, err = cli(*train, "--deterministic")
+    assert code == 0 and "seed 0, deterministic algorithms alone" in err
+    assert any(a == (True,) or k.get("mode") is True for a, k in asked)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "take_step", lambda *_: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            cli(*train, "--deterministic")
+    assert not torch.are_deterministic_algorithms_enabled()
+    asked.clear()
+    code, _, err = cli("train", "--resume", "runs/lenet_d2l-blobs-3")
+    assert code == 0 and "deterministic algorithms alone" in err
+    assert any(a == (True,) or k.get("mode") is True for a, k in asked)
+    assert json.loads(Path("runs/lenet_d2l-blobs-3/run.json").read_text())["deterministic"] is True

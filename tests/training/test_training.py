@@ -1,0 +1,322 @@
+"""Training: that it is the book's, that it resumes bit for bit, that it fails kindly."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+import classicnets as cn
+from classicnets.datasets.types import Split
+from classicnets.events import Epoch, Step
+from classicnets.images import batches, loading
+from classicnets.recipes import resolve
+from classicnets.runs import history
+from classicnets.training import objective, optim
+from classicnets.training.loop import Scores, train
+from classicnets.training.state import State
+
+OWN_NET = """
+from torch import nn
+net = nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 10))
+"""
+
+
+def split(n: int, seed: int = 0) -> Split:
+    generator = np.random.default_rng(seed)
+    return Split(
+        generator.integers(0, 256, (n, 1, 28, 28), dtype=np.uint8), generator.integers(0, 10, n).astype(np.int64)
+    )
+
+
+def book_init(m):
+    if type(m) is nn.Linear or type(m) is nn.Conv2d:
+        nn.init.xavier_uniform_(m.weight)
+
+
+@pytest.mark.slow
+def test_our_losses_are_those_of_a_plain_pytorch_loop_over_200_steps():
+    """The book's `train_ch6` written out plainly, from the same first weights and in the same order."""
+    recipe = resolve.find("d2l", "lenet_d2l", registered=True)
+    data, steps = split(50_000), 200
+    preprocess = recipe.preprocess(1, 28)
+    torch.manual_seed(3)
+    ours = cn.create("lenet_d2l")
+    ours.apply(book_init)
+    plain = nn.Sequential(*cn.create("lenet_d2l"))
+    plain.load_state_dict(dict(zip(plain.state_dict(), ours.state_dict().values(), strict=True)))
+
+    loader = batches.Batches(data, recipe, preprocess, seed=5, device=torch.device("cpu"))
+    state = State(ours, recipe)
+    got: list[float] = []
+    for event in train(state, loader, recipe, objective.make(recipe, loader.labels, 10), Scores):
+        if isinstance(event, Step):  # the sum is set back after each step, so that it is the loss of one step
+            got.append(float(state.loss_sum) / min(256, 50_000 - 256 * (event.step - 1)))
+            state.loss_sum = 0.0
+        if len(got) == steps:
+            break
+
+    images = torch.from_numpy(data.images).float() / 255
+    labels = torch.from_numpy(data.labels)
+    trainer, loss = torch.optim.SGD(plain.parameters(), lr=0.9), nn.CrossEntropyLoss()
+    expected = []
+    for epoch in (1, 2):
+        for index in batches.order(50_000, 5, epoch).split(256):
+            trainer.zero_grad()
+            value = loss(plain(images[index]), labels[index])
+            value.backward()
+            trainer.step()
+            expected.append(value.item())
+    assert len(got) == steps
+    assert np.abs(np.array(got) - np.array(expected[:steps])).max() < 1e-5
+
+
+def test_order_is_a_pure_function_and_a_permutation():
+    assert torch.equal(batches.order(100, 1, 2), batches.order(100, 1, 2))
+    assert sorted(batches.order(100, 1, 2).tolist()) == list(range(100))
+    orders = {tuple(batches.order(100, s, e).tolist()) for s in (0, 1) for e in (0, 1, 2)}
+    assert len(orders) == 6
+
+
+def test_augmentation_belongs_to_the_image_not_to_the_batch():
+    """The same image is treated the same way in the same epoch, whatever the batch size."""
+    recipe = resolve.apply(
+        resolve.find("fast", "x", registered=False), {"flip": True, "shift": 2, "batch_size": 64}
+    ).recipe
+    seen = []
+    for size in (64, 7):
+        changed = resolve.apply(recipe, {"batch_size": size}).recipe
+        loader = batches.Batches(split(64), changed, changed.preprocess(1, 28), seed=0, device=torch.device("cpu"))
+        seen.append(torch.cat([x for x, _ in loader.epoch(1)]))
+        assert not torch.equal(torch.cat([x for x, _ in loader.epoch(2)]), seen[-1])
+    assert torch.equal(*seen)
+
+
+def test_limit_takes_the_first_of_the_order_and_leaves_what_is_kept_aside():
+    data = Split(np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1), np.arange(100))
+    whole, aside = batches.divide(data, 0.2, None, seed=4)
+    few, same = batches.divide(data, 0.2, 10, seed=4)
+    assert len(whole) == 80 and len(aside) == 20 and not set(whole) & set(aside.labels)  # labels are places here
+    assert set(same.labels) == set(aside.labels)
+    assert set(few) == set(batches.order(100, 4, 0)[20:30].tolist())
+    everything, none = batches.divide(data, 0.0, None, seed=4)
+    assert none is None and len(everything) == 100
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
+def test_the_rate_is_a_function_of_progress(schedule):
+    recipe = resolve.apply(resolve.find("d2l", "lenet_d2l", registered=True), {"schedule": schedule}).recipe
+    rates = [optim.rate(recipe, i / 100) for i in range(101)]
+    assert max(rates) == pytest.approx(recipe.lr)
+    if schedule == "one_cycle":
+        assert rates[20] == pytest.approx(recipe.lr) and rates[-1] == pytest.approx(0) and rates[0] < rates[10]
+
+
+def test_xavier_leaves_the_biases_at_torch_s_default():
+    from classicnets.training.initialise import initialise
+
+    torch.manual_seed(0)
+    net = cn.create("lenet_d2l")
+    layers = [layer for layer in net if hasattr(layer, "bias")]
+    biases = [layer.bias.clone() for layer in layers]
+    initialise(net, "xavier_uniform")
+    assert all(torch.equal(bias, layer.bias) for bias, layer in zip(biases, layers, strict=True))
+    bound = math.sqrt(6 / (400 + 120))
+    assert 0.99 * bound < net.fc1.weight.abs().max() <= bound
+    initialise(net, "xavier_uniform_zero_bias")
+    assert not any(layer.bias.any() for layer in net if hasattr(layer, "bias"))
+
+
+def test_a_run_from_python(blobs, tmp_path):
+    run = cn.train("lenet_d2l", data=str(blobs), epochs=2, batch_size=32, quiet=True, runs=tmp_path / "runs")
+    assert run.path == tmp_path / "runs/lenet_d2l-blobs-1"
+    names = {p.name for p in run.path.iterdir()}
+    images = {"curves.png", "confusion.png", "calibration.png", "contact_sheet.png"}
+    assert names == {"run.json", "history.jsonl", "metrics.json", "card.md", "last.safetensors"} | images
+    measured = json.loads(run.folder.metrics.read_text())
+    assert measured["balanced_accuracy"] == run.result["balanced_accuracy"] and len(measured["classes"]) == 10
+    card = (run.path / "card.md").read_text()
+    assert f"calibration error {measured['calibration_error']:.4f}" in card and all(name in card for name in images)
+    assert run.evaluate().accuracy == run.result["test_accuracy"]
+    events = history.read(run.folder.history)
+    assert [e.epoch for e in events if isinstance(e, Epoch)] == [1, 2]
+    again = cn.Run(run.path)
+    assert again.evaluate().accuracy == run.result["test_accuracy"]
+    assert "blobs" in repr(run) and repr(run) == repr(again)
+
+
+def small() -> nn.Sequential:
+    torch.manual_seed(11)
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 10))
+
+
+def test_the_net_of_a_run_can_be_trained_afresh(blobs, tmp_path, cli):
+    (tmp_path / "own.py").write_text(OWN_NET)
+    for spec in ("lenet_d2l", "own.py:net"):
+        assert cli("train", spec, "--data", blobs, "--set", "epochs=1", "--limit", 64)[0] == 0
+    for name in ("lenet_d2l", "own_net"):
+        code, _, err = cli("train", f"runs/{name}-blobs-1", "--data", blobs, "--set", "epochs=1", "--limit", 64)
+        assert code == 0, err
+        a, b = (load_file(f"runs/{name}-blobs-{k}/last.safetensors") for k in (1, 2))
+        assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_any_module_is_trained_in_place_and_learns(blobs):
+    net = small()
+    run = cn.train(net, data=str(blobs), epochs=6, batch_size=32, flip=False, views=1, quiet=True)
+    assert run.net is net
+    assert run.result["test_accuracy"] > 0.9  # ten patterns in little noise
+    assert run.folder.best.exists() and run.weights_file.name == "best.safetensors"
+    with pytest.raises(cn.UsageError) as caught:
+        cn.Run(run.path)
+    assert caught.value.code == "CN207"
+    assert cn.Run(run.path, net=small()).evaluate().accuracy == run.result["test_accuracy"]
+
+
+def test_runs_never_write_over_each_other(blobs):
+    first = cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
+    before = (first.path / "last.safetensors").read_bytes()
+    second = cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
+    assert first.path.name.endswith("-1") and second.path.name.endswith("-2")
+    assert (first.path / "last.safetensors").read_bytes() == before
+    # the same seed gives the same weights: everything random is a function of it
+    a, b = load_file(first.path / "last.safetensors"), load_file(second.path / "last.safetensors")
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_another_seed_gives_other_weights(blobs):
+    runs = [cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True, seed=s) for s in (0, 1)]
+    a, b = (load_file(run.path / "last.safetensors") for run in runs)
+    assert not torch.equal(a["net/conv1.weight"], b["net/conv1.weight"])
+
+
+def test_no_verdict_when_the_recipe_was_changed(blobs):
+    run = cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
+    assert run.result["verdict"].startswith("no verdict")
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(blobs, cli, tmp_path):
+    (tmp_path / "own.py").write_text(OWN_NET)
+    command = ["train", "own.py:net", "--data", blobs, "--set", "optimizer=sgd", "schedule=constant", "epochs=3"]
+    code, _, err = cli(*command, "lr=1e20")
+    assert code == 1
+    assert "error[CN101]: the loss is no longer finite" in err
+    assert "hint:  --set lr=1e+19" in err
+    assert "no epoch was finished" in err
+    assert not list(Path("runs").glob("*/last.safetensors"))
+
+
+def test_what_was_good_before_the_loss_left_the_finite_is_kept(blobs, cli, tmp_path, monkeypatch):
+    (tmp_path / "own.py").write_text(OWN_NET)
+    rate = optim.rate
+    monkeypatch.setattr(
+        optim, "rate", lambda recipe, progress, drops: 1e20 if progress > 0.5 else rate(recipe, progress, drops)
+    )
+    code, _, err = cli("train", "own.py:net", "--data", blobs, "--set", "optimizer=sgd", "epochs=4", "lr=0.01")
+    assert code == 1
+    kept = Path("runs/own_net-blobs-1/last.safetensors")
+    assert f"the end of epoch 2 is kept in {kept}" in err
+    assert all(tensor.isfinite().all() for tensor in load_file(kept).values() if tensor.is_floating_point())
+    assert cn.Run("runs/own_net-blobs-1").evaluate().n == 100
+
+
+def test_a_complete_run_is_not_resumed(blobs, cli):
+    cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
+    code, _, err = cli("train", "--resume", "runs/lenet_d2l-blobs-1")
+    assert code == 2 and "error[CN208]: the run is complete" in err
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(blobs, cli, monkeypatch):
+    """Stopped after the last step of an epoch, when all that is left of it is to be judged."""
+    from classicnets.training.session import Session
+
+    whole = cn.train("lenet_d2l", data=str(blobs), epochs=2, limit=64, quiet=True)
+    record = Session._record
+
+    def interrupt(self, event):
+        advice = record(self, event)
+        if isinstance(event, Step) and event.step == event.steps:
+            signal.raise_signal(signal.SIGINT)
+        return advice
+
+    command = ["train", "lenet_d2l", "--data", blobs, "--set", "epochs=2", "--limit", 64]
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "_record", interrupt)
+        code, _, err = cli(*command)
+    assert code == 130
+    assert "stopped after epoch 0 of 2, step 1; to go on: classicnets train --resume runs/lenet_d2l-blobs-2" in err
+    code, _, err = cli("train", "--resume", "runs/lenet_d2l-blobs-2")
+    assert code == 0 and "resuming runs/lenet_d2l-blobs-2 after epoch 0 of 2, step 1" in err, err
+    a, b = load_file(whole.path / "last.safetensors"), load_file("runs/lenet_d2l-blobs-2/last.safetensors")
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_resume_restores_the_thread_count_and_takes_no_changes(blobs, cli, monkeypatch):
+    cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
+    path = Path("runs/lenet_d2l-blobs-1/run.json")
+    facts = json.loads(path.read_text())
+    del facts["result"]
+    facts["threads"] = 2
+    path.write_text(json.dumps(facts))
+    for change in (["lenet_d2l"], ["--set", "lr=1"], ["--limit", "3"], ["--recipe", "fast"], ["--seed", "1"]):
+        code, _, err = cli("train", *change, "--resume", "runs/lenet_d2l-blobs-1")
+        assert code == 2 and "error[CN208]" in err
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    assert cli("train", "--resume", "runs/lenet_d2l-blobs-1")[0] == 0
+    assert asked == [2]
+
+
+def test_resume_refuses_other_data(blobs, cli):
+    cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
+    path = Path("runs/lenet_d2l-blobs-1/run.json")
+    facts = json.loads(path.read_text())
+    del facts["result"]
+    facts["fingerprint"] = "0" * 64
+    path.write_text(json.dumps(facts))
+    code, _, err = cli("train", "--resume", "runs/lenet_d2l-blobs-1")
+    assert code == 3 and "error[CN306]" in err
+
+
+def test_a_wrong_size_is_refused_before_any_data_is_read(blobs, cli, monkeypatch, tmp_path):
+    def read(*_, **__):
+        raise AssertionError("data was read")
+
+    monkeypatch.setattr(loading, "load", read)
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "net = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Sigmoid(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1176, 10))\n"
+    )
+    code, _, err = cli("train", "net.py:net", "--data", blobs)
+    assert code == 2
+    assert "mat1 and mat2" not in err
+    assert "error[CN201]" in err and "864" in err and "1,176" in err.replace("1176", "1,176")
+    assert err.count("hint:") == 1 and err.count("or:") >= 1
+    assert not Path("runs").exists()
+
+
+def test_a_net_with_the_wrong_number_of_outputs_is_refused_before_any_data_is_read(blobs, cli, monkeypatch, tmp_path):
+    monkeypatch.setattr(loading, "load", lambda *_, **__: pytest.fail("data was read"))
+    (tmp_path / "net.py").write_text("from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 7))\n")
+    code, _, err = cli("train", "net.py:net", "--data", blobs)
+    assert code == 3 and "gives 7 numbers" in err and "nn.Linear(784, 10)" in err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="has neither modes of folders nor /proc")
+def test_a_full_disk_or_a_forbidden_folder_is_a_clear_error(blobs, cli):
+    if os.geteuid() == 0:
+        target = "/proc/nowhere"
+    else:
+        Path("locked").mkdir(mode=0o500)
+        target = "locked"
+    code, _, err = cli("train", "lenet_d2l", "--data", blobs, "--runs", target)
+    assert code == 4 and "error[CN401]" in err and target in err
