@@ -1,0 +1,102 @@
+"""Every command of the README works: all of them are run, in order, on small stand-ins for the data that they name."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from classicnets.datasets.catalog import DATASETS
+from classicnets.training import loop
+from support.idx import dataset_of, make_idx_folder
+from support.images import make_image_folder
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+OWN_NETWORK = """
+from torch import nn
+net = nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10))
+"""
+STAND_IN = """
+import sys
+sys.path.append({tests!r})
+from pathlib import Path
+from classicnets.datasets.catalog import DATASETS
+from classicnets.training import loop
+from support.idx import dataset_of
+DATASETS["fashion_mnist"] = dataset_of(Path({folder!r}), name="fashion_mnist")
+"""
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+
+
+def commands() -> list[str]:
+    """Every `classicnets ...` line, without its comment."""
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    return [line.split("#")[0].strip() for line in lines if line.startswith("classicnets ")]
+
+
+@pytest.fixture
+def stand_ins(tmp_path, monkeypatch):
+    """In the working folder: the files that the README names; Fashion-MNIST is small, in child processes as well."""
+    system = make_idx_folder(tmp_path / "system", train=400, test=100, gz=True)
+    monkeypatch.setitem(DATASETS, "fashion_mnist", dataset_of(system, name="fashion_mnist"))
+    site = tmp_path / "site"
+    site.mkdir()
+    script = STAND_IN.format(tests=str(ROOT / "tests"), folder=str(system))
+    (site / "sitecustomize.py").write_text(script, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(site), prepend=":")
+    photos = make_image_folder(tmp_path / "photos", per_class=30, test_per_class=10)
+    new = next((photos / "test").iterdir())
+    (tmp_path / "new").symlink_to(new)
+    (tmp_path / "boot.png").write_bytes(next(new.iterdir()).read_bytes())
+    (tmp_path / "my_net.py").write_text(OWN_NETWORK, encoding="utf-8")
+
+
+def interrupt(run: str, cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trains again in the folder `run`, until Ctrl-C in the fifth step."""
+    steps = iter(range(4))
+
+    def take_step(*arguments: object) -> None:
+        if next(steps, None) is None:
+            raise KeyboardInterrupt
+        real(*arguments)
+
+    real = loop.take_step
+    shutil.rmtree(run)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "take_step", take_step)
+        code, _, _ = cli("train", "lenet_d2l")
+    assert code == 130
+
+
+@pytest.mark.slow
+def test_every_command_works(stand_ins, undrawn, cli, monkeypatch):
+    for command in commands():
+        arguments = shlex.split(command)[1:]
+        if "--resume" in arguments:
+            interrupt(arguments[-1], cli, monkeypatch)
+        code, _, err = cli(*arguments)
+        assert code == 0, f"{command}\n{err}"
+
+
+@pytest.mark.slow
+def test_the_listing_works(stand_ins, capsys):
+    (listing,) = blocks("python")
+    variables: dict[str, object] = {}
+    exec(compile(listing, "README.md", "exec"), variables)
+    assert isinstance(variables["net"], torch.nn.Module) and Path("lenet.onnx").exists()
+    assert 0 <= float(capsys.readouterr().out.split()[-1]) <= 1
+
+
+def test_has_the_commands_and_its_images():
+    assert len(commands()) >= 12 and len(README.splitlines()) <= 110
+    assert max(map(len, README.splitlines())) <= 120
+    for image in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+        assert (ROOT / image).exists()
