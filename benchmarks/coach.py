@@ -33,19 +33,19 @@ from classicnets.images import batches, loading
 from classicnets.images.transforms import prepare
 from classicnets.recipes.resolve import ANY_NET, RECIPES, RecipeKey
 from classicnets.training import objective
-from classicnets.training.initialise import initialise
+from classicnets.training.initialize import initialize
 from classicnets.training.loop import Scores
 from classicnets.training.loop import train as train_loop
 from classicnets.training.state import State
 
 RESULTS = Path(__file__).parent / "results" / "coach.json"
 BOOK = RECIPES[RecipeKey("d2l", "lenet_d2l")]
-PLAIN = replace(BOOK, batch_size=128, lr=0.05, initialise="as_built", epochs=1)
+PLAIN = replace(BOOK, batch_size=128, lr=0.05, initialize="as_built", epochs=1)
 FAST = RECIPES[RecipeKey("fast", "lenet_d2l")]
 ANY = RECIPES[RecipeKey("fast", ANY_NET)]
 RAW = {"mean": (0.0,), "std": (1 / 255,)}  # 0..255
 OF_2012 = replace(
-    ANY, initialise="krizhevsky2012_code", std=(1 / 255,), optimizer="sgd", momentum=0.9, lr=0.01, weight_decay=0.0005,
+    ANY, initialize="krizhevsky2012_code", std=(1 / 255,), optimizer="sgd", momentum=0.9, lr=0.01, weight_decay=0.0005,
     schedule="constant",
 )  # fmt: skip
 
@@ -138,8 +138,8 @@ BROKEN = (
     Run("lr 50, ReLU", "loss_grows", relu, replace(BOOK, lr=50.0, epochs=1), 30_000),
     Run("lr 20, sigmoids", "saturated_sigmoids", book, replace(BOOK, lr=20.0, epochs=1), 30_000),
     Run("the book's LeNet, lr a tenth", "stuck_at_chance", book, replace(BOOK, lr=0.09, epochs=1)),
-    Run("the book's LeNet, weights as built", "stuck_at_chance", book, replace(BOOK, initialise="as_built", epochs=2)),
-    Run("the book's LeNet, weights N(0, 0.01)", "stuck_at_chance", book, replace(BOOK, initialise="normal", epochs=2)),
+    Run("the book's LeNet, weights as built", "stuck_at_chance", book, replace(BOOK, initialize="as_built", epochs=2)),
+    Run("the book's LeNet, weights N(0, 0.01)", "stuck_at_chance", book, replace(BOOK, initialize="normal", epochs=2)),
     Run("500 images learned by heart", "validation_turns", relu, learns_by_heart(), 500, validation=3000),
     Run("batches that come late", "data_starved", relu, replace(PLAIN, epochs=2), 1500, loader=Slow),
 )  # fmt: skip
@@ -163,7 +163,7 @@ def run(row: Run, images: Split, seed: int) -> dict[str, Any]:
     train = row.change(Split(images.images[index], images.labels[index]))
     torch.manual_seed(seed)
     net = row.net()
-    initialise(net, row.recipe.initialise)
+    initialize(net, row.recipe.initialize)
     preprocess = row.recipe.preprocess(1, 28)
     loader = row.loader(train, row.recipe, preprocess, seed=seed, device=torch.device("cpu"))
     state = State(net, row.recipe)

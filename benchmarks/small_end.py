@@ -143,7 +143,7 @@ class Entrant:
         common = dict(COMMON[data])
         common["shift"] = round(common["shift"] * self.size / own_size)
         if self.ours and data == "signs":
-            common["initialise"] = OUR_WEIGHTS
+            common["initialize"] = OUR_WEIGHTS
         return {**common, "image_size": self.size, "lr": self.lr, "precision": self.precision}
 
     def recipe(self, data: str) -> classicnets.Recipe:

@@ -228,8 +228,8 @@ class Coach:
                     f"the net is given values from {low:.3g} to {high:.3g}, and {effect}",
                     "--set mean=0 std=1",
                 )
-        smaller = "--set initialise=xavier_uniform_zero_bias"
-        if self.recipe.initialise in smaller:
+        smaller = "--set initialize=xavier_uniform_zero_bias"
+        if self.recipe.initialize in smaller:
             smaller = f"--set lr={self.recipe.lr / 10:g}"
         if not finite:
             return self._say("not_finite", "the untrained net's answers are not finite", smaller)
@@ -318,8 +318,8 @@ class Coach:
                 f"--set lr={lr * 10:g}",
             )
         if health.saturated:  # it has sigmoids or tanh, through which little gradient passes
-            if not self.recipe.initialise.startswith("xavier_uniform"):
-                return said, "--set initialise=xavier_uniform"
+            if not self.recipe.initialize.startswith("xavier_uniform"):
+                return said, "--set initialize=xavier_uniform"
             return said, "--set net.activation=relu"
         if loss < 1.05 * guess and now.spread > _TELLS_APART:
             return f"{said}; yet it tells images apart, so look at the labels", self._check_data()

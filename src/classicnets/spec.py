@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, Self
 from classicnets import machine
 from classicnets.errors import UsageError
 from classicnets.text import _
-from classicnets.values import Recipe
+from classicnets.values import RENAMED_SETTINGS, Recipe, current_names, stored_names
 
 ON_BAD_IMAGE = ("fail", "skip")
 EXPORT_FORMATS = ("onnx", "torch")
@@ -25,13 +26,14 @@ GROUPS = ("data", "recipe", "run", "machine", "output")  # in which order help s
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """What the command line and the documentation need to know of an option.
+    """What the command line and the documentation need to know about an option.
 
-    `help` is translated when it is shown; `group` is the heading it stands under, one of `GROUPS`, or "" for a
-    positional argument, which takes `nargs` values as argparse spells it. `shown` is the default as a reader
-    understands it, where it is not the value itself. `flag` is the spelling on the command line (None: from the
-    field's name; "": not on the command line). `read` makes the value from its text where the annotation does not say
-    how, and raises ValueError. With `resumes`, a resumed run may be given another value: results do not depend on it.
+    `help` is translated when it is shown; `group` is its heading, one of `GROUPS`, or "" for a positional argument,
+    which takes `nargs` values as argparse spells it. `shown` is the default as a reader understands it, where it is
+    not the value itself. `flag` is the spelling on the command line (None: from the field's name; "": not on the
+    command line), and `old_flags` are former spellings, which still work there and as keywords in Python, with a note.
+    `read` parses the value where the annotation does not say how, and raises ValueError. With `resumes`, a resumed run
+    may be given another value: results do not depend on it.
     """
 
     help: str
@@ -43,6 +45,7 @@ class Option:
     read: Callable[[str], Any] | None = None
     nargs: str = ""
     resumes: bool = False
+    old_flags: Sequence[str] = ()
 
 
 def option(default: Any = MISSING, **about: Any) -> Any:
@@ -173,10 +176,18 @@ class RunSpec:
     )
     deterministic: bool = option(False, help="refuse algorithms that are not deterministic", group="machine")
 
+    def __post_init__(self) -> None:
+        for name in self.settings:
+            if name in RENAMED_SETTINGS:
+                note_new_spelling(name, RENAMED_SETTINGS[name])
+        object.__setattr__(self, "settings", current_names(self.settings))
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Plain values for JSON, with the keys of settings that `values.stored_names` gives."""
         values = asdict(self)
-        return {**values, "settings": dict(self.settings), "variation": dict(self.variation)}
+        if isinstance(self.recipe, Recipe):
+            values["recipe"] = self.recipe.to_dict()
+        return {**values, "settings": stored_names(self.settings), "variation": dict(self.variation)}
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Self:
@@ -188,7 +199,7 @@ class RunSpec:
         values = {key: value for key, value in facts["spec"].items() if key in known}
         if isinstance(values.get("recipe"), dict):
             values["recipe"] = Recipe.from_dict(values["recipe"])
-        return cls(**values)
+        return cls(**{**values, "settings": current_names(values.get("settings", {}))})
 
     def with_seed(self, seed: int) -> Self:
         """The same with another seed."""
@@ -218,13 +229,14 @@ class Study:
         metavar="N",
         shown="1",
     )
-    side_by_side: int | None = option(
+    parallel_runs: int | None = option(
         None,
         help="number of runs in parallel",
         group="run",
         metavar="N",
         shown="chosen by timing a few steps",
         read=int,
+        old_flags=("--side-by-side",),
     )
 
 
@@ -253,7 +265,7 @@ class ExportOptions:
         help="license of the weights, written into the file",
         group="output",
         metavar="TEXT",
-        flag="--license|--licence",
+        old_flags=("--licence",),
     )
 
     def __post_init__(self) -> None:
@@ -302,11 +314,27 @@ def run_spec(net: Any, /, **options: Any) -> tuple[RunSpec, Any | None]:
 
 def split_options(options: Mapping[str, Any], *kinds: type) -> tuple[list[Any], dict[str, Any]]:
     """An instance of each of the dataclasses `kinds` from the options that it has, and the options that none has."""
-    left, made = dict(options), []
+    left, made = rename_old(options, *kinds), []
     for kind in kinds:
         own = {f.name: left.pop(f.name) for f in fields(kind) if f.name in left}
         made.append(kind(**{key: str(value) if isinstance(value, Path) else value for key, value in own.items()}))
     return made, left
+
+
+def rename_old(options: Mapping[str, Any], *kinds: type) -> dict[str, Any]:
+    """Options given in Python, with the former spellings in the dataclasses `kinds` replaced; notes each of them."""
+    renamed = dict(options)
+    for f in (f for kind in kinds for f in option_fields(kind)):
+        for old in (flag.removeprefix("--").replace("-", "_") for flag in about(f).old_flags):
+            if old in renamed:
+                note_new_spelling(old, f.name)
+                renamed[f.name] = renamed.pop(old)
+    return renamed
+
+
+def note_new_spelling(old: str, new: str) -> None:
+    """Prints on standard error that an option or a setting has a new name."""
+    print(_("note: {old} is now spelled {new}", old=old, new=new), file=sys.stderr)
 
 
 def documented(*kinds: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

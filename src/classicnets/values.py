@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple, Self
 
@@ -140,6 +141,21 @@ class Expected:
         )
 
 
+# Settings whose spelling changed: the name in stored files and `--json`, which stays, and the name everywhere else.
+RENAMED_SETTINGS = {"initialise": "initialize", "colour_noise": "color_noise"}
+
+
+def stored_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values with the keys that run.json, checkpoints and `--json` use."""
+    names = {current: stored for stored, current in RENAMED_SETTINGS.items()}
+    return {names.get(key, key): value for key, value in settings.items()}
+
+
+def current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `stored_names`; current keys are accepted too."""
+    return {RENAMED_SETTINGS.get(key, key): value for key, value in settings.items()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How a net is trained: values only, in the field's words. `recipes.resolve.SETTINGS` can be changed by `--set`.
@@ -157,12 +173,12 @@ class Recipe:
     Rate. `schedule` is "constant", "one_cycle", "steps" (from the share `drop_at[i]` of the epochs on, lr x
     `drop_to[i]`), "inverse" (lr (1 + progress)^-0.75) or "plateau" (lr / 10 after `patience` epochs without a better
     validation accuracy, three times; then the run stops).
-    First weights. `initialise` "as_built" leaves them as the net was made; layers whose names match a pattern in
+    First weights. `initialize` "as_built" leaves them as the net was made; layers whose names match a pattern in
     `freeze` are not trained.
     Images. `image_size`, `resize`, `pad`, `fit`, `mean`, `std` and `views` are those of Preprocess; image_size None
     means the data set's own size and the border, and an empty `mean` that of the training images, channel by channel.
     Augmentation. `flip` mirrors half of them; `shift` moves each by up to that many pixels; `crop` takes the
-    image_size from a "random" place of the resized image, or a "resized" random part of it; `colour_noise` is that
+    image_size from a "random" place of the resized image, or a "resized" random part of it; `color_noise` is that
     of 2012 as the "paper" or the "code" has it; `erase` blanks a square of that side at a random place.
     Splits. `validation` is the share of the training images kept aside; after `join_after` epochs (0: never) they
     are trained on as well. `monitor` is the split whose accuracy is computed after each epoch ("validation", "test"
@@ -197,7 +213,7 @@ class Recipe:
     drop_at: tuple[float, ...] = ()
     drop_to: tuple[float, ...] = ()
 
-    initialise: str = "as_built"
+    initialize: str = "as_built"
     freeze: tuple[str, ...] = ()
 
     image_size: int | None = None
@@ -211,7 +227,7 @@ class Recipe:
     flip: bool = False
     shift: int = 0
     crop: str = "none"
-    colour_noise: str = "none"
+    color_noise: str = "none"
     erase: int = 0
 
     validation: float = 0.0
@@ -235,14 +251,14 @@ class Recipe:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+        """Plain values for JSON, with the keys of `stored_names`."""
+        return stored_names(asdict(self))
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """The inverse of `to_dict`, also after JSON; reads what version 0.1 wrote, which had no `variation`."""
         known = {f.name for f in fields(cls)}
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in current_names(values).items() if k in known}
         values["variation"] = tuple((name, value) for name, value in values.get("variation", ()))
         if values.get("expected"):
             values["expected"] = Expected(**values["expected"])

@@ -22,7 +22,7 @@ from classicnets.inspection.health import examine
 from classicnets.models.layers import ScaledTanh
 from classicnets.recipes.resolve import ANY_NET, RECIPES, RecipeKey
 from classicnets.training import loop, objective
-from classicnets.training.initialise import initialise
+from classicnets.training.initialize import initialize
 from classicnets.training.loop import Scores
 from classicnets.training.loop import train as train_loop
 from classicnets.training.state import State
@@ -140,7 +140,7 @@ def trained(
 ) -> tuple[list[Event], State]:
     """All events of a training, with the coach's advice among them. The loop is the real one."""
     torch.manual_seed(seed)
-    initialise(net, recipe.initialise)
+    initialize(net, recipe.initialize)
     preprocess = recipe.preprocess(*train.images.shape[1:3])
     loader = load(train, recipe, preprocess, seed=seed, device=CPU)
     state = State(net, recipe)
@@ -192,7 +192,7 @@ BROKEN: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], Callable[[], Sp
         mlp, {"mean": (0.0,), "std": (255.0,)}, learnable, "pictures_out_of_range", "--set std=",
     ),
     "raw 0-255 into sigmoids": (
-        sigmoids, {**RAW, "initialise": "xavier_uniform"}, learnable, "pictures_out_of_range", "--set mean=0 std=1",
+        sigmoids, {**RAW, "initialize": "xavier_uniform"}, learnable, "pictures_out_of_range", "--set mean=0 std=1",
     ),
     "raw 0-255 into a plain net": (
         lambda: scaled(mlp(), 3), {**RAW}, learnable, "pictures_out_of_range", "--set mean=0 std=1",
@@ -211,13 +211,13 @@ BROKEN: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], Callable[[], Sp
     ),
     "weights of a sigmoid net times 50": (
         lambda: scaled(sigmoids(), 50), {}, learnable, "saturated_sigmoids",
-        "--set initialise=xavier_uniform_zero_bias",
+        "--set initialize=xavier_uniform_zero_bias",
     ),
     "weights of a ReLU net times 50": (
-        lambda: scaled(mlp(), 50), {}, learnable, "first_loss_high", "--set initialise=xavier_uniform_zero_bias",
+        lambda: scaled(mlp(), 50), {}, learnable, "first_loss_high", "--set initialize=xavier_uniform_zero_bias",
     ),
     "biases of -10 before a ReLU": (
-        lambda: dead(mlp()), {}, learnable, "dead_relus", "--set initialise=xavier_uniform_zero_bias",
+        lambda: dead(mlp()), {}, learnable, "dead_relus", "--set initialize=xavier_uniform_zero_bias",
     ),
     # with this decay every unit dies, whatever the seed; without it some units of some seeds live on
     "rate far too high for ReLUs": (
@@ -229,10 +229,10 @@ BROKEN: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], Callable[[], Sp
     "rate far too low": (mlp, {"lr": 1e-6, "epochs": 6}, learnable, "stuck_at_chance", "--set lr=1e-05"),
     "sigmoids with torch's first weights": (
         lambda: cn.create("lenet_d2l"), {"lr": 0.1}, lambda: learnable(3200, 28), "stuck_at_chance",
-        "--set initialise=xavier_uniform",
+        "--set initialize=xavier_uniform",
     ),
     "sigmoids at a tenth of their rate": (
-        lambda: cn.create("lenet_d2l"), {"lr": 0.03, "initialise": "xavier_uniform"}, lambda: learnable(3200, 28),
+        lambda: cn.create("lenet_d2l"), {"lr": 0.03, "initialize": "xavier_uniform"}, lambda: learnable(3200, 28),
         "stuck_at_chance", "--set net.activation=relu",
     ),
     "labels that are noise": (mlp, {}, noisy_labels, "stuck_at_chance", "classicnets data check fashion_mnist"),
@@ -323,11 +323,11 @@ def test_a_net_that_waits_for_its_batches_is_noticed_after_two_epochs():
 
 SOUND: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], Callable[[], Split]]] = {
     "sigmoids that take their time": (
-        deep_sigmoids, {"lr": 0.2, "initialise": "xavier_uniform", "epochs": 20}, learnable,
+        deep_sigmoids, {"lr": 0.2, "initialize": "xavier_uniform", "epochs": 20}, learnable,
     ),
     "the book's LeNet with ReLU and maximum": (
         lambda: cn.create("lenet_d2l", variation={"activation": "relu", "pool": "max"}),
-        {"optimizer": "adamw", "lr": 0.003, "schedule": "one_cycle", "initialise": "xavier_uniform"},
+        {"optimizer": "adamw", "lr": 0.003, "schedule": "one_cycle", "initialize": "xavier_uniform"},
         lambda: learnable(800, 28),
     ),
     "a perceptron": (mlp, {}, learnable),
@@ -336,7 +336,7 @@ SOUND: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], Callable[[], Spl
     "classes somewhat unequal": (mlp, {}, lambda: of_labels(np.minimum(np.arange(800) % 13, 9))),
     "few images": (mlp, {}, lambda: learnable(32)),
     "0-255 with weights to match": (
-        lambda: cn.create("alexnet_28"), {"initialise": "krizhevsky2012", "mean": (0.35,), "std": (1 / 255,),
+        lambda: cn.create("alexnet_28"), {"initialize": "krizhevsky2012", "mean": (0.35,), "std": (1 / 255,),
         "momentum": 0.9, "lr": 0.01, "epochs": 1}, lambda: learnable(64, 28),
     ),
 }  # fmt: skip
@@ -419,10 +419,10 @@ def test_a_net_with_lazy_layers_gets_no_weights_from_the_coach():
 
 def test_a_net_in_the_dark_is_stuck_although_it_changes():
     """Weights of N(0, 0.01) under five sigmoids: what it answers grows tenfold and stays nothing; Xavier's learn."""
-    recipe = replace(PLAIN, initialise="normal", lr=0.5, epochs=10)
+    recipe = replace(PLAIN, initialize="normal", lr=0.5, epochs=10)
     (said,) = advice(trained(deep_sigmoids(), recipe, learnable())[0])
-    assert (said.topic, said.hint) == ("stuck_at_chance", "--set initialise=xavier_uniform")
-    assert not advice(trained(deep_sigmoids(), replace(recipe, initialise="xavier_uniform"), learnable())[0])
+    assert (said.topic, said.hint) == ("stuck_at_chance", "--set initialize=xavier_uniform")
+    assert not advice(trained(deep_sigmoids(), replace(recipe, initialize="xavier_uniform"), learnable())[0])
 
 
 def test_what_was_said_before_a_resume_is_not_said_again():

@@ -20,7 +20,18 @@ import classicnets as cn
 from classicnets.cli import arguments
 from classicnets.cli.main import _VERBS, parser
 from classicnets.events import Step
-from classicnets.spec import GROUPS, Output, RunSpec, Study, about, default_text, option_fields, run_spec
+from classicnets.spec import (
+    GROUPS,
+    ExportOptions,
+    Output,
+    RunSpec,
+    Study,
+    about,
+    default_text,
+    option_fields,
+    run_spec,
+    split_options,
+)
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from classicnets.values import Recipe
@@ -180,6 +191,54 @@ def test_new_spellings_and_old_ones_say_the_same(cli, blobs):
     assert "lenet_d2l" in [match["net"] for match in found["matches"]]
     code, _, err = cli("explain", "CN999")
     assert code == 2 and "there is no error code CN999" in err and "hint:  classicnets explain CN" in err
+
+
+def test_old_names_of_settings_work_with_one_note(cli, blobs, capsys):
+    names = {"initialise": "initialize", "colour_noise": "color_noise"}
+    values = {"initialise": "xavier_uniform", "colour_noise": "code"}
+    current = {names[key]: value for key, value in values.items()}
+    notes = [f"note: {old} is now spelled {new}" for old, new in names.items()]
+    for make in (
+        lambda: RunSpec(settings=values),
+        lambda: run_spec("x", **values)[0],
+        lambda: run_spec(RunSpec(net="x"), settings=values)[0],
+    ):
+        assert make().settings == current and capsys.readouterr().err.splitlines() == notes
+    typed = [f"{key}={value}" for key, value in values.items()]
+    code, out, err = cli("train", "lenet_d2l", "--data", blobs, "--dry-run", "--set", *typed)
+    assert code == 0 and [line for line in err.splitlines() if line.startswith("note")] == notes
+    assert re.search(r"^initialize +xavier_uniform +--set", out, re.M) and "initialise" not in out
+    assert "note" not in cli("train", "lenet_d2l", "--data", blobs, "--dry-run", "--set", "initialize=normal")[2]
+
+
+def test_stored_settings_keep_their_names(cli, blobs, capsys):
+    run = cn.train("lenet_d2l", data=blobs, epochs=1, limit=64, initialise="normal", quiet=True)
+    assert capsys.readouterr().err == "note: initialise is now spelled initialize\n"
+    assert run.facts["recipe"]["initialise"] == "normal" and run.facts["recipe"]["colour_noise"] == "none"
+    assert run.facts["origins"]["initialise"] == "--set" and run.facts["spec"]["settings"]["initialise"] == "normal"
+    assert "initialize" not in (run.path / "run.json").read_text()
+    assert run.folder.recipe().initialize == "normal"
+    again = RunSpec.from_facts(run.facts)
+    assert again.settings == {"epochs": 1, "initialize": "normal"}
+    out = cli("train", "lenet_d2l", "--data", blobs, "--dry-run", "--json", "--set", "initialize=normal")[1]
+    assert json.loads(out)["recipe"]["initialise"] == "normal" and json.loads(out)["origins"]["initialise"] == "--set"
+    assert capsys.readouterr().err == ""  # reading a run is no reason for a note
+
+
+def test_old_names_of_options_work_with_a_note(cli, blobs, capsys):
+    command = ("train", "lenet_d2l", "--data", blobs, "--seeds", "2", "--side-by-side", "0")
+    code, _, err = cli(*command)
+    assert code == 2 and err.startswith("note: --side-by-side is now spelled --parallel-runs\n")
+    assert "--parallel-runs 0: at least one" in err
+    (study, export), rest = split_options({"side_by_side": 2, "licence": "MIT", "epochs": 1}, Study, ExportOptions)
+    assert (study.parallel_runs, export.license, rest) == (2, "MIT", {"epochs": 1})
+    notes = ["note: side_by_side is now spelled parallel_runs", "note: licence is now spelled license"]
+    assert capsys.readouterr().err.splitlines() == notes
+    args = parser().parse_args(["export", "run", "--licence", "MIT"])
+    assert args.license == "MIT" and capsys.readouterr().err == "note: --licence is now spelled --license\n"
+    for verb in ("train", "export"):
+        assert not re.search("side-by-side|licence", helped(capsys, verb))
+    assert "--licence" not in cli("export", "run", "--nothing")[2]
 
 
 def test_training_needs_no_tool():

@@ -53,12 +53,12 @@ PUBLISHED = [key for key in resolve.RECIPES if key.source != "fast"]
 def test_every_recipe_fits_its_net(key):
     """The first weights it asks for, a decay for each layer with weights, images of the net's size and channels."""
     torch = pytest.importorskip("torch")
-    from classicnets.training import initialise
+    from classicnets.training import initialize
 
     recipe, entry = resolve.RECIPES[key], NETS[key.net]
     with torch.device("meta"):
         net = entry.load()()
-    initialise.check(net, recipe.initialise)
+    initialize.check(net, recipe.initialize)
     layers = [m for m in net.modules() if isinstance(getattr(m, "weight", None), torch.nn.Parameter)]
     assert len(recipe.weight_decays) in (0, len(layers))
     channels, height, _ = entry.input
@@ -82,7 +82,7 @@ def test_the_default_recipe_is_that_of_the_net_s_own_source(name):
 def test_the_english_book_is_asked_for_by_name():
     assert resolve.find(None, "lenet_d2l", registered=True).source == "d2l"
     lenet, alexnet = (resolve.find("d2l_en", net, registered=True) for net in ("lenet_d2l", "alexnet_d2l"))
-    assert (lenet.epochs, lenet.batch_size, lenet.lr, lenet.initialise) == (10, 128, 0.1, "xavier_uniform")
+    assert (lenet.epochs, lenet.batch_size, lenet.lr, lenet.initialize) == (10, 128, 0.1, "xavier_uniform")
     assert (alexnet.epochs, alexnet.batch_size, alexnet.lr, alexnet.image_size) == (10, 128, 0.01, 224)
     assert lenet.expected is alexnet.expected is None  # the ranges are the Chinese book's
 
@@ -99,7 +99,7 @@ def test_lenet5_as_published():
     assert (recipe.epochs, recipe.batch_size, recipe.lr) == (20, 1, 0.0005)
     assert steps(recipe) == {2: 0.0002, 5: 0.0001, 8: 0.00005, 12: 0.00001}  # after 2, 3, 3 and 4 passes; 8 remain
     assert (recipe.optimizer, recipe.momentum, recipe.weight_decay) == ("sgd", 0, 0)
-    assert (recipe.loss, recipe.initialise, recipe.views) == ("lecun1998", "lecun1998", 1)
+    assert (recipe.loss, recipe.initialize, recipe.views) == ("lecun1998", "lecun1998", 1)
     paper, ink = ((x - recipe.mean[0]) / recipe.std[0] for x in (0, 1))
     assert (paper, ink) == (pytest.approx(-0.1), pytest.approx(1.175))
     prepared = recipe.preprocess(1, 28)
@@ -125,8 +125,8 @@ def test_caffe_s_recipes_as_published():
         assert iterations == [100_000, 200_000, 300_000, 400_000]
         assert list(steps(recipe).values()) == [1e-3, 1e-4, 1e-5, 1e-6]
         assert (recipe.fit, recipe.resize, recipe.image_size, recipe.crop) == ("stretch", 256, 227, "random")
-        assert (recipe.flip, recipe.colour_noise, recipe.views) == (True, "none", 1)
-        assert recipe.expected.mean == accuracy and recipe.initialise == f"caffe_{name.removesuffix('_caffe')}"
+        assert (recipe.flip, recipe.color_noise, recipe.views) == (True, "none", 1)
+        assert recipe.expected.mean == accuracy and recipe.initialize == f"caffe_{name.removesuffix('_caffe')}"
 
 
 @pytest.mark.parametrize("net", ["alexnet_2012_code", "alexnet_2012_plain_pooling", "alexnet_2012_one_tower"])
@@ -141,7 +141,7 @@ def test_alexnet_2012_as_it_was_run(net):
     }[net]
     assert (steps(recipe), recipe.epochs) == (drops, epochs)
     assert recipe.expected.mean == pytest.approx(accuracy) if accuracy else recipe.expected is None
-    assert (recipe.initialise, recipe.colour_noise, recipe.views) == ("krizhevsky2012_code", "code", 10)
+    assert (recipe.initialize, recipe.color_noise, recipe.views) == ("krizhevsky2012_code", "code", 10)
     assert (recipe.resize, recipe.fit, recipe.image_size, recipe.crop) == (256, "crop", 224, "random")
     assert recipe.mean == () and 255 / 255 / recipe.std[0] == pytest.approx(255)  # raw values minus their mean
     assert recipe.validation == 0
@@ -151,7 +151,7 @@ def test_alexnet_2012_as_the_paper_has_it():
     recipe = resolve.RECIPES[RecipeKey("krizhevsky2012", "alexnet_2012")]
     assert (recipe.schedule, recipe.lr, recipe.epochs, recipe.batch_size) == ("plateau", 0.01, 90, 128)
     assert (recipe.momentum, recipe.weight_decay, recipe.optimizer) == (0.9, 0.0005, "sgd_rate_inside")
-    assert (recipe.initialise, recipe.colour_noise, recipe.views) == ("krizhevsky2012", "paper", 10)
+    assert (recipe.initialize, recipe.color_noise, recipe.views) == ("krizhevsky2012", "paper", 10)
     assert recipe.monitor == "validation" and recipe.validation > 0  # never by the test split
     assert recipe.expected.mean == pytest.approx(1 - 0.407)
 
@@ -160,7 +160,7 @@ def test_alexnet_2014_as_published():
     recipe = resolve.RECIPES[RecipeKey("krizhevsky2014", "alexnet_2014")]
     assert steps(recipe) == {22.5: 0.00159, 45: 0.000252, 67.5: 0.00004}
     assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.bias_lr * recipe.lr) == (90, 128, 0.01, 0.02)
-    assert (recipe.initialise, recipe.colour_noise, recipe.views) == ("krizhevsky2014", "code", 10)
+    assert (recipe.initialize, recipe.color_noise, recipe.views) == ("krizhevsky2014", "code", 10)
     assert recipe.expected.mean == pytest.approx(1 - 0.4042)
 
 
@@ -168,12 +168,12 @@ def test_torchvision_s_and_mxnet_s_recipes_as_published():
     recipe = resolve.RECIPES[RecipeKey("torchvision", "alexnet_torchvision")]
     assert (recipe.lr, recipe.batch_size, recipe.epochs) == (0.01, 32 * 8, 90)
     assert (recipe.optimizer, recipe.momentum, recipe.weight_decay) == ("sgd", 0.9, 1e-4)
-    assert steps(recipe) == {30: 1e-3, 60: 1e-4} and recipe.initialise == "as_built"
+    assert steps(recipe) == {30: 1e-3, 60: 1e-4} and recipe.initialize == "as_built"
     assert (recipe.mean, recipe.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert (recipe.resize, recipe.image_size, recipe.crop, recipe.expected.mean) == (256, 224, "resized", 0.56522)
     recipe = resolve.RECIPES[RecipeKey("mxnet", "alexnet_mxnet")]
     assert (recipe.lr, recipe.batch_size, recipe.epochs) == (0.1, 128, 80)
-    assert (recipe.momentum, recipe.weight_decay, recipe.initialise) == (0.9, 1e-4, "normal")
+    assert (recipe.momentum, recipe.weight_decay, recipe.initialize) == (0.9, 1e-4, "normal")
     assert steps(recipe) == {30: 0.01, 60: 0.001}
     assert [mean / recipe.std[0] for mean in recipe.mean] == pytest.approx([123.68, 116.779, 103.939])
 
@@ -232,7 +232,7 @@ def test_the_book_s_recipe_as_published():
     lenet = resolve.find(None, "lenet_d2l", registered=True)
     assert (lenet.epochs, lenet.batch_size, lenet.optimizer, lenet.lr) == (10, 256, "sgd", 0.9)
     assert (lenet.momentum, lenet.weight_decay, lenet.schedule) == (0, 0, "constant")
-    assert (lenet.initialise, lenet.mean, lenet.std) == ("xavier_uniform", (0.0,), (1.0,))
+    assert (lenet.initialize, lenet.mean, lenet.std) == ("xavier_uniform", (0.0,), (1.0,))
     assert (lenet.expected.low, lenet.expected.high, lenet.expected.n) == (0.752, 0.828, 130)
     alexnet = resolve.find("d2l", "alexnet_d2l", registered=True)
     assert (alexnet.epochs, alexnet.batch_size, alexnet.lr, alexnet.image_size) == (10, 128, 0.01, 224)
@@ -241,7 +241,7 @@ def test_the_book_s_recipe_as_published():
     assert (v1.epochs, v1.batch_size, v1.lr, v1.expected) == (5, 256, 0.9, None)
     v1 = resolve.find(None, "alexnet_d2l_v1", registered=True)
     assert (v1.epochs, v1.batch_size, v1.lr, v1.image_size, v1.expected) == (5, 128, 0.01, 224, None)
-    assert v1.initialise == "xavier_uniform_zero_bias"
+    assert v1.initialize == "xavier_uniform_zero_bias"
 
 
 def test_own_nets_take_fast_and_registered_nets_never_do_so_silently():

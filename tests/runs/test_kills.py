@@ -68,7 +68,7 @@ def test_killed_at_random_moments_and_stopped_with_ctrl_c(tmp_path):
 RECIPES = {
     "plateau": ["optimizer=sgd", "momentum=0.9", "schedule=plateau", "patience=1", "lr=1e-7", "epochs=6"],
     "2012": ["optimizer=sgd_rate_inside", "momentum=0.9", "schedule=steps", "drop_at=0.3,0.6", "drop_to=0.5,0.1"]
-    + ["resize=20", "image_size=16", "crop=random", "colour_noise=paper", "join_after=1", "bias_lr=2"],
+    + ["resize=20", "image_size=16", "crop=random", "color_noise=paper", "join_after=1", "bias_lr=2"],
     "bfloat16": [
         "optimizer=sgd",
         "momentum=0.9",

@@ -83,7 +83,7 @@ def own(tmp_path_factory) -> Path:
 def three(own, blobs, tmp_path_factory) -> cn.Seeds:
     """Seeds 3, 4 and 5, two at a time."""
     runs = tmp_path_factory.mktemp("runs")
-    return cn.train_seeds(f"{own}:net", 3, seed=3, side_by_side=2, data=str(blobs), runs=runs, quiet=True, epochs=2)
+    return cn.train_seeds(f"{own}:net", 3, seed=3, parallel_runs=2, data=str(blobs), runs=runs, quiet=True, epochs=2)
 
 
 def same_weights(one: Path, other: Path) -> bool:
@@ -146,7 +146,7 @@ def test_nothing_is_left_to_do_for_finished_ones(three, cli):
 def test_a_seed_that_fails_is_a_row_and_the_others_go_on(cli, own, blobs):
     code, out, err = cli(
         "train", f"{own}:breaks", "--data", blobs, "--set", "epochs=1", "--seed", 3, "--seeds", 2,
-        "--side-by-side", 2, "--json",
+        "--parallel-runs", 2, "--json",
     )  # fmt: skip
     found = json.loads(out)
     assert code == 1 and (found["n"], found["of"]) == (1, 2)
@@ -177,7 +177,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="finds the processes 
 @contextmanager
 def begun(net: str, blobs: Path, at_once: int, epochs: int) -> Iterator[tuple[subprocess.Popen[str], list[int], Path]]:
     """A command of `at_once` + 1 seeds of which `at_once` have finished an epoch, its workers, its folder."""
-    options = ["--data", blobs, "--set", f"epochs={epochs}", "batch_size=100", "--seeds", at_once + 1, "--side-by-side"]
+    options = ["--data", blobs, "--set", f"epochs={epochs}", "batch_size=100", "--seeds", at_once + 1, "--parallel-runs"]
     made = Path("runs", f"own_{net.split(':')[1]}-blobs-seeds-1")
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "classicnets", "train", net, *map(str, options), str(at_once)],
@@ -251,13 +251,13 @@ def test_a_module_is_copied_for_each_seed(blobs):
     assert same_weights(made.path / "seed-1", alone.path)
     assert made.runs[1].evaluate().accuracy == alone.result["test_accuracy"]
     with pytest.raises(UsageError, match="trained by one process"):
-        cn.train_seeds(net, 2, side_by_side=2, data=str(blobs), quiet=True)
+        cn.train_seeds(net, 2, parallel_runs=2, data=str(blobs), quiet=True)
 
 
 def test_a_module_that_fails_is_a_row_too(blobs):
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     nn.init.constant_(net[1].bias, float("inf"))
-    made = cn.train_seeds(net, 2, data=str(blobs), recipe="fast", initialise="as_built", epochs=1, quiet=True)
+    made = cn.train_seeds(net, 2, data=str(blobs), recipe="fast", initialize="as_built", epochs=1, quiet=True)
     assert made.mean is None and made.sd is None and made.runs == [] and "n = 0 of 2" in repr(made)
     assert all(one["error"].startswith("error[CN101]") for one in made.summary["runs"])
     assert "no run has one" in (made.path / "card.md").read_text()
@@ -402,9 +402,9 @@ def test_the_terminal_shows_who_is_where_and_says_advice_once():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["lenet_d2l", "--side-by-side", "2"], "is about the runs of --seeds"),
+        (["lenet_d2l", "--parallel-runs", "2"], "is about the runs of --seeds"),
         (["lenet_d2l", "--seeds", "0"], "--seeds 0: at least one"),
-        (["lenet_d2l", "--seeds", "2", "--side-by-side", "0"], "--side-by-side 0: at least one"),
+        (["lenet_d2l", "--seeds", "2", "--parallel-runs", "0"], "--parallel-runs 0: at least one"),
         (["lenet_d2l", "--seeds", "2", "--jsonl"], "--jsonl shows one run"),
     ],
 )

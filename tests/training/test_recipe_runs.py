@@ -188,7 +188,7 @@ def test_the_mean_is_that_of_the_images_that_are_trained_on(folders):
 )
 def test_the_result_is_the_mean_over_the_published_views(key, views, folders):
     net, recipe = made(key)
-    recipe = replace(recipe, initialise="as_built")  # first weights through which images differ
+    recipe = replace(recipe, initialize="as_built")  # first weights through which images differ
     folder = folders[recipe.data]
     run = cn.train(net, recipe=recipe, data=str(folder), epochs=1, quiet=True)
     preprocess = run.predictor.preprocess

@@ -121,17 +121,17 @@ def test_the_rate_is_a_function_of_progress(schedule):
 
 
 def test_xavier_leaves_the_biases_at_torch_s_default():
-    from classicnets.training.initialise import initialise
+    from classicnets.training.initialize import initialize
 
     torch.manual_seed(0)
     net = cn.create("lenet_d2l")
     layers = [layer for layer in net if hasattr(layer, "bias")]
     biases = [layer.bias.clone() for layer in layers]
-    initialise(net, "xavier_uniform")
+    initialize(net, "xavier_uniform")
     assert all(torch.equal(bias, layer.bias) for bias, layer in zip(biases, layers, strict=True))
     bound = math.sqrt(6 / (400 + 120))
     assert 0.99 * bound < net.fc1.weight.abs().max() <= bound
-    initialise(net, "xavier_uniform_zero_bias")
+    initialize(net, "xavier_uniform_zero_bias")
     assert not any(layer.bias.any() for layer in net if hasattr(layer, "bias"))
 
 

@@ -66,7 +66,7 @@ def resume(
 def train_seeds(net: str | nn.Module | RunSpec, /, seeds: int = 5, **options: Any) -> Seeds:
     """Trains as `train` does, `seeds` times, with `seed` and the seeds after it, and returns the runs together.
 
-    Runs have processes of their own, `side_by_side` of them in parallel. A module is trained in this process, one copy
+    Runs have processes of their own, `parallel_runs` of them in parallel. A module is trained in this process, one copy
     after the other: all begin with its weights as they are, unless the recipe initializes, and it stays as it is. A
     run that fails does not stop the others; see `Seeds.summary`.
     Raises UsageError, DataError, MachineError before training.
@@ -142,7 +142,7 @@ def start_seeds(planned: Plan, asked: Study, output: Output, say: Say) -> SeedsF
     """Makes the folders of several runs. Raises UsageError CN204, DataError, MachineError."""
     first = planned.spec.seed
     seeds = range(first, first + (asked.seeds or 0))
-    return study.start(planned, seeds, output, say, side_by_side=asked.side_by_side)
+    return study.start(planned, seeds, output, say, side_by_side=asked.parallel_runs)
 
 
 def follow_seeds(

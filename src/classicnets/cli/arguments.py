@@ -6,10 +6,11 @@ import argparse
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import Field, dataclass
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from classicnets.errors import UsageError
-from classicnets.spec import GROUPS, about, default_text, option, option_fields
+from classicnets.spec import GROUPS, about, default_text, note_new_spelling, option, option_fields
 from classicnets.text import _, nearest
 
 Options = TypeVar("Options")
@@ -59,7 +60,30 @@ def add(parser: argparse.ArgumentParser, *kinds: type) -> None:
         if options:
             group = parser.add_argument_group(_(title))
             for f in options:
-                group.add_argument(*_flags(f), dest=f.name, help=_help(f), default=argparse.SUPPRESS, **_action(f))
+                shared: dict[str, Any] = {"dest": f.name, "default": argparse.SUPPRESS}
+                action = group.add_argument(*_flags(f), help=_help(f), **shared, **_action(f))
+                for old in about(f).old_flags:
+                    group.add_argument(old, help=argparse.SUPPRESS, **shared, action=partial(_OldFlag, action))
+
+
+class _OldFlag(argparse.Action):
+    """A former spelling of an option: does what `current` does, after a note."""
+
+    def __init__(self, current: argparse.Action, **kwargs: Any) -> None:
+        super().__init__(**kwargs, nargs=current.nargs, type=current.type, choices=current.choices)
+        self.current = current
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Prints the note and passes the values on."""
+        new = self.current.option_strings[0]
+        note_new_spelling(str(option_string), new)
+        self.current(parser, namespace, values, new)
 
 
 def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:
@@ -96,7 +120,8 @@ def settings(pairs: Sequence[str]) -> dict[str, str]:
 
 def unknown(parser: argparse.ArgumentParser, text: str) -> UsageError:
     """The error for an option that the command does not have, with the nearest that it has."""
-    options = [name for name in parser._option_string_actions if name != "-h"]
+    actions = parser._option_string_actions
+    options = [name for name, action in actions.items() if name != "-h" and action.help != argparse.SUPPRESS]
     near = nearest(text.split("=", maxsplit=1)[0], options)
     return UsageError(
         "CN206",

@@ -28,7 +28,7 @@ LENET = Recipe(
     weight_decay=0.0005,
     bias_lr=2.0,
     schedule="inverse",
-    initialise="caffe_xavier",
+    initialize="caffe_xavier",
     std=(256 / 255,),
     expected=Expected.once(0.9897, "BVLC/caffe, examples/mnist/readme.md"),
     deviations=(
@@ -52,7 +52,7 @@ ALEXNET = Recipe(
     schedule="steps",
     drop_at=(2 / 9, 4 / 9, 6 / 9, 8 / 9),
     drop_to=(0.1, 0.01, 0.001, 0.0001),
-    initialise="caffe_alexnet",
+    initialize="caffe_alexnet",
     image_size=227,
     resize=256,
     mean=(),
@@ -71,7 +71,7 @@ ALEXNET = Recipe(
 CAFFENET = replace(
     ALEXNET,
     net="caffenet",
-    initialise="caffe_caffenet",
+    initialize="caffe_caffenet",
     expected=Expected.once(
         0.574, "BVLC/caffe, models/bvlc_reference_caffenet/readme.md, center crop at iteration 310,000"
     ),

@@ -28,7 +28,7 @@ LENET = Recipe(
     epochs=10,
     batch_size=256,
     lr=0.9,
-    initialise="xavier_uniform",
+    initialize="xavier_uniform",
     monitor="test",
     expected=Expected(low=0.752, high=0.828, mean=0.8042, n=130, source=_PUBLISHER),
 )
@@ -40,7 +40,7 @@ LENET_V1 = Recipe(
     epochs=5,
     batch_size=256,
     lr=0.9,
-    initialise="xavier_uniform_zero_bias",
+    initialize="xavier_uniform_zero_bias",
     monitor="test",
     deviations=(_V1_LAST_BATCH.format(256),),
 )
@@ -52,7 +52,7 @@ ALEXNET = Recipe(
     epochs=10,
     batch_size=128,
     lr=0.01,
-    initialise="xavier_uniform",
+    initialize="xavier_uniform",
     image_size=224,
     monitor="test",
     expected=Expected(low=0.860, high=0.886, mean=0.8795, n=82, source=_PUBLISHER),
@@ -63,7 +63,7 @@ ALEXNET_V1 = replace(
     ALEXNET,
     net="alexnet_d2l_v1",
     epochs=5,
-    initialise="xavier_uniform_zero_bias",
+    initialize="xavier_uniform_zero_bias",
     expected=None,
     deviations=(*ALEXNET.deviations, _V1_LAST_BATCH.format(128)),
 )

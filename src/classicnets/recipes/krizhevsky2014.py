@@ -27,7 +27,7 @@ ALEXNET = Recipe(
     schedule="steps",
     drop_at=(0.25, 0.5, 0.75),
     drop_to=(250 ** (-1 / 3), 250 ** (-2 / 3), 1 / 250),
-    initialise="krizhevsky2014",
+    initialize="krizhevsky2014",
     image_size=224,
     resize=256,
     fit="crop",
@@ -36,7 +36,7 @@ ALEXNET = Recipe(
     views=10,
     flip=True,
     crop="random",
-    colour_noise="code",
+    color_noise="code",
     expected=Expected.once(0.5958, "cuda-convnet2 wiki, TrainingExample: 0.404200 top-1 error, ten views"),
     deviations=(
         "Biases learn at twice the rate of the weights throughout; the source has 0.02 and, from half-way, 0.002.",

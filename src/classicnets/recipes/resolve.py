@@ -83,8 +83,8 @@ _CHOICES = {
     "fit": ("stretch", "crop", "letterbox"),
     "views": (1, 2, 9, 10),
     "crop": ("none", "random", "resized"),
-    "colour_noise": ("none", "paper", "code"),
-    "initialise": (
+    "color_noise": ("none", "paper", "code"),
+    "initialize": (
         "as_built",
         "xavier_uniform",
         "xavier_uniform_zero_bias",

@@ -44,13 +44,13 @@ def choose(plan: Plan, runs: int, pinned: int | None, say: Callable[[str], None]
     """
     cores = torch.get_num_threads()
     if pinned is not None and pinned < 1:
-        raise UsageError("CN204", f"--side-by-side {pinned}: at least one at once", hint="--side-by-side 1")
+        raise UsageError("CN204", f"--parallel-runs {pinned}: at least one at once", hint="--parallel-runs 1")
     if plan.net is not None:
         if pinned not in {None, 1}:
             raise UsageError(
                 "CN204",
                 "a module that is passed in Python is trained by one process",
-                where=f"side_by_side={pinned}",
+                where=f"parallel_runs={pinned}",
                 hint='cn.train_seeds("my_net.py:net", ...)',
             )
         return Manner(1, cores, "the module is in this process")

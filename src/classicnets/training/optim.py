@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from classicnets.training.initialise import weighted_layers
+from classicnets.training.initialize import weighted_layers
 from classicnets.values import Recipe
 
 _WARM_UP = 0.2  # of all steps, in "one_cycle"

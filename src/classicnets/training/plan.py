@@ -25,8 +25,8 @@ from classicnets.runs.folder import RunFolder, open_run
 from classicnets.runs.net_spec import NetSpec
 from classicnets.spec import RunSpec, check_spec
 from classicnets.text import count, shape
-from classicnets.training import initialise
-from classicnets.values import Expected, Preprocess, Recipe
+from classicnets.training import initialize
+from classicnets.values import Expected, Preprocess, Recipe, current_names, stored_names
 from classicnets.weights import load
 
 
@@ -66,7 +66,7 @@ class Plan:
         """The network with its initial weights, which depend on the seed and on the file of `weights` alone."""
         torch.manual_seed(self.spec.seed)
         net = self.net if self.net is not None else self.net_spec.build()
-        initialise.initialise(net, self.recipe.initialise)
+        initialize.initialize(net, self.recipe.initialize)
         if self.weights:
             for line in load.load_weights(self.weights, net).lines():
                 say(f"{self.weights}: {line}")
@@ -83,7 +83,7 @@ class Plan:
             f"net     {self.net_spec.described}: {table.parameters:,} parameters,"
             f" {table.macs:,} MACs an image of {images}",
             f"recipe  {recipe.source}: {recipe.epochs} epochs, batch {recipe.batch_size}, {recipe.optimizer}"
-            f" lr {recipe.lr:g}, {recipe.schedule}, weights {recipe.initialise}"
+            f" lr {recipe.lr:g}, {recipe.schedule}, weights {recipe.initialize}"
             + (f"; changed: {changed}" if changed else ""),
             f"device  {self.device}, {count(torch.get_num_threads(), 'thread')}, {recipe.precision}{auto},"
             f" seed {self.spec.seed}" + (", deterministic algorithms alone" if self.spec.deterministic else ""),
@@ -97,7 +97,7 @@ class Plan:
             "spec": spec.to_dict(),
             "net": self.net_spec.to_dict(),
             "recipe": self.recipe.to_dict(),
-            "origins": self.setting_sources,
+            "origins": stored_names(self.setting_sources),
             "as_published": self.as_published,
             "data": self.data,
             "data_name": self.description.name,
@@ -204,9 +204,9 @@ def check_fit(
         with torch.device("meta" if made.kind == "registry" else "cpu"):
             net = made.build()
     table = check_input(net, preprocess.shape, name=made.spec)
-    initialise.check(net, recipe.initialise)
+    initialize.check(net, recipe.initialize)
     freeze(copy.deepcopy(net), recipe.freeze)
-    weighted = len(initialise.weighted_layers(net))
+    weighted = len(initialize.weighted_layers(net))
     if recipe.weight_decays and len(recipe.weight_decays) != weighted:
         raise UsageError(
             "CN204",
@@ -238,7 +238,7 @@ def plan_of_run(where: RunFolder, net: nn.Module | None = None) -> Plan:
         net=net,
         net_spec=made,
         recipe=recipe,
-        setting_sources=facts["origins"],
+        setting_sources=current_names(facts["origins"]),
         as_published=facts["as_published"],
         data=facts["data"],
         description=description,

@@ -316,7 +316,7 @@ class Session:
             where=f"epoch {event.epoch}, before step {event.step} of {event.steps}, lr={lr:g}",
             why="the weights have grown without bound, usually because the learning rate is too high\n"
             + (kept or "no epoch was finished, so there is no earlier state to keep"),
-            hint=(f"--set lr={lr / 10:g}", "--set initialise=xavier_uniform"),
+            hint=(f"--set lr={lr / 10:g}", "--set initialize=xavier_uniform"),
         )
 
 

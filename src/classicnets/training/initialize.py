@@ -30,7 +30,7 @@ _BY_PLACE: dict[str, tuple[tuple[float, ...], tuple[float, ...], tuple[float, ..
 }
 
 
-def initialise(net: nn.Module, how: str) -> None:
+def initialize(net: nn.Module, how: str) -> None:
     """Sets the weights of every convolution and dense layer of `net` in place; draws from torch's global generator.
 
     "as_built" leaves them. U(-a, a) have "xavier_uniform", a = sqrt(6 / (fan_in + fan_out)), which leaves the biases as
@@ -65,7 +65,7 @@ def initialise(net: nn.Module, how: str) -> None:
 
 
 def check(net: nn.Module, how: str) -> None:
-    """Raises UsageError CN204 where `net` lacks the layers that `initialise` sets; torch's generator is not used."""
+    """Raises UsageError CN204 where `net` lacks the layers that `initialize` sets; torch's generator is not used."""
     layers = weighted_layers(net)
     dense = sum(isinstance(layer, nn.Linear) for layer in layers)
     why = ""
@@ -84,9 +84,9 @@ def check(net: nn.Module, how: str) -> None:
     if why:
         raise UsageError(
             "CN204",
-            f"initialise={how} does not fit the net",
+            f"initialize={how} does not fit the net",
             why=why,
-            hint="--set initialise=" + ("xavier_uniform" if how in _BY_PLACE else "as_built"),
+            hint="--set initialize=" + ("xavier_uniform" if how in _BY_PLACE else "as_built"),
         )
 
 

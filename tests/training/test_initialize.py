@@ -12,9 +12,9 @@ import classicnets as cn
 from classicnets.errors import UsageError
 from classicnets.models.layers import LocalConv2d, Subsampling, TableConv2d
 from classicnets.recipes import resolve
-from classicnets.training.initialise import check, initialise
+from classicnets.training.initialize import check, initialize
 
-ALL = resolve._CHOICES["initialise"]
+ALL = resolve._CHOICES["initialize"]
 BY_PLACE = [
     how for how in ALL if how.startswith(("krizhevsky", "cuda_convnet")) or how.endswith(("alexnet", "caffenet"))
 ]
@@ -90,7 +90,7 @@ def test_uniform_schemes(how, bound):
     torch.manual_seed(0)
     net = Mixed()
     before = [layer.bias.clone() for *_, layer in parts(net) if layer.bias is not None]
-    initialise(net, how)
+    initialize(net, how)
     by_layer: dict[nn.Module, list[tuple[torch.Tensor, float]]] = {}
     for weight, fan_in, fan_out, layer in parts(net):
         by_layer.setdefault(layer, []).append((weight, bound(fan_in, fan_out)))
@@ -104,7 +104,7 @@ def test_uniform_schemes(how, bound):
 def test_normal_is_for_any_net():
     torch.manual_seed(0)
     net = Mixed()
-    initialise(net, "normal")
+    initialize(net, "normal")
     for layer in (net.bias, net.table, net.units, net.inside[1], net.inside[2], net.last):
         check_normal(layer.weight, 0.01)
         assert layer.bias is None or not layer.bias.any()
@@ -135,7 +135,7 @@ def test_every_scheme_by_place_has_its_facts():
 def test_schemes_by_place(how, make):
     torch.manual_seed(0)
     net = make()
-    initialise(net, how)
+    initialize(net, how)
     layers = [m for m in net.modules() if isinstance(m, nn.Conv2d | LocalConv2d)]
     layers += [m for m in net.modules() if type(m) is nn.Linear]
     for layer, sd, bias in zip(layers, *FACTS[how], strict=True):
@@ -151,14 +151,14 @@ def made_for(how: str) -> nn.Module:
 def test_what_is_no_convolution_and_no_dense_layer_stays(how):
     net = nn.Sequential(made_for(how), nn.BatchNorm1d(3), Subsampling(2), nn.PReLU(), nn.Embedding(4, 2))
     kept = [p.clone() for layer in net[1:] for p in layer.parameters()]
-    initialise(net, how)
+    initialize(net, how)
     assert all(torch.equal(a, b) for a, b in zip(kept, (p for m in net[1:] for p in m.parameters()), strict=True))
 
 
 def test_xavier_is_torch_s_to_the_last_bit():
     ours, theirs = five_and_three(), five_and_three()
     torch.manual_seed(1)
-    initialise(ours, "xavier_uniform")
+    initialize(ours, "xavier_uniform")
     torch.manual_seed(1)
     for layer in theirs.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -171,14 +171,14 @@ def test_a_net_with_other_layers_is_refused_before_any_weight_changes(how, cli, 
     net = cn.create("lenet_d2l")
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     with pytest.raises(UsageError, match="does not fit the net") as caught:
-        initialise(net, how)
+        initialize(net, how)
     assert caught.value.code == "CN204" and "the net has 2 and 3" in caught.value.why
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
-    code, _, err = cli("train", "lenet_d2l", "--data", blobs, "--set", f"initialise={how}", "--dry-run")
+    code, _, err = cli("train", "lenet_d2l", "--data", blobs, "--set", f"initialize={how}", "--dry-run")
     assert code == 2 and "the net has 2 and 3" in err
 
 
-def test_nothing_to_initialise_is_said():
+def test_nothing_to_initialize_is_said():
     for net, words in ((nn.Flatten(), "no convolution"), (nn.LazyLinear(3), "a lazy layer")):
         check(net, "as_built")
         with pytest.raises(UsageError) as caught:
