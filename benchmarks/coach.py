@@ -14,7 +14,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from classicnets import machine
 from classicnets.coach import Coach
 from classicnets.datasets.catalog import DATASETS
 from classicnets.datasets.types import Split
-from classicnets.events import Advice, Epoch
+from classicnets.events import Advice, Epoch, to_dict
 from classicnets.images import batches, loading
 from classicnets.images.transforms import prepare
 from classicnets.recipes.resolve import ANY_NET, RECIPES, RecipeKey
@@ -170,7 +170,7 @@ def run(row: Run, images: Split, seed: int) -> dict[str, Any]:
     classes = DATASETS["fashion_mnist"].classes
     coach = Coach(row.recipe, classes, prepare(loader.images(torch.arange(256)), preprocess), loader.labels)
     started, watching = time.perf_counter(), 0.0
-    said, best, last = coach.before(net), 0.0, None
+    said, best, last = coach.on_start(net), 0.0, None
     for event in train_loop(state, loader, row.recipe, objective.make(row.recipe, loader.labels, 10), Scores):
         if event.epoch > (row.recipe.epochs if row.stop_after is None else row.stop_after):
             break
@@ -184,7 +184,7 @@ def run(row: Run, images: Split, seed: int) -> dict[str, Any]:
                 best = max(best, accuracy)
             last = event
         ready = time.perf_counter()
-        said += coach.see(event, net)
+        said += coach.on_event(event, net)
         watching += time.perf_counter() - ready
         if not math.isfinite(event.loss):  # where a run stops with CN101
             break
@@ -192,7 +192,7 @@ def run(row: Run, images: Split, seed: int) -> dict[str, Any]:
         "run": row.name,
         "seed": seed,
         "expected": row.expected,
-        "said": [asdict(one) for one in said],
+        "said": [to_dict(one) for one in said],
         "as_expected": topics(said) == ({row.expected} if row.expected else set()),
         "train_loss": last.loss if last else None,
         "train_accuracy": last.accuracy if last else None,

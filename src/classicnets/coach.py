@@ -100,7 +100,7 @@ class Coach:
         self.look: _Look | None = None
         self.flat = 0
 
-    def remember(self, past: Iterable[Event]) -> None:
+    def on_resume(self, past: Iterable[Event]) -> None:
         """Takes in the events of a run that is resumed: what was said is not said again.
 
         Not all is judged as before: how the net changes is compared from here on.
@@ -108,16 +108,16 @@ class Coach:
         for event in past:
             self._remember(event)
 
-    def before(self, net: nn.Module) -> list[Advice]:
+    def on_start(self, net: nn.Module) -> list[Advice]:
         """What is wrong with the images, the labels or the first weights, before the first epoch."""
         found = self._of_labels() + self._image_findings()
         health = self._examine(net)
         if health is not None:
             self.look = _look(0, health, net)
             found += self._of_first_weights(health)
-        return [Advice(epoch=1, step=0, topic=topic, said=said, hint=hint) for topic, said, hint in found]
+        return [Advice(epoch=1, step=0, topic=topic, message=said, hint=hint) for topic, said, hint in found]
 
-    def see(self, event: Event, net: nn.Module) -> list[Advice]:
+    def on_event(self, event: Event, net: nn.Module) -> list[Advice]:
         """What has come up with `event`: a Step that carries a loss, or an Epoch.
 
         The net is examined after each epoch, and in the first one at each such step.
@@ -137,7 +137,9 @@ class Coach:
             if isinstance(event, Epoch) or self.look is None:
                 found += self._of_plateau(event, health, net)
         step = self.marks[-1].step
-        return [Advice(epoch=event.epoch, step=step, topic=topic, said=said, hint=hint) for topic, said, hint in found]
+        return [
+            Advice(epoch=event.epoch, step=step, topic=topic, message=said, hint=hint) for topic, said, hint in found
+        ]
 
     # ------------------------------------------------------------------------------------------- what is kept
 

@@ -45,14 +45,14 @@ class Epoch:
 class Advice:
     """The coach has noticed something, before or in epoch `epoch` (from 1) after `step` steps of it.
 
-    `topic` is a short name that stays the same, such as "dead_relus"; `said` what was seen, `hint` the one change to
+    `topic` is a stable short name, such as "dead_relus"; `message` says what was observed, `hint` is the one change to
     try first.
     """
 
     epoch: int
     step: int
     topic: str
-    said: str
+    message: str
     hint: str
 
 
@@ -67,16 +67,23 @@ def line(kind: str, values: Mapping[str, Any]) -> str:
     return json.dumps(json.loads(text, parse_constant=lambda _: None)) + "\n"
 
 
+def to_dict(event: Event) -> dict[str, Any]:
+    """The event's values for JSON; an Advice stores its message as "said"."""
+    values = asdict(event)
+    return {"said" if key == "message" else key: value for key, value in values.items()}
+
+
 def to_line(event: Event) -> str:
-    """The event as one line."""
-    return line(type(event).__name__.lower(), asdict(event))
+    """The event as one line of JSON."""
+    return line(type(event).__name__.lower(), to_dict(event))
 
 
 def from_line(text: str) -> Event:
     """The inverse of `to_line`. Raises ValueError for a line that holds no event."""
     try:
         values: dict[str, Any] = json.loads(text)
-        return _KINDS[values.pop("event")](**values)
+        kind = _KINDS[values.pop("event")]
+        return kind(**{"message" if key == "said" else key: value for key, value in values.items()})
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not an event: {text[:80]!r}") from error
 

@@ -69,7 +69,7 @@ def choose_precision(device: str, macs: int) -> str:
     return "bfloat16" if told.get("avx512_bf16") or told.get("amx_bf16") else "float32"
 
 
-def use_threads(count: int | None) -> None:
+def set_threads(count: int | None) -> None:
     """Lets torch compute with `count` threads from now on; None leaves the number as it is."""
     import torch
 
@@ -78,7 +78,7 @@ def use_threads(count: int | None) -> None:
 
 
 @contextmanager
-def same_threads() -> Iterator[None]:
+def restore_threads() -> Iterator[None]:
     """Afterwards torch has as many threads as before, whatever was set meanwhile."""
     import torch
 
@@ -115,7 +115,7 @@ def share_cores() -> bool:
     return True
 
 
-def settle_cublas() -> None:
+def make_cublas_deterministic() -> None:
     """Gives cuBLAS the workspace that makes it deterministic; takes effect before its first use in the process."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
@@ -127,7 +127,7 @@ def deterministic(wanted: bool) -> Iterator[None]:
 
     before, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     if wanted:
-        settle_cublas()
+        make_cublas_deterministic()
         torch.use_deterministic_algorithms(mode=True)
     try:
         yield
@@ -202,7 +202,7 @@ def memory_bytes_of(device: torch.device) -> int | None:
     return total_memory_bytes()
 
 
-def has_room(device: torch.device, size: int) -> bool:
+def fits_on_device(device: torch.device, size: int) -> bool:
     """Whether so many bytes may lie on the device beside the work: half of what is free there, where that is told."""
     import torch
 
@@ -216,7 +216,7 @@ def available_memory_bytes() -> int | None:
     return int(found[1]) * 1024 if found else total_memory_bytes()
 
 
-def busy() -> bool:
+def is_busy() -> bool:
     """Whether more programs wanted to compute over the last minute than there are cores; False where not told."""
     try:
         return os.getloadavg()[0] > (os.cpu_count() or 1)
@@ -260,7 +260,7 @@ def describe() -> dict[str, Any]:
     }
 
 
-def can_write(folder: Path) -> str:
+def write_error(folder: Path) -> str:
     """Empty if files can be made in `folder` (or in the nearest parent that exists), otherwise why not."""
     while not folder.exists():
         folder = folder.parent

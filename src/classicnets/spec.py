@@ -62,7 +62,7 @@ def about(f: Field[Any]) -> Option:
     return found
 
 
-def whole_number_or_auto(text: str) -> int | None:
+def read_count(text: str) -> int | None:
     """The number in `text`, at least 1; None for "auto"."""
     if text == "auto":
         return None
@@ -164,7 +164,7 @@ class RunSpec:
         group="machine",
         metavar="N",
         shown="auto",
-        read=whole_number_or_auto,
+        read=read_count,
     )
     batch_threads: int | None = option(
         None,
@@ -172,7 +172,7 @@ class RunSpec:
         group="machine",
         metavar="N",
         shown="auto",
-        read=whole_number_or_auto,
+        read=read_count,
     )
     deterministic: bool = option(False, help="refuse algorithms that are not deterministic", group="machine")
 

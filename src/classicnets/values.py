@@ -108,7 +108,7 @@ class Preprocess:
 class Expected:
     """A published result to hold a run against: the lowest, highest and mean test accuracy of `n` runs, and its source.
 
-    Where a single figure was published, all three are that figure: see `once`.
+    Where a single figure was published, all three are that figure: see `single`.
     """
 
     low: float
@@ -118,7 +118,7 @@ class Expected:
     source: str
 
     @classmethod
-    def once(cls, accuracy: float, source: str) -> Self:
+    def single(cls, accuracy: float, source: str) -> Self:
         """The single run that was published; it has no range, and none is made up."""
         return cls(low=accuracy, high=accuracy, mean=accuracy, n=1, source=source)
 

@@ -147,8 +147,8 @@ def trained(
     classes = tuple(map(str, range(10)))
     probe = prepare(loader.images(torch.arange(min(256, len(train)))), preprocess)
     coach = Coach(recipe, classes, probe, loader.labels)
-    coach.remember(past)
-    found: list[Event] = [*coach.before(net)] if watched else []
+    coach.on_resume(past)
+    found: list[Event] = [*coach.on_start(net)] if watched else []
     best = 0.0
     net.register_forward_hook(a_step_takes)
     for event in train_loop(state, loader, recipe, objective.make(recipe, loader.labels, 10), Scores):
@@ -158,7 +158,7 @@ def trained(
             best = max(best, accuracy)
         found.append(event)
         if watched and event.loss is not None:
-            found += coach.see(event, net)
+            found += coach.on_event(event, net)
         if event.loss is not None and not math.isfinite(event.loss):
             break
     return found, state
@@ -251,34 +251,34 @@ def test_a_broken_run_hears_what_is_wrong_once(name: str):
 
 def test_the_advice_names_the_number_and_what_was_seen():
     said = advice(trained(mlp(), replace(PLAIN, lr=1e-6, epochs=6), learnable())[0])
-    assert "ln 10 = 2.303" in said[0].said and "its weights moved by" in said[0].said
+    assert "ln 10 = 2.303" in said[0].message and "its weights moved by" in said[0].message
     assert said[0].epoch == 4 and said[0].step == 50  # 200 steps are the least that it judges by
 
 
 def test_units_that_die_while_the_net_trains_are_a_matter_of_the_rate():
     net, recipe, step = mlp(), PLAIN, Step(epoch=1, step=10, steps=50, images=160, seconds=1.0, loss=2.0, accuracy=0.3)
     coach = Coach(recipe, tuple("0123456789"), torch.rand(64, 1, 12, 12), torch.arange(10).repeat(20))
-    assert not coach.before(net) and not coach.see(step, net)
+    assert not coach.on_start(net) and not coach.on_event(step, net)
     with torch.no_grad():
         net[1].bias[1:] = -10  # 31 of 32, and the last makes no difference between images
         net[4].weight[:, 0] = 0
-    said = coach.see(replace(step, step=20), net)
+    said = coach.on_event(replace(step, step=20), net)
     assert [(one.topic, one.epoch, one.step, one.hint) for one in said] == [("dead_relus", 1, 20, "--set lr=0.005")]
-    assert said[0].said.startswith("97% of the units of 2 (ReLU)")
-    assert not coach.see(replace(step, step=30), net)
+    assert said[0].message.startswith("97% of the units of 2 (ReLU)")
+    assert not coach.on_event(replace(step, step=30), net)
 
 
 def test_units_that_are_missed_by_nobody_are_not_mentioned():
     """Most of a layer is dead, and the net still tells images apart."""
     net, step = mlp(), Step(epoch=1, step=10, steps=50, images=160, seconds=1.0, loss=2.0, accuracy=0.3)
     coach = Coach(PLAIN, tuple("0123456789"), torch.rand(64, 1, 12, 12), torch.arange(10).repeat(20))
-    assert not coach.before(net)
+    assert not coach.on_start(net)
     with torch.no_grad():
         net[1].bias[2:] = -10
         net[1].weight[:2].mul_(5)
         net[1].bias[:2] = 1
     assert examine(net, coach.probe).dead["2"] > 0.9
-    assert not coach.see(step, net)
+    assert not coach.on_event(step, net)
 
 
 def test_a_net_that_is_at_chance_again_is_told_to_take_smaller_steps():
@@ -287,7 +287,7 @@ def test_a_net_that_is_at_chance_again_is_told_to_take_smaller_steps():
         evaluation_seconds=0.0, images_per_second=1.0, wait_share=0.0,
     )  # fmt: skip
     said = advice(trained(mlp(), PLAIN, noisy_labels(), past=[learned])[0])
-    assert [one.hint for one in said] == ["--set lr=0.005"] and "after it had learned" in said[0].said
+    assert [one.hint for one in said] == ["--set lr=0.005"] and "after it had learned" in said[0].message
 
 
 def test_a_validation_loss_that_turns_is_noticed_and_no_test_split_is_asked_for():
@@ -299,7 +299,7 @@ def test_a_validation_loss_that_turns_is_noticed_and_no_test_split_is_asked_for(
     said = advice(events)
     assert [(one.topic, one.hint) for one in said] == [("validation_turns", "--set patience=3")]
     epochs = {event.epoch: event for event in events if isinstance(event, Epoch)}
-    since = int(said[0].said.split("since epoch ")[1].split()[0])
+    since = int(said[0].message.split("since epoch ")[1].split()[0])
     assert epochs[since].validation_loss == min(e.validation_loss for e in epochs.values() if e.epoch <= said[0].epoch)
     assert said[0].epoch >= since + 3
     patient = trained(mlp(), replace(recipe, patience=30), train, validation=validation)[0]
@@ -414,7 +414,7 @@ def test_shares_are_counted_over_all_images():
 def test_a_net_with_lazy_layers_gets_no_weights_from_the_coach():
     net = nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
     coach = Coach(PLAIN, tuple("0123456789"), torch.rand(8, 1, 12, 12), torch.arange(10).repeat(20))
-    assert not coach.before(net) and isinstance(net[1].weight, nn.UninitializedParameter)
+    assert not coach.on_start(net) and isinstance(net[1].weight, nn.UninitializedParameter)
 
 
 def test_a_net_in_the_dark_is_stuck_although_it_changes():
@@ -432,11 +432,11 @@ def test_what_was_said_before_a_resume_is_not_said_again():
     probe, labels = torch.rand(8, 1, 12, 12), torch.from_numpy(split.labels)
     loss = Step(epoch=1, step=50, steps=50, images=800, seconds=1.0, loss=1e6, accuracy=0.1)
     afresh = Coach(recipe, tuple("0123456789"), probe, labels)
-    assert [one.topic for one in afresh.see(loss, state.net)] == ["loss_grows"]
-    assert not afresh.see(replace(loss, step=51), state.net)
+    assert [one.topic for one in afresh.on_event(loss, state.net)] == ["loss_grows"]
+    assert not afresh.on_event(replace(loss, step=51), state.net)
     resumed = Coach(recipe, tuple("0123456789"), probe, labels)
-    resumed.remember(events)
-    assert not resumed.see(loss, state.net)
+    resumed.on_resume(events)
+    assert not resumed.on_event(loss, state.net)
 
 
 def test_class_weights_and_smoothing_change_what_guessing_costs():
@@ -453,4 +453,4 @@ def test_class_weights_and_smoothing_change_what_guessing_costs():
         ),
     ):
         assert Coach(replace(PLAIN, **changes), ("a", "b"), probe, labels)._guessing() == pytest.approx(cost, rel=1e-5)
-    assert not Coach(replace(PLAIN, class_weights="auto"), ("a", "b"), probe, labels).before(two)
+    assert not Coach(replace(PLAIN, class_weights="auto"), ("a", "b"), probe, labels).on_start(two)

@@ -26,7 +26,7 @@ def test_every_recipe_is_sound(key):
     assert RecipeKey(recipe.source, recipe.net, recipe.variation) == key
     assert recipe.net in NETS or recipe.net == ANY_NET
     assert recipe.variation == tuple(sorted(recipe.variation))
-    assert recipe.data in {*DATASETS, *resolve.ELSEWHERE}
+    assert recipe.data in {*DATASETS, *resolve.NOT_FETCHED}
     resolved = resolve.apply(recipe, {})
     assert not resolved.changed and resolved.recipe == recipe
     assert Recipe.from_dict(recipe.to_dict()) == Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
@@ -201,7 +201,7 @@ def test_cuda_convnet_s_recipes_as_published(net, epochs, drops, decays, accurac
 
 
 def test_a_verdict_says_what_a_single_run_cannot_say():
-    once = Expected.once(0.9897, "somebody")
+    once = Expected.single(0.9897, "somebody")
     assert str(once) == "0.9897 (n = 1)" and (once.low, once.high, once.n) == (0.9897, 0.9897, 1)
     assert once.verdict(0.9880).startswith("0.17 points below the single published run, 0.9897, which gives no range")
     assert once.verdict(0.9907).startswith("0.10 points above")

@@ -84,12 +84,12 @@ def test_history_reads_back_and_forgets_a_half_line(tmp_path):
     with path.open("a") as file:
         file.write('{"event": "epo')
     assert history.read(path) == events
-    history.keep_until(path, 1, 0)
+    history.truncate(path, 1, 0)
     assert history.read(path) == events[:3]
     history.append(path, step(2, 5))
-    history.keep_until(path, 1, 5)
+    history.truncate(path, 1, 5)
     assert history.read(path) == events
-    history.keep_until(path, 0, 0)
+    history.truncate(path, 0, 0)
     assert history.read(path) == []
 
 

@@ -177,7 +177,8 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="finds the processes 
 @contextmanager
 def begun(net: str, blobs: Path, at_once: int, epochs: int) -> Iterator[tuple[subprocess.Popen[str], list[int], Path]]:
     """A command of `at_once` + 1 seeds of which `at_once` have finished an epoch, its workers, its folder."""
-    options = ["--data", blobs, "--set", f"epochs={epochs}", "batch_size=100", "--seeds", at_once + 1, "--parallel-runs"]
+    options = ["--data", blobs, "--set", f"epochs={epochs}", "batch_size=100"]
+    options += ["--seeds", at_once + 1, "--parallel-runs"]
     made = Path("runs", f"own_{net.split(':')[1]}-blobs-seeds-1")
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "classicnets", "train", net, *map(str, options), str(at_once)],
@@ -275,7 +276,7 @@ def test_the_verdict_counts_the_runs_in_the_range():
         "2 of 3 within the published range 0.750 to 0.830; the mean is 4.00 points below the published 0.8000"
         " (n = 130: a table)"
     )
-    once = seeds.against(Expected.once(0.9, "a paper"), [0.91, 0.93])
+    once = seeds.against(Expected.single(0.9, "a paper"), [0.91, 0.93])
     assert once.startswith("the mean is 2.00 points above the single published run")
 
 
@@ -313,7 +314,7 @@ def test_the_choice_is_measured_said_and_can_be_pinned(blobs, monkeypatch):
     monkeypatch.setattr(side_by_side, "seconds_a_step", seconds_a_step)
     monkeypatch.setattr(machine, "peak_memory_bytes", lambda: 10**9)
     monkeypatch.setattr(machine, "available_memory_bytes", lambda: 10 * 10**9)
-    monkeypatch.setattr(machine, "busy", lambda: False)
+    monkeypatch.setattr(machine, "is_busy", lambda: False)
     said = "4 side by side with 1 thread each: 2.0 times as fast for 8 runs (a step takes 10 ms with 4 threads, 20 ms"
     assert str(side_by_side.choose(asked, 8, None, print)).startswith(said)
     monkeypatch.setattr(machine, "available_memory_bytes", lambda: int(2.4 * 10**9))
@@ -380,7 +381,7 @@ def test_the_image_shows_what_was_watched():
 
 def test_the_terminal_shows_who_is_where_and_says_advice_once():
     face = SeedsTerminal(Console(file=io.StringIO(), width=200), 6)
-    advice = Advice(epoch=1, step=1, topic="flat", said="it does not learn", hint="lr=0.1")
+    advice = Advice(epoch=1, step=1, topic="flat", message="it does not learn", hint="lr=0.1")
     with face:
         for seed in (1, 0):
             face.show(seed, Step(epoch=seed + 1, step=1, steps=2, images=4, seconds=0.1))

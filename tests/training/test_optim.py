@@ -173,8 +173,8 @@ def test_the_average_is_the_exponential_moving_average_of_the_weights():
         if isinstance(event, Step):
             now = [p.detach().double().numpy().copy() for p in state.net.parameters()]
             expected = [0.9 * e + 0.1 * w for e, w in zip(expected, now, strict=True)] if expected else now
-    assert state.judged is not state.net
-    for average, want in zip(state.judged.parameters(), expected, strict=True):
+    assert state.evaluated_net is not state.net
+    for average, want in zip(state.evaluated_net.parameters(), expected, strict=True):
         np.testing.assert_allclose(average.detach().numpy(), want, rtol=1e-4, atol=1e-6)
 
 
@@ -195,7 +195,10 @@ def test_the_state_comes_back_whole_at_any_step():
         again.restore(*copy.deepcopy(saved[k]))
         list(train_loop(again, given, recipe, loss, Scores))
         assert all(torch.equal(a, b) for a, b in zip(again.net.parameters(), state.net.parameters(), strict=True)), k
-        assert all(torch.equal(a, b) for a, b in zip(again.judged.parameters(), state.judged.parameters(), strict=True))
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(again.evaluated_net.parameters(), state.evaluated_net.parameters(), strict=True)
+        )
 
 
 def test_bfloat16_keeps_the_weights_in_float32_and_stays_near():

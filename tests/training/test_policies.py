@@ -94,8 +94,8 @@ def test_the_net_of_a_plan_is_laid_out_while_it_is_prepared(hardware):
 
 def test_images_lie_on_the_gpu_if_they_take_no_more_than_half_of_what_is_free(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 5000))
-    assert machine.has_room(torch.device("cuda"), 500) and not machine.has_room(torch.device("cuda"), 501)
-    assert machine.has_room(torch.device("cpu"), 10**15)
+    assert machine.fits_on_device(torch.device("cuda"), 500) and not machine.fits_on_device(torch.device("cuda"), 501)
+    assert machine.fits_on_device(torch.device("cpu"), 10**15)
 
 
 def test_policies_are_pinned_on_the_command_line(cli, monkeypatch):

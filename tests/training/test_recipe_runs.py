@@ -213,7 +213,7 @@ def test_the_result_is_the_mean_over_the_published_views(key, views, folders):
 
 
 @pytest.mark.parametrize(
-    "key", [key for key, recipe in resolve.RECIPES.items() if recipe.data in resolve.ELSEWHERE], ids=KEYS["ids"]
+    "key", [key for key, recipe in resolve.RECIPES.items() if recipe.data in resolve.NOT_FETCHED], ids=KEYS["ids"]
 )
 def test_data_that_is_not_fetched_is_asked_for(key, cli):
     code, _, err = cli("train", key.net, "--recipe", key.source)

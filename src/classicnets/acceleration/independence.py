@@ -14,7 +14,7 @@ from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils.parametrize import is_parametrized
 
 from classicnets.acceleration.dropout import rows_of_batch
-from classicnets.acceleration.layers import exchanged_layers
+from classicnets.acceleration.layers import faster_layers
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks")
@@ -79,7 +79,7 @@ def _trial(net: nn.Module, shape: Sequence[int]) -> str:
 
     as_it_was = _Snapshot(net)
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), exchanged_layers(net):
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), faster_layers(net):
             before, generator = _Snapshot(net.train()), torch.get_rng_state()
             whole, parts = output(0, 5), torch.cat([output(0, 2), output(2, 5)])
             if not torch.equal(torch.get_rng_state(), generator):

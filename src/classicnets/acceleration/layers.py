@@ -108,7 +108,7 @@ _FASTER: dict[type[nn.Module], type[nn.Module]] = {
 
 
 @contextmanager
-def exchanged_layers(net: nn.Module) -> Iterator[None]:
+def faster_layers(net: nn.Module) -> Iterator[None]:
     """While open, layers of `net` have the classes of this package that compute the same; see `prepare.prepared`.
 
     Only a layer's class changes: the module, its parameters, names, hooks, attributes and state dict are the same

@@ -12,7 +12,7 @@ from torch import nn
 
 from classicnets.acceleration.batch_split import choose_batch_threads
 from classicnets.acceleration.independence import obstacle
-from classicnets.acceleration.layers import exchanged_layers
+from classicnets.acceleration.layers import faster_layers
 from classicnets.acceleration.memory_format import accepts_channels_last, channels_last, wants_channels_last
 from classicnets.errors import UsageError
 
@@ -21,18 +21,18 @@ from classicnets.errors import UsageError
 class Acceleration:
     """How a network is made faster. The default computes what plain PyTorch does, to the bit.
 
-    `batch_threads` threads share each batch; where that is one although there are more, `whole_because` says why.
+    `batch_threads` threads share each batch; where that is one although there are more, `no_split_reason` says why.
     """
 
     channels_last: bool = False
     batch_threads: int = 1
-    whole_because: str = ""
+    no_split_reason: str = ""
 
     def lines(self) -> list[str]:
         """What is reported of it, for people."""
         if self.batch_threads > 1:
             return [f"split   {self.batch_threads} threads share each batch (--batch-threads 1 turns this off)"]
-        return [f"split   threads do not share a batch: {self.whole_because}"] if self.whole_because else []
+        return [f"split   threads do not share a batch: {self.no_split_reason}"] if self.no_split_reason else []
 
 
 PLAIN = Acceleration()
@@ -71,7 +71,7 @@ def choose(
                 hint="--batch-threads 1",
             )
     last = wants_channels_last(device, macs, precision, batch_threads) and accepts_channels_last(net, shape)
-    return Acceleration(channels_last=last, batch_threads=batch_threads, whole_because=why)
+    return Acceleration(channels_last=last, batch_threads=batch_threads, no_split_reason=why)
 
 
 _lock = threading.Lock()
@@ -103,7 +103,7 @@ def prepared(net: nn.Module, acceleration: Acceleration = PLAIN) -> Iterator[Non
 
 def _prepare(net: nn.Module, acceleration: Acceleration) -> ExitStack:
     stack = ExitStack()
-    stack.enter_context(exchanged_layers(net))
+    stack.enter_context(faster_layers(net))
     if acceleration.channels_last:
         stack.enter_context(channels_last(net))
     return stack

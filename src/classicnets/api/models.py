@@ -159,7 +159,7 @@ class Run(Model):
         super().__init__(
             Predictor(self.net, preprocess, tuple(self.facts["classes"]), chosen, precision, faster),
             path=self.folder.path,
-            name=made.described,
+            name=made.display_name,
             weights=self.weights_file.name,
             data=self.facts["data"],
             fingerprint=self.facts["fingerprint"],

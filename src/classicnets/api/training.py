@@ -74,7 +74,7 @@ def train_seeds(net: str | nn.Module | RunSpec, /, seeds: int = 5, **options: An
     (output, asked), rest = split_options({**options, "seeds": seeds}, Output, Study)
     spec, module = run_spec(net, **rest)
     console = report.tables.console(stderr=True, quiet=output.quiet)
-    with machine.same_threads():
+    with machine.restore_threads():
         planned = plan(spec, module)
         made = start_seeds(planned, asked, output, console.print)
         follow_seeds(made, report.terminal.SeedsTerminal(console, seeds), output)
@@ -86,7 +86,7 @@ def _train(begin: Callable[[Say], Session], output: Output) -> Run:
     if output.tensorboard:
         report.tensorboard.summary_writer()  # refused before anything is read if the package is missing
     console = report.tables.console(stderr=True, quiet=output.quiet)
-    with machine.same_threads():
+    with machine.restore_threads():
         session = coached(begin(console.print))
         displays: list[Display] = []
         if not output.quiet:

@@ -6,7 +6,6 @@ import argparse
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import Field, dataclass
-from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from classicnets.errors import UsageError
@@ -62,28 +61,22 @@ def add(parser: argparse.ArgumentParser, *kinds: type) -> None:
             for f in options:
                 shared: dict[str, Any] = {"dest": f.name, "default": argparse.SUPPRESS}
                 action = group.add_argument(*_flags(f), help=_help(f), **shared, **_action(f))
+                shared |= {"nargs": action.nargs, "type": action.type, "choices": action.choices}
                 for old in about(f).old_flags:
-                    group.add_argument(old, help=argparse.SUPPRESS, **shared, action=partial(_OldFlag, action))
+                    group.add_argument(old, help=argparse.SUPPRESS, action=_old_flag(action), **shared)
 
 
-class _OldFlag(argparse.Action):
-    """A former spelling of an option: does what `current` does, after a note."""
+def _old_flag(current: argparse.Action) -> type[argparse.Action]:
+    """The action of a former spelling: prints a note and does what the option of today does."""
 
-    def __init__(self, current: argparse.Action, **kwargs: Any) -> None:
-        super().__init__(**kwargs, nargs=current.nargs, type=current.type, choices=current.choices)
-        self.current = current
+    class OldFlag(argparse.Action):
+        def __call__(
+            self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, flag: str | None = None
+        ) -> None:
+            note_new_spelling(str(flag), current.option_strings[0])
+            current(parser, namespace, values, flag)
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        """Prints the note and passes the values on."""
-        new = self.current.option_strings[0]
-        note_new_spelling(str(option_string), new)
-        self.current(parser, namespace, values, new)
+    return OldFlag
 
 
 def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:

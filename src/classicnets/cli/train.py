@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     spec = arguments.read(args, RunSpec)
     if not spec.net:
         args.parser.error("train needs a NET, or --resume RUN")
-    machine.use_threads(spec.threads)
+    machine.set_threads(spec.threads)
     planned = api.training.plan(spec)
     if asked.dry_run:
         if several:

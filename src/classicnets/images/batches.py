@@ -98,7 +98,7 @@ class Batches:
             places = np.concatenate([places, np.arange(len(labels), len(labels) + len(aside))])
             images, labels = np.concatenate([images, aside.images]), np.concatenate([labels, aside.labels])
         self._images = torch.from_numpy(images)
-        if machine.has_room(device, images.nbytes):
+        if machine.fits_on_device(device, images.nbytes):
             self._images = self._images.to(device)
         self._places = torch.from_numpy(places)
         self.labels = torch.from_numpy(labels[places]).to(device)

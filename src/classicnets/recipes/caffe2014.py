@@ -30,7 +30,7 @@ LENET = Recipe(
     schedule="inverse",
     initialize="caffe_xavier",
     std=(256 / 255,),
-    expected=Expected.once(0.9897, "BVLC/caffe, examples/mnist/readme.md"),
+    expected=Expected.single(0.9897, "BVLC/caffe, examples/mnist/readme.md"),
     deviations=(
         "11 epochs, 10,318 steps, for 10,000 iterations (10.7 epochs); the rate falls to the same value.",
         "Images are drawn anew each epoch; Caffe reads them in the order of its database.",
@@ -59,7 +59,7 @@ ALEXNET = Recipe(
     std=(1 / 255,),
     flip=True,
     crop="random",
-    expected=Expected.once(0.571, "BVLC/caffe, models/bvlc_alexnet/readme.md, center crop at iteration 360,000"),
+    expected=Expected.single(0.571, "BVLC/caffe, models/bvlc_alexnet/readme.md, center crop at iteration 360,000"),
     deviations=(
         "90 whole epochs (450,450 steps) for 450,000 iterations; the published snapshot is that of iteration 360,000.",
         "One mean for each channel is subtracted; Caffe subtracts the mean image, pixel by pixel.",
@@ -72,7 +72,7 @@ CAFFENET = replace(
     ALEXNET,
     net="caffenet",
     initialize="caffe_caffenet",
-    expected=Expected.once(
+    expected=Expected.single(
         0.574, "BVLC/caffe, models/bvlc_reference_caffenet/readme.md, center crop at iteration 310,000"
     ),
     deviations=(ALEXNET.deviations[0].replace("360,000", "310,000"), *ALEXNET.deviations[1:]),

@@ -42,7 +42,7 @@ NET_26 = Recipe(
     initialize="cuda_convnet_26pct",
     mean=(),
     std=(1 / 255,),
-    expected=Expected.once(0.74, "cuda-convnet, layer-params-80sec.cfg: 26 % error"),
+    expected=Expected.single(0.74, "cuda-convnet, layer-params-80sec.cfg: 26 % error"),
     deviations=(
         "How long it trains after the drop at epoch 8 is not said: 2 epochs, as in Caffe's copy.",
         _SPLIT,
@@ -60,7 +60,7 @@ NET_18 = replace(
     drop_at=(120 / 140, 130 / 140),
     drop_to=(0.1, 0.01),
     initialize="cuda_convnet_18pct",
-    expected=Expected.once(0.82, "cuda-convnet, layer-params-18pct.cfg: 18 % error"),
+    expected=Expected.single(0.82, "cuda-convnet, layer-params-18pct.cfg: 18 % error"),
     deviations=(
         "How long it trains after the drop at epoch 130 is not said: 10 epochs, as in Caffe's copy.",
         *NET_26.deviations[1:],
@@ -82,7 +82,7 @@ NET_13 = replace(
     crop="random",
     validation=0.2,
     join_after=350,
-    expected=Expected.once(0.87, "cuda-convnet, layer-params-conv-local-13pct.cfg: 13 % error"),
+    expected=Expected.single(0.87, "cuda-convnet, layer-params-conv-local-13pct.cfg: 13 % error"),
     deviations=(
         "The file gives no epochs but points to a page that was not found; these are those of the 11 % files.",
         "The 10,000 images that join after 350 epochs are drawn by the seed; the source has the fifth file's. It"
@@ -97,7 +97,7 @@ NET_11 = replace(
     NET_13,
     net="cifar10_11pct",
     weight_decays=(0.0, 0.0, 0.004, 0.004, 0.01),
-    expected=Expected.once(0.89, "cuda-convnet2, layer-params-cifar10-11pct.cfg: 11 % error"),
+    expected=Expected.single(0.89, "cuda-convnet2, layer-params-cifar10-11pct.cfg: 11 % error"),
     deviations=NET_13.deviations[1:],
 )
 

@@ -47,7 +47,7 @@ PAPER = Recipe(
     color_noise="paper",
     validation=0.04,
     monitor="validation",
-    expected=Expected.once(
+    expected=Expected.single(
         0.593, "NIPS 2012, table 2: one net, 40.7 % top-1 error on the validation part of ILSVRC-2012"
     ),
     deviations=(
@@ -73,7 +73,9 @@ CODE = replace(
     color_noise="code",
     validation=0.0,
     monitor="none",
-    expected=Expected.once(0.59336, "config 145, run notes: 0.406640 top-1 error, ten views, validation part of 2012"),
+    expected=Expected.single(
+        0.59336, "config 145, run notes: 0.406640 top-1 error, ten views, validation part of 2012"
+    ),
     deviations=(
         _NO_LATE_CHANGES.format(" (from epochs 67 and 72)"),
         "Biases learn at twice the rate of the weights throughout; the file leaves them at 0.02 as that falls.",
@@ -87,7 +89,9 @@ PLAIN_POOLING = replace(
     net="alexnet_2012_plain_pooling",
     epochs=90,
     drop_at=(23 / 90, 51 / 90, 79 / 90),
-    expected=Expected.once(0.58942, "config 147, run notes: 0.410580 top-1 error, ten views, validation part of 2012"),
+    expected=Expected.single(
+        0.58942, "config 147, run notes: 0.410580 top-1 error, ten views, validation part of 2012"
+    ),
     deviations=(
         "From epoch 79 conv1 no longer learned; not done here.",
         "Biases learn at twice the rate of the weights throughout; the file has 0.002 for them at the end.",

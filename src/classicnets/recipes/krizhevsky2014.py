@@ -37,7 +37,7 @@ ALEXNET = Recipe(
     flip=True,
     crop="random",
     color_noise="code",
-    expected=Expected.once(0.5958, "cuda-convnet2 wiki, TrainingExample: 0.404200 top-1 error, ten views"),
+    expected=Expected.single(0.5958, "cuda-convnet2 wiki, TrainingExample: 0.404200 top-1 error, ten views"),
     deviations=(
         "Biases learn at twice the rate of the weights throughout; the source has 0.02 and, from half-way, 0.002.",
         "One mean for each channel is subtracted; the source subtracts the mean image, pixel by pixel.",

@@ -28,7 +28,7 @@ LENET5 = Recipe(
     pad=2,
     mean=(0.1 / 1.275,),
     std=(1 / 1.275,),
-    expected=Expected.once(0.9905, "Proc. IEEE 86(11), 1998, figure 9: 0.95 % test error"),
+    expected=Expected.single(0.9905, "Proc. IEEE 86(11), 1998, figure 9: 0.95 % test error"),
     deviations=(
         "Plain SGD at the global rate; the paper divides it for each weight by 0.02 plus a second derivative, estimated"
         " on 500 digits before each pass: in the first pass 0.14 to 32 times the global rate.",

@@ -59,12 +59,12 @@ RECIPES: dict[RecipeKey, Recipe] = {
 }
 
 # What recipes are for and `data.datasets` does not hold: what it is, and who has it.
-ELSEWHERE: dict[str, str] = {
+NOT_FETCHED: dict[str, str] = {
     "imagenet": "ILSVRC-2012: 1,281,167 and 50,000 photographs in 1,000 classes, from image-net.org on registration",
 }
 
 # How many classes, training and test images they have: a folder with other numbers only shares the name.
-SIZES: dict[str, tuple[int, int, int]] = {
+PUBLISHED_SIZES: dict[str, tuple[int, int, int]] = {
     "mnist": (10, 60_000, 10_000),
     "cifar10": (10, 50_000, 10_000),
     "imagenet": (1_000, 1_281_167, 50_000),

@@ -30,7 +30,7 @@ ALEXNET = Recipe(
     std=(0.229, 0.224, 0.225),
     flip=True,
     crop="resized",
-    expected=Expected.once(0.56522, "torchvision, AlexNet_Weights.IMAGENET1K_V1"),
+    expected=Expected.single(0.56522, "torchvision, AlexNet_Weights.IMAGENET1K_V1"),
     deviations=(
         "Random parts are cut from the middle square of 256x256; torchvision cuts them from the whole photograph at its"
         " own resolution.",

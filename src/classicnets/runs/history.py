@@ -36,7 +36,7 @@ def read(path: Path) -> list[Event]:
     return list(from_lines(path.read_text(encoding="utf-8", errors="replace").splitlines()))
 
 
-def keep_until(path: Path, epoch: int, step: int) -> None:
+def truncate(path: Path, epoch: int, step: int) -> None:
     """Drops what happened after `step` steps of the epoch that follows `epoch` finished ones: it will happen again."""
     kept = [
         event

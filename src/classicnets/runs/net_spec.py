@@ -46,7 +46,7 @@ class NetSpec:
         return "-".join([self._plain, *(f"{v}" if clear[k] else f"{k}_{v}" for k, v in self.variation.items())])
 
     @property
-    def described(self) -> str:
+    def display_name(self) -> str:
         """The net for people: lenet_d2l with activation=relu, pool=max."""
         return f"{self._plain} with {assignments(self.variation)}" if self.variation else self._plain
 
@@ -156,7 +156,7 @@ def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return variation, {k: v for k, v in settings.items() if not k.startswith(_PREFIX)}
 
 
-def varied(made: NetSpec, variation: Mapping[str, Any]) -> NetSpec:
+def with_variation(made: NetSpec, variation: Mapping[str, Any]) -> NetSpec:
     """`made` with these layers exchanged as well: text from the command line, or values from Python.
 
     Raises UsageError CN202 for what cannot be exchanged (with the nearest that can), CN204 for all faulty values.
@@ -194,7 +194,7 @@ def varied(made: NetSpec, variation: Mapping[str, Any]) -> NetSpec:
     return replace(made, variation={key: typed[key] for key in VARIATIONS if key in typed})
 
 
-def of_module(net: nn.Module) -> NetSpec:
+def from_module(net: nn.Module) -> NetSpec:
     """The origin of a module that was passed in Python."""
     return NetSpec(kind="object", name=type(net).__name__.lower())
 

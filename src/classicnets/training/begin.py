@@ -42,7 +42,7 @@ def read(plan: Plan, say: Say) -> ImageSplits:
     return splits
 
 
-def divided(splits: ImageSplits, plan: Plan) -> tuple[np.ndarray, Split | None]:
+def training_and_validation(splits: ImageSplits, plan: Plan) -> tuple[np.ndarray, Split | None]:
     """Which of the training images are trained on, as indices; and the validation set."""
     spec = plan.spec
     return batches.divide(splits.train, plan.recipe.validation, spec.limit, spec.seed, splits.validation)
@@ -59,10 +59,10 @@ def begin(plan: Plan, splits: ImageSplits, command: str, threads: int) -> tuple[
     """The plan with what only the images could tell, and its run.json, from which `resume` can start."""
     size = (len(splits.classes), len(splits.train), len(splits.test))
     own_validation = splits.validation is not None and plan.recipe.validation > 0
-    if own_validation or resolve.SIZES.get(plan.recipe.data, size) != size:
+    if own_validation or resolve.PUBLISHED_SIZES.get(plan.recipe.data, size) != size:
         plan = replace(plan, as_published=False)
     if not plan.recipe.mean:
-        taken, _ = divided(splits, plan)
+        taken, _ = training_and_validation(splits, plan)
         parts = (torch.from_numpy(splits.train.images[some.numpy()]) for some in torch.from_numpy(taken).split(500))
         mean = transforms.channel_means(parts, plan.preprocess)
         plan = replace(plan, preprocess=replace(plan.preprocess, mean=mean))
@@ -77,7 +77,7 @@ def begin(plan: Plan, splits: ImageSplits, command: str, threads: int) -> tuple[
     }
 
 
-def accelerated(plan: Plan, net: nn.Module, batch_threads: int | None = None) -> Acceleration:
+def choose_acceleration(plan: Plan, net: nn.Module, batch_threads: int | None = None) -> Acceleration:
     """How `net` is made faster in a run of the plan; `batch_threads` is the number that a resumed run began with.
 
     Raises UsageError CN204 if its batches cannot be divided among as many threads as were asked for.

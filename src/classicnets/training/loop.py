@@ -45,7 +45,7 @@ def train(
 
     The caller may save `state` at any event: what follows depends on it and on `acceleration` only.
     """
-    with prepared(state.net, acceleration), divided(state.net, acceleration, batches.seed) as split:
+    with prepared(state.net, acceleration), batch_splitter(state.net, acceleration, batches.seed) as split:
         while state.epoch < recipe.epochs and not state.stopped:
             yield from _train_epoch(state, batches, recipe, objective, split)
             started = time.perf_counter()
@@ -62,7 +62,7 @@ def _train_epoch(
     report_every = max(1, steps // REPORTS_PER_EPOCH)
     started = time.perf_counter()  # neither saving nor showing an event counts as training
     for x, y in batches.epoch(epoch, state.step):
-        state.waited += time.perf_counter() - started
+        state.wait_seconds += time.perf_counter() - started
         take_step(state, x, y, _rate(state, recipe, state.step, steps), recipe, objective, split)
         report = state.step % report_every == 0 or state.step == steps
         loss, accuracy = state.means() if report else (None, None)
@@ -115,7 +115,7 @@ def take_step(
     state.step += 1
 
 
-def divided(net: nn.Module, acceleration: Acceleration, seed: int) -> AbstractContextManager[BatchSplit | None]:
+def batch_splitter(net: nn.Module, acceleration: Acceleration, seed: int) -> AbstractContextManager[BatchSplit | None]:
     """What divides batches among threads, to be opened; None if nothing does."""
     threads = acceleration.batch_threads
     return BatchSplit(net, threads, seed) if threads > 1 else nullcontext()
@@ -152,7 +152,7 @@ def _end_epoch(state: State, recipe: Recipe, scores: Scores, evaluation_seconds:
         seconds=state.seconds,
         evaluation_seconds=evaluation_seconds,
         images_per_second=state.images / state.seconds,
-        wait_share=state.waited / state.seconds,
+        wait_share=state.wait_seconds / state.seconds,
         best=best,
         stops=f"no better validation accuracy for {recipe.patience} epochs" if state.stopped else "",
     )
@@ -173,10 +173,10 @@ def _update_best(state: State, recipe: Recipe, scores: Scores) -> bool:
     best = higher or (accuracy == state.best and loss < state.best_loss)
     if best:
         state.best, state.best_loss = accuracy, loss
-    state.stale = 0 if higher else state.stale + 1
-    if recipe.patience and state.stale >= recipe.patience:
+    state.stale_epochs = 0 if higher else state.stale_epochs + 1
+    if recipe.patience and state.stale_epochs >= recipe.patience:
         if recipe.schedule == "plateau" and state.drops < optim.DROPS:
-            state.drops, state.stale = state.drops + 1, 0
+            state.drops, state.stale_epochs = state.drops + 1, 0
         else:
             state.stopped = True
     return best

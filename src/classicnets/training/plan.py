@@ -51,7 +51,7 @@ class Plan:
     def title(self) -> str:
         """The run on one line, for figures."""
         seed = self.spec.seed
-        return f"{self.net_spec.described} on {self.description.name}, recipe {self.recipe.source}, seed {seed}"
+        return f"{self.net_spec.display_name} on {self.description.name}, recipe {self.recipe.source}, seed {seed}"
 
     @property
     def expected(self) -> Expected | None:
@@ -80,7 +80,7 @@ class Plan:
         changed = ", ".join(f"{key}={getattr(recipe, key)}" for key, where in sources.items() if where == "--set")
         auto = " (auto)" if sources["precision"] == "machine" else ""
         return [
-            f"net     {self.net_spec.described}: {table.parameters:,} parameters,"
+            f"net     {self.net_spec.display_name}: {table.parameters:,} parameters,"
             f" {table.macs:,} MACs an image of {images}",
             f"recipe  {recipe.source}: {recipe.epochs} epochs, batch {recipe.batch_size}, {recipe.optimizer}"
             f" lr {recipe.lr:g}, {recipe.schedule}, weights {recipe.initialize}"
@@ -122,11 +122,11 @@ def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
     CN402.
     """
     check_spec(spec)
-    made = net_spec.find(spec.net) if net is None else net_spec.of_module(net)
+    made = net_spec.find(spec.net) if net is None else net_spec.from_module(net)
     exchanged, settings = net_spec.split(spec.settings)
     if spec.precision is not None:
         settings = {**settings, "precision": spec.precision}
-    made = net_spec.varied(made, {**spec.variation, **exchanged})
+    made = net_spec.with_variation(made, {**spec.variation, **exchanged})
     recipe = spec.recipe
     if not isinstance(recipe, Recipe):
         recipe = resolve.find(
@@ -139,11 +139,11 @@ def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
         raise _cannot_vary(made.variation)
     resolved = resolve.apply(recipe, settings)
     source = str(spec.data or resolved.recipe.data)
-    if source in resolve.ELSEWHERE and not Path(source).is_dir():
+    if source in resolve.NOT_FETCHED and not Path(source).is_dir():
         raise DataError(
             "CN302",
             f"the recipe is for {source}, which is not fetched",
-            where=f"{resolve.ELSEWHERE[source]}",
+            where=f"{resolve.NOT_FETCHED[source]}",
             why="it runs on any folder of images, one folder a class, or of four IDX files",
             hint=("--data FOLDER", "--data fashion_mnist"),
         )

@@ -29,7 +29,16 @@ from classicnets.runs import checkpoint, folder, history
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import Output
 from classicnets.training import objective
-from classicnets.training.begin import Say, accelerated, begin, command_line, divided, fill, now, read
+from classicnets.training.begin import (
+    Say,
+    begin,
+    choose_acceleration,
+    command_line,
+    fill,
+    now,
+    read,
+    training_and_validation,
+)
 from classicnets.training.loop import Scores, train
 from classicnets.training.plan import Plan, plan_of_run, verdict
 from classicnets.training.state import State
@@ -40,13 +49,13 @@ SAVE_SECONDS = Output().save_every  # what a killed run loses at most, beside th
 class Subscriber(Protocol):
     """Sees the events of a session and may add advice, which is recorded with them."""
 
-    def before(self, net: nn.Module) -> list[Advice]:
+    def on_start(self, net: nn.Module) -> list[Advice]:
         """Called once, before the first step of a new run."""
 
-    def see(self, event: Event, net: nn.Module) -> list[Advice]:
+    def on_event(self, event: Event, net: nn.Module) -> list[Advice]:
         """Called for each event that is recorded."""
 
-    def remember(self, past: Iterable[Event]) -> None:
+    def on_resume(self, past: Iterable[Event]) -> None:
         """Called with the recorded events of a run that is resumed."""
 
 
@@ -89,11 +98,11 @@ class Session:
         self.save_seconds = save_seconds
         self.subscribers: list[Subscriber] = []
         if plan.spec.deterministic:
-            machine.settle_cublas()
+            machine.make_cublas_deterministic()
         self.device = torch.device(plan.device)
         net.to(self.device)
         recipe = plan.recipe
-        taken, self.validation = divided(splits, plan)
+        taken, self.validation = training_and_validation(splits, plan)
         self.batches = batches.Batches(
             splits.train,
             recipe,
@@ -107,10 +116,10 @@ class Session:
         classes = plan.description.classes
         self.objective = objective.make(recipe, self.batches.labels[: self.batches.alone], len(classes))
         self.state = State(net, recipe)
-        self.acceleration = acceleration or accelerated(plan, net)
-        judged, faster = self.state.judged, self.acceleration
+        self.acceleration = acceleration or choose_acceleration(plan, net)
+        judged, faster = self.state.evaluated_net, self.acceleration
         self.predictor = Predictor(judged, plan.preprocess, classes, self.device, acceleration=faster)
-        self.watcher = Predictor(judged, plan.preprocess, classes, self.device, recipe.precision, faster)
+        self.epoch_predictor = Predictor(judged, plan.preprocess, classes, self.device, recipe.precision, faster)
 
     @classmethod
     def start(cls, plan: Plan, say: Say, output: Output | None = None) -> Self:
@@ -119,11 +128,11 @@ class Session:
         Raises DataError if the data is not available, MachineError CN401.
         """
         output = output or Output()
-        machine.use_threads(plan.spec.threads)
+        machine.set_threads(plan.spec.threads)
         splits = read(plan, say)
         plan, facts = begin(plan, splits, command_line(), torch.get_num_threads())
         net = plan.build(say)
-        acceleration = accelerated(plan, net)
+        acceleration = choose_acceleration(plan, net)
         facts["batch_threads"] = acceleration.batch_threads
         label = f"{plan.net_spec.label}-{splits.name}"
         path = folder.make(Path(output.runs), label, lambda part: fill(part, plan, facts, splits))
@@ -155,7 +164,7 @@ class Session:
                 why="its epochs are done and its results are written",
                 hint=f"classicnets evaluate {path}",
             )
-        machine.use_threads(facts["threads"])
+        machine.set_threads(facts["threads"])
         again = plan_of_run(where, net)
         if loader_threads is not None:
             again = replace(again, spec=replace(again.spec, loader_threads=loader_threads))
@@ -173,7 +182,7 @@ class Session:
         begins = replace(again, weights="") if saved_before else again  # what was saved replaces the initial weights
         net = begins.build(say)
         # as the run began: a run of version 0.1, which has no such number, did not divide its batches
-        acceleration = accelerated(again, net, facts.get("batch_threads", 1 if saved_before else None))
+        acceleration = choose_acceleration(again, net, facts.get("batch_threads", 1 if saved_before else None))
         save_seconds = (output or Output()).save_every
         session = cls(again, where, splits, net, acceleration=acceleration, save_seconds=save_seconds)
         if saved_before:
@@ -181,12 +190,12 @@ class Session:
             session.state.restore(tensors, saved["state"])
         else:
             where.write({**facts, "started_at": now(), "batch_threads": acceleration.batch_threads})
-        history.keep_until(where.history, session.state.epoch, session.state.step)
+        history.truncate(where.history, session.state.epoch, session.state.step)
         return session
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """From now on `subscriber` sees every event that is recorded, after those of the past of a resumed run."""
-        subscriber.remember(history.read(self.folder.history))
+        subscriber.on_resume(history.read(self.folder.history))
         self.subscribers.append(subscriber)
 
     @property
@@ -217,7 +226,7 @@ class Session:
         with _stop_on_ctrl_c() as stopped, deterministic, closing(training):
             if not (self.state.epoch or self.state.step):
                 for subscriber in self.subscribers:
-                    yield from self._append(subscriber.before(self.net))
+                    yield from self._append(subscriber.on_start(self.net))
             for event in training:
                 advice = self._record(event)
                 if isinstance(event, Epoch):
@@ -241,7 +250,7 @@ class Session:
         """
         if self.folder.best.exists():
             tensors, _ = checkpoint.load(self.folder.best)
-            self.state.judged.load_state_dict(checkpoint.weights(tensors))
+            self.state.evaluated_net.load_state_dict(checkpoint.weights(tensors))
         evaluation, probabilities = evaluate(self.predictor, self.splits.test)
         events = history.read(self.folder.history)
         epochs = [event for event in events if isinstance(event, Epoch)]
@@ -282,10 +291,10 @@ class Session:
         """What the recipe's `monitor` names, after an epoch; in the precision of training, as it is often seen."""
         monitor = self.plan.recipe.monitor
         if monitor == "validation" and self.validation is not None:
-            found = evaluate(self.watcher, self.validation)[0]
+            found = evaluate(self.epoch_predictor, self.validation)[0]
             return Scores(validation_accuracy=found.accuracy, validation_loss=found.loss)
         if monitor == "test":
-            return Scores(test_accuracy=evaluate(self.watcher, self.splits.test)[0].accuracy)
+            return Scores(test_accuracy=evaluate(self.epoch_predictor, self.splits.test)[0].accuracy)
         return Scores()
 
     def _record(self, event: Event) -> list[Advice]:
@@ -296,7 +305,9 @@ class Session:
             if not math.isfinite(event.loss):
                 raise self._not_finite(event)
         history.append(self.folder.history, event)
-        return [advice for subscriber in self.subscribers for advice in self._append(subscriber.see(event, self.net))]
+        return [
+            advice for subscriber in self.subscribers for advice in self._append(subscriber.on_event(event, self.net))
+        ]
 
     def _append(self, advice: list[Advice]) -> list[Advice]:
         for one in advice:

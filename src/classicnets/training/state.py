@@ -12,7 +12,9 @@ from classicnets.runs.checkpoint import part
 from classicnets.training import optim
 from classicnets.values import Recipe
 
-_FACTS = ("epoch", "step", "images", "seconds", "waited", "best", "best_loss", "stale", "drops", "stopped")
+_STORED = ("epoch", "step", "images", "seconds", "waited", "best", "best_loss", "stale", "drops", "stopped")
+_RENAMED = {"waited": "wait_seconds", "stale": "stale_epochs"}
+_FACTS = {key: _RENAMED.get(key, key) for key in _STORED}  # attributes, by their keys in a checkpoint
 
 
 class State:
@@ -28,8 +30,8 @@ class State:
         self.net = net
         self.optimizer = optim.make(net, recipe)
         self.average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema else None
-        self.epoch = self.step = self.images = self.stale = self.drops = 0
-        self.seconds = self.waited = 0.0
+        self.epoch = self.step = self.images = self.stale_epochs = self.drops = 0
+        self.seconds = self.wait_seconds = 0.0
         self.loss_sum: Tensor | float = 0.0
         self.correct: Tensor | int = 0
         self.best = -1.0
@@ -37,7 +39,7 @@ class State:
         self.stopped = False
 
     @property
-    def judged(self) -> nn.Module:
+    def evaluated_net(self) -> nn.Module:
         """The net that is evaluated and kept: the one with the averaged weights where there is one."""
         return self.net if self.average is None else self.average.module
 
@@ -48,13 +50,13 @@ class State:
     def end_epoch(self) -> None:
         """Counts the epoch in progress as finished."""
         self.epoch, self.step, self.images, self.loss_sum, self.correct = self.epoch + 1, 0, 0, 0.0, 0
-        self.seconds = self.waited = 0.0
+        self.seconds = self.wait_seconds = 0.0
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights, optimizer state and generators, by name."""
         found = {f"net/{name}": tensor for name, tensor in self.net.state_dict().items()}
         if self.average is not None:
-            found |= {f"average/{name}": tensor for name, tensor in self.judged.state_dict().items()}
+            found |= {f"average/{name}": tensor for name, tensor in self.evaluated_net.state_dict().items()}
             found["averaged"] = self.average.n_averaged
         for index, values in self.optimizer.state_dict()["state"].items():
             for key, value in values.items():
@@ -69,13 +71,13 @@ class State:
 
     def facts(self) -> dict[str, Any]:
         """The rest of the state, as plain values."""
-        return {name: getattr(self, name) for name in _FACTS}
+        return {key: getattr(self, name) for key, name in _FACTS.items()}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Puts back what `tensors` and `facts` gave."""
         self.net.load_state_dict(part(tensors, "net/"))
         if self.average is not None:
-            self.judged.load_state_dict(part(tensors, "average/"))
+            self.evaluated_net.load_state_dict(part(tensors, "average/"))
             self.average.n_averaged.copy_(tensors["averaged"])
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in part(tensors, "optimizer/").items():
@@ -86,5 +88,5 @@ class State:
         if "generator/cuda" in tensors and torch.cuda.is_available():
             torch.cuda.set_rng_state(tensors["generator/cuda"])
         self.loss_sum, self.correct = tensors["sums/loss"], tensors["sums/correct"]
-        for name in _FACTS:
-            setattr(self, name, facts[name])
+        for key, name in _FACTS.items():
+            setattr(self, name, facts[key])
