@@ -25,7 +25,7 @@ from torch import nn
 
 import classicnets as cn
 from classicnets import machine
-from classicnets.coach import Coach
+from classicnets.coach.coach import Coach
 from classicnets.datasets.catalog import DATASETS
 from classicnets.datasets.types import Split
 from classicnets.events import Advice, Epoch, to_dict

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import classicnets as cn
-from classicnets.coach import Coach
+from classicnets.coach.coach import Coach
 from classicnets.datasets.types import Split
 from classicnets.events import Advice, Epoch, Event, Step
 from classicnets.images import batches
@@ -251,7 +251,7 @@ def test_a_broken_run_hears_what_is_wrong_once(name: str):
 
 def test_the_advice_names_the_number_and_what_was_seen():
     said = advice(trained(mlp(), replace(PLAIN, lr=1e-6, epochs=6), learnable())[0])
-    assert "ln 10 = 2.303" in said[0].message and "its weights moved by" in said[0].message
+    assert "ln 10 = 2.303" in said[0].message and "the weights changed by only" in said[0].message
     assert said[0].epoch == 4 and said[0].step == 50  # 200 steps are the least that it judges by
 
 
@@ -287,7 +287,7 @@ def test_a_net_that_is_at_chance_again_is_told_to_take_smaller_steps():
         evaluation_seconds=0.0, images_per_second=1.0, wait_share=0.0,
     )  # fmt: skip
     said = advice(trained(mlp(), PLAIN, noisy_labels(), past=[learned])[0])
-    assert [one.hint for one in said] == ["--set lr=0.005"] and "after it had learned" in said[0].message
+    assert [one.hint for one in said] == ["--set lr=0.005"] and "the network had learned before" in said[0].message
 
 
 def test_a_validation_loss_that_turns_is_noticed_and_no_test_split_is_asked_for():
@@ -452,5 +452,6 @@ def test_class_weights_and_smoothing_change_what_guessing_costs():
             -(0.8 + 1 / 18) * math.log(0.8 + 1 / 18) - (1 - 0.8 - 1 / 18) * math.log(0.2 - 1 / 18),
         ),
     ):
-        assert Coach(replace(PLAIN, **changes), ("a", "b"), probe, labels)._guessing() == pytest.approx(cost, rel=1e-5)
+        coach = Coach(replace(PLAIN, **changes), ("a", "b"), probe, labels)
+        assert coach.task.chance_loss() == pytest.approx(cost, rel=1e-5)
     assert not Coach(replace(PLAIN, class_weights="auto"), ("a", "b"), probe, labels).on_start(two)

@@ -160,7 +160,7 @@ def test_python_shows_the_same_options(capsys):
 
 def test_help_is_translated_when_it_is_shown(capsys, monkeypatch):
     monkeypatch.setattr(arguments, "_", lambda text: text.upper())
-    assert "SEED OF EVERYTHING RANDOM" in helped(capsys, "train")
+    assert "SEED OF ALL RANDOM NUMBERS" in helped(capsys, "train")
 
 
 def test_options_are_made_in_one_place():

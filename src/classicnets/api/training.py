@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import nn
 
-from classicnets import coach, machine, report
+from classicnets import machine, report
 from classicnets.api.models import Run, Seeds
+from classicnets.coach import coach
 from classicnets.events import Event
 from classicnets.forecast.forecast import Forecast
 from classicnets.forecast.forecast import forecast as forecast_plan
