@@ -234,8 +234,8 @@ def test_what_contradicts_itself_is_said():
         ({"schedule": "plateau"}, "needs patience"),
         ({"schedule": "steps", "drop_at": "0.5", "drop_to": "0.1,0.01"}, "drop_at has 1 values and drop_to 2"),
         ({"schedule": "steps", "drop_at": "0.5,0.3", "drop_to": "0.1,0.01"}, "rising shares"),
-        ({"drop_at": "0.5", "drop_to": "0.1"}, "belongs to schedule=steps"),
-        ({"join_after": "3"}, "needs images kept aside"),
+        ({"drop_at": "0.5", "drop_to": "0.1"}, "drop_at needs schedule=steps"),
+        ({"join_after": "3"}, "needs a validation set to join"),
     ):
         with pytest.raises(ValueError, match=words):
             resolve.apply(replace(PLAIN, monitor="none"), settings)

@@ -74,7 +74,7 @@ def test_the_default_recipe_is_that_of_the_net_s_own_source(name):
     if own:
         assert resolve.find(None, name, registered=True).source == own[0]
     else:
-        with pytest.raises(UsageError, match="no recipe as published") as caught:
+        with pytest.raises(UsageError, match="no published recipe") as caught:
             resolve.find(None, name, registered=True)
         assert caught.value.hints == (f"classicnets train {name} --recipe fast",)
 

@@ -52,7 +52,7 @@ def test_foreign_and_missing_files_are_told_apart(tmp_path):
     (tmp_path / "pickle.safetensors").write_bytes(b"\x80\x02}q\x00.")
     with pytest.raises(DataError, match="truncated or damaged"):
         checkpoint.load(tmp_path / "pickle.safetensors")
-    with pytest.raises(DataError, match="no such checkpoint"):
+    with pytest.raises(DataError, match="checkpoint does not exist"):
         checkpoint.load(tmp_path / "none.safetensors")
 
 
@@ -60,7 +60,7 @@ def test_a_newer_format_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "_VERSION", 99)
     checkpoint.save(tmp_path / "x.safetensors", {"w": torch.rand(2)}, {})
     monkeypatch.setattr(checkpoint, "_VERSION", 1)
-    with pytest.raises(DataError, match="newer classicnets"):
+    with pytest.raises(DataError, match="newer version of classicnets"):
         checkpoint.load(tmp_path / "x.safetensors")
 
 
@@ -121,12 +121,12 @@ def test_a_run_folder_is_whole_or_not_there(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_is_no_run(tmp_path):
-    with pytest.raises(UsageError, match="is not the folder of a run"):
+    with pytest.raises(UsageError, match="is not a run folder"):
         folder.open_run(tmp_path)
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(UsageError) as caught:
         folder.open_run(tmp_path)
-    assert caught.value.why == "it cannot be read"
+    assert caught.value.why == "the file cannot be read"
 
 
 NET = "from torch import nn\ndef net():\n    return nn.Linear(2, 3)\nready = nn.Linear(4, 5)\nnumber = 3\n"
@@ -140,13 +140,14 @@ def test_nets_from_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "what"), [("number", "is not a net"), ("absent", "is not a net"), ("broken", "could not be made")]
+    ("name", "message"),
+    [("number", "is not a network"), ("absent", "is not a network"), ("broken", "cannot be built")],
 )
-def test_a_file_that_gives_no_net(tmp_path, name, what):
+def test_rejects_files_without_a_network(tmp_path, name, message):
     (tmp_path / "own.py").write_text(NET + "def broken():\n    return 1 / 0\n")
     with pytest.raises(UsageError) as caught:
         net_spec.find(f"own.py:{name}").build()
-    assert caught.value.code == "CN205" and what in caught.value.what
+    assert caught.value.code == "CN205" and message in caught.value.what
     if name == "broken":
         assert caught.value.where.endswith("own.py:7") and "division" in caught.value.why
 
@@ -168,7 +169,7 @@ def test_a_file_that_changed_since_is_not_used_silently(tmp_path):
 
 
 def test_missing_files_and_names(tmp_path):
-    with pytest.raises(UsageError, match=r"there is no file gone\.py"):
+    with pytest.raises(UsageError, match=r"the file gone\.py does not exist"):
         net_spec.find("gone.py:net")
     with pytest.raises(UsageError) as caught:
         net_spec.find("alexnet_d21")

@@ -170,12 +170,12 @@ def test_xavier_is_torch_s_to_the_last_bit():
 def test_a_net_with_other_layers_is_refused_before_any_weight_changes(how, cli, blobs):
     net = cn.create("lenet_d2l")
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    with pytest.raises(UsageError, match="does not fit the net") as caught:
+    with pytest.raises(UsageError, match="does not fit the network") as caught:
         initialize(net, how)
-    assert caught.value.code == "CN204" and "the net has 2 and 3" in caught.value.why
+    assert caught.value.code == "CN204" and "the network has 2 and 3" in caught.value.why
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
     code, _, err = cli("train", "lenet_d2l", "--data", blobs, "--set", f"initialize={how}", "--dry-run")
-    assert code == 2 and "the net has 2 and 3" in err
+    assert code == 2 and "the network has 2 and 3" in err
 
 
 def test_nothing_to_initialize_is_said():

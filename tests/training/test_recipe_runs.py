@@ -96,7 +96,8 @@ def test_every_recipe_runs(key, folders):
     assert all(tensor.isfinite().all() for tensor in weights.values())
     assert run.facts["as_published"] is False
     no_verdict = (
-        "no verdict against the published range: the net, the recipe, the data or the number of images was changed"
+        "not compared with the published range, because the network, the recipe, the data or the number of images was"
+        " changed"
     )
     assert run.result["verdict"] == (no_verdict if recipe.expected else "")
     card = (run.path / "card.md").read_text()
@@ -217,7 +218,8 @@ def test_the_result_is_the_mean_over_the_published_views(key, views, folders):
 )
 def test_data_that_is_not_fetched_is_asked_for(key, cli):
     code, _, err = cli("train", key.net, "--recipe", key.source)
-    assert code == 3 and f"error[CN302]: the recipe is for {resolve.RECIPES[key].data}, which is not fetched" in err
+    data = resolve.RECIPES[key].data
+    assert code == 3 and f"error[CN302]: the recipe is for {data}, which is not downloaded automatically" in err
     assert "hint:  --data FOLDER" in err and not Path("runs").exists()
 
 
