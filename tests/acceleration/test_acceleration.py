@@ -264,7 +264,7 @@ def test_a_module_is_as_it_was_after_training_and_prediction(blobs, monkeypatch,
     net = own_net()
     before = described(net)
     if macs:
-        monkeypatch.setattr("classicnets.acceleration.memory_format.MANY_MACS", 0)
+        monkeypatch.setattr("classicnets.acceleration.memory_format.LARGE_MACS", 0)
     run = cn.train(net, data=str(blobs), recipe="fast", quiet=True, epochs=1)
     run.evaluate()
     assert run.net is net and not net.training

@@ -18,7 +18,7 @@ from torch.nn.utils import parametrizations, spectral_norm
 
 import classicnets as cn
 from classicnets.acceleration import dropout, prepare
-from classicnets.acceleration.batch_split import MOST_MACS, BatchSplit, choose_batch_threads, shares
+from classicnets.acceleration.batch_split import MAX_MACS, BatchSplit, choose_batch_threads, split_rows
 from classicnets.acceleration.dropout import keep_mask, rows_of_batch
 from classicnets.acceleration.independence import obstacle
 from classicnets.acceleration.prepare import Acceleration, choose, prepared
@@ -144,7 +144,7 @@ def test_the_same_number_of_threads_gives_the_same_bits(threads, rows, precision
 def test_shares_are_in_order_and_none_is_empty():
     for rows in (1, 2, 7, 64):
         for threads in (1, 2, 3, 8):
-            ranges = shares(rows, threads)
+            ranges = split_rows(rows, threads)
             assert [i for part in ranges for i in part] == [*range(rows)]
             assert len(ranges) == min(rows, threads) and max(map(len, ranges)) - min(map(len, ranges)) <= 1
 
@@ -378,9 +378,9 @@ def around(layer: nn.Module) -> nn.Module:
 WHOLE = {
     "BatchNorm": (lambda: around(nn.BatchNorm2d(8)), r"1 \(BatchNorm2d\) normalizes over the batch"),
     "BatchNorm without statistics": (lambda: around(nn.BatchNorm2d(8, track_running_stats=False)), "over the batch"),
-    "RReLU": (lambda: around(nn.RReLU()), "draws from torch's generator"),
-    "AlphaDropout": (lambda: around(nn.AlphaDropout()), "draws from torch's generator"),
-    "functional dropout": (Draws, "draws from torch's generator"),
+    "RReLU": (lambda: around(nn.RReLU()), "uses torch's random generator"),
+    "AlphaDropout": (lambda: around(nn.AlphaDropout()), "uses torch's random generator"),
+    "functional dropout": (Draws, "uses torch's random generator"),
     "forward hook": (lambda: with_hook("register_forward_hook"), r"conv \(Conv2d\) has a hook"),
     "forward pre-hook": (lambda: with_hook("register_forward_pre_hook"), r"conv \(Conv2d\) has a hook"),
     "backward hook": (lambda: with_hook("register_full_backward_hook"), r"conv \(Conv2d\) has a hook"),
@@ -398,7 +398,7 @@ WHOLE = {
     "grows": (Grows, "changes a buffer or an attribute"),
     "buffers": (Buffers, "changes a buffer or an attribute"),
     "lists": (Lists, r"the network \(Lists\) may have state of its own: seen"),
-    "centers": (Centers, "influence"),
+    "centers": (Centers, "depends on other images"),
     "refuses": (Refuses, "five images cannot be computed in two parts: too few images"),
 }
 
@@ -440,7 +440,7 @@ def test_other_nets_are_divided(make):
 
 def test_nets_of_the_registry_are_divided_by_the_rule():
     for name, entry in NETS.items():
-        if entry.macs <= MOST_MACS:
+        if entry.macs <= MAX_MACS:
             why = obstacle(cn.create(name), entry.input)
             assert bool(why) is any(isinstance(m, nn.BatchNorm2d) for m in cn.create(name).modules()), (name, why)
 
@@ -452,7 +452,7 @@ def test_the_number_of_threads_is_a_function_of_net_threads_and_batch():
 
     assert chosen() == 4 and chosen(threads=1) == 1 and chosen(threads=16) == 4
     assert chosen(batch_size=128) == 2 and chosen(batch_size=127) == 1
-    assert chosen(macs=MOST_MACS + 1) == 1 and chosen(device="cuda") == 1
+    assert chosen(macs=MAX_MACS + 1) == 1 and chosen(device="cuda") == 1
 
 
 def test_one_thread_leaves_everything_as_it_is():
@@ -462,7 +462,7 @@ def test_one_thread_leaves_everything_as_it_is():
     assert two == Acceleration(channels_last=True, batch_threads=2)
     assert two.lines() == ["split   2 threads share each batch (--batch-threads 1 turns this off)"]
     why = choose(around(nn.BatchNorm2d(8)), (1, 28, 28), **{**kind, "threads": 2}).lines()
-    assert why == ["split   threads do not share a batch: 1 (BatchNorm2d) normalizes over the batch"]
+    assert why == ["split   threads do not share batches: 1 (BatchNorm2d) normalizes over the batch"]
 
 
 # -- evaluation and whole runs

@@ -96,7 +96,7 @@ def test_every_recipe_runs(key, folders):
     assert all(tensor.isfinite().all() for tensor in weights.values())
     assert run.facts["as_published"] is False
     no_verdict = (
-        "not compared with the published range, because the network, the recipe, the data or the number of images was"
+        "no verdict against the published range, because the network, the recipe, the data or the number of images was"
         " changed"
     )
     assert run.result["verdict"] == (no_verdict if recipe.expected else "")

@@ -332,7 +332,7 @@ def verdict(plan: Plan, accuracy: float) -> str:
         return ""
     if not plan.as_published:
         return _(
-            "not compared with the published range, because the network, the recipe, the data or the number of images"
+            "no verdict against the published range, because the network, the recipe, the data or the number of images"
             " was changed"
         )
     return expected.verdict(accuracy)
