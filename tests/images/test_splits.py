@@ -380,7 +380,8 @@ def test_a_validation_split_that_the_recipe_has_no_use_for_is_said(three, tmp_pa
     said: list[str] = []
     made = trained(three, tmp_path / "r", said, settings={"validation": 0.0, "monitor": "test"})
     assert made.validation is None and made.batches.alone == 12
-    assert said[0].startswith("three: its validation split (6 images) is not used, because the recipe has no validation set")
+    reason = "is not used, because the recipe has no validation set"
+    assert said[0].startswith(f"three: its validation split (6 images) {reason}")
     assert count(made.folder.path) == {"skipped": 6, "test": 9, "train": 12}
 
 
