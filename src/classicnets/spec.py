@@ -309,6 +309,7 @@ def run_spec(net: Any, /, **options: Any) -> tuple[RunSpec, Any | None]:
     Returns:
         The spec, and the module if `net` is one, else None.
     """
+    options = rename_old(options, RunSpec)
     known = {f.name for f in fields(RunSpec)}
     own = {key: value for key, value in options.items() if key in known}
     settings = {key: value for key, value in options.items() if key not in known}

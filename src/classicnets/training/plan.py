@@ -264,7 +264,9 @@ def check_fit(
             ),
             where=_("the last layer, {name}", name=table.rows[-1].name),
             why=_("the output must be one number (logit) per class"),
-            hint=f"end the net with nn.Linear({table.rows[-1].inputs[-1]}, {classes})",
+            hint=_(
+                "end the network with nn.Linear({inputs}, {classes})", inputs=table.rows[-1].inputs[-1], classes=classes
+            ),
         )
     if weights:
         load.check(weights, net)
