@@ -45,7 +45,7 @@ def validation_accuracy(net: str, settings: dict[str, str], seed: int) -> tuple[
     state = State(module, planned.recipe)
     loss = objective.make(planned.recipe, loader.labels, len(splits.classes))
     seconds = sum(e.seconds for e in train_loop(state, loader, planned.recipe, loss, Scores) if isinstance(e, Epoch))
-    predictor = Predictor(state.judged, planned.preprocess, splits.classes, torch.device("cpu"))
+    predictor = Predictor(state.evaluated_net, planned.preprocess, splits.classes, torch.device("cpu"))
     return evaluate(predictor, aside)[0].accuracy, seconds
 
 

@@ -14,7 +14,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,27 +25,27 @@ from torch import nn
 
 import classicnets as cn
 from classicnets import machine
-from classicnets.coach import Coach
+from classicnets.coach.coach import Coach
 from classicnets.datasets.catalog import DATASETS
 from classicnets.datasets.types import Split
-from classicnets.events import Advice, Epoch
+from classicnets.events import Advice, Epoch, to_dict
 from classicnets.images import batches, loading
 from classicnets.images.transforms import prepare
 from classicnets.recipes.resolve import ANY_NET, RECIPES, RecipeKey
 from classicnets.training import objective
-from classicnets.training.initialise import initialise
+from classicnets.training.initialize import initialize
 from classicnets.training.loop import Scores
 from classicnets.training.loop import train as train_loop
 from classicnets.training.state import State
 
 RESULTS = Path(__file__).parent / "results" / "coach.json"
 BOOK = RECIPES[RecipeKey("d2l", "lenet_d2l")]
-PLAIN = replace(BOOK, batch_size=128, lr=0.05, initialise="as_built", epochs=1)
+PLAIN = replace(BOOK, batch_size=128, lr=0.05, initialize="as_built", epochs=1)
 FAST = RECIPES[RecipeKey("fast", "lenet_d2l")]
 ANY = RECIPES[RecipeKey("fast", ANY_NET)]
 RAW = {"mean": (0.0,), "std": (1 / 255,)}  # 0..255
 OF_2012 = replace(
-    ANY, initialise="krizhevsky2012_code", std=(1 / 255,), optimizer="sgd", momentum=0.9, lr=0.01, weight_decay=0.0005,
+    ANY, initialize="krizhevsky2012_code", std=(1 / 255,), optimizer="sgd", momentum=0.9, lr=0.01, weight_decay=0.0005,
     schedule="constant",
 )  # fmt: skip
 
@@ -138,8 +138,8 @@ BROKEN = (
     Run("lr 50, ReLU", "loss_grows", relu, replace(BOOK, lr=50.0, epochs=1), 30_000),
     Run("lr 20, sigmoids", "saturated_sigmoids", book, replace(BOOK, lr=20.0, epochs=1), 30_000),
     Run("the book's LeNet, lr a tenth", "stuck_at_chance", book, replace(BOOK, lr=0.09, epochs=1)),
-    Run("the book's LeNet, weights as built", "stuck_at_chance", book, replace(BOOK, initialise="as_built", epochs=2)),
-    Run("the book's LeNet, weights N(0, 0.01)", "stuck_at_chance", book, replace(BOOK, initialise="normal", epochs=2)),
+    Run("the book's LeNet, weights as built", "stuck_at_chance", book, replace(BOOK, initialize="as_built", epochs=2)),
+    Run("the book's LeNet, weights N(0, 0.01)", "stuck_at_chance", book, replace(BOOK, initialize="normal", epochs=2)),
     Run("500 images learned by heart", "validation_turns", relu, learns_by_heart(), 500, validation=3000),
     Run("batches that come late", "data_starved", relu, replace(PLAIN, epochs=2), 1500, loader=Slow),
 )  # fmt: skip
@@ -163,14 +163,14 @@ def run(row: Run, images: Split, seed: int) -> dict[str, Any]:
     train = row.change(Split(images.images[index], images.labels[index]))
     torch.manual_seed(seed)
     net = row.net()
-    initialise(net, row.recipe.initialise)
+    initialize(net, row.recipe.initialize)
     preprocess = row.recipe.preprocess(1, 28)
     loader = row.loader(train, row.recipe, preprocess, seed=seed, device=torch.device("cpu"))
     state = State(net, row.recipe)
     classes = DATASETS["fashion_mnist"].classes
     coach = Coach(row.recipe, classes, prepare(loader.images(torch.arange(256)), preprocess), loader.labels)
     started, watching = time.perf_counter(), 0.0
-    said, best, last = coach.before(net), 0.0, None
+    said, best, last = coach.on_start(net), 0.0, None
     for event in train_loop(state, loader, row.recipe, objective.make(row.recipe, loader.labels, 10), Scores):
         if event.epoch > (row.recipe.epochs if row.stop_after is None else row.stop_after):
             break
@@ -184,7 +184,7 @@ def run(row: Run, images: Split, seed: int) -> dict[str, Any]:
                 best = max(best, accuracy)
             last = event
         ready = time.perf_counter()
-        said += coach.see(event, net)
+        said += coach.on_event(event, net)
         watching += time.perf_counter() - ready
         if not math.isfinite(event.loss):  # where a run stops with CN101
             break
@@ -192,7 +192,7 @@ def run(row: Run, images: Split, seed: int) -> dict[str, Any]:
         "run": row.name,
         "seed": seed,
         "expected": row.expected,
-        "said": [asdict(one) for one in said],
+        "said": [to_dict(one) for one in said],
         "as_expected": topics(said) == ({row.expected} if row.expected else set()),
         "train_loss": last.loss if last else None,
         "train_accuracy": last.accuracy if last else None,

@@ -41,12 +41,12 @@ def main() -> None:
         found[" ".join(more) or "as decided"] = {key: facts[key] for key in ("side_by_side", "threads", "why")}
         return taken
 
-    taken = pair_by_pair(seconds, lambda: seconds("--side-by-side", "1"), pairs=args.pairs, warm_up=0)
+    taken = pair_by_pair(seconds, lambda: seconds("--parallel-runs", "1"), pairs=args.pairs, warm_up=0)
     row = compared(
         taken,
         what=f"{args.seeds} seeds of `lenet_d2l`, one epoch of {args.limit:,} images each, the whole command",
         ours=f"`train --seeds {args.seeds}`, {found['as decided']['side_by_side']} at once",
-        theirs="with `--side-by-side 1`",
+        theirs="with `--parallel-runs 1`",
         at_least=1.4,
         reach=1.8,
         facts=found,

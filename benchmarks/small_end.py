@@ -143,7 +143,7 @@ class Entrant:
         common = dict(COMMON[data])
         common["shift"] = round(common["shift"] * self.size / own_size)
         if self.ours and data == "signs":
-            common["initialise"] = OUR_WEIGHTS
+            common["initialize"] = OUR_WEIGHTS
         return {**common, "image_size": self.size, "lr": self.lr, "precision": self.precision}
 
     def recipe(self, data: str) -> classicnets.Recipe:
@@ -228,7 +228,7 @@ class Arena:
         state = State(planned.build(self.say), planned.recipe)
         loss = objective.make(planned.recipe, loader.labels, len(planned.description.classes))
         spent = sum(e.seconds for e in train_loop(state, loader, planned.recipe, loss, Scores) if isinstance(e, Epoch))
-        judge = Predictor(state.judged, planned.preprocess, planned.description.classes, torch.device("cpu"))
+        judge = Predictor(state.evaluated_net, planned.preprocess, planned.description.classes, torch.device("cpu"))
         accuracy = evaluate(judge, kept)[0].accuracy
         row = {**asdict(entrant), "form": entrant.form, "validation_accuracy": accuracy, "seconds": round(spent, 1)}
         self.tries.append(row | {"epochs": epochs, "pictures": len(alone)})

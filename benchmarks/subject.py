@@ -101,20 +101,20 @@ def load(spec: str, shape: Shape | None = None, change: Callable[[nn.Module], nn
     shape = shape or _OWN_NET_INPUT
     torch.manual_seed(0)
     net = made.build()
-    table = check_input(net, shape, name=made.described)
+    table = check_input(net, shape, name=made.display_name)
     with torch.no_grad():
         net.eval()(torch.zeros(1, *shape))  # a lazy layer makes its weights
     if change is not None:
         net = change(net)
-        table = check_input(net, shape, name=made.described)
+        table = check_input(net, shape, name=made.display_name)
     if len(table.output_shape) != 1:
         raise UsageError(
             "CN204",
-            f"{made.described} gives {shape_text(table.output_shape)} for an image",
+            f"{made.display_name} gives {shape_text(table.output_shape)} for an image",
             why="the loss of a step needs one number for each class",
             hint="end it with a dense layer, or with global pooling and nn.Flatten()",
         )
-    return ExportSource(made.described, net, shape, table)
+    return ExportSource(made.display_name, net, shape, table)
 
 
 class Work:

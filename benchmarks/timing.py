@@ -187,7 +187,7 @@ def _all_work() -> float | None:
 def busy_beside(before: Conditions, after: Conditions) -> tuple[float | None, bool]:
     """Cores that other programs had in between (None where the system does not tell), and whether that is too many."""
     if before.all_work is None or after.all_work is None:
-        return None, machine.busy()
+        return None, machine.is_busy()
     work = (after.all_work - before.all_work) - (after.own_work - before.own_work)
     others = max(0.0, work / (after.wall - before.wall))
     return others, others > _BUSY

@@ -28,7 +28,7 @@ run classicnets data check "$folder/signs"
 run classicnets data preview "$folder/signs" --size 32 -o "$folder/signs.png"
 # eight epochs, and what a deep net without normalization needs to start at all: larger first weights, small batches
 run classicnets train cifar10_26pct --recipe fast --data "$folder/signs" --runs "$folder/runs" --set net.pool=max \
-    epochs=8 batch_size=64 initialise=xavier_uniform shift=1 mean=0.45 std=0.2
+    epochs=8 batch_size=64 initialize=xavier_uniform shift=1 mean=0.45 std=0.2
 trained=$folder/runs/cifar10_26pct-max-signs-1
 run classicnets evaluate "$trained"
 classify "$trained" "$folder/signs/test/circle-3" "$folder/by_run.csv"

@@ -1,4 +1,4 @@
-"""What happens in a run: frozen events, and their one form as lines of JSON. Needs neither torch nor numpy."""
+"""Events of a training run, and their serialization as lines of JSON. Needs neither torch nor numpy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One training step was taken. `loss` and `accuracy` (means over the epoch so far) come five times an epoch."""
+    """A training step has finished. `loss` and `accuracy`, means over the epoch, are set five times per epoch."""
 
     epoch: int
     step: int
@@ -23,7 +23,11 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """An epoch is finished. Accuracies are shares in 0..1; `wait_share` is the part of the time spent on data."""
+    """An epoch has finished.
+
+    Accuracies are fractions in 0..1. `wait_share` is the fraction of the training time spent waiting for data. `best`
+    marks the best validation accuracy so far. `stops` is the reason why training ends before the recipe's last epoch.
+    """
 
     epoch: int
     epochs: int
@@ -38,21 +42,21 @@ class Epoch:
     wait_share: float
     best: bool = False
     validation_loss: float | None = None
-    stops: str = ""  # why no epoch follows before the recipe's last, in words
+    stops: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """The coach has noticed something, before or in epoch `epoch` (from 1) after `step` steps of it.
+    """Advice of the coach, given before epoch `epoch` (from 1) or after `step` of its steps.
 
-    `topic` is a short name that stays the same, such as "dead_relus"; `said` what was seen, `hint` the one change to
+    `topic` is a stable short name, such as "dead_relus"; `message` says what was observed, `hint` is the one change to
     try first.
     """
 
     epoch: int
     step: int
     topic: str
-    said: str
+    message: str
     hint: str
 
 
@@ -62,27 +66,38 @@ _KINDS: dict[str, type[Event]] = {"step": Step, "epoch": Epoch, "advice": Advice
 
 
 def line(kind: str, values: Mapping[str, Any]) -> str:
-    """{"event": kind, ...} on one line; a number that is not finite, which JSON does not have, becomes null."""
+    """{"event": kind, ...} on one line; numbers that are not finite become null, as JSON has none."""
     text = json.dumps({"event": kind, **values})
     return json.dumps(json.loads(text, parse_constant=lambda _: None)) + "\n"
 
 
+def to_dict(event: Event) -> dict[str, Any]:
+    """The event's values for JSON; an Advice stores its message as "said"."""
+    values = asdict(event)
+    return {"said" if key == "message" else key: value for key, value in values.items()}
+
+
 def to_line(event: Event) -> str:
-    """The event as one line."""
-    return line(type(event).__name__.lower(), asdict(event))
+    """The event as one line of JSON."""
+    return line(type(event).__name__.lower(), to_dict(event))
 
 
 def from_line(text: str) -> Event:
-    """The inverse of `to_line`. Raises ValueError for a line that holds no event."""
+    """The inverse of `to_line`.
+
+    Raises:
+        ValueError: if the line is not an event.
+    """
     try:
         values: dict[str, Any] = json.loads(text)
-        return _KINDS[values.pop("event")](**values)
+        kind = _KINDS[values.pop("event")]
+        return kind(**{"message" if key == "said" else key: value for key, value in values.items()})
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not an event: {text[:80]!r}") from error
 
 
 def from_lines(lines: Iterable[str]) -> Iterator[Event]:
-    """The events of some lines, up to the first that holds none (such as one that a crash cut short)."""
+    """The events of `lines`, up to the first line that is not one, such as a line truncated by a crash."""
     for text in lines:
         try:
             yield from_line(text)

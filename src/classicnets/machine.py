@@ -1,4 +1,7 @@
-"""What this machine is, and what `auto` means on it. Imports torch only when asked about it."""
+"""The machine: device, precision, threads, memory and versions, and what `auto` means on it.
+
+Imports torch only within the functions that need it.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +19,23 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from classicnets.errors import MachineError
+from classicnets.text import _
 
 if TYPE_CHECKING:
     import torch
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
-_MANY_MACS = 2_000_000  # an image; below, converting costs what multiplying saves
+_LARGE_MACS = 2_000_000  # per image; in smaller networks, conversion takes the time that bfloat16 saves
 _process_settings: list[str] = []
 _PACKAGES = ("torch", "numpy", "safetensors", "pillow", "simplejpeg", "matplotlib", "rich")
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The torch device of that name; "auto" takes CUDA, then Apple's MPS, then the CPU.
+    """Returns the torch device of that name; "auto" is CUDA if available, else Apple's MPS, else the CPU.
 
-    Raises MachineError CN402 if it is not available.
+    Raises:
+        MachineError: CN402 if the device is not available.
     """
     import torch
 
@@ -44,7 +49,7 @@ def choose_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise MachineError(
             "CN402",
-            f"no device {name!r} on this machine",
+            _("device {name!r} is not available on this machine", name=name),
             why=str(error).splitlines()[0],
             hint="classicnets doctor",
         ) from error
@@ -52,25 +57,30 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def choose_precision(device: str, macs: int) -> str:
-    """What "auto" is on this machine for a net of so many multiplications an image: "bfloat16" where the hardware
-    multiplies it (CUDA from Ampere on, AVX512-BF16, AMX) and there is much to multiply, else "float32".
+    """Returns the precision that "auto" means on this machine: "bfloat16" or "float32".
 
-    A function of the machine and the net alone, so that the same command gives the same numbers again.
+    It is bfloat16 if the hardware supports it (CUDA from Ampere on, AVX512-BF16, AMX) and the network is large. It
+    depends only on the machine and the network, so that the same command gives the same numbers again.
+
+    Args:
+        device: torch's name of the device.
+        macs: multiply-accumulate operations (MACs) of the network per image.
     """
     import torch
 
     kind = torch.device(device).type
-    if macs < _MANY_MACS:
+    if macs < _LARGE_MACS:
         return "float32"
     if kind == "cuda":
         return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
-    tell: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)  # older versions cannot tell
-    told = tell() if kind == "cpu" else {}
-    return "bfloat16" if told.get("avx512_bf16") or told.get("amx_bf16") else "float32"
+    # older versions of torch have no such function
+    get_capabilities: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
+    capabilities = get_capabilities() if kind == "cpu" else {}
+    return "bfloat16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "float32"
 
 
-def use_threads(count: int | None) -> None:
-    """Lets torch compute with `count` threads from now on; None leaves the number as it is."""
+def set_threads(count: int | None) -> None:
+    """Sets the number of torch's intra-op threads; None leaves it unchanged."""
     import torch
 
     if count is not None:
@@ -78,8 +88,8 @@ def use_threads(count: int | None) -> None:
 
 
 @contextmanager
-def same_threads() -> Iterator[None]:
-    """Afterwards torch has as many threads as before, whatever was set meanwhile."""
+def restore_threads() -> Iterator[None]:
+    """Restores torch's number of intra-op threads on exit."""
     import torch
 
     before = torch.get_num_threads()
@@ -91,23 +101,30 @@ def same_threads() -> Iterator[None]:
 
 
 def require(module: str, *, extra: str) -> ModuleType:
-    """The module, which `pip install 'classicnets[extra]'` brings. Raises MachineError CN403 if it is missing."""
+    """Imports a module of an optional dependency (`pip install 'classicnets[extra]'`).
+
+    Raises:
+        MachineError: CN403 if it is not installed.
+    """
     try:
         return importlib.import_module(module)
     except ImportError as error:
         raise MachineError(
             "CN403",
-            f"a package of the extra [{extra}] is missing",
+            _("a package of the extra [{extra}] is not installed", extra=extra),
             why=str(error),
             hint=f"pip install 'classicnets[{extra}]'",
         ) from error
 
 
 def share_cores() -> bool:
-    """Lets torch's threads sleep soon when they wait for each other; takes effect before torch is first imported.
+    """Makes OpenMP's waiting threads sleep after 1,000 spins; has an effect only before torch is imported.
 
-    By default they spin, and two runs at once on as many cores then spend most of their time waiting. With this they
-    share the cores, and a single run pays a little for it. Returns whether it does; a setting of the user's stays.
+    By default they spin for long, so that two runs on the same cores spend most of their time waiting. Sleeping
+    threads share the cores; a single run becomes slightly slower.
+
+    Returns:
+        Whether the setting was applied. A setting of the user's own takes precedence.
     """
     if "torch" in sys.modules or {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & {*os.environ}:
         return False
@@ -115,32 +132,36 @@ def share_cores() -> bool:
     return True
 
 
-def settle_cublas() -> None:
-    """Gives cuBLAS the workspace that makes it deterministic; takes effect before its first use in the process."""
+def make_cublas_deterministic() -> None:
+    """Sets the workspace with which cuBLAS is deterministic; has an effect only before its first use in the process."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 @contextmanager
-def deterministic(wanted: bool) -> Iterator[None]:
-    """While open, torch uses deterministic algorithms alone, where `wanted`, and refuses what has none."""
+def deterministic(enabled: bool) -> Iterator[None]:
+    """While open and `enabled`, torch uses only deterministic algorithms and rejects operations that have none."""
     import torch
 
-    before, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    if wanted:
-        settle_cublas()
+    before = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    if enabled:
+        make_cublas_deterministic()
         torch.use_deterministic_algorithms(mode=True)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before, warn_only=warned)
+        torch.use_deterministic_algorithms(before, warn_only=warn_only)
 
 
 def keep_memory() -> bool:
-    """Lets the C library keep up to 512 MB of freed memory instead of returning it to the system at every step:
-    reallocating a batch of 128 images of 224 px costs more than filling it. Returns whether it does.
+    """Lets glibc keep up to 512 MB of freed memory instead of returning it to the system after every step.
 
-    There is one heap for all threads, because those of later threads hold no block so large. Takes effect for threads
-    that begin afterwards. Linux with glibc, unless CLASSICNETS_MALLOC is "system"; elsewhere nothing happens.
+    Reallocating the buffer of a batch of 128 images of 224 px costs more than filling it. All threads share one heap,
+    because the heaps of later threads cannot hold blocks of that size. The setting applies to threads that start
+    afterwards, on Linux with glibc, unless CLASSICNETS_MALLOC is "system".
+
+    Returns:
+        Whether the setting was applied.
     """
     if os.environ.get("CLASSICNETS_MALLOC") == "system":
         return False
@@ -154,39 +175,40 @@ def keep_memory() -> bool:
 
 
 def tune_process() -> None:
-    """Applies the settings of a process that only trains and classifies: the command's, never those of a user's Python.
+    """Applies allocator and thread settings for a process that only trains and classifies.
 
-    `process_settings` says which were applied.
+    The command line calls it; importing the package does not. `process_settings` reports what was applied.
     """
     _process_settings.clear()
     if share_cores():
-        _process_settings.append("openmp  threads that wait sleep after 1,000 spins (GOMP_SPINCOUNT changes this)")
+        _process_settings.append(_("openmp  waiting threads sleep after 1,000 spins (GOMP_SPINCOUNT changes this)"))
     if keep_memory():
         _process_settings.append(
-            "memory  glibc keeps up to 512 MB of freed memory (CLASSICNETS_MALLOC=system turns this off)"
+            _("memory  glibc keeps up to 512 MB of freed memory (CLASSICNETS_MALLOC=system turns this off)")
         )
 
 
 def process_settings() -> list[str]:
-    """A line for each setting of this process that `tune_process` has changed."""
+    """One line for each setting that `tune_process` has applied."""
     return [*_process_settings]
 
 
 def peak_memory_bytes() -> int | None:
-    """The largest resident size of this process so far; None where the system does not tell."""
+    """Peak resident memory of this process; None if the system does not report it."""
     status = Path("/proc/self/status")
-    if status.exists() and (found := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
-        return int(found[1]) * 1024
+    if status.exists() and (match := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
+        return int(match[1]) * 1024
     try:
         import resource
     except ImportError:  # Windows
         return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # on Linux, also of what was run before in this process
+    # on Linux, includes programs that this process ran before exec
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def total_memory_bytes() -> int | None:
-    """The machine's memory; None where the system does not tell."""
+    """Main memory of the machine; None if the system does not report it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows
@@ -194,7 +216,7 @@ def total_memory_bytes() -> int | None:
 
 
 def memory_bytes_of(device: torch.device) -> int | None:
-    """The memory of a CUDA device, else the machine's; None where the system does not tell."""
+    """Memory of a CUDA device, for other devices the main memory; None if the system does not report it."""
     import torch
 
     if device.type == "cuda":
@@ -202,22 +224,22 @@ def memory_bytes_of(device: torch.device) -> int | None:
     return total_memory_bytes()
 
 
-def has_room(device: torch.device, size: int) -> bool:
-    """Whether so many bytes may lie on the device beside the work: half of what is free there, where that is told."""
+def fits_on_device(device: torch.device, size: int) -> bool:
+    """Whether `size` bytes may stay on the device: on CUDA, up to half of its free memory; elsewhere always."""
     import torch
 
     return device.type != "cuda" or size <= torch.cuda.mem_get_info(device)[0] // 2
 
 
 def available_memory_bytes() -> int | None:
-    """The memory that is free for programs now, as Linux estimates it; elsewhere all the machine has, if known."""
+    """Memory available to new programs, as Linux estimates it; elsewhere the total, None if unknown."""
     meminfo = Path("/proc/meminfo")
-    found = re.search(r"MemAvailable:\s*(\d+) kB", meminfo.read_text()) if meminfo.exists() else None
-    return int(found[1]) * 1024 if found else total_memory_bytes()
+    match = re.search(r"MemAvailable:\s*(\d+) kB", meminfo.read_text()) if meminfo.exists() else None
+    return int(match[1]) * 1024 if match else total_memory_bytes()
 
 
-def busy() -> bool:
-    """Whether more programs wanted to compute over the last minute than there are cores; False where not told."""
+def is_busy() -> bool:
+    """Whether the load average of the last minute exceeds the number of cores; False if it is unknown."""
     try:
         return os.getloadavg()[0] > (os.cpu_count() or 1)
     except (AttributeError, OSError):  # Windows
@@ -225,32 +247,32 @@ def busy() -> bool:
 
 
 def processor() -> str:
-    """The processor's name as the system gives it."""
+    """Name of the processor, as the system reports it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        found = re.search(r"model name\s*:\s*(.+)", cpuinfo.read_text(errors="replace"))
-        if found:
-            return found[1].strip()
+        match = re.search(r"model name\s*:\s*(.+)", cpuinfo.read_text(errors="replace"))
+        if match:
+            return match[1].strip()
     return platform.processor() or platform.machine()
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
+    """Versions of the packages that results depend on; "missing" for one that is not installed."""
     from importlib import metadata  # takes long to import
 
     from classicnets import __version__
 
-    found = {"classicnets": __version__, "python": platform.python_version()}
+    result = {"classicnets": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            result[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            found[package] = "missing"
-    return found
+            result[package] = "missing"
+    return result
 
 
 def describe() -> dict[str, Any]:
-    """What a result depends on, as plain values: system, processor, cores, memory, versions."""
+    """System, processor, cores, memory and versions, as plain values for JSON."""
     return {
         "system": f"{platform.system()} {platform.release()}",
         "processor": processor(),
@@ -260,8 +282,8 @@ def describe() -> dict[str, Any]:
     }
 
 
-def can_write(folder: Path) -> str:
-    """Empty if files can be made in `folder` (or in the nearest parent that exists), otherwise why not."""
+def write_error(folder: Path) -> str:
+    """Why no file can be created in `folder`, or in its nearest existing parent; "" if it can."""
     while not folder.exists():
         folder = folder.parent
     try:
@@ -272,7 +294,7 @@ def can_write(folder: Path) -> str:
 
 
 def torch_facts() -> dict[str, Any]:
-    """What torch would use: the device, its memory, CPU threads and instruction set."""
+    """The device that torch would use and its memory, CPU threads and instruction set, as plain values for JSON."""
     import torch
 
     device = choose_device()

@@ -1,4 +1,4 @@
-"""What makes a net faster changes no value, and leaves the net as it was."""
+"""Acceleration changes no values, and the network is restored afterwards."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ SHAPE = 32, 4, 24, 42
 
 
 def maps(**kind) -> torch.Tensor:
-    """Many values, often equal in a window, as ReLU gives them."""
+    """Random feature maps with many equal values in a window, as after ReLU."""
     return torch.randn(SHAPE, generator=torch.Generator().manual_seed(0)).round(decimals=1).relu().to(**kind)
 
 
 @pytest.fixture
 def quick(monkeypatch) -> list[str]:
-    """What was computed here and not by torch, as it comes."""
+    """Records the calls that are computed by slices instead of by torch."""
     seen: list[str] = []
     original = layers._Average.apply
 
@@ -55,17 +55,17 @@ def quick(monkeypatch) -> list[str]:
 
 
 @pytest.mark.parametrize("how", [*TILED, *OTHER], ids=str)
-def test_values_are_torchs(how, quick):
+def test_outputs_equal_torch(how, quick):
     pool = nn.AvgPool2d(**how)
     expected = pool(maps())
     with prepared(pool):
-        found = pool(maps())
-    assert torch.equal(found, expected) and found.stride() == expected.stride()
+        output = pool(maps())
+    assert torch.equal(output, expected) and output.stride() == expected.stride()
     assert len(quick) == (how in TILED)
 
 
 @pytest.mark.parametrize("how", [*TILED, *OTHER], ids=str)
-def test_gradients_of_averages_are_torchs(how, quick):
+def test_gradients_of_average_pooling_equal_torch(how, quick):
     gradients, pool = [], nn.AvgPool2d(**how)
     for mode in (prepared(pool), torch.enable_grad()):
         x = maps().requires_grad_()
@@ -76,16 +76,16 @@ def test_gradients_of_averages_are_torchs(how, quick):
     assert torch.equal(*gradients) and len(quick) == (how in TILED)
 
 
-def test_torch_has_to_where_it_would_differ_or_gain_nothing(quick):
+def test_uses_torch_where_slices_would_differ_or_be_slower(quick):
     x, pool, divided, still = maps(), nn.AvgPool2d(2), nn.AvgPool2d(2, divisor_override=3), nn.AvgPool2d(2)
     still.stride = 0
-    last, odd, few = x.contiguous(memory_format=torch.channels_last), x.transpose(2, 3), x[:2]
+    last, odd, small = x.contiguous(memory_format=torch.channels_last), x.transpose(2, 3), x[:2]
     with prepared(nn.ModuleList([pool, divided, still])):
         assert torch.equal(divided(x), pool(x) * 4 / 3)
         assert quick == ["_average"]  # the one without a divisor
         pool(x.bfloat16())
         pool(last)
-        for other in (odd, few, x[0]):
+        for other in (odd, small, x[0]):
             pool(other)
         torch.func.vmap(pool)(x[None])
         with warnings.catch_warnings():
@@ -99,7 +99,7 @@ def test_torch_has_to_where_it_would_differ_or_gain_nothing(quick):
     assert quick == ["_average"]  # closed
 
 
-def test_a_subclass_may_compute_something_else_and_is_left_alone(quick):
+def test_subclasses_are_not_replaced(quick):
     class Own(nn.AvgPool2d):
         def forward(self, input):
             return super().forward(input) + 1
@@ -110,7 +110,7 @@ def test_a_subclass_may_compute_something_else_and_is_left_alone(quick):
     assert not quick
 
 
-def test_subsampling_is_as_it_was(quick):
+def test_subsampling_equals_the_original(quick):
     layer, gradients = Subsampling(4), []
     nn.init.normal_(layer.weight)
     for mode in (prepared(layer), torch.enable_grad()):
@@ -121,7 +121,7 @@ def test_subsampling_is_as_it_was(quick):
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["", "compiled"])
-def test_any_net_learns_the_same(quick, compiled):
+def test_training_gives_the_same_weights(quick, compiled):
     class Own(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -152,7 +152,7 @@ def test_any_net_learns_the_same(quick, compiled):
 
 
 def described(net: nn.Module) -> list:
-    """All that a user can see of a net without computing with it."""
+    """Everything that is visible of a network without running it."""
     return [
         repr(net),
         [(name, module, type(module), module.training) for name, module in net.named_modules()],
@@ -163,7 +163,7 @@ def described(net: nn.Module) -> list:
 
 
 def own_net() -> nn.Sequential:
-    """One of each kind of layer that is exchanged, and a hook."""
+    """One layer of each kind that is replaced, and a hook."""
     torch.manual_seed(0)
     net = nn.Sequential(
         nn.Conv2d(1, 6, 5, padding=2), nn.Sigmoid(), nn.AvgPool2d(2), nn.Conv2d(6, 8, 3), nn.Dropout(), nn.Flatten(),
@@ -174,7 +174,7 @@ def own_net() -> nn.Sequential:
 
 
 @pytest.mark.parametrize("acceleration", [PLAIN, LAST], ids=["plain", "channels last"])
-def test_a_net_is_as_it_was_afterwards(acceleration):
+def test_the_network_is_restored(acceleration):
     net = own_net()
     before, state = described(net), torch.get_rng_state()
     with prepared(net, acceleration):
@@ -192,17 +192,17 @@ def test_a_net_is_as_it_was_afterwards(acceleration):
     assert type(pickle.loads(pickle.dumps(net[2]))) is nn.AvgPool2d
 
 
-def test_copies_and_pickles_of_a_prepared_net_work():
+def test_a_prepared_network_can_be_copied_and_pickled():
     net, x = own_net().eval(), torch.rand(64, 1, 28, 28)
     net[0]._forward_hooks.clear()
     expected = net(x)
     with prepared(net):
-        again = [copy.deepcopy(net), pickle.loads(pickle.dumps(net))]
-    for one in again:
-        assert torch.equal(one(x), expected) and repr(one) == repr(net)
+        copies = [copy.deepcopy(net), pickle.loads(pickle.dumps(net))]
+    for duplicate in copies:
+        assert torch.equal(duplicate(x), expected) and repr(duplicate) == repr(net)
 
 
-def test_an_error_leaves_the_net_as_it_was():
+def test_the_network_is_restored_after_an_error():
     net = own_net()
     before = described(net)
     with pytest.raises(ZeroDivisionError), prepared(net, LAST):
@@ -210,7 +210,7 @@ def test_an_error_leaves_the_net_as_it_was():
     assert described(net) == before
 
 
-def test_the_last_of_several_that_prepare_a_net_puts_it_back():
+def test_the_last_context_restores_the_network():
     net = own_net()
     before, opened, done = described(net), threading.Event(), threading.Event()
 
@@ -232,7 +232,7 @@ def test_the_last_of_several_that_prepare_a_net_puts_it_back():
 
 
 class Views(nn.Sequential):
-    """Ends as many nets of one's own do."""
+    """Ends with a view, as many custom networks do."""
 
     def forward(self, x):
         x = super().forward(x)
@@ -240,7 +240,7 @@ class Views(nn.Sequential):
 
 
 @pytest.mark.parametrize(("kind", "last"), [(nn.Sequential, True), (Views, False)])
-def test_weights_are_laid_out_for_channels_last_unless_the_net_needs_them_first(kind, last):
+def test_channels_last_unless_the_network_needs_channels_first(kind, last):
     net = kind(nn.Conv2d(1, 8, 3), nn.Dropout(), nn.BatchNorm2d(8), nn.Conv2d(8, 4, 3))
     net[2].eval()
     before, state, seen = copy.deepcopy(net.state_dict()), torch.get_rng_state(), described(net)
@@ -260,11 +260,11 @@ def test_weights_are_laid_out_for_channels_last_unless_the_net_needs_them_first(
 
 
 @pytest.mark.parametrize("macs", [None, 10**7], ids=["contiguous", "channels last"])
-def test_a_module_is_as_it_was_after_training_and_prediction(blobs, monkeypatch, macs):
+def test_a_module_is_restored_after_training_and_prediction(blobs, monkeypatch, macs):
     net = own_net()
     before = described(net)
     if macs:
-        monkeypatch.setattr("classicnets.acceleration.memory_format.MANY_MACS", 0)
+        monkeypatch.setattr("classicnets.acceleration.memory_format.LARGE_MACS", 0)
     run = cn.train(net, data=str(blobs), recipe="fast", quiet=True, epochs=1)
     run.evaluate()
     assert run.net is net and not net.training
@@ -272,7 +272,7 @@ def test_a_module_is_as_it_was_after_training_and_prediction(blobs, monkeypatch,
     assert after == before
 
 
-def test_a_run_that_fails_leaves_the_module_as_it_was(blobs):
+def test_a_module_is_restored_after_a_failed_run(blobs):
     net = own_net()
     before = described(net)
     with pytest.raises(cn.CheckFailed) as caught:

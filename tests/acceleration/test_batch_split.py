@@ -1,4 +1,4 @@
-"""A batch that threads share gives the step of the whole batch, and the same bits every time."""
+"""A batch split over threads gives the step of the whole batch, reproducible bit for bit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch.nn.utils import parametrizations, spectral_norm
 
 import classicnets as cn
 from classicnets.acceleration import dropout, prepare
-from classicnets.acceleration.batch_split import MOST_MACS, BatchSplit, choose_batch_threads, shares
+from classicnets.acceleration.batch_split import MAX_MACS, BatchSplit, choose_batch_threads, split_rows
 from classicnets.acceleration.dropout import keep_mask, rows_of_batch
 from classicnets.acceleration.independence import obstacle
 from classicnets.acceleration.prepare import Acceleration, choose, prepared
@@ -47,23 +47,23 @@ def lenet(dropout: float = 0.0) -> nn.Module:
 def steps(
     net: nn.Module, recipe: Recipe, threads: int | None, *, rows: int = ROWS, **kind
 ) -> tuple[list[float], State]:
-    """The losses of 20 steps, and the state after them; with `threads` None as plain PyTorch has it."""
+    """The losses of 20 steps and the final state; with `threads` None as in plain PyTorch."""
     generator = torch.Generator().manual_seed(3)
     state, losses = State(net, recipe), []
     loss = objective.make(recipe, torch.tensor([0] * 30 + [1] * 3 + [*range(10)]), 10)
     split = BatchSplit(net, threads, seed=7) if threads else nullcontext()
     train_mode(net)
-    with prepared(net, Acceleration(**kind)), split as divided:
+    with prepared(net, Acceleration(**kind)), split as is_split:
         for step in range(STEPS):
             x, y = torch.rand(rows, 1, 28, 28, generator=generator), torch.randint(10, (rows,), generator=generator)
             state.loss_sum, state.step = 0.0, step
-            take_step(state, x, y, recipe.lr, recipe, loss, divided)
+            take_step(state, x, y, recipe.lr, recipe, loss, is_split)
             losses.append(float(state.loss_sum) / rows)
     return losses, state
 
 
 def weights(state: State) -> dict[str, torch.Tensor]:
-    """The whole state, without torch's generator."""
+    """All tensors of the state except torch's generator."""
     return {name: t for name, t in state.tensors().items() if not name.startswith("generator")}
 
 
@@ -81,16 +81,16 @@ RECIPES = {
 
 
 @pytest.mark.parametrize("changes", RECIPES.values(), ids=RECIPES)
-def test_steps_are_those_of_the_whole_batch(changes):
-    """Losses to a few units in the last place of float32, in which the loss itself is rounded."""
+def test_steps_equal_those_of_the_whole_batch(changes):
+    """Losses are equal up to a few units in the last place of float32."""
     recipe, nets = replace(PLAIN, **changes), [lenet(), lenet(), lenet()]
     for net in nets:
         for name in recipe.freeze:
             net.get_submodule(name).requires_grad_(requires_grad=False)
-    whole, state = steps(nets[0], recipe, None)
+    expected, state = steps(nets[0], recipe, None)
     for threads, net in zip((2, 3), nets[1:], strict=True):
         parts, other = steps(net, recipe, threads)
-        assert max(abs(a - b) / a for a, b in zip(whole, parts, strict=True)) < 4 * EPSILON, threads
+        assert max(abs(a - b) / a for a, b in zip(expected, parts, strict=True)) < 4 * EPSILON, threads
         assert torch.equal(torch.as_tensor(state.correct), torch.as_tensor(other.correct))
         for name, tensor in weights(state).items():
             torch.testing.assert_close(weights(other)[name], tensor, rtol=1e-3, atol=2e-6, msg=name)
@@ -98,9 +98,9 @@ def test_steps_are_those_of_the_whole_batch(changes):
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("changes", RECIPES.values(), ids=RECIPES)
-def test_in_double_precision_nothing_is_left_of_the_difference(changes, threads):
+def test_steps_are_equal_in_double_precision(changes, threads):
     recipe, losses = replace(PLAIN, **changes), []
-    for divided in (False, True):
+    for is_split in (False, True):
         net, generator = lenet().double().train(), torch.Generator().manual_seed(3)
         loss = objective.make(recipe, torch.tensor([0] * 30 + [1] * 3 + [*range(10)]), 10)
         if isinstance(loss, objective.CrossEntropy) and loss.class_weights is not None:
@@ -110,7 +110,7 @@ def test_in_double_precision_nothing_is_left_of_the_difference(changes, threads)
             for step in range(STEPS):
                 x = torch.rand(ROWS, 1, 28, 28, dtype=torch.float64, generator=generator)
                 y = torch.randint(10, (ROWS,), generator=generator)
-                if divided:
+                if is_split:
                     value, _ = split.backward(x, y, loss, "float32", (0, step))
                 else:
                     value = loss(net(x), y)
@@ -122,18 +122,18 @@ def test_in_double_precision_nothing_is_left_of_the_difference(changes, threads)
 
 
 def test_dropout_does_not_depend_on_the_number_of_threads():
-    one, _ = steps(lenet(dropout=0.5), PLAIN, 1)
+    expected, _ = steps(lenet(dropout=0.5), PLAIN, 1)
     for threads in (2, 3):
         parts, _ = steps(lenet(dropout=0.5), PLAIN, threads)
-        assert max(abs(a - b) / a for a, b in zip(one, parts, strict=True)) < 4 * EPSILON
+        assert max(abs(a - b) / a for a, b in zip(expected, parts, strict=True)) < 4 * EPSILON
     without, _ = steps(lenet(), PLAIN, 1)
-    assert max(abs(a - b) for a, b in zip(one, without, strict=True)) > 1e-3, "nothing was dropped"
+    assert max(abs(a - b) for a, b in zip(expected, without, strict=True)) > 1e-3, "nothing was dropped"
 
 
 @pytest.mark.parametrize("threads", [2, 3])
 @pytest.mark.parametrize("rows", [ROWS, 49, 2])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_same_number_of_threads_gives_the_same_bits(threads, rows, precision):
+def test_results_are_reproducible_for_a_number_of_threads(threads, rows, precision):
     recipe = replace(PLAIN, ema=0.9, clip=1.0, class_weights="auto", precision=precision)
     kind = {"rows": rows, "channels_last": True}
     (first, state), (second, other) = (steps(lenet(dropout=0.3), recipe, threads, **kind) for _ in range(2))
@@ -141,15 +141,15 @@ def test_the_same_number_of_threads_gives_the_same_bits(threads, rows, precision
     assert all(torch.equal(tensor, weights(other)[name]) for name, tensor in weights(state).items())
 
 
-def test_shares_are_in_order_and_none_is_empty():
+def test_rows_are_split_in_order_without_empty_ranges():
     for rows in (1, 2, 7, 64):
         for threads in (1, 2, 3, 8):
-            ranges = shares(rows, threads)
+            ranges = split_rows(rows, threads)
             assert [i for part in ranges for i in part] == [*range(rows)]
             assert len(ranges) == min(rows, threads) and max(map(len, ranges)) - min(map(len, ranges)) <= 1
 
 
-def test_a_parameter_that_is_not_used_gets_no_gradient_and_two_may_have_the_same():
+def test_gradients_of_unused_and_equal_parameters():
     class Own(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -172,7 +172,7 @@ def test_a_parameter_that_is_not_used_gets_no_gradient_and_two_may_have_the_same
             torch.testing.assert_close(parameter.grad, gradient)
 
 
-def test_an_error_in_a_thread_is_raised_and_the_threads_end():
+def test_an_error_in_a_thread_is_raised_and_ends_the_threads():
     net = lenet()
     with pytest.raises(cn.UsageError, match="was built for 1x28x28"), BatchSplit(net, 2, 0) as split:
         split.backward(torch.rand(4, 1, 9, 9), torch.zeros(4).long(), objective.CrossEntropy(), "float32", (0, 0))
@@ -184,14 +184,14 @@ def test_an_error_in_a_thread_is_raised_and_the_threads_end():
 
 @pytest.fixture(params=[1, 3])
 def caller_threads(request):
-    """So many intra-op threads in the calling thread."""
+    """Sets the number of intra-op threads of the calling thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
     yield request.param
     torch.set_num_threads(before)
 
 
-def test_each_thread_has_one_intra_op_thread_and_the_caller_gets_its_own_back(caller_threads):
+def test_intra_op_threads_are_one_each_and_restored(caller_threads):
     def inside(_: int) -> tuple[int, bool, bool]:
         torch.rand(200_000).add_(1)
         return torch.get_num_threads(), torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")
@@ -215,33 +215,33 @@ def mixed(x: int) -> int:
     return x ^ x >> 16
 
 
-def test_masks_are_what_plain_integers_give():
+def test_masks_equal_integer_arithmetic():
     key, p = (1, 2, 3), 0.3
     digest = dropout.hashlib.sha256(repr(("dropout", *key)).encode()).digest()
-    one, two = (int.from_bytes(digest[i : i + 4], "little") for i in (0, 4))
+    key1, key2 = (int.from_bytes(digest[i : i + 4], "little") for i in (0, 4))
     for row in (0, 5, 70_000):
-        found = keep_mask(key, row, 1, 300, p)[0]
+        mask = keep_mask(key, row, 1, 300, p)[0]
         for element in range(300):
-            x = mixed(element) ^ mixed(row ^ one)
+            x = mixed(element) ^ mixed(row ^ key1)
             x = x * 0x7FEB352D % 2**32
             x ^= x >> 15
-            x = (x ^ mixed(row ^ two)) * 0x846CA68B % 2**32
+            x = (x ^ mixed(row ^ key2)) * 0x846CA68B % 2**32
             signed = x - 2**32 if x >= 2**31 else x
-            assert bool(found[element]) is (signed >= round(p * 2**32) - 2**31)
+            assert bool(mask[element]) is (signed >= round(p * 2**32) - 2**31)
 
 
-def test_masks_depend_on_key_row_and_element_and_on_nothing_else():
-    whole = keep_mask((1, 2), 0, 100, 64, 0.5)
-    assert torch.equal(whole[30:50], keep_mask((1, 2), 30, 20, 64, 0.5))
-    assert torch.equal(whole[:, :10], keep_mask((1, 2), 0, 100, 10, 0.5))
-    for other in (keep_mask((1, 3), 0, 100, 64, 0.5), keep_mask((2, 2), 0, 100, 64, 0.5), whole.roll(1, 0)):
-        assert 0.4 < (whole == other).float().mean() < 0.6
+def test_masks_depend_only_on_key_row_and_element():
+    mask = keep_mask((1, 2), 0, 100, 64, 0.5)
+    assert torch.equal(mask[30:50], keep_mask((1, 2), 30, 20, 64, 0.5))
+    assert torch.equal(mask[:, :10], keep_mask((1, 2), 0, 100, 10, 0.5))
+    for other in (keep_mask((1, 3), 0, 100, 64, 0.5), keep_mask((2, 2), 0, 100, 64, 0.5), mask.roll(1, 0)):
+        assert 0.4 < (mask == other).float().mean() < 0.6
     assert keep_mask((1,), 0, 3, 4, 0.0).all() and not keep_mask((1,), 0, 3, 4, 1.0).any()
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
-def test_masks_look_like_chance(p):
-    """Shares, and correlations between neighbors in each direction, within five standard errors of independence."""
+def test_masks_are_statistically_random(p):
+    """The fraction and the correlations of neighbors in each direction are within five standard errors."""
     masks = torch.stack([keep_mask((0, step), 0, 200, 500, p) for step in range(10)]).double() - (1 - p)
     variance, n = p * (1 - p), masks.numel()
     assert abs(masks.mean()) < 5 * (variance / n) ** 0.5
@@ -265,7 +265,7 @@ def test_masks_look_like_chance(p):
     ],
     ids=str,
 )
-def test_dropout_layers_drop_as_torchs_do(layer, shape):
+def test_dropout_layers_behave_as_in_torch(layer, shape):
     x, spoken = torch.rand(shape) + 1, repr(layer)
     with prepared(layer):
         assert repr(layer) == spoken and type(pickle.loads(pickle.dumps(layer))) is type(layer)
@@ -274,13 +274,13 @@ def test_dropout_layers_drop_as_torchs_do(layer, shape):
         with rows_of_batch((3,), 10, 5):
             part = layer(x[10:15].clone())
         assert torch.equal(y[10:15], part) and (layer.p == 1 or not torch.equal(y, second))
-        kept = y != 0
+        is_kept = y != 0
         scale = 1 / (1 - layer.p) if layer.p < 1 else 1
-        torch.testing.assert_close(y, torch.where(kept, x * scale, 0.0))
+        torch.testing.assert_close(y, torch.where(is_kept, x * scale, 0.0))
         if type(layer).__name__ != "Dropout":  # whole channels
-            flat = kept.flatten(2)
+            flat = is_kept.flatten(2)
             assert torch.equal(flat.all(dim=2), flat.any(dim=2))
-        assert abs(kept.float().mean() - (1 - layer.p)) < 0.1
+        assert abs(is_kept.float().mean() - (1 - layer.p)) < 0.1
         torch.manual_seed(1)
         outside = layer(x.clone())
         layer.eval()
@@ -295,7 +295,7 @@ def test_dropout_layers_drop_as_torchs_do(layer, shape):
 
 
 class Plain(nn.Module):
-    """A net as people write it."""
+    """A typical custom network."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -378,9 +378,9 @@ def around(layer: nn.Module) -> nn.Module:
 WHOLE = {
     "BatchNorm": (lambda: around(nn.BatchNorm2d(8)), r"1 \(BatchNorm2d\) normalizes over the batch"),
     "BatchNorm without statistics": (lambda: around(nn.BatchNorm2d(8, track_running_stats=False)), "over the batch"),
-    "RReLU": (lambda: around(nn.RReLU()), "draws from torch's generator"),
-    "AlphaDropout": (lambda: around(nn.AlphaDropout()), "draws from torch's generator"),
-    "functional dropout": (Draws, "draws from torch's generator"),
+    "RReLU": (lambda: around(nn.RReLU()), "uses torch's random generator"),
+    "AlphaDropout": (lambda: around(nn.AlphaDropout()), "uses torch's random generator"),
+    "functional dropout": (Draws, "uses torch's random generator"),
     "forward hook": (lambda: with_hook("register_forward_hook"), r"conv \(Conv2d\) has a hook"),
     "forward pre-hook": (lambda: with_hook("register_forward_pre_hook"), r"conv \(Conv2d\) has a hook"),
     "backward hook": (lambda: with_hook("register_full_backward_hook"), r"conv \(Conv2d\) has a hook"),
@@ -398,27 +398,27 @@ WHOLE = {
     "grows": (Grows, "changes a buffer or an attribute"),
     "buffers": (Buffers, "changes a buffer or an attribute"),
     "lists": (Lists, r"the network \(Lists\) may have state of its own: seen"),
-    "centers": (Centers, "influence"),
+    "centers": (Centers, "depends on other images"),
     "refuses": (Refuses, "five images cannot be computed in two parts: too few images"),
 }
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize(("make", "why"), WHOLE.values(), ids=WHOLE)
-def test_a_net_whose_images_meet_or_that_changes_is_computed_whole(make, why):
+def test_batches_are_not_split_if_images_interact_or_state_changes(make, why):
     net = make()
     state, generator = copy.deepcopy(net.state_dict()) if "lazy" not in why else {}, torch.get_rng_state()
     attributes = [(module, [*vars(module).items()]) for module in net.modules()]
     kind = {"device": "cpu", "macs": 10**6, "threads": 2, "batch_size": 256}
-    threads, said = choose_batch_threads(net, (1, 28, 28), **kind)
-    assert threads == 1 and re.search(why, said), said
+    threads, reason = choose_batch_threads(net, (1, 28, 28), **kind)
+    assert threads == 1 and re.search(why, reason), reason
     assert torch.equal(torch.get_rng_state(), generator)
     assert all([*vars(module).items()] == before for module, before in attributes)
     if "has no shape" not in why:
         assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
         with pytest.raises(cn.UsageError, match="2 threads cannot share a batch of this network") as caught:
             choose(net, (1, 28, 28), **kind, precision="float32", batch_threads=2)
-        assert caught.value.code == "CN204" and caught.value.why == said
+        assert caught.value.code == "CN204" and caught.value.why == reason
 
 
 @pytest.mark.parametrize(
@@ -431,51 +431,51 @@ def test_a_net_whose_images_meet_or_that_changes_is_computed_whole(make, why):
     ],
     ids=["a module of one's own", "dropout", "group norm", "local response norm"],
 )
-def test_other_nets_are_divided(make):
+def test_batches_of_other_networks_are_split(make):
     net = make().eval()
     generator = torch.get_rng_state()
     assert obstacle(net, (1, 28, 28)) == "" and not any(module.training for module in net.modules())
     assert torch.equal(torch.get_rng_state(), generator)
 
 
-def test_nets_of_the_registry_are_divided_by_the_rule():
+def test_batches_of_registered_networks_are_split_by_the_rule():
     for name, entry in NETS.items():
-        if entry.macs <= MOST_MACS:
+        if entry.macs <= MAX_MACS:
             why = obstacle(cn.create(name), entry.input)
             assert bool(why) is any(isinstance(m, nn.BatchNorm2d) for m in cn.create(name).modules()), (name, why)
 
 
-def test_the_number_of_threads_is_a_function_of_net_threads_and_batch():
+def test_the_number_of_threads_depends_on_network_threads_and_batch_size():
     def chosen(**changes) -> int:
         kind = {"device": "cpu", "macs": 10**6, "threads": 4, "batch_size": 256, **changes}
         return choose_batch_threads(Plain(), (1, 28, 28), **kind)[0]
 
     assert chosen() == 4 and chosen(threads=1) == 1 and chosen(threads=16) == 4
     assert chosen(batch_size=128) == 2 and chosen(batch_size=127) == 1
-    assert chosen(macs=MOST_MACS + 1) == 1 and chosen(device="cuda") == 1
+    assert chosen(macs=MAX_MACS + 1) == 1 and chosen(device="cuda") == 1
 
 
-def test_one_thread_leaves_everything_as_it_is():
+def test_one_thread_changes_nothing():
     kind = {"device": "cpu", "macs": 10**6, "precision": "float32", "threads": 1, "batch_size": 256}
     assert choose(lenet(), (1, 28, 28), **kind) == prepare.PLAIN
     two = choose(lenet(), (1, 28, 28), **{**kind, "threads": 2})
     assert two == Acceleration(channels_last=True, batch_threads=2)
     assert two.lines() == ["split   2 threads share each batch (--batch-threads 1 turns this off)"]
     why = choose(around(nn.BatchNorm2d(8)), (1, 28, 28), **{**kind, "threads": 2}).lines()
-    assert why == ["split   threads do not share a batch: 1 (BatchNorm2d) normalizes over the batch"]
+    assert why == ["split   threads do not share batches: 1 (BatchNorm2d) normalizes over the batch"]
 
 
 # -- evaluation and whole runs
 
 
-def test_evaluation_is_the_same_on_several_threads():
+def test_evaluation_is_equal_on_several_threads():
     images = np.random.default_rng(0).integers(0, 256, (1030, 1, 28, 28), np.uint8)
     preprocess, classes = Preprocess(channels=1, image_size=28, views=2), tuple("0123456789")
     net = lenet(dropout=0.5)
     before = [type(layer) for layer in net.modules()]
     for precision in ("float32", "bfloat16"):
         for last in (False, True):
-            found = [
+            results = [
                 Predictor(
                     net,
                     preprocess,
@@ -486,13 +486,13 @@ def test_evaluation_is_the_same_on_several_threads():
                 ).probabilities(images)
                 for threads in (1, 2, 3)
             ]
-            assert all(np.array_equal(one, found[0]) for one in found)
+            assert all(np.array_equal(result, results[0]) for result in results)
     assert [type(layer) for layer in net.modules()] == before and net.training
 
 
 @pytest.fixture
 def two_threads():
-    """As many for torch; the suite has one."""
+    """Sets the number of torch's threads; the test suite has one."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
@@ -503,11 +503,11 @@ def run_weights(run: cn.Run) -> dict[str, torch.Tensor]:
     return checkpoint.weights(checkpoint.load(run.folder.last)[0])
 
 
-def test_a_run_divides_its_batches_and_twice_alike(blobs, two_threads, undrawn):
+def test_a_run_splits_batches_and_is_reproducible(blobs, two_threads, undrawn):
     settings = {"data": str(blobs), "recipe": "fast", "epochs": 1, "batch_size": 128, "quiet": True}
     runs = [cn.train("lenet_d2l", variation={"dropout": "0.5"}, **settings) for _ in range(2)]
-    whole = cn.train("lenet_d2l", variation={"dropout": "0.5"}, batch_threads=1, **settings)
-    first, second, other = map(run_weights, (*runs, whole))
+    unsplit = cn.train("lenet_d2l", variation={"dropout": "0.5"}, batch_threads=1, **settings)
+    first, second, other = map(run_weights, (*runs, unsplit))
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
     assert not all(torch.equal(tensor, other[name]) for name, tensor in first.items())
     assert runs[0].predictor.acceleration == Acceleration(channels_last=True, batch_threads=2)
@@ -515,25 +515,25 @@ def test_a_run_divides_its_batches_and_twice_alike(blobs, two_threads, undrawn):
     assert torch.get_num_threads() == 2
 
 
-def test_a_divided_run_goes_on_from_a_save_with_the_same_bits(blobs, two_threads, undrawn, cli, monkeypatch):
+def test_a_run_with_split_batches_resumes_bit_for_bit(blobs, two_threads, undrawn, cli, monkeypatch):
     settings = {"data": str(blobs), "recipe": "fast", "epochs": 2, "batch_size": 128, "quiet": True}
-    whole = cn.train("lenet_d2l", variation={"dropout": "0.5"}, **settings)
+    uninterrupted = cn.train("lenet_d2l", variation={"dropout": "0.5"}, **settings)
     from classicnets.training import loop
 
-    original, taken = loop.take_step, []
+    original, steps_done = loop.take_step, []
 
     def die(*arguments):
-        if len(taken) == 4:  # of six steps
+        if len(steps_done) == 4:  # of six steps
             raise SystemError("killed")
-        taken.append(original(*arguments))
+        steps_done.append(original(*arguments))
 
     with monkeypatch.context() as patch, pytest.raises(SystemError):
         patch.setattr(loop, "take_step", die)
         cn.train("lenet_d2l", variation={"dropout": "0.5"}, **settings)
     torch.set_num_threads(1)  # resuming has the run's number again
-    killed = str(whole.path).removesuffix("1") + "2"
+    killed = str(uninterrupted.path).removesuffix("1") + "2"
     code, _, err = cli("train", "--resume", killed)
     assert code == 0 and "2 threads share each batch" in err, err
-    a, b = run_weights(whole), run_weights(cn.Run(killed))
+    a, b = run_weights(uninterrupted), run_weights(cn.Run(killed))
     assert all(torch.equal(tensor, b[name]) for name, tensor in a.items())
-    assert json.loads((whole.path / "run.json").read_text())["threads"] == 2
+    assert json.loads((uninterrupted.path / "run.json").read_text())["threads"] == 2

@@ -98,7 +98,7 @@ def test_show_explains_every_code(cli, code):
         (["train", "lenet_d2l", "--device", "tpu"], 4, "error[CN402]"),
         (["train", "lenet_d2l", "--data", "fashion_mnits"], 2, "fashion_mnist"),
         (["train", "lenet_d2l"], 3, "error[CN302]"),  # offline, with an empty cache
-        (["train", "nowhere.py:net"], 2, "there is no file nowhere.py"),
+        (["train", "nowhere.py:net"], 2, "the file nowhere.py does not exist"),
         (["train", "--resume", "nowhere"], 2, "error[CN207]"),
         (["evaluate", "nowhere"], 2, "error[CN207]"),
         (["predict", "nowhere", "x.png"], 2, "error[CN207]"),

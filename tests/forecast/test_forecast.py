@@ -88,7 +88,7 @@ def test_generators_and_threads_are_as_before(blobs, tmp_path, net):
 def test_a_module_of_ones_own_stays_as_it_is(blobs):
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 10)).eval()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    forecast(plan(*run_spec(net, data=str(blobs), settings={"epochs": 1, "initialise": "normal", "freeze": ("1",)})))
+    forecast(plan(*run_spec(net, data=str(blobs), settings={"epochs": 1, "initialize": "normal", "freeze": ("1",)})))
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
     assert not net.training and all(p.requires_grad and p.grad is None for p in net.parameters())
 
@@ -127,7 +127,7 @@ def test_a_batch_that_would_fill_the_memory_is_measured_in_part(blobs, monkeypat
         {"settings": {"ema": 0.9, "flip": True, "shift": 2, "precision": "bfloat16", "class_weights": "auto"}},
         {"settings": {"mean": (), "views": 10, "image_size": 20, "resize": 24, "crop": "random"}},
         {"settings": {"validation": 0.2, "monitor": "validation", "schedule": "plateau", "patience": 1}},
-        {"settings": {"validation": 0.2, "join_after": 1, "colour_noise": "paper", "clip": 1.0}},
+        {"settings": {"validation": 0.2, "join_after": 1, "color_noise": "paper", "clip": 1.0}},
         {"loader_threads": 2, "deterministic": True, "variation": {"activation": "relu", "dropout": 0.3}},
     ],
 )

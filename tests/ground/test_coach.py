@@ -1,4 +1,4 @@
-"""The coach: what it says of runs that are broken on purpose, that it is silent on sound ones, and leaves no trace."""
+"""The coach: its advice on runs with a known fault, none on sound runs, and no side effects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import classicnets as cn
-from classicnets.coach import Coach
+from classicnets.coach.coach import Coach
 from classicnets.datasets.types import Split
 from classicnets.events import Advice, Epoch, Event, Step
 from classicnets.images import batches
@@ -22,7 +22,7 @@ from classicnets.inspection.health import examine
 from classicnets.models.layers import ScaledTanh
 from classicnets.recipes.resolve import ANY_NET, RECIPES, RecipeKey
 from classicnets.training import loop, objective
-from classicnets.training.initialise import initialise
+from classicnets.training.initialize import initialize
 from classicnets.training.loop import Scores
 from classicnets.training.loop import train as train_loop
 from classicnets.training.state import State
@@ -33,7 +33,7 @@ CPU = torch.device("cpu")
 
 
 class Clock:
-    """The time that the training loop reads: it passes only where a test says so, however busy the machine is."""
+    """The clock of the training loop; it advances only in tests, however busy the machine is."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -94,7 +94,7 @@ def sigmoids() -> nn.Sequential:
 
 
 def deep_sigmoids() -> nn.Sequential:
-    """At chance for some 300 steps, then it learns, as the book's LeNet does."""
+    """At chance for about 300 steps before it learns, like the book's LeNet."""
     return nn.Sequential(
         nn.Flatten(), nn.Linear(144, 64), nn.Sigmoid(), nn.Linear(64, 32), nn.Sigmoid(), nn.Linear(32, 32),
         nn.Sigmoid(), nn.Linear(32, 32), nn.Sigmoid(), nn.Linear(32, 10),
@@ -138,17 +138,17 @@ def trained(
     past: Sequence[Event] = (),
     load: Callable[..., batches.Batches] = batches.Batches,
 ) -> tuple[list[Event], State]:
-    """All events of a training, with the coach's advice among them. The loop is the real one."""
+    """All events of a training run with the real loop, including the coach's advice, and the final state."""
     torch.manual_seed(seed)
-    initialise(net, recipe.initialise)
+    initialize(net, recipe.initialize)
     preprocess = recipe.preprocess(*train.images.shape[1:3])
     loader = load(train, recipe, preprocess, seed=seed, device=CPU)
     state = State(net, recipe)
     classes = tuple(map(str, range(10)))
     probe = prepare(loader.images(torch.arange(min(256, len(train)))), preprocess)
     coach = Coach(recipe, classes, probe, loader.labels)
-    coach.remember(past)
-    found: list[Event] = [*coach.before(net)] if watched else []
+    coach.on_resume(past)
+    events: list[Event] = [*coach.on_start(net)] if watched else []
     best = 0.0
     net.register_forward_hook(a_step_takes)
     for event in train_loop(state, loader, recipe, objective.make(recipe, loader.labels, 10), Scores):
@@ -156,12 +156,12 @@ def trained(
             loss, accuracy = judged(net, prepare(torch.from_numpy(validation.images), preprocess), validation)
             event = replace(event, validation_loss=loss, validation_accuracy=accuracy, best=accuracy > best)
             best = max(best, accuracy)
-        found.append(event)
+        events.append(event)
         if watched and event.loss is not None:
-            found += coach.see(event, net)
+            events += coach.on_event(event, net)
         if event.loss is not None and not math.isfinite(event.loss):
             break
-    return found, state
+    return events, state
 
 
 def judged(net: nn.Module, x: torch.Tensor, split: Split) -> tuple[float, float]:
@@ -171,7 +171,7 @@ def judged(net: nn.Module, x: torch.Tensor, split: Split) -> tuple[float, float]
     return float(nn.functional.cross_entropy(logits, y)), float((logits.argmax(1) == y).float().mean())
 
 
-def advice(events: list[Event]) -> list[Advice]:
+def advice_in(events: list[Event]) -> list[Advice]:
     return [event for event in events if isinstance(event, Advice)]
 
 
@@ -192,7 +192,7 @@ BROKEN: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], Callable[[], Sp
         mlp, {"mean": (0.0,), "std": (255.0,)}, learnable, "pictures_out_of_range", "--set std=",
     ),
     "raw 0-255 into sigmoids": (
-        sigmoids, {**RAW, "initialise": "xavier_uniform"}, learnable, "pictures_out_of_range", "--set mean=0 std=1",
+        sigmoids, {**RAW, "initialize": "xavier_uniform"}, learnable, "pictures_out_of_range", "--set mean=0 std=1",
     ),
     "raw 0-255 into a plain net": (
         lambda: scaled(mlp(), 3), {**RAW}, learnable, "pictures_out_of_range", "--set mean=0 std=1",
@@ -211,13 +211,13 @@ BROKEN: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], Callable[[], Sp
     ),
     "weights of a sigmoid net times 50": (
         lambda: scaled(sigmoids(), 50), {}, learnable, "saturated_sigmoids",
-        "--set initialise=xavier_uniform_zero_bias",
+        "--set initialize=xavier_uniform_zero_bias",
     ),
     "weights of a ReLU net times 50": (
-        lambda: scaled(mlp(), 50), {}, learnable, "first_loss_high", "--set initialise=xavier_uniform_zero_bias",
+        lambda: scaled(mlp(), 50), {}, learnable, "first_loss_high", "--set initialize=xavier_uniform_zero_bias",
     ),
     "biases of -10 before a ReLU": (
-        lambda: dead(mlp()), {}, learnable, "dead_relus", "--set initialise=xavier_uniform_zero_bias",
+        lambda: dead(mlp()), {}, learnable, "dead_relus", "--set initialize=xavier_uniform_zero_bias",
     ),
     # with this decay every unit dies, whatever the seed; without it some units of some seeds live on
     "rate far too high for ReLUs": (
@@ -227,12 +227,12 @@ BROKEN: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], Callable[[], Sp
     "rate without bounds": (mlp, {"lr": 1e20}, learnable, "not_finite", "--set lr=1e+19"),
     "rate far too high for sigmoids": (sigmoids, {"lr": 20.0}, learnable, "saturated_sigmoids", "--set lr=2"),
     "rate far too low": (mlp, {"lr": 1e-6, "epochs": 6}, learnable, "stuck_at_chance", "--set lr=1e-05"),
-    "sigmoids with torch's first weights": (
+    "sigmoids with torch's initial weights": (
         lambda: cn.create("lenet_d2l"), {"lr": 0.1}, lambda: learnable(3200, 28), "stuck_at_chance",
-        "--set initialise=xavier_uniform",
+        "--set initialize=xavier_uniform",
     ),
     "sigmoids at a tenth of their rate": (
-        lambda: cn.create("lenet_d2l"), {"lr": 0.03, "initialise": "xavier_uniform"}, lambda: learnable(3200, 28),
+        lambda: cn.create("lenet_d2l"), {"lr": 0.03, "initialize": "xavier_uniform"}, lambda: learnable(3200, 28),
         "stuck_at_chance", "--set net.activation=relu",
     ),
     "labels that are noise": (mlp, {}, noisy_labels, "stuck_at_chance", "classicnets data check fashion_mnist"),
@@ -240,75 +240,79 @@ BROKEN: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], Callable[[], Sp
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_run_hears_what_is_wrong_once(name: str):
+def test_a_faulty_run_gets_advice_once(name: str):
     build, changes, data, topic, hint = BROKEN[name]
     torch.manual_seed(0)
-    said = advice(trained(build(), replace(PLAIN, **changes), data())[0])
-    found = [one for one in said if one.topic in topic.split(" or ")]
-    assert found and found[0].hint.startswith(hint)
-    assert len({one.topic for one in said}) == len(said) <= 2
+    advice = advice_in(trained(build(), replace(PLAIN, **changes), data())[0])
+    expected = [item for item in advice if item.topic in topic.split(" or ")]
+    assert expected and expected[0].hint.startswith(hint)
+    assert len({item.topic for item in advice}) == len(advice) <= 2
 
 
-def test_the_advice_names_the_number_and_what_was_seen():
-    said = advice(trained(mlp(), replace(PLAIN, lr=1e-6, epochs=6), learnable())[0])
-    assert "ln 10 = 2.303" in said[0].said and "its weights moved by" in said[0].said
-    assert said[0].epoch == 4 and said[0].step == 50  # 200 steps are the least that it judges by
+def test_advice_contains_the_evidence():
+    advice = advice_in(trained(mlp(), replace(PLAIN, lr=1e-6, epochs=6), learnable())[0])
+    assert "ln 10 = 2.303" in advice[0].message and "the weights changed by only" in advice[0].message
+    assert advice[0].epoch == 4 and advice[0].step == 50  # it compares after 200 steps or more
 
 
-def test_units_that_die_while_the_net_trains_are_a_matter_of_the_rate():
+def test_units_that_die_during_training_suggest_a_lower_rate():
     net, recipe, step = mlp(), PLAIN, Step(epoch=1, step=10, steps=50, images=160, seconds=1.0, loss=2.0, accuracy=0.3)
     coach = Coach(recipe, tuple("0123456789"), torch.rand(64, 1, 12, 12), torch.arange(10).repeat(20))
-    assert not coach.before(net) and not coach.see(step, net)
+    assert not coach.on_start(net) and not coach.on_event(step, net)
     with torch.no_grad():
         net[1].bias[1:] = -10  # 31 of 32, and the last makes no difference between images
         net[4].weight[:, 0] = 0
-    said = coach.see(replace(step, step=20), net)
-    assert [(one.topic, one.epoch, one.step, one.hint) for one in said] == [("dead_relus", 1, 20, "--set lr=0.005")]
-    assert said[0].said.startswith("97% of the units of 2 (ReLU)")
-    assert not coach.see(replace(step, step=30), net)
+    advice = coach.on_event(replace(step, step=20), net)
+    assert [(item.topic, item.epoch, item.step, item.hint) for item in advice] == [
+        ("dead_relus", 1, 20, "--set lr=0.005")
+    ]
+    assert advice[0].message.startswith("97% of the units of 2 (ReLU)")
+    assert not coach.on_event(replace(step, step=30), net)
 
 
-def test_units_that_are_missed_by_nobody_are_not_mentioned():
-    """Most of a layer is dead, and the net still tells images apart."""
+def test_dead_units_are_ignored_while_the_network_works():
+    """Most units of a layer are dead, but the outputs still depend on the image."""
     net, step = mlp(), Step(epoch=1, step=10, steps=50, images=160, seconds=1.0, loss=2.0, accuracy=0.3)
     coach = Coach(PLAIN, tuple("0123456789"), torch.rand(64, 1, 12, 12), torch.arange(10).repeat(20))
-    assert not coach.before(net)
+    assert not coach.on_start(net)
     with torch.no_grad():
         net[1].bias[2:] = -10
         net[1].weight[:2].mul_(5)
         net[1].bias[:2] = 1
     assert examine(net, coach.probe).dead["2"] > 0.9
-    assert not coach.see(step, net)
+    assert not coach.on_event(step, net)
 
 
-def test_a_net_that_is_at_chance_again_is_told_to_take_smaller_steps():
+def test_a_network_back_at_chance_gets_a_lower_rate():
     learned = Epoch(
         epoch=1, epochs=4, loss=0.5, accuracy=0.9, validation_accuracy=None, test_accuracy=None, lr=0.05, seconds=1.0,
         evaluation_seconds=0.0, images_per_second=1.0, wait_share=0.0,
     )  # fmt: skip
-    said = advice(trained(mlp(), PLAIN, noisy_labels(), past=[learned])[0])
-    assert [one.hint for one in said] == ["--set lr=0.005"] and "after it had learned" in said[0].said
+    advice = advice_in(trained(mlp(), PLAIN, noisy_labels(), past=[learned])[0])
+    assert [item.hint for item in advice] == ["--set lr=0.005"]
+    assert "the network had learned before" in advice[0].message
 
 
-def test_a_validation_loss_that_turns_is_noticed_and_no_test_split_is_asked_for():
-    few, aside = noisy_labels(), noisy_labels()
-    train = Split(few.images[:100], few.labels[:100])
-    validation = Split(aside.images[100:600], aside.labels[100:600])
+def test_reports_a_rising_validation_loss_without_the_test_split():
+    split, other = noisy_labels(), noisy_labels()
+    train = Split(split.images[:100], split.labels[:100])
+    validation = Split(other.images[100:600], other.labels[100:600])
     recipe = replace(PLAIN, epochs=40, lr=0.1, monitor="validation", validation=0.1)
     events, _ = trained(mlp(), recipe, train, validation=validation)
-    said = advice(events)
-    assert [(one.topic, one.hint) for one in said] == [("validation_turns", "--set patience=3")]
+    advice = advice_in(events)
+    assert [(item.topic, item.hint) for item in advice] == [("validation_turns", "--set patience=3")]
     epochs = {event.epoch: event for event in events if isinstance(event, Epoch)}
-    since = int(said[0].said.split("since epoch ")[1].split()[0])
-    assert epochs[since].validation_loss == min(e.validation_loss for e in epochs.values() if e.epoch <= said[0].epoch)
-    assert said[0].epoch >= since + 3
+    since = int(advice[0].message.split("since epoch ")[1].split()[0])
+    lowest = min(e.validation_loss for e in epochs.values() if e.epoch <= advice[0].epoch)
+    assert epochs[since].validation_loss == lowest
+    assert advice[0].epoch >= since + 3
     patient = trained(mlp(), replace(recipe, patience=30), train, validation=validation)[0]
-    assert [one.hint for one in advice(patient)] == ["--set shift=2"]
-    assert not advice(trained(mlp(), recipe, train)[0])  # nothing was kept aside
+    assert [item.hint for item in advice_in(patient)] == ["--set shift=2"]
+    assert not advice_in(trained(mlp(), recipe, train)[0])  # without a validation set
 
 
 class Slow(batches.Batches):
-    """A disk that takes its time."""
+    """Batches from a slow disk."""
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for batch in super().epoch(epoch, start):
@@ -316,18 +320,18 @@ class Slow(batches.Batches):
             yield batch
 
 
-def test_a_net_that_waits_for_its_batches_is_noticed_after_two_epochs():
-    said = advice(trained(mlp(), PLAIN, learnable(160), load=Slow)[0])
-    assert [(one.topic, one.epoch, one.hint) for one in said] == [("data_starved", 2, "--loader-threads 2")]
+def test_reports_waiting_for_data_after_two_epochs():
+    advice = advice_in(trained(mlp(), PLAIN, learnable(160), load=Slow)[0])
+    assert [(item.topic, item.epoch, item.hint) for item in advice] == [("data_starved", 2, "--loader-threads 2")]
 
 
 SOUND: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], Callable[[], Split]]] = {
     "sigmoids that take their time": (
-        deep_sigmoids, {"lr": 0.2, "initialise": "xavier_uniform", "epochs": 20}, learnable,
+        deep_sigmoids, {"lr": 0.2, "initialize": "xavier_uniform", "epochs": 20}, learnable,
     ),
     "the book's LeNet with ReLU and maximum": (
         lambda: cn.create("lenet_d2l", variation={"activation": "relu", "pool": "max"}),
-        {"optimizer": "adamw", "lr": 0.003, "schedule": "one_cycle", "initialise": "xavier_uniform"},
+        {"optimizer": "adamw", "lr": 0.003, "schedule": "one_cycle", "initialize": "xavier_uniform"},
         lambda: learnable(800, 28),
     ),
     "a perceptron": (mlp, {}, learnable),
@@ -336,7 +340,7 @@ SOUND: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], Callable[[], Spl
     "classes somewhat unequal": (mlp, {}, lambda: of_labels(np.minimum(np.arange(800) % 13, 9))),
     "few images": (mlp, {}, lambda: learnable(32)),
     "0-255 with weights to match": (
-        lambda: cn.create("alexnet_28"), {"initialise": "krizhevsky2012", "mean": (0.35,), "std": (1 / 255,),
+        lambda: cn.create("alexnet_28"), {"initialize": "krizhevsky2012", "mean": (0.35,), "std": (1 / 255,),
         "momentum": 0.9, "lr": 0.01, "epochs": 1}, lambda: learnable(64, 28),
     ),
 }  # fmt: skip
@@ -344,15 +348,15 @@ SOUND: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], Callable[[], Spl
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("name", SOUND)
-def test_a_sound_run_hears_nothing(name: str, seed: int):
+def test_a_sound_run_gets_no_advice(name: str, seed: int):
     build, changes, data = SOUND[name]
     torch.manual_seed(seed)
     events, _ = trained(build(), replace(PLAIN, **changes), data(), seed=seed)
-    assert not advice(events)
+    assert not advice_in(events)
 
 
-def test_a_net_can_be_at_chance_for_more_steps_than_the_coach_waits_and_be_sound():
-    """So that the silence above is worth something."""
+def test_a_sound_run_may_be_at_chance_for_long():
+    """The tests of sound runs are meaningful only if one of them stays at chance for longer than the coach waits."""
     build, changes, data = SOUND["sigmoids that take their time"]
     torch.manual_seed(0)
     epochs = [e for e in trained(build(), replace(PLAIN, **changes), data())[0] if isinstance(e, Epoch)]
@@ -360,7 +364,7 @@ def test_a_net_can_be_at_chance_for_more_steps_than_the_coach_waits_and_be_sound
     assert epochs[-1].accuracy > 0.5
 
 
-def test_a_watched_run_is_bit_for_bit_that_of_an_unwatched_one():
+def test_the_coach_does_not_change_a_run():
     """Dropout draws from the global generator, batch normalization keeps statistics, one part of it is frozen."""
     results = []
     for watched in (True, False):
@@ -372,7 +376,7 @@ def test_a_watched_run_is_bit_for_bit_that_of_an_unwatched_one():
     assert all(torch.equal(a, results[1][name]) for name, a in results[0].items())
 
 
-def test_a_pass_leaves_modes_gradients_generator_and_hooks_as_they_were():
+def test_examining_a_network_has_no_side_effects():
     net = nn.Sequential(with_batch_norm(), nn.AlphaDropout(0.5), nn.ReLU())
     net[0][1].eval()
     net(torch.rand(4, 1, 12, 12)).sum().backward()
@@ -392,7 +396,7 @@ def test_a_pass_leaves_modes_gradients_generator_and_hooks_as_they_were():
     assert not any(m._forward_hooks for m in net.modules())
 
 
-def test_shares_are_counted_over_all_images():
+def test_dead_and_saturated_shares_are_over_all_images():
     relu = nn.Sequential(nn.Conv2d(1, 4, 1), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3), nn.ReLU(inplace=True))
     with torch.no_grad():
         relu[0].weight.fill_(1.0)
@@ -411,35 +415,35 @@ def test_shares_are_counted_over_all_images():
     assert examine(nn.Sequential(nn.Sigmoid()), x / 10).saturated == {"0": 0.25}
 
 
-def test_a_net_with_lazy_layers_gets_no_weights_from_the_coach():
+def test_lazy_layers_are_not_initialized():
     net = nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
     coach = Coach(PLAIN, tuple("0123456789"), torch.rand(8, 1, 12, 12), torch.arange(10).repeat(20))
-    assert not coach.before(net) and isinstance(net[1].weight, nn.UninitializedParameter)
+    assert not coach.on_start(net) and isinstance(net[1].weight, nn.UninitializedParameter)
 
 
-def test_a_net_in_the_dark_is_stuck_although_it_changes():
-    """Weights of N(0, 0.01) under five sigmoids: what it answers grows tenfold and stays nothing; Xavier's learn."""
-    recipe = replace(PLAIN, initialise="normal", lr=0.5, epochs=10)
-    (said,) = advice(trained(deep_sigmoids(), recipe, learnable())[0])
-    assert (said.topic, said.hint) == ("stuck_at_chance", "--set initialise=xavier_uniform")
-    assert not advice(trained(deep_sigmoids(), replace(recipe, initialise="xavier_uniform"), learnable())[0])
+def test_a_network_without_signal_is_stuck_although_its_weights_change():
+    """With weights N(0, 0.01) and five sigmoids, the spread of the outputs grows tenfold but stays near 0."""
+    recipe = replace(PLAIN, initialize="normal", lr=0.5, epochs=10)
+    (advice,) = advice_in(trained(deep_sigmoids(), recipe, learnable())[0])
+    assert (advice.topic, advice.hint) == ("stuck_at_chance", "--set initialize=xavier_uniform")
+    assert not advice_in(trained(deep_sigmoids(), replace(recipe, initialize="xavier_uniform"), learnable())[0])
 
 
-def test_what_was_said_before_a_resume_is_not_said_again():
+def test_advice_is_not_repeated_after_resuming():
     split, recipe = learnable(), replace(PLAIN, lr=50.0)
     events, state = trained(mlp(), recipe, split)
-    assert [one.topic for one in advice(events)] == ["loss_grows"]
+    assert [item.topic for item in advice_in(events)] == ["loss_grows"]
     probe, labels = torch.rand(8, 1, 12, 12), torch.from_numpy(split.labels)
     loss = Step(epoch=1, step=50, steps=50, images=800, seconds=1.0, loss=1e6, accuracy=0.1)
     afresh = Coach(recipe, tuple("0123456789"), probe, labels)
-    assert [one.topic for one in afresh.see(loss, state.net)] == ["loss_grows"]
-    assert not afresh.see(replace(loss, step=51), state.net)
+    assert [item.topic for item in afresh.on_event(loss, state.net)] == ["loss_grows"]
+    assert not afresh.on_event(replace(loss, step=51), state.net)
     resumed = Coach(recipe, tuple("0123456789"), probe, labels)
-    resumed.remember(events)
-    assert not resumed.see(loss, state.net)
+    resumed.on_resume(events)
+    assert not resumed.on_event(loss, state.net)
 
 
-def test_class_weights_and_smoothing_change_what_guessing_costs():
+def test_the_chance_loss_depends_on_class_weights_and_label_smoothing():
     labels = torch.tensor([0] * 90 + [1] * 10)
     probe = torch.rand(8, 1, 12, 12)
     two = nn.Sequential(nn.Flatten(), nn.Linear(144, 2))
@@ -452,5 +456,6 @@ def test_class_weights_and_smoothing_change_what_guessing_costs():
             -(0.8 + 1 / 18) * math.log(0.8 + 1 / 18) - (1 - 0.8 - 1 / 18) * math.log(0.2 - 1 / 18),
         ),
     ):
-        assert Coach(replace(PLAIN, **changes), ("a", "b"), probe, labels)._guessing() == pytest.approx(cost, rel=1e-5)
-    assert not Coach(replace(PLAIN, class_weights="auto"), ("a", "b"), probe, labels).before(two)
+        coach = Coach(replace(PLAIN, **changes), ("a", "b"), probe, labels)
+        assert coach.task.chance_loss() == pytest.approx(cost, rel=1e-5)
+    assert not Coach(replace(PLAIN, class_weights="auto"), ("a", "b"), probe, labels).on_start(two)

@@ -1,4 +1,4 @@
-"""RunSpec: an option is one field; Python, the command line, run.json and resuming all go through it."""
+"""RunSpec: an option is one field; Python, the command line, run.json and resuming all use it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,18 @@ import classicnets as cn
 from classicnets.cli import arguments
 from classicnets.cli.main import _VERBS, parser
 from classicnets.events import Step
-from classicnets.spec import GROUPS, Output, RunSpec, Study, about, default_text, option_fields, run_spec
+from classicnets.spec import (
+    GROUPS,
+    ExportOptions,
+    Output,
+    RunSpec,
+    Study,
+    about,
+    default_text,
+    option_fields,
+    run_spec,
+    split_options,
+)
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from classicnets.values import Recipe
@@ -33,7 +44,7 @@ FULL = RunSpec(
 )  # fmt: skip
 
 
-def helped(capsys: pytest.CaptureFixture[str], *verb: str) -> str:
+def help_text(capsys: pytest.CaptureFixture[str], *verb: str) -> str:
     with pytest.raises(SystemExit):
         parser().parse_args([*verb, "--help"])
     return capsys.readouterr().out
@@ -47,7 +58,7 @@ def commands() -> list[tuple[str, ...]]:
     ]
 
 
-def test_a_spec_is_what_it_was_after_json():
+def test_a_spec_survives_json():
     assert RunSpec.from_facts({"spec": json.loads(json.dumps(FULL.to_dict()))}) == FULL
     assert all(getattr(FULL, f.name) != f.default for f in fields(RunSpec))  # so that nothing above is a default
 
@@ -58,14 +69,14 @@ def test_a_recipe_in_a_spec_survives_json():
     assert isinstance(again.recipe, Recipe) and again.recipe == recipe
 
 
-def test_facts_of_version_0_1_make_a_spec():
+def test_reads_a_spec_from_version_0_1():
     facts = {"seed": 4, "limit": 7, "deterministic": True, "loader_threads": 1, "on_bad_image": "skip", "net": {}}
     assert RunSpec.from_facts(facts) == RunSpec(
         seed=4, limit=7, deterministic=True, loader_threads=1, on_bad_image="skip"
     )
 
 
-def test_a_run_holds_its_spec_and_a_resumed_one_reads_it(blobs):
+def test_a_run_stores_its_spec(blobs):
     run = cn.train("lenet_d2l", data=blobs, seed=2, epochs=1, limit=64, quiet=True)
     assert RunSpec.from_facts(run.facts) == RunSpec(
         net="lenet_d2l", data=str(blobs), seed=2, limit=64, settings={"epochs": 1}
@@ -74,12 +85,15 @@ def test_a_run_holds_its_spec_and_a_resumed_one_reads_it(blobs):
 
 def test_train_takes_a_spec(blobs):
     spec = RunSpec(net="lenet_d2l", data=str(blobs), limit=64, settings={"epochs": 1}, seed=5)
-    one, two = cn.train(spec, quiet=True), cn.train("lenet_d2l", data=blobs, limit=64, epochs=1, seed=5, quiet=True)
-    a, b = (load_file(run.folder.last) for run in (one, two))
+    by_spec, by_keywords = (
+        cn.train(spec, quiet=True),
+        cn.train("lenet_d2l", data=blobs, limit=64, epochs=1, seed=5, quiet=True),
+    )
+    a, b = (load_file(run.folder.last) for run in (by_spec, by_keywords))
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_what_is_no_option_is_a_setting_of_the_recipe():
+def test_other_keywords_are_settings_of_the_recipe():
     spec, module = run_spec("lenet_d2l", seed=1, epochs=3, settings={"lr": 0.1})
     assert (spec.seed, spec.settings, module) == (1, {"lr": 0.1, "epochs": 3}, None)
     net = torch.nn.Linear(2, 2)
@@ -88,9 +102,9 @@ def test_what_is_no_option_is_a_setting_of_the_recipe():
         plan(*run_spec("lenet_d2l", sed=1))
 
 
-def test_a_run_that_was_stopped_is_resumed_from_python_to_the_same_weights(blobs, monkeypatch):
+def test_resuming_in_python_gives_the_same_weights(blobs, monkeypatch):
     options = {"data": blobs, "epochs": 3, "limit": 200, "batch_size": 32, "quiet": True}
-    whole = cn.train("lenet_d2l", runs="a", **options)
+    uninterrupted = cn.train("lenet_d2l", runs="a", **options)
     record = Session._record
 
     def interrupt(self, event):
@@ -105,9 +119,9 @@ def test_a_run_that_was_stopped_is_resumed_from_python_to_the_same_weights(blobs
             cn.train("lenet_d2l", runs="b", **options)
     (folder,) = Path("b").iterdir()
     assert not (folder / "card.md").exists()
-    done = cn.resume(folder, quiet=True)
-    assert done.result and (folder / "card.md").exists()
-    a, b = load_file(whole.folder.last), load_file(done.folder.last)
+    resumed = cn.resume(folder, quiet=True)
+    assert resumed.result and (folder / "card.md").exists()
+    a, b = load_file(uninterrupted.folder.last), load_file(resumed.folder.last)
     assert all(torch.equal(a[name], b[name]) for name in a)
     with pytest.raises(cn.UsageError, match="the run is complete"):
         cn.resume(folder)
@@ -115,7 +129,7 @@ def test_a_run_that_was_stopped_is_resumed_from_python_to_the_same_weights(blobs
         cn.resume(folder, seed=3)
 
 
-def test_threads_that_a_run_asked_for_are_put_back(blobs):
+def test_the_number_of_threads_is_restored_after_a_run(blobs):
     before = torch.get_num_threads()
     run = cn.train("lenet_d2l", data=blobs, epochs=1, limit=64, threads=before + 1, quiet=True)
     assert run.facts["threads"] == before + 1 and torch.get_num_threads() == before
@@ -123,7 +137,7 @@ def test_threads_that_a_run_asked_for_are_put_back(blobs):
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
 def test_help_groups_every_option_and_shows_its_default(command, capsys):
-    out = helped(capsys, *command)
+    out = help_text(capsys, *command)
     module = _VERBS[command[0]]
     kinds = module.ACTIONS[command[1]].options if len(command) > 1 else module.OPTIONS
     flat = " ".join(out.split())
@@ -149,11 +163,11 @@ def test_python_shows_the_same_options(capsys):
 
 def test_help_is_translated_when_it_is_shown(capsys, monkeypatch):
     monkeypatch.setattr(arguments, "_", lambda text: text.upper())
-    assert "SEED OF EVERYTHING RANDOM" in helped(capsys, "train")
+    assert "SEED OF ALL RANDOM NUMBERS" in help_text(capsys, "train")
 
 
-def test_options_are_made_in_one_place():
-    """No add_argument for an option outside of the one builder, and no help text twice."""
+def test_options_are_defined_in_one_place():
+    """No add_argument outside cli/arguments.py."""
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument":
@@ -162,7 +176,7 @@ def test_options_are_made_in_one_place():
                 assert allowed, f"{path.name}:{node.lineno}"
 
 
-def test_data_refuses_an_option_that_does_nothing_there(cli):
+def test_data_rejects_options_of_other_actions(cli):
     for words in (
         ["data", "list", "--fit", "crop"],
         ["data", "check", "x", "--size", "3"],
@@ -172,18 +186,66 @@ def test_data_refuses_an_option_that_does_nothing_there(cli):
         assert code == 2 and out == "" and "does not take" in err, words
 
 
-def test_new_spellings_and_old_ones_say_the_same(cli, blobs):
+def test_old_and_new_commands_print_the_same(cli, blobs):
     assert cli("explain", "cn201") == cli("show", "CN201")
     run = cn.train("lenet_d2l", data=blobs, epochs=1, limit=64, quiet=True)
     assert cli("weights", "identify", run.folder.last) == cli("show", run.folder.last)
-    found = json.loads(cli("weights", "identify", run.folder.last, "--json")[1])
-    assert "lenet_d2l" in [match["net"] for match in found["matches"]]
+    report = json.loads(cli("weights", "identify", run.folder.last, "--json")[1])
+    assert "lenet_d2l" in [match["net"] for match in report["matches"]]
     code, _, err = cli("explain", "CN999")
     assert code == 2 and "there is no error code CN999" in err and "hint:  classicnets explain CN" in err
 
 
+def test_old_names_of_settings_work_with_one_note(cli, blobs, capsys):
+    names = {"initialise": "initialize", "colour_noise": "color_noise"}
+    values = {"initialise": "xavier_uniform", "colour_noise": "code"}
+    current = {names[key]: value for key, value in values.items()}
+    notes = [f"note: {old} is now spelled {new}" for old, new in names.items()]
+    for make in (
+        lambda: RunSpec(settings=values),
+        lambda: run_spec("x", **values)[0],
+        lambda: run_spec(RunSpec(net="x"), settings=values)[0],
+    ):
+        assert make().settings == current and capsys.readouterr().err.splitlines() == notes
+    typed = [f"{key}={value}" for key, value in values.items()]
+    code, out, err = cli("train", "lenet_d2l", "--data", blobs, "--dry-run", "--set", *typed)
+    assert code == 0 and [line for line in err.splitlines() if line.startswith("note")] == notes
+    assert re.search(r"^initialize +xavier_uniform +--set", out, re.M) and "initialise" not in out
+    assert "note" not in cli("train", "lenet_d2l", "--data", blobs, "--dry-run", "--set", "initialize=normal")[2]
+
+
+def test_stored_settings_keep_their_names(cli, blobs, capsys):
+    run = cn.train("lenet_d2l", data=blobs, epochs=1, limit=64, initialise="normal", quiet=True)
+    assert capsys.readouterr().err == "note: initialise is now spelled initialize\n"
+    assert run.facts["recipe"]["initialise"] == "normal" and run.facts["recipe"]["colour_noise"] == "none"
+    assert run.facts["origins"]["initialise"] == "--set" and run.facts["spec"]["settings"]["initialise"] == "normal"
+    assert "initialize" not in (run.path / "run.json").read_text()
+    assert run.folder.recipe().initialize == "normal"
+    again = RunSpec.from_facts(run.facts)
+    assert again.settings == {"epochs": 1, "initialize": "normal"}
+    out = cli("train", "lenet_d2l", "--data", blobs, "--dry-run", "--json", "--set", "initialize=normal")[1]
+    assert json.loads(out)["recipe"]["initialise"] == "normal" and json.loads(out)["origins"]["initialise"] == "--set"
+    assert capsys.readouterr().err == ""  # reading a run is no reason for a note
+
+
+def test_old_names_of_options_work_with_a_note(cli, blobs, capsys):
+    command = ("train", "lenet_d2l", "--data", blobs, "--seeds", "2", "--side-by-side", "0")
+    code, _, err = cli(*command)
+    assert code == 2 and err.startswith("note: --side-by-side is now spelled --parallel-runs\n")
+    assert "--parallel-runs 0: at least one" in err
+    (study, export), rest = split_options({"side_by_side": 2, "licence": "MIT", "epochs": 1}, Study, ExportOptions)
+    assert (study.parallel_runs, export.license, rest) == (2, "MIT", {"epochs": 1})
+    notes = ["note: side_by_side is now spelled parallel_runs", "note: licence is now spelled license"]
+    assert capsys.readouterr().err.splitlines() == notes
+    args = parser().parse_args(["export", "run", "--licence", "MIT"])
+    assert args.license == "MIT" and capsys.readouterr().err == "note: --licence is now spelled --license\n"
+    for verb in ("train", "export"):
+        assert not re.search("side-by-side|licence", help_text(capsys, verb))
+    assert "--licence" not in cli("export", "run", "--nothing")[2]
+
+
 def test_training_needs_no_tool():
-    """Take any tool away and the core still trains: it imports none."""
+    """The core imports no tool, so it trains without them."""
     tools = ("audit", "coach", "forecast", "study", "handwriting", "export", "compat", "report", "api", "cli")
     code = (
         "import sys, classicnets.training.session, classicnets.evaluation.model, classicnets.weights.identify\n"

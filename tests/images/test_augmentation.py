@@ -119,12 +119,12 @@ def test_color_axes_are_the_principal_components_of_the_pixels(flavour):
 def test_color_noise_shifts_a_whole_image_along_the_axes_and_the_code_divides():
     data = split(8)
     plain = next(iter(batches(PLAIN, data).epoch(1)))[0]
-    paper = batches(replace(PLAIN, colour_noise="paper"), data)
+    paper = batches(replace(PLAIN, color_noise="paper"), data)
     shift = next(iter(paper.epoch(1)))[0] - plain
     assert float(shift.std(dim=(2, 3)).max()) < 1e-6 and float(shift.abs().max()) > 1e-4  # one number a channel
     alphas = torch.linalg.solve(paper.axes.T, shift.mean(dim=(2, 3)).T)
     assert 0.03 < float(alphas.std()) < 0.3  # N(0, 0.1)
-    code = batches(replace(PLAIN, colour_noise="code"), data)
+    code = batches(replace(PLAIN, color_noise="code"), data)
     shifted = next(iter(code.epoch(1)))[0] * 1.1 - plain
     torch.testing.assert_close(
         torch.linalg.solve(code.axes.T, shifted.mean(dim=(2, 3)).T), alphas, rtol=1e-3, atol=1e-4
@@ -134,7 +134,7 @@ def test_color_noise_shifts_a_whole_image_along_the_axes_and_the_code_divides():
 @pytest.mark.parametrize("large", [1, 64])  # images so large are cut out one by one
 @pytest.mark.parametrize("crop", ["none", "random", "resized"])
 @pytest.mark.parametrize("flip", [False, True])
-@pytest.mark.parametrize("more", [{}, {"colour_noise": "code", "erase": 3}, {"shift": 2, "colour_noise": "paper"}])
+@pytest.mark.parametrize("more", [{}, {"color_noise": "code", "erase": 3}, {"shift": 2, "color_noise": "paper"}])
 def test_cutting_bytes_gives_the_very_numbers_of_cutting_numbers(monkeypatch, large, crop, flip, more):
     base = Preprocess(channels=3, image_size=9, resize=12, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
     recipe = replace(PLAIN, crop=crop, flip=flip, batch_size=7, **more)
@@ -179,7 +179,7 @@ def test_the_mean_of_the_training_images():
 
 
 EVERYTHING = replace(
-    PLAIN, image_size=8, resize=12, crop="random", flip=True, shift=1, colour_noise="code", erase=3, mean=(0.5,) * 3
+    PLAIN, image_size=8, resize=12, crop="random", flip=True, shift=1, color_noise="code", erase=3, mean=(0.5,) * 3
 )
 
 
@@ -234,8 +234,8 @@ def test_what_contradicts_itself_is_said():
         ({"schedule": "plateau"}, "needs patience"),
         ({"schedule": "steps", "drop_at": "0.5", "drop_to": "0.1,0.01"}, "drop_at has 1 values and drop_to 2"),
         ({"schedule": "steps", "drop_at": "0.5,0.3", "drop_to": "0.1,0.01"}, "rising shares"),
-        ({"drop_at": "0.5", "drop_to": "0.1"}, "belongs to schedule=steps"),
-        ({"join_after": "3"}, "needs images kept aside"),
+        ({"drop_at": "0.5", "drop_to": "0.1"}, "drop_at needs schedule=steps"),
+        ({"join_after": "3"}, "needs a validation set to join"),
     ):
         with pytest.raises(ValueError, match=words):
             resolve.apply(replace(PLAIN, monitor="none"), settings)

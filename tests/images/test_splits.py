@@ -325,7 +325,7 @@ def test_a_folder_with_three_splits_from_the_command_line(three, tmp_path, cli):
     command = ["train", "lenet_d2l", "--data", three, "--recipe", "fast", "--runs", tmp_path / "r", "--device", "cpu"]
     code, out, talk = cli(*command, "--set", "epochs=2", "image_size=28", "batch_size=4")
     assert code == 0 and "on 9 images (best.safetensors)" in out
-    assert "three: its validation split, 6 images, stands in for validation=0.05 of the recipe" in talk
+    assert "three: its validation split (6 images) replaces validation=0.05 of the recipe" in talk
     assert "12 training, 6 validation and 9 test images" in talk
     run = tmp_path / "r" / "lenet_d2l-three-1"
     assert count(run) == {"test": 9, "train": 12, "validation": 6}
@@ -380,7 +380,8 @@ def test_a_validation_split_that_the_recipe_has_no_use_for_is_said(three, tmp_pa
     said: list[str] = []
     made = trained(three, tmp_path / "r", said, settings={"validation": 0.0, "monitor": "test"})
     assert made.validation is None and made.batches.alone == 12
-    assert said[0].startswith("three: its validation split, 6 images, is not used: the recipe keeps no images aside")
+    reason = "is not used, because the recipe has no validation set"
+    assert said[0].startswith(f"three: its validation split (6 images) {reason}")
     assert count(made.folder.path) == {"skipped": 6, "test": 9, "train": 12}
 
 

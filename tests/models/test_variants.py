@@ -206,14 +206,14 @@ RELU_MAX = {"activation": "relu", "pool": "max"}
 
 
 def test_the_variation_survives_run_json_and_makes_the_net_again():
-    made = net_spec.varied(net_spec.find("lenet_d2l"), {"activation": "relu", "dropout": "0.5"})
+    made = net_spec.with_variation(net_spec.find("lenet_d2l"), {"activation": "relu", "dropout": "0.5"})
     assert made.variation == {"activation": "relu", "dropout": 0.5}
     assert made.label == "lenet_d2l-relu-dropout_0.5"
-    assert made.described == "lenet_d2l with activation=relu, dropout=0.5"
+    assert made.display_name == "lenet_d2l with activation=relu, dropout=0.5"
     again = net_spec.NetSpec(**json.loads(json.dumps(made.to_dict())))
     assert again == made
-    assert net_spec.varied(again, {"activation": "none"}).label == "lenet_d2l-activation_none-dropout_0.5"
-    assert net_spec.NetSpec(kind="registry", name="lenet_d2l").described == "lenet_d2l"
+    assert net_spec.with_variation(again, {"activation": "none"}).label == "lenet_d2l-activation_none-dropout_0.5"
+    assert net_spec.NetSpec(kind="registry", name="lenet_d2l").display_name == "lenet_d2l"
 
 
 def test_a_varied_run_says_so_and_can_be_used_again(cli, blobs, tmp_path):

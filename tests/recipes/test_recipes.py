@@ -1,4 +1,4 @@
-"""Recipes: found by (source, net), overridden by typed settings, faults reported together."""
+"""Recipes: looked up by source, network and variation; changed by typed settings; errors reported together."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ NAMES = {"ids": lambda key: f"{key.source}-{key.label}"}
 
 
 @pytest.mark.parametrize("key", resolve.RECIPES, **NAMES)
-def test_every_recipe_is_sound(key):
+def test_every_recipe_is_valid(key):
     recipe = resolve.RECIPES[key]
     assert RecipeKey(recipe.source, recipe.net, recipe.variation) == key
     assert recipe.net in NETS or recipe.net == ANY_NET
     assert recipe.variation == tuple(sorted(recipe.variation))
-    assert recipe.data in {*DATASETS, *resolve.ELSEWHERE}
+    assert recipe.data in {*DATASETS, *resolve.NOT_FETCHED}
     resolved = resolve.apply(recipe, {})
     assert not resolved.changed and resolved.recipe == recipe
     assert Recipe.from_dict(recipe.to_dict()) == Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
@@ -37,8 +37,8 @@ def test_every_recipe_is_sound(key):
 
 
 @pytest.mark.parametrize("key", resolve.RECIPES, **NAMES)
-def test_nothing_selects_by_the_test_split(key):
-    """A recipe that watches the test split keeps nothing aside and so has no best; ours never watch it."""
+def test_no_recipe_selects_by_the_test_split(key):
+    """A recipe that monitors the test split has no validation set, and so no best epoch; ours never monitor it."""
     recipe = resolve.RECIPES[key]
     if recipe.monitor == "test":
         assert recipe.validation == 0
@@ -50,15 +50,15 @@ PUBLISHED = [key for key in resolve.RECIPES if key.source != "fast"]
 
 
 @pytest.mark.parametrize("key", PUBLISHED, **NAMES)
-def test_every_recipe_fits_its_net(key):
-    """The first weights it asks for, a decay for each layer with weights, images of the net's size and channels."""
+def test_every_recipe_fits_its_network(key):
+    """Its initialization, weight decays, image size and channels fit the network."""
     torch = pytest.importorskip("torch")
-    from classicnets.training import initialise
+    from classicnets.training import initialize
 
     recipe, entry = resolve.RECIPES[key], NETS[key.net]
     with torch.device("meta"):
         net = entry.load()()
-    initialise.check(net, recipe.initialise)
+    initialize.check(net, recipe.initialize)
     layers = [m for m in net.modules() if isinstance(getattr(m, "weight", None), torch.nn.Parameter)]
     assert len(recipe.weight_decays) in (0, len(layers))
     channels, height, _ = entry.input
@@ -69,26 +69,26 @@ def test_every_recipe_fits_its_net(key):
 
 
 @pytest.mark.parametrize("name", [name for name, entry in NETS.items() if not entry.ours])
-def test_the_default_recipe_is_that_of_the_net_s_own_source(name):
+def test_the_default_recipe_is_of_the_network_source(name):
     own = [key.source for key in PUBLISHED if key.net == name]
     if own:
         assert resolve.find(None, name, registered=True).source == own[0]
     else:
-        with pytest.raises(UsageError, match="no recipe as published") as caught:
+        with pytest.raises(UsageError, match="no published recipe") as caught:
             resolve.find(None, name, registered=True)
         assert caught.value.hints == (f"classicnets train {name} --recipe fast",)
 
 
-def test_the_english_book_is_asked_for_by_name():
+def test_the_recipe_of_the_english_book_needs_its_name():
     assert resolve.find(None, "lenet_d2l", registered=True).source == "d2l"
     lenet, alexnet = (resolve.find("d2l_en", net, registered=True) for net in ("lenet_d2l", "alexnet_d2l"))
-    assert (lenet.epochs, lenet.batch_size, lenet.lr, lenet.initialise) == (10, 128, 0.1, "xavier_uniform")
+    assert (lenet.epochs, lenet.batch_size, lenet.lr, lenet.initialize) == (10, 128, 0.1, "xavier_uniform")
     assert (alexnet.epochs, alexnet.batch_size, alexnet.lr, alexnet.image_size) == (10, 128, 0.01, 224)
     assert lenet.expected is alexnet.expected is None  # the ranges are the Chinese book's
 
 
 def steps(recipe: Recipe) -> dict[float, float]:
-    """The epoch of each drop, counted from the start, and the rate from there on, rounded to what a source prints."""
+    """The epoch of each drop and the learning rate after it, rounded as printed in the source."""
     assert recipe.schedule == "steps"
     drops = zip(recipe.drop_at, recipe.drop_to, strict=True)
     return {round(share * recipe.epochs, 9): float(f"{to * recipe.lr:.3g}") for share, to in drops}
@@ -99,7 +99,7 @@ def test_lenet5_as_published():
     assert (recipe.epochs, recipe.batch_size, recipe.lr) == (20, 1, 0.0005)
     assert steps(recipe) == {2: 0.0002, 5: 0.0001, 8: 0.00005, 12: 0.00001}  # after 2, 3, 3 and 4 passes; 8 remain
     assert (recipe.optimizer, recipe.momentum, recipe.weight_decay) == ("sgd", 0, 0)
-    assert (recipe.loss, recipe.initialise, recipe.views) == ("lecun1998", "lecun1998", 1)
+    assert (recipe.loss, recipe.initialize, recipe.views) == ("lecun1998", "lecun1998", 1)
     paper, ink = ((x - recipe.mean[0]) / recipe.std[0] for x in (0, 1))
     assert (paper, ink) == (pytest.approx(-0.1), pytest.approx(1.175))
     prepared = recipe.preprocess(1, 28)
@@ -109,7 +109,7 @@ def test_lenet5_as_published():
     assert any("distorted" in text for text in recipe.deviations)
 
 
-def test_caffe_s_recipes_as_published():
+def test_caffe_recipes_as_published():
     lenet = resolve.RECIPES[RecipeKey("caffe2014", "lenet_caffe")]
     assert (lenet.lr, lenet.momentum, lenet.weight_decay, lenet.batch_size) == (0.01, 0.9, 0.0005, 64)
     assert (lenet.schedule, lenet.bias_lr, lenet.bias_decay) == ("inverse", 2, True)
@@ -125,12 +125,12 @@ def test_caffe_s_recipes_as_published():
         assert iterations == [100_000, 200_000, 300_000, 400_000]
         assert list(steps(recipe).values()) == [1e-3, 1e-4, 1e-5, 1e-6]
         assert (recipe.fit, recipe.resize, recipe.image_size, recipe.crop) == ("stretch", 256, 227, "random")
-        assert (recipe.flip, recipe.colour_noise, recipe.views) == (True, "none", 1)
-        assert recipe.expected.mean == accuracy and recipe.initialise == f"caffe_{name.removesuffix('_caffe')}"
+        assert (recipe.flip, recipe.color_noise, recipe.views) == (True, "none", 1)
+        assert recipe.expected.mean == accuracy and recipe.initialize == f"caffe_{name.removesuffix('_caffe')}"
 
 
 @pytest.mark.parametrize("net", ["alexnet_2012_code", "alexnet_2012_plain_pooling", "alexnet_2012_one_tower"])
-def test_alexnet_2012_as_it_was_run(net):
+def test_alexnet_2012_of_the_code(net):
     recipe = resolve.RECIPES[RecipeKey("krizhevsky2012", net)]
     assert (recipe.batch_size, recipe.lr, recipe.momentum, recipe.weight_decay) == (128, 0.01, 0.9, 0.0005)
     assert (recipe.optimizer, recipe.bias_lr * recipe.lr, recipe.bias_decay) == ("sgd_rate_inside", 0.02, False)
@@ -141,17 +141,17 @@ def test_alexnet_2012_as_it_was_run(net):
     }[net]
     assert (steps(recipe), recipe.epochs) == (drops, epochs)
     assert recipe.expected.mean == pytest.approx(accuracy) if accuracy else recipe.expected is None
-    assert (recipe.initialise, recipe.colour_noise, recipe.views) == ("krizhevsky2012_code", "code", 10)
+    assert (recipe.initialize, recipe.color_noise, recipe.views) == ("krizhevsky2012_code", "code", 10)
     assert (recipe.resize, recipe.fit, recipe.image_size, recipe.crop) == (256, "crop", 224, "random")
     assert recipe.mean == () and 255 / 255 / recipe.std[0] == pytest.approx(255)  # raw values minus their mean
     assert recipe.validation == 0
 
 
-def test_alexnet_2012_as_the_paper_has_it():
+def test_alexnet_2012_of_the_paper():
     recipe = resolve.RECIPES[RecipeKey("krizhevsky2012", "alexnet_2012")]
     assert (recipe.schedule, recipe.lr, recipe.epochs, recipe.batch_size) == ("plateau", 0.01, 90, 128)
     assert (recipe.momentum, recipe.weight_decay, recipe.optimizer) == (0.9, 0.0005, "sgd_rate_inside")
-    assert (recipe.initialise, recipe.colour_noise, recipe.views) == ("krizhevsky2012", "paper", 10)
+    assert (recipe.initialize, recipe.color_noise, recipe.views) == ("krizhevsky2012", "paper", 10)
     assert recipe.monitor == "validation" and recipe.validation > 0  # never by the test split
     assert recipe.expected.mean == pytest.approx(1 - 0.407)
 
@@ -160,20 +160,20 @@ def test_alexnet_2014_as_published():
     recipe = resolve.RECIPES[RecipeKey("krizhevsky2014", "alexnet_2014")]
     assert steps(recipe) == {22.5: 0.00159, 45: 0.000252, 67.5: 0.00004}
     assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.bias_lr * recipe.lr) == (90, 128, 0.01, 0.02)
-    assert (recipe.initialise, recipe.colour_noise, recipe.views) == ("krizhevsky2014", "code", 10)
+    assert (recipe.initialize, recipe.color_noise, recipe.views) == ("krizhevsky2014", "code", 10)
     assert recipe.expected.mean == pytest.approx(1 - 0.4042)
 
 
-def test_torchvision_s_and_mxnet_s_recipes_as_published():
+def test_torchvision_and_mxnet_recipes_as_published():
     recipe = resolve.RECIPES[RecipeKey("torchvision", "alexnet_torchvision")]
     assert (recipe.lr, recipe.batch_size, recipe.epochs) == (0.01, 32 * 8, 90)
     assert (recipe.optimizer, recipe.momentum, recipe.weight_decay) == ("sgd", 0.9, 1e-4)
-    assert steps(recipe) == {30: 1e-3, 60: 1e-4} and recipe.initialise == "as_built"
+    assert steps(recipe) == {30: 1e-3, 60: 1e-4} and recipe.initialize == "as_built"
     assert (recipe.mean, recipe.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert (recipe.resize, recipe.image_size, recipe.crop, recipe.expected.mean) == (256, 224, "resized", 0.56522)
     recipe = resolve.RECIPES[RecipeKey("mxnet", "alexnet_mxnet")]
     assert (recipe.lr, recipe.batch_size, recipe.epochs) == (0.1, 128, 80)
-    assert (recipe.momentum, recipe.weight_decay, recipe.initialise) == (0.9, 1e-4, "normal")
+    assert (recipe.momentum, recipe.weight_decay, recipe.initialize) == (0.9, 1e-4, "normal")
     assert steps(recipe) == {30: 0.01, 60: 0.001}
     assert [mean / recipe.std[0] for mean in recipe.mean] == pytest.approx([123.68, 116.779, 103.939])
 
@@ -187,7 +187,7 @@ def test_torchvision_s_and_mxnet_s_recipes_as_published():
         ("cifar10_11pct", 520, {500: 1e-4, 510: 1e-5}, (0, 0, 0.004, 0.004, 0.01), 0.89),
     ],
 )
-def test_cuda_convnet_s_recipes_as_published(net, epochs, drops, decays, accuracy):
+def test_cuda_convnet_recipes_as_published(net, epochs, drops, decays, accuracy):
     recipe = resolve.RECIPES[RecipeKey("cuda_convnet", net)]
     assert (recipe.epochs, steps(recipe), recipe.weight_decays) == (epochs, drops, decays)
     assert (recipe.lr, recipe.bias_lr * recipe.lr, recipe.momentum) == (0.001, 0.002, 0.9)
@@ -200,8 +200,8 @@ def test_cuda_convnet_s_recipes_as_published(net, epochs, drops, decays, accurac
         assert (recipe.resize, recipe.crop, recipe.flip, recipe.validation, recipe.views) == (None, "none", False, 0, 1)
 
 
-def test_a_verdict_says_what_a_single_run_cannot_say():
-    once = Expected.once(0.9897, "somebody")
+def test_a_verdict_on_a_single_published_run_has_no_range():
+    once = Expected.single(0.9897, "somebody")
     assert str(once) == "0.9897 (n = 1)" and (once.low, once.high, once.n) == (0.9897, 0.9897, 1)
     assert once.verdict(0.9880).startswith("0.17 points below the single published run, 0.9897, which gives no range")
     assert once.verdict(0.9907).startswith("0.10 points above")
@@ -217,7 +217,7 @@ def test_a_verdict_says_what_a_single_run_cannot_say():
     assert many.verdict(0.8) == inside
 
 
-def test_a_border_is_part_of_the_image():
+def test_padding_is_part_of_the_image():
     assert lenet().preprocess(1, 28).side == 28
     padded = resolve.apply(lenet(), {"pad": "2"}).recipe
     assert padded.preprocess(1, 28).shape == (1, 32, 32) and padded.preprocess(1, 28).side == 28
@@ -228,11 +228,11 @@ def test_a_border_is_part_of_the_image():
         assert next(iter(setting)) in caught.value.why
 
 
-def test_the_book_s_recipe_as_published():
+def test_recipes_of_the_book_as_published():
     lenet = resolve.find(None, "lenet_d2l", registered=True)
     assert (lenet.epochs, lenet.batch_size, lenet.optimizer, lenet.lr) == (10, 256, "sgd", 0.9)
     assert (lenet.momentum, lenet.weight_decay, lenet.schedule) == (0, 0, "constant")
-    assert (lenet.initialise, lenet.mean, lenet.std) == ("xavier_uniform", (0.0,), (1.0,))
+    assert (lenet.initialize, lenet.mean, lenet.std) == ("xavier_uniform", (0.0,), (1.0,))
     assert (lenet.expected.low, lenet.expected.high, lenet.expected.n) == (0.752, 0.828, 130)
     alexnet = resolve.find("d2l", "alexnet_d2l", registered=True)
     assert (alexnet.epochs, alexnet.batch_size, alexnet.lr, alexnet.image_size) == (10, 128, 0.01, 224)
@@ -241,10 +241,10 @@ def test_the_book_s_recipe_as_published():
     assert (v1.epochs, v1.batch_size, v1.lr, v1.expected) == (5, 256, 0.9, None)
     v1 = resolve.find(None, "alexnet_d2l_v1", registered=True)
     assert (v1.epochs, v1.batch_size, v1.lr, v1.image_size, v1.expected) == (5, 128, 0.01, 224, None)
-    assert v1.initialise == "xavier_uniform_zero_bias"
+    assert v1.initialize == "xavier_uniform_zero_bias"
 
 
-def test_own_nets_take_fast_and_registered_nets_never_do_so_silently():
+def test_fast_is_the_default_only_for_other_networks():
     assert resolve.find(None, "my.py:net", registered=False).source == "fast"
     with pytest.raises(UsageError) as caught:
         resolve.find(None, "alexnet_28", registered=True)
@@ -256,13 +256,13 @@ def test_own_nets_take_fast_and_registered_nets_never_do_so_silently():
     assert "fast" in caught.value.why
 
 
-def test_recipes_are_listed_under_the_names_of_their_nets():
-    """As `classicnets list --json` prints them, and did before keys were typed."""
+def test_labels_of_recipes():
+    """The labels that `classicnets list --json` has always printed."""
     labels = [key.label for key in resolve.RECIPES if key.source == "fast"]
     assert labels == ["lenet_d2l", "lenet_d2l with activation=relu, pool=max", "alexnet_28", "any net"]
 
 
-def test_a_variation_is_found_in_any_order_and_only_whole():
+def test_a_variation_is_matched_completely_and_in_any_order():
     def lr(**variation: str) -> float:
         return resolve.find("fast", "lenet_d2l", registered=True, variation=variation).lr
 
@@ -271,14 +271,14 @@ def test_a_variation_is_found_in_any_order_and_only_whole():
     assert lr() == 0.03
 
 
-def test_a_recipe_of_version_0_1_is_read():
+def test_reads_a_recipe_of_version_0_1():
     old = resolve.find("fast", "lenet_d2l", registered=True).to_dict()
     del old["variation"]
     assert Recipe.from_dict(old).variation == ()
     assert Recipe.from_dict({**old, "net": "lenet_d2l with activation=relu, pool=max"}).net.startswith("lenet_d2l with")
 
 
-def test_a_variation_takes_what_was_tuned_for_it_or_for_any_net(blobs):
+def test_a_variation_uses_the_recipe_tuned_for_it_or_for_any_network(blobs):
     from classicnets.training.plan import plan
 
     def of(recipe: str, **variation: str) -> Recipe:
@@ -307,31 +307,31 @@ def lenet() -> Recipe:
         ({"flip": True}, True),
     ],
 )
-def test_settings_are_typed(setting, value):
+def test_settings_are_converted_to_their_type(setting, value):
     resolved = resolve.apply(lenet(), setting)
     (key,) = setting
     assert getattr(resolved.recipe, key) == value and type(getattr(resolved.recipe, key)) is type(value)
     assert resolved.setting_sources[key] == "--set" and resolved.changed
 
 
-def test_mean_and_std_are_lists():
+def test_mean_and_std_take_several_values():
     recipe = resolve.apply(lenet(), {"mean": "0.5,0.4,0.3", "std": (1, 1, 1)}).recipe
     assert recipe.mean == (0.5, 0.4, 0.3) and recipe.std == (1.0, 1.0, 1.0)
 
 
-def test_an_unknown_setting_shows_the_nearest():
+def test_an_unknown_setting_suggests_the_nearest():
     with pytest.raises(UsageError) as caught:
         resolve.apply(lenet(), {"epoch": "3"})
     assert caught.value.code == "CN202" and caught.value.hints == ("--set epochs=3",)
 
 
-def test_what_says_where_a_recipe_comes_from_cannot_be_set():
+def test_rejects_settings_that_identify_a_recipe():
     for key in ("source", "net", "data", "variation", "expected", "deviations"):
         with pytest.raises(UsageError):
             resolve.apply(lenet(), {key: "x"})
 
 
-def test_all_faults_are_reported_together():
+def test_reports_all_invalid_settings_together():
     with pytest.raises(UsageError) as caught:
         resolve.apply(lenet(), {"epochs": "0", "lr": "fast", "monitor": "validation", "optimizer": "adam"})
     text = str(caught.value)
@@ -341,7 +341,7 @@ def test_all_faults_are_reported_together():
 
 
 @given(st.sampled_from(resolve.SETTINGS), st.text(max_size=12))
-def test_any_text_gives_a_recipe_or_a_clear_error(key, text):
+def test_any_text_is_a_valid_setting_or_an_error(key, text):
     try:
         recipe = resolve.apply(lenet(), {key: text}).recipe
     except UsageError as error:

@@ -37,7 +37,7 @@ from classicnets.training.session import Session
 from classicnets.values import Expected
 
 ADVICE = Advice(
-    epoch=1, step=4, topic="dead_relus", said="4 of 5 units in relu2 never fire (dead ReLUs)", hint="--set lr=[0.01]"
+    epoch=1, step=4, topic="dead_relus", message="4 of 5 units in relu2 never fire (dead ReLUs)", hint="--set lr=[0.01]"
 )
 STOPS = "no better validation accuracy for 1 epoch"
 STEPS = 13  # 400 images in batches of 32
@@ -114,7 +114,7 @@ def test_a_pipe_gets_plain_lines(events):
     out = io.StringIO()
     shown(Terminal(Console(file=out, force_terminal=False, width=1000)), events)
     lines = out.getvalue().splitlines()
-    assert lines[:2] == [f"coach: {ADVICE.said}", f"  hint: {ADVICE.hint}"]
+    assert lines[:2] == [f"coach: {ADVICE.message}", f"  hint: {ADVICE.hint}"]
     first, second = (e for e in events if isinstance(e, Epoch))
     assert lines[2].startswith(f"epoch 1/2  loss {first.loss:.4f}  train {first.accuracy:.4f}  test ")
     assert "  left 0:0" in lines[2] and lines[3].startswith("epoch 2/2  ") and lines[3].endswith("  done")
@@ -173,13 +173,13 @@ def test_the_history_keeps_advice_up_to_where_a_run_goes_on(tmp_path, events):
     for event in reported(events):
         history.append(path, event)
     assert history.read(path) == reported(events)
-    history.keep_until(path, 0, ADVICE.step)
+    history.truncate(path, 0, ADVICE.step)
     assert history.read(path)[-1] == ADVICE
-    history.keep_until(path, 0, ADVICE.step - 1)
+    history.truncate(path, 0, ADVICE.step - 1)
     kept = history.read(path)
     assert kept and ADVICE not in kept
     history.append(path, replace(ADVICE, epoch=2, step=0))
-    history.keep_until(path, 1, 0)
+    history.truncate(path, 1, 0)
     assert history.read(path)[-1].epoch == 2
 
 
@@ -305,7 +305,7 @@ def test_a_notebook_ends_with_the_curves_of_the_run(events):
     assert np.array_equal(cell.image, np.asarray(Image.open(whole).convert("RGB")))
     assert len(cell.contents) == 2  # one image, one text, replaced as they change
     coach, hint, last, stops = cell.text.splitlines()
-    assert coach == f"coach: {ADVICE.said}" and hint == f"  hint: {ADVICE.hint}"
+    assert coach == f"coach: {ADVICE.message}" and hint == f"  hint: {ADVICE.hint}"
     assert last.startswith("epoch 2/2") and stops.endswith(STOPS)
 
 

@@ -1,4 +1,4 @@
-"""Killed anywhere and resumed, a run ends as the run that nobody killed: bit for bit on the CPU."""
+"""A run that is killed anywhere and resumed ends like an uninterrupted run, bit for bit on the CPU."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="forks, and asks /pro
 
 
 def killing(what: str, folder: Path) -> dict:
-    """What `killing.py` says, which needs a process of its own with a single thread."""
+    """The report of `killing.py`, which needs its own process with a single thread."""
     script, folder = Path(__file__).parents[1] / "support/killing.py", folder / "killing"
     folder.mkdir()
     done = subprocess.run(
@@ -39,36 +39,36 @@ def killing(what: str, folder: Path) -> dict:
 
 @linux
 @pytest.mark.slow
-def test_killed_at_every_call_that_changes_a_file(tmp_path, record_property):
+def test_resumes_after_a_kill_at_every_call_that_changes_a_file(tmp_path, record_property):
     """Dropout, batch normalization, AdamW, one_cycle, a moving average, three augmentations, two loader threads, a save
     after every step; death before each call, in the middle of each write, and in a power cut after each call.
     """
-    found = killing("every_call", tmp_path)
-    record_property("points", found["points"] + found["points_of_the_resumption"])
-    assert found["unequal"] == []
-    assert found["points"] > 150 and found["points_of_the_resumption"] > 20
-    assert {"mkdir", "open", "write", "fsync", "replace", "fsync folder", "rename"} == set(found["calls"])
-    assert {"unlink", "replace"} <= {name for name, _ in found["calls_of_the_resumption"]}
+    report = killing("every_call", tmp_path)
+    record_property("points", report["points"] + report["points_of_the_resumption"])
+    assert report["unequal"] == []
+    assert report["points"] > 150 and report["points_of_the_resumption"] > 20
+    assert {"mkdir", "open", "write", "fsync", "replace", "fsync folder", "rename"} == set(report["calls"])
+    assert {"unlink", "replace"} <= {name for name, _ in report["calls_of_the_resumption"]}
     # nothing was written that was not counted: every file of a run was put in its place by a call that was
-    assert set(found["files"]) == {*found["replaced"], "history.jsonl"}
+    assert set(report["files"]) == {*report["replaced"], "history.jsonl"}
     # and it would have been seen if anything had gone wrong
     for worse in ("where_nothing_is_written_aside", "where_nothing_is_synced", "where_the_history_is_not_synced"):
-        assert len(found[worse]) == 4 and all(found[worse]), worse
+        assert len(report[worse]) == 4 and all(report[worse]), worse
 
 
 @linux
 @pytest.mark.slow
-def test_killed_at_random_moments_and_stopped_with_ctrl_c(tmp_path):
-    """Also with other loader threads in each resumption, and another number of torch's threads set before it."""
-    found = killing("random_moments", tmp_path)
-    assert sum(found["hits"].values()) == 8
-    assert found["equal"] == found["runs"] >= 1
+def test_resumes_after_kills_at_random_moments_and_ctrl_c(tmp_path):
+    """Each time with another number of loader threads and of torch threads."""
+    report = killing("random_moments", tmp_path)
+    assert sum(report["hits"].values()) == 8
+    assert report["equal"] == report["runs"] >= 1
 
 
 RECIPES = {
     "plateau": ["optimizer=sgd", "momentum=0.9", "schedule=plateau", "patience=1", "lr=1e-7", "epochs=6"],
     "2012": ["optimizer=sgd_rate_inside", "momentum=0.9", "schedule=steps", "drop_at=0.3,0.6", "drop_to=0.5,0.1"]
-    + ["resize=20", "image_size=16", "crop=random", "colour_noise=paper", "join_after=1", "bias_lr=2"],
+    + ["resize=20", "image_size=16", "crop=random", "color_noise=paper", "join_after=1", "bias_lr=2"],
     "bfloat16": [
         "optimizer=sgd",
         "momentum=0.9",
@@ -91,7 +91,7 @@ net = nn.Sequential(
 
 
 def saved_at_every_event(training: Session, copies: Path) -> list[Path]:
-    """Trains to the end and copies the run folder at every event."""
+    """Trains to the end and copies the run folder at each event."""
     paths = []
     for number, _ in enumerate(training.events()):
         training._save(training.folder.last)
@@ -105,21 +105,21 @@ def figures(training: Session) -> list[dict]:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_saved_at_any_event_a_run_goes_on_from_there(name, folder, tmp_path):
-    """Also between the last step of an epoch and its end, when all that is left of it is to be judged."""
+def test_resumes_from_a_checkpoint_at_any_event(name, folder, tmp_path):
+    """Includes the event after the last step of an epoch, before its evaluation."""
     (tmp_path / "own.py").write_text(NET)
     settings = {"epochs": "3", "batch_size": "24", "validation": "0.2", "lr": "0.01"}
     settings |= dict(pair.split("=", 1) for pair in RECIPES[name])
-    made = plan(*run_spec("own.py:net", data=str(folder), settings=settings, device="cpu", seed=2))
-    whole = Session.start(made, print, Output(runs=str(tmp_path / "runs")))
-    copies = saved_at_every_event(whole, tmp_path)
-    expected = whole.state.tensors()
-    assert len(copies) >= 9 and (whole.state.drops > 0) == (name == "plateau")
+    run_plan = plan(*run_spec("own.py:net", data=str(folder), settings=settings, device="cpu", seed=2))
+    uninterrupted = Session.start(run_plan, print, Output(runs=str(tmp_path / "runs")))
+    copies = saved_at_every_event(uninterrupted, tmp_path)
+    expected = uninterrupted.state.tensors()
+    assert len(copies) >= 9 and (uninterrupted.state.drops > 0) == (name == "plateau")
     for copy in copies:
-        again = Session.resume(copy, print, loader_threads=2)
-        for _ in again.events():
+        resumed = Session.resume(copy, print, loader_threads=2)
+        for _ in resumed.events():
             pass
-        found = again.state.tensors()
-        assert found.keys() == expected.keys()
-        assert [key for key in expected if not torch.equal(found[key], expected[key])] == []
-        assert figures(again) == figures(whole)
+        tensors = resumed.state.tensors()
+        assert tensors.keys() == expected.keys()
+        assert [key for key in expected if not torch.equal(tensors[key], expected[key])] == []
+        assert figures(resumed) == figures(uninterrupted)

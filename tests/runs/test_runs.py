@@ -1,4 +1,4 @@
-"""Run folders: files that are replaced whole, checkpoints that describe themselves, histories that survive a crash."""
+"""Run folders: atomic writing, checkpoints, histories that survive a crash, and how networks are rebuilt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from classicnets.events import Epoch, Step
 from classicnets.runs import checkpoint, folder, history, net_spec
 
 
-def test_a_checkpoint_gives_back_what_was_saved(tmp_path):
+def test_a_checkpoint_loads_what_was_saved(tmp_path):
     tied = torch.rand(3, 4)
     tensors = {"a": tied, "b": tied, "step": torch.tensor(5), "view": torch.rand(4, 6).t()}
     checkpoint.save(tmp_path / "x.safetensors", tensors, {"epoch": 3, "name": "é"})
@@ -36,7 +36,7 @@ def saved(tmp_path_factory) -> bytes:
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_any_truncation_or_damage_is_a_clear_error(saved, tmp_path_factory, data):
+def test_reports_a_truncated_or_damaged_checkpoint(saved, tmp_path_factory, data):
     cut = saved[: data.draw(st.integers(0, len(saved) - 1))]
     path = tmp_path_factory.mktemp("t") / "x.safetensors"
     path.write_bytes(cut)
@@ -45,22 +45,22 @@ def test_any_truncation_or_damage_is_a_clear_error(saved, tmp_path_factory, data
     assert caught.value.code == "CN305" and str(path) in caught.value.where
 
 
-def test_foreign_and_missing_files_are_told_apart(tmp_path):
+def test_distinguishes_foreign_damaged_and_missing_files(tmp_path):
     save_file({"w": torch.rand(2)}, tmp_path / "foreign.safetensors")
     with pytest.raises(DataError, match="was not written by classicnets"):
         checkpoint.load(tmp_path / "foreign.safetensors")
     (tmp_path / "pickle.safetensors").write_bytes(b"\x80\x02}q\x00.")
     with pytest.raises(DataError, match="truncated or damaged"):
         checkpoint.load(tmp_path / "pickle.safetensors")
-    with pytest.raises(DataError, match="no such checkpoint"):
+    with pytest.raises(DataError, match="checkpoint does not exist"):
         checkpoint.load(tmp_path / "none.safetensors")
 
 
-def test_a_newer_format_is_refused(tmp_path, monkeypatch):
+def test_rejects_a_newer_format(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "_VERSION", 99)
     checkpoint.save(tmp_path / "x.safetensors", {"w": torch.rand(2)}, {})
     monkeypatch.setattr(checkpoint, "_VERSION", 1)
-    with pytest.raises(DataError, match="newer classicnets"):
+    with pytest.raises(DataError, match="newer version of classicnets"):
         checkpoint.load(tmp_path / "x.safetensors")
 
 
@@ -75,7 +75,7 @@ def step(n: int, at: int) -> Step:
     return Step(epoch=n, step=at, steps=10, images=at * 4, seconds=0.5, loss=1.5, accuracy=0.25)
 
 
-def test_history_reads_back_and_forgets_a_half_line(tmp_path):
+def test_history_ignores_a_truncated_line(tmp_path):
     path = tmp_path / "history.jsonl"
     events = [step(1, 5), step(1, 10), epoch(1), step(2, 5)]
     for event in events:
@@ -84,16 +84,16 @@ def test_history_reads_back_and_forgets_a_half_line(tmp_path):
     with path.open("a") as file:
         file.write('{"event": "epo')
     assert history.read(path) == events
-    history.keep_until(path, 1, 0)
+    history.truncate(path, 1, 0)
     assert history.read(path) == events[:3]
     history.append(path, step(2, 5))
-    history.keep_until(path, 1, 5)
+    history.truncate(path, 1, 5)
     assert history.read(path) == events
-    history.keep_until(path, 0, 0)
+    history.truncate(path, 0, 0)
     assert history.read(path) == []
 
 
-def test_a_history_torn_by_a_power_cut_is_read_as_far_as_it_goes(tmp_path):
+def test_a_history_damaged_by_a_power_cut_is_read_up_to_the_damage(tmp_path):
     path = tmp_path / "history.jsonl"
     history.append(path, step(1, 5))
     with path.open("ab") as file:
@@ -105,34 +105,34 @@ def facts_of(path: Path) -> dict:
     return folder.open_run(path).read()
 
 
-def test_a_run_folder_is_whole_or_not_there(tmp_path, monkeypatch):
+def test_a_run_folder_is_complete_or_does_not_exist(tmp_path, monkeypatch):
     (tmp_path / "own.py").write_text(NET)
-    made, runs = net_spec.find("own.py:net"), tmp_path / "runs"
+    spec, runs = net_spec.find("own.py:net"), tmp_path / "runs"
     (runs / "own-2").mkdir(parents=True)  # empty: as good as none
     (runs / "own-3").write_text("a file")
-    paths = [folder.make(runs, "own", lambda aside, k=k: folder.fill(aside, made, {"k": k})) for k in range(3)]
+    paths = [folder.make(runs, "own", lambda temporary, k=k: folder.fill(temporary, spec, {"k": k})) for k in range(3)]
     assert [path.name for path in paths] == ["own-1", "own-2", "own-4"]
     assert [facts_of(path) for path in paths] == [{"k": 0}, {"k": 1}, {"k": 2}]
     assert (paths[0] / "net.py").read_text() == NET
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(MachineError, match="cannot write"):
-        folder.make(runs, "own", lambda aside: folder.fill(aside, made, {}))
+        folder.make(runs, "own", lambda temporary: folder.fill(temporary, spec, {}))
     assert sorted(path.name for path in runs.iterdir()) == ["own-1", "own-2", "own-3", "own-4"]
 
 
-def test_a_folder_that_is_no_run(tmp_path):
-    with pytest.raises(UsageError, match="is not the folder of a run"):
+def test_rejects_a_folder_that_is_not_a_run(tmp_path):
+    with pytest.raises(UsageError, match="is not a run folder"):
         folder.open_run(tmp_path)
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(UsageError) as caught:
         folder.open_run(tmp_path)
-    assert caught.value.why == "it cannot be read"
+    assert caught.value.why == "the file cannot be read"
 
 
 NET = "from torch import nn\ndef net():\n    return nn.Linear(2, 3)\nready = nn.Linear(4, 5)\nnumber = 3\n"
 
 
-def test_nets_from_a_file(tmp_path):
+def test_networks_from_a_file(tmp_path):
     (tmp_path / "own.py").write_text(NET)
     assert net_spec.find("own.py:net").build().in_features == 2
     assert net_spec.find(f"{tmp_path}/own.py:ready").build().in_features == 4
@@ -140,35 +140,36 @@ def test_nets_from_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "what"), [("number", "is not a net"), ("absent", "is not a net"), ("broken", "could not be made")]
+    ("name", "message"),
+    [("number", "is not a network"), ("absent", "is not a network"), ("broken", "cannot be built")],
 )
-def test_a_file_that_gives_no_net(tmp_path, name, what):
+def test_rejects_files_without_a_network(tmp_path, name, message):
     (tmp_path / "own.py").write_text(NET + "def broken():\n    return 1 / 0\n")
     with pytest.raises(UsageError) as caught:
         net_spec.find(f"own.py:{name}").build()
-    assert caught.value.code == "CN205" and what in caught.value.what
+    assert caught.value.code == "CN205" and message in caught.value.what
     if name == "broken":
         assert caught.value.where.endswith("own.py:7") and "division" in caught.value.why
 
 
-def test_a_file_with_a_syntax_error(tmp_path):
+def test_reports_a_syntax_error(tmp_path):
     (tmp_path / "own.py").write_text("net = (")
     with pytest.raises(UsageError) as caught:
         net_spec.find("own.py:net").build()
     assert "SyntaxError" in caught.value.why
 
 
-def test_a_file_that_changed_since_is_not_used_silently(tmp_path):
+def test_rejects_a_file_that_has_changed(tmp_path):
     (tmp_path / "own.py").write_text(NET)
-    made = net_spec.find("own.py:net")
+    spec = net_spec.find("own.py:net")
     (tmp_path / "own.py").write_text(NET + "# changed\n")
     with pytest.raises(UsageError) as caught:
-        net_spec.NetSpec(**json.loads(json.dumps(made.to_dict()))).build()
+        net_spec.NetSpec(**json.loads(json.dumps(spec.to_dict()))).build()
     assert caught.value.code == "CN207"
 
 
-def test_missing_files_and_names(tmp_path):
-    with pytest.raises(UsageError, match=r"there is no file gone\.py"):
+def test_reports_missing_files_and_names(tmp_path):
+    with pytest.raises(UsageError, match=r"the file gone\.py does not exist"):
         net_spec.find("gone.py:net")
     with pytest.raises(UsageError) as caught:
         net_spec.find("alexnet_d21")

@@ -1,4 +1,4 @@
-"""What version 0.1 wrote still opens: a finished run, a run that was stopped, an exported file.
+"""Files of version 0.1 still open: a finished run, a stopped run, and an exported file.
 
 This folder was written by version 0.1.0: the book's small data (40 + 20 images) and, on it, lenet1_1990 with
 tanh (finished, exported) and lenet1_1990 stopped after two steps of its second epoch.
@@ -20,7 +20,7 @@ HERE = Path(__file__).parent / "version_0_1"
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    """A copy whose run.json names the data where they lie here."""
+    """A copy whose run.json has the current path of the data."""
     place = tmp_path / "old"
     shutil.copytree(HERE, place)
     for run in (place / "finished", place / "stopped"):
@@ -29,7 +29,7 @@ def old(tmp_path: Path) -> Path:
     return place
 
 
-def test_a_finished_run_opens_and_measures_what_it_measured(old, cli):
+def test_a_finished_run_opens_with_the_same_accuracy(old, cli):
     run = cn.load(old / "finished")
     assert run.result and run.evaluate().accuracy == pytest.approx(run.result["test_accuracy"], abs=0.051)  # one image
     code, out, _ = cli("evaluate", old / "finished", "--json")
@@ -45,12 +45,12 @@ def test_an_exported_file_opens_and_agrees_with_its_run(old):
     np.testing.assert_allclose(file.predictor.probabilities(images), run.predictor.probabilities(images), atol=1e-5)
 
 
-def test_a_finished_run_is_exported_again(old, cli):
+def test_a_finished_run_can_be_exported(old, cli):
     code, out, _ = cli("export", old / "finished", "-o", "again.onnx")
     assert code == 0 and "agrees with the net on 20 images" in out
 
 
-def test_a_stopped_run_is_resumed_where_it_was(old, cli):
+def test_a_stopped_run_is_resumed(old, cli):
     history = (old / "stopped" / "history.jsonl").read_text().splitlines()
     code, out, err = cli("train", "--resume", old / "stopped")
     assert code == 0 and "test accuracy" in out and "after epoch 1 of 3, step 2" in err
@@ -59,7 +59,7 @@ def test_a_stopped_run_is_resumed_where_it_was(old, cli):
     assert cn.load(old / "stopped").result
 
 
-def test_a_run_of_version_0_1_is_where_another_begins(old):
+def test_a_run_can_provide_initial_weights(old):
     run = cn.train(
         "lenet1_1990", recipe="fast", data=str(old / "blobs"), weights=old / "finished", epochs=1, quiet=True
     )

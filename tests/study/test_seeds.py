@@ -83,7 +83,7 @@ def own(tmp_path_factory) -> Path:
 def three(own, blobs, tmp_path_factory) -> cn.Seeds:
     """Seeds 3, 4 and 5, two at a time."""
     runs = tmp_path_factory.mktemp("runs")
-    return cn.train_seeds(f"{own}:net", 3, seed=3, side_by_side=2, data=str(blobs), runs=runs, quiet=True, epochs=2)
+    return cn.train_seeds(f"{own}:net", 3, seed=3, parallel_runs=2, data=str(blobs), runs=runs, quiet=True, epochs=2)
 
 
 def same_weights(one: Path, other: Path) -> bool:
@@ -146,7 +146,7 @@ def test_nothing_is_left_to_do_for_finished_ones(three, cli):
 def test_a_seed_that_fails_is_a_row_and_the_others_go_on(cli, own, blobs):
     code, out, err = cli(
         "train", f"{own}:breaks", "--data", blobs, "--set", "epochs=1", "--seed", 3, "--seeds", 2,
-        "--side-by-side", 2, "--json",
+        "--parallel-runs", 2, "--json",
     )  # fmt: skip
     found = json.loads(out)
     assert code == 1 and (found["n"], found["of"]) == (1, 2)
@@ -177,7 +177,8 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="finds the processes 
 @contextmanager
 def begun(net: str, blobs: Path, at_once: int, epochs: int) -> Iterator[tuple[subprocess.Popen[str], list[int], Path]]:
     """A command of `at_once` + 1 seeds of which `at_once` have finished an epoch, its workers, its folder."""
-    options = ["--data", blobs, "--set", f"epochs={epochs}", "batch_size=100", "--seeds", at_once + 1, "--side-by-side"]
+    options = ["--data", blobs, "--set", f"epochs={epochs}", "batch_size=100"]
+    options += ["--seeds", at_once + 1, "--parallel-runs"]
     made = Path("runs", f"own_{net.split(':')[1]}-blobs-seeds-1")
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "classicnets", "train", net, *map(str, options), str(at_once)],
@@ -251,13 +252,13 @@ def test_a_module_is_copied_for_each_seed(blobs):
     assert same_weights(made.path / "seed-1", alone.path)
     assert made.runs[1].evaluate().accuracy == alone.result["test_accuracy"]
     with pytest.raises(UsageError, match="trained by one process"):
-        cn.train_seeds(net, 2, side_by_side=2, data=str(blobs), quiet=True)
+        cn.train_seeds(net, 2, parallel_runs=2, data=str(blobs), quiet=True)
 
 
 def test_a_module_that_fails_is_a_row_too(blobs):
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     nn.init.constant_(net[1].bias, float("inf"))
-    made = cn.train_seeds(net, 2, data=str(blobs), recipe="fast", initialise="as_built", epochs=1, quiet=True)
+    made = cn.train_seeds(net, 2, data=str(blobs), recipe="fast", initialize="as_built", epochs=1, quiet=True)
     assert made.mean is None and made.sd is None and made.runs == [] and "n = 0 of 2" in repr(made)
     assert all(one["error"].startswith("error[CN101]") for one in made.summary["runs"])
     assert "no run has one" in (made.path / "card.md").read_text()
@@ -275,7 +276,7 @@ def test_the_verdict_counts_the_runs_in_the_range():
         "2 of 3 within the published range 0.750 to 0.830; the mean is 4.00 points below the published 0.8000"
         " (n = 130: a table)"
     )
-    once = seeds.against(Expected.once(0.9, "a paper"), [0.91, 0.93])
+    once = seeds.against(Expected.single(0.9, "a paper"), [0.91, 0.93])
     assert once.startswith("the mean is 2.00 points above the single published run")
 
 
@@ -313,7 +314,7 @@ def test_the_choice_is_measured_said_and_can_be_pinned(blobs, monkeypatch):
     monkeypatch.setattr(side_by_side, "seconds_a_step", seconds_a_step)
     monkeypatch.setattr(machine, "peak_memory_bytes", lambda: 10**9)
     monkeypatch.setattr(machine, "available_memory_bytes", lambda: 10 * 10**9)
-    monkeypatch.setattr(machine, "busy", lambda: False)
+    monkeypatch.setattr(machine, "is_busy", lambda: False)
     said = "4 side by side with 1 thread each: 2.0 times as fast for 8 runs (a step takes 10 ms with 4 threads, 20 ms"
     assert str(side_by_side.choose(asked, 8, None, print)).startswith(said)
     monkeypatch.setattr(machine, "available_memory_bytes", lambda: int(2.4 * 10**9))
@@ -380,7 +381,7 @@ def test_the_image_shows_what_was_watched():
 
 def test_the_terminal_shows_who_is_where_and_says_advice_once():
     face = SeedsTerminal(Console(file=io.StringIO(), width=200), 6)
-    advice = Advice(epoch=1, step=1, topic="flat", said="it does not learn", hint="lr=0.1")
+    advice = Advice(epoch=1, step=1, topic="flat", message="it does not learn", hint="lr=0.1")
     with face:
         for seed in (1, 0):
             face.show(seed, Step(epoch=seed + 1, step=1, steps=2, images=4, seconds=0.1))
@@ -402,9 +403,9 @@ def test_the_terminal_shows_who_is_where_and_says_advice_once():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["lenet_d2l", "--side-by-side", "2"], "is about the runs of --seeds"),
+        (["lenet_d2l", "--parallel-runs", "2"], "is about the runs of --seeds"),
         (["lenet_d2l", "--seeds", "0"], "--seeds 0: at least one"),
-        (["lenet_d2l", "--seeds", "2", "--side-by-side", "0"], "--side-by-side 0: at least one"),
+        (["lenet_d2l", "--seeds", "2", "--parallel-runs", "0"], "--parallel-runs 0: at least one"),
         (["lenet_d2l", "--seeds", "2", "--jsonl"], "--jsonl shows one run"),
     ],
 )

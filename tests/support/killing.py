@@ -1,11 +1,11 @@
-"""Trains a small net again and again in forked processes, each killed at another call that changes a file, and says
-which of them, resumed, did not come out as the run that nobody killed.
+"""Trains a small network in many forked processes, kills each at a different call that changes a file, resumes it, and
+reports the runs that did not end like an uninterrupted run.
 
     python tests/support/killing.py every_call FOLDER  (FOLDER must be empty; one JSON document on standard output)
     python tests/support/killing.py random_moments FOLDER
 
-Linux only. A process dies by SIGKILL right before a call; in the middle of a write, half of whose bytes are there; or
-right after a call in a power cut, which takes everything with it that was written and not synced.
+Linux only. A process is killed by SIGKILL before a call; in the middle of a write, with half of its bytes written; or
+after a call by a power cut, which loses everything that was written but not synced.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ SETTINGS = "epochs=2 batch_size=12 validation=0.2 flip=true shift=1 erase=3 ema=
 
 
 class Disk:
-    """Counts the calls that change what is under `root`, and dies at number `at` of them, as `how` says."""
+    """Counts the calls that change files under `root`, and kills the process at call number `at`, in the way `way`."""
 
-    def __init__(self, root: Path, at: int = 0, how: str = ""):
-        self.root, self.at, self.how = f"{root.resolve()}{os.sep}", at, how
-        self.calls: list[tuple[str, str]] = []  # what was done, and to which file
-        self.synced: dict[int, int] = {}  # how many bytes of a file, by inode, a power cut leaves
+    def __init__(self, root: Path, at: int = 0, way: str = ""):
+        self.root, self.at, self.way = f"{root.resolve()}{os.sep}", at, way
+        self.calls: list[tuple[str, str]] = []  # the call, and its file
+        self.synced: dict[int, int] = {}  # bytes of each file, by inode, that survive a power cut
         self.open = io.open
 
     def watch(self) -> None:
-        """From now on, in this process."""
+        """Starts counting in this process."""
         io.open = builtins.open = self._open
         os.fsync = self._fsync
         for name in ("mkdir", "rmdir", "unlink", "remove", "rename", "replace"):
@@ -67,28 +67,28 @@ class Disk:
         return isinstance(path, str | os.PathLike) and str(Path(path).absolute()).startswith(self.root)
 
     def call(
-        self, name: str, path: object, do: Callable[[], object], half: Callable[[], object] | None = None
+        self, name: str, path: object, do: Callable[[], object], do_half: Callable[[], object] | None = None
     ) -> object:
         self.calls.append((name, Path(str(path)).name))
-        dies = len(self.calls) == self.at
-        if dies and self.how == "before":
-            die()
-        if dies and self.how == "middle":
-            assert half is not None
-            half()
-            die()
+        is_killed = len(self.calls) == self.at
+        if is_killed and self.way == "before":
+            kill_process()
+        if is_killed and self.way == "middle":
+            assert do_half is not None
+            do_half()
+            kill_process()
         try:
             return do()
         finally:
-            if dies:
+            if is_killed:
                 self._cut_power()
 
     def _watched(self, name: str, real: Callable[..., object]) -> Callable[..., object]:
-        def watched(path: object, *rest: object, **options: object) -> object:
+        def watched(path: object, *args: object, **options: object) -> object:
             if not self.inside(path):
-                return real(path, *rest, **options)
+                return real(path, *args, **options)
             return self.call(
-                name, rest[0] if name in {"rename", "replace"} else path, lambda: real(path, *rest, **options)
+                name, args[0] if name in {"rename", "replace"} else path, lambda: real(path, *args, **options)
             )
 
         return watched
@@ -97,9 +97,9 @@ class Disk:
         path = os.readlink(f"/proc/self/fd/{file}")
         if not f"{path}/".startswith(self.root):
             return
-        about = os.fstat(file)
-        self.call("fsync folder" if stat.S_ISDIR(about.st_mode) else "fsync", path, lambda: None)
-        self.synced[about.st_ino] = about.st_size
+        status = os.fstat(file)
+        self.call("fsync folder" if stat.S_ISDIR(status.st_mode) else "fsync", path, lambda: None)
+        self.synced[status.st_ino] = status.st_size
 
     def _open(self, path, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None):
         if not set(mode) & set("wax+") or not self.inside(path):
@@ -110,32 +110,32 @@ class Disk:
 
     def _cut_power(self) -> None:
         for path in map(str, Path(self.root).rglob("*")):
-            about = os.stat(path)
-            if about.st_size > self.synced.get(about.st_ino, about.st_size):
-                os.truncate(path, self.synced[about.st_ino])
-        die()
+            status = os.stat(path)
+            if status.st_size > self.synced.get(status.st_ino, status.st_size):
+                os.truncate(path, self.synced[status.st_ino])
+        kill_process()
 
 
 class Raw(io.FileIO):
-    """A file that tells the disk of each write, as it comes to the system."""
+    """A file that reports each write to the disk."""
 
     def __init__(self, disk: Disk, path: os.PathLike[str], mode: str):
         self.disk = disk
-        there = Path(path).stat().st_size if Path(path).exists() and "w" not in mode else 0
+        size = Path(path).stat().st_size if Path(path).exists() and "w" not in mode else 0
         disk.call("open", path, lambda: super(Raw, self).__init__(os.fspath(path), mode))
-        disk.synced.setdefault(os.fstat(self.fileno()).st_ino, there)
+        disk.synced.setdefault(os.fstat(self.fileno()).st_ino, size)
 
     def write(self, content) -> int:
         content, write = bytes(content), super().write
         return self.disk.call("write", self.name, lambda: write(content), lambda: write(content[: len(content) // 2]))
 
 
-def die() -> None:
+def kill_process() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Place:
-    """A folder with a net and images, in which runs are made and killed."""
+    """A folder with a network and images, in which runs are started and killed."""
 
     def __init__(self, root: Path):
         self.root, self.log = root, root / "log.txt"
@@ -148,7 +148,7 @@ class Place:
     def train(
         self, runs: Path, disk: Disk | None = None, change: Callable[[], None] | None = None, threads: int = 2
     ) -> int:
-        """Trains in a process of its own, or goes on with the run that is in `runs`; the exit code."""
+        """Trains in its own process, or resumes the run in `runs`; returns the exit code."""
         run = runs / "own_net-data-1"
         command = ["train", *self.command, "--runs", str(runs)]
         if run.exists():
@@ -168,21 +168,21 @@ class Place:
         return ended(fork(do, self.log))
 
     def new(self) -> Path:
-        """Where there are no runs yet."""
+        """A new folder for runs."""
         path = self.root / f"runs-{next(self.numbers)}"
         path.mkdir()
         return path
 
     def calls(self, runs: Path, change: Callable[[], None] | None = None) -> list[tuple[str, str]]:
-        """The calls that change files, up to the end of the run in `runs`, or of a new one."""
+        """The calls that change files, to the end of the run in `runs` or of a new one."""
         assert self.train(runs, Disk(runs), change) == 0, self.log.read_text()
         return [(name, path) for name, path in json.loads((self.root / "calls.json").read_text())]
 
     def damage(
-        self, runs: Path, at: int, how: str, expected: dict[str, object], change: Callable[[], None] | None = None
+        self, runs: Path, at: int, way: str, expected: dict[str, object], change: Callable[[], None] | None = None
     ) -> str:
-        """What is wrong after a kill and a resumption; empty if nothing is."""
-        code = self.train(runs, Disk(runs, at, how), change)
+        """The differences after a kill and resuming; "" if there are none."""
+        code = self.train(runs, Disk(runs, at, way), change)
         if code != -signal.SIGKILL:
             return f"ended with {code} before it was killed"
         try:
@@ -193,12 +193,12 @@ class Place:
             return "run.json is damaged"
         if not done and (code := self.train(runs, threads=at % 3)) != 0:
             return f"could not go on: {code}"
-        found = outcome(runs / "own_net-data-1")
-        return ", ".join(key for key in expected if found[key] != expected[key])
+        result = outcome(runs / "own_net-data-1")
+        return ", ".join(key for key in expected if result[key] != expected[key])
 
 
 def small_figures() -> None:
-    """Images take most of the time of a run this small; those of another size are written the same way."""
+    """Makes figures smaller, as they take most of the time of such a small run."""
 
     def small(*_: object) -> Figure:
         return Figure((0.2, 0.2))
@@ -214,8 +214,8 @@ def write_carelessly() -> None:
     files.write_whole.__code__ = careless.__code__
 
 
-def hows(kind: str) -> list[str]:
-    """The ways to die at a call; what is there after a sync is what is there before the next call."""
+def ways_to_kill(kind: str) -> list[str]:
+    """The ways to kill at a call; the files after a sync are those before the next call."""
     return ["before", *["middle"] * (kind == "write"), *["after"] * (not kind.startswith("fsync"))]
 
 
@@ -228,32 +228,32 @@ def never_sync_history() -> None:
 
 
 def at_every_call(place: Place) -> dict[str, object]:
-    """Kills at every call of a whole run, and at the first ones of a run resumed; then with writing made worse."""
+    """Kills at every call of a complete run and at the first calls of a resumed run; then with weaker writing."""
     small_figures()
     whole = place.new()
     calls = place.calls(whole)
     expected = outcome(whole / "own_net-data-1")
-    points = [(at, how) for at, (kind, _) in enumerate(calls, 1) for how in hows(kind)]
+    points = [(at, way) for at, (kind, _) in enumerate(calls, 1) for way in ways_to_kill(kind)]
     unequal = []
-    for at, how in points:
-        if what := place.damage(place.new(), at, how, expected):
-            unequal.append((*calls[at - 1], at, how, what))
+    for at, way in points:
+        if what := place.damage(place.new(), at, way, expected):
+            unequal.append((*calls[at - 1], at, way, what))
 
     # again, in the resumption of a run that was killed while it wrote its checkpoint in the middle of an epoch
     writes = [at for at, call in enumerate(calls, 1) if call[0] == "write" and call[1].startswith(".last.")]
     torn = place.new()
     assert place.train(torn, Disk(torn, writes[5], "middle")) == -signal.SIGKILL
     again = place.calls(copied(torn, place))[:16]
-    points_again = [(at, how) for at, (kind, _) in enumerate(again, 1) for how in hows(kind)]
-    for at, how in points_again:
-        if what := place.damage(copied(torn, place), at, how, expected):
-            unequal.append(("resumed", *again[at - 1], at, how, what))
+    points_again = [(at, way) for at, (kind, _) in enumerate(again, 1) for way in ways_to_kill(kind)]
+    for at, way in points_again:
+        if what := place.damage(copied(torn, place), at, way, expected):
+            unequal.append(("resumed", *again[at - 1], at, way, what))
 
-    def worse(change: Callable[[], None], kind: str, how: str) -> list[str]:
-        """What comes of kills in the first four such calls for the checkpoint, with writing changed."""
+    def worse(change: Callable[[], None], kind: str, way: str) -> list[str]:
+        """The results of kills in the first four calls of a kind for the checkpoint, with changed writing."""
         made = place.calls(place.new(), change)
         at = [number for number, call in enumerate(made, 1) if call == (kind, "last.safetensors")][:4]
-        return [place.damage(place.new(), number, how, expected, change) for number in at]
+        return [place.damage(place.new(), number, way, expected, change) for number in at]
 
     return {
         "calls": Counter(name for name, _ in calls),
@@ -274,7 +274,7 @@ def copied(runs: Path, place: Place) -> Path:
 
 
 def at_random(place: Place) -> dict[str, object]:
-    """Kills at random moments of a longer run, whose images are drawn as always; twice Ctrl-C instead."""
+    """Kills at random moments of a longer run with all its figures; twice with Ctrl-C instead."""
     signals = [signal.SIGKILL] * 3 + [signal.SIGINT] + [signal.SIGKILL] * 3 + [signal.SIGINT]
     return kill_at_random([*place.command, "epochs=60"], signals, 0, place.new())
 

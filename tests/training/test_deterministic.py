@@ -1,4 +1,4 @@
-"""Deterministic mode: every net can be trained in it, and a run in it says so, records it and leaves nothing behind."""
+"""Deterministic mode: every network trains in it; a run reports and records it, and restores the mode."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SMALL |= {"vgg16": 32, "alexnet_torchvision": 224}
 
 
 def step(net: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """The outputs and gradients of one step in training mode, dropout drawn alike each time."""
+    """Outputs and gradients of one step in training mode, with the same random numbers for dropout."""
     torch.manual_seed(1)
     net.zero_grad()
     y = net(x)
@@ -34,7 +34,7 @@ def step(net: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tens
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SMALL else n for n in NETS])
-def test_every_net_trains_in_deterministic_mode_and_twice_alike(name):
+def test_every_network_trains_reproducibly_in_deterministic_mode(name):
     channels, side, _ = NETS[name].input
     side = SMALL.get(name, side)
     torch.manual_seed(0)
@@ -51,7 +51,7 @@ def test_every_net_trains_in_deterministic_mode_and_twice_alike(name):
 
 
 @pytest.mark.parametrize(("on", "warn_only"), [(False, False), (True, False), (True, True)])
-def test_the_mode_is_put_back_as_it_was(on, warn_only):
+def test_restores_the_mode(on, warn_only):
     def mode() -> tuple[bool, bool]:
         return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
@@ -68,7 +68,7 @@ def test_the_mode_is_put_back_as_it_was(on, warn_only):
 
 
 class Watched(nn.Sequential):
-    """A net that notes in which mode it is called, and asks for what has no deterministic form if it is told to."""
+    """A network that records the mode of each call, and can use a nondeterministic operation."""
 
     def __init__(self):
         super().__init__(nn.Flatten(), nn.Linear(784, 10))
@@ -86,7 +86,7 @@ class Watched(nn.Sequential):
         return super().forward(x)
 
 
-def test_a_run_in_python_is_deterministic_while_it_lasts_and_no_longer(blobs, monkeypatch):
+def test_a_run_is_deterministic_only_while_it_trains(blobs, monkeypatch):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")  # and after the test it is as it was
     net = Watched()
@@ -100,7 +100,7 @@ def test_a_run_in_python_is_deterministic_while_it_lasts_and_no_longer(blobs, mo
     assert net.modes and not any(net.modes)
 
 
-def test_what_has_no_deterministic_form_is_refused_and_the_mode_put_back(blobs):
+def test_rejects_nondeterministic_operations_and_restores_the_mode(blobs):
     net = Watched()
     net.refused = True
     cn.train(net, data=str(blobs), epochs=1, limit=64, quiet=True)  # it does no harm otherwise
@@ -109,24 +109,24 @@ def test_what_has_no_deterministic_form_is_refused_and_the_mode_put_back(blobs):
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_the_command_line_says_it_and_a_resumed_run_keeps_it(blobs, cli, monkeypatch):
-    asked = []
+def test_the_command_reports_the_mode_and_resuming_keeps_it(blobs, cli, monkeypatch):
+    calls = []
     mode = torch.use_deterministic_algorithms
-    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda *a, **k: (asked.append((a, k)), mode(*a, **k)))
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda *a, **k: (calls.append((a, k)), mode(*a, **k)))
     train = ["train", "lenet_d2l", "--data", blobs, "--limit", 64, "--set", "epochs=1"]
     _, _, err = cli(*train)
-    assert "deterministic" not in err and not any(a == (True,) or k.get("mode") is True for a, k in asked)
+    assert "deterministic" not in err and not any(a == (True,) or k.get("mode") is True for a, k in calls)
     code, _, err = cli(*train, "--deterministic")
-    assert code == 0 and "seed 0, deterministic algorithms alone" in err
-    assert any(a == (True,) or k.get("mode") is True for a, k in asked)
+    assert code == 0 and "seed 0, only deterministic algorithms" in err
+    assert any(a == (True,) or k.get("mode") is True for a, k in calls)
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "take_step", lambda *_: pytest.fail("killed"))
         with pytest.raises(pytest.fail.Exception):
             cli(*train, "--deterministic")
     assert not torch.are_deterministic_algorithms_enabled()
-    asked.clear()
+    calls.clear()
     code, _, err = cli("train", "--resume", "runs/lenet_d2l-blobs-3")
-    assert code == 0 and "deterministic algorithms alone" in err
-    assert any(a == (True,) or k.get("mode") is True for a, k in asked)
+    assert code == 0 and "only deterministic algorithms" in err
+    assert any(a == (True,) or k.get("mode") is True for a, k in calls)
     assert json.loads(Path("runs/lenet_d2l-blobs-3/run.json").read_text())["deterministic"] is True

@@ -1,4 +1,4 @@
-"""Settings of a recipe whose effect shows only in a whole run: weights for rare classes, arithmetic in bfloat16."""
+"""Settings of a recipe whose effect needs a complete run: class weights and bfloat16."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 @pytest.fixture(scope="module")
 def unbalanced(tmp_path_factory) -> Path:
-    """A folder of gray images of 8 x 8: 200 that are common and 10 that are rare to train on, 50 of each to test.
+    """A folder of 8 x 8 grayscale images: 200 of a common and 10 of a rare class to train on, 50 of each to test.
 
     The rare ones are a little brighter on the left and darker on the right, which noise hides in part.
     """
@@ -33,7 +33,7 @@ def unbalanced(tmp_path_factory) -> Path:
     return root
 
 
-def test_class_weights_find_more_of_a_rare_class(unbalanced):
+def test_class_weights_raise_the_recall_of_a_rare_class(unbalanced):
     def recall(class_weights: str, seed: int) -> list[float]:
         torch.manual_seed(seed)
         net = nn.Sequential(nn.AvgPool2d((8, 4)), nn.Flatten(), nn.Linear(2, 2))
@@ -49,7 +49,7 @@ def test_class_weights_find_more_of_a_rare_class(unbalanced):
     assert (weighed.mean(axis=1) > plain.mean(axis=1)).all()  # by more than good ones are lost
 
 
-def test_a_run_in_bfloat16_keeps_float32_and_is_near_one_in_float32(blobs, cli):
+def test_a_bfloat16_run_saves_float32_and_is_close_to_a_float32_run(blobs, cli):
     train = ["train", "lenet_caffe", "--recipe", "fast", "--data", blobs, "--set", "epochs=3", "batch_size=32"]
     code, _, err = cli(*train, "precision=float32")
     assert code == 0 and "float32" in err and "bfloat16" not in err

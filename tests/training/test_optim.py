@@ -1,4 +1,4 @@
-"""Optimizers, rates and objectives against plain PyTorch and against sums done by hand."""
+"""Optimizers, learning rates and objectives, compared with plain PyTorch and with calculations by hand."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def loader(recipe: Recipe, images: Split) -> Batches:
 
 def train(recipe: Recipe, net: nn.Module, images: Split | None = None, watch=Scores) -> tuple[State, list]:
     state = State(net, recipe)
-    given = loader(recipe, images or data())
-    loss = objective.make(recipe, given.labels, 5)
-    return state, list(train_loop(state, given, recipe, loss, watch))
+    images_loader = loader(recipe, images or data())
+    loss = objective.make(recipe, images_loader.labels, 5)
+    return state, list(train_loop(state, images_loader, recipe, loss, watch))
 
 
 def steps_of(optimizer: torch.optim.Optimizer, net: nn.Module, rates: list[float]) -> None:
@@ -66,7 +66,7 @@ def steps_of(optimizer: torch.optim.Optimizer, net: nn.Module, rates: list[float
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_rate_inside_is_torch_s_sgd_while_the_rate_stays_and_another_at_a_drop(momentum):
+def test_rate_inside_equals_torch_sgd_until_the_rate_drops(momentum):
     ours, theirs = small(), small()
     recipe = replace(PLAIN, optimizer="sgd_rate_inside", momentum=momentum, weight_decay=0.01)
     inside = optim.make(ours, recipe)
@@ -83,8 +83,8 @@ def test_rate_inside_is_torch_s_sgd_while_the_rate_stays_and_another_at_a_drop(m
     assert (apart > 1e-4) == (momentum > 0)
 
 
-def test_rate_inside_is_the_paper_s_formula():
-    """v <- 0.9 v - 0.0005 eps w - eps g; w <- w + v, by hand in float64 over a changing rate."""
+def test_rate_inside_follows_the_formula_of_the_paper():
+    """v <- 0.9 v - 0.0005 eps w - eps g; w <- w + v, computed in float64 with a changing rate."""
     w = nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
     optimizer = optim.RateInside([{"params": [w], "weight_decay": 0.0005}], lr=1.0, momentum=0.9)
     by_hand, v = np.array([1.0, -2.0]), np.zeros(2)
@@ -98,7 +98,7 @@ def test_rate_inside_is_the_paper_s_formula():
     np.testing.assert_allclose(w.detach().numpy(), by_hand, rtol=1e-12)
 
 
-def test_biases_learn_at_twice_the_rate_without_decay_and_layers_decay_as_told():
+def test_learning_rate_of_biases_and_weight_decay_of_layers():
     net = small()
     recipe = replace(PLAIN, bias_lr=2.0, bias_decay=False, weight_decays=(0.0, 0.004, 0.01), momentum=0.9)
     groups = optim.make(net, recipe).param_groups
@@ -109,7 +109,7 @@ def test_biases_learn_at_twice_the_rate_without_decay_and_layers_decay_as_told()
     assert [(g["factor"], g["weight_decay"], len(g["params"])) for g in plain] == [(1.0, 0.5, 6)]
 
 
-def test_rates():
+def test_learning_rate_schedules():
     steps = replace(PLAIN, schedule="steps", drop_at=(25 / 90, 51 / 90), drop_to=(0.1, 0.01), epochs=90)
     rates = [optim.rate(steps, epoch / 90) for epoch in range(90)]
     assert rates == [0.1] * 25 + [0.1 * 0.1] * 26 + [0.1 * 0.01] * 39
@@ -121,11 +121,11 @@ def test_rates():
 
 
 def watch_of(accuracies: list[float]):
-    left = iter(accuracies)
-    return lambda: Scores(validation_accuracy=next(left), validation_loss=1.0)
+    remaining = iter(accuracies)
+    return lambda: Scores(validation_accuracy=next(remaining), validation_loss=1.0)
 
 
-def test_a_plateau_drops_the_rate_three_times_and_then_stops():
+def test_plateau_drops_the_rate_three_times_and_then_stops():
     recipe = replace(PLAIN, schedule="plateau", patience=2, validation=0.1, monitor="validation", epochs=50, lr=0.1)
     state, events = train(recipe, small(), watch=watch_of([0.5, 0.6] + [0.55] * 48))
     epochs = [e for e in events if isinstance(e, Epoch)]
@@ -140,17 +140,17 @@ def test_patience_stops_early_and_a_stopped_run_stays_stopped():
     assert len([e for e in events if isinstance(e, Epoch)]) == 5 and state.best == 0.6
     again = State(small(), recipe)
     again.restore(state.tensors(), state.facts())
-    given = loader(recipe, data())
-    assert list(train_loop(again, given, recipe, objective.make(recipe, given.labels, 5), Scores)) == []
+    images_loader = loader(recipe, data())
+    assert list(train_loop(again, images_loader, recipe, objective.make(recipe, images_loader.labels, 5), Scores)) == []
 
 
-def test_among_equal_accuracies_the_lower_loss_is_the_best_and_patience_waits_on():
-    """With four images kept aside, whoever guesses their class has all of them right."""
+def test_of_equal_accuracies_the_lower_loss_is_best_but_does_not_reset_patience():
+    """With a validation set of four images, equal accuracies are frequent."""
     recipe = replace(PLAIN, patience=3, validation=0.1, monitor="validation", epochs=50)
-    given = iter([(0.5, 1.0), (1.0, 0.9), (1.0, 0.2), (1.0, 0.3), (1.0, 0.1), (1.0, 0.0)])
+    scores = iter([(0.5, 1.0), (1.0, 0.9), (1.0, 0.2), (1.0, 0.3), (1.0, 0.1), (1.0, 0.0)])
 
     def watch() -> Scores:
-        accuracy, loss = next(given)
+        accuracy, loss = next(scores)
         return Scores(validation_accuracy=accuracy, validation_loss=loss)
 
     state, events = train(recipe, small(), watch=watch)
@@ -158,61 +158,64 @@ def test_among_equal_accuracies_the_lower_loss_is_the_best_and_patience_waits_on
     assert state.stopped and (state.best, state.best_loss) == (1.0, 0.1)
 
 
-def test_images_that_join_later_show_no_best():
+def test_no_epoch_is_best_if_the_validation_set_joins():
     recipe = replace(PLAIN, validation=0.1, join_after=1, monitor="validation", epochs=2)
     _, events = train(recipe, small(), watch=watch_of([0.5, 0.9]))
     assert not any(e.best for e in events if isinstance(e, Epoch))
 
 
-def test_the_average_is_the_exponential_moving_average_of_the_weights():
+def test_exponential_moving_average_of_the_weights():
     recipe = replace(PLAIN, ema=0.9, lr=0.05)
     state = State(small(), recipe)
-    given = loader(recipe, data())
+    images_loader = loader(recipe, data())
     expected: list[np.ndarray] = []
-    for event in train_loop(state, given, recipe, objective.make(recipe, given.labels, 5), Scores):
+    for event in train_loop(state, images_loader, recipe, objective.make(recipe, images_loader.labels, 5), Scores):
         if isinstance(event, Step):
             now = [p.detach().double().numpy().copy() for p in state.net.parameters()]
             expected = [0.9 * e + 0.1 * w for e, w in zip(expected, now, strict=True)] if expected else now
-    assert state.judged is not state.net
-    for average, want in zip(state.judged.parameters(), expected, strict=True):
+    assert state.evaluated_net is not state.net
+    for average, want in zip(state.evaluated_net.parameters(), expected, strict=True):
         np.testing.assert_allclose(average.detach().numpy(), want, rtol=1e-4, atol=1e-6)
 
 
-def test_the_state_comes_back_whole_at_any_step():
-    """Average, velocity, dropout: what follows depends on the saved state alone."""
+def test_the_state_is_restored_at_any_step():
+    """With averaged weights, velocity and dropout, training depends only on the saved state."""
     recipe = replace(
         PLAIN, ema=0.9, optimizer="sgd_rate_inside", momentum=0.9, bias_lr=2.0, lr=0.02, precision="bfloat16"
     )
-    given = loader(recipe, data())
-    loss = objective.make(recipe, given.labels, 5)
+    images_loader = loader(recipe, data())
+    loss = objective.make(recipe, images_loader.labels, 5)
     torch.manual_seed(9)
     state, saved = State(small(dropout=0.5), recipe), {}
-    for k, _ in enumerate(train_loop(state, given, recipe, loss, Scores)):
+    for k, _ in enumerate(train_loop(state, images_loader, recipe, loss, Scores)):
         tensors = {name: tensor.clone() for name, tensor in state.tensors().items()}
         saved[k] = (tensors, state.facts())
     for k in (2, 8, 11):
         again = State(small(dropout=0.5), recipe)
         again.restore(*copy.deepcopy(saved[k]))
-        list(train_loop(again, given, recipe, loss, Scores))
+        list(train_loop(again, images_loader, recipe, loss, Scores))
         assert all(torch.equal(a, b) for a, b in zip(again.net.parameters(), state.net.parameters(), strict=True)), k
-        assert all(torch.equal(a, b) for a, b in zip(again.judged.parameters(), state.judged.parameters(), strict=True))
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(again.evaluated_net.parameters(), state.evaluated_net.parameters(), strict=True)
+        )
 
 
-def test_bfloat16_keeps_the_weights_in_float32_and_stays_near():
+def test_bfloat16_keeps_float32_weights_and_is_close_to_float32():
     results = {}
     for precision in ("float32", "bfloat16"):
-        seen = []
+        dtypes = []
         net = small()
-        net[0].register_forward_hook(lambda _m, _i, out, seen=seen: seen.append(out.dtype))
+        net[0].register_forward_hook(lambda _m, _i, out, dtypes=dtypes: dtypes.append(out.dtype))
         state, events = train(replace(PLAIN, precision=precision), net)
         assert {p.dtype for p in state.net.parameters()} == {torch.float32}
-        assert set(seen) == {getattr(torch, precision)}
+        assert set(dtypes) == {getattr(torch, precision)}
         results[precision] = [e.loss for e in events if isinstance(e, Epoch)][-1]
     assert results["float32"] != results["bfloat16"]
     assert abs(results["float32"] - results["bfloat16"]) < 0.02
 
 
-def test_clipping_bounds_the_step():
+def test_clipping_limits_the_step():
     recipe = replace(PLAIN, clip=0.01, lr=1.0)
     net = small()
     before = [p.detach().clone() for p in net.parameters()]
@@ -225,7 +228,7 @@ def test_clipping_bounds_the_step():
     assert change == pytest.approx(0.01, rel=1e-3)
 
 
-def test_class_weights_make_every_class_count_alike():
+def test_class_weights_balance_the_classes():
     labels = torch.tensor([0] * 90 + [1] * 9 + [2])
     logits = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
     loss = objective.make(replace(PLAIN, class_weights="auto"), labels, 3)(logits, labels)
@@ -246,7 +249,7 @@ def test_the_loss_of_1998_is_equation_9():
     assert torch.autograd.gradcheck(lambda d: objective.map_loss(-d, y), distances.requires_grad_())
 
 
-def test_frozen_layers_stay_and_so_do_their_running_statistics():
+def test_frozen_layers_and_their_running_statistics_do_not_change():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 5))
     freeze(net, ["0", "1"])
@@ -257,9 +260,9 @@ def test_frozen_layers_stay_and_so_do_their_running_statistics():
     assert not torch.equal(before["3.weight"], after["3.weight"])
 
 
-def test_freezing_what_is_not_there_or_everything_is_refused():
+def test_rejects_freezing_unknown_or_all_layers():
     with pytest.raises(cn.UsageError) as caught:
         freeze(small(), ["features*"])
-    assert "no layer with weights is called 'features*'" in str(caught.value) and "0, 4, 6" in caught.value.why
-    with pytest.raises(cn.UsageError, match="every layer is frozen"):
+    assert "no layer with weights matches 'features*'" in str(caught.value) and "0, 4, 6" in caught.value.why
+    with pytest.raises(cn.UsageError, match="all layers are frozen"):
         freeze(small(), ["*"])

@@ -1,4 +1,4 @@
-"""The weights of a short run against a plain PyTorch loop that knows nothing of classicnets: equal to the bit.
+"""The weights of a short run equal those of a plain PyTorch loop without classicnets, bit for bit.
 
 The loop is frozen: it says what training is, and a change of ours that moves a single bit fails here.
 """
@@ -19,7 +19,7 @@ EPOCHS, BATCH, RATE, SEED = 2, 64, 0.9, 0
 
 
 def lenet() -> nn.Sequential:
-    """The book's LeNet, with the names that ours has."""
+    """The book's LeNet, with the layer names of classicnets."""
     layers: dict[str, nn.Module] = {
         "conv1": nn.Conv2d(1, 6, kernel_size=5, padding=2),
         "sigmoid1": nn.Sigmoid(),
@@ -64,7 +64,7 @@ def plain_loop(images: torch.Tensor, labels: torch.Tensor) -> nn.Sequential:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_run_ends_with_the_weights_of_a_plain_loop_to_the_bit(blobs, threads):
+def test_a_run_ends_with_the_weights_of_a_plain_loop_bit_for_bit(blobs, threads):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -77,7 +77,7 @@ def test_a_run_ends_with_the_weights_of_a_plain_loop_to_the_bit(blobs, threads):
     finally:
         torch.set_num_threads(before)
     tensors, _ = checkpoint.load(run.folder.last)
-    ours = checkpoint.weights(tensors)
-    assert ours.keys() == plain.state_dict().keys()
+    trained = checkpoint.weights(tensors)
+    assert trained.keys() == plain.state_dict().keys()
     for name, weights in plain.state_dict().items():
-        assert torch.equal(ours[name], weights), name
+        assert torch.equal(trained[name], weights), name

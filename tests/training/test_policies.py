@@ -1,4 +1,4 @@
-"""What `auto` means on a machine: the precision of the arithmetic, the number of threads; and how they are pinned."""
+"""The meaning of `auto` for precision and threads, and the options that set them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from classicnets.training.plan import plan
 
 @pytest.fixture(params=["avx512_bf16", "amx_bf16", None])
 def hardware(request, monkeypatch) -> bool:
-    """A processor with these instructions; whether it multiplies bfloat16."""
+    """A processor with these instructions; returns whether it supports bfloat16."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {request.param: True}, raising=False)
     return request.param is not None
 
 
-def test_bfloat16_where_the_processor_multiplies_it_and_there_is_much_to_multiply(hardware):
+def test_auto_is_bfloat16_for_large_networks_on_hardware_that_supports_it(hardware):
     large = plan(*run_spec("alexnet_28", recipe="fast", device="cpu"))
     assert large.table.macs > 2_000_000 > plan(*run_spec("lenet_d2l", device="cpu")).table.macs
     assert large.recipe.precision == ("bfloat16" if hardware else "float32")
@@ -34,19 +34,19 @@ def test_bfloat16_where_the_processor_multiplies_it_and_there_is_much_to_multipl
     )
     assert plan(*run_spec("lenet_d2l", device="cpu")).recipe.precision == "float32"
     for pinned in ("float32", "bfloat16"):
-        given = plan(*run_spec("alexnet_28", recipe="fast", settings={"precision": pinned}, device="cpu"))
-        assert (given.recipe.precision, given.setting_sources["precision"]) == (pinned, "--set")
-        assert f", {pinned}, seed 0" in given.lines()[2]
+        explicit = plan(*run_spec("alexnet_28", recipe="fast", settings={"precision": pinned}, device="cpu"))
+        assert (explicit.recipe.precision, explicit.setting_sources["precision"]) == (pinned, "--set")
+        assert f", {pinned}, seed 0" in explicit.lines()[2]
     assert large.as_published is plan(*run_spec("alexnet_28", recipe="fast", device="cpu")).as_published
 
 
-def test_a_torch_that_does_not_tell_means_float32(monkeypatch):
+def test_auto_is_float32_if_torch_does_not_report_capabilities(monkeypatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert machine.choose_precision("cpu", 10**9) == "float32"
 
 
 @pytest.mark.parametrize(("capability", "expected"), [((7, 5), "float32"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")])
-def test_on_cuda_from_ampere_on(monkeypatch, capability, expected):
+def test_auto_is_bfloat16_on_cuda_from_ampere_on(monkeypatch, capability, expected):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     assert machine.choose_precision("cuda", 10**9) == expected
     assert machine.choose_precision("cuda", 10**5) == machine.choose_precision("mps", 10**9) == "float32"
@@ -62,25 +62,25 @@ def test_on_cuda_from_ampere_on(monkeypatch, capability, expected):
         ("cuda", 10**7, "bfloat16", True),
     ],
 )
-def test_channels_lie_last_where_that_is_faster(device, macs, precision, last):
+def test_channels_last_is_used_where_it_is_faster(device, macs, precision, last):
     assert wants_channels_last(device, macs, precision) is last
 
 
 class Views(nn.Sequential):
-    """Ends as many nets of one's own do."""
+    """Ends with a view, as many custom networks do."""
 
     def forward(self, x):
         x = super().forward(x)
         return x.view(len(x), -1)
 
 
-def test_a_net_with_a_view_trains_and_predicts(hardware, blobs, tmp_path):
+def test_a_network_with_a_view_trains_and_predicts(hardware, blobs, tmp_path):
     net = Views(nn.Conv2d(1, 32, 5, padding=2), nn.ReLU(), nn.Conv2d(32, 5, 5, padding=2), nn.AdaptiveAvgPool2d((1, 2)))
     run = cn.train(net, data=str(blobs), recipe="fast", quiet=True, runs=tmp_path, epochs=1)
     assert run.facts["macs"] > 2_000_000 and run.evaluate().n
 
 
-def test_the_net_of_a_plan_is_laid_out_while_it_is_prepared(hardware):
+def test_a_prepared_network_has_the_chosen_memory_format(hardware):
     for name, last in (("alexnet_28", True), ("lenet_d2l", False)):
         planned = plan(*run_spec(name, recipe="fast", device="cpu"))
         net, shape = planned.build(print), planned.preprocess.shape
@@ -89,35 +89,35 @@ def test_the_net_of_a_plan_is_laid_out_while_it_is_prepared(hardware):
         with prepare.prepared(net, chosen):
             weights = [weight for weight in net.parameters() if weight.dim() == 4 and weight.shape[1] > 1]
             assert weights
-            assert all(one.is_contiguous(memory_format=torch.channels_last) is last for one in weights)
+            assert all(weight.is_contiguous(memory_format=torch.channels_last) is last for weight in weights)
 
 
-def test_images_lie_on_the_gpu_if_they_take_no_more_than_half_of_what_is_free(monkeypatch):
+def test_images_stay_on_the_gpu_up_to_half_of_its_free_memory(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 5000))
-    assert machine.has_room(torch.device("cuda"), 500) and not machine.has_room(torch.device("cuda"), 501)
-    assert machine.has_room(torch.device("cpu"), 10**15)
+    assert machine.fits_on_device(torch.device("cuda"), 500) and not machine.fits_on_device(torch.device("cuda"), 501)
+    assert machine.fits_on_device(torch.device("cpu"), 10**15)
 
 
-def test_policies_are_pinned_on_the_command_line(cli, monkeypatch):
-    asked: list[int] = []
-    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+def test_precision_and_threads_are_options(cli, monkeypatch):
+    thread_counts: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", thread_counts.append)
     code, out, _ = cli("train", "lenet_d2l", "--dry-run", "--json", "--precision", "bfloat16", "--threads", "1")
-    assert code == 0 and json.loads(out)["recipe"]["precision"] == "bfloat16" and 1 in asked
-    asked.clear()
-    assert cli("train", "lenet_d2l", "--dry-run", "--threads", "auto")[0] == 0 and not asked
+    assert code == 0 and json.loads(out)["recipe"]["precision"] == "bfloat16" and 1 in thread_counts
+    thread_counts.clear()
+    assert cli("train", "lenet_d2l", "--dry-run", "--threads", "auto")[0] == 0 and not thread_counts
     for wrong in ("0", "-1", "many"):
         assert cli("train", "lenet_d2l", "--threads", wrong)[0] == 2
     code, _, err = cli("train", "--resume", "runs/none", "--precision", "float32", "--threads", "2")
     assert code == 2 and "takes no --precision, --threads" in err
 
 
-def test_precisions_are_named(hardware):
+def test_rejects_unknown_precision(hardware):
     with pytest.raises(UsageError, match="must be one of auto, float32, bfloat16") as caught:
         plan(*run_spec("lenet_d2l", settings={"precision": "float16"}))
     assert caught.value.code == "CN204"
 
 
-def test_settings_of_the_process_belong_to_the_command_and_are_reported(cli, blobs, monkeypatch):
+def test_only_the_command_changes_process_settings_and_reports_them(cli, blobs, monkeypatch):
     applied: list[str] = []
     monkeypatch.setattr(machine, "keep_memory", lambda: not applied.append("memory"))
     monkeypatch.setattr(machine, "share_cores", lambda: bool(applied.append("cores")))
@@ -129,14 +129,14 @@ def test_settings_of_the_process_belong_to_the_command_and_are_reported(cli, blo
     assert "memory  glibc keeps up to 512 MB of freed memory (CLASSICNETS_MALLOC=system turns this off)" in err
 
 
-def test_the_allocator_can_be_left_alone(monkeypatch):
+def test_environment_variables_turn_process_settings_off(monkeypatch):
     monkeypatch.setenv("CLASSICNETS_MALLOC", "system")
     assert machine.keep_memory() is False
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
     assert machine.share_cores() is False
 
 
-def test_the_line_of_a_divided_batch_is_reported(cli, blobs):
+def test_reports_that_batches_are_split(cli, blobs):
     before = torch.get_num_threads()
     try:
         _, _, err = cli("train", "lenet_d2l", "--data", blobs, "--limit", "80", "--threads", "2", "--set", "epochs=1")

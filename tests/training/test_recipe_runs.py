@@ -1,4 +1,4 @@
-"""Every published recipe runs as its source has it on folders of images; only its length is cut.
+"""Every published recipe runs on folders of images; only its number of epochs is reduced.
 
 The nets for ImageNet have a small net of five convolutions and three dense layers stand in for them, on images of
 32 x 32 out of 36 x 36; everything else of their recipes is as published. One of them runs at its full size.
@@ -43,7 +43,7 @@ LEARNS = {
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory) -> dict[str, Path]:
-    """A folder of images like those of each data set, by its name: so large and so colored, but of three classes."""
+    """For each data set, a folder of images of the same size and channels, with three classes."""
     root = tmp_path_factory.mktemp("folders")
     return {
         name: make_image_folder(
@@ -54,7 +54,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 
 
 def stand_in(channels: int) -> nn.Sequential:
-    """AlexNet's order of layers, small: [N, channels, 32, 32] to three logits."""
+    """A small network with the layers of AlexNet: [N, channels, 32, 32] to three logits."""
     torch.manual_seed(0)
     return nn.Sequential(
         nn.Conv2d(channels, 8, 5, stride=2, padding=2), nn.ReLU(), nn.MaxPool2d(2),
@@ -69,7 +69,7 @@ def stand_in(channels: int) -> nn.Sequential:
 
 
 def made(key: RecipeKey) -> tuple[str | nn.Module, Recipe]:
-    """What is trained for a recipe: its own net, or the stand-in at a smaller image."""
+    """The network and recipe to train: those of the key, or the small network with smaller images."""
     recipe = resolve.RECIPES[key]
     if recipe.net in NETS and NETS[recipe.net].input[1] < 200:
         return recipe.net, recipe
@@ -96,7 +96,8 @@ def test_every_recipe_runs(key, folders):
     assert all(tensor.isfinite().all() for tensor in weights.values())
     assert run.facts["as_published"] is False
     no_verdict = (
-        "no verdict against the published range: the net, the recipe, the data or the number of images was changed"
+        "no verdict against the published range, because the network, the recipe, the data or the number of images was"
+        " changed"
     )
     assert run.result["verdict"] == (no_verdict if recipe.expected else "")
     card = (run.path / "card.md").read_text()
@@ -105,8 +106,8 @@ def test_every_recipe_runs(key, folders):
 
 
 @pytest.mark.slow
-def test_lenet_5_learns_at_the_first_rate_of_1998(folders):
-    """1,500 images, one at a time; the published rates fall too soon for so few."""
+def test_lenet5_learns_at_the_first_learning_rate_of_1998(folders):
+    """1,500 images with batches of one; the published learning rates drop too early for so few."""
     recipe = replace(
         resolve.RECIPES[RecipeKey("lecun1998", "lenet5_1998")], schedule="constant", drop_at=(), drop_to=()
     )
@@ -116,8 +117,8 @@ def test_lenet_5_learns_at_the_first_rate_of_1998(folders):
 
 
 @pytest.mark.parametrize("key", **KEYS)
-def test_every_recipe_changes_the_weights_by_its_own_rates(key, folders):
-    """The rates and decays that the optimizer has used in the first step."""
+def test_every_recipe_updates_weights_with_its_rates(key, folders):
+    """Compares the learning rates and weight decays of the first step with the recipe."""
     net, recipe = made(key)
     planned = plan(*run_spec(net, recipe=recipe, data=str(folders[recipe.data]), limit=2, settings={"batch_size": 2}))
     training_run = Session.start(planned, lambda _: None)
@@ -159,7 +160,7 @@ MEASURED = [key for key, recipe in resolve.RECIPES.items() if not recipe.mean an
 
 
 @pytest.mark.parametrize("key", MEASURED, ids=KEYS["ids"])
-def test_the_mean_of_the_training_images_is_measured_and_kept(key, folders):
+def test_the_mean_of_the_training_images_is_computed_and_saved(key, folders):
     net, recipe = made(key)
     folder = folders[recipe.data]
     planned = plan(*run_spec(net, recipe=recipe, data=str(folder)))
@@ -174,7 +175,7 @@ def test_the_mean_of_the_training_images_is_measured_and_kept(key, folders):
     assert x.abs().max() > 30  # raw values minus their mean
 
 
-def test_the_mean_is_that_of_the_images_that_are_trained_on(folders):
+def test_the_mean_excludes_the_validation_set(folders):
     net, recipe = made(RecipeKey("cuda_convnet", "cifar10_13pct"))
     started = Session.start(plan(*run_spec(net, recipe=recipe, data=str(folders["cifar10"]))), lambda _: None)
     assert started.batches.alone == 48 and len(started.batches.labels) == 60  # a fifth joins them later
@@ -186,9 +187,9 @@ def test_the_mean_is_that_of_the_images_that_are_trained_on(folders):
     ("key", "views"),
     [(RecipeKey("krizhevsky2012", "alexnet_2012"), 10), (RecipeKey("cuda_convnet", "cifar10_13pct"), 9)],
 )
-def test_the_result_is_the_mean_over_the_published_views(key, views, folders):
+def test_the_result_averages_the_published_views(key, views, folders):
     net, recipe = made(key)
-    recipe = replace(recipe, initialise="as_built")  # first weights through which images differ
+    recipe = replace(recipe, initialize="as_built")  # initial weights with which outputs depend on the image
     folder = folders[recipe.data]
     run = cn.train(net, recipe=recipe, data=str(folder), epochs=1, quiet=True)
     preprocess = run.predictor.preprocess
@@ -199,30 +200,33 @@ def test_the_result_is_the_mean_over_the_published_views(key, views, folders):
         places += [(0, middle), (middle, 0), (middle, border), (border, middle)]
     raw = train_images(folder, "test").transpose(0, 3, 1, 2) / 255.0
     x = (raw - np.array(preprocess.mean)[:, None, None]) / preprocess.std[0]
-    seen = [x[:, :, top : top + size, left : left + size] for top, left in places]
+    views_of_image = [x[:, :, top : top + size, left : left + size] for top, left in places]
     if views == 10:
-        seen += [view[..., ::-1] for view in seen]
-    assert len(seen) == views
+        views_of_image += [view[..., ::-1] for view in views_of_image]
+    assert len(views_of_image) == views
     run.net.eval()
     with torch.no_grad():
-        found = torch.stack([run.net(torch.tensor(view.copy()).float()).softmax(1) for view in seen]).mean(dim=0)
+        mean = torch.stack([run.net(torch.tensor(view.copy()).float()).softmax(1) for view in views_of_image]).mean(
+            dim=0
+        )
     labels = torch.arange(3).repeat_interleave(5)
-    assert run.result["test_loss"] == pytest.approx(nn.functional.nll_loss(found.log(), labels).item(), rel=1e-4)
-    one = run.net(torch.tensor(seen[0].copy()).float()).softmax(1)
-    assert not torch.allclose(one, found, rtol=1e-5)
+    assert run.result["test_loss"] == pytest.approx(nn.functional.nll_loss(mean.log(), labels).item(), rel=1e-4)
+    single = run.net(torch.tensor(views_of_image[0].copy()).float()).softmax(1)
+    assert not torch.allclose(single, mean, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
-    "key", [key for key, recipe in resolve.RECIPES.items() if recipe.data in resolve.ELSEWHERE], ids=KEYS["ids"]
+    "key", [key for key, recipe in resolve.RECIPES.items() if recipe.data in resolve.NOT_FETCHED], ids=KEYS["ids"]
 )
-def test_data_that_is_not_fetched_is_asked_for(key, cli):
+def test_data_that_cannot_be_downloaded_is_requested(key, cli):
     code, _, err = cli("train", key.net, "--recipe", key.source)
-    assert code == 3 and f"error[CN302]: the recipe is for {resolve.RECIPES[key].data}, which is not fetched" in err
+    data = resolve.RECIPES[key].data
+    assert code == 3 and f"error[CN302]: the recipe is for {data}, which is not downloaded automatically" in err
     assert "hint:  --data FOLDER" in err and not Path("runs").exists()
 
 
-def test_what_only_has_the_name_of_the_published_data_gets_no_verdict(tmp_path):
-    """A recipe as published, on a folder that is called imagenet and holds something else."""
+def test_other_data_with_the_published_name_gets_no_verdict(tmp_path):
+    """An unchanged recipe, on a folder that is named imagenet but contains other images."""
     net, recipe = made(RecipeKey("torchvision", "alexnet_torchvision"))
     recipe = replace(recipe, epochs=1, drop_at=(), drop_to=(), schedule="constant")
     data = make_image_folder(tmp_path / "imagenet", per_class=4, test_per_class=2, side=36)

@@ -1,4 +1,4 @@
-"""Training: that it is the book's, that it resumes bit for bit, that it fails kindly."""
+"""Training: it equals the training of the book, resumes bit for bit, and reports errors clearly."""
 
 from __future__ import annotations
 
@@ -43,25 +43,25 @@ def book_init(m):
 
 
 @pytest.mark.slow
-def test_our_losses_are_those_of_a_plain_pytorch_loop_over_200_steps():
-    """The book's `train_ch6` written out plainly, from the same first weights and in the same order."""
+def test_losses_equal_a_plain_pytorch_loop_over_200_steps():
+    """A plain version of the book's `train_ch6`, with the same initial weights and order."""
     recipe = resolve.find("d2l", "lenet_d2l", registered=True)
     data, steps = split(50_000), 200
     preprocess = recipe.preprocess(1, 28)
     torch.manual_seed(3)
-    ours = cn.create("lenet_d2l")
-    ours.apply(book_init)
+    net = cn.create("lenet_d2l")
+    net.apply(book_init)
     plain = nn.Sequential(*cn.create("lenet_d2l"))
-    plain.load_state_dict(dict(zip(plain.state_dict(), ours.state_dict().values(), strict=True)))
+    plain.load_state_dict(dict(zip(plain.state_dict(), net.state_dict().values(), strict=True)))
 
     loader = batches.Batches(data, recipe, preprocess, seed=5, device=torch.device("cpu"))
-    state = State(ours, recipe)
-    got: list[float] = []
+    state = State(net, recipe)
+    losses: list[float] = []
     for event in train(state, loader, recipe, objective.make(recipe, loader.labels, 10), Scores):
         if isinstance(event, Step):  # the sum is set back after each step, so that it is the loss of one step
-            got.append(float(state.loss_sum) / min(256, 50_000 - 256 * (event.step - 1)))
+            losses.append(float(state.loss_sum) / min(256, 50_000 - 256 * (event.step - 1)))
             state.loss_sum = 0.0
-        if len(got) == steps:
+        if len(losses) == steps:
             break
 
     images = torch.from_numpy(data.images).float() / 255
@@ -75,44 +75,46 @@ def test_our_losses_are_those_of_a_plain_pytorch_loop_over_200_steps():
             value.backward()
             trainer.step()
             expected.append(value.item())
-    assert len(got) == steps
-    assert np.abs(np.array(got) - np.array(expected[:steps])).max() < 1e-5
+    assert len(losses) == steps
+    assert np.abs(np.array(losses) - np.array(expected[:steps])).max() < 1e-5
 
 
-def test_order_is_a_pure_function_and_a_permutation():
+def test_the_order_is_a_pure_function_and_a_permutation():
     assert torch.equal(batches.order(100, 1, 2), batches.order(100, 1, 2))
     assert sorted(batches.order(100, 1, 2).tolist()) == list(range(100))
     orders = {tuple(batches.order(100, s, e).tolist()) for s in (0, 1) for e in (0, 1, 2)}
     assert len(orders) == 6
 
 
-def test_augmentation_belongs_to_the_image_not_to_the_batch():
-    """The same image is treated the same way in the same epoch, whatever the batch size."""
+def test_augmentation_depends_on_the_image_not_on_the_batch():
+    """An image is augmented in the same way in an epoch, whatever the batch size."""
     recipe = resolve.apply(
         resolve.find("fast", "x", registered=False), {"flip": True, "shift": 2, "batch_size": 64}
     ).recipe
-    seen = []
+    augmented = []
     for size in (64, 7):
         changed = resolve.apply(recipe, {"batch_size": size}).recipe
         loader = batches.Batches(split(64), changed, changed.preprocess(1, 28), seed=0, device=torch.device("cpu"))
-        seen.append(torch.cat([x for x, _ in loader.epoch(1)]))
-        assert not torch.equal(torch.cat([x for x, _ in loader.epoch(2)]), seen[-1])
-    assert torch.equal(*seen)
+        augmented.append(torch.cat([x for x, _ in loader.epoch(1)]))
+        assert not torch.equal(torch.cat([x for x, _ in loader.epoch(2)]), augmented[-1])
+    assert torch.equal(*augmented)
 
 
-def test_limit_takes_the_first_of_the_order_and_leaves_what_is_kept_aside():
+def test_limit_does_not_change_the_validation_set():
     data = Split(np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1), np.arange(100))
-    whole, aside = batches.divide(data, 0.2, None, seed=4)
-    few, same = batches.divide(data, 0.2, 10, seed=4)
-    assert len(whole) == 80 and len(aside) == 20 and not set(whole) & set(aside.labels)  # labels are places here
-    assert set(same.labels) == set(aside.labels)
-    assert set(few) == set(batches.order(100, 4, 0)[20:30].tolist())
+    train, validation = batches.divide(data, 0.2, None, seed=4)
+    limited, limited_validation = batches.divide(data, 0.2, 10, seed=4)
+    assert (
+        len(train) == 80 and len(validation) == 20 and not set(train) & set(validation.labels)
+    )  # labels are places here
+    assert set(limited_validation.labels) == set(validation.labels)
+    assert set(limited) == set(batches.order(100, 4, 0)[20:30].tolist())
     everything, none = batches.divide(data, 0.0, None, seed=4)
     assert none is None and len(everything) == 100
 
 
 @pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
-def test_the_rate_is_a_function_of_progress(schedule):
+def test_the_learning_rate_depends_only_on_progress(schedule):
     recipe = resolve.apply(resolve.find("d2l", "lenet_d2l", registered=True), {"schedule": schedule}).recipe
     rates = [optim.rate(recipe, i / 100) for i in range(101)]
     assert max(rates) == pytest.approx(recipe.lr)
@@ -120,18 +122,18 @@ def test_the_rate_is_a_function_of_progress(schedule):
         assert rates[20] == pytest.approx(recipe.lr) and rates[-1] == pytest.approx(0) and rates[0] < rates[10]
 
 
-def test_xavier_leaves_the_biases_at_torch_s_default():
-    from classicnets.training.initialise import initialise
+def test_xavier_does_not_change_biases():
+    from classicnets.training.initialize import initialize
 
     torch.manual_seed(0)
     net = cn.create("lenet_d2l")
     layers = [layer for layer in net if hasattr(layer, "bias")]
     biases = [layer.bias.clone() for layer in layers]
-    initialise(net, "xavier_uniform")
+    initialize(net, "xavier_uniform")
     assert all(torch.equal(bias, layer.bias) for bias, layer in zip(biases, layers, strict=True))
     bound = math.sqrt(6 / (400 + 120))
     assert 0.99 * bound < net.fc1.weight.abs().max() <= bound
-    initialise(net, "xavier_uniform_zero_bias")
+    initialize(net, "xavier_uniform_zero_bias")
     assert not any(layer.bias.any() for layer in net if hasattr(layer, "bias"))
 
 
@@ -158,7 +160,7 @@ def small() -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 10))
 
 
-def test_the_net_of_a_run_can_be_trained_afresh(blobs, tmp_path, cli):
+def test_the_network_of_a_run_can_be_trained_anew(blobs, tmp_path, cli):
     (tmp_path / "own.py").write_text(OWN_NET)
     for spec in ("lenet_d2l", "own.py:net"):
         assert cli("train", spec, "--data", blobs, "--set", "epochs=1", "--limit", 64)[0] == 0
@@ -181,7 +183,7 @@ def test_any_module_is_trained_in_place_and_learns(blobs):
     assert cn.Run(run.path, net=small()).evaluate().accuracy == run.result["test_accuracy"]
 
 
-def test_runs_never_write_over_each_other(blobs):
+def test_runs_never_overwrite_each_other(blobs):
     first = cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
     before = (first.path / "last.safetensors").read_bytes()
     second = cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
@@ -192,7 +194,7 @@ def test_runs_never_write_over_each_other(blobs):
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_another_seed_gives_other_weights(blobs):
+def test_different_seeds_give_different_weights(blobs):
     runs = [cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True, seed=s) for s in (0, 1)]
     a, b = (load_file(run.path / "last.safetensors") for run in runs)
     assert not torch.equal(a["net/conv1.weight"], b["net/conv1.weight"])
@@ -203,7 +205,7 @@ def test_no_verdict_when_the_recipe_was_changed(blobs):
     assert run.result["verdict"].startswith("no verdict")
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(blobs, cli, tmp_path):
+def test_a_loss_that_is_not_finite_stops_training(blobs, cli, tmp_path):
     (tmp_path / "own.py").write_text(OWN_NET)
     command = ["train", "own.py:net", "--data", blobs, "--set", "optimizer=sgd", "schedule=constant", "epochs=3"]
     code, _, err = cli(*command, "lr=1e20")
@@ -214,7 +216,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(blobs, cl
     assert not list(Path("runs").glob("*/last.safetensors"))
 
 
-def test_what_was_good_before_the_loss_left_the_finite_is_kept(blobs, cli, tmp_path, monkeypatch):
+def test_the_last_finite_state_stays_saved(blobs, cli, tmp_path, monkeypatch):
     (tmp_path / "own.py").write_text(OWN_NET)
     rate = optim.rate
     monkeypatch.setattr(
@@ -222,23 +224,23 @@ def test_what_was_good_before_the_loss_left_the_finite_is_kept(blobs, cli, tmp_p
     )
     code, _, err = cli("train", "own.py:net", "--data", blobs, "--set", "optimizer=sgd", "epochs=4", "lr=0.01")
     assert code == 1
-    kept = Path("runs/own_net-blobs-1/last.safetensors")
-    assert f"the end of epoch 2 is kept in {kept}" in err
-    assert all(tensor.isfinite().all() for tensor in load_file(kept).values() if tensor.is_floating_point())
+    saved = Path("runs/own_net-blobs-1/last.safetensors")
+    assert f"{saved} has the state after epoch 2" in err
+    assert all(tensor.isfinite().all() for tensor in load_file(saved).values() if tensor.is_floating_point())
     assert cn.Run("runs/own_net-blobs-1").evaluate().n == 100
 
 
-def test_a_complete_run_is_not_resumed(blobs, cli):
+def test_rejects_resuming_a_complete_run(blobs, cli):
     cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
     code, _, err = cli("train", "--resume", "runs/lenet_d2l-blobs-1")
     assert code == 2 and "error[CN208]: the run is complete" in err
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(blobs, cli, monkeypatch):
-    """Stopped after the last step of an epoch, when all that is left of it is to be judged."""
+def test_ctrl_c_saves_and_shows_how_to_resume(blobs, cli, monkeypatch):
+    """Stopped after the last step of an epoch, before its evaluation."""
     from classicnets.training.session import Session
 
-    whole = cn.train("lenet_d2l", data=str(blobs), epochs=2, limit=64, quiet=True)
+    uninterrupted = cn.train("lenet_d2l", data=str(blobs), epochs=2, limit=64, quiet=True)
     record = Session._record
 
     def interrupt(self, event):
@@ -255,11 +257,11 @@ def test_ctrl_c_saves_and_says_how_to_go_on(blobs, cli, monkeypatch):
     assert "stopped after epoch 0 of 2, step 1; to go on: classicnets train --resume runs/lenet_d2l-blobs-2" in err
     code, _, err = cli("train", "--resume", "runs/lenet_d2l-blobs-2")
     assert code == 0 and "resuming runs/lenet_d2l-blobs-2 after epoch 0 of 2, step 1" in err, err
-    a, b = load_file(whole.path / "last.safetensors"), load_file("runs/lenet_d2l-blobs-2/last.safetensors")
+    a, b = load_file(uninterrupted.path / "last.safetensors"), load_file("runs/lenet_d2l-blobs-2/last.safetensors")
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_resume_restores_the_thread_count_and_takes_no_changes(blobs, cli, monkeypatch):
+def test_resuming_restores_the_threads_and_rejects_changes(blobs, cli, monkeypatch):
     cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
     path = Path("runs/lenet_d2l-blobs-1/run.json")
     facts = json.loads(path.read_text())
@@ -269,13 +271,13 @@ def test_resume_restores_the_thread_count_and_takes_no_changes(blobs, cli, monke
     for change in (["lenet_d2l"], ["--set", "lr=1"], ["--limit", "3"], ["--recipe", "fast"], ["--seed", "1"]):
         code, _, err = cli("train", *change, "--resume", "runs/lenet_d2l-blobs-1")
         assert code == 2 and "error[CN208]" in err
-    asked = []
-    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    thread_counts = []
+    monkeypatch.setattr(torch, "set_num_threads", thread_counts.append)
     assert cli("train", "--resume", "runs/lenet_d2l-blobs-1")[0] == 0
-    assert asked == [2]
+    assert thread_counts == [2]
 
 
-def test_resume_refuses_other_data(blobs, cli):
+def test_resuming_rejects_changed_data(blobs, cli):
     cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
     path = Path("runs/lenet_d2l-blobs-1/run.json")
     facts = json.loads(path.read_text())
@@ -286,7 +288,7 @@ def test_resume_refuses_other_data(blobs, cli):
     assert code == 3 and "error[CN306]" in err
 
 
-def test_a_wrong_size_is_refused_before_any_data_is_read(blobs, cli, monkeypatch, tmp_path):
+def test_rejects_a_wrong_image_size_before_reading_data(blobs, cli, monkeypatch, tmp_path):
     def read(*_, **__):
         raise AssertionError("data was read")
 
@@ -303,16 +305,16 @@ def test_a_wrong_size_is_refused_before_any_data_is_read(blobs, cli, monkeypatch
     assert not Path("runs").exists()
 
 
-def test_a_net_with_the_wrong_number_of_outputs_is_refused_before_any_data_is_read(blobs, cli, monkeypatch, tmp_path):
+def test_rejects_a_wrong_number_of_outputs_before_reading_data(blobs, cli, monkeypatch, tmp_path):
     monkeypatch.setattr(loading, "load", lambda *_, **__: pytest.fail("data was read"))
     (tmp_path / "net.py").write_text("from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 7))\n")
     code, _, err = cli("train", "net.py:net", "--data", blobs)
-    assert code == 3 and "gives 7 numbers" in err and "nn.Linear(784, 10)" in err
+    assert code == 3 and "the output of net.py:net has shape 7" in err and "nn.Linear(784, 10)" in err
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="has neither modes of folders nor /proc")
-def test_a_full_disk_or_a_forbidden_folder_is_a_clear_error(blobs, cli):
+def test_reports_a_full_disk_and_a_read_only_folder(blobs, cli):
     if os.geteuid() == 0:
         target = "/proc/nowhere"
     else:

@@ -1,1 +1,1 @@
-"""What makes a network faster without changing what it computes: layers, memory format and threads for a batch."""
+"""Acceleration: faster layers, memory format, and batches that are split over threads; the results stay the same."""

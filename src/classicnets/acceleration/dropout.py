@@ -1,7 +1,7 @@
-"""Dropout whose masks do not depend on how a batch is divided among threads or processes.
+"""Dropout whose masks do not depend on how a batch is split over threads or processes.
 
-A mask is a pure function of seed, step, the number of the dropout call in the forward pass, the row in the whole batch
-and the element: a hash of these numbers, without a generator whose state would have to be shared.
+A mask is a hash of seed, step, number of the dropout call in the forward pass, row in the batch, and element. It needs
+no random generator, whose state threads would have to share.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _M1, _M2 = 0x7FEB352D, 0x846CA68B - (1 << 32)
 
 @dataclass
 class _Rows:
-    """What a thread computes: `count` rows of a batch from row `first` on; `calls` of dropout have been made."""
+    """The rows of a thread: `count` rows from `first` on; `calls` counts the calls of dropout."""
 
     key: tuple[int, ...]
     first: int
@@ -35,20 +35,23 @@ _local = threading.local()
 
 @contextmanager
 def rows_of_batch(key: tuple[int, ...], first: int, count: int) -> Iterator[None]:
-    """While open, dropout layers that are exchanged in this thread draw the masks of these rows of the batch.
+    """While open, dropout layers of this module use the masks of these rows of the batch, in this thread.
 
-    `key` names the batch: seed, epoch, step.
+    Args:
+        key: the batch: seed, epoch, step.
+        first: the first row.
+        count: the number of rows.
     """
-    before = getattr(_local, "rows", None)
+    previous = getattr(_local, "rows", None)
     _local.rows = _Rows(key, first, count)
     try:
         yield
     finally:
-        _local.rows = before
+        _local.rows = previous
 
 
 class Dropout(nn.Dropout):
-    """nn.Dropout that draws by rows within `rows_of_batch`; elsewhere it is torch's."""
+    """nn.Dropout with masks by row within `rows_of_batch`, and those of torch elsewhere."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape [N, ...] to the same shape."""
@@ -57,7 +60,7 @@ class Dropout(nn.Dropout):
 
 
 class Dropout1d(nn.Dropout1d):
-    """nn.Dropout1d, likewise."""
+    """nn.Dropout1d with masks by row, as in Dropout."""
 
     def forward(self, input: Tensor) -> Tensor:
         """[N, C, L] to the same shape."""
@@ -66,7 +69,7 @@ class Dropout1d(nn.Dropout1d):
 
 
 class Dropout2d(nn.Dropout2d):
-    """nn.Dropout2d, likewise."""
+    """nn.Dropout2d with masks by row, as in Dropout."""
 
     def forward(self, input: Tensor) -> Tensor:
         """[N, C, H, W] to the same shape."""
@@ -75,7 +78,7 @@ class Dropout2d(nn.Dropout2d):
 
 
 class Dropout3d(nn.Dropout3d):
-    """nn.Dropout3d, likewise."""
+    """nn.Dropout3d with masks by row, as in Dropout."""
 
     def forward(self, input: Tensor) -> Tensor:
         """[N, C, D, H, W] to the same shape."""
@@ -84,8 +87,9 @@ class Dropout3d(nn.Dropout3d):
 
 
 def _dropped(layer: nn.modules.dropout._DropoutNd, x: Tensor, shape: Sequence[int]) -> Tensor | None:
-    """`x` with dropout by rows, one mask value for each of `shape`; None where torch draws: outside `rows_of_batch`,
-    or if the first axis of `x` is not that of the batch.
+    """Applies dropout by row to `x`, with one mask value for each element of `shape`.
+
+    Returns None, for torch's dropout, outside `rows_of_batch` and if the first axis of `x` is not the batch.
     """
     rows: _Rows | None = getattr(_local, "rows", None)
     if rows is None or not layer.training or not x.dim() or len(x) != rows.count:
@@ -101,30 +105,30 @@ def _dropped(layer: nn.modules.dropout._DropoutNd, x: Tensor, shape: Sequence[in
 def keep_mask(
     key: tuple[int, ...], first: int, count: int, elements: int, p: float, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Which elements dropout with probability `p` keeps: bool [count, elements], for rows from `first` on.
+    """The elements that dropout with probability `p` keeps: bool [count, elements], for rows from `first` on.
 
-    Each is kept where the hash of (key, row, element), uniform over 32 bits, is not among the p * 2^32 lowest.
+    An element is dropped if the hash of (key, row, element), uniform over 32 bits, is among the p * 2^32 lowest values.
     """
     digest = hashlib.sha256(repr(("dropout", *key)).encode()).digest()
-    one, two = (int.from_bytes(digest[i : i + 4], "little", signed=True) for i in (0, 4))
+    key1, key2 = (int.from_bytes(digest[i : i + 4], "little", signed=True) for i in (0, 4))
     row = torch.arange(first, first + count, dtype=torch.int32, device=device)[:, None]
     element = torch.arange(elements, dtype=torch.int32, device=device)
-    x = _mixed(element) ^ _mixed(row ^ one)
+    x = _mixed(element) ^ _mixed(row ^ key1)
     x *= _M1
     x ^= _shifted(x, 15)
-    x ^= _mixed(row ^ two)
+    x ^= _mixed(row ^ key2)
     x *= _M2
     lowest = round(p * 2**32) - 2**31
     return x >= lowest if lowest < 2**31 else torch.zeros_like(x, dtype=torch.bool)
 
 
 def _mixed(x: Tensor) -> Tensor:
-    """Another number for each of int32, without a pattern; products wrap around."""
+    """A bijective hash of int32 values; products wrap around."""
     x = (x ^ _shifted(x, 16)) * _M1
     x = (x ^ _shifted(x, 15)) * _M2
     return x ^ _shifted(x, 16)
 
 
 def _shifted(x: Tensor, bits: int) -> Tensor:
-    """Shifts right and fills with zeros; torch's shift fills with the sign."""
+    """Logical right shift, filling with zeros; that of torch fills with the sign."""
     return (x >> bits).bitwise_and_((1 << (32 - bits)) - 1)

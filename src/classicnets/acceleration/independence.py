@@ -1,4 +1,4 @@
-"""Whether the images of a batch can be computed by several threads at the same time."""
+"""Checks whether several threads can compute the images of a batch at the same time."""
 
 from __future__ import annotations
 
@@ -14,61 +14,62 @@ from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils.parametrize import is_parametrized
 
 from classicnets.acceleration.dropout import rows_of_batch
-from classicnets.acceleration.layers import exchanged_layers
+from classicnets.acceleration.layers import faster_layers
+from classicnets.text import _
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks")
-_HOLDERS = ("_parameters", "_buffers", "_modules")
-_OF_EVERY_MODULE = {*vars(nn.Module())}
-_CONSTANTS = (types.NoneType, bool, int, float, complex, str, bytes, type, torch.dtype, torch.device, torch.Size)
+_CONTAINERS = ("_parameters", "_buffers", "_modules")
+_MODULE_ATTRIBUTES = {*vars(nn.Module())}
+_IMMUTABLE = (types.NoneType, bool, int, float, complex, str, bytes, type, torch.dtype, torch.device, torch.Size)
 
 
 def obstacle(net: nn.Module, shape: Sequence[int]) -> str:
-    """Why a batch of `net` cannot be divided among threads, in words; empty if it can.
+    """Why batches of `net` cannot be split over threads, in words; "" if they can.
 
-    Rows of a batch must not meet, as in BatchNorm; forward() must change nothing and draw from no generator, except in
-    the dropout layers that draw by rows; there must be no hooks, which would be called for each share. A pass of five
-    random images, whole and in two parts, finds out, and leaves no trace. Modules that are neither torch's nor ours
-    must also have attributes that cannot change in place.
+    Rows of a batch must be independent, unlike in BatchNorm. forward() must change no state and draw no random numbers,
+    except in dropout layers with masks by row. There must be no hooks, which would be called once per thread. All this
+    is tested with a forward pass of five random images, in one and in two parts, which has no side effects. Modules
+    that are neither of torch nor of classicnets must also have immutable attributes.
     """
     for name, parameter in net.named_parameters():
         if isinstance(parameter, UninitializedParameter):
-            return f"{name} has no shape yet"
+            return _("{name} has no shape yet", name=name)
         if parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None):
-            return f"{name} has a hook"
+            return _("{name} has a hook", name=name)
     for name, module in net.named_modules():
-        label = f"{name or 'the network'} ({type(module).__name__})"
+        label = f"{name or _('the network')} ({type(module).__name__})"
         if any(not _is_ours(hook) for kind in _HOOKS for hook in getattr(module, kind).values()):
-            return f"{label} has a hook"
+            return _("{name} has a hook", name=label)
         if isinstance(module, _BatchNorm):
-            return f"{label} normalizes over the batch"
+            return _("{name} normalizes over the batch", name=label)
         if is_parametrized(module):
-            return f"{label} is parametrized"
+            return _("{name} is parametrized", name=label)
         if not type(module).__module__.startswith(("torch.nn.", "classicnets.")):
             for key, value in vars(module).items():
-                if key not in _OF_EVERY_MODULE and not _is_constant(value):
-                    return f"{label} may have state of its own: {key}"
+                if key not in _MODULE_ATTRIBUTES and not _is_immutable(value):
+                    return _("{name} may have state of its own: {attribute}", name=label, attribute=key)
     if any(getattr(torch_module, kind) for kind in _GLOBAL_HOOKS):
-        return "there are hooks for all modules"
+        return _("there are global hooks for all modules")
     return _trial(net, shape)
 
 
 def _is_ours(hook: Any) -> bool:
-    """Whether it is a hook of this package, such as the check of the input's size: they keep nothing."""
+    """Whether a hook belongs to classicnets, such as the check of the input size: these have no state."""
     return str(getattr(getattr(hook, "func", hook), "__module__", "")).startswith("classicnets.")
 
 
-def _is_constant(value: Any) -> bool:
-    """Whether the value cannot change, so that forward() could only put another in its place."""
+def _is_immutable(value: Any) -> bool:
+    """Whether the value cannot be changed in place, so that forward() could only replace it."""
     if isinstance(value, tuple | frozenset):
-        return all(map(_is_constant, value))
+        return all(map(_is_immutable, value))
     if isinstance(value, types.FunctionType):
         return value.__closure__ is None
-    return isinstance(value, (*_CONSTANTS, types.BuiltinFunctionType))
+    return isinstance(value, (*_IMMUTABLE, types.BuiltinFunctionType))
 
 
 def _trial(net: nn.Module, shape: Sequence[int]) -> str:
-    """What goes wrong when five images are computed in two parts, in training mode."""
+    """Why five images cannot be computed in two parts in training mode, in words; "" if they can."""
     images = torch.rand(5, *shape, generator=torch.Generator().manual_seed(0))
     images = images.to(next((p.dtype for p in net.parameters()), torch.float32))
 
@@ -77,46 +78,46 @@ def _trial(net: nn.Module, shape: Sequence[int]) -> str:
             y: Tensor = net(images[start:stop])
         return y
 
-    as_it_was = _Snapshot(net)
+    original = _Snapshot(net)
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), exchanged_layers(net):
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), faster_layers(net):
             before, generator = _Snapshot(net.train()), torch.get_rng_state()
             whole, parts = output(0, 5), torch.cat([output(0, 2), output(2, 5)])
             if not torch.equal(torch.get_rng_state(), generator):
-                return "forward() draws from torch's generator"
+                return _("forward() uses torch's random generator")
             if before.has_changed():
-                return "forward() changes a buffer or an attribute"
+                return _("forward() changes a buffer or an attribute")
             if whole.shape != parts.shape or not torch.allclose(whole, parts, rtol=1e-3, atol=1e-5):
-                return "images of a batch influence each other's output"
-    except Exception as error:  # whatever a user's forward() raises: the batch stays whole
-        reason = str(error).partition("\n")[0]
-        return f"five images cannot be computed in two parts: {reason or type(error).__name__}"
+                return _("the output of an image depends on other images of the batch")
+    except Exception as error:  # whatever a user's forward() raises, batches are not split
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        return _("five images cannot be computed in two parts: {reason}", reason=reason)
     finally:
-        as_it_was.restore()
+        original.restore()
     return ""
 
 
 class _Snapshot:
-    """The attributes of all modules of a net, and the values of its buffers."""
+    """The attributes of all modules of a network, and the values of its buffers."""
 
     def __init__(self, net: nn.Module):
         attributes = [vars(module) for module in net.modules()]
-        holders = [held[kind] for held in attributes for kind in _HOLDERS]
-        self.dictionaries = [(held, dict(held)) for held in [*attributes, *holders]]
+        containers = [module[name] for module in attributes for name in _CONTAINERS]
+        self.dictionaries = [(current, dict(current)) for current in [*attributes, *containers]]
         self.buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
 
     def has_changed(self) -> bool:
-        """Whether an attribute is another object, or a buffer has another value."""
-        for now, before in self.dictionaries:
-            if now.keys() != before.keys() or any(now[key] is not value for key, value in before.items()):
+        """Whether an attribute is a different object, or a buffer has different values."""
+        for current, saved in self.dictionaries:
+            if current.keys() != saved.keys() or any(current[key] is not value for key, value in saved.items()):
                 return True
         return any(not torch.equal(buffer, values) for buffer, values in self.buffers)
 
     def restore(self) -> None:
-        """Puts everything back."""
-        for now, before in self.dictionaries:
-            now.clear()
-            now.update(before)
+        """Restores all attributes and values."""
+        for current, saved in self.dictionaries:
+            current.clear()
+            current.update(saved)
         with torch.no_grad():
             for buffer, values in self.buffers:
                 buffer.copy_(values)

@@ -1,4 +1,4 @@
-"""Layers that compute what torch's do, faster: exchanged while a network works, and put back afterwards."""
+"""Faster implementations of torch's layers, which replace them while a network is trained or used."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from classicnets.acceleration import dropout
 from classicnets.models import layers
 from classicnets.models.lrn import watched
 
-_FEW = 50_000  # values; below this torch is as fast
-_LARGE = 9  # values in a window; above this torch is as fast
+_MIN_VALUES = 50_000  # in a tensor; below this torch is as fast
+_MAX_WINDOW = 9  # values in a window; above this torch is as fast
 
 _Window = tuple[int, int]  # rows, columns
 
 
 class AvgPool2d(nn.AvgPool2d):
-    """Average pooling by slices. Values and gradients are torch's bit for bit.
+    """Average pooling by slices. Values and gradients are bit for bit those of torch.
 
-    torch goes through the windows one after the other. Where windows do not overlap, the first values of all windows
-    are one strided slice, the second ones another; slices are added many values at once. With contiguous feature maps
-    the first pool of LeNet takes 2.0 ms for 4.4 ms, forward and backward, and its training step 0.83 of the time
-    (batch 128, one thread with AVX-512). Overlapping or padded windows, other dtypes and devices, and compilers get
-    torch's own operation; so do feature maps with their channels last, where torch is as fast. Maximum pooling by
-    slices is slower where it needs a gradient, and in evaluation it saves less than 5 % of an epoch.
+    torch processes one window after the other. If windows do not overlap, the first values of all windows are a strided
+    slice, the second values another, and slices are added with vector instructions. For contiguous feature maps, the
+    first pooling layer of LeNet takes 2.0 ms instead of 4.4 ms, forward and backward, and its training step 0.83 of the
+    time (batch size 128, one thread with AVX-512). torch's operation is used for overlapping or padded windows, other
+    dtypes and devices, when compiling, and for channels-last feature maps, where it is as fast. Max pooling by slices
+    is slower with a gradient, and in evaluation it would save less than 5 % of an epoch.
 
     The class has the name of its base class, so that layer tables and `repr` do not change.
     """
 
     def forward(self, input: Tensor) -> Tensor:
         """[N, C, H, W] to [N, C, H / rows, W / columns]."""
-        # without padding and left-over columns, ceil_mode and count_include_pad change nothing
+        # without padding and remaining columns, ceil_mode and count_include_pad have no effect
         window = _pair(self.kernel_size)
-        none = not isinstance(self.stride, int) and not self.stride
-        stride = window if none else _pair(self.stride)  # as torch reads none
-        plain = stride == window and _pair(self.padding) == (0, 0) and self.divisor_override is None
-        y = _average(input, window) if plain else None
+        no_stride = not isinstance(self.stride, int) and not self.stride
+        stride = window if no_stride else _pair(self.stride)  # as in torch
+        sliceable = stride == window and _pair(self.padding) == (0, 0) and self.divisor_override is None
+        y = _average(input, window) if sliceable else None
         return super().forward(input) if y is None else y
 
 
 class Subsampling(layers.Subsampling):
-    """Subsampling whose means are computed by slices, as in AvgPool2d."""
+    """Subsampling that computes means by slices, as AvgPool2d does."""
 
     def window_mean(self, x: Tensor) -> Tensor:
         """[N, channels, H, W] to [N, channels, H // size, W // size]."""
@@ -52,11 +52,11 @@ class Subsampling(layers.Subsampling):
 
 
 def _average(x: Tensor, window: _Window) -> Tensor | None:
-    """The means of windows that do not overlap; None unless slices give the same bits as torch, and faster."""
+    """The means of windows that do not overlap; None unless slices are faster and bit for bit the same."""
     rows, columns = window
-    if x.dim() != 4 or x.dtype != torch.float32 or not x.is_cpu or x.numel() < _FEW or not x.is_contiguous():
+    if x.dim() != 4 or x.dtype != torch.float32 or not x.is_cpu or x.numel() < _MIN_VALUES or not x.is_contiguous():
         return None
-    if not 1 < rows * columns <= _LARGE or x.shape[2] % rows or x.shape[3] % columns or watched(x):
+    if not 1 < rows * columns <= _MAX_WINDOW or x.shape[2] % rows or x.shape[3] % columns or watched(x):
         return None
     y: Tensor = _Average.apply(x, window)  # type: ignore[no-untyped-call]
     return y
@@ -68,14 +68,14 @@ def _pair(value: int | Sequence[int]) -> _Window:
 
 
 def _slices(x: Tensor, window: _Window) -> Iterator[Tensor]:
-    """The first values of all windows, the second ones, and so on, row by row of a window."""
+    """The first values of all windows, then the second values, and so on, in row-major order of a window."""
     for row in range(window[0]):
         for column in range(window[1]):
             yield x[..., row :: window[0], column :: window[1]]
 
 
 class _Average(torch.autograd.Function):
-    """Keeps nothing for the gradient."""
+    """The mean of windows; saves no tensors for the backward pass."""
 
     @staticmethod
     def forward(ctx, x: Tensor, window: _Window) -> Tensor:  # type: ignore[no-untyped-def]
@@ -96,7 +96,7 @@ class _Average(torch.autograd.Function):
         return gradient, None
 
 
-# By exact type: a subclass of the user's may compute something else.
+# By exact type, because a subclass may compute something else.
 _FASTER: dict[type[nn.Module], type[nn.Module]] = {
     nn.AvgPool2d: AvgPool2d,
     layers.Subsampling: Subsampling,
@@ -108,17 +108,17 @@ _FASTER: dict[type[nn.Module], type[nn.Module]] = {
 
 
 @contextmanager
-def exchanged_layers(net: nn.Module) -> Iterator[None]:
-    """While open, layers of `net` have the classes of this package that compute the same; see `prepare.prepared`.
+def faster_layers(net: nn.Module) -> Iterator[None]:
+    """While open, layers of `net` have faster classes that compute the same; see `prepare.prepared`.
 
-    Only a layer's class changes: the module, its parameters, names, hooks, attributes and state dict are the same
+    Only the class of a layer changes. The module, its parameters, names, hooks, attributes and state dict stay the same
     objects.
     """
-    exchanged = [layer for layer in net.modules() if type(layer) in _FASTER]
-    for layer in exchanged:
+    replaced = [layer for layer in net.modules() if type(layer) in _FASTER]
+    for layer in replaced:
         layer.__class__ = _FASTER[type(layer)]
     try:
         yield
     finally:
-        for layer in exchanged:
+        for layer in replaced:
             layer.__class__ = type(layer).__mro__[1]

@@ -1,4 +1,4 @@
-"""Makes a network faster while it is trained or used, and leaves it as it was: the one place where this is done."""
+"""Accelerates a network while it is trained or used, and restores it afterwards."""
 
 from __future__ import annotations
 
@@ -12,27 +12,32 @@ from torch import nn
 
 from classicnets.acceleration.batch_split import choose_batch_threads
 from classicnets.acceleration.independence import obstacle
-from classicnets.acceleration.layers import exchanged_layers
+from classicnets.acceleration.layers import faster_layers
 from classicnets.acceleration.memory_format import accepts_channels_last, channels_last, wants_channels_last
 from classicnets.errors import UsageError
+from classicnets.text import _
 
 
 @dataclass(frozen=True, kw_only=True)
 class Acceleration:
-    """How a network is made faster. The default computes what plain PyTorch does, to the bit.
+    """How a network is accelerated. With the defaults, results are bit for bit those of plain PyTorch.
 
-    `batch_threads` threads share each batch; where that is one although there are more, `whole_because` says why.
+    `batch_threads` is the number of threads that share each batch. If it is 1 because of the network, `no_split_reason`
+    is the reason in words.
     """
 
     channels_last: bool = False
     batch_threads: int = 1
-    whole_because: str = ""
+    no_split_reason: str = ""
 
     def lines(self) -> list[str]:
-        """What is reported of it, for people."""
+        """A report for people: one line, or none if there is nothing to report."""
         if self.batch_threads > 1:
-            return [f"split   {self.batch_threads} threads share each batch (--batch-threads 1 turns this off)"]
-        return [f"split   threads do not share a batch: {self.whole_because}"] if self.whole_because else []
+            n = self.batch_threads
+            return [_("split   {n} threads share each batch (--batch-threads 1 turns this off)", n=n)]
+        if self.no_split_reason:
+            return [_("split   threads do not share batches: {reason}", reason=self.no_split_reason)]
+        return []
 
 
 PLAIN = Acceleration()
@@ -49,41 +54,52 @@ def choose(
     batch_size: int,
     batch_threads: int | None = None,
 ) -> Acceleration:
-    """What is fastest for `net`, which has `macs` for an image of `shape`: (channels, height, width).
+    """Chooses the fastest acceleration of a network.
 
-    A function of these arguments, never of the load, so that the same command gives the same numbers. `threads` are
-    those of the CPU. `batch_threads` sets their number where it is not None. Raises UsageError CN204 if that is not
-    possible.
+    It depends only on the arguments, never on the load, so that the same command gives the same numbers.
+
+    Args:
+        net: the network.
+        shape: shape of an image, (channels, height, width).
+        device: the device of the network.
+        macs: MACs of the network per image.
+        precision: "float32" or "bfloat16".
+        threads: the number of CPU threads.
+        batch_size: the number of images in a batch.
+        batch_threads: the number of threads that share each batch; None chooses it.
+
+    Raises:
+        UsageError: CN204 if batches cannot be split over `batch_threads` threads.
     """
-    why = ""
+    reason = ""
     if batch_threads is None:
-        batch_threads, why = choose_batch_threads(
+        batch_threads, reason = choose_batch_threads(
             net, shape, device=device, macs=macs, threads=threads, batch_size=batch_size
         )
     elif batch_threads > 1:
-        other = torch.device(device).type != "cpu"
-        if refused := "only a CPU has threads for it" if other else obstacle(net, shape):
+        on_cpu = torch.device(device).type == "cpu"
+        if why := obstacle(net, shape) if on_cpu else _("threads can share batches only on a CPU"):
             raise UsageError(
                 "CN204",
-                f"{batch_threads} threads cannot share a batch of this network",
+                _("{n} threads cannot share a batch of this network", n=batch_threads),
                 where=f"batch_threads={batch_threads}",
-                why=refused,
+                why=why,
                 hint="--batch-threads 1",
             )
     last = wants_channels_last(device, macs, precision, batch_threads) and accepts_channels_last(net, shape)
-    return Acceleration(channels_last=last, batch_threads=batch_threads, whole_because=why)
+    return Acceleration(channels_last=last, batch_threads=batch_threads, no_split_reason=reason)
 
 
 _lock = threading.Lock()
-_open: dict[nn.Module, tuple[int, ExitStack]] = {}  # how often a network is prepared, and what ends it
+_open: dict[nn.Module, tuple[int, ExitStack]] = {}  # how many contexts prepare a network, and what restores it
 
 
 @contextmanager
 def prepared(net: nn.Module, acceleration: Acceleration = PLAIN) -> Iterator[None]:
-    """While open, `net` has faster layers and the memory format of `acceleration`; afterwards it is as it was.
+    """While open, `net` has faster layers and the memory format of `acceleration`; it is restored on exit.
 
     Only the classes of layers and the strides of weights change. Modules, parameters, names, hooks and state dict stay
-    the same objects. A network that is prepared already, be it by another thread, stays so until the last one closes.
+    the same objects. Contexts can be nested and used by several threads; the last one to exit restores the network.
     """
     with _lock:
         if net not in _open:
@@ -103,7 +119,7 @@ def prepared(net: nn.Module, acceleration: Acceleration = PLAIN) -> Iterator[Non
 
 def _prepare(net: nn.Module, acceleration: Acceleration) -> ExitStack:
     stack = ExitStack()
-    stack.enter_context(exchanged_layers(net))
+    stack.enter_context(faster_layers(net))
     if acceleration.channels_last:
         stack.enter_context(channels_last(net))
     return stack

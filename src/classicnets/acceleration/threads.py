@@ -1,4 +1,4 @@
-"""Python threads that each compute with one intra-op thread."""
+"""Python threads that compute with one intra-op thread each."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _Result = TypeVar("_Result")
 
 
 class ComputeThreads:
-    """`count` Python threads with one intra-op thread each, while it is open; with a count of 1, the caller's thread.
+    """A context manager for `count` Python threads with one intra-op thread each; with 1, the calling thread is used.
 
-    torch releases the interpreter lock within its operations, so the threads compute at the same time. In contrast to
-    intra-op threads they do not wait for each other after every operation, which is what small layers spend most of
-    their time on, and a lost core delays one of them only.
+    torch releases the interpreter lock within its operations, so the threads compute at the same time. Unlike intra-op
+    threads, they do not wait for each other after every operation, which takes most of the time of small layers, and a
+    busy core delays only one of them.
 
-    The calling thread also has one intra-op thread meanwhile: others would keep spinning for some time after each of
-    its operations and take the cores away. Grad mode, inference mode and autocast are those of a new thread.
+    While open, the calling thread has one intra-op thread as well, because others would spin for some time after each
+    of its operations and occupy the cores. Grad mode, inference mode and autocast are those of a new thread.
     """
 
     def __init__(self, count: int):
@@ -32,7 +32,7 @@ class ComputeThreads:
         if self.count > 1:
             self._caller_threads = torch.get_num_threads()
             self._pool = ThreadPoolExecutor(self.count, "compute")
-            started = threading.Barrier(self.count)  # so that every thread is there, and has taken one of these tasks
+            started = threading.Barrier(self.count)  # so that each thread starts, and runs one of these tasks
             for future in [self._pool.submit(_use_one_thread, started) for _ in range(self.count)]:
                 future.result()
             torch.set_num_threads(1)
@@ -45,13 +45,13 @@ class ComputeThreads:
             torch.set_num_threads(self._caller_threads)
 
     def map(self, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
-        """The results in the order of the items."""
+        """Applies `work` to each item in the threads, and returns the results in the order of the items."""
         return [work(item) for item in items] if self._pool is None else [*self._pool.map(work, items)]
 
 
 def _use_one_thread(started: threading.Barrier) -> None:
-    # The number belongs to the calling thread. A new thread takes the number that was last set in any thread when it
-    # is first asked, so it is asked before the number is set.
+    # Each thread has its own number of intra-op threads. A new thread takes over the number that was last set in any
+    # thread when it first reads it, so it must read the number before setting it.
     torch.get_num_threads()
     torch.set_num_threads(1)
     started.wait()

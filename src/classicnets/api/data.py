@@ -101,7 +101,7 @@ def describe_machine(folders: Sequence[Path]) -> dict[str, Any]:
     """What this machine has: system, versions, device, which of the folders can be written, where data comes from."""
     about = machine.describe() | machine.torch_facts()
     about["write_access"] = {
-        str(folder): machine.can_write(folder) or "yes" for folder in (*folders, sources.cache_root())
+        str(folder): machine.write_error(folder) or "yes" for folder in (*folders, sources.cache_root())
     }
     about["data"] = {name: sources.would_come_from(d) for name, d in DATASETS.items()}
     return about

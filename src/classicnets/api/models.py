@@ -27,7 +27,7 @@ from classicnets.images import inputs
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
 from classicnets.runs import checkpoint, folder, net_spec
-from classicnets.spec import ExportOptions, documented
+from classicnets.spec import ExportOptions, documented, rename_old
 from classicnets.study.seeds import SeedsFolder, spread
 
 __all__ = ["Evaluation", "Exported", "Input", "Model", "Prediction", "Run", "Seeds", "count_inputs", "decoder", "load"]
@@ -159,7 +159,7 @@ class Run(Model):
         super().__init__(
             Predictor(self.net, preprocess, tuple(self.facts["classes"]), chosen, precision, faster),
             path=self.folder.path,
-            name=made.described,
+            name=made.display_name,
             weights=self.weights_file.name,
             data=self.facts["data"],
             fingerprint=self.facts["fingerprint"],
@@ -184,10 +184,8 @@ class Run(Model):
         Needs pip install 'classicnets[export]'. Raises CheckFailed CN102 to CN105, UsageError CN206, DataError CN302,
         MachineError CN401, CN403.
         """
-        if "licence" in options:
-            options["license"] = options.pop("licence")
         source = ExportSource(self.folder, self.net, report.tables.console(stderr=True).print)
-        return export(source, Path(path), ExportOptions(**options))
+        return export(source, Path(path), ExportOptions(**rename_old(options, ExportOptions)))
 
 
 class Seeds:

@@ -47,7 +47,7 @@ def create(
     size is refused with an explanation. `variation` is what `vary` takes, such as {"activation": "relu"}.
     Raises UsageError CN202 for an unknown name, CN201 for a size it cannot have, CN204 for what cannot be exchanged.
     """
-    spec = net_spec.varied(net_spec.find(name), variation or {})
+    spec = net_spec.with_variation(net_spec.find(name), variation or {})
     made, shape = _registered(spec, in_channels, image_size, num_classes)
     _check(made, shape)
     return guard(made.build(), shape, name=name)
@@ -65,10 +65,10 @@ def layers(
     By default the shape is the source's, the run's, or 1x28x28 for your own network; `variation` is as for `create`.
     Raises UsageError CN201, CN202, CN204, CN205, CN207.
     """
-    made = net_spec.varied(net_spec.find(what), variation or {})
+    made = net_spec.with_variation(net_spec.find(what), variation or {})
     if made.kind != "registry":
         default = open_run(what).preprocess().shape if Path(what).is_dir() else _OWN_INPUT
-        return made.described, _check(made, shape or default)
+        return made.display_name, _check(made, shape or default)
     if shape is None and Path(what).is_dir():
         shape = open_run(what).preprocess().shape
         num_classes = num_classes or made.num_classes
@@ -81,7 +81,7 @@ def layers(
         )
     channels, side = (shape[0], shape[1]) if shape else (None, None)
     made, shape = _registered(made, channels, side, num_classes)
-    return made.described, _check(made, shape)
+    return made.display_name, _check(made, shape)
 
 
 def explain(table: Table, layer: str | None = None, language: str = "en") -> list[str]:
@@ -130,4 +130,4 @@ def _registered(
 def _check(made: NetSpec, shape: tuple[int, ...]) -> Table:
     with torch.device("meta" if made.kind == "registry" else "cpu"):  # only shapes are needed
         net = made.build()
-    return check_input(net, shape, name=made.described)
+    return check_input(net, shape, name=made.display_name)

@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import nn
 
-from classicnets import coach, machine, report
+from classicnets import machine, report
 from classicnets.api.models import Run, Seeds
+from classicnets.coach import coach
 from classicnets.events import Event
 from classicnets.forecast.forecast import Forecast
 from classicnets.forecast.forecast import forecast as forecast_plan
@@ -66,7 +67,7 @@ def resume(
 def train_seeds(net: str | nn.Module | RunSpec, /, seeds: int = 5, **options: Any) -> Seeds:
     """Trains as `train` does, `seeds` times, with `seed` and the seeds after it, and returns the runs together.
 
-    Runs have processes of their own, `side_by_side` of them in parallel. A module is trained in this process, one copy
+    Runs have processes of their own, `parallel_runs` of them in parallel. A module is trained in this process, one copy
     after the other: all begin with its weights as they are, unless the recipe initializes, and it stays as it is. A
     run that fails does not stop the others; see `Seeds.summary`.
     Raises UsageError, DataError, MachineError before training.
@@ -74,7 +75,7 @@ def train_seeds(net: str | nn.Module | RunSpec, /, seeds: int = 5, **options: An
     (output, asked), rest = split_options({**options, "seeds": seeds}, Output, Study)
     spec, module = run_spec(net, **rest)
     console = report.tables.console(stderr=True, quiet=output.quiet)
-    with machine.same_threads():
+    with machine.restore_threads():
         planned = plan(spec, module)
         made = start_seeds(planned, asked, output, console.print)
         follow_seeds(made, report.terminal.SeedsTerminal(console, seeds), output)
@@ -86,7 +87,7 @@ def _train(begin: Callable[[Say], Session], output: Output) -> Run:
     if output.tensorboard:
         report.tensorboard.summary_writer()  # refused before anything is read if the package is missing
     console = report.tables.console(stderr=True, quiet=output.quiet)
-    with machine.same_threads():
+    with machine.restore_threads():
         session = coached(begin(console.print))
         displays: list[Display] = []
         if not output.quiet:
@@ -142,7 +143,7 @@ def start_seeds(planned: Plan, asked: Study, output: Output, say: Say) -> SeedsF
     """Makes the folders of several runs. Raises UsageError CN204, DataError, MachineError."""
     first = planned.spec.seed
     seeds = range(first, first + (asked.seeds or 0))
-    return study.start(planned, seeds, output, say, side_by_side=asked.side_by_side)
+    return study.start(planned, seeds, output, say, side_by_side=asked.parallel_runs)
 
 
 def follow_seeds(

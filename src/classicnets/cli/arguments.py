@@ -9,7 +9,7 @@ from dataclasses import Field, dataclass
 from typing import Any, NoReturn, TypeVar
 
 from classicnets.errors import UsageError
-from classicnets.spec import GROUPS, about, default_text, option, option_fields
+from classicnets.spec import GROUPS, about, default_text, note_new_spelling, option, option_fields
 from classicnets.text import _, nearest
 
 Options = TypeVar("Options")
@@ -59,7 +59,24 @@ def add(parser: argparse.ArgumentParser, *kinds: type) -> None:
         if options:
             group = parser.add_argument_group(_(title))
             for f in options:
-                group.add_argument(*_flags(f), dest=f.name, help=_help(f), default=argparse.SUPPRESS, **_action(f))
+                shared: dict[str, Any] = {"dest": f.name, "default": argparse.SUPPRESS}
+                action = group.add_argument(*_flags(f), help=_help(f), **shared, **_action(f))
+                shared |= {"nargs": action.nargs, "type": action.type, "choices": action.choices}
+                for old in about(f).old_flags:
+                    group.add_argument(old, help=argparse.SUPPRESS, action=_old_flag(action), **shared)
+
+
+def _old_flag(current: argparse.Action) -> type[argparse.Action]:
+    """The action of a former spelling: prints a note and does what the option of today does."""
+
+    class OldFlag(argparse.Action):
+        def __call__(
+            self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, flag: str | None = None
+        ) -> None:
+            note_new_spelling(str(flag), current.option_strings[0])
+            current(parser, namespace, values, flag)
+
+    return OldFlag
 
 
 def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:
@@ -96,7 +113,8 @@ def settings(pairs: Sequence[str]) -> dict[str, str]:
 
 def unknown(parser: argparse.ArgumentParser, text: str) -> UsageError:
     """The error for an option that the command does not have, with the nearest that it has."""
-    options = [name for name in parser._option_string_actions if name != "-h"]
+    actions = parser._option_string_actions
+    options = [name for name, action in actions.items() if name != "-h" and action.help != argparse.SUPPRESS]
     near = nearest(text.split("=", maxsplit=1)[0], options)
     return UsageError(
         "CN206",

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classicnets import api, machine, report
+from classicnets import api, report
 from classicnets.cli import arguments
-from classicnets.spec import DEVICE, NET_FILE, OFFLINE, option
+from classicnets.spec import DEVICE, NET_FILE, OFFLINE, PRECISION, option
 
 if TYPE_CHECKING:
     from classicnets.api.models import Evaluation, Input, Model
@@ -28,12 +28,7 @@ class OpenModel:
     model: str = option(help="the folder of a run, or an exported .onnx file", metavar="MODEL")
     net: str | None = option(None, **NET_FILE)
     device: str = option("auto", **DEVICE)
-    precision: str = option(
-        "float32",
-        help="floating-point precision; auto: bfloat16 where the hardware supports it and the network is large",
-        group="machine",
-        choices=machine.PRECISIONS,
-    )
+    precision: str = option("float32", **PRECISION)
 
     def opened(self) -> Model:
         """The model. Raises what `cn.load` does."""

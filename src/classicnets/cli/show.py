@@ -16,7 +16,7 @@ from classicnets import api, report
 from classicnets.cli import arguments, explain, weights
 from classicnets.errors import UsageError
 from classicnets.files import write_whole
-from classicnets.spec import option
+from classicnets.spec import SETTINGS, option
 
 if TYPE_CHECKING:
     from classicnets.api.networks import Table
@@ -35,11 +35,9 @@ class Show:
     )
     settings: Mapping[str, Any] = option(
         dict,
+        **SETTINGS,
         help="vary the network: net.activation=relu",
-        group="recipe",
         metavar="net.KEY=VALUE",
-        flag="--set",
-        shown="",
     )
     input: str | None = option(
         None, help="show it for images of this shape, such as 3x224x224", group="data", metavar="CxHxW", shown=""

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     spec = arguments.read(args, RunSpec)
     if not spec.net:
         args.parser.error("train needs a NET, or --resume RUN")
-    machine.use_threads(spec.threads)
+    machine.set_threads(spec.threads)
     planned = api.training.plan(spec)
     if asked.dry_run:
         if several:
@@ -75,8 +75,8 @@ def run(args: argparse.Namespace) -> int:
 def _several(args: argparse.Namespace, asked: Train, study: Study) -> bool:
     """Whether several runs are meant; refuses what does not go with one, or with several."""
     several = study.seeds is not None or (asked.resume is not None and (Path(asked.resume) / "seeds.json").is_file())
-    if not several and study.side_by_side is not None:
-        args.parser.error("--side-by-side is about the runs of --seeds")
+    if not several and study.parallel_runs is not None:
+        args.parser.error("--parallel-runs is about the runs of --seeds")
     for f in fields(Study):
         number = getattr(study, f.name)
         if number is not None and number < 1:
@@ -142,7 +142,7 @@ def _follow_seeds(made: SeedsFolder, study: Study, output: Output, *, as_json: b
     display = report.terminal.SeedsTerminal(talk, len(made.missing()))
     resuming = command("classicnets", "train", "--resume", made.path)
     try:
-        result = api.training.follow_seeds(made, display, output, at_once=study.side_by_side)
+        result = api.training.follow_seeds(made, display, output, at_once=study.parallel_runs)
     except KeyboardInterrupt:
         left = len(made.missing())
         talk.print(f"stopped, {left} without results; to go on: {resuming}")
@@ -173,9 +173,8 @@ def _dry_run(planned: Plan, output: Output, *, as_json: bool) -> int:
     out = report.tables.console()
     for line in (*planned.lines(), *forecast.lines()):
         out.print(line)
-    recipe = planned.recipe.to_dict()
     out.print("")
-    rows = [[key, _text(recipe[key]), where] for key, where in planned.setting_sources.items()]
+    rows = [[key, _text(getattr(planned.recipe, key)), where] for key, where in planned.setting_sources.items()]
     rows += [[f"net.{key}", _text(value), "--set"] for key, value in planned.net_spec.variation.items()]
     out.print(report.tables.table(["setting", "value", "from"], rows))
     out.print("\nnext: the same without --dry-run; --set KEY=VALUE changes a setting")

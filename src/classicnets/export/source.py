@@ -91,7 +91,7 @@ class ExportSource:
         narrowed = sum(p.numel() for p in self.net.parameters()) - sum(p.numel() for p in net.parameters())
         return {
             "format": FORMAT,
-            "net": self.run.net_spec().described,
+            "net": self.run.net_spec().display_name,
             "classes": list(self.classes),
             "preprocess": self.preprocess.to_dict(),
             "parameters": asked["parameters"] - narrowed,

@@ -62,8 +62,8 @@ def measure(plan: Plan, batch: int, most_steps: int) -> Trial:
         taken = _seconds(step, STEP_SECONDS, 2, most_steps)
         stepped = _memory(training.device)
         few = training.splits.train.images[: max(16, int(_EVALUATION_MACS / plan.preprocess.views / _macs(plan)))]
-        training.watcher.probabilities(few)
-        evaluated = _seconds(lambda: training.watcher.probabilities(few), EVALUATION_SECONDS, 1, 100)
+        training.epoch_predictor.probabilities(few)
+        evaluated = _seconds(lambda: training.epoch_predictor.probabilities(few), EVALUATION_SECONDS, 1, 100)
         last, best = (len(checkpoint.content(*training.checkpoint(weights_only=alone))) for alone in (False, True))
         return Trial(
             image_count=image_count,

@@ -98,14 +98,14 @@ class Batches:
             places = np.concatenate([places, np.arange(len(labels), len(labels) + len(aside))])
             images, labels = np.concatenate([images, aside.images]), np.concatenate([labels, aside.labels])
         self._images = torch.from_numpy(images)
-        if machine.has_room(device, images.nbytes):
+        if machine.fits_on_device(device, images.nbytes):
             self._images = self._images.to(device)
         self._places = torch.from_numpy(places)
         self.labels = torch.from_numpy(labels[places]).to(device)
         self.axes = (
             None
-            if recipe.colour_noise == "none"
-            else transforms.color_axes(self.parts(), preprocess, recipe.colour_noise)
+            if recipe.color_noise == "none"
+            else transforms.color_axes(self.parts(), preprocess, recipe.color_noise)
         )
 
     def images(self, index: Tensor) -> Tensor:
@@ -191,7 +191,7 @@ class Batches:
             if moved is not None:
                 x = transforms.move(x, of(moved))
             x = transforms.normalize(x, preprocess)
-            if recipe.colour_noise == "code":
+            if recipe.color_noise == "code":
                 x = x / 1.1  # so that noisy images are as large as those of the test (cuda-convnet, convdata.py)
             return x if blank is None else transforms.erase(x, of(blank), erased)
 

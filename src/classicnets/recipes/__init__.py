@@ -1,1 +1,1 @@
-"""How nets are trained, as values: one file per source. A recipe names its net and its data by string."""
+"""Recipes: the training hyperparameters of each source, one file per source."""

@@ -1,28 +1,28 @@
-"""Krizhevsky's nets for CIFAR-10, trained as the head of each parameter file says.
+"""Recipes of Krizhevsky's networks for CIFAR-10, as described at the head of each parameter file.
 
     classicnets train cifar10_26pct     10 epochs, 7 minutes; one published run, 0.74
     classicnets train cifar10_18pct    140 epochs, 90 minutes; one published run, 0.82
     classicnets train cifar10_13pct    520 epochs, 8 hours; one published run, 0.87 (nine views)
     classicnets train cifar10_11pct    520 epochs, 13 hours; one published run, 0.89 (nine views)
 
-Times are reckoned from that of one step on one CPU core (x86, torch 2.13.0, November 2026). The published figures are
-the files' own, in whole per cent.
+Times are estimates from the time of one step on one CPU core (x86, torch 2.13.0, November 2026). The published
+accuracies are those of the files, rounded to whole percent.
 
 Sources: cuda-convnet, example-layers/layer-params-80sec.cfg, -18pct.cfg, -conv-local-13pct.cfg, -conv-local-11pct.cfg,
-convnet.py (batches of 128) and convdata.py, read in dnouri/cuda-convnet; akrizhevsky/cuda-convnet2,
-layers/layer-params-cifar10-11pct.cfg, read in hunse/cuda-convnet2. The page "Methodology" that the files point to was
-not found. How many epochs follow the last drop of the first two nets they do not say; BVLC/caffe, examples/cifar10,
-which repeats them, stops after 5,000 and 70,000 steps of 100.
+convnet.py (batches of 128) and convdata.py, from the copy dnouri/cuda-convnet; akrizhevsky/cuda-convnet2,
+layers/layer-params-cifar10-11pct.cfg, from the copy hunse/cuda-convnet2. The page "Methodology" that the files refer to
+was not found. For the first two networks they do not state how many epochs follow the last drop; BVLC/caffe,
+examples/cifar10, which reproduces them, stops after 5,000 and 70,000 steps of 100.
 """
 
 from dataclasses import replace
 
 from classicnets.values import Expected, Recipe
 
-_BIASES = "Biases learn at twice the rate of the weights throughout; the source leaves theirs at 0.002."
-_MEAN = "One mean for each channel is subtracted; the source subtracts the mean image, pixel by pixel."
-_ORDER = "Images are drawn anew each epoch; the source goes through them in the order of its files."
-_SPLIT = "On which of the five training files the figure was reached is not said, so all are trained on."
+_BIASES = "The learning rate of biases is always twice that of the weights; in the source it stays at 0.002."
+_MEAN = "The mean of each channel is subtracted; the source subtracts the mean image, pixel by pixel."
+_ORDER = "Images are shuffled in each epoch; the source reads them in the order of its files."
+_SPLIT = "All five training files are used, because the source does not state which of them it trained on."
 
 NET_26 = Recipe(
     source="cuda_convnet",
@@ -39,12 +39,12 @@ NET_26 = Recipe(
     schedule="steps",
     drop_at=(8 / 10,),
     drop_to=(0.1,),
-    initialise="cuda_convnet_26pct",
+    initialize="cuda_convnet_26pct",
     mean=(),
     std=(1 / 255,),
-    expected=Expected.once(0.74, "cuda-convnet, layer-params-80sec.cfg: 26 % error"),
+    expected=Expected.single(0.74, "cuda-convnet, layer-params-80sec.cfg: 26 % error"),
     deviations=(
-        "How long it trains after the drop at epoch 8 is not said: 2 epochs, as in Caffe's copy.",
+        "2 epochs after the drop at epoch 8, as in Caffe's copy; the source does not state the number.",
         _SPLIT,
         _BIASES,
         _MEAN,
@@ -59,10 +59,10 @@ NET_18 = replace(
     weight_decays=(0.004, 0.004, 0.004, 1.0),
     drop_at=(120 / 140, 130 / 140),
     drop_to=(0.1, 0.01),
-    initialise="cuda_convnet_18pct",
-    expected=Expected.once(0.82, "cuda-convnet, layer-params-18pct.cfg: 18 % error"),
+    initialize="cuda_convnet_18pct",
+    expected=Expected.single(0.82, "cuda-convnet, layer-params-18pct.cfg: 18 % error"),
     deviations=(
-        "How long it trains after the drop at epoch 130 is not said: 10 epochs, as in Caffe's copy.",
+        "10 epochs after the drop at epoch 130, as in Caffe's copy; the source does not state the number.",
         *NET_26.deviations[1:],
     ),
 )
@@ -74,7 +74,7 @@ NET_13 = replace(
     weight_decays=(0.0, 0.0, 0.004, 0.004, 0.004),
     drop_at=(500 / 520, 510 / 520),
     drop_to=(0.1, 0.01),
-    initialise="cuda_convnet_13pct",
+    initialize="cuda_convnet_13pct",
     image_size=24,
     resize=32,
     views=9,
@@ -82,11 +82,11 @@ NET_13 = replace(
     crop="random",
     validation=0.2,
     join_after=350,
-    expected=Expected.once(0.87, "cuda-convnet, layer-params-conv-local-13pct.cfg: 13 % error"),
+    expected=Expected.single(0.87, "cuda-convnet, layer-params-conv-local-13pct.cfg: 13 % error"),
     deviations=(
-        "The file gives no epochs but points to a page that was not found; these are those of the 11 % files.",
-        "The 10,000 images that join after 350 epochs are drawn by the seed; the source has the fifth file's. It"
-        " judged by them when to let them join (about 350 epochs, about 150 more); here the numbers are fixed.",
+        "The number of epochs is that of the 11 % files; this file refers to a page that was not found.",
+        "The 10,000 images that join after 350 epochs are drawn with the seed; the source uses its fifth file, and"
+        " decided by its accuracy when it should join (about 350 epochs, about 150 more). Here the numbers are fixed.",
         _BIASES,
         _MEAN,
         _ORDER,
@@ -97,7 +97,7 @@ NET_11 = replace(
     NET_13,
     net="cifar10_11pct",
     weight_decays=(0.0, 0.0, 0.004, 0.004, 0.01),
-    expected=Expected.once(0.89, "cuda-convnet2, layer-params-cifar10-11pct.cfg: 11 % error"),
+    expected=Expected.single(0.89, "cuda-convnet2, layer-params-cifar10-11pct.cfg: 11 % error"),
     deviations=NET_13.deviations[1:],
 )
 

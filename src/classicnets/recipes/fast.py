@@ -1,12 +1,12 @@
-"""OURS, from no paper: the best accuracy for the minutes on 2 CPU cores: about two for `lenet_d2l` and its variation,
-six for `alexnet_28`. What was compared, on a validation part of the training set and one seed each, is in
-benchmarks/results/choose_fast.jsonl (benchmarks/choose_fast.py makes it); the epochs are what fits the time. The test
-split was not looked at. The form for any other net was not tuned.
+"""Our own recipes, from no paper: high accuracy in minutes on 2 CPU cores, about two for `lenet_d2l` and its variation
+and six for `alexnet_28`. They were chosen on a validation split of the training set, with one seed each
+(benchmarks/choose_fast.py, benchmarks/results/choose_fast.jsonl), never on the test split; the number of epochs is set
+by the time. The recipe for any other network was not tuned.
 
     classicnets train lenet_d2l --recipe fast
     classicnets train lenet_d2l --recipe fast --set net.activation=relu net.pool=max
     classicnets train alexnet_28 --recipe fast
-    classicnets train my_net.py:net            (the default for a net of your own)
+    classicnets train my_net.py:net            (the default for your own network)
 """
 
 from dataclasses import replace
@@ -23,7 +23,7 @@ LENET = Recipe(
     optimizer="adamw",
     weight_decay=0.01,
     schedule="one_cycle",
-    initialise="xavier_uniform",
+    initialize="xavier_uniform",
     mean=(0.286,),
     std=(0.353,),
     flip=True,
@@ -32,12 +32,12 @@ LENET = Recipe(
     monitor="validation",
 )
 
-# The same weights with ReLU and maximum for sigmoid and mean: a rate that such a net bears; and shifts, as it learns
-# its images by heart.
+# With ReLU and max pooling instead of sigmoid and average pooling: a lower learning rate, and shifts against
+# overfitting.
 LENET_RELU_MAX = replace(LENET, variation=(("activation", "relu"), ("pool", "max")), lr=0.003, shift=1)
 
-# Over ten epochs batch normalization, with larger maps behind conv1, gained 0.7 points on a first form of the net, that
-# had neither; with that one shifts by 2 pixels cost 1.1 points; neither Xavier's weights nor less dropout gained any.
+# Over ten epochs, batch normalization with larger feature maps after conv1 gained 0.7 points over a first version of
+# the network. For that version, shifts by 2 pixels cost 1.1 points; Xavier initialization and less dropout gained none.
 ALEXNET_28 = Recipe(
     source="fast",
     net="alexnet_28",
@@ -56,7 +56,7 @@ ALEXNET_28 = Recipe(
     monitor="validation",
 )
 
-# Any module: weights as its author made them, a rate that ReLU nets bear, and no mirroring: it would make a d of a b.
+# Any module: initial weights as built, a learning rate for ReLU networks, and no flips, which would turn a b into a d.
 ANY = Recipe(
     source="fast",
     net="",

@@ -1,26 +1,27 @@
-"""AlexNet, 2012: as the paper tells it (PAPER) and as the code ran it (CODE and two ablations).
+"""Recipes of AlexNet, 2012: of the paper (PAPER), and of the code (CODE and two ablations).
 
     classicnets train alexnet_2012 --data FOLDER                 about 90 epochs; one published run, 0.593 (ten views)
     classicnets train alexnet_2012_code --data FOLDER            91 epochs; one published run, 0.5934 (ten views)
     classicnets train alexnet_2012_plain_pooling --data FOLDER   90 epochs; one published run, 0.5894 (ten views)
-    classicnets train alexnet_2012_one_tower --data FOLDER       96 epochs; no figure for these images
+    classicnets train alexnet_2012_one_tower --data FOLDER       96 epochs; no known accuracy for this data
 
-Data: ILSVRC-2012, whose validation part is the test split here. Time as published: five to six days on two GTX 580; not
-run by us. With `--set views=1` the center alone is judged, for which no figure on 2012 was published; on ILSVRC-2010
-config 145 has 0.6098 for the center and 0.6253 for ten views.
+Data: ILSVRC-2012; the test split is its validation split. Published time: five to six days on two GTX 580; we have not
+run it. With `--set views=1` only the center crop is evaluated, for which no accuracy on ILSVRC-2012 was published; on
+ILSVRC-2010, config 145 has 0.6098 for the center and 0.6253 for ten views.
 
 Sources: Krizhevsky, Sutskever, Hinton, NIPS 2012, sections 4 and 5 and table 2; computerhistory/AlexNet-Source-Code,
-layers/layer-params-145.cfg, -145-2010.cfg, -147.cfg and -145-half.cfg with the run notes at their ends (read in the
-copy yrmo/AlexNet-Source-Code), convdata.py.
+layers/layer-params-145.cfg, -145-2010.cfg, -147.cfg and -145-half.cfg with the run notes at their ends (from the copy
+yrmo/AlexNet-Source-Code), convdata.py.
 """
 
 from dataclasses import replace
 
 from classicnets.values import Expected, Recipe
 
-_MEAN = "One mean for each channel is subtracted; the source subtracts the mean image, pixel by pixel."
+_MEAN = "The mean of each channel is subtracted; the source subtracts the mean image, pixel by pixel."
 _NO_LATE_CHANGES = (
-    "Near the end conv1 learned at 1e-5 and then no longer{}, and the color noise was switched off; not done here."
+    "Near the end the source lowered the learning rate of conv1 to 1e-5, then froze it{}, and turned the color noise"
+    " off; this recipe does not."
 )
 
 PAPER = Recipe(
@@ -35,7 +36,7 @@ PAPER = Recipe(
     momentum=0.9,
     weight_decay=0.0005,
     schedule="plateau",
-    initialise="krizhevsky2012",
+    initialize="krizhevsky2012",
     image_size=224,
     resize=256,
     fit="crop",
@@ -44,18 +45,18 @@ PAPER = Recipe(
     views=10,
     flip=True,
     crop="random",
-    colour_noise="paper",
+    color_noise="paper",
     validation=0.04,
     monitor="validation",
-    expected=Expected.once(
-        0.593, "NIPS 2012, table 2: one net, 40.7 % top-1 error on the validation part of ILSVRC-2012"
+    expected=Expected.single(
+        0.593, "NIPS 2012, table 2: one net, 40.7 % top-1 error on the validation split of ILSVRC-2012"
     ),
     deviations=(
-        "4 % of the training images are kept aside and tell when to divide the rate by ten, after 5 epochs without a"
-        " better one; the paper did so by hand, on the validation part, which is the test split here.",
-        "Biases learn and decay as weights do; the paper says nothing of them.",
+        "4 % of the training images are held out; the learning rate is divided by ten after 5 epochs without a better"
+        " accuracy on them. The paper did so by hand, on the validation split, which is the test split here.",
+        "Learning rate and weight decay of biases are those of the weights; the paper does not state them.",
         _MEAN,
-        "The figure was produced by the code, config 145, not by the paper's text; see alexnet_2012_code.",
+        "The published accuracy was reached by the code, config 145, not by the paper's text; see alexnet_2012_code.",
     ),
 )
 
@@ -69,15 +70,17 @@ CODE = replace(
     schedule="steps",
     drop_at=(25 / 91, 51 / 91, 79 / 91),
     drop_to=(0.1, 0.01, 0.001),
-    initialise="krizhevsky2012_code",
-    colour_noise="code",
+    initialize="krizhevsky2012_code",
+    color_noise="code",
     validation=0.0,
     monitor="none",
-    expected=Expected.once(0.59336, "config 145, run notes: 0.406640 top-1 error, ten views, validation part of 2012"),
+    expected=Expected.single(
+        0.59336, "config 145, run notes: 0.406640 top-1 error, ten views, validation split of 2012"
+    ),
     deviations=(
         _NO_LATE_CHANGES.format(" (from epochs 67 and 72)"),
-        "Biases learn at twice the rate of the weights throughout; the file leaves them at 0.02 as that falls.",
-        "Each image has its own crop and mirroring; the code draws one for every 32 images.",
+        "The learning rate of biases is always twice that of the weights; in the file it stays at 0.02.",
+        "Crop and flip are random for each image; the code draws them once for every 32 images.",
         _MEAN,
     ),
 )
@@ -87,10 +90,12 @@ PLAIN_POOLING = replace(
     net="alexnet_2012_plain_pooling",
     epochs=90,
     drop_at=(23 / 90, 51 / 90, 79 / 90),
-    expected=Expected.once(0.58942, "config 147, run notes: 0.410580 top-1 error, ten views, validation part of 2012"),
+    expected=Expected.single(
+        0.58942, "config 147, run notes: 0.410580 top-1 error, ten views, validation split of 2012"
+    ),
     deviations=(
-        "From epoch 79 conv1 no longer learned; not done here.",
-        "Biases learn at twice the rate of the weights throughout; the file has 0.002 for them at the end.",
+        "The source froze conv1 from epoch 79; this recipe does not.",
+        "The learning rate of biases is always twice that of the weights; in the file it is 0.002 at the end.",
         *CODE.deviations[2:],
     ),
 )
@@ -103,10 +108,10 @@ ONE_TOWER = replace(
     drop_to=(0.1, 0.01),
     expected=None,
     deviations=(
-        "The source trained on ILSVRC-2010: 0.391680 top-1 error, ten views, on the test part of 2010. No figure of it"
-        " for 2012 is known, so none is expected.",
+        "The source trained on ILSVRC-2010: 0.391680 top-1 error, ten views, on the test split of 2010. Its accuracy on"
+        " ILSVRC-2012 is not known, so none is expected.",
         _NO_LATE_CHANGES.format(" (from epochs 66 and 72)"),
-        "The file ends with 1e-5 on all layers and the notes do not say from when, so that drop is left out.",
+        "The file ends with 1e-5 for all layers; the notes do not state since when, so this drop is omitted.",
         *CODE.deviations[1:],
     ),
 )

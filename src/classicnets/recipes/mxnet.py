@@ -1,11 +1,11 @@
-"""MXNet's train_imagenet.py with --network alexnet and nothing else said.
+"""Recipe of MXNet's train_imagenet.py with --network alexnet and no other option.
 
-    classicnets train alexnet_mxnet --data FOLDER                   80 epochs; no figure was published
-    classicnets train alexnet_mxnet --data FOLDER --set lr=0.01     the rate that a maintainer names for such a net
+    classicnets train alexnet_mxnet --data FOLDER                   80 epochs; no published accuracy
+    classicnets train alexnet_mxnet --data FOLDER --set lr=0.01     the learning rate that a maintainer recommends
 
-Data: ILSVRC-2012, whose validation part is the test split here. Time: days on a GPU; not run by us. The script's rate
-suits its default net, a ResNet. Users report that AlexNet stays at chance (apache/mxnet issue 5460); a maintainer
-starts nets without batch normalization at 0.01 (issue 758).
+Data: ILSVRC-2012; the test split is its validation split. Time: days on a GPU; we have not run it. The learning rate of
+the script is for its default network, a ResNet. Users report that AlexNet stays at chance (apache/mxnet issue 5460); a
+maintainer starts networks without batch normalization at 0.01 (issue 758).
 
 Sources: apache/mxnet, example/image-classification, v0.11 to v1.x: train_imagenet.py, common/fit.py, common/data.py,
 README.md.
@@ -27,7 +27,7 @@ ALEXNET = Recipe(
     schedule="steps",
     drop_at=(30 / 80, 60 / 80),
     drop_to=(0.1, 0.01),
-    initialise="normal",
+    initialize="normal",
     image_size=224,
     resize=256,
     fit="crop",
@@ -37,7 +37,7 @@ ALEXNET = Recipe(
     crop="random",
     deviations=(
         "No random hue, saturation, lightness, rotation, shear or aspect ratio; the script has all six (level 3).",
-        "Crops are taken from the middle square of 256x256; the script crops whatever its record file holds, for which"
+        "Crops are taken from the center square of 256x256; the script crops the images of its record file, for which"
         " the README suggests a shorter side of 480.",
     ),
 )

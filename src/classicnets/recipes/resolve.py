@@ -1,4 +1,4 @@
-"""Finds a recipe by source, network and variation; applies `--set key=value`, typed, reports all faults together."""
+"""Looks up recipes by source, network and variation, and applies settings (`--set KEY=VALUE`) to them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from classicnets.recipes import (
     mxnet,
     torchvision,
 )
-from classicnets.text import assignments, nearest
+from classicnets.text import _, assignments, nearest
 from classicnets.values import Recipe
 
 FAST = fast.ANY.source
-ANY_NET = ""  # the `net` of a recipe that trains any network
+ANY_NET = ""  # the `net` of a recipe for any network
 
 
 @dataclass(frozen=True)
 class RecipeKey:
-    """What a recipe is found by: its source, the network that it trains and the variation that it was tuned for."""
+    """The key of a recipe: its source, the network that it trains, and the variation that it was tuned for."""
 
     source: str
     net: str
@@ -42,7 +42,7 @@ class RecipeKey:
         return f"{name} with {assignments(dict(self.variation))}" if self.variation else name
 
 
-# Where a net has several, the first is taken when none is asked for (but `fast` never).
+# The first recipe of a network is its default, except `fast`.
 RECIPES: dict[RecipeKey, Recipe] = {
     RecipeKey(recipe.source, recipe.net, recipe.variation): recipe
     for recipe in (
@@ -58,19 +58,19 @@ RECIPES: dict[RecipeKey, Recipe] = {
     )
 }
 
-# What recipes are for and `data.datasets` does not hold: what it is, and who has it.
-ELSEWHERE: dict[str, str] = {
+# Data sets of recipes that cannot be downloaded: description and source.
+NOT_FETCHED: dict[str, str] = {
     "imagenet": "ILSVRC-2012: 1,281,167 and 50,000 photographs in 1,000 classes, from image-net.org on registration",
 }
 
-# How many classes, training and test images they have: a folder with other numbers only shares the name.
-SIZES: dict[str, tuple[int, int, int]] = {
+# Numbers of classes, training and test images of published data sets: a folder with other numbers is not that data set.
+PUBLISHED_SIZES: dict[str, tuple[int, int, int]] = {
     "mnist": (10, 60_000, 10_000),
     "cifar10": (10, 50_000, 10_000),
     "imagenet": (1_000, 1_281_167, 50_000),
 }
 
-# What `--set` may change: everything that says how to train, nothing that says where the recipe comes from.
+# Fields that `--set` cannot change, because they identify the recipe.
 _IDENTITY = {"source", "net", "data", "variation", "expected", "deviations"}
 SETTINGS = tuple(f.name for f in fields(Recipe) if f.name not in _IDENTITY)
 
@@ -83,8 +83,8 @@ _CHOICES = {
     "fit": ("stretch", "crop", "letterbox"),
     "views": (1, 2, 9, 10),
     "crop": ("none", "random", "resized"),
-    "colour_noise": ("none", "paper", "code"),
-    "initialise": (
+    "color_noise": ("none", "paper", "code"),
+    "initialize": (
         "as_built",
         "xavier_uniform",
         "xavier_uniform_zero_bias",
@@ -106,7 +106,7 @@ _CHOICES = {
 
 @dataclass(frozen=True)
 class Resolved:
-    """A recipe ready to use, and where each setting came from: "recipe" or "--set"; a plan adds "machine"."""
+    """A recipe with settings applied. The source of each setting is "recipe" or "--set"; a plan adds "machine"."""
 
     recipe: Recipe
     setting_sources: dict[str, str]
@@ -120,42 +120,54 @@ class Resolved:
 def find(
     source: str | None, net: str, *, registered: bool, variation: Mapping[str, str | float] | None = None
 ) -> Recipe:
-    """The recipe of `source` for `net`, with `variation` exchanged in it.
+    """Returns the recipe of a source for a network.
 
-    Without a source: `fast` for a user's own net, the first that is published for a `registered` one. A source is
-    followed whatever was exchanged; `fast` has recipes for a few variations and trains all others as any net.
+    A source's recipe for the network is used for every variation of it, except with `fast`: it has recipes for a few
+    variations and trains all others as any network.
 
-    Raises UsageError CN203 if there is none, listing what exists for this net.
+    Args:
+        source: the source; None is the first published one for a `registered` network, and `fast` for others.
+        net: the name of the network.
+        registered: whether the network is in the registry.
+        variation: replaced layers, as names and values.
+
+    Raises:
+        UsageError: CN203 if there is none; the message lists the recipes for this network.
     """
     published = [key.source for key in RECIPES if key.net == net and key.source != FAST]
-    wanted = source or ((published or [""])[0] if registered else FAST)
-    keys = [RecipeKey(wanted, net, tuple(sorted((variation or {}).items()))), RecipeKey(wanted, ANY_NET)]
-    if wanted != FAST:  # what `fast` tuned for a net fits that net only
-        keys.insert(1, RecipeKey(wanted, net))
+    name = source or ((published or [""])[0] if registered else FAST)
+    keys = [RecipeKey(name, net, tuple(sorted((variation or {}).items()))), RecipeKey(name, ANY_NET)]
+    if name != FAST:  # what `fast` tuned for a network fits only that network
+        keys.insert(1, RecipeKey(name, net))
     if recipe := next((RECIPES[key] for key in keys if key in RECIPES), None):
         return replace(recipe, net=net)
-    there = list(dict.fromkeys(key.source for key in RECIPES if key.net in (net, ANY_NET)))
+    available = list(dict.fromkeys(key.source for key in RECIPES if key.net in (net, ANY_NET)))
     sources = list(dict.fromkeys(key.source for key in RECIPES))
-    if not wanted:
-        why = "its own training is not among the recipes, and nothing is substituted"
-    elif wanted in sources:
-        why = f"{wanted} has recipes for {', '.join(key.label for key in RECIPES if key.source == wanted)}"
+    message = _("there is no recipe {name!r} for {net}", name=name, net=net)
+    if not name:
+        message = _("there is no published recipe for {net}", net=net)
+        why = _("the recipes do not include its original training, and no other is used in its place")
+    elif name in sources:
+        labels = ", ".join(key.label for key in RECIPES if key.source == name)
+        why = _("{name} has recipes for {labels}", name=name, labels=labels)
+    elif near := nearest(name, sources):
+        why = _("did you mean {name!r}?", name=near)
     else:
-        near = nearest(wanted, sources)
-        why = f"did you mean {near!r}?" if near else f"the sources are {', '.join(sources)}"
+        why = _("the sources are {sources}", sources=", ".join(sources))
     raise UsageError(
         "CN203",
-        f"there is no recipe {wanted!r} for {net}" if wanted else f"there is no recipe as published for {net}",
-        where=f"recipes for {net}: {', '.join(there)}",
+        message,
+        where=_("recipes for {net}: {sources}", net=net, sources=", ".join(available)),
         why=why,
-        hint=f"classicnets train {net} --recipe {there[0]}",
+        hint=f"classicnets train {net} --recipe {available[0]}",
     )
 
 
 def apply(recipe: Recipe, settings: Mapping[str, Any]) -> Resolved:
-    """The recipe with `settings` (text from the command line, or values from Python) put in.
+    """Returns the recipe with `settings` applied: text from the command line, or values from Python.
 
-    Raises UsageError CN202 for an unknown key (with the nearest one), CN204 for everything wrong with the values.
+    Raises:
+        UsageError: CN202 for an unknown key, with the nearest one; CN204 for invalid values, with all of them.
     """
     unknown = [key for key in settings if key not in SETTINGS]
     if unknown:
@@ -163,38 +175,38 @@ def apply(recipe: Recipe, settings: Mapping[str, Any]) -> Resolved:
         near = nearest(key, SETTINGS)
         raise UsageError(
             "CN202",
-            f"{key!r} is not a setting of a recipe",
+            _("{key!r} is not a setting of a recipe", key=key),
             where=f"--set {key}={settings[key]}",
-            why=f"the settings are {', '.join(SETTINGS)}",
+            why=_("the settings are {names}", names=", ".join(SETTINGS)),
             hint=f"--set {near}={settings[key]}" if near else "classicnets train NET --dry-run",
         )
-    faults: list[str] = []
+    errors: list[str] = []
     values: dict[str, Any] = {}
-    for key, given in settings.items():
+    for key, value in settings.items():
         try:
-            values[key] = _typed(key, given)
+            values[key] = _typed(key, value)
         except ValueError as error:
-            faults.append(f"{key}={given}: {error}")
+            errors.append(f"{key}={value}: {error}")
     resolved = replace(recipe, **values)
-    faults += _contradictions(resolved)
-    if faults:
+    errors += _invalid_values(resolved)
+    if errors:
         raise UsageError(
             "CN204",
-            "the recipe cannot be used with these settings",
+            _("the recipe cannot be used with these settings"),
             where=assignments(settings),
-            why="\n".join(faults),
+            why="\n".join(errors),
             hint=f"classicnets train {recipe.net or 'NET'} --dry-run",
         )
     return Resolved(resolved, {key: "--set" if key in values else "recipe" for key in SETTINGS})
 
 
-def _typed(key: str, given: Any) -> Any:
-    """The value as the field's type; text is parsed, values from Python are checked the same way."""
+def _typed(key: str, value: Any) -> Any:
+    """Converts a value to the type of the field `key`; values from Python are checked in the same way as text."""
     kind = next(f.type for f in fields(Recipe) if f.name == key)
-    text = str(given).strip()
+    text = str(value).strip()
     if kind == "bool":
         if text.lower() not in {"true", "false"}:
-            raise ValueError("must be true or false")
+            raise ValueError(_("must be true or false"))
         return text.lower() == "true"
     if kind in {"int", "int | None"}:
         if kind == "int | None" and text.lower() == "none":
@@ -202,11 +214,11 @@ def _typed(key: str, given: Any) -> Any:
         try:
             return int(text)
         except ValueError:
-            raise ValueError("must be a whole number") from None
+            raise ValueError(_("must be an integer")) from None
     if kind == "float":
         return _number(text)
     if kind.startswith("tuple["):
-        parts = given if isinstance(given, tuple | list) else text.strip("()[]").split(",")
+        parts = value if isinstance(value, tuple | list) else text.strip("()[]").split(",")
         words = [str(part).strip() for part in parts if str(part).strip() not in {"", "none"}]
         return tuple(map(_number, words)) if "float" in kind else tuple(words)
     return text
@@ -216,66 +228,107 @@ def _number(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise ValueError("must be a number") from None
+        raise ValueError(_("must be a number")) from None
     if not math.isfinite(value):
-        raise ValueError("must be a finite number")
+        raise ValueError(_("must be a finite number"))
     return value
 
 
-def _contradictions(r: Recipe) -> list[str]:
-    """Everything about the recipe that cannot be, in words."""
+def _invalid_values(r: Recipe) -> list[str]:
+    """A message for each value of the recipe that is out of range or contradicts another."""
     rules = [
-        (r.epochs >= 1, f"epochs={r.epochs}: must be at least 1"),
-        (r.batch_size >= 1, f"batch_size={r.batch_size}: must be at least 1"),
-        (r.lr > 0, f"lr={r.lr}: must be above 0"),
-        (0 <= r.momentum < 1, f"momentum={r.momentum}: must be in 0..1, below 1"),
-        (0 <= r.label_smoothing < 1, f"label_smoothing={r.label_smoothing}: must be in 0..1, below 1"),
-        (0 <= r.ema < 1, f"ema={r.ema}: must be in 0..1, below 1"),
-        (0 <= r.validation < 1, f"validation={r.validation}: the share of images kept aside, 0 to below 1"),
-        (r.image_size is None or r.image_size >= 1, f"image_size={r.image_size}: must be at least 1"),
-        (all(s > 0 for s in r.std) and len(r.std) > 0, f"std={r.std}: every value must be above 0"),
+        (r.epochs >= 1, _("epochs={value}: must be at least 1", value=r.epochs)),
+        (r.batch_size >= 1, _("batch_size={value}: must be at least 1", value=r.batch_size)),
+        (r.lr > 0, _("lr={value}: must be greater than 0", value=r.lr)),
+        (0 <= r.momentum < 1, _("momentum={value}: must be at least 0 and below 1", value=r.momentum)),
+        (
+            0 <= r.label_smoothing < 1,
+            _("label_smoothing={value}: must be at least 0 and below 1", value=r.label_smoothing),
+        ),
+        (0 <= r.ema < 1, _("ema={value}: must be at least 0 and below 1", value=r.ema)),
+        (
+            0 <= r.validation < 1,
+            _(
+                "validation={value}: the fraction of images to hold out must be at least 0 and below 1",
+                value=r.validation,
+            ),
+        ),
+        (
+            r.image_size is None or r.image_size >= 1,
+            _("image_size={value}: must be at least 1", value=r.image_size),
+        ),
+        (
+            all(s > 0 for s in r.std) and len(r.std) > 0,
+            _("std={value}: all values must be greater than 0", value=r.std),
+        ),
         (
             not r.mean or len(r.std) == 1 or len(r.mean) == len(r.std),
-            f"mean has {len(r.mean)} values and std {len(r.std)}: one each per channel",
+            _("mean has {mean} values and std {std}: each needs one per channel", mean=len(r.mean), std=len(r.std)),
         ),
-        (r.monitor != "validation" or r.validation > 0, "monitor=validation needs images aside: set validation=0.05"),
-        (not r.patience or r.monitor == "validation", f"patience={r.patience} needs monitor=validation to judge by"),
-        (r.schedule != "plateau" or r.patience > 0, "schedule=plateau needs patience=N, epochs to wait before a drop"),
-        (not r.join_after or r.validation > 0, f"join_after={r.join_after} needs images kept aside that can join"),
+        (
+            r.monitor != "validation" or r.validation > 0,
+            _("monitor=validation needs a validation set: set validation=0.05"),
+        ),
+        (
+            not r.patience or r.monitor == "validation",
+            _("patience={value} needs monitor=validation", value=r.patience),
+        ),
+        (
+            r.schedule != "plateau" or r.patience > 0,
+            _("schedule=plateau needs patience=N, the number of epochs before the learning rate drops"),
+        ),
+        (
+            not r.join_after or r.validation > 0,
+            _("join_after={value} needs a validation set to join: set validation=0.05", value=r.join_after),
+        ),
         (
             not (r.join_after and r.patience),
-            "join_after and patience: once the images kept aside are trained on, nothing can be judged by them",
+            _("join_after and patience exclude each other: the validation set cannot be used once it is trained on"),
         ),
-        (r.optimizer != "adamw" or r.momentum == 0, "momentum belongs to sgd; adamw has its own"),
+        (r.optimizer != "adamw" or r.momentum == 0, _("momentum is a setting of sgd; adamw has its own")),
         (
             not r.drop_at or r.schedule == "steps",
-            f"drop_at belongs to schedule=steps, and the schedule is {r.schedule}",
+            _("drop_at needs schedule=steps, and the schedule is {value}", value=r.schedule),
         ),
-        (len(r.drop_at) == len(r.drop_to), f"drop_at has {len(r.drop_at)} values and drop_to {len(r.drop_to)}"),
+        (
+            len(r.drop_at) == len(r.drop_to),
+            _("drop_at has {at} values and drop_to {to}", at=len(r.drop_at), to=len(r.drop_to)),
+        ),
         (
             list(r.drop_at) == sorted(r.drop_at) and all(0 < share < 1 for share in r.drop_at),
-            f"drop_at={r.drop_at}: rising shares of the epochs, above 0 and below 1",
+            _("drop_at={value}: must be rising fractions of the epochs, above 0 and below 1", value=r.drop_at),
         ),
         (
             r.crop == "none" or r.resize is not None,
-            f"crop={r.crop} needs resize, the side of the image that is cropped",
+            _("crop={value} needs resize, the size of the image that is cropped", value=r.crop),
         ),
         (
             r.resize is None or (r.image_size is not None and r.resize + 2 * r.pad >= r.image_size),
-            f"resize={r.resize} needs an image_size that is not larger, as that is cut out of it",
+            _("resize={value} needs an image_size that is not larger, because it is cropped from it", value=r.resize),
         ),
         (
             r.image_size is None or r.resize is not None or r.image_size > 2 * r.pad,
-            f"pad={r.pad}: twice that leaves nothing of image_size={r.image_size} for the image",
+            _("pad={pad}: must be less than half of image_size={size}", pad=r.pad, size=r.image_size),
         ),
-        (all(decay >= 0 for decay in r.weight_decays), f"weight_decays={r.weight_decays}: none may be negative"),
+        (
+            all(decay >= 0 for decay in r.weight_decays),
+            _("weight_decays={value}: no value may be negative", value=r.weight_decays),
+        ),
     ]
     rules += [
-        (getattr(r, key) >= 0, f"{key}={getattr(r, key)}: must not be negative")
+        (getattr(r, key) >= 0, _("{key}={value}: must not be negative", key=key, value=getattr(r, key)))
         for key in ("weight_decay", "bias_lr", "clip", "patience", "pad", "shift", "erase", "join_after")
     ]
     rules += [
-        (getattr(r, key) in choices, f"{key}={getattr(r, key)}: must be one of {', '.join(map(str, choices))}")
+        (
+            getattr(r, key) in choices,
+            _(
+                "{key}={value}: must be one of {names}",
+                key=key,
+                value=getattr(r, key),
+                names=", ".join(map(str, choices)),
+            ),
+        )
         for key, choices in _CHOICES.items()
     ]
-    return [fault for good, fault in rules if not good]
+    return [message for valid, message in rules if not valid]

@@ -1,11 +1,11 @@
-"""Torchvision's reference training of its AlexNet.
+"""Recipe of torchvision's reference training of AlexNet.
 
     classicnets train alexnet_torchvision --data FOLDER     90 epochs; one published run, 0.5652 (center)
 
-Data: ILSVRC-2012, whose validation part is the test split here. Time: a day or so on a GPU; not run by us.
+Data: ILSVRC-2012; the test split is its validation split. Time: about a day on a GPU; we have not run it.
 
 Sources: pytorch/vision, references/classification (README.md: lr 0.01 for AlexNet, 8 GPUs; train.py: batch 32 a GPU,
-90 epochs, momentum 0.9, decay 1e-4, a tenth every 30 epochs; presets.py: the images); the accuracy is that of the
+90 epochs, momentum 0.9, decay 1e-4, a tenth every 30 epochs; presets.py: preprocessing); the accuracy is that of the
 weights IMAGENET1K_V1.
 """
 
@@ -30,11 +30,11 @@ ALEXNET = Recipe(
     std=(0.229, 0.224, 0.225),
     flip=True,
     crop="resized",
-    expected=Expected.once(0.56522, "torchvision, AlexNet_Weights.IMAGENET1K_V1"),
+    expected=Expected.single(0.56522, "torchvision, AlexNet_Weights.IMAGENET1K_V1"),
     deviations=(
-        "Random parts are cut from the middle square of 256x256; torchvision cuts them from the whole photograph at its"
-        " own resolution.",
-        "One device takes the batch of 256; torchvision has 32 on each of 8.",
+        "Random crops are taken from the center square of 256x256; torchvision takes them from the whole photograph at"
+        " its own resolution.",
+        "One device trains on batches of 256; torchvision uses 8 devices with batches of 32.",
     ),
 )
 

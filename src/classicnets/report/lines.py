@@ -32,4 +32,4 @@ def epoch_lines(event: Epoch, mean_seconds: float) -> list[str]:
 
 def advice_lines(event: Advice) -> list[str]:
     """What the coach saw, and what to try first."""
-    return [f"coach: {event.said}", f"  hint: {event.hint}"]
+    return [f"coach: {event.message}", f"  hint: {event.hint}"]

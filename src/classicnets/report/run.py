@@ -10,7 +10,7 @@ from classicnets.training.session import Results
 def write(results: Results) -> None:
     """Draws curves, confusion matrix, calibration and contact sheet, and writes the card. Raises MachineError CN401."""
     plan, folder, measured, test = results.plan, results.folder, results.evaluation, results.test
-    net, classes = plan.net_spec.described, plan.description.classes
+    net, classes = plan.net_spec.display_name, plan.description.classes
     title = f"{net} on {plan.description.name}: accuracy {measured.accuracy:.4f} on {measured.n:,} test images"
     error = f"calibration error {measured.calibration_error:.4f}"
     for path, figure in (

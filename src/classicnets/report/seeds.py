@@ -30,9 +30,9 @@ def write(results: SeedsResults) -> None:
     runs = results.folder.runs()
     epochs = {s: [e for e in history.read(run.history) if isinstance(e, Epoch)] for s, run in runs.items()}
     accuracies = {one["seed"]: one["test_accuracy"] for one in rows if "error" not in one}
-    title = f"{plan.net_spec.described} on {plan.description.name}, recipe {plan.recipe.source}, {len(rows)} seeds"
+    title = f"{plan.net_spec.display_name} on {plan.description.name}, recipe {plan.recipe.source}, {len(rows)} seeds"
     write_whole(results.folder.curves, figures.png(draw(epochs, accuracies, plan.expected, title)))
-    write_whole(results.folder.card, card(results.facts, net=plan.net_spec.described).encode())
+    write_whole(results.folder.card, card(results.facts, net=plan.net_spec.display_name).encode())
 
 
 def draw(

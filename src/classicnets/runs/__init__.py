@@ -1,1 +1,1 @@
-"""Run folders: where a net came from, what it became, and how to go on."""
+"""Run folders: run.json, the history, checkpoints, and how a network is rebuilt."""

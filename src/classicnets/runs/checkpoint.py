@@ -1,4 +1,4 @@
-"""One safetensors file that describes itself: tensors, and JSON in its metadata. Never pickle."""
+"""Checkpoints: safetensors files with JSON in their metadata. Never pickle."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from torch import Tensor
 
 from classicnets.errors import DataError
 from classicnets.files import write_whole
+from classicnets.text import _, plural
 
 KEY = "classicnets.checkpoint"
 _VERSION = 1
 
 
 def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    """Replaces `path` in one step by `content`. Raises MachineError CN401 if it cannot be written."""
+    """Replaces `path` atomically with a checkpoint. Raises MachineError CN401 if it cannot be written."""
     write_whole(path, content(tensors, facts))
 
 
 def content(tensors: dict[str, Tensor], facts: dict[str, Any]) -> bytes:
-    """A safetensors file that holds `tensors` and, as JSON, `facts`."""
+    """The bytes of a safetensors file with `tensors` and, as JSON, `facts`."""
     metadata = {KEY: json.dumps({"version": _VERSION, **facts}, ensure_ascii=False)}
-    whole: dict[str, Tensor] = {}
-    stored = set[int]()
+    unshared: dict[str, Tensor] = {}
+    storages = set[int]()
     for name, tensor in tensors.items():
         plain = tensor.detach().cpu().contiguous()
-        place = plain.untyped_storage().data_ptr()
-        whole[name] = (
-            plain.clone() if place in stored else plain
-        )  # safetensors refuses shared memory, as of tied weights
-        stored.add(place)
-    return safetensors.torch.save(whole, metadata)
+        storage = plain.untyped_storage().data_ptr()
+        unshared[name] = plain.clone() if storage in storages else plain  # safetensors rejects tied weights
+        storages.add(storage)
+    return safetensors.torch.save(unshared, metadata)
 
 
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names start with `prefix`, without it."""
+    """The tensors whose names start with `prefix`; their keys are without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights that a checkpoint is judged by: their average where one was kept."""
+    """The weights that are evaluated: their moving average if the checkpoint has one."""
     return part(tensors, "average/") or part(tensors, "net/")
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors (on the CPU) and facts of a checkpoint.
+    """Reads the tensors (on the CPU) and facts of a checkpoint.
 
-    Raises DataError CN305 if the file is missing, truncated, or not a checkpoint of ours.
+    Raises:
+        DataError: CN305 if the file is missing, truncated, or not a checkpoint of classicnets.
     """
     try:
         with safetensors.safe_open(path, framework="pt") as file:
@@ -58,27 +58,32 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         facts = json.loads(metadata[KEY])
     except FileNotFoundError as error:
-        raise DataError("CN305", "there is no such checkpoint", where=str(path)) from error
+        raise DataError("CN305", _("the checkpoint does not exist"), where=str(path)) from error
     except (safetensors.SafetensorError, OSError) as error:
         raise DataError(
             "CN305",
-            "the checkpoint is truncated or damaged",
-            where=f"{path} ({path.stat().st_size:,} bytes)",
+            _("the checkpoint is truncated or damaged"),
+            where=plural("{path} ({n:,} byte)", "{path} ({n:,} bytes)", path.stat().st_size, path=path),
             why=str(error),
-            hint="copy the file again, or train again",
+            hint=_("copy the file again, or train again"),
         ) from error
     except (KeyError, json.JSONDecodeError) as error:
         raise DataError(
             "CN305",
-            "this safetensors file was not written by classicnets",
+            _("this safetensors file was not written by classicnets"),
             where=str(path),
-            why=f"its metadata has no {KEY!r}",
-            hint="give the folder of a run, such as runs/lenet_d2l-fashion_mnist-1",
+            why=_("its metadata has no {key!r}", key=KEY),
+            hint=_("pass a run folder, such as runs/lenet_d2l-fashion_mnist-1"),
         ) from error
     if facts["version"] > _VERSION:
         raise DataError(
             "CN305",
-            f"the checkpoint was written by a newer classicnets (format {facts['version']}, this one reads {_VERSION})",
+            _(
+                "the checkpoint was written by a newer version of classicnets (its format is {version}, this version"
+                " reads {supported})",
+                version=facts["version"],
+                supported=_VERSION,
+            ),
             where=str(path),
             hint="pip install --upgrade classicnets",
         )

@@ -1,4 +1,4 @@
-"""The folder of a run: made once, never written over."""
+"""Run folders: created once, never overwritten."""
 
 from __future__ import annotations
 
@@ -13,119 +13,128 @@ from typing import Any
 from classicnets.errors import UsageError
 from classicnets.files import cannot_write, sync_folder, write_json, write_whole
 from classicnets.runs.net_spec import NetSpec
+from classicnets.text import _
 from classicnets.values import Preprocess, Recipe
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Names of the files in a run folder."""
+    """Paths and facts of a run folder."""
 
     path: Path
 
     @property
     def history(self) -> Path:
-        """One event a line."""
+        """The events of the run, one per line."""
         return self.path / "history.jsonl"
 
     @property
     def last(self) -> Path:
-        """Weights, optimizer state and generators at the last saved step."""
+        """The checkpoint of the last saved step: weights, optimizer state and random generators."""
         return self.path / "last.safetensors"
 
     @property
     def best(self) -> Path:
-        """Weights of the epoch with the best validation accuracy, if the recipe watches one."""
+        """The weights of the epoch with the best validation accuracy, if the recipe monitors it."""
         return self.path / "best.safetensors"
 
     @property
     def split(self) -> Path:
-        """What became of each image file, where the data has one for each image."""
+        """The split of each image file, if the data has one file per image."""
         return self.path / "split.csv"
 
     @property
     def curves(self) -> Path:
-        """Train loss, train accuracy and test or validation accuracy."""
+        """Figure of training loss, training accuracy, and validation or test accuracy."""
         return self.path / "curves.png"
 
     @property
     def contact_sheet(self) -> Path:
-        """Test images with true and predicted class."""
+        """Figure of test images with true and predicted class."""
         return self.path / "contact_sheet.png"
 
     @property
     def metrics(self) -> Path:
-        """What was measured on the test split."""
+        """All metrics on the test split."""
         return self.path / "metrics.json"
 
     @property
     def confusion(self) -> Path:
-        """Which classes were taken for which."""
+        """Figure of the confusion matrix."""
         return self.path / "confusion.png"
 
     @property
     def calibration(self) -> Path:
-        """How often the net was right where it was so sure."""
+        """Figure of accuracy by confidence."""
         return self.path / "calibration.png"
 
     def read(self) -> dict[str, Any]:
-        """The facts of the run."""
+        """The facts in run.json."""
         values: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
         return values
 
     def write(self, facts: dict[str, Any]) -> None:
-        """Replaces the facts in one step."""
+        """Replaces run.json atomically."""
         write_json(self.path / "run.json", facts)
 
     def recipe(self) -> Recipe:
-        """The recipe as resolved."""
+        """The resolved recipe."""
         return Recipe.from_dict(self.read()["recipe"])
 
     def preprocess(self) -> Preprocess:
-        """How images were prepared."""
+        """How images are preprocessed."""
         return Preprocess.from_dict(self.read()["preprocess"])
 
     def net_spec(self) -> NetSpec:
-        """How the net was made."""
+        """How the network is built."""
         return NetSpec(**self.read()["net"])
 
     def weights_file(self) -> Path:
-        """The best checkpoint if it exists, else the last. Raises UsageError CN207 if neither does."""
+        """The best checkpoint if it exists, else the last. Raises UsageError CN207 if there is none."""
         for path in (self.best, self.last):
             if path.exists():
                 return path
         raise UsageError(
             "CN207",
-            "the run has no weights yet: it was stopped before its first epoch was finished",
+            _("the run has no weights yet, because it was stopped before its first epoch was finished"),
             where=str(self.path),
             hint=f"classicnets train --resume {self.path}",
         )
 
 
 def make(root: Path, label: str, fill: Callable[[Path], object]) -> Path:
-    """A new folder root/label-K with the smallest K that is free. It is made aside, given to `fill` and then renamed:
-    it is there with all that belongs into it, or not at all.
+    """Creates the folder root/label-K with the smallest K that is not in use, and returns its path.
 
-    Raises MachineError CN401 if it cannot be made.
+    It is created under a temporary name, filled and then renamed, so that it exists with all its files or not at all.
+
+    Args:
+        root: the folder in which it is created.
+        label: its name without the number.
+        fill: called with the temporary folder, to write its files.
+
+    Raises:
+        MachineError: CN401 if it cannot be written.
     """
-    aside = root / f".{label}.{uuid.uuid4().hex}.part"
+    temporary = root / f".{label}.{uuid.uuid4().hex}.part"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        aside.mkdir()
-        fill(aside)
+        temporary.mkdir()
+        fill(temporary)
         number = 1
-        while not _renamed(aside, path := root / f"{label}-{number}"):
+        while not _rename(temporary, path := root / f"{label}-{number}"):
             number += 1
         sync_folder(root)
     except OSError as error:
         raise cannot_write(root, error) from error
     finally:
-        shutil.rmtree(aside, ignore_errors=True)  # there is no such folder unless something failed
+        shutil.rmtree(temporary, ignore_errors=True)  # exists only if something failed
     return path
 
 
 def fill(path: Path, net_spec: NetSpec, facts: dict[str, Any]) -> None:
-    """Makes `path`, which may be there but empty, the folder of a run: with its facts, and a copy of the file of a net
-    of the user's own. Raises MachineError CN401 if it cannot be written.
+    """Writes run.json, and a copy of the user's file that defines the network, if any, to the run folder `path`.
+
+    The folder is created if it does not exist. Raises MachineError CN401 if it cannot be written.
     """
     try:
         path.mkdir(exist_ok=True)
@@ -136,10 +145,10 @@ def fill(path: Path, net_spec: NetSpec, facts: dict[str, Any]) -> None:
     RunFolder(path).write(facts)
 
 
-def _renamed(aside: Path, path: Path) -> bool:
-    """Whether the folder `aside` could be called `path`; not if there is such a file or a folder that is not empty."""
+def _rename(temporary: Path, path: Path) -> bool:
+    """Renames the folder to `path`; returns False if that is a file or a folder that is not empty."""
     try:
-        aside.rename(path)
+        temporary.rename(path)
     except OSError:
         if path.exists():
             return False
@@ -148,23 +157,23 @@ def _renamed(aside: Path, path: Path) -> bool:
 
 
 def open_run(path: str | Path) -> RunFolder:
-    """The run in an existing folder. Raises UsageError CN207 if it is not one."""
+    """Opens an existing run folder. Raises UsageError CN207 if it is not one."""
     folder = RunFolder(Path(path))
     try:
         folder.read()
     except (OSError, json.JSONDecodeError) as error:
         raise UsageError(
             "CN207",
-            f"{path} is not the folder of a run",
+            _("{path} is not a run folder", path=path),
             where=str(Path(path) / "run.json"),
-            why="it cannot be read" if (folder.path / "run.json").exists() else "there is no such file",
+            why=_("the file cannot be read") if (folder.path / "run.json").exists() else _("the file does not exist"),
             hint=_nearest(folder.path),
         ) from error
     return folder
 
 
 def _nearest(path: Path) -> str:
-    """What to try instead of a path that is not a run: the run a file lies in, or one that lies in the folder."""
+    """A hint for a path that is not a run folder: the run folder that contains it, or one that it contains."""
     inside = sorted(path.glob("*/run.json"))
     near = path.parent if (path.parent / "run.json").is_file() else inside[0].parent if inside else None
-    return f"{near}   # is a run" if near else "ls runs"
+    return _("{path}   # is a run folder", path=near) if near else "ls runs"

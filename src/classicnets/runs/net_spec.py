@@ -1,4 +1,4 @@
-"""How a net is made: by a registry name, from file.py:name, or as a module that was passed in Python; and varied."""
+"""How a network is built: from the registry, from file.py:name, or as a module from Python, with a variation."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from torch import nn
 from classicnets.errors import UsageError
 from classicnets.models.registry import NETS
 from classicnets.models.variants import CHOICES, vary
-from classicnets.text import assignments, nearest
+from classicnets.text import _, assignments, nearest
 
-VARIATIONS = (*CHOICES, "dropout")  # what can be exchanged from outside: `net.activation` and so on on the command line
+VARIATIONS = (*CHOICES, "dropout")  # names of variations; `net.activation` and so on on the command line
 _PREFIX = "net."
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetSpec:
-    """Enough to make the net again. `kind` is "registry", "file" or "object"; `sha256` is of the file's text.
+    """Everything that is needed to rebuild a network. `kind` is "registry", "file" or "object".
 
-    A net of the registry is made for so many classes and channels and one image size; others are as they are.
-    `variation` is what `vary` exchanges in it afterwards.
+    `path` and `sha256` are those of the file. A network of the registry is built for `num_classes`, `in_channels` and
+    `image_size`; others have these built in. `variation` is applied to it with `vary`.
     """
 
     kind: str
@@ -41,22 +41,26 @@ class NetSpec:
 
     @property
     def label(self) -> str:
-        """A short name that is fit for a folder: lenet_d2l-relu-max."""
-        clear = {key: isinstance(value, str) and value != "none" for key, value in self.variation.items()}
-        return "-".join([self._plain, *(f"{v}" if clear[k] else f"{k}_{v}" for k, v in self.variation.items())])
+        """A short name for folders: lenet_d2l-relu-max."""
+        words = [
+            value if isinstance(value, str) and value != "none" else f"{key}_{value}"
+            for key, value in self.variation.items()
+        ]
+        return "-".join([self._name_without_variation, *words])
 
     @property
-    def described(self) -> str:
-        """The net for people: lenet_d2l with activation=relu, pool=max."""
-        return f"{self._plain} with {assignments(self.variation)}" if self.variation else self._plain
+    def display_name(self) -> str:
+        """The name for people: lenet_d2l with activation=relu, pool=max."""
+        name = self._name_without_variation
+        return f"{name} with {assignments(self.variation)}" if self.variation else name
 
     @property
-    def _plain(self) -> str:
+    def _name_without_variation(self) -> str:
         return self.name if self.kind != "file" else f"{Path(self.path).stem}_{self.name}"
 
     @property
     def spec(self) -> str:
-        """What one types for it: a registry name or file.py:name."""
+        """The argument NET on the command line: a registry name or file.py:name."""
         return self.name if self.kind != "file" else f"{Path(self.path).name}:{self.name}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,35 +68,41 @@ class NetSpec:
         return asdict(self)
 
     def build(self) -> nn.Module:
-        """Makes the net, with fresh weights.
+        """Builds the network with new weights.
 
-        Raises UsageError CN204 if there is nothing to vary as asked, CN205 if the file does not give a module, CN207 if
-        it changed since or there is no file.
+        Raises:
+            UsageError: CN204 if the variation cannot be applied, CN205 if the file does not define a module, CN207 if
+                the file has changed or does not exist, or if the network was passed as a module.
         """
-        net = self._as_it_came()
+        net = self._build_without_variation()
         if not self.variation:
             return net
-        exchanged: dict[str, Any] = {**self.variation}
+        variation: dict[str, Any] = {**self.variation}
         try:
-            return vary(net, **exchanged)
+            return vary(net, **variation)
         except ValueError as error:
             raise UsageError(
                 "CN204",
-                f"{self._plain} cannot be varied like this",
+                _("this variation cannot be applied to {net}", net=self._name_without_variation),
                 where=assignments(self.variation, _PREFIX),
                 why=str(error),
                 hint=f"classicnets show {self.spec}",
             ) from error
 
-    def _as_it_came(self) -> nn.Module:
+    def _build_without_variation(self) -> nn.Module:
         if self.kind == "registry":
             try:
                 return NETS[self.name].load()(self.num_classes, self.in_channels, self.image_size)
-            except ValueError as error:  # a net that its source defines for some numbers only
+            except ValueError as error:  # its source defines the network only for some numbers
                 raise UsageError(
                     "CN204",
-                    f"{self.name} cannot be made like this",
-                    where=f"{self.num_classes} classes, {self.in_channels} channels, {self.image_size} pixels",
+                    _("{net} cannot be built for these numbers", net=self.name),
+                    where=_(
+                        "{classes} classes, {channels} channels, images of {size} pixels",
+                        classes=self.num_classes,
+                        channels=self.in_channels,
+                        size=self.image_size,
+                    ),
                     why=str(error),
                     hint=f"classicnets show {self.name}",
                 ) from error
@@ -100,31 +110,35 @@ class NetSpec:
             if _sha256(Path(self.path)) != self.sha256:
                 raise UsageError(
                     "CN207",
-                    f"{Path(self.path).name} has changed since the run, or is gone",
+                    _("{file} has changed since the run was started, or does not exist", file=Path(self.path).name),
                     where=self.path,
-                    why="the run's weights belong to the net as it was; net.py in the run folder is a copy of that",
+                    why=_(
+                        "the weights of the run belong to the earlier file; net.py in the run folder is a copy of it"
+                    ),
                     hint=f"--net RUN/net.py:{self.name}",
                 )
             return _from_file(Path(self.path), self.name)
         raise UsageError(
             "CN207",
-            "this run's net was passed as an object in Python, so it cannot be made again from the folder",
+            _("the network of this run was passed as a module in Python, so it cannot be rebuilt from the folder"),
             where=self.name,
             hint='in Python: cn.Run("FOLDER", net=my_net)',
         )
 
 
 def find(spec: str) -> NetSpec:
-    """What NET on the command line means: a registry name, file.py:name, or a run, whose net is made afresh.
+    """Resolves the argument NET: a registry name, file.py:name, or a run folder, whose network is built anew.
 
-    Raises UsageError CN202 for an unknown name (with the nearest one), CN205 for a file that is not there.
+    Raises:
+        UsageError: CN202 for an unknown name, with the nearest one; CN205 for a file that does not exist.
     """
     if spec in NETS:
         return NetSpec(kind="registry", name=spec)
     path, separator, name = spec.rpartition(":")
     if separator and path.endswith(".py"):
         if not Path(path).is_file():
-            raise UsageError("CN205", f"there is no file {path}", where=f"NET = {spec}", hint=f"ls {Path(path).parent}")
+            message = _("the file {path} does not exist", path=path)
+            raise UsageError("CN205", message, where=f"NET = {spec}", hint=f"ls {Path(path).parent}")
         full = Path(path).resolve()
         return NetSpec(kind="file", name=name, path=str(full), sha256=_sha256(full))
     run = Path(spec) / "run.json"
@@ -132,23 +146,24 @@ def find(spec: str) -> NetSpec:
         return NetSpec(**json.loads(run.read_text(encoding="utf-8"))["net"])
     raise UsageError(
         "CN202",
-        f"no net is called {spec!r}",
-        where=f"the nets are {', '.join(NETS)}",
-        why="NET is a name from this list, file.py:name for a net of your own, or the folder of a run",
+        _("there is no network {name!r}", name=spec),
+        where=_("the networks are {names}", names=", ".join(NETS)),
+        why=_("NET must be a name from this list, file.py:name for your own network, or a run folder"),
         hint=(*filter(None, [nearest(spec, NETS)]), "classicnets list"),
     )
 
 
 def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings that vary the net (without their `net.`), and all others.
+    """Splits settings into those of the network, without their prefix `net.`, and those of the recipe.
 
-    Raises UsageError CN202 for one that varies the net but lacks the `net.`.
+    Raises:
+        UsageError: CN202 for a setting of the network without the prefix.
     """
     for key, value in settings.items():
         if key in VARIATIONS:
             raise UsageError(
                 "CN202",
-                f"{key!r} is not a setting of a recipe: it varies the net",
+                _("{key!r} is a setting of the network, not of the recipe", key=key),
                 where=f"--set {key}={value}",
                 hint=(f"--set {_PREFIX}{key}={value}", f'in Python: variation={{"{key}": {value!r}}}'),
             )
@@ -156,46 +171,47 @@ def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return variation, {k: v for k, v in settings.items() if not k.startswith(_PREFIX)}
 
 
-def varied(made: NetSpec, variation: Mapping[str, Any]) -> NetSpec:
-    """`made` with these layers exchanged as well: text from the command line, or values from Python.
+def with_variation(spec: NetSpec, variation: Mapping[str, Any]) -> NetSpec:
+    """Returns `spec` with more layers replaced; values are text from the command line, or values from Python.
 
-    Raises UsageError CN202 for what cannot be exchanged (with the nearest that can), CN204 for all faulty values.
+    Raises:
+        UsageError: CN202 for an unknown name, with the nearest one; CN204 for invalid values, with all of them.
     """
-    faults, typed = [], dict(made.variation)
+    errors, typed = [], dict(spec.variation)
     for key, value in variation.items():
-        said = f"{_PREFIX}{key}={value}"
+        setting = f"{_PREFIX}{key}={value}"
         if key not in VARIATIONS:
             near = nearest(key, VARIATIONS)
             raise UsageError(
                 "CN202",
-                f"{_PREFIX + key!r} is not a setting of a net",
-                where=f"--set {said}",
-                why=f"the settings are {', '.join(_PREFIX + name for name in VARIATIONS)}",
+                _("{key!r} is not a setting of a network", key=_PREFIX + key),
+                where=f"--set {setting}",
+                why=_("the settings are {names}", names=", ".join(_PREFIX + name for name in VARIATIONS)),
                 hint=f"--set {_PREFIX}{near}={value}" if near else f"--set {_PREFIX}activation=relu",
             )
         typed[key] = str(value)
         if key in CHOICES and value not in CHOICES[key]:
-            faults.append(f"{said}: must be one of {', '.join(CHOICES[key])}")
+            errors.append(_("{setting}: must be one of {names}", setting=setting, names=", ".join(CHOICES[key])))
         elif key not in CHOICES:
             try:
                 typed[key] = float(value)
                 if not 0 <= float(value) < 1:
-                    faults.append(f"{said}: must be a probability, from 0 to below 1")
+                    errors.append(_("{setting}: must be a probability, at least 0 and below 1", setting=setting))
             except (TypeError, ValueError):
-                faults.append(f"{said}: must be a number")
-    if faults:
+                errors.append(_("{setting}: must be a number", setting=setting))
+    if errors:
         raise UsageError(
             "CN204",
-            "the net cannot be varied like this",
+            _("the variation of the network is not valid"),
             where=assignments(variation, _PREFIX),
-            why="\n".join(faults),
-            hint=f"classicnets show {made.spec}",
+            why="\n".join(errors),
+            hint=f"classicnets show {spec.spec}",
         )
-    return replace(made, variation={key: typed[key] for key in VARIATIONS if key in typed})
+    return replace(spec, variation={key: typed[key] for key in VARIATIONS if key in typed})
 
 
-def of_module(net: nn.Module) -> NetSpec:
-    """The origin of a module that was passed in Python."""
+def from_module(net: nn.Module) -> NetSpec:
+    """The NetSpec of a module that was passed in Python."""
     return NetSpec(kind="object", name=type(net).__name__.lower())
 
 
@@ -204,19 +220,19 @@ def _sha256(path: Path) -> str:
 
 
 def _from_file(path: Path, name: str) -> nn.Module:
-    """Runs the file and takes the module called `name`, or what the function of that name returns."""
+    """Runs the file and returns the module called `name`, or the result of the function of that name."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent))  # so that the file can import its neighbors, as a script can
     try:
         spec.loader.exec_module(module)
-        found: Any = getattr(module, name, None)
-        net = found() if isinstance(found, Callable) and not isinstance(found, nn.Module) else found  # type: ignore[arg-type]
+        value: Any = getattr(module, name, None)
+        net = value() if isinstance(value, Callable) and not isinstance(value, nn.Module) else value  # type: ignore[arg-type]
     except Exception as error:
         raise UsageError(
             "CN205",
-            f"{path.name}:{name} could not be made",
+            _("{file}:{name} cannot be built", file=path.name, name=name),
             where=_line_of(error, path),
             why=f"{type(error).__name__}: {error}",
             hint=f"python {path}",
@@ -225,19 +241,26 @@ def _from_file(path: Path, name: str) -> nn.Module:
         sys.path.remove(str(path.parent))
     if not isinstance(net, nn.Module):
         names = [key for key, value in vars(module).items() if isinstance(value, nn.Module)]
+        reason = _(
+            "it is of type {type}; it must be a torch.nn.Module, or a function without arguments that returns one",
+            type=type(net).__name__,
+        )
+        if value is None:
+            reason = _(
+                "it is not defined; it must be a torch.nn.Module, or a function without arguments that returns one"
+            )
         raise UsageError(
             "CN205",
-            f"{path.name}:{name} is not a net",
+            _("{file}:{name} is not a network", file=path.name, name=name),
             where=str(path),
-            why=f"it is {'not defined' if found is None else type(net).__name__}; a torch.nn.Module, or a function"
-            " without arguments that returns one, is needed",
+            why=reason,
             hint=tuple(f"{path}:{key}" for key in names) or f"{name} = nn.Sequential(...) in {path.name}",
         )
     return net
 
 
 def _line_of(error: BaseException, path: Path) -> str:
-    """file:line of the last frame inside the user's file."""
+    """file:line of the last frame of the traceback in the user's file."""
     line, frame = 0, error.__traceback__
     while frame:
         if frame.tb_frame.f_code.co_filename == str(path):

@@ -108,7 +108,7 @@ def start(
     """
     if not seeds:
         raise UsageError("CN204", "at least one seed is needed", hint="--seeds 5")
-    machine.use_threads(plan.spec.threads)
+    machine.set_threads(plan.spec.threads)
     splits = read(plan, say)
     manner = choose(plan, len(seeds), side_by_side, say)
     command = command_line()

@@ -13,8 +13,8 @@ from classicnets.acceleration import prepare
 from classicnets.errors import UsageError
 from classicnets.text import byte_count, count
 from classicnets.training import objective, optim
-from classicnets.training.begin import accelerated
-from classicnets.training.loop import divided, take_step, train_mode
+from classicnets.training.begin import choose_acceleration
+from classicnets.training.loop import batch_splitter, take_step, train_mode
 from classicnets.training.plan import Plan
 from classicnets.training.state import State
 
@@ -44,13 +44,13 @@ def choose(plan: Plan, runs: int, pinned: int | None, say: Callable[[str], None]
     """
     cores = torch.get_num_threads()
     if pinned is not None and pinned < 1:
-        raise UsageError("CN204", f"--side-by-side {pinned}: at least one at once", hint="--side-by-side 1")
+        raise UsageError("CN204", f"--parallel-runs {pinned}: at least one at once", hint="--parallel-runs 1")
     if plan.net is not None:
         if pinned not in {None, 1}:
             raise UsageError(
                 "CN204",
                 "a module that is passed in Python is trained by one process",
-                where=f"side_by_side={pinned}",
+                where=f"parallel_runs={pinned}",
                 hint='cn.train_seeds("my_net.py:net", ...)',
             )
         return Manner(1, cores, "the module is in this process")
@@ -76,7 +76,7 @@ def compare(runs: int, cores: int, fit: int, wanted: int, seconds: dict[int, flo
         return Manner(1, cores, f"more do not fit into memory ({memory})")
     threads = max(1, cores // wanted)
     gain = runs * seconds[cores] / (-(-runs // fit) * seconds[threads])
-    busy = ", while the machine is busy" if machine.busy() else ""
+    busy = ", while the machine is busy" if machine.is_busy() else ""
     measured = f"a step takes {_ms(seconds[cores])} with {cores} threads, {_ms(seconds[threads])} with {threads}{busy}"
     if gain > _WORTH:
         less = f"; more do not fit into memory ({memory})" if fit < wanted else ""
@@ -101,12 +101,12 @@ def seconds_a_step(plan: Plan, threads: tuple[int, ...], say: Callable[[str], No
     try:
         for n in threads:
             torch.set_num_threads(n)
-            ways[n] = accelerated(plan, state.net)
+            ways[n] = choose_acceleration(plan, state.net)
         began = time.perf_counter()
         while min(map(len, taken.values())) < 2 or time.perf_counter() - began < _SECONDS:
             for n, seconds in taken.items():
                 torch.set_num_threads(n)
-                with prepare.prepared(state.net, ways[n]), divided(state.net, ways[n], plan.spec.seed) as split:
+                with prepare.prepared(state.net, ways[n]), batch_splitter(state.net, ways[n], plan.spec.seed) as split:
                     started = time.perf_counter()
                     take_step(state, x, y, optim.rate(recipe, 0.0, 0), recipe, loss, split)
                     seconds.append(time.perf_counter() - started)

@@ -1,1 +1,1 @@
-"""Turns a net, a recipe and batches into a run."""
+"""Trains a network by a recipe: RunSpec -> Plan -> Session -> loop."""

@@ -1,4 +1,4 @@
-"""From a plan to what a run begins with: its data, how they are divided, and the facts of its run.json."""
+"""What a run starts from: its images and their splits, its folder, and the facts of run.json."""
 
 from __future__ import annotations
 
@@ -22,48 +22,65 @@ from classicnets.images import batches, loading, transforms
 from classicnets.recipes import resolve
 from classicnets.runs import folder
 from classicnets.runs.folder import RunFolder
+from classicnets.text import plural
 from classicnets.training import split
 from classicnets.training.plan import Plan
 
 Say = Callable[[str], None]
 
-_NOTHING_ASIDE = " the recipe keeps no images aside (--set validation=0.1 monitor=validation would)"
-
 
 def read(plan: Plan, say: Say) -> ImageSplits:
-    """The images of the plan; `say` reports what its own validation split is used for. Raises DataError."""
+    """Loads the images of the plan; `say` reports how a validation split of the data is used. Raises DataError."""
     splits = loading.load(plan.data, plan.preprocess, on_bad_image=plan.spec.on_bad_image, say=say)
     if splits.validation is not None:
         count, share = len(splits.validation), plan.recipe.validation
-        say(
-            f"{splits.name}: its validation split, {count:,} images, "
-            + (f"stands in for validation={share:g} of the recipe" if share else "is not used:" + _NOTHING_ASIDE)
-        )
+        if share:
+            message = plural(
+                "{name}: its validation split ({n:,} image) replaces validation={share:g} of the recipe",
+                "{name}: its validation split ({n:,} images) replaces validation={share:g} of the recipe",
+                count,
+                name=splits.name,
+                share=share,
+            )
+        else:
+            message = plural(
+                "{name}: its validation split ({n:,} image) is not used, because the recipe has no validation set"
+                " (to use it: --set validation=0.1 monitor=validation)",
+                "{name}: its validation split ({n:,} images) is not used, because the recipe has no validation set"
+                " (to use it: --set validation=0.1 monitor=validation)",
+                count,
+                name=splits.name,
+            )
+        say(message)
     return splits
 
 
-def divided(splits: ImageSplits, plan: Plan) -> tuple[np.ndarray, Split | None]:
-    """Which of the training images are trained on, as indices; and the validation set."""
+def training_and_validation(splits: ImageSplits, plan: Plan) -> tuple[np.ndarray, Split | None]:
+    """The indices of the training images that are trained on, and the validation set, None if there is none."""
     spec = plan.spec
     return batches.divide(splits.train, plan.recipe.validation, spec.limit, spec.seed, splits.validation)
 
 
 def fill(path: Path, plan: Plan, facts: dict[str, Any], splits: ImageSplits) -> None:
-    """Makes `path` the folder of a run, with split.csv if the data has a file for each image. Raises MachineError."""
+    """Makes `path` a run folder, with split.csv if the data has one file per image. Raises MachineError."""
     folder.fill(path, plan.net_spec, facts)
     if splits.files:
         write_whole(RunFolder(path).split, split.table(splits, plan))
 
 
 def begin(plan: Plan, splits: ImageSplits, command: str, threads: int) -> tuple[Plan, dict[str, Any]]:
-    """The plan with what only the images could tell, and its run.json, from which `resume` can start."""
+    """Completes the plan with what depends on the images: their mean, and whether they are the published data set.
+
+    Returns:
+        The plan, and the facts of run.json, from which `Session.resume` can start.
+    """
     size = (len(splits.classes), len(splits.train), len(splits.test))
     own_validation = splits.validation is not None and plan.recipe.validation > 0
-    if own_validation or resolve.SIZES.get(plan.recipe.data, size) != size:
+    if own_validation or resolve.PUBLISHED_SIZES.get(plan.recipe.data, size) != size:
         plan = replace(plan, as_published=False)
     if not plan.recipe.mean:
-        taken, _ = divided(splits, plan)
-        parts = (torch.from_numpy(splits.train.images[some.numpy()]) for some in torch.from_numpy(taken).split(500))
+        indices, _validation = training_and_validation(splits, plan)
+        parts = (torch.from_numpy(splits.train.images[part.numpy()]) for part in torch.from_numpy(indices).split(500))
         mean = transforms.channel_means(parts, plan.preprocess)
         plan = replace(plan, preprocess=replace(plan.preprocess, mean=mean))
     return plan, {
@@ -77,10 +94,16 @@ def begin(plan: Plan, splits: ImageSplits, command: str, threads: int) -> tuple[
     }
 
 
-def accelerated(plan: Plan, net: nn.Module, batch_threads: int | None = None) -> Acceleration:
-    """How `net` is made faster in a run of the plan; `batch_threads` is the number that a resumed run began with.
+def choose_acceleration(plan: Plan, net: nn.Module, batch_threads: int | None = None) -> Acceleration:
+    """Chooses how `net` is accelerated in a run of the plan.
 
-    Raises UsageError CN204 if its batches cannot be divided among as many threads as were asked for.
+    Args:
+        plan: the plan of the run.
+        net: the network.
+        batch_threads: the number of threads per batch with which a resumed run started.
+
+    Raises:
+        UsageError: CN204 if a batch cannot be split over the number of threads that the user has set.
     """
     return choose(
         net,
@@ -95,11 +118,11 @@ def accelerated(plan: Plan, net: nn.Module, batch_threads: int | None = None) ->
 
 
 def now() -> str:
-    """The time, in UTC, to the second."""
+    """The current time in UTC, in seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def command_line() -> str:
-    """The command that started this process, for run.json."""
+    """The command line of this process, for run.json."""
     program = Path(sys.argv[0]).name if sys.argv else ""
     return shlex.join(["classicnets" if program == "__main__.py" else program or "python", *sys.argv[1:]])

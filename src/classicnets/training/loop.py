@@ -1,4 +1,4 @@
-"""The one training loop, plain, the same for every recipe: a generator of events that others show and store."""
+"""The training loop, the same for every recipe: a generator of events."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from classicnets.acceleration.batch_split import BatchSplit
 from classicnets.acceleration.prepare import PLAIN, Acceleration, prepared
 from classicnets.events import Epoch, Event, Step
 from classicnets.images.batches import Batches
+from classicnets.text import plural
 from classicnets.training import optim
 from classicnets.training.objective import Objective
 from classicnets.training.state import State
 from classicnets.values import Recipe
 
-REPORTS_PER_EPOCH = 5  # as often as the book draws a point
+REPORTS_PER_EPOCH = 5  # steps with a loss, as often as the book draws a point
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """What evaluation after an epoch gives; None for what is not evaluated."""
+    """Results of the evaluation after an epoch; None for a split that is not evaluated."""
 
     validation_accuracy: float | None = None
     validation_loss: float | None = None
@@ -40,12 +41,22 @@ def train(
     evaluate: Callable[[], Scores],
     acceleration: Acceleration = PLAIN,
 ) -> Generator[Event, None, None]:
-    """Trains `state` in place from where it is to the end of the recipe, yielding a Step after each step and an Epoch
-    after each epoch. `evaluate` is called after each epoch.
+    """Trains `state` in place to the end of the recipe.
 
-    The caller may save `state` at any event: what follows depends on it and on `acceleration` only.
+    The caller may save `state` at any event: what follows depends only on it and on `acceleration`.
+
+    Args:
+        state: the state of training, new or restored.
+        batches: the training images.
+        recipe: the hyperparameters.
+        objective: the loss.
+        evaluate: called after each epoch.
+        acceleration: how the network is accelerated; by default as in plain PyTorch.
+
+    Yields:
+        A Step after each step, and an Epoch after each epoch.
     """
-    with prepared(state.net, acceleration), divided(state.net, acceleration, batches.seed) as split:
+    with prepared(state.net, acceleration), batch_splitter(state.net, acceleration, batches.seed) as split:
         while state.epoch < recipe.epochs and not state.stopped:
             yield from _train_epoch(state, batches, recipe, objective, split)
             started = time.perf_counter()
@@ -56,13 +67,13 @@ def train(
 def _train_epoch(
     state: State, batches: Batches, recipe: Recipe, objective: Objective, split: BatchSplit | None
 ) -> Iterator[Step]:
-    """The steps of an epoch that are left."""
+    """The remaining steps of the epoch."""
     train_mode(state.net)
     epoch, steps = state.epoch + 1, batches.steps(state.epoch + 1)
     report_every = max(1, steps // REPORTS_PER_EPOCH)
     started = time.perf_counter()  # neither saving nor showing an event counts as training
     for x, y in batches.epoch(epoch, state.step):
-        state.waited += time.perf_counter() - started
+        state.wait_seconds += time.perf_counter() - started
         take_step(state, x, y, _rate(state, recipe, state.step, steps), recipe, objective, split)
         report = state.step % report_every == 0 or state.step == steps
         loss, accuracy = state.means() if report else (None, None)
@@ -88,9 +99,18 @@ def take_step(
     objective: Objective,
     split: BatchSplit | None = None,
 ) -> None:
-    """One batch: forward, loss, backward, update; sums stay on the device so that nothing waits for it.
+    """Trains on one batch: forward pass, loss, backward pass, update of the weights.
 
-    Threads share the forward and backward pass if there is a `split`.
+    The sums of loss and accuracy stay on the device, to avoid synchronizing with it.
+
+    Args:
+        state: the state, updated in place.
+        x: preprocessed images [N, C, H, W].
+        y: labels [N].
+        rate: the learning rate of this step.
+        recipe: the hyperparameters.
+        objective: the loss.
+        split: splits the batch over threads, if given.
     """
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group["factor"]
@@ -105,7 +125,7 @@ def take_step(
     if recipe.clip:
         clip_grad_norm_(state.net.parameters(), recipe.clip)
     state.optimizer.step()
-    state.optimizer.zero_grad()  # here, so that gradients take no memory while the state is saved
+    state.optimizer.zero_grad()  # now, so that gradients take no memory while the state is saved
     if state.average is not None:
         state.average.update_parameters(state.net)
     with torch.no_grad():
@@ -115,14 +135,14 @@ def take_step(
     state.step += 1
 
 
-def divided(net: nn.Module, acceleration: Acceleration, seed: int) -> AbstractContextManager[BatchSplit | None]:
-    """What divides batches among threads, to be opened; None if nothing does."""
+def batch_splitter(net: nn.Module, acceleration: Acceleration, seed: int) -> AbstractContextManager[BatchSplit | None]:
+    """A context manager that gives the BatchSplit of `acceleration`, None if batches are not split."""
     threads = acceleration.batch_threads
     return BatchSplit(net, threads, seed) if threads > 1 else nullcontext()
 
 
 def train_mode(net: nn.Module) -> None:
-    """Training mode, except for layers whose weights are all frozen: they stay as they are, running statistics too."""
+    """Sets training mode, except in frozen layers, so that their running statistics do not change."""
     net.train()
     for layer in net.modules():
         parameters = list(layer.parameters(recurse=False))
@@ -131,12 +151,12 @@ def train_mode(net: nn.Module) -> None:
 
 
 def _rate(state: State, recipe: Recipe, step: int, steps: int) -> float:
-    """The learning rate of the step that follows `step` of the epoch's `steps`."""
+    """The learning rate after `step` of the epoch's `steps`."""
     return optim.rate(recipe, (state.epoch + step / steps) / recipe.epochs, state.drops)
 
 
 def _end_epoch(state: State, recipe: Recipe, scores: Scores, evaluation_seconds: float) -> Epoch:
-    """Sums up the epoch, and resets in `state` what counts within an epoch."""
+    """The event of the finished epoch; resets the counters of the epoch in `state`."""
     loss, accuracy = state.means()
     last_rate = _rate(state, recipe, state.step - 1, state.step)
     best = _update_best(state, recipe, scores)
@@ -152,31 +172,37 @@ def _end_epoch(state: State, recipe: Recipe, scores: Scores, evaluation_seconds:
         seconds=state.seconds,
         evaluation_seconds=evaluation_seconds,
         images_per_second=state.images / state.seconds,
-        wait_share=state.waited / state.seconds,
+        wait_share=state.wait_seconds / state.seconds,
         best=best,
-        stops=f"no better validation accuracy for {recipe.patience} epochs" if state.stopped else "",
+        stops=_stop_reason(recipe) if state.stopped else "",
     )
     state.end_epoch()
     return epoch
 
 
-def _update_best(state: State, recipe: Recipe, scores: Scores) -> bool:
-    """Whether the epoch is the best so far; waits, drops the rate and stops as the recipe's `patience` says.
+def _stop_reason(recipe: Recipe) -> str:
+    return plural(
+        "no better validation accuracy for {n} epoch", "no better validation accuracy for {n} epochs", recipe.patience
+    )
 
-    Among equal accuracies, which a small validation set often gives, the lower loss is the best; `patience` asks for a
-    higher accuracy. A validation set that is trained on later (`join_after`) can show no best.
+
+def _update_best(state: State, recipe: Recipe, scores: Scores) -> bool:
+    """Returns whether the epoch is the best so far; lowers the rate or stops training as `patience` requires.
+
+    Of equal accuracies, which a small validation set often gives, the one with the lower loss is the best; `patience`
+    requires a higher accuracy. With `join_after` there is no best, because the validation set is trained on later.
     """
     accuracy, loss = scores.validation_accuracy, scores.validation_loss or 0.0
     if accuracy is None or recipe.join_after:
-        accuracy = -1.0  # as good as none
+        accuracy = -1.0  # that of a new state: never better
     higher = accuracy > state.best
     best = higher or (accuracy == state.best and loss < state.best_loss)
     if best:
         state.best, state.best_loss = accuracy, loss
-    state.stale = 0 if higher else state.stale + 1
-    if recipe.patience and state.stale >= recipe.patience:
+    state.stale_epochs = 0 if higher else state.stale_epochs + 1
+    if recipe.patience and state.stale_epochs >= recipe.patience:
         if recipe.schedule == "plateau" and state.drops < optim.DROPS:
-            state.drops, state.stale = state.drops + 1, 0
+            state.drops, state.stale_epochs = state.drops + 1, 0
         else:
             state.stopped = True
     return best

@@ -1,4 +1,4 @@
-"""What training minimizes: cross-entropy, or the loss on distances of 1998."""
+"""The training losses: cross-entropy, and the MAP loss of 1998."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ from torch.nn import functional as F
 from classicnets.values import Recipe
 
 # "A positive constant" in LeCun et al. 1998, equation 9, whose value is not printed. LeNet-5's distances to the wrong
-# codes are tens; any value that is small beside them caps the push away from those and still draws to the right one.
+# codes are tens; any value well below that bounds the push away from them and keeps the pull to the right code.
 J = 1.0
 
 
 class Objective(Protocol):
-    """A loss that is a weighted mean over images, so that parts of a batch can be computed on their own."""
+    """A loss that is a weighted mean over images, so that parts of a batch can be computed separately."""
 
     def __call__(self, logits: Tensor, y: Tensor) -> Tensor:
         """The loss of logits [N, classes] and labels [N]."""
 
     def weight(self, y: Tensor) -> Tensor | float:
-        """The sum of the weights of images with these labels, by which the loss is divided."""
+        """The sum of the weights of images with labels `y`, which is the denominator of the mean."""
 
 
 def make(recipe: Recipe, labels: Tensor, classes: int) -> Objective:
-    """The recipe's loss.
+    """Makes the loss of a recipe.
 
-    `labels` are those of all training images: `class_weights` "auto" weighs a class by N / (classes x its images).
+    Args:
+        recipe: its `loss`, `label_smoothing` and `class_weights`; "auto" weights a class by N / (classes x its images).
+        labels: labels of all training images [N].
+        classes: the number of classes.
     """
     if recipe.loss == "lecun1998":
         return MapLoss()
@@ -42,13 +45,13 @@ def make(recipe: Recipe, labels: Tensor, classes: int) -> Objective:
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Cross-entropy, with a weight for each class if there are `class_weights` [classes]."""
+    """Cross-entropy, weighted by class if `class_weights` [classes] is given."""
 
     label_smoothing: float = 0.0
     class_weights: Tensor | None = None
 
     def __call__(self, logits: Tensor, y: Tensor) -> Tensor:
-        """The mean over images, weighted by their classes."""
+        """The weighted mean over images, for logits [N, classes] and labels [N]."""
         return F.cross_entropy(logits, y, weight=self.class_weights, label_smoothing=self.label_smoothing)
 
     def weight(self, y: Tensor) -> Tensor | float:
@@ -58,10 +61,10 @@ class CrossEntropy:
 
 @dataclass(frozen=True)
 class MapLoss:
-    """`map_loss`."""
+    """The MAP loss of 1998, see `map_loss`."""
 
     def __call__(self, logits: Tensor, y: Tensor) -> Tensor:
-        """The mean over images."""
+        """The mean over images, for logits [N, classes] and labels [N]."""
         return map_loss(logits, y)
 
     def weight(self, y: Tensor) -> float:
@@ -70,7 +73,7 @@ class MapLoss:
 
 
 def map_loss(logits: Tensor, y: Tensor) -> Tensor:
-    """The mean of d_y + log(exp(-j) + sum_i exp(-d_i)) over images, where a logit is a distance d negated.
+    """The mean of d_y + log(exp(-j) + sum_i exp(-d_i)) over images, where logits are negated distances d.
 
     Source: LeCun, Bottou, Bengio, Haffner 1998, section III.C, equation 9.
     """

@@ -1,4 +1,4 @@
-"""The optimizer of a recipe, and its learning rate as a pure function of progress."""
+"""The optimizer of a recipe, and its learning rate schedule as a pure function of progress."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from classicnets.training.initialise import weighted_layers
+from classicnets.training.initialize import weighted_layers
 from classicnets.values import Recipe
 
-_WARM_UP = 0.2  # of all steps, in "one_cycle"
+_WARM_UP = 0.2  # fraction of all steps, in "one_cycle"
 DROPS = 3  # how often "plateau" divides the rate by ten: Krizhevsky et al. 2012, section 5
 
 
 def make(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimizer over every parameter that is trained.
+    """Makes the optimizer for all parameters that are not frozen.
 
-    Parameters with the same decay and the same factor on the rate (each group's "factor") are in one group.
+    Parameters with the same weight decay and the same factor on the learning rate (the group's "factor") form a group.
     """
     decays = {id(layer.weight): d for layer, d in zip(weighted_layers(net), recipe.weight_decays, strict=False)}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -38,29 +38,34 @@ def make(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def rate(recipe: Recipe, progress: float, drops: int = 0) -> float:
-    """The learning rate after the share `progress` (0..1) of all epochs, and after so many drops of a "plateau".
+    """Returns the learning rate.
 
-    "constant" is lr; "one_cycle" rises linearly to lr over the first fifth and falls to 0 as a cosine; "steps" is lr
-    times the last of `drop_to` whose `drop_at` is reached; "inverse" is Caffe's policy `inv`, lr (1 + gamma
-    iteration)^-0.75, with gamma such that gamma x all iterations = 1, as its LeNet has it.
+    "constant" is lr. "one_cycle" rises linearly to lr over the first fifth and falls to 0 along a cosine. "steps" is
+    lr times the last `drop_to` whose `drop_at` is reached. "inverse" is Caffe's policy `inv`,
+    lr (1 + gamma iteration)^-0.75, with gamma x all iterations = 1, as in its LeNet. "plateau" is lr / 10 per drop.
+
+    Args:
+        recipe: its `schedule`, `lr`, `drop_at` and `drop_to`.
+        progress: fraction of all epochs that is done, 0..1.
+        drops: the number of drops so far, for "plateau".
     """
     if recipe.schedule == "one_cycle":
         if progress < _WARM_UP:
             return recipe.lr * (0.05 + 0.95 * progress / _WARM_UP)
         return recipe.lr * 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))
     if recipe.schedule == "steps":
-        reached = [to for at, to in zip(recipe.drop_at, recipe.drop_to, strict=True) if progress >= at]
-        return recipe.lr * (reached[-1] if reached else 1.0)
+        factors = [to for at, to in zip(recipe.drop_at, recipe.drop_to, strict=True) if progress >= at]
+        return recipe.lr * (factors[-1] if factors else 1.0)
     if recipe.schedule == "inverse":
         return float(recipe.lr * (1 + progress) ** -0.75)
     return float(recipe.lr * 0.1**drops)
 
 
 class RateInside(torch.optim.Optimizer):
-    """SGD with the rate inside the velocity: v <- momentum v - lr (gradient + decay w), then w <- w + v.
+    """SGD with the learning rate inside the velocity: v <- momentum v - lr (gradient + decay w), then w <- w + v.
 
-    torch.optim.SGD keeps the rate outside, so that the velocity at a drop of the rate shrinks with it; while the rate
-    stays, the two are the same. Sources: Krizhevsky et al. 2012, section 5; cuda-convnet, weights.cu; Caffe,
+    In torch.optim.SGD the rate is outside, so that a drop of the rate also scales the current velocity. With a constant
+    rate the two are the same. Sources: Krizhevsky et al. 2012, section 5; cuda-convnet, weights.cu; Caffe,
     sgd_solver.cpp.
     """
 
@@ -69,19 +74,19 @@ class RateInside(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Updates every parameter that has a gradient."""
+        """Updates all parameters that have a gradient."""
         assert closure is None
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
             if not parameters:
                 continue
-            change: list[Tensor] = [p.grad for p in parameters]
+            gradients: list[Tensor] = [p.grad for p in parameters]
             if group["weight_decay"]:
-                change = list(torch._foreach_add(change, parameters, alpha=group["weight_decay"]))
+                gradients = list(torch._foreach_add(gradients, parameters, alpha=group["weight_decay"]))
             for p in parameters:
                 if not self.state[p]:
                     self.state[p]["velocity"] = torch.zeros_like(p)
             velocity = [self.state[p]["velocity"] for p in parameters]
             torch._foreach_mul_(velocity, group["momentum"])
-            torch._foreach_add_(velocity, change, alpha=-group["lr"])
+            torch._foreach_add_(velocity, gradients, alpha=-group["lr"])
             torch._foreach_add_(parameters, velocity)

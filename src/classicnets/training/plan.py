@@ -1,4 +1,4 @@
-"""What a run will be: every name resolved and every shape checked before any image is read."""
+"""Resolves a RunSpec: names, recipe, device and precision; checks every shape before any image is read."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ from classicnets.runs import net_spec
 from classicnets.runs.folder import RunFolder, open_run
 from classicnets.runs.net_spec import NetSpec
 from classicnets.spec import RunSpec, check_spec
-from classicnets.text import count, shape
-from classicnets.training import initialise
-from classicnets.values import Expected, Preprocess, Recipe
+from classicnets.text import _, assignments, plural, shape
+from classicnets.training import initialize
+from classicnets.values import Expected, Preprocess, Recipe, current_names, stored_names
 from classicnets.weights import load
+
+_SUMMARY = ("source", "batch_size", "optimizer", "lr", "schedule", "initialize")  # of the recipe, in `Plan.lines`
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything about a run that is known before any image is read: what was asked for, and what it resolves to."""
+    """Everything about a run that is known before any image is read: the RunSpec, and what it resolves to."""
 
     spec: RunSpec
     net: nn.Module | None  # a module that was passed in Python; otherwise `net_spec` makes it
@@ -45,28 +47,33 @@ class Plan:
     preprocess: Preprocess
     table: Table
     device: str
-    weights: str  # a file whose weights the net begins with, or ""
+    weights: str  # file of the initial weights, or ""
 
     @property
     def title(self) -> str:
-        """The run on one line, for figures."""
-        seed = self.spec.seed
-        return f"{self.net_spec.described} on {self.description.name}, recipe {self.recipe.source}, seed {seed}"
+        """A one-line title of the run, for figures."""
+        return _(
+            "{net} on {data}, recipe {source}, seed {seed}",
+            net=self.net_spec.display_name,
+            data=self.description.name,
+            source=self.recipe.source,
+            seed=self.spec.seed,
+        )
 
     @property
     def expected(self) -> Expected | None:
-        """What was published for exactly this, if anything."""
+        """The published result of exactly this run; None if there is none, or if something was changed."""
         return self.recipe.expected if self.as_published else None
 
     def with_seed(self, seed: int) -> Plan:
-        """The same run with another seed."""
+        """A copy with another seed."""
         return replace(self, spec=self.spec.with_seed(seed))
 
     def build(self, say: Callable[[str], None]) -> nn.Module:
-        """The network with its initial weights, which depend on the seed and on the file of `weights` alone."""
+        """Builds the network with its initial weights, which depend only on the seed and on the file of `weights`."""
         torch.manual_seed(self.spec.seed)
         net = self.net if self.net is not None else self.net_spec.build()
-        initialise.initialise(net, self.recipe.initialise)
+        initialize.initialize(net, self.recipe.initialize)
         if self.weights:
             for line in load.load_weights(self.weights, net).lines():
                 say(f"{self.weights}: {line}")
@@ -74,30 +81,45 @@ class Plan:
         return net
 
     def lines(self) -> list[str]:
-        """What is about to happen, for people: the net, the recipe, the data, the machine."""
-        recipe, table, sources = self.recipe, self.table, self.setting_sources
-        images = shape(self.preprocess.shape)
-        changed = ", ".join(f"{key}={getattr(recipe, key)}" for key, where in sources.items() if where == "--set")
-        auto = " (auto)" if sources["precision"] == "machine" else ""
-        return [
-            f"net     {self.net_spec.described}: {table.parameters:,} parameters,"
-            f" {table.macs:,} MACs an image of {images}",
-            f"recipe  {recipe.source}: {recipe.epochs} epochs, batch {recipe.batch_size}, {recipe.optimizer}"
-            f" lr {recipe.lr:g}, {recipe.schedule}, weights {recipe.initialise}"
-            + (f"; changed: {changed}" if changed else ""),
-            f"device  {self.device}, {count(torch.get_num_threads(), 'thread')}, {recipe.precision}{auto},"
-            f" seed {self.spec.seed}" + (", deterministic algorithms alone" if self.spec.deterministic else ""),
-            *machine.process_settings(),
-        ]
+        """A summary of the run for people: network, recipe, device and process settings, one line each."""
+        recipe, sources = self.recipe, self.setting_sources
+        net = _(
+            "net     {name}: {parameters:,} parameters, {macs:,} MACs per {shape} image",
+            name=self.net_spec.display_name,
+            parameters=self.table.parameters,
+            macs=self.table.macs,
+            shape=shape(self.preprocess.shape),
+        )
+        training = plural(
+            "recipe  {source}: {n} epoch, batch size {batch_size}, {optimizer} lr {lr:g}, {schedule}, weights"
+            " {initialize}",
+            "recipe  {source}: {n} epochs, batch size {batch_size}, {optimizer} lr {lr:g}, {schedule}, weights"
+            " {initialize}",
+            recipe.epochs,
+            **{key: getattr(recipe, key) for key in _SUMMARY},
+        )
+        if changed := {key: getattr(recipe, key) for key, source in sources.items() if source == "--set"}:
+            training += "; " + _("changed: {settings}", settings=assignments(changed))
+        device = plural(
+            "device  {device}, {n} thread, {precision}, seed {seed}",
+            "device  {device}, {n} threads, {precision}, seed {seed}",
+            torch.get_num_threads(),
+            device=self.device,
+            precision=f"{recipe.precision} (auto)" if sources["precision"] == "machine" else recipe.precision,
+            seed=self.spec.seed,
+        )
+        if self.spec.deterministic:
+            device += ", " + _("only deterministic algorithms")
+        return [net, training, device, *machine.process_settings()]
 
     def to_dict(self) -> dict[str, Any]:
-        """The part of run.json that says what was asked for, and what it resolved to."""
+        """The part of run.json with the RunSpec and what it resolves to."""
         spec = self.spec
         return {
             "spec": spec.to_dict(),
             "net": self.net_spec.to_dict(),
             "recipe": self.recipe.to_dict(),
-            "origins": self.setting_sources,
+            "origins": stored_names(self.setting_sources),
             "as_published": self.as_published,
             "data": self.data,
             "data_name": self.description.name,
@@ -116,56 +138,58 @@ class Plan:
 
 
 def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
-    """Resolves every name and checks that the images fit the network and the network the classes; reads no image.
+    """Resolves all names, and checks that the images fit the network and the network the classes. Reads no image.
 
-    `net` is the module to train where `spec.net` is "". Raises UsageError CN201 to CN206, DataError, MachineError
-    CN402.
+    Args:
+        spec: what the user has specified.
+        net: the module to train if `spec.net` is "".
+
+    Raises:
+        UsageError: CN201 to CN206.
+        DataError: if the data set is unknown or not available, or does not fit.
+        MachineError: CN402 if the device is not available.
     """
     check_spec(spec)
-    made = net_spec.find(spec.net) if net is None else net_spec.of_module(net)
-    exchanged, settings = net_spec.split(spec.settings)
+    network = net_spec.find(spec.net) if net is None else net_spec.from_module(net)
+    variation, settings = net_spec.split(spec.settings)
     if spec.precision is not None:
         settings = {**settings, "precision": spec.precision}
-    made = net_spec.varied(made, {**spec.variation, **exchanged})
+    network = net_spec.with_variation(network, {**spec.variation, **variation})
     recipe = spec.recipe
     if not isinstance(recipe, Recipe):
-        recipe = resolve.find(
-            recipe,
-            made.spec,
-            registered=made.kind == "registry",
-            variation=made.variation,
-        )
-    if net is not None and made.variation:
-        raise _cannot_vary(made.variation)
+        registered = network.kind == "registry"
+        recipe = resolve.find(recipe, network.spec, registered=registered, variation=network.variation)
+    if net is not None and network.variation:
+        raise _cannot_vary(network.variation)
     resolved = resolve.apply(recipe, settings)
-    source = str(spec.data or resolved.recipe.data)
-    if source in resolve.ELSEWHERE and not Path(source).is_dir():
+    recipe, sources = resolved.recipe, resolved.setting_sources
+    source = str(spec.data or recipe.data)
+    if source in resolve.NOT_FETCHED and not Path(source).is_dir():
         raise DataError(
             "CN302",
-            f"the recipe is for {source}, which is not fetched",
-            where=f"{resolve.ELSEWHERE[source]}",
-            why="it runs on any folder of images, one folder a class, or of four IDX files",
+            _("the recipe is for {name}, which is not downloaded automatically", name=source),
+            where=resolve.NOT_FETCHED[source],
+            why=_("--data takes any folder with one folder of images per class, or with four IDX files"),
             hint=("--data FOLDER", "--data fashion_mnist"),
         )
     description = loading.describe(source, spec.on_bad_image)
-    channels = description.shape[0]
-    preprocess = resolved.recipe.preprocess(channels, resolved.recipe.image_size or description.own_size())
-    made = replace(made, num_classes=len(description.classes), in_channels=channels, image_size=preprocess.image_size)
+    channels, class_count = description.shape[0], len(description.classes)
+    preprocess = recipe.preprocess(channels, recipe.image_size or description.own_size())
+    network = replace(network, num_classes=class_count, in_channels=channels, image_size=preprocess.image_size)
     weights = _weights_file(spec.weights) if spec.weights else ""
-    table = check_fit(made, net, preprocess, description, resolved.recipe, weights)
+    table = check_fit(network, net, preprocess, description, recipe, weights)
     device = str(machine.choose_device(spec.device))
-    chosen, sources = resolved.recipe, resolved.setting_sources
-    if chosen.precision == "auto":
-        chosen = replace(chosen, precision=machine.choose_precision(device, table.macs))
+    if recipe.precision == "auto":
+        recipe = replace(recipe, precision=machine.choose_precision(device, table.macs))
         sources = {**sources, "precision": "machine"}
+    changed = resolved.changed or network.variation or spec.limit or weights
     return Plan(
         spec=spec,
         net=net,
-        net_spec=made,
-        recipe=chosen,
+        net_spec=network,
+        recipe=recipe,
         setting_sources=sources,
-        as_published=not (resolved.changed or made.variation or spec.limit or weights)
-        and description.name == resolved.recipe.data,
+        as_published=not changed and description.name == recipe.data,
         data=source if source in DATASETS else str(Path(source).expanduser().resolve()),
         description=description,
         preprocess=preprocess,
@@ -177,82 +201,104 @@ def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
 
 def _cannot_vary(variation: Mapping[str, Any]) -> UsageError:
     """The error for a variation of a module that was passed in Python."""
-    exchanged = ", ".join(f"{key}={value!r}" for key, value in variation.items())
+    arguments = ", ".join(f"{key}={value!r}" for key, value in variation.items())
     return UsageError(
         "CN204",
-        "a module of your own is trained as it is",
-        where=exchanged,
-        why="it is trained in place, and to exchange layers makes another module",
-        hint=f"net = cn.vary(net, {exchanged})",
+        _("a module that you pass cannot be varied by an option"),
+        where=arguments,
+        why=_("it is trained in place, and replacing layers makes a new module"),
+        hint=f"net = cn.vary(net, {arguments})",
     )
 
 
 def check_fit(
-    made: NetSpec,
+    network: NetSpec,
     net: nn.Module | None,
     preprocess: Preprocess,
     description: Description,
     recipe: Recipe,
     weights: str = "",
 ) -> Table:
-    """The layer table of the net for these images.
+    """Checks that network, images, recipe and weights fit each other, and returns the layer table.
 
-    Raises UsageError CN201 or DataError CN306 if they do not fit, UsageError CN204 if the net cannot have such first
-    weights, frozen layers or decays, DataError CN305 or CN306 if it cannot begin with the `weights` of that file.
+    Args:
+        network: how the network is built, if `net` is None.
+        net: the module to train.
+        preprocess: how images are preprocessed.
+        description: name and classes of the data.
+        recipe: the hyperparameters.
+        weights: file of the initial weights, or "".
+
+    Raises:
+        UsageError: CN201 if the image does not fit the network; CN204 if initialization, frozen layers or weight
+            decays do not fit it.
+        DataError: CN306 if the number of classes differs; CN305 or CN306 if the weights do not fit.
     """
     if net is None:
-        with torch.device("meta" if made.kind == "registry" else "cpu"):
-            net = made.build()
-    table = check_input(net, preprocess.shape, name=made.spec)
-    initialise.check(net, recipe.initialise)
+        with torch.device("meta" if network.kind == "registry" else "cpu"):
+            net = network.build()
+    table = check_input(net, preprocess.shape, name=network.spec)
+    initialize.check(net, recipe.initialize)
     freeze(copy.deepcopy(net), recipe.freeze)
-    weighted = len(initialise.weighted_layers(net))
-    if recipe.weight_decays and len(recipe.weight_decays) != weighted:
+    layer_count = len(initialize.weighted_layers(net))
+    if recipe.weight_decays and len(recipe.weight_decays) != layer_count:
         raise UsageError(
             "CN204",
-            f"weight_decays has {len(recipe.weight_decays)} values, and the net {weighted} layers with weights",
+            _(
+                "weight_decays has {values} values, and the network has {layers} layers with weights",
+                values=len(recipe.weight_decays),
+                layers=layer_count,
+            ),
             hint="--set weight_decays=none weight_decay=0.0005",
         )
     classes = len(description.classes)
     if table.output_shape != (classes,):
-        given = shape(table.output_shape)
         raise DataError(
             "CN306",
-            f"{made.spec} gives {given} numbers for an image, and {description.name} has {classes} classes",
-            where=f"the last layer, {table.rows[-1].name}",
-            why="there must be one number (logit) for each class",
-            hint=f"end the net with nn.Linear({table.rows[-1].inputs[-1]}, {classes})",
+            _(
+                "the output of {net} has shape {shape}, and {data} has {classes} classes",
+                net=network.spec,
+                shape=shape(table.output_shape),
+                data=description.name,
+                classes=classes,
+            ),
+            where=_("the last layer, {name}", name=table.rows[-1].name),
+            why=_("the output must be one number (logit) per class"),
+            hint=_(
+                "end the network with nn.Linear({inputs}, {classes})", inputs=table.rows[-1].inputs[-1], classes=classes
+            ),
         )
     if weights:
         load.check(weights, net)
     return table
 
 
-def plan_of_run(where: RunFolder, net: nn.Module | None = None) -> Plan:
-    """The plan of an existing run, from its run.json."""
-    facts = where.read()
-    made, recipe, preprocess = where.net_spec(), where.recipe(), where.preprocess()
+def plan_of_run(run: RunFolder, net: nn.Module | None = None) -> Plan:
+    """The plan of an existing run, from its run.json; raises what `check_fit` does."""
+    facts = run.read()
+    network, recipe, preprocess = run.net_spec(), run.recipe(), run.preprocess()
     description = Description(facts["data_name"], tuple(facts["classes"]), preprocess.shape)
     return Plan(
         spec=RunSpec.from_facts(facts),
         net=net,
-        net_spec=made,
+        net_spec=network,
         recipe=recipe,
-        setting_sources=facts["origins"],
+        setting_sources=current_names(facts["origins"]),
         as_published=facts["as_published"],
         data=facts["data"],
         description=description,
         preprocess=preprocess,
-        table=check_fit(made, net, preprocess, description, recipe),
+        table=check_fit(network, net, preprocess, description, recipe),
         device=str(machine.choose_device(facts["device"])),
         weights=facts["weights"],
     )
 
 
 def freeze(net: nn.Module, patterns: Sequence[str]) -> None:
-    """Keeps the weights of all layers out of training whose names match one of `patterns`, such as "conv*".
+    """Freezes all layers whose names match one of `patterns`, such as "conv*".
 
-    Raises UsageError CN204 for a pattern that no layer with weights has, and if nothing is left to train.
+    Raises:
+        UsageError: CN204 for a pattern that matches no layer with weights, and if all layers are frozen.
     """
     layers = {name: layer for name, layer in net.named_modules() if [*layer.parameters(recurse=False)]}
     for pattern in patterns:
@@ -260,33 +306,35 @@ def freeze(net: nn.Module, patterns: Sequence[str]) -> None:
         if not matching:
             raise UsageError(
                 "CN204",
-                f"no layer with weights is called {pattern!r}",
+                _("no layer with weights matches {pattern!r}", pattern=pattern),
                 where=f"freeze={','.join(patterns)}",
-                why=f"these have weights: {', '.join(layers)}",
+                why=_("the layers with weights are {names}", names=", ".join(layers)),
                 hint=f"--set freeze={next(iter(layers), 'none')}",
             )
         for name in matching:
             layers[name].requires_grad_(requires_grad=False)
     if patterns and not any(p.requires_grad for p in net.parameters()):
         raise UsageError(
-            "CN204", "every layer is frozen", where=f"freeze={','.join(patterns)}", hint="--set freeze=conv*"
+            "CN204", _("all layers are frozen"), where=f"freeze={','.join(patterns)}", hint="--set freeze=conv*"
         )
 
 
-def _weights_file(given: str | Path) -> str:
-    """The file itself, or the one with the weights of a run."""
-    path = open_run(given).weights_file() if Path(given).is_dir() else Path(given)
+def _weights_file(source: str | Path) -> str:
+    """The absolute path of a file of weights, or of the weights of a run folder."""
+    path = open_run(source).weights_file() if Path(source).is_dir() else Path(source)
     if not path.is_file():
-        raise DataError("CN305", "there is no such file of weights", where=str(given), hint="ls runs")
+        raise DataError("CN305", _("the file of weights does not exist"), where=str(source), hint="ls runs")
     return str(path.resolve())
 
 
 def verdict(plan: Plan, accuracy: float) -> str:
-    """How the result stands to the published range, in a sentence; empty if there is none to hold it against."""
+    """Compares a test accuracy with the published result, in words; "" if there is none."""
     expected = plan.recipe.expected
     if expected is None:
         return ""
     if not plan.as_published:
-        changed = "the net, the recipe, the data or the number of images was changed"
-        return f"no verdict against the published range: {changed}"
+        return _(
+            "no verdict against the published range, because the network, the recipe, the data or the number of images"
+            " was changed"
+        )
     return expected.verdict(accuracy)

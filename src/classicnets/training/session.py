@@ -1,4 +1,4 @@
-"""A run from start to end, the same for Python and the command line: start or resume, follow its events, finish."""
+"""A training run, for Python and for the command line: start or resume, iterate over its events, finish."""
 
 from __future__ import annotations
 
@@ -28,32 +28,44 @@ from classicnets.images import batches
 from classicnets.runs import checkpoint, folder, history
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import Output
+from classicnets.text import _
 from classicnets.training import objective
-from classicnets.training.begin import Say, accelerated, begin, command_line, divided, fill, now, read
+from classicnets.training.begin import (
+    Say,
+    begin,
+    choose_acceleration,
+    command_line,
+    fill,
+    now,
+    read,
+    training_and_validation,
+)
 from classicnets.training.loop import Scores, train
 from classicnets.training.plan import Plan, plan_of_run, verdict
 from classicnets.training.state import State
 
-SAVE_SECONDS = Output().save_every  # what a killed run loses at most, beside the step under way
+SAVE_SECONDS = Output().save_every  # a killed run loses at most this, and the step in progress
 
 
 class Subscriber(Protocol):
-    """Sees the events of a session and may add advice, which is recorded with them."""
+    """Receives the events of a session and may return advice, which is recorded with them."""
 
-    def before(self, net: nn.Module) -> list[Advice]:
-        """Called once, before the first step of a new run."""
+    def on_start(self, net: nn.Module) -> list[Advice]:
+        """Called once before the first step of a new run."""
 
-    def see(self, event: Event, net: nn.Module) -> list[Advice]:
+    def on_event(self, event: Event, net: nn.Module) -> list[Advice]:
         """Called for each event that is recorded."""
 
-    def remember(self, past: Iterable[Event]) -> None:
+    def on_resume(self, past: Iterable[Event]) -> None:
         """Called with the recorded events of a run that is resumed."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a finished run is reported from: the test split, float32 probabilities [N, classes] of it, and the facts of
-    run.json with the result, which is written when all reports are.
+    """What reports of a finished run are made from.
+
+    `probabilities` are float32 [N, classes] of the `test` split. `facts` are those of run.json with the result, which
+    is written after all reports.
     """
 
     plan: Plan
@@ -71,64 +83,72 @@ Report = Callable[[Results], None]
 class Session:
     """A run in progress: iterate over `events()`, then call `finish()`.
 
-    The state is saved after each epoch, at Ctrl-C, and within an epoch every `save_seconds`.
+    The state is saved after each epoch, every `save_seconds` within an epoch, and at Ctrl-C.
     """
 
     def __init__(
         self,
         plan: Plan,
-        where: RunFolder,
+        run: RunFolder,
         splits: ImageSplits,
         net: nn.Module,
         *,
         acceleration: Acceleration | None = None,
         save_seconds: float = SAVE_SECONDS,
     ):
-        """Makes all that training needs; the state is that of the beginning. See `start` and `resume`."""
-        self.plan, self.folder, self.splits, self.net = plan, where, splits, net
+        """Makes everything that training needs, with a new state. Use `start` or `resume` instead."""
+        self.plan, self.folder, self.splits, self.net = plan, run, splits, net
         self.save_seconds = save_seconds
         self.subscribers: list[Subscriber] = []
         if plan.spec.deterministic:
-            machine.settle_cublas()
+            machine.make_cublas_deterministic()
         self.device = torch.device(plan.device)
         net.to(self.device)
         recipe = plan.recipe
-        taken, self.validation = divided(splits, plan)
+        train_indices, self.validation = training_and_validation(splits, plan)
         self.batches = batches.Batches(
             splits.train,
             recipe,
             plan.preprocess,
             seed=plan.spec.seed,
             device=self.device,
-            taken=taken,
+            taken=train_indices,
             aside=self.validation,
             threads=plan.spec.loader_threads,
         )
         classes = plan.description.classes
         self.objective = objective.make(recipe, self.batches.labels[: self.batches.alone], len(classes))
         self.state = State(net, recipe)
-        self.acceleration = acceleration or accelerated(plan, net)
-        judged, faster = self.state.judged, self.acceleration
-        self.predictor = Predictor(judged, plan.preprocess, classes, self.device, acceleration=faster)
-        self.watcher = Predictor(judged, plan.preprocess, classes, self.device, recipe.precision, faster)
+        self.acceleration = acceleration or choose_acceleration(plan, net)
+        evaluated = self.state.evaluated_net, plan.preprocess, classes, self.device
+        self.predictor = Predictor(*evaluated, acceleration=self.acceleration)
+        # after each epoch, in the precision of training, because it is faster
+        self.epoch_predictor = Predictor(*evaluated, recipe.precision, self.acceleration)
 
     @classmethod
     def start(cls, plan: Plan, say: Say, output: Output | None = None) -> Self:
-        """A new run: reads the data and makes the run folder.
+        """Starts a new run: reads the data and creates the run folder.
 
-        Raises DataError if the data is not available, MachineError CN401.
+        Args:
+            plan: the plan of the run.
+            say: receives messages for people.
+            output: where the run is saved; by default as `Output()`.
+
+        Raises:
+            DataError: if the data is not available.
+            MachineError: CN401 if the run folder cannot be written.
         """
         output = output or Output()
-        machine.use_threads(plan.spec.threads)
+        machine.set_threads(plan.spec.threads)
         splits = read(plan, say)
         plan, facts = begin(plan, splits, command_line(), torch.get_num_threads())
         net = plan.build(say)
-        acceleration = accelerated(plan, net)
+        acceleration = choose_acceleration(plan, net)
         facts["batch_threads"] = acceleration.batch_threads
         label = f"{plan.net_spec.label}-{splits.name}"
         path = folder.make(Path(output.runs), label, lambda part: fill(part, plan, facts, splits))
-        where, save_seconds = RunFolder(path), output.save_every
-        return cls(plan, where, splits, net, acceleration=acceleration, save_seconds=save_seconds)
+        run, save_seconds = RunFolder(path), output.save_every
+        return cls(plan, run, splits, net, acceleration=acceleration, save_seconds=save_seconds)
 
     @classmethod
     def resume(
@@ -140,76 +160,94 @@ class Session:
         net: nn.Module | None = None,
         loader_threads: int | None = None,
     ) -> Self:
-        """The run in a folder from its last save, or from the beginning if it has none, with its number of threads.
+        """Resumes a run from its last checkpoint, or from its start if it has none, with its number of threads.
 
-        `net` is needed where the network was a module; `loader_threads` None are as many as the run began with.
-        Raises UsageError CN207 or CN208, DataError CN305 or CN306.
+        Args:
+            path: the run folder.
+            say: receives messages for people.
+            output: where and how often the run is saved.
+            net: the module, if the run was started with one.
+            loader_threads: number of threads that load batches; None is that of the run.
+
+        Raises:
+            UsageError: CN207 if it is not a run folder, CN208 if the run is complete.
+            DataError: CN305 if the checkpoint cannot be read, CN306 if the data has changed.
         """
-        where = folder.open_run(path)
-        facts = where.read()
+        run = folder.open_run(path)
+        facts = run.read()
         if "result" in facts:
             raise UsageError(
                 "CN208",
-                "the run is complete",
+                _("the run is complete"),
                 where=str(path),
-                why="its epochs are done and its results are written",
+                why=_("all its epochs are trained and its results are written"),
                 hint=f"classicnets evaluate {path}",
             )
-        machine.use_threads(facts["threads"])
-        again = plan_of_run(where, net)
+        machine.set_threads(facts["threads"])
+        plan = plan_of_run(run, net)
         if loader_threads is not None:
-            again = replace(again, spec=replace(again.spec, loader_threads=loader_threads))
-        splits = read(again, say)
+            plan = replace(plan, spec=replace(plan.spec, loader_threads=loader_threads))
+        splits = read(plan, say)
         if splits.fingerprint != facts["fingerprint"]:
             raise DataError(
                 "CN306",
-                f"{again.data} holds other bytes than when the run began",
+                _("the data has changed since the run was started: {data}", data=plan.data),
                 where=str(path),
-                why=f"fingerprint {splits.fingerprint[:12]} now, {facts['fingerprint'][:12]} then",
-                hint=f"classicnets data check {again.data}",
+                why=_(
+                    "its fingerprint is {now}, and that of the run is {recorded}",
+                    now=splits.fingerprint[:12],
+                    recorded=facts["fingerprint"][:12],
+                ),
+                hint=f"classicnets data check {plan.data}",
             )
-        remove_parts(where.path)
-        saved_before = where.last.exists()
-        begins = replace(again, weights="") if saved_before else again  # what was saved replaces the initial weights
-        net = begins.build(say)
-        # as the run began: a run of version 0.1, which has no such number, did not divide its batches
-        acceleration = accelerated(again, net, facts.get("batch_threads", 1 if saved_before else None))
+        remove_parts(run.path)
+        has_checkpoint = run.last.exists()
+        # a checkpoint replaces the initial weights, so their file is not needed
+        net = (replace(plan, weights="") if has_checkpoint else plan).build(say)
+        # as at the start of the run: a run of version 0.1, which does not record the number, did not split batches
+        acceleration = choose_acceleration(plan, net, facts.get("batch_threads", 1 if has_checkpoint else None))
         save_seconds = (output or Output()).save_every
-        session = cls(again, where, splits, net, acceleration=acceleration, save_seconds=save_seconds)
-        if saved_before:
-            tensors, saved = checkpoint.load(where.last)
+        session = cls(plan, run, splits, net, acceleration=acceleration, save_seconds=save_seconds)
+        if has_checkpoint:
+            tensors, saved = checkpoint.load(run.last)
             session.state.restore(tensors, saved["state"])
         else:
-            where.write({**facts, "started_at": now(), "batch_threads": acceleration.batch_threads})
-        history.keep_until(where.history, session.state.epoch, session.state.step)
+            run.write({**facts, "started_at": now(), "batch_threads": acceleration.batch_threads})
+        history.truncate(run.history, session.state.epoch, session.state.step)
         return session
 
     def subscribe(self, subscriber: Subscriber) -> None:
-        """From now on `subscriber` sees every event that is recorded, after those of the past of a resumed run."""
-        subscriber.remember(history.read(self.folder.history))
+        """Adds a subscriber; it receives first the past events of a resumed run, then every event that is recorded."""
+        subscriber.on_resume(history.read(self.folder.history))
         self.subscribers.append(subscriber)
 
     @property
     def position(self) -> str:
-        """Where the run is: "epoch 2 of 10, step 17"."""
-        state = self.state
-        return f"epoch {state.epoch} of {self.plan.recipe.epochs}" + (f", step {state.step}" if state.step else "")
+        """The position of the run: "epoch 2 of 10, step 17"."""
+        position = {"epoch": self.state.epoch, "epochs": self.plan.recipe.epochs, "step": self.state.step}
+        if self.state.step:
+            return _("epoch {epoch} of {epochs}, step {step}", **position)
+        return _("epoch {epoch} of {epochs}", **position)
 
     def summary(self) -> list[str]:
-        """What is about to happen, for people."""
-        splits, validation = self.splits, len(self.validation) if self.validation else 0
-        return [
-            *self.plan.lines(),
-            *self.acceleration.lines(),
-            f"data    {splits.name} from {splits.source}: {self.batches.alone:,} training"
-            f"{f', {validation:,} validation' if validation else ''} and {len(splits.test):,} test images",
-            f"run     {self.folder.path}",
-        ]
+        """A summary of the run for people, one line each: plan, acceleration, data, run folder."""
+        splits = self.splits
+        counts = {"train": self.batches.alone, "validation": len(self.validation or ()), "test": len(splits.test)}
+        about = {"name": splits.name, "source": splits.source, **counts}
+        data = _("data    {name} from {source}: {train:,} training and {test:,} test images", **about)
+        if counts["validation"]:
+            data = _(
+                "data    {name} from {source}: {train:,} training, {validation:,} validation and {test:,} test images",
+                **about,
+            )
+        return [*self.plan.lines(), *self.acceleration.lines(), data, _("run     {path}", path=self.folder.path)]
 
     def events(self) -> Iterator[Event]:
-        """Trains to the end, saving as it goes.
+        """Trains to the end, saving checkpoints, and yields each event.
 
-        Raises KeyboardInterrupt after saving, CheckFailed CN101 if the loss is not finite.
+        Raises:
+            KeyboardInterrupt: at Ctrl-C, after saving.
+            CheckFailed: CN101 if the loss is not finite.
         """
         saved = time.monotonic()
         training = train(self.state, self.batches, self.plan.recipe, self.objective, self._evaluate, self.acceleration)
@@ -217,7 +255,7 @@ class Session:
         with _stop_on_ctrl_c() as stopped, deterministic, closing(training):
             if not (self.state.epoch or self.state.step):
                 for subscriber in self.subscribers:
-                    yield from self._append(subscriber.before(self.net))
+                    yield from self._append(subscriber.on_start(self.net))
             for event in training:
                 advice = self._record(event)
                 if isinstance(event, Epoch):
@@ -236,12 +274,17 @@ class Session:
                     raise KeyboardInterrupt
 
     def finish(self, *reports: Report) -> Results:
-        """Evaluates the best weights (else the last) on the test split in float32, writes the metrics, hands the
-        results to the `reports` and then writes run.json: a run that has its result has its reports.
+        """Evaluates the run on the test split and writes its results.
+
+        The best weights, else the last, are evaluated in float32. The result is written to run.json last, so that a
+        run with a result has its metrics and reports too.
+
+        Args:
+            reports: called with the results, in this order.
         """
         if self.folder.best.exists():
-            tensors, _ = checkpoint.load(self.folder.best)
-            self.state.judged.load_state_dict(checkpoint.weights(tensors))
+            tensors, _facts = checkpoint.load(self.folder.best)
+            self.state.evaluated_net.load_state_dict(checkpoint.weights(tensors))
         evaluation, probabilities = evaluate(self.predictor, self.splits.test)
         events = history.read(self.folder.history)
         epochs = [event for event in events if isinstance(event, Epoch)]
@@ -267,40 +310,42 @@ class Session:
         return results
 
     def checkpoint(self, *, weights_only: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The tensors and facts of a checkpoint: all of the state, or only the weights that are evaluated."""
+        """The tensors and facts of a checkpoint: the whole state, or only the weights that are evaluated."""
         tensors = self.state.tensors()
         if weights_only:
             tensors = {f"net/{name}": tensor for name, tensor in checkpoint.weights(tensors).items()}
-        asked = self.plan.to_dict()
+        facts = self.plan.to_dict()
         return tensors, {
-            **{key: asked[key] for key in ("net", "recipe", "preprocess", "classes", "data_name", "seed")},
+            **{key: facts[key] for key in ("net", "recipe", "preprocess", "classes", "data_name", "seed")},
             "fingerprint": self.splits.fingerprint,
             "state": self.state.facts(),
         }
 
     def _evaluate(self) -> Scores:
-        """What the recipe's `monitor` names, after an epoch; in the precision of training, as it is often seen."""
+        """Evaluates the split that the recipe monitors, in the precision of training."""
         monitor = self.plan.recipe.monitor
         if monitor == "validation" and self.validation is not None:
-            found = evaluate(self.watcher, self.validation)[0]
-            return Scores(validation_accuracy=found.accuracy, validation_loss=found.loss)
+            evaluation = evaluate(self.epoch_predictor, self.validation)[0]
+            return Scores(validation_accuracy=evaluation.accuracy, validation_loss=evaluation.loss)
         if monitor == "test":
-            return Scores(test_accuracy=evaluate(self.watcher, self.splits.test)[0].accuracy)
+            return Scores(test_accuracy=evaluate(self.epoch_predictor, self.splits.test)[0].accuracy)
         return Scores()
 
     def _record(self, event: Event) -> list[Advice]:
-        """Writes the event and the advice of subscribers to the history; a step without a loss is not recorded."""
+        """Appends the event and the subscribers' advice to the history; steps without a loss are not recorded."""
         if isinstance(event, Step):
             if event.loss is None:
                 return []
             if not math.isfinite(event.loss):
                 raise self._not_finite(event)
         history.append(self.folder.history, event)
-        return [advice for subscriber in self.subscribers for advice in self._append(subscriber.see(event, self.net))]
+        return [
+            advice for subscriber in self.subscribers for advice in self._append(subscriber.on_event(event, self.net))
+        ]
 
     def _append(self, advice: list[Advice]) -> list[Advice]:
-        for one in advice:
-            history.append(self.folder.history, one)
+        for event in advice:
+            history.append(self.folder.history, event)
         return advice
 
     def _save(self, path: Path, *, weights_only: bool = False) -> None:
@@ -308,34 +353,45 @@ class Session:
         checkpoint.save(path, *self.checkpoint(weights_only=weights_only))
 
     def _not_finite(self, event: Step) -> CheckFailed:
-        kept = f"the end of epoch {self.state.epoch} is kept in {self.folder.last}" if self.state.epoch else ""
         lr = self.plan.recipe.lr
+        saved = _("no epoch was finished, so there is no earlier checkpoint")
+        if self.state.epoch:
+            saved = _("{path} has the state after epoch {epoch}", path=self.folder.last, epoch=self.state.epoch)
         return CheckFailed(
             "CN101",
-            "the loss is no longer finite; training stopped",
-            where=f"epoch {event.epoch}, before step {event.step} of {event.steps}, lr={lr:g}",
-            why="the weights have grown without bound, usually because the learning rate is too high\n"
-            + (kept or "no epoch was finished, so there is no earlier state to keep"),
-            hint=(f"--set lr={lr / 10:g}", "--set initialise=xavier_uniform"),
+            _("the loss is no longer finite; training stopped"),
+            where=_(
+                "epoch {epoch}, before step {step} of {steps}, lr={lr:g}",
+                epoch=event.epoch,
+                step=event.step,
+                steps=event.steps,
+                lr=lr,
+            ),
+            why=_("the weights have diverged, usually because the learning rate is too high") + "\n" + saved,
+            hint=(f"--set lr={lr / 10:g}", "--set initialize=xavier_uniform"),
         )
 
 
 @contextmanager
 def _stop_on_ctrl_c() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks to stop after the step under way; a second one stops at once. Elsewhere than in the main thread,
-    where signals cannot be caught, nothing changes.
+    """While open, Ctrl-C stops after the step in progress, and a second Ctrl-C stops at once.
+
+    Outside the main thread, where signals cannot be caught, Ctrl-C is not changed.
+
+    Yields:
+        A function that returns whether to stop.
     """
-    asked = threading.Event()
+    stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield stop.is_set
         return
 
-    def ask(_signal: int, _frame: object) -> None:
-        asked.set()
+    def handle(_signal: int, _frame: object) -> None:
+        stop.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    before = signal.signal(signal.SIGINT, ask)
+    previous = signal.signal(signal.SIGINT, handle)
     try:
-        yield asked.is_set
+        yield stop.is_set
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)

@@ -1,4 +1,4 @@
-"""split.csv of a run: what became of each image file."""
+"""split.csv of a run: the split of each image file."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ import io
 
 from classicnets.datasets.types import ImageSplits
 from classicnets.images import batches
+from classicnets.text import _
 from classicnets.training.plan import Plan
 
 
 def table(splits: ImageSplits, plan: Plan) -> bytes:
-    """Path, class and split (train, validation, test or skipped, then with the reason) of each file, as a CSV."""
+    """A CSV with path, class, split (train, validation, test or skipped) and reason of each file, as bytes."""
     recipe, spec = plan.recipe, plan.spec
     share = recipe.validation if splits.validation is None else 0.0
-    train, aside = batches.division(splits.train.labels, share, spec.limit, spec.seed)
-    trained, kept = set(train.tolist()), set(aside.tolist())
-    written = io.StringIO()
-    rows = csv.writer(written, lineterminator="\n")
+    train_indices, validation_indices = batches.division(splits.train.labels, share, spec.limit, spec.seed)
+    train, validation = set(train_indices.tolist()), set(validation_indices.tolist())
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("path", "class", "split", "reason"))
-    place = 0
+    index = 0
     for file in splits.files:
-        used, reason = file.split, file.reason
+        used_as, reason = file.split, file.reason
         if file.split == "train":
-            if place in kept:
-                used = "validation"
-            elif place not in trained:
-                used, reason = "skipped", f"--limit {spec.limit}"
-            place += 1
+            if index in validation:
+                used_as = "validation"
+            elif index not in train:
+                used_as, reason = "skipped", f"--limit {spec.limit}"
+            index += 1
         elif file.split == "validation" and not recipe.validation:
-            used, reason = "skipped", "the recipe keeps no images aside"
-        rows.writerow((file.path, file.label, used, reason))
-    return written.getvalue().encode("utf-8", "surrogateescape")
+            used_as, reason = "skipped", _("the recipe has no validation set")
+        rows.writerow((file.path, file.label, used_as, reason))
+    return text.getvalue().encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""The state of a training run: what is saved, and what everything that follows depends on."""
+"""The state of a training run: everything that a checkpoint saves."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ from classicnets.runs.checkpoint import part
 from classicnets.training import optim
 from classicnets.values import Recipe
 
-_FACTS = ("epoch", "step", "images", "seconds", "waited", "best", "best_loss", "stale", "drops", "stopped")
+_STORED = ("epoch", "step", "images", "seconds", "waited", "best", "best_loss", "stale", "drops", "stopped")
+_RENAMED = {"waited": "wait_seconds", "stale": "stale_epochs"}
+_FACTS = {key: _RENAMED.get(key, key) for key in _STORED}  # attributes, by their keys in a checkpoint
 
 
 class State:
-    """Everything that changes while training: the weights and their average, the position, the sums of the epoch in
-    progress, the best validation accuracy so far and the loss it came with.
+    """Everything that changes during training: network, optimizer, average of the weights, position and counters.
 
-    `epoch` counts finished epochs. `step`, `images`, `seconds` and the seconds `waited` for data are counters for the
-    epoch in progress. `stale` counts the epochs since the best or the last drop of the rate, `drops` these drops;
-    `stopped` is set when no epoch is to follow.
+    `epoch` is the number of finished epochs. `step`, `images`, `seconds` and `wait_seconds` (for data) are counters for
+    the epoch in progress, `loss_sum` and `correct` its sums. `best` is the best validation accuracy so far and
+    `best_loss` its loss; `stale_epochs` counts the epochs since then or since the last of the `drops` of the learning
+    rate. `stopped` is set when training ends early.
     """
 
     def __init__(self, net: nn.Module, recipe: Recipe):
         self.net = net
         self.optimizer = optim.make(net, recipe)
         self.average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema else None
-        self.epoch = self.step = self.images = self.stale = self.drops = 0
-        self.seconds = self.waited = 0.0
+        self.epoch = self.step = self.images = self.stale_epochs = self.drops = 0
+        self.seconds = self.wait_seconds = 0.0
         self.loss_sum: Tensor | float = 0.0
         self.correct: Tensor | int = 0
         self.best = -1.0
@@ -37,45 +39,45 @@ class State:
         self.stopped = False
 
     @property
-    def judged(self) -> nn.Module:
-        """The net that is evaluated and kept: the one with the averaged weights where there is one."""
+    def evaluated_net(self) -> nn.Module:
+        """The network that is evaluated and saved as best: the one with averaged weights if there is one."""
         return self.net if self.average is None else self.average.module
 
     def means(self) -> tuple[float, float]:
-        """The mean loss and the accuracy over the images of the epoch so far; waits for the device."""
+        """Mean loss and accuracy over the images of the epoch so far; synchronizes with the device."""
         return float(self.loss_sum) / self.images, float(self.correct) / self.images
 
     def end_epoch(self) -> None:
-        """Counts the epoch in progress as finished."""
+        """Increments `epoch` and resets the counters of the epoch in progress."""
         self.epoch, self.step, self.images, self.loss_sum, self.correct = self.epoch + 1, 0, 0, 0.0, 0
-        self.seconds = self.waited = 0.0
+        self.seconds = self.wait_seconds = 0.0
 
     def tensors(self) -> dict[str, Tensor]:
-        """Weights, optimizer state and generators, by name."""
-        found = {f"net/{name}": tensor for name, tensor in self.net.state_dict().items()}
+        """Weights, optimizer state, random generators and sums, by name."""
+        result = {f"net/{name}": tensor for name, tensor in self.net.state_dict().items()}
         if self.average is not None:
-            found |= {f"average/{name}": tensor for name, tensor in self.judged.state_dict().items()}
-            found["averaged"] = self.average.n_averaged
+            result |= {f"average/{name}": tensor for name, tensor in self.evaluated_net.state_dict().items()}
+            result["averaged"] = self.average.n_averaged
         for index, values in self.optimizer.state_dict()["state"].items():
             for key, value in values.items():
-                if value is not None:  # SGD without momentum keeps a None
-                    found[f"optimizer/{index}/{key}"] = torch.as_tensor(value)
-        found["generator/cpu"] = torch.get_rng_state()
+                if value is not None:  # SGD without momentum has a None
+                    result[f"optimizer/{index}/{key}"] = torch.as_tensor(value)
+        result["generator/cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
-            found["generator/cuda"] = torch.cuda.get_rng_state()
-        found["sums/loss"] = torch.as_tensor(self.loss_sum)
-        found["sums/correct"] = torch.as_tensor(self.correct)
-        return found
+            result["generator/cuda"] = torch.cuda.get_rng_state()
+        result["sums/loss"] = torch.as_tensor(self.loss_sum)
+        result["sums/correct"] = torch.as_tensor(self.correct)
+        return result
 
     def facts(self) -> dict[str, Any]:
         """The rest of the state, as plain values."""
-        return {name: getattr(self, name) for name in _FACTS}
+        return {key: getattr(self, name) for key, name in _FACTS.items()}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Puts back what `tensors` and `facts` gave."""
+        """Restores the state from the results of `tensors` and `facts`."""
         self.net.load_state_dict(part(tensors, "net/"))
         if self.average is not None:
-            self.judged.load_state_dict(part(tensors, "average/"))
+            self.evaluated_net.load_state_dict(part(tensors, "average/"))
             self.average.n_averaged.copy_(tensors["averaged"])
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in part(tensors, "optimizer/").items():
@@ -86,5 +88,5 @@ class State:
         if "generator/cuda" in tensors and torch.cuda.is_available():
             torch.cuda.set_rng_state(tensors["generator/cuda"])
         self.loss_sum, self.correct = tensors["sums/loss"], tensors["sums/correct"]
-        for name in _FACTS:
-            setattr(self, name, facts[name])
+        for key, name in _FACTS.items():
+            setattr(self, name, facts[key])

@@ -114,7 +114,7 @@ def _run(facts: dict[str, Any]) -> dict[str, Any]:
     try:
         state = facts["state"]
         return {
-            "net": NetSpec(**facts["net"]).described,
+            "net": NetSpec(**facts["net"]).display_name,
             "data": facts["data_name"],
             "recipe": facts["recipe"]["source"],
             "seed": facts["seed"],

@@ -1,4 +1,4 @@
-"""First weights: the statistics of every layer under every scheme, and nets that a scheme does not fit."""
+"""Initialization: statistics of every layer under every scheme, and networks that a scheme does not fit."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ import classicnets as cn
 from classicnets.errors import UsageError
 from classicnets.models.layers import LocalConv2d, Subsampling, TableConv2d
 from classicnets.recipes import resolve
-from classicnets.training.initialise import check, initialise
+from classicnets.training.initialize import check, initialize
 
-ALL = resolve._CHOICES["initialise"]
-BY_PLACE = [
-    how for how in ALL if how.startswith(("krizhevsky", "cuda_convnet")) or how.endswith(("alexnet", "caffenet"))
+ALL = resolve._CHOICES["initialize"]
+BY_POSITION = [
+    scheme
+    for scheme in ALL
+    if scheme.startswith(("krizhevsky", "cuda_convnet")) or scheme.endswith(("alexnet", "caffenet"))
 ]
 TABLE = [[0], [0, 1], [0, 1, 2], [2, 3], [0, 1, 2, 3], [3]] * 4  # 52 pairs; map 0 is read by 12 of 24
 
 
 class Mixed(nn.Module):
-    """Every kind of layer, with fans of many sizes; a scheme must find them by kind, so that names say nothing."""
+    """All kinds of layers, with different fans and with names that do not tell their kind."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +37,7 @@ class Mixed(nn.Module):
 
 
 def five_and_three() -> nn.Module:
-    """The dense layers are registered first, so that the places of a scheme are those among their kind."""
+    """The dense layers are registered first, because positions are counted for each kind of layer."""
     net = nn.Module()
     net.out = nn.ModuleList([nn.Linear(90, 80), nn.Linear(80, 70), nn.Linear(70, 60)])
     net.maps = nn.ModuleList([nn.Conv2d(3, 30, 5), *(nn.Conv2d(30, 30, 3, groups=g) for g in (1, 2, 1, 2))])
@@ -43,27 +45,27 @@ def five_and_three() -> nn.Module:
 
 
 def parts(net: nn.Module) -> list[tuple[torch.Tensor, int, int, nn.Module]]:
-    """Weights with fan-in and fan-out, worked out from the definition: a tap is counted once."""
-    found = []
+    """Weights with fan-in and fan-out, computed from their definition."""
+    result = []
     for layer in net.modules():
         if isinstance(layer, TableConv2d):
             pairs = [(j, i) for j, maps in enumerate(layer.table) for i in maps]
             for kernel, (j, i) in zip(layer.weight, pairs, strict=True):
                 into, out = sum(p[0] == j for p in pairs), sum(p[1] == i for p in pairs)
-                found.append((kernel, 25 * into, 25 * out, layer))
+                result.append((kernel, 25 * into, 25 * out, layer))
         elif isinstance(layer, LocalConv2d):
-            found.append((layer.weight, 4 * 9, 8 * 9, layer))
+            result.append((layer.weight, 4 * 9, 8 * 9, layer))
         elif isinstance(layer, nn.Conv2d):
             area = math.prod(layer.kernel_size)
             # torch's fan-out of a grouped convolution leaves the groups out; xavier is torch's
-            found.append((layer.weight, layer.in_channels // layer.groups * area, layer.out_channels * area, layer))
+            result.append((layer.weight, layer.in_channels // layer.groups * area, layer.out_channels * area, layer))
         elif isinstance(layer, nn.Linear):
-            found.append((layer.weight, layer.in_features, layer.out_features, layer))
-    return found
+            result.append((layer.weight, layer.in_features, layer.out_features, layer))
+    return result
 
 
 def check_uniform(pieces: list[tuple[torch.Tensor, float]]) -> None:
-    """Within the bounds exactly, up to the bounds, and of the right spread."""
+    """Values lie within the bounds, reach them, and have the right variance."""
     scaled = torch.cat([weight.detach().double().flatten() / bound for weight, bound in pieces])
     assert scaled.abs().max() <= 1 + 1e-6 and scaled.max() > 0.98 and scaled.min() < -0.98
     n = len(scaled)
@@ -78,7 +80,7 @@ def check_normal(weight: torch.Tensor, sd: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "bound"),
+    ("scheme", "bound"),
     [
         ("xavier_uniform", lambda fan_in, fan_out: math.sqrt(6 / (fan_in + fan_out))),
         ("xavier_uniform_zero_bias", lambda fan_in, fan_out: math.sqrt(6 / (fan_in + fan_out))),
@@ -86,11 +88,11 @@ def check_normal(weight: torch.Tensor, sd: float) -> None:
         ("lecun1998", lambda fan_in, fan_out: 2.4 / fan_in),
     ],
 )
-def test_uniform_schemes(how, bound):
+def test_uniform_schemes(scheme, bound):
     torch.manual_seed(0)
     net = Mixed()
     before = [layer.bias.clone() for *_, layer in parts(net) if layer.bias is not None]
-    initialise(net, how)
+    initialize(net, scheme)
     by_layer: dict[nn.Module, list[tuple[torch.Tensor, float]]] = {}
     for weight, fan_in, fan_out, layer in parts(net):
         by_layer.setdefault(layer, []).append((weight, bound(fan_in, fan_out)))
@@ -98,13 +100,13 @@ def test_uniform_schemes(how, bound):
         check_uniform(pieces)
     biases = [layer.bias for *_, layer in parts(net) if layer.bias is not None]
     for bias, old in zip(biases, before, strict=True):
-        assert torch.equal(bias, old) if how == "xavier_uniform" else not bias.any()
+        assert torch.equal(bias, old) if scheme == "xavier_uniform" else not bias.any()
 
 
-def test_normal_is_for_any_net():
+def test_normal_scheme():
     torch.manual_seed(0)
     net = Mixed()
-    initialise(net, "normal")
+    initialize(net, "normal")
     for layer in (net.bias, net.table, net.units, net.inside[1], net.inside[2], net.last):
         check_normal(layer.weight, 0.01)
         assert layer.bias is None or not layer.bias.any()
@@ -122,43 +124,48 @@ FACTS = {
     "cuda_convnet_18pct": ((1e-4, 0.01, 0.01, 0.01), (0,) * 4),
     "cuda_convnet_13pct": ((1e-4, 0.01, 0.04, 0.04, 0.01), (0,) * 5),
 }
-FITS = [(how, make) for how in FACTS if "cuda" not in how for make in (five_and_three, lambda: cn.create("alexnet_28"))]
+FITS = [
+    (scheme, make)
+    for scheme in FACTS
+    if "cuda" not in scheme
+    for make in (five_and_three, lambda: cn.create("alexnet_28"))
+]
 FITS += [(f"cuda_convnet_{n}", lambda n=n: cn.create(f"cifar10_{n}")) for n in ("26pct", "18pct", "13pct")]
 FITS += [("cuda_convnet_13pct", lambda: cn.create("cifar10_11pct"))]
 
 
-def test_every_scheme_by_place_has_its_facts():
-    assert set(BY_PLACE) == set(FACTS) == {how for how, _ in FITS}
+def test_every_scheme_by_position_has_expected_values():
+    assert set(BY_POSITION) == set(FACTS) == {scheme for scheme, _ in FITS}
 
 
-@pytest.mark.parametrize(("how", "make"), FITS)
-def test_schemes_by_place(how, make):
+@pytest.mark.parametrize(("scheme", "make"), FITS)
+def test_schemes_by_position(scheme, make):
     torch.manual_seed(0)
     net = make()
-    initialise(net, how)
+    initialize(net, scheme)
     layers = [m for m in net.modules() if isinstance(m, nn.Conv2d | LocalConv2d)]
     layers += [m for m in net.modules() if type(m) is nn.Linear]
-    for layer, sd, bias in zip(layers, *FACTS[how], strict=True):
+    for layer, sd, bias in zip(layers, *FACTS[scheme], strict=True):
         check_normal(layer.weight, sd)
         assert layer.bias is None or torch.equal(layer.bias, torch.full_like(layer.bias, bias))
 
 
-def made_for(how: str) -> nn.Module:
-    return next((make() for scheme, make in FITS if scheme == how), five_and_three())
+def made_for(scheme: str) -> nn.Module:
+    return next((make() for name, make in FITS if name == scheme), five_and_three())
 
 
-@pytest.mark.parametrize("how", ALL)
-def test_what_is_no_convolution_and_no_dense_layer_stays(how):
-    net = nn.Sequential(made_for(how), nn.BatchNorm1d(3), Subsampling(2), nn.PReLU(), nn.Embedding(4, 2))
-    kept = [p.clone() for layer in net[1:] for p in layer.parameters()]
-    initialise(net, how)
-    assert all(torch.equal(a, b) for a, b in zip(kept, (p for m in net[1:] for p in m.parameters()), strict=True))
+@pytest.mark.parametrize("scheme", ALL)
+def test_other_layers_are_not_changed(scheme):
+    net = nn.Sequential(made_for(scheme), nn.BatchNorm1d(3), Subsampling(2), nn.PReLU(), nn.Embedding(4, 2))
+    original = [p.clone() for layer in net[1:] for p in layer.parameters()]
+    initialize(net, scheme)
+    assert all(torch.equal(a, b) for a, b in zip(original, (p for m in net[1:] for p in m.parameters()), strict=True))
 
 
-def test_xavier_is_torch_s_to_the_last_bit():
+def test_xavier_equals_torch_bit_for_bit():
     ours, theirs = five_and_three(), five_and_three()
     torch.manual_seed(1)
-    initialise(ours, "xavier_uniform")
+    initialize(ours, "xavier_uniform")
     torch.manual_seed(1)
     for layer in theirs.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -166,19 +173,19 @@ def test_xavier_is_torch_s_to_the_last_bit():
     assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=False) if a.dim() > 1)
 
 
-@pytest.mark.parametrize("how", BY_PLACE)
-def test_a_net_with_other_layers_is_refused_before_any_weight_changes(how, cli, blobs):
+@pytest.mark.parametrize("scheme", BY_POSITION)
+def test_rejects_a_network_with_other_layers_without_changing_it(scheme, cli, blobs):
     net = cn.create("lenet_d2l")
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    with pytest.raises(UsageError, match="does not fit the net") as caught:
-        initialise(net, how)
-    assert caught.value.code == "CN204" and "the net has 2 and 3" in caught.value.why
+    with pytest.raises(UsageError, match="does not fit the network") as caught:
+        initialize(net, scheme)
+    assert caught.value.code == "CN204" and "the network has 2 and 3" in caught.value.why
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
-    code, _, err = cli("train", "lenet_d2l", "--data", blobs, "--set", f"initialise={how}", "--dry-run")
-    assert code == 2 and "the net has 2 and 3" in err
+    code, _, err = cli("train", "lenet_d2l", "--data", blobs, "--set", f"initialize={scheme}", "--dry-run")
+    assert code == 2 and "the network has 2 and 3" in err
 
 
-def test_nothing_to_initialise_is_said():
+def test_rejects_networks_without_weights():
     for net, words in ((nn.Flatten(), "no convolution"), (nn.LazyLinear(3), "a lazy layer")):
         check(net, "as_built")
         with pytest.raises(UsageError) as caught:
