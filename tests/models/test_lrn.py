@@ -337,7 +337,7 @@ def lies(a: torch.Tensor) -> tuple[bool, bool]:
 @pytest.mark.parametrize("layout", [torch.Tensor.contiguous, last], ids=["contiguous", "maps last"])
 @pytest.mark.parametrize("piece", [1 << 18, 50], ids=["one piece", "pieces with a rest"])
 def test_the_quick_way_is_the_plain_one(net, shape, layout, piece, monkeypatch):
-    monkeypatch.setattr(lrn, "_PIECE", piece)
+    monkeypatch.setattr(lrn, "_BLOCK_SIZE", piece)
     a, layer = layout(images(*shape)), LRN(**net)
     g = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     b, gradient = values_and_gradient(layer, a, layout(g))
@@ -443,7 +443,7 @@ def test_half_precision_in_pieces(dtype, monkeypatch):
     whole = values_and_gradient(LRN(groups=2), a, g)
     wide = values_and_gradient(LRN(groups=2), a.float(), g.float())
     assert torch.equal(whole[0], wide[0].to(dtype)) and torch.equal(whole[1], wide[1].to(dtype))
-    monkeypatch.setattr(lrn, "_PIECE", 50)
+    monkeypatch.setattr(lrn, "_BLOCK_SIZE", 50)
     in_pieces = values_and_gradient(LRN(groups=2), last(a), last(g))
     assert_close(in_pieces, whole)
 

@@ -144,7 +144,7 @@ EXPLANATIONS: dict[str, dict[str, str]] = {
         "training_memory": "training memory: weights and gradients, {sgd} MB with plain SGD; also a velocity with "
         "momentum, {momentum} MB; also two moments with Adam, {adam} MB",
         "output_memory": "layer outputs: {bytes:,} bytes = {mb} MB per image; for a batch of {batch}: {batch_mb} MB",
-        "mlp": "an MLP with the same inputs and the same dense layers, {widths}: {parameters:,} parameters, "
+        "mlp": "an MLP with the same inputs and dense widths, {widths}: {parameters:,} parameters, "
         "{macs:,} MACs",
         "mlp_hidden": "an MLP with the same inputs and a hidden layer as in the book, {widths}: {parameters:,} "
         "parameters, {macs:,} MACs",
