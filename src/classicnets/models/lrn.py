@@ -67,7 +67,7 @@ class LRN(nn.Module):
         if x.shape[1] % self.groups:
             raise ValueError(f"{x.shape[1]} channels cannot be split into {self.groups} equal groups")
         settings = self.groups, self.size, self.effective_alpha, self.beta, self.k
-        if watched(x) and not torch.compiler.is_dynamo_compiling():
+        if needs_plain_operations(x) and not torch.compiler.is_dynamo_compiling():
             return _compute_whole(x, None, settings)
         b: torch.Tensor = _Normalize.apply(x, settings)  # type: ignore[no-untyped-call]
         return b
@@ -80,7 +80,7 @@ class LRN(nn.Module):
         )
 
 
-def watched(x: torch.Tensor) -> bool:
+def needs_plain_operations(x: torch.Tensor) -> bool:
     """Whether the single operations are needed: for a compiler, vmap, jvp, a dispatch mode, or a tensor subclass."""
     return bool(
         torch.compiler.is_compiling()
@@ -114,8 +114,8 @@ class _Normalize(torch.autograd.Function):
 
 def _compute(x: torch.Tensor, g: torch.Tensor | None, settings: _Settings) -> torch.Tensor:
     """On the CPU in blocks, unless gradients are enabled: then the result must be differentiable."""
-    blocks = x.is_cpu and x.numel() and not torch.is_grad_enabled() and not watched(x if g is None else g)
-    return (_compute_in_blocks if blocks else _compute_whole)(x, g, settings)
+    plain = torch.is_grad_enabled() or needs_plain_operations(x if g is None else g)
+    return (_compute_in_blocks if x.is_cpu and x.numel() and not plain else _compute_whole)(x, g, settings)
 
 
 def _compute_whole(x: torch.Tensor, g: torch.Tensor | None, settings: _Settings) -> torch.Tensor:
