@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from again import images, parameters
+from golden_inputs import images, parameters
 from torch import nn
 
 import classicnets as cn
