@@ -128,7 +128,7 @@ def test_explains_why_caffe_needs_227():
     """Caffe crops to 227 without padding: 224 would give a feature map of 54, which does not fit the dense layer."""
     lines = explain(table(alexnet(pad=0, map_size=6), 1, 227, 227), "0")
     assert "output size: (227 + 2*0 - 11) / 4 = 54, + 1 = 55" in lines
-    assert "the windows read every pixel of the input" in lines
+    assert "the windows read every value of the input" in lines
     assert "input sizes 227 to 230 give the same output size 55; 231 is the first to give a larger one" in lines
     lines = explain(table(alexnet(pad=0), 1, 224, 224))
     assert "first feature map: net[0] gives floor((224 + 2*0 - 11) / 4) + 1 = 54" in lines

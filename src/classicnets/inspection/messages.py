@@ -77,7 +77,7 @@ EXPLANATIONS: dict[str, dict[str, str]] = {
         "unread_between": "{unread} of {padded} positions between the windows are never read: {pixels} belong to "
         "the input, the rest to the padding",
         "beyond_edge": "the last window extends beyond the input, by this many {edges}: {excess}",
-        "all_read": "the windows read every pixel of the input",
+        "all_read": "the windows read every value of the input",
         "same_output_size": "input sizes {low} to {high} give the same output size {after}; {next_size} is the "
         "first to give a larger one",
         "overlapping": "overlapping windows: the window of {kernel} is larger than the stride of {stride}, so "
@@ -106,7 +106,8 @@ EXPLANATIONS: dict[str, dict[str, str]] = {
         "parameters": "parameters: {weights:,} weights + {biases:,} biases = {parameters:,}",
         "shared": "parameters: shared with an earlier call or layer, where they are counted",
         "no_parameters": "parameters: none; nothing is learned here",
-        "groups": "groups: {groups}; kernels per group: {outputs}, each reading {kernel_channels} of the {inputs} input channels",
+        "groups": "groups: {groups}; kernels per group: {outputs}, each reading {kernel_channels} of the {inputs} "
+        "input channels",
         "conv_macs": "MACs: {shape} = {outputs:,} outputs with {kernel_channels} x {kernel} = {taps:,} "
         "multiply-accumulates each: {macs:,}",
         "on_padding": "of these, {macs:,} are on padding",
@@ -127,7 +128,8 @@ EXPLANATIONS: dict[str, dict[str, str]] = {
         "does_Softmax": "computes exp(x) divided by the sum of these: outputs are positive and add up to 1",
         "does_LocalResponseNorm": "divides each value by a sum over neighboring channels at the same position",
         "does_BatchNorm2d": "normalizes each channel to mean 0 and variance 1, then scales and shifts it",
-        "network": "layers: {rows} calls, {with_parameters} with parameters (convolutions: {convs}, dense layers: {dense})",
+        "network": "layers: {rows} calls, {with_parameters} with parameters (convolutions: {convs}, dense layers: "
+        "{dense})",
         "sizes": "sizes: {path}",
         "first_feature_map": "first feature map: {name} gives {formula} = {after}",
         "total_parameters": "parameters: {weights:,} weights + {biases:,} biases = {parameters:,}",
@@ -144,8 +146,7 @@ EXPLANATIONS: dict[str, dict[str, str]] = {
         "training_memory": "training memory: weights and gradients, {sgd} MB with plain SGD; also a velocity with "
         "momentum, {momentum} MB; also two moments with Adam, {adam} MB",
         "output_memory": "layer outputs: {bytes:,} bytes = {mb} MB per image; for a batch of {batch}: {batch_mb} MB",
-        "mlp": "an MLP with the same inputs and dense widths, {widths}: {parameters:,} parameters, "
-        "{macs:,} MACs",
+        "mlp": "an MLP with the same inputs and dense widths, {widths}: {parameters:,} parameters, {macs:,} MACs",
         "mlp_hidden": "an MLP with the same inputs and a hidden layer as in the book, {widths}: {parameters:,} "
         "parameters, {macs:,} MACs",
         "mlp_holds": "fewer weights, more multiplications: the MLP has {parameters:,.2f} times the parameters of "
