@@ -1,4 +1,4 @@
-"""The image of a net: whole, legible, the same each time, and true to the layer table."""
+"""The figure of a network: complete, legible, reproducible, and equal to the layer table."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def vgg() -> nn.Sequential:
 
 
 class Gate(nn.Module):
-    """Keeps the shape, has parameters, and no rule knows it."""
+    """A custom layer that keeps the shape and has parameters."""
 
     kernel_size = "odd"
 
@@ -56,7 +56,7 @@ class Gate(nn.Module):
 
 
 class Branches(nn.Module):
-    """Two paths, work outside any layer, its own parameters, and a layer that is never called."""
+    """Two branches, operations outside layers, its own parameters, and a layer that is never called."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Branches(nn.Module):
 
 
 class Functional(nn.Module):
-    """What forward() does has no layer."""
+    """Activation and pooling in forward()."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Functional(nn.Module):
         return self.fc(F.max_pool2d(F.relu(self.conv(x)), 2).view(-1, 16)).view(-1, 2, 5)
 
 
-STRANGERS = {
+CUSTOM = {
     "functional": (Functional, (1, 6, 6)),
     "towers": (towers, (3, 224, 224)),
     "vgg": (vgg, (3, 224, 224)),
@@ -100,7 +100,7 @@ STRANGERS = {
     "lstm": (lambda: nn.LSTM(4, 3, batch_first=True), (7, 4)),
     "depthwise": (lambda: nn.Sequential(C(2, 8, 1), C(8, 8, 3, groups=8), C(8, 8, 1)), (2, 9, 9)),
 }  # fmt: skip
-ALL = {name: (entry.load(), entry.input) for name, entry in NETS.items()} | STRANGERS
+ALL = {name: (entry.load(), entry.input) for name, entry in NETS.items()} | CUSTOM
 
 
 @pytest.fixture(params=ALL, scope="module")
@@ -109,27 +109,27 @@ def case(request) -> tuple[str, Table]:
     return request.param, trace(build(), shape)
 
 
-def meet(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def check(placed: Layout) -> None:
-    """Texts meet neither one another nor a box nor the edge; boxes do not meet."""
+def check_layout(placed: Layout) -> None:
+    """Neither texts nor boxes overlap, and all are inside the figure."""
     texts = [(text.text, text.box) for text in placed.texts]
-    for (one, a), (other, b) in itertools.combinations(texts, 2):
-        assert not meet(a, b), f"{one!r} over {other!r}"
+    for (name, a), (other, b) in itertools.combinations(texts, 2):
+        assert not overlap(a, b), f"{name!r} over {other!r}"
     boxes = [(box.stage.label, (box.x, box.y, box.right, box.bottom)) for box in placed.boxes]
-    for (one, a), (other, b) in itertools.chain(itertools.product(texts, boxes), itertools.combinations(boxes, 2)):
-        assert not meet(a, b), f"{one!r} over {other!r}"
-    for what, (left, top, right, bottom) in texts + boxes:
-        assert left >= 0 and top >= 0 and right <= placed.width and bottom <= placed.height, what
+    for (name, a), (other, b) in itertools.chain(itertools.product(texts, boxes), itertools.combinations(boxes, 2)):
+        assert not overlap(a, b), f"{name!r} over {other!r}"
+    for name, (left, top, right, bottom) in texts + boxes:
+        assert left >= 0 and top >= 0 and right <= placed.width and bottom <= placed.height, name
 
 
 def words(text: str) -> list[str]:
     return [element.text or "" for element in ET.fromstring(text).iter() if element.tag.endswith("}text")]
 
 
-def test_the_file_is_svg_and_the_same_each_time(case):
+def test_writes_the_same_svg_each_time(case):
     text = svg([case])
     root = ET.fromstring(text)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
@@ -140,31 +140,31 @@ def test_the_file_is_svg_and_the_same_each_time(case):
 
 
 def test_nothing_overlaps(case):
-    check(layout([case]))
+    check_layout(layout([case]))
 
 
-def test_every_row_and_every_shape_is_told(case):
+def test_shows_every_row_and_every_shape(case):
     _, table = case
     text = svg([case])
     shown = " ".join(words(text))
-    told = "\n".join(e.text or "" for e in ET.fromstring(text).iter() if e.tag.endswith("}title"))
+    tooltips = "\n".join(e.text or "" for e in ET.fromstring(text).iter() if e.tag.endswith("}title"))
     for row in table.rows:
         if row.inputs or row.outputs:
             assert shape_text(row.outputs) in shown
-            assert f"{row.name} {row.kind}: {shape_text(row.outputs)}, {row.parameters:,} parameters" in told
+            assert f"{row.name} {row.kind}: {shape_text(row.outputs)}, {row.parameters:,} parameters" in tooltips
         else:
             assert f"Not called: {row.name} ({row.kind}, {row.parameters:,} parameters)" in shown
     assert f"{table.parameters:,} parameters" in shown and shape_text(table.output_shape) in shown
 
 
-def test_each_row_belongs_to_one_box(case):
+def test_assigns_each_row_to_one_box(case):
     _, table = case
     drawn = [row for stage in stages(table) for row in stage.rows]
     called = [row for row in table.rows if row.inputs or row.outputs]
     assert sorted(map(repr, drawn)) == sorted(map(repr, called))
 
 
-def test_heights_grow_with_sides_and_units(case):
+def test_heights_grow_with_size_and_units(case):
     other = trace(C(5, 7, 2), (5, 50, 40))
     boxes = layout([case, ("other", other)]).boxes
     for kind in (True, False):
@@ -178,32 +178,32 @@ def split(net: nn.Module, shape: tuple[int, ...]) -> list[str]:
     return [shape_text(stage.shape) for stage in stages(trace(net, shape)) if stage.split]
 
 
-def test_two_towers_where_groups_make_them():
+def test_draws_two_towers_for_groups():
     assert split(towers(), (3, 224, 224)) == [
         "96x55x55", "96x27x27", "256x27x27", "256x13x13", "384x13x13", "384x13x13", "256x13x13", "256x6x6",
     ]  # fmt: skip
     placed = layout([("", trace(towers(), (3, 224, 224)))])
     assert len(placed.boxes) == 12 + 8
     crossing = [link.target.stage.row.name for link in placed.links if link.source.y < link.target.y - 50]
-    assert crossing == ["0", "8"]  # both towers see the image; conv3 reads both
+    assert crossing == ["0", "8"]  # both towers read the image; conv3 reads both towers
     into_dense = [link for link in placed.links if link.target.stage.row.name == "16"]
     assert len(into_dense) == 2 and len({link.source for link in into_dense}) == 2
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_two_towers_exactly_where_convolutions_have_two_groups(name):
+def test_draws_two_towers_only_for_convolutions_with_two_groups(name):
     build, shape = ALL[name]
     net = build()
     grouped = any(getattr(layer, "groups", 1) == 2 and isinstance(layer, nn.Conv2d) for layer in net.modules())
     assert bool(split(net, shape)) == grouped
 
 
-def test_towers_end_where_a_layer_mixes():
+def test_towers_end_at_a_layer_without_groups():
     net = nn.Sequential(C(2, 4, 1), C(4, 6, 1), nn.MaxPool2d(2), C(6, 8, 1, groups=2), C(8, 10, 1))
     assert split(net, (2, 8, 8)) == ["6x8x8", "6x4x4", "8x4x4"]
 
 
-def test_labels_say_what_a_layer_does():
+def test_labels_describe_the_layers():
     shown = words(svg([("", trace(towers(), (3, 224, 224)))]))
     for text in ("11x11 conv", "stride 4, pad 2", "3x3 max pool", "pad 2, 2 groups", "LRN", "ReLU", "flatten 9216"):
         assert text in shown
@@ -216,7 +216,7 @@ def test_labels_say_what_a_layer_does():
     assert "adaptive avg pool" in words(svg([("", trace(nn.AdaptiveAvgPool2d((2, 3)), (1, 8, 8)))]))
 
 
-def test_names_are_escaped():
+def test_escapes_names():
     odd = "<b>&\"'\x00 网络"
     net = nn.Sequential()
     net.add_module(odd, type("Läyer<&>", (L,), {})(4, 2))
@@ -224,21 +224,21 @@ def test_names_are_escaped():
     assert "<b>&\"'\ufffd 网络" in words(text) and "<b>" not in text
 
 
-def test_a_common_scale_for_two_nets():
+def test_draws_two_networks_on_a_common_scale():
     small, large = trace(C(1, 4, 3), (1, 28, 28)), trace(C(1, 4, 3), (1, 112, 112))
     placed = layout([("small", small), ("large", large)])
     assert placed.boxes[2].height == pytest.approx(2 * placed.boxes[0].height)
-    check(placed)
+    check_layout(placed)
     assert {"small", "large"} <= set(words(svg([("small", small), ("large", large)])))
 
 
 @st.composite
-def nets(draw) -> tuple[nn.Module, tuple[int, ...]]:
-    c, side = draw(st.integers(1, 4)), draw(st.integers(8, 300))
-    shape, layers = (c, side, side), []
+def networks(draw) -> tuple[nn.Module, tuple[int, ...]]:
+    c, size = draw(st.integers(1, 4)), draw(st.integers(8, 300))
+    shape, layers = (c, size, size), []
     for _ in range(draw(st.integers(0, 14))):
         kind = draw(st.sampled_from(["conv", "pool", "small", "groups"]))
-        k = draw(st.integers(1, min(side, 11)))
+        k = draw(st.integers(1, min(size, 11)))
         stride = draw(st.integers(1, 3))
         if kind == "small":
             layers.append(draw(st.sampled_from([nn.ReLU(), nn.Sigmoid(), nn.Dropout(), nn.BatchNorm2d(c)])))
@@ -249,18 +249,18 @@ def nets(draw) -> tuple[nn.Module, tuple[int, ...]]:
             groups, new = (2, 2) if kind == "groups" and c % 2 == 0 else (1, draw(st.integers(1, 512)))
             layers.append(C(c, new, k, stride, groups=groups))
             c = new
-        side = (side - k) // stride + 1
-    units = [c * side * side, *draw(st.lists(st.integers(1, 5000), max_size=4))]
+        size = (size - k) // stride + 1
+    units = [c * size * size, *draw(st.lists(st.integers(1, 5000), max_size=4))]
     if len(units) > 1:
         layers += [nn.Flatten(), *(L(a, b, device="meta") for a, b in itertools.pairwise(units))]
     return nn.Sequential(*layers), shape
 
 
 @settings(max_examples=60, deadline=None)
-@given(nets())
-def test_any_stack_is_drawn_without_overlap(made):
-    net, shape = made
+@given(networks())
+def test_draws_any_stack_without_overlap(network):
+    net, shape = network
     table = trace(net, shape)
-    check(layout([("net", table), ("again", table)]))
+    check_layout(layout([("net", table), ("again", table)]))
     shown = " ".join(words(svg([("net", table)])))
     assert all(shape_text(row.outputs) in shown for row in table.rows)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from classicnets.errors import UsageError
 from classicnets.inspection import nearest_size
-from classicnets.inspection.arithmetic import arithmetic
+from classicnets.inspection.arithmetic import format_output_size
 from classicnets.inspection.guard import guard
 from classicnets.inspection.nearest_size import nearest_fit
 from classicnets.inspection.shape_errors import check_input
@@ -42,7 +42,7 @@ def alexnet() -> nn.Sequential:
     )  # fmt: skip
 
 
-class Tutorial(nn.Module):
+class ViewTutorial(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv1, self.conv2 = nn.Conv2d(1, 6, 5), nn.Conv2d(6, 16, 5)
@@ -63,7 +63,7 @@ class Branches(nn.Module):
         return torch.cat([self.a(x), self.b(x)], 1)
 
 
-class OwnProduct(nn.Module):
+class CustomProduct(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(10, 784))
@@ -72,7 +72,7 @@ class OwnProduct(nn.Module):
         return F.linear(x.flatten(1), self.weight)
 
 
-def message(net: nn.Module, shape: tuple[int, ...], name: str = "lenet_d2l") -> str:
+def error_message(net: nn.Module, shape: tuple[int, ...], name: str = "lenet_d2l") -> str:
     with pytest.raises(UsageError) as caught:
         check_input(net, shape, name=name)
     assert caught.value.code == "CN201"
@@ -80,12 +80,12 @@ def message(net: nn.Module, shape: tuple[int, ...], name: str = "lenet_d2l") -> 
     return str(caught.value)
 
 
-def test_what_fits_gives_the_table():
+def test_returns_the_table_for_a_shape_that_fits():
     assert check_input(LeNet(), (1, 28, 28)).output_shape == (10,)
 
 
-def test_wrong_size():
-    assert message(LeNet(), (1, 32, 32)) == (
+def test_explains_a_wrong_size():
+    assert error_message(LeNet(), (1, 32, 32)) == (
         "error[CN201]: lenet_d2l cannot take 1x32x32 images\n"
         "  where: fc1 = Linear(400 -> 120)\n"
         "  why:   conv1 32 -> floor((32 + 2*2 - 5) / 1) + 1 = 32\n"
@@ -99,70 +99,70 @@ def test_wrong_size():
     assert check_input(LeNet(fc1=nn.Linear(576, 120)), (1, 32, 32)).output_shape == (10,)
 
 
-def test_not_square():
-    text = message(LeNet(), (1, 28, 40))
+def test_explains_a_size_that_is_not_square():
+    text = error_message(LeNet(), (1, 28, 40))
     assert "conv1 28x40 -> floor((28x40 + 2*2 - 5) / 1) + 1 = 28x40" in text
     assert "fc1 gets 16 x 5 x 8 = 640 numbers and has weights for 400" in text
     assert "give it 1x28x28 images" in text
 
 
-def test_wrong_channels():
-    text = message(LeNet(), (3, 28, 28))
+def test_explains_wrong_channels():
+    text = error_message(LeNet(), (3, 28, 28))
     assert "where: conv1 = Conv2d(1 -> 6, 5x5)" in text
     assert "why:   conv1 reads 1 channel and gets 3" in text
-    assert "hint:  give it 1x28x28 images; x.mean(1, keepdim=True) makes them gray" in text
+    assert "hint:  give it 1x28x28 images; x.mean(1, keepdim=True) makes them grayscale" in text
     assert "or:    conv1 = nn.Conv2d(3, 6, kernel_size=5, stride=1, padding=2)" in text
 
 
-def test_gray_images_into_a_net_for_color():
-    text = message(nn.Sequential(nn.Conv2d(3, 4, 3, bias=False)), (1, 8, 8))
-    assert "give it 3x8x8 images; x.expand(-1, 3, -1, -1) repeats the gray one" in text
+def test_explains_grayscale_images_for_a_color_network():
+    text = error_message(nn.Sequential(nn.Conv2d(3, 4, 3, bias=False)), (1, 8, 8))
+    assert "give it 3x8x8 images; x.expand(-1, 3, -1, -1) repeats the grayscale channel" in text
     assert "net[0] = nn.Conv2d(1, 4, kernel_size=3, stride=1, bias=False)" in text
 
 
-def test_wrong_channels_and_size():
-    assert "give it 1x31x31 images (on the command line: --set image_size=31)" in message(LeNet(), (3, 33, 33))
+def test_finds_the_size_for_wrong_channels_and_size():
+    assert "give it 1x31x31 images (on the command line: --set image_size=31)" in error_message(LeNet(), (3, 33, 33))
 
 
-def test_channels_inside_the_net():
-    text = message(LeNet(conv2=nn.Conv2d(8, 16, 5)), (1, 28, 28))
+def test_explains_wrong_channels_inside_the_network():
+    text = error_message(LeNet(conv2=nn.Conv2d(8, 16, 5)), (1, 28, 28))
     assert "conv2 reads 8 channels and gets 6" in text
     assert "conv2 = nn.Conv2d(6, 16, kernel_size=5, stride=1)" in text
     assert "image_size" not in text
 
 
-def test_groups():
-    text = message(nn.Sequential(nn.Conv2d(4, 6, 3, groups=2)), (3, 9, 9))
+def test_drops_groups_that_do_not_divide_the_channels():
+    text = error_message(nn.Sequential(nn.Conv2d(4, 6, 3, groups=2)), (3, 9, 9))
     assert "net[0] reads 4 channels and gets 3" in text
-    assert "net[0] = nn.Conv2d(3, 6, kernel_size=3, stride=1)" in text  # 3 channels make no 2 groups
+    assert "net[0] = nn.Conv2d(3, 6, kernel_size=3, stride=1)" in text  # 3 channels cannot have 2 groups
 
 
-def test_transposed_convolution_with_wrong_channels():
-    assert "net[0] reads 4 channels and gets 6" in message(nn.Sequential(nn.ConvTranspose2d(4, 6, 3)), (6, 5, 5))
+def test_explains_wrong_channels_of_a_transposed_convolution():
+    assert "net[0] reads 4 channels and gets 6" in error_message(nn.Sequential(nn.ConvTranspose2d(4, 6, 3)), (6, 5, 5))
 
 
-def test_normalization_of_other_channels():
-    text = message(LeNet(sigmoid1=nn.BatchNorm2d(8)), (1, 28, 28))
+def test_explains_wrong_channels_of_a_normalization():
+    text = error_message(LeNet(sigmoid1=nn.BatchNorm2d(8)), (1, 28, 28))
     assert "sigmoid1 reads 8 channels and gets 6" in text
     assert "sigmoid1 = nn.BatchNorm2d(6)" in text
 
 
-def test_too_small():
-    text = message(alexnet(), (1, 28, 28), "alexnet_d2l")
+def test_explains_an_image_that_is_too_small():
+    text = error_message(alexnet(), (1, 28, 28), "alexnet_d2l")
     assert text.splitlines()[:3] == [
         "error[CN201]: alexnet_d2l cannot take 1x28x28 images",
         "  where: net[5] = MaxPool2d(window 3, stride 2)",
         "  why:   net[0] 28 -> floor((28 + 2*1 - 11) / 4) + 1 = 5",
     ]
     assert "net[5] 2 -> floor((2 + 2*0 - 3) / 2) + 1 = 0\n" in text
-    assert "net[5]: nothing is left, as its window of 3x3 is larger than the padded side" in text
+    assert "net[5]: the output is empty, because the window of 3x3 is larger than the padded input" in text
     assert "give it 1x193x193 images (on the command line: --set image_size=193); sizes 193 to 224 fit" in text
     assert "net[5] = nn.MaxPool2d(kernel_size=2, stride=2)" in text
 
 
-def test_too_small_for_a_convolution_and_open_ended():
+def test_adds_padding_to_a_convolution_and_finds_an_open_ended_range():
     net = nn.Sequential(nn.Conv2d(1, 2, 5, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2))
-    text = message(net, (1, 2, 2))
+    text = error_message(net, (1, 2, 2))
     assert "net[0] 2 -> floor((2 + 2*1 - 5) / 1) + 1 = 0" in text
     assert "give it 1x3x3 images (on the command line: --set image_size=3); sizes 3 to 67 fit, and larger" in text
     assert "net[0] = nn.Conv2d(1, 2, kernel_size=5, stride=1, padding=2)" in text
@@ -170,105 +170,109 @@ def test_too_small_for_a_convolution_and_open_ended():
     check_input(net, (1, 2, 2))
 
 
-def test_alexnet_search_is_quick(monkeypatch):
+def test_size_search_for_alexnet_is_fast(monkeypatch):
     devices = []
 
-    def zeros_through(net, shape, batch, device):
+    def forward_zeros(net, shape, batch, device):
         devices.append(device)
         return real(net, shape, batch, device)
 
-    real = nearest_size.zeros_through
-    monkeypatch.setattr(nearest_size, "zeros_through", zeros_through)
-    trace(alexnet(), (1, 224, 224))  # torch loads its own parts on the first pass
+    real = nearest_size.forward_zeros
+    monkeypatch.setattr(nearest_size, "forward_zeros", forward_zeros)
+    trace(alexnet(), (1, 224, 224))  # torch imports modules on the first pass
     net = alexnet()
-    started = time.thread_time()  # unlike a clock, the same on a busy machine
-    message(net, (1, 32, 32))
+    started = time.thread_time()  # unlike the clock, independent of other processes
+    error_message(net, (1, 32, 32))
     assert time.thread_time() - started < 5  # about 0.3 s
     assert set(devices) == {"meta"} and len(devices) < 300
 
 
-def test_unflattened_map():
-    text = message(LeNet(flatten=nn.Identity()), (1, 28, 28))
-    assert "fc1 gets 16 x 5 x 5, which is not flattened: only the last axis (5) meets its weights for 400" in text
+def test_explains_a_missing_flatten():
+    text = error_message(LeNet(flatten=nn.Identity()), (1, 28, 28))
+    assert (
+        "fc1 gets 16 x 5 x 5, which is not flattened: its weights for 400 inputs apply to the last axis only (5)"
+        in text
+    )
     assert "hint:  put nn.Flatten() before fc1: 16 x 5 x 5 = 400 numbers\n" in text
     assert "x = x.flatten(1)" in text
-    assert "and fc1 = nn.Linear(576, 120)" in message(LeNet(flatten=nn.Identity()), (1, 32, 32))
+    assert "and fc1 = nn.Linear(576, 120)" in error_message(LeNet(flatten=nn.Identity()), (1, 32, 32))
 
 
 @pytest.mark.parametrize(
     ("shape", "hint"), [((4, 1, 28, 28), "leave out the batch axis: 1x28x28"), ((28, 28), "1x28x28")]
 )
-def test_axes_too_many_or_too_few(shape, hint):
-    assert hint in message(LeNet(), shape)
+def test_explains_a_batch_axis_or_a_missing_channel_axis(shape, hint):
+    assert hint in error_message(LeNet(), shape)
 
 
-def test_view_in_forward():
-    text = message(Tutorial(), (1, 28, 28))
-    assert "where: view(-1, 400) in forward() of net (Tutorial)" in text
+def test_explains_a_wrong_view_in_forward():
+    text = error_message(ViewTutorial(), (1, 28, 28))
+    assert "where: view(-1, 400) in forward() of net (ViewTutorial)" in text
     assert "view(-1, 400) gets 256 numbers and makes rows of 400" in text
     assert "give it 1x32x32 images" in text
     assert "in forward(): x = x.flatten(1), and fc1 = nn.Linear(256, 10)" in text
 
 
-def test_view_that_mixes_the_batch():
-    text = message(Tutorial(), (1, 52, 52))  # 1600 numbers become 4 rows of 400 without a word from torch
-    assert "one image goes in and 4 results come out: forward() mixes the images of a batch" in text
+def test_explains_a_view_that_mixes_the_batch():
+    text = error_message(ViewTutorial(), (1, 52, 52))  # 1600 numbers become 4 rows of 400, without an error from torch
+    assert "forward() returns 4 results for one image: it mixes the images of a batch" in text
     assert "x = x.flatten(1)" in text
 
 
-def test_operations_of_a_container_are_named():
-    text = message(Branches(), (1, 28, 28))
+def test_names_operations_in_forward():
+    text = error_message(Branches(), (1, 28, 28))
     assert "where: torch.cat in forward() of net (Branches)" in text
     assert "torch.cat of 1x6x24x24, 1x6x26x26 (batch axis first) fails" in text
-    assert "no size within 256 pixels of this one passes either: the net itself has to change" in text
+    assert "no size within 256 pixels fits either: change the network" in text
     assert "classicnets show FILE.py:net --input 1x28x28" in text
-    text = message(OwnProduct(), (1, 27, 27))
-    assert "where: a matrix product in forward() of net (OwnProduct)" in text
+    text = error_message(CustomProduct(), (1, 27, 27))
+    assert "where: a matrix product in forward() of net (CustomProduct)" in text
     assert "give it 1x28x28 images" in text
 
 
-def test_any_other_layer_is_named_with_torchs_words():
-    text = message(nn.Sequential(nn.Flatten(), nn.LayerNorm(5)), (1, 2, 2))
+def test_names_any_other_layer_with_the_message_of_torch():
+    text = error_message(nn.Sequential(nn.Flatten(), nn.LayerNorm(5)), (1, 2, 2))
     assert "where: net[1] = LayerNorm(" in text
     assert "net[1] gets 4; " in text
     assert "torch says: Given normalized_shape=[5]" in text
 
 
-def test_a_net_that_needs_data_is_explained_too():
-    class Reads(LeNet):
+def test_explains_a_network_that_needs_data():
+    class ReadsValue(LeNet):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return super().forward(x if x.max().item() < 9 else -x)
 
-    text = message(Reads(), (1, 32, 32))
+    text = error_message(ReadsValue(), (1, 32, 32))
     assert "fc1 gets 16 x 6 x 6 = 576 numbers" in text
     assert "give it 1x31x31 images" in text
 
 
-def test_dense_nets_for_plain_numbers():
-    text = message(nn.Sequential(nn.Linear(784, 3)), (780,))
+def test_explains_wrong_inputs_of_a_dense_network():
+    text = error_message(nn.Sequential(nn.Linear(784, 3)), (780,))
     assert "cannot take inputs of shape 780" in text
     assert "give it inputs of shape 784\n" in text
     assert "net[0] = nn.Linear(780, 3)" in text
 
 
-def test_arithmetic_of_ceil_dilation_same_and_custom_layers():
+def test_formats_ceil_dilation_same_padding_and_custom_layers():
     row = trace(nn.MaxPool2d(3, 2, ceil_mode=True), (1, 6, 6)).rows[0]
-    assert arithmetic(row) == "net 6 -> ceil((6 + 2*0 - 3) / 2) + 1 = 3"
+    assert format_output_size(row) == "net 6 -> ceil((6 + 2*0 - 3) / 2) + 1 = 3"
     row = trace(nn.MaxPool2d(2, 2, padding=1, ceil_mode=True), (1, 3, 3)).rows[0]
     assert (
-        arithmetic(row) == "net 3 -> ceil((3 + 2*1 - 2) / 2) + 1 - 1 (the last window would start in the padding) = 2"
+        format_output_size(row)
+        == "net 3 -> ceil((3 + 2*1 - 2) / 2) + 1 - 1 (the last window would start in the padding) = 2"
     )
     row = trace(nn.Conv2d(1, 1, 3, dilation=2), (1, 9, 9)).rows[0]
-    assert arithmetic(row) == "net 9 -> floor((9 + 2*0 - 2*(3 - 1) - 1) / 1) + 1 = 5"
+    assert format_output_size(row) == "net 9 -> floor((9 + 2*0 - 2*(3 - 1) - 1) / 1) + 1 = 5"
     row = trace(nn.Conv2d(1, 1, 3, padding="same"), (1, 9, 9)).rows[0]
-    assert arithmetic(row) == "net 9 -> 9"
-    assert arithmetic(Row(name="a.0", kind="Up", inputs=(1, 2, 2), outputs=(1, 4, 4))) == "net.a[0] 2 -> 4"
+    assert format_output_size(row) == "net 9 -> 9"
+    assert format_output_size(Row(name="a.0", kind="Up", inputs=(1, 2, 2), outputs=(1, 4, 4))) == "net.a[0] 2 -> 4"
 
 
-def test_the_net_stays_as_it_was():
+def test_does_not_change_the_network():
     net = LeNet()
     before = copy.deepcopy(net.state_dict())
-    message(net, (1, 32, 32))
+    error_message(net, (1, 32, 32))
     assert net.training
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
     assert all(torch.equal(a, b) for a, b in zip(before.values(), net.state_dict().values(), strict=True))
@@ -307,7 +311,7 @@ def stack(specification: list[tuple[str, int, int, int, int]], features: int | N
 
 @settings(max_examples=120, deadline=None)
 @given(blocks, st.none() | st.integers(1, 20).map(lambda n: 2 * n * n), st.integers(1, 14), st.integers(1, 14))
-def test_the_doctor_agrees_with_a_real_pass(specification, features, height, width):
+def test_agrees_with_a_forward_pass(specification, features, height, width):
     net, shape = stack(specification, features), (2, height, width)
     outputs: list[tuple[int, ...]] = []
     x: torch.Tensor | None = torch.zeros(1, *shape)
@@ -321,26 +325,26 @@ def test_the_doctor_agrees_with_a_real_pass(specification, features, height, wid
     if x is not None:
         table = check_input(net, shape)
         assert [row.outputs for row in table.rows] == outputs
-        for row in table.rows:  # the sum that is shown is the sum that happens
+        for row in table.rows:  # the calculation is shown for every window
             if row.kernel and "Transpose" not in row.kind:
-                assert "floor(" in arithmetic(row) or "ceil(" in arithmetic(row)
+                assert "floor(" in format_output_size(row) or "ceil(" in format_output_size(row)
         return
     with pytest.raises(UsageError) as caught:
         check_input(net, shape)
     assert f"net[{len(outputs)}] = " in caught.value.where
-    found = nearest_fit(net, shape)
-    if found is not None:
-        net(torch.zeros(2, *found[0]))
-        assert f"give it {'x'.join(map(str, found[0]))} images" in caught.value.hints[0]
+    fit = nearest_fit(net, shape)
+    if fit is not None:
+        net(torch.zeros(2, *fit.shape))
+        assert f"give it {'x'.join(map(str, fit.shape))} images" in caught.value.hints[0]
 
 
-def refused(net: nn.Module, x: torch.Tensor) -> UsageError:
+def guard_error(net: nn.Module, x: torch.Tensor) -> UsageError:
     with pytest.raises(UsageError) as caught:
         net(x)
     return caught.value
 
 
-def test_guard_lets_batches_through_and_keeps_the_parameters():
+def test_guard_accepts_batches_and_keeps_the_parameters():
     net = LeNet()
     names = list(net.state_dict())
     assert guard(net, (1, 28, 28), name="lenet_d2l") is net
@@ -350,43 +354,43 @@ def test_guard_lets_batches_through_and_keeps_the_parameters():
     assert trace(net, (1, 28, 28)).parameters == 61_706
 
 
-def test_guard_refuses_a_size_that_cannot_pass():
-    error = refused(guard(alexnet(), (1, 224, 224), name="alexnet_d2l"), torch.zeros(1, 1, 227, 227))
+def test_guard_rejects_a_size_that_cannot_run():
+    error = guard_error(guard(alexnet(), (1, 224, 224), name="alexnet_d2l"), torch.zeros(1, 1, 227, 227))
     assert error.what == "alexnet_d2l was built for 1x224x224 images and got 1x227x227"
     assert error.why.endswith("net[14] gets 256 x 6 x 6 = 9216 numbers and has weights for 6400")
     assert error.hints[1] == 'classicnets.create("alexnet_d2l", image_size=227) builds it for 1x227x227'
 
 
-def test_guard_refuses_a_size_that_would_run():
-    error = refused(guard(LeNet(), (1, 28, 28), name="lenet_d2l"), torch.zeros(1, 1, 30, 30))
-    assert error.why == "it would run, but the net was built for one size, and nothing is resized silently"
+def test_guard_rejects_a_size_that_would_run():
+    error = guard_error(guard(LeNet(), (1, 28, 28), name="lenet_d2l"), torch.zeros(1, 1, 30, 30))
+    assert error.why == "it would run, but the network was built for one size, and nothing is resized silently"
     assert error.hints[0] == "torch.nn.functional.interpolate(x, size=(28, 28)) makes them 1x28x28"
     assert 'classicnets.create("lenet_d2l", image_size=30)' in error.hints[1]
 
 
-def test_guard_offers_the_batch_axis():
-    error = refused(guard(LeNet(), (1, 28, 28), name="lenet_d2l"), torch.zeros(1, 28, 28))
+def test_guard_suggests_the_batch_axis():
+    error = guard_error(guard(LeNet(), (1, 28, 28), name="lenet_d2l"), torch.zeros(1, 28, 28))
     assert error.hints == ("net(x[None])",)
 
 
-def test_guard_refuses_channels_and_other_axes():
+def test_guard_rejects_wrong_channels_and_axes():
     net = guard(LeNet(), (1, 28, 28), name="lenet_d2l")
-    assert refused(net, torch.zeros(2, 3, 28, 28)).why == "conv1 reads 1 channel and gets 3"
-    assert refused(net, torch.zeros(2, 784)).hints == ("x.reshape(-1, 1, 28, 28)",)
+    assert guard_error(net, torch.zeros(2, 3, 28, 28)).why == "conv1 reads 1 channel and gets 3"
+    assert guard_error(net, torch.zeros(2, 784)).hints == ("x.reshape(-1, 1, 28, 28)",)
 
 
-def test_guard_travels_with_copies_and_pickles():
+def test_guard_is_copied_and_pickled_with_the_network():
     net = guard(LeNet(), (1, 28, 28), name="lenet_d2l")
-    for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
-        assert twin(torch.zeros(1, 1, 28, 28)).shape == (1, 10)
-        refused(twin, torch.zeros(1, 1, 30, 30))
+    for clone in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert clone(torch.zeros(1, 1, 28, 28)).shape == (1, 10)
+        guard_error(clone, torch.zeros(1, 1, 30, 30))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
-def test_guard_does_not_stop_export_or_compile():
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # from torch
+def test_guard_allows_export_and_compile():
     net, x = guard(LeNet(), (1, 28, 28)).eval(), torch.rand(2, 1, 28, 28)
     exported = torch.export.export(net, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     assert exported.module()(torch.rand(5, 1, 28, 28)).shape == (5, 10)
     compiled = torch.compile(net, backend="eager")
     assert torch.equal(compiled(x), net(x))
-    assert "built for 1x28x28" in refused(compiled, torch.zeros(2, 1, 30, 30)).what
+    assert "built for 1x28x28" in guard_error(compiled, torch.zeros(2, 1, 30, 30)).what

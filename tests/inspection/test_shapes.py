@@ -49,7 +49,7 @@ def alexnet() -> nn.Sequential:
 
 
 class Functional(nn.Module):
-    """The tutorial's style: pooling and activation in forward()."""
+    """The style of PyTorch's tutorial: pooling and activation in forward()."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,8 +71,8 @@ class Branches(nn.Module):
         return {"out": torch.cat([path(x) for path in self.paths], 1)}
 
 
-class OwnParameters(nn.Module):
-    """A container that computes by itself, beside a layer."""
+class ContainerParameters(nn.Module):
+    """A container with its own convolution and a layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class OwnParameters(nn.Module):
 
 
 class Subsampling(nn.Module):
-    """Torch's formulas see no MACs in it; it says its own."""
+    """Torch has no formula for its MACs, so it declares them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class Subsampling(nn.Module):
         return 4 * output_shape[0] * output_shape[1] * output_shape[2]
 
 
-class Choosy(nn.Module):
+class ReadsValue(nn.Module):
     """Reads a value, so it needs data."""
 
     def __init__(self) -> None:
@@ -110,7 +110,7 @@ class Choosy(nn.Module):
 
 
 class Squeezes(nn.Module):
-    """Loses a batch axis of one."""
+    """Squeezes away a batch axis of one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class Squeezes(nn.Module):
         (alexnet, (1, 224, 224), 46_764_746, 9_578, 938_146_176, 608_650),
     ],
 )
-def test_the_books_nets_have_the_books_counts(net, shape, parameters, biases, macs, units):
+def test_counts_the_networks_of_the_book(net, shape, parameters, biases, macs, units):
     table = trace(net(), shape)
     assert (table.parameters, table.biases, table.macs, table.units) == (parameters, biases, macs, units)
     assert table.weights == parameters - biases
@@ -137,7 +137,7 @@ def test_the_books_nets_have_the_books_counts(net, shape, parameters, biases, ma
     assert (table.input_shape, table.output_shape, table.unlisted, table.note) == (shape, (10,), {}, "")
 
 
-def test_rows_of_lenet():
+def test_lists_the_layers_of_lenet():
     rows = trace(lenet(), (1, 28, 28)).rows
     assert [row.kind for row in rows] == [type(layer).__name__ for layer in lenet()]
     assert [row.outputs for row in rows if row.kind in ("Conv2d", "AvgPool2d", "Linear")] == [
@@ -148,47 +148,47 @@ def test_rows_of_lenet():
     assert (conv.weights, conv.biases, conv.macs, conv.units) == (150, 6, 117_600, 4_704)
     assert conv.activation_bytes == 4 * 6 * 28 * 28
     assert (pool.kernel, pool.stride, pool.padding, pool.units) == ((2, 2), (2, 2), (0, 0), 0)
-    assert rows[6].activation_bytes == 0  # Flatten passes its input on
+    assert rows[6].activation_bytes == 0  # Flatten returns a view
 
 
-def test_to_dict_is_json():
+def test_converts_to_json():
     table = trace(lenet(), (1, 28, 28))
     values = json.loads(json.dumps(table.to_dict()))
     assert values["totals"]["parameters"] == 61_706
     assert values["rows"][0]["parameters"] == 156
 
 
-def test_types_count_in_bytes():
+def test_bytes_depend_on_the_dtype():
     assert trace(nn.Linear(4, 2).double(), (4,)).weight_bytes == 8 * 10
     assert trace(nn.Linear(4, 2).bfloat16(), (4,)).activation_bytes == 2 * 2
 
 
-def test_pass_through_and_in_place_layers_take_no_memory():
+def test_views_and_in_place_layers_take_no_memory():
     net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(inplace=True), nn.Identity(), nn.Dropout(), nn.Flatten())
     assert [row.activation_bytes for row in trace(net, (1, 3, 3)).rows] == [72, 0, 0, 0, 0]
 
 
-def test_functional_forward_is_not_hidden():
+def test_counts_operations_outside_layers():
     table = trace(Functional(), (1, 28, 28))
     assert [row.name for row in table.rows] == ["conv1", "conv2", "fc"]
     assert table.unlisted == {"relu": 2, "max_pool2d": 2}
 
 
-def test_branches_module_list_and_dict_output():
+def test_traces_branches_module_lists_and_dict_outputs():
     table = trace(Branches(), (3, 8, 8))
     assert [row.name for row in table.rows] == ["paths.0", "paths.1.0", "paths.1.1"]
     assert table.output_shape == (6, 8, 8)
     assert table.unlisted == {"cat": 1}
 
 
-def test_a_shared_layer_counts_its_parameters_once():
+def test_counts_the_parameters_of_a_shared_layer_once():
     layer = nn.Linear(5, 5)
     table = trace(nn.Sequential(layer, nn.ReLU(), layer), (5,))
     assert [row.parameters for row in table.rows] == [30, 0, 0]
     assert [row.macs for row in table.rows] == [25, 0, 25]
 
 
-def test_tied_weights_count_once():
+def test_counts_tied_weights_once():
     net = nn.Sequential(nn.Linear(5, 5), nn.Linear(5, 5))
     net[1].weight = net[0].weight
     assert trace(net, (5,)).parameters == 35
@@ -205,20 +205,20 @@ def test_batch_norm_has_parameters_but_no_units():
     assert [(row.weights, row.biases, row.units) for row in rows] == [(36, 0, 64), (4, 4, 0), (1, 0, 0)]
 
 
-def test_parameters_directly_on_a_container():
-    table = trace(OwnParameters(), (1, 6, 6))
-    assert [(row.name, row.kind) for row in table.rows] == [("", "OwnParameters"), ("act", "ReLU")]
+def test_counts_parameters_of_a_container():
+    table = trace(ContainerParameters(), (1, 6, 6))
+    assert [(row.name, row.kind) for row in table.rows] == [("", "ContainerParameters"), ("act", "ReLU")]
     assert (table.rows[0].weights, table.rows[0].biases) == (36, 4)
     assert (table.macs, table.units) == (9 * 4 * 16, 4 * 16)
-    assert table.activation_bytes == 4 * 64  # ReLU's output is the container's too; its own convolution has no layer
+    assert table.activation_bytes == 4 * 64  # the output of ReLU; the convolution is outside any layer
 
 
-def test_a_layer_may_declare_its_macs():
+def test_uses_the_macs_that_a_layer_declares():
     (row,) = trace(Subsampling(), (6, 8, 8)).rows
     assert (row.macs, row.units, row.weights, row.biases) == (4 * 6 * 16, 6 * 16, 6, 6)
 
 
-def test_layers_that_are_never_called_are_in_the_sums():
+def test_totals_include_layers_that_are_never_called():
     class Spare(nn.Sequential):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self[0](x)
@@ -228,8 +228,8 @@ def test_layers_that_are_never_called_are_in_the_sums():
     assert (table.rows[1].name, table.rows[1].outputs, table.rows[1].macs) == ("1", (), 0)
 
 
-def test_attention_counts_every_parameter():
-    class Attends(nn.Module):
+def test_counts_every_parameter_of_attention():
+    class SelfAttention(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
@@ -237,7 +237,7 @@ def test_attention_counts_every_parameter():
         def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
             return self.attention(x, x, x)
 
-    net = Attends()
+    net = SelfAttention()
     table = trace(net, (3, 8))
     assert table.parameters == sum(p.numel() for p in net.parameters())
     assert table.macs == 3 * 8 * 24 + 2 * (2 * 3 * 3 * 4) + 3 * 8 * 8
@@ -249,7 +249,7 @@ def test_pruned_layers_keep_their_counts():
     assert trace(net, (5,)).parameters == 18 + 8
 
 
-def test_lazy_layers_are_worked_out_on_the_copy():
+def test_initializes_lazy_layers_on_the_copy_only():
     net = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(2))
     table = trace(net, (1, 6, 6))
     assert [row.kind for row in table.rows] == ["Conv2d", "BatchNorm2d", "Flatten", "Linear"]
@@ -257,46 +257,46 @@ def test_lazy_layers_are_worked_out_on_the_copy():
     assert net[3].has_uninitialized_params()
 
 
-def test_a_net_that_reads_values_runs_on_the_cpu_and_says_so():
-    table = trace(Choosy(), (4,))
+def test_notes_a_pass_on_the_cpu_for_a_network_that_reads_values():
+    table = trace(ReadsValue(), (4,))
     assert (table.parameters, table.output_shape) == (10, (2,))
-    assert "on the CPU, as the net cannot run without data: Tensor.item()" in table.note
+    assert "on the CPU, because the network cannot run without data: Tensor.item()" in table.note
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile's own
-def test_meta_nets_and_compiled_nets():
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # from torch.compile
+def test_traces_meta_and_compiled_networks():
     with torch.device("meta"):
         net = lenet()
     assert trace(net, (1, 28, 28)).macs == 416_520
     assert trace(torch.compile(lenet()), (1, 28, 28)).macs == 416_520
 
 
-def test_a_net_that_squeezes_is_asked_with_two_images():
+def test_traces_a_network_that_squeezes_the_batch_axis():
     table = trace(Squeezes(), (1, 5, 5))
     assert table.output_shape == (3,)
     assert (table.macs, table.units, table.activation_bytes) == (9 * 9 * 8 + 24, 72 + 3, 4 * (72 + 3))
 
 
-def test_adaptive_pooling_that_copies_pixels_is_noted():
+def test_notes_adaptive_pooling_that_copies_pixels():
     net = nn.Sequential(nn.AdaptiveAvgPool2d(6), nn.Flatten(), nn.Linear(36, 2))
     assert trace(net, (1, 6, 6)).note == ""
-    assert trace(net, (1, 1, 1)).note == "0 enlarges 1x1 to 6x6: it copies pixels"
+    assert trace(net, (1, 1, 1)).note == "0 enlarges 1x1 to 6x6 by copying pixels"
 
 
 @pytest.mark.parametrize("shape", [(), (0, 3), (1, -2, 3), (1.5, 2), (None, 28, 28)])
-def test_what_is_no_shape_is_refused(shape):
+def test_rejects_invalid_shapes(shape):
     with pytest.raises(UsageError, match="not the shape of an image"):
         trace(lenet(), shape)
 
 
-def test_what_cannot_be_copied_is_refused():
+def test_rejects_modules_that_cannot_be_copied():
     net = nn.Linear(2, 2)
     net.stream = (n for n in range(3))
     with pytest.raises(UsageError, match="cannot be copied"):
         trace(net, (2,))
 
 
-def test_the_net_stays_as_it_was():
+def test_does_not_change_the_network():
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(), nn.Flatten(), nn.Linear(32, 2))
     calls: Counter[str] = Counter()
     handle = net[0].register_forward_hook(lambda *_: calls.update(["hook"]))
@@ -311,7 +311,7 @@ def test_the_net_stays_as_it_was():
     with pytest.raises(UsageError):
         trace(net, (1, 9, 9))
 
-    assert not calls  # the user's hooks do not run
+    assert not calls  # user hooks do not run
     assert all(torch.equal(a, b) for a, b in zip(state.values(), net.state_dict().values(), strict=True))
     assert all(torch.equal(a, p.grad) for a, p in zip(grads, net.parameters(), strict=True))
     assert modes == [m.training for m in net.modules()]
@@ -321,8 +321,8 @@ def test_the_net_stays_as_it_was():
     assert not net[0]._forward_hooks
 
 
-def test_the_generator_is_untouched_by_the_cpu_pass():
-    class Noisy(Choosy):
+def test_cpu_pass_keeps_the_random_generator():
+    class Noisy(ReadsValue):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return super().forward(x + torch.rand_like(x) / 100)
 
@@ -331,7 +331,7 @@ def test_the_generator_is_untouched_by_the_cpu_pass():
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_inside_inference_mode():
+def test_traces_inside_inference_mode():
     with torch.inference_mode():
         assert trace(lenet(), (1, 28, 28)).macs == 416_520
 
@@ -346,24 +346,24 @@ convolutions = st.fixed_dictionaries(
         "padding": st.integers(0, 2),
         "dilation": st.integers(1, 2),
         "bias": st.booleans(),
-        "side": st.tuples(st.integers(5, 9), st.integers(5, 9)),
+        "size": st.tuples(st.integers(5, 9), st.integers(5, 9)),
     }
 )
 
 
 @settings(max_examples=60, deadline=None)
 @given(convolutions)
-def test_macs_of_a_convolution_against_a_count_of_taps(c):
+def test_macs_of_a_convolution_equal_a_count_of_taps(c):
     ins, outs = c["groups"] * c["ins"], c["groups"] * c["outs"]
     net = nn.Conv2d(
         ins, outs, c["kernel"], c["stride"], c["padding"], c["dilation"], groups=c["groups"], bias=c["bias"]
     )
-    table: Table = trace(net, (ins, *c["side"]))
-    # every column of the unfolded image is what the windows of all channels read at one place
-    patches = F.unfold(torch.zeros(1, ins, *c["side"]), c["kernel"], c["dilation"], c["padding"], c["stride"])
-    reads_per_place = patches.shape[1] // c["groups"]  # an output sees the channels of its group only
-    assert table.macs == sum(reads_per_place for _ in range(outs) for _ in range(patches.shape[2]))
-    assert table.output_shape == tuple(net(torch.zeros(1, ins, *c["side"])).shape[1:])
+    table: Table = trace(net, (ins, *c["size"]))
+    # a column of the unfolded image has the values that the windows of all channels read at one position
+    patches = F.unfold(torch.zeros(1, ins, *c["size"]), c["kernel"], c["dilation"], c["padding"], c["stride"])
+    reads_per_position = patches.shape[1] // c["groups"]  # an output reads the channels of its group only
+    assert table.macs == sum(reads_per_position for _ in range(outs) for _ in range(patches.shape[2]))
+    assert table.output_shape == tuple(net(torch.zeros(1, ins, *c["size"])).shape[1:])
     assert table.units == outs * patches.shape[2]
     assert table.parameters == sum(p.numel() for p in net.parameters())
 
@@ -372,7 +372,9 @@ def test_macs_of_a_convolution_against_a_count_of_taps(c):
 @pytest.mark.parametrize("groups", [1, 2])
 def test_macs_of_a_transposed_convolution(bias, groups):
     table = trace(nn.ConvTranspose2d(4, 6, 3, stride=2, groups=groups, bias=bias), (4, 5, 5))
-    assert table.macs == 25 * 9 * 4 * 6 // groups  # every input meets every tap of every output map of its group
+    assert (
+        table.macs == 25 * 9 * 4 * 6 // groups
+    )  # every input is multiplied by every tap of every output channel of its group
     assert table.output_shape == (6, 11, 11)
 
 

@@ -1,4 +1,4 @@
-"""The layers torch lacks, against float64 references written as loops and against torch where torch has them."""
+"""The layers that torch lacks, against float64 references in loops, and against torch where it has an equivalent."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from classicnets.inspection.shapes import trace
 from classicnets.models import layers
 from classicnets.models.layers import LocalConv2d, RBFOutput, SameMapNorm, ScaledTanh, Subsampling, TableConv2d
 
-# LeNet-5, C3 (1998, table I): the maps of S2 read by each of the 16 maps.
+# LeNet-5, C3 (1998, table I): the channels of S2 that each of the 16 channels reads.
 C3 = [
     "012", "123", "234", "345", "045", "015",
     "0123", "1234", "2345", "0345", "0145", "0125", "0134", "1245", "0235",
     "012345",
 ]  # fmt: skip
-# LeNet-1, H3 (1990, table 1), a row for each of the four maps of H2.
+# LeNet-1, H3 (1990, table 1), a row for each of the four channels of H2.
 H3 = ["111011000000", "011111000000", "000000111011", "000000011111"]
-# The zip-code net, H2: the paper's table is not published, this is karpathy's assumption.
+# LeNet of 1989, H2: the paper's table is not published; this is karpathy's assumption.
 H2 = [range(8)] * 4 + [range(4, 12)] * 4 + [[0, 1, 2, 3, 8, 9, 10, 11]] * 4
 
 
@@ -43,7 +43,7 @@ def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> to
 
 
 def randomize(layer: nn.Module, seed: int = 9) -> nn.Module:
-    """Every parameter of its own, so that a swapped index shows."""
+    """Set every parameter to its own value, so that a swapped index shows."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for p in layer.parameters():
@@ -51,34 +51,34 @@ def randomize(layer: nn.Module, seed: int = 9) -> nn.Module:
     return layer
 
 
-def agree(layer: nn.Module, reference, *shape: int, tolerance: float = 1e-12) -> None:
-    """Values and all gradients (input and parameters), in float64 and, looser, in float32."""
-    for dtype, most in ((torch.float64, tolerance), (torch.float32, 2e-5)):
+def check_against(layer: nn.Module, reference, *shape: int, tolerance: float = 1e-12) -> None:
+    """Compare values and all gradients (input and parameters), in float64 and less strictly in float32."""
+    for dtype, limit in ((torch.float64, tolerance), (torch.float32, 2e-5)):
         layer = layer.to(dtype)
         parameters = dict(layer.named_parameters())
         x = normal(*shape, dtype=dtype).requires_grad_()
         y = layer(x)
         assert y.dtype == dtype
         g = normal(*y.shape, seed=1, dtype=dtype)
-        ours = torch.autograd.grad(y, [x, *parameters.values()], g)
+        gradients = torch.autograd.grad(y, [x, *parameters.values()], g)
         x64 = x.detach().double().requires_grad_()
         parameters64 = {name: p.detach().double().requires_grad_() for name, p in parameters.items()}
         expected = reference(x64, **parameters64)
-        theirs = torch.autograd.grad(expected, [x64, *parameters64.values()], g.double())
-        for a, b in zip([y, *ours], [expected, *theirs], strict=True):
+        expected_gradients = torch.autograd.grad(expected, [x64, *parameters64.values()], g.double())
+        for a, b in zip([y, *gradients], [expected, *expected_gradients], strict=True):
             assert b.std() > 0.01 if b.numel() > 1 else b.abs() > 0
-            assert_close(a.double(), b, rtol=most, atol=most * float(b.detach().abs().max()))
+            assert_close(a.double(), b, rtol=limit, atol=limit * float(b.detach().abs().max()))
 
 
-def convolved(x, kernel, stride, padding, value):
-    """One map [H, W] with one kernel, in loops; a list of lists of 0-d tensors."""
+def convolve(x, kernel, stride, padding, value):
+    """Convolve one channel [H, W] with one kernel, in loops."""
     k, (height, width) = kernel.shape[0], x.shape
 
     def tap(i, j):
         inside = 0 <= i < height and 0 <= j < width
         return x[i, j] if inside else torch.tensor(value, dtype=x.dtype)
 
-    places = [range((side + 2 * padding - k) // stride + 1) for side in x.shape]
+    positions = [range((size + 2 * padding - k) // stride + 1) for size in x.shape]
     return torch.stack(
         [
             torch.stack(
@@ -87,10 +87,10 @@ def convolved(x, kernel, stride, padding, value):
                         kernel[u, v] * tap(r * stride + u - padding, c * stride + v - padding)
                         for u, v in itertools.product(range(k), repeat=2)
                     )
-                    for c in places[1]
+                    for c in positions[1]
                 ]
             )
-            for r in places[0]
+            for r in positions[0]
         ]
     )
 
@@ -98,15 +98,19 @@ def convolved(x, kernel, stride, padding, value):
 # ------------------------------------------------------------------------------------------------------- ScaledTanh
 
 
-def test_scaled_tanh():
-    agree(ScaledTanh(), lambda x: 1.7159 * (torch.exp(4 * x / 3) - 1) / (torch.exp(4 * x / 3) + 1), 2, 3, 5, 4)
+def test_scaled_tanh_equals_the_formula():
+    check_against(ScaledTanh(), lambda x: 1.7159 * (torch.exp(4 * x / 3) - 1) / (torch.exp(4 * x / 3) + 1), 2, 3, 5, 4)
     f = ScaledTanh().double()
     ones = f(torch.tensor([1.0, -1.0, 0.0], dtype=torch.float64))
-    assert_close(ones, torch.tensor([1.0, -1.0, 0.0], dtype=torch.float64), rtol=0, atol=3e-5)  # f(1) = 1 to the digits
+    assert_close(
+        ones, torch.tensor([1.0, -1.0, 0.0], dtype=torch.float64), rtol=0, atol=3e-5
+    )  # f(1) = 1 to the precision of the constants
     x = torch.linspace(0.2, 2, 1801, dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(f(x).sum(), x, create_graph=True)
-    (bend,) = torch.autograd.grad(slope.sum(), x)
-    assert x[bend.abs().argmax()].item() == pytest.approx(1, abs=0.02)  # as 1998 says: most curved at 1
+    (curvature,) = torch.autograd.grad(slope.sum(), x)
+    assert x[curvature.abs().argmax()].item() == pytest.approx(
+        1, abs=0.02
+    )  # as in the paper of 1998: the curvature is largest at 1
     assert torch.autograd.gradcheck(ScaledTanh(0.7, 3.0), normal(5).requires_grad_())
     assert repr(ScaledTanh(2.0, 0.5)) == "ScaledTanh(amplitude=2, slope=0.5)"
     assert f(torch.tensor([-1e30, 1e30])).tolist() == pytest.approx([-1.7159, 1.7159])
@@ -115,7 +119,7 @@ def test_scaled_tanh():
 # ------------------------------------------------------------------------------------------------------- Subsampling
 
 
-def subsampled(x, weight, bias, size):
+def subsample(x, weight, bias, size):
     rows = []
     for n, c, i, j in itertools.product(*map(range, (*x.shape[:2], x.shape[2] // size, x.shape[3] // size))):
         window = [x[n, c, i * size + u, j * size + v] for u in range(size) for v in range(size)]
@@ -123,11 +127,11 @@ def subsampled(x, weight, bias, size):
     return torch.stack(rows).reshape(*x.shape[:2], x.shape[2] // size, x.shape[3] // size)
 
 
-@pytest.mark.parametrize(("size", "sides"), [(2, (4, 6)), (2, (5, 7)), (3, (6, 7)), (1, (2, 3))])
-def test_subsampling(size, sides):
+@pytest.mark.parametrize(("size", "input_size"), [(2, (4, 6)), (2, (5, 7)), (3, (6, 7)), (1, (2, 3))])
+def test_subsampling_equals_the_reference(size, input_size):
     layer = randomize(Subsampling(3, size))
-    agree(layer, lambda x, weight, bias: subsampled(x, weight, bias, size), 2, 3, *sides)
-    x = normal(1, 3, *sides).requires_grad_()
+    check_against(layer, lambda x, weight, bias: subsample(x, weight, bias, size), 2, 3, *input_size)
+    x = normal(1, 3, *input_size).requires_grad_()
     assert torch.autograd.gradcheck(layer.double(), x)
     named = dict(layer.named_parameters())
     assert torch.autograd.gradcheck(
@@ -135,33 +139,33 @@ def test_subsampling(size, sides):
     )
 
 
-def test_subsampling_sums_where_torch_averages():
+def test_subsampling_multiplies_the_sum_of_the_window():
     layer = Subsampling(6)
     x = normal(2, 6, 28, 28, dtype=torch.float32) * 100
-    assert torch.equal(layer(x), F.avg_pool2d(x, 2))  # as it starts
+    assert torch.equal(layer(x), F.avg_pool2d(x, 2))  # with the initial weights
     nn.init.ones_(layer.weight)
     assert torch.equal(layer(x), F.avg_pool2d(x, 2) * 4)
     nn.init.constant_(layer.bias, 0.5)
     assert torch.equal(layer(x), F.avg_pool2d(x, 2) * 4 + 0.5)
 
 
-def test_subsampling_refuses_other_maps():
-    with pytest.raises(ValueError, match="6 maps, but got 1"):
+def test_subsampling_rejects_other_channels():
+    with pytest.raises(ValueError, match="6 channels, but got 1"):
         Subsampling(6)(torch.zeros(2, 1, 4, 4))
 
 
 # ------------------------------------------------------------------------------------------------------- TableConv2d
 
 
-def by_table(x, weight, bias, table, stride=1, padding=0, value=0.0):
+def convolve_by_table(x, weight, bias, table, stride=1, padding=0, value=0.0):
     images = []
     for n in range(x.shape[0]):
-        start, maps = 0, []
-        for j, read in enumerate(table):
-            total = sum(convolved(x[n, i], weight[start + m], stride, padding, value) for m, i in enumerate(read))
-            maps.append(total + bias[j])
-            start += len(read)
-        images.append(torch.stack(maps))
+        start, channels = 0, []
+        for j, inputs in enumerate(table):
+            total = sum(convolve(x[n, i], weight[start + m], stride, padding, value) for m, i in enumerate(inputs))
+            channels.append(total + bias[j])
+            start += len(inputs)
+        images.append(torch.stack(channels))
     return torch.stack(images)
 
 
@@ -178,15 +182,15 @@ def by_table(x, weight, bias, table, stride=1, padding=0, value=0.0):
     ],
     ids=str,
 )
-def test_table_convolution(options):
+def test_table_convolution_equals_the_reference(options):
     table = [[0, 2], [3], [2, 0, 1], [0, 1, 2, 3]]  # neither sorted nor in blocks
     layer = randomize(TableConv2d(4, 4, 3, table, **options))
     values = {"stride": options.get("stride", 1), "padding": options.get("padding", 0)}
 
     def reference(x, weight, bias):
-        return by_table(x, weight, bias, table, value=options.get("pad_value", 0.0), **values)
+        return convolve_by_table(x, weight, bias, table, value=options.get("pad_value", 0.0), **values)
 
-    agree(layer, reference, 2, 4, 5, 6)
+    check_against(layer, reference, 2, 4, 5, 6)
     x = normal(1, 4, 5, 6).requires_grad_()
     assert torch.autograd.gradcheck(layer.double(), x)
     assert torch.autograd.gradcheck(
@@ -196,25 +200,25 @@ def test_table_convolution(options):
 
 
 @pytest.mark.parametrize(("stride", "padding"), [(1, 0), (2, 2), (3, 1)])
-def test_a_full_table_is_a_convolution(stride, padding):
+def test_full_table_equals_conv2d(stride, padding):
     full = TableConv2d(6, 16, 5, [range(6)] * 16, stride=stride, padding=padding)
     plain = nn.Conv2d(6, 16, 5, stride=stride, padding=padding)
     with torch.no_grad():
         plain.weight.copy_(full.weight.reshape(plain.weight.shape))
         plain.bias.copy_(full.bias)
     x = normal(3, 6, 14, 14, dtype=torch.float32).requires_grad_()
-    ours, theirs = full(x), plain(x)
-    assert torch.equal(ours, theirs)
-    g = normal(*ours.shape, seed=1, dtype=torch.float32)
-    mine = torch.autograd.grad(ours, [x, full.weight, full.bias], g)
-    torchs = torch.autograd.grad(theirs, [x, plain.weight, plain.bias], g)
-    for a, b in zip(mine, torchs, strict=True):
+    outputs, expected = full(x), plain(x)
+    assert torch.equal(outputs, expected)
+    g = normal(*outputs.shape, seed=1, dtype=torch.float32)
+    gradients = torch.autograd.grad(outputs, [x, full.weight, full.bias], g)
+    expected_gradients = torch.autograd.grad(expected, [x, plain.weight, plain.bias], g)
+    for a, b in zip(gradients, expected_gradients, strict=True):
         assert torch.equal(a.reshape(b.shape), b)
     for name in ("in_channels", "out_channels", "kernel_size", "stride", "padding"):
         assert getattr(full, name) == getattr(plain, name)
 
 
-def test_two_blocks_are_two_groups():
+def test_block_table_equals_two_groups():
     blocks = TableConv2d(4, 6, 3, [[0, 1]] * 3 + [[2, 3]] * 3)
     grouped = nn.Conv2d(4, 6, 3, groups=2)
     with torch.no_grad():
@@ -224,17 +228,17 @@ def test_two_blocks_are_two_groups():
     assert_close(blocks(x), grouped(x), rtol=1e-5, atol=1e-6)
 
 
-def test_a_map_that_is_not_in_the_row_is_not_read():
+def test_reads_only_the_channels_of_the_table():
     layer, x = c3(), normal(1, 6, 14, 14, dtype=torch.float32)
     before = layer(x)
     for i in range(6):
         changed = x.clone()
         changed[:, i] += 1
-        moved = (layer(changed) != before).flatten(2).any(2)[0]
-        assert moved.tolist() == [str(i) in row for row in C3]
+        affected = (layer(changed) != before).flatten(2).any(2)[0]
+        assert affected.tolist() == [str(i) in row for row in C3]
 
 
-def test_the_counts_of_c3():
+def test_counts_of_c3():
     layer = c3()
     assert (layer.weight.numel(), layer.bias.numel()) == (1500, 16)
     assert sum(p.numel() for p in layer.parameters()) == 1516
@@ -245,7 +249,7 @@ def test_the_counts_of_c3():
     assert repr(layer) == "TableConv2d(6, 16, pairs=60, kernel_size=(5, 5))"
 
 
-def test_it_starts_as_a_convolution_with_its_own_fan_in():
+def test_initialization_uses_the_fan_in_of_each_output_channel():
     torch.manual_seed(0)
     layer = TableConv2d(16, 40, 5, [[0]] * 20 + [range(16)] * 20)
     for weights, biases, bound in (
@@ -257,36 +261,36 @@ def test_it_starts_as_a_convolution_with_its_own_fan_in():
         assert weights.std().item() == pytest.approx(bound / 3**0.5, rel=0.06)
         assert biases.abs().max() > 0.7 * bound
     torch.manual_seed(0)
-    again = TableConv2d(16, 40, 5, [[0]] * 20 + [range(16)] * 20)
-    assert torch.equal(layer.weight, again.weight)
+    same_seed = TableConv2d(16, 40, 5, [[0]] * 20 + [range(16)] * 20)
+    assert torch.equal(layer.weight, same_seed.weight)
     assert TableConv2d(1, 2, 5, [[0], [0]], unit_bias=(8, 8)).bias.shape == (2, 8, 8)
 
 
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ([[0], [1]], "2 rows for 3 output maps"),
+        ([[0], [1]], "2 rows for 3 output channels"),
         ([[0], [1], []], "row 2"),
         ([[0], [1], [1, 1]], "row 2"),
-        ([[0], [4], [1]], "row 1.*maps 0-3"),
+        ([[0], [4], [1]], "row 1.*channels of 0-3"),
         ([[0], [-1], [1]], "row 1"),
     ],
 )
-def test_a_table_that_does_not_fit_is_refused(table, words):
+def test_rejects_invalid_tables(table, words):
     with pytest.raises(ValueError, match=words):
         TableConv2d(4, 3, 3, table)
 
 
 @pytest.mark.parametrize("unit_bias", [(8, 8), (1, 1), (4, 1)])
-def test_unit_biases_of_another_size_are_refused(unit_bias):
-    with pytest.raises(ValueError, match="4x4 came out"):
+def test_rejects_unit_biases_of_another_size(unit_bias):
+    with pytest.raises(ValueError, match="the output is 4x4"):
         TableConv2d(1, 2, 3, [[0], [0]], unit_bias=unit_bias)(torch.zeros(1, 1, 6, 6))
 
 
 # --------------------------------------------------------------------------------------------------------- RBFOutput
 
 
-def test_rbf_output():
+def test_rbf_output_equals_the_reference():
     codes = normal(3, 7, seed=5).sign()
     layer = RBFOutput(codes)
 
@@ -295,14 +299,14 @@ def test_rbf_output():
             [torch.stack([-sum((x[n, j] - codes[i, j]) ** 2 for j in range(7)) for i in range(3)]) for n in range(4)]
         )
 
-    agree(layer, reference, 4, 7)
+    check_against(layer, reference, 4, 7)
     assert torch.autograd.gradcheck(layer.double(), normal(2, 7).requires_grad_())
     assert_close(layer(normal(4, 7)), -(torch.cdist(normal(4, 7), codes) ** 2))
     assert torch.equal(layer(codes).argmax(1), torch.arange(3))  # a code is nearest to itself
     assert torch.equal(layer(codes).diagonal(), torch.zeros(3, dtype=torch.float64))
 
 
-def test_the_codes_are_no_parameters():
+def test_codes_are_a_buffer():
     codes = torch.ones(10, 84, dtype=torch.int64)
     layer = RBFOutput(codes)
     assert list(layer.parameters()) == []
@@ -316,8 +320,8 @@ def test_the_codes_are_no_parameters():
 # ------------------------------------------------------------------------------------------------------- LocalConv2d
 
 
-@pytest.mark.parametrize(("size", "padding", "sides"), [((3, 4), 0, (5, 6)), ((4, 3), 1, (4, 3)), (4, 2, (2, 2))])
-def test_local_convolution(size, padding, sides):
+@pytest.mark.parametrize(("size", "padding", "input_size"), [((3, 4), 0, (5, 6)), ((4, 3), 1, (4, 3)), (4, 2, (2, 2))])
+def test_local_convolution_equals_the_reference(size, padding, input_size):
     layer = randomize(LocalConv2d(2, 3, 3, size, padding=padding))
     height, width = layer.size
 
@@ -333,8 +337,8 @@ def test_local_convolution(size, padding, sides):
         ]
         return torch.stack(values).reshape(2, 3, height, width)
 
-    agree(layer, reference, 2, 2, *sides)
-    x = normal(1, 2, *sides).requires_grad_()
+    check_against(layer, reference, 2, 2, *input_size)
+    x = normal(1, 2, *input_size).requires_grad_()
     assert torch.autograd.gradcheck(layer.double(), x)
     assert torch.autograd.gradcheck(
         lambda w, b: torch.func.functional_call(layer, {"weight": w, "bias": b}, x.detach()),
@@ -343,7 +347,7 @@ def test_local_convolution(size, padding, sides):
 
 
 @pytest.mark.parametrize("padding", [0, 1])
-def test_equal_kernels_are_a_convolution(padding):
+def test_equal_local_kernels_equal_conv2d(padding):
     plain = nn.Conv2d(8, 5, 3, padding=padding).double()
     local = LocalConv2d(8, 5, 3, 6 - 2 + 2 * padding, padding=padding).double()
     with torch.no_grad():
@@ -352,17 +356,17 @@ def test_equal_kernels_are_a_convolution(padding):
     x = normal(4, 8, 6, 6).requires_grad_()
     assert_close(local(x), plain(x), rtol=1e-12, atol=1e-12)
     g = normal(4, 5, *local.size, seed=1)
-    mine = torch.autograd.grad(local(x), [x, local.weight, local.bias], g)
-    torchs = torch.autograd.grad(plain(x), [x, plain.weight, plain.bias], g)
-    assert_close(mine[0], torchs[0], rtol=1e-12, atol=1e-12)
-    assert_close(mine[1].sum((0, 1)), torchs[1], rtol=1e-12, atol=1e-12)
-    assert_close(mine[2].sum((1, 2)), torchs[2], rtol=1e-12, atol=1e-12)
+    gradients = torch.autograd.grad(local(x), [x, local.weight, local.bias], g)
+    expected = torch.autograd.grad(plain(x), [x, plain.weight, plain.bias], g)
+    assert_close(gradients[0], expected[0], rtol=1e-12, atol=1e-12)
+    assert_close(gradients[1].sum((0, 1)), expected[1], rtol=1e-12, atol=1e-12)
+    assert_close(gradients[2].sum((1, 2)), expected[2], rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("sides", [(6, 7), (4, 9), (9, 4)])
-def test_local_convolution_knows_its_size(sides):
-    with pytest.raises(ValueError, match=f"input of 6x6, but got {sides[0]}x{sides[1]}"):
-        LocalConv2d(2, 3, 3, 6, padding=1)(torch.zeros(1, 2, *sides))
+@pytest.mark.parametrize("input_size", [(6, 7), (4, 9), (9, 4)])
+def test_local_convolution_rejects_other_sizes(input_size):
+    with pytest.raises(ValueError, match=f"input of 6x6, but got {input_size[0]}x{input_size[1]}"):
+        LocalConv2d(2, 3, 3, 6, padding=1)(torch.zeros(1, 2, *input_size))
 
 
 # ------------------------------------------------------------------------------------------------------- SameMapNorm
@@ -370,45 +374,50 @@ def test_local_convolution_knows_its_size(sides):
 NORMS = {
     "config 145": {"size": 5, "alpha": 1e-3, "beta": 0.75, "k": 1.0},
     "cifar 18 %": {"size": 3, "alpha": 5e-5, "beta": 0.75, "k": 1.0},
-    "one": {"size": 1, "alpha": 1e-3, "beta": 0.5, "k": 2.0},
-    "wider than the map": {"size": 9, "alpha": 1e-2, "beta": 1.0, "k": 2.0},
+    "window of 1": {"size": 1, "alpha": 1e-3, "beta": 0.5, "k": 2.0},
+    "larger than the image": {"size": 9, "alpha": 1e-2, "beta": 1.0, "k": 2.0},
 }
 EVERY_NORM = pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS)
 
 
 def images(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    """0-255 minus a mean of 118."""
+    """Values of 0-255 minus a mean of 118."""
     return (torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(seed)) - 118.0).to(dtype)
 
 
-def normalized(x, size, alpha, beta, k):
-    values, reach = [], size // 2
+def normalize(x, size, alpha, beta, k):
+    values, half = [], size // 2
     for n, c, i, j in itertools.product(*map(range, x.shape)):
-        rows = range(max(0, i - reach), min(x.shape[2], i + reach + 1))
-        columns = range(max(0, j - reach), min(x.shape[3], j + reach + 1))
+        rows = range(max(0, i - half), min(x.shape[2], i + half + 1))
+        columns = range(max(0, j - half), min(x.shape[3], j + half + 1))
         total = sum(x[n, c, u, v] ** 2 for u in rows for v in columns)
         values.append(x[n, c, i, j] / (k + alpha / size**2 * total) ** beta)
     return torch.stack(values).reshape(x.shape)
 
 
 @EVERY_NORM
-def test_same_map_norm(norm):
+def test_same_map_norm_equals_the_reference(norm):
     layer = SameMapNorm(**norm)
-    for dtype, most in ((torch.float64, 1e-12), (torch.float32, 3e-6)):
+    for dtype, limit in ((torch.float64, 1e-12), (torch.float32, 3e-6)):
         x = images(1, 2, 6, 5, dtype=dtype).requires_grad_()
         wide = x.detach().double().requires_grad_()
         g = normal(*x.shape, dtype=dtype)
-        y, expected = layer(x), normalized(wide, **norm)
-        assert_close(y.double(), expected, rtol=most, atol=0)
-        (mine,), (theirs,) = torch.autograd.grad(y, x, g), torch.autograd.grad(expected, wide, g.double())
-        assert_close(mine.double(), theirs, rtol=most, atol=most * float(theirs.abs().max()))
+        y, expected = layer(x), normalize(wide, **norm)
+        assert_close(y.double(), expected, rtol=limit, atol=0)
+        (gradient,), (expected_gradient,) = (
+            torch.autograd.grad(y, x, g),
+            torch.autograd.grad(expected, wide, g.double()),
+        )
+        assert_close(
+            gradient.double(), expected_gradient, rtol=limit, atol=limit * float(expected_gradient.abs().max())
+        )
     effect = (y / x * norm["k"] ** norm["beta"] - 1).abs().detach()
     assert effect.nanmean() > 0.01
     assert torch.autograd.gradcheck(layer, images(1, 1, 4, 3).requires_grad_(), eps=1e-4, atol=1e-8, rtol=1e-6)
 
 
 @EVERY_NORM
-def test_same_map_norm_is_a_formula_over_average_pooling(norm):
+def test_same_map_norm_equals_a_formula_with_average_pooling(norm):
     x = images(2, 4, 12, 11)
     mean = F.avg_pool2d(x.square(), norm["size"], stride=1, padding=norm["size"] // 2)  # counts the zeros outside
     assert_close(SameMapNorm(**norm)(x), x / (norm["k"] + norm["alpha"] * mean) ** norm["beta"], rtol=1e-12, atol=0)
@@ -419,15 +428,15 @@ finite = st.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnor
 
 @settings(max_examples=60, deadline=None)
 @given(values=st.lists(finite, min_size=6, max_size=6), norm=st.sampled_from(list(NORMS.values())[:3]))
-def test_same_map_norm_of_any_finite_float32(values, norm):
+def test_same_map_norm_is_exact_for_any_finite_float32(values, norm):
     x = torch.tensor(values, dtype=torch.float32).reshape(1, 1, 2, 3).requires_grad_()
     y = SameMapNorm(**norm)(x)
-    assert_close(y.double(), normalized(x.double(), **norm), rtol=3e-6, atol=1e-42)
+    assert_close(y.double(), normalize(x.double(), **norm), rtol=3e-6, atol=1e-42)
     y.sum().backward()
     assert x.grad.isfinite().all()
 
 
-def test_same_map_norm_keeps_maps_apart_and_half_precision_safe():
+def test_same_map_norm_separates_channels_and_supports_half_precision():
     a = images(2, 3, 5, 5, dtype=torch.float32)
     b = a.clone()
     b[:, 1] = 1e30
@@ -435,15 +444,15 @@ def test_same_map_norm_keeps_maps_apart_and_half_precision_safe():
     half = (a * 200).half()
     assert torch.equal(SameMapNorm()(half), SameMapNorm()(half.float()).half())
     assert repr(SameMapNorm()) == "SameMapNorm(effective_alpha=4e-05, size=5, k=1, beta=0.75)"
-    for wrong in ({"size": 4}, {"k": 0.0}, {"alpha": -1.0}):
+    for invalid in ({"size": 4}, {"k": 0.0}, {"alpha": -1.0}):
         with pytest.raises(ValueError, match="SameMapNorm"):
-            SameMapNorm(**wrong)
+            SameMapNorm(**invalid)
 
 
 # ---------------------------------------------------------------------------------------------- all layers, all modes
 
 
-def every_layer() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
+def all_layers() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
     torch.manual_seed(0)
     return {
         "tanh": (ScaledTanh(), (6, 8, 8)),
@@ -456,17 +465,17 @@ def every_layer() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
     }
 
 
-LAYERS = pytest.mark.parametrize("name", every_layer())
+LAYERS = pytest.mark.parametrize("name", all_layers())
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
 
 
 @LAYERS
 @pytest.mark.parametrize("device", DEVICES)
-def test_deterministic_mode_gives_the_same_bits_and_gradients(name, device):
-    layer, shape = every_layer()[name]
+def test_deterministic_mode_repeats_outputs_and_gradients(name, device):
+    layer, shape = all_layers()[name]
     layer = layer.to(device)
     x = normal(5, *shape, dtype=torch.float32).to(device).requires_grad_()
-    before = torch.are_deterministic_algorithms_enabled()
+    enabled = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
     try:
         runs = []
@@ -474,7 +483,7 @@ def test_deterministic_mode_gives_the_same_bits_and_gradients(name, device):
             y = layer(x)
             runs.append([y, *torch.autograd.grad(y.square().sum(), [x, *layer.parameters()])])
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.use_deterministic_algorithms(enabled)
     for a, b in zip(*runs, strict=True):
         assert torch.equal(a, b)
         assert a.abs().sum() > 0
@@ -482,8 +491,8 @@ def test_deterministic_mode_gives_the_same_bits_and_gradients(name, device):
 
 @LAYERS
 @pytest.mark.parametrize("device", DEVICES)
-def test_autocast_trains(name, device):
-    layer, shape = every_layer()[name]
+def test_supports_autocast(name, device):
+    layer, shape = all_layers()[name]
     layer = layer.to(device)
     x = normal(3, *shape, dtype=torch.float32).to(device)
     with torch.autocast(device, dtype=torch.bfloat16):
@@ -497,26 +506,26 @@ def test_autocast_trains(name, device):
 
 
 @LAYERS
-def test_it_compiles_in_one_piece_and_keeps_its_state(name):
-    layer, shape = every_layer()[name]
+def test_compiles_without_graph_breaks_and_loads_its_state(name):
+    layer, shape = all_layers()[name]
     x = normal(2, *shape, dtype=torch.float32)
     assert_close(torch.compile(layer, backend="aot_eager", fullgraph=True)(x), layer(x))
-    twin = every_layer()[name][0]
-    twin.load_state_dict(layer.state_dict())
-    assert torch.equal(twin(x), layer(x))
+    clone = all_layers()[name][0]
+    clone.load_state_dict(layer.state_dict())
+    assert torch.equal(clone(x), layer(x))
 
 
 @LAYERS
-def test_a_image_does_not_depend_on_its_batch(name):
-    layer, shape = every_layer()[name]
+def test_output_of_an_image_does_not_depend_on_its_batch(name):
+    layer, shape = all_layers()[name]
     x = normal(3, *shape)
     layer = layer.double()
     assert_close(layer(x)[1:2], layer(x[1:2]), rtol=1e-12, atol=1e-13)
 
 
-# name, layer, input, weights, biases, MACs, units, output: as the fact sheet counts them
+# name, layer, input, weights, biases, MACs, units, output, as in the fact sheet
 COUNTS = [
-    ("1989 H1", every_layer()["1989"][0], (1, 16, 16), 300, 768, 19_200, 768, (12, 8, 8)),
+    ("1989 H1", all_layers()["1989"][0], (1, 16, 16), 300, 768, 19_200, 768, (12, 8, 8)),
     (
         "1989 H2",
         TableConv2d(12, 12, 5, H2, stride=2, padding=2, pad_value=-1.0, unit_bias=(4, 4)),
@@ -537,7 +546,7 @@ COUNTS = [
 
 
 @pytest.mark.parametrize("row", COUNTS, ids=[row[0] for row in COUNTS])
-def test_the_table_of_layers_counts_as_the_sources(row):
+def test_layer_table_has_the_counts_of_the_sources(row):
     _, layer, shape, weights, biases, macs, units, output = row
     table = trace(nn.Sequential(layer), shape)
     assert (table.weights, table.biases, table.macs, table.units) == (weights, biases, macs, units)
@@ -548,8 +557,8 @@ def test_the_table_of_layers_counts_as_the_sources(row):
 
 
 @pytest.mark.parametrize("file", ["layers.py", "lrn.py"])
-def test_the_file_runs_where_it_is_copied(file, tmp_path):
-    space: dict[str, object] = {"__name__": "copied"}
+def test_file_runs_without_the_package(file, tmp_path):
+    namespace: dict[str, object] = {"__name__": "copied"}
     text = (Path(layers.__file__).parent / file).read_text()
-    exec(compile(text, file, "exec"), space)
+    exec(compile(text, file, "exec"), namespace)
     assert "classicnets" not in text

@@ -1,5 +1,8 @@
-"""LRN against a float64 reference written as loops, and against torch's own; at the scale of images, 0-255 minus
-the mean, where LRN does something: between 0 and 1 any LRN, even a wrong one, is almost division by a constant."""
+"""LRN against a float64 reference in loops and against torch.
+
+The inputs have the scale of images, 0-255 minus the mean, where LRN has an effect: for values between 0 and 1, any LRN,
+even a wrong one, is almost a division by a constant.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,8 @@ NETS = {
     "two towers": {**ALEXNET, "groups": 2},
     "three groups, as printed": {**ALEXNET, "groups": 3, "convention": "paper"},
     "cifar 11 %": {"size": 9, "alpha": 1e-3, "beta": 0.75, "k": 1.0},
-    "window of one": {**ALEXNET, "size": 1},
-    "window wider than the maps": {**ALEXNET, "size": 31},
+    "window of 1": {**ALEXNET, "size": 1},
+    "window larger than the channels": {**ALEXNET, "size": 31},
     "no alpha": {**ALEXNET, "alpha": 0.0},
     "beta 1/2": {**ALEXNET, "beta": 0.5},
     "beta 2": {**ALEXNET, "beta": 2.0},
@@ -39,35 +42,35 @@ EVERY_NET = pytest.mark.parametrize("net", NETS.values(), ids=NETS)
 
 
 def images(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> torch.Tensor:
-    """0-255 minus a mean of 118, as a first layer's outputs are at least."""
+    """Values of 0-255 minus a mean of 118; the outputs of a first layer are at least as large."""
     generator = torch.Generator().manual_seed(seed)
     return (torch.randint(0, 256, shape, generator=generator) - 118.0).to(dtype)
 
 
-def in_loops(
+def reference(
     a: torch.Tensor, g: torch.Tensor | None = None, size=5, alpha=1e-4, beta=0.75, k=2.0, convention="caffe", groups=1
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Values, and the gradient of (g * values).sum(), of [N, C, H, W] in float64, by the printed sums."""
+    """Values for [N, C, H, W], and the gradient of (g * values).sum(), in float64, by the printed formula."""
     c = alpha / size if convention == "caffe" else alpha
-    images_, maps, height, width = a.shape
+    batch, channels, height, width = a.shape
     g = torch.ones_like(a) if g is None else g
     b, gradient = torch.zeros(a.shape, dtype=torch.float64), torch.zeros(a.shape, dtype=torch.float64)
-    for n in range(images_):
+    for n in range(batch):
         for y in range(height):
             for x in range(width):
-                values, given = a[n, :, y, x].double().tolist(), g[n, :, y, x].double().tolist()
-                width_of_group = maps // groups
+                values, weights = a[n, :, y, x].double().tolist(), g[n, :, y, x].double().tolist()
+                group_size = channels // groups
 
-                def neighbors(i, width_of_group=width_of_group):
-                    first = i // width_of_group * width_of_group
-                    last = first + width_of_group - 1
+                def neighbors(i, group_size=group_size):
+                    first = i // group_size * group_size
+                    last = first + group_size - 1
                     return range(max(first, i - size // 2), min(last, i + size // 2) + 1)
 
-                bottom = [k + c * math.fsum(values[j] ** 2 for j in neighbors(i)) for i in range(maps)]
-                for i in range(maps):
-                    b[n, i, y, x] = values[i] * bottom[i] ** -beta
-                    gradient[n, i, y, x] = given[i] * bottom[i] ** -beta - 2 * beta * c * values[i] * math.fsum(
-                        given[j] * values[j] * bottom[j] ** (-beta - 1) for j in neighbors(i)
+                denominator = [k + c * math.fsum(values[j] ** 2 for j in neighbors(i)) for i in range(channels)]
+                for i in range(channels):
+                    b[n, i, y, x] = values[i] * denominator[i] ** -beta
+                    gradient[n, i, y, x] = weights[i] * denominator[i] ** -beta - 2 * beta * c * values[i] * math.fsum(
+                        weights[j] * values[j] * denominator[j] ** (-beta - 1) for j in neighbors(i)
                     )
     return b, gradient
 
@@ -78,30 +81,32 @@ def values_and_gradient(layer: nn.Module, a: torch.Tensor, g: torch.Tensor) -> t
     return b.detach(), torch.autograd.grad(b, a, g)[0]
 
 
-# ------------------------------------------------------------------------------------------------------- the oracles
+# ------------------------------------------------------------------------------------------------------- references
 
 
 @EVERY_NET
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 2e-6)])
-def test_values_and_gradients_are_those_of_the_printed_sums(net, dtype, tolerance):
+def test_values_and_gradients_equal_the_reference(net, dtype, tolerance):
     a = images(2, 12, 3, 4, dtype=dtype)
     g = torch.randn(a.shape, dtype=dtype, generator=torch.Generator().manual_seed(1))
     b, gradient = values_and_gradient(LRN(**net), a, g)
-    expected, expected_gradient = in_loops(a, g, **net)
+    expected, expected_gradient = reference(a, g, **net)
     assert b.dtype == dtype
     assert_close(b.double(), expected, rtol=tolerance, atol=0)
-    # both terms of the gradient are of the size of g * D^-beta, and may cancel
+    # both terms of the gradient have the size of g * D^-beta and may cancel
     assert_close(gradient.double(), expected_gradient, rtol=tolerance, atol=tolerance * expected_gradient.abs().max())
 
 
 @pytest.mark.parametrize("name", [name for name in NETS if name not in {"no alpha"}])
-def test_these_inputs_show_what_lrn_does(name):
+def test_inputs_show_an_effect_of_lrn(name):
     net = NETS[name]
     a = images(2, 12, 3, 4)
     a = a[a != 0].reshape(1, -1, 1, 1)[:, :240]
     effect = (LRN(**net)(a) / a * net["k"] ** net["beta"] - 1).abs()
-    assert effect.mean() > 0.03  # four orders above the tolerance
-    assert (LRN(**net)(a / 255) / a * 255 * net["k"] ** net["beta"] - 1).abs().mean() < 2e-3  # between 0 and 1: none
+    assert effect.mean() > 0.03  # four orders of magnitude above the tolerance
+    assert (
+        LRN(**net)(a / 255) / a * 255 * net["k"] ** net["beta"] - 1
+    ).abs().mean() < 2e-3  # no effect between 0 and 1
 
 
 @EVERY_NET
@@ -114,31 +119,31 @@ def test_gradcheck(net):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("size", [1, 3, 5, 9])
 @pytest.mark.parametrize("k", [1.0, 2.0])
-def test_caffe_s_convention_is_torch_s(size, k, device):
+def test_caffe_convention_equals_torch(size, k, device):
     a = images(2, 48, 7, 6).to(device)
     g = images(2, 48, 7, 6, seed=1).to(device) / 100
-    ours = values_and_gradient(LRN(size, 1e-3, 0.75, k, convention="caffe"), a, g)
-    torchs = values_and_gradient(nn.LocalResponseNorm(size, 1e-3, 0.75, k), a, g)
-    assert_close(ours[0], torchs[0], rtol=2e-6, atol=0)
-    assert_close(ours[1], torchs[1], rtol=2e-6, atol=2e-6 * float(torchs[1].abs().max()))
+    result = values_and_gradient(LRN(size, 1e-3, 0.75, k, convention="caffe"), a, g)
+    expected = values_and_gradient(nn.LocalResponseNorm(size, 1e-3, 0.75, k), a, g)
+    assert_close(result[0], expected[0], rtol=2e-6, atol=0)
+    assert_close(result[1], expected[1], rtol=2e-6, atol=2e-6 * float(expected[1].abs().max()))
     literal = LRN(size, 1e-3, 0.75, k, convention="paper")(a)
     assert_close(literal, nn.LocalResponseNorm(size, 1e-3 * size, 0.75, k)(a), rtol=2e-6, atol=0)
 
 
-def test_two_towers_are_two_halves_of_torch_s():
+def test_two_groups_equal_two_halves_in_torch():
     a = images(2, 96, 5, 5)
-    torchs = nn.LocalResponseNorm(5, 1e-4, 0.75, 2.0)
-    halves = torch.cat([torchs(a[:, :48]), torchs(a[:, 48:])], dim=1)
+    torch_lrn = nn.LocalResponseNorm(5, 1e-4, 0.75, 2.0)
+    halves = torch.cat([torch_lrn(a[:, :48]), torch_lrn(a[:, 48:])], dim=1)
     assert_close(LRN(groups=2)(a), halves, rtol=2e-6, atol=0)
     across = (LRN(groups=1)(a) - halves).abs().amax(dim=(0, 2, 3))
-    assert across[46:50].min() > 0.1  # one window over all maps shows at the border, two maps on each side
+    assert across[46:50].min() > 0.1  # a window over all channels differs at the border, for two channels on each side
     assert torch.cat([across[:46], across[50:]]).max() < 1e-4
 
 
-# ------------------------------------------------------------------------------------------------------ what it says
+# -------------------------------------------------------------------------------------------------- settings and errors
 
 
-def test_the_conventions_differ_by_the_size_of_the_window():
+def test_conventions_differ_by_the_window_size():
     assert LRN(5, 1e-4).effective_alpha == pytest.approx(2e-5)
     assert LRN(5, 1e-4, convention="paper").effective_alpha == 1e-4
     a = images(2, 12, 3, 3)
@@ -146,14 +151,14 @@ def test_the_conventions_differ_by_the_size_of_the_window():
     assert (LRN(5, 1e-4, convention="paper")(a) / LRN(5, 1e-4)(a) - 1).abs().nanmean() > 0.1
 
 
-def test_it_says_its_convention():
+def test_repr_shows_the_convention():
     text = repr(LRN(5, 1e-4, 0.75, 2.0, groups=2))
     assert text == "LRN(convention=caffe, effective_alpha=2e-05, n=5, k=2, beta=0.75, groups=2)"
     assert "convention=paper, effective_alpha=0.0001" in repr(LRN(convention="paper"))
 
 
 @pytest.mark.parametrize(
-    ("wrong", "words"),
+    ("invalid", "words"),
     [
         ({"size": 4}, "must be odd.*4"),
         ({"size": 0}, "must be odd"),
@@ -165,17 +170,17 @@ def test_it_says_its_convention():
         ({"groups": 0}, "at least 1"),
     ],
 )
-def test_what_it_refuses(wrong, words):
+def test_rejects_invalid_settings(invalid, words):
     with pytest.raises(ValueError, match=words):
-        LRN(**wrong)
+        LRN(**invalid)
 
 
-def test_maps_that_do_not_split_are_refused():
-    with pytest.raises(ValueError, match="9 maps cannot be split into 2 equal groups"):
+def test_rejects_channels_that_groups_do_not_divide():
+    with pytest.raises(ValueError, match="9 channels cannot be split into 2 equal groups"):
         LRN(groups=2)(images(1, 9, 2, 2))
 
 
-def test_it_has_no_parameters_and_no_units():
+def test_has_no_parameters_and_no_units():
     table = trace(nn.Sequential(LRN(groups=2)), (96, 55, 55))
     assert (table.parameters, table.macs, table.units, table.output_shape) == (0, 0, 0, (96, 55, 55))
     assert LRN().state_dict() == {}
@@ -193,29 +198,29 @@ numbers = finite | st.builds(lambda m, s: m * s, magnitudes, st.sampled_from([1.
     values=st.lists(numbers, min_size=1, max_size=12),
     net=st.sampled_from([net for net in NETS.values() if net.get("groups", 1) == 1]),
 )
-def test_any_finite_float32_gives_the_float64_answer(values, net):
+def test_equals_the_reference_for_any_finite_float32(values, net):
     a = torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1)
     g = torch.linspace(-1, 1, len(values)).reshape(a.shape)
     b, gradient = values_and_gradient(LRN(**net), a, g)
-    expected, expected_gradient = in_loops(a, g, **net)
+    expected, expected_gradient = reference(a, g, **net)
     assert b.isfinite().all()
     assert gradient.isfinite().all()
     # atol: a factor below float32's smallest normal number, 1e-38, has lost digits; times 1 / sqrt(c), at most 700
     assert_close(b.double(), expected, rtol=3e-6, atol=1e-42)
-    # each term of a gradient may be far larger than their sum; it is held by the largest it can be, k^-beta
+    # a term of the gradient may be far larger than the sum; the tolerance is relative to its maximum, k^-beta
     assert_close(gradient.double(), expected_gradient, rtol=3e-6, atol=3e-6)
 
 
 @pytest.mark.parametrize("convention", ["caffe", "paper"])
 @pytest.mark.parametrize("value", [1e19, 2e19, 1e30, 3.4028e38, 1e-45, 1e-38, 0.0])
-def test_uniform_extremes(value, convention):
+def test_equals_the_reference_for_extreme_values(value, convention):
     a = torch.full((1, 8, 2, 2), value)
     a[:, 3] = -1.0
     b, gradient = values_and_gradient(LRN(convention=convention), a, torch.ones_like(a))
-    expected, expected_gradient = in_loops(a, convention=convention)
+    expected, expected_gradient = reference(a, convention=convention)
     assert_close(b.double(), expected, rtol=3e-6, atol=1e-42)
     assert_close(gradient.double(), expected_gradient, rtol=3e-6, atol=1e-7)
-    if value >= 2e19:  # torch's own squares have overflowed by here
+    if value >= 2e19:  # the squares in torch overflow here
         assert (nn.LocalResponseNorm(5, 1e-4, 0.75, 2.0)(a)[:, 6] == 0).all()
         assert (b[:, 6] > 0).all()
 
@@ -240,49 +245,49 @@ def test_half_precision_is_computed_in_float32(dtype, device):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_under_autocast(device):
+def test_supports_autocast(device):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), LRN(groups=2)).to(device)
     x = images(2, 3, 6, 6).to(device)
     with torch.autocast(device, dtype=torch.bfloat16):
         before = net[0](x)
         b = net[1](before)
-        untouched = net[1](x[:, :2])
+        float32_output = net[1](x[:, :2])
     assert b.dtype == before.dtype == torch.bfloat16
     assert torch.equal(b, net[1](before.float()).bfloat16())
-    assert untouched.dtype == torch.float32
-    assert torch.equal(untouched, net[1](x[:, :2]))
+    assert float32_output.dtype == torch.float32
+    assert torch.equal(float32_output, net[1](x[:, :2]))
     b.float().sum().backward()
     assert all(p.grad.isfinite().all() for p in net.parameters())
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_deterministic_mode(device):
+def test_repeats_bits_in_deterministic_mode(device):
     a, g = images(2, 96, 9, 9).to(device), images(2, 96, 9, 9, seed=1).to(device)
-    before = torch.are_deterministic_algorithms_enabled()
+    enabled = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
     try:
         first, second = values_and_gradient(LRN(), a, g), values_and_gradient(LRN(), a, g)
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.use_deterministic_algorithms(enabled)
     assert torch.equal(first[0], second[0])
     assert torch.equal(first[1], second[1])
 
 
 @pytest.mark.parametrize("size", [5, 31])
 def test_groups_never_share_a_window(size):
-    one, other = images(1, 12, 3, 3), images(1, 12, 3, 3)
-    other[:, :6] = torch.tensor([1e30, -5.0, 0.0, 1e-30, 3e38, 77.0]).reshape(1, 6, 1, 1)
+    a, b = images(1, 12, 3, 3), images(1, 12, 3, 3)
+    b[:, :6] = torch.tensor([1e30, -5.0, 0.0, 1e-30, 3e38, 77.0]).reshape(1, 6, 1, 1)
     layer = LRN(size, groups=2)
-    assert torch.equal(layer(one)[:, 6:], layer(other)[:, 6:])
-    assert not torch.equal(LRN(size)(one)[:, 6:], LRN(size)(other)[:, 6:])
-    one.requires_grad_()
-    layer(one)[:, 6:].sum().backward()
-    assert (one.grad[:, :6] == 0).all()
-    assert (one.grad[:, 6:] != 0).all()
+    assert torch.equal(layer(a)[:, 6:], layer(b)[:, 6:])
+    assert not torch.equal(LRN(size)(a)[:, 6:], LRN(size)(b)[:, 6:])
+    a.requires_grad_()
+    layer(a)[:, 6:].sum().backward()
+    assert (a.grad[:, :6] == 0).all()
+    assert (a.grad[:, 6:] != 0).all()
 
 
-def test_images_of_a_batch_and_places_do_not_touch_each_other():
+def test_images_and_positions_are_independent():
     a = images(3, 8, 4, 4)
     b = a.clone()
     b[1], b[:, :, 2, 3] = 1e35, -1e36
@@ -292,95 +297,95 @@ def test_images_of_a_batch_and_places_do_not_touch_each_other():
 
 
 @pytest.mark.parametrize("shape", [(3, 7), (3, 7, 5), (3, 7, 2, 3, 4), (0, 7, 3, 3), (2, 1, 3, 3)])
-def test_any_number_of_axes(shape):
+def test_supports_any_number_of_axes(shape):
     a = images(*shape)
     flat = a.reshape(shape[0], shape[1], 1, -1) if a.numel() else a
     assert torch.equal(LRN()(a), LRN()(flat).reshape(shape))
 
 
-def test_layout_is_no_matter():
+def test_supports_channels_last():
     a = images(2, 12, 5, 5)
     assert_close(LRN(groups=2)(a.to(memory_format=torch.channels_last)), LRN(groups=2)(a), rtol=1e-6, atol=0)
 
 
-def test_it_compiles_and_exports_in_one_piece():
+def test_compiles_and_exports_without_graph_breaks():
     net, a = LRN(groups=2), images(2, 8, 3, 3)
     assert_close(torch.compile(net, backend="aot_eager", fullgraph=True)(a), net(a))
     program = torch.export.export(net, (a,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     assert_close(program.module()(images(5, 8, 3, 3)), net(images(5, 8, 3, 3)))
 
 
-# ----------------------------------------------------------------------------------------- the quick way on the CPU
+# ----------------------------------------------------------------------------------------- blocks on the CPU
 
 
 SHAPES = [(3, 12), (2, 12, 7), (5, 12, 9, 5), (1, 12, 8, 8), (2, 6, 3, 2, 5), (300, 6, 1, 1), (1, 6, 1, 1)]
 
 
 def as_plain_operations(layer: nn.Module, a: torch.Tensor, g: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Values and gradient by the formula for any numbers, with derivatives that torch has taken itself."""
-    b, pull_back = torch.func.vjp(layer, a)
-    return b, pull_back(g)[0]
+    """Values and gradient in whole-tensor operations, differentiated by torch."""
+    b, vjp = torch.func.vjp(layer, a)
+    return b, vjp(g)[0]
 
 
-def last(a: torch.Tensor) -> torch.Tensor:
-    """The same with the maps last in memory, for any number of axes."""
+def channels_last(a: torch.Tensor) -> torch.Tensor:
+    """The tensor with channels last in memory, for any number of axes."""
     return a.movedim(1, -1).contiguous().movedim(-1, 1)
 
 
-def lies(a: torch.Tensor) -> tuple[bool, bool]:
-    """Whether it is whole in memory with the maps first, and with the maps last; both where there is but one place."""
+def memory_layout(a: torch.Tensor) -> tuple[bool, bool]:
+    """Whether the tensor is contiguous with channels first, and with channels last."""
     return a.is_contiguous(), a.movedim(1, -1).is_contiguous()
 
 
 @EVERY_NET
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("layout", [torch.Tensor.contiguous, last], ids=["contiguous", "maps last"])
-@pytest.mark.parametrize("piece", [1 << 18, 50], ids=["one piece", "pieces with a rest"])
-def test_the_quick_way_is_the_plain_one(net, shape, layout, piece, monkeypatch):
-    monkeypatch.setattr(lrn, "_PIECE", piece)
+@pytest.mark.parametrize("layout", [torch.Tensor.contiguous, channels_last], ids=["contiguous", "channels last"])
+@pytest.mark.parametrize("block_size", [1 << 18, 50], ids=["one block", "unequal blocks"])
+def test_blocks_equal_whole_tensor_operations(net, shape, layout, block_size, monkeypatch):
+    monkeypatch.setattr(lrn, "_BLOCK_SIZE", block_size)
     a, layer = layout(images(*shape)), LRN(**net)
     g = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     b, gradient = values_and_gradient(layer, a, layout(g))
     expected, expected_gradient = as_plain_operations(layer, a.double(), g.double())
     assert_close(b.double(), expected, rtol=2e-6, atol=0)
     assert_close(gradient.double(), expected_gradient, rtol=2e-6, atol=2e-6 * float(expected_gradient.abs().max()))
-    assert lies(b) == lies(gradient) == lies(a)
-    assert_close(values_and_gradient(layer, a, g)[1], gradient, rtol=1e-6, atol=1e-6)  # however g lies in memory
+    assert memory_layout(b) == memory_layout(gradient) == memory_layout(a)
+    assert_close(values_and_gradient(layer, a, g)[1], gradient, rtol=1e-6, atol=1e-6)  # for any layout of g
 
 
 @pytest.mark.parametrize("shape", [(0, 12, 3, 3), (2, 12, 0, 3), (0, 12)], ids=str)
-def test_nothing_in_nothing_out(shape):
+def test_supports_empty_tensors(shape):
     b, gradient = values_and_gradient(LRN(groups=2), torch.empty(shape), torch.empty(shape))
     assert b.shape == gradient.shape == shape
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-@pytest.mark.parametrize("layout", [torch.Tensor.contiguous, last], ids=["contiguous", "maps last"])
-def test_the_input_alone_is_kept_for_the_gradient(dtype, layout):
-    a, kept = layout(images(2, 12, 5, 5, dtype=dtype)).requires_grad_(), []
-    with saved_tensors_hooks(lambda t: (kept.append(t), t)[1], lambda t: t):
+@pytest.mark.parametrize("layout", [torch.Tensor.contiguous, channels_last], ids=["contiguous", "channels last"])
+def test_saves_only_the_input_for_the_gradient(dtype, layout):
+    a, saved = layout(images(2, 12, 5, 5, dtype=dtype)).requires_grad_(), []
+    with saved_tensors_hooks(lambda t: (saved.append(t), t)[1], lambda t: t):
         b = LRN(groups=2)(a)
-    assert [(t.data_ptr(), t.nbytes) for t in kept] == [(a.data_ptr(), a.nbytes)]
-    b.sum().backward()  # of one number, spread over the shape
+    assert [(t.data_ptr(), t.nbytes) for t in saved] == [(a.data_ptr(), a.nbytes)]
+    b.sum().backward()  # the gradient is one number, expanded to the shape
     assert a.grad.dtype == dtype
-    kept.clear()
-    with saved_tensors_hooks(lambda t: (kept.append(t), t)[1], lambda t: t), torch.no_grad():
+    saved.clear()
+    with saved_tensors_hooks(lambda t: (saved.append(t), t)[1], lambda t: t), torch.no_grad():
         assert torch.equal(LRN(groups=2)(a), b)
-    assert kept == []
+    assert saved == []
 
 
 VIEWS = {
-    "some maps": lambda a: a[:, 2:8],
-    "every second map": lambda a: a[:, ::2],
+    "some channels": lambda a: a[:, 2:8],
+    "every second channel": lambda a: a[:, ::2],
     "every second row": lambda a: a[1:3, :, ::2],
     "transposed": lambda a: a.transpose(2, 3),
-    "one image thrice": lambda a: a[:1].expand(3, -1, -1, -1),
-    "some maps that lie last": lambda a: last(a)[:, 2:8],
+    "one image three times": lambda a: a[:1].expand(3, -1, -1, -1),
+    "some channels, channels last": lambda a: channels_last(a)[:, 2:8],
 }
 
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
-def test_views_of_other_tensors(view):
+def test_supports_views(view):
     a, layer = view(images(4, 16, 6, 6).requires_grad_()), LRN(groups=2)
     g = torch.randn(a.shape, generator=torch.Generator().manual_seed(1))
     b = layer(a)
@@ -391,29 +396,29 @@ def test_views_of_other_tensors(view):
 
 @EVERY_NET
 @pytest.mark.parametrize("value", [1e12, 1e15, 1e18, 1e21, 1e30, 3.4e38])
-def test_huge_places_beside_ordinary_ones(net, value):
+def test_huge_values_do_not_change_other_positions(net, value):
     a = images(3, 12, 4, 4)
     g = torch.randn(a.shape, generator=torch.Generator().manual_seed(1))
-    ordinary = values_and_gradient(LRN(**net), a, g)
+    normal_result = values_and_gradient(LRN(**net), a, g)
     a[1, 4, 2, 3], a[2, :, 1, 1] = value, -value
     b, gradient = values_and_gradient(LRN(**net), a, g)
-    expected, expected_gradient = in_loops(a, g, **net)
+    expected, expected_gradient = reference(a, g, **net)
     assert_close(b.double(), expected, rtol=3e-6, atol=1e-42)
     assert_close(gradient.double(), expected_gradient, rtol=3e-6, atol=3e-6)
     same = torch.ones(3, 4, 4, dtype=torch.bool)
     same[1, 2, 3], same[2, 1, 1] = False, False
-    for now, before in ((b, ordinary[0]), (gradient, ordinary[1])):
-        assert torch.equal(now.movedim(1, -1)[same], before.movedim(1, -1)[same])
+    for after, before in ((b, normal_result[0]), (gradient, normal_result[1])):
+        assert torch.equal(after.movedim(1, -1)[same], before.movedim(1, -1)[same])
 
 
 @pytest.mark.parametrize("beta", [0.1, 0.5, 0.75, 1.2, 2.0])
-def test_gradients_of_huge_values_keep_their_digits(beta):
-    """By their own size, s^-beta, not by that of the gradients of ordinary values."""
+def test_gradients_of_huge_values_are_precise(beta):
+    """Relative to their own size, s^-beta, not to that of gradients of usual values."""
     for exponent in range(-3, 20):
         a = 10.0**exponent * torch.tensor([3.0, -2.0, 1.0, 5.0, 0.5, -4.0]).reshape(1, 6, 1, 1)
         g = torch.tensor([1.0, 2.0, -1.0, 3.0, 1.5, -2.0]).reshape(a.shape)
         gradient = values_and_gradient(LRN(beta=beta), a, g)[1].double()
-        expected = in_loops(a, g, beta=beta)[1]
+        expected = reference(a, g, beta=beta)[1]
         if expected.abs().max() > 1e-18:
             assert_close(gradient, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
         assert gradient.isfinite().all()
@@ -425,7 +430,7 @@ def test_gradients_under_strong_settings_stay_finite(net):
     assert values_and_gradient(LRN(**net), a, torch.ones_like(a))[1].isfinite().all()
 
 
-def test_what_is_no_number_stays_in_its_window():
+def test_nan_stays_in_its_window():
     a = images(2, 12, 3, 3)
     before = LRN()(a)
     a[1, 4, 1, 1], a[0, 0, 0, 0] = math.nan, math.inf
@@ -437,22 +442,22 @@ def test_what_is_no_number_stays_in_its_window():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_in_pieces(dtype, monkeypatch):
+def test_half_precision_in_blocks(dtype, monkeypatch):
     a = images(5, 12, 4, 3, dtype=dtype)
     g = torch.randn(a.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
-    whole = values_and_gradient(LRN(groups=2), a, g)
+    result = values_and_gradient(LRN(groups=2), a, g)
     wide = values_and_gradient(LRN(groups=2), a.float(), g.float())
-    assert torch.equal(whole[0], wide[0].to(dtype)) and torch.equal(whole[1], wide[1].to(dtype))
-    monkeypatch.setattr(lrn, "_PIECE", 50)
-    in_pieces = values_and_gradient(LRN(groups=2), last(a), last(g))
-    assert_close(in_pieces, whole)
+    assert torch.equal(result[0], wide[0].to(dtype)) and torch.equal(result[1], wide[1].to(dtype))
+    monkeypatch.setattr(lrn, "_BLOCK_SIZE", 50)
+    blockwise = values_and_gradient(LRN(groups=2), channels_last(a), channels_last(g))
+    assert_close(blockwise, result)
 
 
-# --------------------------------------------------------------------------------- whoever looks at the operations
+# --------------------------------------------------------------------------------- transformations of torch
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own, at the first jvp
-def test_torch_s_transformations():
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # from torch, at the first jvp
+def test_supports_torch_transformations():
     layer, a, direction = (
         LRN(groups=2),
         images(3, 6, 2, 2, dtype=torch.float64),
@@ -469,17 +474,17 @@ def test_torch_s_transformations():
 
 
 @pytest.mark.parametrize("mode", ["real", "fake", "symbolic"])
-def test_recorded_and_done_again(mode):
+def test_traces_with_make_fx(mode):
     from torch.fx.experimental.proxy_tensor import make_fx
 
     layer, g = LRN(groups=2), torch.ones(4, 6, 3, 3)
     graph = make_fx(lambda a, g: torch.func.vjp(layer, a)[1](g)[0] + layer(a), tracing_mode=mode)(images(4, 6, 3, 3), g)
-    again = images(4, 6, 3, 3, seed=1)
-    b, gradient = values_and_gradient(layer, again, g)
-    assert_close(graph(again, g), b + gradient)
+    other = images(4, 6, 3, 3, seed=1)
+    b, gradient = values_and_gradient(layer, other, g)
+    assert_close(graph(other, g), b + gradient)
 
 
-def test_on_the_meta_device():
+def test_supports_the_meta_device():
     a = torch.empty(2, 12, 5, 5, device="meta", requires_grad=True)
     b = LRN(groups=2)(a)
     b.sum().backward()
@@ -487,10 +492,10 @@ def test_on_the_meta_device():
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Inductor's own
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # from Inductor
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="Inductor needs a C++ compiler")
-@pytest.mark.parametrize("layout", [torch.Tensor.contiguous, last], ids=["contiguous", "maps last"])
-def test_compiled_values_and_gradients(layout, tmp_path, monkeypatch):
+@pytest.mark.parametrize("layout", [torch.Tensor.contiguous, channels_last], ids=["contiguous", "channels last"])
+def test_compiled_values_and_gradients_are_equal(layout, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     torch._dynamo.reset()
     layer = LRN(groups=2, convention="paper")
@@ -498,12 +503,14 @@ def test_compiled_values_and_gradients(layout, tmp_path, monkeypatch):
     a = layout(images(3, 24, 7, 5))
     a[1, 4, 2, 3] = 3e38
     g = layout(torch.randn(a.shape, generator=torch.Generator().manual_seed(1)))
-    kept: list[torch.Tensor] = []
-    with saved_tensors_hooks(lambda t: (kept.append(t), t)[1], lambda t: t):
+    saved: list[torch.Tensor] = []
+    with saved_tensors_hooks(lambda t: (saved.append(t), t)[1], lambda t: t):
         b, gradient = values_and_gradient(compiled, a, g)
-    assert a.nbytes <= sum(t.nbytes for t in kept) < 1.2 * a.nbytes  # the input, and the largest value of each place
+    assert (
+        a.nbytes <= sum(t.nbytes for t in saved) < 1.2 * a.nbytes
+    )  # the input, and the largest value of each position
     expected, expected_gradient = values_and_gradient(layer, a, g)
     assert_close(b, expected, rtol=2e-6, atol=1e-42)
     assert_close(gradient, expected_gradient, rtol=2e-6, atol=2e-6)
-    assert lies(b) == lies(a)
+    assert memory_layout(b) == memory_layout(a)
     assert torch._dynamo.explain(layer)(a).graph_break_count == 0

@@ -1,4 +1,4 @@
-"""Every net of the registry: its counts as facts, its layers as the sources have them, its one size, its card."""
+"""Every network of the registry: its counts, its layers, its image size, its card."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from classicnets.models.registry import NETS
 COUNTS = json.loads((Path(__file__).parent / "counts.json").read_text())
 CARDS = Path(cn.__file__).parent / "models" / "cards"
 HEAVY = {name for name, entry in NETS.items() if entry.macs > 100_000_000}
-# Small images on which the heavy nets run at once; torchvision's adaptive pooling needs its own size.
+# Small images on which the large networks run fast; torchvision's adaptive pooling needs its own size.
 SMALL = {**dict.fromkeys(HEAVY, 67), "alexnet_torchvision": 224, "vgg16": 32}
-MOST_CLASSES = {"lenet5_1998": 10}  # it has codes for ten digits
-SWEEPING = {"lenet5_1998"}  # a larger image gives a map of outputs
+MOST_CLASSES = {"lenet5_1998": 10}  # there are codes for ten digits
+FULLY_CONVOLUTIONAL = {"lenet5_1998"}  # a larger image gives a map of outputs
 PUBLISHED_CONNECTIONS = {"lenet_1989": 64_660, "lenet1_1990": 98_442, "lenet5_1998": 340_908}
 
 
 def on_meta(name: str, **options: int) -> nn.Module:
-    """The net without its numbers: shapes alone are asked, and 138 million weights take their time."""
+    """The network without weights, which is fast: only shapes are needed."""
     with torch.device("meta"):
         return cn.create(name, **options)
 
 
 def as_published(name: str, **options: int) -> nn.Sequential:
-    """The net straight from its builder, without the guard that allows one size alone."""
+    """The network from its builder, without the guard of its size."""
     return NETS[name].load()(**options)
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_counts_of_the_registry_are_those_of_the_net(name):
+def test_registry_counts_equal_the_network(name):
     entry = NETS[name]
     _, table = layers(name)
     assert (table.parameters, table.macs, table.units) == (entry.parameters, entry.macs, entry.units)
@@ -47,7 +47,7 @@ def test_counts_of_the_registry_are_those_of_the_net(name):
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_every_layer_agrees_with_the_fact_sheet_to_the_digit(name):
+def test_every_layer_equals_the_fact_sheet(name):
     facts = COUNTS[name]
     _, table = layers(name)
     rows = {row.name: row for row in table.rows}
@@ -70,7 +70,7 @@ def test_every_layer_agrees_with_the_fact_sheet_to_the_digit(name):
 
 
 @pytest.mark.parametrize("name", PUBLISHED_CONNECTIONS)
-def test_connections_are_those_of_the_source(name):
+def test_connections_equal_the_source(name):
     """Counted as in the 1990s: every use of a weight, and one bias for each unit that has one."""
     _, table = layers(name)
     connections = sum(row.macs + (row.units if row.biases else 0) for row in table.rows)
@@ -78,23 +78,23 @@ def test_connections_are_those_of_the_source(name):
     assert connections == COUNTS[name]["totals"]["connections"]
 
 
-def test_only_published_connections_are_in_the_registry():
+def test_registry_has_only_published_connections():
     assert {name for name, entry in NETS.items() if entry.connections} == set(PUBLISHED_CONNECTIONS)
 
 
-def test_mxnet_s_alexnet_has_more_parameters_at_227():
+def test_mxnet_alexnet_has_more_parameters_at_227():
     _, table = layers("alexnet_mxnet", shape=(3, 227, 227))
     assert (table.parameters, table.macs, table.units) == (62_378_344, 1_135_256_096, 659_272)
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_the_shapes_in_the_comments_are_true(name):
+def test_shapes_in_the_comments_are_right(name):
     _, table = layers(name)
     rows = {row.name: row.outputs for row in table.rows}
     source = inspect.getsource(NETS[name].load())
-    written = re.findall(r"^ +(\w+)=.*\),  # (\d+(?: x \d+)*)(?:$|:)", source, re.MULTILINE)
-    assert written
-    for layer, shape in written:
+    comments = re.findall(r"^ +(\w+)=.*\),  # (\d+(?: x \d+)*)(?:$|:)", source, re.MULTILINE)
+    assert comments
+    for layer, shape in comments:
         assert rows[layer] == tuple(map(int, shape.split(" x "))), layer
 
 
@@ -120,9 +120,9 @@ def book_alexnet() -> nn.Sequential:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "written_out"), [("lenet_d2l", book_lenet), ("alexnet_d2l", book_alexnet)])
-def test_the_net_is_the_book_s_listing(name, written_out):
-    ours, book = cn.create(name), written_out()
+@pytest.mark.parametrize(("name", "listing"), [("lenet_d2l", book_lenet), ("alexnet_d2l", book_alexnet)])
+def test_equals_the_listing_of_the_book(name, listing):
+    ours, book = cn.create(name), listing()
     book.load_state_dict(dict(zip(book.state_dict(), ours.state_dict().values(), strict=True)))
     torch.manual_seed(0)
     x = torch.rand(2, *NETS[name].input)
@@ -134,40 +134,42 @@ def test_the_net_is_the_book_s_listing(name, written_out):
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_every_parameter_gets_a_finite_gradient(name):
-    channels, side, _ = NETS[name].input
-    side = SMALL.get(name, side)
-    net = cn.create(name, num_classes=10, image_size=side)
-    net(torch.rand(2, channels, side, side)).logsumexp(1).sum().backward()
+def test_every_parameter_has_a_finite_gradient(name):
+    channels, image_size, _ = NETS[name].input
+    image_size = SMALL.get(name, image_size)
+    net = cn.create(name, num_classes=10, image_size=image_size)
+    net(torch.rand(2, channels, image_size, image_size)).logsumexp(1).sum().backward()
     for key, parameter in net.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all() and parameter.grad.any(), key
 
 
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize(("classes", "channels", "larger"), [(3, 3, 0), (100, 1, 16)])
-def test_classes_channels_and_size_are_asked_at_creation(name, classes, channels, larger):
-    side = NETS[name].input[1] + larger
+def test_creates_other_classes_channels_and_sizes(name, classes, channels, larger):
+    image_size = NETS[name].input[1] + larger
     classes = min(classes, MOST_CLASSES.get(name, classes))
     device = "meta" if name in HEAVY else "cpu"
     with torch.device(device):
-        net = cn.create(name, num_classes=classes, in_channels=channels, image_size=side)
-        output = net(torch.rand(1, channels, side, side))
+        net = cn.create(name, num_classes=classes, in_channels=channels, image_size=image_size)
+        output = net(torch.rand(1, channels, image_size, image_size))
     assert output.shape[:2] == (1, classes)
-    assert output.dim() == (4 if name in SWEEPING and larger else 2)
+    assert output.dim() == (4 if name in FULLY_CONVOLUTIONAL and larger else 2)
 
 
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("change", [-1, 1, 3])
-def test_a_net_refuses_any_size_but_its_own(name, change):
-    channels, side, _ = NETS[name].input
+def test_rejects_any_other_image_size(name, change):
+    channels, image_size, _ = NETS[name].input
     net = on_meta(name)
     with pytest.raises(cn.UsageError) as caught:
-        net(torch.rand(1, channels, side + change, side + change, device="meta"))
+        net(torch.rand(1, channels, image_size + change, image_size + change, device="meta"))
     assert caught.value.code == "CN201"
-    assert f"{side}x{side}" in str(caught.value) and f"{side + change}x{side + change}" in str(caught.value)
+    assert f"{image_size}x{image_size}" in str(caught.value) and f"{image_size + change}x{image_size + change}" in str(
+        caught.value
+    )
 
 
-def test_an_impossible_size_is_refused_at_creation():
+def test_create_rejects_an_impossible_size():
     with pytest.raises(cn.UsageError) as caught:
         cn.create("alexnet_d2l", image_size=32)
     assert "pool" in caught.value.where
@@ -175,21 +177,21 @@ def test_an_impossible_size_is_refused_at_creation():
 
 
 @pytest.mark.parametrize(
-    ("name", "side"), [("alexnet_2012", 31), ("caffenet", 31), ("vgg16", 31), ("alexnet_torchvision", 64)]
+    ("name", "image_size"), [("alexnet_2012", 31), ("caffenet", 31), ("vgg16", 31), ("alexnet_torchvision", 64)]
 )
-def test_a_size_that_leaves_nothing_or_is_enlarged_is_refused(name, side):
+def test_create_rejects_sizes_that_are_too_small(name, image_size):
     with pytest.raises(cn.UsageError) as caught:
-        on_meta(name, image_size=side)
+        on_meta(name, image_size=image_size)
     assert caught.value.code == "CN201" and "pool" in caught.value.where
 
 
-def test_an_unknown_name_shows_the_nearest():
+def test_suggests_the_nearest_name():
     with pytest.raises(cn.UsageError) as caught:
         cn.create("lenet_d21")
     assert caught.value.code == "CN202" and "lenet_d2l" in caught.value.hints
 
 
-def test_ours_is_marked_as_ours_and_small():
+def test_our_own_network_is_marked_and_small():
     for name, entry in NETS.items():
         if entry.ours:
             assert entry.title.startswith("OURS"), name
@@ -201,7 +203,7 @@ def test_ours_is_marked_as_ours_and_small():
 # ------------------------------------------------------------------------------------------------------ Bell Labs
 
 
-def test_lenet_1989_sees_a_background_of_minus_one_beyond_the_border():
+def test_lenet_1989_pads_with_minus_one():
     net = as_published("lenet_1989")
     with torch.no_grad():
         sums = net.H1(torch.full((1, 1, 16, 16), -1.0)) - net.H1.bias
@@ -209,7 +211,7 @@ def test_lenet_1989_sees_a_background_of_minus_one_beyond_the_border():
     torch.testing.assert_close(sums, sums[:, :, :1, :1].expand_as(sums))
 
 
-def test_lenet_1989_has_biases_for_one_size():
+def test_lenet_1989_rejects_other_sizes():
     with pytest.raises(ValueError, match="8x8 units"):
         as_published("lenet_1989")(torch.rand(1, 1, 20, 20))
 
@@ -222,22 +224,22 @@ def test_lenet_1989_has_biases_for_one_size():
         ("lenet5_1998", "C3", 60, {3, 4, 6}, {10}),
     ],
 )
-def test_tables_have_the_pairs_that_were_published(name, layer, pairs, reads, read_by):
+def test_connection_tables_have_the_published_pairs(name, layer, pairs, reads, read_by):
     table = as_published(name).get_submodule(layer).table
-    used = [map_in for maps in table for map_in in maps]
-    assert len(used) == pairs
-    assert {len(maps) for maps in table} == reads
-    assert {used.count(map_in) for map_in in used} == read_by
+    inputs = [channel for row in table for channel in row]
+    assert len(inputs) == pairs
+    assert {len(row) for row in table} == reads
+    assert {inputs.count(channel) for channel in inputs} == read_by
 
 
-def test_the_halves_of_lenet1_never_meet_before_the_output():
-    for maps in as_published("lenet1_1990").H3.table[:6]:
-        assert set(maps) <= {0, 1}
-    for maps in as_published("lenet1_1990").H3.table[6:]:
-        assert set(maps) <= {2, 3}
+def test_lenet1_has_separate_halves_before_the_output():
+    for row in as_published("lenet1_1990").H3.table[:6]:
+        assert set(row) <= {0, 1}
+    for row in as_published("lenet1_1990").H3.table[6:]:
+        assert set(row) <= {2, 3}
 
 
-def test_lenet5_trains_60_000_parameters_and_keeps_its_codes():
+def test_lenet5_trains_60_000_parameters_and_no_codes():
     net = as_published("lenet5_1998")
     assert sum(p.numel() for p in net.parameters() if p.requires_grad) == 60_000
     assert sum(p.numel() for p in net.parameters()) == 60_000
@@ -245,12 +247,12 @@ def test_lenet5_trains_60_000_parameters_and_keeps_its_codes():
     assert codes.shape == (10, 84) and set(codes.unique().tolist()) == {-1.0, 1.0}
     outputs = net.RBF(codes)
     assert torch.equal(outputs.argmax(1), torch.arange(10)) and not outputs.diagonal().any()
-    assert outputs.fill_diagonal_(-1000).max() <= -4 * 8  # any two digits differ in eight places at least
+    assert outputs.fill_diagonal_(-1000).max() <= -4 * 8  # any two digits differ in at least eight pixels
 
 
-def test_lenet5_s_codes_are_images_of_digits():
+def test_lenet5_codes_are_images_of_digits():
     seven = as_published("lenet5_1998").RBF.codes[7].reshape(12, 7)
-    assert ["".join(".#"[int(dot > 0)] for dot in row) for row in seven] == [
+    assert ["".join(".#"[int(pixel > 0)] for pixel in row) for row in seven] == [
         "#######", ".....##", ".....##", "....##.", "...##..", "...##..",
         "..##...", "..##...", "..##...", "..##...", ".......", ".......",
     ]  # fmt: skip
@@ -266,17 +268,17 @@ def test_lenet5_gives_a_map_of_outputs_for_a_larger_image():
         for i, j in itertools.product(range(3), range(4)):
             crop = image[:, :, 4 * i : 4 * i + 32, 4 * j : 4 * j + 32]
             torch.testing.assert_close(outputs[:, :, i, j], net(crop))
-    assert outputs.std(dim=(2, 3)).min() > 1e-3  # the positions do differ
+    assert outputs.std(dim=(2, 3)).min() > 1e-3  # the positions differ
 
 
-def test_lenet_32_is_the_book_s_lenet_on_a_image_with_a_border():
+def test_lenet_32_equals_the_lenet_of_the_book_on_a_padded_image():
     notes, book = as_published("lenet_32"), as_published("lenet_d2l")
     notes.load_state_dict(book.state_dict())
     x = torch.rand(2, 1, 28, 28)
     torch.testing.assert_close(notes(nn.functional.pad(x, (2, 2, 2, 2))), book(x))
 
 
-def test_lenet5_has_no_codes_for_an_eleventh_class():
+def test_lenet5_rejects_more_than_ten_classes():
     with pytest.raises(ValueError, match="10 digits"):
         as_published("lenet5_1998", num_classes=11)
 
@@ -284,12 +286,12 @@ def test_lenet5_has_no_codes_for_an_eleventh_class():
 # ------------------------------------------------------------------------------------------------- AlexNet's family
 
 
-def mean_free_images(side: int) -> torch.Tensor:
-    """At the scale of 0-255 minus the mean; at 0-1 the sums of squares that LRN divides by vanish beside k."""
-    return torch.rand(6, 3, side, side) * 255 - 127.5
+def mean_free_images(image_size: int) -> torch.Tensor:
+    """Values of 0-255 minus the mean; in 0-1, the sums of squares in LRN would be negligible beside k."""
+    return torch.rand(6, 3, image_size, image_size) * 255 - 127.5
 
 
-def test_three_alexnets_share_their_parameters_and_still_differ():
+def test_alexnets_with_equal_parameters_differ():
     names = ["alexnet_2012", "alexnet_2012_code", "alexnet_caffe", "caffenet"]
     assert {NETS[name].parameters for name in names} == {60_965_224}
     torch.manual_seed(0)
@@ -300,27 +302,27 @@ def test_three_alexnets_share_their_parameters_and_still_differ():
         net.load_state_dict(weights)
         with torch.no_grad():
             outputs[name] = net(images)
-    for one, other in itertools.combinations(names, 2):
-        spread = outputs[one].std(dim=0).mean()
-        assert (outputs[one] - outputs[other]).abs().mean() > 0.05 * spread, (one, other)
+    for a, b in itertools.combinations(names, 2):
+        spread = outputs[a].std(dim=0).mean()
+        assert (outputs[a] - outputs[b]).abs().mean() > 0.05 * spread, (a, b)
 
 
-def halves_of_conv1_that_reach(net: nn.Sequential, layer: str, maps: slice) -> list[bool]:
-    """Which half of conv1's maps has a say in some maps of a later layer."""
+def conv1_halves_read_by(net: nn.Sequential, layer: str, channels: slice) -> list[bool]:
+    """For each half of conv1's channels, whether it influences these channels of a later layer."""
     names = [name for name, _ in net.named_children()]
-    net[: names.index(layer) + 1](mean_free_images(67))[:, maps].square().sum().backward()
+    net[: names.index(layer) + 1](mean_free_images(67))[:, channels].square().sum().backward()
     gradient = net.conv1.weight.grad
     return [bool(half.any()) for half in gradient.chunk(2)]
 
 
 @pytest.mark.parametrize("name", ["alexnet_2012", "alexnet_2012_code", "alexnet_2012_plain_pooling"])
-def test_the_towers_meet_in_conv3_and_not_before(name):
+def test_towers_are_separate_before_conv3(name):
     def net() -> nn.Sequential:
         return as_published(name, image_size=67)
 
-    assert halves_of_conv1_that_reach(net(), "pool2", slice(0, 128)) == [True, False]
-    assert halves_of_conv1_that_reach(net(), "pool2", slice(128, 256)) == [False, True]
-    assert halves_of_conv1_that_reach(net(), "conv3", slice(0, 192)) == [True, True]
+    assert conv1_halves_read_by(net(), "pool2", slice(0, 128)) == [True, False]
+    assert conv1_halves_read_by(net(), "pool2", slice(128, 256)) == [False, True]
+    assert conv1_halves_read_by(net(), "conv3", slice(0, 192)) == [True, True]
     assert net().conv4.groups == net().conv5.groups == 2
 
 
@@ -328,13 +330,13 @@ def test_the_towers_meet_in_conv3_and_not_before(name):
 def test_caffe_normalizes_across_the_towers(name):
     net = as_published(name, image_size=67)
     assert net.conv2.groups == 2
-    assert halves_of_conv1_that_reach(net, "conv2", slice(0, 128)) == [True, True]
+    assert conv1_halves_read_by(net, "conv2", slice(0, 128)) == [True, True]
 
 
-def test_the_border_of_2012_is_what_the_last_window_hangs_over():
-    for side, overhang in [(224, 3), (227, 0), (225, 2), (67, 0)]:
+def test_border_of_alexnet_2012_completes_the_last_window():
+    for image_size, overhang in [(224, 3), (227, 0), (225, 2), (67, 0)]:
         with torch.device("meta"):
-            net = as_published("alexnet_2012", image_size=side)
+            net = as_published("alexnet_2012", image_size=image_size)
         image = torch.rand(1, 3, 32, 32)
         bordered = net.border(image)
         assert bordered.shape[2:] == (32 + overhang, 32 + overhang)
@@ -342,7 +344,7 @@ def test_the_border_of_2012_is_what_the_last_window_hangs_over():
         assert not bordered[:, :, 32:].any() and not bordered[:, :, :, 32:].any()
 
 
-def test_torchvision_s_alexnet_has_torchvision_s_state_dict():
+def test_torchvision_alexnet_has_the_state_dict_of_torchvision():
     with torch.device("meta"):
         state = as_published("alexnet_torchvision").state_dict()
     weights = {
@@ -350,12 +352,12 @@ def test_torchvision_s_alexnet_has_torchvision_s_state_dict():
         "features.8": (256, 384, 3, 3), "features.10": (256, 256, 3, 3),
         "classifier.1": (4096, 9216), "classifier.4": (4096, 4096), "classifier.6": (1000, 4096),
     }  # fmt: skip
-    wanted = {f"{name}.weight": shape for name, shape in weights.items()}
-    wanted |= {f"{name}.bias": shape[:1] for name, shape in weights.items()}
-    assert {name: tuple(tensor.shape) for name, tensor in state.items()} == wanted
+    expected = {f"{name}.weight": shape for name, shape in weights.items()}
+    expected |= {f"{name}.bias": shape[:1] for name, shape in weights.items()}
+    assert {name: tuple(tensor.shape) for name, tensor in state.items()} == expected
 
 
-def test_torchvision_s_pooling_changes_nothing_at_224_and_never_enlarges():
+def test_torchvision_pooling_keeps_224_and_rejects_smaller_inputs():
     with torch.device("meta"):
         pool = as_published("alexnet_torchvision").avgpool
     maps = torch.rand(1, 4, 6, 6)
@@ -368,7 +370,7 @@ def test_torchvision_s_pooling_changes_nothing_at_224_and_never_enlarges():
 # --------------------------------------------------------------------------------------------------- registry, cards
 
 
-def test_what_is_proven_is_said_in_four_words():
+def test_evidence_is_one_of_four_kinds():
     for name, entry in NETS.items():
         assert set(entry.proven) <= {"engine", "reference", "counts", "trained"}, name
         assert ("counts" in entry.proven) == (name in COUNTS), name
@@ -385,7 +387,7 @@ HEADINGS = [
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_every_net_has_a_card(name):
+def test_every_network_has_a_card(name):
     lines = (CARDS / f"{name}.md").read_text(encoding="utf-8").splitlines()
     assert lines[0] == f"# {name}" and lines[1] == "" and lines[2].strip() and lines[3] == ""
     assert [line for line in lines if line.startswith("#")] == [f"# {name}", *HEADINGS]
@@ -394,5 +396,5 @@ def test_every_net_has_a_card(name):
         assert any(line.strip() for line in lines[at + 1 : at + 3]), heading
 
 
-def test_every_card_has_a_net():
+def test_every_card_has_a_network():
     assert {path.stem for path in CARDS.iterdir()} == set(NETS)

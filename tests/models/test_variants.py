@@ -1,4 +1,4 @@
-"""Variations: layers of any net exchanged from outside, said and recorded by every run."""
+"""Variations: replaced layers of any network, reported and recorded by every run."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from classicnets.models.variants import CHOICES, vary
 from classicnets.runs import net_spec
 from classicnets.spec import run_spec
 
-OWN = """
+OWN_NETWORK = """
 from torch import nn
 net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Tanh(), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(144, 20), nn.Tanh(),
                     nn.Linear(20, 10))
 """
 
 
-def stranger() -> nn.Sequential:
+def custom_network() -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.GELU(), nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True),
         nn.Sequential(nn.Conv2d(4, 6, 3), nn.GroupNorm(2, 6), nn.ELU()), nn.AvgPool2d((2, 1), (2, 1)), nn.Flatten(),
@@ -32,19 +32,19 @@ def stranger() -> nn.Sequential:
     )  # fmt: skip
 
 
-class Calls(nn.Module):
-    """A net with a forward() of its own: one activation in two places, one pool called as a function."""
+class OwnForward(nn.Module):
+    """A network with its own forward() that uses one activation in several places."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv1, self.conv2 = nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3)
-        self.squash = nn.Sigmoid()
-        self.again = self.squash
+        self.activation = nn.Sigmoid()
+        self.shared = self.activation
         self.hidden, self.out = nn.Linear(2 * 6 * 6, 5), nn.Linear(5, 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.again(self.conv2(self.squash(self.conv1(x))))
-        return self.out(self.squash(self.hidden(x.flatten(1))))
+        x = self.shared(self.conv2(self.activation(self.conv1(x))))
+        return self.out(self.activation(self.hidden(x.flatten(1))))
 
 
 def kinds(net: nn.Module) -> list[str]:
@@ -67,22 +67,22 @@ X = torch.rand(4, 1, 10, 10)
         ("none", lambda x: x),
     ],
 )
-def test_every_activation_is_exchanged_wherever_it_is(name, function):
+def test_replaces_every_activation(name, function):
     assert name in CHOICES["activation"]
-    net = Calls().eval()
+    net = OwnForward().eval()
     varied = vary(net, activation=name)
-    assert varied.squash is varied.again and not varied.squash.training
+    assert varied.activation is varied.shared and not varied.activation.training
     x = function(net.conv2(function(net.conv1(X)))).flatten(1)
     torch.testing.assert_close(varied(X), net.out(function(net.hidden(x))))
-    assert type(net.squash) is nn.Sigmoid
-    assert not {"GELU", "ELU", "Tanh"} & set(kinds(vary(stranger(), activation="sigmoid")))
+    assert type(net.activation) is nn.Sigmoid
+    assert not {"GELU", "ELU", "Tanh"} & set(kinds(vary(custom_network(), activation="sigmoid")))
 
 
-def test_a_pool_keeps_its_window():
-    net = stranger().eval()
-    for kind, shown in (("max", nn.MaxPool2d), ("average", nn.AvgPool2d)):
+def test_new_pool_keeps_its_window():
+    net = custom_network().eval()
+    for kind, layer_class in (("max", nn.MaxPool2d), ("average", nn.AvgPool2d)):
         varied = vary(net, pool=kind)
-        assert type(varied[3]) is type(varied[5]) is shown
+        assert type(varied[3]) is type(varied[5]) is layer_class
         assert (varied[3].kernel_size, varied[3].stride, varied[3].padding, varied[3].ceil_mode) == (3, 2, 1, True)
         assert (varied[5].kernel_size, varied[5].stride) == ((2, 1), (2, 1))
         assert varied(X).shape == net(X).shape
@@ -92,25 +92,25 @@ def test_a_pool_keeps_its_window():
         "AdaptiveMaxPool2d(output_size=3)",
         "MaxPool2d(kernel_size=3, stride=3, padding=0, dilation=1, ceil_mode=False)",
     ]
-    with pytest.raises(ValueError, match=r"0 = MaxPool2d.* no counterpart that averages"):
+    with pytest.raises(ValueError, match=r"0 = MaxPool2d.* no average pooling counterpart"):
         vary(nn.Sequential(nn.MaxPool2d(2, dilation=2)), pool="average")
 
 
-def test_normalization_is_removed_or_exchanged():
-    net = stranger()
+def test_removes_or_replaces_normalization():
+    net = custom_network()
     none = vary(net, norm="none")
     assert type(none[1]) is type(none[4][1]) is type(none[8]) is nn.Identity
     assert not {"BatchNorm2d", "GroupNorm", "LayerNorm"} & set(kinds(none))
     batch = vary(net, norm="batch")
     assert str(batch[4][1]).startswith("BatchNorm2d(6,") and str(batch[8]).startswith("BatchNorm1d(8,")
-    assert torch.equal(batch[1].weight, net[1].weight)  # one that is already there stays
+    assert torch.equal(batch[1].weight, net[1].weight)  # an existing one stays
     lrn = vary(net, norm="lrn")
     assert type(lrn[1]) is type(lrn[4][1]) is LRN and type(lrn[8]) is nn.LayerNorm
     for varied in (none, batch, lrn):
         assert varied(X).shape == (4, 3)
 
 
-def test_batch_norm_comes_behind_every_convolution_of_a_net_that_has_none():
+def test_inserts_batch_norm_after_every_convolution():
     net = cn.create("lenet_d2l")
     varied = vary(net, norm="batch")
     names = [name for name, _ in varied.named_children()]
@@ -119,13 +119,13 @@ def test_batch_norm_comes_behind_every_convolution_of_a_net_that_has_none():
     assert set(net.state_dict()) < set(varied.state_dict())
     assert all(torch.equal(tensor, varied.state_dict()[name]) for name, tensor in net.state_dict().items())
     assert varied(torch.rand(2, 1, 28, 28)).shape == (2, 10)
-    with pytest.raises(cn.UsageError):  # the guard traveled along
+    with pytest.raises(cn.UsageError):  # the guard is copied too
         varied(torch.rand(2, 1, 30, 30))
 
 
-def test_dropout_is_set_removed_and_put_behind_hidden_dense_layers():
-    assert vary(stranger(), dropout=0.1)[10].p == 0.1
-    assert type(vary(stranger(), dropout=0)[10]) is nn.Identity
+def test_sets_removes_and_inserts_dropout():
+    assert vary(custom_network(), dropout=0.1)[10].p == 0.1
+    assert type(vary(custom_network(), dropout=0)[10]) is nn.Identity
     names = [name for name, _ in vary(cn.create("lenet_d2l"), dropout=0.5).named_children()]
     assert names[7:] == ["fc1", "sigmoid3", "fc1_dropout", "fc2", "sigmoid4", "fc2_dropout", "fc3"]
     both = vary(cn.create("lenet_d2l").eval(), activation="relu", dropout=0.5)
@@ -135,38 +135,38 @@ def test_dropout_is_set_removed_and_put_behind_hidden_dense_layers():
 @pytest.mark.parametrize(
     ("net", "settings", "words"),
     [
-        (nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), {"activation": "relu"}, "no activation to exchange"),
-        (nn.Linear(4, 2), {"pool": "max"}, "no pooling to exchange"),
-        (nn.Linear(4, 2), {"norm": "none"}, "no normalization to exchange"),
-        (nn.Conv2d(1, 1, 1), {"norm": "lrn"}, "no normalization to exchange"),
-        (nn.Linear(4, 2), {"norm": "batch"}, "neither a normalization"),
-        (nn.Sequential(nn.BatchNorm2d(2), nn.LocalResponseNorm(3)), {"norm": "batch"}, "1 gets cannot be told"),
-        (nn.Linear(4, 2), {"dropout": 0.5}, "neither dropout"),
-        (nn.Sequential(nn.Linear(4, 2), nn.Linear(2, 2)), {"dropout": 0.0}, "no dropout to remove"),
-        (nn.Dropout(), {"dropout": 1.0}, "from 0 to below 1"),
-        (nn.Dropout(), {"dropout": math.nan}, "from 0 to below 1"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), {"activation": "relu"}, "no activation layer to replace"),
+        (nn.Linear(4, 2), {"pool": "max"}, "no pooling layer to replace"),
+        (nn.Linear(4, 2), {"norm": "none"}, "no normalization layer to replace"),
+        (nn.Conv2d(1, 1, 1), {"norm": "lrn"}, "no normalization layer to replace"),
+        (nn.Linear(4, 2), {"norm": "batch"}, "no normalization layer to replace, and no convolution"),
+        (nn.Sequential(nn.BatchNorm2d(2), nn.LocalResponseNorm(3)), {"norm": "batch"}, "channels of 1 is unknown"),
+        (nn.Linear(4, 2), {"dropout": 0.5}, "no dropout layer to set, and no hidden dense layer"),
+        (nn.Sequential(nn.Linear(4, 2), nn.Linear(2, 2)), {"dropout": 0.0}, "no dropout layer to remove"),
+        (nn.Dropout(), {"dropout": 1.0}, "at least 0 and below 1"),
+        (nn.Dropout(), {"dropout": math.nan}, "at least 0 and below 1"),
         (nn.ReLU(), {"activation": "rleu"}, "must be one of relu, sigmoid"),
-        (Calls(), {"norm": "batch"}, "behind conv1 from outside: Calls is not an nn.Sequential"),
-        (Calls(), {"dropout": 0.5}, "behind hidden from outside"),
-        (nn.Conv2d(1, 1, 1), {"norm": "batch"}, "behind net from outside"),
+        (OwnForward(), {"norm": "batch"}, "inserted after conv1: OwnForward is not an nn.Sequential"),
+        (OwnForward(), {"dropout": 0.5}, "inserted after hidden"),
+        (nn.Conv2d(1, 1, 1), {"norm": "batch"}, "inserted after net"),
     ],
 )
-def test_what_cannot_be_exchanged_is_refused(net, settings, words):
+def test_rejects_impossible_replacements(net, settings, words):
     with pytest.raises(ValueError, match=words):
         vary(net, **settings)
 
 
-def test_a_layer_alone_a_block_used_twice_and_names_that_are_taken():
+def test_varies_single_layers_shared_blocks_and_existing_names():
     assert type(vary(nn.ReLU(), activation="tanh")) is nn.Tanh
     block = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU())
     twice = vary(nn.Sequential(block, block), norm="batch", activation="tanh")
     assert twice[0] is twice[1] and kinds(twice[0]) == ["Conv2d", "BatchNorm2d", "Tanh"]
-    taken = nn.ModuleDict({"conv": nn.Conv2d(1, 1, 3), "conv_norm": nn.ReLU()})
-    taken = vary(nn.Sequential(nn.Sequential(taken["conv"], taken["conv_norm"])), norm="batch")
-    assert [*taken[0]._modules] == ["0", "0_norm", "1"]
+    blocks = nn.ModuleDict({"conv": nn.Conv2d(1, 1, 3), "conv_norm": nn.ReLU()})
+    varied = vary(nn.Sequential(nn.Sequential(blocks["conv"], blocks["conv_norm"])), norm="batch")
+    assert [*varied[0]._modules] == ["0", "0_norm", "1"]
 
 
-def test_new_layers_are_where_and_what_the_net_is():
+def test_new_layers_have_the_device_and_dtype_of_the_network():
     varied = vary(cn.create("lenet_d2l").double(), activation="prelu", norm="batch")
     assert {p.dtype for p in varied.parameters()} == {torch.float64}
     with torch.device("meta"):
@@ -175,7 +175,7 @@ def test_new_layers_are_where_and_what_the_net_is():
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_every_net_of_the_registry_can_be_varied(name):
+def test_varies_every_network_of_the_registry(name):
     entry = NETS[name]
     with torch.device("meta"):
         net = entry.load()(entry.classes, entry.input[0], entry.input[1])
@@ -191,8 +191,7 @@ def test_every_net_of_the_registry_can_be_varied(name):
                 assert vary(net, norm=norm)(x).shape == (2, entry.classes)
 
 
-def test_no_two_variations_of_a_layer_share_its_arithmetic():
-    """Max of values is above their mean, so an exchange that did nothing would show."""
+def test_variations_compute_different_outputs():
     net = cn.create("lenet_d2l")
     x = torch.rand(2, 1, 28, 28)
     outputs = [vary(net, pool=pool)(x) for pool in CHOICES["pool"]]
@@ -200,64 +199,68 @@ def test_no_two_variations_of_a_layer_share_its_arithmetic():
     assert type(vary(net, activation="scaled_tanh").sigmoid1) is ScaledTanh
 
 
-# ------------------------------------------------------------------------------------ said and recorded by a run
+# ------------------------------------------------------------------------------------ reported and recorded by a run
 
 RELU_MAX = {"activation": "relu", "pool": "max"}
 
 
-def test_the_variation_survives_run_json_and_makes_the_net_again():
-    made = net_spec.with_variation(net_spec.find("lenet_d2l"), {"activation": "relu", "dropout": "0.5"})
-    assert made.variation == {"activation": "relu", "dropout": 0.5}
-    assert made.label == "lenet_d2l-relu-dropout_0.5"
-    assert made.display_name == "lenet_d2l with activation=relu, dropout=0.5"
-    again = net_spec.NetSpec(**json.loads(json.dumps(made.to_dict())))
-    assert again == made
-    assert net_spec.with_variation(again, {"activation": "none"}).label == "lenet_d2l-activation_none-dropout_0.5"
+def test_restores_the_variation_from_run_json():
+    spec = net_spec.with_variation(net_spec.find("lenet_d2l"), {"activation": "relu", "dropout": "0.5"})
+    assert spec.variation == {"activation": "relu", "dropout": 0.5}
+    assert spec.label == "lenet_d2l-relu-dropout_0.5"
+    assert spec.display_name == "lenet_d2l with activation=relu, dropout=0.5"
+    restored = net_spec.NetSpec(**json.loads(json.dumps(spec.to_dict())))
+    assert restored == spec
+    assert net_spec.with_variation(restored, {"activation": "none"}).label == "lenet_d2l-activation_none-dropout_0.5"
     assert net_spec.NetSpec(kind="registry", name="lenet_d2l").display_name == "lenet_d2l"
 
 
-def test_a_varied_run_says_so_and_can_be_used_again(cli, blobs, tmp_path):
+def test_run_reports_its_variation_and_can_be_opened(cli, blobs, tmp_path):
     run = cn.train("lenet_d2l", data=str(blobs), variation=RELU_MAX, epochs=1, limit=64, lr=0.1, quiet=True)
     assert run.path.name == "lenet_d2l-relu-max-blobs-1"
     assert run.facts["net"]["variation"] == RELU_MAX and not run.facts["as_published"]
     assert "# lenet_d2l with activation=relu, pool=max on blobs" in (run.path / "card.md").read_text()
     assert "the net," in run.result["verdict"]
-    again = cn.Run(run.path)
-    assert kinds(again.net).count("ReLU") == 4 and kinds(again.net).count("MaxPool2d") == 2
-    assert again.evaluate().accuracy == run.result["test_accuracy"]
+    opened = cn.Run(run.path)
+    assert kinds(opened.net).count("ReLU") == 4 and kinds(opened.net).count("MaxPool2d") == 2
+    assert opened.evaluate().accuracy == run.result["test_accuracy"]
     assert "lenet_d2l with activation=relu, pool=max (last" in cli("evaluate", run.path)[1]
     _, out, _ = cli("show", run.path)
     assert "lenet_d2l with activation=relu, pool=max for 1x28x28" in out and "MaxPool2d" in out
 
 
-def test_the_first_weights_are_those_of_the_net_unvaried(blobs):
+def test_initial_weights_do_not_depend_on_the_variation(blobs):
     from classicnets.training.plan import plan
 
     plain, varied = (plan(*run_spec("lenet_d2l", data=str(blobs), variation=v)).build(print) for v in ({}, RELU_MAX))
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), varied.parameters(), strict=True))
 
 
-def test_a_net_of_ones_own_is_varied_too(cli, blobs, tmp_path):
-    (tmp_path / "own.py").write_text(OWN)
+def test_varies_your_own_network(cli, blobs, tmp_path):
+    (tmp_path / "own.py").write_text(OWN_NETWORK)
     code, _, err = cli("train", "own.py:net", "--data", blobs, "--limit", 64, "--set", "epochs=1", "net.norm=batch")
     assert code == 0 and "own_net with norm=batch" in err
     assert cli("evaluate", "runs/own_net-batch-blobs-1")[0] == 0
     (tmp_path / "own.py").write_text("# moved")
     copied = "runs/own_net-batch-blobs-1/net.py:net"
-    assert cli("evaluate", "runs/own_net-batch-blobs-1", "--net", copied)[0] == 0  # varied again, so that it fits
+    assert (
+        cli("evaluate", "runs/own_net-batch-blobs-1", "--net", copied)[0] == 0
+    )  # with the variation, so that the weights fit
 
 
-def test_a_varied_run_resumes_as_it_was(cli, blobs):
+def test_resumes_a_run_with_its_variation(cli, blobs):
     from classicnets.training.plan import plan
     from classicnets.training.session import Session
 
-    asked = plan(*run_spec("lenet_d2l", data=str(blobs), variation={"norm": "batch"}, settings={"epochs": 2}, limit=64))
-    started = Session.start(asked, lambda _: None)
+    training_plan = plan(
+        *run_spec("lenet_d2l", data=str(blobs), variation={"norm": "batch"}, settings={"epochs": 2}, limit=64)
+    )
+    started = Session.start(training_plan, lambda _: None)
     next(started.events())
     assert "conv1_norm.weight" in Session.resume(started.folder.path, lambda _: None).net.state_dict()
 
 
-def test_train_show_and_create_take_the_same(cli, blobs):
+def test_train_show_and_create_accept_the_same_variations(cli, blobs):
     code, out, _ = cli(
         "train", "lenet_d2l", "--data", blobs, "--set", "net.activation=relu", "net.pool=max", "--dry-run"
     )
@@ -276,18 +279,18 @@ def test_train_show_and_create_take_the_same(cli, blobs):
         (["train", "lenet_d2l", "--set", "net.activation=rleu"], "must be one of relu"),
         (["train", "lenet_d2l", "--set", "net.dropout=lots", "net.pool=min"], "net.dropout=lots: must be a number"),
         (["train", "lenet_d2l", "--set", "net.dropout=2"], "from 0 to below 1"),
-        (["train", "lenet_d2l", "--set", "net.norm=none"], "there is no normalization to exchange"),
+        (["train", "lenet_d2l", "--set", "net.norm=none"], "no normalization layer to replace"),
         (["show", "lenet_d2l", "--set", "net.norm=none"], "error[CN204]"),
         (["show", "lenet_d2l", "--set", "lr=1"], "show takes no setting of a recipe"),
         (["show", "lenet_d2l", "--set", "net.widht=1"], "net.activation, net.pool, net.norm, net.dropout"),
     ],
 )
-def test_mistakes_are_refused_before_anything_is_read(cli, blobs, arguments, words):
+def test_rejects_mistakes_before_reading_data(cli, blobs, arguments, words):
     code, out, err = cli(*arguments, *(["--data", blobs] if arguments[0] == "train" else []))
     assert (code, out) == (2, "") and words in err
 
 
-def test_a_module_is_varied_by_its_owner(blobs):
+def test_train_rejects_a_variation_of_a_module(blobs):
     with pytest.raises(cn.UsageError) as caught:
         cn.train(cn.create("lenet_d2l"), data=str(blobs), variation=RELU_MAX)
     assert caught.value.code == "CN204"

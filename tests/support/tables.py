@@ -1,4 +1,4 @@
-"""Layer tables of plain networks, and the numbers in what is said of them."""
+"""Layer tables of plain networks, and the numbers in texts about them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def lenet() -> nn.Sequential:
     )  # fmt: skip
 
 
-def alexnet(pad: int = 1, groups: int = 1, side: int = 5, channels: int = 1, classes: int = 10) -> nn.Sequential:
+def alexnet(pad: int = 1, groups: int = 1, map_size: int = 5, channels: int = 1, classes: int = 10) -> nn.Sequential:
     with torch.device("meta"):
         return nn.Sequential(
             nn.Conv2d(channels, 96, 11, 4, pad), nn.ReLU(), nn.MaxPool2d(3, 2),
@@ -26,7 +26,7 @@ def alexnet(pad: int = 1, groups: int = 1, side: int = 5, channels: int = 1, cla
             nn.Conv2d(256, 384, 3, padding=1), nn.ReLU(),
             nn.Conv2d(384, 384, 3, padding=1, groups=groups), nn.ReLU(),
             nn.Conv2d(384, 256, 3, padding=1, groups=groups), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Flatten(),
-            nn.Linear(256 * side * side, 4096), nn.ReLU(), nn.Dropout(0.5),
+            nn.Linear(256 * map_size * map_size, 4096), nn.ReLU(), nn.Dropout(0.5),
             nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout(0.5), nn.Linear(4096, classes),
         )  # fmt: skip
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from classicnets.acceleration import dropout
 from classicnets.models import layers
-from classicnets.models.lrn import watched
+from classicnets.models.lrn import needs_plain_operations
 
 _MIN_VALUES = 50_000  # in a tensor; below this torch is as fast
 _MAX_WINDOW = 9  # values in a window; above this torch is as fast
@@ -56,7 +56,7 @@ def _average(x: Tensor, window: _Window) -> Tensor | None:
     rows, columns = window
     if x.dim() != 4 or x.dtype != torch.float32 or not x.is_cpu or x.numel() < _MIN_VALUES or not x.is_contiguous():
         return None
-    if not 1 < rows * columns <= _MAX_WINDOW or x.shape[2] % rows or x.shape[3] % columns or watched(x):
+    if not 1 < rows * columns <= _MAX_WINDOW or x.shape[2] % rows or x.shape[3] % columns or needs_plain_operations(x):
         return None
     y: Tensor = _Average.apply(x, window)  # type: ignore[no-untyped-call]
     return y

@@ -1,1 +1,1 @@
-"""What any module is, asked from outside: shapes, counts, and why an image does not fit."""
+"""Inspects any module: layer table, explanation, comparison, figure, and shape errors."""

@@ -1,6 +1,6 @@
-"""The sum of a layer in words.
+"""The calculation of a layer's output size as text.
 
-A layer with a window turns a side of n pixels into floor((n + 2*padding - kernel) / stride) + 1.
+A window turns an input size of n pixels into floor((n + 2*padding - kernel) / stride) + 1.
 """
 
 from __future__ import annotations
@@ -10,74 +10,80 @@ from collections.abc import Sequence
 
 from classicnets.inspection.meta import Shape
 from classicnets.inspection.shapes import Row
-from classicnets.text import count
+from classicnets.text import _, plural
 from classicnets.text import shape as shape_text
 
-_LINES = 8  # of a path
+_MAX_LINES = 8  # of a size path
 
 
-def arithmetic(row: Row) -> str:
-    """How a layer with a window comes to its output side: `conv1 32 -> floor((32 + 2*2 - 5) / 1) + 1 = 32`."""
+def format_output_size(row: Row) -> str:
+    """Return how a layer gets its output size: `conv1 32 -> floor((32 + 2*2 - 5) / 1) + 1 = 32`."""
     before, after = row.inputs[1:], row.outputs[1:]
-    text, sides = window_sum(row)
-    if not text or sides != after:
-        return f"{place(row.name)} {side(before)} -> {side(after)}"
-    return f"{place(row.name)} {side(before)} -> {text} = {side(after)}"
+    formula, sizes = output_size_formula(row)
+    if not formula or sizes != after:
+        return f"{python_path(row.name)} {format_size(before)} -> {format_size(after)}"
+    return f"{python_path(row.name)} {format_size(before)} -> {formula} = {format_size(after)}"
 
 
-def path(rows: tuple[Row, ...]) -> list[str]:
-    """The layers that have a window or change the side, a line each; in a long net only those that change the side."""
-    maps = [row for row in rows if len(row.inputs) == len(row.outputs) >= 2]
-    resizing = [row for row in maps if row.inputs[1:] != row.outputs[1:]]
-    maps = [row for row in maps if row.kernel or row in resizing]
-    lines = [arithmetic(row) for row in (maps if len(maps) <= _LINES else resizing)]
-    return lines if len(lines) <= _LINES else ["...", *lines[-_LINES:]]
+def format_size_path(rows: tuple[Row, ...]) -> list[str]:
+    """Return one line for each layer with a window or a new size; for many layers, only those with a new size."""
+    spatial = [row for row in rows if len(row.inputs) == len(row.outputs) >= 2]
+    resizing = [row for row in spatial if row.inputs[1:] != row.outputs[1:]]
+    spatial = [row for row in spatial if row.kernel or row in resizing]
+    lines = [format_output_size(row) for row in (spatial if len(spatial) <= _MAX_LINES else resizing)]
+    return lines if len(lines) <= _MAX_LINES else ["...", *lines[-_MAX_LINES:]]
 
 
-def window_sum(row: Row) -> tuple[str, Shape]:
-    """The formula with its numbers and what it gives for each side; no text where the formula is another one."""
+def output_size_formula(row: Row) -> tuple[str, Shape]:
+    """Return the formula with its numbers and the size it gives; ("", ()) if the layer follows another formula."""
     before, kernel, stride, padding = row.inputs[1:], row.kernel, row.stride, row.padding
     if kernel is None or stride is None or not isinstance(padding, tuple) or "Transpose" in row.kind:
         return "", ()
     if not len(before) == len(kernel) == len(stride) == len(padding):
         return "", ()
-    window = f"- {side(kernel)}"
+    window = f"- {format_size(kernel)}"
     if row.dilation and max(row.dilation) > 1:
-        window = f"- {side(row.dilation)}*({side(kernel)} - 1) - 1"
-    text = f"({side(before)} + 2*{side(padding)} {window}) / {side(stride)}"
+        window = f"- {format_size(row.dilation)}*({format_size(kernel)} - 1) - 1"
+    quotient = f"({format_size(before)} + 2*{format_size(padding)} {window}) / {format_size(stride)}"
+    axes = [*zip(before, effective_kernel(row), stride, padding, strict=True)]
     if not row.ceil:
-        sides = tuple((n + 2 * p - k) // s + 1 for n, k, s, p in zip(before, span(row), stride, padding, strict=True))
-        return f"floor({text}) + 1", sides
-    steps = [math.ceil((n + 2 * p - k) / s) for n, k, s, p in zip(before, span(row), stride, padding, strict=True)]
-    outside = [i * s >= n + p for i, n, s, p in zip(steps, before, stride, padding, strict=True)]
-    dropped = " - 1 (the last window would start in the padding)" if any(outside) else ""
-    return f"ceil({text}) + 1{dropped}", tuple(i + 1 - out for i, out in zip(steps, outside, strict=True))
+        return f"floor({quotient}) + 1", tuple((n + 2 * p - k) // s + 1 for n, k, s, p in axes)
+    steps = [math.ceil((n + 2 * p - k) / s) for n, k, s, p in axes]
+    dropped = [i * s >= n + p for i, (n, _kernel, s, p) in zip(steps, axes, strict=True)]
+    formula = f"ceil({quotient}) + 1"
+    if any(dropped):
+        formula = _("{formula} - 1 (the last window would start in the padding)", formula=formula)
+    return formula, tuple(i + 1 - drop for i, drop in zip(steps, dropped, strict=True))
 
 
-def span(row: Row) -> Shape:
-    """What a window covers, holes of a dilated one included."""
+def effective_kernel(row: Row) -> Shape:
+    """Return the extent of a window, including the holes of a dilated one."""
     kernel = row.kernel or ()
     return tuple(d * (k - 1) + 1 for k, d in zip(kernel, row.dilation or (1,) * len(kernel), strict=True))
 
 
-def product(rows: tuple[Row, ...], numbers: int) -> str:
-    """16 x 6 x 6 = 576 numbers, where a map of that size went by."""
-    maps = [row.outputs for row in rows if len(row.outputs) > 1 and math.prod(row.outputs) == numbers]
-    return f"{shape_text(maps[-1], ' x ')} = {numbers} numbers" if maps else count(numbers, "number")
+def format_product(rows: tuple[Row, ...], values: int) -> str:
+    """Return "16 x 6 x 6 = 576 numbers" if a layer has an output of so many values, else "576 numbers"."""
+    shapes = [row.outputs for row in rows if len(row.outputs) > 1 and math.prod(row.outputs) == values]
+    if shapes:
+        return _("{product} = {values} numbers", product=shape_text(shapes[-1], " x "), values=values)
+    return plural("{n:,} number", "{n:,} numbers", values)
 
 
-def place(name: str) -> str:
-    """The path of a layer as Python spells it: "fc1", "net[0]", "net.features[3]"."""
+def python_path(name: str) -> str:
+    """Return the path of a layer as written in Python: "fc1", "net[0]", "net.features[3]"."""
     if name.isidentifier():
         return name
     return "net" + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in name.split(".") if part)
 
 
-def side(sides: Sequence[int]) -> str:
-    """5 where all sides are the same, else 5x3."""
-    return str(sides[0]) if len(set(sides)) == 1 else shape_text(sides)
+def format_size(sizes: Sequence[int]) -> str:
+    """Return "5" for (5, 5) and "5x3" for (5, 3)."""
+    return str(sizes[0]) if len(set(sizes)) == 1 else shape_text(sizes)
 
 
-def images(shape: Shape) -> str:
-    """What a batch consists of: 1x28x28 images."""
-    return f"{shape_text(shape)} images" if len(shape) == 3 else f"inputs of shape {shape_text(shape)}"
+def format_inputs(shape: Shape) -> str:
+    """Return what a batch consists of: "1x28x28 images", or "inputs of shape 784"."""
+    if len(shape) == 3:
+        return _("{shape} images", shape=shape_text(shape))
+    return _("inputs of shape {shape}", shape=shape_text(shape))

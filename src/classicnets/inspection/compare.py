@@ -1,4 +1,4 @@
-"""Two nets side by side: layers aligned, sums and ratios, and in words what the right one has instead of the left."""
+"""Comparison of two networks: aligned layers, totals and ratios, and sentences on the differences."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import nn
 
-from classicnets.inspection.arithmetic import side
-from classicnets.inspection.messages import DIFFERENCES, Fact, Word, say
+from classicnets.inspection.arithmetic import format_size
+from classicnets.inspection.messages import DIFFERENCES, Fact, Term, render
 from classicnets.inspection.shapes import Row, Table
-from classicnets.inspection.windows import role
+from classicnets.inspection.windows import layer_type
 from classicnets.text import shape as shape_text
 
 _TOTALS = ("parameters", "weights", "biases", "units", "macs", "weight_bytes", "activation_bytes")
@@ -22,23 +22,24 @@ _POOLS = frozenset(nn.modules.pooling.__all__)
 
 @dataclass(frozen=True, kw_only=True)
 class Total:
-    """A sum of both nets; `ratio` is right / left, None where the left has none."""
+    """A total of both networks."""
 
     left: int
     right: int
 
     @property
     def ratio(self) -> float | None:
-        """Right / left."""
+        """Right / left; None if left is 0."""
         return self.right / self.left if self.left else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two layers that stand beside each other, or one beside a blank.
+    """Two aligned layers, or one layer without a partner.
 
-    `operation` leads from left to right: "equal", "changed", "added" (no left) or "removed" (no right). `changes`
-    names the columns that differ; the layers' names are not compared.
+    Attributes:
+        operation: the step from left to right: "equal", "changed", "added" (no left) or "removed" (no right).
+        changes: the columns that differ; the names of the layers are not compared.
     """
 
     left: Row | None
@@ -48,13 +49,13 @@ class Pair:
 
     @property
     def equal(self) -> bool:
-        """Whether both are there and alike in everything but the name."""
+        """Whether both layers exist and are equal except for their names."""
         return self.operation == "equal"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two tables, and their rows as pairs in the order of the calls."""
+    """Two layer tables, and their rows as pairs in call order."""
 
     left: Table
     right: Table
@@ -62,56 +63,57 @@ class Comparison:
 
     @property
     def totals(self) -> dict[str, Total]:
-        """The sums of both tables by column."""
+        """The totals of both tables by column."""
         return {name: Total(left=getattr(self.left, name), right=getattr(self.right, name)) for name in _TOTALS}
 
     @property
     def equal(self) -> bool:
-        """Whether every layer has an equal one beside it, and what forward() does outside layers is the same."""
+        """Whether all layers are equal, and so are the operations of forward() outside layers."""
         return all(pair.equal for pair in self.pairs) and self.left.unlisted == self.right.unlisted
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        sides = {"left": self.left, "right": self.right}
+        """Return plain values for JSON."""
+        tables = {"left": self.left, "right": self.right}
         return {
             "equal": self.equal,
-            "inputs": {name: list(table.input_shape) for name, table in sides.items()},
-            "outputs": {name: list(table.output_shape) for name, table in sides.items()},
-            "unlisted": {name: dict(table.unlisted) for name, table in sides.items()},
+            "inputs": {name: list(table.input_shape) for name, table in tables.items()},
+            "outputs": {name: list(table.output_shape) for name, table in tables.items()},
+            "unlisted": {name: dict(table.unlisted) for name, table in tables.items()},
             "totals": {name: {**asdict(total), "ratio": total.ratio} for name, total in self.totals.items()},
             "pairs": [_pair_dict(pair) for pair in self.pairs],
         }
 
 
 def compare(left: Table, right: Table) -> Comparison:
-    """The layers of two nets side by side.
+    """Align the layers of two networks.
 
-    Layers of one family (convolutions, activations, pools, ...) may stand beside each other. As many as possible do,
-    in order; among such alignments the one with most equal layers counts, and then the earliest partner.
+    Layers of one family (convolutions, activations, pools, ...) can be paired. The alignment has as many pairs as
+    possible in order, then as many equal layers as possible, then the earliest partners.
     """
-    return Comparison(left=left, right=right, pairs=tuple(_aligned(left.rows, right.rows)))
+    return Comparison(left=left, right=right, pairs=tuple(_align(left.rows, right.rows)))
 
 
 def differences(comparison: Comparison, language: str = "en") -> list[str]:
-    """Sentences on what the right net has instead of the left one; `language` is "en" or "zh".
+    """Return sentences on what the right network has instead of the left one, in "en" or "zh".
 
-    Raises UsageError CN202 for another language.
+    Raises:
+        UsageError: CN202 for another language.
     """
-    return say(_facts(comparison), DIFFERENCES, language)
+    return render(_facts(comparison), DIFFERENCES, language)
 
 
-def _aligned(left: Sequence[Row], right: Sequence[Row]) -> Iterator[Pair]:
-    """The longest common subsequence of weighted pairs."""
-    best = [[0] * (len(right) + 1) for _ in range(len(left) + 1)]  # of the rows from here on
-    alike = [[_likeness(a, b) for b in right] for a in left]
+def _align(left: Sequence[Row], right: Sequence[Row]) -> Iterator[Pair]:
+    """Yield the pairs of the longest common subsequence, with weighted pairs."""
+    best = [[0] * (len(right) + 1) for _ in range(len(left) + 1)]  # score of the rows from i and j on
+    scores = [[_similarity(a, b) for b in right] for a in left]
     for i in reversed(range(len(left))):
         for j in reversed(range(len(right))):
-            together = best[i + 1][j + 1] + alike[i][j] if alike[i][j] else 0
-            best[i][j] = max(together, best[i + 1][j], best[i][j + 1])
+            paired = best[i + 1][j + 1] + scores[i][j] if scores[i][j] else 0
+            best[i][j] = max(paired, best[i + 1][j], best[i][j + 1])
     i = j = 0
     while i < len(left) or j < len(right):
         both = i < len(left) and j < len(right)
-        if both and alike[i][j] and best[i][j] == best[i + 1][j + 1] + alike[i][j]:
+        if both and scores[i][j] and best[i][j] == best[i + 1][j + 1] + scores[i][j]:
             changes = _changes(left[i], right[j])
             yield Pair(left=left[i], right=right[j], operation="changed" if changes else "equal", changes=changes)
             i, j = i + 1, j + 1
@@ -123,8 +125,8 @@ def _aligned(left: Sequence[Row], right: Sequence[Row]) -> Iterator[Pair]:
             j += 1
 
 
-def _likeness(left: Row, right: Row) -> int:
-    """0 for layers that cannot be partners; what is alike is worth less than one more pair."""
+def _similarity(left: Row, right: Row) -> int:
+    """0 for layers that cannot be paired; a better pair is worth less than one more pair."""
     if _family(left) != _family(right):
         return 0
     same_weights = (left.weights, left.kernel) == (right.weights, right.kernel)
@@ -137,9 +139,9 @@ def _changes(left: Row, right: Row) -> tuple[str, ...]:
 
 
 def _family(row: Row) -> str:
-    part = role(row)
-    if part not in ("other", "uncalled"):
-        return part
+    kind = layer_type(row)
+    if kind not in ("other", "uncalled"):
+        return kind
     if row.kind in _ACTIVATIONS and not row.macs:
         return "activation"
     return next((family for family in ("Dropout", "Norm") if family in row.kind), row.kind)
@@ -148,125 +150,135 @@ def _family(row: Row) -> str:
 def _facts(comparison: Comparison) -> Iterator[Fact]:
     left, right = comparison.left, comparison.right
     if comparison.equal and left.input_shape == right.input_shape:
-        yield "alike", {"layers": len(comparison.pairs)}
+        yield "equal", {"layers": len(comparison.pairs)}
         return
     if left.input_shape != right.input_shape:
         yield "input", {"right": shape_text(right.input_shape), "left": shape_text(left.input_shape)}
-    yield from _layers(left, right)
+    yield from _layer_counts(left, right)
     yield from _convolutions(left, right)
     yield from _widths("dense", left, right)
-    yield from _kinds(left, right)
+    yield from _other_layers(left, right)
     for name in ("parameters", "macs", "activation_bytes"):
         yield from _ratio(name, comparison.totals[name])
     counts = Counter(pair.operation for pair in comparison.pairs)
     yield "pairs", {name: counts[name] for name in ("equal", "changed", "added", "removed")}
 
 
-def _layers(left: Table, right: Table) -> Iterator[Fact]:
+def _layer_counts(left: Table, right: Table) -> Iterator[Fact]:
     counts = {}
     for name, table in (("right", right), ("left", left)):
         counts[name] = sum(row.parameters > 0 for row in table.rows)
-        counts |= {f"{name}_{part}": len(_of(table, part)) for part in ("conv", "dense")}
-    if any(counts[f"right{part}"] != counts[f"left{part}"] for part in ("", "_conv", "_dense")):
+        counts |= {f"{name}_{kind}": len(_layers_of(table, kind)) for kind in ("conv", "dense")}
+    if any(counts[f"right{kind}"] != counts[f"left{kind}"] for kind in ("", "_conv", "_dense")):
         yield "layers", {"trend": _trend("more", counts["left"], counts["right"]), **counts}
 
 
 def _convolutions(left: Table, right: Table) -> Iterator[Fact]:
     """Kernels, strides, groups and channels."""
-    a, b = _of(left, "conv"), _of(right, "conv")
+    left_convs, right_convs = _layers_of(left, "conv"), _layers_of(right, "conv")
     for column in ("kernel", "stride"):
-        ours, theirs = ([getattr(row, column) for row in rows] for rows in (b, a))
-        if ours and theirs and ours != theirs:
-            most, least = (max(max(value) for value in values) for values in (ours, theirs))
-            lists = {"right": ", ".join(map(side, ours)), "left": ", ".join(map(side, theirs))}
+        old, new = ([getattr(row, column) for row in rows] for rows in (left_convs, right_convs))
+        if old and new and old != new:
+            least, most = (max(max(value) for value in values) for values in (old, new))
+            lists = {"right": ", ".join(map(format_size, new)), "left": ", ".join(map(format_size, old))}
             yield column, {"trend": _trend("larger", least, most), **lists, "most": most, "least": least}
-    ours, theirs = ([row.groups or 1 for row in rows] for rows in (b, a))
-    if max(ours, default=1) != max(theirs, default=1):
-        yield "groups", {"right": _list(ours) or "-", "left": _list(theirs) or "-"}
+    old, new = ([row.groups or 1 for row in rows] for rows in (left_convs, right_convs))
+    if max(old, default=1) != max(new, default=1):
+        yield "groups", {"right": _join(new) or "-", "left": _join(old) or "-"}
     yield from _widths("conv", left, right)
 
 
-def _widths(part: str, left: Table, right: Table) -> Iterator[Fact]:
-    """Channels of the convolutions, outputs of the dense layers."""
-    axis = 0 if part == "conv" else -1
-    a, b = ([row.outputs[axis] for row in _of(table, part)] for table in (left, right))
-    if a and b and a != b:
-        trend = _trend("wider", sum(a), sum(b))
-        sums = {"right_sum": sum(b), "left_sum": sum(a), "ratio": _times(sum(a), sum(b))}
-        yield f"{part}_widths", {"trend": trend, "right": _list(b), "left": _list(a), **sums}
+def _widths(kind: str, left: Table, right: Table) -> Iterator[Fact]:
+    """Channels of the convolutions, or outputs of the dense layers."""
+    axis = 0 if kind == "conv" else -1
+    old, new = ([row.outputs[axis] for row in _layers_of(table, kind)] for table in (left, right))
+    if old and new and old != new:
+        trend = _trend("wider", sum(old), sum(new))
+        totals = {"right_sum": sum(new), "left_sum": sum(old), "ratio": _factor(sum(old), sum(new))}
+        yield f"{kind}_widths", {"trend": trend, "right": _join(new), "left": _join(old), **totals}
 
 
-def _kinds(left: Table, right: Table) -> Iterator[Fact]:
-    """Activation, pooling, dropout and normalization, whether they are layers or calls in forward()."""
-    a, b = _named(left, _ACTIVATIONS), _named(right, _ACTIVATIONS)
-    if set(a) != set(b):
-        yield "activation", {"right": _counted(b), "left": _counted(a)}
-    a, b = _named(left, _POOLS), _named(right, _POOLS)
-    if set(map(_pooling, a)) != set(map(_pooling, b)):
-        yield "pooling", {"right": _pooling(*b), "left": _pooling(*a)}
-    ours, theirs = (
-        list(dict.fromkeys(_window(row) for row in _of(table, "pool") if row.kernel)) for table in (right, left)
-    )
-    if ours and theirs and ours != theirs:
-        yield "pool_windows", {"right": ", ".join(ours), "left": ", ".join(theirs)}
-        overlap = [any(_overlaps(row) for row in _of(table, "pool")) for table in (left, right)]
-        if overlap[0] != overlap[1]:
-            yield ("overlap" if overlap[1] else "no_overlap"), {}
+def _other_layers(left: Table, right: Table) -> Iterator[Fact]:
+    """Activation, pooling, dropout and normalization, as layers or as calls in forward()."""
+    old, new = _count_calls(left, _ACTIVATIONS), _count_calls(right, _ACTIVATIONS)
+    if set(old) != set(new):
+        yield "activation", {"right": _join_counts(new), "left": _join_counts(old)}
+    old, new = _count_calls(left, _POOLS), _count_calls(right, _POOLS)
+    if set(map(_pooling, old)) != set(map(_pooling, new)):
+        yield "pooling", {"right": _pooling(*new), "left": _pooling(*old)}
+    yield from _pool_windows(left, right)
     for family in ("Dropout", "Norm"):
-        ours, theirs = ([row.kind for row in table.rows if _family(row) == family] for table in (right, left))
-        if Counter(ours) != Counter(theirs):
-            yield family, {"right": _counted(Counter(ours)), "left": _counted(Counter(theirs))}
+        old, new = (Counter(row.kind for row in table.rows if _family(row) == family) for table in (left, right))
+        if old != new:
+            yield family, {"right": _join_counts(new), "left": _join_counts(old)}
+
+
+def _pool_windows(left: Table, right: Table) -> Iterator[Fact]:
+    old, new = (
+        list(dict.fromkeys(_window(row) for row in _layers_of(table, "pool") if row.kernel)) for table in (left, right)
+    )
+    if not old or not new or old == new:
+        return
+    yield "pool_windows", {"right": ", ".join(new), "left": ", ".join(old)}
+    left_overlaps, right_overlaps = (any(map(_overlaps, _layers_of(table, "pool"))) for table in (left, right))
+    if left_overlaps != right_overlaps:
+        yield ("overlap" if right_overlaps else "no_overlap"), {}
 
 
 def _ratio(name: str, total: Total) -> Iterator[Fact]:
     if total.left and total.right and total.left != total.right:
         trend = _trend("more", total.left, total.right)
-        yield name, {"trend": trend, **asdict(total), "ratio": _times(total.left, total.right)}
+        yield name, {"trend": trend, **asdict(total), "ratio": _factor(total.left, total.right)}
 
 
-def _of(table: Table, part: str) -> list[Row]:
-    return [row for row in table.rows if role(row) == part]
+def _layers_of(table: Table, kind: str) -> list[Row]:
+    return [row for row in table.rows if layer_type(row) == kind]
 
 
-def _named(table: Table, kinds: frozenset[str]) -> Counter[str]:
-    """How often each of these classes is called, or its function in forward(): relu is ReLU."""
+def _count_calls(table: Table, kinds: frozenset[str]) -> Counter[str]:
+    """How often each of these classes is called, as a layer or as a function in forward() (relu counts as ReLU)."""
     functions = {kind.lower(): kind for kind in kinds}
-    found = Counter(row.kind for row in table.rows if row.kind in kinds and not row.macs)
+    calls = Counter(row.kind for row in table.rows if row.kind in kinds and not row.macs)
     for operation, n in table.unlisted.items():
         if kind := functions.get(operation.replace("_", "")):
-            found[kind] += n
-    return found
+            calls[kind] += n
+    return calls
 
 
-def _pooling(*kinds: str) -> Word:
+def _pooling(*kinds: str) -> Term:
     names = {"max" if "Max" in kind else "average" if "Avg" in kind else "another" for kind in kinds}
-    return Word(names.pop() if len(names) == 1 else "mixed" if names else "none")
+    return Term(names.pop() if len(names) == 1 else "mixed" if names else "none")
 
 
 def _window(row: Row) -> str:
-    return f"{side(row.kernel or ())}/{side(row.stride or ())}"
+    return f"{format_size(row.kernel or ())}/{format_size(row.stride or ())}"
 
 
 def _overlaps(row: Row) -> bool:
     return any(k > s for k, s in zip(row.kernel or (), row.stride or (), strict=False))
 
 
-def _trend(more: str, left: int, right: int) -> Word:
-    """The comparative where right is more, its opposite where it is less."""
-    less, same = {"more": ("fewer", "as_many"), "larger": ("smaller", "other"), "wider": ("narrower", "other")}[more]
-    return Word(more if right > left else less if right < left else same)
+def _trend(comparative: str, left: int, right: int) -> Term:
+    """`comparative` ("more", "larger", "wider") if right is larger, its opposite if right is smaller."""
+    opposites = {
+        "more": ("fewer", "same_number"),
+        "larger": ("smaller", "different"),
+        "wider": ("narrower", "different"),
+    }
+    opposite, neither = opposites[comparative]
+    return Term(comparative if right > left else opposite if right < left else neither)
 
 
-def _list(numbers: Sequence[int]) -> str:
+def _join(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def _counted(kinds: Counter[str]) -> str | Word:
-    return ", ".join(f"{kind} x{n}" for kind, n in kinds.items()) or Word("none")
+def _join_counts(kinds: Counter[str]) -> str | Term:
+    return ", ".join(f"{kind} x{n}" for kind, n in kinds.items()) or Term("none")
 
 
-def _times(one: int, another: int) -> str:
-    ratio = max(one, another) / min(one, another)
+def _factor(a: int, b: int) -> str:
+    ratio = max(a, b) / min(a, b)
     return f"{ratio:,.0f}" if ratio >= 1000 else f"{ratio:.1f}" if ratio >= 10 else f"{ratio:.2f}"
 
 

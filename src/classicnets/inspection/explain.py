@@ -1,8 +1,8 @@
-"""Why a layer has the shape, the parameters and the cost it has, and where a whole net has them, worked out in words.
+"""Explains in sentences where the shape, the parameters and the cost of a layer or of a whole network come from.
 
-Everything is told from the layer table, of any module. What is said is first a list of facts (a key and its numbers),
-then a sentence of a language for each, so that all languages say the same numbers. A sum is told only where it gives
-what the table has.
+The sentences come from the layer table of any module. The table first gives facts (a key and its numbers), then the
+language gives a sentence for each, so that all languages report the same numbers. A calculation is shown only if it
+gives the numbers of the table.
 """
 
 from __future__ import annotations
@@ -12,288 +12,342 @@ import math
 from collections.abc import Iterable, Iterator
 
 from classicnets.errors import UsageError
-from classicnets.inspection.arithmetic import place, side, span, window_sum
-from classicnets.inspection.messages import WORDS, Fact, Word, say
+from classicnets.inspection.arithmetic import effective_kernel, format_size, output_size_formula, python_path
+from classicnets.inspection.messages import EXPLANATIONS, Fact, Term, render
 from classicnets.inspection.shapes import Row, Table
-from classicnets.inspection.windows import Axis, axes_of, chain_of, on_padding, plain, reach, role, seen, stations, taps
-from classicnets.text import nearest
+from classicnets.inspection.windows import (
+    Axis,
+    input_range,
+    kernel_channels,
+    layer_type,
+    padding_macs,
+    size_steps,
+    taps,
+    window_axes,
+    window_chain,
+    with_numeric_padding,
+)
+from classicnets.text import _, nearest
 from classicnets.text import shape as shape_text
 
-_HIDDEN = 256  # units of the book's MLP, for a net without hidden dense layers
-_STATES = {"sgd": 2, "momentum": 3, "adam": 4}  # copies of the weights: themselves, gradients, what the optimizer keeps
+_HIDDEN_UNITS = 256  # of the book's MLP, for a network without hidden dense layers
+_COPIES = {"sgd": 2, "momentum": 3, "adam": 4}  # tensors as large as the weights: weights, gradients, optimizer state
+_BATCH = 128  # images, for the memory of the layer outputs
 
 
 def explain(table: Table, layer: str | None = None, language: str = "en") -> list[str]:
-    """Plain lines on one layer of the table, or on the whole net; `language` is "en" or "zh" (simplified Chinese).
+    """Explain a layer, or the whole network, line by line.
 
-    `layer` is a name of the table ("conv1", "features.0") or its Python spelling ("net.features[0]"); every call of
-    it is explained. Raises UsageError CN202 for a name or a language that is not known, with the nearest one.
+    Args:
+        table: the layer table of the network.
+        layer: a name of the table ("conv1", "features.0") or its Python path ("net.features[0]"); every call of it is
+            explained. None explains the whole network.
+        language: "en" or "zh" (simplified Chinese).
+
+    Raises:
+        UsageError: CN202 for an unknown layer or language, with the nearest name.
     """
-    facts = _net(table) if layer is None else _calls(table, layer)
-    return say(facts, WORDS, language)
+    facts = _network_facts(table) if layer is None else _call_facts(table, layer)
+    return render(facts, EXPLANATIONS, language)
 
 
 def mean_uses(rows: Iterable[Row]) -> float | None:
-    """How often a weight is used for one image: MACs / weights; None without weights."""
+    """Return how often a weight is used per image on average: MACs / weights; None without weights."""
     rows = tuple(rows)
     weights = sum(row.weights for row in rows)
     return sum(row.macs for row in rows) / weights if weights else None
 
 
-def _calls(table: Table, layer: str) -> Iterator[Fact]:
+def _call_facts(table: Table, layer: str) -> Iterator[Fact]:
     names = list(dict.fromkeys(row.name for row in table.rows))
-    found = [i for i, row in enumerate(table.rows) if layer in (row.name, place(row.name))]
-    if not found:
+    indices = [i for i, row in enumerate(table.rows) if layer in (row.name, python_path(row.name))]
+    if not indices:
         raise UsageError(
             "CN202",
-            f"the net has no layer {layer}",
-            where=f"its layers are {', '.join(name or place(name) for name in names)}",
+            _("the network has no layer {layer}", layer=layer),
+            where=_("its layers are {names}", names=", ".join(name or python_path(name) for name in names)),
             hint=nearest(layer, names, cutoff=0.3) or (),
         )
-    for number, index in enumerate(found, 1):
-        if len(found) > 1:
-            yield "call", {"number": number, "calls": len(found)}
-        yield from _layer(table, index)
+    for number, index in enumerate(indices, 1):
+        if len(indices) > 1:
+            yield "call", {"number": number, "calls": len(indices)}
+        yield from _layer_facts(table, index)
 
 
-def _layer(table: Table, index: int) -> Iterator[Fact]:
+def _layer_facts(table: Table, index: int) -> Iterator[Fact]:
     row = table.rows[index]
-    part = role(row)
-    window = {"kernel": shape_text(row.kernel or ()), "stride": _each(row.stride), "padding": _each(row.padding)}
-    key = part if part != "pool" or row.kernel else "adaptive"
-    yield key, {"name": place(row.name), "kind": row.kind, **window, **_shapes(row), "parameters": row.parameters}
-    if part == "uncalled":
+    kind = layer_type(row)
+    window = {
+        "kernel": shape_text(row.kernel or ()),
+        "stride": _format_setting(row.stride),
+        "padding": _format_setting(row.padding),
+    }
+    shapes = {"inputs": shape_text(row.inputs), "outputs": shape_text(row.outputs)}
+    key = kind if kind != "pool" or row.kernel else "adaptive"
+    yield key, {"name": python_path(row.name), "kind": row.kind, **window, **shapes, "parameters": row.parameters}
+    if kind == "uncalled":
         return
-    if part in ("conv", "sparse", "local", "pool") and row.kernel:
-        yield from _sides(row)
-    if part == "pool" and row.kernel:
-        yield from _pooling(row)
-    elif part == "dense":
-        yield from _origin(table, index)
-    elif part == "other" and f"does_{row.kind}" in WORDS["en"]:
+    if kind in ("conv", "sparse", "local", "pool") and row.kernel:
+        yield from _size_facts(row)
+    if kind == "pool" and row.kernel:
+        yield from _pooling_facts(row)
+    elif kind == "dense":
+        yield from _input_facts(table, index)
+    elif kind == "other" and f"does_{row.kind}" in EXPLANATIONS["en"]:
         yield f"does_{row.kind}", {}
-    yield from _cost(row, part)
+    yield from _cost_facts(row, kind)
     if row.parameters or row.macs:
         shares = [_percent(row.parameters, table.parameters), _percent(row.macs, table.macs)]
         yield "share", {"parameters": shares[0], "macs": shares[1]}
-    memory = {"units": row.units, "weight_bytes": row.weight_bytes, "bytes": row.activation_bytes}
-    yield "memory", memory
+    yield "memory", {"units": row.units, "weight_bytes": row.weight_bytes, "bytes": row.activation_bytes}
 
 
-def _cost(row: Row, part: str) -> Iterator[Fact]:
-    """Parameters and MACs with their sums."""
-    yield _parameters(row, part)
-    kernel, groups = shape_text(row.kernel or (), " x "), row.groups or 1
-    if part in ("conv", "local"):
+def _cost_facts(row: Row, kind: str) -> Iterator[Fact]:
+    """Parameters and MACs with their calculations."""
+    yield _parameter_fact(row, kind)
+    kernel, groups, channels = shape_text(row.kernel or (), " x "), row.groups or 1, row.inputs[0] if row.inputs else 0
+    positions = row.outputs[1:]
+    uses: Fact = ("uses", {"shape": shape_text(positions, " x "), "uses": math.prod(positions)})
+    if kind in ("conv", "local"):
         if groups > 1:
-            own = {"outputs": row.outputs[0] // groups, "seen": seen(row), "inputs": row.inputs[0]}
-            yield "groups", {"groups": groups, **own}
-        of = {"shape": shape_text(row.outputs, " x "), "outputs": math.prod(row.outputs), "seen": seen(row)}
-        yield "conv_macs", {**of, "kernel": kernel, "taps": taps(row), "macs": row.macs}
-        if wasted := on_padding(row):
-            yield "on_padding", {"macs": wasted}
-        if row.weights * math.prod(row.outputs[1:]) == row.macs:
-            yield "uses", {"shape": shape_text(row.outputs[1:], " x "), "uses": math.prod(row.outputs[1:])}
-    elif part == "sparse":
-        pairs, every = row.weights // math.prod(row.kernel or ()), row.inputs[0] * row.outputs[0]
-        yield "pairs", {"pairs": pairs, "inputs": row.inputs[0], "outputs": row.outputs[0], "every": every}
-        yield "uses", {"shape": shape_text(row.outputs[1:], " x "), "uses": math.prod(row.outputs[1:])}
-        yield "plain_macs", {"macs": row.macs}
-    elif part == "dense":
-        of = {"outputs": math.prod(row.outputs), "inputs": row.inputs[-1], "macs": row.macs}
-        yield "dense_macs" if row.weights == row.macs else "dense_macs_again", of
+            group = {"outputs": row.outputs[0] // groups, "kernel_channels": kernel_channels(row), "inputs": channels}
+            yield "groups", {"groups": groups, **group}
+        outputs = {"shape": shape_text(row.outputs, " x "), "outputs": math.prod(row.outputs)}
+        products = {"kernel_channels": kernel_channels(row), "kernel": kernel, "taps": taps(row)}
+        yield "conv_macs", {**outputs, **products, "macs": row.macs}
+        if on_padding := padding_macs(row):
+            yield "on_padding", {"macs": on_padding}
+        if row.weights * math.prod(positions) == row.macs:
+            yield uses
+    elif kind == "sparse":
+        pairs = row.weights // math.prod(row.kernel or ())
+        possible = {"inputs": channels, "outputs": row.outputs[0], "possible": channels * row.outputs[0]}
+        yield "connections", {"pairs": pairs, **possible}
+        yield uses
+        yield "macs", {"macs": row.macs}
+    elif kind == "dense":
+        macs = {"outputs": math.prod(row.outputs), "inputs": row.inputs[-1], "macs": row.macs}
+        yield "dense_macs" if row.weights == row.macs else "dense_macs_shared", macs
     elif row.macs:
-        yield "plain_macs", {"macs": row.macs}
+        yield "macs", {"macs": row.macs}
 
 
-def _parameters(row: Row, part: str) -> Fact:
+def _parameter_fact(row: Row, kind: str) -> Fact:
     counts = {"weights": row.weights, "biases": row.biases, "parameters": row.parameters}
-    if part == "conv" and row.weights == row.outputs[0] * taps(row) and row.biases in (0, row.outputs[0]):
+    if kind == "conv" and row.weights == row.outputs[0] * taps(row) and row.biases in (0, row.outputs[0]):
         kernel = shape_text(row.kernel or (), " x ")
-        return "conv_parameters", {"kernels": row.outputs[0], "seen": seen(row), "kernel": kernel, **counts}
-    if part == "dense" and row.weights == row.inputs[-1] * row.outputs[-1] and row.biases in (0, row.outputs[-1]):
+        kernels = {"kernels": row.outputs[0], "kernel_channels": kernel_channels(row), "kernel": kernel}
+        return "conv_parameters", {**kernels, **counts}
+    if kind == "dense" and row.weights == row.inputs[-1] * row.outputs[-1] and row.biases in (0, row.outputs[-1]):
         return "dense_parameters", {"outputs": row.outputs[-1], "inputs": row.inputs[-1], **counts}
     if not row.parameters:
-        return ("shared" if part in ("conv", "dense") else "no_parameters"), {}
+        return ("shared" if kind in ("conv", "dense") else "no_parameters"), {}
     return "parameters", counts
 
 
-def _sides(row: Row) -> Iterator[Fact]:
-    """The sum behind the output side, and which pixels no window reads."""
-    axes = axes_of(row)
+def _size_facts(row: Row) -> Iterator[Fact]:
+    """The calculation of the output size, and the pixels that no window reads."""
+    axes = window_axes(row)
     if not axes:
-        yield "side_untold", {"before": side(row.inputs[1:]), "after": side(row.outputs[1:])}
+        yield "size_change", {"before": format_size(row.inputs[1:]), "after": format_size(row.outputs[1:])}
         return
-    alike = len(set(axes)) == 1
-    names = ["side"] if alike else ["height", "width"] if len(axes) == 2 else ["axis"] * len(axes)
-    for name, axis in zip(names, axes[:1] if alike else axes, strict=True):
-        yield from _side(axis, name if len(axes) == 2 else "axis")
-    if alike and max(row.stride or ()) > 1:
-        low, high = reach([row], row.outputs[1])
-        yield "same_map", {"low": low, "high": high, "after": row.outputs[1], "next": high + 1}
+    equal = len(set(axes)) == 1
+    names = ["size"] if equal else ["height", "width"] if len(axes) == 2 else ["length"] * len(axes)
+    for name, axis in zip(names, axes[:1] if equal else axes, strict=True):
+        yield from _axis_facts(axis, name if len(axes) == 2 else "length")
+    if equal and max(row.stride or ()) > 1:
+        yield _same_output_size(row)
 
 
-def _side(axis: Axis, name: str) -> Iterator[Fact]:
+def _axis_facts(axis: Axis, name: str) -> Iterator[Fact]:
     window = f"- {axis.kernel}" if axis.dilation == 1 else f"- {axis.dilation}*({axis.kernel} - 1) - 1"
-    top = axis.padded - axis.span
-    whole = -(-top // axis.stride) if axis.ceil else top // axis.stride
-    key = "sum_exact" if top % axis.stride == 0 else "sum_ceil" if axis.ceil else "sum_floor"
-    if whole + 1 != axis.after:
-        key = "sum_dropped"
-    quotient = f"({axis.before} + 2*{axis.padding} {window}) / {axis.stride} = {top / axis.stride:.6g}"
-    yield key, {"axis": Word(name), "sum": quotient, "whole": whole, "after": axis.after}
-    yield "steps", {"padded": axis.padded, "steps": axis.after - 1, "stride": axis.stride, "after": axis.after}
-    read, ends = set(axis.read()), Word(f"{name}_end")
-    tail, gaps = range(axis.end, axis.padded), sorted(set(range(min(axis.end, axis.padded))) - read)
-    if tail:
-        yield "unread", {"tail": len(tail), "padded": axis.padded, "ends": ends, "pixels": axis.pixels(tail)}
-    if gaps:
-        yield "gaps", {"gaps": len(gaps), "padded": axis.padded, "pixels": axis.pixels(gaps)}
-    if axis.end > axis.padded:
-        yield "hangs_over", {"over": axis.end - axis.padded, "ends": ends}
-    elif axis.stride > 1 and not tail and not gaps:
+    span = axis.padded_size - axis.extent
+    steps = -(-span // axis.stride) if axis.ceil else span // axis.stride
+    key = "size_exact" if span % axis.stride == 0 else "size_ceil" if axis.ceil else "size_floor"
+    if steps + 1 != axis.output_size:
+        key = "size_dropped"
+    quotient = f"({axis.input_size} + 2*{axis.padding} {window}) / {axis.stride} = {span / axis.stride:.6g}"
+    yield key, {"axis": Term(name), "formula": quotient, "steps": steps, "after": axis.output_size}
+    moves = {"steps": axis.output_size - 1, "stride": axis.stride, "after": axis.output_size}
+    yield "window_steps", {"padded": axis.padded_size, **moves}
+    read, edges = set(axis.read_positions()), Term(f"{name}_end")
+    after_last = range(axis.window_end, axis.padded_size)
+    between = sorted(set(range(min(axis.window_end, axis.padded_size))) - read)
+    if after_last:
+        unread = {"unread": len(after_last), "padded": axis.padded_size, "pixels": axis.count_pixels(after_last)}
+        yield "unread_at_end", {**unread, "edges": edges}
+    if between:
+        unread = {"unread": len(between), "padded": axis.padded_size, "pixels": axis.count_pixels(between)}
+        yield "unread_between", unread
+    if axis.window_end > axis.padded_size:
+        yield "beyond_edge", {"excess": axis.window_end - axis.padded_size, "edges": edges}
+    elif axis.stride > 1 and not after_last and not between:
         yield "all_read", {}
 
 
-def _pooling(row: Row) -> Iterator[Fact]:
-    if axes := axes_of(row):
-        slack = [axis.span - axis.stride for axis in axes]
-        key = "overlapping" if max(slack) > 0 else "apart" if min(slack) < 0 else "tiling"
-        yield key, {"kernel": side(span(row)), "stride": _each(row.stride)}
-    taken = "largest" if "Max" in row.kind else "mean" if "Avg" in row.kind else "one_value"
-    yield "pooled", {"taken": Word(taken), "taps": math.prod(row.kernel or ())}
+def _same_output_size(row: Row) -> Fact:
+    """The range of input sizes with the same output size."""
+    low, high = input_range([row], row.outputs[1])
+    return "same_output_size", {"low": low, "high": high, "after": row.outputs[1], "next_size": high + 1}
 
 
-def _origin(table: Table, index: int) -> Iterator[Fact]:
-    """Where the numbers come from that a dense layer reads: units of a layer, or a map, channel by channel."""
+def _pooling_facts(row: Row) -> Iterator[Fact]:
+    if axes := window_axes(row):
+        overlaps = [axis.extent - axis.stride for axis in axes]
+        key = "overlapping" if max(overlaps) > 0 else "with_gaps" if min(overlaps) < 0 else "tiling"
+        yield key, {"kernel": format_size(effective_kernel(row)), "stride": _format_setting(row.stride)}
+    statistic = "maximum" if "Max" in row.kind else "mean" if "Avg" in row.kind else "statistic"
+    yield "pooled", {"statistic": Term(statistic), "taps": math.prod(row.kernel or ())}
+
+
+def _input_facts(table: Table, index: int) -> Iterator[Fact]:
+    """Where the inputs of a dense layer come from: units of a layer, or channels of a feature map."""
     row = table.rows[index]
-    numbers = row.inputs[-1]
+    values = row.inputs[-1]
     if len(row.inputs) > 1:
-        yield "each_row", {"rows": math.prod(row.inputs[:-1]), "numbers": numbers}
+        yield "each_row", {"rows": math.prod(row.inputs[:-1]), "values": values}
         return
     for earlier in reversed(table.rows[:index]):
-        if math.prod(earlier.outputs) != numbers or not earlier.outputs:
-            yield "from_forward", {"numbers": numbers}
+        if math.prod(earlier.outputs) != values or not earlier.outputs:
+            yield "from_forward", {"values": values}
             return
         if len(earlier.outputs) > 1:
-            yield from _from_map(table, earlier, numbers)
+            yield from _channel_facts(table, earlier, values)
             return
         if earlier.macs:
-            yield "from_units", {"numbers": numbers, "name": place(earlier.name)}
+            yield "from_units", {"values": values, "name": python_path(earlier.name)}
             return
-    if math.prod(table.input_shape) == numbers:
-        yield "from_image", {"shape": shape_text(table.input_shape, " x "), "numbers": numbers}
+    if math.prod(table.input_shape) == values:
+        yield "from_image", {"shape": shape_text(table.input_shape, " x "), "values": values}
 
 
-def _from_map(table: Table, row: Row, numbers: int) -> Iterator[Fact]:
-    channels, sides = row.outputs[0], row.outputs[1:]
-    of = {"numbers": numbers, "name": place(row.name), "channels": channels, "side": side(sides)}
-    yield "from_map", {**of, "sum": shape_text(row.outputs, " x ")}
-    chain = chain_of(table)
-    if chain and chain[-1].outputs[1:] == sides:
-        yield "by_way_of", {"path": " -> ".join(str(n) for n in (chain[0].inputs[1], *(r.outputs[1] for r in chain)))}
-        low, high = reach(chain, sides[0])
-        yield "fitting", {"low": low, "high": high, "side": sides[0], "numbers": numbers}
+def _channel_facts(table: Table, row: Row, values: int) -> Iterator[Fact]:
+    """The feature map of `row` that a dense layer reads, and the image sizes that lead to it."""
+    channels, sizes = row.outputs[0], row.outputs[1:]
+    shape = {"channels": channels, "size": format_size(sizes), "product": shape_text(row.outputs, " x ")}
+    yield "from_channels", {"values": values, "name": python_path(row.name), **shape}
+    chain = window_chain(table)
+    if chain and chain[-1].outputs[1:] == sizes:
+        path = (chain[0].inputs[1], *(step.outputs[1] for step in chain))
+        yield "size_path", {"path": " -> ".join(map(str, path))}
+        low, high = input_range(chain, sizes[0])
+        yield "fitting_sizes", {"low": low, "high": high, "size": sizes[0], "values": values}
 
 
-def _net(table: Table) -> Iterator[Fact]:
-    convs = [row for row in table.rows if role(row) in ("conv", "sparse")]
-    dense = [row for row in table.rows if role(row) == "dense"]
-    carrying = sum(row.parameters > 0 for row in table.rows)
-    yield "net", {"rows": len(table.rows), "carrying": carrying, "convs": len(convs), "dense": len(dense)}
-    yield "path", {"path": " -> ".join(stations(table))}
-    yield from _first_map(table)
+def _network_facts(table: Table) -> Iterator[Fact]:
+    convs = [row for row in table.rows if layer_type(row) in ("conv", "sparse")]
+    dense = [row for row in table.rows if layer_type(row) == "dense"]
+    with_parameters = sum(row.parameters > 0 for row in table.rows)
+    counts = {"rows": len(table.rows), "with_parameters": with_parameters, "convs": len(convs), "dense": len(dense)}
+    yield "network", counts
+    yield "sizes", {"path": " -> ".join(size_steps(table))}
+    yield from _first_feature_map(table)
     if dense:
-        yield from (fact for fact in _origin(table, table.rows.index(dense[0])) if fact[0] == "fitting")
+        yield from (fact for fact in _input_facts(table, table.rows.index(dense[0])) if fact[0] == "fitting_sizes")
     if table.parameters:
-        yield from _where(table, convs, dense)
-        yield from _needs(table)
+        yield from _distribution_facts(table, convs, dense)
+        yield from _memory_facts(table)
     if convs:
-        yield from _against_mlp(table, dense)
-    yield from _conventions(table, convs)
+        yield from _mlp_facts(table, dense)
+    yield from _convention_facts(table, convs)
 
 
-def _where(table: Table, convs: list[Row], dense: list[Row]) -> Iterator[Fact]:
-    """Which layers hold the parameters and which do the work."""
-    yield "sums", {"parameters": table.parameters, "weights": table.weights, "biases": table.biases}
-    shares = {}
-    for column, key in (("parameters", "hold"), ("macs", "work")):
+def _distribution_facts(table: Table, convs: list[Row], dense: list[Row]) -> Iterator[Fact]:
+    """Which layers have the parameters, and which the MACs."""
+    counts = {"parameters": table.parameters, "weights": table.weights, "biases": table.biases}
+    yield "total_parameters", counts
+    dense_parameters, conv_macs = 0.0, 0.0  # percent
+    for column, key in (("parameters", "parameters_by_type"), ("macs", "macs_by_type")):
         total = getattr(table, column)
-        in_convs, in_dense = (sum(getattr(row, column) for row in rows) for rows in (convs, dense))
-        top = max(table.rows, key=lambda row: getattr(row, column))
-        most = getattr(top, column)
-        shares[key] = (_percent(in_convs, total), _percent(in_dense, total))
+        of_convs, of_dense = (sum(getattr(row, column) for row in rows) for rows in (convs, dense))
+        largest = max(table.rows, key=lambda row: getattr(row, column))
+        most = getattr(largest, column)
+        convs_share, dense_share = _percent(of_convs, total), _percent(of_dense, total)
+        if column == "parameters":
+            dense_parameters = dense_share
+        else:
+            conv_macs = convs_share
         if total:
-            of = {"total": total, "convs": in_convs, "convs_share": shares[key][0], "dense": in_dense}
-            of |= {"dense_share": shares[key][1], "rest": total - in_convs - in_dense}
-            yield key, {**of, "name": place(top.name), "most": most, "most_share": _percent(most, total)}
-    if shares["hold"][1] > 50 and shares["work"][0] > 50:
-        yield "the_other_way", {"parameters": shares["hold"][1], "macs": shares["work"][0]}
+            yield (
+                key,
+                {
+                    "total": total,
+                    "convs": of_convs,
+                    "convs_share": convs_share,
+                    "dense": of_dense,
+                    "dense_share": dense_share,
+                    "others": total - of_convs - of_dense,
+                    "name": python_path(largest.name),
+                    "most": most,
+                    "most_share": _percent(most, total),
+                },
+            )
+    if dense_parameters > 50 and conv_macs > 50:
+        yield "parameters_versus_macs", {"parameters": dense_parameters, "macs": conv_macs}
     if uses := mean_uses(table.rows):
         yield "mean_uses", {"macs": table.macs, "weights": table.weights, "uses": uses}
-    if convs and dense and (of_convs := mean_uses(convs)) and (of_dense := mean_uses(dense)):
-        yield "why_uses", {"convs": of_convs, "dense": of_dense}
+    if convs and dense and (conv_uses := mean_uses(convs)) and (dense_uses := mean_uses(dense)):
+        yield "uses_reason", {"convs": conv_uses, "dense": dense_uses}
 
 
-def _first_map(table: Table) -> Iterator[Fact]:
-    """Other sizes of image that give the same first map, where the stride makes that possible."""
-    row = next((row for row in table.rows if row.kernel and axes_of(row)), None)
-    if not row or row.inputs != table.input_shape or len(set(axes_of(row))) > 1 or max(row.stride or ()) == 1:
+def _first_feature_map(table: Table) -> Iterator[Fact]:
+    """The image sizes with the same first feature map, if its stride is more than 1."""
+    row = next((row for row in table.rows if row.kernel and window_axes(row)), None)
+    if not row or row.inputs != table.input_shape or len(set(window_axes(row))) > 1 or max(row.stride or ()) == 1:
         return
-    yield "first_sum", {"name": place(row.name), "sum": window_sum(plain(row))[0], "after": row.outputs[1]}
-    low, high = reach([row], row.outputs[1])
-    yield "same_map", {"low": low, "high": high, "after": row.outputs[1], "next": high + 1}
+    formula = output_size_formula(with_numeric_padding(row))[0]
+    yield "first_feature_map", {"name": python_path(row.name), "formula": formula, "after": row.outputs[1]}
+    yield _same_output_size(row)
 
 
-def _needs(table: Table) -> Iterator[Fact]:
-    """Memory: the weights, and what training keeps beside them."""
+def _memory_facts(table: Table) -> Iterator[Fact]:
+    """Memory of the weights, of training and of the layer outputs."""
     size = table.weight_bytes
-    yield "size", {"bytes": size, "mb": _millions(size), "mib": _millions(size, 2**20)}
-    learned = sum(row.weight_bytes * row.trainable // row.parameters for row in table.rows if row.parameters)
-    if learned:
-        yield "training", {name: _millions(size + (n - 1) * learned) for name, n in _STATES.items()}
-    made = table.activation_bytes
-    yield "activations", {"bytes": made, "mb": _millions(made), "batch": 128, "batch_mb": _millions(128 * made)}
+    yield "parameter_memory", {"bytes": size, "mb": _millions(size), "mib": _millions(size, 2**20)}
+    trainable = sum(row.weight_bytes * row.trainable // row.parameters for row in table.rows if row.parameters)
+    if trainable:
+        yield "training_memory", {name: _millions(size + (n - 1) * trainable) for name, n in _COPIES.items()}
+    outputs = table.activation_bytes
+    batch = {"batch": _BATCH, "batch_mb": _millions(_BATCH * outputs)}
+    yield "output_memory", {"bytes": outputs, "mb": _millions(outputs), **batch}
 
 
-def _against_mlp(table: Table, dense: list[Row]) -> Iterator[Fact]:
-    """The net beside dense layers alone: same inputs, the widths of its own dense layers."""
+def _mlp_facts(table: Table, dense: list[Row]) -> Iterator[Fact]:
+    """The network compared with an MLP that has the same inputs and the widths of its dense layers."""
     linked = all(b.inputs == a.outputs for a, b in itertools.pairwise(dense))
     if not dense or not linked or len(dense[-1].outputs) != 1 or dense[-1].outputs != table.output_shape:
         return
-    hidden = [row.outputs[-1] for row in dense[:-1]] or [_HIDDEN]
+    hidden = [row.outputs[-1] for row in dense[:-1]] or [_HIDDEN_UNITS]
     widths = [math.prod(table.input_shape), *hidden, dense[-1].outputs[-1]]
     macs = sum(a * b for a, b in itertools.pairwise(widths))
     parameters = macs + sum(widths[1:])
-    named = {"widths": "-".join(map(str, widths)), "parameters": parameters, "macs": macs}
-    yield ("mlp" if len(dense) > 1 else "mlp_hidden"), named
+    mlp = {"widths": "-".join(map(str, widths)), "parameters": parameters, "macs": macs}
+    yield ("mlp" if len(dense) > 1 else "mlp_hidden"), mlp
     if table.parameters < parameters and table.macs > macs:
         yield "mlp_holds", {"parameters": parameters / table.parameters, "macs": table.macs / macs}
     else:
         yield "mlp_fails", {"parameters": table.parameters / parameters, "macs": table.macs / macs}
 
 
-def _conventions(table: Table, convs: list[Row]) -> Iterator[Fact]:
-    yield "counted", {"macs": table.macs, "units": table.units}
+def _convention_facts(table: Table, convs: list[Row]) -> Iterator[Fact]:
+    """What the counts include, and the totals under other conventions."""
+    yield "counting_rules", {"macs": table.macs, "units": table.units}
     yield "flops", {"flops": 2 * table.macs}
     biased = {row.name for row in table.rows if row.biases}
     adding = [row for row in table.rows if row.macs and row.name in biased]
-    if adding and all(role(row) in ("conv", "sparse", "dense") for row in adding):
-        adds = sum(math.prod(row.outputs) for row in adding)
-        yield "with_adds", {"adds": adds, "macs": table.macs + adds}
-    wasted = sum(map(on_padding, convs))
-    if wasted and all(axes_of(row) for row in convs):
-        yield "without_padding", {"macs": wasted, "left": table.macs - wasted}
+    if adding and all(layer_type(row) in ("conv", "sparse", "dense") for row in adding):
+        additions = sum(math.prod(row.outputs) for row in adding)
+        yield "with_bias_additions", {"additions": additions, "macs": table.macs + additions}
+    on_padding = sum(map(padding_macs, convs))
+    if on_padding and all(window_axes(row) for row in convs):
+        yield "without_padding", {"macs": on_padding, "left": table.macs - on_padding}
     if table.unlisted:
         yield "unlisted", {"operations": ", ".join(f"{op} x{n}" for op, n in table.unlisted.items())}
 
 
-def _shapes(row: Row) -> dict[str, str]:
-    return {"inputs": shape_text(row.inputs), "outputs": shape_text(row.outputs)}
-
-
-def _each(value: tuple[int, ...] | str | None) -> str:
-    return value if isinstance(value, str) else side(value or (0,))
+def _format_setting(value: tuple[int, ...] | str | None) -> str:
+    """A stride or padding as text: "2", "2x1", or "same"."""
+    return value if isinstance(value, str) else format_size(value or (0,))
 
 
 def _percent(part: int, total: int) -> float:

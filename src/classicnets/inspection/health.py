@@ -1,4 +1,4 @@
-"""What a net makes of some images: which units are silent, which are at their limits, what it answers."""
+"""Measures a network on some images: inactive ReLU units, saturated activations, and logits."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from torch.nn.parameter import is_lazy
 
 from classicnets.models.layers import ScaledTanh
 
-_NEAR = 0.01  # of the range between the limits
+_MARGIN = 0.01  # distance to a limit that counts as saturated, as a fraction of the range between the limits
 
 
 @dataclass
 class Health:
-    """`logits` [N, classes] of the images, and for each layer that squashes a share in 0..1, by the layer's name.
+    """Logits [N, classes], and fractions in 0..1 by layer name; a layer that is called more than once has its worst.
 
-    `dead`: of the units of an nn.ReLU (of the maps, after a convolution) that are zero for every image. `saturated`:
-    of the outputs of an nn.Sigmoid, nn.Tanh or ScaledTanh that are within 1 % of a limit. A layer that runs several
-    times has its worst share. Functions that are called in `forward` are not seen, only modules.
+    Attributes:
+        dead: fraction of the units of an nn.ReLU (of the channels, after a convolution) that are 0 for every image.
+        saturated: fraction of the outputs of an nn.Sigmoid, nn.Tanh or ScaledTanh within 1 % of a limit.
+
+    Only modules are measured, not functions that `forward` calls.
     """
 
     logits: Tensor = field(default_factory=lambda: torch.empty(0))
@@ -32,53 +34,54 @@ class Health:
 
 
 def examine(net: nn.Module, images: Tensor) -> Health | None:
-    """The health of `net` in evaluation mode on prepared images [N, C, H, W] that are on its device.
+    """Measure `net` in evaluation mode on preprocessed images [N, C, H, W] on its device.
 
-    It leaves no trace: modes, statistics, gradients and generators are as before. None for a net that has lazy layers
-    still, which a pass would give weights.
+    Modes, statistics, gradients and random generators stay as they are. Returns None for a network that still has
+    uninitialized lazy layers, which a forward pass would initialize.
     """
     if any(is_lazy(p) for p in net.parameters()):
         return None
-    found = Health()
+    health = Health()
     with ExitStack() as stack:
         for name, layer in net.named_modules():
-            note = _note(name, layer, found)
-            if note is not None:
-                stack.callback(layer.register_forward_hook(note).remove)
-        stack.enter_context(_without_trace(net, images.device))
-        found.logits = net(images)
-    return found
+            hook = _measuring_hook(name, layer, health)
+            if hook is not None:
+                stack.callback(layer.register_forward_hook(hook).remove)
+        stack.enter_context(_evaluating(net, images.device))
+        health.logits = net(images)
+    return health
 
 
-def _note(name: str, layer: nn.Module, found: Health) -> Callable[[nn.Module, Any, Tensor], None] | None:
-    """The hook that notes the share of this layer; None for a layer of another kind."""
+def _measuring_hook(name: str, layer: nn.Module, health: Health) -> Callable[[nn.Module, Any, Tensor], None] | None:
+    """The hook that records the fraction of this layer; None for other types of layers."""
     if isinstance(layer, nn.ReLU):
-        return partial(_note_dead, name, found.dead)
+        return partial(_record_dead, name, health.dead)
     if isinstance(layer, nn.Sigmoid):
-        return partial(_note_saturated, name, found.saturated, (0.0, 1.0))
+        return partial(_record_saturated, name, health.saturated, (0.0, 1.0))
     if isinstance(layer, nn.Tanh | ScaledTanh):
         limit = layer.amplitude if isinstance(layer, ScaledTanh) else 1.0
-        return partial(_note_saturated, name, found.saturated, (-limit, limit))
+        return partial(_record_saturated, name, health.saturated, (-limit, limit))
     return None
 
 
-def _note_dead(name: str, shares: dict[str, float], _layer: nn.Module, _given: Any, y: Tensor) -> None:
+def _record_dead(name: str, fractions: dict[str, float], _layer: nn.Module, _inputs: Any, y: Tensor) -> None:
     if y.dim() > 1:
         largest = y.transpose(0, 1).flatten(1).amax(dim=1)
-        shares[name] = max(float((largest <= 0).float().mean()), shares.get(name, 0.0))
+        fractions[name] = max(float((largest <= 0).float().mean()), fractions.get(name, 0.0))
 
 
-def _note_saturated(
-    name: str, shares: dict[str, float], limits: tuple[float, float], _layer: nn.Module, _given: Any, y: Tensor
+def _record_saturated(
+    name: str, fractions: dict[str, float], limits: tuple[float, float], _layer: nn.Module, _inputs: Any, y: Tensor
 ) -> None:
     low, high = limits
-    near = _NEAR * (high - low)
-    shares[name] = max(float(((y < low + near) | (y > high - near)).float().mean()), shares.get(name, 0.0))
+    margin = _MARGIN * (high - low)
+    saturated = (y < low + margin) | (y > high - margin)
+    fractions[name] = max(float(saturated.float().mean()), fractions.get(name, 0.0))
 
 
 @contextmanager
-def _without_trace(net: nn.Module, device: torch.device) -> Iterator[None]:
-    """Evaluation mode without gradients; then the mode of every module and the generators are as they were."""
+def _evaluating(net: nn.Module, device: torch.device) -> Iterator[None]:
+    """Evaluation mode without gradients; restores the mode of every module and the random generators."""
     modes = [(module, module.training) for module in net.modules()]
     net.eval()
     try:

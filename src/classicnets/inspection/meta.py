@@ -1,4 +1,4 @@
-"""An empty copy of any module: its layers on tensors that have a shape and no data, so that a call costs nothing."""
+"""A copy of any module on the meta device: tensors have shapes but no data, so that a forward pass costs nothing."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from classicnets.errors import UsageError
+from classicnets.text import _
 
 Shape = tuple[int, ...]
 
@@ -20,75 +21,76 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 
 
 def without_data(net: nn.Module, device: str = "meta") -> nn.Module:
-    """A copy of `net` in eval mode with every tensor on `device` (empty on "meta"), without the user's hooks.
+    """Return a copy of `net` in eval mode with every tensor on `device` (empty on "meta"), without the user's hooks.
 
-    Raises UsageError CN205 for a module that cannot be copied.
+    Raises:
+        UsageError: CN205 if the module cannot be copied.
     """
-    memo: dict[int, Any] = {}  # what deepcopy takes instead of copying
-    with _quiet(device):
+    memo: dict[int, Any] = {}  # replacements that deepcopy uses instead of copying
+    with _creating_on(device):
         for module in net.modules():
-            plain = [value for value in vars(module).values() if isinstance(value, torch.Tensor)]
-            for tensor in (*module._parameters.values(), *module._buffers.values(), *plain):
+            attributes = [value for value in vars(module).values() if isinstance(value, torch.Tensor)]
+            for tensor in (*module._parameters.values(), *module._buffers.values(), *attributes):
                 if tensor is not None and id(tensor) not in memo:  # a tied weight stays one tensor
-                    memo[id(tensor)] = _copied(tensor, device)
-            for hooks, key in _hooks_of_the_user(module):
-                memo[id(hooks[key])] = None  # a bound method would drag its object along
+                    memo[id(tensor)] = _copy_tensor(tensor, device)
+            for hooks, key in _user_hooks(module):
+                memo[id(hooks[key])] = None  # a bound method would bring its object along
         try:
-            twin = copy.deepcopy(net, memo)
+            clone = copy.deepcopy(net, memo)
         except Exception as error:
             raise UsageError(
                 "CN205",
-                f"{type(net).__name__} cannot be copied, so its layers cannot be listed",
+                _("{module} cannot be copied, so its layers cannot be listed", module=type(net).__name__),
                 why=f"{type(error).__name__}: {one_line(error)}",
-                hint="keep open files, locks and generators out of the module's attributes",
+                hint=_("do not store open files, locks or generators as attributes of the module"),
             ) from error
-    for module in twin.modules():
-        for hooks, key in _hooks_of_the_user(module):
+    for module in clone.modules():
+        for hooks, key in _user_hooks(module):
             del hooks[key]
-    return twin.eval()
+    return clone.eval()
 
 
-def zeros_through(net: nn.Module, shape: Shape, batch: int, device: str) -> list[torch.Tensor]:
-    """What `net`, made by `without_data` for `device`, gives for a batch of zeros (on "meta" without even those)."""
-    with _quiet(device):
+def forward_zeros(net: nn.Module, shape: Shape, batch: int, device: str) -> list[torch.Tensor]:
+    """Run `net`, a copy by `without_data` for `device`, on a batch of zeros and return its output tensors."""
+    with _creating_on(device):
         dtype = next((p.dtype for p in net.parameters() if p.is_floating_point()), torch.get_default_dtype())
         return tensors(net(torch.zeros((batch, *shape), dtype=dtype, device=device)))
 
 
-def results(output: list[torch.Tensor]) -> int:
-    """The length of the batch axis of what came out; 0 where there is none."""
-    return len(output[0]) if output and output[0].dim() else 0
+def batch_length(outputs: list[torch.Tensor]) -> int:
+    """Return the length of the batch axis of the first output; 0 if there is none."""
+    return len(outputs[0]) if outputs and outputs[0].dim() else 0
 
 
 def tensors(value: object) -> list[torch.Tensor]:
-    """All tensors in tuples, lists and dicts, in order, but for those that a lazy layer has yet to fill in."""
+    """Return all tensors in nested tuples, lists and dicts, in order, without uninitialized lazy parameters."""
     return [leaf for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor) and not is_lazy(leaf)]
 
 
 def one_line(error: object) -> str:
-    """The text of an error on one line."""
+    """Return the text of an error on one line."""
     return " ".join(str(error).split())
 
 
 @contextmanager
-def _quiet(device: str) -> Iterator[None]:
-    """No gradients, factory calls in forward() land on the device, and the generators are as before."""
+def _creating_on(device: str) -> Iterator[None]:
+    """No gradients, new tensors on `device`, and random generators restored at the end."""
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.no_grad(), torch.device(device):
         yield
 
 
-def _copied(tensor: torch.Tensor, device: str) -> torch.Tensor:
+def _copy_tensor(tensor: torch.Tensor, device: str) -> torch.Tensor:
     if is_lazy(tensor):
         kind: Any = type(tensor)
-        unknown: torch.Tensor = kind(requires_grad=tensor.requires_grad, device=device, dtype=tensor.dtype)
-        return unknown
+        uninitialized: torch.Tensor = kind(requires_grad=tensor.requires_grad, device=device, dtype=tensor.dtype)
+        return uninitialized
     data = tensor.detach()
-    twin = torch.empty_like(data, device=device) if device == "meta" else data.to(device, copy=True)
-    return nn.Parameter(twin, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else twin
+    clone = torch.empty_like(data, device=device) if device == "meta" else data.to(device, copy=True)
+    return nn.Parameter(clone, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else clone
 
 
-def _hooks_of_the_user(module: nn.Module) -> list[tuple[dict[int, Any], int]]:
-    """Where they are kept; torch's own hooks make weights (lazy layers, pruning), the user's may record or refuse."""
+def _user_hooks(module: nn.Module) -> list[tuple[dict[int, Any], int]]:
+    """The user's hooks, as (dict, key). Torch's own hooks create weights (lazy layers, pruning) and are not listed."""
     return [
         (hooks, key)
         for hooks in (getattr(module, name) for name in _HOOKS)

@@ -1,54 +1,61 @@
-"""Which size of image would fit: the quick question, asked of many sizes."""
+"""The search for an image size that a network accepts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import takewhile
+from typing import NamedTuple
 
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from classicnets.inspection.meta import Shape, results, without_data, zeros_through
+from classicnets.inspection.meta import Shape, batch_length, forward_zeros, without_data
 
-REACH = {"meta": 256, "cpu": 16}  # how far from the given side other sides are tried; about a second at most
-_RANGE = 64  # how far the run of sides that fit is followed
+SEARCH_RADIUS = {"meta": 256, "cpu": 16}  # sizes tried above and below the given one; takes at most about a second
+_MAX_RANGE = 64  # sizes tried above and below the nearest one that fits
 
 
-def nearest_fit(net: nn.Module, shape: Shape, device: str = "meta") -> tuple[Shape, int, int, bool] | None:
-    """This image or the nearest square one that passes, tried outwards, and the run of sides around it that pass too.
+class NearestFit(NamedTuple):
+    """The accepted shape that is nearest, and the range of sizes around it; `open_ended` if larger ones may fit too."""
 
-    The last value is whether the run was still going on where the search ended. None where nothing near passes.
-    """
+    shape: Shape
+    low: int
+    high: int
+    open_ended: bool
+
+
+def nearest_fit(net: nn.Module, shape: Shape, device: str = "meta") -> NearestFit | None:
+    """Return `shape` if the network accepts it, else the nearest square size that it accepts; None if there is none."""
     if len(shape) > 3:
         return None
-    passes = _question(net, device)
-    channels, sides = (shape[:1], shape[1:]) if len(shape) > 1 else ((), shape)
-    given = min(sides)
-    if passes(shape):
-        return shape, given, given, False
+    accepts = _acceptance_test(net, device)
+    channels, sizes = (shape[:1], shape[1:]) if len(shape) > 1 else ((), shape)
+    start = min(sizes)
+    if accepts(shape):
+        return NearestFit(shape, start, start, open_ended=False)
 
-    def fits(n: int) -> bool:
-        return passes((*channels, *[n] * len(sides)))
+    def accepts_size(n: int) -> bool:
+        return accepts((*channels, *[n] * len(sizes)))
 
-    outwards = (n for distance in range(REACH[device] + 1) for n in (given - distance, given + distance) if n >= 1)
-    best = next(filter(fits, outwards), None)
+    candidates = (n for distance in range(SEARCH_RADIUS[device] + 1) for n in (start - distance, start + distance))
+    best = next(filter(accepts_size, (n for n in candidates if n >= 1)), None)
     if best is None:
         return None
-    smaller = takewhile(fits, range(best - 1, max(0, best - _RANGE - 1), -1))
-    larger = takewhile(fits, range(best + 1, best + _RANGE + 1))
+    smaller = takewhile(accepts_size, range(best - 1, max(0, best - _MAX_RANGE - 1), -1))
+    larger = takewhile(accepts_size, range(best + 1, best + _MAX_RANGE + 1))
     low, high = min([best, *smaller]), max([best, *larger])
-    return (*channels, *[best] * len(sides)), low, high, high == best + _RANGE
+    return NearestFit((*channels, *[best] * len(sizes)), low, high, open_ended=high == best + _MAX_RANGE)
 
 
-def _question(net: nn.Module, device: str) -> Callable[[Shape], bool]:
-    """Whether the net takes a batch of two of this shape; two suit a net that squeezes away a batch axis of one."""
-    lazy = any(isinstance(module, LazyModuleMixin) for module in net.modules())  # a pass would settle its shapes
-    twin = without_data(net, device)
+def _acceptance_test(net: nn.Module, device: str) -> Callable[[Shape], bool]:
+    """Return a test whether the network accepts two images of a shape; two, since one may be squeezed away."""
+    lazy = any(isinstance(module, LazyModuleMixin) for module in net.modules())  # a pass would fix its shapes
+    clone = without_data(net, device)
 
-    def passes(shape: Shape) -> bool:
+    def accepts(shape: Shape) -> bool:
         try:
-            return results(zeros_through(without_data(net, device) if lazy else twin, shape, 2, device)) == 2
+            return batch_length(forward_zeros(without_data(net, device) if lazy else clone, shape, 2, device)) == 2
         except Exception:
             return False
 
-    return passes
+    return accepts

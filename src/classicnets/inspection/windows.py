@@ -1,4 +1,4 @@
-"""The windows of a layer: whether it has some, where they lie and what they read; and the sides along a net."""
+"""The type of a layer, the positions of its windows and what they read, and the sizes along a network."""
 
 from __future__ import annotations
 
@@ -7,49 +7,50 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from classicnets.inspection.arithmetic import place, side, span, window_sum
+from classicnets.inspection.arithmetic import effective_kernel, format_size, output_size_formula, python_path
 from classicnets.inspection.shapes import Row, Table
 
-_MANY = 40  # stations of a path; in a longer one only those that change the side are named
+_MAX_STEPS = 40  # in a longer list of sizes, only the layers that change the size are named
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One side of a window layer: pixels before and after, and how the window goes over it."""
+    """One axis of a layer with a window: input and output size in pixels, and how the window moves along it."""
 
-    before: int
-    after: int
+    input_size: int
+    output_size: int
     kernel: int
-    span: int  # what the window covers, holes of a dilated one included
+    extent: int  # of the window, including the holes of a dilated one
     stride: int
     padding: int
     dilation: int
     ceil: bool
 
     @property
-    def padded(self) -> int:
-        """Pixels before, with the padding at both ends."""
-        return self.before + 2 * self.padding
+    def padded_size(self) -> int:
+        """Input size with the padding at both ends."""
+        return self.input_size + 2 * self.padding
 
     @property
-    def end(self) -> int:
-        """Where the last window ends, counted from the start of the padding."""
-        return (self.after - 1) * self.stride + self.span
+    def window_end(self) -> int:
+        """End of the last window, counted from the start of the padding."""
+        return (self.output_size - 1) * self.stride + self.extent
 
-    def read(self) -> list[int]:
-        """The positions that the windows read, once for each reading."""
-        return [i * self.stride + j * self.dilation for i in range(self.after) for j in range(self.kernel)]
+    def read_positions(self) -> list[int]:
+        """Return the positions that the windows read; a position that is read twice appears twice."""
+        return [i * self.stride + j * self.dilation for i in range(self.output_size) for j in range(self.kernel)]
 
-    def pixels(self, positions: Iterable[int]) -> int:
-        """How many of the positions are pixels of the input, not padding."""
-        return sum(self.padding <= at < self.padding + self.before for at in positions)
+    def count_pixels(self, positions: Iterable[int]) -> int:
+        """Return how many of the positions are pixels of the input, not padding."""
+        return sum(self.padding <= position < self.padding + self.input_size for position in positions)
 
 
-def role(row: Row) -> str:
-    """What a layer does: conv, sparse (a conv that reads some of the maps), local (weights of its own at each place),
-    dense, pool, other, or uncalled.
+def layer_type(row: Row) -> str:
+    """Return the type of a layer, by its numbers rather than its class name, so that custom modules are recognized.
 
-    Layers with MACs are known by these, so that a subclass under any name is one too.
+    Returns:
+        "conv", "sparse" (a convolution whose output channels read some of the input channels), "local" (each position
+        has its own weights), "dense", "pool", "other", or "uncalled".
     """
     if not row.inputs or not row.outputs:
         return "other" if row.inputs or row.outputs else "uncalled"
@@ -57,108 +58,108 @@ def role(row: Row) -> str:
         if row.macs != math.prod(row.outputs) * taps(row):
             return "sparse" if _is_sparse(row) else "other"
         return "local" if row.weights == row.macs and math.prod(row.outputs[1:]) > 1 else "conv"
-    carries = row.weights or "Linear" in row.kind  # the weights of a second call were counted in the first
-    if carries and not row.kernel and row.macs and row.macs == math.prod(row.outputs) * row.inputs[-1]:
+    has_weights = row.weights or "Linear" in row.kind  # a second call has none: they are counted in the first one
+    if has_weights and not row.kernel and row.macs and row.macs == math.prod(row.outputs) * row.inputs[-1]:
         return "dense"
-    window = row.kernel or row.kind.startswith("Adaptive")
-    return "pool" if "Pool" in row.kind and window and not row.parameters else "other"
+    has_window = row.kernel or row.kind.startswith("Adaptive")
+    return "pool" if "Pool" in row.kind and has_window and not row.parameters else "other"
 
 
 def _is_sparse(row: Row) -> bool:
-    """Whether whole kernels are used at every place, but fewer than there are pairs of maps."""
-    area, places = math.prod(row.kernel or ()), math.prod(row.outputs[1:])
-    return row.weights % area == 0 and row.weights * places == row.macs < math.prod(row.outputs) * taps(row)
+    """Whether whole kernels are used at every position, but fewer than there are pairs of channels."""
+    area, positions = math.prod(row.kernel or ()), math.prod(row.outputs[1:])
+    return row.weights % area == 0 and row.weights * positions == row.macs < math.prod(row.outputs) * taps(row)
 
 
-def axes_of(row: Row) -> tuple[Axis, ...]:
-    """The sides of a window layer; none where the formula of windows does not give what the layer gave."""
-    row = plain(row)
-    text, sides = window_sum(row)
-    if not text or sides != row.outputs[1:]:
+def window_axes(row: Row) -> tuple[Axis, ...]:
+    """Return the axes of a layer with a window; () if the window formula does not give the layer's output size."""
+    row = with_numeric_padding(row)
+    formula, sizes = output_size_formula(row)
+    if not formula or sizes != row.outputs[1:]:
         return ()
-    dilation: Any = row.dilation or (1,) * len(sides)
-    windows: Any = (row.kernel, span(row), row.stride, row.padding, dilation, [row.ceil] * len(sides))
-    return tuple(Axis(*values) for values in zip(row.inputs[1:], sides, *windows, strict=True))
+    dilation: Any = row.dilation or (1,) * len(sizes)
+    windows: Any = (row.kernel, effective_kernel(row), row.stride, row.padding, dilation, [row.ceil] * len(sizes))
+    return tuple(Axis(*values) for values in zip(row.inputs[1:], sizes, *windows, strict=True))
 
 
-def plain(row: Row) -> Row:
-    """Padding "valid" and symmetrical "same" as numbers."""
+def with_numeric_padding(row: Row) -> Row:
+    """Return the row with the paddings "valid" and symmetric "same" as numbers."""
     if row.padding == "valid":
         return replace(row, padding=(0,) * len(row.kernel or ()))
-    if row.padding == "same" and all(width % 2 for width in span(row)):
-        return replace(row, padding=tuple(width // 2 for width in span(row)))
+    if row.padding == "same" and all(width % 2 for width in effective_kernel(row)):
+        return replace(row, padding=tuple(width // 2 for width in effective_kernel(row)))
     return row
 
 
-def reach(rows: Sequence[Row], output: int) -> tuple[int, int]:
-    """The smallest and the largest input side that give the same output side through all these layers."""
-    low = high = output
+def input_range(rows: Sequence[Row], output_size: int) -> tuple[int, int]:
+    """Return the smallest and the largest input size that give the same output size through all these layers."""
+    low = high = output_size
     for row in reversed(rows):
         smallest = largest = row.inputs[1]
-        while smallest > 1 and _gives(row, smallest - 1) >= low:
+        while smallest > 1 and _output_size(row, smallest - 1) >= low:
             smallest -= 1
-        while _gives(row, largest + 1) <= high:
+        while _output_size(row, largest + 1) <= high:
             largest += 1
         low, high = smallest, largest
     return low, high
 
 
-def _gives(row: Row, before: int) -> int:
-    resized = replace(plain(row), inputs=(row.inputs[0], *[before] * len(row.inputs[1:])))
-    return window_sum(resized)[1][0]
+def _output_size(row: Row, input_size: int) -> int:
+    resized = replace(with_numeric_padding(row), inputs=(row.inputs[0], *[input_size] * len(row.inputs[1:])))
+    return output_size_formula(resized)[1][0]
 
 
-def chain_of(table: Table) -> list[Row]:
-    """The window layers from the image to the first dense layer, if they are one chain of squares; else none."""
+def window_chain(table: Table) -> list[Row]:
+    """Return the layers with windows before the first dense layer if they form one chain of square sizes, else []."""
     if len(set(table.input_shape[1:])) != 1 or any("adaptive" in op or "upsample" in op for op in table.unlisted):
         return []
-    at = table.input_shape[1:]
+    size = table.input_shape[1:]
     chain: list[Row] = []
     for row in table.rows:
-        if role(row) == "dense":
+        if layer_type(row) == "dense":
             break
         resizes = row.kernel or "Adaptive" in row.kind or row.inputs[1:] != row.outputs[1:]
         if len(row.outputs) != len(table.input_shape) or not resizes:
             continue
-        if row.inputs[1:] != at or len(set(axes_of(row))) != 1:
+        if row.inputs[1:] != size or len(set(window_axes(row))) != 1:
             return []
-        chain, at = [*chain, row], row.outputs[1:]
+        chain, size = [*chain, row], row.outputs[1:]
     return chain
 
 
-def stations(table: Table) -> Iterator[str]:
-    """The sides on the way; a number without a name is what forward() itself made."""
+def size_steps(table: Table) -> Iterator[str]:
+    """Yield the sizes along the network; a number without a layer name is computed by forward() itself."""
     rows = [row for row in table.rows if row.inputs and row.outputs]
     resizing = [row for row in rows if row.inputs[1:] != row.outputs[1:] or len(row.inputs) != len(row.outputs)]
     rows = [row for row in rows if row.kernel or row.macs or row in resizing]
-    before = table.input_shape
-    yield _sides_of(before)
-    for row in rows if len(rows) <= _MANY else resizing:
-        if _sides_of(row.inputs) != _sides_of(before) and len(rows) <= _MANY:
-            yield _sides_of(row.inputs)
-        before = row.outputs
-        yield f"{place(row.name)} {_sides_of(before)}"
+    shape = table.input_shape
+    yield _format_shape_size(shape)
+    for row in rows if len(rows) <= _MAX_STEPS else resizing:
+        if _format_shape_size(row.inputs) != _format_shape_size(shape) and len(rows) <= _MAX_STEPS:
+            yield _format_shape_size(row.inputs)
+        shape = row.outputs
+        yield f"{python_path(row.name)} {_format_shape_size(shape)}"
 
 
-def _sides_of(shape: Sequence[int]) -> str:
-    return side(shape[1:] or shape)
+def _format_shape_size(shape: Sequence[int]) -> str:
+    return format_size(shape[1:] or shape)
 
 
-def on_padding(row: Row) -> int:
-    """MACs of a convolution whose tap meets padding."""
-    axes = axes_of(row)
+def padding_macs(row: Row) -> int:
+    """Return the MACs of a convolution whose taps are on padding."""
+    axes = window_axes(row)
     if not axes:
         return 0
-    inside = math.prod(axis.pixels(axis.read()) for axis in axes)
+    inside = math.prod(axis.count_pixels(axis.read_positions()) for axis in axes)
     kernels = row.macs // (math.prod(row.kernel or ()) * math.prod(row.outputs[1:]))
     return row.macs - kernels * inside
 
 
-def seen(row: Row) -> int:
-    """Input channels that one kernel sees."""
+def kernel_channels(row: Row) -> int:
+    """Return the number of input channels that one kernel reads."""
     return row.inputs[0] // (row.groups or 1)
 
 
 def taps(row: Row) -> int:
-    """Multiply-accumulates of one output of a convolution."""
-    return seen(row) * math.prod(row.kernel or ())
+    """Return the multiply-accumulates of one output of a convolution."""
+    return kernel_channels(row) * math.prod(row.kernel or ())

@@ -1,1 +1,1 @@
-"""The networks. Each file needs torch alone and can be copied out and run."""
+"""The networks. Each file needs only torch and can be copied out and run."""

@@ -1,8 +1,8 @@
-"""AlexNet by its author: the paper of 2012, the code behind it, its ablations, and the one tower of 2014.
+"""AlexNet by its author: the paper of 2012, the code behind it, its ablations, and the single tower of 2014.
 
-His code rounds sides up: 224 pixels under windows of 11 every 4 give 55, the last window hanging 3 zeros over the right
-and lower border (written out as `border` below); a pool of 3 every 2 clips its last window. Needs torch and its
-neighbors `lrn.py` and `layers.py` alone.
+His code rounds sizes up: an 11x11 convolution with stride 4 turns 224 pixels into 55, and the last window reads 3 zeros
+beyond the right and lower border (the layer `border` below). 3x3 pooling with stride 2 clips its last window.
+Needs only torch and its neighbors `lrn.py` and `layers.py`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from classicnets.models.lrn import LRN
 
 
 def alexnet_2012(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:
-    """AlexNet as the paper describes it: two towers (groups=2), ReLU, LRN inside a tower, overlapping pools, dropout.
+    """AlexNet as the paper describes it: two towers (groups=2), ReLU, LRN within a tower, overlapping pooling, dropout.
 
-    Reads `in_channels` x `image_size` x `image_size` (0-255 minus the mean image), gives `num_classes` logits;
-    60,965,224 parameters. LRN takes the printed formula literally; `alexnet_2012_code` is what produced the numbers.
+    Input: [N, in_channels, image_size, image_size], 0-255 minus the mean image. Output: logits [N, num_classes].
+    60,965,224 parameters. LRN uses the printed formula; `alexnet_2012_code` is the code that produced the results.
     Source: Krizhevsky, Sutskever, Hinton, NIPS 2012, sections 3 and 4.
     """
-    side = pooled(pooled(pooled(_rounded_up(image_size, 11, 4))))
+    size = pooled_size(pooled_size(pooled_size(_output_size(image_size, 11, 4))))
     overhang = (11 - image_size) % 4
     return nn.Sequential(
         OrderedDict(
@@ -35,7 +35,7 @@ def alexnet_2012(num_classes: int = 1000, in_channels: int = 3, image_size: int 
             relu2=nn.ReLU(),
             norm2=LRN(size=5, alpha=1e-4, beta=0.75, k=2.0, convention="paper", groups=2),
             pool2=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 13 x 13
-            conv3=nn.Conv2d(256, 384, kernel_size=3, padding=1),  # 384 x 13 x 13: here the towers meet
+            conv3=nn.Conv2d(256, 384, kernel_size=3, padding=1),  # 384 x 13 x 13: reads both towers
             relu3=nn.ReLU(),
             conv4=nn.Conv2d(384, 384, kernel_size=3, padding=1, groups=2),  # 384 x 13 x 13
             relu4=nn.ReLU(),
@@ -43,7 +43,7 @@ def alexnet_2012(num_classes: int = 1000, in_channels: int = 3, image_size: int 
             relu5=nn.ReLU(),
             pool5=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 6 x 6
             flatten=nn.Flatten(),  # 9216
-            fc6=nn.Linear(256 * side * side, 4096),
+            fc6=nn.Linear(256 * size * size, 4096),
             relu6=nn.ReLU(),
             drop6=nn.Dropout(p=0.5),
             fc7=nn.Linear(4096, 4096),
@@ -57,10 +57,10 @@ def alexnet_2012(num_classes: int = 1000, in_channels: int = 3, image_size: int 
 def alexnet_2012_code(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:
     """AlexNet as it was run, configuration 145: layer 1 normalizes before its ReLU, layer 2 normalizes twice.
 
-    Reads `in_channels` x `image_size` x `image_size` (0-255 minus the mean image), gives `num_classes` logits;
+    Input: [N, in_channels, image_size, image_size], 0-255 minus the mean image. Output: logits [N, num_classes].
     60,965,224 parameters. Source: computerhistory/AlexNet-Source-Code, layers/layers-145.cfg and layer-params-145.cfg.
     """
-    side = pooled(pooled(pooled(_rounded_up(image_size, 11, 4))))
+    size = pooled_size(pooled_size(pooled_size(_output_size(image_size, 11, 4))))
     overhang = (11 - image_size) % 4
     return nn.Sequential(
         OrderedDict(
@@ -74,7 +74,7 @@ def alexnet_2012_code(num_classes: int = 1000, in_channels: int = 3, image_size:
             norm2=LRN(size=5, alpha=1e-4, beta=0.75, k=2.0, convention="caffe", groups=2),
             cnorm2=SameMapNorm(size=5, alpha=1e-3, beta=0.75, k=1.0),
             pool2=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 13 x 13
-            conv3=nn.Conv2d(256, 384, kernel_size=3, padding=1),  # 384 x 13 x 13: here the towers meet
+            conv3=nn.Conv2d(256, 384, kernel_size=3, padding=1),  # 384 x 13 x 13: reads both towers
             relu3=nn.ReLU(),
             conv4=nn.Conv2d(384, 384, kernel_size=3, padding=1, groups=2),  # 384 x 13 x 13
             relu4=nn.ReLU(),
@@ -82,21 +82,21 @@ def alexnet_2012_code(num_classes: int = 1000, in_channels: int = 3, image_size:
             pool5=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 6 x 6
             relu5=nn.ReLU(),
             flatten=nn.Flatten(),  # 9216
-            **dense_layers(256 * side * side, num_classes),
+            **dense_layers(256 * size * size, num_classes),
         )
     )
 
 
 def alexnet_2012_plain_pooling(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:
-    """The paper's test of overlapping pools, configuration 147: `alexnet_2012_code` with pools of 2 every 2.
+    """The paper's ablation of overlapping pooling, configuration 147: `alexnet_2012_code` with 2x2 pooling, stride 2.
 
-    Reads `in_channels` x `image_size` x `image_size` (0-255 minus the mean image), gives `num_classes` logits;
-    60,965,224 parameters: conv2 and conv5 are padded less, so that 6 x 6 comes out again.
+    Input: [N, in_channels, image_size, image_size], 0-255 minus the mean image. Output: logits [N, num_classes].
+    60,965,224 parameters: conv2 and conv5 have less padding, so that the last feature map is 6 x 6 again.
     Source: computerhistory/AlexNet-Source-Code, layers/layers-147.cfg.
     """
-    side = pooled(_rounded_up(image_size, 11, 4), 2)
-    side = pooled(side - 2, 2)
-    side = pooled(side - 2, 2)
+    size = pooled_size(_output_size(image_size, 11, 4), 2)
+    size = pooled_size(size - 2, 2)
+    size = pooled_size(size - 2, 2)
     overhang = (11 - image_size) % 4
     return nn.Sequential(
         OrderedDict(
@@ -110,7 +110,7 @@ def alexnet_2012_plain_pooling(num_classes: int = 1000, in_channels: int = 3, im
             norm2=LRN(size=5, alpha=1e-4, beta=0.75, k=2.0, convention="caffe", groups=2),
             cnorm2=SameMapNorm(size=5, alpha=1e-3, beta=0.75, k=1.0),
             pool2=nn.MaxPool2d(kernel_size=2, stride=2, ceil_mode=True),  # 256 x 13 x 13
-            conv3=nn.Conv2d(256, 384, kernel_size=3, padding=1),  # 384 x 13 x 13: here the towers meet
+            conv3=nn.Conv2d(256, 384, kernel_size=3, padding=1),  # 384 x 13 x 13: reads both towers
             relu3=nn.ReLU(),
             conv4=nn.Conv2d(384, 384, kernel_size=3, padding=1, groups=2),  # 384 x 13 x 13
             relu4=nn.ReLU(),
@@ -118,19 +118,19 @@ def alexnet_2012_plain_pooling(num_classes: int = 1000, in_channels: int = 3, im
             pool5=nn.MaxPool2d(kernel_size=2, stride=2, ceil_mode=True),  # 256 x 6 x 6
             relu5=nn.ReLU(),
             flatten=nn.Flatten(),  # 9216
-            **dense_layers(256 * side * side, num_classes),
+            **dense_layers(256 * size * size, num_classes),
         )
     )
 
 
 def alexnet_2012_one_tower(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:
-    """The paper's test of two GPUs, configuration 145-half: one tower of half the width up to conv4.
+    """The paper's ablation of two GPUs, configuration 145-half: one tower of half the width up to conv4.
 
-    Reads `in_channels` x `image_size` x `image_size` (0-255 minus the mean image), gives `num_classes` logits;
-    59,798,312 parameters, as conv5 and the dense layers keep their width.
+    Input: [N, in_channels, image_size, image_size], 0-255 minus the mean image. Output: logits [N, num_classes].
+    59,798,312 parameters, because conv5 and the dense layers keep their width.
     Source: computerhistory/AlexNet-Source-Code, layers/layers-145-half.cfg.
     """
-    side = pooled(pooled(pooled(_rounded_up(image_size, 11, 4))))
+    size = pooled_size(pooled_size(pooled_size(_output_size(image_size, 11, 4))))
     overhang = (11 - image_size) % 4
     return nn.Sequential(
         OrderedDict(
@@ -152,19 +152,19 @@ def alexnet_2012_one_tower(num_classes: int = 1000, in_channels: int = 3, image_
             pool5=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 6 x 6
             relu5=nn.ReLU(),
             flatten=nn.Flatten(),  # 9216
-            **dense_layers(256 * side * side, num_classes),
+            **dense_layers(256 * size * size, num_classes),
         )
     )
 
 
 def alexnet_2014(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:
-    """The "one weird trick" AlexNet as cuda-convnet2 has it: one tower of 64/192/384/256/256 maps, with LRN.
+    """The "one weird trick" AlexNet of cuda-convnet2: one tower of 64/192/384/256/256 channels, with LRN.
 
-    Reads `in_channels` x `image_size` x `image_size` (0-255 minus the mean image), gives `num_classes` logits;
-    61,100,840 parameters. The paper's footnote prints 384 maps for conv4; the released configuration has 256.
+    Input: [N, in_channels, image_size, image_size], 0-255 minus the mean image. Output: logits [N, num_classes].
+    61,100,840 parameters. The paper's footnote prints 384 channels for conv4; the released configuration has 256.
     Source: akrizhevsky/cuda-convnet2, layers-imagenet-1gpu.cfg; Krizhevsky, arXiv:1404.5997.
     """
-    side = pooled(pooled(pooled(_rounded_up(image_size, 11, 4))))
+    size = pooled_size(pooled_size(pooled_size(_output_size(image_size, 11, 4))))
     overhang = (11 - image_size) % 4
     return nn.Sequential(
         OrderedDict(
@@ -185,13 +185,13 @@ def alexnet_2014(num_classes: int = 1000, in_channels: int = 3, image_size: int 
             pool5=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 6 x 6
             relu5=nn.ReLU(),
             flatten=nn.Flatten(),  # 9216
-            **dense_layers(256 * side * side, num_classes),
+            **dense_layers(256 * size * size, num_classes),
         )
     )
 
 
 def dense_layers(inputs: int, num_classes: int) -> OrderedDict[str, nn.Module]:
-    """The end that every AlexNet of this file but torchvision's has: 4096, 4096, `num_classes`, dropout after two."""
+    """Return AlexNet's classifier (not torchvision's): 4096, 4096, `num_classes`, dropout after the first two."""
     return OrderedDict(
         fc6=nn.Linear(inputs, 4096),
         relu6=nn.ReLU(),
@@ -203,11 +203,11 @@ def dense_layers(inputs: int, num_classes: int) -> OrderedDict[str, nn.Module]:
     )
 
 
-def _rounded_up(side: int, kernel: int, stride: int) -> int:
-    """The side after a window that may hang over the border."""
-    return -(-(side - kernel) // stride) + 1
+def _output_size(size: int, kernel: int, stride: int) -> int:
+    """The output size of a convolution or pooling that rounds up."""
+    return -(-(size - kernel) // stride) + 1
 
 
-def pooled(side: int, window: int = 3) -> int:
-    """The side after a pool of `window` every 2 that rounds up, at least 1."""
-    return max(1, _rounded_up(side, window, 2))
+def pooled_size(size: int, window: int = 3) -> int:
+    """Return the output size of pooling with stride 2 that rounds up, at least 1."""
+    return max(1, _output_size(size, window, 2))

@@ -1,6 +1,6 @@
-"""AlexNet as others have it: torchvision, Caffe, MXNet, *Dive into Deep Learning*, and our own for 28x28 images.
+"""AlexNet in torchvision, Caffe, MXNet and *Dive into Deep Learning*, and our own network for 28x28 images.
 
-Needs torch and its neighbors `alexnet.py` and `lrn.py` alone.
+Needs only torch and its neighbors `alexnet.py` and `lrn.py`.
 """
 
 from __future__ import annotations
@@ -10,30 +10,32 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from classicnets.models.alexnet import dense_layers, pooled
+from classicnets.models.alexnet import dense_layers, pooled_size
 from classicnets.models.lrn import LRN
 
 
 class ShrinkingPool(nn.AdaptiveAvgPool2d):
-    """Adaptive average pooling to side x side that refuses to enlarge; torch's copies pixels, which hides a mistake."""
+    """Adaptive average pooling to size x size that rejects smaller inputs, for which torch would copy pixels."""
 
-    def __init__(self, side: int) -> None:
-        super().__init__((side, side))
-        self.side = side
+    output_size: tuple[int, int]
+
+    def __init__(self, size: int) -> None:
+        super().__init__((size, size))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, C, H, W] to [N, C, side, side]; as it came where it has that size. Raises ValueError below it."""
-        if min(x.shape[-2:]) < self.side:
-            raise ValueError(f"{x.shape[-2]}x{x.shape[-1]} is less than {self.side}x{self.side}: it would copy pixels")
+        """Map [N, C, H, W] to [N, C, size, size]; an input of this size does not change. Raises ValueError below it."""
+        height, width = self.output_size
+        if x.shape[-2] < height or x.shape[-1] < width:
+            raise ValueError(f"{x.shape[-2]}x{x.shape[-1]} is less than {height}x{width}: pooling would copy pixels")
         return super().forward(x)
 
 
 def alexnet_torchvision(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:  # noqa: ARG001
-    """AlexNet of torchvision: the one tower of 2014 without LRN, conv1 padded by 2, dropout before fc6 and fc7.
+    """AlexNet of torchvision: the single tower of 2014 without LRN, conv1 padded by 2, dropout before fc6 and fc7.
 
-    Reads `in_channels` x 224 x 224, gives `num_classes` logits; 61,100,840 parameters under torchvision's names, so
-    that its state_dict loads. From 223 to 254 pixels `avgpool` changes nothing, larger images it averages down to
-    6 x 6, as torchvision does; smaller ones (torchvision takes 63 and up) are refused, as it would copy pixels.
+    Input: [N, in_channels, 224, 224]. Output: logits [N, num_classes]. 61,100,840 parameters with torchvision's names,
+    so that its state_dict loads. Images of 223 to 254 pixels pass `avgpool` unchanged; larger ones are averaged to
+    6 x 6, as in torchvision. Smaller ones (torchvision accepts 63 and more) are rejected: `avgpool` would copy pixels.
     Source: pytorch/vision, torchvision/models/alexnet.py; Krizhevsky, arXiv:1404.5997.
     """
     features = nn.Sequential(
@@ -71,12 +73,12 @@ def alexnet_torchvision(num_classes: int = 1000, in_channels: int = 3, image_siz
 
 
 def alexnet_caffe(num_classes: int = 1000, in_channels: int = 3, image_size: int = 227) -> nn.Sequential:
-    """Caffe's bvlc_alexnet: 227x227, grouped convolutions, LRN with k = 1 that crosses the towers, then pooling.
+    """Caffe's bvlc_alexnet: 227x227, grouped convolutions, LRN with k = 1 across the towers, then pooling.
 
-    Reads `in_channels` x `image_size` x `image_size` (blue first, 0-255 minus the mean image), gives `num_classes`
-    logits; 60,965,224 parameters. Source: BVLC/caffe, models/bvlc_alexnet.
+    Input: [N, in_channels, image_size, image_size], BGR, 0-255 minus the mean image. Output: logits [N, num_classes].
+    60,965,224 parameters. Source: BVLC/caffe, models/bvlc_alexnet.
     """
-    side = pooled(pooled(pooled((image_size - 11) // 4 + 1)))
+    size = pooled_size(pooled_size(pooled_size((image_size - 11) // 4 + 1)))
     return nn.Sequential(
         OrderedDict(
             conv1=nn.Conv2d(in_channels, 96, kernel_size=11, stride=4),  # 96 x 55 x 55
@@ -95,18 +97,18 @@ def alexnet_caffe(num_classes: int = 1000, in_channels: int = 3, image_size: int
             relu5=nn.ReLU(),
             pool5=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 6 x 6
             flatten=nn.Flatten(),  # 9216
-            **dense_layers(256 * side * side, num_classes),
+            **dense_layers(256 * size * size, num_classes),
         )
     )
 
 
 def caffenet(num_classes: int = 1000, in_channels: int = 3, image_size: int = 227) -> nn.Sequential:
-    """Caffe's CaffeNet (bvlc_reference_caffenet): `alexnet_caffe` with each pool before its LRN, not after.
+    """Caffe's CaffeNet (bvlc_reference_caffenet): `alexnet_caffe` with pooling before LRN.
 
-    Reads `in_channels` x `image_size` x `image_size` (blue first, 0-255 minus the mean image), gives `num_classes`
-    logits; 60,965,224 parameters. Source: BVLC/caffe, models/bvlc_reference_caffenet.
+    Input: [N, in_channels, image_size, image_size], BGR, 0-255 minus the mean image. Output: logits [N, num_classes].
+    60,965,224 parameters. Source: BVLC/caffe, models/bvlc_reference_caffenet.
     """
-    side = pooled(pooled(pooled((image_size - 11) // 4 + 1)))
+    size = pooled_size(pooled_size(pooled_size((image_size - 11) // 4 + 1)))
     return nn.Sequential(
         OrderedDict(
             conv1=nn.Conv2d(in_channels, 96, kernel_size=11, stride=4),  # 96 x 55 x 55
@@ -125,19 +127,19 @@ def caffenet(num_classes: int = 1000, in_channels: int = 3, image_size: int = 22
             relu5=nn.ReLU(),
             pool5=nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),  # 256 x 6 x 6
             flatten=nn.Flatten(),  # 9216
-            **dense_layers(256 * side * side, num_classes),
+            **dense_layers(256 * size * size, num_classes),
         )
     )
 
 
 def alexnet_mxnet(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:
-    """MXNet's symbol AlexNet: one tower of the two towers' width (no groups), nothing padded or rounded up in conv1.
+    """MXNet's symbol AlexNet: one tower as wide as both (no groups), conv1 without padding or rounding up.
 
-    Reads `in_channels` x `image_size` x `image_size`, gives `num_classes` logits; 50,844,008 parameters for 224, where
-    the sides are 54, 26, 12, 5; 62,378,344 for 227 (55, 27, 13, 6).
+    Input: [N, in_channels, image_size, image_size]. Output: logits [N, num_classes]. 50,844,008 parameters for 224,
+    with sizes 54, 26, 12, 5; 62,378,344 for 227 (55, 27, 13, 6).
     Source: apache/mxnet, example/image-classification/symbols/alexnet.py (v0.11 to v1.9).
     """
-    side = _floor_pooled_thrice((image_size - 11) // 4 + 1)
+    size = _size_after_three_pools((image_size - 11) // 4 + 1)
     return nn.Sequential(
         OrderedDict(
             conv1=nn.Conv2d(in_channels, 96, kernel_size=11, stride=4),  # 96 x 54 x 54
@@ -156,18 +158,18 @@ def alexnet_mxnet(num_classes: int = 1000, in_channels: int = 3, image_size: int
             relu5=nn.ReLU(),
             pool5=nn.MaxPool2d(kernel_size=3, stride=2),  # 256 x 5 x 5
             flatten=nn.Flatten(),  # 6400
-            **dense_layers(256 * side * side, num_classes),
+            **dense_layers(256 * size * size, num_classes),
         )
     )
 
 
 def alexnet_d2l_v1(num_classes: int = 10, in_channels: int = 1, image_size: int = 224) -> nn.Sequential:
-    """AlexNet of d2l's first edition (Gluon): one tower, no LRN, conv1 not padded (so 54, not 55).
+    """AlexNet of d2l's first edition (Gluon): one tower, no LRN, conv1 without padding (so 54, not 55).
 
-    Reads `in_channels` x `image_size` x `image_size`, gives `num_classes` logits; 46,764,746 parameters.
+    Input: [N, in_channels, image_size, image_size]. Output: logits [N, num_classes]. 46,764,746 parameters.
     Source: d2l-ai/d2l-zh, branch v1, chapter_convolutional-neural-networks/alexnet.md (Apache MXNet).
     """
-    side = _floor_pooled_thrice((image_size - 11) // 4 + 1)
+    size = _size_after_three_pools((image_size - 11) // 4 + 1)
     return nn.Sequential(
         OrderedDict(
             conv1=nn.Conv2d(in_channels, 96, kernel_size=11, stride=4),  # 96 x 54 x 54
@@ -184,28 +186,25 @@ def alexnet_d2l_v1(num_classes: int = 10, in_channels: int = 1, image_size: int 
             relu5=nn.ReLU(),
             pool5=nn.MaxPool2d(kernel_size=3, stride=2),  # 256 x 5 x 5
             flatten=nn.Flatten(),  # 6400
-            **dense_layers(256 * side * side, num_classes),
+            **dense_layers(256 * size * size, num_classes),
         )
     )
 
 
-def _floor_pooled_thrice(side: int) -> int:
-    """The side after three pools of 3 every 2 that round down, at least 1."""
+def _size_after_three_pools(size: int) -> int:
+    """The size after three times 3x3 pooling with stride 2 that rounds down, at least 1."""
     for _ in range(3):
-        side = (side - 3) // 2 + 1
-    return max(1, side)
+        size = (size - 3) // 2 + 1
+    return max(1, size)
 
 
 def alexnet_d2l(num_classes: int = 10, in_channels: int = 1, image_size: int = 224) -> nn.Sequential:
     """AlexNet of d2l, second Chinese edition and English 1.0: one tower, no LRN, conv1 padded by 1 (so 54, not 55).
 
-    Reads `in_channels` x `image_size` x `image_size`, gives `num_classes` logits; 46,764,746 parameters as in the book.
-    Source: d2l-ai/d2l-zh, chapter_convolutional-modern/alexnet.md (PyTorch).
+    Input: [N, in_channels, image_size, image_size]. Output: logits [N, num_classes]. 46,764,746 parameters as in the
+    book. Source: d2l-ai/d2l-zh, chapter_convolutional-modern/alexnet.md (PyTorch).
     """
-    side = (image_size + 2 - 11) // 4 + 1
-    for _ in range(3):
-        side = (side - 3) // 2 + 1
-    side = max(1, side)
+    size = _size_after_three_pools((image_size + 2 - 11) // 4 + 1)
     return nn.Sequential(
         OrderedDict(
             conv1=nn.Conv2d(in_channels, 96, kernel_size=11, stride=4, padding=1),  # 96 x 54 x 54
@@ -222,7 +221,7 @@ def alexnet_d2l(num_classes: int = 10, in_channels: int = 1, image_size: int = 2
             relu5=nn.ReLU(),
             pool5=nn.MaxPool2d(kernel_size=3, stride=2),  # 256 x 5 x 5
             flatten=nn.Flatten(),  # 6400
-            fc6=nn.Linear(256 * side * side, 4096),
+            fc6=nn.Linear(256 * size * size, 4096),
             relu6=nn.ReLU(),
             drop6=nn.Dropout(p=0.5),
             fc7=nn.Linear(4096, 4096),
@@ -234,15 +233,16 @@ def alexnet_d2l(num_classes: int = 10, in_channels: int = 1, image_size: int = 2
 
 
 def alexnet_28(num_classes: int = 10, in_channels: int = 1, image_size: int = 28) -> nn.Sequential:
-    """OURS, from no paper: AlexNet's ideas (five convolutions, overlapping pooling, normalization, ReLU, dropout, wide
-    dense layers) for images of 28x28 on a laptop: 1.2 million parameters, 30 million MACs. What normalizes is batch
-    normalization, which is of 2015, a year later than all other nets here.
+    """OURS, not from a paper: AlexNet's ideas for 28x28 images on a laptop.
 
-    Reads `in_channels` x `image_size` x `image_size`, gives `num_classes` logits.
+    Five convolutions, overlapping pooling, normalization, ReLU, dropout and wide dense layers: 1.2 million parameters,
+    30 million MACs. Batch normalization is of 2015, a year after all other networks here.
+
+    Input: [N, in_channels, image_size, image_size]. Output: logits [N, num_classes].
     """
-    side = (image_size - 1) // 2 + 1
-    side = (side - 1) // 2 + 1
-    side = max(1, (side - 3) // 2 + 1)
+    size = (image_size - 1) // 2 + 1
+    size = (size - 1) // 2 + 1
+    size = max(1, (size - 3) // 2 + 1)
     return nn.Sequential(
         OrderedDict(
             conv1=nn.Conv2d(in_channels, 32, kernel_size=5, padding=2, bias=False),  # 32 x 28 x 28
@@ -264,7 +264,7 @@ def alexnet_28(num_classes: int = 10, in_channels: int = 1, image_size: int = 28
             relu5=nn.ReLU(),
             pool5=nn.MaxPool2d(kernel_size=3, stride=2),  # 128 x 3 x 3
             flatten=nn.Flatten(),  # 1152
-            fc6=nn.Linear(128 * side * side, 512),
+            fc6=nn.Linear(128 * size * size, 512),
             relu6=nn.ReLU(),
             drop6=nn.Dropout(p=0.5),
             fc7=nn.Linear(512, 512),

@@ -1,4 +1,4 @@
-"""Layers of the 1989-2012 nets that torch lacks. Needs torch alone."""
+"""Layers of the networks from 1989 to 2012 that torch lacks. Needs only torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 
 class ScaledTanh(nn.Module):
-    """f(a) = amplitude * tanh(slope * a), any shape; with the defaults f(1) = 1 and f(-1) = -1.
+    """f(a) = amplitude * tanh(slope * a) for any shape; with the defaults, f(1) = 1 and f(-1) = -1.
 
     Source: LeCun et al. 1998, appendix A; LeCun et al. 1989.
     """
@@ -21,21 +21,21 @@ class ScaledTanh(nn.Module):
         self.amplitude, self.slope = amplitude, slope
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Any shape to the same shape."""
+        """Apply the function to each value; any shape."""
         return self.amplitude * torch.tanh(self.slope * x)
 
     def extra_repr(self) -> str:
-        """Amplitude and slope."""
+        """Return amplitude and slope."""
         return f"amplitude={self.amplitude:g}, slope={self.slope:g}"
 
 
 class Subsampling(nn.Module):
-    """The sum of size x size values, times one trainable coefficient and plus one trainable bias for each map.
+    """Trainable subsampling: the sum of each size x size window, times a coefficient plus a bias for each channel.
 
         y[c] = weight[c] * (x1 + x2 + x3 + x4)[c] + bias[c]                                         for size 2
 
-    [N, channels, H, W] to [N, channels, H // size, W // size]; windows do not overlap; squashing is a layer of its own.
-    It starts as the mean (weight 1 / size^2, bias 0), which is our choice.
+    Maps [N, channels, H, W] to [N, channels, H // size, W // size]. Windows do not overlap, and the activation is a
+    separate layer. The initial weights give the mean (weight 1 / size^2, bias 0), which is our choice.
     Source: LeCun et al. 1998, section II.B (layers S2 and S4); LeCun et al. 1990 (H2 and H4).
     """
 
@@ -48,37 +48,48 @@ class Subsampling(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """The mean of the window."""
+        """Initialize to the mean of the window."""
         nn.init.constant_(self.weight, 1 / math.prod(self.kernel_size))
         nn.init.zeros_(self.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, channels, H, W] to [N, channels, H // size, W // size]."""
-        if x.shape[-3] != self.channels:  # or one map would be stretched over all coefficients
-            raise ValueError(f"Subsampling has coefficients for {self.channels} maps, but got {x.shape[-3]}")
-        factor = self.weight * math.prod(self.kernel_size)  # of the mean, to make it the sum
+        """Map [N, channels, H, W] to [N, channels, H // size, W // size]."""
+        if x.shape[-3] != self.channels:  # a single channel would be broadcast to all coefficients
+            raise ValueError(f"Subsampling has coefficients for {self.channels} channels, but got {x.shape[-3]}")
+        factor = self.weight * math.prod(self.kernel_size)  # turns the mean into the sum
         return self.window_mean(x) * factor[:, None, None] + self.bias[:, None, None]
 
     def window_mean(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, channels, H, W] to [N, channels, H // size, W // size]."""
+        """Return the mean of each window, [N, channels, H // size, W // size]."""
         return F.avg_pool2d(x, self.kernel_size)
 
     def macs(self, output_shape: Sequence[int]) -> int:
-        """One for each input, as the sources count connections."""
+        """Return one MAC for each input, as the sources count connections."""
         return math.prod(output_shape) * math.prod(self.kernel_size)
 
     def extra_repr(self) -> str:
-        """Maps and window."""
+        """Return channels and window size."""
         return f"{self.channels}, size={self.kernel_size[0]}"
 
 
 class TableConv2d(nn.Module):
-    """A convolution whose output map j reads only the input maps in `table[j]`; other kernels do not exist.
+    """A sparse convolution: output channel j reads only the input channels in `table[j]`.
 
-    [N, in_channels, H, W] to [N, out_channels, H', W'] as nn.Conv2d. `weight` is [pairs, k, k], in the order of the
-    table; `bias` is [out_channels], or one for each unit, [out_channels, *unit_bias], where `unit_bias` is the size of
-    the output. `pad_value` fills the border. Initialized as nn.Conv2d, with `fan_in` of each map as the table has it.
-    Raises ValueError for a table that does not fit.
+    Maps [N, in_channels, H, W] to [N, out_channels, H', W'] like nn.Conv2d. Initialized like nn.Conv2d, with the
+    fan-in that the table gives each output channel.
+
+    Args:
+        table: input channels of each output channel.
+        pad_value: value of the border.
+        unit_bias: height and width of the output, if each unit has its own bias.
+
+    Attributes:
+        weight: [pairs, k, k], in the order of the table.
+        bias: [out_channels], or [out_channels, *unit_bias].
+
+    Raises:
+        ValueError: the table does not fit the channels.
+
     Source: LeCun et al. 1998, table I (layer C3); LeCun et al. 1989 (H2; biases per unit, border -1).
     """
 
@@ -99,15 +110,17 @@ class TableConv2d(nn.Module):
     ) -> None:
         super().__init__()
         if len(table) != out_channels:
-            raise ValueError(f"the table has {len(table)} rows for {out_channels} output maps")
-        for row, maps in enumerate(table):
-            if not maps or len(set(maps)) < len(maps) or not set(maps) <= set(range(in_channels)):
-                raise ValueError(f"row {row} of the table must name some of the maps 0-{in_channels - 1}; got {maps}")
+            raise ValueError(f"the table has {len(table)} rows for {out_channels} output channels")
+        for row, inputs in enumerate(table):
+            if not inputs or len(set(inputs)) < len(inputs) or not set(inputs) <= set(range(in_channels)):
+                raise ValueError(
+                    f"row {row} of the table must list distinct channels of 0-{in_channels - 1}; got {inputs}"
+                )
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.stride, self.padding = (kernel_size,) * 2, (stride,) * 2, (padding,) * 2
         self.pad_value, self.unit_bias = pad_value, unit_bias
-        self.table = tuple(tuple(maps) for maps in table)
-        pairs = [(j, i) for j, maps in enumerate(self.table) for i in maps]
+        self.table = tuple(tuple(inputs) for inputs in table)
+        pairs = [(j, i) for j, inputs in enumerate(self.table) for i in inputs]
         self.register_buffer("maps_out", torch.tensor([j for j, _ in pairs]), persistent=False)
         self.register_buffer("maps_in", torch.tensor([i for _, i in pairs]), persistent=False)
         self.weight = nn.Parameter(torch.empty(len(pairs), *self.kernel_size))
@@ -116,24 +129,24 @@ class TableConv2d(nn.Module):
 
     @property
     def fan_in(self) -> tuple[int, ...]:
-        """Inputs of one unit of each output map."""
-        return tuple(len(maps) * math.prod(self.kernel_size) for maps in self.table)
+        """Inputs of one unit, for each output channel."""
+        return tuple(len(inputs) * math.prod(self.kernel_size) for inputs in self.table)
 
     def reset_parameters(self) -> None:
-        """Uniform in +-1 / sqrt(fan_in) of the map, weights and biases, as nn.Conv2d."""
+        """Initialize weights and biases uniformly in +-1 / sqrt(fan_in) of the output channel, like nn.Conv2d."""
         start = 0
-        for j, (maps, fan_in) in enumerate(zip(self.table, self.fan_in, strict=True)):
-            nn.init.uniform_(self.weight[start : start + len(maps)], -(fan_in**-0.5), fan_in**-0.5)
+        for j, (inputs, fan_in) in enumerate(zip(self.table, self.fan_in, strict=True)):
+            nn.init.uniform_(self.weight[start : start + len(inputs)], -(fan_in**-0.5), fan_in**-0.5)
             nn.init.uniform_(self.bias[j], -(fan_in**-0.5), fan_in**-0.5)
-            start += len(maps)
+            start += len(inputs)
 
     def dense_weight(self) -> torch.Tensor:
-        """[out_channels, in_channels, k, k] with zeros where the table has no connection; gradients flow back."""
-        nothing = self.weight.new_zeros(self.out_channels, self.in_channels, *self.kernel_size)
-        return nothing.index_put((self.maps_out, self.maps_in), self.weight)
+        """Return the weights as [out_channels, in_channels, k, k], with zeros for missing pairs; differentiable."""
+        zeros = self.weight.new_zeros(self.out_channels, self.in_channels, *self.kernel_size)
+        return zeros.index_put((self.maps_out, self.maps_in), self.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, in_channels, H, W] to [N, out_channels, H', W']."""
+        """Map [N, in_channels, H, W] to [N, out_channels, H', W']."""
         padding = self.padding
         if self.pad_value:
             x = F.pad(x, (padding[1], padding[1], padding[0], padding[0]), value=self.pad_value)
@@ -142,15 +155,17 @@ class TableConv2d(nn.Module):
             return F.conv2d(x, self.dense_weight(), self.bias, self.stride, padding)
         y = F.conv2d(x, self.dense_weight(), None, self.stride, padding)
         if y.shape[-2:] != self.bias.shape[-2:]:
-            raise ValueError(f"biases for {_times(self.unit_bias)} units a map, but {_times(y.shape[-2:])} came out")
+            raise ValueError(
+                f"there are biases for {_size(self.unit_bias)} units, but the output is {_size(y.shape[-2:])}"
+            )
         return y + self.bias.to(y.dtype)
 
     def macs(self, output_shape: Sequence[int]) -> int:
-        """Only the connected kernels count."""
+        """Return the MACs of the existing kernels."""
         return self.weight.numel() * math.prod(output_shape[-2:])
 
     def extra_repr(self) -> str:
-        """Sizes, pairs and what differs from a plain convolution."""
+        """Return sizes, pairs, and settings other than the default."""
         parts = [f"{self.in_channels}, {self.out_channels}, pairs={len(self.weight)}, kernel_size={self.kernel_size}"]
         parts += [f"stride={self.stride}"] if self.stride != (1, 1) else []
         parts += [f"padding={self.padding}"] if self.padding != (0, 0) else []
@@ -160,10 +175,10 @@ class TableConv2d(nn.Module):
 
 
 class RBFOutput(nn.Module):
-    """Squared distance to one fixed code for each class, negated: y[i] = -sum over j of (x[j] - codes[i, j])^2.
+    """Negated squared distance to a fixed code for each class: y[i] = -sum over j of (x[j] - codes[i, j])^2.
 
-    [..., features] to [..., classes]. The paper's output is the positive distance, a penalty whose smallest wins; the
-    sign is turned so that the largest wins, as with any logit. `codes` [classes, features] is a buffer, never trained.
+    Maps [..., features] to [..., classes]. The paper's output is the positive distance, and the smallest wins; the
+    negated one can be used as a logit. `codes` [classes, features] is a buffer and not trained.
     Source: LeCun et al. 1998, section II.B (output layer).
     """
 
@@ -177,25 +192,25 @@ class RBFOutput(nn.Module):
         self.register_buffer("codes", codes.detach().clone().to(kind))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[..., features] to [..., classes], at most 0."""
+        """Map [..., features] to [..., classes], all at most 0."""
         return -(x.unsqueeze(-2) - self.codes).square().sum(-1)
 
     def macs(self, output_shape: Sequence[int]) -> int:
-        """One for each number of each code."""
+        """Return one MAC for each number of each code."""
         return math.prod(output_shape) * self.codes.shape[1]
 
     def extra_repr(self) -> str:
-        """Classes and features."""
+        """Return classes and features."""
         return f"classes={self.codes.shape[0]}, features={self.codes.shape[1]}"
 
 
 class LocalConv2d(nn.Module):
-    """A convolution that shares nothing: each place of the output has kernels of its own.
+    """A locally connected layer: like a convolution with stride 1, but each output position has its own kernels.
 
-    [N, in_channels, H', W'] to [N, out_channels, H, W], stride 1, where `size` is H and W of the output. `weight` is
-    [H, W, out, in, k, k], `bias` [out, H, W]; both start as in nn.Conv2d. Raises ValueError for an input of another
-    size.
-    Source: cuda-convnet, layer type "local" (the CIFAR-10 nets of Krizhevsky et al. 2012).
+    Maps [N, in_channels, H', W'] to [N, out_channels, H, W], where `size` is H and W of the output. `weight` is
+    [H, W, out, in, k, k] and `bias` [out, H, W]; both are initialized like nn.Conv2d. An input of another size raises
+    ValueError.
+    Source: cuda-convnet, layer type "local" (the CIFAR-10 networks of Krizhevsky et al. 2012).
     """
 
     def __init__(
@@ -210,27 +225,29 @@ class LocalConv2d(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Uniform in +-1 / sqrt(fan-in), weights and biases, as nn.Conv2d."""
+        """Initialize weights and biases uniformly in +-1 / sqrt(fan-in), like nn.Conv2d."""
         bound = (self.in_channels * math.prod(self.kernel_size)) ** -0.5
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, in_channels, H', W'] to [N, out_channels, H, W]."""
-        fits = [n - 1 + k - 2 * p for n, k, p in zip(self.size, self.kernel_size, self.padding, strict=True)]
-        if list(x.shape[-2:]) != fits:
-            raise ValueError(f"LocalConv2d has kernels for an input of {_times(fits)}, but got {_times(x.shape[-2:])}")
+        """Map [N, in_channels, H', W'] to [N, out_channels, H, W]."""
+        input_size = [n - 1 + k - 2 * p for n, k, p in zip(self.size, self.kernel_size, self.padding, strict=True)]
+        if list(x.shape[-2:]) != input_size:
+            raise ValueError(
+                f"LocalConv2d has kernels for an input of {_size(input_size)}, but got {_size(x.shape[-2:])}"
+            )
         columns = F.unfold(x, self.kernel_size, padding=self.padding)  # N, in * k * k, H * W
         kernels = self.weight.flatten(3).flatten(0, 1)  # H * W, out, in * k * k
         y = torch.einsum("...kp,pok->...op", columns, kernels)
         return y.reshape(*y.shape[:-1], *self.size) + self.bias.to(y.dtype)
 
     def macs(self, output_shape: Sequence[int]) -> int:
-        """As many as a shared convolution of this size."""
+        """Return as many MACs as a convolution of this size."""
         return math.prod(output_shape) * self.in_channels * math.prod(self.kernel_size)
 
     def extra_repr(self) -> str:
-        """Sizes."""
+        """Return sizes and padding."""
         return (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, size={self.size}, "
             f"padding={self.padding}"
@@ -238,12 +255,12 @@ class LocalConv2d(nn.Module):
 
 
 class SameMapNorm(nn.Module):
-    """Each value is divided by a power of the sum of squares of the size x size values around it in the same map.
+    """Response normalization within a channel: divides by a power of the sum of squares in a size x size window.
 
         b = a / (k + alpha / size^2 * sum of a^2)^beta
 
-    [..., H, W] to the same shape; zero outside. Half precision is computed in float32 and returned as it came; no
-    finite input overflows. Raises ValueError for an even size. The defaults are those of config 145.
+    Keeps the shape [..., H, W]; values outside count as 0. Half precision is computed in float32 and returned in its
+    dtype; no finite input overflows. An even size raises ValueError. The defaults are those of config 145.
     Source: cuda-convnet, layer type "rnorm"; not in the paper of 2012.
     """
 
@@ -257,13 +274,13 @@ class SameMapNorm(nn.Module):
 
     @property
     def effective_alpha(self) -> float:
-        """What the sum of squares is multiplied by."""
+        """The factor of the sum of squares."""
         return self.alpha / self.size**2
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[..., H, W] to the same shape and dtype."""
+        """Normalize [..., H, W]; the output has the same shape and dtype."""
         a = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        # As in lrn.py: squares of huge values overflow, so the root is taken of values divided by the largest.
+        # As in lrn.py: squares of huge values overflow, so the values are first divided by the largest.
         numbers, root_alpha = torch.finfo(a.dtype), math.sqrt(self.effective_alpha)
         largest = a.detach().abs().amax(dim=(-2, -1), keepdim=True)
         scale = (largest * (root_alpha * (self.size + 1) / math.sqrt(numbers.max))).clamp(min=1)
@@ -274,19 +291,19 @@ class SameMapNorm(nn.Module):
         return (a / root * root.pow(1 - 2 * self.beta)).to(x.dtype)
 
     def extra_repr(self) -> str:
-        """All settings, and the effective alpha."""
+        """Return the settings, with the effective alpha."""
         return f"effective_alpha={self.effective_alpha:g}, size={self.size}, k={self.k:g}, beta={self.beta:g}"
 
 
 def _window_sum(x: torch.Tensor, size: int, axis: int) -> torch.Tensor:
-    """Sum over `size` neighbors along the last (-1) or last but one (-2) axis, zero outside."""
-    length, reach = x.shape[axis], size // 2
-    padded = F.pad(x, (0, 0) * (-1 - axis) + (reach, reach))
+    """Sum over `size` neighbors along the last (-1) or second to last (-2) axis, with zeros outside."""
+    length, half = x.shape[axis], size // 2
+    padded = F.pad(x, (0, 0) * (-1 - axis) + (half, half))
     total = padded.narrow(axis, 0, length)
     for shift in range(1, size):
         total = total + padded.narrow(axis, shift, length)
     return total
 
 
-def _times(sides: Sequence[int]) -> str:
-    return "x".join(map(str, sides))
+def _size(sizes: Sequence[int]) -> str:
+    return "x".join(map(str, sizes))

@@ -1,4 +1,4 @@
-"""LeNet from 1989 to the editions of *Dive into Deep Learning*. Needs torch and its neighbor `layers.py` alone."""
+"""LeNet from 1989 to *Dive into Deep Learning*. Needs only torch and its neighbor `layers.py`."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ from classicnets.models.layers import RBFOutput, ScaledTanh, Subsampling, TableC
 
 # ------------------------------------------------------------------------------------------------------ Bell Labs
 
-# ASSUMED: which 8 of the 12 maps of H1 each map of H2 reads was never published. Three blocks of four maps.
+# ASSUMED: which 8 of the 12 channels of H1 each channel of H2 reads was never published. Three blocks of four channels.
 H2_TABLE_1989 = [[0, 1, 2, 3, 4, 5, 6, 7]] * 4 + [[4, 5, 6, 7, 8, 9, 10, 11]] * 4 + [[0, 1, 2, 3, 8, 9, 10, 11]] * 4
 
 
 def lenet_1989(num_classes: int = 10, in_channels: int = 1, image_size: int = 16) -> nn.Sequential:
-    """The net that read zip codes: two strided convolutions with one bias per unit, scaled tanh on every unit.
+    """The network that read zip codes: two strided convolutions with a bias per unit, scaled tanh on every unit.
 
-    Reads `in_channels` x `image_size` x `image_size` in -1..1 (background -1, also the border), gives `num_classes`
-    values in -1.72..1.72, wanted +1 or -1. 9,760 parameters, 64,660 connections. A bias belongs to a place, so a net
-    takes the one size it was built for. The table of H2 is assumed. Source: LeCun et al., Neural Computation 1(4) 1989.
+    Input: [N, in_channels, image_size, image_size] in -1..1, with background and border -1. Output: [N, num_classes] in
+    -1.72..1.72, with targets +1 and -1. 9,760 parameters, 64,660 connections. Each position has its own bias, so the
+    network accepts only `image_size`. The table of H2 is assumed.
+    Source: LeCun et al., Neural Computation 1(4) 1989.
     """
     half = max(1, (image_size - 1) // 2 + 1)
     quarter = max(1, (half - 1) // 2 + 1)
     h1, h2 = (half, half), (quarter, quarter)
-    every = [list(range(in_channels))] * 12
+    full_table = [list(range(in_channels))] * 12
     return nn.Sequential(
         OrderedDict(
-            H1=TableConv2d(in_channels, 12, 5, every, stride=2, padding=2, pad_value=-1, unit_bias=h1),  # 12 x 8 x 8
+            H1=TableConv2d(
+                in_channels, 12, 5, full_table, stride=2, padding=2, pad_value=-1, unit_bias=h1
+            ),  # 12 x 8 x 8
             squash1=ScaledTanh(),
             H2=TableConv2d(12, 12, 5, H2_TABLE_1989, stride=2, padding=2, pad_value=-1, unit_bias=h2),  # 12 x 4 x 4
             squash2=ScaledTanh(),
@@ -41,17 +44,18 @@ def lenet_1989(num_classes: int = 10, in_channels: int = 1, image_size: int = 16
     )
 
 
-# Which maps of H2 each map of H3 reads: 20 of 48 pairs, in two halves that never meet.
+# Which channels of H2 each channel of H3 reads: 20 of 48 pairs, in two separate halves.
 H3_TABLE_1990 = [[0], [0, 1], [0, 1], [1], [0, 1], [0, 1], [2], [2, 3], [2, 3], [3], [2, 3], [2, 3]]
 
 
 def lenet1_1990(num_classes: int = 10, in_channels: int = 1, image_size: int = 28) -> nn.Sequential:
-    """LeNet-1: averaging with one trainable coefficient and one bias per map, a sparse table, one dense layer.
+    """LeNet-1: averaging with one trainable coefficient and one bias per channel, a sparse table, one dense layer.
 
-    Reads `in_channels` x `image_size` x `image_size`, gives `num_classes` values in -1.72..1.72, wanted +1 or -1.
-    2,578 parameters, 98,442 connections. That every layer is squashed is assumed. Source: Le Cun et al., NIPS 2 (1990).
+    Input: [N, in_channels, image_size, image_size]. Output: [N, num_classes] in -1.72..1.72, with targets +1 and -1.
+    2,578 parameters, 98,442 connections. The activation after every layer is assumed.
+    Source: Le Cun et al., NIPS 2 (1990).
     """
-    side = max(1, ((image_size - 4) // 2 - 4) // 2)
+    size = max(1, ((image_size - 4) // 2 - 4) // 2)
     return nn.Sequential(
         OrderedDict(
             H1=nn.Conv2d(in_channels, 4, kernel_size=5),  # 4 x 24 x 24
@@ -63,13 +67,13 @@ def lenet1_1990(num_classes: int = 10, in_channels: int = 1, image_size: int = 2
             H4=Subsampling(12, size=2),  # 12 x 4 x 4
             squash4=ScaledTanh(),
             flatten=nn.Flatten(),  # 192
-            out=nn.Linear(12 * side * side, num_classes),
+            out=nn.Linear(12 * size * size, num_classes),
             squash5=ScaledTanh(),
         )
     )
 
 
-# Which maps of S2 each of the 16 maps of C3 reads: 60 of 96 pairs.
+# Which channels of S2 each of the 16 channels of C3 reads: 60 of 96 pairs.
 C3_TABLE_1998 = [
     [0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5], [0, 4, 5], [0, 1, 5],
     [0, 1, 2, 3], [1, 2, 3, 4], [2, 3, 4, 5], [0, 3, 4, 5], [0, 1, 4, 5], [0, 1, 2, 5],
@@ -92,34 +96,34 @@ DIGITS_1998 = [
 
 
 def digit_codes(num_classes: int = 10) -> torch.Tensor:
-    """The +1/-1 codes of the digits 0, 1, ... as float [num_classes, 84]. Raises ValueError above ten classes."""
+    """Return the +1/-1 codes of the digits as float [num_classes, 84]. Raises ValueError for more than ten classes."""
     if num_classes > len(DIGITS_1998):
         raise ValueError(f"there are codes for {len(DIGITS_1998)} digits, not for {num_classes} classes")
-    rows = [[2.0 * int(dot) - 1.0 for dot in digit if dot != " "] for digit in DIGITS_1998[:num_classes]]
+    rows = [[2.0 * int(pixel) - 1.0 for pixel in digit if pixel != " "] for digit in DIGITS_1998[:num_classes]]
     return torch.tensor(rows)
 
 
 class PositionsToRows(nn.Module):
-    """[N, C, H, W] -> [N, H, W, C], so that dense layers act at every position; [N, C] where there is one position."""
+    """[N, C, H, W] -> [N, H, W, C], so that dense layers act at every position; [N, C] for a single position."""
 
-    def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """See the class."""
-        return maps.flatten(1) if maps.shape[2:] == (1, 1) else maps.movedim(1, -1)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Move the channels to the last axis."""
+        return x.flatten(1) if x.shape[2:] == (1, 1) else x.movedim(1, -1)
 
 
 class RowsToPositions(nn.Module):
-    """[N, H, W, C] -> [N, C, H, W]: undoes `PositionsToRows`."""
+    """[N, H, W, C] -> [N, C, H, W]: the inverse of `PositionsToRows`."""
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """See the class."""
+        """Move the channels to axis 1."""
         return rows if rows.dim() == 2 else rows.movedim(-1, 1)
 
 
 def lenet5_1998(num_classes: int = 10, in_channels: int = 1, image_size: int = 32) -> nn.Sequential:  # noqa: ARG001
     """LeNet-5 of 1998: sparse C3, trainable subsampling, scaled tanh up to F6, distances to fixed digit codes.
 
-    Reads `in_channels` x 32 x 32 (paper -0.1, ink 1.175) and gives `num_classes` (ten at most: the codes are digits)
-    negative squared distances: the largest wins. A larger image gives a map of them, [N, num_classes, H, W], one for
+    Input: [N, in_channels, 32, 32], background -0.1 and ink 1.175. Output: negated squared distances [N, num_classes];
+    the largest wins, and there are codes for ten classes. A larger image gives [N, num_classes, H, W], a position for
     every 4 pixels. 60,000 trainable parameters, 340,908 connections.
     Source: LeCun, Bottou, Bengio, Haffner, Proc. IEEE 86(11) 1998, section II.B.
     """
@@ -144,16 +148,16 @@ def lenet5_1998(num_classes: int = 10, in_channels: int = 1, image_size: int = 3
     )
 
 
-# -------------------------------------------------------------------------------------- what others made of LeNet-5
+# ----------------------------------------------------------------------------------------------------- ports of LeNet-5
 
 
 def lenet_32(num_classes: int = 10, in_channels: int = 1, image_size: int = 32) -> nn.Sequential:
-    """LeNet-5 as course notes simplify it: 32x32, every map reads every map, plain averages, sigmoid, linear output.
+    """LeNet-5 as course notes simplify it: 32x32, full tables, average pooling, sigmoid, linear output.
 
-    Reads `in_channels` x `image_size` x `image_size`, gives `num_classes` logits; 61,706 parameters, like `lenet_d2l`.
-    Source: the dense reading of LeNet-5 that notes and tutorials share; no single original.
+    Input: [N, in_channels, image_size, image_size]. Output: logits [N, num_classes]. 61,706 parameters, like
+    `lenet_d2l`. Source: the simplified LeNet-5 that lecture notes and tutorials share; no single original.
     """
-    side = max(1, ((image_size - 4) // 2 - 4) // 2)
+    size = max(1, ((image_size - 4) // 2 - 4) // 2)
     return nn.Sequential(
         OrderedDict(
             conv1=nn.Conv2d(in_channels, 6, kernel_size=5),  # 6 x 28 x 28
@@ -163,7 +167,7 @@ def lenet_32(num_classes: int = 10, in_channels: int = 1, image_size: int = 32) 
             sigmoid2=nn.Sigmoid(),
             pool2=nn.AvgPool2d(kernel_size=2, stride=2),  # 16 x 5 x 5
             flatten=nn.Flatten(),  # 400
-            fc1=nn.Linear(16 * side * side, 120),
+            fc1=nn.Linear(16 * size * size, 120),
             sigmoid3=nn.Sigmoid(),
             fc2=nn.Linear(120, 84),
             sigmoid4=nn.Sigmoid(),
@@ -175,11 +179,11 @@ def lenet_32(num_classes: int = 10, in_channels: int = 1, image_size: int = 32) 
 def lenet_caffe(num_classes: int = 10, in_channels: int = 1, image_size: int = 28) -> nn.Sequential:
     """LeNet of Caffe's MNIST example: seven times LeNet-5's parameters and a single ReLU, after ip1.
 
-    Reads `in_channels` x `image_size` x `image_size`, gives `num_classes` logits; 431,080 parameters.
+    Input: [N, in_channels, image_size, image_size]. Output: logits [N, num_classes]. 431,080 parameters.
     Source: BVLC/caffe, examples/mnist/lenet_train_test.prototxt.
     """
-    side = -(-(image_size - 4) // 2)  # Caffe's pools round up
-    side = max(1, -(-(side - 4) // 2))
+    size = -(-(image_size - 4) // 2)  # Caffe's pools round up
+    size = max(1, -(-(size - 4) // 2))
     return nn.Sequential(
         OrderedDict(
             conv1=nn.Conv2d(in_channels, 20, kernel_size=5),  # 20 x 24 x 24
@@ -187,7 +191,7 @@ def lenet_caffe(num_classes: int = 10, in_channels: int = 1, image_size: int = 2
             conv2=nn.Conv2d(20, 50, kernel_size=5),  # 50 x 8 x 8
             pool2=nn.MaxPool2d(kernel_size=2, stride=2, ceil_mode=True),  # 50 x 4 x 4
             flatten=nn.Flatten(),  # 800
-            ip1=nn.Linear(50 * side * side, 500),
+            ip1=nn.Linear(50 * size * size, 500),
             relu1=nn.ReLU(),
             ip2=nn.Linear(500, num_classes),
         )
@@ -197,10 +201,10 @@ def lenet_caffe(num_classes: int = 10, in_channels: int = 1, image_size: int = 2
 def lenet_d2l(num_classes: int = 10, in_channels: int = 1, image_size: int = 28) -> nn.Sequential:
     """LeNet of d2l, second Chinese edition and English 1.0: sigmoid, average pooling, conv1 padded by 2.
 
-    Reads `in_channels` x `image_size` x `image_size`, gives `num_classes` logits; 61,706 parameters as in the book.
+    Input: [N, in_channels, image_size, image_size]. Output: logits [N, num_classes]. 61,706 parameters as in the book.
     Source: d2l-ai/d2l-zh, chapter_convolutional-neural-networks/lenet.md (PyTorch).
     """
-    side = max(1, (image_size // 2 - 4) // 2)
+    size = max(1, (image_size // 2 - 4) // 2)
     return nn.Sequential(
         OrderedDict(
             conv1=nn.Conv2d(in_channels, 6, kernel_size=5, padding=2),  # 6 x 28 x 28
@@ -210,7 +214,7 @@ def lenet_d2l(num_classes: int = 10, in_channels: int = 1, image_size: int = 28)
             sigmoid2=nn.Sigmoid(),
             pool2=nn.AvgPool2d(kernel_size=2, stride=2),  # 16 x 5 x 5
             flatten=nn.Flatten(),  # 400
-            fc1=nn.Linear(16 * side * side, 120),
+            fc1=nn.Linear(16 * size * size, 120),
             sigmoid3=nn.Sigmoid(),
             fc2=nn.Linear(120, 84),
             sigmoid4=nn.Sigmoid(),
@@ -222,10 +226,10 @@ def lenet_d2l(num_classes: int = 10, in_channels: int = 1, image_size: int = 28)
 def lenet_d2l_v1(num_classes: int = 10, in_channels: int = 1, image_size: int = 28) -> nn.Sequential:
     """LeNet of d2l's first edition (Gluon): sigmoid, max pooling, no padding.
 
-    Reads `in_channels` x `image_size` x `image_size`, gives `num_classes` logits; 44,426 parameters as in the book.
+    Input: [N, in_channels, image_size, image_size]. Output: logits [N, num_classes]. 44,426 parameters as in the book.
     Source: d2l-ai/d2l-zh, branch v1, chapter_convolutional-neural-networks/lenet.md (Apache MXNet).
     """
-    side = max(1, ((image_size - 4) // 2 - 4) // 2)
+    size = max(1, ((image_size - 4) // 2 - 4) // 2)
     return nn.Sequential(
         OrderedDict(
             conv1=nn.Conv2d(in_channels, 6, kernel_size=5),  # 6 x 24 x 24
@@ -235,7 +239,7 @@ def lenet_d2l_v1(num_classes: int = 10, in_channels: int = 1, image_size: int = 
             sigmoid2=nn.Sigmoid(),
             pool2=nn.MaxPool2d(kernel_size=2, stride=2),  # 16 x 4 x 4
             flatten=nn.Flatten(),  # 256
-            fc1=nn.Linear(16 * side * side, 120),
+            fc1=nn.Linear(16 * size * size, 120),
             sigmoid3=nn.Sigmoid(),
             fc2=nn.Linear(120, 84),
             sigmoid4=nn.Sigmoid(),

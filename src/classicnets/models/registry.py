@@ -1,4 +1,4 @@
-"""What nets there are: one literal dictionary from name to builder and facts. Does not import torch."""
+"""The registry of networks: a dictionary from name to builder and facts. Does not import torch."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """Facts about a net as its source has it: `input` is channels x height x width, counts are for that input.
+    """Facts about a network as its source defines it.
 
-    `connections`, where a source publishes them, are the uses of weights and one bias for each unit, as counted in the
-    1990s. `proven` says what holds the net to its source: "engine" (outputs equal those of the engine it came from),
-    "reference" (those of an independent implementation), "counts" (every layer's published or derived counts),
-    "trained" (the published accuracy). `year` is that of the source; None where there is no single one.
+    Attributes:
+        builder: "module:function".
+        title, source: what the network is, and where it is published.
+        year: year of the source; None if there is no single source.
+        input: channels, height and width; the counts are for this input.
+        connections: uses of weights plus one bias for each unit, as counted in the 1990s, if the source publishes them.
+        proven: evidence that the network equals its source: "engine" (outputs equal those of the engine it comes
+            from), "reference" (those of an independent implementation), "counts" (published or derived counts of every
+            layer), "trained" (the published accuracy).
+        ours: whether it is our own network, without a published source.
     """
 
     builder: str
@@ -36,7 +42,7 @@ class Entry:
     ours: bool = False
 
     def load(self) -> Callable[..., nn.Module]:
-        """The builder: a function of num_classes, in_channels and image_size."""
+        """Return the builder, a function of num_classes, in_channels and image_size."""
         module, function = self.builder.split(":")
         builder: Callable[..., nn.Module] = getattr(importlib.import_module(module), function)
         return builder
@@ -45,7 +51,7 @@ class Entry:
 NETS: dict[str, Entry] = {
     "lenet_1989": Entry(
         builder="classicnets.models.lenet:lenet_1989",
-        title="Zip codes, 1989: two strided convolutions, one bias per unit, scaled tanh",
+        title="Zip code reader of 1989: two strided convolutions, a bias per unit, scaled tanh",
         source="LeCun et al., Neural Computation 1(4), 1989",
         year=1989,
         input=(1, 16, 16),
@@ -58,7 +64,7 @@ NETS: dict[str, Entry] = {
     ),
     "lenet1_1990": Entry(
         builder="classicnets.models.lenet:lenet1_1990",
-        title="LeNet-1: trainable averaging, a sparse table, one dense layer",
+        title="LeNet-1: trainable average pooling, sparse connections, one dense layer",
         source="Le Cun et al., NIPS 2, 1990, pp. 396-404",
         year=1990,
         input=(1, 28, 28),
@@ -84,7 +90,7 @@ NETS: dict[str, Entry] = {
     ),
     "lenet_32": Entry(
         builder="classicnets.models.lenet:lenet_32",
-        title="LeNet-5 as course notes simplify it: 32x32, sigmoid, average pooling",
+        title="LeNet-5 as simplified in course notes: 32x32, sigmoid, average pooling",
         source="no single original: lecture notes and tutorials",
         year=None,
         input=(1, 32, 32),
@@ -132,7 +138,7 @@ NETS: dict[str, Entry] = {
     ),
     "alexnet_2012": Entry(
         builder="classicnets.models.alexnet:alexnet_2012",
-        title="AlexNet as the paper describes it: two towers, ReLU, LRN, overlapping pools",
+        title="AlexNet as the paper describes it: two towers, ReLU, LRN, overlapping pooling",
         source="Krizhevsky, Sutskever, Hinton, NIPS 2012",
         year=2012,
         input=(3, 224, 224),
@@ -144,7 +150,7 @@ NETS: dict[str, Entry] = {
     ),
     "alexnet_2012_code": Entry(
         builder="classicnets.models.alexnet:alexnet_2012_code",
-        title="AlexNet as it was run: LRN before ReLU in layer 1, a second norm in layer 2",
+        title="AlexNet as it was run: LRN before ReLU in layer 1, a second normalization in layer 2",
         source="computerhistory/AlexNet-Source-Code, config 145",
         year=2012,
         input=(3, 224, 224),
@@ -156,7 +162,7 @@ NETS: dict[str, Entry] = {
     ),
     "alexnet_2012_plain_pooling": Entry(
         builder="classicnets.models.alexnet:alexnet_2012_plain_pooling",
-        title="The paper's ablation: pools of 2 every 2 that do not overlap",
+        title="The paper's ablation: 2x2 pooling without overlap",
         source="computerhistory/AlexNet-Source-Code, config 147",
         year=2012,
         input=(3, 224, 224),
@@ -192,7 +198,7 @@ NETS: dict[str, Entry] = {
     ),
     "alexnet_torchvision": Entry(
         builder="classicnets.models.alexnet_ports:alexnet_torchvision",
-        title="Torchvision's AlexNet: one tower, no LRN, its weights load",
+        title="Torchvision's AlexNet: one tower, no LRN; loads torchvision's weights",
         source="pytorch/vision, torchvision/models/alexnet.py",
         year=2017,
         input=(3, 224, 224),
@@ -228,7 +234,7 @@ NETS: dict[str, Entry] = {
     ),
     "alexnet_mxnet": Entry(
         builder="classicnets.models.alexnet_ports:alexnet_mxnet",
-        title="MXNet's symbol AlexNet: LRN, no groups, 224 gives 54",
+        title="MXNet's symbol AlexNet: LRN, no groups, 54x54 after conv1",
         source="apache/mxnet, example/image-classification/symbols/alexnet.py",
         year=2016,
         input=(3, 224, 224),
@@ -252,7 +258,7 @@ NETS: dict[str, Entry] = {
     ),
     "alexnet_d2l_v1": Entry(
         builder="classicnets.models.alexnet_ports:alexnet_d2l_v1",
-        title="AlexNet of the book's first edition: conv1 not padded",
+        title="AlexNet of the book's first edition: conv1 without padding",
         source="d2l, 1st Chinese edition (Gluon)",
         year=2019,
         input=(1, 224, 224),
@@ -264,7 +270,7 @@ NETS: dict[str, Entry] = {
     ),
     "alexnet_28": Entry(
         builder="classicnets.models.alexnet_ports:alexnet_28",
-        title="OURS: AlexNet's ideas sized for 28x28 images and a laptop",
+        title="OURS: AlexNet's ideas for 28x28 images on a laptop",
         source="classicnets",
         year=2026,
         input=(1, 28, 28),
@@ -288,7 +294,7 @@ NETS: dict[str, Entry] = {
     ),
     "cifar10_18pct": Entry(
         builder="classicnets.models.cifar:cifar10_18pct",
-        title="CIFAR-10 in 20 minutes: normalization inside a map, 18 % error",
+        title="CIFAR-10 in 20 minutes: normalization within a channel, 18 % error",
         source="cuda-convnet, example-layers/layers-18pct.cfg",
         year=2012,
         input=(3, 32, 32),
@@ -324,7 +330,7 @@ NETS: dict[str, Entry] = {
     ),
     "vgg16": Entry(
         builder="classicnets.models.vgg:vgg16",
-        title="VGG-16, to be counted beside these: thirteen 3x3 convolutions",
+        title="VGG-16, for comparison: thirteen 3x3 convolutions",
         source="Simonyan, Zisserman, arXiv:1409.1556",
         year=2014,
         input=(3, 224, 224),
@@ -338,5 +344,5 @@ NETS: dict[str, Entry] = {
 
 
 def card(name: str) -> str:
-    """The card of a net of the registry, in Markdown: as published, differences, assumptions, results, proof."""
+    """Return the card of a network in Markdown: as published, differences, assumptions, results, evidence."""
     return (Path(__file__).parent / "cards" / f"{name}.md").read_text(encoding="utf-8")

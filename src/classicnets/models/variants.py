@@ -1,4 +1,4 @@
-"""Exchanges layers of ANY built net from outside. Needs torch and its neighbors `layers.py` and `lrn.py` alone."""
+"""Replaces layers of any built network. Needs only torch and its neighbors `layers.py` and `lrn.py`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _NORMS = (
 )  # fmt: skip
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, TableConv2d, LocalConv2d)
 _DENSE = (nn.Linear, RBFOutput)
-_BESIDE = "; what forward() calls as a function cannot be exchanged from outside"
+_MODULES_ONLY = "; functions that forward() calls cannot be replaced"
 
 
 def vary(
@@ -53,172 +53,183 @@ def vary(
     norm: str | None = None,
     dropout: float | None = None,
 ) -> nn.Module:
-    """A copy of `net` with layers exchanged; `net` stays as it is, and so do weights and names of layers that are kept.
+    """Return a copy of `net` with replaced layers. `net` does not change; the other layers keep weights and names.
 
-    `activation` (see `CHOICES`) takes the place of every activation layer, one behind the last layer included.
-    `pool` "max" or "average" keeps window, stride, padding and rounding; trainable subsampling counts as a pool.
-    `norm` "none" removes every normalization; "batch" and "lrn" (with AlexNet's constants) take its place behind
-    convolutions; "batch" comes behind every convolution of a net that has none, and behind dense layers is one of
-    vectors; "lrn" leaves those. `dropout` sets the probability of every dropout, 0 removes them; in a net without any
-    it comes behind each dense layer but the last, after its activation.
+    A layer that already has the requested type stays. Layers are ordered as they are registered. New layers can be
+    inserted only into an nn.Sequential.
 
-    A layer that is already of the kind asked for stays. Layers belong together as they are registered. New layers can
-    be put in only where the neighbor is in an nn.Sequential. Raises ValueError where nothing can be exchanged.
+    Args:
+        net: any module.
+        activation: replaces every activation layer, including one after the last layer; see `CHOICES`.
+        pool: "max" or "average" replaces every pooling layer and trainable subsampling, with the same window, stride,
+            padding and rounding.
+        norm: "none" removes every normalization. "batch" and "lrn" (with AlexNet's constants) replace those after
+            convolutions. After dense layers, "batch" uses BatchNorm1d, and "lrn" keeps the layer. In a network without
+            normalization, "batch" is inserted after every convolution.
+        dropout: sets the probability of every dropout layer; 0 removes them. In a network without dropout, it is
+            inserted after each dense layer except the last, behind its activation.
+
+    Raises:
+        ValueError: an invalid value, or there is no layer to replace.
     """
     for key, value in (("activation", activation), ("pool", pool), ("norm", norm)):
         if value is not None and value not in CHOICES[key]:
             raise ValueError(f"{key} must be one of {', '.join(CHOICES[key])}; got {value!r}")
     if dropout is not None and not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be a probability, from 0 to below 1; got {dropout}")
-    root = nn.Module()  # so that the net itself has a parent, too
+        raise ValueError(f"dropout must be a probability of at least 0 and below 1; got {dropout}")
+    root = nn.Module()  # gives the network itself a parent
     root.add_module("net", copy.deepcopy(net))
     if activation is not None:
-        _exchange_activations(root, activation)
+        _replace_activations(root, activation)
     if pool is not None:
-        _exchange_pools(root, pool)
+        _replace_pools(root, pool)
     if norm is not None:
-        _exchange_norms(root, norm)
+        _replace_norms(root, norm)
     if dropout is not None:
-        _exchange_dropout(root, dropout)
+        _set_dropout(root, dropout)
     return root.get_submodule("net")
 
 
-def _exchange_activations(root: nn.Module, activation: str) -> None:
+def _replace_activations(root: nn.Module, activation: str) -> None:
     new = _NEW_ACTIVATIONS[activation]
-    found = _places(root, _ACTIVATIONS)
-    if not found:
-        raise ValueError(f"there is no activation to exchange among the layers{_BESIDE}")
-    _replace(root, {path: layer if type(layer) is new else new() for path, layer in found})
+    layers = _find_layers(root, _ACTIVATIONS)
+    if not layers:
+        raise ValueError(f"the network has no activation layer to replace{_MODULES_ONLY}")
+    _replace(root, {path: layer if type(layer) is new else new() for path, layer in layers})
 
 
-def _exchange_pools(root: nn.Module, pool: str) -> None:
-    found = _places(root, _POOLS)
-    if not found:
-        raise ValueError(f"there is no pooling to exchange among the layers{_BESIDE}")
-    _replace(root, {path: _pool(path, layer, pool) for path, layer in found})
+def _replace_pools(root: nn.Module, pool: str) -> None:
+    layers = _find_layers(root, _POOLS)
+    if not layers:
+        raise ValueError(f"the network has no pooling layer to replace{_MODULES_ONLY}")
+    _replace(root, {path: _new_pool(path, layer, pool) for path, layer in layers})
 
 
-def _pool(path: str, old: nn.Module, pool: str) -> nn.Module:
+def _new_pool(path: str, old: nn.Module, pool: str) -> nn.Module:
     plain: Callable[..., nn.Module] = nn.MaxPool2d if pool == "max" else nn.AvgPool2d
     adaptive: Callable[..., nn.Module] = nn.AdaptiveMaxPool2d if pool == "max" else nn.AdaptiveAvgPool2d
     settings = vars(old)
     if isinstance(old, _POOLS_OF[pool]):
         return old
     if settings.get("return_indices") or settings.get("dilation", 1) not in (1, (1, 1)):
-        raise ValueError(f"{_said(path)} = {old} has no counterpart that averages")
+        raise ValueError(f"{_without_root(path)} = {old} has no average pooling counterpart")
     if "output_size" in settings:
         return adaptive(settings["output_size"])
     return plain(**{key: settings[key] for key in ("kernel_size", "stride", "padding", "ceil_mode") if key in settings})
 
 
-def _exchange_norms(root: nn.Module, norm: str) -> None:
-    before: dict[str, nn.Module] = {}  # the layer whose output is normalized, by the path of the normalization
-    last: nn.Module = root
+def _replace_norms(root: nn.Module, norm: str) -> None:
+    sources: dict[str, nn.Module] = {}  # the layer whose output is normalized, by the path of the normalization
+    source: nn.Module = root
     for path, layer in root.named_modules(remove_duplicate=False):
         if isinstance(layer, (*_CONVOLUTIONS, nn.Linear)):
-            last = layer
+            source = layer
         elif isinstance(layer, _NORMS):
-            before[path] = last
-    if norm == "batch" and not before:
-        convolutions = _places(root, _CONVOLUTIONS)
+            sources[path] = source
+    if norm == "batch" and not sources:
+        convolutions = _find_layers(root, _CONVOLUTIONS)
         if not convolutions:
-            raise ValueError("there is neither a normalization to exchange nor a convolution to put one behind")
+            raise ValueError(
+                "the network has no normalization layer to replace, and no convolution to insert one after"
+            )
         for path, layer in convolutions:
-            _put_behind(root, path, nn.BatchNorm2d(vars(layer)["out_channels"]), "norm")
+            _insert_after(root, path, nn.BatchNorm2d(vars(layer)["out_channels"]), "norm")
         return
-    if not before:
-        raise ValueError(f"there is no normalization to exchange among the layers{_BESIDE}")
-    _replace(root, {path: _norm(path, root.get_submodule(path), last, norm) for path, last in before.items()})
+    if not sources:
+        raise ValueError(f"the network has no normalization layer to replace{_MODULES_ONLY}")
+    _replace(root, {path: _new_norm(path, root.get_submodule(path), layer, norm) for path, layer in sources.items()})
 
 
-def _norm(path: str, old: nn.Module, behind: nn.Module, norm: str) -> nn.Module:
+def _new_norm(path: str, old: nn.Module, source: nn.Module, norm: str) -> nn.Module:
     if norm == "none":
         return nn.Identity()
     if isinstance(old, {"batch": _BatchNorm, "lrn": LRN}[norm]):
         return old
-    if isinstance(behind, nn.Linear):
-        return old if norm == "lrn" else nn.BatchNorm1d(behind.out_features)
+    if isinstance(source, nn.Linear):
+        return old if norm == "lrn" else nn.BatchNorm1d(source.out_features)
     if norm == "lrn":
         return LRN()
-    if not isinstance(behind, _CONVOLUTIONS):
-        raise ValueError(f"how many maps {_said(path)} gets cannot be told: there is no layer before it")
-    return nn.BatchNorm2d(vars(behind)["out_channels"])
+    if not isinstance(source, _CONVOLUTIONS):
+        raise ValueError(
+            f"the number of channels of {_without_root(path)} is unknown: there is no convolution before it"
+        )
+    return nn.BatchNorm2d(vars(source)["out_channels"])
 
 
-def _exchange_dropout(root: nn.Module, p: float) -> None:
-    found = _places(root, (_DropoutNd,))
-    if found:
+def _set_dropout(root: nn.Module, p: float) -> None:
+    dropouts = _find_layers(root, (_DropoutNd,))
+    if dropouts:
         for layer in root.modules():
             if isinstance(layer, _DropoutNd):
                 layer.p = p
         if p == 0:
-            _replace(root, {path: nn.Identity() for path, _ in found})
+            _replace(root, {path: nn.Identity() for path, _ in dropouts})
         return
     if p == 0:
-        raise ValueError("there is no dropout to remove")
-    hidden = _places(root, _DENSE)[:-1]
+        raise ValueError("the network has no dropout layer to remove")
+    hidden = _find_layers(root, _DENSE)[:-1]
     if not hidden:
-        raise ValueError("there is neither dropout to set nor a hidden dense layer to put one behind")
+        raise ValueError("the network has no dropout layer to set, and no hidden dense layer to insert one after")
     for path, _ in hidden:
-        _put_behind(root, path, nn.Dropout(p), "dropout", beyond=_ACTIVATIONS + _NORMS)
+        _insert_after(root, path, nn.Dropout(p), "dropout", skip=_ACTIVATIONS + _NORMS)
 
 
-def _places(root: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[tuple[str, nn.Module]]:
-    """Where layers of these kinds are, in the order of registration; one that is in two places comes twice."""
-    found: dict[tuple[nn.Module, str], tuple[str, nn.Module]] = {}
+def _find_layers(root: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[tuple[str, nn.Module]]:
+    """Paths and layers of these types, in the order of registration; a layer that is registered twice appears twice."""
+    layers: dict[tuple[nn.Module, str], tuple[str, nn.Module]] = {}
     for path, layer in root.named_modules(remove_duplicate=False):
         if isinstance(layer, kinds):
             parent, _, name = path.rpartition(".")
-            found.setdefault((root.get_submodule(parent), name), (path, layer))  # once in a block that is used twice
-    return [*found.values()]
+            layers.setdefault((root.get_submodule(parent), name), (path, layer))  # once for a block that is used twice
+    return [*layers.values()]
 
 
 def _replace(root: nn.Module, new: dict[str, nn.Module]) -> None:
-    """Puts the new layers in; a layer that was in several places is replaced by one and the same."""
-    made: dict[nn.Module, nn.Module] = {}
+    """Replace the layers at these paths; all places of a shared layer get the same new layer."""
+    replacements: dict[nn.Module, nn.Module] = {}
     for path, layer in new.items():
         old = root.get_submodule(path)
         parent, _, name = path.rpartition(".")
-        root.get_submodule(parent).add_module(name, made.setdefault(old, _fitted(root, layer, old)))
+        root.get_submodule(parent).add_module(name, replacements.setdefault(old, _match(root, layer, old)))
 
 
-def _put_behind(
-    root: nn.Module, path: str, new: nn.Module, suffix: str, *, beyond: tuple[type[nn.Module], ...] = ()
+def _insert_after(
+    root: nn.Module, path: str, new: nn.Module, suffix: str, *, skip: tuple[type[nn.Module], ...] = ()
 ) -> None:
-    """Puts a new layer behind the one at `path`, and behind those of the kinds `beyond` that follow it at once.
+    """Insert a new layer after the one at `path` and after the layers of the types `skip` that directly follow it.
 
-    The names of the others stay. Raises ValueError where there is no nn.Sequential around.
+    The other layers keep their names. Raises ValueError if the parent is not an nn.Sequential.
     """
-    place, _, name = path.rpartition(".")
-    parent = root.get_submodule(place)
+    parent_path, _, name = path.rpartition(".")
+    parent = root.get_submodule(parent_path)
     if type(parent).forward is not nn.Sequential.forward:
-        within = type(parent).__name__ if place else "the net"
+        container = type(parent).__name__ if parent_path else "the network"
         raise ValueError(
-            f"nothing can be put behind {name} from outside: {within} is not an nn.Sequential, and only its forward()"
-            " knows the order"
+            f"no layer can be inserted after {name}: {container} is not an nn.Sequential, so only its forward() defines"
+            " the order"
         )
     layers = parent._modules
-    fresh = f"{name}_{suffix}"
-    while fresh in layers:
-        fresh += "_"
+    new_name = f"{name}_{suffix}"
+    while new_name in layers:
+        new_name += "_"
     order = [*layers]
     index = order.index(name) + 1
-    while index < len(order) and isinstance(layers[order[index]], beyond):
+    while index < len(order) and isinstance(layers[order[index]], skip):
         index += 1
-    order.insert(index, fresh)
-    layers[fresh] = _fitted(root, new, parent)
-    for key in order:  # a dict has the order in which its keys were put in
+    order.insert(index, new_name)
+    layers[new_name] = _match(root, new, parent)
+    for key in order:  # a dict keeps the order of insertion
         layers[key] = layers.pop(key)
 
 
-def _fitted(root: nn.Module, new: nn.Module, old: nn.Module) -> nn.Module:
-    """`new` on the device and in the type of the net, and in the mode (train or eval) of what it replaces."""
+def _match(root: nn.Module, new: nn.Module, old: nn.Module) -> nn.Module:
+    """Return `new` with the device and dtype of the network and the mode (train or eval) of the old layer."""
     weight = next((p for p in root.parameters() if p.is_floating_point()), None)
     if weight is not None and new is not old:
         new.to(device=weight.device, dtype=weight.dtype)
     return new.train(old.training)
 
 
-def _said(path: str) -> str:
-    """A path without our own root."""
-    return path.removeprefix("net").removeprefix(".") or "the net"
+def _without_root(path: str) -> str:
+    """A path without the added root."""
+    return path.removeprefix("net").removeprefix(".") or "the network"

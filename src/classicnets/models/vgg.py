@@ -1,4 +1,4 @@
-"""VGG-16, to be counted beside the nets of this lineage. Needs torch alone."""
+"""VGG-16, for comparison with the networks before it. Needs only torch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import nn
 def vgg16(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> nn.Sequential:
     """VGG-16 (configuration D): thirteen 3x3 convolutions in five blocks, three dense layers.
 
-    Reads `in_channels` x `image_size` x `image_size`, gives `num_classes` logits; 138,357,544 parameters, 15.5 G MACs.
-    Source: Simonyan and Zisserman, arXiv:1409.1556 (2014).
+    Input: [N, in_channels, image_size, image_size]. Output: logits [N, num_classes]. 138,357,544 parameters, 15.5 G
+    MACs. Source: Simonyan and Zisserman, arXiv:1409.1556 (2014).
     """
-    side = max(1, image_size // 32)
+    size = max(1, image_size // 32)
     return nn.Sequential(
         OrderedDict(
             conv1_1=nn.Conv2d(in_channels, 64, kernel_size=3, padding=1),  # 64 x 224 x 224
@@ -48,7 +48,7 @@ def vgg16(num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) 
             relu5_3=nn.ReLU(),
             pool5=nn.MaxPool2d(kernel_size=2, stride=2),  # 512 x 7 x 7
             flatten=nn.Flatten(),  # 25088
-            fc6=nn.Linear(512 * side * side, 4096),
+            fc6=nn.Linear(512 * size * size, 4096),
             relu6=nn.ReLU(),
             drop6=nn.Dropout(p=0.5),
             fc7=nn.Linear(4096, 4096),

@@ -1,6 +1,6 @@
-"""Outputs of OpenCV's reader of Caffe models for the nets that come from Caffe.
+"""Outputs of OpenCV's reader of Caffe models for the networks that come from Caffe.
 
-In an environment of its own (newer OpenCVs dropped the reader):
+Run it in a separate environment (newer versions of OpenCV do not have the reader):
 
     python -m venv cv && cv/bin/pip install "opencv-python-headless<5"
     cv/bin/python tests/models/goldens/make_caffe.py
@@ -13,7 +13,7 @@ import struct
 
 import cv2
 import numpy as np
-from again import images, parameters, store
+from golden_inputs import images, parameters, store
 
 CLASSES = 10
 
@@ -75,17 +75,17 @@ def prototxt(layers, shape):
 
 
 def shapes(layers, channels, flat):
-    """Shapes of weights and biases in order; `flat` is what the first dense layer reads."""
-    found, before, dense_in = [], channels, flat
+    """Shapes of weights and biases in order; `flat` is the number of inputs of the first dense layer."""
+    result, in_channels, dense_inputs = [], channels, flat
     for *_, facts in layers:
         if facts and len(facts) == 3:
             out, kernel, group = facts
-            found += [(out, before // group, kernel, kernel), (out,)]
-            before = out
+            result += [(out, in_channels // group, kernel, kernel), (out,)]
+            in_channels = out
         elif facts:
-            found += [(facts[0], dense_in), (facts[0],)]
-            dense_in = facts[0]
-    return found
+            result += [(facts[0], dense_inputs), (facts[0],)]
+            dense_inputs = facts[0]
+    return result
 
 
 def varint(n):
@@ -107,9 +107,9 @@ def blob(array):
 
 def caffemodel(layers, arrays):
     """NetParameter: layers (100) with name (1), type (2), blobs (7)."""
-    out, rest = field(1, b"net"), list(arrays)
+    out, arrays = field(1, b"net"), list(arrays)
     for name, kind, *_, facts in layers:
-        blobs = b"".join(field(7, blob(rest.pop(0))) for _ in range(2)) if facts else b""
+        blobs = b"".join(field(7, blob(arrays.pop(0))) for _ in range(2)) if facts else b""
         out += field(100, field(1, name.encode()) + field(2, kind.encode()) + blobs)
     return out
 

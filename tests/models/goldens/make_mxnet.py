@@ -1,16 +1,16 @@
-"""Outputs of Apache MXNet 1.9.1 for the nets that come from it: the book's first edition and MXNet's own AlexNet.
+"""Outputs of Apache MXNet 1.9.1 for the networks that come from it: the book's first edition and MXNet's own AlexNet.
 
-In an environment of its own (MXNet needs an old NumPy):
+Run it in a separate environment (MXNet needs an old NumPy):
 
     python -m venv mx && mx/bin/pip install "numpy==1.23.5" mxnet==1.9.1
     mx/bin/python tests/models/goldens/make_mxnet.py
 
-The nets are written as their sources write them; their weights are set from `numbers.parameters`.
+The networks are written as in their sources; their weights come from `golden_inputs.parameters`.
 """
 
 import mxnet as mx
 import numpy as np
-from again import images, parameters, store
+from golden_inputs import images, parameters, store
 from mxnet import gluon
 from mxnet.gluon import nn
 
@@ -63,8 +63,8 @@ def symbol_alexnet():
     x = s.Convolution(x, name="conv2", kernel=(5, 5), pad=(2, 2), num_filter=256)
     x = s.LRN(s.Activation(x, act_type="relu"), alpha=0.0001, beta=0.75, knorm=2, nsize=5)
     x = s.Pooling(x, kernel=(3, 3), stride=(2, 2), pool_type="max")
-    for name, maps in (("conv3", 384), ("conv4", 384), ("conv5", 256)):
-        x = s.Convolution(x, name=name, kernel=(3, 3), pad=(1, 1), num_filter=maps)
+    for name, channels in (("conv3", 384), ("conv4", 384), ("conv5", 256)):
+        x = s.Convolution(x, name=name, kernel=(3, 3), pad=(1, 1), num_filter=channels)
         x = s.Activation(x, act_type="relu")
     x = s.Flatten(s.Pooling(x, kernel=(3, 3), stride=(2, 2), pool_type="max"))
     for name in ("fc1", "fc2"):
@@ -75,9 +75,9 @@ def symbol_alexnet():
 
 def run_gluon(net, x, gain):
     net.initialize()
-    net(mx.nd.array(x[:1]))  # shapes become known
-    own = list(net.collect_params().values())
-    for parameter, value in zip(own, parameters([p.shape for p in own], gain), strict=True):
+    net(mx.nd.array(x[:1]))  # initializes the shapes
+    own_parameters = list(net.collect_params().values())
+    for parameter, value in zip(own_parameters, parameters([p.shape for p in own_parameters], gain), strict=True):
         parameter.set_data(mx.nd.array(value))
     return net(mx.nd.array(x)).asnumpy()
 
@@ -86,8 +86,8 @@ def run_symbol(symbol, x, gain):
     net = gluon.SymbolBlock(symbol, mx.sym.Variable("data"))
     net.initialize()
     net(mx.nd.array(x[:1]))
-    own = [net.params[name] for name in symbol.list_arguments() if name != "data"]
-    for parameter, value in zip(own, parameters([p.shape for p in own], gain), strict=True):
+    own_parameters = [net.params[name] for name in symbol.list_arguments() if name != "data"]
+    for parameter, value in zip(own_parameters, parameters([p.shape for p in own_parameters], gain), strict=True):
         parameter.set_data(mx.nd.array(value))
     return net(mx.nd.array(x)).asnumpy()
 

@@ -3,11 +3,11 @@
     pip install --no-deps torchvision==0.28.0        (beside torch 2.13.0)
     python tests/models/goldens/make_torchvision.py
 
-torchvision built for CUDA asks for two operators that a CPU build of torch lacks; they are declared and never called.
+A torchvision built for CUDA needs two operators that a CPU build of torch lacks; they are declared and never called.
 """
 
 import torch
-from again import images, parameters, store
+from golden_inputs import images, parameters, store
 
 library = torch.library.Library("torchvision", "DEF")
 for operator in ("nms", "qnms"):
@@ -20,9 +20,9 @@ SHAPE, LOW, HIGH = (3, 3, 224, 224), -2.1, 2.6
 
 def main():
     net = torchvision.models.alexnet(num_classes=10).eval()
-    own = list(net.parameters())
+    own_parameters = list(net.parameters())
     with torch.no_grad():
-        for parameter, value in zip(own, parameters([tuple(p.shape) for p in own]), strict=True):
+        for parameter, value in zip(own_parameters, parameters([tuple(p.shape) for p in own_parameters]), strict=True):
             parameter.copy_(torch.from_numpy(value))
         outputs = net(torch.from_numpy(images(SHAPE, LOW, HIGH))).numpy()
     row = {"input": list(SHAPE), "range": [LOW, HIGH], "gain": 1.0, "outputs": outputs, "names": list(net.state_dict())}
