@@ -253,7 +253,7 @@ def test_the_sheet_shows_copies_side_by_side(filthy, tmp_path):
         read.append(file)
         return preview(root / file)
 
-    figure = findings.sheet(diagnosis.to_dict(), reading)
+    figure = findings.draw_sheet(diagnosis.to_dict(), reading)
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert read.index("train/shell/from_leaf.png") == read.index("train/leaf/000.png") + 1
     assert "train/leaf\n000.png" in texts and "train/shell\nfrom_leaf.png" in texts

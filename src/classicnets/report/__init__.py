@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from classicnets.report import (
+        error_analysis,
         figures,
         findings,
         jsonlines,
         layers,
         markdown,
-        mistakes,
         notebook,
         predictions,
         preview,
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "error_analysis",
     "figures",
     "findings",
     "jsonlines",
     "layers",
     "markdown",
-    "mistakes",
     "notebook",
     "predictions",
     "preview",

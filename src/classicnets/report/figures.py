@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from classicnets.events import Epoch, Event, Step
-from classicnets.report.fonts import Lettering
+from classicnets.report.fonts import FigureText
 from classicnets.values import Expected
 
 DPI = 110
@@ -29,7 +29,7 @@ def draw_curves(events: Sequence[Event], expected: Expected | None, title: str) 
     steps = [e for e in events if isinstance(e, Step) and e.loss is not None]
     epochs = [e for e in events if isinstance(e, Epoch)]
     figure = Figure(figsize=(10, 4), layout="constrained")
-    lettering = Lettering([], title, 10)
+    lettering = FigureText([], title, 10)
     figure.suptitle(lettering.title, fontsize=10, **lettering.style)
     left, right = figure.subplots(1, 2)
     x = [e.epoch - 1 + e.step / e.steps for e in steps]

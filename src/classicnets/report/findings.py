@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from classicnets.report.fonts import Lettering, shortened
+from classicnets.report.fonts import FigureText, shortened
 from classicnets.text import count
 
 _SHOWN = 4  # so many groups of a finding on the terminal
@@ -103,7 +103,7 @@ def _wrapped(text: str, width: int, indent: int) -> list[str]:
     return textwrap.wrap(text, max(width, 40), subsequent_indent=" " * indent, break_long_words=False)
 
 
-def sheet(document: Document, read: Callable[[str], np.ndarray | None]) -> Figure:
+def draw_sheet(document: Document, read: Callable[[str], np.ndarray | None]) -> Figure:
     """The images of every finding that has some, groups of copies framed. `read` takes a file as the document calls
     it and gives uint8 [H, W, 3], or None if it cannot be seen.
     """
@@ -141,7 +141,7 @@ def _drawn(
 ) -> Figure:
     """Blocks of framed groups, in reading order; short blocks stand side by side."""
     width = _COLUMNS * (_TILE + _GAP) + 2 * _GAP
-    lettering = Lettering([], "\n".join([title, *titles, *captions]), 1e6)  # what no font can write becomes a "?"
+    lettering = FigureText([], "\n".join([title, *titles, *captions]), 1e6)  # what no font can write becomes a "?"
     written = iter(lettering.title.split("\n"))
     title, titles = next(written), [next(written) for _ in titles]
     figure = Figure(dpi=100)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from classicnets.report.fonts import Lettering
+from classicnets.report.fonts import FigureText
 
 _CHOSEN, _OTHER = "#c8500a", "#8a8a8a"
 _LOOK = 1000  # pixels a side that are drawn of a large image
@@ -26,12 +26,12 @@ class Sample:
     fitted: Mapping[str, np.ndarray]
 
 
-def sheet(samples: Sequence[Sample], chosen: str, title: str) -> Figure:
+def draw_sheet(samples: Sequence[Sample], chosen: str, title: str) -> Figure:
     """A column for each sample: as it is, with what a crop keeps inside a dashed line, then a row for each fit."""
     fits = list(samples[0].fitted)
     columns, rows = len(samples), len(fits) + 1
     width = max(4.3, 1.9 + 1.6 * columns)
-    lettering = Lettering([sample.name for sample in samples], title, width - 0.3)
+    lettering = FigureText([sample.name for sample in samples], title, width - 0.3)
     lines = lettering.title.count("\n") + 1
     figure = Figure(figsize=(width, 0.35 + 0.2 * lines + 1.75 * rows), layout="constrained")
     figure.suptitle(lettering.title, fontsize=10, **lettering.style)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from classicnets.files import write_whole
-from classicnets.report import figures, markdown, mistakes
+from classicnets.report import error_analysis, figures, markdown
 from classicnets.training.session import Results
 
 
@@ -15,11 +15,14 @@ def write(results: Results) -> None:
     error = f"calibration error {measured.calibration_error:.4f}"
     for path, figure in (
         (folder.curves, figures.draw_curves(results.events, plan.expected, plan.title)),
-        (folder.confusion, mistakes.confusion(measured.confusion, classes, title)),
-        (folder.calibration, mistakes.calibration(measured.to_dict()["calibration"], f"{title}\n{error}")),
+        (folder.confusion, error_analysis.draw_confusion_matrix(measured.confusion, classes, title)),
+        (
+            folder.calibration,
+            error_analysis.draw_reliability_diagram(measured.to_dict()["calibration"], f"{title}\n{error}"),
+        ),
         (
             folder.contact_sheet,
-            mistakes.contact_sheet(test.images, test.labels, results.probabilities, classes, title),
+            error_analysis.draw_contact_sheet(test.images, test.labels, results.probabilities, classes, title),
         ),
     ):
         write_whole(path, figures.png(figure))

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from classicnets.events import Advice, Epoch, Event
 from classicnets.report.lines import advice_lines, epoch_lines
+from classicnets.text import _
 
 
 class Terminal:
@@ -121,28 +122,26 @@ class SeedsTerminal:
 
 
 @contextmanager
-def counted(
-    console: Console, total: int | None, *, what: str = "images", shown: bool = True
-) -> Iterator[Callable[[], None]]:
+def progress_bar(console: Console, total: int | None, *, visible: bool = True) -> Iterator[Callable[[], None]]:
     """A bar on `console` while something is done `total` times (None: nobody knows); call what it gives after each."""
     bar = Progress(
-        TextColumn(what),
+        TextColumn(_("images")),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True),
         console=console,
         transient=True,
-        disable=not (shown and console.is_terminal),
+        disable=not (visible and console.is_terminal),
         redirect_stdout=False,  # which is data and may go elsewhere
         redirect_stderr=False,
     )
-    task = bar.add_task(what, total=total)
+    task = bar.add_task(_("images"), total=total)
     with bar:
         yield lambda: bar.advance(task)
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+def progress_updates(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on the terminal's standard error, gone when all is done; call it with how many of how many are."""
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(what, total=None)

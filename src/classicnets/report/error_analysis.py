@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from classicnets.report.fonts import Lettering
+from classicnets.report.fonts import FigureText
 
 _RIGHT, _WRONG, _SURE = "#1a7f37", "#c62828", "#1f6fb4"
 _MISTAKES = LinearSegmentedColormap.from_list("mistakes", ["#fde3cb", "#f28e3c", "#7f2704"]).with_extremes(
@@ -21,7 +21,7 @@ _CELL_WIDE, _CELL_HIGH = 1.25, 1.6  # inches of the contact sheet, for an image 
 _SHOWN = 100  # up to so many classes a row has room for its name
 
 
-def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> Figure:
+def draw_confusion_matrix(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> Figure:
     """The confusion matrix, where `matrix[t][p]` counts the images of class t that were taken for p.
 
     The color is the share of the class's images; mistakes alone have one, so that the diagonal does not drown them.
@@ -36,7 +36,7 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: st
     mistakes = np.where(np.eye(len(counts), dtype=bool), np.nan, shares)[np.ix_(shown, shown)]
     darkest = max(0.05, float(np.nan_to_num(mistakes).max()))
     side = max(5, 2.6 + n * (0.5 if few else 0.115))
-    lettering = Lettering(classes, title, side + 1)
+    lettering = FigureText(classes, title, side + 1)
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     figure.suptitle(lettering.title, fontsize=10, **lettering.style)
     axes = figure.subplots()
@@ -58,12 +58,12 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: st
     return figure
 
 
-def calibration(bins: Sequence[Mapping[str, Any]], title: str) -> Figure:
+def draw_reliability_diagram(bins: Sequence[Mapping[str, Any]], title: str) -> Figure:
     """The reliability diagram: how often the net was right where it was so sure, and how often it was so sure.
 
     `bins` are those of metrics.json: low, high, n, confidence and accuracy (None where n is 0).
     """
-    lettering = Lettering([], title, 6)
+    lettering = FigureText([], title, 6)
     figure = Figure(figsize=(6, 6.2), layout="constrained")
     figure.suptitle(lettering.title, fontsize=10, **lettering.style)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
@@ -87,7 +87,7 @@ def calibration(bins: Sequence[Mapping[str, Any]], title: str) -> Figure:
     return figure
 
 
-def contact_sheet(
+def draw_contact_sheet(
     images: np.ndarray,
     labels: np.ndarray,
     probabilities: np.ndarray,
@@ -107,7 +107,7 @@ def contact_sheet(
     if len(worst):
         sections.append((f"the {len(worst)} surest of {len(wrong):,} mistakes", worst))
     title += "\ntrue class above, predicted class and its probability below"
-    lettering = Lettering(classes, title, columns * _CELL_WIDE)
+    lettering = FigureText(classes, title, columns * _CELL_WIDE)
     above, below = lettering.short(17), lettering.short(12)
     head = 0.2 + 0.17 * (lettering.title.count("\n") + 1)
     rows = [-(-len(index) // columns) for _, index in sections]

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from classicnets.evaluation.metrics import measure
-from classicnets.report import figures, mistakes
-from classicnets.report.fonts import Lettering
+from classicnets.report import error_analysis, figures
+from classicnets.report.fonts import FigureText
 
 CHINESE = ["T恤", "裤子", "套头衫", "连衣裙", "外套", "凉鞋", "衬衫", "运动鞋", "包", "短靴"]
 BARRED_B = "\u1d2f"  # which DejaVu Serif has and DejaVu Sans has not; matplotlib brings both
@@ -47,7 +47,7 @@ def texts(figure: Figure) -> set[str]:
 
 def test_the_confusion_matrix_shows_mistakes_as_shares_of_the_true_class(tmp_path, saved):
     matrix = [[90, 10, 0], [1, 1, 0], [0, 0, 0]]
-    keep(tmp_path / "c.png", mistakes.confusion(matrix, "abc", "title"))
+    keep(tmp_path / "c.png", error_analysis.draw_confusion_matrix(matrix, "abc", "title"))
     (figure,) = saved
     shares = figure.axes[0].images[0].get_array().filled(np.nan)
     np.testing.assert_allclose(shares, [[np.nan, 0.1, 0], [0.5, np.nan, 0], [0, 0, np.nan]])
@@ -61,7 +61,9 @@ def test_a_confusion_matrix_of_any_number_of_classes_has_all_their_names(tmp_pat
     matrix = np.random.default_rng(1).integers(0, 3, (classes, classes)) * 1000
     keep(
         tmp_path / "c.png",
-        mistakes.confusion(matrix, [f"a rather long name, number {i}" for i in range(classes)], "title"),
+        error_analysis.draw_confusion_matrix(
+            matrix, [f"a rather long name, number {i}" for i in range(classes)], "title"
+        ),
     )
     names = [label.get_text() for label in saved[0].axes[0].get_xticklabels()]
     assert len(names) == len(set(names)) == classes
@@ -74,7 +76,7 @@ def test_of_very_many_classes_those_of_the_commonest_mistakes_are_shown(tmp_path
     for i in range(0, 100, 2):
         matrix[i * 9, i * 9 + 9] = 5  # 50 pairs of classes
     matrix[1, 2] = 1
-    keep(tmp_path / "c.png", mistakes.confusion(matrix, [str(i) for i in range(1000)], "title"))
+    keep(tmp_path / "c.png", error_analysis.draw_confusion_matrix(matrix, [str(i) for i in range(1000)], "title"))
     shown = [int(label.get_text()) for label in saved[0].axes[0].get_xticklabels()]
     assert shown == [i * 9 for i in range(100)]
     assert "of the commonest mistakes, of 1,000" in saved[0].get_suptitle()
@@ -84,7 +86,7 @@ def test_the_reliability_diagram_draws_what_was_measured(tmp_path, saved):
     generator = np.random.default_rng(0)
     measured = measure(generator.dirichlet(np.ones(4), 500).astype(np.float32), generator.integers(0, 4, 500))
     bins = measured.to_dict()["calibration"]
-    keep(tmp_path / "c.png", mistakes.calibration(bins, "title"))
+    keep(tmp_path / "c.png", error_analysis.draw_reliability_diagram(bins, "title"))
     above, below = saved[0].axes
     full = [b for b in bins if b["n"]]
     drawn = above.lines[1].get_xydata()
@@ -96,12 +98,14 @@ def test_the_reliability_diagram_draws_what_was_measured(tmp_path, saved):
 
 def test_a_net_that_gave_nan_alone_is_drawn_too(tmp_path):
     measured = measure(np.full((40, 10), np.nan, dtype=np.float32), np.arange(40) % 10)
-    keep(tmp_path / "a.png", mistakes.confusion(measured.confusion, "abcdefghij", "title"))
-    keep(tmp_path / "b.png", mistakes.calibration(measured.to_dict()["calibration"], "title"))
+    keep(tmp_path / "a.png", error_analysis.draw_confusion_matrix(measured.confusion, "abcdefghij", "title"))
+    keep(tmp_path / "b.png", error_analysis.draw_reliability_diagram(measured.to_dict()["calibration"], "title"))
     probabilities = np.full((40, 10), np.nan)
     keep(
         tmp_path / "c.png",
-        mistakes.contact_sheet(pixels(40, 1, 8, 8), np.arange(40) % 10, probabilities, "abcdefghij", "title"),
+        error_analysis.draw_contact_sheet(
+            pixels(40, 1, 8, 8), np.arange(40) % 10, probabilities, "abcdefghij", "title"
+        ),
     )
 
 
@@ -112,7 +116,7 @@ def test_a_contact_sheet_for_any_number_of_mistakes(tmp_path, wrong):
     probabilities[:wrong] = np.roll(probabilities[:wrong], 1, axis=1)
     keep(
         tmp_path / "s.png",
-        mistakes.contact_sheet(pixels(50, 1, 28, 28), labels, probabilities, tuple("abcdefghij"), "title"),
+        error_analysis.draw_contact_sheet(pixels(50, 1, 28, 28), labels, probabilities, tuple("abcdefghij"), "title"),
     )
     with Image.open(tmp_path / "s.png") as sheet:
         assert sheet.width > 1000 and sheet.height > (900 if wrong > 30 else 300)
@@ -125,7 +129,7 @@ def test_a_contact_sheet_of_any_images_and_a_thousand_classes(tmp_path, saved, s
     probabilities = generator.dirichlet(np.ones(1000), 12)
     images = pixels(12, *shape)
     names = [f"n{i:08d}: what a synset of ImageNet is called, and more" for i in range(1000)]
-    keep(tmp_path / "s.png", mistakes.contact_sheet(images, labels, probabilities, names, "title"))
+    keep(tmp_path / "s.png", error_analysis.draw_contact_sheet(images, labels, probabilities, names, "title"))
     first = saved[0].axes[0]
     drawn = first.images[0].get_array()
     assert drawn.shape[:2] == shape[1:]
@@ -136,11 +140,15 @@ def test_a_contact_sheet_of_any_images_and_a_thousand_classes(tmp_path, saved, s
 
 def test_chinese_names_where_no_font_has_them_are_numbers(tmp_path, saved, no_other_fonts):
     matrix = np.ones((10, 10), dtype=int)
-    keep(tmp_path / "c.png", mistakes.confusion(matrix, CHINESE, "net on 时装"))  # a warning would be an error
+    keep(
+        tmp_path / "c.png", error_analysis.draw_confusion_matrix(matrix, CHINESE, "net on 时装")
+    )  # a warning would be an error
     probabilities = np.eye(10)[np.arange(30) % 10]
     keep(
         tmp_path / "s.png",
-        mistakes.contact_sheet(pixels(30, 3, 8, 8), np.arange(30) % 10, probabilities, CHINESE, "net on 时装"),
+        error_analysis.draw_contact_sheet(
+            pixels(30, 3, 8, 8), np.arange(30) % 10, probabilities, CHINESE, "net on 时装"
+        ),
     )
     assert [label.get_text() for label in saved[0].axes[0].get_yticklabels()] == [f"#{i}" for i in range(10)]
     for figure in saved:
@@ -149,19 +157,22 @@ def test_chinese_names_where_no_font_has_them_are_numbers(tmp_path, saved, no_ot
 
 def test_letters_that_the_usual_font_lacks_are_written_in_one_that_has_them(tmp_path, saved):
     names = [f"{BARRED_B}one", "two"]
-    lettering = Lettering(names, "title", 5)
+    lettering = FigureText(names, "title", 5)
     assert lettering.names == names and lettering.title == "title"
     usual, *others = lettering.style["fontfamily"]
     assert usual == "DejaVu Sans" and len(others) == 1
-    assert Lettering(["one", "two"], "title", 5).style["fontfamily"] == [usual]
+    assert FigureText(["one", "two"], "title", 5).style["fontfamily"] == [usual]
     keep(
-        tmp_path / "c.png", mistakes.confusion([[1, 2], [3, 4]], names, f"net on {BARRED_B}")
+        tmp_path / "c.png", error_analysis.draw_confusion_matrix([[1, 2], [3, 4]], names, f"net on {BARRED_B}")
     )  # a warning would be an error
     assert saved[0].get_suptitle() == f"net on {BARRED_B}"
 
 
 def test_dollar_signs_are_no_mathematics(tmp_path):
-    keep(tmp_path / "c.png", mistakes.confusion([[1, 2], [3, 4]], ["$\\nonsense$", "5$ to 7$"], "a $\\title$"))
+    keep(
+        tmp_path / "c.png",
+        error_analysis.draw_confusion_matrix([[1, 2], [3, 4]], ["$\\nonsense$", "5$ to 7$"], "a $\\title$"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -175,7 +186,7 @@ def test_dollar_signs_are_no_mathematics(tmp_path):
     ],
 )
 def test_a_long_name_loses_its_middle(name, short):
-    (got,) = Lettering([name], "", 5).short(10)
+    (got,) = FigureText([name], "", 5).short(10)
     if name.isascii():
         assert got == short
     else:  # as a machine's fonts have it
@@ -183,8 +194,8 @@ def test_a_long_name_loses_its_middle(name, short):
 
 
 def test_a_title_keeps_its_lines_and_gets_more_where_it_is_wider_than_the_image():
-    assert Lettering([], "one\ntwo\tthree", 5).title == "one\ntwo three"
-    assert Lettering([], "net with activation=relu on images", 2).title == "net with\nactivation=relu on\nimages"
+    assert FigureText([], "one\ntwo\tthree", 5).title == "one\ntwo three"
+    assert FigureText([], "net with activation=relu on images", 2).title == "net with\nactivation=relu on\nimages"
 
 
 def test_curves_have_titles_of_any_script(tmp_path, no_other_fonts):
