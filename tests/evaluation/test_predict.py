@@ -33,7 +33,7 @@ def paint(path: Path, color: str, size: tuple[int, int] = (9, 12)) -> Path:
 
 @pytest.fixture
 def model(tmp_path) -> Path:
-    return colors_onnx(tmp_path / "colours.onnx")
+    return colors_onnx(tmp_path / "colors.onnx")
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_table_with_what_could_not_be_read(cli, model, album):
 def test_every_form_says_the_same(cli, model, album):
     code, out, _ = cli("predict", model, album, "--json")
     whole = json.loads(out)
-    assert code == 3 and whole["weights"] == "colours.onnx"
+    assert code == 3 and whole["weights"] == "colors.onnx"
     assert (whole["pictures"], whole["unread"], whole["known"], whole["right"]) == (4, 1, 0, 0)
     lines = [json.loads(line) for line in cli("predict", model, album, "--jsonl")[1].splitlines()]
     assert lines == whole["predictions"]
@@ -143,14 +143,14 @@ def test_no_more_than_two_batches_are_read_ahead(model, tmp_path, monkeypatch):
     ("arguments", "code", "words"),
     [
         (["x.onnx", "a.png"], 3, "error[CN308]"),
-        (["colours.onnx", "album", "--device", "cuda"], 2, "takes no device"),
-        (["colours.onnx", "album", "--net", "x.py:net"], 2, "takes no net"),
-        (["colours.onnx", "album", "--precision", "auto"], 2, "takes no precision"),
-        (["colours.onnx", "album", "--top", "0"], 2, "at least one class"),
-        (["colours.onnx", "album", "--json", "--csv"], 2, "exclude each other"),
-        (["colours.onnx", "album", "--jsonl", "--csv"], 2, "not allowed with"),
-        (["colours.onnx", "album", "no*.png"], 3, "there is no image in no*.png"),
-        (["colours.onnx", "album", "bad.csv"], 3, "error[CN307]"),
+        (["colors.onnx", "album", "--device", "cuda"], 2, "takes no device"),
+        (["colors.onnx", "album", "--net", "x.py:net"], 2, "takes no net"),
+        (["colors.onnx", "album", "--precision", "auto"], 2, "takes no precision"),
+        (["colors.onnx", "album", "--top", "0"], 2, "at least one class"),
+        (["colors.onnx", "album", "--json", "--csv"], 2, "exclude each other"),
+        (["colors.onnx", "album", "--jsonl", "--csv"], 2, "not allowed with"),
+        (["colors.onnx", "album", "no*.png"], 3, "there is no image in no*.png"),
+        (["colors.onnx", "album", "bad.csv"], 3, "error[CN307]"),
         (["album", "a.png"], 2, "error[CN207]"),
     ],
 )
@@ -219,7 +219,7 @@ def test_the_precision_is_float32_unless_asked_for(cli, run, folder):
 
 def test_an_onnx_file_in_python(model, album):
     opened = cn.load(model)
-    assert opened.classes == ("red", "green", "blue") and "colours" in repr(opened)
+    assert opened.classes == ("red", "green", "blue") and "colors" in repr(opened)
     good, broken = opened.predict(album / "a1.png", album / "broken.png")
     assert good.classes[0] == "red" and sum(good.probabilities) == pytest.approx(1)
     assert (broken.classes, broken.error) == ((), "damaged, or not an image")

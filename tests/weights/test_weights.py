@@ -238,8 +238,8 @@ def test_color_folded_into_gray_gives_the_same_on_gray_images(tmp_path):
     """A whole net, padded conv1 and all: the logits for a gray image are the color net's for its three copies."""
     torch.manual_seed(0)
     color, gray = (cn.create("lenet_caffe", in_channels=channels).eval() for channels in (3, 1))
-    torch.save(color.state_dict(), tmp_path / "colour.pth")
-    report = load_weights(tmp_path / "colour.pth", gray)
+    torch.save(color.state_dict(), tmp_path / "color.pth")
+    report = load_weights(tmp_path / "color.pth", gray)
     assert report.folded == ("conv1.weight",) and report.made_new == ()
     assert "color folded into one channel: conv1.weight" in report.lines()
     images = torch.randn(8, 1, 28, 28)
