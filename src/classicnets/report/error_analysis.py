@@ -1,4 +1,4 @@
-"""Images of what a net gets wrong: which classes, which images, and how far its probabilities can be believed."""
+"""Figures of an evaluation: confusion matrix, reliability diagram, and images with their predictions."""
 
 from __future__ import annotations
 
@@ -11,76 +11,90 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from classicnets.report.fonts import FigureText
+from classicnets.text import _, plural
 
-_RIGHT, _WRONG, _SURE = "#1a7f37", "#c62828", "#1f6fb4"
-_MISTAKES = LinearSegmentedColormap.from_list("mistakes", ["#fde3cb", "#f28e3c", "#7f2704"]).with_extremes(
+_CORRECT_COLOR, _WRONG_COLOR, _LINE_COLOR = "#1a7f37", "#c62828", "#1f6fb4"
+_ERROR_COLORS = LinearSegmentedColormap.from_list("errors", ["#fde3cb", "#f28e3c", "#7f2704"]).with_extremes(
     under="white", bad="#e4e4e4"
 )
-_COUNTED = 20  # up to so many classes a cell has room for its number
-_CELL_WIDE, _CELL_HIGH = 1.25, 1.6  # inches of the contact sheet, for an image of one inch and two lines
-_SHOWN = 100  # up to so many classes a row has room for its name
+_MAX_COUNTED_CLASSES = 20  # of a matrix whose cells show their counts
+_MAX_MATRIX_CLASSES = 100  # of a matrix whose rows show their classes
+_CELL_WIDTH, _CELL_HEIGHT = 1.25, 1.6  # inches on the contact sheet: an image of one inch and two lines of text
+_HEADING_HEIGHT = 0.4  # inches on the contact sheet
+_SECTION_ROWS = 3  # of images on the contact sheet
 
 
 def draw_confusion_matrix(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> Figure:
-    """The confusion matrix, where `matrix[t][p]` counts the images of class t that were taken for p.
+    """Draws a confusion matrix whose colors are the shares of each true class.
 
-    The color is the share of the class's images; mistakes alone have one, so that the diagonal does not drown them.
-    Of more than 100 classes those of the commonest mistakes are shown; shares are of all images still.
+    Only errors are colored, since the diagonal would outshine them. Up to 20 classes, cells show counts, and recall and
+    precision stand beside the matrix. Of more than 100 classes, those with the most frequent errors are drawn; shares
+    are still of all images.
+
+    Args:
+        matrix: `matrix[t][p]` counts the images of class t that are predicted as class p.
+        classes: the class names.
+        title: the title of the figure.
     """
     counts = np.asarray(matrix)
-    shown = _most_mistaken(counts)
-    n, few = len(shown), len(shown) <= _COUNTED
+    indices = _most_confused(counts)
+    n = len(indices)
+    show_counts = n <= _MAX_COUNTED_CLASSES
     if n < len(counts):
-        title += f"\nthe {n} classes of the commonest mistakes, of {len(counts):,}"
+        title += "\n" + _("the {n} classes with the most frequent errors, of {total:,}", n=n, total=len(counts))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    mistakes = np.where(np.eye(len(counts), dtype=bool), np.nan, shares)[np.ix_(shown, shown)]
-    darkest = max(0.05, float(np.nan_to_num(mistakes).max()))
-    side = max(5, 2.6 + n * (0.5 if few else 0.115))
-    lettering = FigureText(classes, title, side + 1)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
-    figure.suptitle(lettering.title, fontsize=10, **lettering.style)
+    errors = np.where(np.eye(len(counts), dtype=bool), np.nan, shares)[np.ix_(indices, indices)]
+    max_share = max(0.05, float(np.nan_to_num(errors).max()))
+    height = max(5, 2.6 + n * (0.5 if show_counts else 0.115))
+    text = FigureText(classes, title, height + 1)
+    figure = Figure(figsize=(height + 1, height), layout="constrained")
+    figure.suptitle(text.title, fontsize=10, **text.style)
     axes = figure.subplots()
-    image = axes.imshow(mistakes, cmap=_MISTAKES, vmin=1e-9, vmax=darkest)
-    names = np.array(lettering.short(24))[shown]
-    style = {"fontsize": 9 if few else 6, **lettering.style}
-    slant = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if few else {"rotation": 90}
-    axes.set_xticks(range(n), names, **style, **slant)
+    image = axes.imshow(errors, cmap=_ERROR_COLORS, vmin=1e-9, vmax=max_share)
+    names = np.array(text.short(24))[indices]
+    style = {"fontsize": 9 if show_counts else 6, **text.style}
+    rotation = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if show_counts else {"rotation": 90}
+    axes.set_xticks(range(n), names, **style, **rotation)
     axes.set_yticks(range(n), names, **style)
     axes.set_xticks(np.arange(n - 1) + 0.5, minor=True)
     axes.set_yticks(np.arange(n - 1) + 0.5, minor=True)
     axes.grid(which="minor", color="#dddddd", linewidth=0.5)
     axes.tick_params(which="minor", length=0)
-    axes.set_xlabel("taken for")
-    axes.set_ylabel("true class")
-    figure.colorbar(image, shrink=0.6, label="share of the true class", format="{x:.0%}")
-    if few:
-        _number(axes, counts, darkest)
+    axes.set_xlabel(_("predicted class"))
+    axes.set_ylabel(_("true class"))
+    figure.colorbar(image, shrink=0.6, label=_("errors, as a share of the true class"), format="{x:.0%}")
+    if show_counts:
+        _write_counts(axes, counts, max_share)
     return figure
 
 
 def draw_reliability_diagram(bins: Sequence[Mapping[str, Any]], title: str) -> Figure:
-    """The reliability diagram: how often the net was right where it was so sure, and how often it was so sure.
+    """Draws accuracy against confidence, and below it the share of images at each confidence.
 
-    `bins` are those of metrics.json: low, high, n, confidence and accuracy (None where n is 0).
+    Args:
+        bins: those of metrics.json: low, high, n, and the means confidence and accuracy, None where n is 0.
+        title: the title of the figure.
     """
-    lettering = FigureText([], title, 6)
+    text = FigureText([], title, 6)
     figure = Figure(figsize=(6, 6.2), layout="constrained")
-    figure.suptitle(lettering.title, fontsize=10, **lettering.style)
+    figure.suptitle(text.title, fontsize=10, **text.style)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    full = [b for b in bins if b["n"]]
-    low, high, n, sure, right = (np.array([b[k] for b in full]) for k in ("low", "high", "n", "confidence", "accuracy"))
-    above.plot([0, 1], [0, 1], color="0.5", linestyle="--", linewidth=1, label="as often right as it was sure")
-    for side, color, label in (
-        (right < sure, _WRONG, "less often: too sure"),
-        (right > sure, _RIGHT, "more often: not sure enough"),
+    filled = [b for b in bins if b["n"]]
+    low, high, n, confidence, accuracy = (
+        np.array([b[key] for b in filled]) for key in ("low", "high", "n", "confidence", "accuracy")
+    )
+    above.plot([0, 1], [0, 1], color="0.5", linestyle="--", linewidth=1, label=_("perfect calibration"))
+    for mask, color, label in (
+        (accuracy < confidence, _WRONG_COLOR, _("overconfident")),
+        (accuracy > confidence, _CORRECT_COLOR, _("underconfident")),
     ):
-        gap, width = (right - sure)[side], (high - low)[side]
-        if side.any():
-            above.bar(low[side], gap, width, sure[side], align="edge", color=color, alpha=0.35, label=label)
-    above.plot(sure, right, color=_SURE, marker="o", markersize=4)
-    below.bar(low, n / n.sum(), high - low, align="edge", color=_SURE, edgecolor="white")
-    above.set(ylabel="share that was right", xlim=(0, 1), ylim=(0, 1))
-    below.set(xlabel="probability of the predicted class", ylabel="share of\nimages")
+        gap, width = (accuracy - confidence)[mask], (high - low)[mask]
+        if mask.any():
+            above.bar(low[mask], gap, width, confidence[mask], align="edge", color=color, alpha=0.35, label=label)
+    above.plot(confidence, accuracy, color=_LINE_COLOR, marker="o", markersize=4, label=_("accuracy"))
+    below.bar(low, n / n.sum(), high - low, align="edge", color=_LINE_COLOR, edgecolor="white")
+    above.set(ylabel=_("accuracy"), xlim=(0, 1), ylim=(0, 1))
+    below.set(xlabel=_("confidence (probability of the predicted class)"), ylabel=_("share of\nimages"))
     above.legend(loc="best", fontsize="small")
     for axes in (above, below):
         axes.grid(alpha=0.3)
@@ -95,77 +109,96 @@ def draw_contact_sheet(
     title: str,
     columns: int = 10,
 ) -> Figure:
-    """The first images of a split with true and predicted class, then the mistakes the net was surest of.
+    """Draws the first test images and the most confident errors, with true class, predicted class and confidence.
 
-    `images` is uint8 [N, C, H, W] with C 1 or 3, `probabilities` [N, classes].
+    Args:
+        images: uint8 [N, C, H, W], where C is 1 or 3.
+        labels: true class indices [N].
+        probabilities: [N, classes].
+        classes: the class names.
+        title: the title of the figure.
+        columns: images in a row.
     """
-    predicted, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != labels)
-    first = np.arange(min(3 * columns, len(labels)))
-    worst = wrong[np.argsort(-sure[wrong], kind="stable")][: 3 * columns]
-    sections = [(f"the first {len(first)} of {len(labels):,} test images", first)]
-    if len(worst):
-        sections.append((f"the {len(worst)} surest of {len(wrong):,} mistakes", worst))
-    title += "\ntrue class above, predicted class and its probability below"
-    lettering = FigureText(classes, title, columns * _CELL_WIDE)
-    above, below = lettering.short(17), lettering.short(12)
-    head = 0.2 + 0.17 * (lettering.title.count("\n") + 1)
-    rows = [-(-len(index) // columns) for _, index in sections]
-    width, height = columns * _CELL_WIDE, head + sum(0.4 + _CELL_HIGH * n for n in rows)
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    sections = _sections(labels, predicted, confidence, _SECTION_ROWS * columns)
+    title += "\n" + _("above: true class; below: predicted class and its probability")
+    text = FigureText(classes, title, columns * _CELL_WIDTH)
+    above, below = text.short(17), text.short(12)
+    title_height = 0.2 + 0.17 * (text.title.count("\n") + 1)
+    rows = [-(-len(indices) // columns) for _heading, indices in sections]
+    width = columns * _CELL_WIDTH
+    height = title_height + sum(_HEADING_HEIGHT + _CELL_HEIGHT * n for n in rows)
     figure = Figure(figsize=(width, height))
-    figure.suptitle(lettering.title, fontsize=10, y=1 - 0.08 / height, **lettering.style)
-    # one area in inches, down from the top, in which each thing has its place: to lay out sixty takes a second
+    figure.suptitle(text.title, fontsize=10, y=1 - 0.08 / height, **text.style)
+    # one area measured in inches from the top: matplotlib takes a second to lay out sixty axes
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    top = head
-    tall, wide = np.array(images.shape[2:]) / max(images.shape[2:])
-    for (heading, index), n in zip(sections, rows, strict=True):
+    top = title_height
+    for (heading, indices), n in zip(sections, rows, strict=True):
         axes.text(width / 2, top + 0.2, heading, ha="center", va="center", fontsize=10, fontweight="bold")
-        for place, i in enumerate(index):
-            row, column = divmod(place, columns)
-            x, y = (column + 0.5) * _CELL_WIDE, top + 0.4 + row * _CELL_HIGH + 0.75
-            image = images[i][0] if len(images[i]) == 1 else np.moveaxis(images[i], 0, -1)
-            box = (x - wide / 2, x + wide / 2, y + tall / 2, y - tall / 2)
-            axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=box, aspect="auto")
-            axes.text(x, y - 0.53, above[labels[i]], ha="center", va="bottom", fontsize=7, **lettering.style)
-            axes.text(
-                x,
-                y + 0.53,
-                f"{below[predicted[i]]} {sure[i]:.2f}",
-                ha="center",
-                va="top",
-                fontsize=7,
-                color=_RIGHT if predicted[i] == labels[i] else _WRONG,
-                **lettering.style,
-            )
-        top += 0.4 + _CELL_HIGH * n
+        for position, i in enumerate(indices):
+            row, column = divmod(position, columns)
+            x, y = (column + 0.5) * _CELL_WIDTH, top + _HEADING_HEIGHT + row * _CELL_HEIGHT + 0.75
+            _draw_image(axes, images[i], x, y)
+            color = _CORRECT_COLOR if predicted[i] == labels[i] else _WRONG_COLOR
+            prediction = f"{below[predicted[i]]} {confidence[i]:.2f}"
+            style = {"ha": "center", "fontsize": 7, **text.style}
+            axes.text(x, y - 0.53, above[labels[i]], va="bottom", **style)
+            axes.text(x, y + 0.53, prediction, va="top", color=color, **style)
+        top += _HEADING_HEIGHT + _CELL_HEIGHT * n
     axes.set(xlim=(0, width), ylim=(height, 0))  # which imshow has changed
     return figure
 
 
-def _most_mistaken(counts: np.ndarray) -> np.ndarray:
-    """The classes to show, in order: all, or those of the commonest mistakes until there are as many as have room."""
-    if len(counts) <= _SHOWN:
+def _sections(
+    labels: np.ndarray, predicted: np.ndarray, confidence: np.ndarray, size: int
+) -> list[tuple[str, np.ndarray]]:
+    """Headings and image indices of the contact sheet, at most `size` images each; errors only if there are any."""
+    first = np.arange(min(size, len(labels)))
+    sections = [(_("the first {n} of {total:,} test images", n=len(first), total=len(labels)), first)]
+    errors = np.flatnonzero(predicted != labels)
+    if len(errors):
+        confident = errors[np.argsort(-confidence[errors], kind="stable")][:size]
+        if len(confident) < len(errors):
+            heading = _("the {n} most confident of {total:,} errors", n=len(confident), total=len(errors))
+        else:
+            heading = plural("the only error", "all {n} errors, the most confident first", len(errors))
+        sections.append((heading, confident))
+    return sections
+
+
+def _draw_image(axes: Axes, image: np.ndarray, x: float, y: float) -> None:
+    """Draws uint8 [C, H, W] centered at (x, y), its longer edge one inch."""
+    height, width = np.array(image.shape[1:]) / max(image.shape[1:])
+    pixels = image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
+    box = (x - width / 2, x + width / 2, y + height / 2, y - height / 2)
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, extent=box, aspect="auto")
+
+
+def _most_confused(counts: np.ndarray) -> np.ndarray:
+    """Sorted indices of all classes, or of the 100 with the most frequent errors."""
+    if len(counts) <= _MAX_MATRIX_CLASSES:
         return np.arange(len(counts))
-    wrong = counts.copy()
-    np.fill_diagonal(wrong, 0)
-    pairs = np.argsort(-wrong, axis=None, kind="stable")[: _SHOWN * _SHOWN]
-    both = np.stack(np.unravel_index(pairs, wrong.shape), axis=1).ravel()
-    return np.sort(list(dict.fromkeys(both.tolist()))[:_SHOWN])
+    errors = counts.copy()
+    np.fill_diagonal(errors, 0)
+    pairs = np.argsort(-errors, axis=None, kind="stable")[: _MAX_MATRIX_CLASSES * _MAX_MATRIX_CLASSES]
+    indices = np.stack(np.unravel_index(pairs, errors.shape), axis=1).ravel()
+    return np.sort(list(dict.fromkeys(indices.tolist()))[:_MAX_MATRIX_CLASSES])
 
 
-def _number(axes: Axes, counts: np.ndarray, darkest: float) -> None:
-    """Writes each count into its cell, and beside the matrix what share of each class was found and was right."""
-    n, right = len(counts), counts.diagonal()
-    support, taken = counts.sum(axis=1), counts.sum(axis=0)
+def _write_counts(axes: Axes, counts: np.ndarray, max_share: float) -> None:
+    """Writes the count into each cell, recall to the right of the matrix and precision above it."""
+    n, correct = len(counts), counts.diagonal()
+    support, predictions = counts.sum(axis=1), counts.sum(axis=0)
     for (t, p), count in np.ndenumerate(counts):
         if count:
-            dark = t != p and count / support[t] > 0.55 * darkest
+            dark = t != p and count / support[t] > 0.55 * max_share
             size = 8 if count < 10_000 else 6
             axes.text(p, t, f"{count:,}", ha="center", va="center", fontsize=size, color="white" if dark else "black")
+    style: dict[str, Any] = {"fontsize": 8, "color": _CORRECT_COLOR}
     for i in range(n):
-        for x, y, whole in ((n - 0.35, i, support[i]), (i, -0.65, taken[i])):
-            share = f"{right[i] / whole:.2f}" if whole else "-"
-            axes.text(x, y, share, ha="left" if y == i else "center", va="center", fontsize=8, color=_RIGHT)
-    axes.text(n - 0.35, -0.65, "found\n(recall)", fontsize=8, color=_RIGHT, va="bottom")
-    axes.text(-0.65, -0.65, "right (precision)", fontsize=8, color=_RIGHT, ha="right", va="center")
+        for x, y, total in ((n - 0.35, i, support[i]), (i, -0.65, predictions[i])):
+            share = f"{correct[i] / total:.2f}" if total else "-"
+            axes.text(x, y, share, ha="left" if y == i else "center", va="center", **style)
+    axes.text(n - 0.35, -0.65, _("recall"), va="center", **style)
+    axes.text(-0.65, -0.65, _("precision"), ha="right", va="center", **style)

@@ -147,7 +147,7 @@ class _Table:
         if len(self.predictions) == TABLE_ROWS:
             self._print()
 
-    def end(self, tally: Tally, /) -> None:
+    def end(self, _tally: Tally, /) -> None:
         if self.predictions:
             self._print()
 
@@ -190,7 +190,7 @@ class _Csv:
         cells += [""] * (2 * self.top - len(cells))
         self.file.writerow([prediction.image, *cells, prediction.truth or "", prediction.error])
 
-    def end(self, tally: Tally, /) -> None:
+    def end(self, _tally: Tally, /) -> None:
         pass
 
 
@@ -198,7 +198,7 @@ class _JsonLines:
     def show(self, prediction: Prediction) -> None:
         print(json.dumps(_to_dict(prediction)), flush=True)
 
-    def end(self, tally: Tally, /) -> None:
+    def end(self, _tally: Tally, /) -> None:
         pass
 
 
