@@ -180,8 +180,8 @@ def _seed_cells(row: dict[str, Any]) -> str:
 
 def _verdict(result: dict[str, Any]) -> str:
     if result["verdict"]:
-        return _("Verdict: {verdict}.", verdict=result["verdict"])
-    return _("Verdict: no result is published for this recipe.")
+        return _("Comparison with the published result: {verdict}.", verdict=result["verdict"])
+    return _("Comparison with the published result: no result is published for this recipe.")
 
 
 def _recipe_rows(facts: dict[str, Any]) -> _Rows:

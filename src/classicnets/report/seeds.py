@@ -138,8 +138,7 @@ def _draw_dots(axes: Axes, accuracies: Mapping[int, float]) -> None:
     x = [0.25 + 0.2 * ((i * 0.618) % 1 - 0.5) for i in range(len(values))]  # spread out, so that equal values show
     axes.plot(x, values, "o", color=_TEST_COLOR, alpha=0.6, markersize=4)
     if len(values) > 1:
-        for extreme in (min, max):
-            seed = extreme(accuracies, key=lambda s: accuracies[s])
+        for seed in {min(accuracies, key=accuracies.__getitem__), max(accuracies, key=accuracies.__getitem__)}:
             axes.text(0.4, accuracies[seed], _("seed {seed}", seed=seed), fontsize="x-small", va="center")
     mean = statistics.mean(values)
     deviation = statistics.stdev(values) if len(values) > 1 else None

@@ -14,7 +14,7 @@ from classicnets.report.fonts import FigureText
 
 _NEUTRAL_COLOR, _CORRECT_COLOR, _WRONG_COLOR = "#222222", "#1a7f37", "#c62828"
 _PAIRS_PER_ROW = 4
-_NAME_LENGTH, _CAPTION_LENGTH = 24, 22  # Latin letters that fit above an image
+_NAME_LENGTH, _CAPTION_LENGTH = 22, 22  # Latin letters that fit above an image
 
 
 @dataclass(frozen=True)
