@@ -71,8 +71,8 @@ def _show(done: Exported, license: str) -> None:
         noise = "of noise " if done.missing_data else "of the test split "
         out.print(
             f"agrees with the net on {done.image_count:,} images {noise}and on {done.size_count} sizes of image, in"
-            f" batches of 1, 2 and 7: probabilities differ by at most {done.difference:.1g}; up to {done.bound:.1g}, half"
-            f" of 1e-5 of the largest logit, is the rounding of float32"
+            f" batches of 1, 2 and 7: probabilities differ by at most {done.difference:.1g};"
+            f" up to {done.bound:.1g}, half of 1e-5 of the largest logit, is the rounding of float32"
         )
     if done.accuracy is None or done.net_accuracy is None:
         out.print(f"not checked: accuracy, as {done.missing_data}; the file says so")
