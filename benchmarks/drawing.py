@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogFormatter
 from matplotlib.transforms import Bbox
 
-from classicnets.report.fonts import Lettering
+from classicnets.report.fonts import FigureText
 from classicnets.text import shape
 from timing import Row
 
@@ -41,7 +41,7 @@ def roofline(rows: Sequence[Row], ceilings: Mapping[str, Row], facts: Mapping[st
     )
     bars = _bars(parts)
     figure = Figure(figsize=(14, max(6.2, 1.9 + 0.27 * len(bars))), layout="constrained")
-    lettering = Lettering([], title, 14)
+    lettering = FigureText([], title, 14)
     figure.suptitle(lettering.title, fontsize=10, **lettering.style)
     left, right = figure.subplots(1, 2, width_ratios=[1.15, 1])
     points = [row for row in parts if row.facts.get("flop_per_byte")]
@@ -119,7 +119,7 @@ def _name_points(axes: Axes, points: Sequence[Row]) -> None:
     for row in sorted(points, key=lambda row: -row.facts["share"])[:_NAMED]:
         x, y, radius = discs[row.what]
         layer = row.facts["layer"]
-        names = Lettering([layer if any(map(str.isalpha, layer)) else _title(row.facts)], "", 10)
+        names = FigureText([layer if any(map(str.isalpha, layer)) else _title(row.facts)], "", 10)
         color = _FORWARD if row.facts["direction"] == "forward" else _BACKWARD
         text = axes.annotate(
             names.short(22)[0],
@@ -199,7 +199,7 @@ def _seconds(bar: Sequence[Row]) -> float:
 
 
 def _draw_bars(axes: Axes, bars: Sequence[Sequence[Row]], whole: float) -> None:
-    names = Lettering([_title(bar[0].facts) for bar in bars], "", 10)
+    names = FigureText([_title(bar[0].facts) for bar in bars], "", 10)
     for i, bar in enumerate(bars):
         start = 0.0
         for row in bar:
@@ -246,7 +246,7 @@ def scale(rows: Sequence[Row], axes_of: Mapping[str, str], facts: Mapping[str, A
     title = f"{about['net']} in {about['precision']}; where not varied, batches of {about['batch']} images of"
     title += f" {shape(about['input'])}\n{conditions_text(about['device'], facts)}"
     figure = Figure(figsize=(12, 9), layout="constrained")
-    lettering = Lettering([], title, 12)
+    lettering = FigureText([], title, 12)
     figure.suptitle(lettering.title, fontsize=10, **lettering.style)
     for axes, (name, words) in zip(figure.subplots(2, 2).ravel(), axes_of.items(), strict=True):
         axes.set_title(words, fontsize=10)
@@ -256,7 +256,7 @@ def scale(rows: Sequence[Row], axes_of: Mapping[str, str], facts: Mapping[str, A
         else:
             why = next((line for line in facts["skipped"] if line.startswith(f"{name}: ")), "not measured")
             axes.set_axis_off()
-            lines = Lettering([], why, 4.2)
+            lines = FigureText([], why, 4.2)
             axes.text(0.5, 0.5, lines.title, ha="center", va="center", transform=axes.transAxes, **lines.style)
     return figure
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from classicnets.cli.main import main
-from classicnets.report import figures, mistakes
+from classicnets.report import error_analysis, figures
 from support.idx import make_idx_folder
 from support.images import make_image_folder
 
@@ -63,8 +63,8 @@ def undrawn() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "png", lambda _: b"")
         patch.setattr(figures, "draw_curves", lambda *_, **__: None)
-        for name in ("confusion", "calibration", "contact_sheet"):
-            patch.setattr(mistakes, name, lambda *_, **__: None)
+        for name in ("draw_confusion_matrix", "draw_reliability_diagram", "draw_contact_sheet"):
+            patch.setattr(error_analysis, name, lambda *_, **__: None)
         yield
 
 

@@ -217,7 +217,7 @@ def test_the_command_line_on_a_clean_folder(cli, tmp_path):
     folder = make_clean_folder(tmp_path / "clean")
     before = {path: path.read_bytes() for path in folder.rglob("*.png")}
     code, out, _ = cli("data", "check", folder, "-o", tmp_path / "sheet.png")
-    assert code == 0 and "clean: nothing found in 60 images; nothing was changed" in out
+    assert code == 0 and "clean: no findings in 60 images; no file was changed" in out
     assert {path: path.read_bytes() for path in folder.rglob("*.png")} == before
     assert cli("data", "check", folder, "-o", tmp_path / "no" / "such" / "sheet.png")[0] == 4
 
@@ -253,7 +253,7 @@ def test_the_sheet_shows_copies_side_by_side(filthy, tmp_path):
         read.append(file)
         return preview(root / file)
 
-    figure = findings.sheet(diagnosis.to_dict(), reading)
+    figure = findings.draw_sheet(diagnosis.to_dict(), reading)
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert read.index("train/shell/from_leaf.png") == read.index("train/leaf/000.png") + 1
     assert "train/leaf\n000.png" in texts and "train/shell\nfrom_leaf.png" in texts

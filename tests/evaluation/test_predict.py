@@ -33,7 +33,7 @@ def paint(path: Path, color: str, size: tuple[int, int] = (9, 12)) -> Path:
 
 @pytest.fixture
 def model(tmp_path) -> Path:
-    return colors_onnx(tmp_path / "colours.onnx")
+    return colors_onnx(tmp_path / "colors.onnx")
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_table_with_what_could_not_be_read(cli, model, album):
 def test_every_form_says_the_same(cli, model, album):
     code, out, _ = cli("predict", model, album, "--json")
     whole = json.loads(out)
-    assert code == 3 and whole["weights"] == "colours.onnx"
+    assert code == 3 and whole["weights"] == "colors.onnx"
     assert (whole["pictures"], whole["unread"], whole["known"], whole["right"]) == (4, 1, 0, 0)
     lines = [json.loads(line) for line in cli("predict", model, album, "--jsonl")[1].splitlines()]
     assert lines == whole["predictions"]
@@ -116,7 +116,7 @@ def test_batches_keep_the_order_and_are_bounded(cli, model, tmp_path, monkeypatc
         paint(tmp_path / "many" / f"{i}.png", color)
     (tmp_path / "many/12.png").write_bytes(b"")
     monkeypatch.setattr(classify, "_AT_ONCE", 4)
-    monkeypatch.setattr(predictions, "TABLE", 10)
+    monkeypatch.setattr(predictions, "TABLE_ROWS", 10)
     lines = [json.loads(line) for line in cli("predict", model, "many/*.png", "--jsonl")[1].splitlines()]
     expected = [[color] if i != 12 else [] for i, color in enumerate(colors)]
     assert [list(line["classes"][:1]) for line in lines] == expected
@@ -143,14 +143,14 @@ def test_no_more_than_two_batches_are_read_ahead(model, tmp_path, monkeypatch):
     ("arguments", "code", "words"),
     [
         (["x.onnx", "a.png"], 3, "error[CN308]"),
-        (["colours.onnx", "album", "--device", "cuda"], 2, "takes no device"),
-        (["colours.onnx", "album", "--net", "x.py:net"], 2, "takes no net"),
-        (["colours.onnx", "album", "--precision", "auto"], 2, "takes no precision"),
-        (["colours.onnx", "album", "--top", "0"], 2, "at least one class"),
-        (["colours.onnx", "album", "--json", "--csv"], 2, "exclude each other"),
-        (["colours.onnx", "album", "--jsonl", "--csv"], 2, "not allowed with"),
-        (["colours.onnx", "album", "no*.png"], 3, "there is no image in no*.png"),
-        (["colours.onnx", "album", "bad.csv"], 3, "error[CN307]"),
+        (["colors.onnx", "album", "--device", "cuda"], 2, "takes no device"),
+        (["colors.onnx", "album", "--net", "x.py:net"], 2, "takes no net"),
+        (["colors.onnx", "album", "--precision", "auto"], 2, "takes no precision"),
+        (["colors.onnx", "album", "--top", "0"], 2, "at least one class"),
+        (["colors.onnx", "album", "--json", "--csv"], 2, "exclude each other"),
+        (["colors.onnx", "album", "--jsonl", "--csv"], 2, "not allowed with"),
+        (["colors.onnx", "album", "no*.png"], 3, "there is no image in no*.png"),
+        (["colors.onnx", "album", "bad.csv"], 3, "error[CN307]"),
         (["album", "a.png"], 2, "error[CN207]"),
     ],
 )
@@ -166,14 +166,14 @@ def test_handwriting_and_the_sheet(cli, tmp_path):
     save(tmp_path / "own/page.png", np.full((50, 40), 200, np.uint8))
     shown: list = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sheets, "sheet", lambda pairs, title: shown.append((pairs, title)))
+        patch.setattr(sheets, "draw_sheet", lambda pairs, title: shown.append((pairs, title)))
         code, out, err = cli("predict", model, "own", "--handwriting", "--show", "seen.png", "--jsonl")
     lines = [json.loads(line) for line in out.splitlines()]
     assert code == 3 and "each character white on black" in err and (tmp_path / "seen.png").exists()
     assert [line.get("error") for line in lines] == ["no ink stands out from the paper", None]
     (((page, two), title),) = shown
-    assert page.seen is None and page.original is not None and "28x28" in title
-    assert two.seen.shape == (1, 28, 28) and two.seen[0, 0].max() == 0 and two.seen.max() == 255
+    assert page.preprocessed is None and page.original is not None and "28x28" in title
+    assert two.preprocessed.shape == (1, 28, 28) and two.preprocessed[0, 0].max() == 0 and two.preprocessed.max() == 255
     assert two.original.shape == (3, 300, 300) and two.original[0, 0, 0] == 255
 
 
@@ -184,9 +184,9 @@ def test_the_sheet_shows_what_the_net_is_given(cli, tmp_path):
     paint(tmp_path / "red.png", "red")
     shown: list = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sheets, "sheet", lambda pairs, title: shown.extend(pairs))
+        patch.setattr(sheets, "draw_sheet", lambda pairs, title: shown.extend(pairs))
         assert cli("predict", model, "red.png", "--show", "seen.png")[0] == 0
-    seen = shown[0].seen
+    seen = shown[0].preprocessed
     assert seen.shape == (3, 10, 10) and (seen[:, 0] == 0).all() and seen[:, 5, 5].tolist() == list(COLORS["red"])
 
 
@@ -219,7 +219,7 @@ def test_the_precision_is_float32_unless_asked_for(cli, run, folder):
 
 def test_an_onnx_file_in_python(model, album):
     opened = cn.load(model)
-    assert opened.classes == ("red", "green", "blue") and "colours" in repr(opened)
+    assert opened.classes == ("red", "green", "blue") and "colors" in repr(opened)
     good, broken = opened.predict(album / "a1.png", album / "broken.png")
     assert good.classes[0] == "red" and sum(good.probabilities) == pytest.approx(1)
     assert (broken.classes, broken.error) == ((), "damaged, or not an image")
@@ -316,10 +316,10 @@ def test_the_sheet_itself_is_a_image(tmp_path):
     from classicnets.report import figures, sheet
 
     pairs = [
-        sheet.Pair("a.png", np.zeros((3, 9, 4), np.uint8), np.zeros((1, 8, 8), np.uint8), "boot 0.9", right=True),
+        sheet.Pair("a.png", np.zeros((3, 9, 4), np.uint8), np.zeros((1, 8, 8), np.uint8), "boot 0.9", correct=True),
         sheet.Pair("b.png", None, None, "not an image"),
     ]
-    figure = sheet.sheet(pairs, "title")
+    figure = sheet.draw_sheet(pairs, "title")
     assert [axes.get_title() for axes in figure.axes] == ["a.png", "boot 0.9", "b.png", ""]
     assert [text.get_text() for axes in figure.axes for text in axes.texts] == ["not an image"]
     content = io.BytesIO()

@@ -1,4 +1,4 @@
-"""One file of a run: it computes what the net computes, says what it is, and is not written if it does not."""
+"""Exported files compute what the network computes, describe themselves, and are not written otherwise."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ import classicnets as cn
 from classicnets import machine
 from classicnets.errors import CheckFailed, DataError, MachineError, UsageError
 from classicnets.evaluation.onnx import INPUT
-from classicnets.export import budget, graph, layers, narrow, program
+from classicnets.export import budget, graph, layers, low_rank, program
 from classicnets.export import onnx as export_onnx
 from classicnets.images import transforms
 from classicnets.images.decode import fitted, read_image
@@ -56,12 +56,12 @@ def file(trained, tmp_path_factory) -> Path:
 
 
 def session(model: onnx.ModelProto | Path) -> onnxruntime.InferenceSession:
-    given = str(model) if isinstance(model, Path) else model.SerializeToString()
-    return onnxruntime.InferenceSession(given, providers=["CPUExecutionProvider"])
+    source = str(model) if isinstance(model, Path) else model.SerializeToString()
+    return onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
 
 
-def lively(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
-    """The net with weights that make its outputs differ between images; fresh ones hardly do."""
+def with_large_weights(net: nn.Module) -> nn.Module:
+    """The network with weights that make its outputs differ between images; initial weights hardly do."""
     torch.manual_seed(0)
     for layer in net.modules():
         weight = getattr(layer, "weight", None)
@@ -73,72 +73,72 @@ def lively(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
     return net.eval()
 
 
-def agrees(net: nn.Module, shape: tuple[int, int, int], tolerance: float = 2e-5) -> Counter:
-    """Holds the exported logits to torch's, by their size, for batches of 1, 2 and 7; counts the nodes."""
-    part = export_onnx.net_part(net, Preprocess(channels=shape[0], image_size=shape[1]))
-    ran = session(part)
+def check_export(net: nn.Module, shape: tuple[int, int, int], tolerance: float = 2e-5) -> Counter:
+    """Compares the exported logits with torch's for batches of 1, 2 and 7; returns the number of nodes of each type."""
+    model = export_onnx.export_network(net, Preprocess(channels=shape[0], image_size=shape[1]))
+    onnx_session = session(model)
     x = torch.rand(7, *shape, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         expected = net(x)
     spread = float((expected - expected.mean(0)).abs().max())
-    assert spread > 1e-4 * float(expected.abs().max())  # else a wrong net might pass
+    assert spread > 1e-4 * float(expected.abs().max())  # otherwise a wrong network might pass
     for n in (1, 2, 7):
-        (found,) = ran.run(None, {graph.PREPARED: x[:n].numpy()})
-        assert found.shape == expected[:n].shape
-        assert np.abs(found - expected[:n].numpy()).max() < tolerance * max(spread, float(expected.abs().max()))
-    return Counter(node.op_type for node in part.graph.node)
+        (logits,) = onnx_session.run(None, {graph.PREPARED: x[:n].numpy()})
+        assert logits.shape == expected[:n].shape
+        assert np.abs(logits - expected[:n].numpy()).max() < tolerance * max(spread, float(expected.abs().max()))
+    return Counter(node.op_type for node in model.graph.node)
 
 
-# --- the preparation of images ---------------------------------------------------------------------------------
+# --- preprocessing -----------------------------------------------------------------------------------------------
 
 
-def prepared(preprocess: Preprocess, pixels: np.ndarray) -> np.ndarray:
-    return session(graph.preparation(preprocess)).run(None, {INPUT: pixels})[0]
+def preprocessed(preprocess: Preprocess, pixels: np.ndarray) -> np.ndarray:
+    return session(graph.preprocessing_graph(preprocess)).run(None, {INPUT: pixels})[0]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
 @given(data=st.data())
 @settings(max_examples=25)
-def test_images_of_any_size_are_fitted_as_by_pillow_bit_for_bit(fit, channels, data):
+def test_fits_images_of_any_size_as_pillow_does_bit_for_bit(fit, channels, data):
     side, height, width = (data.draw(st.integers(1, top)) for top in (40, 130, 130))
     seed = data.draw(st.integers(0, 99))
     pixels = np.random.default_rng(seed).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
-    found = prepared(Preprocess(channels=channels, image_size=side, fit=fit), pixels)
-    for one, image in zip(found, pixels, strict=True):
-        seen = np.asarray(Image.fromarray(image).convert("L"))[None] if channels == 1 else image.transpose(2, 0, 1)
-        assert np.array_equal(np.rint(one * 255).astype(np.uint8), fitted(seen, side, fit))
+    outputs = preprocessed(Preprocess(channels=channels, image_size=side, fit=fit), pixels)
+    for output, image in zip(outputs, pixels, strict=True):
+        planes = np.asarray(Image.fromarray(image).convert("L"))[None] if channels == 1 else image.transpose(2, 0, 1)
+        assert np.array_equal(np.rint(output * 255).astype(np.uint8), fitted(planes, side, fit))
 
 
-def test_onnx_s_own_resize_is_not_pillow_s():
-    """Why the graph has matrix products instead. If this fails, onnxruntime has changed: try Resize again."""
+def test_onnx_resize_differs_from_pillow():
+    """The reason for the matrix products. If this fails, onnxruntime has changed: try Resize again."""
     helper = onnx.helper
     node = helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], mode="linear", antialias=1, axes=[2, 3])
     ends = [[helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, [None] * 4)] for name in "xy"]
     sizes = helper.make_tensor("sizes", onnx.TensorProto.INT64, [2], [28, 28])
-    made = helper.make_model(
+    model = helper.make_model(
         helper.make_graph([node], "g", *ends, [sizes]), opset_imports=[helper.make_opsetid("", 20)], ir_version=10
     )
     image = np.random.default_rng(0).integers(0, 256, (1, 60, 60), dtype=np.uint8)
-    found = session(made).run(None, {"x": image[None]})[0][0].astype(int)
-    assert np.abs(found - fitted(image, 28, "stretch")).max() > 3
+    resized = session(model).run(None, {"x": image[None]})[0][0].astype(int)
+    assert np.abs(resized - fitted(image, 28, "stretch")).max() > 3
 
 
 @pytest.mark.parametrize("views", [1, 2, 9, 10])
 @pytest.mark.parametrize("pad", [0, 2])
-def test_border_middle_views_and_normalizing_are_those_of_the_predictor(views, pad):
+def test_padding_views_and_normalization_equal_those_of_the_predictor(views, pad):
     preprocess = Preprocess(
         channels=3, image_size=17, resize=20, pad=pad, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), views=views
     )
     pixels = np.random.default_rng(0).integers(0, 256, (3, 20, 20, 3), dtype=np.uint8)
     expected = torch.cat(transforms.views(torch.from_numpy(pixels.transpose(0, 3, 1, 2)), preprocess)).numpy()
-    assert np.allclose(prepared(preprocess, pixels), expected, atol=2e-6, rtol=0)
+    assert np.allclose(preprocessed(preprocess, pixels), expected, atol=2e-6, rtol=0)
 
 
 @pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
-def test_names_are_unique_and_no_type_is_left_to_the_runtime(fit):
+def test_node_names_are_unique_and_types_are_explicit(fit):
     preprocess = Preprocess(channels=1, image_size=8, resize=9, views=10, fit=fit, mean=(0.5,))
-    model = graph.preparation(preprocess)
+    model = graph.preprocessing_graph(preprocess)
     onnx.checker.check_model(model, full_check=True)
     graphs, nodes = [model.graph], []
     while graphs:
@@ -149,7 +149,7 @@ def test_names_are_unique_and_no_type_is_left_to_the_runtime(fit):
     assert "CastLike" not in {node.op_type for node in nodes} and not any(node.metadata_props for node in nodes)
 
 
-def test_luma_is_pillow_s():
+def test_luma_equals_pillow():
     pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
     expected = np.asarray(Image.fromarray(pixels).convert("L"))
     assert np.array_equal(luma(*np.moveaxis(pixels.astype(np.int32), -1, 0)), expected)
@@ -157,7 +157,7 @@ def test_luma_is_pillow_s():
 
 
 @pytest.mark.parametrize(("width", "height"), [(5, 5), (9, 4), (4, 9), (8, 3), (1, 6)])
-def test_the_box_of_an_image_is_centered(width, height):
+def test_fit_box_is_centered(width, height):
     for fit, side in (("crop", min(width, height)), ("letterbox", max(width, height))):
         left, top, right, bottom = fit_box(width, height, fit)
         assert (right - left, bottom - top) == (side, side)
@@ -167,31 +167,31 @@ def test_the_box_of_an_image_is_centered(width, height):
 
 
 @pytest.mark.parametrize("views", [1, 10])
-def test_the_mean_of_the_probabilities_of_the_views(views):
+def test_averages_the_probabilities_of_the_views(views):
     preprocess = Preprocess(channels=1, image_size=8, resize=9, views=views)
     logits = np.random.default_rng(0).normal(size=(views * 3, 5)).astype(np.float32)
-    (found,) = session(graph.conclusion(preprocess, 5)).run(None, {graph.LOGITS: logits})
+    (probabilities,) = session(graph.postprocessing_graph(preprocess, 5)).run(None, {graph.LOGITS: logits})
     expected = torch.from_numpy(logits).softmax(1).view(views, 3, 5).mean(0).numpy()
-    assert np.allclose(found, expected, atol=1e-7)
+    assert np.allclose(probabilities, expected, atol=1e-7)
 
 
-# --- the nets ----------------------------------------------------------------------------------------------------
+# --- networks ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "name",
     [pytest.param(n, marks=pytest.mark.slow if e.macs > 5e6 else ()) for n, e in NETS.items() if e.parameters < 70e6],
 )
-def test_every_net_of_the_registry(name):
+def test_exports_every_net_of_the_registry(name):
     entry = NETS[name]
-    net = lively(entry.load()(10, *entry.input[:2]), entry.input)
-    nodes = agrees(net, entry.input)
+    net = with_large_weights(entry.load()(10, *entry.input[:2]))
+    nodes = check_export(net, entry.input)
     norms = sum(isinstance(layer, LRN) for layer in net.modules())
     assert nodes["LRN"] == norms
 
 
-class Own(nn.Module):
-    """A stranger's net that calls functions."""
+class FunctionalNet(nn.Module):
+    """A custom module that calls functions."""
 
     def __init__(self):
         super().__init__()
@@ -201,79 +201,79 @@ class Own(nn.Module):
         return self.b(F.adaptive_avg_pool2d(F.gelu(self.a(x)), 3).flatten(1))
 
 
-STRANGERS = {
+CUSTOM_MODULES = {
     "batch norm": lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(648, 4)),
     "varied": lambda: cn.vary(
         nn.Sequential(nn.Conv2d(3, 8, 3), nn.Sigmoid(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(128, 4)),
         activation="random_relu", pool="max", norm="batch",
     ),
-    "functions": Own,
+    "functions": FunctionalNet,
     "dropout": lambda: nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(363, 4)),
     "hooked": lambda: cn.create("lenet_32", in_channels=3, image_size=32, num_classes=4),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", STRANGERS)
-def test_any_module(kind):
+@pytest.mark.parametrize("kind", CUSTOM_MODULES)
+def test_exports_custom_modules(kind):
     side = 32 if kind == "hooked" else 11
-    net = lively(STRANGERS[kind](), (3, side, side))
+    net = with_large_weights(CUSTOM_MODULES[kind]())
     before = {name: t.clone() for name, t in net.state_dict().items()}
-    agrees(net, (3, side, side))
+    check_export(net, (3, side, side))
     assert all(torch.equal(t, before[name]) for name, t in net.state_dict().items())
 
 
 NORMS = {
     "torch, odd": (lambda: nn.LocalResponseNorm(3, alpha=0.9, beta=0.6, k=1.5), 1),
-    "torch, even: ONNX's window lies elsewhere": (lambda: nn.LocalResponseNorm(4, alpha=0.9), 0),
+    "torch, even: ONNX places the window differently": (lambda: nn.LocalResponseNorm(4, alpha=0.9), 0),
     "paper": (lambda: LRN(size=5, alpha=0.5, convention="paper"), 1),
     "caffe": (lambda: LRN(size=5, alpha=0.5, convention="caffe", k=1.0), 1),
     "groups": (lambda: LRN(size=3, alpha=0.5, groups=2), 1),
-    "alpha 0: ONNX refuses it": (lambda: LRN(alpha=0.0), 0),
+    "alpha 0: ONNX rejects it": (lambda: LRN(alpha=0.0), 0),
 }
 
 
 @pytest.mark.parametrize("kind", NORMS)
-def test_local_response_normalization(kind):
+def test_exports_local_response_normalization(kind):
     make, nodes = NORMS[kind]
     net = nn.Sequential(nn.Conv2d(3, 8, 3), make(), nn.Flatten()).eval()
-    assert agrees(lively(net, (3, 9, 9)), (3, 9, 9))["LRN"] == nodes
+    assert check_export(with_large_weights(net), (3, 9, 9))["LRN"] == nodes
 
 
 @pytest.mark.parametrize("out", [1, 3, 4, (2, 5), 11, (None, 3)])
 @pytest.mark.parametrize("kind", [nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d])
-def test_adaptive_pools_become_pools_of_fixed_windows(kind, out):
-    nodes = agrees(nn.Sequential(kind(out), nn.Flatten()), (3, 11, 11))
+def test_adaptive_pooling_becomes_pooling_with_fixed_windows(kind, out):
+    nodes = check_export(nn.Sequential(kind(out), nn.Flatten()), (3, 11, 11))
     assert not nodes.keys() & {"GatherND", "Where", "Shape"}
 
 
-def test_exchanged_layers_compute_the_same_outside_the_exporter():
+def test_replaced_layers_compute_the_same_outside_of_the_exporter():
     net = nn.Sequential(LRN(), nn.AdaptiveAvgPool2d(2))
     x = torch.rand(2, 8, 5, 5)
     expected = net(x)
-    assert torch.equal(layers.exchange(net)(x), expected)
+    assert torch.equal(layers.replace_layers(net)(x), expected)
 
 
-def test_a_net_that_torch_cannot_follow_is_refused():
-    class Undecided(nn.Module):
+def test_rejects_a_net_with_data_dependent_control_flow():
+    class DataDependent(nn.Module):
         def forward(self, x):
             return x.flatten(1) if x.sum() > 0 else -x.flatten(1)
 
     with pytest.raises(CheckFailed) as caught:
-        export_onnx.net_part(Undecided(), Preprocess(channels=1, image_size=8))
+        export_onnx.export_network(DataDependent(), Preprocess(channels=1, image_size=8))
     assert caught.value.code == "CN105" and caught.value.why
 
 
-def test_a_net_too_large_for_one_file_is_refused(monkeypatch):
-    monkeypatch.setattr(export_onnx, "LARGEST", 1000)
+def test_rejects_a_net_too_large_for_one_file(monkeypatch):
+    monkeypatch.setattr(export_onnx, "MAX_BYTES", 1000)
     with pytest.raises(CheckFailed) as caught:
-        export_onnx.net_part(nn.Linear(100, 100), Preprocess(channels=1, image_size=10))
+        export_onnx.export_network(nn.Linear(100, 100), Preprocess(channels=1, image_size=10))
     assert caught.value.code == "CN105" and "2 GB" in caught.value.what
 
 
-# --- the file of a run -------------------------------------------------------------------------------------------
+# --- exported files ----------------------------------------------------------------------------------------------
 
 
-def test_the_file_says_what_it_is(file, trained, blobs):
+def test_the_file_describes_itself(file, trained, blobs):
     model = onnx.load(file)
     onnx.checker.check_model(model, full_check=True)
     (entry,) = model.metadata_props
@@ -291,55 +291,57 @@ def test_the_file_says_what_it_is(file, trained, blobs):
     assert str(Path(cn.__file__).parent) not in str(model) and "stack_trace" not in str(model)
 
 
-def test_it_says_of_a_image_file_what_predict_says(file, trained, tmp_path):
+def test_the_file_predicts_what_predict_predicts(file, trained, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    (said,) = cn.Run(trained).predict(tmp_path / "a.png", top=10)
+    (prediction,) = cn.Run(trained).predict(tmp_path / "a.png", top=10)
     color = read_image(tmp_path / "a.png", 3).transpose(1, 2, 0)
-    (found,) = session(file).run(None, {"pixels": color[None]})
-    assert np.allclose(np.sort(found[0])[::-1], said.probabilities, atol=1e-6)
+    (probabilities,) = session(file).run(None, {"pixels": color[None]})
+    assert np.allclose(np.sort(probabilities[0])[::-1], prediction.probabilities, atol=1e-6)
 
 
-def test_but_for_the_time_it_is_the_same_file_again(file, trained, tmp_path):
+def test_exporting_again_gives_the_same_file_except_for_the_time(file, trained, tmp_path):
     cn.Run(trained).export(tmp_path / "again.onnx", license="CC0-1.0")
     first, second = (re.sub(rb'"created_at": "[^"]*"', b"", p.read_bytes()) for p in (file, tmp_path / "again.onnx"))
     assert first == second
 
 
 @pytest.mark.parametrize("broken", ["weight", "pixels", "softmax"])
-def test_a_file_that_computes_something_else_is_not_written(broken, trained, tmp_path, monkeypatch):
-    right = export_onnx.assemble
+def test_does_not_write_a_file_that_computes_something_else(broken, trained, tmp_path, monkeypatch):
+    assemble = export_onnx.assemble
 
-    def wrong(*given):
-        model = onnx.load_from_string(right(*given))
+    def assemble_wrongly(*arguments):
+        model = onnx.load_from_string(assemble(*arguments))
         if broken == "weight":
             tensor = max(model.graph.initializer, key=lambda t: len(t.raw_data))
             values = onnx.numpy_helper.to_array(tensor).copy()
             values[3] *= -1
             tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
-        if broken == "pixels":  # as if colors were BGR, or gray were the mean: seen by color probes alone
-            inner = [a.g for node in model.graph.node for a in node.attribute if node.op_type == "If"]
-            for node in (node for graph in inner for node in graph.node):
+        if broken == "pixels":  # like a wrong color order or luma: only color probes detect it
+            branches = [a.g for node in model.graph.node for a in node.attribute if node.op_type == "If"]
+            for node in (node for graph in branches for node in graph.node):
                 if node.op_type == "Floor":
                     node.op_type = "Ceil"
         if broken == "softmax":
             next(node for node in model.graph.node if node.op_type == "Softmax").attribute[0].i = 0
         return model.SerializeToString()
 
-    monkeypatch.setattr(export_onnx, "assemble", wrong)
+    monkeypatch.setattr(export_onnx, "assemble", assemble_wrongly)
     (tmp_path / "out").mkdir()
     with pytest.raises(CheckFailed) as caught:
         cn.Run(trained).export(tmp_path / "out/net.onnx")
     assert caught.value.code == "CN102" and list((tmp_path / "out").iterdir()) == []
 
 
-def test_without_the_data_it_is_checked_on_noise_and_says_so(trained, blobs, tmp_path, monkeypatch):
-    def gone(*_, **__):
+def test_checks_on_noise_and_reports_it_without_the_data(trained, blobs, tmp_path, monkeypatch):
+    def raise_missing(*_, **__):
         raise DataError("CN302", "no data set at blobs")
 
-    monkeypatch.setattr("classicnets.images.loading.load", gone)
-    done = cn.Run(trained).export(tmp_path / "net.onnx")
-    assert done.accuracy is None and "no data set" in done.unchecked and done.difference <= done.bound
+    monkeypatch.setattr("classicnets.images.loading.load", raise_missing)
+    exported = cn.Run(trained).export(tmp_path / "net.onnx")
+    assert (
+        exported.accuracy is None and "no data set" in exported.missing_data and exported.difference <= exported.bound
+    )
     facts = json.loads(onnx.load(tmp_path / "net.onnx").metadata_props[0].value)
     assert facts["test_accuracy"] is None and facts["test_pictures"] == 0
     with pytest.raises(DataError):
@@ -347,74 +349,74 @@ def test_without_the_data_it_is_checked_on_noise_and_says_so(trained, blobs, tmp
     assert not (tmp_path / "small.onnx").exists()
 
 
-def test_a_missing_package_is_named_with_what_to_install(trained, tmp_path, monkeypatch):
-    def missing(module, *, extra):
+def test_reports_the_extra_of_a_missing_package(trained, tmp_path, monkeypatch):
+    def raise_missing(module, *, extra):
         raise MachineError("CN403", "missing", hint=f"pip install 'classicnets[{extra}]'")
 
-    monkeypatch.setattr(machine, "require", missing)
+    monkeypatch.setattr(machine, "require", raise_missing)
     with pytest.raises(MachineError) as caught:
         cn.Run(trained).export(tmp_path / "net.onnx")
     assert caught.value.hints == ("pip install 'classicnets[export]'",)
 
 
-def test_a_run_in_bfloat16_on_a_folder_of_color_images_is_exported_in_float32(folder, tmp_path):
+def test_exports_a_bfloat16_run_on_color_images_in_float32(folder, tmp_path):
     settings = {"image_size": 16, "epochs": 1, "precision": "bfloat16", "views": 2, "fit": "crop"}
     run = cn.train("lenet_d2l", data=str(folder), recipe="fast", quiet=True, **settings)
-    done = run.export(tmp_path / "net.onnx")
-    assert done.difference <= done.bound and done.accuracy == run.result["test_accuracy"]
+    exported = run.export(tmp_path / "net.onnx")
+    assert exported.difference <= exported.bound and exported.accuracy == run.result["test_accuracy"]
     kinds = {t.data_type for t in onnx.load(tmp_path / "net.onnx").graph.initializer}
     assert onnx.TensorProto.FLOAT in kinds and not kinds & {onnx.TensorProto.BFLOAT16, onnx.TensorProto.FLOAT16}
 
 
-# --- smaller -----------------------------------------------------------------------------------------------------
+# --- smaller files -----------------------------------------------------------------------------------------------
 
 
-def test_int8_is_small_and_says_what_it_costs(file, trained, tmp_path):
-    done = cn.Run(trained).export(tmp_path / "small.onnx", int8=True)
+def test_int8_is_small_and_reports_its_accuracy(file, trained, tmp_path):
+    exported = cn.Run(trained).export(tmp_path / "small.onnx", int8=True)
     facts = json.loads(onnx.load(tmp_path / "small.onnx").metadata_props[0].value)
-    assert facts["int8"] is True and facts["test_accuracy"] == done.accuracy and done.calibration == 360
-    assert done.bytes == (tmp_path / "small.onnx").stat().st_size < 0.3 * file.stat().st_size
-    assert done.difference > 1e-5 and done.bound is None and done.net_accuracy - done.accuracy <= 0.05
-    prepares = [n for n in onnx.load(tmp_path / "small.onnx").graph.node if n.name.startswith("before/")]
-    assert prepares and not [n for n in prepares if "Quantize" in n.op_type]
+    assert facts["int8"] is True and facts["test_accuracy"] == exported.accuracy and exported.calibration_count == 360
+    assert exported.bytes == (tmp_path / "small.onnx").stat().st_size < 0.3 * file.stat().st_size
+    assert exported.difference > 1e-5 and exported.bound is None and exported.net_accuracy - exported.accuracy <= 0.05
+    preprocessing = [n for n in onnx.load(tmp_path / "small.onnx").graph.node if n.name.startswith("before/")]
+    assert preprocessing and not [n for n in preprocessing if "Quantize" in n.op_type]
     assert session(tmp_path / "small.onnx").run(None, {"pixels": np.zeros((7, 5, 9, 3), np.uint8)})[0].shape == (7, 10)
 
 
-def test_int8_that_costs_too_much_is_refused(trained, tmp_path):
+def test_rejects_int8_that_costs_too_much_accuracy(trained, tmp_path):
     with pytest.raises(CheckFailed) as caught:
         cn.Run(trained).export(tmp_path / "small.onnx", int8=True, max_loss=-1)
     assert caught.value.code == "CN103" and not (tmp_path / "small.onnx").exists()
 
 
-def test_narrowed_layers_are_the_best_of_their_rank():
+def test_low_rank_layers_are_the_best_approximation_of_their_rank():
     torch.manual_seed(0)
     layer = nn.Linear(30, 20)
     net = nn.Sequential(nn.Flatten(), layer)
-    small = narrow.narrowed(net, 50 * 4)
+    small = low_rank.approximate(net, 50 * 4)
     first, second = small[1]
     assert first.weight.shape == (4, 30) and net[1] is layer
     s = torch.linalg.svdvals(layer.weight)
     error = (second.weight @ first.weight - layer.weight).norm()
     assert torch.isclose(error, s[4:].square().sum().sqrt(), rtol=1e-4)
-    assert torch.equal(narrow.narrowed(net, 10_000)[1].weight, layer.weight)
+    assert torch.equal(low_rank.approximate(net, 10_000)[1].weight, layer.weight)
 
 
 @pytest.mark.slow
-def test_the_most_accurate_that_fits_is_written(file, trained, tmp_path, cli):
+def test_size_budget_writes_the_most_accurate_file_that_fits(file, trained, tmp_path, cli):
     code, out, _ = cli("export", trained, "--size-budget", "500kB", "-o", tmp_path / "b.onnx", "--json")
-    done = json.loads(out)
-    assert code == 0 and (tmp_path / "b.onnx").stat().st_size == done["bytes"] <= 500_000
-    rows = {row["name"]: row for row in done["candidates"]}
-    assert list(rows) == ["as it is", "narrowed", "int8"] and rows["as it is"]["bytes"] > 500_000
-    assert 300_000 < rows["narrowed"]["bytes"] <= 500_000 and done["chosen_on"] == "40 validation images"
-    best = max((rows["narrowed"], rows["int8"]), key=lambda row: row["accuracy"])
-    assert done["int8"] == best["int8"]
+    result = json.loads(out)
+    assert code == 0 and (tmp_path / "b.onnx").stat().st_size == result["bytes"] <= 500_000
+    rows = {row["name"]: row for row in result["candidates"]}
+    assert list(rows) == ["unchanged", "low-rank layers", "int8"] and rows["unchanged"]["bytes"] > 500_000
+    assert 300_000 < rows["low-rank layers"]["bytes"] <= 500_000 and result["chosen_on"] == "40 validation images"
+    best = max((rows["low-rank layers"], rows["int8"]), key=lambda row: row["accuracy"])
+    assert result["int8"] == best["int8"]
     _, out, _ = cli("export", trained, "--size-budget", "100kB", "-o", tmp_path / "c.onnx")
-    assert "narrowed and int8" in out and (tmp_path / "c.onnx").stat().st_size <= 100_000
+    assert "low-rank layers and int8" in out and (tmp_path / "c.onnx").stat().st_size <= 100_000
 
 
 @pytest.mark.slow
-def test_a_budget_that_nothing_fits_names_the_smallest_size(trained, tmp_path, cli):
+def test_reports_the_smallest_possible_size_budget(trained, tmp_path, cli):
     code, _, err = cli("export", trained, "--size-budget", "9kB", "-o", tmp_path / "c.onnx")
     assert code == 1 and "CN104" in err and not (tmp_path / "c.onnx").exists()
     smallest = re.search(r"--size-budget (\d+B)", err)[1]
@@ -422,17 +424,21 @@ def test_a_budget_that_nothing_fits_names_the_smallest_size(trained, tmp_path, c
     assert code == 0 and (tmp_path / "c.onnx").stat().st_size <= int(smallest[:-1])
 
 
-def test_the_best_of_equals_is_the_one_changed_least():
-    rows = [budget.Candidate(name=n, bytes=b, accuracy=0.9, int8=False, numbers=None) for n, b in (("a", 9), ("b", 5))]
-    assert budget.best(rows, 10).name == "a" and budget.best(rows, 8).name == "b"
+def test_prefers_the_first_of_equally_accurate_candidates():
+    sizes = {"a": 9, "b": 5}
+    candidates = [
+        budget.Candidate(name=name, bytes=size, accuracy=0.9, int8=False, max_weights=None)
+        for name, size in sizes.items()
+    ]
+    assert budget.best(candidates, 10).name == "a" and budget.best(candidates, 8).name == "b"
 
 
-# --- torch, and the command line ---------------------------------------------------------------------------------
+# --- torch programs and the command line -------------------------------------------------------------------------
 
 
-def test_a_torch_program(trained, tmp_path):
-    done = cn.Run(trained).export(tmp_path / "net.pt2", format="torch", license="MIT")
-    assert done.difference <= done.bound and done.accuracy == done.net_accuracy
+def test_exports_a_torch_program(trained, tmp_path):
+    exported = cn.Run(trained).export(tmp_path / "net.pt2", format="torch", license="MIT")
+    assert exported.difference <= exported.bound and exported.accuracy == exported.net_accuracy
     extra = {program.FACTS: ""}
     net = torch.export.load(tmp_path / "net.pt2", extra_files=extra).module()
     assert json.loads(extra[program.FACTS])["licence"] == "MIT"
@@ -440,7 +446,7 @@ def test_a_torch_program(trained, tmp_path):
         assert net(torch.zeros(n, 3, 28, 28, dtype=torch.uint8)).shape == (n, 10)
 
 
-def test_the_command_says_what_it_did(trained, cli, tmp_path, monkeypatch):
+def test_command_reports_the_checks(trained, cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, err = cli("export", trained)
     name = f"{trained.name}.onnx"
@@ -449,13 +455,13 @@ def test_the_command_says_what_it_did(trained, cli, tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.glob("*.onnx")] == [name]
 
 
-def test_wrong_use_is_explained(trained, cli):
+def test_command_rejects_invalid_options(trained, cli):
     assert cli("export", trained, "--size-budget", "lots")[0] == 2
     assert cli("export", trained, "--format", "torch", "--int8")[0] == 2
 
 
 @pytest.mark.parametrize("wrong", [{"format": "tflite"}, {"format": "torch", "size_budget": 9}])
-def test_options_that_make_no_file_are_refused(wrong, trained, tmp_path):
+def test_rejects_options_that_exclude_each_other(wrong, trained, tmp_path):
     with pytest.raises(UsageError) as caught:
         cn.Run(trained).export(tmp_path / "net", **wrong)
     assert caught.value.code == "CN206" and not (tmp_path / "net").exists()
@@ -467,13 +473,13 @@ def test_every_option_has_a_help_text_and_a_default():
 
 
 @pytest.mark.parametrize(("text", "size"), [("300kB", 300_000), ("1.5 mb", 1_500_000), ("2000B", 2000)])
-def test_sizes_are_read(text, size):
+def test_parses_sizes(text, size):
     assert read_size(text) == size
     with pytest.raises(ValueError):
         read_size(text[:-1])
 
 
-def test_a_file_that_cannot_be_written_is_an_error_of_the_machine(trained, tmp_path):
+def test_raises_a_machine_error_if_the_file_cannot_be_written(trained, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(MachineError) as caught:
         cn.Run(trained).export(tmp_path / "file/net.onnx")

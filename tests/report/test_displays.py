@@ -1,4 +1,4 @@
-"""Faces: the same events on a terminal, in a pipe, in a notebook, in TensorBoard and as lines of JSON."""
+"""Displays: the same events on a terminal, in a pipe, in a notebook, in TensorBoard and as JSON lines."""
 
 from __future__ import annotations
 
@@ -39,38 +39,38 @@ from classicnets.values import Expected
 ADVICE = Advice(
     epoch=1, step=4, topic="dead_relus", message="4 of 5 units in relu2 never fire (dead ReLUs)", hint="--set lr=[0.01]"
 )
-STOPS = "no better validation accuracy for 1 epoch"
+STOP_REASON = "no better validation accuracy for 1 epoch"
 STEPS = 13  # 400 images in batches of 32
 EPOCH_NAMES = ("test_accuracy", "lr", "images_per_second", "wait_share")
 
 
 def begin(blobs: Path, runs: Path, **settings: object) -> Session:
-    planned = plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 2, "batch_size": 32, **settings}))
-    return Session.start(planned, lambda _: None, Output(runs=str(runs)))
+    run_plan = plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 2, "batch_size": 32, **settings}))
+    return Session.start(run_plan, lambda _: None, Output(runs=str(runs)))
 
 
 @pytest.fixture(scope="module")
 def run(blobs, tmp_path_factory) -> Session:
-    """A run whose events have all come."""
-    started = begin(blobs, tmp_path_factory.mktemp("faces"))
-    started.all_events = list(started.events())
-    return started
+    """A run that has trained; `all_events` are its events."""
+    session = begin(blobs, tmp_path_factory.mktemp("displays"))
+    session.all_events = list(session.events())
+    return session
 
 
 @pytest.fixture(scope="module")
 def events(run) -> list[Event]:
-    """Those of the run, with advice in the first epoch and a reason to stop after the second."""
-    at = 1 + next(i for i, e in enumerate(run.all_events) if e.step == ADVICE.step)
-    return [*run.all_events[:at], ADVICE, *run.all_events[at:-1], replace(run.all_events[-1], stops=STOPS)]
+    """The events of the run, with advice in the first epoch and a reason to stop after the second."""
+    i = 1 + next(n for n, e in enumerate(run.all_events) if e.step == ADVICE.step)
+    return [*run.all_events[:i], ADVICE, *run.all_events[i:-1], replace(run.all_events[-1], stops=STOP_REASON)]
 
 
-def shown(face, events: list[Event]) -> None:
-    with face:
+def show_all(display, events: list[Event]) -> None:
+    with display:
         for event in events:
-            face.show(event)
+            display.show(event)
 
 
-def reported(events: list[Event]) -> list[Event]:
+def without_silent_steps(events: list[Event]) -> list[Event]:
     return [e for e in events if not (isinstance(e, Step) and e.loss is None)]
 
 
@@ -89,68 +89,68 @@ class Recorder:
         self.events.append(event)
 
 
-def test_every_face_is_shown_every_event_and_closed(blobs, tmp_path):
-    one, two = Recorder(), Recorder()
-    done = follow(begin(blobs, tmp_path, epochs=1), one, two)
-    assert one.events == two.events and not one.open and not two.open
-    assert [e.step for e in one.events[:-1]] == [*range(1, STEPS + 1)] and isinstance(one.events[-1], Epoch)
-    assert done.result["n"] == 100
+def test_every_display_receives_every_event_and_is_closed(blobs, tmp_path):
+    first, second = Recorder(), Recorder()
+    run = follow(begin(blobs, tmp_path, epochs=1), first, second)
+    assert first.events == second.events and not first.open and not second.open
+    assert [e.step for e in first.events[:-1]] == [*range(1, STEPS + 1)] and isinstance(first.events[-1], Epoch)
+    assert run.result["n"] == 100
 
 
-def test_faces_are_closed_when_training_is_stopped(blobs, tmp_path, monkeypatch):
-    started, one, two = begin(blobs, tmp_path), Recorder(), Recorder()
+def test_displays_are_closed_when_training_is_interrupted(blobs, tmp_path, monkeypatch):
+    session, first, second = begin(blobs, tmp_path), Recorder(), Recorder()
 
-    def stopped():
+    def interrupted_events():
         yield ADVICE
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(started, "events", stopped)
+    monkeypatch.setattr(session, "events", interrupted_events)
     with pytest.raises(KeyboardInterrupt):
-        follow(started, one, two)
-    assert one.events == two.events == [ADVICE] and one.open is False and two.open is False
+        follow(session, first, second)
+    assert first.events == second.events == [ADVICE] and first.open is False and second.open is False
 
 
-def test_a_pipe_gets_plain_lines(events):
+def test_pipe_shows_plain_lines(events):
     out = io.StringIO()
-    shown(Terminal(Console(file=out, force_terminal=False, width=1000)), events)
+    show_all(Terminal(Console(file=out, force_terminal=False, width=1000)), events)
     lines = out.getvalue().splitlines()
     assert lines[:2] == [f"coach: {ADVICE.message}", f"  hint: {ADVICE.hint}"]
     first, second = (e for e in events if isinstance(e, Epoch))
     assert lines[2].startswith(f"epoch 1/2  loss {first.loss:.4f}  train {first.accuracy:.4f}  test ")
     assert "  left 0:0" in lines[2] and lines[3].startswith("epoch 2/2  ") and lines[3].endswith("  done")
     assert f"test {second.test_accuracy:.4f}" in lines[3]
-    assert lines[4:] == [f"stops after epoch 2 of 2: {STOPS}"]
+    assert lines[4:] == [f"stops after epoch 2 of 2: {STOP_REASON}"]
     assert "\x1b" not in out.getvalue()
 
 
-def test_nothing_is_left_to_wait_for_after_an_early_stop(events):
+def test_shows_no_remaining_time_after_an_early_stop(events):
     out = io.StringIO()
     first = next(e for e in events if isinstance(e, Epoch))
-    shown(Terminal(Console(file=out, width=1000)), [replace(first, epochs=9, stops=STOPS)])
+    show_all(Terminal(Console(file=out, width=1000)), [replace(first, epochs=9, stops=STOP_REASON)])
     line, reason = out.getvalue().splitlines()
-    assert line.endswith("  done") and "left" not in line and reason == f"stops after epoch 1 of 9: {STOPS}"
+    assert line.endswith("  done") and "left" not in line and reason == f"stops after epoch 1 of 9: {STOP_REASON}"
 
 
-def test_a_terminal_gets_a_bar_that_goes_and_the_same_lines(events):
+def test_terminal_shows_a_transient_bar_and_the_same_lines(events):
     out, plain = io.StringIO(), io.StringIO()
-    shown(Terminal(Console(file=out, force_terminal=True, width=150)), events)
-    shown(Terminal(Console(file=plain, force_terminal=False, width=150)), events)
+    show_all(Terminal(Console(file=out, force_terminal=True, width=150)), events)
+    show_all(Terminal(Console(file=plain, force_terminal=False, width=150)), events)
     text = out.getvalue()
     assert "━" in text and text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # cursor hidden and shown again
     assert all(line in text for line in plain.getvalue().splitlines())
 
 
-def test_lines_of_json_are_the_history(run, tmp_path):
+def test_json_lines_equal_the_history(run, tmp_path):
     out = io.StringIO()
-    shown(JsonLines(out), run.all_events)
+    show_all(JsonLines(out), run.all_events)
     assert out.getvalue() == run.folder.history.read_text()
 
 
-def test_lines_of_json_hold_every_event_that_says_something(events):
+def test_json_lines_hold_every_event_except_silent_steps(events):
     out = io.StringIO()
-    shown(JsonLines(out), events)
+    show_all(JsonLines(out), events)
     lines = out.getvalue().splitlines()
-    assert [from_line(line) for line in lines] == reported(events)
+    assert [from_line(line) for line in lines] == without_silent_steps(events)
     assert {json.loads(line)["event"] for line in lines} == {"step", "epoch", "advice"}
 
 
@@ -163,21 +163,21 @@ def test_what_json_cannot_say_is_null(events, value):
 
 def test_a_line_is_written_at_once(tmp_path):
     path = tmp_path / "events"
-    with path.open("w") as stream, JsonLines(stream) as face:
-        face.show(ADVICE)
+    with path.open("w") as stream, JsonLines(stream) as display:
+        display.show(ADVICE)
         assert path.read_text() == to_line(ADVICE)
 
 
-def test_the_history_keeps_advice_up_to_where_a_run_goes_on(tmp_path, events):
+def test_history_keeps_advice_up_to_the_step_that_a_run_resumes_at(tmp_path, events):
     path = tmp_path / "history.jsonl"
-    for event in reported(events):
+    for event in without_silent_steps(events):
         history.append(path, event)
-    assert history.read(path) == reported(events)
+    assert history.read(path) == without_silent_steps(events)
     history.truncate(path, 0, ADVICE.step)
     assert history.read(path)[-1] == ADVICE
     history.truncate(path, 0, ADVICE.step - 1)
-    kept = history.read(path)
-    assert kept and ADVICE not in kept
+    remaining = history.read(path)
+    assert remaining and ADVICE not in remaining
     history.append(path, replace(ADVICE, epoch=2, step=0))
     history.truncate(path, 1, 0)
     assert history.read(path)[-1].epoch == 2
@@ -185,86 +185,87 @@ def test_the_history_keeps_advice_up_to_where_a_run_goes_on(tmp_path, events):
 
 @pytest.fixture
 def seconds_apart(monkeypatch):
-    """TensorBoard reads files in the order of their names, which hold the second in which they were begun."""
+    """TensorBoard reads files in the order of their names, which contain the second of their creation."""
     seconds = itertools.count(2_000_000_000)
     monkeypatch.setattr(event_file_writer, "time", SimpleNamespace(time=lambda: next(seconds)))
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    read = EventAccumulator(str(folder))
-    read.Reload()
-    return {tag: [(s.step, s.value) for s in read.Scalars(tag)] for tag in read.Tags()["scalars"]}
+    accumulator = EventAccumulator(str(folder))
+    accumulator.Reload()
+    tags = accumulator.Tags()["scalars"]
+    return {tag: [(s.step, s.value) for s in accumulator.Scalars(tag)] for tag in tags}
 
 
 def expected_scalars(events: list[Event]) -> dict[str, list[tuple[int, float]]]:
-    steps = [e for e in reported(events) if isinstance(e, Step)]
+    steps = [e for e in without_silent_steps(events) if isinstance(e, Step)]
     epochs = [e for e in events if isinstance(e, Epoch)]
     of_steps = {n: [((e.epoch - 1) * STEPS + e.step, getattr(e, n)) for e in steps] for n in ("loss", "accuracy")}
     return of_steps | {name: [(e.epoch * STEPS, getattr(e, name)) for e in epochs] for name in EPOCH_NAMES}
 
 
-def assert_same_scalars(found, expected) -> None:
-    assert found.keys() == expected.keys()
+def assert_same_scalars(actual, expected) -> None:
+    assert actual.keys() == expected.keys()
     for name, points in expected.items():
-        assert [step for step, _ in found[name]] == [step for step, _ in points], name
-        assert [v for _, v in found[name]] == pytest.approx([v for _, v in points], rel=1e-6, abs=1e-9), name
+        assert [step for step, _ in actual[name]] == [step for step, _ in points], name
+        assert [v for _, v in actual[name]] == pytest.approx([v for _, v in points], rel=1e-6, abs=1e-9), name
 
 
-def test_tensorboard_reads_back_the_events(events, tmp_path):
-    shown(TensorBoard(tmp_path, STEPS), events)
+def test_tensorboard_scalars_equal_the_events(events, tmp_path):
+    show_all(TensorBoard(tmp_path, STEPS), events)
     assert_same_scalars(scalars(tmp_path), expected_scalars(events))
 
 
-def test_tensorboard_shows_what_is_watched(events, tmp_path):
+def test_tensorboard_shows_validation_instead_of_test_metrics(events, tmp_path):
     last = replace(events[-1], test_accuracy=None, validation_accuracy=0.5, validation_loss=1.25)
-    shown(TensorBoard(tmp_path, STEPS), [last])
-    found = scalars(tmp_path)
-    assert found["validation_accuracy"] == [(26, 0.5)] and found["validation_loss"] == [(26, 1.25)]
-    assert "test_accuracy" not in found
+    show_all(TensorBoard(tmp_path, STEPS), [last])
+    values = scalars(tmp_path)
+    assert values["validation_accuracy"] == [(26, 0.5)] and values["validation_loss"] == [(26, 1.25)]
+    assert "test_accuracy" not in values
 
 
-@pytest.mark.parametrize(("seen", "done"), [(9, 0), (20, 13), (18, 16), (13, 13)])
+@pytest.mark.parametrize(("steps_before_kill", "done"), [(9, 0), (20, 13), (18, 16), (13, 13)])
 @pytest.mark.usefixtures("seconds_apart")
-def test_what_happens_again_is_in_tensorboard_once(run, tmp_path, seen, done):
-    """The first part saw `seen` steps and was killed; the run goes on after `done` of them."""
-    passed = [i for i, e in enumerate(run.all_events) if isinstance(e, Step)]
-    first, again = passed[seen - 1] + 1, passed[done - 1] + 1 if done else 0
-    if done == STEPS and seen > STEPS:
-        again += 1  # its end was saved with the epoch
-    shown(TensorBoard(tmp_path, STEPS), run.all_events[:first])
-    shown(TensorBoard(tmp_path, STEPS, done), run.all_events[again:])
+def test_repeated_steps_are_in_tensorboard_once(run, tmp_path, steps_before_kill, done):
+    """The run is killed after `steps_before_kill` steps and resumed after `done` steps."""
+    step_indices = [i for i, e in enumerate(run.all_events) if isinstance(e, Step)]
+    end, restart = step_indices[steps_before_kill - 1] + 1, step_indices[done - 1] + 1 if done else 0
+    if done == STEPS and steps_before_kill > STEPS:
+        restart += 1  # the end of the epoch was saved
+    show_all(TensorBoard(tmp_path, STEPS), run.all_events[:end])
+    show_all(TensorBoard(tmp_path, STEPS, done), run.all_events[restart:])
     assert_same_scalars(scalars(tmp_path), expected_scalars(run.all_events))
 
 
 @pytest.mark.usefixtures("seconds_apart")
-def test_a_run_goes_on_in_tensorboard_and_the_rest_comes_as_lines(blobs, tmp_path, cli):
-    started = begin(blobs, tmp_path)
-    with attach_tensorboard(started) as face:
-        coming = started.events()
-        for event in coming:
-            face.show(event)
-            if event.epoch == 2 and event.step == 5:  # saved after epoch 1
+def test_a_resumed_run_continues_in_tensorboard_and_as_json_lines(blobs, tmp_path, cli):
+    session = begin(blobs, tmp_path)
+    with attach_tensorboard(session) as display:
+        events = session.events()
+        for event in events:
+            display.show(event)
+            if event.epoch == 2 and event.step == 5:  # the last checkpoint is that of epoch 1
                 break
-        coming.close()
-    code, out, err = cli("train", "--resume", started.folder.path, "--tensorboard", "--jsonl")
+        events.close()
+    code, out, err = cli("train", "--resume", session.folder.path, "--tensorboard", "--jsonl")
     assert code == 0, err
-    kept = history.read(started.folder.history)
-    assert_same_scalars(scalars(started.folder.path / "tensorboard"), expected_scalars(kept))
+    recorded = history.read(session.folder.history)
+    assert_same_scalars(scalars(session.folder.path / "tensorboard"), expected_scalars(recorded))
     *lines, result = out.splitlines()
-    assert [from_line(line) for line in lines] == [e for e in kept if e.epoch == 2]
+    assert [from_line(line) for line in lines] == [e for e in recorded if e.epoch == 2]
     result = json.loads(result)
-    assert result.pop("event") == "result" and result.pop("run") == str(started.folder.path)
-    assert result == json.loads((started.folder.path / "run.json").read_text())["result"]
-    assert "epoch 2/2" in err and f"tensorboard --logdir {started.folder.path}" in err
+    assert result.pop("event") == "result" and result.pop("run") == str(session.folder.path)
+    assert result == json.loads((session.folder.path / "run.json").read_text())["result"]
+    assert "epoch 2/2" in err and f"tensorboard --logdir {session.folder.path}" in err
 
 
 @pytest.mark.parametrize("other", ["--json", "--dry-run"])
-def test_lines_of_json_are_not_mixed_with_other_output(cli, other):
+def test_json_lines_exclude_other_output(cli, other):
     code, out, err = cli("train", "lenet_d2l", "--jsonl", other)
     assert code == 2 and "error[CN206]: --jsonl" in err and ("error" in out) == (other == "--json")
 
 
-def test_a_missing_package_is_said_before_anything_is_read(cli, monkeypatch, tmp_path):
+def test_reports_a_missing_package_before_reading_data(cli, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorboard", None)  # as if it were not installed
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
     with pytest.raises(MachineError) as caught:
@@ -277,7 +278,7 @@ def test_a_missing_package_is_said_before_anything_is_read(cli, monkeypatch, tmp
 
 
 class Cell:
-    """What is under a cell, as IPython's `display` changes it."""
+    """The outputs below a cell, as IPython's `display` changes them."""
 
     def __init__(self):
         self.contents, self.calls = {}, 0
@@ -297,64 +298,64 @@ class Cell:
         return next(c["text/plain"] for c in self.contents.values() if "image/png" not in c)
 
 
-def test_a_notebook_ends_with_the_curves_of_the_run(events):
+def test_notebook_ends_with_the_curves_of_the_run(events):
     cell = Cell()
     expected = Expected(low=0.7, high=0.8, mean=0.75, n=5, source="a book")
-    shown(Notebook("a run", expected, cell.display), events)
-    whole = io.BytesIO(figures.png(figures.draw_curves(events, expected, "a run")))
-    assert np.array_equal(cell.image, np.asarray(Image.open(whole).convert("RGB")))
-    assert len(cell.contents) == 2  # one image, one text, replaced as they change
+    show_all(Notebook("a run", expected, cell.display), events)
+    png = io.BytesIO(figures.png(figures.draw_curves(events, expected, "a run")))
+    assert np.array_equal(cell.image, np.asarray(Image.open(png).convert("RGB")))
+    assert len(cell.contents) == 2  # an image and a text, updated in place
     coach, hint, last, stops = cell.text.splitlines()
     assert coach == f"coach: {ADVICE.message}" and hint == f"  hint: {ADVICE.hint}"
-    assert last.startswith("epoch 2/2") and stops.endswith(STOPS)
+    assert last.startswith("epoch 2/2") and stops.endswith(STOP_REASON)
 
 
 @pytest.mark.parametrize(("seconds", "drawings"), [(0.0, 3), (0.3, 5), (2.0, 16)])
-def test_a_notebook_draws_steps_at_most_once_a_second(run, monkeypatch, seconds, drawings):
-    """Twice 7 steps with a loss and an epoch, `seconds` after each other: the first of all is drawn, the epochs, and
-    every step that comes a second after the last drawing.
+def test_notebook_draws_steps_at_most_once_a_second(run, monkeypatch, seconds, drawings):
+    """Two epochs of 7 steps with a loss, `seconds` apart: draws the first step, both epochs, and each step that comes
+    a second or more after the previous drawing.
     """
     clock, cell = SimpleNamespace(now=100.0), Cell()
     monkeypatch.setattr(notebook, "time", SimpleNamespace(monotonic=lambda: clock.now))
     monkeypatch.setattr(figures, "DPI", 20)
-    with Notebook("a run", None, cell.display) as face:
+    with Notebook("a run", None, cell.display) as display:
         for event in run.all_events:
-            face.show(event)
-            clock.now += seconds * len(reported([event]))
+            display.show(event)
+            clock.now += seconds * len(without_silent_steps([event]))
     assert cell.calls == 2 * drawings  # an image and a text
 
 
-def test_a_notebook_on_a_slow_machine_draws_a_tenth_of_the_time(run, monkeypatch):
+def test_notebook_on_a_slow_machine_draws_a_tenth_of_the_time(run, monkeypatch):
     clock, cell = SimpleNamespace(now=100.0), Cell()
     monkeypatch.setattr(notebook, "time", SimpleNamespace(monotonic=lambda: clock.now))
     monkeypatch.setattr(figures, "DPI", 20)
 
-    def slow(*args, **options):
+    def slow_display(*args, **options):
         clock.now += 0.25
         cell.display(*args, **options)
 
-    with Notebook("a run", None, slow) as face:
-        face.show(run.all_events[1])
-        clock.now += 4.9  # half a second was spent
-        face.show(run.all_events[3])
+    with Notebook("a run", None, slow_display) as display:
+        display.show(run.all_events[1])
+        clock.now += 4.9  # drawing took half a second
+        display.show(run.all_events[3])
         assert cell.calls == 2
         clock.now += 0.2
-        face.show(run.all_events[5])
+        display.show(run.all_events[5])
         assert cell.calls == 4
 
 
-def test_a_notebook_shows_the_last_step_of_a_run_that_was_stopped(run):
+def test_notebook_shows_the_last_step_of_an_interrupted_run(run):
     cell = Cell()
-    shown(Notebook("a run", None, cell.display), run.all_events[:6])
-    one = Cell()
-    shown(Notebook("a run", None, one.display), run.all_events[:2])
-    assert cell.calls == 4 and not np.array_equal(cell.image, one.image)
-    nothing = Cell()
-    shown(Notebook("a run", None, nothing.display), run.all_events[:1])
-    assert nothing.calls == 0
+    show_all(Notebook("a run", None, cell.display), run.all_events[:6])
+    first_step = Cell()
+    show_all(Notebook("a run", None, first_step.display), run.all_events[:2])
+    assert cell.calls == 4 and not np.array_equal(cell.image, first_step.image)
+    empty = Cell()
+    show_all(Notebook("a run", None, empty.display), run.all_events[:1])
+    assert empty.calls == 0
 
 
-def test_this_is_no_notebook(monkeypatch):
+def test_this_process_is_not_a_notebook(monkeypatch):
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
     assert not in_notebook() and "IPython" not in sys.modules
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
@@ -362,14 +363,14 @@ def test_this_is_no_notebook(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_notebook_that_was_run_holds_the_curves(blobs, tmp_path, monkeypatch):
+def test_executed_notebook_contains_the_curves(blobs, tmp_path, monkeypatch):
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
     cell = f"import classicnets as cn\nrun = cn.train('lenet_d2l', data={str(blobs)!r}, epochs=2, batch_size=32)"
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
-    patience = {"timeout": None, "startup_timeout": 600, "iopub_timeout": 600}  # the machine may be slow
-    where = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(book, kernel_name="python3", resources=where, **patience).execute()
+    timeouts = {"timeout": None, "startup_timeout": 600, "iopub_timeout": 600}  # the machine may be slow
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(book, kernel_name="python3", resources=resources, **timeouts).execute()
     nbformat.write(book, tmp_path / "run.ipynb")
     outputs = nbformat.read(tmp_path / "run.ipynb", as_version=4).cells[0].outputs
     (image,) = (o.data["image/png"] for o in outputs if o.output_type == "display_data" and "image/png" in o.data)

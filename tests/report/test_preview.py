@@ -1,4 +1,4 @@
-"""The sheet that shows images as a net sees them."""
+"""The figure of `data preview`: images before and after preprocessing."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from support.images import make_image_folder, save
 
 
 @pytest.fixture
-def shown(monkeypatch) -> list[Figure]:
-    kept, keep = [], Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (kept.append(self), keep(self, *a, **k)))
-    return kept
+def saved(monkeypatch) -> list[Figure]:
+    saved_figures, savefig = [], Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (saved_figures.append(self), savefig(self, *a, **k)))
+    return saved_figures
 
 
-def test_a_folder_is_shown_under_every_fit(tmp_path, cli, shown):
+def test_draws_a_folder_under_every_fit(tmp_path, cli, saved):
     folder = make_image_folder(tmp_path / "x", per_class=10)
     wide = save(folder / "bird" / "a.png", np.random.default_rng(0).integers(0, 256, (20, 50, 3), dtype=np.uint8))
     code, out, _ = cli("data", "preview", folder, "--fit", "crop", "--size", 10, "-o", tmp_path / "p.png", "--json")
-    told = json.loads(out)
-    assert code == 0 and len(told["pictures"]) == 8 and (told["fit"], told["size"]) == ("crop", 10)
-    assert {path.split("/")[-2] for path in told["pictures"]} == {"bird", "cat", "dog"}
+    result = json.loads(out)
+    assert code == 0 and len(result["pictures"]) == 8 and (result["fit"], result["size"]) == ("crop", 10)
+    assert {path.split("/")[-2] for path in result["pictures"]} == {"bird", "cat", "dog"}
     with Image.open(tmp_path / "p.png") as image:
         assert image.format == "PNG" and min(image.size) > 500
     cli("data", "preview", wide, "--fit", "crop", "--size", 10, "-o", tmp_path / "q.png")
-    (original, *fits) = shown[-1].axes
+    (original, *fits) = saved[-1].axes
     assert original.get_title() == "a.png\n50 x 20" and original.patches[0].get_bbox().bounds == (14.5, -0.5, 20, 20)
     for axes, fit in zip(fits, ("crop", "letterbox", "stretch"), strict=True):
         expected = read_fitted(wide, Preprocess(channels=3, image_size=10, fit=fit))
@@ -39,7 +39,7 @@ def test_a_folder_is_shown_under_every_fit(tmp_path, cli, shown):
         assert axes.get_ylabel().startswith(f"fit={fit}") and ("chosen" in axes.get_ylabel()) == (fit == "crop")
 
 
-def test_what_cannot_be_shown_is_said(tmp_path, cli):
+def test_reports_images_that_cannot_be_drawn(tmp_path, cli):
     assert cli("data", "preview")[0] == 2
     assert cli("data", "preview", tmp_path, "--size", 0)[0] == 2
     assert cli("data", "preview", tmp_path, "--size", 5000)[0] == 2

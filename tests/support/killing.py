@@ -33,7 +33,7 @@ from matplotlib.figure import Figure
 
 from classicnets import files
 from classicnets.cli.main import main
-from classicnets.report import figures, mistakes
+from classicnets.report import error_analysis, figures
 from classicnets.runs import history
 from kills import ended, fork, kill_at_random, outcome
 from support.idx import make_idx_folder
@@ -203,7 +203,9 @@ def small_figures() -> None:
     def small(*_: object) -> Figure:
         return Figure((0.2, 0.2))
 
-    figures.draw_curves = mistakes.confusion = mistakes.calibration = mistakes.contact_sheet = small
+    figures.draw_curves = small
+    for name in ("draw_confusion_matrix", "draw_reliability_diagram", "draw_contact_sheet"):
+        setattr(error_analysis, name, small)
     figures.png(figures.draw_curves())  # finds the fonts
 
 

@@ -1,4 +1,4 @@
-"""Tiny .onnx files in the form that export writes, made node by node."""
+"""Tiny .onnx files in the form that export writes, built node by node."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from onnx import TensorProto, checker, helper, numpy_helper, save
 
 from classicnets.values import Preprocess
 
-SHARP = 12.0
+SHARPNESS = 12.0
 
 
 def colors_onnx(
@@ -21,30 +21,32 @@ def colors_onnx(
     pixels: str = "pixels",
     **changes: Any,
 ) -> Path:
-    """A net that says which channel of images uint8 [N, H, W, 3] is the strongest: the softmax of the channels' means
-    in 0..1 times SHARP. `changes` replace entries of its metadata, with format=None there are none at all.
+    """Writes a network that names the strongest channel of images uint8 [N, H, W, 3].
+
+    It computes the softmax of the channel means, in 0..1, times SHARPNESS. `changes` replace entries of its metadata;
+    with format=None it has no metadata.
     """
     nodes = [
-        helper.make_node("Cast", [pixels], ["real"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["real", "axes"], ["means"], keepdims=0),
+        helper.make_node("Cast", [pixels], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["float", "axes"], ["means"], keepdims=0),
         helper.make_node("Mul", ["means", "factor"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
     graph = helper.make_graph(
         nodes,
-        "colours",
+        "colors",
         [helper.make_tensor_value_info(pixels, TensorProto.UINT8, ["N", "H", "W", 3])],
         [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 3])],
         [
             numpy_helper.from_array(np.array([1, 2]), "axes"),
-            numpy_helper.from_array(np.array(SHARP / 255, dtype=np.float32), "factor"),
+            numpy_helper.from_array(np.array(SHARPNESS / 255, dtype=np.float32), "factor"),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     checker.check_model(model)
     facts = {
         "format": 1,
-        "net": "colours",
+        "net": "colors",
         "classes": classes,
         "preprocess": preprocess.to_dict(),
         "macs": 9,
@@ -58,7 +60,7 @@ def colors_onnx(
 
 
 def expected(images: np.ndarray) -> np.ndarray:
-    """What such a net gives for images uint8 [N, 3, H, W], in float64."""
-    logits = images.mean(axis=(2, 3)) / 255 * SHARP
+    """The probabilities of that network for images uint8 [N, 3, H, W], in float64."""
+    logits = images.mean(axis=(2, 3)) / 255 * SHARPNESS
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Fine-tuning: a net begins with weights it has learned elsewhere, and what is told of that is what happens."""
+"""Fine-tuning: training starts from weights of another run or file, and the report says which were loaded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ADAPT = {"recipe": "fast", "epochs": 3, "batch_size": 16, "image_size": 28, "lr"
 
 @pytest.fixture(scope="module")
 def base(undrawn, blobs, tmp_path_factory) -> Path:
-    """A run of ten classes of gray images that has learned them."""
+    """A trained run on ten classes of grayscale images."""
     run = cn.train(
         BASE, data=str(blobs), recipe="fast", epochs=3, batch_size=16, quiet=True, runs=tmp_path_factory.mktemp("base")
     )
@@ -36,9 +36,9 @@ def base(undrawn, blobs, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def gray(tmp_path_factory) -> Path:
-    """A folder of gray images of three classes."""
+    """A folder of grayscale images in three classes."""
     return make_image_folder(
-        tmp_path_factory.mktemp("grey") / "signs", per_class=30, test_per_class=10, side=28, color=False, seed=5
+        tmp_path_factory.mktemp("gray") / "signs", per_class=30, test_per_class=10, side=28, color=False, seed=5
     )
 
 
@@ -48,17 +48,17 @@ def last(run: cn.Run | Path | str) -> dict[str, torch.Tensor]:
     return {k.removeprefix("net/"): v for k, v in load_file(path / "last.safetensors").items() if k.startswith("net/")}
 
 
-def told(text: str, what: str) -> set[str]:
-    """The tensors of the line that is headed `what`."""
-    (line,) = re.findall(rf"{re.escape(what)}: (.*)", text)
+def reported(text: str, heading: str) -> set[str]:
+    """The tensors that the report lists after `heading`."""
+    (line,) = re.findall(rf"{re.escape(heading)}: (.*)", text)
     return set(line.split(", "))
 
 
-def test_a_run_goes_on_with_other_classes(base, gray, capsys):
+def test_fine_tunes_a_run_on_other_classes(base, gray, capsys):
     run = cn.train(BASE, data=str(gray), weights=base, freeze="conv*", **{**ADAPT, "quiet": False})
     err = capsys.readouterr().err
-    assert told(err, f"{base.resolve()}/best.safetensors: loaded") == {*CONVOLUTIONS, "ip1.weight", "ip1.bias"}
-    assert told(err, "left in the file") == told(err, "new, to be trained") == set(HEAD)
+    assert reported(err, f"{base.resolve()}/best.safetensors: loaded") == {*CONVOLUTIONS, "ip1.weight", "ip1.bias"}
+    assert reported(err, "in the file, but not used") == reported(err, "newly initialized, to be trained") == set(HEAD)
     before = cn.Run(base).net.state_dict()
     after = last(run)
     assert all(torch.equal(before[name], after[name]) for name in CONVOLUTIONS)
@@ -69,110 +69,112 @@ def test_a_run_goes_on_with_other_classes(base, gray, capsys):
     assert run.facts["recipe"]["freeze"] == ["conv*"]
 
 
-def test_what_was_learned_before_helps(base, blobs):
-    """One short pass over few images of the same classes, from there and from the first weights."""
-    few = {**ADAPT, "epochs": 1, "limit": 32, "image_size": None}
-    after, afresh = (cn.train(BASE, data=str(blobs), weights=w, **few).result["test_accuracy"] for w in (base, None))
-    assert after > 0.9 and after - afresh > 0.1  # with seeds 0 to 4 it is 1.0 against 0.50 to 0.80
+def test_loaded_weights_learn_faster_than_initial_weights(base, blobs):
+    """One short epoch on few images of the same classes, with and without the weights of the base run."""
+    settings = {**ADAPT, "epochs": 1, "limit": 32, "image_size": None}
+    runs = (cn.train(BASE, data=str(blobs), weights=weights, **settings) for weights in (base, None))
+    tuned, untuned = (run.result["test_accuracy"] for run in runs)
+    assert tuned > 0.9 and tuned - untuned > 0.1  # with seeds 0 to 4 it is 1.0 against 0.50 to 0.80
 
 
-def test_without_a_change_of_classes_every_tensor_is_taken(base, blobs, cli, monkeypatch):
-    monkeypatch.setattr(loop, "take_step", lambda *_: pytest.fail("enough"))
+def test_records_the_weights_file_before_training(base, blobs, cli, monkeypatch):
+    monkeypatch.setattr(loop, "take_step", lambda *_: pytest.fail("stop before the first step"))
     with pytest.raises(pytest.fail.Exception):
         cli("train", BASE, "--recipe", "fast", "--data", blobs, "--weights", base)
     facts = json.loads(Path(f"runs/{BASE}-blobs-1/run.json").read_text())
     assert facts["weights"].endswith("best.safetensors") and facts["as_published"] is False
 
 
-def test_color_weights_in_a_run_on_gray_images(gray, folder, tmp_path, cli):
+def test_converts_color_weights_for_grayscale_images(gray, folder, tmp_path, cli):
     color = cn.train(BASE, data=str(folder), **ADAPT)
     assert color.net.conv1.weight.shape == (20, 3, 5, 5)
     setting = ["--set", "epochs=1", "image_size=28", "freeze=conv*"]
     code, _, err = cli("train", BASE, "--recipe", "fast", "--data", gray, "--weights", color.path, *setting)
     assert code == 0, err
-    assert "color folded into one channel: conv1.weight" in err and "new, to be trained: nothing" in err
-    found = last("runs/lenet_caffe-signs-1")
-    assert torch.equal(found["conv1.weight"], color.net.conv1.weight.detach().sum(dim=1, keepdim=True))
-    assert torch.equal(found["conv2.weight"], color.net.conv2.weight)
+    assert "converted from color to grayscale: conv1.weight" in err and "newly initialized, to be trained: none" in err
+    weights = last("runs/lenet_caffe-signs-1")
+    assert torch.equal(weights["conv1.weight"], color.net.conv1.weight.detach().sum(dim=1, keepdim=True))
+    assert torch.equal(weights["conv2.weight"], color.net.conv2.weight)
 
 
-def test_a_stranger_s_weights(gray, tmp_path, cli):
-    """As torch.save(model.state_dict()) leaves them, after nn.DataParallel and with an optimizer beside them."""
+def test_loads_a_checkpoint_of_another_program(gray, tmp_path, cli):
+    """A checkpoint of torch.save with the prefix of nn.DataParallel and the state of an optimizer."""
     torch.manual_seed(3)
-    theirs = NETS[BASE].load()(20)
-    state = {f"module.{name}": tensor for name, tensor in theirs.state_dict().items()}
-    torch.save({"epoch": 90, "state_dict": state, "optimizer": {"lr": 0.1}}, "theirs.pth")
-    command = ["train", BASE, "--recipe", "fast", "--data", gray, "--weights", "theirs.pth"]
+    other = NETS[BASE].load()(20)
+    state = {f"module.{name}": tensor for name, tensor in other.state_dict().items()}
+    torch.save({"epoch": 90, "state_dict": state, "optimizer": {"lr": 0.1}}, "other.pth")
+    command = ["train", BASE, "--recipe", "fast", "--data", gray, "--weights", "other.pth"]
     code, _, err = cli(*command, "--set", "epochs=1", "image_size=28", "freeze=conv*,ip1")
     assert code == 0, err
-    assert "new, to be trained: ip2.weight, ip2.bias" in err and "left in the file: module.ip2.weight" in err
-    found = last("runs/lenet_caffe-signs-1")
-    assert all(torch.equal(found[name], theirs.state_dict()[name]) for name in (*CONVOLUTIONS, "ip1.weight"))
+    assert "newly initialized, to be trained: ip2.weight, ip2.bias" in err
+    assert "in the file, but not used: module.ip2.weight" in err
+    weights = last("runs/lenet_caffe-signs-1")
+    assert all(torch.equal(weights[name], other.state_dict()[name]) for name in (*CONVOLUTIONS, "ip1.weight"))
 
 
-def test_a_module_of_one_s_own_takes_weights_too(base, blobs):
+def test_loads_weights_into_a_custom_module(base, blobs):
     net = NETS[BASE].load()()
     run = cn.train(net, data=str(blobs), weights=base / "best.safetensors", freeze="conv*", epochs=1, quiet=True)
     assert run.net is net and torch.equal(net.conv1.weight, cn.Run(base).net.conv1.weight)
 
 
-@pytest.mark.parametrize("given", ["nowhere.safetensors", "runs/none", "text.pth", "empty"])
-def test_no_weights_there(given, gray, cli):
+@pytest.mark.parametrize("path", ["nowhere.safetensors", "runs/none", "text.pth", "empty"])
+def test_rejects_paths_without_weights(path, gray, cli):
     Path("text.pth").write_text("no weights")
     Path("empty").mkdir()
-    code, _, err = cli("train", BASE, "--recipe", "fast", "--data", gray, "--weights", given, "--set", "image_size=28")
-    kind = {"empty": (2, "CN207")}.get(given, (3, "CN305"))
-    assert (code, f"error[{kind[1]}]" in err) == (kind[0], True), err
-    assert given in err
+    code, _, err = cli("train", BASE, "--recipe", "fast", "--data", gray, "--weights", path, "--set", "image_size=28")
+    expected = {"empty": (2, "CN207")}.get(path, (3, "CN305"))
+    assert (code, f"error[{expected[1]}]" in err) == (expected[0], True), err
+    assert path in err
 
 
-def test_weights_that_do_not_fit_are_listed(base, blobs, tmp_path, cli):
+def test_lists_weights_that_do_not_fit(base, blobs, tmp_path, cli):
     code, _, err = cli("train", "lenet_d2l", "--data", blobs, "--weights", base, "--set", "epochs=1")
-    assert code == 3 and "error[CN306]: these weights do not fit the net" in err
-    assert "conv1.weight is 6x1x5x5 in the net and 20x1x5x5 in the file" in err
-    assert "fc3.bias is 10 in the net and not in the file" in err or "more" in err
+    assert code == 3 and "error[CN306]: the weights do not fit the network" in err
+    assert "conv1.weight is 6x1x5x5 in the network and 20x1x5x5 in the file" in err
+    assert "fc3.bias is 10 in the network and not in the file" in err or "more" in err
     assert f"hint:  classicnets weights identify {base.resolve()}/best.safetensors" in err.replace("\n", "")
-    assert not list(Path().glob("runs/*")), "a run that never began"
+    assert not list(Path().glob("runs/*")), "the run folder was made too early"
 
 
 def kill(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """Has the process end before step `after` + 1, as if it was killed."""
-    step, taken = loop.take_step, []
+    """Ends training before step `after` + 1, as if the process were killed."""
+    take_step, results = loop.take_step, []
 
     def die(*arguments):
-        if len(taken) == after:
+        if len(results) == after:
             raise SystemError("killed")
-        taken.append(step(*arguments))
+        results.append(take_step(*arguments))
 
     monkeypatch.setattr(loop, "take_step", die)
 
 
-@pytest.mark.parametrize("after", [3, 8], ids=["before the first save", "after it"])
-def test_a_killed_run_goes_on_from_the_same_weights(base, gray, monkeypatch, cli, after, tmp_path):
-    theirs = tmp_path / "base.safetensors"
-    save_file(load_file(base / "best.safetensors"), theirs)
-    tune = {**ADAPT, "epochs": 2, "data": str(gray), "weights": theirs, "validation": 0, "monitor": "none"}
-    whole = cn.train(BASE, **tune)  # six steps an epoch
+@pytest.mark.parametrize("after", [3, 8], ids=["before the first checkpoint", "after it"])
+def test_a_killed_run_resumes_with_the_same_weights(base, gray, monkeypatch, cli, after, tmp_path):
+    weights = tmp_path / "base.safetensors"
+    save_file(load_file(base / "best.safetensors"), weights)
+    tune = {**ADAPT, "epochs": 2, "data": str(gray), "weights": weights, "validation": 0, "monitor": "none"}
+    uninterrupted = cn.train(BASE, **tune)  # six steps per epoch
     with monkeypatch.context() as patch, pytest.raises(SystemError):
         kill(patch, after)
         cn.train(BASE, **tune)
     assert Path("runs/lenet_caffe-signs-2/last.safetensors").exists() == (after == 8)
     if after == 8:
-        theirs.unlink()  # what was saved is enough
+        weights.unlink()  # the checkpoint is enough
     code, _, err = cli("train", "--resume", "runs/lenet_caffe-signs-2")
     assert code == 0, err
     assert ("loaded: conv1.weight" in err) == (after == 3)
-    a, b = last(whole), last("runs/lenet_caffe-signs-2")
+    a, b = last(uninterrupted), last("runs/lenet_caffe-signs-2")
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_resume_takes_no_weights(base, cli):
+def test_resume_rejects_weights(base, cli):
     code, _, err = cli("train", "--resume", base, "--weights", base)
     assert code == 2 and "error[CN208]" in err and "--weights" in err
 
 
-def test_a_recipe_s_first_weights_do_not_write_over_those_of_the_file(base, blobs, monkeypatch, cli):
-    """lenet_caffe's own recipe sets every layer; the file comes after it."""
+def test_loaded_weights_replace_the_initialization_of_the_recipe(base, blobs, monkeypatch, cli):
+    """The recipe of lenet_caffe initializes every layer; the file is loaded after that."""
     run = cn.train(BASE, data=str(blobs), weights=base, freeze="conv*", epochs=1, limit=64, quiet=True)
     assert run.facts["recipe"]["initialise"] == "caffe_xavier"
     before = cn.Run(base).net.state_dict()

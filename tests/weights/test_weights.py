@@ -1,4 +1,4 @@
-"""Other people's weights: whose they are, and that nothing but tensors gets in."""
+"""Weights from other sources: identifying their network, loading them, and running no code from their files."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ def book_lenet(classes: int = 10, channels: int = 1) -> nn.Sequential:
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_every_net_of_the_registry_is_known_again(name, tmp_path):
-    made = on_meta(name, NETS[name].classes, *NETS[name].input[:2])
-    # One stored number for each tensor: names and shapes are what counts, and the files stay small.
-    torch.save({key: torch.zeros(()).expand(tensor.shape) for key, tensor in made.items()}, tmp_path / "other.pth")
-    found = identify(tmp_path / "other.pth")
-    assert name in [match.net for match in found.matches] and found.nearest is None
-    assert name in [match.net for match in found.matches if match.image_size == NETS[name].input[1]]
-    for match in found.matches:  # others have the same tensors, some for another size of image
-        again = on_meta(match.net, match.num_classes, match.in_channels, match.image_size)
-        assert {key: tensor.shape for key, tensor in again.items()} == {key: t.shape for key, t in made.items()}
+def test_identifies_every_net_of_the_registry(name, tmp_path):
+    tensors = on_meta(name, NETS[name].classes, *NETS[name].input[:2])
+    # expanded tensors store one element, so that the files stay small; only names and shapes count
+    torch.save({key: torch.zeros(()).expand(tensor.shape) for key, tensor in tensors.items()}, tmp_path / "other.pth")
+    identity = identify(tmp_path / "other.pth")
+    assert name in [match.net for match in identity.matches] and identity.nearest is None
+    assert name in [match.net for match in identity.matches if match.image_size == NETS[name].input[1]]
+    for match in identity.matches:  # other networks have the same tensors, some of them for another image size
+        rebuilt = on_meta(match.net, match.num_classes, match.in_channels, match.image_size)
+        assert {key: tensor.shape for key, tensor in rebuilt.items()} == {key: t.shape for key, t in tensors.items()}
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "net/", "model.", "model.module."])
 @pytest.mark.parametrize("kind", ["safetensors", "zip", "legacy", "wrapped"])
-def test_prefixes_and_kinds_of_files(tmp_path, prefix, kind):
+def test_identifies_any_prefix_and_kind_of_file(tmp_path, prefix, kind):
     tensors = {prefix + name: tensor for name, tensor in state("lenet_d2l").items()}
     path = tmp_path / "weights.pth"
     if kind == "safetensors":
@@ -64,52 +64,52 @@ def test_prefixes_and_kinds_of_files(tmp_path, prefix, kind):
         torch.save({"epoch": 3, "optimizer": adam.state_dict(), "model": {"state_dict": tensors}}, path)
     else:
         torch.save(tensors, path, _use_new_zipfile_serialization=kind == "zip")
-    found = identify(path)
-    nets = [(match.net, match.image_size) for match in found.matches]
+    identity = identify(path)
+    nets = [(match.net, match.image_size) for match in identity.matches]
     assert nets.index(("lenet_d2l", 28)) < nets.index(("lenet_d2l_v1", 32))
-    assert {match.prefix for match in found.matches} == {prefix} and found.numbers == 61_706
+    assert {match.prefix for match in identity.matches} == {prefix} and identity.element_count == 61_706
 
 
 @pytest.mark.parametrize(
     ("classes", "channels", "size"), [(3, 1, 28), (10, 3, 28), (7, 3, 28), (100, 3, 32), (10, 1, 64)]
 )
-def test_up_to_classes_channels_and_image_size(tmp_path, classes, channels, size):
+def test_identifies_any_classes_channels_and_image_size(tmp_path, classes, channels, size):
     save_file(
         state("lenet_d2l", num_classes=classes, in_channels=channels, image_size=size), tmp_path / "w.safetensors"
     )
     match = next(m for m in identify(tmp_path / "w.safetensors").matches if m.net == "lenet_d2l")
     assert (match.net, match.num_classes, match.in_channels) == ("lenet_d2l", classes, channels)
-    again = state("lenet_d2l", num_classes=classes, in_channels=channels, image_size=match.image_size)
-    assert again["fc1.weight"].shape == state("lenet_d2l", image_size=size)["fc1.weight"].shape
+    rebuilt = state("lenet_d2l", num_classes=classes, in_channels=channels, image_size=match.image_size)
+    assert rebuilt["fc1.weight"].shape == state("lenet_d2l", image_size=size)["fc1.weight"].shape
 
 
 @pytest.mark.parametrize(("classes", "channels"), [(10, 1), (7, 3)])
-def test_the_book_s_own_sequential_is_known_under_other_names(tmp_path, classes, channels):
+def test_identifies_the_sequential_of_the_book_under_other_names(tmp_path, classes, channels):
     torch.save(book_lenet(classes, channels).state_dict(), tmp_path / "lenet.pt")
-    found = identify(tmp_path / "lenet.pt")
-    matches = [(m.net, m.renamed, m.num_classes, m.in_channels) for m in found.matches]
+    identity = identify(tmp_path / "lenet.pt")
+    matches = [(m.net, m.renamed, m.num_classes, m.in_channels) for m in identity.matches]
     assert ("lenet_d2l", True, classes, channels) in matches
-    assert "the shapes, under other names" in "\n".join(found.lines())
+    assert "same shapes as lenet_d2l" in "\n".join(identity.lines())
 
 
-def test_the_nearest_net_and_what_differs(tmp_path):
+def test_reports_the_most_similar_net_and_its_differences(tmp_path):
     tensors = {name: tensor.clone() for name, tensor in state("lenet_d2l").items()}
     tensors["conv2.weight"] = torch.zeros(16, 6, 3, 3)
     del tensors["fc2.bias"]
     tensors["extra"] = torch.zeros(())
     save_file(tensors, tmp_path / "w.safetensors")
-    found = identify(tmp_path / "w.safetensors")
-    assert not found.matches and NETS[found.nearest.net].parameters == 61_706
-    assert found.nearest.differences == (
-        f"conv2.weight is 16x6x3x3 in the file and 16x6x5x5 in {found.nearest.net}",
-        "fc2.bias of 84 is not in the file",
-        "extra of a single number is in the file alone",
+    identity = identify(tmp_path / "w.safetensors")
+    assert not identity.matches and NETS[identity.nearest.net].parameters == 61_706
+    assert identity.nearest.differences == (
+        f"conv2.weight is 16x6x3x3 in the file and 16x6x5x5 in {identity.nearest.net}",
+        "fc2.bias of 84 is missing from the file",
+        "extra of a single number is only in the file",
     )
     torch.save({"a": torch.zeros(2, 2)}, tmp_path / "none.pt")
-    assert identify(tmp_path / "none.pt").lines()[-1] == "no net of the registry is like it"
+    assert identify(tmp_path / "none.pt").lines()[-1] == "No network of the registry is similar."
 
 
-def test_our_own_checkpoints_say_what_run_they_are_of(cli, blobs):
+def test_reports_the_run_of_a_checkpoint(cli, blobs):
     run = cn.train(
         "lenet_d2l", data=str(blobs), variation={"activation": "relu"}, epochs=1, limit=64, lr=0.1, momentum=0.9,
         quiet=True,
@@ -117,29 +117,29 @@ def test_our_own_checkpoints_say_what_run_they_are_of(cli, blobs):
     code, out, _ = cli("show", run.weights_file)
     assert code == 0
     assert "lenet_d2l with activation=relu on blobs, recipe d2l, seed 0, epoch 1 of 1" in out
-    assert "those of lenet_d2l for 10 classes and images of 1x28x28, after 'net/'" in out
+    assert "same names and shapes as lenet_d2l for 10 classes and 1x28x28 images, with the prefix 'net/'" in out
     _, out, _ = cli("show", run.weights_file, "--json")
     assert "lenet_d2l" in [match["net"] for match in json.loads(out)["matches"]] and json.loads(out)["tensors"] == 10
 
 
-class Evil:
+class Malicious:
     def __reduce__(self):
         return (Path.touch, (Path("touched"),))
 
 
-def test_nothing_in_a_file_is_executed(tmp_path, cli):
-    for name, value in (("evil.pth", {"w": Evil()}), ("net.pth", nn.Linear(2, 2))):
+def test_runs_no_code_from_a_file(tmp_path, cli):
+    for name, value in (("malicious.pth", {"w": Malicious()}), ("net.pth", nn.Linear(2, 2))):
         torch.save(value, tmp_path / name)
         code, _, err = cli("show", tmp_path / name)
         assert code == 3 and "error[CN305]" in err and "without running code" in err
     with (tmp_path / "plain.pt").open("wb") as file:
-        pickle.dump({"w": Evil()}, file)
+        pickle.dump({"w": Malicious()}, file)
     with pytest.raises(DataError):
         identify(tmp_path / "plain.pt")
     assert not Path("touched").exists()
 
 
-def test_files_that_are_no_weights(tmp_path):
+def test_rejects_files_without_weights(tmp_path):
     with warnings.catch_warnings(action="ignore"):
         torch.jit.save(torch.jit.script(nn.Linear(2, 2)), tmp_path / "script.pt")
     torch.save({"epoch": 3}, tmp_path / "empty.pth")
@@ -154,7 +154,7 @@ def test_files_that_are_no_weights(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory) -> dict[str, bytes]:
+def valid_files(tmp_path_factory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("w")
     tensors = {"conv1.weight": torch.rand(2, 1, 3, 3), "conv1.bias": torch.rand(2)}
     save_file(tensors, folder / "a.safetensors")
@@ -165,14 +165,14 @@ def sound(tmp_path_factory) -> dict[str, bytes]:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_truncation_or_damage_is_a_clear_error_or_still_weights(sound, tmp_path, data):
-    name = data.draw(st.sampled_from(sorted(sound)))
-    whole = bytearray(sound[name])
+def test_truncated_or_damaged_files_raise_a_data_error_or_can_be_read(valid_files, tmp_path, data):
+    name = data.draw(st.sampled_from(sorted(valid_files)))
+    content = bytearray(valid_files[name])
     if data.draw(st.booleans()):
-        whole = whole[: data.draw(st.integers(0, len(whole) - 1))]
+        content = content[: data.draw(st.integers(0, len(content) - 1))]
     else:
-        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
-    (tmp_path / name).write_bytes(whole)
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    (tmp_path / name).write_bytes(content)
     try:
         identify(tmp_path / name)
     except DataError as error:
@@ -183,7 +183,7 @@ def test_any_truncation_or_damage_is_a_clear_error_or_still_weights(sound, tmp_p
 
 
 class SmallAlexNet(nn.Module):
-    """The names of torchvision's AlexNet, with fewer maps."""
+    """A network with the layer names of torchvision's AlexNet and fewer channels."""
 
     def __init__(self, classes: int = 20, channels: int = 3) -> None:
         super().__init__()
@@ -201,47 +201,47 @@ class SmallAlexNet(nn.Module):
 
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_weights_come_in_whole_or_with_a_new_head(tmp_path, legacy, prefix):
+def test_loads_all_weights_or_initializes_a_new_head(tmp_path, legacy, prefix):
     theirs, path = SmallAlexNet(), tmp_path / "alexnet.pth"
     tensors = {prefix + name: tensor for name, tensor in theirs.state_dict().items()}
     torch.save(tensors, path, _use_new_zipfile_serialization=not legacy)
     same = SmallAlexNet()
     report = load_weights(path, same)
-    assert report.loaded == tuple(theirs.state_dict()) and report.skipped == report.made_new == ()
+    assert report.loaded == tuple(theirs.state_dict()) and report.unused == report.newly_initialized == ()
     assert all(torch.equal(a, b) for a, b in zip(same.parameters(), theirs.parameters(), strict=True))
 
     other = SmallAlexNet(classes=7)
     head = other.classifier["6"].weight.clone()
     report = load_weights(path, other)
-    assert report.made_new == ("classifier.6.weight", "classifier.6.bias")
-    assert report.skipped == (f"{prefix}classifier.6.weight", f"{prefix}classifier.6.bias")
+    assert report.newly_initialized == ("classifier.6.weight", "classifier.6.bias")
+    assert report.unused == (f"{prefix}classifier.6.weight", f"{prefix}classifier.6.bias")
     assert len(report.loaded) == 14
     assert torch.equal(other.classifier["6"].weight, head)
     assert torch.equal(other.features["10"].weight, theirs.features["10"].weight)
-    assert report.lines()[2] == "new, to be trained: classifier.6.weight, classifier.6.bias"
+    assert report.lines()[2] == "newly initialized, to be trained: classifier.6.weight, classifier.6.bias"
 
 
-def test_weights_that_do_not_fit_are_refused_before_anything_changes(tmp_path):
+def test_rejects_weights_that_do_not_fit_before_changing_anything(tmp_path):
     torch.save(SmallAlexNet().state_dict(), tmp_path / "alexnet.pth")
     other = SmallAlexNet(channels=2)
     before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
     with pytest.raises(DataError) as caught:
         load_weights(tmp_path / "alexnet.pth", other)
     assert caught.value.code == "CN306"
-    assert caught.value.why == "features.0.weight is 4x2x11x11 in the net and 4x3x11x11 in the file"
+    assert caught.value.why == "features.0.weight is 4x2x11x11 in the network and 4x3x11x11 in the file"
     assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())
     with pytest.raises(DataError, match="do not fit"):
         load_weights(tmp_path / "alexnet.pth", cn.create("lenet_d2l"))
 
 
-def test_color_folded_into_gray_gives_the_same_on_gray_images(tmp_path):
-    """A whole net, padded conv1 and all: the logits for a gray image are the color net's for its three copies."""
+def test_weights_converted_to_grayscale_give_the_same_output_for_grayscale_images(tmp_path):
+    """The logits for a grayscale image are those of the color network for three equal channels, padding included."""
     torch.manual_seed(0)
     color, gray = (cn.create("lenet_caffe", in_channels=channels).eval() for channels in (3, 1))
-    torch.save(color.state_dict(), tmp_path / "colour.pth")
-    report = load_weights(tmp_path / "colour.pth", gray)
-    assert report.folded == ("conv1.weight",) and report.made_new == ()
-    assert "color folded into one channel: conv1.weight" in report.lines()
+    torch.save(color.state_dict(), tmp_path / "color.pth")
+    report = load_weights(tmp_path / "color.pth", gray)
+    assert report.converted == ("conv1.weight",) and report.newly_initialized == ()
+    assert "converted from color to grayscale: conv1.weight" in report.lines()
     images = torch.randn(8, 1, 28, 28)
     with torch.inference_mode():
         expected = color(images.expand(-1, 3, -1, -1))

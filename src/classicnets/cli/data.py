@@ -138,7 +138,7 @@ def _check(args: argparse.Namespace) -> int:
 
 def _audit(folder: Path, output: str | None, *, as_json: bool) -> int:
     """The findings of a folder of images, or all of it as JSON, and the sheet; exit code 1 if there are errors."""
-    with report.terminal.progress("looking at images") as moved:
+    with report.terminal.progress_updates("looking at images") as moved:
         document = api.data.audit_folder(folder, moved)
     if output:
         _draw(document, Path(output))
@@ -155,7 +155,7 @@ def _audit(folder: Path, output: str | None, *, as_json: bool) -> int:
 def _draw(document: dict[str, Any], path: Path) -> None:
     """Writes the sheet and says so. Raises MachineError CN401."""
     folder = Path(document["folder"])
-    figure = report.findings.sheet(document, lambda file: api.data.thumbnail(folder / file))
+    figure = report.findings.draw_sheet(document, lambda file: api.data.thumbnail(folder / file))
     write_whole(path, report.figures.png(figure))
     report.tables.console(stderr=True).print(f"the images of these findings, side by side: {path}")
 
@@ -170,7 +170,7 @@ def _preview(args: argparse.Namespace) -> int:
     samples, total, faults = api.data.preview(asked.name, asked.size, report.tables.console(stderr=True).print)
     output = Path(asked.output)
     title = f"{Path(asked.name).absolute().name}: what a net for {asked.size} x {asked.size} pixels is given"
-    write_whole(output, report.figures.png(report.preview.sheet(samples, asked.fit, title)))
+    write_whole(output, report.figures.png(report.preview.draw_sheet(samples, asked.fit, title)))
     for fault in faults:
         print(f"left out: {fault.where}: {fault.why or fault.what}", file=sys.stderr)
     if args.json:

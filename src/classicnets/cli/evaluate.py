@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     talk = report.tables.console(stderr=True)
 
     def watched(images: list[Input]) -> Iterator[Input]:
-        with report.terminal.counted(talk, len(images)) as count:
+        with report.terminal.progress_bar(talk, len(images)) as count:
             for one in images:
                 yield one
                 count()

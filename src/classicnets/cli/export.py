@@ -60,20 +60,22 @@ def _show(done: Exported, license: str) -> None:
             for one in done.candidates
         ]
         columns = ["file", "size", "accuracy", "points"]
-        out.print(report.tables.table(columns, rows, numbers=columns[1:], title=f"compared on {done.chosen_on}"))
-    how = ", ".join(["int8"] * done.int8 + ["dense layers narrowed"] * done.narrowed)
+        out.print(report.tables.table(columns, rows, numbers=columns[1:], title=f"compared on {done.compared_on}"))
+    how = ", ".join(["int8"] * done.int8 + ["dense layers narrowed"] * done.low_rank)
     out.print(f"{done.path}   {byte_count(done.bytes)}{f' ({how})' if how else ''}, license {license}")
     if done.int8:
-        out.print(f"ranges from {done.calibration} training images; {done.other_predictions:,} predictions changed")
-    else:
-        noise = "of noise " if done.unchecked else "of the test split "
         out.print(
-            f"agrees with the net on {done.image_count:,} images {noise}and on {done.sizes} sizes of image, in batches"
-            f" of 1, 2 and 7: probabilities differ by at most {done.difference:.1g}; up to {done.bound:.1g}, half of"
-            f" 1e-5 of the largest logit, is the rounding of float32"
+            f"ranges from {done.calibration_count} training images; {done.changed_predictions:,} predictions changed"
+        )
+    else:
+        noise = "of noise " if done.missing_data else "of the test split "
+        out.print(
+            f"agrees with the net on {done.image_count:,} images {noise}and on {done.size_count} sizes of image, in"
+            f" batches of 1, 2 and 7: probabilities differ by at most {done.difference:.1g};"
+            f" up to {done.bound:.1g}, half of 1e-5 of the largest logit, is the rounding of float32"
         )
     if done.accuracy is None or done.net_accuracy is None:
-        out.print(f"not checked: accuracy, as {done.unchecked}; the file says so")
+        out.print(f"not checked: accuracy, as {done.missing_data}; the file says so")
     else:
         points = 100 * (done.accuracy - done.net_accuracy)
         out.print(

@@ -65,26 +65,26 @@ def run(args: argparse.Namespace) -> int:
     drawn: list[tuple[Input, Prediction]] = []
     about = {"model": str(opened.path), "weights": opened.weights, "computed_in": precision}
     writer = predictions.writer(form, about, min(asked.top, len(opened.classes)))
-    bar = not sys.stdout.isatty() or form == "json" or (form == "table" and (total or 0) <= predictions.TABLE)
-    with report.terminal.counted(talk, total, shown=bar) as count:
+    bar = not sys.stdout.isatty() or form == "json" or (form == "table" and (total or 0) <= predictions.TABLE_ROWS)
+    with report.terminal.progress_bar(talk, total, visible=bar) as count:
         for one, found in api.models.stream(opened, asked.inputs, asked.top, handwriting=asked.handwriting):
             writer.show(found)
             tally.add(found)
             count()
-            if asked.show and len(drawn) < predictions.ON_SHEET:
+            if asked.show and len(drawn) < predictions.MAX_DRAWN:
                 drawn.append((one, found))
     writer.end(tally)
     if asked.show:
         decode = api.models.decoder(handwriting=asked.handwriting)
         predictions.draw(Path(asked.show), drawn, preprocess, tally.images, decode)
         talk.print(f"what the net saw: {asked.show}")
-    if tally.known:
-        share = tally.right / tally.known
-        talk.print(f"{tally.right:,} of {tally.known:,} images of known class are right ({share:.1%})")
-    if not tally.unread:
+    if tally.labeled:
+        share = tally.correct / tally.labeled
+        talk.print(f"{tally.correct:,} of {tally.labeled:,} images of known class are right ({share:.1%})")
+    if not tally.unreadable:
         return 0
     sys.stdout.flush()
-    what = f"{tally.unread:,} of {tally.images:,} images could not be read"
+    what = f"{tally.unreadable:,} of {tally.images:,} images could not be read"
     error = DataError("CN304", what, where=", ".join(asked.inputs), why=tally.why())
     print(error, file=sys.stderr)
     return error.exit_code

@@ -1,1 +1,1 @@
-"""A net with its preprocessing as one file that needs neither classicnets nor torch."""
+"""Exports a trained network with its preprocessing as one file: ONNX or a torch.export program."""

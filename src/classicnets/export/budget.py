@@ -1,79 +1,111 @@
-"""What of a net fits into so many bytes: as it is, int8, dense layers narrowed, both; and what each costs."""
+"""Finds the most accurate file within a number of bytes, with int8 quantization, low-rank layers, or both."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
 from classicnets.errors import CheckFailed
-from classicnets.export import narrow
+from classicnets.export import low_rank
+from classicnets.text import _
 
-_TRIES = 6
+_MAX_ATTEMPTS = 6  # at reaching the size with low-rank layers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A file that was made and run. `accuracy` is on images beside the test split; `numbers` is how many weights the
-    dense layers were allowed together, None where they are as trained.
+    """A file that could be written.
+
+    Attributes:
+        name: what was changed, in words.
+        bytes: its size.
+        accuracy: measured on images that are not in the test split.
+        int8: whether it is quantized.
+        max_weights: number of weights that its linear layers may have; None if they are not approximated.
     """
 
     name: str
     bytes: int
     accuracy: float
     int8: bool
-    numbers: int | None
+    max_weights: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        values = dict(vars(self))
+        values["numbers"] = values.pop("max_weights")
+        return values
 
 
 def candidates(
     net: nn.Module,
     limit: int,
     build: Callable[[nn.Module, bool], bytes],
-    judge: Callable[[bytes], float],
+    measure: Callable[[bytes], float],
     *,
     only_int8: bool = False,
 ) -> tuple[Candidate, ...]:
-    """`build` makes a file of a net, int8 or not, and `judge` says how accurate a file is.
+    """Builds and measures the files to choose from.
 
-    Dense layers are narrowed only where the whole net does not fit: to the largest that does, else as far as can be.
+    Linear layers are approximated only if the file is too large without: to the largest file that fits, or else to
+    rank 1.
+
+    Args:
+        net: the trained network.
+        limit: bytes of the file.
+        build: makes the file of a network, in int8 or not.
+        measure: the accuracy of a file.
+        only_int8: whether every file must be in int8.
     """
-    found = []
+    results = []
     for as_int8 in (True,) if only_int8 else (False, True):
-        whole = build(net, as_int8)
-        name = "int8" if as_int8 else "as it is"
-        found.append(Candidate(name=name, bytes=len(whole), accuracy=judge(whole), int8=as_int8, numbers=None))
-        if len(whole) > limit and narrow.dense(net):
-            room, content = _largest(net, limit, build, as_int8, len(whole))
-            name = "narrowed and int8" if as_int8 else "narrowed"
-            found.append(Candidate(name=name, bytes=len(content), accuracy=judge(content), int8=as_int8, numbers=room))
-    return tuple(found)
+        content = build(net, as_int8)
+        name = _("int8") if as_int8 else _("unchanged")
+        accuracy = measure(content)
+        results.append(Candidate(name=name, bytes=len(content), accuracy=accuracy, int8=as_int8, max_weights=None))
+        if len(content) > limit and low_rank.linear_layers(net):
+            max_weights, content = _largest_that_fits(net, limit, build, as_int8, len(content))
+            name = _("low-rank layers and int8") if as_int8 else _("low-rank layers")
+            accuracy = measure(content)
+            results.append(
+                Candidate(name=name, bytes=len(content), accuracy=accuracy, int8=as_int8, max_weights=max_weights)
+            )
+    return tuple(results)
 
 
-def best(found: Sequence[Candidate], limit: int) -> Candidate:
-    """The most accurate that fits; of equals the first, which is changed least. Raises CheckFailed CN104."""
-    fitting = [one for one in found if one.bytes <= limit]
+def best(candidates: Sequence[Candidate], limit: int) -> Candidate:
+    """The most accurate candidate that fits; of equals the first, which is changed least.
+
+    Raises:
+        CheckFailed: CN104 if none fits.
+    """
+    fitting = [candidate for candidate in candidates if candidate.bytes <= limit]
     if not fitting:
-        smallest = min(found, key=lambda one: one.bytes)
+        smallest = min(candidates, key=lambda candidate: candidate.bytes)
         raise CheckFailed(
             "CN104",
-            f"nothing fits into {limit:,} bytes",
-            where=f"the smallest that can be reached is {smallest.bytes:,} bytes: {smallest.name}",
-            why="; ".join(f"{one.name} {one.bytes:,}" for one in found),
+            _("no form of the network fits into {limit:,} bytes", limit=limit),
+            where=_("the smallest file has {size:,} bytes: {name}", size=smallest.bytes, name=smallest.name),
+            why="; ".join(
+                _("{name}: {size:,} bytes", name=candidate.name, size=candidate.bytes) for candidate in candidates
+            ),
             hint=f"--size-budget {smallest.bytes}B",
         )
-    return max(fitting, key=lambda one: one.accuracy)
+    return max(fitting, key=lambda candidate: candidate.accuracy)
 
 
-def _largest(
-    net: nn.Module, limit: int, build: Callable[[nn.Module, bool], bytes], as_int8: bool, whole: int
+def _largest_that_fits(
+    net: nn.Module, limit: int, build: Callable[[nn.Module, bool], bytes], as_int8: bool, full_size: int
 ) -> tuple[int, bytes]:
-    """The room for dense weights, and the file, that come nearest to `limit` from below; 0 where none does."""
-    width = 1 if as_int8 else 4  # bytes a weight
-    room = narrow.numbers(net) - (whole - limit) / width
-    for _ in range(_TRIES):
-        content = build(narrow.narrowed(net, max(int(room), 0)), as_int8)
-        if len(content) <= limit or room <= 0:
-            return max(int(room), 0), content
-        room -= (len(content) - limit) / width + 16
-    return 0, build(narrow.narrowed(net, 0), as_int8)
+    """The number of linear weights, and the file, that come closest to `limit` from below; 0 if none does."""
+    weight_bytes = 1 if as_int8 else 4
+    max_weights = low_rank.weight_count(net) - (full_size - limit) / weight_bytes
+    for _attempt in range(_MAX_ATTEMPTS):
+        content = build(low_rank.approximate(net, max(int(max_weights), 0)), as_int8)
+        if len(content) <= limit or max_weights <= 0:
+            return max(int(max_weights), 0), content
+        max_weights -= (len(content) - limit) / weight_bytes + 16
+    return 0, build(low_rank.approximate(net, 0), as_int8)

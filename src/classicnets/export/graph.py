@@ -1,8 +1,8 @@
-"""From raw pixels to what the net is given, and from logits to probabilities, as ONNX graphs built with onnxscript.
+"""Preprocessing of images and postprocessing of logits as ONNX graphs, built with onnxscript.
 
-Images are resized by two matrix products whose weights are computed in the graph as Pillow computes them, and in its
-integers, so the result equals Pillow's bit for bit. ONNX's own Resize is no substitute: with antialias=1, onnxruntime
-1.32.0 differs from Pillow by up to 22 of 255 where it shrinks.
+Images are resized by two matrix products. Their weights are computed in the graph with Pillow's integer arithmetic, so
+that the result equals Pillow's bit for bit. ONNX's own Resize does not: with antialias=1, onnxruntime 1.32.0 differs
+from Pillow by up to 22 of 255 when it shrinks an image.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from onnx import ModelProto
     from onnxscript import OpBuilder
 
-Value: TypeAlias = Any  # an onnxscript.ir.Value: OpBuilder's methods, one for each operator, have no types
+Value: TypeAlias = Any  # onnxscript.ir.Value; the methods of OpBuilder, one per operator, are untyped
 
 OPSET, IR_VERSION = 20, 10
 PREPARED, LOGITS = "prepared", "logits"
 
-_FLOAT, _UINT8, _DOUBLE = 1, 2, 11  # ONNX's numbers of these types
-_UNIT = 2.0**22  # Pillow's weights are integers in units of 1 / _UNIT
+_FLOAT, _UINT8, _DOUBLE = 1, 2, 11  # ONNX's codes of these types
+_SCALE = 2.0**22  # Pillow's weights are integers in units of 1 / _SCALE
 
 
-def preparation(preprocess: Preprocess) -> ModelProto:
-    """uint8 [N, H, W, 3] RGB of any size to float32 [views * N, channels, image_size, image_size], view by view.
+def preprocessing_graph(preprocess: Preprocess) -> ModelProto:
+    """The graph from uint8 [N, H, W, 3] RGB of any size to float32 [views * N, channels, image_size, image_size].
 
-    Computes what `images.decode.fitted` and `images.transforms.views` compute.
+    The outputs are ordered by view. They equal those of `images.decode.fitted` and `images.transforms.views`.
     """
 
     def build(op: OpBuilder, pixels: Value) -> Value:
-        x = op.Div(_levels(op, pixels, preprocess), 255.0)
+        x = op.Div(_fitted_planes(op, pixels, preprocess), 255.0)
         if preprocess.pad:
             x = op.Pad(x, [0, 0, preprocess.pad, preprocess.pad] * 2)
         if any(preprocess.mean) or any(s != 1 for s in preprocess.std):
@@ -55,98 +55,110 @@ def preparation(preprocess: Preprocess) -> ModelProto:
     return _model("before", (INPUT, _UINT8, ["N", "H", "W", 3]), (PREPARED, _FLOAT, shape), build)
 
 
-def conclusion(preprocess: Preprocess, classes: int) -> ModelProto:
-    """Logits float32 [views * N, classes] to probabilities [N, classes]: softmax, then the mean over the views."""
+def postprocessing_graph(preprocess: Preprocess, classes: int) -> ModelProto:
+    """The graph from logits float32 [views * N, classes] to probabilities [N, classes].
+
+    Computes the softmax, then the mean over the views.
+    """
 
     def build(op: OpBuilder, logits: Value) -> Value:
-        each = op.Softmax(logits, axis=1)
+        probabilities = op.Softmax(logits, axis=1)
         if preprocess.views == 1:
-            return each
-        return op.ReduceMean(op.Reshape(each, [preprocess.views, -1, classes]), [0], keepdims=0)
+            return probabilities
+        return op.ReduceMean(op.Reshape(probabilities, [preprocess.views, -1, classes]), [0], keepdims=0)
 
-    count = "N" if preprocess.views == 1 else None
-    return _model("after", (LOGITS, _FLOAT, [count, classes]), (OUTPUT, _FLOAT, ["N", classes]), build)
+    batch_size = "N" if preprocess.views == 1 else None
+    return _model("after", (LOGITS, _FLOAT, [batch_size, classes]), (OUTPUT, _FLOAT, ["N", classes]), build)
 
 
 def _model(
     prefix: str,
-    given: tuple[str, int, list[Any]],
-    result: tuple[str, int, list[Any]],
+    source: tuple[str, int, list[Any]],
+    target: tuple[str, int, list[Any]],
     build: Callable[[OpBuilder, Value], Value],
 ) -> ModelProto:
-    """What `build` adds between an input and an output: (name, type, shape). `prefix` begins every other name."""
+    """A model with the operators that `build` adds.
+
+    Args:
+        prefix: prefix of all names except those of input and output.
+        source: name, type and shape of the input.
+        target: name, type and shape of the output.
+        build: adds the operators and returns the output.
+    """
     onnxscript = machine.require("onnxscript", extra="export")
     ir = onnxscript.ir
-    begin, end = (
+    graph_input, graph_output = (
         ir.Value(name=name, type=ir.TensorType(ir.DataType(kind)), shape=ir.Shape(shape))
-        for name, kind, shape in (given, result)
+        for name, kind, shape in (source, target)
     )
-    graph = ir.Graph([begin], [], nodes=[], opset_imports={"": OPSET}, name="classicnets")
-    output = build(onnxscript.GraphBuilder(graph).op, begin)
-    # onnxscript names values by their place in a branch, so that a branch and what is around it share names
+    graph = ir.Graph([graph_input], [], nodes=[], opset_imports={"": OPSET}, name="classicnets")
+    output = build(onnxscript.GraphBuilder(graph).op, graph_input)
+    # onnxscript numbers values within a branch, so names in a branch and outside of it would be equal
     for number, node in enumerate(graph.all_nodes()):
         value = node.outputs[0]
         node.name = value.name = f"{prefix}/{node.op_type}_{number}"
-        value.type = value.shape = None  # as inferred on the way; a file needs neither them nor what follows
+        value.type = value.shape = None  # inferred by onnxscript; a file needs no types, shapes and node metadata
         node.metadata_props.clear()
     for number, constant in enumerate([*graph.initializers.values()]):
         constant.name = f"{prefix}/constant_{number}"
-    output.name, output.type, output.shape = end.name, end.type, end.shape
+    output.name, output.type, output.shape = graph_output.name, graph_output.type, graph_output.shape
     graph.outputs.append(output)
     model: ModelProto = ir.to_proto(ir.Model(graph, ir_version=IR_VERSION))
     return model
 
 
-def _choose(
-    op: OpBuilder, condition: Value, yes: Callable[[OpBuilder], Value], no: Callable[[OpBuilder], Value]
+def _if(
+    op: OpBuilder, condition: Value, then: Callable[[OpBuilder], Value], otherwise: Callable[[OpBuilder], Value]
 ) -> Value:
-    """What `yes` or `no` adds; only the one that is wanted is computed."""
+    """The value of `then` or `otherwise`; only that branch is computed at run time."""
     ir = machine.require("onnxscript", extra="export").ir
-    branches = (op.builder.subgraph(branch, inputs=[], outputs=[ir.Value()], name="branch") for branch in (yes, no))
+    branches = (
+        op.builder.subgraph(branch, inputs=[], outputs=[ir.Value()], name="branch") for branch in (then, otherwise)
+    )
     return op.If(condition, **dict(zip(("then_branch", "else_branch"), branches, strict=True)))
 
 
 def _constant(op: OpBuilder, name: str, numbers: np.ndarray) -> Value:
-    """An array, stored once by its name in this graph."""
-    stored = op.builder.root.graph.initializers
-    if name not in stored:
+    """A constant array; one with the same name is stored once per graph."""
+    initializers = op.builder.root.graph.initializers
+    if name not in initializers:
         op.initializer(machine.require("onnxscript", extra="export").ir.tensor(numbers), name=name)
-    return stored[name]
+    return initializers[name]
 
 
-def _levels(op: OpBuilder, pixels: Value, preprocess: Preprocess) -> Value:
-    """uint8 [N, H, W, 3] to float32 [N, channels, side, side], whole numbers 0 to 255."""
-    sides = op.Shape(pixels, start=1, end=3)
-    ready = op.Equal(op.ReduceMax(op.Abs(op.Sub(sides, preprocess.side)), keepdims=0), 0)
+def _fitted_planes(op: OpBuilder, pixels: Value, preprocess: Preprocess) -> Value:
+    """uint8 [N, H, W, 3] to float32 [N, channels, side, side], integers 0 to 255."""
+    sizes = op.Shape(pixels, start=1, end=3)
+    has_size = op.Equal(op.ReduceMax(op.Abs(op.Sub(sizes, preprocess.side)), keepdims=0), 0)
 
     def resized(op: OpBuilder) -> Value:
-        planes = _planes(op, _fitted(op, pixels, preprocess.fit), preprocess.channels, _DOUBLE)
-        return op.Cast(_resized(op, planes, preprocess.side, square=preprocess.fit != "stretch"), to=_FLOAT)
+        planes = _planes(op, _crop_or_pad(op, pixels, preprocess.fit), preprocess.channels, _DOUBLE)
+        return op.Cast(_resize(op, planes, preprocess.side, square=preprocess.fit != "stretch"), to=_FLOAT)
 
-    # resizing takes longer than a small net, so an image that already has the size is spared it
-    return _choose(op, ready, lambda op: _planes(op, pixels, preprocess.channels, _FLOAT), resized)
+    # resizing takes longer than a small network, so images that have the size are not resized
+    return _if(op, has_size, lambda op: _planes(op, pixels, preprocess.channels, _FLOAT), resized)
 
 
-def _fitted(op: OpBuilder, pixels: Value, fit: str) -> Value:
-    """The part of an image that `values.fit_box` names; what lies outside of the image is black."""
+def _crop_or_pad(op: OpBuilder, pixels: Value, fit: str) -> Value:
+    """The box of `values.fit_box` of an image, black outside of the image."""
     if fit == "stretch":
         return pixels
-    sides = op.Shape(pixels, start=1, end=3)
-    side = op.ReduceMin(sides) if fit == "crop" else op.ReduceMax(sides)
-    corner = op.Div(op.Sub(sides, side), 2)
+    sizes = op.Shape(pixels, start=1, end=3)
+    edge = op.ReduceMin(sizes) if fit == "crop" else op.ReduceMax(sizes)
+    corner = op.Div(op.Sub(sizes, edge), 2)
     if fit == "crop":
-        return op.Slice(pixels, corner, op.Add(corner, side), [1, 2])
-    before, after = op.Neg(corner), op.Sub(op.Add(corner, side), sides)
+        return op.Slice(pixels, corner, op.Add(corner, edge), [1, 2])
+    before, after = op.Neg(corner), op.Sub(op.Add(corner, edge), sizes)
     return op.Pad(pixels, op.Concat([0], before, [0, 0], after, [0], axis=0))
 
 
 def _planes(op: OpBuilder, pixels: Value, channels: int, kind: int) -> Value:
-    """[N, H, W, 3] to [N, channels, H, W] in numbers of that kind."""
-    return op.Cast(op.Transpose(_shades(op, pixels, channels), perm=[0, 3, 1, 2]), to=kind)
+    """[N, H, W, 3] to [N, channels, H, W] of the type `kind`."""
+    return op.Cast(op.Transpose(_convert_color(op, pixels, channels), perm=[0, 3, 1, 2]), to=kind)
 
 
-def _shades(op: OpBuilder, pixels: Value, channels: int) -> Value:
-    """The colors, or their gray level as `values.luma` computes it."""
+def _convert_color(op: OpBuilder, pixels: Value, channels: int) -> Value:
+    """[N, H, W, 3] to [N, H, W, channels]; one channel is the luma of `values.luma`."""
     if channels == 3:
         return pixels
     weights = _constant(op, "luma", np.array(LUMA_WEIGHTS, np.float32)[:, None])
@@ -154,50 +166,52 @@ def _shades(op: OpBuilder, pixels: Value, channels: int) -> Value:
     return op.Floor(op.Mul(total, 2.0**-LUMA_BITS))
 
 
-def _resized(op: OpBuilder, planes: Value, side: int, *, square: bool) -> Value:
-    """float64 [N, C, H, W] to [N, C, side, side]: across, then down. Pillow goes down first where the height shrinks by
-    more than twice what the width does (since its version 13), which is never so in squares.
+def _resize(op: OpBuilder, planes: Value, side: int, *, square: bool) -> Value:
+    """Resizes float64 [N, C, H, W] to [N, C, side, side]: first the width, then the height.
+
+    Since version 13, Pillow starts with the height where it shrinks by more than twice what the width does. This never
+    happens for square images.
     """
     rows, columns = (op.Squeeze(op.Shape(planes, start=axis, end=axis + 1)) for axis in (2, 3))
-    down, across = _weights(op, rows, side), op.Transpose(_weights(op, columns, side), perm=[1, 0])
+    vertical, horizontal = _weights(op, rows, side), op.Transpose(_weights(op, columns, side), perm=[1, 0])
 
-    def across_first(op: OpBuilder) -> Value:
-        return _rounded(op, op.MatMul(down, _rounded(op, op.MatMul(planes, across))))
+    def width_first(op: OpBuilder) -> Value:
+        return _round(op, op.MatMul(vertical, _round(op, op.MatMul(planes, horizontal))))
 
-    def down_first(op: OpBuilder) -> Value:
-        return _rounded(op, op.MatMul(_rounded(op, op.MatMul(down, planes)), across))
+    def height_first(op: OpBuilder) -> Value:
+        return _round(op, op.MatMul(_round(op, op.MatMul(vertical, planes)), horizontal))
 
     if square:
-        return across_first(op)
-    less = op.Sub(rows, side)
-    tall = op.And(op.Greater(less, 0), op.Greater(less, op.Mul(op.Sub(columns, side), 2)))
-    return _choose(op, tall, down_first, across_first)
+        return width_first(op)
+    shrinkage = op.Sub(rows, side)
+    tall = op.And(op.Greater(shrinkage, 0), op.Greater(shrinkage, op.Mul(op.Sub(columns, side), 2)))
+    return _if(op, tall, height_first, width_first)
 
 
 def _weights(op: OpBuilder, length: Value, side: int) -> Value:
-    """How much of each of `length` old pixels each of `side` new ones is: float64 [side, length], whole numbers.
+    """The weights of `length` input pixels in `side` output pixels: float64 [side, length], integers.
 
-    A triangle around the new pixel's center, as wide as its share where images shrink; step by step Pillow's
-    Resample.c, so that the same numbers are rounded.
+    They are a triangle around the center of the output pixel, widened by the ratio when the image shrinks. Follows
+    Pillow's Resample.c step by step, so that the same numbers are rounded.
     """
     pixels = op.Cast(op.Range(0, length, 1), to=_DOUBLE)
     ratio = op.Div(op.Cast(length, to=_DOUBLE), float(side))
     centers = op.Mul(_constant(op, "centers", np.arange(side)[:, None] + 0.5), ratio)
     distance = op.Mul(op.Add(op.Sub(pixels, centers), 0.5), op.Div(1.0, op.Max(ratio, 1.0)))
     triangle = op.Max(op.Sub(1.0, op.Abs(distance)), 0.0)
-    share = op.Div(triangle, op.ReduceSum(triangle, [-1]))
-    return op.Floor(op.Add(op.Mul(share, _UNIT), 0.5))
+    weights = op.Div(triangle, op.ReduceSum(triangle, [-1]))
+    return op.Floor(op.Add(op.Mul(weights, _SCALE), 0.5))
 
 
-def _rounded(op: OpBuilder, total: Value) -> Value:
-    """Sums of weighted pixels as pixels again, whole numbers 0 to 255; exact, as float64 holds these sums."""
-    return op.Min(op.Floor(op.Div(op.Add(total, _UNIT / 2), _UNIT)), 255.0)
+def _round(op: OpBuilder, total: Value) -> Value:
+    """Sums of weighted pixels as pixels, integers 0 to 255. This is exact, because float64 holds these sums."""
+    return op.Min(op.Floor(op.Div(op.Add(total, _SCALE / 2), _SCALE)), 255.0)
 
 
 def _view(op: OpBuilder, x: Value, place: View, preprocess: Preprocess) -> Value:
-    """The square at that place, in one Slice: a mirrored one is read from its right edge to its left."""
+    """The view at that place, in one Slice; a mirrored view is read from right to left."""
     top, left, size = place.top, place.left, preprocess.image_size
     if not place.mirrored:
         return op.Slice(x, [top, left], [top + size, left + size], [2, 3])
-    before = left - 1 - preprocess.padded  # counted from the right edge, where -1 would be the last column
-    return op.Slice(x, [top, left + size - 1], [top + size, before], [2, 3], [1, -1])
+    end = left - 1 - preprocess.padded  # from the right edge, because -1 would be the last column
+    return op.Slice(x, [top, left + size - 1], [top + size, end], [2, 3], [1, -1])

@@ -1,4 +1,4 @@
-"""Whole numbers of 8 bits for weights and outputs of layers, by onnxruntime's static quantization (QDQ)."""
+"""int8 quantization of weights and layer outputs by onnxruntime's static quantization (QDQ)."""
 
 from __future__ import annotations
 
@@ -18,48 +18,52 @@ from classicnets.values import Preprocess
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-_BATCH = 32
+_BATCH_SIZE = 32
 
 
-def quantized(part: ModelProto, images: np.ndarray, preprocess: Preprocess) -> ModelProto:
-    """The net's part with int8 weights, one scale a channel; the ranges of outputs are those on training images
-    `images` uint8 [N, C, H, W]. What comes before and after the net stays exact.
+def quantize(network: ModelProto, images: np.ndarray, preprocess: Preprocess) -> ModelProto:
+    """Quantizes a network to int8, with one scale per channel of its weights.
+
+    Args:
+        network: the network without pre- and postprocessing, which stay in float32.
+        images: training images uint8 [N, C, H, W] that set the ranges of the layer outputs.
+        preprocess: their preprocessing.
     """
     onnx = machine.require("onnx", extra="export")
     quantization = machine.require("onnxruntime.quantization", extra="export")
     shapes = machine.require("onnxruntime.quantization.shape_inference", extra="export")
     with tempfile.TemporaryDirectory() as folder, quiet():
-        plain, ready, done = (Path(folder) / name for name in ("plain.onnx", "ready.onnx", "done.onnx"))
-        onnx.save(part, plain)
-        shapes.quant_pre_process(plain, ready, skip_symbolic_shape=True)
+        original, prepared, result = (Path(folder) / name for name in ("plain.onnx", "ready.onnx", "done.onnx"))
+        onnx.save(network, original)
+        shapes.quant_pre_process(original, prepared, skip_symbolic_shape=True)
         quantization.quantize_static(
-            ready,
-            done,
-            _Reader(images, preprocess),
+            prepared,
+            result,
+            _CalibrationReader(images, preprocess),
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
             activation_type=quantization.QuantType.QInt8,
             weight_type=quantization.QuantType.QInt8,
         )
-        made: ModelProto = onnx.load(done)
-    return made
+        quantized: ModelProto = onnx.load(result)
+    return quantized
 
 
-class _Reader:
-    """The images in batches, as onnxruntime asks for them."""
+class _CalibrationReader:
+    """Preprocessed batches of images, in the interface that onnxruntime calls."""
 
     def __init__(self, images: np.ndarray, preprocess: Preprocess):
         self.batches = (
-            transforms.prepare(torch.from_numpy(images[start : start + _BATCH]), preprocess).numpy()
-            for start in range(0, len(images), _BATCH)
+            transforms.prepare(torch.from_numpy(images[start : start + _BATCH_SIZE]), preprocess).numpy()
+            for start in range(0, len(images), _BATCH_SIZE)
         )
 
     def get_next(self) -> dict[str, Any] | None:
-        """The next one, None at the end."""
+        """The next batch; None at the end."""
         batch = next(self.batches, None)
         return None if batch is None else {graph.PREPARED: batch}
 
-    def __iter__(self) -> _Reader:
+    def __iter__(self) -> _CalibrationReader:
         return self
 
     def __next__(self) -> dict[str, Any]:

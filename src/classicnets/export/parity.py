@@ -1,4 +1,4 @@
-"""Whether a file computes what the net computes: the same images through both, number by number."""
+"""Compares an exported file with its network: the same images through both, probability by probability."""
 
 from __future__ import annotations
 
@@ -20,18 +20,26 @@ from classicnets.evaluation.metrics import measure
 from classicnets.evaluation.onnx import INPUT, OUTPUT
 from classicnets.evaluation.predictor import Predictor
 from classicnets.images.decode import fitted
+from classicnets.text import _
 from classicnets.values import Preprocess
 
-Probabilities = Callable[[np.ndarray], np.ndarray]
+Classify = Callable[[np.ndarray], np.ndarray]  # uint8 [N, C, H, W] to probabilities float32 [N, classes]
 
-# Of the largest logit: 84 roundings of float32, which is what another order of a net's sums may bring.
+# Relative to the largest logit: 84 roundings of float32, which another order of a network's sums may cause.
 _LOGIT_ERROR = 1e-5
-_LARGE, _FEW = 64, 16  # pixels a side above which fewer probes are enough; images at once
+_LARGE_SIZE = 64  # pixels of height or width above which fewer probes are enough
+_MIN_BATCH = 16  # images
 
 
 @dataclass(frozen=True)
-class Compared:
-    """Probabilities of the file and of the net on the same `n` images, and how far they may differ."""
+class Comparison:
+    """Probabilities [n, classes] of the file and of the network for the same images.
+
+    Attributes:
+        file: probabilities of the file.
+        net: probabilities of the network.
+        bound: the difference that rounding explains.
+    """
 
     file: np.ndarray
     net: np.ndarray
@@ -39,123 +47,138 @@ class Compared:
 
     @property
     def n(self) -> int:
-        """Pictures."""
+        """Number of images."""
         return len(self.net)
 
     @property
     def difference(self) -> float:
-        """The largest between two probabilities; NaN if one is."""
+        """The largest difference between two probabilities; NaN if one of them is NaN."""
         return float(np.abs(self.file - self.net).max())
 
     @property
-    def others(self) -> int:
-        """Images whose likeliest class is another one."""
+    def changed_predictions(self) -> int:
+        """Number of images whose predicted class differs."""
         return int((self.file.argmax(axis=1) != self.net.argmax(axis=1)).sum())
 
 
 class Reference:
-    """What the net says of whole images, as `classicnets predict` would, and how large its logits become."""
+    """The network as `classicnets predict` runs it, on images of any size. Records the largest absolute logit."""
 
     def __init__(self, net: nn.Module, preprocess: Preprocess, classes: tuple[str, ...]):
-        self.preprocess, self.largest = preprocess, 0.0
+        self.preprocess, self.max_logit = preprocess, 0.0
         self.predictor = Predictor(net, preprocess, classes, torch.device("cpu"))
 
     @property
     def bound(self) -> float:
-        """How far a probability may be off: half of what the logits may be, as softmax hands on at most half of it."""
-        return _LOGIT_ERROR / 2 * max(1.0, self.largest)
+        """The difference of probabilities that rounding explains.
+
+        It is half of the error of the logits, because the slope of softmax is at most one half.
+        """
+        return _LOGIT_ERROR / 2 * max(1.0, self.max_logit)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """uint8 [N, C, H, W] of any size to float32 [N, classes]."""
-        hook = self.predictor.net.register_forward_hook(self._see)
+        """Classifies uint8 [N, C, H, W] of any size; returns float32 [N, classes]."""
+        hook = self.predictor.net.register_forward_hook(self._record)
         try:
-            return self.predictor.probabilities(_seen(images, self.preprocess))
+            return self.predictor.probabilities(_preprocess(images, self.preprocess))
         finally:
             hook.remove()
 
-    def _see(self, _net: nn.Module, _given: Any, logits: torch.Tensor) -> None:
-        self.largest = max(self.largest, float(logits.abs().max()))
+    def _record(self, _net: nn.Module, _inputs: Any, logits: torch.Tensor) -> None:
+        self.max_logit = max(self.max_logit, float(logits.abs().max()))
 
 
-def compare(file: Probabilities, reference: Reference, images: np.ndarray) -> Compared:
-    """Both on uint8 [N, C, H, W]; the file gets them as they are, the net as Pillow has fitted them."""
-    batches = parts(images, reference.preprocess.side)
-    there = np.concatenate([file(part) for part in batches])
-    return Compared(there, np.concatenate([reference.probabilities(part) for part in batches]), reference.bound)
+def compare(file: Classify, reference: Reference, images: np.ndarray) -> Comparison:
+    """Runs uint8 [N, C, H, W] through both. The network gets images fitted by Pillow, the file the originals."""
+    batches = batches_of(images, reference.preprocess.side)
+    file_probabilities = np.concatenate([file(batch) for batch in batches])
+    net_probabilities = np.concatenate([reference.probabilities(batch) for batch in batches])
+    return Comparison(file_probabilities, net_probabilities, reference.bound)
 
 
-def check(compared: Compared, on: str) -> None:
-    """Raises CheckFailed CN102 if the file says something else than the net."""
-    if not compared.difference <= compared.bound:
+def check(comparison: Comparison, description: str) -> None:
+    """Raises CheckFailed CN102 if the file and the network disagree; `description` is that of the images."""
+    if not comparison.difference <= comparison.bound:
         raise CheckFailed(
             "CN102",
-            "the exported file does not compute what the net computes; it was not written",
-            where=f"on {on}: {compared.others:,} of {compared.n:,} predictions differ",
-            why=f"probabilities differ by up to {compared.difference:.2g}; rounding explains {compared.bound:.2g}",
+            _("the exported file does not compute what the network computes; it was not written"),
+            where=_(
+                "on {images}: {changed:,} of {n:,} predictions differ",
+                images=description,
+                changed=comparison.changed_predictions,
+                n=comparison.n,
+            ),
+            why=_(
+                "probabilities differ by up to {difference:.2g}, and rounding explains only {bound:.2g}",
+                difference=comparison.difference,
+                bound=comparison.bound,
+            ),
             hint="classicnets export RUN --format torch",
         )
 
 
 def probes(images: np.ndarray, side: int) -> list[np.ndarray]:
-    """Batches of 1, 2 and 7 images of many sizes, from one pixel on, made of real ones by repetition and cutting."""
+    """Batches of 1, 2 and 7 images of many sizes, from one pixel on, made by repeating and cropping `images`."""
     sizes = [(side, side), (1, 1), (side + 3, 2 * side + 1), (3 * side + 2, 3 * side + 2), (side // 2 + 1, 5 * side)]
-    if int(metadata.version("pillow").split(".")[0]) >= 13:  # whose order of passes the file has: see graph.py
+    if (
+        int(metadata.version("pillow").split(".")[0]) >= 13
+    ):  # older versions resize these in another order: see graph.py
         sizes += [(3 * side + 1, side // 2 + 1), (4 * side, side + 5)]
-    made = []
+    batches = []
     for i, (height, width) in enumerate(sizes):
-        for n in (1, 2, 7) if side <= _LARGE or i == 0 else (1,):
-            some = images[np.arange(i, i + n) % len(images)]
-            repeats = (1, 1, -(-height // some.shape[2]), -(-width // some.shape[3]))
-            made.append(np.tile(some, repeats)[..., :height, :width])
-    return made
+        for n in (1, 2, 7) if side <= _LARGE_SIZE or i == 0 else (1,):
+            batch = images[np.arange(i, i + n) % len(images)]
+            repeats = (1, 1, -(-height // batch.shape[2]), -(-width // batch.shape[3]))
+            batches.append(np.tile(batch, repeats)[..., :height, :width])
+    return batches
 
 
-def onnx_file(path: str | Path | bytes) -> Probabilities:
-    """The file in onnxruntime on the CPU: uint8 [N, C, H, W] to probabilities."""
+def onnx_classifier(file: str | Path | bytes) -> Classify:
+    """The function that runs an .onnx file, or its content, in onnxruntime on the CPU."""
     runtime = machine.require("onnxruntime", extra="export")
     options = runtime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = torch.get_num_threads()
-    given = path if isinstance(path, bytes) else str(path)
-    session = runtime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+    model = file if isinstance(file, bytes) else str(file)
+    session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
-    def probabilities(images: np.ndarray) -> np.ndarray:
-        pixels = np.ascontiguousarray(as_color(images).transpose(0, 2, 3, 1))
-        found: np.ndarray = session.run([OUTPUT], {INPUT: pixels})[0]
-        return found
+    def classify(images: np.ndarray) -> np.ndarray:
+        pixels = np.ascontiguousarray(to_color(images).transpose(0, 2, 3, 1))
+        probabilities: np.ndarray = session.run([OUTPUT], {INPUT: pixels})[0]
+        return probabilities
 
-    return probabilities
+    return classify
 
 
-def as_color(images: np.ndarray) -> np.ndarray:
+def to_color(images: np.ndarray) -> np.ndarray:
     """uint8 [N, 1 or 3, H, W] to [N, 3, H, W]."""
     return np.repeat(images, 3, axis=1) if images.shape[1] == 1 else images
 
 
-def all_fitted(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
-    """uint8 [N, C, H, W] to [N, C, side, side]."""
+def fit_all(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
+    """Crops or pads and resizes uint8 [N, C, H, W] to [N, C, side, side]."""
     if images.shape[2:] == (preprocess.side, preprocess.side):
         return images
     return np.stack([fitted(image, preprocess.side, preprocess.fit) for image in images])
 
 
-def accuracy(file: Probabilities, split: Split, side: int) -> float:
-    """The share of a split that the file gets right."""
-    found = np.concatenate([file(part) for part in parts(split.images, side)])
-    return measure(found, split.labels).accuracy
+def accuracy(file: Classify, labeled: Split, side: int) -> float:
+    """The accuracy of the file on a split."""
+    probabilities = np.concatenate([file(batch) for batch in batches_of(labeled.images, side)])
+    return measure(probabilities, labeled.labels).accuracy
 
 
-def parts(images: np.ndarray, side: int) -> list[np.ndarray]:
-    """So many at once that the first layers' outputs stay in memory."""
-    size = max(_FEW, 250 * 28 * 28 // max(images.shape[-1], side) ** 2)
+def batches_of(images: np.ndarray, side: int) -> list[np.ndarray]:
+    """Batches so small that the outputs of the first layers fit into memory."""
+    size = max(_MIN_BATCH, 250 * 28 * 28 // max(images.shape[-1], side) ** 2)
     return [images[start : start + size] for start in range(0, len(images), size)]
 
 
-def _seen(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
-    """Each image in the net's channels and at its side, by Pillow itself."""
+def _preprocess(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
+    """Converts images to the channels and size of the network with Pillow."""
     if preprocess.channels == 1 and images.shape[1] == 3:
         gray = [np.asarray(Image.fromarray(np.ascontiguousarray(p.transpose(1, 2, 0))).convert("L")) for p in images]
         images = np.stack(gray)[:, None]
     elif preprocess.channels == 3:
-        images = as_color(images)
-    return all_fitted(images, preprocess)
+        images = to_color(images)
+    return fit_all(images, preprocess)

@@ -1,4 +1,4 @@
-"""What is exported: the net of a run on the CPU, what the file says of it, and the images it is checked with."""
+"""The source of an export: the network of a run on the CPU, its facts, and images of its data to check it with."""
 
 from __future__ import annotations
 
@@ -19,89 +19,121 @@ from classicnets.evaluation.onnx import FORMAT
 from classicnets.images import batches, loading
 from classicnets.inspection.meta import without_data
 from classicnets.runs.folder import RunFolder
+from classicnets.text import _, command, plural
 
-_CALIBRATION, _FEW = 500, 100  # training images for int8; fewer of large ones
-_JUDGES = 2000  # training images that candidates are compared on where a run kept none aside
-_LARGE = 64  # pixels a side
-_NOISE = 64
+_CALIBRATION_IMAGES = 500
+_LARGE_CALIBRATION_IMAGES = 100  # of images larger than _LARGE_SIZE
+_LARGE_SIZE = 64  # pixels of height or width
+_SELECTION_IMAGES = 2000  # training images that candidates are compared on if the run has no validation set
+_NOISE_IMAGES = 64
 
 
 class ExportSource:
-    """A run about to be exported. `missing` says why its data could not be had ("" if it was); noise stands in then."""
+    """A run to export.
 
-    def __init__(self, run: RunFolder, net: nn.Module, say: Callable[[str], None]):
-        """Reads the data. `net` is left alone."""
+    Attributes:
+        net: a copy of its network on the CPU, in float32.
+        classes: its class names.
+        preprocess: its preprocessing.
+        missing_data: why the data of the run is not available; "" if it is. Then noise replaces the test images.
+
+    Args:
+        run: the folder of the run.
+        net: its network, which is not changed.
+        log: receives messages about reading the data.
+    """
+
+    def __init__(self, run: RunFolder, net: nn.Module, log: Callable[[str], None]):
         self.run_facts, self.preprocess, self.run = run.read(), run.preprocess(), run
         self.net = without_data(net, "cpu").float()
         self.classes: tuple[str, ...] = tuple(self.run_facts["classes"])
-        self.missing, self.splits = "", None
+        self.missing_data, self.splits = "", None
         try:
             on_bad_image = self.run_facts.get("on_bad_image", "fail")
-            splits = loading.load(self.run_facts["data"], self.preprocess, on_bad_image=on_bad_image, say=say)
+            splits = loading.load(self.run_facts["data"], self.preprocess, on_bad_image=on_bad_image, say=log)
             if splits.fingerprint == self.run_facts["fingerprint"]:
                 self.splits = splits
             else:
-                self.missing = f"{self.run_facts['data']} holds other bytes than the run was trained on"
+                self.missing_data = _("{data} has changed since the run", data=self.run_facts["data"])
         except ClassicnetsError as error:
-            self.missing = error.what
+            self.missing_data = error.what
 
     @cached_property
     def images(self) -> np.ndarray:
-        """uint8 [N, C, H, W]: the test split, or images of noise."""
+        """The test images, uint8 [N, C, H, W], or images of noise."""
         if self.splits is not None:
             return self.splits.test.images
         side = self.preprocess.side
-        return np.random.default_rng(0).integers(0, 256, (_NOISE, 3, side, side), dtype=np.uint8)
+        return np.random.default_rng(0).integers(0, 256, (_NOISE_IMAGES, 3, side, side), dtype=np.uint8)
 
     def accuracy(self, probabilities: np.ndarray) -> float | None:
-        """On the test split; None without the data."""
+        """Accuracy on the test split; None without the data."""
         return None if self.splits is None else measure(probabilities, self.splits.test.labels).accuracy
 
-    def calibration(self) -> np.ndarray:
+    def calibration_images(self) -> np.ndarray:
         """The training images that set the ranges of int8, uint8 [N, C, H, W]. Raises DataError CN302."""
-        splits, train, _ = self._divided()
-        return np.asarray(splits.images[train[: _CALIBRATION if self.preprocess.side <= _LARGE else _FEW]])
+        train, indices, _validation = self._divided()
+        n = _CALIBRATION_IMAGES if self.preprocess.side <= _LARGE_SIZE else _LARGE_CALIBRATION_IMAGES
+        return np.asarray(train.images[indices[:n]])
 
-    def judged_on(self) -> tuple[Split, str]:
-        """Images beside the test split to choose by, and what they are. Raises DataError CN302."""
-        splits, train, aside = self._divided()
-        if aside is not None:
-            return aside, f"{len(aside):,} validation images"
-        some = Split(splits.images[train[:_JUDGES]], splits.labels[train[:_JUDGES]])
-        return some, f"{len(some):,} training images, as the run kept none aside"
+    def selection_split(self) -> tuple[Split, str]:
+        """The images that candidates are compared on, which are not test images, and a description of them.
+
+        Raises:
+            DataError: CN302 without the data.
+        """
+        train, indices, validation = self._divided()
+        if validation is not None:
+            n = len(validation)
+            return validation, plural("{n:,} validation image", "{n:,} validation images", n)
+        selection = Split(train.images[indices[:_SELECTION_IMAGES]], train.labels[indices[:_SELECTION_IMAGES]])
+        description = plural(
+            "{n:,} training image, because the run has no validation set",
+            "{n:,} training images, because the run has no validation set",
+            len(selection),
+        )
+        return selection, description
 
     def _divided(self) -> tuple[Split, np.ndarray, Split | None]:
-        """The training images, which of them were trained on, and those kept aside."""
+        """The training images, the indices of those that the run was trained on, and its validation set."""
         if self.splits is None:
             raise DataError(
                 "CN302",
-                "this needs images of the run's data, and they could not be had",
+                _("the export needs images of the run's data, which are not available"),
                 where=str(self.run_facts["data"]),
-                why=self.missing,
-                hint=f"classicnets data check {self.run_facts['data']}",
+                why=self.missing_data,
+                hint=command("classicnets", "data", "check", str(self.run_facts["data"])),
             )
-        asked, splits = self.run_facts, self.splits
-        share, limit, seed = asked["recipe"]["validation"], asked["limit"], asked["seed"]
+        facts, splits = self.run_facts, self.splits
+        share, limit, seed = facts["recipe"]["validation"], facts["limit"], facts["seed"]
         return splits.train, *batches.divide(splits.train, share, limit, seed, own=splits.validation)
 
     def facts(self, net: nn.Module, license: str, *, as_int8: bool, accuracy: float | None) -> dict[str, Any]:
-        """What the file says of itself; `net` is the run's, or one narrowed from it."""
-        asked = self.run_facts
-        saved = self.run.weights_file()
-        narrowed = sum(p.numel() for p in self.net.parameters()) - sum(p.numel() for p in net.parameters())
+        """The metadata of the file.
+
+        Args:
+            net: the network of the run, or a low-rank approximation of it.
+            license: the license of the file.
+            as_int8: whether the file is quantized.
+            accuracy: its test accuracy, if it was measured.
+        """
+        facts = self.run_facts
+        weights = self.run.weights_file()
+        # a linear layer does one multiply-add per weight
+        removed = sum(p.numel() for p in self.net.parameters()) - sum(p.numel() for p in net.parameters())
         return {
             "format": FORMAT,
             "net": self.run.net_spec().display_name,
             "classes": list(self.classes),
             "preprocess": self.preprocess.to_dict(),
-            "parameters": asked["parameters"] - narrowed,
-            "macs": asked["macs"] - narrowed,  # of dense layers, one for each weight
-            "data_name": asked["data_name"],
-            "fingerprint": asked["fingerprint"],
+            "parameters": facts["parameters"] - removed,
+            "macs": facts["macs"] - removed,
+            "data_name": facts["data_name"],
+            "fingerprint": facts["fingerprint"],
             "test_accuracy": accuracy,
             "test_pictures": len(self.images) if accuracy is not None else 0,
             "licence": license,
-            "weights_sha256": hashlib.sha256(saved.read_bytes()).hexdigest(),
+            "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
             "int8": as_int8,
             "versions": machine.versions(),
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),

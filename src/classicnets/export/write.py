@@ -1,4 +1,4 @@
-"""One file of a run: written to a temporary file, checked there against the network, and only then given its name."""
+"""Exports a run: writes a temporary file, checks it against the network, and renames it if it agrees."""
 
 from __future__ import annotations
 
@@ -10,72 +10,109 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from classicnets.errors import CheckFailed
-from classicnets.export import budget, int8, narrow, onnx, parity, program
+from classicnets.export import budget, int8, low_rank, onnx, parity, program
 from classicnets.export.source import ExportSource
 from classicnets.files import cannot_write, move_into_place, temporary_file
 from classicnets.spec import ExportOptions
-from classicnets.text import count
+from classicnets.text import _, plural
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 
+# JSON keys of fields of `Exported` with other names
+_JSON_KEYS = {
+    "low_rank": "narrowed",
+    "calibration_count": "calibration",
+    "image_count": "pictures",
+    "size_count": "sizes",
+    "changed_predictions": "other_predictions",
+    "missing_data": "unchecked",
+    "compared_on": "chosen_on",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """What was written, and what was checked.
+    """A written file, and how it was checked.
 
-    `difference` is the largest between a probability of the file and of its network, and `bound` what rounding
-    explains; None for int8, which is held to its accuracy. `accuracy` is the file's on the test split and
-    `net_accuracy` that of the run's network; None, and `unchecked` says why, if the data is not available.
-    `candidates` and `chosen_on` are those of a size budget.
+    Attributes:
+        path: the file.
+        bytes: its size.
+        format: "onnx" or "torch".
+        int8: whether it is quantized.
+        low_rank: whether its linear layers are low-rank approximations.
+        calibration_count: number of training images that set the ranges of int8.
+        difference: the largest difference between a probability of the file and of its network.
+        bound: the difference that rounding explains; None for int8, which is checked by its accuracy.
+        image_count: number of images that were compared.
+        size_count: number of other image sizes that were compared.
+        accuracy: test accuracy of the file; None without the data.
+        net_accuracy: test accuracy of the network of the run; None without the data.
+        changed_predictions: number of images whose predicted class differs.
+        missing_data: why the data is not available; "" if it is.
+        candidates: the files that a size budget chose from.
+        compared_on: the images that they were compared on, in words.
     """
 
     path: Path
     bytes: int
     format: str
     int8: bool
-    narrowed: bool
-    calibration: int
+    low_rank: bool
+    calibration_count: int
     difference: float
     bound: float | None
     image_count: int
-    sizes: int
+    size_count: int
     accuracy: float | None
     net_accuracy: float | None
-    other_predictions: int
-    unchecked: str
+    changed_predictions: int
+    missing_data: str
     candidates: tuple[budget.Candidate, ...] = ()
-    chosen_on: str = ""
+    compared_on: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        values = vars(self) | {"path": str(self.path), "candidates": [vars(one) for one in self.candidates]}
-        values["pictures"] = values.pop("image_count")
-        return values
+        values = vars(self) | {
+            "path": str(self.path),
+            "candidates": [candidate.to_dict() for candidate in self.candidates],
+        }
+        return {_JSON_KEYS.get(name, name): value for name, value in values.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Choice:
-    """What is written: the network, narrowed or not, as int8 or not, and how many points of accuracy that may cost.
+    """What to write.
 
-    `candidates` and `chosen_on` are those of a size budget.
+    Attributes:
+        net: the network of the run, or a low-rank approximation of it.
+        int8: whether to quantize it.
+        max_loss: points of accuracy that quantization may cost.
+        low_rank: whether `net` is an approximation.
+        candidates: the files that a size budget chose from.
+        compared_on: the images that they were compared on, in words.
     """
 
     net: nn.Module
     int8: bool
     max_loss: float
-    narrowed: bool = False
+    low_rank: bool = False
     candidates: tuple[budget.Candidate, ...] = ()
-    chosen_on: str = ""
+    compared_on: str = ""
 
 
 def export(source: ExportSource, path: Path, options: ExportOptions) -> Exported:
-    """Writes the network of a run, with its weights, as one file.
+    """Writes the trained network of a run as one file.
 
-    Raises DataError if images are needed and not available, CheckFailed CN102 to CN105, MachineError CN401, CN403.
+    Raises:
+        CheckFailed: CN102 if the file does not compute what the network computes, CN103 if int8 costs too much
+            accuracy, CN104 if nothing fits into the size budget, CN105 if torch cannot export the network.
+        DataError: CN302 if int8 or a size budget needs images that are not available.
+        MachineError: CN401 if the file cannot be written, CN403 if a package is missing.
     """
     if options.format == "onnx":
-        onnx.packages()
+        onnx.require_packages()
     choice = _choice(source, options)
     try:
         with temporary_file(path) as part:
@@ -87,38 +124,38 @@ def export(source: ExportSource, path: Path, options: ExportOptions) -> Exported
 
 
 def _choice(source: ExportSource, options: ExportOptions) -> _Choice:
-    """What the options ask for; under a size budget the most accurate file that fits."""
+    """What to write; with a size budget, the most accurate file that fits."""
     if options.size_budget is None:
         return _Choice(net=source.net, int8=options.int8, max_loss=options.max_loss)
-    candidates, chosen_on = _candidates(source, options, options.size_budget)
+    candidates, compared_on = _candidates(source, options, options.size_budget)
     best = budget.best(candidates, options.size_budget)
     return _Choice(
-        net=source.net if best.numbers is None else narrow.narrowed(source.net, best.numbers),
+        net=source.net if best.max_weights is None else low_rank.approximate(source.net, best.max_weights),
         int8=best.int8,
-        max_loss=100.0,  # the candidates' table shows what it costs
-        narrowed=best.numbers is not None,
+        max_loss=100.0,  # the table of candidates shows the loss
+        low_rank=best.max_weights is not None,
         candidates=candidates,
-        chosen_on=chosen_on,
+        compared_on=compared_on,
     )
 
 
 def _write_and_check(part: Path, source: ExportSource, choice: _Choice, options: ExportOptions) -> Exported:
-    """Writes the file to `part` in float32, compares it with the network, and writes it again as it is wanted.
+    """Writes the file to `part` in float32, compares it with the network, and writes it again in its final form.
 
-    An int8 file is held to its accuracy on the test split. Raises OSError if `part` cannot be written.
+    An int8 file is checked by its accuracy on the test split. Raises OSError if `part` cannot be written.
     """
     net = choice.net
     facts = functools.partial(source.facts, net, options.license)
-    compared, sizes = _write_float32(part, source, net, options.format, facts(as_int8=False, accuracy=None))
-    expected = source.accuracy(compared.net)
-    if choice.narrowed:
+    comparison, size_count = _write_float32(part, source, net, options.format, facts(as_int8=False, accuracy=None))
+    expected = source.accuracy(comparison.net)
+    if choice.low_rank:
         expected = source.accuracy(_reference(source, source.net).probabilities(source.images))
     if choice.int8:
-        part.write_bytes(_int8(source, onnx.net_part(net, source.preprocess), facts(as_int8=True, accuracy=None)))
-        compared = parity.compare(parity.onnx_file(part), _reference(source, net), source.images)
-        _refuse_loss(source.accuracy(compared.file), expected, choice.max_loss)
+        part.write_bytes(_int8(source, onnx.export_network(net, source.preprocess), facts(as_int8=True, accuracy=None)))
+        comparison = parity.compare(parity.onnx_classifier(part), _reference(source, net), source.images)
+        _check_loss(source.accuracy(comparison.file), expected, choice.max_loss)
 
-    accuracy = source.accuracy(compared.file)
+    accuracy = source.accuracy(comparison.file)
     final = facts(as_int8=choice.int8, accuracy=accuracy)
     content = (
         onnx.with_facts(part.read_bytes(), final)
@@ -126,50 +163,64 @@ def _write_and_check(part: Path, source: ExportSource, choice: _Choice, options:
         else program.program(net, source.preprocess, final)
     )
     part.write_bytes(content)
-    _check_again(_reader(part, source, options.format), source, compared)
+    _check_final_file(_classifier(part, source, options.format), source, comparison)
     return Exported(
         path=part,
         bytes=len(content),
         format=options.format,
         int8=choice.int8,
-        narrowed=choice.narrowed,
-        calibration=len(source.calibration()) if choice.int8 else 0,
-        difference=compared.difference,
-        bound=None if choice.int8 else compared.bound,
-        image_count=compared.n,
-        sizes=sizes,
+        low_rank=choice.low_rank,
+        calibration_count=len(source.calibration_images()) if choice.int8 else 0,
+        difference=comparison.difference,
+        bound=None if choice.int8 else comparison.bound,
+        image_count=comparison.n,
+        size_count=size_count,
         accuracy=accuracy,
         net_accuracy=expected,
-        other_predictions=compared.others,
-        unchecked=source.missing,
+        changed_predictions=comparison.changed_predictions,
+        missing_data=source.missing_data,
         candidates=choice.candidates,
-        chosen_on=choice.chosen_on,
+        compared_on=choice.compared_on,
     )
 
 
 def _write_float32(
     part: Path, source: ExportSource, net: nn.Module, format: str, facts: dict[str, Any]
-) -> tuple[parity.Compared, int]:
-    """Writes the file in float32 and checks it on the test split, and on images of several other sizes: how many."""
+) -> tuple[parity.Comparison, int]:
+    """Writes the file in float32 and checks it on the test images and on other image sizes.
+
+    Returns:
+        The comparison on the test images, and the number of other sizes.
+    """
     if format == "torch":
         content = program.program(net, source.preprocess, facts)
     else:
-        net_part = onnx.net_part(net, source.preprocess)
-        content = onnx.assemble(net_part, source.preprocess, len(source.classes), facts)
+        network = onnx.export_network(net, source.preprocess)
+        content = onnx.assemble(network, source.preprocess, len(source.classes), facts)
     part.write_bytes(content)
-    file, reference = _reader(part, source, format), _reference(source, net)
-    compared = parity.compare(file, reference, source.images)
-    noun = ("image of noise", "images of noise") if source.missing else ("test image", "test images")
-    parity.check(compared, count(compared.n, *noun))
+    file, reference = _classifier(part, source, format), _reference(source, net)
+    comparison = parity.compare(file, reference, source.images)
+    if source.missing_data:
+        description = plural("{n:,} image of noise", "{n:,} images of noise", comparison.n)
+    else:
+        description = plural("{n:,} test image", "{n:,} test images", comparison.n)
+    parity.check(comparison, description)
     probes = parity.probes(source.images, source.preprocess.side)
     for batch in probes:
         height, width = batch.shape[2:]
-        parity.check(parity.compare(file, reference, batch), f"{len(batch)} of {height} x {width} pixels")
-    return compared, len({batch.shape[2:] for batch in probes})
+        description = plural(
+            "{n} image of {height} x {width} pixels",
+            "{n} images of {height} x {width} pixels",
+            len(batch),
+            height=height,
+            width=width,
+        )
+        parity.check(parity.compare(file, reference, batch), description)
+    return comparison, len({batch.shape[2:] for batch in probes})
 
 
-def _int8(source: ExportSource, net_part: ModelProto, facts: dict[str, Any]) -> bytes:
-    quantized = int8.quantized(net_part, source.calibration(), source.preprocess)
+def _int8(source: ExportSource, network: ModelProto, facts: dict[str, Any]) -> bytes:
+    quantized = int8.quantize(network, source.calibration_images(), source.preprocess)
     return onnx.assemble(quantized, source.preprocess, len(source.classes), facts)
 
 
@@ -177,43 +228,49 @@ def _reference(source: ExportSource, net: nn.Module) -> parity.Reference:
     return parity.Reference(net, source.preprocess, source.classes)
 
 
-def _reader(path: Path, source: ExportSource, format: str) -> parity.Probabilities:
-    return parity.onnx_file(path) if format == "onnx" else program.torch_file(path, source.preprocess)
+def _classifier(path: Path, source: ExportSource, format: str) -> parity.Classify:
+    if format == "onnx":
+        return parity.onnx_classifier(path)
+    return program.torch_classifier(path, source.preprocess)
 
 
-def _check_again(file: parity.Probabilities, source: ExportSource, compared: parity.Compared) -> None:
-    """Checks that the file gives the first images the same probabilities now that it holds its facts."""
-    first = parity.parts(source.images, source.preprocess.side)[0]
-    before = compared.file[: len(first)]
-    parity.check(parity.Compared(file(first), before, compared.bound), "the first images, read again")
+def _check_final_file(file: parity.Classify, source: ExportSource, comparison: parity.Comparison) -> None:
+    """Checks that the final file gives the first images the same probabilities as before it got its metadata."""
+    batch = parity.batches_of(source.images, source.preprocess.side)[0]
+    probabilities = comparison.file[: len(batch)]
+    final = parity.Comparison(file(batch), probabilities, comparison.bound)
+    parity.check(
+        final, plural("the first image of the final file", "the first {n:,} images of the final file", len(batch))
+    )
 
 
-def _refuse_loss(accuracy: float | None, expected: float | None, max_loss: float) -> None:
+def _check_loss(accuracy: float | None, expected: float | None, max_loss: float) -> None:
+    """Raises CheckFailed CN103 if int8 costs more than `max_loss` points of accuracy."""
     if accuracy is None or expected is None or 100 * (expected - accuracy) <= max_loss:
         return
     raise CheckFailed(
         "CN103",
-        f"int8 costs {100 * (expected - accuracy):.2f} points of accuracy; nothing was written",
-        where=f"on the test split: {expected:.4f} before, {accuracy:.4f} after",
-        why=f"more than {max_loss:g} points are refused unless you allow them",
-        hint=("--max-loss 100", "export without --int8"),
+        _("int8 costs {points:.2f} points of accuracy; nothing was written", points=100 * (expected - accuracy)),
+        where=_("test accuracy {before:.4f} before, {after:.4f} after", before=expected, after=accuracy),
+        why=_("the limit is {points:g} points", points=max_loss),
+        hint=("--max-loss 100", _("export without --int8")),
     )
 
 
 def _candidates(
     source: ExportSource, options: ExportOptions, size_budget: int
 ) -> tuple[tuple[budget.Candidate, ...], str]:
-    """The files that could be written, and on which images they were compared."""
-    split, chosen_on = source.judged_on()
-    part_of = functools.cache(lambda net: onnx.net_part(net, source.preprocess))  # needed twice: in float32 and int8
+    """The files that could be written, and a description of the images that they were compared on."""
+    split, compared_on = source.selection_split()
+    network = functools.cache(lambda net: onnx.export_network(net, source.preprocess))  # for float32 and int8
 
     def build(net: nn.Module, as_int8: bool) -> bytes:
-        facts = source.facts(net, options.license, as_int8=as_int8, accuracy=1 / 3)  # as many digits as any
+        facts = source.facts(net, options.license, as_int8=as_int8, accuracy=1 / 3)  # the longest number, for the size
         if as_int8:
-            return _int8(source, part_of(net), facts)
-        return onnx.assemble(part_of(net), source.preprocess, len(source.classes), facts)
+            return _int8(source, network(net), facts)
+        return onnx.assemble(network(net), source.preprocess, len(source.classes), facts)
 
-    def judge(content: bytes) -> float:
-        return parity.accuracy(parity.onnx_file(content), split, source.preprocess.side)
+    def measure(content: bytes) -> float:
+        return parity.accuracy(parity.onnx_classifier(content), split, source.preprocess.side)
 
-    return budget.candidates(source.net, size_budget, build, judge, only_int8=options.int8), chosen_on
+    return budget.candidates(source.net, size_budget, build, measure, only_int8=options.int8), compared_on

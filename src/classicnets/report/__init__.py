@@ -1,6 +1,6 @@
 """What is printed and drawn: displays of a run in progress, tables, figures, cards.
 
-Submodules are imported when they are first touched (`report.figures.png`), because matplotlib takes half a second.
+Submodules are imported on first access (`report.figures.png`), because matplotlib takes half a second.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from classicnets.report import (
+        cards,
+        error_analysis,
         figures,
         findings,
         jsonlines,
         layers,
-        markdown,
-        mistakes,
         notebook,
         predictions,
         preview,
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "cards",
+    "error_analysis",
     "figures",
     "findings",
     "jsonlines",
     "layers",
-    "markdown",
-    "mistakes",
     "notebook",
     "predictions",
     "preview",

@@ -1,4 +1,4 @@
-"""What a face is: something that shows the events of a run while they come."""
+"""The interface of a display, which shows the events of a run while it trains."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from classicnets.events import Event
 
 
 class Display(Protocol):
-    """A context manager, so that it is tidied up whatever happens; it is shown every event in order."""
+    """A context manager that receives every event of a run in order and is closed however training ends."""
 
     def __enter__(self) -> object: ...
 
     def __exit__(self, *_: object) -> None: ...
 
     def show(self, event: Event) -> None:
-        """Takes one event; what it does not care about it leaves."""
+        """Shows an event, or ignores it."""

@@ -1,63 +1,82 @@
-"""The curves of a run. matplotlib without a window and without global state."""
+"""The curves of a run, and figures as PNG files. matplotlib is used without a window and without global state.
+
+`python -m classicnets.report.figures [FOLDER]` draws the figures of a made-up run.
+"""
 
 from __future__ import annotations
 
 import io
+import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from classicnets.events import Epoch, Event, Step
-from classicnets.report.fonts import Lettering
+from classicnets.report.fonts import FigureText
+from classicnets.text import _, plural
 from classicnets.values import Expected
 
 DPI = 110
-_TRAIN, _TEST = "#1f6fb4", "#c8500a"
+_TRAIN_COLOR, _TEST_COLOR = "#1f6fb4", "#c8500a"
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG file."""
+    """The figure as the bytes of a PNG file."""
     file = io.BytesIO()
     figure.savefig(file, dpi=DPI)
     return file.getvalue()
 
 
 def draw_curves(events: Sequence[Event], expected: Expected | None, title: str) -> Figure:
-    """Train loss, train accuracy and test (or validation) accuracy against epochs, as the book draws them; the range of
-    `expected` is shaded.
+    """Draws loss and accuracy against epochs, as *Dive into Deep Learning* does.
+
+    Args:
+        events: the events of the run so far.
+        expected: the published result, whose range of test accuracies is shaded.
+        title: the title of the figure.
     """
     steps = [e for e in events if isinstance(e, Step) and e.loss is not None]
     epochs = [e for e in events if isinstance(e, Epoch)]
     figure = Figure(figsize=(10, 4), layout="constrained")
-    lettering = Lettering([], title, 10)
-    figure.suptitle(lettering.title, fontsize=10, **lettering.style)
+    text = FigureText([], title, 10)
+    figure.suptitle(text.title, fontsize=10, **text.style)
     left, right = figure.subplots(1, 2)
     x = [e.epoch - 1 + e.step / e.steps for e in steps]
-    left.plot(x, [e.loss for e in steps], color=_TRAIN, label="train loss (mean over the epoch so far)")
+    left.plot(x, [e.loss for e in steps], color=_TRAIN_COLOR, label=_("train loss (mean over the epoch so far)"))
     right.plot(
         x,
         [e.accuracy for e in steps],
-        color=_TRAIN,
+        color=_TRAIN_COLOR,
         linestyle="--",
-        label="train accuracy (mean over the epoch so far)",
+        label=_("train accuracy (mean over the epoch so far)"),
     )
-    for name in ("validation_accuracy", "test_accuracy"):
-        seen = [(e.epoch, getattr(e, name)) for e in epochs if getattr(e, name) is not None]
-        if seen:
-            right.plot(*zip(*seen, strict=True), color=_TEST, marker="o", markersize=3.5, label=name.replace("_", " "))
+    for name, label in (("validation_accuracy", _("validation accuracy")), ("test_accuracy", _("test accuracy"))):
+        points = [(e.epoch, getattr(e, name)) for e in epochs if getattr(e, name) is not None]
+        if points:
+            right.plot(*zip(*points, strict=True), color=_TEST_COLOR, marker="o", markersize=3.5, label=label)
     if expected:
         right.axhspan(
             expected.low,
             expected.high,
-            facecolor=(_TEST, 0.12),
-            edgecolor=(_TEST, 0.4),  # all there is to see of a single run
-            label=f"published test accuracy, n = {expected.n}",
+            facecolor=(_TEST_COLOR, 0.12),
+            edgecolor=(_TEST_COLOR, 0.4),  # the range of a single published run is this line
+            label=plural("published test accuracy ({n} run)", "published test accuracies ({n} runs)", expected.n),
         )
-    for axes, name in ((left, "loss"), (right, "accuracy")):
-        axes.set(xlabel="epoch", ylabel=name)
+    for axes, label in ((left, _("loss")), (right, _("accuracy"))):
+        axes.set(xlabel=_("epoch"), ylabel=label)
         axes.set_xlim(0, max((e.epochs for e in epochs), default=1))
         axes.grid(alpha=0.3)
         axes.legend(loc="best", fontsize="small")
     left.set_ylim(bottom=0)
     right.set_ylim(0, 1)
     return figure
+
+
+if __name__ == "__main__":
+    from classicnets.report import demo
+
+    folder = sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="classicnets-figures-")
+    for path in demo.write_figures(Path(folder)):
+        print(path)

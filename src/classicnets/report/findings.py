@@ -1,12 +1,13 @@
-"""What the doctor of a folder found, for people: lines on a terminal, and a sheet of the images it speaks of.
+"""Findings of an audit of images: as lines for a terminal, and as a sheet of the images that they are about.
 
-Both are drawn from the document that `data check --json` prints.
+Both are made from the document that `classicnets data check --json` prints.
 """
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,183 +15,253 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from classicnets.report.fonts import Lettering, shortened
-from classicnets.text import count
+from classicnets.report.fonts import FigureText, shortened
+from classicnets.text import _, plural
 
-_SHOWN = 4  # so many groups of a finding on the terminal
-_CLASSES = 12  # so many classes in the table of the terminal
-_HOW = {"bytes": "the same bytes", "near": "nearly the same", "mirrored": "mirrored", "turned": "turned"}
-_COLORS = {"error": "#c62828", "warning": "#b26a00", "note": "#4a5a6a"}
-_DRAWN, _SIDE_BY_SIDE = 12, 6  # so many groups of a finding on the sheet, and so many images of a group
-# of the sheet, in pixels: an image, around it, between groups, below an image, above a block, a block, a letter
-_TILE, _EDGE, _GAP, _TEXT, _HEADING, _NARROWEST, _LETTER = 100, 4, 12, 34, 32, 238, 6.2
+# on the terminal
+_MAX_CLASSES = 12  # rows of the table of classes
+_MAX_GROUPS, _MAX_FILES = 4, 4  # groups per finding, files per group
+
+# on the sheet
+_MAX_DRAWN_GROUPS, _MAX_DRAWN_FILES = 12, 6  # groups per finding, images per group
 _COLUMNS = 10  # images in a row
+_COLORS = {"error": "#c62828", "warning": "#b26a00", "note": "#4a5a6a"}
+_BACKGROUND = "#f4f4f4"
+# lengths on the sheet, in pixels
+_TILE = 100  # edge of an image
+_EDGE = 4  # around an image
+_GAP = 12  # between groups
+_CAPTION = 34  # below an image
+_HEADING = 32  # above a block
+_MIN_BLOCK = 238
+_LETTER = 6.2  # mean width in a heading
 
 Document = Mapping[str, Any]
 
 
 def class_rows(document: Document) -> tuple[list[str], list[list[object]]]:
-    """Columns and rows that count the images of each class; of many classes, the smallest and the largest."""
+    """Columns and rows of the table that counts the images of each class and split.
+
+    Of more than 12 classes, the 6 smallest and the 6 largest have a row.
+    """
     counts: Mapping[str, Mapping[str, int]] = document["classes"]
-    splits = list(dict.fromkeys(split for of in counts.values() for split in of))
+    splits = list(dict.fromkeys(split for by_split in counts.values() for split in by_split))
     names = list(counts)
-    if len(names) > _CLASSES:
+    if len(names) > _MAX_CLASSES:
         by_size = sorted(names, key=lambda name: sum(counts[name].values()))
-        kept = {*by_size[: _CLASSES // 2], *by_size[-(_CLASSES // 2) :]}
-        names = [name for name in names if name in kept]
+        extremes = {*by_size[: _MAX_CLASSES // 2], *by_size[-(_MAX_CLASSES // 2) :]}
+        names = [name for name in names if name in extremes]
     rows: list[list[object]] = [[name, *(counts[name].get(split, 0) for split in splits)] for name in names]
     if len(names) < len(counts):
-        rows.append([f"... and {len(counts) - len(names):,} classes of sizes between", *("" for _ in splits)])
-    rows.append([f"all {len(counts):,}", *(sum(of.get(split, 0) for of in counts.values()) for split in splits)])
-    return ["class", *splits], rows
+        omitted = len(counts) - len(names)
+        label = plural("... and {n:,} class of a size in between", "... and {n:,} classes of sizes in between", omitted)
+        rows.append([label, *("" for _split in splits)])
+    totals = [sum(by_split.get(split, 0) for by_split in counts.values()) for split in splits]
+    rows.append([_("all {n:,}", n=len(counts)), *totals])
+    return [_("class"), *splits], rows
 
 
 def lines(document: Document, width: int) -> list[str]:
-    """The findings, worst first, long lists cut; each line fits `width` where its words allow."""
-    out: list[str] = []
+    """The findings, worst first, with long lists shortened.
+
+    Lines are wrapped at `width`, except paths and hints, which are pasted.
+    """
+    output: list[str] = []
     numbered = list(enumerate(document["findings"], 1))
-    for severity, of_it in _by_severity(numbered).items():
-        out += [f"{severity.upper()}S" if len(of_it) > 1 else severity.upper(), ""]
-        for number, finding in of_it:
-            out += _wrapped(f"{number:>3}. {finding['topic']}: {finding['what']}", width, 5)
-            out += _groups(finding["groups"], width)
-            out += _wrapped(f"     why:  {finding['why']}", width, 11)
-            out += [f"     hint: {finding['hint']}", ""]  # whole, to be pasted
-    return [*out, verdict(document)]
+    for severity, findings in _by_severity(numbered).items():
+        output += [_section(severity, len(findings)), ""]
+        for number, finding in findings:
+            output += _wrapped(f"{number:>3}. {finding['topic']}: {finding['what']}", width, 5)
+            output += _group_lines(finding["groups"], width)
+            output += _wrapped("     " + _("why:  {reason}", reason=finding["why"]), width, 11)
+            output += ["     " + _("hint: {hint}", hint=finding["hint"]), ""]
+    return [*output, verdict(document)]
 
 
 def verdict(document: Document) -> str:
-    """One line: how many findings of each kind, and that nothing was touched."""
-    found = _by_severity(list(enumerate(document["findings"])))
-    counts = [count(len(of_it), severity) for severity, of_it in found.items()]
-    return (
-        f"{document['name']}: {', '.join(counts) or 'nothing found'} in {document['pictures']:,} images;"
-        " nothing was changed, moved or deleted"
+    """One line with the numbers of errors, warnings and notes."""
+    findings = _by_severity(list(enumerate(document["findings"])))
+    counts = [_severity_count(severity, len(numbered)) for severity, numbered in findings.items()]
+    fields = {"name": document["name"], "findings": ", ".join(counts) or _("no findings")}
+    return plural(
+        "{name}: {findings} in {n:,} image; no file was changed, moved or deleted",
+        "{name}: {findings} in {n:,} images; no file was changed, moved or deleted",
+        document["pictures"],
+        **fields,
     )
 
 
+def _section(severity: str, n: int) -> str:
+    """The heading of the findings of a severity."""
+    if severity == "error":
+        return plural("ERROR", "ERRORS", n)
+    return plural("WARNING", "WARNINGS", n) if severity == "warning" else plural("NOTE", "NOTES", n)
+
+
+def _severity_count(severity: str, n: int) -> str:
+    if severity == "error":
+        return plural("{n:,} error", "{n:,} errors", n)
+    if severity == "warning":
+        return plural("{n:,} warning", "{n:,} warnings", n)
+    return plural("{n:,} note", "{n:,} notes", n)
+
+
 def _by_severity(numbered: list[tuple[int, Any]]) -> dict[str, list[tuple[int, Any]]]:
-    found: dict[str, list[tuple[int, Any]]] = {}
+    groups: dict[str, list[tuple[int, Any]]] = {}
     for number, finding in numbered:
-        found.setdefault(finding["severity"], []).append((number, finding))
-    return found
+        groups.setdefault(finding["severity"], []).append((number, finding))
+    return groups
 
 
-def _groups(groups: Sequence[Document], width: int) -> list[str]:
-    out = []
-    for group in groups[:_SHOWN]:
-        files = [_described(place) for place in group["places"]]
-        if len(files) > _SHOWN:
-            files = [*files[:_SHOWN], f"and {len(files) - _SHOWN} more"]
+def _group_lines(groups: Sequence[Document], width: int) -> list[str]:
+    similarities = {
+        "bytes": _("identical files"),
+        "near": _("nearly identical images"),
+        "mirrored": _("mirrored images"),
+        "turned": _("rotated images"),
+    }
+    output = []
+    for group in groups[:_MAX_GROUPS]:
+        files = [_place(place) for place in group["places"]]
+        if len(files) > _MAX_FILES:
+            files = [*files[:_MAX_FILES], _("and {n:,} more", n=len(files) - _MAX_FILES)]
         if group["how"]:
-            out.append(f"     - {_HOW[group['how']]}")
-            out += [f"         {file}" for file in files]
+            output.append(f"     - {similarities[group['how']]}")
+            output += [f"         {file}" for file in files]
         else:
-            out += [f"     - {file}" for file in files]
-    if len(groups) > _SHOWN:
-        out += _wrapped(f"     and {len(groups) - _SHOWN:,} more (--json lists all)", width, 5)
-    return out
+            output += [f"     - {file}" for file in files]
+    if len(groups) > _MAX_GROUPS:
+        omitted = _("and {n:,} more (--json lists all)", n=len(groups) - _MAX_GROUPS)
+        output += _wrapped(f"     {omitted}", width, 5)
+    return output
 
 
-def _described(place: Document) -> str:
-    """A file, its split where the path does not tell, and what is said of it."""
+def _place(place: Document) -> str:
+    """A file, with its split unless the path begins with it, and details about it."""
     file = place["file"]
-    where = "" if file.startswith(place["split"]) else f" [{place['split']}]"
-    return f"{file}{where}" + (f": {place['detail']}" if place["detail"] else "")
+    split = "" if file.startswith(place["split"]) else f" [{place['split']}]"
+    return f"{file}{split}" + (f": {place['detail']}" if place["detail"] else "")
 
 
 def _wrapped(text: str, width: int, indent: int) -> list[str]:
     return textwrap.wrap(text, max(width, 40), subsequent_indent=" " * indent, break_long_words=False)
 
 
-def sheet(document: Document, read: Callable[[str], np.ndarray | None]) -> Figure:
-    """The images of every finding that has some, groups of copies framed. `read` takes a file as the document calls
-    it and gives uint8 [H, W, 3], or None if it cannot be seen.
+@dataclass(frozen=True)
+class _Tile:
+    """An image uint8 [H, W, 3] with its caption."""
+
+    pixels: np.ndarray
+    caption: str
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The images of a finding, in groups, with the heading above them."""
+
+    severity: str
+    heading: str
+    groups: list[list[_Tile]]
+
+
+def draw_sheet(document: Document, read: Callable[[str], np.ndarray | None]) -> Figure:
+    """Draws the images of the findings; images of one group share a frame.
+
+    Args:
+        document: what `classicnets data check --json` prints.
+        read: reads a file, named as in the document, as uint8 [H, W, 3]; None if it cannot be read.
     """
-    captions, titles = [], []
-    blocks: list[tuple[str, list[list[tuple[np.ndarray, str]]]]] = []
+    blocks = []
     for number, finding in enumerate(document["findings"], 1):
-        groups = []
-        for group in finding["groups"][:_DRAWN]:
-            tiles = []
-            for place in group["places"][:_SIDE_BY_SIDE]:
-                pixels = read(place["file"])
-                if pixels is not None:
-                    tiles.append((pixels, _caption(place)))
-            if tiles:
-                groups.append(tiles)
+        groups = [_tiles(group, read) for group in finding["groups"][:_MAX_DRAWN_GROUPS]]
+        groups = [tiles for tiles in groups if tiles]
         if groups:
-            n = len(finding["groups"])
-            cut = f" (the first {_DRAWN} of {n:,})" if n > _DRAWN else ""
-            titles.append(f"{number}. {finding['severity']}: {finding['what']}{cut}")
-            blocks.append((finding["severity"], groups))
-            captions += [caption for tiles in groups for _, caption in tiles]
-    return _drawn(f"{document['name']}: what `data check` found", titles, blocks, captions)
+            blocks.append(_Block(finding["severity"], _heading(number, finding), groups))
+    return _draw_blocks(_("{name}: findings of classicnets data check", name=document["name"]), blocks)
+
+
+def _tiles(group: Document, read: Callable[[str], np.ndarray | None]) -> list[_Tile]:
+    images = [(place, read(place["file"])) for place in group["places"][:_MAX_DRAWN_FILES]]
+    return [_Tile(pixels, _caption(place)) for place, pixels in images if pixels is not None]
+
+
+def _heading(number: int, finding: Document) -> str:
+    fields = {"number": number, "severity": finding["severity"], "what": finding["what"]}
+    groups = len(finding["groups"])
+    if groups <= _MAX_DRAWN_GROUPS:
+        return _("{number}. {severity}: {what}", **fields)
+    return _("{number}. {severity}: {what} (the first {shown} of {n:,})", shown=_MAX_DRAWN_GROUPS, n=groups, **fields)
 
 
 def _caption(place: Document) -> str:
+    """Split and class, and the name of the file."""
     name = place["file"].rpartition("/")[2]
     return "\n".join(shortened(text, 17) for text in (f"{place['split']}/{place['label']}", name))
 
 
-def _drawn(
-    title: str,
-    titles: Sequence[str],
-    blocks: Sequence[tuple[str, list[list[tuple[np.ndarray, str]]]]],
-    captions: Sequence[str],
-) -> Figure:
-    """Blocks of framed groups, in reading order; short blocks stand side by side."""
+def _draw_blocks(title: str, blocks: Sequence[_Block]) -> Figure:
+    """Draws the blocks in reading order; short blocks stand side by side."""
     width = _COLUMNS * (_TILE + _GAP) + 2 * _GAP
-    lettering = Lettering([], "\n".join([title, *titles, *captions]), 1e6)  # what no font can write becomes a "?"
-    written = iter(lettering.title.split("\n"))
-    title, titles = next(written), [next(written) for _ in titles]
+    captions = [tile.caption for block in blocks for tiles in block.groups for tile in tiles]
+    texts = "\n".join([title, *(block.heading for block in blocks), *captions])
+    text = FigureText([], texts, 1e6)  # replaces letters that no font has
+    printable_lines = dict(zip(texts.split("\n"), text.title.split("\n"), strict=True))
+
+    def printable(string: str) -> str:
+        return "\n".join(printable_lines[line] for line in string.split("\n"))
+
     figure = Figure(dpi=100)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    axes.text(_GAP, 12, title, fontsize=12, va="top", fontweight="bold", **lettering.style)
+    axes.text(_GAP, 12, printable(title), fontsize=12, va="top", fontweight="bold", **text.style)
     left, top, bottom = _GAP, 44, 44
-    for (severity, groups), heading in zip(blocks, titles, strict=True):
-        broad = max(_NARROWEST, sum(_wide(tiles) + _GAP for tiles in groups))
-        if left > _GAP and left + broad > width:
+    for block in blocks:
+        color = _COLORS[block.severity]
+        block_width = max(_MIN_BLOCK, sum(_group_width(tiles) + _GAP for tiles in block.groups))
+        if left > _GAP and left + block_width > width:
             left, top = _GAP, bottom
         x, y = left, top + _HEADING
-        letters = round((min(broad, width) - _GAP) / _LETTER)
-        lines_ = textwrap.wrap(heading, letters, max_lines=2, placeholder=" …")
-        axes.text(x, top, "\n".join(lines_), fontsize=8, va="top", color=_COLORS[severity], **lettering.style)
-        for tiles in groups:
-            if x > left and x + _wide(tiles) > width:
-                x, y = left, y + _TILE + _TEXT + _GAP
-            axes.add_patch(
-                FancyBboxPatch(
-                    (x, y),
-                    _wide(tiles),
-                    _TILE + _TEXT,
-                    boxstyle="round,pad=0,rounding_size=5",
-                    facecolor="#f4f4f4",
-                    edgecolor=_COLORS[severity] if len(tiles) > 1 else "#f4f4f4",
-                    zorder=0,
-                )
-            )
-            for n, (pixels, caption) in enumerate(tiles):
+        letters = round((min(block_width, width) - _GAP) / _LETTER)
+        heading = textwrap.wrap(printable(block.heading), letters, max_lines=2, placeholder=" …")
+        axes.text(x, top, "\n".join(heading), fontsize=8, va="top", color=color, **text.style)
+        for tiles in block.groups:
+            if x > left and x + _group_width(tiles) > width:
+                x, y = left, y + _TILE + _CAPTION + _GAP
+            _draw_frame(axes, (x, y), _group_width(tiles), color if len(tiles) > 1 else _BACKGROUND)
+            for n, tile in enumerate(tiles):
                 center = x + _EDGE + n * (_TILE + _EDGE) + _TILE / 2
-                _show(axes, pixels, center, y + _EDGE + _TILE / 2)
-                said = "\n".join(next(written) for _ in caption.split("\n"))
-                axes.text(center, y + _TILE + 8, said, fontsize=5.8, ha="center", va="top", **lettering.style)
-            x += _wide(tiles) + _GAP
-        bottom = max(bottom, y + _TILE + _TEXT + 2 * _GAP)
-        left += broad if y == top + _HEADING else width  # nothing stands beside a block of several rows
+                _draw_image(axes, tile.pixels, center, y + _EDGE + _TILE / 2)
+                style = {"fontsize": 5.8, "ha": "center", "va": "top", **text.style}
+                axes.text(center, y + _TILE + 8, printable(tile.caption), **style)
+            x += _group_width(tiles) + _GAP
+        bottom = max(bottom, y + _TILE + _CAPTION + 2 * _GAP)
+        left += block_width if y == top + _HEADING else width  # nothing stands beside a block of several rows
     if not blocks:
-        axes.text(_GAP, bottom, "no images to show", fontsize=9, va="top")
+        axes.text(_GAP, bottom, _("no images to show"), fontsize=9, va="top")
         bottom += 40
     axes.set(xlim=(0, width), ylim=(bottom, 0), aspect="auto")
     figure.set_size_inches(width / 100, bottom / 100)
     return figure
 
 
-def _show(axes: Axes, pixels: np.ndarray, x: float, y: float) -> None:
-    """The image around (x, y), as large as a tile allows."""
+def _draw_frame(axes: Axes, corner: tuple[float, float], width: float, color: str) -> None:
+    axes.add_patch(
+        FancyBboxPatch(
+            corner,
+            width,
+            _TILE + _CAPTION,
+            boxstyle="round,pad=0,rounding_size=5",
+            facecolor=_BACKGROUND,
+            edgecolor=color,
+            zorder=0,
+        )
+    )
+
+
+def _draw_image(axes: Axes, pixels: np.ndarray, x: float, y: float) -> None:
+    """Draws the image centered at (x, y), as large as a tile allows."""
     scale = _TILE / max(pixels.shape[:2])
-    height, width = (max(side * scale, 1) / 2 for side in pixels.shape[:2])
+    height, width = (max(length * scale, 1) / 2 for length in pixels.shape[:2])
     axes.imshow(
         pixels,
         extent=(x - width, x + width, y + height, y - height),
@@ -198,5 +269,5 @@ def _show(axes: Axes, pixels: np.ndarray, x: float, y: float) -> None:
     )
 
 
-def _wide(tiles: Sequence[object]) -> int:
+def _group_width(tiles: Sequence[object]) -> int:
     return len(tiles) * (_TILE + _EDGE) + _EDGE

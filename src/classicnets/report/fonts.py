@@ -1,4 +1,4 @@
-"""Names and titles in images, which may be long and of any script: matplotlib's own font has no Chinese."""
+"""Fonts for names and titles in figures, which may be long and in any script (DejaVu Sans has no Chinese)."""
 
 from __future__ import annotations
 
@@ -11,49 +11,60 @@ from typing import Any
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
+from classicnets.text import _
+
 _LETTERS_PER_INCH = 11.5  # of DejaVu Sans at 10 points
 
 
-class Lettering:
-    """How `names` and `title` are written. `style` holds keywords for every matplotlib text that shows them: installed
-    fonts that together have all their letters, and no mathematics between dollar signs.
+class FigureText:
+    """Names and a title as a figure can show them.
 
-    A name with a letter that no font has is shown as its number in the list from 0, as in #3; `title` then says so.
-    Its lines are broken to fit a figure of so many inches at 10 points.
+    Attributes:
+        style: keyword arguments for every matplotlib text that shows them: installed fonts that together have all
+            letters, and no mathematics between dollar signs.
+        names: the names on one line each. A name with a letter that no installed font has is replaced by its index,
+            such as "#3".
+        title: the title, wrapped; it explains the indices if there are any.
+
+    Args:
+        names: names of classes or files.
+        title: may have several lines.
+        inches: width available for the title at 10 points.
     """
 
     def __init__(self, names: Sequence[str], title: str, inches: float):
         names, lines = [_printable(name) for name in names], [_printable(line) for line in title.split("\n")]
-        families, lost = _families({letter for text in (*names, *lines) for letter in text})
+        families, missing = _families({letter for text in (*names, *lines) for letter in text})
         self.style: dict[str, Any] = {"fontfamily": families, "parse_math": False}
-        self.names = [f"#{i}" if lost & set(name) else name for i, name in enumerate(names)]
-        if any(lost & set(name) for name in names):
-            lines.append("#0, #1, ...: classes by number; no font installed here can write all of their names")
+        self.names = [f"#{i}" if missing & set(name) else name for i, name in enumerate(names)]
+        if any(missing & set(name) for name in names):
+            lines.append(_("#0, #1, ...: class indices, because no installed font has all letters of the class names"))
         title = "\n".join(textwrap.fill(line, round(_LETTERS_PER_INCH * inches)) for line in lines)
-        self.title = "".join("?" if letter in lost else letter for letter in title)
+        self.title = "".join("?" if letter in missing else letter for letter in title)
 
     def short(self, width: int) -> list[str]:
-        """The names, none wider than `width` Latin letters: what is too long loses its middle."""
+        """The names, none wider than `width` Latin letters: longer names lose their middle."""
         return [shortened(name, width) for name in self.names]
 
 
 def _families(letters: set[str]) -> tuple[list[str], set[str]]:
-    """The usual font and, for letters it lacks, the installed ones that have them; and the letters that none has."""
-    usual = font_manager.findfont(font_manager.FontProperties())
-    families, lost = [FT2Font(usual).family_name], letters - _letters(usual)
-    for font in sorted(font_manager.fontManager.ttflist, key=_oddness):
-        if not lost:
+    """The default font followed by installed fonts with the letters it lacks, and the letters that no font has."""
+    default = font_manager.findfont(font_manager.FontProperties())
+    families, missing = [FT2Font(default).family_name], letters - _letters(default)
+    for font in sorted(font_manager.fontManager.ttflist, key=_preference):
+        if not missing:
             break
-        if not font.name.startswith("Last Resort") and lost & _letters(font.fname):  # that one has a box for everything
+        # "Last Resort" has a box for every letter
+        if not font.name.startswith("Last Resort") and missing & _letters(font.fname):
             families.append(font.name)
-            lost -= _letters(font.fname)
-    return families, lost
+            missing -= _letters(font.fname)
+    return families, missing
 
 
-def _oddness(font: font_manager.FontEntry) -> tuple[bool, bool, bool, str]:
-    """Upright, regular and sans serif first."""
-    sans = any(word in font.name for word in ("Sans", "Hei", "Gothic", "YaHei"))
-    return font.style != "normal", font.weight not in (400, "normal", "regular"), not sans, font.name
+def _preference(font: font_manager.FontEntry) -> tuple[bool, bool, bool, str]:
+    """Sort key: upright, regular and sans serif fonts first."""
+    sans_serif = any(word in font.name for word in ("Sans", "Hei", "Gothic", "YaHei"))
+    return font.style != "normal", font.weight not in (400, "normal", "regular"), not sans_serif, font.name
 
 
 @cache
@@ -62,12 +73,12 @@ def _letters(path: str) -> frozenset[str]:
 
 
 def _printable(text: str) -> str:
-    """The text on one line, without what cannot be seen (a tab or line end becomes a blank)."""
+    """The text on one line: white space becomes a blank, other unprintable characters are dropped."""
     return "".join(c if c.isprintable() else " " if c.isspace() else "" for c in text)
 
 
 def shortened(name: str, width: int) -> str:
-    """A name no wider than `width` Latin letters: what is too long loses its middle."""
+    """The name, at most `width` Latin letters wide: a longer one loses its middle."""
     if _width(name) <= width:
         return name
     head, tail = name[: len(name) // 2], name[len(name) // 2 :]
@@ -77,5 +88,5 @@ def shortened(name: str, width: int) -> str:
 
 
 def _width(text: str) -> int:
-    """In Latin letters: a Chinese character is two wide."""
+    """Width in Latin letters: a Chinese character is two wide."""
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -1,35 +1,49 @@
-"""Events as lines for people."""
+"""Events as lines of text."""
 
 from __future__ import annotations
 
 from classicnets.events import Advice, Epoch
+from classicnets.text import _
 
 
 def epoch_lines(event: Epoch, mean_seconds: float) -> list[str]:
-    """Loss, accuracies, speed, share of the time spent waiting for data, time left at `mean_seconds` an epoch; then, if
-    no epoch follows before the recipe's last, why.
+    """A line of figures for an epoch, and a second line with the reason if training stops early.
+
+    The figures are loss, accuracies, images per second, the share of the time spent waiting for data, and the time
+    left at `mean_seconds` per epoch. `*` marks the best validation accuracy so far.
     """
     width = len(str(event.epochs))
-    parts = [
-        f"epoch {event.epoch:>{width}}/{event.epochs}",
-        f"loss {event.loss:.4f}",
-        f"train {event.accuracy:.4f}",
+    fields = [
+        _("epoch {epoch:>{width}}/{epochs}", epoch=event.epoch, epochs=event.epochs, width=width),
+        _("loss {loss:.4f}", loss=event.loss),
+        _("train {accuracy:.4f}", accuracy=event.accuracy),
     ]
     if event.validation_accuracy is not None:
-        parts.append(f"validation {event.validation_accuracy:.4f}{'*' if event.best else ' '}")
+        mark = "*" if event.best else " "
+        fields.append(_("validation {accuracy:.4f}{mark}", accuracy=event.validation_accuracy, mark=mark))
     if event.test_accuracy is not None:
-        parts.append(f"test {event.test_accuracy:.4f}")
-    left = int((event.epochs - event.epoch) * mean_seconds)
-    goes_on = event.epoch < event.epochs and not event.stops
-    parts += [
-        f"{event.images_per_second:,.0f} images/s",
-        f"data {event.wait_share:.0%}",
-        f"left {left // 60}:{left % 60:02d}" if goes_on else "done",
+        fields.append(_("test {accuracy:.4f}", accuracy=event.test_accuracy))
+    minutes, seconds = divmod(int((event.epochs - event.epoch) * mean_seconds), 60)
+    fields += [
+        _("{speed:,.0f} images/s", speed=event.images_per_second),
+        _("data {share:.0%}", share=event.wait_share),
+        _("done")
+        if event.epoch == event.epochs or event.stops
+        else _("left {minutes}:{seconds:02d}", minutes=minutes, seconds=seconds),
     ]
-    stops = [f"stops after epoch {event.epoch} of {event.epochs}: {event.stops}"] if event.stops else []
-    return ["  ".join(parts), *stops]
+    lines = ["  ".join(fields)]
+    if event.stops:
+        lines.append(
+            _(
+                "stops after epoch {epoch} of {epochs}: {reason}",
+                epoch=event.epoch,
+                epochs=event.epochs,
+                reason=event.stops,
+            )
+        )
+    return lines
 
 
 def advice_lines(event: Advice) -> list[str]:
-    """What the coach saw, and what to try first."""
-    return [f"coach: {event.message}", f"  hint: {event.hint}"]
+    """What the coach noticed, and the change to try first."""
+    return [_("coach: {advice}", advice=event.message), _("  hint: {hint}", hint=event.hint)]

@@ -1,4 +1,4 @@
-"""A run in a Jupyter notebook: the curves as they grow, with the last epoch and the coach's advice below."""
+"""A display for Jupyter notebooks: the curves as they grow, with the last epoch and the coach's advice below."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ from classicnets.events import Advice, Epoch, Event, Step
 from classicnets.report.lines import advice_lines, epoch_lines
 from classicnets.values import Expected
 
-_SECONDS_BETWEEN_STEPS = 1.0
-_SHARE_OF_TIME = 0.1  # that drawing for steps may take
+_MIN_INTERVAL = 1.0  # seconds between drawings of steps
+_MAX_DRAWING_SHARE = 0.1  # of the time, for drawings of steps
 
 
 def in_notebook() -> bool:
-    """Whether this is the kernel of a notebook; IPython is not imported for it."""
+    """Whether this process is the kernel of a notebook. Does not import IPython."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
-    return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(shell).__mro__)  # Colab's is derived from it
+    return any(cls.__name__ == "ZMQInteractiveShell" for cls in type(shell).__mro__)  # Colab derives its shell from it
 
 
 class Notebook:
-    """Shows events as an image and a text under the cell, which are replaced as they change and stay in the notebook.
+    """Shows the curves and a text below the cell. Both are updated in place and are saved with the notebook.
 
-    `display` is IPython's function of that name.
+    Args:
+        title: the title of the curves.
+        expected: the published result to draw, if there is one.
+        display: IPython's `display` or a function like it.
     """
 
     def __init__(self, title: str, expected: Expected | None = None, display: Callable[..., object] | None = None):
@@ -39,37 +42,38 @@ class Notebook:
         self.title, self.expected, self.display = title, expected, display
         self.id = uuid.uuid4().hex
         self.events: list[Event] = []
-        self.drawn = 0
-        self.due = 0.0
+        self.drawn_events = 0
+        self.next_drawing = 0.0  # time.monotonic()
 
     def __enter__(self) -> Notebook:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.drawn < len(self.events):
+        if self.drawn_events < len(self.events):
             self._draw()
 
     def show(self, event: Event) -> None:
-        """Draws anew after an epoch and for advice; for steps that have a loss at most once a second, more seldom where
-        drawing is slow.
+        """Draws after every epoch and advice, and for steps with a loss at most once a second.
+
+        Where drawing is slow, steps are drawn less often: drawing takes a tenth of the time at most.
         """
         if isinstance(event, Step) and event.loss is None:
             return
         self.events.append(event)
-        if not isinstance(event, Step) or time.monotonic() >= self.due:
+        if not isinstance(event, Step) or time.monotonic() >= self.next_drawing:
             self._draw()
 
     def _draw(self) -> None:
-        began = time.monotonic()
-        figures = report.figures  # imported when it is needed: matplotlib takes half a second
+        start = time.monotonic()
+        figures = report.figures  # imported here: matplotlib takes half a second
         png = figures.png(figures.draw_curves(self.events, self.expected, self.title))
-        self._put("curves", {"image/png": base64.b64encode(png).decode(), "text/plain": self.title})
-        self._put("text", {"text/plain": "\n".join(self._lines())})
-        self.drawn, now = len(self.events), time.monotonic()
-        self.due = now + max(_SECONDS_BETWEEN_STEPS, (now - began) / _SHARE_OF_TIME)
+        self._update("curves", {"image/png": base64.b64encode(png).decode(), "text/plain": self.title})
+        self._update("text", {"text/plain": "\n".join(self._lines())})
+        self.drawn_events, end = len(self.events), time.monotonic()
+        self.next_drawing = end + max(_MIN_INTERVAL, (end - start) / _MAX_DRAWING_SHARE)
 
-    def _put(self, name: str, content: dict[str, Any]) -> None:
-        self.display(content, raw=True, display_id=f"{self.id}-{name}", update=self.drawn > 0)
+    def _update(self, name: str, content: dict[str, Any]) -> None:
+        self.display(content, raw=True, display_id=f"{self.id}-{name}", update=self.drawn_events > 0)
 
     def _lines(self) -> list[str]:
         lines = [line for event in self.events if isinstance(event, Advice) for line in advice_lines(event)]

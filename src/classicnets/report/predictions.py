@@ -1,4 +1,4 @@
-"""How predictions are printed and drawn, one at a time, however many there are."""
+"""Prints predictions as they come, as a table, CSV, JSON or JSON lines, and draws the first of them."""
 
 from __future__ import annotations
 
@@ -21,170 +21,214 @@ from classicnets.images.inputs import Input
 from classicnets.images.transforms import middle, scale
 from classicnets.report import figures, sheet, tables
 from classicnets.report.sheet import Pair
+from classicnets.text import _
 from classicnets.values import Preprocess
 
-ON_SHEET = 48  # so many images are drawn at most
-TABLE = 1000  # rows of one table; more make the next
+MAX_DRAWN = 48  # images on the sheet
+TABLE_ROWS = 1000  # rows printed as one table; further rows start a new one
 
-_NAMED = 5  # so many images that could not be read are named in the summary
-_DRAWN = 300  # pixels of the longer side of an original on the sheet
+_MAX_REASONS = 5  # unreadable images listed in the summary
+_ORIGINAL_SIZE = 300  # pixels of the longer edge of an original on the sheet
 
 
 @dataclass
 class Tally:
-    """How many images there were, could not be read, have a known class, and are right."""
+    """Counts of predictions.
+
+    Attributes:
+        images: all images.
+        unreadable: images that could not be read.
+        labeled: images that were read and whose true class is known.
+        correct: labeled images whose top prediction is the true class.
+        reasons: the first unreadable images, each with its error.
+    """
 
     images: int = 0
-    unread: int = 0
-    known: int = 0
-    right: int = 0
+    unreadable: int = 0
+    labeled: int = 0
+    correct: int = 0
     reasons: list[str] = field(default_factory=list)
 
-    def add(self, found: Prediction) -> None:
-        """Counts one more."""
+    def add(self, prediction: Prediction) -> None:
+        """Counts one prediction."""
         self.images += 1
-        self.known += found.right is not None
-        self.right += bool(found.right)
-        self.unread += bool(found.error)
-        if found.error and self.unread <= _NAMED:
-            self.reasons.append(f"{found.image}: {found.error}")
+        self.labeled += prediction.right is not None
+        self.correct += bool(prediction.right)
+        self.unreadable += bool(prediction.error)
+        if prediction.error and self.unreadable <= _MAX_REASONS:
+            self.reasons.append(f"{prediction.image}: {prediction.error}")
 
     def why(self) -> str:
-        """The first images that could not be read, with their reasons, a line each."""
-        more = self.unread - len(self.reasons)
-        return "\n".join([*self.reasons, *([f"and {more:,} more"] if more else [])])
+        """The first unreadable images with their errors, one per line, and the number of the others."""
+        others = self.unreadable - len(self.reasons)
+        return "\n".join([*self.reasons, *([_("and {n:,} more", n=others)] if others else [])])
 
 
 class Writer(Protocol):
     """Prints predictions as they come."""
 
-    def show(self, found: Prediction) -> None:
-        """Prints one, now or later."""
+    def show(self, prediction: Prediction) -> None:
+        """Prints a prediction, now or with later ones."""
 
     def end(self, tally: Tally, /) -> None:
-        """Prints what is left."""
+        """Prints what is left to print after the last prediction."""
 
 
 def writer(form: str, about: dict[str, Any], top: int) -> Writer:
-    """What prints predictions as "json", "jsonl", "csv" or "table"; `about` begins the JSON document."""
+    """The writer of an output format.
+
+    Args:
+        form: "json", "jsonl", "csv" or "table".
+        about: the first keys of the JSON document.
+        top: number of classes per image.
+    """
     if form == "json":
-        return _Document(about)
-    return _Lines() if form == "jsonl" else _Csv(top) if form == "csv" else _Table(top)
+        return _JsonDocument(about)
+    return _JsonLines() if form == "jsonl" else _Csv(top) if form == "csv" else _Table(top)
 
 
 def draw(
-    path: Path, shown: list[tuple[Input, Prediction]], preprocess: Preprocess, total: int, decode: Decoder
+    path: Path, predictions: list[tuple[Input, Prediction]], preprocess: Preprocess, total: int, decode: Decoder
 ) -> None:
-    """Writes a sheet of the images, each beside its preprocessed image. Raises MachineError CN401."""
+    """Writes a PNG of the images, each beside the preprocessed image and its prediction.
+
+    Args:
+        path: the PNG file.
+        predictions: the images to draw.
+        preprocess: the preprocessing of the network.
+        total: number of all images; the title says so if only the first are drawn.
+        decode: the decoder that the predictions were made with.
+
+    Raises:
+        MachineError: CN401 if the file cannot be written.
+    """
     pairs = []
-    for one, found in shown:
-        said = found.error or f"{found.classes[0]} {found.probabilities[0]:.2f}"
-        if found.right is False:
-            said += f" ({found.truth})"
-        pairs.append(Pair(found.image, _original(one), _seen(one, preprocess, decode), said, found.right))
+    for source, prediction in predictions:
+        caption = prediction.error or f"{prediction.classes[0]} {prediction.probabilities[0]:.2f}"
+        if prediction.right is False:
+            caption += f" ({prediction.truth})"
+        original, preprocessed = _original(source), _preprocessed(source, preprocess, decode)
+        pairs.append(Pair(prediction.image, original, preprocessed, caption, prediction.right))
     size = preprocess.image_size
-    title = f"each image beside the {size}x{size} pixels that the net saw, and what it said"
-    if total > len(shown):
-        title += f"\nthe first {len(shown)} of {total:,} images"
-    write_whole(path, figures.png(sheet.sheet(pairs, title)))
+    title = _("original images beside the preprocessed {size}x{size} images, with predictions", size=size)
+    if total > len(predictions):
+        title += "\n" + _("the first {n} of {total:,} images", n=len(predictions), total=total)
+    write_whole(path, figures.png(sheet.draw_sheet(pairs, title)))
 
 
-def _original(one: Input) -> np.ndarray | None:
-    """The image in color, small enough for the sheet; None if it cannot be read."""
+def _original(source: Input) -> np.ndarray | None:
+    """The image in color, uint8 [3, H, W], reduced for the sheet; None if it cannot be read."""
     try:
-        pixels = read_image(one.file, 3, backdrop=255)
+        pixels = read_image(source.file, 3, backdrop=255)
     except DataError:
         return None
-    whole = Image.fromarray(np.ascontiguousarray(np.moveaxis(pixels, 0, -1)))
-    whole.thumbnail((_DRAWN, _DRAWN))
-    return np.asarray(whole).transpose(2, 0, 1)
+    image = Image.fromarray(np.ascontiguousarray(np.moveaxis(pixels, 0, -1)))
+    image.thumbnail((_ORIGINAL_SIZE, _ORIGINAL_SIZE))
+    return np.asarray(image).transpose(2, 0, 1)
 
 
-def _seen(one: Input, preprocess: Preprocess, decode: Decoder) -> np.ndarray | None:
-    """What the net was given in the middle view, before it was normalized; None if the image cannot be read."""
+def _preprocessed(source: Input, preprocess: Preprocess, decode: Decoder) -> np.ndarray | None:
+    """The center view of the preprocessed image before normalization, uint8 [C, H, W]; None if it cannot be read."""
     try:
-        image = decode(one.file, preprocess)
+        image = decode(source.file, preprocess)
     except DataError:
         return None
-    shown = middle(scale(torch.tensor(image)[None], preprocess), preprocess.image_size)[0]
-    return np.asarray(np.rint(shown.numpy() * 255), dtype=np.uint8)
+    view = middle(scale(torch.tensor(image)[None], preprocess), preprocess.image_size)[0]
+    return np.asarray(np.rint(view.numpy() * 255), dtype=np.uint8)
 
 
 class _Table:
     def __init__(self, top: int):
-        self.columns = ["class", "probability"] * top
-        self.rows: list[Prediction] = []
+        self.top = top
+        self.predictions: list[Prediction] = []
 
-    def show(self, found: Prediction) -> None:
-        self.rows.append(found)
-        if len(self.rows) == TABLE:
+    def show(self, prediction: Prediction) -> None:
+        self.predictions.append(prediction)
+        if len(self.predictions) == TABLE_ROWS:
             self._print()
 
-    def end(self, _: Tally, /) -> None:
-        if self.rows:
+    def end(self, _tally: Tally, /) -> None:
+        if self.predictions:
             self._print()
 
     def _print(self) -> None:
-        truth = ["true class"] if any(found.truth for found in self.rows) else []
-        broken = ["not read"] if any(found.error for found in self.rows) else []
+        has_truth = any(prediction.truth for prediction in self.predictions)
+        has_errors = any(prediction.error for prediction in self.predictions)
         rows = []
-        for found in self.rows:
+        for prediction in self.predictions:
             cells: list[str] = []
-            for name, p in zip(found.classes, found.probabilities, strict=True):
+            for name, p in zip(prediction.classes, prediction.probabilities, strict=True):
                 cells += [name, f"{p:.3f}"]
-            cells += ["-"] * (len(self.columns) - len(cells))
-            wrong = " (wrong)" if found.right is False else ""
-            known = [f"{found.truth or '-'}{wrong}"] if truth else []
-            rows.append([found.image, *known, *cells, *([found.error] if broken else [])])
-        columns = ["image", *truth, *self.columns, *broken]
-        tables.console().print(tables.table(columns, rows, numbers=["probability"]))
-        self.rows.clear()
+            cells += ["-"] * (2 * self.top - len(cells))
+            truth = [_truth(prediction)] if has_truth else []
+            rows.append([prediction.image, *truth, *cells, *([prediction.error] if has_errors else [])])
+        probability = _("probability")
+        columns = [_("image"), *([_("true class")] if has_truth else []), *([_("class"), probability] * self.top)]
+        columns += [_("error")] if has_errors else []
+        tables.console().print(tables.table(columns, rows, numbers=[probability]))
+        self.predictions.clear()
+
+
+def _truth(prediction: Prediction) -> str:
+    """The true class, marked if the prediction is wrong; "-" if it is unknown."""
+    if prediction.right is False:
+        return _("{name} (wrong)", name=prediction.truth)
+    return prediction.truth or "-"
 
 
 class _Csv:
     def __init__(self, top: int):
         self.top = top
-        numbered = [name for i in range(2, top + 1) for name in (f"predicted_{i}", f"probability_{i}")]
+        ranked = [name for i in range(2, top + 1) for name in (f"predicted_{i}", f"probability_{i}")]
         self.file = csv.writer(sys.stdout, lineterminator="\n")
-        self.file.writerow(["picture", "predicted", "probability", *numbered, "truth", "error"])
+        self.file.writerow(["picture", "predicted", "probability", *ranked, "truth", "error"])
 
-    def show(self, found: Prediction) -> None:
+    def show(self, prediction: Prediction) -> None:
         cells: list[object] = []
-        for name, p in zip(found.classes, found.probabilities, strict=True):
+        for name, p in zip(prediction.classes, prediction.probabilities, strict=True):
             cells += [name, f"{p:.6g}"]
         cells += [""] * (2 * self.top - len(cells))
-        self.file.writerow([found.image, *cells, found.truth or "", found.error])
+        self.file.writerow([prediction.image, *cells, prediction.truth or "", prediction.error])
 
-    def end(self, _: Tally, /) -> None:
+    def end(self, _tally: Tally, /) -> None:
         pass
 
 
-class _Lines:
-    def show(self, found: Prediction) -> None:
-        print(json.dumps(_plain(found)), flush=True)
+class _JsonLines:
+    def show(self, prediction: Prediction) -> None:
+        print(json.dumps(_to_dict(prediction)), flush=True)
 
-    def end(self, _: Tally, /) -> None:
+    def end(self, _tally: Tally, /) -> None:
         pass
 
 
-class _Document:
+class _JsonDocument:
     """One JSON document, whose predictions are printed as they come."""
 
     def __init__(self, about: dict[str, Any]):
         print(json.dumps(about)[:-1] + ', "predictions": [', end="")
-        self.between = "\n"
+        self.separator = "\n"
 
-    def show(self, found: Prediction) -> None:
-        print(self.between + json.dumps(_plain(found)), end="")
-        self.between = ",\n"
+    def show(self, prediction: Prediction) -> None:
+        print(self.separator + json.dumps(_to_dict(prediction)), end="")
+        self.separator = ",\n"
 
     def end(self, tally: Tally, /) -> None:
-        counts = {"pictures": tally.images, "unread": tally.unread, "known": tally.known, "right": tally.right}
+        counts = {
+            "pictures": tally.images,
+            "unread": tally.unreadable,
+            "known": tally.labeled,
+            "right": tally.correct,
+        }
         print("\n], " + json.dumps(counts)[1:])
 
 
-def _plain(found: Prediction) -> dict[str, Any]:
-    """Plain values: truth and error where there are any."""
-    values: dict[str, Any] = {"picture": found.image, "classes": found.classes, "probabilities": found.probabilities}
-    values |= {"truth": found.truth, "right": found.right} if found.truth else {}
-    return values | ({"error": found.error} if found.error else {})
+def _to_dict(prediction: Prediction) -> dict[str, Any]:
+    """Plain values for JSON, without `truth` and `error` where there is none."""
+    values: dict[str, Any] = {
+        "picture": prediction.image,
+        "classes": prediction.classes,
+        "probabilities": prediction.probabilities,
+    }
+    values |= {"truth": prediction.truth, "right": prediction.right} if prediction.truth else {}
+    return values | ({"error": prediction.error} if prediction.error else {})

@@ -1,26 +1,35 @@
-"""The figures and the card of a finished run, in its folder."""
+"""Writes the figures and the card of a finished run into its folder."""
 
 from __future__ import annotations
 
 from classicnets.files import write_whole
-from classicnets.report import figures, markdown, mistakes
+from classicnets.report import cards, error_analysis, figures
+from classicnets.text import _, plural
 from classicnets.training.session import Results
 
 
 def write(results: Results) -> None:
-    """Draws curves, confusion matrix, calibration and contact sheet, and writes the card. Raises MachineError CN401."""
-    plan, folder, measured, test = results.plan, results.folder, results.evaluation, results.test
+    """Writes the curves, confusion matrix, reliability diagram, contact sheet and card. Raises MachineError CN401."""
+    plan, folder, metrics, test = results.plan, results.folder, results.evaluation, results.test
     net, classes = plan.net_spec.display_name, plan.description.classes
-    title = f"{net} on {plan.description.name}: accuracy {measured.accuracy:.4f} on {measured.n:,} test images"
-    error = f"calibration error {measured.calibration_error:.4f}"
+    title = plural(
+        "{net} on {data}: accuracy {accuracy:.4f} on {n:,} test image",
+        "{net} on {data}: accuracy {accuracy:.4f} on {n:,} test images",
+        metrics.n,
+        net=net,
+        data=plan.description.name,
+        accuracy=metrics.accuracy,
+    )
+    error = _("expected calibration error {error:.4f}", error=metrics.calibration_error)
+    bins = metrics.to_dict()["calibration"]
     for path, figure in (
         (folder.curves, figures.draw_curves(results.events, plan.expected, plan.title)),
-        (folder.confusion, mistakes.confusion(measured.confusion, classes, title)),
-        (folder.calibration, mistakes.calibration(measured.to_dict()["calibration"], f"{title}\n{error}")),
+        (folder.confusion, error_analysis.draw_confusion_matrix(metrics.confusion, classes, title)),
+        (folder.calibration, error_analysis.draw_reliability_diagram(bins, f"{title}\n{error}")),
         (
             folder.contact_sheet,
-            mistakes.contact_sheet(test.images, test.labels, results.probabilities, classes, title),
+            error_analysis.draw_contact_sheet(test.images, test.labels, results.probabilities, classes, title),
         ),
     ):
         write_whole(path, figures.png(figure))
-    write_whole(folder.path / "card.md", markdown.card(results.facts, net=net).encode())
+    write_whole(folder.path / "card.md", cards.run_card(results.facts, net=net).encode())

@@ -1,4 +1,4 @@
-"""A sheet of images beside what a net saw of them."""
+"""A sheet that shows each image beside its preprocessed version and the prediction for it."""
 
 from __future__ import annotations
 
@@ -10,58 +10,63 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from classicnets.report.fonts import Lettering
+from classicnets.report.fonts import FigureText
 
-_PLAIN, _RIGHT, _WRONG = "#222222", "#1a7f37", "#c62828"
-_PAIRS = 4  # beside each other
-_NAME, _ANSWER = 24, 22  # so many letters of an image's name and of a class have room
+_NEUTRAL_COLOR, _CORRECT_COLOR, _WRONG_COLOR = "#222222", "#1a7f37", "#c62828"
+_PAIRS_PER_ROW = 4
+_NAME_LENGTH, _CAPTION_LENGTH = 22, 22  # Latin letters that fit above an image
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An image uint8 [C, H, W] and what the net saw of it, uint8 [C, h, w]; each None if there is none.
+    """An image before and after preprocessing, with the prediction for it.
 
-    `said` is what came of it, and `right` whether that is so, where it is known.
+    Attributes:
+        name: shown above the original.
+        original: uint8 [C, H, W]; None if the file cannot be read.
+        preprocessed: uint8 [C, h, w]; None if the file cannot be read.
+        caption: the prediction, or why there is none.
+        correct: whether the prediction is the true class; None if that class is unknown.
     """
 
     name: str
     original: np.ndarray | None
-    seen: np.ndarray | None
-    said: str
-    right: bool | None = None
+    preprocessed: np.ndarray | None
+    caption: str
+    correct: bool | None = None
 
 
-def sheet(pairs: Sequence[Pair], title: str) -> Figure:
-    """Each image with its name, beside what the net saw with what it said; the reason where it saw nothing."""
-    columns = min(_PAIRS, len(pairs))
+def draw_sheet(pairs: Sequence[Pair], title: str) -> Figure:
+    """Draws each image with its name, beside the preprocessed image with its prediction (or the reason for none)."""
+    columns = min(_PAIRS_PER_ROW, len(pairs))
     rows = -(-len(pairs) // columns)
     width = max(4.5, 3.0 * columns)
-    names = Lettering([pair.name for pair in pairs], title, width)
-    said = Lettering([pair.said for pair in pairs], "", width)
+    names = FigureText([pair.name for pair in pairs], title, width)
+    captions = FigureText([pair.caption for pair in pairs], "", width)
     figure = Figure(figsize=(width, 0.6 + 1.65 * rows), layout="constrained")
     figure.suptitle(names.title, fontsize=10, **names.style)
     grid = figure.add_gridspec(rows, 3 * columns - 1, width_ratios=[*([1, 1, 0.12] * columns)[:-1]])
-    answers = zip(pairs, names.short(_NAME), said.names, said.short(_ANSWER), strict=True)
-    for i, (pair, name, whole, answer) in enumerate(answers):
+    texts = zip(pairs, names.short(_NAME_LENGTH), captions.names, captions.short(_CAPTION_LENGTH), strict=True)
+    for i, (pair, name, caption, short_caption) in enumerate(texts):
         row, column = i // columns, 3 * (i % columns)
-        left, right = (figure.add_subplot(grid[row, at]) for at in (column, column + 1))
+        left, right = (figure.add_subplot(grid[row, column + offset]) for offset in (0, 1))
         left.set_title(name, fontsize=8, pad=3, **names.style)
         _draw(left, pair.original)
-        _draw(right, pair.seen)
-        if pair.seen is None:
-            why = textwrap.fill(whole, _ANSWER)
-            right.text(0.5, 0.5, why, ha="center", va="center", color=_WRONG, fontsize=7, **said.style)
+        _draw(right, pair.preprocessed)
+        if pair.preprocessed is None:
+            reason = textwrap.fill(caption, _CAPTION_LENGTH)
+            right.text(0.5, 0.5, reason, ha="center", va="center", color=_WRONG_COLOR, fontsize=7, **captions.style)
         else:
-            color = _PLAIN if pair.right is None else _RIGHT if pair.right else _WRONG
-            right.set_title(answer, fontsize=8, pad=3, color=color, **said.style)
+            color = _NEUTRAL_COLOR if pair.correct is None else _CORRECT_COLOR if pair.correct else _WRONG_COLOR
+            right.set_title(short_caption, fontsize=8, pad=3, color=color, **captions.style)
     return figure
 
 
 def _draw(axes: Axes, image: np.ndarray | None) -> None:
-    """The image in the middle of a square frame, which stays empty without one."""
+    """Draws the image centered in a square frame; the frame stays empty without one."""
     axes.set(xticks=[], yticks=[], xlim=(0, 1), ylim=(0, 1), aspect="equal", facecolor="#eeeeee")
-    for side in axes.spines.values():
-        side.set_color("#bbbbbb")
+    for spine in axes.spines.values():
+        spine.set_color("#bbbbbb")
     if image is None:
         return
     height, width = image.shape[1:]

@@ -1,4 +1,4 @@
-"""A run as TensorBoard's scalars, under the names that the events have."""
+"""A display that writes a run as TensorBoard scalars, named after the fields of the events."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from classicnets import machine
 from classicnets.events import Advice, Event, Step
 
-_OF_STEPS = ("loss", "accuracy")  # the last step of an epoch has the epoch's own
-_OF_EPOCHS = (
+_STEP_SCALARS = ("loss", "accuracy")  # those of an epoch are in its last step
+_EPOCH_SCALARS = (
     "validation_loss",
     "validation_accuracy",
     "test_accuracy",
@@ -20,15 +20,21 @@ _OF_EPOCHS = (
 
 
 def summary_writer() -> Any:
-    """Torch's class of that name. Raises MachineError CN403 without the package tensorboard."""
+    """The class torch.utils.tensorboard.SummaryWriter. Raises MachineError CN403 without the package tensorboard."""
     return machine.require("torch.utils.tensorboard", extra="tensorboard").SummaryWriter
 
 
 class TensorBoard:
-    """Writes scalars into `folder`, against training steps since the first epoch began.
+    """Writes scalars into `folder`, indexed by training steps since the start of the run.
 
-    An epoch has `steps` of them. What an earlier part of the run wrote after its first `done` steps happens again, and
-    TensorBoard is told to forget it. Raises MachineError CN403 without the package tensorboard.
+    Args:
+        folder: TensorBoard's log folder of the run.
+        steps: training steps per epoch.
+        done: training steps before this part of a resumed run. Later scalars of an earlier part are purged, because
+            those steps are repeated.
+
+    Raises:
+        MachineError: CN403 without the package tensorboard.
     """
 
     def __init__(self, folder: Path, steps: int, done: int = 0):
@@ -43,18 +49,18 @@ class TensorBoard:
         self.writer.close()
 
     def show(self, event: Event) -> None:
-        """Writes the numbers that the event has."""
+        """Writes the scalars of a step or an epoch."""
         if isinstance(event, Advice):
             return
         if isinstance(event, Step):
             self.steps = event.steps
-            self._write(event, _OF_STEPS, (event.epoch - 1) * self.steps + event.step)
+            self._write(event, _STEP_SCALARS, (event.epoch - 1) * self.steps + event.step)
         else:
-            self._write(event, _OF_EPOCHS, event.epoch * self.steps)
+            self._write(event, _EPOCH_SCALARS, event.epoch * self.steps)
             self.writer.flush()
 
-    def _write(self, event: Event, names: tuple[str, ...], at: int) -> None:
+    def _write(self, event: Event, names: tuple[str, ...], step: int) -> None:
         for name in names:
             value = getattr(event, name)
             if value is not None:
-                self.writer.add_scalar(name, value, at)
+                self.writer.add_scalar(name, value, step)

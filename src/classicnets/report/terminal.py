@@ -1,149 +1,185 @@
-"""Runs on a terminal: a live bar and lines that stay; in a pipe, the lines alone."""
+"""Displays for a terminal: a progress bar above lines that stay. In a pipe there are only the lines.
+
+`python -m classicnets.report.terminal` shows the display of a made-up run.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from classicnets.events import Advice, Epoch, Event
 from classicnets.report.lines import advice_lines, epoch_lines
+from classicnets.text import _, plural
+
+_MAX_SEEDS = 4  # seeds that the progress bar lists one by one
 
 
 class Terminal:
-    """Shows the events of a run on `console`: a line for an epoch and for advice.
+    """Shows a run on `console`: a progress bar for the epoch, and a line for each finished epoch and each advice.
 
-    Use it as a context manager, so that the bar goes away whatever happens.
+    Args:
+        console: where to print.
+        epochs_done: finished epochs of a run that is resumed.
     """
 
     def __init__(self, console: Console, epochs_done: int = 0):
         self.console = console
-        self.seconds: list[float] = []
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.fields[speed]}"),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self.task = self.bar.add_task(f"epoch {epochs_done + 1}", total=None, speed="")
+        self.epoch_seconds: list[float] = []
+        self.bar = _bar(console, TextColumn("{task.fields[speed]}"))
+        self.task = self.bar.add_task(_("epoch {epoch}", epoch=epochs_done + 1), total=None, speed="")
 
     def __enter__(self) -> Terminal:
         self.bar.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_args: object) -> None:
         self.bar.stop()
 
     def show(self, event: Event) -> None:
         """Moves the bar for a step; prints lines for an epoch and for advice."""
         if isinstance(event, Epoch):
-            self.seconds.append(event.seconds + event.evaluation_seconds)
-            self.bar.reset(self.task, description=f"epoch {event.epoch + 1}", speed="")
-            self._print(epoch_lines(event, sum(self.seconds) / len(self.seconds)))
+            following = min(event.epoch + 1, event.epochs)
+            self.epoch_seconds.append(event.seconds + event.evaluation_seconds)
+            self.bar.reset(self.task, description=_("epoch {epoch}", epoch=following), speed="")
+            _print(self.console, epoch_lines(event, sum(self.epoch_seconds) / len(self.epoch_seconds)))
         elif isinstance(event, Advice):
-            self._print(advice_lines(event))
+            _print(self.console, advice_lines(event))
         else:
-            self.bar.update(
-                self.task,
-                total=event.steps,
-                completed=event.step,
-                speed=f"{event.images / event.seconds:,.0f} images/s",
-            )
-
-    def _print(self, lines: list[str]) -> None:
-        for line in lines:
-            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            speed = _("{speed:,.0f} images/s", speed=event.images / event.seconds)
+            self.bar.update(self.task, total=event.steps, completed=event.step, speed=speed)
 
 
 class SeedsTerminal:
-    """Shows the events of several runs on `console`: a line for a run that ended and for advice, once; the bar says in
-    which epoch each of the others is.
+    """Shows runs with several seeds on `console`: a progress bar, and a line for each finished run and each advice.
+
+    The bar says in which epoch each running seed is. Advice on a topic is printed for the first seed only.
+
+    Args:
+        console: where to print.
+        runs: number of runs.
     """
 
     def __init__(self, console: Console, runs: int):
         self.console = console
-        self.done, self.epochs = 0.0, dict[int, int]()
+        self.completed = 0.0  # in runs
+        self.epochs: dict[int, int] = {}  # of the running seeds
         self.topics: set[str] = set()
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self.bar = _bar(console)
         self.task = self.bar.add_task("", total=runs)
 
     def __enter__(self) -> SeedsTerminal:
         self.bar.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_args: object) -> None:
         self.bar.stop()
 
     def show(self, seed: int, event: Event) -> None:
-        """Moves the bar; prints advice that no other seed has been given."""
+        """Moves the bar; prints advice on a new topic."""
         if isinstance(event, Advice):
             if event.topic not in self.topics:
                 self.topics.add(event.topic)
-                self._print([f"seed {seed}: {line.strip()}" for line in advice_lines(event)])
+                lines = [line.strip() for line in advice_lines(event)]
+                _print(self.console, [_("seed {seed}: {text}", seed=seed, text=line) for line in lines])
         elif isinstance(event, Epoch):
-            self.done += 1 / event.epochs
-            self._move()
+            self.completed += 1 / event.epochs
+            self._update_bar()
         else:
             self.epochs[seed] = event.epoch
-            self._move()
+            self._update_bar()
 
     def ended(self, row: Mapping[str, Any]) -> None:
-        """Prints the line of a run that ended."""
+        """Prints the result of a finished run, or its error."""
         self.epochs.pop(row["seed"], None)
-        self._move()
-        came = row.get("error") or f"test {row['test_accuracy']:.4f}, {row['seconds']:.0f} s"
-        self._print([f"seed {row['seed']}: {came}"])
+        self._update_bar()
+        text = row.get("error") or _(
+            "test {accuracy:.4f}, {seconds:.0f} s", accuracy=row["test_accuracy"], seconds=row["seconds"]
+        )
+        _print(self.console, [_("seed {seed}: {text}", seed=row["seed"], text=text)])
 
-    def _move(self) -> None:
-        under_way = sorted(self.epochs.items())
-        said = ", ".join(f"seed {seed} epoch {epoch}" for seed, epoch in under_way)
-        if len(under_way) > 4:
-            said = f"{len(under_way)} seeds in epochs {min(self.epochs.values())} to {max(self.epochs.values())}"
-        self.bar.update(self.task, completed=self.done, description=said)
+    def _update_bar(self) -> None:
+        if len(self.epochs) > _MAX_SEEDS:
+            first, last = min(self.epochs.values()), max(self.epochs.values())
+            description = plural(
+                "{n} seed in epochs {first} to {last}",
+                "{n} seeds in epochs {first} to {last}",
+                len(self.epochs),
+                first=first,
+                last=last,
+            )
+        else:
+            running = sorted(self.epochs.items())
+            description = ", ".join(_("seed {seed} epoch {epoch}", seed=seed, epoch=epoch) for seed, epoch in running)
+        self.bar.update(self.task, completed=self.completed, description=description)
 
-    def _print(self, lines: list[str]) -> None:
-        for line in lines:
-            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+def _bar(console: Console, *columns: ProgressColumn) -> Progress:
+    """A progress bar with these columns before the remaining time; it shows nothing in a pipe."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        *columns,
+        TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def _print(console: Console, lines: Iterable[str]) -> None:
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
-def counted(
-    console: Console, total: int | None, *, what: str = "images", shown: bool = True
-) -> Iterator[Callable[[], None]]:
-    """A bar on `console` while something is done `total` times (None: nobody knows); call what it gives after each."""
+def progress_bar(console: Console, total: int | None, *, visible: bool = True) -> Iterator[Callable[[], None]]:
+    """Shows a progress bar that counts images on `console` while the context is open.
+
+    Args:
+        console: where to draw; nothing is drawn unless it is a terminal.
+        total: number of images; None if it is unknown.
+        visible: whether to draw at all.
+
+    Yields:
+        A function to call after each image.
+    """
     bar = Progress(
-        TextColumn(what),
+        TextColumn("{task.description}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True),
         console=console,
         transient=True,
-        disable=not (shown and console.is_terminal),
-        redirect_stdout=False,  # which is data and may go elsewhere
+        disable=not (visible and console.is_terminal),
+        redirect_stdout=False,  # which is data and may be piped elsewhere
         redirect_stderr=False,
     )
-    task = bar.add_task(what, total=total)
+    task = bar.add_task(_("images"), total=total)
     with bar:
         yield lambda: bar.advance(task)
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on the terminal's standard error, gone when all is done; call it with how many of how many are."""
+def progress_updates(description: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows a progress bar on standard error, if that is a terminal, while the context is open.
+
+    Yields:
+        A function to call with the number of finished items and the number of all items.
+    """
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+if __name__ == "__main__":
+    from classicnets.report import demo
+
+    with Terminal(Console()) as display:
+        for event in demo.events(pause=0.02):
+            display.show(event)

@@ -1,1 +1,1 @@
-"""Other people's weights: which net they belong to, and how they get into one of ours."""
+"""Weights from other sources: which network they belong to, and loading them into a network of ours."""

@@ -1,4 +1,4 @@
-"""Which net of the registry a file of weights belongs to: by names and shapes, never by what the file is called."""
+"""Identifies the registry network that a file of weights belongs to, by tensor names and shapes."""
 
 from __future__ import annotations
 
@@ -13,19 +13,27 @@ from torch import Tensor
 
 from classicnets.models.registry import NETS
 from classicnets.runs.net_spec import NetSpec
+from classicnets.text import _, plural
 from classicnets.text import shape as shape_text
 from classicnets.weights import files
 
-_OURS = "net/"  # what a checkpoint of ours has before the names of the net
-_SIZES = range(8, 320)  # images a net may have been built for
+_CHECKPOINT_PREFIX = "net/"  # of the weights in a checkpoint of ours
+_IMAGE_SIZES = range(8, 320)  # that a network may have been built for
 
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """A net of the registry beside the tensors of a file, built for so many classes and channels and for one size.
+    """A registry network compared with the tensors of a file.
 
-    `prefix` stands before the names in the file; `renamed` says that the shapes are the same and the names are not.
-    `likeness` is the share of tensors that agree, `differences` says which do not.
+    Attributes:
+        net: name of the network.
+        num_classes: number of classes that it was built with for the comparison.
+        in_channels: number of image channels that it was built with.
+        image_size: image height and width that it was built with.
+        prefix: prefix of its tensor names in the file.
+        renamed: whether the file has other names, so that only shapes were compared.
+        similarity: share of tensors that agree, 0..1.
+        differences: the tensors that do not agree, in words.
     """
 
     net: str
@@ -34,117 +42,165 @@ class Match:
     image_size: int
     prefix: str = ""
     renamed: bool = False
-    likeness: float = 1.0
+    similarity: float = 1.0
     differences: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        image = shape_text((self.in_channels, self.image_size, self.image_size))
-        return f"{self.net} for {self.num_classes} classes and images of {image}"
+        return plural(
+            "{net} for {n} class and {shape} images",
+            "{net} for {n} classes and {shape} images",
+            self.num_classes,
+            net=self.net,
+            shape=shape_text((self.in_channels, self.image_size, self.image_size)),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        values = asdict(self)
+        values["likeness"] = values.pop("similarity")
+        return values
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """What is known of a file of weights.
+    """What is known about a file of weights.
 
-    `matches` are the nets whose tensors these are, those for the images of their source first: several where nets
-    differ only in layers without tensors. Where there are none, `nearest` is the net that agrees most. `run` is what a
-    checkpoint of ours says of its run.
+    Attributes:
+        path: the file.
+        tensor_count: number of tensors.
+        element_count: number of elements of all tensors.
+        matches: networks with these tensors, first those with the image size of their source. There are several if
+            networks differ only in layers without tensors.
+        nearest: the most similar network if there are no matches and any tensor agrees.
+        run: the run that a checkpoint of ours belongs to; {} for other files.
     """
 
     path: str
-    tensors: int
-    numbers: int
+    tensor_count: int
+    element_count: int
     matches: tuple[Match, ...]
     nearest: Match | None
     run: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self)
+        return {
+            "path": self.path,
+            "tensors": self.tensor_count,
+            "numbers": self.element_count,
+            "matches": tuple(match.to_dict() for match in self.matches),
+            "nearest": self.nearest.to_dict() if self.nearest else None,
+            "run": self.run,
+        }
 
     def lines(self) -> list[str]:
-        """For people."""
-        said = [f"{self.path}: {self.tensors} tensors, {self.numbers:,} numbers"]
+        """The same as text."""
+        tensors = plural(
+            "{path}: {n:,} tensor with {elements:,} elements",
+            "{path}: {n:,} tensors with {elements:,} elements",
+            self.tensor_count,
+            path=self.path,
+            elements=self.element_count,
+        )
+        lines = [tensors]
         if self.run:
-            said.append(
-                "written by classicnets: {net} on {data}, recipe {recipe}, seed {seed}, {epoch}".format(**self.run)
+            lines.append(
+                _("written by classicnets: {net} on {data}, recipe {recipe}, seed {seed}, {epoch}", **self.run)
             )
-        for match in self.matches:
-            names = "the shapes, under other names, are" if match.renamed else "names and shapes are"
-            before = f", after {match.prefix!r}" if match.prefix else ""
-            said.append(f"{names} those of {match}{before}")
+        lines += [_match_line(match) for match in self.matches]
         if self.matches:
-            said.append("activations, pools and dropout have no tensors: a file of weights does not tell them")
+            lines.append(_("Activations, pooling and dropout have no tensors, so the file does not show them."))
         elif self.nearest:
-            said.append(f"no net of the registry; the nearest is {self.nearest}, with these differences:")
-            said += [f"  {difference}" for difference in self.nearest.differences]
+            lines.append(
+                _("No network of the registry matches. The most similar is {net}; it differs in:", net=self.nearest)
+            )
+            lines += [f"  {difference}" for difference in self.nearest.differences]
         else:
-            said.append("no net of the registry is like it")
-        return said
+            lines.append(_("No network of the registry is similar."))
+        return lines
+
+
+def _match_line(match: Match) -> str:
+    fields = {"match": match, "prefix": match.prefix}
+    if match.renamed and match.prefix:
+        return _("same shapes as {match}, under other names, with the prefix {prefix!r}", **fields)
+    if match.renamed:
+        return _("same shapes as {match}, under other names", **fields)
+    if match.prefix:
+        return _("same names and shapes as {match}, with the prefix {prefix!r}", **fields)
+    return _("same names and shapes as {match}", **fields)
 
 
 def identify(path: str | Path) -> Identity:
-    """What net the tensors of a .safetensors, .pth or .pt file are, up to a prefix, classes, channels and image size.
+    """Finds the network whose tensors a file has, for any prefix, number of classes and channels, and image size.
 
-    Each net of the registry is built on the meta device and held against the file; nothing in the file is executed and
-    no tensor is read. Raises DataError CN305 for a file that cannot be read like that.
+    Every network of the registry is built on the meta device and compared with the file by names and shapes. No tensor
+    is read, and no code in the file is run.
+
+    Args:
+        path: a .safetensors, .pth or .pt file.
+
+    Raises:
+        DataError: CN305 if the file cannot be read without running code.
     """
-    tensors, facts = files.read(Path(path), data=False)
-    run = _run(facts)
-    if facts:
-        tensors = {name: tensor for name, tensor in tensors.items() if name.startswith(_OURS)} or tensors
-    candidates = [_beside(net, tensors) for net in NETS]
+    tensors, metadata = files.read(Path(path), data=False)
+    run = _run(metadata)
+    if metadata:
+        tensors = {name: t for name, t in tensors.items() if name.startswith(_CHECKPOINT_PREFIX)} or tensors
+    candidates = [_compare(net, tensors) for net in NETS]
     matches = [match for match in candidates if not match.differences]
     if any(not match.renamed for match in matches):
         matches = [match for match in matches if not match.renamed]
     matches.sort(key=lambda match: match.image_size != NETS[match.net].input[1])
-    nearest = max(candidates, key=lambda match: match.likeness)
+    nearest = max(candidates, key=lambda match: match.similarity)
     return Identity(
         path=str(path),
-        tensors=len(tensors),
-        numbers=sum(tensor.numel() for tensor in tensors.values()),
+        tensor_count=len(tensors),
+        element_count=sum(tensor.numel() for tensor in tensors.values()),
         matches=tuple(matches),
-        nearest=None if matches or not nearest.likeness else nearest,
+        nearest=None if matches or not nearest.similarity else nearest,
         run=run,
     )
 
 
-def _run(facts: dict[str, Any]) -> dict[str, Any]:
-    """The facts that a checkpoint of ours holds about its run; {} where they are not what we write."""
+def _run(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The run in the metadata of a checkpoint; {} for metadata that classicnets does not write."""
     try:
-        state = facts["state"]
+        state, recipe = metadata["state"], metadata["recipe"]
+        fields = {"epoch": state["epoch"], "epochs": recipe["epochs"], "step": state["step"]}
         return {
-            "net": NetSpec(**facts["net"]).display_name,
-            "data": facts["data_name"],
-            "recipe": facts["recipe"]["source"],
-            "seed": facts["seed"],
-            "epoch": f"epoch {state['epoch']} of {facts['recipe']['epochs']}"
-            + (f", step {state['step']}" if state["step"] else ""),
-            "classes": facts["classes"],
+            "net": NetSpec(**metadata["net"]).display_name,
+            "data": metadata["data_name"],
+            "recipe": recipe["source"],
+            "seed": metadata["seed"],
+            "epoch": _("epoch {epoch} of {epochs}, step {step}", **fields)
+            if state["step"]
+            else _("epoch {epoch} of {epochs}", **fields),
+            "classes": metadata["classes"],
         }
     except (KeyError, TypeError):
         return {}
 
 
-def _beside(net: str, file: dict[str, Tensor]) -> Match:
-    """The net, built as far as possible like what is in the file, and what still differs."""
-    usual = (NETS[net].classes, NETS[net].input[0], NETS[net].input[1])
-    built = _built(net, *usual)
-    prefix = files.prefix_of(file, built)
-    inside = {name.removeprefix(prefix): tensor for name, tensor in file.items() if name.startswith(prefix)}
-    renamed = not inside.keys() & built.keys()
-    best: tuple[float, tuple[int, int, int], dict[str, Tensor]] = (-1.0, usual, built)
-    for made_for in _guesses(usual, built, inside, renamed=renamed):
+def _compare(net: str, file: dict[str, Tensor]) -> Match:
+    """Builds the network in the configuration most similar to the file, and reports what differs."""
+    default = (NETS[net].classes, NETS[net].input[0], NETS[net].input[1])
+    state = _state(net, *default)
+    prefix = files.prefix_of(file, state)
+    tensors = {name.removeprefix(prefix): tensor for name, tensor in file.items() if name.startswith(prefix)}
+    renamed = not tensors.keys() & state.keys()
+    best: tuple[float, tuple[int, int, int], dict[str, Tensor]] = (-1.0, default, state)
+    for configuration in _configurations(default, state, tensors, renamed=renamed):
         try:
-            built = _built(net, *made_for)
-        except (ValueError, RuntimeError):  # it cannot be built for that
+            state = _state(net, *configuration)
+        except (ValueError, RuntimeError):  # the network cannot be built like that
             continue
-        likeness = _likeness(built, inside, renamed=renamed)
-        if likeness > best[0]:
-            best = (likeness, made_for, built)
-        if likeness == 1:
+        similarity = _similarity(state, tensors, renamed=renamed)
+        if similarity > best[0]:
+            best = (similarity, configuration, state)
+        if similarity == 1:
             break
-    likeness, (classes, channels, size), built = best
+    similarity, (classes, channels, size), state = best
     return Match(
         net=net,
         num_classes=classes,
@@ -152,65 +208,76 @@ def _beside(net: str, file: dict[str, Tensor]) -> Match:
         image_size=size,
         prefix=prefix,
         renamed=renamed,
-        likeness=likeness,
-        differences=tuple(_differences(net, built, inside, renamed=renamed)),
+        similarity=similarity,
+        differences=tuple(_differences(net, state, tensors, renamed=renamed)),
     )
 
 
-def _built(net: str, classes: int, channels: int, size: int) -> dict[str, Tensor]:
+def _state(net: str, classes: int, channels: int, size: int) -> dict[str, Tensor]:
+    """The tensors of a network that is built on the meta device."""
     with torch.device("meta"):
         state: dict[str, Tensor] = NETS[net].load()(classes, channels, size).state_dict()
     return state
 
 
-def _guesses(
-    usual: tuple[int, int, int], built: dict[str, Tensor], inside: dict[str, Tensor], *, renamed: bool
+def _configurations(
+    default: tuple[int, int, int], state: dict[str, Tensor], tensors: dict[str, Tensor], *, renamed: bool
 ) -> Iterator[tuple[int, int, int]]:
-    """Classes, channels and sizes that the net may have been built for, the likeliest first."""
-    yield usual
-    classes, channels, size = usual
-    if renamed and len(inside) == len(built):
-        widths = {len(tensor) for tensor in inside.values() if tensor.dim() == 1}
-        yield from ((n, maps, size) for n in sorted(widths - {0}) for maps in (1, 3))
-    if not built.keys() <= inside.keys():
+    """Classes, channels and image sizes that the network may have been built for, the most probable first."""
+    yield default
+    classes, channels, size = default
+    if renamed and len(tensors) == len(state):
+        widths = {len(tensor) for tensor in tensors.values() if tensor.dim() == 1}
+        yield from ((n, in_channels, size) for n in sorted(widths - {0}) for in_channels in (1, 3))
+    if not state.keys() <= tensors.keys():
         return
-    first, last = next(iter(built)), [name for name, tensor in built.items() if tensor.dim() > 1][-1]
-    if inside[last].dim() == built[last].dim():
-        classes = inside[last].shape[0] or classes
-    maps = 1 if built[first].dim() == 4 else 0  # the axis that grows with the channels; a table has pairs
-    if inside[first].dim() == built[first].dim():
-        channels = usual[1] * inside[first].shape[maps] // built[first].shape[maps] or channels
+    first, last = next(iter(state)), [name for name, tensor in state.items() if tensor.dim() > 1][-1]
+    if tensors[last].dim() == state[last].dim():
+        classes = tensors[last].shape[0] or classes
+    axis = 1 if state[first].dim() == 4 else 0  # grows with the channels; 0 in a connection table, which lists pairs
+    if tensors[first].dim() == state[first].dim():
+        channels = default[1] * tensors[first].shape[axis] // state[first].shape[axis] or channels
     yield classes, channels, size
-    kernels = [name for name, tensor in built.items() if tensor.dim() > 2 and name.endswith("weight")]
-    if all(inside[name].shape == built[name].shape for name in kernels if name != first):
-        yield from ((classes, channels, other) for other in _SIZES)
+    kernels = [name for name, tensor in state.items() if tensor.dim() > 2 and name.endswith("weight")]
+    if all(tensors[name].shape == state[name].shape for name in kernels if name != first):
+        yield from ((classes, channels, other_size) for other_size in _IMAGE_SIZES)
 
 
-def _likeness(built: dict[str, Tensor], inside: dict[str, Tensor], *, renamed: bool) -> float:
-    """The share of tensors that agree: by name, or where no name does, by shape alone."""
+def _similarity(state: dict[str, Tensor], tensors: dict[str, Tensor], *, renamed: bool) -> float:
+    """The share of tensors that agree (intersection over union): by name and shape, or only by shape."""
     if renamed:
-        ours, theirs = (Counter(tensor.shape for tensor in some.values()) for some in (built, inside))
-        agreeing = (ours & theirs).total()
+        shapes, file_shapes = (Counter(tensor.shape for tensor in group.values()) for group in (state, tensors))
+        agreeing = (shapes & file_shapes).total()
     else:
-        agreeing = sum(name in inside and inside[name].shape == tensor.shape for name, tensor in built.items())
-    return agreeing / (len(built) + len(inside) - agreeing)
+        agreeing = sum(name in tensors and tensors[name].shape == tensor.shape for name, tensor in state.items())
+    return agreeing / (len(state) + len(tensors) - agreeing)
 
 
-def _differences(net: str, built: dict[str, Tensor], inside: dict[str, Tensor], *, renamed: bool) -> Iterator[str]:
+def _differences(net: str, state: dict[str, Tensor], tensors: dict[str, Tensor], *, renamed: bool) -> Iterator[str]:
+    """A sentence for each tensor that does not agree."""
     if renamed:
-        left = Counter(tensor.shape for tensor in built.values())
-        for name, tensor in inside.items():
-            if not left[tensor.shape]:
-                yield f"{name} of {shape_text(tensor.shape)} has no counterpart in {net}"
-            left[tensor.shape] -= left[tensor.shape] > 0
-        for shape in left.elements():
-            yield f"a tensor of {shape_text(shape)} of {net} is not in the file"
+        unmatched = Counter(tensor.shape for tensor in state.values())
+        for name, tensor in tensors.items():
+            if not unmatched[tensor.shape]:
+                shape = shape_text(tensor.shape)
+                yield _("{name} of {shape} has no counterpart in {net}", name=name, shape=shape, net=net)
+            unmatched[tensor.shape] -= unmatched[tensor.shape] > 0
+        for size in unmatched.elements():
+            yield _("a tensor of {shape} in {net} is missing from the file", shape=shape_text(size), net=net)
         return
-    for name, tensor in built.items():
-        if name not in inside:
-            yield f"{name} of {shape_text(tensor.shape)} is not in the file"
-        elif inside[name].shape != tensor.shape:
-            yield f"{name} is {shape_text(inside[name].shape)} in the file and {shape_text(tensor.shape)} in {net}"
-    for name, tensor in inside.items():
-        if name not in built:
-            yield f"{name} of {shape_text(tensor.shape)} is in the file alone"
+    for name, tensor in state.items():
+        shape = shape_text(tensor.shape)
+        if name not in tensors:
+            yield _("{name} of {shape} is missing from the file", name=name, shape=shape)
+        elif tensors[name].shape != tensor.shape:
+            file_shape = shape_text(tensors[name].shape)
+            yield _(
+                "{name} is {file_shape} in the file and {shape} in {net}",
+                name=name,
+                file_shape=file_shape,
+                shape=shape,
+                net=net,
+            )
+    for name, tensor in tensors.items():
+        if name not in state:
+            yield _("{name} of {shape} is only in the file", name=name, shape=shape_text(tensor.shape))

@@ -1,4 +1,4 @@
-"""Weights of a file into a net: all that fits, a new head for other classes, color folded for gray images."""
+"""Loads weights from a file into a network, with a new head for other classes and a grayscale first convolution."""
 
 from __future__ import annotations
 
@@ -10,86 +10,128 @@ from torch import Tensor, nn
 
 from classicnets.errors import DataError
 from classicnets.runs import checkpoint
+from classicnets.text import _, command
 from classicnets.text import shape as shape_text
 from classicnets.weights import files
+
+_MAX_MISMATCHES = 8  # tensors that the error lists
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Names of the tensors that came from the file, of those folded on the way, of those in it that were left, and of
-    those that stay new.
+    """Which tensors were loaded.
+
+    Attributes:
+        loaded: tensors of the network that come from the file.
+        converted: those of them whose weights for color images were summed for grayscale images.
+        unused: tensors of the file that were not loaded, named as in the file.
+        newly_initialized: tensors of the network that keep their initial values.
     """
 
     loaded: tuple[str, ...]
-    folded: tuple[str, ...]
-    skipped: tuple[str, ...]
-    made_new: tuple[str, ...]
+    converted: tuple[str, ...]
+    unused: tuple[str, ...]
+    newly_initialized: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """For people."""
-        lists = [("loaded", self.loaded), ("left in the file", self.skipped), ("new, to be trained", self.made_new)]
-        if self.folded:
-            lists.insert(1, ("color folded into one channel", self.folded))
-        return [f"{what}: {', '.join(names) or 'nothing'}" for what, names in lists]
+        """The report, one line per list."""
+        lines = [_("loaded: {names}", names=_names(self.loaded))]
+        if self.converted:
+            lines.append(_("converted from color to grayscale: {names}", names=_names(self.converted)))
+        return [
+            *lines,
+            _("in the file, but not used: {names}", names=_names(self.unused)),
+            _("newly initialized, to be trained: {names}", names=_names(self.newly_initialized)),
+        ]
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or _("none")
 
 
 def load_weights(path: str | Path, net: nn.Module) -> Report:
-    """Puts the weights of a local .safetensors, .pth or .pt file into `net`, in place, where names and shapes agree.
+    """Loads weights into `net`, in place, where names and shapes agree.
 
-    The last dense layer stays as `net` has it where the file has another number of classes. A first convolution for
-    color images is folded for a net that reads gray ones, its kernels summed over the three channels: on a gray
-    image this gives what the color net gives for it, if all channels are normalized alike. Nothing is downloaded
-    and nothing in the file is executed. Raises DataError CN305 for a file that cannot be read, CN306, before anything
-    is changed, where any other tensor of the net is not in the file.
+    The last linear layer keeps its values if the file has another number of classes. If the file's first convolution is
+    for color images and that of `net` for grayscale images, its kernels are summed over the three channels: for a
+    grayscale image this gives the output of the color network, provided that all channels are normalized alike.
+    Nothing is downloaded, and no code in the file is run.
+
+    Args:
+        path: a local .safetensors, .pth or .pt file.
+        net: the network to load into.
+
+    Raises:
+        DataError: CN305 if the file cannot be read; CN306, before anything is changed, if another tensor of the network
+            is missing or has another shape.
     """
-    loaded, report = _matched(path, net.state_dict(), data=True)
-    net.load_state_dict(loaded, strict=False)
+    tensors, report = _match(path, net.state_dict(), data=True)
+    net.load_state_dict(tensors, strict=False)
     return report
 
 
 def check(path: str | Path, net: nn.Module) -> Report:
-    """What `load_weights` would report or raise, by names and shapes alone: no tensor is read, nothing is changed."""
-    return _matched(path, net.state_dict(), data=False)[1]
+    """Reports or raises what `load_weights` would, from names and shapes only; `net` is not changed."""
+    return _match(path, net.state_dict(), data=False)[1]
 
 
-def _matched(path: str | Path, state: Mapping[str, Tensor], *, data: bool) -> tuple[dict[str, Tensor], Report]:
-    """The tensors of the file that `state` takes, by its names, and the report."""
-    tensors, facts = files.read(Path(path), data=data)
-    if facts:  # a checkpoint of ours holds more than weights
-        tensors = checkpoint.weights(tensors)
-    prefix = files.prefix_of(tensors, state)
-    found = {name: tensors[prefix + name] for name in state if prefix + name in tensors}
-    first = [name for name, own in state.items() if own.dim() == 4][:1]
-    folded = [name for name in first if name in found and (found[name].shape[1:2], state[name].shape[1]) == ((3,), 1)]
-    for name in folded:
-        found[name] = found[name].sum(dim=1, keepdim=True)
-    head = [name.rpartition(".")[0] for name, layer in state.items() if layer.dim() == 2][-1:]
-    made_new, faults = [], []
-    for name, own in state.items():
-        if name in found and found[name].shape == own.shape:
+def _match(path: str | Path, state: Mapping[str, Tensor], *, data: bool) -> tuple[dict[str, Tensor], Report]:
+    """The tensors of the file to load, by their names in `state`, and the report."""
+    file_tensors, metadata = files.read(Path(path), data=data)
+    if metadata:  # a checkpoint of ours holds more than weights
+        file_tensors = checkpoint.weights(file_tensors)
+    prefix = files.prefix_of(file_tensors, state)
+    tensors = {name: file_tensors[prefix + name] for name in state if prefix + name in file_tensors}
+    converted = _convert_to_grayscale(tensors, state)
+    head = [name.rpartition(".")[0] for name, tensor in state.items() if tensor.dim() == 2][-1:]
+    has_new_head, mismatches = False, []
+    for name, tensor in state.items():
+        if name not in tensors:
+            mismatches.append(
+                _("{name} is {shape} in the network and not in the file", name=name, shape=shape_text(tensor.shape))
+            )
+        elif tensors[name].shape == tensor.shape:
             continue
-        if name in found and name.rpartition(".")[0] in head and found[name].shape[1:] == own.shape[1:]:
-            made_new.append(name)
+        elif name.rpartition(".")[0] in head and tensors[name].shape[1:] == tensor.shape[1:]:
+            has_new_head = True
         else:
-            there = f"{shape_text(found[name].shape)} in the file" if name in found else "not in the file"
-            faults.append(f"{name} is {shape_text(own.shape)} in the net and {there}")
-    if faults:
-        raise DataError(
-            "CN306",
-            "these weights do not fit the net",
-            where=str(path),
-            why="\n".join([*faults[:8], *([f"and {len(faults) - 8} more"] if len(faults) > 8 else [])]),
-            hint=f"classicnets weights identify {path}",
-        )
-    if made_new:  # weight and bias of a layer belong together
-        made_new = [name for name in state if name.rpartition(".")[0] in head]
-    loaded = {name: tensor for name, tensor in found.items() if name not in made_new}
+            mismatches.append(
+                _(
+                    "{name} is {shape} in the network and {file_shape} in the file",
+                    name=name,
+                    shape=shape_text(tensor.shape),
+                    file_shape=shape_text(tensors[name].shape),
+                )
+            )
+    if mismatches:
+        raise _mismatch_error(path, mismatches)
+    # weight and bias of the head belong together
+    new = [name for name in state if name.rpartition(".")[0] in head] if has_new_head else []
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in new}
+    unused = [name for name in file_tensors if not (name.startswith(prefix) and name.removeprefix(prefix) in tensors)]
     report = Report(
-        loaded=tuple(loaded),
-        folded=tuple(folded),
-        skipped=tuple(
-            name for name in tensors if name.removeprefix(prefix) not in loaded or not name.startswith(prefix)
-        ),
-        made_new=tuple(made_new),
+        loaded=tuple(tensors), converted=tuple(converted), unused=tuple(unused), newly_initialized=tuple(new)
     )
-    return loaded, report
+    return tensors, report
+
+
+def _convert_to_grayscale(tensors: dict[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+    """Sums the first convolution in `tensors` over its three channels if `state` has one channel there; its name."""
+    name = next((name for name, tensor in state.items() if tensor.dim() == 4), None)
+    if name not in tensors or tensors[name].shape[1:2] != (3,) or state[name].shape[1] != 1:
+        return []
+    tensors[name] = tensors[name].sum(dim=1, keepdim=True)
+    return [name]
+
+
+def _mismatch_error(path: str | Path, mismatches: list[str]) -> DataError:
+    lines = mismatches[:_MAX_MISMATCHES]
+    if len(mismatches) > _MAX_MISMATCHES:
+        lines.append(_("and {n:,} more", n=len(mismatches) - _MAX_MISMATCHES))
+    return DataError(
+        "CN306",
+        _("the weights do not fit the network"),
+        where=str(path),
+        why="\n".join(lines),
+        hint=command("classicnets", "weights", "identify", path),
+    )
