@@ -113,7 +113,7 @@ The file is run as Python code. The name must be a torch.nn.Module, or a functio
 without arguments.
 What to do: correct the file or the name, then try `classicnets show file.py:name`.""",
     "CN206": """The command line is not valid.
-What to do: `classicnets VERB --help` shows the arguments and options of a command.""",
+What to do: `classicnets COMMAND --help` shows the arguments and options of a command.""",
     "CN207": """The folder is not a run folder, or the network of the run cannot be built again.
 A run of your own network is built again from its Python file, whose text must be unchanged. Other code would give
 another network for the same weights.

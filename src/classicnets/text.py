@@ -25,7 +25,7 @@ def _(message: str, **fields: object) -> str:
 
 
 def plural(singular: str, plural_form: str, n: int, /, **fields: object) -> str:
-    """Translates the form of a message for `n` items; `n` is also a field: `plural("{n} class", "{n:,} classes", n)`."""
+    """Translates the form of a message for `n` items; `n` is a field too: `plural("{n} class", "{n:,} classes", n)`."""
     return gettext.ngettext(singular, plural_form, n).format(n=n, **fields)
 
 
