@@ -32,7 +32,7 @@ def colors_onnx(
     ]
     graph = helper.make_graph(
         nodes,
-        "colours",
+        "colors",
         [helper.make_tensor_value_info(pixels, TensorProto.UINT8, ["N", "H", "W", 3])],
         [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 3])],
         [
@@ -44,7 +44,7 @@ def colors_onnx(
     checker.check_model(model)
     facts = {
         "format": 1,
-        "net": "colours",
+        "net": "colors",
         "classes": classes,
         "preprocess": preprocess.to_dict(),
         "macs": 9,
