@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 import classicnets as cn
 from classicnets.cli import arguments
-from classicnets.cli.main import _VERBS, parser
+from classicnets.cli.main import _COMMANDS, parser
 from classicnets.events import Step
 from classicnets.spec import GROUPS, Output, RunSpec, Study, about, default_text, option_fields, run_spec
 from classicnets.training.plan import plan
@@ -42,7 +42,7 @@ def helped(capsys: pytest.CaptureFixture[str], *verb: str) -> str:
 def commands() -> list[tuple[str, ...]]:
     return [
         (verb, action) if action else (verb,)
-        for verb, module in _VERBS.items()
+        for verb, module in _COMMANDS.items()
         for action in getattr(module, "ACTIONS", [""])
     ]
 
@@ -124,7 +124,7 @@ def test_threads_that_a_run_asked_for_are_put_back(blobs):
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
 def test_help_groups_every_option_and_shows_its_default(command, capsys):
     out = helped(capsys, *command)
-    module = _VERBS[command[0]]
+    module = _COMMANDS[command[0]]
     kinds = module.ACTIONS[command[1]].options if len(command) > 1 else module.OPTIONS
     flat = " ".join(out.split())
     headings = re.findall(r"^(\w+):$", out, re.M)
