@@ -1,4 +1,4 @@
-"""What every test may use. Nothing here needs a network, a GPU or real data."""
+"""Fixtures for all tests. None of them needs a network connection, a GPU or real data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-# As the command does (`machine.share_cores`): threads that spin while they wait take the cores of the other processes.
+# As in the command (`machine.share_cores`): waiting threads that spin would slow down the other processes.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import hypothesis
@@ -19,27 +19,27 @@ from classicnets.report import error_analysis, figures
 from support.idx import make_idx_folder
 from support.images import make_image_folder
 
-# One by default, since the suite runs in several processes; CI runs it with two as well.
+# One by default, because the tests run in several processes; CI also runs them with two.
 THREADS = int(os.environ.get("CLASSICNETS_TEST_THREADS", "1"))
 torch.set_num_threads(THREADS)
-# A shell starts a background job with SIGINT ignored, and child processes inherit that: tests that interrupt a child
-# would wait forever. A handled signal is reset to its default in a child.
+# A shell starts background jobs with SIGINT ignored, and child processes inherit that, so that tests that interrupt a
+# child process would wait forever. A signal with a handler is reset to its default in a child process.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# no deadlines on shared machines; CI draws the same examples every time, people's machines new ones
-hypothesis.settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
-hypothesis.settings.load_profile("house")
+# No deadlines on shared machines. CI uses the same examples each time, developers' machines new ones.
+hypothesis.settings.register_profile("classicnets", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("classicnets")
 
 
 @pytest.fixture(autouse=True)
 def same_start() -> None:
-    """Each test starts with the same random state and threads, whichever tests ran before it in this process."""
+    """Each test starts with the same random state and number of threads."""
     torch.manual_seed(0)
     torch.set_num_threads(THREADS)
 
 
 @pytest.fixture(autouse=True)
 def nothing_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test has its own cache and working folder, and no network."""
+    """Each test has its own cache and working folder, and downloads are disabled."""
     monkeypatch.setenv("CLASSICNETS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("CLASSICNETS_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)
@@ -47,19 +47,19 @@ def nothing_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def blobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of IDX files with 400 + 100 synthetic images of ten classes that a small net learns."""
+    """A folder of IDX files: 400 + 100 synthetic images in ten classes that a small network can learn."""
     return make_idx_folder(tmp_path_factory.mktemp("data") / "blobs", train=400, test=100)
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 90 + 30 synthetic color images of 16 x 16 in three classes that a small net learns."""
+    """A folder of 90 + 30 synthetic color images of 16 x 16 in three classes that a small network can learn."""
     return make_image_folder(tmp_path_factory.mktemp("data") / "animals", per_class=30, test_per_class=10)
 
 
 @pytest.fixture(scope="module")
 def undrawn() -> Iterator[None]:
-    """Runs draw no images, which takes longer than a short training; for files that try many runs."""
+    """Runs draw no figures, which would take longer than a short training."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "png", lambda _: b"")
         patch.setattr(figures, "draw_curves", lambda *_, **__: None)

@@ -1,4 +1,4 @@
-"""The networks from LeNet (1989) to AlexNet (2014): built as their sources have them, explained, trained, measured."""
+"""Networks from LeNet (1989) to AlexNet (2014), built exactly as in their sources; tools to train and evaluate them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-# Where the public names live; they are loaded when touched, so that importing the package costs nothing.
-_HOME = {
+# Module of each public name. Names are loaded on first access, so that importing the package is fast.
+_MODULES = {
     "CheckFailed": "errors",
     "ClassicnetsError": "errors",
     "DataError": "errors",
@@ -56,9 +56,9 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module 'classicnets' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"classicnets.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(f"classicnets.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

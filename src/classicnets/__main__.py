@@ -1,4 +1,4 @@
-"""`python -m classicnets` is `classicnets`."""
+"""Runs the command line: `python -m classicnets` is the same as `classicnets`."""
 
 import sys
 

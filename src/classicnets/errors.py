@@ -1,15 +1,22 @@
-"""The errors a caller may catch. Each says what, where, why and what to type next, under a code that stays the same.
+"""The errors that a caller may catch, each with a code that never changes and an explanation of that code.
 
-The first digit of a code is the exit code of the command line: 1 the check failed, 2 usage, 3 data, 4 environment.
+The first digit of a code is the exit code of the command line: 1 a check failed, 2 usage, 3 data, 4 environment.
 """
 
 from __future__ import annotations
 
+from classicnets.text import _
+
 
 class ClassicnetsError(Exception):
-    """A mistake or mishap that the user can do something about.
+    """An error that the user can act on.
 
-    `code` is a key of `CODES`; `where`, `why` and `hint` may be empty; `hint` is one thing to paste, or several.
+    Args:
+        code: A key of `CODES`.
+        what: What happened, as one sentence.
+        where: The file, option or layer; may be empty.
+        why: The reason; may be empty or have several lines.
+        hint: A command or option to try next, or several.
     """
 
     exit_code = 1
@@ -24,14 +31,15 @@ class ClassicnetsError(Exception):
     def __str__(self) -> str:
         lines = [f"error[{self.code}]: {self.what}"]
         if self.where:
-            lines.append(f"  where: {self.where}")
+            lines.append(_("  where: {where}", where=self.where))
         if self.why:
-            lines.append("  why:   " + self.why.replace("\n", "\n         "))
-        lines += [f"  {'hint: ' if i == 0 else 'or:   '} {hint}" for i, hint in enumerate(self.hints)]
+            lines.append(_("  why:   {why}", why=self.why.replace("\n", "\n         ")))
+        for i, hint in enumerate(self.hints):
+            lines.append(_("  or:    {hint}", hint=hint) if i else _("  hint:  {hint}", hint=hint))
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, object]:
-        """The same as plain values, for `--json`."""
+        """Plain values for `--json`."""
         return {
             "error": self.code,
             "what": self.what,
@@ -42,99 +50,124 @@ class ClassicnetsError(Exception):
 
 
 class CheckFailed(ClassicnetsError):
-    """Something was measured and is not as it should be (exit code 1)."""
+    """A measured result is not acceptable (exit code 1)."""
 
     exit_code = 1
 
 
 class UsageError(ClassicnetsError, ValueError):
-    """What was asked for cannot be done as asked (exit code 2)."""
+    """The request is invalid (exit code 2)."""
 
     exit_code = 2
 
 
 class DataError(ClassicnetsError):
-    """A file is missing, damaged or not what it claims to be (exit code 3)."""
+    """A file is missing, damaged or of the wrong format (exit code 3)."""
 
     exit_code = 3
 
 
 class MachineError(ClassicnetsError):
-    """This machine lacks something: a device, write access, a package (exit code 4)."""
+    """This machine lacks a device, write access or a package (exit code 4)."""
 
     exit_code = 4
 
 
-# What `classicnets explain CODE` prints: what it means, the usual causes, the way out.
+# What `classicnets explain CODE` prints: what happened, why it matters, what to do. Translated when it is printed.
 CODES: dict[str, str] = {
-    "CN101": """The loss became infinite or NaN, so training stopped; the last finished epoch is kept.
-Usual causes: a learning rate that is too high for this net, or images that were not scaled to about 0..1.
-Way out: divide lr by ten (--set lr=0.01); look at the input range with `classicnets data check NAME`.""",
-    "CN102": """An exported file does not compute what the net computes, so it was not written.
-Both were given the same images, and their probabilities differ by more than rounding explains.
-Way out: --format torch; and please report the net, as the fault lies in the export.""",
-    "CN103": """int8 costs more accuracy on the test split than is allowed, so nothing was written.
-Usual causes: layers whose outputs differ widely in size, few training images to take the ranges from.
-Way out: export without --int8, --size-budget for other ways to a small file, or --max-loss POINTS to allow it.""",
-    "CN104": """No form of the net fits into the size that was asked for: neither int8, nor its dense layers narrowed to
-rank 1, nor both. The message names the smallest size that can be reached. Way out: a larger --size-budget, or train a
-smaller net; `classicnets list` shows parameters.""",
-    "CN105": """The net could not be put into the file's format. torch follows forward() once with a batch of two and
-writes down what happens, so Python that depends on values or on the batch size cannot be followed; and one ONNX file
-holds at most 2 GB. Way out: x.flatten(1) instead of x.view(64, -1), torch.where instead of if.""",
-    "CN201": """An image of this size (or number of channels) cannot pass through the net.
-Each layer turns a side of n pixels into floor((n + 2*padding - kernel) / stride) + 1 pixels; a dense layer takes
-exactly as many numbers as it has weights per unit. The message names the first layer where the sum does not work out.
-Way out: use the size the net was made for, or make the net for your size.""",
-    "CN202": """A name is not known: of a net, a data set, a recipe, a setting or an error code.
-Way out: `classicnets list` prints the names; the message shows the nearest one.""",
-    "CN203": """There is no recipe of that source for this net. Recipes are found by (source, net), and nothing is
-substituted. Way out: --recipe fast works for any net; `classicnets list` shows which recipes exist.""",
-    "CN204": """A setting has the wrong type, is out of range, or contradicts another one.
-Way out: `classicnets train NET --dry-run` lists every setting with its value; all faults are reported together.""",
-    "CN205": """A net could not be loaded from file.py:name. The file is run as Python; the name must be a
-torch.nn.Module or a function that returns one when called without arguments.""",
-    "CN206": """The command line could not be understood. `classicnets VERB --help` shows what a verb takes.""",
-    "CN207": """That is not a run folder, or the net of the run cannot be made again from it.
-A run of your own net is made again from the file it came from, which must still hold the same text; a run of a
-module that was passed in Python needs that module: cn.Run(folder, net=my_net).""",
-    "CN208": """There is nothing to resume: the run is complete, or another value was given together with --resume.""",
-    "CN301": """A file is not a sound IDX file (the format of MNIST and Fashion-MNIST: magic number, sizes, bytes), or
-not what CIFAR comes as: a tar archive with files of whole records.
-Usual causes: a download that broke off, a web page saved under the file's name, a file of another format.
-Way out: delete it and fetch it again with `classicnets data get NAME`.""",
-    "CN302": """A data set could not be had from any source. The message lists what was tried.
-Way out: fetch the files by hand on any machine and run `classicnets data import NAME FOLDER`.""",
-    "CN303": """A file has the right name but other bytes than the data set's. MNIST, Fashion-MNIST and KMNIST use the
-same file names, so one is easily taken for another; the message says so where the bytes are known.""",
-    "CN304": """An image could not be read: it is missing, empty, damaged, absurdly large or not an image, or its
-pixels have 32 bits, of which nothing says which is white.
-Way out: `classicnets data check FOLDER` lists every such file; `train --on-bad-image skip` leaves them out, says how
-many, and names each in the run's split.csv.
-With --handwriting: or nothing is drawn on it.""",
-    "CN305": """A checkpoint is truncated, damaged or was not written by classicnets. Checkpoints are replaced in one
-step, so a truncated one was cut short by a copy or a full disk. A file of somebody else's weights (.safetensors, .pth,
-.pt) must hold tensors and plain values alone: nothing in it is executed.""",
-    "CN306": """The data and the run do not fit together: other classes, another image shape, or other bytes than the
-run was trained on. Or weights do not fit a net.""",
-    "CN307": """A folder of images, or a CSV that lists them, cannot be used as a data set.
-Images lie in FOLDER/train/CLASS/ with FOLDER/test/CLASS/ or FOLDER/val/CLASS/ or both, or in FOLDER/CLASS/, from
-which a fifth of each class is then taken as the test split. With both, val is the validation split: it stands in for
-the share of the training images that a recipe keeps aside. Classes are matched by name. Each class has images to
-train on and to test with, and no split has classes of its own.
-Folders below a class belong to it. Hidden files are ignored; other files that are not images are counted and said.
-A CSV has a first line that names its columns: path (or file, image, filename), label (or class) and, if you like,
-split, which is train, val or test. It is UTF-8; comma, semicolon and tab separate; paths start from its own folder.
-All rules: docs/data-layouts.md.
-Where images cannot be kept in the cache (CLASSICNETS_PICTURES=memory, a full disk), they must fit into half of this
-machine's memory, at the size the net is given.
-Way out: `classicnets data check FOLDER` (or FILE.csv) lists every class and every image that cannot be read.""",
-    "CN308": """An .onnx file is damaged, or was not exported by classicnets. A file that was holds its classes and how
-images are prepared in its metadata, and takes whole images (input pixels, uint8 [N, H, W, 3]).
-Way out: classicnets export RUN makes such a file of a run.""",
-    "CN401": """A folder or file could not be written: no permission, no space, or a read-only disk.
-Way out: --runs FOLDER chooses where runs go; CLASSICNETS_CACHE chooses where data is kept.""",
-    "CN402": """The device is not available on this machine. `classicnets doctor` shows which are.""",
-    "CN403": """A package is missing, or too old, that only this feature needs and that is therefore not installed with
-classicnets. Way out: install the extra that the message names, for example pip install 'classicnets[tensorboard]'.""",
+    "CN101": """The training loss became infinite or NaN, so training stopped. The last finished epoch is saved.
+Further steps would only produce NaN weights. The usual causes are a learning rate that is too high for this network,
+and images that are not scaled to about 0..1.
+What to do: divide lr by ten (--set lr=0.01), and check the input range with `classicnets data check NAME`.""",
+    "CN102": """The exported file does not compute the same outputs as the network, so it was not written.
+Both received the same images, and their probabilities differ by more than rounding explains. Predictions of the file
+would not be those that you measured.
+What to do: export with --format torch, and please report the network, because this is a bug in the export.""",
+    "CN103": """int8 quantization lowers the test accuracy by more than the allowed limit, so nothing was written.
+The usual causes are layers whose outputs have very different ranges, and too few training images for calibration.
+What to do: export without --int8, use --size-budget for other ways to a small file, or raise the limit with
+--max-loss POINTS.""",
+    "CN104": """No version of the network fits into the requested size: not int8, not dense layers reduced to rank 1,
+and not both together. The message gives the smallest size that is possible.
+What to do: raise --size-budget, or train a smaller network (`classicnets list` shows the numbers of parameters).""",
+    "CN105": """The network could not be converted to the file format.
+torch traces forward() once with a batch of two images, so it cannot convert Python code that depends on values or on
+the batch size. One ONNX file holds at most 2 GB.
+What to do: write x.flatten(1) instead of x.view(64, -1), and torch.where instead of if.""",
+    "CN201": """The network cannot process images of this size or number of channels.
+Along each side, a layer turns n pixels into floor((n + 2*padding - kernel) / stride) + 1 pixels. A dense layer needs
+exactly as many inputs as it has weights per unit. The message names the first layer that does not fit.
+What to do: use the image size that the network is made for, or build the network for your size.""",
+    "CN202": """A name is unknown: of a network, a data set, a recipe, a setting or an error code.
+Names are never guessed, because a different network or setting gives different results.
+What to do: use the nearest name, which the message shows; `classicnets list` prints all names.""",
+    "CN203": """There is no recipe from this source for this network.
+Recipes are looked up by source and network, and are never replaced by another one, because results would then not be
+comparable with the published ones.
+What to do: use --recipe fast, which works for every network; `classicnets list` shows all recipes.""",
+    "CN204": """A setting has the wrong type, is out of range, or contradicts another setting.
+All problems are reported together, before any data is read.
+What to do: `classicnets train NET --dry-run` lists every setting with its value.""",
+    "CN205": """A network could not be loaded from file.py:name.
+The file is run as Python code. The name must be a torch.nn.Module, or a function that returns one when it is called
+without arguments.
+What to do: correct the file or the name, then try `classicnets show file.py:name`.""",
+    "CN206": """The command line is not valid.
+What to do: `classicnets COMMAND --help` shows the arguments and options of a command.""",
+    "CN207": """The folder is not a run folder, or the network of the run cannot be built again.
+A run of your own network is built again from its Python file, whose text must be unchanged. Other code would give
+another network for the same weights.
+What to do: pass a file with --net FILE.py:NET. In Python, pass a module: cn.Run(folder, net=my_net).""",
+    "CN208": """There is nothing to resume: the run is complete, or a setting was given together with --resume.
+A resumed run keeps its settings, so that its result is the same as that of an uninterrupted run.
+What to do: start a new run to train with other settings.""",
+    "CN301": """A file is not valid: either not an IDX file (the format of MNIST and Fashion-MNIST: magic number, sizes,
+bytes), or not a CIFAR archive (a tar file whose files consist of complete records).
+The usual causes are an interrupted download, a web page saved under the name of the file, and another file format.
+What to do: delete the file and download it again with `classicnets data get NAME`.""",
+    "CN302": """A data set is not available from any source. The message lists the sources that were tried.
+What to do: download the files on any machine, then run `classicnets data import NAME FOLDER`.""",
+    "CN303": """A file has the right name but not the contents of this data set.
+MNIST, Fashion-MNIST and KMNIST use the same file names, so they are easily confused. If the contents are those of
+another known data set, the message names it.
+What to do: import the files of the right data set, or download them with `classicnets data get NAME`.""",
+    "CN304": """An image cannot be read. It is missing, empty, damaged, extremely large or not an image, or it has
+32-bit pixels, whose value for white is not defined. With --handwriting, the image may also be blank.
+Training stops by default, because results on part of the images would be different results.
+What to do: `classicnets data check FOLDER` lists all such files. --on-bad-image skip leaves them out and reports how
+many; a run then lists each of them in its split.csv.""",
+    "CN305": """A checkpoint or a file of weights is truncated, damaged or of an unknown format.
+classicnets replaces checkpoints atomically, so a truncated one comes from an interrupted copy or a full disk. Files of
+weights from elsewhere (.safetensors, .pth, .pt) may contain only tensors and plain values, because no code in them is
+executed.
+What to do: copy or download the file again, or use another checkpoint.""",
+    "CN306": """The data or the weights do not match. The data has other classes, another image shape or other contents
+than the data that the run was trained on, or the weights do not fit the network.
+Results on other data could not be compared with those of the run.
+What to do: use the original data, or rename classes so that they match; see the message.""",
+    "CN307": """A folder of images, or a CSV that lists images, cannot be used as a data set.
+Images are in FOLDER/train/CLASS/ together with FOLDER/test/CLASS/ or FOLDER/val/CLASS/ or both, or in FOLDER/CLASS/; in
+that case, a fifth of each class becomes the test split. If there are both, val is the validation set and replaces the
+share of the training images that a recipe holds out. Classes are matched by name. Each class needs images to train on
+and images to test on, and no split may have classes of its own.
+Folders inside a class folder belong to that class. Hidden files are ignored; other files that are not images are
+counted and reported.
+The first line of a CSV names its columns: path (or file, image, filename), label (or class) and, optionally, split,
+which is train, val or test. The file is UTF-8; comma, semicolon and tab are separators; paths are relative to the
+folder of the CSV. All rules: docs/data-layouts.md.
+If images cannot be cached on disk (CLASSICNETS_PICTURES=memory, a full disk), they must fit into half of the memory of
+this machine, at the image size of the network.
+What to do: `classicnets data check FOLDER` (or FILE.csv) lists all classes and all images that cannot be read.""",
+    "CN308": """An .onnx file is damaged, or was not exported by classicnets.
+Exported files contain their classes and preprocessing as metadata, and take whole images (input "pixels", uint8
+[N, H, W, 3]). Other ONNX files lack this information.
+What to do: create the file with `classicnets export RUN`.""",
+    "CN401": """A folder or file cannot be written. The permission is missing, the disk is full or it is read-only.
+What to do: choose another folder for runs with --runs FOLDER, or for data with the environment variable
+CLASSICNETS_CACHE.""",
+    "CN402": """The requested device is not available on this machine.
+What to do: `classicnets doctor` lists the available devices.""",
+    "CN403": """An optional package is missing or too old. Only this feature needs it, so it is not installed with
+classicnets.
+What to do: install the extra that the message names, for example pip install 'classicnets[tensorboard]'.""",
 }

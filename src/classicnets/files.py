@@ -1,4 +1,4 @@
-"""Files that are replaced whole or not at all: written to a temporary file beside the target, synced, renamed."""
+"""Atomic writes: a file is written to a temporary file beside it, synced and renamed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from classicnets.errors import MachineError
+from classicnets.text import _
 
 
 @contextmanager
 def temporary_file(path: Path) -> Iterator[Path]:
-    """A path beside `path`, with its suffix, for a file that is not ready; what is there at the end is removed.
+    """Yields the path of a temporary file in the folder of `path`, with the same suffix; it is removed at the end.
 
-    Write to it, check it if need be, and give it its name with `move_into_place`.
+    Write the file, check it if necessary, and rename it with `move_into_place`.
     """
     part = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}.part{path.suffix}")
     try:
@@ -28,9 +29,10 @@ def temporary_file(path: Path) -> Iterator[Path]:
 
 
 def move_into_place(part: Path, path: Path) -> None:
-    """Syncs the file `part` and renames it to `path`: after a crash `path` is the old file or the new one.
+    """Syncs the temporary file `part` and renames it to `path`. After a crash, `path` is the old file or the new one.
 
-    Raises OSError.
+    Raises:
+        OSError: The file cannot be synced or renamed.
     """
     sync_file(part)
     part.replace(path)
@@ -38,9 +40,10 @@ def move_into_place(part: Path, path: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replaces `path` by `content` in one step; after a crash it holds the old bytes or the new ones, never a part.
+    """Replaces the contents of `path` atomically. After a crash, the file has the old contents or the new ones.
 
-    Raises MachineError CN401 if it cannot be written; nothing is left behind.
+    Raises:
+        MachineError: CN401, the file cannot be written. The temporary file is removed.
     """
     try:
         with temporary_file(path) as part:
@@ -51,14 +54,15 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """`write_whole` for plain values, indented for people."""
+    """Writes plain values as indented JSON, atomically."""
     write_whole(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def remove_parts(folder: Path) -> None:
-    """Removes temporary files in `folder` of processes that died while they wrote; nobody may be writing there now.
+    """Removes the temporary files that crashed processes left in `folder`. No process may be writing there.
 
-    Raises MachineError CN401 if one cannot be removed.
+    Raises:
+        MachineError: CN401, a file cannot be removed.
     """
     for part in folder.glob(".*.part*"):
         try:
@@ -68,24 +72,24 @@ def remove_parts(folder: Path) -> None:
 
 
 def cannot_write(path: Path, error: OSError) -> MachineError:
-    """The error for a file or folder that could not be written."""
+    """Returns the error for a file or folder that cannot be written."""
     return MachineError(
         "CN401",
-        f"cannot write {path.name}",
+        _("cannot write {name}", name=path.name),
         where=str(path),
         why=error.strerror or str(error),
-        hint=("classicnets doctor", "--runs FOLDER chooses another place for runs"),
+        hint=("classicnets doctor", _("--runs FOLDER chooses another folder for runs")),
     )
 
 
 def sync_file(path: Path) -> None:
-    """Makes what was written to `path` survive a power cut. Raises OSError."""
+    """Flushes a file to disk, so that it survives a power failure. Raises OSError."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes a rename in `folder` survive a power cut; Windows has no such call and needs none."""
+    """Flushes a folder to disk, so that a rename in it survives a power failure. Windows does not need this."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)

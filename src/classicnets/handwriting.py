@@ -1,7 +1,7 @@
-"""A photographed or drawn character, made into what a net that learned MNIST has seen.
+"""Converts a photographed or drawn character to the format of MNIST.
 
-MNIST's characters are white on black, scaled to fit a box of 20x20 pixels, and moved so that their center of mass is
-the middle of 28x28 (LeCun, Cortes, Burges: The MNIST database of handwritten digits).
+MNIST's characters are white on black, scaled to fit into a box of 20x20 pixels, and moved so that their center of mass
+is the center of 28x28 pixels (LeCun, Cortes, Burges: The MNIST database of handwritten digits).
 """
 
 from __future__ import annotations
@@ -14,133 +14,147 @@ from PIL import Image, ImageFilter
 
 from classicnets.errors import DataError
 from classicnets.images.decode import read_image
+from classicnets.text import _
 from classicnets.values import Preprocess
 
-BOX = 20 / 28  # the share of the side that the character's longer side takes
-STROKE = 2.2 / 28  # the share of the side below which a stroke is made bolder: MNIST's are 2 to 4 pixels wide
+BOX = 20 / 28  # longer side of the character, as a fraction of the image size
+STROKE = 2.2 / 28  # minimum stroke width, as a fraction of the image size; in MNIST, strokes are 2 to 4 pixels wide
 
-_WORKED = 448  # pixels of the longer side at which the ink is looked for
-_DRAWN = 224  # and of the character's longer side from which it is scaled down
-_INK = 0.4  # the share of the darkest ink from which on a pixel belongs to a stroke
-_SPECK = 0.04  # a patch with less than this share of the largest patch's ink is dirt
-_FAINT = 16 / 255  # ink differs from its paper by at least so much, on a scale from black to white
-_CLEAR = 4  # and by at least so many times what the paper itself varies
+_INPUT_SIZE = 448  # longer side in pixels at which ink is detected
+_CHARACTER_SIZE = 224  # longer side of the character in pixels, before it is scaled down
+_INK = 0.4  # fraction of the darkest ink from which a pixel belongs to a stroke
+_SPECK = 0.04  # a patch with less ink than this fraction of the largest patch is dirt
+_MIN_CONTRAST = 16 / 255  # between ink and paper, on a scale from black to white
+_MIN_CONTRAST_TO_NOISE = 4  # contrast between ink and paper, relative to the variation of the paper
 
 
 def read_handwriting(file: str | Path | BinaryIO, preprocess: Preprocess) -> np.ndarray:
-    """uint8 [channels, side, side] of an image of one character, white on black, as large and central as in MNIST.
+    """Reads an image of one character and scales and centers it as in MNIST.
 
-    Raises DataError CN304 as `read_picture`, and where nothing is drawn.
+    Returns:
+        uint8 [channels, height, width], white on black.
+
+    Raises:
+        DataError: CN304, the image cannot be read, or is blank.
     """
-    for backdrop in (255, 0):  # of a transparent image: the one on which the ink can be seen
-        drawn = centered(read_image(file, 3, backdrop), preprocess.side)
-        if drawn is not None:
-            return np.repeat(drawn[None], preprocess.channels, axis=0)
+    for backdrop in (255, 0):  # a transparent image may have ink of either color
+        character = centered(read_image(file, 3, backdrop), preprocess.side)
+        if character is not None:
+            return np.repeat(character[None], preprocess.channels, axis=0)
     raise DataError(
         "CN304",
-        "nothing is drawn on the image",
+        _("the image is blank"),
         where=str(file),
-        why="no ink stands out from the paper",
-        hint="without --handwriting the image is taken as it is",
+        why=_("no ink stands out from the paper"),
+        hint=_("without --handwriting, the image is used unchanged"),
     )
 
 
-def centered(image: np.ndarray, side: int) -> np.ndarray | None:
-    """uint8 [side, side], white on black, of the character on an image uint8 [3, H, W] of any colors; None if there
-    is none.
+def centered(image: np.ndarray, size: int) -> np.ndarray | None:
+    """Finds the character on an image uint8 [3, H, W] of any colors, and scales and centers it.
+
+    Returns:
+        uint8 [size, size], white on black; None if there is no character.
     """
-    ink = ink_of(_shrunk(image))
+    ink = ink_of(_scaled_down(image))
     if ink is None:
         return None
     ink = np.where(_strokes(ink), ink, 0)
-    top, bottom, left, right = _box(ink)
-    ink = _bold(ink[top:bottom, left:right])
-    top, bottom, left, right = _box(ink)
-    scale = max(bottom - top, right - left) / (BOX * side)  # pixels here for one of the result
-    half = side * scale / 2
+    top, bottom, left, right = _bounding_box(ink)
+    ink = _thickened(ink[top:bottom, left:right])
+    top, bottom, left, right = _bounding_box(ink)
+    scale = max(bottom - top, right - left) / (BOX * size)  # pixels here for one pixel of the result
+    half = size * scale / 2
     weights = ink / ink.sum()
     y = float((weights.sum(axis=1) * (np.arange(len(ink)) + 0.5)).sum())
     x = float((weights.sum(axis=0) * (np.arange(ink.shape[1]) + 0.5)).sum())
-    y, x = (max(high - half, min(low + half, at)) for at, low, high in ((y, top, bottom), (x, left, right)))
+    y, x = (max(high - half, min(low + half, c)) for c, low, high in ((y, top, bottom), (x, left, right)))
     margin = int(2 * half) + 2
     canvas = Image.fromarray(np.pad(ink.astype(np.float32), margin), mode="F")
     x, y = x + margin, y + margin
     small = np.asarray(
-        canvas.resize((side, side), Image.Resampling.BILINEAR, box=(x - half, y - half, x + half, y + half))
+        canvas.resize((size, size), Image.Resampling.BILINEAR, box=(x - half, y - half, x + half, y + half))
     )
     return np.asarray(np.rint(small / small.max() * 255), dtype=np.uint8)
 
 
 def ink_of(image: np.ndarray) -> np.ndarray | None:
-    """How much ink each pixel of an image uint8 [3, H, W] has, float64 [H, W] in 0..1; None if there is none.
+    """Estimates the amount of ink at each pixel of an image uint8 [3, H, W].
 
-    The paper is what the border shows, a plane of color, so that a shadow across it is no ink. Ink is what differs
-    from it most, in the direction of that difference: dark on light, light on dark and color on color are the same.
+    The color of the paper is a plane fitted to the border, so that a shadow is not ink. Ink is what differs most from
+    the paper, in the color direction of that difference; dark on light, light on dark and color on color work equally.
+
+    Returns:
+        float64 [H, W] in 0..1; None if there is no ink.
     """
     pixels = np.moveaxis(image, 0, -1) / 255
     difference = pixels - _paper(pixels)
-    far = np.linalg.norm(difference, axis=2)
-    most = far >= np.partition(far, -_darkest(far), axis=None)[-_darkest(far)]
-    direction = difference[most & (far > 0)].sum(axis=0)
+    distance = np.linalg.norm(difference, axis=2)
+    count = _full_ink_count(distance)
+    farthest = distance >= np.partition(distance, -count, axis=None)[-count]
+    direction = difference[farthest & (distance > 0)].sum(axis=0)
     length = np.linalg.norm(direction)
     if not length:
         return None
     ink = difference @ (direction / length)
-    ring = np.sort(np.abs(ink[_border(ink.shape)]))
-    noise = ring[int(0.9 * (len(ring) - 1))]
-    full = np.median(np.sort(ink, axis=None)[-_darkest(ink) :])
-    if full < max(_FAINT, _CLEAR * noise):
+    border = np.sort(np.abs(ink[_border(ink.shape)]))
+    noise = border[int(0.9 * (len(border) - 1))]
+    full = np.median(np.sort(ink, axis=None)[-_full_ink_count(ink) :])
+    if full < max(_MIN_CONTRAST, _MIN_CONTRAST_TO_NOISE * noise):
         return None
     low = min(2 * noise, full / 4)
     return np.asarray(((ink - low) / (full - low)).clip(0, 1))
 
 
-def _darkest(values: np.ndarray) -> int:
-    """How many pixels stand for the full ink: a thin stroke has no more."""
+def _full_ink_count(values: np.ndarray) -> int:
+    """Number of pixels whose ink is assumed to be full; a thin stroke may have no more."""
     return min(values.size, max(5, values.size // 500))
 
 
 def _border(shape: tuple[int, ...]) -> np.ndarray:
-    """Which pixels lie along the border, bool [H, W]."""
+    """Mask of the pixels at the border, bool [H, W]."""
     height, width = shape[:2]
-    wide = max(1, min(height, width) // 20)
-    ring = np.ones((height, width), dtype=bool)
-    ring[wide : height - wide, wide : width - wide] = False
-    return ring
+    margin = max(1, min(height, width) // 20)
+    border = np.ones((height, width), dtype=bool)
+    border[margin : height - margin, margin : width - margin] = False
+    return border
 
 
 def _paper(pixels: np.ndarray) -> np.ndarray:
-    """The paper's color at each pixel [H, W, 3]: a plane through the border, of which half may be something else."""
+    """Color of the paper at each pixel [H, W, 3]: a plane fitted to the border, up to half of which may be ink."""
     height, width = pixels.shape[:2]
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     plane = np.stack([np.ones_like(x), x, y], axis=2)
-    ring = _border(pixels.shape)
-    places, colors = plane[ring], pixels[ring]
-    kept = np.ones(len(places), dtype=bool)
-    found = np.zeros((3, pixels.shape[2]))
-    found[0] = np.median(colors, axis=0)
-    for _ in range(4):
-        error = np.abs(colors - places @ found).max(axis=1)
-        kept = error <= max(3 * float(np.median(error)), 2 / 255)
-        found = np.linalg.lstsq(places[kept], colors[kept], rcond=None)[0]
-    return plane @ found
+    border = _border(pixels.shape)
+    positions, colors = plane[border], pixels[border]
+    coefficients = np.zeros((3, pixels.shape[2]))
+    coefficients[0] = np.median(colors, axis=0)
+    for _iteration in range(4):
+        error = np.abs(colors - positions @ coefficients).max(axis=1)
+        inliers = error <= max(3 * float(np.median(error)), 2 / 255)
+        coefficients = np.linalg.lstsq(positions[inliers], colors[inliers], rcond=None)[0]
+    return plane @ coefficients
 
 
 def _strokes(ink: np.ndarray) -> np.ndarray:
-    """Which pixels are of the character and its soft edge, bool [H, W]: all but specks and what lies apart."""
-    labels, count = _patches(ink >= _INK)
+    """Mask of the character and its soft edge, bool [H, W], without specks."""
+    labels, count = _connected_patches(ink >= _INK)
     sums = np.bincount(labels.ravel(), ink.ravel(), minlength=count + 1)
     sums[0] = 0
-    kept = (sums >= _SPECK * sums.max())[labels] & (labels > 0)
-    edge = Image.fromarray(kept.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(5))
+    strokes = (sums >= _SPECK * sums.max())[labels] & (labels > 0)
+    edge = Image.fromarray(strokes.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(5))
     return np.asarray(edge) > 0
 
 
-def _patches(inside: np.ndarray) -> tuple[np.ndarray, int]:
-    """The connected patches (corners count) of a mask [H, W]: a number from 1 on for each pixel, 0 outside, and
-    how many numbers there are. Each row's runs are joined with those they touch in the row above.
+def _connected_patches(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """Labels the connected patches of a mask [H, W], including diagonal neighbors.
+
+    The runs of each row are joined with the runs that they touch in the row above.
+
+    Returns:
+        A label from 1 on for each pixel (0 outside), and the number of labels.
     """
-    labels = np.zeros(inside.shape, dtype=np.int64)
+    labels = np.zeros(mask.shape, dtype=np.int64)
     parent = [0]
     above: list[tuple[int, int, int]] = []
 
@@ -150,7 +164,7 @@ def _patches(inside: np.ndarray) -> tuple[np.ndarray, int]:
             label = parent[label]
         return label
 
-    for row, line in zip(labels, inside, strict=True):
+    for row, line in zip(labels, mask, strict=True):
         edges = np.flatnonzero(np.diff(np.concatenate(([0], line.view(np.int8), [0]))))
         runs = []
         for start, stop in edges.reshape(-1, 2).tolist():
@@ -165,55 +179,52 @@ def _patches(inside: np.ndarray) -> tuple[np.ndarray, int]:
     return roots[labels], len(parent)
 
 
-def _bold(ink: np.ndarray) -> np.ndarray:
-    """The ink at `_DRAWN` pixels, its strokes made as wide as they must be not to fade when they are scaled down; with
-    room around it.
-    """
+def _thickened(ink: np.ndarray) -> np.ndarray:
+    """Scales the ink to `_CHARACTER_SIZE` pixels and dilates thin strokes to the minimum width; adds a margin."""
     height, width = ink.shape
-    factor = _DRAWN / max(height, width)
+    factor = _CHARACTER_SIZE / max(height, width)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    drawn = Image.fromarray(np.rint(ink * 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
-    goal = STROKE / BOX * _DRAWN
-    values = np.pad(np.asarray(drawn), int(goal) + 1)
-    steps = max(0.0, (goal - _width(values >= 255 * _INK)) / 2)
-    grown = Image.fromarray(values)
+    scaled = Image.fromarray(np.rint(ink * 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    min_width = STROKE / BOX * _CHARACTER_SIZE
+    values = np.pad(np.asarray(scaled), int(min_width) + 1)
+    steps = max(0.0, (min_width - _stroke_width(values >= 255 * _INK)) / 2)
+    image = Image.fromarray(values)
     for step in range(int(steps)):
-        grown = _grown(grown, step)
-    return np.asarray(Image.blend(grown, _grown(grown, int(steps)), steps % 1)) / 255
+        image = _dilated(image, step)
+    return np.asarray(Image.blend(image, _dilated(image, int(steps)), steps % 1)) / 255
 
 
-def _grown(image: Image.Image, step: int) -> Image.Image:
-    """Ink one pixel wider on every side: by turns a cross and a square, which together make an octagon."""
-    return image.filter(ImageFilter.MaxFilter(3)) if step % 2 else _cross(image)
+def _dilated(image: Image.Image, step: int) -> Image.Image:
+    """Dilates by one pixel, alternately with a cross and a square, which approximates an octagon."""
+    return image.filter(ImageFilter.MaxFilter(3)) if step % 2 else _dilated_by_cross(image)
 
 
-def _cross(image: Image.Image) -> Image.Image:
-    """Each pixel as the largest of itself and its four neighbors."""
+def _dilated_by_cross(image: Image.Image) -> Image.Image:
+    """Maximum of each pixel and its four neighbors."""
     values = np.pad(np.asarray(image), 1)
-    middle = values[1:-1, 1:-1]
-    around = (values[:-2, 1:-1], values[2:, 1:-1], values[1:-1, :-2], values[1:-1, 2:])
-    return Image.fromarray(np.maximum.reduce([middle, *around]))
+    center = values[1:-1, 1:-1]
+    neighbors = (values[:-2, 1:-1], values[2:, 1:-1], values[1:-1, :-2], values[1:-1, 2:])
+    return Image.fromarray(np.maximum.reduce([center, *neighbors]))
 
 
-def _width(inside: np.ndarray) -> float:
-    """How wide strokes are, from a mask: twice their area over the length of their outline."""
-    crossings = sum(int(np.abs(np.diff(inside.astype(np.int8), axis=axis)).sum()) for axis in (0, 1))
-    return (
-        2 * float(inside.sum()) / (crossings * np.pi / 4)
-    )  # a slanted outline crosses more grid lines than it is long
+def _stroke_width(mask: np.ndarray) -> float:
+    """Mean width of the strokes in a mask: twice their area divided by the length of their outline."""
+    crossings = sum(int(np.abs(np.diff(mask.astype(np.int8), axis=axis)).sum()) for axis in (0, 1))
+    outline = crossings * np.pi / 4  # a slanted outline crosses more grid lines than its length
+    return 2 * float(mask.sum()) / outline
 
 
-def _box(ink: np.ndarray) -> tuple[int, int, int, int]:
-    """The rows and columns between which the ink lies: top, bottom, left, right."""
+def _bounding_box(ink: np.ndarray) -> tuple[int, int, int, int]:
+    """Bounding box of the ink: top, bottom, left, right."""
     rows, columns = (np.flatnonzero(ink.max(axis=axis) >= _INK) for axis in (1, 0))
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
-def _shrunk(image: np.ndarray) -> np.ndarray:
-    """The image uint8 [3, H, W], antialiased to at most `_WORKED` pixels a side."""
-    scale = _WORKED / max(image.shape[1:])
+def _scaled_down(image: np.ndarray) -> np.ndarray:
+    """The image uint8 [3, H, W], antialiased, with at most `_INPUT_SIZE` pixels in height and width."""
+    scale = _INPUT_SIZE / max(image.shape[1:])
     if scale >= 1:
         return image
     height, width = (max(1, round(scale * n)) for n in image.shape[1:])
-    small = Image.fromarray(np.ascontiguousarray(np.moveaxis(image, 0, -1)))
-    return np.moveaxis(np.asarray(small.resize((width, height), Image.Resampling.BILINEAR)), -1, 0)
+    large = Image.fromarray(np.ascontiguousarray(np.moveaxis(image, 0, -1)))
+    return np.moveaxis(np.asarray(large.resize((width, height), Image.Resampling.BILINEAR)), -1, 0)

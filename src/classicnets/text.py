@@ -1,6 +1,6 @@
-"""Short texts for people, written one way everywhere: messages, shapes, sizes, durations, lists, nearest names.
+"""Text for users: translation, plurals, shapes, sizes, durations, lists, nearest names, shell commands.
 
-Needs neither torch nor numpy.
+Imports neither torch nor numpy.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ __all__ = ["_", "assignments", "byte_count", "command", "count", "duration", "jo
 
 
 def _(message: str, **fields: object) -> str:
-    """The message in the user's language, with its named fields filled in: `_("{n:,} images of {name}", n=3, name=x)`.
+    """Translates a message and fills in its fields: `_("{n:,} images of {name}", n=3, name=x)`.
 
-    Every text that a user reads passes through here or through `plural`. Pass whole sentences, so that a translation
+    Every text that a user reads passes through this function or `plural`. Pass whole sentences, so that a translation
     can change the order of their parts.
     """
     translated = gettext.gettext(message)
     return translated.format(**fields) if fields else translated
 
 
-def plural(one: str, many: str, n: int, **fields: object) -> str:
-    """The form of a message for `n` things; `n` is a field as well: `plural("{n} class", "{n:,} classes", n)`."""
-    return gettext.ngettext(one, many, n).format(n=n, **fields)
+def plural(singular: str, plural_form: str, n: int, /, **fields: object) -> str:
+    """Translates the form of a message for `n` items; `n` is a field too: `plural("{n} class", "{n:,} classes", n)`."""
+    return gettext.ngettext(singular, plural_form, n).format(n=n, **fields)
 
 
 def shape(sizes: Iterable[int], by: str = "x") -> str:
-    """(1, 28, 28) as "1x28x28"; a shape without axes is "a single number"."""
+    """Formats a shape: (1, 28, 28) as "1x28x28", () as "a single number"."""
     return by.join(map(str, sizes)) or _("a single number")
 
 
 def byte_count(size: int | None) -> str:
-    """A number of bytes in decimal units: "246.8 kB"; "unknown" for None."""
+    """Formats a number of bytes in decimal units: "246.8 kB"; None as "unknown"."""
     if size is None:
         return _("unknown")
     value = float(size)
@@ -47,40 +47,44 @@ def byte_count(size: int | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in at most two units: "8.3 s", "4 min 10 s", "1 day 3 h"."""
+    """Formats seconds in at most two units: "8.3 s", "4 min 10 s", "1 day 3 h"."""
     if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    for unit, smaller, size in (("days", "h", 86_400), ("h", "min", 3_600), ("min", "s", 60)):
-        if whole >= size:
-            rest = whole % size * {"h": 24, "min": 60, "s": 60}[smaller] // size
-            return f"{whole // size:,} {unit.removesuffix('s') if whole < 2 * size else unit} {rest} {smaller}"
-    return f"{whole} s"
+        return _("{seconds:.1f} s", seconds=seconds)
+    minutes, whole_seconds = divmod(round(seconds), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    days, hours_left = divmod(hours, 24)
+    if days:
+        return plural("{n} day {hours} h", "{n:,} days {hours} h", days, hours=hours_left)
+    if hours:
+        return _("{hours} h {minutes} min", hours=hours, minutes=minutes_left)
+    if minutes:
+        return _("{minutes} min {seconds} s", minutes=minutes, seconds=whole_seconds)
+    return _("{seconds} s", seconds=whole_seconds)
 
 
 def count(n: int, noun: str, plural: str = "") -> str:
-    """A number with its noun: "1 image", "1,200 images", "2 classes" (where the plural is given)."""
+    """Formats a number with its noun: "1 image", "1,200 images". Deprecated: `plural` can be translated."""
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
 def join(names: Sequence[str], most: int = 5) -> str:
-    """The first `most` names, and how many more there are: "a, b and 3 more"."""
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+    """Lists the first `most` names and the number of the others: "a, b and 3 more"."""
+    listed, others = ", ".join(names[:most]), len(names) - most
+    return plural("{names} and {n:,} more", "{names} and {n:,} more", others, names=listed) if others > 0 else listed
 
 
 def assignments(values: Mapping[str, object], prefix: str = "") -> str:
-    """Settings as they are typed: "lr=0.1, epochs=2"; each name begins with `prefix`."""
+    """Formats settings as they are typed: "lr=0.1, epochs=2"; `prefix` is put before each name."""
     return ", ".join(f"{prefix}{name}={value}" for name, value in values.items())
 
 
 def nearest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
-    """The name that is most like `word`, whatever their case; "" if none is like it."""
-    known = {name.casefold(): name for name in reversed([*names])}
-    found = difflib.get_close_matches(word.casefold(), known, 1, cutoff)
-    return known[found[0]] if found else ""
+    """Returns the name that is most similar to `word`, ignoring case; "" if none is similar enough."""
+    originals = {name.casefold(): name for name in reversed([*names])}
+    matches = difflib.get_close_matches(word.casefold(), originals, 1, cutoff)
+    return originals[matches[0]] if matches else ""
 
 
 def command(*words: str | Path) -> str:
-    """A command line to paste into a shell, with every word quoted that needs it."""
+    """Formats a command line for a shell, with quotes where they are needed."""
     return shlex.join(map(str, words))

@@ -1,4 +1,4 @@
-"""One ordered map over threads, for everything that reads or prepares many things at once."""
+"""An ordered, lazy map over a thread pool, used wherever many files or batches are read in parallel."""
 
 from __future__ import annotations
 
@@ -15,22 +15,27 @@ Result = TypeVar("Result")
 def ordered_map(
     work: Callable[[Item], Result], items: Iterable[Item], *, threads: int | None = None, ahead: int | None = None
 ) -> Iterator[Result]:
-    """`work(item)` of each item, in order, computed by `threads` threads (None: one for each core).
+    """Yields `work(item)` for each item, in order, computed in a thread pool.
 
-    Lazy: at most `ahead` results (None: 8 for each thread) wait for the caller, and `items` is read no further. An
-    exception of `work` is raised in its turn; closing the iterator, or leaving it to the garbage collector, cancels
-    what has not begun.
+    An exception in `work` is raised at the position of its item. Closing the iterator, or letting it be garbage
+    collected, cancels the calls that have not started.
+
+    Args:
+        work: The function to call; it must be thread-safe.
+        items: Read lazily, at most `ahead` items before the result that the caller waits for.
+        threads: Number of threads (default: one for each CPU core).
+        ahead: Maximum number of unfinished or unread results (default: 8 for each thread).
     """
     threads = threads or os.cpu_count() or 1
     ahead = ahead or 8 * threads
     pool = ThreadPoolExecutor(threads, "classicnets")
-    waiting: deque[Future[Result]] = deque()
+    pending: deque[Future[Result]] = deque()
     try:
         for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            pending.append(pool.submit(work, item))
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

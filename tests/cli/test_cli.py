@@ -1,4 +1,4 @@
-"""The command line from the outside: what it prints, where, and with which exit code."""
+"""The command line: output, streams and exit codes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from classicnets.errors import CODES
 from classicnets.models.registry import NETS
 from classicnets.recipes.resolve import RECIPES, SETTINGS
 
-OWN = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
+OWN_NET = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
 
 
 @pytest.fixture
@@ -27,20 +28,21 @@ def run(blobs) -> Path:
     return cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True).path
 
 
-def test_the_bare_command_teaches(cli):
+def test_overview_shows_the_six_main_commands(cli):
     code, out, err = cli()
     assert code == 0 and err == ""
-    assert len(re.findall(r"^  classicnets \w+", out, re.M)) == 5
+    commands = re.findall(r"^  classicnets (\w+)", out, re.M)
+    assert commands == ["list", "show", "train", "evaluate", "predict", "export"]
 
 
-def test_help_is_the_same(cli, capsys):
-    _, bare, _ = cli()
-    with pytest.raises(SystemExit) as left:
+def test_help_prints_the_overview(cli, capsys):
+    _, overview, _ = cli()
+    with pytest.raises(SystemExit) as exited:
         cli("--help")
-    assert left.value.code == 0 and capsys.readouterr().out == bare
+    assert exited.value.code == 0 and capsys.readouterr().out == overview
 
 
-def test_list_names_every_net_and_recipe(cli):
+def test_list_names_all_networks_and_recipes(cli):
     code, out, _ = cli("list")
     assert code == 0
     assert all(name in out for name in NETS) and all(key.label in out for key in RECIPES)
@@ -48,7 +50,7 @@ def test_list_names_every_net_and_recipe(cli):
     assert json.loads(out)["nets"]["lenet_d2l"]["parameters"] == 61706
 
 
-def test_show_prints_totals_that_are_those_of_the_fact_sheet(cli):
+def test_show_prints_the_totals_of_the_fact_sheet(cli):
     _, out, _ = cli("show", "lenet_d2l")
     total = next(line for line in out.splitlines() if line.startswith("total"))
     assert total.split() == ["total", "61,470", "236", "61,706", "6,518", "416,520", "246.8", "kB", "58.4", "kB"]
@@ -57,8 +59,8 @@ def test_show_prints_totals_that_are_those_of_the_fact_sheet(cli):
     assert json.loads(out)["totals"]["parameters"] == 50_844_008  # the note's Gluon net with 3 channels, 1000 classes
 
 
-def test_show_a_net_of_ones_own_and_a_run(cli, run, tmp_path):
-    (tmp_path / "own.py").write_text(OWN)
+def test_show_accepts_own_network_and_run(cli, run, tmp_path):
+    (tmp_path / "own.py").write_text(OWN_NET)
     code, out, _ = cli("show", "own.py:net")
     assert code == 0 and "7,850" in out
     code, out, err = cli("show", "own.py:net", "--input", "1x10x10")
@@ -68,23 +70,23 @@ def test_show_a_net_of_ones_own_and_a_run(cli, run, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["28", "1x28", "axbxc", "1x0x28", "1x28x28x1"])
-def test_show_refuses_what_is_no_shape(cli, text):
+def test_show_rejects_invalid_shape(cli, text):
     code, _, err = cli("show", "lenet_d2l", "--input", text)
     assert code == 2 and "hint:  --input 3x224x224" in err
 
 
-def test_show_refuses_oblong_images_of_a_registered_net(cli):
+def test_show_rejects_images_that_are_not_square(cli):
     code, _, err = cli("show", "lenet_d2l", "--input", "1x28x30")
     assert code == 2 and "square" in err
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_show_explains_every_code(cli, code):
+def test_show_explains_all_error_codes(cli, code):
     assert cli("show", code.lower())[1].startswith(f"{code}: ")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("arguments", "exit_code", "message"),
     [
         (["trian"], 2, "hint:  classicnets train"),
         (["train"], 2, "train needs a NET"),
@@ -108,22 +110,24 @@ def test_show_explains_every_code(cli, code):
         (["data", "chekc", "photos"], 2, "hint:  classicnets data check"),
     ],
 )
-def test_mistakes_get_four_lines_and_an_exit_code(cli, arguments, code, words, monkeypatch):
-    # a developer's machine may hold the system package
-    from dataclasses import replace
-
-    elsewhere = replace(DATASETS["fashion_mnist"], system_folder="/nonexistent")
-    monkeypatch.setitem(DATASETS, "fashion_mnist", elsewhere)
-    got, out, err = cli(*arguments)
-    assert (got, out) == (code, "")
-    assert words in err and "Traceback" not in err
-    errors = err[err.index("error[") :].splitlines()
-    assert re.match(r"error\[CN\d{3}\]: ", errors[0])
+def test_invalid_command_prints_error_and_returns_exit_code(cli, arguments, exit_code, message, monkeypatch):
+    # the data set may be installed as a system package on this machine
+    without_system_folder = replace(DATASETS["fashion_mnist"], system_folder="/nonexistent")
+    monkeypatch.setitem(DATASETS, "fashion_mnist", without_system_folder)
+    code, out, err = cli(*arguments)
+    assert (code, out) == (exit_code, "")
+    assert message in err and "Traceback" not in err
+    assert re.match(r"error\[CN\d{3}\]: ", err[err.index("error[") :])
 
 
-def test_json_errors_are_json_too(cli):
+def test_json_option_also_applies_to_errors(cli):
     code, out, err = cli("show", "lenet", "--json")
     assert code == 2 and json.loads(out)["error"] == "CN202" and "error[CN202]" in err
+
+
+def test_unknown_command_names_the_nearest(cli):
+    code, _, err = cli("trian")
+    assert code == 2 and "there is no command 'trian'" in err and "the commands are list, show" in err
 
 
 def test_debug_shows_the_traceback(cli):
@@ -131,7 +135,7 @@ def test_debug_shows_the_traceback(cli):
         cli("show", "lenet", "--debug")
 
 
-def test_dry_run_lists_every_setting_and_writes_nothing(cli, blobs):
+def test_dry_run_lists_all_settings_and_writes_nothing(cli, blobs):
     code, out, _ = cli("train", "lenet_d2l", "--data", blobs, "--set", "lr=0.5", "--dry-run")
     assert code == 0 and not Path("runs").exists()
     assert all(re.search(rf"^{key} ", out, re.M) for key in SETTINGS)
@@ -140,7 +144,7 @@ def test_dry_run_lists_every_setting_and_writes_nothing(cli, blobs):
     assert json.loads(out)["recipe"]["epochs"] == 10
 
 
-def test_train_keeps_data_on_stdout_and_talk_on_stderr(cli, blobs):
+def test_train_prints_results_on_stdout_and_progress_on_stderr(cli, blobs):
     code, out, err = cli("train", "lenet_d2l", "--data", blobs, "--limit", 64, "--set", "epochs=2")
     assert code == 0
     assert out.startswith("test accuracy 0.") and "next: classicnets evaluate runs/lenet_d2l-blobs-1" in out
@@ -150,7 +154,7 @@ def test_train_keeps_data_on_stdout_and_talk_on_stderr(cli, blobs):
     assert json.loads(out)["n"] == 100
 
 
-def test_show_says_why_in_both_languages(cli):
+def test_show_explains_in_both_languages(cli):
     code, out, _ = cli("show", "alexnet_d2l", "conv1", "--why")
     assert code == 0 and "floor 53, + 1 = 54" in out and "221 to 224" in out
     assert "步幅 4" in cli("show", "alexnet_d2l", "conv1", "--why", "--lang", "zh")[1]
@@ -161,16 +165,16 @@ def test_show_says_why_in_both_languages(cli):
     assert json.loads(cli("show", "lenet_d2l", "fc1", "--why", "--json")[1])["why"]
 
 
-def test_show_two_nets_side_by_side(cli, tmp_path):
+def test_show_compares_two_networks(cli, tmp_path):
     code, out, _ = cli("show", "lenet_d2l", "alexnet_d2l")
     assert code == 0 and "a factor of 757.9" in out and "ReLU x7 instead of Sigmoid x4" in out
-    (tmp_path / "own.py").write_text(OWN)
-    same = json.loads(cli("show", "own.py:net", "own.py:net", "--json")[1])
-    assert {pair["operation"] for pair in same["pairs"]} == {"equal"}
+    (tmp_path / "own.py").write_text(OWN_NET)
+    comparison = json.loads(cli("show", "own.py:net", "own.py:net", "--json")[1])
+    assert {pair["operation"] for pair in comparison["pairs"]} == {"equal"}
     assert cli("show", "lenet_d2l", "lenet_d2l", "lenet_d2l")[0] == 2
 
 
-def test_show_draws(cli, tmp_path):
+def test_show_writes_svg(cli, tmp_path):
     code, out, _ = cli("show", "alexnet_2012", "--svg", "a.svg")
     assert code == 0 and out == "a.svg\n" and (tmp_path / "a.svg").read_text().startswith("<svg")
     assert cli("show", "lenet_d2l", "alexnet_28", "--svg", "b.svg")[0] == 0
@@ -179,41 +183,41 @@ def test_show_draws(cli, tmp_path):
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_show_prints_the_card_of_every_net(cli, name):
+def test_show_prints_the_card_of_each_network(cli, name):
     code, out, _ = cli("show", name, "--card")
     assert code == 0 and out.startswith(f"# {name}\n") and "## Not stated, so assumed" in out
 
 
-def test_a_net_of_ones_own_has_no_card(cli):
+def test_show_rejects_card_of_own_network(cli):
     code, _, err = cli("show", "own.py:net", "--card")
     assert code == 2 and "no card" in err
 
 
-def test_show_prints_the_constants_of_a_normalization(cli):
+def test_show_prints_the_constants_of_normalization_layers(cli):
     assert "convention=paper, effective_alpha=0.0001, n=5, k=2" in cli("show", "alexnet_2012")[1]
     assert "convention=caffe, effective_alpha=2e-05, n=5, k=1" in cli("show", "caffenet")[1]
 
 
-def test_evaluate(cli, run):
+def test_evaluate_prints_metrics(cli, run):
     code, out, _ = cli("evaluate", run, "--json")
     assert code == 0
     result = json.loads(out)
     assert result["weights"] == "last.safetensors" and result["n"] == 100
     assert sum(map(sum, result["confusion"])) == 100
-    right = sum(result["confusion"][i][i] for i in range(10))
-    assert result["accuracy"] == pytest.approx(right / 100)
+    correct = sum(result["confusion"][i][i] for i in range(10))
+    assert result["accuracy"] == pytest.approx(correct / 100)
     assert result["support"] == [10] * 10 and len(result["classes"]) == 10
-    assert result["balanced_accuracy"] == pytest.approx(result["accuracy"])  # as many images of each class
+    assert result["balanced_accuracy"] == pytest.approx(result["accuracy"])  # the classes have equal numbers of images
     _, out, _ = cli("evaluate", run)
     assert f"balanced accuracy {result['balanced_accuracy']:.4f}" in out
     assert f"calibration error {result['calibration_error']:.4f}" in out
-    names = [re.split(" {2,}", line.strip()) for line in out.splitlines() if line.startswith(tuple("0123456789"))]
+    rows = [re.split(" {2,}", line.strip()) for line in out.splitlines() if line.startswith(tuple("0123456789"))]
     recalls = [f"{recall:.3f}" for recall in result["recall"]]
     precisions = ["-" if precision is None else f"{precision:.3f}" for precision in result["precision"]]
-    assert [row[1:4] for row in names] == [[r, p, "10"] for r, p in zip(recalls, precisions, strict=True)]
+    assert [row[1:4] for row in rows] == [[r, p, "10"] for r, p in zip(recalls, precisions, strict=True)]
 
 
-def test_predict_names_the_classes_and_says_which_weights(cli, run, tmp_path):
+def test_predict_prints_classes_and_the_weights(cli, run, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     Image.fromarray(pixels[:, :, 0]).save(tmp_path / "b.jpg")
@@ -226,53 +230,52 @@ def test_predict_names_the_classes_and_says_which_weights(cli, run, tmp_path):
     assert row["probabilities"] == sorted(row["probabilities"], reverse=True)
 
 
-def test_predict_names_the_image_that_cannot_be_read(cli, run, tmp_path):
+def test_predict_reports_image_that_cannot_be_read(cli, run, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"not an image")
     for name in ("bad.png", "none.png"):
         code, _, err = cli("predict", run, name)
         assert code == 3 and "error[CN304]" in err and name in err
 
 
-def test_a_run_whose_file_changed_can_be_used_with_the_copy(cli, blobs, tmp_path):
-    (tmp_path / "own.py").write_text(OWN)
+def test_evaluate_uses_the_copy_of_a_changed_file(cli, blobs, tmp_path):
+    (tmp_path / "own.py").write_text(OWN_NET)
     assert cli("train", "own.py:net", "--data", blobs, "--set", "epochs=1")[0] == 0
-    (tmp_path / "own.py").write_text(OWN.replace("10))", "10), nn.Tanh())"))
+    (tmp_path / "own.py").write_text(OWN_NET.replace("10))", "10), nn.Tanh())"))
     code, _, err = cli("evaluate", "runs/own_net-blobs-1")
     assert code == 2 and "error[CN207]" in err and "has changed since the run" in err
     hint = re.search(r"--net RUN(\S+)", err)[1]
     assert cli("evaluate", "runs/own_net-blobs-1", "--net", f"runs/own_net-blobs-1{hint}")[0] == 0
 
 
-def test_doctor(cli):
+def test_doctor_reports_no_problems(cli):
     code, out, _ = cli("doctor")
-    assert code == 0 and "all is well" in out
-    for words in ("torch", "memory", "threads", "fashion_mnist"):
-        assert words in out
-    about = json.loads(cli("doctor", "--json")[1])
-    assert about["versions"]["classicnets"] == cn.__version__ and about["amiss"] == []
+    assert code == 0 and "no problems" in out
+    for word in ("torch", "memory", "threads", "fashion_mnist"):
+        assert word in out
+    facts = json.loads(cli("doctor", "--json")[1])
+    assert facts["versions"]["classicnets"] == cn.__version__ and facts["amiss"] == []
 
 
-def test_data_list(cli):
-    """What a person asks before a download: what it is, whose, how much, from where."""
+def test_data_list_prints_license_size_and_source(cli):
     out = cli("data", "list")[1]
     rows = {row["name"]: row for row in json.loads(cli("data", "list", "--json")[1])}
     assert rows.keys() == DATASETS.keys() >= {"mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100"}
     for name, row in rows.items():
-        told = out[out.index(f"{name}: ") :]
-        for text in (row["title"], row["homepage"], row["licence"], row["would_come_from"]):
-            assert text in told, name
-        assert f"{len(row['classes'])} classes; {row['download_bytes'] / 1e6:.0f} MB to download" in told
+        text = out[out.index(f"{name}: ") :]
+        for fact in (row["title"], row["homepage"], row["licence"], row["would_come_from"]):
+            assert fact in text, name
+        assert f"{len(row['classes'])} classes; {row['download_bytes'] / 1e6:.0f} MB to download" in text
     assert "60,000 + 10,000 of 1x28x28" in out and "50,000 + 10,000 of 3x32x32" in out
 
 
-def test_data_import_and_check(cli, blobs, tmp_path):
+def test_data_check_finds_truncated_file_and_import_rejects_other_data(cli, blobs, tmp_path):
     code, out, _ = cli("data", "check", blobs)
     assert code == 0 and out.count(" ok ") == 4
-    whole = (blobs / "t10k-labels-idx1-ubyte.gz").read_bytes()
+    content = (blobs / "t10k-labels-idx1-ubyte.gz").read_bytes()
     for path in blobs.iterdir():
         (tmp_path / "cut" / path.name).parent.mkdir(exist_ok=True)
         (tmp_path / "cut" / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "cut/t10k-labels-idx1-ubyte.gz").write_bytes(whole[:30])
+    (tmp_path / "cut/t10k-labels-idx1-ubyte.gz").write_bytes(content[:30])
     code, out, _ = cli("data", "check", tmp_path / "cut")
     assert code == 1 and "wrong" in out
     code, _, err = cli("data", "import", "fashion_mnist", blobs)
@@ -280,6 +283,8 @@ def test_data_import_and_check(cli, blobs, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="has no `head`")
-def test_a_closed_pipe_is_no_traceback():
-    done = subprocess.run(f"{sys.executable} -m classicnets list | head -1", shell=True, capture_output=True, text=True)
-    assert done.stderr == "" and done.stdout.startswith("net")
+def test_closed_pipe_prints_no_traceback():
+    process = subprocess.run(
+        f"{sys.executable} -m classicnets list | head -1", shell=True, capture_output=True, text=True
+    )
+    assert process.stderr == "" and process.stdout.startswith("net")

@@ -1,4 +1,4 @@
-"""An .onnx file as a classifier: what it computes, and what is said of a file that cannot be one."""
+"""Classification with an exported .onnx file, and errors for files that are not valid."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def pixels(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
-def test_probabilities_are_those_of_the_graph_whatever_the_batch(tmp_path, monkeypatch):
+def test_probabilities_do_not_depend_on_the_batch_size(tmp_path, monkeypatch):
     images = pixels(23, 3, 8, 8)
     classifier = OnnxClassifier(colors_onnx(tmp_path / "x.onnx"))
-    whole = classifier.probabilities(images)
-    assert whole.dtype == np.float32 and whole.shape == (23, 3)
-    np.testing.assert_allclose(whole, expected(images), atol=1e-6)
-    monkeypatch.setattr(onnx, "_BATCH_BYTES", 5 * 3 * 8 * 8)
-    np.testing.assert_array_equal(classifier.probabilities(images), whole)
+    probabilities = classifier.probabilities(images)
+    assert probabilities.dtype == np.float32 and probabilities.shape == (23, 3)
+    np.testing.assert_allclose(probabilities, expected(images), atol=1e-6)
+    monkeypatch.setattr(onnx, "_MAX_BATCH_BYTES", 5 * 3 * 8 * 8)
+    np.testing.assert_array_equal(classifier.probabilities(images), probabilities)
 
 
-def test_gray_images_are_given_as_color(tmp_path):
+def test_grayscale_images_are_converted_to_color(tmp_path):
     classifier = OnnxClassifier(colors_onnx(tmp_path / "x.onnx", preprocess=Preprocess(channels=1, image_size=8)))
     np.testing.assert_allclose(classifier.probabilities(pixels(4, 1, 8, 8)), 1 / 3, atol=1e-6)
 
@@ -40,7 +40,7 @@ def test_classes_and_preprocessing_come_from_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(("macs", "threads"), [(9, 1), (10**9, 0), (None, 1)])
-def test_a_small_net_is_computed_by_one_thread(tmp_path, macs, threads):
+def test_small_network_uses_one_thread(tmp_path, macs, threads):
     session = OnnxClassifier(colors_onnx(tmp_path / "x.onnx", macs=macs)).session
     assert session.get_session_options().intra_op_num_threads == threads
 
@@ -49,30 +49,30 @@ def test_a_small_net_is_computed_by_one_thread(tmp_path, macs, threads):
     ("changes", "why"),
     [
         ({"format": None}, "no entry 'classicnets'"),
-        ({"format": 2}, "its format is 2; this version reads 1"),
-        ({"classes": ["one", "two"]}, "names 2 classes and has 3 outputs"),
-        ({"format": "1"}, "its format is 1"),
+        ({"format": 2}, "its format version is 2, but this version of classicnets reads 1"),
+        ({"classes": ["one", "two"]}, "its metadata names 2 classes, but it has 3 outputs"),
+        ({"format": "1"}, "its format version is 1,"),
         ({"pixels": "images"}, "its inputs are {'images'"),
     ],
 )
-def test_a_strangers_file_is_refused(tmp_path, changes, why):
+def test_rejects_file_of_other_software(tmp_path, changes, why):
     with pytest.raises(DataError) as caught:
         OnnxClassifier(colors_onnx(tmp_path / "x.onnx", **changes))
     assert caught.value.code == "CN308" and why in caught.value.why
 
 
-def test_preprocessing_of_another_version_is_refused(tmp_path, monkeypatch):
+def test_rejects_unknown_preprocessing(tmp_path, monkeypatch):
     monkeypatch.setattr(
         Preprocess, "to_dict", lambda self: {"channels": 1, "image_size": 8, "mean": [], "std": [], "x": 1}
     )
     path = colors_onnx(tmp_path / "x.onnx")
     with pytest.raises(DataError) as caught:
         OnnxClassifier(path)
-    assert caught.value.code == "CN308" and "cannot be understood" in caught.value.why
+    assert caught.value.code == "CN308" and "is not valid" in caught.value.why
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no model"])
-def test_a_damaged_file_is_refused(tmp_path, content):
+def test_rejects_damaged_file(tmp_path, content):
     if content is not None:
         (tmp_path / "x.onnx").write_bytes(content)
     with pytest.raises(DataError) as caught:
@@ -80,7 +80,7 @@ def test_a_damaged_file_is_refused(tmp_path, content):
     assert caught.value.code == "CN308" and caught.value.why
 
 
-def test_without_onnxruntime_the_extra_is_named(tmp_path, monkeypatch):
+def test_missing_onnxruntime_error_names_the_extra(tmp_path, monkeypatch):
     path = colors_onnx(tmp_path / "x.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MachineError) as caught:

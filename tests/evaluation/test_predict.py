@@ -1,4 +1,4 @@
-"""`predict` and `evaluate` from the outside, with a run and with an .onnx file as the model."""
+"""`predict` and `evaluate`, with a run and with an .onnx file as the model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def model(tmp_path) -> Path:
 
 @pytest.fixture
 def album(tmp_path) -> Path:
-    """Two red images, a blue one and a file that is none."""
+    """Two red images, a blue image and a file that is not an image."""
     for name, color in (("a1.png", "red"), ("a10.jpg", "blue"), ("more/a2.png", "red")):
         paint(tmp_path / "album" / name, color)
     (tmp_path / "album/broken.png").write_bytes(b"no image")
@@ -52,14 +52,14 @@ def run(folder, tmp_path_factory) -> Path:
     return cn.train("lenet_d2l", data=str(folder), recipe="fast", quiet=True, runs=runs, **settings).path
 
 
-def given(monkeypatch, content: bytes) -> None:
+def set_stdin(monkeypatch, content: bytes) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(content))))
 
 
 # --- predict ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_table_with_what_could_not_be_read(cli, model, album):
+def test_table_includes_images_that_cannot_be_read(cli, model, album):
     code, out, err = cli("predict", model, album, "--top", 1)
     assert code == 3
     rows = [re.split(" {2,}", line.strip()) for line in out.splitlines()[2:]]
@@ -71,16 +71,16 @@ def test_a_table_with_what_could_not_be_read(cli, model, album):
     ]
     assert rows[2][-1] == "damaged, or not an image"
     assert "1 of 4 images could not be read" in err and f"{album}/broken.png: damaged" in err
-    assert "colors, weights colors.onnx; images are seen as color 8x8" in err
+    assert "colors, weights colors.onnx; images are preprocessed to color 8x8" in err
 
 
-def test_every_form_says_the_same(cli, model, album):
+def test_all_output_formats_have_the_same_content(cli, model, album):
     code, out, _ = cli("predict", model, album, "--json")
-    whole = json.loads(out)
-    assert code == 3 and whole["weights"] == "colors.onnx"
-    assert (whole["pictures"], whole["unread"], whole["known"], whole["right"]) == (4, 1, 0, 0)
+    document = json.loads(out)
+    assert code == 3 and document["weights"] == "colors.onnx"
+    assert (document["pictures"], document["unread"], document["known"], document["right"]) == (4, 1, 0, 0)
     lines = [json.loads(line) for line in cli("predict", model, album, "--jsonl")[1].splitlines()]
-    assert lines == whole["predictions"]
+    assert lines == document["predictions"]
     assert [line.get("error", "") for line in lines] == ["", "", "damaged, or not an image", ""]
     rows = list(csv.DictReader(io.StringIO(cli("predict", model, album, "--csv")[1])))
     for row, line in zip(rows, lines, strict=True):
@@ -90,32 +90,40 @@ def test_every_form_says_the_same(cli, model, album):
             assert float(row["probability"]) == pytest.approx(line["probabilities"][0], rel=1e-5)
 
 
-def test_a_list_with_classes_is_counted(cli, model, album, tmp_path):
+def test_csv_with_classes_counts_correct_predictions(cli, model, album, tmp_path):
     (album / "list.csv").write_text("path;label\na1.png;red\na10.jpg;green\nmore/a2.png;\nbroken.png;red\n")
     code, out, err = cli("predict", model, album / "list.csv", "--json")
-    whole = json.loads(out)
-    assert code == 3 and (whole["known"], whole["right"]) == (2, 1)
-    assert [row.get("right") for row in whole["predictions"]] == [True, False, None, None]
-    assert "1 of 2 images of known class are right (50.0%)" in err
+    document = json.loads(out)
+    assert code == 3 and (document["known"], document["right"]) == (2, 1)
+    assert [row.get("right") for row in document["predictions"]] == [True, False, None, None]
+    assert "1 of 2 images with a known class are classified correctly (50.0%)" in err
     assert re.search(r"a10.jpg +green \(wrong\) +blue", cli("predict", model, album / "list.csv")[1])
 
 
-def test_standard_input(cli, model, album, monkeypatch):
-    given(monkeypatch, f"{album}/a1.png\n{album}/more\n".encode())
+def test_reads_paths_or_an_image_from_standard_input(cli, model, album, monkeypatch):
+    set_stdin(monkeypatch, f"{album}/a1.png\n{album}/more\n".encode())
     assert [json.loads(line)["classes"][0] for line in cli("predict", model, "-", "--jsonl")[1].splitlines()] == [
         "red"
     ] * 2
-    given(monkeypatch, (album / "a10.jpg").read_bytes())
+    set_stdin(monkeypatch, (album / "a10.jpg").read_bytes())
     code, out, _ = cli("predict", model, "-", "--csv", "--show", "x.png")
     assert code == 0 and out.splitlines()[1].startswith("-,blue,")
 
 
-def test_batches_keep_the_order_and_are_bounded(cli, model, tmp_path, monkeypatch):
+def test_notes_about_folders_from_standard_input_are_printed(cli, model, album, monkeypatch):
+    (album / "readme.txt").write_text("not an image")
+    folder_notes = [line for line in cli("predict", model, album)[2].splitlines() if line.startswith("album: ")]
+    set_stdin(monkeypatch, f"{album}\n".encode())
+    stdin_notes = [line for line in cli("predict", model, "-")[2].splitlines() if line.startswith("album: ")]
+    assert stdin_notes == folder_notes != []
+
+
+def test_batches_and_tables_keep_the_order_of_the_images(cli, model, tmp_path, monkeypatch):
     colors = [list(COLORS)[i % 3] for i in range(25)]
     for i, color in enumerate(colors):
         paint(tmp_path / "many" / f"{i}.png", color)
     (tmp_path / "many/12.png").write_bytes(b"")
-    monkeypatch.setattr(classify, "_AT_ONCE", 4)
+    monkeypatch.setattr(classify, "_BATCH_SIZE", 4)
     monkeypatch.setattr(predictions, "TABLE_ROWS", 10)
     lines = [json.loads(line) for line in cli("predict", model, "many/*.png", "--jsonl")[1].splitlines()]
     expected = [[color] if i != 12 else [] for i, color in enumerate(colors)]
@@ -123,104 +131,106 @@ def test_batches_keep_the_order_and_are_bounded(cli, model, tmp_path, monkeypatc
     assert cli("predict", model, "many")[1].count("image ") == 3  # tables of ten
 
 
-def test_no_more_than_two_batches_are_read_ahead(model, tmp_path, monkeypatch):
-    path, taken = paint(tmp_path / "x.png", "red"), 0
-    monkeypatch.setattr(classify, "_AT_ONCE", 4)
+def test_reads_at_most_two_batches_ahead(model, tmp_path, monkeypatch):
+    path, read_count = paint(tmp_path / "x.png", "red"), 0
+    monkeypatch.setattr(classify, "_BATCH_SIZE", 4)
 
     def endless():
-        nonlocal taken
+        nonlocal read_count
         while True:
-            taken += 1
+            read_count += 1
             yield classify.Input("x", path)
 
     stream = cn.load(model).stream(endless())
-    for shown in range(1, 30):
-        assert next(stream)[1].classes[0] == "red" and taken <= shown + 8
+    for count in range(1, 30):
+        assert next(stream)[1].classes[0] == "red" and read_count <= count + 8
     stream.close()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("arguments", "exit_code", "message"),
     [
         (["x.onnx", "a.png"], 3, "error[CN308]"),
-        (["colors.onnx", "album", "--device", "cuda"], 2, "takes no device"),
-        (["colors.onnx", "album", "--net", "x.py:net"], 2, "takes no net"),
-        (["colors.onnx", "album", "--precision", "auto"], 2, "takes no precision"),
-        (["colors.onnx", "album", "--top", "0"], 2, "at least one class"),
-        (["colors.onnx", "album", "--json", "--csv"], 2, "exclude each other"),
-        (["colors.onnx", "album", "--jsonl", "--csv"], 2, "not allowed with"),
+        (["colors.onnx", "album", "--device", "cuda"], 2, "do not apply to an .onnx file: device"),
+        (["colors.onnx", "album", "--net", "x.py:net"], 2, "do not apply to an .onnx file: net"),
+        (["colors.onnx", "album", "--precision", "auto"], 2, "do not apply to an .onnx file: precision"),
+        (["colors.onnx", "album", "--top", "0"], 2, "--top must be at least 1, not 0"),
+        (["colors.onnx", "album", "--json", "--csv"], 2, "cannot be combined"),
+        (["colors.onnx", "album", "--jsonl", "--csv"], 2, "cannot be combined"),
         (["colors.onnx", "album", "no*.png"], 3, "there is no image in no*.png"),
         (["colors.onnx", "album", "bad.csv"], 3, "error[CN307]"),
         (["album", "a.png"], 2, "error[CN207]"),
     ],
 )
-def test_mistakes(cli, model, album, arguments, code, words, tmp_path):
+def test_rejects_invalid_arguments_before_classifying(cli, model, album, arguments, exit_code, message, tmp_path):
     (tmp_path / "bad.csv").write_text("name\nx.png\n")
-    got, out, err = cli("predict", *arguments)
-    assert (got, words in err) == (code, True) and "probabilit" not in out  # before anything is classified
+    code, out, err = cli("predict", *arguments)
+    assert (code, message in err) == (exit_code, True) and "probabilit" not in out
 
 
-def test_handwriting_and_the_sheet(cli, tmp_path):
+def test_handwriting_is_centered_and_drawn_on_the_sheet(cli, tmp_path):
     model = colors_onnx(tmp_path / "x.onnx", preprocess=cn.Preprocess(channels=1, image_size=28))
     save(tmp_path / "own/two.png", np.moveaxis(draw(TWO), 0, -1))
     save(tmp_path / "own/page.png", np.full((50, 40), 200, np.uint8))
-    shown: list = []
+    sheet_arguments: list = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sheets, "draw_sheet", lambda pairs, title: shown.append((pairs, title)))
+        patch.setattr(sheets, "draw_sheet", lambda pairs, title: sheet_arguments.append((pairs, title)))
         code, out, err = cli("predict", model, "own", "--handwriting", "--show", "seen.png", "--jsonl")
     lines = [json.loads(line) for line in out.splitlines()]
     assert code == 3 and "each character white on black" in err and (tmp_path / "seen.png").exists()
     assert [line.get("error") for line in lines] == ["no ink stands out from the paper", None]
-    (((page, two), title),) = shown
+    (((page, two), title),) = sheet_arguments
     assert page.preprocessed is None and page.original is not None and "28x28" in title
     assert two.preprocessed.shape == (1, 28, 28) and two.preprocessed[0, 0].max() == 0 and two.preprocessed.max() == 255
     assert two.original.shape == (3, 300, 300) and two.original[0, 0, 0] == 255
 
 
-def test_the_sheet_shows_what_the_net_is_given(cli, tmp_path):
-    """A border of two pixels, then the middle: a net that pads to 12 and takes 10."""
+def test_sheet_shows_the_preprocessed_images(cli, tmp_path):
+    """The preprocessing adds a border of two pixels, then takes the central 10 of 12 pixels."""
     preprocess = cn.Preprocess(channels=3, image_size=10, resize=8, pad=2)
     model = colors_onnx(tmp_path / "x.onnx", preprocess=preprocess)
     paint(tmp_path / "red.png", "red")
-    shown: list = []
+    drawn_pairs: list = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sheets, "draw_sheet", lambda pairs, title: shown.extend(pairs))
+        patch.setattr(sheets, "draw_sheet", lambda pairs, title: drawn_pairs.extend(pairs))
         assert cli("predict", model, "red.png", "--show", "seen.png")[0] == 0
-    seen = shown[0].preprocessed
+    seen = drawn_pairs[0].preprocessed
     assert seen.shape == (3, 10, 10) and (seen[:, 0] == 0).all() and seen[:, 5, 5].tolist() == list(COLORS["red"])
 
 
 # --- a run, and Python -----------------------------------------------------------------------------------------------
 
 
-def test_a_run_and_its_python_face(cli, run, folder):
-    opened = cn.load(run)
-    assert isinstance(opened, cn.Run)
-    found = opened.predict(folder / "test", top=1)
-    assert len(found) == 30
+def test_python_and_command_line_predict_the_same(cli, run, folder):
+    model = cn.load(run)
+    assert isinstance(model, cn.Run)
+    predictions = model.predict(folder / "test", top=1)
+    assert len(predictions) == 30
     lines = [json.loads(line) for line in cli("predict", run, folder / "test", "--jsonl", "--top", 1)[1].splitlines()]
-    assert [list(one.classes) for one in found] == [line["classes"] for line in lines]
-    right = [Path(one.image).parent.name == one.classes[0] for one in found]
-    assert np.mean(right) == pytest.approx(opened.evaluate().accuracy)
+    assert [list(prediction.classes) for prediction in predictions] == [line["classes"] for line in lines]
+    correct = [Path(prediction.image).parent.name == prediction.classes[0] for prediction in predictions]
+    assert np.mean(correct) == pytest.approx(model.evaluate().accuracy)
 
 
-def test_the_precision_is_float32_unless_asked_for(cli, run, folder):
-    exact, rough = (cn.load(run, precision=one).predict(folder / "test", top=2) for one in ("float32", "bfloat16"))
-    found = [np.array([one.probabilities for one in each]) for each in (exact, rough)]
-    assert 0 < np.abs(found[0] - found[1]).max() < 0.03
+def test_default_precision_is_float32(cli, run, folder):
+    probabilities = [
+        np.array([prediction.probabilities for prediction in model.predict(folder / "test", top=2)])
+        for model in (cn.load(run, precision=precision) for precision in ("float32", "bfloat16"))
+    ]
+    assert 0 < np.abs(probabilities[0] - probabilities[1]).max() < 0.03
     assert cn.load(run).predictor.precision == "float32" == cn.load(run, precision="auto").predictor.precision  # small
     for verb, images in (("evaluate", []), ("predict", [folder / "test"])):
         code, out, err = cli(verb, run, *images, "--precision", "bfloat16")
-        assert code == 0 and (", bfloat16)" in out or " in bfloat16;" in err)
+        assert code == 0 and (", bfloat16)" in out or " (bfloat16);" in err)
         assert json.loads(cli(verb, run, *images, "--json")[1])["computed_in"] == "float32"
     with pytest.raises(UsageError, match="precision must be one of auto, float32, bfloat16"):
         cn.load(run, precision="float16")
 
 
-def test_an_onnx_file_in_python(model, album):
-    opened = cn.load(model)
-    assert opened.classes == ("red", "green", "blue") and "colors" in repr(opened)
-    good, broken = opened.predict(album / "a1.png", album / "broken.png")
+def test_loads_an_onnx_file_in_python(model, album):
+    loaded = cn.load(model)
+    assert loaded.classes == ("red", "green", "blue") and "colors" in repr(loaded)
+    good, broken = loaded.predict(album / "a1.png", album / "broken.png")
     assert good.classes[0] == "red" and sum(good.probabilities) == pytest.approx(1)
     assert (broken.classes, broken.error) == ((), "damaged, or not an image")
 
@@ -230,56 +240,83 @@ def test_an_onnx_file_in_python(model, album):
 
 @pytest.fixture
 def labeled(tmp_path) -> Path:
-    """Red and blue images in folders; one of the red ones is green."""
+    """Folders of red and blue images; one image in the red folder is green."""
     for name, color in (("red/1", "red"), ("red/2", "green"), ("blue/1", "blue"), ("blue/2", "blue")):
         paint(tmp_path / "data" / f"{name}.png", color)
     return tmp_path / "data"
 
 
-def test_a_folder_is_matched_by_the_names_of_its_classes(cli, model, labeled):
+def test_evaluate_matches_class_folders_by_name(cli, model, labeled):
     code, out, err = cli("evaluate", model, labeled, "--json")
     result = json.loads(out)
-    assert code == 0 and "4 images, of 2 of the net's 3 classes" in err
+    assert code == 0 and "4 images (there is no test split), in 2 of the network's 3 classes" in err
     assert (result["n"], result["accuracy"], result["classes"]) == (4, 0.75, ["red", "green", "blue"])
     assert result["confusion"] == [[1, 1, 0], [0, 0, 0], [0, 0, 2]] and result["support"] == [2, 0, 2]
     _, out, _ = cli("evaluate", model, labeled)
     assert "accuracy 0.7500" in out and re.search(r"^red +0.500 +1.000 +2 +green \(1\)", out, re.M)
     _, out, _ = cli("evaluate", model, labeled, "--csv")
     assert out.splitlines() == [
-        "class,images,recall,precision,as red,as green,as blue",
+        "class,pictures,recall,precision,as red,as green,as blue",
         "red,2,0.5,1,1,1,0",
         "green,0,,0,0,0,0",
         "blue,2,1,1,0,0,2",
     ]
 
 
-def test_a_list_is_evaluated_as_the_folder_is(model, labeled):
+def test_evaluate_csv_equals_evaluate_folder(model, labeled):
     rows = [f"{path.relative_to(labeled)},{path.parent.name}" for path in labeled.rglob("*.png")]
     (labeled / "list.csv").write_text("\n".join(["path,class", *rows]))
-    opened = cn.load(model)
-    by_list, by_folder = opened.evaluate(labeled / "list.csv"), opened.evaluate(labeled)
-    assert by_list.confusion == by_folder.confusion and by_list.n == 4
+    loaded = cn.load(model)
+    csv_result, folder_result = loaded.evaluate(labeled / "list.csv"), loaded.evaluate(labeled)
+    assert csv_result.confusion == folder_result.confusion and csv_result.n == 4
 
 
-def test_classes_the_net_does_not_know_are_named(cli, model, labeled):
+def test_evaluate_names_unknown_classes(cli, model, labeled):
     (labeled / "blue").rename(labeled / "Blues")
     code, _, err = cli("evaluate", model, labeled)
     assert code == 3 and "error[CN306]" in err and "'Blues'; the nearest is 'blue'" in err
-    assert "it knows red, green, blue" in err
+    assert "the network knows red, green, blue" in err
 
 
-def test_a_broken_image_stops_an_evaluation(cli, model, labeled):
+def test_evaluate_fails_for_image_that_cannot_be_read(cli, model, labeled):
     (labeled / "red/3.png").write_bytes(b"")
     code, out, err = cli("evaluate", model, labeled)
     assert (code, out) == (3, "") and "1 image cannot be read" in err and "red/3.png" in err
+    assert "--on-bad-image skip" in err
 
 
-def test_an_onnx_file_without_its_data_says_so(cli, model):
+def test_evaluate_skips_images_that_cannot_be_read(cli, model, labeled):
+    complete = json.loads(cli("evaluate", model, labeled, "--json")[1])
+    for i in range(6):
+        (labeled / f"red/broken{i}.png").write_bytes(b"")
+    code, out, err = cli("evaluate", model, labeled, "--on-bad-image", "skip", "--json")
+    result = json.loads(out)
+    assert code == 0 and "6 images cannot be read and are skipped, the first is " in err and "red/broken0.png" in err
+    assert (result["n"], result["confusion"]) == (4, complete["confusion"])
+
+
+def test_evaluate_fails_if_no_image_can_be_read(cli, model, tmp_path):
+    (tmp_path / "data/red").mkdir(parents=True)
+    (tmp_path / "data/red/1.png").write_bytes(b"")
+    code, out, err = cli("evaluate", model, "data", "--on-bad-image", "skip")
+    assert (code, out) == (3, "") and "error[CN304]: 1 image cannot be read" in err
+
+
+def test_evaluate_skips_images_of_the_training_data_as_training_did(cli, folder, tmp_path):
+    data = shutil.copytree(folder, tmp_path / "animals")
+    next(data.glob("test/*/*.png")).write_bytes(b"")
+    settings = {"image_size": 28, "epochs": 1, "batch_size": 8}
+    run = cn.train("lenet_d2l", data=str(data), recipe="fast", quiet=True, on_bad_image="skip", **settings)
+    assert json.loads(cli("evaluate", run.path, "--json")[1])["n"] == 29
+    assert run.evaluate(on_bad_image="skip").n == 29
+
+
+def test_evaluate_reports_missing_default_data(cli, model):
     code, _, err = cli("evaluate", model)
     assert code == 2 and "error[CN206]" in err and "where: animals" in err and f"evaluate {model} DATA" in err
 
 
-def test_an_onnx_file_is_measured_on_the_data_it_names(cli, folder, run, tmp_path):
+def test_evaluate_onnx_file_uses_its_training_data(cli, folder, run, tmp_path):
     facts = cn.Run(run).facts
     shutil.copytree(folder, tmp_path / "animals")
     classes = tuple(facts["classes"])
@@ -288,31 +325,33 @@ def test_an_onnx_file_is_measured_on_the_data_it_names(cli, folder, run, tmp_pat
     assert (result["n"], result["data"]) == (30, "animals")
     model = colors_onnx(tmp_path / "x.onnx", classes=classes, fingerprint="another")
     code, _, err = cli("evaluate", model)
-    assert code == 3 and "holds other bytes than x.onnx was trained on" in err
+    assert code == 3 and "animals has changed since x.onnx was trained on it" in err
 
 
-def test_a_run_on_its_own_folder_is_its_test_split_alone(cli, run, folder, tmp_path):
-    own = json.loads(cli("evaluate", run, "--json")[1])
+def test_evaluate_on_training_folder_uses_only_the_test_split(cli, run, folder, tmp_path):
+    default = json.loads(cli("evaluate", run, "--json")[1])
     code, out, err = cli("evaluate", run, folder, "--json")
-    assert code == 0 and "its test split alone" in err and json.loads(out)["confusion"] == own["confusion"]
-    elsewhere = shutil.copytree(folder / "test", tmp_path / "elsewhere")
-    assert json.loads(cli("evaluate", run, elsewhere, "--json")[1])["confusion"] == own["confusion"]
+    assert (
+        code == 0 and "so only the test split is used" in err and json.loads(out)["confusion"] == default["confusion"]
+    )
+    test_folder = shutil.copytree(folder / "test", tmp_path / "copy")
+    assert json.loads(cli("evaluate", run, test_folder, "--json")[1])["confusion"] == default["confusion"]
 
 
-def test_idx_files_are_matched_by_name_or_else_by_number(cli, blobs, model, tmp_path):
+def test_evaluate_matches_idx_labels_by_name_or_number(cli, blobs, model, tmp_path):
     code, _, err = cli("evaluate", model, blobs)
-    assert code == 3 and "does not know 10 of the data's classes" in err
-    ten = cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
-    by_name = cn.load(ten.path).evaluate(shutil.copytree(blobs, tmp_path / "copy"))
-    assert by_name.confusion == ten.evaluate().confusion
-    facts = ten.folder.read()
-    ten.folder.write(facts | {"classes": [f"class {i}" for i in range(10)]})
-    code, out, err = cli("evaluate", ten.path, tmp_path / "copy", "--json")
-    assert code == 0 and "labels are numbers without names" in err
+    assert code == 3 and "the network does not know 10 classes of the data" in err
+    run = cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
+    by_name = cn.load(run.path).evaluate(shutil.copytree(blobs, tmp_path / "copy"))
+    assert by_name.confusion == run.evaluate().confusion
+    facts = run.folder.read()
+    run.folder.write(facts | {"classes": [f"class {i}" for i in range(10)]})
+    code, out, err = cli("evaluate", run.path, tmp_path / "copy", "--json")
+    assert code == 0 and "has labels without class names" in err
     assert json.loads(out)["confusion"] == [list(row) for row in by_name.confusion]
 
 
-def test_the_sheet_itself_is_a_image(tmp_path):
+def test_sheet_is_a_figure_with_titles(tmp_path):
     from classicnets.report import figures, sheet
 
     pairs = [

@@ -1,4 +1,4 @@
-"""What `--dry-run` forecasts, held against what runs leave behind, without a clock; and the cheaper choices."""
+"""Forecasts of `--dry-run`, compared with the files of real runs, and the suggestions of cheaper settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from classicnets.spec import run_spec
 from classicnets.text import duration
 from classicnets.training.plan import plan
 
-OWN = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10))\n"
+OWN_NET = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10))\n"
 FAKE = Trial(
     image_count=128,
     steps=14,
@@ -40,19 +40,19 @@ FAKE = Trial(
 
 
 @pytest.fixture
-def measured(monkeypatch):
+def fake_trial(monkeypatch):
     """Replaces the measurement by a Trial; bfloat16 is then `faster` times faster."""
 
-    def put(faster: float = 1.0, **changes: object) -> Trial:
+    def replace_measurement(faster: float = 1.0, **changes: object) -> Trial:
         fake = replace(FAKE, **changes)
         monkeypatch.setattr(trial, "measure", lambda *_, **__: fake)
         monkeypatch.setattr(trial, "step_seconds", lambda *_, **__: fake.step_seconds / faster)
         return fake
 
-    return put
+    return replace_measurement
 
 
-def everything_in(folder: Path) -> dict[str, int]:
+def modification_times(folder: Path) -> dict[str, int]:
     return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*")}
 
 
@@ -60,23 +60,23 @@ def everything_in(folder: Path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["registry", "own"])
-def test_the_dry_run_says_what_the_run_takes_and_leaves_nothing_behind(cli, blobs, tmp_path, own):
-    (tmp_path / "own.py").write_text(OWN)
-    before = everything_in(tmp_path)
+def test_dry_run_prints_a_forecast_and_writes_nothing(cli, blobs, tmp_path, own):
+    (tmp_path / "own.py").write_text(OWN_NET)
+    before = modification_times(tmp_path)
     command = ("train", "own.py:net" if own else "lenet_d2l", "--data", blobs, "--set", "epochs=2", "--dry-run")
     code, out, _ = cli(*command)
     assert code == 0 and "\nforecast  " in out and "s an epoch; measured on " in out and "cheaper" not in out
-    found = json.loads(cli(*command, "--json")[1])["forecast"]
+    result = json.loads(cli(*command, "--json")[1])["forecast"]
     steps_of_the_run = 8 if own else 4
-    assert 2 <= found["steps"] <= steps_of_the_run
-    assert found["step_pictures"] == found["batch_pictures"] == (128 if own else 256)
-    assert 0 < found["step_seconds"] < found["epoch_seconds"] < found["seconds"]
-    assert {k: v for k, v in everything_in(tmp_path).items() if "__pycache__" not in k} == before
+    assert 2 <= result["steps"] <= steps_of_the_run
+    assert result["step_pictures"] == result["batch_pictures"] == (128 if own else 256)
+    assert 0 < result["step_seconds"] < result["epoch_seconds"] < result["seconds"]
+    assert {k: v for k, v in modification_times(tmp_path).items() if "__pycache__" not in k} == before
 
 
 @pytest.mark.parametrize("net", ["lenet_d2l", "own.py:net"])
-def test_generators_and_threads_are_as_before(blobs, tmp_path, net):
-    (tmp_path / "own.py").write_text(OWN)
+def test_random_generators_and_threads_are_restored(blobs, tmp_path, net):
+    (tmp_path / "own.py").write_text(OWN_NET)
     planned = plan(*run_spec(net, data=str(blobs), settings={"net.dropout": 0.5}, deterministic=True))
     torch.manual_seed(11)
     state, threads = torch.get_rng_state(), torch.get_num_threads()
@@ -85,7 +85,7 @@ def test_generators_and_threads_are_as_before(blobs, tmp_path, net):
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_a_module_of_ones_own_stays_as_it_is(blobs):
+def test_own_module_is_not_changed(blobs):
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 10)).eval()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     forecast(plan(*run_spec(net, data=str(blobs), settings={"epochs": 1, "initialize": "normal", "freeze": ("1",)})))
@@ -93,36 +93,36 @@ def test_a_module_of_ones_own_stays_as_it_is(blobs):
     assert not net.training and all(p.requires_grad and p.grad is None for p in net.parameters())
 
 
-def test_how_many_steps_are_measured(blobs, monkeypatch):
+def test_number_of_measured_steps(blobs, monkeypatch):
     monkeypatch.setattr(trial, "STEP_SECONDS", 0.0)
-    assert forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).steps == 2  # however slow
+    assert forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).steps == 2  # at least two, even if they are slow
     monkeypatch.setattr(trial, "STEP_SECONDS", math.inf)
     assert (
         forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 3}))).steps == 6
-    )  # all that the run has
+    )  # all steps of the run
     few = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), limit=50, settings={"epochs": 4})))
     assert (few.steps, few.step_images) == (4, 50)
 
 
-def test_too_slow_a_batch_is_measured_in_part_and_the_words_say_so(blobs, monkeypatch):
+def test_slow_batch_is_measured_in_part_and_reported(blobs, monkeypatch):
     planned = plan(*run_spec("lenet_d2l", data=str(blobs)))
-    monkeypatch.setattr(trial, "_MACS", 12.5 * planned.table.macs)
+    monkeypatch.setattr(trial, "_MAX_STEP_MACS", 12.5 * planned.table.macs)
     monkeypatch.setattr(trial, "STEP_SECONDS", 0.0)
-    found = forecast(planned)
-    assert (found.step_images, found.batch_images) == (12, 256)
-    assert "measured on 2 steps of 12 images, not 256)" in found.lines()[0]
-    train = 400 / 12 * found.step_seconds
-    assert train < found.epoch_seconds and found.seconds > 10 * train
+    result = forecast(planned)
+    assert (result.step_images, result.batch_images) == (12, 256)
+    assert "measured on 2 steps of 12 images, not 256)" in result.lines()[0]
+    train = 400 / 12 * result.step_seconds
+    assert train < result.epoch_seconds and result.seconds > 10 * train
 
 
-def test_a_batch_that_would_fill_the_memory_is_measured_in_part(blobs, monkeypatch):
+def test_large_batch_is_measured_in_part(blobs, monkeypatch):
     planned = plan(*run_spec("lenet_d2l", data=str(blobs)))
     monkeypatch.setattr(machine, "total_memory_bytes", lambda: 8 * 20 * planned.table.activation_bytes)
     assert forecast(planned).step_images == 20
 
 
 @pytest.mark.parametrize(
-    "changed",
+    "options",
     [
         {"settings": {"ema": 0.9, "flip": True, "shift": 2, "precision": "bfloat16", "class_weights": "auto"}},
         {"settings": {"mean": (), "views": 10, "image_size": 20, "resize": 24, "crop": "random"}},
@@ -131,89 +131,94 @@ def test_a_batch_that_would_fill_the_memory_is_measured_in_part(blobs, monkeypat
         {"loader_threads": 2, "deterministic": True, "variation": {"activation": "relu", "dropout": 0.3}},
     ],
 )
-def test_every_kind_of_recipe_can_be_tried(folder, changed, monkeypatch):
+def test_all_kinds_of_recipes_can_be_measured(folder, options, monkeypatch):
     monkeypatch.setattr(trial, "STEP_SECONDS", 0.0)
-    changed = {**changed, "settings": {"batch_size": 8, "image_size": 28, **changed.get("settings", {})}}
-    planned = plan(*run_spec("lenet_d2l", data=str(folder), **changed))
-    found = forecast(planned)
-    assert found.steps == 2 and found.seconds > 0
-    assert found.at_most == ("patience" in changed["settings"]) == ("at most" in found.lines()[0])
+    options = {**options, "settings": {"batch_size": 8, "image_size": 28, **options.get("settings", {})}}
+    planned = plan(*run_spec("lenet_d2l", data=str(folder), **options))
+    result = forecast(planned)
+    assert result.steps == 2 and result.seconds > 0
+    assert result.at_most == ("patience" in options["settings"]) == ("at most" in result.lines()[0])
 
 
 # --- against a run ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("settings", [{}, {"ema": 0.9, "validation": 0.0, "monitor": "none", "optimizer": "sgd"}])
-def test_the_files_of_a_run_have_the_sizes_forecast(blobs, tmp_path, settings):
+def test_files_of_a_run_have_the_forecast_sizes(blobs, tmp_path, settings):
     settings = {"epochs": 3, **settings}
-    found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), recipe="fast", settings=settings)))
+    result = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), recipe="fast", settings=settings)))
     run = cn.train("lenet_d2l", data=str(blobs), recipe="fast", runs=tmp_path / "r", quiet=True, **settings)
-    real = {path.name: path.stat().st_size for path in run.path.iterdir()}
-    checkpoints = {name for name in real if name.endswith(".safetensors")}
-    assert checkpoints == {name for name in found.disk_bytes if name.endswith(".safetensors")}
-    for name in checkpoints:  # the digits of a few facts apart
-        assert abs(found.disk_bytes[name] - real[name]) <= 64
-    assert found.disk_bytes["history.jsonl"] == pytest.approx(real["history.jsonl"], rel=0.2)
-    assert found.disk_bytes.keys() <= real.keys()
+    actual = {path.name: path.stat().st_size for path in run.path.iterdir()}
+    checkpoints = {name for name in actual if name.endswith(".safetensors")}
+    assert checkpoints == {name for name in result.disk_bytes if name.endswith(".safetensors")}
+    for name in checkpoints:  # facts in the metadata have other digits
+        assert abs(result.disk_bytes[name] - actual[name]) <= 64
+    assert result.disk_bytes["history.jsonl"] == pytest.approx(actual["history.jsonl"], rel=0.2)
+    assert result.disk_bytes.keys() <= actual.keys()
 
 
-def test_the_counts_are_those_of_the_data(blobs, folder):
+def test_image_counts_equal_those_of_the_data(blobs, folder):
     for path in (blobs, folder):
-        told, data = loading.describe(str(path)), loading.load(str(path), say=lambda _: None)
-        assert (told.train, told.test) == (len(data.train), len(data.test))
+        description, data = loading.describe(str(path)), loading.load(str(path), say=lambda _: None)
+        assert (description.train, description.test) == (len(data.train), len(data.test))
         preprocess = plan(*run_spec("lenet_d2l", data=str(path), settings={"image_size": 28})).preprocess
-        assert told.loaded(preprocess) == loading.load(str(path), preprocess, say=lambda _: None).shape
+        assert description.loaded(preprocess) == loading.load(str(path), preprocess, say=lambda _: None).shape
         for validation, limit in ((0.0, None), (0.15, None), (0.15, 33), (0.5, 1000)):
-            train, aside = batches.divide(data.train, validation, limit, seed=0)
-            assert batches.shares(told.train, validation, limit) == (len(train), len(aside) if aside else 0)
+            train, validation_set = batches.divide(data.train, validation, limit, seed=0)
+            assert batches.shares(description.train, validation, limit) == (
+                len(train),
+                len(validation_set) if validation_set else 0,
+            )
 
 
 # --- arithmetic ------------------------------------------------------------------------------------------------------
 
 
-def test_time_is_steps_and_what_is_evaluated(blobs, measured):
-    """400 images, 80 of them aside, and 100 of the test."""
-    measured(images=100, step_seconds=1.0, evaluation_seconds=0.01)
+def test_time_includes_steps_and_evaluations(blobs, fake_trial):
+    """400 images, 80 of them held out for validation, and 100 test images."""
+    fake_trial(image_count=100, step_seconds=1.0, evaluation_seconds=0.01)
     base = {"epochs": 5, "validation": 0.2, "monitor": "validation", "batch_size": 100}
-    found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings=base)))
-    assert found.epoch_seconds == pytest.approx(3.2 + 0.8) and found.seconds == pytest.approx(5 * 4.0 + 1.0)
-    found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings=base, limit=200)))
-    assert found.seconds == pytest.approx(5 * (2.0 + 0.8) + 1.0)
+    result = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings=base)))
+    assert result.epoch_seconds == pytest.approx(3.2 + 0.8) and result.seconds == pytest.approx(5 * 4.0 + 1.0)
+    result = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings=base, limit=200)))
+    assert result.seconds == pytest.approx(5 * (2.0 + 0.8) + 1.0)
     joined = {**base, "join_after": 3, "monitor": "test"}
-    found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings=joined)))
-    assert found.seconds == pytest.approx(3 * 3.2 + 2 * 4.0 + 5 * 1.0 + 1.0)
+    result = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings=joined)))
+    assert result.seconds == pytest.approx(3 * 3.2 + 2 * 4.0 + 5 * 1.0 + 1.0)
 
 
-def test_memory_is_what_was_measured_with_the_real_images_and_a_whole_batch(blobs, measured):
+def test_memory_is_extrapolated_to_real_images_and_a_full_batch(blobs, fake_trial):
     image = 28 * 28 + 8
-    fake = measured(images=64)
-    rest = fake.memory_bytes - fake.noise_bytes + fake.step_memory_bytes  # of 128: twice as many as were measured
+    fake = fake_trial(image_count=64)
+    without_images = (
+        fake.memory_bytes - fake.noise_bytes + fake.step_memory_bytes
+    )  # for 128 images, twice as many as in a measured step
     settings = {"batch_size": 128, "validation": 0.0, "monitor": "none"}
-    found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings=settings)))
-    assert found.memory_bytes == rest + 500 * image
-    found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings={**settings, "validation": 0.5})))
-    assert found.memory_bytes == rest + (500 + 200) * image  # what is kept aside is copied
+    result = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings=settings)))
+    assert result.memory_bytes == without_images + 500 * image
+    result = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings={**settings, "validation": 0.5})))
+    assert result.memory_bytes == without_images + (500 + 200) * image  # the validation set is copied
 
 
-def test_a_real_trial_knows_its_memory(blobs):
-    found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs))))
+def test_real_measurement_includes_memory(blobs):
+    result = forecast(plan(*run_spec("lenet_d2l", data=str(blobs))))
     peak = machine.peak_memory_bytes()
-    assert found.memory_bytes is None or 0.5 * peak < found.memory_bytes < 1.5 * peak
+    assert result.memory_bytes is None or 0.5 * peak < result.memory_bytes < 1.5 * peak
 
 
-# --- data that is not here -------------------------------------------------------------------------------------------
+# --- missing data ----------------------------------------------------------------------------------------------------
 
 
-def test_what_has_to_be_fetched_is_said_and_not_fetched(monkeypatch, tmp_path, measured):
-    known = DATASETS["fashion_mnist"]
-    monkeypatch.setitem(DATASETS, known.name, replace(known, system_folder=str(tmp_path / "none")))
-    measured()
-    found = forecast(plan(*run_spec("lenet_d2l")))
-    assert found.fetch_bytes == 30_878_645 and "fetch     about 30.9 MB of data first" in found.lines()
-    cache = tmp_path / "cache" / "data" / known.name
+def test_download_is_reported_and_not_started(monkeypatch, tmp_path, fake_trial):
+    dataset = DATASETS["fashion_mnist"]
+    monkeypatch.setitem(DATASETS, dataset.name, replace(dataset, system_folder=str(tmp_path / "none")))
+    fake_trial()
+    result = forecast(plan(*run_spec("lenet_d2l")))
+    assert result.fetch_bytes == 30_878_645 and "download  about 30.9 MB of data first" in result.lines()
+    cache = tmp_path / "cache" / "data" / dataset.name
     assert not cache.exists()
     cache.mkdir(parents=True)
-    for file in known.files:
+    for file in dataset.files:
         (cache / file.name).touch()
     assert forecast(plan(*run_spec("lenet_d2l"))).fetch_bytes == 0
 
@@ -221,51 +226,51 @@ def test_what_has_to_be_fetched_is_said_and_not_fetched(monkeypatch, tmp_path, m
 # --- cheaper choices -------------------------------------------------------------------------------------------------
 
 
-def test_a_short_run_is_told_nothing(blobs, measured):
-    measured(faster=3.0)
+def test_short_run_has_no_suggestions(blobs, fake_trial):
+    fake_trial(faster=3.0)
     assert forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).cheaper == ()
 
 
 @pytest.mark.parametrize(("step_seconds", "settings"), [(5.0, "epochs=500"), (900.0, "epochs=100"), (5.0, "epochs=1")])
-def test_what_is_cheaper_can_be_pasted_and_keeps_its_promise(cli, tmp_path, measured, step_seconds, settings):
+def test_suggestions_can_be_pasted_and_have_the_stated_effect(cli, tmp_path, fake_trial, step_seconds, settings):
     from support.idx import make_idx_folder
 
     data = make_idx_folder(tmp_path / "many", train=20_000, test=20)
-    measured(step_seconds=step_seconds, faster=2.0)
+    fake_trial(step_seconds=step_seconds, faster=2.0)
     command = ("train", "lenet_d2l", "--data", data, "--set", settings, "batch_size=128", "--dry-run")
     _, out, _ = cli(*command)
-    found = json.loads(cli(*command, "--json")[1])["forecast"]
-    assert 1 <= len(found["cheaper"]) <= 3
-    for choice in found["cheaper"]:
+    result = json.loads(cli(*command, "--json")[1])["forecast"]
+    assert 1 <= len(result["cheaper"]) <= 3
+    for choice in result["cheaper"]:
         assert f"cheaper   {choice['change']} " in out and choice["times"] > 1
         code, text, _ = cli(*command, *shlex.split(choice["change"]), "--json")
         assert code == 0
-        again = json.loads(text)["forecast"]
+        cheaper = json.loads(text)["forecast"]
         if choice["basis"].startswith("computed: "):
-            assert found["seconds"] / again["seconds"] == pytest.approx(choice["times"])
-    assert found["cheaper"][0]["change"] == "--set precision=bfloat16" and found["cheaper"][0]["times"] == 2.0
+            assert result["seconds"] / cheaper["seconds"] == pytest.approx(choice["times"])
+    assert result["cheaper"][0]["change"] == "--set precision=bfloat16" and result["cheaper"][0]["times"] == 2.0
 
 
-def test_ten_minutes_by_fewer_epochs_or_fewer_images(blobs, measured):
-    measured(images=100, step_seconds=10.0, evaluation_seconds=0.0)
+def test_suggests_fewer_epochs_or_images_for_ten_minutes(blobs, fake_trial):
+    fake_trial(image_count=100, step_seconds=10.0, evaluation_seconds=0.0)
     planned = plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 100, "batch_size": 2}))
     changes = [choice.change for choice in forecast(planned).cheaper]
     assert changes == ["--set epochs=15", "--limit 60", "--set image_size=14"]  # 100 epochs of 40 s each
 
 
-def test_what_saves_next_to_nothing_is_not_named(blobs, measured):
-    measured(images=100, step_seconds=10.0, evaluation_seconds=0.0)
-    found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 16, "batch_size": 2})))
-    assert found.seconds == pytest.approx(640) and [c.change for c in found.cheaper] == ["--set image_size=14"]
+def test_small_savings_are_not_suggested(blobs, fake_trial):
+    fake_trial(image_count=100, step_seconds=10.0, evaluation_seconds=0.0)
+    result = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 16, "batch_size": 2})))
+    assert result.seconds == pytest.approx(640) and [c.change for c in result.cheaper] == ["--set image_size=14"]
 
 
-def test_bfloat16_is_proposed_only_where_it_was_faster(blobs, measured):
-    measured(step_seconds=1000.0, faster=1.1)
+def test_bfloat16_is_suggested_only_if_it_is_faster(blobs, fake_trial):
+    fake_trial(step_seconds=1000.0, faster=1.1)
     changes = [choice.change for choice in forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).cheaper]
     assert changes and not any("bfloat16" in change for change in changes)
 
 
-def test_bfloat16_is_really_measured(blobs, monkeypatch):
+def test_bfloat16_is_measured_with_real_steps(blobs, monkeypatch):
     precisions = Counter()
     steps = trial._steps
 
@@ -278,12 +283,12 @@ def test_bfloat16_is_really_measured(blobs, monkeypatch):
     monkeypatch.setattr(trial, "STEP_SECONDS", 0.0)
     monkeypatch.setattr(forecasts, "LONG_SECONDS", 0.0)
     forecast(plan(*run_spec("lenet_d2l", data=str(blobs))))
-    assert precisions["float32"] == 3 and precisions["bfloat16"] in (1, 4)  # one if that was far too slow
+    assert precisions["float32"] == 3 and precisions["bfloat16"] in (1, 4)  # one step if bfloat16 is much slower
 
 
-def test_smaller_images_only_for_a_net_that_takes_them(blobs, tmp_path, measured):
-    measured(step_seconds=1000.0)
-    (tmp_path / "own.py").write_text(OWN)
+def test_smaller_images_are_suggested_only_for_networks_that_accept_them(blobs, tmp_path, fake_trial):
+    fake_trial(step_seconds=1000.0)
+    (tmp_path / "own.py").write_text(OWN_NET)
     planned = plan(*run_spec("own.py:net", data=str(blobs)))
     assert not any("image_size" in choice.change for choice in forecast(planned).cheaper)
     pooled = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
@@ -291,32 +296,32 @@ def test_smaller_images_only_for_a_net_that_takes_them(blobs, tmp_path, measured
     assert choice.change == "--set image_size=14" and choice.times == pytest.approx(4, rel=0.01)
 
 
-def test_too_much_memory_is_said_with_a_batch_that_fits(blobs, measured, monkeypatch):
+def test_suggests_a_batch_size_that_fits_into_memory(blobs, fake_trial, monkeypatch):
     monkeypatch.setattr(machine, "total_memory_bytes", lambda: 2 * 10**9)
-    measured(images=256, memory_bytes=4 * 10**9, step_memory_bytes=35 * 10**8)
-    found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs))))
-    assert found.crowded and not found.long
-    assert "memory 4.0 GB of 2.0 GB" in found.lines()[0]
-    choice = found.cheaper[0]
+    fake_trial(image_count=256, memory_bytes=4 * 10**9, step_memory_bytes=35 * 10**8)
+    result = forecast(plan(*run_spec("lenet_d2l", data=str(blobs))))
+    assert result.needs_most_memory and not result.is_long
+    assert "memory 4.0 GB of 2.0 GB" in result.lines()[0]
+    choice = result.cheaper[0]
     assert choice.change == "--set batch_size=64" and str(choice).endswith("times less memory, computed")
-    assert found.memory_bytes / choice.times < 0.8 * 2 * 10**9
+    assert result.memory_bytes / choice.times < 0.8 * 2 * 10**9
 
 
-def test_a_full_disk_is_said(blobs, measured, monkeypatch):
-    measured(last_bytes=10**9)
+def test_full_disk_is_reported(blobs, fake_trial, monkeypatch):
+    fake_trial(last_bytes=10**9)
     monkeypatch.setattr(forecasts.shutil, "disk_usage", lambda _: Usage)
-    assert "disk 1.0 GB, but 1.5 GB free" in forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).lines()[0]
+    assert "disk 1.0 GB, but only 1.5 GB are free" in forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).lines()[0]
 
 
 class Usage:
-    free = 1_500_000_000  # enough for one, not for the second while it replaces the first
+    free = 1_500_000_000  # enough for one checkpoint, but not for a second one while it is replaced
 
 
-# --- words -----------------------------------------------------------------------------------------------------------
+# --- text ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "expected"),
     [
         (0.04, "0.0 s"),
         (9.94, "9.9 s"),
@@ -329,11 +334,11 @@ class Usage:
         (86_400 * 47 + 3600 * 5, "47 days 5 h"),
     ],
 )
-def test_times_for_people(seconds, words):
-    assert duration(seconds) == words
+def test_duration_text(seconds, expected):
+    assert duration(seconds) == expected
 
 
-def test_a_hopeless_run_says_days(blobs, measured):
-    measured(step_seconds=3600.0)
+def test_long_run_is_reported_in_days(blobs, fake_trial):
+    fake_trial(step_seconds=3600.0)
     line = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 50}))).lines()[0]
     assert line.startswith("forecast  6 days 12 h (3 h 7 min an epoch; measured on 14 steps")

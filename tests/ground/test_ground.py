@@ -1,4 +1,4 @@
-"""The ground floor: short texts, files replaced whole, the ordered thread map; and that each is written only once."""
+"""Texts, atomic writes and the ordered thread map; and that no other module implements them again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOURCE = Path(classicnets.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
 
-# --- once instead of often -------------------------------------------------------------------------------------------
+# --- implemented once ---------------------------------------------------------------------------------------------
 
 
 def is_rename(node: ast.AST) -> bool:
@@ -53,15 +53,15 @@ def names(*words: str) -> re.Pattern[str]:
 
 
 def uses(node: ast.AST, words: re.Pattern[str]) -> bool:
-    """Whether the node is one of these names, as a variable, an attribute or an import."""
-    found = [getattr(node, "id", ""), getattr(node, "attr", "")]
-    found += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-    found += [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
-    return any(words.fullmatch(word) for word in found)
+    """Whether the node is one of these names: a variable, an attribute or an import."""
+    node_names = [getattr(node, "id", ""), getattr(node, "attr", "")]
+    node_names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+    node_names += [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+    return any(words.fullmatch(word) for word in node_names)
 
 
 DIFFLIB, POOL, SYNC = names("difflib", "get_close_matches"), names("ThreadPoolExecutor", "ThreadPool"), names("fsync")
-# What is done once: how it is known, the file that does it, and others that may, each with its reason.
+# How an implementation is recognized, the file that has it, and exceptions with their reasons.
 ONCE = {
     "nearest name": (lambda node: uses(node, DIFFLIB), "text.py", {}),
     "pool of threads": (
@@ -77,22 +77,22 @@ ONCE = {
 
 
 @pytest.mark.parametrize("what", ONCE)
-def test_what_is_done_often_is_written_once(what):
-    known, home, others = ONCE[what]
+def test_is_implemented_in_one_file(what):
+    matches, home, exceptions = ONCE[what]
     places: dict[str, list[int]] = {}
     for path in FILES:
         name = path.relative_to(SOURCE).as_posix()
-        lines = [node.lineno for node in ast.walk(ast.parse(path.read_text())) if known(node)]
+        lines = [node.lineno for node in ast.walk(ast.parse(path.read_text())) if matches(node)]
         if lines:
             places[name] = lines
-    elsewhere = {name: lines for name, lines in places.items() if name not in {home, *others}}
+    elsewhere = {name: lines for name, lines in places.items() if name not in {home, *exceptions}}
     assert not elsewhere, elsewhere
-    assert home in places or what in {"joined shape", "plural"}  # which text.py writes in a way of its own
-    assert others.keys() <= places.keys()
+    assert home in places or what in {"joined shape", "plural"}  # text.py implements these differently
+    assert exceptions.keys() <= places.keys()
 
 
 @pytest.mark.parametrize(
-    ("known", "source"),
+    ("matches", "source"),
     [
         (is_rename, "part.replace(path)"),
         (is_rename, "Path(name).rename(path)"),
@@ -106,21 +106,21 @@ def test_what_is_done_often_is_written_once(what):
         (ONCE["sync to disk"][0], "os.fsync(file.fileno())"),
     ],
 )
-def test_a_second_place_would_be_seen(known, source):
-    assert any(map(known, ast.walk(ast.parse(source))))
+def test_recognizes_implementations(matches, source):
+    assert any(map(matches, ast.walk(ast.parse(source))))
 
 
 @pytest.mark.parametrize("source", ["text.replace('a', 'b')", "replace(recipe, net=net)", "', '.join(names)", "'s'"])
-def test_what_only_looks_alike_is_left_alone(source):
+def test_does_not_match_similar_code(source):
     nodes = [*ast.walk(ast.parse(source))]
-    assert not any(known(node) for known, _, _ in ONCE.values() for node in nodes)
+    assert not any(matches(node) for matches, _, _ in ONCE.values() for node in nodes)
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("made", "expected"),
+    ("actual", "expected"),
     [
         (text.shape((1, 28, 28)), "1x28x28"),
         (text.shape([16, 5, 5], " x "), "16 x 5 x 5"),
@@ -163,8 +163,8 @@ def test_what_only_looks_alike_is_left_alone(source):
         (text.command("classicnets", "show", Path("my runs/a")), "classicnets show 'my runs/a'"),
     ],
 )
-def test_short_texts(made, expected):
-    assert made == expected
+def test_formats_text(actual, expected):
+    assert actual == expected
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -174,14 +174,14 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_file_is_replaced_whole(tmp_path):
+def test_file_is_replaced(tmp_path):
     path = tmp_path / "x.json"
     files.write_whole(path, b"old")
     files.write_json(path, {"n": 1, "name": "é"})
     assert content(tmp_path) == {"x.json": '{\n  "n": 1,\n  "name": "é"\n}\n'.encode()}
 
 
-def test_a_temporary_file_keeps_the_suffix_and_is_hidden(tmp_path):
+def test_temporary_file_is_hidden_and_keeps_the_suffix(tmp_path):
     with files.temporary_file(tmp_path / "net.onnx") as part:
         assert part.parent == tmp_path and part.suffix == ".onnx" and part.name.startswith(".net.")
         part.write_bytes(b"whole")
@@ -189,17 +189,17 @@ def test_a_temporary_file_keeps_the_suffix_and_is_hidden(tmp_path):
     assert content(tmp_path) == {"net.onnx": b"whole"}
 
 
-def test_nothing_is_left_of_a_file_that_was_not_finished(tmp_path):
+def test_unfinished_temporary_file_is_removed(tmp_path):
     with pytest.raises(ValueError, match="in the middle"), files.temporary_file(tmp_path / "x.bin") as part:
         part.write_bytes(b"half")
         raise ValueError("in the middle")
     with files.temporary_file(tmp_path / "x.bin"):
-        pass  # nothing was written at all
+        pass  # nothing is written
     assert content(tmp_path) == {}
 
 
 @pytest.mark.parametrize("point", ["fsync", "replace"])
-def test_a_failure_at_any_point_leaves_the_old_file_whole(tmp_path, monkeypatch, point):
+def test_failure_keeps_the_old_file(tmp_path, monkeypatch, point):
     path = tmp_path / "x.json"
     files.write_whole(path, b"old")
 
@@ -214,12 +214,12 @@ def test_a_failure_at_any_point_leaves_the_old_file_whole(tmp_path, monkeypatch,
 
 
 @pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid"), reason="needs permissions of POSIX")
-def test_a_folder_that_cannot_be_written_is_cn401(tmp_path):
+def test_read_only_folder_is_an_error(tmp_path):
     folder = tmp_path / "closed"
     folder.mkdir()
     folder.chmod(0o555)
     try:
-        if os.access(folder, os.W_OK):  # the administrator may write everywhere
+        if os.access(folder, os.W_OK):  # root can write everywhere
             pytest.skip("this user may write into a read-only folder")
         with pytest.raises(MachineError) as caught:
             files.write_whole(folder / "x.json", b"new")
@@ -228,7 +228,7 @@ def test_a_folder_that_cannot_be_written_is_cn401(tmp_path):
         folder.chmod(0o755)
 
 
-def test_a_folder_that_is_not_there_is_cn401(tmp_path):
+def test_missing_folder_is_an_error(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     for path in (tmp_path / "none" / "x.json", tmp_path / "file" / "x.json"):
         with pytest.raises(MachineError) as caught:
@@ -237,18 +237,18 @@ def test_a_folder_that_is_not_there_is_cn401(tmp_path):
     assert content(tmp_path) == {"file": b""}
 
 
-def test_temporary_files_of_dead_processes_are_removed(tmp_path):
-    kept = {"x.json": b"1", ".hidden": b"2", "part.txt": b"3"}
-    for name, data in {**kept, ".x.0123456789ab.part.json": b"half", ".y.0123456789ab.part": b"half"}.items():
+def test_temporary_files_of_crashed_processes_are_removed(tmp_path):
+    other_files = {"x.json": b"1", ".hidden": b"2", "part.txt": b"3"}
+    for name, data in {**other_files, ".x.0123456789ab.part.json": b"half", ".y.0123456789ab.part": b"half"}.items():
         (tmp_path / name).write_bytes(data)
     files.remove_parts(tmp_path)
-    assert content(tmp_path) == kept
+    assert content(tmp_path) == other_files
 
 
 # --- workers ---------------------------------------------------------------------------------------------------------
 
 
-def test_results_come_in_the_order_of_the_items():
+def test_results_have_the_order_of_the_items():
     def slower_first(n: int) -> int:
         time.sleep(0.02 * (n % 3 == 0))
         return n * n
@@ -257,28 +257,28 @@ def test_results_come_in_the_order_of_the_items():
     assert [*ordered_map(slower_first, [], threads=4)] == []
 
 
-def test_threads_work_at_the_same_time():
-    together = threading.Barrier(3, timeout=600)  # broken, which raises, unless three items are in work at once
-    assert len([*ordered_map(lambda _: together.wait(), range(6), threads=3)]) == 6
+def test_threads_work_in_parallel():
+    barrier = threading.Barrier(3, timeout=600)  # raises unless three calls wait at the same time
+    assert len([*ordered_map(lambda _: barrier.wait(), range(6), threads=3)]) == 6
 
 
 @pytest.mark.parametrize(("threads", "ahead", "most"), [(2, 3, 4), (1, 1, 2), (2, None, 17)])
-def test_items_are_read_no_further_than_asked(threads, ahead, most):
-    read: list[int] = []
+def test_items_are_read_lazily(threads, ahead, most):
+    read_items: list[int] = []
 
     def items() -> Iterator[int]:
         for n in range(1000):
-            read.append(n)
+            read_items.append(n)
             yield n
 
     results = ordered_map(lambda n: n, items(), threads=threads, ahead=ahead)
-    assert read == []  # nothing happens before the first result is asked for
+    assert read_items == []  # nothing happens before the first result is requested
     for n in range(20):
-        assert next(results) == n and len(read) <= n + most
+        assert next(results) == n and len(read_items) <= n + most
     results.close()
 
 
-def test_an_exception_comes_in_its_turn():
+def test_exception_is_raised_at_the_position_of_its_item():
     def fails(n: int) -> int:
         if n == 3:
             raise KeyError(n)
@@ -292,7 +292,7 @@ def test_an_exception_comes_in_its_turn():
         next(results)
 
 
-def test_an_exception_of_the_items_is_passed_on():
+def test_exception_in_the_items_is_raised():
     def items() -> Iterator[int]:
         yield 1
         raise OSError("no more")
@@ -301,12 +301,12 @@ def test_an_exception_of_the_items_is_passed_on():
         [*ordered_map(lambda n: n, items(), threads=2)]
 
 
-def test_closing_cancels_what_has_not_begun():
-    begun: list[int] = []
+def test_closing_cancels_calls_that_have_not_started():
+    started: list[int] = []
     release = threading.Event()
 
     def work(n: int) -> int:
-        begun.append(n)
+        started.append(n)
         if n:
             release.wait(30)
         return n
@@ -316,9 +316,9 @@ def test_closing_cancels_what_has_not_begun():
     closing = threading.Thread(target=results.close)
     closing.start()
     closing.join(10)
-    assert not closing.is_alive()  # it does not wait for work that has begun
+    assert not closing.is_alive()  # it does not wait for running calls
     release.set()
     workers = [thread for thread in threading.enumerate() if thread.name.startswith("classicnets")]
     for thread in workers:
         thread.join(10)
-    assert len(begun) <= 2  # the first, and the one in work when it was closed
+    assert len(started) <= 2  # the first call, and the one that ran when the iterator was closed

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 import classicnets as cn
 from classicnets.cli import arguments
-from classicnets.cli.main import _VERBS, parser
+from classicnets.cli.main import _COMMANDS, parser
 from classicnets.events import Step
 from classicnets.spec import (
     GROUPS,
@@ -53,7 +53,7 @@ def help_text(capsys: pytest.CaptureFixture[str], *verb: str) -> str:
 def commands() -> list[tuple[str, ...]]:
     return [
         (verb, action) if action else (verb,)
-        for verb, module in _VERBS.items()
+        for verb, module in _COMMANDS.items()
         for action in getattr(module, "ACTIONS", [""])
     ]
 
@@ -138,7 +138,7 @@ def test_the_number_of_threads_is_restored_after_a_run(blobs):
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
 def test_help_groups_every_option_and_shows_its_default(command, capsys):
     out = help_text(capsys, *command)
-    module = _VERBS[command[0]]
+    module = _COMMANDS[command[0]]
     kinds = module.ACTIONS[command[1]].options if len(command) > 1 else module.OPTIONS
     flat = " ".join(out.split())
     headings = re.findall(r"^(\w+):$", out, re.M)

@@ -408,7 +408,7 @@ def test_a_run_without_bad_images_is_resumed_and_evaluated_without_them(three, t
 def test_each_seed_has_its_own_split(mine, tmp_path):
     settings = {**SETTINGS, "validation": 0.2, "monitor": "validation"}
     made = plan(*run_spec("lenet_d2l", data=str(mine), settings=settings, device="cpu"))
-    several = seeds.start(made, (0, 1), Output(runs=str(tmp_path / "r")), lambda _: None, side_by_side=1)
+    several = seeds.start(made, (0, 1), Output(runs=str(tmp_path / "r")), lambda _: None, parallel_runs=1)
     first, second = (table(run.path) for run in several.runs().values())
     assert [row["path"] for row in first] == [row["path"] for row in second] and first != second
 

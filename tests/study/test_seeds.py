@@ -1,4 +1,4 @@
-"""One plan with several seeds: what they come to together, side by side, killed, resumed, failing."""
+"""Several seeds of one plan: statistics, runs in parallel, interruption, resuming and failures."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from classicnets.report import seeds as report
 from classicnets.report.terminal import SeedsTerminal
 from classicnets.runs import checkpoint, history
 from classicnets.spec import run_spec
-from classicnets.study import seeds, side_by_side
-from classicnets.study.side_by_side import Manner, compare
+from classicnets.study import parallel, seeds
+from classicnets.study.parallel import Parallelism, compare
 from classicnets.training.plan import plan
 from classicnets.values import Expected
 
@@ -86,8 +86,8 @@ def three(own, blobs, tmp_path_factory) -> cn.Seeds:
     return cn.train_seeds(f"{own}:net", 3, seed=3, parallel_runs=2, data=str(blobs), runs=runs, quiet=True, epochs=2)
 
 
-def same_weights(one: Path, other: Path) -> bool:
-    a, b = load_file(one / "last.safetensors"), load_file(other / "last.safetensors")
+def same_weights(run: Path, other: Path) -> bool:
+    a, b = load_file(run / "last.safetensors"), load_file(other / "last.safetensors")
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
@@ -97,21 +97,21 @@ def losses(run: Path) -> list[tuple[float, float]]:
 
 @pytest.fixture
 def one_thread() -> None:
-    """As the runs side by side have; other numbers of threads may round differently."""
+    """The same number of threads as the parallel runs have, because it affects rounding."""
     torch.set_num_threads(1)
 
 
 @pytest.mark.slow
-def test_a_seed_among_others_is_the_run_it_is_alone(three, own, blobs, one_thread):
-    alone = cn.train(f"{own}:net", data=str(blobs), seed=4, epochs=2, quiet=True)
-    among = three.path / "seed-4"
-    assert same_weights(among, alone.path) and losses(among) == losses(alone.path)
-    assert json.loads((among / "run.json").read_text())["threads"] == alone.facts["threads"] == 1
-    assert not same_weights(among, three.path / "seed-5")
+def test_a_seed_among_others_equals_a_single_run(three, own, blobs, one_thread):
+    single = cn.train(f"{own}:net", data=str(blobs), seed=4, epochs=2, quiet=True)
+    parallel_run = three.path / "seed-4"
+    assert same_weights(parallel_run, single.path) and losses(parallel_run) == losses(single.path)
+    assert json.loads((parallel_run / "run.json").read_text())["threads"] == single.facts["threads"] == 1
+    assert not same_weights(parallel_run, three.path / "seed-5")
 
 
 @pytest.mark.slow
-def test_each_seed_is_a_run_like_any_other(three, cli):
+def test_each_seed_is_an_ordinary_run(three, cli):
     assert [run.facts["seed"] for run in three.runs] == [3, 4, 5]
     assert three.runs[0].evaluate().accuracy == three.summary["runs"][0]["test_accuracy"]
     assert cli("evaluate", three.path / "seed-3")[0] == 0
@@ -121,41 +121,41 @@ def test_each_seed_is_a_run_like_any_other(three, cli):
 
 
 @pytest.mark.slow
-def test_the_statistics_are_those_of_the_runs(three):
+def test_statistics_equal_those_of_the_runs(three):
     accuracies = [run.result["test_accuracy"] for run in three.runs]
     assert three.mean == statistics.mean(accuracies) and three.sd == statistics.stdev(accuracies)
     facts = json.loads((three.path / "seeds.json").read_text())
     assert facts["side_by_side"] == 2 and facts["threads"] == 1 and facts["seeds"] == [3, 4, 5]
     assert facts["machine"]["versions"]["torch"] == torch.__version__
-    found = facts["result"]
-    assert (found["n"], found["of"], found["pictures"], found["verdict"]) == (3, 3, 100, "")
-    assert found["test_accuracy"]["min"] == min(accuracies) and found["test_accuracy"]["max"] == max(accuracies)
-    assert found["train_loss"]["mean"] == statistics.mean(run.result["train_loss"] for run in three.runs)
+    result = facts["result"]
+    assert (result["n"], result["of"], result["pictures"], result["verdict"]) == (3, 3, 100, "")
+    assert result["test_accuracy"]["min"] == min(accuracies) and result["test_accuracy"]["max"] == max(accuracies)
+    assert result["train_loss"]["mean"] == statistics.mean(run.result["train_loss"] for run in three.runs)
     card = (three.path / "card.md").read_text()
     assert f"**{three.mean:.4f} ± {three.sd:.4f}" in card and "| [4](seed-4) |" in card
     assert f"{three.mean:.4f}" in repr(three) and repr(cn.Seeds(three.path)) == repr(three)
 
 
 @pytest.mark.slow
-def test_nothing_is_left_to_do_for_finished_ones(three, cli):
+def test_finished_runs_cannot_be_resumed(three, cli):
     code, _, err = cli("train", "--resume", three.path)
     assert code == 2 and "error[CN208]: all runs are complete" in err
 
 
 @pytest.mark.slow
-def test_a_seed_that_fails_is_a_row_and_the_others_go_on(cli, own, blobs):
+def test_failed_seed_is_reported_and_the_others_continue(cli, own, blobs):
     code, out, err = cli(
         "train", f"{own}:breaks", "--data", blobs, "--set", "epochs=1", "--seed", 3, "--seeds", 2,
         "--parallel-runs", 2, "--json",
     )  # fmt: skip
-    found = json.loads(out)
-    assert code == 1 and (found["n"], found["of"]) == (1, 2)
-    good, bad = found["runs"]
+    result = json.loads(out)
+    assert code == 1 and (result["n"], result["of"]) == (1, 2)
+    good, bad = result["runs"]
     assert bad["error"].startswith("error[CN101]: the loss is no longer finite")
-    assert found["test_accuracy"] == {"mean": good["test_accuracy"], "sd": None, "min": good["test_accuracy"],
+    assert result["test_accuracy"] == {"mean": good["test_accuracy"], "sd": None, "min": good["test_accuracy"],
                                       "max": good["test_accuracy"]}  # fmt: skip
     assert "seed 4: error[CN101]" in err and f"seed 3: test {good['test_accuracy']:.4f}" in err
-    folder = Path(found["folder"])
+    folder = Path(result["folder"])
     assert "error[CN101]" in (folder / "card.md").read_text() and (folder / "curves.png").stat().st_size > 10_000
     assert list(seeds.SeedsFolder(folder).missing()) == [4]
 
@@ -175,25 +175,35 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="finds the processes 
 
 
 @contextmanager
-def begun(net: str, blobs: Path, at_once: int, epochs: int) -> Iterator[tuple[subprocess.Popen[str], list[int], Path]]:
-    """A command of `at_once` + 1 seeds of which `at_once` have finished an epoch, its workers, its folder."""
-    options = ["--data", blobs, "--set", f"epochs={epochs}", "batch_size=100"]
-    options += ["--seeds", at_once + 1, "--parallel-runs"]
-    made = Path("runs", f"own_{net.split(':')[1]}-blobs-seeds-1")
+def started_seeds(
+    net: str, blobs: Path, parallel_runs: int, epochs: int
+) -> Iterator[tuple[subprocess.Popen[str], list[int], Path]]:
+    """A command with one more seed than `parallel_runs`, after the first epoch of those; its workers and folder."""
+    options = [
+        "--data",
+        blobs,
+        "--set",
+        f"epochs={epochs}",
+        "batch_size=100",
+        "--seeds",
+        parallel_runs + 1,
+        "--side-by-side",
+    ]
+    folder = Path("runs", f"own_{net.split(':')[1]}-blobs-seeds-1")
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", "classicnets", "train", net, *map(str, options), str(at_once)],
+        [sys.executable, "-P", "-m", "classicnets", "train", net, *map(str, options), str(parallel_runs)],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     ) as parent:
         workers: list[int] = []
         try:
-            while not all((made / f"seed-{seed}" / "last.safetensors").exists() for seed in range(at_once)):
+            while not all((folder / f"seed-{seed}" / "last.safetensors").exists() for seed in range(parallel_runs)):
                 assert parent.poll() is None, parent.communicate()
                 time.sleep(0.02)
             workers = children(parent.pid)
-            assert len(workers) == at_once
-            yield parent, workers, made
+            assert len(workers) == parallel_runs
+            yield parent, workers, folder
         finally:
             for pid in (parent.pid, *workers):
                 if alive(pid):
@@ -202,137 +212,144 @@ def begun(net: str, blobs: Path, at_once: int, epochs: int) -> Iterator[tuple[su
 
 @linux
 @pytest.mark.slow
-def test_at_ctrl_c_the_runs_under_way_save_and_stop(own, blobs):
+def test_ctrl_c_saves_and_stops_the_active_runs(own, blobs):
     endless = 100_000  # epochs: hours, even on a fast machine
-    with begun(f"{own}:slow", blobs, at_once=2, epochs=endless) as (parent, workers, made):
+    with started_seeds(f"{own}:slow", blobs, parallel_runs=2, epochs=endless) as (parent, workers, folder):
         parent.send_signal(signal.SIGINT)
-        _, said = parent.communicate()
+        _, err = parent.communicate()
     assert parent.returncode == 130
-    assert f"stopped, 3 without results; to go on: classicnets train --resume {made}" in said
+    assert f"stopped; 3 runs have no result; to resume: classicnets train --resume {folder}" in err
     assert not any(map(alive, workers))
     for seed in (0, 1):
-        events = history.read(made / f"seed-{seed}" / "history.jsonl")
+        events = history.read(folder / f"seed-{seed}" / "history.jsonl")
         last = [event for event in events if not isinstance(event, Advice)][-1]
-        state = checkpoint.load(made / f"seed-{seed}" / "last.safetensors")[1]["state"]
+        state = checkpoint.load(folder / f"seed-{seed}" / "last.safetensors")[1]["state"]
         where = (last.epoch, 0) if isinstance(last, Epoch) else (last.epoch - 1, last.step)
         assert (state["epoch"], state["step"]) == where and state["epoch"] < endless
-    assert not (made / "seed-2" / "history.jsonl").exists()
+    assert not (folder / "seed-2" / "history.jsonl").exists()
     with pytest.raises(UsageError, match="not a folder of finished runs") as caught:
-        cn.Seeds(made)
-    assert caught.value.hints == (f"classicnets train --resume {made}",)
+        cn.Seeds(folder)
+    assert caught.value.hints == (f"classicnets train --resume {folder}",)
 
 
 @linux
 @pytest.mark.slow
-def test_killed_runs_go_on_bit_for_bit(cli, own, blobs, one_thread):
+def test_killed_runs_resume_bit_for_bit(cli, own, blobs, one_thread):
     Path("halt").touch()
-    with begun(f"{own}:halting", blobs, at_once=1, epochs=12) as (parent, workers, made):
+    with started_seeds(f"{own}:halting", blobs, parallel_runs=1, epochs=12) as (parent, workers, folder):
         for pid in (parent.pid, *workers):
             os.kill(pid, signal.SIGKILL)
         parent.communicate()
         while any(map(alive, workers)):
             time.sleep(0.02)
     Path("halt").unlink()
-    assert 1 <= len(losses(made / "seed-0")) < 12 and not (made / "seed-1" / "history.jsonl").exists()
-    code, out, err = cli("train", "--resume", made, "--json")
+    assert 1 <= len(losses(folder / "seed-0")) < 12 and not (folder / "seed-1" / "history.jsonl").exists()
+    code, out, err = cli("train", "--resume", folder, "--json")
     assert code == 0, err
     assert json.loads(out)["n"] == 2
     for seed in (0, 1):
-        alone = cn.train(f"{own}:halting", data=str(blobs), seed=seed, epochs=12, batch_size=100, quiet=True)
-        assert same_weights(made / f"seed-{seed}", alone.path)
-        assert losses(made / f"seed-{seed}") == losses(alone.path)
+        single = cn.train(f"{own}:halting", data=str(blobs), seed=seed, epochs=12, batch_size=100, quiet=True)
+        assert same_weights(folder / f"seed-{seed}", single.path)
+        assert losses(folder / f"seed-{seed}") == losses(single.path)
 
 
-def test_a_module_is_copied_for_each_seed(blobs):
+def test_module_is_copied_for_each_seed(blobs):
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     before = copy.deepcopy(net.state_dict())
-    made = cn.train_seeds(net, 2, data=str(blobs), epochs=1, quiet=True)
+    seeds_result = cn.train_seeds(net, 2, data=str(blobs), epochs=1, quiet=True)
     assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
-    alone = cn.train(copy.deepcopy(net), data=str(blobs), seed=1, epochs=1, quiet=True)
-    assert same_weights(made.path / "seed-1", alone.path)
-    assert made.runs[1].evaluate().accuracy == alone.result["test_accuracy"]
-    with pytest.raises(UsageError, match="trained by one process"):
+    single = cn.train(copy.deepcopy(net), data=str(blobs), seed=1, epochs=1, quiet=True)
+    assert same_weights(seeds_result.path / "seed-1", single.path)
+    assert seeds_result.runs[1].evaluate().accuracy == single.result["test_accuracy"]
+    with pytest.raises(UsageError, match="trained in one process"):
         cn.train_seeds(net, 2, parallel_runs=2, data=str(blobs), quiet=True)
 
 
-def test_a_module_that_fails_is_a_row_too(blobs):
+def test_failed_module_is_reported(blobs):
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     nn.init.constant_(net[1].bias, float("inf"))
-    made = cn.train_seeds(net, 2, data=str(blobs), recipe="fast", initialize="as_built", epochs=1, quiet=True)
-    assert made.mean is None and made.sd is None and made.runs == [] and "n = 0 of 2" in repr(made)
-    assert all(one["error"].startswith("error[CN101]") for one in made.summary["runs"])
-    assert "no run has one" in (made.path / "card.md").read_text()
+    seeds_result = cn.train_seeds(net, 2, data=str(blobs), recipe="fast", initialize="as_built", epochs=1, quiet=True)
+    assert (
+        seeds_result.mean is None
+        and seeds_result.sd is None
+        and seeds_result.runs == []
+        and "n = 0 of 2" in repr(seeds_result)
+    )
+    assert all(row["error"].startswith("error[CN101]") for row in seeds_result.summary["runs"])
+    assert "no run has a result" in (seeds_result.path / "card.md").read_text()
 
 
-def test_statistics_by_hand():
+def test_statistics_of_small_samples():
     assert seeds.statistics_of([]) == {"mean": None, "sd": None, "min": None, "max": None}
     assert seeds.statistics_of([0.5]) == {"mean": 0.5, "sd": None, "min": 0.5, "max": 0.5}
     assert seeds.statistics_of([1.0, 3.0, 5.0]) == {"mean": 3.0, "sd": 2.0, "min": 1.0, "max": 5.0}
 
 
-def test_the_verdict_counts_the_runs_in_the_range():
+def test_verdict_counts_the_runs_in_the_published_range():
     published = Expected(low=0.75, high=0.83, mean=0.80, n=130, source="a table")
     assert seeds.against(published, [0.74, 0.76, 0.78]) == (
-        "2 of 3 within the published range 0.750 to 0.830; the mean is 4.00 points below the published 0.8000"
+        "2 of 3 runs are in the published range 0.750 to 0.830; the mean is 4.00 points below the published mean 0.8000"
         " (n = 130: a table)"
     )
-    once = seeds.against(Expected.single(0.9, "a paper"), [0.91, 0.93])
-    assert once.startswith("the mean is 2.00 points above the single published run")
+    verdict = seeds.against(Expected.single(0.9, "a paper"), [0.91, 0.93])
+    assert verdict.startswith("the mean is 2.00 points above the single published run")
 
 
-def test_a_verdict_needs_what_was_published(blobs):
+def test_changed_recipe_has_no_verdict(blobs):
     changed = plan(*run_spec("lenet_d2l", data=str(blobs)))
     assert seeds.verdict(changed, [0.8]).startswith("no verdict") and seeds.verdict(changed, []) == ""
 
 
 @pytest.mark.parametrize(
-    ("runs", "cores", "fit", "wanted", "seconds", "expected"),
+    ("runs", "cores", "fitting_runs", "most_runs", "seconds", "expected"),
     [
-        (4, 2, 2, 2, {2: 0.010, 1: 0.014}, (2, 1)),  # 40 ms a step of all against 2 x 14
-        (4, 2, 2, 2, {2: 0.010, 1: 0.019}, (1, 2)),  # 40 against 38: not worth it
-        (3, 2, 2, 2, {2: 0.010, 1: 0.014}, (1, 2)),  # 30 against 2 rounds of 14
+        (4, 2, 2, 2, {2: 0.010, 1: 0.014}, (2, 1)),  # 4 x 10 = 40 ms for a step of all runs, compared with 2 x 14
+        (4, 2, 2, 2, {2: 0.010, 1: 0.019}, (1, 2)),  # 40 and 38: the gain is too small
+        (3, 2, 2, 2, {2: 0.010, 1: 0.014}, (1, 2)),  # 30 and 2 rounds of 14
         (5, 16, 5, 5, {16: 0.010, 3: 0.020}, (5, 3)),  # three threads each
-        (50, 16, 4, 16, {16: 0.010, 1: 0.020}, (4, 1)),  # 500 against 13 rounds of 20; no more fit
-        (50, 16, 1, 16, {16: 0.010, 1: 0.011}, (1, 16)),  # memory for one
+        (50, 16, 4, 16, {16: 0.010, 1: 0.020}, (4, 1)),  # 500 and 13 rounds of 20; more runs do not fit
+        (50, 16, 1, 16, {16: 0.010, 1: 0.011}, (1, 16)),  # memory for one run
     ],
 )
-def test_what_is_faster_is_chosen(runs, cores, fit, wanted, seconds, expected):
-    manner = compare(runs, cores, fit, wanted, seconds, "9.0 GB each, 36.0 GB are free")
-    assert (manner.at_once, manner.threads) == expected
-    assert ("9.0 GB each" in manner.why) == (fit < wanted)
+def test_fastest_parallelism_is_chosen(runs, cores, fitting_runs, most_runs, seconds, expected):
+    parallelism = compare(runs, cores, fitting_runs, most_runs, seconds, "9.0 GB each, 36.0 GB free")
+    assert (parallelism.runs, parallelism.threads) == expected
+    assert ("9.0 GB each" in parallelism.why) == (fitting_runs < most_runs)
 
 
-def test_the_choice_is_measured_said_and_can_be_pinned(blobs, monkeypatch):
-    asked = plan(*run_spec("lenet_d2l", data=str(blobs), device="cpu"))
-    measured = []
+def test_parallelism_is_measured_or_set_by_the_user(blobs, monkeypatch):
+    lenet = plan(*run_spec("lenet_d2l", data=str(blobs), device="cpu"))
+    calls = []
 
-    def seconds_a_step(_plan, threads, _say):
-        measured.append(threads)
+    def seconds_per_step(_plan, threads, _say):
+        calls.append(threads)
         return {4: 0.01, 1: 0.02}
 
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    monkeypatch.setattr(side_by_side, "seconds_a_step", seconds_a_step)
+    monkeypatch.setattr(parallel, "seconds_per_step", seconds_per_step)
     monkeypatch.setattr(machine, "peak_memory_bytes", lambda: 10**9)
     monkeypatch.setattr(machine, "available_memory_bytes", lambda: 10 * 10**9)
     monkeypatch.setattr(machine, "is_busy", lambda: False)
-    said = "4 side by side with 1 thread each: 2.0 times as fast for 8 runs (a step takes 10 ms with 4 threads, 20 ms"
-    assert str(side_by_side.choose(asked, 8, None, print)).startswith(said)
+    text = (
+        "4 runs in parallel with 1 thread each: 2.0 times as fast for 8 runs (a step takes 10 ms with 4 threads, 20 ms"
+    )
+    assert str(parallel.choose(lenet, 8, None, print)).startswith(text)
     monkeypatch.setattr(machine, "available_memory_bytes", lambda: int(2.4 * 10**9))
-    assert side_by_side.choose(asked, 8, None, print).at_once == 1  # 1.25 GB each
-    assert measured == [(4, 1), (4, 1)]
-    assert side_by_side.choose(asked, 8, 2, print) == Manner(2, 2, "as asked")
-    assert side_by_side.choose(asked, 1, None, print).at_once == 1
-    assert len(measured) == 2
-    with pytest.raises(UsageError, match="at least one at once"):
-        side_by_side.choose(asked, 8, 0, print)
+    assert parallel.choose(lenet, 8, None, print).runs == 1  # 1.25 GB each
+    assert calls == [(4, 1), (4, 1)]
+    assert parallel.choose(lenet, 8, 2, print) == Parallelism(2, 2, "as requested")
+    assert parallel.choose(lenet, 1, None, print).runs == 1
+    assert len(calls) == 2
+    with pytest.raises(UsageError, match="--side-by-side must be at least 1, not 0"):
+        parallel.choose(lenet, 8, 0, print)
 
 
-def test_real_steps_are_timed_and_the_threads_put_back(blobs, monkeypatch):
-    monkeypatch.setattr(side_by_side, "_SECONDS", 0.0)
-    asked = plan(*run_spec("lenet_d2l", data=str(blobs), settings={"batch_size": 8}, device="cpu"))
+def test_timing_steps_restores_the_number_of_threads(blobs, monkeypatch):
+    monkeypatch.setattr(parallel, "_SECONDS", 0.0)
+    lenet = plan(*run_spec("lenet_d2l", data=str(blobs), settings={"batch_size": 8}, device="cpu"))
     threads = torch.get_num_threads()
-    found = side_by_side.seconds_a_step(asked, (2, 1), print)
-    assert found.keys() == {1, 2} and all(seconds > 0 for seconds in found.values())
+    times = parallel.seconds_per_step(lenet, (2, 1), print)
+    assert times.keys() == {1, 2} and all(seconds > 0 for seconds in times.values())
     assert torch.get_num_threads() == threads
 
 
@@ -348,7 +365,7 @@ def epochs(n: int, *, accuracy: float = 0.5, **changes) -> list[Epoch]:
 
 
 @pytest.mark.parametrize("n", [1, 2, 50])
-def test_the_image_has_a_line_for_each_seed_and_one_for_the_mean(n):
+def test_figure_has_a_line_for_each_seed_and_the_mean(n):
     runs = {seed: epochs(4, accuracy=seed / n) for seed in range(n)}
     published = Expected(low=0.2, high=0.3, mean=0.25, n=9, source="x")
     figure = report.draw(runs, {seed: seed / n for seed in runs}, published, "a title")
@@ -361,15 +378,15 @@ def test_the_image_has_a_line_for_each_seed_and_one_for_the_mean(n):
     assert [len([p for p in axes.patches if p.get_y() == 0.2]) for axes in figure.axes] == [0, 1, 1]
 
 
-def test_a_seed_that_failed_is_dashed_and_not_in_the_mean():
+def test_failed_seed_is_dashed_and_not_in_the_mean():
     runs = {0: epochs(4, accuracy=0.6), 1: epochs(2, accuracy=0.1), 2: epochs(3, accuracy=0.8), 3: []}
     figure = report.draw(runs, {0: 0.6, 2: 0.8}, None, "a title")
     middle = figure.axes[1]
     assert [line.get_linestyle() for line in middle.lines] == ["-", "--", "-", "--", "-"]
-    assert list(middle.lines[-1].get_ydata()) == pytest.approx([0.7] * 3)  # as far as both go
+    assert list(middle.lines[-1].get_ydata()) == pytest.approx([0.7] * 3)  # up to the last epoch of both
 
 
-def test_the_image_shows_what_was_watched():
+def test_figure_shows_the_evaluated_split():
     validated = {0: epochs(2, accuracy=None, validation_accuracy=0.5)}
     published = Expected(low=0.2, high=0.3, mean=0.25, n=9, source="x")
     figure = report.draw(validated, {0: 0.5}, published, "a title")
@@ -379,67 +396,67 @@ def test_the_image_shows_what_was_watched():
     assert figure.axes[1].get_ylabel() == "train accuracy (mean over the epoch)"
 
 
-def test_the_terminal_shows_who_is_where_and_says_advice_once():
-    face = SeedsTerminal(Console(file=io.StringIO(), width=200), 6)
+def test_terminal_shows_epochs_and_prints_advice_once():
+    display = SeedsTerminal(Console(file=io.StringIO(), width=200), 6)
     advice = Advice(epoch=1, step=1, topic="flat", message="it does not learn", hint="lr=0.1")
-    with face:
+    with display:
         for seed in (1, 0):
-            face.show(seed, Step(epoch=seed + 1, step=1, steps=2, images=4, seconds=0.1))
-            face.show(seed, advice)
-        assert face.bar.tasks[0].description == "seed 0 epoch 1, seed 1 epoch 2"
+            display.show(seed, Step(epoch=seed + 1, step=1, steps=2, images=4, seconds=0.1))
+            display.show(seed, advice)
+        assert display.bar.tasks[0].description == "seed 0 epoch 1, seed 1 epoch 2"
         for seed in (2, 3, 4):
-            face.show(seed, Step(epoch=7, step=1, steps=2, images=4, seconds=0.1))
-        assert face.bar.tasks[0].description == "5 seeds in epochs 1 to 7"
-        face.show(0, epochs(4)[0])
-        assert face.bar.tasks[0].completed == 0.25
-        face.ended({"seed": 3, "test_accuracy": 0.8123, "seconds": 24.2})
-        face.ended({"seed": 4, "error": "error[CN101]: no"})
-    assert face.console.file.getvalue().splitlines() == [
+            display.show(seed, Step(epoch=7, step=1, steps=2, images=4, seconds=0.1))
+        assert display.bar.tasks[0].description == "5 seeds in epochs 1 to 7"
+        display.show(0, epochs(4)[0])
+        assert display.bar.tasks[0].completed == 0.25
+        display.ended({"seed": 3, "test_accuracy": 0.8123, "seconds": 24.2})
+        display.ended({"seed": 4, "error": "error[CN101]: no"})
+    assert display.console.file.getvalue().splitlines() == [
         "seed 1: coach: it does not learn", "seed 1: hint: lr=0.1", "seed 3: test 0.8123, 24 s",
         "seed 4: error[CN101]: no",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
-        (["lenet_d2l", "--parallel-runs", "2"], "is about the runs of --seeds"),
-        (["lenet_d2l", "--seeds", "0"], "--seeds 0: at least one"),
-        (["lenet_d2l", "--seeds", "2", "--parallel-runs", "0"], "--parallel-runs 0: at least one"),
-        (["lenet_d2l", "--seeds", "2", "--jsonl"], "--jsonl shows one run"),
+        (["lenet_d2l", "--parallel-runs", "2"], "--side-by-side needs --seeds"),
+        (["lenet_d2l", "--seeds", "0"], "--seeds must be at least 1, not 0"),
+        (["lenet_d2l", "--seeds", "2", "--parallel-runs", "0"], "--parallel-runs must be at least 1, not 0"),
+        (["lenet_d2l", "--seeds", "2", "--jsonl"], "--jsonl shows one run only"),
     ],
 )
-def test_what_does_not_go_together(cli, options, words):
+def test_rejects_contradictory_options(cli, options, message):
     code, _, err = cli("train", *options)
-    assert code == 2 and words in err
+    assert code == 2 and message in err
 
 
-def test_the_dry_run_says_how_many(cli, blobs):
+def test_dry_run_reports_the_number_of_runs(cli, blobs):
     code, out, err = cli("train", "lenet_d2l", "--data", blobs, "--seeds", 7, "--seed", 2, "--dry-run")
-    assert code == 0 and "each of 7 runs, with seeds from 2 on" in err and "61,706" in out
+    assert code == 0 and "each of 7 runs, with seeds 2 and following" in err and "61,706" in out
 
 
 @pytest.mark.slow
-def test_the_benchmark_runs_only_the_seeds_that_are_missing(blobs, tmp_path, monkeypatch, capsys):
+def test_benchmark_runs_only_missing_seeds(blobs, tmp_path, monkeypatch, capsys):
     spec = importlib.util.spec_from_file_location("seeds_benchmark", Path(__file__).parents[2] / "benchmarks/seeds.py")
     benchmark = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)
     monkeypatch.setattr(benchmark, "RESULTS", tmp_path)
-    asked = ["lenet_d2l", "--recipe", "fast", "--data", str(blobs), "--set", "epochs=1", "--label", "short"]
-    assert benchmark.main([*asked, "--seeds", "1"]) == 0
+    arguments = ["lenet_d2l", "--recipe", "fast", "--data", str(blobs), "--set", "epochs=1", "--label", "short"]
+    assert benchmark.main([*arguments, "--seeds", "1"]) == 0
     path = tmp_path / "seeds-lenet_d2l-fast-short.json"
     first = json.loads(path.read_text())
     assert first["n"] == 1 and first["test_accuracy_sd"] is None
-    assert benchmark.main([*asked, "--seeds", "2"]) == 0
+    assert benchmark.main([*arguments, "--seeds", "2"]) == 0
     second = json.loads(path.read_text())
     assert second["n"] == 2 and second["runs"][0] == first["runs"][0]
     assert second["test_accuracy_sd"] == statistics.stdev(row["test_accuracy"] for row in second["runs"])
     capsys.readouterr()
-    assert benchmark.main([*asked, "--seeds", "2"]) == 0 and "has all 2" in capsys.readouterr().out
+    assert benchmark.main([*arguments, "--seeds", "2"]) == 0 and "has all 2" in capsys.readouterr().out
     with pytest.raises(SystemExit):
-        benchmark.main([*asked, "--set", "lr=0.01", "--seeds", "3"])
+        benchmark.main([*arguments, "--set", "lr=0.01", "--seeds", "3"])
     assert "has other recipe_values" in capsys.readouterr().err
     path.write_text(json.dumps({**second, "threads": 64}))
     with pytest.raises(SystemExit):
-        benchmark.main([*asked, "--seeds", "3"])
+        benchmark.main([*arguments, "--seeds", "3"])
     assert "has other threads" in capsys.readouterr().err

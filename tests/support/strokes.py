@@ -1,4 +1,4 @@
-"""Characters drawn from strokes, as a person draws them on paper."""
+"""Draws characters with strokes, like handwriting."""
 
 from __future__ import annotations
 
@@ -25,14 +25,25 @@ def draw(
     ink: Color = BLACK,
     paper: Color = WHITE,
 ) -> np.ndarray:
-    """A character of that height and stroke width (a share of it), uint8 [3, H, W]; drawn twice as large, then shrunk
-    to half.
+    """Draws a character at twice the size and scales it down.
+
+    Args:
+        lines: The strokes; a character is 1 high.
+        size: Width and height of the image.
+        at: Left and top edge of the character.
+        height: Height of the character in pixels.
+        width: Stroke width as a fraction of the height.
+        ink: Color of the strokes.
+        paper: Color of the background.
+
+    Returns:
+        uint8 [3, H, W].
     """
-    whole = Image.new("RGB", (size[0] * 2, size[1] * 2), paper)
-    pen, radius = ImageDraw.Draw(whole), width * height
+    image = Image.new("RGB", (size[0] * 2, size[1] * 2), paper)
+    pen, radius = ImageDraw.Draw(image), width * height
     for line in lines:
         points = [(2 * (at[0] + height * x), 2 * (at[1] + height * y)) for x, y in line]
         pen.line(points, fill=ink, width=round(2 * radius), joint="curve")
         for x, y in (points[0], points[-1]):
             pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=ink)
-    return np.moveaxis(np.asarray(whole.resize(size, Image.Resampling.LANCZOS)), -1, 0)
+    return np.moveaxis(np.asarray(image.resize(size, Image.Resampling.LANCZOS)), -1, 0)

@@ -254,7 +254,7 @@ def test_ctrl_c_saves_and_shows_how_to_resume(blobs, cli, monkeypatch):
         patch.setattr(Session, "_record", interrupt)
         code, _, err = cli(*command)
     assert code == 130
-    assert "stopped after epoch 0 of 2, step 1; to go on: classicnets train --resume runs/lenet_d2l-blobs-2" in err
+    assert "stopped after epoch 0 of 2, step 1; to resume: classicnets train --resume runs/lenet_d2l-blobs-2" in err
     code, _, err = cli("train", "--resume", "runs/lenet_d2l-blobs-2")
     assert code == 0 and "resuming runs/lenet_d2l-blobs-2 after epoch 0 of 2, step 1" in err, err
     a, b = load_file(uninterrupted.path / "last.safetensors"), load_file("runs/lenet_d2l-blobs-2/last.safetensors")

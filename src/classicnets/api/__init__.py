@@ -1,5 +1,6 @@
-"""What Python users and the command line call. A module is imported when it is first touched (`api.training.train`),
-so that help and lists answer without torch.
+"""The API that Python users and the command line call.
+
+Modules are imported on first access (`api.training.train`), so that help and lists do not import torch.
 """
 
 from __future__ import annotations

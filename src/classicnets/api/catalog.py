@@ -1,4 +1,4 @@
-"""What there is by name: networks, data sets, recipes. Imports neither torch nor numpy."""
+"""The available networks, data sets and recipes. Imports neither torch nor numpy."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from classicnets.datasets.catalog import DATASETS
 from classicnets.models import registry
 from classicnets.models.registry import NETS
 from classicnets.recipes.resolve import RECIPES
+from classicnets.text import _
 
 __all__ = ["card", "data_sets", "go_offline", "networks", "published_data", "recipes"]
 
 
 def networks() -> dict[str, dict[str, Any]]:
-    """Name -> facts of each network of the registry."""
+    """Returns the facts of each network of the registry by name."""
     facts = ("title", "input", "parameters", "macs", "units", "source", "ours")
     return {name: {key: getattr(net, key) for key in facts} for name, net in NETS.items()}
 
 
 def data_sets() -> dict[str, dict[str, Any]]:
-    """Name -> facts of each published data set."""
-    return {name: {"title": d.title, "shape": d.shape, "classes": d.classes} for name, d in DATASETS.items()}
+    """Returns the facts of each published data set by name."""
+    return {
+        name: {"title": data.title, "shape": data.shape, "classes": data.classes} for name, data in DATASETS.items()
+    }
 
 
 def recipes() -> list[dict[str, Any]]:
-    """The facts of each recipe."""
+    """Returns the facts of each recipe."""
     return [
         {
             "source": key.source,
@@ -40,24 +43,34 @@ def recipes() -> list[dict[str, Any]]:
 
 
 def expectations() -> list[str]:
-    """What was published for each recipe, in the order of `recipes`: "0.752 to 0.828 (n = 130)"."""
-    return [str(recipe.expected or "none published") for recipe in RECIPES.values()]
+    """Returns the published accuracy of each recipe, in the order of `recipes`: "0.752 to 0.828 (n = 130)"."""
+    return [str(recipe.expected or _("not published")) for recipe in RECIPES.values()]
 
 
 def published_data() -> list[dict[str, Any]]:
-    """Facts of each data set, with its license and where `data get` would take it from."""
-    told = ("name", "title", "licence", "homepage", "train", "test", "shape", "classes", "download_bytes")
+    """Returns the facts of each data set, with its license and the source that `data get` would use."""
     return [
-        {key: getattr(d, key) for key in told} | {"would_come_from": sources.would_come_from(d)}
-        for d in DATASETS.values()
+        {
+            "name": data.name,
+            "title": data.title,
+            "licence": data.license,  # the key of version 0.1
+            "homepage": data.homepage,
+            "train": data.train,
+            "test": data.test,
+            "shape": data.shape,
+            "classes": data.classes,
+            "download_bytes": data.download_bytes,
+            "would_come_from": sources.would_come_from(data),
+        }
+        for data in DATASETS.values()
     ]
 
 
 def card(name: str) -> str | None:
-    """The card of a network of the registry, in Markdown; None for another name."""
+    """Returns the card of a network of the registry, in Markdown; None for any other name."""
     return registry.card(name) if name in NETS else None
 
 
 def go_offline() -> None:
-    """Fetches nothing from now on, in this process and those it starts."""
+    """Disables downloads in this process and its child processes."""
     sources.go_offline()

@@ -1,4 +1,4 @@
-"""Data: fetch and import published data sets, check and preview folders of images, and what this machine has."""
+"""Data sets: download, import, check and preview; and a description of this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from classicnets.datasets.types import FileReport
 from classicnets.errors import DataError, UsageError
 from classicnets.images import inputs, loading, thumbnails
 from classicnets.images.decode import read_fitted, read_image
-from classicnets.text import nearest
+from classicnets.text import _, nearest
 from classicnets.values import Preprocess
 
 if TYPE_CHECKING:
@@ -27,81 +27,125 @@ __all__ = ["Dataset", "FileReport", "Found", "audit_folder", "check_files", "dat
 __all__ += ["image_folder", "import_files", "preview", "thumbnail"]
 
 FITS = ("crop", "letterbox", "stretch")
-_PREVIEWED = 8  # images on a sheet
+_PREVIEW_COUNT = 8  # images on a sheet
 
 
 def dataset(name: str, hint: str = "classicnets data get {}") -> Dataset:
-    """The data set of that name. Raises UsageError CN202, whose hint names the nearest one."""
+    """Returns the data set with this name.
+
+    Args:
+        name: A name of the catalog.
+        hint: The command to suggest in an error, with {} for the nearest name.
+
+    Raises:
+        UsageError: CN202, the name is unknown.
+    """
     if name in DATASETS:
         return DATASETS[name]
     raise UsageError(
         "CN202",
-        f"no data set is called {name!r}",
-        where=f"the data sets are {', '.join(DATASETS)}",
+        _("no data set is called {name!r}", name=name),
+        where=_("the data sets are {names}", names=", ".join(DATASETS)),
         hint=hint.format(nearest(name, DATASETS) or next(iter(DATASETS))),
     )
 
 
-def fetch(found: Dataset, say: Say) -> Found:
-    """The verified files of a data set, downloaded if need be. Raises DataError CN302, MachineError CN401."""
-    return sources.obtain(found, say=say)
+def fetch(wanted: Dataset, say: Say) -> Found:
+    """Returns the verified files of a data set; downloads them if necessary.
+
+    Raises:
+        DataError: CN302, no source has the data set.
+        MachineError: CN401, the cache cannot be written.
+    """
+    return sources.obtain(wanted, say=say)
 
 
-def import_files(found: Dataset, place: Path) -> Found:
-    """Copies files that were downloaded by hand into the cache. Raises DataError CN301 to CN303, MachineError CN401."""
-    return sources.bring(found, place)
+def import_files(wanted: Dataset, place: Path) -> Found:
+    """Verifies files that were downloaded by hand, and copies them into the cache.
+
+    Args:
+        wanted: The data set.
+        place: The folder with its files, or its archive.
+
+    Raises:
+        DataError: CN301 to CN303, files are missing, damaged or of another data set.
+        MachineError: CN401, the cache cannot be written.
+    """
+    return sources.bring(wanted, place)
 
 
 def image_folder(spec: str) -> Path | None:
-    """The folder or CSV of images that `spec` stands for; None for a data set's name or a folder of IDX files.
+    """Returns the folder or CSV of images that `spec` names; None for a data set name or a folder of IDX files.
 
-    Raises UsageError CN202, DataError CN302.
+    Raises:
+        UsageError: CN202, there is no such data set or path.
+        DataError: CN302, the data set is not available.
     """
     return loading.image_location(spec)
 
 
 def check_files(spec: str) -> list[FileReport]:
-    """A report for each file of a data set in the cache, or of a folder of IDX files. Raises UsageError CN202."""
+    """Checks each file of a data set in the cache, or of a folder of IDX files.
+
+    Raises:
+        UsageError: CN202, there is no such data set or path.
+    """
     return loading.check(spec)
 
 
 def audit_folder(folder: Path, progress: Callable[[int, int], object] | None = None) -> dict[str, Any]:
-    """Everything that the audit of a folder (or CSV) of images finds, as plain values. Raises DataError CN307."""
+    """Audits a folder or CSV of images and returns the findings as plain values.
+
+    Args:
+        folder: The folder or CSV.
+        progress: Receives the number of images done, and of all images.
+
+    Raises:
+        DataError: CN307, the folder or CSV cannot be used as a data set.
+    """
     return examine.examine(folder, progress).to_dict()
 
 
 def thumbnail(path: Path) -> np.ndarray | None:
-    """A small copy of an image, uint8 [H, W, 3]; None if it cannot be read without risk."""
+    """Returns a small copy of an image, uint8 [H, W, 3]; None if it cannot be read safely."""
     return thumbnails.preview(path)
 
 
 def preview(place: str, size: int, say: Say) -> tuple[list[Sample], int, list[DataError]]:
-    """Up to eight images of a file, folder or CSV, evenly from the first to the last, as they are and under each fit;
-    how many images there are; and what is wrong with those that cannot be read. `say` reports what was decided.
+    """Prepares up to eight images of a file, folder or CSV, evenly spaced from the first to the last, with each fit.
 
-    Raises DataError CN304 if there is no image, or none of those can be read.
+    Args:
+        place: The file, folder or CSV.
+        size: Height and width in pixels.
+        say: Receives notes about the folder or CSV.
+
+    Returns:
+        The samples, the number of all images, and an error for each chosen image that cannot be read.
+
+    Raises:
+        DataError: CN304, there is no image, or none of the chosen ones can be read.
     """
-    every = [Path(str(one.file)) for one in inputs.find([place], say=say)]
-    count = min(_PREVIEWED, len(every))
+    paths = [Path(str(image.file)) for image in inputs.find([place], say=say)]
+    count = min(_PREVIEW_COUNT, len(paths))
     samples: list[Sample] = []
-    faults: list[DataError] = []
-    for path in (every[(2 * i + 1) * len(every) // (2 * count)] for i in range(count)):
-        name = f"{path.parent.name}/{path.name}" if len(every) > 1 else path.name
+    errors: list[DataError] = []
+    for path in (paths[(2 * i + 1) * len(paths) // (2 * count)] for i in range(count)):
+        name = f"{path.parent.name}/{path.name}" if len(paths) > 1 else path.name
         try:
             fitted = {fit: read_fitted(path, Preprocess(channels=3, image_size=size, fit=fit)) for fit in FITS}
             samples.append(report.preview.Sample(name, read_image(path, 3), fitted))
         except DataError as error:
-            faults.append(error)
+            errors.append(error)
     if not samples:
-        raise faults[0]
-    return samples, len(every), faults
+        raise errors[0]
+    return samples, len(paths), errors
 
 
 def describe_machine(folders: Sequence[Path]) -> dict[str, Any]:
-    """What this machine has: system, versions, device, which of the folders can be written, where data comes from."""
-    about = machine.describe() | machine.torch_facts()
-    about["write_access"] = {
+    """Describes this machine: system, versions, device, write access to `folders`, source of each data set."""
+    facts = machine.describe() | machine.torch_facts()
+    facts["write_access"] = {
         str(folder): machine.write_error(folder) or "yes" for folder in (*folders, sources.cache_root())
     }
-    about["data"] = {name: sources.would_come_from(d) for name, d in DATASETS.items()}
-    return about
+    facts["data"] = {name: sources.would_come_from(data) for name, data in DATASETS.items()}
+    return facts

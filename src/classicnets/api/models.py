@@ -1,4 +1,4 @@
-"""Trained networks: runs, several runs with different seeds, and exported files."""
+"""Trained models: runs, several runs with different seeds, and exported files."""
 
 from __future__ import annotations
 
@@ -29,62 +29,89 @@ from classicnets.images.inputs import Input
 from classicnets.runs import checkpoint, folder, net_spec
 from classicnets.spec import ExportOptions, documented, rename_old
 from classicnets.study.seeds import SeedsFolder, spread
+from classicnets.text import _, command
 
 __all__ = ["Evaluation", "Exported", "Input", "Model", "Prediction", "Run", "Seeds", "count_inputs", "decoder", "load"]
 __all__ += ["spread", "stream"]
 
 
 class Model(CoreModel):
-    """What classifies images: a run (see `Run`), or an exported file (see `load`)."""
+    """A trained model: a run (see `Run`), or an exported file (see `load`)."""
 
     def predict(  # type: ignore[override]
         self, *images: str | Path, top: int = 3, handwriting: bool = False
     ) -> list[Prediction]:
-        """The `top` most probable classes of each image: files, folders, globs, CSV lists, "-" for standard input.
+        """Returns the `top` most probable classes of each image.
 
-        With `handwriting`, each is a photographed or drawn character and is made into what MNIST's are. One that cannot
-        be read has no classes but an `error`. Raises DataError CN304 where there is no image, CN307 for a list.
+        Args:
+            images: Files, folders, globs, CSV lists, or "-" for standard input.
+            top: Number of classes for each image.
+            handwriting: Each image is a photographed or drawn character; it is centered and scaled as in MNIST.
+
+        Returns:
+            One prediction for each image; for an image that cannot be read, it has an `error` and no classes.
+
+        Raises:
+            DataError: CN304, there is no image; CN307, a CSV list is not valid.
         """
         return super().predict(*images, top=top, decode=decoder(handwriting=handwriting))
 
 
 def decoder(*, handwriting: bool) -> Decoder:
-    """The function from an image file to what a network is given: as it is, or as a handwritten character."""
+    """Returns the function that reads an image file for a network, as it is or as a handwritten character."""
     return handwritten.read_handwriting if handwriting else read_fitted
 
 
 def stream(
-    model: CoreModel, places: Sequence[str], top: int, *, handwriting: bool = False
+    model: CoreModel, places: Sequence[str], top: int, *, handwriting: bool = False, say: Say = lambda _: None
 ) -> Iterator[tuple[Input, Prediction]]:
-    """Each image of files, folders, globs, CSV lists or "-" with its prediction, as they come; nothing is kept."""
-    return model.stream(inputs.find(places), top=top, decode=decoder(handwriting=handwriting))
+    """Yields each image of files, folders, globs, CSV lists or "-" with its prediction; images are not kept in memory.
+
+    `say` receives notes about folders and lists.
+    """
+    return model.stream(inputs.find(places, say=say), top=top, decode=decoder(handwriting=handwriting))
 
 
 def count_inputs(places: Sequence[str], say: Say) -> int | None:
-    """How many images there are; None where they come from standard input. `say` reports what was decided about
-    folders and lists. Raises DataError CN304, CN307.
+    """Counts the images; None if they come from standard input, which can be read only once.
+
+    `say` receives notes about folders and lists.
+
+    Raises:
+        DataError: CN304, there is no image; CN307, a CSV list is not valid.
     """
-    return None if inputs.STDIN in places else sum(1 for _ in inputs.find(places, say=say))
+    return None if inputs.STDIN in places else sum(1 for _image in inputs.find(places, say=say))
 
 
 def load(
     path: str | Path, *, net: nn.Module | str | None = None, device: str = "auto", precision: str = "float32"
 ) -> Model:
-    """What classifies images, from a run folder (see `Run`) or from an .onnx file that was exported from one.
+    """Loads a trained model from a run folder (see `Run`) or from an .onnx file that was exported from a run.
 
-    Raises what `Run` does; for an .onnx file MachineError CN403 without onnxruntime, DataError CN308 if it is not one
-    of ours, UsageError CN206 for a `net`, a `device` other than the CPU, or a `precision` other than float32.
+    Args:
+        path: The run folder or .onnx file.
+        net: See `Run`; not for an .onnx file, which contains its network.
+        device: See `Run`; an .onnx file runs on the CPU.
+        precision: See `Run`; an .onnx file has its own precision.
+
+    Raises:
+        UsageError: What `Run` raises; for an .onnx file CN206, it has `net`, another device or another precision.
+        DataError: What `Run` raises; CN308, the .onnx file is damaged or was not exported by classicnets.
+        MachineError: CN403, onnxruntime is not installed.
     """
     path = Path(path)
     if path.suffix.lower() != ".onnx":
         return Run(path, net=net, device=device, precision=precision)
-    given = {"net": net is not None, "device": device not in {"auto", "cpu"}, "precision": precision != "float32"}
-    if any(given.values()):
+    changes = {"net": net is not None, "device": device not in {"auto", "cpu"}, "precision": precision != "float32"}
+    if any(changes.values()):
         raise UsageError(
             "CN206",
-            f"an .onnx file takes no {', no '.join(name for name, one in given.items() if one)}",
+            _(
+                "these options do not apply to an .onnx file: {options}",
+                options=", ".join(name for name, changed in changes.items() if changed),
+            ),
             where=str(path),
-            why="the net is in the file, and it is computed as it is there, on the CPU",
+            why=_("the file contains the network, which runs on the CPU in the precision of the file"),
         )
     exported = OnnxClassifier(path)
     facts = exported.facts
@@ -99,13 +126,19 @@ def load(
 
 
 class Run(Model):
-    """A finished (or stopped) run: its net, with the best weights if there are any, else the last.
+    """A finished or stopped run, with the best weights if they were saved, else the last weights.
 
-    `net`, a module or "file.py:net", is needed only where the net cannot be made from the folder. It computes in
-    float32, as the figures of a run are measured; with `precision` "bfloat16" or "auto", which takes it where that is
-    faster, probabilities are rounded in the third digit.
-    Raises UsageError CN204 for another precision, CN207 if it is not a run or has no weights, DataError CN305 for a
-    damaged checkpoint.
+    Args:
+        path: The run folder.
+        net: A module or "file.py:net"; needed only if the network cannot be built from the folder.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        precision: "float32", in which the metrics of a run are computed; "bfloat16"; or "auto", which is bfloat16 if
+            that is faster. In bfloat16, probabilities are rounded in the third digit.
+
+    Raises:
+        UsageError: CN204, the precision is unknown; CN207, the folder is not a run, or has no weights.
+        DataError: CN305, a checkpoint is damaged; CN306, the weights do not fit `net`.
+        MachineError: CN402, the device is not available.
     """
 
     def __init__(
@@ -119,47 +152,47 @@ class Run(Model):
         if precision not in machine.PRECISIONS:
             raise UsageError(
                 "CN204",
-                f"precision must be one of {', '.join(machine.PRECISIONS)}",
+                _("precision must be one of {values}", values=", ".join(machine.PRECISIONS)),
                 where=f"precision={precision!r}",
                 hint='precision="auto"',
             )
         self.folder = folder.open_run(path)
         self.facts = self.folder.read()
         self.weights_file = self.folder.weights_file()
-        tensors, _ = checkpoint.load(self.weights_file)
-        made = self.folder.net_spec()
+        tensors, _facts = checkpoint.load(self.weights_file)
+        spec = self.folder.net_spec()
         if isinstance(net, str):
-            made = replace(net_spec.find(net), variation=made.variation)  # the file has the net as it was before
-        self.net = net if isinstance(net, nn.Module) else made.build()
+            spec = replace(net_spec.find(net), variation=spec.variation)  # the file has the network without variation
+        self.net = net if isinstance(net, nn.Module) else spec.build()
         try:
             self.net.load_state_dict(checkpoint.weights(tensors))
         except RuntimeError as error:
             raise DataError(
                 "CN306",
-                "the weights of the run do not fit this net",
+                _("the weights of the run do not fit this network"),
                 where=str(self.weights_file),
                 why="; ".join(line.strip() for line in str(error).splitlines()[1:3]),
-                hint=f"classicnets show {self.folder.path}",
+                hint=command("classicnets", "show", self.folder.path),
             ) from error
-        chosen = machine.choose_device(device)
-        self.net.to(chosen).eval()
+        torch_device = machine.choose_device(device)
+        self.net.to(torch_device).eval()
         macs = self.facts["macs"]
         if precision == "auto":
-            precision = machine.choose_precision(str(chosen), macs)
+            precision = machine.choose_precision(str(torch_device), macs)
         preprocess = self.folder.preprocess()
-        faster = choose(
+        acceleration = choose(
             self.net,
             preprocess.shape,
-            device=chosen,
+            device=torch_device,
             macs=macs,
             precision=precision,
             threads=torch.get_num_threads(),
             batch_size=BATCH,
         )
         super().__init__(
-            Predictor(self.net, preprocess, tuple(self.facts["classes"]), chosen, precision, faster),
+            Predictor(self.net, preprocess, tuple(self.facts["classes"]), torch_device, precision, acceleration),
             path=self.folder.path,
-            name=made.display_name,
+            name=spec.display_name,
             weights=self.weights_file.name,
             data=self.facts["data"],
             fingerprint=self.facts["fingerprint"],
@@ -168,42 +201,53 @@ class Run(Model):
 
     def __repr__(self) -> str:
         result = self.facts.get("result")
-        tail = f"test accuracy {result['test_accuracy']:.4f}" if result else "not finished"
-        return f"Run({str(self.folder.path)!r}: {tail})"
+        status = f"test accuracy {result['test_accuracy']:.4f}" if result else "not finished"
+        return f"Run({str(self.folder.path)!r}: {status})"
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """Test accuracy, verdict and so on, as in run.json; None if the run is not finished."""
-        found: dict[str, Any] | None = self.facts.get("result")
-        return found
+        """The result in run.json, such as the test accuracy; None if the run is not finished."""
+        result: dict[str, Any] | None = self.facts.get("result")
+        return result
 
     @documented(ExportOptions)
     def export(self, path: str | Path, **options: Any) -> Exported:
-        """Writes one file with preprocessing and classes inside, after checking that it computes what the network does.
+        """Exports the network with its preprocessing and classes to one file.
 
-        Needs pip install 'classicnets[export]'. Raises CheckFailed CN102 to CN105, UsageError CN206, DataError CN302,
-        MachineError CN401, CN403.
+        The file is written only if it computes the same outputs as the network.
+        Needs pip install 'classicnets[export]'.
+
+        Raises:
+            CheckFailed: CN102 to CN105, the file is not equivalent, not accurate enough or too large.
+            UsageError: CN206, the options contradict each other.
+            DataError: CN302, the data for the check is not available.
+            MachineError: CN401, the file cannot be written; CN403, a package is missing.
         """
         source = ExportSource(self.folder, self.net, report.tables.console(stderr=True).print)
         return export(source, Path(path), ExportOptions(**rename_old(options, ExportOptions)))
 
 
 class Seeds:
-    """Runs of one plan with several seeds that `train_seeds`, or `classicnets train --seeds`, has trained.
+    """The finished runs of `train_seeds` or `classicnets train --seeds`, and their statistics (`summary`).
 
-    `net` is needed only where the nets cannot be made from the folder. Raises UsageError CN207 if it is no such folder,
-    or if the runs are not finished.
+    Args:
+        path: The folder of the runs.
+        net: Needed only if the networks cannot be built from the folder.
+
+    Raises:
+        UsageError: CN207, the folder has no such runs, or they are not finished.
     """
 
     def __init__(self, path: str | Path, *, net: nn.Module | None = None):
         self.folder = SeedsFolder(Path(path), net)
-        if not self.folder.file.is_file() or "result" not in self.folder.read():
+        exists = self.folder.file.is_file()
+        if not exists or "result" not in self.folder.read():
             raise UsageError(
                 "CN207",
-                f"{path} is not a folder of finished runs with several seeds",
+                _("{path} is not a folder of finished runs with several seeds", path=path),
                 where=str(self.folder.file),
-                why="they were stopped" if self.folder.file.is_file() else "there is no such file",
-                hint=f"classicnets train --resume {path}" if self.folder.file.is_file() else "ls runs",
+                why=_("the runs were stopped") if exists else _("the file does not exist"),
+                hint=command("classicnets", "train", "--resume", path) if exists else "ls runs",
             )
         self.summary: dict[str, Any] = self.folder.read()["result"]
 
@@ -218,19 +262,19 @@ class Seeds:
 
     @property
     def mean(self) -> float | None:
-        """The mean test accuracy; None if no run has a result."""
-        found: float | None = self.summary["test_accuracy"]["mean"]
-        return found
+        """Mean test accuracy; None if no run has a result."""
+        mean: float | None = self.summary["test_accuracy"]["mean"]
+        return mean
 
     @property
     def sd(self) -> float | None:
-        """The standard deviation (n - 1) of the test accuracies; None for less than two."""
-        found: float | None = self.summary["test_accuracy"]["sd"]
-        return found
+        """Sample standard deviation (n - 1) of the test accuracies; None for fewer than two results."""
+        sd: float | None = self.summary["test_accuracy"]["sd"]
+        return sd
 
     @property
     def runs(self) -> list[Run]:
-        """The finished runs, each opened anew with a net of its own."""
+        """The runs that have a result, each with its own network."""
         net, runs = self.folder.net, self.folder.runs()
         finished = [runs[row["seed"]] for row in self.summary["runs"] if "error" not in row]
         return [Run(run.path, net=copy.deepcopy(net)) for run in finished]

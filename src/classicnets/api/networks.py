@@ -1,4 +1,4 @@
-"""Networks: build one, look at its layers, explain, compare and draw them, and find out whose weights a file holds."""
+"""Networks: build, list the layers, explain, compare, draw, and identify files of weights."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from classicnets.models.variants import vary
 from classicnets.runs import net_spec
 from classicnets.runs.folder import open_run
 from classicnets.runs.net_spec import NetSpec
+from classicnets.text import _
 from classicnets.text import shape as shape_text
 from classicnets.weights.identify import Identity
 from classicnets.weights.identify import identify as identify_file
@@ -30,7 +31,7 @@ from classicnets.weights.identify import identify as identify_file
 __all__ = ["Comparison", "Identity", "Table", "compare", "create", "differences", "draw", "explain", "identify"]
 __all__ += ["layers", "vary"]
 
-_OWN_INPUT = (1, 28, 28)  # what your own network is shown for by default: images of Fashion-MNIST
+_DEFAULT_INPUT = (1, 28, 28)  # for your own network: images of Fashion-MNIST
 
 
 def create(
@@ -41,93 +42,127 @@ def create(
     image_size: int | None = None,
     variation: Mapping[str, Any] | None = None,
 ) -> nn.Module:
-    """Builds a network of the registry for a number of classes and channels and one image size (default: its source's).
+    """Builds a network of the registry.
 
-    The network takes float [N, in_channels, image_size, image_size] and returns logits [N, num_classes]; any other
-    size is refused with an explanation. `variation` is what `vary` takes, such as {"activation": "relu"}.
-    Raises UsageError CN202 for an unknown name, CN201 for a size it cannot have, CN204 for what cannot be exchanged.
+    Args:
+        name: A name of `classicnets list`.
+        num_classes: Number of classes (default: as in the source, like the next two).
+        in_channels: Number of image channels.
+        image_size: Height and width of the images.
+        variation: Layers to replace, as `vary` takes them, such as {"activation": "relu"}.
+
+    Returns:
+        A module that takes float [N, in_channels, image_size, image_size] and returns logits [N, num_classes]. Images
+        of another size raise an error that explains the layer shapes.
+
+    Raises:
+        UsageError: CN201, the network cannot have this image size; CN202, the name is unknown; CN204, a layer cannot
+            be replaced.
     """
-    spec = net_spec.with_variation(net_spec.find(name), variation or {})
-    made, shape = _registered(spec, in_channels, image_size, num_classes)
-    _check(made, shape)
-    return guard(made.build(), shape, name=name)
+    varied = net_spec.with_variation(net_spec.find(name), variation or {})
+    spec, shape = _with_shape(varied, in_channels, image_size, num_classes)
+    _layer_table(spec, shape)
+    return guard(spec.build(), shape, name=name)
 
 
 def layers(
-    what: str,
+    network: str,
     *,
     shape: tuple[int, int, int] | None = None,
     num_classes: int | None = None,
     variation: Mapping[str, Any] | None = None,
 ) -> tuple[str, Table]:
-    """The name and the layer table of NET (a registry name, file.py:net or a run) for images of `shape`.
+    """Returns the name and the layer table of a network.
 
-    By default the shape is the source's, the run's, or 1x28x28 for your own network; `variation` is as for `create`.
-    Raises UsageError CN201, CN202, CN204, CN205, CN207.
+    Args:
+        network: A name of the registry, file.py:net or a run folder.
+        shape: Channels, height and width of the images (default: those of the source or of the run; 1x28x28 for your
+            own network).
+        num_classes: Number of classes (default: as in the source or in the run).
+        variation: See `create`.
+
+    Raises:
+        UsageError: CN201, CN202, CN204, CN205 or CN207.
     """
-    made = net_spec.with_variation(net_spec.find(what), variation or {})
-    if made.kind != "registry":
-        default = open_run(what).preprocess().shape if Path(what).is_dir() else _OWN_INPUT
-        return made.display_name, _check(made, shape or default)
-    if shape is None and Path(what).is_dir():
-        shape = open_run(what).preprocess().shape
-        num_classes = num_classes or made.num_classes
+    spec = net_spec.with_variation(net_spec.find(network), variation or {})
+    is_folder = Path(network).is_dir()
+    if spec.kind != "registry":
+        default = open_run(network).preprocess().shape if is_folder else _DEFAULT_INPUT
+        return spec.display_name, _layer_table(spec, shape or default)
+    if shape is None and is_folder:
+        shape = open_run(network).preprocess().shape
+        num_classes = num_classes or spec.num_classes
     if shape and shape[1] != shape[2]:
         raise UsageError(
             "CN201",
-            f"{made.name} is made for square images",
+            _("{name} is made for square images", name=spec.name),
             where=f"--input {shape_text(shape)}",
             hint=f"--input {shape[0]}x{shape[1]}x{shape[1]}",
         )
-    channels, side = (shape[0], shape[1]) if shape else (None, None)
-    made, shape = _registered(made, channels, side, num_classes)
-    return made.display_name, _check(made, shape)
+    channels, image_size = (shape[0], shape[1]) if shape else (None, None)
+    spec, shape = _with_shape(spec, channels, image_size, num_classes)
+    return spec.display_name, _layer_table(spec, shape)
 
 
 def explain(table: Table, layer: str | None = None, language: str = "en") -> list[str]:
-    """Where the shape, the parameters and the cost of a layer (or of the whole network) come from, in sentences.
+    """Explains how the shape, the parameters and the cost of a layer (or of the network) are calculated, in sentences.
 
-    Raises UsageError CN202 for a layer or a language that is not known.
+    Args:
+        table: The layer table of the network.
+        layer: Name of the layer; None for the network.
+        language: "en" or "zh".
+
+    Raises:
+        UsageError: CN202, the layer or the language is unknown.
     """
     return explain_table(table, layer, language)
 
 
 def compare(left: Table, right: Table) -> Comparison:
-    """Two networks side by side: their layers aligned, and their totals."""
+    """Compares two networks: their aligned layers and their totals."""
     return comparing.compare(left, right)
 
 
 def differences(comparison: Comparison, language: str = "en") -> list[str]:
-    """What differs between two networks, in sentences. Raises UsageError CN202 for an unknown language."""
+    """Describes the differences of two networks in sentences. Raises UsageError CN202 for an unknown language."""
     return comparing.differences(comparison, language)
 
 
 def draw(networks: Sequence[tuple[str, Table]]) -> str:
-    """A figure of one network, or of several to one scale, as SVG."""
+    """Draws one network, or several to the same scale, as SVG."""
     return figure.svg(networks)
 
 
 def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings of the network (without their prefix `net.`), and those of a recipe. Raises UsageError CN202."""
+    """Separates settings of the network (without their prefix `net.`) from those of a recipe.
+
+    Raises:
+        UsageError: CN202, a setting of the network is unknown.
+    """
     return net_spec.split(settings)
 
 
 def identify(path: str | Path) -> Identity:
-    """Which network of the registry a file of weights belongs to. Raises DataError CN305 for a file without any."""
+    """Finds the network of the registry that a file of weights belongs to.
+
+    Raises:
+        DataError: CN305, the file contains no weights.
+    """
     return identify_file(path)
 
 
-def _registered(
-    made: NetSpec, in_channels: int | None, image_size: int | None, num_classes: int | None
+def _with_shape(
+    spec: NetSpec, in_channels: int | None, image_size: int | None, num_classes: int | None
 ) -> tuple[NetSpec, tuple[int, int, int]]:
-    """A network of the registry made for these, or where None as its source has it, and the shape it takes."""
-    channels, side, _ = NETS[made.name].input
-    shape = (in_channels or channels, image_size or side, image_size or side)
-    classes = num_classes or NETS[made.name].classes
-    return replace(made, num_classes=classes, in_channels=shape[0], image_size=shape[1]), shape
+    """Sets input shape and classes of a network of the registry (None: as in its source); also returns the shape."""
+    channels, height, width = NETS[spec.name].input
+    shape = (in_channels or channels, image_size or height, image_size or width)
+    classes = num_classes or NETS[spec.name].classes
+    return replace(spec, num_classes=classes, in_channels=shape[0], image_size=shape[1]), shape
 
 
-def _check(made: NetSpec, shape: tuple[int, ...]) -> Table:
-    with torch.device("meta" if made.kind == "registry" else "cpu"):  # only shapes are needed
-        net = made.build()
-    return check_input(net, shape, name=made.display_name)
+def _layer_table(spec: NetSpec, shape: tuple[int, ...]) -> Table:
+    """The layer table for images of `shape`. Raises UsageError CN201 if they do not fit."""
+    with torch.device("meta" if spec.kind == "registry" else "cpu"):  # only shapes are needed
+        net = spec.build()
+    return check_input(net, shape, name=spec.display_name)

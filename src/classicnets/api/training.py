@@ -1,4 +1,4 @@
-"""Training: one run or several, started or resumed, with what shows and records them."""
+"""Training: starts or resumes one run or several, with progress reporting and reports."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from classicnets.runs.folder import RunFolder
 from classicnets.spec import Output, RunSpec, Study, documented, run_spec, split_options
 from classicnets.study import seeds as study
 from classicnets.study.seeds import SeedsFolder
+from classicnets.text import _
 from classicnets.training.begin import Say
 from classicnets.training.plan import Plan, plan
 from classicnets.training.session import Session
@@ -32,63 +33,82 @@ __all__ += ["plan", "reopen_seeds", "resume", "resume_session", "start", "start_
 def train(net: str | nn.Module | RunSpec, /, **options: Any) -> Run:
     """Trains a network and returns its run.
 
-    `net` is a name of the registry, "file.py:net", a RunSpec, or a module, which is trained in place (with the recipe
-    "fast" unless another is given). All options that are not listed are settings of the recipe, as `--set` takes
-    them: train("lenet_d2l", epochs=3). `variation` exchanges layers as `vary` does: {"activation": "relu"}. Progress
-    is shown below the cell of a notebook, elsewhere on standard error, unless `quiet` is true.
+    Progress is shown below the cell in a notebook, otherwise on standard error, unless `quiet` is true. Options that
+    are not listed below are settings of the recipe, as in `--set`: train("lenet_d2l", epochs=3).
 
-    Raises UsageError, DataError, MachineError before training; CheckFailed CN101 if the loss is not finite.
+    Args:
+        net: A name of the registry, "file.py:net", a RunSpec, or a module. A module is trained in place, with the
+            recipe "fast" by default.
+        **options: See below; `variation` replaces layers as `vary` does: {"activation": "relu"}.
+
+    Raises:
+        UsageError, DataError, MachineError: Before training.
+        CheckFailed: CN101, the loss is not finite.
     """
-    (output,), rest = split_options(options, Output)
-    spec, module = run_spec(net, **rest)
+    (output,), run_options = split_options(options, Output)
+    spec, module = run_spec(net, **run_options)
     return _train(lambda say: Session.start(plan(spec, module), say, output), output)
 
 
 def resume(
     path: str | Path, /, *, net: nn.Module | None = None, loader_threads: int | None = None, **options: Any
 ) -> Run:
-    """Resumes a run that was stopped, from its last save to its end, and returns it; it ends as if never stopped.
+    """Resumes a stopped run from its last checkpoint, trains it to its end and returns it.
 
-    `net` is needed where the network was a module that was passed in Python, and is trained in place. Options are those
-    of `train` that say what is shown: quiet, tensorboard, save_every.
-    Raises UsageError CN207 if it is no run, CN208 if it is complete, DataError CN305 or CN306 if it does not fit.
+    The result is the same as that of an uninterrupted run.
+
+    Args:
+        path: The run folder.
+        net: Needed only if the network is a module that was passed in Python; it is trained in place.
+        loader_threads: Number of threads that prepare batches ahead (default: as before).
+        **options: The options of `train` that do not affect results: quiet, tensorboard, save_every.
+
+    Raises:
+        UsageError: CN207, the folder is not a run; CN208, the run is complete.
+        DataError: CN305, the checkpoint is damaged; CN306, data or network have changed.
     """
     (output,), unknown = split_options(options, Output)
     if unknown:
-        raise TypeError(f"resume() takes no {', '.join(unknown)}: a run goes on as it was begun")
+        raise TypeError(
+            _("resume() takes no {names}: a resumed run keeps its settings", names=", ".join(unknown))
+        )
 
-    def resumed(say: Say) -> Session:
-        return Session.resume(path, say, output, net=net, loader_threads=loader_threads)
-
-    return _train(resumed, output)
+    return _train(lambda say: Session.resume(path, say, output, net=net, loader_threads=loader_threads), output)
 
 
 @documented(RunSpec, Output, Study)
 def train_seeds(net: str | nn.Module | RunSpec, /, seeds: int = 5, **options: Any) -> Seeds:
-    """Trains as `train` does, `seeds` times, with `seed` and the seeds after it, and returns the runs together.
+    """Trains a network with several seeds, from `seed` on, and returns the runs with their statistics.
 
-    Runs have processes of their own, `parallel_runs` of them in parallel. A module is trained in this process, one copy
-    after the other: all begin with its weights as they are, unless the recipe initializes, and it stays as it is. A
-    run that fails does not stop the others; see `Seeds.summary`.
-    Raises UsageError, DataError, MachineError before training.
+    Each run has its own process; `parallel_runs` of them run in parallel. Copies of a module are trained in this
+    process, one after the other: each starts with the current weights of the module, unless the recipe initializes
+    them, and the module itself does not change. If a run fails, the others continue; see `Seeds.summary`.
+
+    Args:
+        net: As in `train`.
+        seeds: Number of runs.
+        **options: As in `train`.
+
+    Raises:
+        UsageError, DataError, MachineError: Before training.
     """
-    (output, asked), rest = split_options({**options, "seeds": seeds}, Output, Study)
-    spec, module = run_spec(net, **rest)
+    (output, study_options), run_options = split_options({**options, "seeds": seeds}, Output, Study)
+    spec, module = run_spec(net, **run_options)
     console = report.tables.console(stderr=True, quiet=output.quiet)
     with machine.restore_threads():
-        planned = plan(spec, module)
-        made = start_seeds(planned, asked, output, console.print)
-        follow_seeds(made, report.terminal.SeedsTerminal(console, seeds), output)
-    return Seeds(made.path, net=planned.net)
+        resolved = plan(spec, module)
+        folder = start_seeds(resolved, study_options, output, console.print)
+        follow_seeds(folder, report.terminal.SeedsTerminal(console, seeds), output)
+    return Seeds(folder.path, net=resolved.net)
 
 
-def _train(begin: Callable[[Say], Session], output: Output) -> Run:
-    """The run of the session that `begin` makes, with the displays that `output` asks for."""
+def _train(open_session: Callable[[Say], Session], output: Output) -> Run:
+    """Trains the session that `open_session` returns, with the displays that `output` selects."""
     if output.tensorboard:
-        report.tensorboard.summary_writer()  # refused before anything is read if the package is missing
+        report.tensorboard.summary_writer()  # if the package is missing, this fails before any data is read
     console = report.tables.console(stderr=True, quiet=output.quiet)
     with machine.restore_threads():
-        session = coached(begin(console.print))
+        session = coached(open_session(console.print))
         displays: list[Display] = []
         if not output.quiet:
             displays.append(_notebook(session) if report.notebook.in_notebook() else report.terminal.Terminal(console))
@@ -101,24 +121,24 @@ def _notebook(session: Session) -> Display:
     return report.notebook.Notebook(session.plan.title, session.plan.expected)
 
 
-def forecast(planned: Plan, output: Output) -> Forecast:
-    """What a run would take: time, memory, disk; from a few measured steps. Writes nothing."""
-    return forecast_plan(planned, Path(output.runs))
+def forecast(resolved: Plan, output: Output) -> Forecast:
+    """Estimates time, memory and disk use of a run from a few measured steps. Writes nothing."""
+    return forecast_plan(resolved, Path(output.runs))
 
 
-def start(planned: Plan, output: Output, say: Say) -> Session:
-    """Starts a run with its coach. Raises DataError, MachineError."""
-    return coached(Session.start(planned, say, output))
+def start(resolved: Plan, output: Output, say: Say) -> Session:
+    """Starts a run with the coach. Raises DataError, MachineError."""
+    return coached(Session.start(resolved, say, output))
 
 
 def coached(session: Session) -> Session:
-    """The session, watched by the coach."""
+    """Subscribes the coach to a session and returns the session."""
     coach.watch(session)
     return session
 
 
 def follow(session: Session, *displays: Display) -> Run:
-    """Trains to the end, showing each event on every display, and returns the run with its results and reports."""
+    """Trains to the end, passes each event to the displays, writes results and reports, and returns the run."""
     with ExitStack() as open_displays:
         for display in displays:
             open_displays.enter_context(display)
@@ -130,41 +150,49 @@ def follow(session: Session, *displays: Display) -> Run:
 
 
 def resume_session(path: str | Path, output: Output, say: Say, *, loader_threads: int | None = None) -> Session:
-    """The run in a folder, with its coach, where it was stopped. Raises what `resume` does."""
+    """Opens a stopped run with the coach, at its last checkpoint. Raises what `resume` raises."""
     return coached(Session.resume(path, say, output, loader_threads=loader_threads))
 
 
 def reopen_seeds(path: str | Path) -> SeedsFolder:
-    """Several runs whose missing ones are to be trained. Raises UsageError CN207, CN208."""
+    """Opens a folder of several runs to train the unfinished ones. Raises UsageError CN207, CN208."""
     return study.reopen(path)
 
 
-def start_seeds(planned: Plan, asked: Study, output: Output, say: Say) -> SeedsFolder:
-    """Makes the folders of several runs. Raises UsageError CN204, DataError, MachineError."""
-    first = planned.spec.seed
-    seeds = range(first, first + (asked.seeds or 0))
-    return study.start(planned, seeds, output, say, side_by_side=asked.parallel_runs)
+def start_seeds(resolved: Plan, options: Study, output: Output, say: Say) -> SeedsFolder:
+    """Creates the folders of several runs. Raises UsageError CN204, DataError, MachineError."""
+    first = resolved.spec.seed
+    seeds = range(first, first + (options.seeds or 0))
+    return study.start(resolved, seeds, output, say, parallel_runs=options.parallel_runs)
 
 
 def follow_seeds(
-    made: SeedsFolder, display: study.SeedsDisplay, output: Output, *, at_once: int | None = None
+    folder: SeedsFolder, display: study.SeedsDisplay, output: Output, *, parallel_runs: int | None = None
 ) -> dict[str, Any]:
-    """Trains what is missing of several runs and returns their statistics."""
+    """Trains the unfinished ones of several runs and returns their statistics."""
 
-    def train_one(run: RunFolder, net: nn.Module) -> Iterator[Event]:
+    def train_run(run: RunFolder, net: nn.Module) -> Iterator[Event]:
         session = coached(Session.resume(run.path, lambda _: None, output, net=net))
         yield from session.events()
         session.finish(report.run.write)
 
-    return study.train(made, display, train_one, report.seeds.write, at_once=at_once, save_seconds=output.save_every)
+    return study.train(
+        folder,
+        display,
+        train_run,
+        report.seeds.write,
+        parallel_runs=parallel_runs,
+        save_seconds=output.save_every,
+    )
 
 
 def attach_tensorboard(session: Session) -> Display:
-    """A display that writes scalars into the run's folder, from where the run is.
+    """Returns a display that writes TensorBoard scalars into the run folder, from the current step of the session on.
 
-    Raises MachineError CN403 without the package tensorboard.
+    Raises:
+        MachineError: CN403, the package tensorboard is not installed.
     """
     state = session.state
     steps = session.batches.steps(state.epoch + 1)
-    where = session.folder.path / "tensorboard"
-    return report.tensorboard.TensorBoard(where, steps, done=state.epoch * steps + state.step)
+    folder = session.folder.path / "tensorboard"
+    return report.tensorboard.TensorBoard(folder, steps, done=state.epoch * steps + state.step)

@@ -1,1 +1,1 @@
-"""The command line: each verb parses, calls and prints."""
+"""The command line: each command parses its arguments, calls the API and prints the result."""

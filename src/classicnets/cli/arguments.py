@@ -1,4 +1,4 @@
-"""Options dataclasses (see `classicnets.spec`) as arguments of argparse, grouped and with their defaults."""
+"""Makes argparse arguments from dataclasses of options (see `classicnets.spec`), grouped and with their defaults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Options = TypeVar("Options")
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """What every command has."""
+    """Options of every command."""
 
     json: bool = option(False, help="print one JSON document on standard output", group="output")
     debug: bool = option(False, help="show the traceback of an error", group="output")
@@ -25,7 +25,7 @@ class Common:
 
 @dataclass(frozen=True)
 class Action:
-    """A subcommand of a verb: what help says of it, its options, and what runs it."""
+    """A subcommand: its help text, its dataclasses of options, and the function that runs it."""
 
     help: str
     options: tuple[type, ...]
@@ -33,29 +33,29 @@ class Action:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse whose mistakes are errors like all others."""
+    """An argument parser that raises UsageError instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
-        """Raises UsageError CN206, whose hint names the subcommand that is nearest to an unknown one."""
-        wrong = re.match(r"argument ACTION: invalid choice: '(\S+)' \(choose from (.+)\)", message)
-        near = nearest(wrong[1], re.findall(r"[\w-]+", wrong[2])) if wrong else ""
+        """Raises UsageError CN206; for an unknown subcommand, the hint is the nearest one."""
+        unknown_action = re.match(r"argument ACTION: invalid choice: '(\S+)' \(choose from (.+)\)", message)
+        near = nearest(unknown_action[1], re.findall(r"[\w-]+", unknown_action[2])) if unknown_action else ""
         raise UsageError("CN206", message, where=self.prog, hint=f"{self.prog} {near or '--help'}")
 
 
 def add(parser: argparse.ArgumentParser, *kinds: type) -> None:
-    """Adds the options of these dataclasses: positional arguments first, then the groups in the order of `GROUPS`.
+    """Adds the options of dataclasses: first the positional arguments, then the groups in the order of `GROUPS`.
 
-    An option that is not given is absent from the namespace, so that `given` can tell.
+    The namespace contains only the options that the user gave; see `given`.
     """
     parser.formatter_class = _formatter
-    every = [f for kind in (*kinds, Common) for f in option_fields(kind) if about(f).flag != ""]
-    positional = [f for f in every if not about(f).group]
+    shown_fields = [f for kind in (*kinds, Common) for f in option_fields(kind) if about(f).flag != ""]
+    positional = [f for f in shown_fields if not about(f).group]
     parser.usage = " ".join(["%(prog)s", *map(_usage, positional), "[OPTIONS]"])
     for f in positional:
         nargs: dict[str, Any] = {"nargs": about(f).nargs} if about(f).nargs else {}
         parser.add_argument(f.name, metavar=_name(f), help=_help(f), default=argparse.SUPPRESS, **nargs)
     for title in GROUPS:
-        options = [f for f in every if about(f).group == title]
+        options = [f for f in shown_fields if about(f).group == title]
         if options:
             group = parser.add_argument_group(_(title))
             for f in options:
@@ -80,12 +80,12 @@ def _old_flag(current: argparse.Action) -> type[argparse.Action]:
 
 
 def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:
-    """The options of a dataclass that were given on the command line, by name."""
+    """Returns the options of a dataclass that the user gave, by name."""
     return {f.name: getattr(args, f.name) for f in option_fields(kind) if hasattr(args, f.name)}
 
 
 def read(args: argparse.Namespace, kind: type[Options]) -> Options:
-    """The dataclass with what was given, and its defaults for the rest."""
+    """Returns an instance of a dataclass of options, with the defaults for those that the user did not give."""
     values = given(args, kind)
     for f in option_fields(kind):
         if f.name in values and str(f.type).startswith("Mapping"):
@@ -94,32 +94,32 @@ def read(args: argparse.Namespace, kind: type[Options]) -> Options:
 
 
 def flag(f: Field[Any]) -> str:
-    """How an option is spelled on the command line."""
+    """Returns the spelling of an option on the command line."""
     return str(about(f).flag or "--" + f.name.replace("_", "-"))
 
 
 def settings(pairs: Sequence[str]) -> dict[str, str]:
-    """KEY=VALUE pairs as typed after --set. Raises UsageError CN204 for one without a value."""
+    """Parses the KEY=VALUE pairs of --set. Raises UsageError CN204 for a pair without a value."""
     for pair in pairs:
         if "=" not in pair:
             raise UsageError(
                 "CN204",
-                f"--set {pair} has no value",
-                why="settings are KEY=VALUE; NET comes before --set",
+                _("--set {pair} has no value", pair=pair),
+                why=_("settings have the form KEY=VALUE, and NET comes before --set"),
                 hint=f"--set {pair}=VALUE",
             )
     return dict(pair.split("=", 1) for pair in pairs)
 
 
 def unknown(parser: argparse.ArgumentParser, text: str) -> UsageError:
-    """The error for an option that the command does not have, with the nearest that it has."""
+    """Returns the error for an unknown option; it names the nearest known option."""
     actions = parser._option_string_actions
     options = [name for name, action in actions.items() if name != "-h" and action.help != argparse.SUPPRESS]
     near = nearest(text.split("=", maxsplit=1)[0], options)
     return UsageError(
         "CN206",
-        f"{parser.prog} does not take {text!r}",
-        where=f"its options are {', '.join(options)}",
+        _("{command} does not take {text!r}", command=parser.prog, text=text),
+        where=_("its options are {options}", options=", ".join(options)),
         hint=f"{parser.prog} ... {near}" if near else f"{parser.prog} --help",
     )
 
@@ -129,7 +129,7 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 
 
 def _usage(f: Field[Any]) -> str:
-    """A positional argument in the usage line: NET, [NET], INPUT ..."""
+    """Formats a positional argument for the usage line: NET, [NET], INPUT ..."""
     name = _name(f)
     return {"?": f"[{name}]", "+": f"{name} [{name} ...]"}.get(about(f).nargs, name)
 
@@ -145,11 +145,11 @@ def _flags(f: Field[Any]) -> list[str]:
 def _help(f: Field[Any]) -> str:
     text = _(about(f).help)
     default = default_text(f)
-    return (f"{text} (default: {default})" if default else text).replace("%", "%%")
+    return (_("{text} (default: {default})", text=text, default=default) if default else text).replace("%", "%%")
 
 
 def _action(f: Field[Any]) -> dict[str, Any]:
-    """What argparse has to know of an option, by its annotation."""
+    """Returns the keyword arguments for argparse, derived from the annotation of an option."""
     kind = str(f.type).removesuffix(" | None")
     if kind == "bool":
         return {"action": "store_true"}
@@ -165,7 +165,7 @@ def _action(f: Field[Any]) -> dict[str, Any]:
 
 
 def _typed(reader: Callable[[str], Any]) -> Callable[[str], Any]:
-    """`reader`, whose ValueError argparse then reports in its own words."""
+    """Wraps `reader` so that argparse reports the message of its ValueError."""
 
     def typed(text: str) -> Any:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,21 +13,21 @@ from classicnets.cli import arguments
 from classicnets.cli.arguments import Action
 from classicnets.files import write_whole
 from classicnets.spec import OFFLINE, option
-from classicnets.text import command, count, shape
+from classicnets.text import _, command, plural, shape
 
 if TYPE_CHECKING:
     from classicnets.api.data import Dataset, Found
 
-HELP = "list, get, import or check a data set, or preview images as a network sees them"
+HELP = "list, download, import or check data sets, or preview images"
 
 _FITS = ("crop", "letterbox", "stretch")
-_LARGEST = 1024  # pixels a side of a preview
+_MAX_SIZE = 1024  # height and width of a preview in pixels
 _NAME: dict[str, Any] = {"metavar": "NAME", "nargs": "?"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Get:
-    """The data set."""
+    """Options of `data get`."""
 
     name: str = option("", help="a data set of `data list`", **_NAME)
     offline: bool = option(False, **OFFLINE)
@@ -36,32 +35,30 @@ class Get:
 
 @dataclass(frozen=True, kw_only=True)
 class Import:
-    """The data set, and where its files are."""
+    """Options of `data import`."""
 
     name: str = option("", help="a data set of `data list`", **_NAME)
-    folder: str = option(
-        "", help="the folder with the files that were downloaded by hand, or their archive", metavar="FOLDER", nargs="?"
-    )
+    folder: str = option("", help="folder with the downloaded files, or their archive", metavar="FOLDER", nargs="?")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What to check."""
+    """Options of `data check`."""
 
-    name: str = option("", help="a data set of `data list`, a folder of images or of IDX files, or a CSV", **_NAME)
+    name: str = option("", help="a data set of `data list`, a folder of images or IDX files, or a CSV", **_NAME)
     output: str | None = option(
-        None, help="draw the findings, for a folder of images", group="output", metavar="SHEET.png", flag="-o", shown=""
+        None, help="draw the findings in a folder of images", group="output", metavar="SHEET.png", flag="-o", shown=""
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """What to preview, and how."""
+    """Options of `data preview`."""
 
-    name: str = option("", help="an image, a folder of images, or a CSV that lists some", metavar="PATH", nargs="?")
-    fit: str = option("stretch", help="the fit to mark", group="data", choices=_FITS)
-    size: int = option(64, help="side of the squares in pixels", group="data", metavar="S")
-    output: str = option("preview.png", help="the sheet", group="output", metavar="SHEET.png", flag="-o")
+    name: str = option("", help="an image, a folder of images, or a CSV that lists images", metavar="PATH", nargs="?")
+    fit: str = option("stretch", help="fit to highlight", group="data", choices=_FITS)
+    size: int = option(64, help="height and width of the preprocessed images in pixels", group="data", metavar="S")
+    output: str = option("preview.png", help="the image file to write", group="output", metavar="SHEET.png", flag="-o")
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -69,77 +66,88 @@ def _list(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(rows, indent=2))
         return 0
-    out = report.tables.console()
+    console = report.tables.console()
     for row in rows:
-        download = f"{row['download_bytes'] / 1e6:,.0f} MB to download"
-        out.print(
-            f"{row['name']}: {row['title']}, {row['homepage']}\n"
-            f"    images   {row['train']:,} + {row['test']:,} of {shape(row['shape'])}, "
-            f"{len(row['classes'])} classes; {download}\n"
-            f"    license    {row['licence']}\n"
-            f"    from       {row['would_come_from']}"
+        values = {
+            **row,
+            "shape": shape(row["shape"]),
+            "class_count": len(row["classes"]),
+            "megabytes": row["download_bytes"] / 1e6,
+        }
+        console.print(f"{row['name']}: {row['title']}, {row['homepage']}")
+        console.print(
+            _(
+                "    images     {train:,} + {test:,} of {shape}, {class_count} classes;"
+                " {megabytes:,.0f} MB to download",
+                **values,
+            )
         )
+        console.print(_("    license    {licence}", **values))
+        console.print(_("    from       {would_come_from}", **values))
     return 0
 
 
 def _get(args: argparse.Namespace) -> int:
-    asked = arguments.read(args, Get)
-    found = _known(args, asked.name)
-    return _fetched(args, asked.name, api.data.fetch(found, report.tables.console(stderr=True).print))
+    options = arguments.read(args, Get)
+    dataset = _known_dataset(args, options.name)
+    return _print_files(args, options.name, api.data.fetch(dataset, report.tables.console(stderr=True).print))
 
 
 def _import(args: argparse.Namespace) -> int:
-    asked = arguments.read(args, Import)
-    found = _known(args, asked.name)
-    if not asked.folder:
-        args.parser.error(f"data import {asked.name} needs the FOLDER (or the archive) with the files")
-    return _fetched(args, asked.name, api.data.import_files(found, Path(asked.folder).expanduser()))
+    options = arguments.read(args, Import)
+    dataset = _known_dataset(args, options.name)
+    if not options.folder:
+        args.parser.error(_("data import {name} needs the FOLDER or archive with the files", name=options.name))
+    return _print_files(args, options.name, api.data.import_files(dataset, Path(options.folder).expanduser()))
 
 
-def _known(args: argparse.Namespace, name: str) -> Dataset:
-    """The data set of that name. Raises UsageError CN202 or CN206."""
-    _needs_name(args, name)
+def _known_dataset(args: argparse.Namespace, name: str) -> Dataset:
+    """The data set with this name. Raises UsageError CN202 or CN206."""
+    _require_name(args, name)
     return api.data.dataset(name, f"classicnets data {args.action} {{}}")
 
 
-def _needs_name(args: argparse.Namespace, name: str) -> None:
+def _require_name(args: argparse.Namespace, name: str) -> None:
     if not name:
-        args.parser.error(f"data {args.action} needs a NAME: {', '.join(api.catalog.data_sets())}")
+        names = ", ".join(api.catalog.data_sets())
+        args.parser.error(_("data {action} needs a NAME: {names}", action=args.action, names=names))
 
 
-def _fetched(args: argparse.Namespace, name: str, found: Found) -> int:
-    """Prints that the files are in the cache, and where they came from."""
+def _print_files(args: argparse.Namespace, name: str, files: Found) -> int:
+    """Prints the source of the verified files."""
     if args.json:
-        print(json.dumps({"name": name, "source": found.source, "files": [str(p) for p in found.paths.values()]}))
+        print(json.dumps({"name": name, "source": files.source, "files": [str(p) for p in files.paths.values()]}))
     else:
-        print(f"{name}: complete and verified, from {found.source}")
-        print(f"next: classicnets data check {name}")
+        print(_("{name}: complete and verified, from {source}", name=name, source=files.source))
+        print(_("next: {command}", command=command("classicnets", "data", "check", name)))
     return 0
 
 
 def _check(args: argparse.Namespace) -> int:
-    asked = arguments.read(args, Check)
-    _needs_name(args, asked.name)
-    if folder := api.data.image_folder(asked.name):
-        return _audit(folder, asked.output, as_json=args.json)
-    if asked.output:
-        args.parser.error("-o draws the images of a folder of image files alone")
-    reports = api.data.check_files(asked.name)
-    good = all(one.status == "ok" for one in reports)
+    options = arguments.read(args, Check)
+    _require_name(args, options.name)
+    if folder := api.data.image_folder(options.name):
+        return _audit(folder, options.output, as_json=args.json)
+    if options.output:
+        args.parser.error(_("-o needs a folder of image files"))
+    reports = api.data.check_files(options.name)
+    all_valid = all(file.status == "ok" for file in reports)
     if args.json:
-        print(json.dumps({"name": asked.name, "ok": good, "files": [asdict(one) for one in reports]}, indent=2))
+        print(
+            json.dumps({"name": options.name, "ok": all_valid, "files": [asdict(file) for file in reports]}, indent=2)
+        )
     else:
-        rows = [[one.file, one.status, one.detail] for one in reports]
-        report.tables.console().print(report.tables.table(["file", "status", "detail"], rows))
-        if not good and asked.name in api.catalog.data_sets():
-            print(f"next: classicnets data get {asked.name}")
-    return 0 if good else 1
+        rows = [[file.file, file.status, file.detail] for file in reports]
+        report.tables.console().print(report.tables.table([_("file"), _("status"), _("detail")], rows))
+        if not all_valid and options.name in api.catalog.data_sets():
+            print(_("next: {command}", command=command("classicnets", "data", "get", options.name)))
+    return 0 if all_valid else 1
 
 
 def _audit(folder: Path, output: str | None, *, as_json: bool) -> int:
-    """The findings of a folder of images, or all of it as JSON, and the sheet; exit code 1 if there are errors."""
-    with report.terminal.progress_updates("looking at images") as moved:
-        document = api.data.audit_folder(folder, moved)
+    """Prints the findings in a folder of images, and draws them; the exit code is 1 if there are errors."""
+    with report.terminal.progress_updates(_("checking images")) as advance:
+        document = api.data.audit_folder(folder, advance)
     if output:
         _draw(document, Path(output))
     if as_json:
@@ -148,47 +156,59 @@ def _audit(folder: Path, output: str | None, *, as_json: bool) -> int:
         console = report.tables.console()
         columns, rows = report.findings.class_rows(document)
         console.print(report.tables.table(columns, rows, numbers=columns[1:]))
-        console.print("\n".join(["", *report.findings.lines(document, console.width)]))
+        console.print()
+        for line in report.findings.lines(document, console.width):
+            console.print(line)
     return 0 if document["ok"] else 1
 
 
 def _draw(document: dict[str, Any], path: Path) -> None:
-    """Writes the sheet and says so. Raises MachineError CN401."""
+    """Draws the images of the findings. Raises MachineError CN401."""
     folder = Path(document["folder"])
     figure = report.findings.draw_sheet(document, lambda file: api.data.thumbnail(folder / file))
     write_whole(path, report.figures.png(figure))
-    report.tables.console(stderr=True).print(f"the images of these findings, side by side: {path}")
+    report.tables.console(stderr=True).print(_("images of these findings: {path}", path=path))
 
 
 def _preview(args: argparse.Namespace) -> int:
-    """Draws a few images, evenly from the first to the last, as they are and under each fit."""
-    asked = arguments.read(args, Preview)
-    if not asked.name:
-        args.parser.error("data preview needs the PATH of an image, a folder of images or a CSV that lists some")
-    if not 1 <= asked.size <= _LARGEST:
-        args.parser.error(f"--size {asked.size}: 1 to {_LARGEST} pixels")
-    samples, total, faults = api.data.preview(asked.name, asked.size, report.tables.console(stderr=True).print)
-    output = Path(asked.output)
-    title = f"{Path(asked.name).absolute().name}: what a net for {asked.size} x {asked.size} pixels is given"
-    write_whole(output, report.figures.png(report.preview.draw_sheet(samples, asked.fit, title)))
-    for fault in faults:
-        print(f"left out: {fault.where}: {fault.why or fault.what}", file=sys.stderr)
+    """Draws a few images, evenly spaced from the first to the last: the originals and each fit."""
+    options = arguments.read(args, Preview)
+    if not options.name:
+        args.parser.error(_("data preview needs the PATH of an image, of a folder of images, or of a CSV"))
+    if not 1 <= options.size <= _MAX_SIZE:
+        args.parser.error(_("--size must be 1 to {limit} pixels, not {size}", size=options.size, limit=_MAX_SIZE))
+    console = report.tables.console(stderr=True)
+    samples, total, errors = api.data.preview(options.name, options.size, console.print)
+    output = Path(options.output)
+    name = Path(options.name).absolute().name
+    title = _("{name}: input of a network for {size} x {size} pixels", name=name, size=options.size)
+    write_whole(output, report.figures.png(report.preview.draw_sheet(samples, options.fit, title)))
+    for error in errors:
+        console.print(_("left out: {path}: {reason}", path=error.where, reason=error.why or error.what))
     if args.json:
         images = [sample.name for sample in samples]
-        print(json.dumps({"file": str(output), "fit": asked.fit, "size": asked.size, "pictures": images}))
+        print(json.dumps({"file": str(output), "fit": options.fit, "size": options.size, "pictures": images}))
     else:
-        shown = count(len(samples), "image")
-        print(f"wrote {output}: {shown} as they are and under each fit, fit={asked.fit} marked")
+        print(
+            plural(
+                "wrote {path}: {n} image, its original and each fit, with fit={fit} highlighted",
+                "wrote {path}: {n} images, their originals and each fit, with fit={fit} highlighted",
+                len(samples),
+                path=output,
+                fit=options.fit,
+            )
+        )
         if total > 1:
-            sets = f"--set image_size={asked.size} fit={asked.fit}"
-            print(f"next: classicnets train NET --data {command(asked.name)} {sets}")
+            train = command("classicnets", "train", "NET", "--data", options.name)
+            settings = f"--set image_size={options.size} fit={options.fit}"
+            print(_("next: {command}", command=f"{train} {settings}"))
     return 0
 
 
 ACTIONS = {
-    "list": Action("published data sets: images, classes, license, where they come from", (), _list),
+    "list": Action("list the published data sets: images, classes, license, source", (), _list),
     "get": Action("download and verify a data set", (Get,), _get),
-    "import": Action("copy files that were downloaded by hand into the cache, verified", (Import,), _import),
-    "check": Action("verify the files of a data set, or find what is wrong with a folder of images", (Check,), _check),
-    "preview": Action("draw images as they are and as a network is given them", (Preview,), _preview),
+    "import": Action("verify files that you downloaded, and copy them into the cache", (Import,), _import),
+    "check": Action("verify the files of a data set, or find problems in a folder of images", (Check,), _check),
+    "preview": Action("draw images and their preprocessed versions", (Preview,), _preview),
 }

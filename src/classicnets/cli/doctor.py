@@ -1,38 +1,61 @@
-"""`classicnets doctor`: what this machine has and lacks."""
+"""`classicnets doctor`: versions, devices and permissions on this machine."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from classicnets import api, report
-from classicnets.text import byte_count
+from classicnets.text import _, byte_count, plural
 
-HELP = "versions, device, memory, write access, where each data set would come from"
+HELP = "check versions, device, memory, write access and the sources of the data sets"
 OPTIONS: tuple[type, ...] = ()
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints a line for each fact; exit code 1 if something is amiss."""
-    about = api.data.describe_machine([Path.cwd() / "runs"])
-    amiss = [f"{name} is missing" for name, version in about["versions"].items() if version == "missing"]
-    amiss += [f"{folder} cannot be written: {why}" for folder, why in about["write_access"].items() if why != "yes"]
-    if args.json:
-        print(json.dumps({**about, "amiss": amiss}, indent=2))
-        return 1 if amiss else 0
-    memory = byte_count(about["memory_bytes"])
-    rows = [
-        ["system", f"{about['system']}, {about['processor']}, {about['cores']} cores, {memory} memory"],
-        ["versions", ", ".join(f"{name} {version}" for name, version in about["versions"].items())],
-        ["device", f"{about['device']} would be used, {about['threads']} threads, {about['cpu_capability']}"],
-        *(["write access", f"{folder}: {answer}"] for folder, answer in about["write_access"].items()),
-        *(["data", f"{name}: {where}"] for name, where in about["data"].items()),
+    """Prints one line for each fact; the exit code is 1 if there is a problem."""
+    facts = api.data.describe_machine([Path.cwd() / "runs"])
+    problems = [
+        _("{package} is missing", package=name) for name, version in facts["versions"].items() if version == "missing"
     ]
-    out = report.tables.console()
-    for name, text in rows:
-        out.print(f"{name + ':':<14}{text}")
-    for line in amiss:
-        out.print(f"{'amiss:':<14}{line}")
-    out.print("all is well" if not amiss else f"{len(amiss)} thing(s) amiss")
-    return 1 if amiss else 0
+    problems += [
+        _("{folder} cannot be written: {reason}", folder=folder, reason=reason)
+        for folder, reason in facts["write_access"].items()
+        if reason != "yes"
+    ]
+    if args.json:
+        print(json.dumps({**facts, "amiss": problems}, indent=2))
+        return 1 if problems else 0
+    console = report.tables.console()
+    for name, value in [*_rows(facts), *((_("problem"), problem) for problem in problems)]:
+        console.print(f"{name + ':':<14}{value}")
+    if problems:
+        console.print(plural("{n} problem", "{n} problems", len(problems)))
+    else:
+        console.print(_("no problems"))
+    return 1 if problems else 0
+
+
+def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    system = _(
+        "{system}, {processor}, {cores} cores, {memory} memory",
+        system=facts["system"],
+        processor=facts["processor"],
+        cores=facts["cores"],
+        memory=byte_count(facts["memory_bytes"]),
+    )
+    device = _(
+        "{device} by default, {threads} threads, {capability}",
+        device=facts["device"],
+        threads=facts["threads"],
+        capability=facts["cpu_capability"],
+    )
+    return [
+        (_("system"), system),
+        (_("versions"), ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
+        (_("device"), device),
+        *((_("write access"), f"{folder}: {answer}") for folder, answer in facts["write_access"].items()),
+        *((_("data"), f"{name}: {source}") for name, source in facts["data"].items()),
+    ]

@@ -1,4 +1,4 @@
-"""`classicnets evaluate MODEL [DATA]`: how good a network is on images whose classes are known."""
+"""`classicnets evaluate MODEL [DATA]`: metrics of a network on labeled images."""
 
 from __future__ import annotations
 
@@ -6,108 +6,142 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classicnets import api, report
 from classicnets.cli import arguments
-from classicnets.spec import DEVICE, NET_FILE, OFFLINE, PRECISION, option
+from classicnets.spec import DEVICE, NET_FILE, OFFLINE, ON_BAD_IMAGE, PRECISION, RunSpec, about, option
+from classicnets.text import _
 
 if TYPE_CHECKING:
     from classicnets.api.models import Evaluation, Input, Model
 
-HELP = "how good a network is on the test split, or on any images with classes"
+HELP = "compute accuracy and other metrics on the test split, or on any labeled images"
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenModel:
-    """The model of `evaluate` and `predict`, and how it is computed."""
+    """Options of `evaluate` and `predict` that open a model."""
 
     model: str = option(help="the folder of a run, or an exported .onnx file", metavar="MODEL")
     net: str | None = option(None, **NET_FILE)
     device: str = option("auto", **DEVICE)
     precision: str = option("float32", **PRECISION)
 
-    def opened(self) -> Model:
-        """The model. Raises what `cn.load` does."""
+    def open(self) -> Model:
+        """Loads the model. Raises what `cn.load` raises."""
         return api.models.load(self.model, net=self.net, device=self.device, precision=self.precision)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """The data, and the form of the result."""
+    """Options of `evaluate`."""
 
     data: str | None = option(
         None,
-        help="a data set, a folder with a folder for each class, or a CSV with classes",
+        help="a data set, a folder with one folder for each class, or a CSV with classes",
         metavar="DATA",
         nargs="?",
-        shown="the model's own test split",
+        shown="the test split of the training data",
     )
     offline: bool = option(False, **OFFLINE)
-    csv: bool = option(False, help="print the confusion matrix, a class a line", group="output")
+    on_bad_image: str = option(ON_BAD_IMAGE[0], **vars(about(RunSpec.__dataclass_fields__["on_bad_image"])))
+    csv: bool = option(False, help="print the confusion matrix as CSV, one class a line", group="output")
 
 
 OPTIONS = (OpenModel, Evaluate)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the figures and, class by class, what was found and what it was taken for."""
-    asked = arguments.read(args, Evaluate)
-    if args.json and asked.csv:
-        args.parser.error("--json and --csv exclude each other")
-    talk = report.tables.console(stderr=True)
+    """Evaluates a model and prints its metrics, also for each class."""
+    options = arguments.read(args, Evaluate)
+    if args.json and options.csv:
+        args.parser.error(_("--json and --csv cannot be combined"))
+    console = report.tables.console(stderr=True)
 
-    def watched(images: list[Input]) -> Iterator[Input]:
-        with report.terminal.progress_bar(talk, len(images)) as count:
-            for one in images:
-                yield one
+    def show_progress(images: list[Input]) -> Iterator[Input]:
+        with report.terminal.progress_bar(console, len(images)) as count:
+            for image in images:
+                yield image
                 count()
 
-    opened = arguments.read(args, OpenModel).opened()
-    result, classes = opened.evaluate(asked.data, say=talk.print, watch=watched), opened.classes
-    precision = opened.predictor.precision
+    model = arguments.read(args, OpenModel).open()
+    result = model.evaluate(options.data, on_bad_image=options.on_bad_image, say=console.print, watch=show_progress)
     if args.json:
-        about = {"model": str(opened.path), "weights": opened.weights, "computed_in": precision}
-        print(json.dumps({**about, "data": asked.data or opened.data, "classes": classes, **result.to_dict()}))
-    elif asked.csv:
-        _print_csv(result, classes)
+        about_model = {"model": str(model.path), "weights": model.weights, "computed_in": model.predictor.precision}
+        data = options.data or model.data
+        print(json.dumps({**about_model, "data": data, "classes": model.classes, **result.to_dict()}))
+    elif options.csv:
+        _print_csv(result, model.classes)
     else:
-        data, of = Path(asked.data or str(opened.data)).name, "" if asked.data else " test"
-        said = "" if precision == "float32" else f", {precision}"
-        print(
-            f"{opened.name} ({opened.weights}{said}) on {data}: accuracy {result.accuracy:.4f}, loss {result.loss:.4f}"
-            f" on {result.n:,}{of} images, in {result.seconds:.2f} s"
-        )
-        _print_report(result, classes)
+        _print_summary(model, options.data, result)
+        _print_classes(result, model.classes)
     return 0
 
 
-def _print_report(result: Evaluation, classes: tuple[str, ...]) -> None:
-    out = report.tables.console()
-    top5 = "" if result.top5_accuracy is None else f"top-5 accuracy {result.top5_accuracy:.4f}, "
-    out.print(
-        f"{top5}balanced accuracy {result.balanced_accuracy:.4f}, calibration error {result.calibration_error:.4f}\n"
-    )
+def _print_summary(model: Model, data: str | None, result: Evaluation) -> None:
+    precision = model.predictor.precision
+    values = {
+        "model": model.name,
+        "weights": model.weights if precision == "float32" else f"{model.weights}, {precision}",
+        "data": Path(data or str(model.data)).name,
+        "accuracy": result.accuracy,
+        "loss": result.loss,
+        "n": result.n,
+        "seconds": result.seconds,
+    }
+    if data:
+        print(
+            _(
+                "{model} ({weights}) on {data}: accuracy {accuracy:.4f}, loss {loss:.4f} on {n:,} images,"
+                " in {seconds:.2f} s",
+                **values,
+            )
+        )
+    else:
+        print(
+            _(
+                "{model} ({weights}) on {data}: accuracy {accuracy:.4f}, loss {loss:.4f} on {n:,} test images,"
+                " in {seconds:.2f} s",
+                **values,
+            )
+        )
+
+
+def _print_classes(result: Evaluation, classes: tuple[str, ...]) -> None:
+    console = report.tables.console()
+    values = {
+        "top5": result.top5_accuracy,
+        "balanced": result.balanced_accuracy,
+        "error": result.calibration_error,
+    }
+    if result.top5_accuracy is None:
+        console.print(_("balanced accuracy {balanced:.4f}, calibration error {error:.4f}", **values))
+    else:
+        console.print(
+            _("top-5 accuracy {top5:.4f}, balanced accuracy {balanced:.4f}, calibration error {error:.4f}", **values)
+        )
     rows = []
     for i, name in enumerate(classes):
         wrong = [0 if j == i else count for j, count in enumerate(result.confusion[i])]
-        taken = f"{classes[wrong.index(max(wrong))]} ({max(wrong):,})" if any(wrong) else "-"
-        rows.append([name, _share(result.recall[i]), _share(result.precision[i]), result.support[i], taken])
-    columns = ["class", "found (recall)", "right (precision)", "images", "most often taken for"]
-    out.print(report.tables.table(columns, rows, numbers=columns[1:4]))
+        confused_with = f"{classes[wrong.index(max(wrong))]} ({max(wrong):,})" if any(wrong) else "-"
+        rows.append([name, _ratio(result.recall[i]), _ratio(result.precision[i]), result.support[i], confused_with])
+    columns = [_("class"), _("recall"), _("precision"), _("images"), _("most confused with")]
+    console.print()
+    console.print(report.tables.table(columns, rows, numbers=columns[1:4]))
 
 
 def _print_csv(result: Evaluation, classes: tuple[str, ...]) -> None:
-    """A line for each true class: its figures, and how many of its images were taken for which class."""
+    """Prints the metrics and the row of the confusion matrix of each class."""
     file = csv.writer(sys.stdout, lineterminator="\n")
     file.writerow(["class", "pictures", "recall", "precision", *(f"as {name}" for name in classes)])
-    shares: Iterable[tuple[float | None, float | None]] = zip(result.recall, result.precision, strict=True)
-    for name, n, (recall, precision), taken in zip(classes, result.support, shares, result.confusion, strict=True):
-        file.writerow([name, n, *("" if p is None else f"{p:.6g}" for p in (recall, precision)), *taken])
+    for i, name in enumerate(classes):
+        ratios = ["" if value is None else f"{value:.6g}" for value in (result.recall[i], result.precision[i])]
+        file.writerow([name, result.support[i], *ratios, *result.confusion[i]])
 
 
-def _share(value: float | None) -> str:
+def _ratio(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""`classicnets explain CODE`: what an error code means. Does not import torch."""
+"""`classicnets explain CODE`: the meaning of an error code. Does not import torch."""
 
 from __future__ import annotations
 
@@ -8,34 +8,35 @@ from dataclasses import dataclass
 
 from classicnets.errors import CODES, UsageError
 from classicnets.spec import option
-from classicnets.text import nearest
+from classicnets.text import _, nearest
 
-HELP = "what an error code means, its usual causes, and the way out"
+HELP = "explain an error code: what happened, why it matters, what to do"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Explain:
-    """The code."""
+    """Options of `explain`."""
 
-    code: str = option(help="a code such as CN201, as errors print it", metavar="CODE")
+    code: str = option(help="an error code, such as CN201", metavar="CODE")
 
 
 OPTIONS = (Explain,)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the explanation of the code that was given."""
+    """Prints the explanation of an error code."""
     return explain(args.code.upper(), as_json=args.json)
 
 
 def explain(code: str, *, as_json: bool) -> int:
-    """Prints the explanation of a code. Raises UsageError CN202 for one that there is not."""
+    """Prints the explanation of an error code. Raises UsageError CN202 for an unknown code."""
     if code not in CODES:
         raise UsageError(
             "CN202",
-            f"there is no error code {code}",
-            where=f"the codes are {', '.join(CODES)}",
+            _("there is no error code {code}", code=code),
+            where=_("the codes are {codes}", codes=", ".join(CODES)),
             hint=f"classicnets explain {nearest(code, CODES) or next(iter(CODES))}",
         )
-    print(json.dumps({"code": code, "explanation": CODES[code]}) if as_json else f"{code}: {CODES[code]}")
+    explanation = _(CODES[code])
+    print(json.dumps({"code": code, "explanation": explanation}) if as_json else f"{code}: {explanation}")
     return 0

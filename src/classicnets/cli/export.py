@@ -1,4 +1,4 @@
-"""`classicnets export RUN`: one file that needs neither classicnets nor, as ONNX, torch."""
+"""`classicnets export RUN`: writes a run as one file that works without classicnets and, as ONNX, without torch."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING
 from classicnets import api, report
 from classicnets.cli import arguments
 from classicnets.spec import NET_FILE, ExportOptions, option
-from classicnets.text import byte_count, command
+from classicnets.text import _, byte_count, command
 
 if TYPE_CHECKING:
     from classicnets.api.models import Exported
 
-HELP = "one file of a run with its preprocessing and classes inside: ONNX, or a torch program"
+HELP = "export a run, with its preprocessing and classes, as an ONNX file or a torch program"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """The run, the format, and how small."""
+    """Options of `export` that are not in `ExportOptions`."""
 
     folder: str = option(help="the folder of a run", metavar="RUN")
     out: str | None = option(
         None,
-        help="the file",
+        help="the exported file",
         group="output",
         metavar="FILE",
         flag="-o",
-        shown="the run's name with .onnx or .pt2, in this folder",
+        shown="the name of the run with .onnx or .pt2, in the current folder",
     )
     net: str | None = option(None, **NET_FILE)
 
@@ -39,50 +39,92 @@ OPTIONS = (Export, ExportOptions)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Writes the file if it agrees with the network, and prints what was checked."""
-    asked, options = arguments.read(args, Export), arguments.read(args, ExportOptions)
-    opened = api.models.Run(asked.folder, net=asked.net, device="cpu")
-    path = Path(asked.out or f"{opened.path.resolve().name}.{'onnx' if options.format == 'onnx' else 'pt2'}")
-    done = opened.export(path, **vars(options))
+    """Exports a run and prints the results of the checks."""
+    paths, options = arguments.read(args, Export), arguments.read(args, ExportOptions)
+    model = api.models.Run(paths.folder, net=paths.net, device="cpu")
+    path = Path(paths.out or f"{model.path.resolve().name}.{'onnx' if options.format == 'onnx' else 'pt2'}")
+    exported = model.export(path, **vars(options))
     if args.json:
-        print(json.dumps(done.to_dict(), indent=2))
-        return 0
-    _show(done, options.license)
+        print(json.dumps(exported.to_dict(), indent=2))
+    else:
+        _print_checks(exported, options.license)
     return 0
 
 
-def _show(done: Exported, license: str) -> None:
-    out = report.tables.console()
-    if done.candidates:
-        first = done.candidates[0].accuracy
-        rows = [
-            [one.name, byte_count(one.bytes), f"{one.accuracy:.4f}", f"{100 * (one.accuracy - first):+.2f}"]
-            for one in done.candidates
-        ]
-        columns = ["file", "size", "accuracy", "points"]
-        out.print(report.tables.table(columns, rows, numbers=columns[1:], title=f"compared on {done.compared_on}"))
-    how = ", ".join(["int8"] * done.int8 + ["dense layers narrowed"] * done.low_rank)
-    out.print(f"{done.path}   {byte_count(done.bytes)}{f' ({how})' if how else ''}, license {license}")
-    if done.int8:
-        out.print(
-            f"ranges from {done.calibration_count} training images; {done.changed_predictions:,} predictions changed"
+def _print_checks(exported: Exported, license: str) -> None:
+    console = report.tables.console()
+    if exported.candidates:
+        _print_candidates(exported)
+    values = {
+        "path": exported.path,
+        "size": byte_count(exported.bytes),
+        "how": ", ".join([_("int8")] * exported.int8 + [_("narrowed dense layers")] * exported.low_rank),
+        "license": license,
+    }
+    if values["how"]:
+        console.print(_("{path}   {size} ({how}), license {license}", **values))
+    else:
+        console.print(_("{path}   {size}, license {license}", **values))
+    if exported.int8:
+        console.print(
+            _(
+                "calibrated on {images} training images; {changed:,} predictions differ from those of the network",
+                images=exported.calibration_count,
+                changed=exported.changed_predictions,
+            )
         )
     else:
-        noise = "of noise " if done.missing_data else "of the test split "
-        out.print(
-            f"agrees with the net on {done.image_count:,} images {noise}and on {done.size_count} sizes of image, in"
-            f" batches of 1, 2 and 7: probabilities differ by at most {done.difference:.1g};"
-            f" up to {done.bound:.1g}, half of 1e-5 of the largest logit, is the rounding of float32"
-        )
-    if done.accuracy is None or done.net_accuracy is None:
-        out.print(f"not checked: accuracy, as {done.missing_data}; the file says so")
+        _print_agreement(exported)
+    if exported.accuracy is None or exported.net_accuracy is None:
+        console.print(_("accuracy not checked, and the file says so: {reason}", reason=exported.unchecked))
     else:
-        points = 100 * (done.accuracy - done.net_accuracy)
-        out.print(
-            f"accuracy {done.accuracy:.4f} (the run's net: {done.net_accuracy:.4f}, {points:+.2f} points)"
-            f" on {done.image_count:,} test images"
+        console.print(
+            _(
+                "accuracy {accuracy:.4f} (the run's network: {net_accuracy:.4f}, {points:+.2f} points)"
+                " on {n:,} test images",
+                accuracy=exported.accuracy,
+                net_accuracy=exported.net_accuracy,
+                points=100 * (exported.accuracy - exported.net_accuracy),
+                n=exported.image_count,
+            )
         )
-    if done.format == "onnx":
-        out.print(f"next: {command('classicnets', 'predict', done.path, 'image.png')}")
+    if exported.format == "onnx":
+        console.print(_("next: {command}", command=command("classicnets", "predict", exported.path, "image.png")))
     else:
-        out.print(f'next: torch.export.load("{done.path}").module()(pixels)   # uint8 [N, 3, side, side] RGB')
+        code = f'torch.export.load("{exported.path}").module()(pixels)'
+        console.print(_("next: {code}   # pixels: uint8 [N, 3, height, width], RGB", code=code))
+
+
+def _print_candidates(exported: Exported) -> None:
+    """Prints the size and the accuracy of the files that were compared."""
+    first = exported.candidates[0].accuracy
+    rows = [
+        [file.name, byte_count(file.bytes), f"{file.accuracy:.4f}", f"{100 * (file.accuracy - first):+.2f}"]
+        for file in exported.candidates
+    ]
+    columns = [_("file"), _("size"), _("accuracy"), _("points")]
+    title = _("compared on {images}", images=exported.chosen_on)
+    report.tables.console().print(report.tables.table(columns, rows, numbers=columns[1:], title=title))
+
+
+def _print_agreement(exported: Exported) -> None:
+    """Prints how much the probabilities of the file differ from those of the network."""
+    values = {
+        "n": exported.image_count,
+        "sizes": exported.sizes,
+        "difference": exported.difference,
+        "bound": exported.bound,
+    }
+    if exported.unchecked:
+        agreement = _("agrees with the net on {n:,} images of noise and on {sizes} image sizes", **values)
+    else:
+        agreement = _("agrees with the net on {n:,} images of the test split and on {sizes} image sizes", **values)
+    console = report.tables.console()
+    console.print(agreement)
+    console.print(
+        _(
+            "in batches of 1, 2 and 7, probabilities differ by at most {difference:.1g}; the limit is {bound:.1g},"
+            " the float32 rounding error of half of 1e-5 of the largest logit",
+            **values,
+        )
+    )

@@ -1,4 +1,4 @@
-"""`classicnets list`: the networks, data sets and recipes there are. Does not import torch."""
+"""`classicnets list`: the available networks, data sets and recipes. Does not import torch."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 import json
 
 from classicnets import api, report
-from classicnets.text import shape
+from classicnets.text import _, shape
 
-HELP = "the networks, data sets and recipes there are"
+HELP = "list the networks, data sets and recipes"
 OPTIONS: tuple[type, ...] = ()
 
 
@@ -18,28 +18,30 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"nets": networks, "datasets": data, "recipes": recipes}, indent=2))
         return 0
-    tables = report.tables
-    expected = api.catalog.expectations()
-    tables.console().print(
-        tables.table(
-            ["net", "input", "parameters", "MACs", "what it is"],
-            [[name, shape(n["input"]), n["parameters"], n["macs"], n["title"]] for name, n in networks.items()],
-            numbers=["parameters", "MACs"],
-        ),
-        "",
-        tables.table(
-            ["data set", "images", "classes", "what it is"],
-            [[name, shape(d["shape"]), len(d["classes"]), d["title"]] for name, d in data.items()],
-            numbers=["classes"],
-        ),
-        "",
-        tables.table(
-            ["recipe", "net", "data set", "epochs", "expected test accuracy"],
+    table = report.tables.table
+    report.tables.console().print(
+        table(
+            [_("net"), _("input"), _("parameters"), _("MACs"), _("description")],
             [
-                [one["source"], one["net"], one["data"], one["epochs"], text]
-                for one, text in zip(recipes, expected, strict=True)
+                [name, shape(net["input"]), net["parameters"], net["macs"], net["title"]]
+                for name, net in networks.items()
             ],
-            numbers=["epochs"],
+            numbers=[_("parameters"), _("MACs")],
+        ),
+        "",
+        table(
+            [_("data set"), _("images"), _("classes"), _("description")],
+            [[name, shape(facts["shape"]), len(facts["classes"]), facts["title"]] for name, facts in data.items()],
+            numbers=[_("classes")],
+        ),
+        "",
+        table(
+            [_("recipe"), _("net"), _("data set"), _("epochs"), _("expected test accuracy")],
+            [
+                [recipe["source"], recipe["net"], recipe["data"], recipe["epochs"], expected]
+                for recipe, expected in zip(recipes, api.catalog.expectations(), strict=True)
+            ],
+            numbers=[_("epochs")],
         ),
     )
     return 0

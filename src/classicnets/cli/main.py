@@ -1,4 +1,4 @@
-"""`classicnets VERB ...`: finds the verb, turns errors into four lines and an exit code."""
+"""`classicnets COMMAND ...`: runs a command and turns errors into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -23,21 +23,25 @@ from classicnets.cli import (
     weights,
 )
 from classicnets.errors import ClassicnetsError, UsageError
-from classicnets.text import nearest
+from classicnets.text import _, nearest
 
-_PURPOSE = """\
-classicnets: the networks from LeNet (1989) to AlexNet (2014), built as their sources have them,
-explained, trained and measured. NET is a name from `classicnets list`, file.py:net, or a run.
+_OVERVIEW = """\
+classicnets: networks from LeNet (1989) to AlexNet (2014), built exactly as in their sources.
 
-  classicnets train lenet_d2l                                train the book's LeNet on Fashion-MNIST
-  classicnets show alexnet_d2l                               every layer: shape, parameters, MACs, memory
-  classicnets train my_net.py:net --set epochs=5             your own network
-  classicnets predict runs/lenet_d2l-fashion_mnist-1 boot.png
-  classicnets list                                           networks, data sets, recipes
+  classicnets list                          list the networks, data sets and recipes
+  classicnets show lenet_d2l                show the layers: shapes, parameters, MACs, memory
+  classicnets train lenet_d2l               train a network with its recipe, here on Fashion-MNIST
+  classicnets evaluate RUN                  compute accuracy and other metrics on the test split
+  classicnets predict RUN boot.png          classify images
+  classicnets export RUN                    write an ONNX file that runs without classicnets
 
-verbs: {verbs}        more: classicnets VERB --help
+RUN is the folder that train creates, such as runs/lenet_d2l-fashion_mnist-1. Instead of lenet_d2l, you can
+name your own network as my_net.py:net.
+
+all commands: {commands}
+help for one: classicnets COMMAND --help
 """
-_VERBS = {
+_COMMANDS = {
     "list": list_,
     "show": show,
     "data": data,
@@ -52,41 +56,50 @@ _VERBS = {
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
-    whole = arguments.Parser(prog="classicnets", usage="classicnets VERB ...", add_help=True)
-    whole.add_argument("--version", action="version", version=f"classicnets {__version__}")
-    whole.format_help = lambda: _PURPOSE.format(verbs=" ".join(_VERBS))  # type: ignore[method-assign]
-    verbs = whole.add_subparsers(dest="verb", prog="classicnets", parser_class=arguments.Parser)
-    for name, verb in _VERBS.items():
-        sub = verbs.add_parser(name, help=verb.HELP, description=verb.HELP, allow_abbrev=False)
-        if actions := getattr(verb, "ACTIONS", None):
-            _add_actions(sub, actions)
+    """Returns the parser of the command line, with all commands."""
+    main_parser = arguments.Parser(prog="classicnets", usage="classicnets COMMAND ...", add_help=True)
+    main_parser.add_argument("--version", action="version", version=f"classicnets {__version__}")
+    main_parser.format_help = lambda: _(_OVERVIEW, commands=" ".join(_COMMANDS))  # type: ignore[method-assign]
+    subparsers = main_parser.add_subparsers(dest="command", prog="classicnets", parser_class=arguments.Parser)
+    for name, module in _COMMANDS.items():
+        help_text = _(module.HELP)
+        subparser = subparsers.add_parser(name, help=help_text, description=help_text, allow_abbrev=False)
+        if actions := getattr(module, "ACTIONS", None):
+            _add_actions(subparser, actions)
         else:
-            arguments.add(sub, *verb.OPTIONS)
-            sub.set_defaults(run=verb.run, parser=sub)
-    return whole
+            arguments.add(subparser, *module.OPTIONS)
+            subparser.set_defaults(run=module.run, parser=subparser)
+    return main_parser
 
 
-def _add_actions(sub: argparse.ArgumentParser, actions: dict[str, arguments.Action]) -> None:
-    """Subcommands of a verb, each with its own options."""
-    subs = sub.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=arguments.Parser)
+def _add_actions(parser: argparse.ArgumentParser, actions: dict[str, arguments.Action]) -> None:
+    """Adds the subcommands of a command, each with its own options."""
+    subparsers = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=arguments.Parser)
     for name, action in actions.items():
-        one = subs.add_parser(name, help=action.help, description=action.help, allow_abbrev=False)
-        arguments.add(one, *action.options)
-        one.set_defaults(run=action.run, parser=one)
+        help_text = _(action.help)
+        subparser = subparsers.add_parser(name, help=help_text, description=help_text, allow_abbrev=False)
+        arguments.add(subparser, *action.options)
+        subparser.set_defaults(run=action.run, parser=subparser)
 
 
-def main(arguments_given: Sequence[str] | None = None) -> int:
-    """Runs a command line; the exit code is 0 ok, 1 check failed, 2 usage, 3 data, 4 environment, 130 Ctrl-C."""
-    words = sys.argv[1:] if arguments_given is None else [*arguments_given]
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command line and returns the exit code.
+
+    Args:
+        argv: The arguments without the program name (default: those of the process).
+
+    Returns:
+        0 success, 1 a check failed, 2 usage, 3 data, 4 environment, 130 Ctrl-C.
+    """
+    words = sys.argv[1:] if argv is None else [*argv]
     machine.tune_process()
     try:
-        if words and not words[0].startswith("-") and words[0] not in _VERBS:
-            raise _unknown_verb(words[0])
-        whole = parser()
-        args, extra = whole.parse_known_args(words)
-        if args.verb is None:
-            print(whole.format_help(), end="")
+        if words and not words[0].startswith("-") and words[0] not in _COMMANDS:
+            raise _unknown_command(words[0])
+        main_parser = parser()
+        args, extra = main_parser.parse_known_args(words)
+        if args.command is None:
+            print(main_parser.format_help(), end="")
             return 0
         if extra:
             raise arguments.unknown(args.parser, extra[0])
@@ -106,17 +119,17 @@ def main(arguments_given: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of a pipe went away, as `| head` does
+    except BrokenPipeError:  # the reader of the pipe has closed it, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
-def _unknown_verb(verb: str) -> UsageError:
-    near = nearest(verb, _VERBS)
+def _unknown_command(name: str) -> UsageError:
+    near = nearest(name, _COMMANDS)
     return UsageError(
         "CN206",
-        f"there is no verb {verb!r}",
-        where=f"the verbs are {', '.join(_VERBS)}",
+        _("there is no command {name!r}", name=name),
+        where=_("the commands are {names}", names=", ".join(_COMMANDS)),
         hint=f"classicnets {near}" if near else "classicnets",
     )
 

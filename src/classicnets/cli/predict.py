@@ -6,91 +6,139 @@ import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from classicnets import api, report
 from classicnets.cli import arguments
 from classicnets.cli.evaluate import OpenModel
 from classicnets.errors import DataError
 from classicnets.spec import option
+from classicnets.text import _, plural
 from classicnets.values import Preprocess
 
 if TYPE_CHECKING:
-    from classicnets.api.models import Input, Prediction
+    from classicnets.api.models import Input, Model, Prediction
 
-HELP = "the top-k predictions for images"
+HELP = "classify images and print the most probable classes"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Predict:
-    """The images, and what to print of them."""
+    """Options of `predict`."""
 
     inputs: list[str] = option(
-        help="image files, folders, 'globs', CSV lists with a column path; - reads paths, or an image, from stdin",
+        help="image files, folders, globs, or CSV lists with a column path; - reads paths or one image from stdin",
         metavar="INPUT",
         nargs="+",
     )
-    handwriting: bool = option(False, help="make a photographed or drawn character into what MNIST's are", group="data")
-    top: int = option(3, help="number of classes to name", group="output", metavar="K")
+    handwriting: bool = option(
+        False, help="center and scale a photographed or drawn character as in MNIST", group="data"
+    )
+    top: int = option(3, help="number of classes for each image", group="output", metavar="K")
     show: str | None = option(
         None, help="draw the preprocessed images beside the originals", group="output", metavar="FILE.png", shown=""
     )
-    csv: bool = option(False, help="print comma-separated values with a header", group="output")
-    jsonl: bool = option(False, help="print one line of JSON for each image, as they come", group="output")
+    csv: bool = option(False, help="print CSV with a header", group="output")
+    jsonl: bool = option(False, help="print one line of JSON for each image, as it is classified", group="output")
 
 
 OPTIONS = (OpenModel, Predict)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints a row for each image, the most probable class first, and which could not be read (exit code 3)."""
-    asked = arguments.read(args, Predict)
-    if asked.top < 1:
-        args.parser.error("--top names at least one class")
-    if asked.csv and asked.jsonl:
-        args.parser.error("argument --jsonl: not allowed with argument --csv")
-    if args.json and (asked.csv or asked.jsonl):
-        args.parser.error("--json, --jsonl and --csv exclude each other")
-    form = "json" if args.json else "jsonl" if asked.jsonl else "csv" if asked.csv else "table"
-    predictions = report.predictions
-    opened = arguments.read(args, OpenModel).opened()
-    talk = report.tables.console(stderr=True)
-    # before anything is classified: does every input hold images, is every list sound, and how many are there?
-    total = api.models.count_inputs(asked.inputs, talk.print)
-    preprocess, precision = opened.predictor.preprocess, opened.predictor.precision
-    computed = "" if precision == "float32" else f" in {precision}"
-    seen_as = _as_seen(preprocess, handwriting=asked.handwriting)
-    talk.print(f"{opened.name}, weights {opened.weights}{computed}; {seen_as}")
-    tally = predictions.Tally()
+    """Prints one row for each image, most probable class first; the exit code is 3 if an image cannot be read."""
+    options = arguments.read(args, Predict)
+    output_format = _output_format(args, options)
+    model = arguments.read(args, OpenModel).open()
+    console = report.tables.console(stderr=True)
+    # Before any image is classified, this finds missing inputs and faulty lists.
+    total = api.models.count_inputs(options.inputs, console.print)
+    console.print(_describe(model, handwriting=options.handwriting))
+    tally = report.predictions.Tally()
     drawn: list[tuple[Input, Prediction]] = []
-    about = {"model": str(opened.path), "weights": opened.weights, "computed_in": precision}
-    writer = predictions.writer(form, about, min(asked.top, len(opened.classes)))
-    bar = not sys.stdout.isatty() or form == "json" or (form == "table" and (total or 0) <= predictions.TABLE_ROWS)
-    with report.terminal.progress_bar(talk, total, visible=bar) as count:
-        for one, found in api.models.stream(opened, asked.inputs, asked.top, handwriting=asked.handwriting):
-            writer.show(found)
-            tally.add(found)
+    writer = report.predictions.writer(output_format, _facts(model), min(options.top, len(model.classes)))
+    predictions = api.models.stream(
+        model,
+        options.inputs,
+        options.top,
+        handwriting=options.handwriting,
+        say=console.print if total is None else lambda _: None,  # count_inputs has printed the notes, if it could count
+    )
+    with report.terminal.progress_bar(console, total, _shows=visible=_shows=_shows_progress(output_format, total)) as count:
+        for image, prediction in predictions:
+            writer.show(prediction)
+            tally.add(prediction)
             count()
-            if asked.show and len(drawn) < predictions.MAX_DRAWN:
-                drawn.append((one, found))
+            if options.show and len(drawn) < report.predictions.MAX_DRAWN:
+                drawn.append((image, prediction))
     writer.end(tally)
-    if asked.show:
-        decode = api.models.decoder(handwriting=asked.handwriting)
-        predictions.draw(Path(asked.show), drawn, preprocess, tally.images, decode)
-        talk.print(f"what the net saw: {asked.show}")
+    if options.show:
+        decode = api.models.decoder(handwriting=options.handwriting)
+        report.predictions.draw(Path(options.show), drawn, model.predictor.preprocess, tally.images, decode)
+        console.print(_("preprocessed images: {path}", path=options.show))
     if tally.labeled:
-        share = tally.correct / tally.labeled
-        talk.print(f"{tally.correct:,} of {tally.labeled:,} images of known class are right ({share:.1%})")
-    if not tally.unreadable:
-        return 0
+        console.print(
+            _(
+                "{right:,} of {known:,} images with a known class are classified correctly ({share:.1%})",
+                right=tally.correct,
+                known=tally.labeled,
+                share=tally.correct / tally.labeled,
+            )
+        )
+    return _report_unreadable(tally, options.inputs) if tally.unreadable else 0
+
+
+def _output_format(args: argparse.Namespace, options: Predict) -> str:
+    """The format to print: "json", "jsonl", "csv" or "table". Raises UsageError CN206 for invalid options."""
+    if options.top < 1:
+        args.parser.error(_("--top must be at least 1, not {top}", top=options.top))
+    chosen = {"json": args.json, "jsonl": options.jsonl, "csv": options.csv}
+    names = [name for name, value in chosen.items() if value]
+    if len(names) > 1:
+        args.parser.error(_("--json, --jsonl and --csv cannot be combined"))
+    return names[0] if names else "table"
+
+
+def _shows_progress(output_format: str, total: int | None) -> bool:
+    """Whether a progress bar can be _shows=visible=_shows: not while rows appear on the same terminal."""
+    one_table = output_format == "table" and (total or 0) <= report.predictions.TABLE_ROWS
+    return not sys.stdout.isatty() or output_format == "json" or one_table
+
+
+def _facts(model: Model) -> dict[str, Any]:
+    return {"model": str(model.path), "weights": model.weights, "computed_in": model.predictor.precision}
+
+
+def _describe(model: Model, *, handwriting: bool) -> str:
+    precision = model.predictor.precision
+    values = {
+        "model": model.name,
+        "weights": model.weights if precision == "float32" else f"{model.weights} ({precision})",
+        "images": _describe_images(model.predictor.preprocess, handwriting=handwriting),
+    }
+    return _("{model}, weights {weights}; images are preprocessed to {images}", **values)
+
+
+def _describe_images(preprocess: Preprocess, *, handwriting: bool) -> str:
+    values = {
+        "color": _("grayscale") if preprocess.channels == 1 else _("color"),
+        "size": preprocess.image_size,
+        "fit": preprocess.fit,
+    }
+    if handwriting:
+        return _("{color} {size}x{size} (each character white on black, centered)", **values)
+    return _("{color} {size}x{size} (fit={fit})", **values)
+
+
+def _report_unreadable(tally: report.predictions.Tally, inputs: list[str]) -> int:
+    """Prints the error for images that cannot be read and returns its exit code."""
+    what = plural(
+        "{unread} of {n} image could not be read",
+        "{unread:,} of {n:,} images could not be read",
+        tally.images,
+        unread=tally.unreadable,
+    )
+    error = DataError("CN304", what, where=", ".join(inputs), why=tally.why())
     sys.stdout.flush()
-    what = f"{tally.unreadable:,} of {tally.images:,} images could not be read"
-    error = DataError("CN304", what, where=", ".join(asked.inputs), why=tally.why())
     print(error, file=sys.stderr)
     return error.exit_code
-
-
-def _as_seen(preprocess: Preprocess, *, handwriting: bool) -> str:
-    color, size = "gray" if preprocess.channels == 1 else "color", preprocess.image_size
-    how = "each character white on black, centered" if handwriting else f"fit={preprocess.fit}"
-    return f"images are seen as {color} {size}x{size} ({how})"

@@ -1,6 +1,4 @@
-"""`classicnets show`: the window on a network. Layers, the calculation in words, two networks side by side, a figure,
-its card.
-"""
+"""`classicnets show`: layers, explanation, comparison, figure and card of a network."""
 
 from __future__ import annotations
 
@@ -17,70 +15,81 @@ from classicnets.cli import arguments, explain, weights
 from classicnets.errors import UsageError
 from classicnets.files import write_whole
 from classicnets.spec import SETTINGS, option
+from classicnets.text import _, command
 
 if TYPE_CHECKING:
     from classicnets.api.networks import Table
 
-HELP = "a network: layers, the calculation in words, side by side, figure, card"
+HELP = "show a network: its layers, an explanation, a comparison, a figure, its card"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Show:
-    """What to look at, and how."""
+    """Options of `show`."""
 
-    what: list[str] = option(
-        help="a name of `classicnets list`, file.py:net or a run; NET NET compares; NET LAYER with --why",
+    networks: list[str] = option(
+        help="a name of `classicnets list`, file.py:net, or a run; two to compare; NET LAYER with --why",
         metavar="NET",
         nargs="+",
     )
     settings: Mapping[str, Any] = option(
         dict,
         **SETTINGS,
-        help="vary the network: net.activation=relu",
+        help="change the network: net.activation=relu",
         metavar="net.KEY=VALUE",
     )
     input: str | None = option(
-        None, help="show it for images of this shape, such as 3x224x224", group="data", metavar="CxHxW", shown=""
+        None, help="shape of the images, such as 3x224x224", group="data", metavar="CxHxW", shown=""
     )
-    classes: int | None = option(
-        None, help="build it for a number of classes", group="data", metavar="N", shown="its source's"
+    classes: int | None = option(None, help="number of classes", group="data", metavar="N", shown="as in the source")
+    why: bool = option(
+        False, help="explain how shapes, parameters and costs are calculated, for NET or for NET LAYER", group="output"
     )
-    why: bool = option(False, help="the calculation in words: NET --why, or NET LAYER --why", group="output")
-    lang: str = option("en", help="language of --why and of differences", group="output", choices=("en", "zh"))
+    lang: str = option("en", help="language of --why and of comparisons", group="output", choices=("en", "zh"))
     svg: str | None = option(
-        None, help="draw the network, or two to one scale, into FILE", group="output", metavar="FILE", shown=""
+        None,
+        help="draw the network, or two to the same scale, as an SVG file",
+        group="output",
+        metavar="FILE",
+        shown="",
     )
-    card: bool = option(False, help="what was published, what differs, what is assumed", group="output")
+    card: bool = option(False, help="show what was published, what differs and what is assumed", group="output")
 
 
 OPTIONS = (Show,)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints what was asked for."""
-    asked = arguments.read(args, Show)
-    first, *more = asked.what
+    """Prints the layers, the explanation, the comparison, the path of the figure, or the card."""
+    options = arguments.read(args, Show)
+    first, *others = options.networks
     if re.fullmatch(r"CN\d{3}", first.upper()):
         return explain.explain(first.upper(), as_json=args.json)
     if first.endswith((".safetensors", ".pth", ".pt")):
         return weights.identify(first, as_json=args.json)
-    if asked.card:
+    if options.card:
         return _card(first, as_json=args.json)
-    if asked.why:
-        return _why(asked, _traced(asked, first), more, as_json=args.json)
-    if len(more) > 1:
-        raise UsageError("CN206", "show takes one net or two", hint=f"classicnets show {first} {more[0]}")
-    networks = [_traced(asked, what) for what in asked.what]
-    if asked.svg:
-        return _draw(networks, Path(asked.svg))
-    if more:
-        return _compare(networks, asked.lang, as_json=args.json)
+    if options.why:
+        return _explain(options, _layers(options, first), others, as_json=args.json)
+    if len(others) > 1:
+        raise UsageError(
+            "CN206", _("show takes one or two networks"), hint=command("classicnets", "show", first, others[0])
+        )
+    networks = [_layers(options, name) for name in options.networks]
+    if options.svg:
+        return _draw(networks, Path(options.svg))
+    if others:
+        return _compare(networks, options.lang, as_json=args.json)
     return _table(*networks[0], as_json=args.json)
 
 
-def _traced(asked: Show, what: str) -> tuple[str, Table]:
-    variation = _variation(asked.settings)
-    return api.networks.layers(what, shape=_shape(asked.input), num_classes=asked.classes, variation=variation)
+def _layers(options: Show, network: str) -> tuple[str, Table]:
+    return api.networks.layers(
+        network,
+        shape=_shape(options.input),
+        num_classes=options.classes,
+        variation=_variation(options.settings),
+    )
 
 
 def _table(name: str, table: Table, *, as_json: bool) -> int:
@@ -101,10 +110,10 @@ def _compare(networks: list[tuple[str, Table]], language: str, *, as_json: bool)
     return 0
 
 
-def _why(asked: Show, network: tuple[str, Table], layers: list[str], *, as_json: bool) -> int:
+def _explain(options: Show, network: tuple[str, Table], layers: list[str], *, as_json: bool) -> int:
     name, table = network
-    wanted: list[str | None] = [*layers] or [None]
-    lines = [line for layer in wanted for line in api.networks.explain(table, layer, asked.lang)]
+    names: list[str | None] = [*layers] or [None]  # None: the network
+    lines = [line for layer in names for line in api.networks.explain(table, layer, options.lang)]
     if as_json:
         print(json.dumps({"net": name, "why": lines}, indent=2, ensure_ascii=False))
     else:
@@ -123,22 +132,22 @@ def _card(name: str, *, as_json: bool) -> int:
     if text is None:
         raise UsageError(
             "CN202",
-            f"there is no card for {name}",
-            why="a card tells a source's net from its source; a net of your own, or a run, has none",
+            _("there is no card for {name}", name=name),
+            why=_("only the networks of `classicnets list` have a card, which compares them with their sources"),
             hint="classicnets list",
         )
     print(json.dumps({"net": name, "card": text}) if as_json else text, end="\n" if as_json else "")
     return 0
 
 
-def _variation(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the network, without their prefix. Raises UsageError CN202 for one of a recipe."""
-    variation, others = api.networks.split_settings(given)
-    if others:
+def _variation(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings of the network without their prefix. Raises UsageError CN202 for a recipe setting."""
+    variation, recipe_settings = api.networks.split_settings(settings)
+    if recipe_settings:
         raise UsageError(
             "CN202",
-            f"show takes no setting of a recipe, such as {next(iter(others))!r}",
-            where=f"--set {' '.join(f'{key}={value}' for key, value in others.items())}",
+            _("show takes no setting of a recipe, such as {name!r}", name=next(iter(recipe_settings))),
+            where="--set " + " ".join(f"{key}={value}" for key, value in recipe_settings.items()),
             hint="--set net.activation=relu",
         )
     return variation
@@ -150,7 +159,10 @@ def _shape(text: str | None) -> tuple[int, int, int] | None:
     parts = text.lower().split("x")
     if len(parts) != 3 or not all(part.isdigit() and int(part) > 0 for part in parts):
         raise UsageError(
-            "CN206", f"--input {text} is not a shape", why="channels x height x width", hint="--input 3x224x224"
+            "CN206",
+            _("--input {text} is not an image shape", text=text),
+            why=_("an image shape is channels x height x width"),
+            hint="--input 3x224x224",
         )
     channels, height, width = map(int, parts)
     return channels, height, width

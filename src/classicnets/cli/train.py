@@ -13,22 +13,24 @@ from classicnets import api, events, machine, report
 from classicnets.cli import arguments
 from classicnets.errors import UsageError
 from classicnets.spec import OFFLINE, Output, RunSpec, Study, about, option
-from classicnets.text import command
+from classicnets.text import _, command, plural
 
 if TYPE_CHECKING:
     from classicnets.api.training import Plan, SeedsFolder, Session
     from classicnets.report.displays import Display
 
-HELP = "train a network by a recipe, or resume a run"
+HELP = "train a network with a recipe, or resume a run"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """What the command does with a spec, beside training one run."""
+    """Options of the command that do not belong to a RunSpec."""
 
-    resume: str | None = option(None, help="resume a run; takes no NET", group="run", metavar="RUN", shown="")
+    resume: str | None = option(
+        None, help="resume an interrupted run, instead of NET", group="run", metavar="RUN", shown=""
+    )
     dry_run: bool = option(
-        False, help="show the network, the recipe and what the run would take, and stop", group="run"
+        False, help="only show the network, the recipe, and the estimated time, memory and disk use", group="run"
     )
     offline: bool = option(False, **OFFLINE)
     jsonl: bool = option(False, help="print each event and the result as one line of JSON", group="output")
@@ -38,148 +40,196 @@ OPTIONS = (RunSpec, Study, Output, Train)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Trains, prints the result and what to type next; Ctrl-C saves first."""
-    asked, study, output = arguments.read(args, Train), arguments.read(args, Study), arguments.read(args, Output)
-    several = _several(args, asked, study)
-    if asked.jsonl and (args.json or asked.dry_run):
-        args.parser.error("--jsonl prints what happens in a run; it goes with neither --json nor --dry-run")
-    if several and (asked.jsonl or output.tensorboard):
-        option_name = "--jsonl" if asked.jsonl else "--tensorboard"
-        args.parser.error(f"{option_name} shows one run; each of several has its history.jsonl")
+    """Trains, prints the result and the next commands; at Ctrl-C, saves a checkpoint first."""
+    options, study, output = arguments.read(args, Train), arguments.read(args, Study), arguments.read(args, Output)
+    many_runs = _has_many_runs(args, options, study)
+    if options.jsonl and (args.json or options.dry_run):
+        args.parser.error(_("--jsonl cannot be combined with --json or --dry-run"))
+    if many_runs and (options.jsonl or output.tensorboard):
+        flag = "--jsonl" if options.jsonl else "--tensorboard"
+        args.parser.error(_("{flag} shows one run only; each of several runs has a history.jsonl", flag=flag))
     if output.tensorboard:
-        report.tensorboard.summary_writer()  # refused before anything is read if the package is missing
-    talk = report.tables.console(stderr=True)
-    if asked.resume is not None:
-        _refuse_changes(args, asked.resume)
-        if several:
-            return _follow_seeds(api.training.reopen_seeds(asked.resume), study, output, as_json=args.json)
+        report.tensorboard.summary_writer()  # if the package is missing, this fails before any data is read
+    console = report.tables.console(stderr=True)
+    if options.resume is not None:
+        _reject_changes(args, options.resume)
+        if many_runs:
+            return _train_seeds(api.training.reopen_seeds(options.resume), study, output, as_json=args.json)
         threads = arguments.given(args, RunSpec).get("loader_threads")
-        session = api.training.resume_session(asked.resume, output, talk.print, loader_threads=threads)
-        talk.print(f"resuming {asked.resume} after {session.position}")
-        return _follow(session, asked, output, as_json=args.json)
+        session = api.training.resume_session(options.resume, output, console.print, loader_threads=threads)
+        console.print(_("resuming {run} after {position}", run=options.resume, position=session.position))
+        return _train(session, options, output, as_json=args.json)
     spec = arguments.read(args, RunSpec)
     if not spec.net:
-        args.parser.error("train needs a NET, or --resume RUN")
+        args.parser.error(_("train needs a NET, or --resume RUN"))
     machine.set_threads(spec.threads)
-    planned = api.training.plan(spec)
-    if asked.dry_run:
-        if several:
-            talk.print(f"each of {study.seeds} runs, with seeds from {spec.seed} on:")
-        return _dry_run(planned, output, as_json=args.json)
-    if several:
-        made = api.training.start_seeds(planned, study, output, talk.print)
-        return _follow_seeds(made, study, output, as_json=args.json)
-    return _follow(api.training.start(planned, output, talk.print), asked, output, as_json=args.json)
+    plan = api.training.plan(spec)
+    if options.dry_run:
+        if many_runs:
+            console.print(_("each of {n} runs, with seeds {seed} and following:", n=study.seeds, seed=spec.seed))
+        return _dry_run(plan, output, as_json=args.json)
+    if many_runs:
+        folder = api.training.start_seeds(plan, study, output, console.print)
+        return _train_seeds(folder, study, output, as_json=args.json)
+    return _train(api.training.start(plan, output, console.print), options, output, as_json=args.json)
 
 
-def _several(args: argparse.Namespace, asked: Train, study: Study) -> bool:
-    """Whether several runs are meant; refuses what does not go with one, or with several."""
-    several = study.seeds is not None or (asked.resume is not None and (Path(asked.resume) / "seeds.json").is_file())
-    if not several and study.parallel_runs is not None:
-        args.parser.error("--parallel-runs is about the runs of --seeds")
+def _has_many_runs(args: argparse.Namespace, options: Train, study: Study) -> bool:
+    """Whether the command trains several seeds. Raises UsageError CN206 for options that contradict this."""
+    resumes_seeds = options.resume is not None and (Path(options.resume) / "seeds.json").is_file()
+    many_runs = study.seeds is not None or resumes_seeds
+    if not many_runs and study.parallel_runs is not None:
+        args.parser.error(_("--parallel-runs needs --seeds"))
     for f in fields(Study):
         number = getattr(study, f.name)
         if number is not None and number < 1:
-            args.parser.error(f"{arguments.flag(f)} {number}: at least one is needed")
-    return several
+            args.parser.error(_("{flag} must be at least 1, not {number}", flag=arguments.flag(f), number=number))
+    return many_runs
 
 
-def _refuse_changes(args: argparse.Namespace, resumed: str) -> None:
-    """A resumed run goes on as it was begun."""
-    changed: list[str] = []
+def _reject_changes(args: argparse.Namespace, run: str) -> None:
+    """Raises UsageError CN208 for options that a resumed run cannot change."""
+    changes: list[str] = []
     for f in [*fields(RunSpec), *(f for f in fields(Study) if f.name == "seeds")]:
         if hasattr(args, f.name) and not about(f).resumes:
             value = getattr(args, f.name)
             if f.name == "net":
-                changed.insert(0, value)
+                changes.insert(0, value)
             elif value != f.default:
-                changed.append(arguments.flag(f))
-    if changed:
+                changes.append(arguments.flag(f))
+    if changes:
         raise UsageError(
             "CN208",
-            f"--resume goes on with a run as it was begun and takes no {', '.join(changed)}",
-            where=resumed,
-            hint=command("classicnets", "train", "--resume", resumed),
+            _("--resume takes no {options}: a resumed run keeps its settings", options=", ".join(changes)),
+            where=run,
+            hint=command("classicnets", "train", "--resume", run),
         )
 
 
-def _follow(session: Session, asked: Train, output: Output, *, as_json: bool) -> int:
-    talk = report.tables.console(stderr=True)
+def _train(session: Session, options: Train, output: Output, *, as_json: bool) -> int:
+    console = report.tables.console(stderr=True)
     for line in session.summary():
-        talk.print(line)
-    where = session.folder.path
-    displays: list[Display] = [report.terminal.Terminal(talk, session.state.epoch)]
-    if asked.jsonl:
+        console.print(line)
+    path = session.folder.path
+    displays: list[Display] = [report.terminal.Terminal(console, session.state.epoch)]
+    if options.jsonl:
         displays.append(report.jsonlines.JsonLines(sys.stdout))
     if output.tensorboard:
         displays.append(api.training.attach_tensorboard(session))
-        talk.print(f"watch   {command('tensorboard', '--logdir', where / 'tensorboard')}")
+        console.print(_("watch   {command}", command=command("tensorboard", "--logdir", path / "tensorboard")))
     try:
-        done = api.training.follow(session, *displays)
+        finished = api.training.follow(session, *displays)
     except KeyboardInterrupt:
-        resuming = command("classicnets", "train", "--resume", where)
-        talk.print(f"stopped after {session.position}; to go on: {resuming}")
+        resume = command("classicnets", "train", "--resume", path)
+        console.print(_("stopped after {position}; to resume: {command}", position=session.position, command=resume))
         return 130
-    result: dict[str, Any] = done.facts["result"]
-    if asked.jsonl:
-        print(events.line("result", {"run": str(where), **result}), end="")
-        return 0
-    if as_json:
-        print(json.dumps({"run": str(where), **result}, indent=2))
-        return 0
+    result: dict[str, Any] = finished.facts["result"]
+    if options.jsonl:
+        print(events.line("result", {"run": str(path), **result}), end="")
+    elif as_json:
+        print(json.dumps({"run": str(path), **result}, indent=2))
+    else:
+        _print_result(session, result)
+    return 0
+
+
+def _print_result(session: Session, result: dict[str, Any]) -> None:
     folder = session.folder
-    verdict = f": {result['verdict']}" if result["verdict"] else ""
-    print(f"test accuracy {result['test_accuracy']:.4f} on {result['n']:,} images ({result['weights']}){verdict}")
-    print(f"curves {folder.curves}   images {folder.contact_sheet}   card {where / 'card.md'}")
-    print(f"next: {command('classicnets', 'evaluate', where)}")
-    print(f"      {command('classicnets', 'predict', where, 'IMAGE.png')}")
-    return 0
+    accuracy = _(
+        "test accuracy {accuracy:.4f} on {n:,} images ({weights})",
+        accuracy=result["test_accuracy"],
+        n=result["n"],
+        weights=result["weights"],
+    )
+    print(_with_verdict(accuracy, result["verdict"]))
+    print(
+        _(
+            "curves {curves}   images {images}   card {card}",
+            curves=folder.curves,
+            images=folder.contact_sheet,
+            card=folder.path / "card.md",
+        )
+    )
+    print(_("next: {command}", command=command("classicnets", "evaluate", folder.path)))
+    print(_("      {command}", command=command("classicnets", "predict", folder.path, "IMAGE.png")))
 
 
-def _follow_seeds(made: SeedsFolder, study: Study, output: Output, *, as_json: bool) -> int:
-    """Trains what is missing, prints the statistics and what to type next; at Ctrl-C the runs under way save."""
-    talk = report.tables.console(stderr=True)
-    display = report.terminal.SeedsTerminal(talk, len(made.missing()))
-    resuming = command("classicnets", "train", "--resume", made.path)
+def _train_seeds(folder: SeedsFolder, study: Study, output: Output, *, as_json: bool) -> int:
+    """Trains the unfinished runs, prints the statistics and the next command; at Ctrl-C, the active runs are saved."""
+    console = report.tables.console(stderr=True)
+    display = report.terminal.SeedsTerminal(console, len(folder.missing()))
+    resume = command("classicnets", "train", "--resume", folder.path)
     try:
-        result = api.training.follow_seeds(made, display, output, at_once=study.parallel_runs)
+        result = api.training.follow_seeds(folder, display, output, parallel_runs=study.parallel_runs)
     except KeyboardInterrupt:
-        left = len(made.missing())
-        talk.print(f"stopped, {left} without results; to go on: {resuming}")
+        console.print(
+            plural(
+                "stopped; {n} run has no result; to resume: {command}",
+                "stopped; {n} runs have no result; to resume: {command}",
+                len(folder.missing()),
+                command=resume,
+            )
+        )
         return 130
-    failed = [one for one in result["runs"] if "error" in one]
+    failed = [str(row["seed"]) for row in result["runs"] if "error" in row]
     if as_json:
-        print(json.dumps({"folder": str(made.path), **result}, indent=2))
+        print(json.dumps({"folder": str(folder.path), **result}, indent=2))
         return 1 if failed else 0
-    whole = f"{result['n']} of {result['of']}" if failed else f"{result['of']}"
-    verdict = f": {result['verdict']}" if result["verdict"] else ""
-    on = f" on {result['pictures']:,} images" if result["pictures"] else ""
-    accuracy = api.models.spread(result["test_accuracy"])
-    print(f"test accuracy {accuracy}, mean ± sd of {whole} seeds{on}{verdict}")
-    print(f"curves {made.curves}   numbers {made.file}   card {made.card}")
+    _print_seeds_result(folder, result)
     if failed:
-        print(f"without results: seed {', '.join(str(one['seed']) for one in failed)}")
-        print(f"next: {resuming}   tries these again")
+        print(_("seeds without a result: {seeds}", seeds=", ".join(failed)))
+        print(_("next: {command}   tries these again", command=resume))
         return 1
-    print(f"next: {command('classicnets', 'evaluate', next(iter(made.runs().values())).path)}")
+    run = next(iter(folder.runs().values()))
+    print(_("next: {command}", command=command("classicnets", "evaluate", run.path)))
     return 0
 
 
-def _dry_run(planned: Plan, output: Output, *, as_json: bool) -> int:
-    forecast = api.training.forecast(planned, output)
+def _print_seeds_result(folder: SeedsFolder, result: dict[str, Any]) -> None:
+    values = {
+        "accuracy": api.models.spread(result["test_accuracy"]),
+        "n": result["n"],
+        "of": result["of"],
+        "images": result["pictures"],
+    }
+    if result["n"] == 0:
+        accuracy = _("no test accuracy, because all {of} seeds failed", **values)
+    elif result["n"] < result["of"]:
+        accuracy = _("test accuracy {accuracy}, mean ± sd of {n} of {of} seeds on {images:,} images", **values)
+    else:
+        accuracy = _("test accuracy {accuracy}, mean ± sd of {n} seeds on {images:,} images", **values)
+    print(_with_verdict(accuracy, result["verdict"]))
+    print(
+        _(
+            "curves {curves}   numbers {numbers}   card {card}",
+            curves=folder.curves,
+            numbers=folder.file,
+            card=folder.card,
+        )
+    )
+
+
+def _with_verdict(accuracy: str, verdict: str) -> str:
+    return _("{accuracy}: {verdict}", accuracy=accuracy, verdict=verdict) if verdict else accuracy
+
+
+def _dry_run(plan: Plan, output: Output, *, as_json: bool) -> int:
+    forecast = api.training.forecast(plan, output)
     if as_json:
-        print(json.dumps({**planned.to_dict(), "forecast": forecast.to_dict()}, indent=2))
+        print(json.dumps({**plan.to_dict(), "forecast": forecast.to_dict()}, indent=2))
         return 0
-    out = report.tables.console()
-    for line in (*planned.lines(), *forecast.lines()):
-        out.print(line)
-    out.print("")
-    rows = [[key, _text(getattr(planned.recipe, key)), where] for key, where in planned.setting_sources.items()]
-    rows += [[f"net.{key}", _text(value), "--set"] for key, value in planned.net_spec.variation.items()]
-    out.print(report.tables.table(["setting", "value", "from"], rows))
-    out.print("\nnext: the same without --dry-run; --set KEY=VALUE changes a setting")
+    console = report.tables.console()
+    for line in (*plan.lines(), *forecast.lines()):
+        console.print(line)
+    recipe = plan.recipe.to_dict()
+    rows = [[key, _value_text(recipe[key]), source] for key, source in plan.setting_sources.items()]
+    rows += [[f"net.{key}", _value_text(value), "--set"] for key, value in plan.net_spec.variation.items()]
+    console.print()
+    console.print(report.tables.table([_("setting"), _("value"), _("from")], rows))
+    console.print()
+    console.print(_("next: the same command without --dry-run; change a setting with --set KEY=VALUE"))
     return 0
 
 
-def _text(value: object) -> str:
+def _value_text(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

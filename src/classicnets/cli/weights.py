@@ -1,4 +1,4 @@
-"""`classicnets weights identify FILE`: whose weights a file holds."""
+"""`classicnets weights identify FILE`: the network that a file of weights belongs to."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from classicnets import api
 from classicnets.cli.arguments import Action
 from classicnets.spec import option
 
-HELP = "files of weights: find out which network they belong to"
+HELP = "identify files of weights"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identify:
-    """The file."""
+    """Options of `weights identify`."""
 
-    file: str = option(help="a .safetensors, .pth or .pt file; nothing in it is executed", metavar="FILE")
+    file: str = option(help="a .safetensors, .pth or .pt file; code in it is not executed", metavar="FILE")
 
 
 def identify(path: str, *, as_json: bool) -> int:
-    """Prints which network of the registry has such tensors. Raises DataError CN305 for a file without weights."""
-    found = api.networks.identify(path)
-    print(json.dumps(found.to_dict(), indent=2) if as_json else "\n".join(found.lines()))
+    """Prints which network of the registry has these tensors. Raises DataError CN305 for a file without weights."""
+    identity = api.networks.identify(path)
+    print(json.dumps(identity.to_dict(), indent=2) if as_json else "\n".join(identity.lines()))
     return 0
 
 
 ACTIONS = {
     "identify": Action(
-        "which network a file of weights belongs to, by names and shapes",
+        "find the network that a file of weights belongs to, by the names and shapes of its tensors",
         (Identify,),
         lambda args: identify(args.file, as_json=args.json),
     ),

@@ -1,1 +1,1 @@
-"""Other people's names over our parts: `from classicnets.compat import d2l` for *Dive into Deep Learning*."""
+"""Compatibility with other APIs: `from classicnets.compat import d2l` for *Dive into Deep Learning*."""

@@ -1,4 +1,4 @@
-"""What the second Chinese edition (d2l 0.17) trains and measures by: `train_ch6` and what it calls."""
+"""Training and evaluation of the second Chinese edition (d2l 0.17): `train_ch6` and the functions that it calls."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from torch.nn import functional as F
 from torch.nn.parameter import is_lazy
 
 from classicnets.acceleration.prepare import prepared
-from classicnets.compat.drawing import Animator, say_how_to_keep
+from classicnets.compat.drawing import Animator, say_how_to_save
 from classicnets.compat.images import ImageBatches, fashion_mnist
 from classicnets.compat.tensors import try_gpu
+from classicnets.text import _
 
 
 class Loader(Protocol):
-    """Batches (X, y) that can be gone through again and again: a torch DataLoader, a list, or ours."""
+    """A reusable iterable of batches (X, y): a torch DataLoader, a list, or ImageBatches."""
 
     def __iter__(self) -> Iterator[Any]: ...
 
@@ -28,7 +29,7 @@ class Loader(Protocol):
 
 
 class Timer:
-    """Seconds of several runs; `stop` waits until CUDA has done its work."""
+    """Measures the seconds of several runs; `stop` waits for CUDA to finish."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -39,37 +40,37 @@ class Timer:
         self.tik = time.perf_counter()
 
     def stop(self) -> float:
-        """Ends the run and returns its seconds."""
+        """Stops the run and returns its seconds."""
         if torch.cuda.is_initialized():
             torch.cuda.synchronize()
         self.times.append(time.perf_counter() - self.tik)
         return self.times[-1]
 
     def avg(self) -> float:
-        """The mean of the runs in seconds."""
+        """Returns the mean seconds of a run."""
         return sum(self.times) / len(self.times)
 
     def sum(self) -> float:
-        """All runs together in seconds."""
+        """Returns the total seconds of all runs."""
         return sum(self.times)
 
     def cumsum(self) -> list[float]:
-        """The seconds passed at the end of each run."""
+        """Returns the accumulated seconds after each run."""
         return [float(total) for total in np.cumsum(self.times)]
 
 
 class Accumulator:
-    """Sums of `n` numbers."""
+    """Accumulates `n` sums."""
 
     def __init__(self, n: int):
         self.data = [0.0] * n
 
     def add(self, *args: Any) -> None:
-        """Adds a number to each sum."""
+        """Adds one number to each sum."""
         self.data = [total + float(value) for total, value in zip(self.data, args, strict=True)]
 
     def reset(self) -> None:
-        """All sums become 0."""
+        """Sets all sums to 0."""
         self.data = [0.0] * len(self.data)
 
     def __getitem__(self, index: int) -> float:
@@ -79,16 +80,18 @@ class Accumulator:
 def load_data_fashion_mnist(
     batch_size: int, resize: int | tuple[int, int] | None = None
 ) -> tuple[ImageBatches, ImageBatches]:
-    """Training batches (in a new order each time) and test batches of X [B, 1, S, S] in 0..1 and y [B].
+    """Returns training batches, shuffled in each epoch, and test batches: X [B, 1, S, S] in 0..1 and y [B].
 
-    Raises UsageError CN204 for a size that is not square, DataError and MachineError where the data cannot be had.
+    Raises:
+        UsageError: CN204, the size is not square.
+        DataError, MachineError: The data is not available.
     """
     train, test = fashion_mnist(resize)
     return ImageBatches(train, batch_size, shuffle=True), ImageBatches(test, batch_size, shuffle=False)
 
 
 def accuracy(y_hat: Tensor, y: Tensor) -> float:
-    """How many of the predictions (scores [N, classes], or classes [N]) are right."""
+    """Counts the correct predictions; `y_hat` has scores [N, classes] or class numbers [N]."""
     if y_hat.ndim > 1 and y_hat.shape[1] > 1:
         y_hat = y_hat.argmax(dim=1)
     return float((y_hat.to(y.dtype) == y).sum())
@@ -97,27 +100,27 @@ def accuracy(y_hat: Tensor, y: Tensor) -> float:
 def evaluate_accuracy_gpu(
     net: Callable[[Tensor], Tensor], data_iter: Iterable[Any], device: torch.device | str | None = None
 ) -> float:
-    """The share of right predictions on `data_iter`, computed on `device` (default: where the net is).
+    """Returns the accuracy on `data_iter`, computed on `device` (default: the device of the network).
 
-    A module is left in evaluation mode, as the book has it.
+    A module stays in evaluation mode, as in the book.
     """
     if isinstance(net, nn.Module):
         net.eval()
         device = device or next((p.device for p in net.parameters()), None)
     metric = Accumulator(2)
     with torch.no_grad(), prepared(net) if isinstance(net, nn.Module) else nullcontext():
-        for X, y in _on(device, data_iter):
+        for X, y in _on_device(device, data_iter):
             metric.add(accuracy(net(X), y), len(y))
     return metric[0] / metric[1]
 
 
 def evaluate_accuracy(net: Callable[[Tensor], Tensor], data_iter: Iterable[Any]) -> float:
-    """The share of right predictions on `data_iter`."""
+    """Returns the accuracy on `data_iter`."""
     return evaluate_accuracy_gpu(net, data_iter)
 
 
-def _on(device: torch.device | str | None, batches: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches on `device`; ours are prepared there."""
+def _on_device(device: torch.device | str | None, batches: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yields the batches on `device`; ImageBatches are preprocessed there."""
     if device is None:
         yield from batches
         return
@@ -128,7 +131,7 @@ def _on(device: torch.device | str | None, batches: Iterable[Any]) -> Iterator[t
 
 
 def init_cnn(module: nn.Module) -> None:
-    """Xavier-uniform weights for one Linear or Conv2d; all else, lazy layers too, stays as it is. For `net.apply`."""
+    """Initializes a Linear or Conv2d with Xavier-uniform weights and leaves other layers, for `net.apply`."""
     if type(module) in (nn.Linear, nn.Conv2d):
         nn.init.xavier_uniform_(module.weight)  # type: ignore[arg-type]
 
@@ -141,15 +144,23 @@ def train_ch6(
     lr: float,
     device: torch.device | str | None = None,
 ) -> None:
-    """Trains `net` anew on `device` (default: `try_gpu()`): Xavier-uniform weights, plain SGD, cross-entropy.
+    """Initializes and trains `net`: Xavier-uniform weights, plain SGD, cross-entropy.
 
-    Draws train loss, train accuracy and test accuracy, and prints the last of each and the images trained per second.
-    The seconds are those of training, with the making of the batches and without evaluation and drawing.
+    Draws train loss, train accuracy and test accuracy. Prints their last values and the trained images per second; the
+    time includes preparing the batches, but neither evaluation nor drawing.
+
+    Args:
+        net: The network, which is trained in place.
+        train_iter: Training batches.
+        test_iter: Batches for the test accuracy after each epoch.
+        num_epochs: Number of epochs.
+        lr: Learning rate.
+        device: Device (default: `try_gpu()`).
     """
     device = torch.device(device) if device else try_gpu()
-    _know_shapes(net, train_iter)
+    _initialize_lazy_layers(net, train_iter)
     net.apply(init_cnn)
-    print("training on", device)
+    print(_("training on {device}", device=device))
     net.to(device)
     if isinstance(train_iter, ImageBatches):
         train_iter = train_iter.to(device)
@@ -161,13 +172,13 @@ def train_ch6(
             net.train()
             loss_sum, correct, images = torch.zeros((), device=device), torch.zeros((), device=device), 0
             timer.start()
-            for i, (X, y) in enumerate(_on(device, train_iter), start=1):
+            for i, (X, y) in enumerate(_on_device(device, train_iter), start=1):
                 optimizer.zero_grad()
                 y_hat = net(X)
                 loss = F.cross_entropy(y_hat, y)
                 loss.backward()
                 optimizer.step()
-                loss_sum += loss.detach() * len(y)  # sums stay on the device, so that no step waits for them
+                loss_sum += loss.detach() * len(y)  # sums stay on the device, so that steps do not wait for a transfer
                 correct += (y_hat.argmax(dim=1) == y).sum()
                 images += len(y)
                 if i % max(1, num_batches // 5) == 0 or i == num_batches:
@@ -177,13 +188,14 @@ def train_ch6(
                     timer.start()
             test_acc = evaluate_accuracy_gpu(net, test_iter, device)
             animator.add(epoch + 1, (None, None, test_acc))
-    print(f"loss {train_loss:.3f}, train acc {train_acc:.3f}, test acc {test_acc:.3f}")
-    print(f"{images * num_epochs / timer.sum():.1f} examples/sec on {device}")
-    say_how_to_keep()
+    results = {"loss": train_loss, "train": train_acc, "test": test_acc}
+    print(_("loss {loss:.3f}, train acc {train:.3f}, test acc {test:.3f}", **results))
+    print(_("{rate:.1f} examples/sec on {device}", rate=images * num_epochs / timer.sum(), device=device))
+    say_how_to_save()
 
 
-def _know_shapes(net: nn.Module, batches: Loader) -> None:
-    """Lazy layers get their weights from a first image; the generator goes on as if nothing had happened."""
+def _initialize_lazy_layers(net: nn.Module, batches: Loader) -> None:
+    """Initializes lazy layers with a first image; the random number generator is restored."""
     if any(is_lazy(p) for p in net.parameters()):
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             X = next(iter(batches))[0][:1]

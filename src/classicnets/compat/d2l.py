@@ -1,8 +1,8 @@
-"""The names of *Dive into Deep Learning*'s package over our parts, so that the listings of its chapters on LeNet and
-AlexNet run with one import changed: `from classicnets.compat import d2l` for `from d2l import torch as d2l`.
+"""The API of *Dive into Deep Learning*: runs the listings of its chapters on LeNet and AlexNet with one changed import.
 
-Second Chinese edition (d2l 0.17) and English edition 1.0, both PyTorch; what differs is told in docs/d2l.md.
-Source: zh.d2l.ai and d2l.ai, the two chapters and what they call of the chapters before them.
+Write `from classicnets.compat import d2l` instead of `from d2l import torch as d2l`. This covers the second Chinese
+edition (d2l 0.17) and the English edition 1.0, both for PyTorch; docs/d2l.md lists the differences.
+Source: zh.d2l.ai and d2l.ai, the two chapters and the functions of earlier chapters that they call.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ from classicnets.compat.tensors import (
     try_all_gpus,
     try_gpu,
 )
-from classicnets.text import nearest
+from classicnets.text import _, nearest
 
 __all__ = [
     "Accumulator",
@@ -111,10 +111,16 @@ __all__ = [
 
 
 def __getattr__(name: str) -> NoReturn:
-    near = nearest(name, __all__)
-    meant = f" Did you mean {near}?" if near else ""
-    raise AttributeError(
-        f"classicnets.compat.d2l has no {name!r}.{meant} It has what the LeNet and AlexNet chapters use: "
-        + ", ".join(__all__),
-        name=name,
-    )
+    values = {"name": name, "near": nearest(name, __all__), "names": ", ".join(__all__)}
+    if values["near"]:
+        message = _(
+            "classicnets.compat.d2l has no {name!r}. Did you mean {near}? It has the names of the LeNet and AlexNet"
+            " chapters: {names}",
+            **values,
+        )
+    else:
+        message = _(
+            "classicnets.compat.d2l has no {name!r}. It has the names of the LeNet and AlexNet chapters: {names}",
+            **values,
+        )
+    raise AttributeError(message, name=name)

@@ -1,7 +1,7 @@
-"""The book's curves: they grow in a notebook; a script tells them on standard error and keeps the figure to be saved.
+"""The book's figures.
 
-In a notebook a figure is drawn in one place again and again, and what the cell has printed stays. Outside, nothing pops
-up and no file is written: `plt.show()` and `plt.savefig()` are the caller's.
+In a notebook, curves are redrawn in one place, and the printed output of the cell stays. A script prints their values
+on standard error; it opens no window and writes no file until it calls `plt.show()` or `plt.savefig()`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from classicnets.compat.images import CLASSES
+from classicnets.text import _
 
 Size = tuple[float, float]
 Limits = Sequence[float] | None
 
 
 def in_notebook() -> bool:
-    """Whether figures go into the output of a notebook's cell."""
+    """Whether figures appear in the output of a notebook cell."""
     return "inline" in matplotlib.get_backend()
 
 
 def use_svg_display() -> None:
-    """Figures of a notebook are drawn as SVG; elsewhere nothing happens."""
+    """Draws figures in a notebook as SVG; does nothing elsewhere."""
     if in_notebook():
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
@@ -37,7 +38,7 @@ def use_svg_display() -> None:
 
 
 def set_figsize(figsize: Size = (3.5, 2.5)) -> None:
-    """The size in inches of figures that are made from now on."""
+    """Sets the size of new figures in inches."""
     use_svg_display()
     plt.rcParams["figure.figsize"] = figsize
 
@@ -52,7 +53,7 @@ def set_axes(
     yscale: str,
     legend: Sequence[str] | None,
 ) -> None:
-    """Labels, limits, scales, legend and a grid; limits that are None or enclose nothing are left to matplotlib."""
+    """Sets labels, limits, scales, legend and a grid; limits that are None or empty are chosen by matplotlib."""
     axes.set_xlabel(xlabel or "")
     axes.set_ylabel(ylabel or "")
     axes.set_xscale(xscale)
@@ -67,14 +68,14 @@ def set_axes(
 
 
 def get_fashion_mnist_labels(labels: Iterable[Any]) -> list[str]:
-    """The names of Fashion-MNIST's classes for numbers from 0 to 9."""
+    """Returns the class names of Fashion-MNIST for labels 0 to 9."""
     return [CLASSES[int(label)] for label in labels]
 
 
 def show_images(
     imgs: Iterable[Any], num_rows: int, num_cols: int, titles: Sequence[str] | None = None, scale: float = 1.5
 ) -> Any:
-    """A grid of images (tensors [H, W] or [1, H, W], arrays or PIL images); returns its axes as a flat array."""
+    """Draws a grid of images (tensors [H, W] or [1, H, W], arrays or PIL images); returns its axes as a flat array."""
     _, grid = plt.subplots(num_rows, num_cols, figsize=(num_cols * scale, num_rows * scale), squeeze=False)
     axes = grid.flatten()
     for i, (ax, image) in enumerate(zip(axes, imgs, strict=False)):
@@ -87,21 +88,23 @@ def show_images(
 
 
 def say(line: str) -> None:
-    """One line on standard error, unless a notebook shows the figure anyway."""
+    """Prints a line on standard error, except in a notebook, which shows the figure."""
     if not in_notebook():
         print(line, file=sys.stderr)
 
 
-def say_how_to_keep() -> None:
-    """Tells a script where its curves are."""
+def say_how_to_save() -> None:
+    """Tells the user of a script how to show or save the curves."""
     if in_notebook() or not plt.get_fignums():
         return
-    windows = bool(getattr(plt.gcf().canvas, "required_interactive_framework", None))
-    say("curves: " + "d2l.plt.show() shows them, " * windows + 'd2l.plt.savefig("curves.png") keeps them')
+    if getattr(plt.gcf().canvas, "required_interactive_framework", None):
+        say(_('curves: show them with d2l.plt.show(), or save them with d2l.plt.savefig("curves.png")'))
+    else:
+        say(_('curves: save them with d2l.plt.savefig("curves.png")'))
 
 
-class _Live:
-    """One place in a notebook's output where a figure is drawn anew each time it has grown."""
+class _LiveFigure:
+    """A place in the output of a notebook where a figure is redrawn."""
 
     def __init__(self) -> None:
         self._handle: Any = None
@@ -109,7 +112,7 @@ class _Live:
     def show(self, figure: Figure) -> None:
         if not in_notebook():
             return
-        plt.close(figure)  # else the notebook draws it a second time when the cell ends
+        plt.close(figure)  # otherwise the notebook draws it again at the end of the cell
         if self._handle is None:
             from IPython.display import display
 
@@ -118,17 +121,17 @@ class _Live:
             self._handle.update(figure)
 
 
-def _move(axes: Axes, lines: Iterable[Line2D], curves: Iterable[Sequence[Sequence[float]]]) -> None:
-    """Puts new points into lines that are drawn already."""
+def _set_points(axes: Axes, lines: Iterable[Line2D], curves: Iterable[Sequence[Sequence[float]]]) -> None:
+    """Sets the points of existing lines."""
     for line, (x, y) in zip(lines, curves, strict=False):
         line.set_data(x, y)
         if line.get_marker() in (".", "None"):
-            line.set_marker("." if len(x) == 1 else "None")  # one point is no line
+            line.set_marker("." if len(x) == 1 else "None")  # one point makes no line
     axes.relim()
     axes.autoscale_view()
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     try:
         return list(value)
     except TypeError:
@@ -136,7 +139,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 class Animator:
-    """Several curves against one axis, drawn anew at every `add`; the figure is `fig`, the points are `X` and `Y`."""
+    """Draws several curves, again at each `add`; the figure is `fig`, the points are `X` and `Y`."""
 
     def __init__(
         self,
@@ -162,35 +165,35 @@ class Animator:
         self.X: list[list[float]] = []
         self.Y: list[list[float]] = []
         self._lines: list[Line2D] = []
-        self._live = _Live()
+        self._live = _LiveFigure()
 
     def add(self, x: Any, y: Any) -> None:
-        """A point for each curve: `y` is one number or one for each curve, None for a curve without one at `x`."""
-        values = _listed(y)
-        places = _listed(x) if hasattr(x, "__len__") else [x] * len(values)
+        """Adds a point to each curve; `y` is a number, or one for each curve, with None for no point at `x`."""
+        values = _as_list(y)
+        positions = _as_list(x) if hasattr(x, "__len__") else [x] * len(values)
         if not self.X:
             self.X, self.Y = [[] for _ in values], [[] for _ in values]
             self._lines = [self.axes[0].plot([], [], fmt)[0] for fmt in self.fmts[: len(values)]]
             self.config_axes()
-        for i, (place, value) in enumerate(zip(places, values, strict=True)):
-            if place is not None and value is not None:
-                self.X[i].append(float(place))
+        for i, (position, value) in enumerate(zip(positions, values, strict=True)):
+            if position is not None and value is not None:
+                self.X[i].append(float(position))
                 self.Y[i].append(float(value))
-        _move(self.axes[0], self._lines, zip(self.X, self.Y, strict=True))
+        _set_points(self.axes[0], self._lines, zip(self.X, self.Y, strict=True))
         self._live.show(self.fig)
-        self._tell()
+        self._print_values()
 
-    def _tell(self) -> None:
-        """Once every curve has its point of a whole epoch, a script says the values."""
-        ends = {x[-1] if x else None for x in self.X}
-        end = ends.pop()
-        if self.legend and not ends and end is not None and end.is_integer():
+    def _print_values(self) -> None:
+        """Prints the values in a script when each curve has its point at the end of an epoch."""
+        positions = {x[-1] if x else None for x in self.X}
+        position = positions.pop()
+        if self.legend and not positions and position is not None and position.is_integer():
             values = ", ".join(f"{name} {y[-1]:.3f}" for name, y in zip(self.legend, self.Y, strict=False))
-            say(f"{self.xlabel} {end:g}: {values}")
+            say(_("{axis} {position:g}: {values}", axis=self.xlabel, position=position, values=values))
 
 
 class ProgressBoard:
-    """Curves by label that grow point by point (English edition 1.0); `data` holds label -> [(x, y), ...]."""
+    """Draws curves point by point (English edition 1.0); `data` maps a label to its points [(x, y), ...]."""
 
     def __init__(
         self,
@@ -213,20 +216,20 @@ class ProgressBoard:
         self.raw_points: dict[str, list[tuple[float, Any]]] = {}
         self.data: dict[str, list[tuple[float, float]]] = {}
         self._lines: dict[str, Line2D] = {}
-        self._live = _Live()
+        self._live = _LiveFigure()
 
-    def here(self) -> None:
-        """From now on a notebook draws in the output of the present cell."""
-        self._live = _Live()
+    def start_figure(self) -> None:
+        """Draws in the output of the current notebook cell from now on."""
+        self._live = _LiveFigure()
 
     def draw(self, x: float, y: Any, label: str, every_n: int = 1) -> None:
-        """A point (x, y) of the curve `label`; each `every_n` points are averaged into one that is drawn."""
-        waiting = self.raw_points.setdefault(label, [])
-        waiting.append((float(x), y.detach() if isinstance(y, torch.Tensor) else y))
-        if len(waiting) < every_n:
+        """Adds a point (x, y) to the curve `label`; `every_n` points are averaged and drawn as one."""
+        pending = self.raw_points.setdefault(label, [])
+        pending.append((float(x), y.detach() if isinstance(y, torch.Tensor) else y))
+        if len(pending) < every_n:
             return
-        xs, ys = zip(*waiting, strict=True)
-        waiting.clear()
+        xs, ys = zip(*pending, strict=True)
+        pending.clear()
         self.data.setdefault(label, []).append((sum(xs) / len(xs), float(sum(ys) / len(ys))))
         if self.display:
             self._redraw()
@@ -236,18 +239,19 @@ class ProgressBoard:
         if self.fig is None:
             self.fig = plt.figure(figsize=self.figsize, layout="constrained")
         axes = self.axes or self.fig.gca()
-        new = [label for label in self.data if label not in self._lines]
-        for label in new:
+        new_labels = [label for label in self.data if label not in self._lines]
+        for label in new_labels:
             i = len(self._lines)
             (self._lines[label],) = axes.plot(
                 [], [], linestyle=self.ls[i % len(self.ls)], color=self.colors[i % len(self.colors)]
             )
-        if new:
+        if new_labels:
             set_axes(axes, self.xlabel, self.ylabel, self.xlim, self.ylim, self.xscale, self.yscale, list(self._lines))
             axes.grid(False)
-        _move(axes, self._lines.values(), [list(zip(*self.data[label], strict=True)) for label in self._lines])
+        _set_points(axes, self._lines.values(), [list(zip(*self.data[label], strict=True)) for label in self._lines])
         self._live.show(self.fig)
 
-    def tell(self, epoch: int) -> None:
-        """A script says the latest value of every curve."""
-        say(f"epoch {epoch}: " + ", ".join(f"{label} {points[-1][1]:.3f}" for label, points in self.data.items()))
+    def print_values(self, epoch: int) -> None:
+        """Prints the latest value of each curve in a script."""
+        values = ", ".join(f"{label} {points[-1][1]:.3f}" for label, points in self.data.items())
+        say(_("epoch {epoch}: {values}", epoch=epoch, values=values))

@@ -1,4 +1,4 @@
-"""Fashion-MNIST in memory, and batches of it as the book's listings expect them from a data loader."""
+"""Fashion-MNIST in memory, and batches of it like those of the book's data loader."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from classicnets.datasets.catalog import DATASETS
 from classicnets.errors import UsageError
 from classicnets.images import loading
 from classicnets.images.transforms import prepare
+from classicnets.text import _
 from classicnets.values import Preprocess
 
 CLASSES = DATASETS["fashion_mnist"].classes
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):
-    """uint8 images [N, 1, H, W] and labels int64 [N] in memory; what is taken out is float32 in 0..1 of side `size`.
+    """uint8 images [N, 1, H, W] and labels int64 [N] in memory.
 
-    One index gives (image [1, size, size], label as int), as torchvision's data sets do.
+    An item is (float32 image [1, size, size] in 0..1, label as int), as in torchvision's data sets.
     """
 
     def __init__(self, images: Tensor, labels: Tensor, size: int):
@@ -35,19 +36,19 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         return prepare(self.images[index][None], self.preprocess)[0], int(self.labels[index])
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Images [B, 1, size, size], resized all at once, and labels [B]."""
+        """Returns images [B, 1, size, size], resized together, and labels [B]."""
         return prepare(self.images[index], self.preprocess), self.labels[index]
 
     def to(self, device: torch.device) -> ImageDataset:
-        """The same images on `device`."""
+        """Returns the same images on `device`."""
         return ImageDataset(self.images.to(device), self.labels.to(device), self.preprocess.image_size)
 
 
 class ImageBatches:
-    """(X, y) batches of a `PictureSet`, on its device; the last may be smaller.
+    """(X, y) batches of an `ImageDataset`, on its device; the last batch may be smaller.
 
-    With `shuffle` each pass has a new order, drawn from torch's global generator, so that `torch.manual_seed` decides
-    it; the order is the same on every device.
+    With `shuffle`, each epoch has a new order from torch's global generator, so that `torch.manual_seed` determines it;
+    the order is the same on all devices.
     """
 
     def __init__(self, dataset: ImageDataset, batch_size: int, shuffle: bool):
@@ -63,23 +64,28 @@ class ImageBatches:
             yield self.dataset.batch(index)
 
     def to(self, device: torch.device) -> ImageBatches:
-        """The same batches, prepared on `device`."""
+        """Returns the same batches, preprocessed on `device`."""
         return ImageBatches(self.dataset.to(device), self.batch_size, self.shuffle)
 
 
 def fashion_mnist(resize: int | tuple[int, int] | None) -> tuple[ImageDataset, ImageDataset]:
-    """Training and test images, verified, given out at `resize` pixels (None: 28).
+    """Returns the verified training and test images at `resize` pixels (None: 28).
 
-    Raises UsageError CN204 for a size that is not square; DataError and MachineError as `loading.load` does.
+    Raises:
+        UsageError: CN204, the size is not square.
+        DataError, MachineError: As in `loading.load`.
     """
     size = (28, 28) if resize is None else (resize, resize) if isinstance(resize, int) else tuple(resize)
     if len(size) != 2 or size[0] != size[1] or size[0] < 1:
         raise UsageError(
-            "CN204", "images are resized to squares", where=f"resize={resize!r}", hint=f"resize={max(*size, 1)}"
+            "CN204",
+            _("images can only be resized to squares"),
+            where=f"resize={resize!r}",
+            hint=f"resize={max(*size, 1)}",
         )
-    had = loading.load("fashion_mnist")
+    splits = loading.load("fashion_mnist")
     train, test = (
         ImageDataset(torch.from_numpy(split.images), torch.from_numpy(split.labels), size[0])
-        for split in (had.train, had.test)
+        for split in (splits.train, splits.test)
     )
     return train, test

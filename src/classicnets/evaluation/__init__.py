@@ -1,1 +1,1 @@
-"""The only place where figures on the test split are computed."""
+"""Evaluation: the only package that computes metrics on the test split."""

@@ -1,4 +1,4 @@
-"""A stream of images through a classifier: decoded by threads, classified in batches, nothing kept."""
+"""Streaming classification: images are decoded by threads, classified in batches, and not kept in memory."""
 
 from __future__ import annotations
 
@@ -18,37 +18,42 @@ from classicnets.images.inputs import Input, why
 from classicnets.values import Preprocess
 from classicnets.workers import ordered_map
 
-# An image file and the preprocessing to uint8 [channels, side, side]; raises DataError CN304 if it cannot be read.
+# Decodes an image file to uint8 [channels, height, width] for a preprocessing. Raises DataError CN304.
 Decoder = Callable[[Path | BytesIO, Preprocess], np.ndarray]
 
-_AT_ONCE = 256  # images in a batch
-_BATCH_BYTES = 32 * 2**20  # and the most they may take
+_BATCH_SIZE = 256  # images
+_MAX_BATCH_BYTES = 32 * 2**20
 
 
 class Classifier(Protocol):
-    """Images in, probabilities out: a net with its preprocessing and classes."""
+    """A network with its preprocessing and classes: turns images into probabilities."""
 
     @property
     def preprocess(self) -> Preprocess:
-        """How images are prepared."""
+        """Preprocessing of the images."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Their names, in the order of the outputs."""
+        """Class names, in the order of the outputs."""
 
     @property
     def precision(self) -> str:
-        """In what it computes: "float32", "bfloat16" or "int8"."""
+        """Numeric precision: "float32", "bfloat16" or "int8"."""
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """uint8 [N, C, H, W] to float32 [N, classes]."""
+        """Classifies uint8 [N, C, H, W]; returns float32 [N, classes]."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The likeliest classes of one image, best first, with their probabilities; and the true class where it is known.
+    """The top-k predictions for one image, most probable class first.
 
-    An image that could not be read has no classes, and `error` says why.
+    Attributes:
+        image: Path of the image.
+        classes: Class names; empty for an image that cannot be read.
+        probabilities: One for each of `classes`.
+        truth: The true class, if it is known.
+        error: Why the image cannot be read; "" for a readable image.
     """
 
     image: str
@@ -59,42 +64,42 @@ class Prediction:
 
     @property
     def right(self) -> bool | None:
-        """Whether the likeliest class is the true one; None where either is not known."""
+        """Whether the most probable class is the true class; None if one of them is unknown."""
         return self.classes[0] == self.truth if self.classes and self.truth else None
 
 
 def predictions(
     classifier: Classifier, inputs: Iterable[Input], top: int = 3, *, decode: Decoder = read_fitted
 ) -> Iterator[tuple[Input, Prediction]]:
-    """Each image, read by `decode`, with its `top` likeliest classes, as they come."""
-    for one, row in classify(classifier, inputs, decode=decode):
-        if isinstance(row, DataError):
-            yield one, Prediction(one.name, (), (), one.truth, why(row))
+    """Yields each image with its `top` most probable classes; `decode` reads the image files."""
+    for image, result in classify(classifier, inputs, decode=decode):
+        if isinstance(result, DataError):
+            yield image, Prediction(image.name, (), (), image.truth, why(result))
         else:
-            best = np.argsort(-row, kind="stable")[:top]
-            names, numbers = (classifier.classes[i] for i in best), (float(row[i]) for i in best)
-            yield one, Prediction(one.name, tuple(names), tuple(numbers), one.truth)
+            best = np.argsort(-result, kind="stable")[:top]
+            classes = tuple(classifier.classes[i] for i in best)
+            yield image, Prediction(image.name, classes, tuple(float(result[i]) for i in best), image.truth)
 
 
 def classify(
     classifier: Classifier, inputs: Iterable[Input], *, decode: Decoder = read_fitted
 ) -> Iterator[tuple[Input, np.ndarray | DataError]]:
-    """Each image, in order, with its probabilities float32 [classes] or the reason why it cannot be read.
+    """Yields each image, in order, with its probabilities float32 [classes] or the error from reading it.
 
-    One batch is decoded while another is classified; no more are held.
+    One batch is decoded while another is classified; at most two batches are in memory.
     """
     preprocess = classifier.preprocess
 
-    def read(one: Input) -> tuple[Input, np.ndarray | DataError]:
+    def read(image: Input) -> tuple[Input, np.ndarray | DataError]:
         try:
-            return one, decode(one.file, preprocess)
+            return image, decode(image.file, preprocess)
         except DataError as error:
-            return one, error
+            return image, error
 
-    size = max(1, min(_AT_ONCE, _BATCH_BYTES // (preprocess.channels * preprocess.side**2)))
-    with closing(ordered_map(read, inputs, ahead=size)) as images:  # type: ignore[type-var]
-        while batch := list(islice(images, size)):
-            good = [image for _, image in batch if not isinstance(image, DataError)]
-            rows = iter(classifier.probabilities(np.stack(good)) if good else ())
-            for one, image in batch:
-                yield one, image if isinstance(image, DataError) else next(rows)
+    size = max(1, min(_BATCH_SIZE, _MAX_BATCH_BYTES // (preprocess.channels * preprocess.side**2)))
+    with closing(ordered_map(read, inputs, ahead=size)) as decoded_images:  # type: ignore[type-var]
+        while batch := list(islice(decoded_images, size)):
+            pixels = [content for _, content in batch if not isinstance(content, DataError)]
+            probabilities = iter(classifier.probabilities(np.stack(pixels)) if pixels else ())
+            for image, content in batch:
+                yield image, content if isinstance(content, DataError) else next(probabilities)

@@ -1,17 +1,16 @@
-"""How good a net is on a split of labeled images."""
+"""Evaluation of a classifier on labeled images."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from classicnets import text
 from classicnets.datasets.types import Split
 from classicnets.errors import DataError
 from classicnets.evaluation.classify import Classifier, classify
@@ -20,91 +19,133 @@ from classicnets.files import write_whole
 from classicnets.images import inputs
 from classicnets.images.inputs import Input
 from classicnets.images.names import composed
+from classicnets.text import _, command, join, nearest, plural
 
-_NAMED = 5  # so many images or classes are named in an error
-_SHOWN = 20  # and so many of the classes that the net knows
+_MAX_NAMED = 5  # images or classes that an error names
+_MAX_KNOWN_CLASSES = 20  # classes of the network that an error lists
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(Metrics):
-    """The metrics of a net on a split, and the seconds it took to classify it."""
+    """The metrics of a classifier on a split, and the seconds for classifying it."""
 
     seconds: float
 
 
 def evaluate(classifier: Classifier, split: Split) -> tuple[Evaluation, np.ndarray]:
-    """The evaluation of a net on a split, and the probabilities float32 [N, classes] it was computed from."""
+    """Evaluates a classifier on a split; also returns the probabilities, float32 [N, classes]."""
     started = time.perf_counter()
     probabilities = classifier.probabilities(split.images)
     seconds = time.perf_counter() - started
     return Evaluation(**vars(measure(probabilities, split.labels)), seconds=seconds), probabilities
 
 
-def evaluate_files(classifier: Classifier, images: Iterable[Input], where: str) -> Evaluation:
-    """The evaluation on image files with their classes, which are matched by name; the images are not kept.
+def evaluate_files(
+    classifier: Classifier,
+    images: Iterable[Input],
+    where: str,
+    *,
+    skip_unreadable: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> Evaluation:
+    """Evaluates a classifier on image files, whose classes are matched by name; images are not kept in memory.
 
-    Raises DataError CN304 that names up to five that cannot be read, for figures on a part would be other figures;
-    CN306 if the net does not know a class.
+    Args:
+        classifier: What is evaluated.
+        images: The files with their classes.
+        where: The folder or CSV, for errors.
+        skip_unreadable: Leave out images that cannot be read, and report their number with `say`.
+        say: Receives that report.
+
+    Raises:
+        DataError: CN304, images cannot be read (results on the others would be different results), up to five are
+            named; CN306, the network does not know a class.
     """
-    number = {composed(name): i for i, name in enumerate(classifier.classes)}
+    numbers = {composed(name): i for i, name in enumerate(classifier.classes)}
     started = time.perf_counter()
-    rows, labels, broken = [], [], list[str]()
-    for one, row in classify(classifier, images):
-        if isinstance(row, DataError):
-            broken.append(f"{one.name}: {inputs.why(row)}")
-            if len(broken) == _NAMED:
+    rows, labels, unreadable = [], [], list[str]()
+    for image, result in classify(classifier, images):
+        if isinstance(result, DataError):
+            unreadable.append(f"{image.name}: {inputs.why(result)}")
+            if len(unreadable) == _MAX_NAMED and not skip_unreadable:
                 break
-        elif one.truth not in number:
-            raise unknown_classes({str(one.truth)}, classifier.classes, where)
+        elif image.truth not in numbers:
+            raise unknown_classes({str(image.truth)}, classifier.classes, where)
         else:
-            rows.append(row)
-            labels.append(number[one.truth])
-    if broken:
-        count = "5 or more images" if len(broken) == _NAMED else text.count(len(broken), "image")
-        raise DataError(
-            "CN304",
-            f"{count} cannot be read",
-            where=where,
-            why="\n".join(broken),
-            hint=f"classicnets predict MODEL {where}   # names them all",
+            rows.append(result)
+            labels.append(numbers[image.truth])
+    if unreadable and not (skip_unreadable and rows):
+        raise _unreadable_images(unreadable, where)
+    if unreadable:
+        say(
+            plural(
+                "{n:,} image cannot be read and is skipped: {first}",
+                "{n:,} images cannot be read and are skipped, the first is {first}",
+                len(unreadable),
+                first=unreadable[0],
+            )
         )
     seconds = time.perf_counter() - started
     return Evaluation(**vars(measure(np.stack(rows), np.array(labels))), seconds=seconds)
 
 
-def renumbered(labels: np.ndarray, theirs: tuple[str, ...], ours: tuple[str, ...], where: str) -> np.ndarray:
-    """Labels int64 [N] that number the classes `theirs`, as numbers of the classes of the same names in `ours`.
+def _unreadable_images(unreadable: list[str], where: str) -> DataError:
+    if len(unreadable) < _MAX_NAMED:
+        what = plural("{n} image cannot be read", "{n} images cannot be read", len(unreadable))
+    else:
+        what = _("{n} or more images cannot be read", n=_MAX_NAMED)
+    return DataError(
+        "CN304",
+        what,
+        where=where,
+        why="\n".join(unreadable[:_MAX_NAMED]),
+        hint=(
+            _("{command}   # lists all of them", command=command("classicnets", "predict", "MODEL", where)),
+            _("--on-bad-image skip evaluates without them"),
+        ),
+    )
 
-    Raises DataError CN306 if a class that occurs is not among them.
+
+def renumbered(labels: np.ndarray, theirs: tuple[str, ...], ours: tuple[str, ...], where: str) -> np.ndarray:
+    """Translates labels int64 [N] of the classes `theirs` to the numbers of the same class names in `ours`.
+
+    Raises:
+        DataError: CN306, a class with images is not in `ours`.
     """
-    number = {composed(name): i for i, name in enumerate(ours)}
-    if unknown := {composed(theirs[i]) for i in np.unique(labels)} - {*number}:
+    numbers = {composed(name): i for i, name in enumerate(ours)}
+    if unknown := {composed(theirs[i]) for i in np.unique(labels)} - {*numbers}:
         raise unknown_classes(unknown, ours, where)
-    numbers = np.array([number.get(name, -1) for name in map(composed, theirs)])
-    return np.asarray(numbers[labels])
+    translation = np.array([numbers.get(name, -1) for name in map(composed, theirs)])
+    return np.asarray(translation[labels])
 
 
 def unknown_classes(unknown: Collection[str], known: tuple[str, ...], where: str) -> DataError:
-    """The error that names classes the net does not know, each with the nearest it knows."""
+    """Returns the error for classes that the network does not know; it names the nearest known class of each."""
     lines = []
-    for name in sorted(unknown)[:_NAMED]:
-        nearest = text.nearest(name, known, cutoff=0.5)
-        lines.append(f"{name!r}" + (f"; the nearest is {nearest!r}" if nearest else ""))
-    if len(unknown) > _NAMED:
-        lines.append(f"and {len(unknown) - _NAMED:,} more")
+    for name in sorted(unknown)[:_MAX_NAMED]:
+        known_name = nearest(name, known, cutoff=0.5)
+        lines.append(_("{name!r}; the nearest is {known!r}", name=name, known=known_name) if known_name else repr(name))
+    if len(unknown) > _MAX_NAMED:
+        lines.append(_("and {n:,} more", n=len(unknown) - _MAX_NAMED))
+    lines.append(_("the network knows {classes}", classes=join(known, most=_MAX_KNOWN_CLASSES)))
     return DataError(
         "CN306",
-        f"the net does not know {len(unknown):,} of the data's classes",
+        plural(
+            "the network does not know {n} class of the data",
+            "the network does not know {n:,} classes of the data",
+            len(unknown),
+        ),
         where=where,
-        why="\n".join([*lines, f"it knows {', '.join(known[:_SHOWN])}{', ...' * (len(known) > _SHOWN)}"]),
-        hint="name the folders, or the classes of the list, as the net's classes are named",
+        why="\n".join(lines),
+        hint=_("rename the class folders, or the classes in the CSV, to the names of the network's classes"),
     )
 
 
 def write_metrics(path: Path, facts: dict[str, Any]) -> None:
-    """Writes the facts of an evaluation as JSON, one a line, so that a large confusion matrix stays one line.
+    """Writes the facts of an evaluation as JSON with one fact a line, so that a large confusion matrix is one line.
 
-    Raises MachineError CN401.
+    Raises:
+        MachineError: CN401, the file cannot be written.
     """
     lines = (f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in facts.items())
     write_whole(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())

@@ -1,4 +1,4 @@
-"""The figures that say how good a net is, from its probabilities and the true labels. Computed in float64."""
+"""Classification metrics, computed in float64 from predicted probabilities and true labels."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 BINS = 15
-_LEAST = 1e-12  # a probability of 0 for the true class would make the loss of all images infinite
+_MIN_PROBABILITY = 1e-12  # one true class with probability 0 would make the mean loss infinite
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bin:
-    """The `n` images whose predicted class had a probability in (low, high]; means are None where there are none."""
+    """The `n` images whose confidence is in (low, high]; the means are None for an empty bin."""
 
     low: float
     high: float
@@ -25,15 +25,21 @@ class Bin:
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """Figures on `n` images; shares are 0..1, and tuples go by class.
+    """Metrics on `n` images. Ratios are in 0..1; tuples have one value for each class.
 
-    `confusion[t][p]` counts images of class t taken for p, `support` the images of each class. `recall` is the
-    share of a class that was found, None if the split has no image of it; `precision` the share of what was taken for
-    a class that is of it, None if nothing was. `balanced_accuracy` is the mean recall of the classes the split has.
-    `top5_accuracy` is None for fewer than six classes, where it could not be but 1. `loss` is the mean cross-entropy,
-    with no probability below 1e-12.
-    `calibration_error` is the expected calibration error over 15 bins of equal width: the mean, weighted by images,
-    of |accuracy - confidence| in each of `calibration` (Guo et al. 2017, arXiv:1706.04599).
+    Attributes:
+        n: Number of images.
+        accuracy: Top-1 accuracy.
+        top5_accuracy: None for fewer than six classes, where it is always 1.
+        balanced_accuracy: Mean recall of the classes that occur in the split.
+        loss: Mean cross-entropy, with probabilities clipped to at least 1e-12.
+        calibration_error: Expected calibration error over 15 bins of equal width (Guo et al. 2017, arXiv:1706.04599):
+            the mean of |accuracy - confidence| over the bins of `calibration`, weighted by their number of images.
+        precision: None for a class that is never predicted.
+        recall: None for a class without images in the split.
+        support: Number of images of each class.
+        confusion: `confusion[t][p]` is the number of images of class t that are predicted as p.
+        calibration: The bins of the calibration error.
     """
 
     n: int
@@ -49,35 +55,35 @@ class Metrics:
     calibration: tuple[Bin, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, which has no NaN: a figure that is not finite becomes None."""
+        """Plain values for JSON, which has no NaN: a value that is not finite becomes None."""
         values = asdict(self)
         return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
 
 
 def measure(probabilities: np.ndarray, labels: np.ndarray) -> Metrics:
-    """The metrics of probabilities [N, C] for labels int64 [N] in 0..C-1, N > 0.
+    """Computes the metrics of probabilities [N, C] for labels int64 [N] in 0..C-1, N > 0.
 
-    Among equal probabilities the first class counts as the likelier. A net that gave NaN is measured too: NaN counts as
-    the largest number, as in argmax, and loss and calibration error become NaN.
+    Among equal probabilities, the first class ranks first. NaN ranks as the largest value, as in argmax; loss and
+    calibration error are then NaN.
     """
     n, classes = probabilities.shape
-    each = np.arange(n)
-    places = ranks(probabilities, labels)
+    rows = np.arange(n)
+    label_ranks = ranks(probabilities, labels)
     predicted = probabilities.argmax(axis=1)
     confusion = np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
-    right, support, taken = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-    sure = probabilities[each, predicted].astype(np.float64)
-    calibration, error = calibrate(sure, places == 0)
-    given = np.maximum(probabilities[each, labels].astype(np.float64), _LEAST)
+    correct, support, predicted_counts = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    confidence = probabilities[rows, predicted].astype(np.float64)
+    calibration, error = calibrate(confidence, label_ranks == 0)
+    label_probabilities = np.maximum(probabilities[rows, labels].astype(np.float64), _MIN_PROBABILITY)
     return Metrics(
         n=n,
-        accuracy=float((places == 0).mean()),
-        top5_accuracy=float((places < 5).mean()) if classes > 5 else None,
-        balanced_accuracy=float((right[support > 0] / support[support > 0]).mean()),
-        loss=float(-np.log(given).mean()),
+        accuracy=float((label_ranks == 0).mean()),
+        top5_accuracy=float((label_ranks < 5).mean()) if classes > 5 else None,
+        balanced_accuracy=float((correct[support > 0] / support[support > 0]).mean()),
+        loss=float(-np.log(label_probabilities).mean()),
         calibration_error=error,
-        precision=_shares(right, taken),
-        recall=_shares(right, support),
+        precision=_ratios(correct, predicted_counts),
+        recall=_ratios(correct, support),
         support=tuple(support.tolist()),
         confusion=tuple(map(tuple, confusion.tolist())),
         calibration=calibration,
@@ -85,28 +91,37 @@ def measure(probabilities: np.ndarray, labels: np.ndarray) -> Metrics:
 
 
 def ranks(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How many classes come before the true one, int64 [N]: 0 where it is the likeliest."""
-    given = np.where(np.isnan(probabilities), np.inf, probabilities)
-    true = given[np.arange(len(labels)), labels][:, None]
-    earlier = np.arange(given.shape[1]) < labels[:, None]
-    found: np.ndarray = ((given > true) | ((given == true) & earlier)).sum(axis=1)
-    return found
+    """Returns the rank of the true class of each image, int64 [N]; 0 if it has the highest probability."""
+    comparable = np.where(np.isnan(probabilities), np.inf, probabilities)
+    true = comparable[np.arange(len(labels)), labels][:, None]
+    earlier = np.arange(comparable.shape[1]) < labels[:, None]
+    result: np.ndarray = ((comparable > true) | ((comparable == true) & earlier)).sum(axis=1)
+    return result
 
 
-def calibrate(confidence: np.ndarray, right: np.ndarray) -> tuple[tuple[Bin, ...], float]:
-    """The bins of confidence float64 [N] and whether the prediction was right, bool [N]; and the calibration error,
-    which is NaN if a confidence is. Those that are NaN are in no bin.
+def calibrate(confidence: np.ndarray, correct: np.ndarray) -> tuple[tuple[Bin, ...], float]:
+    """Computes the expected calibration error.
+
+    Args:
+        confidence: float64 [N]; NaN values are in no bin.
+        correct: bool [N], whether each prediction is correct.
+
+    Returns:
+        The bins, and the calibration error, which is NaN if any confidence is NaN.
     """
     edges = np.linspace(0, 1, BINS + 1)
-    place = np.where(np.isnan(confidence), BINS, np.digitize(confidence, edges[1:-1], right=True))
-    count, sure, correct = (np.bincount(place, w, minlength=BINS + 1)[:BINS] for w in (None, confidence, right))
-    bins = tuple(
-        Bin(low=float(edges[i]), high=float(edges[i + 1]), n=int(count[i]), confidence=mean, accuracy=accuracy)
-        for i, (mean, accuracy) in enumerate(zip(_shares(sure, count), _shares(correct, count), strict=True))
+    bin_index = np.where(np.isnan(confidence), BINS, np.digitize(confidence, edges[1:-1], right=True))
+    counts, confidence_sums, correct_counts = (
+        np.bincount(bin_index, weights, minlength=BINS + 1)[:BINS] for weights in (None, confidence, correct)
     )
-    error = float(np.abs(correct - sure).sum() / len(confidence))
-    return bins, error if count.sum() == len(confidence) else math.nan
+    means = zip(_ratios(confidence_sums, counts), _ratios(correct_counts, counts), strict=True)
+    bins = tuple(
+        Bin(low=float(edges[i]), high=float(edges[i + 1]), n=int(counts[i]), confidence=mean, accuracy=accuracy)
+        for i, (mean, accuracy) in enumerate(means)
+    )
+    error = float(np.abs(correct_counts - confidence_sums).sum() / len(confidence))
+    return bins, error if counts.sum() == len(confidence) else math.nan
 
 
-def _shares(part: np.ndarray, whole: np.ndarray) -> tuple[float | None, ...]:
-    return tuple(float(p / w) if w else None for p, w in zip(part, whole, strict=True))
+def _ratios(part: np.ndarray, total: np.ndarray) -> tuple[float | None, ...]:
+    return tuple(float(p / t) if t else None for p, t in zip(part, total, strict=True))

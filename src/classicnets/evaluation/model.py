@@ -1,13 +1,12 @@
-"""What classifies images, whatever it is made of: a classifier with its name and the data it is measured on."""
+"""A trained model that predicts and is evaluated: a run, or an exported file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from classicnets import text
 from classicnets.datasets.catalog import DATASETS
-from classicnets.datasets.types import Split, say_on_stderr
+from classicnets.datasets.types import ImageSplits, Split, say_on_stderr
 from classicnets.errors import DataError, UsageError
 from classicnets.evaluation.classify import Classifier, Decoder, Prediction, predictions
 from classicnets.evaluation.evaluate import Evaluation, evaluate, evaluate_files, renumbered, unknown_classes
@@ -16,14 +15,22 @@ from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
 from classicnets.images.layout import read_layout
 from classicnets.images.names import composed
+from classicnets.text import _, command, plural
+
+Watch = Callable[[list[Input]], Iterable[Input]]
 
 
 class Model:
-    """A classifier `predictor` from the file or folder `path`: what a run is, and an exported file.
+    """A classifier with a name, and the data that it is evaluated on by default.
 
-    `name` says which net it is, `weights` the file they are in. `data` is the data set or folder whose test split it is
-    measured on unless told otherwise, if it is known, `fingerprint` stands for its bytes, and `on_bad_image` says what
-    was done with its files that cannot be read.
+    Args:
+        predictor: Computes the probabilities.
+        path: The run folder or exported file.
+        name: Name of the network.
+        weights: Name of the file of weights.
+        data: Data set or folder whose test split is the default for `evaluate`, if it is known.
+        fingerprint: Fingerprint of that data.
+        on_bad_image: "fail" or "skip", as the data was read for training.
     """
 
     def __init__(
@@ -45,96 +52,129 @@ class Model:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """What it tells apart."""
+        """Class names, in the order of the outputs."""
         return self.predictor.classes
 
     def predict(self, *images: str | Path, top: int = 3, decode: Decoder = read_fitted) -> list[Prediction]:
-        """The `top` likeliest classes of each image: files, folders, globs, CSV lists, "-" for standard input.
+        """Returns the `top` most probable classes of each image.
 
-        `decode` reads an image file. An image that cannot be read has no classes but an `error`.
-        Raises DataError CN304 where there is no image, CN307 for a list.
+        Args:
+            images: Files, folders, globs, CSV lists, or "-" for standard input.
+            top: Number of classes for each image.
+            decode: Reads an image file.
+
+        Returns:
+            One prediction for each image; for an image that cannot be read, it has an `error` and no classes.
+
+        Raises:
+            DataError: CN304, there is no image; CN307, a CSV list is not valid.
         """
-        return [found for _, found in predictions(self.predictor, inputs.find(images), top, decode=decode)]
+        return [
+            prediction for _image, prediction in predictions(self.predictor, inputs.find(images), top, decode=decode)
+        ]
 
     def stream(
         self, images: Iterable[Input], *, top: int = 3, decode: Decoder = read_fitted
     ) -> Iterator[tuple[Input, Prediction]]:
-        """The same for any number of images, each with its own, as they come; nothing is kept."""
+        """Yields each image with its prediction, for any number of images, without keeping them in memory."""
         return predictions(self.predictor, images, top, decode=decode)
 
     def evaluate(
         self,
         data: str | Path | None = None,
         *,
+        on_bad_image: str = "fail",
         say: Callable[[str], None] = say_on_stderr,
-        watch: Callable[[list[Input]], Iterable[Input]] = iter,
+        watch: Watch = iter,
     ) -> Evaluation:
-        """Evaluates on the test split of `data`: a registry name, a folder, or a CSV list with classes, which are
-        matched by name; all of a folder or list that has no test split. By default on its own test split.
+        """Evaluates the model on labeled images, whose classes are matched by name.
 
-        `say` tells what was decided; `watch` is given the image files and hands them on. Raises DataError CN306 if
-        its own data has changed or the net does not know a class, CN304 for images that cannot be read, CN307.
+        Args:
+            data: A data set name, a folder, or a CSV list with classes (default: the test split of the training data).
+                If it has a test split, only that is used; otherwise all images are used.
+            on_bad_image: "fail", or "skip" to leave out image files that cannot be read.
+            say: Receives notes about the data.
+            watch: Receives the list of image files and yields them again, for progress reporting.
+
+        Raises:
+            DataError: CN304, an image cannot be read; CN306, the training data has changed, or the network does not
+                know a class; CN307, the folder or list is not valid.
+            UsageError: CN206, `data` is needed.
         """
-        if data is not None and self._is_own(str(data)):
-            say(f"{data} is what {self.name} was trained on, so its test split alone is used")
+        if data is not None and self._is_training_data(str(data)):
+            say(_("{name} was trained on {data}, so only the test split is used", name=self.name, data=data))
             data = None
         if data is None:
-            return self._evaluate_own(say)
-        if images := loading.image_location(str(data)):
-            return self._evaluate_files(images, say, watch)
-        place = Path(data).expanduser()
-        found = loading.load(str(data), self.predictor.preprocess, say=say)
-        where, theirs = str(data), found.classes
-        numbers = tuple(map(str, range(len(theirs))))
-        if (
-            place.is_dir()
-            and theirs == numbers
-            and len(numbers) <= len(self.classes)
-            and not {*numbers} & {*self.classes}
-        ):
-            say(f"{found.name}: its labels are numbers without names, taken as the numbers of the net's classes")
-            theirs = self.classes
-        labels = renumbered(found.test.labels, theirs, self.classes, where)
-        return evaluate(self.predictor, Split(found.test.images, labels))[0]
+            return self._evaluate_default(on_bad_image, say)
+        if location := loading.image_location(str(data)):
+            return self._evaluate_files(location, on_bad_image, say, watch)
+        splits = loading.load(str(data), self.predictor.preprocess, say=say)
+        classes = splits.classes
+        if Path(data).expanduser().is_dir() and self._are_numbers_for_own_classes(classes):
+            say(_("{data} has labels without class names; label N is the network's class N", data=splits.name))
+            classes = self.classes
+        labels = renumbered(splits.test.labels, classes, self.classes, str(data))
+        return evaluate(self.predictor, Split(splits.test.images, labels))[0]
 
-    def _evaluate_own(self, say: Callable[[str], None]) -> Evaluation:
+    def _evaluate_default(self, on_bad_image: str, say: Callable[[str], None]) -> Evaluation:
+        """Evaluates on the test split of the training data."""
         if self.data is None or (self.data not in DATASETS and not Path(self.data).expanduser().exists()):
             raise UsageError(
                 "CN206",
-                f"the data that {self.path.name} is measured on is not here",
-                where=self.data or "it does not say which",
-                hint=f"{text.command('classicnets', 'evaluate', self.path)} DATA",
+                _("the data to evaluate {name} on is not available", name=self.path.name),
+                where=self.data or _("{name} does not name its data", name=self.path.name),
+                hint=command("classicnets", "evaluate", self.path) + " DATA",
             )
-        found = loading.load(self.data, self.predictor.preprocess, on_bad_image=self.on_bad_image, say=say)
-        if found.fingerprint != self.fingerprint:
+        splits = self._load_default(self.data, on_bad_image, say)
+        if splits.fingerprint != self.fingerprint:
             raise DataError(
                 "CN306",
-                f"{self.data} holds other bytes than {self.path.name} was trained on",
+                _("{data} has changed since {name} was trained on it", data=self.data, name=self.path.name),
                 where=str(self.path),
-                hint=f"classicnets data check {self.data}",
+                hint=command("classicnets", "data", "check", self.data),
             )
-        return evaluate(self.predictor, found.test)[0]
+        return evaluate(self.predictor, splits.test)[0]
+
+    def _load_default(self, data: str, on_bad_image: str, say: Callable[[str], None]) -> ImageSplits:
+        if self.on_bad_image == "skip":  # as in training, so that the fingerprint is the same
+            on_bad_image = "skip"
+        return loading.load(data, self.predictor.preprocess, on_bad_image=on_bad_image, say=say)
 
     def _evaluate_files(
-        self, place: Path, say: Callable[[str], None], watch: Callable[[list[Input]], Iterable[Input]]
+        self, location: Path, on_bad_image: str, say: Callable[[str], None], watch: Watch
     ) -> Evaluation:
-        layout = read_layout(place)
+        layout = read_layout(location)
         files = list(inputs.labeled(layout, say))
-        classes = {str(one.truth) for one in files}
+        classes = {str(image.truth) for image in files}
         if unknown := classes - {*map(composed, self.classes)}:
-            raise unknown_classes(unknown, self.classes, str(place))
-        which = "its test split" if layout.undivided is None else "all of it, as it has no test split"
+            raise unknown_classes(unknown, self.classes, str(location))
+        if layout.undivided is None:
+            images = plural("{n:,} image of the test split", "{n:,} images of the test split", len(files))
+        else:
+            images = plural("{n:,} image (there is no test split)", "{n:,} images (there is no test split)", len(files))
         say(
-            f"{place.name}: {len(files):,} images, of {len(classes):,} of the net's {len(self.classes):,} classes"
-            f" ({which})"
+            _(
+                "{name}: {images}, in {classes:,} of the network's {known:,} classes",
+                name=location.name,
+                images=images,
+                classes=len(classes),
+                known=len(self.classes),
+            )
         )
-        return evaluate_files(self.predictor, watch(files), str(place))
+        return evaluate_files(
+            self.predictor, watch(files), str(location), skip_unreadable=on_bad_image == "skip", say=say
+        )
 
-    def _is_own(self, data: str) -> bool:
-        """Whether that is what it was trained on, whose training images would flatter it."""
+    def _are_numbers_for_own_classes(self, classes: tuple[str, ...]) -> bool:
+        """Whether these are the names "0", "1", ... of an IDX file without names, and can number the own classes."""
+        numbers = tuple(map(str, range(len(classes))))
+        return classes == numbers and len(numbers) <= len(self.classes) and not {*numbers} & {*self.classes}
+
+    def _is_training_data(self, data: str) -> bool:
+        """Whether the model was trained on `data`, so that only its test split gives an honest result."""
         if data == self.data:
             return True
         if self.data is None or {data, self.data} & {*DATASETS}:
             return False
-        theirs, own = Path(data).expanduser(), Path(self.data).expanduser()
-        return theirs.exists() and own.exists() and theirs.samefile(own)
+        path, own_path = Path(data).expanduser(), Path(self.data).expanduser()
+        return path.exists() and own_path.exists() and path.samefile(own_path)

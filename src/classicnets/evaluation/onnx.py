@@ -1,9 +1,8 @@
-"""An exported .onnx file as a classifier, computed by onnxruntime on the CPU."""
+"""A classifier that runs an exported .onnx file with onnxruntime on the CPU."""
 
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +10,23 @@ import numpy as np
 
 from classicnets import machine
 from classicnets.errors import DataError
+from classicnets.text import _
 from classicnets.values import Preprocess
 
-KEY = "classicnets"  # the entry of the metadata that export writes
+KEY = "classicnets"  # the metadata entry that export writes
 FORMAT = 1
 INPUT, OUTPUT = "pixels", "probabilities"
 
-_SMALL = 50_000_000  # multiply-accumulates an image below which threads cost more than they bring
-_BATCH_BYTES = 2 * 2**20  # of a batch of images: the first maps of a net take many times that
+_SINGLE_THREAD_MACS = 50_000_000  # for each image; below this, several threads are slower than one
+_MAX_BATCH_BYTES = 2 * 2**20  # of the images; the first feature maps take a multiple of this
 
 
 class OnnxClassifier:
-    """The net of an .onnx file that was exported by classicnets. `facts` is what the file says of itself.
+    """The network of an .onnx file that classicnets exported. `facts` is the metadata of the file.
 
-    Raises MachineError CN403 without onnxruntime, DataError CN308 for a file that is damaged or somebody else's.
+    Raises:
+        MachineError: CN403, onnxruntime is not installed.
+        DataError: CN308, the file is damaged or was not exported by classicnets.
     """
 
     def __init__(self, path: str | Path):
@@ -35,59 +37,77 @@ class OnnxClassifier:
         self.preprocess = Preprocess.from_dict(self.facts["preprocess"])
         self.classes = tuple(map(str, self.facts["classes"]))
         self.precision = "int8" if self.facts.get("int8") else "float32"
-        if (self.facts.get("macs") or 0) >= _SMALL:
+        if (self.facts.get("macs") or 0) >= _SINGLE_THREAD_MACS:
             self.session = self._open(runtime, threads=0)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """uint8 [N, C, H, W], gray or color, to float32 [N, classes]."""
-        bytes_each = 3 * images.shape[2] * images.shape[3]
-        size = max(1, _BATCH_BYTES // bytes_each)
+        """Classifies uint8 [N, C, H, W], grayscale or color; returns float32 [N, classes]."""
+        image_bytes = 3 * images.shape[2] * images.shape[3]
+        size = max(1, _MAX_BATCH_BYTES // image_bytes)
         parts = [self._batch(images[i : i + size]) for i in range(0, len(images), size)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _batch(self, images: np.ndarray) -> np.ndarray:
         color = np.broadcast_to(images, (len(images), 3, *images.shape[2:]))
         pixels = np.ascontiguousarray(color.transpose(0, 2, 3, 1))
-        (found,) = self.session.run([OUTPUT], {INPUT: pixels})
-        return np.asarray(found, dtype=np.float32)
+        (probabilities,) = self.session.run([OUTPUT], {INPUT: pixels})
+        return np.asarray(probabilities, dtype=np.float32)
 
     def _open(self, runtime: Any, threads: int) -> Any:
-        """A session of so many threads (0: as many as there are cores)."""
+        """Opens a session with a number of threads (0: one for each core)."""
         if not self.path.is_file():
-            raise self._unusable("there is no such file")
+            raise self._unusable(_("the file does not exist"))
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3  # errors; what it warns of is no business of whoever classifies images
+        options.log_severity_level = 3  # errors only; its warnings concern the export, not the prediction
         try:
             return runtime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its own exceptions have no common base
+        except Exception as error:  # the exceptions of onnxruntime have no common base class
             raise self._unusable(" ".join(str(error).split())) from error
 
     def _read_facts(self) -> dict[str, Any]:
-        """The metadata, checked as far as it is used."""
-        text = self.session.get_modelmeta().custom_metadata_map.get(KEY)
-        if text is None:
-            raise self._unusable(f"it has no entry {KEY!r} in its metadata, so its classes and images are not known")
+        """Reads and checks the metadata."""
+        entry = self.session.get_modelmeta().custom_metadata_map.get(KEY)
+        if entry is None:
+            raise self._unusable(
+                _("its metadata has no entry {key!r}, so its classes and preprocessing are unknown", key=KEY)
+            )
         try:
-            facts: dict[str, Any] = json.loads(text)
+            facts: dict[str, Any] = json.loads(entry)
             if facts["format"] != FORMAT:
-                raise self._unusable(f"its format is {facts['format']}; this version reads {FORMAT}")
+                raise self._unusable(
+                    _(
+                        "its format version is {version}, but this version of classicnets reads {supported}",
+                        version=facts["format"],
+                        supported=FORMAT,
+                    )
+                )
             Preprocess.from_dict(facts["preprocess"])
-            given = {one.name: one.type for one in self.session.get_inputs()}
-            outputs = {one.name: one.shape for one in self.session.get_outputs()}
-            if given != {INPUT: "tensor(uint8)"} or OUTPUT not in outputs:
-                raise self._unusable(f"its inputs are {given}, its outputs {[*outputs]}")
+            inputs = {value.name: value.type for value in self.session.get_inputs()}
+            outputs = {value.name: value.shape for value in self.session.get_outputs()}
+            if inputs != {INPUT: "tensor(uint8)"} or OUTPUT not in outputs:
+                raise self._unusable(
+                    _("its inputs are {inputs} and its outputs are {outputs}", inputs=inputs, outputs=[*outputs])
+                )
             if isinstance(width := outputs[OUTPUT][-1], int) and width != len(facts["classes"]):
-                raise self._unusable(f"it names {len(facts['classes'])} classes and has {width} outputs")
+                raise self._unusable(
+                    _(
+                        "its metadata names {count} classes, but it has {width} outputs",
+                        count=len(facts["classes"]),
+                        width=width,
+                    )
+                )
         except (KeyError, TypeError, ValueError) as error:
-            raise self._unusable(f"its entry {KEY!r} cannot be understood: {error!r}") from error
+            raise self._unusable(
+                _("its metadata entry {key!r} is not valid: {error!r}", key=KEY, error=error)
+            ) from error
         return facts
 
     def _unusable(self, why: str) -> DataError:
         return DataError(
             "CN308",
-            "that is not an .onnx file that classicnets exported, or it is damaged",
-            where=shlex.quote(str(self.path)),
+            _("{name} is damaged, or was not exported by classicnets", name=self.path.name),
+            where=str(self.path),
             why=why,
             hint="classicnets export RUN",
         )

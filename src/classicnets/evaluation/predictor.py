@@ -1,4 +1,4 @@
-"""A net with its preprocessing and classes: images in, probabilities out."""
+"""A torch network with its preprocessing and classes: turns images into probabilities."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ from classicnets.acceleration.threads import ComputeThreads
 from classicnets.images import transforms
 from classicnets.values import Preprocess
 
-BATCH = 250  # images of 28x28: the first feature maps of many more would leave the cache
-_LEAST = 64  # however large they are: weights are read, and for bfloat16 converted, once for each batch
-_FEW = 16  # images; preparing the net for fewer takes longer than it saves
+BATCH = 250  # images of 28x28; with larger batches, the first feature maps no longer fit into the CPU cache
+_MIN_BATCH = 64  # for large images: weights are read, and for bfloat16 converted, once for each batch
+_MIN_ACCELERATED = 16  # images; for fewer, preparing the network takes longer than it saves
 
 
 class Predictor:
-    """Classifies images with `net`, which is put into evaluation mode while it works.
+    """Classifies images with `net`, in evaluation mode; the mode is restored afterwards.
 
-    It computes in float32, or with `precision` "bfloat16" in that. `acceleration` says how the net is made faster
-    meanwhile, and how many threads take a batch each.
+    Args:
+        net: Takes float [N, C, H, W] and returns logits [N, classes].
+        preprocess: How uint8 images become the input of `net`.
+        classes: Class names, in the order of the outputs.
+        device: Where `net` is.
+        precision: "float32" or "bfloat16".
+        acceleration: Optimizations of `net` for the time of a call, and the number of batches in parallel.
     """
 
     def __init__(
@@ -38,27 +43,27 @@ class Predictor:
         self.precision, self.acceleration = precision, acceleration
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """uint8 [N, C, H, W] to float32 [N, classes]; the mean over the views of each image."""
+        """Classifies uint8 [N, C, H, W]; returns float32 [N, classes], averaged over the views of each image."""
         was_training = self.net.training
         if any(layer.training for layer in self.net.modules()):
             self.net.eval()
-        batches = torch.from_numpy(images).split(self._size())
+        batches = torch.from_numpy(images).split(self._batch_size())
         threads = ComputeThreads(min(self.acceleration.batch_threads, len(batches)))
         try:
-            with prepared(self.net, self.acceleration) if len(images) >= _FEW else nullcontext(), threads:
+            with prepared(self.net, self.acceleration) if len(images) >= _MIN_ACCELERATED else nullcontext(), threads:
                 parts = threads.map(self._batch, batches)
         finally:
             if was_training:
                 self.net.train()
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).cpu().numpy()
 
-    def _size(self) -> int:
-        """Images in a batch: fewer when they are large, so that the first layers' outputs stay in memory."""
-        return max(_LEAST, BATCH * 28 * 28 // self.preprocess.side**2)
+    def _batch_size(self) -> int:
+        """Number of images in a batch: smaller for large images, to limit the memory for the first layers' outputs."""
+        return max(_MIN_BATCH, BATCH * 28 * 28 // self.preprocess.side**2)
 
     def _batch(self, images: Tensor) -> Tensor:
-        low = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
-        with torch.inference_mode(), low:
+        autocast = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
+        with torch.inference_mode(), autocast:
             views = transforms.views(images.to(self.device), self.preprocess)
             probabilities = [self.net(x).float().softmax(dim=1) for x in views]
             return torch.stack(probabilities).mean(dim=0) if len(views) > 1 else probabilities[0]

@@ -1,1 +1,1 @@
-"""Tool: predicts time, memory and disk use of a run from a few measured steps (`classicnets train --dry-run`)."""
+"""Tool: estimates time, memory and disk use of a run from a few measured steps (`classicnets train --dry-run`)."""

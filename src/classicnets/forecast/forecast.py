@@ -1,4 +1,4 @@
-"""What a run will take on this machine, from a few measured steps, and what would be cheaper."""
+"""Estimates time, memory and disk use of a run on this machine, and suggests cheaper settings."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from classicnets.forecast import trial
 from classicnets.forecast.trial import Trial
 from classicnets.images import batches
 from classicnets.recipes import resolve
-from classicnets.text import byte_count, count, duration
+from classicnets.text import _, byte_count, duration, plural
 from classicnets.training.loop import REPORTS_PER_EPOCH
 from classicnets.training.plan import Plan, check_fit
 
-LONG_SECONDS = 600.0  # from here on cheaper choices are named
-MUCH_MEMORY = 0.8  # of the machine's or the device's
-_WORTH = 1.2  # times faster, or a choice is not named
-_CHOICES = 3
+LONG_SECONDS = 600.0  # for a longer run, cheaper settings are suggested
+MAX_MEMORY_SHARE = 0.8  # of the memory of the machine or device
+_MIN_FACTOR = 1.2  # a change that saves less time is not suggested
+_MAX_CHOICES = 3
 _STEP_LINE, _EPOCH_LINE = 145, 400  # bytes in the history
-_IMAGES = {  # about
+_REPORT_BYTES = {  # approximately
     "curves.png": 50_000,
     "confusion.png": 65_000,
     "calibration.png": 45_000,
@@ -42,7 +42,14 @@ _IMAGES = {  # about
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What to add to the command, and how many `times` less `of` "time" or "memory" the run then takes."""
+    """A cheaper setting.
+
+    Attributes:
+        change: The options to add to the command.
+        times: Factor by which the change reduces time or memory.
+        of: "time" or "memory".
+        basis: How the factor was found: measured or computed.
+    """
 
     change: str
     times: float
@@ -50,20 +57,29 @@ class Choice:
     basis: str
 
     def __str__(self) -> str:
-        return (
-            f"{self.change}   {self.times:.1f} times {'faster' if self.of == 'time' else 'less memory'}, {self.basis}"
-        )
+        if self.of == "time":
+            return _("{change}   {times:.1f} times faster, {basis}", **asdict(self))
+        return _("{change}   {times:.1f} times less memory, {basis}", **asdict(self))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What a run will take: seconds, bytes in memory (of a CUDA device, else of the process), bytes of each file.
+    """The estimated cost of a run.
 
-    `steps` of `step_images` images each were measured, `step_seconds` is their median; a run's steps have
-    `batch_images`. `epoch_seconds` is the first epoch with its evaluation, `seconds` all epochs and the evaluation at
-    the end, without start and drawings; `at_most` where the recipe's `patience` may end the run earlier. None stands
-    for what the system does not tell. `fetch_bytes` is what has to be downloaded first. `cheaper` is empty unless the
-    run is long or does not fit.
+    Attributes:
+        steps: Number of measured steps.
+        step_images: Number of images in a measured step.
+        batch_images: Number of images in a step of the run.
+        step_seconds: Median time of a measured step.
+        epoch_seconds: Time of the first epoch with its evaluation.
+        seconds: Time of all epochs and of the final evaluation, without startup and figures.
+        at_most: Whether the recipe's `patience` can end the run earlier.
+        memory_bytes: Peak memory of the CUDA device or else of the process; None if the system does not report it.
+        memory_there_bytes: Memory of the device or machine; None if the system does not report it.
+        disk_bytes: Size of each file of the run.
+        disk_free_bytes: Free disk space.
+        fetch_bytes: Size of the download before the run.
+        cheaper: Suggestions; empty unless the run is long or does not fit into memory.
     """
 
     steps: int
@@ -81,19 +97,19 @@ class Forecast:
     cheaper: tuple[Choice, ...] = ()
 
     @property
-    def long(self) -> bool:
+    def is_long(self) -> bool:
         """Whether the run takes more than ten minutes."""
         return self.seconds > LONG_SECONDS
 
     @property
-    def crowded(self) -> bool:
-        """Whether the run takes most of the memory there is."""
-        there = self.memory_there_bytes
-        return there is not None and (self.memory_bytes or 0) > MUCH_MEMORY * there
+    def needs_most_memory(self) -> bool:
+        """Whether the run needs more than 80% of the memory."""
+        total = self.memory_there_bytes
+        return total is not None and (self.memory_bytes or 0) > MAX_MEMORY_SHARE * total
 
     @property
-    def overfull(self) -> bool:
-        """Whether the files do not fit on the disk, while one is replaced."""
+    def exceeds_disk(self) -> bool:
+        """Whether the files, and the temporary copy of one of them, do not fit on the disk."""
         return sum(self.disk_bytes.values()) + max(self.disk_bytes.values()) > self.disk_free_bytes
 
     def to_dict(self) -> dict[str, Any]:
@@ -104,173 +120,218 @@ class Forecast:
         return values
 
     def lines(self) -> list[str]:
-        """For people: what the run takes, what has to be fetched first, what would be cheaper."""
-        part = f" of {self.step_images} images, not {self.batch_images}," * (self.step_images < self.batch_images)
-        measured = f"{count(self.steps, 'step')}{part}".rstrip(",")
-        memory = byte_count(self.memory_bytes) + (f" of {byte_count(self.memory_there_bytes)}" * self.crowded)
-        free = f", but {byte_count(self.disk_free_bytes)} free: --runs FOLDER chooses another place" * self.overfull
-        found = [
-            f"forecast  {'at most ' * self.at_most}{duration(self.seconds)} ({duration(self.epoch_seconds)} an"
-            f" epoch; measured on {measured}), memory {memory}, disk {byte_count(sum(self.disk_bytes.values()))}{free}"
-        ]
+        """The estimate and the suggestions, as text."""
+        values = {
+            "duration": duration(self.seconds),
+            "epoch": duration(self.epoch_seconds),
+            "measured": self._measured_text(),
+            "memory": self._memory_text(),
+            "disk": self._disk_text(),
+        }
+        if self.at_most:
+            time = _("forecast  at most {duration} ({epoch} an epoch; measured on {measured})", **values)
+        else:
+            time = _("forecast  {duration} ({epoch} an epoch; measured on {measured})", **values)
+        lines = [_("{time}, memory {memory}, disk {disk}", time=time, **values)]
         if self.fetch_bytes:
-            found.append(f"fetch     about {byte_count(self.fetch_bytes)} of data first")
-        return found + [f"cheaper   {choice}" for choice in self.cheaper]
+            lines.append(_("download  about {size} of data first", size=byte_count(self.fetch_bytes)))
+        return lines + [_("cheaper   {choice}", choice=choice) for choice in self.cheaper]
+
+    def _measured_text(self) -> str:
+        if self.step_images < self.batch_images:
+            return plural(
+                "{n} step of {images} images, not {batch}",
+                "{n:,} steps of {images} images, not {batch}",
+                self.steps,
+                images=self.step_images,
+                batch=self.batch_images,
+            )
+        return plural("{n} step", "{n:,} steps", self.steps)
+
+    def _memory_text(self) -> str:
+        needed = byte_count(self.memory_bytes)
+        if not self.needs_most_memory:
+            return needed
+        return _("{needed} of {total}", needed=needed, total=byte_count(self.memory_there_bytes))
+
+    def _disk_text(self) -> str:
+        needed = byte_count(sum(self.disk_bytes.values()))
+        if not self.exceeds_disk:
+            return needed
+        return _(
+            "{needed}, but only {free} are free (--runs FOLDER uses another disk)",
+            needed=needed,
+            free=byte_count(self.disk_free_bytes),
+        )
 
 
 def forecast(plan: Plan, runs: Path = Path("runs")) -> Forecast:
-    """What the run would take whose folder is made in `runs`. Takes some seconds; writes and fetches nothing.
+    """Estimates the cost of a run in the folder `runs`. Takes a few seconds; writes and downloads nothing.
 
-    Raises what training itself raises at its first step.
+    Raises what training raises at its first step.
     """
-    n, _ = _image_counts(plan)
-    batch = min(plan.recipe.batch_size, n)
-    tried = trial.measure(plan, batch, most_steps=plan.recipe.epochs * math.ceil(n / batch))
-    epoch, whole = _seconds(plan, tried)
-    free = runs.absolute()
-    while not free.exists():
-        free = free.parent
-    device = torch.device(plan.device)
-    found = Forecast(
-        steps=tried.steps,
-        step_images=tried.image_count,
-        batch_images=batch,
-        step_seconds=tried.step_seconds,
-        epoch_seconds=epoch,
-        seconds=whole,
+    train_count = _image_counts(plan)[0]
+    batch_size = min(plan.recipe.batch_size, train_count)
+    trial_result = trial.measure(plan, batch_size, most_steps=plan.recipe.epochs * math.ceil(train_count / batch_size))
+    epoch_seconds, seconds = _seconds(plan, trial_result)
+    result = Forecast(
+        steps=trial_result.steps,
+        step_images=trial_result.image_count,
+        batch_images=batch_size,
+        step_seconds=trial_result.step_seconds,
+        epoch_seconds=epoch_seconds,
+        seconds=seconds,
         at_most=plan.recipe.patience > 0,
-        memory_bytes=_memory(plan, tried, batch),
-        memory_there_bytes=machine.memory_bytes_of(device),
-        disk_bytes=_disk(plan, tried, n, batch),
-        disk_free_bytes=shutil.disk_usage(free).free,
-        fetch_bytes=_fetch(plan),
+        memory_bytes=_memory(plan, trial_result, batch_size),
+        memory_there_bytes=machine.memory_bytes_of(torch.device(plan.device)),
+        disk_bytes=_disk(plan, trial_result, train_count, batch_size),
+        disk_free_bytes=shutil.disk_usage(_existing_parent(runs)).free,
+        fetch_bytes=_download_bytes(plan),
     )
-    choices = (choice for choice in _cheaper(plan, tried, found) if choice.of == "memory" or choice.times > _WORTH)
-    return replace(found, cheaper=tuple(islice(choices, _CHOICES)))
+    choices = (c for c in _cheaper(plan, trial_result, result) if c.of == "memory" or c.times > _MIN_FACTOR)
+    return replace(result, cheaper=tuple(islice(choices, _MAX_CHOICES)))
+
+
+def _existing_parent(folder: Path) -> Path:
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return folder
 
 
 def _image_counts(plan: Plan) -> tuple[int, int]:
-    """How many images are trained on, and how many kept aside."""
-    there = plan.description
-    return batches.shares(there.train, plan.recipe.validation, plan.spec.limit, there.validation)
+    """Numbers of training images and of validation images."""
+    data = plan.description
+    return batches.shares(data.train, plan.recipe.validation, plan.spec.limit, data.validation)
 
 
-def _seconds(plan: Plan, tried: Trial) -> tuple[float, float]:
-    """Of the first epoch with its evaluation, and of the run with its last one."""
-    recipe, test = plan.recipe, plan.description.test
-    n, aside = _image_counts(plan)
-    image_seconds = tried.step_seconds / tried.image_count
-    watched = {"validation": aside, "test": test, "none": 0}[recipe.monitor]
-    epoch = n * image_seconds + watched * tried.evaluation_seconds
-    joined = max(0, recipe.epochs - recipe.join_after) * aside if recipe.join_after else 0
-    return epoch, recipe.epochs * epoch + joined * image_seconds + test * tried.evaluation_seconds
+def _seconds(plan: Plan, result: Trial) -> tuple[float, float]:
+    """Seconds of the first epoch with its evaluation, and of the whole run with the final evaluation."""
+    recipe, test_count = plan.recipe, plan.description.test
+    train_count, validation_count = _image_counts(plan)
+    image_seconds = result.step_seconds / result.image_count
+    evaluated_count = {"validation": validation_count, "test": test_count, "none": 0}[recipe.monitor]
+    epoch = train_count * image_seconds + evaluated_count * result.evaluation_seconds
+    joined_epochs = max(0, recipe.epochs - recipe.join_after) if recipe.join_after else 0
+    joined = joined_epochs * validation_count * image_seconds
+    return epoch, recipe.epochs * epoch + joined + test_count * result.evaluation_seconds
 
 
-def _memory(plan: Plan, tried: Trial, batch: int) -> int | None:
-    """What was measured, for a whole batch and with the real images."""
-    if tried.memory_bytes is None:
+def _memory(plan: Plan, result: Trial, batch_size: int) -> int | None:
+    """The measured memory, extrapolated to a full batch and to the real images instead of noise."""
+    if result.memory_bytes is None:
         return None
-    measured = tried.memory_bytes - tried.noise_bytes + tried.step_memory_bytes * (batch / tried.image_count - 1)
-    (_, aside), there = _image_counts(plan), plan.description
-    joining = plan.recipe.join_after > 0
+    full_batch = result.step_memory_bytes * (batch_size / result.image_count - 1)
+    measured = result.memory_bytes - result.noise_bytes + full_batch
+    validation_count, data = _image_counts(plan)[1], plan.description
+    joins = plan.recipe.join_after > 0
     if torch.device(plan.device).type == "cuda":
-        image_count = there.train + aside * joining
+        image_count = data.train + validation_count * joins
     else:
-        copied = aside * (not there.validation) + joining * (there.train + aside)  # by `divide` and by `Batches`
-        image_count = there.train + there.validation + there.test + copied
-    return round(measured + image_count * (math.prod(there.loaded(plan.preprocess)) + 8))  # 8 bytes are its label
+        # copies that `divide` and `Batches` make
+        copied = validation_count * (not data.validation) + joins * (data.train + validation_count)
+        image_count = data.train + data.validation + data.test + copied
+    return round(measured + image_count * (math.prod(data.loaded(plan.preprocess)) + 8))  # 8 bytes for a label
 
 
-def _disk(plan: Plan, tried: Trial, n: int, batch: int) -> dict[str, int]:
+def _disk(plan: Plan, result: Trial, train_count: int, batch_size: int) -> dict[str, int]:
     """Bytes of each file of the run."""
-    steps = math.ceil(n / batch)
+    steps = math.ceil(train_count / batch_size)
     reports = math.ceil(steps / max(1, steps // REPORTS_PER_EPOCH))
-    files = {"last.safetensors": tried.last_bytes}
+    files = {"last.safetensors": result.last_bytes}
     if plan.recipe.monitor == "validation" and not plan.recipe.join_after:
-        files["best.safetensors"] = tried.best_bytes
+        files["best.safetensors"] = result.best_bytes
     files["history.jsonl"] = plan.recipe.epochs * (reports * _STEP_LINE + _EPOCH_LINE)
-    return files | _IMAGES
+    return files | _REPORT_BYTES
 
 
-def _fetch(plan: Plan) -> int:
-    """Bytes to download before the run can begin."""
-    known = DATASETS.get(plan.data)
-    return known.download_bytes if known and not sources.is_here(known) else 0
+def _download_bytes(plan: Plan) -> int:
+    """Size of the download before the run can start."""
+    dataset = DATASETS.get(plan.data)
+    return dataset.download_bytes if dataset and not sources.is_here(dataset) else 0
 
 
-def _cheaper(plan: Plan, tried: Trial, found: Forecast) -> Iterator[Choice]:
-    """What would make a run shorter or smaller that is long or does not fit; the least change first."""
-    if found.long:
-        yield from _in_bfloat16(plan, tried)
-        yield from _in_ten_minutes(plan, tried, found)
-    if found.crowded:
-        yield from _in_smaller_batches(tried, found)
-    if found.long or found.crowded:
-        yield from _with_smaller_images(plan)
+def _cheaper(plan: Plan, measured: Trial, estimate: Forecast) -> Iterator[Choice]:
+    """Changes that make a long run faster, or one with too much memory smaller; the smallest change first."""
+    if estimate.is_long:
+        yield from _bfloat16(plan, measured)
+        yield from _ten_minutes(plan, measured, estimate)
+    if estimate.needs_most_memory:
+        yield from _smaller_batches(measured, estimate)
+    if estimate.is_long or estimate.needs_most_memory:
+        yield from _smaller_images(plan)
 
 
-def _in_bfloat16(plan: Plan, tried: Trial) -> Iterator[Choice]:
+def _bfloat16(plan: Plan, measured: Trial) -> Iterator[Choice]:
     if plan.recipe.precision != "float32" or torch.device(plan.device).type == "mps":
         return
     other = replace(plan, recipe=replace(plan.recipe, precision="bfloat16"))
     steps = 3
-    times = tried.step_seconds / trial.step_seconds(other, tried.image_count, steps, at_most=3 * tried.step_seconds)
-    yield Choice(change="--set precision=bfloat16", times=times, of="time", basis=f"measured on {steps} steps")
+    seconds = trial.step_seconds(other, measured.image_count, steps, at_most=3 * measured.step_seconds)
+    yield Choice(
+        change="--set precision=bfloat16",
+        times=measured.step_seconds / seconds,
+        of="time",
+        basis=_("measured on {n} steps", n=steps),
+    )
 
 
-def _in_ten_minutes(plan: Plan, tried: Trial, found: Forecast) -> Iterator[Choice]:
-    """As many epochs as ten minutes allow, one at least; or fewer images, and then of one epoch if need be."""
-    last = plan.description.test * tried.evaluation_seconds
-    epochs = max(1, int((LONG_SECONDS - last) / found.epoch_seconds))
+def _ten_minutes(plan: Plan, measured: Trial, estimate: Forecast) -> Iterator[Choice]:
+    """As many epochs as fit into ten minutes, at least one; or fewer images, for one epoch if necessary."""
+    final_evaluation = plan.description.test * measured.evaluation_seconds
+    epochs = max(1, int((LONG_SECONDS - final_evaluation) / estimate.epoch_seconds))
     if epochs < plan.recipe.epochs:
         shorter = replace(plan, recipe=replace(plan.recipe, epochs=epochs))
-        yield _as_computed(f"--set epochs={epochs}", found, _seconds(shorter, tried)[1])
+        yield _computed_choice(f"--set epochs={epochs}", estimate, _seconds(shorter, measured)[1])
+    train_count = _image_counts(plan)[0]
     for epochs in (plan.recipe.epochs, 1):
-        n, _ = _image_counts(plan)
-        once = replace(plan, recipe=replace(plan.recipe, epochs=epochs))
-        training = epochs * n * tried.step_seconds / tried.image_count
-        others = _seconds(once, tried)[1] - training
-        limit = _rounded(n * (LONG_SECONDS - others) / training)
+        shorter = replace(plan, recipe=replace(plan.recipe, epochs=epochs))
+        training = epochs * train_count * measured.step_seconds / measured.image_count
+        evaluations = _seconds(shorter, measured)[1] - training
+        limit = _round_down(train_count * (LONG_SECONDS - evaluations) / training)
         if limit >= plan.recipe.batch_size:
             change = f"--limit {limit}" + f" --set epochs={epochs}" * (epochs != plan.recipe.epochs)
-            yield _as_computed(change, found, _seconds(replace(once, spec=replace(once.spec, limit=limit)), tried)[1])
+            limited = replace(shorter, spec=replace(shorter.spec, limit=limit))
+            yield _computed_choice(change, estimate, _seconds(limited, measured)[1])
             return
 
 
-def _as_computed(change: str, found: Forecast, seconds: float) -> Choice:
-    return Choice(change=change, times=found.seconds / seconds, of="time", basis=f"computed: {duration(seconds)}")
+def _computed_choice(change: str, estimate: Forecast, seconds: float) -> Choice:
+    basis = _("computed: {duration}", duration=duration(seconds))
+    return Choice(change=change, times=estimate.seconds / seconds, of="time", basis=basis)
 
 
-def _rounded(n: float) -> int:
-    """Down to two digits."""
-    whole = max(0, int(n))
-    unit = int(10 ** max(0, len(str(whole)) - 2))
-    return whole // unit * unit
+def _round_down(number: float) -> int:
+    """Rounds down to two significant digits."""
+    integer = max(0, int(number))
+    unit = int(10 ** max(0, len(str(integer)) - 2))
+    return integer // unit * unit
 
 
-def _in_smaller_batches(tried: Trial, found: Forecast) -> Iterator[Choice]:
-    """The largest power of two with which the steps fit beside the rest."""
-    needed, there = found.memory_bytes or 0, found.memory_there_bytes or 0
-    image_seconds = tried.step_memory_bytes / tried.image_count
-    room = MUCH_MEMORY * there - (needed - image_seconds * found.batch_images)
-    if image_seconds <= 0 or room < image_seconds:
+def _smaller_batches(measured: Trial, estimate: Forecast) -> Iterator[Choice]:
+    """The largest power of two as batch size with which the run fits into memory."""
+    needed, total = estimate.memory_bytes or 0, estimate.memory_there_bytes or 0
+    image_bytes = measured.step_memory_bytes / measured.image_count
+    available = MAX_MEMORY_SHARE * total - (needed - image_bytes * estimate.batch_images)
+    if image_bytes <= 0 or available < image_bytes:
         return
-    size = 2 ** int(math.log2(room / image_seconds))
-    memory = needed - image_seconds * (found.batch_images - size)
-    yield Choice(change=f"--set batch_size={size}", times=needed / memory, of="memory", basis="computed")
+    size = 2 ** int(math.log2(available / image_bytes))
+    memory = needed - image_bytes * (estimate.batch_images - size)
+    yield Choice(change=f"--set batch_size={size}", times=needed / memory, of="memory", basis=_("computed"))
 
 
-def _with_smaller_images(plan: Plan) -> Iterator[Choice]:
-    """Half the side, if the net can take that."""
-    half = {"image_size": plan.preprocess.image_size // 2}
+def _smaller_images(plan: Plan) -> Iterator[Choice]:
+    """Half the image size, if the network can take it."""
+    changes = {"image_size": plan.preprocess.image_size // 2}
     if plan.recipe.resize:
-        half["resize"] = plan.recipe.resize // 2
+        changes["resize"] = plan.recipe.resize // 2
     try:
-        recipe = resolve.apply(plan.recipe, half).recipe
-        preprocess = recipe.preprocess(plan.preprocess.channels, half["image_size"])
-        made = replace(plan.net_spec, image_size=preprocess.image_size)
-        table = check_fit(made, plan.net, preprocess, plan.description, recipe)
+        recipe = resolve.apply(plan.recipe, changes).recipe
+        preprocess = recipe.preprocess(plan.preprocess.channels, changes["image_size"])
+        spec = replace(plan.net_spec, image_size=preprocess.image_size)
+        table = check_fit(spec, plan.net, preprocess, plan.description, recipe)
     except ClassicnetsError:
         return
-    change = "--set " + " ".join(f"{key}={value}" for key, value in half.items())
-    yield Choice(change=change, times=plan.table.macs / max(1, table.macs), of="time", basis="computed from the MACs")
+    change = "--set " + " ".join(f"{key}={value}" for key, value in changes.items())
+    times = plan.table.macs / max(1, table.macs)
+    yield Choice(change=change, times=times, of="time", basis=_("computed from the MACs"))

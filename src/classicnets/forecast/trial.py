@@ -1,4 +1,4 @@
-"""What real training steps and evaluations on images of noise cost on this machine. Nothing is written."""
+"""Measures time and memory of real training steps and evaluations on images of noise. Writes nothing."""
 
 from __future__ import annotations
 
@@ -22,19 +22,26 @@ from classicnets.training.loop import Scores, train
 from classicnets.training.plan import Plan
 from classicnets.training.session import Session
 
-STEP_SECONDS, EVALUATION_SECONDS = 4.0, 1.0  # how long is measured, after one of each to warm up
-_BATCHES = 4  # of noise; they are used again and again
-_MACS = 5e10  # forward, in one measured step on the CPU: some seconds
-_EVALUATION_MACS = 2e10
+STEP_SECONDS, EVALUATION_SECONDS = 4.0, 1.0  # duration of the measurements, after one call of each to warm up
+_NOISE_BATCHES = 4  # reused in each epoch
+_MAX_STEP_MACS = 5e10  # forward pass of a measured step on the CPU, which then takes a few seconds
+_MAX_EVALUATION_MACS = 2e10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What was measured: `steps` training steps of `images` each, which took `step_seconds` in the median.
+    """The results of a measurement.
 
-    `evaluation_seconds` is for one image with all its views. `memory_bytes` is the most that was in use (of a CUDA
-    device, else of this process so far; None where the system does not tell), `step_memory_bytes` what the steps added
-    to it, `noise_bytes` the images of noise in it. `last_bytes` and `best_bytes` are sizes of checkpoints.
+    Attributes:
+        image_count: Number of images in a training step.
+        steps: Number of training steps.
+        step_seconds: Median time of a training step.
+        evaluation_seconds: Median time of evaluating one image with all its views.
+        memory_bytes: Peak memory of the CUDA device or else of this process; None if the system does not report it.
+        step_memory_bytes: The part of `memory_bytes` that the steps added.
+        noise_bytes: The part of `memory_bytes` that is images of noise.
+        last_bytes: Size of a checkpoint for resuming.
+        best_bytes: Size of a checkpoint with weights only.
     """
 
     image_count: int
@@ -48,52 +55,57 @@ class Trial:
     best_bytes: int
 
 
-def measure(plan: Plan, batch: int, most_steps: int) -> Trial:
-    """Trains a copy of the plan's net on noise for some seconds, with `most_steps` steps of `batch` images at most.
+def measure(plan: Plan, batch_size: int, most_steps: int) -> Trial:
+    """Trains a copy of the plan's network on noise for a few seconds.
 
-    A step takes fewer images where so many would fill the memory or take a CPU too long. The random number generators
-    are as before afterwards.
+    The random number generators are restored afterwards.
+
+    Args:
+        plan: The run to measure.
+        batch_size: Number of images in a step; fewer are used if that would fill the memory or be too slow on a CPU.
+        most_steps: Maximum number of steps.
     """
-    image_count = _at_once(plan, batch)
-    with _set_up(plan, image_count) as training:
-        first = _memory(training.device)
-        step = _steps(training).__next__
+    image_count = _images_per_step(plan, batch_size)
+    with _noise_session(plan, image_count) as session:
+        memory_before = _peak_memory(session.device)
+        step = _steps(session).__next__
         step()  # to warm up
-        taken = _seconds(step, STEP_SECONDS, 2, most_steps)
-        stepped = _memory(training.device)
-        few = training.splits.train.images[: max(16, int(_EVALUATION_MACS / plan.preprocess.views / _macs(plan)))]
-        training.epoch_predictor.probabilities(few)
-        evaluated = _seconds(lambda: training.epoch_predictor.probabilities(few), EVALUATION_SECONDS, 1, 100)
-        last, best = (len(checkpoint.content(*training.checkpoint(weights_only=alone))) for alone in (False, True))
+        step_times = _times(step, STEP_SECONDS, 2, most_steps)
+        memory_after = _peak_memory(session.device)
+        evaluation_count = max(16, int(_MAX_EVALUATION_MACS / plan.preprocess.views / _macs(plan)))
+        images = session.splits.train.images[:evaluation_count]
+        session.epoch_predictor.probabilities(images)
+        evaluation_times = _times(lambda: session.epoch_predictor.probabilities(images), EVALUATION_SECONDS, 1, 100)
+        last, best = (len(checkpoint.content(*session.checkpoint(weights_only=only))) for only in (False, True))
         return Trial(
             image_count=image_count,
-            steps=len(taken),
-            step_seconds=statistics.median(taken),
-            evaluation_seconds=statistics.median(evaluated) / len(few),
-            memory_bytes=_memory(training.device),
-            step_memory_bytes=(stepped or 0) - (first or 0),
-            noise_bytes=training.splits.train.images.nbytes,
+            steps=len(step_times),
+            step_seconds=statistics.median(step_times),
+            evaluation_seconds=statistics.median(evaluation_times) / len(images),
+            memory_bytes=_peak_memory(session.device),
+            step_memory_bytes=(memory_after or 0) - (memory_before or 0),
+            noise_bytes=session.splits.train.images.nbytes,
             last_bytes=last,
             best_bytes=best,
         )
 
 
 def step_seconds(plan: Plan, image_count: int, steps: int, at_most: float) -> float:
-    """Median seconds of so many steps; those of the first, to warm up, alone where it takes longer than `at_most`."""
-    with _set_up(plan, image_count) as training:
-        step = _steps(training).__next__
-        [first] = _seconds(step, 0.0, 1, 1)
-        return first if first > at_most else statistics.median(_seconds(step, 0.0, steps, steps))
+    """Returns the median seconds of a step, or the seconds of the warm-up step if that takes longer than `at_most`."""
+    with _noise_session(plan, image_count) as session:
+        step = _steps(session).__next__
+        [warm_up] = _times(step, 0.0, 1, 1)
+        return warm_up if warm_up > at_most else statistics.median(_times(step, 0.0, steps, steps))
 
 
 @contextmanager
-def _set_up(plan: Plan, image_count: int) -> Iterator[Session]:
-    """A training of a copy of the net on noise, in batches of so many `images`, that goes on for ever."""
-    chance = np.random.default_rng(plan.spec.seed)
+def _noise_session(plan: Plan, image_count: int) -> Iterator[Session]:
+    """Yields an endless training session of a copy of the network on noise, in batches of `image_count`."""
+    generator = np.random.default_rng(plan.spec.seed)
     shape, classes = plan.description.loaded(plan.preprocess), plan.description.classes
     noise = Split(
-        chance.integers(0, 256, (_BATCHES * image_count, *shape), np.uint8),
-        chance.integers(0, len(classes), _BATCHES * image_count),
+        generator.integers(0, 256, (_NOISE_BATCHES * image_count, *shape), np.uint8),
+        generator.integers(0, len(classes), _NOISE_BATCHES * image_count),
     )
     plan = replace(
         plan,
@@ -111,42 +123,41 @@ def _set_up(plan: Plan, image_count: int) -> Iterator[Session]:
         yield Session(plan, RunFolder(Path()), data, plan.build(lambda _: None))
 
 
-def _steps(training: Session) -> Iterator[None]:
-    """Takes one step each time it is asked to, and waits for the device."""
-    recipe, loss, acceleration = training.plan.recipe, training.objective, training.acceleration
-    for event in train(training.state, training.batches, recipe, loss, Scores, acceleration):
+def _steps(session: Session) -> Iterator[None]:
+    """Yields after each training step, when the device has finished it."""
+    recipe, objective, acceleration = session.plan.recipe, session.objective, session.acceleration
+    for event in train(session.state, session.batches, recipe, objective, Scores, acceleration):
         if isinstance(event, Step):
-            float(training.state.loss_sum)
+            float(session.state.loss_sum)  # waits for the device
             yield
 
 
-def _seconds(work: Callable[[], object], budget: float, least: int, most: int) -> list[float]:
-    """How long `work` takes each time, `least` times at least and then on for `budget` seconds."""
-    taken: list[float] = []
+def _times(work: Callable[[], object], seconds: float, least: int, most: int) -> list[float]:
+    """Calls `work` for `seconds`, but `least` to `most` times; returns the seconds of each call."""
+    times: list[float] = []
     started = now = time.perf_counter()
-    while len(taken) < least or (now - started < budget and len(taken) < most):
+    while len(times) < least or (now - started < seconds and len(times) < most):
         before = now
         work()
         now = time.perf_counter()
-        taken.append(now - before)
-    return taken
+        times.append(now - before)
+    return times
 
 
-def _at_once(plan: Plan, batch: int) -> int:
-    """How many images of a batch a measured step takes."""
+def _images_per_step(plan: Plan, batch_size: int) -> int:
+    """Number of images in a measured step: limited by memory and, on a CPU, by time."""
     device = torch.device(plan.device)
-    most = [batch]
+    limits = [batch_size]
     if memory := machine.memory_bytes_of(device):
-        most.append(memory // 4 // max(1, 2 * plan.table.activation_bytes))  # outputs and their gradients
+        limits.append(memory // 4 // max(1, 2 * plan.table.activation_bytes))  # outputs and their gradients
     if device.type == "cpu":
-        most.append(int(_MACS / _macs(plan)))
-    return max(min(batch, 2), min(most))
+        limits.append(int(_MAX_STEP_MACS / _macs(plan)))
+    return max(min(batch_size, 2), min(limits))
 
 
 def _macs(plan: Plan) -> int:
     return max(1, plan.table.macs)
 
 
-def _memory(device: torch.device) -> int | None:
-    """The most memory that was in use."""
+def _peak_memory(device: torch.device) -> int | None:
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else machine.peak_memory_bytes()

@@ -1,1 +1,1 @@
-"""Tool: several runs of one plan with different seeds, and their statistics (`classicnets train --seeds`)."""
+"""Tool: trains one plan with several seeds and computes statistics (`classicnets train --seeds`)."""

@@ -1,4 +1,4 @@
-"""Runs that are begun, each to its end in a process of its own, so many at once; their events as they come."""
+"""Trains runs in processes of their own, several in parallel, and yields their events."""
 
 from __future__ import annotations
 
@@ -16,31 +16,37 @@ from typing import IO
 
 from classicnets.events import Event, from_line
 from classicnets.runs.folder import RunFolder
-
-_KILLED = "the process was ended from outside"
+from classicnets.text import _
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A run is at its end; `error` is empty if it has its results."""
+class RunEnd:
+    """A run has ended; `error` is empty if it has a result."""
 
     error: str = ""
 
 
 def follow(
-    runs: Mapping[int, RunFolder], at_once: int, threads: int, save_seconds: float
-) -> Generator[tuple[int, Event | Ended], None, None]:
-    """Every run's events under its key, `at_once` runs at a time; close it, and those under way save and stop."""
-    waiting, active = deque(runs.items()), dict[int, _Process]()
-    came: queue.SimpleQueue[tuple[int, str | None]] = queue.SimpleQueue()
+    runs: Mapping[int, RunFolder], parallel_runs: int, threads: int, save_seconds: float
+) -> Generator[tuple[int, Event | RunEnd], None, None]:
+    """Trains runs and yields their events with their keys. If it is closed, the active runs save and stop.
+
+    Args:
+        runs: The run folders by key.
+        parallel_runs: Number of processes at a time.
+        threads: Number of CPU threads of each process.
+        save_seconds: Time between two checkpoints.
+    """
+    pending, active = deque(runs.items()), dict[int, _Process]()
+    lines: queue.SimpleQueue[tuple[int, str | None]] = queue.SimpleQueue()
     try:
-        while waiting or active:
-            while waiting and len(active) < at_once:
-                key, run = waiting.popleft()
-                active[key] = _Process(key, run, threads, save_seconds, came)
-            key, line = came.get()
+        while pending or active:
+            while pending and len(active) < parallel_runs:
+                key, run = pending.popleft()
+                active[key] = _Process(key, run, threads, save_seconds, lines)
+            key, line = lines.get()
             if line is None:
-                yield key, Ended(active.pop(key).error())
+                yield key, RunEnd(active.pop(key).error())
                 continue
             event = _event(line)
             if event is not None:
@@ -51,14 +57,14 @@ def follow(
 
 @dataclass
 class _Process:
-    """`classicnets train --resume RUN --jsonl`, whose lines come into a queue, a None after the last."""
+    """A process of `classicnets train --resume RUN --jsonl`; puts its lines into a queue, and None after the last."""
 
     key: int
     run: RunFolder
     threads: int
     save_seconds: float
-    came: queue.SimpleQueue[tuple[int, str | None]]
-    talk: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
+    lines: queue.SimpleQueue[tuple[int, str | None]]
+    stderr: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
 
     def __post_init__(self) -> None:
         command = ["train", "--resume", str(self.run.path), "--jsonl", "--save-every", str(self.save_seconds)]
@@ -66,11 +72,11 @@ class _Process:
             [sys.executable, "-P", "-m", "classicnets", *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=self.talk,
+            stderr=self.stderr,
             text=True,
             encoding="utf-8",
             env={**os.environ, "OMP_NUM_THREADS": str(self.threads)},
-            # out of the terminal's reach, so that Ctrl-C comes once, from `_stop`; a second one would not let it save
+            # Ctrl-C in the terminal must not reach it: it gets one from `_stop`, and a second one would prevent saving
             process_group=None if os.name == "nt" else 0,
         )
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -80,40 +86,40 @@ class _Process:
         with self.process:
             assert self.process.stdout
             for line in self.process.stdout:
-                self.came.put((self.key, line))
-        self.came.put((self.key, None))
+                self.lines.put((self.key, line))
+        self.lines.put((self.key, None))
 
     def error(self) -> str:
-        """Why it ended without results, as it said itself where it could; empty if it has them."""
-        with self.talk:
+        """The error message of the process, or its exit code and last line; "" if the run has a result."""
+        with self.stderr:
             if self.process.returncode == 0 and "result" in self.run.read():
                 return ""
-            self.talk.seek(0)
-            said = self.talk.read().decode(errors="replace").rstrip()
-        start = said.rfind("error[")
+            self.stderr.seek(0)
+            output = self.stderr.read().decode(errors="replace").rstrip()
+        start = output.rfind("error[")
         if start >= 0:
-            return said[start:]
-        last = said.splitlines()[-1:] or [_KILLED]
-        return f"exit code {self.process.returncode}: {last[0]}"
+            return output[start:]
+        last_line = (output.splitlines()[-1:] or [_("the process was killed")])[0]
+        return _("exit code {code}: {line}", code=self.process.returncode, line=last_line)
 
 
 def _event(line: str) -> Event | None:
     try:
         return from_line(line)
-    except ValueError:  # its result, which is in run.json, or a print of the user's
+    except ValueError:  # the result, which is also in run.json, or output of the user's code
         return None
 
 
 def _stop(active: Mapping[int, _Process]) -> None:
-    """Asks all to save and stop, and waits; an impatient second Ctrl-C ends them where they are."""
+    """Interrupts all processes and waits until they have saved; a second Ctrl-C kills them."""
     try:
-        for one in active.values():
-            if os.name != "nt":  # where Ctrl-C has reached them already
-                one.process.send_signal(signal.SIGINT)
-        for one in active.values():
-            one.reader.join()
-            one.talk.close()
+        for process in active.values():
+            if os.name != "nt":  # on Windows, Ctrl-C reaches them directly
+                process.process.send_signal(signal.SIGINT)
+        for process in active.values():
+            process.reader.join()
+            process.stderr.close()
     except KeyboardInterrupt:
-        for one in active.values():
-            one.process.kill()
+        for process in active.values():
+            process.process.kill()
         raise

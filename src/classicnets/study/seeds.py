@@ -1,9 +1,10 @@
-"""One plan with several seeds: ordinary runs in one folder, and what they come to together.
+"""Trains one plan with several seeds: ordinary runs in one folder, and their statistics.
 
 runs/lenet_d2l-fashion_mnist-seeds-1/
-  seeds.json        what was asked for, how the runs were run, and their statistics
-  curves.png        the curves of all in one image          card.md
-  seed-0  seed-1 …  run folders like any other
+  seeds.json        the plan, how the runs were trained, and their statistics
+  curves.png        the curves of all runs in one figure
+  card.md           the statistics as text
+  seed-0  seed-1 …  ordinary run folders
 """
 
 from __future__ import annotations
@@ -27,72 +28,73 @@ from classicnets.runs import folder
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import Output
 from classicnets.study import processes
-from classicnets.study.processes import Ended
-from classicnets.study.side_by_side import choose
+from classicnets.study.parallel import choose
+from classicnets.study.processes import RunEnd
+from classicnets.text import _, command
 from classicnets.training.begin import Say, begin, command_line, now, read
 from classicnets.training.begin import fill as fill_run
 from classicnets.training.plan import Plan, plan_of_run
 from classicnets.values import Expected
 
-TrainOne = Callable[[RunFolder, nn.Module], Iterator[Event]]  # trains a run with a module to its end, reports included
+TrainRun = Callable[[RunFolder, nn.Module], Iterator[Event]]  # trains a run with a module and writes its reports
 Report = Callable[["SeedsResults"], None]
 
-FIGURES = ("test_accuracy", "test_loss", "train_accuracy", "train_loss", "seconds")
+METRICS = ("test_accuracy", "test_loss", "train_accuracy", "train_loss", "seconds")
 
 
 class SeedsDisplay(Protocol):
-    """Shows the events of several runs; a context manager."""
+    """A context manager that shows the events of several runs."""
 
     def __enter__(self) -> object: ...
 
     def __exit__(self, *_: object) -> None: ...
 
     def show(self, seed: int, event: Event) -> None:
-        """Takes one event."""
+        """Shows an event."""
 
     def ended(self, row: Mapping[str, Any]) -> None:
-        """Takes the figures of a run that ended, or why it has none."""
+        """Shows the metrics of a run that has ended, or its error."""
 
 
 @dataclass(frozen=True)
 class SeedsFolder:
-    """The folder of the runs. `net` is the module they train copies of, if it was passed in Python."""
+    """The folder of the runs. `net` is the module whose copies are trained, if it was passed in Python."""
 
     path: Path
     net: nn.Module | None = None
 
     @property
     def file(self) -> Path:
-        """What was asked for, and the statistics."""
+        """The file with the plan and the statistics."""
         return self.path / "seeds.json"
 
     @property
     def curves(self) -> Path:
-        """The curves of all runs."""
+        """The figure with the curves of all runs."""
         return self.path / "curves.png"
 
     @property
     def card(self) -> Path:
-        """The statistics for people."""
+        """The statistics as text."""
         return self.path / "card.md"
 
     def read(self) -> dict[str, Any]:
-        """The facts."""
+        """The contents of seeds.json."""
         facts: dict[str, Any] = json.loads(self.file.read_text(encoding="utf-8"))
         return facts
 
     def runs(self) -> dict[int, RunFolder]:
-        """The run folder of each seed."""
+        """The run folders by seed."""
         return {seed: RunFolder(self.path / f"seed-{seed}") for seed in self.read()["seeds"]}
 
     def missing(self) -> dict[int, RunFolder]:
-        """Those without results."""
+        """The run folders without a result, by seed."""
         return {seed: run for seed, run in self.runs().items() if "result" not in run.read()}
 
 
 @dataclass(frozen=True)
 class SeedsResults:
-    """What finished runs are reported from: `facts` are those of seeds.json, with the result."""
+    """What the reports need: the plan, the folder, and the contents of seeds.json with the result."""
 
     plan: Plan
     folder: SeedsFolder
@@ -100,143 +102,179 @@ class SeedsResults:
 
 
 def start(
-    plan: Plan, seeds: Sequence[int], output: Output, say: Say, *, side_by_side: int | None = None
+    plan: Plan, seeds: Sequence[int], output: Output, say: Say, *, parallel_runs: int | None = None
 ) -> SeedsFolder:
-    """Reads the data, chooses how many run in parallel (unless that is pinned) and makes all folders; trains nothing.
+    """Reads the data, chooses the number of runs in parallel and creates all folders; trains nothing.
 
-    Raises UsageError CN204, DataError if the data is not available, MachineError CN401.
+    Args:
+        plan: The run.
+        seeds: The seed of each run.
+        output: Where the folder is created.
+        say: Receives the plan and notes about the data.
+        parallel_runs: Number of runs in parallel (default: chosen by timing a few steps).
+
+    Raises:
+        UsageError: CN204, there is no seed, or `parallel_runs` is not valid.
+        DataError: The data is not available.
+        MachineError: CN401, the folder cannot be written.
     """
     if not seeds:
-        raise UsageError("CN204", "at least one seed is needed", hint="--seeds 5")
+        raise UsageError("CN204", _("at least one seed is needed"), hint="--seeds 5")
     machine.set_threads(plan.spec.threads)
     splits = read(plan, say)
-    manner = choose(plan, len(seeds), side_by_side, say)
-    command = command_line()
-    each = {seed: begin(plan.with_seed(seed), splits, command, manner.threads) for seed in seeds}
-    _, asked = each[seeds[0]]
+    parallelism = choose(plan, len(seeds), parallel_runs, say)
+    typed_command = command_line()
+    runs = {seed: begin(plan.with_seed(seed), splits, typed_command, parallelism.threads) for seed in seeds}
+    first_facts = runs[seeds[0]][1]
+    common = ("net", "recipe", "origins", "as_published", "data_name", "limit", "device")
     facts = {
-        "command": command,
+        "command": typed_command,
         "started_at": now(),
         "seeds": [*seeds],
-        "side_by_side": manner.at_once,
-        "threads": manner.threads,
-        "why": manner.why,
-        **{key: asked[key] for key in ("net", "recipe", "origins", "as_published", "data_name", "limit", "device")},
+        "side_by_side": parallelism.runs,
+        "threads": parallelism.threads,
+        "why": parallelism.why,
+        **{key: first_facts[key] for key in common},
         "fingerprint": splits.fingerprint,
         "machine": machine.describe(),
     }
 
     def fill(part: Path) -> None:
-        for seed, (planned_run, run_facts) in each.items():
-            fill_run(part / f"seed-{seed}", planned_run, run_facts, splits)
+        for seed, (run_plan, run_facts) in runs.items():
+            fill_run(part / f"seed-{seed}", run_plan, run_facts, splits)
         write_json(SeedsFolder(part).file, facts)
 
     label = f"{plan.net_spec.label}-{splits.name}-seeds"
-    made = SeedsFolder(folder.make(Path(output.runs), label, fill), plan.net)
+    seeds_folder = SeedsFolder(folder.make(Path(output.runs), label, fill), plan.net)
     for line in plan.lines():
         if not line.startswith("device"):
             say(line)
-    say(f"device  {plan.device}, {plan.recipe.precision}, {manner}")
-    say(f"seeds   {len(seeds)} runs, seeds {', '.join(map(str, seeds))}, in {made.path}")
-    return made
+    say(
+        _(
+            "device  {device}, {precision}, {parallelism}",
+            device=plan.device,
+            precision=plan.recipe.precision,
+            parallelism=parallelism,
+        )
+    )
+    say(
+        _(
+            "seeds   {n} runs with seeds {seeds}, in {folder}",
+            n=len(seeds),
+            seeds=", ".join(map(str, seeds)),
+            folder=seeds_folder.path,
+        )
+    )
+    return seeds_folder
 
 
 def reopen(path: str | Path, net: nn.Module | None = None) -> SeedsFolder:
-    """The runs in a folder, to go on with those that have no results.
+    """Opens a folder of runs to train those without a result.
 
-    Raises UsageError CN207 if their net cannot be made, CN208 if nothing is left to do.
+    Raises:
+        UsageError: CN207, a network cannot be built; CN208, all runs are complete.
     """
-    made = SeedsFolder(Path(path), net)
-    missing = made.missing()
-    if not missing and "result" in made.read():
+    seeds_folder = SeedsFolder(Path(path), net)
+    missing = seeds_folder.missing()
+    if not missing and "result" in seeds_folder.read():
+        run = next(iter(seeds_folder.runs().values()))
         raise UsageError(
             "CN208",
-            "all runs are complete",
+            _("all runs are complete"),
             where=str(path),
-            hint=f"classicnets evaluate {next(iter(made.runs().values())).path}",
+            hint=command("classicnets", "evaluate", run.path),
         )
     for run in missing.values():
         plan_of_run(run, net)
-    remove_parts(made.path)
-    return made
+    remove_parts(seeds_folder.path)
+    return seeds_folder
 
 
 def train(
-    made: SeedsFolder,
+    seeds_folder: SeedsFolder,
     display: SeedsDisplay,
-    train_one: TrainOne,
+    train_run: TrainRun,
     *reports: Report,
-    at_once: int | None = None,
+    parallel_runs: int | None = None,
     save_seconds: float = Output().save_every,
 ) -> dict[str, Any]:
-    """Trains what is missing to its end and returns the statistics; at Ctrl-C, the runs under way save and stop.
+    """Trains the runs without a result and returns the statistics. At Ctrl-C, the active runs save and stop.
 
-    Runs have processes of their own; those of a module in this process are trained here by `train_one`, one after the
-    other. A run that fails is a row with its error, and the others go on.
+    Each run has its own process, except for a module that was passed in Python: its copies are trained in this process,
+    one after the other. If a run fails, its row has an error, and the others continue.
+
+    Args:
+        seeds_folder: The runs.
+        display: Shows the events.
+        train_run: Trains one run in this process.
+        *reports: Called with the results before they are saved.
+        parallel_runs: Number of runs in parallel (default: as chosen at the start).
+        save_seconds: Time between two checkpoints of a run.
     """
-    facts, missing, errors = made.read(), made.missing(), dict[int, str]()
-    if made.net is not None:
-        came = _one_by_one(missing, made.net, train_one)
+    facts, missing, errors = seeds_folder.read(), seeds_folder.missing(), dict[int, str]()
+    if seeds_folder.net is not None:
+        seed_events = _train_in_process(missing, seeds_folder.net, train_run)
     else:
-        came = processes.follow(missing, at_once or facts["side_by_side"], facts["threads"], save_seconds)
-    with closing(came), display:
-        for seed, event in came:
-            if isinstance(event, Ended):
+        parallel_runs = parallel_runs or facts["side_by_side"]
+        seed_events = processes.follow(missing, parallel_runs, facts["threads"], save_seconds)
+    with closing(seed_events), display:
+        for seed, event in seed_events:
+            if isinstance(event, RunEnd):
                 errors[seed] = event.error
-                display.ended(row(seed, made.runs()[seed], event.error))
+                display.ended(row(seed, seeds_folder.runs()[seed], event.error))
             else:
                 display.show(seed, event)
-    return finish(made, errors, *reports)
+    return finish(seeds_folder, errors, *reports)
 
 
-def _one_by_one(
-    runs: Mapping[int, RunFolder], net: nn.Module, train_one: TrainOne
-) -> Generator[tuple[int, Event | Ended], None, None]:
-    """In this process, each from a copy of `net` as it was given."""
+def _train_in_process(
+    runs: Mapping[int, RunFolder], net: nn.Module, train_run: TrainRun
+) -> Generator[tuple[int, Event | RunEnd], None, None]:
+    """Trains copies of `net` one after the other."""
     for seed, run in runs.items():
         try:
-            for event in train_one(run, copy.deepcopy(net)):
+            for event in train_run(run, copy.deepcopy(net)):
                 yield seed, event
         except ClassicnetsError as error:
-            yield seed, Ended(str(error))
+            yield seed, RunEnd(str(error))
         else:
-            yield seed, Ended()
+            yield seed, RunEnd()
 
 
 def row(seed: int, run: RunFolder, error: str = "") -> dict[str, Any]:
-    """A run's figures, or why it has none."""
+    """Returns the metrics of a run, or its error."""
     result = run.read().get("result")
-    where = {"seed": seed, "folder": run.path.name}
+    identity = {"seed": seed, "folder": run.path.name}
     if result is None:
-        return {**where, "error": error or "stopped"}
-    return {**where, **{key: result[key] for key in FIGURES}, "n": result["n"]}
+        return {**identity, "error": error or "stopped"}
+    return {**identity, **{key: result[key] for key in METRICS}, "n": result["n"]}
 
 
-def finish(made: SeedsFolder, errors: Mapping[int, str], *reports: Report) -> dict[str, Any]:
-    """Works out the statistics, hands them to the `reports` and then writes them."""
-    facts, runs = made.read(), made.runs()
+def finish(seeds_folder: SeedsFolder, errors: Mapping[int, str], *reports: Report) -> dict[str, Any]:
+    """Computes the statistics, calls the `reports` and saves the result."""
+    facts, runs = seeds_folder.read(), seeds_folder.runs()
     rows = [row(seed, run, errors.get(seed, "")) for seed, run in runs.items()]
-    done = [one for one in rows if "error" not in one]
-    plan = plan_of_run(next(iter(runs.values())), made.net)
+    finished = [values for values in rows if "error" not in values]
+    plan = plan_of_run(next(iter(runs.values())), seeds_folder.net)
     facts["finished_at"] = now()
     result: dict[str, Any] = {
-        "n": len(done),
+        "n": len(finished),
         "of": len(rows),
-        "pictures": done[0]["n"] if done else None,
-        **{key: statistics_of([one[key] for one in done]) for key in FIGURES},
+        "pictures": finished[0]["n"] if finished else None,
+        **{key: statistics_of([values[key] for values in finished]) for key in METRICS},
         "published": facts["recipe"]["expected"],
-        "verdict": verdict(plan, [one["test_accuracy"] for one in done]),
+        "verdict": verdict(plan, [values["test_accuracy"] for values in finished]),
         "runs": rows,
     }
     facts["result"] = result
     for report in reports:
-        report(SeedsResults(plan, made, facts))
-    write_json(made.file, facts)
+        report(SeedsResults(plan, seeds_folder, facts))
+    write_json(seeds_folder.file, facts)
     return result
 
 
 def statistics_of(values: Sequence[float]) -> dict[str, float | None]:
-    """Mean, standard deviation (n - 1), smallest and largest; None for what so few values do not have."""
+    """Returns mean, sample standard deviation (n - 1), minimum and maximum; None where there are too few values."""
     if not values:
         return dict.fromkeys(("mean", "sd", "min", "max"))
     return {
@@ -248,33 +286,48 @@ def statistics_of(values: Sequence[float]) -> dict[str, float | None]:
 
 
 def spread(figure: Mapping[str, float | None]) -> str:
-    """Mean, standard deviation and range of a figure for people."""
+    """Formats mean, standard deviation and range: "0.7512 ± 0.0041 (0.7466 to 0.7544)"."""
     if figure["mean"] is None:
-        return "no run has one"
+        return _("no run has a result")
     if figure["sd"] is None:
         return f"{figure['mean']:.4f}"
-    return f"{figure['mean']:.4f} ± {figure['sd']:.4f} ({figure['min']:.4f} to {figure['max']:.4f})"
+    return _("{mean:.4f} ± {sd:.4f} ({min:.4f} to {max:.4f})", **figure)
 
 
 def verdict(plan: Plan, accuracies: Sequence[float]) -> str:
-    """How the runs stand to what was published, in a sentence; empty if there is nothing to hold them against."""
+    """Compares test accuracies with the published ones, in a sentence; "" if there is nothing to compare."""
     expected = plan.recipe.expected
     if expected is None or not accuracies:
         return ""
     if not plan.as_published:
-        return "no verdict: the net, the recipe, the data or the number of images was changed"
+        return _("no verdict, because the network, recipe, data or number of images differs from the published one")
     return against(expected, accuracies)
 
 
 def against(expected: Expected, accuracies: Sequence[float]) -> str:
-    """The mean beside the published mean, and how many runs lie in the published range."""
+    """Compares the mean with the published mean, and counts the runs in the published range."""
     mean = statistics.mean(accuracies)
     if expected.n == 1:
-        return f"the mean is {expected.verdict(mean)}"
-    inside = sum(expected.low <= accuracy <= expected.high for accuracy in accuracies)
+        return _("the mean is {verdict}", verdict=expected.verdict(mean))
     points = 100 * (mean - expected.mean)
-    return (
-        f"{inside} of {len(accuracies)} within the published range {expected.low:.3f} to {expected.high:.3f}; the mean"
-        f" is {abs(points):.2f} points {'below' if points < 0 else 'above'} the published {expected.mean:.4f}"
-        f" (n = {expected.n}: {expected.source})"
+    values = {
+        "inside": sum(expected.low <= accuracy <= expected.high for accuracy in accuracies),
+        "runs": len(accuracies),
+        "low": expected.low,
+        "high": expected.high,
+        "points": abs(points),
+        "mean": expected.mean,
+        "n": expected.n,
+        "source": expected.source,
+    }
+    if points < 0:
+        return _(
+            "{inside} of {runs} runs are in the published range {low:.3f} to {high:.3f}; the mean is {points:.2f}"
+            " points below the published mean {mean:.4f} (n = {n}: {source})",
+            **values,
+        )
+    return _(
+        "{inside} of {runs} runs are in the published range {low:.3f} to {high:.3f}; the mean is {points:.2f}"
+        " points above the published mean {mean:.4f} (n = {n}: {source})",
+        **values,
     )

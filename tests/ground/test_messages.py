@@ -1,0 +1,256 @@
+"""Messages for users can be translated: each is a literal passed to `_` or `plural`, without f-strings or gluing."""
+
+from __future__ import annotations
+
+import ast
+import gettext
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import classicnets
+from classicnets import text
+from classicnets.spec import GROUPS
+
+SOURCE = Path(classicnets.__file__).parent
+# Packages and modules whose messages do not pass through `_` yet. This list only becomes shorter.
+NOT_DONE = {
+    "acceleration",
+    "audit",
+    "coach.py",
+    "datasets",
+    "events.py",
+    "export",
+    "images",
+    "inspection",
+    "machine.py",
+    "models",
+    "recipes",
+    "report",
+    "runs",
+    "spec.py",
+    "training",
+    "values.py",
+    "weights",
+}
+DONE = sorted(
+    path
+    for path in SOURCE.rglob("*.py")
+    if path.relative_to(SOURCE).parts[0] not in NOT_DONE and path.name != "text.py"
+)
+ERRORS = {"UsageError", "DataError", "MachineError", "CheckFailed", "ClassicnetsError"}
+PRINTERS = {"say", "print", "error"}  # also as methods: console.print(...), args.parser.error(...)
+TRANSLATORS = {"_", "plural"}
+SENTENCE = re.compile(r"[^\W\d_]{2,}.*\s.*[^\W\d_]{2,}|^[a-z]{2,}$", re.DOTALL)  # two words, or one
+IN_FORMATTED = re.compile(r"[^\W\d_]{2,}")
+
+
+def name_of(node: ast.expr) -> str:
+    """The name of a function or method, without its object."""
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def messages(tree: ast.AST) -> Iterator[ast.expr]:
+    """The arguments of errors and printing functions that a user reads as text."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = name_of(node.func)
+        if name in ERRORS:
+            yield from node.args[1:2]
+            yield from (keyword.value for keyword in node.keywords if keyword.arg in {"what", "why"})
+        elif name in PRINTERS:
+            yield from node.args
+
+
+def faults(message: ast.expr) -> Iterator[str]:
+    """What is wrong with a message: text outside of `_` and `plural`, f-strings with words, or glued strings."""
+    if isinstance(message, ast.Call):
+        if name_of(message.func) in TRANSLATORS:
+            yield from translation_faults(message)
+            return
+        if name_of(message.func) in {"dumps", "line"}:  # JSON
+            return
+        for argument in [*message.args, *(keyword.value for keyword in message.keywords)]:
+            yield from faults(argument)
+    elif isinstance(message, ast.JoinedStr):
+        words = [part.value for part in message.values if isinstance(part, ast.Constant)]
+        if any(IN_FORMATTED.search(str(word)) for word in words):
+            yield "an f-string with words"
+    elif isinstance(message, ast.BinOp) and isinstance(message.op, ast.Add | ast.Mod):
+        if any(isinstance(part, ast.Constant | ast.JoinedStr) for part in (message.left, message.right)):
+            yield "concatenated strings"
+    elif isinstance(message, ast.Constant):
+        if isinstance(message.value, str) and SENTENCE.search(message.value):
+            yield "text that does not pass through _ or plural"
+    elif isinstance(message, ast.IfExp):
+        yield from (*faults(message.body), *faults(message.orelse))
+    elif isinstance(message, ast.BoolOp | ast.List | ast.Tuple):
+        for part in message.values if isinstance(message, ast.BoolOp) else message.elts:
+            yield from faults(part)
+
+
+def translation_faults(call: ast.Call) -> Iterator[str]:
+    """What is wrong with a call of `_` or `plural`: the message must be a literal, or the name of a constant."""
+    forms = call.args[:2] if name_of(call.func) == "plural" else call.args[:1]
+    for form in forms:
+        if isinstance(form, ast.JoinedStr | ast.BinOp):
+            yield "an f-string or concatenation inside of _ or plural"
+    for keyword in call.keywords:
+        if isinstance(keyword.value, ast.JoinedStr | ast.Constant):
+            yield from faults(keyword.value)
+
+
+def faults_in(tree: ast.AST) -> list[str]:
+    """All faults in a module, with their lines; also of calls of `_` and `plural` anywhere."""
+    result = [f"line {message.lineno}: {fault}" for message in messages(tree) for fault in faults(message)]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and name_of(node.func) in TRANSLATORS:
+            result += [f"line {node.lineno}: {fault}" for fault in translation_faults(node)]
+    return sorted(set(result))
+
+
+@pytest.mark.parametrize("path", DONE, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_messages_can_be_translated(path):
+    assert faults_in(ast.parse(path.read_text(encoding="utf-8"))) == []
+
+
+def test_list_of_unfinished_packages_is_current():
+    names = {path.name for path in SOURCE.iterdir()}
+    assert not NOT_DONE - names
+
+
+@pytest.mark.parametrize("path", [*SOURCE.rglob("*.py")], ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_no_message_is_translated_on_import(path):
+    """A translation at import would use the language of that moment, and imports would need the catalogs."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    calls = [
+        node.lineno
+        for node in outside_functions(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TRANSLATORS
+    ]
+    assert calls == []
+
+
+def outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes that are executed on import."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield child
+            yield from outside_functions(child)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'raise DataError("CN304", f"{n} images cannot be read")',
+        'raise DataError("CN304", "an image cannot be read")',
+        'raise DataError("CN304", _("an image cannot be read"), why="the file " + name)',
+        'raise UsageError("CN204", _("no"), why=f"because of {name}")',
+        'raise UsageError("CN204", "no such file" if missing else _("damaged"))',
+        'raise UsageError("CN204", _(f"{name} is damaged"))',
+        'raise MachineError("CN402", "no %s device" % name)',
+        'say(f"{n} images")',
+        'say("all is read")',
+        'console.print("next: " + command)',
+        'print(f"wrote {path}")',
+        'print(", ".join(["a b", name]) or "none")',
+        'args.parser.error("train needs a NET")',
+        'say(_("{what} cannot be read", what=f"the image {name}"))',
+        'x = plural("{n} " + noun, "{n} images", n)',
+    ],
+)
+def test_finds_messages_that_cannot_be_translated(source):
+    assert faults_in(ast.parse(source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'raise DataError("CN304", plural("{n} image", "{n} images", n), where=str(path), why=reason, hint="--limit 5")',
+        'say(_("{name} cannot be read", name=name))',
+        "print(json.dumps({'net': name}, indent=2))",
+        'console.print(f"{name}: {value:<14}")',
+        'print("\\n".join(lines))',
+        'print(_(OVERVIEW, names=", ".join(names)), end="")',
+        'console.print(_("a file") if n == 1 else _("files"))',
+        'logger.warning("text for developers")',
+    ],
+)
+def test_accepts_messages_that_can_be_translated(source):
+    assert faults_in(ast.parse(source)) == []
+
+
+@pytest.fixture
+def pseudo_language(monkeypatch) -> None:
+    """Marks each translated message with brackets."""
+    monkeypatch.setattr(gettext, "gettext", lambda message: f"[{message}]")
+    monkeypatch.setattr(gettext, "ngettext", lambda singular, plural, n: f"[{singular if n == 1 else plural}]")
+
+
+def test_pseudo_language_marks_messages(pseudo_language):
+    assert text._("{n} of {m}", n=1, m=2) == "[1 of 2]"
+    assert text.plural("{n} image", "{n} images", 2) == "[2 images]"
+
+
+COMMANDS = ["list", "show", "data get", "data check", "train", "evaluate", "predict", "export", "explain", "doctor"]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "weights identify"])
+def test_help_is_translated(cli, capsys, pseudo_language, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "300")  # no text is wrapped
+    with pytest.raises(SystemExit):
+        cli(*command.split(), "--help")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("usage: ") and re.fullmatch(r"\[.+\]", lines[2]), lines
+    headings = {line for line in lines if re.fullmatch(r"\S.*:", line)}
+    own_headings = {f"[{group}]:" for group in GROUPS}
+    # argparse binds gettext on import, so its own headings are not marked here
+    assert "[output]:" in headings and headings <= own_headings | {"positional arguments:", "options:"}
+    options = "\n".join(lines).split("\n\n", 2)[2]
+    texts = [line for line in options.splitlines() if line.startswith("  ") and "-h, --help" not in line]
+    names = re.compile(r" +(-\S.*|\S+)")  # an option, or a positional argument, whose text is on the next line
+    assert texts and all("[" in line or names.fullmatch(line) for line in texts), texts
+
+
+def test_overview_is_translated(cli, pseudo_language):
+    out = cli()[1]
+    assert out.startswith("[classicnets: ") and out.endswith("]")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["trian"],
+        ["train"],
+        ["train", "--resume", "x", "--side-by-side", "2"],
+        ["train", "lenet_d2l", "--sed", "1"],
+        ["train", "lenet_d2l", "--set", "epochs"],
+        ["show", "CN999"],
+        ["show", "lenet_d2l", "--input", "28"],
+        ["show", "lenet_d2l", "--set", "lr=1"],
+        ["show", "lenet_d2l", "alexnet_d2l", "vgg16"],
+        ["show", "own", "--card"],
+        ["data", "get"],
+        ["data", "get", "mnits"],
+        ["data", "preview", "x", "--size", "0"],
+        ["predict", "x", "y", "--top", "0"],
+        ["predict", "x", "y", "--csv", "--jsonl"],
+        ["evaluate", "x", "--json", "--csv"],
+        ["evaluate", "x.onnx", "--device", "cuda"],
+    ],
+    ids=" ".join,
+)
+def test_errors_are_translated(cli, pseudo_language, arguments):
+    code, _, err = cli(*arguments)
+    assert code == 2
+    lines = err.splitlines()
+    assert re.match(r"error\[CN\d{3}\]: \[.+\]$", lines[0]), lines[0]
+    assert all(line.startswith("[  ") for line in lines[1:] if re.match(r"\[? *(where|why|hint|or):", line)), err
+
+
+def test_explanation_of_codes_is_translated(cli, pseudo_language):
+    out = cli("explain", "CN201")[1]
+    assert out.startswith("CN201: [The network") and out.endswith("]\n")
