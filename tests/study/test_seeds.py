@@ -187,7 +187,7 @@ def started_seeds(
         "batch_size=100",
         "--seeds",
         parallel_runs + 1,
-        "--side-by-side",
+        "--parallel-runs",
     ]
     folder = Path("runs", f"own_{net.split(':')[1]}-blobs-seeds-1")
     with subprocess.Popen(
@@ -340,7 +340,7 @@ def test_parallelism_is_measured_or_set_by_the_user(blobs, monkeypatch):
     assert parallel.choose(lenet, 8, 2, print) == Parallelism(2, 2, "as requested")
     assert parallel.choose(lenet, 1, None, print).runs == 1
     assert len(calls) == 2
-    with pytest.raises(UsageError, match="--side-by-side must be at least 1, not 0"):
+    with pytest.raises(UsageError, match="--parallel-runs must be at least 1, not 0"):
         parallel.choose(lenet, 8, 0, print)
 
 
@@ -420,7 +420,7 @@ def test_terminal_shows_epochs_and_prints_advice_once():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["lenet_d2l", "--parallel-runs", "2"], "--side-by-side needs --seeds"),
+        (["lenet_d2l", "--parallel-runs", "2"], "--parallel-runs needs --seeds"),
         (["lenet_d2l", "--seeds", "0"], "--seeds must be at least 1, not 0"),
         (["lenet_d2l", "--seeds", "2", "--parallel-runs", "0"], "--parallel-runs must be at least 1, not 0"),
         (["lenet_d2l", "--seeds", "2", "--jsonl"], "--jsonl shows one run only"),

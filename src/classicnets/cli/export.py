@@ -76,7 +76,7 @@ def _print_checks(exported: Exported, license: str) -> None:
     else:
         _print_agreement(exported)
     if exported.accuracy is None or exported.net_accuracy is None:
-        console.print(_("accuracy not checked, and the file says so: {reason}", reason=exported.unchecked))
+        console.print(_("accuracy not checked, and the file says so: {reason}", reason=exported.missing_data))
     else:
         console.print(
             _(
@@ -103,7 +103,7 @@ def _print_candidates(exported: Exported) -> None:
         for file in exported.candidates
     ]
     columns = [_("file"), _("size"), _("accuracy"), _("points")]
-    title = _("compared on {images}", images=exported.chosen_on)
+    title = _("compared on {images}", images=exported.compared_on)
     report.tables.console().print(report.tables.table(columns, rows, numbers=columns[1:], title=title))
 
 
@@ -111,11 +111,11 @@ def _print_agreement(exported: Exported) -> None:
     """Prints how much the probabilities of the file differ from those of the network."""
     values = {
         "n": exported.image_count,
-        "sizes": exported.sizes,
+        "sizes": exported.size_count,
         "difference": exported.difference,
         "bound": exported.bound,
     }
-    if exported.unchecked:
+    if exported.missing_data:
         agreement = _("agrees with the net on {n:,} images of noise and on {sizes} image sizes", **values)
     else:
         agreement = _("agrees with the net on {n:,} images of the test split and on {sizes} image sizes", **values)

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         handwriting=options.handwriting,
         say=console.print if total is None else lambda _: None,  # count_inputs has printed the notes, if it could count
     )
-    with report.terminal.progress_bar(console, total, _shows=visible=_shows=_shows_progress(output_format, total)) as count:
+    with report.terminal.progress_bar(console, total, visible=_shows_progress(output_format, total)) as count:
         for image, prediction in predictions:
             writer.show(prediction)
             tally.add(prediction)
