@@ -6,7 +6,7 @@
 The photographs are 500 x 375, quality 90: parts of scikit-learn's two sample photographs, at places and scales drawn by
 a seed. Theirs: a DataLoader of 2 workers; each image opened by PIL, its shorter side resized to 256, a random crop of
 224, a random flip, to float, normalized; torchvision's own transforms where it can be imported, otherwise written out.
-Ours, cold: `read_all` with an empty cache, then an epoch of `Batches`, which is what a first epoch takes. Ours, kept:
+Ours, cold: `read_images` with an empty cache, then an epoch of `Batches`, which is what a first epoch takes. Ours, kept:
 the same in a second run, from the file that the first has left. Each round takes the three in turn; the ratios of each
 round count, their median is quoted. Memory is that of a process of its own; its many files are links to few.
 """
@@ -39,7 +39,7 @@ from torch.utils.data import DataLoader, Dataset
 from classicnets import machine
 from classicnets.datasets.types import Split
 from classicnets.images.batches import Batches
-from classicnets.images.cache import read_all
+from classicnets.images.cache import read_images
 from classicnets.images.decode import fitted, read_fitted, read_image
 from classicnets.values import Preprocess, Recipe
 from peers.book import torchvision_if_there
@@ -140,7 +140,7 @@ def theirs(paths: list[Path], transform: Callable[[Image.Image], Tensor]) -> flo
 def ours(paths: list[Path]) -> tuple[float, float]:
     """Seconds until the images are there, and for an epoch of batches."""
     started = time.perf_counter()
-    images = read_all(paths, PREPROCESS, lambda _: None).images
+    images = read_images(paths, PREPROCESS, lambda _: None).images
     read = time.perf_counter() - started
     split = Split(images, np.zeros(len(images), np.int64))
     batches = Batches(split, RECIPE, PREPROCESS, seed=0, device=torch.device("cpu"), threads=WORKERS)

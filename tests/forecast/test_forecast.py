@@ -162,10 +162,10 @@ def test_the_counts_are_those_of_the_data(blobs, folder):
         told, data = loading.describe(str(path)), loading.load(str(path), say=lambda _: None)
         assert (told.train, told.test) == (len(data.train), len(data.test))
         preprocess = plan(*run_spec("lenet_d2l", data=str(path), settings={"image_size": 28})).preprocess
-        assert told.loaded(preprocess) == loading.load(str(path), preprocess, say=lambda _: None).shape
+        assert told.loaded_shape(preprocess) == loading.load(str(path), preprocess, say=lambda _: None).shape
         for validation, limit in ((0.0, None), (0.15, None), (0.15, 33), (0.5, 1000)):
-            train, aside = batches.divide(data.train, validation, limit, seed=0)
-            assert batches.shares(told.train, validation, limit) == (len(train), len(aside) if aside else 0)
+            train, aside = batches.hold_out(data.train, validation, limit, seed=0)
+            assert batches.split_sizes(told.train, validation, limit) == (len(train), len(aside) if aside else 0)
 
 
 # --- arithmetic ------------------------------------------------------------------------------------------------------

@@ -217,9 +217,9 @@ def test_an_error_in_a_loader_thread_reaches_the_caller(monkeypatch):
 
 def test_images_kept_aside_join_later():
     recipe = replace(PLAIN, validation=0.2, join_after=1, epochs=2, batch_size=10)
-    train, aside = split(40), Split(pixels(10, 3, 12, 12), np.full(10, 77))
-    loader = batches(recipe, train, aside=aside)
-    assert (loader.steps(1), loader.steps(2), loader.images(1), loader.images(2)) == (4, 5, 40, 50)
+    train, held_out = split(40), Split(pixels(10, 3, 12, 12), np.full(10, 77))
+    loader = batches(recipe, train, held_out=held_out)
+    assert (loader.steps(1), loader.steps(2), loader.image_count(1), loader.image_count(2)) == (4, 5, 40, 50)
     labels = [torch.cat([y for _, y in loader.epoch(e)]) for e in (1, 2)]
     assert (labels[0] == 77).sum() == 0 and (labels[1] == 77).sum() == 10
 

@@ -42,7 +42,7 @@ def root() -> Path:
 
 
 def read(paths, preprocess=SEEN, say=lambda _: None) -> cache.Read:
-    found = cache.read_all(paths, preprocess, say)
+    found = cache.read_images(paths, preprocess, say)
     expected = [read_fitted(path, preprocess) for path in paths]
     np.testing.assert_array_equal(found.images, np.stack(expected))
     return found
@@ -186,13 +186,13 @@ def test_damage_is_said(files):
 def test_two_processes_make_the_same_entry_at_once(files, tmp_path):
     code = (
         "import sys, time, pathlib, hashlib\n"
-        "from classicnets.images.cache import read_all\n"
+        "from classicnets.images.cache import read_images\n"
         "from classicnets.values import Preprocess\n"
         "paths = sorted(pathlib.Path(sys.argv[1]).rglob('*.*'))\n"
         "pathlib.Path(sys.argv[2]).touch()\n"
         "while not pathlib.Path(sys.argv[3]).exists(): time.sleep(0.001)\n"
         "for side in (12, 13, 14, 15):\n"
-        "    images = read_all(paths, Preprocess(channels=3, image_size=side), print).images\n"
+        "    images = read_images(paths, Preprocess(channels=3, image_size=side), print).images\n"
         "    print(hashlib.sha256(images.tobytes()).hexdigest())\n"
     )
     ready, go = [tmp_path / "ready0", tmp_path / "ready1"], tmp_path / "go"
@@ -264,9 +264,9 @@ def test_the_others_are_kept_and_faults_are_remembered_with_them(files, monkeypa
     files[2].write_bytes(b"")
     files[7].unlink()
     good = [path for i, path in enumerate(files) if i not in (2, 7)]
-    found = cache.read_all(files, SEEN, pytest.fail)
+    found = cache.read_images(files, SEEN, pytest.fail)
     calls = watched(monkeypatch, "fit_bytes")
-    for again in (found, cache.read_all(files, SEEN, pytest.fail)):
+    for again in (found, cache.read_images(files, SEEN, pytest.fail)):
         np.testing.assert_array_equal(again.images, np.stack([read_fitted(path, SEEN) for path in good]))
         assert {i: fault.where for i, fault in again.faults.items()} == {2: str(files[2]), 7: str(files[7])}
         assert [fault.why or fault.what for fault in again.faults.values()] == [
@@ -275,13 +275,13 @@ def test_the_others_are_kept_and_faults_are_remembered_with_them(files, monkeypa
         assert len(again.digests) == len(files) and again.digests == found.digests
     assert not calls  # the second time nothing was decoded
     shutil.copy(files[0], files[7])
-    assert list(cache.read_all(files, SEEN, pytest.fail).faults) == [2]
+    assert list(cache.read_images(files, SEEN, pytest.fail).faults) == [2]
 
 
 def test_reading_stops_at_the_most_faults_and_nothing_is_kept(files):
     for path in files[10:]:
         path.write_bytes(b"")
-    found = cache.read_all(files, SEEN, pytest.fail, most_faults=4)
+    found = cache.read_images(files, SEEN, pytest.fail, most_faults=4)
     assert len(found.faults) == 4 and not len(found.images)
     assert not list(root().glob("*.npy")) and not list(root().glob("part-*"))
 

@@ -17,7 +17,7 @@ from classicnets.errors import DataError, UsageError
 from classicnets.images.decode import fitted, read_image
 from classicnets.images.layout import read_layout
 from classicnets.images.loading import describe, load
-from classicnets.images.names import natural
+from classicnets.images.names import natural_key
 from classicnets.values import Preprocess
 from support.idx import make_idx_folder
 from support.images import CLASSES, make_image_folder, save
@@ -54,7 +54,7 @@ def test_every_image_is_where_its_label_says(folder):
     data, _ = read(folder)
     for split, images in (("train", data.train), ("test", data.test)):
         for label, name in enumerate(CLASSES):
-            paths = sorted((folder / split / name).iterdir(), key=lambda path: natural(path.name))
+            paths = sorted((folder / split / name).iterdir(), key=lambda path: natural_key(path.name))
             expected = np.stack([read_image(path, 3) for path in paths])
             np.testing.assert_array_equal(images.images[images.labels == label], expected)
 
@@ -96,7 +96,7 @@ def test_val_beside_test_is_the_validation_split(tmp_path, folder):
     assert (told.train, told.validation, told.test) == (75, 15, 30) == (len(data.train), len(data.validation), 30)
     assert said == [] and len(data.test) == 30
     for label, name in enumerate(CLASSES):
-        paths = sorted((mine / "val" / name).iterdir(), key=lambda path: natural(path.name))
+        paths = sorted((mine / "val" / name).iterdir(), key=lambda path: natural_key(path.name))
         expected = np.stack([read_image(path, 3) for path in paths])
         np.testing.assert_array_equal(data.validation.images[data.validation.labels == label], expected)
     assert [(file.split, file.label, file.path) for file in data.files[75:80]] == [
@@ -120,7 +120,7 @@ def test_classes_of_the_validation_split_are_known_by_name(tmp_path, folder):
 
 @pytest.mark.parametrize("inside", ["", "train"])
 def test_without_a_test_folder_a_fifth_of_each_class_is_taken(tmp_path, inside):
-    make_image_folder(tmp_path / "pets" / inside, per_class=50, side=4)
+    make_image_folder(tmp_path / "pets" / inside, per_class=50, size=4)
     data, said = read(tmp_path / "pets")
     assert len(data.train) + len(data.test) == 150
     assert all(4 <= count <= 17 for count in np.bincount(data.test.labels, minlength=3))  # 3 sigma of 50 draws of 1/5
@@ -171,7 +171,7 @@ def test_the_split_is_stable_when_files_are_added(tmp_path_factory, before, adde
 
 
 def test_classes_are_in_natural_order_and_numbers_are_said(tmp_path):
-    folder = make_image_folder(tmp_path / "n", ("10", "2", "1"), per_class=3, side=4)
+    folder = make_image_folder(tmp_path / "n", ("10", "2", "1"), per_class=3, size=4)
     data, said = read(folder)
     assert data.classes == ("1", "2", "10")
     assert said[-1] == "n: the names of the classes are numbers: output 0 is 1, output 1 is 2, output 2 is 10"
@@ -180,19 +180,19 @@ def test_classes_are_in_natural_order_and_numbers_are_said(tmp_path):
         "B2",
         "b10",
     )
-    many = read_layout(make_image_folder(tmp_path / "o", [str(i) for i in range(40)], per_class=2, side=4)).notes[-1]
+    many = read_layout(make_image_folder(tmp_path / "o", [str(i) for i in range(40)], per_class=2, size=4)).notes[-1]
     assert many.endswith("output 2 is 2, ..., output 39 is 39")
 
 
 @given(st.lists(st.text(alphabet="a10²٣-_ é", min_size=1), min_size=2))
 def test_the_natural_order_is_an_order_of_any_names(names):
     backwards = names[::-1]
-    assert sorted(names, key=natural) == sorted(backwards, key=natural)
+    assert sorted(names, key=natural_key) == sorted(backwards, key=natural_key)
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=2))
 def test_numbers_in_names_are_ordered_as_numbers(numbers):
-    assert sorted((f"x{n}y" for n in set(numbers)), key=natural) == [f"x{n}y" for n in sorted(set(numbers))]
+    assert sorted((f"x{n}y" for n in set(numbers)), key=natural_key) == [f"x{n}y" for n in sorted(set(numbers))]
 
 
 def test_hidden_files_and_folders_are_no_part_of_it(tmp_path, folder):
@@ -349,7 +349,7 @@ def test_what_cannot_fit_into_memory_is_refused_before_it_is_read(monkeypatch, f
 
 
 def test_gray_only_if_every_image_is(tmp_path):
-    folder = make_image_folder(tmp_path / "x", per_class=4, side=8, color=False)
+    folder = make_image_folder(tmp_path / "x", per_class=4, size=8, color=False)
     assert describe(str(folder)).shape == read(folder)[0].shape == (1, 8, 8)
     deep = np.linspace(0, 65535, 64).reshape(8, 8)
     Image.fromarray(deep.astype(np.uint16)).save(folder / "cat" / "deep.png")
@@ -377,7 +377,7 @@ def test_every_extension_is_a_image(tmp_path, end):
 
 
 def test_images_are_turned_upright_and_transparent_parts_are_black(tmp_path):
-    folder = make_image_folder(tmp_path / "x", per_class=1, side=4, test_per_class=1)
+    folder = make_image_folder(tmp_path / "x", per_class=1, size=4, test_per_class=1)
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
     left = np.zeros((4, 4, 3), np.uint8)
@@ -390,27 +390,27 @@ def test_images_are_turned_upright_and_transparent_parts_are_black(tmp_path):
 
 
 def test_different_sizes_need_an_image_size(tmp_path):
-    folder = make_image_folder(tmp_path / "x", per_class=2, side=8)
+    folder = make_image_folder(tmp_path / "x", per_class=2, size=8)
     save(folder / "dog" / "wide.png", np.zeros((30, 40, 3), np.uint8))
     description = describe(str(folder))
     assert description.shape == (3, 0, 0)
-    for use in (lambda: description.own_size(), lambda: load(str(folder))):
+    for use in (lambda: description.native_size(), lambda: load(str(folder))):
         with pytest.raises(UsageError) as caught:
             use()
         assert caught.value.code == "CN204"
         assert caught.value.what == "the images in x have different sizes, 8x8 to 40x30"
         assert caught.value.hints[0] == "--set image_size=64"
     assert read(folder, GRAY)[0].shape == (1, 16, 16)
-    same = make_image_folder(tmp_path / "y", per_class=2, side=8)
+    same = make_image_folder(tmp_path / "y", per_class=2, size=8)
     for path in same.glob("*/*"):
         save(path, np.zeros((30, 40, 3), np.uint8))
     with pytest.raises(UsageError, match=r"the images in y are not square \(40x30\)"):
-        describe(str(same)).own_size()
-    assert describe(str(make_image_folder(tmp_path / "z", per_class=2, side=8))).own_size() == 8
+        describe(str(same)).native_size()
+    assert describe(str(make_image_folder(tmp_path / "z", per_class=2, size=8))).native_size() == 8
 
 
 def test_stretching_and_letterboxing_keep_the_whole_image_and_cropping_its_middle(tmp_path):
-    folder = make_image_folder(tmp_path / "x", per_class=1, side=8, test_per_class=1)
+    folder = make_image_folder(tmp_path / "x", per_class=1, size=8, test_per_class=1)
     wide = np.zeros((8, 24, 3), np.uint8)
     wide[:, 8:16] = 200
     save(folder / "train" / "bird" / "wide.png", wide)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from classicnets.errors import DataError
-from classicnets.images.inputs import find, labeled
+from classicnets.images.inputs import find_images, labeled_images
 from support.images import save
 
 DOT = np.zeros((2, 2), dtype=np.uint8)
@@ -25,7 +25,7 @@ def tree(tmp_path) -> Path:
 
 
 def names(*given: object, stdin: bytes = b"") -> list[str]:
-    found = find([str(one) for one in given], io.BufferedReader(io.BytesIO(stdin)))
+    found = find_images([str(one) for one in given], io.BufferedReader(io.BytesIO(stdin)))
     return [one.name for one in found]
 
 
@@ -59,13 +59,13 @@ def test_paths_on_standard_input(tree, separator, monkeypatch):
 @pytest.mark.parametrize("kind", ["png", "jpg", "gif", "webp", "tiff", "bmp", "ppm"])
 def test_the_bytes_of_one_image_on_standard_input(tmp_path, kind):
     content = save(tmp_path / f"x.{kind}", np.zeros((4, 4, 3), dtype=np.uint8)).read_bytes()
-    (one,) = find(["-"], io.BufferedReader(io.BytesIO(content)))
+    (one,) = find_images(["-"], io.BufferedReader(io.BytesIO(content)))
     assert one.name == "-" and isinstance(one.file, io.BytesIO) and one.file.getvalue() == content
 
 
 def test_a_list_gives_true_classes(tree):
     (tree / "list.csv").write_text("id,path,label\n1,a2.PNG,cat\n2,b/e.gif,\n")
-    assert [(one.file, one.truth) for one in find([tree / "list.csv"])] == [
+    assert [(one.file, one.truth) for one in find_images([tree / "list.csv"])] == [
         (tree / "a2.PNG", "cat"),
         (tree / "b/e.gif", ""),
     ]
@@ -84,7 +84,7 @@ def test_a_name_that_is_no_text_can_be_printed(tmp_path):
         Path(tmp_path / "\udcff.png").touch()
     except OSError:
         pytest.skip("this file system has names of text alone")
-    (one,) = find([tmp_path])
+    (one,) = find_images([tmp_path])
     assert one.name.endswith("\\udcff.png") and Path(one.file).exists()  # type: ignore[arg-type]
 
 
@@ -100,20 +100,20 @@ def test_a_name_that_is_no_text_can_be_printed(tmp_path):
 def test_labeled_folders(tmp_path, files, expected):
     for name in files:
         save(tmp_path / "data" / name, DOT)
-    assert [(one.truth, Path(one.name).stem) for one in labeled(tmp_path / "data")] == expected
+    assert [(one.truth, Path(one.name).stem) for one in labeled_images(tmp_path / "data")] == expected
 
 
 def test_labeled_lists(tmp_path):
     (tmp_path / "x.csv").write_text("file,class,split\na.png,x,train\nb.png,y,test\n")
-    assert [(one.truth, Path(one.name).name) for one in labeled(tmp_path / "x.csv")] == [("y", "b.png")]
+    assert [(one.truth, Path(one.name).name) for one in labeled_images(tmp_path / "x.csv")] == [("y", "b.png")]
     for text, why in (("file\na.png\n", "no column label"), ("file,label\na.png,\n", "no class")):
         (tmp_path / "x.csv").write_text(text)
         with pytest.raises(DataError) as caught:
-            list(labeled(tmp_path / "x.csv"))
+            list(labeled_images(tmp_path / "x.csv"))
         assert caught.value.code == "CN307" and why in caught.value.why
 
 
 def test_a_folder_without_classes(tree):
     with pytest.raises(DataError) as caught:
-        list(labeled(tree / "b" / "c"))
+        list(labeled_images(tree / "b" / "c"))
     assert caught.value.code == "CN307"

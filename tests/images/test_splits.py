@@ -268,25 +268,25 @@ COUNTS = st.lists(st.integers(1, 60), min_size=1, max_size=12)
 @given(COUNTS, st.floats(0, 0.95), st.integers(0, 5), st.none() | st.integers(1, 50))
 def test_each_class_keeps_its_share_aside_within_one_image(counts, validation, seed, limit):
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
-    train, aside = batches.division(labels, validation, limit, seed)
-    assert (len(train), len(aside)) == batches.shares(len(labels), validation, limit)
+    train, aside = batches.split_indices(labels, validation, limit, seed)
+    assert (len(train), len(aside)) == batches.split_sizes(len(labels), validation, limit)
     assert not set(train) & set(aside) and (np.diff(train) > 0).all() and (np.diff(aside) > 0).all()
     kept = np.bincount(labels[aside], minlength=len(counts))
     assert (np.abs(kept - validation * np.array(counts)) <= 1 + 1e-9).all()
-    again = batches.division(labels, validation, limit, seed)
+    again = batches.split_indices(labels, validation, limit, seed)
     assert all(np.array_equal(*pair) for pair in zip((train, aside), again, strict=True))
 
 
 def test_a_class_of_one_image_is_trained_on_if_others_can_give_one():
     labels = np.array([0] * 9 + [1] * 9 + [2])
     for seed in range(20):
-        _, aside = batches.division(labels, 0.5, None, seed)
+        _, aside = batches.split_indices(labels, 0.5, None, seed)
         assert 2 not in labels[aside] and len(aside) == 10
 
 
 def test_another_seed_keeps_others_aside():
     labels = np.repeat(np.arange(10), 50)
-    first, second = (batches.division(labels, 0.1, None, seed)[1] for seed in (0, 1))
+    first, second = (batches.split_indices(labels, 0.1, None, seed)[1] for seed in (0, 1))
     assert np.bincount(labels[first]).tolist() == [5] * 10 == np.bincount(labels[second]).tolist()
     assert len(set(first) & set(second)) < 25
 
@@ -297,9 +297,9 @@ def test_a_validation_split_of_its_own_stands_in_for_the_share():
 
     train, own = split(30), split(7)
     for validation, limit, expected in ((0.2, None, (30, own)), (0.2, 12, (12, own)), (0.0, None, (30, None))):
-        alone, aside = batches.divide(train, validation, limit, 4, own)
+        alone, aside = batches.hold_out(train, validation, limit, 4, own)
         assert (len(alone), aside) == expected
-        assert batches.shares(30, validation, limit, len(own)) == (len(alone), len(aside) if aside else 0)
+        assert batches.split_sizes(30, validation, limit, len(own)) == (len(alone), len(aside) if aside else 0)
 
 
 # --- in a run --------------------------------------------------------------------------------------------------------
@@ -379,7 +379,7 @@ def test_split_csv_says_which_images_are_really_used(mine, tmp_path):
 def test_a_validation_split_that_the_recipe_has_no_use_for_is_said(three, tmp_path):
     said: list[str] = []
     made = trained(three, tmp_path / "r", said, settings={"validation": 0.0, "monitor": "test"})
-    assert made.validation is None and made.batches.alone == 12
+    assert made.validation is None and made.batches.train_count == 12
     assert said[0].startswith("three: its validation split, 6 images, is not used: the recipe keeps no images aside")
     assert count(made.folder.path) == {"skipped": 6, "test": 9, "train": 12}
 

@@ -102,12 +102,12 @@ def test_augmentation_belongs_to_the_image_not_to_the_batch():
 
 def test_limit_takes_the_first_of_the_order_and_leaves_what_is_kept_aside():
     data = Split(np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1), np.arange(100))
-    whole, aside = batches.divide(data, 0.2, None, seed=4)
-    few, same = batches.divide(data, 0.2, 10, seed=4)
+    whole, aside = batches.hold_out(data, 0.2, None, seed=4)
+    few, same = batches.hold_out(data, 0.2, 10, seed=4)
     assert len(whole) == 80 and len(aside) == 20 and not set(whole) & set(aside.labels)  # labels are places here
     assert set(same.labels) == set(aside.labels)
     assert set(few) == set(batches.order(100, 4, 0)[20:30].tolist())
-    everything, none = batches.divide(data, 0.0, None, seed=4)
+    everything, none = batches.hold_out(data, 0.0, None, seed=4)
     assert none is None and len(everything) == 100
 
 

@@ -46,9 +46,10 @@ def expectations() -> list[str]:
 
 def published_data() -> list[dict[str, Any]]:
     """Facts of each data set, with its license and where `data get` would take it from."""
-    told = ("name", "title", "licence", "homepage", "train", "test", "shape", "classes", "download_bytes")
+    keys = ("name", "title", "license", "homepage", "train", "test", "shape", "classes", "download_bytes")
+    old_keys = {"license": "licence"}  # as version 0.1 wrote it in JSON
     return [
-        {key: getattr(d, key) for key in told} | {"would_come_from": sources.would_come_from(d)}
+        {old_keys.get(key, key): getattr(d, key) for key in keys} | {"would_come_from": sources.describe_source(d)}
         for d in DATASETS.values()
     ]
 

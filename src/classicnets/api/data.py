@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classicnets import machine, report
-from classicnets.audit import examine
+from classicnets.audit.audit import audit_images
 from classicnets.datasets import sources
 from classicnets.datasets.catalog import DATASETS, Dataset
-from classicnets.datasets.sources import Found, Say
-from classicnets.datasets.types import FileReport
+from classicnets.datasets.local import cache_root
+from classicnets.datasets.types import DatasetFiles, FileReport, Say
 from classicnets.errors import DataError, UsageError
 from classicnets.images import inputs, loading, thumbnails
 from classicnets.images.decode import read_fitted, read_image
@@ -23,8 +23,8 @@ from classicnets.values import Preprocess
 if TYPE_CHECKING:
     from classicnets.report.preview import Sample
 
-__all__ = ["Dataset", "FileReport", "Found", "audit_folder", "check_files", "dataset", "describe_machine", "fetch"]
-__all__ += ["image_folder", "import_files", "preview", "thumbnail"]
+__all__ = ["Dataset", "DatasetFiles", "FileReport", "audit_folder", "check_files", "dataset", "describe_machine"]
+__all__ += ["fetch", "image_folder", "import_files", "preview", "thumbnail"]
 
 FITS = ("crop", "letterbox", "stretch")
 _PREVIEWED = 8  # images on a sheet
@@ -42,14 +42,14 @@ def dataset(name: str, hint: str = "classicnets data get {}") -> Dataset:
     )
 
 
-def fetch(found: Dataset, say: Say) -> Found:
+def fetch(found: Dataset, say: Say) -> DatasetFiles:
     """The verified files of a data set, downloaded if need be. Raises DataError CN302, MachineError CN401."""
     return sources.obtain(found, say=say)
 
 
-def import_files(found: Dataset, place: Path) -> Found:
+def import_files(found: Dataset, place: Path) -> DatasetFiles:
     """Copies files that were downloaded by hand into the cache. Raises DataError CN301 to CN303, MachineError CN401."""
-    return sources.bring(found, place)
+    return sources.import_files(found, place)
 
 
 def image_folder(spec: str) -> Path | None:
@@ -67,12 +67,12 @@ def check_files(spec: str) -> list[FileReport]:
 
 def audit_folder(folder: Path, progress: Callable[[int, int], object] | None = None) -> dict[str, Any]:
     """Everything that the audit of a folder (or CSV) of images finds, as plain values. Raises DataError CN307."""
-    return examine.examine(folder, progress).to_dict()
+    return audit_images(folder, progress).to_dict()
 
 
 def thumbnail(path: Path) -> np.ndarray | None:
     """A small copy of an image, uint8 [H, W, 3]; None if it cannot be read without risk."""
-    return thumbnails.preview(path)
+    return thumbnails.read_preview(path)
 
 
 def preview(place: str, size: int, say: Say) -> tuple[list[Sample], int, list[DataError]]:
@@ -81,7 +81,7 @@ def preview(place: str, size: int, say: Say) -> tuple[list[Sample], int, list[Da
 
     Raises DataError CN304 if there is no image, or none of those can be read.
     """
-    every = [Path(str(one.file)) for one in inputs.find([place], say=say)]
+    every = [Path(str(one.file)) for one in inputs.find_images([place], say=say)]
     count = min(_PREVIEWED, len(every))
     samples: list[Sample] = []
     faults: list[DataError] = []
@@ -101,7 +101,7 @@ def describe_machine(folders: Sequence[Path]) -> dict[str, Any]:
     """What this machine has: system, versions, device, which of the folders can be written, where data comes from."""
     about = machine.describe() | machine.torch_facts()
     about["write_access"] = {
-        str(folder): machine.can_write(folder) or "yes" for folder in (*folders, sources.cache_root())
+        str(folder): machine.can_write(folder) or "yes" for folder in (*folders, cache_root())
     }
-    about["data"] = {name: sources.would_come_from(d) for name, d in DATASETS.items()}
+    about["data"] = {name: sources.describe_source(d) for name, d in DATASETS.items()}
     return about

@@ -14,7 +14,7 @@ from torch import nn
 from classicnets import handwriting as handwritten
 from classicnets import machine, report
 from classicnets.acceleration.prepare import choose
-from classicnets.datasets.sources import Say
+from classicnets.datasets.types import Say
 from classicnets.errors import DataError, UsageError
 from classicnets.evaluation.classify import Decoder, Prediction
 from classicnets.evaluation.evaluate import Evaluation
@@ -57,14 +57,14 @@ def stream(
     model: CoreModel, places: Sequence[str], top: int, *, handwriting: bool = False
 ) -> Iterator[tuple[Input, Prediction]]:
     """Each image of files, folders, globs, CSV lists or "-" with its prediction, as they come; nothing is kept."""
-    return model.stream(inputs.find(places), top=top, decode=decoder(handwriting=handwriting))
+    return model.stream(inputs.find_images(places), top=top, decode=decoder(handwriting=handwriting))
 
 
 def count_inputs(places: Sequence[str], say: Say) -> int | None:
     """How many images there are; None where they come from standard input. `say` reports what was decided about
     folders and lists. Raises DataError CN304, CN307.
     """
-    return None if inputs.STDIN in places else sum(1 for _ in inputs.find(places, say=say))
+    return None if inputs.STDIN in places else sum(1 for _ in inputs.find_images(places, say=say))
 
 
 def load(

@@ -17,7 +17,7 @@ from classicnets.spec import OFFLINE, option
 from classicnets.text import command, count, shape
 
 if TYPE_CHECKING:
-    from classicnets.api.data import Dataset, Found
+    from classicnets.api.data import Dataset, DatasetFiles
 
 HELP = "list, get, import or check a data set, or preview images as a network sees them"
 
@@ -107,7 +107,7 @@ def _needs_name(args: argparse.Namespace, name: str) -> None:
         args.parser.error(f"data {args.action} needs a NAME: {', '.join(api.catalog.data_sets())}")
 
 
-def _fetched(args: argparse.Namespace, name: str, found: Found) -> int:
+def _fetched(args: argparse.Namespace, name: str, found: DatasetFiles) -> int:
     """Prints that the files are in the cache, and where they came from."""
     if args.json:
         print(json.dumps({"name": name, "source": found.source, "files": [str(p) for p in found.paths.values()]}))

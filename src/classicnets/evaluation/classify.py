@@ -14,7 +14,7 @@ import numpy as np
 
 from classicnets.errors import DataError
 from classicnets.images.decode import read_fitted
-from classicnets.images.inputs import Input, why
+from classicnets.images.inputs import Input, reason
 from classicnets.values import Preprocess
 from classicnets.workers import ordered_map
 
@@ -69,7 +69,7 @@ def predictions(
     """Each image, read by `decode`, with its `top` likeliest classes, as they come."""
     for one, row in classify(classifier, inputs, decode=decode):
         if isinstance(row, DataError):
-            yield one, Prediction(one.name, (), (), one.truth, why(row))
+            yield one, Prediction(one.name, (), (), one.truth, reason(row))
         else:
             best = np.argsort(-row, kind="stable")[:top]
             names, numbers = (classifier.classes[i] for i in best), (float(row[i]) for i in best)

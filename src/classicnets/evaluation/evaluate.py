@@ -19,7 +19,7 @@ from classicnets.evaluation.metrics import Metrics, measure
 from classicnets.files import write_whole
 from classicnets.images import inputs
 from classicnets.images.inputs import Input
-from classicnets.images.names import composed
+from classicnets.images.names import normalize_name
 
 _NAMED = 5  # so many images or classes are named in an error
 _SHOWN = 20  # and so many of the classes that the net knows
@@ -46,12 +46,12 @@ def evaluate_files(classifier: Classifier, images: Iterable[Input], where: str) 
     Raises DataError CN304 that names up to five that cannot be read, for figures on a part would be other figures;
     CN306 if the net does not know a class.
     """
-    number = {composed(name): i for i, name in enumerate(classifier.classes)}
+    number = {normalize_name(name): i for i, name in enumerate(classifier.classes)}
     started = time.perf_counter()
     rows, labels, broken = [], [], list[str]()
     for one, row in classify(classifier, images):
         if isinstance(row, DataError):
-            broken.append(f"{one.name}: {inputs.why(row)}")
+            broken.append(f"{one.name}: {inputs.reason(row)}")
             if len(broken) == _NAMED:
                 break
         elif one.truth not in number:
@@ -77,10 +77,10 @@ def renumbered(labels: np.ndarray, theirs: tuple[str, ...], ours: tuple[str, ...
 
     Raises DataError CN306 if a class that occurs is not among them.
     """
-    number = {composed(name): i for i, name in enumerate(ours)}
-    if unknown := {composed(theirs[i]) for i in np.unique(labels)} - {*number}:
+    number = {normalize_name(name): i for i, name in enumerate(ours)}
+    if unknown := {normalize_name(theirs[i]) for i in np.unique(labels)} - {*number}:
         raise unknown_classes(unknown, ours, where)
-    numbers = np.array([number.get(name, -1) for name in map(composed, theirs)])
+    numbers = np.array([number.get(name, -1) for name in map(normalize_name, theirs)])
     return np.asarray(numbers[labels])
 
 

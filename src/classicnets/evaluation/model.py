@@ -7,7 +7,7 @@ from pathlib import Path
 
 from classicnets import text
 from classicnets.datasets.catalog import DATASETS
-from classicnets.datasets.types import Split, say_on_stderr
+from classicnets.datasets.types import Split, print_to_stderr
 from classicnets.errors import DataError, UsageError
 from classicnets.evaluation.classify import Classifier, Decoder, Prediction, predictions
 from classicnets.evaluation.evaluate import Evaluation, evaluate, evaluate_files, renumbered, unknown_classes
@@ -15,7 +15,7 @@ from classicnets.images import inputs, loading
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
 from classicnets.images.layout import read_layout
-from classicnets.images.names import composed
+from classicnets.images.names import normalize_name
 
 
 class Model:
@@ -54,7 +54,7 @@ class Model:
         `decode` reads an image file. An image that cannot be read has no classes but an `error`.
         Raises DataError CN304 where there is no image, CN307 for a list.
         """
-        return [found for _, found in predictions(self.predictor, inputs.find(images), top, decode=decode)]
+        return [found for _, found in predictions(self.predictor, inputs.find_images(images), top, decode=decode)]
 
     def stream(
         self, images: Iterable[Input], *, top: int = 3, decode: Decoder = read_fitted
@@ -66,7 +66,7 @@ class Model:
         self,
         data: str | Path | None = None,
         *,
-        say: Callable[[str], None] = say_on_stderr,
+        say: Callable[[str], None] = print_to_stderr,
         watch: Callable[[list[Input]], Iterable[Input]] = iter,
     ) -> Evaluation:
         """Evaluates on the test split of `data`: a registry name, a folder, or a CSV list with classes, which are
@@ -119,11 +119,11 @@ class Model:
         self, place: Path, say: Callable[[str], None], watch: Callable[[list[Input]], Iterable[Input]]
     ) -> Evaluation:
         layout = read_layout(place)
-        files = list(inputs.labeled(layout, say))
+        files = list(inputs.labeled_images(layout, say))
         classes = {str(one.truth) for one in files}
-        if unknown := classes - {*map(composed, self.classes)}:
+        if unknown := classes - {*map(normalize_name, self.classes)}:
             raise unknown_classes(unknown, self.classes, str(place))
-        which = "its test split" if layout.undivided is None else "all of it, as it has no test split"
+        which = "its test split" if layout.has_test_split else "all of it, as it has no test split"
         say(
             f"{place.name}: {len(files):,} images, of {len(classes):,} of the net's {len(self.classes):,} classes"
             f" ({which})"

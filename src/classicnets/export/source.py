@@ -82,7 +82,7 @@ class ExportSource:
             )
         asked, splits = self.run_facts, self.splits
         share, limit, seed = asked["recipe"]["validation"], asked["limit"], asked["seed"]
-        return splits.train, *batches.divide(splits.train, share, limit, seed, own=splits.validation)
+        return splits.train, *batches.hold_out(splits.train, share, limit, seed, validation_split=splits.validation)
 
     def facts(self, net: nn.Module, license: str, *, as_int8: bool, accuracy: float | None) -> dict[str, Any]:
         """What the file says of itself; `net` is the run's, or one narrowed from it."""

@@ -152,7 +152,7 @@ def forecast(plan: Plan, runs: Path = Path("runs")) -> Forecast:
 def _image_counts(plan: Plan) -> tuple[int, int]:
     """How many images are trained on, and how many kept aside."""
     there = plan.description
-    return batches.shares(there.train, plan.recipe.validation, plan.spec.limit, there.validation)
+    return batches.split_sizes(there.train, plan.recipe.validation, plan.spec.limit, there.validation)
 
 
 def _seconds(plan: Plan, tried: Trial) -> tuple[float, float]:
@@ -178,7 +178,7 @@ def _memory(plan: Plan, tried: Trial, batch: int) -> int | None:
     else:
         copied = aside * (not there.validation) + joining * (there.train + aside)  # by `divide` and by `Batches`
         image_count = there.train + there.validation + there.test + copied
-    return round(measured + image_count * (math.prod(there.loaded(plan.preprocess)) + 8))  # 8 bytes are its label
+    return round(measured + image_count * (math.prod(there.loaded_shape(plan.preprocess)) + 8))  # 8 bytes are its label
 
 
 def _disk(plan: Plan, tried: Trial, n: int, batch: int) -> dict[str, int]:
@@ -195,7 +195,7 @@ def _disk(plan: Plan, tried: Trial, n: int, batch: int) -> dict[str, int]:
 def _fetch(plan: Plan) -> int:
     """Bytes to download before the run can begin."""
     known = DATASETS.get(plan.data)
-    return known.download_bytes if known and not sources.is_here(known) else 0
+    return known.download_bytes if known and not sources.is_local(known) else 0
 
 
 def _cheaper(plan: Plan, tried: Trial, found: Forecast) -> Iterator[Choice]:

@@ -90,7 +90,7 @@ def step_seconds(plan: Plan, image_count: int, steps: int, at_most: float) -> fl
 def _set_up(plan: Plan, image_count: int) -> Iterator[Session]:
     """A training of a copy of the net on noise, in batches of so many `images`, that goes on for ever."""
     chance = np.random.default_rng(plan.spec.seed)
-    shape, classes = plan.description.loaded(plan.preprocess), plan.description.classes
+    shape, classes = plan.description.loaded_shape(plan.preprocess), plan.description.classes
     noise = Split(
         chance.integers(0, 256, (_BATCHES * image_count, *shape), np.uint8),
         chance.integers(0, len(classes), _BATCHES * image_count),

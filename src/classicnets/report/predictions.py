@@ -18,7 +18,7 @@ from classicnets.evaluation.classify import Decoder, Prediction
 from classicnets.files import write_whole
 from classicnets.images.decode import read_image
 from classicnets.images.inputs import Input
-from classicnets.images.transforms import middle, scale
+from classicnets.images.transforms import center_crop, scale
 from classicnets.report import figures, sheet, tables
 from classicnets.report.sheet import Pair
 from classicnets.values import Preprocess
@@ -92,7 +92,7 @@ def draw(
 def _original(one: Input) -> np.ndarray | None:
     """The image in color, small enough for the sheet; None if it cannot be read."""
     try:
-        pixels = read_image(one.file, 3, backdrop=255)
+        pixels = read_image(one.file, 3, background=255)
     except DataError:
         return None
     whole = Image.fromarray(np.ascontiguousarray(np.moveaxis(pixels, 0, -1)))
@@ -106,7 +106,7 @@ def _seen(one: Input, preprocess: Preprocess, decode: Decoder) -> np.ndarray | N
         image = decode(one.file, preprocess)
     except DataError:
         return None
-    shown = middle(scale(torch.tensor(image)[None], preprocess), preprocess.image_size)[0]
+    shown = center_crop(scale(torch.tensor(image)[None], preprocess), preprocess.image_size)[0]
     return np.asarray(np.rint(shown.numpy() * 255), dtype=np.uint8)
 
 

@@ -45,7 +45,7 @@ def read(plan: Plan, say: Say) -> ImageSplits:
 def divided(splits: ImageSplits, plan: Plan) -> tuple[np.ndarray, Split | None]:
     """Which of the training images are trained on, as indices; and the validation set."""
     spec = plan.spec
-    return batches.divide(splits.train, plan.recipe.validation, spec.limit, spec.seed, splits.validation)
+    return batches.hold_out(splits.train, plan.recipe.validation, spec.limit, spec.seed, splits.validation)
 
 
 def fill(path: Path, plan: Plan, facts: dict[str, Any], splits: ImageSplits) -> None:

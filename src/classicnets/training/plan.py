@@ -149,7 +149,7 @@ def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
         )
     description = loading.describe(source, spec.on_bad_image)
     channels = description.shape[0]
-    preprocess = resolved.recipe.preprocess(channels, resolved.recipe.image_size or description.own_size())
+    preprocess = resolved.recipe.preprocess(channels, resolved.recipe.image_size or description.native_size())
     made = replace(made, num_classes=len(description.classes), in_channels=channels, image_size=preprocess.image_size)
     weights = _weights_file(spec.weights) if spec.weights else ""
     table = check_fit(made, net, preprocess, description, resolved.recipe, weights)

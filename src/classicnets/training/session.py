@@ -100,12 +100,12 @@ class Session:
             plan.preprocess,
             seed=plan.spec.seed,
             device=self.device,
-            taken=taken,
-            aside=self.validation,
+            indices=taken,
+            held_out=self.validation,
             threads=plan.spec.loader_threads,
         )
         classes = plan.description.classes
-        self.objective = objective.make(recipe, self.batches.labels[: self.batches.alone], len(classes))
+        self.objective = objective.make(recipe, self.batches.labels[: self.batches.train_count], len(classes))
         self.state = State(net, recipe)
         self.acceleration = acceleration or accelerated(plan, net)
         judged, faster = self.state.judged, self.acceleration
@@ -201,7 +201,7 @@ class Session:
         return [
             *self.plan.lines(),
             *self.acceleration.lines(),
-            f"data    {splits.name} from {splits.source}: {self.batches.alone:,} training"
+            f"data    {splits.name} from {splits.source}: {self.batches.train_count:,} training"
             f"{f', {validation:,} validation' if validation else ''} and {len(splits.test):,} test images",
             f"run     {self.folder.path}",
         ]

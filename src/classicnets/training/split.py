@@ -14,7 +14,7 @@ def table(splits: ImageSplits, plan: Plan) -> bytes:
     """Path, class and split (train, validation, test or skipped, then with the reason) of each file, as a CSV."""
     recipe, spec = plan.recipe, plan.spec
     share = recipe.validation if splits.validation is None else 0.0
-    train, aside = batches.division(splits.train.labels, share, spec.limit, spec.seed)
+    train, aside = batches.split_indices(splits.train.labels, share, spec.limit, spec.seed)
     trained, kept = set(train.tolist()), set(aside.tolist())
     written = io.StringIO()
     rows = csv.writer(written, lineterminator="\n")
