@@ -217,7 +217,8 @@ def test_suggests_the_nearest_name(use):
     assert str(caught.value).splitlines() == [
         "error[CN202]: there is no data set 'fashon-mnist'; did you mean fashion_mnist?",
         "  where: the name of a data set",
-        f"  why:   the data sets are {', '.join(DATASETS)}; you can also give the path of a folder of images or of IDX files",
+        f"  why:   the data sets are {', '.join(DATASETS)};"
+        " you can also give the path of a folder of images or of IDX files",
         "  hint:  classicnets data check fashion_mnist",
     ]
     for spec in ("qqq", ""):

@@ -117,7 +117,7 @@ def packed(content: bytes) -> bytes:
         (b"", "it is empty"),
         (packed(b""), "it is empty"),
         (b"\0\0\x08", "it is truncated in its header: 3 bytes of at least 8"),
-        (b"\0\0\x08\x02\0\0\0\x01", "it is truncated in its header: 8 bytes of 12"),
+        (b"\0\0\x08\x02\0\0\0\x01", "it is truncated in its header: 8 of 12 bytes"),
         (b"<!DOCTYPE html><html>", "it begins with 3c 21 44 4f instead of 00 00 08; it looks like a web page"),
         (b"\n <html>", "it looks like a web page"),
         (b"PK\x03\x04abc", "it looks like a zip archive"),
