@@ -216,7 +216,7 @@ def main() -> None:
     load_before = os.getloadavg()[0]
     transform, transform_is = find_transform()
     machine.keep_memory()
-    os.environ["CLASSICNETS_PICTURES"] = "disk"
+    os.environ["CLASSICNETS_IMAGE_CACHE"] = "disk"
     with tempfile.TemporaryDirectory(prefix="pictures-") as name:
         base = Path(name)
         cache, photographs = base / "cache", base / "photographs"
