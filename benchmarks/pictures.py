@@ -40,7 +40,7 @@ from classicnets import machine
 from classicnets.datasets.types import Split
 from classicnets.images.batches import Batches
 from classicnets.images.cache import read_images
-from classicnets.images.decode import fitted, read_fitted, read_image
+from classicnets.images.decode import fit_image, read_fitted, read_image
 from classicnets.values import Preprocess, Recipe
 from peers.book import torchvision_if_there
 
@@ -161,7 +161,7 @@ def quality(paths: list[Path]) -> dict[str, Any]:
                 pil = image.convert("RGB").crop(box).resize((side, side), Image.Resampling.BILINEAR)
             expected = np.asarray(pil).transpose(2, 0, 1).astype(int)
             gaps.append(np.abs(read_fitted(path, preprocess) - expected))
-            resizing.append(np.abs(fitted(read_image(path, 3), side, "crop") - expected))
+            resizing.append(np.abs(fit_image(read_image(path, 3), side, "crop") - expected))
         both, alone = np.stack(gaps), np.stack(resizing)
         rows[str(side)] = {
             "mean": float(both.mean()),

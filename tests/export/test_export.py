@@ -27,7 +27,7 @@ from classicnets.evaluation.onnx import INPUT
 from classicnets.export import budget, graph, layers, narrow, program
 from classicnets.export import onnx as export_onnx
 from classicnets.images import transforms
-from classicnets.images.decode import fitted, read_image
+from classicnets.images.decode import fit_image, read_image
 from classicnets.models.lrn import LRN
 from classicnets.models.registry import NETS
 from classicnets.spec import ExportOptions, about, read_size
@@ -107,7 +107,7 @@ def test_images_of_any_size_are_fitted_as_by_pillow_bit_for_bit(fit, channels, d
     found = prepared(Preprocess(channels=channels, image_size=side, fit=fit), pixels)
     for one, image in zip(found, pixels, strict=True):
         seen = np.asarray(Image.fromarray(image).convert("L"))[None] if channels == 1 else image.transpose(2, 0, 1)
-        assert np.array_equal(np.rint(one * 255).astype(np.uint8), fitted(seen, side, fit))
+        assert np.array_equal(np.rint(one * 255).astype(np.uint8), fit_image(seen, side, fit))
 
 
 def test_onnx_s_own_resize_is_not_pillow_s():
@@ -121,7 +121,7 @@ def test_onnx_s_own_resize_is_not_pillow_s():
     )
     image = np.random.default_rng(0).integers(0, 256, (1, 60, 60), dtype=np.uint8)
     found = session(made).run(None, {"x": image[None]})[0][0].astype(int)
-    assert np.abs(found - fitted(image, 28, "stretch")).max() > 3
+    assert np.abs(found - fit_image(image, 28, "stretch")).max() > 3
 
 
 @pytest.mark.parametrize("views", [1, 2, 9, 10])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from classicnets.errors import DataError
-from classicnets.images.decode import fitted, read_fitted, read_image
+from classicnets.images.decode import fit_image, read_fitted, read_image
 from classicnets.values import Preprocess
 
 RAMP = np.linspace(0, 255, 24 * 32).reshape(24, 32)
@@ -139,12 +139,12 @@ def test_large_jpeg_is_decoded_at_reduced_size_with_the_same_result(tmp_path, or
     path = save(stored, tmp_path / "x.jpg", exif=exif, quality=95)
     preprocess = Preprocess(channels=3, image_size=24, fit=fit)
     result = read_fitted(path, preprocess).astype(float)
-    difference = np.abs(result - fitted(read_image(path, 3), 24, fit))
+    difference = np.abs(result - fit_image(read_image(path, 3), 24, fit))
     assert 0 < difference.mean() < 1 and difference.max() <= 12  # not 0, because it was decoded at reduced size
     if orientation == 1:  # in a flipped one the center may differ by one pixel
         assert difference.mean() < 0.3
     assert_close(
-        read_fitted(path, Preprocess(channels=3, image_size=200, fit=fit)), fitted(read_image(path, 3), 200, fit), 0
+        read_fitted(path, Preprocess(channels=3, image_size=200, fit=fit)), fit_image(read_image(path, 3), 200, fit), 0
     )
 
 

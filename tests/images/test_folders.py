@@ -14,7 +14,7 @@ from PIL import Image
 from classicnets import machine
 from classicnets.audit.audit import audit_images
 from classicnets.errors import DataError, UsageError
-from classicnets.images.decode import fitted, read_image
+from classicnets.images.decode import fit_image, read_image
 from classicnets.images.layout import read_layout
 from classicnets.images.loading import describe, load
 from classicnets.images.names import natural_key
@@ -445,7 +445,7 @@ def test_images_have_the_size_before_the_center_crop(folder):
 )
 def test_fitting_equals_pillow_bilinear(height, width, size, channels, fit):
     image = np.random.default_rng(0).integers(0, 256, (channels, height, width), dtype=np.uint8)
-    result = fitted(image, size, fit)
+    result = fit_image(image, size, fit)
     assert result.shape == (channels, size, size) and result.dtype == np.uint8
     box = None
     if fit == "crop":

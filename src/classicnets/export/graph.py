@@ -32,7 +32,7 @@ _UNIT = 2.0**22  # Pillow's weights are integers in units of 1 / _UNIT
 def preparation(preprocess: Preprocess) -> ModelProto:
     """uint8 [N, H, W, 3] RGB of any size to float32 [views * N, channels, image_size, image_size], view by view.
 
-    Computes what `images.decode.fitted` and `images.transforms.views` compute.
+    Computes what `images.decode.fit_image` and `images.transforms.views` compute.
     """
 
     def build(op: OpBuilder, pixels: Value) -> Value:

@@ -19,7 +19,7 @@ from classicnets.errors import CheckFailed
 from classicnets.evaluation.metrics import measure
 from classicnets.evaluation.onnx import INPUT, OUTPUT
 from classicnets.evaluation.predictor import Predictor
-from classicnets.images.decode import fitted
+from classicnets.images.decode import fit_image
 from classicnets.values import Preprocess
 
 Probabilities = Callable[[np.ndarray], np.ndarray]
@@ -136,7 +136,7 @@ def all_fitted(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
     """uint8 [N, C, H, W] to [N, C, side, side]."""
     if images.shape[2:] == (preprocess.side, preprocess.side):
         return images
-    return np.stack([fitted(image, preprocess.side, preprocess.fit) for image in images])
+    return np.stack([fit_image(image, preprocess.side, preprocess.fit) for image in images])
 
 
 def accuracy(file: Probabilities, split: Split, side: int) -> float:

@@ -70,12 +70,12 @@ def fit_bytes(data: bytes, file: str | Path | BinaryIO, preprocess: Preprocess) 
         square = opened.width == opened.height
         image = _decode_reduced(opened, preprocess)
         if image is None:
-            image = fitted(_decode(opened, data, preprocess.channels), preprocess.side, preprocess.fit)
+            image = fit_image(_decode(opened, data, preprocess.channels), preprocess.side, preprocess.fit)
         return image, square
 
 
-def fitted(image: np.ndarray, side: int, fit: str) -> np.ndarray:
-    """Resize uint8 [C, H, W] to [C, side, side] as Pillow does, bit for bit: bilinear, antialiased when it shrinks.
+def fit_image(image: np.ndarray, size: int, fit: str) -> np.ndarray:
+    """Resize uint8 [C, H, W] to [C, size, size] as Pillow does, bit for bit: bilinear, antialiased when it shrinks.
 
     `fit` "stretch" scales both axes; "crop" first takes the central square; "letterbox" first pads to a square with
     black.
@@ -86,16 +86,16 @@ def fitted(image: np.ndarray, side: int, fit: str) -> np.ndarray:
         image = image[:, top:bottom, left:right]
     if fit == "letterbox":
         image = np.pad(image, ((0, 0), (-top, bottom - height), (-left, right - width)))
-    if image.shape[1:] == (side, side):
+    if image.shape[1:] == (size, size):
         return np.ascontiguousarray(image)
     pixels = image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))
     # torch takes a quarter of the time, but differs by up to one level, and between processors
-    resized = np.array(Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR))
+    resized = np.array(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
     return resized[None] if len(image) == 1 else np.ascontiguousarray(resized.transpose(2, 0, 1))
 
 
 def _decode_reduced(opened: Image.Image, preprocess: Preprocess) -> np.ndarray | None:
-    """The fitted image of a large JPEG, decoded at reduced size; None for other images."""
+    """A large JPEG, decoded at reduced size and fitted; None for images that must be decoded at full size."""
     if opened.format not in {"JPEG", "MPO"}:
         return None
     width, height = opened.size
@@ -146,7 +146,10 @@ def _decode(opened: Image.Image, data: bytes, channels: int, background: int = 0
 
 
 def _fix_cmyk(image: Image.Image, opened: Image.Image) -> Image.Image:
-    """`image`, read from `opened`; Pillow inverts CMYK JPEGs that have no Adobe marker, which is undone here."""
+    """Undo the inversion of a CMYK JPEG without Adobe marker: Pillow assumes Adobe's inverted values in all of them.
+
+    `image` was read from `opened`.
+    """
     inverted = opened.format == "JPEG" and opened.mode == "CMYK" and "adobe" not in opened.info
     return ImageChops.invert(image) if inverted else image
 
