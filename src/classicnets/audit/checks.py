@@ -85,16 +85,16 @@ def unreadable_files(entries: Entries) -> list[Finding]:
             "too_large",
             lambda n: plural("{n} image declares an absurd size", "{n:,} images declare absurd sizes", n),
             _(
-                "decoding it would fill the memory, which even a small file can be made to do; this check does not"
-                " decode it, and training refuses it"
+                "decoding such an image would fill the memory, although its file may be small; it is not decoded here,"
+                " and training refuses it"
             ),
-            _("delete it, or reduce it with a program that you trust with it"),
+            _("delete such images, or reduce them with a program that you trust with them"),
         ),
         _problem_check(
             "suspiciously_large",
             lambda n: plural("{n} image is very large", "{n:,} images are very large", n),
-            _("training refuses it, because decoding takes three bytes per pixel; this check does not decode it"),
-            _("reduce it; a longer side of some hundred pixels is enough"),
+            _("training refuses such an image, because decoding takes three bytes per pixel; it is not decoded here"),
+            _("reduce such images; a longer side of some hundred pixels is enough"),
         ),
     ]
     return [finding for check in checks for finding in check.run(entries)]
@@ -249,17 +249,17 @@ def gray_and_color(entries: Entries) -> list[Finding]:
     counts = {"n": gray_count, "total": total}
     why = _("a color network can identify such a class by the lack of color, without learning anything else about it")
     if not telling:
-        what = _("{n:,} of {total:,} images are gray, the others colored", **counts)
+        what = _("gray images: {n:,} of {total:,}; the others are colored", **counts)
         why = _("a color network accepts them as they are; it matters only if some classes are gray more often")
     elif differences[telling[0]] > 0:
         what = _(
-            "{n:,} of {total:,} images are gray, the others colored; in {classes} gray is much more frequent",
+            "gray images: {n:,} of {total:,}; they are much more frequent in {classes} than elsewhere",
             classes=join(telling),
             **counts,
         )
     else:
         what = _(
-            "{n:,} of {total:,} images are gray, the others colored; in {classes} gray is much less frequent",
+            "gray images: {n:,} of {total:,}; they are much less frequent in {classes} than elsewhere",
             classes=join(telling),
             **counts,
         )
@@ -293,7 +293,12 @@ def _gray_stored_in_color(entries: Entries) -> list[Finding]:
     return _Check(
         "warning",
         "stored_in_color",
-        lambda n: _("all images are gray, but {n:,} of {total:,} are stored in color", n=n, total=total),
+        lambda n: plural(
+            "all images are gray, but {n} of {total:,} is stored in color",
+            "all images are gray, but {n:,} of {total:,} are stored in color",
+            n,
+            total=total,
+        ),
         lambda info, _image: _("stored in color") if info.channels == 3 else "",
         _("because of them the network gets three identical channels instead of one"),
         _("save them as grayscale"),
@@ -306,7 +311,7 @@ def image_sizes(entries: Entries) -> list[Finding]:
     if len({(info.width, info.height) for info in readable}) < 2:
         return []
     what = _(
-        "the images have different sizes, {sizes}; {n:,} of {total:,} are not square",
+        "the images have different sizes, {sizes}; not square: {n:,} of {total:,}",
         sizes=size_range(readable),
         n=sum(info.width != info.height for info in readable),
         total=len(readable),
