@@ -7,8 +7,8 @@ The photographs are 500 x 375, quality 90: parts of scikit-learn's two sample ph
 a seed. Theirs: a DataLoader of 2 workers; each image opened by PIL, its shorter side resized to 256, a random crop of
 224, a random flip, to float, normalized; torchvision's own transforms where it can be imported, otherwise written out.
 Ours, cold: `read_images` with an empty cache, then an epoch of `Batches`, which is what a first epoch takes. Ours,
-kept: the same in a second run, from the file that the first has left. Each round takes the three in turn; the ratios of each
-round count, their median is quoted. Memory is that of a process of its own; its many files are links to few.
+kept: the same in a second run, from the file that the first has left. Each round takes the three in turn; the ratios
+of each round count, their median is quoted. Memory is that of a process of its own; its many files are links to few.
 """
 
 from __future__ import annotations
