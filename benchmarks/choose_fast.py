@@ -37,11 +37,11 @@ def validation_accuracy(net: str, settings: dict[str, str], seed: int) -> tuple[
     """Accuracy on the part kept aside after the last epoch, and the seconds of training."""
     planned = plan(*run_spec(net, recipe="fast", settings={**settings, "validation": ASIDE}, seed=seed, device="cpu"))
     splits = loading.load(planned.data)
-    train, aside = batches.divide(splits.train, ASIDE, None, seed)
+    train, aside = batches.hold_out(splits.train, ASIDE, None, seed)
     assert aside is not None
     module = planned.build(print)
     device = torch.device("cpu")
-    loader = batches.Batches(splits.train, planned.recipe, planned.preprocess, seed=seed, device=device, taken=train)
+    loader = batches.Batches(splits.train, planned.recipe, planned.preprocess, seed=seed, device=device, indices=train)
     state = State(module, planned.recipe)
     loss = objective.make(planned.recipe, loader.labels, len(splits.classes))
     seconds = sum(e.seconds for e in train_loop(state, loader, planned.recipe, loss, Scores) if isinstance(e, Epoch))

@@ -39,6 +39,7 @@ from torch import nn
 from classicnets.api.models import Run
 from classicnets.datasets import sources
 from classicnets.datasets.catalog import DATASETS
+from classicnets.datasets.local import cache_folder
 from classicnets.datasets.types import ImageSplits
 from classicnets.errors import ClassicnetsError
 from classicnets.evaluation.classify import Classifier
@@ -156,7 +157,7 @@ def command(pairs: int, epochs: int) -> Row:
 
 def bare(folder: Path) -> dict[str, str]:
     """The environment with caches in `folder` that hold nothing but the data."""
-    (_, cached), *_ = sources.places(DATASETS["fashion_mnist"])
+    cached = cache_folder(DATASETS["fashion_mnist"])
     cache = folder / "cache"
     if cached.is_dir():
         shutil.copytree(cached, cache / "data" / "fashion_mnist")

@@ -6,9 +6,9 @@
 The photographs are 500 x 375, quality 90: parts of scikit-learn's two sample photographs, at places and scales drawn by
 a seed. Theirs: a DataLoader of 2 workers; each image opened by PIL, its shorter side resized to 256, a random crop of
 224, a random flip, to float, normalized; torchvision's own transforms where it can be imported, otherwise written out.
-Ours, cold: `read_all` with an empty cache, then an epoch of `Batches`, which is what a first epoch takes. Ours, kept:
-the same in a second run, from the file that the first has left. Each round takes the three in turn; the ratios of each
-round count, their median is quoted. Memory is that of a process of its own; its many files are links to few.
+Ours, cold: `read_images` with an empty cache, then an epoch of `Batches`, which is what a first epoch takes. Ours,
+kept: the same in a second run, from the file that the first has left. Each round takes the three in turn; the ratios
+of each round count, their median is quoted. Memory is that of a process of its own; its many files are links to few.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from torch.utils.data import DataLoader, Dataset
 from classicnets import machine
 from classicnets.datasets.types import Split
 from classicnets.images.batches import Batches
-from classicnets.images.cache import read_all
-from classicnets.images.decode import fitted, read_fitted, read_image
+from classicnets.images.cache import read_images
+from classicnets.images.decode import fit_image, read_fitted, read_image
 from classicnets.values import Preprocess, Recipe
 from peers.book import torchvision_if_there
 
@@ -140,7 +140,7 @@ def theirs(paths: list[Path], transform: Callable[[Image.Image], Tensor]) -> flo
 def ours(paths: list[Path]) -> tuple[float, float]:
     """Seconds until the images are there, and for an epoch of batches."""
     started = time.perf_counter()
-    images = read_all(paths, PREPROCESS, lambda _: None).images
+    images = read_images(paths, PREPROCESS, lambda _: None).images
     read = time.perf_counter() - started
     split = Split(images, np.zeros(len(images), np.int64))
     batches = Batches(split, RECIPE, PREPROCESS, seed=0, device=torch.device("cpu"), threads=WORKERS)
@@ -161,7 +161,7 @@ def quality(paths: list[Path]) -> dict[str, Any]:
                 pil = image.convert("RGB").crop(box).resize((side, side), Image.Resampling.BILINEAR)
             expected = np.asarray(pil).transpose(2, 0, 1).astype(int)
             gaps.append(np.abs(read_fitted(path, preprocess) - expected))
-            resizing.append(np.abs(fitted(read_image(path, 3), side, "crop") - expected))
+            resizing.append(np.abs(fit_image(read_image(path, 3), side, "crop") - expected))
         both, alone = np.stack(gaps), np.stack(resizing)
         rows[str(side)] = {
             "mean": float(both.mean()),
@@ -216,7 +216,7 @@ def main() -> None:
     load_before = os.getloadavg()[0]
     transform, transform_is = find_transform()
     machine.keep_memory()
-    os.environ["CLASSICNETS_PICTURES"] = "disk"
+    os.environ["CLASSICNETS_IMAGE_CACHE"] = "disk"
     with tempfile.TemporaryDirectory(prefix="pictures-") as name:
         base = Path(name)
         cache, photographs = base / "cache", base / "photographs"

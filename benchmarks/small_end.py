@@ -169,7 +169,7 @@ class Arena:
     def __init__(self, name: str, spec: str, minutes: float, say: Callable[[str], None]):
         self.name, self.spec, self.seconds, self.say = name, spec, 60 * minutes, say
         self.description = loading.describe(spec)
-        self.size = self.description.own_size()
+        self.size = self.description.native_size()
         self.images: dict[int, ImageSplits] = {}
         self.tries: list[dict[str, Any]] = []
 
@@ -192,8 +192,8 @@ class Arena:
         """Training images a second, from steps of half a second after two that warm up."""
         planned = self.plan(entrant, 0)
         train, cpu = self.read(planned).train, torch.device("cpu")
-        taken, _ = batches.divide(train, 0.0, 4096, 0)
-        loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=0, device=cpu, taken=taken)
+        taken, _ = batches.hold_out(train, 0.0, 4096, 0)
+        loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=0, device=cpu, indices=taken)
         state = State(planned.build(self.say).train(), planned.recipe)
         loss = objective.make(planned.recipe, loader.labels, len(planned.description.classes))
         taken, seconds, epoch, started = -2, 0.0, 0, 0.0
@@ -218,13 +218,13 @@ class Arena:
     def attempt(self, entrant: Entrant, speed: float, share: float) -> float:
         """Validation accuracy after a short training; neither it nor anything else here looks at the test split."""
         seconds = self.seconds * share
-        count, aside = batches.shares(self.description.train or _count(self.spec), ASIDE["validation"], None)
+        count, aside = batches.split_sizes(self.description.train or _count(self.spec), ASIDE["validation"], None)
         epochs, limit = max(1, int(seconds * speed / count)), max(512, int(seconds * speed))
         planned = self.plan(entrant, 0, epochs=epochs)
         train, cpu = self.read(planned).train, torch.device("cpu")
-        alone, kept = batches.divide(train, planned.recipe.validation, limit, 0)
+        alone, kept = batches.hold_out(train, planned.recipe.validation, limit, 0)
         assert kept is not None and len(kept) == aside
-        loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=0, device=cpu, taken=alone)
+        loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=0, device=cpu, indices=alone)
         state = State(planned.build(self.say), planned.recipe)
         loss = objective.make(planned.recipe, loader.labels, len(planned.description.classes))
         spent = sum(e.seconds for e in train_loop(state, loader, planned.recipe, loss, Scores) if isinstance(e, Epoch))
@@ -289,7 +289,7 @@ def _with_best_rate(arena: Arena, found: Found) -> Found:
 def compete(arena: Arena, found: Found, seeds: int) -> dict[str, Any]:
     """The whole training, as many epochs as fit the minutes, and the one look at the test split."""
     validation, entrant, speed = found
-    train, aside = batches.shares(arena.description.train or _count(arena.spec), 0.05, None)
+    train, aside = batches.split_sizes(arena.description.train or _count(arena.spec), 0.05, None)
     exact = arena.seconds / ((train + aside / 3) / speed)
     epochs, limit = (int(exact), None) if exact >= 1 else (1, int(exact * train))
     accuracies, minutes = [], []

@@ -1,4 +1,4 @@
-"""The doctor of a folder of images: every planted fault is found, and nothing else."""
+"""The audit of a folder of images: it reports every fault, and nothing else."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from classicnets.audit.examine import examine
-from classicnets.audit.findings import Diagnosis
+from classicnets.audit.audit import audit_images
+from classicnets.audit.findings import AuditReport
 from classicnets.errors import DataError
 from classicnets.images.near_duplicates import near_copies
-from classicnets.images.thumbnails import COLOR_SIDE, SIDE, preview
+from classicnets.images.thumbnails import COLOR_SIZE, GRAY_SIZE, read_preview
 from classicnets.report import findings
-from support.filthy import bomb, disc, make_clean_folder, make_filthy_folder, scene
+from support.faulty import bomb, disc, make_clean_folder, make_faulty_folder, scene
 
 
-def found(diagnosis: Diagnosis) -> dict[str, set[frozenset[str]]]:
+def groups_of(report: AuditReport) -> dict[str, set[frozenset[str]]]:
     """Topic -> groups of files."""
-    return {f.topic: {frozenset(p.file for p in g.places) for g in f.groups} for f in diagnosis.findings}
+    return {f.topic: {frozenset(image.file for image in g.images) for g in f.groups} for f in report.findings}
 
 
-def topics(diagnosis: Diagnosis, severity: str) -> list[str]:
-    return [f.topic for f in diagnosis.findings if f.severity == severity]
+def topics(report: AuditReport, severity: str) -> list[str]:
+    return [f.topic for f in report.findings if f.severity == severity]
 
 
-def thumbnails(images: list[Image.Image]) -> tuple[np.ndarray, np.ndarray]:
-    small = [p.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR) for p in images]
-    color = [p.resize((COLOR_SIDE, COLOR_SIDE), Image.Resampling.BOX) for p in small]
+def make_thumbnails(images: list[Image.Image]) -> tuple[np.ndarray, np.ndarray]:
+    small = [p.convert("RGB").resize((GRAY_SIZE, GRAY_SIZE), Image.Resampling.BILINEAR) for p in images]
+    color = [p.resize((COLOR_SIZE, COLOR_SIZE), Image.Resampling.BOX) for p in small]
     return np.stack([p.convert("L") for p in small]), np.stack(color)
 
 
@@ -43,112 +43,112 @@ def compressed(image: Image.Image, quality: int) -> Image.Image:
 
 
 @pytest.fixture(scope="module")
-def filthy(tmp_path_factory) -> tuple[Path, dict[str, set[frozenset[str]]], Diagnosis]:
-    root = tmp_path_factory.mktemp("data") / "filthy"
-    planted = make_filthy_folder(root)
-    return root, planted, examine(root)
+def faulty(tmp_path_factory) -> tuple[Path, dict[str, set[frozenset[str]]], AuditReport]:
+    root = tmp_path_factory.mktemp("data") / "faulty"
+    faults = make_faulty_folder(root)
+    return root, faults, audit_images(root)
 
 
-# --- what is found ---------------------------------------------------------------------------------------------------
+# --- findings --------------------------------------------------------------------------------------------------------
 
 
-def test_every_planted_fault_is_found_and_no_other(filthy):
-    _, planted, diagnosis = filthy
-    got = {topic: groups for topic, groups in found(diagnosis).items() if groups}
-    assert got == planted
-    assert set(found(diagnosis)) - set(planted) == {"layout", "tiny_classes", "imbalance", "sizes"}
+def test_reports_every_fault_and_no_other(faulty):
+    _, faults, report = faulty
+    reported = {topic: groups for topic, groups in groups_of(report).items() if groups}
+    assert reported == faults
+    assert set(groups_of(report)) - set(faults) == {"layout", "tiny_classes", "imbalance", "sizes"}
 
 
-def test_the_worst_comes_first_and_everything_says_why_and_what_to_do(filthy):
-    _, _, diagnosis = filthy
-    copies, files = ["two_classes", "leak"], ["empty", "no_picture", "damaged", "too_large", "suspiciously_large"]
-    assert topics(diagnosis, "error") == [*copies, "layout", *files]
-    severities = [finding.severity for finding in diagnosis.findings]
+def test_findings_are_sorted_by_severity_and_have_reason_and_hint(faulty):
+    _, _, report = faulty
+    copies, unreadable = ["two_classes", "leak"], ["empty", "no_picture", "damaged", "too_large", "suspiciously_large"]
+    assert topics(report, "error") == [*copies, "layout", *unreadable]
+    severities = [finding.severity for finding in report.findings]
     assert severities == sorted(severities, key=["error", "warning", "note"].index)
-    assert all(finding.why and finding.hint and finding.what for finding in diagnosis.findings)
-    assert not diagnosis.ok
-    by_topic = {finding.topic: finding for finding in diagnosis.findings}
-    assert [group.how for group in by_topic["two_classes"].groups] == ["bytes", "near"]
-    assert [group.how for group in by_topic["leak"].groups] == ["bytes", "near", "mirrored"]
-    assert {group.how for group in by_topic["mirrored"].groups} == {"mirrored", "turned"}
+    assert all(finding.why and finding.hint and finding.what for finding in report.findings)
+    assert not report.ok
+    by_topic = {finding.topic: finding for finding in report.findings}
+    assert [group.relation for group in by_topic["two_classes"].groups] == ["bytes", "near"]
+    assert [group.relation for group in by_topic["leak"].groups] == ["bytes", "near", "mirrored"]
+    assert {group.relation for group in by_topic["mirrored"].groups} == {"mirrored", "turned"}
     assert "贝壳 (2)" in by_topic["tiny_classes"].what
 
 
-def test_a_clean_folder_has_nothing(tmp_path):
-    diagnosis = examine(make_clean_folder(tmp_path / "clean"))
-    assert diagnosis.findings == () and diagnosis.ok and diagnosis.sizes == "96x72"
-    assert diagnosis.counts == {name: {"train": 14, "test": 6} for name in ("leaf", "shell", "stone")}
+def test_reports_nothing_for_a_clean_folder(tmp_path):
+    report = audit_images(make_clean_folder(tmp_path / "clean"))
+    assert report.findings == () and report.ok and report.sizes == "96x72"
+    assert report.counts == {name: {"train": 14, "test": 6} for name in ("leaf", "shell", "stone")}
 
 
-def test_without_a_test_folder_copies_may_still_leak(tmp_path):
+def test_finds_leaks_without_a_test_folder(tmp_path):
     for name in ("a", "b"):
         (tmp_path / "x" / name).mkdir(parents=True)
         for i in range(12):
             scene(i + 100 * (name == "a")).save(tmp_path / "x" / name / f"{i}.png")
-    assert topics(examine(tmp_path / "x"), "error") == []
-    assert topics(examine(tmp_path / "x"), "note") == ["read_as"]
+    assert topics(audit_images(tmp_path / "x"), "error") == []
+    assert topics(audit_images(tmp_path / "x"), "note") == ["read_as"]
     for i in range(12):
         shutil.copy(tmp_path / "x" / "a" / f"{i}.png", tmp_path / "x" / "a" / f"copy of {i}.png")
-    diagnosis = examine(tmp_path / "x")
-    groups = [g for f in diagnosis.findings if f.topic in {"leak", "duplicates"} for g in f.groups]
+    report = audit_images(tmp_path / "x")
+    groups = [g for f in report.findings if f.topic in {"leak", "duplicates"} for g in f.groups]
     assert len(groups) == 12
-    assert all((len({p.split for p in g.places}) > 1) == (g in diagnosis.findings[0].groups) for g in groups)
+    assert all((len({image.split for image in g.images}) > 1) == (g in report.findings[0].groups) for g in groups)
 
 
-def test_faults_of_the_folders_are_errors(tmp_path):
+def test_layout_faults_are_errors(tmp_path):
     folder = make_clean_folder(tmp_path / "x")
     shutil.rmtree(folder / "test" / "leaf")
     (folder / "test" / "shell").rename(folder / "test" / "shel")
-    said = [finding.what for finding in examine(folder).findings if finding.severity == "error"]
-    assert any("test/shel: " in what and "the nearest is shell" in what for what in said)
-    assert any(what.startswith("test/leaf: ") for what in said)
+    messages = [finding.what for finding in audit_images(folder).findings if finding.severity == "error"]
+    assert any("test/shel: " in what and "did you mean shell?" in what for what in messages)
+    assert any(what.startswith("test/leaf: ") for what in messages)
     shutil.rmtree(folder / "train" / "shell")
     shutil.rmtree(folder / "train" / "stone")
-    assert any("the only class" in finding.what for finding in examine(folder).findings)
+    assert any("the only class" in finding.what for finding in audit_images(folder).findings)
 
 
-def test_a_class_that_color_alone_tells_is_a_warning(tmp_path):
+def test_warns_about_a_class_identified_by_color(tmp_path):
     folder = make_clean_folder(tmp_path / "x")
     for path in [*folder.glob("*/stone/*.png")]:
         scene(5000 + int(path.stem) + 500 * ("test" in path.parts)).convert("L").save(path)
-    finding = next(f for f in examine(folder).findings if f.topic == "grey")
-    assert finding.severity == "warning" and "stone by far more often" in finding.what
+    finding = next(f for f in audit_images(folder).findings if f.topic == "grey")
+    assert finding.severity == "warning" and "much more frequent in stone" in finding.what
 
 
-def test_copies_are_counted_once_however_many_there_are(tmp_path):
+def test_groups_all_copies_of_an_image(tmp_path):
     folder = make_clean_folder(tmp_path / "x")
     for i in range(50):
         shutil.copy(folder / "train" / "leaf" / "000.png", folder / "train" / "leaf" / f"again{i}.png")
-    (finding,) = (f for f in examine(folder).findings if f.topic == "duplicates")
-    assert len(finding.groups) == 1 and len(finding.groups[0].places) == 51
+    (finding,) = (f for f in audit_images(folder).findings if f.topic == "duplicates")
+    assert len(finding.groups) == 1 and len(finding.groups[0].images) == 51
 
 
-def test_a_file_that_cannot_be_opened_is_damaged(tmp_path):
+def test_unreadable_file_is_damaged(tmp_path):
     folder = make_clean_folder(tmp_path / "x")
     (folder / "train" / "leaf" / "lost.png").symlink_to("nowhere.png")
-    assert topics(examine(folder), "error") == ["damaged"]
+    assert topics(audit_images(folder), "error") == ["damaged"]
 
 
-def test_a_bomb_is_not_decoded(tmp_path):
+def test_does_not_decode_a_decompression_bomb(tmp_path):
     folder = make_clean_folder(tmp_path / "x")
     (folder / "train" / "leaf" / "bomb.png").write_bytes(bomb(50_000))
     started = time.process_time()
-    assert topics(examine(folder), "error") == ["too_large"]
+    assert topics(audit_images(folder), "error") == ["too_large"]
     assert time.process_time() - started < 20  # 2.5 GB would have been allocated and filled
-    assert preview(folder / "train" / "leaf" / "bomb.png") is None
+    assert read_preview(folder / "train" / "leaf" / "bomb.png") is None
 
 
-def test_a_large_photograph_is_seen_as_a_small_one_is(tmp_path):
+def test_finds_an_enlarged_copy(tmp_path):
     folder = make_clean_folder(tmp_path / "x")
     with Image.open(folder / "train" / "leaf" / "000.png") as original:
         original.resize((1536, 1152)).save(folder / "test" / "leaf" / "photo.jpg", quality=85)
-    assert found(examine(folder))["leak"] == {frozenset({"train/leaf/000.png", "test/leaf/photo.jpg"})}
+    assert groups_of(audit_images(folder))["leak"] == {frozenset({"train/leaf/000.png", "test/leaf/photo.jpg"})}
 
 
-def test_what_is_no_folder_of_classes_is_refused(tmp_path):
+def test_rejects_a_folder_without_classes(tmp_path):
     (tmp_path / "x").mkdir()
     with pytest.raises(DataError, match="CN307"):
-        examine(tmp_path / "x")
+        audit_images(tmp_path / "x")
 
 
 # --- near copies -----------------------------------------------------------------------------------------------------
@@ -168,39 +168,42 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_changed_copies_among_strangers_are_found_and_no_others(change):
+def test_finds_changed_copies_and_no_others(change):
     changed, how = CHANGES[change]
-    strangers = [scene(seed) for seed in range(150)]
-    pairs = near_copies(*thumbnails([*strangers, *(changed(image) for image in strangers[:50])]))
+    originals = [scene(seed) for seed in range(150)]
+    pairs = near_copies(*make_thumbnails([*originals, *(changed(image) for image in originals[:50])]))
     assert sorted((min(i, j), max(i, j), kind) for i, j, kind in pairs) == [(i, 150 + i, how) for i in range(50)]
 
 
-def test_images_that_look_alike_are_no_copies():
+def test_similar_images_are_not_copies():
     generator = np.random.default_rng(3)
     moved = [disc(20 + 4 * (i % 6), 20 + 5 * (i // 6), (200, 60, 60)) for i in range(30)]
     other_colors = [disc(20, 20, color) for color in ((60, 60, 200), (60, 200, 60), (20, 20, 20))]
     plain = [Image.new("RGB", (40, 40), (i, i, i)) for i in range(5)]
     # some of the discs are mirror images of others
-    pairs = [(i, j) for i, j, how in near_copies(*thumbnails([*moved, *other_colors, *plain])) if how == "near"]
+    pairs = [(i, j) for i, j, how in near_copies(*make_thumbnails([*moved, *other_colors, *plain])) if how == "near"]
     assert pairs == []
     frames = [Image.fromarray(generator.integers(0, 255, (64, 64, 3), dtype=np.uint8)) for _ in range(40)]
-    assert near_copies(*thumbnails(frames)) == []
+    assert near_copies(*make_thumbnails(frames)) == []
 
 
-def test_nothing_among_two_thousand_images():
-    assert near_copies(*thumbnails([scene(seed, 32, 32) for seed in range(2000)])) == []
+def test_finds_no_copies_among_two_thousand_images():
+    assert near_copies(*make_thumbnails([scene(seed, 32, 32) for seed in range(2000)])) == []
 
 
-def test_nothing_to_compare():
-    assert near_copies(*thumbnails([Image.new("L", (9, 9), 7)] * 3)) == []
-    assert near_copies(np.zeros((0, SIDE, SIDE), np.uint8), np.zeros((0, COLOR_SIDE, COLOR_SIDE, 3), np.uint8)) == []
+def test_images_without_contrast_are_not_compared():
+    assert near_copies(*make_thumbnails([Image.new("L", (9, 9), 7)] * 3)) == []
+    assert (
+        near_copies(np.zeros((0, GRAY_SIZE, GRAY_SIZE), np.uint8), np.zeros((0, COLOR_SIZE, COLOR_SIZE, 3), np.uint8))
+        == []
+    )
 
 
-# --- what people see -------------------------------------------------------------------------------------------------
+# --- reports ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_command_line(filthy, cli, tmp_path):
-    root, _, diagnosis = filthy
+def test_command_line(faulty, cli, tmp_path):
+    root, _, report = faulty
     code, out, err = cli("data", "check", root, "-o", tmp_path / "sheet.png")
     assert code == 1 and "sheet.png" in err
     assert out.index("ERRORS") < out.index("train/shell/from_leaf.png") < out.index("WARNINGS") < out.index("NOTES")
@@ -209,11 +212,11 @@ def test_the_command_line(filthy, cli, tmp_path):
     with Image.open(tmp_path / "sheet.png") as drawn:
         assert drawn.width > 1000 and drawn.height > 600
     code, out, _ = cli("data", "check", root, "--json")
-    assert code == 1 and json.loads(out) == json.loads(json.dumps(diagnosis.to_dict()))
+    assert code == 1 and json.loads(out) == json.loads(json.dumps(report.to_dict()))
     assert set(json.loads(out)) == {"name", "folder", "ok", "pictures", "classes", "sizes", "findings"}
 
 
-def test_the_command_line_on_a_clean_folder(cli, tmp_path):
+def test_command_line_on_a_clean_folder(cli, tmp_path):
     folder = make_clean_folder(tmp_path / "clean")
     before = {path: path.read_bytes() for path in folder.rglob("*.png")}
     code, out, _ = cli("data", "check", folder, "-o", tmp_path / "sheet.png")
@@ -222,13 +225,13 @@ def test_the_command_line_on_a_clean_folder(cli, tmp_path):
     assert cli("data", "check", folder, "-o", tmp_path / "no" / "such" / "sheet.png")[0] == 4
 
 
-def test_there_is_no_sheet_of_other_data_sets(cli, blobs):
+def test_rejects_a_sheet_of_idx_files(cli, blobs):
     assert cli("data", "check", blobs)[0] == 0
     code, _, err = cli("data", "check", blobs, "-o", "sheet.png")
     assert code == 2 and "-o" in err
 
 
-def test_long_lists_are_cut_on_the_terminal_alone(tmp_path, cli):
+def test_long_lists_are_shortened_only_on_the_terminal(tmp_path, cli):
     folder = make_clean_folder(tmp_path / "x")
     for i in range(30):
         (folder / "train" / "leaf" / f"empty{i:02}.png").touch()
@@ -238,23 +241,23 @@ def test_long_lists_are_cut_on_the_terminal_alone(tmp_path, cli):
     assert len(document["findings"][0]["groups"]) == 30
 
 
-def test_many_classes_are_counted_by_the_smallest_and_largest():
+def test_table_of_many_classes_has_the_smallest_and_largest():
     counts = {f"class{i}": {"train": i, "test": 1} for i in range(50)}
     columns, rows = findings.class_rows({"classes": counts})
     assert columns == ["class", "train", "test"] and len(rows) == 14
     assert rows[0] == ["class0", 0, 1] and rows[-1] == ["all 50", sum(range(50)), 50]
 
 
-def test_the_sheet_shows_copies_side_by_side(filthy, tmp_path):
-    root, _, diagnosis = filthy
+def test_sheet_shows_copies_side_by_side(faulty, tmp_path):
+    root, _, report = faulty
     read: list[str] = []
 
-    def reading(file: str):
+    def load(file: str):
         read.append(file)
-        return preview(root / file)
+        return read_preview(root / file)
 
-    figure = findings.draw_sheet(diagnosis.to_dict(), reading)
+    figure = findings.draw_sheet(report.to_dict(), load)
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert read.index("train/shell/from_leaf.png") == read.index("train/leaf/000.png") + 1
     assert "train/leaf\n000.png" in texts and "train/shell\nfrom_leaf.png" in texts
-    assert len(figure.axes[0].images) == sum(preview(root / file) is not None for file in read)
+    assert len(figure.axes[0].images) == sum(read_preview(root / file) is not None for file in read)

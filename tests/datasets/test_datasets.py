@@ -1,4 +1,4 @@
-"""Names and folders of data sets: what is described, loaded and checked, and what a user reads when it is not right."""
+"""Data sets by name or folder: describing, loading and checking them, and the error messages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def toy(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
-    """`folder` is known as a registry set; a machine without network that does not have it yet."""
+    """`folder` as a published set, on a machine without network and without its files."""
     dataset = dataset_of(folder)
     monkeypatch.setitem(DATASETS, "toy", dataset)
     monkeypatch.setenv("CLASSICNETS_CACHE", str(tmp_path / "cache"))
@@ -35,30 +35,30 @@ def toy(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Datase
     return dataset
 
 
-def cache_of(folder: Path) -> Path:
+def copy_to_cache(folder: Path) -> Path:
     return shutil.copytree(folder, folder.parent / "cache" / "data" / "toy")
 
 
-# --- the facts -------------------------------------------------------------------------------------------------------
+# --- facts -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_the_facts_hold_together(name):
+def test_facts_are_consistent(name):
     dataset = DATASETS[name]
     pixels = int(np.prod(dataset.shape))
     assert dataset.name == name
     digests = {file.sha256 for file in dataset.files}
     assert len(digests) == len(dataset.files)
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests)
-    assert all(file.of in ("content", "file") and file.size > 0 for file in dataset.files)
-    content = sum(file.size for file in dataset.files if file.of == "content")
+    assert all(file.digest_of in ("content", "file") and file.size > 0 for file in dataset.files)
+    content = sum(file.size for file in dataset.files if file.digest_of == "content")
     if dataset.label_bytes:
         assert content == (dataset.train + dataset.test) * (dataset.label_bytes + pixels)
         assert dataset.archive.file.size == dataset.download_bytes < content
         assert [file.role for file in dataset.files][-1] == "test"
     else:
-        assert dataset.names == NAMES
-        packed = sum(file.size for file in dataset.files if file.of == "file")
+        assert dataset.file_names == NAMES
+        packed = sum(file.size for file in dataset.files if file.digest_of == "file")
         assert content in (0, (dataset.train + dataset.test) * (pixels + 1) + 2 * 16 + 2 * 8)
         assert packed in (0, dataset.download_bytes)
     assert all(mirror.endswith("/") for mirror in dataset.mirrors)
@@ -68,27 +68,28 @@ def test_the_facts_hold_together(name):
     assert IDX_NAMES == NAMES
 
 
-def test_fashion_mnist_is_what_it_is():
+def test_facts_of_fashion_mnist():
     dataset = DATASETS["fashion_mnist"]
     assert (dataset.shape, dataset.train, dataset.test, dataset.license) == ((1, 28, 28), 60_000, 10_000, "MIT")
     assert dataset.classes[0] == "t-shirt"
     assert dataset.classes[9] == "ankle boot"
-    assert dataset.fingerprint == "bd7794149301a1b0"  # a changed one would make every old run's data a stranger
+    assert dataset.fingerprint == "bd7794149301a1b0"  # old runs refer to it
 
 
-def test_mnist_is_what_a_folder_of_it_was_called_before_it_had_a_name():
+def test_fingerprint_of_mnist_is_that_of_its_folder():
     assert DATASETS["mnist"].fingerprint == "0fa6d6565a8c3c62"
 
 
-def test_the_recipes_know_the_sets_as_they_are():
+def test_recipes_have_the_sizes_of_the_catalog():
     for name in resolve.PUBLISHED_SIZES.keys() & DATASETS.keys():
         dataset = DATASETS[name]
         assert resolve.PUBLISHED_SIZES[name] == (len(dataset.classes), dataset.train, dataset.test)
 
 
-def test_importing_it_needs_neither_numpy_nor_torch():
+def test_catalog_and_sources_need_neither_numpy_nor_torch():
     program = (
-        "import sys, classicnets.images.loading as d; d.describe('fashion_mnist'); "
+        "import sys, classicnets.datasets.sources as s; from classicnets.datasets.catalog import DATASETS; "
+        "s.describe_source(DATASETS['mnist']); "
         "sys.exit(any(m in sys.modules for m in ('numpy', 'torch', 'urllib.request')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
@@ -97,11 +98,11 @@ def test_importing_it_needs_neither_numpy_nor_torch():
 # --- describe --------------------------------------------------------------------------------------------------------
 
 
-def test_a_name_is_described_without_touching_a_file(toy):
+def test_describes_a_name_without_reading_files(toy):
     assert describe("toy") == Description("toy", ("class 0", "class 1", "class 2"), (1, 8, 8), train=20, test=10)
 
 
-def test_a_folder_is_described_from_headers_and_labels(folder):
+def test_describes_a_folder_from_headers_and_labels(folder):
     assert describe(str(folder)) == Description("mine", ("0", "1", "2"), (1, 8, 8), train=20, test=10)
     images = folder / "train-images-idx3-ubyte.gz"
     write_idx(images, np.zeros((20, 8, 8), np.uint8), gz=False)
@@ -109,61 +110,61 @@ def test_a_folder_is_described_from_headers_and_labels(folder):
     assert describe(str(folder)).shape == (1, 8, 8)
 
 
-def test_description_and_data_agree(toy, folder):
+def test_description_matches_the_loaded_data(toy, folder):
     for spec in (str(folder), "toy"):
         if spec == "toy":
-            cache_of(folder)
-        described, loaded = describe(spec), load(spec)
-        assert (described.name, described.classes, described.shape) == (loaded.name, loaded.classes, loaded.shape)
+            copy_to_cache(folder)
+        description, splits = describe(spec), load(spec)
+        assert (description.name, description.classes, description.shape) == (splits.name, splits.classes, splits.shape)
 
 
 # --- load ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_is_loaded(folder):
-    said = []
-    data = load(str(folder), say=said.append)
+def test_loads_a_folder(folder):
+    messages = []
+    splits = load(str(folder), say=messages.append)
     images, labels = make_images(20, classes=3, size=8)
-    np.testing.assert_array_equal(data.train.images, images[:, None])
-    np.testing.assert_array_equal(data.train.labels, labels)
-    assert (data.train.images.dtype, data.train.labels.dtype) == (np.uint8, np.int64)
-    assert (data.name, data.classes, data.shape) == ("mine", ("0", "1", "2"), (1, 8, 8))
-    assert (len(data.train), len(data.test)) == (20, 10)
-    assert data.source == f"folder {folder}"
-    assert said == []
+    np.testing.assert_array_equal(splits.train.images, images[:, None])
+    np.testing.assert_array_equal(splits.train.labels, labels)
+    assert (splits.train.images.dtype, splits.train.labels.dtype) == (np.uint8, np.int64)
+    assert (splits.name, splits.classes, splits.shape) == ("mine", ("0", "1", "2"), (1, 8, 8))
+    assert (len(splits.train), len(splits.test)) == (20, 10)
+    assert splits.source == f"folder {folder}"
+    assert messages == []
 
 
-def test_the_fingerprint_stands_for_the_bytes_not_for_how_they_are_packed(folder, tmp_path):
+def test_fingerprint_does_not_depend_on_compression(folder, tmp_path):
     plain = make_idx_folder(tmp_path / "plain", train=20, test=10, classes=3, size=8, gz=False)
     other = make_idx_folder(tmp_path / "other", train=20, test=10, classes=3, size=8, seed=1)
     assert load(str(folder)).fingerprint == load(str(plain)).fingerprint != load(str(other)).fingerprint
 
 
-def test_a_name_is_loaded_from_the_cache(toy, folder, capsys):
-    cache = cache_of(folder)
-    data = load("toy")
-    assert (data.name, data.classes[0], data.fingerprint) == ("toy", "class 0", toy.fingerprint)
-    assert data.source == f"cache {cache}"
+def test_loads_a_name_from_the_cache(toy, folder, capsys):
+    cache = copy_to_cache(folder)
+    splits = load("toy")
+    assert (splits.name, splits.classes[0], splits.fingerprint) == ("toy", "class 0", toy.fingerprint)
+    assert splits.source == f"cache {cache}"
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_folder_with_known_bytes_is_taken_for_that_set(toy, folder, capsys):
-    data = load(str(folder))
-    assert (data.name, data.classes[0], data.fingerprint) == ("toy", "class 0", toy.fingerprint)
-    assert data.source == f"folder {folder}"
-    assert capsys.readouterr() == ("", f"{folder}: these are Toy's files, so the data set is called toy\n")
+def test_recognizes_a_folder_with_the_files_of_a_published_set(toy, folder, capsys):
+    splits = load(str(folder))
+    assert (splits.name, splits.classes[0], splits.fingerprint) == ("toy", "class 0", toy.fingerprint)
+    assert splits.source == f"folder {folder}"
+    assert capsys.readouterr() == ("", f"{folder} contains the files of Toy, so the data set is called toy\n")
 
 
-def test_mnist_in_a_folder_is_called_mnist(folder, monkeypatch):
+def test_recognizes_mnist_in_a_folder(folder, monkeypatch):
     mnist = dataset_of(folder, name="mnist", title="MNIST")
     monkeypatch.setitem(DATASETS, "mnist", mnist)
-    said = []
-    data = load(str(folder), say=said.append)
-    assert (data.name, data.classes, data.fingerprint) == ("mnist", mnist.classes, mnist.fingerprint)
-    assert said == [f"{folder}: these are MNIST's files, so the data set is called mnist"]
+    messages = []
+    splits = load(str(folder), say=messages.append)
+    assert (splits.name, splits.classes, splits.fingerprint) == ("mnist", mnist.classes, mnist.fingerprint)
+    assert messages == [f"{folder} contains the files of MNIST, so the data set is called mnist"]
 
 
-def test_images_with_channels_are_loaded(folder):
+def test_loads_images_with_channels(folder):
     for name, n in (("train-images-idx3-ubyte.gz", 20), ("t10k-images-idx3-ubyte.gz", 10)):
         write_idx(folder / name, np.ones((n, 3, 8, 6), np.uint8))
     assert load(str(folder)).shape == describe(str(folder)).shape == (3, 8, 6)
@@ -172,13 +173,25 @@ def test_images_with_channels_are_loaded(folder):
 @pytest.mark.parametrize(
     ("name", "array", "why"),
     [
-        ("train-labels-idx1-ubyte.gz", np.zeros(19, np.uint8), "19 labels for 20 images"),
-        ("train-labels-idx1-ubyte.gz", np.zeros((20, 1), np.uint8), "labels have 1 dimension; the header declares 2"),
-        ("t10k-images-idx3-ubyte.gz", np.zeros((10, 8, 9), np.uint8), "are 1x8x9, those of the train split 1x8x8"),
-        ("train-images-idx3-ubyte.gz", np.zeros((20, 64), np.uint8), "have 3 or 4 dimensions; the header declares 2"),
+        ("train-labels-idx1-ubyte.gz", np.zeros(19, np.uint8), "there are 19 labels for 20 images"),
+        (
+            "train-labels-idx1-ubyte.gz",
+            np.zeros((20, 1), np.uint8),
+            "labels have 1 dimension, but the header declares 2",
+        ),
+        (
+            "t10k-images-idx3-ubyte.gz",
+            np.zeros((10, 8, 9), np.uint8),
+            "are 1x8x9, but those of the training split are 1x8x8",
+        ),
+        (
+            "train-images-idx3-ubyte.gz",
+            np.zeros((20, 64), np.uint8),
+            "have 3 or 4 dimensions, but the header declares 2",
+        ),
     ],
 )
-def test_files_that_do_not_fit_are_an_error_and_wrong_in_the_check(folder, name, array, why):
+def test_inconsistent_files_are_an_error_and_wrong_in_the_check(folder, name, array, why):
     write_idx(folder / name, array)
     with pytest.raises(DataError) as caught:
         load(str(folder))
@@ -188,23 +201,24 @@ def test_files_that_do_not_fit_are_an_error_and_wrong_in_the_check(folder, name,
     assert next(why in report.detail for report in check(str(folder)) if report.status == "wrong")
 
 
-def test_labels_out_of_range_are_an_error():
-    assert idx_folders._labels_fault(np.array([0, 9], np.uint8), 2, classes=10) == ""
-    fault = idx_folders._labels_fault(np.array([0, 10], np.uint8), 2, classes=10)
+def test_rejects_labels_out_of_range():
+    assert idx_folders._label_fault(np.array([0, 9], np.uint8), 2, classes=10) == ""
+    fault = idx_folders._label_fault(np.array([0, 10], np.uint8), 2, classes=10)
     assert fault == "the largest label is 10, but there are 10 classes (0 to 9)"
 
 
-# --- what is not there -----------------------------------------------------------------------------------------------
+# --- missing data sets -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("use", [describe, load, check])
-def test_an_unknown_name_gives_the_nearest(use):
+def test_suggests_the_nearest_name(use):
     with pytest.raises(UsageError) as caught:
         use("fashon-mnist")
     assert str(caught.value).splitlines() == [
-        "error[CN202]: no data set is called 'fashon-mnist'; the nearest name is fashion_mnist",
+        "error[CN202]: there is no data set 'fashon-mnist'; did you mean fashion_mnist?",
         "  where: the name of a data set",
-        f"  why:   known are: {', '.join(DATASETS)}; the path of a folder of images or of IDX files does as well",
+        f"  why:   the data sets are {', '.join(DATASETS)};"
+        " you can also give the path of a folder of images or of IDX files",
         "  hint:  classicnets data check fashion_mnist",
     ]
     for spec in ("qqq", ""):
@@ -213,27 +227,29 @@ def test_an_unknown_name_gives_the_nearest(use):
 
 
 @pytest.mark.parametrize("spec", ["./none", "/none/there", "~/none", "~nobody-here/x", "a\\b", "/" + "x" * 300])
-def test_a_path_that_is_not_there_is_said(spec):
+def test_explains_a_missing_path(spec):
     with pytest.raises(DataError) as caught:
         describe(spec)
     assert caught.value.code == "CN302"
-    assert caught.value.what == f"no data set at {spec}"
+    assert caught.value.what == f"there is no data set at {spec}"
     assert caught.value.why
 
 
-def test_a_file_in_place_of_a_folder_is_said(folder):
-    with pytest.raises(DataError, match="it is a file; a folder of images or of IDX files is needed"):
+def test_explains_a_file_instead_of_a_folder(folder):
+    with pytest.raises(
+        DataError, match="it is a file, but a folder of images, a folder of IDX files or a CSV is needed"
+    ):
         load(str(folder / "train-images-idx3-ubyte.gz"))
 
 
-def test_a_folder_that_lacks_files_is_said(folder):
+def test_names_files_that_a_folder_lacks(folder):
     (folder / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(DataError) as caught:
         load(str(folder))
     assert str(caught.value).splitlines() == [
         "error[CN302]: the folder lacks 1 of the four IDX files of a data set",
         f"  where: {folder}",
-        "  why:   missing: t10k-labels-idx1-ubyte (each with or without .gz)",
+        "  why:   missing are: t10k-labels-idx1-ubyte (each with or without .gz)",
         f"  hint:  classicnets data check {folder}",
     ]
 
@@ -241,8 +257,8 @@ def test_a_folder_that_lacks_files_is_said(folder):
 # --- check -----------------------------------------------------------------------------------------------------------
 
 
-def test_check_of_a_good_cache(toy, folder):
-    cache = cache_of(folder)
+def test_check_of_a_valid_cache(toy, folder):
+    cache = copy_to_cache(folder)
     reports = check("toy")
     assert [report.status for report in reports] == ["ok"] * 4
     assert reports[0].file == "train-images-idx3-ubyte.gz"
@@ -250,19 +266,19 @@ def test_check_of_a_good_cache(toy, folder):
     assert reports[1].detail.endswith("28 bytes, 20 labels 0..2, sha256 ok")
 
 
-def test_check_shows_the_system_folder_when_that_is_what_would_be_used(toy, folder):
+def test_check_shows_the_system_folder_if_it_would_be_used(toy, folder):
     system = shutil.copytree(folder, toy.system_folder)
     assert all(report.status == "ok" and system in report.detail for report in check("toy"))
 
 
-def test_check_fetches_nothing(toy, folder, monkeypatch):
+def test_check_downloads_nothing(toy, folder, monkeypatch):
     monkeypatch.delenv("CLASSICNETS_OFFLINE")
     assert [(report.status, report.file) for report in check("toy")] == [("missing", name) for name in NAMES.values()]
     assert not (folder.parent / "cache").exists()
 
 
-def test_check_names_what_is_wrong(toy, folder, tmp_path, monkeypatch):
-    cache = cache_of(folder)
+def test_check_reports_wrong_and_missing_files(toy, folder, tmp_path, monkeypatch):
+    cache = copy_to_cache(folder)
     mnist = make_idx_folder(tmp_path / "mnist", train=20, test=10, classes=4, size=8)
     monkeypatch.setitem(DATASETS, "mnist", dataset_of(mnist, name="mnist", title="MNIST"))
     shutil.copy(mnist / "t10k-images-idx3-ubyte.gz", cache)
@@ -270,7 +286,7 @@ def test_check_names_what_is_wrong(toy, folder, tmp_path, monkeypatch):
     (cache / "t10k-labels-idx1-ubyte.gz").unlink()
     images, labels, test_images, test_labels = check("toy")
     assert (images.status, labels.status, test_images.status, test_labels.status) == ("ok", "wrong", "wrong", "missing")
-    assert test_images.detail.endswith("these are MNIST's t10k-images")
+    assert test_images.detail.endswith("this is the file t10k-images of MNIST")
     assert test_labels.detail == f"not in {cache}"
 
 
@@ -281,19 +297,19 @@ def test_check_of_a_folder(toy, folder, tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     images, _, test_images, _ = check(str(other))
     assert images.status == "wrong"
-    assert "cut short: declared 20x8x8 = 1,280 bytes; found " in images.detail
-    assert test_images.detail.endswith(", Toy's t10k-images")
+    assert "it is truncated: it declares 20x8x8 = 1,280 bytes, but has " in images.detail
+    assert test_images.detail.endswith(", the file t10k-images of Toy")
 
 
-# --- the real thing --------------------------------------------------------------------------------------------------
+# --- real data -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.real_data
 def test_the_real_fashion_mnist():
-    data = load("fashion_mnist")
-    assert data.train.images.shape == (60_000, 1, 28, 28)
-    assert data.test.images.shape == (10_000, 1, 28, 28)
-    assert np.bincount(data.train.labels).tolist() == [6_000] * 10
-    assert data.train.images.mean() / 255 == pytest.approx(0.2860, abs=1e-4)
-    assert data.train.images.std() / 255 == pytest.approx(0.3530, abs=1e-4)
+    splits = load("fashion_mnist")
+    assert splits.train.images.shape == (60_000, 1, 28, 28)
+    assert splits.test.images.shape == (10_000, 1, 28, 28)
+    assert np.bincount(splits.train.labels).tolist() == [6_000] * 10
+    assert splits.train.images.mean() / 255 == pytest.approx(0.2860, abs=1e-4)
+    assert splits.train.images.std() / 255 == pytest.approx(0.3530, abs=1e-4)
     assert all(report.status == "ok" for report in check("fashion_mnist"))

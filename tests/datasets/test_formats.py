@@ -1,4 +1,4 @@
-"""IDX files: sound ones come back bit for bit; unsound ones end in one clear error, whatever is wrong with them."""
+"""IDX files: valid ones are read exactly, and invalid ones raise one clear error."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ def test_round_trip(shape, gz, seed):
     array = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = write_idx(Path(folder) / "file", array, gz=gz)
-        back = read_idx(path)
-        assert back.dtype == np.uint8
-        assert back.flags.writeable
-        np.testing.assert_array_equal(back, array)
+        result = read_idx(path)
+        assert result.dtype == np.uint8
+        assert result.flags.writeable
+        np.testing.assert_array_equal(result, array)
         assert idx_header(path) == array.shape
         assert sha256_of(path) == hashlib.sha256(idx_bytes(array)).hexdigest()
 
 
 @pytest.mark.parametrize("gz", [False, True])
-def test_every_truncation_is_an_error(tmp_path, gz):
-    whole = write_idx(tmp_path / "whole", SMALL, gz=gz).read_bytes()
+def test_rejects_every_truncation(tmp_path, gz):
+    content = write_idx(tmp_path / "whole", SMALL, gz=gz).read_bytes()
     path = tmp_path / "short"
-    for length in range(len(whole)):
-        path.write_bytes(whole[:length])
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
         assert why(path)
-        if gz and length > 1:  # shorter than the gzip mark it is a plain file, and those have a hash
+        if gz and length > 1:  # a shorter one has no gzip mark, so it is hashed as a plain file
             with pytest.raises(DataError, match="CN301"):
                 sha256_of(path)
 
 
 @settings(max_examples=300, deadline=None)
 @given(at=st.integers(0, 15), value=st.integers(0, 255))
-def test_a_changed_header_byte_never_escapes_as_anything_but_a_data_error(at, value):
+def test_changed_header_byte_raises_only_data_errors(at, value):
     content = bytearray(idx_bytes(SMALL))
     changed = content[at] != value
     content[at] = value
@@ -74,7 +74,7 @@ def test_a_changed_header_byte_never_escapes_as_anything_but_a_data_error(at, va
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
-def test_a_changed_gzip_byte_gives_the_same_array_or_a_data_error(data):
+def test_changed_gzip_byte_gives_the_same_array_or_a_data_error(data):
     content = bytearray(gzip.compress(idx_bytes(SMALL), mtime=0))
     content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     with tempfile.TemporaryDirectory() as folder:
@@ -98,74 +98,74 @@ def test_noise_is_an_array_or_a_data_error(content):
             assert error.code == "CN301"
 
 
-def test_the_sums_of_a_truncated_file_are_shown(tmp_path):
+def test_truncation_error_shows_declared_and_actual_size(tmp_path):
     path = tmp_path / "train-images-idx3-ubyte"
     path.write_bytes(bytes([0, 0, 8, 3]) + struct.pack(">3I", 60_000, 28, 28) + bytes(12_345))
-    assert why(path) == "cut short: declared 60000x28x28 = 47,040,000 bytes; found 12,345"
+    assert why(path) == "it is truncated: it declares 60000x28x28 = 47,040,000 bytes, but has 12,345"
     path.write_bytes(gzip.compress(path.read_bytes())[:-20])
-    assert why(path).startswith("cut short: declared 60000x28x28 = 47,040,000 bytes; found ")
+    assert why(path).startswith("it is truncated: it declares 60000x28x28 = 47,040,000 bytes, but has ")
 
 
 def packed(content: bytes) -> bytes:
-    """Without the time in its header: test processes must agree on the names of the cases."""
+    """Gzip without a timestamp, so that all test processes have the same parameter names."""
     return gzip.compress(content, mtime=0)
 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"", "there are no bytes in it"),
-        (packed(b""), "there are no bytes in it"),
-        (b"\0\0\x08", "cut short inside the header: 3 bytes of at least 8"),
-        (b"\0\0\x08\x02\0\0\0\x01", "cut short inside the header: 8 bytes of 12"),
-        (b"<!DOCTYPE html><html>", "it begins with 3c 21 44 4f, an IDX file with 00 00 08; it looks like a web page"),
+        (b"", "it is empty"),
+        (packed(b""), "it is empty"),
+        (b"\0\0\x08", "it is truncated in its header: 3 bytes of at least 8"),
+        (b"\0\0\x08\x02\0\0\0\x01", "it is truncated in its header: 8 of 12 bytes"),
+        (b"<!DOCTYPE html><html>", "it begins with 3c 21 44 4f instead of 00 00 08; it looks like a web page"),
         (b"\n <html>", "it looks like a web page"),
         (b"PK\x03\x04abc", "it looks like a zip archive"),
         (b"\x89PNG\r\n\x1a\n", "it looks like a PNG image"),
         (packed(packed(idx_bytes(SMALL))), "it looks like a gzip stream inside a gzip stream"),
         (b"version https://git-lfs.github.com/spec/v1\n", "it looks like a Git LFS pointer"),
-        (b"abcdefgh", "it begins with 61 62 63 64, an IDX file with 00 00 08"),
-        (b"\0\0\x0d\x01\0\0\0\x01", "its element type is 0x0d (float32); only 0x08 (unsigned byte) is read"),
+        (b"abcdefgh", "it begins with 61 62 63 64 instead of 00 00 08"),
+        (b"\0\0\x0d\x01\0\0\0\x01", "its element type is 0x0d (float32), but only 0x08 (unsigned byte) is supported"),
         (b"\0\0\x77\x01\0\0\0\x01", "its element type is 0x77 (unknown)"),
-        (b"\0\0\x08\0", "the header declares 0 dimensions; 1 to 4 are read"),
-        (b"\0\0\x08\x05" + bytes(20), "the header declares 5 dimensions; 1 to 4 are read"),
-        (b"\0\0\x08\x02\0\0\0\x03\0\0\0\0", "declared 3x0 = 0 bytes; read are 1 to 1,073,741,824"),
-        (b"\0\0\x08\x02" + b"\xff" * 8, "declared 4294967295x4294967295 = 18,446,744,065,119,617,025 bytes"),
-        (idx_bytes(SMALL) + b"x", "declared 4x3x2 = 24 bytes; more bytes follow"),
-        (packed(idx_bytes(SMALL) + b"x"), "declared 4x3x2 = 24 bytes; more bytes follow"),
-        (packed(idx_bytes(SMALL)) + b"garbage", "the gzip stream is damaged: Not a gzipped file"),
-        (packed(idx_bytes(SMALL))[:-8] + bytes(8), "the gzip stream is damaged: CRC check failed"),
-        (packed(idx_bytes(SMALL))[:-3], "cut short: the gzip stream breaks off"),
+        (b"\0\0\x08\0", "it declares 0 dimensions, but 1 to 4 are supported"),
+        (b"\0\0\x08\x05" + bytes(20), "it declares 5 dimensions, but 1 to 4 are supported"),
+        (b"\0\0\x08\x02\0\0\0\x03\0\0\0\0", "it declares 3x0 = 0 bytes, but 1 to 1,073,741,824 are supported"),
+        (b"\0\0\x08\x02" + b"\xff" * 8, "it declares 4294967295x4294967295 = 18,446,744,065,119,617,025 bytes"),
+        (idx_bytes(SMALL) + b"x", "it declares 4x3x2 = 24 bytes, but has more"),
+        (packed(idx_bytes(SMALL) + b"x"), "it declares 4x3x2 = 24 bytes, but has more"),
+        (packed(idx_bytes(SMALL)) + b"garbage", "its gzip stream is damaged: Not a gzipped file"),
+        (packed(idx_bytes(SMALL))[:-8] + bytes(8), "its gzip stream is damaged: CRC check failed"),
+        (packed(idx_bytes(SMALL))[:-3], "it is truncated: its gzip stream ends early"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path, content, expected):
+def test_explains_invalid_files(tmp_path, content, expected):
     path = tmp_path / "file"
     path.write_bytes(content)
     assert expected in why(path)
 
 
-def test_what_is_not_a_file_is_said(tmp_path):
+def test_explains_paths_that_are_not_files(tmp_path):
     assert why(tmp_path / "none") == "there is no such file"
     assert why(tmp_path) == "it is not a regular file"
     assert why(Path("/dev/null")) == "it is not a regular file"
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
-def test_no_permission_is_said(tmp_path):
+def test_explains_missing_permission(tmp_path):
     path = write_idx(tmp_path / "file", SMALL)
     path.chmod(0)
     assert why(path) == "it cannot be read: Permission denied"
 
 
-def test_the_four_lines(tmp_path):
+def test_error_has_four_lines(tmp_path):
     path = tmp_path / "train-labels-idx1-ubyte"
     path.write_bytes(b"\0\0\x08\x01\0\0\0\x09abc")
     with pytest.raises(DataError) as caught:
         read_idx(path)
     assert str(caught.value).splitlines() == [
-        "error[CN301]: train-labels-idx1-ubyte is not a sound IDX file",
+        "error[CN301]: train-labels-idx1-ubyte is not a valid IDX file",
         f"  where: {path}",
-        "  why:   cut short: declared 9 bytes; found 3",
+        "  why:   it is truncated: it declares 9 bytes, but has 3",
         f"  hint:  classicnets data check {tmp_path}",
     ]
 
@@ -180,13 +180,13 @@ def peak_bytes(read) -> int:
         tracemalloc.stop()
 
 
-def test_a_lying_header_costs_no_memory(tmp_path):
+def test_false_header_costs_no_memory(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(bytes([0, 0, 8, 2]) + struct.pack(">2I", 1000, 1_000_000) + b"few")
     assert peak_bytes(lambda: read_idx(path)) < 2**21
 
 
-def test_a_gzip_bomb_costs_no_memory(tmp_path):
+def test_gzip_bomb_costs_no_memory(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(gzip.compress(bytes([0, 0, 8, 1]) + struct.pack(">I", 1000) + bytes(2**26), compresslevel=1))
     assert peak_bytes(lambda: read_idx(path)) < 2**21
@@ -194,10 +194,10 @@ def test_a_gzip_bomb_costs_no_memory(tmp_path):
     assert idx_header(path) == (1000,)
 
 
-def test_the_limit_holds(tmp_path):
+def test_enforces_max_bytes(tmp_path):
     path = write_idx(tmp_path / "file", SMALL)
     assert read_idx(path, max_bytes=24).shape == (4, 3, 2)
-    assert why(path, max_bytes=23) == "declared 4x3x2 = 24 bytes; read are 1 to 23"
+    assert why(path, max_bytes=23) == "it declares 4x3x2 = 24 bytes, but 1 to 23 are supported"
     with pytest.raises(DataError, match="more than 39 bytes"):
         sha256_of(path, max_bytes=39)
     assert sha256_of(path, max_bytes=40)

@@ -1,4 +1,4 @@
-"""Where bytes come from: the order of the sources, what each failure says, and that nothing unverified is kept."""
+"""Sources of data files: their order, the message for each failure, and that only verified files are kept."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import gzip
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from classicnets.datasets import sources
+from classicnets.datasets import debian, download, local, sources
 from classicnets.datasets.catalog import DATASETS, DataFile, Dataset
+from classicnets.datasets.local import cache_root
+from classicnets.datasets.types import DatasetFiles
 from classicnets.errors import DataError, MachineError
 from classicnets.images import loading
 from support.idx import NAMES, dataset_of, make_idx_folder
@@ -25,7 +30,7 @@ FILES = [f"{name}.gz" for name in NAMES.values()]
 
 @dataclass
 class Toy:
-    """A small registry entry, and the folders of a machine that has nothing of it yet."""
+    """A small catalog entry, and the folders of a machine that has none of its files yet."""
 
     home: Path
     dataset: Dataset
@@ -39,17 +44,17 @@ class Toy:
     def cache(self) -> Path:
         return self.home / "cache" / "data" / "toy"
 
-    def obtain(self) -> sources.Found:
+    def obtain(self) -> DatasetFiles:
         self.lines.clear()
         return sources.obtain(self.dataset, say=self.lines.append)
 
-    def bring(self, place: Path) -> sources.Found:
-        return sources.bring(self.dataset, place)
+    def import_files(self, place: Path) -> DatasetFiles:
+        return sources.import_files(self.dataset, place)
 
-    def put(self, folder: Path) -> Path:
+    def copy_to(self, folder: Path) -> Path:
         return shutil.copytree(self.origin, folder)
 
-    def kept(self) -> list[str]:
+    def cached(self) -> list[str]:
         return sorted(path.name for path in self.cache.iterdir()) if self.cache.exists() else []
 
 
@@ -66,7 +71,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
 
 @pytest.fixture
 def mnist(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of other files under the same names, known as MNIST's."""
+    """A folder of other files with the same names, known as MNIST's."""
     folder = make_idx_folder(toy.home / "mnist", train=20, test=10, classes=4, size=8, seed=1)
     monkeypatch.setitem(DATASETS, "mnist", dataset_of(folder, name="mnist", title="MNIST"))
     return folder
@@ -97,7 +102,7 @@ def script(path: Path, text: str) -> None:
 
 @pytest.fixture
 def apt(toy: Toy) -> Path:
-    """Tools that work like apt on a machine with empty package lists; returns the file that lists the calls."""
+    """Scripts that act like apt on a machine with empty package lists; returns the file that logs the calls."""
     calls = toy.home / "calls"
     script(
         toy.home / "bin" / "apt-get",
@@ -117,59 +122,59 @@ test "$(cat "$2")" = deb && mkdir -p "$3{toy.home}" && cp -r {toy.origin} "$3{to
     return calls
 
 
-# --- the order -------------------------------------------------------------------------------------------------------
+# --- order of sources ------------------------------------------------------------------------------------------------
 
 
-def test_what_is_brought_by_hand_is_copied_over_everything(toy, mirror, apt):
+def test_import_replaces_files_in_the_cache(toy, mirror, apt):
     server = mirror()
-    toy.put(toy.cache)
+    toy.copy_to(toy.cache)
     (toy.cache / FILES[0]).write_bytes(b"old")
-    given = toy.put(toy.home / "given")
-    found = toy.bring(given)
-    assert found.source == f"folder {given}, now in cache {toy.cache}"
-    assert found.paths == {role: toy.cache / f"{name}.gz" for role, name in NAMES.items()}
-    assert (server.asked, apt.exists(), toy.lines) == ([], False, [])
+    source = toy.copy_to(toy.home / "given")
+    files = toy.import_files(source)
+    assert files.source == f"folder {source}, now in cache {toy.cache}"
+    assert files.paths == {role: toy.cache / f"{name}.gz" for role, name in NAMES.items()}
+    assert (server.requests, apt.exists(), toy.lines) == ([], False, [])
     assert toy.obtain().source == f"cache {toy.cache}"
 
 
-def test_the_cache_comes_before_the_system_folder(toy, mirror, apt):
+def test_uses_the_cache_before_the_system_folder(toy, mirror, apt):
     server = mirror()
-    toy.put(toy.cache)
-    toy.put(toy.home / "system")
-    found = toy.obtain()
-    assert found.source == f"cache {toy.cache}"
-    assert set(found.paths) == set(NAMES)
-    assert (server.asked, apt.exists(), toy.lines) == ([], False, [])
+    toy.copy_to(toy.cache)
+    toy.copy_to(toy.home / "system")
+    files = toy.obtain()
+    assert files.source == f"cache {toy.cache}"
+    assert set(files.paths) == set(NAMES)
+    assert (server.requests, apt.exists(), toy.lines) == ([], False, [])
 
 
-def test_the_system_folder_comes_before_the_mirrors_and_is_not_copied(toy, mirror, apt):
+def test_uses_the_system_folder_before_mirrors_without_copying(toy, mirror, apt):
     server = mirror()
-    system = toy.put(toy.home / "system")
-    found = toy.obtain()
-    assert found.source == f"system folder {system}"
-    assert found.paths["t10k-labels"] == system / "t10k-labels-idx1-ubyte.gz"
-    assert (server.asked, apt.exists(), toy.lines, toy.kept()) == ([], False, [], [])
+    system = toy.copy_to(toy.home / "system")
+    files = toy.obtain()
+    assert files.source == f"system folder {system}"
+    assert files.paths["t10k-labels"] == system / "t10k-labels-idx1-ubyte.gz"
+    assert (server.requests, apt.exists(), toy.lines, toy.cached()) == ([], False, [], [])
 
 
-def test_the_mirrors_come_before_the_package(toy, mirror, apt):
+def test_uses_mirrors_before_the_debian_package(toy, mirror, apt):
     first, second = mirror(), mirror()
-    found = toy.obtain()
-    assert found.source == f"mirror {first.url}, now in cache {toy.cache}"
-    assert sorted(first.asked) == sorted(FILES) == toy.kept()
-    assert (second.asked, apt.exists()) == ([], False)
+    files = toy.obtain()
+    assert files.source == f"mirror {first.url}, now in cache {toy.cache}"
+    assert sorted(first.requests) == sorted(FILES) == toy.cached()
+    assert (second.requests, apt.exists()) == ([], False)
     assert toy.lines == [f"toy: downloading from {first.url}"]
     assert toy.obtain().source == f"cache {toy.cache}"
 
 
-def test_the_package_comes_last_and_needs_neither_root_nor_package_lists(toy, mirror, apt):
+def test_uses_the_debian_package_last_without_root_or_package_lists(toy, mirror, apt):
     server = mirror()
     server.files.clear()
-    found = toy.obtain()
-    assert found.source == f"Debian package dataset-toy, now in cache {toy.cache}"
-    assert toy.kept() == sorted(FILES)
+    files = toy.obtain()
+    assert files.source == f"Debian package dataset-toy, now in cache {toy.cache}"
+    assert toy.cached() == sorted(FILES)
     assert toy.lines == [
         f"toy: mirror {server.url}: HTTP 404 Not Found",
-        "toy: downloading the Debian package dataset-toy (1.0 MB) into the cache; nothing is installed",
+        "toy: downloading the Debian package dataset-toy (1.0 MB) into the cache, without installing it",
     ]
     download, update, again, unpack = apt.read_text().splitlines()
     assert download.endswith("download dataset-toy")
@@ -182,110 +187,149 @@ def test_the_package_comes_last_and_needs_neither_root_nor_package_lists(toy, mi
 # --- mirrors ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_mirror_that_is_not_there_is_one_line(toy, mirror):
-    gone, good = mirror(), mirror()
-    gone.shutdown()
-    gone.server_close()
+def test_reports_an_unreachable_mirror_on_one_line(toy, mirror):
+    dead, good = mirror(), mirror()
+    dead.shutdown()
+    dead.server_close()
     toy.obtain()
     assert toy.lines == [
-        f"toy: mirror {gone.url}: not reachable (connection refused)",
+        f"toy: mirror {dead.url}: not reachable (connection refused)",
         f"toy: downloading from {good.url}",
     ]
 
 
-def test_a_name_that_is_not_known_and_a_silent_mirror_are_said(monkeypatch):
+def test_explains_unknown_hosts_and_timeouts(monkeypatch):
     import socket
     import urllib.error
 
     unknown = urllib.error.URLError(socket.gaierror(-2, "Name or service not known"))
-    assert sources._network_fault(unknown) == "not reachable (name not known)"
-    assert sources._network_fault(TimeoutError("timed out")) == "no answer within 15 s"
-    assert sources._network_fault(urllib.error.URLError(TimeoutError())) == "no answer within 15 s"
-    assert sources._network_fault(OSError("odd")) == "not reachable (odd)"
+    assert download._network_fault(unknown) == "not reachable (unknown host name)"
+    assert download._network_fault(TimeoutError("timed out")) == "no answer within 15 s"
+    assert download._network_fault(urllib.error.URLError(TimeoutError())) == "no answer within 15 s"
+    assert download._network_fault(OSError("odd")) == "not reachable (odd)"
 
 
-def test_a_broken_off_file_is_asked_for_once_more(toy, mirror):
+def test_retries_a_truncated_download_once(toy, mirror):
     server = mirror()
-    whole = server.files["train-images-idx3-ubyte.gz"]
-    server.files["train-images-idx3-ubyte.gz"] = [whole[:100], whole]
+    content = server.files["train-images-idx3-ubyte.gz"]
+    server.files["train-images-idx3-ubyte.gz"] = [content[:100], content]
     assert toy.obtain().source.startswith(f"mirror {server.url}")
-    assert server.asked.count("train-images-idx3-ubyte.gz") == 2
-    assert toy.kept() == sorted(FILES)
+    assert server.requests.count("train-images-idx3-ubyte.gz") == 2
+    assert toy.cached() == sorted(FILES)
 
 
-def test_what_came_whole_is_kept_and_the_next_mirror_gives_the_rest(toy, mirror):
+def test_keeps_complete_files_and_gets_the_others_from_the_next_mirror(toy, mirror):
     first, second = mirror(), mirror()
     first.files["train-images-idx3-ubyte.gz"] = first.files["train-images-idx3-ubyte.gz"][:100]
     toy.obtain()
-    assert second.asked == ["train-images-idx3-ubyte.gz"]
+    assert second.requests == ["train-images-idx3-ubyte.gz"]
     assert toy.lines[1].startswith(
-        f"toy: mirror {first.url}: train-images-idx3-ubyte.gz: cut short: the gzip stream breaks off (100 bytes"
+        f"toy: mirror {first.url}: train-images-idx3-ubyte.gz: it is truncated: its gzip stream ends early (100 bytes"
     )
-    assert toy.kept() == sorted(FILES)
+    assert toy.cached() == sorted(FILES)
 
 
-def test_a_mirror_with_mnist_is_refused_at_its_first_file(toy, mirror, mnist):
+def test_rejects_a_mirror_of_mnist_at_its_first_file(toy, mirror, mnist):
     wrong, good = mirror(mnist), mirror()
     assert toy.obtain().source.startswith(f"mirror {good.url}")
-    assert wrong.asked == ["t10k-labels-idx1-ubyte.gz"]
-    assert toy.lines[0] == (f"toy: mirror {wrong.url}: t10k-labels-idx1-ubyte.gz: these are MNIST's t10k-labels")
+    assert wrong.requests == ["t10k-labels-idx1-ubyte.gz"]
+    assert toy.lines[0] == (
+        f"toy: mirror {wrong.url}: t10k-labels-idx1-ubyte.gz: this is the file t10k-labels of MNIST"
+    )
 
 
-def test_an_endless_answer_is_cut_off(toy, mirror):
+def test_stops_a_download_that_is_too_large(toy, mirror):
     endless = mirror()
     endless.files["t10k-labels-idx1-ubyte.gz"] = bytes(2**20)
-    with pytest.raises(DataError, match="sends more than the 65,554 bytes a good file can have"):
+    with pytest.raises(DataError, match="it sends more than the 65,554 bytes of a valid file"):
         toy.obtain()
-    assert toy.kept() == []
+    assert toy.cached() == []
 
 
-def test_an_interrupted_download_leaves_nothing(toy, mirror, monkeypatch):
+def test_interrupted_download_leaves_no_temporary_files(toy, mirror, monkeypatch):
     mirror()
-    pieces = sources._pieces
+    read_url = download._read_url
 
-    def interrupted(url: str, limit: int) -> Iterator[bytes]:
+    def interrupted(url: str, max_bytes: int) -> Iterator[bytes]:
         if "train-images" in url:
-            yield next(pieces(url, limit))[:100]
+            yield next(read_url(url, max_bytes))[:100]
             raise KeyboardInterrupt
-        yield from pieces(url, limit)
+        yield from read_url(url, max_bytes)
 
-    monkeypatch.setattr(sources, "_pieces", interrupted)
+    monkeypatch.setattr(download, "_read_url", interrupted)
     with pytest.raises(KeyboardInterrupt):
         toy.obtain()
-    assert toy.kept() == sorted(set(FILES) - {"train-images-idx3-ubyte.gz"})
+    assert toy.cached() == sorted(set(FILES) - {"train-images-idx3-ubyte.gz"})
+
+
+def test_next_fetch_removes_folders_of_killed_processes(toy, mirror):
+    mirror()
+    code = (
+        "import sys, time, pathlib\n"
+        "from classicnets.datasets.local import fetch_folder\n"
+        "with fetch_folder(pathlib.Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'part').write_bytes(b'x')\n"
+        "    print(folder, flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(toy.cache)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            folder = Path(process.stdout.readline().strip())
+            with local.fetch_folder(toy.cache):
+                assert (folder / "part").exists()  # its process is still running
+        finally:
+            process.kill()
+    assert folder.exists()
+    toy.obtain()
+    assert toy.cached() == sorted(FILES)
+
+
+def test_without_locks_only_old_folders_are_removed(toy, mirror, monkeypatch):
+    mirror()
+
+    def no_locks(*_: object) -> None:
+        raise OSError("no locks on this file system")
+
+    monkeypatch.setattr(local.fcntl, "flock", no_locks)
+    for name, age in (("fetch-old", 90_000), ("fetch-new", 10)):
+        (toy.cache / name).mkdir(parents=True)
+        os.utime(toy.cache / name, (time.time() - age,) * 2)
+    toy.obtain()
+    assert toy.cached() == ["fetch-new", *sorted(FILES)]
 
 
 # --- the cache -------------------------------------------------------------------------------------------------------
 
 
-def test_a_damaged_file_in_the_cache_is_said_and_replaced(toy, mirror):
+def test_reports_and_replaces_a_damaged_file_in_the_cache(toy, mirror):
     server = mirror()
-    toy.put(toy.cache)
+    toy.copy_to(toy.cache)
     path = toy.cache / "train-labels-idx1-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-3])
     toy.obtain()
     assert toy.lines[0] == (
-        "toy: train-labels-idx1-ubyte.gz in the cache is damaged "
-        f"(cut short: the gzip stream breaks off ({path.stat().st_size - 3:,} bytes on disk)); it will be replaced"
+        "toy: train-labels-idx1-ubyte.gz in the cache is damaged and will be replaced: "
+        f"it is truncated: its gzip stream ends early ({path.stat().st_size - 3:,} bytes on disk)"
     )
-    assert server.asked == ["train-labels-idx1-ubyte.gz"]
+    assert server.requests == ["train-labels-idx1-ubyte.gz"]
     assert toy.obtain().source == f"cache {toy.cache}"
 
 
-def test_a_damaged_file_in_the_cache_stays_until_a_good_one_arrives(toy):
-    toy.put(toy.cache)
+def test_keeps_a_damaged_file_until_a_valid_one_arrives(toy):
+    toy.copy_to(toy.cache)
     path = toy.cache / FILES[0]
     path.write_bytes(b"damaged")
-    with pytest.raises(DataError, match="other bytes: sha256 "):
+    with pytest.raises(DataError, match="its content differs: sha256 "):
         toy.obtain()
     assert path.read_bytes() == b"damaged"
 
 
-def test_a_cache_that_cannot_be_written_is_an_error_of_the_machine(toy, mirror, monkeypatch):
+def test_unwritable_cache_is_a_machine_error(toy, mirror, monkeypatch):
     mirror()
     (toy.home / "file").touch()
     monkeypatch.setenv("CLASSICNETS_CACHE", str(toy.home / "file"))
-    for fetch in (toy.obtain, lambda: toy.bring(toy.origin)):
+    for fetch in (toy.obtain, lambda: toy.import_files(toy.origin)):
         with pytest.raises(MachineError) as caught:
             fetch()
         assert caught.value.code == "CN401"
@@ -293,190 +337,192 @@ def test_a_cache_that_cannot_be_written_is_an_error_of_the_machine(toy, mirror, 
             "error[CN401]: the cache cannot be written",
             f"  where: {toy.home}/file/data/toy",
             "  why:   Not a directory",
-            "  hint:  export CLASSICNETS_CACHE=FOLDER   # a folder you may write to",
+            "  hint:  export CLASSICNETS_CACHE=FOLDER   # a folder that you may write to",
         ]
 
 
-def test_a_cache_that_cannot_be_written_does_not_matter_when_nothing_is(toy, monkeypatch):
-    toy.put(toy.home / "system")
+def test_unwritable_cache_does_not_matter_if_nothing_is_written(toy, monkeypatch):
+    toy.copy_to(toy.home / "system")
     (toy.home / "file").touch()
     monkeypatch.setenv("CLASSICNETS_CACHE", str(toy.home / "file"))
     assert toy.obtain().source.startswith("system folder")
 
 
-def test_where_the_cache_is(monkeypatch, tmp_path):
+def test_location_of_the_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("CLASSICNETS_CACHE", "~/here")
-    assert sources.cache_root() == Path.home() / "here"
+    assert cache_root() == Path.home() / "here"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CLASSICNETS_CACHE", "here")
-    assert sources.cache_root() == tmp_path / "here"
+    assert cache_root() == tmp_path / "here"
     monkeypatch.delenv("CLASSICNETS_CACHE")
     monkeypatch.setenv("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME", str(tmp_path))
-    assert sources.cache_root() == tmp_path / "classicnets"
+    assert cache_root() == tmp_path / "classicnets"
     monkeypatch.delenv("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
-    assert sources.cache_root() == Path.home() / ".cache" / "classicnets"
+    assert cache_root() == Path.home() / ".cache" / "classicnets"
 
 
-# --- a given folder --------------------------------------------------------------------------------------------------
+# --- import ----------------------------------------------------------------------------------------------------------
 
 
-def test_plain_and_dotted_names_do_as_well(toy):
-    given = toy.home / "given"
-    given.mkdir()
+def test_import_accepts_uncompressed_files_and_dotted_names(toy):
+    source = toy.home / "given"
+    source.mkdir()
     for name in NAMES.values():
         content = gzip.decompress((toy.origin / f"{name}.gz").read_bytes())
-        (given / name.replace("-idx", ".idx")).write_bytes(content)
-    toy.bring(given)
-    assert toy.kept() == sorted(FILES)
+        (source / name.replace("-idx", ".idx")).write_bytes(content)
+    toy.import_files(source)
+    assert toy.cached() == sorted(FILES)
     assert all((toy.cache / name).read_bytes()[:2] == b"\x1f\x8b" for name in FILES)
     assert toy.obtain().source == f"cache {toy.cache}"
 
 
-def test_mnist_in_place_of_the_data_set_is_recognized(toy, mnist, mirror):
+def test_import_recognizes_mnist_instead_of_the_data_set(toy, mnist, mirror):
     server = mirror()
     with pytest.raises(DataError) as caught:
-        toy.bring(mnist)
+        toy.import_files(mnist)
     assert str(caught.value).splitlines() == [
-        "error[CN303]: these are MNIST's files, not Toy's: both sets use the same file names",
+        "error[CN303]: these are files of MNIST, not of Toy; both sets use the same file names",
         f"  where: {mnist}",
-        "  why:   train-images-idx3-ubyte.gz: these are MNIST's train-images",
-        "         train-labels-idx1-ubyte.gz: these are MNIST's train-labels",
-        "         t10k-images-idx3-ubyte.gz: these are MNIST's t10k-images",
-        "         t10k-labels-idx1-ubyte.gz: these are MNIST's t10k-labels",
+        "  why:   train-images-idx3-ubyte.gz: this is the file train-images of MNIST",
+        "         train-labels-idx1-ubyte.gz: this is the file train-labels of MNIST",
+        "         t10k-images-idx3-ubyte.gz: this is the file t10k-images of MNIST",
+        "         t10k-labels-idx1-ubyte.gz: this is the file t10k-labels of MNIST",
         "  hint:  classicnets data get toy",
-        f"  or:    classicnets data check {mnist}   # a folder is a data set of its own, too",
+        f"  or:    classicnets data check {mnist}   # a folder can be a data set of its own",
     ]
-    assert (server.asked, toy.kept()) == ([], [])
+    assert (server.requests, toy.cached()) == ([], [])
 
 
-def test_other_bytes_and_swapped_files_are_refused(toy):
-    given = toy.put(toy.home / "given")
-    shutil.copy(toy.origin / "train-labels-idx1-ubyte.gz", given / "t10k-labels-idx1-ubyte.gz")
-    shutil.copy(toy.origin / "t10k-labels-idx1-ubyte.gz", given / "train-labels-idx1-ubyte.gz")
-    (given / "t10k-images-idx3-ubyte.gz").write_bytes(b"something")
-    with pytest.raises(DataError, match=r"error\[CN303\]: the folder does not hold Toy as it was published") as caught:
-        toy.bring(given)
-    labels, images, more = caught.value.why.splitlines()
-    assert labels == "train-labels-idx1-ubyte.gz: these are Toy's t10k-labels"
-    assert images.startswith("t10k-images-idx3-ubyte.gz: other bytes: sha256 3fc9b689459d")
-    assert more == "t10k-labels-idx1-ubyte.gz: these are Toy's train-labels"
-    assert toy.kept() == []
+def test_import_rejects_other_content_and_swapped_files(toy):
+    source = toy.copy_to(toy.home / "given")
+    shutil.copy(toy.origin / "train-labels-idx1-ubyte.gz", source / "t10k-labels-idx1-ubyte.gz")
+    shutil.copy(toy.origin / "t10k-labels-idx1-ubyte.gz", source / "train-labels-idx1-ubyte.gz")
+    (source / "t10k-images-idx3-ubyte.gz").write_bytes(b"something")
+    with pytest.raises(DataError, match=r"error\[CN303\]: the folder does not contain Toy as published") as caught:
+        toy.import_files(source)
+    train_labels, images, test_labels = caught.value.why.splitlines()
+    assert train_labels == "train-labels-idx1-ubyte.gz: this is the file t10k-labels of Toy"
+    assert images.startswith("t10k-images-idx3-ubyte.gz: its content differs: sha256 3fc9b689459d")
+    assert test_labels == "t10k-labels-idx1-ubyte.gz: this is the file train-labels of Toy"
+    assert toy.cached() == []
 
 
-def test_a_folder_without_the_files_is_refused(toy):
+def test_import_rejects_a_folder_without_the_files(toy):
     (toy.home / "empty").mkdir()
     with pytest.raises(DataError, match=r"error\[CN302\]: the folder lacks 4 of the 4 files of Toy"):
-        toy.bring(toy.home / "empty")
-    with pytest.raises(DataError, match="there is no such folder, or it may not be read"):
-        toy.bring(toy.home / "none")
+        toy.import_files(toy.home / "empty")
+    with pytest.raises(DataError, match="there is no such folder, or it cannot be read"):
+        toy.import_files(toy.home / "none")
 
 
 @pytest.fixture
 def as_published(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
-    """The same set, of which only the digests of the packed files are known."""
+    """The same set, with only the digests of the compressed files known."""
 
     def packed(file: DataFile) -> DataFile:
         content = (toy.origin / file.name).read_bytes()
-        return replace(file, sha256=hashlib.sha256(content).hexdigest(), size=len(content), of="file")
+        return replace(file, sha256=hashlib.sha256(content).hexdigest(), size=len(content), digest_of="file")
 
     toy.dataset = replace(toy.dataset, files=tuple(packed(file) for file in toy.dataset.files))
     monkeypatch.setitem(DATASETS, "toy", toy.dataset)
     return toy
 
 
-def test_a_digest_may_be_of_the_packed_file(as_published, mirror):
+def test_accepts_digests_of_compressed_files(as_published, mirror):
     mirror()
     assert as_published.obtain().source.startswith("mirror")
     assert loading.load("toy").train.images.shape == (20, 1, 8, 8)
     assert all(report.status == "ok" for report in loading.check("toy"))
-    folder = as_published.put(as_published.home / "given")
+    folder = as_published.copy_to(as_published.home / "given")
     assert loading.load(str(folder), say=lambda _: None).fingerprint == as_published.dataset.fingerprint
-    as_published.bring(folder)
+    as_published.import_files(folder)
     for name in FILES:
         assert (as_published.cache / name).read_bytes() == (as_published.origin / name).read_bytes()
 
 
-def test_what_was_unpacked_cannot_be_verified_where_only_packed_files_are_known(as_published, mnist):
-    for path in (given := as_published.put(as_published.home / "given")).iterdir():
+def test_cannot_verify_uncompressed_files_with_digests_of_compressed_ones(as_published, mnist):
+    for path in (source := as_published.copy_to(as_published.home / "given")).iterdir():
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
-    with pytest.raises(DataError, match=r"error\[CN303\]: the folder does not hold Toy") as caught:
-        as_published.bring(given)
+    with pytest.raises(DataError, match=r"error\[CN303\]: the folder does not contain Toy") as caught:
+        as_published.import_files(source)
     assert caught.value.why.splitlines() == [
-        f"{name}: not packed: what can be verified is {name}.gz as it was published" for name in NAMES.values()
+        f"{name}: only the compressed file {name}.gz can be verified, as published" for name in NAMES.values()
     ]
-    with pytest.raises(DataError, match=r"these are MNIST's files, not Toy's"):
-        as_published.bring(mnist)
+    with pytest.raises(DataError, match=r"these are files of MNIST, not of Toy"):
+        as_published.import_files(mnist)
 
 
-# --- nowhere ---------------------------------------------------------------------------------------------------------
+# --- no source -------------------------------------------------------------------------------------------------------
 
 
-def test_when_all_fail_what_was_tried_and_what_to_do_by_hand_is_said(toy, mirror, mnist):
+def test_error_lists_all_attempts_and_the_manual_import(toy, mirror, mnist):
     empty, wrong = mirror(), mirror(mnist)
     empty.files.clear()
     with pytest.raises(DataError) as caught:
         toy.obtain()
     assert str(caught.value).splitlines() == [
-        "error[CN302]: Toy could not be had from any source",
+        "error[CN302]: Toy is not available from any source",
         f"  where: {toy.cache}",
-        f"  why:   cache {toy.cache}: nothing there",
-        f"         system folder {toy.home}/system: nothing there",
+        f"  why:   cache {toy.cache}: no files",
+        f"         system folder {toy.home}/system: no files",
         f"         mirror {empty.url}: HTTP 404 Not Found",
-        f"         mirror {wrong.url}: t10k-labels-idx1-ubyte.gz: these are MNIST's t10k-labels",
-        "         Debian package dataset-toy: apt-get and dpkg-deb are not on this machine",
+        f"         mirror {wrong.url}: t10k-labels-idx1-ubyte.gz: this is the file t10k-labels of MNIST",
+        "         Debian package dataset-toy: this machine has no apt-get and dpkg-deb",
         "  hint:  classicnets data import toy FOLDER   # a FOLDER with train-images-idx3-ubyte.gz, "
         "train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz, "
-        f"fetched by hand on any machine from {empty.url} or {wrong.url}",
+        f"downloaded on any machine from {empty.url} or {wrong.url}",
     ]
-    assert toy.kept() == []
+    assert toy.cached() == []
 
 
-def test_offline_asks_nobody(toy, mirror, apt, monkeypatch):
+def test_offline_sends_no_request(toy, mirror, apt, monkeypatch):
     server = mirror()
     monkeypatch.setenv("CLASSICNETS_OFFLINE", "1")
     with pytest.raises(DataError) as caught:
         toy.obtain()
-    assert toy.lines == ["toy: offline (--offline or CLASSICNETS_OFFLINE), so nobody is asked for it"]
-    assert caught.value.why.endswith("elsewhere: not asked, offline (--offline or CLASSICNETS_OFFLINE)")
-    assert caught.value.hints[-1] == "unset CLASSICNETS_OFFLINE   # and no --offline"
-    assert (server.asked, apt.exists(), toy.kept()) == ([], False, [])
+    assert toy.lines == ["toy: nothing is downloaded, because --offline or CLASSICNETS_OFFLINE is set"]
+    assert caught.value.why.endswith("nothing is downloaded, because --offline or CLASSICNETS_OFFLINE is set")
+    assert caught.value.hints[-1] == "unset CLASSICNETS_OFFLINE   # and omit --offline"
+    assert (server.requests, apt.exists(), toy.cached()) == ([], False, [])
 
 
-def test_a_package_manager_that_fails_or_hangs_is_one_line(toy, apt, monkeypatch):
+def test_reports_a_failing_or_hanging_apt_on_one_line(toy, apt, monkeypatch):
     script(toy.home / "bin" / "apt-get", 'echo "Reading..."; echo "E: Nothing works today"; exit 100')
     with pytest.raises(DataError, match="Debian package dataset-toy: apt-get: E: Nothing works today"):
         toy.obtain()
     script(toy.home / "bin" / "apt-get", "exec sleep 600")
-    monkeypatch.setattr(sources, "APT_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(debian, "APT_TIMEOUT_SECONDS", 0.05)
     with pytest.raises(DataError, match=r"apt-get took more than 0\.05 s"):
         toy.obtain()
     assert toy.lines[-1] == "toy: Debian package dataset-toy: apt-get took more than 0.05 s"
 
 
-def test_a_package_with_other_bytes_is_refused(toy, apt, mnist):
+def test_rejects_a_debian_package_with_other_content(toy, apt, mnist):
     shutil.rmtree(toy.origin)
     shutil.copytree(mnist, toy.origin)
-    with pytest.raises(DataError, match=r"Debian package dataset-toy: train-images.*these are MNIST's train-images"):
+    with pytest.raises(
+        DataError, match=r"Debian package dataset-toy: train-images.*this is the file train-images of MNIST"
+    ):
         toy.obtain()
-    assert toy.kept() == []
+    assert toy.cached() == []
 
 
-# --- doctor ----------------------------------------------------------------------------------------------------------
+# --- description -----------------------------------------------------------------------------------------------------
 
 
-def test_would_come_from(toy, mirror, monkeypatch):
+def test_describe_source(toy, mirror, monkeypatch):
     server = mirror()
-    assert sources.would_come_from(toy.dataset) == f"not here yet: would be fetched from {server.url}"
+    assert sources.describe_source(toy.dataset) == f"not on this machine yet; available from {server.url}"
     script(toy.home / "bin" / "apt-get", "")
     script(toy.home / "bin" / "dpkg-deb", "")
-    assert sources.would_come_from(toy.dataset).endswith(f"{server.url} or the Debian package dataset-toy")
+    assert sources.describe_source(toy.dataset).endswith(f"{server.url} or the Debian package dataset-toy")
     monkeypatch.setenv("CLASSICNETS_OFFLINE", "1")
-    assert sources.would_come_from(toy.dataset) == "not here, and CLASSICNETS_OFFLINE forbids fetching it"
-    system = toy.put(toy.home / "system")
-    assert sources.would_come_from(toy.dataset) == f"system folder {system}"
-    toy.put(toy.cache)
-    assert sources.would_come_from(toy.dataset) == f"cache {toy.cache}"
+    assert sources.describe_source(toy.dataset) == "not on this machine, and CLASSICNETS_OFFLINE prevents the download"
+    system = toy.copy_to(toy.home / "system")
+    assert sources.describe_source(toy.dataset) == f"system folder {system}"
+    toy.copy_to(toy.cache)
+    assert sources.describe_source(toy.dataset) == f"cache {toy.cache}"
     (toy.cache / FILES[0]).write_bytes(b"damaged")
-    assert sources.would_come_from(toy.dataset) == f"system folder {system}"
-    assert server.asked == []
+    assert sources.describe_source(toy.dataset) == f"system folder {system}"
+    assert server.requests == []

@@ -27,7 +27,7 @@ from classicnets.evaluation.onnx import INPUT
 from classicnets.export import budget, graph, layers, low_rank, program
 from classicnets.export import onnx as export_onnx
 from classicnets.images import transforms
-from classicnets.images.decode import fitted, read_image
+from classicnets.images.decode import fit_image, read_image
 from classicnets.models.lrn import LRN
 from classicnets.models.registry import NETS
 from classicnets.spec import ExportOptions, about, read_size
@@ -107,7 +107,7 @@ def test_fits_images_of_any_size_as_pillow_does_bit_for_bit(fit, channels, data)
     outputs = preprocessed(Preprocess(channels=channels, image_size=side, fit=fit), pixels)
     for output, image in zip(outputs, pixels, strict=True):
         planes = np.asarray(Image.fromarray(image).convert("L"))[None] if channels == 1 else image.transpose(2, 0, 1)
-        assert np.array_equal(np.rint(output * 255).astype(np.uint8), fitted(planes, side, fit))
+        assert np.array_equal(np.rint(output * 255).astype(np.uint8), fit_image(planes, side, fit))
 
 
 def test_onnx_resize_differs_from_pillow():
@@ -121,7 +121,7 @@ def test_onnx_resize_differs_from_pillow():
     )
     image = np.random.default_rng(0).integers(0, 256, (1, 60, 60), dtype=np.uint8)
     resized = session(model).run(None, {"x": image[None]})[0][0].astype(int)
-    assert np.abs(resized - fitted(image, 28, "stretch")).max() > 3
+    assert np.abs(resized - fit_image(image, 28, "stretch")).max() > 3
 
 
 @pytest.mark.parametrize("views", [1, 2, 9, 10])

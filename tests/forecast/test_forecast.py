@@ -162,10 +162,10 @@ def test_image_counts_equal_those_of_the_data(blobs, folder):
         description, data = loading.describe(str(path)), loading.load(str(path), say=lambda _: None)
         assert (description.train, description.test) == (len(data.train), len(data.test))
         preprocess = plan(*run_spec("lenet_d2l", data=str(path), settings={"image_size": 28})).preprocess
-        assert description.loaded(preprocess) == loading.load(str(path), preprocess, say=lambda _: None).shape
+        assert description.loaded_shape(preprocess) == loading.load(str(path), preprocess, say=lambda _: None).shape
         for validation, limit in ((0.0, None), (0.15, None), (0.15, 33), (0.5, 1000)):
-            train, validation_set = batches.divide(data.train, validation, limit, seed=0)
-            assert batches.shares(description.train, validation, limit) == (
+            train, validation_set = batches.hold_out(data.train, validation, limit, seed=0)
+            assert batches.split_sizes(description.train, validation, limit) == (
                 len(train),
                 len(validation_set) if validation_set else 0,
             )

@@ -1,4 +1,4 @@
-"""Kept images: the same as decoded ones, whatever happened to the files, the disk and the other processes."""
+"""The image cache returns what decoding returns, whatever happens to files, disk and other processes."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from classicnets.images.decode import read_fitted
 from classicnets.values import Preprocess
 from support.images import make_image_folder
 
-SEEN = Preprocess(channels=3, image_size=12)
+PREPROCESS = Preprocess(channels=3, image_size=12)
 
 
 @pytest.fixture
 def files(tmp_path, monkeypatch) -> list[Path]:
-    """Thirty image files that are not new any more."""
-    monkeypatch.setenv("CLASSICNETS_PICTURES", "disk")
+    """Thirty image files that were modified long ago."""
+    monkeypatch.setenv("CLASSICNETS_IMAGE_CACHE", "disk")
     paths = sorted(make_image_folder(tmp_path / "x", per_class=10).rglob("*.*"))
     for path in paths:
         os.utime(path, (1e9, 1e9))
-    monkeypatch.setattr(cache, "_FRESH_SECONDS", -10.0)  # the time of the last change cannot be set back
+    monkeypatch.setattr(cache, "_FRESH_SECONDS", -10.0)  # the change time cannot be set
     return paths
 
 
@@ -41,39 +41,39 @@ def root() -> Path:
     return Path(os.environ["CLASSICNETS_CACHE"]) / "pictures"
 
 
-def read(paths, preprocess=SEEN, say=lambda _: None) -> cache.Read:
-    found = cache.read_all(paths, preprocess, say)
+def read(paths, preprocess=PREPROCESS, say=lambda _: None) -> cache.DecodedImages:
+    decoded = cache.read_images(paths, preprocess, say)
     expected = [read_fitted(path, preprocess) for path in paths]
-    np.testing.assert_array_equal(found.images, np.stack(expected))
-    return found
+    np.testing.assert_array_equal(decoded.images, np.stack(expected))
+    return decoded
 
 
-def watched(monkeypatch, *names: str) -> list[str]:
-    """Which of the functions are called from now on."""
+def record_calls(monkeypatch, *names: str) -> list[str]:
+    """A list to which calls of these functions are added."""
     calls: list[str] = []
 
-    def spied(name, function):
-        def spy(*args):
+    def recorded(name, function):
+        def call(*args):
             calls.append(name)
             return function(*args)
 
-        return spy
+        return call
 
     for name in names:
-        monkeypatch.setattr(cache, name, spied(name, getattr(cache, name)))
+        monkeypatch.setattr(cache, name, recorded(name, getattr(cache, name)))
     return calls
 
 
-def test_a_second_reading_maps_and_opens_no_image(files, monkeypatch):
+def test_second_read_maps_the_cache_and_opens_no_image(files, monkeypatch):
     first = read(files)
-    calls = watched(monkeypatch, "fit_bytes", "read_bytes")
+    calls = record_calls(monkeypatch, "fit_bytes", "read_bytes")
     again = read(files)
     assert calls == [] and again.digests == first.digests
     assert sorted(p.suffix for p in root().iterdir()) == [".json", ".json", ".npy"]
-    np.testing.assert_array_equal(np.load(next(root().glob("*.npy"))), again.images)  # an ordinary file of numpy's
+    np.testing.assert_array_equal(np.load(next(root().glob("*.npy"))), again.images)  # an ordinary .npy file
 
 
-def test_torch_takes_it_without_a_warning_and_cannot_change_the_file(files):
+def test_torch_accepts_the_mapping_and_cannot_change_the_file(files):
     read(files)
     images = read(files).images
     torch.from_numpy(images[:5]).zero_()
@@ -81,45 +81,45 @@ def test_torch_takes_it_without_a_warning_and_cannot_change_the_file(files):
     read(files)
 
 
-def test_the_number_of_oblong_images_is_kept(files):
+def test_caches_the_number_of_non_square_images(files):
     Image.new("RGB", (9, 5), (9, 9, 9)).save(files[3], "png")
-    assert read(files).oblong == read(files).oblong == 1
+    assert read(files).non_square_count == read(files).non_square_count == 1
 
 
 @pytest.mark.parametrize(
     "other", [{"channels": 1}, {"image_size": 13}, {"fit": "crop"}, {"image_size": 14, "resize": 15}, {"pad": 1}]
 )
-def test_other_settings_are_other_images(files, other):
+def test_other_settings_make_another_entry(files, other):
     read(files)
     read(files, Preprocess(**{"channels": 3, "image_size": 12, **other}))
     assert len(list(root().glob("*.npy"))) == 2
     read(files)
 
 
-def test_a_new_version_of_the_decoder_decodes_again(files, monkeypatch):
+def test_new_decoder_version_decodes_again(files, monkeypatch):
     read(files)
-    monkeypatch.setattr(cache, "DECODER", cache.DECODER + 1)
-    calls = watched(monkeypatch, "fit_bytes")
+    monkeypatch.setattr(cache, "DECODER_VERSION", cache.DECODER_VERSION + 1)
+    calls = record_calls(monkeypatch, "fit_bytes")
     read(files)
     assert len(calls) == 30
 
 
-def test_only_what_changed_is_read_again(files, monkeypatch):
+def test_reads_only_changed_files_again(files, monkeypatch):
     read(files)
-    os.utime(files[4], (1.1e9, 1.1e9))  # touched, the same bytes
-    calls = watched(monkeypatch, "read_bytes", "fit_bytes")
+    os.utime(files[4], (1.1e9, 1.1e9))  # same content, new time
+    calls = record_calls(monkeypatch, "read_bytes", "fit_bytes")
     read(files)
     assert calls == ["read_bytes"]
     calls.clear()
     read(files)
     assert calls == []
-    shutil.copyfile(files[5], files[4])  # other bytes
+    shutil.copyfile(files[5], files[4])  # other content
     read(files)
     assert calls.count("fit_bytes") == 30
 
 
-def test_other_bytes_of_the_same_size_and_time_are_seen(files):
-    """As when a copy keeps the times: the time of the last change cannot be set by anyone."""
+def test_detects_other_content_of_the_same_size_and_time(files):
+    """As when a copy keeps its modification time; the change time cannot be set."""
     path = files[0].with_suffix(".bmp")
     for color in ("red", "blue"):
         Image.new("RGB", (8, 8), color).save(path)
@@ -127,22 +127,22 @@ def test_other_bytes_of_the_same_size_and_time_are_seen(files):
         read([*files, path])
 
 
-def test_a_file_that_is_new_is_not_believed_to_stay(files, monkeypatch):
+def test_reads_recently_modified_files_again(files, monkeypatch):
     monkeypatch.setattr(cache, "_FRESH_SECONDS", 2.0)
     read(files)
-    calls = watched(monkeypatch, "read_bytes", "fit_bytes")
+    calls = record_calls(monkeypatch, "read_bytes", "fit_bytes")
     read(files)
     assert "read_bytes" in calls
 
 
-def test_another_order_and_a_part_are_themselves(files):
+def test_another_order_or_subset_is_read_correctly(files):
     read(files)
     read(files[::-1])
     read(files[3:7])
     read(files)
 
 
-def test_a_copy_of_the_folder_needs_no_second_entry(files, tmp_path):
+def test_copy_of_the_folder_shares_the_entry(files, tmp_path):
     read(files)
     copy = shutil.copytree(tmp_path / "x", tmp_path / "copy")
     read(sorted(copy.rglob("*.*")))
@@ -151,53 +151,53 @@ def test_a_copy_of_the_folder_needs_no_second_entry(files, tmp_path):
 
 @settings(max_examples=25)
 @given(st.data())
-def test_a_damaged_entry_is_made_again(tmp_path_factory, data):
-    """Cut, lengthened, or with bytes changed: the array, what is said of it, and the list of the files."""
+def test_replaces_a_damaged_entry(tmp_path_factory, data):
+    """Truncated, lengthened, changed or missing: the array, its facts, or the records of the files."""
     with pytest.MonkeyPatch.context() as patch:
         base = tmp_path_factory.mktemp("damaged")
         patch.setenv("CLASSICNETS_CACHE", str(base / "cache"))
-        patch.setenv("CLASSICNETS_PICTURES", "disk")
+        patch.setenv("CLASSICNETS_IMAGE_CACHE", "disk")
         patch.setattr(cache, "_FRESH_SECONDS", -10.0)
         paths = sorted(make_image_folder(base / "x", per_class=2).rglob("*.*"))
         read(paths)
-        victim = data.draw(st.sampled_from(sorted(root().iterdir(), key=lambda p: (p.suffix, len(p.name)))))
-        content = victim.read_bytes()
-        place = data.draw(st.integers(0, len(content) - 1))
-        how = data.draw(st.sampled_from(["cut", "flip", "grow", "gone"]))
-        if how == "gone":
-            victim.unlink()
+        entry = data.draw(st.sampled_from(sorted(root().iterdir(), key=lambda p: (p.suffix, len(p.name)))))
+        content = entry.read_bytes()
+        position = data.draw(st.integers(0, len(content) - 1))
+        damage = data.draw(st.sampled_from(["cut", "flip", "grow", "gone"]))
+        if damage == "gone":
+            entry.unlink()
         else:
-            flipped = content[:place] + bytes([content[place] ^ 0x11]) + content[place + 1 :]
-            victim.write_bytes({"cut": content[:place], "flip": flipped, "grow": content + b"x"}[how])
+            flipped = content[:position] + bytes([content[position] ^ 0x11]) + content[position + 1 :]
+            entry.write_bytes({"cut": content[:position], "flip": flipped, "grow": content + b"x"}[damage])
         read(paths)
         read(paths)
 
 
-def test_damage_is_said(files):
+def test_reports_damage(files):
     read(files)
     array = next(root().glob("*.npy"))
     array.write_bytes(array.read_bytes()[:-1])
-    said: list[str] = []
-    read(files, say=said.append)
-    assert said == [f"{array} is damaged; the images are decoded again"]
+    messages: list[str] = []
+    read(files, say=messages.append)
+    assert messages == [f"{array} is damaged; the images are decoded again"]
     read(files, say=pytest.fail)
 
 
-def test_two_processes_make_the_same_entry_at_once(files, tmp_path):
+def test_two_processes_write_the_same_entry_at_once(files, tmp_path):
     code = (
         "import sys, time, pathlib, hashlib\n"
-        "from classicnets.images.cache import read_all\n"
+        "from classicnets.images.cache import read_images\n"
         "from classicnets.values import Preprocess\n"
         "paths = sorted(pathlib.Path(sys.argv[1]).rglob('*.*'))\n"
         "pathlib.Path(sys.argv[2]).touch()\n"
         "while not pathlib.Path(sys.argv[3]).exists(): time.sleep(0.001)\n"
         "for side in (12, 13, 14, 15):\n"
-        "    images = read_all(paths, Preprocess(channels=3, image_size=side), print).images\n"
+        "    images = read_images(paths, Preprocess(channels=3, image_size=side), print).images\n"
         "    print(hashlib.sha256(images.tobytes()).hexdigest())\n"
     )
     ready, go = [tmp_path / "ready0", tmp_path / "ready1"], tmp_path / "go"
     with ExitStack() as stack:
-        both = [
+        processes = [
             stack.enter_context(
                 subprocess.Popen(
                     [sys.executable, "-c", code, str(tmp_path / "x"), str(mark), str(go)],
@@ -207,95 +207,113 @@ def test_two_processes_make_the_same_entry_at_once(files, tmp_path):
             )
             for mark in ready
         ]
-        stack.callback(go.touch)  # also where the test fails: nobody waits for ever
+        stack.callback(go.touch)  # also if the test fails, so that no process waits forever
         while not all(mark.exists() for mark in ready):
-            assert all(process.poll() is None for process in both)
+            assert all(process.poll() is None for process in processes)
             time.sleep(0.01)
         go.touch()
-        outs = [process.communicate()[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0]
+        outs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
     assert outs[0] == outs[1] and len(outs[0].split()) == 4
     assert not list(root().glob("*part*")) and len(list(root().glob("*.npy"))) == 4
     read(files)
 
 
-def test_a_disk_that_cannot_be_written_is_said_once_and_done_without(files, monkeypatch):
+def test_works_without_a_writable_disk_and_reports_it_once(files, monkeypatch):
     root().parent.mkdir()
     root().write_text("a file where the folder should be")
-    said: list[str] = []
-    read(files, say=said.append)
-    assert len(said) == 1 and "cannot be kept" in said[0] and "memory" in said[0]
+    messages: list[str] = []
+    read(files, say=messages.append)
+    assert len(messages) == 1 and "stay in memory" in messages[0] and "cannot be written" in messages[0]
 
 
 @pytest.mark.parametrize("when", [0, 10])
-def test_a_full_disk_is_done_without_and_leaves_nothing(files, monkeypatch, when):
-    """Full from the start as the system tells it, or while it is written: /dev/full answers as a full disk does."""
+def test_works_with_a_full_disk_and_leaves_no_files(files, monkeypatch, when):
+    """Full from the start according to the system, or during writing: /dev/full behaves as a full disk."""
     if when == 0:
         monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6, 1000))
     else:
         if not Path("/dev/full").exists():
             pytest.skip("no /dev/full on this system")
         monkeypatch.setattr(cache, "temporary_file", lambda _: nullcontext(Path("/dev/full")))
-    said: list[str] = []
-    read(files, say=said.append)
-    assert len(said) == 1 and "stay in memory" in said[0]
+    messages: list[str] = []
+    read(files, say=messages.append)
+    assert len(messages) == 1 and "stay in memory" in messages[0]
     assert not list(root().glob("*part*")) and not list(root().glob("*.npy"))
 
 
-def test_what_was_used_longest_ago_goes(files, monkeypatch):
-    monkeypatch.setattr(cache, "KEPT_BYTES", 3 * (30 * 3 * 12 * 12 + 128))
-    for side, age in ((10, 400), (11, 300), (12, 200)):
+def test_removes_the_least_recently_used_entries(files, monkeypatch):
+    monkeypatch.setattr(cache, "MAX_CACHE_BYTES", 3 * (30 * 3 * 12 * 12 + 128))
+    for size, age in ((10, 400), (11, 300), (12, 200)):
         before = set(root().glob("*.npy")) if root().exists() else set()
-        read(files, Preprocess(channels=3, image_size=side))
+        read(files, Preprocess(channels=3, image_size=size))
         (new,) = set(root().glob("*.npy")) - before
         os.utime(new.with_suffix(".json"), (time.time() - age,) * 2)
     assert len(list(root().glob("*.npy"))) == 3
-    read(files, Preprocess(channels=3, image_size=10))  # used again, so the one of 11 is the oldest
+    read(files, Preprocess(channels=3, image_size=10))  # used again, so that 11 is the oldest
     old = root() / "part-left"
     old.touch()
     os.utime(old, (1e9, 1e9))
     read(files, Preprocess(channels=3, image_size=13))
-    sides = {np.load(path, mmap_mode="r").shape[-1] for path in root().glob("*.npy")}
-    assert sides == {10, 12, 13} or sides == {10, 13}
-    assert 11 not in sides and not old.exists()
+    sizes = {np.load(path, mmap_mode="r").shape[-1] for path in root().glob("*.npy")}
+    assert sizes == {10, 12, 13} or sizes == {10, 13}
+    assert 11 not in sizes and not old.exists()
 
 
-def test_the_others_are_kept_and_faults_are_remembered_with_them(files, monkeypatch):
+def test_caches_readable_images_and_the_faults_of_others(files, monkeypatch):
     files[2].write_bytes(b"")
     files[7].unlink()
     good = [path for i, path in enumerate(files) if i not in (2, 7)]
-    found = cache.read_all(files, SEEN, pytest.fail)
-    calls = watched(monkeypatch, "fit_bytes")
-    for again in (found, cache.read_all(files, SEEN, pytest.fail)):
-        np.testing.assert_array_equal(again.images, np.stack([read_fitted(path, SEEN) for path in good]))
+    decoded = cache.read_images(files, PREPROCESS, pytest.fail)
+    calls = record_calls(monkeypatch, "fit_bytes")
+    for again in (decoded, cache.read_images(files, PREPROCESS, pytest.fail)):
+        np.testing.assert_array_equal(again.images, np.stack([read_fitted(path, PREPROCESS) for path in good]))
         assert {i: fault.where for i, fault in again.faults.items()} == {2: str(files[2]), 7: str(files[7])}
         assert [fault.why or fault.what for fault in again.faults.values()] == [
-            fault.why or fault.what for fault in found.faults.values()
+            fault.why or fault.what for fault in decoded.faults.values()
         ]
-        assert len(again.digests) == len(files) and again.digests == found.digests
-    assert not calls  # the second time nothing was decoded
+        assert len(again.digests) == len(files) and again.digests == decoded.digests
+    assert not calls  # nothing was decoded the second time
     shutil.copy(files[0], files[7])
-    assert list(cache.read_all(files, SEEN, pytest.fail).faults) == [2]
+    assert list(cache.read_images(files, PREPROCESS, pytest.fail).faults) == [2]
 
 
-def test_reading_stops_at_the_most_faults_and_nothing_is_kept(files):
+def test_stops_at_max_faults_and_caches_nothing(files):
     for path in files[10:]:
         path.write_bytes(b"")
-    found = cache.read_all(files, SEEN, pytest.fail, most_faults=4)
-    assert len(found.faults) == 4 and not len(found.images)
+    decoded = cache.read_images(files, PREPROCESS, pytest.fail, max_faults=4)
+    assert len(decoded.faults) == 4 and not len(decoded.images)
     assert not list(root().glob("*.npy")) and not list(root().glob("part-*"))
 
 
-def test_where_they_are_kept_can_be_chosen(files, monkeypatch):
-    monkeypatch.setenv("CLASSICNETS_PICTURES", "memory")
+def test_old_name_of_the_variable_works_with_a_note(files, monkeypatch):
+    monkeypatch.delenv("CLASSICNETS_IMAGE_CACHE")
+    monkeypatch.setenv("CLASSICNETS_PICTURES", "disk")
+    messages: list[str] = []
+    read(files, say=messages.append)
+    assert len(list(root().glob("*.npy"))) == 1
+    assert messages == [
+        "the variable CLASSICNETS_PICTURES is now called CLASSICNETS_IMAGE_CACHE; the old name still works"
+    ]
+    monkeypatch.setenv("CLASSICNETS_IMAGE_CACHE", "memory")  # the new name has priority
+    read(files, PREPROCESS, pytest.fail)
+    monkeypatch.delenv("CLASSICNETS_IMAGE_CACHE")
+    monkeypatch.setenv("CLASSICNETS_PICTURES", "ram")
+    with pytest.raises(UsageError) as caught:
+        read(files)
+    assert caught.value.hints == ("unset CLASSICNETS_PICTURES",)
+
+
+def test_variable_chooses_the_place(files, monkeypatch):
+    monkeypatch.setenv("CLASSICNETS_IMAGE_CACHE", "memory")
     read(files)
-    monkeypatch.delenv("CLASSICNETS_PICTURES")
-    read(files)  # few of them: in memory
+    monkeypatch.delenv("CLASSICNETS_IMAGE_CACHE")
+    read(files)  # few images stay in memory
     assert not root().exists()
     monkeypatch.setattr(cache, "SMALL_BYTES", 1)
     read(files)
     assert len(list(root().glob("*.npy"))) == 1
-    monkeypatch.setenv("CLASSICNETS_PICTURES", "ram")
+    monkeypatch.setenv("CLASSICNETS_IMAGE_CACHE", "ram")
     with pytest.raises(UsageError, match="ram") as caught:
         read(files)
     assert caught.value.code == "CN204"

@@ -1,4 +1,4 @@
-"""Folders of images: what counts as a class and a split, what arrives in memory, what a user reads when it cannot."""
+"""Folders of images: classes and splits, the loaded images, and the error messages."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from classicnets import machine
-from classicnets.audit.examine import examine
+from classicnets.audit.audit import audit_images
 from classicnets.errors import DataError, UsageError
-from classicnets.images.decode import fitted, read_image
+from classicnets.images.decode import fit_image, read_image
 from classicnets.images.layout import read_layout
 from classicnets.images.loading import describe, load
-from classicnets.images.names import natural
+from classicnets.images.names import natural_key
 from classicnets.values import Preprocess
 from support.idx import make_idx_folder
 from support.images import CLASSES, make_image_folder, save
@@ -26,9 +26,9 @@ GRAY, COLOR = Preprocess(channels=1, image_size=16), Preprocess(channels=3, imag
 
 
 def read(folder: Path, preprocess: Preprocess | None = None):
-    """What is loaded, and the lines that are said."""
-    said: list[str] = []
-    return load(str(folder), preprocess, say=said.append), said
+    """The loaded data and the notes."""
+    notes: list[str] = []
+    return load(str(folder), preprocess, say=notes.append), notes
 
 
 def error_of(folder: Path, use=load) -> DataError:
@@ -41,20 +41,20 @@ def error_of(folder: Path, use=load) -> DataError:
 
 
 def test_train_and_test_folders(folder):
-    data, said = read(folder)
+    data, notes = read(folder)
     assert describe(str(folder)).shape == data.shape == (3, 16, 16)
     assert (data.name, data.classes) == ("animals", CLASSES) == (describe(str(folder)).name, data.classes)
     assert (len(data.train), len(data.test)) == (90, 30)
     assert (data.train.images.dtype, data.train.labels.dtype) == (np.uint8, np.int64)
     assert np.bincount(data.train.labels).tolist() == [30] * 3 and np.bincount(data.test.labels).tolist() == [10] * 3
-    assert data.source == f"folder {folder}" and said == []
+    assert data.source == f"folder {folder}" and notes == []
 
 
-def test_every_image_is_where_its_label_says(folder):
+def test_every_image_has_the_label_of_its_folder(folder):
     data, _ = read(folder)
     for split, images in (("train", data.train), ("test", data.test)):
         for label, name in enumerate(CLASSES):
-            paths = sorted((folder / split / name).iterdir(), key=lambda path: natural(path.name))
+            paths = sorted((folder / split / name).iterdir(), key=lambda path: natural_key(path.name))
             expected = np.stack([read_image(path, 3) for path in paths])
             np.testing.assert_array_equal(images.images[images.labels == label], expected)
 
@@ -63,24 +63,24 @@ def test_every_image_is_where_its_label_says(folder):
 @pytest.mark.parametrize("test", ["test", "testing", "val", "valid", "Validation"])
 def test_the_names_of_splits(tmp_path, train, test):
     folder = make_image_folder(tmp_path / "x", per_class=2, test_per_class=1)
-    (folder / "train").rename(folder / "aside")
-    (folder / "aside").rename(folder / train)
-    (folder / "test").rename(folder / "aside")
-    (folder / "aside").rename(folder / test)
-    data, said = read(folder)
-    assert (len(data.train), len(data.test), said) == (6, 3, [])
+    (folder / "train").rename(folder / "renamed")
+    (folder / "renamed").rename(folder / train)
+    (folder / "test").rename(folder / "renamed")
+    (folder / "renamed").rename(folder / test)
+    data, notes = read(folder)
+    assert (len(data.train), len(data.test), notes) == (6, 3, [])
 
 
-def test_of_two_folders_of_one_split_the_first_is_used_and_that_is_said(tmp_path, folder):
+def test_uses_the_first_of_two_folders_of_one_split_and_reports_it(tmp_path, folder):
     mine = shutil.copytree(folder, tmp_path / "mine")
     shutil.copytree(mine / "test", mine / "testing")
     shutil.rmtree(mine / "testing" / "dog")
-    data, said = read(mine)
-    assert len(data.test) == 30 and said == ["mine: testing is not used: test is there"]
+    data, notes = read(mine)
+    assert len(data.test) == 30 and notes == ["mine: testing/ is ignored because test/ is used for this split"]
 
 
 def with_validation(folder: Path, to: Path, per_class: int = 5) -> Path:
-    """A copy of a folder with train/ and test/ that has val/ as well, of other images of the same classes."""
+    """Copy a folder with train/ and test/, and move some training images of each class to val/."""
     shutil.copytree(folder, to)
     for name in CLASSES:
         for i in range(per_class):
@@ -91,12 +91,16 @@ def with_validation(folder: Path, to: Path, per_class: int = 5) -> Path:
 
 def test_val_beside_test_is_the_validation_split(tmp_path, folder):
     mine = with_validation(folder, tmp_path / "mine")
-    data, said = read(mine)
-    told = describe(str(mine))
-    assert (told.train, told.validation, told.test) == (75, 15, 30) == (len(data.train), len(data.validation), 30)
-    assert said == [] and len(data.test) == 30
+    data, notes = read(mine)
+    description = describe(str(mine))
+    assert (
+        (description.train, description.validation, description.test)
+        == (75, 15, 30)
+        == (len(data.train), len(data.validation), 30)
+    )
+    assert notes == [] and len(data.test) == 30
     for label, name in enumerate(CLASSES):
-        paths = sorted((mine / "val" / name).iterdir(), key=lambda path: natural(path.name))
+        paths = sorted((mine / "val" / name).iterdir(), key=lambda path: natural_key(path.name))
         expected = np.stack([read_image(path, 3) for path in paths])
         np.testing.assert_array_equal(data.validation.images[data.validation.labels == label], expected)
     assert [(file.split, file.label, file.path) for file in data.files[75:80]] == [
@@ -106,32 +110,32 @@ def test_val_beside_test_is_the_validation_split(tmp_path, folder):
     assert read(folder)[0].validation is None and read(folder)[0].fingerprint != data.fingerprint
 
 
-def test_classes_of_the_validation_split_are_known_by_name(tmp_path, folder):
+def test_matches_classes_of_the_validation_split_by_name(tmp_path, folder):
     mine = with_validation(folder, tmp_path / "mine")
     shutil.rmtree(mine / "val" / "bird")
-    data, said = read(mine)
-    assert set(data.validation.labels) == {1, 2} and said == ["mine: val has no image of bird"]
+    data, notes = read(mine)
+    assert set(data.validation.labels) == {1, 2} and notes == ["mine: val has no images of bird"]
     (mine / "val" / "dog").rename(mine / "val" / "Dog")
-    assert error_of(mine).why == "val/Dog: the train split has no such class; the nearest is dog"
+    assert error_of(mine).why == "val/Dog: the training split has no such class; did you mean dog?"
     shutil.rmtree(mine / "val")
     (mine / "val").mkdir()
-    assert error_of(mine).why == "val: no class folders, so nothing tells what its images show"
+    assert error_of(mine).why == "val: it has no class folders, so its images have no labels"
 
 
 @pytest.mark.parametrize("inside", ["", "train"])
-def test_without_a_test_folder_a_fifth_of_each_class_is_taken(tmp_path, inside):
-    make_image_folder(tmp_path / "pets" / inside, per_class=50, side=4)
-    data, said = read(tmp_path / "pets")
+def test_without_a_test_folder_a_fifth_of_each_class_is_the_test_split(tmp_path, inside):
+    make_image_folder(tmp_path / "pets" / inside, per_class=50, size=4)
+    data, notes = read(tmp_path / "pets")
     assert len(data.train) + len(data.test) == 150
     assert all(4 <= count <= 17 for count in np.bincount(data.test.labels, minlength=3))  # 3 sigma of 50 draws of 1/5
-    assert said == [
-        "pets: no test split, so about a fifth of each class, chosen by file names, is the test split"
+    assert notes == [
+        "pets: there is no test split, so about a fifth of each class, chosen by file name, is the test split"
         f" ({len(data.test)} of 150 images)"
     ]
     assert read(tmp_path / "pets")[0].fingerprint == data.fingerprint
 
 
-def test_a_class_may_be_called_train(tmp_path):
+def test_class_may_be_named_train(tmp_path):
     folder = make_image_folder(tmp_path / "traffic", ("car", "train", "test"), per_class=3)
     assert describe(str(folder)).classes == ("car", "test", "train")
 
@@ -148,81 +152,81 @@ FILES = st.sets(st.integers(0, 9999).map(lambda i: f"{i}.png"), min_size=2, max_
 
 
 @given(FILES, FILES)
-def test_the_split_is_stable_when_files_are_added(tmp_path_factory, before, added):
-    """An image changes sides only in a class so small that one of its parts would have been empty."""
+def test_split_is_stable_when_files_are_added(tmp_path_factory, before, added):
+    """An image changes its split only in a class so small that one of its parts would have been empty."""
     root = tmp_path_factory.mktemp("split")
     names = {"a": before, "b": {"0.png", "1.png"}}
     first = read_layout(touched(root / "first", names))
     second = read_layout(touched(root / "second", {**names, "a": before | added}))
-    parts = [{path.name: "test" for path in found.test["a"]} for found in (first, second)]
+    parts = [{path.name: "test" for path in layout.test["a"]} for layout in (first, second)]
     moved = [name for name in before if parts[0].get(name) != parts[1].get(name)]
     assert len(moved) <= 1
     if moved and parts[0].get(moved[0]):
-        assert len(parts[0]) == 1  # the one image that was drafted into the test split went back
+        assert len(parts[0]) == 1  # the only image of the test split, which it got for lack of others
     elif moved:
         assert len(first.train["a"]) == 1
-    for found in (first, second):
+    for layout in (first, second):
         for name in ("a", "b"):
-            assert found.train[name] and found.test[name]
-            assert not {p.name for p in found.train[name]} & {p.name for p in found.test[name]}
+            assert layout.train[name] and layout.test[name]
+            assert not {p.name for p in layout.train[name]} & {p.name for p in layout.test[name]}
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
-def test_classes_are_in_natural_order_and_numbers_are_said(tmp_path):
-    folder = make_image_folder(tmp_path / "n", ("10", "2", "1"), per_class=3, side=4)
-    data, said = read(folder)
+def test_classes_are_in_natural_order_and_numeric_names_are_reported(tmp_path):
+    folder = make_image_folder(tmp_path / "n", ("10", "2", "1"), per_class=3, size=4)
+    data, notes = read(folder)
     assert data.classes == ("1", "2", "10")
-    assert said[-1] == "n: the names of the classes are numbers: output 0 is 1, output 1 is 2, output 2 is 10"
+    assert notes[-1] == "n: the class names are numbers: output 0 is 1, output 1 is 2, output 2 is 10"
     assert describe(str(make_image_folder(tmp_path / "m", ("b10", "B2", "a"), per_class=2))).classes == (
         "a",
         "B2",
         "b10",
     )
-    many = read_layout(make_image_folder(tmp_path / "o", [str(i) for i in range(40)], per_class=2, side=4)).notes[-1]
+    many = read_layout(make_image_folder(tmp_path / "o", [str(i) for i in range(40)], per_class=2, size=4)).notes[-1]
     assert many.endswith("output 2 is 2, ..., output 39 is 39")
 
 
 @given(st.lists(st.text(alphabet="a10²٣-_ é", min_size=1), min_size=2))
-def test_the_natural_order_is_an_order_of_any_names(names):
+def test_natural_order_is_consistent_for_any_names(names):
     backwards = names[::-1]
-    assert sorted(names, key=natural) == sorted(backwards, key=natural)
+    assert sorted(names, key=natural_key) == sorted(backwards, key=natural_key)
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=2))
 def test_numbers_in_names_are_ordered_as_numbers(numbers):
-    assert sorted((f"x{n}y" for n in set(numbers)), key=natural) == [f"x{n}y" for n in sorted(set(numbers))]
+    assert sorted((f"x{n}y" for n in set(numbers)), key=natural_key) == [f"x{n}y" for n in sorted(set(numbers))]
 
 
-def test_hidden_files_and_folders_are_no_part_of_it(tmp_path, folder):
+def test_ignores_hidden_files_and_folders(tmp_path, folder):
     mine = shutil.copytree(folder, tmp_path / "animals")
     shutil.copytree(mine / "train" / "cat", mine / "train" / ".ipynb_checkpoints")
     shutil.copytree(mine / "train" / "cat", mine / "__MACOSX" / "cat")
     shutil.copy(mine / "train" / "cat" / "train_0.png", mine / "train" / "cat" / "._train_0.png")
     for name in ("train/.DS_Store", "test/cat/Thumbs.db", "desktop.ini", "test/.directory"):
         (mine / name).write_bytes(b"nothing")
-    data, said = read(mine)
-    assert said == [] and data.fingerprint == read(folder)[0].fingerprint
+    data, notes = read(mine)
+    assert notes == [] and data.fingerprint == read(folder)[0].fingerprint
 
 
-def test_what_is_not_read_is_counted_and_said(tmp_path):
+def test_reports_the_number_of_files_that_are_not_read(tmp_path):
     folder = make_image_folder(tmp_path / "x", per_class=2, test_per_class=1)
     (folder / "train" / "cat" / "notes.txt").write_text("x")
     (folder / "readme.md").write_text("x")
     (folder / "train" / "dog" / "more").mkdir()
-    data, said = read(folder)
+    data, notes = read(folder)
     assert len(data.train) == 6
-    assert said == ["x: 2 files and 1 folder not read, such as readme.md: no images of a class"]
+    assert notes == ["x: 3 files and folders that contain no images are ignored, such as readme.md"]
 
 
-def test_accents_mean_the_same_however_they_are_written(tmp_path):
+def test_accents_are_compared_in_one_unicode_form(tmp_path):
     folder = make_image_folder(tmp_path / "x", ("caf\u00e9", "the"), per_class=2, test_per_class=1)
     (folder / "test" / "caf\u00e9").rename(folder / "test" / "cafe\u0301")
     assert len(read(folder)[0].test) == 2
 
 
-def test_links_count_as_what_they_lead_to(tmp_path, folder):
+def test_follows_links(tmp_path, folder):
     (tmp_path / "linked" / "train").mkdir(parents=True)
     for name in CLASSES:
         (tmp_path / "linked" / "train" / name).symlink_to(folder / "train" / name)
@@ -230,11 +234,11 @@ def test_links_count_as_what_they_lead_to(tmp_path, folder):
     assert read(tmp_path / "linked")[0].fingerprint == read(folder)[0].fingerprint
 
 
-# --- what is refused -------------------------------------------------------------------------------------------------
+# --- errors ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("use", [describe, load, lambda given: examine(Path(given))])
-def test_neither_layout_is_one_error_that_names_both(tmp_path, use):
+@pytest.mark.parametrize("use", [describe, load, lambda path: audit_images(Path(path))])
+def test_error_names_both_accepted_layouts(tmp_path, use):
     (tmp_path / "x" / "deep" / "cat").mkdir(parents=True)
     save(tmp_path / "x" / "deep" / "cat" / "1.png", np.zeros((4, 4), np.uint8))
     (tmp_path / "x" / "a.csv").touch()
@@ -242,13 +246,13 @@ def test_neither_layout_is_one_error_that_names_both(tmp_path, use):
     assert error_of(one_class, use).hints == ("classicnets explain CN307",)
     error = error_of(tmp_path / "x", use)
     assert (error.code, error.where) == ("CN307", str(tmp_path / "x"))
-    assert "found: deep/, a.csv\n" in error.why and error.hints == (
-        f"--data {tmp_path / 'x' / 'deep'}   # holds such folders",
+    assert "its contents: deep/, a.csv\n" in error.why and error.hints == (
+        f"--data {tmp_path / 'x' / 'deep'}   # contains class folders",
     )
     assert all(words in error.why for words in ("FOLDER/CLASS/*.png", "FOLDER/train/CLASS", "train-images-idx3-ubyte"))
 
 
-def test_an_idx_folder_stays_one(tmp_path):
+def test_folder_with_idx_files_is_an_idx_folder(tmp_path):
     folder = make_idx_folder(tmp_path / "mine", train=20, test=10, classes=3, size=8)
     make_image_folder(folder, per_class=2)
     assert describe(str(folder)).classes == ("0", "1", "2")
@@ -256,7 +260,7 @@ def test_an_idx_folder_stays_one(tmp_path):
     assert error_of(folder).code == "CN302"
 
 
-def test_a_strange_class_in_the_test_split_is_named(tmp_path, folder):
+def test_names_an_unknown_class_of_the_test_split(tmp_path, folder):
     mine = shutil.copytree(folder, tmp_path / "mine")
     (mine / "test" / "dog").rename(mine / "test" / "dogs")
     for use in (load, describe):
@@ -264,26 +268,26 @@ def test_a_strange_class_in_the_test_split_is_named(tmp_path, folder):
         assert (error.code, error.why.splitlines()) == (
             "CN307",
             [
-                "test/dogs: the train split has no such class; the nearest is dog",
-                "test/dog: no image of this class to test with",
+                "test/dogs: the training split has no such class; did you mean dog?",
+                "test/dog: the test split has no images of this class",
             ],
         )
-        assert error.hints == (f"classicnets data check {mine}   # lists them all",)
+        assert error.hints == (f"classicnets data check {mine}   # lists everything that is wrong",)
 
 
-def test_an_empty_class_is_an_error(tmp_path):
+def test_empty_class_is_an_error(tmp_path):
     folder = make_image_folder(tmp_path / "x", per_class=2)
     (folder / "ant").mkdir()
     (folder / "emu" / "inner").mkdir(parents=True)
     save(folder / "fox" / "1.png", np.zeros((4, 4), np.uint8))
     assert error_of(folder).why.splitlines() == [
-        "fox: one image; at least two are needed, to train on one and test with the other",
-        "ant: no image in this class",
-        "emu: no image in this class",
+        "fox: this class has one image, but needs at least two: one for training and one for testing",
+        "ant: this class has no images",
+        "emu: this class has no images",
     ]
     split = make_image_folder(tmp_path / "y", per_class=2, test_per_class=1)
     (split / "train" / "ant").mkdir()
-    assert error_of(split).why == "train/ant: no image in this class"
+    assert error_of(split).why == "train/ant: this class has no images"
     many = make_image_folder(tmp_path / "z", per_class=2)
     for i in range(7):
         (many / f"c{i}").mkdir()
@@ -294,19 +298,19 @@ def test_one_class_is_too_few(tmp_path):
     assert "at least two" in error_of(make_image_folder(tmp_path / "x", ("cat",), per_class=3)).why
 
 
-def test_test_images_without_class_folders_have_no_labels(tmp_path):
+def test_test_images_without_class_folders_are_an_error(tmp_path):
     folder = make_image_folder(tmp_path / "x", per_class=2)
     for name in CLASSES:
         (folder / "train").mkdir(exist_ok=True)
         (folder / name).rename(folder / "train" / name)
     save(folder / "test" / "1.png", np.zeros((4, 4), np.uint8))
-    assert error_of(folder).why == "test: no class folders, so nothing tells what its images show"
+    assert error_of(folder).why == "test: it has no class folders, so its images have no labels"
 
 
-def test_damaged_images_are_named_together_and_nothing_is_loaded(tmp_path, folder):
+def test_one_error_names_all_damaged_images(tmp_path, folder):
     mine = shutil.copytree(folder, tmp_path / "mine")
-    whole = (mine / "train" / "cat" / "train_2.png").read_bytes()
-    (mine / "train" / "cat" / "train_2.png").write_bytes(whole[: len(whole) // 2])
+    content = (mine / "train" / "cat" / "train_2.png").read_bytes()
+    (mine / "train" / "cat" / "train_2.png").write_bytes(content[: len(content) // 2])
 
     def load_all(spec):
         return load(spec, COLOR)
@@ -323,16 +327,16 @@ def test_damaged_images_are_named_together_and_nothing_is_loaded(tmp_path, folde
         str(mine / "test" / "dog" / "lost.png"),
         str(mine / "test" / "dog" / "test_1.png"),
     ]
-    assert error_of(mine, describe).what == "2 images cannot be read"  # no header to be read in these
+    assert error_of(mine, describe).what == "2 images cannot be read"  # the headers of these cannot be read
     for i in range(10, 20):
         (mine / "train" / "dog" / f"train_{i}.png").write_bytes(b"")
     error = error_of(mine, load_all)
     assert error.what == "5 or more images cannot be read" and len(error.why.splitlines()) == 5
 
 
-def test_what_cannot_fit_into_memory_is_refused_before_it_is_read(monkeypatch, folder):
+def test_rejects_too_many_images_before_reading_them(monkeypatch, folder):
     monkeypatch.setattr(machine, "total_memory_bytes", lambda: 2 * 120 * 3 * 64**2 - 1)
-    monkeypatch.setattr("classicnets.images.cache.fit_bytes", lambda *_: pytest.fail("an image was read"))
+    monkeypatch.setattr("classicnets.images.cache.fit_bytes", lambda *_: pytest.fail("an image was decoded"))
     for preprocess, hint in (
         (Preprocess(channels=3, image_size=64), "--set image_size=63"),
         (Preprocess(channels=3, image_size=60, resize=64), "--set resize=63"),
@@ -345,11 +349,11 @@ def test_what_cannot_fit_into_memory_is_refused_before_it_is_read(monkeypatch, f
     assert read(folder, Preprocess(channels=3, image_size=64))[0].shape == (3, 64, 64)
 
 
-# --- images --------------------------------------------------------------------------------------------------------
+# --- images ----------------------------------------------------------------------------------------------------------
 
 
-def test_gray_only_if_every_image_is(tmp_path):
-    folder = make_image_folder(tmp_path / "x", per_class=4, side=8, color=False)
+def test_data_is_gray_only_if_every_image_is(tmp_path):
+    folder = make_image_folder(tmp_path / "x", per_class=4, size=8, color=False)
     assert describe(str(folder)).shape == read(folder)[0].shape == (1, 8, 8)
     deep = np.linspace(0, 65535, 64).reshape(8, 8)
     Image.fromarray(deep.astype(np.uint16)).save(folder / "cat" / "deep.png")
@@ -367,7 +371,7 @@ def test_gray_only_if_every_image_is(tmp_path):
 
 
 @pytest.mark.parametrize("end", [".png", ".jpg", ".JPEG", ".bmp", ".gif", ".webp", ".tif", ".TIFF", ".ppm", ".Pgm"])
-def test_every_extension_is_a_image(tmp_path, end):
+def test_reads_every_suffix(tmp_path, end):
     for name in ("a", "b"):
         for i in range(2):
             pixels = np.full((6, 6) if end == ".Pgm" else (6, 6, 3), 90, np.uint8)
@@ -376,10 +380,10 @@ def test_every_extension_is_a_image(tmp_path, end):
     assert len(images) == 2 and np.abs(images.astype(int) - 90).max() <= 3
 
 
-def test_images_are_turned_upright_and_transparent_parts_are_black(tmp_path):
-    folder = make_image_folder(tmp_path / "x", per_class=1, side=4, test_per_class=1)
+def test_images_are_rotated_upright_and_transparent_parts_are_black(tmp_path):
+    folder = make_image_folder(tmp_path / "x", per_class=1, size=4, test_per_class=1)
     exif = Image.Exif()
-    exif[0x0112] = 6  # turned by a quarter
+    exif[0x0112] = 6  # rotated by 90 degrees
     left = np.zeros((4, 4, 3), np.uint8)
     left[:, :2] = 255
     save(folder / "train" / "bird" / "turned.png", left, exif=exif)
@@ -390,45 +394,45 @@ def test_images_are_turned_upright_and_transparent_parts_are_black(tmp_path):
 
 
 def test_different_sizes_need_an_image_size(tmp_path):
-    folder = make_image_folder(tmp_path / "x", per_class=2, side=8)
+    folder = make_image_folder(tmp_path / "x", per_class=2, size=8)
     save(folder / "dog" / "wide.png", np.zeros((30, 40, 3), np.uint8))
     description = describe(str(folder))
     assert description.shape == (3, 0, 0)
-    for use in (lambda: description.own_size(), lambda: load(str(folder))):
+    for use in (lambda: description.native_size(), lambda: load(str(folder))):
         with pytest.raises(UsageError) as caught:
             use()
         assert caught.value.code == "CN204"
         assert caught.value.what == "the images in x have different sizes, 8x8 to 40x30"
         assert caught.value.hints[0] == "--set image_size=64"
     assert read(folder, GRAY)[0].shape == (1, 16, 16)
-    same = make_image_folder(tmp_path / "y", per_class=2, side=8)
+    same = make_image_folder(tmp_path / "y", per_class=2, size=8)
     for path in same.glob("*/*"):
         save(path, np.zeros((30, 40, 3), np.uint8))
     with pytest.raises(UsageError, match=r"the images in y are not square \(40x30\)"):
-        describe(str(same)).own_size()
-    assert describe(str(make_image_folder(tmp_path / "z", per_class=2, side=8))).own_size() == 8
+        describe(str(same)).native_size()
+    assert describe(str(make_image_folder(tmp_path / "z", per_class=2, size=8))).native_size() == 8
 
 
-def test_stretching_and_letterboxing_keep_the_whole_image_and_cropping_its_middle(tmp_path):
-    folder = make_image_folder(tmp_path / "x", per_class=1, side=8, test_per_class=1)
+def test_stretch_and_letterbox_keep_the_whole_image_and_crop_its_center(tmp_path):
+    folder = make_image_folder(tmp_path / "x", per_class=1, size=8, test_per_class=1)
     wide = np.zeros((8, 24, 3), np.uint8)
     wide[:, 8:16] = 200
     save(folder / "train" / "bird" / "wide.png", wide)
-    stretched, said = read(folder, Preprocess(channels=3, image_size=8))
-    cropped, also_said = read(folder, Preprocess(channels=3, image_size=8, fit="crop"))
+    stretched, stretch_notes = read(folder, Preprocess(channels=3, image_size=8))
+    cropped, crop_notes = read(folder, Preprocess(channels=3, image_size=8, fit="crop"))
     assert (cropped.train.images[1] == 200).all()
     middle = stretched.train.images[1].mean((0, 1))
     assert middle[:2].max() == 0 and middle[-2:].max() == 0 and middle[3:5].min() > 150
-    assert said == ["x: 1 of 7 images are not square and are stretched to a square (fit=stretch)"]
-    assert also_said == ["x: 1 of 7 images are not square and lose what is outside their middle square (fit=crop)"]
-    boxed, said_of_it = read(folder, Preprocess(channels=3, image_size=8, fit="letterbox"))
+    assert stretch_notes == ["x: 1 of 7 images is not square and is stretched to a square (fit=stretch)"]
+    assert crop_notes == ["x: 1 of 7 images is not square and is cropped to its central square (fit=crop)"]
+    boxed, letterbox_notes = read(folder, Preprocess(channels=3, image_size=8, fit="letterbox"))
     assert boxed.train.images[1][:, [0, -1]].max() == 0 and boxed.train.images[1][:, 3:5, 3:5].min() > 150
-    assert said_of_it == ["x: 1 of 7 images are not square and get black borders (fit=letterbox)"]
+    assert letterbox_notes == ["x: 1 of 7 images is not square and is padded with black to a square (fit=letterbox)"]
     np.testing.assert_array_equal(cropped.train.images[0], stretched.train.images[0])
     assert cropped.fingerprint == stretched.fingerprint
 
 
-def test_images_come_at_the_size_before_the_middle_is_taken(folder):
+def test_images_have_the_size_before_the_center_crop(folder):
     assert read(folder, Preprocess(channels=3, image_size=8, resize=12))[0].shape == (3, 12, 12)
 
 
@@ -439,29 +443,29 @@ def test_images_come_at_the_size_before_the_middle_is_taken(folder):
     st.sampled_from([1, 3]),
     st.sampled_from(["stretch", "crop", "letterbox"]),
 )
-def test_fitting_is_pil_s_bilinear_to_within_its_rounding(height, width, side, channels, fit):
+def test_fitting_equals_pillow_bilinear(height, width, size, channels, fit):
     image = np.random.default_rng(0).integers(0, 256, (channels, height, width), dtype=np.uint8)
-    got = fitted(image, side, fit)
-    assert got.shape == (channels, side, side) and got.dtype == np.uint8
+    result = fit_image(image, size, fit)
+    assert result.shape == (channels, size, size) and result.dtype == np.uint8
     box = None
     if fit == "crop":
         short = min(height, width)
         left, top = (width - short) // 2, (height - short) // 2
         box = (left, top, left + short, top + short)
-    if fit == "letterbox":  # what PIL crops from outside of an image is black
+    if fit == "letterbox":  # Pillow fills with black outside of an image
         long = max(height, width)
         left, top = (long - width) // 2, (long - height) // 2
         box = (-left, -top, long - left, long - top)
     for channel in range(channels):
-        whole = Image.fromarray(image[channel])
-        theirs = (whole.crop(box) if box else whole).resize((side, side), Image.Resampling.BILINEAR)
-        np.testing.assert_array_equal(got[channel], np.asarray(theirs))
+        original = Image.fromarray(image[channel])
+        expected = (original.crop(box) if box else original).resize((size, size), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(result[channel], np.asarray(expected))
 
 
 # --- fingerprints and leaks ------------------------------------------------------------------------------------------
 
 
-def test_the_fingerprint_stands_for_bytes_names_classes_and_splits_alone(tmp_path, folder):
+def test_fingerprint_depends_only_on_bytes_names_classes_and_splits(tmp_path, folder):
     own, copy = read(folder)[0].fingerprint, shutil.copytree(folder, tmp_path / "elsewhere")
     assert len(own) == 16 and int(own, 16)
     assert read(copy)[0].fingerprint == own == read(folder, Preprocess(channels=1, image_size=5))[0].fingerprint
@@ -472,14 +476,14 @@ def test_the_fingerprint_stands_for_bytes_names_classes_and_splits_alone(tmp_pat
         lambda: (copy / "test" / "cat" / "test_0.png").rename(copy / "train" / "cat" / "test_0.png"),
         lambda: (copy / "train" / "cat" / "test_0.png").rename(copy / "train" / "dog" / "test_0.png"),
     ]
-    seen = {own}
+    fingerprints = {own}
     for change in changes:
         change()
-        seen.add(read(copy)[0].fingerprint)
-    assert len(seen) == 1 + len(changes)
+        fingerprints.add(read(copy)[0].fingerprint)
+    assert len(fingerprints) == 1 + len(changes)
 
 
-def test_test_images_that_are_trained_on_are_said(tmp_path, folder):
+def test_reports_test_images_in_the_training_split(tmp_path, folder):
     mine = shutil.copytree(folder, tmp_path / "mine")
     shutil.copy(mine / "train" / "cat" / "train_0.png", mine / "test" / "cat" / "copy.png")
-    assert read(mine)[1] == ["mine: 1 of the 31 test images are in the train split as well"]
+    assert read(mine)[1] == ["mine: 1 of the 31 test images is also in the training split"]

@@ -1,4 +1,4 @@
-"""What `predict` and `evaluate` are given: files, folders, globs, lists, standard input."""
+"""Inputs of `predict` and `evaluate`: files, folders, globs, lists, standard input."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from classicnets.errors import DataError
-from classicnets.images.inputs import find, labeled
+from classicnets.images.inputs import find_images, labeled_images
 from support.images import save
 
 DOT = np.zeros((2, 2), dtype=np.uint8)
@@ -17,30 +17,30 @@ DOT = np.zeros((2, 2), dtype=np.uint8)
 
 @pytest.fixture
 def tree(tmp_path) -> Path:
-    """Images in folders, beside what is none and what is hidden."""
+    """Folders with images, other files and hidden files."""
     for name in ("a10.png", "a2.PNG", "b/c/d.jpg", "b/e.gif", ".hidden/x.png", "b/.x.png", "__MACOSX/y.png"):
         save(tmp_path / "in" / name, DOT)
     (tmp_path / "in/notes.txt").write_text("none")
     return tmp_path / "in"
 
 
-def names(*given: object, stdin: bytes = b"") -> list[str]:
-    found = find([str(one) for one in given], io.BufferedReader(io.BytesIO(stdin)))
-    return [one.name for one in found]
+def names(*places: object, stdin: bytes = b"") -> list[str]:
+    images = find_images([str(place) for place in places], io.BufferedReader(io.BytesIO(stdin)))
+    return [image.name for image in images]
 
 
-def test_a_folder_is_walked_in_natural_order(tree, monkeypatch):
+def test_walks_a_folder_in_natural_order(tree, monkeypatch):
     monkeypatch.chdir(tree.parent)
     assert names("in") == ["in/a2.PNG", "in/a10.png", "in/b/c/d.jpg", "in/b/e.gif"]
     assert names("in/b", "in/notes.txt", "gone.png") == ["in/b/c/d.jpg", "in/b/e.gif", "in/notes.txt", "gone.png"]
 
 
-def test_a_link_that_leads_round_in_a_circle_ends(tree):
+def test_follows_a_circular_link_once(tree):
     (tree / "b/again").symlink_to(tree)
     assert len(names(tree)) == 4
 
 
-def test_globs_are_expanded_and_a_file_of_that_very_name_comes_first(tree, monkeypatch):
+def test_expands_globs_unless_a_file_has_that_name(tree, monkeypatch):
     monkeypatch.chdir(tree)
     assert names("*.png", "a[0-9].PNG") == ["a10.png", "a2.PNG"]
     assert names("**/*.gif") == ["b/e.gif"] and names("b*") == ["b/c/d.jpg", "b/e.gif"]
@@ -50,42 +50,42 @@ def test_globs_are_expanded_and_a_file_of_that_very_name_comes_first(tree, monke
 
 
 @pytest.mark.parametrize("separator", [b"\n", b"\r\n", b"\0"])
-def test_paths_on_standard_input(tree, separator, monkeypatch):
+def test_reads_paths_from_standard_input(tree, separator, monkeypatch):
     monkeypatch.chdir(tree)
-    given = separator.join([b"a10.png", b"b/c", b"not there.png", b""])
-    assert names("-", stdin=given) == ["a10.png", "b/c/d.jpg", "not there.png"]
+    content = separator.join([b"a10.png", b"b/c", b"not there.png", b""])
+    assert names("-", stdin=content) == ["a10.png", "b/c/d.jpg", "not there.png"]
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "gif", "webp", "tiff", "bmp", "ppm"])
-def test_the_bytes_of_one_image_on_standard_input(tmp_path, kind):
+def test_reads_one_image_from_standard_input(tmp_path, kind):
     content = save(tmp_path / f"x.{kind}", np.zeros((4, 4, 3), dtype=np.uint8)).read_bytes()
-    (one,) = find(["-"], io.BufferedReader(io.BytesIO(content)))
-    assert one.name == "-" and isinstance(one.file, io.BytesIO) and one.file.getvalue() == content
+    (image,) = find_images(["-"], io.BufferedReader(io.BytesIO(content)))
+    assert image.name == "-" and isinstance(image.file, io.BytesIO) and image.file.getvalue() == content
 
 
-def test_a_list_gives_true_classes(tree):
+def test_csv_gives_true_classes(tree):
     (tree / "list.csv").write_text("id,path,label\n1,a2.PNG,cat\n2,b/e.gif,\n")
-    assert [(one.file, one.truth) for one in find([tree / "list.csv"])] == [
+    assert [(image.file, image.truth) for image in find_images([tree / "list.csv"])] == [
         (tree / "a2.PNG", "cat"),
         (tree / "b/e.gif", ""),
     ]
 
 
-@pytest.mark.parametrize("given", ["empty", "*.nothing", "-"])
-def test_nothing_to_classify_is_an_error(tmp_path, given):
+@pytest.mark.parametrize("place", ["empty", "*.nothing", "-"])
+def test_no_images_is_an_error(tmp_path, place):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError) as caught:
-        names(given)
+        names(place)
     assert caught.value.code == "CN304"
 
 
-def test_a_name_that_is_no_text_can_be_printed(tmp_path):
+def test_name_that_is_not_valid_text_is_printable(tmp_path):
     try:
         Path(tmp_path / "\udcff.png").touch()
     except OSError:
-        pytest.skip("this file system has names of text alone")
-    (one,) = find([tmp_path])
-    assert one.name.endswith("\\udcff.png") and Path(one.file).exists()  # type: ignore[arg-type]
+        pytest.skip("this file system has only names that are valid text")
+    (image,) = find_images([tmp_path])
+    assert image.name.endswith("\\udcff.png") and Path(image.file).exists()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -97,23 +97,23 @@ def test_a_name_that_is_no_text_can_be_printed(tmp_path):
         (["test/1.png", "train/2.png"], [("test", "1"), ("train", "2")]),  # classes of these names
     ],
 )
-def test_labeled_folders(tmp_path, files, expected):
+def test_labeled_images_of_folders(tmp_path, files, expected):
     for name in files:
         save(tmp_path / "data" / name, DOT)
-    assert [(one.truth, Path(one.name).stem) for one in labeled(tmp_path / "data")] == expected
+    assert [(image.truth, Path(image.name).stem) for image in labeled_images(tmp_path / "data")] == expected
 
 
-def test_labeled_lists(tmp_path):
+def test_labeled_images_of_csv_files(tmp_path):
     (tmp_path / "x.csv").write_text("file,class,split\na.png,x,train\nb.png,y,test\n")
-    assert [(one.truth, Path(one.name).name) for one in labeled(tmp_path / "x.csv")] == [("y", "b.png")]
-    for text, why in (("file\na.png\n", "no column label"), ("file,label\na.png,\n", "no class")):
+    assert [(image.truth, Path(image.name).name) for image in labeled_images(tmp_path / "x.csv")] == [("y", "b.png")]
+    for text, why in (("file\na.png\n", "no column is named label"), ("file,label\na.png,\n", "the class is empty")):
         (tmp_path / "x.csv").write_text(text)
         with pytest.raises(DataError) as caught:
-            list(labeled(tmp_path / "x.csv"))
+            list(labeled_images(tmp_path / "x.csv"))
         assert caught.value.code == "CN307" and why in caught.value.why
 
 
-def test_a_folder_without_classes(tree):
+def test_rejects_a_folder_without_classes(tree):
     with pytest.raises(DataError) as caught:
-        list(labeled(tree / "b" / "c"))
+        list(labeled_images(tree / "b" / "c"))
     assert caught.value.code == "CN307"

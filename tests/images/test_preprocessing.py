@@ -1,4 +1,4 @@
-"""From image files to what the net sees, and from the net's numbers to results."""
+"""From image files to network input, and from network output to metrics."""
 
 from __future__ import annotations
 
@@ -28,50 +28,53 @@ def pixels(*shape: int) -> np.ndarray:
     return GENERATOR.integers(0, 256, shape, dtype=np.uint8)
 
 
-def test_pixels_become_0_to_1_as_totensor_has_them():
+def test_pixels_are_scaled_to_0_to_1_as_by_totensor():
     images = pixels(5, 1, 28, 28)
     x = prepare(torch.from_numpy(images), Preprocess(channels=1, image_size=28))
     assert x.dtype == torch.float32 and torch.equal(x, torch.from_numpy(images).float() / 255)
 
 
 @pytest.mark.parametrize("size", [224, 56, 28, 20])
-def test_resizing_is_pil_s_to_within_its_rounding(size):
+def test_resizing_equals_pillow_within_rounding(size):
     image = np.asarray(Image.fromarray(pixels(7, 7)).resize((28, 28), Image.Resampling.BICUBIC))
     x = prepare(torch.from_numpy(image.copy())[None, None], Preprocess(channels=1, image_size=size))
-    theirs = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
-    assert np.abs(x[0, 0].numpy() * 255 - theirs).max() <= 1.01  # PIL rounds once in each direction
+    expected = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+    assert np.abs(x[0, 0].numpy() * 255 - expected).max() <= 1.01  # Pillow rounds once in each direction
 
 
-def test_color_becomes_gray_as_in_pil_and_gray_becomes_color():
+def test_converts_color_to_gray_as_pillow_and_gray_to_color():
     color = pixels(1, 3, 8, 8)
     gray = prepare(torch.from_numpy(color), Preprocess(channels=1, image_size=8))
-    theirs = np.asarray(Image.fromarray(color[0].transpose(1, 2, 0)).convert("L"))
-    assert np.abs(gray[0, 0].numpy() * 255 - theirs).max() <= 1
-    three = prepare(torch.from_numpy(pixels(1, 1, 8, 8)), Preprocess(channels=3, image_size=8))
-    assert three.shape == (1, 3, 8, 8) and torch.equal(three[:, 0], three[:, 2])
+    expected = np.asarray(Image.fromarray(color[0].transpose(1, 2, 0)).convert("L"))
+    assert np.abs(gray[0, 0].numpy() * 255 - expected).max() <= 1
+    color_again = prepare(torch.from_numpy(pixels(1, 1, 8, 8)), Preprocess(channels=3, image_size=8))
+    assert color_again.shape == (1, 3, 8, 8)
+    assert torch.equal(color_again[:, 0], color_again[:, 2])
 
 
 def test_mean_and_std_are_per_channel():
     x = torch.from_numpy(pixels(2, 3, 8, 8))
-    got = prepare(x, Preprocess(channels=3, image_size=8, mean=(0.1, 0.2, 0.3), std=(0.5, 1.0, 2.0)))
+    result = prepare(x, Preprocess(channels=3, image_size=8, mean=(0.1, 0.2, 0.3), std=(0.5, 1.0, 2.0)))
     for c, (m, s) in enumerate(zip((0.1, 0.2, 0.3), (0.5, 1.0, 2.0), strict=True)):
-        torch.testing.assert_close(got[:, c], (x[:, c] / 255 - m) / s)
+        torch.testing.assert_close(result[:, c], (x[:, c] / 255 - m) / s)
 
 
 @given(st.integers(0, 3), st.integers(-3, 3), st.integers(-3, 3))
-def test_moving_is_cropping_a_padded_image(reach, down, right):
+def test_shift_equals_cropping_a_padded_image(reach, down, right):
     x = torch.rand(3, 2, 6, 6)
-    moved = torch.tensor([[down, right], [0, 0], [reach, -reach]])
-    got = transforms.move(x, moved)
-    assert torch.equal(got[1], x[1])
+    shifts = torch.tensor([[down, right], [0, 0], [reach, -reach]])
+    result = transforms.shift(x, shifts)
+    assert torch.equal(result[1], x[1])
     padded = F.pad(x[0], (3, 3, 3, 3))
-    assert torch.equal(got[0], padded[:, 3 - down : 9 - down, 3 - right : 9 - right])
+    assert torch.equal(result[0], padded[:, 3 - down : 9 - down, 3 - right : 9 - right])
 
 
-def test_mirroring_takes_the_images_it_is_told():
+def test_flip_applies_to_selected_images():
     x = torch.rand(3, 1, 4, 4)
-    got = transforms.mirror(x, torch.tensor([True, False, True]))
-    assert torch.equal(got[0], x[0].flip(-1)) and torch.equal(got[1], x[1]) and torch.equal(got[2], x[2].flip(-1))
+    result = transforms.flip(x, torch.tensor([True, False, True]))
+    assert (
+        torch.equal(result[0], x[0].flip(-1)) and torch.equal(result[1], x[1]) and torch.equal(result[2], x[2].flip(-1))
+    )
 
 
 def as_file(tmp_path, image: Image.Image, name: str, **options):
@@ -79,7 +82,7 @@ def as_file(tmp_path, image: Image.Image, name: str, **options):
     return tmp_path / name
 
 
-def test_every_kind_of_image_file_is_read(tmp_path):
+def test_reads_every_kind_of_image_file(tmp_path):
     color, gray = Image.fromarray(pixels(10, 12, 3)), Image.fromarray(pixels(10, 12))
     files = [
         as_file(tmp_path, color, "a.png"),
@@ -99,21 +102,21 @@ def test_every_kind_of_image_file_is_read(tmp_path):
 
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
     deep = np.linspace(0, 65535, 256, dtype=np.uint16).reshape(16, 16)
-    got = read_image(as_file(tmp_path, Image.fromarray(deep), "x.png"), 1)[0]
-    assert np.abs(got.astype(int) - np.arange(256).reshape(16, 16)).max() <= 1
+    result = read_image(as_file(tmp_path, Image.fromarray(deep), "x.png"), 1)[0]
+    assert np.abs(result.astype(int) - np.arange(256).reshape(16, 16)).max() <= 1
 
 
-def test_exif_rotation_and_transparency(tmp_path):
+def test_exif_orientation_and_transparency(tmp_path):
     upright = Image.new("L", (4, 2), 0)
     upright.putpixel((0, 0), 255)
     exif = Image.Exif()
-    exif[0x0112] = 6  # turned by a quarter
+    exif[0x0112] = 6  # rotated by 90 degrees
     assert read_image(as_file(tmp_path, upright, "x.png", exif=exif), 1).shape == (1, 4, 2)
     clear = Image.new("RGBA", (3, 3), (255, 255, 255, 0))
     assert not read_image(as_file(tmp_path, clear, "y.png"), 1).any()
 
 
-def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
+def test_rejects_a_decompression_bomb(tmp_path, monkeypatch):
     path = as_file(tmp_path, Image.new("L", (300, 300)), "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(DataError) as caught:
@@ -127,8 +130,8 @@ def noise() -> np.ndarray:
 
 
 @given(st.integers(0, 900))
-def test_a_truncated_image_is_a_clear_error(noise, tmp_path_factory, cut):
-    """Noise does not compress, so the first 900 bytes never hold all of its 900 pixels."""
+def test_truncated_image_is_a_data_error(noise, tmp_path_factory, cut):
+    """Noise cannot be compressed, so the first 900 bytes never contain all of its 900 pixels."""
     path = tmp_path_factory.mktemp("cut") / "x.png"
     Image.fromarray(noise).save(path)
     path.write_bytes(path.read_bytes()[:cut])
@@ -137,19 +140,19 @@ def test_a_truncated_image_is_a_clear_error(noise, tmp_path_factory, cut):
     assert caught.value.code == "CN304"
 
 
-class Fixed(nn.Module):
-    """Gives the first ten pixels as logits."""
+class FirstPixels(nn.Module):
+    """Returns the first ten pixels as logits."""
 
     def forward(self, x):
         return x.flatten(1)[:, :10] * 50
 
 
-def test_accuracy_loss_and_confusion_against_hand_worked_numbers():
+def test_accuracy_loss_and_confusion_of_known_logits():
     images = np.zeros((4, 1, 4, 4), dtype=np.uint8)
-    for i, says in enumerate([3, 3, 5, 9]):
-        images[i].reshape(-1)[says] = 255
+    for i, label in enumerate([3, 3, 5, 9]):
+        images[i].reshape(-1)[label] = 255
     split = Split(images, np.array([3, 4, 5, 9]))
-    net = Fixed()
+    net = FirstPixels()
     predictor = Predictor(net, Preprocess(channels=1, image_size=4), tuple("0123456789"), CPU)
     result, probabilities = evaluate(predictor, split)
     assert (result.n, result.accuracy) == (4, 0.75)
@@ -160,7 +163,7 @@ def test_accuracy_loss_and_confusion_against_hand_worked_numbers():
     assert probabilities.shape == (4, 10)
 
 
-def test_two_views_are_averaged_and_the_mode_is_left_as_it_was():
+def test_averages_two_views_and_keeps_the_mode_of_the_network():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 10)).train()
     images = pixels(6, 1, 4, 4)
@@ -168,5 +171,5 @@ def test_two_views_are_averaged_and_the_mode_is_left_as_it_was():
     assert net.training
     net.eval()
     x = torch.from_numpy(images) / 255
-    by_hand = (net(x).softmax(1) + net(x.flip(-1)).softmax(1)) / 2
-    np.testing.assert_allclose(p, by_hand.detach().numpy(), rtol=1e-5)
+    expected = (net(x).softmax(1) + net(x.flip(-1)).softmax(1)) / 2
+    np.testing.assert_allclose(p, expected.detach().numpy(), rtol=1e-5)

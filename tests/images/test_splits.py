@@ -1,4 +1,4 @@
-"""CSV files as data sets, which images are kept aside, images that are left out, and how a run keeps all that."""
+"""CSV files as data sets, the validation split, skipped images, and how runs record them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classicnets.api.models import Run
-from classicnets.audit.examine import examine
+from classicnets.audit.audit import audit_images
 from classicnets.datasets.types import Split
 from classicnets.errors import DataError, UsageError
 from classicnets.images import batches
@@ -33,20 +33,20 @@ SMALL = Preprocess(channels=3, image_size=16)
 SETTINGS = {"epochs": 2, "batch_size": 10, "image_size": 28}
 
 
-def read(given: Path, **options: object):
-    """What is loaded, and the lines that are said."""
-    said: list[str] = []
-    return load(str(given), SMALL, say=said.append, **options), said
+def read(path: Path, **options: object):
+    """The loaded data and the notes."""
+    notes: list[str] = []
+    return load(str(path), SMALL, say=notes.append, **options), notes
 
 
-def error_of(given: Path, use=load) -> DataError:
+def error_of(path: Path, use=load) -> DataError:
     with pytest.raises(DataError) as caught:
-        use(str(given))
+        use(str(path))
     return caught.value
 
 
 def rows_of(folder: Path) -> list[list[str]]:
-    """path, class and split of every image of a folder with train/ and test/."""
+    """Path, class and split of every image in a folder with train/ and test/."""
     return [[path.relative_to(folder).as_posix(), name, split] for split, name, path in read_layout(folder).files()]
 
 
@@ -66,12 +66,12 @@ def mine(tmp_path, folder) -> Path:
 @pytest.fixture
 def three(tmp_path) -> Path:
     """A folder with 4, 2 and 3 images of each class in train/, val/ and test/."""
-    made = make_image_folder(tmp_path / "three", per_class=6, test_per_class=3)
+    folder = make_image_folder(tmp_path / "three", per_class=6, test_per_class=3)
     for name in CLASSES:
-        (made / "val" / name).mkdir(parents=True)
+        (folder / "val" / name).mkdir(parents=True)
         for i in (4, 5):
-            (made / "train" / name / f"train_{i}.png").rename(made / "val" / name / f"val_{i}.png")
-    return made
+            (folder / "train" / name / f"train_{i}.png").rename(folder / "val" / name / f"val_{i}.png")
+    return folder
 
 
 # --- CSV -------------------------------------------------------------------------------------------------------------
@@ -82,40 +82,41 @@ def three(tmp_path) -> Path:
 @pytest.mark.parametrize(
     "header", [("path", "label", "split"), ("Filename", " CLASS", "Split"), ("image", "class", "split")]
 )
-def test_a_csv_is_the_folder_it_lists(mine, header, encoding, delimiter):
+def test_csv_equals_the_folder_that_it_lists(mine, header, encoding, delimiter):
     file = write(mine / "list.csv", rows_of(mine)[::-1], header, delimiter, encoding)
-    folder, said = read(mine)
-    data, also_said = read(file)
-    told = describe(str(file))
+    folder, folder_notes = read(mine)
+    data, notes = read(file)
+    description = describe(str(file))
     assert (data.name, data.classes, data.fingerprint) == ("list", CLASSES, folder.fingerprint)
-    assert (told.shape, told.train, told.test, told.decoded) == ((3, 16, 16), 90, 30, True)
+    assert (description.shape, description.train, description.test) == ((3, 16, 16), 90, 30) and description.decoded
     for split in ("train", "test"):
         np.testing.assert_array_equal(getattr(data, split).images, getattr(folder, split).images)
         np.testing.assert_array_equal(getattr(data, split).labels, getattr(folder, split).labels)
     assert data.files == folder.files and data.source == f"CSV {file}"
-    assert also_said == said[:-1] and said[-1].startswith("mine: 1 file not read, such as list.csv")
-    assert examine(file).counts == examine(mine).counts
+    assert notes == folder_notes[:-1]
+    assert folder_notes[-1] == "mine: 1 file or folder that contains no images is ignored: list.csv"
+    assert audit_images(file).counts == audit_images(mine).counts
 
 
-def test_columns_may_come_in_any_order_among_others(mine):
+def test_accepts_columns_in_any_order_among_others(mine):
     rows = [["x, y", name, "1", path] for path, name, _ in rows_of(mine)]
-    data, said = read(write(mine / "a.csv", rows, ("note", "label", "id", "file")))
+    data, notes = read(write(mine / "a.csv", rows, ("note", "label", "id", "file")))
     assert data.classes == CLASSES and len(data.train) + len(data.test) == 120
-    assert said[0].startswith("a: no test split, so about a fifth of each class, chosen by file names")
+    assert notes[0].startswith("a: there is no test split, so about a fifth of each class, chosen by file name")
     again = write(mine / "b.csv", rows[::-1], ("note", "label", "id", "file"))
-    assert read(again)[0].fingerprint == data.fingerprint  # the order of the lines decides nothing
+    assert read(again)[0].fingerprint == data.fingerprint  # the order of the lines does not matter
 
 
-def test_three_splits_of_a_csv_and_images_that_lie_elsewhere(tmp_path, three):
+def test_csv_with_three_splits_and_images_elsewhere(tmp_path, three):
     (tmp_path / "lists").mkdir()
     names = {"train": "train", "validation": "val", "test": "TEST"}
     rows = [[str(three / path), name, names[split]] for path, name, split in rows_of(three)]
     up = [[f"../three/{path}", name, names[split]] for path, name, split in rows_of(three)]
     windows = [[path.replace("/", "\\"), name, split] for path, name, split in up]
-    found = [read(write(tmp_path / "lists" / "a.csv", each))[0] for each in (rows, up, windows)]
-    assert all((len(data.train), len(data.validation), len(data.test)) == (12, 6, 9) for data in found)
-    assert {data.fingerprint for data in found} == {read(three)[0].fingerprint}
-    assert found[0].files[0].path == (three / "train/bird/train_0.png").as_posix()
+    splits = [read(write(tmp_path / "lists" / "a.csv", lines))[0] for lines in (rows, up, windows)]
+    assert all((len(data.train), len(data.validation), len(data.test)) == (12, 6, 9) for data in splits)
+    assert {data.fingerprint for data in splits} == {read(three)[0].fingerprint}
+    assert splits[0].files[0].path == (three / "train/bird/train_0.png").as_posix()
     only_val = [
         [path, name, "val"] if split == "TEST" else [path, name, split] for path, name, split in rows[:12] + rows[18:]
     ]
@@ -123,27 +124,33 @@ def test_three_splits_of_a_csv_and_images_that_lie_elsewhere(tmp_path, three):
     assert (data.validation, len(data.test)) == (None, 9)
 
 
-def test_a_wrong_header_is_an_error_that_names_the_columns(mine):
-    for header, lacking in (
-        (("path", "kind"), "no column label or class; found: path, kind"),
-        (("name", "label"), "no column path or file or filename or file_name or image or image; found: name, label"),
+def test_error_about_the_header_names_the_columns(mine):
+    for header, reason in (
+        (("path", "kind"), "no column is named label / class; the header is: path, kind"),
+        (
+            ("name", "label"),
+            "no column is named path / file / filename / file_name / image / picture; the header is: name, label",
+        ),
     ):
         error = error_of(
-            write(mine / "a.csv", [["train/cat/train_0.png", "cat"]], header), use=lambda given: examine(Path(given))
+            write(mine / "a.csv", [["train/cat/train_0.png", "cat"]], header), use=lambda path: audit_images(Path(path))
         )
-        assert (error.code, error.where, error.why) == ("CN307", f"{mine / 'a.csv'}, line 1", lacking)
+        assert (error.code, error.where, error.why) == ("CN307", f"{mine / 'a.csv'}, line 1", reason)
         assert error.hints[0].startswith("path,label ")
     (mine / "a.csv").write_bytes(b"")
-    assert error_of(mine / "a.csv").why.endswith("found: nothing")
+    assert error_of(mine / "a.csv").why.endswith("the header is: empty")
     write(mine / "a.csv", [])
-    assert error_of(mine / "a.csv").why == "nothing comes after its first line"
+    assert error_of(mine / "a.csv").why == "it has no lines after the header"
     write(mine / "a.csv", [["train/cat/train_0.png", "cat", "val"]])
-    assert error_of(mine / "a.csv").why == "the column split never says train"
+    assert error_of(mine / "a.csv").why == "no line has the split train"
 
 
-def test_what_is_no_csv(mine):
+def test_rejects_files_that_are_not_csv(mine):
     (mine / "a.csv").write_bytes("path,label\na.png,caf\u00e9\n".encode("latin-1"))
-    assert error_of(mine / "a.csv").why == "line 2 is not UTF-8; a spreadsheet saves that as 'CSV UTF-8'"
+    assert (
+        error_of(mine / "a.csv").why
+        == "line 2 is not UTF-8; in a spreadsheet, choose the format 'CSV UTF-8' when you save"
+    )
     (mine / "a.csv").write_text('path,label\n"a.png,cat\n')
     assert error_of(mine / "a.csv").what == "the CSV cannot be read"
     (mine / "a.csv").write_text("path,label\n" + "x" * 200_000)
@@ -152,38 +159,42 @@ def test_what_is_no_csv(mine):
     assert error_of(mine / "a.json").code == "CN302"
 
 
-def test_faults_of_a_csv_come_with_their_lines(mine):
+def test_faults_of_a_csv_name_their_lines(mine):
     rows = rows_of(mine)
     rows[3:3] = [["", "cat", "train"], ["x.png", "", "train"], ["y.png", "cat", "dev"], [], ["z.png"]]
     rows.append([rows[0][0], "dog", "train"])
     error = error_of(write(mine / "a.csv", rows))
     assert error.why.splitlines() == [
-        "line 5: no path",
-        "line 6: no class",
-        "line 7: 'dev' is no split: train, val or test",
-        "line 9: no class",
-        f"line {len(rows) + 1}: train/bird/train_0.png is on line 2 as well, as something else",
+        "line 5: the path is empty",
+        "line 6: the class is empty",
+        "line 7: 'dev' is not a split; use train, val or test",
+        "line 9: the class is empty",
+        f"line {len(rows) + 1}: train/bird/train_0.png has another class or split on line 2",
     ]
-    assert [one.what for one in examine(mine / "a.csv").findings if one.topic == "layout"] == error.why.splitlines()
+    assert [
+        finding.what for finding in audit_images(mine / "a.csv").findings if finding.topic == "layout"
+    ] == error.why.splitlines()
 
 
-def test_a_line_that_is_there_twice_is_taken_once_and_said(mine):
-    data, said = read(write(mine / "a.csv", [*rows_of(mine), *rows_of(mine)[:2]]))
-    assert len(data.train) == 90 and said == ["a: 2 lines said again what another one says"]
+def test_ignores_and_reports_repeated_lines(mine):
+    data, notes = read(write(mine / "a.csv", [*rows_of(mine), *rows_of(mine)[:2]]))
+    assert len(data.train) == 90 and notes == ["a: 2 lines repeat other lines and are ignored"]
 
 
-def test_a_class_in_one_split_only_is_an_error(mine):
+def test_class_in_only_one_split_is_an_error(mine):
     rows = rows_of(mine)
-    strange = [[path, "cats" if split == "test" and name == "cat" else name, split] for path, name, split in rows]
-    assert error_of(write(mine / "a.csv", strange)).why.splitlines() == [
-        "test/cats: the train split has no such class; the nearest is cat",
-        "test/cat: no image of this class to test with",
+    misspelled = [[path, "cats" if split == "test" and name == "cat" else name, split] for path, name, split in rows]
+    assert error_of(write(mine / "a.csv", misspelled)).why.splitlines() == [
+        "test/cats: the training split has no such class; did you mean cat?",
+        "test/cat: the test split has no images of this class",
     ]
-    one = [row for row in rows if row[1] == "cat"]
-    assert error_of(write(mine / "a.csv", one)).why == "train/cat: the only class; at least two are needed"
+    cats = [row for row in rows if row[1] == "cat"]
+    assert error_of(write(mine / "a.csv", cats)).why == (
+        "train/cat: this is the only class, but training needs at least two"
+    )
 
 
-def test_a_file_that_is_missing_or_broken_is_named_with_its_line(mine):
+def test_error_names_the_line_of_a_missing_or_damaged_file(mine):
     rows = rows_of(mine)
     rows[4][0] = "train/bird/lost.png"
     error = error_of(write(mine / "a.csv", rows), use=describe)
@@ -194,52 +205,53 @@ def test_a_file_that_is_missing_or_broken_is_named_with_its_line(mine):
     assert [line.split(": ")[0] for line in lines] == [
         f"{mine / rows[row][0]} (line {row + 2} of a.csv)" for row in (4, 1)
     ]
-    named = {place.file for one in examine(mine / "a.csv").findings for group in one.groups for place in group.places}
-    assert "train/bird/lost.png" in named
+    findings = audit_images(mine / "a.csv").findings
+    files = {image.file for finding in findings for group in finding.groups for image in group.images}
+    assert "train/bird/lost.png" in files
 
 
-def test_data_check_sees_a_csv(mine, cli):
+def test_data_check_reads_a_csv(mine, cli):
     code, out, _ = cli("data", "check", write(mine / "a.csv", rows_of(mine)), "--json")
     assert code == 0 and json.loads(out)["classes"] == {name: {"train": 30, "test": 10} for name in CLASSES}
 
 
-# --- images that cannot be read ------------------------------------------------------------------------------------
+# --- images that cannot be read --------------------------------------------------------------------------------------
 
 
-def test_broken_images_can_be_left_out(mine):
+def test_skips_damaged_images_on_request(mine):
     broken = ["train/bird/train_1.png", "train/dog/train_29.png", "test/cat/test_0.png"]
-    whole, _ = read(mine)
+    complete, _ = read(mine)
     before = {path: (mine / path).read_bytes() for path in broken}
     for path in broken:
         (mine / path).write_bytes(before[path][:60])
     with pytest.raises(DataError) as caught:
         load(str(mine), SMALL)
     assert caught.value.what == "3 images cannot be read" and "--on-bad-image skip" in caught.value.hints[1]
-    data, said = read(mine, on_bad_image="skip")
+    data, notes = read(mine, on_bad_image="skip")
     assert (len(data.train), len(data.test)) == (88, 29)
-    assert len(said) == 1 and said[0].startswith(
-        "mine: 3 of 120 images cannot be read and are left out, such as train/bird/train_1.png: "
+    assert len(notes) == 1 and notes[0].startswith(
+        "mine: 3 of 120 images cannot be read and are skipped, such as train/bird/train_1.png ("
     )
     skipped = {file.path: file for file in data.files if file.split == "skipped"}
     assert set(skipped) == set(broken) and all(file.reason for file in skipped.values())
-    files = [file.path for file in whole.files]
+    files = [file.path for file in complete.files]
     for split, start in (("train", 0), ("test", 90)):
-        left = [i for i, _ in enumerate(getattr(whole, split).labels) if files[start + i] not in broken]
-        np.testing.assert_array_equal(getattr(data, split).images, getattr(whole, split).images[left])
-        np.testing.assert_array_equal(getattr(data, split).labels, getattr(whole, split).labels[left])
-    assert len({data.fingerprint, whole.fingerprint}) == 2
-    assert all((mine / path).read_bytes() == before[path][:60] for path in broken)  # nothing is moved or mended
+        rows = [i for i, _ in enumerate(getattr(complete, split).labels) if files[start + i] not in broken]
+        np.testing.assert_array_equal(getattr(data, split).images, getattr(complete, split).images[rows])
+        np.testing.assert_array_equal(getattr(data, split).labels, getattr(complete, split).labels[rows])
+    assert data.fingerprint != complete.fingerprint
+    assert all((mine / path).read_bytes() == before[path][:60] for path in broken)  # nothing was moved or repaired
 
 
-def test_a_header_that_is_broken_is_left_out_before_the_size_is_known(mine):
+def test_skips_a_damaged_header_before_the_size_is_known(mine):
     (mine / "train/cat/train_1.png").write_text("<html>")
     assert error_of(mine, use=describe).code == "CN304"
-    told = describe(str(mine), "skip")
-    assert (told.train, told.test, told.shape) == (89, 30, (3, 16, 16))
+    description = describe(str(mine), "skip")
+    assert (description.train, description.test, description.shape) == (89, 30, (3, 16, 16))
     assert load(str(mine), on_bad_image="skip", say=lambda _: None).shape == (3, 16, 16)
 
 
-def test_a_class_that_loses_all_its_images_is_an_error_still(mine):
+def test_class_without_readable_images_is_an_error(mine):
     for path in (mine / "test" / "cat").iterdir():
         path.write_bytes(b"")
     with pytest.raises(DataError, match="no image of cat can be read in the test split") as caught:
@@ -254,55 +266,58 @@ def plan_error(data: Path) -> str:
     return caught.value.code
 
 
-def test_only_fail_and_skip_can_be_asked_for(mine):
+def test_on_bad_image_must_be_fail_or_skip(mine):
     with pytest.raises(UsageError, match="must be fail or skip"):
         plan(*run_spec("lenet_d2l", data=str(mine), on_bad_image="repair"))
 
 
-# --- what is kept aside ----------------------------------------------------------------------------------------------
+# --- validation split ------------------------------------------------------------------------------------------------
 
 
 COUNTS = st.lists(st.integers(1, 60), min_size=1, max_size=12)
 
 
 @given(COUNTS, st.floats(0, 0.95), st.integers(0, 5), st.none() | st.integers(1, 50))
-def test_each_class_keeps_its_share_aside_within_one_image(counts, validation, seed, limit):
+def test_holds_out_the_fraction_of_each_class_within_one_image(counts, validation, seed, limit):
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
-    train, aside = batches.division(labels, validation, limit, seed)
-    assert (len(train), len(aside)) == batches.shares(len(labels), validation, limit)
-    assert not set(train) & set(aside) and (np.diff(train) > 0).all() and (np.diff(aside) > 0).all()
-    kept = np.bincount(labels[aside], minlength=len(counts))
-    assert (np.abs(kept - validation * np.array(counts)) <= 1 + 1e-9).all()
-    again = batches.division(labels, validation, limit, seed)
-    assert all(np.array_equal(*pair) for pair in zip((train, aside), again, strict=True))
+    train, held_out = batches.split_indices(labels, validation, limit, seed)
+    assert (len(train), len(held_out)) == batches.split_sizes(len(labels), validation, limit)
+    assert not set(train) & set(held_out) and (np.diff(train) > 0).all() and (np.diff(held_out) > 0).all()
+    held_out_counts = np.bincount(labels[held_out], minlength=len(counts))
+    assert (np.abs(held_out_counts - validation * np.array(counts)) <= 1 + 1e-9).all()
+    again = batches.split_indices(labels, validation, limit, seed)
+    assert all(np.array_equal(*pair) for pair in zip((train, held_out), again, strict=True))
 
 
-def test_a_class_of_one_image_is_trained_on_if_others_can_give_one():
+def test_trains_on_a_class_of_one_image_if_others_can_give_one():
     labels = np.array([0] * 9 + [1] * 9 + [2])
     for seed in range(20):
-        _, aside = batches.division(labels, 0.5, None, seed)
-        assert 2 not in labels[aside] and len(aside) == 10
+        _, held_out = batches.split_indices(labels, 0.5, None, seed)
+        assert 2 not in labels[held_out] and len(held_out) == 10
 
 
-def test_another_seed_keeps_others_aside():
+def test_another_seed_holds_out_other_images():
     labels = np.repeat(np.arange(10), 50)
-    first, second = (batches.division(labels, 0.1, None, seed)[1] for seed in (0, 1))
+    first, second = (batches.split_indices(labels, 0.1, None, seed)[1] for seed in (0, 1))
     assert np.bincount(labels[first]).tolist() == [5] * 10 == np.bincount(labels[second]).tolist()
     assert len(set(first) & set(second)) < 25
 
 
-def test_a_validation_split_of_its_own_stands_in_for_the_share():
+def test_own_validation_split_replaces_the_fraction():
     def split(n: int) -> Split:
         return Split(np.arange(n, dtype=np.uint8).reshape(n, 1, 1, 1), np.arange(n) % 3)
 
     train, own = split(30), split(7)
     for validation, limit, expected in ((0.2, None, (30, own)), (0.2, 12, (12, own)), (0.0, None, (30, None))):
-        alone, aside = batches.divide(train, validation, limit, 4, own)
-        assert (len(alone), aside) == expected
-        assert batches.shares(30, validation, limit, len(own)) == (len(alone), len(aside) if aside else 0)
+        indices, validation_split = batches.hold_out(train, validation, limit, 4, own)
+        assert (len(indices), validation_split) == expected
+        assert batches.split_sizes(30, validation, limit, len(own)) == (
+            len(indices),
+            len(validation_split) if validation_split else 0,
+        )
 
 
-# --- in a run --------------------------------------------------------------------------------------------------------
+# --- runs ------------------------------------------------------------------------------------------------------------
 
 
 def table(run: Path) -> list[dict[str, str]]:
@@ -315,18 +330,18 @@ def count(run: Path) -> dict[str, int]:
     return {split: splits.count(split) for split in sorted(set(splits))}
 
 
-def trained(given: Path, runs: Path, said: list[str] | None = None, **options) -> Session:
+def start_run(data: Path, runs: Path, messages: list[str] | None = None, **options) -> Session:
     settings = {**SETTINGS, "validation": 0.2, "monitor": "validation", **options.pop("settings", {})}
-    made = plan(*run_spec("lenet_d2l", data=str(given), settings=settings, device="cpu", **options))
-    return Session.start(made, (said if said is not None else []).append, Output(runs=str(runs)))
+    planned = plan(*run_spec("lenet_d2l", data=str(data), settings=settings, device="cpu", **options))
+    return Session.start(planned, (messages if messages is not None else []).append, Output(runs=str(runs)))
 
 
-def test_a_folder_with_three_splits_from_the_command_line(three, tmp_path, cli):
+def test_command_line_with_three_splits(three, tmp_path, cli):
     command = ["train", "lenet_d2l", "--data", three, "--recipe", "fast", "--runs", tmp_path / "r", "--device", "cpu"]
-    code, out, talk = cli(*command, "--set", "epochs=2", "image_size=28", "batch_size=4")
+    code, out, err = cli(*command, "--set", "epochs=2", "image_size=28", "batch_size=4")
     assert code == 0 and "on 9 images (best.safetensors)" in out
-    assert "three: its validation split (6 images) replaces validation=0.05 of the recipe" in talk
-    assert "12 training, 6 validation and 9 test images" in talk
+    assert "three: its validation split (6 images) replaces validation=0.05 of the recipe" in err
+    assert "12 training, 6 validation and 9 test images" in err
     run = tmp_path / "r" / "lenet_d2l-three-1"
     assert count(run) == {"test": 9, "train": 12, "validation": 6}
     assert [row["path"] for row in table(run) if row["split"] == "validation"] == [
@@ -336,90 +351,91 @@ def test_a_folder_with_three_splits_from_the_command_line(three, tmp_path, cli):
     assert cli("evaluate", run)[0] == 0
 
 
-def test_a_csv_from_the_command_line(mine, tmp_path, cli):
+def test_command_line_with_a_csv(mine, tmp_path, cli):
     file = write(mine / "animals.csv", [row[:2] for row in rows_of(mine)], delimiter=";")
     broken = mine / "train" / "dog" / "train_7.jpg"
     broken.write_bytes(b"")
     command = ["train", "lenet_d2l", "--data", file, "--runs", tmp_path / "r", "--device", "cpu"]
     command += ["--set", "epochs=1", "image_size=28", "batch_size=20", "validation=0.25", "monitor=validation"]
-    code, _, talk = cli(*command)
-    assert code == 3 and "(line " in talk and not (tmp_path / "r").exists()
-    code, out, talk = cli(*command[:4], "--on-bad-image", "skip", *command[4:])
-    assert code == 0 and "1 of 120 images cannot be read and are left out" in talk
+    code, _, err = cli(*command)
+    assert code == 3 and "(line " in err and not (tmp_path / "r").exists()
+    code, out, err = cli(*command[:4], "--on-bad-image", "skip", *command[4:])
+    assert code == 0 and "1 of 120 images cannot be read and is skipped" in err
     run = tmp_path / "r" / "lenet_d2l-animals-1"
-    rows, found = table(run), read_layout(file)
+    rows, layout = table(run), read_layout(file)
     [skipped] = [row for row in rows if row["split"] == "skipped"]
     assert skipped["path"] == "train/dog/train_7.jpg" and skipped["reason"]
     parts = {row["path"]: row["split"] for row in rows}
-    for split, _, path in found.files():
+    for split, _, path in layout.files():
         if path != broken:
-            assert parts[found.shown(path)] in {"train": {"train", "validation"}, "test": {"test"}}[split]
+            assert parts[layout.relative_path(path)] in {"train": {"train", "validation"}, "test": {"test"}}[split]
     in_training = {name: [row["split"] for row in rows if row["class"] == name] for name in CLASSES}
     for splits in in_training.values():
-        kept, alone = splits.count("validation"), splits.count("train")
-        assert abs(kept - 0.25 * (kept + alone)) <= 1
+        held_out, train = splits.count("validation"), splits.count("train")
+        assert abs(held_out - 0.25 * (held_out + train)) <= 1
     assert json.loads((run / "run.json").read_text())["on_bad_image"] == "skip"
-    code, out, talk = cli("evaluate", run, "--json")
+    code, out, err = cli("evaluate", run, "--json")
     assert code == 0 and json.loads(out)["n"] == count(run)["test"]
     assert cli("train", "--resume", run, "--on-bad-image", "skip")[2].count("takes no --on-bad-image") == 1
 
 
-def test_split_csv_says_which_images_are_really_used(mine, tmp_path):
-    made = trained(mine, tmp_path / "r", limit=40, seed=3)
-    assert count(made.folder.path) == {"skipped": 32, "test": 30, "train": 40, "validation": 18}
-    assert {row["reason"] for row in table(made.folder.path)} == {"", "--limit 40"}
-    images = made.splits.train.images
-    places = [i for i, row in enumerate(table(made.folder.path)[:90]) if row["split"] == "train"]
-    everything = torch.arange(len(made.batches.labels))
-    np.testing.assert_array_equal(made.batches.images(everything).numpy(), images[places])
-    places = [i for i, row in enumerate(table(made.folder.path)[:90]) if row["split"] == "validation"]
-    np.testing.assert_array_equal(made.validation.images, images[places])
+def test_split_csv_records_the_use_of_every_image(mine, tmp_path):
+    session = start_run(mine, tmp_path / "r", limit=40, seed=3)
+    assert count(session.folder.path) == {"skipped": 32, "test": 30, "train": 40, "validation": 18}
+    assert {row["reason"] for row in table(session.folder.path)} == {"", "--limit 40"}
+    images = session.splits.train.images
+    places = [i for i, row in enumerate(table(session.folder.path)[:90]) if row["split"] == "train"]
+    all_rows = torch.arange(len(session.batches.labels))
+    np.testing.assert_array_equal(session.batches.images(all_rows).numpy(), images[places])
+    places = [i for i, row in enumerate(table(session.folder.path)[:90]) if row["split"] == "validation"]
+    np.testing.assert_array_equal(session.validation.images, images[places])
 
 
-def test_a_validation_split_that_the_recipe_has_no_use_for_is_said(three, tmp_path):
-    said: list[str] = []
-    made = trained(three, tmp_path / "r", said, settings={"validation": 0.0, "monitor": "test"})
-    assert made.validation is None and made.batches.alone == 12
-    reason = "is not used, because the recipe has no validation set"
-    assert said[0].startswith(f"three: its validation split (6 images) {reason}")
-    assert count(made.folder.path) == {"skipped": 6, "test": 9, "train": 12}
+def test_reports_a_validation_split_that_the_recipe_does_not_use(three, tmp_path):
+    messages: list[str] = []
+    session = start_run(three, tmp_path / "r", messages, settings={"validation": 0.0, "monitor": "test"})
+    assert session.validation is None and session.batches.train_count == 12
+    assert messages[0].startswith(
+        "three: its validation split (6 images) is not used, because the recipe has no validation set"
+    )
+    assert count(session.folder.path) == {"skipped": 6, "test": 9, "train": 12}
 
 
 def test_idx_files_have_no_split_csv(blobs, tmp_path):
-    made = plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 1}, device="cpu"))
-    assert not Session.start(made, print, Output(runs=str(tmp_path / "r"))).folder.split.exists()
+    planned = plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 1}, device="cpu"))
+    assert not Session.start(planned, print, Output(runs=str(tmp_path / "r"))).folder.split.exists()
 
 
-def test_a_run_without_bad_images_is_resumed_and_evaluated_without_them(three, tmp_path):
+def test_resumed_run_skips_the_same_images(three, tmp_path):
     (three / "train/cat/train_0.png").write_bytes(b"")
-    made = trained(three, tmp_path / "r", on_bad_image="skip")
-    before = made.folder.split.read_bytes()
-    again = Session.resume(made.folder.path, lambda _: None)
-    assert len(again.splits.train) == 11 and again.splits.fingerprint == made.splits.fingerprint
-    for _ in again.events():
+    session = start_run(three, tmp_path / "r", on_bad_image="skip")
+    before = session.folder.split.read_bytes()
+    resumed = Session.resume(session.folder.path, lambda _: None)
+    assert len(resumed.splits.train) == 11 and resumed.splits.fingerprint == session.splits.fingerprint
+    for _ in resumed.events():
         pass
-    again.finish()
-    assert Run(made.folder.path).evaluate().n == 9 and made.folder.split.read_bytes() == before
-    shutil.copy(three / "train/cat/train_1.png", three / "train/cat/train_0.png")  # the image was mended
+    resumed.finish()
+    assert Run(session.folder.path).evaluate().n == 9 and session.folder.split.read_bytes() == before
+    shutil.copy(three / "train/cat/train_1.png", three / "train/cat/train_0.png")  # the image was repaired
     with pytest.raises(DataError, match="other bytes"):
-        Run(made.folder.path).evaluate()
+        Run(session.folder.path).evaluate()
 
 
 def test_each_seed_has_its_own_split(mine, tmp_path):
     settings = {**SETTINGS, "validation": 0.2, "monitor": "validation"}
-    made = plan(*run_spec("lenet_d2l", data=str(mine), settings=settings, device="cpu"))
-    several = seeds.start(made, (0, 1), Output(runs=str(tmp_path / "r")), lambda _: None, parallel_runs=1)
-    first, second = (table(run.path) for run in several.runs().values())
+    planned = plan(*run_spec("lenet_d2l", data=str(mine), settings=settings, device="cpu"))
+    study = seeds.start(planned, (0, 1), Output(runs=str(tmp_path / "r")), lambda _: None, parallel_runs=1)
+    first, second = (table(run.path) for run in study.runs().values())
     assert [row["path"] for row in first] == [row["path"] for row in second] and first != second
 
 
-def test_nothing_of_the_user_s_is_touched(three, tmp_path, cli):
+def test_does_not_change_user_files(three, tmp_path, cli):
     def state() -> dict[str, tuple[int, bytes]]:
         return {str(p): (p.stat().st_mtime_ns, p.read_bytes()) for p in three.rglob("*") if p.is_file()}
 
     (three / "train/cat/train_0.png").write_bytes(b"")
     before = state()
-    made = trained(three, tmp_path / "r", on_bad_image="skip")
-    examine(three)
-    made.splits.train.images[:] = 0
+    session = start_run(three, tmp_path / "r", on_bad_image="skip")
+    audit_images(three)
+    session.splits.train.images[:] = 0
     assert state() == before

@@ -1,4 +1,4 @@
-"""Small data sets in CIFAR's binary format, for any test that needs them on disk."""
+"""Small synthetic data sets in CIFAR's binary format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKED = "toy-binary.tar.gz"
 
 
 def records(n: int, *, classes: int = 10, label_bytes: int = 1, seed: int = 0) -> tuple[np.ndarray, np.ndarray, bytes]:
-    """Images uint8 [n, 3, 32, 32], classes [n], and both as CIFAR records; a class has a color of its own."""
+    """Images uint8 [n, 3, 32, 32], labels [n], and both as CIFAR records; each class has its own color."""
     generator = np.random.default_rng([seed, 1])
     labels = np.arange(n) % classes
     colors = np.random.default_rng(5).integers(40, 216, (classes, 3, 1, 1))
@@ -39,7 +39,7 @@ def make_cifar_folder(folder: Path, *, batch: int = 20, test: int = 10, **option
 def make_archive(
     path: Path, members: dict[str, bytes], *, mode: str = "w:gz", format: int = tarfile.GNU_FORMAT
 ) -> Path:
-    """A tar of these files, by their names."""
+    """Write a tar of files, given as name -> content."""
     with tarfile.open(path, mode, format=format) as tar:
         for name, content in members.items():
             member = tarfile.TarInfo(name)
@@ -49,17 +49,17 @@ def make_archive(
 
 
 def published(folder: Path, path: Path) -> Path:
-    """The archive of the files in `folder`, with what else the real one holds."""
+    """Write the archive of the files in `folder`, with the other files that the real one contains."""
     contents = {f"{INNER}/{file.name}": file.read_bytes() for file in sorted(folder.iterdir())}
     return make_archive(path, {f"{INNER}/readme.html": b"<html>", **contents, f"{INNER}/batches.meta.txt": b"cat\n"})
 
 
 def cifar_dataset_of(folder: Path, archive: Path, *, label_bytes: int = 1, **changes: object) -> Dataset:
-    """A registry entry for the files in `folder`, which `archive` holds."""
+    """A catalog entry for the files in `folder`, which `archive` contains."""
 
-    def file(role: str, path: Path, of: str = "content") -> DataFile:
+    def file(role: str, path: Path, digest_of: str = "content") -> DataFile:
         content = path.read_bytes()
-        return DataFile(role, path.name, hashlib.sha256(content).hexdigest(), len(content), of)  # type: ignore[arg-type]
+        return DataFile(role, path.name, hashlib.sha256(content).hexdigest(), len(content), digest_of)  # type: ignore[arg-type]
 
     *train, test = sorted(folder.iterdir())
     files = (*(file(f"train-{i}", path) for i, path in enumerate(train, 1)), file("test", test))
@@ -67,7 +67,7 @@ def cifar_dataset_of(folder: Path, archive: Path, *, label_bytes: int = 1, **cha
     facts: dict[str, object] = {
         "name": "toy",
         "title": "Toy",
-        "licence": "none stated",
+        "license": "none stated",
         "homepage": "https://example.org",
         "shape": (3, 32, 32),
         "classes": tuple(f"class {label}" for label in range(10)),

@@ -1,4 +1,4 @@
-"""Small synthetic data sets as IDX files, for any test that needs images on disk."""
+"""Small synthetic data sets as IDX files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def idx_bytes(array: np.ndarray) -> bytes:
 
 
 def write_idx(path: Path, array: np.ndarray, *, gz: bool = True) -> Path:
-    """Write the uint8 `array` as an IDX file; the same array gives the same bytes every time."""
+    """Write the uint8 `array` as an IDX file; the bytes depend only on the array."""
     content = idx_bytes(array)
     path.write_bytes(gzip.compress(content, compresslevel=1, mtime=0) if gz else content)
     return path
@@ -36,9 +36,10 @@ def write_idx(path: Path, array: np.ndarray, *, gz: bool = True) -> Path:
 def make_images(
     n: int, *, classes: int = 10, size: int = 28, seed: int = 0, split: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`n` images uint8 [n, size, size] and labels uint8 [n]; each class is a fixed pattern of blobs plus noise.
+    """`n` images uint8 [n, size, size] and labels uint8 [n], which cycle through the classes.
 
-    The patterns depend on `seed` only, so two splits of the same seed hold the same classes. All classes occur in turn.
+    Each class is a fixed pattern of blobs plus noise. The patterns depend on `seed` only, so two splits of the same
+    seed have the same classes.
     """
     coarse = np.random.default_rng([seed, 1]).random((classes, 4, 4)) > 0.5
     step = np.arange(size) * 4 // size
@@ -59,7 +60,7 @@ def make_idx_folder(
     seed: int = 0,
     gz: bool = True,
 ) -> Path:
-    """Write the four files of a small learnable data set into `folder` (made if need be) and return it."""
+    """Write the four files of a small learnable data set into `folder` (created if necessary) and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     for prefix, n, split in (("train", train, 0), ("t10k", test, 1)):
         images, labels = make_images(n, classes=classes, size=size, seed=seed, split=split)
@@ -70,7 +71,7 @@ def make_idx_folder(
 
 
 def dataset_of(folder: Path, *, name: str = "toy", **changes: object) -> Dataset:
-    """A registry entry whose files are those in `folder`: no mirrors, no system folder, a package nobody has."""
+    """A catalog entry for the files in `folder`: no mirrors, no system folder, a package that does not exist."""
     paths = {role: folder / f"{usual}.gz" for role, usual in NAMES.items()}
     shapes = {role: idx_header(path) for role, path in paths.items()}
     files = tuple(

@@ -1,4 +1,4 @@
-"""Small synthetic folders of images, for any test that needs image files of several classes."""
+"""Small synthetic folders of images."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ def make_image_folder(
     root: Path,
     classes: Sequence[str] = CLASSES,
     per_class: int = 10,
-    side: int = 16,
+    size: int = 16,
     color: bool = True,
     seed: int = 0,
     test_per_class: int = 0,
 ) -> Path:
-    """Write PNG and JPEG files of a learnable data set into `root` (made if need be) and return it.
+    """Write PNG and JPEG files of a learnable data set into `root` (created if necessary) and return it.
 
-    Each class is a fixed pattern of 4 x 4 fields plus noise. With `test_per_class` there are train/ and test/, without
-    it the class folders lie in `root`.
+    Each class is a fixed pattern of 4 x 4 fields plus noise. With `test_per_class` there are train/ and test/;
+    otherwise `root` contains the class folders.
     """
     generator = np.random.default_rng(seed)
     channels = 3 if color else 1
-    field = np.arange(side) * 4 // side
+    field = np.arange(size) * 4 // size
     for name in classes:
         pattern = generator.uniform(30, 220, (4, 4, channels))[field][:, field]
         for split, count in (("train", per_class), ("test", test_per_class)):
@@ -42,7 +42,7 @@ def make_image_folder(
 
 
 def save(path: Path, pixels: np.ndarray, **options: object) -> Path:
-    """Write uint8 [H, W] or [H, W, 3] as an image file of the kind its name says; its folder is made if need be."""
+    """Write uint8 [H, W] or [H, W, 3] as an image file in the format of its suffix; its folder is created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, **options)  # type: ignore[arg-type]
     return path

@@ -1,4 +1,4 @@
-"""A server on this machine that a data set can be fetched from."""
+"""A local HTTP server that data sets can be downloaded from."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from pathlib import Path
 
 
 class Mirror(ThreadingHTTPServer):
-    """Serves the files of a folder as `files`; what is an int there is sent as that status, a list is worn off one
-    answer at a time.
+    """Serves `files`, initially those of a folder; `requests` are the names that were requested.
+
+    An int is sent as HTTP status; of a list, each response takes the next item.
     """
 
     daemon_threads = True
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
+        super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}/"
         self.files: dict[str, bytes | int | list[bytes | int]] = {p.name: p.read_bytes() for p in folder.iterdir()}
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
 
-class Answer(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     server: Mirror
 
     def do_GET(self) -> None:
         name = self.path.lstrip("/")
-        self.server.asked.append(name)
+        self.server.requests.append(name)
         content = self.server.files.get(name, 404)
         if isinstance(content, list):
             content = content.pop(0)

@@ -178,7 +178,7 @@ def test_the_mean_of_the_training_images_is_computed_and_saved(key, folders):
 def test_the_mean_excludes_the_validation_set(folders):
     net, recipe = made(RecipeKey("cuda_convnet", "cifar10_13pct"))
     started = Session.start(plan(*run_spec(net, recipe=recipe, data=str(folders["cifar10"]))), lambda _: None)
-    assert started.batches.alone == 48 and len(started.batches.labels) == 60  # a fifth joins them later
+    assert started.batches.train_count == 48 and len(started.batches.labels) == 60  # a fifth joins them later
     expected = started.batches.images(torch.arange(48)).double().mean(dim=(0, 2, 3)) / 255
     assert started.predictor.preprocess.mean == pytest.approx(expected.tolist(), rel=1e-6)
 
@@ -229,14 +229,14 @@ def test_other_data_with_the_published_name_gets_no_verdict(tmp_path):
     """An unchanged recipe, on a folder that is named imagenet but contains other images."""
     net, recipe = made(RecipeKey("torchvision", "alexnet_torchvision"))
     recipe = replace(recipe, epochs=1, drop_at=(), drop_to=(), schedule="constant")
-    data = make_image_folder(tmp_path / "imagenet", per_class=4, test_per_class=2, side=36)
+    data = make_image_folder(tmp_path / "imagenet", per_class=4, test_per_class=2, size=36)
     run = cn.train(net, recipe=recipe, data=str(data), quiet=True)
     assert run.facts["as_published"] is False and run.result["verdict"].startswith("no verdict")
 
 
 @pytest.mark.slow
 def test_alexnet_at_its_full_size(tmp_path):
-    data = make_image_folder(tmp_path / "photographs", per_class=10, test_per_class=1, side=64)
+    data = make_image_folder(tmp_path / "photographs", per_class=10, test_per_class=1, size=64)
     run = cn.train("alexnet_2012", data=str(data), epochs=1, limit=8, batch_size=4, quiet=True)
     try:
         assert run.facts["recipe"]["source"] == "krizhevsky2012" and run.facts["preprocess"]["views"] == 10

@@ -102,14 +102,14 @@ def test_augmentation_depends_on_the_image_not_on_the_batch():
 
 def test_limit_does_not_change_the_validation_set():
     data = Split(np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1), np.arange(100))
-    train, validation = batches.divide(data, 0.2, None, seed=4)
-    limited, limited_validation = batches.divide(data, 0.2, 10, seed=4)
+    train, validation = batches.hold_out(data, 0.2, None, seed=4)
+    limited, limited_validation = batches.hold_out(data, 0.2, 10, seed=4)
     assert (
         len(train) == 80 and len(validation) == 20 and not set(train) & set(validation.labels)
     )  # labels are places here
     assert set(limited_validation.labels) == set(validation.labels)
     assert set(limited) == set(batches.order(100, 4, 0)[20:30].tolist())
-    everything, none = batches.divide(data, 0.0, None, seed=4)
+    everything, none = batches.hold_out(data, 0.0, None, seed=4)
     assert none is None and len(everything) == 100
 
 

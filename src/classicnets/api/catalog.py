@@ -60,7 +60,7 @@ def published_data() -> list[dict[str, Any]]:
             "shape": data.shape,
             "classes": data.classes,
             "download_bytes": data.download_bytes,
-            "would_come_from": sources.would_come_from(data),
+            "would_come_from": sources.describe_source(data),
         }
         for data in DATASETS.values()
     ]

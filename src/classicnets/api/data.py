@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classicnets import machine, report
-from classicnets.audit import examine
+from classicnets.audit.audit import audit_images
 from classicnets.datasets import sources
 from classicnets.datasets.catalog import DATASETS, Dataset
-from classicnets.datasets.sources import Found, Say
-from classicnets.datasets.types import FileReport
+from classicnets.datasets.local import cache_root
+from classicnets.datasets.types import DatasetFiles, FileReport, Say
 from classicnets.errors import DataError, UsageError
 from classicnets.images import inputs, loading, thumbnails
 from classicnets.images.decode import read_fitted, read_image
@@ -23,8 +23,8 @@ from classicnets.values import Preprocess
 if TYPE_CHECKING:
     from classicnets.report.preview import Sample
 
-__all__ = ["Dataset", "FileReport", "Found", "audit_folder", "check_files", "dataset", "describe_machine", "fetch"]
-__all__ += ["image_folder", "import_files", "preview", "thumbnail"]
+__all__ = ["Dataset", "DatasetFiles", "FileReport", "audit_folder", "check_files", "dataset", "describe_machine"]
+__all__ += ["fetch", "image_folder", "import_files", "preview", "thumbnail"]
 
 FITS = ("crop", "letterbox", "stretch")
 _PREVIEW_COUNT = 8  # images on a sheet
@@ -50,7 +50,7 @@ def dataset(name: str, hint: str = "classicnets data get {}") -> Dataset:
     )
 
 
-def fetch(wanted: Dataset, say: Say) -> Found:
+def fetch(wanted: Dataset, say: Say) -> DatasetFiles:
     """Returns the verified files of a data set; downloads them if necessary.
 
     Raises:
@@ -71,7 +71,7 @@ def import_files(wanted: Dataset, place: Path) -> Found:
         DataError: CN301 to CN303, files are missing, damaged or of another data set.
         MachineError: CN401, the cache cannot be written.
     """
-    return sources.bring(wanted, place)
+    return sources.import_files(wanted, place)
 
 
 def image_folder(spec: str) -> Path | None:
@@ -103,12 +103,12 @@ def audit_folder(folder: Path, progress: Callable[[int, int], object] | None = N
     Raises:
         DataError: CN307, the folder or CSV cannot be used as a data set.
     """
-    return examine.examine(folder, progress).to_dict()
+    return audit_images(folder, progress).to_dict()
 
 
 def thumbnail(path: Path) -> np.ndarray | None:
     """Returns a small copy of an image, uint8 [H, W, 3]; None if it cannot be read safely."""
-    return thumbnails.preview(path)
+    return thumbnails.read_preview(path)
 
 
 def preview(place: str, size: int, say: Say) -> tuple[list[Sample], int, list[DataError]]:
@@ -125,7 +125,7 @@ def preview(place: str, size: int, say: Say) -> tuple[list[Sample], int, list[Da
     Raises:
         DataError: CN304, there is no image, or none of the chosen ones can be read.
     """
-    paths = [Path(str(image.file)) for image in inputs.find([place], say=say)]
+    paths = [Path(str(image.file)) for image in inputs.find_images([place], say=say)]
     count = min(_PREVIEW_COUNT, len(paths))
     samples: list[Sample] = []
     errors: list[DataError] = []
@@ -145,7 +145,7 @@ def describe_machine(folders: Sequence[Path]) -> dict[str, Any]:
     """Describes this machine: system, versions, device, write access to `folders`, source of each data set."""
     facts = machine.describe() | machine.torch_facts()
     facts["write_access"] = {
-        str(folder): machine.write_error(folder) or "yes" for folder in (*folders, sources.cache_root())
+        str(folder): machine.write_error(folder) or "yes" for folder in (*folders, cache_root())
     }
-    facts["data"] = {name: sources.would_come_from(data) for name, data in DATASETS.items()}
+    facts["data"] = {name: sources.describe_source(data) for name, data in DATASETS.items()}
     return facts

@@ -14,7 +14,7 @@ from torch import nn
 from classicnets import handwriting as handwritten
 from classicnets import machine, report
 from classicnets.acceleration.prepare import choose
-from classicnets.datasets.sources import Say
+from classicnets.datasets.types import Say
 from classicnets.errors import DataError, UsageError
 from classicnets.evaluation.classify import Decoder, Prediction
 from classicnets.evaluation.evaluate import Evaluation
@@ -69,7 +69,7 @@ def stream(
 
     `say` receives notes about folders and lists.
     """
-    return model.stream(inputs.find(places, say=say), top=top, decode=decoder(handwriting=handwriting))
+    return model.stream(inputs.find_images(places, say=say), top=top, decode=decoder(handwriting=handwriting))
 
 
 def count_inputs(places: Sequence[str], say: Say) -> int | None:
@@ -80,7 +80,7 @@ def count_inputs(places: Sequence[str], say: Say) -> int | None:
     Raises:
         DataError: CN304, there is no image; CN307, a CSV list is not valid.
     """
-    return None if inputs.STDIN in places else sum(1 for _image in inputs.find(places, say=say))
+    return None if inputs.STDIN in places else sum(1 for _image in inputs.find_images(places, say=say))
 
 
 def load(

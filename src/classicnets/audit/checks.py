@@ -1,280 +1,343 @@
-"""The checks of an audit, each from the looks at all files to findings; copies have a module of their own."""
+"""The checks of an audit, from the inspected files to findings; `duplicates` has those for copies."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
 from PIL import Image
 
-from classicnets import text
-from classicnets.audit.findings import Finding, Group, Place, Seen
+from classicnets.audit.findings import Entries, Finding, Group, ImageEntry
 from classicnets.images.splits import Layout
-from classicnets.images.thumbnails import Look
+from classicnets.images.thumbnails import ImageInfo
+from classicnets.text import _, join, plural, shape
 
-_LONG = 10  # sides that differ by more make a strip
-_SMALL = 8  # a shorter side below this shows next to nothing
-_SMALLER = 4  # and so does one this many times below the usual
-_FEW = 10  # a class of fewer images to train on is hardly learned
-_UNEVEN, _VERY_UNEVEN = 3, 10  # largest class to smallest
-_TELLS = 0.5  # a class whose share of gray images is so much above or below the others' can be told by that
+_MAX_ASPECT_RATIO = 10  # of images that are not reported as extremely long
+_MIN_SIZE = 8  # pixels; an image with a shorter side below this shows almost nothing
+_MIN_RELATIVE_SIZE = 4  # an image is small if its shorter side is this many times below the median
+_MIN_CLASS_SIZE = 10  # training images below which a class is hardly learned
+_IMBALANCE, _STRONG_IMBALANCE = 3, 10  # largest class to smallest
+_MAX_GRAY_DIFFERENCE = 0.5  # in the share of gray images between a class and the others, above which gray identifies it
 
 
-def layout(found: Layout) -> list[Finding]:
-    """What is wrong with the folders themselves, which training refuses."""
-    return [
-        Finding(
-            "error",
-            "layout",
-            str(fault),
-            "training refuses a folder like this: a class needs images to learn from and others to be tested with",
-            "put images there, give the folder the name of the class it belongs to, or take it out of the data set",
-        )
-        for fault in found.faults
+@dataclass(frozen=True)
+class _Check:
+    """A check of single images: `describe` returns the detail for an image that it concerns, "" for others.
+
+    `what` returns the message for a number of images.
+    """
+
+    severity: str
+    topic: str
+    what: Callable[[int], str]
+    describe: Callable[[ImageInfo, ImageEntry], str]
+    why: str
+    hint: str
+
+    def run(self, entries: Entries) -> list[Finding]:
+        """One finding if the check concerns any image."""
+        images = [replace(image, detail=detail) for image, info in entries if (detail := self.describe(info, image))]
+        if not images:
+            return []
+        groups = tuple(Group((image,)) for image in images)
+        return [Finding(self.severity, self.topic, self.what(len(images)), self.why, self.hint, groups)]
+
+
+def layout_faults(layout: Layout) -> list[Finding]:
+    """What is wrong with folders or lines, which training refuses."""
+    why = _("training stops: every class needs images to train on and others to be tested with")
+    hint = _("add images, give the folder the name of the class it belongs to, or remove it from the data set")
+    return [Finding("error", "layout", str(fault), why, hint) for fault in layout.faults]
+
+
+def layout_notes(layout: Layout) -> list[Finding]:
+    """How the folders or lines are interpreted."""
+    why, hint = _("this is how the folder is read"), _("nothing, if this is what you intended")
+    return [Finding("note", "read_as", note, why, hint) for note in (*layout.notes, *layout.file_notes)]
+
+
+def unreadable_files(entries: Entries) -> list[Finding]:
+    """Files that training cannot read, or whose header declares too many pixels."""
+    delete = _("delete them, or download them again")
+    checks = [
+        _problem_check(
+            "empty",
+            lambda n: plural("{n} file is empty", "{n:,} files are empty", n),
+            _("training stops at a file that is not an image"),
+            delete,
+        ),
+        _problem_check(
+            "no_picture",
+            lambda n: plural("{n} file is not an image", "{n:,} files are not images", n),
+            _("training stops at a file that is not an image"),
+            delete,
+        ),
+        _problem_check(
+            "damaged",
+            lambda n: plural("{n} image is damaged", "{n:,} images are damaged", n),
+            _("training stops at them; most such files were truncated by an interrupted copy or download"),
+            delete,
+        ),
+        _problem_check(
+            "too_large",
+            lambda n: plural("{n} image declares an absurd size", "{n:,} images declare absurd sizes", n),
+            _(
+                "decoding such an image would fill the memory, although its file may be small; it is not decoded here,"
+                " and training refuses it"
+            ),
+            _("delete such images, or reduce them with a program that you trust with them"),
+        ),
+        _problem_check(
+            "suspiciously_large",
+            lambda n: plural("{n} image is very large", "{n:,} images are very large", n),
+            _("training refuses such an image, because decoding takes three bytes per pixel; it is not decoded here"),
+            _("reduce such images; a longer side of some hundred pixels is enough"),
+        ),
     ]
+    return [finding for check in checks for finding in check.run(entries)]
 
 
-def troubles(seen: Seen) -> list[Finding]:
-    """Files that training stumbles over, or whose header promises too much."""
-    table = {
-        "empty": (
-            "error",
-            "empty files",
-            "training stops at a file that is no image",
-            "delete them or fetch them again",
-        ),
-        "no_picture": (
-            "error",
-            "files that are no images",
-            "training stops there",
-            "delete them or fetch them again",
-        ),
-        "damaged": (
-            "error",
-            "damaged images",
-            "training stops there; most such files were cut short by a copy or a download",
-            "fetch them again, or delete them",
-        ),
-        "too_large": (
-            "error",
-            "absurd dimensions",
-            "the image would fill the memory, which a small file can be made to do; it was not decoded here and is"
-            " refused by training",
-            "delete it, or make it smaller with a program that you trust with it",
-        ),
-        "suspiciously_large": (
-            "error",
-            "very large dimensions",
-            "training refuses it, as decoding takes three bytes a pixel; it was not decoded here",
-            "make it smaller: its longer side need not be above some hundred pixels",
-        ),
-    }
-    return [
-        _image_findings(severity, topic, what, seen, _why_of(topic), why, hint)
-        for topic, (severity, what, why, hint) in table.items()
-        if any(its.trouble == topic for _, its in seen)
-    ]
+def _problem_check(problem: str, what: Callable[[int], str], why: str, hint: str) -> _Check:
+    """The check for one value of `ImageInfo.problem`."""
+    return _Check("error", problem, what, lambda info, _image: info.why if info.problem == problem else "", why, hint)
 
 
-def _why_of(trouble: str) -> Callable[[Look, Place], str]:
-    return lambda its, _: its.why if its.trouble == trouble else ""
-
-
-def balance(classes: Sequence[str], places: Sequence[Place]) -> list[Finding]:
-    """Classes that are small, or much smaller than others, in the split that is learned."""
-    counts = Counter(place.label for place in places if place.split == "train")
+def class_balance(classes: Sequence[str], images: Sequence[ImageEntry]) -> list[Finding]:
+    """Classes that are small, or much smaller than others, in the training split."""
+    counts = Counter(image.label for image in images if image.split == "train")
     filled = [name for name in classes if counts[name]]
     if len(filled) < 2:
         return []
     findings = []
-    few = [name for name in filled if counts[name] < _FEW]
-    if few:
-        findings.append(
-            Finding(
-                "warning",
-                "tiny_classes",
-                f"{text.count(len(few), 'class', 'classes')} with fewer than {_FEW} images to train on:"
-                f" {text.join([f'{name} ({counts[name]})' for name in few])}",
-                "so few are learned by heart, and what is learned does not carry over",
-                "add images, or merge the class with a related one",
-            )
+    tiny = [f"{name} ({counts[name]})" for name in filled if counts[name] < _MIN_CLASS_SIZE]
+    if tiny:
+        what = plural(
+            "{n} class has fewer than {limit} training images: {classes}",
+            "{n:,} classes have fewer than {limit} training images: {classes}",
+            len(tiny),
+            limit=_MIN_CLASS_SIZE,
+            classes=join(tiny),
         )
-    small, large = min(filled, key=lambda n: counts[n]), max(filled, key=lambda n: counts[n])
-    ratio = counts[large] / counts[small]
-    if ratio >= _UNEVEN:
-        findings.append(
-            Finding(
-                "warning" if ratio >= _VERY_UNEVEN else "note",
-                "imbalance",
-                f"{large} has {counts[large]:,} images to train on, {small} {counts[small]:,}: {ratio:.1f} times",
-                "a net that always names the commonest class looks good in accuracy; look at the figures per class",
-                "--set class_weights=auto   # weighs each class by the inverse of its share",
-            )
+        why = _("the network memorizes so few images, and what it learns does not generalize")
+        hint = _("add images, or merge the class with a related one")
+        findings.append(Finding("warning", "tiny_classes", what, why, hint))
+    smallest, largest = min(filled, key=lambda name: counts[name]), max(filled, key=lambda name: counts[name])
+    ratio = counts[largest] / counts[smallest]
+    if ratio >= _IMBALANCE:
+        what = _(
+            "{largest} has {largest_count:,} training images, {ratio:.1f} times as many as {smallest}"
+            " ({smallest_count:,})",
+            largest=largest,
+            largest_count=counts[largest],
+            ratio=ratio,
+            smallest=smallest,
+            smallest_count=counts[smallest],
         )
+        why = _("a network that always predicts the most frequent class has a high accuracy; look at each class")
+        hint = _("--set class_weights=auto   # weights each class by its inverse frequency")
+        findings.append(Finding("warning" if ratio >= _STRONG_IMBALANCE else "note", "imbalance", what, why, hint))
     return findings
 
 
-def marks(seen: Seen) -> list[Finding]:
-    """What single images are: of one value, strips, tiny, transparent, turned, or under the wrong extension."""
-    good = [(place, its) for place, its in seen if its.seen]
-    usual = median([min(its.width, its.height) for _, its in good]) if good else 0
-    least = max(_SMALL, usual / _SMALLER)
-    known = Image.registered_extensions()
+def unusual_images(entries: Entries) -> list[Finding]:
+    """Images that are constant, extremely long, very small, transparent, rotated, or have the wrong suffix."""
+    readable = [(image, info) for image, info in entries if info.readable]
+    usual_size = median([min(info.width, info.height) for _image, info in readable]) if readable else 0
+    checks = [*_content_checks(), *_size_checks(usual_size), *_file_checks()]
+    return [finding for check in checks for finding in check.run(readable)]
 
-    def wrong_extension(its: Look, place: Place) -> str:
-        named = known.get(Path(place.file).suffix.lower(), "")
-        same = its.format == named or {its.format, named} == {"MPO", "JPEG"}
-        return "" if same else f"{its.format} inside"
 
-    checks: list[tuple[str, str, str, Callable[[Look, Place], str], str, str]] = [
-        (
+def _content_checks() -> list[_Check]:
+    return [
+        _Check(
             "warning",
             "constant",
-            "images of one value all over",
-            lambda its, _: "one value" if its.constant else "",
-            "there is nothing to see on them, and a label teaches what is not there",
-            "delete them, unless emptiness is what the class is about",
+            lambda n: plural("{n} image has only one color", "{n:,} images have only one color", n),
+            lambda info, _image: _("one color") if info.constant else "",
+            _("such an image shows nothing, so its label teaches something that is not there"),
+            _("delete them, unless empty images are what the class is about"),
         ),
-        (
+    ]
+
+
+def _size_checks(usual_size: float) -> list[_Check]:
+    """`usual_size` is the median of the shorter sides."""
+    limit = max(_MIN_SIZE, usual_size / _MIN_RELATIVE_SIZE)
+    if usual_size >= _MIN_SIZE:
+        small = _(
+            "the shorter side is below {limit:.0f} pixels, where {usual:.0f} are usual, so little can be seen",
+            limit=limit,
+            usual=usual_size,
+        )
+    else:
+        small = _("the shorter side is below {limit} pixels, so little can be seen", limit=_MIN_SIZE)
+
+    def is_long(info: ImageInfo) -> bool:
+        return max(info.width, info.height) >= _MAX_ASPECT_RATIO * min(info.width, info.height)
+
+    return [
+        _Check(
             "warning",
             "strips",
-            "extremely long or wide images",
-            lambda its, _: _size(its) if max(its.width, its.height) >= _LONG * min(its.width, its.height) else "",
-            "brought to a square, their content is squeezed, cut off or a thin line",
-            "cut them to what matters",
+            lambda n: plural("{n} image is extremely long", "{n:,} images are extremely long", n),
+            lambda info, _image: _size_text(info) if is_long(info) else "",
+            _("in a square, its content is squeezed, cropped or a thin line"),
+            _("crop them to what matters"),
         ),
-        (
+        _Check(
             "warning",
             "small",
-            "very small images",
-            lambda its, _: _size(its) if min(its.width, its.height) < least else "",
-            f"below {least:.0f} pixels on the shorter side, where {usual:.0f} are usual, little is left to see"
-            if usual >= _SMALL
-            else f"below {_SMALL} pixels on the shorter side little is left to see",
-            "replace them by larger ones; they may be previews of images that you have",
+            lambda n: plural("{n} image is very small", "{n:,} images are very small", n),
+            lambda info, _image: _size_text(info) if min(info.width, info.height) < limit else "",
+            small,
+            _("replace them by larger images; they may be thumbnails of images that you have"),
         ),
-        (
+    ]
+
+
+def _file_checks() -> list[_Check]:
+    formats = Image.registered_extensions()
+
+    def wrong_suffix(info: ImageInfo, image: ImageEntry) -> str:
+        named = formats.get(Path(image.file).suffix.lower(), "")
+        same = info.format == named or {info.format, named} == {"MPO", "JPEG"}
+        return "" if same else _("contains {format}", format=info.format)
+
+    return [
+        _Check(
             "note",
             "transparent",
-            "images with transparent parts",
-            lambda its, _: its.format if its.transparent else "",
-            "transparent parts become black here, and may become white in another program",
-            "put them on a ground of your choice before training",
+            lambda n: plural("{n} image has transparent parts", "{n:,} images have transparent parts", n),
+            lambda info, _image: info.format if info.transparent else "",
+            _("transparent parts become black here, and may become white in another program"),
+            _("put them on a background of your choice before training"),
         ),
-        (
+        _Check(
             "note",
             "exif_turned",
-            "images that an EXIF mark turns upright",
-            lambda its, _: "turned" if its.turned else "",
-            "they are turned here, in training and in prediction; a program that ignores the mark sees them lying",
-            "nothing, unless other programs read them; then save them upright",
+            lambda n: plural("{n} image is rotated by its EXIF data", "{n:,} images are rotated by their EXIF data", n),
+            lambda info, _image: _("rotated") if info.rotated else "",
+            _("training and prediction rotate them upright; programs that ignore EXIF orientation do not"),
+            _("nothing, unless you use other programs; then save them upright"),
         ),
-        (
+        _Check(
             "note",
             "extension",
-            "files of another kind than their name says",
-            wrong_extension,
-            "they are read by their content here; other programs may refuse them",
-            "rename them after their content",
+            lambda n: plural(
+                "{n} file has a suffix of another format", "{n:,} files have suffixes of other formats", n
+            ),
+            wrong_suffix,
+            _("they are read by their content here, but other programs may refuse them"),
+            _("give them the suffix of their format"),
         ),
     ]
-    return [
-        _image_findings(severity, topic, what, good, test, why, hint)
-        for severity, topic, what, test, why, hint in checks
-        if any(test(its, place) for place, its in good)
-    ]
 
 
-def colors(seen: Seen) -> list[Finding]:
+def gray_and_color(entries: Entries) -> list[Finding]:
     """Gray images among colored ones, and classes that this gives away."""
-    good = [(place, its) for place, its in seen if its.seen]
-    gray = sum(its.gray for _, its in good)
-    if gray == len(good):
-        return _stored_in_color(good)
-    if not gray:
+    readable = [(image, info) for image, info in entries if info.readable]
+    gray_count, total = sum(info.gray for _image, info in readable), len(readable)
+    if gray_count == total:
+        return _gray_stored_in_color(readable)
+    if not gray_count:
         return []
-    shares = {}
-    for label in dict.fromkeys(place.label for place, _ in good):
-        mine = [its.gray for place, its in good if place.label == label]
-        if len(mine) >= _FEW and len(good) > len(mine):
-            shares[label] = sum(mine) / len(mine) - (gray - sum(mine)) / (len(good) - len(mine))
-    telling = [label for label, more in shares.items() if abs(more) > _TELLS]
-    why = "a net with color takes them as they are; they only matter if gray goes with some classes"
-    what = f"{gray:,} of {len(good):,} images are gray, the others colored"
-    if telling:
-        what += f"; {text.join(telling)} by far {'more' if shares[telling[0]] > 0 else 'less'} often"
-        why = "a net can tell such a class by the lack of color, and knows nothing else about it"
-    test: Callable[[Look, Place], str] = lambda its, _: "grey" if its.gray is (2 * gray <= len(good)) else ""  # noqa: E731
-    finding = _image_findings(
+    differences = _gray_differences(readable, gray_count)
+    telling = [label for label, difference in differences.items() if abs(difference) > _MAX_GRAY_DIFFERENCE]
+    counts = {"n": gray_count, "total": total}
+    why = _("a color network can identify such a class by the lack of color, without learning anything else about it")
+    if not telling:
+        what = _("gray images: {n:,} of {total:,}; the others are colored", **counts)
+        why = _("a color network accepts them as they are; it matters only if some classes are gray more often")
+    elif differences[telling[0]] > 0:
+        what = _(
+            "gray images: {n:,} of {total:,}; they are much more frequent in {classes} than elsewhere",
+            classes=join(telling),
+            **counts,
+        )
+    else:
+        what = _(
+            "gray images: {n:,} of {total:,}; they are much less frequent in {classes} than elsewhere",
+            classes=join(telling),
+            **counts,
+        )
+    list_gray = 2 * gray_count <= total  # the groups list the rarer kind
+    return _Check(
         "warning" if telling else "note",
         "grey",
-        "",
-        good,
-        test,
+        lambda _n: what,
+        lambda info, _image: (_("gray") if info.gray else _("color")) if info.gray is list_gray else "",
         why,
-        "save all of them in gray if color says nothing about the class; else add colored images of such classes",
-    )
-    return [replace(finding, what=what)]
+        _("convert all images to gray if color does not matter for the class; otherwise add colored images to it"),
+    ).run(readable)
 
 
-def _stored_in_color(gray: Seen) -> list[Finding]:
-    """Gray images of which only some are stored in color: these few decide how many channels the network has."""
-    stored = sum(its.channels == 3 for _, its in gray)
-    if stored in {0, len(gray)}:
+def _gray_differences(readable: Entries, gray_count: int) -> dict[str, float]:
+    """Class -> the share of gray images in it, minus the share in all others; small classes are left out."""
+    differences = {}
+    total = len(readable)
+    for label in dict.fromkeys(image.label for image, _info in readable):
+        gray = [info.gray for image, info in readable if image.label == label]
+        if len(gray) >= _MIN_CLASS_SIZE and total > len(gray):
+            differences[label] = sum(gray) / len(gray) - (gray_count - sum(gray)) / (total - len(gray))
+    return differences
+
+
+def _gray_stored_in_color(entries: Entries) -> list[Finding]:
+    """Gray images of which only some are stored in color: these decide how many channels the network has."""
+    count, total = sum(info.channels == 3 for _image, info in entries), len(entries)
+    if count in {0, total}:
         return []
-    finding = _image_findings(
+    return _Check(
         "warning",
         "stored_in_color",
-        "",
-        gray,
-        lambda its, _: "stored in color" if its.channels == 3 else "",
-        "because of them the network gets three channels instead of one, which say the same",
-        "save them as grayscale",
-    )
-    return [replace(finding, what=f"all images are gray, but {stored:,} of {len(gray):,} are stored in color")]
+        lambda n: plural(
+            "all images are gray, but {n} of {total:,} is stored in color",
+            "all images are gray, but {n:,} of {total:,} are stored in color",
+            n,
+            total=total,
+        ),
+        lambda info, _image: _("stored in color") if info.channels == 3 else "",
+        _("because of them the network gets three identical channels instead of one"),
+        _("save them as grayscale"),
+    ).run(entries)
 
 
-def sizes(seen: Seen) -> list[Finding]:
+def image_sizes(entries: Entries) -> list[Finding]:
     """How the images differ in size, if they do."""
-    good = [its for _, its in seen if its.seen]
-    if len({(its.width, its.height) for its in good}) < 2:
+    readable = [info for _image, info in entries if info.readable]
+    if len({(info.width, info.height) for info in readable}) < 2:
         return []
-    oblong = sum(its.width != its.height for its in good)
-    return [
-        Finding(
-            "note",
-            "sizes",
-            f"different sizes, {size_range(good)}; {oblong:,} of {len(good):,} are not square",
-            "all are brought to one square size, by stretching unless another fit is set",
-            "--set image_size=64 fit=letterbox   # or crop, stretch; image_size is the size you train at",
-        )
-    ]
+    what = _(
+        "the images have different sizes, {sizes}; not square: {n:,} of {total:,}",
+        sizes=size_range(readable),
+        n=sum(info.width != info.height for info in readable),
+        total=len(readable),
+    )
+    why = _("all images are resized to one square size, by stretching unless another fit is set")
+    hint = _("--set image_size=64 fit=letterbox   # or crop, stretch; image_size is the size to train at")
+    return [Finding("note", "sizes", what, why, hint)]
 
 
-def _image_findings(
-    severity: str, topic: str, what: str, seen: Seen, test: Callable[[Look, Place], str], why: str, hint: str
-) -> Finding:
-    """A finding about single images: those for which `test` has something to say."""
-    found = [replace(place, detail=said) for place, its in seen if (said := test(its, place))]
-    return Finding(severity, topic, f"{what}: {len(found):,}", why, hint, tuple(Group((place,)) for place in found))
-
-
-def size_range(seen: Sequence[Look]) -> str:
-    """The one size, or the smallest, the largest and the commonest."""
-    sizes = Counter((its.width, its.height) for its in seen)
+def size_range(infos: Sequence[ImageInfo]) -> str:
+    """The common size, or the smallest, largest and most frequent ones."""
+    sizes = Counter((info.width, info.height) for info in infos)
     if not sizes:
         return ""
-    ordered = sorted(sizes, key=lambda size: (size[0] * size[1], size))
-    if len(ordered) == 1:
-        return text.shape(ordered[0])
-    common, n = sizes.most_common(1)[0]
-    return (
-        f"{text.shape(ordered[0])} to {text.shape(ordered[-1])}, most often {text.shape(common)} ({n / len(seen):.0%})"
+    by_area = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+    if len(by_area) == 1:
+        return shape(by_area[0])
+    most_frequent, n = sizes.most_common(1)[0]
+    return _(
+        "{smallest} to {largest}, most often {most_frequent} ({share:.0%})",
+        smallest=shape(by_area[0]),
+        largest=shape(by_area[-1]),
+        most_frequent=shape(most_frequent),
+        share=n / len(infos),
     )
 
 
-def _size(its: Look) -> str:
-    return text.shape((its.width, its.height))
+def _size_text(info: ImageInfo) -> str:
+    return shape((info.width, info.height))

@@ -1,19 +1,19 @@
-"""What an audit of images reports: findings about groups of image files, worst first."""
+"""The result of an audit: findings about groups of image files, most severe first."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from classicnets.images.thumbnails import Look
+from classicnets.images.thumbnails import ImageInfo
 
 SEVERITIES = ("error", "warning", "note")
 
 
 @dataclass(frozen=True)
-class Place:
-    """An image and where it lies: `file` is its path below the folder."""
+class ImageEntry:
+    """An image of the data set: split, class, path relative to the folder, and what a finding says about it."""
 
     split: str
     label: str
@@ -23,17 +23,26 @@ class Place:
 
 @dataclass(frozen=True)
 class Group:
-    """Images that belong together; of copies `how` says how the others are one of the first."""
+    """Images that belong together; for copies, the `relation` of the others to the first.
 
-    places: tuple[Place, ...]
-    how: str = ""
+    The relation is "bytes" (identical files), "near", "mirrored" or "turned".
+    """
+
+    images: tuple[ImageEntry, ...]
+    relation: str = ""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about the folder: `severity` is "error", "warning" or "note"; `topic` a short name that stays the same.
+    """One thing to know about the data set.
 
-    `what` was found in which images, `why` it matters, and a `hint` what to do: a command to paste or a sentence.
+    Attributes:
+        severity: "error", "warning" or "note".
+        topic: Stable identifier.
+        what: The fact.
+        why: Why it matters.
+        hint: What to do: a command to paste, or a sentence.
+        groups: The images it concerns.
     """
 
     severity: str
@@ -43,10 +52,23 @@ class Finding:
     hint: str
     groups: tuple[Group, ...] = ()
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for `--json`."""
+        return {
+            "severity": self.severity,
+            "topic": self.topic,
+            "what": self.what,
+            "why": self.why,
+            "hint": self.hint,
+            "groups": [
+                {"places": [vars(image) for image in group.images], "how": group.relation} for group in self.groups
+            ],
+        }
+
 
 @dataclass(frozen=True)
-class Diagnosis:
-    """All that was found, worst first; `counts` is class -> split -> images, `sizes` the extremes."""
+class AuditReport:
+    """All findings, most severe first; `counts` is class -> split -> number of images, `sizes` the range of sizes."""
 
     name: str
     folder: str
@@ -55,15 +77,15 @@ class Diagnosis:
     findings: tuple[Finding, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for `--json`, which the report draws as well."""
+        """Plain values for `--json`; the reports are made from them as well."""
         return {
             "name": self.name,
             "folder": self.folder,
             "ok": self.ok,
-            "pictures": sum(sum(of.values()) for of in self.counts.values()),
+            "pictures": sum(sum(splits.values()) for splits in self.counts.values()),
             "classes": self.counts,
             "sizes": self.sizes,
-            "findings": [asdict(finding) for finding in self.findings],
+            "findings": [finding.to_dict() for finding in self.findings],
         }
 
     @property
@@ -72,4 +94,4 @@ class Diagnosis:
         return not any(finding.severity == "error" for finding in self.findings)
 
 
-Seen = Sequence[tuple[Place, Look]]
+Entries = Sequence[tuple[ImageEntry, ImageInfo]]

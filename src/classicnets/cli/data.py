@@ -16,7 +16,7 @@ from classicnets.spec import OFFLINE, option
 from classicnets.text import _, command, plural, shape
 
 if TYPE_CHECKING:
-    from classicnets.api.data import Dataset, Found
+    from classicnets.api.data import Dataset, DatasetFiles
 
 HELP = "list, download, import or check data sets, or preview images"
 
@@ -113,7 +113,7 @@ def _require_name(args: argparse.Namespace, name: str) -> None:
         args.parser.error(_("data {action} needs a NAME: {names}", action=args.action, names=names))
 
 
-def _print_files(args: argparse.Namespace, name: str, files: Found) -> int:
+def _print_files(args: argparse.Namespace, name: str, files: DatasetFiles) -> int:
     """Prints the source of the verified files."""
     if args.json:
         print(json.dumps({"name": name, "source": files.source, "files": [str(p) for p in files.paths.values()]}))

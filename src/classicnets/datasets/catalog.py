@@ -1,8 +1,8 @@
-"""The known data sets: ONE literal dict of facts. Importing this reads nothing and needs neither numpy nor torch.
+"""The published data sets as one dictionary of facts. Importing it reads nothing and needs neither numpy nor torch.
 
-A set is here only if the SHA-256 of its files is published by somebody who has them; a comment says where. Left out:
-EMNIST is six splits in one archive of 562 MB, and its images lie on their side; QMNIST's labels are another format
-(32-bit numbers, eight an image).
+A set is listed only if the SHA-256 of its files was published; a comment names the source. Not listed: EMNIST (six
+splits in one archive of 562 MB, images transposed) and QMNIST (labels in another format: eight 32-bit numbers per
+image).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-# Role of a file -> its usual name, gzip or not; "train-images.idx3-ubyte" with a dot is as common.
+# Role of a file -> its usual name, with or without .gz; "train-images.idx3-ubyte" with a dot is as common.
 IDX_NAMES = {
     "train-images": "train-images-idx3-ubyte",
     "train-labels": "train-labels-idx1-ubyte",
@@ -25,20 +25,27 @@ CIFAR_PIXELS = 3 * 32 * 32
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file of a data set. `sha256` and `size` (bytes) are `of` its decompressed content, or of the file as it was
-    published where only that is known.
+    """One file of a data set.
+
+    Attributes:
+        role: What it holds, such as "train-images".
+        name: Its usual name.
+        sha256: Digest in hex.
+        size: Bytes.
+        digest_of: Whether `sha256` and `size` describe the decompressed "content", or the published "file" where only
+            that is known.
     """
 
     role: str
     name: str
     sha256: str
     size: int
-    of: Literal["content", "file"] = "content"
+    digest_of: Literal["content", "file"] = "content"
 
 
 @dataclass(frozen=True)
 class Archive:
-    """The tar.gz in which the files of a set are published, and the `folder` inside it that holds them."""
+    """The tar.gz in which the files of a set are published, and the `folder` in it that contains them."""
 
     file: DataFile
     folder: str
@@ -46,9 +53,17 @@ class Archive:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Facts about a data set: what it holds (`shape` is channels, height, width) and where it can be had.
+    """Facts about a published data set.
 
-    `label_bytes` is how many bytes of labels, the class last, stand before the pixels of a CIFAR record; 0: IDX files.
+    Attributes:
+        shape: (channels, height, width) of an image.
+        train: Number of training images.
+        test: Number of test images.
+        download_bytes: Size of the download.
+        mirrors: URLs of folders that contain the files, tried in this order.
+        archive: The archive that contains the files, if they are not published one by one.
+        label_bytes: For CIFAR records, the number of label bytes before the pixels; the class is the last. 0 for IDX.
+        system_folder: Where the Debian package installs the files.
     """
 
     name: str
@@ -68,58 +83,28 @@ class Dataset:
     debian_package: str = ""
 
     @property
-    def names(self) -> dict[str, str]:
-        """Role -> usual name of a file, without .gz."""
+    def file_names(self) -> dict[str, str]:
+        """Role -> usual name of each file, without .gz."""
         return {file.role: file.name.removesuffix(".gz") for file in self.files}
 
     @property
     def fingerprint(self) -> str:
-        """A short text that stands for exactly these bytes."""
+        """16 hex digits that identify the content of the files."""
         return fingerprint({file.role: file.sha256 for file in self.files})
 
 
 def fingerprint(digests: Mapping[str, str]) -> str:
-    """A short text (16 hex digits) for the files of a set, given as role -> sha256."""
+    """16 hex digits for the files of a set, given as role -> SHA-256."""
     return hashlib.sha256("".join(digests[role] for role in sorted(digests)).encode()).hexdigest()[:16]
 
 
-def _like_mnist(
-    name: str,
-    title: str,
-    license: str,
-    homepage: str,
-    classes: str,
-    mirrors: tuple[str, ...],
-    digests: tuple[str, str, str, str],
-    packed: tuple[int, int, int, int],
-    of: Literal["content", "file"] = "content",
-    system_folder: str = "",
-    debian_package: str = "",
-) -> Dataset:
-    """60,000 and 10,000 gray images of 28x28 in four gzipped IDX files, whose `digests` and sizes (`packed`, bytes)
-    are in the order of IDX_NAMES; `classes` are separated by commas.
-    """
+def _mnist_files(*digests: str) -> tuple[DataFile, ...]:
+    """The four gzipped IDX files of 60,000 and 10,000 gray 28 x 28 images; digests of the content, as in IDX_NAMES."""
     pixels = 28 * 28
-    content = (16 + 60_000 * pixels, 8 + 60_000, 16 + 10_000 * pixels, 8 + 10_000)
-    return Dataset(
-        name=name,
-        title=title,
-        license=license,
-        homepage=homepage,
-        shape=(1, 28, 28),
-        classes=tuple(classes.split(", ")),
-        train=60_000,
-        test=10_000,
-        files=tuple(
-            DataFile(role, f"{usual}.gz", digest, size, of)
-            for (role, usual), digest, size in zip(
-                IDX_NAMES.items(), digests, content if of == "content" else packed, strict=True
-            )
-        ),
-        download_bytes=sum(packed),
-        mirrors=mirrors,
-        system_folder=system_folder,
-        debian_package=debian_package,
+    sizes = (16 + 60_000 * pixels, 8 + 60_000, 16 + 10_000 * pixels, 8 + 10_000)
+    return tuple(
+        DataFile(role, f"{name}.gz", digest, size)
+        for (role, name), digest, size in zip(IDX_NAMES.items(), digests, sizes, strict=True)
     )
 
 
@@ -132,8 +117,9 @@ def _cifar(
     mirrors: tuple[str, ...],
     files: Mapping[str, tuple[int, str]],
 ) -> Dataset:
-    """50,000 and 10,000 color images of 32x32; `files` are name -> (how many images, digest), in their order, the
-    last one for the test; `classes` are separated by blanks.
+    """50,000 and 10,000 color 32 x 32 images.
+
+    `classes` are separated by spaces; `files` are name -> (number of images, digest), the test file last.
     """
     *train, test = files
     roles = [*(f"train-{i}" for i, _ in enumerate(train, 1)), "test"]
@@ -158,59 +144,98 @@ def _cifar(
 
 
 DATASETS: dict[str, Dataset] = {
-    "mnist": _like_mnist(
-        "mnist",
-        "MNIST",
-        "none stated by its authors (CC BY-SA 3.0 according to Keras)",
-        "http://yann.lecun.com/exdb/mnist/",
-        "0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
-        ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
-        # of the content: public records of runs, all alike; sizes: tensorflow_datasets, url_checksums/mnist.txt
-        (
+    "mnist": Dataset(
+        name="mnist",
+        title="MNIST",
+        license="none stated by its authors (CC BY-SA 3.0 according to Keras)",
+        homepage="http://yann.lecun.com/exdb/mnist/",
+        shape=(1, 28, 28),
+        classes=tuple("0123456789"),
+        train=60_000,
+        test=10_000,
+        # digests of the content: public logs of runs, which agree
+        files=_mnist_files(
             "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
             "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
             "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
             "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
         ),
-        (9_912_422, 28_881, 1_648_877, 4_542),
-    ),
-    "fashion_mnist": _like_mnist(
-        "fashion_mnist",
-        "Fashion-MNIST",
-        "MIT",
-        "https://github.com/zalandoresearch/fashion-mnist",
-        "t-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot",
-        (
-            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
-            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        download_bytes=9_912_422 + 28_881 + 1_648_877 + 4_542,  # tensorflow_datasets, url_checksums/mnist.txt
+        mirrors=(
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
         ),
-        # of the content: the files of the Debian package; sizes: tensorflow_datasets, url_checksums/fashion_mnist.txt
-        (
+    ),
+    "fashion_mnist": Dataset(
+        name="fashion_mnist",
+        title="Fashion-MNIST",
+        license="MIT",
+        homepage="https://github.com/zalandoresearch/fashion-mnist",
+        shape=(1, 28, 28),
+        classes=(
+            *("t-shirt", "trouser", "pullover", "dress", "coat"),
+            *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+        ),
+        train=60_000,
+        test=10_000,
+        # digests of the content: the files of the Debian package
+        files=_mnist_files(
             "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
             "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
             "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
             "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
         ),
-        (26_421_880, 29_515, 4_422_102, 5_148),
+        # tensorflow_datasets, url_checksums/fashion_mnist.txt
+        download_bytes=26_421_880 + 29_515 + 4_422_102 + 5_148,
+        mirrors=(
+            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        ),
         system_folder="/usr/share/datasets/fashion-mnist",
         debian_package="dataset-fashion-mnist",
     ),
-    "kmnist": _like_mnist(
-        "kmnist",
-        "Kuzushiji-MNIST",
-        "CC BY-SA 4.0",
-        "https://github.com/rois-codh/kmnist",
-        "o, ki, su, tsu, na, ha, ma, ya, re, wo",
-        ("https://codh.rois.ac.jp/kmnist/dataset/kmnist/", "http://codh.rois.ac.jp/kmnist/dataset/kmnist/"),
-        # of the files: tensorflow_datasets, url_checksums/kmnist.txt; the content's are published nowhere
-        (
-            "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
-            "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
-            "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
-            "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+    "kmnist": Dataset(
+        name="kmnist",
+        title="Kuzushiji-MNIST",
+        license="CC BY-SA 4.0",
+        homepage="https://github.com/rois-codh/kmnist",
+        shape=(1, 28, 28),
+        classes=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+        train=60_000,
+        test=10_000,
+        # digests of the files: tensorflow_datasets, url_checksums/kmnist.txt; those of the content are not published
+        files=(
+            DataFile(
+                "train-images",
+                "train-images-idx3-ubyte.gz",
+                "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+                18_165_135,
+                "file",
+            ),
+            DataFile(
+                "train-labels",
+                "train-labels-idx1-ubyte.gz",
+                "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
+                29_497,
+                "file",
+            ),
+            DataFile(
+                "t10k-images",
+                "t10k-images-idx3-ubyte.gz",
+                "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+                3_041_136,
+                "file",
+            ),
+            DataFile(
+                "t10k-labels",
+                "t10k-labels-idx1-ubyte.gz",
+                "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+                5_120,
+                "file",
+            ),
         ),
-        (18_165_135, 29_497, 3_041_136, 5_120),
-        of="file",
+        download_bytes=18_165_135 + 29_497 + 3_041_136 + 5_120,
+        mirrors=("https://codh.rois.ac.jp/kmnist/dataset/kmnist/", "http://codh.rois.ac.jp/kmnist/dataset/kmnist/"),
     ),
     "cifar10": _cifar(
         "cifar10",
@@ -224,7 +249,7 @@ DATASETS: dict[str, Dataset] = {
                 # tensorflow_datasets, url_checksums/cifar10.txt
                 "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
                 170_052_171,
-                of="file",
+                digest_of="file",
             ),
             "cifar-10-batches-bin",
         ),
@@ -260,7 +285,7 @@ DATASETS: dict[str, Dataset] = {
                 # tensorflow_datasets, url_checksums/cifar100.txt
                 "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
                 168_513_733,
-                of="file",
+                digest_of="file",
             ),
             "cifar-100-binary",
         ),

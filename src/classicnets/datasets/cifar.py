@@ -1,25 +1,25 @@
-"""The files of CIFAR-10 and CIFAR-100, binary version: records of labels and pixels."""
+"""CIFAR-10 and CIFAR-100, binary version: loads and checks their files of records."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classicnets.datasets.catalog import DataFile, Dataset
 from classicnets.datasets.formats import read_cifar
-from classicnets.datasets.sources import fault, find_files
 from classicnets.datasets.types import FileReport, Split
+from classicnets.datasets.verify import find_files, verify
 from classicnets.errors import DataError
+from classicnets.text import _, command
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
 
-def splits(dataset: Dataset, paths: Mapping[str, Path]) -> Iterator[Split]:
-    """The train split, its files one after the other, and the test split. Raises `DataError` CN301."""
+def read_splits(dataset: Dataset, paths: Mapping[str, Path]) -> Iterator[Split]:
+    """The training split, its files concatenated, and the test split. Raises DataError CN301."""
     import numpy as np
 
     for prefix in ("train", "test"):
@@ -29,41 +29,49 @@ def splits(dataset: Dataset, paths: Mapping[str, Path]) -> Iterator[Split]:
 
 
 def check(folder: Path, dataset: Dataset) -> list[FileReport]:
-    """One report per file of `dataset` in `folder`."""
+    """One report for each file of `dataset` in `folder`."""
     paths = find_files(folder, dataset)
     reports = []
     for file in dataset.files:
         if file.role not in paths:
-            reports.append(FileReport(file.name, "missing", f"not in {folder}"))
+            reports.append(FileReport(file.name, "missing", _("not in {folder}", folder=folder)))
             continue
         path = paths[file.role]
         try:
-            if text := fault(file, path):
-                raise _misfit(path, text)
+            if fault := verify(file, path):
+                raise _wrong_content(path, fault.message)
             images, labels = _read(dataset, file, path)
-            sums = f"{file.size:,} bytes, {len(images):,} images, labels {labels.min()}..{labels.max()}, sha256 ok"
-            reports.append(FileReport(path.name, "ok", f"{path}: {sums}"))
+            detail = _(
+                "{path}: {size:,} bytes, {n:,} images, labels {low}..{high}, sha256 ok",
+                path=path,
+                size=file.size,
+                n=len(images),
+                low=labels.min(),
+                high=labels.max(),
+            )
+            reports.append(FileReport(path.name, "ok", detail))
         except DataError as error:
             reports.append(FileReport(path.name, "wrong", f"{path}: {error.why}"))
     return reports
 
 
 def _read(dataset: Dataset, file: DataFile, path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Images [N, 3, 32, 32] and classes [N] of one file."""
+    """Images [N, 3, 32, 32] and labels [N] of one file."""
     import numpy as np
 
-    images, labels = read_cifar(path, dataset.label_bytes, max_bytes=file.size)
-    classes = labels[:, -1].astype(np.int64)
-    if classes.max() >= len(dataset.classes):
-        raise _misfit(path, f"the largest label is {classes.max()}, but there are {len(dataset.classes)} classes")
-    return images, classes
+    images, columns = read_cifar(path, dataset.label_bytes, max_bytes=file.size)
+    labels = columns[:, -1].astype(np.int64)
+    if labels.max() >= len(dataset.classes):
+        why = _("its largest label is {label}, but there are {n} classes", label=labels.max(), n=len(dataset.classes))
+        raise _wrong_content(path, why)
+    return images, labels
 
 
-def _misfit(path: Path, why: str) -> DataError:
+def _wrong_content(path: Path, why: str) -> DataError:
     return DataError(
         "CN301",
-        f"{path.name} is not what it should be",
+        _("{file} has the wrong content", file=path.name),
         where=str(path),
         why=why,
-        hint=f"classicnets data check {shlex.quote(str(path.parent))}",
+        hint=command("classicnets", "data", "check", path.parent),
     )

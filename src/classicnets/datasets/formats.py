@@ -1,6 +1,4 @@
-"""Bytes to arrays: the IDX format of MNIST and its heirs and the records of CIFAR, plain or gzip, and the tar.gz that
-these come in; without ever trusting a header.
-"""
+"""Parsers for IDX files (MNIST) and CIFAR records, plain or gzip, and for tar archives; headers are not trusted."""
 
 from __future__ import annotations
 
@@ -8,7 +6,6 @@ import gzip
 import hashlib
 import io
 import math
-import shlex
 import struct
 import tarfile
 import zlib
@@ -19,143 +16,155 @@ from typing import TYPE_CHECKING
 
 from classicnets.datasets.catalog import CIFAR_PIXELS, CIFAR_SHAPE
 from classicnets.errors import DataError
+from classicnets.text import _, command
 from classicnets.text import shape as shape_text
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-LIMIT_BYTES = 2**30
+MAX_BYTES = 2**30
 CHUNK_BYTES = 2**18
 TAR_OVERHEAD_BYTES = 2**20  # how much larger than the files in it an archive may be
 UNSIGNED_BYTE = 0x08
 OTHER_TYPES = {0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 GZIP = b"\x1f\x8b"
-# How files begin that people have had in place of an IDX file.
-LOOKS = {
-    b"<": "a web page or XML",
-    b"PK\x03\x04": "a zip archive",
-    b"\x89PNG": "a PNG image",
-    b"\xff\xd8\xff": "a JPEG image",
-    b"GIF8": "a GIF image",
-    b"%PDF": "a PDF document",
-    GZIP: "a gzip stream inside a gzip stream",
-    b"BZh": "a bzip2 stream",
-    b"\xfd7zXZ": "an xz stream",
-    b"(\xb5/\xfd": "a zstd stream",
-    b"\x93NUMPY": "a NumPy array file",
-    b"!<arch>": "a Debian package",
-    b"version https://git-lfs": "a Git LFS pointer, not the file it stands for",
-}
 
 
-def read_idx(path: Path, *, max_bytes: int = LIMIT_BYTES) -> npt.NDArray[np.uint8]:
-    """The array in an IDX file of unsigned bytes with 1 to 4 dimensions, plain or gzip (told by its first bytes).
+def read_idx(path: Path, *, max_bytes: int = MAX_BYTES) -> npt.NDArray[np.uint8]:
+    """Read an IDX file of unsigned bytes with 1 to 4 dimensions, plain or gzip.
 
-    Memory grows with the bytes that are really there: a header or a gzip stream that lies costs nothing. Raises
-    `DataError` CN301 for anything but one whole array of at most `max_bytes` bytes with nothing behind it.
+    Memory grows only with the bytes that are really there, whatever a header or gzip stream declares.
+
+    Raises:
+        DataError: CN301 unless the file holds exactly one complete array of at most `max_bytes` bytes.
     """
     import numpy as np
 
-    with _opened(path) as stream:
-        shape = _header(stream, path, max_bytes)
+    kind = _("IDX file")
+    with _open(path, kind) as stream:
+        shape = _read_header(stream, path, max_bytes)
         declared = math.prod(shape)
-        sums = f"declared {_sum(shape)} bytes"
         payload = _read(stream, declared)
         if len(payload) < declared:
-            raise _unsound(path, f"cut short: {sums}; found {len(payload):,}")
-        if stream.read(1):  # at the end of a gzip stream this also compares its check sum
-            raise _unsound(path, f"{sums}; more bytes follow")
+            why = _(
+                "it is truncated: it declares {size} bytes, but has {n:,}",
+                size=_size_text(shape),
+                n=len(payload),
+            )
+            raise _invalid(path, why, kind)
+        if stream.read(1):  # at the end of a gzip stream this also verifies its checksum
+            why = _("it declares {size} bytes, but has more", size=_size_text(shape))
+            raise _invalid(path, why, kind)
     return np.frombuffer(payload, np.uint8).reshape(shape)
 
 
 def idx_header(path: Path) -> tuple[int, ...]:
-    """The shape an IDX file declares; only the header is read. Raises `DataError` CN301."""
-    with _opened(path) as stream:
-        return _header(stream, path, LIMIT_BYTES)
+    """The shape that an IDX file declares; only the header is read. Raises DataError CN301."""
+    with _open(path, _("IDX file")) as stream:
+        return _read_header(stream, path, MAX_BYTES)
 
 
 def read_cifar(
-    path: Path, label_bytes: int, *, max_bytes: int = LIMIT_BYTES
+    path: Path, label_bytes: int, *, max_bytes: int = MAX_BYTES
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Images uint8 [N, 3, 32, 32] and their labels uint8 [N, label_bytes] from a file of CIFAR records: bytes of
-    labels, then 1,024 red pixels, 1,024 green, 1,024 blue, row by row. Plain or gzip.
+    """Read CIFAR records, plain or gzip: label bytes, then 1,024 red, green and blue pixels each, row by row.
 
-    Raises `DataError` CN301 for anything but whole records of at most `max_bytes` bytes together.
+    Returns:
+        Images uint8 [N, 3, 32, 32] and labels uint8 [N, label_bytes].
+
+    Raises:
+        DataError: CN301 unless the file holds complete records of at most `max_bytes` bytes in total.
     """
     import numpy as np
 
-    kind = "file of CIFAR records"
-    with _opened(path, kind) as stream:
+    kind = _("file of CIFAR records")
+    with _open(path, kind) as stream:
         content = _read(stream, max_bytes)
-        if stream.read(1):  # at the end of a gzip stream this also compares its check sum
-            raise _unsound(path, f"more than {max_bytes:,} bytes", kind)
+        if stream.read(1):  # at the end of a gzip stream this also verifies its checksum
+            raise _invalid(path, _("it has more than {n:,} bytes", n=max_bytes), kind)
     record = label_bytes + CIFAR_PIXELS
-    count, rest = divmod(len(content), record)
-    if rest or not count:
-        why = f"{len(content):,} bytes are not a whole number of records of {label_bytes} + {CIFAR_PIXELS:,} bytes"
-        raise _unsound(path, why, kind)
+    count, remainder = divmod(len(content), record)
+    if remainder or not count:
+        why = _(
+            "its size of {n:,} bytes is not a multiple of the record size, {record:,}", n=len(content), record=record
+        )
+        raise _invalid(path, why, kind)
     rows = np.frombuffer(content, np.uint8).reshape(count, record)
     return rows[:, label_bytes:].reshape(count, *CIFAR_SHAPE), rows[:, :label_bytes]
 
 
 def tar_pieces(path: Path, sizes: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:
-    """(name, some bytes), in their order, of the files of a tar, plain or gzip, that `sizes` (name -> bytes) asks for.
+    """Extract files from a tar archive, plain or gzip, as (name, bytes) pieces in their order.
 
-    The archive is read as a stream and nothing is written: of a path in it the last part is compared, no more. A file
-    that is missing, or of another size, does not come. Raises `DataError` CN301 for no sound tar.
+    The archive is read as a stream and nothing is written. Of paths in it, only the last part is compared. A file that
+    is missing or has another size is left out.
+
+    Args:
+        path: The archive.
+        sizes: Name -> size in bytes of the files to extract.
+
+    Raises:
+        DataError: CN301 if the archive is not valid.
     """
-    kind, wanted = "tar archive", dict(sizes)
-    left = sum(sizes.values()) + TAR_OVERHEAD_BYTES
-    with _opened(path, kind) as stream:
+    kind, pending = _("tar archive"), dict(sizes)
+    remaining = sum(sizes.values()) + TAR_OVERHEAD_BYTES
+    with _open(path, kind) as stream:
         try:
             with tarfile.open(fileobj=stream, mode="r|") as archive:
                 for member in archive:
-                    left -= member.size
-                    if left < 0:
-                        raise _unsound(
-                            path, f"it holds more than the {sum(sizes.values()):,} bytes that it should", kind
-                        )
+                    remaining -= member.size
+                    if remaining < 0:
+                        why = _("it contains more than the expected {n:,} bytes", n=sum(sizes.values()))
+                        raise _invalid(path, why, kind)
                     name = PurePosixPath(member.name).name
-                    if member.isfile() and wanted.get(name) == member.size and (file := archive.extractfile(member)):
-                        del wanted[name]
+                    if member.isfile() and pending.get(name) == member.size and (file := archive.extractfile(member)):
+                        del pending[name]
                         while piece := file.read(CHUNK_BYTES):
                             yield name, piece
-                    if not wanted:
+                    if not pending:
                         return
         except tarfile.TarError as error:
-            with _opened(path, kind) as again:
-                raise _unsound(path, f"{error}{_guess(bytes(_read(again, 32)))}", kind) from error
+            with _open(path, kind) as again:
+                if guess := _guess(bytes(_read(again, 32))):
+                    why = _("{error}; it looks like {kind}", error=error, kind=guess)
+                else:
+                    why = str(error)
+                raise _invalid(path, why, kind) from error
 
 
 def is_gzip(path: Path) -> bool:
-    """Whether the file begins as gzip does. Raises `DataError` CN301 if it cannot be read."""
-    with _opened(path, "file of a data set", unzip=False) as file:
+    """Whether the file begins as gzip does. Raises DataError CN301 if it cannot be read."""
+    with _open(path, _("data file"), unzip=False) as file:
         return file.read(2) == GZIP
 
 
-def sha256_of(path: Path, *, max_bytes: int = LIMIT_BYTES, of: str = "content") -> str:
-    """The SHA-256 in hex of the decompressed bytes, the same for a file and its gzip, or `of` the "file" as it is.
+def sha256_of(path: Path, *, max_bytes: int = MAX_BYTES, packed: bool = False) -> str:
+    """SHA-256 in hex of the decompressed content, which is the same for a file and its gzip.
 
-    Raises `DataError` CN301, also for more than `max_bytes` bytes.
+    With `packed`, of the file as it is.
+
+    Raises:
+        DataError: CN301 if it cannot be read or has more than `max_bytes` bytes.
     """
-    digest, found = hashlib.sha256(), 0
-    with _opened(path, "file of a data set", unzip=of == "content") as stream:
+    kind = _("data file")
+    digest, count = hashlib.sha256(), 0
+    with _open(path, kind, unzip=not packed) as stream:
         while piece := stream.read1(CHUNK_BYTES):
-            found += len(piece)
-            if found > max_bytes:
-                raise _unsound(path, f"more than {max_bytes:,} bytes", "file of a data set")
+            count += len(piece)
+            if count > max_bytes:
+                raise _invalid(path, _("it has more than {n:,} bytes", n=max_bytes), kind)
             digest.update(piece)
     return digest.hexdigest()
 
 
 @contextmanager
-def _opened(path: Path, kind: str = "IDX file", *, unzip: bool = True) -> Iterator[io.BufferedIOBase]:
-    """The decompressed bytes of `path`; whatever goes wrong while they are read becomes a `DataError`."""
+def _open(path: Path, kind: str, *, unzip: bool = True) -> Iterator[io.BufferedIOBase]:
+    """The decompressed content of `path`; errors while it is read become DataError CN301."""
     try:
         if not path.is_file():
-            why = "it is not a regular file" if path.exists() else "there is no such file"
-            raise _unsound(path, why, kind)
+            why = _("it is not a regular file") if path.exists() else _("there is no such file")
+            raise _invalid(path, why, kind)
         with path.open("rb") as file:
             if unzip and file.peek(2)[:2] == GZIP:
                 with gzip.GzipFile(fileobj=file) as unpacked:
@@ -163,65 +172,94 @@ def _opened(path: Path, kind: str = "IDX file", *, unzip: bool = True) -> Iterat
             else:
                 yield file
     except EOFError as error:
-        why = f"cut short: the gzip stream breaks off ({path.stat().st_size:,} bytes on disk)"
-        raise _unsound(path, why, kind) from error
+        why = _("it is truncated: its gzip stream ends early ({n:,} bytes on disk)", n=path.stat().st_size)
+        raise _invalid(path, why, kind) from error
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise _unsound(path, f"the gzip stream is damaged: {error}", kind) from error
+        raise _invalid(path, _("its gzip stream is damaged: {error}", error=error), kind) from error
     except OSError as error:
-        raise _unsound(path, f"it cannot be read: {error.strerror or error}", kind) from error
+        raise _invalid(path, _("it cannot be read: {reason}", reason=error.strerror or error), kind) from error
 
 
-def _header(stream: io.BufferedIOBase, path: Path, max_bytes: int) -> tuple[int, ...]:
-    """Read the magic number and the sizes: 0, 0, element type, number of dimensions, then big-endian 32-bit sizes."""
+def _read_header(stream: io.BufferedIOBase, path: Path, max_bytes: int) -> tuple[int, ...]:
+    """Read magic number and shape: 0, 0, element type, number of dimensions, then big-endian 32-bit sizes."""
     magic = _read(stream, 4)
-    if not magic:
-        raise _unsound(path, "there are no bytes in it")
-    if magic[:2] != b"\0\0":
-        guess = _guess(bytes(magic + _read(stream, 28)))
-        raise _unsound(path, f"it begins with {magic.hex(' ')}, an IDX file with 00 00 08{guess}")
-    if len(magic) < 4:
-        raise _unsound(path, f"cut short inside the header: {len(magic)} bytes of at least 8")
-    kind, dimensions = magic[2:]
-    if kind != UNSIGNED_BYTE:
-        name = OTHER_TYPES.get(kind, "unknown")
-        raise _unsound(path, f"its element type is 0x{kind:02x} ({name}); only 0x08 (unsigned byte) is read")
-    if not 1 <= dimensions <= 4:
-        raise _unsound(path, f"the header declares {dimensions} dimensions; 1 to 4 are read")
+    if problem := _magic_problem(magic, stream):
+        raise _invalid(path, problem, _("IDX file"))
+    dimensions = magic[3]
     sizes = _read(stream, 4 * dimensions)
     if len(sizes) < 4 * dimensions:
-        raise _unsound(path, f"cut short inside the header: {4 + len(sizes)} bytes of {4 + 4 * dimensions}")
+        why = _("it is truncated in its header: {n} of {total} bytes", n=4 + len(sizes), total=4 + 4 * dimensions)
+        raise _invalid(path, why, _("IDX file"))
     shape: tuple[int, ...] = struct.unpack(f">{dimensions}I", sizes)
     if not 0 < math.prod(shape) <= max_bytes:
-        raise _unsound(path, f"declared {_sum(shape)} bytes; read are 1 to {max_bytes:,}")
+        why = _("it declares {size} bytes, but 1 to {limit:,} are supported", size=_size_text(shape), limit=max_bytes)
+        raise _invalid(path, why, _("IDX file"))
     return shape
 
 
+def _magic_problem(magic: bytearray, stream: io.BufferedIOBase) -> str:
+    """What is wrong with the first four bytes of an IDX file; "" if nothing is."""
+    if not magic:
+        return _("it is empty")
+    if magic[:2] != b"\0\0":
+        start = magic.hex(" ")
+        if guess := _guess(bytes(magic + _read(stream, 28))):
+            return _("it begins with {start} instead of 00 00 08; it looks like {kind}", start=start, kind=guess)
+        return _("it begins with {start} instead of 00 00 08", start=start)
+    if len(magic) < 4:
+        return _("it is truncated in its header: {n} bytes of at least 8", n=len(magic))
+    element_type, dimensions = magic[2:]
+    if element_type != UNSIGNED_BYTE:
+        return _(
+            "its element type is 0x{type:02x} ({name}), but only 0x08 (unsigned byte) is supported",
+            type=element_type,
+            name=OTHER_TYPES.get(element_type, _("unknown")),
+        )
+    if not 1 <= dimensions <= 4:
+        return _("it declares {n} dimensions, but 1 to 4 are supported", n=dimensions)
+    return ""
+
+
 def _read(stream: io.BufferedIOBase, size: int) -> bytearray:
-    """Up to `size` bytes; fewer where the stream ends or its gzip breaks off."""
-    found = bytearray()
+    """Up to `size` bytes; fewer if the stream or its gzip ends early."""
+    content = bytearray()
     try:
-        while len(found) < size and (piece := stream.read1(min(size - len(found), CHUNK_BYTES))):
-            found += piece
-    except EOFError:  # a broken-off gzip: the caller reports how many bytes came
+        while len(content) < size and (piece := stream.read1(min(size - len(content), CHUNK_BYTES))):
+            content += piece
+    except EOFError:  # a truncated gzip: the caller reports how many bytes there are
         pass
-    return found
+    return content
 
 
 def _guess(start: bytes) -> str:
-    """What else a file looks like that begins so, for the end of a message."""
-    guess = next((text for mark, text in LOOKS.items() if start.lstrip().startswith(mark)), "")
-    return f"; it looks like {guess}" * bool(guess)
+    """What a file with these first bytes probably is, of the files that users have instead of a data file; or ""."""
+    kinds = {
+        b"<": _("a web page or XML"),
+        b"PK\x03\x04": _("a zip archive"),
+        b"\x89PNG": _("a PNG image"),
+        b"\xff\xd8\xff": _("a JPEG image"),
+        b"GIF8": _("a GIF image"),
+        b"%PDF": _("a PDF document"),
+        GZIP: _("a gzip stream inside a gzip stream"),
+        b"BZh": _("a bzip2 stream"),
+        b"\xfd7zXZ": _("an xz stream"),
+        b"(\xb5/\xfd": _("a zstd stream"),
+        b"\x93NUMPY": _("a NumPy array file"),
+        b"!<arch>": _("a Debian package"),
+        b"version https://git-lfs": _("a Git LFS pointer instead of the file itself"),
+    }
+    return next((kind for mark, kind in kinds.items() if start.lstrip().startswith(mark)), "")
 
 
-def _sum(shape: tuple[int, ...]) -> str:
+def _size_text(shape: tuple[int, ...]) -> str:
     return f"{shape_text(shape)} = {math.prod(shape):,}" if len(shape) > 1 else f"{shape[0]:,}"
 
 
-def _unsound(path: Path, why: str, kind: str = "IDX file") -> DataError:
+def _invalid(path: Path, why: str, kind: str) -> DataError:
     return DataError(
         "CN301",
-        f"{path.name} is not a sound {kind}",
+        _("{file} is not a valid {kind}", file=path.name, kind=kind),
         where=str(path),
         why=why,
-        hint=f"classicnets data check {shlex.quote(str(path.parent))}",
+        hint=command("classicnets", "data", "check", path.parent),
     )

@@ -1,12 +1,15 @@
-"""The frozen values of this room: images in memory, what is known of them before, and what a check says of files."""
+"""Data types of data sets: images in memory, their description, and reports on files."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classicnets.errors import UsageError
+from classicnets.text import _
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,10 +17,12 @@ if TYPE_CHECKING:
 
     from classicnets.values import Preprocess
 
+Say = Callable[[str], None]  # receives progress and notes, one line each
+
 
 @dataclass(frozen=True)
 class Split:
-    """Images uint8 [N, C, H, W] and their labels int64 [N]."""
+    """Images uint8 [N, C, H, W] and labels int64 [N]."""
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
@@ -28,20 +33,27 @@ class Split:
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image file of a data set: its path, class and split, "skipped" with the reason if it could not be read."""
+    """An image file of a data set; `split` is train, validation, test, or skipped, with the reason."""
 
     path: str
     label: str
-    split: str  # train, validation, test or skipped
+    split: str
     reason: str = ""
 
 
 @dataclass(frozen=True)
 class ImageSplits:
-    """A data set in memory; `fingerprint` stands for its bytes, `source` says in words where they came from.
+    """A data set in memory.
 
-    `validation` is there where the data set has such a split of its own. `files` are those it was read from, where each
-    image has one: of each split in the order of its images.
+    Attributes:
+        name: Name of the data set.
+        classes: Names of the classes, by label.
+        train: Training split.
+        test: Test split.
+        fingerprint: Identifies the content of the files.
+        source: Where the files come from, for people.
+        validation: The data set's own validation split, if it has one.
+        files: The image files, in the order of the images of each split; empty for IDX and CIFAR files.
     """
 
     name: str
@@ -55,18 +67,24 @@ class ImageSplits:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """One image: (channels, height, width)."""
+        """(channels, height, width) of an image."""
         channels, height, width = self.train.images.shape[1:]
         return (channels, height, width)
 
 
 @dataclass(frozen=True)
 class Description:
-    """What is known of a data set before any image is read; `shape` is (channels, height, width), `train`, `test` and
-    `validation` count images (0 where nobody counted, or there is no such split).
+    """What is known of a data set before its images are read.
 
-    Image files that do not share one square size have the shape (channels, 0, 0), and `sizes` tells what they are.
-    `decoded` is true for image files, which `load` brings to the size that is asked for.
+    Attributes:
+        name: Name of the data set.
+        classes: Names of the classes, by label.
+        shape: (channels, height, width); (channels, 0, 0) for image files without a square size in common.
+        sizes: What the sizes are in that case, as the end of a sentence.
+        train: Number of training images; 0 if unknown.
+        test: Number of test images.
+        decoded: Whether the data set consists of image files, which `load` decodes to the requested size.
+        validation: Number of validation images; 0 if there is no such split.
     """
 
     name: str
@@ -78,35 +96,47 @@ class Description:
     decoded: bool = False
     validation: int = 0
 
-    def own_size(self) -> int:
-        """The side of the images, for a recipe that names no image_size.
+    def native_size(self) -> int:
+        """Height and width of the images, for a recipe without an image_size.
 
-        Raises `UsageError` CN204 if they have no square size in common.
+        Raises:
+            UsageError: CN204 if they have no square size in common.
         """
         if not self.shape[1]:
             raise UsageError(
                 "CN204",
-                f"the images in {self.name} {self.sizes}",
+                _("the images in {name} {sizes}", name=self.name, sizes=self.sizes),
                 where="image_size",
-                why="the recipe takes images at their own size, and these have none that is square and common to all",
-                hint=("--set image_size=64", "--set image_size=64 fit=crop   # the middle, instead of stretching"),
+                why=_("the recipe uses images at their own size, which must be square and the same for all images"),
+                hint=(
+                    "--set image_size=64",
+                    _("{option}   # crops the center instead of stretching", option="--set image_size=64 fit=crop"),
+                ),
             )
         return self.shape[1]
 
-    def loaded(self, preprocess: Preprocess) -> tuple[int, int, int]:
-        """The shape of one image as `load` gives it."""
+    def loaded_shape(self, preprocess: Preprocess) -> tuple[int, int, int]:
+        """(channels, height, width) of an image as `load` returns it."""
         return (preprocess.channels, preprocess.side, preprocess.side) if self.decoded else self.shape
 
 
 @dataclass(frozen=True)
+class DatasetFiles:
+    """Verified files of a published data set: role -> path, and where they come from, for people."""
+
+    paths: dict[str, Path]
+    source: str
+
+
+@dataclass(frozen=True)
 class FileReport:
-    """What `check` says of one file: `status` is "ok", "missing" or "wrong"."""
+    """The check of one file; `status` is "ok", "missing" or "wrong"."""
 
     file: str
     status: str
     detail: str
 
 
-def say_on_stderr(line: str) -> None:
-    """How `load` speaks when the caller does not say otherwise."""
+def print_to_stderr(line: str) -> None:
+    """The default for `say`."""
     print(line, file=sys.stderr)

@@ -14,7 +14,7 @@ import numpy as np
 
 from classicnets.errors import DataError
 from classicnets.images.decode import read_fitted
-from classicnets.images.inputs import Input, why
+from classicnets.images.inputs import Input, reason
 from classicnets.values import Preprocess
 from classicnets.workers import ordered_map
 
@@ -74,7 +74,7 @@ def predictions(
     """Yields each image with its `top` most probable classes; `decode` reads the image files."""
     for image, result in classify(classifier, inputs, decode=decode):
         if isinstance(result, DataError):
-            yield image, Prediction(image.name, (), (), image.truth, why(result))
+            yield image, Prediction(image.name, (), (), image.truth, reason(result))
         else:
             best = np.argsort(-result, kind="stable")[:top]
             classes = tuple(classifier.classes[i] for i in best)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from classicnets.datasets.catalog import DATASETS
-from classicnets.datasets.types import ImageSplits, Split, say_on_stderr
+from classicnets.datasets.types import ImageSplits, Split, print_to_stderr
 from classicnets.errors import DataError, UsageError
 from classicnets.evaluation.classify import Classifier, Decoder, Prediction, predictions
 from classicnets.evaluation.evaluate import Evaluation, evaluate, evaluate_files, renumbered, unknown_classes
@@ -14,7 +14,7 @@ from classicnets.images import inputs, loading
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
 from classicnets.images.layout import read_layout
-from classicnets.images.names import composed
+from classicnets.images.names import normalize_name
 from classicnets.text import _, command, plural
 
 Watch = Callable[[list[Input]], Iterable[Input]]
@@ -70,7 +70,7 @@ class Model:
             DataError: CN304, there is no image; CN307, a CSV list is not valid.
         """
         return [
-            prediction for _image, prediction in predictions(self.predictor, inputs.find(images), top, decode=decode)
+            prediction for _image, prediction in predictions(self.predictor, inputs.find_images(images), top, decode=decode)
         ]
 
     def stream(
@@ -84,7 +84,7 @@ class Model:
         data: str | Path | None = None,
         *,
         on_bad_image: str = "fail",
-        say: Callable[[str], None] = say_on_stderr,
+        say: Callable[[str], None] = print_to_stderr,
         watch: Watch = iter,
     ) -> Evaluation:
         """Evaluates the model on labeled images, whose classes are matched by name.
@@ -144,11 +144,11 @@ class Model:
         self, location: Path, on_bad_image: str, say: Callable[[str], None], watch: Watch
     ) -> Evaluation:
         layout = read_layout(location)
-        files = list(inputs.labeled(layout, say))
+        files = list(inputs.labeled_images(layout, say))
         classes = {str(image.truth) for image in files}
-        if unknown := classes - {*map(composed, self.classes)}:
+        if unknown := classes - {*map(normalize_name, self.classes)}:
             raise unknown_classes(unknown, self.classes, str(location))
-        if layout.undivided is None:
+        if layout.has_test_split:
             images = plural("{n:,} image of the test split", "{n:,} images of the test split", len(files))
         else:
             images = plural("{n:,} image (there is no test split)", "{n:,} images (there is no test split)", len(files))

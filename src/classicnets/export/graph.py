@@ -32,7 +32,7 @@ _SCALE = 2.0**22  # Pillow's weights are integers in units of 1 / _SCALE
 def preprocessing_graph(preprocess: Preprocess) -> ModelProto:
     """The graph from uint8 [N, H, W, 3] RGB of any size to float32 [views * N, channels, image_size, image_size].
 
-    The outputs are ordered by view. They equal those of `images.decode.fitted` and `images.transforms.views`.
+    The outputs are ordered by view. They equal those of `images.decode.fit_image` and `images.transforms.views`.
     """
 
     def build(op: OpBuilder, pixels: Value) -> Value:

@@ -19,7 +19,7 @@ from classicnets.errors import CheckFailed
 from classicnets.evaluation.metrics import measure
 from classicnets.evaluation.onnx import INPUT, OUTPUT
 from classicnets.evaluation.predictor import Predictor
-from classicnets.images.decode import fitted
+from classicnets.images.decode import fit_image
 from classicnets.text import _
 from classicnets.values import Preprocess
 
@@ -159,7 +159,7 @@ def fit_all(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
     """Crops or pads and resizes uint8 [N, C, H, W] to [N, C, side, side]."""
     if images.shape[2:] == (preprocess.side, preprocess.side):
         return images
-    return np.stack([fitted(image, preprocess.side, preprocess.fit) for image in images])
+    return np.stack([fit_image(image, preprocess.side, preprocess.fit) for image in images])
 
 
 def accuracy(file: Classify, labeled: Split, side: int) -> float:

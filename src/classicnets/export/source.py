@@ -106,7 +106,7 @@ class ExportSource:
             )
         facts, splits = self.run_facts, self.splits
         share, limit, seed = facts["recipe"]["validation"], facts["limit"], facts["seed"]
-        return splits.train, *batches.divide(splits.train, share, limit, seed, own=splits.validation)
+        return splits.train, *batches.hold_out(splits.train, share, limit, seed, validation_split=splits.validation)
 
     def facts(self, net: nn.Module, license: str, *, as_int8: bool, accuracy: float | None) -> dict[str, Any]:
         """The metadata of the file.

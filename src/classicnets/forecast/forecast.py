@@ -231,7 +231,7 @@ def _memory(plan: Plan, result: Trial, batch_size: int) -> int | None:
         # copies that `divide` and `Batches` make
         copied = validation_count * (not data.validation) + joins * (data.train + validation_count)
         image_count = data.train + data.validation + data.test + copied
-    return round(measured + image_count * (math.prod(data.loaded(plan.preprocess)) + 8))  # 8 bytes for a label
+    return round(measured + image_count * (math.prod(data.loaded_shape(plan.preprocess)) + 8))  # 8 bytes for a label
 
 
 def _disk(plan: Plan, result: Trial, train_count: int, batch_size: int) -> dict[str, int]:
@@ -248,7 +248,7 @@ def _disk(plan: Plan, result: Trial, train_count: int, batch_size: int) -> dict[
 def _download_bytes(plan: Plan) -> int:
     """Size of the download before the run can start."""
     dataset = DATASETS.get(plan.data)
-    return dataset.download_bytes if dataset and not sources.is_here(dataset) else 0
+    return dataset.download_bytes if dataset and not sources.is_local(dataset) else 0
 
 
 def _cheaper(plan: Plan, measured: Trial, estimate: Forecast) -> Iterator[Choice]:

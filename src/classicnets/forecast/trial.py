@@ -102,7 +102,7 @@ def step_seconds(plan: Plan, image_count: int, steps: int, at_most: float) -> fl
 def _noise_session(plan: Plan, image_count: int) -> Iterator[Session]:
     """Yields an endless training session of a copy of the network on noise, in batches of `image_count`."""
     generator = np.random.default_rng(plan.spec.seed)
-    shape, classes = plan.description.loaded(plan.preprocess), plan.description.classes
+    shape, classes = plan.description.loaded_shape(plan.preprocess), plan.description.classes
     noise = Split(
         generator.integers(0, 256, (_NOISE_BATCHES * image_count, *shape), np.uint8),
         generator.integers(0, len(classes), _NOISE_BATCHES * image_count),

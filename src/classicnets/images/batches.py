@@ -1,4 +1,6 @@
-"""(split, seed, epoch, step) -> batch. Order and augmentation are pure functions, so that resuming needs no state."""
+"""Training batches and the validation split. Order and augmentation are pure functions of (seed, epoch, image), so a
+run can resume at any step without saved state.
+"""
 
 from __future__ import annotations
 
@@ -18,64 +20,85 @@ from classicnets.workers import ordered_map
 
 Batch = tuple[Tensor, Tensor]
 
+_MEAN_BATCH = 500  # images per part when statistics of all training images are computed
+
 
 def generator(*key: object) -> torch.Generator:
-    """A CPU generator that depends on the key alone."""
+    """A CPU generator whose seed is a hash of the key."""
     digest = hashlib.sha256(repr(key).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 def order(n: int, seed: int, epoch: int) -> Tensor:
-    """In which order epoch `epoch` (from 1) takes the `n` images: int64 [n]."""
+    """Permutation of the `n` training images in an epoch (from 1), int64 [n]."""
     return torch.randperm(n, generator=generator("order", seed, epoch))
 
 
-def shares(n: int, validation: float, limit: int | None, own: int = 0) -> tuple[int, int]:
-    """How many of `n` images are trained on, and how many kept aside: of them, or the data set's `own` ones."""
-    aside = 0 if own else round(n * validation)
-    return min(n - aside, limit or n), own if own and validation else aside
+def split_sizes(n: int, validation: float, limit: int | None, validation_count: int = 0) -> tuple[int, int]:
+    """Number of training and of validation images.
+
+    Args:
+        n: Images in the training split.
+        validation: Fraction of them that the recipe holds out.
+        limit: Maximum number of training images; None for all.
+        validation_count: Images in the data set's own validation split, which replaces the fraction; 0 if none.
+    """
+    held_out_count = 0 if validation_count else round(n * validation)
+    return min(n - held_out_count, limit or n), validation_count if validation_count and validation else held_out_count
 
 
-def divide(
-    split: Split, validation: float, limit: int | None, seed: int, own: Split | None = None
+def hold_out(
+    split: Split, validation: float, limit: int | None, seed: int, validation_split: Split | None = None
 ) -> tuple[np.ndarray, Split | None]:
-    """The rising indices of the images to train on, and the share `validation` that is kept aside (None if 0).
+    """Sorted indices of the training images, and the validation split (None if `validation` is 0).
 
-    Chosen by the seed. The data set's `own` validation split stands in for that share, if there is one. `limit` takes
-    the first so many of the seed's order that are not kept aside; the part kept aside stays the same.
+    The data set's own `validation_split` replaces the held-out fraction. `limit` keeps the first images in the seed's
+    order that are not held out, so it does not change the validation split.
     """
-    train, aside = division(split.labels, validation if own is None else 0.0, limit, seed)
-    kept = Split(split.images[aside], split.labels[aside]) if len(aside) else None
-    return train, own if own is not None and validation else kept
+    train, held_out = split_indices(split.labels, validation if validation_split is None else 0.0, limit, seed)
+    if validation_split is not None and validation:
+        return train, validation_split
+    return train, Split(split.images[held_out], split.labels[held_out]) if len(held_out) else None
 
 
-def division(labels: np.ndarray, validation: float, limit: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which images are trained on and which are kept aside: rising indices, for `labels` int64 [N].
+def split_indices(labels: np.ndarray, validation: float, limit: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted indices of the training images and of the held-out images, for `labels` int64 [N].
 
-    Of each class the share `validation` is kept aside, but for a part of an image; those parts are made up to the
-    share of all by the classes that miss the most, and a class loses its last image only if no other can give one.
+    Holds out the fraction `validation` of each class, rounded down; the remainder is distributed by largest remainder.
+    A class loses its last training image only if no other class can give one.
     """
-    chosen = order(len(labels), seed, 0).numpy()
-    alone, aside = shares(len(labels), validation, limit)
-    ordered = labels[chosen]
-    _, first, label, counts = np.unique(ordered, return_index=True, return_inverse=True, return_counts=True)
-    given = np.floor(counts * validation).astype(np.int64)
-    last = counts - given == 1
-    willing = np.lexsort((first, given - counts * validation, last))
-    given[willing[: aside - given.sum()]] += 1
+    shuffled = order(len(labels), seed, 0).numpy()
+    train_count, held_out_count = split_sizes(len(labels), validation, limit)
+    shuffled_labels = labels[shuffled]
+    _, first, label, class_counts = np.unique(
+        shuffled_labels, return_index=True, return_inverse=True, return_counts=True
+    )
+    quotas = np.floor(class_counts * validation).astype(np.int64)
+    keeps_only_one = class_counts - quotas == 1
+    by_remainder = np.lexsort((first, quotas - class_counts * validation, keeps_only_one))
+    quotas[by_remainder[: held_out_count - quotas.sum()]] += 1
     by_class = np.argsort(label, kind="stable")
-    place = np.empty(len(labels), np.int64)  # of each image among those of its class
-    place[by_class] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
-    kept = place < given[label]
-    return np.sort(chosen[~kept][:alone]), np.sort(chosen[kept])
+    rank = np.empty(len(labels), np.int64)  # of each image within its class
+    rank[by_class] = np.arange(len(labels)) - np.repeat(np.cumsum(class_counts) - class_counts, class_counts)
+    is_held_out = rank < quotas[label]
+    return np.sort(shuffled[~is_held_out][:train_count]), np.sort(shuffled[is_held_out])
 
 
 class Batches:
-    """The training batches of a split, prepared on the device: of the images `taken` (indices), or of all.
+    """Training batches of a split, prepared on the device.
 
-    The images kept `aside` come in after the recipe's `join_after` epochs. `threads` prepare batches ahead; they
-    change nothing in them. The images are moved to the device if they fit there. Within the machine's memory
-    they are copied only where others join them, as they may be a file that is mapped into it.
+    Moves all images to the device if they fit there. In main memory the images are copied only if held-out images join
+    them, because they may be memory-mapped from the image cache.
+
+    Args:
+        split: Images and labels.
+        recipe: Batch size and augmentation.
+        preprocess: Size, channels and normalization.
+        seed: Determines order and augmentation.
+        device: Where batches are made.
+        indices: Images to train on; None for all.
+        held_out: Validation images, which join after `recipe.join_after` epochs.
+        threads: Threads that prepare batches ahead; the batches do not depend on their number.
     """
 
     def __init__(
@@ -86,22 +109,22 @@ class Batches:
         *,
         seed: int,
         device: torch.device,
-        taken: np.ndarray | None = None,
-        aside: Split | None = None,
+        indices: np.ndarray | None = None,
+        held_out: Split | None = None,
         threads: int = 0,
     ):
         self.recipe, self.preprocess, self.seed, self.device, self.threads = recipe, preprocess, seed, device, threads
         images, labels = split.images, split.labels
-        places = np.arange(len(labels)) if taken is None else taken
-        self.alone = len(places)
-        if recipe.join_after and aside is not None:
-            places = np.concatenate([places, np.arange(len(labels), len(labels) + len(aside))])
-            images, labels = np.concatenate([images, aside.images]), np.concatenate([labels, aside.labels])
+        rows = np.arange(len(labels)) if indices is None else indices
+        self.train_count = len(rows)
+        if recipe.join_after and held_out is not None:
+            rows = np.concatenate([rows, np.arange(len(labels), len(labels) + len(held_out))])
+            images, labels = np.concatenate([images, held_out.images]), np.concatenate([labels, held_out.labels])
         self._images = torch.from_numpy(images)
         if machine.fits_on_device(device, images.nbytes):
             self._images = self._images.to(device)
-        self._places = torch.from_numpy(places)
-        self.labels = torch.from_numpy(labels[places]).to(device)
+        self._rows = torch.from_numpy(rows)
+        self.labels = torch.from_numpy(labels[rows]).to(device)
         self.axes = (
             None
             if recipe.color_noise == "none"
@@ -109,29 +132,29 @@ class Batches:
         )
 
     def images(self, index: Tensor) -> Tensor:
-        """The images with these numbers among those that are trained on, uint8 [B, C, H, W], on the device."""
-        return self._images[self._places[index].to(self._images.device)].to(self.device)
+        """Training images at `index` [B] as uint8 [B, C, H, W] on the device."""
+        return self._images[self._rows[index].to(self._images.device)].to(self.device)
 
     def parts(self) -> Iterator[Tensor]:
-        """All images but those that join later, some hundreds at a time."""
-        return map(self.images, torch.arange(self.alone).split(500))
+        """All training images except those that join later, 500 at a time."""
+        return map(self.images, torch.arange(self.train_count).split(_MEAN_BATCH))
 
     def image_count(self, epoch: int) -> int:
-        """How many images epoch `epoch` (from 1) has."""
-        return len(self.labels) if epoch > self.recipe.join_after else self.alone
+        """Number of images in an epoch (from 1)."""
+        return len(self.labels) if epoch > self.recipe.join_after else self.train_count
 
     def steps(self, epoch: int) -> int:
-        """Steps in epoch `epoch`; the last batch may be smaller."""
+        """Steps in an epoch; the last batch may be smaller."""
         return math.ceil(self.image_count(epoch) / self.recipe.batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Images [B, C, S, S] float32 and labels [B] int64 of the epoch, from step `start` on."""
+        """Images float32 [B, C, S, S] and labels int64 [B] of an epoch, starting at step `start`."""
         n, size = self.image_count(epoch), self.recipe.batch_size
-        taken = order(n, self.seed, epoch)
+        permutation = order(n, self.seed, epoch)
         augment = self._augmentation(epoch, n)
 
         def make(step: int) -> Batch:
-            index = taken[step * size : (step + 1) * size]
+            index = permutation[step * size : (step + 1) * size]
             return augment(index), self.labels[index.to(self.device)]
 
         steps = range(start, self.steps(epoch))
@@ -140,71 +163,73 @@ class Batches:
         return ordered_map(make, steps, threads=self.threads, ahead=self.threads)
 
     def _augmentation(self, epoch: int, n: int) -> Callable[[Tensor], Tensor]:
-        """What makes of the indices of images what the net is given; all chance is drawn here."""
+        """A function from image indices [B] to network input; all random numbers of the epoch are drawn here."""
         recipe, preprocess = self.recipe, self.preprocess
         side, size = preprocess.side, preprocess.image_size
 
-        def drawn(name: str) -> torch.Generator:
+        def random(name: str) -> torch.Generator:
             return generator(name, self.seed, epoch)
 
-        # One product for all images: a matrix product of another number of rows may round a row differently.
+        # One matrix product for all images: with another number of rows, a product may round a row differently.
         noise = None
         if self.axes is not None:
-            noise = torch.randn(n, preprocess.channels, generator=drawn("colour")) * 0.1 @ self.axes.cpu()
-        boxes = _boxes(n, drawn("box")) if recipe.crop == "resized" else None
-        corner = torch.randint(side - size + 1, (n, 2), generator=drawn("crop")) if recipe.crop == "random" else None
-        mirrored = torch.rand(n, generator=drawn("flip")) < 0.5 if recipe.flip else None
-        shift, erased = recipe.shift, recipe.erase
-        moved = torch.randint(-shift, shift + 1, (n, 2), generator=drawn("shift")) if shift else None
-        blank = torch.randint(-(erased // 2), size - erased // 2, (n, 2), generator=drawn("erase")) if erased else None
+            noise = torch.randn(n, preprocess.channels, generator=random("colour")) * 0.1 @ self.axes.cpu()
+        boxes = _random_boxes(n, random("box")) if recipe.crop == "resized" else None
+        corner = torch.randint(side - size + 1, (n, 2), generator=random("crop")) if recipe.crop == "random" else None
+        flips = torch.rand(n, generator=random("flip")) < 0.5 if recipe.flip else None
+        max_shift, hole_size = recipe.shift, recipe.erase
+        shifts = torch.randint(-max_shift, max_shift + 1, (n, 2), generator=random("shift")) if max_shift else None
+        holes = None
+        if hole_size:
+            holes = torch.randint(-(hole_size // 2), size - hole_size // 2, (n, 2), generator=random("erase"))
 
-        # Images that need no scaling are cut out as bytes, a quarter of what they are as numbers; the outcome is one.
+        # Images that need no scaling are cropped as bytes, a quarter of the traffic of float32, with the same result.
         as_bytes = self._images.shape[1:] == (preprocess.channels, side, side) and not preprocess.pad and boxes is None
-        as_bytes = as_bytes and (corner is not None or mirrored is not None)
-        middle = torch.full((1, 2), (side - size) // 2).expand(n, 2)
-        corners = middle if corner is None else corner
-        flips = torch.zeros(n, dtype=torch.bool) if mirrored is None else mirrored
-        plain = noise is None and moved is None and blank is None
+        as_bytes = as_bytes and (corner is not None or flips is not None)
+        byte_corners = torch.full((1, 2), (side - size) // 2).expand(n, 2) if corner is None else corner
+        byte_flips = torch.zeros(n, dtype=torch.bool) if flips is None else flips
+        only_normalize = noise is None and shifts is None and holes is None
 
         def augment(index: Tensor) -> Tensor:
-            def of(values: Tensor) -> Tensor:
+            def rows_of(values: Tensor) -> Tensor:
                 return values[index].to(self.device)
 
             if as_bytes:
-                places = self._places[index]
-                seen = transforms.cut(self._images, places, corners[index], flips[index], size).to(self.device)
-                if plain:
-                    return transforms.normalized(seen, preprocess)
-                x = transforms.unit(seen)
+                rows = self._rows[index]
+                cropped = transforms.crop_and_flip(self._images, rows, byte_corners[index], byte_flips[index], size)
+                cropped = cropped.to(self.device)
+                if only_normalize:
+                    return transforms.to_normalized(cropped, preprocess)
+                x = transforms.to_float(cropped)
             else:
                 x = transforms.scale(self.images(index), preprocess)
             if noise is not None:
-                x = x + of(noise)[:, :, None, None]
+                x = x + rows_of(noise)[:, :, None, None]
             if boxes is not None:
-                x = transforms.part(x, of(boxes), size)
+                x = transforms.resized_crop(x, rows_of(boxes), size)
             elif not as_bytes and corner is not None:
-                x = transforms.window(x, of(corner), size)
+                x = transforms.crop(x, rows_of(corner), size)
             elif not as_bytes:
-                x = transforms.middle(x, size)
-            if not as_bytes and mirrored is not None:
-                x = transforms.mirror(x, of(mirrored))
-            if moved is not None:
-                x = transforms.move(x, of(moved))
+                x = transforms.center_crop(x, size)
+            if not as_bytes and flips is not None:
+                x = transforms.flip(x, rows_of(flips))
+            if shifts is not None:
+                x = transforms.shift(x, rows_of(shifts))
             x = transforms.normalize(x, preprocess)
             if recipe.color_noise == "code":
-                x = x / 1.1  # so that noisy images are as large as those of the test (cuda-convnet, convdata.py)
-            return x if blank is None else transforms.erase(x, of(blank), erased)
+                x = x / 1.1  # brings noisy images to the scale of test images (cuda-convnet, convdata.py)
+            return x if holes is None else transforms.erase(x, rows_of(holes), hole_size)
 
         return augment
 
 
-def _boxes(n: int, chance: torch.Generator) -> Tensor:
-    """Parts of 8 % to all of the area with sides of 3:4 to 4:3, at any place: [n, 4], as `transforms.part` takes them.
+def _random_boxes(n: int, random: torch.Generator) -> Tensor:
+    """Boxes [n, 4] for `transforms.resized_crop`, with 8 % to 100 % of the area and aspect ratios of 3:4 to 4:3.
 
-    As torchvision's RandomResizedCrop draws them, but for those that would be larger than the image: these are cut
-    down to it, where torchvision draws again.
+    As torchvision's RandomResizedCrop, except for boxes larger than the image: these are cut to its size, whereas
+    torchvision draws again.
     """
-    area, ratio, row, column = torch.rand(4, n, generator=chance)
+    area, ratio, row, column = torch.rand(4, n, generator=random)
     area = 0.08 + 0.92 * area
     ratio = torch.exp((2 * ratio - 1) * math.log(4 / 3))
     height, width = (area / ratio).sqrt().clamp(max=1), (area * ratio).sqrt().clamp(max=1)

@@ -1,68 +1,65 @@
-"""A folder of images, or a CSV that lists them, as a data set: described and loaded."""
+"""Describes and loads a folder of images, or a CSV that lists images, as a data set."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from classicnets import text
 from classicnets.datasets.types import Description, ImageFile, ImageSplits, Split
 from classicnets.errors import DataError
-from classicnets.images.cache import read_all
+from classicnets.images.cache import read_images
 from classicnets.images.decode import read_header
 from classicnets.images.layout import read_layout
-from classicnets.images.names import composed, encoded
+from classicnets.images.names import encode_name, normalize_name
 from classicnets.images.splits import Layout, check_hint
+from classicnets.text import _, plural, shape
 from classicnets.values import Preprocess
 from classicnets.workers import ordered_map
 
-_FAULTS = 5  # unreadable files that an error names
-_MADE_SQUARE = {
-    "stretch": "are stretched to a square",
-    "crop": "lose what is outside their middle square",
-    "letterbox": "get black borders",
-}
+_MAX_FAULTS = 5  # unreadable files that an error names
 
 File = tuple[str, str, Path]  # split, class and path, as `Layout.files` yields them
+Log = Callable[[str], None]
 
 
-def describe(given: Path, on_bad_image: str = "fail") -> Description:
-    """Name, classes, image shape and counts, from the headers of all files: gray only if every one is, and with the
-    size (channels, 0, 0) if they have no square size in common.
+def describe(path: Path, on_bad_image: str = "fail") -> Description:
+    """Name, classes, image shape and counts of a folder or CSV, from the headers of all image files.
 
-    Raises DataError CN304 if files are no images and are not to be left out, CN307 if all is no data set.
+    The images are gray only if all of them are. Their size is (0, 0) if they have no square size in common.
+
+    Raises:
+        DataError: CN304 if images cannot be read and are not to be skipped, CN307 if the data set is not valid.
     """
-    layout = read_layout(given)
+    layout = read_layout(path)
     layout.check()
     files = list(layout.files())
     headers: dict[int, tuple[int, int, int]] = {}
-    bad: dict[int, DataError] = {}
-    for index, result in enumerate(ordered_map(_header, _paths(files))):
+    faults: dict[int, DataError] = {}
+    for index, result in enumerate(ordered_map(_try_header, _paths(files))):
         if isinstance(result, DataError):
-            bad[index] = result
+            faults[index] = result
         else:
             headers[index] = result
-        if on_bad_image == "fail" and len(bad) == _FAULTS:
+        if on_bad_image == "fail" and len(faults) == _MAX_FAULTS:
             break
-    _left_out(layout, files, bad, on_bad_image)
-    channels = max(channels for channels, _, _ in headers.values())
-    sizes = {(height, width) for _, height, width in headers.values()}
+    _check_faults(layout, files, faults, on_bad_image)
+    channels = max(channels for channels, _height, _width in headers.values())
+    sizes = {(height, width) for _channels, height, width in headers.values()}
     height, width = next(iter(sizes))
-    words = ""
-    if len(sizes) > 1 or height != width:
-        words = f"have different sizes, {_range(sizes)}" if len(sizes) > 1 else f"are not square ({_range(sizes)})"
+    size_problem = _size_problem(sizes)
+    if size_problem:
         height = width = 0
     count = Counter(files[index][0] for index in headers)
     return Description(
         layout.name,
         layout.classes,
         (channels, height, width),
-        words,
+        size_problem,
         train=count["train"],
         test=count["test"],
         validation=count["validation"],
@@ -70,124 +67,202 @@ def describe(given: Path, on_bad_image: str = "fail") -> Description:
     )
 
 
-def load(
-    given: Path, preprocess: Preprocess | None, say: Callable[[str], None], on_bad_image: str = "fail"
-) -> ImageSplits:
-    """All images, decoded to the channels of `preprocess` and brought to its `side` as its `fit` says.
+def load(path: Path, preprocess: Preprocess | None, say: Log, on_bad_image: str = "fail") -> ImageSplits:
+    """Load all images of a folder or CSV, with the channels and size of `preprocess`.
 
-    Without a `preprocess`, they stay as they are. Images that cannot be read end it, unless `on_bad_image` is "skip".
-    `say` tells what was decided. Raises UsageError CN204 if they then differ in size, DataError CN304 if images
-    cannot be read (up to five are named) or with them a whole class, CN307 if all is no data set or too large for the
-    memory.
+    Args:
+        path: The folder or CSV.
+        preprocess: Channels, size and fit; None keeps the images' own size, which all must share.
+        say: Called with each note.
+        on_bad_image: "fail", or "skip" to leave out images that cannot be read.
+
+    Raises:
+        UsageError: CN204 if there is no `preprocess` and the images differ in size.
+        DataError: CN304 if images cannot be read (names up to five), or a whole class cannot; CN307 if the data set is
+            not valid or too large for the memory.
     """
-    layout = read_layout(given)
+    layout = read_layout(path)
     layout.check()
+
+    def note(message: str) -> None:
+        say(f"{layout.name}: {message}")
+
     if preprocess is None:
-        own = describe(given, on_bad_image)
-        preprocess = Preprocess(channels=own.shape[0], image_size=own.own_size())
+        description = describe(path, on_bad_image)
+        preprocess = Preprocess(channels=description.shape[0], image_size=description.native_size())
     files = list(layout.files())
-    for note in (*layout.notes, *layout.file_notes):
-        say(f"{layout.name}: {note}")
-    most = _FAULTS if on_bad_image == "fail" else None
-    read = read_all(_paths(files), preprocess, lambda line: say(f"{layout.name}: {line}"), most_faults=most)
-    bad = _left_out(layout, files, read.faults, on_bad_image)
-    if bad:
-        first = next(iter(bad))
-        say(
-            f"{layout.name}: {len(bad):,} of {len(files):,} images cannot be read and are left out, such as"
-            f" {layout.shown(files[first][2])}: {_why(bad[first])}"
-        )
-    good = [index for index in range(len(files)) if index not in bad]
-    if read.oblong:
-        done = _MADE_SQUARE[preprocess.fit]
-        say(f"{layout.name}: {read.oblong:,} of {len(good):,} images are not square and {done} (fit={preprocess.fit})")
-    whole = [files[index] for index in good]
-    digests = [read.digests[index] for index in good]
-    known = {digest for (split, _, _), digest in zip(whole, digests, strict=True) if split == "train"}
-    label = {name: i for i, name in enumerate(layout.classes)}
-    splits = {}
-    start = 0
-    for split in ("train", "validation", "test"):
-        names = [name for its, name, _ in whole if its == split]
-        end = start + len(names)
-        splits[split] = Split(read.images[start:end], np.array([label[name] for name in names], dtype=np.int64))
-        if split != "train" and (twice := sum(digest in known for digest in digests[start:end])):
-            say(f"{layout.name}: {twice:,} of the {len(names):,} {split} images are in the train split as well")
-        start = end
+    for message in (*layout.notes, *layout.file_notes):
+        note(message)
+    max_faults = _MAX_FAULTS if on_bad_image == "fail" else None
+    decoded = read_images(_paths(files), preprocess, note, max_faults=max_faults)
+    _check_faults(layout, files, decoded.faults, on_bad_image)
+    if decoded.faults:
+        note(_skipped_note(layout, files, decoded.faults))
+    good = [index for index in range(len(files)) if index not in decoded.faults]
+    if decoded.non_square_count:
+        note(_fit_note(decoded.non_square_count, len(good), preprocess.fit))
+    good_files = [files[index] for index in good]
+    digests = [decoded.digests[index] for index in good]
+    for message in _leak_notes(good_files, digests):
+        note(message)
+    splits = _splits(layout.classes, good_files, decoded.images)
     return ImageSplits(
         layout.name,
         layout.classes,
         splits["train"],
         splits["test"],
-        _fingerprint(whole, digests),
-        f"{'folder' if given.is_dir() else 'CSV'} {given}",
+        _fingerprint(good_files, digests),
+        _("folder {path}", path=path) if path.is_dir() else _("CSV {path}", path=path),
         splits["validation"] if len(splits["validation"]) else None,
         tuple(
-            ImageFile(layout.shown(path), name, "skipped", _why(bad[index]))
-            if index in bad
-            else ImageFile(layout.shown(path), name, split)
-            for index, (split, name, path) in enumerate(files)
+            ImageFile(layout.relative_path(image), label, "skipped", _reason(decoded.faults[index]))
+            if index in decoded.faults
+            else ImageFile(layout.relative_path(image), label, split)
+            for index, (split, label, image) in enumerate(files)
         ),
     )
 
 
-def _header(path: Path) -> tuple[int, int, int] | DataError:
-    """Channels, height and width of an image file, or why they cannot be read."""
+def _splits(classes: Sequence[str], files: Sequence[File], images: np.ndarray) -> dict[str, Split]:
+    """The images, which are in the order of `files`, by split."""
+    number = {name: i for i, name in enumerate(classes)}
+    splits = {}
+    start = 0
+    for split in ("train", "validation", "test"):
+        labels = np.array([number[label] for name, label, _path in files if name == split], dtype=np.int64)
+        splits[split] = Split(images[start : start + len(labels)], labels)
+        start += len(labels)
+    return splits
+
+
+def _leak_notes(files: Sequence[File], digests: Sequence[str]) -> list[str]:
+    """Notes about validation and test images that are in the training split as well."""
+    splits = [split for split, _label, _path in files]
+    trained = {digest for split, digest in zip(splits, digests, strict=True) if split == "train"}
+    notes = []
+    for name in ("validation", "test"):
+        own = [digest for split, digest in zip(splits, digests, strict=True) if split == name]
+        count, total = sum(digest in trained for digest in own), len(own)
+        if not count:
+            continue
+        if name == "test":
+            message = plural(
+                "{n} of the {total:,} test images is also in the training split",
+                "{n:,} of the {total:,} test images are also in the training split",
+                count,
+                total=total,
+            )
+        else:
+            message = plural(
+                "{n} of the {total:,} validation images is also in the training split",
+                "{n:,} of the {total:,} validation images are also in the training split",
+                count,
+                total=total,
+            )
+        notes.append(message)
+    return notes
+
+
+def _skipped_note(layout: Layout, files: Sequence[File], faults: dict[int, DataError]) -> str:
+    index, error = next(iter(faults.items()))
+    return plural(
+        "{n} of {total:,} images cannot be read and is skipped: {path} ({reason})",
+        "{n:,} of {total:,} images cannot be read and are skipped, such as {path} ({reason})",
+        len(faults),
+        total=len(files),
+        path=layout.relative_path(files[index][2]),
+        reason=_reason(error),
+    )
+
+
+def _fit_note(count: int, total: int, fit: str) -> str:
+    """How images that are not square are made square."""
+    counts = {"total": total, "fit": fit}
+    if fit == "stretch":
+        return plural(
+            "{n} of {total:,} images is not square and is stretched to a square (fit={fit})",
+            "{n:,} of {total:,} images are not square and are stretched to a square (fit={fit})",
+            count,
+            **counts,
+        )
+    if fit == "crop":
+        return plural(
+            "{n} of {total:,} images is not square and is cropped to its central square (fit={fit})",
+            "{n:,} of {total:,} images are not square and are cropped to their central squares (fit={fit})",
+            count,
+            **counts,
+        )
+    return plural(
+        "{n} of {total:,} images is not square and is padded with black to a square (fit={fit})",
+        "{n:,} of {total:,} images are not square and are padded with black to a square (fit={fit})",
+        count,
+        **counts,
+    )
+
+
+def _size_problem(sizes: set[tuple[int, int]]) -> str:
+    """Why images of these (height, width) have no square size in common; "" if they have one."""
+    by_area = [shape(size[::-1]) for size in sorted(sizes, key=lambda size: (math.prod(size), size))]
+    if len(by_area) > 1:
+        return _("have different sizes, {smallest} to {largest}", smallest=by_area[0], largest=by_area[-1])
+    height, width = next(iter(sizes))
+    return "" if height == width else _("are not square ({size})", size=by_area[0])
+
+
+def _try_header(path: Path) -> tuple[int, int, int] | DataError:
+    """Channels, height and width of an image file, or the error."""
     try:
         return read_header(path)
     except DataError as error:
         return error
 
 
-def _left_out(layout: Layout, files: list[File], bad: dict[int, DataError], on_bad_image: str) -> dict[int, DataError]:
-    """What is wrong with files, by their index, if they are left out.
+def _check_faults(layout: Layout, files: list[File], faults: dict[int, DataError], on_bad_image: str) -> None:
+    """Raise DataError CN304 for unreadable files, by their index.
 
-    Raises DataError CN304 that names up to five of them otherwise, or a class that loses all its images in a split.
+    With `on_bad_image` "skip", raises it only if a class loses all its images in a split.
     """
-    if on_bad_image == "fail" and bad:
-        raise _unreadable(layout, [(files[index][2], error) for index, error in bad.items()])
-    left = {file[:2] for index, file in enumerate(files) if index not in bad}
-    lost = [(files[index], error) for index, error in bad.items() if files[index][:2] not in left]
-    if lost:
-        (split, name, path), error = lost[0]
-        raise DataError(
-            "CN304",
-            f"no image of {name} can be read in the {split} split",
-            where=f"{path}{layout.line(path)}",
-            why=_why(error),
-            hint=check_hint(layout.given),
-        )
-    return bad
+    if on_bad_image == "fail" and faults:
+        raise _unreadable(layout, [(files[index][2], error) for index, error in faults.items()])
+    remaining = {file[:2] for index, file in enumerate(files) if index not in faults}
+    for index, error in faults.items():
+        split, name, path = files[index]
+        if (split, name) not in remaining:
+            raise DataError(
+                "CN304",
+                _("no image of {name} can be read in the {split} split", name=name, split=split),
+                where=layout.location(path),
+                why=_reason(error),
+                hint=check_hint(layout.path),
+            )
 
 
-def _unreadable(layout: Layout, bad: list[tuple[Path, DataError]]) -> DataError:
-    """The error that names them; as many as are told at once may be not all of them."""
-    lines = [(f"{path}{layout.line(path)}", _why(error)) for path, error in bad]
-    what, (where, why) = "an image cannot be read", lines[0]
-    if len(bad) > 1:
-        what = f"{len(bad)}{' or more' * (len(bad) == _FAULTS)} images cannot be read"
-        where, why = str(layout.given.absolute()), "\n".join(": ".join(line) for line in lines)
-    without = "--on-bad-image skip   # trains without them"
-    return DataError("CN304", what, where=where, why=why, hint=(check_hint(layout.given), without))
+def _unreadable(layout: Layout, faults: list[tuple[Path, DataError]]) -> DataError:
+    """The error that names unreadable images; at the limit there may be more of them."""
+    rows = [(layout.location(path), _reason(error)) for path, error in faults]
+    where, why = str(layout.path.absolute()), "\n".join(": ".join(row) for row in rows)
+    if len(faults) == 1:
+        what, (where, why) = _("an image cannot be read"), rows[0]
+    elif len(faults) == _MAX_FAULTS:
+        what = _("{n} or more images cannot be read", n=len(faults))
+    else:
+        what = _("{n} images cannot be read", n=len(faults))
+    skip = _("{option}   # trains without them", option="--on-bad-image skip")
+    return DataError("CN304", what, where=where, why=why, hint=(check_hint(layout.path), skip))
 
 
-def _range(sizes: set[tuple[int, int]]) -> str:
-    """(height, width) pairs as WIDTHxHEIGHT: the one, or the smallest and the largest."""
-    ordered = [text.shape(size[::-1]) for size in sorted(sizes, key=lambda size: (math.prod(size), size))]
-    return ordered[0] if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}"
-
-
-def _why(error: DataError) -> str:
+def _reason(error: DataError) -> str:
     return error.why or error.what
 
 
 def _paths(files: list[File]) -> list[Path]:
-    return [path for _, _, path in files]
+    return [path for _split, _label, path in files]
 
 
 def _fingerprint(files: list[File], digests: list[str]) -> str:
-    """16 hex digits for the bytes of all images, their names, classes and splits."""
+    """16 hex digits that identify the bytes of all images, their names, classes and splits."""
     rows = sorted(
-        (split, name, composed(path.name), digest) for (split, name, path), digest in zip(files, digests, strict=True)
+        (split, label, normalize_name(path.name), digest)
+        for (split, label, path), digest in zip(files, digests, strict=True)
     )
-    return hashlib.sha256(encoded("\n".join("/".join(row) for row in rows))).hexdigest()[:16]
+    return hashlib.sha256(encode_name("\n".join("/".join(row) for row in rows))).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Images to classify, from whatever they are given as: files, folders, globs, lists and standard input."""
+"""Finds the images to classify: in files, folders, globs, CSV lists and standard input."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from PIL import UnidentifiedImageError
 from classicnets.errors import DataError
 from classicnets.images import listing
 from classicnets.images.layout import read_layout
-from classicnets.images.names import natural, printable
-from classicnets.images.splits import Layout, refuse
+from classicnets.images.names import natural_key, printable
+from classicnets.images.splits import Layout, raise_faults
 from classicnets.images.tree import image_suffixes, read_tree
+from classicnets.text import _
 
 STDIN = "-"
 
-_MOST_BYTES = 256 * 2**20  # of an image on standard input
-_IMAGE = re.compile(  # how PNG, JPEG, GIF, WebP, TIFF, BMP, PNM, AVIF and JPEG 2000 begin
+_MAX_STDIN_BYTES = 256 * 2**20  # of an image on standard input
+_IMAGE_START = re.compile(  # how PNG, JPEG, GIF, WebP, TIFF, BMP, PNM, AVIF and JPEG 2000 begin
     rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|BM....\0\0\0\0|P[1-6]\s|....ftypavi[fs]|....jP  ",
     re.DOTALL,
 )
@@ -34,66 +35,80 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Input:
-    """One image: what it is called, where its bytes are, and its true class where that is known."""
+    """An image to classify: its name, its file or bytes, and its true class if known."""
 
     name: str
     file: Path | io.BytesIO
     truth: str | None = None
 
 
-def find(given: Iterable[str | Path], stdin: BinaryIO | None = None, say: Say = lambda _: None) -> Iterator[Input]:
-    """The images of each: a file; a folder with all its folders, in natural order, without what is hidden; a glob; a
-    CSV list, in the order of its lines; "-" for standard input: paths, one a line, or the bytes of one image.
+def find_images(
+    places: Iterable[str | Path], stdin: BinaryIO | None = None, say: Say = lambda _: None
+) -> Iterator[Input]:
+    """Find the images in each place; no image is opened.
 
-    A file is taken for an image until it is read. `say` is told what was left out or merged. Raises DataError CN304 if
-    there is no image, CN307 for a list with faults.
+    Args:
+        places: Each a file; a folder, which is walked in natural order without hidden files; a glob; a CSV list, in the
+            order of its lines; or "-" for standard input, which holds paths, one per line, or the bytes of one image.
+        stdin: Used as standard input.
+        say: Called with notes about files that are ignored or merged.
+
+    Raises:
+        DataError: CN304 if a place contains no image, CN307 for a CSV with faults.
     """
-    for one in given:
-        name = str(one)
-        none = True
-        for found in _standard_input(stdin or sys.stdin.buffer, say) if name == STDIN else _expanded(name, say):
-            none = False
-            yield found
-        if none:
-            where = "standard input" if name == STDIN else name
-            known = " ".join(image_suffixes())
-            raise DataError("CN304", f"there is no image in {where}", where=where, why=f"known: {known}")
+    for place in places:
+        name = str(place)
+        images = _from_stdin(stdin or sys.stdin.buffer, say) if name == STDIN else _from_pattern(name, say)
+        is_empty = True
+        for image in images:
+            is_empty = False
+            yield image
+        if is_empty:
+            where = _("standard input") if name == STDIN else name
+            raise DataError(
+                "CN304",
+                _("there is no image in {place}", place=where),
+                where=where,
+                why=_("image files have the suffixes {suffixes}", suffixes=" ".join(image_suffixes())),
+            )
 
 
-def labeled(data: Path | Layout, say: Say = lambda _: None) -> Iterator[Input]:
-    """The images of a folder or CSV that a model is evaluated on, with their classes: those of the test split if it has
-    one (as in training, val/ is the test split where there is no other), otherwise all.
+def labeled_images(data: Path | Layout, say: Say = lambda _: None) -> Iterator[Input]:
+    """The labeled images of a folder or CSV that a model is evaluated on.
 
-    `say` is told which they are, and what was left out or merged.
-    Raises DataError CN307 for a folder or list without classes, or with faults that concern these images.
+    These are the test split if there is one (as in training, val/ is the test split if there is no other), otherwise
+    all images. `say` is called with notes about files that are ignored or merged.
+
+    Raises:
+        DataError: CN307 for a folder or CSV without classes, or with faults that concern these images.
     """
     layout = data if isinstance(data, Layout) else read_layout(data)
     layout.check(training=False)
     for note in layout.file_notes:
         say(f"{layout.name}: {note}")
-    for name, path in layout.evaluated():
-        yield Input(printable(path), path, name)
+    for label, path in layout.evaluation_files():
+        yield Input(printable(path), path, label)
 
 
-def why(error: DataError) -> str:
-    """Why an image could not be read, in a few words, for a row that names it."""
-    if isinstance(error.__cause__, UnidentifiedImageError):  # whose words are the path again
-        return "damaged, or not an image"
+def reason(error: DataError) -> str:
+    """Why an image cannot be read, briefly, for a table row that names it."""
+    if isinstance(error.__cause__, UnidentifiedImageError):  # its own message only repeats the path
+        return _("damaged, or not an image")
     return error.why or error.what
 
 
-def _expanded(name: str, say: Say) -> Iterator[Input]:
-    """The images of a path or, where there is none of that name, of all paths that match it."""
+def _from_pattern(name: str, say: Say) -> Iterator[Input]:
+    """The images at a path or, if there is no such file, at all paths that match it as a glob."""
     path = Path(name).expanduser()
     if path.exists() or not glob.has_magic(name):
-        yield from _images(path, say)
+        yield from _from_path(path, say)
         return
-    for match in sorted(glob.iglob(str(path), recursive=True), key=natural):  # noqa: PTH207 - without hidden files
-        if "**" not in name or not Path(match).is_dir():  # ** has matched what lies in the folders as well
-            yield from _images(Path(match), say)
+    for match in sorted(glob.iglob(str(path), recursive=True), key=natural_key):  # noqa: PTH207 - skips hidden files
+        if "**" not in name or not Path(match).is_dir():  # ** matches the files in these folders as well
+            yield from _from_path(Path(match), say)
 
 
-def _images(path: Path, say: Say) -> Iterator[Input]:
+def _from_path(path: Path, say: Say) -> Iterator[Input]:
     if path.is_dir():
         tree = read_tree(path)
         for note in tree.notes():
@@ -101,26 +116,27 @@ def _images(path: Path, say: Say) -> Iterator[Input]:
         for file in tree.top.walk():
             yield Input(printable(file), file)
     elif path.suffix.casefold() in listing.EXTENSIONS and path.is_file():
-        read = listing.read_listing(path, with_classes=False)
-        refuse(path, [": ".join(fault) for fault in read.faults])
-        for note in read.notes:
+        rows = listing.read_listing(path, with_classes=False)
+        raise_faults(path, [": ".join(fault) for fault in rows.faults])
+        for note in rows.notes:
             say(f"{path.stem}: {note}")
-        for row in read.rows:
-            file = row.below(path.parent)
+        for row in rows.rows:
+            file = row.image_path(path.parent)
             yield Input(printable(file), file, row.label)
     else:
         yield Input(printable(path), path)
 
 
-def _standard_input(stream: BinaryIO, say: Say) -> Iterator[Input]:
+def _from_stdin(stream: BinaryIO, say: Say) -> Iterator[Input]:
     head = stream.peek(16) if isinstance(stream, io.BufferedReader) else b""
-    if _IMAGE.match(head):
-        content = stream.read(_MOST_BYTES + 1)
-        if len(content) > _MOST_BYTES:
-            raise DataError("CN304", "the image is absurdly large", where="standard input", why="more than 256 MB")
+    if _IMAGE_START.match(head):
+        content = stream.read(_MAX_STDIN_BYTES + 1)
+        if len(content) > _MAX_STDIN_BYTES:
+            what = _("the image is too large")
+            raise DataError("CN304", what, where=_("standard input"), why=_("it has more than 256 MB"))
         yield Input(STDIN, io.BytesIO(content))
         return
     for line in stream:
         for name in line.rstrip(b"\r\n").split(b"\0"):  # as `find -print0` separates them
             if name.strip():
-                yield from _images(Path(os.fsdecode(name)), say)
+                yield from _from_path(Path(os.fsdecode(name)), say)

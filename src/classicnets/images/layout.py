@@ -1,8 +1,8 @@
-"""The classes and image files of each split in a folder or a CSV, before any image is opened.
+"""Reads the classes and image files of each split from a folder or a CSV, without opening any image.
 
 Training, `data check`, `data preview`, `evaluate` and `predict` all read folders and CSVs with this module and those it
-is built on: `tree` walks folders, `listing` reads CSVs, `splits` decides what is trained on and what is tested with.
-docs/data-layouts.md tells users the rules.
+is built on: `tree` walks folders, `listing` reads CSVs, `splits` assigns images to splits. The rules are documented in
+docs/data-layouts.md.
 """
 
 from __future__ import annotations
@@ -10,20 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from classicnets import text
 from classicnets.errors import DataError
 from classicnets.images import listing
-from classicnets.images.names import SPLITS, composed, natural, relative, split_of
-from classicnets.images.splits import NO_CLASSES, Classes, Fault, Layout, judged
-from classicnets.images.tree import Folder, filled, listed, notes_about, read_tree
+from classicnets.images.names import SPLITS, natural_key, normalize_name, relative_path, split_of
+from classicnets.images.splits import Classes, Fault, Layout, build_layout, no_classes
+from classicnets.images.tree import Folder, Tree, read_tree, summary, unread_notes, with_images
+from classicnets.text import _, command, plural
 
 
-def read_layout(given: Path) -> Layout:
-    """Classes and image files of each split in a folder or a CSV.
+def read_layout(path: Path) -> Layout:
+    """Read the classes and image files of each split from a folder or a CSV.
 
-    Raises DataError CN307 if a folder has no class folders with images, or a CSV cannot be read or lists nothing.
+    Raises:
+        DataError: CN307 if a folder has no class folders with images, or a CSV cannot be read or lists no images.
     """
-    return _read_csv(given) if given.is_file() else _read_folder(given)
+    return _read_csv(path) if path.is_file() else _read_folder(path)
 
 
 # --- folders ---------------------------------------------------------------------------------------------------------
@@ -32,144 +33,184 @@ def read_layout(given: Path) -> Layout:
 def _read_folder(folder: Path) -> Layout:
     tree = read_tree(folder)
     top = tree.top
-    named, unused = _split_folders(top)
-    rest = [inner for inner in top.folders if split_of(inner.path.name) is None]
+    split_folders, duplicates = _split_folders(top)
+    beside = [child for child in top.folders if split_of(child.path.name) is None]
     faults: list[Fault] = []
     notes: list[str] = []
-    outside: list[Folder] = []  # folders beside the splits that no split takes
-    roots = {split: inner for split, inner in named.items() if split != "train"}
-    train = named.get("train")
-    if not _has_splits(named, rest):
+    unused: list[Folder] = []  # folders beside the splits that belong to no split
+    roots = {split: child for split, child in split_folders.items() if split != "train"}
+    train = split_folders.get("train")
+    if not _has_splits(split_folders, beside):
         root, class_folders, roots = top, top.folders, {}
-        with_images = filled(top.folders)
-        if not with_images or (len(with_images) == 1 and not with_images[0].images):
+        filled = with_images(top.folders)
+        if not filled or (len(filled) == 1 and not filled[0].images):
             raise _no_layout(top)
     else:
-        notes = [f"{inner.path.name} is not used: {first.path.name} is there" for inner, first in unused]
+        notes = [_duplicate_note(child, first) for child, first in duplicates]
         if train is not None and train.folders:
-            root, class_folders, outside = train, train.folders, rest
+            root, class_folders, unused = train, train.folders, beside
         elif train is not None:
-            root, class_folders, outside = train, [], rest
-            faults.append(Fault(train.path.name, NO_CLASSES))
+            root, class_folders, unused = train, [], beside
+            faults.append(Fault(train.path.name, no_classes()))
         else:
-            root, class_folders = top, rest
-            if not filled(rest):  # nothing but the other splits
-                class_folders, outside = [], rest
+            root, class_folders = top, beside
+            if not with_images(beside):  # there are only the other splits
+                class_folders, unused = [], beside
             else:
-                beside = " and ".join(f"{inner.path.name}/" for inner in roots.values())
-                notes.append(f"there is no train/, so the folders of classes beside {beside} are the train split")
-    splits = {"train": _classes(class_folders), **{split: _classes(inner.folders) for split, inner in roots.items()}}
-    every_class = [*class_folders, *(inner for holder in roots.values() for inner in holder.folders)]
-    if not filled(every_class):
+                notes.append(_no_train_note(list(roots.values())))
+    splits = {"train": _classes(class_folders), **{split: _classes(child.folders) for split, child in roots.items()}}
+    all_classes = [*class_folders, *(child for parent in roots.values() for child in parent.folders)]
+    if not with_images(all_classes):
         raise _no_layout(top)
-    called = {"train": "" if root is top else root.path.name, **{split: f.path.name for split, f in roots.items()}}
-    faults += _misplaced_splits(folder, every_class)
-    holders = [top, *([] if root is top else [root]), *roots.values()]
-    left_out = [path for holder in holders for path in holder.others]
-    loose = [path for holder in holders for path in holder.images]
-    for inner in outside:
-        if inner.has_images():
-            loose += inner.walk()
-            left_out += inner.left_out()
-        else:
-            left_out.append(inner.path)
-    left_out += [path for inner in every_class for path in inner.left_out()]
-    file_notes = [
-        *_deep_note(folder, every_class),
-        *_loose_note(folder, loose),
-        *tree.link_notes(),
-        *notes_about(folder, sorted(left_out, key=lambda path: len(path.parts))),
-    ]
-    return judged(folder, root.path, splits, called, notes, file_notes, faults)
+    split_names = {"train": "" if root is top else root.path.name, **{split: f.path.name for split, f in roots.items()}}
+    faults += _misplaced_splits(folder, all_classes)
+    parents = [top, *([] if root is top else [root]), *roots.values()]
+    file_notes = _file_notes(tree, parents, all_classes, unused)
+    return build_layout(folder, root.path, splits, split_names, notes, file_notes, faults)
 
 
 def _split_folders(top: Folder) -> tuple[dict[str, Folder], list[tuple[Folder, Folder]]]:
-    """The folder of each split by its name, and (folder, the folder that is used instead) of second ones."""
-    by_name = {inner.path.name.casefold(): inner for inner in top.folders}
-    there = {split: [by_name[name] for name in names if name in by_name] for split, names in SPLITS.items()}
-    named = {split: folders[0] for split, folders in there.items() if folders}
-    return named, [(folder, folders[0]) for folders in there.values() for folder in folders[1:]]
+    """The folder of each split, and (ignored folder, folder used instead) where several have names of one split."""
+    by_name = {child.path.name.casefold(): child for child in top.folders}
+    candidates = {split: [by_name[name] for name in names if name in by_name] for split, names in SPLITS.items()}
+    first = {split: folders[0] for split, folders in candidates.items() if folders}
+    return first, [(folder, folders[0]) for folders in candidates.values() for folder in folders[1:]]
 
 
-def _has_splits(named: dict[str, Folder], rest: list[Folder]) -> bool:
-    """Whether the folders that are named like splits are splits; otherwise they are classes of these names.
+def _has_splits(split_folders: dict[str, Folder], beside: list[Folder]) -> bool:
+    """Whether folders with names of splits are splits; otherwise they are classes of these names.
 
-    train/ is one if it holds folders. Without it, test/ or val/ is one if it holds only folders with images, at least
-    one of which has the name of a class beside it (if there are classes beside it).
+    train/ is a split if it holds folders. Without it, test/ or val/ is a split if it holds only folders with images, at
+    least one of which has the name of a class beside it (if there are classes beside it).
     """
-    if "train" in named and named["train"].folders:
+    if "train" in split_folders and split_folders["train"].folders:
         return True
-    beside = {composed(inner.path.name).casefold() for inner in filled(rest)}
-    for split, folder in named.items():
+    known = {normalize_name(child.path.name).casefold() for child in with_images(beside)}
+    for split, folder in split_folders.items():
         if split != "train" and not folder.images:
-            classes = {composed(inner.path.name).casefold() for inner in filled(folder.folders)}
-            if classes and (classes & beside or not beside):
+            classes = {normalize_name(child.path.name).casefold() for child in with_images(folder.folders)}
+            if classes and (classes & known or not known):
                 return True
     return False
 
 
 def _classes(folders: Iterable[Folder]) -> Classes:
-    """Class -> its image files, from its folder and the folders in it."""
+    """Class -> its image files, from its folder and subfolders."""
     classes: Classes = {}
     for folder in folders:
-        classes.setdefault(composed(folder.path.name), []).extend(folder.walk())
+        classes.setdefault(normalize_name(folder.path.name), []).extend(folder.walk())
     return classes
 
 
 def _misplaced_splits(top: Path, class_folders: Iterable[Folder]) -> list[Fault]:
-    """Classes in which there are folders like train/ and test/: the order of folders is the wrong way round."""
+    """Faults for classes that contain folders like train/ and test/."""
     faults = []
     for folder in class_folders:
-        inside = [inner.path.name for inner in filled(folder.folders) if split_of(inner.path.name)]
-        if inside:
-            look = "looks like a split" if len(inside) == 1 else "look like splits"
-            moved = ", ".join(f"{name}/{folder.path.name}/" for name in inside)
-            faults.append(
-                Fault(
-                    relative(top, folder.path),
-                    f"{', '.join(f'{name}/' for name in inside)} in it {look}, but splits come above classes:"
-                    f" move the images to {moved}, or rename the folder if it is no split",
-                    for_training=False,
-                )
+        names = [child.path.name for child in with_images(folder.folders) if split_of(child.path.name)]
+        if names:
+            message = plural(
+                "the folder {folders} in it looks like a split, but splits come above classes: move its images to"
+                " {targets}, or rename the folder if it is not a split",
+                "the folders {folders} in it look like splits, but splits come above classes: move their images to"
+                " {targets}, or rename the folders if they are not splits",
+                len(names),
+                folders=", ".join(f"{name}/" for name in names),
+                targets=", ".join(f"{name}/{folder.path.name}/" for name in names),
             )
+            faults.append(Fault(relative_path(top, folder.path), message, training_only=False))
     return faults
 
 
-def _deep_note(top: Path, class_folders: Iterable[Folder]) -> list[str]:
-    """The note about images in folders below a class."""
-    deep = [path for folder in class_folders for inner in folder.folders for path in inner.walk()]
-    if not deep:
-        return []
-    where = "lies in a folder below its class" if len(deep) == 1 else "lie in folders below a class"
-    belong = "belongs" if len(deep) == 1 else "belong"
-    return [f"{text.count(len(deep), 'image')} {where} and {belong} to it, such as {relative(top, deep[0])}"]
+def _duplicate_note(folder: Folder, used: Folder) -> str:
+    return _(
+        "{folder}/ is ignored because {used}/ is used for this split", folder=folder.path.name, used=used.path.name
+    )
 
 
-def _loose_note(top: Path, loose: Sequence[Path]) -> list[str]:
-    """The note about images that no class of a split takes."""
-    if not loose:
+def _no_train_note(others: Sequence[Folder]) -> str:
+    """The note that class folders beside test/ or val/ are the training split."""
+    names = [f"{folder.path.name}/" for folder in others]
+    if len(names) == 1:
+        return _("there is no train/, so the class folders beside {folder} are the training split", folder=names[0])
+    return _(
+        "there is no train/, so the class folders beside {first} and {second} are the training split",
+        first=names[0],
+        second=names[1],
+    )
+
+
+def _file_notes(
+    tree: Tree, parents: Sequence[Folder], class_folders: Sequence[Folder], unused: Sequence[Folder]
+) -> list[str]:
+    """Notes about images in subfolders, images that are not used, links, and files that are not read.
+
+    `parents` hold class folders; `unused` are folders that belong to no split.
+    """
+    top = tree.top.path
+    unread = [path for folder in parents for path in folder.other_files]
+    unused_images = [path for folder in parents for path in folder.images]
+    for folder in unused:
+        if folder.has_images():
+            unused_images += folder.walk()
+            unread += folder.unread_paths()
+        else:
+            unread.append(folder.path)
+    unread += [path for folder in class_folders for path in folder.unread_paths()]
+    return [
+        *_subfolder_note(top, class_folders),
+        *_unused_note(top, unused_images),
+        *tree.link_notes(),
+        *unread_notes(top, sorted(unread, key=lambda path: len(path.parts))),
+    ]
+
+
+def _subfolder_note(top: Path, class_folders: Iterable[Folder]) -> list[str]:
+    paths = [path for folder in class_folders for child in folder.folders for path in child.walk()]
+    if not paths:
         return []
-    which = "is in no class of a split and is" if len(loose) == 1 else "are in no class of a split and are"
-    return [f"{text.count(len(loose), 'image')} {which} not used, such as {relative(top, loose[0])}"]
+    return [
+        plural(
+            "{n} image in a subfolder of a class folder belongs to that class: {path}",
+            "{n:,} images in subfolders of class folders belong to those classes, such as {path}",
+            len(paths),
+            path=relative_path(top, paths[0]),
+        )
+    ]
+
+
+def _unused_note(top: Path, images: Sequence[Path]) -> list[str]:
+    if not images:
+        return []
+    return [
+        plural(
+            "{n} image is not used because it belongs to no class of a split: {path}",
+            "{n:,} images are not used because they belong to no class of a split, such as {path}",
+            len(images),
+            path=relative_path(top, images[0]),
+        )
+    ]
 
 
 def _no_layout(top: Folder) -> DataError:
-    """The error for a folder that holds neither images in class folders nor IDX files."""
+    """The error for a folder that contains neither images in class folders nor IDX files."""
     hint = "classicnets explain CN307"
-    inner = filled(top.folders)
-    if len(inner) == 1:  # a folder in a folder: the innermost that holds several, or images of a class
-        deeper = inner[0]
-        while len(below := filled(deeper.folders)) == 1 and not deeper.images and not below[0].images:
-            deeper = below[0]
-        hint = f"{text.command('--data', deeper.path)}   # holds such folders"
+    children = with_images(top.folders)
+    if len(children) == 1:  # nested folders: suggest the innermost one that could hold class folders
+        inner = children[0]
+        while len(below := with_images(inner.folders)) == 1 and not inner.images and not below[0].images:
+            inner = below[0]
+        hint = _("{option}   # contains class folders", option=command("--data", inner.path))
     return DataError(
         "CN307",
-        "the folder holds neither classes of images nor IDX files",
+        _("the folder contains neither class folders with images nor IDX files"),
         where=str(top.path.absolute()),
-        why=f"found: {listed(top)}\n"
-        "accepted are FOLDER/CLASS/*.png, FOLDER/train/CLASS/*.png with FOLDER/test/CLASS/*.png, val/ or both,\n"
-        "and the four files train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and"
-        " t10k-labels-idx1-ubyte",
+        why=_(
+            "its contents: {entries}\n"
+            "accepted are FOLDER/CLASS/*.png, FOLDER/train/CLASS/*.png with FOLDER/test/CLASS/*.png, val/ or both,\n"
+            "and the four files train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and"
+            " t10k-labels-idx1-ubyte",
+            entries=summary(top),
+        ),
         hint=hint,
     )
 
@@ -178,26 +219,25 @@ def _no_layout(top: Folder) -> DataError:
 
 
 def _read_csv(file: Path) -> Layout:
-    """As a folder; faults of single lines come first."""
-    listed_images = listing.read_listing(file)
+    rows = listing.read_listing(file)
     splits: dict[str, Classes] = {"train": {}}
     lines: dict[Path, int] = {}
-    for row in listed_images.rows:
+    for row in rows.rows:
         assert row.split is not None and row.label is not None
-        path = row.below(file.parent)
+        path = row.image_path(file.parent)
         splits.setdefault(row.split, {}).setdefault(row.label, []).append(path)
         lines[path] = row.line
-    if not listed_images.rows and not listed_images.faults:
+    if not rows.rows and not rows.faults:
         raise DataError(
             "CN307",
-            "the CSV lists no images",
+            _("the CSV lists no images"),
             where=str(file.absolute()),
-            why="nothing comes after its first line",
+            why=_("it has no lines after the header"),
             hint="classicnets explain CN307",
         )
     for classes in splits.values():
         for paths in classes.values():
-            paths.sort(key=lambda path: (natural(path.name), relative(file.parent, path)))
-    called = {"train": "train", "validation": "val", "test": "test"}
-    faults = [Fault(*fault, for_training=False) for fault in listed_images.faults]
-    return judged(file, file.parent, splits, called, [], list(listed_images.notes), faults, lines)
+            paths.sort(key=lambda path: (natural_key(path.name), relative_path(file.parent, path)))
+    split_names = {"train": "train", "validation": "val", "test": "test"}
+    faults = [Fault(*fault, training_only=False) for fault in rows.faults]
+    return build_layout(file, file.parent, splits, split_names, [], list(rows.notes), faults, lines)

@@ -1,4 +1,4 @@
-"""A CSV that lists images: of each a file and, where there are such columns, its class and its split."""
+"""Reads CSV files that list images: a path and, optionally, a class and a split for each."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from classicnets import text
 from classicnets.errors import DataError
-from classicnets.images.names import composed, split_of
+from classicnets.images.names import normalize_name, split_of
+from classicnets.text import _, plural
 
 EXTENSIONS = (".csv", ".tsv")
-PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "picture")  # of each kind the first there counts
+# Accepted names of each column; if the header has several, the first in this order is used.
+PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "picture")
 CLASS_COLUMNS = ("label", "class")
 SPLIT_COLUMNS = ("split",)
 
@@ -22,23 +23,23 @@ _DELIMITERS = (",", ";", "\t")
 
 @dataclass(frozen=True)
 class Row:
-    """What one line of the file says, as it stands there; a class or split without a column is None."""
+    """The values on one line, unchanged; `label` and `split` are None if there is no such column."""
 
     line: int
     path: str
     label: str | None
     split: str | None
 
-    def below(self, folder: Path) -> Path:
-        """The image's path, which starts from `folder`; one that was written on Windows does as well."""
+    def image_path(self, folder: Path) -> Path:
+        """The image's path, relative to `folder`; backslashes from Windows are accepted everywhere."""
         return folder / (self.path if os.name == "nt" else self.path.replace("\\", "/"))
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The images that a CSV lists: each once, in the order of its lines, with its split as a key of SPLITS.
+    """The images that a CSV lists, each once, in the order of its lines; `split` is a key of SPLITS.
 
-    `faults` are (place, words) of lines that cannot be used.
+    `faults` are (location, message) pairs of lines that cannot be used.
     """
 
     rows: tuple[Row, ...]
@@ -47,105 +48,136 @@ class Listing:
 
 
 def read_listing(file: Path, *, with_classes: bool = True) -> Listing:
-    """The images of a CSV. A blank split means train; a line that says again what another says counts once.
+    """Read the images of a CSV. An empty split means train; a repeated line counts once.
 
-    Faults are lines without a path or (`with_classes`) a class, with an unknown split, or that contradict another line.
-    Raises DataError CN307 as `read`.
+    Lines without a path or (`with_classes`) a class, with an unknown split, or that contradict another line are faults.
+
+    Raises:
+        DataError: CN307 as `read_rows`.
     """
     rows: list[Row] = []
     faults: list[tuple[str, str]] = []
-    first: dict[str, Row] = {}
+    first_rows: dict[str, Row] = {}
     repeated = 0
-    for row in read(file, with_classes=with_classes):
-        split = split_of(row.split or "train")
-        meant = replace(row, label=row.label and composed(row.label), split=split)
-        before = first.setdefault(os.path.normpath(meant.below(file.parent)), meant)
-        if not row.path or (with_classes and not row.label):
-            faults.append((f"line {row.line}", f"no {'class' if row.path else 'path'}"))
-        elif "\0" in row.path:
-            faults.append((f"line {row.line}", "the path holds a NUL byte"))
-        elif split is None:
-            faults.append((f"line {row.line}", f"{row.split!r} is no split: train, val or test"))
-        elif (before.label, before.split) != (meant.label, meant.split):
-            faults.append((f"line {row.line}", f"{row.path} is on line {before.line} as well, as something else"))
-        elif before is not meant:
+    for raw in read_rows(file, with_classes=with_classes):
+        row = replace(raw, label=raw.label and normalize_name(raw.label), split=split_of(raw.split or "train"))
+        first = first_rows.setdefault(os.path.normpath(row.image_path(file.parent)), row)
+        if message := _fault(raw, row, first, with_classes):
+            faults.append((_("line {n}", n=row.line), message))
+        elif first is not row:
             repeated += 1
         else:
-            rows.append(meant)
-    notes = (f"{text.count(repeated, 'line')} said again what another one says",) if repeated else ()
-    return Listing(tuple(rows), notes, tuple(faults))
+            rows.append(row)
+    notes = []
+    if repeated:
+        notes.append(
+            plural(
+                "{n} line repeats another line and is ignored",
+                "{n:,} lines repeat other lines and are ignored",
+                repeated,
+            )
+        )
+    return Listing(tuple(rows), tuple(notes), tuple(faults))
 
 
-def read(file: Path, *, with_classes: bool = True) -> list[Row]:
-    """All rows but empty ones. Columns are separated by comma, semicolon or tab, and found by their names.
+def _fault(raw: Row, row: Row, first: Row, with_classes: bool) -> str:
+    """What is wrong with a line; "" if nothing is. `first` is the first line with the same path."""
+    if not row.path:
+        return _("the path is empty")
+    if with_classes and not row.label:
+        return _("the class is empty")
+    if "\0" in row.path:
+        return _("the path contains a NUL byte")
+    if row.split is None:
+        return _("{split!r} is not a split; use train, val or test", split=raw.split)
+    if (first.label, first.split) != (row.label, row.split):
+        return _("{path} has another class or split on line {line}", path=row.path, line=first.line)
+    return ""
 
-    Raises DataError CN307 if the file cannot be read, is not UTF-8 or no CSV, lacks the column of the paths or, if it
-    must be one `with_classes`, that of the classes.
+
+def read_rows(file: Path, *, with_classes: bool = True) -> list[Row]:
+    """All rows of a CSV except empty ones. Columns are separated by comma, semicolon or tab, and identified by name.
+
+    Raises:
+        DataError: CN307 if the file cannot be read, is not UTF-8 or not a CSV, or lacks the column for paths or
+            (`with_classes`) for classes.
     """
-    lines = io.StringIO(_text(file), newline="")
+    lines = io.StringIO(_read_text(file), newline="")
     rows = []
     number = 1
     try:
         delimiter, path, label, split = _columns(file, lines.readline(), with_classes)
         width = 1 + max(path, label or 0, split or 0)
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        for found in reader:
+        for values in reader:
             number = 1 + reader.line_num
-            cells = [cell.strip() for cell in found] + [""] * (width - len(found))
+            cells = [cell.strip() for cell in values] + [""] * (width - len(values))
             if any(cells):
-                told = (None if column is None else cells[column] for column in (label, split))
-                rows.append(Row(number, cells[path], *told))
+                optional = (None if column is None else cells[column] for column in (label, split))
+                rows.append(Row(number, cells[path], *optional))
     except csv.Error as error:
-        raise _unreadable(file, f"line {number} or the next: {error}") from error
+        raise _unreadable(file, _("line {n} or the next one: {error}", n=number, error=error)) from error
     return rows
 
 
-def _text(file: Path) -> str:
+def _read_text(file: Path) -> str:
     try:
         return file.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise _unreadable(file, error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise _unreadable(file, f"line {line} is not UTF-8; a spreadsheet saves that as 'CSV UTF-8'") from error
+        why = _("line {n} is not UTF-8; in a spreadsheet, choose the format 'CSV UTF-8' when you save", n=line)
+        raise _unreadable(file, why) from error
 
 
 def _columns(file: Path, header: str, with_classes: bool) -> tuple[str, int, int | None, int | None]:
-    """The delimiter and where the columns of path, class and split are, by the first line."""
-    options = {delimiter: _cells(header, delimiter) for delimiter in _DELIMITERS}
+    """The delimiter and the positions of the columns for path, class and split, from the header line."""
+    options = {delimiter: _split_header(header, delimiter) for delimiter in _DELIMITERS}
 
-    def fitting(delimiter: str) -> tuple[int, int]:
+    def score(delimiter: str) -> tuple[int, int]:
         names = options[delimiter]
-        return sum(_find(names, wanted) is not None for wanted in (PATH_COLUMNS, CLASS_COLUMNS)), len(names)
+        return sum(_position(names, accepted) is not None for accepted in (PATH_COLUMNS, CLASS_COLUMNS)), len(names)
 
-    delimiter = max(_DELIMITERS, key=fitting)
+    delimiter = max(_DELIMITERS, key=score)
     names = options[delimiter]
-    path, label = _find(names, PATH_COLUMNS), _find(names, CLASS_COLUMNS)
+    path, label = _position(names, PATH_COLUMNS), _position(names, CLASS_COLUMNS)
     if path is None or (with_classes and label is None):
-        lacking = [
-            f"no column {' or '.join(kind)}"
-            for kind, place in ((PATH_COLUMNS, path), (CLASS_COLUMNS, label))[: 1 + with_classes]
-            if place is None
-        ]
-        raise DataError(
-            "CN307",
-            f"the CSV does not say which images {'are of which class' if with_classes else 'it lists'}",
-            where=f"{file.absolute()}, line 1",
-            why=f"{' and '.join(lacking)}; found: {', '.join(filter(None, names)) or 'nothing'}",
-            hint=("path,label         # as the first line", "path,label,split   # train, val or test"),
-        )
-    return delimiter, path, label, _find(names, SPLIT_COLUMNS)
+        raise _missing_columns(file, names, path is None, with_classes)
+    return delimiter, path, label, _position(names, SPLIT_COLUMNS)
 
 
-def _cells(header: str, delimiter: str) -> list[str]:
+def _missing_columns(file: Path, names: list[str], lacks_path: bool, with_classes: bool) -> DataError:
+    fields = {
+        "paths": " / ".join(PATH_COLUMNS),
+        "classes": " / ".join(CLASS_COLUMNS),
+        "header": ", ".join(filter(None, names)) or _("empty"),
+    }
+    lacks_class = with_classes and _position(names, CLASS_COLUMNS) is None
+    if lacks_path and lacks_class:
+        why = _("no column is named {paths}, and none {classes}; the header is: {header}", **fields)
+    elif lacks_path:
+        why = _("no column is named {paths}; the header is: {header}", **fields)
+    else:
+        why = _("no column is named {classes}; the header is: {header}", **fields)
+    what = _("the CSV lacks a column for image paths") if lacks_path else _("the CSV lacks a column for classes")
+    return DataError(
+        "CN307",
+        what,
+        where=_("{file}, line 1", file=file.absolute()),
+        why=why,
+        hint=(_("path,label         # as the first line"), _("path,label,split   # train, val or test")),
+    )
+
+
+def _split_header(header: str, delimiter: str) -> list[str]:
     return [cell.strip().casefold() for cell in next(csv.reader([header], delimiter=delimiter), [])]
 
 
-def _find(names: list[str], wanted: tuple[str, ...]) -> int | None:
-    return next((names.index(name) for name in wanted if name in names), None)
+def _position(names: list[str], accepted: tuple[str, ...]) -> int | None:
+    return next((names.index(name) for name in accepted if name in names), None)
 
 
 def _unreadable(file: Path, why: str) -> DataError:
-    return DataError(
-        "CN307", "the CSV cannot be read", where=str(file.absolute()), why=why, hint="classicnets explain CN307"
-    )
+    what = _("the CSV cannot be read")
+    return DataError("CN307", what, where=str(file.absolute()), why=why, hint="classicnets explain CN307")

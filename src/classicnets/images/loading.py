@@ -1,52 +1,40 @@
-"""Data sets by name or place: describe, load and check a registry name, a folder or CSV of images, or IDX files.
-
-Importing this reads nothing and needs neither numpy, torch nor Pillow, as `--help` and `list` do.
-"""
+"""Describes, loads and checks data sets by name or path: a published set, a folder or CSV of images, or IDX files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from classicnets import text
 from classicnets.datasets import cifar, idx, sources
-from classicnets.datasets.catalog import DATASETS, IDX_NAMES, DataFile, Dataset, fingerprint
-from classicnets.datasets.types import Description, FileReport, ImageSplits, Split, say_on_stderr
+from classicnets.datasets.catalog import DATASETS, Dataset
+from classicnets.datasets.local import local_folders
+from classicnets.datasets.types import Description, FileReport, ImageSplits, print_to_stderr
+from classicnets.datasets.verify import find_files
 from classicnets.errors import DataError, UsageError
+from classicnets.images import folders
 from classicnets.images.listing import EXTENSIONS
+from classicnets.text import _, command, nearest
 from classicnets.values import Preprocess
 
-__all__ = [
-    "DATASETS",
-    "IDX_NAMES",
-    "DataFile",
-    "Dataset",
-    "Description",
-    "FileReport",
-    "ImageSplits",
-    "Split",
-    "check",
-    "describe",
-    "fingerprint",
-    "load",
-    "say_on_stderr",
-]
+__all__ = ["check", "describe", "image_location", "load"]
 
 
 def describe(spec: str, on_bad_image: str = "fail") -> Description:
-    """Name, classes, image shape and counts of a registry name, a folder or CSV of images, or a folder of IDX files.
+    """Name, classes, image shape and counts of a data set.
 
-    Of a registry name no file is read, of image files only the headers. Image files that cannot be read are an error
-    unless `on_bad_image` is "skip". Raises `UsageError` CN202, `DataError` CN302, CN304, CN307.
+    Args:
+        spec: Name of a published set (no file is read), folder or CSV of images (only headers are read), or folder of
+            IDX files.
+        on_bad_image: "fail", or "skip" to leave out image files that cannot be read.
+
+    Raises:
+        UsageError: CN202 for an unknown name.
+        DataError: CN302, CN304, CN307.
     """
-    source = _find(spec)
+    source = _resolve(spec)
     if isinstance(source, Dataset):
         return Description(source.name, source.classes, source.shape, train=source.train, test=source.test)
-    if _is_idx(source):
-        return idx.describe(source)
-    from classicnets.images import folders  # needs numpy and Pillow
-
-    return folders.describe(source, on_bad_image)
+    return idx.describe(source) if _is_idx(source) else folders.describe(source, on_bad_image)
 
 
 def load(
@@ -54,96 +42,120 @@ def load(
     preprocess: Preprocess | None = None,
     *,
     on_bad_image: str = "fail",
-    say: Callable[[str], None] = say_on_stderr,
+    say: Callable[[str], None] = print_to_stderr,
 ) -> ImageSplits:
-    """All images of a registry name (downloaded if need be), a folder or a CSV, in memory.
+    """Load all images of a data set; a published set is downloaded if necessary, and verified.
 
-    The bytes of a registry name are verified. Image files are decoded to the channels of `preprocess` and resized to
-    its `side` (None: their own size, which all of them must share); other data is read as it is. Image files that
-    cannot be read are an error, or left out if `on_bad_image` is "skip". `say` is told what was decided.
-    Raises `UsageError` CN202, CN204, `DataError` CN301 to CN304 and CN307, `MachineError` CN401.
+    Args:
+        spec: As for `describe`.
+        preprocess: Image files are decoded to its channels and resized to its `side`; None keeps their own size, which
+            all must share. Other data is not changed.
+        on_bad_image: "fail", or "skip" to leave out image files that cannot be read.
+        say: Called with notes and progress.
+
+    Raises:
+        UsageError: CN202, CN204.
+        DataError: CN301 to CN304 and CN307.
+        MachineError: CN401.
     """
-    source = _find(spec)
+    source = _resolve(spec)
     if isinstance(source, Dataset):
         files = sources.obtain(source, say=say)
         if source.label_bytes:
-            train, test = cifar.splits(source, files.paths)
+            train, test = cifar.read_splits(source, files.paths)
         else:
-            train, test = idx.splits(files.paths, len(source.classes))
+            train, test = idx.read_splits(files.paths, len(source.classes))
         return ImageSplits(source.name, source.classes, train, test, source.fingerprint, files.source)
-    if _is_idx(source):
-        return idx.load(source, say)
-    from classicnets.images import folders  # needs numpy and Pillow
-
-    return folders.load(source, preprocess, say, on_bad_image)
+    return idx.load(source, say) if _is_idx(source) else folders.load(source, preprocess, say, on_bad_image)
 
 
 def check(spec: str) -> list[FileReport]:
-    """One report for each file of a registry name (in the cache or the system folder; nothing is downloaded) or of a
-    folder of IDX files. For image files there is `audit.examine`.
+    """Check each file of a published set (in the cache or system folder, without downloading) or of a folder of IDX
+    files. For image files, see `audit.audit_images`.
 
-    Raises `UsageError` CN202, `DataError` CN302; a missing or damaged file is a row, not an error.
+    Raises:
+        UsageError: CN202.
+        DataError: CN302. A missing or damaged file is a row in the result, not an error.
     """
-    source = _find(spec)
+    source = _resolve(spec)
     if isinstance(source, Path):
         return idx.check(source)
-    every = []
-    for _, folder in sources.places(source):
+    results = []
+    for _name, folder in local_folders(source):
         reports = cifar.check(folder, source) if source.label_bytes else idx.check(folder, source)
         if all(report.status == "ok" for report in reports):
             return reports
-        every.append(reports)
-    return next((r for r in every if any(report.status == "wrong" for report in r)), every[0])
+        results.append(reports)
+    return next((reports for reports in results if any(report.status == "wrong" for report in reports)), results[0])
 
 
 def image_location(spec: str) -> Path | None:
-    """The folder or CSV of images that `spec` stands for; None if it is a registry name or a folder of IDX files.
+    """The folder or CSV of images that `spec` refers to; None if it is a published set or a folder of IDX files.
 
-    Raises `UsageError` CN202, `DataError` CN302.
+    Raises:
+        UsageError: CN202.
+        DataError: CN302.
     """
-    source = _find(spec)
+    source = _resolve(spec)
     return None if isinstance(source, Dataset) or _is_idx(source) else source
 
 
 def _is_idx(folder: Path) -> bool:
-    return folder.is_dir() and bool(sources.find_files(folder))
+    return folder.is_dir() and bool(find_files(folder))
 
 
 def _refuse_published(folder: Path) -> None:
-    """Raises DataError CN302 for a folder with the files of a data set that is only used by its name."""
+    """Raise DataError CN302 for a folder with the files of a published set that can only be used by its name."""
     for dataset in DATASETS.values():
-        if dataset.archive and len(sources.find_files(folder, dataset)) == len(dataset.files):
+        if dataset.archive and len(find_files(folder, dataset)) == len(dataset.files):
             raise DataError(
                 "CN302",
-                f"the folder holds the files of {dataset.title}, which is used by its name",
+                _("the folder contains the files of {title}, which can only be used by its name", title=dataset.title),
                 where=str(folder.absolute()),
-                hint=f"{text.command('classicnets', 'data', 'import', dataset.name, folder)}   # then its name will do",
+                hint=_(
+                    "{command}   # then use the name {name}",
+                    command=command("classicnets", "data", "import", dataset.name, folder),
+                    name=dataset.name,
+                ),
             )
 
 
-def _find(spec: str) -> Dataset | Path:
-    """The registry entry, the folder or the CSV that `spec` stands for."""
+def _resolve(spec: str) -> Dataset | Path:
+    """The published set, folder or CSV that `spec` refers to."""
     if spec in DATASETS:
         return DATASETS[spec]
-    state = "there is no such folder" if "/" in spec or "\\" in spec or spec.startswith((".", "~")) else ""
+    looks_like_path = "/" in spec or "\\" in spec or spec.startswith((".", "~"))
+    problem = _("there is no such folder") if looks_like_path else ""
     try:
-        folder = Path(spec).expanduser()
-        if spec and folder.is_dir():
-            _refuse_published(folder)
-            return folder
-        if spec and folder.is_file() and folder.suffix.lower() in EXTENSIONS:
-            return folder
-        if spec and folder.exists():
-            state = "it is a file; a folder of images or of IDX files is needed, or a CSV"
+        path = Path(spec).expanduser()
+        if spec and path.is_dir():
+            _refuse_published(path)
+            return path
+        if spec and path.is_file() and path.suffix.lower() in EXTENSIONS:
+            return path
+        if spec and path.exists():
+            problem = _("it is a file, but a folder of images, a folder of IDX files or a CSV is needed")
     except (OSError, RuntimeError) as error:
-        state = getattr(error, "strerror", None) or str(error)
-    if state:
-        raise DataError("CN302", f"no data set at {spec}", where=spec, why=state, hint="classicnets list")
-    near = text.nearest(spec, DATASETS, cutoff=0.5)
-    raise UsageError(
+        problem = getattr(error, "strerror", None) or str(error)
+    if problem:
+        what = _("there is no data set at {path}", path=spec)
+        raise DataError("CN302", what, where=spec, why=problem, hint="classicnets list")
+    raise _unknown_name(spec)
+
+
+def _unknown_name(name: str) -> UsageError:
+    suggestion = nearest(name, DATASETS, cutoff=0.5)
+    if suggestion:
+        what = _("there is no data set {name!r}; did you mean {suggestion}?", name=name, suggestion=suggestion)
+    else:
+        what = _("there is no data set {name!r}", name=name)
+    return UsageError(
         "CN202",
-        f"no data set is called {spec!r}" + (f"; the nearest name is {near}" if near else ""),
-        where="the name of a data set",
-        why=f"known are: {', '.join(DATASETS)}; the path of a folder of images or of IDX files does as well",
-        hint=f"classicnets data check {near}" if near else "classicnets list",
+        what,
+        where=_("the name of a data set"),
+        why=_(
+            "the data sets are {names}; you can also give the path of a folder of images or of IDX files",
+            names=", ".join(DATASETS),
+        ),
+        hint=f"classicnets data check {suggestion}" if suggestion else "classicnets list",
     )

@@ -1,4 +1,4 @@
-"""What the names of files and folders mean: their order, what is hidden, which folders are splits."""
+"""Rules for names of files and folders: natural order, hidden files, names of splits, Unicode form."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import re
 import unicodedata
 from pathlib import Path
 
-SPLITS = {  # the names of each split; if several folders name one split, the first name in this order is used
+SPLITS = {  # accepted names of each split; if several folders name one split, the first in this order is used
     "train": ("train", "training"),
     "validation": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
 
-_HIDDEN = {"__macosx", "thumbs.db", "desktop.ini"}  # besides everything that begins with a dot
+_HIDDEN = {"__macosx", "thumbs.db", "desktop.ini"}  # in addition to names that begin with a dot
 
 
 def split_of(name: str) -> str | None:
-    """The split that a folder, or a cell of a CSV, of this name stands for: a key of SPLITS."""
+    """The split (a key of SPLITS) that a folder name or CSV cell stands for; None for other names."""
     return next((split for split, names in SPLITS.items() if name.casefold() in names), None)
 
 
@@ -25,29 +25,29 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.casefold() in _HIDDEN
 
 
-def natural(name: str) -> tuple[tuple[str | int, ...], str]:
-    """A key that sorts "2" before "10"."""
+def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
+    """A sort key that puts "2" before "10"."""
     parts = re.split(r"(\d+)", name.casefold())
     return (tuple(int(part) if i % 2 else part for i, part in enumerate(parts)), name)
 
 
-def composed(name: str) -> str:
-    """A file's name in the one form of its accents, so that a copy from a Mac has the same classes and split."""
+def normalize_name(name: str) -> str:
+    """The name in Unicode NFC, so that a copy from a Mac has the same classes and split."""
     return unicodedata.normalize("NFC", name)
 
 
-def encoded(text: str) -> bytes:
-    """UTF-8; bytes of a file name that are not UTF-8 stay as they are."""
-    return text.encode("utf-8", "surrogateescape")
+def encode_name(name: str) -> bytes:
+    """UTF-8; bytes of a file name that are not valid UTF-8 are kept."""
+    return name.encode("utf-8", "surrogateescape")
 
 
 def printable(path: str | Path) -> str:
-    """A path as text that can be printed, whatever bytes it has."""
+    """A path as printable text; bytes that are not valid UTF-8 are escaped."""
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
-def relative(folder: Path, path: Path) -> str:
-    """The path from `folder` on, with slashes; the whole path if it lies elsewhere."""
+def relative_path(folder: Path, path: Path) -> str:
+    """The path relative to `folder`, with slashes; the full path if it lies elsewhere."""
     try:
         return path.relative_to(folder).as_posix()
     except ValueError:

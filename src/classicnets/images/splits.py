@@ -1,4 +1,4 @@
-"""The splits of a folder or CSV of images: which there are, which is made of another, and what is wrong with them."""
+"""The splits of a folder or CSV of images: which image files each has, and what makes them unusable."""
 
 from __future__ import annotations
 
@@ -7,51 +7,59 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from classicnets import text
 from classicnets.errors import DataError
-from classicnets.images.names import composed, encoded, natural, printable, relative
+from classicnets.images.names import encode_name, natural_key, normalize_name, printable, relative_path
+from classicnets.text import _, command, nearest, plural
 
-TEST_SHARE = 0.2  # of each class, where there is no test split
+TEST_FRACTION = 0.2  # of each class, where there is no test split
 
-NO_CLASSES = "no class folders, so nothing tells what its images show"
-
-_NAMED = 5  # faults in an error
+_MAX_FAULTS = 5  # listed in an error
+_MAX_PAIRS = 10  # output-class pairs that a note lists in full
 
 Classes = dict[str, list[Path]]  # class -> its image files
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that makes the data useless, at a `place` ("" for all of it).
+    """Something that makes the data unusable.
 
-    With `for_training` it concerns training only: the images can still be evaluated.
+    Attributes:
+        location: The split, class or line; "" for the whole data set.
+        message: What is wrong.
+        training_only: Whether the images can still be evaluated.
     """
 
-    place: str
-    what: str
-    for_training: bool = True
+    location: str
+    message: str
+    training_only: bool = True
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.what}" if self.place else self.what
+        return f"{self.location}: {self.message}" if self.location else self.message
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What `given`, a folder or a CSV, holds: the image files of each class in `train`, `validation` (empty if there is
-    none) and `test`.
+    """The image files of each class and split in a folder or CSV.
 
-    `classes` are those of `train` in natural order, or of `test` if there is nothing to train on. `undivided` is
-    `train` before a part of it became the test split; None if `test` is a split of its own. `notes` are decisions that
-    concern training, `file_notes` what was left out or merged, which concerns every reader. `lines` has the line of
-    each image of a CSV.
+    Attributes:
+        path: The folder or CSV.
+        classes: The classes of `train`, or of `test` if there are no training images, in natural order.
+        train: Training split.
+        validation: Validation split; empty if there is none.
+        test: Test split.
+        unsplit: All images, if part of them became the test split; None if the data has a test split of its own.
+        notes: Decisions that concern training.
+        file_notes: Which files are ignored or merged; concerns every command.
+        faults: What makes the data unusable.
+        lines: For a CSV, the line of each image.
     """
 
-    given: Path
+    path: Path
     classes: tuple[str, ...]
     train: Classes
     validation: Classes
     test: Classes
-    undivided: Classes | None
+    unsplit: Classes | None
     notes: tuple[str, ...]
     file_notes: tuple[str, ...]
     faults: tuple[Fault, ...]
@@ -59,111 +67,113 @@ class Layout:
 
     @property
     def name(self) -> str:
-        """What the data set is called."""
-        given = self.given.absolute().resolve()
-        return given.name if self.lines is None else given.stem
+        """Name of the data set: that of the folder, or of the CSV without its suffix."""
+        path = self.path.absolute().resolve()
+        return path.name if self.lines is None else path.stem
 
     @property
     def folder(self) -> Path:
-        """What the paths of images are relative to."""
-        return self.given if self.lines is None else self.given.parent
+        """The folder that image paths are relative to."""
+        return self.path if self.lines is None else self.path.parent
+
+    @property
+    def has_test_split(self) -> bool:
+        """Whether the data has a test split of its own."""
+        return self.unsplit is None
 
     def files(self) -> Iterator[tuple[str, str, Path]]:
         """(split, class, path) of every image: train, validation, test, each in the order of the classes.
 
-        A class that only validation or test has, which is a fault, comes after those of `classes`.
+        Classes that only validation or test has (a fault) come after those of `classes`.
         """
         for split, classes in (("train", self.train), ("validation", self.validation), ("test", self.test)):
-            for name in self._ordered(classes):
+            for name in self._sorted(classes):
                 for path in classes[name]:
                     yield split, name, path
 
-    def evaluated(self) -> Iterator[tuple[str, Path]]:
+    def evaluation_files(self) -> Iterator[tuple[str, Path]]:
         """(class, path) of the images that a model is evaluated on: the test split, or all if there is none."""
-        classes = self.test if self.undivided is None else self.undivided
-        for name in self._ordered(classes):
+        classes = self.test if self.unsplit is None else self.unsplit
+        for name in self._sorted(classes):
             for path in classes[name]:
                 yield name, path
 
-    def shown(self, path: Path) -> str:
-        """An image's path from the folder on, or all of it if the image lies elsewhere."""
-        return relative(self.folder, path)
+    def relative_path(self, path: Path) -> str:
+        """An image's path relative to the folder, or its full path if it lies elsewhere."""
+        return relative_path(self.folder, path)
 
-    def line(self, path: Path) -> str:
-        """Which line of a CSV names the image, in words to be put behind its path."""
-        return f" (line {self.lines[path]} of {self.given.name})" if self.lines and path in self.lines else ""
+    def location(self, path: Path) -> str:
+        """An image's path and, for a CSV, the line that lists it."""
+        if self.lines and path in self.lines:
+            return _("{path} (line {line} of {file})", path=path, line=self.lines[path], file=self.path.name)
+        return str(path)
 
     def check(self, *, training: bool = True) -> None:
-        """Raises DataError CN307 that names the faults, if there are any; without `training` only those that make the
-        images useless for evaluation as well.
+        """Raise an error for the faults, if any.
+
+        Args:
+            training: Whether faults that concern training only count.
+
+        Raises:
+            DataError: CN307 with the first faults.
         """
-        refuse(self.given, [str(fault) for fault in self.faults if training or not fault.for_training])
+        raise_faults(self.path, [str(fault) for fault in self.faults if training or not fault.training_only])
 
-    def _ordered(self, classes: Classes) -> list[str]:
-        known = {name: i for i, name in enumerate(self.classes)}
-        return sorted(classes, key=lambda name: (known.get(name, len(known)), natural(name)))
+    def _sorted(self, classes: Classes) -> list[str]:
+        index = {name: i for i, name in enumerate(self.classes)}
+        return sorted(classes, key=lambda name: (index.get(name, len(index)), natural_key(name)))
 
 
-def judged(
-    given: Path,
+def build_layout(
+    path: Path,
     root: Path,
     splits: dict[str, Classes],
-    called: dict[str, str],
+    split_names: dict[str, str],
     notes: list[str],
     file_notes: list[str],
     faults: list[Fault],
     lines: dict[Path, int] | None = None,
 ) -> Layout:
-    """The layout of images by split.
+    """The layout of images by split, with its faults.
 
-    If only one of validation and test is there, it is the test split; if none is, a fifth of each class becomes it,
-    chosen by the paths from `root` on. `called` has the names of the splits for people, with "" for no name.
+    If the data has either validation or test, that is the test split. If it has neither, a fifth of each class becomes
+    the test split, chosen by the paths relative to `root`. `split_names` are the user's names of the splits, "" for
+    training images that are not in a split folder.
     """
     train, validation, test = (splits.get(split) for split in ("train", "validation", "test"))
     assert train is not None
-    inside = f"{called['train']}/" if called["train"] else ""
-    undivided = None
+    prefix = f"{split_names['train']}/" if split_names["train"] else ""
+    unsplit = None
     if test is None and validation is not None:
-        test, validation, called = validation, None, {**called, "test": called["validation"]}
+        test, validation, split_names = validation, None, {**split_names, "test": split_names["validation"]}
     if not train and not faults:
-        faults = [Fault("", _nothing_to_train_on(called, lines is not None))]
+        faults = [Fault("", _no_training_split(split_names, lines is not None))]
     if validation is not None:
-        faults += _strangers(called["validation"], validation, train)
-        if validation and (lacking := _lacking(validation, train)):
-            notes = [*notes, f"{called['validation']} has no image of {', '.join(lacking)}"]
+        faults += _unknown_classes(split_names["validation"], validation, train)
+        if validation and (missing := _missing_classes(validation, train)):
+            split = split_names["validation"]
+            notes = [*notes, _("{split} has no images of {classes}", split=split, classes=", ".join(missing))]
     if test is not None:
-        if not test:
-            faults.append(Fault(called["test"], NO_CLASSES, for_training=False))
-        elif not any(test.values()):
-            faults.append(Fault(called["test"], "no image in any of its class folders", for_training=False))
-        else:
-            faults += _strangers(called["test"], test, train)
-            faults += [
-                Fault(f"{called['test']}/{name}", "no image of this class to test with")
-                for name in _lacking(test, train)
-            ]
+        faults += _test_faults(split_names["test"], test, train)
     else:
-        undivided, train, test, more = _divided(root, train, inside)
-        faults += more
-        count, every = sum(map(len, test.values())), sum(map(len, undivided.values()))
-        notes += [
-            "no test split, so about a fifth of each class, chosen by file names, is the test split"
-            f" ({count:,} of {every:,} images)",
-        ]
-    classes = tuple(sorted(train or test, key=natural))
+        faults += _single_image_faults(prefix, train)
+        unsplit = train
+        train, test = _split_off_test(root, train)
+        notes = [*notes, _split_note(sum(map(len, test.values())), sum(map(len, unsplit.values())))]
+    classes = tuple(sorted(train or test, key=natural_key))
     if train:
-        faults += [Fault(f"{inside}{name}", "no image in this class") for name in classes if not train[name]]
+        faults += [Fault(f"{prefix}{name}", _("this class has no images")) for name in classes if not train[name]]
         if len(classes) == 1:
-            faults.append(Fault(f"{inside}{classes[0]}", "the only class; at least two are needed"))
+            faults.append(Fault(f"{prefix}{classes[0]}", _("this is the only class, but training needs at least two")))
     if classes and all(name.isdecimal() for name in classes):
-        notes = [*notes, _numbers(classes)]
+        notes = [*notes, _numeric_classes_note(classes)]
     return Layout(
-        given,
+        path,
         classes,
         train,
         validation or {},
         test,
-        undivided,
+        unsplit,
         tuple(notes),
         tuple(file_notes),
         tuple(faults),
@@ -171,80 +181,114 @@ def judged(
     )
 
 
-def _nothing_to_train_on(called: dict[str, str], is_csv: bool) -> str:
+def no_classes() -> str:
+    """The message about a split folder without class folders."""
+    return _("it has no class folders, so its images have no labels")
+
+
+def _no_training_split(split_names: dict[str, str], is_csv: bool) -> str:
     if is_csv:
-        return "the column split never says train"
-    return f"there is no train split: put images to train on in train/CLASS/, beside {called['test']}/"
+        return _("no line has the split train")
+    return _("there is no training split: put training images into train/CLASS/, beside {test}/", **split_names)
 
 
-def _divided(root: Path, train: Classes, inside: str) -> tuple[Classes, Classes, Classes, list[Fault]]:
-    """All images, those to train on, those to test with, and classes with too few for both."""
-    faults = [
-        Fault(f"{inside}{name}", "one image; at least two are needed, to train on one and test with the other")
-        for name, paths in train.items()
-        if len(paths) == 1
+def _test_faults(name: str, test: Classes, train: Classes) -> list[Fault]:
+    if not test:
+        return [Fault(name, no_classes(), training_only=False)]
+    if not any(test.values()):
+        return [Fault(name, _("its class folders contain no images"), training_only=False)]
+    missing = _missing_classes(test, train)
+    return [
+        *_unknown_classes(name, test, train),
+        *(Fault(f"{name}/{label}", _("the test split has no images of this class")) for label in missing),
     ]
-    divided = {name: _parts(root, paths) for name, paths in train.items()}
-    rest, test = ({name: parts[i] for name, parts in divided.items()} for i in (0, 1))
-    return train, rest, test, faults
 
 
-def _parts(root: Path, paths: list[Path]) -> tuple[list[Path], list[Path]]:
-    """The images of one class to train on and to test with. An image's part depends on its own path only, except that
-    each part gets at least one.
-    """
-    if len(paths) < 2:
-        return paths, []
-    draws = {path: _draw(composed(relative(root, path))) for path in paths}
-    drawn = sorted(paths, key=lambda path: draws[path])
-    count = min(max(sum(draw < TEST_SHARE for draw in draws.values()), 1), len(paths) - 1)
-    test = set(drawn[:count])
-    return [path for path in paths if path not in test], [path for path in paths if path in test]
+def _single_image_faults(prefix: str, train: Classes) -> list[Fault]:
+    message = _("this class has one image, but needs at least two: one for training and one for testing")
+    return [Fault(f"{prefix}{name}", message) for name, paths in train.items() if len(paths) == 1]
 
 
-def _draw(name: str) -> float:
-    """A number in 0..1 that depends on the name only."""
-    return int.from_bytes(hashlib.sha256(encoded(name)).digest()[:8], "big") / 2**64
-
-
-def _strangers(split: str, classes: Classes, train: Classes) -> list[Fault]:
-    """Classes that the train split does not know, and a split without classes."""
-    if not classes:
-        return [Fault(split, NO_CLASSES)]
-    faults = []
-    for name in sorted(classes.keys() - train.keys(), key=natural) if train else ():
-        near = text.nearest(name, train)
-        known = "the train split has no such class" + (f"; the nearest is {near}" if near else "")
-        faults.append(Fault(f"{split}/{name}", known))
-    return faults
-
-
-def _lacking(classes: Classes, train: Classes) -> list[str]:
-    """Classes of the train split without an image in another one."""
-    return sorted((name for name in train if train[name] and not classes.get(name)), key=natural)
-
-
-def _numbers(classes: tuple[str, ...]) -> str:
-    """Which output stands for which class, where the names of the classes are numbers."""
-    pairs = [f"output {i} is {name}" for i, name in enumerate(classes)]
-    shown = pairs if len(pairs) <= 10 else [*pairs[:3], "...", pairs[-1]]
-    return f"the names of the classes are numbers: {', '.join(shown)}"
-
-
-def refuse(given: Path, faults: Sequence[str]) -> None:
-    """Raises DataError CN307 with the first of the faults, if there are any."""
-    if not faults:
-        return
-    more = [f"and {len(faults) - _NAMED} more"] if len(faults) > _NAMED else []
-    raise DataError(
-        "CN307",
-        "the images are no sound data set",
-        where=str(given.absolute()),
-        why=printable("\n".join([*faults[:_NAMED], *more])),
-        hint=check_hint(given),
+def _split_note(count: int, total: int) -> str:
+    return _(
+        "there is no test split, so about a fifth of each class, chosen by file name, is the test split"
+        " ({n:,} of {total:,} images)",
+        n=count,
+        total=total,
     )
 
 
-def check_hint(given: Path) -> str:
-    """The command that lists all that is wrong."""
-    return f"{text.command('classicnets', 'data', 'check', given)}   # lists them all"
+def _split_off_test(root: Path, classes: Classes) -> tuple[Classes, Classes]:
+    """The images of each class for training, and for testing."""
+    parts = {name: _split_class(root, paths) for name, paths in classes.items()}
+    return {name: part[0] for name, part in parts.items()}, {name: part[1] for name, part in parts.items()}
+
+
+def _split_class(root: Path, paths: list[Path]) -> tuple[list[Path], list[Path]]:
+    """The images of one class for training, and for testing.
+
+    The part of an image depends only on its own path, except that each part gets at least one image.
+    """
+    if len(paths) < 2:
+        return paths, []
+    hashes = {path: _hash_fraction(normalize_name(relative_path(root, path))) for path in paths}
+    by_hash = sorted(paths, key=lambda path: hashes[path])
+    count = min(max(sum(value < TEST_FRACTION for value in hashes.values()), 1), len(paths) - 1)
+    test = set(by_hash[:count])
+    return [path for path in paths if path not in test], [path for path in paths if path in test]
+
+
+def _hash_fraction(name: str) -> float:
+    """A number in 0..1 that depends only on the name."""
+    return int.from_bytes(hashlib.sha256(encode_name(name)).digest()[:8], "big") / 2**64
+
+
+def _unknown_classes(split: str, classes: Classes, train: Classes) -> list[Fault]:
+    """Faults for classes that the training split lacks, or for a split without classes."""
+    if not classes:
+        return [Fault(split, no_classes())]
+    faults = []
+    for name in sorted(classes.keys() - train.keys(), key=natural_key) if train else ():
+        if suggestion := nearest(name, train):
+            message = _("the training split has no such class; did you mean {name}?", name=suggestion)
+        else:
+            message = _("the training split has no such class")
+        faults.append(Fault(f"{split}/{name}", message))
+    return faults
+
+
+def _missing_classes(classes: Classes, train: Classes) -> list[str]:
+    """Classes of the training split that have no image in another split."""
+    return sorted((name for name in train if train[name] and not classes.get(name)), key=natural_key)
+
+
+def _numeric_classes_note(classes: tuple[str, ...]) -> str:
+    """Which output belongs to which class, where class names are numbers."""
+    pairs = [_("output {i} is {name}", i=i, name=name) for i, name in enumerate(classes)]
+    pairs = pairs if len(pairs) <= _MAX_PAIRS else [*pairs[:3], "...", pairs[-1]]
+    return _("the class names are numbers: {pairs}", pairs=", ".join(pairs))
+
+
+def raise_faults(path: Path, faults: Sequence[str]) -> None:
+    """Raise an error that lists the first faults of a folder or CSV, if there are any.
+
+    Raises:
+        DataError: CN307.
+    """
+    if not faults:
+        return
+    lines = list(faults[:_MAX_FAULTS])
+    if len(faults) > _MAX_FAULTS:
+        lines.append(plural("and {n} more", "and {n:,} more", len(faults) - _MAX_FAULTS))
+    raise DataError(
+        "CN307",
+        _("the images do not form a valid data set"),
+        where=str(path.absolute()),
+        why=printable("\n".join(lines)),
+        hint=check_hint(path),
+    )
+
+
+def check_hint(path: Path) -> str:
+    """The command that lists all faults of a folder or CSV."""
+    return _("{command}   # lists everything that is wrong", command=command("classicnets", "data", "check", path))

@@ -1,4 +1,4 @@
-"""One look at an image file: what its header says, whether it decodes, and a thumbnail to find its copies by."""
+"""Inspects single image files: header, decoding errors, and thumbnails for the search for copies."""
 
 from __future__ import annotations
 
@@ -12,58 +12,72 @@ from PIL import Image, ImageOps
 
 from classicnets.errors import DataError
 from classicnets.images.decode import read_image, stored_channels
+from classicnets.text import _
 
-SIDE = 32  # of the gray thumbnail
-COLOR_SIDE = 8  # of the colored one
-_GRAY_WITHIN = 8  # channels that differ by no more than this are gray; JPEG's rounding leaves some color
-_ENOUGH = 4 * SIDE  # a JPEG is decoded at the smallest scale that is no smaller: a photograph four times as fast
-_WEB = (b"<!doctype", b"<html", b"<?xml", b"{")
-_UPRIGHT = 1  # EXIF's number for an image that lies as it should
+GRAY_SIZE = 32  # of the gray thumbnail
+COLOR_SIZE = 8  # of the color thumbnail
+_MAX_GRAY_DIFFERENCE = 8  # channels that differ by no more are gray, because JPEG's rounding leaves some color
+_MIN_JPEG_SIZE = 4 * GRAY_SIZE  # a JPEG is decoded at the smallest scale that is not smaller: four times as fast
+_WEB_STARTS = (b"<!doctype", b"<html", b"<?xml", b"{")
+_UPRIGHT = 1  # EXIF orientation of an image that needs no rotation
 _ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one file is. `trouble` is "" or "empty", "too_large", "suspiciously_large", "no_picture" or "damaged", with
-    the reason in `why`; what could not be seen then is 0 or False.
+class ImageInfo:
+    """What one image file contains; fields that could not be determined are 0 or False.
+
+    Attributes:
+        digest: SHA-256 of the file.
+        problem: "" or "empty", "too_large", "suspiciously_large", "no_picture" or "damaged".
+        why: The reason for the problem.
+        format: Pillow's name for the format of the content.
+        width: Before EXIF orientation.
+        height: Before EXIF orientation.
+        channels: As stored: 1 for gray, 3 for color.
+        gray: Whether all pixels are gray.
+        constant: Whether all pixels have one value.
+        transparent: Whether any pixel is transparent.
+        rotated: Whether EXIF orientation rotates or flips it.
     """
 
     digest: str
-    trouble: str = ""
+    problem: str = ""
     why: str = ""
-    format: str = ""  # of the content, as PIL calls it
+    format: str = ""
     width: int = 0
     height: int = 0
-    channels: int = 0  # as it is stored: 1 for gray, 3 for color
-    gray: bool = False  # by its pixels
-    constant: bool = False  # one value all over
+    channels: int = 0
+    gray: bool = False
+    constant: bool = False
     transparent: bool = False
-    turned: bool = False  # by its EXIF mark; width and height are as it lies in the file
+    rotated: bool = False
 
     @property
-    def seen(self) -> bool:
-        """Whether it was decoded."""
-        return not self.trouble
+    def readable(self) -> bool:
+        """Whether the image could be decoded."""
+        return not self.problem
 
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """Room for the thumbnails of all files: uint8 [N, SIDE, SIDE] gray and [N, COLOR_SIDE, COLOR_SIDE, 3]."""
+    """Thumbnails of all files: gray uint8 [N, GRAY_SIZE, GRAY_SIZE] and color uint8 [N, COLOR_SIZE, COLOR_SIZE, 3]."""
 
     gray: np.ndarray
     color: np.ndarray
 
     @classmethod
-    def room(cls, n: int) -> Thumbnails:
-        """Empty ones, about 1.2 kB each."""
-        return cls(np.zeros((n, SIDE, SIDE), np.uint8), np.zeros((n, COLOR_SIDE, COLOR_SIDE, 3), np.uint8))
+    def empty(cls, n: int) -> Thumbnails:
+        """Allocate black thumbnails for `n` files, about 1.2 kB each."""
+        shapes = (n, GRAY_SIZE, GRAY_SIZE), (n, COLOR_SIZE, COLOR_SIZE, 3)
+        return cls(*(np.zeros(shape, np.uint8) for shape in shapes))
 
 
-def look(path: Path, index: int, thumbnails: Thumbnails) -> Look:
-    """Reads one file once for its bytes and once for its pixels; whatever is wrong with it is in the answer.
+def inspect_file(path: Path, index: int, thumbnails: Thumbnails) -> ImageInfo:
+    """Read one file and write its thumbnails to row `index`; errors become a `problem` of the result.
 
-    Writes its thumbnails to row `index`. An image whose header promises more pixels than PIL takes without a warning
-    is not decoded; that warning must be an error here (`warnings.simplefilter`).
+    An image is not decoded if its header declares more pixels than Pillow accepts without a warning. The caller must
+    turn that warning into an error (`warnings.simplefilter`).
     """
     try:
         with path.open("rb") as stream:
@@ -71,62 +85,63 @@ def look(path: Path, index: int, thumbnails: Thumbnails) -> Look:
             stream.seek(0)
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        return Look("", "damaged", error.strerror or str(error))
-    seen = Look(digest)
+        return ImageInfo("", "damaged", error.strerror or str(error))
+    info = ImageInfo(digest)
     if not start:
-        return replace(seen, trouble="empty", why="0 bytes")
+        return replace(info, problem="empty", why=_("it has 0 bytes"))
     try:
         with Image.open(path) as opened:
-            seen = replace(seen, format=opened.format or "", width=opened.width, height=opened.height)
-            seen = replace(seen, channels=stored_channels(opened))
-            transparent = opened.has_transparency_data and _has_holes(opened)
-            turned = opened.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT
-            if opened.format == "JPEG" and min(opened.size) > 2 * _ENOUGH:
-                opened.draft("RGB", (_ENOUGH, _ENOUGH))
+            info = replace(info, format=opened.format or "", width=opened.width, height=opened.height)
+            info = replace(info, channels=stored_channels(opened))
+            transparent = opened.has_transparency_data and _has_transparent_pixels(opened)
+            rotated = opened.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT
+            if opened.format == "JPEG" and min(opened.size) > 2 * _MIN_JPEG_SIZE:
+                opened.draft("RGB", (_MIN_JPEG_SIZE, _MIN_JPEG_SIZE))
                 image = ImageOps.exif_transpose(opened).convert("RGB")
             else:
                 image = Image.fromarray(read_image(path, 3).transpose(1, 2, 0))
     except Image.DecompressionBombError as error:
-        return replace(seen, trouble="too_large", why=_first_sentence(error))
+        return replace(info, problem="too_large", why=_first_sentence(error))
     except Image.DecompressionBombWarning as error:
-        return replace(seen, trouble="suspiciously_large", why=_first_sentence(error))
+        return replace(info, problem="suspiciously_large", why=_first_sentence(error))
     except DataError as error:
-        return replace(seen, trouble="damaged", why=error.why or error.what)
-    except Exception as error:  # a decoder may trip over its input in any way
-        if seen.format:
-            return replace(seen, trouble="damaged", why=str(error) or type(error).__name__)
-        return replace(seen, trouble="no_picture", why=_what_else(start))
-    small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+        return replace(info, problem="damaged", why=error.why or error.what)
+    except Exception as error:  # a decoder may raise anything for a damaged file
+        if info.format:
+            return replace(info, problem="damaged", why=str(error) or type(error).__name__)
+        return replace(info, problem="no_picture", why=_guess_content(start))
+    small = image.resize((GRAY_SIZE, GRAY_SIZE), Image.Resampling.BILINEAR)
     thumbnails.gray[index] = np.asarray(small.convert("L"))
-    thumbnails.color[index] = np.asarray(small.resize((COLOR_SIDE, COLOR_SIDE), Image.Resampling.BOX))
+    thumbnails.color[index] = np.asarray(small.resize((COLOR_SIZE, COLOR_SIZE), Image.Resampling.BOX))
     colors = np.asarray(small).astype(np.int16)
     return replace(
-        seen,
-        gray=bool(np.ptp(colors, axis=2).max() <= _GRAY_WITHIN),
+        info,
+        gray=bool(np.ptp(colors, axis=2).max() <= _MAX_GRAY_DIFFERENCE),
         constant=all(low == high for low, high in image.getextrema()),  # type: ignore[misc]
         transparent=transparent,
-        turned=turned,
+        rotated=rotated,
     )
 
 
-def _has_holes(opened: Image.Image) -> bool:
-    """Whether any pixel lets the ground through; an alpha channel that is opaque all over is harmless."""
-    low, _ = opened.convert("RGBA").getchannel("A").getextrema()
+def _has_transparent_pixels(opened: Image.Image) -> bool:
+    """Whether any pixel is transparent; an alpha channel that is opaque everywhere has no effect."""
+    low, _high = opened.convert("RGBA").getchannel("A").getextrema()
     return float(low) < 255  # type: ignore[arg-type]
 
 
-def _what_else(start: bytes) -> str:
-    """What a file that is no image seems to be, by its first bytes."""
-    text = start.lstrip().lower()
-    return "a web page or text saved under this name" if text.startswith(_WEB) else "not an image of any known kind"
+def _guess_content(start: bytes) -> str:
+    """What a file that is not an image may be, from its first bytes."""
+    if start.lstrip().lower().startswith(_WEB_STARTS):
+        return _("it looks like a web page or text saved under this name")
+    return _("it is not an image of any known format")
 
 
 def _first_sentence(error: Exception) -> str:
     return str(error).split(", could be")[0]
 
 
-def preview(path: Path, side: int = 200) -> np.ndarray | None:
-    """An image as uint8 [H, W, 3], no side longer than `side`; None if it cannot be seen without risk."""
+def read_preview(path: Path, max_size: int = 200) -> np.ndarray | None:
+    """A reduced image as uint8 [H, W, 3] with no side longer than `max_size`; None if it is unreadable or too large."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -134,5 +149,5 @@ def preview(path: Path, side: int = 200) -> np.ndarray | None:
             image = Image.fromarray(read_image(path, 3).transpose(1, 2, 0))
         except (DataError, OSError):
             return None
-    image.thumbnail((side, side))
+    image.thumbnail((max_size, max_size))
     return np.asarray(image)

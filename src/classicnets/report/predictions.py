@@ -18,7 +18,7 @@ from classicnets.evaluation.classify import Decoder, Prediction
 from classicnets.files import write_whole
 from classicnets.images.decode import read_image
 from classicnets.images.inputs import Input
-from classicnets.images.transforms import middle, scale
+from classicnets.images.transforms import center_crop, scale
 from classicnets.report import figures, sheet, tables
 from classicnets.report.sheet import Pair
 from classicnets.text import _
@@ -119,7 +119,7 @@ def draw(
 def _original(source: Input) -> np.ndarray | None:
     """The image in color, uint8 [3, H, W], reduced for the sheet; None if it cannot be read."""
     try:
-        pixels = read_image(source.file, 3, backdrop=255)
+        pixels = read_image(source.file, 3, background=255)
     except DataError:
         return None
     image = Image.fromarray(np.ascontiguousarray(np.moveaxis(pixels, 0, -1)))
@@ -133,7 +133,7 @@ def _preprocessed(source: Input, preprocess: Preprocess, decode: Decoder) -> np.
         image = decode(source.file, preprocess)
     except DataError:
         return None
-    view = middle(scale(torch.tensor(image)[None], preprocess), preprocess.image_size)[0]
+    view = center_crop(scale(torch.tensor(image)[None], preprocess), preprocess.image_size)[0]
     return np.asarray(np.rint(view.numpy() * 255), dtype=np.uint8)
 
 

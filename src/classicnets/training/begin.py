@@ -58,7 +58,7 @@ def read(plan: Plan, say: Say) -> ImageSplits:
 def training_and_validation(splits: ImageSplits, plan: Plan) -> tuple[np.ndarray, Split | None]:
     """The indices of the training images that are trained on, and the validation set, None if there is none."""
     spec = plan.spec
-    return batches.divide(splits.train, plan.recipe.validation, spec.limit, spec.seed, splits.validation)
+    return batches.hold_out(splits.train, plan.recipe.validation, spec.limit, spec.seed, splits.validation)
 
 
 def fill(path: Path, plan: Plan, facts: dict[str, Any], splits: ImageSplits) -> None:

@@ -174,7 +174,7 @@ def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
         )
     description = loading.describe(source, spec.on_bad_image)
     channels, class_count = description.shape[0], len(description.classes)
-    preprocess = recipe.preprocess(channels, recipe.image_size or description.own_size())
+    preprocess = recipe.preprocess(channels, recipe.image_size or description.native_size())
     network = replace(network, num_classes=class_count, in_channels=channels, image_size=preprocess.image_size)
     weights = _weights_file(spec.weights) if spec.weights else ""
     table = check_fit(network, net, preprocess, description, recipe, weights)

@@ -112,12 +112,12 @@ class Session:
             plan.preprocess,
             seed=plan.spec.seed,
             device=self.device,
-            taken=train_indices,
-            aside=self.validation,
+            indices=train_indices,
+            held_out=self.validation,
             threads=plan.spec.loader_threads,
         )
         classes = plan.description.classes
-        self.objective = objective.make(recipe, self.batches.labels[: self.batches.alone], len(classes))
+        self.objective = objective.make(recipe, self.batches.labels[: self.batches.train_count], len(classes))
         self.state = State(net, recipe)
         self.acceleration = acceleration or choose_acceleration(plan, net)
         evaluated = self.state.evaluated_net, plan.preprocess, classes, self.device
@@ -232,7 +232,7 @@ class Session:
     def summary(self) -> list[str]:
         """A summary of the run for people, one line each: plan, acceleration, data, run folder."""
         splits = self.splits
-        counts = {"train": self.batches.alone, "validation": len(self.validation or ()), "test": len(splits.test)}
+        counts = {"train": self.batches.train_count, "validation": len(self.validation or ()), "test": len(splits.test)}
         about = {"name": splits.name, "source": splits.source, **counts}
         data = _("data    {name} from {source}: {train:,} training and {test:,} test images", **about)
         if counts["validation"]:
