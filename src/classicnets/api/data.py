@@ -60,7 +60,7 @@ def fetch(wanted: Dataset, say: Say) -> DatasetFiles:
     return sources.obtain(wanted, say=say)
 
 
-def import_files(wanted: Dataset, place: Path) -> Found:
+def import_files(wanted: Dataset, place: Path) -> DatasetFiles:
     """Verifies files that were downloaded by hand, and copies them into the cache.
 
     Args:

@@ -202,7 +202,7 @@ def _existing_parent(folder: Path) -> Path:
 def _image_counts(plan: Plan) -> tuple[int, int]:
     """Numbers of training images and of validation images."""
     data = plan.description
-    return batches.shares(data.train, plan.recipe.validation, plan.spec.limit, data.validation)
+    return batches.split_sizes(data.train, plan.recipe.validation, plan.spec.limit, data.validation)
 
 
 def _seconds(plan: Plan, result: Trial) -> tuple[float, float]:

@@ -46,7 +46,7 @@ def events(pause: float = 0.0) -> Iterator[Event]:
                     epoch=epoch,
                     step=step,
                     topic="dead_relus",
-                    said="4 of 120 units in relu3 never fire (dead ReLUs)",
+                    message="4 of 120 units in relu3 never fire (dead ReLUs)",
                     hint="--set lr=0.05",
                 )
         yield Epoch(
