@@ -1,4 +1,4 @@
-"""The images of roofline.py and scale.py, made from what they have written (`timing.read`)."""
+"""The figures of roofline.py and scale.py, made from what they have written (`timing.read`)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Our LRN against `nn.LocalResponseNorm`: the layer alone, and the training step of a net that has two of them.
 
     python benchmarks/lrn.py                                (four minutes on 2 quiet cores)
-    python benchmarks/lrn.py --pictures 4 --batch 2 --pairs 1
+    python benchmarks/lrn.py --images 4 --batch 2 --pairs 1
 
 layer        forward and backward over 64 x 96 x 55 x 55 float32, as AlexNet's first; eager and compiled, maps first and
              maps last in memory. Beside it ReLU, whose time is that of reading and writing main memory.
@@ -118,7 +118,7 @@ def step(batch: int, pairs: int) -> Row:
 def main() -> None:
     parser = arguments(__doc__, name="lrn", pairs=7)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--pictures", type=int, default=64, help="of the layer alone (default 64)")
+    parser.add_argument("--images", type=int, default=64, help="of the layer alone (default 64)")
     parser.add_argument("--batch", type=int, default=32, help="of the training step (default 32)")
     args = parser.parse_args()
     before = conditions()

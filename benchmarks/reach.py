@@ -6,7 +6,7 @@
 Seconds of training, with the evaluation after every epoch and without start-up, until the test accuracy is first at
 least the mean of what the book's own notebooks reached. When that is, the test split alone tells, so it is watched here
 after every epoch; that is what is measured, and nothing is chosen by it: `fast` is shortened to one epoch because on
-validation images that was enough (`python benchmarks/choose_fast.py lenet_d2l --try epochs=1 epochs=2`).
+validation images that was enough (`python studies/choose_fast.py lenet_d2l --try epochs=1 epochs=2`).
 Beyond the recipe's epochs the book's is continued at its constant rate, five times as long at most; what has not got
 there by then counts with the time it had, so that the ratio is too small rather than too large. Where `fast` does not
 get there, there is no ratio, and this ends with an error.

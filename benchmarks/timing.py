@@ -230,7 +230,7 @@ def _command() -> str:
     """What was typed, without the place of the result, and of absolute paths the end."""
     given = [word for before, word in pairwise(sys.argv) if "--out" not in (before, word)]
     words = ["/".join(Path(word).parts[-3:]) if Path(word).is_absolute() else word for word in given]
-    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
+    return " ".join(["python", "/".join(Path(sys.argv[0]).resolve().parts[-2:]), *words])
 
 
 def read(path: Path) -> tuple[list[Row], dict[str, Any]]:

@@ -63,6 +63,7 @@ def train(folder: Path, epochs: int = epochs) -> list[tuple[float, float, float]
     torch.manual_seed(seed)
     net = lenet()
     optimizer = torch.optim.SGD(net.parameters(), lr=lr)
+    test_batches = list(zip(x_test.split(500), y_test.split(500), strict=True))
     history = []
     for epoch in range(1, epochs + 1):
         loss_sum, correct = torch.zeros(()), torch.zeros(())
@@ -76,7 +77,7 @@ def train(folder: Path, epochs: int = epochs) -> list[tuple[float, float, float]
             loss_sum += loss.detach() * len(y)
             correct += (logits.argmax(dim=1) == y).sum()
         with torch.no_grad():
-            test_correct = sum((net(x).argmax(dim=1) == y).sum() for x, y in zip(x_test.split(500), y_test.split(500)))
+            test_correct = sum((net(x).argmax(dim=1) == y).sum() for x, y in test_batches)
         n = len(x_train)
         history.append((float(loss_sum) / n, float(correct) / n, float(test_correct) / len(x_test)))
         print(f"epoch {epoch:2}  loss {history[-1][0]:.4f}  train {history[-1][1]:.4f}  test {history[-1][2]:.4f}")

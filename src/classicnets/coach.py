@@ -1,6 +1,6 @@
 """The coach: looks at the images, the labels and the net while it trains, and says what is wrong and what to try.
 
-Each fault is said once, with one suggestion. A healthy run hears nothing; benchmarks/coach.py shows both.
+Each fault is said once, with one suggestion. A healthy run hears nothing; studies/coach.py shows both.
 """
 
 from __future__ import annotations

@@ -193,11 +193,3 @@ def test_the_first_digit_of_a_code_is_the_exit_code(path: Path):
     for name, code in re.findall(r'(\w+)\(\s*"(CN\d{3})"', path.read_text()):
         if name.endswith(("Error", "CheckFailed")) and hasattr(errors, name):
             assert getattr(errors, name).exit_code == int(code[2])
-
-
-def test_the_repository_speaks_of_the_project_alone():
-    banned = ["pypi." + "org", "files.python" + "hosted", "deb." + "debian.org", "registry.npm" + "js"]
-    root = SOURCE.parents[1]
-    for path in [*root.glob("*.md"), *root.glob("docs/**/*.md"), *FILES, root / "Makefile", root / "pyproject.toml"]:
-        text = path.read_text()
-        assert not [word for word in banned if word in text], path

@@ -14,6 +14,7 @@ import timing
 from timing import Row
 
 BENCHMARKS = Path(timing.__file__).parent
+ROOT = BENCHMARKS.parent
 
 
 def row(*values: float, what: str = "an epoch", **rest) -> Row:
@@ -89,7 +90,7 @@ def other_programs(monkeypatch) -> list[float]:
 @pytest.fixture
 def results(tmp_path, monkeypatch, other_programs):
     monkeypatch.setattr(
-        sys, "argv", ["/here/lenet.py", "--pairs", "2", "--out", "/there/lenet.json", "/a/b/c/d/python"]
+        sys, "argv", ["/here/benchmarks/lenet.py", "--pairs", "2", "--out", "/there/lenet.json", "/a/b/c/d/python"]
     )
     rows = [
         row(3.0, 4.0, at_least=3.0, reach=3.5, our_seconds=0.0025, their_seconds=2.0),
@@ -134,9 +135,11 @@ def test_the_page_says_that_the_machine_was_busy(results, other_programs):
 
 
 @pytest.mark.slow
-def test_every_script_still_finds_what_it_imports():
-    names = sorted(path.stem for path in BENCHMARKS.glob("*.py"))
-    code = f"import sys; sys.path.insert(0, {str(BENCHMARKS)!r}); import {', '.join(names)}"
+@pytest.mark.parametrize("folder", ["benchmarks", "studies"])
+def test_every_script_still_finds_what_it_imports(folder: str) -> None:
+    scripts = ROOT / folder
+    names = sorted(path.stem for path in scripts.glob("*.py"))
+    code = f"import sys; sys.path.insert(0, {str(scripts)!r}); import {', '.join(names)}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

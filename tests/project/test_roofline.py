@@ -185,7 +185,7 @@ def test_scale_measures_every_axis_and_draws(spec, tmp_path, in_this_process, ca
     rows, facts = timing.read(out)
     printed = capsys.readouterr().out
     timed = [(axis, name) for axis in ("batch", "side", "width") for name in ("step", "inference")]
-    for axis, name in [*timed, ("pictures", "epoch")]:
+    for axis, name in [*timed, ("images", "epoch")]:
         points = [row.facts["at"] for row in rows if row.what.startswith(f"{name}, {axis}")]
         assert points == scale.values(axis, 12, quick=True)
         [slope] = [row for row in rows if row.what == f"{name} against {axis}"]
@@ -215,7 +215,7 @@ def test_the_memory_of_a_process_of_its_own_holds_the_images(spec):
     count = 200_000
     given = [spec, "--batch", "100", "--quick", "--threads", "1", "--out", "none.json"]
     parsed = argparse.Namespace(given=given, input=SHAPE)
-    found = scale.alone(parsed, "pictures", count)["values"]
+    found = scale.alone(parsed, "images", count)["values"]
     images = count * 12 * 12 / 1e6
     assert images < found["memory"][0] < 3 * images and min(found["epoch"]) > 0
 

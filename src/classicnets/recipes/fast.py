@@ -1,6 +1,6 @@
 """OURS, from no paper: the best accuracy for the minutes on 2 CPU cores: about two for `lenet_d2l` and its variation,
 six for `alexnet_28`. What was compared, on a validation part of the training set and one seed each, is in
-benchmarks/results/choose_fast.jsonl (benchmarks/choose_fast.py makes it); the epochs are what fits the time. The test
+studies/results/choose_fast.jsonl (studies/choose_fast.py makes it); the epochs are what fits the time. The test
 split was not looked at. The form for any other net was not tuned.
 
     classicnets train lenet_d2l --recipe fast

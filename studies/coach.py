@@ -1,9 +1,9 @@
 """What the coach says of runs that are broken on purpose, and of sound ones (nothing), on the real Fashion-MNIST.
 
-    python benchmarks/coach.py                      all, a few minutes
-    python benchmarks/coach.py --only book          the runs whose names hold this
+    python studies/coach.py                      all, a few minutes
+    python studies/coach.py --only book          the runs whose names hold this
 
-Writes benchmarks/results/coach.json: for every run what was said, when, and what came of it. The test split is not
+Writes studies/results/coach.json: for every run what was said, when, and what came of it. The test split is not
 looked at.
 """
 

@@ -1,9 +1,9 @@
 """Our `fast` nets against the best of timm under a million parameters: the same minutes, machine, images and loop.
 
-    python benchmarks/small_end.py                      (both data sets, under 40 minutes on 2 quiet cores)
-    python benchmarks/small_end.py --data signs --minutes 1
-    python benchmarks/small_end.py --quick              (does it run at all; two or three minutes, keeps nothing)
-    python benchmarks/small_end.py --count              (every timm model under a million parameters; minutes)
+    python studies/small_end.py                      (both data sets, under 40 minutes on 2 quiet cores)
+    python studies/small_end.py --data signs --minutes 1
+    python studies/small_end.py --quick              (does it run at all; two or three minutes, keeps nothing)
+    python studies/small_end.py --count              (every timm model under a million parameters; minutes)
 
 Data: Fashion-MNIST (28x28 gray, 60,000 training images) and the signs of examples/make_images.py (32x32 color,
 6,000). Every net is trained from random weights by `classicnets.train`, with the images, augmentation, AdamW and
@@ -16,7 +16,7 @@ learning rate, and by timed steps float32 or bfloat16 and where the channels lie
 are evaluated on the test split once, at the end. What is best in seconds need not be so in minutes: the peers' choice
 may be hurt by that.
 
-Needs timm; with onnxruntime, onnx and onnxscript it times the exported nets too. benchmarks/results/small_end.json
+Needs timm; with onnxruntime, onnx and onnxscript it times the exported nets too. studies/results/small_end.json
 """
 
 from __future__ import annotations

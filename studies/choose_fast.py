@@ -1,9 +1,9 @@
 """How the values of the recipe `fast` were chosen: on a validation part of the training images, test split unseen.
 
-    python benchmarks/choose_fast.py lenet_d2l --try lr=0.005 lr=0.01 lr=0.02 --seeds 0 1
+    python studies/choose_fast.py lenet_d2l --try lr=0.005 lr=0.01 lr=0.02 --seeds 0 1
 
 Each choice is put on top of the recipe as it stands; the table gives the validation accuracy (of the last epoch: the
-best one of a run would flatter) over the seeds, and the time. Results go to benchmarks/results/choose_fast.jsonl.
+best one of a run would flatter) over the seeds, and the time. Results go to studies/results/choose_fast.jsonl.
 """
 
 from __future__ import annotations

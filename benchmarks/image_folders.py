@@ -1,7 +1,7 @@
 """From JPEG files to batches of 128 crops of 224: a DataLoader with PIL transforms against ours, in one run.
 
-    python benchmarks/pictures.py              (2,000 photographs, five rounds, then memory up to 30,000)
-    python benchmarks/pictures.py --pictures 300 --rounds 1 --memory 300 --out /tmp/small.json
+    python benchmarks/image_folders.py              (2,000 photographs, five rounds, then memory up to 30,000)
+    python benchmarks/image_folders.py --images 300 --rounds 1 --memory 300 --out /tmp/small.json
 
 The photographs are 500 x 375, quality 90: parts of scikit-learn's two sample photographs, at places and scales drawn by
 a seed. Theirs: a DataLoader of 2 workers; each image opened by PIL, its shorter side resized to 256, a random crop of
@@ -44,7 +44,7 @@ from classicnets.images.decode import fitted, read_fitted, read_image
 from classicnets.values import Preprocess, Recipe
 from peers.book import torchvision_if_there
 
-RESULTS = Path(__file__).parent / "results" / "pictures.json"
+RESULTS = Path(__file__).parent / "results" / "image_folders.json"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 RECIPE = Recipe(
     source="benchmark",
@@ -204,7 +204,7 @@ def one_process(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--memory", type=int, nargs="*", default=[1000, 3000, 10_000, 30_000])
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -217,7 +217,7 @@ def main() -> None:
     transform, transform_is = find_transform()
     machine.keep_memory()
     os.environ["CLASSICNETS_PICTURES"] = "disk"
-    with tempfile.TemporaryDirectory(prefix="pictures-") as name:
+    with tempfile.TemporaryDirectory(prefix="image-folders-") as name:
         base = Path(name)
         cache, photographs = base / "cache", base / "photographs"
         os.environ["CLASSICNETS_CACHE"] = str(cache)
