@@ -6,6 +6,8 @@ import copy
 import pickle
 import threading
 import warnings
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -35,18 +37,18 @@ OTHER = [
 SHAPE = 32, 4, 24, 42
 
 
-def maps(**kind) -> torch.Tensor:
+def maps(**kind: Any) -> torch.Tensor:
     """Many values, often equal in a window, as ReLU gives them."""
     return torch.randn(SHAPE, generator=torch.Generator().manual_seed(0)).round(decimals=1).relu().to(**kind)
 
 
 @pytest.fixture
-def quick(monkeypatch) -> list[str]:
+def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was computed here and not by torch, as it comes."""
     seen: list[str] = []
     original = layers._Average.apply
 
-    def call(*args):
+    def call(*args: Any):
         seen.append("_average")
         return original(*args)
 
@@ -55,7 +57,7 @@ def quick(monkeypatch) -> list[str]:
 
 
 @pytest.mark.parametrize("how", [*TILED, *OTHER], ids=str)
-def test_values_are_torchs(how, quick):
+def test_values_are_torchs(how: dict[str, Any], quick: list[str]) -> None:
     pool = nn.AvgPool2d(**how)
     expected = pool(maps())
     with prepared(pool):
@@ -65,7 +67,7 @@ def test_values_are_torchs(how, quick):
 
 
 @pytest.mark.parametrize("how", [*TILED, *OTHER], ids=str)
-def test_gradients_of_averages_are_torchs(how, quick):
+def test_gradients_of_averages_are_torchs(how: dict[str, Any], quick: list[str]) -> None:
     gradients, pool = [], nn.AvgPool2d(**how)
     for mode in (prepared(pool), torch.enable_grad()):
         x = maps().requires_grad_()
@@ -76,7 +78,7 @@ def test_gradients_of_averages_are_torchs(how, quick):
     assert torch.equal(*gradients) and len(quick) == (how in TILED)
 
 
-def test_torch_has_to_where_it_would_differ_or_gain_nothing(quick):
+def test_torch_has_to_where_it_would_differ_or_gain_nothing(quick: list[str]) -> None:
     x, pool, divided, still = maps(), nn.AvgPool2d(2), nn.AvgPool2d(2, divisor_override=3), nn.AvgPool2d(2)
     still.stride = 0
     last, odd, few = x.contiguous(memory_format=torch.channels_last), x.transpose(2, 3), x[:2]
@@ -99,9 +101,9 @@ def test_torch_has_to_where_it_would_differ_or_gain_nothing(quick):
     assert quick == ["_average"]  # closed
 
 
-def test_a_subclass_may_compute_something_else_and_is_left_alone(quick):
+def test_a_subclass_may_compute_something_else_and_is_left_alone(quick: list[str]) -> None:
     class Own(nn.AvgPool2d):
-        def forward(self, input):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
             return super().forward(input) + 1
 
     pool = Own(2)
@@ -110,7 +112,7 @@ def test_a_subclass_may_compute_something_else_and_is_left_alone(quick):
     assert not quick
 
 
-def test_subsampling_is_as_it_was(quick):
+def test_subsampling_is_as_it_was(quick: list[str]) -> None:
     layer, gradients = Subsampling(4), []
     nn.init.normal_(layer.weight)
     for mode in (prepared(layer), torch.enable_grad()):
@@ -121,7 +123,7 @@ def test_subsampling_is_as_it_was(quick):
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["", "compiled"])
-def test_any_net_learns_the_same(quick, compiled):
+def test_any_net_learns_the_same(quick: list[str], compiled: bool) -> None:
     class Own(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -131,7 +133,7 @@ def test_any_net_learns_the_same(quick, compiled):
                 nn.Linear(6 * 6 * 7, 10),
             )
 
-        def forward(self, x):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
             x = self.pool(self.conv(x).sigmoid())
             return self.fc(F.max_pool2d(x, 2).flatten(1))
 
@@ -174,7 +176,7 @@ def own_net() -> nn.Sequential:
 
 
 @pytest.mark.parametrize("acceleration", [PLAIN, LAST], ids=["plain", "channels last"])
-def test_a_net_is_as_it_was_afterwards(acceleration):
+def test_a_net_is_as_it_was_afterwards(acceleration: Acceleration) -> None:
     net = own_net()
     before, state = described(net), torch.get_rng_state()
     with prepared(net, acceleration):
@@ -192,7 +194,7 @@ def test_a_net_is_as_it_was_afterwards(acceleration):
     assert type(pickle.loads(pickle.dumps(net[2]))) is nn.AvgPool2d
 
 
-def test_copies_and_pickles_of_a_prepared_net_work():
+def test_copies_and_pickles_of_a_prepared_net_work() -> None:
     net, x = own_net().eval(), torch.rand(64, 1, 28, 28)
     net[0]._forward_hooks.clear()
     expected = net(x)
@@ -202,7 +204,7 @@ def test_copies_and_pickles_of_a_prepared_net_work():
         assert torch.equal(one(x), expected) and repr(one) == repr(net)
 
 
-def test_an_error_leaves_the_net_as_it_was():
+def test_an_error_leaves_the_net_as_it_was() -> None:
     net = own_net()
     before = described(net)
     with pytest.raises(ZeroDivisionError), prepared(net, LAST):
@@ -210,7 +212,7 @@ def test_an_error_leaves_the_net_as_it_was():
     assert described(net) == before
 
 
-def test_the_last_of_several_that_prepare_a_net_puts_it_back():
+def test_the_last_of_several_that_prepare_a_net_puts_it_back() -> None:
     net = own_net()
     before, opened, done = described(net), threading.Event(), threading.Event()
 
@@ -234,13 +236,15 @@ def test_the_last_of_several_that_prepare_a_net_puts_it_back():
 class Views(nn.Sequential):
     """Ends as many nets of one's own do."""
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = super().forward(x)
         return x.view(len(x), -1)
 
 
 @pytest.mark.parametrize(("kind", "last"), [(nn.Sequential, True), (Views, False)])
-def test_weights_are_laid_out_for_channels_last_unless_the_net_needs_them_first(kind, last):
+def test_weights_are_laid_out_for_channels_last_unless_the_net_needs_them_first(
+    kind: type[nn.Module], last: bool
+) -> None:
     net = kind(nn.Conv2d(1, 8, 3), nn.Dropout(), nn.BatchNorm2d(8), nn.Conv2d(8, 4, 3))
     net[2].eval()
     before, state, seen = copy.deepcopy(net.state_dict()), torch.get_rng_state(), described(net)
@@ -260,7 +264,9 @@ def test_weights_are_laid_out_for_channels_last_unless_the_net_needs_them_first(
 
 
 @pytest.mark.parametrize("macs", [None, 10**7], ids=["contiguous", "channels last"])
-def test_a_module_is_as_it_was_after_training_and_prediction(blobs, monkeypatch, macs):
+def test_a_module_is_as_it_was_after_training_and_prediction(
+    blobs: Path, monkeypatch: pytest.MonkeyPatch, macs: int | None
+) -> None:
     net = own_net()
     before = described(net)
     if macs:
@@ -272,7 +278,7 @@ def test_a_module_is_as_it_was_after_training_and_prediction(blobs, monkeypatch,
     assert after == before
 
 
-def test_a_run_that_fails_leaves_the_module_as_it_was(blobs):
+def test_a_run_that_fails_leaves_the_module_as_it_was(blobs: Path) -> None:
     net = own_net()
     before = described(net)
     with pytest.raises(cn.CheckFailed) as caught:

@@ -6,8 +6,11 @@ import copy
 import json
 import pickle
 import re
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +33,7 @@ from classicnets.training import objective, optim
 from classicnets.training.loop import take_step, train_mode
 from classicnets.training.state import State
 from classicnets.values import Preprocess, Recipe
+from support.command_line import CommandLine
 
 PLAIN = Recipe(source="x", net="x", data="x", epochs=2, batch_size=64, lr=0.1, precision="float32")
 STEPS, ROWS = 20, 64  # a power of two, so that sums over rows are read without rounding
@@ -45,7 +49,7 @@ def lenet(dropout: float = 0.0) -> nn.Module:
 
 
 def steps(
-    net: nn.Module, recipe: Recipe, threads: int | None, *, rows: int = ROWS, **kind
+    net: nn.Module, recipe: Recipe, threads: int | None, *, rows: int = ROWS, **kind: Any
 ) -> tuple[list[float], State]:
     """The losses of 20 steps, and the state after them; with `threads` None as plain PyTorch has it."""
     generator = torch.Generator().manual_seed(3)
@@ -81,7 +85,7 @@ RECIPES = {
 
 
 @pytest.mark.parametrize("changes", RECIPES.values(), ids=RECIPES)
-def test_steps_are_those_of_the_whole_batch(changes):
+def test_steps_are_those_of_the_whole_batch(changes: dict[str, Any]) -> None:
     """Losses to a few units in the last place of float32, in which the loss itself is rounded."""
     recipe, nets = replace(PLAIN, **changes), [lenet(), lenet(), lenet()]
     for net in nets:
@@ -98,7 +102,7 @@ def test_steps_are_those_of_the_whole_batch(changes):
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("changes", RECIPES.values(), ids=RECIPES)
-def test_in_double_precision_nothing_is_left_of_the_difference(changes, threads):
+def test_in_double_precision_nothing_is_left_of_the_difference(changes: dict[str, Any], threads: int) -> None:
     recipe, losses = replace(PLAIN, **changes), []
     for divided in (False, True):
         net, generator = lenet().double().train(), torch.Generator().manual_seed(3)
@@ -121,7 +125,7 @@ def test_in_double_precision_nothing_is_left_of_the_difference(changes, threads)
     assert np.allclose(losses[:STEPS], losses[STEPS:], rtol=1e-13, atol=0) and len({*losses}) > STEPS // 2
 
 
-def test_dropout_does_not_depend_on_the_number_of_threads():
+def test_dropout_does_not_depend_on_the_number_of_threads() -> None:
     one, _ = steps(lenet(dropout=0.5), PLAIN, 1)
     for threads in (2, 3):
         parts, _ = steps(lenet(dropout=0.5), PLAIN, threads)
@@ -133,7 +137,7 @@ def test_dropout_does_not_depend_on_the_number_of_threads():
 @pytest.mark.parametrize("threads", [2, 3])
 @pytest.mark.parametrize("rows", [ROWS, 49, 2])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_same_number_of_threads_gives_the_same_bits(threads, rows, precision):
+def test_the_same_number_of_threads_gives_the_same_bits(threads: int, rows: int, precision: str) -> None:
     recipe = replace(PLAIN, ema=0.9, clip=1.0, class_weights="auto", precision=precision)
     kind = {"rows": rows, "channels_last": True}
     (first, state), (second, other) = (steps(lenet(dropout=0.3), recipe, threads, **kind) for _ in range(2))
@@ -141,7 +145,7 @@ def test_the_same_number_of_threads_gives_the_same_bits(threads, rows, precision
     assert all(torch.equal(tensor, weights(other)[name]) for name, tensor in weights(state).items())
 
 
-def test_shares_are_in_order_and_none_is_empty():
+def test_shares_are_in_order_and_none_is_empty() -> None:
     for rows in (1, 2, 7, 64):
         for threads in (1, 2, 3, 8):
             ranges = shares(rows, threads)
@@ -149,13 +153,13 @@ def test_shares_are_in_order_and_none_is_empty():
             assert len(ranges) == min(rows, threads) and max(map(len, ranges)) - min(map(len, ranges)) <= 1
 
 
-def test_a_parameter_that_is_not_used_gets_no_gradient_and_two_may_have_the_same():
+def test_a_parameter_that_is_not_used_gets_no_gradient_and_two_may_have_the_same() -> None:
     class Own(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.a, self.b, self.unused = (nn.Parameter(torch.zeros(10)) for _ in range(3))
 
-        def forward(self, x):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.flatten(1)[:, :10] + self.a + self.b
 
     for threads in (1, 2, 3):
@@ -172,7 +176,7 @@ def test_a_parameter_that_is_not_used_gets_no_gradient_and_two_may_have_the_same
             torch.testing.assert_close(parameter.grad, gradient)
 
 
-def test_an_error_in_a_thread_is_raised_and_the_threads_end():
+def test_an_error_in_a_thread_is_raised_and_the_threads_end() -> None:
     net = lenet()
     with pytest.raises(cn.UsageError, match="was built for 1x28x28"), BatchSplit(net, 2, 0) as split:
         split.backward(torch.rand(4, 1, 9, 9), torch.zeros(4).long(), objective.CrossEntropy(), "float32", (0, 0))
@@ -183,7 +187,7 @@ def test_an_error_in_a_thread_is_raised_and_the_threads_end():
 
 
 @pytest.fixture(params=[1, 3])
-def caller_threads(request):
+def caller_threads(request: pytest.FixtureRequest) -> Iterator[Any]:
     """So many intra-op threads in the calling thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
@@ -191,7 +195,7 @@ def caller_threads(request):
     torch.set_num_threads(before)
 
 
-def test_each_thread_has_one_intra_op_thread_and_the_caller_gets_its_own_back(caller_threads):
+def test_each_thread_has_one_intra_op_thread_and_the_caller_gets_its_own_back(caller_threads: None) -> None:
     def inside(_: int) -> tuple[int, bool, bool]:
         torch.rand(200_000).add_(1)
         return torch.get_num_threads(), torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")
@@ -215,7 +219,7 @@ def mixed(x: int) -> int:
     return x ^ x >> 16
 
 
-def test_masks_are_what_plain_integers_give():
+def test_masks_are_what_plain_integers_give() -> None:
     key, p = (1, 2, 3), 0.3
     digest = dropout.hashlib.sha256(repr(("dropout", *key)).encode()).digest()
     one, two = (int.from_bytes(digest[i : i + 4], "little") for i in (0, 4))
@@ -230,7 +234,7 @@ def test_masks_are_what_plain_integers_give():
             assert bool(found[element]) is (signed >= round(p * 2**32) - 2**31)
 
 
-def test_masks_depend_on_key_row_and_element_and_on_nothing_else():
+def test_masks_depend_on_key_row_and_element_and_on_nothing_else() -> None:
     whole = keep_mask((1, 2), 0, 100, 64, 0.5)
     assert torch.equal(whole[30:50], keep_mask((1, 2), 30, 20, 64, 0.5))
     assert torch.equal(whole[:, :10], keep_mask((1, 2), 0, 100, 10, 0.5))
@@ -240,7 +244,7 @@ def test_masks_depend_on_key_row_and_element_and_on_nothing_else():
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
-def test_masks_look_like_chance(p):
+def test_masks_look_like_chance(p: float) -> None:
     """Shares, and correlations between neighbors in each direction, within five standard errors of independence."""
     masks = torch.stack([keep_mask((0, step), 0, 200, 500, p) for step in range(10)]).double() - (1 - p)
     variance, n = p * (1 - p), masks.numel()
@@ -265,7 +269,7 @@ def test_masks_look_like_chance(p):
     ],
     ids=str,
 )
-def test_dropout_layers_drop_as_torchs_do(layer, shape):
+def test_dropout_layers_drop_as_torchs_do(layer: nn.Module, shape: tuple[int, ...]) -> None:
     x, spoken = torch.rand(shape) + 1, repr(layer)
     with prepared(layer):
         assert repr(layer) == spoken and type(pickle.loads(pickle.dumps(layer))) is type(layer)
@@ -302,20 +306,20 @@ class Plain(nn.Module):
         self.sizes, self.activation = (8, 10), F.relu
         self.conv, self.fc = nn.Conv2d(1, 8, 5), nn.Linear(8 * 24 * 24, 10)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.fc(self.activation(self.conv(x)).flatten(1))
 
 
 class Counts(Plain):
     calls = 0
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.calls += 1
         return super().forward(x)
 
 
 class Keeps(Plain):
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.x = x
         return super().forward(x)
 
@@ -327,17 +331,17 @@ class Lists(Plain):
 
 
 class Centers(Plain):
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(x - x.mean(dim=0))
 
 
 class Draws(Plain):
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.dropout(super().forward(x), training=self.training)
 
 
 class Grows(Plain):
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.late = self.fc
         return super().forward(x)
 
@@ -347,13 +351,13 @@ class Buffers(Plain):
         super().__init__()
         self.register_buffer("total", torch.zeros(()))
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.total += 1
         return super().forward(x)
 
 
 class Refuses(Plain):
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         if len(x) < 4:
             raise ValueError("too few images")
         return super().forward(x)
@@ -405,7 +409,9 @@ WHOLE = {
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize(("make", "why"), WHOLE.values(), ids=WHOLE)
-def test_a_net_whose_images_meet_or_that_changes_is_computed_whole(make, why):
+def test_a_net_whose_images_meet_or_that_changes_is_computed_whole(
+    make: Callable[..., Any] | type[nn.Module], why: str
+) -> None:
     net = make()
     state, generator = copy.deepcopy(net.state_dict()) if "lazy" not in why else {}, torch.get_rng_state()
     attributes = [(module, [*vars(module).items()]) for module in net.modules()]
@@ -431,22 +437,22 @@ def test_a_net_whose_images_meet_or_that_changes_is_computed_whole(make, why):
     ],
     ids=["a module of one's own", "dropout", "group norm", "local response norm"],
 )
-def test_other_nets_are_divided(make):
+def test_other_nets_are_divided(make: type[nn.Module] | Callable[..., Any]) -> None:
     net = make().eval()
     generator = torch.get_rng_state()
     assert obstacle(net, (1, 28, 28)) == "" and not any(module.training for module in net.modules())
     assert torch.equal(torch.get_rng_state(), generator)
 
 
-def test_nets_of_the_registry_are_divided_by_the_rule():
+def test_nets_of_the_registry_are_divided_by_the_rule() -> None:
     for name, entry in NETS.items():
         if entry.macs <= MOST_MACS:
             why = obstacle(cn.create(name), entry.input)
             assert bool(why) is any(isinstance(m, nn.BatchNorm2d) for m in cn.create(name).modules()), (name, why)
 
 
-def test_the_number_of_threads_is_a_function_of_net_threads_and_batch():
-    def chosen(**changes) -> int:
+def test_the_number_of_threads_is_a_function_of_net_threads_and_batch() -> None:
+    def chosen(**changes: Any) -> int:
         kind = {"device": "cpu", "macs": 10**6, "threads": 4, "batch_size": 256, **changes}
         return choose_batch_threads(Plain(), (1, 28, 28), **kind)[0]
 
@@ -455,7 +461,7 @@ def test_the_number_of_threads_is_a_function_of_net_threads_and_batch():
     assert chosen(macs=MOST_MACS + 1) == 1 and chosen(device="cuda") == 1
 
 
-def test_one_thread_leaves_everything_as_it_is():
+def test_one_thread_leaves_everything_as_it_is() -> None:
     kind = {"device": "cpu", "macs": 10**6, "precision": "float32", "threads": 1, "batch_size": 256}
     assert choose(lenet(), (1, 28, 28), **kind) == prepare.PLAIN
     two = choose(lenet(), (1, 28, 28), **{**kind, "threads": 2})
@@ -468,7 +474,7 @@ def test_one_thread_leaves_everything_as_it_is():
 # -- evaluation and whole runs
 
 
-def test_evaluation_is_the_same_on_several_threads():
+def test_evaluation_is_the_same_on_several_threads() -> None:
     images = np.random.default_rng(0).integers(0, 256, (1030, 1, 28, 28), np.uint8)
     preprocess, classes = Preprocess(channels=1, image_size=28, views=2), tuple("0123456789")
     net = lenet(dropout=0.5)
@@ -491,7 +497,7 @@ def test_evaluation_is_the_same_on_several_threads():
 
 
 @pytest.fixture
-def two_threads():
+def two_threads() -> Iterator[None]:
     """As many for torch; the suite has one."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -503,7 +509,7 @@ def run_weights(run: cn.Run) -> dict[str, torch.Tensor]:
     return checkpoint.weights(checkpoint.load(run.folder.last)[0])
 
 
-def test_a_run_divides_its_batches_and_twice_alike(blobs, two_threads, undrawn):
+def test_a_run_divides_its_batches_and_twice_alike(blobs: Path, two_threads: None, undrawn: None) -> None:
     settings = {"data": str(blobs), "recipe": "fast", "epochs": 1, "batch_size": 128, "quiet": True}
     runs = [cn.train("lenet_d2l", variation={"dropout": "0.5"}, **settings) for _ in range(2)]
     whole = cn.train("lenet_d2l", variation={"dropout": "0.5"}, batch_threads=1, **settings)
@@ -515,14 +521,16 @@ def test_a_run_divides_its_batches_and_twice_alike(blobs, two_threads, undrawn):
     assert torch.get_num_threads() == 2
 
 
-def test_a_divided_run_goes_on_from_a_save_with_the_same_bits(blobs, two_threads, undrawn, cli, monkeypatch):
+def test_a_divided_run_goes_on_from_a_save_with_the_same_bits(
+    blobs: Path, two_threads: None, undrawn: None, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = {"data": str(blobs), "recipe": "fast", "epochs": 2, "batch_size": 128, "quiet": True}
     whole = cn.train("lenet_d2l", variation={"dropout": "0.5"}, **settings)
     from classicnets.training import loop
 
     original, taken = loop.take_step, []
 
-    def die(*arguments):
+    def die(*arguments: Any) -> None:
         if len(taken) == 4:  # of six steps
             raise SystemError("killed")
         taken.append(original(*arguments))

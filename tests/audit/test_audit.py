@@ -18,6 +18,7 @@ from classicnets.errors import DataError
 from classicnets.images.near_duplicates import near_copies
 from classicnets.images.thumbnails import COLOR_SIDE, SIDE, preview
 from classicnets.report import findings
+from support.command_line import CommandLine
 from support.filthy import bomb, disc, make_clean_folder, make_filthy_folder, scene
 
 
@@ -43,7 +44,7 @@ def compressed(image: Image.Image, quality: int) -> Image.Image:
 
 
 @pytest.fixture(scope="module")
-def filthy(tmp_path_factory) -> tuple[Path, dict[str, set[frozenset[str]]], Diagnosis]:
+def filthy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, set[frozenset[str]]], Diagnosis]:
     root = tmp_path_factory.mktemp("data") / "filthy"
     planted = make_filthy_folder(root)
     return root, planted, examine(root)
@@ -52,14 +53,18 @@ def filthy(tmp_path_factory) -> tuple[Path, dict[str, set[frozenset[str]]], Diag
 # --- what is found ---------------------------------------------------------------------------------------------------
 
 
-def test_every_planted_fault_is_found_and_no_other(filthy):
+def test_every_planted_fault_is_found_and_no_other(
+    filthy: tuple[Path, dict[str, set[frozenset[str]]], Diagnosis],
+) -> None:
     _, planted, diagnosis = filthy
     got = {topic: groups for topic, groups in found(diagnosis).items() if groups}
     assert got == planted
     assert set(found(diagnosis)) - set(planted) == {"layout", "tiny_classes", "imbalance", "sizes"}
 
 
-def test_the_worst_comes_first_and_everything_says_why_and_what_to_do(filthy):
+def test_the_worst_comes_first_and_everything_says_why_and_what_to_do(
+    filthy: tuple[Path, dict[str, set[frozenset[str]]], Diagnosis],
+) -> None:
     _, _, diagnosis = filthy
     copies, files = ["two_classes", "leak"], ["empty", "no_picture", "damaged", "too_large", "suspiciously_large"]
     assert topics(diagnosis, "error") == [*copies, "layout", *files]
@@ -74,13 +79,13 @@ def test_the_worst_comes_first_and_everything_says_why_and_what_to_do(filthy):
     assert "贝壳 (2)" in by_topic["tiny_classes"].what
 
 
-def test_a_clean_folder_has_nothing(tmp_path):
+def test_a_clean_folder_has_nothing(tmp_path: Path) -> None:
     diagnosis = examine(make_clean_folder(tmp_path / "clean"))
     assert diagnosis.findings == () and diagnosis.ok and diagnosis.sizes == "96x72"
     assert diagnosis.counts == {name: {"train": 14, "test": 6} for name in ("leaf", "shell", "stone")}
 
 
-def test_without_a_test_folder_copies_may_still_leak(tmp_path):
+def test_without_a_test_folder_copies_may_still_leak(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / "x" / name).mkdir(parents=True)
         for i in range(12):
@@ -95,7 +100,7 @@ def test_without_a_test_folder_copies_may_still_leak(tmp_path):
     assert all((len({p.split for p in g.places}) > 1) == (g in diagnosis.findings[0].groups) for g in groups)
 
 
-def test_faults_of_the_folders_are_errors(tmp_path):
+def test_faults_of_the_folders_are_errors(tmp_path: Path) -> None:
     folder = make_clean_folder(tmp_path / "x")
     shutil.rmtree(folder / "test" / "leaf")
     (folder / "test" / "shell").rename(folder / "test" / "shel")
@@ -107,7 +112,7 @@ def test_faults_of_the_folders_are_errors(tmp_path):
     assert any("the only class" in finding.what for finding in examine(folder).findings)
 
 
-def test_a_class_that_color_alone_tells_is_a_warning(tmp_path):
+def test_a_class_that_color_alone_tells_is_a_warning(tmp_path: Path) -> None:
     folder = make_clean_folder(tmp_path / "x")
     for path in [*folder.glob("*/stone/*.png")]:
         scene(5000 + int(path.stem) + 500 * ("test" in path.parts)).convert("L").save(path)
@@ -115,7 +120,7 @@ def test_a_class_that_color_alone_tells_is_a_warning(tmp_path):
     assert finding.severity == "warning" and "stone by far more often" in finding.what
 
 
-def test_copies_are_counted_once_however_many_there_are(tmp_path):
+def test_copies_are_counted_once_however_many_there_are(tmp_path: Path) -> None:
     folder = make_clean_folder(tmp_path / "x")
     for i in range(50):
         shutil.copy(folder / "train" / "leaf" / "000.png", folder / "train" / "leaf" / f"again{i}.png")
@@ -123,13 +128,13 @@ def test_copies_are_counted_once_however_many_there_are(tmp_path):
     assert len(finding.groups) == 1 and len(finding.groups[0].places) == 51
 
 
-def test_a_file_that_cannot_be_opened_is_damaged(tmp_path):
+def test_a_file_that_cannot_be_opened_is_damaged(tmp_path: Path) -> None:
     folder = make_clean_folder(tmp_path / "x")
     (folder / "train" / "leaf" / "lost.png").symlink_to("nowhere.png")
     assert topics(examine(folder), "error") == ["damaged"]
 
 
-def test_a_bomb_is_not_decoded(tmp_path):
+def test_a_bomb_is_not_decoded(tmp_path: Path) -> None:
     folder = make_clean_folder(tmp_path / "x")
     (folder / "train" / "leaf" / "bomb.png").write_bytes(bomb(50_000))
     started = time.process_time()
@@ -138,14 +143,14 @@ def test_a_bomb_is_not_decoded(tmp_path):
     assert preview(folder / "train" / "leaf" / "bomb.png") is None
 
 
-def test_a_large_photograph_is_seen_as_a_small_one_is(tmp_path):
+def test_a_large_photograph_is_seen_as_a_small_one_is(tmp_path: Path) -> None:
     folder = make_clean_folder(tmp_path / "x")
     with Image.open(folder / "train" / "leaf" / "000.png") as original:
         original.resize((1536, 1152)).save(folder / "test" / "leaf" / "photo.jpg", quality=85)
     assert found(examine(folder))["leak"] == {frozenset({"train/leaf/000.png", "test/leaf/photo.jpg"})}
 
 
-def test_what_is_no_folder_of_classes_is_refused(tmp_path):
+def test_what_is_no_folder_of_classes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     with pytest.raises(DataError, match="CN307"):
         examine(tmp_path / "x")
@@ -168,14 +173,14 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_changed_copies_among_strangers_are_found_and_no_others(change):
+def test_changed_copies_among_strangers_are_found_and_no_others(change: str) -> None:
     changed, how = CHANGES[change]
     strangers = [scene(seed) for seed in range(150)]
     pairs = near_copies(*thumbnails([*strangers, *(changed(image) for image in strangers[:50])]))
     assert sorted((min(i, j), max(i, j), kind) for i, j, kind in pairs) == [(i, 150 + i, how) for i in range(50)]
 
 
-def test_images_that_look_alike_are_no_copies():
+def test_images_that_look_alike_are_no_copies() -> None:
     generator = np.random.default_rng(3)
     moved = [disc(20 + 4 * (i % 6), 20 + 5 * (i // 6), (200, 60, 60)) for i in range(30)]
     other_colors = [disc(20, 20, color) for color in ((60, 60, 200), (60, 200, 60), (20, 20, 20))]
@@ -187,11 +192,11 @@ def test_images_that_look_alike_are_no_copies():
     assert near_copies(*thumbnails(frames)) == []
 
 
-def test_nothing_among_two_thousand_images():
+def test_nothing_among_two_thousand_images() -> None:
     assert near_copies(*thumbnails([scene(seed, 32, 32) for seed in range(2000)])) == []
 
 
-def test_nothing_to_compare():
+def test_nothing_to_compare() -> None:
     assert near_copies(*thumbnails([Image.new("L", (9, 9), 7)] * 3)) == []
     assert near_copies(np.zeros((0, SIDE, SIDE), np.uint8), np.zeros((0, COLOR_SIDE, COLOR_SIDE, 3), np.uint8)) == []
 
@@ -199,7 +204,9 @@ def test_nothing_to_compare():
 # --- what people see -------------------------------------------------------------------------------------------------
 
 
-def test_the_command_line(filthy, cli, tmp_path):
+def test_the_command_line(
+    filthy: tuple[Path, dict[str, set[frozenset[str]]], Diagnosis], cli: CommandLine, tmp_path: Path
+) -> None:
     root, _, diagnosis = filthy
     code, out, err = cli("data", "check", root, "-o", tmp_path / "sheet.png")
     assert code == 1 and "sheet.png" in err
@@ -213,7 +220,7 @@ def test_the_command_line(filthy, cli, tmp_path):
     assert set(json.loads(out)) == {"name", "folder", "ok", "pictures", "classes", "sizes", "findings"}
 
 
-def test_the_command_line_on_a_clean_folder(cli, tmp_path):
+def test_the_command_line_on_a_clean_folder(cli: CommandLine, tmp_path: Path) -> None:
     folder = make_clean_folder(tmp_path / "clean")
     before = {path: path.read_bytes() for path in folder.rglob("*.png")}
     code, out, _ = cli("data", "check", folder, "-o", tmp_path / "sheet.png")
@@ -222,13 +229,13 @@ def test_the_command_line_on_a_clean_folder(cli, tmp_path):
     assert cli("data", "check", folder, "-o", tmp_path / "no" / "such" / "sheet.png")[0] == 4
 
 
-def test_there_is_no_sheet_of_other_data_sets(cli, blobs):
+def test_there_is_no_sheet_of_other_data_sets(cli: CommandLine, blobs: Path) -> None:
     assert cli("data", "check", blobs)[0] == 0
     code, _, err = cli("data", "check", blobs, "-o", "sheet.png")
     assert code == 2 and "-o" in err
 
 
-def test_long_lists_are_cut_on_the_terminal_alone(tmp_path, cli):
+def test_long_lists_are_cut_on_the_terminal_alone(tmp_path: Path, cli: CommandLine) -> None:
     folder = make_clean_folder(tmp_path / "x")
     for i in range(30):
         (folder / "train" / "leaf" / f"empty{i:02}.png").touch()
@@ -238,14 +245,16 @@ def test_long_lists_are_cut_on_the_terminal_alone(tmp_path, cli):
     assert len(document["findings"][0]["groups"]) == 30
 
 
-def test_many_classes_are_counted_by_the_smallest_and_largest():
+def test_many_classes_are_counted_by_the_smallest_and_largest() -> None:
     counts = {f"class{i}": {"train": i, "test": 1} for i in range(50)}
     columns, rows = findings.class_rows({"classes": counts})
     assert columns == ["class", "train", "test"] and len(rows) == 14
     assert rows[0] == ["class0", 0, 1] and rows[-1] == ["all 50", sum(range(50)), 50]
 
 
-def test_the_sheet_shows_copies_side_by_side(filthy, tmp_path):
+def test_the_sheet_shows_copies_side_by_side(
+    filthy: tuple[Path, dict[str, set[frozenset[str]]], Diagnosis], tmp_path: Path
+) -> None:
     root, _, diagnosis = filthy
     read: list[str] = []
 

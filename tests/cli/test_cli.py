@@ -18,29 +18,30 @@ from classicnets.datasets.catalog import DATASETS
 from classicnets.errors import CODES
 from classicnets.models.registry import NETS
 from classicnets.recipes.resolve import RECIPES, SETTINGS
+from support.command_line import CommandLine
 
 OWN = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
 
 
 @pytest.fixture
-def run(blobs) -> Path:
+def run(blobs: Path) -> Path:
     return cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True).path
 
 
-def test_the_bare_command_teaches(cli):
+def test_the_bare_command_teaches(cli: CommandLine) -> None:
     code, out, err = cli()
     assert code == 0 and err == ""
     assert len(re.findall(r"^  classicnets \w+", out, re.M)) == 5
 
 
-def test_help_is_the_same(cli, capsys):
+def test_help_is_the_same(cli: CommandLine, capsys: pytest.CaptureFixture[str]) -> None:
     _, bare, _ = cli()
     with pytest.raises(SystemExit) as left:
         cli("--help")
     assert left.value.code == 0 and capsys.readouterr().out == bare
 
 
-def test_list_names_every_net_and_recipe(cli):
+def test_list_names_every_net_and_recipe(cli: CommandLine) -> None:
     code, out, _ = cli("list")
     assert code == 0
     assert all(name in out for name in NETS) and all(key.label in out for key in RECIPES)
@@ -48,7 +49,7 @@ def test_list_names_every_net_and_recipe(cli):
     assert json.loads(out)["nets"]["lenet_d2l"]["parameters"] == 61706
 
 
-def test_show_prints_totals_that_are_those_of_the_fact_sheet(cli):
+def test_show_prints_totals_that_are_those_of_the_fact_sheet(cli: CommandLine) -> None:
     _, out, _ = cli("show", "lenet_d2l")
     total = next(line for line in out.splitlines() if line.startswith("total"))
     assert total.split() == ["total", "61,470", "236", "61,706", "6,518", "416,520", "246.8", "kB", "58.4", "kB"]
@@ -57,7 +58,7 @@ def test_show_prints_totals_that_are_those_of_the_fact_sheet(cli):
     assert json.loads(out)["totals"]["parameters"] == 50_844_008  # the note's Gluon net with 3 channels, 1000 classes
 
 
-def test_show_a_net_of_ones_own_and_a_run(cli, run, tmp_path):
+def test_show_a_net_of_ones_own_and_a_run(cli: CommandLine, run: Path, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN)
     code, out, _ = cli("show", "own.py:net")
     assert code == 0 and "7,850" in out
@@ -68,18 +69,18 @@ def test_show_a_net_of_ones_own_and_a_run(cli, run, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["28", "1x28", "axbxc", "1x0x28", "1x28x28x1"])
-def test_show_refuses_what_is_no_shape(cli, text):
+def test_show_refuses_what_is_no_shape(cli: CommandLine, text: str) -> None:
     code, _, err = cli("show", "lenet_d2l", "--input", text)
     assert code == 2 and "hint:  --input 3x224x224" in err
 
 
-def test_show_refuses_oblong_images_of_a_registered_net(cli):
+def test_show_refuses_oblong_images_of_a_registered_net(cli: CommandLine) -> None:
     code, _, err = cli("show", "lenet_d2l", "--input", "1x28x30")
     assert code == 2 and "square" in err
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_show_explains_every_code(cli, code):
+def test_show_explains_every_code(cli: CommandLine, code: str) -> None:
     assert cli("show", code.lower())[1].startswith(f"{code}: ")
 
 
@@ -108,7 +109,9 @@ def test_show_explains_every_code(cli, code):
         (["data", "chekc", "photos"], 2, "hint:  classicnets data check"),
     ],
 )
-def test_mistakes_get_four_lines_and_an_exit_code(cli, arguments, code, words, monkeypatch):
+def test_mistakes_get_four_lines_and_an_exit_code(
+    cli: CommandLine, arguments: list[str], code: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # a developer's machine may hold the system package
     from dataclasses import replace
 
@@ -121,17 +124,17 @@ def test_mistakes_get_four_lines_and_an_exit_code(cli, arguments, code, words, m
     assert re.match(r"error\[CN\d{3}\]: ", errors[0])
 
 
-def test_json_errors_are_json_too(cli):
+def test_json_errors_are_json_too(cli: CommandLine) -> None:
     code, out, err = cli("show", "lenet", "--json")
     assert code == 2 and json.loads(out)["error"] == "CN202" and "error[CN202]" in err
 
 
-def test_debug_shows_the_traceback(cli):
+def test_debug_shows_the_traceback(cli: CommandLine) -> None:
     with pytest.raises(cn.UsageError):
         cli("show", "lenet", "--debug")
 
 
-def test_dry_run_lists_every_setting_and_writes_nothing(cli, blobs):
+def test_dry_run_lists_every_setting_and_writes_nothing(cli: CommandLine, blobs: Path) -> None:
     code, out, _ = cli("train", "lenet_d2l", "--data", blobs, "--set", "lr=0.5", "--dry-run")
     assert code == 0 and not Path("runs").exists()
     assert all(re.search(rf"^{key} ", out, re.M) for key in SETTINGS)
@@ -140,7 +143,7 @@ def test_dry_run_lists_every_setting_and_writes_nothing(cli, blobs):
     assert json.loads(out)["recipe"]["epochs"] == 10
 
 
-def test_train_keeps_data_on_stdout_and_talk_on_stderr(cli, blobs):
+def test_train_keeps_data_on_stdout_and_talk_on_stderr(cli: CommandLine, blobs: Path) -> None:
     code, out, err = cli("train", "lenet_d2l", "--data", blobs, "--limit", 64, "--set", "epochs=2")
     assert code == 0
     assert out.startswith("test accuracy 0.") and "next: classicnets evaluate runs/lenet_d2l-blobs-1" in out
@@ -150,7 +153,7 @@ def test_train_keeps_data_on_stdout_and_talk_on_stderr(cli, blobs):
     assert json.loads(out)["n"] == 100
 
 
-def test_show_says_why_in_both_languages(cli):
+def test_show_says_why_in_both_languages(cli: CommandLine) -> None:
     code, out, _ = cli("show", "alexnet_d2l", "conv1", "--why")
     assert code == 0 and "floor 53, + 1 = 54" in out and "221..224" in out
     assert "步幅 4" in cli("show", "alexnet_d2l", "conv1", "--why", "--lang", "zh")[1]
@@ -161,7 +164,7 @@ def test_show_says_why_in_both_languages(cli):
     assert json.loads(cli("show", "lenet_d2l", "fc1", "--why", "--json")[1])["why"]
 
 
-def test_show_two_nets_side_by_side(cli, tmp_path):
+def test_show_two_nets_side_by_side(cli: CommandLine, tmp_path: Path) -> None:
     code, out, _ = cli("show", "lenet_d2l", "alexnet_d2l")
     assert code == 0 and "a factor of 757.9" in out and "ReLU x7 instead of Sigmoid x4" in out
     (tmp_path / "own.py").write_text(OWN)
@@ -170,7 +173,7 @@ def test_show_two_nets_side_by_side(cli, tmp_path):
     assert cli("show", "lenet_d2l", "lenet_d2l", "lenet_d2l")[0] == 2
 
 
-def test_show_draws(cli, tmp_path):
+def test_show_draws(cli: CommandLine, tmp_path: Path) -> None:
     code, out, _ = cli("show", "alexnet_2012", "--svg", "a.svg")
     assert code == 0 and out == "a.svg\n" and (tmp_path / "a.svg").read_text().startswith("<svg")
     assert cli("show", "lenet_d2l", "alexnet_28", "--svg", "b.svg")[0] == 0
@@ -179,22 +182,22 @@ def test_show_draws(cli, tmp_path):
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_show_prints_the_card_of_every_net(cli, name):
+def test_show_prints_the_card_of_every_net(cli: CommandLine, name: str) -> None:
     code, out, _ = cli("show", name, "--card")
     assert code == 0 and out.startswith(f"# {name}\n") and "## Not stated, so assumed" in out
 
 
-def test_a_net_of_ones_own_has_no_card(cli):
+def test_a_net_of_ones_own_has_no_card(cli: CommandLine) -> None:
     code, _, err = cli("show", "own.py:net", "--card")
     assert code == 2 and "no card" in err
 
 
-def test_show_prints_the_constants_of_a_normalization(cli):
+def test_show_prints_the_constants_of_a_normalization(cli: CommandLine) -> None:
     assert "convention=paper, effective_alpha=0.0001, n=5, k=2" in cli("show", "alexnet_2012")[1]
     assert "convention=caffe, effective_alpha=2e-05, n=5, k=1" in cli("show", "caffenet")[1]
 
 
-def test_evaluate(cli, run):
+def test_evaluate(cli: CommandLine, run: Path) -> None:
     code, out, _ = cli("evaluate", run, "--json")
     assert code == 0
     result = json.loads(out)
@@ -213,7 +216,7 @@ def test_evaluate(cli, run):
     assert [row[1:4] for row in names] == [[r, p, "10"] for r, p in zip(recalls, precisions, strict=True)]
 
 
-def test_predict_names_the_classes_and_says_which_weights(cli, run, tmp_path):
+def test_predict_names_the_classes_and_says_which_weights(cli: CommandLine, run: Path, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     Image.fromarray(pixels[:, :, 0]).save(tmp_path / "b.jpg")
@@ -226,14 +229,14 @@ def test_predict_names_the_classes_and_says_which_weights(cli, run, tmp_path):
     assert row["probabilities"] == sorted(row["probabilities"], reverse=True)
 
 
-def test_predict_names_the_image_that_cannot_be_read(cli, run, tmp_path):
+def test_predict_names_the_image_that_cannot_be_read(cli: CommandLine, run: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"not an image")
     for name in ("bad.png", "none.png"):
         code, _, err = cli("predict", run, name)
         assert code == 3 and "error[CN304]" in err and name in err
 
 
-def test_a_run_whose_file_changed_can_be_used_with_the_copy(cli, blobs, tmp_path):
+def test_a_run_whose_file_changed_can_be_used_with_the_copy(cli: CommandLine, blobs: Path, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN)
     assert cli("train", "own.py:net", "--data", blobs, "--set", "epochs=1")[0] == 0
     (tmp_path / "own.py").write_text(OWN.replace("10))", "10), nn.Tanh())"))
@@ -243,7 +246,7 @@ def test_a_run_whose_file_changed_can_be_used_with_the_copy(cli, blobs, tmp_path
     assert cli("evaluate", "runs/own_net-blobs-1", "--net", f"runs/own_net-blobs-1{hint}")[0] == 0
 
 
-def test_doctor(cli):
+def test_doctor(cli: CommandLine) -> None:
     code, out, _ = cli("doctor")
     assert code == 0 and "all is well" in out
     for words in ("torch", "memory", "threads", "fashion_mnist"):
@@ -252,7 +255,7 @@ def test_doctor(cli):
     assert about["versions"]["classicnets"] == cn.__version__ and about["amiss"] == []
 
 
-def test_data_list(cli):
+def test_data_list(cli: CommandLine) -> None:
     """What a person asks before a download: what it is, whose, how much, from where."""
     out = cli("data", "list")[1]
     rows = {row["name"]: row for row in json.loads(cli("data", "list", "--json")[1])}
@@ -265,7 +268,7 @@ def test_data_list(cli):
     assert "60,000 + 10,000 of 1x28x28" in out and "50,000 + 10,000 of 3x32x32" in out
 
 
-def test_data_import_and_check(cli, blobs, tmp_path):
+def test_data_import_and_check(cli: CommandLine, blobs: Path, tmp_path: Path) -> None:
     code, out, _ = cli("data", "check", blobs)
     assert code == 0 and out.count(" ok ") == 4
     whole = (blobs / "t10k-labels-idx1-ubyte.gz").read_bytes()
@@ -280,6 +283,6 @@ def test_data_import_and_check(cli, blobs, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="has no `head`")
-def test_a_closed_pipe_is_no_traceback():
+def test_a_closed_pipe_is_no_traceback() -> None:
     done = subprocess.run(f"{sys.executable} -m classicnets list | head -1", shell=True, capture_output=True, text=True)
     assert done.stderr == "" and done.stdout.startswith("net")

@@ -13,6 +13,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from classicnets.errors import DataError
 from classicnets.images.loading import check, describe, load
 from classicnets.text import byte_count
 from support.cifar import INNER, PACKED, cifar_dataset_of, make_archive, make_cifar_folder, published, records
+from support.command_line import CommandLine
 from support.mirrors import Mirror
 
 FILES = ["data_batch_1.bin", "data_batch_2.bin", "test_batch.bin"]
@@ -37,7 +39,7 @@ FILES = ["data_batch_1.bin", "data_batch_2.bin", "test_batch.bin"]
 
 @pytest.mark.parametrize("label_bytes", [1, 2])
 @pytest.mark.parametrize("gz", [False, True])
-def test_records_come_back(tmp_path, label_bytes, gz):
+def test_records_come_back(tmp_path: Path, label_bytes: int, gz: bool) -> None:
     images, labels, content = records(7, label_bytes=label_bytes)
     path = tmp_path / "train.bin"
     path.write_bytes(gzip.compress(content) if gz else content)
@@ -47,7 +49,7 @@ def test_records_come_back(tmp_path, label_bytes, gz):
     assert (got.dtype, columns.dtype, columns.shape) == (np.uint8, np.uint8, (7, label_bytes))
 
 
-def test_the_layout_is_red_green_blue_row_by_row(tmp_path):
+def test_the_layout_is_red_green_blue_row_by_row(tmp_path: Path) -> None:
     pixels = bytes([11]) * 1024 + bytes([22]) * 1024 + bytes([33]) * 1023 + bytes([99])
     (tmp_path / "f").write_bytes(bytes([7]) + pixels)
     image = read_cifar(tmp_path / "f", 1)[0][0]
@@ -66,7 +68,7 @@ def test_the_layout_is_red_green_blue_row_by_row(tmp_path):
     ],
     ids=["empty", "part of a record", "too many", "cut", "check sum"],
 )
-def test_what_is_wrong_with_records_is_said(tmp_path, content, why):
+def test_what_is_wrong_with_records_is_said(tmp_path: Path, content: bytes, why: str) -> None:
     (tmp_path / "f").write_bytes(content)
     with pytest.raises(DataError, match=r"error\[CN301\]: f is not a sound file of CIFAR records") as caught:
         read_cifar(tmp_path / "f", 1, max_bytes=2 * 3073)
@@ -88,13 +90,13 @@ def taken(path: Path, sizes: dict[str, int] = SIZES) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
 @pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_the_files_that_are_asked_for_come_out(tmp_path, mode, format):
+def test_the_files_that_are_asked_for_come_out(tmp_path: Path, mode: str, format: int) -> None:
     path = make_archive(tmp_path / "tar", MEMBERS, mode=mode, format=format)
     assert taken(path) == {"a.bin": MEMBERS["in/a.bin"], "b.bin": MEMBERS["in/b.bin"]}
     assert taken(path, {"a.bin": 699, "c.bin": 5}) == {}  # another size, and one that is not there
 
 
-def test_links_and_second_copies_are_left_out(tmp_path):
+def test_links_and_second_copies_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "tar"
     with tarfile.open(path, "w") as tar:
         for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE):
@@ -108,7 +110,7 @@ def test_links_and_second_copies_are_left_out(tmp_path):
     assert taken(path, {"a.bin": 0, "b.bin": 5, "none": 1}) == {"b.bin": b"first"}
 
 
-def test_every_truncation_of_an_archive_is_an_error_or_lacks_files(tmp_path):
+def test_every_truncation_of_an_archive_is_an_error_or_lacks_files(tmp_path: Path) -> None:
     whole = make_archive(tmp_path / "whole", {"a.bin": b"a" * 700, "b.bin": b"b" * 10}, mode="w").read_bytes()
     path = tmp_path / "cut"
     for length in range(0, len(whole), 97):
@@ -121,7 +123,7 @@ def test_every_truncation_of_an_archive_is_an_error_or_lacks_files(tmp_path):
 
 @settings(max_examples=300, deadline=None)
 @given(at=st.integers(0, 511), value=st.integers(0, 255))
-def test_a_changed_byte_of_a_header_is_found_by_its_check_sum(at, value):
+def test_a_changed_byte_of_a_header_is_found_by_its_check_sum(at: int, value: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = make_archive(Path(folder) / "tar", {"a.bin": b"a" * 700}, mode="w")
         content = bytearray(path.read_bytes())
@@ -136,7 +138,7 @@ def test_a_changed_byte_of_a_header_is_found_by_its_check_sum(at, value):
 
 @settings(max_examples=200, deadline=None)
 @given(content=st.binary(max_size=1200))
-def test_noise_is_no_archive(content):
+def test_noise_is_no_archive(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tar"
         path.write_bytes(content)
@@ -146,14 +148,14 @@ def test_noise_is_no_archive(content):
             assert error.code == "CN301"
 
 
-def test_a_web_page_in_place_of_an_archive_is_said(tmp_path):
+def test_a_web_page_in_place_of_an_archive_is_said(tmp_path: Path) -> None:
     (tmp_path / PACKED).write_bytes(b"<!DOCTYPE html>" + b" " * 600)
     with pytest.raises(DataError, match="; it looks like a web page"):
         taken(tmp_path / PACKED)
 
 
 @pytest.mark.parametrize("stated", [None, 2**33 - 1])
-def test_a_bomb_costs_no_memory(tmp_path, stated):
+def test_a_bomb_costs_no_memory(tmp_path: Path, stated: int | None) -> None:
     """64 MB of zeros, as a file of its own or behind a size that lies, in an archive for 1,724 bytes."""
     member = tarfile.TarInfo("a.bin")
     member.size = stated or 2**26
@@ -209,7 +211,7 @@ def kept() -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def test_a_set_is_fetched_unpacked_and_loaded(toy, mirror):
+def test_a_set_is_fetched_unpacked_and_loaded(toy: Dataset, mirror: Callable[[], Mirror]) -> None:
     first, second = mirror(), mirror()
     first.files.clear()
     said: list[str] = []
@@ -230,7 +232,7 @@ def test_a_set_is_fetched_unpacked_and_loaded(toy, mirror):
     assert len(said) == 2
 
 
-def test_of_two_labels_the_class_is_the_last(tmp_path, monkeypatch):
+def test_of_two_labels_the_class_is_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_cifar_folder(tmp_path / "files", label_bytes=2)
     archive = published(folder, tmp_path / PACKED)
     monkeypatch.setitem(DATASETS, "toy", cifar_dataset_of(folder, archive, label_bytes=2))
@@ -238,7 +240,9 @@ def test_of_two_labels_the_class_is_the_last(tmp_path, monkeypatch):
     assert load("toy").test.labels.tolist() == list(range(10))
 
 
-def test_another_archive_and_one_that_broke_off_are_refused(toy, mirror, origin, tmp_path):
+def test_another_archive_and_one_that_broke_off_are_refused(
+    toy: Dataset, mirror: Callable[[], Mirror], origin: Path, tmp_path: Path
+) -> None:
     broken, other, good = mirror(), mirror(), mirror()
     broken.files[PACKED] = (origin / PACKED).read_bytes()[:-20]
     other.files[PACKED] = published(make_cifar_folder(tmp_path / "more", batch=21), tmp_path / PACKED).read_bytes()
@@ -251,7 +255,9 @@ def test_another_archive_and_one_that_broke_off_are_refused(toy, mirror, origin,
     assert kept() == FILES
 
 
-def test_files_that_are_not_the_archives_are_never_kept(toy, mirror, origin, monkeypatch):
+def test_files_that_are_not_the_archives_are_never_kept(
+    toy: Dataset, mirror: Callable[[], Mirror], origin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The archive is the published one, but what comes out of it is not what it should be."""
     mirror()
     test = replace(toy.files[-1], sha256="0" * 64)
@@ -262,7 +268,7 @@ def test_files_that_are_not_the_archives_are_never_kept(toy, mirror, origin, mon
     assert kept() == []
 
 
-def test_only_what_is_missing_is_replaced(toy, mirror, tmp_path):
+def test_only_what_is_missing_is_replaced(toy: Dataset, mirror: Callable[[], Mirror], tmp_path: Path) -> None:
     mirror()
     cache = shutil.copytree(tmp_path / "files", sources.cache_root() / "data" / "toy")
     before = (cache / FILES[0]).stat().st_mtime_ns
@@ -274,7 +280,7 @@ def test_only_what_is_missing_is_replaced(toy, mirror, tmp_path):
     assert (cache / FILES[0]).stat().st_mtime_ns == before
 
 
-def test_check_names_what_is_wrong(toy, tmp_path):
+def test_check_names_what_is_wrong(toy: Dataset, tmp_path: Path) -> None:
     assert [report.status for report in check("toy")] == ["missing"] * 3
     cache = shutil.copytree(tmp_path / "files", sources.cache_root() / "data" / "toy")
     (cache / FILES[0]).write_bytes((cache / FILES[1]).read_bytes())
@@ -285,7 +291,7 @@ def test_check_names_what_is_wrong(toy, tmp_path):
     assert second.detail.endswith("61,460 bytes, 20 images, labels 0..9, sha256 ok")
 
 
-def test_a_label_out_of_range_is_an_error(toy, tmp_path, monkeypatch):
+def test_a_label_out_of_range_is_an_error(toy: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(tmp_path / "files", sources.cache_root() / "data" / "toy")
     monkeypatch.setitem(DATASETS, "toy", replace(toy, classes=toy.classes[:9]))
     with pytest.raises(DataError, match="the largest label is 9, but there are 9 classes"):
@@ -332,7 +338,9 @@ def lay(what: str, files: Path, archive: Path, place: Path) -> Path:
         "files with gzip",
     ],
 )
-def test_what_was_fetched_by_hand_is_recognized(cli, toy, origin, tmp_path, what):
+def test_what_was_fetched_by_hand_is_recognized(
+    cli: CommandLine, toy: Dataset, origin: Path, tmp_path: Path, what: str
+) -> None:
     place = lay(what, tmp_path / "files", origin / PACKED, tmp_path / "given")
     code, out, err = cli("data", "import", "toy", place)
     assert (code, err) == (0, "")
@@ -341,7 +349,7 @@ def test_what_was_fetched_by_hand_is_recognized(cli, toy, origin, tmp_path, what
     assert load("toy").fingerprint == toy.fingerprint
 
 
-def test_an_archive_that_wants_out_of_its_folder_cannot(cli, toy, tmp_path):
+def test_an_archive_that_wants_out_of_its_folder_cannot(cli: CommandLine, toy: Dataset, tmp_path: Path) -> None:
     """Its paths mean nothing: what bears a right name is verified, and everything is written where we say."""
     contents = {path.name: path.read_bytes() for path in (tmp_path / "files").iterdir()}
     given = tmp_path / "deep" / "given"
@@ -355,7 +363,7 @@ def test_an_archive_that_wants_out_of_its_folder_cannot(cli, toy, tmp_path):
     assert not (tmp_path / "test_batch.bin").exists()
 
 
-def test_what_is_refused_by_hand_and_why(cli, toy, tmp_path):
+def test_what_is_refused_by_hand_and_why(cli: CommandLine, toy: Dataset, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     code, out, err = cli("data", "import", "toy", tmp_path / "empty")
     assert (code, out) == (3, "")
@@ -378,13 +386,13 @@ def test_what_is_refused_by_hand_and_why(cli, toy, tmp_path):
 
 
 @pytest.mark.parametrize("use", [describe, load, check])
-def test_a_folder_of_the_files_leads_to_the_name(toy, tmp_path, use):
+def test_a_folder_of_the_files_leads_to_the_name(toy: Dataset, tmp_path: Path, use: Callable[..., Any]) -> None:
     with pytest.raises(DataError, match=r"error\[CN302\]: the folder holds the files of Toy") as caught:
         use(str(tmp_path / "files"))
     assert caught.value.hints == (f"classicnets data import toy {tmp_path / 'files'}   # then its name will do",)
 
 
-def test_import_as_json(cli, toy, origin):
+def test_import_as_json(cli: CommandLine, toy: Dataset, origin: Path) -> None:
     found = json.loads(cli("data", "import", "toy", origin, "--json")[1])
     assert [Path(file).name for file in found["files"]] == FILES
 
@@ -392,7 +400,9 @@ def test_import_as_json(cli, toy, origin):
 # --- the recipes that name it ----------------------------------------------------------------------------------------
 
 
-def test_a_recipe_for_cifar10_runs_by_name(cli, toy, origin, monkeypatch, undrawn):
+def test_a_recipe_for_cifar10_runs_by_name(
+    cli: CommandLine, toy: Dataset, origin: Path, monkeypatch: pytest.MonkeyPatch, undrawn: None
+) -> None:
     small = replace(toy, name="cifar10", title="CIFAR-10", classes=DATASETS["cifar10"].classes)
     monkeypatch.setitem(DATASETS, "cifar10", small)
     code, _, err = cli("train", "cifar10_26pct", "--set", "epochs=1", "--offline")
@@ -408,7 +418,9 @@ def test_a_recipe_for_cifar10_runs_by_name(cli, toy, origin, monkeypatch, undraw
     assert cli("evaluate", "runs/cifar10_26pct-cifar10-1", "--offline")[0] == 0
 
 
-def test_offline_is_an_option_of_what_may_fetch(cli, mirror, monkeypatch):
+def test_offline_is_an_option_of_what_may_fetch(
+    cli: CommandLine, mirror: Callable[[], Mirror], monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = mirror()
     code, _, err = cli("data", "get", "toy", "--offline")
     assert code == 3
@@ -422,7 +434,7 @@ def test_offline_is_an_option_of_what_may_fetch(cli, mirror, monkeypatch):
 # --- the facts -------------------------------------------------------------------------------------------------------
 
 
-def test_the_classes_are_the_published_ones():
+def test_the_classes_are_the_published_ones() -> None:
     assert " ".join(DATASETS["cifar10"].classes) == "airplane automobile bird cat deer dog frog horse ship truck"
     hundred = DATASETS["cifar100"].classes
     assert len(set(hundred)) == 100

@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +45,7 @@ def cache_of(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_the_facts_hold_together(name):
+def test_the_facts_hold_together(name: str) -> None:
     dataset = DATASETS[name]
     pixels = int(np.prod(dataset.shape))
     assert dataset.name == name
@@ -68,7 +70,7 @@ def test_the_facts_hold_together(name):
     assert IDX_NAMES == NAMES
 
 
-def test_fashion_mnist_is_what_it_is():
+def test_fashion_mnist_is_what_it_is() -> None:
     dataset = DATASETS["fashion_mnist"]
     assert (dataset.shape, dataset.train, dataset.test, dataset.license) == ((1, 28, 28), 60_000, 10_000, "MIT")
     assert dataset.classes[0] == "t-shirt"
@@ -76,17 +78,17 @@ def test_fashion_mnist_is_what_it_is():
     assert dataset.fingerprint == "bd7794149301a1b0"  # a changed one would make every old run's data a stranger
 
 
-def test_mnist_is_what_a_folder_of_it_was_called_before_it_had_a_name():
+def test_mnist_is_what_a_folder_of_it_was_called_before_it_had_a_name() -> None:
     assert DATASETS["mnist"].fingerprint == "0fa6d6565a8c3c62"
 
 
-def test_the_recipes_know_the_sets_as_they_are():
+def test_the_recipes_know_the_sets_as_they_are() -> None:
     for name in resolve.SIZES.keys() & DATASETS.keys():
         dataset = DATASETS[name]
         assert resolve.SIZES[name] == (len(dataset.classes), dataset.train, dataset.test)
 
 
-def test_importing_it_needs_neither_numpy_nor_torch():
+def test_importing_it_needs_neither_numpy_nor_torch() -> None:
     program = (
         "import sys, classicnets.images.loading as d; d.describe('fashion_mnist'); "
         "sys.exit(any(m in sys.modules for m in ('numpy', 'torch', 'urllib.request')))"
@@ -97,11 +99,11 @@ def test_importing_it_needs_neither_numpy_nor_torch():
 # --- describe --------------------------------------------------------------------------------------------------------
 
 
-def test_a_name_is_described_without_touching_a_file(toy):
+def test_a_name_is_described_without_touching_a_file(toy: Dataset) -> None:
     assert describe("toy") == Description("toy", ("class 0", "class 1", "class 2"), (1, 8, 8), train=20, test=10)
 
 
-def test_a_folder_is_described_from_headers_and_labels(folder):
+def test_a_folder_is_described_from_headers_and_labels(folder: Path) -> None:
     assert describe(str(folder)) == Description("mine", ("0", "1", "2"), (1, 8, 8), train=20, test=10)
     images = folder / "train-images-idx3-ubyte.gz"
     write_idx(images, np.zeros((20, 8, 8), np.uint8), gz=False)
@@ -109,7 +111,7 @@ def test_a_folder_is_described_from_headers_and_labels(folder):
     assert describe(str(folder)).shape == (1, 8, 8)
 
 
-def test_description_and_data_agree(toy, folder):
+def test_description_and_data_agree(toy: Dataset, folder: Path) -> None:
     for spec in (str(folder), "toy"):
         if spec == "toy":
             cache_of(folder)
@@ -120,7 +122,7 @@ def test_description_and_data_agree(toy, folder):
 # --- load ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_is_loaded(folder):
+def test_a_folder_is_loaded(folder: Path) -> None:
     said = []
     data = load(str(folder), say=said.append)
     images, labels = make_images(20, classes=3, size=8)
@@ -133,13 +135,13 @@ def test_a_folder_is_loaded(folder):
     assert said == []
 
 
-def test_the_fingerprint_stands_for_the_bytes_not_for_how_they_are_packed(folder, tmp_path):
+def test_the_fingerprint_stands_for_the_bytes_not_for_how_they_are_packed(folder: Path, tmp_path: Path) -> None:
     plain = make_idx_folder(tmp_path / "plain", train=20, test=10, classes=3, size=8, gz=False)
     other = make_idx_folder(tmp_path / "other", train=20, test=10, classes=3, size=8, seed=1)
     assert load(str(folder)).fingerprint == load(str(plain)).fingerprint != load(str(other)).fingerprint
 
 
-def test_a_name_is_loaded_from_the_cache(toy, folder, capsys):
+def test_a_name_is_loaded_from_the_cache(toy: Dataset, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cache = cache_of(folder)
     data = load("toy")
     assert (data.name, data.classes[0], data.fingerprint) == ("toy", "class 0", toy.fingerprint)
@@ -147,14 +149,16 @@ def test_a_name_is_loaded_from_the_cache(toy, folder, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_folder_with_known_bytes_is_taken_for_that_set(toy, folder, capsys):
+def test_a_folder_with_known_bytes_is_taken_for_that_set(
+    toy: Dataset, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = load(str(folder))
     assert (data.name, data.classes[0], data.fingerprint) == ("toy", "class 0", toy.fingerprint)
     assert data.source == f"folder {folder}"
     assert capsys.readouterr() == ("", f"{folder}: these are Toy's files, so the data set is called toy\n")
 
 
-def test_mnist_in_a_folder_is_called_mnist(folder, monkeypatch):
+def test_mnist_in_a_folder_is_called_mnist(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mnist = dataset_of(folder, name="mnist", title="MNIST")
     monkeypatch.setitem(DATASETS, "mnist", mnist)
     said = []
@@ -163,7 +167,7 @@ def test_mnist_in_a_folder_is_called_mnist(folder, monkeypatch):
     assert said == [f"{folder}: these are MNIST's files, so the data set is called mnist"]
 
 
-def test_images_with_channels_are_loaded(folder):
+def test_images_with_channels_are_loaded(folder: Path) -> None:
     for name, n in (("train-images-idx3-ubyte.gz", 20), ("t10k-images-idx3-ubyte.gz", 10)):
         write_idx(folder / name, np.ones((n, 3, 8, 6), np.uint8))
     assert load(str(folder)).shape == describe(str(folder)).shape == (3, 8, 6)
@@ -178,7 +182,9 @@ def test_images_with_channels_are_loaded(folder):
         ("train-images-idx3-ubyte.gz", np.zeros((20, 64), np.uint8), "have 3 or 4 dimensions; the header declares 2"),
     ],
 )
-def test_files_that_do_not_fit_are_an_error_and_wrong_in_the_check(folder, name, array, why):
+def test_files_that_do_not_fit_are_an_error_and_wrong_in_the_check(
+    folder: Path, name: str, array: np.ndarray, why: str
+) -> None:
     write_idx(folder / name, array)
     with pytest.raises(DataError) as caught:
         load(str(folder))
@@ -188,7 +194,7 @@ def test_files_that_do_not_fit_are_an_error_and_wrong_in_the_check(folder, name,
     assert next(why in report.detail for report in check(str(folder)) if report.status == "wrong")
 
 
-def test_labels_out_of_range_are_an_error():
+def test_labels_out_of_range_are_an_error() -> None:
     assert idx_folders._labels_fault(np.array([0, 9], np.uint8), 2, classes=10) == ""
     fault = idx_folders._labels_fault(np.array([0, 10], np.uint8), 2, classes=10)
     assert fault == "the largest label is 10, but there are 10 classes (0 to 9)"
@@ -198,7 +204,7 @@ def test_labels_out_of_range_are_an_error():
 
 
 @pytest.mark.parametrize("use", [describe, load, check])
-def test_an_unknown_name_gives_the_nearest(use):
+def test_an_unknown_name_gives_the_nearest(use: Callable[..., Any]) -> None:
     with pytest.raises(UsageError) as caught:
         use("fashon-mnist")
     assert str(caught.value).splitlines() == [
@@ -213,7 +219,7 @@ def test_an_unknown_name_gives_the_nearest(use):
 
 
 @pytest.mark.parametrize("spec", ["./none", "/none/there", "~/none", "~nobody-here/x", "a\\b", "/" + "x" * 300])
-def test_a_path_that_is_not_there_is_said(spec):
+def test_a_path_that_is_not_there_is_said(spec: str) -> None:
     with pytest.raises(DataError) as caught:
         describe(spec)
     assert caught.value.code == "CN302"
@@ -221,12 +227,12 @@ def test_a_path_that_is_not_there_is_said(spec):
     assert caught.value.why
 
 
-def test_a_file_in_place_of_a_folder_is_said(folder):
+def test_a_file_in_place_of_a_folder_is_said(folder: Path) -> None:
     with pytest.raises(DataError, match="it is a file; a folder of images or of IDX files is needed"):
         load(str(folder / "train-images-idx3-ubyte.gz"))
 
 
-def test_a_folder_that_lacks_files_is_said(folder):
+def test_a_folder_that_lacks_files_is_said(folder: Path) -> None:
     (folder / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(DataError) as caught:
         load(str(folder))
@@ -241,7 +247,7 @@ def test_a_folder_that_lacks_files_is_said(folder):
 # --- check -----------------------------------------------------------------------------------------------------------
 
 
-def test_check_of_a_good_cache(toy, folder):
+def test_check_of_a_good_cache(toy: Dataset, folder: Path) -> None:
     cache = cache_of(folder)
     reports = check("toy")
     assert [report.status for report in reports] == ["ok"] * 4
@@ -250,18 +256,18 @@ def test_check_of_a_good_cache(toy, folder):
     assert reports[1].detail.endswith("28 bytes, 20 labels 0..2, sha256 ok")
 
 
-def test_check_shows_the_system_folder_when_that_is_what_would_be_used(toy, folder):
+def test_check_shows_the_system_folder_when_that_is_what_would_be_used(toy: Dataset, folder: Path) -> None:
     system = shutil.copytree(folder, toy.system_folder)
     assert all(report.status == "ok" and system in report.detail for report in check("toy"))
 
 
-def test_check_fetches_nothing(toy, folder, monkeypatch):
+def test_check_fetches_nothing(toy: Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CLASSICNETS_OFFLINE")
     assert [(report.status, report.file) for report in check("toy")] == [("missing", name) for name in NAMES.values()]
     assert not (folder.parent / "cache").exists()
 
 
-def test_check_names_what_is_wrong(toy, folder, tmp_path, monkeypatch):
+def test_check_names_what_is_wrong(toy: Dataset, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = cache_of(folder)
     mnist = make_idx_folder(tmp_path / "mnist", train=20, test=10, classes=4, size=8)
     monkeypatch.setitem(DATASETS, "mnist", dataset_of(mnist, name="mnist", title="MNIST"))
@@ -274,7 +280,7 @@ def test_check_names_what_is_wrong(toy, folder, tmp_path, monkeypatch):
     assert test_labels.detail == f"not in {cache}"
 
 
-def test_check_of_a_folder(toy, folder, tmp_path):
+def test_check_of_a_folder(toy: Dataset, folder: Path, tmp_path: Path) -> None:
     other = make_idx_folder(tmp_path / "other", train=20, test=10, classes=3, size=8, seed=1)
     shutil.copy(folder / "t10k-images-idx3-ubyte.gz", other)
     path = other / "train-images-idx3-ubyte.gz"
@@ -289,7 +295,7 @@ def test_check_of_a_folder(toy, folder, tmp_path):
 
 
 @pytest.mark.real_data
-def test_the_real_fashion_mnist():
+def test_the_real_fashion_mnist() -> None:
     data = load("fashion_mnist")
     assert data.train.images.shape == (60_000, 1, 28, 28)
     assert data.test.images.shape == (10_000, 1, 28, 28)

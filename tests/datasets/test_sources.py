@@ -120,7 +120,9 @@ test "$(cat "$2")" = deb && mkdir -p "$3{toy.home}" && cp -r {toy.origin} "$3{to
 # --- the order -------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_brought_by_hand_is_copied_over_everything(toy, mirror, apt):
+def test_what_is_brought_by_hand_is_copied_over_everything(
+    toy: Toy, mirror: Callable[[Path], Mirror], apt: Path
+) -> None:
     server = mirror()
     toy.put(toy.cache)
     (toy.cache / FILES[0]).write_bytes(b"old")
@@ -132,7 +134,7 @@ def test_what_is_brought_by_hand_is_copied_over_everything(toy, mirror, apt):
     assert toy.obtain().source == f"cache {toy.cache}"
 
 
-def test_the_cache_comes_before_the_system_folder(toy, mirror, apt):
+def test_the_cache_comes_before_the_system_folder(toy: Toy, mirror: Callable[[Path], Mirror], apt: Path) -> None:
     server = mirror()
     toy.put(toy.cache)
     toy.put(toy.home / "system")
@@ -142,7 +144,9 @@ def test_the_cache_comes_before_the_system_folder(toy, mirror, apt):
     assert (server.asked, apt.exists(), toy.lines) == ([], False, [])
 
 
-def test_the_system_folder_comes_before_the_mirrors_and_is_not_copied(toy, mirror, apt):
+def test_the_system_folder_comes_before_the_mirrors_and_is_not_copied(
+    toy: Toy, mirror: Callable[[Path], Mirror], apt: Path
+) -> None:
     server = mirror()
     system = toy.put(toy.home / "system")
     found = toy.obtain()
@@ -151,7 +155,7 @@ def test_the_system_folder_comes_before_the_mirrors_and_is_not_copied(toy, mirro
     assert (server.asked, apt.exists(), toy.lines, toy.kept()) == ([], False, [], [])
 
 
-def test_the_mirrors_come_before_the_package(toy, mirror, apt):
+def test_the_mirrors_come_before_the_package(toy: Toy, mirror: Callable[[Path], Mirror], apt: Path) -> None:
     first, second = mirror(), mirror()
     found = toy.obtain()
     assert found.source == f"mirror {first.url}, now in cache {toy.cache}"
@@ -161,7 +165,9 @@ def test_the_mirrors_come_before_the_package(toy, mirror, apt):
     assert toy.obtain().source == f"cache {toy.cache}"
 
 
-def test_the_package_comes_last_and_needs_neither_root_nor_package_lists(toy, mirror, apt):
+def test_the_package_comes_last_and_needs_neither_root_nor_package_lists(
+    toy: Toy, mirror: Callable[[Path], Mirror], apt: Path
+) -> None:
     server = mirror()
     server.files.clear()
     found = toy.obtain()
@@ -182,7 +188,7 @@ def test_the_package_comes_last_and_needs_neither_root_nor_package_lists(toy, mi
 # --- mirrors ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_mirror_that_is_not_there_is_one_line(toy, mirror):
+def test_a_mirror_that_is_not_there_is_one_line(toy: Toy, mirror: Callable[[Path], Mirror]) -> None:
     gone, good = mirror(), mirror()
     gone.shutdown()
     gone.server_close()
@@ -193,7 +199,7 @@ def test_a_mirror_that_is_not_there_is_one_line(toy, mirror):
     ]
 
 
-def test_a_name_that_is_not_known_and_a_silent_mirror_are_said(monkeypatch):
+def test_a_name_that_is_not_known_and_a_silent_mirror_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
     import urllib.error
 
@@ -204,7 +210,7 @@ def test_a_name_that_is_not_known_and_a_silent_mirror_are_said(monkeypatch):
     assert sources._network_fault(OSError("odd")) == "not reachable (odd)"
 
 
-def test_a_broken_off_file_is_asked_for_once_more(toy, mirror):
+def test_a_broken_off_file_is_asked_for_once_more(toy: Toy, mirror: Callable[[Path], Mirror]) -> None:
     server = mirror()
     whole = server.files["train-images-idx3-ubyte.gz"]
     server.files["train-images-idx3-ubyte.gz"] = [whole[:100], whole]
@@ -213,7 +219,7 @@ def test_a_broken_off_file_is_asked_for_once_more(toy, mirror):
     assert toy.kept() == sorted(FILES)
 
 
-def test_what_came_whole_is_kept_and_the_next_mirror_gives_the_rest(toy, mirror):
+def test_what_came_whole_is_kept_and_the_next_mirror_gives_the_rest(toy: Toy, mirror: Callable[[Path], Mirror]) -> None:
     first, second = mirror(), mirror()
     first.files["train-images-idx3-ubyte.gz"] = first.files["train-images-idx3-ubyte.gz"][:100]
     toy.obtain()
@@ -224,14 +230,16 @@ def test_what_came_whole_is_kept_and_the_next_mirror_gives_the_rest(toy, mirror)
     assert toy.kept() == sorted(FILES)
 
 
-def test_a_mirror_with_mnist_is_refused_at_its_first_file(toy, mirror, mnist):
+def test_a_mirror_with_mnist_is_refused_at_its_first_file(
+    toy: Toy, mirror: Callable[[Path], Mirror], mnist: Path
+) -> None:
     wrong, good = mirror(mnist), mirror()
     assert toy.obtain().source.startswith(f"mirror {good.url}")
     assert wrong.asked == ["t10k-labels-idx1-ubyte.gz"]
     assert toy.lines[0] == (f"toy: mirror {wrong.url}: t10k-labels-idx1-ubyte.gz: these are MNIST's t10k-labels")
 
 
-def test_an_endless_answer_is_cut_off(toy, mirror):
+def test_an_endless_answer_is_cut_off(toy: Toy, mirror: Callable[[Path], Mirror]) -> None:
     endless = mirror()
     endless.files["t10k-labels-idx1-ubyte.gz"] = bytes(2**20)
     with pytest.raises(DataError, match="sends more than the 65,554 bytes a good file can have"):
@@ -239,7 +247,9 @@ def test_an_endless_answer_is_cut_off(toy, mirror):
     assert toy.kept() == []
 
 
-def test_an_interrupted_download_leaves_nothing(toy, mirror, monkeypatch):
+def test_an_interrupted_download_leaves_nothing(
+    toy: Toy, mirror: Callable[[Path], Mirror], monkeypatch: pytest.MonkeyPatch
+) -> None:
     mirror()
     pieces = sources._pieces
 
@@ -258,7 +268,7 @@ def test_an_interrupted_download_leaves_nothing(toy, mirror, monkeypatch):
 # --- the cache -------------------------------------------------------------------------------------------------------
 
 
-def test_a_damaged_file_in_the_cache_is_said_and_replaced(toy, mirror):
+def test_a_damaged_file_in_the_cache_is_said_and_replaced(toy: Toy, mirror: Callable[[Path], Mirror]) -> None:
     server = mirror()
     toy.put(toy.cache)
     path = toy.cache / "train-labels-idx1-ubyte.gz"
@@ -272,7 +282,7 @@ def test_a_damaged_file_in_the_cache_is_said_and_replaced(toy, mirror):
     assert toy.obtain().source == f"cache {toy.cache}"
 
 
-def test_a_damaged_file_in_the_cache_stays_until_a_good_one_arrives(toy):
+def test_a_damaged_file_in_the_cache_stays_until_a_good_one_arrives(toy: Toy) -> None:
     toy.put(toy.cache)
     path = toy.cache / FILES[0]
     path.write_bytes(b"damaged")
@@ -281,7 +291,9 @@ def test_a_damaged_file_in_the_cache_stays_until_a_good_one_arrives(toy):
     assert path.read_bytes() == b"damaged"
 
 
-def test_a_cache_that_cannot_be_written_is_an_error_of_the_machine(toy, mirror, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_an_error_of_the_machine(
+    toy: Toy, mirror: Callable[[Path], Mirror], monkeypatch: pytest.MonkeyPatch
+) -> None:
     mirror()
     (toy.home / "file").touch()
     monkeypatch.setenv("CLASSICNETS_CACHE", str(toy.home / "file"))
@@ -297,14 +309,16 @@ def test_a_cache_that_cannot_be_written_is_an_error_of_the_machine(toy, mirror, 
         ]
 
 
-def test_a_cache_that_cannot_be_written_does_not_matter_when_nothing_is(toy, monkeypatch):
+def test_a_cache_that_cannot_be_written_does_not_matter_when_nothing_is(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     toy.put(toy.home / "system")
     (toy.home / "file").touch()
     monkeypatch.setenv("CLASSICNETS_CACHE", str(toy.home / "file"))
     assert toy.obtain().source.startswith("system folder")
 
 
-def test_where_the_cache_is(monkeypatch, tmp_path):
+def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CLASSICNETS_CACHE", "~/here")
     assert sources.cache_root() == Path.home() / "here"
     monkeypatch.chdir(tmp_path)
@@ -320,7 +334,7 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
 # --- a given folder --------------------------------------------------------------------------------------------------
 
 
-def test_plain_and_dotted_names_do_as_well(toy):
+def test_plain_and_dotted_names_do_as_well(toy: Toy) -> None:
     given = toy.home / "given"
     given.mkdir()
     for name in NAMES.values():
@@ -332,7 +346,7 @@ def test_plain_and_dotted_names_do_as_well(toy):
     assert toy.obtain().source == f"cache {toy.cache}"
 
 
-def test_mnist_in_place_of_the_data_set_is_recognized(toy, mnist, mirror):
+def test_mnist_in_place_of_the_data_set_is_recognized(toy: Toy, mnist: Path, mirror: Callable[[Path], Mirror]) -> None:
     server = mirror()
     with pytest.raises(DataError) as caught:
         toy.bring(mnist)
@@ -349,7 +363,7 @@ def test_mnist_in_place_of_the_data_set_is_recognized(toy, mnist, mirror):
     assert (server.asked, toy.kept()) == ([], [])
 
 
-def test_other_bytes_and_swapped_files_are_refused(toy):
+def test_other_bytes_and_swapped_files_are_refused(toy: Toy) -> None:
     given = toy.put(toy.home / "given")
     shutil.copy(toy.origin / "train-labels-idx1-ubyte.gz", given / "t10k-labels-idx1-ubyte.gz")
     shutil.copy(toy.origin / "t10k-labels-idx1-ubyte.gz", given / "train-labels-idx1-ubyte.gz")
@@ -363,7 +377,7 @@ def test_other_bytes_and_swapped_files_are_refused(toy):
     assert toy.kept() == []
 
 
-def test_a_folder_without_the_files_is_refused(toy):
+def test_a_folder_without_the_files_is_refused(toy: Toy) -> None:
     (toy.home / "empty").mkdir()
     with pytest.raises(DataError, match=r"error\[CN302\]: the folder lacks 4 of the 4 files of Toy"):
         toy.bring(toy.home / "empty")
@@ -384,7 +398,7 @@ def as_published(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
     return toy
 
 
-def test_a_digest_may_be_of_the_packed_file(as_published, mirror):
+def test_a_digest_may_be_of_the_packed_file(as_published: Toy, mirror: Callable[[Path], Mirror]) -> None:
     mirror()
     assert as_published.obtain().source.startswith("mirror")
     assert loading.load("toy").train.images.shape == (20, 1, 8, 8)
@@ -396,7 +410,7 @@ def test_a_digest_may_be_of_the_packed_file(as_published, mirror):
         assert (as_published.cache / name).read_bytes() == (as_published.origin / name).read_bytes()
 
 
-def test_what_was_unpacked_cannot_be_verified_where_only_packed_files_are_known(as_published, mnist):
+def test_what_was_unpacked_cannot_be_verified_where_only_packed_files_are_known(as_published: Toy, mnist: Path) -> None:
     for path in (given := as_published.put(as_published.home / "given")).iterdir():
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
@@ -412,7 +426,9 @@ def test_what_was_unpacked_cannot_be_verified_where_only_packed_files_are_known(
 # --- nowhere ---------------------------------------------------------------------------------------------------------
 
 
-def test_when_all_fail_what_was_tried_and_what_to_do_by_hand_is_said(toy, mirror, mnist):
+def test_when_all_fail_what_was_tried_and_what_to_do_by_hand_is_said(
+    toy: Toy, mirror: Callable[[Path], Mirror], mnist: Path
+) -> None:
     empty, wrong = mirror(), mirror(mnist)
     empty.files.clear()
     with pytest.raises(DataError) as caught:
@@ -432,7 +448,9 @@ def test_when_all_fail_what_was_tried_and_what_to_do_by_hand_is_said(toy, mirror
     assert toy.kept() == []
 
 
-def test_offline_asks_nobody(toy, mirror, apt, monkeypatch):
+def test_offline_asks_nobody(
+    toy: Toy, mirror: Callable[[Path], Mirror], apt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = mirror()
     monkeypatch.setenv("CLASSICNETS_OFFLINE", "1")
     with pytest.raises(DataError) as caught:
@@ -443,7 +461,9 @@ def test_offline_asks_nobody(toy, mirror, apt, monkeypatch):
     assert (server.asked, apt.exists(), toy.kept()) == ([], False, [])
 
 
-def test_a_package_manager_that_fails_or_hangs_is_one_line(toy, apt, monkeypatch):
+def test_a_package_manager_that_fails_or_hangs_is_one_line(
+    toy: Toy, apt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script(toy.home / "bin" / "apt-get", 'echo "Reading..."; echo "E: Nothing works today"; exit 100')
     with pytest.raises(DataError, match="Debian package dataset-toy: apt-get: E: Nothing works today"):
         toy.obtain()
@@ -454,7 +474,7 @@ def test_a_package_manager_that_fails_or_hangs_is_one_line(toy, apt, monkeypatch
     assert toy.lines[-1] == "toy: Debian package dataset-toy: apt-get took more than 0.05 s"
 
 
-def test_a_package_with_other_bytes_is_refused(toy, apt, mnist):
+def test_a_package_with_other_bytes_is_refused(toy: Toy, apt: Path, mnist: Path) -> None:
     shutil.rmtree(toy.origin)
     shutil.copytree(mnist, toy.origin)
     with pytest.raises(DataError, match=r"Debian package dataset-toy: train-images.*these are MNIST's train-images"):
@@ -465,7 +485,7 @@ def test_a_package_with_other_bytes_is_refused(toy, apt, mnist):
 # --- doctor ----------------------------------------------------------------------------------------------------------
 
 
-def test_would_come_from(toy, mirror, monkeypatch):
+def test_would_come_from(toy: Toy, mirror: Callable[[Path], Mirror], monkeypatch: pytest.MonkeyPatch) -> None:
     server = mirror()
     assert sources.would_come_from(toy.dataset) == f"not here yet: would be fetched from {server.url}"
     script(toy.home / "bin" / "apt-get", "")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +63,7 @@ def by_hand(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, object]:
 
 
 @given(st.integers(0, 10**6), st.integers(1, 60), st.integers(2, 12), st.sampled_from([0, 1, 4, 15]))
-def test_every_figure_is_the_definition_s(seed, n, classes, steps):
+def test_every_figure_is_the_definition_s(seed: int, n: int, classes: int, steps: int) -> None:
     probabilities, labels = drawn(seed, n, classes, steps=steps)
     got, expected = measure(probabilities, labels), by_hand(probabilities, labels)
     assert [b.n for b in got.calibration] == expected.pop("bins")
@@ -72,7 +74,7 @@ def test_every_figure_is_the_definition_s(seed, n, classes, steps):
             assert a == (None if b is None else pytest.approx(b, rel=1e-9, abs=1e-12)), key
 
 
-def test_calibration_error_of_a_hand_worked_example():
+def test_calibration_error_of_a_hand_worked_example() -> None:
     """Two at 0.62 of which one is right, two at 0.95, both right: (2 |0.5 - 0.62| + 2 |1 - 0.95|) / 4 = 0.085."""
     bins, error = calibrate(np.array([0.62, 0.95, 0.62, 0.95]), np.array([True, True, False, True]))
     assert error == pytest.approx(0.085)
@@ -82,13 +84,13 @@ def test_calibration_error_of_a_hand_worked_example():
     assert bins[0].confidence is None and bins[0].accuracy is None
 
 
-def test_a_confidence_on_an_edge_belongs_to_the_bin_below_and_none_is_lost():
+def test_a_confidence_on_an_edge_belongs_to_the_bin_below_and_none_is_lost() -> None:
     edges = np.linspace(0, 1, 16)
     bins, _ = calibrate(np.append(edges, 1.0000001), np.ones(17, dtype=bool))
     assert [b.n for b in bins] == [2] + [1] * 13 + [2]  # 0 is in the first, what rounding put above 1 in the last
 
 
-def test_among_equal_probabilities_the_first_class_is_the_likelier():
+def test_among_equal_probabilities_the_first_class_is_the_likelier() -> None:
     equal = np.full((8, 8), 1 / 8, dtype=np.float32)
     assert ranks(equal, np.arange(8)).tolist() == list(range(8))
     measured = measure(equal, np.arange(8))
@@ -97,11 +99,11 @@ def test_among_equal_probabilities_the_first_class_is_the_likelier():
 
 
 @pytest.mark.parametrize(("classes", "given"), [(2, False), (5, False), (6, True)])
-def test_top_5_is_not_given_where_it_could_not_be_wrong(classes, given):
+def test_top_5_is_not_given_where_it_could_not_be_wrong(classes: int, given: bool) -> None:
     assert (measure(*drawn(0, 20, classes)).top5_accuracy is not None) == given
 
 
-def test_a_class_that_is_absent_or_never_predicted_has_no_share():
+def test_a_class_that_is_absent_or_never_predicted_has_no_share() -> None:
     probabilities = np.eye(4, dtype=np.float32)[[0, 0, 2, 0]]
     measured = measure(probabilities, np.array([0, 1, 2, 2]))
     assert measured.recall == (1.0, 0.0, 0.5, None) and measured.support == (1, 1, 2, 0)
@@ -109,14 +111,14 @@ def test_a_class_that_is_absent_or_never_predicted_has_no_share():
     assert measured.balanced_accuracy == 0.5  # of the three classes that occur
 
 
-def test_balanced_accuracy_does_not_reward_the_commonest_class():
+def test_balanced_accuracy_does_not_reward_the_commonest_class() -> None:
     probabilities = np.tile(np.array([[0.9, 0.1]], dtype=np.float32), (10, 1))
     measured = measure(probabilities, np.array([0] * 9 + [1]))
     assert (measured.accuracy, measured.balanced_accuracy) == (0.9, 0.5)
 
 
 @pytest.mark.parametrize("where", [slice(None), 3, (3, 1)])
-def test_a_net_that_gives_nan_is_measured_and_its_json_is_sound(where, tmp_path):
+def test_a_net_that_gives_nan_is_measured_and_its_json_is_sound(where: Any, tmp_path: Path) -> None:
     probabilities, _ = drawn(1, 20, 7)
     probabilities[where] = np.nan
     labels = np.ones(20, dtype=np.int64)
@@ -131,7 +133,7 @@ def test_a_net_that_gives_nan_is_measured_and_its_json_is_sound(where, tmp_path)
     json.dumps(facts, allow_nan=False)
 
 
-def test_metrics_json_has_one_fact_a_line(tmp_path):
+def test_metrics_json_has_one_fact_a_line(tmp_path: Path) -> None:
     measured = measure(*drawn(2, 50, 10)).to_dict()
     write_metrics(tmp_path / "metrics.json", {"classes": ["T恤", "b"], **measured})
     text = (tmp_path / "metrics.json").read_text(encoding="utf-8")

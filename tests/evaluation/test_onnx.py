@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,9 @@ def pixels(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
-def test_probabilities_are_those_of_the_graph_whatever_the_batch(tmp_path, monkeypatch):
+def test_probabilities_are_those_of_the_graph_whatever_the_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = pixels(23, 3, 8, 8)
     classifier = OnnxClassifier(colors_onnx(tmp_path / "x.onnx"))
     whole = classifier.probabilities(images)
@@ -28,19 +32,19 @@ def test_probabilities_are_those_of_the_graph_whatever_the_batch(tmp_path, monke
     np.testing.assert_array_equal(classifier.probabilities(images), whole)
 
 
-def test_gray_images_are_given_as_color(tmp_path):
+def test_gray_images_are_given_as_color(tmp_path: Path) -> None:
     classifier = OnnxClassifier(colors_onnx(tmp_path / "x.onnx", preprocess=Preprocess(channels=1, image_size=8)))
     np.testing.assert_allclose(classifier.probabilities(pixels(4, 1, 8, 8)), 1 / 3, atol=1e-6)
 
 
-def test_classes_and_preprocessing_come_from_the_file(tmp_path):
+def test_classes_and_preprocessing_come_from_the_file(tmp_path: Path) -> None:
     preprocess = Preprocess(channels=1, image_size=32, pad=2, fit="letterbox", mean=(0.1,), std=(0.3,))
     classifier = OnnxClassifier(colors_onnx(tmp_path / "x.onnx", classes=("a", "b", "ç"), preprocess=preprocess))
     assert (classifier.classes, classifier.preprocess) == (("a", "b", "ç"), preprocess)
 
 
 @pytest.mark.parametrize(("macs", "threads"), [(9, 1), (10**9, 0), (None, 1)])
-def test_a_small_net_is_computed_by_one_thread(tmp_path, macs, threads):
+def test_a_small_net_is_computed_by_one_thread(tmp_path: Path, macs: int | None, threads: int) -> None:
     session = OnnxClassifier(colors_onnx(tmp_path / "x.onnx", macs=macs)).session
     assert session.get_session_options().intra_op_num_threads == threads
 
@@ -55,13 +59,13 @@ def test_a_small_net_is_computed_by_one_thread(tmp_path, macs, threads):
         ({"pixels": "images"}, "its inputs are {'images'"),
     ],
 )
-def test_a_strangers_file_is_refused(tmp_path, changes, why):
+def test_a_strangers_file_is_refused(tmp_path: Path, changes: dict[str, Any], why: str) -> None:
     with pytest.raises(DataError) as caught:
         OnnxClassifier(colors_onnx(tmp_path / "x.onnx", **changes))
     assert caught.value.code == "CN308" and why in caught.value.why
 
 
-def test_preprocessing_of_another_version_is_refused(tmp_path, monkeypatch):
+def test_preprocessing_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         Preprocess, "to_dict", lambda self: {"channels": 1, "image_size": 8, "mean": [], "std": [], "x": 1}
     )
@@ -72,7 +76,7 @@ def test_preprocessing_of_another_version_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no model"])
-def test_a_damaged_file_is_refused(tmp_path, content):
+def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "x.onnx").write_bytes(content)
     with pytest.raises(DataError) as caught:
@@ -80,7 +84,7 @@ def test_a_damaged_file_is_refused(tmp_path, content):
     assert caught.value.code == "CN308" and caught.value.why
 
 
-def test_without_onnxruntime_the_extra_is_named(tmp_path, monkeypatch):
+def test_without_onnxruntime_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = colors_onnx(tmp_path / "x.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MachineError) as caught:

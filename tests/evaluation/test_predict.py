@@ -19,6 +19,7 @@ from classicnets.errors import UsageError
 from classicnets.evaluation import classify
 from classicnets.report import predictions
 from classicnets.report import sheet as sheets
+from support.command_line import CommandLine
 from support.images import save
 from support.onnx_files import colors_onnx
 from support.strokes import TWO, draw
@@ -32,12 +33,12 @@ def paint(path: Path, color: str, size: tuple[int, int] = (9, 12)) -> Path:
 
 
 @pytest.fixture
-def model(tmp_path) -> Path:
+def model(tmp_path: Path) -> Path:
     return colors_onnx(tmp_path / "colours.onnx")
 
 
 @pytest.fixture
-def album(tmp_path) -> Path:
+def album(tmp_path: Path) -> Path:
     """Two red images, a blue one and a file that is none."""
     for name, color in (("a1.png", "red"), ("a10.jpg", "blue"), ("more/a2.png", "red")):
         paint(tmp_path / "album" / name, color)
@@ -46,20 +47,20 @@ def album(tmp_path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(folder, tmp_path_factory) -> Path:
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     settings = {"image_size": 28, "epochs": 2, "batch_size": 8}
     return cn.train("lenet_d2l", data=str(folder), recipe="fast", quiet=True, runs=runs, **settings).path
 
 
-def given(monkeypatch, content: bytes) -> None:
+def given(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(content))))
 
 
 # --- predict ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_table_with_what_could_not_be_read(cli, model, album):
+def test_a_table_with_what_could_not_be_read(cli: CommandLine, model: Path, album: Path) -> None:
     code, out, err = cli("predict", model, album, "--top", 1)
     assert code == 3
     rows = [re.split(" {2,}", line.strip()) for line in out.splitlines()[2:]]
@@ -74,7 +75,7 @@ def test_a_table_with_what_could_not_be_read(cli, model, album):
     assert "colors, weights colors.onnx; images are seen as color 8x8" in err
 
 
-def test_every_form_says_the_same(cli, model, album):
+def test_every_form_says_the_same(cli: CommandLine, model: Path, album: Path) -> None:
     code, out, _ = cli("predict", model, album, "--json")
     whole = json.loads(out)
     assert code == 3 and whole["weights"] == "colours.onnx"
@@ -90,7 +91,7 @@ def test_every_form_says_the_same(cli, model, album):
             assert float(row["probability"]) == pytest.approx(line["probabilities"][0], rel=1e-5)
 
 
-def test_a_list_with_classes_is_counted(cli, model, album, tmp_path):
+def test_a_list_with_classes_is_counted(cli: CommandLine, model: Path, album: Path, tmp_path: Path) -> None:
     (album / "list.csv").write_text("path;label\na1.png;red\na10.jpg;green\nmore/a2.png;\nbroken.png;red\n")
     code, out, err = cli("predict", model, album / "list.csv", "--json")
     whole = json.loads(out)
@@ -100,7 +101,7 @@ def test_a_list_with_classes_is_counted(cli, model, album, tmp_path):
     assert re.search(r"a10.jpg +green \(wrong\) +blue", cli("predict", model, album / "list.csv")[1])
 
 
-def test_standard_input(cli, model, album, monkeypatch):
+def test_standard_input(cli: CommandLine, model: Path, album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, f"{album}/a1.png\n{album}/more\n".encode())
     assert [json.loads(line)["classes"][0] for line in cli("predict", model, "-", "--jsonl")[1].splitlines()] == [
         "red"
@@ -110,7 +111,9 @@ def test_standard_input(cli, model, album, monkeypatch):
     assert code == 0 and out.splitlines()[1].startswith("-,blue,")
 
 
-def test_batches_keep_the_order_and_are_bounded(cli, model, tmp_path, monkeypatch):
+def test_batches_keep_the_order_and_are_bounded(
+    cli: CommandLine, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     colors = [list(COLORS)[i % 3] for i in range(25)]
     for i, color in enumerate(colors):
         paint(tmp_path / "many" / f"{i}.png", color)
@@ -123,7 +126,7 @@ def test_batches_keep_the_order_and_are_bounded(cli, model, tmp_path, monkeypatc
     assert cli("predict", model, "many")[1].count("image ") == 3  # tables of ten
 
 
-def test_no_more_than_two_batches_are_read_ahead(model, tmp_path, monkeypatch):
+def test_no_more_than_two_batches_are_read_ahead(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, taken = paint(tmp_path / "x.png", "red"), 0
     monkeypatch.setattr(classify, "_AT_ONCE", 4)
 
@@ -154,13 +157,15 @@ def test_no_more_than_two_batches_are_read_ahead(model, tmp_path, monkeypatch):
         (["album", "a.png"], 2, "error[CN207]"),
     ],
 )
-def test_mistakes(cli, model, album, arguments, code, words, tmp_path):
+def test_mistakes(
+    cli: CommandLine, model: Path, album: Path, arguments: list[str], code: int, words: str, tmp_path: Path
+) -> None:
     (tmp_path / "bad.csv").write_text("name\nx.png\n")
     got, out, err = cli("predict", *arguments)
     assert (got, words in err) == (code, True) and "probabilit" not in out  # before anything is classified
 
 
-def test_handwriting_and_the_sheet(cli, tmp_path):
+def test_handwriting_and_the_sheet(cli: CommandLine, tmp_path: Path) -> None:
     model = colors_onnx(tmp_path / "x.onnx", preprocess=cn.Preprocess(channels=1, image_size=28))
     save(tmp_path / "own/two.png", np.moveaxis(draw(TWO), 0, -1))
     save(tmp_path / "own/page.png", np.full((50, 40), 200, np.uint8))
@@ -177,7 +182,7 @@ def test_handwriting_and_the_sheet(cli, tmp_path):
     assert two.original.shape == (3, 300, 300) and two.original[0, 0, 0] == 255
 
 
-def test_the_sheet_shows_what_the_net_is_given(cli, tmp_path):
+def test_the_sheet_shows_what_the_net_is_given(cli: CommandLine, tmp_path: Path) -> None:
     """A border of two pixels, then the middle: a net that pads to 12 and takes 10."""
     preprocess = cn.Preprocess(channels=3, image_size=10, resize=8, pad=2)
     model = colors_onnx(tmp_path / "x.onnx", preprocess=preprocess)
@@ -193,7 +198,7 @@ def test_the_sheet_shows_what_the_net_is_given(cli, tmp_path):
 # --- a run, and Python -----------------------------------------------------------------------------------------------
 
 
-def test_a_run_and_its_python_face(cli, run, folder):
+def test_a_run_and_its_python_face(cli: CommandLine, run: Path, folder: Path) -> None:
     opened = cn.load(run)
     assert isinstance(opened, cn.Run)
     found = opened.predict(folder / "test", top=1)
@@ -204,7 +209,7 @@ def test_a_run_and_its_python_face(cli, run, folder):
     assert np.mean(right) == pytest.approx(opened.evaluate().accuracy)
 
 
-def test_the_precision_is_float32_unless_asked_for(cli, run, folder):
+def test_the_precision_is_float32_unless_asked_for(cli: CommandLine, run: Path, folder: Path) -> None:
     exact, rough = (cn.load(run, precision=one).predict(folder / "test", top=2) for one in ("float32", "bfloat16"))
     found = [np.array([one.probabilities for one in each]) for each in (exact, rough)]
     assert 0 < np.abs(found[0] - found[1]).max() < 0.03
@@ -217,7 +222,7 @@ def test_the_precision_is_float32_unless_asked_for(cli, run, folder):
         cn.load(run, precision="float16")
 
 
-def test_an_onnx_file_in_python(model, album):
+def test_an_onnx_file_in_python(model: Path, album: Path) -> None:
     opened = cn.load(model)
     assert opened.classes == ("red", "green", "blue") and "colours" in repr(opened)
     good, broken = opened.predict(album / "a1.png", album / "broken.png")
@@ -229,14 +234,14 @@ def test_an_onnx_file_in_python(model, album):
 
 
 @pytest.fixture
-def labeled(tmp_path) -> Path:
+def labeled(tmp_path: Path) -> Path:
     """Red and blue images in folders; one of the red ones is green."""
     for name, color in (("red/1", "red"), ("red/2", "green"), ("blue/1", "blue"), ("blue/2", "blue")):
         paint(tmp_path / "data" / f"{name}.png", color)
     return tmp_path / "data"
 
 
-def test_a_folder_is_matched_by_the_names_of_its_classes(cli, model, labeled):
+def test_a_folder_is_matched_by_the_names_of_its_classes(cli: CommandLine, model: Path, labeled: Path) -> None:
     code, out, err = cli("evaluate", model, labeled, "--json")
     result = json.loads(out)
     assert code == 0 and "4 images, of 2 of the net's 3 classes" in err
@@ -253,7 +258,7 @@ def test_a_folder_is_matched_by_the_names_of_its_classes(cli, model, labeled):
     ]
 
 
-def test_a_list_is_evaluated_as_the_folder_is(model, labeled):
+def test_a_list_is_evaluated_as_the_folder_is(model: Path, labeled: Path) -> None:
     rows = [f"{path.relative_to(labeled)},{path.parent.name}" for path in labeled.rglob("*.png")]
     (labeled / "list.csv").write_text("\n".join(["path,class", *rows]))
     opened = cn.load(model)
@@ -261,25 +266,27 @@ def test_a_list_is_evaluated_as_the_folder_is(model, labeled):
     assert by_list.confusion == by_folder.confusion and by_list.n == 4
 
 
-def test_classes_the_net_does_not_know_are_named(cli, model, labeled):
+def test_classes_the_net_does_not_know_are_named(cli: CommandLine, model: Path, labeled: Path) -> None:
     (labeled / "blue").rename(labeled / "Blues")
     code, _, err = cli("evaluate", model, labeled)
     assert code == 3 and "error[CN306]" in err and "'Blues'; the nearest is 'blue'" in err
     assert "it knows red, green, blue" in err
 
 
-def test_a_broken_image_stops_an_evaluation(cli, model, labeled):
+def test_a_broken_image_stops_an_evaluation(cli: CommandLine, model: Path, labeled: Path) -> None:
     (labeled / "red/3.png").write_bytes(b"")
     code, out, err = cli("evaluate", model, labeled)
     assert (code, out) == (3, "") and "1 image cannot be read" in err and "red/3.png" in err
 
 
-def test_an_onnx_file_without_its_data_says_so(cli, model):
+def test_an_onnx_file_without_its_data_says_so(cli: CommandLine, model: Path) -> None:
     code, _, err = cli("evaluate", model)
     assert code == 2 and "error[CN206]" in err and "where: animals" in err and f"evaluate {model} DATA" in err
 
 
-def test_an_onnx_file_is_measured_on_the_data_it_names(cli, folder, run, tmp_path):
+def test_an_onnx_file_is_measured_on_the_data_it_names(
+    cli: CommandLine, folder: Path, run: Path, tmp_path: Path
+) -> None:
     facts = cn.Run(run).facts
     shutil.copytree(folder, tmp_path / "animals")
     classes = tuple(facts["classes"])
@@ -291,7 +298,9 @@ def test_an_onnx_file_is_measured_on_the_data_it_names(cli, folder, run, tmp_pat
     assert code == 3 and "holds other bytes than x.onnx was trained on" in err
 
 
-def test_a_run_on_its_own_folder_is_its_test_split_alone(cli, run, folder, tmp_path):
+def test_a_run_on_its_own_folder_is_its_test_split_alone(
+    cli: CommandLine, run: Path, folder: Path, tmp_path: Path
+) -> None:
     own = json.loads(cli("evaluate", run, "--json")[1])
     code, out, err = cli("evaluate", run, folder, "--json")
     assert code == 0 and "its test split alone" in err and json.loads(out)["confusion"] == own["confusion"]
@@ -299,7 +308,9 @@ def test_a_run_on_its_own_folder_is_its_test_split_alone(cli, run, folder, tmp_p
     assert json.loads(cli("evaluate", run, elsewhere, "--json")[1])["confusion"] == own["confusion"]
 
 
-def test_idx_files_are_matched_by_name_or_else_by_number(cli, blobs, model, tmp_path):
+def test_idx_files_are_matched_by_name_or_else_by_number(
+    cli: CommandLine, blobs: Path, model: Path, tmp_path: Path
+) -> None:
     code, _, err = cli("evaluate", model, blobs)
     assert code == 3 and "does not know 10 of the data's classes" in err
     ten = cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
@@ -312,7 +323,7 @@ def test_idx_files_are_matched_by_name_or_else_by_number(cli, blobs, model, tmp_
     assert json.loads(out)["confusion"] == [list(row) for row in by_name.confusion]
 
 
-def test_the_sheet_itself_is_a_image(tmp_path):
+def test_the_sheet_itself_is_a_image(tmp_path: Path) -> None:
     from classicnets.report import figures, sheet
 
     pairs = [

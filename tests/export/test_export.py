@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -32,6 +33,7 @@ from classicnets.models.lrn import LRN
 from classicnets.models.registry import NETS
 from classicnets.spec import ExportOptions, about, read_size
 from classicnets.values import Preprocess, fit_box, luma
+from support.command_line import CommandLine
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -42,14 +44,14 @@ FACTS = {
 
 
 @pytest.fixture(scope="module")
-def trained(blobs, tmp_path_factory) -> Path:
+def trained(blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     settings = {"epochs": 3, "lr": 0.05, "optimizer": "sgd", "validation": 0.1, "monitor": "validation"}
     return cn.train("lenet_caffe", data=str(blobs), recipe="fast", quiet=True, runs=runs, **settings).path
 
 
 @pytest.fixture(scope="module")
-def file(trained, tmp_path_factory) -> Path:
+def file(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("files") / "net.onnx"
     cn.Run(trained).export(path, license="CC0-1.0")
     return path
@@ -100,7 +102,7 @@ def prepared(preprocess: Preprocess, pixels: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
 @given(data=st.data())
 @settings(max_examples=25)
-def test_images_of_any_size_are_fitted_as_by_pillow_bit_for_bit(fit, channels, data):
+def test_images_of_any_size_are_fitted_as_by_pillow_bit_for_bit(fit: str, channels: int, data: st.DataObject) -> None:
     side, height, width = (data.draw(st.integers(1, top)) for top in (40, 130, 130))
     seed = data.draw(st.integers(0, 99))
     pixels = np.random.default_rng(seed).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
@@ -110,7 +112,7 @@ def test_images_of_any_size_are_fitted_as_by_pillow_bit_for_bit(fit, channels, d
         assert np.array_equal(np.rint(one * 255).astype(np.uint8), fitted(seen, side, fit))
 
 
-def test_onnx_s_own_resize_is_not_pillow_s():
+def test_onnx_s_own_resize_is_not_pillow_s() -> None:
     """Why the graph has matrix products instead. If this fails, onnxruntime has changed: try Resize again."""
     helper = onnx.helper
     node = helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], mode="linear", antialias=1, axes=[2, 3])
@@ -126,7 +128,7 @@ def test_onnx_s_own_resize_is_not_pillow_s():
 
 @pytest.mark.parametrize("views", [1, 2, 9, 10])
 @pytest.mark.parametrize("pad", [0, 2])
-def test_border_middle_views_and_normalizing_are_those_of_the_predictor(views, pad):
+def test_border_middle_views_and_normalizing_are_those_of_the_predictor(views: int, pad: int) -> None:
     preprocess = Preprocess(
         channels=3, image_size=17, resize=20, pad=pad, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), views=views
     )
@@ -136,7 +138,7 @@ def test_border_middle_views_and_normalizing_are_those_of_the_predictor(views, p
 
 
 @pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
-def test_names_are_unique_and_no_type_is_left_to_the_runtime(fit):
+def test_names_are_unique_and_no_type_is_left_to_the_runtime(fit: str) -> None:
     preprocess = Preprocess(channels=1, image_size=8, resize=9, views=10, fit=fit, mean=(0.5,))
     model = graph.preparation(preprocess)
     onnx.checker.check_model(model, full_check=True)
@@ -149,7 +151,7 @@ def test_names_are_unique_and_no_type_is_left_to_the_runtime(fit):
     assert "CastLike" not in {node.op_type for node in nodes} and not any(node.metadata_props for node in nodes)
 
 
-def test_luma_is_pillow_s():
+def test_luma_is_pillow_s() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
     expected = np.asarray(Image.fromarray(pixels).convert("L"))
     assert np.array_equal(luma(*np.moveaxis(pixels.astype(np.int32), -1, 0)), expected)
@@ -157,7 +159,7 @@ def test_luma_is_pillow_s():
 
 
 @pytest.mark.parametrize(("width", "height"), [(5, 5), (9, 4), (4, 9), (8, 3), (1, 6)])
-def test_the_box_of_an_image_is_centered(width, height):
+def test_the_box_of_an_image_is_centered(width: int, height: int) -> None:
     for fit, side in (("crop", min(width, height)), ("letterbox", max(width, height))):
         left, top, right, bottom = fit_box(width, height, fit)
         assert (right - left, bottom - top) == (side, side)
@@ -167,7 +169,7 @@ def test_the_box_of_an_image_is_centered(width, height):
 
 
 @pytest.mark.parametrize("views", [1, 10])
-def test_the_mean_of_the_probabilities_of_the_views(views):
+def test_the_mean_of_the_probabilities_of_the_views(views: int) -> None:
     preprocess = Preprocess(channels=1, image_size=8, resize=9, views=views)
     logits = np.random.default_rng(0).normal(size=(views * 3, 5)).astype(np.float32)
     (found,) = session(graph.conclusion(preprocess, 5)).run(None, {graph.LOGITS: logits})
@@ -182,7 +184,7 @@ def test_the_mean_of_the_probabilities_of_the_views(views):
     "name",
     [pytest.param(n, marks=pytest.mark.slow if e.macs > 5e6 else ()) for n, e in NETS.items() if e.parameters < 70e6],
 )
-def test_every_net_of_the_registry(name):
+def test_every_net_of_the_registry(name: str) -> None:
     entry = NETS[name]
     net = lively(entry.load()(10, *entry.input[:2]), entry.input)
     nodes = agrees(net, entry.input)
@@ -193,11 +195,11 @@ def test_every_net_of_the_registry(name):
 class Own(nn.Module):
     """A stranger's net that calls functions."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.a, self.b = nn.Conv2d(3, 8, 3), nn.Linear(8 * 9, 4)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.b(F.adaptive_avg_pool2d(F.gelu(self.a(x)), 3).flatten(1))
 
 
@@ -214,7 +216,7 @@ STRANGERS = {
 
 
 @pytest.mark.parametrize("kind", STRANGERS)
-def test_any_module(kind):
+def test_any_module(kind: str) -> None:
     side = 32 if kind == "hooked" else 11
     net = lively(STRANGERS[kind](), (3, side, side))
     before = {name: t.clone() for name, t in net.state_dict().items()}
@@ -233,7 +235,7 @@ NORMS = {
 
 
 @pytest.mark.parametrize("kind", NORMS)
-def test_local_response_normalization(kind):
+def test_local_response_normalization(kind: str) -> None:
     make, nodes = NORMS[kind]
     net = nn.Sequential(nn.Conv2d(3, 8, 3), make(), nn.Flatten()).eval()
     assert agrees(lively(net, (3, 9, 9)), (3, 9, 9))["LRN"] == nodes
@@ -241,21 +243,21 @@ def test_local_response_normalization(kind):
 
 @pytest.mark.parametrize("out", [1, 3, 4, (2, 5), 11, (None, 3)])
 @pytest.mark.parametrize("kind", [nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d])
-def test_adaptive_pools_become_pools_of_fixed_windows(kind, out):
+def test_adaptive_pools_become_pools_of_fixed_windows(kind: type[nn.Module], out: int | tuple[int | None, int]) -> None:
     nodes = agrees(nn.Sequential(kind(out), nn.Flatten()), (3, 11, 11))
     assert not nodes.keys() & {"GatherND", "Where", "Shape"}
 
 
-def test_exchanged_layers_compute_the_same_outside_the_exporter():
+def test_exchanged_layers_compute_the_same_outside_the_exporter() -> None:
     net = nn.Sequential(LRN(), nn.AdaptiveAvgPool2d(2))
     x = torch.rand(2, 8, 5, 5)
     expected = net(x)
     assert torch.equal(layers.exchange(net)(x), expected)
 
 
-def test_a_net_that_torch_cannot_follow_is_refused():
+def test_a_net_that_torch_cannot_follow_is_refused() -> None:
     class Undecided(nn.Module):
-        def forward(self, x):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.flatten(1) if x.sum() > 0 else -x.flatten(1)
 
     with pytest.raises(CheckFailed) as caught:
@@ -263,7 +265,7 @@ def test_a_net_that_torch_cannot_follow_is_refused():
     assert caught.value.code == "CN105" and caught.value.why
 
 
-def test_a_net_too_large_for_one_file_is_refused(monkeypatch):
+def test_a_net_too_large_for_one_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_onnx, "LARGEST", 1000)
     with pytest.raises(CheckFailed) as caught:
         export_onnx.net_part(nn.Linear(100, 100), Preprocess(channels=1, image_size=10))
@@ -273,7 +275,7 @@ def test_a_net_too_large_for_one_file_is_refused(monkeypatch):
 # --- the file of a run -------------------------------------------------------------------------------------------
 
 
-def test_the_file_says_what_it_is(file, trained, blobs):
+def test_the_file_says_what_it_is(file: Path, trained: Path, blobs: Path) -> None:
     model = onnx.load(file)
     onnx.checker.check_model(model, full_check=True)
     (entry,) = model.metadata_props
@@ -291,7 +293,7 @@ def test_the_file_says_what_it_is(file, trained, blobs):
     assert str(Path(cn.__file__).parent) not in str(model) and "stack_trace" not in str(model)
 
 
-def test_it_says_of_a_image_file_what_predict_says(file, trained, tmp_path):
+def test_it_says_of_a_image_file_what_predict_says(file: Path, trained: Path, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     (said,) = cn.Run(trained).predict(tmp_path / "a.png", top=10)
@@ -300,17 +302,19 @@ def test_it_says_of_a_image_file_what_predict_says(file, trained, tmp_path):
     assert np.allclose(np.sort(found[0])[::-1], said.probabilities, atol=1e-6)
 
 
-def test_but_for_the_time_it_is_the_same_file_again(file, trained, tmp_path):
+def test_but_for_the_time_it_is_the_same_file_again(file: Path, trained: Path, tmp_path: Path) -> None:
     cn.Run(trained).export(tmp_path / "again.onnx", license="CC0-1.0")
     first, second = (re.sub(rb'"created_at": "[^"]*"', b"", p.read_bytes()) for p in (file, tmp_path / "again.onnx"))
     assert first == second
 
 
 @pytest.mark.parametrize("broken", ["weight", "pixels", "softmax"])
-def test_a_file_that_computes_something_else_is_not_written(broken, trained, tmp_path, monkeypatch):
+def test_a_file_that_computes_something_else_is_not_written(
+    broken: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     right = export_onnx.assemble
 
-    def wrong(*given):
+    def wrong(*given: Any):
         model = onnx.load_from_string(right(*given))
         if broken == "weight":
             tensor = max(model.graph.initializer, key=lambda t: len(t.raw_data))
@@ -333,8 +337,10 @@ def test_a_file_that_computes_something_else_is_not_written(broken, trained, tmp
     assert caught.value.code == "CN102" and list((tmp_path / "out").iterdir()) == []
 
 
-def test_without_the_data_it_is_checked_on_noise_and_says_so(trained, blobs, tmp_path, monkeypatch):
-    def gone(*_, **__):
+def test_without_the_data_it_is_checked_on_noise_and_says_so(
+    trained: Path, blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: Any, **__: Any) -> None:
         raise DataError("CN302", "no data set at blobs")
 
     monkeypatch.setattr("classicnets.images.loading.load", gone)
@@ -347,8 +353,10 @@ def test_without_the_data_it_is_checked_on_noise_and_says_so(trained, blobs, tmp
     assert not (tmp_path / "small.onnx").exists()
 
 
-def test_a_missing_package_is_named_with_what_to_install(trained, tmp_path, monkeypatch):
-    def missing(module, *, extra):
+def test_a_missing_package_is_named_with_what_to_install(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(module: Any, *, extra: Any) -> None:
         raise MachineError("CN403", "missing", hint=f"pip install 'classicnets[{extra}]'")
 
     monkeypatch.setattr(machine, "require", missing)
@@ -357,7 +365,7 @@ def test_a_missing_package_is_named_with_what_to_install(trained, tmp_path, monk
     assert caught.value.hints == ("pip install 'classicnets[export]'",)
 
 
-def test_a_run_in_bfloat16_on_a_folder_of_color_images_is_exported_in_float32(folder, tmp_path):
+def test_a_run_in_bfloat16_on_a_folder_of_color_images_is_exported_in_float32(folder: Path, tmp_path: Path) -> None:
     settings = {"image_size": 16, "epochs": 1, "precision": "bfloat16", "views": 2, "fit": "crop"}
     run = cn.train("lenet_d2l", data=str(folder), recipe="fast", quiet=True, **settings)
     done = run.export(tmp_path / "net.onnx")
@@ -369,7 +377,7 @@ def test_a_run_in_bfloat16_on_a_folder_of_color_images_is_exported_in_float32(fo
 # --- smaller -----------------------------------------------------------------------------------------------------
 
 
-def test_int8_is_small_and_says_what_it_costs(file, trained, tmp_path):
+def test_int8_is_small_and_says_what_it_costs(file: Path, trained: Path, tmp_path: Path) -> None:
     done = cn.Run(trained).export(tmp_path / "small.onnx", int8=True)
     facts = json.loads(onnx.load(tmp_path / "small.onnx").metadata_props[0].value)
     assert facts["int8"] is True and facts["test_accuracy"] == done.accuracy and done.calibration == 360
@@ -380,13 +388,13 @@ def test_int8_is_small_and_says_what_it_costs(file, trained, tmp_path):
     assert session(tmp_path / "small.onnx").run(None, {"pixels": np.zeros((7, 5, 9, 3), np.uint8)})[0].shape == (7, 10)
 
 
-def test_int8_that_costs_too_much_is_refused(trained, tmp_path):
+def test_int8_that_costs_too_much_is_refused(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckFailed) as caught:
         cn.Run(trained).export(tmp_path / "small.onnx", int8=True, max_loss=-1)
     assert caught.value.code == "CN103" and not (tmp_path / "small.onnx").exists()
 
 
-def test_narrowed_layers_are_the_best_of_their_rank():
+def test_narrowed_layers_are_the_best_of_their_rank() -> None:
     torch.manual_seed(0)
     layer = nn.Linear(30, 20)
     net = nn.Sequential(nn.Flatten(), layer)
@@ -400,7 +408,7 @@ def test_narrowed_layers_are_the_best_of_their_rank():
 
 
 @pytest.mark.slow
-def test_the_most_accurate_that_fits_is_written(file, trained, tmp_path, cli):
+def test_the_most_accurate_that_fits_is_written(file: Path, trained: Path, tmp_path: Path, cli: CommandLine) -> None:
     code, out, _ = cli("export", trained, "--size-budget", "500kB", "-o", tmp_path / "b.onnx", "--json")
     done = json.loads(out)
     assert code == 0 and (tmp_path / "b.onnx").stat().st_size == done["bytes"] <= 500_000
@@ -414,7 +422,7 @@ def test_the_most_accurate_that_fits_is_written(file, trained, tmp_path, cli):
 
 
 @pytest.mark.slow
-def test_a_budget_that_nothing_fits_names_the_smallest_size(trained, tmp_path, cli):
+def test_a_budget_that_nothing_fits_names_the_smallest_size(trained: Path, tmp_path: Path, cli: CommandLine) -> None:
     code, _, err = cli("export", trained, "--size-budget", "9kB", "-o", tmp_path / "c.onnx")
     assert code == 1 and "CN104" in err and not (tmp_path / "c.onnx").exists()
     smallest = re.search(r"--size-budget (\d+B)", err)[1]
@@ -422,7 +430,7 @@ def test_a_budget_that_nothing_fits_names_the_smallest_size(trained, tmp_path, c
     assert code == 0 and (tmp_path / "c.onnx").stat().st_size <= int(smallest[:-1])
 
 
-def test_the_best_of_equals_is_the_one_changed_least():
+def test_the_best_of_equals_is_the_one_changed_least() -> None:
     rows = [budget.Candidate(name=n, bytes=b, accuracy=0.9, int8=False, numbers=None) for n, b in (("a", 9), ("b", 5))]
     assert budget.best(rows, 10).name == "a" and budget.best(rows, 8).name == "b"
 
@@ -430,7 +438,7 @@ def test_the_best_of_equals_is_the_one_changed_least():
 # --- torch, and the command line ---------------------------------------------------------------------------------
 
 
-def test_a_torch_program(trained, tmp_path):
+def test_a_torch_program(trained: Path, tmp_path: Path) -> None:
     done = cn.Run(trained).export(tmp_path / "net.pt2", format="torch", license="MIT")
     assert done.difference <= done.bound and done.accuracy == done.net_accuracy
     extra = {program.FACTS: ""}
@@ -440,7 +448,9 @@ def test_a_torch_program(trained, tmp_path):
         assert net(torch.zeros(n, 3, 28, 28, dtype=torch.uint8)).shape == (n, 10)
 
 
-def test_the_command_says_what_it_did(trained, cli, tmp_path, monkeypatch):
+def test_the_command_says_what_it_did(
+    trained: Path, cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     code, out, err = cli("export", trained)
     name = f"{trained.name}.onnx"
@@ -449,31 +459,31 @@ def test_the_command_says_what_it_did(trained, cli, tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.glob("*.onnx")] == [name]
 
 
-def test_wrong_use_is_explained(trained, cli):
+def test_wrong_use_is_explained(trained: Path, cli: CommandLine) -> None:
     assert cli("export", trained, "--size-budget", "lots")[0] == 2
     assert cli("export", trained, "--format", "torch", "--int8")[0] == 2
 
 
 @pytest.mark.parametrize("wrong", [{"format": "tflite"}, {"format": "torch", "size_budget": 9}])
-def test_options_that_make_no_file_are_refused(wrong, trained, tmp_path):
+def test_options_that_make_no_file_are_refused(wrong: dict[str, Any], trained: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         cn.Run(trained).export(tmp_path / "net", **wrong)
     assert caught.value.code == "CN206" and not (tmp_path / "net").exists()
 
 
-def test_every_option_has_a_help_text_and_a_default():
+def test_every_option_has_a_help_text_and_a_default() -> None:
     for option in fields(ExportOptions):
         assert about(option).help and option.default is not MISSING
 
 
 @pytest.mark.parametrize(("text", "size"), [("300kB", 300_000), ("1.5 mb", 1_500_000), ("2000B", 2000)])
-def test_sizes_are_read(text, size):
+def test_sizes_are_read(text: str, size: int) -> None:
     assert read_size(text) == size
     with pytest.raises(ValueError):
         read_size(text[:-1])
 
 
-def test_a_file_that_cannot_be_written_is_an_error_of_the_machine(trained, tmp_path):
+def test_a_file_that_cannot_be_written_is_an_error_of_the_machine(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(MachineError) as caught:
         cn.Run(trained).export(tmp_path / "file/net.onnx")

@@ -8,6 +8,7 @@ import shlex
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from classicnets.images import batches, loading
 from classicnets.spec import run_spec
 from classicnets.text import duration
 from classicnets.training.plan import plan
+from support.command_line import CommandLine
 
 OWN = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10))\n"
 FAKE = Trial(
@@ -40,7 +42,7 @@ FAKE = Trial(
 
 
 @pytest.fixture
-def measured(monkeypatch):
+def measured(monkeypatch: pytest.MonkeyPatch):
     """Replaces the measurement by a Trial; bfloat16 is then `faster` times faster."""
 
     def put(faster: float = 1.0, **changes: object) -> Trial:
@@ -60,7 +62,9 @@ def everything_in(folder: Path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["registry", "own"])
-def test_the_dry_run_says_what_the_run_takes_and_leaves_nothing_behind(cli, blobs, tmp_path, own):
+def test_the_dry_run_says_what_the_run_takes_and_leaves_nothing_behind(
+    cli: CommandLine, blobs: Path, tmp_path: Path, own: bool
+) -> None:
     (tmp_path / "own.py").write_text(OWN)
     before = everything_in(tmp_path)
     command = ("train", "own.py:net" if own else "lenet_d2l", "--data", blobs, "--set", "epochs=2", "--dry-run")
@@ -75,7 +79,7 @@ def test_the_dry_run_says_what_the_run_takes_and_leaves_nothing_behind(cli, blob
 
 
 @pytest.mark.parametrize("net", ["lenet_d2l", "own.py:net"])
-def test_generators_and_threads_are_as_before(blobs, tmp_path, net):
+def test_generators_and_threads_are_as_before(blobs: Path, tmp_path: Path, net: str) -> None:
     (tmp_path / "own.py").write_text(OWN)
     planned = plan(*run_spec(net, data=str(blobs), settings={"net.dropout": 0.5}, deterministic=True))
     torch.manual_seed(11)
@@ -85,7 +89,7 @@ def test_generators_and_threads_are_as_before(blobs, tmp_path, net):
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_a_module_of_ones_own_stays_as_it_is(blobs):
+def test_a_module_of_ones_own_stays_as_it_is(blobs: Path) -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 10)).eval()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     forecast(plan(*run_spec(net, data=str(blobs), settings={"epochs": 1, "initialise": "normal", "freeze": ("1",)})))
@@ -93,7 +97,7 @@ def test_a_module_of_ones_own_stays_as_it_is(blobs):
     assert not net.training and all(p.requires_grad and p.grad is None for p in net.parameters())
 
 
-def test_how_many_steps_are_measured(blobs, monkeypatch):
+def test_how_many_steps_are_measured(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "STEP_SECONDS", 0.0)
     assert forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).steps == 2  # however slow
     monkeypatch.setattr(trial, "STEP_SECONDS", math.inf)
@@ -104,7 +108,9 @@ def test_how_many_steps_are_measured(blobs, monkeypatch):
     assert (few.steps, few.step_images) == (4, 50)
 
 
-def test_too_slow_a_batch_is_measured_in_part_and_the_words_say_so(blobs, monkeypatch):
+def test_too_slow_a_batch_is_measured_in_part_and_the_words_say_so(
+    blobs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     planned = plan(*run_spec("lenet_d2l", data=str(blobs)))
     monkeypatch.setattr(trial, "_MACS", 12.5 * planned.table.macs)
     monkeypatch.setattr(trial, "STEP_SECONDS", 0.0)
@@ -115,7 +121,7 @@ def test_too_slow_a_batch_is_measured_in_part_and_the_words_say_so(blobs, monkey
     assert train < found.epoch_seconds and found.seconds > 10 * train
 
 
-def test_a_batch_that_would_fill_the_memory_is_measured_in_part(blobs, monkeypatch):
+def test_a_batch_that_would_fill_the_memory_is_measured_in_part(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = plan(*run_spec("lenet_d2l", data=str(blobs)))
     monkeypatch.setattr(machine, "total_memory_bytes", lambda: 8 * 20 * planned.table.activation_bytes)
     assert forecast(planned).step_images == 20
@@ -131,7 +137,9 @@ def test_a_batch_that_would_fill_the_memory_is_measured_in_part(blobs, monkeypat
         {"loader_threads": 2, "deterministic": True, "variation": {"activation": "relu", "dropout": 0.3}},
     ],
 )
-def test_every_kind_of_recipe_can_be_tried(folder, changed, monkeypatch):
+def test_every_kind_of_recipe_can_be_tried(
+    folder: Path, changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(trial, "STEP_SECONDS", 0.0)
     changed = {**changed, "settings": {"batch_size": 8, "image_size": 28, **changed.get("settings", {})}}
     planned = plan(*run_spec("lenet_d2l", data=str(folder), **changed))
@@ -144,7 +152,7 @@ def test_every_kind_of_recipe_can_be_tried(folder, changed, monkeypatch):
 
 
 @pytest.mark.parametrize("settings", [{}, {"ema": 0.9, "validation": 0.0, "monitor": "none", "optimizer": "sgd"}])
-def test_the_files_of_a_run_have_the_sizes_forecast(blobs, tmp_path, settings):
+def test_the_files_of_a_run_have_the_sizes_forecast(blobs: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     settings = {"epochs": 3, **settings}
     found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), recipe="fast", settings=settings)))
     run = cn.train("lenet_d2l", data=str(blobs), recipe="fast", runs=tmp_path / "r", quiet=True, **settings)
@@ -157,7 +165,7 @@ def test_the_files_of_a_run_have_the_sizes_forecast(blobs, tmp_path, settings):
     assert found.disk_bytes.keys() <= real.keys()
 
 
-def test_the_counts_are_those_of_the_data(blobs, folder):
+def test_the_counts_are_those_of_the_data(blobs: Path, folder: Path) -> None:
     for path in (blobs, folder):
         told, data = loading.describe(str(path)), loading.load(str(path), say=lambda _: None)
         assert (told.train, told.test) == (len(data.train), len(data.test))
@@ -171,7 +179,7 @@ def test_the_counts_are_those_of_the_data(blobs, folder):
 # --- arithmetic ------------------------------------------------------------------------------------------------------
 
 
-def test_time_is_steps_and_what_is_evaluated(blobs, measured):
+def test_time_is_steps_and_what_is_evaluated(blobs: Path, measured: Any) -> None:
     """400 images, 80 of them aside, and 100 of the test."""
     measured(images=100, step_seconds=1.0, evaluation_seconds=0.01)
     base = {"epochs": 5, "validation": 0.2, "monitor": "validation", "batch_size": 100}
@@ -184,7 +192,7 @@ def test_time_is_steps_and_what_is_evaluated(blobs, measured):
     assert found.seconds == pytest.approx(3 * 3.2 + 2 * 4.0 + 5 * 1.0 + 1.0)
 
 
-def test_memory_is_what_was_measured_with_the_real_images_and_a_whole_batch(blobs, measured):
+def test_memory_is_what_was_measured_with_the_real_images_and_a_whole_batch(blobs: Path, measured: Any) -> None:
     image = 28 * 28 + 8
     fake = measured(images=64)
     rest = fake.memory_bytes - fake.noise_bytes + fake.step_memory_bytes  # of 128: twice as many as were measured
@@ -195,7 +203,7 @@ def test_memory_is_what_was_measured_with_the_real_images_and_a_whole_batch(blob
     assert found.memory_bytes == rest + (500 + 200) * image  # what is kept aside is copied
 
 
-def test_a_real_trial_knows_its_memory(blobs):
+def test_a_real_trial_knows_its_memory(blobs: Path) -> None:
     found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs))))
     peak = machine.peak_memory_bytes()
     assert found.memory_bytes is None or 0.5 * peak < found.memory_bytes < 1.5 * peak
@@ -204,7 +212,9 @@ def test_a_real_trial_knows_its_memory(blobs):
 # --- data that is not here -------------------------------------------------------------------------------------------
 
 
-def test_what_has_to_be_fetched_is_said_and_not_fetched(monkeypatch, tmp_path, measured):
+def test_what_has_to_be_fetched_is_said_and_not_fetched(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, measured: Any
+) -> None:
     known = DATASETS["fashion_mnist"]
     monkeypatch.setitem(DATASETS, known.name, replace(known, system_folder=str(tmp_path / "none")))
     measured()
@@ -221,13 +231,15 @@ def test_what_has_to_be_fetched_is_said_and_not_fetched(monkeypatch, tmp_path, m
 # --- cheaper choices -------------------------------------------------------------------------------------------------
 
 
-def test_a_short_run_is_told_nothing(blobs, measured):
+def test_a_short_run_is_told_nothing(blobs: Path, measured: Any) -> None:
     measured(faster=3.0)
     assert forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).cheaper == ()
 
 
 @pytest.mark.parametrize(("step_seconds", "settings"), [(5.0, "epochs=500"), (900.0, "epochs=100"), (5.0, "epochs=1")])
-def test_what_is_cheaper_can_be_pasted_and_keeps_its_promise(cli, tmp_path, measured, step_seconds, settings):
+def test_what_is_cheaper_can_be_pasted_and_keeps_its_promise(
+    cli: CommandLine, tmp_path: Path, measured: Any, step_seconds: float, settings: str
+) -> None:
     from support.idx import make_idx_folder
 
     data = make_idx_folder(tmp_path / "many", train=20_000, test=20)
@@ -246,30 +258,30 @@ def test_what_is_cheaper_can_be_pasted_and_keeps_its_promise(cli, tmp_path, meas
     assert found["cheaper"][0]["change"] == "--set precision=bfloat16" and found["cheaper"][0]["times"] == 2.0
 
 
-def test_ten_minutes_by_fewer_epochs_or_fewer_images(blobs, measured):
+def test_ten_minutes_by_fewer_epochs_or_fewer_images(blobs: Path, measured: Any) -> None:
     measured(images=100, step_seconds=10.0, evaluation_seconds=0.0)
     planned = plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 100, "batch_size": 2}))
     changes = [choice.change for choice in forecast(planned).cheaper]
     assert changes == ["--set epochs=15", "--limit 60", "--set image_size=14"]  # 100 epochs of 40 s each
 
 
-def test_what_saves_next_to_nothing_is_not_named(blobs, measured):
+def test_what_saves_next_to_nothing_is_not_named(blobs: Path, measured: Any) -> None:
     measured(images=100, step_seconds=10.0, evaluation_seconds=0.0)
     found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 16, "batch_size": 2})))
     assert found.seconds == pytest.approx(640) and [c.change for c in found.cheaper] == ["--set image_size=14"]
 
 
-def test_bfloat16_is_proposed_only_where_it_was_faster(blobs, measured):
+def test_bfloat16_is_proposed_only_where_it_was_faster(blobs: Path, measured: Any) -> None:
     measured(step_seconds=1000.0, faster=1.1)
     changes = [choice.change for choice in forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).cheaper]
     assert changes and not any("bfloat16" in change for change in changes)
 
 
-def test_bfloat16_is_really_measured(blobs, monkeypatch):
+def test_bfloat16_is_really_measured(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     precisions = Counter()
     steps = trial._steps
 
-    def counted(training):
+    def counted(training: Any):
         for step in steps(training):
             precisions[training.plan.recipe.precision] += 1
             yield step
@@ -281,7 +293,7 @@ def test_bfloat16_is_really_measured(blobs, monkeypatch):
     assert precisions["float32"] == 3 and precisions["bfloat16"] in (1, 4)  # one if that was far too slow
 
 
-def test_smaller_images_only_for_a_net_that_takes_them(blobs, tmp_path, measured):
+def test_smaller_images_only_for_a_net_that_takes_them(blobs: Path, tmp_path: Path, measured: Any) -> None:
     measured(step_seconds=1000.0)
     (tmp_path / "own.py").write_text(OWN)
     planned = plan(*run_spec("own.py:net", data=str(blobs)))
@@ -291,7 +303,9 @@ def test_smaller_images_only_for_a_net_that_takes_them(blobs, tmp_path, measured
     assert choice.change == "--set image_size=14" and choice.times == pytest.approx(4, rel=0.01)
 
 
-def test_too_much_memory_is_said_with_a_batch_that_fits(blobs, measured, monkeypatch):
+def test_too_much_memory_is_said_with_a_batch_that_fits(
+    blobs: Path, measured: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(machine, "total_memory_bytes", lambda: 2 * 10**9)
     measured(images=256, memory_bytes=4 * 10**9, step_memory_bytes=35 * 10**8)
     found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs))))
@@ -302,7 +316,7 @@ def test_too_much_memory_is_said_with_a_batch_that_fits(blobs, measured, monkeyp
     assert found.memory_bytes / choice.times < 0.8 * 2 * 10**9
 
 
-def test_a_full_disk_is_said(blobs, measured, monkeypatch):
+def test_a_full_disk_is_said(blobs: Path, measured: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     measured(last_bytes=10**9)
     monkeypatch.setattr(forecasts.shutil, "disk_usage", lambda _: Usage)
     assert "disk 1.0 GB, but 1.5 GB free" in forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).lines()[0]
@@ -329,11 +343,11 @@ class Usage:
         (86_400 * 47 + 3600 * 5, "47 days 5 h"),
     ],
 )
-def test_times_for_people(seconds, words):
+def test_times_for_people(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
-def test_a_hopeless_run_says_days(blobs, measured):
+def test_a_hopeless_run_says_days(blobs: Path, measured: Any) -> None:
     measured(step_seconds=3600.0)
     line = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 50}))).lines()[0]
     assert line.startswith("forecast  6 days 12 h (3 h 7 min an epoch; measured on 14 steps")

@@ -240,7 +240,7 @@ BROKEN: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], Callable[[], Sp
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_run_hears_what_is_wrong_once(name: str):
+def test_a_broken_run_hears_what_is_wrong_once(name: str) -> None:
     build, changes, data, topic, hint = BROKEN[name]
     torch.manual_seed(0)
     said = advice(trained(build(), replace(PLAIN, **changes), data())[0])
@@ -249,13 +249,13 @@ def test_a_broken_run_hears_what_is_wrong_once(name: str):
     assert len({one.topic for one in said}) == len(said) <= 2
 
 
-def test_the_advice_names_the_number_and_what_was_seen():
+def test_the_advice_names_the_number_and_what_was_seen() -> None:
     said = advice(trained(mlp(), replace(PLAIN, lr=1e-6, epochs=6), learnable())[0])
     assert "ln 10 = 2.303" in said[0].said and "its weights moved by" in said[0].said
     assert said[0].epoch == 4 and said[0].step == 50  # 200 steps are the least that it judges by
 
 
-def test_units_that_die_while_the_net_trains_are_a_matter_of_the_rate():
+def test_units_that_die_while_the_net_trains_are_a_matter_of_the_rate() -> None:
     net, recipe, step = mlp(), PLAIN, Step(epoch=1, step=10, steps=50, images=160, seconds=1.0, loss=2.0, accuracy=0.3)
     coach = Coach(recipe, tuple("0123456789"), torch.rand(64, 1, 12, 12), torch.arange(10).repeat(20))
     assert not coach.before(net) and not coach.see(step, net)
@@ -268,7 +268,7 @@ def test_units_that_die_while_the_net_trains_are_a_matter_of_the_rate():
     assert not coach.see(replace(step, step=30), net)
 
 
-def test_units_that_are_missed_by_nobody_are_not_mentioned():
+def test_units_that_are_missed_by_nobody_are_not_mentioned() -> None:
     """Most of a layer is dead, and the net still tells images apart."""
     net, step = mlp(), Step(epoch=1, step=10, steps=50, images=160, seconds=1.0, loss=2.0, accuracy=0.3)
     coach = Coach(PLAIN, tuple("0123456789"), torch.rand(64, 1, 12, 12), torch.arange(10).repeat(20))
@@ -281,7 +281,7 @@ def test_units_that_are_missed_by_nobody_are_not_mentioned():
     assert not coach.see(step, net)
 
 
-def test_a_net_that_is_at_chance_again_is_told_to_take_smaller_steps():
+def test_a_net_that_is_at_chance_again_is_told_to_take_smaller_steps() -> None:
     learned = Epoch(
         epoch=1, epochs=4, loss=0.5, accuracy=0.9, validation_accuracy=None, test_accuracy=None, lr=0.05, seconds=1.0,
         evaluation_seconds=0.0, images_per_second=1.0, wait_share=0.0,
@@ -290,7 +290,7 @@ def test_a_net_that_is_at_chance_again_is_told_to_take_smaller_steps():
     assert [one.hint for one in said] == ["--set lr=0.005"] and "after it had learned" in said[0].said
 
 
-def test_a_validation_loss_that_turns_is_noticed_and_no_test_split_is_asked_for():
+def test_a_validation_loss_that_turns_is_noticed_and_no_test_split_is_asked_for() -> None:
     few, aside = noisy_labels(), noisy_labels()
     train = Split(few.images[:100], few.labels[:100])
     validation = Split(aside.images[100:600], aside.labels[100:600])
@@ -316,7 +316,7 @@ class Slow(batches.Batches):
             yield batch
 
 
-def test_a_net_that_waits_for_its_batches_is_noticed_after_two_epochs():
+def test_a_net_that_waits_for_its_batches_is_noticed_after_two_epochs() -> None:
     said = advice(trained(mlp(), PLAIN, learnable(160), load=Slow)[0])
     assert [(one.topic, one.epoch, one.hint) for one in said] == [("data_starved", 2, "--loader-threads 2")]
 
@@ -344,14 +344,14 @@ SOUND: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], Callable[[], Spl
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("name", SOUND)
-def test_a_sound_run_hears_nothing(name: str, seed: int):
+def test_a_sound_run_hears_nothing(name: str, seed: int) -> None:
     build, changes, data = SOUND[name]
     torch.manual_seed(seed)
     events, _ = trained(build(), replace(PLAIN, **changes), data(), seed=seed)
     assert not advice(events)
 
 
-def test_a_net_can_be_at_chance_for_more_steps_than_the_coach_waits_and_be_sound():
+def test_a_net_can_be_at_chance_for_more_steps_than_the_coach_waits_and_be_sound() -> None:
     """So that the silence above is worth something."""
     build, changes, data = SOUND["sigmoids that take their time"]
     torch.manual_seed(0)
@@ -360,7 +360,7 @@ def test_a_net_can_be_at_chance_for_more_steps_than_the_coach_waits_and_be_sound
     assert epochs[-1].accuracy > 0.5
 
 
-def test_a_watched_run_is_bit_for_bit_that_of_an_unwatched_one():
+def test_a_watched_run_is_bit_for_bit_that_of_an_unwatched_one() -> None:
     """Dropout draws from the global generator, batch normalization keeps statistics, one part of it is frozen."""
     results = []
     for watched in (True, False):
@@ -372,7 +372,7 @@ def test_a_watched_run_is_bit_for_bit_that_of_an_unwatched_one():
     assert all(torch.equal(a, results[1][name]) for name, a in results[0].items())
 
 
-def test_a_pass_leaves_modes_gradients_generator_and_hooks_as_they_were():
+def test_a_pass_leaves_modes_gradients_generator_and_hooks_as_they_were() -> None:
     net = nn.Sequential(with_batch_norm(), nn.AlphaDropout(0.5), nn.ReLU())
     net[0][1].eval()
     net(torch.rand(4, 1, 12, 12)).sum().backward()
@@ -380,7 +380,7 @@ def test_a_pass_leaves_modes_gradients_generator_and_hooks_as_they_were():
     weights = {name: tensor.clone() for name, tensor in net.state_dict().items()}
 
     class Draws(nn.Module):
-        def forward(self, x):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
             return nn.functional.dropout(x, training=True)
 
     health = examine(nn.Sequential(net, Draws()), torch.rand(4, 1, 12, 12, generator=torch.Generator().manual_seed(0)))
@@ -392,7 +392,7 @@ def test_a_pass_leaves_modes_gradients_generator_and_hooks_as_they_were():
     assert not any(m._forward_hooks for m in net.modules())
 
 
-def test_shares_are_counted_over_all_images():
+def test_shares_are_counted_over_all_images() -> None:
     relu = nn.Sequential(nn.Conv2d(1, 4, 1), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3), nn.ReLU(inplace=True))
     with torch.no_grad():
         relu[0].weight.fill_(1.0)
@@ -411,13 +411,13 @@ def test_shares_are_counted_over_all_images():
     assert examine(nn.Sequential(nn.Sigmoid()), x / 10).saturated == {"0": 0.25}
 
 
-def test_a_net_with_lazy_layers_gets_no_weights_from_the_coach():
+def test_a_net_with_lazy_layers_gets_no_weights_from_the_coach() -> None:
     net = nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
     coach = Coach(PLAIN, tuple("0123456789"), torch.rand(8, 1, 12, 12), torch.arange(10).repeat(20))
     assert not coach.before(net) and isinstance(net[1].weight, nn.UninitializedParameter)
 
 
-def test_a_net_in_the_dark_is_stuck_although_it_changes():
+def test_a_net_in_the_dark_is_stuck_although_it_changes() -> None:
     """Weights of N(0, 0.01) under five sigmoids: what it answers grows tenfold and stays nothing; Xavier's learn."""
     recipe = replace(PLAIN, initialise="normal", lr=0.5, epochs=10)
     (said,) = advice(trained(deep_sigmoids(), recipe, learnable())[0])
@@ -425,7 +425,7 @@ def test_a_net_in_the_dark_is_stuck_although_it_changes():
     assert not advice(trained(deep_sigmoids(), replace(recipe, initialise="xavier_uniform"), learnable())[0])
 
 
-def test_what_was_said_before_a_resume_is_not_said_again():
+def test_what_was_said_before_a_resume_is_not_said_again() -> None:
     split, recipe = learnable(), replace(PLAIN, lr=50.0)
     events, state = trained(mlp(), recipe, split)
     assert [one.topic for one in advice(events)] == ["loss_grows"]
@@ -439,7 +439,7 @@ def test_what_was_said_before_a_resume_is_not_said_again():
     assert not resumed.see(loss, state.net)
 
 
-def test_class_weights_and_smoothing_change_what_guessing_costs():
+def test_class_weights_and_smoothing_change_what_guessing_costs() -> None:
     labels = torch.tensor([0] * 90 + [1] * 10)
     probe = torch.rand(8, 1, 12, 12)
     two = nn.Sequential(nn.Flatten(), nn.Linear(144, 2))

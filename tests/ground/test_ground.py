@@ -7,8 +7,9 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,7 +78,7 @@ ONCE = {
 
 
 @pytest.mark.parametrize("what", ONCE)
-def test_what_is_done_often_is_written_once(what):
+def test_what_is_done_often_is_written_once(what: str) -> None:
     known, home, others = ONCE[what]
     places: dict[str, list[int]] = {}
     for path in FILES:
@@ -106,12 +107,12 @@ def test_what_is_done_often_is_written_once(what):
         (ONCE["sync to disk"][0], "os.fsync(file.fileno())"),
     ],
 )
-def test_a_second_place_would_be_seen(known, source):
+def test_a_second_place_would_be_seen(known: Callable[..., Any], source: str) -> None:
     assert any(map(known, ast.walk(ast.parse(source))))
 
 
 @pytest.mark.parametrize("source", ["text.replace('a', 'b')", "replace(recipe, net=net)", "', '.join(names)", "'s'"])
-def test_what_only_looks_alike_is_left_alone(source):
+def test_what_only_looks_alike_is_left_alone(source: str) -> None:
     nodes = [*ast.walk(ast.parse(source))]
     assert not any(known(node) for known, _, _ in ONCE.values() for node in nodes)
 
@@ -163,7 +164,7 @@ def test_what_only_looks_alike_is_left_alone(source):
         (text.command("classicnets", "show", Path("my runs/a")), "classicnets show 'my runs/a'"),
     ],
 )
-def test_short_texts(made, expected):
+def test_short_texts(made: str, expected: str) -> None:
     assert made == expected
 
 
@@ -174,14 +175,14 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_file_is_replaced_whole(tmp_path):
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     files.write_whole(path, b"old")
     files.write_json(path, {"n": 1, "name": "é"})
     assert content(tmp_path) == {"x.json": '{\n  "n": 1,\n  "name": "é"\n}\n'.encode()}
 
 
-def test_a_temporary_file_keeps_the_suffix_and_is_hidden(tmp_path):
+def test_a_temporary_file_keeps_the_suffix_and_is_hidden(tmp_path: Path) -> None:
     with files.temporary_file(tmp_path / "net.onnx") as part:
         assert part.parent == tmp_path and part.suffix == ".onnx" and part.name.startswith(".net.")
         part.write_bytes(b"whole")
@@ -189,7 +190,7 @@ def test_a_temporary_file_keeps_the_suffix_and_is_hidden(tmp_path):
     assert content(tmp_path) == {"net.onnx": b"whole"}
 
 
-def test_nothing_is_left_of_a_file_that_was_not_finished(tmp_path):
+def test_nothing_is_left_of_a_file_that_was_not_finished(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="in the middle"), files.temporary_file(tmp_path / "x.bin") as part:
         part.write_bytes(b"half")
         raise ValueError("in the middle")
@@ -199,11 +200,13 @@ def test_nothing_is_left_of_a_file_that_was_not_finished(tmp_path):
 
 
 @pytest.mark.parametrize("point", ["fsync", "replace"])
-def test_a_failure_at_any_point_leaves_the_old_file_whole(tmp_path, monkeypatch, point):
+def test_a_failure_at_any_point_leaves_the_old_file_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
     path = tmp_path / "x.json"
     files.write_whole(path, b"old")
 
-    def fail(*_):
+    def fail(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(*((os, "fsync", fail) if point == "fsync" else (Path, "replace", fail)))
@@ -214,7 +217,7 @@ def test_a_failure_at_any_point_leaves_the_old_file_whole(tmp_path, monkeypatch,
 
 
 @pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid"), reason="needs permissions of POSIX")
-def test_a_folder_that_cannot_be_written_is_cn401(tmp_path):
+def test_a_folder_that_cannot_be_written_is_cn401(tmp_path: Path) -> None:
     folder = tmp_path / "closed"
     folder.mkdir()
     folder.chmod(0o555)
@@ -228,7 +231,7 @@ def test_a_folder_that_cannot_be_written_is_cn401(tmp_path):
         folder.chmod(0o755)
 
 
-def test_a_folder_that_is_not_there_is_cn401(tmp_path):
+def test_a_folder_that_is_not_there_is_cn401(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     for path in (tmp_path / "none" / "x.json", tmp_path / "file" / "x.json"):
         with pytest.raises(MachineError) as caught:
@@ -237,7 +240,7 @@ def test_a_folder_that_is_not_there_is_cn401(tmp_path):
     assert content(tmp_path) == {"file": b""}
 
 
-def test_temporary_files_of_dead_processes_are_removed(tmp_path):
+def test_temporary_files_of_dead_processes_are_removed(tmp_path: Path) -> None:
     kept = {"x.json": b"1", ".hidden": b"2", "part.txt": b"3"}
     for name, data in {**kept, ".x.0123456789ab.part.json": b"half", ".y.0123456789ab.part": b"half"}.items():
         (tmp_path / name).write_bytes(data)
@@ -248,7 +251,7 @@ def test_temporary_files_of_dead_processes_are_removed(tmp_path):
 # --- workers ---------------------------------------------------------------------------------------------------------
 
 
-def test_results_come_in_the_order_of_the_items():
+def test_results_come_in_the_order_of_the_items() -> None:
     def slower_first(n: int) -> int:
         time.sleep(0.02 * (n % 3 == 0))
         return n * n
@@ -257,13 +260,13 @@ def test_results_come_in_the_order_of_the_items():
     assert [*ordered_map(slower_first, [], threads=4)] == []
 
 
-def test_threads_work_at_the_same_time():
+def test_threads_work_at_the_same_time() -> None:
     together = threading.Barrier(3, timeout=600)  # broken, which raises, unless three items are in work at once
     assert len([*ordered_map(lambda _: together.wait(), range(6), threads=3)]) == 6
 
 
 @pytest.mark.parametrize(("threads", "ahead", "most"), [(2, 3, 4), (1, 1, 2), (2, None, 17)])
-def test_items_are_read_no_further_than_asked(threads, ahead, most):
+def test_items_are_read_no_further_than_asked(threads: int, ahead: int | None, most: int) -> None:
     read: list[int] = []
 
     def items() -> Iterator[int]:
@@ -278,7 +281,7 @@ def test_items_are_read_no_further_than_asked(threads, ahead, most):
     results.close()
 
 
-def test_an_exception_comes_in_its_turn():
+def test_an_exception_comes_in_its_turn() -> None:
     def fails(n: int) -> int:
         if n == 3:
             raise KeyError(n)
@@ -292,7 +295,7 @@ def test_an_exception_comes_in_its_turn():
         next(results)
 
 
-def test_an_exception_of_the_items_is_passed_on():
+def test_an_exception_of_the_items_is_passed_on() -> None:
     def items() -> Iterator[int]:
         yield 1
         raise OSError("no more")
@@ -301,7 +304,7 @@ def test_an_exception_of_the_items_is_passed_on():
         [*ordered_map(lambda n: n, items(), threads=2)]
 
 
-def test_closing_cancels_what_has_not_begun():
+def test_closing_cancels_what_has_not_begun() -> None:
     begun: list[int] = []
     release = threading.Event()
 

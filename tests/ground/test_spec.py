@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from classicnets.spec import GROUPS, Output, RunSpec, Study, about, default_text
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from classicnets.values import Recipe
+from support.command_line import CommandLine
 
 SOURCE = Path(cn.__file__).parent
 FULL = RunSpec(
@@ -47,39 +49,39 @@ def commands() -> list[tuple[str, ...]]:
     ]
 
 
-def test_a_spec_is_what_it_was_after_json():
+def test_a_spec_is_what_it_was_after_json() -> None:
     assert RunSpec.from_facts({"spec": json.loads(json.dumps(FULL.to_dict()))}) == FULL
     assert all(getattr(FULL, f.name) != f.default for f in fields(RunSpec))  # so that nothing above is a default
 
 
-def test_a_recipe_in_a_spec_survives_json():
+def test_a_recipe_in_a_spec_survives_json() -> None:
     recipe = cn.Recipe(source="mine", net="x", data="fashion_mnist", epochs=3, batch_size=8, lr=0.1, drop_at=(0.5,))
     again = RunSpec.from_facts({"spec": json.loads(json.dumps(replace(FULL, recipe=recipe).to_dict()))})
     assert isinstance(again.recipe, Recipe) and again.recipe == recipe
 
 
-def test_facts_of_version_0_1_make_a_spec():
+def test_facts_of_version_0_1_make_a_spec() -> None:
     facts = {"seed": 4, "limit": 7, "deterministic": True, "loader_threads": 1, "on_bad_image": "skip", "net": {}}
     assert RunSpec.from_facts(facts) == RunSpec(
         seed=4, limit=7, deterministic=True, loader_threads=1, on_bad_image="skip"
     )
 
 
-def test_a_run_holds_its_spec_and_a_resumed_one_reads_it(blobs):
+def test_a_run_holds_its_spec_and_a_resumed_one_reads_it(blobs: Path) -> None:
     run = cn.train("lenet_d2l", data=blobs, seed=2, epochs=1, limit=64, quiet=True)
     assert RunSpec.from_facts(run.facts) == RunSpec(
         net="lenet_d2l", data=str(blobs), seed=2, limit=64, settings={"epochs": 1}
     )
 
 
-def test_train_takes_a_spec(blobs):
+def test_train_takes_a_spec(blobs: Path) -> None:
     spec = RunSpec(net="lenet_d2l", data=str(blobs), limit=64, settings={"epochs": 1}, seed=5)
     one, two = cn.train(spec, quiet=True), cn.train("lenet_d2l", data=blobs, limit=64, epochs=1, seed=5, quiet=True)
     a, b = (load_file(run.folder.last) for run in (one, two))
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_what_is_no_option_is_a_setting_of_the_recipe():
+def test_what_is_no_option_is_a_setting_of_the_recipe() -> None:
     spec, module = run_spec("lenet_d2l", seed=1, epochs=3, settings={"lr": 0.1})
     assert (spec.seed, spec.settings, module) == (1, {"lr": 0.1, "epochs": 3}, None)
     net = torch.nn.Linear(2, 2)
@@ -88,12 +90,14 @@ def test_what_is_no_option_is_a_setting_of_the_recipe():
         plan(*run_spec("lenet_d2l", sed=1))
 
 
-def test_a_run_that_was_stopped_is_resumed_from_python_to_the_same_weights(blobs, monkeypatch):
+def test_a_run_that_was_stopped_is_resumed_from_python_to_the_same_weights(
+    blobs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = {"data": blobs, "epochs": 3, "limit": 200, "batch_size": 32, "quiet": True}
     whole = cn.train("lenet_d2l", runs="a", **options)
     record = Session._record
 
-    def interrupt(self, event):
+    def interrupt(self, event: Any):
         advice = record(self, event)
         if isinstance(event, Step) and (event.epoch, event.step) == (2, 3):
             signal.raise_signal(signal.SIGINT)
@@ -115,14 +119,16 @@ def test_a_run_that_was_stopped_is_resumed_from_python_to_the_same_weights(blobs
         cn.resume(folder, seed=3)
 
 
-def test_threads_that_a_run_asked_for_are_put_back(blobs):
+def test_threads_that_a_run_asked_for_are_put_back(blobs: Path) -> None:
     before = torch.get_num_threads()
     run = cn.train("lenet_d2l", data=blobs, epochs=1, limit=64, threads=before + 1, quiet=True)
     assert run.facts["threads"] == before + 1 and torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
-def test_help_groups_every_option_and_shows_its_default(command, capsys):
+def test_help_groups_every_option_and_shows_its_default(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
     out = helped(capsys, *command)
     module = _VERBS[command[0]]
     kinds = module.ACTIONS[command[1]].options if len(command) > 1 else module.OPTIONS
@@ -139,7 +145,7 @@ def test_help_groups_every_option_and_shows_its_default(command, capsys):
             assert about(f).group in ("", *headings)
 
 
-def test_python_shows_the_same_options(capsys):
+def test_python_shows_the_same_options(capsys: pytest.CaptureFixture[str]) -> None:
     shown = inspect.signature(cn.train).parameters
     for kind in (RunSpec, Output):
         for f in option_fields(kind):
@@ -147,12 +153,14 @@ def test_python_shows_the_same_options(capsys):
     assert {f.name for f in option_fields(Study)} <= {*inspect.signature(cn.train_seeds).parameters}
 
 
-def test_help_is_translated_when_it_is_shown(capsys, monkeypatch):
+def test_help_is_translated_when_it_is_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(arguments, "_", lambda text: text.upper())
     assert "SEED OF EVERYTHING RANDOM" in helped(capsys, "train")
 
 
-def test_options_are_made_in_one_place():
+def test_options_are_made_in_one_place() -> None:
     """No add_argument for an option outside of the one builder, and no help text twice."""
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -162,7 +170,7 @@ def test_options_are_made_in_one_place():
                 assert allowed, f"{path.name}:{node.lineno}"
 
 
-def test_data_refuses_an_option_that_does_nothing_there(cli):
+def test_data_refuses_an_option_that_does_nothing_there(cli: CommandLine) -> None:
     for words in (
         ["data", "list", "--fit", "crop"],
         ["data", "check", "x", "--size", "3"],
@@ -172,7 +180,7 @@ def test_data_refuses_an_option_that_does_nothing_there(cli):
         assert code == 2 and out == "" and "does not take" in err, words
 
 
-def test_new_spellings_and_old_ones_say_the_same(cli, blobs):
+def test_new_spellings_and_old_ones_say_the_same(cli: CommandLine, blobs: Path) -> None:
     assert cli("explain", "cn201") == cli("show", "CN201")
     run = cn.train("lenet_d2l", data=blobs, epochs=1, limit=64, quiet=True)
     assert cli("weights", "identify", run.folder.last) == cli("show", run.folder.last)
@@ -182,7 +190,7 @@ def test_new_spellings_and_old_ones_say_the_same(cli, blobs):
     assert code == 2 and "there is no error code CN999" in err and "hint:  classicnets explain CN" in err
 
 
-def test_training_needs_no_tool():
+def test_training_needs_no_tool() -> None:
     """Take any tool away and the core still trains: it imports none."""
     tools = ("audit", "coach", "forecast", "study", "handwriting", "export", "compat", "report", "api", "cli")
     code = (

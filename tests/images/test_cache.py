@@ -7,8 +7,10 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ SEEN = Preprocess(channels=3, image_size=12)
 
 
 @pytest.fixture
-def files(tmp_path, monkeypatch) -> list[Path]:
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Thirty image files that are not new any more."""
     monkeypatch.setenv("CLASSICNETS_PICTURES", "disk")
     paths = sorted(make_image_folder(tmp_path / "x", per_class=10).rglob("*.*"))
@@ -41,19 +43,19 @@ def root() -> Path:
     return Path(os.environ["CLASSICNETS_CACHE"]) / "pictures"
 
 
-def read(paths, preprocess=SEEN, say=lambda _: None) -> cache.Read:
+def read(paths: Any, preprocess: Preprocess = SEEN, say: Callable[..., Any] = lambda _: None) -> cache.Read:
     found = cache.read_all(paths, preprocess, say)
     expected = [read_fitted(path, preprocess) for path in paths]
     np.testing.assert_array_equal(found.images, np.stack(expected))
     return found
 
 
-def watched(monkeypatch, *names: str) -> list[str]:
+def watched(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[str]:
     """Which of the functions are called from now on."""
     calls: list[str] = []
 
-    def spied(name, function):
-        def spy(*args):
+    def spied(name: Any, function: Any):
+        def spy(*args: Any):
             calls.append(name)
             return function(*args)
 
@@ -64,7 +66,7 @@ def watched(monkeypatch, *names: str) -> list[str]:
     return calls
 
 
-def test_a_second_reading_maps_and_opens_no_image(files, monkeypatch):
+def test_a_second_reading_maps_and_opens_no_image(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     first = read(files)
     calls = watched(monkeypatch, "fit_bytes", "read_bytes")
     again = read(files)
@@ -73,7 +75,7 @@ def test_a_second_reading_maps_and_opens_no_image(files, monkeypatch):
     np.testing.assert_array_equal(np.load(next(root().glob("*.npy"))), again.images)  # an ordinary file of numpy's
 
 
-def test_torch_takes_it_without_a_warning_and_cannot_change_the_file(files):
+def test_torch_takes_it_without_a_warning_and_cannot_change_the_file(files: list[Path]) -> None:
     read(files)
     images = read(files).images
     torch.from_numpy(images[:5]).zero_()
@@ -81,7 +83,7 @@ def test_torch_takes_it_without_a_warning_and_cannot_change_the_file(files):
     read(files)
 
 
-def test_the_number_of_oblong_images_is_kept(files):
+def test_the_number_of_oblong_images_is_kept(files: list[Path]) -> None:
     Image.new("RGB", (9, 5), (9, 9, 9)).save(files[3], "png")
     assert read(files).oblong == read(files).oblong == 1
 
@@ -89,14 +91,14 @@ def test_the_number_of_oblong_images_is_kept(files):
 @pytest.mark.parametrize(
     "other", [{"channels": 1}, {"image_size": 13}, {"fit": "crop"}, {"image_size": 14, "resize": 15}, {"pad": 1}]
 )
-def test_other_settings_are_other_images(files, other):
+def test_other_settings_are_other_images(files: list[Path], other: dict[str, Any]) -> None:
     read(files)
     read(files, Preprocess(**{"channels": 3, "image_size": 12, **other}))
     assert len(list(root().glob("*.npy"))) == 2
     read(files)
 
 
-def test_a_new_version_of_the_decoder_decodes_again(files, monkeypatch):
+def test_a_new_version_of_the_decoder_decodes_again(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     read(files)
     monkeypatch.setattr(cache, "DECODER", cache.DECODER + 1)
     calls = watched(monkeypatch, "fit_bytes")
@@ -104,7 +106,7 @@ def test_a_new_version_of_the_decoder_decodes_again(files, monkeypatch):
     assert len(calls) == 30
 
 
-def test_only_what_changed_is_read_again(files, monkeypatch):
+def test_only_what_changed_is_read_again(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     read(files)
     os.utime(files[4], (1.1e9, 1.1e9))  # touched, the same bytes
     calls = watched(monkeypatch, "read_bytes", "fit_bytes")
@@ -118,7 +120,7 @@ def test_only_what_changed_is_read_again(files, monkeypatch):
     assert calls.count("fit_bytes") == 30
 
 
-def test_other_bytes_of_the_same_size_and_time_are_seen(files):
+def test_other_bytes_of_the_same_size_and_time_are_seen(files: list[Path]) -> None:
     """As when a copy keeps the times: the time of the last change cannot be set by anyone."""
     path = files[0].with_suffix(".bmp")
     for color in ("red", "blue"):
@@ -127,7 +129,7 @@ def test_other_bytes_of_the_same_size_and_time_are_seen(files):
         read([*files, path])
 
 
-def test_a_file_that_is_new_is_not_believed_to_stay(files, monkeypatch):
+def test_a_file_that_is_new_is_not_believed_to_stay(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "_FRESH_SECONDS", 2.0)
     read(files)
     calls = watched(monkeypatch, "read_bytes", "fit_bytes")
@@ -135,14 +137,14 @@ def test_a_file_that_is_new_is_not_believed_to_stay(files, monkeypatch):
     assert "read_bytes" in calls
 
 
-def test_another_order_and_a_part_are_themselves(files):
+def test_another_order_and_a_part_are_themselves(files: list[Path]) -> None:
     read(files)
     read(files[::-1])
     read(files[3:7])
     read(files)
 
 
-def test_a_copy_of_the_folder_needs_no_second_entry(files, tmp_path):
+def test_a_copy_of_the_folder_needs_no_second_entry(files: list[Path], tmp_path: Path) -> None:
     read(files)
     copy = shutil.copytree(tmp_path / "x", tmp_path / "copy")
     read(sorted(copy.rglob("*.*")))
@@ -151,7 +153,7 @@ def test_a_copy_of_the_folder_needs_no_second_entry(files, tmp_path):
 
 @settings(max_examples=25)
 @given(st.data())
-def test_a_damaged_entry_is_made_again(tmp_path_factory, data):
+def test_a_damaged_entry_is_made_again(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Cut, lengthened, or with bytes changed: the array, what is said of it, and the list of the files."""
     with pytest.MonkeyPatch.context() as patch:
         base = tmp_path_factory.mktemp("damaged")
@@ -173,7 +175,7 @@ def test_a_damaged_entry_is_made_again(tmp_path_factory, data):
         read(paths)
 
 
-def test_damage_is_said(files):
+def test_damage_is_said(files: list[Path]) -> None:
     read(files)
     array = next(root().glob("*.npy"))
     array.write_bytes(array.read_bytes()[:-1])
@@ -183,7 +185,7 @@ def test_damage_is_said(files):
     read(files, say=pytest.fail)
 
 
-def test_two_processes_make_the_same_entry_at_once(files, tmp_path):
+def test_two_processes_make_the_same_entry_at_once(files: list[Path], tmp_path: Path) -> None:
     code = (
         "import sys, time, pathlib, hashlib\n"
         "from classicnets.images.cache import read_all\n"
@@ -219,7 +221,9 @@ def test_two_processes_make_the_same_entry_at_once(files, tmp_path):
     read(files)
 
 
-def test_a_disk_that_cannot_be_written_is_said_once_and_done_without(files, monkeypatch):
+def test_a_disk_that_cannot_be_written_is_said_once_and_done_without(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     root().parent.mkdir()
     root().write_text("a file where the folder should be")
     said: list[str] = []
@@ -228,7 +232,9 @@ def test_a_disk_that_cannot_be_written_is_said_once_and_done_without(files, monk
 
 
 @pytest.mark.parametrize("when", [0, 10])
-def test_a_full_disk_is_done_without_and_leaves_nothing(files, monkeypatch, when):
+def test_a_full_disk_is_done_without_and_leaves_nothing(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch, when: int
+) -> None:
     """Full from the start as the system tells it, or while it is written: /dev/full answers as a full disk does."""
     if when == 0:
         monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6, 1000))
@@ -242,7 +248,7 @@ def test_a_full_disk_is_done_without_and_leaves_nothing(files, monkeypatch, when
     assert not list(root().glob("*part*")) and not list(root().glob("*.npy"))
 
 
-def test_what_was_used_longest_ago_goes(files, monkeypatch):
+def test_what_was_used_longest_ago_goes(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "KEPT_BYTES", 3 * (30 * 3 * 12 * 12 + 128))
     for side, age in ((10, 400), (11, 300), (12, 200)):
         before = set(root().glob("*.npy")) if root().exists() else set()
@@ -260,7 +266,9 @@ def test_what_was_used_longest_ago_goes(files, monkeypatch):
     assert 11 not in sides and not old.exists()
 
 
-def test_the_others_are_kept_and_faults_are_remembered_with_them(files, monkeypatch):
+def test_the_others_are_kept_and_faults_are_remembered_with_them(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     files[2].write_bytes(b"")
     files[7].unlink()
     good = [path for i, path in enumerate(files) if i not in (2, 7)]
@@ -278,7 +286,7 @@ def test_the_others_are_kept_and_faults_are_remembered_with_them(files, monkeypa
     assert list(cache.read_all(files, SEEN, pytest.fail).faults) == [2]
 
 
-def test_reading_stops_at_the_most_faults_and_nothing_is_kept(files):
+def test_reading_stops_at_the_most_faults_and_nothing_is_kept(files: list[Path]) -> None:
     for path in files[10:]:
         path.write_bytes(b"")
     found = cache.read_all(files, SEEN, pytest.fail, most_faults=4)
@@ -286,7 +294,7 @@ def test_reading_stops_at_the_most_faults_and_nothing_is_kept(files):
     assert not list(root().glob("*.npy")) and not list(root().glob("part-*"))
 
 
-def test_where_they_are_kept_can_be_chosen(files, monkeypatch):
+def test_where_they_are_kept_can_be_chosen(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLASSICNETS_PICTURES", "memory")
     read(files)
     monkeypatch.delenv("CLASSICNETS_PICTURES")

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def png(width: int, height: int, depth: int, kind: int, rows: bytes, *more: tupl
 
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("subsampling", [0, 2])
-def test_jpeg_is_what_was_written_and_what_pil_reads(tmp_path, progressive, subsampling):
+def test_jpeg_is_what_was_written_and_what_pil_reads(tmp_path: Path, progressive: bool, subsampling: int) -> None:
     pixels = np.stack([RAMP, RAMP[::-1], RAMP / 2], axis=2).astype(np.uint8)
     options = {"quality": 95, "subsampling": subsampling, "progressive": progressive}
     path = saved(pixels, tmp_path / "x.jpg", **options)
@@ -73,7 +74,7 @@ def test_jpeg_is_what_was_written_and_what_pil_reads(tmp_path, progressive, subs
     np.testing.assert_array_equal(read_image(path, 1)[0], np.asarray(Image.open(path).convert("L")))
 
 
-def test_gray_jpeg(tmp_path):
+def test_gray_jpeg(tmp_path: Path) -> None:
     path = saved(RAMP.astype(np.uint8), tmp_path / "x.jpg", quality=95)
     near(read_image(path, 1)[0], RAMP, 4)
     three = read_image(path, 3)
@@ -85,7 +86,7 @@ INKS = [(0, 0, 0, 0), (255, 0, 0, 0), (0, 255, 0, 0), (0, 0, 255, 0), (0, 0, 0, 
 
 @pytest.mark.parametrize("ink", INKS)
 @pytest.mark.parametrize("kind", ["Adobe", "plain", "YCCK"])
-def test_cmyk_is_ink_on_white_paper(tmp_path, ink, kind):
+def test_cmyk_is_ink_on_white_paper(tmp_path: Path, ink: tuple[int, ...], kind: str) -> None:
     """Adobe's files, and only they, hold how much ink is missing; YCCK is the same turned into luma and chroma."""
     sheet = np.full((16, 16, 4), ink, np.uint8)
     path = tmp_path / "x.jpg"
@@ -118,7 +119,7 @@ TURNED = {  # how the upright image lies in the file: what its first row and fir
 
 @pytest.mark.parametrize("mark", TURNED)
 @pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tif"])
-def test_exif_turns_a_image_upright(tmp_path, mark, kind):
+def test_exif_turns_a_image_upright(tmp_path: Path, mark: int, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = mark
     options = {"jpg": {"quality": 98}, "webp": {"lossless": True}}.get(kind, {})
@@ -129,7 +130,9 @@ def test_exif_turns_a_image_upright(tmp_path, mark, kind):
 @pytest.mark.parametrize("mark", TURNED)
 @pytest.mark.parametrize("fit", ["crop", "stretch", "letterbox"])
 @pytest.mark.parametrize("size", [(401, 523), (300, 300), (523, 260)])
-def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(tmp_path, mark, fit, size):
+def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(
+    tmp_path: Path, mark: int, fit: str, size: tuple[int, ...]
+) -> None:
     exif = Image.Exif()
     exif[0x0112] = mark
     upright = photograph(*size)
@@ -145,7 +148,7 @@ def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(tmp_path, mark, fit,
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_large_jpeg_that_ends_before_its_pixels_is_refused(tmp_path, channels):
+def test_a_large_jpeg_that_ends_before_its_pixels_is_refused(tmp_path: Path, channels: int) -> None:
     path = saved(photograph(400, 400), tmp_path / "cut.jpg")
     whole = path.read_bytes()
     path.write_bytes(whole[: whole.index(b"\xff\xda")])
@@ -154,7 +157,7 @@ def test_a_large_jpeg_that_ends_before_its_pixels_is_refused(tmp_path, channels)
     assert caught.value.code == "CN304" and caught.value.why
 
 
-def test_a_line_of_pixels_is_a_image(tmp_path):
+def test_a_line_of_pixels_is_a_image(tmp_path: Path) -> None:
     for size in ((1, 900), (900, 1), (3, 2000), (1, 1)):
         path = saved(photograph(*size), tmp_path / "x.jpg")
         for fit in ("crop", "stretch", "letterbox"):
@@ -164,7 +167,7 @@ def test_a_line_of_pixels_is_a_image(tmp_path):
 # --- PNG -------------------------------------------------------------------------------------------------------------
 
 
-def test_sixteen_bits_of_gray_keep_their_white(tmp_path):
+def test_sixteen_bits_of_gray_keep_their_white(tmp_path: Path) -> None:
     """A dark image stays dark: white is 65535, not the brightest pixel."""
     dark = np.arange(0, 6000, 10).astype(">u2").reshape(20, 30)
     (tmp_path / "x.png").write_bytes(png(30, 20, 16, 0, dark.tobytes()))
@@ -176,19 +179,19 @@ def test_sixteen_bits_of_gray_keep_their_white(tmp_path):
         near(read_image(path, 1)[0], full / 257.0, 0.51)
 
 
-def test_sixteen_bits_of_color(tmp_path):
+def test_sixteen_bits_of_color(tmp_path: Path) -> None:
     deep = np.random.default_rng(0).integers(0, 65536, (20, 30, 3)).astype(">u2")
     (tmp_path / "x.png").write_bytes(png(30, 20, 16, 2, deep.tobytes()))
     near(read_image(tmp_path / "x.png", 3), deep.transpose(2, 0, 1) / 257, 1)
 
 
-def test_thirty_two_bits_are_refused_with_the_reason(tmp_path):
+def test_thirty_two_bits_are_refused_with_the_reason(tmp_path: Path) -> None:
     for dtype in (np.float32, np.int32):
         with pytest.raises(DataError, match="32 bits"):
             read_image(saved(Image.fromarray(RAMP.astype(dtype)), tmp_path / "x.tif"), 1)
 
 
-def test_palette_and_alpha_lie_over_black(tmp_path):
+def test_palette_and_alpha_lie_over_black(tmp_path: Path) -> None:
     palette, alpha = bytes([255, 0, 0, 10, 200, 30, 0, 0, 255]), bytes([255, 128, 0])
     index = bytes([0, 1, 2, 0])
     (tmp_path / "x.png").write_bytes(png(2, 2, 8, 3, index, (b"PLTE", palette)))
@@ -215,13 +218,13 @@ def test_palette_and_alpha_lie_over_black(tmp_path):
         ("x.png", {}),
     ],
 )
-def test_what_loses_nothing_comes_back(tmp_path, name, options):
+def test_what_loses_nothing_comes_back(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
     pixels = photograph(20, 30)
     near(read_image(saved(pixels, tmp_path / name, **options), 3), pixels.transpose(2, 0, 1), 0)
 
 
 @pytest.mark.parametrize("name", ["x.gif", "x.webp", "x.png"])
-def test_of_an_animation_the_first_frame_is_taken(tmp_path, name):
+def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path, name: str) -> None:
     frames = [Image.new("RGB", (8, 6), color) for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
     more = {"lossless": True} if name == "x.webp" else {}
     path = saved(frames[0], tmp_path / name, save_all=True, append_images=frames[1:], duration=50, **more)
@@ -240,7 +243,7 @@ def refusal(path: Path) -> str:
     return caught.value.why
 
 
-def test_an_empty_file_and_a_text_say_so(tmp_path):
+def test_an_empty_file_and_a_text_say_so(tmp_path: Path) -> None:
     (tmp_path / "x.jpg").touch()
     assert refusal(tmp_path / "x.jpg") == "the file is empty"
     (tmp_path / "x.jpg").write_text("<html>")
@@ -264,7 +267,7 @@ def noisy(kind: str, side: int) -> bytes:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("side", [40, 200])  # a JPEG of the second size is decoded at a fraction
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_a_truncated_file_is_refused(tmp_path, kind, side, share):
+def test_a_truncated_file_is_refused(tmp_path: Path, kind: str, side: int, share: float) -> None:
     whole = noisy(kind, side)
     (tmp_path / "x").write_bytes(whole[: int(share * len(whole))])
     assert refusal(tmp_path / "x")
@@ -273,7 +276,9 @@ def test_a_truncated_file_is_refused(tmp_path, kind, side, share):
 @pytest.mark.filterwarnings("ignore")  # PIL warns of odd EXIF and TIFF fields
 @settings(max_examples=150)
 @given(kind=st.sampled_from(KINDS), places=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=12))
-def test_damage_gives_pixels_or_a_clear_error(tmp_path_factory, kind, places):
+def test_damage_gives_pixels_or_a_clear_error(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, places: list[tuple[float, int]]
+) -> None:
     data = bytearray(noisy(kind, 40))
     for place, value in places:
         data[int(place**3 * (len(data) - 1))] = value  # most of them near the beginning, where the header is
@@ -285,7 +290,7 @@ def test_damage_gives_pixels_or_a_clear_error(tmp_path_factory, kind, places):
         assert error.code == "CN304"
 
 
-def test_a_bomb_is_refused_by_its_header(tmp_path):
+def test_a_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
     """20,000 x 20,000 pixels of which not one is there: had it been decoded, the reason would be the missing rows."""
     data = png(20_000, 20_000, 8, 2, b"")[:33] + png(1, 1, 8, 2, b"abc")[33:]
     (tmp_path / "x.png").write_bytes(data)

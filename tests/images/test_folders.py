@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +33,7 @@ def read(folder: Path, preprocess: Preprocess | None = None):
     return load(str(folder), preprocess, say=said.append), said
 
 
-def error_of(folder: Path, use=load) -> DataError:
+def error_of(folder: Path, use: Callable[..., Any] = load) -> DataError:
     with pytest.raises(DataError) as caught:
         use(str(folder))
     return caught.value
@@ -40,7 +42,7 @@ def error_of(folder: Path, use=load) -> DataError:
 # --- layouts ---------------------------------------------------------------------------------------------------------
 
 
-def test_train_and_test_folders(folder):
+def test_train_and_test_folders(folder: Path) -> None:
     data, said = read(folder)
     assert describe(str(folder)).shape == data.shape == (3, 16, 16)
     assert (data.name, data.classes) == ("animals", CLASSES) == (describe(str(folder)).name, data.classes)
@@ -50,7 +52,7 @@ def test_train_and_test_folders(folder):
     assert data.source == f"folder {folder}" and said == []
 
 
-def test_every_image_is_where_its_label_says(folder):
+def test_every_image_is_where_its_label_says(folder: Path) -> None:
     data, _ = read(folder)
     for split, images in (("train", data.train), ("test", data.test)):
         for label, name in enumerate(CLASSES):
@@ -61,7 +63,7 @@ def test_every_image_is_where_its_label_says(folder):
 
 @pytest.mark.parametrize("train", ["train", "Train", "training"])
 @pytest.mark.parametrize("test", ["test", "testing", "val", "valid", "Validation"])
-def test_the_names_of_splits(tmp_path, train, test):
+def test_the_names_of_splits(tmp_path: Path, train: str, test: str) -> None:
     folder = make_image_folder(tmp_path / "x", per_class=2, test_per_class=1)
     (folder / "train").rename(folder / "aside")
     (folder / "aside").rename(folder / train)
@@ -71,7 +73,7 @@ def test_the_names_of_splits(tmp_path, train, test):
     assert (len(data.train), len(data.test), said) == (6, 3, [])
 
 
-def test_of_two_folders_of_one_split_the_first_is_used_and_that_is_said(tmp_path, folder):
+def test_of_two_folders_of_one_split_the_first_is_used_and_that_is_said(tmp_path: Path, folder: Path) -> None:
     mine = shutil.copytree(folder, tmp_path / "mine")
     shutil.copytree(mine / "test", mine / "testing")
     shutil.rmtree(mine / "testing" / "dog")
@@ -89,7 +91,7 @@ def with_validation(folder: Path, to: Path, per_class: int = 5) -> Path:
     return to
 
 
-def test_val_beside_test_is_the_validation_split(tmp_path, folder):
+def test_val_beside_test_is_the_validation_split(tmp_path: Path, folder: Path) -> None:
     mine = with_validation(folder, tmp_path / "mine")
     data, said = read(mine)
     told = describe(str(mine))
@@ -106,7 +108,7 @@ def test_val_beside_test_is_the_validation_split(tmp_path, folder):
     assert read(folder)[0].validation is None and read(folder)[0].fingerprint != data.fingerprint
 
 
-def test_classes_of_the_validation_split_are_known_by_name(tmp_path, folder):
+def test_classes_of_the_validation_split_are_known_by_name(tmp_path: Path, folder: Path) -> None:
     mine = with_validation(folder, tmp_path / "mine")
     shutil.rmtree(mine / "val" / "bird")
     data, said = read(mine)
@@ -119,7 +121,7 @@ def test_classes_of_the_validation_split_are_known_by_name(tmp_path, folder):
 
 
 @pytest.mark.parametrize("inside", ["", "train"])
-def test_without_a_test_folder_a_fifth_of_each_class_is_taken(tmp_path, inside):
+def test_without_a_test_folder_a_fifth_of_each_class_is_taken(tmp_path: Path, inside: str) -> None:
     make_image_folder(tmp_path / "pets" / inside, per_class=50, side=4)
     data, said = read(tmp_path / "pets")
     assert len(data.train) + len(data.test) == 150
@@ -131,7 +133,7 @@ def test_without_a_test_folder_a_fifth_of_each_class_is_taken(tmp_path, inside):
     assert read(tmp_path / "pets")[0].fingerprint == data.fingerprint
 
 
-def test_a_class_may_be_called_train(tmp_path):
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     folder = make_image_folder(tmp_path / "traffic", ("car", "train", "test"), per_class=3)
     assert describe(str(folder)).classes == ("car", "test", "train")
 
@@ -148,7 +150,9 @@ FILES = st.sets(st.integers(0, 9999).map(lambda i: f"{i}.png"), min_size=2, max_
 
 
 @given(FILES, FILES)
-def test_the_split_is_stable_when_files_are_added(tmp_path_factory, before, added):
+def test_the_split_is_stable_when_files_are_added(
+    tmp_path_factory: pytest.TempPathFactory, before: Any, added: Any
+) -> None:
     """An image changes sides only in a class so small that one of its parts would have been empty."""
     root = tmp_path_factory.mktemp("split")
     names = {"a": before, "b": {"0.png", "1.png"}}
@@ -170,7 +174,7 @@ def test_the_split_is_stable_when_files_are_added(tmp_path_factory, before, adde
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
-def test_classes_are_in_natural_order_and_numbers_are_said(tmp_path):
+def test_classes_are_in_natural_order_and_numbers_are_said(tmp_path: Path) -> None:
     folder = make_image_folder(tmp_path / "n", ("10", "2", "1"), per_class=3, side=4)
     data, said = read(folder)
     assert data.classes == ("1", "2", "10")
@@ -185,17 +189,17 @@ def test_classes_are_in_natural_order_and_numbers_are_said(tmp_path):
 
 
 @given(st.lists(st.text(alphabet="a10²٣-_ é", min_size=1), min_size=2))
-def test_the_natural_order_is_an_order_of_any_names(names):
+def test_the_natural_order_is_an_order_of_any_names(names: list[str]) -> None:
     backwards = names[::-1]
     assert sorted(names, key=natural) == sorted(backwards, key=natural)
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=2))
-def test_numbers_in_names_are_ordered_as_numbers(numbers):
+def test_numbers_in_names_are_ordered_as_numbers(numbers: list[int]) -> None:
     assert sorted((f"x{n}y" for n in set(numbers)), key=natural) == [f"x{n}y" for n in sorted(set(numbers))]
 
 
-def test_hidden_files_and_folders_are_no_part_of_it(tmp_path, folder):
+def test_hidden_files_and_folders_are_no_part_of_it(tmp_path: Path, folder: Path) -> None:
     mine = shutil.copytree(folder, tmp_path / "animals")
     shutil.copytree(mine / "train" / "cat", mine / "train" / ".ipynb_checkpoints")
     shutil.copytree(mine / "train" / "cat", mine / "__MACOSX" / "cat")
@@ -206,7 +210,7 @@ def test_hidden_files_and_folders_are_no_part_of_it(tmp_path, folder):
     assert said == [] and data.fingerprint == read(folder)[0].fingerprint
 
 
-def test_what_is_not_read_is_counted_and_said(tmp_path):
+def test_what_is_not_read_is_counted_and_said(tmp_path: Path) -> None:
     folder = make_image_folder(tmp_path / "x", per_class=2, test_per_class=1)
     (folder / "train" / "cat" / "notes.txt").write_text("x")
     (folder / "readme.md").write_text("x")
@@ -216,13 +220,13 @@ def test_what_is_not_read_is_counted_and_said(tmp_path):
     assert said == ["x: 2 files and 1 folder not read, such as readme.md: no images of a class"]
 
 
-def test_accents_mean_the_same_however_they_are_written(tmp_path):
+def test_accents_mean_the_same_however_they_are_written(tmp_path: Path) -> None:
     folder = make_image_folder(tmp_path / "x", ("caf\u00e9", "the"), per_class=2, test_per_class=1)
     (folder / "test" / "caf\u00e9").rename(folder / "test" / "cafe\u0301")
     assert len(read(folder)[0].test) == 2
 
 
-def test_links_count_as_what_they_lead_to(tmp_path, folder):
+def test_links_count_as_what_they_lead_to(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "linked" / "train").mkdir(parents=True)
     for name in CLASSES:
         (tmp_path / "linked" / "train" / name).symlink_to(folder / "train" / name)
@@ -234,7 +238,7 @@ def test_links_count_as_what_they_lead_to(tmp_path, folder):
 
 
 @pytest.mark.parametrize("use", [describe, load, lambda given: examine(Path(given))])
-def test_neither_layout_is_one_error_that_names_both(tmp_path, use):
+def test_neither_layout_is_one_error_that_names_both(tmp_path: Path, use: Callable[..., Any]) -> None:
     (tmp_path / "x" / "deep" / "cat").mkdir(parents=True)
     save(tmp_path / "x" / "deep" / "cat" / "1.png", np.zeros((4, 4), np.uint8))
     (tmp_path / "x" / "a.csv").touch()
@@ -248,7 +252,7 @@ def test_neither_layout_is_one_error_that_names_both(tmp_path, use):
     assert all(words in error.why for words in ("FOLDER/CLASS/*.png", "FOLDER/train/CLASS", "train-images-idx3-ubyte"))
 
 
-def test_an_idx_folder_stays_one(tmp_path):
+def test_an_idx_folder_stays_one(tmp_path: Path) -> None:
     folder = make_idx_folder(tmp_path / "mine", train=20, test=10, classes=3, size=8)
     make_image_folder(folder, per_class=2)
     assert describe(str(folder)).classes == ("0", "1", "2")
@@ -256,7 +260,7 @@ def test_an_idx_folder_stays_one(tmp_path):
     assert error_of(folder).code == "CN302"
 
 
-def test_a_strange_class_in_the_test_split_is_named(tmp_path, folder):
+def test_a_strange_class_in_the_test_split_is_named(tmp_path: Path, folder: Path) -> None:
     mine = shutil.copytree(folder, tmp_path / "mine")
     (mine / "test" / "dog").rename(mine / "test" / "dogs")
     for use in (load, describe):
@@ -271,7 +275,7 @@ def test_a_strange_class_in_the_test_split_is_named(tmp_path, folder):
         assert error.hints == (f"classicnets data check {mine}   # lists them all",)
 
 
-def test_an_empty_class_is_an_error(tmp_path):
+def test_an_empty_class_is_an_error(tmp_path: Path) -> None:
     folder = make_image_folder(tmp_path / "x", per_class=2)
     (folder / "ant").mkdir()
     (folder / "emu" / "inner").mkdir(parents=True)
@@ -290,11 +294,11 @@ def test_an_empty_class_is_an_error(tmp_path):
     assert error_of(many).why.splitlines()[5:] == ["and 2 more"]
 
 
-def test_one_class_is_too_few(tmp_path):
+def test_one_class_is_too_few(tmp_path: Path) -> None:
     assert "at least two" in error_of(make_image_folder(tmp_path / "x", ("cat",), per_class=3)).why
 
 
-def test_test_images_without_class_folders_have_no_labels(tmp_path):
+def test_test_images_without_class_folders_have_no_labels(tmp_path: Path) -> None:
     folder = make_image_folder(tmp_path / "x", per_class=2)
     for name in CLASSES:
         (folder / "train").mkdir(exist_ok=True)
@@ -303,12 +307,12 @@ def test_test_images_without_class_folders_have_no_labels(tmp_path):
     assert error_of(folder).why == "test: no class folders, so nothing tells what its images show"
 
 
-def test_damaged_images_are_named_together_and_nothing_is_loaded(tmp_path, folder):
+def test_damaged_images_are_named_together_and_nothing_is_loaded(tmp_path: Path, folder: Path) -> None:
     mine = shutil.copytree(folder, tmp_path / "mine")
     whole = (mine / "train" / "cat" / "train_2.png").read_bytes()
     (mine / "train" / "cat" / "train_2.png").write_bytes(whole[: len(whole) // 2])
 
-    def load_all(spec):
+    def load_all(spec: Any):
         return load(spec, COLOR)
 
     error = error_of(mine, load_all)
@@ -330,7 +334,9 @@ def test_damaged_images_are_named_together_and_nothing_is_loaded(tmp_path, folde
     assert error.what == "5 or more images cannot be read" and len(error.why.splitlines()) == 5
 
 
-def test_what_cannot_fit_into_memory_is_refused_before_it_is_read(monkeypatch, folder):
+def test_what_cannot_fit_into_memory_is_refused_before_it_is_read(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
     monkeypatch.setattr(machine, "total_memory_bytes", lambda: 2 * 120 * 3 * 64**2 - 1)
     monkeypatch.setattr("classicnets.images.cache.fit_bytes", lambda *_: pytest.fail("an image was read"))
     for preprocess, hint in (
@@ -348,7 +354,7 @@ def test_what_cannot_fit_into_memory_is_refused_before_it_is_read(monkeypatch, f
 # --- images --------------------------------------------------------------------------------------------------------
 
 
-def test_gray_only_if_every_image_is(tmp_path):
+def test_gray_only_if_every_image_is(tmp_path: Path) -> None:
     folder = make_image_folder(tmp_path / "x", per_class=4, side=8, color=False)
     assert describe(str(folder)).shape == read(folder)[0].shape == (1, 8, 8)
     deep = np.linspace(0, 65535, 64).reshape(8, 8)
@@ -367,7 +373,7 @@ def test_gray_only_if_every_image_is(tmp_path):
 
 
 @pytest.mark.parametrize("end", [".png", ".jpg", ".JPEG", ".bmp", ".gif", ".webp", ".tif", ".TIFF", ".ppm", ".Pgm"])
-def test_every_extension_is_a_image(tmp_path, end):
+def test_every_extension_is_a_image(tmp_path: Path, end: str) -> None:
     for name in ("a", "b"):
         for i in range(2):
             pixels = np.full((6, 6) if end == ".Pgm" else (6, 6, 3), 90, np.uint8)
@@ -376,7 +382,7 @@ def test_every_extension_is_a_image(tmp_path, end):
     assert len(images) == 2 and np.abs(images.astype(int) - 90).max() <= 3
 
 
-def test_images_are_turned_upright_and_transparent_parts_are_black(tmp_path):
+def test_images_are_turned_upright_and_transparent_parts_are_black(tmp_path: Path) -> None:
     folder = make_image_folder(tmp_path / "x", per_class=1, side=4, test_per_class=1)
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
@@ -389,7 +395,7 @@ def test_images_are_turned_upright_and_transparent_parts_are_black(tmp_path):
     assert turned[:, :2].min() == 255 and turned[:, 2:].max() == 0 and not clear.any()
 
 
-def test_different_sizes_need_an_image_size(tmp_path):
+def test_different_sizes_need_an_image_size(tmp_path: Path) -> None:
     folder = make_image_folder(tmp_path / "x", per_class=2, side=8)
     save(folder / "dog" / "wide.png", np.zeros((30, 40, 3), np.uint8))
     description = describe(str(folder))
@@ -409,7 +415,7 @@ def test_different_sizes_need_an_image_size(tmp_path):
     assert describe(str(make_image_folder(tmp_path / "z", per_class=2, side=8))).own_size() == 8
 
 
-def test_stretching_and_letterboxing_keep_the_whole_image_and_cropping_its_middle(tmp_path):
+def test_stretching_and_letterboxing_keep_the_whole_image_and_cropping_its_middle(tmp_path: Path) -> None:
     folder = make_image_folder(tmp_path / "x", per_class=1, side=8, test_per_class=1)
     wide = np.zeros((8, 24, 3), np.uint8)
     wide[:, 8:16] = 200
@@ -428,7 +434,7 @@ def test_stretching_and_letterboxing_keep_the_whole_image_and_cropping_its_middl
     assert cropped.fingerprint == stretched.fingerprint
 
 
-def test_images_come_at_the_size_before_the_middle_is_taken(folder):
+def test_images_come_at_the_size_before_the_middle_is_taken(folder: Path) -> None:
     assert read(folder, Preprocess(channels=3, image_size=8, resize=12))[0].shape == (3, 12, 12)
 
 
@@ -439,7 +445,9 @@ def test_images_come_at_the_size_before_the_middle_is_taken(folder):
     st.sampled_from([1, 3]),
     st.sampled_from(["stretch", "crop", "letterbox"]),
 )
-def test_fitting_is_pil_s_bilinear_to_within_its_rounding(height, width, side, channels, fit):
+def test_fitting_is_pil_s_bilinear_to_within_its_rounding(
+    height: int, width: int, side: int, channels: int, fit: str
+) -> None:
     image = np.random.default_rng(0).integers(0, 256, (channels, height, width), dtype=np.uint8)
     got = fitted(image, side, fit)
     assert got.shape == (channels, side, side) and got.dtype == np.uint8
@@ -461,7 +469,7 @@ def test_fitting_is_pil_s_bilinear_to_within_its_rounding(height, width, side, c
 # --- fingerprints and leaks ------------------------------------------------------------------------------------------
 
 
-def test_the_fingerprint_stands_for_bytes_names_classes_and_splits_alone(tmp_path, folder):
+def test_the_fingerprint_stands_for_bytes_names_classes_and_splits_alone(tmp_path: Path, folder: Path) -> None:
     own, copy = read(folder)[0].fingerprint, shutil.copytree(folder, tmp_path / "elsewhere")
     assert len(own) == 16 and int(own, 16)
     assert read(copy)[0].fingerprint == own == read(folder, Preprocess(channels=1, image_size=5))[0].fingerprint
@@ -479,7 +487,7 @@ def test_the_fingerprint_stands_for_bytes_names_classes_and_splits_alone(tmp_pat
     assert len(seen) == 1 + len(changes)
 
 
-def test_test_images_that_are_trained_on_are_said(tmp_path, folder):
+def test_test_images_that_are_trained_on_are_said(tmp_path: Path, folder: Path) -> None:
     mine = shutil.copytree(folder, tmp_path / "mine")
     shutil.copy(mine / "train" / "cat" / "train_0.png", mine / "test" / "cat" / "copy.png")
     assert read(mine)[1] == ["mine: 1 of the 31 test images are in the train split as well"]

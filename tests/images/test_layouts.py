@@ -20,6 +20,7 @@ from classicnets.images.layout import read_layout
 from classicnets.images.tree import image_suffixes, read_tree
 from classicnets.report import preview as previews
 from classicnets.values import Preprocess
+from support.command_line import CommandLine
 from support.filthy import bomb
 
 SMALL = Preprocess(channels=3, image_size=2)
@@ -387,12 +388,12 @@ class Uniform:
 
 
 @pytest.fixture
-def model(tmp_path) -> Model:
+def model(tmp_path: Path) -> Model:
     return Model(Uniform(), path=tmp_path / "m.onnx", name="uniform", weights="none", data=None, fingerprint=None)
 
 
 @pytest.fixture(params=CASES)
-def case(request, tmp_path) -> tuple[Case, Path, Callable[[object], str]]:
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Case, Path, Callable[[object], str]]:
     """The case, what commands are given, and the function that makes a path relative to the folder."""
     case = CASES[request.param]
     make(tmp_path / "elsewhere", some(".", 2), first=100)
@@ -409,7 +410,7 @@ def messages_about(error: DataError) -> list[str]:
     return error.why.splitlines()
 
 
-def test_train(case):
+def test_train(case: tuple[Case, Path, Callable[[object], str]]) -> None:
     case, given, _ = case
     said: list[str] = []
     if case.refused or case.faults:
@@ -433,7 +434,7 @@ def test_train(case):
     assert len(data.train) == len(splits["train"]) and len(data.test) == len(splits["test"])
 
 
-def test_check(case):
+def test_check(case: tuple[Case, Path, Callable[[object], str]]) -> None:
     case, given, relative = case
     if case.refused:
         with pytest.raises(DataError, match=case.refused):
@@ -452,7 +453,7 @@ def test_check(case):
     assert not diagnosis.ok if case.faults else True
 
 
-def test_evaluate(case, model):
+def test_evaluate(case: tuple[Case, Path, Callable[[object], str]], model: Model) -> None:
     case, given, relative = case
     seen: list = []
     said: list[str] = []
@@ -475,7 +476,7 @@ def everything(case: Case) -> list[str]:
     return sorted({*case.train, *case.validation, *case.test, *case.loose})
 
 
-def test_predict(case, model):
+def test_predict(case: tuple[Case, Path, Callable[[object], str]], model: Model) -> None:
     case, given, relative = case
     if case.unpredicted:
         with pytest.raises(DataError) as caught:
@@ -494,7 +495,9 @@ def test_predict(case, model):
             assert places == sorted(places)  # in each class of each split the same order
 
 
-def test_preview(case, cli, monkeypatch, tmp_path):
+def test_preview(
+    case: tuple[Case, Path, Callable[[object], str]], cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     case, given, relative = case
     drawn: list[str] = []
     monkeypatch.setattr("classicnets.api.data._PREVIEWED", 100)
@@ -515,7 +518,7 @@ def test_preview(case, cli, monkeypatch, tmp_path):
 # --- what the table cannot say ---------------------------------------------------------------------------------------
 
 
-def test_a_folder_in_a_folder_is_named_down_to_the_classes(tmp_path):
+def test_a_folder_in_a_folder_is_named_down_to_the_classes(tmp_path: Path) -> None:
     for name in ("x/y/z/red/0.ppm", "x/y/z/green/0.ppm"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(b"P6 2 2 255\n" + bytes(12))
@@ -524,7 +527,7 @@ def test_a_folder_in_a_folder_is_named_down_to_the_classes(tmp_path):
     assert caught.value.hints == (f"--data {tmp_path / 'x' / 'y' / 'z'}   # holds such folders",)
 
 
-def test_a_damaged_image_belongs_to_its_split_for_every_command(tmp_path, model, cli):
+def test_a_damaged_image_belongs_to_its_split_for_every_command(tmp_path: Path, model: Model, cli: CommandLine) -> None:
     folder = make(tmp_path / "data", TRAIN + TEST)
     broken = folder / "test" / "red" / "0.ppm"
     broken.write_bytes(b"P6 2 2 255\n")
@@ -545,7 +548,7 @@ def test_a_damaged_image_belongs_to_its_split_for_every_command(tmp_path, model,
 
 
 @pytest.mark.parametrize("side", [9_500, 13_300])
-def test_what_training_refuses_as_too_large_is_an_error_of_the_check(tmp_path, side, model):
+def test_what_training_refuses_as_too_large_is_an_error_of_the_check(tmp_path: Path, side: int, model: Model) -> None:
     """90 to 177 megapixels, where Pillow only warns."""
     folder = make(tmp_path / "data", TRAIN + TEST)
     (folder / "train" / "red" / "2.png").write_bytes(bomb(side))
@@ -556,7 +559,7 @@ def test_what_training_refuses_as_too_large_is_an_error_of_the_check(tmp_path, s
     assert "pixels" in error
 
 
-def test_suffixes_are_those_that_pillow_can_open(tmp_path, model, monkeypatch):
+def test_suffixes_are_those_that_pillow_can_open(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"} <= {
         *image_suffixes()
     }
@@ -577,7 +580,7 @@ def test_suffixes_are_those_that_pillow_can_open(tmp_path, model, monkeypatch):
         image_suffixes.cache_clear()
 
 
-def test_gray_images_that_are_stored_in_color_are_found(tmp_path):
+def test_gray_images_that_are_stored_in_color_are_found(tmp_path: Path) -> None:
     folder = make(tmp_path / "data", [])
     for number, name in enumerate([*some("red", 4, "png"), *some("green", 4, "png")]):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -627,7 +630,7 @@ VERSION_0_1 = {  # files, fingerprint, test split (None: as the folders say)
 
 @pytest.mark.parametrize("name", VERSION_0_1)
 @pytest.mark.parametrize("as_csv", [False, True])
-def test_the_split_and_the_fingerprint_are_those_of_version_0_1(tmp_path, name, as_csv):
+def test_the_split_and_the_fingerprint_are_those_of_version_0_1(tmp_path: Path, name: str, as_csv: bool) -> None:
     files, fingerprint, test = VERSION_0_1[name]
     given = make(tmp_path / "data", files)
     if as_csv:

@@ -13,7 +13,7 @@ from classicnets.images.listing import Row, read
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_separators_and_the_mark_of_a_spreadsheet(tmp_path, delimiter, encoding):
+def test_separators_and_the_mark_of_a_spreadsheet(tmp_path: Path, delimiter: str, encoding: str) -> None:
     text = "id,File,Class,Split\n1,a/ü.png,Straße,train\n\n2, b.png ,cat,test\n".replace(",", delimiter)
     (tmp_path / "x.csv").write_bytes(text.encode(encoding))
     assert read(tmp_path / "x.csv") == [
@@ -22,7 +22,7 @@ def test_separators_and_the_mark_of_a_spreadsheet(tmp_path, delimiter, encoding)
     ]
 
 
-def test_quoted_cells_absent_columns_and_short_rows(tmp_path):
+def test_quoted_cells_absent_columns_and_short_rows(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text('note,path\n"two\nlines, and a comma","a,b.png"\n\nx,/abs/c.png\n')
     rows = read(tmp_path / "x.csv", with_classes=False)
     assert [(row.below(tmp_path), row.label, row.split) for row in rows] == [
@@ -34,7 +34,7 @@ def test_quoted_cells_absent_columns_and_short_rows(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there a path has backslashes")
-def test_a_path_of_windows(tmp_path):
+def test_a_path_of_windows(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("path,label\na\\b.png,cat\n")
     assert read(tmp_path / "x.csv")[0].below(tmp_path) == tmp_path / "a" / "b.png"
 
@@ -48,13 +48,13 @@ def test_a_path_of_windows(tmp_path):
         (b"path\n" + b"a" * 200_000, "field larger than field limit"),
     ],
 )
-def test_what_cannot_be_used_is_said(tmp_path, content, why):
+def test_what_cannot_be_used_is_said(tmp_path: Path, content: bytes, why: str) -> None:
     (tmp_path / "x.csv").write_bytes(content)
     with pytest.raises(DataError) as caught:
         read(tmp_path / "x.csv", with_classes=False)
     assert caught.value.code == "CN307" and why in caught.value.why
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         read(tmp_path / "none.csv")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -28,21 +31,21 @@ def pixels(*shape: int) -> np.ndarray:
     return GENERATOR.integers(0, 256, shape, dtype=np.uint8)
 
 
-def test_pixels_become_0_to_1_as_totensor_has_them():
+def test_pixels_become_0_to_1_as_totensor_has_them() -> None:
     images = pixels(5, 1, 28, 28)
     x = prepare(torch.from_numpy(images), Preprocess(channels=1, image_size=28))
     assert x.dtype == torch.float32 and torch.equal(x, torch.from_numpy(images).float() / 255)
 
 
 @pytest.mark.parametrize("size", [224, 56, 28, 20])
-def test_resizing_is_pil_s_to_within_its_rounding(size):
+def test_resizing_is_pil_s_to_within_its_rounding(size: int) -> None:
     image = np.asarray(Image.fromarray(pixels(7, 7)).resize((28, 28), Image.Resampling.BICUBIC))
     x = prepare(torch.from_numpy(image.copy())[None, None], Preprocess(channels=1, image_size=size))
     theirs = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
     assert np.abs(x[0, 0].numpy() * 255 - theirs).max() <= 1.01  # PIL rounds once in each direction
 
 
-def test_color_becomes_gray_as_in_pil_and_gray_becomes_color():
+def test_color_becomes_gray_as_in_pil_and_gray_becomes_color() -> None:
     color = pixels(1, 3, 8, 8)
     gray = prepare(torch.from_numpy(color), Preprocess(channels=1, image_size=8))
     theirs = np.asarray(Image.fromarray(color[0].transpose(1, 2, 0)).convert("L"))
@@ -51,7 +54,7 @@ def test_color_becomes_gray_as_in_pil_and_gray_becomes_color():
     assert three.shape == (1, 3, 8, 8) and torch.equal(three[:, 0], three[:, 2])
 
 
-def test_mean_and_std_are_per_channel():
+def test_mean_and_std_are_per_channel() -> None:
     x = torch.from_numpy(pixels(2, 3, 8, 8))
     got = prepare(x, Preprocess(channels=3, image_size=8, mean=(0.1, 0.2, 0.3), std=(0.5, 1.0, 2.0)))
     for c, (m, s) in enumerate(zip((0.1, 0.2, 0.3), (0.5, 1.0, 2.0), strict=True)):
@@ -59,7 +62,7 @@ def test_mean_and_std_are_per_channel():
 
 
 @given(st.integers(0, 3), st.integers(-3, 3), st.integers(-3, 3))
-def test_moving_is_cropping_a_padded_image(reach, down, right):
+def test_moving_is_cropping_a_padded_image(reach: int, down: int, right: int) -> None:
     x = torch.rand(3, 2, 6, 6)
     moved = torch.tensor([[down, right], [0, 0], [reach, -reach]])
     got = transforms.move(x, moved)
@@ -68,18 +71,18 @@ def test_moving_is_cropping_a_padded_image(reach, down, right):
     assert torch.equal(got[0], padded[:, 3 - down : 9 - down, 3 - right : 9 - right])
 
 
-def test_mirroring_takes_the_images_it_is_told():
+def test_mirroring_takes_the_images_it_is_told() -> None:
     x = torch.rand(3, 1, 4, 4)
     got = transforms.mirror(x, torch.tensor([True, False, True]))
     assert torch.equal(got[0], x[0].flip(-1)) and torch.equal(got[1], x[1]) and torch.equal(got[2], x[2].flip(-1))
 
 
-def as_file(tmp_path, image: Image.Image, name: str, **options):
+def as_file(tmp_path: Path, image: Image.Image, name: str, **options: Any):
     image.save(tmp_path / name, **options)
     return tmp_path / name
 
 
-def test_every_kind_of_image_file_is_read(tmp_path):
+def test_every_kind_of_image_file_is_read(tmp_path: Path) -> None:
     color, gray = Image.fromarray(pixels(10, 12, 3)), Image.fromarray(pixels(10, 12))
     files = [
         as_file(tmp_path, color, "a.png"),
@@ -97,13 +100,13 @@ def test_every_kind_of_image_file_is_read(tmp_path):
             assert image.shape == (channels, 10, 12) and image.dtype == np.uint8, path
 
 
-def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
     deep = np.linspace(0, 65535, 256, dtype=np.uint16).reshape(16, 16)
     got = read_image(as_file(tmp_path, Image.fromarray(deep), "x.png"), 1)[0]
     assert np.abs(got.astype(int) - np.arange(256).reshape(16, 16)).max() <= 1
 
 
-def test_exif_rotation_and_transparency(tmp_path):
+def test_exif_rotation_and_transparency(tmp_path: Path) -> None:
     upright = Image.new("L", (4, 2), 0)
     upright.putpixel((0, 0), 255)
     exif = Image.Exif()
@@ -113,7 +116,7 @@ def test_exif_rotation_and_transparency(tmp_path):
     assert not read_image(as_file(tmp_path, clear, "y.png"), 1).any()
 
 
-def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
+def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = as_file(tmp_path, Image.new("L", (300, 300)), "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(DataError) as caught:
@@ -127,7 +130,9 @@ def noise() -> np.ndarray:
 
 
 @given(st.integers(0, 900))
-def test_a_truncated_image_is_a_clear_error(noise, tmp_path_factory, cut):
+def test_a_truncated_image_is_a_clear_error(
+    noise: np.ndarray, tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
     """Noise does not compress, so the first 900 bytes never hold all of its 900 pixels."""
     path = tmp_path_factory.mktemp("cut") / "x.png"
     Image.fromarray(noise).save(path)
@@ -140,11 +145,11 @@ def test_a_truncated_image_is_a_clear_error(noise, tmp_path_factory, cut):
 class Fixed(nn.Module):
     """Gives the first ten pixels as logits."""
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.flatten(1)[:, :10] * 50
 
 
-def test_accuracy_loss_and_confusion_against_hand_worked_numbers():
+def test_accuracy_loss_and_confusion_against_hand_worked_numbers() -> None:
     images = np.zeros((4, 1, 4, 4), dtype=np.uint8)
     for i, says in enumerate([3, 3, 5, 9]):
         images[i].reshape(-1)[says] = 255
@@ -160,7 +165,7 @@ def test_accuracy_loss_and_confusion_against_hand_worked_numbers():
     assert probabilities.shape == (4, 10)
 
 
-def test_two_views_are_averaged_and_the_mode_is_left_as_it_was():
+def test_two_views_are_averaged_and_the_mode_is_left_as_it_was() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 10)).train()
     images = pixels(6, 1, 4, 4)

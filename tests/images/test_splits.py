@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +27,7 @@ from classicnets.study import seeds
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from classicnets.values import Preprocess
+from support.command_line import CommandLine
 from support.images import CLASSES, make_image_folder
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -39,7 +42,7 @@ def read(given: Path, **options: object):
     return load(str(given), SMALL, say=said.append, **options), said
 
 
-def error_of(given: Path, use=load) -> DataError:
+def error_of(given: Path, use: Callable[..., Any] = load) -> DataError:
     with pytest.raises(DataError) as caught:
         use(str(given))
     return caught.value
@@ -51,7 +54,11 @@ def rows_of(folder: Path) -> list[list[str]]:
 
 
 def write(
-    file: Path, rows: list[list[str]], header=("path", "label", "split"), delimiter=",", encoding="utf-8"
+    file: Path,
+    rows: list[list[str]],
+    header: tuple[str, ...] = ("path", "label", "split"),
+    delimiter: str = ",",
+    encoding: str = "utf-8",
 ) -> Path:
     with file.open("w", newline="", encoding=encoding) as stream:
         csv.writer(stream, delimiter=delimiter).writerows([header[: len(rows[0])] if rows else header, *rows])
@@ -59,12 +66,12 @@ def write(
 
 
 @pytest.fixture
-def mine(tmp_path, folder) -> Path:
+def mine(tmp_path: Path, folder: Path) -> Path:
     return Path(shutil.copytree(folder, tmp_path / "mine"))
 
 
 @pytest.fixture
-def three(tmp_path) -> Path:
+def three(tmp_path: Path) -> Path:
     """A folder with 4, 2 and 3 images of each class in train/, val/ and test/."""
     made = make_image_folder(tmp_path / "three", per_class=6, test_per_class=3)
     for name in CLASSES:
@@ -82,7 +89,7 @@ def three(tmp_path) -> Path:
 @pytest.mark.parametrize(
     "header", [("path", "label", "split"), ("Filename", " CLASS", "Split"), ("image", "class", "split")]
 )
-def test_a_csv_is_the_folder_it_lists(mine, header, encoding, delimiter):
+def test_a_csv_is_the_folder_it_lists(mine: Path, header: tuple[str, ...], encoding: str, delimiter: str) -> None:
     file = write(mine / "list.csv", rows_of(mine)[::-1], header, delimiter, encoding)
     folder, said = read(mine)
     data, also_said = read(file)
@@ -97,7 +104,7 @@ def test_a_csv_is_the_folder_it_lists(mine, header, encoding, delimiter):
     assert examine(file).counts == examine(mine).counts
 
 
-def test_columns_may_come_in_any_order_among_others(mine):
+def test_columns_may_come_in_any_order_among_others(mine: Path) -> None:
     rows = [["x, y", name, "1", path] for path, name, _ in rows_of(mine)]
     data, said = read(write(mine / "a.csv", rows, ("note", "label", "id", "file")))
     assert data.classes == CLASSES and len(data.train) + len(data.test) == 120
@@ -106,7 +113,7 @@ def test_columns_may_come_in_any_order_among_others(mine):
     assert read(again)[0].fingerprint == data.fingerprint  # the order of the lines decides nothing
 
 
-def test_three_splits_of_a_csv_and_images_that_lie_elsewhere(tmp_path, three):
+def test_three_splits_of_a_csv_and_images_that_lie_elsewhere(tmp_path: Path, three: Path) -> None:
     (tmp_path / "lists").mkdir()
     names = {"train": "train", "validation": "val", "test": "TEST"}
     rows = [[str(three / path), name, names[split]] for path, name, split in rows_of(three)]
@@ -123,7 +130,7 @@ def test_three_splits_of_a_csv_and_images_that_lie_elsewhere(tmp_path, three):
     assert (data.validation, len(data.test)) == (None, 9)
 
 
-def test_a_wrong_header_is_an_error_that_names_the_columns(mine):
+def test_a_wrong_header_is_an_error_that_names_the_columns(mine: Path) -> None:
     for header, lacking in (
         (("path", "kind"), "no column label or class; found: path, kind"),
         (("name", "label"), "no column path or file or filename or file_name or image or image; found: name, label"),
@@ -141,7 +148,7 @@ def test_a_wrong_header_is_an_error_that_names_the_columns(mine):
     assert error_of(mine / "a.csv").why == "the column split never says train"
 
 
-def test_what_is_no_csv(mine):
+def test_what_is_no_csv(mine: Path) -> None:
     (mine / "a.csv").write_bytes("path,label\na.png,caf\u00e9\n".encode("latin-1"))
     assert error_of(mine / "a.csv").why == "line 2 is not UTF-8; a spreadsheet saves that as 'CSV UTF-8'"
     (mine / "a.csv").write_text('path,label\n"a.png,cat\n')
@@ -152,7 +159,7 @@ def test_what_is_no_csv(mine):
     assert error_of(mine / "a.json").code == "CN302"
 
 
-def test_faults_of_a_csv_come_with_their_lines(mine):
+def test_faults_of_a_csv_come_with_their_lines(mine: Path) -> None:
     rows = rows_of(mine)
     rows[3:3] = [["", "cat", "train"], ["x.png", "", "train"], ["y.png", "cat", "dev"], [], ["z.png"]]
     rows.append([rows[0][0], "dog", "train"])
@@ -167,12 +174,12 @@ def test_faults_of_a_csv_come_with_their_lines(mine):
     assert [one.what for one in examine(mine / "a.csv").findings if one.topic == "layout"] == error.why.splitlines()
 
 
-def test_a_line_that_is_there_twice_is_taken_once_and_said(mine):
+def test_a_line_that_is_there_twice_is_taken_once_and_said(mine: Path) -> None:
     data, said = read(write(mine / "a.csv", [*rows_of(mine), *rows_of(mine)[:2]]))
     assert len(data.train) == 90 and said == ["a: 2 lines said again what another one says"]
 
 
-def test_a_class_in_one_split_only_is_an_error(mine):
+def test_a_class_in_one_split_only_is_an_error(mine: Path) -> None:
     rows = rows_of(mine)
     strange = [[path, "cats" if split == "test" and name == "cat" else name, split] for path, name, split in rows]
     assert error_of(write(mine / "a.csv", strange)).why.splitlines() == [
@@ -183,7 +190,7 @@ def test_a_class_in_one_split_only_is_an_error(mine):
     assert error_of(write(mine / "a.csv", one)).why == "train/cat: the only class; at least two are needed"
 
 
-def test_a_file_that_is_missing_or_broken_is_named_with_its_line(mine):
+def test_a_file_that_is_missing_or_broken_is_named_with_its_line(mine: Path) -> None:
     rows = rows_of(mine)
     rows[4][0] = "train/bird/lost.png"
     error = error_of(write(mine / "a.csv", rows), use=describe)
@@ -198,7 +205,7 @@ def test_a_file_that_is_missing_or_broken_is_named_with_its_line(mine):
     assert "train/bird/lost.png" in named
 
 
-def test_data_check_sees_a_csv(mine, cli):
+def test_data_check_sees_a_csv(mine: Path, cli: CommandLine) -> None:
     code, out, _ = cli("data", "check", write(mine / "a.csv", rows_of(mine)), "--json")
     assert code == 0 and json.loads(out)["classes"] == {name: {"train": 30, "test": 10} for name in CLASSES}
 
@@ -206,7 +213,7 @@ def test_data_check_sees_a_csv(mine, cli):
 # --- images that cannot be read ------------------------------------------------------------------------------------
 
 
-def test_broken_images_can_be_left_out(mine):
+def test_broken_images_can_be_left_out(mine: Path) -> None:
     broken = ["train/bird/train_1.png", "train/dog/train_29.png", "test/cat/test_0.png"]
     whole, _ = read(mine)
     before = {path: (mine / path).read_bytes() for path in broken}
@@ -231,7 +238,7 @@ def test_broken_images_can_be_left_out(mine):
     assert all((mine / path).read_bytes() == before[path][:60] for path in broken)  # nothing is moved or mended
 
 
-def test_a_header_that_is_broken_is_left_out_before_the_size_is_known(mine):
+def test_a_header_that_is_broken_is_left_out_before_the_size_is_known(mine: Path) -> None:
     (mine / "train/cat/train_1.png").write_text("<html>")
     assert error_of(mine, use=describe).code == "CN304"
     told = describe(str(mine), "skip")
@@ -239,7 +246,7 @@ def test_a_header_that_is_broken_is_left_out_before_the_size_is_known(mine):
     assert load(str(mine), on_bad_image="skip", say=lambda _: None).shape == (3, 16, 16)
 
 
-def test_a_class_that_loses_all_its_images_is_an_error_still(mine):
+def test_a_class_that_loses_all_its_images_is_an_error_still(mine: Path) -> None:
     for path in (mine / "test" / "cat").iterdir():
         path.write_bytes(b"")
     with pytest.raises(DataError, match="no image of cat can be read in the test split") as caught:
@@ -254,7 +261,7 @@ def plan_error(data: Path) -> str:
     return caught.value.code
 
 
-def test_only_fail_and_skip_can_be_asked_for(mine):
+def test_only_fail_and_skip_can_be_asked_for(mine: Path) -> None:
     with pytest.raises(UsageError, match="must be fail or skip"):
         plan(*run_spec("lenet_d2l", data=str(mine), on_bad_image="repair"))
 
@@ -266,7 +273,9 @@ COUNTS = st.lists(st.integers(1, 60), min_size=1, max_size=12)
 
 
 @given(COUNTS, st.floats(0, 0.95), st.integers(0, 5), st.none() | st.integers(1, 50))
-def test_each_class_keeps_its_share_aside_within_one_image(counts, validation, seed, limit):
+def test_each_class_keeps_its_share_aside_within_one_image(
+    counts: Any, validation: float, seed: int, limit: Any
+) -> None:
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     train, aside = batches.division(labels, validation, limit, seed)
     assert (len(train), len(aside)) == batches.shares(len(labels), validation, limit)
@@ -277,21 +286,21 @@ def test_each_class_keeps_its_share_aside_within_one_image(counts, validation, s
     assert all(np.array_equal(*pair) for pair in zip((train, aside), again, strict=True))
 
 
-def test_a_class_of_one_image_is_trained_on_if_others_can_give_one():
+def test_a_class_of_one_image_is_trained_on_if_others_can_give_one() -> None:
     labels = np.array([0] * 9 + [1] * 9 + [2])
     for seed in range(20):
         _, aside = batches.division(labels, 0.5, None, seed)
         assert 2 not in labels[aside] and len(aside) == 10
 
 
-def test_another_seed_keeps_others_aside():
+def test_another_seed_keeps_others_aside() -> None:
     labels = np.repeat(np.arange(10), 50)
     first, second = (batches.division(labels, 0.1, None, seed)[1] for seed in (0, 1))
     assert np.bincount(labels[first]).tolist() == [5] * 10 == np.bincount(labels[second]).tolist()
     assert len(set(first) & set(second)) < 25
 
 
-def test_a_validation_split_of_its_own_stands_in_for_the_share():
+def test_a_validation_split_of_its_own_stands_in_for_the_share() -> None:
     def split(n: int) -> Split:
         return Split(np.arange(n, dtype=np.uint8).reshape(n, 1, 1, 1), np.arange(n) % 3)
 
@@ -315,13 +324,13 @@ def count(run: Path) -> dict[str, int]:
     return {split: splits.count(split) for split in sorted(set(splits))}
 
 
-def trained(given: Path, runs: Path, said: list[str] | None = None, **options) -> Session:
+def trained(given: Path, runs: Path, said: list[str] | None = None, **options: Any) -> Session:
     settings = {**SETTINGS, "validation": 0.2, "monitor": "validation", **options.pop("settings", {})}
     made = plan(*run_spec("lenet_d2l", data=str(given), settings=settings, device="cpu", **options))
     return Session.start(made, (said if said is not None else []).append, Output(runs=str(runs)))
 
 
-def test_a_folder_with_three_splits_from_the_command_line(three, tmp_path, cli):
+def test_a_folder_with_three_splits_from_the_command_line(three: Path, tmp_path: Path, cli: CommandLine) -> None:
     command = ["train", "lenet_d2l", "--data", three, "--recipe", "fast", "--runs", tmp_path / "r", "--device", "cpu"]
     code, out, talk = cli(*command, "--set", "epochs=2", "image_size=28", "batch_size=4")
     assert code == 0 and "on 9 images (best.safetensors)" in out
@@ -336,7 +345,7 @@ def test_a_folder_with_three_splits_from_the_command_line(three, tmp_path, cli):
     assert cli("evaluate", run)[0] == 0
 
 
-def test_a_csv_from_the_command_line(mine, tmp_path, cli):
+def test_a_csv_from_the_command_line(mine: Path, tmp_path: Path, cli: CommandLine) -> None:
     file = write(mine / "animals.csv", [row[:2] for row in rows_of(mine)], delimiter=";")
     broken = mine / "train" / "dog" / "train_7.jpg"
     broken.write_bytes(b"")
@@ -364,7 +373,7 @@ def test_a_csv_from_the_command_line(mine, tmp_path, cli):
     assert cli("train", "--resume", run, "--on-bad-image", "skip")[2].count("takes no --on-bad-image") == 1
 
 
-def test_split_csv_says_which_images_are_really_used(mine, tmp_path):
+def test_split_csv_says_which_images_are_really_used(mine: Path, tmp_path: Path) -> None:
     made = trained(mine, tmp_path / "r", limit=40, seed=3)
     assert count(made.folder.path) == {"skipped": 32, "test": 30, "train": 40, "validation": 18}
     assert {row["reason"] for row in table(made.folder.path)} == {"", "--limit 40"}
@@ -376,7 +385,7 @@ def test_split_csv_says_which_images_are_really_used(mine, tmp_path):
     np.testing.assert_array_equal(made.validation.images, images[places])
 
 
-def test_a_validation_split_that_the_recipe_has_no_use_for_is_said(three, tmp_path):
+def test_a_validation_split_that_the_recipe_has_no_use_for_is_said(three: Path, tmp_path: Path) -> None:
     said: list[str] = []
     made = trained(three, tmp_path / "r", said, settings={"validation": 0.0, "monitor": "test"})
     assert made.validation is None and made.batches.alone == 12
@@ -384,12 +393,12 @@ def test_a_validation_split_that_the_recipe_has_no_use_for_is_said(three, tmp_pa
     assert count(made.folder.path) == {"skipped": 6, "test": 9, "train": 12}
 
 
-def test_idx_files_have_no_split_csv(blobs, tmp_path):
+def test_idx_files_have_no_split_csv(blobs: Path, tmp_path: Path) -> None:
     made = plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 1}, device="cpu"))
     assert not Session.start(made, print, Output(runs=str(tmp_path / "r"))).folder.split.exists()
 
 
-def test_a_run_without_bad_images_is_resumed_and_evaluated_without_them(three, tmp_path):
+def test_a_run_without_bad_images_is_resumed_and_evaluated_without_them(three: Path, tmp_path: Path) -> None:
     (three / "train/cat/train_0.png").write_bytes(b"")
     made = trained(three, tmp_path / "r", on_bad_image="skip")
     before = made.folder.split.read_bytes()
@@ -404,7 +413,7 @@ def test_a_run_without_bad_images_is_resumed_and_evaluated_without_them(three, t
         Run(made.folder.path).evaluate()
 
 
-def test_each_seed_has_its_own_split(mine, tmp_path):
+def test_each_seed_has_its_own_split(mine: Path, tmp_path: Path) -> None:
     settings = {**SETTINGS, "validation": 0.2, "monitor": "validation"}
     made = plan(*run_spec("lenet_d2l", data=str(mine), settings=settings, device="cpu"))
     several = seeds.start(made, (0, 1), Output(runs=str(tmp_path / "r")), lambda _: None, side_by_side=1)
@@ -412,7 +421,7 @@ def test_each_seed_has_its_own_split(mine, tmp_path):
     assert [row["path"] for row in first] == [row["path"] for row in second] and first != second
 
 
-def test_nothing_of_the_user_s_is_touched(three, tmp_path, cli):
+def test_nothing_of_the_user_s_is_touched(three: Path, tmp_path: Path, cli: CommandLine) -> None:
     def state() -> dict[str, tuple[int, bytes]]:
         return {str(p): (p.stat().st_mtime_ns, p.read_bytes()) for p in three.rglob("*") if p.is_file()}
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +26,7 @@ def names(comparison: Comparison) -> list[tuple[str, str]]:
     return [(pair.left.name if pair.left else "", pair.right.name if pair.right else "") for pair in comparison.pairs]
 
 
-def test_lenet_stands_beside_alexnet(comparison):
+def test_lenet_stands_beside_alexnet(comparison: Comparison) -> None:
     assert names(comparison) == [
         ("0", "0"), ("1", "1"), ("2", "2"), ("3", "3"), ("4", "4"), ("5", "5"),
         ("", "6"), ("", "7"), ("", "8"), ("", "9"), ("", "10"), ("", "11"), ("", "12"),
@@ -39,7 +41,7 @@ def test_lenet_stands_beside_alexnet(comparison):
     assert round(totals["parameters"].ratio, 1) == 757.9 and round(totals["macs"].ratio) == 2252
 
 
-def test_the_notes_in_sentences(comparison):
+def test_the_notes_in_sentences(comparison: Comparison) -> None:
     assert differences(comparison) == [
         "input: 1x224x224 instead of 1x28x28",
         "more layers with parameters: 8 instead of 5 (convolutions 5 against 2, dense 3 against 3)",
@@ -60,7 +62,7 @@ def test_the_notes_in_sentences(comparison):
     ]
 
 
-def test_the_other_way_round(comparison):
+def test_the_other_way_round(comparison: Comparison) -> None:
     lines = differences(compare(comparison.right, comparison.left))
     assert "fewer parameters: 61,706 instead of 46,764,746, a factor of 757.9" in lines
     assert "smaller kernels: 5, 5 instead of 11, 5, 3, 3, 3; the largest 5 against 11" in lines
@@ -68,7 +70,7 @@ def test_the_other_way_round(comparison):
     assert "layer by layer: 0 equal, 12 changed, 0 added, 9 removed" in lines
 
 
-def test_both_languages_say_the_same_numbers(comparison):
+def test_both_languages_say_the_same_numbers(comparison: Comparison) -> None:
     english, chinese = differences(comparison), differences(comparison, "zh")
     assert [numbers([text]) for text in english] == [numbers([text]) for text in chinese]
     assert "暂退法：Dropout x2，而不是 没有" in chinese
@@ -76,7 +78,7 @@ def test_both_languages_say_the_same_numbers(comparison):
         differences(comparison, "fr")
 
 
-def test_a_net_beside_itself():
+def test_a_net_beside_itself() -> None:
     one = table(lenet(), 1, 28, 28)
     same = compare(one, table(lenet(), 1, 28, 28))
     assert same.equal and all(pair.equal and pair.changes == () for pair in same.pairs)
@@ -84,7 +86,7 @@ def test_a_net_beside_itself():
     assert all(total.ratio == 1 for total in same.totals.values())
 
 
-def test_an_inserted_layer_leaves_its_neighbors_together():
+def test_an_inserted_layer_leaves_its_neighbors_together() -> None:
     plain = [nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()]
     longer = [nn.Conv2d(1, 1, 5, padding=2), nn.ReLU(), *plain]
     result = compare(table(nn.Sequential(*plain), 1, 8, 8), table(nn.Sequential(*longer), 1, 8, 8))
@@ -92,7 +94,7 @@ def test_an_inserted_layer_leaves_its_neighbors_together():
     assert [pair.operation for pair in result.pairs] == ["added"] * 2 + ["equal"] * 4
 
 
-def test_one_exchanged_activation_is_the_only_sentence_on_it():
+def test_one_exchanged_activation_is_the_only_sentence_on_it() -> None:
     changed = lenet()
     changed[1] = nn.ReLU()
     result = compare(table(lenet(), 1, 28, 28), table(changed, 1, 28, 28))
@@ -104,7 +106,7 @@ def test_one_exchanged_activation_is_the_only_sentence_on_it():
 
 
 class Functional(nn.Module):
-    def __init__(self, activation=F.relu) -> None:
+    def __init__(self, activation: Callable[..., Any] = F.relu) -> None:
         super().__init__()
         self.conv, self.fc, self.activation = nn.Conv2d(1, 2, 3), nn.Linear(2 * 3 * 3, 2), activation
 
@@ -112,7 +114,7 @@ class Functional(nn.Module):
         return self.fc(F.max_pool2d(self.activation(self.conv(x)), 2).flatten(1))
 
 
-def test_activations_and_pools_in_forward_count_too():
+def test_activations_and_pools_in_forward_count_too() -> None:
     left = table(Functional(), 1, 8, 8)
     layered = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(18, 2))
     lines = differences(compare(left, table(layered, 1, 8, 8)))
@@ -121,7 +123,7 @@ def test_activations_and_pools_in_forward_count_too():
     assert not result.equal and "activation: Tanh x1 instead of ReLU x1" in differences(result)
 
 
-def test_plain_values(comparison):
+def test_plain_values(comparison: Comparison) -> None:
     plain = json.loads(json.dumps(comparison.to_dict()))
     assert plain["totals"]["parameters"] == {"left": 61706, "right": 46764746, "ratio": 46764746 / 61706}
     assert [pair["operation"] for pair in plain["pairs"]].count("changed") == 12
@@ -147,7 +149,7 @@ def stack(kinds: list[str]) -> Table:
 
 @given(ANY, ANY)
 @settings(deadline=None, max_examples=60)
-def test_pairs_hold_every_row_once_and_in_order(left, right):
+def test_pairs_hold_every_row_once_and_in_order(left: Any, right: Any) -> None:
     one, two = stack(left), stack(right)
     result, back = compare(one, two), compare(two, one)
     assert [pair.left for pair in result.pairs if pair.left] == list(one.rows)

@@ -4,6 +4,7 @@ import itertools
 import math
 import re
 from string import Formatter
+from typing import Any
 
 import pytest
 import torch
@@ -51,7 +52,7 @@ def check_sums(lines: list[str]) -> int:
 # --- the book's nets, number by number -------------------------------------------------------------------------------
 
 
-def test_conv1_of_alexnet(of_alexnet):
+def test_conv1_of_alexnet(of_alexnet: Table) -> None:
     assert explain(of_alexnet, "0") == [
         "net[0] (Conv2d) turns 1x224x224 into 96x54x54: a convolution, kernel 11x11, stride 4, padding 1",
         "side: (224 + 2*1 - 11) / 4 = 53.75, floor 53, + 1 = 54",
@@ -69,7 +70,7 @@ def test_conv1_of_alexnet(of_alexnet):
     ]
 
 
-def test_why_6400(of_alexnet):
+def test_why_6400(of_alexnet: Table) -> None:
     lines = explain(of_alexnet, "14")
     assert "why 6400? net[12] hands over 256 channels of side 5: 256 x 5 x 5 = 6400" in lines
     assert "the side comes about so: 224 -> 54 -> 26 -> 26 -> 12 -> 12 -> 12 -> 12 -> 5" in lines
@@ -81,7 +82,7 @@ def test_why_6400(of_alexnet):
     assert "inputs: 4096, the outputs of net[14]" in explain(of_alexnet, "17")
 
 
-def test_the_whole_alexnet(of_alexnet):
+def test_the_whole_alexnet(of_alexnet: Table) -> None:
     lines = explain(of_alexnet)
     assert lines[0] == "layers: 21 calls, 8 of them with parameters; 5 convolutions, 3 dense"
     assert re.findall(r"\] (\d+)", lines[1]) == [str(n) for n in (54, 26, 26, 12, 12, 12, 12, 5, 6400, 4096, 4096, 10)]
@@ -97,7 +98,7 @@ def test_the_whole_alexnet(of_alexnet):
     assert line(lines, "with the 608,650 additions").endswith("938,754,826")
 
 
-def test_the_whole_lenet():
+def test_the_whole_lenet() -> None:
     lines = explain(table(lenet(), 1, 28, 28))
     assert line(lines, "parameters") == "parameters: 61,470 weights + 236 biases = 61,706"
     assert "convolutions 2,572 (4.2 %), dense layers 59,134 (95.8 %)" in line(lines, "where they sit")
@@ -111,7 +112,7 @@ def test_the_whole_lenet():
     assert not [text for text in lines if text.startswith(("the first map", "inputs of"))]  # its stride is 1
 
 
-def test_the_papers_alexnet_holds_its_sixty_million():
+def test_the_papers_alexnet_holds_its_sixty_million() -> None:
     net = alexnet(pad=2, groups=2, side=6, channels=3, classes=1000)
     lines = explain(table(net, 3, 224, 224))
     assert line(lines, "parameters") == "parameters: 60,954,656 weights + 10,568 biases = 60,965,224"
@@ -124,7 +125,7 @@ def test_the_papers_alexnet_holds_its_sixty_million():
     )
 
 
-def test_224_or_227():
+def test_224_or_227() -> None:
     """Caffe crops 227, pads nothing: 224 gives a map of 54 there, and the dense layer does not fit."""
     lines = explain(table(alexnet(pad=0, side=6), 1, 227, 227), "0")
     assert "side: (227 + 2*0 - 11) / 4 = 54, + 1 = 55" in lines
@@ -135,12 +136,12 @@ def test_224_or_227():
     assert "inputs of 223..226 give the same 54; the next larger map begins at 227" in lines
 
 
-def test_the_books_mlp_where_a_net_has_no_hidden_dense_layer():
+def test_the_books_mlp_where_a_net_has_no_hidden_dense_layer() -> None:
     net = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(392, 10))
     assert "784-256-10: 203,530 parameters, 203,264 MACs" in line(explain(table(net, 1, 28, 28)), "dense layers only")
 
 
-def test_fewer_weights_more_multiplications_only_where_it_is_true():
+def test_fewer_weights_more_multiplications_only_where_it_is_true() -> None:
     wide = nn.Sequential(nn.Conv2d(1, 64, 3, padding=1), nn.Flatten(), nn.Linear(50_176, 10))
     lines = explain(table(wide, 1, 28, 28))
     assert not [text for text in lines if text.startswith("so this net has fewer")]
@@ -154,7 +155,7 @@ def test_fewer_weights_more_multiplications_only_where_it_is_true():
     assert not [text for text in lines if "multiplications" in text or text.startswith("so the parameters")]
 
 
-def test_parameters_here_and_work_there_only_where_it_is_true():
+def test_parameters_here_and_work_there_only_where_it_is_true() -> None:
     net = nn.Sequential(nn.Conv2d(8, 64, 3), nn.AvgPool2d(6), nn.Flatten(), nn.Linear(64, 10))
     lines = explain(table(net, 8, 8, 8))
     assert "convolutions 4,672 (87.8 %), dense layers 650 (12.2 %)" in line(lines, "where they sit")
@@ -193,7 +194,7 @@ def test_parameters_here_and_work_there_only_where_it_is_true():
     ],
     ids=lambda value: re.sub(r"\W+", "-", str(value))[:40],
 )  # fmt: skip
-def test_each_kind_of_sentence(layer, expected):
+def test_each_kind_of_sentence(layer: nn.Module, expected: str) -> None:
     lines = explain(table(nn.Sequential(layer), 3, 28, 28), "0")
     assert any(text.startswith(expected) for text in lines), lines
     check_sums(lines)
@@ -212,7 +213,7 @@ class Functional(nn.Module):
         return self.fc(F.max_pool2d(x, 2).flatten(1))
 
 
-def test_what_forward_does_itself():
+def test_what_forward_does_itself() -> None:
     of_net = table(Functional(), 1, 28, 28)
     lines = explain(of_net)
     assert line(lines, "sides") == "sides: 28 -> conv1 24 -> conv2 24 -> conv2 24 -> 576 -> fc 10"
@@ -226,7 +227,7 @@ def test_what_forward_does_itself():
     assert explain(of_net, "spare") == ["spare (Linear) is not called in this pass: 8 parameters that do no work"]
 
 
-def test_an_adaptive_pool_takes_any_size():
+def test_an_adaptive_pool_takes_any_size() -> None:
     """So nothing may be said about the sizes that fit."""
     with torch.device("meta"):
         net = nn.Sequential(
@@ -253,7 +254,7 @@ class Local(nn.Module):
         return torch.einsum("nkp,okp->nop", F.unfold(x, 3), self.weight).unflatten(2, (6, 6))
 
 
-def test_a_layer_with_weights_of_its_own_at_each_place_is_no_convolution():
+def test_a_layer_with_weights_of_its_own_at_each_place_is_no_convolution() -> None:
     of_net = table(nn.Sequential(Local()), 2, 8, 8)
     lines = explain(of_net, "0")
     assert role(of_net.rows[0]) == "local" and "every place has weights of its own" in lines[0]
@@ -268,7 +269,7 @@ class Products(nn.Module):
         return x @ x.transpose(1, 2)
 
 
-def test_a_product_of_activations_is_no_dense_layer():
+def test_a_product_of_activations_is_no_dense_layer() -> None:
     of_net = table(nn.Sequential(Products()), 3, 5)
     assert (of_net.macs, role(of_net.rows[0])) == (45, "other")
     assert {"MACs: 45", "parameters: none, nothing is learned here"} <= set(explain(of_net, "0"))
@@ -302,7 +303,7 @@ class Branches(nn.Module):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_any_module_in_both_languages(net, shape):
+def test_any_module_in_both_languages(net: nn.Module, shape: tuple[int, ...]) -> None:
     of_net = table(net, *shape)
     for layer in (None, *{row.name for row in of_net.rows}):
         lines = explain(of_net, layer)
@@ -313,7 +314,7 @@ def test_any_module_in_both_languages(net, shape):
 # --- names and languages ---------------------------------------------------------------------------------------------
 
 
-def test_an_unknown_layer_gets_the_nearest_name_and_the_list():
+def test_an_unknown_layer_gets_the_nearest_name_and_the_list() -> None:
     net = nn.Sequential()
     net.add_module("conv1", nn.Conv2d(1, 2, 3))
     net.add_module("pool1", nn.MaxPool2d(2))
@@ -327,7 +328,7 @@ def test_an_unknown_layer_gets_the_nearest_name_and_the_list():
         explain(table(net, 1, 8, 8), "conv1", "fr")
 
 
-def test_a_layer_may_be_named_as_python_spells_it():
+def test_a_layer_may_be_named_as_python_spells_it() -> None:
     of_net = table(lenet(), 1, 28, 28)
     assert explain(of_net, "net[7]") == explain(of_net, "7")
 
@@ -337,14 +338,14 @@ def fields(text: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("words", [WORDS, DIFFERENCES], ids=["explain", "compare"])
-def test_the_languages_have_the_same_keys_and_fields(words):
+def test_the_languages_have_the_same_keys_and_fields(words: dict[str, dict[str, str]]) -> None:
     assert list(words) == ["en", "zh"] and set(words["en"]) == set(words["zh"])
     for key, text in words["en"].items():
         assert fields(text) == fields(words["zh"][key]), key
         assert text.isascii() and not words["zh"][key].isascii(), key
 
 
-def test_the_languages_say_the_same_numbers(of_alexnet):
+def test_the_languages_say_the_same_numbers(of_alexnet: Table) -> None:
     for of_net in (of_alexnet, table(lenet(), 1, 28, 28), table(alexnet(pad=2, groups=2, side=6), 1, 224, 224)):
         for layer in (None, *(row.name for row in of_net.rows)):
             english, chinese = explain(of_net, layer), explain(of_net, layer, "zh")
@@ -369,7 +370,9 @@ def unread_by_gradient(layer: nn.Module, side: int) -> int:
     dilation=st.integers(1, 3), pool=st.booleans(), ceil=st.booleans(),
 )  # fmt: skip
 @settings(deadline=None, max_examples=150)
-def test_what_is_never_read_and_what_meets_padding(side, kernel, stride, padding, dilation, pool, ceil):
+def test_what_is_never_read_and_what_meets_padding(
+    side: int, kernel: int, stride: int, padding: int, dilation: int, pool: bool, ceil: bool
+) -> None:
     if pool:
         padding, dilation = min(padding, kernel // 2), 1
         layer: nn.Module = nn.AvgPool2d(kernel, stride, padding, ceil_mode=ceil)
@@ -397,7 +400,7 @@ def test_what_is_never_read_and_what_meets_padding(side, kernel, stride, padding
 
 
 @st.composite
-def stacks(draw) -> tuple[nn.Sequential, int]:
+def stacks(draw: Any) -> tuple[nn.Sequential, int]:
     """A random stack of convolutions and pools, then one or two dense layers, for images of 2 x side x side."""
     side = now = draw(st.integers(8, 40))
     channels, layers = 2, []
@@ -427,7 +430,7 @@ def passes(net: nn.Module, side: int) -> bool:
 
 @given(stacks())
 @settings(deadline=None, max_examples=80)
-def test_the_numbers_of_any_stack_are_those_of_the_table(stack):
+def test_the_numbers_of_any_stack_are_those_of_the_table(stack: Any) -> None:
     net, side = stack
     of_net = table(net, 2, side, side)
     lines, told = explain(of_net), {}
@@ -453,21 +456,21 @@ def test_the_numbers_of_any_stack_are_those_of_the_table(stack):
 class Table8Of12(nn.Module):
     """A convolution of 3 to 4 maps in which each output reads two inputs: 8 kernels of 12."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.weight, self.bias = nn.Parameter(torch.rand(8, 3, 3)), nn.Parameter(torch.rand(4))
         self.kernel_size, self.stride, self.padding = (3, 3), (1, 1), (1, 1)
 
-    def macs(self, output_shape):
+    def macs(self, output_shape: Any):
         return 8 * 9 * output_shape[1] * output_shape[2]
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         dense = x.new_zeros(4, 3, 3, 3)
         dense[[0, 0, 1, 1, 2, 2, 3, 3], [0, 1, 1, 2, 0, 2, 0, 1]] = self.weight
         return nn.functional.conv2d(x, dense, self.bias, padding=1)
 
 
-def test_a_convolution_that_reads_some_of_the_maps_is_told_by_its_numbers():
+def test_a_convolution_that_reads_some_of_the_maps_is_told_by_its_numbers() -> None:
     table = trace(nn.Sequential(Table8Of12()), (3, 4, 4))
     text = "\n".join(explain(table, "0"))
     assert "connected: 8 of 3 x 4 = 12 pairs" in text and "4 x 4 = 16 times" in text and "MACs: 1,152" in text

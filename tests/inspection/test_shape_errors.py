@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import pickle
 import time
+from typing import Any
 
 import pytest
 import torch
@@ -80,11 +81,11 @@ def message(net: nn.Module, shape: tuple[int, ...], name: str = "lenet_d2l") -> 
     return str(caught.value)
 
 
-def test_what_fits_gives_the_table():
+def test_what_fits_gives_the_table() -> None:
     assert check_input(LeNet(), (1, 28, 28)).output_shape == (10,)
 
 
-def test_wrong_size():
+def test_wrong_size() -> None:
     assert message(LeNet(), (1, 32, 32)) == (
         "error[CN201]: lenet_d2l cannot take 1x32x32 images\n"
         "  where: fc1 = Linear(400 -> 120)\n"
@@ -99,14 +100,14 @@ def test_wrong_size():
     assert check_input(LeNet(fc1=nn.Linear(576, 120)), (1, 32, 32)).output_shape == (10,)
 
 
-def test_not_square():
+def test_not_square() -> None:
     text = message(LeNet(), (1, 28, 40))
     assert "conv1 28x40 -> floor((28x40 + 2*2 - 5) / 1) + 1 = 28x40" in text
     assert "fc1 gets 16 x 5 x 8 = 640 numbers and has weights for 400" in text
     assert "give it 1x28x28 images" in text
 
 
-def test_wrong_channels():
+def test_wrong_channels() -> None:
     text = message(LeNet(), (3, 28, 28))
     assert "where: conv1 = Conv2d(1 -> 6, 5x5)" in text
     assert "why:   conv1 reads 1 channel and gets 3" in text
@@ -114,40 +115,40 @@ def test_wrong_channels():
     assert "or:    conv1 = nn.Conv2d(3, 6, kernel_size=5, stride=1, padding=2)" in text
 
 
-def test_gray_images_into_a_net_for_color():
+def test_gray_images_into_a_net_for_color() -> None:
     text = message(nn.Sequential(nn.Conv2d(3, 4, 3, bias=False)), (1, 8, 8))
     assert "give it 3x8x8 images; x.expand(-1, 3, -1, -1) repeats the gray one" in text
     assert "net[0] = nn.Conv2d(1, 4, kernel_size=3, stride=1, bias=False)" in text
 
 
-def test_wrong_channels_and_size():
+def test_wrong_channels_and_size() -> None:
     assert "give it 1x31x31 images (on the command line: --set image_size=31)" in message(LeNet(), (3, 33, 33))
 
 
-def test_channels_inside_the_net():
+def test_channels_inside_the_net() -> None:
     text = message(LeNet(conv2=nn.Conv2d(8, 16, 5)), (1, 28, 28))
     assert "conv2 reads 8 channels and gets 6" in text
     assert "conv2 = nn.Conv2d(6, 16, kernel_size=5, stride=1)" in text
     assert "image_size" not in text
 
 
-def test_groups():
+def test_groups() -> None:
     text = message(nn.Sequential(nn.Conv2d(4, 6, 3, groups=2)), (3, 9, 9))
     assert "net[0] reads 4 channels and gets 3" in text
     assert "net[0] = nn.Conv2d(3, 6, kernel_size=3, stride=1)" in text  # 3 channels make no 2 groups
 
 
-def test_transposed_convolution_with_wrong_channels():
+def test_transposed_convolution_with_wrong_channels() -> None:
     assert "net[0] reads 4 channels and gets 6" in message(nn.Sequential(nn.ConvTranspose2d(4, 6, 3)), (6, 5, 5))
 
 
-def test_normalization_of_other_channels():
+def test_normalization_of_other_channels() -> None:
     text = message(LeNet(sigmoid1=nn.BatchNorm2d(8)), (1, 28, 28))
     assert "sigmoid1 reads 8 channels and gets 6" in text
     assert "sigmoid1 = nn.BatchNorm2d(6)" in text
 
 
-def test_too_small():
+def test_too_small() -> None:
     text = message(alexnet(), (1, 28, 28), "alexnet_d2l")
     assert text.splitlines()[:3] == [
         "error[CN201]: alexnet_d2l cannot take 1x28x28 images",
@@ -160,7 +161,7 @@ def test_too_small():
     assert "net[5] = nn.MaxPool2d(kernel_size=2, stride=2)" in text
 
 
-def test_too_small_for_a_convolution_and_open_ended():
+def test_too_small_for_a_convolution_and_open_ended() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 5, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2))
     text = message(net, (1, 2, 2))
     assert "net[0] 2 -> floor((2 + 2*1 - 5) / 1) + 1 = 0" in text
@@ -170,10 +171,10 @@ def test_too_small_for_a_convolution_and_open_ended():
     check_input(net, (1, 2, 2))
 
 
-def test_alexnet_search_is_quick(monkeypatch):
+def test_alexnet_search_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     devices = []
 
-    def zeros_through(net, shape, batch, device):
+    def zeros_through(net: Any, shape: Any, batch: Any, device: Any):
         devices.append(device)
         return real(net, shape, batch, device)
 
@@ -187,7 +188,7 @@ def test_alexnet_search_is_quick(monkeypatch):
     assert set(devices) == {"meta"} and len(devices) < 300
 
 
-def test_unflattened_map():
+def test_unflattened_map() -> None:
     text = message(LeNet(flatten=nn.Identity()), (1, 28, 28))
     assert "fc1 gets 16 x 5 x 5, which is not flattened: only the last axis (5) meets its weights for 400" in text
     assert "hint:  put nn.Flatten() before fc1: 16 x 5 x 5 = 400 numbers\n" in text
@@ -198,11 +199,11 @@ def test_unflattened_map():
 @pytest.mark.parametrize(
     ("shape", "hint"), [((4, 1, 28, 28), "leave out the batch axis: 1x28x28"), ((28, 28), "1x28x28")]
 )
-def test_axes_too_many_or_too_few(shape, hint):
+def test_axes_too_many_or_too_few(shape: tuple[int, ...], hint: str) -> None:
     assert hint in message(LeNet(), shape)
 
 
-def test_view_in_forward():
+def test_view_in_forward() -> None:
     text = message(Tutorial(), (1, 28, 28))
     assert "where: view(-1, 400) in forward() of net (Tutorial)" in text
     assert "view(-1, 400) gets 256 numbers and makes rows of 400" in text
@@ -210,13 +211,13 @@ def test_view_in_forward():
     assert "in forward(): x = x.flatten(1), and fc1 = nn.Linear(256, 10)" in text
 
 
-def test_view_that_mixes_the_batch():
+def test_view_that_mixes_the_batch() -> None:
     text = message(Tutorial(), (1, 52, 52))  # 1600 numbers become 4 rows of 400 without a word from torch
     assert "one image goes in and 4 results come out: forward() mixes the images of a batch" in text
     assert "x = x.flatten(1)" in text
 
 
-def test_operations_of_a_container_are_named():
+def test_operations_of_a_container_are_named() -> None:
     text = message(Branches(), (1, 28, 28))
     assert "where: torch.cat in forward() of net (Branches)" in text
     assert "torch.cat of 1x6x24x24, 1x6x26x26 (batch axis first) fails" in text
@@ -227,14 +228,14 @@ def test_operations_of_a_container_are_named():
     assert "give it 1x28x28 images" in text
 
 
-def test_any_other_layer_is_named_with_torchs_words():
+def test_any_other_layer_is_named_with_torchs_words() -> None:
     text = message(nn.Sequential(nn.Flatten(), nn.LayerNorm(5)), (1, 2, 2))
     assert "where: net[1] = LayerNorm(" in text
     assert "net[1] gets 4; " in text
     assert "torch says: Given normalized_shape=[5]" in text
 
 
-def test_a_net_that_needs_data_is_explained_too():
+def test_a_net_that_needs_data_is_explained_too() -> None:
     class Reads(LeNet):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return super().forward(x if x.max().item() < 9 else -x)
@@ -244,14 +245,14 @@ def test_a_net_that_needs_data_is_explained_too():
     assert "give it 1x31x31 images" in text
 
 
-def test_dense_nets_for_plain_numbers():
+def test_dense_nets_for_plain_numbers() -> None:
     text = message(nn.Sequential(nn.Linear(784, 3)), (780,))
     assert "cannot take inputs of shape 780" in text
     assert "give it inputs of shape 784\n" in text
     assert "net[0] = nn.Linear(780, 3)" in text
 
 
-def test_arithmetic_of_ceil_dilation_same_and_custom_layers():
+def test_arithmetic_of_ceil_dilation_same_and_custom_layers() -> None:
     row = trace(nn.MaxPool2d(3, 2, ceil_mode=True), (1, 6, 6)).rows[0]
     assert arithmetic(row) == "net 6 -> ceil((6 + 2*0 - 3) / 2) + 1 = 3"
     row = trace(nn.MaxPool2d(2, 2, padding=1, ceil_mode=True), (1, 3, 3)).rows[0]
@@ -265,7 +266,7 @@ def test_arithmetic_of_ceil_dilation_same_and_custom_layers():
     assert arithmetic(Row(name="a.0", kind="Up", inputs=(1, 2, 2), outputs=(1, 4, 4))) == "net.a[0] 2 -> 4"
 
 
-def test_the_net_stays_as_it_was():
+def test_the_net_stays_as_it_was() -> None:
     net = LeNet()
     before = copy.deepcopy(net.state_dict())
     message(net, (1, 32, 32))
@@ -307,7 +308,7 @@ def stack(specification: list[tuple[str, int, int, int, int]], features: int | N
 
 @settings(max_examples=120, deadline=None)
 @given(blocks, st.none() | st.integers(1, 20).map(lambda n: 2 * n * n), st.integers(1, 14), st.integers(1, 14))
-def test_the_doctor_agrees_with_a_real_pass(specification, features, height, width):
+def test_the_doctor_agrees_with_a_real_pass(specification: Any, features: Any, height: int, width: int) -> None:
     net, shape = stack(specification, features), (2, height, width)
     outputs: list[tuple[int, ...]] = []
     x: torch.Tensor | None = torch.zeros(1, *shape)
@@ -340,7 +341,7 @@ def refused(net: nn.Module, x: torch.Tensor) -> UsageError:
     return caught.value
 
 
-def test_guard_lets_batches_through_and_keeps_the_parameters():
+def test_guard_lets_batches_through_and_keeps_the_parameters() -> None:
     net = LeNet()
     names = list(net.state_dict())
     assert guard(net, (1, 28, 28), name="lenet_d2l") is net
@@ -350,32 +351,32 @@ def test_guard_lets_batches_through_and_keeps_the_parameters():
     assert trace(net, (1, 28, 28)).parameters == 61_706
 
 
-def test_guard_refuses_a_size_that_cannot_pass():
+def test_guard_refuses_a_size_that_cannot_pass() -> None:
     error = refused(guard(alexnet(), (1, 224, 224), name="alexnet_d2l"), torch.zeros(1, 1, 227, 227))
     assert error.what == "alexnet_d2l was built for 1x224x224 images and got 1x227x227"
     assert error.why.endswith("net[14] gets 256 x 6 x 6 = 9216 numbers and has weights for 6400")
     assert error.hints[1] == 'classicnets.create("alexnet_d2l", image_size=227) builds it for 1x227x227'
 
 
-def test_guard_refuses_a_size_that_would_run():
+def test_guard_refuses_a_size_that_would_run() -> None:
     error = refused(guard(LeNet(), (1, 28, 28), name="lenet_d2l"), torch.zeros(1, 1, 30, 30))
     assert error.why == "it would run, but the net was built for one size, and nothing is resized silently"
     assert error.hints[0] == "torch.nn.functional.interpolate(x, size=(28, 28)) makes them 1x28x28"
     assert 'classicnets.create("lenet_d2l", image_size=30)' in error.hints[1]
 
 
-def test_guard_offers_the_batch_axis():
+def test_guard_offers_the_batch_axis() -> None:
     error = refused(guard(LeNet(), (1, 28, 28), name="lenet_d2l"), torch.zeros(1, 28, 28))
     assert error.hints == ("net(x[None])",)
 
 
-def test_guard_refuses_channels_and_other_axes():
+def test_guard_refuses_channels_and_other_axes() -> None:
     net = guard(LeNet(), (1, 28, 28), name="lenet_d2l")
     assert refused(net, torch.zeros(2, 3, 28, 28)).why == "conv1 reads 1 channel and gets 3"
     assert refused(net, torch.zeros(2, 784)).hints == ("x.reshape(-1, 1, 28, 28)",)
 
 
-def test_guard_travels_with_copies_and_pickles():
+def test_guard_travels_with_copies_and_pickles() -> None:
     net = guard(LeNet(), (1, 28, 28), name="lenet_d2l")
     for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
         assert twin(torch.zeros(1, 1, 28, 28)).shape == (1, 10)
@@ -383,7 +384,7 @@ def test_guard_travels_with_copies_and_pickles():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
-def test_guard_does_not_stop_export_or_compile():
+def test_guard_does_not_stop_export_or_compile() -> None:
     net, x = guard(LeNet(), (1, 28, 28)).eval(), torch.rand(2, 1, 28, 28)
     exported = torch.export.export(net, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     assert exported.module()(torch.rand(5, 1, 28, 28)).shape == (5, 10)

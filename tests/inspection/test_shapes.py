@@ -3,6 +3,8 @@ from __future__ import annotations
 import copy
 import json
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -128,7 +130,9 @@ class Squeezes(nn.Module):
         (alexnet, (1, 224, 224), 46_764_746, 9_578, 938_146_176, 608_650),
     ],
 )
-def test_the_books_nets_have_the_books_counts(net, shape, parameters, biases, macs, units):
+def test_the_books_nets_have_the_books_counts(
+    net: Callable[..., Any], shape: tuple[int, ...], parameters: int, biases: int, macs: int, units: int
+) -> None:
     table = trace(net(), shape)
     assert (table.parameters, table.biases, table.macs, table.units) == (parameters, biases, macs, units)
     assert table.weights == parameters - biases
@@ -137,7 +141,7 @@ def test_the_books_nets_have_the_books_counts(net, shape, parameters, biases, ma
     assert (table.input_shape, table.output_shape, table.unlisted, table.note) == (shape, (10,), {}, "")
 
 
-def test_rows_of_lenet():
+def test_rows_of_lenet() -> None:
     rows = trace(lenet(), (1, 28, 28)).rows
     assert [row.kind for row in rows] == [type(layer).__name__ for layer in lenet()]
     assert [row.outputs for row in rows if row.kind in ("Conv2d", "AvgPool2d", "Linear")] == [
@@ -151,61 +155,61 @@ def test_rows_of_lenet():
     assert rows[6].activation_bytes == 0  # Flatten passes its input on
 
 
-def test_to_dict_is_json():
+def test_to_dict_is_json() -> None:
     table = trace(lenet(), (1, 28, 28))
     values = json.loads(json.dumps(table.to_dict()))
     assert values["totals"]["parameters"] == 61_706
     assert values["rows"][0]["parameters"] == 156
 
 
-def test_types_count_in_bytes():
+def test_types_count_in_bytes() -> None:
     assert trace(nn.Linear(4, 2).double(), (4,)).weight_bytes == 8 * 10
     assert trace(nn.Linear(4, 2).bfloat16(), (4,)).activation_bytes == 2 * 2
 
 
-def test_pass_through_and_in_place_layers_take_no_memory():
+def test_pass_through_and_in_place_layers_take_no_memory() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(inplace=True), nn.Identity(), nn.Dropout(), nn.Flatten())
     assert [row.activation_bytes for row in trace(net, (1, 3, 3)).rows] == [72, 0, 0, 0, 0]
 
 
-def test_functional_forward_is_not_hidden():
+def test_functional_forward_is_not_hidden() -> None:
     table = trace(Functional(), (1, 28, 28))
     assert [row.name for row in table.rows] == ["conv1", "conv2", "fc"]
     assert table.unlisted == {"relu": 2, "max_pool2d": 2}
 
 
-def test_branches_module_list_and_dict_output():
+def test_branches_module_list_and_dict_output() -> None:
     table = trace(Branches(), (3, 8, 8))
     assert [row.name for row in table.rows] == ["paths.0", "paths.1.0", "paths.1.1"]
     assert table.output_shape == (6, 8, 8)
     assert table.unlisted == {"cat": 1}
 
 
-def test_a_shared_layer_counts_its_parameters_once():
+def test_a_shared_layer_counts_its_parameters_once() -> None:
     layer = nn.Linear(5, 5)
     table = trace(nn.Sequential(layer, nn.ReLU(), layer), (5,))
     assert [row.parameters for row in table.rows] == [30, 0, 0]
     assert [row.macs for row in table.rows] == [25, 0, 25]
 
 
-def test_tied_weights_count_once():
+def test_tied_weights_count_once() -> None:
     net = nn.Sequential(nn.Linear(5, 5), nn.Linear(5, 5))
     net[1].weight = net[0].weight
     assert trace(net, (5,)).parameters == 35
 
 
-def test_frozen_parameters_are_not_trainable():
+def test_frozen_parameters_are_not_trainable() -> None:
     net = nn.Sequential(nn.Linear(5, 5), nn.Linear(5, 5)).requires_grad_(False)
     net[1].requires_grad_(True)
     assert trace(net, (5,)).trainable == 30
 
 
-def test_batch_norm_has_parameters_but_no_units():
+def test_batch_norm_has_parameters_but_no_units() -> None:
     rows = trace(nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.PReLU()), (1, 6, 6)).rows
     assert [(row.weights, row.biases, row.units) for row in rows] == [(36, 0, 64), (4, 4, 0), (1, 0, 0)]
 
 
-def test_parameters_directly_on_a_container():
+def test_parameters_directly_on_a_container() -> None:
     table = trace(OwnParameters(), (1, 6, 6))
     assert [(row.name, row.kind) for row in table.rows] == [("", "OwnParameters"), ("act", "ReLU")]
     assert (table.rows[0].weights, table.rows[0].biases) == (36, 4)
@@ -213,12 +217,12 @@ def test_parameters_directly_on_a_container():
     assert table.activation_bytes == 4 * 64  # ReLU's output is the container's too; its own convolution has no layer
 
 
-def test_a_layer_may_declare_its_macs():
+def test_a_layer_may_declare_its_macs() -> None:
     (row,) = trace(Subsampling(), (6, 8, 8)).rows
     assert (row.macs, row.units, row.weights, row.biases) == (4 * 6 * 16, 6 * 16, 6, 6)
 
 
-def test_layers_that_are_never_called_are_in_the_sums():
+def test_layers_that_are_never_called_are_in_the_sums() -> None:
     class Spare(nn.Sequential):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self[0](x)
@@ -228,7 +232,7 @@ def test_layers_that_are_never_called_are_in_the_sums():
     assert (table.rows[1].name, table.rows[1].outputs, table.rows[1].macs) == ("1", (), 0)
 
 
-def test_attention_counts_every_parameter():
+def test_attention_counts_every_parameter() -> None:
     class Attends(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -243,13 +247,13 @@ def test_attention_counts_every_parameter():
     assert table.macs == 3 * 8 * 24 + 2 * (2 * 3 * 3 * 4) + 3 * 8 * 8
 
 
-def test_pruned_layers_keep_their_counts():
+def test_pruned_layers_keep_their_counts() -> None:
     net = nn.Sequential(nn.Linear(5, 3), nn.Linear(3, 2))
     prune.l1_unstructured(net[1], "weight", amount=1)
     assert trace(net, (5,)).parameters == 18 + 8
 
 
-def test_lazy_layers_are_worked_out_on_the_copy():
+def test_lazy_layers_are_worked_out_on_the_copy() -> None:
     net = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(2))
     table = trace(net, (1, 6, 6))
     assert [row.kind for row in table.rows] == ["Conv2d", "BatchNorm2d", "Flatten", "Linear"]
@@ -257,46 +261,46 @@ def test_lazy_layers_are_worked_out_on_the_copy():
     assert net[3].has_uninitialized_params()
 
 
-def test_a_net_that_reads_values_runs_on_the_cpu_and_says_so():
+def test_a_net_that_reads_values_runs_on_the_cpu_and_says_so() -> None:
     table = trace(Choosy(), (4,))
     assert (table.parameters, table.output_shape) == (10, (2,))
     assert "on the CPU, as the net cannot run without data: Tensor.item()" in table.note
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile's own
-def test_meta_nets_and_compiled_nets():
+def test_meta_nets_and_compiled_nets() -> None:
     with torch.device("meta"):
         net = lenet()
     assert trace(net, (1, 28, 28)).macs == 416_520
     assert trace(torch.compile(lenet()), (1, 28, 28)).macs == 416_520
 
 
-def test_a_net_that_squeezes_is_asked_with_two_images():
+def test_a_net_that_squeezes_is_asked_with_two_images() -> None:
     table = trace(Squeezes(), (1, 5, 5))
     assert table.output_shape == (3,)
     assert (table.macs, table.units, table.activation_bytes) == (9 * 9 * 8 + 24, 72 + 3, 4 * (72 + 3))
 
 
-def test_adaptive_pooling_that_copies_pixels_is_noted():
+def test_adaptive_pooling_that_copies_pixels_is_noted() -> None:
     net = nn.Sequential(nn.AdaptiveAvgPool2d(6), nn.Flatten(), nn.Linear(36, 2))
     assert trace(net, (1, 6, 6)).note == ""
     assert trace(net, (1, 1, 1)).note == "0 enlarges 1x1 to 6x6: it copies pixels"
 
 
 @pytest.mark.parametrize("shape", [(), (0, 3), (1, -2, 3), (1.5, 2), (None, 28, 28)])
-def test_what_is_no_shape_is_refused(shape):
+def test_what_is_no_shape_is_refused(shape: tuple[float | None, ...]) -> None:
     with pytest.raises(UsageError, match="not the shape of an image"):
         trace(lenet(), shape)
 
 
-def test_what_cannot_be_copied_is_refused():
+def test_what_cannot_be_copied_is_refused() -> None:
     net = nn.Linear(2, 2)
     net.stream = (n for n in range(3))
     with pytest.raises(UsageError, match="cannot be copied"):
         trace(net, (2,))
 
 
-def test_the_net_stays_as_it_was():
+def test_the_net_stays_as_it_was() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(), nn.Flatten(), nn.Linear(32, 2))
     calls: Counter[str] = Counter()
     handle = net[0].register_forward_hook(lambda *_: calls.update(["hook"]))
@@ -321,7 +325,7 @@ def test_the_net_stays_as_it_was():
     assert not net[0]._forward_hooks
 
 
-def test_the_generator_is_untouched_by_the_cpu_pass():
+def test_the_generator_is_untouched_by_the_cpu_pass() -> None:
     class Noisy(Choosy):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return super().forward(x + torch.rand_like(x) / 100)
@@ -331,7 +335,7 @@ def test_the_generator_is_untouched_by_the_cpu_pass():
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_inside_inference_mode():
+def test_inside_inference_mode() -> None:
     with torch.inference_mode():
         assert trace(lenet(), (1, 28, 28)).macs == 416_520
 
@@ -353,7 +357,7 @@ convolutions = st.fixed_dictionaries(
 
 @settings(max_examples=60, deadline=None)
 @given(convolutions)
-def test_macs_of_a_convolution_against_a_count_of_taps(c):
+def test_macs_of_a_convolution_against_a_count_of_taps(c: Any) -> None:
     ins, outs = c["groups"] * c["ins"], c["groups"] * c["outs"]
     net = nn.Conv2d(
         ins, outs, c["kernel"], c["stride"], c["padding"], c["dilation"], groups=c["groups"], bias=c["bias"]
@@ -370,13 +374,13 @@ def test_macs_of_a_convolution_against_a_count_of_taps(c):
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("groups", [1, 2])
-def test_macs_of_a_transposed_convolution(bias, groups):
+def test_macs_of_a_transposed_convolution(bias: bool, groups: int) -> None:
     table = trace(nn.ConvTranspose2d(4, 6, 3, stride=2, groups=groups, bias=bias), (4, 5, 5))
     assert table.macs == 25 * 9 * 4 * 6 // groups  # every input meets every tap of every output map of its group
     assert table.output_shape == (6, 11, 11)
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_macs_of_a_dense_layer(bias):
+def test_macs_of_a_dense_layer(bias: bool) -> None:
     assert trace(nn.Linear(7, 5, bias=bias), (7,)).macs == 35
     assert trace(nn.Linear(7, 5, bias=bias), (3, 7)).macs == 105

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -51,7 +52,7 @@ def randomize(layer: nn.Module, seed: int = 9) -> nn.Module:
     return layer
 
 
-def agree(layer: nn.Module, reference, *shape: int, tolerance: float = 1e-12) -> None:
+def agree(layer: nn.Module, reference: Any, *shape: int, tolerance: float = 1e-12) -> None:
     """Values and all gradients (input and parameters), in float64 and, looser, in float32."""
     for dtype, most in ((torch.float64, tolerance), (torch.float32, 2e-5)):
         layer = layer.to(dtype)
@@ -70,11 +71,11 @@ def agree(layer: nn.Module, reference, *shape: int, tolerance: float = 1e-12) ->
             assert_close(a.double(), b, rtol=most, atol=most * float(b.detach().abs().max()))
 
 
-def convolved(x, kernel, stride, padding, value):
+def convolved(x: Any, kernel: Any, stride: Any, padding: Any, value: Any):
     """One map [H, W] with one kernel, in loops; a list of lists of 0-d tensors."""
     k, (height, width) = kernel.shape[0], x.shape
 
-    def tap(i, j):
+    def tap(i: Any, j: Any):
         inside = 0 <= i < height and 0 <= j < width
         return x[i, j] if inside else torch.tensor(value, dtype=x.dtype)
 
@@ -98,7 +99,7 @@ def convolved(x, kernel, stride, padding, value):
 # ------------------------------------------------------------------------------------------------------- ScaledTanh
 
 
-def test_scaled_tanh():
+def test_scaled_tanh() -> None:
     agree(ScaledTanh(), lambda x: 1.7159 * (torch.exp(4 * x / 3) - 1) / (torch.exp(4 * x / 3) + 1), 2, 3, 5, 4)
     f = ScaledTanh().double()
     ones = f(torch.tensor([1.0, -1.0, 0.0], dtype=torch.float64))
@@ -115,7 +116,7 @@ def test_scaled_tanh():
 # ------------------------------------------------------------------------------------------------------- Subsampling
 
 
-def subsampled(x, weight, bias, size):
+def subsampled(x: Any, weight: Any, bias: Any, size: Any):
     rows = []
     for n, c, i, j in itertools.product(*map(range, (*x.shape[:2], x.shape[2] // size, x.shape[3] // size))):
         window = [x[n, c, i * size + u, j * size + v] for u in range(size) for v in range(size)]
@@ -124,7 +125,7 @@ def subsampled(x, weight, bias, size):
 
 
 @pytest.mark.parametrize(("size", "sides"), [(2, (4, 6)), (2, (5, 7)), (3, (6, 7)), (1, (2, 3))])
-def test_subsampling(size, sides):
+def test_subsampling(size: int, sides: tuple[int, ...]) -> None:
     layer = randomize(Subsampling(3, size))
     agree(layer, lambda x, weight, bias: subsampled(x, weight, bias, size), 2, 3, *sides)
     x = normal(1, 3, *sides).requires_grad_()
@@ -135,7 +136,7 @@ def test_subsampling(size, sides):
     )
 
 
-def test_subsampling_sums_where_torch_averages():
+def test_subsampling_sums_where_torch_averages() -> None:
     layer = Subsampling(6)
     x = normal(2, 6, 28, 28, dtype=torch.float32) * 100
     assert torch.equal(layer(x), F.avg_pool2d(x, 2))  # as it starts
@@ -145,7 +146,7 @@ def test_subsampling_sums_where_torch_averages():
     assert torch.equal(layer(x), F.avg_pool2d(x, 2) * 4 + 0.5)
 
 
-def test_subsampling_refuses_other_maps():
+def test_subsampling_refuses_other_maps() -> None:
     with pytest.raises(ValueError, match="6 maps, but got 1"):
         Subsampling(6)(torch.zeros(2, 1, 4, 4))
 
@@ -153,7 +154,7 @@ def test_subsampling_refuses_other_maps():
 # ------------------------------------------------------------------------------------------------------- TableConv2d
 
 
-def by_table(x, weight, bias, table, stride=1, padding=0, value=0.0):
+def by_table(x: Any, weight: Any, bias: Any, table: Any, stride: int = 1, padding: int = 0, value: float = 0.0):
     images = []
     for n in range(x.shape[0]):
         start, maps = 0, []
@@ -178,12 +179,12 @@ def by_table(x, weight, bias, table, stride=1, padding=0, value=0.0):
     ],
     ids=str,
 )
-def test_table_convolution(options):
+def test_table_convolution(options: dict[str, Any]) -> None:
     table = [[0, 2], [3], [2, 0, 1], [0, 1, 2, 3]]  # neither sorted nor in blocks
     layer = randomize(TableConv2d(4, 4, 3, table, **options))
     values = {"stride": options.get("stride", 1), "padding": options.get("padding", 0)}
 
-    def reference(x, weight, bias):
+    def reference(x: Any, weight: Any, bias: Any):
         return by_table(x, weight, bias, table, value=options.get("pad_value", 0.0), **values)
 
     agree(layer, reference, 2, 4, 5, 6)
@@ -196,7 +197,7 @@ def test_table_convolution(options):
 
 
 @pytest.mark.parametrize(("stride", "padding"), [(1, 0), (2, 2), (3, 1)])
-def test_a_full_table_is_a_convolution(stride, padding):
+def test_a_full_table_is_a_convolution(stride: int, padding: int) -> None:
     full = TableConv2d(6, 16, 5, [range(6)] * 16, stride=stride, padding=padding)
     plain = nn.Conv2d(6, 16, 5, stride=stride, padding=padding)
     with torch.no_grad():
@@ -214,7 +215,7 @@ def test_a_full_table_is_a_convolution(stride, padding):
         assert getattr(full, name) == getattr(plain, name)
 
 
-def test_two_blocks_are_two_groups():
+def test_two_blocks_are_two_groups() -> None:
     blocks = TableConv2d(4, 6, 3, [[0, 1]] * 3 + [[2, 3]] * 3)
     grouped = nn.Conv2d(4, 6, 3, groups=2)
     with torch.no_grad():
@@ -224,7 +225,7 @@ def test_two_blocks_are_two_groups():
     assert_close(blocks(x), grouped(x), rtol=1e-5, atol=1e-6)
 
 
-def test_a_map_that_is_not_in_the_row_is_not_read():
+def test_a_map_that_is_not_in_the_row_is_not_read() -> None:
     layer, x = c3(), normal(1, 6, 14, 14, dtype=torch.float32)
     before = layer(x)
     for i in range(6):
@@ -234,7 +235,7 @@ def test_a_map_that_is_not_in_the_row_is_not_read():
         assert moved.tolist() == [str(i) in row for row in C3]
 
 
-def test_the_counts_of_c3():
+def test_the_counts_of_c3() -> None:
     layer = c3()
     assert (layer.weight.numel(), layer.bias.numel()) == (1500, 16)
     assert sum(p.numel() for p in layer.parameters()) == 1516
@@ -245,7 +246,7 @@ def test_the_counts_of_c3():
     assert repr(layer) == "TableConv2d(6, 16, pairs=60, kernel_size=(5, 5))"
 
 
-def test_it_starts_as_a_convolution_with_its_own_fan_in():
+def test_it_starts_as_a_convolution_with_its_own_fan_in() -> None:
     torch.manual_seed(0)
     layer = TableConv2d(16, 40, 5, [[0]] * 20 + [range(16)] * 20)
     for weights, biases, bound in (
@@ -272,13 +273,13 @@ def test_it_starts_as_a_convolution_with_its_own_fan_in():
         ([[0], [-1], [1]], "row 1"),
     ],
 )
-def test_a_table_that_does_not_fit_is_refused(table, words):
+def test_a_table_that_does_not_fit_is_refused(table: list[list[int]], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         TableConv2d(4, 3, 3, table)
 
 
 @pytest.mark.parametrize("unit_bias", [(8, 8), (1, 1), (4, 1)])
-def test_unit_biases_of_another_size_are_refused(unit_bias):
+def test_unit_biases_of_another_size_are_refused(unit_bias: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="4x4 came out"):
         TableConv2d(1, 2, 3, [[0], [0]], unit_bias=unit_bias)(torch.zeros(1, 1, 6, 6))
 
@@ -286,11 +287,11 @@ def test_unit_biases_of_another_size_are_refused(unit_bias):
 # --------------------------------------------------------------------------------------------------------- RBFOutput
 
 
-def test_rbf_output():
+def test_rbf_output() -> None:
     codes = normal(3, 7, seed=5).sign()
     layer = RBFOutput(codes)
 
-    def reference(x):
+    def reference(x: Any):
         return torch.stack(
             [torch.stack([-sum((x[n, j] - codes[i, j]) ** 2 for j in range(7)) for i in range(3)]) for n in range(4)]
         )
@@ -302,7 +303,7 @@ def test_rbf_output():
     assert torch.equal(layer(codes).diagonal(), torch.zeros(3, dtype=torch.float64))
 
 
-def test_the_codes_are_no_parameters():
+def test_the_codes_are_no_parameters() -> None:
     codes = torch.ones(10, 84, dtype=torch.int64)
     layer = RBFOutput(codes)
     assert list(layer.parameters()) == []
@@ -317,11 +318,11 @@ def test_the_codes_are_no_parameters():
 
 
 @pytest.mark.parametrize(("size", "padding", "sides"), [((3, 4), 0, (5, 6)), ((4, 3), 1, (4, 3)), (4, 2, (2, 2))])
-def test_local_convolution(size, padding, sides):
+def test_local_convolution(size: tuple[int, ...] | int, padding: int, sides: tuple[int, ...]) -> None:
     layer = randomize(LocalConv2d(2, 3, 3, size, padding=padding))
     height, width = layer.size
 
-    def reference(x, weight, bias):
+    def reference(x: Any, weight: Any, bias: Any):
         padded = F.pad(x, (padding,) * 4)
         values = [
             sum(
@@ -343,7 +344,7 @@ def test_local_convolution(size, padding, sides):
 
 
 @pytest.mark.parametrize("padding", [0, 1])
-def test_equal_kernels_are_a_convolution(padding):
+def test_equal_kernels_are_a_convolution(padding: int) -> None:
     plain = nn.Conv2d(8, 5, 3, padding=padding).double()
     local = LocalConv2d(8, 5, 3, 6 - 2 + 2 * padding, padding=padding).double()
     with torch.no_grad():
@@ -360,7 +361,7 @@ def test_equal_kernels_are_a_convolution(padding):
 
 
 @pytest.mark.parametrize("sides", [(6, 7), (4, 9), (9, 4)])
-def test_local_convolution_knows_its_size(sides):
+def test_local_convolution_knows_its_size(sides: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=f"input of 6x6, but got {sides[0]}x{sides[1]}"):
         LocalConv2d(2, 3, 3, 6, padding=1)(torch.zeros(1, 2, *sides))
 
@@ -381,7 +382,7 @@ def images(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> to
     return (torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(seed)) - 118.0).to(dtype)
 
 
-def normalized(x, size, alpha, beta, k):
+def normalized(x: Any, size: Any, alpha: Any, beta: Any, k: Any):
     values, reach = [], size // 2
     for n, c, i, j in itertools.product(*map(range, x.shape)):
         rows = range(max(0, i - reach), min(x.shape[2], i + reach + 1))
@@ -392,7 +393,7 @@ def normalized(x, size, alpha, beta, k):
 
 
 @EVERY_NORM
-def test_same_map_norm(norm):
+def test_same_map_norm(norm: dict[str, float]) -> None:
     layer = SameMapNorm(**norm)
     for dtype, most in ((torch.float64, 1e-12), (torch.float32, 3e-6)):
         x = images(1, 2, 6, 5, dtype=dtype).requires_grad_()
@@ -408,7 +409,7 @@ def test_same_map_norm(norm):
 
 
 @EVERY_NORM
-def test_same_map_norm_is_a_formula_over_average_pooling(norm):
+def test_same_map_norm_is_a_formula_over_average_pooling(norm: dict[str, float]) -> None:
     x = images(2, 4, 12, 11)
     mean = F.avg_pool2d(x.square(), norm["size"], stride=1, padding=norm["size"] // 2)  # counts the zeros outside
     assert_close(SameMapNorm(**norm)(x), x / (norm["k"] + norm["alpha"] * mean) ** norm["beta"], rtol=1e-12, atol=0)
@@ -419,7 +420,7 @@ finite = st.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnor
 
 @settings(max_examples=60, deadline=None)
 @given(values=st.lists(finite, min_size=6, max_size=6), norm=st.sampled_from(list(NORMS.values())[:3]))
-def test_same_map_norm_of_any_finite_float32(values, norm):
+def test_same_map_norm_of_any_finite_float32(values: list[Any], norm: dict[str, float]) -> None:
     x = torch.tensor(values, dtype=torch.float32).reshape(1, 1, 2, 3).requires_grad_()
     y = SameMapNorm(**norm)(x)
     assert_close(y.double(), normalized(x.double(), **norm), rtol=3e-6, atol=1e-42)
@@ -427,7 +428,7 @@ def test_same_map_norm_of_any_finite_float32(values, norm):
     assert x.grad.isfinite().all()
 
 
-def test_same_map_norm_keeps_maps_apart_and_half_precision_safe():
+def test_same_map_norm_keeps_maps_apart_and_half_precision_safe() -> None:
     a = images(2, 3, 5, 5, dtype=torch.float32)
     b = a.clone()
     b[:, 1] = 1e30
@@ -462,7 +463,7 @@ DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backe
 
 @LAYERS
 @pytest.mark.parametrize("device", DEVICES)
-def test_deterministic_mode_gives_the_same_bits_and_gradients(name, device):
+def test_deterministic_mode_gives_the_same_bits_and_gradients(name: str, device: str) -> None:
     layer, shape = every_layer()[name]
     layer = layer.to(device)
     x = normal(5, *shape, dtype=torch.float32).to(device).requires_grad_()
@@ -482,7 +483,7 @@ def test_deterministic_mode_gives_the_same_bits_and_gradients(name, device):
 
 @LAYERS
 @pytest.mark.parametrize("device", DEVICES)
-def test_autocast_trains(name, device):
+def test_autocast_trains(name: str, device: str) -> None:
     layer, shape = every_layer()[name]
     layer = layer.to(device)
     x = normal(3, *shape, dtype=torch.float32).to(device)
@@ -497,7 +498,7 @@ def test_autocast_trains(name, device):
 
 
 @LAYERS
-def test_it_compiles_in_one_piece_and_keeps_its_state(name):
+def test_it_compiles_in_one_piece_and_keeps_its_state(name: str) -> None:
     layer, shape = every_layer()[name]
     x = normal(2, *shape, dtype=torch.float32)
     assert_close(torch.compile(layer, backend="aot_eager", fullgraph=True)(x), layer(x))
@@ -507,7 +508,7 @@ def test_it_compiles_in_one_piece_and_keeps_its_state(name):
 
 
 @LAYERS
-def test_a_image_does_not_depend_on_its_batch(name):
+def test_a_image_does_not_depend_on_its_batch(name: str) -> None:
     layer, shape = every_layer()[name]
     x = normal(3, *shape)
     layer = layer.double()
@@ -537,7 +538,7 @@ COUNTS = [
 
 
 @pytest.mark.parametrize("row", COUNTS, ids=[row[0] for row in COUNTS])
-def test_the_table_of_layers_counts_as_the_sources(row):
+def test_the_table_of_layers_counts_as_the_sources(row: tuple[Any, ...]) -> None:
     _, layer, shape, weights, biases, macs, units, output = row
     table = trace(nn.Sequential(layer), shape)
     assert (table.weights, table.biases, table.macs, table.units) == (weights, biases, macs, units)
@@ -548,7 +549,7 @@ def test_the_table_of_layers_counts_as_the_sources(row):
 
 
 @pytest.mark.parametrize("file", ["layers.py", "lrn.py"])
-def test_the_file_runs_where_it_is_copied(file, tmp_path):
+def test_the_file_runs_where_it_is_copied(file: str, tmp_path: Path) -> None:
     space: dict[str, object] = {"__name__": "copied"}
     text = (Path(layers.__file__).parent / file).read_text()
     exec(compile(text, file, "exec"), space)

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -45,7 +48,14 @@ def images(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> to
 
 
 def in_loops(
-    a: torch.Tensor, g: torch.Tensor | None = None, size=5, alpha=1e-4, beta=0.75, k=2.0, convention="caffe", groups=1
+    a: torch.Tensor,
+    g: torch.Tensor | None = None,
+    size: int = 5,
+    alpha: float = 1e-4,
+    beta: float = 0.75,
+    k: float = 2.0,
+    convention: str = "caffe",
+    groups: int = 1,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Values, and the gradient of (g * values).sum(), of [N, C, H, W] in float64, by the printed sums."""
     c = alpha / size if convention == "caffe" else alpha
@@ -58,7 +68,7 @@ def in_loops(
                 values, given = a[n, :, y, x].double().tolist(), g[n, :, y, x].double().tolist()
                 width_of_group = maps // groups
 
-                def neighbors(i, width_of_group=width_of_group):
+                def neighbors(i: Any, width_of_group: Any = width_of_group):
                     first = i // width_of_group * width_of_group
                     last = first + width_of_group - 1
                     return range(max(first, i - size // 2), min(last, i + size // 2) + 1)
@@ -83,7 +93,9 @@ def values_and_gradient(layer: nn.Module, a: torch.Tensor, g: torch.Tensor) -> t
 
 @EVERY_NET
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 2e-6)])
-def test_values_and_gradients_are_those_of_the_printed_sums(net, dtype, tolerance):
+def test_values_and_gradients_are_those_of_the_printed_sums(
+    net: dict[str, Any], dtype: torch.dtype, tolerance: float
+) -> None:
     a = images(2, 12, 3, 4, dtype=dtype)
     g = torch.randn(a.shape, dtype=dtype, generator=torch.Generator().manual_seed(1))
     b, gradient = values_and_gradient(LRN(**net), a, g)
@@ -95,7 +107,7 @@ def test_values_and_gradients_are_those_of_the_printed_sums(net, dtype, toleranc
 
 
 @pytest.mark.parametrize("name", [name for name in NETS if name not in {"no alpha"}])
-def test_these_inputs_show_what_lrn_does(name):
+def test_these_inputs_show_what_lrn_does(name: str) -> None:
     net = NETS[name]
     a = images(2, 12, 3, 4)
     a = a[a != 0].reshape(1, -1, 1, 1)[:, :240]
@@ -105,7 +117,7 @@ def test_these_inputs_show_what_lrn_does(name):
 
 
 @EVERY_NET
-def test_gradcheck(net):
+def test_gradcheck(net: dict[str, Any]) -> None:
     a = images(1, 6, 2, 1, dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(LRN(**net), a, eps=1e-4, atol=1e-8, rtol=1e-6)
     assert torch.autograd.gradgradcheck(LRN(**net), a, eps=1e-3, atol=1e-7, rtol=1e-5)
@@ -114,7 +126,7 @@ def test_gradcheck(net):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("size", [1, 3, 5, 9])
 @pytest.mark.parametrize("k", [1.0, 2.0])
-def test_caffe_s_convention_is_torch_s(size, k, device):
+def test_caffe_s_convention_is_torch_s(size: int, k: float, device: str) -> None:
     a = images(2, 48, 7, 6).to(device)
     g = images(2, 48, 7, 6, seed=1).to(device) / 100
     ours = values_and_gradient(LRN(size, 1e-3, 0.75, k, convention="caffe"), a, g)
@@ -125,7 +137,7 @@ def test_caffe_s_convention_is_torch_s(size, k, device):
     assert_close(literal, nn.LocalResponseNorm(size, 1e-3 * size, 0.75, k)(a), rtol=2e-6, atol=0)
 
 
-def test_two_towers_are_two_halves_of_torch_s():
+def test_two_towers_are_two_halves_of_torch_s() -> None:
     a = images(2, 96, 5, 5)
     torchs = nn.LocalResponseNorm(5, 1e-4, 0.75, 2.0)
     halves = torch.cat([torchs(a[:, :48]), torchs(a[:, 48:])], dim=1)
@@ -138,7 +150,7 @@ def test_two_towers_are_two_halves_of_torch_s():
 # ------------------------------------------------------------------------------------------------------ what it says
 
 
-def test_the_conventions_differ_by_the_size_of_the_window():
+def test_the_conventions_differ_by_the_size_of_the_window() -> None:
     assert LRN(5, 1e-4).effective_alpha == pytest.approx(2e-5)
     assert LRN(5, 1e-4, convention="paper").effective_alpha == 1e-4
     a = images(2, 12, 3, 3)
@@ -146,7 +158,7 @@ def test_the_conventions_differ_by_the_size_of_the_window():
     assert (LRN(5, 1e-4, convention="paper")(a) / LRN(5, 1e-4)(a) - 1).abs().nanmean() > 0.1
 
 
-def test_it_says_its_convention():
+def test_it_says_its_convention() -> None:
     text = repr(LRN(5, 1e-4, 0.75, 2.0, groups=2))
     assert text == "LRN(convention=caffe, effective_alpha=2e-05, n=5, k=2, beta=0.75, groups=2)"
     assert "convention=paper, effective_alpha=0.0001" in repr(LRN(convention="paper"))
@@ -165,17 +177,17 @@ def test_it_says_its_convention():
         ({"groups": 0}, "at least 1"),
     ],
 )
-def test_what_it_refuses(wrong, words):
+def test_what_it_refuses(wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         LRN(**wrong)
 
 
-def test_maps_that_do_not_split_are_refused():
+def test_maps_that_do_not_split_are_refused() -> None:
     with pytest.raises(ValueError, match="9 maps cannot be split into 2 equal groups"):
         LRN(groups=2)(images(1, 9, 2, 2))
 
 
-def test_it_has_no_parameters_and_no_units():
+def test_it_has_no_parameters_and_no_units() -> None:
     table = trace(nn.Sequential(LRN(groups=2)), (96, 55, 55))
     assert (table.parameters, table.macs, table.units, table.output_shape) == (0, 0, 0, (96, 55, 55))
     assert LRN().state_dict() == {}
@@ -193,7 +205,7 @@ numbers = finite | st.builds(lambda m, s: m * s, magnitudes, st.sampled_from([1.
     values=st.lists(numbers, min_size=1, max_size=12),
     net=st.sampled_from([net for net in NETS.values() if net.get("groups", 1) == 1]),
 )
-def test_any_finite_float32_gives_the_float64_answer(values, net):
+def test_any_finite_float32_gives_the_float64_answer(values: list[Any], net: dict[str, Any]) -> None:
     a = torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1)
     g = torch.linspace(-1, 1, len(values)).reshape(a.shape)
     b, gradient = values_and_gradient(LRN(**net), a, g)
@@ -208,7 +220,7 @@ def test_any_finite_float32_gives_the_float64_answer(values, net):
 
 @pytest.mark.parametrize("convention", ["caffe", "paper"])
 @pytest.mark.parametrize("value", [1e19, 2e19, 1e30, 3.4028e38, 1e-45, 1e-38, 0.0])
-def test_uniform_extremes(value, convention):
+def test_uniform_extremes(value: float, convention: str) -> None:
     a = torch.full((1, 8, 2, 2), value)
     a[:, 3] = -1.0
     b, gradient = values_and_gradient(LRN(convention=convention), a, torch.ones_like(a))
@@ -221,14 +233,14 @@ def test_uniform_extremes(value, convention):
 
 
 @pytest.mark.parametrize("net", [{"alpha": 1.0}, {"alpha": 5.0, "convention": "paper"}, {"k": 1e-6}, {"size": 31}])
-def test_strong_settings_stay_finite(net):
+def test_strong_settings_stay_finite(net: dict[str, Any]) -> None:
     a = torch.tensor([3.4e38, 0, 0, 0, 1, 0, 0, 1e-45, -3.4e38, 3.4e38] + [0.0] * 20).reshape(1, -1, 1, 1)
     assert LRN(**net)(a).isfinite().all()
 
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_is_computed_in_float32(dtype, device):
+def test_half_precision_is_computed_in_float32(dtype: torch.dtype, device: str) -> None:
     a = images(2, 16, 3, 3, dtype=dtype).to(device) * 200  # squares of 23,000 overflow float16
     g = torch.ones_like(a)
     b, gradient = values_and_gradient(LRN(), a, g)
@@ -240,7 +252,7 @@ def test_half_precision_is_computed_in_float32(dtype, device):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_under_autocast(device):
+def test_under_autocast(device: str) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), LRN(groups=2)).to(device)
     x = images(2, 3, 6, 6).to(device)
@@ -257,7 +269,7 @@ def test_under_autocast(device):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_deterministic_mode(device):
+def test_deterministic_mode(device: str) -> None:
     a, g = images(2, 96, 9, 9).to(device), images(2, 96, 9, 9, seed=1).to(device)
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
@@ -270,7 +282,7 @@ def test_deterministic_mode(device):
 
 
 @pytest.mark.parametrize("size", [5, 31])
-def test_groups_never_share_a_window(size):
+def test_groups_never_share_a_window(size: int) -> None:
     one, other = images(1, 12, 3, 3), images(1, 12, 3, 3)
     other[:, :6] = torch.tensor([1e30, -5.0, 0.0, 1e-30, 3e38, 77.0]).reshape(1, 6, 1, 1)
     layer = LRN(size, groups=2)
@@ -282,7 +294,7 @@ def test_groups_never_share_a_window(size):
     assert (one.grad[:, 6:] != 0).all()
 
 
-def test_images_of_a_batch_and_places_do_not_touch_each_other():
+def test_images_of_a_batch_and_places_do_not_touch_each_other() -> None:
     a = images(3, 8, 4, 4)
     b = a.clone()
     b[1], b[:, :, 2, 3] = 1e35, -1e36
@@ -292,18 +304,18 @@ def test_images_of_a_batch_and_places_do_not_touch_each_other():
 
 
 @pytest.mark.parametrize("shape", [(3, 7), (3, 7, 5), (3, 7, 2, 3, 4), (0, 7, 3, 3), (2, 1, 3, 3)])
-def test_any_number_of_axes(shape):
+def test_any_number_of_axes(shape: tuple[int, ...]) -> None:
     a = images(*shape)
     flat = a.reshape(shape[0], shape[1], 1, -1) if a.numel() else a
     assert torch.equal(LRN()(a), LRN()(flat).reshape(shape))
 
 
-def test_layout_is_no_matter():
+def test_layout_is_no_matter() -> None:
     a = images(2, 12, 5, 5)
     assert_close(LRN(groups=2)(a.to(memory_format=torch.channels_last)), LRN(groups=2)(a), rtol=1e-6, atol=0)
 
 
-def test_it_compiles_and_exports_in_one_piece():
+def test_it_compiles_and_exports_in_one_piece() -> None:
     net, a = LRN(groups=2), images(2, 8, 3, 3)
     assert_close(torch.compile(net, backend="aot_eager", fullgraph=True)(a), net(a))
     program = torch.export.export(net, (a,), dynamic_shapes=({0: torch.export.Dim("batch")},))
@@ -336,7 +348,9 @@ def lies(a: torch.Tensor) -> tuple[bool, bool]:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("layout", [torch.Tensor.contiguous, last], ids=["contiguous", "maps last"])
 @pytest.mark.parametrize("piece", [1 << 18, 50], ids=["one piece", "pieces with a rest"])
-def test_the_quick_way_is_the_plain_one(net, shape, layout, piece, monkeypatch):
+def test_the_quick_way_is_the_plain_one(
+    net: dict[str, Any], shape: tuple[int, ...], layout: Any, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lrn, "_PIECE", piece)
     a, layer = layout(images(*shape)), LRN(**net)
     g = torch.randn(shape, generator=torch.Generator().manual_seed(1))
@@ -349,14 +363,14 @@ def test_the_quick_way_is_the_plain_one(net, shape, layout, piece, monkeypatch):
 
 
 @pytest.mark.parametrize("shape", [(0, 12, 3, 3), (2, 12, 0, 3), (0, 12)], ids=str)
-def test_nothing_in_nothing_out(shape):
+def test_nothing_in_nothing_out(shape: tuple[int, ...]) -> None:
     b, gradient = values_and_gradient(LRN(groups=2), torch.empty(shape), torch.empty(shape))
     assert b.shape == gradient.shape == shape
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("layout", [torch.Tensor.contiguous, last], ids=["contiguous", "maps last"])
-def test_the_input_alone_is_kept_for_the_gradient(dtype, layout):
+def test_the_input_alone_is_kept_for_the_gradient(dtype: torch.dtype, layout: Any) -> None:
     a, kept = layout(images(2, 12, 5, 5, dtype=dtype)).requires_grad_(), []
     with saved_tensors_hooks(lambda t: (kept.append(t), t)[1], lambda t: t):
         b = LRN(groups=2)(a)
@@ -380,7 +394,7 @@ VIEWS = {
 
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
-def test_views_of_other_tensors(view):
+def test_views_of_other_tensors(view: Callable[..., Any]) -> None:
     a, layer = view(images(4, 16, 6, 6).requires_grad_()), LRN(groups=2)
     g = torch.randn(a.shape, generator=torch.Generator().manual_seed(1))
     b = layer(a)
@@ -391,7 +405,7 @@ def test_views_of_other_tensors(view):
 
 @EVERY_NET
 @pytest.mark.parametrize("value", [1e12, 1e15, 1e18, 1e21, 1e30, 3.4e38])
-def test_huge_places_beside_ordinary_ones(net, value):
+def test_huge_places_beside_ordinary_ones(net: dict[str, Any], value: float) -> None:
     a = images(3, 12, 4, 4)
     g = torch.randn(a.shape, generator=torch.Generator().manual_seed(1))
     ordinary = values_and_gradient(LRN(**net), a, g)
@@ -407,7 +421,7 @@ def test_huge_places_beside_ordinary_ones(net, value):
 
 
 @pytest.mark.parametrize("beta", [0.1, 0.5, 0.75, 1.2, 2.0])
-def test_gradients_of_huge_values_keep_their_digits(beta):
+def test_gradients_of_huge_values_keep_their_digits(beta: float) -> None:
     """By their own size, s^-beta, not by that of the gradients of ordinary values."""
     for exponent in range(-3, 20):
         a = 10.0**exponent * torch.tensor([3.0, -2.0, 1.0, 5.0, 0.5, -4.0]).reshape(1, 6, 1, 1)
@@ -420,12 +434,12 @@ def test_gradients_of_huge_values_keep_their_digits(beta):
 
 
 @pytest.mark.parametrize("net", [{"alpha": 1.0}, {"alpha": 5.0, "convention": "paper"}, {"k": 1e-6}, {"size": 31}])
-def test_gradients_under_strong_settings_stay_finite(net):
+def test_gradients_under_strong_settings_stay_finite(net: dict[str, Any]) -> None:
     a = torch.tensor([3.4e38, 0, 0, 0, 1, 0, 0, 1e-45, -3.4e38, 3.4e38] + [0.0] * 20).reshape(1, -1, 1, 1)
     assert values_and_gradient(LRN(**net), a, torch.ones_like(a))[1].isfinite().all()
 
 
-def test_what_is_no_number_stays_in_its_window():
+def test_what_is_no_number_stays_in_its_window() -> None:
     a = images(2, 12, 3, 3)
     before = LRN()(a)
     a[1, 4, 1, 1], a[0, 0, 0, 0] = math.nan, math.inf
@@ -437,7 +451,7 @@ def test_what_is_no_number_stays_in_its_window():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_in_pieces(dtype, monkeypatch):
+def test_half_precision_in_pieces(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     a = images(5, 12, 4, 3, dtype=dtype)
     g = torch.randn(a.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
     whole = values_and_gradient(LRN(groups=2), a, g)
@@ -452,7 +466,7 @@ def test_half_precision_in_pieces(dtype, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own, at the first jvp
-def test_torch_s_transformations():
+def test_torch_s_transformations() -> None:
     layer, a, direction = (
         LRN(groups=2),
         images(3, 6, 2, 2, dtype=torch.float64),
@@ -469,7 +483,7 @@ def test_torch_s_transformations():
 
 
 @pytest.mark.parametrize("mode", ["real", "fake", "symbolic"])
-def test_recorded_and_done_again(mode):
+def test_recorded_and_done_again(mode: str) -> None:
     from torch.fx.experimental.proxy_tensor import make_fx
 
     layer, g = LRN(groups=2), torch.ones(4, 6, 3, 3)
@@ -479,7 +493,7 @@ def test_recorded_and_done_again(mode):
     assert_close(graph(again, g), b + gradient)
 
 
-def test_on_the_meta_device():
+def test_on_the_meta_device() -> None:
     a = torch.empty(2, 12, 5, 5, device="meta", requires_grad=True)
     b = LRN(groups=2)(a)
     b.sum().backward()
@@ -490,7 +504,7 @@ def test_on_the_meta_device():
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Inductor's own
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="Inductor needs a C++ compiler")
 @pytest.mark.parametrize("layout", [torch.Tensor.contiguous, last], ids=["contiguous", "maps last"])
-def test_compiled_values_and_gradients(layout, tmp_path, monkeypatch):
+def test_compiled_values_and_gradients(layout: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     torch._dynamo.reset()
     layer = LRN(groups=2, convention="paper")

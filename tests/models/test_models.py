@@ -6,7 +6,9 @@ import inspect
 import itertools
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,7 +40,7 @@ def as_published(name: str, **options: int) -> nn.Sequential:
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_counts_of_the_registry_are_those_of_the_net(name):
+def test_counts_of_the_registry_are_those_of_the_net(name: str) -> None:
     entry = NETS[name]
     _, table = layers(name)
     assert (table.parameters, table.macs, table.units) == (entry.parameters, entry.macs, entry.units)
@@ -47,7 +49,7 @@ def test_counts_of_the_registry_are_those_of_the_net(name):
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_every_layer_agrees_with_the_fact_sheet_to_the_digit(name):
+def test_every_layer_agrees_with_the_fact_sheet_to_the_digit(name: str) -> None:
     facts = COUNTS[name]
     _, table = layers(name)
     rows = {row.name: row for row in table.rows}
@@ -70,7 +72,7 @@ def test_every_layer_agrees_with_the_fact_sheet_to_the_digit(name):
 
 
 @pytest.mark.parametrize("name", PUBLISHED_CONNECTIONS)
-def test_connections_are_those_of_the_source(name):
+def test_connections_are_those_of_the_source(name: str) -> None:
     """Counted as in the 1990s: every use of a weight, and one bias for each unit that has one."""
     _, table = layers(name)
     connections = sum(row.macs + (row.units if row.biases else 0) for row in table.rows)
@@ -78,17 +80,17 @@ def test_connections_are_those_of_the_source(name):
     assert connections == COUNTS[name]["totals"]["connections"]
 
 
-def test_only_published_connections_are_in_the_registry():
+def test_only_published_connections_are_in_the_registry() -> None:
     assert {name for name, entry in NETS.items() if entry.connections} == set(PUBLISHED_CONNECTIONS)
 
 
-def test_mxnet_s_alexnet_has_more_parameters_at_227():
+def test_mxnet_s_alexnet_has_more_parameters_at_227() -> None:
     _, table = layers("alexnet_mxnet", shape=(3, 227, 227))
     assert (table.parameters, table.macs, table.units) == (62_378_344, 1_135_256_096, 659_272)
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_the_shapes_in_the_comments_are_true(name):
+def test_the_shapes_in_the_comments_are_true(name: str) -> None:
     _, table = layers(name)
     rows = {row.name: row.outputs for row in table.rows}
     source = inspect.getsource(NETS[name].load())
@@ -121,7 +123,7 @@ def book_alexnet() -> nn.Sequential:
 
 
 @pytest.mark.parametrize(("name", "written_out"), [("lenet_d2l", book_lenet), ("alexnet_d2l", book_alexnet)])
-def test_the_net_is_the_book_s_listing(name, written_out):
+def test_the_net_is_the_book_s_listing(name: str, written_out: Callable[..., Any]) -> None:
     ours, book = cn.create(name), written_out()
     book.load_state_dict(dict(zip(book.state_dict(), ours.state_dict().values(), strict=True)))
     torch.manual_seed(0)
@@ -134,7 +136,7 @@ def test_the_net_is_the_book_s_listing(name, written_out):
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_every_parameter_gets_a_finite_gradient(name):
+def test_every_parameter_gets_a_finite_gradient(name: str) -> None:
     channels, side, _ = NETS[name].input
     side = SMALL.get(name, side)
     net = cn.create(name, num_classes=10, image_size=side)
@@ -145,7 +147,7 @@ def test_every_parameter_gets_a_finite_gradient(name):
 
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize(("classes", "channels", "larger"), [(3, 3, 0), (100, 1, 16)])
-def test_classes_channels_and_size_are_asked_at_creation(name, classes, channels, larger):
+def test_classes_channels_and_size_are_asked_at_creation(name: str, classes: int, channels: int, larger: int) -> None:
     side = NETS[name].input[1] + larger
     classes = min(classes, MOST_CLASSES.get(name, classes))
     device = "meta" if name in HEAVY else "cpu"
@@ -158,7 +160,7 @@ def test_classes_channels_and_size_are_asked_at_creation(name, classes, channels
 
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("change", [-1, 1, 3])
-def test_a_net_refuses_any_size_but_its_own(name, change):
+def test_a_net_refuses_any_size_but_its_own(name: str, change: int) -> None:
     channels, side, _ = NETS[name].input
     net = on_meta(name)
     with pytest.raises(cn.UsageError) as caught:
@@ -167,7 +169,7 @@ def test_a_net_refuses_any_size_but_its_own(name, change):
     assert f"{side}x{side}" in str(caught.value) and f"{side + change}x{side + change}" in str(caught.value)
 
 
-def test_an_impossible_size_is_refused_at_creation():
+def test_an_impossible_size_is_refused_at_creation() -> None:
     with pytest.raises(cn.UsageError) as caught:
         cn.create("alexnet_d2l", image_size=32)
     assert "pool" in caught.value.where
@@ -177,19 +179,19 @@ def test_an_impossible_size_is_refused_at_creation():
 @pytest.mark.parametrize(
     ("name", "side"), [("alexnet_2012", 31), ("caffenet", 31), ("vgg16", 31), ("alexnet_torchvision", 64)]
 )
-def test_a_size_that_leaves_nothing_or_is_enlarged_is_refused(name, side):
+def test_a_size_that_leaves_nothing_or_is_enlarged_is_refused(name: str, side: int) -> None:
     with pytest.raises(cn.UsageError) as caught:
         on_meta(name, image_size=side)
     assert caught.value.code == "CN201" and "pool" in caught.value.where
 
 
-def test_an_unknown_name_shows_the_nearest():
+def test_an_unknown_name_shows_the_nearest() -> None:
     with pytest.raises(cn.UsageError) as caught:
         cn.create("lenet_d21")
     assert caught.value.code == "CN202" and "lenet_d2l" in caught.value.hints
 
 
-def test_ours_is_marked_as_ours_and_small():
+def test_ours_is_marked_as_ours_and_small() -> None:
     for name, entry in NETS.items():
         if entry.ours:
             assert entry.title.startswith("OURS"), name
@@ -201,7 +203,7 @@ def test_ours_is_marked_as_ours_and_small():
 # ------------------------------------------------------------------------------------------------------ Bell Labs
 
 
-def test_lenet_1989_sees_a_background_of_minus_one_beyond_the_border():
+def test_lenet_1989_sees_a_background_of_minus_one_beyond_the_border() -> None:
     net = as_published("lenet_1989")
     with torch.no_grad():
         sums = net.H1(torch.full((1, 1, 16, 16), -1.0)) - net.H1.bias
@@ -209,7 +211,7 @@ def test_lenet_1989_sees_a_background_of_minus_one_beyond_the_border():
     torch.testing.assert_close(sums, sums[:, :, :1, :1].expand_as(sums))
 
 
-def test_lenet_1989_has_biases_for_one_size():
+def test_lenet_1989_has_biases_for_one_size() -> None:
     with pytest.raises(ValueError, match="8x8 units"):
         as_published("lenet_1989")(torch.rand(1, 1, 20, 20))
 
@@ -222,7 +224,9 @@ def test_lenet_1989_has_biases_for_one_size():
         ("lenet5_1998", "C3", 60, {3, 4, 6}, {10}),
     ],
 )
-def test_tables_have_the_pairs_that_were_published(name, layer, pairs, reads, read_by):
+def test_tables_have_the_pairs_that_were_published(
+    name: str, layer: str, pairs: int, reads: set[int], read_by: set[int]
+) -> None:
     table = as_published(name).get_submodule(layer).table
     used = [map_in for maps in table for map_in in maps]
     assert len(used) == pairs
@@ -230,14 +234,14 @@ def test_tables_have_the_pairs_that_were_published(name, layer, pairs, reads, re
     assert {used.count(map_in) for map_in in used} == read_by
 
 
-def test_the_halves_of_lenet1_never_meet_before_the_output():
+def test_the_halves_of_lenet1_never_meet_before_the_output() -> None:
     for maps in as_published("lenet1_1990").H3.table[:6]:
         assert set(maps) <= {0, 1}
     for maps in as_published("lenet1_1990").H3.table[6:]:
         assert set(maps) <= {2, 3}
 
 
-def test_lenet5_trains_60_000_parameters_and_keeps_its_codes():
+def test_lenet5_trains_60_000_parameters_and_keeps_its_codes() -> None:
     net = as_published("lenet5_1998")
     assert sum(p.numel() for p in net.parameters() if p.requires_grad) == 60_000
     assert sum(p.numel() for p in net.parameters()) == 60_000
@@ -248,7 +252,7 @@ def test_lenet5_trains_60_000_parameters_and_keeps_its_codes():
     assert outputs.fill_diagonal_(-1000).max() <= -4 * 8  # any two digits differ in eight places at least
 
 
-def test_lenet5_s_codes_are_images_of_digits():
+def test_lenet5_s_codes_are_images_of_digits() -> None:
     seven = as_published("lenet5_1998").RBF.codes[7].reshape(12, 7)
     assert ["".join(".#"[int(dot > 0)] for dot in row) for row in seven] == [
         "#######", ".....##", ".....##", "....##.", "...##..", "...##..",
@@ -256,7 +260,7 @@ def test_lenet5_s_codes_are_images_of_digits():
     ]  # fmt: skip
 
 
-def test_lenet5_gives_a_map_of_outputs_for_a_larger_image():
+def test_lenet5_gives_a_map_of_outputs_for_a_larger_image() -> None:
     torch.manual_seed(0)
     net = as_published("lenet5_1998").eval()
     image = torch.rand(2, 1, 40, 44) * 1.275 - 0.1
@@ -269,14 +273,14 @@ def test_lenet5_gives_a_map_of_outputs_for_a_larger_image():
     assert outputs.std(dim=(2, 3)).min() > 1e-3  # the positions do differ
 
 
-def test_lenet_32_is_the_book_s_lenet_on_a_image_with_a_border():
+def test_lenet_32_is_the_book_s_lenet_on_a_image_with_a_border() -> None:
     notes, book = as_published("lenet_32"), as_published("lenet_d2l")
     notes.load_state_dict(book.state_dict())
     x = torch.rand(2, 1, 28, 28)
     torch.testing.assert_close(notes(nn.functional.pad(x, (2, 2, 2, 2))), book(x))
 
 
-def test_lenet5_has_no_codes_for_an_eleventh_class():
+def test_lenet5_has_no_codes_for_an_eleventh_class() -> None:
     with pytest.raises(ValueError, match="10 digits"):
         as_published("lenet5_1998", num_classes=11)
 
@@ -289,7 +293,7 @@ def mean_free_images(side: int) -> torch.Tensor:
     return torch.rand(6, 3, side, side) * 255 - 127.5
 
 
-def test_three_alexnets_share_their_parameters_and_still_differ():
+def test_three_alexnets_share_their_parameters_and_still_differ() -> None:
     names = ["alexnet_2012", "alexnet_2012_code", "alexnet_caffe", "caffenet"]
     assert {NETS[name].parameters for name in names} == {60_965_224}
     torch.manual_seed(0)
@@ -314,7 +318,7 @@ def halves_of_conv1_that_reach(net: nn.Sequential, layer: str, maps: slice) -> l
 
 
 @pytest.mark.parametrize("name", ["alexnet_2012", "alexnet_2012_code", "alexnet_2012_plain_pooling"])
-def test_the_towers_meet_in_conv3_and_not_before(name):
+def test_the_towers_meet_in_conv3_and_not_before(name: str) -> None:
     def net() -> nn.Sequential:
         return as_published(name, image_size=67)
 
@@ -325,13 +329,13 @@ def test_the_towers_meet_in_conv3_and_not_before(name):
 
 
 @pytest.mark.parametrize("name", ["alexnet_caffe", "caffenet"])
-def test_caffe_normalizes_across_the_towers(name):
+def test_caffe_normalizes_across_the_towers(name: str) -> None:
     net = as_published(name, image_size=67)
     assert net.conv2.groups == 2
     assert halves_of_conv1_that_reach(net, "conv2", slice(0, 128)) == [True, True]
 
 
-def test_the_border_of_2012_is_what_the_last_window_hangs_over():
+def test_the_border_of_2012_is_what_the_last_window_hangs_over() -> None:
     for side, overhang in [(224, 3), (227, 0), (225, 2), (67, 0)]:
         with torch.device("meta"):
             net = as_published("alexnet_2012", image_size=side)
@@ -342,7 +346,7 @@ def test_the_border_of_2012_is_what_the_last_window_hangs_over():
         assert not bordered[:, :, 32:].any() and not bordered[:, :, :, 32:].any()
 
 
-def test_torchvision_s_alexnet_has_torchvision_s_state_dict():
+def test_torchvision_s_alexnet_has_torchvision_s_state_dict() -> None:
     with torch.device("meta"):
         state = as_published("alexnet_torchvision").state_dict()
     weights = {
@@ -355,7 +359,7 @@ def test_torchvision_s_alexnet_has_torchvision_s_state_dict():
     assert {name: tuple(tensor.shape) for name, tensor in state.items()} == wanted
 
 
-def test_torchvision_s_pooling_changes_nothing_at_224_and_never_enlarges():
+def test_torchvision_s_pooling_changes_nothing_at_224_and_never_enlarges() -> None:
     with torch.device("meta"):
         pool = as_published("alexnet_torchvision").avgpool
     maps = torch.rand(1, 4, 6, 6)
@@ -368,7 +372,7 @@ def test_torchvision_s_pooling_changes_nothing_at_224_and_never_enlarges():
 # --------------------------------------------------------------------------------------------------- registry, cards
 
 
-def test_what_is_proven_is_said_in_four_words():
+def test_what_is_proven_is_said_in_four_words() -> None:
     for name, entry in NETS.items():
         assert set(entry.proven) <= {"engine", "reference", "counts", "trained"}, name
         assert ("counts" in entry.proven) == (name in COUNTS), name
@@ -385,7 +389,7 @@ HEADINGS = [
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_every_net_has_a_card(name):
+def test_every_net_has_a_card(name: str) -> None:
     lines = (CARDS / f"{name}.md").read_text(encoding="utf-8").splitlines()
     assert lines[0] == f"# {name}" and lines[1] == "" and lines[2].strip() and lines[3] == ""
     assert [line for line in lines if line.startswith("#")] == [f"# {name}", *HEADINGS]
@@ -394,5 +398,5 @@ def test_every_net_has_a_card(name):
         assert any(line.strip() for line in lines[at + 1 : at + 3]), heading
 
 
-def test_every_card_has_a_net():
+def test_every_card_has_a_net() -> None:
     assert {path.stem for path in CARDS.iterdir()} == set(NETS)

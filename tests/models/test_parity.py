@@ -50,13 +50,13 @@ def built(name: str) -> nn.Module:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_a_net_gives_what_its_engine_gives(name):
+def test_a_net_gives_what_its_engine_gives(name: str) -> None:
     assert error(built(name), CASES[name]) < TOLERANCE
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CASES if name in ("alexnet_mxnet", "alexnet_caffe", "caffenet")])
-def test_the_images_would_show_a_wrong_normalization(name):
+def test_the_images_would_show_a_wrong_normalization(name: str) -> None:
     """Without LRN, or with another k, the same net is far outside the tolerance."""
     from classicnets.models.lrn import LRN
 
@@ -67,10 +67,10 @@ def test_the_images_would_show_a_wrong_normalization(name):
     assert error(net, CASES[name]) > 100 * TOLERANCE
 
 
-def test_the_names_of_torchvision_s_alexnet_are_ours():
+def test_the_names_of_torchvision_s_alexnet_are_ours() -> None:
     facts = CASES["alexnet_torchvision"]
     assert list(cn.create("alexnet_torchvision").state_dict()) == facts["names"]
 
 
-def test_the_registry_claims_what_is_proven_here():
+def test_the_registry_claims_what_is_proven_here() -> None:
     assert {name for name, entry in NETS.items() if "engine" in entry.proven} == set(CASES)

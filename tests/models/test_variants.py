@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +19,7 @@ from classicnets.models.registry import NETS
 from classicnets.models.variants import CHOICES, vary
 from classicnets.runs import net_spec
 from classicnets.spec import run_spec
+from support.command_line import CommandLine
 
 OWN = """
 from torch import nn
@@ -67,7 +71,7 @@ X = torch.rand(4, 1, 10, 10)
         ("none", lambda x: x),
     ],
 )
-def test_every_activation_is_exchanged_wherever_it_is(name, function):
+def test_every_activation_is_exchanged_wherever_it_is(name: str, function: Callable[..., Any]) -> None:
     assert name in CHOICES["activation"]
     net = Calls().eval()
     varied = vary(net, activation=name)
@@ -78,7 +82,7 @@ def test_every_activation_is_exchanged_wherever_it_is(name, function):
     assert not {"GELU", "ELU", "Tanh"} & set(kinds(vary(stranger(), activation="sigmoid")))
 
 
-def test_a_pool_keeps_its_window():
+def test_a_pool_keeps_its_window() -> None:
     net = stranger().eval()
     for kind, shown in (("max", nn.MaxPool2d), ("average", nn.AvgPool2d)):
         varied = vary(net, pool=kind)
@@ -96,7 +100,7 @@ def test_a_pool_keeps_its_window():
         vary(nn.Sequential(nn.MaxPool2d(2, dilation=2)), pool="average")
 
 
-def test_normalization_is_removed_or_exchanged():
+def test_normalization_is_removed_or_exchanged() -> None:
     net = stranger()
     none = vary(net, norm="none")
     assert type(none[1]) is type(none[4][1]) is type(none[8]) is nn.Identity
@@ -110,7 +114,7 @@ def test_normalization_is_removed_or_exchanged():
         assert varied(X).shape == (4, 3)
 
 
-def test_batch_norm_comes_behind_every_convolution_of_a_net_that_has_none():
+def test_batch_norm_comes_behind_every_convolution_of_a_net_that_has_none() -> None:
     net = cn.create("lenet_d2l")
     varied = vary(net, norm="batch")
     names = [name for name, _ in varied.named_children()]
@@ -123,7 +127,7 @@ def test_batch_norm_comes_behind_every_convolution_of_a_net_that_has_none():
         varied(torch.rand(2, 1, 30, 30))
 
 
-def test_dropout_is_set_removed_and_put_behind_hidden_dense_layers():
+def test_dropout_is_set_removed_and_put_behind_hidden_dense_layers() -> None:
     assert vary(stranger(), dropout=0.1)[10].p == 0.1
     assert type(vary(stranger(), dropout=0)[10]) is nn.Identity
     names = [name for name, _ in vary(cn.create("lenet_d2l"), dropout=0.5).named_children()]
@@ -151,12 +155,12 @@ def test_dropout_is_set_removed_and_put_behind_hidden_dense_layers():
         (nn.Conv2d(1, 1, 1), {"norm": "batch"}, "behind net from outside"),
     ],
 )
-def test_what_cannot_be_exchanged_is_refused(net, settings, words):
+def test_what_cannot_be_exchanged_is_refused(net: nn.Module, settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         vary(net, **settings)
 
 
-def test_a_layer_alone_a_block_used_twice_and_names_that_are_taken():
+def test_a_layer_alone_a_block_used_twice_and_names_that_are_taken() -> None:
     assert type(vary(nn.ReLU(), activation="tanh")) is nn.Tanh
     block = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU())
     twice = vary(nn.Sequential(block, block), norm="batch", activation="tanh")
@@ -166,7 +170,7 @@ def test_a_layer_alone_a_block_used_twice_and_names_that_are_taken():
     assert [*taken[0]._modules] == ["0", "0_norm", "1"]
 
 
-def test_new_layers_are_where_and_what_the_net_is():
+def test_new_layers_are_where_and_what_the_net_is() -> None:
     varied = vary(cn.create("lenet_d2l").double(), activation="prelu", norm="batch")
     assert {p.dtype for p in varied.parameters()} == {torch.float64}
     with torch.device("meta"):
@@ -175,7 +179,7 @@ def test_new_layers_are_where_and_what_the_net_is():
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_every_net_of_the_registry_can_be_varied(name):
+def test_every_net_of_the_registry_can_be_varied(name: str) -> None:
     entry = NETS[name]
     with torch.device("meta"):
         net = entry.load()(entry.classes, entry.input[0], entry.input[1])
@@ -191,7 +195,7 @@ def test_every_net_of_the_registry_can_be_varied(name):
                 assert vary(net, norm=norm)(x).shape == (2, entry.classes)
 
 
-def test_no_two_variations_of_a_layer_share_its_arithmetic():
+def test_no_two_variations_of_a_layer_share_its_arithmetic() -> None:
     """Max of values is above their mean, so an exchange that did nothing would show."""
     net = cn.create("lenet_d2l")
     x = torch.rand(2, 1, 28, 28)
@@ -205,7 +209,7 @@ def test_no_two_variations_of_a_layer_share_its_arithmetic():
 RELU_MAX = {"activation": "relu", "pool": "max"}
 
 
-def test_the_variation_survives_run_json_and_makes_the_net_again():
+def test_the_variation_survives_run_json_and_makes_the_net_again() -> None:
     made = net_spec.varied(net_spec.find("lenet_d2l"), {"activation": "relu", "dropout": "0.5"})
     assert made.variation == {"activation": "relu", "dropout": 0.5}
     assert made.label == "lenet_d2l-relu-dropout_0.5"
@@ -216,7 +220,7 @@ def test_the_variation_survives_run_json_and_makes_the_net_again():
     assert net_spec.NetSpec(kind="registry", name="lenet_d2l").described == "lenet_d2l"
 
 
-def test_a_varied_run_says_so_and_can_be_used_again(cli, blobs, tmp_path):
+def test_a_varied_run_says_so_and_can_be_used_again(cli: CommandLine, blobs: Path, tmp_path: Path) -> None:
     run = cn.train("lenet_d2l", data=str(blobs), variation=RELU_MAX, epochs=1, limit=64, lr=0.1, quiet=True)
     assert run.path.name == "lenet_d2l-relu-max-blobs-1"
     assert run.facts["net"]["variation"] == RELU_MAX and not run.facts["as_published"]
@@ -230,14 +234,14 @@ def test_a_varied_run_says_so_and_can_be_used_again(cli, blobs, tmp_path):
     assert "lenet_d2l with activation=relu, pool=max for 1x28x28" in out and "MaxPool2d" in out
 
 
-def test_the_first_weights_are_those_of_the_net_unvaried(blobs):
+def test_the_first_weights_are_those_of_the_net_unvaried(blobs: Path) -> None:
     from classicnets.training.plan import plan
 
     plain, varied = (plan(*run_spec("lenet_d2l", data=str(blobs), variation=v)).build(print) for v in ({}, RELU_MAX))
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), varied.parameters(), strict=True))
 
 
-def test_a_net_of_ones_own_is_varied_too(cli, blobs, tmp_path):
+def test_a_net_of_ones_own_is_varied_too(cli: CommandLine, blobs: Path, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN)
     code, _, err = cli("train", "own.py:net", "--data", blobs, "--limit", 64, "--set", "epochs=1", "net.norm=batch")
     assert code == 0 and "own_net with norm=batch" in err
@@ -247,7 +251,7 @@ def test_a_net_of_ones_own_is_varied_too(cli, blobs, tmp_path):
     assert cli("evaluate", "runs/own_net-batch-blobs-1", "--net", copied)[0] == 0  # varied again, so that it fits
 
 
-def test_a_varied_run_resumes_as_it_was(cli, blobs):
+def test_a_varied_run_resumes_as_it_was(cli: CommandLine, blobs: Path) -> None:
     from classicnets.training.plan import plan
     from classicnets.training.session import Session
 
@@ -257,7 +261,7 @@ def test_a_varied_run_resumes_as_it_was(cli, blobs):
     assert "conv1_norm.weight" in Session.resume(started.folder.path, lambda _: None).net.state_dict()
 
 
-def test_train_show_and_create_take_the_same(cli, blobs):
+def test_train_show_and_create_take_the_same(cli: CommandLine, blobs: Path) -> None:
     code, out, _ = cli(
         "train", "lenet_d2l", "--data", blobs, "--set", "net.activation=relu", "net.pool=max", "--dry-run"
     )
@@ -282,12 +286,14 @@ def test_train_show_and_create_take_the_same(cli, blobs):
         (["show", "lenet_d2l", "--set", "net.widht=1"], "net.activation, net.pool, net.norm, net.dropout"),
     ],
 )
-def test_mistakes_are_refused_before_anything_is_read(cli, blobs, arguments, words):
+def test_mistakes_are_refused_before_anything_is_read(
+    cli: CommandLine, blobs: Path, arguments: list[str], words: str
+) -> None:
     code, out, err = cli(*arguments, *(["--data", blobs] if arguments[0] == "train" else []))
     assert (code, out) == (2, "") and words in err
 
 
-def test_a_module_is_varied_by_its_owner(blobs):
+def test_a_module_is_varied_by_its_owner(blobs: Path) -> None:
     with pytest.raises(cn.UsageError) as caught:
         cn.train(cn.create("lenet_d2l"), data=str(blobs), variation=RELU_MAX)
     assert caught.value.code == "CN204"

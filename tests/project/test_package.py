@@ -27,7 +27,7 @@ def run(*command: object) -> str:
 
 
 @pytest.mark.slow
-def test_the_wheel_in_a_fresh_environment_trains(blobs, tmp_path):
+def test_the_wheel_in_a_fresh_environment_trains(blobs: Path, tmp_path: Path) -> None:
     uv = (sys.executable, "-m", "uv")
     run(*uv, "build", "-q", "--wheel", "-o", tmp_path, ROOT)
     (wheel,) = tmp_path.glob("*.whl")
@@ -40,7 +40,7 @@ def test_the_wheel_in_a_fresh_environment_trains(blobs, tmp_path):
     assert "test accuracy" in out and (tmp_path / "runs/lenet_d2l-blobs-1/last.safetensors").exists()
 
 
-def test_the_changelog_begins_with_this_version():
+def test_the_changelog_begins_with_this_version() -> None:
     first = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert first and first[1] == classicnets.__version__
 
@@ -53,17 +53,17 @@ def commands(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("command", commands(ROOT / "README.md"))
-def test_every_command_of_the_readme_is_understood(command):
+def test_every_command_of_the_readme_is_understood(command: str) -> None:
     parser().parse_args(shlex.split(command)[1:])
 
 
-def test_the_readme_has_the_commands_and_its_images():
+def test_the_readme_has_the_commands_and_its_images() -> None:
     assert len(commands(ROOT / "README.md")) >= 5
     for image in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text()):
         assert (ROOT / image).exists()
 
 
-def test_the_readme_s_table_of_nets_holds_the_counts():
+def test_the_readme_s_table_of_nets_holds_the_counts() -> None:
     from classicnets.models.registry import NETS
 
     text = (ROOT / "README.md").read_text()

@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import nbformat
 import numpy as np
@@ -35,6 +36,7 @@ from classicnets.spec import Output, run_spec
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from classicnets.values import Expected
+from support.command_line import CommandLine
 
 ADVICE = Advice(
     epoch=1, step=4, topic="dead_relus", said="4 of 5 units in relu2 never fire (dead ReLUs)", hint="--set lr=[0.01]"
@@ -50,7 +52,7 @@ def begin(blobs: Path, runs: Path, **settings: object) -> Session:
 
 
 @pytest.fixture(scope="module")
-def run(blobs, tmp_path_factory) -> Session:
+def run(blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> Session:
     """A run whose events have all come."""
     started = begin(blobs, tmp_path_factory.mktemp("faces"))
     started.all_events = list(started.events())
@@ -58,13 +60,13 @@ def run(blobs, tmp_path_factory) -> Session:
 
 
 @pytest.fixture(scope="module")
-def events(run) -> list[Event]:
+def events(run: Session) -> list[Event]:
     """Those of the run, with advice in the first epoch and a reason to stop after the second."""
     at = 1 + next(i for i, e in enumerate(run.all_events) if e.step == ADVICE.step)
     return [*run.all_events[:at], ADVICE, *run.all_events[at:-1], replace(run.all_events[-1], stops=STOPS)]
 
 
-def shown(face, events: list[Event]) -> None:
+def shown(face: Any, events: list[Event]) -> None:
     with face:
         for event in events:
             face.show(event)
@@ -75,21 +77,21 @@ def reported(events: list[Event]) -> list[Event]:
 
 
 class Recorder:
-    def __init__(self):
+    def __init__(self) -> None:
         self.events, self.open = [], None
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self.open = True
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         self.open = False
 
-    def show(self, event):
+    def show(self, event: Any) -> None:
         assert self.open
         self.events.append(event)
 
 
-def test_every_face_is_shown_every_event_and_closed(blobs, tmp_path):
+def test_every_face_is_shown_every_event_and_closed(blobs: Path, tmp_path: Path) -> None:
     one, two = Recorder(), Recorder()
     done = follow(begin(blobs, tmp_path, epochs=1), one, two)
     assert one.events == two.events and not one.open and not two.open
@@ -97,7 +99,9 @@ def test_every_face_is_shown_every_event_and_closed(blobs, tmp_path):
     assert done.result["n"] == 100
 
 
-def test_faces_are_closed_when_training_is_stopped(blobs, tmp_path, monkeypatch):
+def test_faces_are_closed_when_training_is_stopped(
+    blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     started, one, two = begin(blobs, tmp_path), Recorder(), Recorder()
 
     def stopped():
@@ -110,7 +114,7 @@ def test_faces_are_closed_when_training_is_stopped(blobs, tmp_path, monkeypatch)
     assert one.events == two.events == [ADVICE] and one.open is False and two.open is False
 
 
-def test_a_pipe_gets_plain_lines(events):
+def test_a_pipe_gets_plain_lines(events: list[Event]) -> None:
     out = io.StringIO()
     shown(Terminal(Console(file=out, force_terminal=False, width=1000)), events)
     lines = out.getvalue().splitlines()
@@ -123,7 +127,7 @@ def test_a_pipe_gets_plain_lines(events):
     assert "\x1b" not in out.getvalue()
 
 
-def test_nothing_is_left_to_wait_for_after_an_early_stop(events):
+def test_nothing_is_left_to_wait_for_after_an_early_stop(events: list[Event]) -> None:
     out = io.StringIO()
     first = next(e for e in events if isinstance(e, Epoch))
     shown(Terminal(Console(file=out, width=1000)), [replace(first, epochs=9, stops=STOPS)])
@@ -131,7 +135,7 @@ def test_nothing_is_left_to_wait_for_after_an_early_stop(events):
     assert line.endswith("  done") and "left" not in line and reason == f"stops after epoch 1 of 9: {STOPS}"
 
 
-def test_a_terminal_gets_a_bar_that_goes_and_the_same_lines(events):
+def test_a_terminal_gets_a_bar_that_goes_and_the_same_lines(events: list[Event]) -> None:
     out, plain = io.StringIO(), io.StringIO()
     shown(Terminal(Console(file=out, force_terminal=True, width=150)), events)
     shown(Terminal(Console(file=plain, force_terminal=False, width=150)), events)
@@ -140,13 +144,13 @@ def test_a_terminal_gets_a_bar_that_goes_and_the_same_lines(events):
     assert all(line in text for line in plain.getvalue().splitlines())
 
 
-def test_lines_of_json_are_the_history(run, tmp_path):
+def test_lines_of_json_are_the_history(run: Session, tmp_path: Path) -> None:
     out = io.StringIO()
     shown(JsonLines(out), run.all_events)
     assert out.getvalue() == run.folder.history.read_text()
 
 
-def test_lines_of_json_hold_every_event_that_says_something(events):
+def test_lines_of_json_hold_every_event_that_says_something(events: list[Event]) -> None:
     out = io.StringIO()
     shown(JsonLines(out), events)
     lines = out.getvalue().splitlines()
@@ -155,20 +159,20 @@ def test_lines_of_json_hold_every_event_that_says_something(events):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_json_cannot_say_is_null(events, value):
+def test_what_json_cannot_say_is_null(events: list[Event], value: float) -> None:
     line = to_line(replace(events[-1], loss=value, validation_loss=value))
     values = json.loads(line, parse_constant=pytest.fail)
     assert values["loss"] is None and values["validation_loss"] is None and line.count("\n") == 1
 
 
-def test_a_line_is_written_at_once(tmp_path):
+def test_a_line_is_written_at_once(tmp_path: Path) -> None:
     path = tmp_path / "events"
     with path.open("w") as stream, JsonLines(stream) as face:
         face.show(ADVICE)
         assert path.read_text() == to_line(ADVICE)
 
 
-def test_the_history_keeps_advice_up_to_where_a_run_goes_on(tmp_path, events):
+def test_the_history_keeps_advice_up_to_where_a_run_goes_on(tmp_path: Path, events: list[Event]) -> None:
     path = tmp_path / "history.jsonl"
     for event in reported(events):
         history.append(path, event)
@@ -184,7 +188,7 @@ def test_the_history_keeps_advice_up_to_where_a_run_goes_on(tmp_path, events):
 
 
 @pytest.fixture
-def seconds_apart(monkeypatch):
+def seconds_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """TensorBoard reads files in the order of their names, which hold the second in which they were begun."""
     seconds = itertools.count(2_000_000_000)
     monkeypatch.setattr(event_file_writer, "time", SimpleNamespace(time=lambda: next(seconds)))
@@ -203,19 +207,19 @@ def expected_scalars(events: list[Event]) -> dict[str, list[tuple[int, float]]]:
     return of_steps | {name: [(e.epoch * STEPS, getattr(e, name)) for e in epochs] for name in EPOCH_NAMES}
 
 
-def assert_same_scalars(found, expected) -> None:
+def assert_same_scalars(found: Any, expected: Any) -> None:
     assert found.keys() == expected.keys()
     for name, points in expected.items():
         assert [step for step, _ in found[name]] == [step for step, _ in points], name
         assert [v for _, v in found[name]] == pytest.approx([v for _, v in points], rel=1e-6, abs=1e-9), name
 
 
-def test_tensorboard_reads_back_the_events(events, tmp_path):
+def test_tensorboard_reads_back_the_events(events: list[Event], tmp_path: Path) -> None:
     shown(TensorBoard(tmp_path, STEPS), events)
     assert_same_scalars(scalars(tmp_path), expected_scalars(events))
 
 
-def test_tensorboard_shows_what_is_watched(events, tmp_path):
+def test_tensorboard_shows_what_is_watched(events: list[Event], tmp_path: Path) -> None:
     last = replace(events[-1], test_accuracy=None, validation_accuracy=0.5, validation_loss=1.25)
     shown(TensorBoard(tmp_path, STEPS), [last])
     found = scalars(tmp_path)
@@ -225,7 +229,7 @@ def test_tensorboard_shows_what_is_watched(events, tmp_path):
 
 @pytest.mark.parametrize(("seen", "done"), [(9, 0), (20, 13), (18, 16), (13, 13)])
 @pytest.mark.usefixtures("seconds_apart")
-def test_what_happens_again_is_in_tensorboard_once(run, tmp_path, seen, done):
+def test_what_happens_again_is_in_tensorboard_once(run: Session, tmp_path: Path, seen: int, done: int) -> None:
     """The first part saw `seen` steps and was killed; the run goes on after `done` of them."""
     passed = [i for i, e in enumerate(run.all_events) if isinstance(e, Step)]
     first, again = passed[seen - 1] + 1, passed[done - 1] + 1 if done else 0
@@ -237,7 +241,9 @@ def test_what_happens_again_is_in_tensorboard_once(run, tmp_path, seen, done):
 
 
 @pytest.mark.usefixtures("seconds_apart")
-def test_a_run_goes_on_in_tensorboard_and_the_rest_comes_as_lines(blobs, tmp_path, cli):
+def test_a_run_goes_on_in_tensorboard_and_the_rest_comes_as_lines(
+    blobs: Path, tmp_path: Path, cli: CommandLine
+) -> None:
     started = begin(blobs, tmp_path)
     with attach_tensorboard(started) as face:
         coming = started.events()
@@ -259,12 +265,14 @@ def test_a_run_goes_on_in_tensorboard_and_the_rest_comes_as_lines(blobs, tmp_pat
 
 
 @pytest.mark.parametrize("other", ["--json", "--dry-run"])
-def test_lines_of_json_are_not_mixed_with_other_output(cli, other):
+def test_lines_of_json_are_not_mixed_with_other_output(cli: CommandLine, other: str) -> None:
     code, out, err = cli("train", "lenet_d2l", "--jsonl", other)
     assert code == 2 and "error[CN206]: --jsonl" in err and ("error" in out) == (other == "--json")
 
 
-def test_a_missing_package_is_said_before_anything_is_read(cli, monkeypatch, tmp_path):
+def test_a_missing_package_is_said_before_anything_is_read(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)  # as if it were not installed
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
     with pytest.raises(MachineError) as caught:
@@ -279,10 +287,10 @@ def test_a_missing_package_is_said_before_anything_is_read(cli, monkeypatch, tmp
 class Cell:
     """What is under a cell, as IPython's `display` changes it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.contents, self.calls = {}, 0
 
-    def display(self, content, *, raw, display_id, update):
+    def display(self, content: Any, *, raw: Any, display_id: Any, update: Any) -> None:
         assert raw and update == (display_id in self.contents)
         self.contents[display_id] = content
         self.calls += 1
@@ -297,7 +305,7 @@ class Cell:
         return next(c["text/plain"] for c in self.contents.values() if "image/png" not in c)
 
 
-def test_a_notebook_ends_with_the_curves_of_the_run(events):
+def test_a_notebook_ends_with_the_curves_of_the_run(events: list[Event]) -> None:
     cell = Cell()
     expected = Expected(low=0.7, high=0.8, mean=0.75, n=5, source="a book")
     shown(Notebook("a run", expected, cell.display), events)
@@ -310,7 +318,9 @@ def test_a_notebook_ends_with_the_curves_of_the_run(events):
 
 
 @pytest.mark.parametrize(("seconds", "drawings"), [(0.0, 3), (0.3, 5), (2.0, 16)])
-def test_a_notebook_draws_steps_at_most_once_a_second(run, monkeypatch, seconds, drawings):
+def test_a_notebook_draws_steps_at_most_once_a_second(
+    run: Session, monkeypatch: pytest.MonkeyPatch, seconds: float, drawings: int
+) -> None:
     """Twice 7 steps with a loss and an epoch, `seconds` after each other: the first of all is drawn, the epochs, and
     every step that comes a second after the last drawing.
     """
@@ -324,12 +334,12 @@ def test_a_notebook_draws_steps_at_most_once_a_second(run, monkeypatch, seconds,
     assert cell.calls == 2 * drawings  # an image and a text
 
 
-def test_a_notebook_on_a_slow_machine_draws_a_tenth_of_the_time(run, monkeypatch):
+def test_a_notebook_on_a_slow_machine_draws_a_tenth_of_the_time(run: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, cell = SimpleNamespace(now=100.0), Cell()
     monkeypatch.setattr(notebook, "time", SimpleNamespace(monotonic=lambda: clock.now))
     monkeypatch.setattr(figures, "DPI", 20)
 
-    def slow(*args, **options):
+    def slow(*args: Any, **options: Any) -> None:
         clock.now += 0.25
         cell.display(*args, **options)
 
@@ -343,7 +353,7 @@ def test_a_notebook_on_a_slow_machine_draws_a_tenth_of_the_time(run, monkeypatch
         assert cell.calls == 4
 
 
-def test_a_notebook_shows_the_last_step_of_a_run_that_was_stopped(run):
+def test_a_notebook_shows_the_last_step_of_a_run_that_was_stopped(run: Session) -> None:
     cell = Cell()
     shown(Notebook("a run", None, cell.display), run.all_events[:6])
     one = Cell()
@@ -354,7 +364,7 @@ def test_a_notebook_shows_the_last_step_of_a_run_that_was_stopped(run):
     assert nothing.calls == 0
 
 
-def test_this_is_no_notebook(monkeypatch):
+def test_this_is_no_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
     assert not in_notebook() and "IPython" not in sys.modules
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
@@ -362,7 +372,7 @@ def test_this_is_no_notebook(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_notebook_that_was_run_holds_the_curves(blobs, tmp_path, monkeypatch):
+def test_a_notebook_that_was_run_holds_the_curves(blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
     cell = f"import classicnets as cn\nrun = cn.train('lenet_d2l', data={str(blobs)!r}, epochs=2, batch_size=32)"

@@ -27,7 +27,7 @@ def keep(path: Path, figure: Figure) -> None:
 
 
 @pytest.fixture
-def saved(monkeypatch) -> list[Figure]:
+def saved(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were saved, as matplotlib has them."""
     kept, save = [], Figure.savefig
     monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (kept.append(self), save(self, *a, **k)))
@@ -35,7 +35,7 @@ def saved(monkeypatch) -> list[Figure]:
 
 
 @pytest.fixture
-def no_other_fonts(monkeypatch):
+def no_other_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that has matplotlib's own font and no other but the one that has a box for every letter."""
     own = [f for f in font_manager.fontManager.ttflist if f.name == "DejaVu Sans" or f.name.startswith("Last Resort")]
     monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
@@ -45,7 +45,7 @@ def texts(figure: Figure) -> set[str]:
     return {text.get_text() for axes in figure.axes for text in axes.texts}
 
 
-def test_the_confusion_matrix_shows_mistakes_as_shares_of_the_true_class(tmp_path, saved):
+def test_the_confusion_matrix_shows_mistakes_as_shares_of_the_true_class(tmp_path: Path, saved: list[Figure]) -> None:
     matrix = [[90, 10, 0], [1, 1, 0], [0, 0, 0]]
     keep(tmp_path / "c.png", mistakes.confusion(matrix, "abc", "title"))
     (figure,) = saved
@@ -57,7 +57,9 @@ def test_the_confusion_matrix_shows_mistakes_as_shares_of_the_true_class(tmp_pat
 
 
 @pytest.mark.parametrize("classes", [1, 2, 20, 21, 100])
-def test_a_confusion_matrix_of_any_number_of_classes_has_all_their_names(tmp_path, saved, classes):
+def test_a_confusion_matrix_of_any_number_of_classes_has_all_their_names(
+    tmp_path: Path, saved: list[Figure], classes: int
+) -> None:
     matrix = np.random.default_rng(1).integers(0, 3, (classes, classes)) * 1000
     keep(
         tmp_path / "c.png",
@@ -69,7 +71,7 @@ def test_a_confusion_matrix_of_any_number_of_classes_has_all_their_names(tmp_pat
         assert max(image.size) < 2000
 
 
-def test_of_very_many_classes_those_of_the_commonest_mistakes_are_shown(tmp_path, saved):
+def test_of_very_many_classes_those_of_the_commonest_mistakes_are_shown(tmp_path: Path, saved: list[Figure]) -> None:
     matrix = np.eye(1000, dtype=int) * 50
     for i in range(0, 100, 2):
         matrix[i * 9, i * 9 + 9] = 5  # 50 pairs of classes
@@ -80,7 +82,7 @@ def test_of_very_many_classes_those_of_the_commonest_mistakes_are_shown(tmp_path
     assert "of the commonest mistakes, of 1,000" in saved[0].get_suptitle()
 
 
-def test_the_reliability_diagram_draws_what_was_measured(tmp_path, saved):
+def test_the_reliability_diagram_draws_what_was_measured(tmp_path: Path, saved: list[Figure]) -> None:
     generator = np.random.default_rng(0)
     measured = measure(generator.dirichlet(np.ones(4), 500).astype(np.float32), generator.integers(0, 4, 500))
     bins = measured.to_dict()["calibration"]
@@ -94,7 +96,7 @@ def test_the_reliability_diagram_draws_what_was_measured(tmp_path, saved):
     assert "less often: too sure" in legend  # chance is right in a quarter, and these are surer
 
 
-def test_a_net_that_gave_nan_alone_is_drawn_too(tmp_path):
+def test_a_net_that_gave_nan_alone_is_drawn_too(tmp_path: Path) -> None:
     measured = measure(np.full((40, 10), np.nan, dtype=np.float32), np.arange(40) % 10)
     keep(tmp_path / "a.png", mistakes.confusion(measured.confusion, "abcdefghij", "title"))
     keep(tmp_path / "b.png", mistakes.calibration(measured.to_dict()["calibration"], "title"))
@@ -106,7 +108,7 @@ def test_a_net_that_gave_nan_alone_is_drawn_too(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [0, 1, 7, 40])
-def test_a_contact_sheet_for_any_number_of_mistakes(tmp_path, wrong):
+def test_a_contact_sheet_for_any_number_of_mistakes(tmp_path: Path, wrong: int) -> None:
     labels = np.arange(50) % 10
     probabilities = np.eye(10)[labels] * 0.9 + 0.01
     probabilities[:wrong] = np.roll(probabilities[:wrong], 1, axis=1)
@@ -119,7 +121,9 @@ def test_a_contact_sheet_for_any_number_of_mistakes(tmp_path, wrong):
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 24), (1, 1, 5), (3, 1, 1), (3, 64, 64)])
-def test_a_contact_sheet_of_any_images_and_a_thousand_classes(tmp_path, saved, shape):
+def test_a_contact_sheet_of_any_images_and_a_thousand_classes(
+    tmp_path: Path, saved: list[Figure], shape: tuple[int, ...]
+) -> None:
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 1000, 12)
     probabilities = generator.dirichlet(np.ones(1000), 12)
@@ -134,7 +138,9 @@ def test_a_contact_sheet_of_any_images_and_a_thousand_classes(tmp_path, saved, s
     assert len(name) == 17 and name.startswith("n0000")
 
 
-def test_chinese_names_where_no_font_has_them_are_numbers(tmp_path, saved, no_other_fonts):
+def test_chinese_names_where_no_font_has_them_are_numbers(
+    tmp_path: Path, saved: list[Figure], no_other_fonts: None
+) -> None:
     matrix = np.ones((10, 10), dtype=int)
     keep(tmp_path / "c.png", mistakes.confusion(matrix, CHINESE, "net on 时装"))  # a warning would be an error
     probabilities = np.eye(10)[np.arange(30) % 10]
@@ -147,7 +153,9 @@ def test_chinese_names_where_no_font_has_them_are_numbers(tmp_path, saved, no_ot
         assert "net on ??" in figure.get_suptitle() and "classes by number" in figure.get_suptitle()
 
 
-def test_letters_that_the_usual_font_lacks_are_written_in_one_that_has_them(tmp_path, saved):
+def test_letters_that_the_usual_font_lacks_are_written_in_one_that_has_them(
+    tmp_path: Path, saved: list[Figure]
+) -> None:
     names = [f"{BARRED_B}one", "two"]
     lettering = Lettering(names, "title", 5)
     assert lettering.names == names and lettering.title == "title"
@@ -160,7 +168,7 @@ def test_letters_that_the_usual_font_lacks_are_written_in_one_that_has_them(tmp_
     assert saved[0].get_suptitle() == f"net on {BARRED_B}"
 
 
-def test_dollar_signs_are_no_mathematics(tmp_path):
+def test_dollar_signs_are_no_mathematics(tmp_path: Path) -> None:
     keep(tmp_path / "c.png", mistakes.confusion([[1, 2], [3, 4]], ["$\\nonsense$", "5$ to 7$"], "a $\\title$"))
 
 
@@ -174,7 +182,7 @@ def test_dollar_signs_are_no_mathematics(tmp_path):
         ("", ""),
     ],
 )
-def test_a_long_name_loses_its_middle(name, short):
+def test_a_long_name_loses_its_middle(name: str, short: str) -> None:
     (got,) = Lettering([name], "", 5).short(10)
     if name.isascii():
         assert got == short
@@ -182,11 +190,11 @@ def test_a_long_name_loses_its_middle(name, short):
         assert got in (short, "#0")
 
 
-def test_a_title_keeps_its_lines_and_gets_more_where_it_is_wider_than_the_image():
+def test_a_title_keeps_its_lines_and_gets_more_where_it_is_wider_than_the_image() -> None:
     assert Lettering([], "one\ntwo\tthree", 5).title == "one\ntwo three"
     assert Lettering([], "net with activation=relu on images", 2).title == "net with\nactivation=relu on\nimages"
 
 
-def test_curves_have_titles_of_any_script(tmp_path, no_other_fonts):
+def test_curves_have_titles_of_any_script(tmp_path: Path, no_other_fonts: None) -> None:
     keep(tmp_path / "c.png", figures.draw_curves([], None, "net on 时装 $\\title$"))
     assert (tmp_path / "c.png").stat().st_size

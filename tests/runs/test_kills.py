@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ def killing(what: str, folder: Path) -> dict:
 
 @linux
 @pytest.mark.slow
-def test_killed_at_every_call_that_changes_a_file(tmp_path, record_property):
+def test_killed_at_every_call_that_changes_a_file(tmp_path: Path, record_property: Any) -> None:
     """Dropout, batch normalization, AdamW, one_cycle, a moving average, three augmentations, two loader threads, a save
     after every step; death before each call, in the middle of each write, and in a power cut after each call.
     """
@@ -58,7 +59,7 @@ def test_killed_at_every_call_that_changes_a_file(tmp_path, record_property):
 
 @linux
 @pytest.mark.slow
-def test_killed_at_random_moments_and_stopped_with_ctrl_c(tmp_path):
+def test_killed_at_random_moments_and_stopped_with_ctrl_c(tmp_path: Path) -> None:
     """Also with other loader threads in each resumption, and another number of torch's threads set before it."""
     found = killing("random_moments", tmp_path)
     assert sum(found["hits"].values()) == 8
@@ -105,7 +106,7 @@ def figures(training: Session) -> list[dict]:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_saved_at_any_event_a_run_goes_on_from_there(name, folder, tmp_path):
+def test_saved_at_any_event_a_run_goes_on_from_there(name: str, folder: Path, tmp_path: Path) -> None:
     """Also between the last step of an epoch and its end, when all that is left of it is to be judged."""
     (tmp_path / "own.py").write_text(NET)
     settings = {"epochs": "3", "batch_size": "24", "validation": "0.2", "lr": "0.01"}

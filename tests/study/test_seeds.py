@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -34,6 +35,7 @@ from classicnets.study import seeds, side_by_side
 from classicnets.study.side_by_side import Manner, compare
 from classicnets.training.plan import plan
 from classicnets.values import Expected
+from support.command_line import CommandLine
 
 NET = """
 import time
@@ -73,14 +75,14 @@ def breaks():
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory) -> Path:
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("own") / "own.py"
     path.write_text(NET)
     return path
 
 
 @pytest.fixture(scope="module")
-def three(own, blobs, tmp_path_factory) -> cn.Seeds:
+def three(own: Path, blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> cn.Seeds:
     """Seeds 3, 4 and 5, two at a time."""
     runs = tmp_path_factory.mktemp("runs")
     return cn.train_seeds(f"{own}:net", 3, seed=3, side_by_side=2, data=str(blobs), runs=runs, quiet=True, epochs=2)
@@ -102,7 +104,7 @@ def one_thread() -> None:
 
 
 @pytest.mark.slow
-def test_a_seed_among_others_is_the_run_it_is_alone(three, own, blobs, one_thread):
+def test_a_seed_among_others_is_the_run_it_is_alone(three: cn.Seeds, own: Path, blobs: Path, one_thread: None) -> None:
     alone = cn.train(f"{own}:net", data=str(blobs), seed=4, epochs=2, quiet=True)
     among = three.path / "seed-4"
     assert same_weights(among, alone.path) and losses(among) == losses(alone.path)
@@ -111,7 +113,7 @@ def test_a_seed_among_others_is_the_run_it_is_alone(three, own, blobs, one_threa
 
 
 @pytest.mark.slow
-def test_each_seed_is_a_run_like_any_other(three, cli):
+def test_each_seed_is_a_run_like_any_other(three: cn.Seeds, cli: CommandLine) -> None:
     assert [run.facts["seed"] for run in three.runs] == [3, 4, 5]
     assert three.runs[0].evaluate().accuracy == three.summary["runs"][0]["test_accuracy"]
     assert cli("evaluate", three.path / "seed-3")[0] == 0
@@ -121,7 +123,7 @@ def test_each_seed_is_a_run_like_any_other(three, cli):
 
 
 @pytest.mark.slow
-def test_the_statistics_are_those_of_the_runs(three):
+def test_the_statistics_are_those_of_the_runs(three: cn.Seeds) -> None:
     accuracies = [run.result["test_accuracy"] for run in three.runs]
     assert three.mean == statistics.mean(accuracies) and three.sd == statistics.stdev(accuracies)
     facts = json.loads((three.path / "seeds.json").read_text())
@@ -137,13 +139,13 @@ def test_the_statistics_are_those_of_the_runs(three):
 
 
 @pytest.mark.slow
-def test_nothing_is_left_to_do_for_finished_ones(three, cli):
+def test_nothing_is_left_to_do_for_finished_ones(three: cn.Seeds, cli: CommandLine) -> None:
     code, _, err = cli("train", "--resume", three.path)
     assert code == 2 and "error[CN208]: all runs are complete" in err
 
 
 @pytest.mark.slow
-def test_a_seed_that_fails_is_a_row_and_the_others_go_on(cli, own, blobs):
+def test_a_seed_that_fails_is_a_row_and_the_others_go_on(cli: CommandLine, own: Path, blobs: Path) -> None:
     code, out, err = cli(
         "train", f"{own}:breaks", "--data", blobs, "--set", "epochs=1", "--seed", 3, "--seeds", 2,
         "--side-by-side", 2, "--json",
@@ -201,7 +203,7 @@ def begun(net: str, blobs: Path, at_once: int, epochs: int) -> Iterator[tuple[su
 
 @linux
 @pytest.mark.slow
-def test_at_ctrl_c_the_runs_under_way_save_and_stop(own, blobs):
+def test_at_ctrl_c_the_runs_under_way_save_and_stop(own: Path, blobs: Path) -> None:
     endless = 100_000  # epochs: hours, even on a fast machine
     with begun(f"{own}:slow", blobs, at_once=2, epochs=endless) as (parent, workers, made):
         parent.send_signal(signal.SIGINT)
@@ -223,7 +225,7 @@ def test_at_ctrl_c_the_runs_under_way_save_and_stop(own, blobs):
 
 @linux
 @pytest.mark.slow
-def test_killed_runs_go_on_bit_for_bit(cli, own, blobs, one_thread):
+def test_killed_runs_go_on_bit_for_bit(cli: CommandLine, own: Path, blobs: Path, one_thread: None) -> None:
     Path("halt").touch()
     with begun(f"{own}:halting", blobs, at_once=1, epochs=12) as (parent, workers, made):
         for pid in (parent.pid, *workers):
@@ -242,7 +244,7 @@ def test_killed_runs_go_on_bit_for_bit(cli, own, blobs, one_thread):
         assert losses(made / f"seed-{seed}") == losses(alone.path)
 
 
-def test_a_module_is_copied_for_each_seed(blobs):
+def test_a_module_is_copied_for_each_seed(blobs: Path) -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     before = copy.deepcopy(net.state_dict())
     made = cn.train_seeds(net, 2, data=str(blobs), epochs=1, quiet=True)
@@ -254,7 +256,7 @@ def test_a_module_is_copied_for_each_seed(blobs):
         cn.train_seeds(net, 2, side_by_side=2, data=str(blobs), quiet=True)
 
 
-def test_a_module_that_fails_is_a_row_too(blobs):
+def test_a_module_that_fails_is_a_row_too(blobs: Path) -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     nn.init.constant_(net[1].bias, float("inf"))
     made = cn.train_seeds(net, 2, data=str(blobs), recipe="fast", initialise="as_built", epochs=1, quiet=True)
@@ -263,13 +265,13 @@ def test_a_module_that_fails_is_a_row_too(blobs):
     assert "no run has one" in (made.path / "card.md").read_text()
 
 
-def test_statistics_by_hand():
+def test_statistics_by_hand() -> None:
     assert seeds.statistics_of([]) == {"mean": None, "sd": None, "min": None, "max": None}
     assert seeds.statistics_of([0.5]) == {"mean": 0.5, "sd": None, "min": 0.5, "max": 0.5}
     assert seeds.statistics_of([1.0, 3.0, 5.0]) == {"mean": 3.0, "sd": 2.0, "min": 1.0, "max": 5.0}
 
 
-def test_the_verdict_counts_the_runs_in_the_range():
+def test_the_verdict_counts_the_runs_in_the_range() -> None:
     published = Expected(low=0.75, high=0.83, mean=0.80, n=130, source="a table")
     assert seeds.against(published, [0.74, 0.76, 0.78]) == (
         "2 of 3 within the published range 0.750 to 0.830; the mean is 4.00 points below the published 0.8000"
@@ -279,7 +281,7 @@ def test_the_verdict_counts_the_runs_in_the_range():
     assert once.startswith("the mean is 2.00 points above the single published run")
 
 
-def test_a_verdict_needs_what_was_published(blobs):
+def test_a_verdict_needs_what_was_published(blobs: Path) -> None:
     changed = plan(*run_spec("lenet_d2l", data=str(blobs)))
     assert seeds.verdict(changed, [0.8]).startswith("no verdict") and seeds.verdict(changed, []) == ""
 
@@ -295,17 +297,19 @@ def test_a_verdict_needs_what_was_published(blobs):
         (50, 16, 1, 16, {16: 0.010, 1: 0.011}, (1, 16)),  # memory for one
     ],
 )
-def test_what_is_faster_is_chosen(runs, cores, fit, wanted, seconds, expected):
+def test_what_is_faster_is_chosen(
+    runs: int, cores: int, fit: int, wanted: int, seconds: dict[int, float], expected: tuple[int, ...]
+) -> None:
     manner = compare(runs, cores, fit, wanted, seconds, "9.0 GB each, 36.0 GB are free")
     assert (manner.at_once, manner.threads) == expected
     assert ("9.0 GB each" in manner.why) == (fit < wanted)
 
 
-def test_the_choice_is_measured_said_and_can_be_pinned(blobs, monkeypatch):
+def test_the_choice_is_measured_said_and_can_be_pinned(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = plan(*run_spec("lenet_d2l", data=str(blobs), device="cpu"))
     measured = []
 
-    def seconds_a_step(_plan, threads, _say):
+    def seconds_a_step(_plan: Any, threads: Any, _say: Any):
         measured.append(threads)
         return {4: 0.01, 1: 0.02}
 
@@ -326,7 +330,7 @@ def test_the_choice_is_measured_said_and_can_be_pinned(blobs, monkeypatch):
         side_by_side.choose(asked, 8, 0, print)
 
 
-def test_real_steps_are_timed_and_the_threads_put_back(blobs, monkeypatch):
+def test_real_steps_are_timed_and_the_threads_put_back(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(side_by_side, "_SECONDS", 0.0)
     asked = plan(*run_spec("lenet_d2l", data=str(blobs), settings={"batch_size": 8}, device="cpu"))
     threads = torch.get_num_threads()
@@ -335,7 +339,7 @@ def test_real_steps_are_timed_and_the_threads_put_back(blobs, monkeypatch):
     assert torch.get_num_threads() == threads
 
 
-def epochs(n: int, *, accuracy: float = 0.5, **changes) -> list[Epoch]:
+def epochs(n: int, *, accuracy: float = 0.5, **changes: Any) -> list[Epoch]:
     values = {"validation_accuracy": None, "test_accuracy": accuracy, **changes}
     return [
         Epoch(
@@ -347,7 +351,7 @@ def epochs(n: int, *, accuracy: float = 0.5, **changes) -> list[Epoch]:
 
 
 @pytest.mark.parametrize("n", [1, 2, 50])
-def test_the_image_has_a_line_for_each_seed_and_one_for_the_mean(n):
+def test_the_image_has_a_line_for_each_seed_and_one_for_the_mean(n: int) -> None:
     runs = {seed: epochs(4, accuracy=seed / n) for seed in range(n)}
     published = Expected(low=0.2, high=0.3, mean=0.25, n=9, source="x")
     figure = report.draw(runs, {seed: seed / n for seed in runs}, published, "a title")
@@ -360,7 +364,7 @@ def test_the_image_has_a_line_for_each_seed_and_one_for_the_mean(n):
     assert [len([p for p in axes.patches if p.get_y() == 0.2]) for axes in figure.axes] == [0, 1, 1]
 
 
-def test_a_seed_that_failed_is_dashed_and_not_in_the_mean():
+def test_a_seed_that_failed_is_dashed_and_not_in_the_mean() -> None:
     runs = {0: epochs(4, accuracy=0.6), 1: epochs(2, accuracy=0.1), 2: epochs(3, accuracy=0.8), 3: []}
     figure = report.draw(runs, {0: 0.6, 2: 0.8}, None, "a title")
     middle = figure.axes[1]
@@ -368,7 +372,7 @@ def test_a_seed_that_failed_is_dashed_and_not_in_the_mean():
     assert list(middle.lines[-1].get_ydata()) == pytest.approx([0.7] * 3)  # as far as both go
 
 
-def test_the_image_shows_what_was_watched():
+def test_the_image_shows_what_was_watched() -> None:
     validated = {0: epochs(2, accuracy=None, validation_accuracy=0.5)}
     published = Expected(low=0.2, high=0.3, mean=0.25, n=9, source="x")
     figure = report.draw(validated, {0: 0.5}, published, "a title")
@@ -378,7 +382,7 @@ def test_the_image_shows_what_was_watched():
     assert figure.axes[1].get_ylabel() == "train accuracy (mean over the epoch)"
 
 
-def test_the_terminal_shows_who_is_where_and_says_advice_once():
+def test_the_terminal_shows_who_is_where_and_says_advice_once() -> None:
     face = SeedsTerminal(Console(file=io.StringIO(), width=200), 6)
     advice = Advice(epoch=1, step=1, topic="flat", said="it does not learn", hint="lr=0.1")
     with face:
@@ -408,18 +412,20 @@ def test_the_terminal_shows_who_is_where_and_says_advice_once():
         (["lenet_d2l", "--seeds", "2", "--jsonl"], "--jsonl shows one run"),
     ],
 )
-def test_what_does_not_go_together(cli, options, words):
+def test_what_does_not_go_together(cli: CommandLine, options: list[str], words: str) -> None:
     code, _, err = cli("train", *options)
     assert code == 2 and words in err
 
 
-def test_the_dry_run_says_how_many(cli, blobs):
+def test_the_dry_run_says_how_many(cli: CommandLine, blobs: Path) -> None:
     code, out, err = cli("train", "lenet_d2l", "--data", blobs, "--seeds", 7, "--seed", 2, "--dry-run")
     assert code == 0 and "each of 7 runs, with seeds from 2 on" in err and "61,706" in out
 
 
 @pytest.mark.slow
-def test_the_benchmark_runs_only_the_seeds_that_are_missing(blobs, tmp_path, monkeypatch, capsys):
+def test_the_benchmark_runs_only_the_seeds_that_are_missing(
+    blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     spec = importlib.util.spec_from_file_location("seeds_benchmark", Path(__file__).parents[2] / "benchmarks/seeds.py")
     benchmark = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)

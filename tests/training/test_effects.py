@@ -11,13 +11,14 @@ from safetensors.torch import load_file
 from torch import nn
 
 import classicnets as cn
+from support.command_line import CommandLine
 from support.images import save
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture(scope="module")
-def unbalanced(tmp_path_factory) -> Path:
+def unbalanced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of gray images of 8 x 8: 200 that are common and 10 that are rare to train on, 50 of each to test.
 
     The rare ones are a little brighter on the left and darker on the right, which noise hides in part.
@@ -33,7 +34,7 @@ def unbalanced(tmp_path_factory) -> Path:
     return root
 
 
-def test_class_weights_find_more_of_a_rare_class(unbalanced):
+def test_class_weights_find_more_of_a_rare_class(unbalanced: Path) -> None:
     def recall(class_weights: str, seed: int) -> list[float]:
         torch.manual_seed(seed)
         net = nn.Sequential(nn.AvgPool2d((8, 4)), nn.Flatten(), nn.Linear(2, 2))
@@ -49,7 +50,7 @@ def test_class_weights_find_more_of_a_rare_class(unbalanced):
     assert (weighed.mean(axis=1) > plain.mean(axis=1)).all()  # by more than good ones are lost
 
 
-def test_a_run_in_bfloat16_keeps_float32_and_is_near_one_in_float32(blobs, cli):
+def test_a_run_in_bfloat16_keeps_float32_and_is_near_one_in_float32(blobs: Path, cli: CommandLine) -> None:
     train = ["train", "lenet_caffe", "--recipe", "fast", "--data", blobs, "--set", "epochs=3", "batch_size=32"]
     code, _, err = cli(*train, "precision=float32")
     assert code == 0 and "float32" in err and "bfloat16" not in err

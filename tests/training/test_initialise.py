@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +16,7 @@ from classicnets.errors import UsageError
 from classicnets.models.layers import LocalConv2d, Subsampling, TableConv2d
 from classicnets.recipes import resolve
 from classicnets.training.initialise import check, initialise
+from support.command_line import CommandLine
 
 ALL = resolve._CHOICES["initialise"]
 BY_PLACE = [
@@ -86,7 +90,7 @@ def check_normal(weight: torch.Tensor, sd: float) -> None:
         ("lecun1998", lambda fan_in, fan_out: 2.4 / fan_in),
     ],
 )
-def test_uniform_schemes(how, bound):
+def test_uniform_schemes(how: str, bound: Callable[..., Any]) -> None:
     torch.manual_seed(0)
     net = Mixed()
     before = [layer.bias.clone() for *_, layer in parts(net) if layer.bias is not None]
@@ -101,7 +105,7 @@ def test_uniform_schemes(how, bound):
         assert torch.equal(bias, old) if how == "xavier_uniform" else not bias.any()
 
 
-def test_normal_is_for_any_net():
+def test_normal_is_for_any_net() -> None:
     torch.manual_seed(0)
     net = Mixed()
     initialise(net, "normal")
@@ -127,12 +131,12 @@ FITS += [(f"cuda_convnet_{n}", lambda n=n: cn.create(f"cifar10_{n}")) for n in (
 FITS += [("cuda_convnet_13pct", lambda: cn.create("cifar10_11pct"))]
 
 
-def test_every_scheme_by_place_has_its_facts():
+def test_every_scheme_by_place_has_its_facts() -> None:
     assert set(BY_PLACE) == set(FACTS) == {how for how, _ in FITS}
 
 
 @pytest.mark.parametrize(("how", "make"), FITS)
-def test_schemes_by_place(how, make):
+def test_schemes_by_place(how: str, make: Callable[..., Any]) -> None:
     torch.manual_seed(0)
     net = make()
     initialise(net, how)
@@ -148,14 +152,14 @@ def made_for(how: str) -> nn.Module:
 
 
 @pytest.mark.parametrize("how", ALL)
-def test_what_is_no_convolution_and_no_dense_layer_stays(how):
+def test_what_is_no_convolution_and_no_dense_layer_stays(how: str) -> None:
     net = nn.Sequential(made_for(how), nn.BatchNorm1d(3), Subsampling(2), nn.PReLU(), nn.Embedding(4, 2))
     kept = [p.clone() for layer in net[1:] for p in layer.parameters()]
     initialise(net, how)
     assert all(torch.equal(a, b) for a, b in zip(kept, (p for m in net[1:] for p in m.parameters()), strict=True))
 
 
-def test_xavier_is_torch_s_to_the_last_bit():
+def test_xavier_is_torch_s_to_the_last_bit() -> None:
     ours, theirs = five_and_three(), five_and_three()
     torch.manual_seed(1)
     initialise(ours, "xavier_uniform")
@@ -167,7 +171,7 @@ def test_xavier_is_torch_s_to_the_last_bit():
 
 
 @pytest.mark.parametrize("how", BY_PLACE)
-def test_a_net_with_other_layers_is_refused_before_any_weight_changes(how, cli, blobs):
+def test_a_net_with_other_layers_is_refused_before_any_weight_changes(how: str, cli: CommandLine, blobs: Path) -> None:
     net = cn.create("lenet_d2l")
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     with pytest.raises(UsageError, match="does not fit the net") as caught:
@@ -178,7 +182,7 @@ def test_a_net_with_other_layers_is_refused_before_any_weight_changes(how, cli, 
     assert code == 2 and "the net has 2 and 3" in err
 
 
-def test_nothing_to_initialise_is_said():
+def test_nothing_to_initialise_is_said() -> None:
     for net, words in ((nn.Flatten(), "no convolution"), (nn.LazyLinear(3), "a lazy layer")):
         check(net, "as_built")
         with pytest.raises(UsageError) as caught:

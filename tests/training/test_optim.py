@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def loader(recipe: Recipe, images: Split) -> Batches:
     return Batches(images, recipe, recipe.preprocess(1, 8), seed=1, device=torch.device("cpu"))
 
 
-def train(recipe: Recipe, net: nn.Module, images: Split | None = None, watch=Scores) -> tuple[State, list]:
+def train(recipe: Recipe, net: nn.Module, images: Split | None = None, watch: type[Any] = Scores) -> tuple[State, list]:
     state = State(net, recipe)
     given = loader(recipe, images or data())
     loss = objective.make(recipe, given.labels, 5)
@@ -66,7 +67,7 @@ def steps_of(optimizer: torch.optim.Optimizer, net: nn.Module, rates: list[float
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_rate_inside_is_torch_s_sgd_while_the_rate_stays_and_another_at_a_drop(momentum):
+def test_rate_inside_is_torch_s_sgd_while_the_rate_stays_and_another_at_a_drop(momentum: float) -> None:
     ours, theirs = small(), small()
     recipe = replace(PLAIN, optimizer="sgd_rate_inside", momentum=momentum, weight_decay=0.01)
     inside = optim.make(ours, recipe)
@@ -83,7 +84,7 @@ def test_rate_inside_is_torch_s_sgd_while_the_rate_stays_and_another_at_a_drop(m
     assert (apart > 1e-4) == (momentum > 0)
 
 
-def test_rate_inside_is_the_paper_s_formula():
+def test_rate_inside_is_the_paper_s_formula() -> None:
     """v <- 0.9 v - 0.0005 eps w - eps g; w <- w + v, by hand in float64 over a changing rate."""
     w = nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
     optimizer = optim.RateInside([{"params": [w], "weight_decay": 0.0005}], lr=1.0, momentum=0.9)
@@ -98,7 +99,7 @@ def test_rate_inside_is_the_paper_s_formula():
     np.testing.assert_allclose(w.detach().numpy(), by_hand, rtol=1e-12)
 
 
-def test_biases_learn_at_twice_the_rate_without_decay_and_layers_decay_as_told():
+def test_biases_learn_at_twice_the_rate_without_decay_and_layers_decay_as_told() -> None:
     net = small()
     recipe = replace(PLAIN, bias_lr=2.0, bias_decay=False, weight_decays=(0.0, 0.004, 0.01), momentum=0.9)
     groups = optim.make(net, recipe).param_groups
@@ -109,7 +110,7 @@ def test_biases_learn_at_twice_the_rate_without_decay_and_layers_decay_as_told()
     assert [(g["factor"], g["weight_decay"], len(g["params"])) for g in plain] == [(1.0, 0.5, 6)]
 
 
-def test_rates():
+def test_rates() -> None:
     steps = replace(PLAIN, schedule="steps", drop_at=(25 / 90, 51 / 90), drop_to=(0.1, 0.01), epochs=90)
     rates = [optim.rate(steps, epoch / 90) for epoch in range(90)]
     assert rates == [0.1] * 25 + [0.1 * 0.1] * 26 + [0.1 * 0.01] * 39
@@ -125,7 +126,7 @@ def watch_of(accuracies: list[float]):
     return lambda: Scores(validation_accuracy=next(left), validation_loss=1.0)
 
 
-def test_a_plateau_drops_the_rate_three_times_and_then_stops():
+def test_a_plateau_drops_the_rate_three_times_and_then_stops() -> None:
     recipe = replace(PLAIN, schedule="plateau", patience=2, validation=0.1, monitor="validation", epochs=50, lr=0.1)
     state, events = train(recipe, small(), watch=watch_of([0.5, 0.6] + [0.55] * 48))
     epochs = [e for e in events if isinstance(e, Epoch)]
@@ -134,7 +135,7 @@ def test_a_plateau_drops_the_rate_three_times_and_then_stops():
     assert [e.best for e in epochs] == [True, True] + [False] * 8 and not any(e.stops for e in epochs[:-1])
 
 
-def test_patience_stops_early_and_a_stopped_run_stays_stopped():
+def test_patience_stops_early_and_a_stopped_run_stays_stopped() -> None:
     recipe = replace(PLAIN, patience=3, validation=0.1, monitor="validation", epochs=50)
     state, events = train(recipe, small(), watch=watch_of([0.5, 0.6, 0.1, 0.2, 0.3, 0.9]))
     assert len([e for e in events if isinstance(e, Epoch)]) == 5 and state.best == 0.6
@@ -144,7 +145,7 @@ def test_patience_stops_early_and_a_stopped_run_stays_stopped():
     assert list(train_loop(again, given, recipe, objective.make(recipe, given.labels, 5), Scores)) == []
 
 
-def test_among_equal_accuracies_the_lower_loss_is_the_best_and_patience_waits_on():
+def test_among_equal_accuracies_the_lower_loss_is_the_best_and_patience_waits_on() -> None:
     """With four images kept aside, whoever guesses their class has all of them right."""
     recipe = replace(PLAIN, patience=3, validation=0.1, monitor="validation", epochs=50)
     given = iter([(0.5, 1.0), (1.0, 0.9), (1.0, 0.2), (1.0, 0.3), (1.0, 0.1), (1.0, 0.0)])
@@ -158,13 +159,13 @@ def test_among_equal_accuracies_the_lower_loss_is_the_best_and_patience_waits_on
     assert state.stopped and (state.best, state.best_loss) == (1.0, 0.1)
 
 
-def test_images_that_join_later_show_no_best():
+def test_images_that_join_later_show_no_best() -> None:
     recipe = replace(PLAIN, validation=0.1, join_after=1, monitor="validation", epochs=2)
     _, events = train(recipe, small(), watch=watch_of([0.5, 0.9]))
     assert not any(e.best for e in events if isinstance(e, Epoch))
 
 
-def test_the_average_is_the_exponential_moving_average_of_the_weights():
+def test_the_average_is_the_exponential_moving_average_of_the_weights() -> None:
     recipe = replace(PLAIN, ema=0.9, lr=0.05)
     state = State(small(), recipe)
     given = loader(recipe, data())
@@ -178,7 +179,7 @@ def test_the_average_is_the_exponential_moving_average_of_the_weights():
         np.testing.assert_allclose(average.detach().numpy(), want, rtol=1e-4, atol=1e-6)
 
 
-def test_the_state_comes_back_whole_at_any_step():
+def test_the_state_comes_back_whole_at_any_step() -> None:
     """Average, velocity, dropout: what follows depends on the saved state alone."""
     recipe = replace(
         PLAIN, ema=0.9, optimizer="sgd_rate_inside", momentum=0.9, bias_lr=2.0, lr=0.02, precision="bfloat16"
@@ -198,7 +199,7 @@ def test_the_state_comes_back_whole_at_any_step():
         assert all(torch.equal(a, b) for a, b in zip(again.judged.parameters(), state.judged.parameters(), strict=True))
 
 
-def test_bfloat16_keeps_the_weights_in_float32_and_stays_near():
+def test_bfloat16_keeps_the_weights_in_float32_and_stays_near() -> None:
     results = {}
     for precision in ("float32", "bfloat16"):
         seen = []
@@ -212,7 +213,7 @@ def test_bfloat16_keeps_the_weights_in_float32_and_stays_near():
     assert abs(results["float32"] - results["bfloat16"]) < 0.02
 
 
-def test_clipping_bounds_the_step():
+def test_clipping_bounds_the_step() -> None:
     recipe = replace(PLAIN, clip=0.01, lr=1.0)
     net = small()
     before = [p.detach().clone() for p in net.parameters()]
@@ -225,7 +226,7 @@ def test_clipping_bounds_the_step():
     assert change == pytest.approx(0.01, rel=1e-3)
 
 
-def test_class_weights_make_every_class_count_alike():
+def test_class_weights_make_every_class_count_alike() -> None:
     labels = torch.tensor([0] * 90 + [1] * 9 + [2])
     logits = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
     loss = objective.make(replace(PLAIN, class_weights="auto"), labels, 3)(logits, labels)
@@ -234,7 +235,7 @@ def test_class_weights_make_every_class_count_alike():
     assert float(loss) == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_the_loss_of_1998_is_equation_9():
+def test_the_loss_of_1998_is_equation_9() -> None:
     distances = torch.tensor([[0.5, 3.0, 7.0], [4.0, 0.25, 2.0]], dtype=torch.float64)
     y = torch.tensor([0, 2])
     j = objective.J
@@ -246,7 +247,7 @@ def test_the_loss_of_1998_is_equation_9():
     assert torch.autograd.gradcheck(lambda d: objective.map_loss(-d, y), distances.requires_grad_())
 
 
-def test_frozen_layers_stay_and_so_do_their_running_statistics():
+def test_frozen_layers_stay_and_so_do_their_running_statistics() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 5))
     freeze(net, ["0", "1"])
@@ -257,7 +258,7 @@ def test_frozen_layers_stay_and_so_do_their_running_statistics():
     assert not torch.equal(before["3.weight"], after["3.weight"])
 
 
-def test_freezing_what_is_not_there_or_everything_is_refused():
+def test_freezing_what_is_not_there_or_everything_is_refused() -> None:
     with pytest.raises(cn.UsageError) as caught:
         freeze(small(), ["features*"])
     assert "no layer with weights is called 'features*'" in str(caught.value) and "0, 4, 6" in caught.value.why

@@ -27,6 +27,7 @@ from classicnets.spec import run_spec
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from classicnets.values import Recipe
+from support.command_line import CommandLine
 from support.images import make_image_folder
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -42,7 +43,7 @@ LEARNS = {
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory) -> dict[str, Path]:
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A folder of images like those of each data set, by its name: so large and so colored, but of three classes."""
     root = tmp_path_factory.mktemp("folders")
     return {
@@ -81,7 +82,7 @@ def made(key: RecipeKey) -> tuple[str | nn.Module, Recipe]:
 
 
 @pytest.mark.parametrize("key", **KEYS)
-def test_every_recipe_runs(key, folders):
+def test_every_recipe_runs(key: RecipeKey, folders: dict[str, Path]) -> None:
     net, recipe = made(key)
     epochs, batch = LEARNS.get(key, (1, recipe.batch_size))
     run = cn.train(net, recipe=recipe, data=str(folders[recipe.data]), epochs=epochs, batch_size=batch, quiet=True)
@@ -105,7 +106,7 @@ def test_every_recipe_runs(key, folders):
 
 
 @pytest.mark.slow
-def test_lenet_5_learns_at_the_first_rate_of_1998(folders):
+def test_lenet_5_learns_at_the_first_rate_of_1998(folders: dict[str, Path]) -> None:
     """1,500 images, one at a time; the published rates fall too soon for so few."""
     recipe = replace(
         resolve.RECIPES[RecipeKey("lecun1998", "lenet5_1998")], schedule="constant", drop_at=(), drop_to=()
@@ -116,7 +117,7 @@ def test_lenet_5_learns_at_the_first_rate_of_1998(folders):
 
 
 @pytest.mark.parametrize("key", **KEYS)
-def test_every_recipe_changes_the_weights_by_its_own_rates(key, folders):
+def test_every_recipe_changes_the_weights_by_its_own_rates(key: RecipeKey, folders: dict[str, Path]) -> None:
     """The rates and decays that the optimizer has used in the first step."""
     net, recipe = made(key)
     planned = plan(*run_spec(net, recipe=recipe, data=str(folders[recipe.data]), limit=2, settings={"batch_size": 2}))
@@ -159,7 +160,7 @@ MEASURED = [key for key, recipe in resolve.RECIPES.items() if not recipe.mean an
 
 
 @pytest.mark.parametrize("key", MEASURED, ids=KEYS["ids"])
-def test_the_mean_of_the_training_images_is_measured_and_kept(key, folders):
+def test_the_mean_of_the_training_images_is_measured_and_kept(key: RecipeKey, folders: dict[str, Path]) -> None:
     net, recipe = made(key)
     folder = folders[recipe.data]
     planned = plan(*run_spec(net, recipe=recipe, data=str(folder)))
@@ -174,7 +175,7 @@ def test_the_mean_of_the_training_images_is_measured_and_kept(key, folders):
     assert x.abs().max() > 30  # raw values minus their mean
 
 
-def test_the_mean_is_that_of_the_images_that_are_trained_on(folders):
+def test_the_mean_is_that_of_the_images_that_are_trained_on(folders: dict[str, Path]) -> None:
     net, recipe = made(RecipeKey("cuda_convnet", "cifar10_13pct"))
     started = Session.start(plan(*run_spec(net, recipe=recipe, data=str(folders["cifar10"]))), lambda _: None)
     assert started.batches.alone == 48 and len(started.batches.labels) == 60  # a fifth joins them later
@@ -186,7 +187,7 @@ def test_the_mean_is_that_of_the_images_that_are_trained_on(folders):
     ("key", "views"),
     [(RecipeKey("krizhevsky2012", "alexnet_2012"), 10), (RecipeKey("cuda_convnet", "cifar10_13pct"), 9)],
 )
-def test_the_result_is_the_mean_over_the_published_views(key, views, folders):
+def test_the_result_is_the_mean_over_the_published_views(key: RecipeKey, views: int, folders: dict[str, Path]) -> None:
     net, recipe = made(key)
     recipe = replace(recipe, initialise="as_built")  # first weights through which images differ
     folder = folders[recipe.data]
@@ -215,13 +216,13 @@ def test_the_result_is_the_mean_over_the_published_views(key, views, folders):
 @pytest.mark.parametrize(
     "key", [key for key, recipe in resolve.RECIPES.items() if recipe.data in resolve.ELSEWHERE], ids=KEYS["ids"]
 )
-def test_data_that_is_not_fetched_is_asked_for(key, cli):
+def test_data_that_is_not_fetched_is_asked_for(key: RecipeKey, cli: CommandLine) -> None:
     code, _, err = cli("train", key.net, "--recipe", key.source)
     assert code == 3 and f"error[CN302]: the recipe is for {resolve.RECIPES[key].data}, which is not fetched" in err
     assert "hint:  --data FOLDER" in err and not Path("runs").exists()
 
 
-def test_what_only_has_the_name_of_the_published_data_gets_no_verdict(tmp_path):
+def test_what_only_has_the_name_of_the_published_data_gets_no_verdict(tmp_path: Path) -> None:
     """A recipe as published, on a folder that is called imagenet and holds something else."""
     net, recipe = made(RecipeKey("torchvision", "alexnet_torchvision"))
     recipe = replace(recipe, epochs=1, drop_at=(), drop_to=(), schedule="constant")
@@ -231,7 +232,7 @@ def test_what_only_has_the_name_of_the_published_data_gets_no_verdict(tmp_path):
 
 
 @pytest.mark.slow
-def test_alexnet_at_its_full_size(tmp_path):
+def test_alexnet_at_its_full_size(tmp_path: Path) -> None:
     data = make_image_folder(tmp_path / "photographs", per_class=10, test_per_class=1, side=64)
     run = cn.train("alexnet_2012", data=str(data), epochs=1, limit=8, batch_size=4, quiet=True)
     try:

@@ -7,6 +7,7 @@ import math
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from classicnets.runs import history
 from classicnets.training import objective, optim
 from classicnets.training.loop import Scores, train
 from classicnets.training.state import State
+from support.command_line import CommandLine
 
 OWN_NET = """
 from torch import nn
@@ -37,13 +39,13 @@ def split(n: int, seed: int = 0) -> Split:
     )
 
 
-def book_init(m):
+def book_init(m: Any) -> None:
     if type(m) is nn.Linear or type(m) is nn.Conv2d:
         nn.init.xavier_uniform_(m.weight)
 
 
 @pytest.mark.slow
-def test_our_losses_are_those_of_a_plain_pytorch_loop_over_200_steps():
+def test_our_losses_are_those_of_a_plain_pytorch_loop_over_200_steps() -> None:
     """The book's `train_ch6` written out plainly, from the same first weights and in the same order."""
     recipe = resolve.find("d2l", "lenet_d2l", registered=True)
     data, steps = split(50_000), 200
@@ -79,14 +81,14 @@ def test_our_losses_are_those_of_a_plain_pytorch_loop_over_200_steps():
     assert np.abs(np.array(got) - np.array(expected[:steps])).max() < 1e-5
 
 
-def test_order_is_a_pure_function_and_a_permutation():
+def test_order_is_a_pure_function_and_a_permutation() -> None:
     assert torch.equal(batches.order(100, 1, 2), batches.order(100, 1, 2))
     assert sorted(batches.order(100, 1, 2).tolist()) == list(range(100))
     orders = {tuple(batches.order(100, s, e).tolist()) for s in (0, 1) for e in (0, 1, 2)}
     assert len(orders) == 6
 
 
-def test_augmentation_belongs_to_the_image_not_to_the_batch():
+def test_augmentation_belongs_to_the_image_not_to_the_batch() -> None:
     """The same image is treated the same way in the same epoch, whatever the batch size."""
     recipe = resolve.apply(
         resolve.find("fast", "x", registered=False), {"flip": True, "shift": 2, "batch_size": 64}
@@ -100,7 +102,7 @@ def test_augmentation_belongs_to_the_image_not_to_the_batch():
     assert torch.equal(*seen)
 
 
-def test_limit_takes_the_first_of_the_order_and_leaves_what_is_kept_aside():
+def test_limit_takes_the_first_of_the_order_and_leaves_what_is_kept_aside() -> None:
     data = Split(np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1), np.arange(100))
     whole, aside = batches.divide(data, 0.2, None, seed=4)
     few, same = batches.divide(data, 0.2, 10, seed=4)
@@ -112,7 +114,7 @@ def test_limit_takes_the_first_of_the_order_and_leaves_what_is_kept_aside():
 
 
 @pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
-def test_the_rate_is_a_function_of_progress(schedule):
+def test_the_rate_is_a_function_of_progress(schedule: str) -> None:
     recipe = resolve.apply(resolve.find("d2l", "lenet_d2l", registered=True), {"schedule": schedule}).recipe
     rates = [optim.rate(recipe, i / 100) for i in range(101)]
     assert max(rates) == pytest.approx(recipe.lr)
@@ -120,7 +122,7 @@ def test_the_rate_is_a_function_of_progress(schedule):
         assert rates[20] == pytest.approx(recipe.lr) and rates[-1] == pytest.approx(0) and rates[0] < rates[10]
 
 
-def test_xavier_leaves_the_biases_at_torch_s_default():
+def test_xavier_leaves_the_biases_at_torch_s_default() -> None:
     from classicnets.training.initialise import initialise
 
     torch.manual_seed(0)
@@ -135,7 +137,7 @@ def test_xavier_leaves_the_biases_at_torch_s_default():
     assert not any(layer.bias.any() for layer in net if hasattr(layer, "bias"))
 
 
-def test_a_run_from_python(blobs, tmp_path):
+def test_a_run_from_python(blobs: Path, tmp_path: Path) -> None:
     run = cn.train("lenet_d2l", data=str(blobs), epochs=2, batch_size=32, quiet=True, runs=tmp_path / "runs")
     assert run.path == tmp_path / "runs/lenet_d2l-blobs-1"
     names = {p.name for p in run.path.iterdir()}
@@ -158,7 +160,7 @@ def small() -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 10))
 
 
-def test_the_net_of_a_run_can_be_trained_afresh(blobs, tmp_path, cli):
+def test_the_net_of_a_run_can_be_trained_afresh(blobs: Path, tmp_path: Path, cli: CommandLine) -> None:
     (tmp_path / "own.py").write_text(OWN_NET)
     for spec in ("lenet_d2l", "own.py:net"):
         assert cli("train", spec, "--data", blobs, "--set", "epochs=1", "--limit", 64)[0] == 0
@@ -169,7 +171,7 @@ def test_the_net_of_a_run_can_be_trained_afresh(blobs, tmp_path, cli):
         assert all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_any_module_is_trained_in_place_and_learns(blobs):
+def test_any_module_is_trained_in_place_and_learns(blobs: Path) -> None:
     net = small()
     run = cn.train(net, data=str(blobs), epochs=6, batch_size=32, flip=False, views=1, quiet=True)
     assert run.net is net
@@ -181,7 +183,7 @@ def test_any_module_is_trained_in_place_and_learns(blobs):
     assert cn.Run(run.path, net=small()).evaluate().accuracy == run.result["test_accuracy"]
 
 
-def test_runs_never_write_over_each_other(blobs):
+def test_runs_never_write_over_each_other(blobs: Path) -> None:
     first = cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
     before = (first.path / "last.safetensors").read_bytes()
     second = cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
@@ -192,18 +194,20 @@ def test_runs_never_write_over_each_other(blobs):
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_another_seed_gives_other_weights(blobs):
+def test_another_seed_gives_other_weights(blobs: Path) -> None:
     runs = [cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True, seed=s) for s in (0, 1)]
     a, b = (load_file(run.path / "last.safetensors") for run in runs)
     assert not torch.equal(a["net/conv1.weight"], b["net/conv1.weight"])
 
 
-def test_no_verdict_when_the_recipe_was_changed(blobs):
+def test_no_verdict_when_the_recipe_was_changed(blobs: Path) -> None:
     run = cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
     assert run.result["verdict"].startswith("no verdict")
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(blobs, cli, tmp_path):
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
+    blobs: Path, cli: CommandLine, tmp_path: Path
+) -> None:
     (tmp_path / "own.py").write_text(OWN_NET)
     command = ["train", "own.py:net", "--data", blobs, "--set", "optimizer=sgd", "schedule=constant", "epochs=3"]
     code, _, err = cli(*command, "lr=1e20")
@@ -214,7 +218,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(blobs, cl
     assert not list(Path("runs").glob("*/last.safetensors"))
 
 
-def test_what_was_good_before_the_loss_left_the_finite_is_kept(blobs, cli, tmp_path, monkeypatch):
+def test_what_was_good_before_the_loss_left_the_finite_is_kept(
+    blobs: Path, cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "own.py").write_text(OWN_NET)
     rate = optim.rate
     monkeypatch.setattr(
@@ -228,20 +234,20 @@ def test_what_was_good_before_the_loss_left_the_finite_is_kept(blobs, cli, tmp_p
     assert cn.Run("runs/own_net-blobs-1").evaluate().n == 100
 
 
-def test_a_complete_run_is_not_resumed(blobs, cli):
+def test_a_complete_run_is_not_resumed(blobs: Path, cli: CommandLine) -> None:
     cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
     code, _, err = cli("train", "--resume", "runs/lenet_d2l-blobs-1")
     assert code == 2 and "error[CN208]: the run is complete" in err
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(blobs, cli, monkeypatch):
+def test_ctrl_c_saves_and_says_how_to_go_on(blobs: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped after the last step of an epoch, when all that is left of it is to be judged."""
     from classicnets.training.session import Session
 
     whole = cn.train("lenet_d2l", data=str(blobs), epochs=2, limit=64, quiet=True)
     record = Session._record
 
-    def interrupt(self, event):
+    def interrupt(self, event: Any):
         advice = record(self, event)
         if isinstance(event, Step) and event.step == event.steps:
             signal.raise_signal(signal.SIGINT)
@@ -259,7 +265,9 @@ def test_ctrl_c_saves_and_says_how_to_go_on(blobs, cli, monkeypatch):
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_resume_restores_the_thread_count_and_takes_no_changes(blobs, cli, monkeypatch):
+def test_resume_restores_the_thread_count_and_takes_no_changes(
+    blobs: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
     path = Path("runs/lenet_d2l-blobs-1/run.json")
     facts = json.loads(path.read_text())
@@ -275,7 +283,7 @@ def test_resume_restores_the_thread_count_and_takes_no_changes(blobs, cli, monke
     assert asked == [2]
 
 
-def test_resume_refuses_other_data(blobs, cli):
+def test_resume_refuses_other_data(blobs: Path, cli: CommandLine) -> None:
     cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
     path = Path("runs/lenet_d2l-blobs-1/run.json")
     facts = json.loads(path.read_text())
@@ -286,8 +294,10 @@ def test_resume_refuses_other_data(blobs, cli):
     assert code == 3 and "error[CN306]" in err
 
 
-def test_a_wrong_size_is_refused_before_any_data_is_read(blobs, cli, monkeypatch, tmp_path):
-    def read(*_, **__):
+def test_a_wrong_size_is_refused_before_any_data_is_read(
+    blobs: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def read(*_: Any, **__: Any) -> None:
         raise AssertionError("data was read")
 
     monkeypatch.setattr(loading, "load", read)
@@ -303,7 +313,9 @@ def test_a_wrong_size_is_refused_before_any_data_is_read(blobs, cli, monkeypatch
     assert not Path("runs").exists()
 
 
-def test_a_net_with_the_wrong_number_of_outputs_is_refused_before_any_data_is_read(blobs, cli, monkeypatch, tmp_path):
+def test_a_net_with_the_wrong_number_of_outputs_is_refused_before_any_data_is_read(
+    blobs: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(loading, "load", lambda *_, **__: pytest.fail("data was read"))
     (tmp_path / "net.py").write_text("from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 7))\n")
     code, _, err = cli("train", "net.py:net", "--data", blobs)
@@ -312,7 +324,7 @@ def test_a_net_with_the_wrong_number_of_outputs_is_refused_before_any_data_is_re
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="has neither modes of folders nor /proc")
-def test_a_full_disk_or_a_forbidden_folder_is_a_clear_error(blobs, cli):
+def test_a_full_disk_or_a_forbidden_folder_is_a_clear_error(blobs: Path, cli: CommandLine) -> None:
     if os.geteuid() == 0:
         target = "/proc/nowhere"
     else:

@@ -20,6 +20,7 @@ from classicnets.errors import DataError
 from classicnets.models.registry import NETS
 from classicnets.weights.identify import identify
 from classicnets.weights.load import load_weights
+from support.command_line import CommandLine
 
 
 def state(name: str, **options: int) -> dict[str, torch.Tensor]:
@@ -40,7 +41,7 @@ def book_lenet(classes: int = 10, channels: int = 1) -> nn.Sequential:
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_every_net_of_the_registry_is_known_again(name, tmp_path):
+def test_every_net_of_the_registry_is_known_again(name: str, tmp_path: Path) -> None:
     made = on_meta(name, NETS[name].classes, *NETS[name].input[:2])
     # One stored number for each tensor: names and shapes are what counts, and the files stay small.
     torch.save({key: torch.zeros(()).expand(tensor.shape) for key, tensor in made.items()}, tmp_path / "other.pth")
@@ -54,7 +55,7 @@ def test_every_net_of_the_registry_is_known_again(name, tmp_path):
 
 @pytest.mark.parametrize("prefix", ["", "module.", "net/", "model.", "model.module."])
 @pytest.mark.parametrize("kind", ["safetensors", "zip", "legacy", "wrapped"])
-def test_prefixes_and_kinds_of_files(tmp_path, prefix, kind):
+def test_prefixes_and_kinds_of_files(tmp_path: Path, prefix: str, kind: str) -> None:
     tensors = {prefix + name: tensor for name, tensor in state("lenet_d2l").items()}
     path = tmp_path / "weights.pth"
     if kind == "safetensors":
@@ -73,7 +74,7 @@ def test_prefixes_and_kinds_of_files(tmp_path, prefix, kind):
 @pytest.mark.parametrize(
     ("classes", "channels", "size"), [(3, 1, 28), (10, 3, 28), (7, 3, 28), (100, 3, 32), (10, 1, 64)]
 )
-def test_up_to_classes_channels_and_image_size(tmp_path, classes, channels, size):
+def test_up_to_classes_channels_and_image_size(tmp_path: Path, classes: int, channels: int, size: int) -> None:
     save_file(
         state("lenet_d2l", num_classes=classes, in_channels=channels, image_size=size), tmp_path / "w.safetensors"
     )
@@ -84,7 +85,7 @@ def test_up_to_classes_channels_and_image_size(tmp_path, classes, channels, size
 
 
 @pytest.mark.parametrize(("classes", "channels"), [(10, 1), (7, 3)])
-def test_the_book_s_own_sequential_is_known_under_other_names(tmp_path, classes, channels):
+def test_the_book_s_own_sequential_is_known_under_other_names(tmp_path: Path, classes: int, channels: int) -> None:
     torch.save(book_lenet(classes, channels).state_dict(), tmp_path / "lenet.pt")
     found = identify(tmp_path / "lenet.pt")
     matches = [(m.net, m.renamed, m.num_classes, m.in_channels) for m in found.matches]
@@ -92,7 +93,7 @@ def test_the_book_s_own_sequential_is_known_under_other_names(tmp_path, classes,
     assert "the shapes, under other names" in "\n".join(found.lines())
 
 
-def test_the_nearest_net_and_what_differs(tmp_path):
+def test_the_nearest_net_and_what_differs(tmp_path: Path) -> None:
     tensors = {name: tensor.clone() for name, tensor in state("lenet_d2l").items()}
     tensors["conv2.weight"] = torch.zeros(16, 6, 3, 3)
     del tensors["fc2.bias"]
@@ -109,7 +110,7 @@ def test_the_nearest_net_and_what_differs(tmp_path):
     assert identify(tmp_path / "none.pt").lines()[-1] == "no net of the registry is like it"
 
 
-def test_our_own_checkpoints_say_what_run_they_are_of(cli, blobs):
+def test_our_own_checkpoints_say_what_run_they_are_of(cli: CommandLine, blobs: Path) -> None:
     run = cn.train(
         "lenet_d2l", data=str(blobs), variation={"activation": "relu"}, epochs=1, limit=64, lr=0.1, momentum=0.9,
         quiet=True,
@@ -127,7 +128,7 @@ class Evil:
         return (Path.touch, (Path("touched"),))
 
 
-def test_nothing_in_a_file_is_executed(tmp_path, cli):
+def test_nothing_in_a_file_is_executed(tmp_path: Path, cli: CommandLine) -> None:
     for name, value in (("evil.pth", {"w": Evil()}), ("net.pth", nn.Linear(2, 2))):
         torch.save(value, tmp_path / name)
         code, _, err = cli("show", tmp_path / name)
@@ -139,7 +140,7 @@ def test_nothing_in_a_file_is_executed(tmp_path, cli):
     assert not Path("touched").exists()
 
 
-def test_files_that_are_no_weights(tmp_path):
+def test_files_that_are_no_weights(tmp_path: Path) -> None:
     with warnings.catch_warnings(action="ignore"):
         torch.jit.save(torch.jit.script(nn.Linear(2, 2)), tmp_path / "script.pt")
     torch.save({"epoch": 3}, tmp_path / "empty.pth")
@@ -154,7 +155,7 @@ def test_files_that_are_no_weights(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory) -> dict[str, bytes]:
+def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("w")
     tensors = {"conv1.weight": torch.rand(2, 1, 3, 3), "conv1.bias": torch.rand(2)}
     save_file(tensors, folder / "a.safetensors")
@@ -165,7 +166,9 @@ def sound(tmp_path_factory) -> dict[str, bytes]:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_truncation_or_damage_is_a_clear_error_or_still_weights(sound, tmp_path, data):
+def test_any_truncation_or_damage_is_a_clear_error_or_still_weights(
+    sound: dict[str, bytes], tmp_path: Path, data: st.DataObject
+) -> None:
     name = data.draw(st.sampled_from(sorted(sound)))
     whole = bytearray(sound[name])
     if data.draw(st.booleans()):
@@ -201,7 +204,7 @@ class SmallAlexNet(nn.Module):
 
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_weights_come_in_whole_or_with_a_new_head(tmp_path, legacy, prefix):
+def test_weights_come_in_whole_or_with_a_new_head(tmp_path: Path, legacy: bool, prefix: str) -> None:
     theirs, path = SmallAlexNet(), tmp_path / "alexnet.pth"
     tensors = {prefix + name: tensor for name, tensor in theirs.state_dict().items()}
     torch.save(tensors, path, _use_new_zipfile_serialization=not legacy)
@@ -221,7 +224,7 @@ def test_weights_come_in_whole_or_with_a_new_head(tmp_path, legacy, prefix):
     assert report.lines()[2] == "new, to be trained: classifier.6.weight, classifier.6.bias"
 
 
-def test_weights_that_do_not_fit_are_refused_before_anything_changes(tmp_path):
+def test_weights_that_do_not_fit_are_refused_before_anything_changes(tmp_path: Path) -> None:
     torch.save(SmallAlexNet().state_dict(), tmp_path / "alexnet.pth")
     other = SmallAlexNet(channels=2)
     before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
@@ -234,7 +237,7 @@ def test_weights_that_do_not_fit_are_refused_before_anything_changes(tmp_path):
         load_weights(tmp_path / "alexnet.pth", cn.create("lenet_d2l"))
 
 
-def test_color_folded_into_gray_gives_the_same_on_gray_images(tmp_path):
+def test_color_folded_into_gray_gives_the_same_on_gray_images(tmp_path: Path) -> None:
     """A whole net, padded conv1 and all: the logits for a gray image are the color net's for its three copies."""
     torch.manual_seed(0)
     color, gray = (cn.create("lenet_caffe", in_channels=channels).eval() for channels in (3, 1))
