@@ -105,7 +105,7 @@ def _draw_roof(axes: Axes, points: Sequence[Row], ceilings: Mapping[str, Row]) -
 
 
 def _area(row: Row) -> float:
-    return max(_SMALLEST, _LARGEST * row.facts["share"])
+    return max(_SMALLEST, _LARGEST * float(row.facts["share"]))
 
 
 def _name_points(axes: Axes, points: Sequence[Row]) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from classicnets.api.models import Run
+from classicnets.evaluation.predictor import Predictor
 from classicnets.images import loading
 from classicnets.images.transforms import views
 from classicnets.spec import run_spec
@@ -43,6 +44,7 @@ def evaluation(name: str, images: np.ndarray, folder: Path, pairs: int) -> list[
     trained.epoch()
     trained.events.close()
     exact, auto = (Run(trained.path, precision=precision) for precision in ("float32", "auto"))
+    assert isinstance(exact.predictor, Predictor)
     preprocess, device = exact.predictor.preprocess, exact.predictor.device
     plain = exact.folder.net_spec().build()
     plain.load_state_dict(exact.net.state_dict())

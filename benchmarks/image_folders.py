@@ -187,7 +187,7 @@ def one_process(folder: Path) -> None:
     machine.keep_memory()
     read, epoch = ours(sorted(folder.glob("*.jpg")))
     status = Path("/proc/self/status").read_text()
-    now = {name: int(re.search(rf"{name}:\s*(\d+) kB", status)[1]) * 1024 for name in ("RssAnon", "RssFile")}
+    now = {name: int(re.findall(rf"{name}:\s*(\d+) kB", status)[0]) * 1024 for name in ("RssAnon", "RssFile")}
     peak = machine.peak_memory_bytes()
     print(
         json.dumps(

@@ -130,6 +130,13 @@ def train(command: list[str], runs: Path, log: Path, attempt: int = 0) -> int:
     return fork(do, log)
 
 
+def finished_run(runs: Path) -> Path:
+    """The run in the folder, which has to be there."""
+    run = run_in(runs)
+    assert run is not None, f"no run in {runs}"
+    return run
+
+
 def ends_within(child: int, seconds: float) -> bool:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -151,7 +158,7 @@ def kill_at_random(command: list[str], signals: list[signal.Signals], seed: int,
     code = ended(train(command, whole, log))
     seconds = time.monotonic() - began
     assert code == 0, log.read_text()
-    expected, equal, hits, torn = outcome(run_in(whole)), [], Counter(), 0
+    expected, equal, hits, torn = outcome(finished_run(whole)), list[bool](), Counter[str](), 0
     while left:
         (runs := folder / f"runs-{len(equal)}").mkdir()
         attempts = 0
@@ -166,7 +173,7 @@ def kill_at_random(command: list[str], signals: list[signal.Signals], seed: int,
                 hits[f"{left.pop(0).name} {how_far(runs)}"] += 1
                 torn += any(runs.glob("**/.*.part"))
             attempts += 1
-        equal.append(outcome(run_in(runs)) == expected)
+        equal.append(outcome(finished_run(runs)) == expected)
         print(f"run {len(equal)}: {attempts} processes, {'equal' if equal[-1] else 'NOT EQUAL'}", file=sys.stderr)
     return {
         "runs": len(equal),

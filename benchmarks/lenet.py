@@ -43,6 +43,7 @@ from classicnets.datasets.types import ImageSplits
 from classicnets.errors import ClassicnetsError
 from classicnets.evaluation.classify import Classifier
 from classicnets.evaluation.onnx import INPUT, OUTPUT, OnnxClassifier
+from classicnets.evaluation.predictor import Predictor
 from classicnets.events import Epoch
 from classicnets.images import loading
 from classicnets.recipes import resolve
@@ -216,13 +217,15 @@ def plainly(net: nn.Module, device: torch.device) -> Callable[[torch.Tensor], to
 
     def logits(images: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():
-            return net(images.to(device).to(torch.float32) / 255)
+            output: torch.Tensor = net(images.to(device).to(torch.float32) / 255)
+            return output
 
     return logits
 
 
 def predictions(model: Run, plain: nn.Module, images: np.ndarray, folder: Path, pairs: int) -> Iterator[Row | str]:
     """The probabilities of one image at a time: from the run and, with the extra, from the file exported from it."""
+    assert isinstance(model.predictor, Predictor)
     logits, device = plainly(plain, model.predictor.device), model.predictor.device
     ones = itertools.cycle([images[i : i + 1] for i in range(CALLS)])
 

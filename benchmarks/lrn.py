@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -55,9 +56,9 @@ def layer(images: int, pairs: int) -> tuple[list[Row], list[str]]:
     for mode in ("eager", "compiled"):
         for words, layout in LAYOUTS.items():
             a, g = (t.to(memory_format=layout) for t in (values, gradient))
-            nets = [LRN(5, k=1.0), nn.LocalResponseNorm(5), nn.ReLU()]
+            nets: list[nn.Module] = [LRN(5, k=1.0), nn.LocalResponseNorm(5), nn.ReLU()]
             if mode == "compiled":
-                nets = [torch.compile(net) for net in nets]
+                nets = [cast(nn.Module, torch.compile(net)) for net in nets]
             ours, theirs, floor = (there_and_back(net, a, g) for net in nets)
             try:
                 assert_close(ours(), theirs(), rtol=1e-5, atol=1e-5)

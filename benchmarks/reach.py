@@ -33,11 +33,11 @@ def seconds_until(goal: float, net: str, recipe: str, seed: int, changed: dict[s
     found = resolve.find(recipe, net, registered=True)
     longer = {"epochs": 5 * found.epochs} if found.schedule == "constant" else {}
     planned = plan(*run_spec(net, recipe=recipe, settings={"monitor": "test", **longer, **changed}, seed=seed))
-    seconds, accuracies = 0.0, []
+    seconds, accuracies = 0.0, list[float]()
     with tempfile.TemporaryDirectory(prefix="reach-") as name:
         events = Session.start(planned, lambda _: None, Output(runs=name)).events()
         for event in events:
-            if isinstance(event, Epoch):
+            if isinstance(event, Epoch) and event.test_accuracy is not None:
                 seconds += event.seconds + event.evaluation_seconds
                 accuracies.append(event.test_accuracy)
                 if accuracies[-1] >= goal:

@@ -185,9 +185,9 @@ def parts(subject: ExportSource, work: Work, seconds: float) -> Iterator[Row]:
     work.state.optimizer.zero_grad()
     whole += readings(work.step, seconds)
     step = statistics.median(whole)
-    add("the rest", "", "", [step - sum(row.median for row in rows)])
-    for row in rows:
-        yield replace(row, facts={**row.facts, "share": row.median / step})
+    add("the rest", "", "", [step - sum(part.median for part in rows)])
+    for part in rows:
+        yield replace(part, facts={**part.facts, "share": part.median / step})
     about = {
         "net": subject.name,
         "input": subject.shape,

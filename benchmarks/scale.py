@@ -56,12 +56,13 @@ MOST_SECONDS, MOST_MEMORY = 10.0, 0.6  # of a step; the share of what is free
 
 def values(axis: str, side: int, *, quick: bool) -> list[float]:
     """The points of an axis, rising."""
-    return {
+    points: dict[str, list[float]] = {
         "batch": [1, 4] if quick else [4**n for n in range(6)],
         "side": [side, 2 * side] if quick else [round(side * factor) for factor in (0.5, 0.75, 1, 1.5, 2)],
         "width": [1, 2] if quick else [0.25, 0.5, 1, 2, 4],
         "images": [64, 128] if quick else [1000, 3000, 10_000, 30_000, 60_000],
-    }[axis]
+    }
+    return points[axis]
 
 
 def measure(args: argparse.Namespace, axis: str, at: float) -> dict[str, Any]:
@@ -115,7 +116,7 @@ class Memory:
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         if _STATUS.exists():  # getrusage would count what the parent process had when it started this one
-            return 1024 * int(re.search(r"VmHWM:\s*(\d+) kB", _STATUS.read_text())[1])
+            return 1024 * int(re.findall(r"VmHWM:\s*(\d+) kB", _STATUS.read_text())[0])
         return machine.peak_memory_bytes() or 0
 
 

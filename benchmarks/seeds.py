@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def kind(asked: Plan, threads: int) -> dict[str, Any]:
     """What runs must have in common, as JSON has it."""
-    values = {"recipe_values": asked.recipe.to_dict(), "data": asked.description.name}
+    values: dict[str, Any] = {"recipe_values": asked.recipe.to_dict(), "data": asked.description.name}
     values |= {"device": asked.device, "threads": threads, **machine.describe()}
     found: dict[str, Any] = json.loads(json.dumps(values))
     return found

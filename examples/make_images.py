@@ -137,7 +137,7 @@ def _photographed(image: Image.Image, chance: Chance) -> Image.Image:
     """Out of focus, in uneven light, with a camera's noise."""
     image = image.filter(ImageFilter.GaussianBlur(chance.uniform(0, 0.025) * image.width))
     pixels = np.asarray(image, np.float64)
-    light = np.linspace(*chance.uniform(0.6, 1.2, 2), image.width)
+    light = np.linspace(chance.uniform(0.6, 1.2), chance.uniform(0.6, 1.2), image.width)
     light = light[:, None, None] if chance.uniform() < 0.5 else light[None, :, None]
     middle = pixels.mean()
     pixels = (middle + (pixels - middle) * chance.uniform(0.7, 1.2)) * light
@@ -169,7 +169,8 @@ def write(folder: Path, split: str, count: int, seed: int, size: int) -> str:
     for i in range(count):
         name = CLASSES[i % len(CLASSES)]
         chance = Chance([seed, SPLITS.index(split), i])
-        image = render(*name.split("-"), size, chance)
+        plate, character = name.split("-")
+        image = render(plate, character, size, chance)
         total.update(image.tobytes())
         path = folder / split / name / f"{i:05}"
         if chance.uniform() < 0.5:

@@ -43,7 +43,7 @@ BOOK = RECIPES[RecipeKey("d2l", "lenet_d2l")]
 PLAIN = replace(BOOK, batch_size=128, lr=0.05, initialise="as_built", epochs=1)
 FAST = RECIPES[RecipeKey("fast", "lenet_d2l")]
 ANY = RECIPES[RecipeKey("fast", ANY_NET)]
-RAW = {"mean": (0.0,), "std": (1 / 255,)}  # 0..255
+RAW: dict[str, Any] = {"mean": (0.0,), "std": (1 / 255,)}  # 0..255
 OF_2012 = replace(
     ANY, initialise="krizhevsky2012_code", std=(1 / 255,), optimizer="sgd", momentum=0.9, lr=0.01, weight_decay=0.0005,
     schedule="constant",
@@ -174,7 +174,7 @@ def run(row: Run, images: Split, seed: int) -> dict[str, Any]:
     for event in train_loop(state, loader, row.recipe, objective.make(row.recipe, loader.labels, 10), Scores):
         if event.epoch > (row.recipe.epochs if row.stop_after is None else row.stop_after):
             break
-        if event.loss is None:
+        if isinstance(event, Advice) or event.loss is None:
             continue
         if isinstance(event, Epoch):
             if row.validation:
@@ -186,7 +186,7 @@ def run(row: Run, images: Split, seed: int) -> dict[str, Any]:
         ready = time.perf_counter()
         said += coach.see(event, net)
         watching += time.perf_counter() - ready
-        if not math.isfinite(event.loss):  # where a run stops with CN101
+        if event.loss is not None and not math.isfinite(event.loss):  # where a run stops with CN101
             break
     return {
         "run": row.name,

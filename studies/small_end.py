@@ -84,7 +84,7 @@ LARGE = 64  # pixels; what small ones are enlarged to
 RATES = (0.003, 0.01)
 FIRST_TRY = 1 / 30  # of the minutes: nets and sizes are compared at the first rate
 RATE_TRY = 1 / 9  # longer, as deep nets without batch normalization stay at the loss of chance for some epochs
-ASIDE = {"validation": 0.1, "monitor": "validation"}
+ASIDE: dict[str, Any] = {"validation": 0.1, "monitor": "validation"}
 FINALIZTS = 2
 
 OURS: dict[str, dict[str, dict[str, str]]] = {
@@ -192,8 +192,8 @@ class Arena:
         """Training images a second, from steps of half a second after two that warm up."""
         planned = self.plan(entrant, 0)
         train, cpu = self.read(planned).train, torch.device("cpu")
-        taken, _ = batches.divide(train, 0.0, 4096, 0)
-        loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=0, device=cpu, taken=taken)
+        chosen, _ = batches.divide(train, 0.0, 4096, 0)
+        loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=0, device=cpu, taken=chosen)
         state = State(planned.build(self.say).train(), planned.recipe)
         loss = objective.make(planned.recipe, loader.labels, len(planned.description.classes))
         taken, seconds, epoch, started = -2, 0.0, 0, 0.0
@@ -250,7 +250,7 @@ def choose(arena: Arena, peers: tuple[str, ...]) -> list[Found]:
     for side in (ours, theirs):
         found = _tried(arena, side)
         if side is theirs:
-            forms = ({"strides": 1}, {"strides": 0, "size": LARGE})
+            forms: tuple[dict[str, Any], ...] = ({"strides": 1}, {"strides": 0, "size": LARGE})
             others = [replace(e, **form) for _, e, _ in found[: FINALIZTS + 1] for form in forms]
             found = _best_forms([*found, *_tried(arena, others)])
         chosen += [_with_best_rate(arena, best) for best in found[:FINALIZTS]]
@@ -373,7 +373,7 @@ def _onnx_milliseconds(net: nn.Module, image: Tensor) -> float | None:
             warnings.simplefilter("ignore")
             exported = torch.onnx.export(net, (image,), dynamo=True, verbose=False)
             assert exported is not None
-            exported.save(file)
+            exported.save(file)  # type: ignore[arg-type]  # it takes an open file as well
     except Exception as error:  # whatever the exporter raises: that net has no such time
         print(f"  no ONNX of {type(net).__name__}: {type(error).__name__}", file=sys.stderr)
         return None
