@@ -48,7 +48,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     original = layers._Average.apply
 
-    def call(*args: Any):
+    def call(*args: Any) -> Any:
         seen.append("_average")
         return original(*args)
 
@@ -153,7 +153,7 @@ def test_any_net_learns_the_same(quick: list[str], compiled: bool) -> None:
     assert torch.equal(*weights) and (compiled or quick == ["_average"] * 3)
 
 
-def described(net: nn.Module) -> list:
+def described(net: nn.Module) -> list[Any]:
     """All that a user can see of a net without computing with it."""
     return [
         repr(net),

@@ -415,7 +415,7 @@ def test_a_net_whose_images_meet_or_that_changes_is_computed_whole(
     net = make()
     state, generator = copy.deepcopy(net.state_dict()) if "lazy" not in why else {}, torch.get_rng_state()
     attributes = [(module, [*vars(module).items()]) for module in net.modules()]
-    kind = {"device": "cpu", "macs": 10**6, "threads": 2, "batch_size": 256}
+    kind: dict[str, Any] = {"device": "cpu", "macs": 10**6, "threads": 2, "batch_size": 256}
     threads, said = choose_batch_threads(net, (1, 28, 28), **kind)
     assert threads == 1 and re.search(why, said), said
     assert torch.equal(torch.get_rng_state(), generator)
@@ -453,7 +453,7 @@ def test_nets_of_the_registry_are_divided_by_the_rule() -> None:
 
 def test_the_number_of_threads_is_a_function_of_net_threads_and_batch() -> None:
     def chosen(**changes: Any) -> int:
-        kind = {"device": "cpu", "macs": 10**6, "threads": 4, "batch_size": 256, **changes}
+        kind: dict[str, Any] = {"device": "cpu", "macs": 10**6, "threads": 4, "batch_size": 256, **changes}
         return choose_batch_threads(Plain(), (1, 28, 28), **kind)[0]
 
     assert chosen() == 4 and chosen(threads=1) == 1 and chosen(threads=16) == 4
@@ -462,7 +462,7 @@ def test_the_number_of_threads_is_a_function_of_net_threads_and_batch() -> None:
 
 
 def test_one_thread_leaves_everything_as_it_is() -> None:
-    kind = {"device": "cpu", "macs": 10**6, "precision": "float32", "threads": 1, "batch_size": 256}
+    kind: dict[str, Any] = {"device": "cpu", "macs": 10**6, "precision": "float32", "threads": 1, "batch_size": 256}
     assert choose(lenet(), (1, 28, 28), **kind) == prepare.PLAIN
     two = choose(lenet(), (1, 28, 28), **{**kind, "threads": 2})
     assert two == Acceleration(channels_last=True, batch_threads=2)

@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -258,7 +259,7 @@ def test_the_sheet_shows_copies_side_by_side(
     root, _, diagnosis = filthy
     read: list[str] = []
 
-    def reading(file: str):
+    def reading(file: str) -> Any:
         read.append(file)
         return preview(root / file)
 

@@ -198,8 +198,8 @@ def shapes_in(out: str) -> list[tuple[str, list[int]]]:
     return [(name, [int(n) for n in re.findall(r"\d+", shape)]) for name, shape in SHAPES.findall(out)]
 
 
-def execute(listing: str) -> dict:
-    names: dict = {"__name__": "__main__"}
+def execute(listing: str) -> dict[str, Any]:
+    names: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(listing, "listing", "exec"), names)
     return names
 
@@ -335,7 +335,7 @@ def test_a_notebook_shows_the_curves_once_and_keeps_what_was_printed(
 
 def test_train_ch6_gives_the_losses_of_a_plain_loop(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
     train_iter, test_iter = d2l.load_data_fashion_mnist(batch_size=32)
-    seen: list[tuple] = []
+    seen: list[tuple[Any, ...]] = []
     monkeypatch.setattr(d2l.Animator, "add", lambda self, x, y: seen.append((x, y)))
     net = small_net()
     nn.init.zeros_(net[0].weight)
@@ -530,7 +530,7 @@ def test_tensors_as_a_data_module() -> None:
             self.save_hyperparameters()
             self.X, self.y = torch.arange(10.0).reshape(10, 1), torch.arange(10)
 
-        def get_dataloader(self, train: Any):
+        def get_dataloader(self, train: bool) -> Any:
             return self.get_tensorloader((self.X, self.y), train, slice(0, 6) if train else slice(6, None))
 
     data = Mine()
@@ -613,7 +613,7 @@ def test_add_to_class_reaches_objects_that_exist() -> None:
     box = Box(1, b=2, c=3)
 
     @d2l.add_to_class(Box)
-    def total(self):
+    def total(self: Any) -> Any:
         return self.a + self.b
 
     assert box.total() == 3

@@ -73,7 +73,7 @@ def mnist(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def mirror(toy: Toy) -> Iterator[Callable[[Path], Mirror]]:
+def mirror(toy: Toy) -> Iterator[Callable[..., Mirror]]:
     servers: list[Mirror] = []
 
     def start(folder: Path = toy.origin) -> Mirror:
@@ -120,9 +120,7 @@ test "$(cat "$2")" = deb && mkdir -p "$3{toy.home}" && cp -r {toy.origin} "$3{to
 # --- the order -------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_brought_by_hand_is_copied_over_everything(
-    toy: Toy, mirror: Callable[[Path], Mirror], apt: Path
-) -> None:
+def test_what_is_brought_by_hand_is_copied_over_everything(toy: Toy, mirror: Callable[..., Mirror], apt: Path) -> None:
     server = mirror()
     toy.put(toy.cache)
     (toy.cache / FILES[0]).write_bytes(b"old")
@@ -134,7 +132,7 @@ def test_what_is_brought_by_hand_is_copied_over_everything(
     assert toy.obtain().source == f"cache {toy.cache}"
 
 
-def test_the_cache_comes_before_the_system_folder(toy: Toy, mirror: Callable[[Path], Mirror], apt: Path) -> None:
+def test_the_cache_comes_before_the_system_folder(toy: Toy, mirror: Callable[..., Mirror], apt: Path) -> None:
     server = mirror()
     toy.put(toy.cache)
     toy.put(toy.home / "system")
@@ -145,7 +143,7 @@ def test_the_cache_comes_before_the_system_folder(toy: Toy, mirror: Callable[[Pa
 
 
 def test_the_system_folder_comes_before_the_mirrors_and_is_not_copied(
-    toy: Toy, mirror: Callable[[Path], Mirror], apt: Path
+    toy: Toy, mirror: Callable[..., Mirror], apt: Path
 ) -> None:
     server = mirror()
     system = toy.put(toy.home / "system")
@@ -155,7 +153,7 @@ def test_the_system_folder_comes_before_the_mirrors_and_is_not_copied(
     assert (server.asked, apt.exists(), toy.lines, toy.kept()) == ([], False, [], [])
 
 
-def test_the_mirrors_come_before_the_package(toy: Toy, mirror: Callable[[Path], Mirror], apt: Path) -> None:
+def test_the_mirrors_come_before_the_package(toy: Toy, mirror: Callable[..., Mirror], apt: Path) -> None:
     first, second = mirror(), mirror()
     found = toy.obtain()
     assert found.source == f"mirror {first.url}, now in cache {toy.cache}"
@@ -166,7 +164,7 @@ def test_the_mirrors_come_before_the_package(toy: Toy, mirror: Callable[[Path], 
 
 
 def test_the_package_comes_last_and_needs_neither_root_nor_package_lists(
-    toy: Toy, mirror: Callable[[Path], Mirror], apt: Path
+    toy: Toy, mirror: Callable[..., Mirror], apt: Path
 ) -> None:
     server = mirror()
     server.files.clear()
@@ -188,7 +186,7 @@ def test_the_package_comes_last_and_needs_neither_root_nor_package_lists(
 # --- mirrors ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_mirror_that_is_not_there_is_one_line(toy: Toy, mirror: Callable[[Path], Mirror]) -> None:
+def test_a_mirror_that_is_not_there_is_one_line(toy: Toy, mirror: Callable[..., Mirror]) -> None:
     gone, good = mirror(), mirror()
     gone.shutdown()
     gone.server_close()
@@ -210,7 +208,7 @@ def test_a_name_that_is_not_known_and_a_silent_mirror_are_said(monkeypatch: pyte
     assert sources._network_fault(OSError("odd")) == "not reachable (odd)"
 
 
-def test_a_broken_off_file_is_asked_for_once_more(toy: Toy, mirror: Callable[[Path], Mirror]) -> None:
+def test_a_broken_off_file_is_asked_for_once_more(toy: Toy, mirror: Callable[..., Mirror]) -> None:
     server = mirror()
     whole = server.files["train-images-idx3-ubyte.gz"]
     server.files["train-images-idx3-ubyte.gz"] = [whole[:100], whole]
@@ -219,7 +217,7 @@ def test_a_broken_off_file_is_asked_for_once_more(toy: Toy, mirror: Callable[[Pa
     assert toy.kept() == sorted(FILES)
 
 
-def test_what_came_whole_is_kept_and_the_next_mirror_gives_the_rest(toy: Toy, mirror: Callable[[Path], Mirror]) -> None:
+def test_what_came_whole_is_kept_and_the_next_mirror_gives_the_rest(toy: Toy, mirror: Callable[..., Mirror]) -> None:
     first, second = mirror(), mirror()
     first.files["train-images-idx3-ubyte.gz"] = first.files["train-images-idx3-ubyte.gz"][:100]
     toy.obtain()
@@ -230,16 +228,14 @@ def test_what_came_whole_is_kept_and_the_next_mirror_gives_the_rest(toy: Toy, mi
     assert toy.kept() == sorted(FILES)
 
 
-def test_a_mirror_with_mnist_is_refused_at_its_first_file(
-    toy: Toy, mirror: Callable[[Path], Mirror], mnist: Path
-) -> None:
+def test_a_mirror_with_mnist_is_refused_at_its_first_file(toy: Toy, mirror: Callable[..., Mirror], mnist: Path) -> None:
     wrong, good = mirror(mnist), mirror()
     assert toy.obtain().source.startswith(f"mirror {good.url}")
     assert wrong.asked == ["t10k-labels-idx1-ubyte.gz"]
     assert toy.lines[0] == (f"toy: mirror {wrong.url}: t10k-labels-idx1-ubyte.gz: these are MNIST's t10k-labels")
 
 
-def test_an_endless_answer_is_cut_off(toy: Toy, mirror: Callable[[Path], Mirror]) -> None:
+def test_an_endless_answer_is_cut_off(toy: Toy, mirror: Callable[..., Mirror]) -> None:
     endless = mirror()
     endless.files["t10k-labels-idx1-ubyte.gz"] = bytes(2**20)
     with pytest.raises(DataError, match="sends more than the 65,554 bytes a good file can have"):
@@ -248,7 +244,7 @@ def test_an_endless_answer_is_cut_off(toy: Toy, mirror: Callable[[Path], Mirror]
 
 
 def test_an_interrupted_download_leaves_nothing(
-    toy: Toy, mirror: Callable[[Path], Mirror], monkeypatch: pytest.MonkeyPatch
+    toy: Toy, mirror: Callable[..., Mirror], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mirror()
     pieces = sources._pieces
@@ -268,7 +264,7 @@ def test_an_interrupted_download_leaves_nothing(
 # --- the cache -------------------------------------------------------------------------------------------------------
 
 
-def test_a_damaged_file_in_the_cache_is_said_and_replaced(toy: Toy, mirror: Callable[[Path], Mirror]) -> None:
+def test_a_damaged_file_in_the_cache_is_said_and_replaced(toy: Toy, mirror: Callable[..., Mirror]) -> None:
     server = mirror()
     toy.put(toy.cache)
     path = toy.cache / "train-labels-idx1-ubyte.gz"
@@ -292,7 +288,7 @@ def test_a_damaged_file_in_the_cache_stays_until_a_good_one_arrives(toy: Toy) ->
 
 
 def test_a_cache_that_cannot_be_written_is_an_error_of_the_machine(
-    toy: Toy, mirror: Callable[[Path], Mirror], monkeypatch: pytest.MonkeyPatch
+    toy: Toy, mirror: Callable[..., Mirror], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mirror()
     (toy.home / "file").touch()
@@ -346,7 +342,7 @@ def test_plain_and_dotted_names_do_as_well(toy: Toy) -> None:
     assert toy.obtain().source == f"cache {toy.cache}"
 
 
-def test_mnist_in_place_of_the_data_set_is_recognized(toy: Toy, mnist: Path, mirror: Callable[[Path], Mirror]) -> None:
+def test_mnist_in_place_of_the_data_set_is_recognized(toy: Toy, mnist: Path, mirror: Callable[..., Mirror]) -> None:
     server = mirror()
     with pytest.raises(DataError) as caught:
         toy.bring(mnist)
@@ -398,7 +394,7 @@ def as_published(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
     return toy
 
 
-def test_a_digest_may_be_of_the_packed_file(as_published: Toy, mirror: Callable[[Path], Mirror]) -> None:
+def test_a_digest_may_be_of_the_packed_file(as_published: Toy, mirror: Callable[..., Mirror]) -> None:
     mirror()
     assert as_published.obtain().source.startswith("mirror")
     assert loading.load("toy").train.images.shape == (20, 1, 8, 8)
@@ -427,7 +423,7 @@ def test_what_was_unpacked_cannot_be_verified_where_only_packed_files_are_known(
 
 
 def test_when_all_fail_what_was_tried_and_what_to_do_by_hand_is_said(
-    toy: Toy, mirror: Callable[[Path], Mirror], mnist: Path
+    toy: Toy, mirror: Callable[..., Mirror], mnist: Path
 ) -> None:
     empty, wrong = mirror(), mirror(mnist)
     empty.files.clear()
@@ -449,7 +445,7 @@ def test_when_all_fail_what_was_tried_and_what_to_do_by_hand_is_said(
 
 
 def test_offline_asks_nobody(
-    toy: Toy, mirror: Callable[[Path], Mirror], apt: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Toy, mirror: Callable[..., Mirror], apt: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = mirror()
     monkeypatch.setenv("CLASSICNETS_OFFLINE", "1")
@@ -485,7 +481,7 @@ def test_a_package_with_other_bytes_is_refused(toy: Toy, apt: Path, mnist: Path)
 # --- doctor ----------------------------------------------------------------------------------------------------------
 
 
-def test_would_come_from(toy: Toy, mirror: Callable[[Path], Mirror], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_would_come_from(toy: Toy, mirror: Callable[..., Mirror], monkeypatch: pytest.MonkeyPatch) -> None:
     server = mirror()
     assert sources.would_come_from(toy.dataset) == f"not here yet: would be fetched from {server.url}"
     script(toy.home / "bin" / "apt-get", "")

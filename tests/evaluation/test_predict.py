@@ -7,8 +7,10 @@ import io
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,7 +132,7 @@ def test_no_more_than_two_batches_are_read_ahead(model: Path, tmp_path: Path, mo
     path, taken = paint(tmp_path / "x.png", "red"), 0
     monkeypatch.setattr(classify, "_AT_ONCE", 4)
 
-    def endless():
+    def endless() -> Iterator[Any]:
         nonlocal taken
         while True:
             taken += 1
@@ -169,7 +171,7 @@ def test_handwriting_and_the_sheet(cli: CommandLine, tmp_path: Path) -> None:
     model = colors_onnx(tmp_path / "x.onnx", preprocess=cn.Preprocess(channels=1, image_size=28))
     save(tmp_path / "own/two.png", np.moveaxis(draw(TWO), 0, -1))
     save(tmp_path / "own/page.png", np.full((50, 40), 200, np.uint8))
-    shown: list = []
+    shown: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sheets, "sheet", lambda pairs, title: shown.append((pairs, title)))
         code, out, err = cli("predict", model, "own", "--handwriting", "--show", "seen.png", "--jsonl")
@@ -187,7 +189,7 @@ def test_the_sheet_shows_what_the_net_is_given(cli: CommandLine, tmp_path: Path)
     preprocess = cn.Preprocess(channels=3, image_size=10, resize=8, pad=2)
     model = colors_onnx(tmp_path / "x.onnx", preprocess=preprocess)
     paint(tmp_path / "red.png", "red")
-    shown: list = []
+    shown: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sheets, "sheet", lambda pairs, title: shown.extend(pairs))
         assert cli("predict", model, "red.png", "--show", "seen.png")[0] == 0

@@ -75,7 +75,7 @@ def lively(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
     return net.eval()
 
 
-def agrees(net: nn.Module, shape: tuple[int, int, int], tolerance: float = 2e-5) -> Counter:
+def agrees(net: nn.Module, shape: tuple[int, int, int], tolerance: float = 2e-5) -> Counter[str]:
     """Holds the exported logits to torch's, by their size, for batches of 1, 2 and 7; counts the nodes."""
     part = export_onnx.net_part(net, Preprocess(channels=shape[0], image_size=shape[1]))
     ran = session(part)
@@ -314,7 +314,7 @@ def test_a_file_that_computes_something_else_is_not_written(
 ) -> None:
     right = export_onnx.assemble
 
-    def wrong(*given: Any):
+    def wrong(*given: Any) -> bytes:
         model = onnx.load_from_string(right(*given))
         if broken == "weight":
             tensor = max(model.graph.initializer, key=lambda t: len(t.raw_data))

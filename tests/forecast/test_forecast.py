@@ -6,6 +6,7 @@ import json
 import math
 import shlex
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ FAKE = Trial(
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch):
+def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Replaces the measurement by a Trial; bfloat16 is then `faster` times faster."""
 
     def put(faster: float = 1.0, **changes: object) -> Trial:
@@ -179,7 +180,7 @@ def test_the_counts_are_those_of_the_data(blobs: Path, folder: Path) -> None:
 # --- arithmetic ------------------------------------------------------------------------------------------------------
 
 
-def test_time_is_steps_and_what_is_evaluated(blobs: Path, measured: Any) -> None:
+def test_time_is_steps_and_what_is_evaluated(blobs: Path, measured: Callable[..., Any]) -> None:
     """400 images, 80 of them aside, and 100 of the test."""
     measured(images=100, step_seconds=1.0, evaluation_seconds=0.01)
     base = {"epochs": 5, "validation": 0.2, "monitor": "validation", "batch_size": 100}
@@ -192,7 +193,9 @@ def test_time_is_steps_and_what_is_evaluated(blobs: Path, measured: Any) -> None
     assert found.seconds == pytest.approx(3 * 3.2 + 2 * 4.0 + 5 * 1.0 + 1.0)
 
 
-def test_memory_is_what_was_measured_with_the_real_images_and_a_whole_batch(blobs: Path, measured: Any) -> None:
+def test_memory_is_what_was_measured_with_the_real_images_and_a_whole_batch(
+    blobs: Path, measured: Callable[..., Any]
+) -> None:
     image = 28 * 28 + 8
     fake = measured(images=64)
     rest = fake.memory_bytes - fake.noise_bytes + fake.step_memory_bytes  # of 128: twice as many as were measured
@@ -213,7 +216,7 @@ def test_a_real_trial_knows_its_memory(blobs: Path) -> None:
 
 
 def test_what_has_to_be_fetched_is_said_and_not_fetched(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, measured: Any
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, measured: Callable[..., Any]
 ) -> None:
     known = DATASETS["fashion_mnist"]
     monkeypatch.setitem(DATASETS, known.name, replace(known, system_folder=str(tmp_path / "none")))
@@ -231,14 +234,14 @@ def test_what_has_to_be_fetched_is_said_and_not_fetched(
 # --- cheaper choices -------------------------------------------------------------------------------------------------
 
 
-def test_a_short_run_is_told_nothing(blobs: Path, measured: Any) -> None:
+def test_a_short_run_is_told_nothing(blobs: Path, measured: Callable[..., Any]) -> None:
     measured(faster=3.0)
     assert forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).cheaper == ()
 
 
 @pytest.mark.parametrize(("step_seconds", "settings"), [(5.0, "epochs=500"), (900.0, "epochs=100"), (5.0, "epochs=1")])
 def test_what_is_cheaper_can_be_pasted_and_keeps_its_promise(
-    cli: CommandLine, tmp_path: Path, measured: Any, step_seconds: float, settings: str
+    cli: CommandLine, tmp_path: Path, measured: Callable[..., Any], step_seconds: float, settings: str
 ) -> None:
     from support.idx import make_idx_folder
 
@@ -258,20 +261,20 @@ def test_what_is_cheaper_can_be_pasted_and_keeps_its_promise(
     assert found["cheaper"][0]["change"] == "--set precision=bfloat16" and found["cheaper"][0]["times"] == 2.0
 
 
-def test_ten_minutes_by_fewer_epochs_or_fewer_images(blobs: Path, measured: Any) -> None:
+def test_ten_minutes_by_fewer_epochs_or_fewer_images(blobs: Path, measured: Callable[..., Any]) -> None:
     measured(images=100, step_seconds=10.0, evaluation_seconds=0.0)
     planned = plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 100, "batch_size": 2}))
     changes = [choice.change for choice in forecast(planned).cheaper]
     assert changes == ["--set epochs=15", "--limit 60", "--set image_size=14"]  # 100 epochs of 40 s each
 
 
-def test_what_saves_next_to_nothing_is_not_named(blobs: Path, measured: Any) -> None:
+def test_what_saves_next_to_nothing_is_not_named(blobs: Path, measured: Callable[..., Any]) -> None:
     measured(images=100, step_seconds=10.0, evaluation_seconds=0.0)
     found = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 16, "batch_size": 2})))
     assert found.seconds == pytest.approx(640) and [c.change for c in found.cheaper] == ["--set image_size=14"]
 
 
-def test_bfloat16_is_proposed_only_where_it_was_faster(blobs: Path, measured: Any) -> None:
+def test_bfloat16_is_proposed_only_where_it_was_faster(blobs: Path, measured: Callable[..., Any]) -> None:
     measured(step_seconds=1000.0, faster=1.1)
     changes = [choice.change for choice in forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).cheaper]
     assert changes and not any("bfloat16" in change for change in changes)
@@ -281,7 +284,7 @@ def test_bfloat16_is_really_measured(blobs: Path, monkeypatch: pytest.MonkeyPatc
     precisions = Counter()
     steps = trial._steps
 
-    def counted(training: Any):
+    def counted(training: Any) -> Any:
         for step in steps(training):
             precisions[training.plan.recipe.precision] += 1
             yield step
@@ -293,7 +296,9 @@ def test_bfloat16_is_really_measured(blobs: Path, monkeypatch: pytest.MonkeyPatc
     assert precisions["float32"] == 3 and precisions["bfloat16"] in (1, 4)  # one if that was far too slow
 
 
-def test_smaller_images_only_for_a_net_that_takes_them(blobs: Path, tmp_path: Path, measured: Any) -> None:
+def test_smaller_images_only_for_a_net_that_takes_them(
+    blobs: Path, tmp_path: Path, measured: Callable[..., Any]
+) -> None:
     measured(step_seconds=1000.0)
     (tmp_path / "own.py").write_text(OWN)
     planned = plan(*run_spec("own.py:net", data=str(blobs)))
@@ -304,7 +309,7 @@ def test_smaller_images_only_for_a_net_that_takes_them(blobs: Path, tmp_path: Pa
 
 
 def test_too_much_memory_is_said_with_a_batch_that_fits(
-    blobs: Path, measured: Any, monkeypatch: pytest.MonkeyPatch
+    blobs: Path, measured: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "total_memory_bytes", lambda: 2 * 10**9)
     measured(images=256, memory_bytes=4 * 10**9, step_memory_bytes=35 * 10**8)
@@ -316,7 +321,7 @@ def test_too_much_memory_is_said_with_a_batch_that_fits(
     assert found.memory_bytes / choice.times < 0.8 * 2 * 10**9
 
 
-def test_a_full_disk_is_said(blobs: Path, measured: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_said(blobs: Path, measured: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     measured(last_bytes=10**9)
     monkeypatch.setattr(forecasts.shutil, "disk_usage", lambda _: Usage)
     assert "disk 1.0 GB, but 1.5 GB free" in forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).lines()[0]
@@ -347,7 +352,7 @@ def test_times_for_people(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
-def test_a_hopeless_run_says_days(blobs: Path, measured: Any) -> None:
+def test_a_hopeless_run_says_days(blobs: Path, measured: Callable[..., Any]) -> None:
     measured(step_seconds=3600.0)
     line = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 50}))).lines()[0]
     assert line.startswith("forecast  6 days 12 h (3 h 7 min an epoch; measured on 14 steps")

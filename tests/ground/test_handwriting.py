@@ -28,7 +28,7 @@ def difference(one: np.ndarray | None, other: np.ndarray | None) -> float:
 
 
 @pytest.fixture(scope="module", params=list(SHAPES))
-def shape(request: pytest.FixtureRequest):
+def shape(request: pytest.FixtureRequest) -> Any:
     return SHAPES[request.param]
 
 

@@ -97,7 +97,7 @@ def test_a_run_that_was_stopped_is_resumed_from_python_to_the_same_weights(
     whole = cn.train("lenet_d2l", runs="a", **options)
     record = Session._record
 
-    def interrupt(self, event: Any):
+    def interrupt(self: Any, event: Any) -> Any:
         advice = record(self, event)
         if isinstance(event, Step) and (event.epoch, event.step) == (2, 3):
             signal.raise_signal(signal.SIGINT)

@@ -54,8 +54,8 @@ def watched(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[str]:
     """Which of the functions are called from now on."""
     calls: list[str] = []
 
-    def spied(name: Any, function: Any):
-        def spy(*args: Any):
+    def spied(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def spy(*args: Any) -> Any:
             calls.append(name)
             return function(*args)
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from classicnets import machine
 from classicnets.audit.examine import examine
+from classicnets.datasets.types import ImageSplits
 from classicnets.errors import DataError, UsageError
 from classicnets.images.decode import fitted, read_image
 from classicnets.images.layout import read_layout
@@ -27,7 +28,7 @@ from support.images import CLASSES, make_image_folder, save
 GRAY, COLOR = Preprocess(channels=1, image_size=16), Preprocess(channels=3, image_size=16)
 
 
-def read(folder: Path, preprocess: Preprocess | None = None):
+def read(folder: Path, preprocess: Preprocess | None = None) -> tuple[ImageSplits, list[str]]:
     """What is loaded, and the lines that are said."""
     said: list[str] = []
     return load(str(folder), preprocess, say=said.append), said
@@ -312,7 +313,7 @@ def test_damaged_images_are_named_together_and_nothing_is_loaded(tmp_path: Path,
     whole = (mine / "train" / "cat" / "train_2.png").read_bytes()
     (mine / "train" / "cat" / "train_2.png").write_bytes(whole[: len(whole) // 2])
 
-    def load_all(spec: Any):
+    def load_all(spec: str) -> ImageSplits:
         return load(spec, COLOR)
 
     error = error_of(mine, load_all)

@@ -410,7 +410,7 @@ def messages_about(error: DataError) -> list[str]:
     return error.why.splitlines()
 
 
-def test_train(case: tuple[Case, Path, Callable[[object], str]]) -> None:
+def test_train(case: Any) -> None:
     case, given, _ = case
     said: list[str] = []
     if case.refused or case.faults:
@@ -434,7 +434,7 @@ def test_train(case: tuple[Case, Path, Callable[[object], str]]) -> None:
     assert len(data.train) == len(splits["train"]) and len(data.test) == len(splits["test"])
 
 
-def test_check(case: tuple[Case, Path, Callable[[object], str]]) -> None:
+def test_check(case: Any) -> None:
     case, given, relative = case
     if case.refused:
         with pytest.raises(DataError, match=case.refused):
@@ -453,9 +453,9 @@ def test_check(case: tuple[Case, Path, Callable[[object], str]]) -> None:
     assert not diagnosis.ok if case.faults else True
 
 
-def test_evaluate(case: tuple[Case, Path, Callable[[object], str]], model: Model) -> None:
+def test_evaluate(case: Any, model: Model) -> None:
     case, given, relative = case
-    seen: list = []
+    seen: list[Any] = []
     said: list[str] = []
     watch = lambda inputs: seen.extend(inputs) or inputs
     if case.refused or case.evaluated is None:
@@ -476,7 +476,7 @@ def everything(case: Case) -> list[str]:
     return sorted({*case.train, *case.validation, *case.test, *case.loose})
 
 
-def test_predict(case: tuple[Case, Path, Callable[[object], str]], model: Model) -> None:
+def test_predict(case: Any, model: Model) -> None:
     case, given, relative = case
     if case.unpredicted:
         with pytest.raises(DataError) as caught:
@@ -495,9 +495,7 @@ def test_predict(case: tuple[Case, Path, Callable[[object], str]], model: Model)
             assert places == sorted(places)  # in each class of each split the same order
 
 
-def test_preview(
-    case: tuple[Case, Path, Callable[[object], str]], cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_preview(case: Any, cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     case, given, relative = case
     drawn: list[str] = []
     monkeypatch.setattr("classicnets.api.data._PREVIEWED", 100)

@@ -77,7 +77,7 @@ def test_mirroring_takes_the_images_it_is_told() -> None:
     assert torch.equal(got[0], x[0].flip(-1)) and torch.equal(got[1], x[1]) and torch.equal(got[2], x[2].flip(-1))
 
 
-def as_file(tmp_path: Path, image: Image.Image, name: str, **options: Any):
+def as_file(tmp_path: Path, image: Image.Image, name: str, **options: Any) -> Path:
     image.save(tmp_path / name, **options)
     return tmp_path / name
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from classicnets.api.models import Run
 from classicnets.audit.examine import examine
-from classicnets.datasets.types import Split
+from classicnets.datasets.types import ImageSplits, Split
 from classicnets.errors import DataError, UsageError
 from classicnets.images import batches
 from classicnets.images.layout import read_layout
@@ -36,7 +36,7 @@ SMALL = Preprocess(channels=3, image_size=16)
 SETTINGS = {"epochs": 2, "batch_size": 10, "image_size": 28}
 
 
-def read(given: Path, **options: object):
+def read(given: Path, **options: Any) -> tuple[ImageSplits, list[str]]:
     """What is loaded, and the lines that are said."""
     said: list[str] = []
     return load(str(given), SMALL, say=said.append, **options), said

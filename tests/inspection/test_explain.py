@@ -461,7 +461,7 @@ class Table8Of12(nn.Module):
         self.weight, self.bias = nn.Parameter(torch.rand(8, 3, 3)), nn.Parameter(torch.rand(4))
         self.kernel_size, self.stride, self.padding = (3, 3), (1, 1), (1, 1)
 
-    def macs(self, output_shape: Any):
+    def macs(self, output_shape: tuple[int, ...]) -> int:
         return 8 * 9 * output_shape[1] * output_shape[2]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -174,7 +174,7 @@ def test_too_small_for_a_convolution_and_open_ended() -> None:
 def test_alexnet_search_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     devices = []
 
-    def zeros_through(net: Any, shape: Any, batch: Any, device: Any):
+    def zeros_through(net: Any, shape: Any, batch: Any, device: Any) -> Any:
         devices.append(device)
         return real(net, shape, batch, device)
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -71,11 +71,11 @@ def agree(layer: nn.Module, reference: Any, *shape: int, tolerance: float = 1e-1
             assert_close(a.double(), b, rtol=most, atol=most * float(b.detach().abs().max()))
 
 
-def convolved(x: Any, kernel: Any, stride: Any, padding: Any, value: Any):
+def convolved(x: Tensor, kernel: Tensor, stride: int, padding: int, value: float) -> Tensor:
     """One map [H, W] with one kernel, in loops; a list of lists of 0-d tensors."""
     k, (height, width) = kernel.shape[0], x.shape
 
-    def tap(i: Any, j: Any):
+    def tap(i: int, j: int) -> Tensor:
         inside = 0 <= i < height and 0 <= j < width
         return x[i, j] if inside else torch.tensor(value, dtype=x.dtype)
 
@@ -116,7 +116,7 @@ def test_scaled_tanh() -> None:
 # ------------------------------------------------------------------------------------------------------- Subsampling
 
 
-def subsampled(x: Any, weight: Any, bias: Any, size: Any):
+def subsampled(x: Tensor, weight: Tensor, bias: Tensor, size: int) -> Tensor:
     rows = []
     for n, c, i, j in itertools.product(*map(range, (*x.shape[:2], x.shape[2] // size, x.shape[3] // size))):
         window = [x[n, c, i * size + u, j * size + v] for u in range(size) for v in range(size)]
@@ -154,7 +154,9 @@ def test_subsampling_refuses_other_maps() -> None:
 # ------------------------------------------------------------------------------------------------------- TableConv2d
 
 
-def by_table(x: Any, weight: Any, bias: Any, table: Any, stride: int = 1, padding: int = 0, value: float = 0.0):
+def by_table(
+    x: Tensor, weight: Tensor, bias: Tensor, table: Any, stride: int = 1, padding: int = 0, value: float = 0.0
+) -> Tensor:
     images = []
     for n in range(x.shape[0]):
         start, maps = 0, []
@@ -184,7 +186,7 @@ def test_table_convolution(options: dict[str, Any]) -> None:
     layer = randomize(TableConv2d(4, 4, 3, table, **options))
     values = {"stride": options.get("stride", 1), "padding": options.get("padding", 0)}
 
-    def reference(x: Any, weight: Any, bias: Any):
+    def reference(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return by_table(x, weight, bias, table, value=options.get("pad_value", 0.0), **values)
 
     agree(layer, reference, 2, 4, 5, 6)
@@ -291,7 +293,7 @@ def test_rbf_output() -> None:
     codes = normal(3, 7, seed=5).sign()
     layer = RBFOutput(codes)
 
-    def reference(x: Any):
+    def reference(x: Tensor) -> Tensor:
         return torch.stack(
             [torch.stack([-sum((x[n, j] - codes[i, j]) ** 2 for j in range(7)) for i in range(3)]) for n in range(4)]
         )
@@ -322,7 +324,7 @@ def test_local_convolution(size: tuple[int, ...] | int, padding: int, sides: tup
     layer = randomize(LocalConv2d(2, 3, 3, size, padding=padding))
     height, width = layer.size
 
-    def reference(x: Any, weight: Any, bias: Any):
+    def reference(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         padded = F.pad(x, (padding,) * 4)
         values = [
             sum(
@@ -382,7 +384,7 @@ def images(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> to
     return (torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(seed)) - 118.0).to(dtype)
 
 
-def normalized(x: Any, size: Any, alpha: Any, beta: Any, k: Any):
+def normalized(x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
     values, reach = [], size // 2
     for n, c, i, j in itertools.product(*map(range, x.shape)):
         rows = range(max(0, i - reach), min(x.shape[2], i + reach + 1))

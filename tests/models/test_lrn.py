@@ -68,7 +68,7 @@ def in_loops(
                 values, given = a[n, :, y, x].double().tolist(), g[n, :, y, x].double().tolist()
                 width_of_group = maps // groups
 
-                def neighbors(i: Any, width_of_group: Any = width_of_group):
+                def neighbors(i: int, width_of_group: int = width_of_group) -> range:
                     first = i // width_of_group * width_of_group
                     last = first + width_of_group - 1
                     return range(max(first, i - size // 2), min(last, i + size // 2) + 1)

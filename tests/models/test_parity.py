@@ -33,7 +33,7 @@ def with_numbers(net: nn.Module, gain: float) -> nn.Module:
     return net.eval()
 
 
-def error(net: nn.Module, facts: dict) -> float:
+def error(net: nn.Module, facts: dict[str, Any]) -> float:
     """The largest difference to the engine's outputs, in units of their spread over the images."""
     expected = np.asarray(facts["outputs"])
     with torch.no_grad():

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from classicnets.models.registry import NETS
 
 SOURCE = Path(classicnets.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
-NAMES = {"argvalues": FILES, "ids": lambda path: path.relative_to(SOURCE).as_posix()}
+NAMES: dict[str, Any] = {"argvalues": FILES, "ids": lambda path: path.relative_to(SOURCE).as_posix()}
 # A package or module imports those of earlier lines only. Those on one line do not know each other, but for the ground.
 GROUND = {"errors", "values", "machine", "spec", "text", "files", "workers", "events"}
 TOOLS = {"audit", "coach", "forecast", "study", "handwriting", "export", "compat"}

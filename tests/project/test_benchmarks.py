@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def row(*values: float, what: str = "an epoch", **rest: Any) -> Row:
 def test_the_two_take_turns_and_the_warm_up_does_not_count() -> None:
     called = []
 
-    def reading(name: str, seconds: list[float]):
+    def reading(name: str, seconds: list[float]) -> Callable[[], float]:
         each = iter(seconds)
 
         def read() -> float:
@@ -89,7 +90,7 @@ def other_programs(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other_programs: list[float]):
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other_programs: list[float]) -> Path:
     monkeypatch.setattr(
         sys, "argv", ["/here/benchmarks/lenet.py", "--pairs", "2", "--out", "/there/lenet.json", "/a/b/c/d/python"]
     )
@@ -103,7 +104,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other_programs: lis
     return tmp_path
 
 
-def test_what_is_written_is_read_again_without_places_of_this_machine(results: Any) -> None:
+def test_what_is_written_is_read_again_without_places_of_this_machine(results: Path) -> None:
     rows, facts = timing.read(results / "lenet.json")
     assert [one.median for one in rows] == [3.5, 1.5]
     assert facts["command"] == "python benchmarks/lenet.py --pairs 2 c/d/python"
@@ -114,7 +115,7 @@ def test_what_is_written_is_read_again_without_places_of_this_machine(results: A
     ]
 
 
-def test_the_page_shows_every_row_and_hides_no_miss(results: Any) -> None:
+def test_the_page_shows_every_row_and_hides_no_miss(results: Path) -> None:
     page = make.performance_page(results, by_hand="\n\nTried: nothing.\n")
     assert "| an epoch | ours: 2.50 ms | theirs: 2.00 s | 3.50 (3.00 to 4.00, n = 2) | at least 3.00 | 3.50 |" in page
     assert "| **missed by 1.50** |" in page
@@ -125,7 +126,7 @@ def test_the_page_shows_every_row_and_hides_no_miss(results: Any) -> None:
     assert page.endswith(f"{make.BY_HAND}\n\nTried: nothing.\n")
 
 
-def test_the_page_says_that_the_machine_was_busy(results: Any, other_programs: list[float]) -> None:
+def test_the_page_says_that_the_machine_was_busy(results: Path, other_programs: list[float]) -> None:
     path = results / "lenet.json"
     assert json.loads(path.read_text())["busy"] is False
     assert "busy" not in make.performance_page(results, by_hand="")

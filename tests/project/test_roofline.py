@@ -7,6 +7,7 @@ import io
 import json
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -65,7 +66,7 @@ def work(spec: str, precision: str = "float32") -> tuple[subject.ExportSource, s
 @pytest.fixture(scope="module", params=["float32", "bfloat16"])
 def measured(
     spec: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> tuple[Path, list[timing.Row], dict]:
+) -> tuple[Path, list[timing.Row], dict[str, Any]]:
     out = tmp_path_factory.mktemp("results") / "new" / "mine.json"
     given = ["--input", "1x12x12", "--batch", str(BATCH), "--quick", "--threads", "1", "--precision", request.param]
     with redirect_stdout(io.StringIO()) as printed:
@@ -75,7 +76,7 @@ def measured(
 
 
 def test_the_roofline_counts_what_the_layer_table_does(
-    spec: str, measured: tuple[Path, list[timing.Row], dict]
+    spec: str, measured: tuple[Path, list[timing.Row], dict[str, Any]]
 ) -> None:
     _, rows, _ = measured
     table = subject.load(spec, SHAPE).table
@@ -92,7 +93,9 @@ def test_the_roofline_counts_what_the_layer_table_does(
     assert whole.facts["macs"] == table.macs and whole.facts["not_alone"] == []
 
 
-def test_shares_make_up_the_step_and_rates_are_of_these_times(measured: tuple[Path, list[timing.Row], dict]) -> None:
+def test_shares_make_up_the_step_and_rates_are_of_these_times(
+    measured: tuple[Path, list[timing.Row], dict[str, Any]],
+) -> None:
     _, rows, facts = measured
     parts = [row for row in rows if "share" in row.facts]
     assert sum(row.facts["share"] for row in parts) == pytest.approx(1)
@@ -106,7 +109,7 @@ def test_shares_make_up_the_step_and_rates_are_of_these_times(measured: tuple[Pa
     assert facts["threads"] == 1 and facts["date"] and facts["versions"]["torch"]
 
 
-def test_the_roofline_is_drawn(measured: tuple[Path, list[timing.Row], dict]) -> None:
+def test_the_roofline_is_drawn(measured: tuple[Path, list[timing.Row], dict[str, Any]]) -> None:
     out, _, _ = measured
     with Image.open(out.with_suffix(".png")) as image:
         assert image.format == "PNG" and min(image.size) > 500
@@ -176,7 +179,7 @@ def test_an_exponent_is_the_slope_of_a_power() -> None:
 
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    def here(args: argparse.Namespace, axis: str, at: float) -> dict:
+    def here(args: argparse.Namespace, axis: str, at: float) -> dict[str, Any]:
         args.point = axis, str(at)
         return scale.at_one_point(args)
 

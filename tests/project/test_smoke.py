@@ -37,7 +37,7 @@ def test_a_run_is_evaluated_and_exported_and_predicts(run: str, cli: CommandLine
     ):
         code, out, err = cli(*arguments)
         assert code == 0 and out, (arguments, err)
-    assert len(cn.load(run).predict(["black.png"])) == 1
+    assert cn.load(run).predict("black.png")
     code, _, err = cli("train", "--resume", run)
     assert code == 2 and "CN208" in err  # the run is complete
 

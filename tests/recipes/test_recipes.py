@@ -19,7 +19,7 @@ from classicnets.recipes.resolve import ANY_NET, RecipeKey
 from classicnets.spec import run_spec
 from classicnets.values import Expected, Recipe
 
-NAMES = {"ids": lambda key: f"{key.source}-{key.label}"}
+NAMES: dict[str, Any] = {"ids": lambda key: f"{key.source}-{key.label}"}
 
 
 @pytest.mark.parametrize("key", resolve.RECIPES, **NAMES)

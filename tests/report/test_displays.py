@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -52,7 +53,7 @@ def begin(blobs: Path, runs: Path, **settings: object) -> Session:
 
 
 @pytest.fixture(scope="module")
-def run(blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> Session:
+def run(blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A run whose events have all come."""
     started = begin(blobs, tmp_path_factory.mktemp("faces"))
     started.all_events = list(started.events())
@@ -60,7 +61,7 @@ def run(blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> Session:
 
 
 @pytest.fixture(scope="module")
-def events(run: Session) -> list[Event]:
+def events(run: Any) -> list[Event]:
     """Those of the run, with advice in the first epoch and a reason to stop after the second."""
     at = 1 + next(i for i, e in enumerate(run.all_events) if e.step == ADVICE.step)
     return [*run.all_events[:at], ADVICE, *run.all_events[at:-1], replace(run.all_events[-1], stops=STOPS)]
@@ -104,7 +105,7 @@ def test_faces_are_closed_when_training_is_stopped(
 ) -> None:
     started, one, two = begin(blobs, tmp_path), Recorder(), Recorder()
 
-    def stopped():
+    def stopped() -> Iterator[Event]:
         yield ADVICE
         raise KeyboardInterrupt
 
@@ -144,7 +145,7 @@ def test_a_terminal_gets_a_bar_that_goes_and_the_same_lines(events: list[Event])
     assert all(line in text for line in plain.getvalue().splitlines())
 
 
-def test_lines_of_json_are_the_history(run: Session, tmp_path: Path) -> None:
+def test_lines_of_json_are_the_history(run: Any, tmp_path: Path) -> None:
     out = io.StringIO()
     shown(JsonLines(out), run.all_events)
     assert out.getvalue() == run.folder.history.read_text()
@@ -229,7 +230,7 @@ def test_tensorboard_shows_what_is_watched(events: list[Event], tmp_path: Path) 
 
 @pytest.mark.parametrize(("seen", "done"), [(9, 0), (20, 13), (18, 16), (13, 13)])
 @pytest.mark.usefixtures("seconds_apart")
-def test_what_happens_again_is_in_tensorboard_once(run: Session, tmp_path: Path, seen: int, done: int) -> None:
+def test_what_happens_again_is_in_tensorboard_once(run: Any, tmp_path: Path, seen: int, done: int) -> None:
     """The first part saw `seen` steps and was killed; the run goes on after `done` of them."""
     passed = [i for i, e in enumerate(run.all_events) if isinstance(e, Step)]
     first, again = passed[seen - 1] + 1, passed[done - 1] + 1 if done else 0
@@ -334,7 +335,7 @@ def test_a_notebook_draws_steps_at_most_once_a_second(
     assert cell.calls == 2 * drawings  # an image and a text
 
 
-def test_a_notebook_on_a_slow_machine_draws_a_tenth_of_the_time(run: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notebook_on_a_slow_machine_draws_a_tenth_of_the_time(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, cell = SimpleNamespace(now=100.0), Cell()
     monkeypatch.setattr(notebook, "time", SimpleNamespace(monotonic=lambda: clock.now))
     monkeypatch.setattr(figures, "DPI", 20)
@@ -353,7 +354,7 @@ def test_a_notebook_on_a_slow_machine_draws_a_tenth_of_the_time(run: Session, mo
         assert cell.calls == 4
 
 
-def test_a_notebook_shows_the_last_step_of_a_run_that_was_stopped(run: Session) -> None:
+def test_a_notebook_shows_the_last_step_of_a_run_that_was_stopped(run: Any) -> None:
     cell = Cell()
     shown(Notebook("a run", None, cell.display), run.all_events[:6])
     one = Cell()

@@ -24,7 +24,7 @@ TIMES = {"seconds", "evaluation_seconds", "images_per_second", "wait_share"}
 linux = pytest.mark.skipif(sys.platform != "linux", reason="forks, and asks /proc")
 
 
-def killing(what: str, folder: Path) -> dict:
+def killing(what: str, folder: Path) -> dict[str, Any]:
     """What `killing.py` says, which needs a process of its own with a single thread."""
     script, folder = Path(__file__).parents[1] / "support/killing.py", folder / "killing"
     folder.mkdir()
@@ -100,7 +100,7 @@ def saved_at_every_event(training: Session, copies: Path) -> list[Path]:
     return paths
 
 
-def figures(training: Session) -> list[dict]:
+def figures(training: Session) -> list[dict[str, Any]]:
     events = [asdict(event) for event in history.read(training.folder.history) if not isinstance(event, Advice)]
     return [{key: value for key, value in event.items() if key not in TIMES} for event in events]
 

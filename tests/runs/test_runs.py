@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -103,7 +104,7 @@ def test_a_history_torn_by_a_power_cut_is_read_as_far_as_it_goes(tmp_path: Path)
     assert history.read(path) == [step(1, 5)]
 
 
-def facts_of(path: Path) -> dict:
+def facts_of(path: Path) -> dict[str, Any]:
     return folder.open_run(path).read()
 
 

@@ -309,7 +309,7 @@ def test_the_choice_is_measured_said_and_can_be_pinned(blobs: Path, monkeypatch:
     asked = plan(*run_spec("lenet_d2l", data=str(blobs), device="cpu"))
     measured = []
 
-    def seconds_a_step(_plan: Any, threads: Any, _say: Any):
+    def seconds_a_step(_plan: Any, threads: Any, _say: Any) -> Any:
         measured.append(threads)
         return {4: 0.01, 1: 0.02}
 

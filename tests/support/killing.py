@@ -112,7 +112,7 @@ class Disk:
         newline: Any = None,
         closefd: bool = True,
         opener: Any = None,
-    ):
+    ) -> Any:
         if not set(mode) & set("wax+") or not self.inside(path):
             return self.open(path, mode, buffering, encoding, errors, newline, closefd, opener)
         raw = Raw(self, path, mode.replace("b", "").replace("t", ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -49,7 +50,9 @@ def loader(recipe: Recipe, images: Split) -> Batches:
     return Batches(images, recipe, recipe.preprocess(1, 8), seed=1, device=torch.device("cpu"))
 
 
-def train(recipe: Recipe, net: nn.Module, images: Split | None = None, watch: type[Any] = Scores) -> tuple[State, list]:
+def train(
+    recipe: Recipe, net: nn.Module, images: Split | None = None, watch: Callable[[], Scores] = Scores
+) -> tuple[State, list[Any]]:
     state = State(net, recipe)
     given = loader(recipe, images or data())
     loss = objective.make(recipe, given.labels, 5)
@@ -121,7 +124,7 @@ def test_rates() -> None:
     assert [optim.rate(plateau, 0.5, drops) for drops in range(4)] == pytest.approx([0.1, 0.01, 0.001, 0.0001])
 
 
-def watch_of(accuracies: list[float]):
+def watch_of(accuracies: list[float]) -> Callable[[], Scores]:
     left = iter(accuracies)
     return lambda: Scores(validation_accuracy=next(left), validation_loss=1.0)
 

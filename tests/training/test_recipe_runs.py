@@ -10,6 +10,7 @@ import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ from support.images import make_image_folder
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-KEYS = {"argvalues": resolve.RECIPES, "ids": lambda key: f"{key.source}-{key.label}"}
+KEYS: dict[str, Any] = {"argvalues": resolve.RECIPES, "ids": lambda key: f"{key.source}-{key.label}"}
 SIDES = {"mnist": 28, "fashion_mnist": 28, "cifar10": 32, "imagenet": 36}
 # As (epochs, batch size): those that learn three classes in so short a time. Not among them: sigmoids (they need some
 # thousand steps), LeNet-5 of 1998 (below), and the first weights of 2012 and 2014 in so small a net.

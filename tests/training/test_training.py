@@ -17,12 +17,13 @@ from torch import nn
 
 import classicnets as cn
 from classicnets.datasets.types import Split
-from classicnets.events import Epoch, Step
+from classicnets.events import Epoch, Event, Step
 from classicnets.images import batches, loading
 from classicnets.recipes import resolve
 from classicnets.runs import history
 from classicnets.training import objective, optim
 from classicnets.training.loop import Scores, train
+from classicnets.training.session import Session
 from classicnets.training.state import State
 from support.command_line import CommandLine
 
@@ -247,7 +248,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(blobs: Path, cli: CommandLine, monke
     whole = cn.train("lenet_d2l", data=str(blobs), epochs=2, limit=64, quiet=True)
     record = Session._record
 
-    def interrupt(self, event: Any):
+    def interrupt(self: Session, event: Event) -> Any:
         advice = record(self, event)
         if isinstance(event, Step) and event.step == event.steps:
             signal.raise_signal(signal.SIGINT)

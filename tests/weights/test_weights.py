@@ -7,6 +7,7 @@ import pickle
 import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -124,7 +125,7 @@ def test_our_own_checkpoints_say_what_run_they_are_of(cli: CommandLine, blobs: P
 
 
 class Evil:
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return (Path.touch, (Path("touched"),))
 
 
