@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 from pathlib import Path
 
 import numpy as np
@@ -57,3 +59,11 @@ def test_a_folder_of_images_is_checked(folder: Path, cli: CommandLine) -> None:
 def test_a_verb_answers(arguments: tuple[str, ...], cli: CommandLine) -> None:
     code, out, err = cli(*arguments)
     assert code == 0 and out, err
+
+
+def test_every_module_is_imported() -> None:
+    names = [module.name for module in pkgutil.walk_packages(cn.__path__, "classicnets.")]
+    assert len(names) > 100
+    for name in names:
+        if not name.endswith("__main__"):
+            importlib.import_module(name)
