@@ -1,14 +1,17 @@
-"""From JPEG files to batches of 128 crops of 224: a DataLoader with PIL transforms against ours, in one run.
+"""From JPEG files to batches of 128 crops of 224 pixels: a DataLoader with PIL transforms against ours, in one run.
 
     python benchmarks/image_folders.py              (2,000 photographs, five rounds, then memory up to 30,000)
     python benchmarks/image_folders.py --images 300 --rounds 1 --memory 300 --out /tmp/small.json
 
-The photographs are 500 x 375, quality 90: parts of scikit-learn's two sample photographs, at places and scales drawn by
-a seed. Theirs: a DataLoader of 2 workers; each image opened by PIL, its shorter side resized to 256, a random crop of
-224, a random flip, to float, normalized; torchvision's own transforms where it can be imported, otherwise written out.
-Ours, cold: `read_all` with an empty cache, then an epoch of `Batches`, which is what a first epoch takes. Ours, kept:
-the same in a second run, from the file that the first has left. Each round takes the three in turn; the ratios of each
-round count, their median is quoted. Memory is that of a process of its own; its many files are links to few.
+The photographs are 500 x 375 pixels, quality 90: random parts (seeded) of scikit-learn's two sample photographs.
+
+theirs      a DataLoader with 2 workers: PIL opens each image, resizes its shorter side to 256, crops 224 at random,
+            flips at random, converts to float and normalizes; torchvision's transforms if installed, else written out
+ours, cold  `read_all` with an empty cache, then an epoch of `Batches`: what a first epoch takes
+ours, kept  the same in a second run, which reads the cache file of the first
+
+Each round runs the three in turn; the median of the rounds' ratios is quoted. Memory is measured in a separate process;
+its many files are hard links to few.
 """
 
 from __future__ import annotations

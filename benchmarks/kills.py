@@ -1,12 +1,12 @@
-"""Real runs killed at random moments, resumed, killed again, until they end: are they the run that nobody killed?
+"""Kill real runs at random moments and resume them until they end: is the result that of an uninterrupted run?
 
     python benchmarks/kills.py              (50 kills and 5 times Ctrl-C: about ten minutes on 2 cores)
 
-Each run is `classicnets train` on Fashion-MNIST in a process of its own, forked from this one so that torch need not be
-imported again. It is sent SIGKILL (or SIGINT) at a moment drawn evenly from half the time that a whole run takes, and
-goes on with `train --resume`, each time with other loader threads and with another number of torch's threads set
-before. Equal means: every tensor in last and best (weights, their average, optimizer, generators) bit for bit, every
-figure in the history, and the result; not what the coach says, which depends on times too. Linux only.
+Each run is `classicnets train` on Fashion-MNIST in a separate process, forked from this one to save importing torch. It
+gets SIGKILL (or SIGINT) at a moment drawn uniformly from half the duration of a whole run, and is resumed with
+`train --resume`, each time with other loader threads and after setting another number of torch threads. Equal means:
+every tensor in last and best (weights, their average, optimizer, generators) bit for bit, every figure in the history,
+and the result; the coach's advice may differ, as it depends on times too. Linux only.
 """
 
 from __future__ import annotations

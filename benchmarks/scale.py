@@ -1,17 +1,17 @@
-"""How the time of a training step, of inference, and the memory of both grow with batch, image, width and images.
+"""How time and memory of a training step and of inference grow with batch, image size, width and number of images.
 
     python benchmarks/scale.py lenet_d2l
     python benchmarks/scale.py my_net.py:net --input 3x32x32 --axes batch side
 
 batch      images in a step
-side       pixels of the image's side: a net of the registry is built for it, any other takes it as it is
-width      times the maps and units of every hidden layer, for a net that is an nn.Sequential (see widen.py)
-images     images in memory, at the size that the net takes, through an epoch of images/batches.py, without a net
+side       image size in pixels: a network of the registry is built for it, any other takes it as it is
+width      factor for the feature maps and units of every hidden layer of an nn.Sequential (see widen.py)
+images     images in memory, at the network's input size, through an epoch of images/batches.py, without a network
 
-Each point is a process of its own, so that its memory is: on the CPU by how much the resident size grew at most, with
-the weights; on CUDA what torch had allocated at most. The other axes are as --batch, --input and the net have them. An
-exponent is the slope in a log-log plot, over all points and over the last three: time grows as axis^exponent.
-An axis ends before a step would take more than ten seconds or most of the memory.
+Each point is a separate process, so that its memory can be measured: on the CPU the largest growth of the resident
+size, with the weights; on CUDA the peak that torch allocated. The other axes stay at --batch, --input and the network's
+own width. An exponent is the slope in a log-log plot, over all points and over the last three: time grows as
+axis^exponent. An axis ends before a step would take more than ten seconds or most of the memory.
 Writes benchmarks/results/scale-NET.json and .png.
 """
 
@@ -213,7 +213,7 @@ def print_table(rows: Sequence[Row], skipped: Sequence[str]) -> None:
 
 def main(given: list[str] | None = None) -> None:
     parser = arguments(__doc__, batch=64)
-    parser.add_argument("--axes", nargs="+", choices=AXES, default=[*AXES], help="default: all")
+    parser.add_argument("--axes", nargs="+", choices=AXES, default=[*AXES], help="axes to measure (default: all)")
     parser.add_argument("--point", nargs=2, help=argparse.SUPPRESS)  # what a process of its own measures
     args = parsed(parser, "scale", given)
     args.given = sys.argv[1:] if given is None else given

@@ -1,4 +1,4 @@
-"""A net with so many times its maps and units: an nn.Sequential, whose order says what each layer is given."""
+"""Build a wider or narrower copy of an nn.Sequential, whose order says what each layer reads."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""What the coach says of runs that are broken on purpose, and of sound ones (nothing), on the real Fashion-MNIST.
+"""What the coach reports for runs that are broken on purpose, and that it is silent for sound runs, on Fashion-MNIST.
 
-    python studies/coach.py                      all, a few minutes
-    python studies/coach.py --only book          the runs whose names hold this
+    python studies/coach.py                      all runs, a few minutes
+    python studies/coach.py --only book          the runs whose names contain this word
 
-Writes studies/results/coach.json: for every run what was said, when, and what came of it. The test split is not
-looked at.
+Writes studies/results/coach.json: the advice of every run, when it was given, and how the run ended. The test split is
+not used.
 """
 
 from __future__ import annotations
@@ -214,8 +214,8 @@ def topics(said: list[Advice]) -> set[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="runs whose names hold this; then nothing is written")
-    parser.add_argument("--seeds", type=int, default=3, help="of each sound run (default: 3)")
+    parser.add_argument("--only", default="", help="only runs whose names contain this; writes no results")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds of each sound run (default: 3)")
     args = parser.parse_args()
     images = loading.load("fashion_mnist").train
     wanted = [(row, 0) for row in BROKEN] + [(row, seed) for row in SOUND for seed in range(args.seeds)]

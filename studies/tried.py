@@ -1,9 +1,9 @@
-"""What was tried to make training and evaluation faster: each way against how it is done, in turn in one run.
+"""Techniques that were tried to make training and evaluation faster, each timed in turn against the current code.
 
     python studies/tried.py                              (about four minutes on 2 quiet cores)
 
-A ratio above 1 means that the way that was tried is the faster. docs/performance.md says what was kept. Steps are real
-ones on images of noise in memory: forward, loss, backward, SGD.
+A ratio above 1 means that the technique is faster. docs/performance.md says which ones were kept. Steps are real
+training steps on noise images in memory: forward, loss, backward, SGD.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def beside_another(pairs: int) -> Row:
 def main() -> None:
     parser = arguments(__doc__, name="tried", pairs=7)
     parser.set_defaults(out=Path(__file__).resolve().parent / "results" / "tried.json")
-    parser.add_argument("--steps-alone", action="store_true", help="print the seconds of a step of LeNet, and stop")
+    parser.add_argument("--steps-alone", action="store_true", help="print the seconds of a LeNet step and exit")
     args = parser.parse_args()
     if args.steps_alone:
         seconds = clock(step("lenet_d2l", 256), 100)

@@ -65,4 +65,4 @@ def test_nothing_is_written_over(
     monkeypatch.setattr(sys, "argv", ["make_images.py", str(signs)])
     with pytest.raises(SystemExit) as stopped:
         make_images.main()
-    assert stopped.value.code == 2 and "nothing is written over it" in capsys.readouterr().err
+    assert stopped.value.code == 2 and "already exists" in capsys.readouterr().err
