@@ -1,4 +1,5 @@
 # Two commands: `make run` sets up and trains LeNet on Fashion-MNIST; `make test` sets up and passes the tests.
+# `make quick` passes the smoke tests in under a minute; `make check` checks style, types and spelling; `make cover` measures coverage.
 # `make example` goes from a folder of images to one exported file, in build/example.
 # `make bench` measures the speed, in some twelve minutes, and writes docs/performance.md.
 # Linux without an NVIDIA GPU: `make run TORCH_BACKEND=cpu` takes torch's small CPU build.
@@ -10,7 +11,7 @@ TORCH_BACKEND ?=
 # uv has its own name for pip's folder of local wheels
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: run example test check bench clean
+.PHONY: run example test quick check cover bench clean
 
 run: $(VENV)/.base
 	$(VENV)/bin/classicnets train lenet_d2l $(ARGS)
@@ -22,17 +23,24 @@ example: $(VENV)/.export
 test: $(VENV)/.dev
 	$(PY) -m pytest $(ARGS)
 
+quick: $(VENV)/.dev
+	$(PY) -m pytest @tests/quick.txt $(ARGS)
+
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/codespell
+
+cover: $(VENV)/.dev
+	$(PY) -m pytest --cov --cov-report=term-missing:skip-covered --cov-report=html $(ARGS)
 
 bench: $(VENV)/.export
 	$(PY) benchmarks/suite.py $(ARGS); failed=$$?; $(PY) docs/make.py performance.md && exit $$failed
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) build dist *.egg-info src/*.egg-info htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests benchmarks studies docs examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):
 	$(PYTHON) -m venv $(VENV)

@@ -1,15 +1,16 @@
-"""The book's AlexNet on Fashion-MNIST at 224 pixels: some steps of its loop against ours, in one run.
+"""The book's AlexNet on Fashion-MNIST at 224 pixels: training steps of its loop against ours, in one run.
 
     python benchmarks/alexnet.py                            (two to three minutes on 2 quiet cores)
     python benchmarks/alexnet.py --steps 1 --pairs 1
 
-steps        so many steps of 128 images: `classicnets train alexnet_d2l --limit N` (images enlarged, metrics,
-             optimizer) against the book's loop (peers/book.py: DataLoader with Resize(224) and ToTensor, float32). The
-             book's first batch is made before the clock starts, as an epoch has many.
-waiting      the part of our time that is spent on data.
-memory       the peak of a process of its own, for two steps of each; the book's four workers are not counted.
-torchvision  steps of torchvision's AlexNet in plain PyTorch, its batch in memory, against our `alexnet_torchvision` as
-             `train` does it, data included; both in the precision that ours has. Needs torchvision.
+steps        steps of 128 images: `classicnets train alexnet_d2l --limit N` (enlarging images, metrics and optimizer
+             included) against the book's loop (peers/book.py: DataLoader with Resize(224) and ToTensor, float32). The
+             book's first batch is loaded before the clock starts, since an epoch has many batches.
+waiting      the share of our time that is spent waiting for data.
+memory       peak memory of a separate process for two steps of each; the book's four workers are not counted.
+torchvision  steps of torchvision's AlexNet in plain PyTorch with its batch in memory, against our
+             `alexnet_torchvision` as `train` runs it, data included; both in the precision that ours uses. Needs
+             torchvision.
 """
 
 from __future__ import annotations
@@ -182,9 +183,11 @@ def torchvisions(count: int, changed: dict[str, str], pairs: int) -> Row | None:
 def main() -> None:
     parser = arguments(__doc__, name="alexnet", pairs=3)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--steps", type=int, default=2, help="for one reading (default 2)")
-    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="of our training")
-    parser.add_argument("--in-process", action="store_true", help="print our peak memory for two steps, and stop")
+    parser.add_argument("--steps", type=int, default=2, help="training steps in one reading (default: 2)")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="settings of our training"
+    )
+    parser.add_argument("--in-process", action="store_true", help="print our peak memory for two steps and exit")
     args = parser.parse_args()
     changed = settings(args.set)
     if args.in_process:

@@ -1,4 +1,4 @@
-"""What the machine can do at best: arithmetic over shapes, bandwidth over sizes, in one precision."""
+"""Measure the peak arithmetic (over shapes) and bandwidth (over sizes) of the machine in one precision."""
 
 from __future__ import annotations
 

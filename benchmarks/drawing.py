@@ -1,4 +1,4 @@
-"""The images of roofline.py and scale.py, made from what they have written (`timing.read`)."""
+"""The figures of roofline.py and scale.py, made from what they have written (`timing.read`)."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _draw_roof(axes: Axes, points: Sequence[Row], ceilings: Mapping[str, Row]) -
 
 
 def _area(row: Row) -> float:
-    return max(_SMALLEST, _LARGEST * row.facts["share"])
+    return max(_SMALLEST, _LARGEST * float(row.facts["share"]))
 
 
 def _name_points(axes: Axes, points: Sequence[Row]) -> None:

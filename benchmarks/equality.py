@@ -1,10 +1,10 @@
-"""Whether our training is the book's: its losses, step by step, beside those of a plain PyTorch loop.
+"""Compare our training losses, step by step, with those of a plain PyTorch loop of the book.
 
     python benchmarks/equality.py alexnet_d2l --steps 50
 
-The plain loop is `train_ch6` written out: Xavier-uniform weights, torch.optim.SGD, nn.CrossEntropyLoss, images 0..1
-enlarged by F.interpolate. Both begin with the same weights and take the images in the same order; nothing else is
-shared. Writes benchmarks/results/equality-NET.json.
+The plain loop is `train_ch6` written out: Xavier-uniform initialization, torch.optim.SGD, nn.CrossEntropyLoss, images
+in 0..1 enlarged by F.interpolate. Both start from the same weights and take the images in the same order; they share
+nothing else. Writes benchmarks/results/equality-NET.json.
 """
 
 from __future__ import annotations

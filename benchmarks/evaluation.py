@@ -1,12 +1,12 @@
-"""Evaluation of nets from run folders against a plain loop in eager float32, in one run.
+"""Evaluate networks from run folders, against a plain loop in eager float32, in one run.
 
     python benchmarks/evaluation.py                         (about two minutes on 2 quiet cores)
     python benchmarks/evaluation.py lenet_caffe --pairs 15
 
-The test images of Fashion-MNIST, from memory to probabilities: `load(RUN).predictor` against batches of plain
-PyTorch, whose images are prepared by the same function. For a net that is large enough also with
-`load(RUN, precision="auto")`, where the hardware multiplies bfloat16. The nets have trained for one step.
-What "auto" chooses has the target.
+From Fashion-MNIST's test images in memory to probabilities: `load(RUN).predictor` against batches of plain PyTorch with
+images prepared by the same function. Networks that are large enough are also evaluated with
+`load(RUN, precision="auto")` where the hardware supports bfloat16; the target applies to what "auto" chooses. The
+networks are trained for one step.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from classicnets.api.models import Run
+from classicnets.evaluation.predictor import Predictor
 from classicnets.images import loading
 from classicnets.images.transforms import views
 from classicnets.spec import run_spec
@@ -43,6 +44,7 @@ def evaluation(name: str, images: np.ndarray, folder: Path, pairs: int) -> list[
     trained.epoch()
     trained.events.close()
     exact, auto = (Run(trained.path, precision=precision) for precision in ("float32", "auto"))
+    assert isinstance(exact.predictor, Predictor)
     preprocess, device = exact.predictor.preprocess, exact.predictor.device
     plain = exact.folder.net_spec().build()
     plain.load_state_dict(exact.net.state_dict())
@@ -84,7 +86,7 @@ def evaluation(name: str, images: np.ndarray, folder: Path, pairs: int) -> list[
 
 def main() -> None:
     parser = arguments(__doc__, name="evaluation", pairs=7)
-    parser.add_argument("nets", nargs="*", default=NETS, metavar="NET", help=f"default: {' '.join(NETS)}")
+    parser.add_argument("nets", nargs="*", default=NETS, metavar="NET", help=f"networks (default: {' '.join(NETS)})")
     args = parser.parse_args()
     before = conditions()
     images = loading.load("fashion_mnist").test.images

@@ -1,11 +1,11 @@
-"""What `train --dry-run` forecasts, held against the runs themselves.
+"""Compare the forecasts of `train --dry-run` with real runs.
 
     python benchmarks/forecast.py                       (the list below)
     python benchmarks/forecast.py "lenet_d2l --limit 6000 --set epochs=2"
 
-Each forecast and each run is a process of its own, one after the other, `--repeats` times. Writes
-benchmarks/results/forecast.json: seconds of the epochs with their evaluation, peak memory (on the CPU) and bytes of the
-files, predicted and real, and their ratios.
+Each forecast and each run is a separate process, one after the other, `--repeats` times. Writes
+benchmarks/results/forecast.json: predicted and real seconds of the epochs with their evaluation, peak memory (on the
+CPU) and bytes of the files, and their ratios.
 """
 
 from __future__ import annotations
@@ -73,9 +73,7 @@ def compare(arguments: list[str], runs: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "runs", nargs="*", metavar="ARGUMENTS", default=RUNS, help="what to give to `classicnets train`"
-    )
+    parser.add_argument("runs", nargs="*", metavar="ARGUMENTS", default=RUNS, help="arguments of `classicnets train`")
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     rows: dict[str, list[dict[str, Any]]] = {text: [] for text in args.runs}

@@ -1,12 +1,12 @@
-"""Real runs killed at random moments, resumed, killed again, until they end: are they the run that nobody killed?
+"""Kill real runs at random moments and resume them until they end: is the result that of an uninterrupted run?
 
     python benchmarks/kills.py              (50 kills and 5 times Ctrl-C: about ten minutes on 2 cores)
 
-Each run is `classicnets train` on Fashion-MNIST in a process of its own, forked from this one so that torch need not be
-imported again. It is sent SIGKILL (or SIGINT) at a moment drawn evenly from half the time that a whole run takes, and
-goes on with `train --resume`, each time with other loader threads and with another number of torch's threads set
-before. Equal means: every tensor in last and best (weights, their average, optimizer, generators) bit for bit, every
-figure in the history, and the result; not what the coach says, which depends on times too. Linux only.
+Each run is `classicnets train` on Fashion-MNIST in a separate process, forked from this one to save importing torch. It
+gets SIGKILL (or SIGINT) at a moment drawn uniformly from half the duration of a whole run, and is resumed with
+`train --resume`, each time with other loader threads and after setting another number of torch threads. Equal means:
+every tensor in last and best (weights, their average, optimizer, generators) bit for bit, every figure in the history,
+and the result; the coach's advice may differ, as it depends on times too. Linux only.
 """
 
 from __future__ import annotations
@@ -130,6 +130,13 @@ def train(command: list[str], runs: Path, log: Path, attempt: int = 0) -> int:
     return fork(do, log)
 
 
+def finished_run(runs: Path) -> Path:
+    """The run in the folder, which has to be there."""
+    run = run_in(runs)
+    assert run is not None, f"no run in {runs}"
+    return run
+
+
 def ends_within(child: int, seconds: float) -> bool:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -151,7 +158,7 @@ def kill_at_random(command: list[str], signals: list[signal.Signals], seed: int,
     code = ended(train(command, whole, log))
     seconds = time.monotonic() - began
     assert code == 0, log.read_text()
-    expected, equal, hits, torn = outcome(run_in(whole)), [], Counter(), 0
+    expected, equal, hits, torn = outcome(finished_run(whole)), list[bool](), Counter[str](), 0
     while left:
         (runs := folder / f"runs-{len(equal)}").mkdir()
         attempts = 0
@@ -166,7 +173,7 @@ def kill_at_random(command: list[str], signals: list[signal.Signals], seed: int,
                 hits[f"{left.pop(0).name} {how_far(runs)}"] += 1
                 torn += any(runs.glob("**/.*.part"))
             attempts += 1
-        equal.append(outcome(run_in(runs)) == expected)
+        equal.append(outcome(finished_run(runs)) == expected)
         print(f"run {len(equal)}: {attempts} processes, {'equal' if equal[-1] else 'NOT EQUAL'}", file=sys.stderr)
     return {
         "runs": len(equal),

@@ -4,18 +4,18 @@
     python benchmarks/lenet.py --parts prediction
     python benchmarks/lenet.py --mxnet-python mxnet-env/bin/python
 
-command     the whole command, cold: `classicnets train lenet_d2l` in a process of its own, ten epochs with evaluation
-            and its run folder, with nothing compiled or cached before but the data; against a process that trains
-            the book's way (peers/book.py), imports included. Ours has to land in the book's range of accuracies.
-epoch       a later epoch of the two, with evaluation; ours saves its state as well.
-prediction  one image at a time, from array to probabilities: `load(RUN).predictor` and `load(FILE).predictor`, the
-            file exported from the run, against plain PyTorch in float32; and that file against onnxruntime's session
-            with it. The file needs pip install 'classicnets[export]'.
-peers       such an epoch in Keras 3 on JAX (pip install keras jax; or elsewhere, with --keras-python) and in MXNet
-            1.9.1, which needs an environment of its own:
+command     the whole command, cold: `classicnets train lenet_d2l` in a new process, ten epochs with evaluation and its
+            run folder, with nothing compiled or cached except the data; against a process that trains the book's way
+            (peers/book.py), imports included. Our accuracy has to be in the book's range.
+epoch       a later epoch of both, with evaluation; ours also saves its state.
+prediction  one image at a time, from array to probabilities: `load(RUN).predictor` and `load(FILE).predictor` (the file
+            exported from the run) against plain PyTorch in float32; and the file against onnxruntime's session with it.
+            The file needs pip install 'classicnets[export]'.
+peers       such an epoch in Keras 3 on JAX (pip install keras jax, or --keras-python for another environment) and in
+            MXNet 1.9.1, which needs an environment of its own:
                 python -m venv mxnet-env && mxnet-env/bin/pip install mxnet==1.9.1 "numpy<1.24"
 
-Each pair gives a ratio; their median counts. The book's images are made by torchvision where it can be imported.
+Each pair gives a ratio; the median counts. torchvision prepares the book's images if it is installed.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from classicnets.datasets.types import ImageSplits
 from classicnets.errors import ClassicnetsError
 from classicnets.evaluation.classify import Classifier
 from classicnets.evaluation.onnx import INPUT, OUTPUT, OnnxClassifier
+from classicnets.evaluation.predictor import Predictor
 from classicnets.events import Epoch
 from classicnets.images import loading
 from classicnets.recipes import resolve
@@ -217,13 +218,15 @@ def plainly(net: nn.Module, device: torch.device) -> Callable[[torch.Tensor], to
 
     def logits(images: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():
-            return net(images.to(device).to(torch.float32) / 255)
+            output: torch.Tensor = net(images.to(device).to(torch.float32) / 255)
+            return output
 
     return logits
 
 
 def predictions(model: Run, plain: nn.Module, images: np.ndarray, folder: Path, pairs: int) -> Iterator[Row | str]:
     """The probabilities of one image at a time: from the run and, with the extra, from the file exported from it."""
+    assert isinstance(model.predictor, Predictor)
     logits, device = plainly(plain, model.predictor.device), model.predictor.device
     ones = itertools.cycle([images[i : i + 1] for i in range(CALLS)])
 
@@ -305,12 +308,12 @@ def peers(
 def main() -> int:
     parser = arguments(__doc__, name="lenet", pairs=3)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--cold-pairs", type=int, default=1, help="readings of the whole command (default 1)")
-    parser.add_argument("--epochs", type=int, default=10, help="of the whole command (default 10, the book's)")
+    parser.add_argument("--cold-pairs", type=int, default=1, help="pairs of readings of the whole command (default: 1)")
     parser.add_argument(
-        "--keras-python", default=sys.executable, metavar="PATH", help="a Python that has keras and jax"
+        "--epochs", type=int, default=10, help="epochs of the whole command (default: 10, as in the book)"
     )
-    parser.add_argument("--mxnet-python", default="", metavar="PATH", help="a Python that has mxnet 1.9.1")
+    parser.add_argument("--keras-python", default=sys.executable, metavar="PATH", help="a Python with keras and jax")
+    parser.add_argument("--mxnet-python", default="", metavar="PATH", help="a Python with mxnet 1.9.1")
     args = parser.parse_args()
     before = conditions()
     splits = loading.load("fashion_mnist")

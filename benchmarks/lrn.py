@@ -1,18 +1,20 @@
-"""Our LRN against `nn.LocalResponseNorm`: the layer alone, and the training step of a net that has two of them.
+"""Our LRN against `nn.LocalResponseNorm`: the layer by itself, and the training step of a network with two of them.
 
     python benchmarks/lrn.py                                (four minutes on 2 quiet cores)
-    python benchmarks/lrn.py --pictures 4 --batch 2 --pairs 1
+    python benchmarks/lrn.py --images 4 --batch 2 --pairs 1
 
-layer        forward and backward over 64 x 96 x 55 x 55 float32, as AlexNet's first; eager and compiled, maps first and
-             maps last in memory. Beside it ReLU, whose time is that of reading and writing main memory.
-step         `alexnet_2012`, float32, SGD with momentum, 32 images in memory, against the same net with
-             `nn.LocalResponseNorm` in its LRNs' places (the two towers as a batch twice as long, which moves nothing).
+layer        forward and backward over 64 x 96 x 55 x 55 float32, as AlexNet's first; eager and compiled, contiguous and
+             channels last. ReLU is measured beside it: its time is that of reading and writing main memory.
+step         `alexnet_2012`, float32, SGD with momentum, 32 images in memory, against the same network with
+             `nn.LocalResponseNorm` in place of its LRN layers (the two towers as a batch twice as long, which copies
+             nothing).
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -55,9 +57,9 @@ def layer(images: int, pairs: int) -> tuple[list[Row], list[str]]:
     for mode in ("eager", "compiled"):
         for words, layout in LAYOUTS.items():
             a, g = (t.to(memory_format=layout) for t in (values, gradient))
-            nets = [LRN(5, k=1.0), nn.LocalResponseNorm(5), nn.ReLU()]
+            nets: list[nn.Module] = [LRN(5, k=1.0), nn.LocalResponseNorm(5), nn.ReLU()]
             if mode == "compiled":
-                nets = [torch.compile(net) for net in nets]
+                nets = [cast(nn.Module, torch.compile(net)) for net in nets]
             ours, theirs, floor = (there_and_back(net, a, g) for net in nets)
             try:
                 assert_close(ours(), theirs(), rtol=1e-5, atol=1e-5)
@@ -118,8 +120,8 @@ def step(batch: int, pairs: int) -> Row:
 def main() -> None:
     parser = arguments(__doc__, name="lrn", pairs=7)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--pictures", type=int, default=64, help="of the layer alone (default 64)")
-    parser.add_argument("--batch", type=int, default=32, help="of the training step (default 32)")
+    parser.add_argument("--images", type=int, default=64, help="images for the layer by itself (default: 64)")
+    parser.add_argument("--batch", type=int, default=32, help="images in a training step (default: 32)")
     args = parser.parse_args()
     before = conditions()
     rows: list[Row] = []

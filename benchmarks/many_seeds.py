@@ -1,10 +1,10 @@
-"""Eight seeds of the book's LeNet: side by side, as `train --seeds` decides, against one after the other.
+"""Eight seeds of the book's LeNet: in parallel, as `train --seeds` decides, against one after the other.
 
     python benchmarks/many_seeds.py                         (about three minutes on 2 quiet cores)
     python benchmarks/many_seeds.py --seeds 2 --limit 2000
 
-Whole commands, with the start of every run and the figures it draws; one epoch of a part of the training images, so
-that it does not take long. The longer the runs, the less of that is in the ratio.
+Measures whole commands, including the start of every run and its figures; one epoch on a part of the training images
+keeps it short. The longer the runs, the smaller the share of start and figures in the ratio.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""How long until the book's accuracy is reached: the recipe `fast` against the book's own, both trained by us.
+"""Time to the book's accuracy: the recipe `fast` against the book's own, both trained by us.
 
     python benchmarks/reach.py                              (three seeds of LeNet, three to four minutes)
-    python benchmarks/reach.py --net alexnet_d2l --set image_size=224 epochs=2    (hours; no part of `make bench`)
+    python benchmarks/reach.py --net alexnet_d2l --set image_size=224 epochs=2    (hours; not part of `make bench`)
 
-Seconds of training, with the evaluation after every epoch and without start-up, until the test accuracy is first at
-least the mean of what the book's own notebooks reached. When that is, the test split alone tells, so it is watched here
-after every epoch; that is what is measured, and nothing is chosen by it: `fast` is shortened to one epoch because on
-validation images that was enough (`python benchmarks/choose_fast.py lenet_d2l --try epochs=1 epochs=2`).
-Beyond the recipe's epochs the book's is continued at its constant rate, five times as long at most; what has not got
-there by then counts with the time it had, so that the ratio is too small rather than too large. Where `fast` does not
-get there, there is no ratio, and this ends with an error.
+Seconds of training, with the evaluation after every epoch and without start-up, until the test accuracy first reaches
+the mean of the book's own notebooks. Only the test split can tell when, so it is evaluated after every epoch; nothing
+is selected by it: `fast` is shortened to one epoch because that was enough on validation images
+(`python studies/choose_fast.py lenet_d2l --try epochs=1 epochs=2`).
+Beyond its epochs the book's recipe continues at its constant rate, up to five times as long; a run that has not reached
+the accuracy by then counts with the time it took, so the ratio is rather too small than too large. If `fast` does not
+reach it, there is no ratio and the script ends with an error.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def seconds_until(goal: float, net: str, recipe: str, seed: int, changed: dict[s
     found = resolve.find(recipe, net, registered=True)
     longer = {"epochs": 5 * found.epochs} if found.schedule == "constant" else {}
     planned = plan(*run_spec(net, recipe=recipe, settings={"monitor": "test", **longer, **changed}, seed=seed))
-    seconds, accuracies = 0.0, []
+    seconds, accuracies = 0.0, list[float]()
     with tempfile.TemporaryDirectory(prefix="reach-") as name:
         events = Session.start(planned, lambda _: None, Output(runs=name)).events()
         for event in events:
-            if isinstance(event, Epoch):
+            if isinstance(event, Epoch) and event.test_accuracy is not None:
                 seconds += event.seconds + event.evaluation_seconds
                 accuracies.append(event.test_accuracy)
                 if accuracies[-1] >= goal:
@@ -81,8 +81,10 @@ def compare(net: str, seeds: int, changed: dict[str, str]) -> Row:
 
 def main() -> None:
     parser = arguments(__doc__, name="reach", pairs=3)
-    parser.add_argument("--net", default="lenet_d2l", help="default: lenet_d2l; each pair is a seed")
-    parser.add_argument("--set", nargs="+", default=["epochs=1"], metavar="KEY=VALUE", help="of fast (epochs=1)")
+    parser.add_argument("--net", default="lenet_d2l", help="network (default: lenet_d2l); each pair is a seed")
+    parser.add_argument(
+        "--set", nargs="+", default=["epochs=1"], metavar="KEY=VALUE", help="settings of fast (default: epochs=1)"
+    )
     args = parser.parse_args()
     if args.net != "lenet_d2l":
         args.out = args.out.with_stem(f"{args.out.stem}-{args.net}")

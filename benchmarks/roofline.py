@@ -1,18 +1,18 @@
-"""Where the time of a training step goes, layer by layer, and how near each layer comes to what the machine can do.
+"""Where the time of a training step goes, layer by layer, and how close each layer comes to the machine's limits.
 
     python benchmarks/roofline.py lenet_d2l --batch 256
     python benchmarks/roofline.py my_net.py:net --input 3x32x32 --precision bfloat16
 
-Each layer runs alone, again and again, on the input and the output gradient that it had in a real step; medians. Alone,
-a layer finds in the cache what a step would have pushed out, so "the rest" of the step that no layer explains holds
-that too; it is negative where layers take longer alone. Arithmetic is 2 FLOP for each multiply-accumulate of
-`classicnets show`, in backward once for the gradient of the input and once for that of the weights, where they are
-needed; what else a layer computes is not counted. Bytes are those that must move at least: input, output and weights;
-in backward input, weights and the gradients of output, input and weights. A view moves none.
+Each layer runs by itself, repeatedly, on the input and the output gradient that it had in a real step; medians are
+reported. By itself, a layer finds data in the cache that a step would have evicted, so "the rest" of the step that no
+layer explains includes this effect; it is negative where layers take longer by themselves. Arithmetic is 2 FLOP for
+each multiply-accumulate of `classicnets show`; in backward once for the gradient of the input and once for that of the
+weights, where they are needed; other operations are not counted. Bytes are the least that must be moved: input, output
+and weights; in backward input, weights and the gradients of output, input and weights. A view moves none.
 
-The ceilings are measured beside: arithmetic as the best of matrix products and convolutions, bandwidth as the best of
-copy, add and triad (a + 2 b) over arrays from small, in the cache, to large, out of it. "of roof" is the time that the
-ceilings allow over the time it took; the bandwidth allowed is that of arrays at least as large together.
+The limits are measured in the same run: arithmetic as the best of matrix products and convolutions, bandwidth as the
+best of copy, add and triad (a + 2 b) over arrays from small (in the cache) to large (out of it). "of roof" is the time
+that the limits allow divided by the time measured, with the bandwidth of arrays at least as large in total.
 The step is SGD with momentum 0.9 on noise. Writes benchmarks/results/roofline-NET.json and .png.
 """
 
@@ -185,9 +185,9 @@ def parts(subject: ExportSource, work: Work, seconds: float) -> Iterator[Row]:
     work.state.optimizer.zero_grad()
     whole += readings(work.step, seconds)
     step = statistics.median(whole)
-    add("the rest", "", "", [step - sum(row.median for row in rows)])
-    for row in rows:
-        yield replace(row, facts={**row.facts, "share": row.median / step})
+    add("the rest", "", "", [step - sum(part.median for part in rows)])
+    for part in rows:
+        yield replace(part, facts={**part.facts, "share": part.median / step})
     about = {
         "net": subject.name,
         "input": subject.shape,

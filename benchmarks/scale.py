@@ -1,17 +1,17 @@
-"""How the time of a training step, of inference, and the memory of both grow with batch, image, width and images.
+"""How time and memory of a training step and of inference grow with batch, image size, width and number of images.
 
     python benchmarks/scale.py lenet_d2l
     python benchmarks/scale.py my_net.py:net --input 3x32x32 --axes batch side
 
 batch      images in a step
-side       pixels of the image's side: a net of the registry is built for it, any other takes it as it is
-width      times the maps and units of every hidden layer, for a net that is an nn.Sequential (see widen.py)
-images   images in memory, at the size the net takes, through an epoch of data/batches.py, without a net
+side       image size in pixels: a network of the registry is built for it, any other takes it as it is
+width      factor for the feature maps and units of every hidden layer of an nn.Sequential (see widen.py)
+images     images in memory, at the network's input size, through an epoch of images/batches.py, without a network
 
-Each point is a process of its own, so that its memory is: on the CPU by how much the resident size grew at most, with
-the weights; on CUDA what torch had allocated at most. The other axes are as --batch, --input and the net have them. An
-exponent is the slope in a log-log image, over all points and over the last three: time grows as axis^exponent.
-An axis ends before a step would take more than ten seconds or most of the memory.
+Each point is a separate process, so that its memory can be measured: on the CPU the largest growth of the resident
+size, with the weights; on CUDA the peak that torch allocated. The other axes stay at --batch, --input and the network's
+own width. An exponent is the slope in a log-log plot, over all points and over the last three: time grows as
+axis^exponent. An axis ends before a step would take more than ten seconds or most of the memory.
 Writes benchmarks/results/scale-NET.json and .png.
 """
 
@@ -47,26 +47,27 @@ AXES = {
     "batch": "images in a batch",
     "side": "side of the image, pixels",
     "width": "times the width of the hidden layers",
-    "pictures": "images in memory, an epoch of batches",
+    "images": "images in memory, an epoch of batches",
 }
-IMAGES = ("batch", "pictures")  # axes that count them
+IMAGES = ("batch", "images")  # axes that count them
 _STATUS = Path("/proc/self/status")
 MOST_SECONDS, MOST_MEMORY = 10.0, 0.6  # of a step; the share of what is free
 
 
 def values(axis: str, side: int, *, quick: bool) -> list[float]:
     """The points of an axis, rising."""
-    return {
+    points: dict[str, list[float]] = {
         "batch": [1, 4] if quick else [4**n for n in range(6)],
         "side": [side, 2 * side] if quick else [round(side * factor) for factor in (0.5, 0.75, 1, 1.5, 2)],
         "width": [1, 2] if quick else [0.25, 0.5, 1, 2, 4],
-        "pictures": [64, 128] if quick else [1000, 3000, 10_000, 30_000, 60_000],
-    }[axis]
+        "images": [64, 128] if quick else [1000, 3000, 10_000, 30_000, 60_000],
+    }
+    return points[axis]
 
 
 def measure(args: argparse.Namespace, axis: str, at: float) -> dict[str, Any]:
     """Seconds and MB at one point, in this process."""
-    if axis == "pictures":
+    if axis == "images":
         return epoch(args, int(at))
     shape = (args.input[0], int(at), int(at)) if axis == "side" else args.input
     subject = load(args.net, shape, partial(widened, factor=at) if axis == "width" else None)
@@ -115,7 +116,7 @@ class Memory:
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         if _STATUS.exists():  # getrusage would count what the parent process had when it started this one
-            return 1024 * int(re.search(r"VmHWM:\s*(\d+) kB", _STATUS.read_text())[1])
+            return 1024 * int(re.findall(r"VmHWM:\s*(\d+) kB", _STATUS.read_text())[0])
         return machine.peak_memory_bytes() or 0
 
 
@@ -133,7 +134,7 @@ def alone(args: argparse.Namespace, axis: str, at: float) -> dict[str, Any]:
 def grown(args: argparse.Namespace, about: dict[str, Any], axis: str) -> Iterator[Row | str]:
     """The points of an axis, or why there are none, or no more."""
     _, height, width = args.input
-    if height != width and axis in ("side", "pictures"):
+    if height != width and axis in ("side", "images"):
         yield f"{axis}: for square images alone"
         return
     last: tuple[float, dict[str, list[float]]] | None = None
@@ -182,7 +183,7 @@ def exponents(rows: Sequence[Row]) -> Iterator[Row]:
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
-    """Of the straight line through the points in a log-log image."""
+    """Of the straight line through the points in a log-log plot."""
     x, y = ([math.log(value) for value in side] for side in zip(*points, strict=True))
     return statistics.linear_regression(x, y).slope
 
@@ -212,7 +213,7 @@ def print_table(rows: Sequence[Row], skipped: Sequence[str]) -> None:
 
 def main(given: list[str] | None = None) -> None:
     parser = arguments(__doc__, batch=64)
-    parser.add_argument("--axes", nargs="+", choices=AXES, default=[*AXES], help="default: all")
+    parser.add_argument("--axes", nargs="+", choices=AXES, default=[*AXES], help="axes to measure (default: all)")
     parser.add_argument("--point", nargs=2, help=argparse.SUPPRESS)  # what a process of its own measures
     args = parsed(parser, "scale", given)
     args.given = sys.argv[1:] if given is None else given

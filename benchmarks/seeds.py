@@ -1,11 +1,11 @@
-"""A recipe over many seeds, beside what is published for it.
+"""Train a recipe with many seeds and compare with its published accuracy.
 
     python benchmarks/seeds.py lenet_d2l --seeds 10
-    python benchmarks/seeds.py lenet_d2l --seeds 20               (the ten that are missing)
+    python benchmarks/seeds.py lenet_d2l --seeds 20               (adds the ten that are missing)
     python benchmarks/seeds.py lenet_d2l --set net.activation=relu lr=0.1 --label relu
 
-Writes benchmarks/results/seeds-NET-RECIPE[-LABEL].json: test and train accuracy and seconds of every run. Seeds that
-the file has are kept if it was made by the same recipe with the same versions, processor, device and threads.
+Writes benchmarks/results/seeds-NET-RECIPE[-LABEL].json: test and training accuracy and seconds of every run. Seeds in
+the file are kept if they were run with the same recipe, versions, processor, device and threads.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--label", default="", help="needed with --set: what the file is called by")
+    parser.add_argument("--label", default="", help="name of the file of results; required with --set")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--side-by-side", type=int, metavar="N")
-    parser.add_argument("--runs", default="", help="where run folders go (default: a temporary folder)")
-    parser.add_argument("--again", action="store_true", help="run the seeds that the file has as well")
+    parser.add_argument("--runs", default="", help="folder for run folders (default: a temporary one)")
+    parser.add_argument("--again", action="store_true", help="repeat the seeds that are in the file")
     args = parser.parse_args(arguments)
     if args.set and not args.label:
         parser.error("--set makes another experiment of it, which needs a --label")
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def kind(asked: Plan, threads: int) -> dict[str, Any]:
     """What runs must have in common, as JSON has it."""
-    values = {"recipe_values": asked.recipe.to_dict(), "data": asked.description.name}
+    values: dict[str, Any] = {"recipe_values": asked.recipe.to_dict(), "data": asked.description.name}
     values |= {"device": asked.device, "threads": threads, **machine.describe()}
     found: dict[str, Any] = json.loads(json.dumps(values))
     return found

@@ -1,16 +1,16 @@
-"""Training steps whose batch Python threads share, against steps whose operations intra-op threads share.
+"""Training steps whose batch is divided among Python threads, against steps with intra-op threads.
 
     python benchmarks/split.py                              (about five minutes on 2 quiet cores)
     python benchmarks/split.py --settings python            with torch's default of spinning threads, as in your Python
 
-Three ways, compared pair by pair in one process, on images of noise in memory:
+Three variants, compared pair by pair in one process, on noise images in memory:
 
-plain   PyTorch as it comes: forward, cross-entropy, backward, SGD, with all intra-op threads
-whole   a step of ours with `batch_threads` 1: pools by slices, or channels last above 2M MACs
-split   a step of ours with what `acceleration.prepare.choose` takes, or as many threads as --batch-threads says
+plain   PyTorch's defaults: forward, cross-entropy, backward, SGD, with all intra-op threads
+whole   our step with `batch_threads` 1: pools by slices, or channels last above 2M MACs
+split   our step with the number of threads that `acceleration.prepare.choose` takes, or --batch-threads
 
-"quiet" is with this program only, "shared" while another program, a busy loop, has a core. With --settings command
-(the default) threads and allocator are as the command sets them, for all three ways.
+"quiet" is with this program only; "shared" with another program, a busy loop, on one core. With --settings command (the
+default) threads and allocator are set as by the command, for all three variants.
 """
 
 from __future__ import annotations
@@ -142,8 +142,10 @@ def main() -> None:
     parser.add_argument("--precision", nargs="+", choices=["float32", "bfloat16"], default=["float32"])
     parser.add_argument("--conditions", nargs="+", choices=["quiet", "shared"], default=["quiet", "shared"])
     parser.add_argument("--settings", choices=["command", "python"], default="command")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="default: torch's")
-    parser.add_argument("--batch-threads", type=int, help="that share a batch (default: by the rule)")
+    parser.add_argument(
+        "--threads", type=int, default=torch.get_num_threads(), help="number of CPU threads (default: torch's)"
+    )
+    parser.add_argument("--batch-threads", type=int, help="threads that share a batch (default: chosen by the rule)")
     args = parser.parse_args()
     if args.settings == "command":
         if "GOMP_SPINCOUNT" not in os.environ:  # read when torch is imported, so from the start again

@@ -1,11 +1,11 @@
-"""How soon the command answers, what importing costs beyond torch, and how much there is to install beyond torch.
+"""How soon the command answers, what importing costs beyond torch, and the installed size beyond torch.
 
     python benchmarks/start.py                              (half a minute)
 
-Commands are whole processes, from start to end, after two that warm up. The import is that of what trains and predicts
-(`classicnets.api`, `classicnets.training.run`), timed in a new process that has imported torch. Sizes are those of the
-installed files of every package that a plain `pip install classicnets` needs, without what torch brings by itself and
-without byte code, which some installers write and others do not.
+Commands are timed as whole processes, after two warm-up runs. The import is that of the modules that train and predict
+(`classicnets.api`, `classicnets.training.session`), timed in a new process that has imported torch. Sizes are those of
+the installed files of every package that `pip install classicnets` needs, without torch's own dependencies and without
+byte code, which only some installers write.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from timing import Row, arguments, clock, conditions, write
 
 IMPORT = """import time, torch
 started = time.perf_counter()
-import classicnets.api, classicnets.training.run
+import classicnets.api, classicnets.training.session
 print(time.perf_counter() - started)"""
 
 
@@ -56,7 +56,7 @@ def importing(pairs: int) -> Row:
         values.append(float(done.stdout))
     return Row(
         what="importing what trains and predicts",
-        ours="`classicnets.api` and `classicnets.training.run`, after torch",
+        ours="`classicnets.api` and `classicnets.training.session`, after torch",
         values=values[1:],
         unit="s",
         at_least=0.5,

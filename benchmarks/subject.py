@@ -1,4 +1,4 @@
-"""What is timed: any net with a batch of noise, its training step as `train` takes it, and its inference."""
+"""The network that a benchmark times, with a batch of noise: its training step as in `train`, and its inference."""
 
 from __future__ import annotations
 
@@ -36,16 +36,24 @@ _READING_SECONDS = 0.005  # shorter work is called several times for one reading
 def arguments(description: str | None, *, batch: int) -> argparse.ArgumentParser:
     """A parser with what both scripts take."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("net", metavar="NET", help="a name of `classicnets list`, file.py:net, or a run")
-    parser.add_argument("--input", type=_shape, metavar="CxHxW", help="images (the net's own; 1x28x28 for file.py:net)")
+    parser.add_argument("net", metavar="NET", help="name from `classicnets list`, file.py:net, or a run folder")
+    parser.add_argument(
+        "--input", type=_shape, metavar="CxHxW", help="input shape (default: the network's; 1x28x28 for file.py:net)"
+    )
     parser.add_argument("--batch", type=int, default=batch, help=f"images in a step (default {batch})")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, mps or auto")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="default float32")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU (default: torch's)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="at least three readings, and on for so long (1)")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="an image FILE.png comes beside it")
-    parser.add_argument("--json", action="store_true", help="print the file in place of the table")
-    parser.add_argument("--quick", action="store_true", help="a try with few, small readings, with --out")
+    parser.add_argument(
+        "--threads", type=int, default=torch.get_num_threads(), help="number of CPU threads (default: torch's)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="measuring time, with at least three readings (default: 1)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE.json", help="file of results; the figure FILE.png is written beside it"
+    )
+    parser.add_argument("--json", action="store_true", help="print the results as JSON, not as a table")
+    parser.add_argument("--quick", action="store_true", help="a trial run with few, small readings; needs --out")
     return parser
 
 

@@ -1,13 +1,14 @@
-"""The benchmarks behind docs/performance.md, one after the other, each in a process of its own.
+"""Run the benchmarks behind docs/performance.md one after the other, each in a separate process.
 
     make bench                                              (ten to twelve minutes on 2 quiet cores)
     python benchmarks/suite.py --only lenet start
     python benchmarks/suite.py --mxnet-python mxnet-env/bin/python --keras-python keras-env/bin/python
 
-One that fails does not stop the others; which did is said at the end, and the exit code is 1. Peers that are not
-installed are skipped by name (`python benchmarks/lenet.py -h` says how they are had). Results go to benchmarks/results,
-or to the --results FOLDER, and from there into docs/performance.md by `python docs/make.py performance.md`; a folder
-below benchmarks/results is another machine's, and gets tables of its own.
+If one fails, the others still run; the failed ones are listed at the end, and the exit code is 1. Peers that are not
+installed are skipped and named (`python benchmarks/lenet.py -h` says how to install them). Results go to
+benchmarks/results, or to the --results FOLDER, and from there into docs/performance.md by
+`python docs/make.py performance.md`; a folder below benchmarks/results belongs to another machine and gets tables of
+its own.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=SCRIPTS)
     parser.add_argument("--results", type=Path, default=HERE / "results", metavar="FOLDER")
-    parser.add_argument("--keras-python", metavar="PATH", help="a Python that has keras and jax")
-    parser.add_argument("--mxnet-python", metavar="PATH", help="a Python that has mxnet 1.9.1")
+    parser.add_argument("--keras-python", metavar="PATH", help="a Python with keras and jax")
+    parser.add_argument("--mxnet-python", metavar="PATH", help="a Python with mxnet 1.9.1")
     args = parser.parse_args()
     peers = {"--keras-python": args.keras_python, "--mxnet-python": args.mxnet_python}
     args.results.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: two ways timed pair by pair, a row of the result, and the file it is written to.
+"""Shared by the benchmarks: timing two functions pair by pair, a row of results, and the file of results.
 
 A script takes `before = conditions()`, makes rows and calls `write`. Rows with their targets become docs/performance.md
 (`python docs/make.py`).
@@ -196,7 +196,9 @@ def busy_beside(before: Conditions, after: Conditions) -> tuple[float | None, bo
 def arguments(description: str | None, *, name: str, pairs: int) -> argparse.ArgumentParser:
     """A parser with what every script takes: --pairs and --out."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=pairs, help=f"readings of each comparison (default {pairs})")
+    parser.add_argument(
+        "--pairs", type=int, default=pairs, help=f"pairs of readings of each comparison (default: {pairs})"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS / f"{name}.json", metavar="FILE")
     return parser
 
@@ -230,7 +232,7 @@ def _command() -> str:
     """What was typed, without the place of the result, and of absolute paths the end."""
     given = [word for before, word in pairwise(sys.argv) if "--out" not in (before, word)]
     words = ["/".join(Path(word).parts[-3:]) if Path(word).is_absolute() else word for word in given]
-    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
+    return " ".join(["python", "/".join(Path(sys.argv[0]).resolve().parts[-2:]), *words])
 
 
 def read(path: Path) -> tuple[list[Row], dict[str, Any]]:

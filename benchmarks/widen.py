@@ -1,4 +1,4 @@
-"""A net with so many times its maps and units: an nn.Sequential, whose order says what each layer is given."""
+"""Build a wider or narrower copy of an nn.Sequential, whose order says what each layer reads."""
 
 from __future__ import annotations
 
@@ -67,8 +67,11 @@ def _sides(layer: nn.Module) -> tuple[int, int]:
 def _anew(layer: nn.Module, inputs: int, outputs: int) -> nn.Module:
     bias = layer.bias is not None
     if isinstance(layer, nn.Conv2d):
-        window = (layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.groups)
-        return nn.Conv2d(inputs, outputs, *window, bias=bias, padding_mode=layer.padding_mode)
+        kernel, stride, dilation = ((pair[0], pair[1]) for pair in (layer.kernel_size, layer.stride, layer.dilation))
+        padding = layer.padding if isinstance(layer.padding, str) else (layer.padding[0], layer.padding[1])
+        return nn.Conv2d(
+            inputs, outputs, kernel, stride, padding, dilation, layer.groups, bias, padding_mode=layer.padding_mode
+        )
     return nn.Linear(inputs, outputs, bias=bias)
 
 

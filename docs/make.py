@@ -30,6 +30,7 @@ import timing
 
 HERE = Path(__file__).parent
 RESULTS = timing.RESULTS
+STUDIES = HERE.parent / "studies" / "results"
 COMMAND = "python docs/make.py"
 
 # ------------------------------------------------------------------------------------------------------ docs/nets.md
@@ -1232,7 +1233,7 @@ def performance_page(results: Path = RESULTS, by_hand: str | None = None) -> str
         by_hand = (HERE / "performance.md").read_text(encoding="utf-8").partition(BY_HAND)[2]
     machines = [results, *sorted(path for path in results.iterdir() if path.is_dir())]
     found = {
-        folder: {name: timing.read(folder / f"{name}.json") for name in MEASURED if (folder / f"{name}.json").exists()}
+        folder: {name: timing.read(path) for name in MEASURED if (path := _results_file(folder, name)).exists()}
         for folder in machines
     }
     sections = "".join(_machine(measured) for measured in found.values() if measured)
@@ -1249,6 +1250,11 @@ shown as missed.
 {_tally(rows)}
 
 {sections}{BY_HAND}{by_hand}"""
+
+
+def _results_file(folder: Path, name: str) -> Path:
+    """The results of a benchmark on the machine of `folder`; those of a finished study are in studies/results."""
+    return (STUDIES if (folder, name) == (RESULTS, "tried") else folder) / f"{name}.json"
 
 
 def _tally(rows: Sequence[timing.Row]) -> str:

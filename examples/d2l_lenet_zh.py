@@ -1,7 +1,7 @@
 """LeNet on Fashion-MNIST, as in *Dive into Deep Learning*, second Chinese edition.
 
-The calls are the book's; one import differs: `from d2l import torch as d2l` there. A minute or two on a CPU.
-In a notebook the curves grow as it trains; this script says them on standard error.
+The code is the book's with one import changed (there: `from d2l import torch as d2l`). Takes a minute or two on a CPU.
+In a notebook the curves are updated during training; this script prints the figures to standard error.
 """
 
 import torch

@@ -1,13 +1,13 @@
 #!/bin/sh
-# From a folder of images to one file that classifies others: the whole way, each command shown before it runs.
+# From a folder of images to one file that classifies images. Each command is printed before it runs.
 #
 #     sh examples/from_folder_to_file.sh [FOLDER]
 #
-# FOLDER (build/example) gets everything: images, run, exported file. `make example` sets up first.
+# FOLDER (default: build/example) gets the images, the run and the exported file. `make example` sets up .venv first.
 set -eu
 folder=${1:-build/example}
 if [ -e "$folder" ]; then
-    echo "$folder is there already; nothing is written over it: rm -r $folder" >&2
+    echo "$folder already exists. Remove it first: rm -r $folder" >&2
     exit 2
 fi
 mkdir -p "$folder"
@@ -26,7 +26,7 @@ classify() {
 run python "$(dirname "$0")/make_images.py" "$folder/signs"
 run classicnets data check "$folder/signs"
 run classicnets data preview "$folder/signs" --size 32 -o "$folder/signs.png"
-# eight epochs, and what a deep net without normalization needs to start at all: larger first weights, small batches
+# Without normalization this network starts to learn only with larger initial weights and small batches.
 run classicnets train cifar10_26pct --recipe fast --data "$folder/signs" --runs "$folder/runs" --set net.pool=max \
     epochs=8 batch_size=64 initialize=xavier_uniform shift=1 mean=0.45 std=0.2
 trained=$folder/runs/cifar10_26pct-max-signs-1

@@ -1,15 +1,15 @@
-"""Renders a small color data set as a folder of PNG and JPEG files: twelve road signs that nobody has ever seen.
+"""Render a small color data set as a folder of PNG and JPEG files: twelve classes of invented road signs.
 
     python examples/make_images.py signs                                (6,000 and 2,000 images of 32x32)
     python examples/make_images.py signs --train 600 --test 200 --seed 1 --size 48
 
-A class is a plate and a character on it, "circle-3" or "hexagon-B": three plates that look alike times four characters
-that look alike. Colors, fonts, place, angle, light, background and what hides a part of the sign are drawn at random
-and tell nothing. In some images so much is hidden or blurred that nobody could tell.
+A class is a plate with a character on it, such as "circle-3" or "hexagon-B": three similar plates times four similar
+characters. Colors, fonts, position, angle, light, background and occlusion are random and independent of the class. In
+some images so much is hidden or blurred that the class cannot be recognized.
 
-FOLDER/train/CLASS/NUMBER.png or .jpg, FOLDER/test/CLASS/... Image i of a split depends on (seed, split, i, size)
-alone, so that more images keep those that were there. The fonts are those that come with matplotlib. With other
-versions of Pillow, its FreeType and libjpeg, or of matplotlib's fonts the pixels may differ; the printed sum tells.
+Files are FOLDER/train/CLASS/NUMBER.png or .jpg, and FOLDER/test/CLASS/... Image i of a split depends on (seed, split,
+i, size) only, so a larger data set contains the smaller one. The fonts come with matplotlib. Pixels may differ with
+other versions of Pillow (its FreeType and libjpeg) or of matplotlib's fonts; compare the printed checksum.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _photographed(image: Image.Image, chance: Chance) -> Image.Image:
     """Out of focus, in uneven light, with a camera's noise."""
     image = image.filter(ImageFilter.GaussianBlur(chance.uniform(0, 0.025) * image.width))
     pixels = np.asarray(image, np.float64)
-    light = np.linspace(*chance.uniform(0.6, 1.2, 2), image.width)
+    light = np.linspace(chance.uniform(0.6, 1.2), chance.uniform(0.6, 1.2), image.width)
     light = light[:, None, None] if chance.uniform() < 0.5 else light[None, :, None]
     middle = pixels.mean()
     pixels = (middle + (pixels - middle) * chance.uniform(0.7, 1.2)) * light
@@ -169,7 +169,8 @@ def write(folder: Path, split: str, count: int, seed: int, size: int) -> str:
     for i in range(count):
         name = CLASSES[i % len(CLASSES)]
         chance = Chance([seed, SPLITS.index(split), i])
-        image = render(*name.split("-"), size, chance)
+        plate, character = name.split("-")
+        image = render(plate, character, size, chance)
         total.update(image.tobytes())
         path = folder / split / name / f"{i:05}"
         if chance.uniform() < 0.5:
@@ -181,16 +182,16 @@ def write(folder: Path, split: str, count: int, seed: int, size: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="a new folder")
+    parser.add_argument("folder", type=Path, help="folder to create")
     parser.add_argument("--train", type=int, default=6000, metavar="N", help="training images (default: 6000)")
     parser.add_argument("--test", type=int, default=2000, metavar="N", help="test images (default: 2000)")
-    parser.add_argument("--seed", type=int, default=0, help="other images (default: 0)")
-    parser.add_argument("--size", type=int, default=32, metavar="PIXELS", help="their side (default: 32)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the images (default: 0)")
+    parser.add_argument("--size", type=int, default=32, metavar="PIXELS", help="image size (default: 32)")
     args = parser.parse_args()
     if min(args.train, args.test) < len(CLASSES):
         parser.error(f"there are {len(CLASSES)} classes, and each needs an image in both splits")
     if args.folder.exists():
-        parser.error(f"{args.folder} is there already; nothing is written over it")
+        parser.error(f"{args.folder} already exists; choose a new folder")
     for split, count in zip(SPLITS, (args.train, args.test), strict=True):
         total = write(args.folder, split, count, args.seed, args.size)
         print(f"{args.folder / split}: {count:,} images, {len(CLASSES)} classes, sha256 of the pixels {total[:16]}")

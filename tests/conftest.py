@@ -16,6 +16,7 @@ import torch
 
 from classicnets.cli.main import main
 from classicnets.report import error_analysis, figures
+from support.command_line import CommandLine
 from support.idx import make_idx_folder
 from support.images import make_image_folder
 
@@ -69,7 +70,7 @@ def undrawn() -> Iterator[None]:
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]):
+def cli(capsys: pytest.CaptureFixture[str]) -> CommandLine:
     """Runs a command line in this process: cli("list") -> (exit code, stdout, stderr)."""
 
     def call(*arguments: object) -> tuple[int, str, str]:

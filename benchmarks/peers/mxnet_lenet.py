@@ -19,7 +19,7 @@ except ImportError as error:
     sys.exit()
 
 
-def main():
+def main() -> None:
     data = np.load(sys.argv[1])
     x, x_test = (mxnet.nd.array(data[name][:, None].astype("float32") / 255) for name in ("x", "x_test"))
     y, y_test = (mxnet.nd.array(data[name]) for name in ("y", "y_test"))

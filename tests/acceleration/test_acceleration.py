@@ -6,6 +6,8 @@ import copy
 import pickle
 import threading
 import warnings
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -35,18 +37,18 @@ OTHER = [
 SHAPE = 32, 4, 24, 42
 
 
-def maps(**kind) -> torch.Tensor:
+def maps(**kind: Any) -> torch.Tensor:
     """Random feature maps with many equal values in a window, as after ReLU."""
     return torch.randn(SHAPE, generator=torch.Generator().manual_seed(0)).round(decimals=1).relu().to(**kind)
 
 
 @pytest.fixture
-def quick(monkeypatch) -> list[str]:
+def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Records the calls that are computed by slices instead of by torch."""
     seen: list[str] = []
     original = layers._Average.apply
 
-    def call(*args):
+    def call(*args: Any) -> Any:
         seen.append("_average")
         return original(*args)
 
@@ -55,7 +57,7 @@ def quick(monkeypatch) -> list[str]:
 
 
 @pytest.mark.parametrize("how", [*TILED, *OTHER], ids=str)
-def test_outputs_equal_torch(how, quick):
+def test_outputs_equal_torch(how: dict[str, Any], quick: list[str]) -> None:
     pool = nn.AvgPool2d(**how)
     expected = pool(maps())
     with prepared(pool):
@@ -65,7 +67,7 @@ def test_outputs_equal_torch(how, quick):
 
 
 @pytest.mark.parametrize("how", [*TILED, *OTHER], ids=str)
-def test_gradients_of_average_pooling_equal_torch(how, quick):
+def test_gradients_of_average_pooling_equal_torch(how: dict[str, Any], quick: list[str]) -> None:
     gradients, pool = [], nn.AvgPool2d(**how)
     for mode in (prepared(pool), torch.enable_grad()):
         x = maps().requires_grad_()
@@ -76,7 +78,7 @@ def test_gradients_of_average_pooling_equal_torch(how, quick):
     assert torch.equal(*gradients) and len(quick) == (how in TILED)
 
 
-def test_uses_torch_where_slices_would_differ_or_be_slower(quick):
+def test_uses_torch_where_slices_would_differ_or_be_slower(quick: list[str]) -> None:
     x, pool, divided, still = maps(), nn.AvgPool2d(2), nn.AvgPool2d(2, divisor_override=3), nn.AvgPool2d(2)
     still.stride = 0
     last, odd, small = x.contiguous(memory_format=torch.channels_last), x.transpose(2, 3), x[:2]
@@ -99,9 +101,9 @@ def test_uses_torch_where_slices_would_differ_or_be_slower(quick):
     assert quick == ["_average"]  # closed
 
 
-def test_subclasses_are_not_replaced(quick):
+def test_subclasses_are_not_replaced(quick: list[str]) -> None:
     class Own(nn.AvgPool2d):
-        def forward(self, input):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
             return super().forward(input) + 1
 
     pool = Own(2)
@@ -110,7 +112,7 @@ def test_subclasses_are_not_replaced(quick):
     assert not quick
 
 
-def test_subsampling_equals_the_original(quick):
+def test_subsampling_equals_the_original(quick: list[str]) -> None:
     layer, gradients = Subsampling(4), []
     nn.init.normal_(layer.weight)
     for mode in (prepared(layer), torch.enable_grad()):
@@ -121,7 +123,7 @@ def test_subsampling_equals_the_original(quick):
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["", "compiled"])
-def test_training_gives_the_same_weights(quick, compiled):
+def test_training_gives_the_same_weights(quick: list[str], compiled: bool) -> None:
     class Own(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -131,7 +133,7 @@ def test_training_gives_the_same_weights(quick, compiled):
                 nn.Linear(6 * 6 * 7, 10),
             )
 
-        def forward(self, x):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
             x = self.pool(self.conv(x).sigmoid())
             return self.fc(F.max_pool2d(x, 2).flatten(1))
 
@@ -151,7 +153,7 @@ def test_training_gives_the_same_weights(quick, compiled):
     assert torch.equal(*weights) and (compiled or quick == ["_average"] * 3)
 
 
-def described(net: nn.Module) -> list:
+def described(net: nn.Module) -> list[Any]:
     """Everything that is visible of a network without running it."""
     return [
         repr(net),
@@ -174,7 +176,7 @@ def own_net() -> nn.Sequential:
 
 
 @pytest.mark.parametrize("acceleration", [PLAIN, LAST], ids=["plain", "channels last"])
-def test_the_network_is_restored(acceleration):
+def test_the_network_is_restored(acceleration: Acceleration) -> None:
     net = own_net()
     before, state = described(net), torch.get_rng_state()
     with prepared(net, acceleration):
@@ -192,7 +194,7 @@ def test_the_network_is_restored(acceleration):
     assert type(pickle.loads(pickle.dumps(net[2]))) is nn.AvgPool2d
 
 
-def test_a_prepared_network_can_be_copied_and_pickled():
+def test_a_prepared_network_can_be_copied_and_pickled() -> None:
     net, x = own_net().eval(), torch.rand(64, 1, 28, 28)
     net[0]._forward_hooks.clear()
     expected = net(x)
@@ -202,7 +204,7 @@ def test_a_prepared_network_can_be_copied_and_pickled():
         assert torch.equal(duplicate(x), expected) and repr(duplicate) == repr(net)
 
 
-def test_the_network_is_restored_after_an_error():
+def test_the_network_is_restored_after_an_error() -> None:
     net = own_net()
     before = described(net)
     with pytest.raises(ZeroDivisionError), prepared(net, LAST):
@@ -210,7 +212,7 @@ def test_the_network_is_restored_after_an_error():
     assert described(net) == before
 
 
-def test_the_last_context_restores_the_network():
+def test_the_last_context_restores_the_network() -> None:
     net = own_net()
     before, opened, done = described(net), threading.Event(), threading.Event()
 
@@ -234,13 +236,13 @@ def test_the_last_context_restores_the_network():
 class Views(nn.Sequential):
     """Ends with a view, as many custom networks do."""
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = super().forward(x)
         return x.view(len(x), -1)
 
 
 @pytest.mark.parametrize(("kind", "last"), [(nn.Sequential, True), (Views, False)])
-def test_channels_last_unless_the_network_needs_channels_first(kind, last):
+def test_channels_last_unless_the_network_needs_channels_first(kind: type[nn.Module], last: bool) -> None:
     net = kind(nn.Conv2d(1, 8, 3), nn.Dropout(), nn.BatchNorm2d(8), nn.Conv2d(8, 4, 3))
     net[2].eval()
     before, state, seen = copy.deepcopy(net.state_dict()), torch.get_rng_state(), described(net)
@@ -260,7 +262,9 @@ def test_channels_last_unless_the_network_needs_channels_first(kind, last):
 
 
 @pytest.mark.parametrize("macs", [None, 10**7], ids=["contiguous", "channels last"])
-def test_a_module_is_restored_after_training_and_prediction(blobs, monkeypatch, macs):
+def test_a_module_is_restored_after_training_and_prediction(
+    blobs: Path, monkeypatch: pytest.MonkeyPatch, macs: int | None
+) -> None:
     net = own_net()
     before = described(net)
     if macs:
@@ -272,7 +276,7 @@ def test_a_module_is_restored_after_training_and_prediction(blobs, monkeypatch, 
     assert after == before
 
 
-def test_a_module_is_restored_after_a_failed_run(blobs):
+def test_a_module_is_restored_after_a_failed_run(blobs: Path) -> None:
     net = own_net()
     before = described(net)
     with pytest.raises(cn.CheckFailed) as caught:

@@ -6,8 +6,11 @@ import copy
 import json
 import pickle
 import re
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +33,7 @@ from classicnets.training import objective, optim
 from classicnets.training.loop import take_step, train_mode
 from classicnets.training.state import State
 from classicnets.values import Preprocess, Recipe
+from support.command_line import CommandLine
 
 PLAIN = Recipe(source="x", net="x", data="x", epochs=2, batch_size=64, lr=0.1, precision="float32")
 STEPS, ROWS = 20, 64  # a power of two, so that sums over rows are read without rounding
@@ -45,7 +49,7 @@ def lenet(dropout: float = 0.0) -> nn.Module:
 
 
 def steps(
-    net: nn.Module, recipe: Recipe, threads: int | None, *, rows: int = ROWS, **kind
+    net: nn.Module, recipe: Recipe, threads: int | None, *, rows: int = ROWS, **kind: Any
 ) -> tuple[list[float], State]:
     """The losses of 20 steps and the final state; with `threads` None as in plain PyTorch."""
     generator = torch.Generator().manual_seed(3)
@@ -81,7 +85,7 @@ RECIPES = {
 
 
 @pytest.mark.parametrize("changes", RECIPES.values(), ids=RECIPES)
-def test_steps_equal_those_of_the_whole_batch(changes):
+def test_steps_equal_those_of_the_whole_batch(changes: dict[str, Any]) -> None:
     """Losses are equal up to a few units in the last place of float32."""
     recipe, nets = replace(PLAIN, **changes), [lenet(), lenet(), lenet()]
     for net in nets:
@@ -98,7 +102,7 @@ def test_steps_equal_those_of_the_whole_batch(changes):
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("changes", RECIPES.values(), ids=RECIPES)
-def test_steps_are_equal_in_double_precision(changes, threads):
+def test_steps_are_equal_in_double_precision(changes: dict[str, Any], threads: int) -> None:
     recipe, losses = replace(PLAIN, **changes), []
     for is_split in (False, True):
         net, generator = lenet().double().train(), torch.Generator().manual_seed(3)
@@ -121,7 +125,7 @@ def test_steps_are_equal_in_double_precision(changes, threads):
     assert np.allclose(losses[:STEPS], losses[STEPS:], rtol=1e-13, atol=0) and len({*losses}) > STEPS // 2
 
 
-def test_dropout_does_not_depend_on_the_number_of_threads():
+def test_dropout_does_not_depend_on_the_number_of_threads() -> None:
     expected, _ = steps(lenet(dropout=0.5), PLAIN, 1)
     for threads in (2, 3):
         parts, _ = steps(lenet(dropout=0.5), PLAIN, threads)
@@ -133,7 +137,7 @@ def test_dropout_does_not_depend_on_the_number_of_threads():
 @pytest.mark.parametrize("threads", [2, 3])
 @pytest.mark.parametrize("rows", [ROWS, 49, 2])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_results_are_reproducible_for_a_number_of_threads(threads, rows, precision):
+def test_results_are_reproducible_for_a_number_of_threads(threads: int, rows: int, precision: str) -> None:
     recipe = replace(PLAIN, ema=0.9, clip=1.0, class_weights="auto", precision=precision)
     kind = {"rows": rows, "channels_last": True}
     (first, state), (second, other) = (steps(lenet(dropout=0.3), recipe, threads, **kind) for _ in range(2))
@@ -141,7 +145,7 @@ def test_results_are_reproducible_for_a_number_of_threads(threads, rows, precisi
     assert all(torch.equal(tensor, weights(other)[name]) for name, tensor in weights(state).items())
 
 
-def test_rows_are_split_in_order_without_empty_ranges():
+def test_rows_are_split_in_order_without_empty_ranges() -> None:
     for rows in (1, 2, 7, 64):
         for threads in (1, 2, 3, 8):
             ranges = split_rows(rows, threads)
@@ -149,13 +153,13 @@ def test_rows_are_split_in_order_without_empty_ranges():
             assert len(ranges) == min(rows, threads) and max(map(len, ranges)) - min(map(len, ranges)) <= 1
 
 
-def test_gradients_of_unused_and_equal_parameters():
+def test_gradients_of_unused_and_equal_parameters() -> None:
     class Own(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.a, self.b, self.unused = (nn.Parameter(torch.zeros(10)) for _ in range(3))
 
-        def forward(self, x):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.flatten(1)[:, :10] + self.a + self.b
 
     for threads in (1, 2, 3):
@@ -172,7 +176,7 @@ def test_gradients_of_unused_and_equal_parameters():
             torch.testing.assert_close(parameter.grad, gradient)
 
 
-def test_an_error_in_a_thread_is_raised_and_ends_the_threads():
+def test_an_error_in_a_thread_is_raised_and_ends_the_threads() -> None:
     net = lenet()
     with pytest.raises(cn.UsageError, match="was built for 1x28x28"), BatchSplit(net, 2, 0) as split:
         split.backward(torch.rand(4, 1, 9, 9), torch.zeros(4).long(), objective.CrossEntropy(), "float32", (0, 0))
@@ -183,7 +187,7 @@ def test_an_error_in_a_thread_is_raised_and_ends_the_threads():
 
 
 @pytest.fixture(params=[1, 3])
-def caller_threads(request):
+def caller_threads(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Sets the number of intra-op threads of the calling thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
@@ -191,7 +195,7 @@ def caller_threads(request):
     torch.set_num_threads(before)
 
 
-def test_intra_op_threads_are_one_each_and_restored(caller_threads):
+def test_intra_op_threads_are_one_each_and_restored(caller_threads: None) -> None:
     def inside(_: int) -> tuple[int, bool, bool]:
         torch.rand(200_000).add_(1)
         return torch.get_num_threads(), torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")
@@ -215,7 +219,7 @@ def mixed(x: int) -> int:
     return x ^ x >> 16
 
 
-def test_masks_equal_integer_arithmetic():
+def test_masks_equal_integer_arithmetic() -> None:
     key, p = (1, 2, 3), 0.3
     digest = dropout.hashlib.sha256(repr(("dropout", *key)).encode()).digest()
     key1, key2 = (int.from_bytes(digest[i : i + 4], "little") for i in (0, 4))
@@ -230,7 +234,7 @@ def test_masks_equal_integer_arithmetic():
             assert bool(mask[element]) is (signed >= round(p * 2**32) - 2**31)
 
 
-def test_masks_depend_only_on_key_row_and_element():
+def test_masks_depend_only_on_key_row_and_element() -> None:
     mask = keep_mask((1, 2), 0, 100, 64, 0.5)
     assert torch.equal(mask[30:50], keep_mask((1, 2), 30, 20, 64, 0.5))
     assert torch.equal(mask[:, :10], keep_mask((1, 2), 0, 100, 10, 0.5))
@@ -240,7 +244,7 @@ def test_masks_depend_only_on_key_row_and_element():
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
-def test_masks_are_statistically_random(p):
+def test_masks_are_statistically_random(p: float) -> None:
     """The fraction and the correlations of neighbors in each direction are within five standard errors."""
     masks = torch.stack([keep_mask((0, step), 0, 200, 500, p) for step in range(10)]).double() - (1 - p)
     variance, n = p * (1 - p), masks.numel()
@@ -265,7 +269,7 @@ def test_masks_are_statistically_random(p):
     ],
     ids=str,
 )
-def test_dropout_layers_behave_as_in_torch(layer, shape):
+def test_dropout_layers_behave_as_in_torch(layer: nn.Module, shape: tuple[int, ...]) -> None:
     x, spoken = torch.rand(shape) + 1, repr(layer)
     with prepared(layer):
         assert repr(layer) == spoken and type(pickle.loads(pickle.dumps(layer))) is type(layer)
@@ -302,20 +306,20 @@ class Plain(nn.Module):
         self.sizes, self.activation = (8, 10), F.relu
         self.conv, self.fc = nn.Conv2d(1, 8, 5), nn.Linear(8 * 24 * 24, 10)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.fc(self.activation(self.conv(x)).flatten(1))
 
 
 class Counts(Plain):
     calls = 0
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.calls += 1
         return super().forward(x)
 
 
 class Keeps(Plain):
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.x = x
         return super().forward(x)
 
@@ -327,17 +331,17 @@ class Lists(Plain):
 
 
 class Centers(Plain):
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(x - x.mean(dim=0))
 
 
 class Draws(Plain):
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.dropout(super().forward(x), training=self.training)
 
 
 class Grows(Plain):
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.late = self.fc
         return super().forward(x)
 
@@ -347,13 +351,13 @@ class Buffers(Plain):
         super().__init__()
         self.register_buffer("total", torch.zeros(()))
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.total += 1
         return super().forward(x)
 
 
 class Refuses(Plain):
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         if len(x) < 4:
             raise ValueError("too few images")
         return super().forward(x)
@@ -405,11 +409,13 @@ WHOLE = {
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize(("make", "why"), WHOLE.values(), ids=WHOLE)
-def test_batches_are_not_split_if_images_interact_or_state_changes(make, why):
+def test_batches_are_not_split_if_images_interact_or_state_changes(
+    make: Callable[..., Any] | type[nn.Module], why: str
+) -> None:
     net = make()
     state, generator = copy.deepcopy(net.state_dict()) if "lazy" not in why else {}, torch.get_rng_state()
     attributes = [(module, [*vars(module).items()]) for module in net.modules()]
-    kind = {"device": "cpu", "macs": 10**6, "threads": 2, "batch_size": 256}
+    kind: dict[str, Any] = {"device": "cpu", "macs": 10**6, "threads": 2, "batch_size": 256}
     threads, reason = choose_batch_threads(net, (1, 28, 28), **kind)
     assert threads == 1 and re.search(why, reason), reason
     assert torch.equal(torch.get_rng_state(), generator)
@@ -431,23 +437,23 @@ def test_batches_are_not_split_if_images_interact_or_state_changes(make, why):
     ],
     ids=["a module of one's own", "dropout", "group norm", "local response norm"],
 )
-def test_batches_of_other_networks_are_split(make):
+def test_batches_of_other_networks_are_split(make: type[nn.Module] | Callable[..., Any]) -> None:
     net = make().eval()
     generator = torch.get_rng_state()
     assert obstacle(net, (1, 28, 28)) == "" and not any(module.training for module in net.modules())
     assert torch.equal(torch.get_rng_state(), generator)
 
 
-def test_batches_of_registered_networks_are_split_by_the_rule():
+def test_batches_of_registered_networks_are_split_by_the_rule() -> None:
     for name, entry in NETS.items():
         if entry.macs <= MAX_MACS:
             why = obstacle(cn.create(name), entry.input)
             assert bool(why) is any(isinstance(m, nn.BatchNorm2d) for m in cn.create(name).modules()), (name, why)
 
 
-def test_the_number_of_threads_depends_on_network_threads_and_batch_size():
-    def chosen(**changes) -> int:
-        kind = {"device": "cpu", "macs": 10**6, "threads": 4, "batch_size": 256, **changes}
+def test_the_number_of_threads_depends_on_network_threads_and_batch_size() -> None:
+    def chosen(**changes: Any) -> int:
+        kind: dict[str, Any] = {"device": "cpu", "macs": 10**6, "threads": 4, "batch_size": 256, **changes}
         return choose_batch_threads(Plain(), (1, 28, 28), **kind)[0]
 
     assert chosen() == 4 and chosen(threads=1) == 1 and chosen(threads=16) == 4
@@ -455,8 +461,8 @@ def test_the_number_of_threads_depends_on_network_threads_and_batch_size():
     assert chosen(macs=MAX_MACS + 1) == 1 and chosen(device="cuda") == 1
 
 
-def test_one_thread_changes_nothing():
-    kind = {"device": "cpu", "macs": 10**6, "precision": "float32", "threads": 1, "batch_size": 256}
+def test_one_thread_changes_nothing() -> None:
+    kind: dict[str, Any] = {"device": "cpu", "macs": 10**6, "precision": "float32", "threads": 1, "batch_size": 256}
     assert choose(lenet(), (1, 28, 28), **kind) == prepare.PLAIN
     two = choose(lenet(), (1, 28, 28), **{**kind, "threads": 2})
     assert two == Acceleration(channels_last=True, batch_threads=2)
@@ -468,7 +474,7 @@ def test_one_thread_changes_nothing():
 # -- evaluation and whole runs
 
 
-def test_evaluation_is_equal_on_several_threads():
+def test_evaluation_is_equal_on_several_threads() -> None:
     images = np.random.default_rng(0).integers(0, 256, (1030, 1, 28, 28), np.uint8)
     preprocess, classes = Preprocess(channels=1, image_size=28, views=2), tuple("0123456789")
     net = lenet(dropout=0.5)
@@ -491,7 +497,7 @@ def test_evaluation_is_equal_on_several_threads():
 
 
 @pytest.fixture
-def two_threads():
+def two_threads() -> Iterator[None]:
     """Sets the number of torch's threads; the test suite has one."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -503,7 +509,7 @@ def run_weights(run: cn.Run) -> dict[str, torch.Tensor]:
     return checkpoint.weights(checkpoint.load(run.folder.last)[0])
 
 
-def test_a_run_splits_batches_and_is_reproducible(blobs, two_threads, undrawn):
+def test_a_run_splits_batches_and_is_reproducible(blobs: Path, two_threads: None, undrawn: None) -> None:
     settings = {"data": str(blobs), "recipe": "fast", "epochs": 1, "batch_size": 128, "quiet": True}
     runs = [cn.train("lenet_d2l", variation={"dropout": "0.5"}, **settings) for _ in range(2)]
     unsplit = cn.train("lenet_d2l", variation={"dropout": "0.5"}, batch_threads=1, **settings)
@@ -515,14 +521,16 @@ def test_a_run_splits_batches_and_is_reproducible(blobs, two_threads, undrawn):
     assert torch.get_num_threads() == 2
 
 
-def test_a_run_with_split_batches_resumes_bit_for_bit(blobs, two_threads, undrawn, cli, monkeypatch):
+def test_a_run_with_split_batches_resumes_bit_for_bit(
+    blobs: Path, two_threads: None, undrawn: None, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = {"data": str(blobs), "recipe": "fast", "epochs": 2, "batch_size": 128, "quiet": True}
     uninterrupted = cn.train("lenet_d2l", variation={"dropout": "0.5"}, **settings)
     from classicnets.training import loop
 
     original, steps_done = loop.take_step, []
 
-    def die(*arguments):
+    def die(*arguments: Any) -> None:
         if len(steps_done) == 4:  # of six steps
             raise SystemError("killed")
         steps_done.append(original(*arguments))

@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from classicnets.errors import DataError
 from classicnets.images.near_duplicates import near_copies
 from classicnets.images.thumbnails import COLOR_SIZE, GRAY_SIZE, read_preview
 from classicnets.report import findings
+from support.command_line import CommandLine
 from support.faulty import bomb, disc, make_clean_folder, make_faulty_folder, scene
 
 
@@ -43,7 +45,7 @@ def compressed(image: Image.Image, quality: int) -> Image.Image:
 
 
 @pytest.fixture(scope="module")
-def faulty(tmp_path_factory) -> tuple[Path, dict[str, set[frozenset[str]]], AuditReport]:
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, set[frozenset[str]]], AuditReport]:
     root = tmp_path_factory.mktemp("data") / "faulty"
     faults = make_faulty_folder(root)
     return root, faults, audit_images(root)
@@ -52,14 +54,16 @@ def faulty(tmp_path_factory) -> tuple[Path, dict[str, set[frozenset[str]]], Audi
 # --- findings --------------------------------------------------------------------------------------------------------
 
 
-def test_reports_every_fault_and_no_other(faulty):
+def test_reports_every_fault_and_no_other(faulty: tuple[Path, dict[str, set[frozenset[str]]], AuditReport]) -> None:
     _, faults, report = faulty
     reported = {topic: groups for topic, groups in groups_of(report).items() if groups}
     assert reported == faults
     assert set(groups_of(report)) - set(faults) == {"layout", "tiny_classes", "imbalance", "sizes"}
 
 
-def test_findings_are_sorted_by_severity_and_have_reason_and_hint(faulty):
+def test_findings_are_sorted_by_severity_and_have_reason_and_hint(
+    faulty: tuple[Path, dict[str, set[frozenset[str]]], AuditReport],
+) -> None:
     _, _, report = faulty
     copies, unreadable = ["two_classes", "leak"], ["empty", "no_picture", "damaged", "too_large", "suspiciously_large"]
     assert topics(report, "error") == [*copies, "layout", *unreadable]
@@ -74,13 +78,13 @@ def test_findings_are_sorted_by_severity_and_have_reason_and_hint(faulty):
     assert "贝壳 (2)" in by_topic["tiny_classes"].what
 
 
-def test_reports_nothing_for_a_clean_folder(tmp_path):
+def test_reports_nothing_for_a_clean_folder(tmp_path: Path) -> None:
     report = audit_images(make_clean_folder(tmp_path / "clean"))
     assert report.findings == () and report.ok and report.sizes == "96x72"
     assert report.counts == {name: {"train": 14, "test": 6} for name in ("leaf", "shell", "stone")}
 
 
-def test_finds_leaks_without_a_test_folder(tmp_path):
+def test_finds_leaks_without_a_test_folder(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / "x" / name).mkdir(parents=True)
         for i in range(12):
@@ -95,7 +99,7 @@ def test_finds_leaks_without_a_test_folder(tmp_path):
     assert all((len({image.split for image in g.images}) > 1) == (g in report.findings[0].groups) for g in groups)
 
 
-def test_layout_faults_are_errors(tmp_path):
+def test_layout_faults_are_errors(tmp_path: Path) -> None:
     folder = make_clean_folder(tmp_path / "x")
     shutil.rmtree(folder / "test" / "leaf")
     (folder / "test" / "shell").rename(folder / "test" / "shel")
@@ -107,7 +111,7 @@ def test_layout_faults_are_errors(tmp_path):
     assert any("the only class" in finding.what for finding in audit_images(folder).findings)
 
 
-def test_warns_about_a_class_identified_by_color(tmp_path):
+def test_warns_about_a_class_identified_by_color(tmp_path: Path) -> None:
     folder = make_clean_folder(tmp_path / "x")
     for path in [*folder.glob("*/stone/*.png")]:
         scene(5000 + int(path.stem) + 500 * ("test" in path.parts)).convert("L").save(path)
@@ -115,7 +119,7 @@ def test_warns_about_a_class_identified_by_color(tmp_path):
     assert finding.severity == "warning" and "much more frequent in stone" in finding.what
 
 
-def test_groups_all_copies_of_an_image(tmp_path):
+def test_groups_all_copies_of_an_image(tmp_path: Path) -> None:
     folder = make_clean_folder(tmp_path / "x")
     for i in range(50):
         shutil.copy(folder / "train" / "leaf" / "000.png", folder / "train" / "leaf" / f"again{i}.png")
@@ -123,13 +127,13 @@ def test_groups_all_copies_of_an_image(tmp_path):
     assert len(finding.groups) == 1 and len(finding.groups[0].images) == 51
 
 
-def test_unreadable_file_is_damaged(tmp_path):
+def test_unreadable_file_is_damaged(tmp_path: Path) -> None:
     folder = make_clean_folder(tmp_path / "x")
     (folder / "train" / "leaf" / "lost.png").symlink_to("nowhere.png")
     assert topics(audit_images(folder), "error") == ["damaged"]
 
 
-def test_does_not_decode_a_decompression_bomb(tmp_path):
+def test_does_not_decode_a_decompression_bomb(tmp_path: Path) -> None:
     folder = make_clean_folder(tmp_path / "x")
     (folder / "train" / "leaf" / "bomb.png").write_bytes(bomb(50_000))
     started = time.process_time()
@@ -138,14 +142,14 @@ def test_does_not_decode_a_decompression_bomb(tmp_path):
     assert read_preview(folder / "train" / "leaf" / "bomb.png") is None
 
 
-def test_finds_an_enlarged_copy(tmp_path):
+def test_finds_an_enlarged_copy(tmp_path: Path) -> None:
     folder = make_clean_folder(tmp_path / "x")
     with Image.open(folder / "train" / "leaf" / "000.png") as original:
         original.resize((1536, 1152)).save(folder / "test" / "leaf" / "photo.jpg", quality=85)
     assert groups_of(audit_images(folder))["leak"] == {frozenset({"train/leaf/000.png", "test/leaf/photo.jpg"})}
 
 
-def test_rejects_a_folder_without_classes(tmp_path):
+def test_rejects_a_folder_without_classes(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     with pytest.raises(DataError, match="CN307"):
         audit_images(tmp_path / "x")
@@ -168,14 +172,14 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_finds_changed_copies_and_no_others(change):
+def test_finds_changed_copies_and_no_others(change: str) -> None:
     changed, how = CHANGES[change]
     originals = [scene(seed) for seed in range(150)]
     pairs = near_copies(*make_thumbnails([*originals, *(changed(image) for image in originals[:50])]))
     assert sorted((min(i, j), max(i, j), kind) for i, j, kind in pairs) == [(i, 150 + i, how) for i in range(50)]
 
 
-def test_similar_images_are_not_copies():
+def test_similar_images_are_not_copies() -> None:
     generator = np.random.default_rng(3)
     moved = [disc(20 + 4 * (i % 6), 20 + 5 * (i // 6), (200, 60, 60)) for i in range(30)]
     other_colors = [disc(20, 20, color) for color in ((60, 60, 200), (60, 200, 60), (20, 20, 20))]
@@ -187,11 +191,11 @@ def test_similar_images_are_not_copies():
     assert near_copies(*make_thumbnails(frames)) == []
 
 
-def test_finds_no_copies_among_two_thousand_images():
+def test_finds_no_copies_among_two_thousand_images() -> None:
     assert near_copies(*make_thumbnails([scene(seed, 32, 32) for seed in range(2000)])) == []
 
 
-def test_images_without_contrast_are_not_compared():
+def test_images_without_contrast_are_not_compared() -> None:
     assert near_copies(*make_thumbnails([Image.new("L", (9, 9), 7)] * 3)) == []
     assert (
         near_copies(np.zeros((0, GRAY_SIZE, GRAY_SIZE), np.uint8), np.zeros((0, COLOR_SIZE, COLOR_SIZE, 3), np.uint8))
@@ -202,7 +206,9 @@ def test_images_without_contrast_are_not_compared():
 # --- reports ---------------------------------------------------------------------------------------------------------
 
 
-def test_command_line(faulty, cli, tmp_path):
+def test_command_line(
+    faulty: tuple[Path, dict[str, set[frozenset[str]]], AuditReport], cli: CommandLine, tmp_path: Path
+) -> None:
     root, _, report = faulty
     code, out, err = cli("data", "check", root, "-o", tmp_path / "sheet.png")
     assert code == 1 and "sheet.png" in err
@@ -216,7 +222,7 @@ def test_command_line(faulty, cli, tmp_path):
     assert set(json.loads(out)) == {"name", "folder", "ok", "pictures", "classes", "sizes", "findings"}
 
 
-def test_command_line_on_a_clean_folder(cli, tmp_path):
+def test_command_line_on_a_clean_folder(cli: CommandLine, tmp_path: Path) -> None:
     folder = make_clean_folder(tmp_path / "clean")
     before = {path: path.read_bytes() for path in folder.rglob("*.png")}
     code, out, _ = cli("data", "check", folder, "-o", tmp_path / "sheet.png")
@@ -225,13 +231,13 @@ def test_command_line_on_a_clean_folder(cli, tmp_path):
     assert cli("data", "check", folder, "-o", tmp_path / "no" / "such" / "sheet.png")[0] == 4
 
 
-def test_rejects_a_sheet_of_idx_files(cli, blobs):
+def test_rejects_a_sheet_of_idx_files(cli: CommandLine, blobs: Path) -> None:
     assert cli("data", "check", blobs)[0] == 0
     code, _, err = cli("data", "check", blobs, "-o", "sheet.png")
     assert code == 2 and "-o" in err
 
 
-def test_long_lists_are_shortened_only_on_the_terminal(tmp_path, cli):
+def test_long_lists_are_shortened_only_on_the_terminal(tmp_path: Path, cli: CommandLine) -> None:
     folder = make_clean_folder(tmp_path / "x")
     for i in range(30):
         (folder / "train" / "leaf" / f"empty{i:02}.png").touch()
@@ -241,18 +247,20 @@ def test_long_lists_are_shortened_only_on_the_terminal(tmp_path, cli):
     assert len(document["findings"][0]["groups"]) == 30
 
 
-def test_table_of_many_classes_has_the_smallest_and_largest():
+def test_table_of_many_classes_has_the_smallest_and_largest() -> None:
     counts = {f"class{i}": {"train": i, "test": 1} for i in range(50)}
     columns, rows = findings.class_rows({"classes": counts})
     assert columns == ["class", "train", "test"] and len(rows) == 14
     assert rows[0] == ["class0", 0, 1] and rows[-1] == ["all 50", sum(range(50)), 50]
 
 
-def test_sheet_shows_copies_side_by_side(faulty, tmp_path):
+def test_sheet_shows_copies_side_by_side(
+    faulty: tuple[Path, dict[str, set[frozenset[str]]], AuditReport], tmp_path: Path
+) -> None:
     root, _, report = faulty
     read: list[str] = []
 
-    def load(file: str):
+    def load(file: str) -> Any:
         read.append(file)
         return read_preview(root / file)
 

@@ -19,30 +19,31 @@ from classicnets.datasets.catalog import DATASETS
 from classicnets.errors import CODES
 from classicnets.models.registry import NETS
 from classicnets.recipes.resolve import RECIPES, SETTINGS
+from support.command_line import CommandLine
 
 OWN_NET = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
 
 
 @pytest.fixture
-def run(blobs) -> Path:
+def run(blobs: Path) -> Path:
     return cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True).path
 
 
-def test_overview_shows_the_six_main_commands(cli):
+def test_overview_shows_the_six_main_commands(cli: CommandLine) -> None:
     code, out, err = cli()
     assert code == 0 and err == ""
     commands = re.findall(r"^  classicnets (\w+)", out, re.M)
     assert commands == ["list", "show", "train", "evaluate", "predict", "export"]
 
 
-def test_help_prints_the_overview(cli, capsys):
+def test_help_prints_the_overview(cli: CommandLine, capsys: pytest.CaptureFixture[str]) -> None:
     _, overview, _ = cli()
     with pytest.raises(SystemExit) as exited:
         cli("--help")
     assert exited.value.code == 0 and capsys.readouterr().out == overview
 
 
-def test_list_names_all_networks_and_recipes(cli):
+def test_list_names_all_networks_and_recipes(cli: CommandLine) -> None:
     code, out, _ = cli("list")
     assert code == 0
     assert all(name in out for name in NETS) and all(key.label in out for key in RECIPES)
@@ -50,7 +51,7 @@ def test_list_names_all_networks_and_recipes(cli):
     assert json.loads(out)["nets"]["lenet_d2l"]["parameters"] == 61706
 
 
-def test_show_prints_the_totals_of_the_fact_sheet(cli):
+def test_show_prints_the_totals_of_the_fact_sheet(cli: CommandLine) -> None:
     _, out, _ = cli("show", "lenet_d2l")
     total = next(line for line in out.splitlines() if line.startswith("total"))
     assert total.split() == ["total", "61,470", "236", "61,706", "6,518", "416,520", "246.8", "kB", "58.4", "kB"]
@@ -59,7 +60,7 @@ def test_show_prints_the_totals_of_the_fact_sheet(cli):
     assert json.loads(out)["totals"]["parameters"] == 50_844_008  # the note's Gluon net with 3 channels, 1000 classes
 
 
-def test_show_accepts_own_network_and_run(cli, run, tmp_path):
+def test_show_accepts_own_network_and_run(cli: CommandLine, run: Path, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN_NET)
     code, out, _ = cli("show", "own.py:net")
     assert code == 0 and "7,850" in out
@@ -70,18 +71,18 @@ def test_show_accepts_own_network_and_run(cli, run, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["28", "1x28", "axbxc", "1x0x28", "1x28x28x1"])
-def test_show_rejects_invalid_shape(cli, text):
+def test_show_rejects_invalid_shape(cli: CommandLine, text: str) -> None:
     code, _, err = cli("show", "lenet_d2l", "--input", text)
     assert code == 2 and "hint:  --input 3x224x224" in err
 
 
-def test_show_rejects_images_that_are_not_square(cli):
+def test_show_rejects_images_that_are_not_square(cli: CommandLine) -> None:
     code, _, err = cli("show", "lenet_d2l", "--input", "1x28x30")
     assert code == 2 and "square" in err
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_show_explains_all_error_codes(cli, code):
+def test_show_explains_all_error_codes(cli: CommandLine, code: str) -> None:
     assert cli("show", code.lower())[1].startswith(f"{code}: ")
 
 
@@ -110,7 +111,9 @@ def test_show_explains_all_error_codes(cli, code):
         (["data", "chekc", "photos"], 2, "hint:  classicnets data check"),
     ],
 )
-def test_invalid_command_prints_error_and_returns_exit_code(cli, arguments, exit_code, message, monkeypatch):
+def test_invalid_command_prints_error_and_returns_exit_code(
+    cli: CommandLine, arguments: list[str], exit_code: int, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # the data set may be installed as a system package on this machine
     without_system_folder = replace(DATASETS["fashion_mnist"], system_folder="/nonexistent")
     monkeypatch.setitem(DATASETS, "fashion_mnist", without_system_folder)
@@ -120,7 +123,7 @@ def test_invalid_command_prints_error_and_returns_exit_code(cli, arguments, exit
     assert re.match(r"error\[CN\d{3}\]: ", err[err.index("error[") :])
 
 
-def test_json_option_also_applies_to_errors(cli):
+def test_json_option_also_applies_to_errors(cli: CommandLine) -> None:
     code, out, err = cli("show", "lenet", "--json")
     assert code == 2 and json.loads(out)["error"] == "CN202" and "error[CN202]" in err
 
@@ -130,12 +133,12 @@ def test_unknown_command_names_the_nearest(cli):
     assert code == 2 and "there is no command 'trian'" in err and "the commands are list, show" in err
 
 
-def test_debug_shows_the_traceback(cli):
+def test_debug_shows_the_traceback(cli: CommandLine) -> None:
     with pytest.raises(cn.UsageError):
         cli("show", "lenet", "--debug")
 
 
-def test_dry_run_lists_all_settings_and_writes_nothing(cli, blobs):
+def test_dry_run_lists_all_settings_and_writes_nothing(cli: CommandLine, blobs: Path) -> None:
     code, out, _ = cli("train", "lenet_d2l", "--data", blobs, "--set", "lr=0.5", "--dry-run")
     assert code == 0 and not Path("runs").exists()
     assert all(re.search(rf"^{key} ", out, re.M) for key in SETTINGS)
@@ -144,7 +147,7 @@ def test_dry_run_lists_all_settings_and_writes_nothing(cli, blobs):
     assert json.loads(out)["recipe"]["epochs"] == 10
 
 
-def test_train_prints_results_on_stdout_and_progress_on_stderr(cli, blobs):
+def test_train_prints_results_on_stdout_and_progress_on_stderr(cli: CommandLine, blobs: Path) -> None:
     code, out, err = cli("train", "lenet_d2l", "--data", blobs, "--limit", 64, "--set", "epochs=2")
     assert code == 0
     assert out.startswith("test accuracy 0.") and "next: classicnets evaluate runs/lenet_d2l-blobs-1" in out
@@ -154,7 +157,7 @@ def test_train_prints_results_on_stdout_and_progress_on_stderr(cli, blobs):
     assert json.loads(out)["n"] == 100
 
 
-def test_show_explains_in_both_languages(cli):
+def test_show_explains_in_both_languages(cli: CommandLine) -> None:
     code, out, _ = cli("show", "alexnet_d2l", "conv1", "--why")
     assert code == 0 and "floor 53, + 1 = 54" in out and "221 to 224" in out
     assert "步幅 4" in cli("show", "alexnet_d2l", "conv1", "--why", "--lang", "zh")[1]
@@ -165,7 +168,7 @@ def test_show_explains_in_both_languages(cli):
     assert json.loads(cli("show", "lenet_d2l", "fc1", "--why", "--json")[1])["why"]
 
 
-def test_show_compares_two_networks(cli, tmp_path):
+def test_show_compares_two_networks(cli: CommandLine, tmp_path: Path) -> None:
     code, out, _ = cli("show", "lenet_d2l", "alexnet_d2l")
     assert code == 0 and "a factor of 757.9" in out and "ReLU x7 instead of Sigmoid x4" in out
     (tmp_path / "own.py").write_text(OWN_NET)
@@ -174,7 +177,7 @@ def test_show_compares_two_networks(cli, tmp_path):
     assert cli("show", "lenet_d2l", "lenet_d2l", "lenet_d2l")[0] == 2
 
 
-def test_show_writes_svg(cli, tmp_path):
+def test_show_writes_svg(cli: CommandLine, tmp_path: Path) -> None:
     code, out, _ = cli("show", "alexnet_2012", "--svg", "a.svg")
     assert code == 0 and out == "a.svg\n" and (tmp_path / "a.svg").read_text().startswith("<svg")
     assert cli("show", "lenet_d2l", "alexnet_28", "--svg", "b.svg")[0] == 0
@@ -183,22 +186,22 @@ def test_show_writes_svg(cli, tmp_path):
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_show_prints_the_card_of_each_network(cli, name):
+def test_show_prints_the_card_of_each_network(cli: CommandLine, name: str) -> None:
     code, out, _ = cli("show", name, "--card")
     assert code == 0 and out.startswith(f"# {name}\n") and "## Not stated, so assumed" in out
 
 
-def test_show_rejects_card_of_own_network(cli):
+def test_show_rejects_card_of_own_network(cli: CommandLine) -> None:
     code, _, err = cli("show", "own.py:net", "--card")
     assert code == 2 and "no card" in err
 
 
-def test_show_prints_the_constants_of_normalization_layers(cli):
+def test_show_prints_the_constants_of_normalization_layers(cli: CommandLine) -> None:
     assert "convention=paper, effective_alpha=0.0001, n=5, k=2" in cli("show", "alexnet_2012")[1]
     assert "convention=caffe, effective_alpha=2e-05, n=5, k=1" in cli("show", "caffenet")[1]
 
 
-def test_evaluate_prints_metrics(cli, run):
+def test_evaluate_prints_metrics(cli: CommandLine, run: Path) -> None:
     code, out, _ = cli("evaluate", run, "--json")
     assert code == 0
     result = json.loads(out)
@@ -217,7 +220,7 @@ def test_evaluate_prints_metrics(cli, run):
     assert [row[1:4] for row in rows] == [[r, p, "10"] for r, p in zip(recalls, precisions, strict=True)]
 
 
-def test_predict_prints_classes_and_the_weights(cli, run, tmp_path):
+def test_predict_prints_classes_and_the_weights(cli: CommandLine, run: Path, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     Image.fromarray(pixels[:, :, 0]).save(tmp_path / "b.jpg")
@@ -230,14 +233,14 @@ def test_predict_prints_classes_and_the_weights(cli, run, tmp_path):
     assert row["probabilities"] == sorted(row["probabilities"], reverse=True)
 
 
-def test_predict_reports_image_that_cannot_be_read(cli, run, tmp_path):
+def test_predict_reports_image_that_cannot_be_read(cli: CommandLine, run: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"not an image")
     for name in ("bad.png", "none.png"):
         code, _, err = cli("predict", run, name)
         assert code == 3 and "error[CN304]" in err and name in err
 
 
-def test_evaluate_uses_the_copy_of_a_changed_file(cli, blobs, tmp_path):
+def test_evaluate_uses_the_copy_of_a_changed_file(cli: CommandLine, blobs: Path, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN_NET)
     assert cli("train", "own.py:net", "--data", blobs, "--set", "epochs=1")[0] == 0
     (tmp_path / "own.py").write_text(OWN_NET.replace("10))", "10), nn.Tanh())"))
@@ -247,7 +250,7 @@ def test_evaluate_uses_the_copy_of_a_changed_file(cli, blobs, tmp_path):
     assert cli("evaluate", "runs/own_net-blobs-1", "--net", f"runs/own_net-blobs-1{hint}")[0] == 0
 
 
-def test_doctor_reports_no_problems(cli):
+def test_doctor_reports_no_problems(cli: CommandLine) -> None:
     code, out, _ = cli("doctor")
     assert code == 0 and "no problems" in out
     for word in ("torch", "memory", "threads", "fashion_mnist"):
@@ -256,7 +259,7 @@ def test_doctor_reports_no_problems(cli):
     assert facts["versions"]["classicnets"] == cn.__version__ and facts["amiss"] == []
 
 
-def test_data_list_prints_license_size_and_source(cli):
+def test_data_list_prints_license_size_and_source(cli: CommandLine) -> None:
     out = cli("data", "list")[1]
     rows = {row["name"]: row for row in json.loads(cli("data", "list", "--json")[1])}
     assert rows.keys() == DATASETS.keys() >= {"mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100"}
@@ -268,7 +271,9 @@ def test_data_list_prints_license_size_and_source(cli):
     assert "60,000 + 10,000 of 1x28x28" in out and "50,000 + 10,000 of 3x32x32" in out
 
 
-def test_data_check_finds_truncated_file_and_import_rejects_other_data(cli, blobs, tmp_path):
+def test_data_check_finds_truncated_file_and_import_rejects_other_data(
+    cli: CommandLine, blobs: Path, tmp_path: Path
+) -> None:
     code, out, _ = cli("data", "check", blobs)
     assert code == 0 and out.count(" ok ") == 4
     content = (blobs / "t10k-labels-idx1-ubyte.gz").read_bytes()
@@ -283,7 +288,7 @@ def test_data_check_finds_truncated_file_and_import_rejects_other_data(cli, blob
 
 
 @pytest.mark.skipif(os.name == "nt", reason="has no `head`")
-def test_closed_pipe_prints_no_traceback():
+def test_closed_pipe_prints_no_traceback() -> None:
     process = subprocess.run(
         f"{sys.executable} -m classicnets list | head -1", shell=True, capture_output=True, text=True
     )

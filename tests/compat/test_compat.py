@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nbclient
 import nbformat
@@ -196,26 +198,26 @@ def shapes_in(out: str) -> list[tuple[str, list[int]]]:
     return [(name, [int(n) for n in re.findall(r"\d+", shape)]) for name, shape in SHAPES.findall(out)]
 
 
-def execute(listing: str) -> dict:
-    names: dict = {"__name__": "__main__"}
+def execute(listing: str) -> dict[str, Any]:
+    names: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(listing, "listing", "exec"), names)
     return names
 
 
 @pytest.fixture(autouse=True)
-def figures_are_closed():
+def figures_are_closed() -> Iterator[None]:
     yield
     plt.close("all")
 
 
 @pytest.fixture
-def small(blobs, monkeypatch):
+def small(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """400 + 100 learnable images in the place of Fashion-MNIST."""
     monkeypatch.setattr(loading, "load", lambda name: LOAD(str(blobs)))
 
 
 @pytest.fixture
-def tiny(tmp_path, monkeypatch):
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """8 + 4 of them, for the nets of 224 x 224."""
     folder = make_idx_folder(tmp_path / "tiny", train=8, test=4)
     monkeypatch.setattr(loading, "load", lambda name: LOAD(str(folder)))
@@ -224,7 +226,7 @@ def tiny(tmp_path, monkeypatch):
 # ------------------------------------------------------------------------------------------- listings, in this process
 
 
-def test_lenet_of_the_chinese_edition(small, capsys):
+def test_lenet_of_the_chinese_edition(small: None, capsys: pytest.CaptureFixture[str]) -> None:
     names = execute(EXAMPLES[1].read_text())
     out, err = capsys.readouterr()
     assert shapes_in(out) == LENET_SHAPES
@@ -236,7 +238,7 @@ def test_lenet_of_the_chinese_edition(small, capsys):
     assert (len(names["train_iter"]), len(names["test_iter"])) == (2, 1)
 
 
-def test_lenet_of_the_english_edition(small, capsys):
+def test_lenet_of_the_english_edition(small: None, capsys: pytest.CaptureFixture[str]) -> None:
     names = execute(EXAMPLES[0].read_text())
     out, err = capsys.readouterr()
     assert shapes_in(out) == LENET_SHAPES
@@ -252,7 +254,7 @@ def test_lenet_of_the_english_edition(small, capsys):
 
 
 @pytest.mark.slow
-def test_alexnet_of_the_chinese_edition(tiny, capsys):
+def test_alexnet_of_the_chinese_edition(tiny: None, capsys: pytest.CaptureFixture[str]) -> None:
     names = execute(ALEXNET_ZH)
     out = capsys.readouterr().out
     assert shapes_in(out) == ALEXNET_SHAPES
@@ -261,14 +263,16 @@ def test_alexnet_of_the_chinese_edition(tiny, capsys):
 
 
 @pytest.mark.slow
-def test_alexnet_of_the_english_edition(tiny, capsys):
+def test_alexnet_of_the_english_edition(tiny: None, capsys: pytest.CaptureFixture[str]) -> None:
     names = execute(ALEXNET_EN)
     assert shapes_in(capsys.readouterr().out) == ALEXNET_SHAPES
     assert set(names["model"].board.data) == {"train_loss", "val_loss", "val_acc"}
     assert sum(p.numel() for p in names["model"].parameters()) == 46_764_746
 
 
-def test_what_the_chapter_itself_defines_runs_and_gives_what_ours_gives(small, capsys):
+def test_what_the_chapter_itself_defines_runs_and_gives_what_ours_gives(
+    small: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     names = execute(CHAPTER_DEFINES)
     train_iter, test_iter = d2l.load_data_fashion_mnist(batch_size=40)
     lines = []
@@ -284,7 +288,7 @@ def test_what_the_chapter_itself_defines_runs_and_gives_what_ours_gives(small, c
 
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)
-def test_a_script_runs_without_a_display_and_leaves_nothing_behind(example, blobs, tmp_path):
+def test_a_script_runs_without_a_display_and_leaves_nothing_behind(example: Path, blobs: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
     code = SMALL_DATA.format(folder=str(blobs)) + f"import runpy; runpy.run_path({str(example)!r}, run_name='__main__')"
@@ -304,7 +308,9 @@ def test_a_script_runs_without_a_display_and_leaves_nothing_behind(example, blob
 
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)
-def test_a_notebook_shows_the_curves_once_and_keeps_what_was_printed(example, blobs, tmp_path, monkeypatch):
+def test_a_notebook_shows_the_curves_once_and_keeps_what_was_printed(
+    example: Path, blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     monkeypatch.delenv("MPLBACKEND", raising=False)
@@ -327,9 +333,9 @@ def test_a_notebook_shows_the_curves_once_and_keeps_what_was_printed(example, bl
 # ------------------------------------------------------------------------------------------------------------ numbers
 
 
-def test_train_ch6_gives_the_losses_of_a_plain_loop(small, monkeypatch):
+def test_train_ch6_gives_the_losses_of_a_plain_loop(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
     train_iter, test_iter = d2l.load_data_fashion_mnist(batch_size=32)
-    seen: list[tuple] = []
+    seen: list[tuple[Any, ...]] = []
     monkeypatch.setattr(d2l.Animator, "add", lambda self, x, y: seen.append((x, y)))
     net = small_net()
     nn.init.zeros_(net[0].weight)
@@ -370,7 +376,7 @@ def test_train_ch6_gives_the_losses_of_a_plain_loop(small, monkeypatch):
     assert expected[1] < expected[0]
 
 
-def test_train_ch6_takes_a_data_loader_and_lazy_layers(small):
+def test_train_ch6_takes_a_data_loader_and_lazy_layers(small: None) -> None:
     X, y = d2l.load_data_fashion_mnist(400)[0].dataset.batch(torch.arange(400))
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, y), batch_size=50, shuffle=True)
     lazy = nn.Sequential(nn.LazyConv2d(4, kernel_size=5, stride=2), nn.ReLU(), nn.Flatten(), nn.LazyLinear(10))
@@ -379,7 +385,7 @@ def test_train_ch6_takes_a_data_loader_and_lazy_layers(small):
     assert d2l.evaluate_accuracy(lazy, loader) > 0.9
 
 
-def test_lazy_layers_get_xavier_weights_before_training(small):
+def test_lazy_layers_get_xavier_weights_before_training(small: None) -> None:
     train_iter, test_iter = d2l.load_data_fashion_mnist(100)
     lazy = nn.Sequential(nn.Flatten(), nn.LazyLinear(1000))
     d2l.train_ch6(lazy, train_iter, test_iter, 1, 0.0)
@@ -387,7 +393,7 @@ def test_lazy_layers_get_xavier_weights_before_training(small):
     assert 0.99 * bound < float(lazy[1].weight.detach().abs().max()) <= bound
 
 
-def test_accuracy_is_a_direct_count(small):
+def test_accuracy_is_a_direct_count(small: None) -> None:
     torch.manual_seed(1)
     net = nn.Sequential(nn.Dropout(0.5), *small_net())
     _, test_iter = d2l.load_data_fashion_mnist(32)
@@ -402,7 +408,7 @@ def test_accuracy_is_a_direct_count(small):
     assert d2l.accuracy(torch.tensor([2.0, 1.0, 0.0]), torch.tensor([2, 1, 1])) == 2.0
 
 
-def test_apply_init_sets_the_weights_of_lazy_layers():
+def test_apply_init_sets_the_weights_of_lazy_layers() -> None:
     torch.manual_seed(0)
     model = d2l.Classifier()
     model.net = nn.Sequential(nn.Flatten(), nn.LazyLinear(1000))
@@ -416,14 +422,19 @@ def test_apply_init_sets_the_weights_of_lazy_layers():
     ("net", "shape", "shapes"),
     [(d2l.LeNet, (1, 1, 28, 28), LENET_SHAPES), (d2l.AlexNet, (1, 1, 224, 224), ALEXNET_SHAPES)],
 )
-def test_the_package_s_own_nets_have_the_book_s_shapes(net, shape, shapes, capsys):
+def test_the_package_s_own_nets_have_the_book_s_shapes(
+    net: type[nn.Module],
+    shape: tuple[int, ...],
+    shapes: list[tuple[str, list[int]]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     model = net(lr=0.3)
     model.layer_summary(shape)
     assert shapes_in(capsys.readouterr().out) == shapes
     assert model.configure_optimizers().param_groups[0]["lr"] == 0.3
 
 
-def test_classifier_measures(small):
+def test_classifier_measures(small: None) -> None:
     model = d2l.LeNet()
     scores, y = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]]), torch.tensor([0, 0, 0])
     assert float(model.accuracy(scores, y)) == pytest.approx(2 / 3)
@@ -432,7 +443,7 @@ def test_classifier_measures(small):
     assert model.loss(scores, y, averaged=False).shape == (3,)
 
 
-def test_the_trainer_trains_as_a_plain_loop_does(small):
+def test_the_trainer_trains_as_a_plain_loop_does(small: None) -> None:
     torch.manual_seed(0)
     model = d2l.Classifier()
     model.lr, model.net = 0.1, small_net()
@@ -455,7 +466,7 @@ def test_the_trainer_trains_as_a_plain_loop_does(small):
         assert model.board.data["val_acc"][-1][1] == pytest.approx(float((plain(X).argmax(1) == y).float().mean()))
 
 
-def test_the_trainer_clips_gradients(small):
+def test_the_trainer_clips_gradients(small: None) -> None:
     model = d2l.Classifier()
     model.lr, model.net = 1.0, small_net()
     before = torch.cat([p.detach().flatten().clone() for p in model.parameters()])
@@ -468,7 +479,7 @@ def test_the_trainer_clips_gradients(small):
 # --------------------------------------------------------------------------------------------------------------- data
 
 
-def test_batches_are_the_prepared_images_in_an_order_of_torch_s_generator(small):
+def test_batches_are_the_prepared_images_in_an_order_of_torch_s_generator(small: None) -> None:
     train_iter, test_iter = d2l.load_data_fashion_mnist(batch_size=64)
     splits = loading.load("")
     torch.manual_seed(2)
@@ -486,7 +497,7 @@ def test_batches_are_the_prepared_images_in_an_order_of_torch_s_generator(small)
 
 
 @pytest.mark.parametrize("resize", [96, (96, 96)])
-def test_a_batch_is_resized_at_once_and_one_image_alike(small, resize):
+def test_a_batch_is_resized_at_once_and_one_image_alike(small: None, resize: int | tuple[int, ...]) -> None:
     _, test_iter = d2l.load_data_fashion_mnist(10, resize=resize)
     X, y = next(iter(test_iter))
     images = torch.from_numpy(loading.load("").test.images[:10])
@@ -496,13 +507,13 @@ def test_a_batch_is_resized_at_once_and_one_image_alike(small, resize):
     assert label == y[3] and len(test_iter.dataset) == 100
 
 
-def test_a_size_that_is_not_square_is_refused(small):
+def test_a_size_that_is_not_square_is_refused(small: None) -> None:
     with pytest.raises(UsageError, match="squares") as caught:
         d2l.load_data_fashion_mnist(10, resize=(96, 64))
     assert caught.value.code == "CN204"
 
 
-def test_data_of_the_english_edition(small):
+def test_data_of_the_english_edition(small: None) -> None:
     data = d2l.FashionMNIST(batch_size=30, resize=(32, 32))
     assert (len(data.train), len(data.val), data.batch_size) == (400, 100, 30)
     assert data.train[0][0].shape == (1, 32, 32)
@@ -512,14 +523,14 @@ def test_data_of_the_english_edition(small):
     assert d2l.get_fashion_mnist_labels([0, 9]) == ["t-shirt", "ankle boot"]
 
 
-def test_tensors_as_a_data_module():
+def test_tensors_as_a_data_module() -> None:
     class Mine(d2l.DataModule):
-        def __init__(self, batch_size=4):
+        def __init__(self, batch_size: int = 4) -> None:
             super().__init__()
             self.save_hyperparameters()
             self.X, self.y = torch.arange(10.0).reshape(10, 1), torch.arange(10)
 
-        def get_dataloader(self, train):
+        def get_dataloader(self, train: bool) -> Any:
             return self.get_tensorloader((self.X, self.y), train, slice(0, 6) if train else slice(6, None))
 
     data = Mine()
@@ -531,7 +542,7 @@ def test_tensors_as_a_data_module():
 # -------------------------------------------------------------------------------------------------- small parts, names
 
 
-def test_timer(monkeypatch):
+def test_timer(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 10.0, 12.0, 20.0, 23.0])
     monkeypatch.setattr("classicnets.compat.chapter6.time.perf_counter", lambda: next(clock))
     timer = d2l.Timer()
@@ -542,7 +553,7 @@ def test_timer(monkeypatch):
     assert (timer.sum(), timer.avg(), timer.cumsum()) == (5.0, 2.5, [2.0, 5.0])
 
 
-def test_accumulator():
+def test_accumulator() -> None:
     sums = d2l.Accumulator(2)
     sums.add(1, torch.tensor(2.5))
     sums.add(3.0, 4)
@@ -551,7 +562,7 @@ def test_accumulator():
     assert sums.data == [0.0, 0.0]
 
 
-def test_animator_draws_the_points(tmp_path, capsys):
+def test_animator_draws_the_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     animator = d2l.Animator(xlabel="epoch", xlim=[1, 2], ylim=[0, 3], legend=["loss", "acc"], figsize=(4, 3))
     animator.add(0.5, (2.0, None))
     animator.add(1, (1.0, torch.tensor(0.5)))
@@ -571,7 +582,7 @@ def test_animator_draws_the_points(tmp_path, capsys):
     assert len(grid.axes) == 4 and grid.axes[0].get_yscale() == "log"
 
 
-def test_progress_board_averages_every_n_points():
+def test_progress_board_averages_every_n_points() -> None:
     board = d2l.ProgressBoard(xlabel="x", yscale="log")
     for x in range(6):
         board.draw(x, torch.tensor(float(x + 1), requires_grad=True), "a", every_n=2)
@@ -588,28 +599,28 @@ def test_progress_board_averages_every_n_points():
     assert silent.fig is None and silent.data == {"a": [(1.0, 2.0)]}
 
 
-def test_show_images():
+def test_show_images() -> None:
     axes = d2l.show_images(torch.rand(4, 1, 8, 8), 2, 2, titles=list("abcd"))
     assert [a.get_title() for a in axes] == list("abcd")
     assert len(d2l.show_images([np.zeros((4, 4))], 1, 1)) == 1
 
 
-def test_add_to_class_reaches_objects_that_exist():
+def test_add_to_class_reaches_objects_that_exist() -> None:
     class Box(d2l.HyperParameters):
-        def __init__(self, a, b, c, _d=0):
+        def __init__(self, a: Any, b: Any, c: Any, _d: int = 0) -> None:
             self.save_hyperparameters(ignore=["c"])
 
     box = Box(1, b=2, c=3)
 
     @d2l.add_to_class(Box)
-    def total(self):
+    def total(self: Any) -> Any:
         return self.a + self.b
 
     assert box.total() == 3
     assert box.hparams == {"a": 1, "b": 2} and not hasattr(box, "c")
 
 
-def test_devices(monkeypatch):
+def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert [str(d) for d in d2l.try_all_gpus()] == ["cuda:0", "cuda:1"]
     assert (str(d2l.try_gpu()), str(d2l.try_gpu(1)), str(d2l.try_gpu(2))) == ("cuda:0", "cuda:1", "cpu")
@@ -619,7 +630,7 @@ def test_devices(monkeypatch):
     assert d2l.Trainer(1, num_gpus=1).gpus == [] and d2l.num_gpus() == 0
 
 
-def test_names_for_tensors():
+def test_names_for_tensors() -> None:
     x = torch.tensor([[1.0, 5.0], [4.0, 2.0]])
     assert d2l.size(x) == 4 and d2l.argmax(x, axis=1).tolist() == [1, 0]
     assert float(d2l.reduce_sum(x)) == 12 and float(d2l.reduce_mean(x)) == 3
@@ -631,7 +642,7 @@ def test_names_for_tensors():
     assert d2l.randn(2, 3).shape == (2, 3)
 
 
-def test_every_listed_name_exists_and_an_unknown_one_is_answered():
+def test_every_listed_name_exists_and_an_unknown_one_is_answered() -> None:
     assert d2l.__all__ == sorted(d2l.__all__)
     for name in d2l.__all__:
         assert getattr(d2l, name) is not None
@@ -643,6 +654,6 @@ def test_every_listed_name_exists_and_an_unknown_one_is_answered():
 
 
 @pytest.mark.parametrize("page", ["d2l.md", "d2l.zh-CN.md"])
-def test_the_page_lists_the_names(page):
+def test_the_page_lists_the_names(page: str) -> None:
     rows = [line for line in (ROOT / "docs" / page).read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
     assert sorted(re.findall(r"`(\w+)`", "".join(row.split("|")[2] for row in rows))) == d2l.__all__

@@ -13,6 +13,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from classicnets.errors import DataError
 from classicnets.images.loading import check, describe, load
 from classicnets.text import byte_count
 from support.cifar import INNER, PACKED, cifar_dataset_of, make_archive, make_cifar_folder, published, records
+from support.command_line import CommandLine
 from support.mirrors import Mirror
 
 FILES = ["data_batch_1.bin", "data_batch_2.bin", "test_batch.bin"]
@@ -38,7 +40,7 @@ FILES = ["data_batch_1.bin", "data_batch_2.bin", "test_batch.bin"]
 
 @pytest.mark.parametrize("label_bytes", [1, 2])
 @pytest.mark.parametrize("gz", [False, True])
-def test_reads_records_exactly(tmp_path, label_bytes, gz):
+def test_reads_records_exactly(tmp_path: Path, label_bytes: int, gz: bool) -> None:
     images, labels, content = records(7, label_bytes=label_bytes)
     path = tmp_path / "train.bin"
     path.write_bytes(gzip.compress(content) if gz else content)
@@ -48,7 +50,7 @@ def test_reads_records_exactly(tmp_path, label_bytes, gz):
     assert (result.dtype, columns.dtype, columns.shape) == (np.uint8, np.uint8, (7, label_bytes))
 
 
-def test_record_layout_is_red_green_blue_row_by_row(tmp_path):
+def test_record_layout_is_red_green_blue_row_by_row(tmp_path: Path) -> None:
     pixels = bytes([11]) * 1024 + bytes([22]) * 1024 + bytes([33]) * 1023 + bytes([99])
     (tmp_path / "f").write_bytes(bytes([7]) + pixels)
     image = read_cifar(tmp_path / "f", 1)[0][0]
@@ -67,7 +69,7 @@ def test_record_layout_is_red_green_blue_row_by_row(tmp_path):
     ],
     ids=["empty", "part of a record", "too many", "cut", "check sum"],
 )
-def test_explains_invalid_records(tmp_path, content, why):
+def test_explains_invalid_records(tmp_path: Path, content: bytes, why: str) -> None:
     (tmp_path / "f").write_bytes(content)
     with pytest.raises(DataError, match=r"error\[CN301\]: f is not a valid file of CIFAR records") as caught:
         read_cifar(tmp_path / "f", 1, max_bytes=2 * 3073)
@@ -89,13 +91,13 @@ def extract(path: Path, sizes: dict[str, int] = SIZES) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
 @pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_extracts_requested_files(tmp_path, mode, format):
+def test_extracts_requested_files(tmp_path: Path, mode: str, format: int) -> None:
     path = make_archive(tmp_path / "tar", MEMBERS, mode=mode, format=format)
     assert extract(path) == {"a.bin": MEMBERS["in/a.bin"], "b.bin": MEMBERS["in/b.bin"]}
     assert extract(path, {"a.bin": 699, "c.bin": 5}) == {}  # another size, and one that is not there
 
 
-def test_ignores_links_and_repeated_members(tmp_path):
+def test_ignores_links_and_repeated_members(tmp_path: Path) -> None:
     path = tmp_path / "tar"
     with tarfile.open(path, "w") as tar:
         for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE):
@@ -109,7 +111,7 @@ def test_ignores_links_and_repeated_members(tmp_path):
     assert extract(path, {"a.bin": 0, "b.bin": 5, "none": 1}) == {"b.bin": b"first"}
 
 
-def test_truncated_archive_is_an_error_or_lacks_files(tmp_path):
+def test_truncated_archive_is_an_error_or_lacks_files(tmp_path: Path) -> None:
     content = make_archive(tmp_path / "whole", {"a.bin": b"a" * 700, "b.bin": b"b" * 10}, mode="w").read_bytes()
     path = tmp_path / "cut"
     for length in range(0, len(content), 97):
@@ -122,7 +124,7 @@ def test_truncated_archive_is_an_error_or_lacks_files(tmp_path):
 
 @settings(max_examples=300, deadline=None)
 @given(at=st.integers(0, 511), value=st.integers(0, 255))
-def test_header_checksum_detects_a_changed_byte(at, value):
+def test_header_checksum_detects_a_changed_byte(at: int, value: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = make_archive(Path(folder) / "tar", {"a.bin": b"a" * 700}, mode="w")
         content = bytearray(path.read_bytes())
@@ -137,7 +139,7 @@ def test_header_checksum_detects_a_changed_byte(at, value):
 
 @settings(max_examples=200, deadline=None)
 @given(content=st.binary(max_size=1200))
-def test_rejects_noise(content):
+def test_rejects_noise(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tar"
         path.write_bytes(content)
@@ -147,14 +149,14 @@ def test_rejects_noise(content):
             assert error.code == "CN301"
 
 
-def test_recognizes_a_web_page_instead_of_an_archive(tmp_path):
+def test_recognizes_a_web_page_instead_of_an_archive(tmp_path: Path) -> None:
     (tmp_path / PACKED).write_bytes(b"<!DOCTYPE html>" + b" " * 600)
     with pytest.raises(DataError, match="; it looks like a web page"):
         extract(tmp_path / PACKED)
 
 
 @pytest.mark.parametrize("stated", [None, 2**33 - 1])
-def test_decompression_bomb_costs_no_memory(tmp_path, stated):
+def test_decompression_bomb_costs_no_memory(tmp_path: Path, stated: int | None) -> None:
     """64 MB of zeros, as one file or after a header with a false size, in an archive that should hold 1,724 bytes."""
     member = tarfile.TarInfo("a.bin")
     member.size = stated or 2**26
@@ -210,7 +212,7 @@ def cached() -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def test_downloads_unpacks_and_loads_a_set(toy, mirror):
+def test_downloads_unpacks_and_loads_a_set(toy: Dataset, mirror: Callable[[], Mirror]) -> None:
     first, second = mirror(), mirror()
     first.files.clear()
     messages: list[str] = []
@@ -231,7 +233,7 @@ def test_downloads_unpacks_and_loads_a_set(toy, mirror):
     assert len(messages) == 2
 
 
-def test_class_is_the_last_of_two_labels(tmp_path, monkeypatch):
+def test_class_is_the_last_of_two_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_cifar_folder(tmp_path / "files", label_bytes=2)
     archive = published(folder, tmp_path / PACKED)
     monkeypatch.setitem(DATASETS, "toy", cifar_dataset_of(folder, archive, label_bytes=2))
@@ -239,7 +241,9 @@ def test_class_is_the_last_of_two_labels(tmp_path, monkeypatch):
     assert load("toy").test.labels.tolist() == list(range(10))
 
 
-def test_rejects_another_archive_and_a_truncated_one(toy, mirror, origin, tmp_path):
+def test_rejects_another_archive_and_a_truncated_one(
+    toy: Dataset, mirror: Callable[[], Mirror], origin: Path, tmp_path: Path
+) -> None:
     truncated, other, good = mirror(), mirror(), mirror()
     truncated.files[PACKED] = (origin / PACKED).read_bytes()[:-20]
     other.files[PACKED] = published(make_cifar_folder(tmp_path / "more", batch=21), tmp_path / PACKED).read_bytes()
@@ -252,7 +256,9 @@ def test_rejects_another_archive_and_a_truncated_one(toy, mirror, origin, tmp_pa
     assert cached() == FILES
 
 
-def test_never_keeps_wrong_files_from_an_archive(toy, mirror, origin, monkeypatch):
+def test_never_keeps_wrong_files_from_an_archive(
+    toy: Dataset, mirror: Callable[[], Mirror], origin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The archive is the published one, but the files in it are not."""
     mirror()
     test = replace(toy.files[-1], sha256="0" * 64)
@@ -263,7 +269,7 @@ def test_never_keeps_wrong_files_from_an_archive(toy, mirror, origin, monkeypatc
     assert cached() == []
 
 
-def test_replaces_only_missing_and_damaged_files(toy, mirror, tmp_path):
+def test_replaces_only_missing_and_damaged_files(toy: Dataset, mirror: Callable[[], Mirror], tmp_path: Path) -> None:
     mirror()
     cache = shutil.copytree(tmp_path / "files", cache_root() / "data" / "toy")
     before = (cache / FILES[0]).stat().st_mtime_ns
@@ -277,7 +283,7 @@ def test_replaces_only_missing_and_damaged_files(toy, mirror, tmp_path):
     assert (cache / FILES[0]).stat().st_mtime_ns == before
 
 
-def test_check_reports_wrong_and_missing_files(toy, tmp_path):
+def test_check_reports_wrong_and_missing_files(toy: Dataset, tmp_path: Path) -> None:
     assert [report.status for report in check("toy")] == ["missing"] * 3
     cache = shutil.copytree(tmp_path / "files", cache_root() / "data" / "toy")
     (cache / FILES[0]).write_bytes((cache / FILES[1]).read_bytes())
@@ -288,7 +294,7 @@ def test_check_reports_wrong_and_missing_files(toy, tmp_path):
     assert second.detail.endswith("61,460 bytes, 20 images, labels 0..9, sha256 ok")
 
 
-def test_rejects_a_label_out_of_range(toy, tmp_path, monkeypatch):
+def test_rejects_a_label_out_of_range(toy: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(tmp_path / "files", cache_root() / "data" / "toy")
     monkeypatch.setitem(DATASETS, "toy", replace(toy, classes=toy.classes[:9]))
     with pytest.raises(DataError, match="its largest label is 9, but there are 9 classes"):
@@ -335,7 +341,9 @@ def write_download(form: str, files: Path, archive: Path, place: Path) -> Path:
         "files with gzip",
     ],
 )
-def test_imports_every_form_of_a_manual_download(cli, toy, origin, tmp_path, form):
+def test_imports_every_form_of_a_manual_download(
+    cli: CommandLine, toy: Dataset, origin: Path, tmp_path: Path, form: str
+) -> None:
     place = write_download(form, tmp_path / "files", origin / PACKED, tmp_path / "given")
     code, out, err = cli("data", "import", "toy", place)
     assert (code, err) == (0, "")
@@ -344,7 +352,7 @@ def test_imports_every_form_of_a_manual_download(cli, toy, origin, tmp_path, for
     assert load("toy").fingerprint == toy.fingerprint
 
 
-def test_archive_cannot_write_outside_of_our_folder(cli, toy, tmp_path):
+def test_archive_cannot_write_outside_of_our_folder(cli: CommandLine, toy: Dataset, tmp_path: Path) -> None:
     """Paths in the archive are ignored: files with the right names are verified and written to our folder only."""
     contents = {path.name: path.read_bytes() for path in (tmp_path / "files").iterdir()}
     source = tmp_path / "deep" / "given"
@@ -358,7 +366,7 @@ def test_archive_cannot_write_outside_of_our_folder(cli, toy, tmp_path):
     assert not (tmp_path / "test_batch.bin").exists()
 
 
-def test_import_explains_what_it_rejects(cli, toy, tmp_path):
+def test_import_explains_what_it_rejects(cli: CommandLine, toy: Dataset, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     code, out, err = cli("data", "import", "toy", tmp_path / "empty")
     assert (code, out) == (3, "")
@@ -381,13 +389,13 @@ def test_import_explains_what_it_rejects(cli, toy, tmp_path):
 
 
 @pytest.mark.parametrize("use", [describe, load, check])
-def test_folder_of_cifar_files_leads_to_the_name(toy, tmp_path, use):
+def test_folder_of_cifar_files_leads_to_the_name(toy: Dataset, tmp_path: Path, use: Callable[..., Any]) -> None:
     with pytest.raises(DataError, match=r"error\[CN302\]: the folder contains the files of Toy") as caught:
         use(str(tmp_path / "files"))
     assert caught.value.hints == (f"classicnets data import toy {tmp_path / 'files'}   # then use the name toy",)
 
 
-def test_import_as_json(cli, toy, origin):
+def test_import_as_json(cli: CommandLine, toy: Dataset, origin: Path) -> None:
     document = json.loads(cli("data", "import", "toy", origin, "--json")[1])
     assert [Path(file).name for file in document["files"]] == FILES
 
@@ -395,7 +403,9 @@ def test_import_as_json(cli, toy, origin):
 # --- recipes that use it ---------------------------------------------------------------------------------------------
 
 
-def test_a_recipe_for_cifar10_runs_by_name(cli, toy, origin, monkeypatch, undrawn):
+def test_a_recipe_for_cifar10_runs_by_name(
+    cli: CommandLine, toy: Dataset, origin: Path, monkeypatch: pytest.MonkeyPatch, undrawn: None
+) -> None:
     small = replace(toy, name="cifar10", title="CIFAR-10", classes=DATASETS["cifar10"].classes)
     monkeypatch.setitem(DATASETS, "cifar10", small)
     code, _, err = cli("train", "cifar10_26pct", "--set", "epochs=1", "--offline")
@@ -411,7 +421,9 @@ def test_a_recipe_for_cifar10_runs_by_name(cli, toy, origin, monkeypatch, undraw
     assert cli("evaluate", "runs/cifar10_26pct-cifar10-1", "--offline")[0] == 0
 
 
-def test_offline_option_prevents_downloads(cli, mirror, monkeypatch):
+def test_offline_option_prevents_downloads(
+    cli: CommandLine, mirror: Callable[[], Mirror], monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = mirror()
     code, _, err = cli("data", "get", "toy", "--offline")
     assert code == 3
@@ -425,7 +437,7 @@ def test_offline_option_prevents_downloads(cli, mirror, monkeypatch):
 # --- facts -----------------------------------------------------------------------------------------------------------
 
 
-def test_classes_are_the_published_ones():
+def test_classes_are_the_published_ones() -> None:
     assert " ".join(DATASETS["cifar10"].classes) == "airplane automobile bird cat deer dog frog horse ship truck"
     hundred = DATASETS["cifar100"].classes
     assert len(set(hundred)) == 100

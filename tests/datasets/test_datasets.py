@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +45,7 @@ def copy_to_cache(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_facts_are_consistent(name):
+def test_facts_are_consistent(name: str) -> None:
     dataset = DATASETS[name]
     pixels = int(np.prod(dataset.shape))
     assert dataset.name == name
@@ -68,7 +70,7 @@ def test_facts_are_consistent(name):
     assert IDX_NAMES == NAMES
 
 
-def test_facts_of_fashion_mnist():
+def test_facts_of_fashion_mnist() -> None:
     dataset = DATASETS["fashion_mnist"]
     assert (dataset.shape, dataset.train, dataset.test, dataset.license) == ((1, 28, 28), 60_000, 10_000, "MIT")
     assert dataset.classes[0] == "t-shirt"
@@ -76,17 +78,17 @@ def test_facts_of_fashion_mnist():
     assert dataset.fingerprint == "bd7794149301a1b0"  # old runs refer to it
 
 
-def test_fingerprint_of_mnist_is_that_of_its_folder():
+def test_fingerprint_of_mnist_is_that_of_its_folder() -> None:
     assert DATASETS["mnist"].fingerprint == "0fa6d6565a8c3c62"
 
 
-def test_recipes_have_the_sizes_of_the_catalog():
+def test_recipes_have_the_sizes_of_the_catalog() -> None:
     for name in resolve.PUBLISHED_SIZES.keys() & DATASETS.keys():
         dataset = DATASETS[name]
         assert resolve.PUBLISHED_SIZES[name] == (len(dataset.classes), dataset.train, dataset.test)
 
 
-def test_catalog_and_sources_need_neither_numpy_nor_torch():
+def test_catalog_and_sources_need_neither_numpy_nor_torch() -> None:
     program = (
         "import sys, classicnets.datasets.sources as s; from classicnets.datasets.catalog import DATASETS; "
         "s.describe_source(DATASETS['mnist']); "
@@ -98,11 +100,11 @@ def test_catalog_and_sources_need_neither_numpy_nor_torch():
 # --- describe --------------------------------------------------------------------------------------------------------
 
 
-def test_describes_a_name_without_reading_files(toy):
+def test_describes_a_name_without_reading_files(toy: Dataset) -> None:
     assert describe("toy") == Description("toy", ("class 0", "class 1", "class 2"), (1, 8, 8), train=20, test=10)
 
 
-def test_describes_a_folder_from_headers_and_labels(folder):
+def test_describes_a_folder_from_headers_and_labels(folder: Path) -> None:
     assert describe(str(folder)) == Description("mine", ("0", "1", "2"), (1, 8, 8), train=20, test=10)
     images = folder / "train-images-idx3-ubyte.gz"
     write_idx(images, np.zeros((20, 8, 8), np.uint8), gz=False)
@@ -110,7 +112,7 @@ def test_describes_a_folder_from_headers_and_labels(folder):
     assert describe(str(folder)).shape == (1, 8, 8)
 
 
-def test_description_matches_the_loaded_data(toy, folder):
+def test_description_matches_the_loaded_data(toy: Dataset, folder: Path) -> None:
     for spec in (str(folder), "toy"):
         if spec == "toy":
             copy_to_cache(folder)
@@ -121,7 +123,7 @@ def test_description_matches_the_loaded_data(toy, folder):
 # --- load ------------------------------------------------------------------------------------------------------------
 
 
-def test_loads_a_folder(folder):
+def test_loads_a_folder(folder: Path) -> None:
     messages = []
     splits = load(str(folder), say=messages.append)
     images, labels = make_images(20, classes=3, size=8)
@@ -134,13 +136,13 @@ def test_loads_a_folder(folder):
     assert messages == []
 
 
-def test_fingerprint_does_not_depend_on_compression(folder, tmp_path):
+def test_fingerprint_does_not_depend_on_compression(folder: Path, tmp_path: Path) -> None:
     plain = make_idx_folder(tmp_path / "plain", train=20, test=10, classes=3, size=8, gz=False)
     other = make_idx_folder(tmp_path / "other", train=20, test=10, classes=3, size=8, seed=1)
     assert load(str(folder)).fingerprint == load(str(plain)).fingerprint != load(str(other)).fingerprint
 
 
-def test_loads_a_name_from_the_cache(toy, folder, capsys):
+def test_loads_a_name_from_the_cache(toy: Dataset, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cache = copy_to_cache(folder)
     splits = load("toy")
     assert (splits.name, splits.classes[0], splits.fingerprint) == ("toy", "class 0", toy.fingerprint)
@@ -148,14 +150,16 @@ def test_loads_a_name_from_the_cache(toy, folder, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_recognizes_a_folder_with_the_files_of_a_published_set(toy, folder, capsys):
+def test_recognizes_a_folder_with_the_files_of_a_published_set(
+    toy: Dataset, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     splits = load(str(folder))
     assert (splits.name, splits.classes[0], splits.fingerprint) == ("toy", "class 0", toy.fingerprint)
     assert splits.source == f"folder {folder}"
     assert capsys.readouterr() == ("", f"{folder} contains the files of Toy, so the data set is called toy\n")
 
 
-def test_recognizes_mnist_in_a_folder(folder, monkeypatch):
+def test_recognizes_mnist_in_a_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mnist = dataset_of(folder, name="mnist", title="MNIST")
     monkeypatch.setitem(DATASETS, "mnist", mnist)
     messages = []
@@ -164,7 +168,7 @@ def test_recognizes_mnist_in_a_folder(folder, monkeypatch):
     assert messages == [f"{folder} contains the files of MNIST, so the data set is called mnist"]
 
 
-def test_loads_images_with_channels(folder):
+def test_loads_images_with_channels(folder: Path) -> None:
     for name, n in (("train-images-idx3-ubyte.gz", 20), ("t10k-images-idx3-ubyte.gz", 10)):
         write_idx(folder / name, np.ones((n, 3, 8, 6), np.uint8))
     assert load(str(folder)).shape == describe(str(folder)).shape == (3, 8, 6)
@@ -191,7 +195,9 @@ def test_loads_images_with_channels(folder):
         ),
     ],
 )
-def test_inconsistent_files_are_an_error_and_wrong_in_the_check(folder, name, array, why):
+def test_inconsistent_files_are_an_error_and_wrong_in_the_check(
+    folder: Path, name: str, array: np.ndarray, why: str
+) -> None:
     write_idx(folder / name, array)
     with pytest.raises(DataError) as caught:
         load(str(folder))
@@ -201,7 +207,7 @@ def test_inconsistent_files_are_an_error_and_wrong_in_the_check(folder, name, ar
     assert next(why in report.detail for report in check(str(folder)) if report.status == "wrong")
 
 
-def test_rejects_labels_out_of_range():
+def test_rejects_labels_out_of_range() -> None:
     assert idx_folders._label_fault(np.array([0, 9], np.uint8), 2, classes=10) == ""
     fault = idx_folders._label_fault(np.array([0, 10], np.uint8), 2, classes=10)
     assert fault == "the largest label is 10, but there are 10 classes (0 to 9)"
@@ -211,7 +217,7 @@ def test_rejects_labels_out_of_range():
 
 
 @pytest.mark.parametrize("use", [describe, load, check])
-def test_suggests_the_nearest_name(use):
+def test_suggests_the_nearest_name(use: Callable[..., Any]) -> None:
     with pytest.raises(UsageError) as caught:
         use("fashon-mnist")
     assert str(caught.value).splitlines() == [
@@ -227,7 +233,7 @@ def test_suggests_the_nearest_name(use):
 
 
 @pytest.mark.parametrize("spec", ["./none", "/none/there", "~/none", "~nobody-here/x", "a\\b", "/" + "x" * 300])
-def test_explains_a_missing_path(spec):
+def test_explains_a_missing_path(spec: str) -> None:
     with pytest.raises(DataError) as caught:
         describe(spec)
     assert caught.value.code == "CN302"
@@ -235,14 +241,14 @@ def test_explains_a_missing_path(spec):
     assert caught.value.why
 
 
-def test_explains_a_file_instead_of_a_folder(folder):
+def test_explains_a_file_instead_of_a_folder(folder: Path) -> None:
     with pytest.raises(
         DataError, match="it is a file, but a folder of images, a folder of IDX files or a CSV is needed"
     ):
         load(str(folder / "train-images-idx3-ubyte.gz"))
 
 
-def test_names_files_that_a_folder_lacks(folder):
+def test_names_files_that_a_folder_lacks(folder: Path) -> None:
     (folder / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(DataError) as caught:
         load(str(folder))
@@ -257,7 +263,7 @@ def test_names_files_that_a_folder_lacks(folder):
 # --- check -----------------------------------------------------------------------------------------------------------
 
 
-def test_check_of_a_valid_cache(toy, folder):
+def test_check_of_a_valid_cache(toy: Dataset, folder: Path) -> None:
     cache = copy_to_cache(folder)
     reports = check("toy")
     assert [report.status for report in reports] == ["ok"] * 4
@@ -266,18 +272,20 @@ def test_check_of_a_valid_cache(toy, folder):
     assert reports[1].detail.endswith("28 bytes, 20 labels 0..2, sha256 ok")
 
 
-def test_check_shows_the_system_folder_if_it_would_be_used(toy, folder):
+def test_check_shows_the_system_folder_if_it_would_be_used(toy: Dataset, folder: Path) -> None:
     system = shutil.copytree(folder, toy.system_folder)
     assert all(report.status == "ok" and system in report.detail for report in check("toy"))
 
 
-def test_check_downloads_nothing(toy, folder, monkeypatch):
+def test_check_downloads_nothing(toy: Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CLASSICNETS_OFFLINE")
     assert [(report.status, report.file) for report in check("toy")] == [("missing", name) for name in NAMES.values()]
     assert not (folder.parent / "cache").exists()
 
 
-def test_check_reports_wrong_and_missing_files(toy, folder, tmp_path, monkeypatch):
+def test_check_reports_wrong_and_missing_files(
+    toy: Dataset, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache = copy_to_cache(folder)
     mnist = make_idx_folder(tmp_path / "mnist", train=20, test=10, classes=4, size=8)
     monkeypatch.setitem(DATASETS, "mnist", dataset_of(mnist, name="mnist", title="MNIST"))
@@ -290,7 +298,7 @@ def test_check_reports_wrong_and_missing_files(toy, folder, tmp_path, monkeypatc
     assert test_labels.detail == f"not in {cache}"
 
 
-def test_check_of_a_folder(toy, folder, tmp_path):
+def test_check_of_a_folder(toy: Dataset, folder: Path, tmp_path: Path) -> None:
     other = make_idx_folder(tmp_path / "other", train=20, test=10, classes=3, size=8, seed=1)
     shutil.copy(folder / "t10k-images-idx3-ubyte.gz", other)
     path = other / "train-images-idx3-ubyte.gz"
@@ -305,7 +313,7 @@ def test_check_of_a_folder(toy, folder, tmp_path):
 
 
 @pytest.mark.real_data
-def test_the_real_fashion_mnist():
+def test_the_real_fashion_mnist() -> None:
     splits = load("fashion_mnist")
     assert splits.train.images.shape == (60_000, 1, 28, 28)
     assert splits.test.images.shape == (10_000, 1, 28, 28)

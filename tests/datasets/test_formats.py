@@ -9,6 +9,7 @@ import struct
 import tempfile
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def why(path: Path, **limits: int) -> str:
 
 @settings(max_examples=40, deadline=None)
 @given(shape=st.lists(st.integers(1, 5), min_size=1, max_size=4), gz=st.booleans(), seed=st.integers(0, 99))
-def test_round_trip(shape, gz, seed):
+def test_round_trip(shape: list[int], gz: bool, seed: int) -> None:
     array = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = write_idx(Path(folder) / "file", array, gz=gz)
@@ -46,7 +47,7 @@ def test_round_trip(shape, gz, seed):
 
 
 @pytest.mark.parametrize("gz", [False, True])
-def test_rejects_every_truncation(tmp_path, gz):
+def test_rejects_every_truncation(tmp_path: Path, gz: bool) -> None:
     content = write_idx(tmp_path / "whole", SMALL, gz=gz).read_bytes()
     path = tmp_path / "short"
     for length in range(len(content)):
@@ -59,7 +60,7 @@ def test_rejects_every_truncation(tmp_path, gz):
 
 @settings(max_examples=300, deadline=None)
 @given(at=st.integers(0, 15), value=st.integers(0, 255))
-def test_changed_header_byte_raises_only_data_errors(at, value):
+def test_changed_header_byte_raises_only_data_errors(at: int, value: int) -> None:
     content = bytearray(idx_bytes(SMALL))
     changed = content[at] != value
     content[at] = value
@@ -74,7 +75,7 @@ def test_changed_header_byte_raises_only_data_errors(at, value):
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
-def test_changed_gzip_byte_gives_the_same_array_or_a_data_error(data):
+def test_changed_gzip_byte_gives_the_same_array_or_a_data_error(data: st.DataObject) -> None:
     content = bytearray(gzip.compress(idx_bytes(SMALL), mtime=0))
     content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +89,7 @@ def test_changed_gzip_byte_gives_the_same_array_or_a_data_error(data):
 
 @settings(max_examples=200, deadline=None)
 @given(content=st.binary(max_size=64))
-def test_noise_is_an_array_or_a_data_error(content):
+def test_noise_is_an_array_or_a_data_error(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file"
         path.write_bytes(content)
@@ -98,7 +99,7 @@ def test_noise_is_an_array_or_a_data_error(content):
             assert error.code == "CN301"
 
 
-def test_truncation_error_shows_declared_and_actual_size(tmp_path):
+def test_truncation_error_shows_declared_and_actual_size(tmp_path: Path) -> None:
     path = tmp_path / "train-images-idx3-ubyte"
     path.write_bytes(bytes([0, 0, 8, 3]) + struct.pack(">3I", 60_000, 28, 28) + bytes(12_345))
     assert why(path) == "it is truncated: it declares 60000x28x28 = 47,040,000 bytes, but has 12,345"
@@ -138,26 +139,26 @@ def packed(content: bytes) -> bytes:
         (packed(idx_bytes(SMALL))[:-3], "it is truncated: its gzip stream ends early"),
     ],
 )
-def test_explains_invalid_files(tmp_path, content, expected):
+def test_explains_invalid_files(tmp_path: Path, content: bytes, expected: str) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
     assert expected in why(path)
 
 
-def test_explains_paths_that_are_not_files(tmp_path):
+def test_explains_paths_that_are_not_files(tmp_path: Path) -> None:
     assert why(tmp_path / "none") == "there is no such file"
     assert why(tmp_path) == "it is not a regular file"
     assert why(Path("/dev/null")) == "it is not a regular file"
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
-def test_explains_missing_permission(tmp_path):
+def test_explains_missing_permission(tmp_path: Path) -> None:
     path = write_idx(tmp_path / "file", SMALL)
     path.chmod(0)
     assert why(path) == "it cannot be read: Permission denied"
 
 
-def test_error_has_four_lines(tmp_path):
+def test_error_has_four_lines(tmp_path: Path) -> None:
     path = tmp_path / "train-labels-idx1-ubyte"
     path.write_bytes(b"\0\0\x08\x01\0\0\0\x09abc")
     with pytest.raises(DataError) as caught:
@@ -170,7 +171,7 @@ def test_error_has_four_lines(tmp_path):
     ]
 
 
-def peak_bytes(read) -> int:
+def peak_bytes(read: Any) -> int:
     tracemalloc.start()
     try:
         with pytest.raises(DataError, match="CN301"):
@@ -180,13 +181,13 @@ def peak_bytes(read) -> int:
         tracemalloc.stop()
 
 
-def test_false_header_costs_no_memory(tmp_path):
+def test_false_header_costs_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(bytes([0, 0, 8, 2]) + struct.pack(">2I", 1000, 1_000_000) + b"few")
     assert peak_bytes(lambda: read_idx(path)) < 2**21
 
 
-def test_gzip_bomb_costs_no_memory(tmp_path):
+def test_gzip_bomb_costs_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(gzip.compress(bytes([0, 0, 8, 1]) + struct.pack(">I", 1000) + bytes(2**26), compresslevel=1))
     assert peak_bytes(lambda: read_idx(path)) < 2**21
@@ -194,7 +195,7 @@ def test_gzip_bomb_costs_no_memory(tmp_path):
     assert idx_header(path) == (1000,)
 
 
-def test_enforces_max_bytes(tmp_path):
+def test_enforces_max_bytes(tmp_path: Path) -> None:
     path = write_idx(tmp_path / "file", SMALL)
     assert read_idx(path, max_bytes=24).shape == (4, 3, 2)
     assert why(path, max_bytes=23) == "it declares 4x3x2 = 24 bytes, but 1 to 23 are supported"

@@ -78,7 +78,7 @@ def mnist(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def mirror(toy: Toy) -> Iterator[Callable[[Path], Mirror]]:
+def mirror(toy: Toy) -> Iterator[Callable[..., Mirror]]:
     servers: list[Mirror] = []
 
     def start(folder: Path = toy.origin) -> Mirror:
@@ -125,7 +125,7 @@ test "$(cat "$2")" = deb && mkdir -p "$3{toy.home}" && cp -r {toy.origin} "$3{to
 # --- order of sources ------------------------------------------------------------------------------------------------
 
 
-def test_import_replaces_files_in_the_cache(toy, mirror, apt):
+def test_import_replaces_files_in_the_cache(toy: Toy, mirror: Callable[..., Mirror], apt: Path) -> None:
     server = mirror()
     toy.copy_to(toy.cache)
     (toy.cache / FILES[0]).write_bytes(b"old")
@@ -137,7 +137,7 @@ def test_import_replaces_files_in_the_cache(toy, mirror, apt):
     assert toy.obtain().source == f"cache {toy.cache}"
 
 
-def test_uses_the_cache_before_the_system_folder(toy, mirror, apt):
+def test_uses_the_cache_before_the_system_folder(toy: Toy, mirror: Callable[..., Mirror], apt: Path) -> None:
     server = mirror()
     toy.copy_to(toy.cache)
     toy.copy_to(toy.home / "system")
@@ -147,7 +147,9 @@ def test_uses_the_cache_before_the_system_folder(toy, mirror, apt):
     assert (server.requests, apt.exists(), toy.lines) == ([], False, [])
 
 
-def test_uses_the_system_folder_before_mirrors_without_copying(toy, mirror, apt):
+def test_uses_the_system_folder_before_mirrors_without_copying(
+    toy: Toy, mirror: Callable[..., Mirror], apt: Path
+) -> None:
     server = mirror()
     system = toy.copy_to(toy.home / "system")
     files = toy.obtain()
@@ -156,7 +158,7 @@ def test_uses_the_system_folder_before_mirrors_without_copying(toy, mirror, apt)
     assert (server.requests, apt.exists(), toy.lines, toy.cached()) == ([], False, [], [])
 
 
-def test_uses_mirrors_before_the_debian_package(toy, mirror, apt):
+def test_uses_mirrors_before_the_debian_package(toy: Toy, mirror: Callable[..., Mirror], apt: Path) -> None:
     first, second = mirror(), mirror()
     files = toy.obtain()
     assert files.source == f"mirror {first.url}, now in cache {toy.cache}"
@@ -166,7 +168,9 @@ def test_uses_mirrors_before_the_debian_package(toy, mirror, apt):
     assert toy.obtain().source == f"cache {toy.cache}"
 
 
-def test_uses_the_debian_package_last_without_root_or_package_lists(toy, mirror, apt):
+def test_uses_the_debian_package_last_without_root_or_package_lists(
+    toy: Toy, mirror: Callable[..., Mirror], apt: Path
+) -> None:
     server = mirror()
     server.files.clear()
     files = toy.obtain()
@@ -187,7 +191,7 @@ def test_uses_the_debian_package_last_without_root_or_package_lists(toy, mirror,
 # --- mirrors ---------------------------------------------------------------------------------------------------------
 
 
-def test_reports_an_unreachable_mirror_on_one_line(toy, mirror):
+def test_reports_an_unreachable_mirror_on_one_line(toy: Toy, mirror: Callable[..., Mirror]) -> None:
     dead, good = mirror(), mirror()
     dead.shutdown()
     dead.server_close()
@@ -198,7 +202,7 @@ def test_reports_an_unreachable_mirror_on_one_line(toy, mirror):
     ]
 
 
-def test_explains_unknown_hosts_and_timeouts(monkeypatch):
+def test_explains_unknown_hosts_and_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
     import urllib.error
 
@@ -209,7 +213,7 @@ def test_explains_unknown_hosts_and_timeouts(monkeypatch):
     assert download._network_fault(OSError("odd")) == "not reachable (odd)"
 
 
-def test_retries_a_truncated_download_once(toy, mirror):
+def test_retries_a_truncated_download_once(toy: Toy, mirror: Callable[..., Mirror]) -> None:
     server = mirror()
     content = server.files["train-images-idx3-ubyte.gz"]
     server.files["train-images-idx3-ubyte.gz"] = [content[:100], content]
@@ -218,7 +222,7 @@ def test_retries_a_truncated_download_once(toy, mirror):
     assert toy.cached() == sorted(FILES)
 
 
-def test_keeps_complete_files_and_gets_the_others_from_the_next_mirror(toy, mirror):
+def test_keeps_complete_files_and_gets_the_others_from_the_next_mirror(toy: Toy, mirror: Callable[..., Mirror]) -> None:
     first, second = mirror(), mirror()
     first.files["train-images-idx3-ubyte.gz"] = first.files["train-images-idx3-ubyte.gz"][:100]
     toy.obtain()
@@ -229,7 +233,7 @@ def test_keeps_complete_files_and_gets_the_others_from_the_next_mirror(toy, mirr
     assert toy.cached() == sorted(FILES)
 
 
-def test_rejects_a_mirror_of_mnist_at_its_first_file(toy, mirror, mnist):
+def test_rejects_a_mirror_of_mnist_at_its_first_file(toy: Toy, mirror: Callable[..., Mirror], mnist: Path) -> None:
     wrong, good = mirror(mnist), mirror()
     assert toy.obtain().source.startswith(f"mirror {good.url}")
     assert wrong.requests == ["t10k-labels-idx1-ubyte.gz"]
@@ -238,7 +242,7 @@ def test_rejects_a_mirror_of_mnist_at_its_first_file(toy, mirror, mnist):
     )
 
 
-def test_stops_a_download_that_is_too_large(toy, mirror):
+def test_stops_a_download_that_is_too_large(toy: Toy, mirror: Callable[..., Mirror]) -> None:
     endless = mirror()
     endless.files["t10k-labels-idx1-ubyte.gz"] = bytes(2**20)
     with pytest.raises(DataError, match="it sends more than the 65,554 bytes of a valid file"):
@@ -246,7 +250,9 @@ def test_stops_a_download_that_is_too_large(toy, mirror):
     assert toy.cached() == []
 
 
-def test_interrupted_download_leaves_no_temporary_files(toy, mirror, monkeypatch):
+def test_interrupted_download_leaves_no_temporary_files(
+    toy: Toy, mirror: Callable[..., Mirror], monkeypatch: pytest.MonkeyPatch
+) -> None:
     mirror()
     read_url = download._read_url
 
@@ -302,7 +308,7 @@ def test_without_locks_only_old_folders_are_removed(toy, mirror, monkeypatch):
 # --- the cache -------------------------------------------------------------------------------------------------------
 
 
-def test_reports_and_replaces_a_damaged_file_in_the_cache(toy, mirror):
+def test_reports_and_replaces_a_damaged_file_in_the_cache(toy: Toy, mirror: Callable[..., Mirror]) -> None:
     server = mirror()
     toy.copy_to(toy.cache)
     path = toy.cache / "train-labels-idx1-ubyte.gz"
@@ -316,7 +322,7 @@ def test_reports_and_replaces_a_damaged_file_in_the_cache(toy, mirror):
     assert toy.obtain().source == f"cache {toy.cache}"
 
 
-def test_keeps_a_damaged_file_until_a_valid_one_arrives(toy):
+def test_keeps_a_damaged_file_until_a_valid_one_arrives(toy: Toy) -> None:
     toy.copy_to(toy.cache)
     path = toy.cache / FILES[0]
     path.write_bytes(b"damaged")
@@ -325,7 +331,9 @@ def test_keeps_a_damaged_file_until_a_valid_one_arrives(toy):
     assert path.read_bytes() == b"damaged"
 
 
-def test_unwritable_cache_is_a_machine_error(toy, mirror, monkeypatch):
+def test_unwritable_cache_is_a_machine_error(
+    toy: Toy, mirror: Callable[..., Mirror], monkeypatch: pytest.MonkeyPatch
+) -> None:
     mirror()
     (toy.home / "file").touch()
     monkeypatch.setenv("CLASSICNETS_CACHE", str(toy.home / "file"))
@@ -341,14 +349,14 @@ def test_unwritable_cache_is_a_machine_error(toy, mirror, monkeypatch):
         ]
 
 
-def test_unwritable_cache_does_not_matter_if_nothing_is_written(toy, monkeypatch):
+def test_unwritable_cache_does_not_matter_if_nothing_is_written(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     toy.copy_to(toy.home / "system")
     (toy.home / "file").touch()
     monkeypatch.setenv("CLASSICNETS_CACHE", str(toy.home / "file"))
     assert toy.obtain().source.startswith("system folder")
 
 
-def test_location_of_the_cache(monkeypatch, tmp_path):
+def test_location_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CLASSICNETS_CACHE", "~/here")
     assert cache_root() == Path.home() / "here"
     monkeypatch.chdir(tmp_path)
@@ -364,7 +372,7 @@ def test_location_of_the_cache(monkeypatch, tmp_path):
 # --- import ----------------------------------------------------------------------------------------------------------
 
 
-def test_import_accepts_uncompressed_files_and_dotted_names(toy):
+def test_import_accepts_uncompressed_files_and_dotted_names(toy: Toy) -> None:
     source = toy.home / "given"
     source.mkdir()
     for name in NAMES.values():
@@ -376,7 +384,7 @@ def test_import_accepts_uncompressed_files_and_dotted_names(toy):
     assert toy.obtain().source == f"cache {toy.cache}"
 
 
-def test_import_recognizes_mnist_instead_of_the_data_set(toy, mnist, mirror):
+def test_import_recognizes_mnist_instead_of_the_data_set(toy: Toy, mnist: Path, mirror: Callable[..., Mirror]) -> None:
     server = mirror()
     with pytest.raises(DataError) as caught:
         toy.import_files(mnist)
@@ -393,7 +401,7 @@ def test_import_recognizes_mnist_instead_of_the_data_set(toy, mnist, mirror):
     assert (server.requests, toy.cached()) == ([], [])
 
 
-def test_import_rejects_other_content_and_swapped_files(toy):
+def test_import_rejects_other_content_and_swapped_files(toy: Toy) -> None:
     source = toy.copy_to(toy.home / "given")
     shutil.copy(toy.origin / "train-labels-idx1-ubyte.gz", source / "t10k-labels-idx1-ubyte.gz")
     shutil.copy(toy.origin / "t10k-labels-idx1-ubyte.gz", source / "train-labels-idx1-ubyte.gz")
@@ -407,7 +415,7 @@ def test_import_rejects_other_content_and_swapped_files(toy):
     assert toy.cached() == []
 
 
-def test_import_rejects_a_folder_without_the_files(toy):
+def test_import_rejects_a_folder_without_the_files(toy: Toy) -> None:
     (toy.home / "empty").mkdir()
     with pytest.raises(DataError, match=r"error\[CN302\]: the folder lacks 4 of the 4 files of Toy"):
         toy.import_files(toy.home / "empty")
@@ -428,7 +436,7 @@ def as_published(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
     return toy
 
 
-def test_accepts_digests_of_compressed_files(as_published, mirror):
+def test_accepts_digests_of_compressed_files(as_published: Toy, mirror: Callable[..., Mirror]) -> None:
     mirror()
     assert as_published.obtain().source.startswith("mirror")
     assert loading.load("toy").train.images.shape == (20, 1, 8, 8)
@@ -440,7 +448,7 @@ def test_accepts_digests_of_compressed_files(as_published, mirror):
         assert (as_published.cache / name).read_bytes() == (as_published.origin / name).read_bytes()
 
 
-def test_cannot_verify_uncompressed_files_with_digests_of_compressed_ones(as_published, mnist):
+def test_cannot_verify_uncompressed_files_with_digests_of_compressed_ones(as_published: Toy, mnist: Path) -> None:
     for path in (source := as_published.copy_to(as_published.home / "given")).iterdir():
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
@@ -456,7 +464,7 @@ def test_cannot_verify_uncompressed_files_with_digests_of_compressed_ones(as_pub
 # --- no source -------------------------------------------------------------------------------------------------------
 
 
-def test_error_lists_all_attempts_and_the_manual_import(toy, mirror, mnist):
+def test_error_lists_all_attempts_and_the_manual_import(toy: Toy, mirror: Callable[..., Mirror], mnist: Path) -> None:
     empty, wrong = mirror(), mirror(mnist)
     empty.files.clear()
     with pytest.raises(DataError) as caught:
@@ -476,7 +484,9 @@ def test_error_lists_all_attempts_and_the_manual_import(toy, mirror, mnist):
     assert toy.cached() == []
 
 
-def test_offline_sends_no_request(toy, mirror, apt, monkeypatch):
+def test_offline_sends_no_request(
+    toy: Toy, mirror: Callable[..., Mirror], apt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = mirror()
     monkeypatch.setenv("CLASSICNETS_OFFLINE", "1")
     with pytest.raises(DataError) as caught:
@@ -487,7 +497,7 @@ def test_offline_sends_no_request(toy, mirror, apt, monkeypatch):
     assert (server.requests, apt.exists(), toy.cached()) == ([], False, [])
 
 
-def test_reports_a_failing_or_hanging_apt_on_one_line(toy, apt, monkeypatch):
+def test_reports_a_failing_or_hanging_apt_on_one_line(toy: Toy, apt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(toy.home / "bin" / "apt-get", 'echo "Reading..."; echo "E: Nothing works today"; exit 100')
     with pytest.raises(DataError, match="Debian package dataset-toy: apt-get: E: Nothing works today"):
         toy.obtain()
@@ -498,7 +508,7 @@ def test_reports_a_failing_or_hanging_apt_on_one_line(toy, apt, monkeypatch):
     assert toy.lines[-1] == "toy: Debian package dataset-toy: apt-get took more than 0.05 s"
 
 
-def test_rejects_a_debian_package_with_other_content(toy, apt, mnist):
+def test_rejects_a_debian_package_with_other_content(toy: Toy, apt: Path, mnist: Path) -> None:
     shutil.rmtree(toy.origin)
     shutil.copytree(mnist, toy.origin)
     with pytest.raises(
@@ -511,7 +521,7 @@ def test_rejects_a_debian_package_with_other_content(toy, apt, mnist):
 # --- description -----------------------------------------------------------------------------------------------------
 
 
-def test_describe_source(toy, mirror, monkeypatch):
+def test_describe_source(toy: Toy, mirror: Callable[..., Mirror], monkeypatch: pytest.MonkeyPatch) -> None:
     server = mirror()
     assert sources.describe_source(toy.dataset) == f"not on this machine yet; available from {server.url}"
     script(toy.home / "bin" / "apt-get", "")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,7 +64,7 @@ def reference_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dict[str
 
 
 @given(st.integers(0, 10**6), st.integers(1, 60), st.integers(2, 12), st.sampled_from([0, 1, 4, 15]))
-def test_all_metrics_equal_their_definitions(seed, n, classes, steps):
+def test_all_metrics_equal_their_definitions(seed: int, n: int, classes: int, steps: int) -> None:
     probabilities, labels = random_predictions(seed, n, classes, steps=steps)
     actual, expected = measure(probabilities, labels), reference_metrics(probabilities, labels)
     assert [b.n for b in actual.calibration] == expected.pop("bins")
@@ -73,7 +75,7 @@ def test_all_metrics_equal_their_definitions(seed, n, classes, steps):
             assert a == (None if b is None else pytest.approx(b, rel=1e-9, abs=1e-12)), key
 
 
-def test_calibration_error_of_a_small_example():
+def test_calibration_error_of_a_small_example() -> None:
     """Two at 0.62, one of them correct, and two at 0.95, both correct: (2 |0.5 - 0.62| + 2 |1 - 0.95|) / 4 = 0.085."""
     bins, error = calibrate(np.array([0.62, 0.95, 0.62, 0.95]), np.array([True, True, False, True]))
     assert error == pytest.approx(0.085)
@@ -83,7 +85,7 @@ def test_calibration_error_of_a_small_example():
     assert bins[0].confidence is None and bins[0].accuracy is None
 
 
-def test_confidence_on_an_edge_belongs_to_the_bin_below():
+def test_confidence_on_an_edge_belongs_to_the_bin_below() -> None:
     edges = np.linspace(0, 1, 16)
     bins, _ = calibrate(np.append(edges, 1.0000001), np.ones(17, dtype=bool))
     assert [b.n for b in bins] == [2] + [1] * 13 + [
@@ -91,7 +93,7 @@ def test_confidence_on_an_edge_belongs_to_the_bin_below():
     ]  # 0 is in the first bin, a value above 1 from rounding in the last
 
 
-def test_first_of_equal_probabilities_ranks_first():
+def test_first_of_equal_probabilities_ranks_first() -> None:
     equal = np.full((8, 8), 1 / 8, dtype=np.float32)
     assert ranks(equal, np.arange(8)).tolist() == list(range(8))
     metrics = measure(equal, np.arange(8))
@@ -100,11 +102,11 @@ def test_first_of_equal_probabilities_ranks_first():
 
 
 @pytest.mark.parametrize(("classes", "has_top5"), [(2, False), (5, False), (6, True)])
-def test_top5_accuracy_needs_more_than_five_classes(classes, has_top5):
+def test_top5_accuracy_needs_more_than_five_classes(classes: int, has_top5: bool) -> None:
     assert (measure(*random_predictions(0, 20, classes)).top5_accuracy is not None) == has_top5
 
 
-def test_absent_class_has_no_recall_and_unpredicted_class_no_precision():
+def test_absent_class_has_no_recall_and_unpredicted_class_no_precision() -> None:
     probabilities = np.eye(4, dtype=np.float32)[[0, 0, 2, 0]]
     metrics = measure(probabilities, np.array([0, 1, 2, 2]))
     assert metrics.recall == (1.0, 0.0, 0.5, None) and metrics.support == (1, 1, 2, 0)
@@ -112,14 +114,14 @@ def test_absent_class_has_no_recall_and_unpredicted_class_no_precision():
     assert metrics.balanced_accuracy == 0.5  # of the three classes that occur
 
 
-def test_balanced_accuracy_does_not_reward_the_most_frequent_class():
+def test_balanced_accuracy_does_not_reward_the_most_frequent_class() -> None:
     probabilities = np.tile(np.array([[0.9, 0.1]], dtype=np.float32), (10, 1))
     metrics = measure(probabilities, np.array([0] * 9 + [1]))
     assert (metrics.accuracy, metrics.balanced_accuracy) == (0.9, 0.5)
 
 
 @pytest.mark.parametrize("where", [slice(None), 3, (3, 1)])
-def test_nan_probabilities_give_valid_json(where, tmp_path):
+def test_nan_probabilities_give_valid_json(where: Any, tmp_path: Path) -> None:
     probabilities, _ = random_predictions(1, 20, 7)
     probabilities[where] = np.nan
     labels = np.ones(20, dtype=np.int64)
@@ -134,7 +136,7 @@ def test_nan_probabilities_give_valid_json(where, tmp_path):
     json.dumps(facts, allow_nan=False)
 
 
-def test_metrics_json_has_one_fact_on_each_line(tmp_path):
+def test_metrics_json_has_one_fact_on_each_line(tmp_path: Path) -> None:
     metrics = measure(*random_predictions(2, 50, 10)).to_dict()
     write_metrics(tmp_path / "metrics.json", {"classes": ["T恤", "b"], **metrics})
     text = (tmp_path / "metrics.json").read_text(encoding="utf-8")

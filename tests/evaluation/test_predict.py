@@ -7,8 +7,10 @@ import io
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from classicnets.errors import UsageError
 from classicnets.evaluation import classify
 from classicnets.report import predictions
 from classicnets.report import sheet as sheets
+from support.command_line import CommandLine
 from support.images import save
 from support.onnx_files import colors_onnx
 from support.strokes import TWO, draw
@@ -32,12 +35,12 @@ def paint(path: Path, color: str, size: tuple[int, int] = (9, 12)) -> Path:
 
 
 @pytest.fixture
-def model(tmp_path) -> Path:
+def model(tmp_path: Path) -> Path:
     return colors_onnx(tmp_path / "colors.onnx")
 
 
 @pytest.fixture
-def album(tmp_path) -> Path:
+def album(tmp_path: Path) -> Path:
     """Two red images, a blue image and a file that is not an image."""
     for name, color in (("a1.png", "red"), ("a10.jpg", "blue"), ("more/a2.png", "red")):
         paint(tmp_path / "album" / name, color)
@@ -46,20 +49,20 @@ def album(tmp_path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(folder, tmp_path_factory) -> Path:
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     settings = {"image_size": 28, "epochs": 2, "batch_size": 8}
     return cn.train("lenet_d2l", data=str(folder), recipe="fast", quiet=True, runs=runs, **settings).path
 
 
-def set_stdin(monkeypatch, content: bytes) -> None:
+def set_stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(content))))
 
 
 # --- predict ---------------------------------------------------------------------------------------------------------
 
 
-def test_table_includes_images_that_cannot_be_read(cli, model, album):
+def test_table_includes_images_that_cannot_be_read(cli: CommandLine, model: Path, album: Path) -> None:
     code, out, err = cli("predict", model, album, "--top", 1)
     assert code == 3
     rows = [re.split(" {2,}", line.strip()) for line in out.splitlines()[2:]]
@@ -74,7 +77,7 @@ def test_table_includes_images_that_cannot_be_read(cli, model, album):
     assert "colors, weights colors.onnx; images are preprocessed to color 8x8" in err
 
 
-def test_all_output_formats_have_the_same_content(cli, model, album):
+def test_all_output_formats_have_the_same_content(cli: CommandLine, model: Path, album: Path) -> None:
     code, out, _ = cli("predict", model, album, "--json")
     document = json.loads(out)
     assert code == 3 and document["weights"] == "colors.onnx"
@@ -90,7 +93,9 @@ def test_all_output_formats_have_the_same_content(cli, model, album):
             assert float(row["probability"]) == pytest.approx(line["probabilities"][0], rel=1e-5)
 
 
-def test_csv_with_classes_counts_correct_predictions(cli, model, album, tmp_path):
+def test_csv_with_classes_counts_correct_predictions(
+    cli: CommandLine, model: Path, album: Path, tmp_path: Path
+) -> None:
     (album / "list.csv").write_text("path;label\na1.png;red\na10.jpg;green\nmore/a2.png;\nbroken.png;red\n")
     code, out, err = cli("predict", model, album / "list.csv", "--json")
     document = json.loads(out)
@@ -100,7 +105,9 @@ def test_csv_with_classes_counts_correct_predictions(cli, model, album, tmp_path
     assert re.search(r"a10.jpg +green \(wrong\) +blue", cli("predict", model, album / "list.csv")[1])
 
 
-def test_reads_paths_or_an_image_from_standard_input(cli, model, album, monkeypatch):
+def test_reads_paths_or_an_image_from_standard_input(
+    cli: CommandLine, model: Path, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     set_stdin(monkeypatch, f"{album}/a1.png\n{album}/more\n".encode())
     assert [json.loads(line)["classes"][0] for line in cli("predict", model, "-", "--jsonl")[1].splitlines()] == [
         "red"
@@ -118,7 +125,9 @@ def test_notes_about_folders_from_standard_input_are_printed(cli, model, album, 
     assert stdin_notes == folder_notes != []
 
 
-def test_batches_and_tables_keep_the_order_of_the_images(cli, model, tmp_path, monkeypatch):
+def test_batches_and_tables_keep_the_order_of_the_images(
+    cli: CommandLine, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     colors = [list(COLORS)[i % 3] for i in range(25)]
     for i, color in enumerate(colors):
         paint(tmp_path / "many" / f"{i}.png", color)
@@ -131,11 +140,11 @@ def test_batches_and_tables_keep_the_order_of_the_images(cli, model, tmp_path, m
     assert cli("predict", model, "many")[1].count("image ") == 3  # tables of ten
 
 
-def test_reads_at_most_two_batches_ahead(model, tmp_path, monkeypatch):
+def test_reads_at_most_two_batches_ahead(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, read_count = paint(tmp_path / "x.png", "red"), 0
     monkeypatch.setattr(classify, "_BATCH_SIZE", 4)
 
-    def endless():
+    def endless() -> Iterator[Any]:
         nonlocal read_count
         while True:
             read_count += 1
@@ -162,17 +171,19 @@ def test_reads_at_most_two_batches_ahead(model, tmp_path, monkeypatch):
         (["album", "a.png"], 2, "error[CN207]"),
     ],
 )
-def test_rejects_invalid_arguments_before_classifying(cli, model, album, arguments, exit_code, message, tmp_path):
+def test_rejects_invalid_arguments_before_classifying(
+    cli: CommandLine, model: Path, album: Path, arguments: list[str], exit_code: int, message: str, tmp_path: Path
+) -> None:
     (tmp_path / "bad.csv").write_text("name\nx.png\n")
     code, out, err = cli("predict", *arguments)
     assert (code, message in err) == (exit_code, True) and "probabilit" not in out
 
 
-def test_handwriting_is_centered_and_drawn_on_the_sheet(cli, tmp_path):
+def test_handwriting_is_centered_and_drawn_on_the_sheet(cli: CommandLine, tmp_path: Path) -> None:
     model = colors_onnx(tmp_path / "x.onnx", preprocess=cn.Preprocess(channels=1, image_size=28))
     save(tmp_path / "own/two.png", np.moveaxis(draw(TWO), 0, -1))
     save(tmp_path / "own/page.png", np.full((50, 40), 200, np.uint8))
-    sheet_arguments: list = []
+    sheet_arguments: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sheets, "draw_sheet", lambda pairs, title: sheet_arguments.append((pairs, title)))
         code, out, err = cli("predict", model, "own", "--handwriting", "--show", "seen.png", "--jsonl")
@@ -185,12 +196,12 @@ def test_handwriting_is_centered_and_drawn_on_the_sheet(cli, tmp_path):
     assert two.original.shape == (3, 300, 300) and two.original[0, 0, 0] == 255
 
 
-def test_sheet_shows_the_preprocessed_images(cli, tmp_path):
+def test_sheet_shows_the_preprocessed_images(cli: CommandLine, tmp_path: Path) -> None:
     """The preprocessing adds a border of two pixels, then takes the central 10 of 12 pixels."""
     preprocess = cn.Preprocess(channels=3, image_size=10, resize=8, pad=2)
     model = colors_onnx(tmp_path / "x.onnx", preprocess=preprocess)
     paint(tmp_path / "red.png", "red")
-    drawn_pairs: list = []
+    drawn_pairs: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sheets, "draw_sheet", lambda pairs, title: drawn_pairs.extend(pairs))
         assert cli("predict", model, "red.png", "--show", "seen.png")[0] == 0
@@ -201,7 +212,7 @@ def test_sheet_shows_the_preprocessed_images(cli, tmp_path):
 # --- a run, and Python -----------------------------------------------------------------------------------------------
 
 
-def test_python_and_command_line_predict_the_same(cli, run, folder):
+def test_python_and_command_line_predict_the_same(cli: CommandLine, run: Path, folder: Path) -> None:
     model = cn.load(run)
     assert isinstance(model, cn.Run)
     predictions = model.predict(folder / "test", top=1)
@@ -212,7 +223,7 @@ def test_python_and_command_line_predict_the_same(cli, run, folder):
     assert np.mean(correct) == pytest.approx(model.evaluate().accuracy)
 
 
-def test_default_precision_is_float32(cli, run, folder):
+def test_default_precision_is_float32(cli: CommandLine, run: Path, folder: Path) -> None:
     probabilities = [
         np.array([prediction.probabilities for prediction in model.predict(folder / "test", top=2)])
         for model in (cn.load(run, precision=precision) for precision in ("float32", "bfloat16"))
@@ -227,7 +238,7 @@ def test_default_precision_is_float32(cli, run, folder):
         cn.load(run, precision="float16")
 
 
-def test_loads_an_onnx_file_in_python(model, album):
+def test_loads_an_onnx_file_in_python(model: Path, album: Path) -> None:
     loaded = cn.load(model)
     assert loaded.classes == ("red", "green", "blue") and "colors" in repr(loaded)
     good, broken = loaded.predict(album / "a1.png", album / "broken.png")
@@ -239,14 +250,14 @@ def test_loads_an_onnx_file_in_python(model, album):
 
 
 @pytest.fixture
-def labeled(tmp_path) -> Path:
+def labeled(tmp_path: Path) -> Path:
     """Folders of red and blue images; one image in the red folder is green."""
     for name, color in (("red/1", "red"), ("red/2", "green"), ("blue/1", "blue"), ("blue/2", "blue")):
         paint(tmp_path / "data" / f"{name}.png", color)
     return tmp_path / "data"
 
 
-def test_evaluate_matches_class_folders_by_name(cli, model, labeled):
+def test_evaluate_matches_class_folders_by_name(cli: CommandLine, model: Path, labeled: Path) -> None:
     code, out, err = cli("evaluate", model, labeled, "--json")
     result = json.loads(out)
     assert code == 0 and "4 images (there is no test split), in 2 of the network's 3 classes" in err
@@ -263,7 +274,7 @@ def test_evaluate_matches_class_folders_by_name(cli, model, labeled):
     ]
 
 
-def test_evaluate_csv_equals_evaluate_folder(model, labeled):
+def test_evaluate_csv_equals_evaluate_folder(model: Path, labeled: Path) -> None:
     rows = [f"{path.relative_to(labeled)},{path.parent.name}" for path in labeled.rglob("*.png")]
     (labeled / "list.csv").write_text("\n".join(["path,class", *rows]))
     loaded = cn.load(model)
@@ -271,14 +282,14 @@ def test_evaluate_csv_equals_evaluate_folder(model, labeled):
     assert csv_result.confusion == folder_result.confusion and csv_result.n == 4
 
 
-def test_evaluate_names_unknown_classes(cli, model, labeled):
+def test_evaluate_names_unknown_classes(cli: CommandLine, model: Path, labeled: Path) -> None:
     (labeled / "blue").rename(labeled / "Blues")
     code, _, err = cli("evaluate", model, labeled)
     assert code == 3 and "error[CN306]" in err and "'Blues'; the nearest is 'blue'" in err
     assert "the network knows red, green, blue" in err
 
 
-def test_evaluate_fails_for_image_that_cannot_be_read(cli, model, labeled):
+def test_evaluate_fails_for_image_that_cannot_be_read(cli: CommandLine, model: Path, labeled: Path) -> None:
     (labeled / "red/3.png").write_bytes(b"")
     code, out, err = cli("evaluate", model, labeled)
     assert (code, out) == (3, "") and "1 image cannot be read" in err and "red/3.png" in err
@@ -311,12 +322,12 @@ def test_evaluate_skips_images_of_the_training_data_as_training_did(cli, folder,
     assert run.evaluate(on_bad_image="skip").n == 29
 
 
-def test_evaluate_reports_missing_default_data(cli, model):
+def test_evaluate_reports_missing_default_data(cli: CommandLine, model: Path) -> None:
     code, _, err = cli("evaluate", model)
     assert code == 2 and "error[CN206]" in err and "where: animals" in err and f"evaluate {model} DATA" in err
 
 
-def test_evaluate_onnx_file_uses_its_training_data(cli, folder, run, tmp_path):
+def test_evaluate_onnx_file_uses_its_training_data(cli: CommandLine, folder: Path, run: Path, tmp_path: Path) -> None:
     facts = cn.Run(run).facts
     shutil.copytree(folder, tmp_path / "animals")
     classes = tuple(facts["classes"])
@@ -328,7 +339,9 @@ def test_evaluate_onnx_file_uses_its_training_data(cli, folder, run, tmp_path):
     assert code == 3 and "animals has changed since x.onnx was trained on it" in err
 
 
-def test_evaluate_on_training_folder_uses_only_the_test_split(cli, run, folder, tmp_path):
+def test_evaluate_on_training_folder_uses_only_the_test_split(
+    cli: CommandLine, run: Path, folder: Path, tmp_path: Path
+) -> None:
     default = json.loads(cli("evaluate", run, "--json")[1])
     code, out, err = cli("evaluate", run, folder, "--json")
     assert (
@@ -338,7 +351,9 @@ def test_evaluate_on_training_folder_uses_only_the_test_split(cli, run, folder, 
     assert json.loads(cli("evaluate", run, test_folder, "--json")[1])["confusion"] == default["confusion"]
 
 
-def test_evaluate_matches_idx_labels_by_name_or_number(cli, blobs, model, tmp_path):
+def test_evaluate_matches_idx_labels_by_name_or_number(
+    cli: CommandLine, blobs: Path, model: Path, tmp_path: Path
+) -> None:
     code, _, err = cli("evaluate", model, blobs)
     assert code == 3 and "the network does not know 10 classes of the data" in err
     run = cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
@@ -351,7 +366,7 @@ def test_evaluate_matches_idx_labels_by_name_or_number(cli, blobs, model, tmp_pa
     assert json.loads(out)["confusion"] == [list(row) for row in by_name.confusion]
 
 
-def test_sheet_is_a_figure_with_titles(tmp_path):
+def test_sheet_is_a_figure_with_titles(tmp_path: Path) -> None:
     from classicnets.report import figures, sheet
 
     pairs = [

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -32,6 +33,7 @@ from classicnets.models.lrn import LRN
 from classicnets.models.registry import NETS
 from classicnets.spec import ExportOptions, about, read_size
 from classicnets.values import Preprocess, fit_box, luma
+from support.command_line import CommandLine
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -42,14 +44,14 @@ FACTS = {
 
 
 @pytest.fixture(scope="module")
-def trained(blobs, tmp_path_factory) -> Path:
+def trained(blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     settings = {"epochs": 3, "lr": 0.05, "optimizer": "sgd", "validation": 0.1, "monitor": "validation"}
     return cn.train("lenet_caffe", data=str(blobs), recipe="fast", quiet=True, runs=runs, **settings).path
 
 
 @pytest.fixture(scope="module")
-def file(trained, tmp_path_factory) -> Path:
+def file(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("files") / "net.onnx"
     cn.Run(trained).export(path, license="CC0-1.0")
     return path
@@ -73,7 +75,7 @@ def with_large_weights(net: nn.Module) -> nn.Module:
     return net.eval()
 
 
-def check_export(net: nn.Module, shape: tuple[int, int, int], tolerance: float = 2e-5) -> Counter:
+def check_export(net: nn.Module, shape: tuple[int, int, int], tolerance: float = 2e-5) -> Counter[str]:
     """Compares the exported logits with torch's for batches of 1, 2 and 7; returns the number of nodes of each type."""
     model = export_onnx.export_network(net, Preprocess(channels=shape[0], image_size=shape[1]))
     onnx_session = session(model)
@@ -100,7 +102,7 @@ def preprocessed(preprocess: Preprocess, pixels: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
 @given(data=st.data())
 @settings(max_examples=25)
-def test_fits_images_of_any_size_as_pillow_does_bit_for_bit(fit, channels, data):
+def test_fits_images_of_any_size_as_pillow_does_bit_for_bit(fit: str, channels: int, data: st.DataObject) -> None:
     side, height, width = (data.draw(st.integers(1, top)) for top in (40, 130, 130))
     seed = data.draw(st.integers(0, 99))
     pixels = np.random.default_rng(seed).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
@@ -110,7 +112,7 @@ def test_fits_images_of_any_size_as_pillow_does_bit_for_bit(fit, channels, data)
         assert np.array_equal(np.rint(output * 255).astype(np.uint8), fit_image(planes, side, fit))
 
 
-def test_onnx_resize_differs_from_pillow():
+def test_onnx_resize_differs_from_pillow() -> None:
     """The reason for the matrix products. If this fails, onnxruntime has changed: try Resize again."""
     helper = onnx.helper
     node = helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], mode="linear", antialias=1, axes=[2, 3])
@@ -126,7 +128,7 @@ def test_onnx_resize_differs_from_pillow():
 
 @pytest.mark.parametrize("views", [1, 2, 9, 10])
 @pytest.mark.parametrize("pad", [0, 2])
-def test_padding_views_and_normalization_equal_those_of_the_predictor(views, pad):
+def test_padding_views_and_normalization_equal_those_of_the_predictor(views: int, pad: int) -> None:
     preprocess = Preprocess(
         channels=3, image_size=17, resize=20, pad=pad, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), views=views
     )
@@ -136,7 +138,7 @@ def test_padding_views_and_normalization_equal_those_of_the_predictor(views, pad
 
 
 @pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
-def test_node_names_are_unique_and_types_are_explicit(fit):
+def test_node_names_are_unique_and_types_are_explicit(fit: str) -> None:
     preprocess = Preprocess(channels=1, image_size=8, resize=9, views=10, fit=fit, mean=(0.5,))
     model = graph.preprocessing_graph(preprocess)
     onnx.checker.check_model(model, full_check=True)
@@ -149,7 +151,7 @@ def test_node_names_are_unique_and_types_are_explicit(fit):
     assert "CastLike" not in {node.op_type for node in nodes} and not any(node.metadata_props for node in nodes)
 
 
-def test_luma_equals_pillow():
+def test_luma_equals_pillow() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
     expected = np.asarray(Image.fromarray(pixels).convert("L"))
     assert np.array_equal(luma(*np.moveaxis(pixels.astype(np.int32), -1, 0)), expected)
@@ -157,7 +159,7 @@ def test_luma_equals_pillow():
 
 
 @pytest.mark.parametrize(("width", "height"), [(5, 5), (9, 4), (4, 9), (8, 3), (1, 6)])
-def test_fit_box_is_centered(width, height):
+def test_fit_box_is_centered(width: int, height: int) -> None:
     for fit, side in (("crop", min(width, height)), ("letterbox", max(width, height))):
         left, top, right, bottom = fit_box(width, height, fit)
         assert (right - left, bottom - top) == (side, side)
@@ -167,7 +169,7 @@ def test_fit_box_is_centered(width, height):
 
 
 @pytest.mark.parametrize("views", [1, 10])
-def test_averages_the_probabilities_of_the_views(views):
+def test_averages_the_probabilities_of_the_views(views: int) -> None:
     preprocess = Preprocess(channels=1, image_size=8, resize=9, views=views)
     logits = np.random.default_rng(0).normal(size=(views * 3, 5)).astype(np.float32)
     (probabilities,) = session(graph.postprocessing_graph(preprocess, 5)).run(None, {graph.LOGITS: logits})
@@ -182,7 +184,7 @@ def test_averages_the_probabilities_of_the_views(views):
     "name",
     [pytest.param(n, marks=pytest.mark.slow if e.macs > 5e6 else ()) for n, e in NETS.items() if e.parameters < 70e6],
 )
-def test_exports_every_net_of_the_registry(name):
+def test_exports_every_net_of_the_registry(name: str) -> None:
     entry = NETS[name]
     net = with_large_weights(entry.load()(10, *entry.input[:2]))
     nodes = check_export(net, entry.input)
@@ -193,11 +195,11 @@ def test_exports_every_net_of_the_registry(name):
 class FunctionalNet(nn.Module):
     """A custom module that calls functions."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.a, self.b = nn.Conv2d(3, 8, 3), nn.Linear(8 * 9, 4)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.b(F.adaptive_avg_pool2d(F.gelu(self.a(x)), 3).flatten(1))
 
 
@@ -214,7 +216,7 @@ CUSTOM_MODULES = {
 
 
 @pytest.mark.parametrize("kind", CUSTOM_MODULES)
-def test_exports_custom_modules(kind):
+def test_exports_custom_modules(kind: str) -> None:
     side = 32 if kind == "hooked" else 11
     net = with_large_weights(CUSTOM_MODULES[kind]())
     before = {name: t.clone() for name, t in net.state_dict().items()}
@@ -233,7 +235,7 @@ NORMS = {
 
 
 @pytest.mark.parametrize("kind", NORMS)
-def test_exports_local_response_normalization(kind):
+def test_exports_local_response_normalization(kind: str) -> None:
     make, nodes = NORMS[kind]
     net = nn.Sequential(nn.Conv2d(3, 8, 3), make(), nn.Flatten()).eval()
     assert check_export(with_large_weights(net), (3, 9, 9))["LRN"] == nodes
@@ -241,21 +243,23 @@ def test_exports_local_response_normalization(kind):
 
 @pytest.mark.parametrize("out", [1, 3, 4, (2, 5), 11, (None, 3)])
 @pytest.mark.parametrize("kind", [nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d])
-def test_adaptive_pooling_becomes_pooling_with_fixed_windows(kind, out):
+def test_adaptive_pooling_becomes_pooling_with_fixed_windows(
+    kind: type[nn.Module], out: int | tuple[int | None, int]
+) -> None:
     nodes = check_export(nn.Sequential(kind(out), nn.Flatten()), (3, 11, 11))
     assert not nodes.keys() & {"GatherND", "Where", "Shape"}
 
 
-def test_replaced_layers_compute_the_same_outside_of_the_exporter():
+def test_replaced_layers_compute_the_same_outside_of_the_exporter() -> None:
     net = nn.Sequential(LRN(), nn.AdaptiveAvgPool2d(2))
     x = torch.rand(2, 8, 5, 5)
     expected = net(x)
     assert torch.equal(layers.replace_layers(net)(x), expected)
 
 
-def test_rejects_a_net_with_data_dependent_control_flow():
+def test_rejects_a_net_with_data_dependent_control_flow() -> None:
     class DataDependent(nn.Module):
-        def forward(self, x):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.flatten(1) if x.sum() > 0 else -x.flatten(1)
 
     with pytest.raises(CheckFailed) as caught:
@@ -263,7 +267,7 @@ def test_rejects_a_net_with_data_dependent_control_flow():
     assert caught.value.code == "CN105" and caught.value.why
 
 
-def test_rejects_a_net_too_large_for_one_file(monkeypatch):
+def test_rejects_a_net_too_large_for_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_onnx, "MAX_BYTES", 1000)
     with pytest.raises(CheckFailed) as caught:
         export_onnx.export_network(nn.Linear(100, 100), Preprocess(channels=1, image_size=10))
@@ -273,7 +277,7 @@ def test_rejects_a_net_too_large_for_one_file(monkeypatch):
 # --- exported files ----------------------------------------------------------------------------------------------
 
 
-def test_the_file_describes_itself(file, trained, blobs):
+def test_the_file_describes_itself(file: Path, trained: Path, blobs: Path) -> None:
     model = onnx.load(file)
     onnx.checker.check_model(model, full_check=True)
     (entry,) = model.metadata_props
@@ -291,7 +295,7 @@ def test_the_file_describes_itself(file, trained, blobs):
     assert str(Path(cn.__file__).parent) not in str(model) and "stack_trace" not in str(model)
 
 
-def test_the_file_predicts_what_predict_predicts(file, trained, tmp_path):
+def test_the_file_predicts_what_predict_predicts(file: Path, trained: Path, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     (prediction,) = cn.Run(trained).predict(tmp_path / "a.png", top=10)
@@ -300,14 +304,16 @@ def test_the_file_predicts_what_predict_predicts(file, trained, tmp_path):
     assert np.allclose(np.sort(probabilities[0])[::-1], prediction.probabilities, atol=1e-6)
 
 
-def test_exporting_again_gives_the_same_file_except_for_the_time(file, trained, tmp_path):
+def test_exporting_again_gives_the_same_file_except_for_the_time(file: Path, trained: Path, tmp_path: Path) -> None:
     cn.Run(trained).export(tmp_path / "again.onnx", license="CC0-1.0")
     first, second = (re.sub(rb'"created_at": "[^"]*"', b"", p.read_bytes()) for p in (file, tmp_path / "again.onnx"))
     assert first == second
 
 
 @pytest.mark.parametrize("broken", ["weight", "pixels", "softmax"])
-def test_does_not_write_a_file_that_computes_something_else(broken, trained, tmp_path, monkeypatch):
+def test_does_not_write_a_file_that_computes_something_else(
+    broken: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assemble = export_onnx.assemble
 
     def assemble_wrongly(*arguments):
@@ -333,8 +339,10 @@ def test_does_not_write_a_file_that_computes_something_else(broken, trained, tmp
     assert caught.value.code == "CN102" and list((tmp_path / "out").iterdir()) == []
 
 
-def test_checks_on_noise_and_reports_it_without_the_data(trained, blobs, tmp_path, monkeypatch):
-    def raise_missing(*_, **__):
+def test_checks_on_noise_and_reports_it_without_the_data(
+    trained: Path, blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raise_missing(*_: Any, **__: Any) -> None:
         raise DataError("CN302", "no data set at blobs")
 
     monkeypatch.setattr("classicnets.images.loading.load", raise_missing)
@@ -349,8 +357,8 @@ def test_checks_on_noise_and_reports_it_without_the_data(trained, blobs, tmp_pat
     assert not (tmp_path / "small.onnx").exists()
 
 
-def test_reports_the_extra_of_a_missing_package(trained, tmp_path, monkeypatch):
-    def raise_missing(module, *, extra):
+def test_reports_the_extra_of_a_missing_package(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raise_missing(module: Any, *, extra: Any) -> None:
         raise MachineError("CN403", "missing", hint=f"pip install 'classicnets[{extra}]'")
 
     monkeypatch.setattr(machine, "require", raise_missing)
@@ -359,7 +367,7 @@ def test_reports_the_extra_of_a_missing_package(trained, tmp_path, monkeypatch):
     assert caught.value.hints == ("pip install 'classicnets[export]'",)
 
 
-def test_exports_a_bfloat16_run_on_color_images_in_float32(folder, tmp_path):
+def test_exports_a_bfloat16_run_on_color_images_in_float32(folder: Path, tmp_path: Path) -> None:
     settings = {"image_size": 16, "epochs": 1, "precision": "bfloat16", "views": 2, "fit": "crop"}
     run = cn.train("lenet_d2l", data=str(folder), recipe="fast", quiet=True, **settings)
     exported = run.export(tmp_path / "net.onnx")
@@ -371,7 +379,7 @@ def test_exports_a_bfloat16_run_on_color_images_in_float32(folder, tmp_path):
 # --- smaller files -----------------------------------------------------------------------------------------------
 
 
-def test_int8_is_small_and_reports_its_accuracy(file, trained, tmp_path):
+def test_int8_is_small_and_reports_its_accuracy(file: Path, trained: Path, tmp_path: Path) -> None:
     exported = cn.Run(trained).export(tmp_path / "small.onnx", int8=True)
     facts = json.loads(onnx.load(tmp_path / "small.onnx").metadata_props[0].value)
     assert facts["int8"] is True and facts["test_accuracy"] == exported.accuracy and exported.calibration_count == 360
@@ -382,13 +390,13 @@ def test_int8_is_small_and_reports_its_accuracy(file, trained, tmp_path):
     assert session(tmp_path / "small.onnx").run(None, {"pixels": np.zeros((7, 5, 9, 3), np.uint8)})[0].shape == (7, 10)
 
 
-def test_rejects_int8_that_costs_too_much_accuracy(trained, tmp_path):
+def test_rejects_int8_that_costs_too_much_accuracy(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckFailed) as caught:
         cn.Run(trained).export(tmp_path / "small.onnx", int8=True, max_loss=-1)
     assert caught.value.code == "CN103" and not (tmp_path / "small.onnx").exists()
 
 
-def test_low_rank_layers_are_the_best_approximation_of_their_rank():
+def test_low_rank_layers_are_the_best_approximation_of_their_rank() -> None:
     torch.manual_seed(0)
     layer = nn.Linear(30, 20)
     net = nn.Sequential(nn.Flatten(), layer)
@@ -402,7 +410,9 @@ def test_low_rank_layers_are_the_best_approximation_of_their_rank():
 
 
 @pytest.mark.slow
-def test_size_budget_writes_the_most_accurate_file_that_fits(file, trained, tmp_path, cli):
+def test_size_budget_writes_the_most_accurate_file_that_fits(
+    file: Path, trained: Path, tmp_path: Path, cli: CommandLine
+) -> None:
     code, out, _ = cli("export", trained, "--size-budget", "500kB", "-o", tmp_path / "b.onnx", "--json")
     result = json.loads(out)
     assert code == 0 and (tmp_path / "b.onnx").stat().st_size == result["bytes"] <= 500_000
@@ -416,7 +426,7 @@ def test_size_budget_writes_the_most_accurate_file_that_fits(file, trained, tmp_
 
 
 @pytest.mark.slow
-def test_reports_the_smallest_possible_size_budget(trained, tmp_path, cli):
+def test_reports_the_smallest_possible_size_budget(trained: Path, tmp_path: Path, cli: CommandLine) -> None:
     code, _, err = cli("export", trained, "--size-budget", "9kB", "-o", tmp_path / "c.onnx")
     assert code == 1 and "CN104" in err and not (tmp_path / "c.onnx").exists()
     smallest = re.search(r"--size-budget (\d+B)", err)[1]
@@ -424,7 +434,7 @@ def test_reports_the_smallest_possible_size_budget(trained, tmp_path, cli):
     assert code == 0 and (tmp_path / "c.onnx").stat().st_size <= int(smallest[:-1])
 
 
-def test_prefers_the_first_of_equally_accurate_candidates():
+def test_prefers_the_first_of_equally_accurate_candidates() -> None:
     sizes = {"a": 9, "b": 5}
     candidates = [
         budget.Candidate(name=name, bytes=size, accuracy=0.9, int8=False, max_weights=None)
@@ -436,7 +446,7 @@ def test_prefers_the_first_of_equally_accurate_candidates():
 # --- torch programs and the command line -------------------------------------------------------------------------
 
 
-def test_exports_a_torch_program(trained, tmp_path):
+def test_exports_a_torch_program(trained: Path, tmp_path: Path) -> None:
     exported = cn.Run(trained).export(tmp_path / "net.pt2", format="torch", license="MIT")
     assert exported.difference <= exported.bound and exported.accuracy == exported.net_accuracy
     extra = {program.FACTS: ""}
@@ -446,7 +456,9 @@ def test_exports_a_torch_program(trained, tmp_path):
         assert net(torch.zeros(n, 3, 28, 28, dtype=torch.uint8)).shape == (n, 10)
 
 
-def test_command_reports_the_checks(trained, cli, tmp_path, monkeypatch):
+def test_command_reports_the_checks(
+    trained: Path, cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     code, out, err = cli("export", trained)
     name = f"{trained.name}.onnx"
@@ -455,31 +467,31 @@ def test_command_reports_the_checks(trained, cli, tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.glob("*.onnx")] == [name]
 
 
-def test_command_rejects_invalid_options(trained, cli):
+def test_command_rejects_invalid_options(trained: Path, cli: CommandLine) -> None:
     assert cli("export", trained, "--size-budget", "lots")[0] == 2
     assert cli("export", trained, "--format", "torch", "--int8")[0] == 2
 
 
 @pytest.mark.parametrize("wrong", [{"format": "tflite"}, {"format": "torch", "size_budget": 9}])
-def test_rejects_options_that_exclude_each_other(wrong, trained, tmp_path):
+def test_rejects_options_that_exclude_each_other(wrong: dict[str, Any], trained: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         cn.Run(trained).export(tmp_path / "net", **wrong)
     assert caught.value.code == "CN206" and not (tmp_path / "net").exists()
 
 
-def test_every_option_has_a_help_text_and_a_default():
+def test_every_option_has_a_help_text_and_a_default() -> None:
     for option in fields(ExportOptions):
         assert about(option).help and option.default is not MISSING
 
 
 @pytest.mark.parametrize(("text", "size"), [("300kB", 300_000), ("1.5 mb", 1_500_000), ("2000B", 2000)])
-def test_parses_sizes(text, size):
+def test_parses_sizes(text: str, size: int) -> None:
     assert read_size(text) == size
     with pytest.raises(ValueError):
         read_size(text[:-1])
 
 
-def test_raises_a_machine_error_if_the_file_cannot_be_written(trained, tmp_path):
+def test_raises_a_machine_error_if_the_file_cannot_be_written(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(MachineError) as caught:
         cn.Run(trained).export(tmp_path / "file/net.onnx")

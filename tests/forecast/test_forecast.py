@@ -6,8 +6,10 @@ import json
 import math
 import shlex
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,6 +26,7 @@ from classicnets.images import batches, loading
 from classicnets.spec import run_spec
 from classicnets.text import duration
 from classicnets.training.plan import plan
+from support.command_line import CommandLine
 
 OWN_NET = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10))\n"
 FAKE = Trial(
@@ -40,7 +43,7 @@ FAKE = Trial(
 
 
 @pytest.fixture
-def fake_trial(monkeypatch):
+def fake_trial(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Replaces the measurement by a Trial; bfloat16 is then `faster` times faster."""
 
     def replace_measurement(faster: float = 1.0, **changes: object) -> Trial:
@@ -60,7 +63,7 @@ def modification_times(folder: Path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["registry", "own"])
-def test_dry_run_prints_a_forecast_and_writes_nothing(cli, blobs, tmp_path, own):
+def test_dry_run_prints_a_forecast_and_writes_nothing(cli: CommandLine, blobs: Path, tmp_path: Path, own: bool) -> None:
     (tmp_path / "own.py").write_text(OWN_NET)
     before = modification_times(tmp_path)
     command = ("train", "own.py:net" if own else "lenet_d2l", "--data", blobs, "--set", "epochs=2", "--dry-run")
@@ -75,7 +78,7 @@ def test_dry_run_prints_a_forecast_and_writes_nothing(cli, blobs, tmp_path, own)
 
 
 @pytest.mark.parametrize("net", ["lenet_d2l", "own.py:net"])
-def test_random_generators_and_threads_are_restored(blobs, tmp_path, net):
+def test_random_generators_and_threads_are_restored(blobs: Path, tmp_path: Path, net: str) -> None:
     (tmp_path / "own.py").write_text(OWN_NET)
     planned = plan(*run_spec(net, data=str(blobs), settings={"net.dropout": 0.5}, deterministic=True))
     torch.manual_seed(11)
@@ -85,7 +88,7 @@ def test_random_generators_and_threads_are_restored(blobs, tmp_path, net):
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_own_module_is_not_changed(blobs):
+def test_own_module_is_not_changed(blobs: Path) -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 10)).eval()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     forecast(plan(*run_spec(net, data=str(blobs), settings={"epochs": 1, "initialize": "normal", "freeze": ("1",)})))
@@ -93,7 +96,7 @@ def test_own_module_is_not_changed(blobs):
     assert not net.training and all(p.requires_grad and p.grad is None for p in net.parameters())
 
 
-def test_number_of_measured_steps(blobs, monkeypatch):
+def test_number_of_measured_steps(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "STEP_SECONDS", 0.0)
     assert forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).steps == 2  # at least two, even if they are slow
     monkeypatch.setattr(trial, "STEP_SECONDS", math.inf)
@@ -104,7 +107,7 @@ def test_number_of_measured_steps(blobs, monkeypatch):
     assert (few.steps, few.step_images) == (4, 50)
 
 
-def test_slow_batch_is_measured_in_part_and_reported(blobs, monkeypatch):
+def test_slow_batch_is_measured_in_part_and_reported(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = plan(*run_spec("lenet_d2l", data=str(blobs)))
     monkeypatch.setattr(trial, "_MAX_STEP_MACS", 12.5 * planned.table.macs)
     monkeypatch.setattr(trial, "STEP_SECONDS", 0.0)
@@ -115,7 +118,7 @@ def test_slow_batch_is_measured_in_part_and_reported(blobs, monkeypatch):
     assert train < result.epoch_seconds and result.seconds > 10 * train
 
 
-def test_large_batch_is_measured_in_part(blobs, monkeypatch):
+def test_large_batch_is_measured_in_part(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = plan(*run_spec("lenet_d2l", data=str(blobs)))
     monkeypatch.setattr(machine, "total_memory_bytes", lambda: 8 * 20 * planned.table.activation_bytes)
     assert forecast(planned).step_images == 20
@@ -131,7 +134,9 @@ def test_large_batch_is_measured_in_part(blobs, monkeypatch):
         {"loader_threads": 2, "deterministic": True, "variation": {"activation": "relu", "dropout": 0.3}},
     ],
 )
-def test_all_kinds_of_recipes_can_be_measured(folder, options, monkeypatch):
+def test_all_kinds_of_recipes_can_be_measured(
+    folder: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(trial, "STEP_SECONDS", 0.0)
     options = {**options, "settings": {"batch_size": 8, "image_size": 28, **options.get("settings", {})}}
     planned = plan(*run_spec("lenet_d2l", data=str(folder), **options))
@@ -144,7 +149,7 @@ def test_all_kinds_of_recipes_can_be_measured(folder, options, monkeypatch):
 
 
 @pytest.mark.parametrize("settings", [{}, {"ema": 0.9, "validation": 0.0, "monitor": "none", "optimizer": "sgd"}])
-def test_files_of_a_run_have_the_forecast_sizes(blobs, tmp_path, settings):
+def test_files_of_a_run_have_the_forecast_sizes(blobs: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     settings = {"epochs": 3, **settings}
     result = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), recipe="fast", settings=settings)))
     run = cn.train("lenet_d2l", data=str(blobs), recipe="fast", runs=tmp_path / "r", quiet=True, **settings)
@@ -157,7 +162,7 @@ def test_files_of_a_run_have_the_forecast_sizes(blobs, tmp_path, settings):
     assert result.disk_bytes.keys() <= actual.keys()
 
 
-def test_image_counts_equal_those_of_the_data(blobs, folder):
+def test_image_counts_equal_those_of_the_data(blobs: Path, folder: Path) -> None:
     for path in (blobs, folder):
         description, data = loading.describe(str(path)), loading.load(str(path), say=lambda _: None)
         assert (description.train, description.test) == (len(data.train), len(data.test))
@@ -174,7 +179,7 @@ def test_image_counts_equal_those_of_the_data(blobs, folder):
 # --- arithmetic ------------------------------------------------------------------------------------------------------
 
 
-def test_time_includes_steps_and_evaluations(blobs, fake_trial):
+def test_time_includes_steps_and_evaluations(blobs: Path, fake_trial: Callable[..., Any]) -> None:
     """400 images, 80 of them held out for validation, and 100 test images."""
     fake_trial(image_count=100, step_seconds=1.0, evaluation_seconds=0.01)
     base = {"epochs": 5, "validation": 0.2, "monitor": "validation", "batch_size": 100}
@@ -187,7 +192,7 @@ def test_time_includes_steps_and_evaluations(blobs, fake_trial):
     assert result.seconds == pytest.approx(3 * 3.2 + 2 * 4.0 + 5 * 1.0 + 1.0)
 
 
-def test_memory_is_extrapolated_to_real_images_and_a_full_batch(blobs, fake_trial):
+def test_memory_is_extrapolated_to_real_images_and_a_full_batch(blobs: Path, fake_trial: Callable[..., Any]) -> None:
     image = 28 * 28 + 8
     fake = fake_trial(image_count=64)
     without_images = (
@@ -200,7 +205,7 @@ def test_memory_is_extrapolated_to_real_images_and_a_full_batch(blobs, fake_tria
     assert result.memory_bytes == without_images + (500 + 200) * image  # the validation set is copied
 
 
-def test_real_measurement_includes_memory(blobs):
+def test_real_measurement_includes_memory(blobs: Path) -> None:
     result = forecast(plan(*run_spec("lenet_d2l", data=str(blobs))))
     peak = machine.peak_memory_bytes()
     assert result.memory_bytes is None or 0.5 * peak < result.memory_bytes < 1.5 * peak
@@ -209,7 +214,9 @@ def test_real_measurement_includes_memory(blobs):
 # --- missing data ----------------------------------------------------------------------------------------------------
 
 
-def test_download_is_reported_and_not_started(monkeypatch, tmp_path, fake_trial):
+def test_download_is_reported_and_not_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fake_trial: Callable[..., Any]
+) -> None:
     dataset = DATASETS["fashion_mnist"]
     monkeypatch.setitem(DATASETS, dataset.name, replace(dataset, system_folder=str(tmp_path / "none")))
     fake_trial()
@@ -226,13 +233,15 @@ def test_download_is_reported_and_not_started(monkeypatch, tmp_path, fake_trial)
 # --- cheaper choices -------------------------------------------------------------------------------------------------
 
 
-def test_short_run_has_no_suggestions(blobs, fake_trial):
+def test_short_run_has_no_suggestions(blobs: Path, fake_trial: Callable[..., Any]) -> None:
     fake_trial(faster=3.0)
     assert forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).cheaper == ()
 
 
 @pytest.mark.parametrize(("step_seconds", "settings"), [(5.0, "epochs=500"), (900.0, "epochs=100"), (5.0, "epochs=1")])
-def test_suggestions_can_be_pasted_and_have_the_stated_effect(cli, tmp_path, fake_trial, step_seconds, settings):
+def test_suggestions_can_be_pasted_and_have_the_stated_effect(
+    cli: CommandLine, tmp_path: Path, fake_trial: Callable[..., Any], step_seconds: float, settings: str
+) -> None:
     from support.idx import make_idx_folder
 
     data = make_idx_folder(tmp_path / "many", train=20_000, test=20)
@@ -251,30 +260,30 @@ def test_suggestions_can_be_pasted_and_have_the_stated_effect(cli, tmp_path, fak
     assert result["cheaper"][0]["change"] == "--set precision=bfloat16" and result["cheaper"][0]["times"] == 2.0
 
 
-def test_suggests_fewer_epochs_or_images_for_ten_minutes(blobs, fake_trial):
+def test_suggests_fewer_epochs_or_images_for_ten_minutes(blobs: Path, fake_trial: Callable[..., Any]) -> None:
     fake_trial(image_count=100, step_seconds=10.0, evaluation_seconds=0.0)
     planned = plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 100, "batch_size": 2}))
     changes = [choice.change for choice in forecast(planned).cheaper]
     assert changes == ["--set epochs=15", "--limit 60", "--set image_size=14"]  # 100 epochs of 40 s each
 
 
-def test_small_savings_are_not_suggested(blobs, fake_trial):
+def test_small_savings_are_not_suggested(blobs: Path, fake_trial: Callable[..., Any]) -> None:
     fake_trial(image_count=100, step_seconds=10.0, evaluation_seconds=0.0)
     result = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 16, "batch_size": 2})))
     assert result.seconds == pytest.approx(640) and [c.change for c in result.cheaper] == ["--set image_size=14"]
 
 
-def test_bfloat16_is_suggested_only_if_it_is_faster(blobs, fake_trial):
+def test_bfloat16_is_suggested_only_if_it_is_faster(blobs: Path, fake_trial: Callable[..., Any]) -> None:
     fake_trial(step_seconds=1000.0, faster=1.1)
     changes = [choice.change for choice in forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).cheaper]
     assert changes and not any("bfloat16" in change for change in changes)
 
 
-def test_bfloat16_is_measured_with_real_steps(blobs, monkeypatch):
+def test_bfloat16_is_measured_with_real_steps(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     precisions = Counter()
     steps = trial._steps
 
-    def counted(training):
+    def counted(training: Any) -> Any:
         for step in steps(training):
             precisions[training.plan.recipe.precision] += 1
             yield step
@@ -286,7 +295,9 @@ def test_bfloat16_is_measured_with_real_steps(blobs, monkeypatch):
     assert precisions["float32"] == 3 and precisions["bfloat16"] in (1, 4)  # one step if bfloat16 is much slower
 
 
-def test_smaller_images_are_suggested_only_for_networks_that_accept_them(blobs, tmp_path, fake_trial):
+def test_smaller_images_are_suggested_only_for_networks_that_accept_them(
+    blobs: Path, tmp_path: Path, fake_trial: Callable[..., Any]
+) -> None:
     fake_trial(step_seconds=1000.0)
     (tmp_path / "own.py").write_text(OWN_NET)
     planned = plan(*run_spec("own.py:net", data=str(blobs)))
@@ -296,7 +307,9 @@ def test_smaller_images_are_suggested_only_for_networks_that_accept_them(blobs, 
     assert choice.change == "--set image_size=14" and choice.times == pytest.approx(4, rel=0.01)
 
 
-def test_suggests_a_batch_size_that_fits_into_memory(blobs, fake_trial, monkeypatch):
+def test_suggests_a_batch_size_that_fits_into_memory(
+    blobs: Path, fake_trial: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(machine, "total_memory_bytes", lambda: 2 * 10**9)
     fake_trial(image_count=256, memory_bytes=4 * 10**9, step_memory_bytes=35 * 10**8)
     result = forecast(plan(*run_spec("lenet_d2l", data=str(blobs))))
@@ -307,7 +320,7 @@ def test_suggests_a_batch_size_that_fits_into_memory(blobs, fake_trial, monkeypa
     assert result.memory_bytes / choice.times < 0.8 * 2 * 10**9
 
 
-def test_full_disk_is_reported(blobs, fake_trial, monkeypatch):
+def test_full_disk_is_reported(blobs: Path, fake_trial: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     fake_trial(last_bytes=10**9)
     monkeypatch.setattr(forecasts.shutil, "disk_usage", lambda _: Usage)
     assert "disk 1.0 GB, but only 1.5 GB are free" in forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).lines()[0]
@@ -334,11 +347,11 @@ class Usage:
         (86_400 * 47 + 3600 * 5, "47 days 5 h"),
     ],
 )
-def test_duration_text(seconds, expected):
+def test_duration_text(seconds: float, expected: str) -> None:
     assert duration(seconds) == expected
 
 
-def test_long_run_is_reported_in_days(blobs, fake_trial):
+def test_long_run_is_reported_in_days(blobs: Path, fake_trial: Callable[..., Any]) -> None:
     fake_trial(step_seconds=3600.0)
     line = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 50}))).lines()[0]
     assert line.startswith("forecast  6 days 12 h (3 h 7 min an epoch; measured on 14 steps")

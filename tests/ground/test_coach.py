@@ -240,7 +240,7 @@ BROKEN: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], Callable[[], Sp
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_faulty_run_gets_advice_once(name: str):
+def test_a_faulty_run_gets_advice_once(name: str) -> None:
     build, changes, data, topic, hint = BROKEN[name]
     torch.manual_seed(0)
     advice = advice_in(trained(build(), replace(PLAIN, **changes), data())[0])
@@ -249,13 +249,13 @@ def test_a_faulty_run_gets_advice_once(name: str):
     assert len({item.topic for item in advice}) == len(advice) <= 2
 
 
-def test_advice_contains_the_evidence():
+def test_advice_contains_the_evidence() -> None:
     advice = advice_in(trained(mlp(), replace(PLAIN, lr=1e-6, epochs=6), learnable())[0])
     assert "ln 10 = 2.303" in advice[0].message and "the weights changed by only" in advice[0].message
     assert advice[0].epoch == 4 and advice[0].step == 50  # it compares after 200 steps or more
 
 
-def test_units_that_die_during_training_suggest_a_lower_rate():
+def test_units_that_die_during_training_suggest_a_lower_rate() -> None:
     net, recipe, step = mlp(), PLAIN, Step(epoch=1, step=10, steps=50, images=160, seconds=1.0, loss=2.0, accuracy=0.3)
     coach = Coach(recipe, tuple("0123456789"), torch.rand(64, 1, 12, 12), torch.arange(10).repeat(20))
     assert not coach.on_start(net) and not coach.on_event(step, net)
@@ -270,7 +270,7 @@ def test_units_that_die_during_training_suggest_a_lower_rate():
     assert not coach.on_event(replace(step, step=30), net)
 
 
-def test_dead_units_are_ignored_while_the_network_works():
+def test_dead_units_are_ignored_while_the_network_works() -> None:
     """Most units of a layer are dead, but the outputs still depend on the image."""
     net, step = mlp(), Step(epoch=1, step=10, steps=50, images=160, seconds=1.0, loss=2.0, accuracy=0.3)
     coach = Coach(PLAIN, tuple("0123456789"), torch.rand(64, 1, 12, 12), torch.arange(10).repeat(20))
@@ -283,7 +283,7 @@ def test_dead_units_are_ignored_while_the_network_works():
     assert not coach.on_event(step, net)
 
 
-def test_a_network_back_at_chance_gets_a_lower_rate():
+def test_a_network_back_at_chance_gets_a_lower_rate() -> None:
     learned = Epoch(
         epoch=1, epochs=4, loss=0.5, accuracy=0.9, validation_accuracy=None, test_accuracy=None, lr=0.05, seconds=1.0,
         evaluation_seconds=0.0, images_per_second=1.0, wait_share=0.0,
@@ -293,7 +293,7 @@ def test_a_network_back_at_chance_gets_a_lower_rate():
     assert "the network had learned before" in advice[0].message
 
 
-def test_reports_a_rising_validation_loss_without_the_test_split():
+def test_reports_a_rising_validation_loss_without_the_test_split() -> None:
     split, other = noisy_labels(), noisy_labels()
     train = Split(split.images[:100], split.labels[:100])
     validation = Split(other.images[100:600], other.labels[100:600])
@@ -320,7 +320,7 @@ class Slow(batches.Batches):
             yield batch
 
 
-def test_reports_waiting_for_data_after_two_epochs():
+def test_reports_waiting_for_data_after_two_epochs() -> None:
     advice = advice_in(trained(mlp(), PLAIN, learnable(160), load=Slow)[0])
     assert [(item.topic, item.epoch, item.hint) for item in advice] == [("data_starved", 2, "--loader-threads 2")]
 
@@ -348,14 +348,14 @@ SOUND: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], Callable[[], Spl
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("name", SOUND)
-def test_a_sound_run_gets_no_advice(name: str, seed: int):
+def test_a_sound_run_gets_no_advice(name: str, seed: int) -> None:
     build, changes, data = SOUND[name]
     torch.manual_seed(seed)
     events, _ = trained(build(), replace(PLAIN, **changes), data(), seed=seed)
     assert not advice_in(events)
 
 
-def test_a_sound_run_may_be_at_chance_for_long():
+def test_a_sound_run_may_be_at_chance_for_long() -> None:
     """The tests of sound runs are meaningful only if one of them stays at chance for longer than the coach waits."""
     build, changes, data = SOUND["sigmoids that take their time"]
     torch.manual_seed(0)
@@ -364,7 +364,7 @@ def test_a_sound_run_may_be_at_chance_for_long():
     assert epochs[-1].accuracy > 0.5
 
 
-def test_the_coach_does_not_change_a_run():
+def test_the_coach_does_not_change_a_run() -> None:
     """Dropout draws from the global generator, batch normalization keeps statistics, one part of it is frozen."""
     results = []
     for watched in (True, False):
@@ -376,7 +376,7 @@ def test_the_coach_does_not_change_a_run():
     assert all(torch.equal(a, results[1][name]) for name, a in results[0].items())
 
 
-def test_examining_a_network_has_no_side_effects():
+def test_examining_a_network_has_no_side_effects() -> None:
     net = nn.Sequential(with_batch_norm(), nn.AlphaDropout(0.5), nn.ReLU())
     net[0][1].eval()
     net(torch.rand(4, 1, 12, 12)).sum().backward()
@@ -384,7 +384,7 @@ def test_examining_a_network_has_no_side_effects():
     weights = {name: tensor.clone() for name, tensor in net.state_dict().items()}
 
     class Draws(nn.Module):
-        def forward(self, x):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
             return nn.functional.dropout(x, training=True)
 
     health = examine(nn.Sequential(net, Draws()), torch.rand(4, 1, 12, 12, generator=torch.Generator().manual_seed(0)))
@@ -396,7 +396,7 @@ def test_examining_a_network_has_no_side_effects():
     assert not any(m._forward_hooks for m in net.modules())
 
 
-def test_dead_and_saturated_shares_are_over_all_images():
+def test_dead_and_saturated_shares_are_over_all_images() -> None:
     relu = nn.Sequential(nn.Conv2d(1, 4, 1), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3), nn.ReLU(inplace=True))
     with torch.no_grad():
         relu[0].weight.fill_(1.0)
@@ -415,13 +415,13 @@ def test_dead_and_saturated_shares_are_over_all_images():
     assert examine(nn.Sequential(nn.Sigmoid()), x / 10).saturated == {"0": 0.25}
 
 
-def test_lazy_layers_are_not_initialized():
+def test_lazy_layers_are_not_initialized() -> None:
     net = nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
     coach = Coach(PLAIN, tuple("0123456789"), torch.rand(8, 1, 12, 12), torch.arange(10).repeat(20))
     assert not coach.on_start(net) and isinstance(net[1].weight, nn.UninitializedParameter)
 
 
-def test_a_network_without_signal_is_stuck_although_its_weights_change():
+def test_a_network_without_signal_is_stuck_although_its_weights_change() -> None:
     """With weights N(0, 0.01) and five sigmoids, the spread of the outputs grows tenfold but stays near 0."""
     recipe = replace(PLAIN, initialize="normal", lr=0.5, epochs=10)
     (advice,) = advice_in(trained(deep_sigmoids(), recipe, learnable())[0])
@@ -429,7 +429,7 @@ def test_a_network_without_signal_is_stuck_although_its_weights_change():
     assert not advice_in(trained(deep_sigmoids(), replace(recipe, initialize="xavier_uniform"), learnable())[0])
 
 
-def test_advice_is_not_repeated_after_resuming():
+def test_advice_is_not_repeated_after_resuming() -> None:
     split, recipe = learnable(), replace(PLAIN, lr=50.0)
     events, state = trained(mlp(), recipe, split)
     assert [item.topic for item in advice_in(events)] == ["loss_grows"]
@@ -443,7 +443,7 @@ def test_advice_is_not_repeated_after_resuming():
     assert not resumed.on_event(loss, state.net)
 
 
-def test_the_chance_loss_depends_on_class_weights_and_label_smoothing():
+def test_the_chance_loss_depends_on_class_weights_and_label_smoothing() -> None:
     labels = torch.tensor([0] * 90 + [1] * 10)
     probe = torch.rand(8, 1, 12, 12)
     two = nn.Sequential(nn.Flatten(), nn.Linear(144, 2))

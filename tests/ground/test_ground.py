@@ -7,8 +7,9 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,7 +78,7 @@ ONCE = {
 
 
 @pytest.mark.parametrize("what", ONCE)
-def test_is_implemented_in_one_file(what):
+def test_is_implemented_in_one_file(what: str) -> None:
     matches, home, exceptions = ONCE[what]
     places: dict[str, list[int]] = {}
     for path in FILES:
@@ -106,12 +107,12 @@ def test_is_implemented_in_one_file(what):
         (ONCE["sync to disk"][0], "os.fsync(file.fileno())"),
     ],
 )
-def test_recognizes_implementations(matches, source):
+def test_recognizes_implementations(matches: Callable[..., Any], source: str) -> None:
     assert any(map(matches, ast.walk(ast.parse(source))))
 
 
 @pytest.mark.parametrize("source", ["text.replace('a', 'b')", "replace(recipe, net=net)", "', '.join(names)", "'s'"])
-def test_does_not_match_similar_code(source):
+def test_does_not_match_similar_code(source: str) -> None:
     nodes = [*ast.walk(ast.parse(source))]
     assert not any(matches(node) for matches, _, _ in ONCE.values() for node in nodes)
 
@@ -163,7 +164,7 @@ def test_does_not_match_similar_code(source):
         (text.command("classicnets", "show", Path("my runs/a")), "classicnets show 'my runs/a'"),
     ],
 )
-def test_formats_text(actual, expected):
+def test_formats_text(actual: str, expected: str) -> None:
     assert actual == expected
 
 
@@ -174,14 +175,14 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_file_is_replaced(tmp_path):
+def test_file_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     files.write_whole(path, b"old")
     files.write_json(path, {"n": 1, "name": "é"})
     assert content(tmp_path) == {"x.json": '{\n  "n": 1,\n  "name": "é"\n}\n'.encode()}
 
 
-def test_temporary_file_is_hidden_and_keeps_the_suffix(tmp_path):
+def test_temporary_file_is_hidden_and_keeps_the_suffix(tmp_path: Path) -> None:
     with files.temporary_file(tmp_path / "net.onnx") as part:
         assert part.parent == tmp_path and part.suffix == ".onnx" and part.name.startswith(".net.")
         part.write_bytes(b"whole")
@@ -189,7 +190,7 @@ def test_temporary_file_is_hidden_and_keeps_the_suffix(tmp_path):
     assert content(tmp_path) == {"net.onnx": b"whole"}
 
 
-def test_unfinished_temporary_file_is_removed(tmp_path):
+def test_unfinished_temporary_file_is_removed(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="in the middle"), files.temporary_file(tmp_path / "x.bin") as part:
         part.write_bytes(b"half")
         raise ValueError("in the middle")
@@ -199,11 +200,11 @@ def test_unfinished_temporary_file_is_removed(tmp_path):
 
 
 @pytest.mark.parametrize("point", ["fsync", "replace"])
-def test_failure_keeps_the_old_file(tmp_path, monkeypatch, point):
+def test_failure_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str) -> None:
     path = tmp_path / "x.json"
     files.write_whole(path, b"old")
 
-    def fail(*_):
+    def fail(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(*((os, "fsync", fail) if point == "fsync" else (Path, "replace", fail)))
@@ -214,7 +215,7 @@ def test_failure_keeps_the_old_file(tmp_path, monkeypatch, point):
 
 
 @pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid"), reason="needs permissions of POSIX")
-def test_read_only_folder_is_an_error(tmp_path):
+def test_read_only_folder_is_an_error(tmp_path: Path) -> None:
     folder = tmp_path / "closed"
     folder.mkdir()
     folder.chmod(0o555)
@@ -228,7 +229,7 @@ def test_read_only_folder_is_an_error(tmp_path):
         folder.chmod(0o755)
 
 
-def test_missing_folder_is_an_error(tmp_path):
+def test_missing_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     for path in (tmp_path / "none" / "x.json", tmp_path / "file" / "x.json"):
         with pytest.raises(MachineError) as caught:
@@ -237,7 +238,7 @@ def test_missing_folder_is_an_error(tmp_path):
     assert content(tmp_path) == {"file": b""}
 
 
-def test_temporary_files_of_crashed_processes_are_removed(tmp_path):
+def test_temporary_files_of_crashed_processes_are_removed(tmp_path: Path) -> None:
     other_files = {"x.json": b"1", ".hidden": b"2", "part.txt": b"3"}
     for name, data in {**other_files, ".x.0123456789ab.part.json": b"half", ".y.0123456789ab.part": b"half"}.items():
         (tmp_path / name).write_bytes(data)
@@ -248,7 +249,7 @@ def test_temporary_files_of_crashed_processes_are_removed(tmp_path):
 # --- workers ---------------------------------------------------------------------------------------------------------
 
 
-def test_results_have_the_order_of_the_items():
+def test_results_have_the_order_of_the_items() -> None:
     def slower_first(n: int) -> int:
         time.sleep(0.02 * (n % 3 == 0))
         return n * n
@@ -257,13 +258,13 @@ def test_results_have_the_order_of_the_items():
     assert [*ordered_map(slower_first, [], threads=4)] == []
 
 
-def test_threads_work_in_parallel():
+def test_threads_work_in_parallel() -> None:
     barrier = threading.Barrier(3, timeout=600)  # raises unless three calls wait at the same time
     assert len([*ordered_map(lambda _: barrier.wait(), range(6), threads=3)]) == 6
 
 
 @pytest.mark.parametrize(("threads", "ahead", "most"), [(2, 3, 4), (1, 1, 2), (2, None, 17)])
-def test_items_are_read_lazily(threads, ahead, most):
+def test_items_are_read_lazily(threads: int, ahead: int | None, most: int) -> None:
     read_items: list[int] = []
 
     def items() -> Iterator[int]:
@@ -278,7 +279,7 @@ def test_items_are_read_lazily(threads, ahead, most):
     results.close()
 
 
-def test_exception_is_raised_at_the_position_of_its_item():
+def test_exception_is_raised_at_the_position_of_its_item() -> None:
     def fails(n: int) -> int:
         if n == 3:
             raise KeyError(n)
@@ -292,7 +293,7 @@ def test_exception_is_raised_at_the_position_of_its_item():
         next(results)
 
 
-def test_exception_in_the_items_is_raised():
+def test_exception_in_the_items_is_raised() -> None:
     def items() -> Iterator[int]:
         yield 1
         raise OSError("no more")
@@ -301,7 +302,7 @@ def test_exception_in_the_items_is_raised():
         [*ordered_map(lambda n: n, items(), threads=2)]
 
 
-def test_closing_cancels_calls_that_have_not_started():
+def test_closing_cancels_calls_that_have_not_started() -> None:
     started: list[int] = []
     release = threading.Event()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,18 +28,18 @@ def difference(image: np.ndarray | None, other: np.ndarray | None) -> float:
 
 
 @pytest.fixture(scope="module", params=list(SHAPES))
-def shape(request):
+def shape(request: pytest.FixtureRequest) -> Any:
     return SHAPES[request.param]
 
 
 @pytest.fixture(scope="module")
-def plain(shape) -> np.ndarray:
+def plain(shape: Any) -> np.ndarray:
     character = centered(draw(shape), 28)
     assert character is not None
     return character
 
 
-def test_character_has_the_size_and_position_of_mnist(plain):
+def test_character_has_the_size_and_position_of_mnist(plain: np.ndarray) -> None:
     assert plain.shape == (28, 28) and plain.dtype == np.uint8 and plain.max() == 255
     rows, columns = (np.flatnonzero((plain > 127).any(axis=axis)) for axis in (1, 0))
     longer = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
@@ -61,32 +62,32 @@ def test_character_has_the_size_and_position_of_mnist(plain):
     ],
     ids=str,
 )
-def test_position_size_and_colors_do_not_matter(shape, plain, changes):
+def test_position_size_and_colors_do_not_matter(shape: Any, plain: np.ndarray, changes: dict[str, Any]) -> None:
     assert difference(plain, centered(draw(shape, **changes), 28)) < 0.06
 
 
-def test_small_drawing_is_nearly_the_same(shape, plain):
+def test_small_drawing_is_nearly_the_same(shape: Any, plain: np.ndarray) -> None:
     assert difference(plain, centered(draw(shape, height=60), 28)) < 0.15  # at 60 pixels, outlines are less sharp
 
 
-def test_difference_distinguishes_characters():
+def test_difference_distinguishes_characters() -> None:
     characters = [centered(draw(shape), 28) for shape in SHAPES.values()]
     assert min(difference(characters[i], characters[j]) for i in range(3) for j in range(i)) > 0.5
 
 
-def test_noise_and_shadow_do_not_matter(shape, plain):
+def test_noise_and_shadow_do_not_matter(shape: Any, plain: np.ndarray) -> None:
     noisy = photographed(draw(shape, (1000, 800), (600, 300), 240, ink=(60, 60, 120), paper=(220, 215, 200)), 12, 100)
     assert difference(plain, centered(noisy, 28)) < 0.1
 
 
-def test_specks_are_ignored(shape, plain):
+def test_specks_are_ignored(shape: Any, plain: np.ndarray) -> None:
     image = draw(shape).copy()
     for x, y in ((20, 30), (350, 60), (370, 380)):
         image[:, y : y + 6, x : x + 6] = 0
     assert difference(plain, centered(image, 28)) < 0.06
 
 
-def test_dot_of_a_character_is_kept():
+def test_dot_of_a_character_is_kept() -> None:
     letter_i = [[(0.5, 0.3), (0.5, 1)], [(0.5, 0), (0.5, 0.04)]]
     character = centered(draw(letter_i), 28)
     assert character is not None
@@ -94,7 +95,7 @@ def test_dot_of_a_character_is_kept():
     assert np.abs(np.diff(filled.astype(int))).sum() == 4  # two patches above each other
 
 
-def test_thin_strokes_are_thickened(shape):
+def test_thin_strokes_are_thickened(shape: Any) -> None:
     for width in (0.01, 0.03):
         character = centered(draw(shape, width=width), 28)
         assert character is not None and (character == 255).sum() >= 1 and (character > 180).sum() > 35
@@ -102,12 +103,12 @@ def test_thin_strokes_are_thickened(shape):
     assert thin is not None and thick is not None and thick.sum() > 1.3 * thin.sum()  # thick strokes stay thick
 
 
-def test_centered_character_is_nearly_unchanged(plain):
+def test_centered_character_is_nearly_unchanged(plain: np.ndarray) -> None:
     repeated = centered(np.repeat(plain[None], 3, axis=0), 28)
     assert difference(plain, repeated) < 0.2  # it is resampled again
 
 
-def test_other_image_sizes_are_scaled(shape, plain):
+def test_other_image_sizes_are_scaled(shape: Any, plain: np.ndarray) -> None:
     large = centered(draw(shape), 112)
     assert large is not None and large.shape == (112, 112)
     small = np.asarray(Image.fromarray(large).resize((28, 28), Image.Resampling.BOX))
@@ -123,7 +124,7 @@ BLANK = {
 
 
 @pytest.mark.parametrize("page", BLANK)
-def test_rejects_blank_page(tmp_path, page):
+def test_rejects_blank_page(tmp_path: Path, page: str) -> None:
     assert centered(BLANK[page], 28) is None
     path = tmp_path / "x.png"
     Image.fromarray(np.moveaxis(BLANK[page], 0, -1)).save(path)
@@ -133,7 +134,7 @@ def test_rejects_blank_page(tmp_path, page):
 
 
 @pytest.mark.parametrize("ink", [0, 255])
-def test_ink_on_a_transparent_background(tmp_path, ink, plain, shape):
+def test_ink_on_a_transparent_background(tmp_path: Path, ink: int, plain: np.ndarray, shape: Any) -> None:
     alpha = 255 - draw(shape)[0]
     layers = [np.full_like(alpha, ink)] * 3 + [alpha]
     path: Path = tmp_path / "x.png"

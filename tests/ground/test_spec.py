@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -35,6 +36,7 @@ from classicnets.spec import (
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from classicnets.values import Recipe
+from support.command_line import CommandLine
 
 SOURCE = Path(cn.__file__).parent
 FULL = RunSpec(
@@ -58,32 +60,32 @@ def commands() -> list[tuple[str, ...]]:
     ]
 
 
-def test_a_spec_survives_json():
+def test_a_spec_survives_json() -> None:
     assert RunSpec.from_facts({"spec": json.loads(json.dumps(FULL.to_dict()))}) == FULL
     assert all(getattr(FULL, f.name) != f.default for f in fields(RunSpec))  # so that nothing above is a default
 
 
-def test_a_recipe_in_a_spec_survives_json():
+def test_a_recipe_in_a_spec_survives_json() -> None:
     recipe = cn.Recipe(source="mine", net="x", data="fashion_mnist", epochs=3, batch_size=8, lr=0.1, drop_at=(0.5,))
     again = RunSpec.from_facts({"spec": json.loads(json.dumps(replace(FULL, recipe=recipe).to_dict()))})
     assert isinstance(again.recipe, Recipe) and again.recipe == recipe
 
 
-def test_reads_a_spec_from_version_0_1():
+def test_reads_a_spec_from_version_0_1() -> None:
     facts = {"seed": 4, "limit": 7, "deterministic": True, "loader_threads": 1, "on_bad_image": "skip", "net": {}}
     assert RunSpec.from_facts(facts) == RunSpec(
         seed=4, limit=7, deterministic=True, loader_threads=1, on_bad_image="skip"
     )
 
 
-def test_a_run_stores_its_spec(blobs):
+def test_a_run_stores_its_spec(blobs: Path) -> None:
     run = cn.train("lenet_d2l", data=blobs, seed=2, epochs=1, limit=64, quiet=True)
     assert RunSpec.from_facts(run.facts) == RunSpec(
         net="lenet_d2l", data=str(blobs), seed=2, limit=64, settings={"epochs": 1}
     )
 
 
-def test_train_takes_a_spec(blobs):
+def test_train_takes_a_spec(blobs: Path) -> None:
     spec = RunSpec(net="lenet_d2l", data=str(blobs), limit=64, settings={"epochs": 1}, seed=5)
     by_spec, by_keywords = (
         cn.train(spec, quiet=True),
@@ -93,7 +95,7 @@ def test_train_takes_a_spec(blobs):
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_other_keywords_are_settings_of_the_recipe():
+def test_other_keywords_are_settings_of_the_recipe() -> None:
     spec, module = run_spec("lenet_d2l", seed=1, epochs=3, settings={"lr": 0.1})
     assert (spec.seed, spec.settings, module) == (1, {"lr": 0.1, "epochs": 3}, None)
     net = torch.nn.Linear(2, 2)
@@ -102,12 +104,12 @@ def test_other_keywords_are_settings_of_the_recipe():
         plan(*run_spec("lenet_d2l", sed=1))
 
 
-def test_resuming_in_python_gives_the_same_weights(blobs, monkeypatch):
+def test_resuming_in_python_gives_the_same_weights(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"data": blobs, "epochs": 3, "limit": 200, "batch_size": 32, "quiet": True}
     uninterrupted = cn.train("lenet_d2l", runs="a", **options)
     record = Session._record
 
-    def interrupt(self, event):
+    def interrupt(self: Any, event: Any) -> Any:
         advice = record(self, event)
         if isinstance(event, Step) and (event.epoch, event.step) == (2, 3):
             signal.raise_signal(signal.SIGINT)
@@ -129,14 +131,16 @@ def test_resuming_in_python_gives_the_same_weights(blobs, monkeypatch):
         cn.resume(folder, seed=3)
 
 
-def test_the_number_of_threads_is_restored_after_a_run(blobs):
+def test_the_number_of_threads_is_restored_after_a_run(blobs: Path) -> None:
     before = torch.get_num_threads()
     run = cn.train("lenet_d2l", data=blobs, epochs=1, limit=64, threads=before + 1, quiet=True)
     assert run.facts["threads"] == before + 1 and torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
-def test_help_groups_every_option_and_shows_its_default(command, capsys):
+def test_help_groups_every_option_and_shows_its_default(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
     out = help_text(capsys, *command)
     module = _COMMANDS[command[0]]
     kinds = module.ACTIONS[command[1]].options if len(command) > 1 else module.OPTIONS
@@ -153,7 +157,7 @@ def test_help_groups_every_option_and_shows_its_default(command, capsys):
             assert about(f).group in ("", *headings)
 
 
-def test_python_shows_the_same_options(capsys):
+def test_python_shows_the_same_options(capsys: pytest.CaptureFixture[str]) -> None:
     shown = inspect.signature(cn.train).parameters
     for kind in (RunSpec, Output):
         for f in option_fields(kind):
@@ -161,12 +165,14 @@ def test_python_shows_the_same_options(capsys):
     assert {f.name for f in option_fields(Study)} <= {*inspect.signature(cn.train_seeds).parameters}
 
 
-def test_help_is_translated_when_it_is_shown(capsys, monkeypatch):
+def test_help_is_translated_when_it_is_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(arguments, "_", lambda text: text.upper())
     assert "SEED OF ALL RANDOM NUMBERS" in help_text(capsys, "train")
 
 
-def test_options_are_defined_in_one_place():
+def test_options_are_defined_in_one_place() -> None:
     """No add_argument outside cli/arguments.py."""
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -176,7 +182,7 @@ def test_options_are_defined_in_one_place():
                 assert allowed, f"{path.name}:{node.lineno}"
 
 
-def test_data_rejects_options_of_other_actions(cli):
+def test_data_rejects_options_of_other_actions(cli: CommandLine) -> None:
     for words in (
         ["data", "list", "--fit", "crop"],
         ["data", "check", "x", "--size", "3"],
@@ -186,7 +192,7 @@ def test_data_rejects_options_of_other_actions(cli):
         assert code == 2 and out == "" and "does not take" in err, words
 
 
-def test_old_and_new_commands_print_the_same(cli, blobs):
+def test_old_and_new_commands_print_the_same(cli: CommandLine, blobs: Path) -> None:
     assert cli("explain", "cn201") == cli("show", "CN201")
     run = cn.train("lenet_d2l", data=blobs, epochs=1, limit=64, quiet=True)
     assert cli("weights", "identify", run.folder.last) == cli("show", run.folder.last)
@@ -228,7 +234,7 @@ def test_stored_settings_keep_their_names(cli, blobs, capsys):
     assert capsys.readouterr().err == ""  # reading a run is no reason for a note
 
 
-def test_old_names_of_options_work_with_a_note(cli, blobs, capsys):
+def test_old_names_of_options_work_with_a_note(cli, blobs, capsys) -> None:
     command = ("train", "lenet_d2l", "--data", blobs, "--seeds", "2", "--side-by-side", "0")
     code, _, err = cli(*command)
     assert code == 2 and err.startswith("note: --side-by-side is now spelled --parallel-runs\n")

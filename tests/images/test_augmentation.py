@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,12 +27,12 @@ def split(n: int = 20, channels: int = 3, side: int = 12) -> Split:
     return Split(pixels(n, channels, side, side), np.arange(n) % 10)
 
 
-def batches(recipe: Recipe, data: Split, **options) -> Batches:
+def batches(recipe: Recipe, data: Split, **options: Any) -> Batches:
     preprocess = recipe.preprocess(data.images.shape[1], data.images.shape[2])
     return Batches(data, recipe, preprocess, seed=3, device=CPU, **options)
 
 
-def test_one_two_nine_and_ten_views():
+def test_one_two_nine_and_ten_views() -> None:
     images = torch.from_numpy(pixels(2, 3, 12, 12))
     scaled = images / 255
 
@@ -51,7 +52,7 @@ def test_one_two_nine_and_ten_views():
     assert all(torch.equal(a.flip(-1), b) for a, b in zip(ten[:5], ten[5:], strict=True))
 
 
-def test_long_image_is_cropped_stretched_or_letterboxed():
+def test_long_image_is_cropped_stretched_or_letterboxed() -> None:
     images = torch.from_numpy(pixels(1, 3, 8, 20))
     cropped = transforms.prepare(images, Preprocess(channels=3, image_size=8, fit="crop"))
     assert torch.equal(cropped, images[..., 6:14] / 255)
@@ -63,7 +64,7 @@ def test_long_image_is_cropped_stretched_or_letterboxed():
     assert stretched.shape == cropped.shape and not torch.equal(stretched, cropped)
 
 
-def test_random_crops_occur_at_every_position():
+def test_random_crops_occur_at_every_position() -> None:
     data = split(400, side=6)
     loader = batches(replace(PLAIN, image_size=4, resize=6, crop="random", batch_size=400), data)
     ((x, y),) = list(loader.epoch(1))
@@ -83,7 +84,7 @@ def test_random_crops_occur_at_every_position():
     assert torch.equal(y, torch.from_numpy(data.labels)[permutation])
 
 
-def test_resized_crop_of_whole_pixels_equals_slicing():
+def test_resized_crop_of_whole_pixels_equals_slicing() -> None:
     """Boxes of whole pixels, enlarged or not, against slices of the tensor."""
     x = torch.rand(2, 3, 8, 8)
     boxes = torch.tensor([[0.5, 0.5, 1.0, 1.0], [0.25, 0.75, 0.5, 0.5]])
@@ -93,7 +94,7 @@ def test_resized_crop_of_whole_pixels_equals_slicing():
     torch.testing.assert_close(quarter, x[1, :, :4, 4:])
 
 
-def test_resized_crops_have_8_to_100_percent_of_the_area():
+def test_resized_crops_have_8_to_100_percent_of_the_area() -> None:
     boxes = _random_boxes(20_000, generator("box"))
     rows, columns, heights, widths = boxes.unbind(dim=1)
     area = heights * widths
@@ -104,7 +105,7 @@ def test_resized_crops_have_8_to_100_percent_of_the_area():
 
 
 @pytest.mark.parametrize("variant", ["paper", "code"])
-def test_color_axes_are_the_principal_components_of_the_pixels(variant):
+def test_color_axes_are_the_principal_components_of_the_pixels(variant: str) -> None:
     generator = np.random.default_rng(1)
     base = generator.integers(0, 200, (50, 1, 6, 6))
     images = (base + generator.integers(0, 50, (50, 3, 6, 6))).astype(np.uint8)  # the channels are correlated
@@ -116,7 +117,7 @@ def test_color_axes_are_the_principal_components_of_the_pixels(variant):
         assert abs(axis @ vector) == pytest.approx(value, rel=1e-4)
 
 
-def test_color_noise_shifts_images_along_the_axes_and_the_code_divides():
+def test_color_noise_shifts_images_along_the_axes_and_the_code_divides() -> None:
     data = split(8)
     plain = next(iter(batches(PLAIN, data).epoch(1)))[0]
     paper = batches(replace(PLAIN, color_noise="paper"), data)
@@ -135,7 +136,9 @@ def test_color_noise_shifts_images_along_the_axes_and_the_code_divides():
 @pytest.mark.parametrize("crop", ["none", "random", "resized"])
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("more", [{}, {"color_noise": "code", "erase": 3}, {"shift": 2, "color_noise": "paper"}])
-def test_cropping_bytes_equals_cropping_floats(monkeypatch, large, crop, flip, more):
+def test_cropping_bytes_equals_cropping_floats(
+    monkeypatch: pytest.MonkeyPatch, large: int, crop: str, flip: bool, more: dict[str, Any]
+) -> None:
     base = Preprocess(channels=3, image_size=9, resize=12, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
     recipe = replace(PLAIN, crop=crop, flip=flip, batch_size=7, **more)
     data = split()
@@ -162,7 +165,7 @@ def test_cropping_bytes_equals_cropping_floats(monkeypatch, large, crop, flip, m
     torch.testing.assert_close(torch.cat(batches_), x[order(n, 3, 2)], rtol=0, atol=1e-6 if crop == "resized" else 0)
 
 
-def test_erase_blanks_a_square_that_may_lie_partly_outside():
+def test_erase_blanks_a_square_that_may_lie_partly_outside() -> None:
     loader = batches(replace(PLAIN, erase=4, mean=(0.5,), std=(0.25,), batch_size=300), split(300))
     plain = batches(replace(PLAIN, mean=(0.5,), std=(0.25,), batch_size=300), split(300))
     (x, _), (before, _) = next(iter(loader.epoch(1))), next(iter(plain.epoch(1)))
@@ -172,7 +175,7 @@ def test_erase_blanks_a_square_that_may_lie_partly_outside():
     assert areas.max() == 16 and 4 <= areas.min() < 16
 
 
-def test_channel_means():
+def test_channel_means() -> None:
     images = torch.from_numpy(pixels(30, 3, 6, 6))
     means = transforms.channel_means(images.split(3), Preprocess(channels=3, image_size=6))
     np.testing.assert_allclose(means, (images / 255).mean(dim=(0, 2, 3)), rtol=1e-5)
@@ -184,7 +187,7 @@ EVERYTHING = replace(
 
 
 @pytest.mark.parametrize("recipe", [EVERYTHING, replace(EVERYTHING, crop="resized")], ids=["random", "resized"])
-def test_images_do_not_depend_on_threads_batch_size_or_first_step(recipe):
+def test_images_do_not_depend_on_threads_batch_size_or_first_step(recipe: Recipe) -> None:
     data = split(50)
     expected = list(batches(recipe, data).epoch(2))
     for threads in (1, 3):
@@ -198,16 +201,16 @@ def test_images_do_not_depend_on_threads_batch_size_or_first_step(recipe):
     assert not torch.equal(images, torch.cat([x for x, _ in batches(recipe, data).epoch(1)]))
 
 
-def test_closing_a_loader_early_ends_it():
+def test_closing_a_loader_early_ends_it() -> None:
     iterator = batches(EVERYTHING, split(50), threads=3).epoch(1)
     next(iterator)
     iterator.close()
 
 
-def test_error_in_a_loader_thread_reaches_the_caller(monkeypatch):
+def test_error_in_a_loader_thread_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     loader = batches(EVERYTHING, split(50), threads=2)
 
-    def broken(*_):
+    def broken(*_: Any) -> None:
         raise RuntimeError("no image")
 
     monkeypatch.setattr(transforms, "to_float", broken)
@@ -215,7 +218,7 @@ def test_error_in_a_loader_thread_reaches_the_caller(monkeypatch):
         list(loader.epoch(1))
 
 
-def test_held_out_images_join_later():
+def test_held_out_images_join_later() -> None:
     recipe = replace(PLAIN, validation=0.2, join_after=1, epochs=2, batch_size=10)
     train, held_out = split(40), Split(pixels(10, 3, 12, 12), np.full(10, 77))
     loader = batches(recipe, train, held_out=held_out)
@@ -224,7 +227,7 @@ def test_held_out_images_join_later():
     assert (labels[0] == 77).sum() == 0 and (labels[1] == 77).sum() == 10
 
 
-def test_explains_contradictory_settings():
+def test_explains_contradictory_settings() -> None:
     for settings, words in (
         ({"crop": "random"}, "needs resize"),
         ({"resize": "256"}, "needs an image_size"),

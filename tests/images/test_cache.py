@@ -7,8 +7,10 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ PREPROCESS = Preprocess(channels=3, image_size=12)
 
 
 @pytest.fixture
-def files(tmp_path, monkeypatch) -> list[Path]:
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Thirty image files that were modified long ago."""
     monkeypatch.setenv("CLASSICNETS_IMAGE_CACHE", "disk")
     paths = sorted(make_image_folder(tmp_path / "x", per_class=10).rglob("*.*"))
@@ -41,19 +43,19 @@ def root() -> Path:
     return Path(os.environ["CLASSICNETS_CACHE"]) / "pictures"
 
 
-def read(paths, preprocess=PREPROCESS, say=lambda _: None) -> cache.DecodedImages:
+def read(paths: Any, preprocess: Preprocess = PREPROCESS, say: Callable[..., Any] = lambda _: None) -> cache.Read:
     decoded = cache.read_images(paths, preprocess, say)
     expected = [read_fitted(path, preprocess) for path in paths]
     np.testing.assert_array_equal(decoded.images, np.stack(expected))
     return decoded
 
 
-def record_calls(monkeypatch, *names: str) -> list[str]:
+def record_calls(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[str]:
     """A list to which calls of these functions are added."""
     calls: list[str] = []
 
-    def recorded(name, function):
-        def call(*args):
+    def recorded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
             calls.append(name)
             return function(*args)
 
@@ -64,7 +66,7 @@ def record_calls(monkeypatch, *names: str) -> list[str]:
     return calls
 
 
-def test_second_read_maps_the_cache_and_opens_no_image(files, monkeypatch):
+def test_second_read_maps_the_cache_and_opens_no_image(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     first = read(files)
     calls = record_calls(monkeypatch, "fit_bytes", "read_bytes")
     again = read(files)
@@ -73,7 +75,7 @@ def test_second_read_maps_the_cache_and_opens_no_image(files, monkeypatch):
     np.testing.assert_array_equal(np.load(next(root().glob("*.npy"))), again.images)  # an ordinary .npy file
 
 
-def test_torch_accepts_the_mapping_and_cannot_change_the_file(files):
+def test_torch_accepts_the_mapping_and_cannot_change_the_file(files: list[Path]) -> None:
     read(files)
     images = read(files).images
     torch.from_numpy(images[:5]).zero_()
@@ -81,7 +83,7 @@ def test_torch_accepts_the_mapping_and_cannot_change_the_file(files):
     read(files)
 
 
-def test_caches_the_number_of_non_square_images(files):
+def test_caches_the_number_of_non_square_images(files: list[Path]) -> None:
     Image.new("RGB", (9, 5), (9, 9, 9)).save(files[3], "png")
     assert read(files).non_square_count == read(files).non_square_count == 1
 
@@ -89,14 +91,14 @@ def test_caches_the_number_of_non_square_images(files):
 @pytest.mark.parametrize(
     "other", [{"channels": 1}, {"image_size": 13}, {"fit": "crop"}, {"image_size": 14, "resize": 15}, {"pad": 1}]
 )
-def test_other_settings_make_another_entry(files, other):
+def test_other_settings_make_another_entry(files: list[Path], other: dict[str, Any]) -> None:
     read(files)
     read(files, Preprocess(**{"channels": 3, "image_size": 12, **other}))
     assert len(list(root().glob("*.npy"))) == 2
     read(files)
 
 
-def test_new_decoder_version_decodes_again(files, monkeypatch):
+def test_new_decoder_version_decodes_again(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     read(files)
     monkeypatch.setattr(cache, "DECODER_VERSION", cache.DECODER_VERSION + 1)
     calls = record_calls(monkeypatch, "fit_bytes")
@@ -104,7 +106,7 @@ def test_new_decoder_version_decodes_again(files, monkeypatch):
     assert len(calls) == 30
 
 
-def test_reads_only_changed_files_again(files, monkeypatch):
+def test_reads_only_changed_files_again(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     read(files)
     os.utime(files[4], (1.1e9, 1.1e9))  # same content, new time
     calls = record_calls(monkeypatch, "read_bytes", "fit_bytes")
@@ -118,7 +120,7 @@ def test_reads_only_changed_files_again(files, monkeypatch):
     assert calls.count("fit_bytes") == 30
 
 
-def test_detects_other_content_of_the_same_size_and_time(files):
+def test_detects_other_content_of_the_same_size_and_time(files: list[Path]) -> None:
     """As when a copy keeps its modification time; the change time cannot be set."""
     path = files[0].with_suffix(".bmp")
     for color in ("red", "blue"):
@@ -127,7 +129,7 @@ def test_detects_other_content_of_the_same_size_and_time(files):
         read([*files, path])
 
 
-def test_reads_recently_modified_files_again(files, monkeypatch):
+def test_reads_recently_modified_files_again(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "_FRESH_SECONDS", 2.0)
     read(files)
     calls = record_calls(monkeypatch, "read_bytes", "fit_bytes")
@@ -135,14 +137,14 @@ def test_reads_recently_modified_files_again(files, monkeypatch):
     assert "read_bytes" in calls
 
 
-def test_another_order_or_subset_is_read_correctly(files):
+def test_another_order_or_subset_is_read_correctly(files: list[Path]) -> None:
     read(files)
     read(files[::-1])
     read(files[3:7])
     read(files)
 
 
-def test_copy_of_the_folder_shares_the_entry(files, tmp_path):
+def test_copy_of_the_folder_shares_the_entry(files: list[Path], tmp_path: Path) -> None:
     read(files)
     copy = shutil.copytree(tmp_path / "x", tmp_path / "copy")
     read(sorted(copy.rglob("*.*")))
@@ -151,7 +153,7 @@ def test_copy_of_the_folder_shares_the_entry(files, tmp_path):
 
 @settings(max_examples=25)
 @given(st.data())
-def test_replaces_a_damaged_entry(tmp_path_factory, data):
+def test_replaces_a_damaged_entry(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Truncated, lengthened, changed or missing: the array, its facts, or the records of the files."""
     with pytest.MonkeyPatch.context() as patch:
         base = tmp_path_factory.mktemp("damaged")
@@ -173,7 +175,7 @@ def test_replaces_a_damaged_entry(tmp_path_factory, data):
         read(paths)
 
 
-def test_reports_damage(files):
+def test_reports_damage(files: list[Path]) -> None:
     read(files)
     array = next(root().glob("*.npy"))
     array.write_bytes(array.read_bytes()[:-1])
@@ -183,7 +185,7 @@ def test_reports_damage(files):
     read(files, say=pytest.fail)
 
 
-def test_two_processes_write_the_same_entry_at_once(files, tmp_path):
+def test_two_processes_write_the_same_entry_at_once(files: list[Path], tmp_path: Path) -> None:
     code = (
         "import sys, time, pathlib, hashlib\n"
         "from classicnets.images.cache import read_images\n"
@@ -219,7 +221,7 @@ def test_two_processes_write_the_same_entry_at_once(files, tmp_path):
     read(files)
 
 
-def test_works_without_a_writable_disk_and_reports_it_once(files, monkeypatch):
+def test_works_without_a_writable_disk_and_reports_it_once(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     root().parent.mkdir()
     root().write_text("a file where the folder should be")
     messages: list[str] = []
@@ -228,7 +230,9 @@ def test_works_without_a_writable_disk_and_reports_it_once(files, monkeypatch):
 
 
 @pytest.mark.parametrize("when", [0, 10])
-def test_works_with_a_full_disk_and_leaves_no_files(files, monkeypatch, when):
+def test_works_with_a_full_disk_and_leaves_no_files(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch, when: int
+) -> None:
     """Full from the start according to the system, or during writing: /dev/full behaves as a full disk."""
     if when == 0:
         monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6, 1000))
@@ -242,7 +246,7 @@ def test_works_with_a_full_disk_and_leaves_no_files(files, monkeypatch, when):
     assert not list(root().glob("*part*")) and not list(root().glob("*.npy"))
 
 
-def test_removes_the_least_recently_used_entries(files, monkeypatch):
+def test_removes_the_least_recently_used_entries(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "MAX_CACHE_BYTES", 3 * (30 * 3 * 12 * 12 + 128))
     for size, age in ((10, 400), (11, 300), (12, 200)):
         before = set(root().glob("*.npy")) if root().exists() else set()
@@ -260,7 +264,7 @@ def test_removes_the_least_recently_used_entries(files, monkeypatch):
     assert 11 not in sizes and not old.exists()
 
 
-def test_caches_readable_images_and_the_faults_of_others(files, monkeypatch):
+def test_caches_readable_images_and_the_faults_of_others(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     files[2].write_bytes(b"")
     files[7].unlink()
     good = [path for i, path in enumerate(files) if i not in (2, 7)]
@@ -278,7 +282,7 @@ def test_caches_readable_images_and_the_faults_of_others(files, monkeypatch):
     assert list(cache.read_images(files, PREPROCESS, pytest.fail).faults) == [2]
 
 
-def test_stops_at_max_faults_and_caches_nothing(files):
+def test_stops_at_max_faults_and_caches_nothing(files: list[Path]) -> None:
     for path in files[10:]:
         path.write_bytes(b"")
     decoded = cache.read_images(files, PREPROCESS, pytest.fail, max_faults=4)
@@ -286,7 +290,7 @@ def test_stops_at_max_faults_and_caches_nothing(files):
     assert not list(root().glob("*.npy")) and not list(root().glob("part-*"))
 
 
-def test_old_name_of_the_variable_works_with_a_note(files, monkeypatch):
+def test_old_name_of_the_variable_works_with_a_note(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CLASSICNETS_IMAGE_CACHE")
     monkeypatch.setenv("CLASSICNETS_PICTURES", "disk")
     messages: list[str] = []

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def png(width: int, height: int, depth: int, kind: int, rows: bytes, *chunks: tu
 
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("subsampling", [0, 2])
-def test_jpeg_equals_the_source_and_pillow(tmp_path, progressive, subsampling):
+def test_jpeg_equals_the_source_and_pillow(tmp_path: Path, progressive: bool, subsampling: int) -> None:
     pixels = np.stack([RAMP, RAMP[::-1], RAMP / 2], axis=2).astype(np.uint8)
     options = {"quality": 95, "subsampling": subsampling, "progressive": progressive}
     path = save(pixels, tmp_path / "x.jpg", **options)
@@ -75,7 +76,7 @@ def test_jpeg_equals_the_source_and_pillow(tmp_path, progressive, subsampling):
     np.testing.assert_array_equal(read_image(path, 1)[0], np.asarray(Image.open(path).convert("L")))
 
 
-def test_gray_jpeg(tmp_path):
+def test_gray_jpeg(tmp_path: Path) -> None:
     path = save(RAMP.astype(np.uint8), tmp_path / "x.jpg", quality=95)
     assert_close(read_image(path, 1)[0], RAMP, 4)
     three = read_image(path, 3)
@@ -87,7 +88,7 @@ INKS = [(0, 0, 0, 0), (255, 0, 0, 0), (0, 255, 0, 0), (0, 0, 255, 0), (0, 0, 0, 
 
 @pytest.mark.parametrize("ink", INKS)
 @pytest.mark.parametrize("kind", ["Adobe", "plain", "YCCK"])
-def test_cmyk_values_are_ink(tmp_path, ink, kind):
+def test_cmyk_values_are_ink(tmp_path: Path, ink: tuple[int, ...], kind: str) -> None:
     """Adobe's files, and only they, hold how much ink is missing; YCCK is the same turned into luma and chroma."""
     sheet = np.full((16, 16, 4), ink, np.uint8)
     path = tmp_path / "x.jpg"
@@ -120,7 +121,7 @@ ORIENTATIONS = {  # how an upright image is stored, by EXIF orientation (EXIF 2.
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tif"])
-def test_applies_exif_orientation(tmp_path, orientation, kind):
+def test_applies_exif_orientation(tmp_path: Path, orientation: int, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"jpg": {"quality": 98}, "webp": {"lossless": True}}.get(kind, {})
@@ -131,7 +132,9 @@ def test_applies_exif_orientation(tmp_path, orientation, kind):
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("fit", ["crop", "stretch", "letterbox"])
 @pytest.mark.parametrize("size", [(401, 523), (300, 300), (523, 260)])
-def test_large_jpeg_is_decoded_at_reduced_size_with_the_same_result(tmp_path, orientation, fit, size):
+def test_large_jpeg_is_decoded_at_reduced_size_with_the_same_result(
+    tmp_path: Path, orientation: int, fit: str, size: tuple[int, ...]
+) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     upright = photograph(*size)
@@ -149,7 +152,7 @@ def test_large_jpeg_is_decoded_at_reduced_size_with_the_same_result(tmp_path, or
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_rejects_a_large_jpeg_without_pixels(tmp_path, channels):
+def test_rejects_a_large_jpeg_without_pixels(tmp_path: Path, channels: int) -> None:
     path = save(photograph(400, 400), tmp_path / "cut.jpg")
     content = path.read_bytes()
     path.write_bytes(content[: content.index(b"\xff\xda")])
@@ -158,7 +161,7 @@ def test_rejects_a_large_jpeg_without_pixels(tmp_path, channels):
     assert caught.value.code == "CN304" and caught.value.why
 
 
-def test_reads_images_one_pixel_wide(tmp_path):
+def test_reads_images_one_pixel_wide(tmp_path: Path) -> None:
     for size in ((1, 900), (900, 1), (3, 2000), (1, 1)):
         path = save(photograph(*size), tmp_path / "x.jpg")
         for fit in ("crop", "stretch", "letterbox"):
@@ -168,7 +171,7 @@ def test_reads_images_one_pixel_wide(tmp_path):
 # --- PNG -------------------------------------------------------------------------------------------------------------
 
 
-def test_sixteen_bit_gray_is_scaled_from_65535(tmp_path):
+def test_sixteen_bit_gray_is_scaled_from_65535(tmp_path: Path) -> None:
     """A dark image stays dark: white is 65535, not the brightest pixel."""
     dark = np.arange(0, 6000, 10).astype(">u2").reshape(20, 30)
     (tmp_path / "x.png").write_bytes(png(30, 20, 16, 0, dark.tobytes()))
@@ -180,19 +183,19 @@ def test_sixteen_bit_gray_is_scaled_from_65535(tmp_path):
         assert_close(read_image(path, 1)[0], full / 257.0, 0.51)
 
 
-def test_sixteen_bit_color(tmp_path):
+def test_sixteen_bit_color(tmp_path: Path) -> None:
     deep = np.random.default_rng(0).integers(0, 65536, (20, 30, 3)).astype(">u2")
     (tmp_path / "x.png").write_bytes(png(30, 20, 16, 2, deep.tobytes()))
     assert_close(read_image(tmp_path / "x.png", 3), deep.transpose(2, 0, 1) / 257, 1)
 
 
-def test_rejects_32_bit_images_with_the_reason(tmp_path):
+def test_rejects_32_bit_images_with_the_reason(tmp_path: Path) -> None:
     for dtype in (np.float32, np.int32):
         with pytest.raises(DataError, match="32 bits"):
             read_image(save(Image.fromarray(RAMP.astype(dtype)), tmp_path / "x.tif"), 1)
 
 
-def test_palette_and_alpha_are_composed_over_black(tmp_path):
+def test_palette_and_alpha_are_composed_over_black(tmp_path: Path) -> None:
     palette, alpha = bytes([255, 0, 0, 10, 200, 30, 0, 0, 255]), bytes([255, 128, 0])
     index = bytes([0, 1, 2, 0])
     (tmp_path / "x.png").write_bytes(png(2, 2, 8, 3, index, (b"PLTE", palette)))
@@ -219,13 +222,13 @@ def test_palette_and_alpha_are_composed_over_black(tmp_path):
         ("x.png", {}),
     ],
 )
-def test_lossless_formats_are_exact(tmp_path, name, options):
+def test_lossless_formats_are_exact(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
     pixels = photograph(20, 30)
     assert_close(read_image(save(pixels, tmp_path / name, **options), 3), pixels.transpose(2, 0, 1), 0)
 
 
 @pytest.mark.parametrize("name", ["x.gif", "x.webp", "x.png"])
-def test_reads_the_first_frame_of_an_animation(tmp_path, name):
+def test_reads_the_first_frame_of_an_animation(tmp_path: Path, name: str) -> None:
     frames = [Image.new("RGB", (8, 6), color) for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
     options = {"lossless": True} if name == "x.webp" else {}
     path = save(frames[0], tmp_path / name, save_all=True, append_images=frames[1:], duration=50, **options)
@@ -244,7 +247,7 @@ def reason(path: Path) -> str:
     return caught.value.why
 
 
-def test_explains_empty_files_text_and_folders(tmp_path):
+def test_explains_empty_files_text_and_folders(tmp_path: Path) -> None:
     (tmp_path / "x.jpg").touch()
     assert reason(tmp_path / "x.jpg") == "the file is empty"
     (tmp_path / "x.jpg").write_text("<html>")
@@ -268,7 +271,7 @@ def noise_file(kind: str, size: int) -> bytes:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [40, 200])  # a JPEG of the second size is decoded at reduced size
 @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9])
-def test_rejects_a_truncated_file(tmp_path, kind, size, fraction):
+def test_rejects_a_truncated_file(tmp_path: Path, kind: str, size: int, fraction: float) -> None:
     content = noise_file(kind, size)
     (tmp_path / "x").write_bytes(content[: int(fraction * len(content))])
     assert reason(tmp_path / "x")
@@ -277,7 +280,9 @@ def test_rejects_a_truncated_file(tmp_path, kind, size, fraction):
 @pytest.mark.filterwarnings("ignore")  # Pillow warns of invalid EXIF and TIFF fields
 @settings(max_examples=150)
 @given(kind=st.sampled_from(KINDS), changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=12))
-def test_damaged_file_gives_pixels_or_a_data_error(tmp_path_factory, kind, changes):
+def test_damaged_file_gives_pixels_or_a_data_error(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, changes: list[tuple[float, int]]
+) -> None:
     data = bytearray(noise_file(kind, 40))
     for position, value in changes:
         data[int(position**3 * (len(data) - 1))] = value  # most of them near the beginning, in the header
@@ -289,7 +294,7 @@ def test_damaged_file_gives_pixels_or_a_data_error(tmp_path_factory, kind, chang
         assert error.code == "CN304"
 
 
-def test_rejects_a_decompression_bomb_by_its_header(tmp_path):
+def test_rejects_a_decompression_bomb_by_its_header(tmp_path: Path) -> None:
     """20,000 x 20,000 pixels without data: if it were decoded, the error would be about missing rows."""
     data = png(20_000, 20_000, 8, 2, b"")[:33] + png(1, 1, 8, 2, b"abc")[33:]
     (tmp_path / "x.png").write_bytes(data)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from PIL import Image
 
 from classicnets import machine
 from classicnets.audit.audit import audit_images
+from classicnets.datasets.types import ImageSplits
 from classicnets.errors import DataError, UsageError
 from classicnets.images.decode import fit_image, read_image
 from classicnets.images.layout import read_layout
@@ -25,13 +28,13 @@ from support.images import CLASSES, make_image_folder, save
 GRAY, COLOR = Preprocess(channels=1, image_size=16), Preprocess(channels=3, image_size=16)
 
 
-def read(folder: Path, preprocess: Preprocess | None = None):
+def read(folder: Path, preprocess: Preprocess | None = None) -> tuple[ImageSplits, list[str]]:
     """The loaded data and the notes."""
     notes: list[str] = []
     return load(str(folder), preprocess, say=notes.append), notes
 
 
-def error_of(folder: Path, use=load) -> DataError:
+def error_of(folder: Path, use: Callable[..., Any] = load) -> DataError:
     with pytest.raises(DataError) as caught:
         use(str(folder))
     return caught.value
@@ -40,7 +43,7 @@ def error_of(folder: Path, use=load) -> DataError:
 # --- layouts ---------------------------------------------------------------------------------------------------------
 
 
-def test_train_and_test_folders(folder):
+def test_train_and_test_folders(folder: Path) -> None:
     data, notes = read(folder)
     assert describe(str(folder)).shape == data.shape == (3, 16, 16)
     assert (data.name, data.classes) == ("animals", CLASSES) == (describe(str(folder)).name, data.classes)
@@ -50,7 +53,7 @@ def test_train_and_test_folders(folder):
     assert data.source == f"folder {folder}" and notes == []
 
 
-def test_every_image_has_the_label_of_its_folder(folder):
+def test_every_image_has_the_label_of_its_folder(folder: Path) -> None:
     data, _ = read(folder)
     for split, images in (("train", data.train), ("test", data.test)):
         for label, name in enumerate(CLASSES):
@@ -61,7 +64,7 @@ def test_every_image_has_the_label_of_its_folder(folder):
 
 @pytest.mark.parametrize("train", ["train", "Train", "training"])
 @pytest.mark.parametrize("test", ["test", "testing", "val", "valid", "Validation"])
-def test_the_names_of_splits(tmp_path, train, test):
+def test_the_names_of_splits(tmp_path: Path, train: str, test: str) -> None:
     folder = make_image_folder(tmp_path / "x", per_class=2, test_per_class=1)
     (folder / "train").rename(folder / "renamed")
     (folder / "renamed").rename(folder / train)
@@ -71,7 +74,7 @@ def test_the_names_of_splits(tmp_path, train, test):
     assert (len(data.train), len(data.test), notes) == (6, 3, [])
 
 
-def test_uses_the_first_of_two_folders_of_one_split_and_reports_it(tmp_path, folder):
+def test_uses_the_first_of_two_folders_of_one_split_and_reports_it(tmp_path: Path, folder: Path) -> None:
     mine = shutil.copytree(folder, tmp_path / "mine")
     shutil.copytree(mine / "test", mine / "testing")
     shutil.rmtree(mine / "testing" / "dog")
@@ -89,7 +92,7 @@ def with_validation(folder: Path, to: Path, per_class: int = 5) -> Path:
     return to
 
 
-def test_val_beside_test_is_the_validation_split(tmp_path, folder):
+def test_val_beside_test_is_the_validation_split(tmp_path: Path, folder: Path) -> None:
     mine = with_validation(folder, tmp_path / "mine")
     data, notes = read(mine)
     description = describe(str(mine))
@@ -110,7 +113,7 @@ def test_val_beside_test_is_the_validation_split(tmp_path, folder):
     assert read(folder)[0].validation is None and read(folder)[0].fingerprint != data.fingerprint
 
 
-def test_matches_classes_of_the_validation_split_by_name(tmp_path, folder):
+def test_matches_classes_of_the_validation_split_by_name(tmp_path: Path, folder: Path) -> None:
     mine = with_validation(folder, tmp_path / "mine")
     shutil.rmtree(mine / "val" / "bird")
     data, notes = read(mine)
@@ -123,7 +126,7 @@ def test_matches_classes_of_the_validation_split_by_name(tmp_path, folder):
 
 
 @pytest.mark.parametrize("inside", ["", "train"])
-def test_without_a_test_folder_a_fifth_of_each_class_is_the_test_split(tmp_path, inside):
+def test_without_a_test_folder_a_fifth_of_each_class_is_the_test_split(tmp_path: Path, inside: str) -> None:
     make_image_folder(tmp_path / "pets" / inside, per_class=50, size=4)
     data, notes = read(tmp_path / "pets")
     assert len(data.train) + len(data.test) == 150
@@ -135,7 +138,7 @@ def test_without_a_test_folder_a_fifth_of_each_class_is_the_test_split(tmp_path,
     assert read(tmp_path / "pets")[0].fingerprint == data.fingerprint
 
 
-def test_class_may_be_named_train(tmp_path):
+def test_class_may_be_named_train(tmp_path: Path) -> None:
     folder = make_image_folder(tmp_path / "traffic", ("car", "train", "test"), per_class=3)
     assert describe(str(folder)).classes == ("car", "test", "train")
 
@@ -152,7 +155,9 @@ FILES = st.sets(st.integers(0, 9999).map(lambda i: f"{i}.png"), min_size=2, max_
 
 
 @given(FILES, FILES)
-def test_split_is_stable_when_files_are_added(tmp_path_factory, before, added):
+def test_split_is_stable_when_files_are_added(
+    tmp_path_factory: pytest.TempPathFactory, before: Any, added: Any
+) -> None:
     """An image changes its split only in a class so small that one of its parts would have been empty."""
     root = tmp_path_factory.mktemp("split")
     names = {"a": before, "b": {"0.png", "1.png"}}
@@ -174,7 +179,7 @@ def test_split_is_stable_when_files_are_added(tmp_path_factory, before, added):
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
-def test_classes_are_in_natural_order_and_numeric_names_are_reported(tmp_path):
+def test_classes_are_in_natural_order_and_numeric_names_are_reported(tmp_path: Path) -> None:
     folder = make_image_folder(tmp_path / "n", ("10", "2", "1"), per_class=3, size=4)
     data, notes = read(folder)
     assert data.classes == ("1", "2", "10")
@@ -189,17 +194,17 @@ def test_classes_are_in_natural_order_and_numeric_names_are_reported(tmp_path):
 
 
 @given(st.lists(st.text(alphabet="a10²٣-_ é", min_size=1), min_size=2))
-def test_natural_order_is_consistent_for_any_names(names):
+def test_natural_order_is_consistent_for_any_names(names: list[str]) -> None:
     backwards = names[::-1]
     assert sorted(names, key=natural_key) == sorted(backwards, key=natural_key)
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=2))
-def test_numbers_in_names_are_ordered_as_numbers(numbers):
+def test_numbers_in_names_are_ordered_as_numbers(numbers: list[int]) -> None:
     assert sorted((f"x{n}y" for n in set(numbers)), key=natural_key) == [f"x{n}y" for n in sorted(set(numbers))]
 
 
-def test_ignores_hidden_files_and_folders(tmp_path, folder):
+def test_ignores_hidden_files_and_folders(tmp_path: Path, folder: Path) -> None:
     mine = shutil.copytree(folder, tmp_path / "animals")
     shutil.copytree(mine / "train" / "cat", mine / "train" / ".ipynb_checkpoints")
     shutil.copytree(mine / "train" / "cat", mine / "__MACOSX" / "cat")
@@ -210,7 +215,7 @@ def test_ignores_hidden_files_and_folders(tmp_path, folder):
     assert notes == [] and data.fingerprint == read(folder)[0].fingerprint
 
 
-def test_reports_the_number_of_files_that_are_not_read(tmp_path):
+def test_reports_the_number_of_files_that_are_not_read(tmp_path: Path) -> None:
     folder = make_image_folder(tmp_path / "x", per_class=2, test_per_class=1)
     (folder / "train" / "cat" / "notes.txt").write_text("x")
     (folder / "readme.md").write_text("x")
@@ -220,13 +225,13 @@ def test_reports_the_number_of_files_that_are_not_read(tmp_path):
     assert notes == ["x: 3 files and folders that contain no images are ignored, such as readme.md"]
 
 
-def test_accents_are_compared_in_one_unicode_form(tmp_path):
+def test_accents_are_compared_in_one_unicode_form(tmp_path: Path) -> None:
     folder = make_image_folder(tmp_path / "x", ("caf\u00e9", "the"), per_class=2, test_per_class=1)
     (folder / "test" / "caf\u00e9").rename(folder / "test" / "cafe\u0301")
     assert len(read(folder)[0].test) == 2
 
 
-def test_follows_links(tmp_path, folder):
+def test_follows_links(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "linked" / "train").mkdir(parents=True)
     for name in CLASSES:
         (tmp_path / "linked" / "train" / name).symlink_to(folder / "train" / name)
@@ -238,7 +243,7 @@ def test_follows_links(tmp_path, folder):
 
 
 @pytest.mark.parametrize("use", [describe, load, lambda path: audit_images(Path(path))])
-def test_error_names_both_accepted_layouts(tmp_path, use):
+def test_error_names_both_accepted_layouts(tmp_path: Path, use: Callable[..., Any]) -> None:
     (tmp_path / "x" / "deep" / "cat").mkdir(parents=True)
     save(tmp_path / "x" / "deep" / "cat" / "1.png", np.zeros((4, 4), np.uint8))
     (tmp_path / "x" / "a.csv").touch()
@@ -252,7 +257,7 @@ def test_error_names_both_accepted_layouts(tmp_path, use):
     assert all(words in error.why for words in ("FOLDER/CLASS/*.png", "FOLDER/train/CLASS", "train-images-idx3-ubyte"))
 
 
-def test_folder_with_idx_files_is_an_idx_folder(tmp_path):
+def test_folder_with_idx_files_is_an_idx_folder(tmp_path: Path) -> None:
     folder = make_idx_folder(tmp_path / "mine", train=20, test=10, classes=3, size=8)
     make_image_folder(folder, per_class=2)
     assert describe(str(folder)).classes == ("0", "1", "2")
@@ -260,7 +265,7 @@ def test_folder_with_idx_files_is_an_idx_folder(tmp_path):
     assert error_of(folder).code == "CN302"
 
 
-def test_names_an_unknown_class_of_the_test_split(tmp_path, folder):
+def test_names_an_unknown_class_of_the_test_split(tmp_path: Path, folder: Path) -> None:
     mine = shutil.copytree(folder, tmp_path / "mine")
     (mine / "test" / "dog").rename(mine / "test" / "dogs")
     for use in (load, describe):
@@ -275,7 +280,7 @@ def test_names_an_unknown_class_of_the_test_split(tmp_path, folder):
         assert error.hints == (f"classicnets data check {mine}   # lists everything that is wrong",)
 
 
-def test_empty_class_is_an_error(tmp_path):
+def test_empty_class_is_an_error(tmp_path: Path) -> None:
     folder = make_image_folder(tmp_path / "x", per_class=2)
     (folder / "ant").mkdir()
     (folder / "emu" / "inner").mkdir(parents=True)
@@ -294,11 +299,11 @@ def test_empty_class_is_an_error(tmp_path):
     assert error_of(many).why.splitlines()[5:] == ["and 2 more"]
 
 
-def test_one_class_is_too_few(tmp_path):
+def test_one_class_is_too_few(tmp_path: Path) -> None:
     assert "at least two" in error_of(make_image_folder(tmp_path / "x", ("cat",), per_class=3)).why
 
 
-def test_test_images_without_class_folders_are_an_error(tmp_path):
+def test_test_images_without_class_folders_are_an_error(tmp_path: Path) -> None:
     folder = make_image_folder(tmp_path / "x", per_class=2)
     for name in CLASSES:
         (folder / "train").mkdir(exist_ok=True)
@@ -307,12 +312,12 @@ def test_test_images_without_class_folders_are_an_error(tmp_path):
     assert error_of(folder).why == "test: it has no class folders, so its images have no labels"
 
 
-def test_one_error_names_all_damaged_images(tmp_path, folder):
+def test_one_error_names_all_damaged_images(tmp_path: Path, folder: Path) -> None:
     mine = shutil.copytree(folder, tmp_path / "mine")
     content = (mine / "train" / "cat" / "train_2.png").read_bytes()
     (mine / "train" / "cat" / "train_2.png").write_bytes(content[: len(content) // 2])
 
-    def load_all(spec):
+    def load_all(spec: str) -> ImageSplits:
         return load(spec, COLOR)
 
     error = error_of(mine, load_all)
@@ -334,7 +339,7 @@ def test_one_error_names_all_damaged_images(tmp_path, folder):
     assert error.what == "5 or more images cannot be read" and len(error.why.splitlines()) == 5
 
 
-def test_rejects_too_many_images_before_reading_them(monkeypatch, folder):
+def test_rejects_too_many_images_before_reading_them(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setattr(machine, "total_memory_bytes", lambda: 2 * 120 * 3 * 64**2 - 1)
     monkeypatch.setattr("classicnets.images.cache.fit_bytes", lambda *_: pytest.fail("an image was decoded"))
     for preprocess, hint in (
@@ -352,7 +357,7 @@ def test_rejects_too_many_images_before_reading_them(monkeypatch, folder):
 # --- images ----------------------------------------------------------------------------------------------------------
 
 
-def test_data_is_gray_only_if_every_image_is(tmp_path):
+def test_data_is_gray_only_if_every_image_is(tmp_path: Path) -> None:
     folder = make_image_folder(tmp_path / "x", per_class=4, size=8, color=False)
     assert describe(str(folder)).shape == read(folder)[0].shape == (1, 8, 8)
     deep = np.linspace(0, 65535, 64).reshape(8, 8)
@@ -371,7 +376,7 @@ def test_data_is_gray_only_if_every_image_is(tmp_path):
 
 
 @pytest.mark.parametrize("end", [".png", ".jpg", ".JPEG", ".bmp", ".gif", ".webp", ".tif", ".TIFF", ".ppm", ".Pgm"])
-def test_reads_every_suffix(tmp_path, end):
+def test_reads_every_suffix(tmp_path: Path, end: str) -> None:
     for name in ("a", "b"):
         for i in range(2):
             pixels = np.full((6, 6) if end == ".Pgm" else (6, 6, 3), 90, np.uint8)
@@ -380,7 +385,7 @@ def test_reads_every_suffix(tmp_path, end):
     assert len(images) == 2 and np.abs(images.astype(int) - 90).max() <= 3
 
 
-def test_images_are_rotated_upright_and_transparent_parts_are_black(tmp_path):
+def test_images_are_rotated_upright_and_transparent_parts_are_black(tmp_path: Path) -> None:
     folder = make_image_folder(tmp_path / "x", per_class=1, size=4, test_per_class=1)
     exif = Image.Exif()
     exif[0x0112] = 6  # rotated by 90 degrees
@@ -393,7 +398,7 @@ def test_images_are_rotated_upright_and_transparent_parts_are_black(tmp_path):
     assert turned[:, :2].min() == 255 and turned[:, 2:].max() == 0 and not clear.any()
 
 
-def test_different_sizes_need_an_image_size(tmp_path):
+def test_different_sizes_need_an_image_size(tmp_path: Path) -> None:
     folder = make_image_folder(tmp_path / "x", per_class=2, size=8)
     save(folder / "dog" / "wide.png", np.zeros((30, 40, 3), np.uint8))
     description = describe(str(folder))
@@ -413,7 +418,7 @@ def test_different_sizes_need_an_image_size(tmp_path):
     assert describe(str(make_image_folder(tmp_path / "z", per_class=2, size=8))).native_size() == 8
 
 
-def test_stretch_and_letterbox_keep_the_whole_image_and_crop_its_center(tmp_path):
+def test_stretch_and_letterbox_keep_the_whole_image_and_crop_its_center(tmp_path: Path) -> None:
     folder = make_image_folder(tmp_path / "x", per_class=1, size=8, test_per_class=1)
     wide = np.zeros((8, 24, 3), np.uint8)
     wide[:, 8:16] = 200
@@ -432,7 +437,7 @@ def test_stretch_and_letterbox_keep_the_whole_image_and_crop_its_center(tmp_path
     assert cropped.fingerprint == stretched.fingerprint
 
 
-def test_images_have_the_size_before_the_center_crop(folder):
+def test_images_have_the_size_before_the_center_crop(folder: Path) -> None:
     assert read(folder, Preprocess(channels=3, image_size=8, resize=12))[0].shape == (3, 12, 12)
 
 
@@ -443,7 +448,7 @@ def test_images_have_the_size_before_the_center_crop(folder):
     st.sampled_from([1, 3]),
     st.sampled_from(["stretch", "crop", "letterbox"]),
 )
-def test_fitting_equals_pillow_bilinear(height, width, size, channels, fit):
+def test_fitting_equals_pillow_bilinear(height: int, width: int, size: int, channels: int, fit: str) -> None:
     image = np.random.default_rng(0).integers(0, 256, (channels, height, width), dtype=np.uint8)
     result = fit_image(image, size, fit)
     assert result.shape == (channels, size, size) and result.dtype == np.uint8
@@ -465,7 +470,7 @@ def test_fitting_equals_pillow_bilinear(height, width, size, channels, fit):
 # --- fingerprints and leaks ------------------------------------------------------------------------------------------
 
 
-def test_fingerprint_depends_only_on_bytes_names_classes_and_splits(tmp_path, folder):
+def test_fingerprint_depends_only_on_bytes_names_classes_and_splits(tmp_path: Path, folder: Path) -> None:
     own, copy = read(folder)[0].fingerprint, shutil.copytree(folder, tmp_path / "elsewhere")
     assert len(own) == 16 and int(own, 16)
     assert read(copy)[0].fingerprint == own == read(folder, Preprocess(channels=1, image_size=5))[0].fingerprint
@@ -483,7 +488,7 @@ def test_fingerprint_depends_only_on_bytes_names_classes_and_splits(tmp_path, fo
     assert len(fingerprints) == 1 + len(changes)
 
 
-def test_reports_test_images_in_the_training_split(tmp_path, folder):
+def test_reports_test_images_in_the_training_split(tmp_path: Path, folder: Path) -> None:
     mine = shutil.copytree(folder, tmp_path / "mine")
     shutil.copy(mine / "train" / "cat" / "train_0.png", mine / "test" / "cat" / "copy.png")
     assert read(mine)[1] == ["mine: 1 of the 31 test images is also in the training split"]

@@ -16,7 +16,7 @@ DOT = np.zeros((2, 2), dtype=np.uint8)
 
 
 @pytest.fixture
-def tree(tmp_path) -> Path:
+def tree(tmp_path: Path) -> Path:
     """Folders with images, other files and hidden files."""
     for name in ("a10.png", "a2.PNG", "b/c/d.jpg", "b/e.gif", ".hidden/x.png", "b/.x.png", "__MACOSX/y.png"):
         save(tmp_path / "in" / name, DOT)
@@ -29,18 +29,18 @@ def names(*places: object, stdin: bytes = b"") -> list[str]:
     return [image.name for image in images]
 
 
-def test_walks_a_folder_in_natural_order(tree, monkeypatch):
+def test_walks_a_folder_in_natural_order(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tree.parent)
     assert names("in") == ["in/a2.PNG", "in/a10.png", "in/b/c/d.jpg", "in/b/e.gif"]
     assert names("in/b", "in/notes.txt", "gone.png") == ["in/b/c/d.jpg", "in/b/e.gif", "in/notes.txt", "gone.png"]
 
 
-def test_follows_a_circular_link_once(tree):
+def test_follows_a_circular_link_once(tree: Path) -> None:
     (tree / "b/again").symlink_to(tree)
     assert len(names(tree)) == 4
 
 
-def test_expands_globs_unless_a_file_has_that_name(tree, monkeypatch):
+def test_expands_globs_unless_a_file_has_that_name(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tree)
     assert names("*.png", "a[0-9].PNG") == ["a10.png", "a2.PNG"]
     assert names("**/*.gif") == ["b/e.gif"] and names("b*") == ["b/c/d.jpg", "b/e.gif"]
@@ -50,20 +50,20 @@ def test_expands_globs_unless_a_file_has_that_name(tree, monkeypatch):
 
 
 @pytest.mark.parametrize("separator", [b"\n", b"\r\n", b"\0"])
-def test_reads_paths_from_standard_input(tree, separator, monkeypatch):
+def test_reads_paths_from_standard_input(tree: Path, separator: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tree)
     content = separator.join([b"a10.png", b"b/c", b"not there.png", b""])
     assert names("-", stdin=content) == ["a10.png", "b/c/d.jpg", "not there.png"]
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "gif", "webp", "tiff", "bmp", "ppm"])
-def test_reads_one_image_from_standard_input(tmp_path, kind):
+def test_reads_one_image_from_standard_input(tmp_path: Path, kind: str) -> None:
     content = save(tmp_path / f"x.{kind}", np.zeros((4, 4, 3), dtype=np.uint8)).read_bytes()
     (image,) = find_images(["-"], io.BufferedReader(io.BytesIO(content)))
     assert image.name == "-" and isinstance(image.file, io.BytesIO) and image.file.getvalue() == content
 
 
-def test_csv_gives_true_classes(tree):
+def test_csv_gives_true_classes(tree: Path) -> None:
     (tree / "list.csv").write_text("id,path,label\n1,a2.PNG,cat\n2,b/e.gif,\n")
     assert [(image.file, image.truth) for image in find_images([tree / "list.csv"])] == [
         (tree / "a2.PNG", "cat"),
@@ -72,14 +72,14 @@ def test_csv_gives_true_classes(tree):
 
 
 @pytest.mark.parametrize("place", ["empty", "*.nothing", "-"])
-def test_no_images_is_an_error(tmp_path, place):
+def test_no_images_is_an_error(tmp_path: Path, place: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError) as caught:
         names(place)
     assert caught.value.code == "CN304"
 
 
-def test_name_that_is_not_valid_text_is_printable(tmp_path):
+def test_name_that_is_not_valid_text_is_printable(tmp_path: Path) -> None:
     try:
         Path(tmp_path / "\udcff.png").touch()
     except OSError:
@@ -97,13 +97,13 @@ def test_name_that_is_not_valid_text_is_printable(tmp_path):
         (["test/1.png", "train/2.png"], [("test", "1"), ("train", "2")]),  # classes of these names
     ],
 )
-def test_labeled_images_of_folders(tmp_path, files, expected):
+def test_labeled_images_of_folders(tmp_path: Path, files: list[str], expected: list[tuple[str, ...]]) -> None:
     for name in files:
         save(tmp_path / "data" / name, DOT)
     assert [(image.truth, Path(image.name).stem) for image in labeled_images(tmp_path / "data")] == expected
 
 
-def test_labeled_images_of_csv_files(tmp_path):
+def test_labeled_images_of_csv_files(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("file,class,split\na.png,x,train\nb.png,y,test\n")
     assert [(image.truth, Path(image.name).name) for image in labeled_images(tmp_path / "x.csv")] == [("y", "b.png")]
     for text, why in (("file\na.png\n", "no column is named label"), ("file,label\na.png,\n", "the class is empty")):
@@ -113,7 +113,7 @@ def test_labeled_images_of_csv_files(tmp_path):
         assert caught.value.code == "CN307" and why in caught.value.why
 
 
-def test_rejects_a_folder_without_classes(tree):
+def test_rejects_a_folder_without_classes(tree: Path) -> None:
     with pytest.raises(DataError) as caught:
         list(labeled_images(tree / "b" / "c"))
     assert caught.value.code == "CN307"

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from classicnets.images.layout import read_layout
 from classicnets.images.tree import image_suffixes, read_tree
 from classicnets.report import preview as previews
 from classicnets.values import Preprocess
+from support.command_line import CommandLine
 from support.faulty import bomb
 
 SMALL = Preprocess(channels=3, image_size=2)
@@ -393,12 +395,12 @@ class Uniform:
 
 
 @pytest.fixture
-def model(tmp_path) -> Model:
+def model(tmp_path: Path) -> Model:
     return Model(Uniform(), path=tmp_path / "m.onnx", name="uniform", weights="none", data=None, fingerprint=None)
 
 
 @pytest.fixture(params=CASES)
-def case(request, tmp_path) -> tuple[Case, Path, Callable[[object], str]]:
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Case, Path, Callable[[object], str]]:
     """The case, the path for the commands, and a function that makes a path relative to the folder."""
     case = CASES[request.param]
     make(tmp_path / "elsewhere", numbered(".", 2), first=100)
@@ -415,7 +417,7 @@ def messages_about(error: DataError) -> list[str]:
     return error.why.splitlines()
 
 
-def test_train(case):
+def test_train(case: Any) -> None:
     case, path, _ = case
     messages: list[str] = []
     if case.error or case.faults:
@@ -439,7 +441,7 @@ def test_train(case):
     assert len(data.train) == len(splits["train"]) and len(data.test) == len(splits["test"])
 
 
-def test_check(case):
+def test_check(case: Any) -> None:
     case, path, relative = case
     if case.error:
         with pytest.raises(DataError, match=case.error):
@@ -458,9 +460,9 @@ def test_check(case):
     assert not report.ok if case.faults else True
 
 
-def test_evaluate(case, model):
+def test_evaluate(case: Any, model: Model) -> None:
     case, path, relative = case
-    evaluated: list = []
+    evaluated: list[Any] = []
     messages: list[str] = []
     watch = lambda inputs: evaluated.extend(inputs) or inputs
     if case.error or case.evaluated is None:
@@ -481,7 +483,7 @@ def all_images(case: Case) -> list[str]:
     return sorted({*case.train, *case.validation, *case.test, *case.unused})
 
 
-def test_predict(case, model):
+def test_predict(case: Any, model: Model) -> None:
     case, path, relative = case
     if case.fails_predict:
         with pytest.raises(DataError) as caught:
@@ -500,7 +502,7 @@ def test_predict(case, model):
             assert positions == sorted(positions)  # the same order in each class of each split
 
 
-def test_preview(case, cli, monkeypatch, tmp_path):
+def test_preview(case: Any, cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     case, path, relative = case
     drawn: list[str] = []
     monkeypatch.setattr("classicnets.api.data._PREVIEWED", 100)
@@ -521,7 +523,7 @@ def test_preview(case, cli, monkeypatch, tmp_path):
 # --- more rules ------------------------------------------------------------------------------------------------------
 
 
-def test_error_names_the_nested_folder_with_classes(tmp_path):
+def test_error_names_the_nested_folder_with_classes(tmp_path: Path) -> None:
     for name in ("x/y/z/red/0.ppm", "x/y/z/green/0.ppm"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(b"P6 2 2 255\n" + bytes(12))
@@ -530,7 +532,7 @@ def test_error_names_the_nested_folder_with_classes(tmp_path):
     assert caught.value.hints == (f"--data {tmp_path / 'x' / 'y' / 'z'}   # contains class folders",)
 
 
-def test_every_command_assigns_a_damaged_image_to_its_split(tmp_path, model, cli):
+def test_every_command_assigns_a_damaged_image_to_its_split(tmp_path: Path, model: Model, cli: CommandLine) -> None:
     folder = make(tmp_path / "data", TRAIN + TEST)
     broken = folder / "test" / "red" / "0.ppm"
     broken.write_bytes(b"P6 2 2 255\n")
@@ -555,7 +557,7 @@ def test_every_command_assigns_a_damaged_image_to_its_split(tmp_path, model, cli
 
 
 @pytest.mark.parametrize("side", [9_500, 13_300])
-def test_check_reports_images_that_training_rejects_as_too_large(tmp_path, side, model):
+def test_check_reports_images_that_training_rejects_as_too_large(tmp_path: Path, side: int, model: Model) -> None:
     """90 to 177 megapixels, where Pillow only warns."""
     folder = make(tmp_path / "data", TRAIN + TEST)
     (folder / "train" / "red" / "2.png").write_bytes(bomb(side))
@@ -566,7 +568,9 @@ def test_check_reports_images_that_training_rejects_as_too_large(tmp_path, side,
     assert "pixels" in error
 
 
-def test_image_suffixes_are_those_that_pillow_can_open(tmp_path, model, monkeypatch):
+def test_image_suffixes_are_those_that_pillow_can_open(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"} <= {
         *image_suffixes()
     }
@@ -588,7 +592,7 @@ def test_image_suffixes_are_those_that_pillow_can_open(tmp_path, model, monkeypa
         image_suffixes.cache_clear()
 
 
-def test_reports_gray_images_stored_in_color(tmp_path):
+def test_reports_gray_images_stored_in_color(tmp_path: Path) -> None:
     folder = make(tmp_path / "data", [])
     for number, name in enumerate([*numbered("red", 4, "png"), *numbered("green", 4, "png")]):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -640,7 +644,7 @@ VERSION_0_1 = {  # files, fingerprint, test split (None: as the folders say)
 
 @pytest.mark.parametrize("name", VERSION_0_1)
 @pytest.mark.parametrize("as_csv", [False, True])
-def test_split_and_fingerprint_are_those_of_version_0_1(tmp_path, name, as_csv):
+def test_split_and_fingerprint_are_those_of_version_0_1(tmp_path: Path, name: str, as_csv: bool) -> None:
     files, fingerprint, test = VERSION_0_1[name]
     path = make(tmp_path / "data", files)
     if as_csv:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -28,21 +31,21 @@ def pixels(*shape: int) -> np.ndarray:
     return GENERATOR.integers(0, 256, shape, dtype=np.uint8)
 
 
-def test_pixels_are_scaled_to_0_to_1_as_by_totensor():
+def test_pixels_are_scaled_to_0_to_1_as_by_totensor() -> None:
     images = pixels(5, 1, 28, 28)
     x = prepare(torch.from_numpy(images), Preprocess(channels=1, image_size=28))
     assert x.dtype == torch.float32 and torch.equal(x, torch.from_numpy(images).float() / 255)
 
 
 @pytest.mark.parametrize("size", [224, 56, 28, 20])
-def test_resizing_equals_pillow_within_rounding(size):
+def test_resizing_equals_pillow_within_rounding(size: int) -> None:
     image = np.asarray(Image.fromarray(pixels(7, 7)).resize((28, 28), Image.Resampling.BICUBIC))
     x = prepare(torch.from_numpy(image.copy())[None, None], Preprocess(channels=1, image_size=size))
     expected = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
     assert np.abs(x[0, 0].numpy() * 255 - expected).max() <= 1.01  # Pillow rounds once in each direction
 
 
-def test_converts_color_to_gray_as_pillow_and_gray_to_color():
+def test_converts_color_to_gray_as_pillow_and_gray_to_color() -> None:
     color = pixels(1, 3, 8, 8)
     gray = prepare(torch.from_numpy(color), Preprocess(channels=1, image_size=8))
     expected = np.asarray(Image.fromarray(color[0].transpose(1, 2, 0)).convert("L"))
@@ -52,7 +55,7 @@ def test_converts_color_to_gray_as_pillow_and_gray_to_color():
     assert torch.equal(color_again[:, 0], color_again[:, 2])
 
 
-def test_mean_and_std_are_per_channel():
+def test_mean_and_std_are_per_channel() -> None:
     x = torch.from_numpy(pixels(2, 3, 8, 8))
     result = prepare(x, Preprocess(channels=3, image_size=8, mean=(0.1, 0.2, 0.3), std=(0.5, 1.0, 2.0)))
     for c, (m, s) in enumerate(zip((0.1, 0.2, 0.3), (0.5, 1.0, 2.0), strict=True)):
@@ -60,7 +63,7 @@ def test_mean_and_std_are_per_channel():
 
 
 @given(st.integers(0, 3), st.integers(-3, 3), st.integers(-3, 3))
-def test_shift_equals_cropping_a_padded_image(reach, down, right):
+def test_shift_equals_cropping_a_padded_image(reach: int, down: int, right: int) -> None:
     x = torch.rand(3, 2, 6, 6)
     shifts = torch.tensor([[down, right], [0, 0], [reach, -reach]])
     result = transforms.shift(x, shifts)
@@ -69,7 +72,7 @@ def test_shift_equals_cropping_a_padded_image(reach, down, right):
     assert torch.equal(result[0], padded[:, 3 - down : 9 - down, 3 - right : 9 - right])
 
 
-def test_flip_applies_to_selected_images():
+def test_flip_applies_to_selected_images() -> None:
     x = torch.rand(3, 1, 4, 4)
     result = transforms.flip(x, torch.tensor([True, False, True]))
     assert (
@@ -77,12 +80,12 @@ def test_flip_applies_to_selected_images():
     )
 
 
-def as_file(tmp_path, image: Image.Image, name: str, **options):
+def as_file(tmp_path: Path, image: Image.Image, name: str, **options: Any) -> Path:
     image.save(tmp_path / name, **options)
     return tmp_path / name
 
 
-def test_reads_every_kind_of_image_file(tmp_path):
+def test_reads_every_kind_of_image_file(tmp_path: Path) -> None:
     color, gray = Image.fromarray(pixels(10, 12, 3)), Image.fromarray(pixels(10, 12))
     files = [
         as_file(tmp_path, color, "a.png"),
@@ -100,13 +103,13 @@ def test_reads_every_kind_of_image_file(tmp_path):
             assert image.shape == (channels, 10, 12) and image.dtype == np.uint8, path
 
 
-def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
     deep = np.linspace(0, 65535, 256, dtype=np.uint16).reshape(16, 16)
     result = read_image(as_file(tmp_path, Image.fromarray(deep), "x.png"), 1)[0]
     assert np.abs(result.astype(int) - np.arange(256).reshape(16, 16)).max() <= 1
 
 
-def test_exif_orientation_and_transparency(tmp_path):
+def test_exif_orientation_and_transparency(tmp_path: Path) -> None:
     upright = Image.new("L", (4, 2), 0)
     upright.putpixel((0, 0), 255)
     exif = Image.Exif()
@@ -116,7 +119,7 @@ def test_exif_orientation_and_transparency(tmp_path):
     assert not read_image(as_file(tmp_path, clear, "y.png"), 1).any()
 
 
-def test_rejects_a_decompression_bomb(tmp_path, monkeypatch):
+def test_rejects_a_decompression_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = as_file(tmp_path, Image.new("L", (300, 300)), "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(DataError) as caught:
@@ -130,7 +133,7 @@ def noise() -> np.ndarray:
 
 
 @given(st.integers(0, 900))
-def test_truncated_image_is_a_data_error(noise, tmp_path_factory, cut):
+def test_truncated_image_is_a_data_error(noise: np.ndarray, tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     """Noise cannot be compressed, so the first 900 bytes never contain all of its 900 pixels."""
     path = tmp_path_factory.mktemp("cut") / "x.png"
     Image.fromarray(noise).save(path)
@@ -143,11 +146,11 @@ def test_truncated_image_is_a_data_error(noise, tmp_path_factory, cut):
 class FirstPixels(nn.Module):
     """Returns the first ten pixels as logits."""
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.flatten(1)[:, :10] * 50
 
 
-def test_accuracy_loss_and_confusion_of_known_logits():
+def test_accuracy_loss_and_confusion_of_known_logits() -> None:
     images = np.zeros((4, 1, 4, 4), dtype=np.uint8)
     for i, label in enumerate([3, 3, 5, 9]):
         images[i].reshape(-1)[label] = 255
@@ -163,7 +166,7 @@ def test_accuracy_loss_and_confusion_of_known_logits():
     assert probabilities.shape == (4, 10)
 
 
-def test_averages_two_views_and_keeps_the_mode_of_the_network():
+def test_averages_two_views_and_keeps_the_mode_of_the_network() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 10)).train()
     images = pixels(6, 1, 4, 4)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 
 from classicnets.api.models import Run
 from classicnets.audit.audit import audit_images
-from classicnets.datasets.types import Split
+from classicnets.datasets.types import ImageSplits, Split
 from classicnets.errors import DataError, UsageError
 from classicnets.images import batches
 from classicnets.images.layout import read_layout
@@ -25,6 +27,7 @@ from classicnets.study import seeds
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from classicnets.values import Preprocess
+from support.command_line import CommandLine
 from support.images import CLASSES, make_image_folder
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -33,13 +36,13 @@ SMALL = Preprocess(channels=3, image_size=16)
 SETTINGS = {"epochs": 2, "batch_size": 10, "image_size": 28}
 
 
-def read(path: Path, **options: object):
+def read(path: Path, **options: Any) -> tuple[ImageSplits, list[str]]:
     """The loaded data and the notes."""
     notes: list[str] = []
     return load(str(path), SMALL, say=notes.append, **options), notes
 
 
-def error_of(path: Path, use=load) -> DataError:
+def error_of(path: Path, use: Callable[..., Any] = load) -> DataError:
     with pytest.raises(DataError) as caught:
         use(str(path))
     return caught.value
@@ -51,7 +54,11 @@ def rows_of(folder: Path) -> list[list[str]]:
 
 
 def write(
-    file: Path, rows: list[list[str]], header=("path", "label", "split"), delimiter=",", encoding="utf-8"
+    file: Path,
+    rows: list[list[str]],
+    header: tuple[str, ...] = ("path", "label", "split"),
+    delimiter: str = ",",
+    encoding: str = "utf-8",
 ) -> Path:
     with file.open("w", newline="", encoding=encoding) as stream:
         csv.writer(stream, delimiter=delimiter).writerows([header[: len(rows[0])] if rows else header, *rows])
@@ -59,12 +66,12 @@ def write(
 
 
 @pytest.fixture
-def mine(tmp_path, folder) -> Path:
+def mine(tmp_path: Path, folder: Path) -> Path:
     return Path(shutil.copytree(folder, tmp_path / "mine"))
 
 
 @pytest.fixture
-def three(tmp_path) -> Path:
+def three(tmp_path: Path) -> Path:
     """A folder with 4, 2 and 3 images of each class in train/, val/ and test/."""
     folder = make_image_folder(tmp_path / "three", per_class=6, test_per_class=3)
     for name in CLASSES:
@@ -82,7 +89,9 @@ def three(tmp_path) -> Path:
 @pytest.mark.parametrize(
     "header", [("path", "label", "split"), ("Filename", " CLASS", "Split"), ("image", "class", "split")]
 )
-def test_csv_equals_the_folder_that_it_lists(mine, header, encoding, delimiter):
+def test_csv_equals_the_folder_that_it_lists(
+    mine: Path, header: tuple[str, ...], encoding: str, delimiter: str
+) -> None:
     file = write(mine / "list.csv", rows_of(mine)[::-1], header, delimiter, encoding)
     folder, folder_notes = read(mine)
     data, notes = read(file)
@@ -98,7 +107,7 @@ def test_csv_equals_the_folder_that_it_lists(mine, header, encoding, delimiter):
     assert audit_images(file).counts == audit_images(mine).counts
 
 
-def test_accepts_columns_in_any_order_among_others(mine):
+def test_accepts_columns_in_any_order_among_others(mine: Path) -> None:
     rows = [["x, y", name, "1", path] for path, name, _ in rows_of(mine)]
     data, notes = read(write(mine / "a.csv", rows, ("note", "label", "id", "file")))
     assert data.classes == CLASSES and len(data.train) + len(data.test) == 120
@@ -107,7 +116,7 @@ def test_accepts_columns_in_any_order_among_others(mine):
     assert read(again)[0].fingerprint == data.fingerprint  # the order of the lines does not matter
 
 
-def test_csv_with_three_splits_and_images_elsewhere(tmp_path, three):
+def test_csv_with_three_splits_and_images_elsewhere(tmp_path: Path, three: Path) -> None:
     (tmp_path / "lists").mkdir()
     names = {"train": "train", "validation": "val", "test": "TEST"}
     rows = [[str(three / path), name, names[split]] for path, name, split in rows_of(three)]
@@ -124,7 +133,7 @@ def test_csv_with_three_splits_and_images_elsewhere(tmp_path, three):
     assert (data.validation, len(data.test)) == (None, 9)
 
 
-def test_error_about_the_header_names_the_columns(mine):
+def test_error_about_the_header_names_the_columns(mine: Path) -> None:
     for header, reason in (
         (("path", "kind"), "no column is named label / class; the header is: path, kind"),
         (
@@ -145,7 +154,7 @@ def test_error_about_the_header_names_the_columns(mine):
     assert error_of(mine / "a.csv").why == "no line has the split train"
 
 
-def test_rejects_files_that_are_not_csv(mine):
+def test_rejects_files_that_are_not_csv(mine: Path) -> None:
     (mine / "a.csv").write_bytes("path,label\na.png,caf\u00e9\n".encode("latin-1"))
     assert (
         error_of(mine / "a.csv").why
@@ -159,7 +168,7 @@ def test_rejects_files_that_are_not_csv(mine):
     assert error_of(mine / "a.json").code == "CN302"
 
 
-def test_faults_of_a_csv_name_their_lines(mine):
+def test_faults_of_a_csv_name_their_lines(mine: Path) -> None:
     rows = rows_of(mine)
     rows[3:3] = [["", "cat", "train"], ["x.png", "", "train"], ["y.png", "cat", "dev"], [], ["z.png"]]
     rows.append([rows[0][0], "dog", "train"])
@@ -176,12 +185,12 @@ def test_faults_of_a_csv_name_their_lines(mine):
     ] == error.why.splitlines()
 
 
-def test_ignores_and_reports_repeated_lines(mine):
+def test_ignores_and_reports_repeated_lines(mine: Path) -> None:
     data, notes = read(write(mine / "a.csv", [*rows_of(mine), *rows_of(mine)[:2]]))
     assert len(data.train) == 90 and notes == ["a: 2 lines repeat other lines and are ignored"]
 
 
-def test_class_in_only_one_split_is_an_error(mine):
+def test_class_in_only_one_split_is_an_error(mine: Path) -> None:
     rows = rows_of(mine)
     misspelled = [[path, "cats" if split == "test" and name == "cat" else name, split] for path, name, split in rows]
     assert error_of(write(mine / "a.csv", misspelled)).why.splitlines() == [
@@ -194,7 +203,7 @@ def test_class_in_only_one_split_is_an_error(mine):
     )
 
 
-def test_error_names_the_line_of_a_missing_or_damaged_file(mine):
+def test_error_names_the_line_of_a_missing_or_damaged_file(mine: Path) -> None:
     rows = rows_of(mine)
     rows[4][0] = "train/bird/lost.png"
     error = error_of(write(mine / "a.csv", rows), use=describe)
@@ -210,7 +219,7 @@ def test_error_names_the_line_of_a_missing_or_damaged_file(mine):
     assert "train/bird/lost.png" in files
 
 
-def test_data_check_reads_a_csv(mine, cli):
+def test_data_check_reads_a_csv(mine: Path, cli: CommandLine) -> None:
     code, out, _ = cli("data", "check", write(mine / "a.csv", rows_of(mine)), "--json")
     assert code == 0 and json.loads(out)["classes"] == {name: {"train": 30, "test": 10} for name in CLASSES}
 
@@ -218,7 +227,7 @@ def test_data_check_reads_a_csv(mine, cli):
 # --- images that cannot be read --------------------------------------------------------------------------------------
 
 
-def test_skips_damaged_images_on_request(mine):
+def test_skips_damaged_images_on_request(mine: Path) -> None:
     broken = ["train/bird/train_1.png", "train/dog/train_29.png", "test/cat/test_0.png"]
     complete, _ = read(mine)
     before = {path: (mine / path).read_bytes() for path in broken}
@@ -243,7 +252,7 @@ def test_skips_damaged_images_on_request(mine):
     assert all((mine / path).read_bytes() == before[path][:60] for path in broken)  # nothing was moved or repaired
 
 
-def test_skips_a_damaged_header_before_the_size_is_known(mine):
+def test_skips_a_damaged_header_before_the_size_is_known(mine: Path) -> None:
     (mine / "train/cat/train_1.png").write_text("<html>")
     assert error_of(mine, use=describe).code == "CN304"
     description = describe(str(mine), "skip")
@@ -251,7 +260,7 @@ def test_skips_a_damaged_header_before_the_size_is_known(mine):
     assert load(str(mine), on_bad_image="skip", say=lambda _: None).shape == (3, 16, 16)
 
 
-def test_class_without_readable_images_is_an_error(mine):
+def test_class_without_readable_images_is_an_error(mine: Path) -> None:
     for path in (mine / "test" / "cat").iterdir():
         path.write_bytes(b"")
     with pytest.raises(DataError, match="no image of cat can be read in the test split") as caught:
@@ -266,7 +275,7 @@ def plan_error(data: Path) -> str:
     return caught.value.code
 
 
-def test_on_bad_image_must_be_fail_or_skip(mine):
+def test_on_bad_image_must_be_fail_or_skip(mine: Path) -> None:
     with pytest.raises(UsageError, match="must be fail or skip"):
         plan(*run_spec("lenet_d2l", data=str(mine), on_bad_image="repair"))
 
@@ -278,7 +287,9 @@ COUNTS = st.lists(st.integers(1, 60), min_size=1, max_size=12)
 
 
 @given(COUNTS, st.floats(0, 0.95), st.integers(0, 5), st.none() | st.integers(1, 50))
-def test_holds_out_the_fraction_of_each_class_within_one_image(counts, validation, seed, limit):
+def test_holds_out_the_fraction_of_each_class_within_one_image(
+    counts: Any, validation: float, seed: int, limit: Any
+) -> None:
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     train, held_out = batches.split_indices(labels, validation, limit, seed)
     assert (len(train), len(held_out)) == batches.split_sizes(len(labels), validation, limit)
@@ -289,21 +300,21 @@ def test_holds_out_the_fraction_of_each_class_within_one_image(counts, validatio
     assert all(np.array_equal(*pair) for pair in zip((train, held_out), again, strict=True))
 
 
-def test_trains_on_a_class_of_one_image_if_others_can_give_one():
+def test_trains_on_a_class_of_one_image_if_others_can_give_one() -> None:
     labels = np.array([0] * 9 + [1] * 9 + [2])
     for seed in range(20):
         _, held_out = batches.split_indices(labels, 0.5, None, seed)
         assert 2 not in labels[held_out] and len(held_out) == 10
 
 
-def test_another_seed_holds_out_other_images():
+def test_another_seed_holds_out_other_images() -> None:
     labels = np.repeat(np.arange(10), 50)
     first, second = (batches.split_indices(labels, 0.1, None, seed)[1] for seed in (0, 1))
     assert np.bincount(labels[first]).tolist() == [5] * 10 == np.bincount(labels[second]).tolist()
     assert len(set(first) & set(second)) < 25
 
 
-def test_own_validation_split_replaces_the_fraction():
+def test_own_validation_split_replaces_the_fraction() -> None:
     def split(n: int) -> Split:
         return Split(np.arange(n, dtype=np.uint8).reshape(n, 1, 1, 1), np.arange(n) % 3)
 
@@ -330,13 +341,13 @@ def count(run: Path) -> dict[str, int]:
     return {split: splits.count(split) for split in sorted(set(splits))}
 
 
-def start_run(data: Path, runs: Path, messages: list[str] | None = None, **options) -> Session:
+def start_run(data: Path, runs: Path, messages: list[str] | None = None, **options: Any) -> Session:
     settings = {**SETTINGS, "validation": 0.2, "monitor": "validation", **options.pop("settings", {})}
     planned = plan(*run_spec("lenet_d2l", data=str(data), settings=settings, device="cpu", **options))
     return Session.start(planned, (messages if messages is not None else []).append, Output(runs=str(runs)))
 
 
-def test_command_line_with_three_splits(three, tmp_path, cli):
+def test_command_line_with_three_splits(three: Path, tmp_path: Path, cli: CommandLine) -> None:
     command = ["train", "lenet_d2l", "--data", three, "--recipe", "fast", "--runs", tmp_path / "r", "--device", "cpu"]
     code, out, err = cli(*command, "--set", "epochs=2", "image_size=28", "batch_size=4")
     assert code == 0 and "on 9 images (best.safetensors)" in out
@@ -351,7 +362,7 @@ def test_command_line_with_three_splits(three, tmp_path, cli):
     assert cli("evaluate", run)[0] == 0
 
 
-def test_command_line_with_a_csv(mine, tmp_path, cli):
+def test_command_line_with_a_csv(mine: Path, tmp_path: Path, cli: CommandLine) -> None:
     file = write(mine / "animals.csv", [row[:2] for row in rows_of(mine)], delimiter=";")
     broken = mine / "train" / "dog" / "train_7.jpg"
     broken.write_bytes(b"")
@@ -379,7 +390,7 @@ def test_command_line_with_a_csv(mine, tmp_path, cli):
     assert cli("train", "--resume", run, "--on-bad-image", "skip")[2].count("takes no --on-bad-image") == 1
 
 
-def test_split_csv_records_the_use_of_every_image(mine, tmp_path):
+def test_split_csv_records_the_use_of_every_image(mine: Path, tmp_path: Path) -> None:
     session = start_run(mine, tmp_path / "r", limit=40, seed=3)
     assert count(session.folder.path) == {"skipped": 32, "test": 30, "train": 40, "validation": 18}
     assert {row["reason"] for row in table(session.folder.path)} == {"", "--limit 40"}
@@ -391,7 +402,7 @@ def test_split_csv_records_the_use_of_every_image(mine, tmp_path):
     np.testing.assert_array_equal(session.validation.images, images[places])
 
 
-def test_reports_a_validation_split_that_the_recipe_does_not_use(three, tmp_path):
+def test_reports_a_validation_split_that_the_recipe_does_not_use(three: Path, tmp_path: Path) -> None:
     messages: list[str] = []
     session = start_run(three, tmp_path / "r", messages, settings={"validation": 0.0, "monitor": "test"})
     assert session.validation is None and session.batches.train_count == 12
@@ -401,12 +412,12 @@ def test_reports_a_validation_split_that_the_recipe_does_not_use(three, tmp_path
     assert count(session.folder.path) == {"skipped": 6, "test": 9, "train": 12}
 
 
-def test_idx_files_have_no_split_csv(blobs, tmp_path):
+def test_idx_files_have_no_split_csv(blobs: Path, tmp_path: Path) -> None:
     planned = plan(*run_spec("lenet_d2l", data=str(blobs), settings={"epochs": 1}, device="cpu"))
     assert not Session.start(planned, print, Output(runs=str(tmp_path / "r"))).folder.split.exists()
 
 
-def test_resumed_run_skips_the_same_images(three, tmp_path):
+def test_resumed_run_skips_the_same_images(three: Path, tmp_path: Path) -> None:
     (three / "train/cat/train_0.png").write_bytes(b"")
     session = start_run(three, tmp_path / "r", on_bad_image="skip")
     before = session.folder.split.read_bytes()
@@ -421,7 +432,7 @@ def test_resumed_run_skips_the_same_images(three, tmp_path):
         Run(session.folder.path).evaluate()
 
 
-def test_each_seed_has_its_own_split(mine, tmp_path):
+def test_each_seed_has_its_own_split(mine: Path, tmp_path: Path) -> None:
     settings = {**SETTINGS, "validation": 0.2, "monitor": "validation"}
     planned = plan(*run_spec("lenet_d2l", data=str(mine), settings=settings, device="cpu"))
     study = seeds.start(planned, (0, 1), Output(runs=str(tmp_path / "r")), lambda _: None, parallel_runs=1)
@@ -429,7 +440,7 @@ def test_each_seed_has_its_own_split(mine, tmp_path):
     assert [row["path"] for row in first] == [row["path"] for row in second] and first != second
 
 
-def test_does_not_change_user_files(three, tmp_path, cli):
+def test_does_not_change_user_files(three: Path, tmp_path: Path, cli: CommandLine) -> None:
     def state() -> dict[str, tuple[int, bytes]]:
         return {str(p): (p.stat().st_mtime_ns, p.read_bytes()) for p in three.rglob("*") if p.is_file()}
 

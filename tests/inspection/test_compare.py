@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +26,7 @@ def layer_pairs(comparison: Comparison) -> list[tuple[str, str]]:
     return [(pair.left.name if pair.left else "", pair.right.name if pair.right else "") for pair in comparison.pairs]
 
 
-def test_aligns_lenet_with_alexnet(comparison):
+def test_aligns_lenet_with_alexnet(comparison: Comparison) -> None:
     assert layer_pairs(comparison) == [
         ("0", "0"), ("1", "1"), ("2", "2"), ("3", "3"), ("4", "4"), ("5", "5"),
         ("", "6"), ("", "7"), ("", "8"), ("", "9"), ("", "10"), ("", "11"), ("", "12"),
@@ -39,7 +41,7 @@ def test_aligns_lenet_with_alexnet(comparison):
     assert round(totals["parameters"].ratio, 1) == 757.9 and round(totals["macs"].ratio) == 2252
 
 
-def test_describes_the_differences(comparison):
+def test_describes_the_differences(comparison: Comparison) -> None:
     assert differences(comparison) == [
         "input: 1x224x224 instead of 1x28x28",
         "more layers with parameters: 8 instead of 5 (convolutions: 5 instead of 2, dense layers: 3 instead of 3)",
@@ -60,7 +62,7 @@ def test_describes_the_differences(comparison):
     ]
 
 
-def test_describes_the_differences_in_the_other_direction(comparison):
+def test_describes_the_differences_in_the_other_direction(comparison: Comparison) -> None:
     lines = differences(compare(comparison.right, comparison.left))
     assert "fewer parameters: 61,706 instead of 46,764,746, a factor of 757.9" in lines
     assert "smaller kernels: 5, 5 instead of 11, 5, 3, 3, 3; the largest is 5 instead of 11" in lines
@@ -68,7 +70,7 @@ def test_describes_the_differences_in_the_other_direction(comparison):
     assert "layer by layer: 0 equal, 12 changed, 0 added, 9 removed" in lines
 
 
-def test_both_languages_have_the_same_numbers(comparison):
+def test_both_languages_have_the_same_numbers(comparison: Comparison) -> None:
     english, chinese = differences(comparison), differences(comparison, "zh")
     assert [numbers([text]) for text in english] == [numbers([text]) for text in chinese]
     assert "暂退法：Dropout x2，而不是 没有" in chinese
@@ -76,14 +78,14 @@ def test_both_languages_have_the_same_numbers(comparison):
         differences(comparison, "fr")
 
 
-def test_a_network_equals_itself():
+def test_a_network_equals_itself() -> None:
     same = compare(table(lenet(), 1, 28, 28), table(lenet(), 1, 28, 28))
     assert same.equal and all(pair.equal and pair.changes == () for pair in same.pairs)
     assert differences(same) == ["no difference: all 12 layers are equal"]
     assert all(total.ratio == 1 for total in same.totals.values())
 
 
-def test_pairs_equal_layers_around_an_inserted_layer():
+def test_pairs_equal_layers_around_an_inserted_layer() -> None:
     plain = [nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()]
     longer = [nn.Conv2d(1, 1, 5, padding=2), nn.ReLU(), *plain]
     result = compare(table(nn.Sequential(*plain), 1, 8, 8), table(nn.Sequential(*longer), 1, 8, 8))
@@ -91,7 +93,7 @@ def test_pairs_equal_layers_around_an_inserted_layer():
     assert [pair.operation for pair in result.pairs] == ["added"] * 2 + ["equal"] * 4
 
 
-def test_reports_only_the_replaced_activation():
+def test_reports_only_the_replaced_activation() -> None:
     changed = lenet()
     changed[1] = nn.ReLU()
     result = compare(table(lenet(), 1, 28, 28), table(changed, 1, 28, 28))
@@ -103,7 +105,7 @@ def test_reports_only_the_replaced_activation():
 
 
 class Functional(nn.Module):
-    def __init__(self, activation=F.relu) -> None:
+    def __init__(self, activation: Callable[..., Any] = F.relu) -> None:
         super().__init__()
         self.conv, self.fc, self.activation = nn.Conv2d(1, 2, 3), nn.Linear(2 * 3 * 3, 2), activation
 
@@ -111,7 +113,7 @@ class Functional(nn.Module):
         return self.fc(F.max_pool2d(self.activation(self.conv(x)), 2).flatten(1))
 
 
-def test_counts_activations_and_pools_in_forward():
+def test_counts_activations_and_pools_in_forward() -> None:
     left = table(Functional(), 1, 8, 8)
     layered = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(18, 2))
     lines = differences(compare(left, table(layered, 1, 8, 8)))
@@ -120,7 +122,7 @@ def test_counts_activations_and_pools_in_forward():
     assert not result.equal and "activation: Tanh x1 instead of ReLU x1" in differences(result)
 
 
-def test_converts_to_json(comparison):
+def test_converts_to_json(comparison: Comparison) -> None:
     values = json.loads(json.dumps(comparison.to_dict()))
     assert values["totals"]["parameters"] == {"left": 61706, "right": 46764746, "ratio": 46764746 / 61706}
     assert [pair["operation"] for pair in values["pairs"]].count("changed") == 12
@@ -146,7 +148,7 @@ def stack(kinds: list[str]) -> Table:
 
 @given(STACKS, STACKS)
 @settings(deadline=None, max_examples=60)
-def test_pairs_contain_every_row_once_and_in_order(left, right):
+def test_pairs_contain_every_row_once_and_in_order(left: Any, right: Any) -> None:
     left_table, right_table = stack(left), stack(right)
     result, reverse = compare(left_table, right_table), compare(right_table, left_table)
     assert [pair.left for pair in result.pairs if pair.left] == list(left_table.rows)

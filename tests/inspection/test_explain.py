@@ -4,6 +4,7 @@ import itertools
 import math
 import re
 from string import Formatter
+from typing import Any
 
 import pytest
 import torch
@@ -51,7 +52,7 @@ def check_sums(lines: list[str]) -> int:
 # --- the book's networks, number by number ----------------------------------------------------------------------------
 
 
-def test_explains_conv1_of_alexnet(alexnet_table):
+def test_explains_conv1_of_alexnet(alexnet_table: Table) -> None:
     assert explain(alexnet_table, "0") == [
         "net[0] (Conv2d) turns 1x224x224 into 96x54x54: convolution with kernel 11x11, stride 4, padding 1",
         "output size: (224 + 2*1 - 11) / 4 = 53.75, floor 53, + 1 = 54",
@@ -69,7 +70,7 @@ def test_explains_conv1_of_alexnet(alexnet_table):
     ]
 
 
-def test_explains_the_6400_inputs_of_alexnet(alexnet_table):
+def test_explains_the_6400_inputs_of_alexnet(alexnet_table: Table) -> None:
     lines = explain(alexnet_table, "14")
     assert "why 6400? net[12] outputs 256 channels of size 5: 256 x 5 x 5 = 6400" in lines
     assert "sizes from the image to this layer: 224 -> 54 -> 26 -> 26 -> 12 -> 12 -> 12 -> 12 -> 5" in lines
@@ -81,7 +82,7 @@ def test_explains_the_6400_inputs_of_alexnet(alexnet_table):
     assert "inputs: the 4096 outputs of net[14]" in explain(alexnet_table, "17")
 
 
-def test_explains_alexnet(alexnet_table):
+def test_explains_alexnet(alexnet_table: Table) -> None:
     lines = explain(alexnet_table)
     assert lines[0] == "layers: 21 calls, 8 with parameters (convolutions: 5, dense layers: 3)"
     assert re.findall(r"\] (\d+)", lines[1]) == [str(n) for n in (54, 26, 26, 12, 12, 12, 12, 5, 6400, 4096, 4096, 10)]
@@ -97,7 +98,7 @@ def test_explains_alexnet(alexnet_table):
     assert line(lines, "with the 608,650 bias additions").endswith("938,754,826")
 
 
-def test_explains_lenet():
+def test_explains_lenet() -> None:
     lines = explain(table(lenet(), 1, 28, 28))
     assert line(lines, "parameters:") == "parameters: 61,470 weights + 236 biases = 61,706"
     assert "convolutions 2,572 (4.2 %), dense layers 59,134 (95.8 %)" in line(lines, "parameters by layer type")
@@ -111,7 +112,7 @@ def test_explains_lenet():
     assert not [text for text in lines if text.startswith(("first feature map", "input sizes"))]  # its stride is 1
 
 
-def test_explains_the_alexnet_of_the_paper():
+def test_explains_the_alexnet_of_the_paper() -> None:
     net = alexnet(pad=2, groups=2, map_size=6, channels=3, classes=1000)
     lines = explain(table(net, 3, 224, 224))
     assert line(lines, "parameters:") == "parameters: 60,954,656 weights + 10,568 biases = 60,965,224"
@@ -124,7 +125,7 @@ def test_explains_the_alexnet_of_the_paper():
     )
 
 
-def test_explains_why_caffe_needs_227():
+def test_explains_why_caffe_needs_227() -> None:
     """Caffe crops to 227 without padding: 224 would give a feature map of 54, which does not fit the dense layer."""
     lines = explain(table(alexnet(pad=0, map_size=6), 1, 227, 227), "0")
     assert "output size: (227 + 2*0 - 11) / 4 = 54, + 1 = 55" in lines
@@ -135,12 +136,12 @@ def test_explains_why_caffe_needs_227():
     assert "input sizes 223 to 226 give the same output size 54; 227 is the first to give a larger one" in lines
 
 
-def test_compares_with_the_mlp_of_the_book_without_hidden_dense_layers():
+def test_compares_with_the_mlp_of_the_book_without_hidden_dense_layers() -> None:
     net = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(392, 10))
     assert "784-256-10: 203,530 parameters, 203,264 MACs" in line(explain(table(net, 1, 28, 28)), "an MLP")
 
 
-def test_claims_fewer_weights_and_more_multiplications_only_if_true():
+def test_claims_fewer_weights_and_more_multiplications_only_if_true() -> None:
     wide = nn.Sequential(nn.Conv2d(1, 64, 3, padding=1), nn.Flatten(), nn.Linear(50_176, 10))
     lines = explain(table(wide, 1, 28, 28))
     assert not [text for text in lines if text.startswith("fewer weights")]
@@ -154,7 +155,7 @@ def test_claims_fewer_weights_and_more_multiplications_only_if_true():
     assert not [text for text in lines if "multiplications" in text or text.startswith("most parameters")]
 
 
-def test_separates_parameters_from_macs_only_if_true():
+def test_separates_parameters_from_macs_only_if_true() -> None:
     net = nn.Sequential(nn.Conv2d(8, 64, 3), nn.AvgPool2d(6), nn.Flatten(), nn.Linear(64, 10))
     lines = explain(table(net, 8, 8, 8))
     assert "convolutions 4,672 (87.8 %), dense layers 650 (12.2 %)" in line(lines, "parameters by layer type")
@@ -205,7 +206,7 @@ def test_separates_parameters_from_macs_only_if_true():
     ],
     ids=lambda value: re.sub(r"\W+", "-", str(value))[:40],
 )
-def test_has_a_sentence_for_each_kind_of_layer(layer, expected):
+def test_has_a_sentence_for_each_kind_of_layer(layer: nn.Module, expected: str) -> None:
     lines = explain(table(nn.Sequential(layer), 3, 28, 28), "0")
     assert any(text.startswith(expected) for text in lines), lines
     check_sums(lines)
@@ -224,7 +225,7 @@ class Functional(nn.Module):
         return self.fc(F.max_pool2d(x, 2).flatten(1))
 
 
-def test_explains_what_forward_does_outside_layers():
+def test_explains_what_forward_does_outside_layers() -> None:
     net_table = table(Functional(), 1, 28, 28)
     lines = explain(net_table)
     assert line(lines, "sizes:") == "sizes: 28 -> conv1 24 -> conv2 24 -> conv2 24 -> 576 -> fc 10"
@@ -240,7 +241,7 @@ def test_explains_what_forward_does_outside_layers():
     ]
 
 
-def test_claims_no_fitting_sizes_after_adaptive_pooling():
+def test_claims_no_fitting_sizes_after_adaptive_pooling() -> None:
     with torch.device("meta"):
         net = nn.Sequential(
             nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(6), nn.Flatten(), nn.Linear(144, 2)
@@ -266,7 +267,7 @@ class Local(nn.Module):
         return torch.einsum("nkp,okp->nop", F.unfold(x, 3), self.weight).unflatten(2, (6, 6))
 
 
-def test_distinguishes_locally_connected_layers_from_convolutions():
+def test_distinguishes_locally_connected_layers_from_convolutions() -> None:
     net_table = table(nn.Sequential(Local()), 2, 8, 8)
     lines = explain(net_table, "0")
     assert layer_type(net_table.rows[0]) == "local" and "each position has its own weights" in lines[0]
@@ -281,7 +282,7 @@ class Products(nn.Module):
         return x @ x.transpose(1, 2)
 
 
-def test_distinguishes_products_of_activations_from_dense_layers():
+def test_distinguishes_products_of_activations_from_dense_layers() -> None:
     net_table = table(nn.Sequential(Products()), 3, 5)
     assert (net_table.macs, layer_type(net_table.rows[0])) == (45, "other")
     assert {"MACs: 45", "parameters: none; nothing is learned here"} <= set(explain(net_table, "0"))
@@ -315,7 +316,7 @@ class Branches(nn.Module):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_explains_any_module_in_both_languages(net, shape):
+def test_explains_any_module_in_both_languages(net: nn.Module, shape: tuple[int, ...]) -> None:
     net_table = table(net, *shape)
     for layer in (None, *{row.name for row in net_table.rows}):
         lines = explain(net_table, layer)
@@ -326,7 +327,7 @@ def test_explains_any_module_in_both_languages(net, shape):
 # --- names and languages ---------------------------------------------------------------------------------------------
 
 
-def test_suggests_the_nearest_name_for_an_unknown_layer():
+def test_suggests_the_nearest_name_for_an_unknown_layer() -> None:
     net = nn.Sequential()
     net.add_module("conv1", nn.Conv2d(1, 2, 3))
     net.add_module("pool1", nn.MaxPool2d(2))
@@ -340,7 +341,7 @@ def test_suggests_the_nearest_name_for_an_unknown_layer():
         explain(table(net, 1, 8, 8), "conv1", "fr")
 
 
-def test_accepts_the_python_path_of_a_layer():
+def test_accepts_the_python_path_of_a_layer() -> None:
     net_table = table(lenet(), 1, 28, 28)
     assert explain(net_table, "net[7]") == explain(net_table, "7")
 
@@ -350,14 +351,14 @@ def fields(text: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("sentences", [EXPLANATIONS, DIFFERENCES], ids=["explain", "compare"])
-def test_languages_have_the_same_keys_and_fields(sentences):
+def test_languages_have_the_same_keys_and_fields(sentences: dict[str, dict[str, str]]) -> None:
     assert list(sentences) == ["en", "zh"] and set(sentences["en"]) == set(sentences["zh"])
     for key, text in sentences["en"].items():
         assert fields(text) == fields(sentences["zh"][key]), key
         assert text.isascii() and not sentences["zh"][key].isascii(), key
 
 
-def test_languages_have_the_same_numbers(alexnet_table):
+def test_languages_have_the_same_numbers(alexnet_table: Table) -> None:
     for net_table in (
         alexnet_table,
         table(lenet(), 1, 28, 28),
@@ -388,7 +389,9 @@ def unread_by_gradient(layer: nn.Module, image_size: int) -> int:
     dilation=st.integers(1, 3), pool=st.booleans(), ceil=st.booleans(),
 )  # fmt: skip
 @settings(deadline=None, max_examples=150)
-def test_unread_pixels_and_taps_on_padding_agree_with_torch(image_size, kernel, stride, padding, dilation, pool, ceil):
+def test_unread_pixels_and_taps_on_padding_agree_with_torch(
+    image_size: int, kernel: int, stride: int, padding: int, dilation: int, pool: bool, ceil: bool
+) -> None:
     if pool:
         padding, dilation = min(padding, kernel // 2), 1
         layer: nn.Module = nn.AvgPool2d(kernel, stride, padding, ceil_mode=ceil)
@@ -416,7 +419,7 @@ def test_unread_pixels_and_taps_on_padding_agree_with_torch(image_size, kernel, 
 
 
 @st.composite
-def stacks(draw) -> tuple[nn.Sequential, int]:
+def stacks(draw: Any) -> tuple[nn.Sequential, int]:
     """A random stack of convolutions and pools, then one or two dense layers, for square images of 2 channels."""
     image_size = size = draw(st.integers(8, 40))
     channels, layers = 2, []
@@ -446,7 +449,7 @@ def passes(net: nn.Module, image_size: int) -> bool:
 
 @given(stacks())
 @settings(deadline=None, max_examples=80)
-def test_numbers_of_any_stack_agree_with_the_table(stack):
+def test_numbers_of_any_stack_agree_with_the_table(stack: Any) -> None:
     net, image_size = stack
     net_table = table(net, 2, image_size, image_size)
     lines, totals = explain(net_table), {}
@@ -472,21 +475,21 @@ def test_numbers_of_any_stack_agree_with_the_table(stack):
 class Table8Of12(nn.Module):
     """A convolution from 3 to 4 channels in which each output channel reads two inputs: 8 of 12 kernels."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.weight, self.bias = nn.Parameter(torch.rand(8, 3, 3)), nn.Parameter(torch.rand(4))
         self.kernel_size, self.stride, self.padding = (3, 3), (1, 1), (1, 1)
 
-    def macs(self, output_shape):
+    def macs(self, output_shape: tuple[int, ...]) -> int:
         return 8 * 9 * output_shape[1] * output_shape[2]
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         dense = x.new_zeros(4, 3, 3, 3)
         dense[[0, 0, 1, 1, 2, 2, 3, 3], [0, 1, 1, 2, 0, 2, 0, 1]] = self.weight
         return nn.functional.conv2d(x, dense, self.bias, padding=1)
 
 
-def test_recognizes_a_sparse_convolution_by_its_numbers():
+def test_recognizes_a_sparse_convolution_by_its_numbers() -> None:
     table = trace(nn.Sequential(Table8Of12()), (3, 4, 4))
     text = "\n".join(explain(table, "0"))
     assert "connections: 8 of 3 x 4 = 12 pairs" in text and "4 x 4 = 16 times" in text and "MACs: 1,152" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import xml.etree.ElementTree as ET
+from typing import Any
 
 import pytest
 import torch
@@ -104,7 +105,7 @@ ALL = {name: (entry.load(), entry.input) for name, entry in NETS.items()} | CUST
 
 
 @pytest.fixture(params=ALL, scope="module")
-def case(request) -> tuple[str, Table]:
+def case(request: pytest.FixtureRequest) -> tuple[str, Table]:
     build, shape = ALL[request.param]
     return request.param, trace(build(), shape)
 
@@ -129,7 +130,7 @@ def words(text: str) -> list[str]:
     return [element.text or "" for element in ET.fromstring(text).iter() if element.tag.endswith("}text")]
 
 
-def test_writes_the_same_svg_each_time(case):
+def test_writes_the_same_svg_each_time(case: tuple[str, Table]) -> None:
     text = svg([case])
     root = ET.fromstring(text)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
@@ -139,11 +140,11 @@ def test_writes_the_same_svg_each_time(case):
     assert svg([(case[0], trace(build(), shape))]) == text
 
 
-def test_nothing_overlaps(case):
+def test_nothing_overlaps(case: tuple[str, Table]) -> None:
     check_layout(layout([case]))
 
 
-def test_shows_every_row_and_every_shape(case):
+def test_shows_every_row_and_every_shape(case: tuple[str, Table]) -> None:
     _, table = case
     text = svg([case])
     shown = " ".join(words(text))
@@ -157,14 +158,14 @@ def test_shows_every_row_and_every_shape(case):
     assert f"{table.parameters:,} parameters" in shown and shape_text(table.output_shape) in shown
 
 
-def test_assigns_each_row_to_one_box(case):
+def test_assigns_each_row_to_one_box(case: tuple[str, Table]) -> None:
     _, table = case
     drawn = [row for stage in stages(table) for row in stage.rows]
     called = [row for row in table.rows if row.inputs or row.outputs]
     assert sorted(map(repr, drawn)) == sorted(map(repr, called))
 
 
-def test_heights_grow_with_size_and_units(case):
+def test_heights_grow_with_size_and_units(case: tuple[str, Table]) -> None:
     other = trace(C(5, 7, 2), (5, 50, 40))
     boxes = layout([case, ("other", other)]).boxes
     for kind in (True, False):
@@ -178,7 +179,7 @@ def split(net: nn.Module, shape: tuple[int, ...]) -> list[str]:
     return [shape_text(stage.shape) for stage in stages(trace(net, shape)) if stage.split]
 
 
-def test_draws_two_towers_for_groups():
+def test_draws_two_towers_for_groups() -> None:
     assert split(towers(), (3, 224, 224)) == [
         "96x55x55", "96x27x27", "256x27x27", "256x13x13", "384x13x13", "384x13x13", "256x13x13", "256x6x6",
     ]  # fmt: skip
@@ -191,19 +192,19 @@ def test_draws_two_towers_for_groups():
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_draws_two_towers_only_for_convolutions_with_two_groups(name):
+def test_draws_two_towers_only_for_convolutions_with_two_groups(name: str) -> None:
     build, shape = ALL[name]
     net = build()
     grouped = any(getattr(layer, "groups", 1) == 2 and isinstance(layer, nn.Conv2d) for layer in net.modules())
     assert bool(split(net, shape)) == grouped
 
 
-def test_towers_end_at_a_layer_without_groups():
+def test_towers_end_at_a_layer_without_groups() -> None:
     net = nn.Sequential(C(2, 4, 1), C(4, 6, 1), nn.MaxPool2d(2), C(6, 8, 1, groups=2), C(8, 10, 1))
     assert split(net, (2, 8, 8)) == ["6x8x8", "6x4x4", "8x4x4"]
 
 
-def test_labels_describe_the_layers():
+def test_labels_describe_the_layers() -> None:
     shown = words(svg([("", trace(towers(), (3, 224, 224)))]))
     for text in ("11x11 conv", "stride 4, pad 2", "3x3 max pool", "pad 2, 2 groups", "LRN", "ReLU", "flatten 9216"):
         assert text in shown
@@ -216,7 +217,7 @@ def test_labels_describe_the_layers():
     assert "adaptive avg pool" in words(svg([("", trace(nn.AdaptiveAvgPool2d((2, 3)), (1, 8, 8)))]))
 
 
-def test_escapes_names():
+def test_escapes_names() -> None:
     odd = "<b>&\"'\x00 网络"
     net = nn.Sequential()
     net.add_module(odd, type("Läyer<&>", (L,), {})(4, 2))
@@ -224,7 +225,7 @@ def test_escapes_names():
     assert "<b>&\"'\ufffd 网络" in words(text) and "<b>" not in text
 
 
-def test_draws_two_networks_on_a_common_scale():
+def test_draws_two_networks_on_a_common_scale() -> None:
     small, large = trace(C(1, 4, 3), (1, 28, 28)), trace(C(1, 4, 3), (1, 112, 112))
     placed = layout([("small", small), ("large", large)])
     assert placed.boxes[2].height == pytest.approx(2 * placed.boxes[0].height)
@@ -233,7 +234,7 @@ def test_draws_two_networks_on_a_common_scale():
 
 
 @st.composite
-def networks(draw) -> tuple[nn.Module, tuple[int, ...]]:
+def networks(draw: Any) -> tuple[nn.Module, tuple[int, ...]]:
     c, size = draw(st.integers(1, 4)), draw(st.integers(8, 300))
     shape, layers = (c, size, size), []
     for _ in range(draw(st.integers(0, 14))):
@@ -258,7 +259,7 @@ def networks(draw) -> tuple[nn.Module, tuple[int, ...]]:
 
 @settings(max_examples=60, deadline=None)
 @given(networks())
-def test_draws_any_stack_without_overlap(network):
+def test_draws_any_stack_without_overlap(network: Any) -> None:
     net, shape = network
     table = trace(net, shape)
     check_layout(layout([("net", table), ("again", table)]))

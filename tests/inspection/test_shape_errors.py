@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import pickle
 import time
+from typing import Any
 
 import pytest
 import torch
@@ -80,11 +81,11 @@ def error_message(net: nn.Module, shape: tuple[int, ...], name: str = "lenet_d2l
     return str(caught.value)
 
 
-def test_returns_the_table_for_a_shape_that_fits():
+def test_returns_the_table_for_a_shape_that_fits() -> None:
     assert check_input(LeNet(), (1, 28, 28)).output_shape == (10,)
 
 
-def test_explains_a_wrong_size():
+def test_explains_a_wrong_size() -> None:
     assert error_message(LeNet(), (1, 32, 32)) == (
         "error[CN201]: lenet_d2l cannot take 1x32x32 images\n"
         "  where: fc1 = Linear(400 -> 120)\n"
@@ -99,14 +100,14 @@ def test_explains_a_wrong_size():
     assert check_input(LeNet(fc1=nn.Linear(576, 120)), (1, 32, 32)).output_shape == (10,)
 
 
-def test_explains_a_size_that_is_not_square():
+def test_explains_a_size_that_is_not_square() -> None:
     text = error_message(LeNet(), (1, 28, 40))
     assert "conv1 28x40 -> floor((28x40 + 2*2 - 5) / 1) + 1 = 28x40" in text
     assert "fc1 gets 16 x 5 x 8 = 640 numbers and has weights for 400" in text
     assert "give it 1x28x28 images" in text
 
 
-def test_explains_wrong_channels():
+def test_explains_wrong_channels() -> None:
     text = error_message(LeNet(), (3, 28, 28))
     assert "where: conv1 = Conv2d(1 -> 6, 5x5)" in text
     assert "why:   conv1 reads 1 channel and gets 3" in text
@@ -114,40 +115,40 @@ def test_explains_wrong_channels():
     assert "or:    conv1 = nn.Conv2d(3, 6, kernel_size=5, stride=1, padding=2)" in text
 
 
-def test_explains_grayscale_images_for_a_color_network():
+def test_explains_grayscale_images_for_a_color_network() -> None:
     text = error_message(nn.Sequential(nn.Conv2d(3, 4, 3, bias=False)), (1, 8, 8))
     assert "give it 3x8x8 images; x.expand(-1, 3, -1, -1) repeats the grayscale channel" in text
     assert "net[0] = nn.Conv2d(1, 4, kernel_size=3, stride=1, bias=False)" in text
 
 
-def test_finds_the_size_for_wrong_channels_and_size():
+def test_finds_the_size_for_wrong_channels_and_size() -> None:
     assert "give it 1x31x31 images (on the command line: --set image_size=31)" in error_message(LeNet(), (3, 33, 33))
 
 
-def test_explains_wrong_channels_inside_the_network():
+def test_explains_wrong_channels_inside_the_network() -> None:
     text = error_message(LeNet(conv2=nn.Conv2d(8, 16, 5)), (1, 28, 28))
     assert "conv2 reads 8 channels and gets 6" in text
     assert "conv2 = nn.Conv2d(6, 16, kernel_size=5, stride=1)" in text
     assert "image_size" not in text
 
 
-def test_drops_groups_that_do_not_divide_the_channels():
+def test_drops_groups_that_do_not_divide_the_channels() -> None:
     text = error_message(nn.Sequential(nn.Conv2d(4, 6, 3, groups=2)), (3, 9, 9))
     assert "net[0] reads 4 channels and gets 3" in text
     assert "net[0] = nn.Conv2d(3, 6, kernel_size=3, stride=1)" in text  # 3 channels cannot have 2 groups
 
 
-def test_explains_wrong_channels_of_a_transposed_convolution():
+def test_explains_wrong_channels_of_a_transposed_convolution() -> None:
     assert "net[0] reads 4 channels and gets 6" in error_message(nn.Sequential(nn.ConvTranspose2d(4, 6, 3)), (6, 5, 5))
 
 
-def test_explains_wrong_channels_of_a_normalization():
+def test_explains_wrong_channels_of_a_normalization() -> None:
     text = error_message(LeNet(sigmoid1=nn.BatchNorm2d(8)), (1, 28, 28))
     assert "sigmoid1 reads 8 channels and gets 6" in text
     assert "sigmoid1 = nn.BatchNorm2d(6)" in text
 
 
-def test_explains_an_image_that_is_too_small():
+def test_explains_an_image_that_is_too_small() -> None:
     text = error_message(alexnet(), (1, 28, 28), "alexnet_d2l")
     assert text.splitlines()[:3] == [
         "error[CN201]: alexnet_d2l cannot take 1x28x28 images",
@@ -160,7 +161,7 @@ def test_explains_an_image_that_is_too_small():
     assert "net[5] = nn.MaxPool2d(kernel_size=2, stride=2)" in text
 
 
-def test_adds_padding_to_a_convolution_and_finds_an_open_ended_range():
+def test_adds_padding_to_a_convolution_and_finds_an_open_ended_range() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 5, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2))
     text = error_message(net, (1, 2, 2))
     assert "net[0] 2 -> floor((2 + 2*1 - 5) / 1) + 1 = 0" in text
@@ -170,10 +171,10 @@ def test_adds_padding_to_a_convolution_and_finds_an_open_ended_range():
     check_input(net, (1, 2, 2))
 
 
-def test_size_search_for_alexnet_is_fast(monkeypatch):
+def test_size_search_for_alexnet_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     devices = []
 
-    def forward_zeros(net, shape, batch, device):
+    def forward_zeros(net: Any, shape: Any, batch: Any, device: Any) -> Any:
         devices.append(device)
         return real(net, shape, batch, device)
 
@@ -187,7 +188,7 @@ def test_size_search_for_alexnet_is_fast(monkeypatch):
     assert set(devices) == {"meta"} and len(devices) < 300
 
 
-def test_explains_a_missing_flatten():
+def test_explains_a_missing_flatten() -> None:
     text = error_message(LeNet(flatten=nn.Identity()), (1, 28, 28))
     assert (
         "fc1 gets 16 x 5 x 5, which is not flattened: its weights for 400 inputs apply to the last axis only (5)"
@@ -201,11 +202,11 @@ def test_explains_a_missing_flatten():
 @pytest.mark.parametrize(
     ("shape", "hint"), [((4, 1, 28, 28), "leave out the batch axis: 1x28x28"), ((28, 28), "1x28x28")]
 )
-def test_explains_a_batch_axis_or_a_missing_channel_axis(shape, hint):
+def test_explains_a_batch_axis_or_a_missing_channel_axis(shape: tuple[int, ...], hint: str) -> None:
     assert hint in error_message(LeNet(), shape)
 
 
-def test_explains_a_wrong_view_in_forward():
+def test_explains_a_wrong_view_in_forward() -> None:
     text = error_message(ViewTutorial(), (1, 28, 28))
     assert "where: view(-1, 400) in forward() of net (ViewTutorial)" in text
     assert "view(-1, 400) gets 256 numbers and makes rows of 400" in text
@@ -213,13 +214,13 @@ def test_explains_a_wrong_view_in_forward():
     assert "in forward(): x = x.flatten(1), and fc1 = nn.Linear(256, 10)" in text
 
 
-def test_explains_a_view_that_mixes_the_batch():
+def test_explains_a_view_that_mixes_the_batch() -> None:
     text = error_message(ViewTutorial(), (1, 52, 52))  # 1600 numbers become 4 rows of 400, without an error from torch
     assert "forward() returns 4 results for one image: it mixes the images of a batch" in text
     assert "x = x.flatten(1)" in text
 
 
-def test_names_operations_in_forward():
+def test_names_operations_in_forward() -> None:
     text = error_message(Branches(), (1, 28, 28))
     assert "where: torch.cat in forward() of net (Branches)" in text
     assert "torch.cat of 1x6x24x24, 1x6x26x26 (batch axis first) fails" in text
@@ -230,14 +231,14 @@ def test_names_operations_in_forward():
     assert "give it 1x28x28 images" in text
 
 
-def test_names_any_other_layer_with_the_message_of_torch():
+def test_names_any_other_layer_with_the_message_of_torch() -> None:
     text = error_message(nn.Sequential(nn.Flatten(), nn.LayerNorm(5)), (1, 2, 2))
     assert "where: net[1] = LayerNorm(" in text
     assert "net[1] gets 4; " in text
     assert "torch says: Given normalized_shape=[5]" in text
 
 
-def test_explains_a_network_that_needs_data():
+def test_explains_a_network_that_needs_data() -> None:
     class ReadsValue(LeNet):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return super().forward(x if x.max().item() < 9 else -x)
@@ -247,14 +248,14 @@ def test_explains_a_network_that_needs_data():
     assert "give it 1x31x31 images" in text
 
 
-def test_explains_wrong_inputs_of_a_dense_network():
+def test_explains_wrong_inputs_of_a_dense_network() -> None:
     text = error_message(nn.Sequential(nn.Linear(784, 3)), (780,))
     assert "cannot take inputs of shape 780" in text
     assert "give it inputs of shape 784\n" in text
     assert "net[0] = nn.Linear(780, 3)" in text
 
 
-def test_formats_ceil_dilation_same_padding_and_custom_layers():
+def test_formats_ceil_dilation_same_padding_and_custom_layers() -> None:
     row = trace(nn.MaxPool2d(3, 2, ceil_mode=True), (1, 6, 6)).rows[0]
     assert format_output_size(row) == "net 6 -> ceil((6 + 2*0 - 3) / 2) + 1 = 3"
     row = trace(nn.MaxPool2d(2, 2, padding=1, ceil_mode=True), (1, 3, 3)).rows[0]
@@ -269,7 +270,7 @@ def test_formats_ceil_dilation_same_padding_and_custom_layers():
     assert format_output_size(Row(name="a.0", kind="Up", inputs=(1, 2, 2), outputs=(1, 4, 4))) == "net.a[0] 2 -> 4"
 
 
-def test_does_not_change_the_network():
+def test_does_not_change_the_network() -> None:
     net = LeNet()
     before = copy.deepcopy(net.state_dict())
     error_message(net, (1, 32, 32))
@@ -311,7 +312,7 @@ def stack(specification: list[tuple[str, int, int, int, int]], features: int | N
 
 @settings(max_examples=120, deadline=None)
 @given(blocks, st.none() | st.integers(1, 20).map(lambda n: 2 * n * n), st.integers(1, 14), st.integers(1, 14))
-def test_agrees_with_a_forward_pass(specification, features, height, width):
+def test_agrees_with_a_forward_pass(specification: Any, features: Any, height: int, width: int) -> None:
     net, shape = stack(specification, features), (2, height, width)
     outputs: list[tuple[int, ...]] = []
     x: torch.Tensor | None = torch.zeros(1, *shape)
@@ -344,7 +345,7 @@ def guard_error(net: nn.Module, x: torch.Tensor) -> UsageError:
     return caught.value
 
 
-def test_guard_accepts_batches_and_keeps_the_parameters():
+def test_guard_accepts_batches_and_keeps_the_parameters() -> None:
     net = LeNet()
     names = list(net.state_dict())
     assert guard(net, (1, 28, 28), name="lenet_d2l") is net
@@ -354,32 +355,32 @@ def test_guard_accepts_batches_and_keeps_the_parameters():
     assert trace(net, (1, 28, 28)).parameters == 61_706
 
 
-def test_guard_rejects_a_size_that_cannot_run():
+def test_guard_rejects_a_size_that_cannot_run() -> None:
     error = guard_error(guard(alexnet(), (1, 224, 224), name="alexnet_d2l"), torch.zeros(1, 1, 227, 227))
     assert error.what == "alexnet_d2l was built for 1x224x224 images and got 1x227x227"
     assert error.why.endswith("net[14] gets 256 x 6 x 6 = 9216 numbers and has weights for 6400")
     assert error.hints[1] == 'classicnets.create("alexnet_d2l", image_size=227) builds it for 1x227x227'
 
 
-def test_guard_rejects_a_size_that_would_run():
+def test_guard_rejects_a_size_that_would_run() -> None:
     error = guard_error(guard(LeNet(), (1, 28, 28), name="lenet_d2l"), torch.zeros(1, 1, 30, 30))
     assert error.why == "it would run, but the network was built for one size, and nothing is resized silently"
     assert error.hints[0] == "torch.nn.functional.interpolate(x, size=(28, 28)) makes them 1x28x28"
     assert 'classicnets.create("lenet_d2l", image_size=30)' in error.hints[1]
 
 
-def test_guard_suggests_the_batch_axis():
+def test_guard_suggests_the_batch_axis() -> None:
     error = guard_error(guard(LeNet(), (1, 28, 28), name="lenet_d2l"), torch.zeros(1, 28, 28))
     assert error.hints == ("net(x[None])",)
 
 
-def test_guard_rejects_wrong_channels_and_axes():
+def test_guard_rejects_wrong_channels_and_axes() -> None:
     net = guard(LeNet(), (1, 28, 28), name="lenet_d2l")
     assert guard_error(net, torch.zeros(2, 3, 28, 28)).why == "conv1 reads 1 channel and gets 3"
     assert guard_error(net, torch.zeros(2, 784)).hints == ("x.reshape(-1, 1, 28, 28)",)
 
 
-def test_guard_is_copied_and_pickled_with_the_network():
+def test_guard_is_copied_and_pickled_with_the_network() -> None:
     net = guard(LeNet(), (1, 28, 28), name="lenet_d2l")
     for clone in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
         assert clone(torch.zeros(1, 1, 28, 28)).shape == (1, 10)
@@ -387,7 +388,7 @@ def test_guard_is_copied_and_pickled_with_the_network():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # from torch
-def test_guard_allows_export_and_compile():
+def test_guard_allows_export_and_compile() -> None:
     net, x = guard(LeNet(), (1, 28, 28)).eval(), torch.rand(2, 1, 28, 28)
     exported = torch.export.export(net, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     assert exported.module()(torch.rand(5, 1, 28, 28)).shape == (5, 10)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import copy
 import json
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -128,7 +130,9 @@ class Squeezes(nn.Module):
         (alexnet, (1, 224, 224), 46_764_746, 9_578, 938_146_176, 608_650),
     ],
 )
-def test_counts_the_networks_of_the_book(net, shape, parameters, biases, macs, units):
+def test_counts_the_networks_of_the_book(
+    net: Callable[..., Any], shape: tuple[int, ...], parameters: int, biases: int, macs: int, units: int
+) -> None:
     table = trace(net(), shape)
     assert (table.parameters, table.biases, table.macs, table.units) == (parameters, biases, macs, units)
     assert table.weights == parameters - biases
@@ -137,7 +141,7 @@ def test_counts_the_networks_of_the_book(net, shape, parameters, biases, macs, u
     assert (table.input_shape, table.output_shape, table.unlisted, table.note) == (shape, (10,), {}, "")
 
 
-def test_lists_the_layers_of_lenet():
+def test_lists_the_layers_of_lenet() -> None:
     rows = trace(lenet(), (1, 28, 28)).rows
     assert [row.kind for row in rows] == [type(layer).__name__ for layer in lenet()]
     assert [row.outputs for row in rows if row.kind in ("Conv2d", "AvgPool2d", "Linear")] == [
@@ -151,61 +155,61 @@ def test_lists_the_layers_of_lenet():
     assert rows[6].activation_bytes == 0  # Flatten returns a view
 
 
-def test_converts_to_json():
+def test_converts_to_json() -> None:
     table = trace(lenet(), (1, 28, 28))
     values = json.loads(json.dumps(table.to_dict()))
     assert values["totals"]["parameters"] == 61_706
     assert values["rows"][0]["parameters"] == 156
 
 
-def test_bytes_depend_on_the_dtype():
+def test_bytes_depend_on_the_dtype() -> None:
     assert trace(nn.Linear(4, 2).double(), (4,)).weight_bytes == 8 * 10
     assert trace(nn.Linear(4, 2).bfloat16(), (4,)).activation_bytes == 2 * 2
 
 
-def test_views_and_in_place_layers_take_no_memory():
+def test_views_and_in_place_layers_take_no_memory() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(inplace=True), nn.Identity(), nn.Dropout(), nn.Flatten())
     assert [row.activation_bytes for row in trace(net, (1, 3, 3)).rows] == [72, 0, 0, 0, 0]
 
 
-def test_counts_operations_outside_layers():
+def test_counts_operations_outside_layers() -> None:
     table = trace(Functional(), (1, 28, 28))
     assert [row.name for row in table.rows] == ["conv1", "conv2", "fc"]
     assert table.unlisted == {"relu": 2, "max_pool2d": 2}
 
 
-def test_traces_branches_module_lists_and_dict_outputs():
+def test_traces_branches_module_lists_and_dict_outputs() -> None:
     table = trace(Branches(), (3, 8, 8))
     assert [row.name for row in table.rows] == ["paths.0", "paths.1.0", "paths.1.1"]
     assert table.output_shape == (6, 8, 8)
     assert table.unlisted == {"cat": 1}
 
 
-def test_counts_the_parameters_of_a_shared_layer_once():
+def test_counts_the_parameters_of_a_shared_layer_once() -> None:
     layer = nn.Linear(5, 5)
     table = trace(nn.Sequential(layer, nn.ReLU(), layer), (5,))
     assert [row.parameters for row in table.rows] == [30, 0, 0]
     assert [row.macs for row in table.rows] == [25, 0, 25]
 
 
-def test_counts_tied_weights_once():
+def test_counts_tied_weights_once() -> None:
     net = nn.Sequential(nn.Linear(5, 5), nn.Linear(5, 5))
     net[1].weight = net[0].weight
     assert trace(net, (5,)).parameters == 35
 
 
-def test_frozen_parameters_are_not_trainable():
+def test_frozen_parameters_are_not_trainable() -> None:
     net = nn.Sequential(nn.Linear(5, 5), nn.Linear(5, 5)).requires_grad_(False)
     net[1].requires_grad_(True)
     assert trace(net, (5,)).trainable == 30
 
 
-def test_batch_norm_has_parameters_but_no_units():
+def test_batch_norm_has_parameters_but_no_units() -> None:
     rows = trace(nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.PReLU()), (1, 6, 6)).rows
     assert [(row.weights, row.biases, row.units) for row in rows] == [(36, 0, 64), (4, 4, 0), (1, 0, 0)]
 
 
-def test_counts_parameters_of_a_container():
+def test_counts_parameters_of_a_container() -> None:
     table = trace(ContainerParameters(), (1, 6, 6))
     assert [(row.name, row.kind) for row in table.rows] == [("", "ContainerParameters"), ("act", "ReLU")]
     assert (table.rows[0].weights, table.rows[0].biases) == (36, 4)
@@ -213,12 +217,12 @@ def test_counts_parameters_of_a_container():
     assert table.activation_bytes == 4 * 64  # the output of ReLU; the convolution is outside any layer
 
 
-def test_uses_the_macs_that_a_layer_declares():
+def test_uses_the_macs_that_a_layer_declares() -> None:
     (row,) = trace(Subsampling(), (6, 8, 8)).rows
     assert (row.macs, row.units, row.weights, row.biases) == (4 * 6 * 16, 6 * 16, 6, 6)
 
 
-def test_totals_include_layers_that_are_never_called():
+def test_totals_include_layers_that_are_never_called() -> None:
     class Spare(nn.Sequential):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self[0](x)
@@ -228,7 +232,7 @@ def test_totals_include_layers_that_are_never_called():
     assert (table.rows[1].name, table.rows[1].outputs, table.rows[1].macs) == ("1", (), 0)
 
 
-def test_counts_every_parameter_of_attention():
+def test_counts_every_parameter_of_attention() -> None:
     class SelfAttention(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -243,13 +247,13 @@ def test_counts_every_parameter_of_attention():
     assert table.macs == 3 * 8 * 24 + 2 * (2 * 3 * 3 * 4) + 3 * 8 * 8
 
 
-def test_pruned_layers_keep_their_counts():
+def test_pruned_layers_keep_their_counts() -> None:
     net = nn.Sequential(nn.Linear(5, 3), nn.Linear(3, 2))
     prune.l1_unstructured(net[1], "weight", amount=1)
     assert trace(net, (5,)).parameters == 18 + 8
 
 
-def test_initializes_lazy_layers_on_the_copy_only():
+def test_initializes_lazy_layers_on_the_copy_only() -> None:
     net = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(2))
     table = trace(net, (1, 6, 6))
     assert [row.kind for row in table.rows] == ["Conv2d", "BatchNorm2d", "Flatten", "Linear"]
@@ -257,46 +261,46 @@ def test_initializes_lazy_layers_on_the_copy_only():
     assert net[3].has_uninitialized_params()
 
 
-def test_notes_a_pass_on_the_cpu_for_a_network_that_reads_values():
+def test_notes_a_pass_on_the_cpu_for_a_network_that_reads_values() -> None:
     table = trace(ReadsValue(), (4,))
     assert (table.parameters, table.output_shape) == (10, (2,))
     assert "on the CPU, because the network cannot run without data: Tensor.item()" in table.note
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # from torch.compile
-def test_traces_meta_and_compiled_networks():
+def test_traces_meta_and_compiled_networks() -> None:
     with torch.device("meta"):
         net = lenet()
     assert trace(net, (1, 28, 28)).macs == 416_520
     assert trace(torch.compile(lenet()), (1, 28, 28)).macs == 416_520
 
 
-def test_traces_a_network_that_squeezes_the_batch_axis():
+def test_traces_a_network_that_squeezes_the_batch_axis() -> None:
     table = trace(Squeezes(), (1, 5, 5))
     assert table.output_shape == (3,)
     assert (table.macs, table.units, table.activation_bytes) == (9 * 9 * 8 + 24, 72 + 3, 4 * (72 + 3))
 
 
-def test_notes_adaptive_pooling_that_copies_pixels():
+def test_notes_adaptive_pooling_that_copies_pixels() -> None:
     net = nn.Sequential(nn.AdaptiveAvgPool2d(6), nn.Flatten(), nn.Linear(36, 2))
     assert trace(net, (1, 6, 6)).note == ""
     assert trace(net, (1, 1, 1)).note == "0 enlarges 1x1 to 6x6 by copying pixels"
 
 
 @pytest.mark.parametrize("shape", [(), (0, 3), (1, -2, 3), (1.5, 2), (None, 28, 28)])
-def test_rejects_invalid_shapes(shape):
+def test_rejects_invalid_shapes(shape: tuple[float | None, ...]) -> None:
     with pytest.raises(UsageError, match="not the shape of an image"):
         trace(lenet(), shape)
 
 
-def test_rejects_modules_that_cannot_be_copied():
+def test_rejects_modules_that_cannot_be_copied() -> None:
     net = nn.Linear(2, 2)
     net.stream = (n for n in range(3))
     with pytest.raises(UsageError, match="cannot be copied"):
         trace(net, (2,))
 
 
-def test_does_not_change_the_network():
+def test_does_not_change_the_network() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(), nn.Flatten(), nn.Linear(32, 2))
     calls: Counter[str] = Counter()
     handle = net[0].register_forward_hook(lambda *_: calls.update(["hook"]))
@@ -321,7 +325,7 @@ def test_does_not_change_the_network():
     assert not net[0]._forward_hooks
 
 
-def test_cpu_pass_keeps_the_random_generator():
+def test_cpu_pass_keeps_the_random_generator() -> None:
     class Noisy(ReadsValue):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return super().forward(x + torch.rand_like(x) / 100)
@@ -331,7 +335,7 @@ def test_cpu_pass_keeps_the_random_generator():
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_traces_inside_inference_mode():
+def test_traces_inside_inference_mode() -> None:
     with torch.inference_mode():
         assert trace(lenet(), (1, 28, 28)).macs == 416_520
 
@@ -353,7 +357,7 @@ convolutions = st.fixed_dictionaries(
 
 @settings(max_examples=60, deadline=None)
 @given(convolutions)
-def test_macs_of_a_convolution_equal_a_count_of_taps(c):
+def test_macs_of_a_convolution_equal_a_count_of_taps(c: Any) -> None:
     ins, outs = c["groups"] * c["ins"], c["groups"] * c["outs"]
     net = nn.Conv2d(
         ins, outs, c["kernel"], c["stride"], c["padding"], c["dilation"], groups=c["groups"], bias=c["bias"]
@@ -370,7 +374,7 @@ def test_macs_of_a_convolution_equal_a_count_of_taps(c):
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("groups", [1, 2])
-def test_macs_of_a_transposed_convolution(bias, groups):
+def test_macs_of_a_transposed_convolution(bias: bool, groups: int) -> None:
     table = trace(nn.ConvTranspose2d(4, 6, 3, stride=2, groups=groups, bias=bias), (4, 5, 5))
     assert (
         table.macs == 25 * 9 * 4 * 6 // groups
@@ -379,6 +383,6 @@ def test_macs_of_a_transposed_convolution(bias, groups):
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_macs_of_a_dense_layer(bias):
+def test_macs_of_a_dense_layer(bias: bool) -> None:
     assert trace(nn.Linear(7, 5, bias=bias), (7,)).macs == 35
     assert trace(nn.Linear(7, 5, bias=bias), (3, 7)).macs == 105

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -51,7 +52,7 @@ def randomize(layer: nn.Module, seed: int = 9) -> nn.Module:
     return layer
 
 
-def check_against(layer: nn.Module, reference, *shape: int, tolerance: float = 1e-12) -> None:
+def check_against(layer: nn.Module, reference: Any, *shape: int, tolerance: float = 1e-12) -> None:
     """Compare values and all gradients (input and parameters), in float64 and less strictly in float32."""
     for dtype, limit in ((torch.float64, tolerance), (torch.float32, 2e-5)):
         layer = layer.to(dtype)
@@ -70,11 +71,11 @@ def check_against(layer: nn.Module, reference, *shape: int, tolerance: float = 1
             assert_close(a.double(), b, rtol=limit, atol=limit * float(b.detach().abs().max()))
 
 
-def convolve(x, kernel, stride, padding, value):
+def convolve(x: Tensor, kernel: Tensor, stride: int, padding: int, value: float) -> Tensor:
     """Convolve one channel [H, W] with one kernel, in loops."""
     k, (height, width) = kernel.shape[0], x.shape
 
-    def tap(i, j):
+    def tap(i: int, j: int) -> Tensor:
         inside = 0 <= i < height and 0 <= j < width
         return x[i, j] if inside else torch.tensor(value, dtype=x.dtype)
 
@@ -98,7 +99,7 @@ def convolve(x, kernel, stride, padding, value):
 # ------------------------------------------------------------------------------------------------------- ScaledTanh
 
 
-def test_scaled_tanh_equals_the_formula():
+def test_scaled_tanh_equals_the_formula() -> None:
     check_against(ScaledTanh(), lambda x: 1.7159 * (torch.exp(4 * x / 3) - 1) / (torch.exp(4 * x / 3) + 1), 2, 3, 5, 4)
     f = ScaledTanh().double()
     ones = f(torch.tensor([1.0, -1.0, 0.0], dtype=torch.float64))
@@ -119,7 +120,7 @@ def test_scaled_tanh_equals_the_formula():
 # ------------------------------------------------------------------------------------------------------- Subsampling
 
 
-def subsample(x, weight, bias, size):
+def subsample(x: Tensor, weight: Tensor, bias: Tensor, size: int) -> Tensor:
     rows = []
     for n, c, i, j in itertools.product(*map(range, (*x.shape[:2], x.shape[2] // size, x.shape[3] // size))):
         window = [x[n, c, i * size + u, j * size + v] for u in range(size) for v in range(size)]
@@ -128,7 +129,7 @@ def subsample(x, weight, bias, size):
 
 
 @pytest.mark.parametrize(("size", "input_size"), [(2, (4, 6)), (2, (5, 7)), (3, (6, 7)), (1, (2, 3))])
-def test_subsampling_equals_the_reference(size, input_size):
+def test_subsampling_equals_the_reference(size: int, input_size: tuple[int, ...]) -> None:
     layer = randomize(Subsampling(3, size))
     check_against(layer, lambda x, weight, bias: subsample(x, weight, bias, size), 2, 3, *input_size)
     x = normal(1, 3, *input_size).requires_grad_()
@@ -139,7 +140,7 @@ def test_subsampling_equals_the_reference(size, input_size):
     )
 
 
-def test_subsampling_multiplies_the_sum_of_the_window():
+def test_subsampling_multiplies_the_sum_of_the_window() -> None:
     layer = Subsampling(6)
     x = normal(2, 6, 28, 28, dtype=torch.float32) * 100
     assert torch.equal(layer(x), F.avg_pool2d(x, 2))  # with the initial weights
@@ -149,7 +150,7 @@ def test_subsampling_multiplies_the_sum_of_the_window():
     assert torch.equal(layer(x), F.avg_pool2d(x, 2) * 4 + 0.5)
 
 
-def test_subsampling_rejects_other_channels():
+def test_subsampling_rejects_other_channels() -> None:
     with pytest.raises(ValueError, match="6 channels, but got 1"):
         Subsampling(6)(torch.zeros(2, 1, 4, 4))
 
@@ -157,7 +158,9 @@ def test_subsampling_rejects_other_channels():
 # ------------------------------------------------------------------------------------------------------- TableConv2d
 
 
-def convolve_by_table(x, weight, bias, table, stride=1, padding=0, value=0.0):
+def convolve_by_table(
+    x: Tensor, weight: Tensor, bias: Tensor, table: Any, stride: int = 1, padding: int = 0, value: float = 0.0
+) -> Tensor:
     images = []
     for n in range(x.shape[0]):
         start, channels = 0, []
@@ -182,12 +185,12 @@ def convolve_by_table(x, weight, bias, table, stride=1, padding=0, value=0.0):
     ],
     ids=str,
 )
-def test_table_convolution_equals_the_reference(options):
+def test_table_convolution_equals_the_reference(options: dict[str, Any]) -> None:
     table = [[0, 2], [3], [2, 0, 1], [0, 1, 2, 3]]  # neither sorted nor in blocks
     layer = randomize(TableConv2d(4, 4, 3, table, **options))
     values = {"stride": options.get("stride", 1), "padding": options.get("padding", 0)}
 
-    def reference(x, weight, bias):
+    def reference(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return convolve_by_table(x, weight, bias, table, value=options.get("pad_value", 0.0), **values)
 
     check_against(layer, reference, 2, 4, 5, 6)
@@ -200,7 +203,7 @@ def test_table_convolution_equals_the_reference(options):
 
 
 @pytest.mark.parametrize(("stride", "padding"), [(1, 0), (2, 2), (3, 1)])
-def test_full_table_equals_conv2d(stride, padding):
+def test_full_table_equals_conv2d(stride: int, padding: int) -> None:
     full = TableConv2d(6, 16, 5, [range(6)] * 16, stride=stride, padding=padding)
     plain = nn.Conv2d(6, 16, 5, stride=stride, padding=padding)
     with torch.no_grad():
@@ -218,7 +221,7 @@ def test_full_table_equals_conv2d(stride, padding):
         assert getattr(full, name) == getattr(plain, name)
 
 
-def test_block_table_equals_two_groups():
+def test_block_table_equals_two_groups() -> None:
     blocks = TableConv2d(4, 6, 3, [[0, 1]] * 3 + [[2, 3]] * 3)
     grouped = nn.Conv2d(4, 6, 3, groups=2)
     with torch.no_grad():
@@ -228,7 +231,7 @@ def test_block_table_equals_two_groups():
     assert_close(blocks(x), grouped(x), rtol=1e-5, atol=1e-6)
 
 
-def test_reads_only_the_channels_of_the_table():
+def test_reads_only_the_channels_of_the_table() -> None:
     layer, x = c3(), normal(1, 6, 14, 14, dtype=torch.float32)
     before = layer(x)
     for i in range(6):
@@ -238,7 +241,7 @@ def test_reads_only_the_channels_of_the_table():
         assert affected.tolist() == [str(i) in row for row in C3]
 
 
-def test_counts_of_c3():
+def test_counts_of_c3() -> None:
     layer = c3()
     assert (layer.weight.numel(), layer.bias.numel()) == (1500, 16)
     assert sum(p.numel() for p in layer.parameters()) == 1516
@@ -249,7 +252,7 @@ def test_counts_of_c3():
     assert repr(layer) == "TableConv2d(6, 16, pairs=60, kernel_size=(5, 5))"
 
 
-def test_initialization_uses_the_fan_in_of_each_output_channel():
+def test_initialization_uses_the_fan_in_of_each_output_channel() -> None:
     torch.manual_seed(0)
     layer = TableConv2d(16, 40, 5, [[0]] * 20 + [range(16)] * 20)
     for weights, biases, bound in (
@@ -276,13 +279,13 @@ def test_initialization_uses_the_fan_in_of_each_output_channel():
         ([[0], [-1], [1]], "row 1"),
     ],
 )
-def test_rejects_invalid_tables(table, words):
+def test_rejects_invalid_tables(table: list[list[int]], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         TableConv2d(4, 3, 3, table)
 
 
 @pytest.mark.parametrize("unit_bias", [(8, 8), (1, 1), (4, 1)])
-def test_rejects_unit_biases_of_another_size(unit_bias):
+def test_rejects_unit_biases_of_another_size(unit_bias: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="the output is 4x4"):
         TableConv2d(1, 2, 3, [[0], [0]], unit_bias=unit_bias)(torch.zeros(1, 1, 6, 6))
 
@@ -290,11 +293,11 @@ def test_rejects_unit_biases_of_another_size(unit_bias):
 # --------------------------------------------------------------------------------------------------------- RBFOutput
 
 
-def test_rbf_output_equals_the_reference():
+def test_rbf_output_equals_the_reference() -> None:
     codes = normal(3, 7, seed=5).sign()
     layer = RBFOutput(codes)
 
-    def reference(x):
+    def reference(x: Tensor) -> Tensor:
         return torch.stack(
             [torch.stack([-sum((x[n, j] - codes[i, j]) ** 2 for j in range(7)) for i in range(3)]) for n in range(4)]
         )
@@ -306,7 +309,7 @@ def test_rbf_output_equals_the_reference():
     assert torch.equal(layer(codes).diagonal(), torch.zeros(3, dtype=torch.float64))
 
 
-def test_codes_are_a_buffer():
+def test_codes_are_a_buffer() -> None:
     codes = torch.ones(10, 84, dtype=torch.int64)
     layer = RBFOutput(codes)
     assert list(layer.parameters()) == []
@@ -321,11 +324,13 @@ def test_codes_are_a_buffer():
 
 
 @pytest.mark.parametrize(("size", "padding", "input_size"), [((3, 4), 0, (5, 6)), ((4, 3), 1, (4, 3)), (4, 2, (2, 2))])
-def test_local_convolution_equals_the_reference(size, padding, input_size):
+def test_local_convolution_equals_the_reference(
+    size: tuple[int, ...] | int, padding: int, input_size: tuple[int, ...]
+) -> None:
     layer = randomize(LocalConv2d(2, 3, 3, size, padding=padding))
     height, width = layer.size
 
-    def reference(x, weight, bias):
+    def reference(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         padded = F.pad(x, (padding,) * 4)
         values = [
             sum(
@@ -347,7 +352,7 @@ def test_local_convolution_equals_the_reference(size, padding, input_size):
 
 
 @pytest.mark.parametrize("padding", [0, 1])
-def test_equal_local_kernels_equal_conv2d(padding):
+def test_equal_local_kernels_equal_conv2d(padding: int) -> None:
     plain = nn.Conv2d(8, 5, 3, padding=padding).double()
     local = LocalConv2d(8, 5, 3, 6 - 2 + 2 * padding, padding=padding).double()
     with torch.no_grad():
@@ -364,7 +369,7 @@ def test_equal_local_kernels_equal_conv2d(padding):
 
 
 @pytest.mark.parametrize("input_size", [(6, 7), (4, 9), (9, 4)])
-def test_local_convolution_rejects_other_sizes(input_size):
+def test_local_convolution_rejects_other_sizes(input_size: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=f"input of 6x6, but got {input_size[0]}x{input_size[1]}"):
         LocalConv2d(2, 3, 3, 6, padding=1)(torch.zeros(1, 2, *input_size))
 
@@ -385,7 +390,7 @@ def images(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> to
     return (torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(seed)) - 118.0).to(dtype)
 
 
-def normalize(x, size, alpha, beta, k):
+def normalize(x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
     values, half = [], size // 2
     for n, c, i, j in itertools.product(*map(range, x.shape)):
         rows = range(max(0, i - half), min(x.shape[2], i + half + 1))
@@ -396,7 +401,7 @@ def normalize(x, size, alpha, beta, k):
 
 
 @EVERY_NORM
-def test_same_map_norm_equals_the_reference(norm):
+def test_same_map_norm_equals_the_reference(norm: dict[str, float]) -> None:
     layer = SameMapNorm(**norm)
     for dtype, limit in ((torch.float64, 1e-12), (torch.float32, 3e-6)):
         x = images(1, 2, 6, 5, dtype=dtype).requires_grad_()
@@ -417,7 +422,7 @@ def test_same_map_norm_equals_the_reference(norm):
 
 
 @EVERY_NORM
-def test_same_map_norm_equals_a_formula_with_average_pooling(norm):
+def test_same_map_norm_equals_a_formula_with_average_pooling(norm: dict[str, float]) -> None:
     x = images(2, 4, 12, 11)
     mean = F.avg_pool2d(x.square(), norm["size"], stride=1, padding=norm["size"] // 2)  # counts the zeros outside
     assert_close(SameMapNorm(**norm)(x), x / (norm["k"] + norm["alpha"] * mean) ** norm["beta"], rtol=1e-12, atol=0)
@@ -428,7 +433,7 @@ finite = st.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnor
 
 @settings(max_examples=60, deadline=None)
 @given(values=st.lists(finite, min_size=6, max_size=6), norm=st.sampled_from(list(NORMS.values())[:3]))
-def test_same_map_norm_is_exact_for_any_finite_float32(values, norm):
+def test_same_map_norm_is_exact_for_any_finite_float32(values: list[Any], norm: dict[str, float]) -> None:
     x = torch.tensor(values, dtype=torch.float32).reshape(1, 1, 2, 3).requires_grad_()
     y = SameMapNorm(**norm)(x)
     assert_close(y.double(), normalize(x.double(), **norm), rtol=3e-6, atol=1e-42)
@@ -436,7 +441,7 @@ def test_same_map_norm_is_exact_for_any_finite_float32(values, norm):
     assert x.grad.isfinite().all()
 
 
-def test_same_map_norm_separates_channels_and_supports_half_precision():
+def test_same_map_norm_separates_channels_and_supports_half_precision() -> None:
     a = images(2, 3, 5, 5, dtype=torch.float32)
     b = a.clone()
     b[:, 1] = 1e30
@@ -471,7 +476,7 @@ DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backe
 
 @LAYERS
 @pytest.mark.parametrize("device", DEVICES)
-def test_deterministic_mode_repeats_outputs_and_gradients(name, device):
+def test_deterministic_mode_repeats_outputs_and_gradients(name: str, device: str) -> None:
     layer, shape = all_layers()[name]
     layer = layer.to(device)
     x = normal(5, *shape, dtype=torch.float32).to(device).requires_grad_()
@@ -491,7 +496,7 @@ def test_deterministic_mode_repeats_outputs_and_gradients(name, device):
 
 @LAYERS
 @pytest.mark.parametrize("device", DEVICES)
-def test_supports_autocast(name, device):
+def test_supports_autocast(name: str, device: str) -> None:
     layer, shape = all_layers()[name]
     layer = layer.to(device)
     x = normal(3, *shape, dtype=torch.float32).to(device)
@@ -506,7 +511,7 @@ def test_supports_autocast(name, device):
 
 
 @LAYERS
-def test_compiles_without_graph_breaks_and_loads_its_state(name):
+def test_compiles_without_graph_breaks_and_loads_its_state(name: str) -> None:
     layer, shape = all_layers()[name]
     x = normal(2, *shape, dtype=torch.float32)
     assert_close(torch.compile(layer, backend="aot_eager", fullgraph=True)(x), layer(x))
@@ -516,7 +521,7 @@ def test_compiles_without_graph_breaks_and_loads_its_state(name):
 
 
 @LAYERS
-def test_output_of_an_image_does_not_depend_on_its_batch(name):
+def test_output_of_an_image_does_not_depend_on_its_batch(name: str) -> None:
     layer, shape = all_layers()[name]
     x = normal(3, *shape)
     layer = layer.double()
@@ -546,7 +551,7 @@ COUNTS = [
 
 
 @pytest.mark.parametrize("row", COUNTS, ids=[row[0] for row in COUNTS])
-def test_layer_table_has_the_counts_of_the_sources(row):
+def test_layer_table_has_the_counts_of_the_sources(row: tuple[Any, ...]) -> None:
     _, layer, shape, weights, biases, macs, units, output = row
     table = trace(nn.Sequential(layer), shape)
     assert (table.weights, table.biases, table.macs, table.units) == (weights, biases, macs, units)
@@ -557,7 +562,7 @@ def test_layer_table_has_the_counts_of_the_sources(row):
 
 
 @pytest.mark.parametrize("file", ["layers.py", "lrn.py"])
-def test_file_runs_without_the_package(file, tmp_path):
+def test_file_runs_without_the_package(file: str, tmp_path: Path) -> None:
     namespace: dict[str, object] = {"__name__": "copied"}
     text = (Path(layers.__file__).parent / file).read_text()
     exec(compile(text, file, "exec"), namespace)

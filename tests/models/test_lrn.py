@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -48,7 +51,14 @@ def images(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> to
 
 
 def reference(
-    a: torch.Tensor, g: torch.Tensor | None = None, size=5, alpha=1e-4, beta=0.75, k=2.0, convention="caffe", groups=1
+    a: torch.Tensor,
+    g: torch.Tensor | None = None,
+    size: int = 5,
+    alpha: float = 1e-4,
+    beta: float = 0.75,
+    k: float = 2.0,
+    convention: str = "caffe",
+    groups: int = 1,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Values for [N, C, H, W], and the gradient of (g * values).sum(), in float64, by the printed formula."""
     c = alpha / size if convention == "caffe" else alpha
@@ -61,7 +71,7 @@ def reference(
                 values, weights = a[n, :, y, x].double().tolist(), g[n, :, y, x].double().tolist()
                 group_size = channels // groups
 
-                def neighbors(i, group_size=group_size):
+                def neighbors(i: int, group_size: int = group_size) -> range:
                     first = i // group_size * group_size
                     last = first + group_size - 1
                     return range(max(first, i - size // 2), min(last, i + size // 2) + 1)
@@ -86,7 +96,7 @@ def values_and_gradient(layer: nn.Module, a: torch.Tensor, g: torch.Tensor) -> t
 
 @EVERY_NET
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 2e-6)])
-def test_values_and_gradients_equal_the_reference(net, dtype, tolerance):
+def test_values_and_gradients_equal_the_reference(net: dict[str, Any], dtype: torch.dtype, tolerance: float) -> None:
     a = images(2, 12, 3, 4, dtype=dtype)
     g = torch.randn(a.shape, dtype=dtype, generator=torch.Generator().manual_seed(1))
     b, gradient = values_and_gradient(LRN(**net), a, g)
@@ -98,7 +108,7 @@ def test_values_and_gradients_equal_the_reference(net, dtype, tolerance):
 
 
 @pytest.mark.parametrize("name", [name for name in NETS if name not in {"no alpha"}])
-def test_inputs_show_an_effect_of_lrn(name):
+def test_inputs_show_an_effect_of_lrn(name: str) -> None:
     net = NETS[name]
     a = images(2, 12, 3, 4)
     a = a[a != 0].reshape(1, -1, 1, 1)[:, :240]
@@ -110,7 +120,7 @@ def test_inputs_show_an_effect_of_lrn(name):
 
 
 @EVERY_NET
-def test_gradcheck(net):
+def test_gradcheck(net: dict[str, Any]) -> None:
     a = images(1, 6, 2, 1, dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(LRN(**net), a, eps=1e-4, atol=1e-8, rtol=1e-6)
     assert torch.autograd.gradgradcheck(LRN(**net), a, eps=1e-3, atol=1e-7, rtol=1e-5)
@@ -119,7 +129,7 @@ def test_gradcheck(net):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("size", [1, 3, 5, 9])
 @pytest.mark.parametrize("k", [1.0, 2.0])
-def test_caffe_convention_equals_torch(size, k, device):
+def test_caffe_convention_equals_torch(size: int, k: float, device: str) -> None:
     a = images(2, 48, 7, 6).to(device)
     g = images(2, 48, 7, 6, seed=1).to(device) / 100
     result = values_and_gradient(LRN(size, 1e-3, 0.75, k, convention="caffe"), a, g)
@@ -130,7 +140,7 @@ def test_caffe_convention_equals_torch(size, k, device):
     assert_close(literal, nn.LocalResponseNorm(size, 1e-3 * size, 0.75, k)(a), rtol=2e-6, atol=0)
 
 
-def test_two_groups_equal_two_halves_in_torch():
+def test_two_groups_equal_two_halves_in_torch() -> None:
     a = images(2, 96, 5, 5)
     torch_lrn = nn.LocalResponseNorm(5, 1e-4, 0.75, 2.0)
     halves = torch.cat([torch_lrn(a[:, :48]), torch_lrn(a[:, 48:])], dim=1)
@@ -143,7 +153,7 @@ def test_two_groups_equal_two_halves_in_torch():
 # -------------------------------------------------------------------------------------------------- settings and errors
 
 
-def test_conventions_differ_by_the_window_size():
+def test_conventions_differ_by_the_window_size() -> None:
     assert LRN(5, 1e-4).effective_alpha == pytest.approx(2e-5)
     assert LRN(5, 1e-4, convention="paper").effective_alpha == 1e-4
     a = images(2, 12, 3, 3)
@@ -151,7 +161,7 @@ def test_conventions_differ_by_the_window_size():
     assert (LRN(5, 1e-4, convention="paper")(a) / LRN(5, 1e-4)(a) - 1).abs().nanmean() > 0.1
 
 
-def test_repr_shows_the_convention():
+def test_repr_shows_the_convention() -> None:
     text = repr(LRN(5, 1e-4, 0.75, 2.0, groups=2))
     assert text == "LRN(convention=caffe, effective_alpha=2e-05, n=5, k=2, beta=0.75, groups=2)"
     assert "convention=paper, effective_alpha=0.0001" in repr(LRN(convention="paper"))
@@ -170,17 +180,17 @@ def test_repr_shows_the_convention():
         ({"groups": 0}, "at least 1"),
     ],
 )
-def test_rejects_invalid_settings(invalid, words):
+def test_rejects_invalid_settings(invalid: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         LRN(**invalid)
 
 
-def test_rejects_channels_that_groups_do_not_divide():
+def test_rejects_channels_that_groups_do_not_divide() -> None:
     with pytest.raises(ValueError, match="9 channels cannot be split into 2 equal groups"):
         LRN(groups=2)(images(1, 9, 2, 2))
 
 
-def test_has_no_parameters_and_no_units():
+def test_has_no_parameters_and_no_units() -> None:
     table = trace(nn.Sequential(LRN(groups=2)), (96, 55, 55))
     assert (table.parameters, table.macs, table.units, table.output_shape) == (0, 0, 0, (96, 55, 55))
     assert LRN().state_dict() == {}
@@ -198,7 +208,7 @@ numbers = finite | st.builds(lambda m, s: m * s, magnitudes, st.sampled_from([1.
     values=st.lists(numbers, min_size=1, max_size=12),
     net=st.sampled_from([net for net in NETS.values() if net.get("groups", 1) == 1]),
 )
-def test_equals_the_reference_for_any_finite_float32(values, net):
+def test_equals_the_reference_for_any_finite_float32(values: list[Any], net: dict[str, Any]) -> None:
     a = torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1)
     g = torch.linspace(-1, 1, len(values)).reshape(a.shape)
     b, gradient = values_and_gradient(LRN(**net), a, g)
@@ -213,7 +223,7 @@ def test_equals_the_reference_for_any_finite_float32(values, net):
 
 @pytest.mark.parametrize("convention", ["caffe", "paper"])
 @pytest.mark.parametrize("value", [1e19, 2e19, 1e30, 3.4028e38, 1e-45, 1e-38, 0.0])
-def test_equals_the_reference_for_extreme_values(value, convention):
+def test_equals_the_reference_for_extreme_values(value: float, convention: str) -> None:
     a = torch.full((1, 8, 2, 2), value)
     a[:, 3] = -1.0
     b, gradient = values_and_gradient(LRN(convention=convention), a, torch.ones_like(a))
@@ -226,14 +236,14 @@ def test_equals_the_reference_for_extreme_values(value, convention):
 
 
 @pytest.mark.parametrize("net", [{"alpha": 1.0}, {"alpha": 5.0, "convention": "paper"}, {"k": 1e-6}, {"size": 31}])
-def test_strong_settings_stay_finite(net):
+def test_strong_settings_stay_finite(net: dict[str, Any]) -> None:
     a = torch.tensor([3.4e38, 0, 0, 0, 1, 0, 0, 1e-45, -3.4e38, 3.4e38] + [0.0] * 20).reshape(1, -1, 1, 1)
     assert LRN(**net)(a).isfinite().all()
 
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_is_computed_in_float32(dtype, device):
+def test_half_precision_is_computed_in_float32(dtype: torch.dtype, device: str) -> None:
     a = images(2, 16, 3, 3, dtype=dtype).to(device) * 200  # squares of 23,000 overflow float16
     g = torch.ones_like(a)
     b, gradient = values_and_gradient(LRN(), a, g)
@@ -245,7 +255,7 @@ def test_half_precision_is_computed_in_float32(dtype, device):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_supports_autocast(device):
+def test_supports_autocast(device: str) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), LRN(groups=2)).to(device)
     x = images(2, 3, 6, 6).to(device)
@@ -262,7 +272,7 @@ def test_supports_autocast(device):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_repeats_bits_in_deterministic_mode(device):
+def test_repeats_bits_in_deterministic_mode(device: str) -> None:
     a, g = images(2, 96, 9, 9).to(device), images(2, 96, 9, 9, seed=1).to(device)
     enabled = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
@@ -275,7 +285,7 @@ def test_repeats_bits_in_deterministic_mode(device):
 
 
 @pytest.mark.parametrize("size", [5, 31])
-def test_groups_never_share_a_window(size):
+def test_groups_never_share_a_window(size: int) -> None:
     a, b = images(1, 12, 3, 3), images(1, 12, 3, 3)
     b[:, :6] = torch.tensor([1e30, -5.0, 0.0, 1e-30, 3e38, 77.0]).reshape(1, 6, 1, 1)
     layer = LRN(size, groups=2)
@@ -287,7 +297,7 @@ def test_groups_never_share_a_window(size):
     assert (a.grad[:, 6:] != 0).all()
 
 
-def test_images_and_positions_are_independent():
+def test_images_and_positions_are_independent() -> None:
     a = images(3, 8, 4, 4)
     b = a.clone()
     b[1], b[:, :, 2, 3] = 1e35, -1e36
@@ -297,18 +307,18 @@ def test_images_and_positions_are_independent():
 
 
 @pytest.mark.parametrize("shape", [(3, 7), (3, 7, 5), (3, 7, 2, 3, 4), (0, 7, 3, 3), (2, 1, 3, 3)])
-def test_supports_any_number_of_axes(shape):
+def test_supports_any_number_of_axes(shape: tuple[int, ...]) -> None:
     a = images(*shape)
     flat = a.reshape(shape[0], shape[1], 1, -1) if a.numel() else a
     assert torch.equal(LRN()(a), LRN()(flat).reshape(shape))
 
 
-def test_supports_channels_last():
+def test_supports_channels_last() -> None:
     a = images(2, 12, 5, 5)
     assert_close(LRN(groups=2)(a.to(memory_format=torch.channels_last)), LRN(groups=2)(a), rtol=1e-6, atol=0)
 
 
-def test_compiles_and_exports_without_graph_breaks():
+def test_compiles_and_exports_without_graph_breaks() -> None:
     net, a = LRN(groups=2), images(2, 8, 3, 3)
     assert_close(torch.compile(net, backend="aot_eager", fullgraph=True)(a), net(a))
     program = torch.export.export(net, (a,), dynamic_shapes=({0: torch.export.Dim("batch")},))
@@ -341,7 +351,9 @@ def memory_layout(a: torch.Tensor) -> tuple[bool, bool]:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("layout", [torch.Tensor.contiguous, channels_last], ids=["contiguous", "channels last"])
 @pytest.mark.parametrize("block_size", [1 << 18, 50], ids=["one block", "unequal blocks"])
-def test_blocks_equal_whole_tensor_operations(net, shape, layout, block_size, monkeypatch):
+def test_blocks_equal_whole_tensor_operations(
+    net: dict[str, Any], shape: tuple[int, ...], layout: Any, block_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lrn, "_BLOCK_SIZE", block_size)
     a, layer = layout(images(*shape)), LRN(**net)
     g = torch.randn(shape, generator=torch.Generator().manual_seed(1))
@@ -354,14 +366,14 @@ def test_blocks_equal_whole_tensor_operations(net, shape, layout, block_size, mo
 
 
 @pytest.mark.parametrize("shape", [(0, 12, 3, 3), (2, 12, 0, 3), (0, 12)], ids=str)
-def test_supports_empty_tensors(shape):
+def test_supports_empty_tensors(shape: tuple[int, ...]) -> None:
     b, gradient = values_and_gradient(LRN(groups=2), torch.empty(shape), torch.empty(shape))
     assert b.shape == gradient.shape == shape
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("layout", [torch.Tensor.contiguous, channels_last], ids=["contiguous", "channels last"])
-def test_saves_only_the_input_for_the_gradient(dtype, layout):
+def test_saves_only_the_input_for_the_gradient(dtype: torch.dtype, layout: Any) -> None:
     a, saved = layout(images(2, 12, 5, 5, dtype=dtype)).requires_grad_(), []
     with saved_tensors_hooks(lambda t: (saved.append(t), t)[1], lambda t: t):
         b = LRN(groups=2)(a)
@@ -385,7 +397,7 @@ VIEWS = {
 
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
-def test_supports_views(view):
+def test_supports_views(view: Callable[..., Any]) -> None:
     a, layer = view(images(4, 16, 6, 6).requires_grad_()), LRN(groups=2)
     g = torch.randn(a.shape, generator=torch.Generator().manual_seed(1))
     b = layer(a)
@@ -396,7 +408,7 @@ def test_supports_views(view):
 
 @EVERY_NET
 @pytest.mark.parametrize("value", [1e12, 1e15, 1e18, 1e21, 1e30, 3.4e38])
-def test_huge_values_do_not_change_other_positions(net, value):
+def test_huge_values_do_not_change_other_positions(net: dict[str, Any], value: float) -> None:
     a = images(3, 12, 4, 4)
     g = torch.randn(a.shape, generator=torch.Generator().manual_seed(1))
     normal_result = values_and_gradient(LRN(**net), a, g)
@@ -412,7 +424,7 @@ def test_huge_values_do_not_change_other_positions(net, value):
 
 
 @pytest.mark.parametrize("beta", [0.1, 0.5, 0.75, 1.2, 2.0])
-def test_gradients_of_huge_values_are_precise(beta):
+def test_gradients_of_huge_values_are_precise(beta: float) -> None:
     """Relative to their own size, s^-beta, not to that of gradients of usual values."""
     for exponent in range(-3, 20):
         a = 10.0**exponent * torch.tensor([3.0, -2.0, 1.0, 5.0, 0.5, -4.0]).reshape(1, 6, 1, 1)
@@ -425,12 +437,12 @@ def test_gradients_of_huge_values_are_precise(beta):
 
 
 @pytest.mark.parametrize("net", [{"alpha": 1.0}, {"alpha": 5.0, "convention": "paper"}, {"k": 1e-6}, {"size": 31}])
-def test_gradients_under_strong_settings_stay_finite(net):
+def test_gradients_under_strong_settings_stay_finite(net: dict[str, Any]) -> None:
     a = torch.tensor([3.4e38, 0, 0, 0, 1, 0, 0, 1e-45, -3.4e38, 3.4e38] + [0.0] * 20).reshape(1, -1, 1, 1)
     assert values_and_gradient(LRN(**net), a, torch.ones_like(a))[1].isfinite().all()
 
 
-def test_nan_stays_in_its_window():
+def test_nan_stays_in_its_window() -> None:
     a = images(2, 12, 3, 3)
     before = LRN()(a)
     a[1, 4, 1, 1], a[0, 0, 0, 0] = math.nan, math.inf
@@ -442,7 +454,7 @@ def test_nan_stays_in_its_window():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_in_blocks(dtype, monkeypatch):
+def test_half_precision_in_blocks(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     a = images(5, 12, 4, 3, dtype=dtype)
     g = torch.randn(a.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
     result = values_and_gradient(LRN(groups=2), a, g)
@@ -457,7 +469,7 @@ def test_half_precision_in_blocks(dtype, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # from torch, at the first jvp
-def test_supports_torch_transformations():
+def test_supports_torch_transformations() -> None:
     layer, a, direction = (
         LRN(groups=2),
         images(3, 6, 2, 2, dtype=torch.float64),
@@ -474,7 +486,7 @@ def test_supports_torch_transformations():
 
 
 @pytest.mark.parametrize("mode", ["real", "fake", "symbolic"])
-def test_traces_with_make_fx(mode):
+def test_traces_with_make_fx(mode: str) -> None:
     from torch.fx.experimental.proxy_tensor import make_fx
 
     layer, g = LRN(groups=2), torch.ones(4, 6, 3, 3)
@@ -484,7 +496,7 @@ def test_traces_with_make_fx(mode):
     assert_close(graph(other, g), b + gradient)
 
 
-def test_supports_the_meta_device():
+def test_supports_the_meta_device() -> None:
     a = torch.empty(2, 12, 5, 5, device="meta", requires_grad=True)
     b = LRN(groups=2)(a)
     b.sum().backward()
@@ -495,7 +507,7 @@ def test_supports_the_meta_device():
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # from Inductor
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="Inductor needs a C++ compiler")
 @pytest.mark.parametrize("layout", [torch.Tensor.contiguous, channels_last], ids=["contiguous", "channels last"])
-def test_compiled_values_and_gradients_are_equal(layout, tmp_path, monkeypatch):
+def test_compiled_values_and_gradients_are_equal(layout: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     torch._dynamo.reset()
     layer = LRN(groups=2, convention="paper")

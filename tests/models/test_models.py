@@ -6,7 +6,9 @@ import inspect
 import itertools
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,7 +40,7 @@ def as_published(name: str, **options: int) -> nn.Sequential:
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_registry_counts_equal_the_network(name):
+def test_registry_counts_equal_the_network(name: str) -> None:
     entry = NETS[name]
     _, table = layers(name)
     assert (table.parameters, table.macs, table.units) == (entry.parameters, entry.macs, entry.units)
@@ -47,7 +49,7 @@ def test_registry_counts_equal_the_network(name):
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_every_layer_equals_the_fact_sheet(name):
+def test_every_layer_equals_the_fact_sheet(name: str) -> None:
     facts = COUNTS[name]
     _, table = layers(name)
     rows = {row.name: row for row in table.rows}
@@ -70,7 +72,7 @@ def test_every_layer_equals_the_fact_sheet(name):
 
 
 @pytest.mark.parametrize("name", PUBLISHED_CONNECTIONS)
-def test_connections_equal_the_source(name):
+def test_connections_equal_the_source(name: str) -> None:
     """Counted as in the 1990s: every use of a weight, and one bias for each unit that has one."""
     _, table = layers(name)
     connections = sum(row.macs + (row.units if row.biases else 0) for row in table.rows)
@@ -78,17 +80,17 @@ def test_connections_equal_the_source(name):
     assert connections == COUNTS[name]["totals"]["connections"]
 
 
-def test_registry_has_only_published_connections():
+def test_registry_has_only_published_connections() -> None:
     assert {name for name, entry in NETS.items() if entry.connections} == set(PUBLISHED_CONNECTIONS)
 
 
-def test_mxnet_alexnet_has_more_parameters_at_227():
+def test_mxnet_alexnet_has_more_parameters_at_227() -> None:
     _, table = layers("alexnet_mxnet", shape=(3, 227, 227))
     assert (table.parameters, table.macs, table.units) == (62_378_344, 1_135_256_096, 659_272)
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_shapes_in_the_comments_are_right(name):
+def test_shapes_in_the_comments_are_right(name: str) -> None:
     _, table = layers(name)
     rows = {row.name: row.outputs for row in table.rows}
     source = inspect.getsource(NETS[name].load())
@@ -121,7 +123,7 @@ def book_alexnet() -> nn.Sequential:
 
 
 @pytest.mark.parametrize(("name", "listing"), [("lenet_d2l", book_lenet), ("alexnet_d2l", book_alexnet)])
-def test_equals_the_listing_of_the_book(name, listing):
+def test_equals_the_listing_of_the_book(name: str, listing: Callable[..., Any]) -> None:
     ours, book = cn.create(name), listing()
     book.load_state_dict(dict(zip(book.state_dict(), ours.state_dict().values(), strict=True)))
     torch.manual_seed(0)
@@ -134,7 +136,7 @@ def test_equals_the_listing_of_the_book(name, listing):
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_every_parameter_has_a_finite_gradient(name):
+def test_every_parameter_has_a_finite_gradient(name: str) -> None:
     channels, image_size, _ = NETS[name].input
     image_size = SMALL.get(name, image_size)
     net = cn.create(name, num_classes=10, image_size=image_size)
@@ -145,7 +147,7 @@ def test_every_parameter_has_a_finite_gradient(name):
 
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize(("classes", "channels", "larger"), [(3, 3, 0), (100, 1, 16)])
-def test_creates_other_classes_channels_and_sizes(name, classes, channels, larger):
+def test_creates_other_classes_channels_and_sizes(name: str, classes: int, channels: int, larger: int) -> None:
     image_size = NETS[name].input[1] + larger
     classes = min(classes, MOST_CLASSES.get(name, classes))
     device = "meta" if name in HEAVY else "cpu"
@@ -158,7 +160,7 @@ def test_creates_other_classes_channels_and_sizes(name, classes, channels, large
 
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("change", [-1, 1, 3])
-def test_rejects_any_other_image_size(name, change):
+def test_rejects_any_other_image_size(name: str, change: int) -> None:
     channels, image_size, _ = NETS[name].input
     net = on_meta(name)
     with pytest.raises(cn.UsageError) as caught:
@@ -169,7 +171,7 @@ def test_rejects_any_other_image_size(name, change):
     )
 
 
-def test_create_rejects_an_impossible_size():
+def test_create_rejects_an_impossible_size() -> None:
     with pytest.raises(cn.UsageError) as caught:
         cn.create("alexnet_d2l", image_size=32)
     assert "pool" in caught.value.where
@@ -179,19 +181,19 @@ def test_create_rejects_an_impossible_size():
 @pytest.mark.parametrize(
     ("name", "image_size"), [("alexnet_2012", 31), ("caffenet", 31), ("vgg16", 31), ("alexnet_torchvision", 64)]
 )
-def test_create_rejects_sizes_that_are_too_small(name, image_size):
+def test_create_rejects_sizes_that_are_too_small(name: str, image_size: int) -> None:
     with pytest.raises(cn.UsageError) as caught:
         on_meta(name, image_size=image_size)
     assert caught.value.code == "CN201" and "pool" in caught.value.where
 
 
-def test_suggests_the_nearest_name():
+def test_suggests_the_nearest_name() -> None:
     with pytest.raises(cn.UsageError) as caught:
         cn.create("lenet_d21")
     assert caught.value.code == "CN202" and "lenet_d2l" in caught.value.hints
 
 
-def test_our_own_network_is_marked_and_small():
+def test_our_own_network_is_marked_and_small() -> None:
     for name, entry in NETS.items():
         if entry.ours:
             assert entry.title.startswith("OURS"), name
@@ -203,7 +205,7 @@ def test_our_own_network_is_marked_and_small():
 # ------------------------------------------------------------------------------------------------------ Bell Labs
 
 
-def test_lenet_1989_pads_with_minus_one():
+def test_lenet_1989_pads_with_minus_one() -> None:
     net = as_published("lenet_1989")
     with torch.no_grad():
         sums = net.H1(torch.full((1, 1, 16, 16), -1.0)) - net.H1.bias
@@ -211,7 +213,7 @@ def test_lenet_1989_pads_with_minus_one():
     torch.testing.assert_close(sums, sums[:, :, :1, :1].expand_as(sums))
 
 
-def test_lenet_1989_rejects_other_sizes():
+def test_lenet_1989_rejects_other_sizes() -> None:
     with pytest.raises(ValueError, match="8x8 units"):
         as_published("lenet_1989")(torch.rand(1, 1, 20, 20))
 
@@ -224,7 +226,9 @@ def test_lenet_1989_rejects_other_sizes():
         ("lenet5_1998", "C3", 60, {3, 4, 6}, {10}),
     ],
 )
-def test_connection_tables_have_the_published_pairs(name, layer, pairs, reads, read_by):
+def test_connection_tables_have_the_published_pairs(
+    name: str, layer: str, pairs: int, reads: set[int], read_by: set[int]
+) -> None:
     table = as_published(name).get_submodule(layer).table
     inputs = [channel for row in table for channel in row]
     assert len(inputs) == pairs
@@ -232,14 +236,14 @@ def test_connection_tables_have_the_published_pairs(name, layer, pairs, reads, r
     assert {inputs.count(channel) for channel in inputs} == read_by
 
 
-def test_lenet1_has_separate_halves_before_the_output():
+def test_lenet1_has_separate_halves_before_the_output() -> None:
     for row in as_published("lenet1_1990").H3.table[:6]:
         assert set(row) <= {0, 1}
     for row in as_published("lenet1_1990").H3.table[6:]:
         assert set(row) <= {2, 3}
 
 
-def test_lenet5_trains_60_000_parameters_and_no_codes():
+def test_lenet5_trains_60_000_parameters_and_no_codes() -> None:
     net = as_published("lenet5_1998")
     assert sum(p.numel() for p in net.parameters() if p.requires_grad) == 60_000
     assert sum(p.numel() for p in net.parameters()) == 60_000
@@ -250,7 +254,7 @@ def test_lenet5_trains_60_000_parameters_and_no_codes():
     assert outputs.fill_diagonal_(-1000).max() <= -4 * 8  # any two digits differ in at least eight pixels
 
 
-def test_lenet5_codes_are_images_of_digits():
+def test_lenet5_codes_are_images_of_digits() -> None:
     seven = as_published("lenet5_1998").RBF.codes[7].reshape(12, 7)
     assert ["".join(".#"[int(pixel > 0)] for pixel in row) for row in seven] == [
         "#######", ".....##", ".....##", "....##.", "...##..", "...##..",
@@ -258,7 +262,7 @@ def test_lenet5_codes_are_images_of_digits():
     ]  # fmt: skip
 
 
-def test_lenet5_gives_a_map_of_outputs_for_a_larger_image():
+def test_lenet5_gives_a_map_of_outputs_for_a_larger_image() -> None:
     torch.manual_seed(0)
     net = as_published("lenet5_1998").eval()
     image = torch.rand(2, 1, 40, 44) * 1.275 - 0.1
@@ -271,14 +275,14 @@ def test_lenet5_gives_a_map_of_outputs_for_a_larger_image():
     assert outputs.std(dim=(2, 3)).min() > 1e-3  # the positions differ
 
 
-def test_lenet_32_equals_the_lenet_of_the_book_on_a_padded_image():
+def test_lenet_32_equals_the_lenet_of_the_book_on_a_padded_image() -> None:
     notes, book = as_published("lenet_32"), as_published("lenet_d2l")
     notes.load_state_dict(book.state_dict())
     x = torch.rand(2, 1, 28, 28)
     torch.testing.assert_close(notes(nn.functional.pad(x, (2, 2, 2, 2))), book(x))
 
 
-def test_lenet5_rejects_more_than_ten_classes():
+def test_lenet5_rejects_more_than_ten_classes() -> None:
     with pytest.raises(ValueError, match="10 digits"):
         as_published("lenet5_1998", num_classes=11)
 
@@ -291,7 +295,7 @@ def mean_free_images(image_size: int) -> torch.Tensor:
     return torch.rand(6, 3, image_size, image_size) * 255 - 127.5
 
 
-def test_alexnets_with_equal_parameters_differ():
+def test_alexnets_with_equal_parameters_differ() -> None:
     names = ["alexnet_2012", "alexnet_2012_code", "alexnet_caffe", "caffenet"]
     assert {NETS[name].parameters for name in names} == {60_965_224}
     torch.manual_seed(0)
@@ -316,7 +320,7 @@ def conv1_halves_read_by(net: nn.Sequential, layer: str, channels: slice) -> lis
 
 
 @pytest.mark.parametrize("name", ["alexnet_2012", "alexnet_2012_code", "alexnet_2012_plain_pooling"])
-def test_towers_are_separate_before_conv3(name):
+def test_towers_are_separate_before_conv3(name: str) -> None:
     def net() -> nn.Sequential:
         return as_published(name, image_size=67)
 
@@ -327,13 +331,13 @@ def test_towers_are_separate_before_conv3(name):
 
 
 @pytest.mark.parametrize("name", ["alexnet_caffe", "caffenet"])
-def test_caffe_normalizes_across_the_towers(name):
+def test_caffe_normalizes_across_the_towers(name: str) -> None:
     net = as_published(name, image_size=67)
     assert net.conv2.groups == 2
     assert conv1_halves_read_by(net, "conv2", slice(0, 128)) == [True, True]
 
 
-def test_border_of_alexnet_2012_completes_the_last_window():
+def test_border_of_alexnet_2012_completes_the_last_window() -> None:
     for image_size, overhang in [(224, 3), (227, 0), (225, 2), (67, 0)]:
         with torch.device("meta"):
             net = as_published("alexnet_2012", image_size=image_size)
@@ -344,7 +348,7 @@ def test_border_of_alexnet_2012_completes_the_last_window():
         assert not bordered[:, :, 32:].any() and not bordered[:, :, :, 32:].any()
 
 
-def test_torchvision_alexnet_has_the_state_dict_of_torchvision():
+def test_torchvision_alexnet_has_the_state_dict_of_torchvision() -> None:
     with torch.device("meta"):
         state = as_published("alexnet_torchvision").state_dict()
     weights = {
@@ -357,7 +361,7 @@ def test_torchvision_alexnet_has_the_state_dict_of_torchvision():
     assert {name: tuple(tensor.shape) for name, tensor in state.items()} == expected
 
 
-def test_torchvision_pooling_keeps_224_and_rejects_smaller_inputs():
+def test_torchvision_pooling_keeps_224_and_rejects_smaller_inputs() -> None:
     with torch.device("meta"):
         pool = as_published("alexnet_torchvision").avgpool
     maps = torch.rand(1, 4, 6, 6)
@@ -370,7 +374,7 @@ def test_torchvision_pooling_keeps_224_and_rejects_smaller_inputs():
 # --------------------------------------------------------------------------------------------------- registry, cards
 
 
-def test_evidence_is_one_of_four_kinds():
+def test_evidence_is_one_of_four_kinds() -> None:
     for name, entry in NETS.items():
         assert set(entry.proven) <= {"engine", "reference", "counts", "trained"}, name
         assert ("counts" in entry.proven) == (name in COUNTS), name
@@ -387,7 +391,7 @@ HEADINGS = [
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_every_network_has_a_card(name):
+def test_every_network_has_a_card(name: str) -> None:
     lines = (CARDS / f"{name}.md").read_text(encoding="utf-8").splitlines()
     assert lines[0] == f"# {name}" and lines[1] == "" and lines[2].strip() and lines[3] == ""
     assert [line for line in lines if line.startswith("#")] == [f"# {name}", *HEADINGS]
@@ -396,5 +400,5 @@ def test_every_network_has_a_card(name):
         assert any(line.strip() for line in lines[at + 1 : at + 3]), heading
 
 
-def test_every_card_has_a_network():
+def test_every_card_has_a_network() -> None:
     assert {path.stem for path in CARDS.iterdir()} == set(NETS)

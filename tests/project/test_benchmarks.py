@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import make
 import pytest
@@ -14,16 +16,17 @@ import timing
 from timing import Row
 
 BENCHMARKS = Path(timing.__file__).parent
+ROOT = BENCHMARKS.parent
 
 
-def row(*values: float, what: str = "an epoch", **rest) -> Row:
+def row(*values: float, what: str = "an epoch", **rest: Any) -> Row:
     return Row(what=what, ours="ours", theirs="theirs", values=values, **rest)
 
 
-def test_the_two_take_turns_and_the_warm_up_does_not_count():
+def test_the_two_take_turns_and_the_warm_up_does_not_count() -> None:
     called = []
 
-    def reading(name: str, seconds: list[float]):
+    def reading(name: str, seconds: list[float]) -> Callable[[], float]:
         each = iter(seconds)
 
         def read() -> float:
@@ -39,7 +42,7 @@ def test_the_two_take_turns_and_the_warm_up_does_not_count():
     assert (found.median, found.our_seconds, found.their_seconds, found.verdict) == (2.5, 2, 4, "met")
 
 
-def test_the_clock_counts_each_call(monkeypatch):
+def test_the_clock_counts_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks, calls = iter([100.0, 103.0]), []
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(ticks))
     assert timing.clock(lambda: calls.append(1), calls=6)() == 0.5
@@ -58,23 +61,23 @@ def test_the_clock_counts_each_call(monkeypatch):
         (row(0.4, unit="s", at_least=0.3, reach=0.15, less_is_better=True), "missed by 0.100 s"),
     ],
 )
-def test_the_verdict_is_that_of_the_median(found, verdict):
+def test_the_verdict_is_that_of_the_median(found: Row, verdict: str) -> None:
     assert found.verdict == verdict
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.14251, "0.143 s"), (150.0, "150 s"), (999.6, "1,000 s")])
-def test_quantities_are_short(value, text):
+def test_quantities_are_short(value: float, text: str) -> None:
     assert timing.quantity(value, "s") == text
 
 
-def test_other_programs_are_what_all_processors_did_and_we_did_not():
+def test_other_programs_are_what_all_processors_did_and_we_did_not() -> None:
     before = timing.Conditions(None, wall=0.0, all_work=100.0, own_work=10.0)
     assert timing.busy_beside(before, timing.Conditions(None, 10.0, 125.0, 30.0)) == (0.5, True)
     assert timing.busy_beside(before, timing.Conditions(None, 10.0, 121.0, 30.0)) == (0.1, False)
 
 
 @pytest.fixture
-def other_programs(monkeypatch) -> list[float]:
+def other_programs(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Takes the place of the machine's load: the cores that other programs have while something is measured."""
     cores, wall = [0.0], iter(range(100))
 
@@ -87,9 +90,9 @@ def other_programs(monkeypatch) -> list[float]:
 
 
 @pytest.fixture
-def results(tmp_path, monkeypatch, other_programs):
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other_programs: list[float]) -> Path:
     monkeypatch.setattr(
-        sys, "argv", ["/here/lenet.py", "--pairs", "2", "--out", "/there/lenet.json", "/a/b/c/d/python"]
+        sys, "argv", ["/here/benchmarks/lenet.py", "--pairs", "2", "--out", "/there/lenet.json", "/a/b/c/d/python"]
     )
     rows = [
         row(3.0, 4.0, at_least=3.0, reach=3.5, our_seconds=0.0025, their_seconds=2.0),
@@ -101,7 +104,7 @@ def results(tmp_path, monkeypatch, other_programs):
     return tmp_path
 
 
-def test_what_is_written_is_read_again_without_places_of_this_machine(results):
+def test_what_is_written_is_read_again_without_places_of_this_machine(results: Path) -> None:
     rows, facts = timing.read(results / "lenet.json")
     assert [one.median for one in rows] == [3.5, 1.5]
     assert facts["command"] == "python benchmarks/lenet.py --pairs 2 c/d/python"
@@ -112,7 +115,7 @@ def test_what_is_written_is_read_again_without_places_of_this_machine(results):
     ]
 
 
-def test_the_page_shows_every_row_and_hides_no_miss(results):
+def test_the_page_shows_every_row_and_hides_no_miss(results: Path) -> None:
     page = make.performance_page(results, by_hand="\n\nTried: nothing.\n")
     assert "| an epoch | ours: 2.50 ms | theirs: 2.00 s | 3.50 (3.00 to 4.00, n = 2) | at least 3.00 | 3.50 |" in page
     assert "| **missed by 1.50** |" in page
@@ -123,7 +126,7 @@ def test_the_page_shows_every_row_and_hides_no_miss(results):
     assert page.endswith(f"{make.BY_HAND}\n\nTried: nothing.\n")
 
 
-def test_the_page_says_that_the_machine_was_busy(results, other_programs):
+def test_the_page_says_that_the_machine_was_busy(results: Path, other_programs: list[float]) -> None:
     path = results / "lenet.json"
     assert json.loads(path.read_text())["busy"] is False
     assert "busy" not in make.performance_page(results, by_hand="")
@@ -134,16 +137,18 @@ def test_the_page_says_that_the_machine_was_busy(results, other_programs):
 
 
 @pytest.mark.slow
-def test_every_script_still_finds_what_it_imports():
-    names = sorted(path.stem for path in BENCHMARKS.glob("*.py"))
-    code = f"import sys; sys.path.insert(0, {str(BENCHMARKS)!r}); import {', '.join(names)}"
+@pytest.mark.parametrize("folder", ["benchmarks", "studies"])
+def test_every_script_still_finds_what_it_imports(folder: str) -> None:
+    scripts = ROOT / folder
+    names = sorted(path.stem for path in scripts.glob("*.py"))
+    code = f"import sys; sys.path.insert(0, {str(scripts)!r}); import {', '.join(names)}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", ["suite", "lenet"])
-def test_a_script_says_how_it_is_used(script):
+def test_a_script_says_how_it_is_used(script: str) -> None:
     done = subprocess.run([sys.executable, str(BENCHMARKS / f"{script}.py"), "-h"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert f"benchmarks/{script}.py" in done.stdout

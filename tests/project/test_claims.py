@@ -15,13 +15,13 @@ COMPUTED = [claim for claim in make.CLAIMS if callable(claim.by)]
 SOURCED = [claim for claim in make.CLAIMS if claim not in COMPUTED]
 
 
-def test_the_page_is_what_the_nets_say():
+def test_the_page_is_what_the_nets_say() -> None:
     page = (make.HERE / "claims.md").read_text(encoding="utf-8")
     assert page == make.claims_page(), f"docs/claims.md is not what the nets say; renew it: {make.COMMAND}"
 
 
 @pytest.mark.parametrize("claim", COMPUTED, ids=lambda claim: claim.id)
-def test_the_computed_verdict_is_the_fact_sheet_s(claim):
+def test_the_computed_verdict_is_the_fact_sheet_s(claim: make.Claim) -> None:
     verdict, evidence = claim.finding()
     assert verdict == claim.expected, evidence
 
@@ -58,7 +58,7 @@ def move_to(stand_ins: dict[str, str], patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("claim", COMPUTED, ids=lambda claim: claim.id)
-def test_a_check_asks_the_nets_and_not_its_author(claim, monkeypatch):
+def test_a_check_asks_the_nets_and_not_its_author(claim: make.Claim, monkeypatch: pytest.MonkeyPatch) -> None:
     """With other nets and operations the evidence is another, and what was true is true no more."""
     here, elsewhere = claim.finding(), []
     for stand_ins in (STRANGERS, COUSINS):
@@ -69,25 +69,25 @@ def test_a_check_asks_the_nets_and_not_its_author(claim, monkeypatch):
     assert here[0] != "true" or any(verdict != "true" for verdict, _ in elsewhere)
 
 
-def test_a_wrong_verdict_is_refused_when_the_page_is_made(monkeypatch):
+def test_a_wrong_verdict_is_refused_when_the_page_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     first = make.CLAIMS[0]
     monkeypatch.setattr(make, "CLAIMS", [make.Claim(first.topic, "true", first.by)])
     with pytest.raises(AssertionError, match="lenet_has_millions: wrong, not true"):
         make.claims_page()
 
 
-def test_a_verdict_is_one_of_three():
+def test_a_verdict_is_one_of_three() -> None:
     assert (make.judge(True), make.judge(False, True), make.judge(False)) == ("true", "loose", "wrong")
     assert {claim.expected for claim in make.CLAIMS} == set(make.MARKS)
 
 
-def test_claims_are_told_apart_and_sourced_ones_have_a_source():
+def test_claims_are_told_apart_and_sourced_ones_have_a_source() -> None:
     assert len({claim.id for claim in make.CLAIMS}) == len({claim.claim for claim in make.CLAIMS}) == len(make.CLAIMS)
     assert all(claim.claim.strip() and claim.source.strip() for claim in SOURCED)
     assert all(all(cell.strip() for cell in row) for row in make.OPEN)
 
 
-def test_tables_are_well_formed():
+def test_tables_are_well_formed() -> None:
     widths = {"notes say": 0}
     for line in make.claims_page().splitlines():
         if line.startswith("| notes say"):

@@ -25,7 +25,7 @@ def run(*command: object) -> str:
 
 
 @pytest.mark.slow
-def test_the_wheel_in_a_fresh_environment_trains(blobs, tmp_path):
+def test_the_wheel_in_a_fresh_environment_trains(blobs: Path, tmp_path: Path) -> None:
     uv = (sys.executable, "-m", "uv")
     run(*uv, "build", "-q", "--wheel", "-o", tmp_path, ROOT)
     (wheel,) = tmp_path.glob("*.whl")
@@ -38,6 +38,6 @@ def test_the_wheel_in_a_fresh_environment_trains(blobs, tmp_path):
     assert "test accuracy" in out and (tmp_path / "runs/lenet_d2l-blobs-1/last.safetensors").exists()
 
 
-def test_the_changelog_begins_with_this_version():
+def test_the_changelog_begins_with_this_version() -> None:
     first = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert first and first[1] == classicnets.__version__

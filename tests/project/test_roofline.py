@@ -7,6 +7,7 @@ import io
 import json
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -51,7 +52,7 @@ net = nn.Sequential(
 
 
 @pytest.fixture(scope="module")
-def spec(tmp_path_factory) -> str:
+def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("nets") / "mine.py"
     path.write_text(NET)
     return f"{path}:net"
@@ -63,7 +64,9 @@ def work(spec: str, precision: str = "float32") -> tuple[subject.ExportSource, s
 
 
 @pytest.fixture(scope="module", params=["float32", "bfloat16"])
-def measured(spec, tmp_path_factory, request) -> tuple[Path, list[timing.Row], dict]:
+def measured(
+    spec: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> tuple[Path, list[timing.Row], dict[str, Any]]:
     out = tmp_path_factory.mktemp("results") / "new" / "mine.json"
     given = ["--input", "1x12x12", "--batch", str(BATCH), "--quick", "--threads", "1", "--precision", request.param]
     with redirect_stdout(io.StringIO()) as printed:
@@ -72,7 +75,9 @@ def measured(spec, tmp_path_factory, request) -> tuple[Path, list[timing.Row], d
     return out, *timing.read(out)
 
 
-def test_the_roofline_counts_what_the_layer_table_does(spec, measured):
+def test_the_roofline_counts_what_the_layer_table_does(
+    spec: str, measured: tuple[Path, list[timing.Row], dict[str, Any]]
+) -> None:
     _, rows, _ = measured
     table = subject.load(spec, SHAPE).table
     parts = [row for row in rows if row.facts.get("direction")]
@@ -88,7 +93,9 @@ def test_the_roofline_counts_what_the_layer_table_does(spec, measured):
     assert whole.facts["macs"] == table.macs and whole.facts["not_alone"] == []
 
 
-def test_shares_make_up_the_step_and_rates_are_of_these_times(measured):
+def test_shares_make_up_the_step_and_rates_are_of_these_times(
+    measured: tuple[Path, list[timing.Row], dict[str, Any]],
+) -> None:
     _, rows, facts = measured
     parts = [row for row in rows if "share" in row.facts]
     assert sum(row.facts["share"] for row in parts) == pytest.approx(1)
@@ -102,14 +109,14 @@ def test_shares_make_up_the_step_and_rates_are_of_these_times(measured):
     assert facts["threads"] == 1 and facts["date"] and facts["versions"]["torch"]
 
 
-def test_the_roofline_is_drawn(measured):
+def test_the_roofline_is_drawn(measured: tuple[Path, list[timing.Row], dict[str, Any]]) -> None:
     out, _, _ = measured
     with Image.open(out.with_suffix(".png")) as image:
         assert image.format == "PNG" and min(image.size) > 500
         assert len(image.convert("RGB").getcolors(10**6)) > 20
 
 
-def test_bytes_are_those_of_the_tensors(spec):
+def test_bytes_are_those_of_the_tensors(spec: str) -> None:
     _, prepared = work(spec)
     prepared.net.train()
     found, logits = roofline.calls(prepared)
@@ -122,7 +129,7 @@ def test_bytes_are_those_of_the_tensors(spec):
     assert logits.shape == (BATCH, 3)
 
 
-def test_a_layer_alone_computes_the_gradients_of_the_step(spec, monkeypatch):
+def test_a_layer_alone_computes_the_gradients_of_the_step(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _, prepared = work(spec)
     prepared.net.train()
     monkeypatch.setattr(prepared.state.optimizer, "zero_grad", lambda: None)  # or the step leaves none
@@ -137,14 +144,14 @@ def test_a_layer_alone_computes_the_gradients_of_the_step(spec, monkeypatch):
             assert parameter.grad.abs().max() > 0
 
 
-def test_a_net_that_gives_a_map_is_refused(tmp_path):
+def test_a_net_that_gives_a_map_is_refused(tmp_path: Path) -> None:
     (tmp_path / "map.py").write_text("from torch import nn\nnet = nn.Conv2d(1, 2, 3)\n")
     with pytest.raises(UsageError) as caught:
         subject.load(f"{tmp_path / 'map.py'}:net", SHAPE)
     assert caught.value.code == "CN204" and "2x10x10" in str(caught.value)
 
 
-def test_names_do_not_overlap_in_a_crowded_roofline():
+def test_names_do_not_overlap_in_a_crowded_roofline() -> None:
     rows = [
         timing.Row(
             what=f"{i}",
@@ -166,26 +173,28 @@ def test_names_do_not_overlap_in_a_crowded_roofline():
     assert len(names) > 3 and not any(a.overlaps(b) for i, a in enumerate(names) for b in names[:i])
 
 
-def test_an_exponent_is_the_slope_of_a_power():
+def test_an_exponent_is_the_slope_of_a_power() -> None:
     assert scale.slope([(x, 3 * x**1.5) for x in (1, 2, 5, 9)]) == pytest.approx(1.5)
 
 
 @pytest.fixture
-def in_this_process(monkeypatch):
-    def here(args: argparse.Namespace, axis: str, at: float) -> dict:
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def here(args: argparse.Namespace, axis: str, at: float) -> dict[str, Any]:
         args.point = axis, str(at)
         return scale.at_one_point(args)
 
     monkeypatch.setattr(scale, "alone", here)
 
 
-def test_scale_measures_every_axis_and_draws(spec, tmp_path, in_this_process, capsys):
+def test_scale_measures_every_axis_and_draws(
+    spec: str, tmp_path: Path, in_this_process: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "scale.json"
     scale.main([spec, "--input", "1x12x12", "--batch", "4", "--quick", "--threads", "1", "--out", str(out)])
     rows, facts = timing.read(out)
     printed = capsys.readouterr().out
     timed = [(axis, name) for axis in ("batch", "side", "width") for name in ("step", "inference")]
-    for axis, name in [*timed, ("pictures", "epoch")]:
+    for axis, name in [*timed, ("images", "epoch")]:
         points = [row.facts["at"] for row in rows if row.what.startswith(f"{name}, {axis}")]
         assert points == scale.values(axis, 12, quick=True)
         [slope] = [row for row in rows if row.what == f"{name} against {axis}"]
@@ -196,7 +205,9 @@ def test_scale_measures_every_axis_and_draws(spec, tmp_path, in_this_process, ca
         assert image.format == "PNG" and min(image.size) > 500
 
 
-def test_an_axis_that_a_net_cannot_take_is_said(tmp_path, in_this_process, capsys):
+def test_an_axis_that_a_net_cannot_take_is_said(
+    tmp_path: Path, in_this_process: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "fixed.py").write_text(
         "from torch import nn\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
         "        self.out = nn.Linear(144, 3)\n    def forward(self, x):\n        return self.out(x.flatten(1))\n"
@@ -211,16 +222,16 @@ def test_an_axis_that_a_net_cannot_take_is_said(tmp_path, in_this_process, capsy
 
 
 @pytest.mark.slow
-def test_the_memory_of_a_process_of_its_own_holds_the_images(spec):
+def test_the_memory_of_a_process_of_its_own_holds_the_images(spec: str) -> None:
     count = 200_000
     given = [spec, "--batch", "100", "--quick", "--threads", "1", "--out", "none.json"]
     parsed = argparse.Namespace(given=given, input=SHAPE)
-    found = scale.alone(parsed, "pictures", count)["values"]
+    found = scale.alone(parsed, "images", count)["values"]
     images = count * 12 * 12 / 1e6
     assert images < found["memory"][0] < 3 * images and min(found["epoch"]) > 0
 
 
-def test_a_net_is_widened_by_its_order():
+def test_a_net_is_widened_by_its_order() -> None:
     twice = trace(widened(lenet.lenet_d2l(), 2), (1, 28, 28))
     once = trace(lenet.lenet_d2l(), (1, 28, 28))
     hidden = [(a, b) for a, b in zip(once.rows, twice.rows, strict=True) if a.weights]
@@ -233,7 +244,7 @@ def test_a_net_is_widened_by_its_order():
     assert trace(normed, SHAPE).rows[1].outputs[0] == 6
 
 
-def test_a_net_that_cannot_be_widened_is_refused():
+def test_a_net_that_cannot_be_widened_is_refused() -> None:
     table = lenet.lenet5_1998()
     depthwise = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.Flatten(), nn.Linear(400, 3))
     for net, word in ((table, "Subsampling"), (depthwise, "a group for each map"), (nn.Linear(2, 2), "Linear")):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,11 +19,11 @@ from classicnets.recipes.resolve import ANY_NET, RecipeKey
 from classicnets.spec import run_spec
 from classicnets.values import Expected, Recipe
 
-NAMES = {"ids": lambda key: f"{key.source}-{key.label}"}
+NAMES: dict[str, Any] = {"ids": lambda key: f"{key.source}-{key.label}"}
 
 
 @pytest.mark.parametrize("key", resolve.RECIPES, **NAMES)
-def test_every_recipe_is_valid(key):
+def test_every_recipe_is_valid(key: RecipeKey) -> None:
     recipe = resolve.RECIPES[key]
     assert RecipeKey(recipe.source, recipe.net, recipe.variation) == key
     assert recipe.net in NETS or recipe.net == ANY_NET
@@ -37,7 +39,7 @@ def test_every_recipe_is_valid(key):
 
 
 @pytest.mark.parametrize("key", resolve.RECIPES, **NAMES)
-def test_no_recipe_selects_by_the_test_split(key):
+def test_no_recipe_selects_by_the_test_split(key: RecipeKey) -> None:
     """A recipe that monitors the test split has no validation set, and so no best epoch; ours never monitor it."""
     recipe = resolve.RECIPES[key]
     if recipe.monitor == "test":
@@ -50,7 +52,7 @@ PUBLISHED = [key for key in resolve.RECIPES if key.source != "fast"]
 
 
 @pytest.mark.parametrize("key", PUBLISHED, **NAMES)
-def test_every_recipe_fits_its_network(key):
+def test_every_recipe_fits_its_network(key: RecipeKey) -> None:
     """Its initialization, weight decays, image size and channels fit the network."""
     torch = pytest.importorskip("torch")
     from classicnets.training import initialize
@@ -69,7 +71,7 @@ def test_every_recipe_fits_its_network(key):
 
 
 @pytest.mark.parametrize("name", [name for name, entry in NETS.items() if not entry.ours])
-def test_the_default_recipe_is_of_the_network_source(name):
+def test_the_default_recipe_is_of_the_network_source(name: str) -> None:
     own = [key.source for key in PUBLISHED if key.net == name]
     if own:
         assert resolve.find(None, name, registered=True).source == own[0]
@@ -79,7 +81,7 @@ def test_the_default_recipe_is_of_the_network_source(name):
         assert caught.value.hints == (f"classicnets train {name} --recipe fast",)
 
 
-def test_the_recipe_of_the_english_book_needs_its_name():
+def test_the_recipe_of_the_english_book_needs_its_name() -> None:
     assert resolve.find(None, "lenet_d2l", registered=True).source == "d2l"
     lenet, alexnet = (resolve.find("d2l_en", net, registered=True) for net in ("lenet_d2l", "alexnet_d2l"))
     assert (lenet.epochs, lenet.batch_size, lenet.lr, lenet.initialize) == (10, 128, 0.1, "xavier_uniform")
@@ -94,7 +96,7 @@ def steps(recipe: Recipe) -> dict[float, float]:
     return {round(share * recipe.epochs, 9): float(f"{to * recipe.lr:.3g}") for share, to in drops}
 
 
-def test_lenet5_as_published():
+def test_lenet5_as_published() -> None:
     recipe = resolve.RECIPES[RecipeKey("lecun1998", "lenet5_1998")]
     assert (recipe.epochs, recipe.batch_size, recipe.lr) == (20, 1, 0.0005)
     assert steps(recipe) == {2: 0.0002, 5: 0.0001, 8: 0.00005, 12: 0.00001}  # after 2, 3, 3 and 4 passes; 8 remain
@@ -109,7 +111,7 @@ def test_lenet5_as_published():
     assert any("distorted" in text for text in recipe.deviations)
 
 
-def test_caffe_recipes_as_published():
+def test_caffe_recipes_as_published() -> None:
     lenet = resolve.RECIPES[RecipeKey("caffe2014", "lenet_caffe")]
     assert (lenet.lr, lenet.momentum, lenet.weight_decay, lenet.batch_size) == (0.01, 0.9, 0.0005, 64)
     assert (lenet.schedule, lenet.bias_lr, lenet.bias_decay) == ("inverse", 2, True)
@@ -130,7 +132,7 @@ def test_caffe_recipes_as_published():
 
 
 @pytest.mark.parametrize("net", ["alexnet_2012_code", "alexnet_2012_plain_pooling", "alexnet_2012_one_tower"])
-def test_alexnet_2012_of_the_code(net):
+def test_alexnet_2012_of_the_code(net: str) -> None:
     recipe = resolve.RECIPES[RecipeKey("krizhevsky2012", net)]
     assert (recipe.batch_size, recipe.lr, recipe.momentum, recipe.weight_decay) == (128, 0.01, 0.9, 0.0005)
     assert (recipe.optimizer, recipe.bias_lr * recipe.lr, recipe.bias_decay) == ("sgd_rate_inside", 0.02, False)
@@ -147,7 +149,7 @@ def test_alexnet_2012_of_the_code(net):
     assert recipe.validation == 0
 
 
-def test_alexnet_2012_of_the_paper():
+def test_alexnet_2012_of_the_paper() -> None:
     recipe = resolve.RECIPES[RecipeKey("krizhevsky2012", "alexnet_2012")]
     assert (recipe.schedule, recipe.lr, recipe.epochs, recipe.batch_size) == ("plateau", 0.01, 90, 128)
     assert (recipe.momentum, recipe.weight_decay, recipe.optimizer) == (0.9, 0.0005, "sgd_rate_inside")
@@ -156,7 +158,7 @@ def test_alexnet_2012_of_the_paper():
     assert recipe.expected.mean == pytest.approx(1 - 0.407)
 
 
-def test_alexnet_2014_as_published():
+def test_alexnet_2014_as_published() -> None:
     recipe = resolve.RECIPES[RecipeKey("krizhevsky2014", "alexnet_2014")]
     assert steps(recipe) == {22.5: 0.00159, 45: 0.000252, 67.5: 0.00004}
     assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.bias_lr * recipe.lr) == (90, 128, 0.01, 0.02)
@@ -164,7 +166,7 @@ def test_alexnet_2014_as_published():
     assert recipe.expected.mean == pytest.approx(1 - 0.4042)
 
 
-def test_torchvision_and_mxnet_recipes_as_published():
+def test_torchvision_and_mxnet_recipes_as_published() -> None:
     recipe = resolve.RECIPES[RecipeKey("torchvision", "alexnet_torchvision")]
     assert (recipe.lr, recipe.batch_size, recipe.epochs) == (0.01, 32 * 8, 90)
     assert (recipe.optimizer, recipe.momentum, recipe.weight_decay) == ("sgd", 0.9, 1e-4)
@@ -187,7 +189,9 @@ def test_torchvision_and_mxnet_recipes_as_published():
         ("cifar10_11pct", 520, {500: 1e-4, 510: 1e-5}, (0, 0, 0.004, 0.004, 0.01), 0.89),
     ],
 )
-def test_cuda_convnet_recipes_as_published(net, epochs, drops, decays, accuracy):
+def test_cuda_convnet_recipes_as_published(
+    net: str, epochs: int, drops: dict[int, float], decays: tuple[float, ...], accuracy: float
+) -> None:
     recipe = resolve.RECIPES[RecipeKey("cuda_convnet", net)]
     assert (recipe.epochs, steps(recipe), recipe.weight_decays) == (epochs, drops, decays)
     assert (recipe.lr, recipe.bias_lr * recipe.lr, recipe.momentum) == (0.001, 0.002, 0.9)
@@ -200,7 +204,7 @@ def test_cuda_convnet_recipes_as_published(net, epochs, drops, decays, accuracy)
         assert (recipe.resize, recipe.crop, recipe.flip, recipe.validation, recipe.views) == (None, "none", False, 0, 1)
 
 
-def test_a_verdict_on_a_single_published_run_has_no_range():
+def test_a_verdict_on_a_single_published_run_has_no_range() -> None:
     once = Expected.single(0.9897, "somebody")
     assert str(once) == "0.9897 (n = 1)" and (once.low, once.high, once.n) == (0.9897, 0.9897, 1)
     assert once.verdict(0.9880).startswith("0.17 points below the single published run, 0.9897, which gives no range")
@@ -217,7 +221,7 @@ def test_a_verdict_on_a_single_published_run_has_no_range():
     assert many.verdict(0.8) == inside
 
 
-def test_padding_is_part_of_the_image():
+def test_padding_is_part_of_the_image() -> None:
     assert lenet().preprocess(1, 28).side == 28
     padded = resolve.apply(lenet(), {"pad": "2"}).recipe
     assert padded.preprocess(1, 28).shape == (1, 32, 32) and padded.preprocess(1, 28).side == 28
@@ -228,7 +232,7 @@ def test_padding_is_part_of_the_image():
         assert next(iter(setting)) in caught.value.why
 
 
-def test_recipes_of_the_book_as_published():
+def test_recipes_of_the_book_as_published() -> None:
     lenet = resolve.find(None, "lenet_d2l", registered=True)
     assert (lenet.epochs, lenet.batch_size, lenet.optimizer, lenet.lr) == (10, 256, "sgd", 0.9)
     assert (lenet.momentum, lenet.weight_decay, lenet.schedule) == (0, 0, "constant")
@@ -244,7 +248,7 @@ def test_recipes_of_the_book_as_published():
     assert v1.initialize == "xavier_uniform_zero_bias"
 
 
-def test_fast_is_the_default_only_for_other_networks():
+def test_fast_is_the_default_only_for_other_networks() -> None:
     assert resolve.find(None, "my.py:net", registered=False).source == "fast"
     with pytest.raises(UsageError) as caught:
         resolve.find(None, "alexnet_28", registered=True)
@@ -256,13 +260,13 @@ def test_fast_is_the_default_only_for_other_networks():
     assert "fast" in caught.value.why
 
 
-def test_labels_of_recipes():
+def test_labels_of_recipes() -> None:
     """The labels that `classicnets list --json` has always printed."""
     labels = [key.label for key in resolve.RECIPES if key.source == "fast"]
     assert labels == ["lenet_d2l", "lenet_d2l with activation=relu, pool=max", "alexnet_28", "any net"]
 
 
-def test_a_variation_is_matched_completely_and_in_any_order():
+def test_a_variation_is_matched_completely_and_in_any_order() -> None:
     def lr(**variation: str) -> float:
         return resolve.find("fast", "lenet_d2l", registered=True, variation=variation).lr
 
@@ -271,14 +275,14 @@ def test_a_variation_is_matched_completely_and_in_any_order():
     assert lr() == 0.03
 
 
-def test_reads_a_recipe_of_version_0_1():
+def test_reads_a_recipe_of_version_0_1() -> None:
     old = resolve.find("fast", "lenet_d2l", registered=True).to_dict()
     del old["variation"]
     assert Recipe.from_dict(old).variation == ()
     assert Recipe.from_dict({**old, "net": "lenet_d2l with activation=relu, pool=max"}).net.startswith("lenet_d2l with")
 
 
-def test_a_variation_uses_the_recipe_tuned_for_it_or_for_any_network(blobs):
+def test_a_variation_uses_the_recipe_tuned_for_it_or_for_any_network(blobs: Path) -> None:
     from classicnets.training.plan import plan
 
     def of(recipe: str, **variation: str) -> Recipe:
@@ -307,31 +311,31 @@ def lenet() -> Recipe:
         ({"flip": True}, True),
     ],
 )
-def test_settings_are_converted_to_their_type(setting, value):
+def test_settings_are_converted_to_their_type(setting: dict[str, Any], value: float | None) -> None:
     resolved = resolve.apply(lenet(), setting)
     (key,) = setting
     assert getattr(resolved.recipe, key) == value and type(getattr(resolved.recipe, key)) is type(value)
     assert resolved.setting_sources[key] == "--set" and resolved.changed
 
 
-def test_mean_and_std_take_several_values():
+def test_mean_and_std_take_several_values() -> None:
     recipe = resolve.apply(lenet(), {"mean": "0.5,0.4,0.3", "std": (1, 1, 1)}).recipe
     assert recipe.mean == (0.5, 0.4, 0.3) and recipe.std == (1.0, 1.0, 1.0)
 
 
-def test_an_unknown_setting_suggests_the_nearest():
+def test_an_unknown_setting_suggests_the_nearest() -> None:
     with pytest.raises(UsageError) as caught:
         resolve.apply(lenet(), {"epoch": "3"})
     assert caught.value.code == "CN202" and caught.value.hints == ("--set epochs=3",)
 
 
-def test_rejects_settings_that_identify_a_recipe():
+def test_rejects_settings_that_identify_a_recipe() -> None:
     for key in ("source", "net", "data", "variation", "expected", "deviations"):
         with pytest.raises(UsageError):
             resolve.apply(lenet(), {key: "x"})
 
 
-def test_reports_all_invalid_settings_together():
+def test_reports_all_invalid_settings_together() -> None:
     with pytest.raises(UsageError) as caught:
         resolve.apply(lenet(), {"epochs": "0", "lr": "fast", "monitor": "validation", "optimizer": "adam"})
     text = str(caught.value)
@@ -341,7 +345,7 @@ def test_reports_all_invalid_settings_together():
 
 
 @given(st.sampled_from(resolve.SETTINGS), st.text(max_size=12))
-def test_any_text_is_a_valid_setting_or_an_error(key, text):
+def test_any_text_is_a_valid_setting_or_an_error(key: str, text: str) -> None:
     try:
         recipe = resolve.apply(lenet(), {key: text}).recipe
     except UsageError as error:

@@ -8,9 +8,11 @@ import itertools
 import json
 import math
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import nbformat
 import numpy as np
@@ -35,6 +37,7 @@ from classicnets.spec import Output, run_spec
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from classicnets.values import Expected
+from support.command_line import CommandLine
 
 ADVICE = Advice(
     epoch=1, step=4, topic="dead_relus", message="4 of 5 units in relu2 never fire (dead ReLUs)", hint="--set lr=[0.01]"
@@ -50,7 +53,7 @@ def begin(blobs: Path, runs: Path, **settings: object) -> Session:
 
 
 @pytest.fixture(scope="module")
-def run(blobs, tmp_path_factory) -> Session:
+def run(blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A run that has trained; `all_events` are its events."""
     session = begin(blobs, tmp_path_factory.mktemp("displays"))
     session.all_events = list(session.events())
@@ -58,13 +61,13 @@ def run(blobs, tmp_path_factory) -> Session:
 
 
 @pytest.fixture(scope="module")
-def events(run) -> list[Event]:
+def events(run: Any) -> list[Event]:
     """The events of the run, with advice in the first epoch and a reason to stop after the second."""
     i = 1 + next(n for n, e in enumerate(run.all_events) if e.step == ADVICE.step)
     return [*run.all_events[:i], ADVICE, *run.all_events[i:-1], replace(run.all_events[-1], stops=STOP_REASON)]
 
 
-def show_all(display, events: list[Event]) -> None:
+def show_all(display: Any, events: list[Event]) -> None:
     with display:
         for event in events:
             display.show(event)
@@ -75,21 +78,21 @@ def without_silent_steps(events: list[Event]) -> list[Event]:
 
 
 class Recorder:
-    def __init__(self):
+    def __init__(self) -> None:
         self.events, self.open = [], None
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self.open = True
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         self.open = False
 
-    def show(self, event):
+    def show(self, event: Any) -> None:
         assert self.open
         self.events.append(event)
 
 
-def test_every_display_receives_every_event_and_is_closed(blobs, tmp_path):
+def test_every_display_receives_every_event_and_is_closed(blobs: Path, tmp_path: Path) -> None:
     first, second = Recorder(), Recorder()
     run = follow(begin(blobs, tmp_path, epochs=1), first, second)
     assert first.events == second.events and not first.open and not second.open
@@ -97,10 +100,12 @@ def test_every_display_receives_every_event_and_is_closed(blobs, tmp_path):
     assert run.result["n"] == 100
 
 
-def test_displays_are_closed_when_training_is_interrupted(blobs, tmp_path, monkeypatch):
+def test_displays_are_closed_when_training_is_interrupted(
+    blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session, first, second = begin(blobs, tmp_path), Recorder(), Recorder()
 
-    def interrupted_events():
+    def interrupted_events() -> Iterator[Event]:
         yield ADVICE
         raise KeyboardInterrupt
 
@@ -110,7 +115,7 @@ def test_displays_are_closed_when_training_is_interrupted(blobs, tmp_path, monke
     assert first.events == second.events == [ADVICE] and first.open is False and second.open is False
 
 
-def test_pipe_shows_plain_lines(events):
+def test_pipe_shows_plain_lines(events: list[Event]) -> None:
     out = io.StringIO()
     show_all(Terminal(Console(file=out, force_terminal=False, width=1000)), events)
     lines = out.getvalue().splitlines()
@@ -123,7 +128,7 @@ def test_pipe_shows_plain_lines(events):
     assert "\x1b" not in out.getvalue()
 
 
-def test_shows_no_remaining_time_after_an_early_stop(events):
+def test_shows_no_remaining_time_after_an_early_stop(events: list[Event]) -> None:
     out = io.StringIO()
     first = next(e for e in events if isinstance(e, Epoch))
     show_all(Terminal(Console(file=out, width=1000)), [replace(first, epochs=9, stops=STOP_REASON)])
@@ -131,7 +136,7 @@ def test_shows_no_remaining_time_after_an_early_stop(events):
     assert line.endswith("  done") and "left" not in line and reason == f"stops after epoch 1 of 9: {STOP_REASON}"
 
 
-def test_terminal_shows_a_transient_bar_and_the_same_lines(events):
+def test_terminal_shows_a_transient_bar_and_the_same_lines(events: list[Event]) -> None:
     out, plain = io.StringIO(), io.StringIO()
     show_all(Terminal(Console(file=out, force_terminal=True, width=150)), events)
     show_all(Terminal(Console(file=plain, force_terminal=False, width=150)), events)
@@ -140,13 +145,13 @@ def test_terminal_shows_a_transient_bar_and_the_same_lines(events):
     assert all(line in text for line in plain.getvalue().splitlines())
 
 
-def test_json_lines_equal_the_history(run, tmp_path):
+def test_json_lines_equal_the_history(run: Any, tmp_path: Path) -> None:
     out = io.StringIO()
     show_all(JsonLines(out), run.all_events)
     assert out.getvalue() == run.folder.history.read_text()
 
 
-def test_json_lines_hold_every_event_except_silent_steps(events):
+def test_json_lines_hold_every_event_except_silent_steps(events: list[Event]) -> None:
     out = io.StringIO()
     show_all(JsonLines(out), events)
     lines = out.getvalue().splitlines()
@@ -155,20 +160,20 @@ def test_json_lines_hold_every_event_except_silent_steps(events):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_json_cannot_say_is_null(events, value):
+def test_what_json_cannot_say_is_null(events: list[Event], value: float) -> None:
     line = to_line(replace(events[-1], loss=value, validation_loss=value))
     values = json.loads(line, parse_constant=pytest.fail)
     assert values["loss"] is None and values["validation_loss"] is None and line.count("\n") == 1
 
 
-def test_a_line_is_written_at_once(tmp_path):
+def test_a_line_is_written_at_once(tmp_path: Path) -> None:
     path = tmp_path / "events"
     with path.open("w") as stream, JsonLines(stream) as display:
         display.show(ADVICE)
         assert path.read_text() == to_line(ADVICE)
 
 
-def test_history_keeps_advice_up_to_the_step_that_a_run_resumes_at(tmp_path, events):
+def test_history_keeps_advice_up_to_the_step_that_a_run_resumes_at(tmp_path: Path, events: list[Event]) -> None:
     path = tmp_path / "history.jsonl"
     for event in without_silent_steps(events):
         history.append(path, event)
@@ -184,7 +189,7 @@ def test_history_keeps_advice_up_to_the_step_that_a_run_resumes_at(tmp_path, eve
 
 
 @pytest.fixture
-def seconds_apart(monkeypatch):
+def seconds_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """TensorBoard reads files in the order of their names, which contain the second of their creation."""
     seconds = itertools.count(2_000_000_000)
     monkeypatch.setattr(event_file_writer, "time", SimpleNamespace(time=lambda: next(seconds)))
@@ -204,19 +209,19 @@ def expected_scalars(events: list[Event]) -> dict[str, list[tuple[int, float]]]:
     return of_steps | {name: [(e.epoch * STEPS, getattr(e, name)) for e in epochs] for name in EPOCH_NAMES}
 
 
-def assert_same_scalars(actual, expected) -> None:
+def assert_same_scalars(actual: Any, expected: Any) -> None:
     assert actual.keys() == expected.keys()
     for name, points in expected.items():
         assert [step for step, _ in actual[name]] == [step for step, _ in points], name
         assert [v for _, v in actual[name]] == pytest.approx([v for _, v in points], rel=1e-6, abs=1e-9), name
 
 
-def test_tensorboard_scalars_equal_the_events(events, tmp_path):
+def test_tensorboard_scalars_equal_the_events(events: list[Event], tmp_path: Path) -> None:
     show_all(TensorBoard(tmp_path, STEPS), events)
     assert_same_scalars(scalars(tmp_path), expected_scalars(events))
 
 
-def test_tensorboard_shows_validation_instead_of_test_metrics(events, tmp_path):
+def test_tensorboard_shows_validation_instead_of_test_metrics(events: list[Event], tmp_path: Path) -> None:
     last = replace(events[-1], test_accuracy=None, validation_accuracy=0.5, validation_loss=1.25)
     show_all(TensorBoard(tmp_path, STEPS), [last])
     values = scalars(tmp_path)
@@ -226,7 +231,7 @@ def test_tensorboard_shows_validation_instead_of_test_metrics(events, tmp_path):
 
 @pytest.mark.parametrize(("steps_before_kill", "done"), [(9, 0), (20, 13), (18, 16), (13, 13)])
 @pytest.mark.usefixtures("seconds_apart")
-def test_repeated_steps_are_in_tensorboard_once(run, tmp_path, steps_before_kill, done):
+def test_repeated_steps_are_in_tensorboard_once(run: Any, tmp_path: Path, steps_before_kill: int, done: int) -> None:
     """The run is killed after `steps_before_kill` steps and resumed after `done` steps."""
     step_indices = [i for i, e in enumerate(run.all_events) if isinstance(e, Step)]
     end, restart = step_indices[steps_before_kill - 1] + 1, step_indices[done - 1] + 1 if done else 0
@@ -238,7 +243,9 @@ def test_repeated_steps_are_in_tensorboard_once(run, tmp_path, steps_before_kill
 
 
 @pytest.mark.usefixtures("seconds_apart")
-def test_a_resumed_run_continues_in_tensorboard_and_as_json_lines(blobs, tmp_path, cli):
+def test_a_resumed_run_continues_in_tensorboard_and_as_json_lines(
+    blobs: Path, tmp_path: Path, cli: CommandLine
+) -> None:
     session = begin(blobs, tmp_path)
     with attach_tensorboard(session) as display:
         events = session.events()
@@ -260,12 +267,14 @@ def test_a_resumed_run_continues_in_tensorboard_and_as_json_lines(blobs, tmp_pat
 
 
 @pytest.mark.parametrize("other", ["--json", "--dry-run"])
-def test_json_lines_exclude_other_output(cli, other):
+def test_json_lines_exclude_other_output(cli: CommandLine, other: str) -> None:
     code, out, err = cli("train", "lenet_d2l", "--jsonl", other)
     assert code == 2 and "error[CN206]: --jsonl" in err and ("error" in out) == (other == "--json")
 
 
-def test_reports_a_missing_package_before_reading_data(cli, monkeypatch, tmp_path):
+def test_reports_a_missing_package_before_reading_data(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)  # as if it were not installed
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
     with pytest.raises(MachineError) as caught:
@@ -280,10 +289,10 @@ def test_reports_a_missing_package_before_reading_data(cli, monkeypatch, tmp_pat
 class Cell:
     """The outputs below a cell, as IPython's `display` changes them."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.contents, self.calls = {}, 0
 
-    def display(self, content, *, raw, display_id, update):
+    def display(self, content: Any, *, raw: Any, display_id: Any, update: Any) -> None:
         assert raw and update == (display_id in self.contents)
         self.contents[display_id] = content
         self.calls += 1
@@ -298,7 +307,7 @@ class Cell:
         return next(c["text/plain"] for c in self.contents.values() if "image/png" not in c)
 
 
-def test_notebook_ends_with_the_curves_of_the_run(events):
+def test_notebook_ends_with_the_curves_of_the_run(events: list[Event]) -> None:
     cell = Cell()
     expected = Expected(low=0.7, high=0.8, mean=0.75, n=5, source="a book")
     show_all(Notebook("a run", expected, cell.display), events)
@@ -311,7 +320,9 @@ def test_notebook_ends_with_the_curves_of_the_run(events):
 
 
 @pytest.mark.parametrize(("seconds", "drawings"), [(0.0, 3), (0.3, 5), (2.0, 16)])
-def test_notebook_draws_steps_at_most_once_a_second(run, monkeypatch, seconds, drawings):
+def test_notebook_draws_steps_at_most_once_a_second(
+    run: Session, monkeypatch: pytest.MonkeyPatch, seconds: float, drawings: int
+) -> None:
     """Two epochs of 7 steps with a loss, `seconds` apart: draws the first step, both epochs, and each step that comes
     a second or more after the previous drawing.
     """
@@ -325,12 +336,12 @@ def test_notebook_draws_steps_at_most_once_a_second(run, monkeypatch, seconds, d
     assert cell.calls == 2 * drawings  # an image and a text
 
 
-def test_notebook_on_a_slow_machine_draws_a_tenth_of_the_time(run, monkeypatch):
+def test_notebook_on_a_slow_machine_draws_a_tenth_of_the_time(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, cell = SimpleNamespace(now=100.0), Cell()
     monkeypatch.setattr(notebook, "time", SimpleNamespace(monotonic=lambda: clock.now))
     monkeypatch.setattr(figures, "DPI", 20)
 
-    def slow_display(*args, **options):
+    def slow_display(*args: Any, **options: Any) -> None:
         clock.now += 0.25
         cell.display(*args, **options)
 
@@ -344,7 +355,7 @@ def test_notebook_on_a_slow_machine_draws_a_tenth_of_the_time(run, monkeypatch):
         assert cell.calls == 4
 
 
-def test_notebook_shows_the_last_step_of_an_interrupted_run(run):
+def test_notebook_shows_the_last_step_of_an_interrupted_run(run: Any) -> None:
     cell = Cell()
     show_all(Notebook("a run", None, cell.display), run.all_events[:6])
     first_step = Cell()
@@ -355,7 +366,7 @@ def test_notebook_shows_the_last_step_of_an_interrupted_run(run):
     assert empty.calls == 0
 
 
-def test_this_process_is_not_a_notebook(monkeypatch):
+def test_this_process_is_not_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
     assert not in_notebook() and "IPython" not in sys.modules
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
@@ -363,7 +374,7 @@ def test_this_process_is_not_a_notebook(monkeypatch):
 
 
 @pytest.mark.slow
-def test_executed_notebook_contains_the_curves(blobs, tmp_path, monkeypatch):
+def test_executed_notebook_contains_the_curves(blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
     cell = f"import classicnets as cn\nrun = cn.train('lenet_d2l', data={str(blobs)!r}, epochs=2, batch_size=32)"

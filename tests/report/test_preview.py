@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,17 +12,18 @@ from PIL import Image
 
 from classicnets.images.decode import read_fitted
 from classicnets.values import Preprocess
+from support.command_line import CommandLine
 from support.images import make_image_folder, save
 
 
 @pytest.fixture
-def saved(monkeypatch) -> list[Figure]:
+def saved(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     saved_figures, savefig = [], Figure.savefig
     monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (saved_figures.append(self), savefig(self, *a, **k)))
     return saved_figures
 
 
-def test_draws_a_folder_under_every_fit(tmp_path, cli, saved):
+def test_draws_a_folder_under_every_fit(tmp_path: Path, cli: CommandLine, saved: list[Figure]) -> None:
     folder = make_image_folder(tmp_path / "x", per_class=10)
     wide = save(folder / "bird" / "a.png", np.random.default_rng(0).integers(0, 256, (20, 50, 3), dtype=np.uint8))
     code, out, _ = cli("data", "preview", folder, "--fit", "crop", "--size", 10, "-o", tmp_path / "p.png", "--json")
@@ -39,7 +41,7 @@ def test_draws_a_folder_under_every_fit(tmp_path, cli, saved):
         assert axes.get_ylabel().startswith(f"fit={fit}") and ("chosen" in axes.get_ylabel()) == (fit == "crop")
 
 
-def test_reports_images_that_cannot_be_drawn(tmp_path, cli):
+def test_reports_images_that_cannot_be_drawn(tmp_path: Path, cli: CommandLine) -> None:
     assert cli("data", "preview")[0] == 2
     assert cli("data", "preview", tmp_path, "--size", 0)[0] == 2
     assert cli("data", "preview", tmp_path, "--size", 5000)[0] == 2

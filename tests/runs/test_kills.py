@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ TIMES = {"seconds", "evaluation_seconds", "images_per_second", "wait_share"}
 linux = pytest.mark.skipif(sys.platform != "linux", reason="forks, and asks /proc")
 
 
-def killing(what: str, folder: Path) -> dict:
+def killing(what: str, folder: Path) -> dict[str, Any]:
     """The report of `killing.py`, which needs its own process with a single thread."""
     script, folder = Path(__file__).parents[1] / "support/killing.py", folder / "killing"
     folder.mkdir()
@@ -39,7 +40,7 @@ def killing(what: str, folder: Path) -> dict:
 
 @linux
 @pytest.mark.slow
-def test_resumes_after_a_kill_at_every_call_that_changes_a_file(tmp_path, record_property):
+def test_resumes_after_a_kill_at_every_call_that_changes_a_file(tmp_path: Path, record_property: Any) -> None:
     """Dropout, batch normalization, AdamW, one_cycle, a moving average, three augmentations, two loader threads, a save
     after every step; death before each call, in the middle of each write, and in a power cut after each call.
     """
@@ -58,7 +59,7 @@ def test_resumes_after_a_kill_at_every_call_that_changes_a_file(tmp_path, record
 
 @linux
 @pytest.mark.slow
-def test_resumes_after_kills_at_random_moments_and_ctrl_c(tmp_path):
+def test_resumes_after_kills_at_random_moments_and_ctrl_c(tmp_path: Path) -> None:
     """Each time with another number of loader threads and of torch threads."""
     report = killing("random_moments", tmp_path)
     assert sum(report["hits"].values()) == 8
@@ -99,13 +100,13 @@ def saved_at_every_event(training: Session, copies: Path) -> list[Path]:
     return paths
 
 
-def figures(training: Session) -> list[dict]:
+def figures(training: Session) -> list[dict[str, Any]]:
     events = [asdict(event) for event in history.read(training.folder.history) if not isinstance(event, Advice)]
     return [{key: value for key, value in event.items() if key not in TIMES} for event in events]
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_resumes_from_a_checkpoint_at_any_event(name, folder, tmp_path):
+def test_resumes_from_a_checkpoint_at_any_event(name: str, folder: Path, tmp_path: Path) -> None:
     """Includes the event after the last step of an epoch, before its evaluation."""
     (tmp_path / "own.py").write_text(NET)
     settings = {"epochs": "3", "batch_size": "24", "validation": "0.2", "lr": "0.01"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from classicnets.events import Epoch, Step
 from classicnets.runs import checkpoint, folder, history, net_spec
 
 
-def test_a_checkpoint_loads_what_was_saved(tmp_path):
+def test_a_checkpoint_loads_what_was_saved(tmp_path: Path) -> None:
     tied = torch.rand(3, 4)
     tensors = {"a": tied, "b": tied, "step": torch.tensor(5), "view": torch.rand(4, 6).t()}
     checkpoint.save(tmp_path / "x.safetensors", tensors, {"epoch": 3, "name": "é"})
@@ -28,7 +29,7 @@ def test_a_checkpoint_loads_what_was_saved(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory) -> bytes:
+def saved(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("c") / "x.safetensors"
     checkpoint.save(path, {"w": torch.rand(20)}, {"epoch": 1})
     return path.read_bytes()
@@ -36,7 +37,9 @@ def saved(tmp_path_factory) -> bytes:
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_reports_a_truncated_or_damaged_checkpoint(saved, tmp_path_factory, data):
+def test_reports_a_truncated_or_damaged_checkpoint(
+    saved: bytes, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     cut = saved[: data.draw(st.integers(0, len(saved) - 1))]
     path = tmp_path_factory.mktemp("t") / "x.safetensors"
     path.write_bytes(cut)
@@ -45,7 +48,7 @@ def test_reports_a_truncated_or_damaged_checkpoint(saved, tmp_path_factory, data
     assert caught.value.code == "CN305" and str(path) in caught.value.where
 
 
-def test_distinguishes_foreign_damaged_and_missing_files(tmp_path):
+def test_distinguishes_foreign_damaged_and_missing_files(tmp_path: Path) -> None:
     save_file({"w": torch.rand(2)}, tmp_path / "foreign.safetensors")
     with pytest.raises(DataError, match="was not written by classicnets"):
         checkpoint.load(tmp_path / "foreign.safetensors")
@@ -56,7 +59,7 @@ def test_distinguishes_foreign_damaged_and_missing_files(tmp_path):
         checkpoint.load(tmp_path / "none.safetensors")
 
 
-def test_rejects_a_newer_format(tmp_path, monkeypatch):
+def test_rejects_a_newer_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "_VERSION", 99)
     checkpoint.save(tmp_path / "x.safetensors", {"w": torch.rand(2)}, {})
     monkeypatch.setattr(checkpoint, "_VERSION", 1)
@@ -75,7 +78,7 @@ def step(n: int, at: int) -> Step:
     return Step(epoch=n, step=at, steps=10, images=at * 4, seconds=0.5, loss=1.5, accuracy=0.25)
 
 
-def test_history_ignores_a_truncated_line(tmp_path):
+def test_history_ignores_a_truncated_line(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     events = [step(1, 5), step(1, 10), epoch(1), step(2, 5)]
     for event in events:
@@ -93,7 +96,7 @@ def test_history_ignores_a_truncated_line(tmp_path):
     assert history.read(path) == []
 
 
-def test_a_history_damaged_by_a_power_cut_is_read_up_to_the_damage(tmp_path):
+def test_a_history_damaged_by_a_power_cut_is_read_up_to_the_damage(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     history.append(path, step(1, 5))
     with path.open("ab") as file:
@@ -101,11 +104,11 @@ def test_a_history_damaged_by_a_power_cut_is_read_up_to_the_damage(tmp_path):
     assert history.read(path) == [step(1, 5)]
 
 
-def facts_of(path: Path) -> dict:
+def facts_of(path: Path) -> dict[str, Any]:
     return folder.open_run(path).read()
 
 
-def test_a_run_folder_is_complete_or_does_not_exist(tmp_path, monkeypatch):
+def test_a_run_folder_is_complete_or_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own.py").write_text(NET)
     spec, runs = net_spec.find("own.py:net"), tmp_path / "runs"
     (runs / "own-2").mkdir(parents=True)  # empty: as good as none
@@ -120,7 +123,7 @@ def test_a_run_folder_is_complete_or_does_not_exist(tmp_path, monkeypatch):
     assert sorted(path.name for path in runs.iterdir()) == ["own-1", "own-2", "own-3", "own-4"]
 
 
-def test_rejects_a_folder_that_is_not_a_run(tmp_path):
+def test_rejects_a_folder_that_is_not_a_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a run folder"):
         folder.open_run(tmp_path)
     (tmp_path / "run.json").write_text("{")
@@ -132,7 +135,7 @@ def test_rejects_a_folder_that_is_not_a_run(tmp_path):
 NET = "from torch import nn\ndef net():\n    return nn.Linear(2, 3)\nready = nn.Linear(4, 5)\nnumber = 3\n"
 
 
-def test_networks_from_a_file(tmp_path):
+def test_networks_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(NET)
     assert net_spec.find("own.py:net").build().in_features == 2
     assert net_spec.find(f"{tmp_path}/own.py:ready").build().in_features == 4
@@ -143,7 +146,7 @@ def test_networks_from_a_file(tmp_path):
     ("name", "message"),
     [("number", "is not a network"), ("absent", "is not a network"), ("broken", "cannot be built")],
 )
-def test_rejects_files_without_a_network(tmp_path, name, message):
+def test_rejects_files_without_a_network(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "own.py").write_text(NET + "def broken():\n    return 1 / 0\n")
     with pytest.raises(UsageError) as caught:
         net_spec.find(f"own.py:{name}").build()
@@ -152,14 +155,14 @@ def test_rejects_files_without_a_network(tmp_path, name, message):
         assert caught.value.where.endswith("own.py:7") and "division" in caught.value.why
 
 
-def test_reports_a_syntax_error(tmp_path):
+def test_reports_a_syntax_error(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("net = (")
     with pytest.raises(UsageError) as caught:
         net_spec.find("own.py:net").build()
     assert "SyntaxError" in caught.value.why
 
 
-def test_rejects_a_file_that_has_changed(tmp_path):
+def test_rejects_a_file_that_has_changed(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(NET)
     spec = net_spec.find("own.py:net")
     (tmp_path / "own.py").write_text(NET + "# changed\n")
@@ -168,7 +171,7 @@ def test_rejects_a_file_that_has_changed(tmp_path):
     assert caught.value.code == "CN207"
 
 
-def test_reports_missing_files_and_names(tmp_path):
+def test_reports_missing_files_and_names(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"the file gone\.py does not exist"):
         net_spec.find("gone.py:net")
     with pytest.raises(UsageError) as caught:

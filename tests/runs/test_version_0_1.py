@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import classicnets as cn
+from support.command_line import CommandLine
 
 HERE = Path(__file__).parent / "version_0_1"
 
@@ -29,7 +30,7 @@ def old(tmp_path: Path) -> Path:
     return place
 
 
-def test_a_finished_run_opens_with_the_same_accuracy(old, cli):
+def test_a_finished_run_opens_with_the_same_accuracy(old: Path, cli: CommandLine) -> None:
     run = cn.load(old / "finished")
     assert run.result and run.evaluate().accuracy == pytest.approx(run.result["test_accuracy"], abs=0.051)  # one image
     code, out, _ = cli("evaluate", old / "finished", "--json")
@@ -38,19 +39,19 @@ def test_a_finished_run_opens_with_the_same_accuracy(old, cli):
     assert code == 0 and "lenet1_1990 with activation=tanh" in out
 
 
-def test_an_exported_file_opens_and_agrees_with_its_run(old):
+def test_an_exported_file_opens_and_agrees_with_its_run(old: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (7, 1, 28, 28), np.uint8)
     file, run = cn.load(old / "finished.onnx"), cn.load(old / "finished", device="cpu")
     assert file.classes == run.classes
     np.testing.assert_allclose(file.predictor.probabilities(images), run.predictor.probabilities(images), atol=1e-5)
 
 
-def test_a_finished_run_can_be_exported(old, cli):
+def test_a_finished_run_can_be_exported(old: Path, cli: CommandLine) -> None:
     code, out, _ = cli("export", old / "finished", "-o", "again.onnx")
     assert code == 0 and "agrees with the net on 20 images" in out
 
 
-def test_a_stopped_run_is_resumed(old, cli):
+def test_a_stopped_run_is_resumed(old: Path, cli: CommandLine) -> None:
     history = (old / "stopped" / "history.jsonl").read_text().splitlines()
     code, out, err = cli("train", "--resume", old / "stopped")
     assert code == 0 and "test accuracy" in out and "after epoch 1 of 3, step 2" in err
@@ -59,7 +60,7 @@ def test_a_stopped_run_is_resumed(old, cli):
     assert cn.load(old / "stopped").result
 
 
-def test_a_run_can_provide_initial_weights(old):
+def test_a_run_can_provide_initial_weights(old: Path) -> None:
     run = cn.train(
         "lenet1_1990", recipe="fast", data=str(old / "blobs"), weights=old / "finished", epochs=1, quiet=True
     )

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -34,6 +35,7 @@ from classicnets.study import parallel, seeds
 from classicnets.study.parallel import Parallelism, compare
 from classicnets.training.plan import plan
 from classicnets.values import Expected
+from support.command_line import CommandLine
 
 NET = """
 import time
@@ -73,14 +75,14 @@ def breaks():
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory) -> Path:
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("own") / "own.py"
     path.write_text(NET)
     return path
 
 
 @pytest.fixture(scope="module")
-def three(own, blobs, tmp_path_factory) -> cn.Seeds:
+def three(own: Path, blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> cn.Seeds:
     """Seeds 3, 4 and 5, two at a time."""
     runs = tmp_path_factory.mktemp("runs")
     return cn.train_seeds(f"{own}:net", 3, seed=3, parallel_runs=2, data=str(blobs), runs=runs, quiet=True, epochs=2)
@@ -102,7 +104,7 @@ def one_thread() -> None:
 
 
 @pytest.mark.slow
-def test_a_seed_among_others_equals_a_single_run(three, own, blobs, one_thread):
+def test_a_seed_among_others_equals_a_single_run(three: cn.Seeds, own: Path, blobs: Path, one_thread: None) -> None:
     single = cn.train(f"{own}:net", data=str(blobs), seed=4, epochs=2, quiet=True)
     parallel_run = three.path / "seed-4"
     assert same_weights(parallel_run, single.path) and losses(parallel_run) == losses(single.path)
@@ -111,7 +113,7 @@ def test_a_seed_among_others_equals_a_single_run(three, own, blobs, one_thread):
 
 
 @pytest.mark.slow
-def test_each_seed_is_an_ordinary_run(three, cli):
+def test_each_seed_is_an_ordinary_run(three: cn.Seeds, cli: CommandLine) -> None:
     assert [run.facts["seed"] for run in three.runs] == [3, 4, 5]
     assert three.runs[0].evaluate().accuracy == three.summary["runs"][0]["test_accuracy"]
     assert cli("evaluate", three.path / "seed-3")[0] == 0
@@ -121,7 +123,7 @@ def test_each_seed_is_an_ordinary_run(three, cli):
 
 
 @pytest.mark.slow
-def test_statistics_equal_those_of_the_runs(three):
+def test_statistics_equal_those_of_the_runs(three: cn.Seeds) -> None:
     accuracies = [run.result["test_accuracy"] for run in three.runs]
     assert three.mean == statistics.mean(accuracies) and three.sd == statistics.stdev(accuracies)
     facts = json.loads((three.path / "seeds.json").read_text())
@@ -137,13 +139,13 @@ def test_statistics_equal_those_of_the_runs(three):
 
 
 @pytest.mark.slow
-def test_finished_runs_cannot_be_resumed(three, cli):
+def test_finished_runs_cannot_be_resumed(three: cn.Seeds, cli: CommandLine) -> None:
     code, _, err = cli("train", "--resume", three.path)
     assert code == 2 and "error[CN208]: all runs are complete" in err
 
 
 @pytest.mark.slow
-def test_failed_seed_is_reported_and_the_others_continue(cli, own, blobs):
+def test_failed_seed_is_reported_and_the_others_continue(cli: CommandLine, own: Path, blobs: Path) -> None:
     code, out, err = cli(
         "train", f"{own}:breaks", "--data", blobs, "--set", "epochs=1", "--seed", 3, "--seeds", 2,
         "--parallel-runs", 2, "--json",
@@ -212,7 +214,7 @@ def started_seeds(
 
 @linux
 @pytest.mark.slow
-def test_ctrl_c_saves_and_stops_the_active_runs(own, blobs):
+def test_ctrl_c_saves_and_stops_the_active_runs(own: Path, blobs: Path) -> None:
     endless = 100_000  # epochs: hours, even on a fast machine
     with started_seeds(f"{own}:slow", blobs, parallel_runs=2, epochs=endless) as (parent, workers, folder):
         parent.send_signal(signal.SIGINT)
@@ -234,7 +236,7 @@ def test_ctrl_c_saves_and_stops_the_active_runs(own, blobs):
 
 @linux
 @pytest.mark.slow
-def test_killed_runs_resume_bit_for_bit(cli, own, blobs, one_thread):
+def test_killed_runs_resume_bit_for_bit(cli: CommandLine, own: Path, blobs: Path, one_thread: None) -> None:
     Path("halt").touch()
     with started_seeds(f"{own}:halting", blobs, parallel_runs=1, epochs=12) as (parent, workers, folder):
         for pid in (parent.pid, *workers):
@@ -253,7 +255,7 @@ def test_killed_runs_resume_bit_for_bit(cli, own, blobs, one_thread):
         assert losses(folder / f"seed-{seed}") == losses(single.path)
 
 
-def test_module_is_copied_for_each_seed(blobs):
+def test_module_is_copied_for_each_seed(blobs: Path) -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     before = copy.deepcopy(net.state_dict())
     seeds_result = cn.train_seeds(net, 2, data=str(blobs), epochs=1, quiet=True)
@@ -265,7 +267,7 @@ def test_module_is_copied_for_each_seed(blobs):
         cn.train_seeds(net, 2, parallel_runs=2, data=str(blobs), quiet=True)
 
 
-def test_failed_module_is_reported(blobs):
+def test_failed_module_is_reported(blobs: Path) -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     nn.init.constant_(net[1].bias, float("inf"))
     seeds_result = cn.train_seeds(net, 2, data=str(blobs), recipe="fast", initialize="as_built", epochs=1, quiet=True)
@@ -279,13 +281,13 @@ def test_failed_module_is_reported(blobs):
     assert "no run has a result" in (seeds_result.path / "card.md").read_text()
 
 
-def test_statistics_of_small_samples():
+def test_statistics_of_small_samples() -> None:
     assert seeds.statistics_of([]) == {"mean": None, "sd": None, "min": None, "max": None}
     assert seeds.statistics_of([0.5]) == {"mean": 0.5, "sd": None, "min": 0.5, "max": 0.5}
     assert seeds.statistics_of([1.0, 3.0, 5.0]) == {"mean": 3.0, "sd": 2.0, "min": 1.0, "max": 5.0}
 
 
-def test_verdict_counts_the_runs_in_the_published_range():
+def test_verdict_counts_the_runs_in_the_published_range() -> None:
     published = Expected(low=0.75, high=0.83, mean=0.80, n=130, source="a table")
     assert seeds.against(published, [0.74, 0.76, 0.78]) == (
         "2 of 3 runs are in the published range 0.750 to 0.830; the mean is 4.00 points below the published mean 0.8000"
@@ -295,7 +297,7 @@ def test_verdict_counts_the_runs_in_the_published_range():
     assert verdict.startswith("the mean is 2.00 points above the single published run")
 
 
-def test_changed_recipe_has_no_verdict(blobs):
+def test_changed_recipe_has_no_verdict(blobs: Path) -> None:
     changed = plan(*run_spec("lenet_d2l", data=str(blobs)))
     assert seeds.verdict(changed, [0.8]).startswith("no verdict") and seeds.verdict(changed, []) == ""
 
@@ -311,17 +313,19 @@ def test_changed_recipe_has_no_verdict(blobs):
         (50, 16, 1, 16, {16: 0.010, 1: 0.011}, (1, 16)),  # memory for one run
     ],
 )
-def test_fastest_parallelism_is_chosen(runs, cores, fitting_runs, most_runs, seconds, expected):
+def test_fastest_parallelism_is_chosen(
+    runs: int, cores: int, fitting_runs: int, most_runs: int, seconds: dict[int, float], expected: tuple[int, ...]
+) -> None:
     parallelism = compare(runs, cores, fitting_runs, most_runs, seconds, "9.0 GB each, 36.0 GB free")
     assert (parallelism.runs, parallelism.threads) == expected
     assert ("9.0 GB each" in parallelism.why) == (fitting_runs < most_runs)
 
 
-def test_parallelism_is_measured_or_set_by_the_user(blobs, monkeypatch):
+def test_parallelism_is_measured_or_set_by_the_user(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lenet = plan(*run_spec("lenet_d2l", data=str(blobs), device="cpu"))
     calls = []
 
-    def seconds_per_step(_plan, threads, _say):
+    def seconds_per_step(_plan: Any, threads: Any, _say: Any) -> Any:
         calls.append(threads)
         return {4: 0.01, 1: 0.02}
 
@@ -344,7 +348,7 @@ def test_parallelism_is_measured_or_set_by_the_user(blobs, monkeypatch):
         parallel.choose(lenet, 8, 0, print)
 
 
-def test_timing_steps_restores_the_number_of_threads(blobs, monkeypatch):
+def test_timing_steps_restores_the_number_of_threads(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "_SECONDS", 0.0)
     lenet = plan(*run_spec("lenet_d2l", data=str(blobs), settings={"batch_size": 8}, device="cpu"))
     threads = torch.get_num_threads()
@@ -353,7 +357,7 @@ def test_timing_steps_restores_the_number_of_threads(blobs, monkeypatch):
     assert torch.get_num_threads() == threads
 
 
-def epochs(n: int, *, accuracy: float = 0.5, **changes) -> list[Epoch]:
+def epochs(n: int, *, accuracy: float = 0.5, **changes: Any) -> list[Epoch]:
     values = {"validation_accuracy": None, "test_accuracy": accuracy, **changes}
     return [
         Epoch(
@@ -365,7 +369,7 @@ def epochs(n: int, *, accuracy: float = 0.5, **changes) -> list[Epoch]:
 
 
 @pytest.mark.parametrize("n", [1, 2, 50])
-def test_figure_has_a_line_for_each_seed_and_the_mean(n):
+def test_figure_has_a_line_for_each_seed_and_the_mean(n: int) -> None:
     runs = {seed: epochs(4, accuracy=seed / n) for seed in range(n)}
     published = Expected(low=0.2, high=0.3, mean=0.25, n=9, source="x")
     figure = report.draw(runs, {seed: seed / n for seed in runs}, published, "a title")
@@ -378,7 +382,7 @@ def test_figure_has_a_line_for_each_seed_and_the_mean(n):
     assert [len([p for p in axes.patches if p.get_y() == 0.2]) for axes in figure.axes] == [0, 1, 1]
 
 
-def test_failed_seed_is_dashed_and_not_in_the_mean():
+def test_failed_seed_is_dashed_and_not_in_the_mean() -> None:
     runs = {0: epochs(4, accuracy=0.6), 1: epochs(2, accuracy=0.1), 2: epochs(3, accuracy=0.8), 3: []}
     figure = report.draw(runs, {0: 0.6, 2: 0.8}, None, "a title")
     middle = figure.axes[1]
@@ -386,7 +390,7 @@ def test_failed_seed_is_dashed_and_not_in_the_mean():
     assert list(middle.lines[-1].get_ydata()) == pytest.approx([0.7] * 3)  # up to the last epoch of both
 
 
-def test_figure_shows_the_evaluated_split():
+def test_figure_shows_the_evaluated_split() -> None:
     validated = {0: epochs(2, accuracy=None, validation_accuracy=0.5)}
     published = Expected(low=0.2, high=0.3, mean=0.25, n=9, source="x")
     figure = report.draw(validated, {0: 0.5}, published, "a title")
@@ -396,7 +400,7 @@ def test_figure_shows_the_evaluated_split():
     assert figure.axes[1].get_ylabel() == "train accuracy (mean over the epoch)"
 
 
-def test_terminal_shows_epochs_and_prints_advice_once():
+def test_terminal_shows_epochs_and_prints_advice_once() -> None:
     display = SeedsTerminal(Console(file=io.StringIO(), width=200), 6)
     advice = Advice(epoch=1, step=1, topic="flat", message="it does not learn", hint="lr=0.1")
     with display:
@@ -426,18 +430,20 @@ def test_terminal_shows_epochs_and_prints_advice_once():
         (["lenet_d2l", "--seeds", "2", "--jsonl"], "--jsonl shows one run only"),
     ],
 )
-def test_rejects_contradictory_options(cli, options, message):
+def test_rejects_contradictory_options(cli: CommandLine, options: list[str], message: str) -> None:
     code, _, err = cli("train", *options)
     assert code == 2 and message in err
 
 
-def test_dry_run_reports_the_number_of_runs(cli, blobs):
+def test_dry_run_reports_the_number_of_runs(cli: CommandLine, blobs: Path) -> None:
     code, out, err = cli("train", "lenet_d2l", "--data", blobs, "--seeds", 7, "--seed", 2, "--dry-run")
     assert code == 0 and "each of 7 runs, with seeds 2 and following" in err and "61,706" in out
 
 
 @pytest.mark.slow
-def test_benchmark_runs_only_missing_seeds(blobs, tmp_path, monkeypatch, capsys):
+def test_benchmark_runs_only_missing_seeds(
+    blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     spec = importlib.util.spec_from_file_location("seeds_benchmark", Path(__file__).parents[2] / "benchmarks/seeds.py")
     benchmark = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)

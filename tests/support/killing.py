@@ -23,6 +23,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", CLASSICNETS_OFFLINE="1")
 
@@ -50,7 +51,7 @@ SETTINGS = "epochs=2 batch_size=12 validation=0.2 flip=true shift=1 erase=3 ema=
 class Disk:
     """Counts the calls that change files under `root`, and kills the process at call number `at`, in the way `way`."""
 
-    def __init__(self, root: Path, at: int = 0, way: str = ""):
+    def __init__(self, root: Path, at: int = 0, way: str = "") -> None:
         self.root, self.at, self.way = f"{root.resolve()}{os.sep}", at, way
         self.calls: list[tuple[str, str]] = []  # the call, and its file
         self.synced: dict[int, int] = {}  # bytes of each file, by inode, that survive a power cut
@@ -101,7 +102,17 @@ class Disk:
         self.call("fsync folder" if stat.S_ISDIR(status.st_mode) else "fsync", path, lambda: None)
         self.synced[status.st_ino] = status.st_size
 
-    def _open(self, path, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None):
+    def _open(
+        self,
+        path: Any,
+        mode: str = "r",
+        buffering: int = -1,
+        encoding: Any = None,
+        errors: Any = None,
+        newline: Any = None,
+        closefd: bool = True,
+        opener: Any = None,
+    ) -> Any:
         if not set(mode) & set("wax+") or not self.inside(path):
             return self.open(path, mode, buffering, encoding, errors, newline, closefd, opener)
         raw = Raw(self, path, mode.replace("b", "").replace("t", ""))
@@ -119,13 +130,13 @@ class Disk:
 class Raw(io.FileIO):
     """A file that reports each write to the disk."""
 
-    def __init__(self, disk: Disk, path: os.PathLike[str], mode: str):
+    def __init__(self, disk: Disk, path: os.PathLike[str], mode: str) -> None:
         self.disk = disk
         size = Path(path).stat().st_size if Path(path).exists() and "w" not in mode else 0
         disk.call("open", path, lambda: super(Raw, self).__init__(os.fspath(path), mode))
         disk.synced.setdefault(os.fstat(self.fileno()).st_ino, size)
 
-    def write(self, content) -> int:
+    def write(self, content: Any) -> int:
         content, write = bytes(content), super().write
         return self.disk.call("write", self.name, lambda: write(content), lambda: write(content[: len(content) // 2]))
 
@@ -137,7 +148,7 @@ def kill_process() -> None:
 class Place:
     """A folder with a network and images, in which runs are started and killed."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path) -> None:
         self.root, self.log = root, root / "log.txt"
         make_idx_folder(root / "data", train=27, test=9, classes=3, size=12)
         (root / "own.py").write_text(NET)
@@ -210,7 +221,7 @@ def small_figures() -> None:
 
 
 def write_carelessly() -> None:
-    def careless(path, content):
+    def careless(path: Any, content: Any) -> None:
         path.write_bytes(content)
 
     files.write_whole.__code__ = careless.__code__

@@ -15,6 +15,7 @@ import classicnets as cn
 from classicnets import machine
 from classicnets.models.registry import NETS
 from classicnets.training import loop
+from support.command_line import CommandLine
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -34,7 +35,7 @@ def step(net: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tens
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SMALL else n for n in NETS])
-def test_every_network_trains_reproducibly_in_deterministic_mode(name):
+def test_every_network_trains_reproducibly_in_deterministic_mode(name: str) -> None:
     channels, side, _ = NETS[name].input
     side = SMALL.get(name, side)
     torch.manual_seed(0)
@@ -51,7 +52,7 @@ def test_every_network_trains_reproducibly_in_deterministic_mode(name):
 
 
 @pytest.mark.parametrize(("on", "warn_only"), [(False, False), (True, False), (True, True)])
-def test_restores_the_mode(on, warn_only):
+def test_restores_the_mode(on: bool, warn_only: bool) -> None:
     def mode() -> tuple[bool, bool]:
         return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
@@ -70,7 +71,7 @@ def test_restores_the_mode(on, warn_only):
 class Watched(nn.Sequential):
     """A network that records the mode of each call, and can use a nondeterministic operation."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(nn.Flatten(), nn.Linear(784, 10))
         self.modes: list[bool] = []
         self.workspaces: set[str | None] = set()
@@ -86,7 +87,7 @@ class Watched(nn.Sequential):
         return super().forward(x)
 
 
-def test_a_run_is_deterministic_only_while_it_trains(blobs, monkeypatch):
+def test_a_run_is_deterministic_only_while_it_trains(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")  # and after the test it is as it was
     net = Watched()
@@ -100,7 +101,7 @@ def test_a_run_is_deterministic_only_while_it_trains(blobs, monkeypatch):
     assert net.modes and not any(net.modes)
 
 
-def test_rejects_nondeterministic_operations_and_restores_the_mode(blobs):
+def test_rejects_nondeterministic_operations_and_restores_the_mode(blobs: Path) -> None:
     net = Watched()
     net.refused = True
     cn.train(net, data=str(blobs), epochs=1, limit=64, quiet=True)  # it does no harm otherwise
@@ -109,7 +110,9 @@ def test_rejects_nondeterministic_operations_and_restores_the_mode(blobs):
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_the_command_reports_the_mode_and_resuming_keeps_it(blobs, cli, monkeypatch):
+def test_the_command_reports_the_mode_and_resuming_keeps_it(
+    blobs: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = []
     mode = torch.use_deterministic_algorithms
     monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda *a, **k: (calls.append((a, k)), mode(*a, **k)))

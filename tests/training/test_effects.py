@@ -11,13 +11,14 @@ from safetensors.torch import load_file
 from torch import nn
 
 import classicnets as cn
+from support.command_line import CommandLine
 from support.images import save
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture(scope="module")
-def unbalanced(tmp_path_factory) -> Path:
+def unbalanced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 8 x 8 grayscale images: 200 of a common and 10 of a rare class to train on, 50 of each to test.
 
     The rare ones are a little brighter on the left and darker on the right, which noise hides in part.
@@ -33,7 +34,7 @@ def unbalanced(tmp_path_factory) -> Path:
     return root
 
 
-def test_class_weights_raise_the_recall_of_a_rare_class(unbalanced):
+def test_class_weights_raise_the_recall_of_a_rare_class(unbalanced: Path) -> None:
     def recall(class_weights: str, seed: int) -> list[float]:
         torch.manual_seed(seed)
         net = nn.Sequential(nn.AvgPool2d((8, 4)), nn.Flatten(), nn.Linear(2, 2))
@@ -49,7 +50,7 @@ def test_class_weights_raise_the_recall_of_a_rare_class(unbalanced):
     assert (weighed.mean(axis=1) > plain.mean(axis=1)).all()  # by more than good ones are lost
 
 
-def test_a_bfloat16_run_saves_float32_and_is_close_to_a_float32_run(blobs, cli):
+def test_a_bfloat16_run_saves_float32_and_is_close_to_a_float32_run(blobs: Path, cli: CommandLine) -> None:
     train = ["train", "lenet_caffe", "--recipe", "fast", "--data", blobs, "--set", "epochs=3", "batch_size=32"]
     code, _, err = cli(*train, "precision=float32")
     assert code == 0 and "float32" in err and "bfloat16" not in err

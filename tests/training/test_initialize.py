@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +16,7 @@ from classicnets.errors import UsageError
 from classicnets.models.layers import LocalConv2d, Subsampling, TableConv2d
 from classicnets.recipes import resolve
 from classicnets.training.initialize import check, initialize
+from support.command_line import CommandLine
 
 ALL = resolve._CHOICES["initialize"]
 BY_POSITION = [
@@ -88,7 +92,7 @@ def check_normal(weight: torch.Tensor, sd: float) -> None:
         ("lecun1998", lambda fan_in, fan_out: 2.4 / fan_in),
     ],
 )
-def test_uniform_schemes(scheme, bound):
+def test_uniform_schemes(scheme: str, bound: Callable[..., Any]) -> None:
     torch.manual_seed(0)
     net = Mixed()
     before = [layer.bias.clone() for *_, layer in parts(net) if layer.bias is not None]
@@ -103,7 +107,7 @@ def test_uniform_schemes(scheme, bound):
         assert torch.equal(bias, old) if scheme == "xavier_uniform" else not bias.any()
 
 
-def test_normal_scheme():
+def test_normal_scheme() -> None:
     torch.manual_seed(0)
     net = Mixed()
     initialize(net, "normal")
@@ -134,12 +138,12 @@ FITS += [(f"cuda_convnet_{n}", lambda n=n: cn.create(f"cifar10_{n}")) for n in (
 FITS += [("cuda_convnet_13pct", lambda: cn.create("cifar10_11pct"))]
 
 
-def test_every_scheme_by_position_has_expected_values():
+def test_every_scheme_by_position_has_expected_values() -> None:
     assert set(BY_POSITION) == set(FACTS) == {scheme for scheme, _ in FITS}
 
 
 @pytest.mark.parametrize(("scheme", "make"), FITS)
-def test_schemes_by_position(scheme, make):
+def test_schemes_by_position(scheme: str, make: Callable[..., Any]) -> None:
     torch.manual_seed(0)
     net = make()
     initialize(net, scheme)
@@ -155,14 +159,14 @@ def made_for(scheme: str) -> nn.Module:
 
 
 @pytest.mark.parametrize("scheme", ALL)
-def test_other_layers_are_not_changed(scheme):
+def test_other_layers_are_not_changed(scheme: str) -> None:
     net = nn.Sequential(made_for(scheme), nn.BatchNorm1d(3), Subsampling(2), nn.PReLU(), nn.Embedding(4, 2))
     original = [p.clone() for layer in net[1:] for p in layer.parameters()]
     initialize(net, scheme)
     assert all(torch.equal(a, b) for a, b in zip(original, (p for m in net[1:] for p in m.parameters()), strict=True))
 
 
-def test_xavier_equals_torch_bit_for_bit():
+def test_xavier_equals_torch_bit_for_bit() -> None:
     ours, theirs = five_and_three(), five_and_three()
     torch.manual_seed(1)
     initialize(ours, "xavier_uniform")
@@ -174,7 +178,7 @@ def test_xavier_equals_torch_bit_for_bit():
 
 
 @pytest.mark.parametrize("scheme", BY_POSITION)
-def test_rejects_a_network_with_other_layers_without_changing_it(scheme, cli, blobs):
+def test_rejects_a_network_with_other_layers_without_changing_it(scheme: str, cli: CommandLine, blobs: Path) -> None:
     net = cn.create("lenet_d2l")
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     with pytest.raises(UsageError, match="does not fit the network") as caught:
@@ -185,7 +189,7 @@ def test_rejects_a_network_with_other_layers_without_changing_it(scheme, cli, bl
     assert code == 2 and "the network has 2 and 3" in err
 
 
-def test_rejects_networks_without_weights():
+def test_rejects_networks_without_weights() -> None:
     for net, words in ((nn.Flatten(), "no convolution"), (nn.LazyLinear(3), "a lazy layer")):
         check(net, "as_built")
         with pytest.raises(UsageError) as caught:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +50,9 @@ def loader(recipe: Recipe, images: Split) -> Batches:
     return Batches(images, recipe, recipe.preprocess(1, 8), seed=1, device=torch.device("cpu"))
 
 
-def train(recipe: Recipe, net: nn.Module, images: Split | None = None, watch=Scores) -> tuple[State, list]:
+def train(
+    recipe: Recipe, net: nn.Module, images: Split | None = None, watch: Callable[[], Scores] = Scores
+) -> tuple[State, list[Any]]:
     state = State(net, recipe)
     images_loader = loader(recipe, images or data())
     loss = objective.make(recipe, images_loader.labels, 5)
@@ -66,7 +70,7 @@ def steps_of(optimizer: torch.optim.Optimizer, net: nn.Module, rates: list[float
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_rate_inside_equals_torch_sgd_until_the_rate_drops(momentum):
+def test_rate_inside_equals_torch_sgd_until_the_rate_drops(momentum: float) -> None:
     ours, theirs = small(), small()
     recipe = replace(PLAIN, optimizer="sgd_rate_inside", momentum=momentum, weight_decay=0.01)
     inside = optim.make(ours, recipe)
@@ -83,7 +87,7 @@ def test_rate_inside_equals_torch_sgd_until_the_rate_drops(momentum):
     assert (apart > 1e-4) == (momentum > 0)
 
 
-def test_rate_inside_follows_the_formula_of_the_paper():
+def test_rate_inside_follows_the_formula_of_the_paper() -> None:
     """v <- 0.9 v - 0.0005 eps w - eps g; w <- w + v, computed in float64 with a changing rate."""
     w = nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
     optimizer = optim.RateInside([{"params": [w], "weight_decay": 0.0005}], lr=1.0, momentum=0.9)
@@ -98,7 +102,7 @@ def test_rate_inside_follows_the_formula_of_the_paper():
     np.testing.assert_allclose(w.detach().numpy(), by_hand, rtol=1e-12)
 
 
-def test_learning_rate_of_biases_and_weight_decay_of_layers():
+def test_learning_rate_of_biases_and_weight_decay_of_layers() -> None:
     net = small()
     recipe = replace(PLAIN, bias_lr=2.0, bias_decay=False, weight_decays=(0.0, 0.004, 0.01), momentum=0.9)
     groups = optim.make(net, recipe).param_groups
@@ -109,7 +113,7 @@ def test_learning_rate_of_biases_and_weight_decay_of_layers():
     assert [(g["factor"], g["weight_decay"], len(g["params"])) for g in plain] == [(1.0, 0.5, 6)]
 
 
-def test_learning_rate_schedules():
+def test_learning_rate_schedules() -> None:
     steps = replace(PLAIN, schedule="steps", drop_at=(25 / 90, 51 / 90), drop_to=(0.1, 0.01), epochs=90)
     rates = [optim.rate(steps, epoch / 90) for epoch in range(90)]
     assert rates == [0.1] * 25 + [0.1 * 0.1] * 26 + [0.1 * 0.01] * 39
@@ -120,12 +124,12 @@ def test_learning_rate_schedules():
     assert [optim.rate(plateau, 0.5, drops) for drops in range(4)] == pytest.approx([0.1, 0.01, 0.001, 0.0001])
 
 
-def watch_of(accuracies: list[float]):
+def watch_of(accuracies: list[float]) -> Callable[[], Scores]:
     remaining = iter(accuracies)
     return lambda: Scores(validation_accuracy=next(remaining), validation_loss=1.0)
 
 
-def test_plateau_drops_the_rate_three_times_and_then_stops():
+def test_plateau_drops_the_rate_three_times_and_then_stops() -> None:
     recipe = replace(PLAIN, schedule="plateau", patience=2, validation=0.1, monitor="validation", epochs=50, lr=0.1)
     state, events = train(recipe, small(), watch=watch_of([0.5, 0.6] + [0.55] * 48))
     epochs = [e for e in events if isinstance(e, Epoch)]
@@ -134,7 +138,7 @@ def test_plateau_drops_the_rate_three_times_and_then_stops():
     assert [e.best for e in epochs] == [True, True] + [False] * 8 and not any(e.stops for e in epochs[:-1])
 
 
-def test_patience_stops_early_and_a_stopped_run_stays_stopped():
+def test_patience_stops_early_and_a_stopped_run_stays_stopped() -> None:
     recipe = replace(PLAIN, patience=3, validation=0.1, monitor="validation", epochs=50)
     state, events = train(recipe, small(), watch=watch_of([0.5, 0.6, 0.1, 0.2, 0.3, 0.9]))
     assert len([e for e in events if isinstance(e, Epoch)]) == 5 and state.best == 0.6
@@ -144,7 +148,7 @@ def test_patience_stops_early_and_a_stopped_run_stays_stopped():
     assert list(train_loop(again, images_loader, recipe, objective.make(recipe, images_loader.labels, 5), Scores)) == []
 
 
-def test_of_equal_accuracies_the_lower_loss_is_best_but_does_not_reset_patience():
+def test_of_equal_accuracies_the_lower_loss_is_best_but_does_not_reset_patience() -> None:
     """With a validation set of four images, equal accuracies are frequent."""
     recipe = replace(PLAIN, patience=3, validation=0.1, monitor="validation", epochs=50)
     scores = iter([(0.5, 1.0), (1.0, 0.9), (1.0, 0.2), (1.0, 0.3), (1.0, 0.1), (1.0, 0.0)])
@@ -158,13 +162,13 @@ def test_of_equal_accuracies_the_lower_loss_is_best_but_does_not_reset_patience(
     assert state.stopped and (state.best, state.best_loss) == (1.0, 0.1)
 
 
-def test_no_epoch_is_best_if_the_validation_set_joins():
+def test_no_epoch_is_best_if_the_validation_set_joins() -> None:
     recipe = replace(PLAIN, validation=0.1, join_after=1, monitor="validation", epochs=2)
     _, events = train(recipe, small(), watch=watch_of([0.5, 0.9]))
     assert not any(e.best for e in events if isinstance(e, Epoch))
 
 
-def test_exponential_moving_average_of_the_weights():
+def test_exponential_moving_average_of_the_weights() -> None:
     recipe = replace(PLAIN, ema=0.9, lr=0.05)
     state = State(small(), recipe)
     images_loader = loader(recipe, data())
@@ -178,7 +182,7 @@ def test_exponential_moving_average_of_the_weights():
         np.testing.assert_allclose(average.detach().numpy(), want, rtol=1e-4, atol=1e-6)
 
 
-def test_the_state_is_restored_at_any_step():
+def test_the_state_is_restored_at_any_step() -> None:
     """With averaged weights, velocity and dropout, training depends only on the saved state."""
     recipe = replace(
         PLAIN, ema=0.9, optimizer="sgd_rate_inside", momentum=0.9, bias_lr=2.0, lr=0.02, precision="bfloat16"
@@ -201,7 +205,7 @@ def test_the_state_is_restored_at_any_step():
         )
 
 
-def test_bfloat16_keeps_float32_weights_and_is_close_to_float32():
+def test_bfloat16_keeps_float32_weights_and_is_close_to_float32() -> None:
     results = {}
     for precision in ("float32", "bfloat16"):
         dtypes = []
@@ -215,7 +219,7 @@ def test_bfloat16_keeps_float32_weights_and_is_close_to_float32():
     assert abs(results["float32"] - results["bfloat16"]) < 0.02
 
 
-def test_clipping_limits_the_step():
+def test_clipping_limits_the_step() -> None:
     recipe = replace(PLAIN, clip=0.01, lr=1.0)
     net = small()
     before = [p.detach().clone() for p in net.parameters()]
@@ -228,7 +232,7 @@ def test_clipping_limits_the_step():
     assert change == pytest.approx(0.01, rel=1e-3)
 
 
-def test_class_weights_balance_the_classes():
+def test_class_weights_balance_the_classes() -> None:
     labels = torch.tensor([0] * 90 + [1] * 9 + [2])
     logits = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
     loss = objective.make(replace(PLAIN, class_weights="auto"), labels, 3)(logits, labels)
@@ -237,7 +241,7 @@ def test_class_weights_balance_the_classes():
     assert float(loss) == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_the_loss_of_1998_is_equation_9():
+def test_the_loss_of_1998_is_equation_9() -> None:
     distances = torch.tensor([[0.5, 3.0, 7.0], [4.0, 0.25, 2.0]], dtype=torch.float64)
     y = torch.tensor([0, 2])
     j = objective.J
@@ -249,7 +253,7 @@ def test_the_loss_of_1998_is_equation_9():
     assert torch.autograd.gradcheck(lambda d: objective.map_loss(-d, y), distances.requires_grad_())
 
 
-def test_frozen_layers_and_their_running_statistics_do_not_change():
+def test_frozen_layers_and_their_running_statistics_do_not_change() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 5))
     freeze(net, ["0", "1"])
@@ -260,7 +264,7 @@ def test_frozen_layers_and_their_running_statistics_do_not_change():
     assert not torch.equal(before["3.weight"], after["3.weight"])
 
 
-def test_rejects_freezing_unknown_or_all_layers():
+def test_rejects_freezing_unknown_or_all_layers() -> None:
     with pytest.raises(cn.UsageError) as caught:
         freeze(small(), ["features*"])
     assert "no layer with weights matches 'features*'" in str(caught.value) and "0, 4, 6" in caught.value.why

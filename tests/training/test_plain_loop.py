@@ -6,6 +6,7 @@ The loop is frozen: it says what training is, and a change of ours that moves a 
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 import torch
@@ -64,7 +65,7 @@ def plain_loop(images: torch.Tensor, labels: torch.Tensor) -> nn.Sequential:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_run_ends_with_the_weights_of_a_plain_loop_bit_for_bit(blobs, threads):
+def test_a_run_ends_with_the_weights_of_a_plain_loop_bit_for_bit(blobs: Path, threads: int) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -10,6 +10,7 @@ import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,11 +28,12 @@ from classicnets.spec import run_spec
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from classicnets.values import Recipe
+from support.command_line import CommandLine
 from support.images import make_image_folder
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-KEYS = {"argvalues": resolve.RECIPES, "ids": lambda key: f"{key.source}-{key.label}"}
+KEYS: dict[str, Any] = {"argvalues": resolve.RECIPES, "ids": lambda key: f"{key.source}-{key.label}"}
 SIDES = {"mnist": 28, "fashion_mnist": 28, "cifar10": 32, "imagenet": 36}
 # As (epochs, batch size): those that learn three classes in so short a time. Not among them: sigmoids (they need some
 # thousand steps), LeNet-5 of 1998 (below), and the first weights of 2012 and 2014 in so small a net.
@@ -42,7 +44,7 @@ LEARNS = {
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory) -> dict[str, Path]:
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """For each data set, a folder of images of the same size and channels, with three classes."""
     root = tmp_path_factory.mktemp("folders")
     return {
@@ -81,7 +83,7 @@ def made(key: RecipeKey) -> tuple[str | nn.Module, Recipe]:
 
 
 @pytest.mark.parametrize("key", **KEYS)
-def test_every_recipe_runs(key, folders):
+def test_every_recipe_runs(key: RecipeKey, folders: dict[str, Path]) -> None:
     net, recipe = made(key)
     epochs, batch = LEARNS.get(key, (1, recipe.batch_size))
     run = cn.train(net, recipe=recipe, data=str(folders[recipe.data]), epochs=epochs, batch_size=batch, quiet=True)
@@ -106,7 +108,7 @@ def test_every_recipe_runs(key, folders):
 
 
 @pytest.mark.slow
-def test_lenet5_learns_at_the_first_learning_rate_of_1998(folders):
+def test_lenet5_learns_at_the_first_learning_rate_of_1998(folders: dict[str, Path]) -> None:
     """1,500 images with batches of one; the published learning rates drop too early for so few."""
     recipe = replace(
         resolve.RECIPES[RecipeKey("lecun1998", "lenet5_1998")], schedule="constant", drop_at=(), drop_to=()
@@ -117,7 +119,7 @@ def test_lenet5_learns_at_the_first_learning_rate_of_1998(folders):
 
 
 @pytest.mark.parametrize("key", **KEYS)
-def test_every_recipe_updates_weights_with_its_rates(key, folders):
+def test_every_recipe_updates_weights_with_its_rates(key: RecipeKey, folders: dict[str, Path]) -> None:
     """Compares the learning rates and weight decays of the first step with the recipe."""
     net, recipe = made(key)
     planned = plan(*run_spec(net, recipe=recipe, data=str(folders[recipe.data]), limit=2, settings={"batch_size": 2}))
@@ -160,7 +162,7 @@ MEASURED = [key for key, recipe in resolve.RECIPES.items() if not recipe.mean an
 
 
 @pytest.mark.parametrize("key", MEASURED, ids=KEYS["ids"])
-def test_the_mean_of_the_training_images_is_computed_and_saved(key, folders):
+def test_the_mean_of_the_training_images_is_computed_and_saved(key: RecipeKey, folders: dict[str, Path]) -> None:
     net, recipe = made(key)
     folder = folders[recipe.data]
     planned = plan(*run_spec(net, recipe=recipe, data=str(folder)))
@@ -175,7 +177,7 @@ def test_the_mean_of_the_training_images_is_computed_and_saved(key, folders):
     assert x.abs().max() > 30  # raw values minus their mean
 
 
-def test_the_mean_excludes_the_validation_set(folders):
+def test_the_mean_excludes_the_validation_set(folders: dict[str, Path]) -> None:
     net, recipe = made(RecipeKey("cuda_convnet", "cifar10_13pct"))
     started = Session.start(plan(*run_spec(net, recipe=recipe, data=str(folders["cifar10"]))), lambda _: None)
     assert started.batches.train_count == 48 and len(started.batches.labels) == 60  # a fifth joins them later
@@ -187,7 +189,7 @@ def test_the_mean_excludes_the_validation_set(folders):
     ("key", "views"),
     [(RecipeKey("krizhevsky2012", "alexnet_2012"), 10), (RecipeKey("cuda_convnet", "cifar10_13pct"), 9)],
 )
-def test_the_result_averages_the_published_views(key, views, folders):
+def test_the_result_averages_the_published_views(key: RecipeKey, views: int, folders: dict[str, Path]) -> None:
     net, recipe = made(key)
     recipe = replace(recipe, initialize="as_built")  # initial weights with which outputs depend on the image
     folder = folders[recipe.data]
@@ -218,14 +220,14 @@ def test_the_result_averages_the_published_views(key, views, folders):
 @pytest.mark.parametrize(
     "key", [key for key, recipe in resolve.RECIPES.items() if recipe.data in resolve.NOT_FETCHED], ids=KEYS["ids"]
 )
-def test_data_that_cannot_be_downloaded_is_requested(key, cli):
+def test_data_that_cannot_be_downloaded_is_requested(key: RecipeKey, cli: CommandLine) -> None:
     code, _, err = cli("train", key.net, "--recipe", key.source)
     data = resolve.RECIPES[key].data
     assert code == 3 and f"error[CN302]: the recipe is for {data}, which is not downloaded automatically" in err
     assert "hint:  --data FOLDER" in err and not Path("runs").exists()
 
 
-def test_other_data_with_the_published_name_gets_no_verdict(tmp_path):
+def test_other_data_with_the_published_name_gets_no_verdict(tmp_path: Path) -> None:
     """An unchanged recipe, on a folder that is named imagenet but contains other images."""
     net, recipe = made(RecipeKey("torchvision", "alexnet_torchvision"))
     recipe = replace(recipe, epochs=1, drop_at=(), drop_to=(), schedule="constant")
@@ -235,7 +237,7 @@ def test_other_data_with_the_published_name_gets_no_verdict(tmp_path):
 
 
 @pytest.mark.slow
-def test_alexnet_at_its_full_size(tmp_path):
+def test_alexnet_at_its_full_size(tmp_path: Path) -> None:
     data = make_image_folder(tmp_path / "photographs", per_class=10, test_per_class=1, size=64)
     run = cn.train("alexnet_2012", data=str(data), epochs=1, limit=8, batch_size=4, quiet=True)
     try:

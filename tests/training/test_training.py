@@ -7,6 +7,7 @@ import math
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,13 +17,15 @@ from torch import nn
 
 import classicnets as cn
 from classicnets.datasets.types import Split
-from classicnets.events import Epoch, Step
+from classicnets.events import Epoch, Event, Step
 from classicnets.images import batches, loading
 from classicnets.recipes import resolve
 from classicnets.runs import history
 from classicnets.training import objective, optim
 from classicnets.training.loop import Scores, train
+from classicnets.training.session import Session
 from classicnets.training.state import State
+from support.command_line import CommandLine
 
 OWN_NET = """
 from torch import nn
@@ -37,13 +40,13 @@ def split(n: int, seed: int = 0) -> Split:
     )
 
 
-def book_init(m):
+def book_init(m: Any) -> None:
     if type(m) is nn.Linear or type(m) is nn.Conv2d:
         nn.init.xavier_uniform_(m.weight)
 
 
 @pytest.mark.slow
-def test_losses_equal_a_plain_pytorch_loop_over_200_steps():
+def test_losses_equal_a_plain_pytorch_loop_over_200_steps() -> None:
     """A plain version of the book's `train_ch6`, with the same initial weights and order."""
     recipe = resolve.find("d2l", "lenet_d2l", registered=True)
     data, steps = split(50_000), 200
@@ -79,14 +82,14 @@ def test_losses_equal_a_plain_pytorch_loop_over_200_steps():
     assert np.abs(np.array(losses) - np.array(expected[:steps])).max() < 1e-5
 
 
-def test_the_order_is_a_pure_function_and_a_permutation():
+def test_the_order_is_a_pure_function_and_a_permutation() -> None:
     assert torch.equal(batches.order(100, 1, 2), batches.order(100, 1, 2))
     assert sorted(batches.order(100, 1, 2).tolist()) == list(range(100))
     orders = {tuple(batches.order(100, s, e).tolist()) for s in (0, 1) for e in (0, 1, 2)}
     assert len(orders) == 6
 
 
-def test_augmentation_depends_on_the_image_not_on_the_batch():
+def test_augmentation_depends_on_the_image_not_on_the_batch() -> None:
     """An image is augmented in the same way in an epoch, whatever the batch size."""
     recipe = resolve.apply(
         resolve.find("fast", "x", registered=False), {"flip": True, "shift": 2, "batch_size": 64}
@@ -100,7 +103,7 @@ def test_augmentation_depends_on_the_image_not_on_the_batch():
     assert torch.equal(*augmented)
 
 
-def test_limit_does_not_change_the_validation_set():
+def test_limit_does_not_change_the_validation_set() -> None:
     data = Split(np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1), np.arange(100))
     train, validation = batches.hold_out(data, 0.2, None, seed=4)
     limited, limited_validation = batches.hold_out(data, 0.2, 10, seed=4)
@@ -114,7 +117,7 @@ def test_limit_does_not_change_the_validation_set():
 
 
 @pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
-def test_the_learning_rate_depends_only_on_progress(schedule):
+def test_the_learning_rate_depends_only_on_progress(schedule: str) -> None:
     recipe = resolve.apply(resolve.find("d2l", "lenet_d2l", registered=True), {"schedule": schedule}).recipe
     rates = [optim.rate(recipe, i / 100) for i in range(101)]
     assert max(rates) == pytest.approx(recipe.lr)
@@ -122,7 +125,7 @@ def test_the_learning_rate_depends_only_on_progress(schedule):
         assert rates[20] == pytest.approx(recipe.lr) and rates[-1] == pytest.approx(0) and rates[0] < rates[10]
 
 
-def test_xavier_does_not_change_biases():
+def test_xavier_does_not_change_biases() -> None:
     from classicnets.training.initialize import initialize
 
     torch.manual_seed(0)
@@ -137,7 +140,7 @@ def test_xavier_does_not_change_biases():
     assert not any(layer.bias.any() for layer in net if hasattr(layer, "bias"))
 
 
-def test_a_run_from_python(blobs, tmp_path):
+def test_a_run_from_python(blobs: Path, tmp_path: Path) -> None:
     run = cn.train("lenet_d2l", data=str(blobs), epochs=2, batch_size=32, quiet=True, runs=tmp_path / "runs")
     assert run.path == tmp_path / "runs/lenet_d2l-blobs-1"
     names = {p.name for p in run.path.iterdir()}
@@ -160,7 +163,7 @@ def small() -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 10))
 
 
-def test_the_network_of_a_run_can_be_trained_anew(blobs, tmp_path, cli):
+def test_the_network_of_a_run_can_be_trained_anew(blobs: Path, tmp_path: Path, cli: CommandLine) -> None:
     (tmp_path / "own.py").write_text(OWN_NET)
     for spec in ("lenet_d2l", "own.py:net"):
         assert cli("train", spec, "--data", blobs, "--set", "epochs=1", "--limit", 64)[0] == 0
@@ -171,7 +174,7 @@ def test_the_network_of_a_run_can_be_trained_anew(blobs, tmp_path, cli):
         assert all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_any_module_is_trained_in_place_and_learns(blobs):
+def test_any_module_is_trained_in_place_and_learns(blobs: Path) -> None:
     net = small()
     run = cn.train(net, data=str(blobs), epochs=6, batch_size=32, flip=False, views=1, quiet=True)
     assert run.net is net
@@ -183,7 +186,7 @@ def test_any_module_is_trained_in_place_and_learns(blobs):
     assert cn.Run(run.path, net=small()).evaluate().accuracy == run.result["test_accuracy"]
 
 
-def test_runs_never_overwrite_each_other(blobs):
+def test_runs_never_overwrite_each_other(blobs: Path) -> None:
     first = cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
     before = (first.path / "last.safetensors").read_bytes()
     second = cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
@@ -194,18 +197,18 @@ def test_runs_never_overwrite_each_other(blobs):
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_different_seeds_give_different_weights(blobs):
+def test_different_seeds_give_different_weights(blobs: Path) -> None:
     runs = [cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True, seed=s) for s in (0, 1)]
     a, b = (load_file(run.path / "last.safetensors") for run in runs)
     assert not torch.equal(a["net/conv1.weight"], b["net/conv1.weight"])
 
 
-def test_no_verdict_when_the_recipe_was_changed(blobs):
+def test_no_verdict_when_the_recipe_was_changed(blobs: Path) -> None:
     run = cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
     assert run.result["verdict"].startswith("no verdict")
 
 
-def test_a_loss_that_is_not_finite_stops_training(blobs, cli, tmp_path):
+def test_a_loss_that_is_not_finite_stops_training(blobs: Path, cli: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN_NET)
     command = ["train", "own.py:net", "--data", blobs, "--set", "optimizer=sgd", "schedule=constant", "epochs=3"]
     code, _, err = cli(*command, "lr=1e20")
@@ -216,7 +219,9 @@ def test_a_loss_that_is_not_finite_stops_training(blobs, cli, tmp_path):
     assert not list(Path("runs").glob("*/last.safetensors"))
 
 
-def test_the_last_finite_state_stays_saved(blobs, cli, tmp_path, monkeypatch):
+def test_the_last_finite_state_stays_saved(
+    blobs: Path, cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "own.py").write_text(OWN_NET)
     rate = optim.rate
     monkeypatch.setattr(
@@ -230,20 +235,20 @@ def test_the_last_finite_state_stays_saved(blobs, cli, tmp_path, monkeypatch):
     assert cn.Run("runs/own_net-blobs-1").evaluate().n == 100
 
 
-def test_rejects_resuming_a_complete_run(blobs, cli):
+def test_rejects_resuming_a_complete_run(blobs: Path, cli: CommandLine) -> None:
     cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
     code, _, err = cli("train", "--resume", "runs/lenet_d2l-blobs-1")
     assert code == 2 and "error[CN208]: the run is complete" in err
 
 
-def test_ctrl_c_saves_and_shows_how_to_resume(blobs, cli, monkeypatch):
+def test_ctrl_c_saves_and_shows_how_to_resume(blobs: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped after the last step of an epoch, before its evaluation."""
     from classicnets.training.session import Session
 
     uninterrupted = cn.train("lenet_d2l", data=str(blobs), epochs=2, limit=64, quiet=True)
     record = Session._record
 
-    def interrupt(self, event):
+    def interrupt(self: Session, event: Event) -> Any:
         advice = record(self, event)
         if isinstance(event, Step) and event.step == event.steps:
             signal.raise_signal(signal.SIGINT)
@@ -261,7 +266,9 @@ def test_ctrl_c_saves_and_shows_how_to_resume(blobs, cli, monkeypatch):
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_resuming_restores_the_threads_and_rejects_changes(blobs, cli, monkeypatch):
+def test_resuming_restores_the_threads_and_rejects_changes(
+    blobs: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
     path = Path("runs/lenet_d2l-blobs-1/run.json")
     facts = json.loads(path.read_text())
@@ -277,7 +284,7 @@ def test_resuming_restores_the_threads_and_rejects_changes(blobs, cli, monkeypat
     assert thread_counts == [2]
 
 
-def test_resuming_rejects_changed_data(blobs, cli):
+def test_resuming_rejects_changed_data(blobs: Path, cli: CommandLine) -> None:
     cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
     path = Path("runs/lenet_d2l-blobs-1/run.json")
     facts = json.loads(path.read_text())
@@ -288,8 +295,10 @@ def test_resuming_rejects_changed_data(blobs, cli):
     assert code == 3 and "error[CN306]" in err
 
 
-def test_rejects_a_wrong_image_size_before_reading_data(blobs, cli, monkeypatch, tmp_path):
-    def read(*_, **__):
+def test_rejects_a_wrong_image_size_before_reading_data(
+    blobs: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def read(*_: Any, **__: Any) -> None:
         raise AssertionError("data was read")
 
     monkeypatch.setattr(loading, "load", read)
@@ -305,7 +314,9 @@ def test_rejects_a_wrong_image_size_before_reading_data(blobs, cli, monkeypatch,
     assert not Path("runs").exists()
 
 
-def test_rejects_a_wrong_number_of_outputs_before_reading_data(blobs, cli, monkeypatch, tmp_path):
+def test_rejects_a_wrong_number_of_outputs_before_reading_data(
+    blobs: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(loading, "load", lambda *_, **__: pytest.fail("data was read"))
     (tmp_path / "net.py").write_text("from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 7))\n")
     code, _, err = cli("train", "net.py:net", "--data", blobs)
@@ -314,7 +325,7 @@ def test_rejects_a_wrong_number_of_outputs_before_reading_data(blobs, cli, monke
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="has neither modes of folders nor /proc")
-def test_reports_a_full_disk_and_a_read_only_folder(blobs, cli):
+def test_reports_a_full_disk_and_a_read_only_folder(blobs: Path, cli: CommandLine) -> None:
     if os.geteuid() == 0:
         target = "/proc/nowhere"
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from torch import nn
 import classicnets as cn
 from classicnets.models.registry import NETS
 from classicnets.training import loop
+from support.command_line import CommandLine
 from support.images import make_image_folder
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -25,7 +27,7 @@ ADAPT = {"recipe": "fast", "epochs": 3, "batch_size": 16, "image_size": 28, "lr"
 
 
 @pytest.fixture(scope="module")
-def base(undrawn, blobs, tmp_path_factory) -> Path:
+def base(undrawn: None, blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained run on ten classes of grayscale images."""
     run = cn.train(
         BASE, data=str(blobs), recipe="fast", epochs=3, batch_size=16, quiet=True, runs=tmp_path_factory.mktemp("base")
@@ -35,7 +37,7 @@ def base(undrawn, blobs, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def gray(tmp_path_factory) -> Path:
+def gray(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of grayscale images in three classes."""
     return make_image_folder(
         tmp_path_factory.mktemp("gray") / "signs", per_class=30, test_per_class=10, side=28, color=False, seed=5
@@ -54,7 +56,7 @@ def reported(text: str, heading: str) -> set[str]:
     return set(line.split(", "))
 
 
-def test_fine_tunes_a_run_on_other_classes(base, gray, capsys):
+def test_fine_tunes_a_run_on_other_classes(base: Path, gray: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = cn.train(BASE, data=str(gray), weights=base, freeze="conv*", **{**ADAPT, "quiet": False})
     err = capsys.readouterr().err
     assert reported(err, f"{base.resolve()}/best.safetensors: loaded") == {*CONVOLUTIONS, "ip1.weight", "ip1.bias"}
@@ -69,7 +71,7 @@ def test_fine_tunes_a_run_on_other_classes(base, gray, capsys):
     assert run.facts["recipe"]["freeze"] == ["conv*"]
 
 
-def test_loaded_weights_learn_faster_than_initial_weights(base, blobs):
+def test_loaded_weights_learn_faster_than_initial_weights(base: Path, blobs: Path) -> None:
     """One short epoch on few images of the same classes, with and without the weights of the base run."""
     settings = {**ADAPT, "epochs": 1, "limit": 32, "image_size": None}
     runs = (cn.train(BASE, data=str(blobs), weights=weights, **settings) for weights in (base, None))
@@ -77,7 +79,9 @@ def test_loaded_weights_learn_faster_than_initial_weights(base, blobs):
     assert tuned > 0.9 and tuned - untuned > 0.1  # with seeds 0 to 4 it is 1.0 against 0.50 to 0.80
 
 
-def test_records_the_weights_file_before_training(base, blobs, cli, monkeypatch):
+def test_records_the_weights_file_before_training(
+    base: Path, blobs: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(loop, "take_step", lambda *_: pytest.fail("stop before the first step"))
     with pytest.raises(pytest.fail.Exception):
         cli("train", BASE, "--recipe", "fast", "--data", blobs, "--weights", base)
@@ -85,7 +89,9 @@ def test_records_the_weights_file_before_training(base, blobs, cli, monkeypatch)
     assert facts["weights"].endswith("best.safetensors") and facts["as_published"] is False
 
 
-def test_converts_color_weights_for_grayscale_images(gray, folder, tmp_path, cli):
+def test_converts_color_weights_for_grayscale_images(
+    gray: Path, folder: Path, tmp_path: Path, cli: CommandLine
+) -> None:
     color = cn.train(BASE, data=str(folder), **ADAPT)
     assert color.net.conv1.weight.shape == (20, 3, 5, 5)
     setting = ["--set", "epochs=1", "image_size=28", "freeze=conv*"]
@@ -97,7 +103,7 @@ def test_converts_color_weights_for_grayscale_images(gray, folder, tmp_path, cli
     assert torch.equal(weights["conv2.weight"], color.net.conv2.weight)
 
 
-def test_loads_a_checkpoint_of_another_program(gray, tmp_path, cli):
+def test_loads_a_checkpoint_of_another_program(gray: Path, tmp_path: Path, cli: CommandLine) -> None:
     """A checkpoint of torch.save with the prefix of nn.DataParallel and the state of an optimizer."""
     torch.manual_seed(3)
     other = NETS[BASE].load()(20)
@@ -112,14 +118,14 @@ def test_loads_a_checkpoint_of_another_program(gray, tmp_path, cli):
     assert all(torch.equal(weights[name], other.state_dict()[name]) for name in (*CONVOLUTIONS, "ip1.weight"))
 
 
-def test_loads_weights_into_a_custom_module(base, blobs):
+def test_loads_weights_into_a_custom_module(base: Path, blobs: Path) -> None:
     net = NETS[BASE].load()()
     run = cn.train(net, data=str(blobs), weights=base / "best.safetensors", freeze="conv*", epochs=1, quiet=True)
     assert run.net is net and torch.equal(net.conv1.weight, cn.Run(base).net.conv1.weight)
 
 
 @pytest.mark.parametrize("path", ["nowhere.safetensors", "runs/none", "text.pth", "empty"])
-def test_rejects_paths_without_weights(path, gray, cli):
+def test_rejects_paths_without_weights(path: str, gray: Path, cli: CommandLine) -> None:
     Path("text.pth").write_text("no weights")
     Path("empty").mkdir()
     code, _, err = cli("train", BASE, "--recipe", "fast", "--data", gray, "--weights", path, "--set", "image_size=28")
@@ -128,7 +134,7 @@ def test_rejects_paths_without_weights(path, gray, cli):
     assert path in err
 
 
-def test_lists_weights_that_do_not_fit(base, blobs, tmp_path, cli):
+def test_lists_weights_that_do_not_fit(base: Path, blobs: Path, tmp_path: Path, cli: CommandLine) -> None:
     code, _, err = cli("train", "lenet_d2l", "--data", blobs, "--weights", base, "--set", "epochs=1")
     assert code == 3 and "error[CN306]: the weights do not fit the network" in err
     assert "conv1.weight is 6x1x5x5 in the network and 20x1x5x5 in the file" in err
@@ -141,7 +147,7 @@ def kill(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Ends training before step `after` + 1, as if the process were killed."""
     take_step, results = loop.take_step, []
 
-    def die(*arguments):
+    def die(*arguments: Any) -> None:
         if len(results) == after:
             raise SystemError("killed")
         results.append(take_step(*arguments))
@@ -150,7 +156,9 @@ def kill(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
 
 
 @pytest.mark.parametrize("after", [3, 8], ids=["before the first checkpoint", "after it"])
-def test_a_killed_run_resumes_with_the_same_weights(base, gray, monkeypatch, cli, after, tmp_path):
+def test_a_killed_run_resumes_with_the_same_weights(
+    base: Path, gray: Path, monkeypatch: pytest.MonkeyPatch, cli: CommandLine, after: int, tmp_path: Path
+) -> None:
     weights = tmp_path / "base.safetensors"
     save_file(load_file(base / "best.safetensors"), weights)
     tune = {**ADAPT, "epochs": 2, "data": str(gray), "weights": weights, "validation": 0, "monitor": "none"}
@@ -168,12 +176,14 @@ def test_a_killed_run_resumes_with_the_same_weights(base, gray, monkeypatch, cli
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_resume_rejects_weights(base, cli):
+def test_resume_rejects_weights(base: Path, cli: CommandLine) -> None:
     code, _, err = cli("train", "--resume", base, "--weights", base)
     assert code == 2 and "error[CN208]" in err and "--weights" in err
 
 
-def test_loaded_weights_replace_the_initialization_of_the_recipe(base, blobs, monkeypatch, cli):
+def test_loaded_weights_replace_the_initialization_of_the_recipe(
+    base: Path, blobs: Path, monkeypatch: pytest.MonkeyPatch, cli: CommandLine
+) -> None:
     """The recipe of lenet_caffe initializes every layer; the file is loaded after that."""
     run = cn.train(BASE, data=str(blobs), weights=base, freeze="conv*", epochs=1, limit=64, quiet=True)
     assert run.facts["recipe"]["initialise"] == "caffe_xavier"

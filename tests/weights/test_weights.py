@@ -7,6 +7,7 @@ import pickle
 import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from classicnets.errors import DataError
 from classicnets.models.registry import NETS
 from classicnets.weights.identify import identify
 from classicnets.weights.load import load_weights
+from support.command_line import CommandLine
 
 
 def state(name: str, **options: int) -> dict[str, torch.Tensor]:
@@ -40,7 +42,7 @@ def book_lenet(classes: int = 10, channels: int = 1) -> nn.Sequential:
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_identifies_every_net_of_the_registry(name, tmp_path):
+def test_identifies_every_net_of_the_registry(name: str, tmp_path: Path) -> None:
     tensors = on_meta(name, NETS[name].classes, *NETS[name].input[:2])
     # expanded tensors store one element, so that the files stay small; only names and shapes count
     torch.save({key: torch.zeros(()).expand(tensor.shape) for key, tensor in tensors.items()}, tmp_path / "other.pth")
@@ -54,7 +56,7 @@ def test_identifies_every_net_of_the_registry(name, tmp_path):
 
 @pytest.mark.parametrize("prefix", ["", "module.", "net/", "model.", "model.module."])
 @pytest.mark.parametrize("kind", ["safetensors", "zip", "legacy", "wrapped"])
-def test_identifies_any_prefix_and_kind_of_file(tmp_path, prefix, kind):
+def test_identifies_any_prefix_and_kind_of_file(tmp_path: Path, prefix: str, kind: str) -> None:
     tensors = {prefix + name: tensor for name, tensor in state("lenet_d2l").items()}
     path = tmp_path / "weights.pth"
     if kind == "safetensors":
@@ -73,7 +75,7 @@ def test_identifies_any_prefix_and_kind_of_file(tmp_path, prefix, kind):
 @pytest.mark.parametrize(
     ("classes", "channels", "size"), [(3, 1, 28), (10, 3, 28), (7, 3, 28), (100, 3, 32), (10, 1, 64)]
 )
-def test_identifies_any_classes_channels_and_image_size(tmp_path, classes, channels, size):
+def test_identifies_any_classes_channels_and_image_size(tmp_path: Path, classes: int, channels: int, size: int) -> None:
     save_file(
         state("lenet_d2l", num_classes=classes, in_channels=channels, image_size=size), tmp_path / "w.safetensors"
     )
@@ -84,7 +86,7 @@ def test_identifies_any_classes_channels_and_image_size(tmp_path, classes, chann
 
 
 @pytest.mark.parametrize(("classes", "channels"), [(10, 1), (7, 3)])
-def test_identifies_the_sequential_of_the_book_under_other_names(tmp_path, classes, channels):
+def test_identifies_the_sequential_of_the_book_under_other_names(tmp_path: Path, classes: int, channels: int) -> None:
     torch.save(book_lenet(classes, channels).state_dict(), tmp_path / "lenet.pt")
     identity = identify(tmp_path / "lenet.pt")
     matches = [(m.net, m.renamed, m.num_classes, m.in_channels) for m in identity.matches]
@@ -92,7 +94,7 @@ def test_identifies_the_sequential_of_the_book_under_other_names(tmp_path, class
     assert "same shapes as lenet_d2l" in "\n".join(identity.lines())
 
 
-def test_reports_the_most_similar_net_and_its_differences(tmp_path):
+def test_reports_the_most_similar_net_and_its_differences(tmp_path: Path) -> None:
     tensors = {name: tensor.clone() for name, tensor in state("lenet_d2l").items()}
     tensors["conv2.weight"] = torch.zeros(16, 6, 3, 3)
     del tensors["fc2.bias"]
@@ -109,7 +111,7 @@ def test_reports_the_most_similar_net_and_its_differences(tmp_path):
     assert identify(tmp_path / "none.pt").lines()[-1] == "No network of the registry is similar."
 
 
-def test_reports_the_run_of_a_checkpoint(cli, blobs):
+def test_reports_the_run_of_a_checkpoint(cli: CommandLine, blobs: Path) -> None:
     run = cn.train(
         "lenet_d2l", data=str(blobs), variation={"activation": "relu"}, epochs=1, limit=64, lr=0.1, momentum=0.9,
         quiet=True,
@@ -123,11 +125,11 @@ def test_reports_the_run_of_a_checkpoint(cli, blobs):
 
 
 class Malicious:
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return (Path.touch, (Path("touched"),))
 
 
-def test_runs_no_code_from_a_file(tmp_path, cli):
+def test_runs_no_code_from_a_file(tmp_path: Path, cli: CommandLine) -> None:
     for name, value in (("malicious.pth", {"w": Malicious()}), ("net.pth", nn.Linear(2, 2))):
         torch.save(value, tmp_path / name)
         code, _, err = cli("show", tmp_path / name)
@@ -139,7 +141,7 @@ def test_runs_no_code_from_a_file(tmp_path, cli):
     assert not Path("touched").exists()
 
 
-def test_rejects_files_without_weights(tmp_path):
+def test_rejects_files_without_weights(tmp_path: Path) -> None:
     with warnings.catch_warnings(action="ignore"):
         torch.jit.save(torch.jit.script(nn.Linear(2, 2)), tmp_path / "script.pt")
     torch.save({"epoch": 3}, tmp_path / "empty.pth")
@@ -154,7 +156,7 @@ def test_rejects_files_without_weights(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def valid_files(tmp_path_factory) -> dict[str, bytes]:
+def valid_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("w")
     tensors = {"conv1.weight": torch.rand(2, 1, 3, 3), "conv1.bias": torch.rand(2)}
     save_file(tensors, folder / "a.safetensors")
@@ -165,7 +167,9 @@ def valid_files(tmp_path_factory) -> dict[str, bytes]:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_truncated_or_damaged_files_raise_a_data_error_or_can_be_read(valid_files, tmp_path, data):
+def test_truncated_or_damaged_files_raise_a_data_error_or_can_be_read(
+    valid_files: dict[str, bytes], tmp_path: Path, data: st.DataObject
+) -> None:
     name = data.draw(st.sampled_from(sorted(valid_files)))
     content = bytearray(valid_files[name])
     if data.draw(st.booleans()):
@@ -201,7 +205,7 @@ class SmallAlexNet(nn.Module):
 
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_loads_all_weights_or_initializes_a_new_head(tmp_path, legacy, prefix):
+def test_loads_all_weights_or_initializes_a_new_head(tmp_path: Path, legacy: bool, prefix: str) -> None:
     theirs, path = SmallAlexNet(), tmp_path / "alexnet.pth"
     tensors = {prefix + name: tensor for name, tensor in theirs.state_dict().items()}
     torch.save(tensors, path, _use_new_zipfile_serialization=not legacy)
@@ -221,7 +225,7 @@ def test_loads_all_weights_or_initializes_a_new_head(tmp_path, legacy, prefix):
     assert report.lines()[2] == "newly initialized, to be trained: classifier.6.weight, classifier.6.bias"
 
 
-def test_rejects_weights_that_do_not_fit_before_changing_anything(tmp_path):
+def test_rejects_weights_that_do_not_fit_before_changing_anything(tmp_path: Path) -> None:
     torch.save(SmallAlexNet().state_dict(), tmp_path / "alexnet.pth")
     other = SmallAlexNet(channels=2)
     before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
@@ -234,7 +238,7 @@ def test_rejects_weights_that_do_not_fit_before_changing_anything(tmp_path):
         load_weights(tmp_path / "alexnet.pth", cn.create("lenet_d2l"))
 
 
-def test_weights_converted_to_grayscale_give_the_same_output_for_grayscale_images(tmp_path):
+def test_weights_converted_to_grayscale_give_the_same_output_for_grayscale_images(tmp_path: Path) -> None:
     """The logits for a grayscale image are those of the color network for three equal channels, padding included."""
     torch.manual_seed(0)
     color, gray = (cn.create("lenet_caffe", in_channels=channels).eval() for channels in (3, 1))

@@ -144,8 +144,6 @@ def preview(place: str, size: int, say: Say) -> tuple[list[Sample], int, list[Da
 def describe_machine(folders: Sequence[Path]) -> dict[str, Any]:
     """Describes this machine: system, versions, device, write access to `folders`, source of each data set."""
     facts = machine.describe() | machine.torch_facts()
-    facts["write_access"] = {
-        str(folder): machine.write_error(folder) or "yes" for folder in (*folders, cache_root())
-    }
+    facts["write_access"] = {str(folder): machine.write_error(folder) or "yes" for folder in (*folders, cache_root())}
     facts["data"] = {name: sources.describe_source(data) for name, data in DATASETS.items()}
     return facts

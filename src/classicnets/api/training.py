@@ -69,9 +69,7 @@ def resume(
     """
     (output,), unknown = split_options(options, Output)
     if unknown:
-        raise TypeError(
-            _("resume() takes no {names}: a resumed run keeps its settings", names=", ".join(unknown))
-        )
+        raise TypeError(_("resume() takes no {names}: a resumed run keeps its settings", names=", ".join(unknown)))
 
     return _train(lambda say: Session.resume(path, say, output, net=net, loader_threads=loader_threads), output)
 

@@ -1,6 +1,6 @@
 """The subscriber of a session that runs the checks and turns findings into advice.
 
-Each fault is reported once, with one suggestion. A sound run gets no advice; benchmarks/coach.py measures both.
+Each fault is reported once, with one suggestion. A sound run gets no advice; studies/coach.py measures both.
 """
 
 from __future__ import annotations

@@ -70,7 +70,8 @@ class Model:
             DataError: CN304, there is no image; CN307, a CSV list is not valid.
         """
         return [
-            prediction for _image, prediction in predictions(self.predictor, inputs.find_images(images), top, decode=decode)
+            prediction
+            for _image, prediction in predictions(self.predictor, inputs.find_images(images), top, decode=decode)
         ]
 
     def stream(

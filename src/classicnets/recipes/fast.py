@@ -1,6 +1,6 @@
 """Our own recipes, from no paper: high accuracy in minutes on 2 CPU cores, about two for `lenet_d2l` and its variation
 and six for `alexnet_28`. They were chosen on a validation split of the training set, with one seed each
-(benchmarks/choose_fast.py, benchmarks/results/choose_fast.jsonl), never on the test split; the number of epochs is set
+(studies/choose_fast.py, studies/results/choose_fast.jsonl), never on the test split; the number of epochs is set
 by the time. The recipe for any other network was not tuned.
 
     classicnets train lenet_d2l --recipe fast

@@ -65,7 +65,9 @@ def choose(plan: Plan, runs: int, requested: int | None, say: Callable[[str], No
     """
     cores = torch.get_num_threads()
     if requested is not None and requested < 1:
-        raise UsageError("CN204", _("--parallel-runs must be at least 1, not {n}", n=requested), hint="--parallel-runs 1")
+        raise UsageError(
+            "CN204", _("--parallel-runs must be at least 1, not {n}", n=requested), hint="--parallel-runs 1"
+        )
     if plan.net is not None:
         if requested not in {None, 1}:
             raise UsageError(

@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -242,7 +242,7 @@ class Session:
             )
         return [*self.plan.lines(), *self.acceleration.lines(), data, _("run     {path}", path=self.folder.path)]
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Generator[Event, None, None]:
         """Trains to the end, saving checkpoints, and yields each event.
 
         Raises:

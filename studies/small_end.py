@@ -1,22 +1,23 @@
-"""Our `fast` nets against the best of timm under a million parameters: the same minutes, machine, images and loop.
+"""Compare our `fast` recipes with timm's best networks under a million parameters: same time, machine, images and loop.
 
-    python benchmarks/small_end.py                      (both data sets, under 40 minutes on 2 quiet cores)
-    python benchmarks/small_end.py --data signs --minutes 1
-    python benchmarks/small_end.py --quick              (does it run at all; two or three minutes, keeps nothing)
-    python benchmarks/small_end.py --count              (every timm model under a million parameters; minutes)
+    python studies/small_end.py                      (both data sets, under 40 minutes on 2 quiet cores)
+    python studies/small_end.py --data signs --minutes 1
+    python studies/small_end.py --quick              (a trial run of two or three minutes; writes no results)
+    python studies/small_end.py --count              (list every timm model under a million parameters; minutes)
 
-Data: Fashion-MNIST (28x28 gray, 60,000 training images) and the signs of examples/make_images.py (32x32 color,
-6,000). Every net is trained from random weights by `classicnets.train`, with the images, augmentation, AdamW and
-one-cycle schedule of the recipe `fast`; ours with the first weights and, on Fashion-MNIST, the batch size that it has
-for them. Epochs are as many as fit the minutes.
+Data: Fashion-MNIST (28x28 grayscale, 60,000 training images) and the signs of examples/make_images.py (32x32 color,
+6,000). `classicnets.train` trains every network from random weights with the images, augmentation, AdamW and one-cycle
+schedule of the recipe `fast`; ours also use its initialization and, on Fashion-MNIST, its batch size. Each network gets
+as many epochs as fit into the minutes.
 
-Chosen for each on a part of the training images, in short trainings whose time is told: for the peers how the small
-images get in (the first two strides of 2 made 1, the first alone, or enlarged to 64 pixels); for both sides the
-learning rate, and by timed steps float32 or bfloat16 and where the channels lie. The best two of each side go on, and
-are evaluated on the test split once, at the end. What is best in seconds need not be so in minutes: the peers' choice
-may be hurt by that.
+Short trainings choose on held-out training images, and their time is reported: for timm's networks how small images are
+fed (the first two strides of 2 set to 1, the first only, or images enlarged to 64 pixels); for both sides the learning
+rate and, by timing steps, float32 or bfloat16 and the memory format. The best two of each side are trained in full and
+evaluated once on the test split. The best choice for seconds may not be the best for minutes, which may
+disadvantage timm's networks.
 
-Needs timm; with onnxruntime, onnx and onnxscript it times the exported nets too. benchmarks/results/small_end.json
+Needs timm; with onnxruntime, onnx and onnxscript it also times the exported networks. Writes
+studies/results/small_end.json.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ LARGE = 64  # pixels; what small ones are enlarged to
 RATES = (0.003, 0.01)
 FIRST_TRY = 1 / 30  # of the minutes: nets and sizes are compared at the first rate
 RATE_TRY = 1 / 9  # longer, as deep nets without batch normalization stay at the loss of chance for some epochs
-ASIDE = {"validation": 0.1, "monitor": "validation"}
+ASIDE: dict[str, Any] = {"validation": 0.1, "monitor": "validation"}
 FINALIZTS = 2
 
 OURS: dict[str, dict[str, dict[str, str]]] = {
@@ -192,8 +193,8 @@ class Arena:
         """Training images a second, from steps of half a second after two that warm up."""
         planned = self.plan(entrant, 0)
         train, cpu = self.read(planned).train, torch.device("cpu")
-        taken, _ = batches.hold_out(train, 0.0, 4096, 0)
-        loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=0, device=cpu, indices=taken)
+        chosen, _ = batches.hold_out(train, 0.0, 4096, 0)
+        loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=0, device=cpu, indices=chosen)
         state = State(planned.build(self.say).train(), planned.recipe)
         loss = objective.make(planned.recipe, loader.labels, len(planned.description.classes))
         taken, seconds, epoch, started = -2, 0.0, 0, 0.0
@@ -250,7 +251,7 @@ def choose(arena: Arena, peers: tuple[str, ...]) -> list[Found]:
     for side in (ours, theirs):
         found = _tried(arena, side)
         if side is theirs:
-            forms = ({"strides": 1}, {"strides": 0, "size": LARGE})
+            forms: tuple[dict[str, Any], ...] = ({"strides": 1}, {"strides": 0, "size": LARGE})
             others = [replace(e, **form) for _, e, _ in found[: FINALIZTS + 1] for form in forms]
             found = _best_forms([*found, *_tried(arena, others)])
         chosen += [_with_best_rate(arena, best) for best in found[:FINALIZTS]]
@@ -373,7 +374,7 @@ def _onnx_milliseconds(net: nn.Module, image: Tensor) -> float | None:
             warnings.simplefilter("ignore")
             exported = torch.onnx.export(net, (image,), dynamo=True, verbose=False)
             assert exported is not None
-            exported.save(file)
+            exported.save(file)  # type: ignore[arg-type]  # it takes an open file as well
     except Exception as error:  # whatever the exporter raises: that net has no such time
         print(f"  no ONNX of {type(net).__name__}: {type(error).__name__}", file=sys.stderr)
         return None
@@ -437,11 +438,13 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=3.0, help="of training, for each net that goes on (3)")
-    parser.add_argument("--data", nargs="+", choices=OURS, default=[*OURS], help="default: both")
+    parser.add_argument(
+        "--minutes", type=float, default=3.0, help="minutes of training per selected network (default: 3)"
+    )
+    parser.add_argument("--data", nargs="+", choices=OURS, default=[*OURS], help="data sets (default: both)")
     parser.add_argument("--peers", nargs="+", default=list(PEERS), metavar="NAME", help="timm models to choose from")
-    parser.add_argument("--seeds", type=int, default=1, help="whole trainings of each (1)")
-    parser.add_argument("--quick", action="store_true", help="two peers, three seconds, no results kept")
+    parser.add_argument("--seeds", type=int, default=1, help="full trainings of each network (default: 1)")
+    parser.add_argument("--quick", action="store_true", help="a trial run: two peers, three seconds, no results")
     parser.add_argument("--count", action="store_true", help="list timm's models under a million parameters")
     args = parser.parse_args()
     load_timm()

@@ -1,10 +1,10 @@
-"""What the coach says of runs that are broken on purpose, and of sound ones (nothing), on the real Fashion-MNIST.
+"""What the coach reports for runs that are broken on purpose, and that it is silent for sound runs, on Fashion-MNIST.
 
-    python benchmarks/coach.py                      all, a few minutes
-    python benchmarks/coach.py --only book          the runs whose names hold this
+    python studies/coach.py                      all runs, a few minutes
+    python studies/coach.py --only book          the runs whose names contain this word
 
-Writes benchmarks/results/coach.json: for every run what was said, when, and what came of it. The test split is not
-looked at.
+Writes studies/results/coach.json: the advice of every run, when it was given, and how the run ended. The test split is
+not used.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ BOOK = RECIPES[RecipeKey("d2l", "lenet_d2l")]
 PLAIN = replace(BOOK, batch_size=128, lr=0.05, initialize="as_built", epochs=1)
 FAST = RECIPES[RecipeKey("fast", "lenet_d2l")]
 ANY = RECIPES[RecipeKey("fast", ANY_NET)]
-RAW = {"mean": (0.0,), "std": (1 / 255,)}  # 0..255
+RAW: dict[str, Any] = {"mean": (0.0,), "std": (1 / 255,)}  # 0..255
 OF_2012 = replace(
     ANY, initialize="krizhevsky2012_code", std=(1 / 255,), optimizer="sgd", momentum=0.9, lr=0.01, weight_decay=0.0005,
     schedule="constant",
@@ -174,7 +174,7 @@ def run(row: Run, images: Split, seed: int) -> dict[str, Any]:
     for event in train_loop(state, loader, row.recipe, objective.make(row.recipe, loader.labels, 10), Scores):
         if event.epoch > (row.recipe.epochs if row.stop_after is None else row.stop_after):
             break
-        if event.loss is None:
+        if isinstance(event, Advice) or event.loss is None:
             continue
         if isinstance(event, Epoch):
             if row.validation:
@@ -186,7 +186,7 @@ def run(row: Run, images: Split, seed: int) -> dict[str, Any]:
         ready = time.perf_counter()
         said += coach.on_event(event, net)
         watching += time.perf_counter() - ready
-        if not math.isfinite(event.loss):  # where a run stops with CN101
+        if event.loss is not None and not math.isfinite(event.loss):  # where a run stops with CN101
             break
     return {
         "run": row.name,
@@ -214,8 +214,8 @@ def topics(said: list[Advice]) -> set[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="runs whose names hold this; then nothing is written")
-    parser.add_argument("--seeds", type=int, default=3, help="of each sound run (default: 3)")
+    parser.add_argument("--only", default="", help="only runs whose names contain this; writes no results")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds of each sound run (default: 3)")
     args = parser.parse_args()
     images = loading.load("fashion_mnist").train
     wanted = [(row, 0) for row in BROKEN] + [(row, seed) for row in SOUND for seed in range(args.seeds)]

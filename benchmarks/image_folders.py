@@ -1,14 +1,17 @@
-"""From JPEG files to batches of 128 crops of 224: a DataLoader with PIL transforms against ours, in one run.
+"""From JPEG files to batches of 128 crops of 224 pixels: a DataLoader with PIL transforms against ours, in one run.
 
-    python benchmarks/pictures.py              (2,000 photographs, five rounds, then memory up to 30,000)
-    python benchmarks/pictures.py --pictures 300 --rounds 1 --memory 300 --out /tmp/small.json
+    python benchmarks/image_folders.py              (2,000 photographs, five rounds, then memory up to 30,000)
+    python benchmarks/image_folders.py --images 300 --rounds 1 --memory 300 --out /tmp/small.json
 
-The photographs are 500 x 375, quality 90: parts of scikit-learn's two sample photographs, at places and scales drawn by
-a seed. Theirs: a DataLoader of 2 workers; each image opened by PIL, its shorter side resized to 256, a random crop of
-224, a random flip, to float, normalized; torchvision's own transforms where it can be imported, otherwise written out.
-Ours, cold: `read_images` with an empty cache, then an epoch of `Batches`, which is what a first epoch takes. Ours,
-kept: the same in a second run, from the file that the first has left. Each round takes the three in turn; the ratios
-of each round count, their median is quoted. Memory is that of a process of its own; its many files are links to few.
+The photographs are 500 x 375 pixels, quality 90: random parts (seeded) of scikit-learn's two sample photographs.
+
+theirs      a DataLoader with 2 workers: PIL opens each image, resizes its shorter side to 256, crops 224 at random,
+            flips at random, converts to float and normalizes; torchvision's transforms if installed, else written out
+ours, cold  `read_images` with an empty cache, then an epoch of `Batches`: what a first epoch takes
+ours, kept  the same in a second run, which reads the cache file of the first
+
+Each round runs the three in turn; the median of the rounds' ratios is quoted. Memory is measured in a separate process;
+its many files are hard links to few.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ from classicnets.images.decode import fit_image, read_fitted, read_image
 from classicnets.values import Preprocess, Recipe
 from peers.book import torchvision_if_there
 
-RESULTS = Path(__file__).parent / "results" / "pictures.json"
+RESULTS = Path(__file__).parent / "results" / "image_folders.json"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 RECIPE = Recipe(
     source="benchmark",
@@ -187,7 +190,7 @@ def one_process(folder: Path) -> None:
     machine.keep_memory()
     read, epoch = ours(sorted(folder.glob("*.jpg")))
     status = Path("/proc/self/status").read_text()
-    now = {name: int(re.search(rf"{name}:\s*(\d+) kB", status)[1]) * 1024 for name in ("RssAnon", "RssFile")}
+    now = {name: int(re.findall(rf"{name}:\s*(\d+) kB", status)[0]) * 1024 for name in ("RssAnon", "RssFile")}
     peak = machine.peak_memory_bytes()
     print(
         json.dumps(
@@ -204,7 +207,7 @@ def one_process(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--memory", type=int, nargs="*", default=[1000, 3000, 10_000, 30_000])
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -217,7 +220,7 @@ def main() -> None:
     transform, transform_is = find_transform()
     machine.keep_memory()
     os.environ["CLASSICNETS_IMAGE_CACHE"] = "disk"
-    with tempfile.TemporaryDirectory(prefix="pictures-") as name:
+    with tempfile.TemporaryDirectory(prefix="image-folders-") as name:
         base = Path(name)
         cache, photographs = base / "cache", base / "photographs"
         os.environ["CLASSICNETS_CACHE"] = str(cache)

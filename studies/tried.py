@@ -1,9 +1,9 @@
-"""What was tried to make training and evaluation faster: each way against how it is done, in turn in one run.
+"""Techniques that were tried to make training and evaluation faster, each timed in turn against the current code.
 
-    python benchmarks/tried.py                              (about four minutes on 2 quiet cores)
+    python studies/tried.py                              (about four minutes on 2 quiet cores)
 
-A ratio above 1 means that the way that was tried is the faster. docs/performance.md says what was kept. Steps are real
-ones on images of noise in memory: forward, loss, backward, SGD.
+A ratio above 1 means that the technique is faster. docs/performance.md says which ones were kept. Steps are real
+training steps on noise images in memory: forward, loss, backward, SGD.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,8 @@ from classicnets import machine
 from classicnets.acceleration.memory_format import channels_last
 from classicnets.acceleration.prepare import prepared
 from classicnets.models.registry import NETS
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 from timing import Row, arguments, clock, compared, conditions, pair_by_pair, write
 
 PREPARED = ExitStack()  # what is prepared, to the end of the process
@@ -204,7 +207,8 @@ def beside_another(pairs: int) -> Row:
 
 def main() -> None:
     parser = arguments(__doc__, name="tried", pairs=7)
-    parser.add_argument("--steps-alone", action="store_true", help="print the seconds of a step of LeNet, and stop")
+    parser.set_defaults(out=Path(__file__).resolve().parent / "results" / "tried.json")
+    parser.add_argument("--steps-alone", action="store_true", help="print the seconds of a LeNet step and exit")
     args = parser.parse_args()
     if args.steps_alone:
         seconds = clock(step("lenet_d2l", 256), 100)

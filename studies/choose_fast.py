@@ -1,9 +1,9 @@
-"""How the values of the recipe `fast` were chosen: on a validation part of the training images, test split unseen.
+"""Choose the values of the recipe `fast` by validation accuracy; the test split is not used.
 
-    python benchmarks/choose_fast.py lenet_d2l --try lr=0.005 lr=0.01 lr=0.02 --seeds 0 1
+    python studies/choose_fast.py lenet_d2l --try lr=0.005 lr=0.01 lr=0.02 --seeds 0 1
 
-Each choice is put on top of the recipe as it stands; the table gives the validation accuracy (of the last epoch: the
-best one of a run would flatter) over the seeds, and the time. Results go to benchmarks/results/choose_fast.jsonl.
+Each choice overrides the current recipe. The table shows the validation accuracy of the last epoch (the best epoch
+would be optimistic) for each seed, and the training time. Appends to studies/results/choose_fast.jsonl.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def validation_accuracy(net: str, settings: dict[str, str], seed: int) -> tuple[
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("net")
-    parser.add_argument("--try", dest="choices", nargs="+", default=[""], help="settings, several joined by '+'")
+    parser.add_argument("--try", dest="choices", nargs="+", default=[""], help="settings to try; join several by '+'")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     args = parser.parse_args()
     RESULTS.parent.mkdir(exist_ok=True)
