@@ -34,7 +34,7 @@ class Row:
         weights, biases: parameters, counted in the first row that uses them.
         units: outputs of a layer with weights (normalization has none).
         macs: multiply-accumulates, with taps on padding and without bias additions.
-        activation_bytes: new memory for the output; 0 for a layer that returns a view of its input.
+        activation_bytes: new memory for the output; 0 if the output uses the memory of the input.
         detail: `extra_repr()` of a layer that is not from torch, such as the constants of a normalization.
 
     A layer that holds parameters but is not called has empty shapes.
