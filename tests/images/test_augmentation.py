@@ -236,7 +236,7 @@ def test_explains_contradictory_settings() -> None:
         ({"patience": "3"}, "needs monitor=validation"),
         ({"schedule": "plateau"}, "needs patience"),
         ({"schedule": "steps", "drop_at": "0.5", "drop_to": "0.1,0.01"}, "drop_at has 1 values and drop_to 2"),
-        ({"schedule": "steps", "drop_at": "0.5,0.3", "drop_to": "0.1,0.01"}, "rising shares"),
+        ({"schedule": "steps", "drop_at": "0.5,0.3", "drop_to": "0.1,0.01"}, "rising fractions"),
         ({"drop_at": "0.5", "drop_to": "0.1"}, "drop_at needs schedule=steps"),
         ({"join_after": "3"}, "needs a validation set to join"),
     ):
