@@ -1,4 +1,4 @@
-"""Displays for a terminal: a progress bar above lines that stay. In a pipe there are only the lines.
+"""Displays for a terminal: lines that stay, and a progress bar below them. In a pipe there are only lines.
 
 `python -m classicnets.report.terminal` shows the display of a made-up run.
 """
@@ -21,7 +21,7 @@ _MAX_SEEDS = 4  # seeds that the progress bar lists one by one
 
 
 class Terminal:
-    """Shows a run on `console`: a progress bar for the epoch, and a line for each finished epoch and each advice.
+    """Shows a run on `console`: a progress bar for the epoch, and lines for finished epochs and advice.
 
     Args:
         console: where to print.
@@ -56,7 +56,7 @@ class Terminal:
 
 
 class SeedsTerminal:
-    """Shows runs with several seeds on `console`: a progress bar, and a line for each finished run and each advice.
+    """Shows runs with several seeds on `console`: a progress bar, and lines for finished runs and advice.
 
     The bar says in which epoch each running seed is. Advice on a topic is printed for the first seed only.
 
