@@ -148,7 +148,7 @@ def test_python_shows_the_same_options(capsys):
 
 
 def test_help_is_translated_when_it_is_shown(capsys, monkeypatch):
-    monkeypatch.setattr(arguments, "_", lambda text: text.upper())
+    monkeypatch.setattr(arguments, "_", lambda text, **fields: text.format(**fields).upper())
     assert "SEED OF EVERYTHING RANDOM" in helped(capsys, "train")
 
 
