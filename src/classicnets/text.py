@@ -14,7 +14,7 @@ from pathlib import Path
 __all__ = ["_", "assignments", "byte_count", "command", "count", "duration", "join", "nearest", "plural", "shape"]
 
 
-def _(message: str, **fields: object) -> str:
+def _(message: str, /, **fields: object) -> str:
     """Translates a message and fills in its fields: `_("{n:,} images of {name}", n=3, name=x)`.
 
     Every text that a user reads passes through this function or `plural`. Pass whole sentences, so that a translation

@@ -1,4 +1,4 @@
-"""The book's names: its listings run as printed, in this process, as a script without a display, and in a notebook."""
+"""The d2l API: the book's listings run in this process, as a script without a display, and in a notebook."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SMALL_DATA = """
 from classicnets.images import loading
 load = loading.load
 loading.load = lambda name: load({folder!r})
-"""  # what a fresh Python runs before a listing
+"""  # runs before a listing in a new Python process
 SHAPES = re.compile(r"^(\w+) output shape: ?\t torch\.Size\((\[.*\])\)$", re.M)
 
 ALEXNET_ZH = """
@@ -96,7 +96,7 @@ trainer = d2l.Trainer(max_epochs=1, num_gpus=1)
 trainer.fit(model, data)
 """
 
-# What a reader types from the LeNet chapter itself: its own evaluation and training, which call the package's parts.
+# The functions that the LeNet chapter itself defines; they call functions of the package.
 CHAPTER_DEFINES = """
 from classicnets.compat import d2l
 import torch
@@ -187,7 +187,7 @@ ALEXNET_SHAPES = [
     ("ReLU", [1, 4096]),
     ("Dropout", [1, 4096]),
     ("Linear", [1, 10]),
-]  # both as the book prints them
+]  # both as printed in the book
 
 
 def small_net() -> nn.Sequential:
@@ -212,13 +212,13 @@ def figures_are_closed() -> Iterator[None]:
 
 @pytest.fixture
 def small(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """400 + 100 learnable images in the place of Fashion-MNIST."""
+    """400 + 100 learnable images instead of Fashion-MNIST."""
     monkeypatch.setattr(loading, "load", lambda name: LOAD(str(blobs)))
 
 
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """8 + 4 of them, for the nets of 224 x 224."""
+    """8 + 4 images, for the networks with 224 x 224 inputs."""
     folder = make_idx_folder(tmp_path / "tiny", train=8, test=4)
     monkeypatch.setattr(loading, "load", lambda name: LOAD(str(folder)))
 
@@ -226,7 +226,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # ------------------------------------------------------------------------------------------- listings, in this process
 
 
-def test_lenet_of_the_chinese_edition(small: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_lenet_of_the_chinese_edition(small: None, capsys: pytest.CaptureFixture[str]) -> None:
     names = execute(EXAMPLES[1].read_text())
     out, err = capsys.readouterr()
     assert shapes_in(out) == LENET_SHAPES
@@ -238,7 +238,7 @@ def test_lenet_of_the_chinese_edition(small: None, capsys: pytest.CaptureFixture
     assert (len(names["train_iter"]), len(names["test_iter"])) == (2, 1)
 
 
-def test_lenet_of_the_english_edition(small: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_lenet_of_the_english_edition(small: None, capsys: pytest.CaptureFixture[str]) -> None:
     names = execute(EXAMPLES[0].read_text())
     out, err = capsys.readouterr()
     assert shapes_in(out) == LENET_SHAPES
@@ -254,7 +254,7 @@ def test_lenet_of_the_english_edition(small: None, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.slow
-def test_alexnet_of_the_chinese_edition(tiny: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_alexnet_of_the_chinese_edition(tiny: None, capsys: pytest.CaptureFixture[str]) -> None:
     names = execute(ALEXNET_ZH)
     out = capsys.readouterr().out
     assert shapes_in(out) == ALEXNET_SHAPES
@@ -263,14 +263,14 @@ def test_alexnet_of_the_chinese_edition(tiny: None, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.slow
-def test_alexnet_of_the_english_edition(tiny: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_alexnet_of_the_english_edition(tiny: None, capsys: pytest.CaptureFixture[str]) -> None:
     names = execute(ALEXNET_EN)
     assert shapes_in(capsys.readouterr().out) == ALEXNET_SHAPES
     assert set(names["model"].board.data) == {"train_loss", "val_loss", "val_acc"}
     assert sum(p.numel() for p in names["model"].parameters()) == 46_764_746
 
 
-def test_what_the_chapter_itself_defines_runs_and_gives_what_ours_gives(
+def test_functions_defined_in_the_chapter_give_the_same_results(
     small: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = execute(CHAPTER_DEFINES)
@@ -288,27 +288,27 @@ def test_what_the_chapter_itself_defines_runs_and_gives_what_ours_gives(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)
-def test_a_script_runs_without_a_display_and_leaves_nothing_behind(example: Path, blobs: Path, tmp_path: Path) -> None:
+def test_script_runs_without_a_display_and_writes_no_files(example: Path, blobs: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
     code = SMALL_DATA.format(folder=str(blobs)) + f"import runpy; runpy.run_path({str(example)!r}, run_name='__main__')"
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         cwd=work,
         env=environment,
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
-    assert shapes_in(done.stdout) == LENET_SHAPES
-    assert 'd2l.plt.savefig("curves.png") keeps them' in done.stderr and "show()" not in done.stderr
+    assert process.returncode == 0, process.stderr
+    assert shapes_in(process.stdout) == LENET_SHAPES
+    assert 'save them with d2l.plt.savefig("curves.png")' in process.stderr and "show()" not in process.stderr
     assert list(work.iterdir()) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)
-def test_a_notebook_shows_the_curves_once_and_keeps_what_was_printed(
+def test_notebook_shows_the_curves_once_and_keeps_the_output(
     example: Path, blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
@@ -316,8 +316,8 @@ def test_a_notebook_shows_the_curves_once_and_keeps_what_was_printed(
     monkeypatch.delenv("MPLBACKEND", raising=False)
     cells = [SMALL_DATA.format(folder=str(blobs)), example.read_text()]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    patience = {"timeout": None, "startup_timeout": 600, "iopub_timeout": 600}  # the machine may be slow
-    nbclient.NotebookClient(notebook, kernel_name="python3", **patience).execute(cwd=str(tmp_path))
+    timeouts = {"timeout": None, "startup_timeout": 600, "iopub_timeout": 600}  # the machine may be slow
+    nbclient.NotebookClient(notebook, kernel_name="python3", **timeouts).execute(cwd=str(tmp_path))
     outputs = notebook.cells[1].outputs
     printed = "".join(o.text for o in outputs if o.output_type == "stream" and o.name == "stdout")
     errors = "".join(o.text for o in outputs if o.output_type == "stream" and o.name == "stderr")
@@ -333,10 +333,10 @@ def test_a_notebook_shows_the_curves_once_and_keeps_what_was_printed(
 # ------------------------------------------------------------------------------------------------------------ numbers
 
 
-def test_train_ch6_gives_the_losses_of_a_plain_loop(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_ch6_has_the_losses_of_a_plain_loop(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
     train_iter, test_iter = d2l.load_data_fashion_mnist(batch_size=32)
-    seen: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(d2l.Animator, "add", lambda self, x, y: seen.append((x, y)))
+    points: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(d2l.Animator, "add", lambda self, x, y: points.append((x, y)))
     net = small_net()
     nn.init.zeros_(net[0].weight)
     nn.init.zeros_(net[3].weight)
@@ -355,7 +355,7 @@ def test_train_ch6_gives_the_losses_of_a_plain_loop(small: None, monkeypatch: py
     optimizer = torch.optim.SGD(plain.parameters(), lr=0.1)
     expected, accuracies = [], []
     for _ in range(2):
-        total = right = 0.0
+        total = correct = 0.0
         order = torch.randperm(400)
         for i in range(13):
             index = order[32 * i : 32 * (i + 1)]
@@ -365,18 +365,18 @@ def test_train_ch6_gives_the_losses_of_a_plain_loop(small: None, monkeypatch: py
             loss.backward()
             optimizer.step()
             total += loss.item() * len(index)
-            right += (scores.argmax(1) == y[index]).sum().item()
+            correct += (scores.argmax(1) == y[index]).sum().item()
         expected.append(total / 400)
-        accuracies.append(right / 400)
-    ends = [y for x, y in seen if y[2] is None and x in (1, 2)]
+        accuracies.append(correct / 400)
+    ends = [y for x, y in points if y[2] is None and x in (1, 2)]
     assert [loss for loss, _, _ in ends] == pytest.approx(expected, rel=1e-5)
-    assert [share for _, share, _ in ends] == accuracies
+    assert [accuracy for _, accuracy, _ in ends] == accuracies
     for ours, theirs in zip(net.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
     assert expected[1] < expected[0]
 
 
-def test_train_ch6_takes_a_data_loader_and_lazy_layers(small: None) -> None:
+def test_train_ch6_accepts_a_data_loader_and_lazy_layers(small: None) -> None:
     X, y = d2l.load_data_fashion_mnist(400)[0].dataset.batch(torch.arange(400))
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, y), batch_size=50, shuffle=True)
     lazy = nn.Sequential(nn.LazyConv2d(4, kernel_size=5, stride=2), nn.ReLU(), nn.Flatten(), nn.LazyLinear(10))
@@ -389,30 +389,30 @@ def test_lazy_layers_get_xavier_weights_before_training(small: None) -> None:
     train_iter, test_iter = d2l.load_data_fashion_mnist(100)
     lazy = nn.Sequential(nn.Flatten(), nn.LazyLinear(1000))
     d2l.train_ch6(lazy, train_iter, test_iter, 1, 0.0)
-    bound = (6 / (784 + 1000)) ** 0.5  # torch's own would be 1 / 28 = 0.036
+    bound = (6 / (784 + 1000)) ** 0.5  # torch's default would be 1 / 28 = 0.036
     assert 0.99 * bound < float(lazy[1].weight.detach().abs().max()) <= bound
 
 
-def test_accuracy_is_a_direct_count(small: None) -> None:
+def test_accuracy_equals_a_direct_count(small: None) -> None:
     torch.manual_seed(1)
     net = nn.Sequential(nn.Dropout(0.5), *small_net())
     _, test_iter = d2l.load_data_fashion_mnist(32)
     X, y = test_iter.dataset.batch(torch.arange(100))
     net.eval()
-    right = int((net(X).argmax(1) == y).sum())
-    net.train()  # it is put into evaluation mode by the call
-    assert d2l.evaluate_accuracy_gpu(net, test_iter) == right / 100
-    assert d2l.evaluate_accuracy_gpu(net, test_iter, d2l.cpu()) == right / 100
-    assert d2l.evaluate_accuracy(lambda x: net(x), test_iter) == right / 100  # chapter 3 has nets that are functions
+    correct = int((net(X).argmax(1) == y).sum())
+    net.train()  # the call switches to evaluation mode
+    assert d2l.evaluate_accuracy_gpu(net, test_iter) == correct / 100
+    assert d2l.evaluate_accuracy_gpu(net, test_iter, d2l.cpu()) == correct / 100
+    assert d2l.evaluate_accuracy(lambda x: net(x), test_iter) == correct / 100  # in chapter 3, networks are functions
     assert d2l.accuracy(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1])) == 1.0
     assert d2l.accuracy(torch.tensor([2.0, 1.0, 0.0]), torch.tensor([2, 1, 1])) == 2.0
 
 
-def test_apply_init_sets_the_weights_of_lazy_layers() -> None:
+def test_apply_init_initializes_lazy_layers() -> None:
     torch.manual_seed(0)
     model = d2l.Classifier()
     model.net = nn.Sequential(nn.Flatten(), nn.LazyLinear(1000))
-    model.net.apply(d2l.init_cnn)  # without shapes nothing can be set, as in the book
+    model.net.apply(d2l.init_cnn)  # has no effect without shapes, as in the book
     model.apply_init([torch.zeros(2, 1, 28, 28)], d2l.init_cnn)
     bound = (6 / (784 + 1000)) ** 0.5
     assert 0.99 * bound < float(model.net[1].weight.detach().abs().max()) <= bound
@@ -422,7 +422,7 @@ def test_apply_init_sets_the_weights_of_lazy_layers() -> None:
     ("net", "shape", "shapes"),
     [(d2l.LeNet, (1, 1, 28, 28), LENET_SHAPES), (d2l.AlexNet, (1, 1, 224, 224), ALEXNET_SHAPES)],
 )
-def test_the_package_s_own_nets_have_the_book_s_shapes(
+def test_networks_have_the_shapes_of_the_book(
     net: type[nn.Module],
     shape: tuple[int, ...],
     shapes: list[tuple[str, list[int]]],
@@ -434,7 +434,7 @@ def test_the_package_s_own_nets_have_the_book_s_shapes(
     assert model.configure_optimizers().param_groups[0]["lr"] == 0.3
 
 
-def test_classifier_measures(small: None) -> None:
+def test_classifier_computes_accuracy_and_loss(small: None) -> None:
     model = d2l.LeNet()
     scores, y = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]]), torch.tensor([0, 0, 0])
     assert float(model.accuracy(scores, y)) == pytest.approx(2 / 3)
@@ -443,7 +443,7 @@ def test_classifier_measures(small: None) -> None:
     assert model.loss(scores, y, averaged=False).shape == (3,)
 
 
-def test_the_trainer_trains_as_a_plain_loop_does(small: None) -> None:
+def test_trainer_equals_a_plain_loop(small: None) -> None:
     torch.manual_seed(0)
     model = d2l.Classifier()
     model.lr, model.net = 0.1, small_net()
@@ -466,7 +466,7 @@ def test_the_trainer_trains_as_a_plain_loop_does(small: None) -> None:
         assert model.board.data["val_acc"][-1][1] == pytest.approx(float((plain(X).argmax(1) == y).float().mean()))
 
 
-def test_the_trainer_clips_gradients(small: None) -> None:
+def test_trainer_clips_gradients(small: None) -> None:
     model = d2l.Classifier()
     model.lr, model.net = 1.0, small_net()
     before = torch.cat([p.detach().flatten().clone() for p in model.parameters()])
@@ -479,7 +479,7 @@ def test_the_trainer_clips_gradients(small: None) -> None:
 # --------------------------------------------------------------------------------------------------------------- data
 
 
-def test_batches_are_the_prepared_images_in_an_order_of_torch_s_generator(small: None) -> None:
+def test_order_of_batches_comes_from_torchs_generator(small: None) -> None:
     train_iter, test_iter = d2l.load_data_fashion_mnist(batch_size=64)
     splits = loading.load("")
     torch.manual_seed(2)
@@ -497,23 +497,23 @@ def test_batches_are_the_prepared_images_in_an_order_of_torch_s_generator(small:
 
 
 @pytest.mark.parametrize("resize", [96, (96, 96)])
-def test_a_batch_is_resized_at_once_and_one_image_alike(small: None, resize: int | tuple[int, ...]) -> None:
+def test_batch_and_single_image_are_resized_equally(small: None, resize: int | tuple[int, ...]) -> None:
     _, test_iter = d2l.load_data_fashion_mnist(10, resize=resize)
     X, y = next(iter(test_iter))
     images = torch.from_numpy(loading.load("").test.images[:10])
     assert torch.equal(X, prepare(images, Preprocess(channels=1, image_size=96)))
-    one, label = test_iter.dataset[3]
-    torch.testing.assert_close(one, X[3])
+    image, label = test_iter.dataset[3]
+    torch.testing.assert_close(image, X[3])
     assert label == y[3] and len(test_iter.dataset) == 100
 
 
-def test_a_size_that_is_not_square_is_refused(small: None) -> None:
+def test_rejects_size_that_is_not_square(small: None) -> None:
     with pytest.raises(UsageError, match="squares") as caught:
         d2l.load_data_fashion_mnist(10, resize=(96, 64))
     assert caught.value.code == "CN204"
 
 
-def test_data_of_the_english_edition(small: None) -> None:
+def test_fashion_mnist_of_the_english_edition(small: None) -> None:
     data = d2l.FashionMNIST(batch_size=30, resize=(32, 32))
     assert (len(data.train), len(data.val), data.batch_size) == (400, 100, 30)
     assert data.train[0][0].shape == (1, 32, 32)
@@ -523,8 +523,8 @@ def test_data_of_the_english_edition(small: None) -> None:
     assert d2l.get_fashion_mnist_labels([0, 9]) == ["t-shirt", "ankle boot"]
 
 
-def test_tensors_as_a_data_module() -> None:
-    class Mine(d2l.DataModule):
+def test_data_module_from_tensors() -> None:
+    class TensorData(d2l.DataModule):
         def __init__(self, batch_size: int = 4) -> None:
             super().__init__()
             self.save_hyperparameters()
@@ -533,7 +533,7 @@ def test_tensors_as_a_data_module() -> None:
         def get_dataloader(self, train: bool) -> Any:
             return self.get_tensorloader((self.X, self.y), train, slice(0, 6) if train else slice(6, None))
 
-    data = Mine()
+    data = TensorData()
     assert [len(y) for _, y in data.train_dataloader()] == [4, 2]
     assert [y.tolist() for _, y in data.val_dataloader()] == [[6, 7, 8, 9]]
     assert (data.root, data.num_workers, data.hparams) == ("../data", 4, {"batch_size": 4})
@@ -542,7 +542,7 @@ def test_tensors_as_a_data_module() -> None:
 # -------------------------------------------------------------------------------------------------- small parts, names
 
 
-def test_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timer_measures_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 10.0, 12.0, 20.0, 23.0])
     monkeypatch.setattr("classicnets.compat.chapter6.time.perf_counter", lambda: next(clock))
     timer = d2l.Timer()
@@ -553,7 +553,7 @@ def test_timer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (timer.sum(), timer.avg(), timer.cumsum()) == (5.0, 2.5, [2.0, 5.0])
 
 
-def test_accumulator() -> None:
+def test_accumulator_adds_numbers() -> None:
     sums = d2l.Accumulator(2)
     sums.add(1, torch.tensor(2.5))
     sums.add(3.0, 4)
@@ -575,7 +575,7 @@ def test_animator_draws_the_points(tmp_path: Path, capsys: pytest.CaptureFixture
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["loss", "acc"]
     assert (axes.get_xlabel(), axes.get_xlim(), axes.get_ylim()) == ("epoch", (1, 2), (0, 3))
     assert capsys.readouterr().err == "epoch 1: loss 1.000, acc 0.500\nepoch 2: loss 0.500, acc 0.750\n"
-    d2l.plt.savefig(tmp_path / "curves.png")  # it is the current figure
+    d2l.plt.savefig(tmp_path / "curves.png")  # saves the current figure
     assert plt.gcf() is animator.fig and (tmp_path / "curves.png").stat().st_size > 1000
     grid = d2l.Animator(nrows=2, ncols=2, yscale="log")
     grid.add(1, 10.0)
@@ -594,18 +594,18 @@ def test_progress_board_averages_every_n_points() -> None:
         [[1.5, 10.0]],
     ]
     assert [line.get_linestyle() for line in axes.lines] == ["-", "--"]
-    silent = d2l.ProgressBoard(display=False)
-    silent.draw(1, 2, "a")
-    assert silent.fig is None and silent.data == {"a": [(1.0, 2.0)]}
+    hidden = d2l.ProgressBoard(display=False)
+    hidden.draw(1, 2, "a")
+    assert hidden.fig is None and hidden.data == {"a": [(1.0, 2.0)]}
 
 
-def test_show_images() -> None:
+def test_show_images_draws_a_grid() -> None:
     axes = d2l.show_images(torch.rand(4, 1, 8, 8), 2, 2, titles=list("abcd"))
     assert [a.get_title() for a in axes] == list("abcd")
     assert len(d2l.show_images([np.zeros((4, 4))], 1, 1)) == 1
 
 
-def test_add_to_class_reaches_objects_that_exist() -> None:
+def test_add_to_class_extends_existing_objects() -> None:
     class Box(d2l.HyperParameters):
         def __init__(self, a: Any, b: Any, c: Any, _d: int = 0) -> None:
             self.save_hyperparameters(ignore=["c"])
@@ -620,7 +620,7 @@ def test_add_to_class_reaches_objects_that_exist() -> None:
     assert box.hparams == {"a": 1, "b": 2} and not hasattr(box, "c")
 
 
-def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert [str(d) for d in d2l.try_all_gpus()] == ["cuda:0", "cuda:1"]
     assert (str(d2l.try_gpu()), str(d2l.try_gpu(1)), str(d2l.try_gpu(2))) == ("cuda:0", "cuda:1", "cpu")
@@ -630,7 +630,7 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert d2l.Trainer(1, num_gpus=1).gpus == [] and d2l.num_gpus() == 0
 
 
-def test_names_for_tensors() -> None:
+def test_tensor_functions() -> None:
     x = torch.tensor([[1.0, 5.0], [4.0, 2.0]])
     assert d2l.size(x) == 4 and d2l.argmax(x, axis=1).tolist() == [1, 0]
     assert float(d2l.reduce_sum(x)) == 12 and float(d2l.reduce_mean(x)) == 3
@@ -642,7 +642,7 @@ def test_names_for_tensors() -> None:
     assert d2l.randn(2, 3).shape == (2, 3)
 
 
-def test_every_listed_name_exists_and_an_unknown_one_is_answered() -> None:
+def test_listed_names_exist_and_unknown_names_are_explained() -> None:
     assert d2l.__all__ == sorted(d2l.__all__)
     for name in d2l.__all__:
         assert getattr(d2l, name) is not None
@@ -654,6 +654,6 @@ def test_every_listed_name_exists_and_an_unknown_one_is_answered() -> None:
 
 
 @pytest.mark.parametrize("page", ["d2l.md", "d2l.zh-CN.md"])
-def test_the_page_lists_the_names(page: str) -> None:
+def test_page_lists_all_names(page: str) -> None:
     rows = [line for line in (ROOT / "docs" / page).read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
     assert sorted(re.findall(r"`(\w+)`", "".join(row.split("|")[2] for row in rows))) == d2l.__all__

@@ -168,7 +168,7 @@ def test_python_shows_the_same_options(capsys: pytest.CaptureFixture[str]) -> No
 def test_help_is_translated_when_it_is_shown(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arguments, "_", lambda text: text.upper())
+    monkeypatch.setattr(arguments, "_", lambda text, **fields: text.format(**fields).upper())
     assert "SEED OF ALL RANDOM NUMBERS" in help_text(capsys, "train")
 
 

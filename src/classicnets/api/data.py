@@ -50,28 +50,28 @@ def dataset(name: str, hint: str = "classicnets data get {}") -> Dataset:
     )
 
 
-def fetch(wanted: Dataset, say: Say) -> DatasetFiles:
+def fetch(data_set: Dataset, say: Say) -> DatasetFiles:
     """Returns the verified files of a data set; downloads them if necessary.
 
     Raises:
         DataError: CN302, no source has the data set.
         MachineError: CN401, the cache cannot be written.
     """
-    return sources.obtain(wanted, say=say)
+    return sources.obtain(data_set, say=say)
 
 
-def import_files(wanted: Dataset, place: Path) -> DatasetFiles:
+def import_files(data_set: Dataset, place: Path) -> DatasetFiles:
     """Verifies files that were downloaded by hand, and copies them into the cache.
 
     Args:
-        wanted: The data set.
+        data_set: The data set.
         place: The folder with its files, or its archive.
 
     Raises:
         DataError: CN301 to CN303, files are missing, damaged or of another data set.
         MachineError: CN401, the cache cannot be written.
     """
-    return sources.import_files(wanted, place)
+    return sources.import_files(data_set, place)
 
 
 def image_folder(spec: str) -> Path | None:

@@ -145,7 +145,7 @@ def _flags(f: Field[Any]) -> list[str]:
 def _help(f: Field[Any]) -> str:
     text = _(about(f).help)
     default = default_text(f)
-    return (_("{text} (default: {default})", text=text, default=default) if default else text).replace("%", "%%")
+    return (_("{help} (default: {default})", help=text, default=default) if default else text).replace("%", "%%")
 
 
 def _action(f: Field[Any]) -> dict[str, Any]:
