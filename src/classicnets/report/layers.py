@@ -29,7 +29,8 @@ def print_table(out: Console, name: str, table: Table) -> None:
     columns = [_("layer"), _("kind"), _("output"), "k/s/p/g", *numbers]
     optional = [output_memory, memory, units, biases, weights]
     out.print(tables.fit(out, columns, rows, numbers=numbers, optional=optional))
-    out.print("\n" + _legend())
+    out.print()
+    out.print(_legend())
     for line in _details(table.rows):
         out.print(line)
     if table.unlisted:

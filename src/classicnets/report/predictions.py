@@ -206,11 +206,11 @@ class _JsonDocument:
     """One JSON document, whose predictions are printed as they come."""
 
     def __init__(self, about: dict[str, Any]):
-        print(json.dumps(about)[:-1] + ', "predictions": [', end="")
+        print(json.dumps(about)[:-1], '"predictions": [', sep=", ", end="")
         self.separator = "\n"
 
     def show(self, prediction: Prediction) -> None:
-        print(self.separator + json.dumps(_to_dict(prediction)), end="")
+        print(self.separator, json.dumps(_to_dict(prediction)), sep="", end="")
         self.separator = ",\n"
 
     def end(self, tally: Tally, /) -> None:
@@ -220,7 +220,7 @@ class _JsonDocument:
             "known": tally.labeled,
             "right": tally.correct,
         }
-        print("\n], " + json.dumps(counts)[1:])
+        print("\n]", json.dumps(counts)[1:], sep=", ")
 
 
 def _to_dict(prediction: Prediction) -> dict[str, Any]:
