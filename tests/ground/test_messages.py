@@ -20,7 +20,7 @@ ERRORS = {"UsageError", "DataError", "MachineError", "CheckFailed", "Classicnets
 PRINTERS = {"say", "print", "error"}  # also as methods: console.print(...), args.parser.error(...)
 TRANSLATORS = {"_", "plural"}
 SENTENCE = re.compile(r"[^\W\d_]{2,}.*\s.*[^\W\d_]{2,}|^[a-z]{2,}$", re.DOTALL)  # two words, or one
-COMMANDS = {"command", "option"}  # fields to paste into a shell: the same in every language
+COMMAND_FIELDS = {"command", "option"}  # fields to paste into a shell: the same in every language
 IN_FORMATTED = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -76,7 +76,7 @@ def translation_faults(call: ast.Call) -> Iterator[str]:
         if isinstance(form, ast.JoinedStr | ast.BinOp):
             yield "an f-string or concatenation inside of _ or plural"
     for keyword in call.keywords:
-        if keyword.arg not in COMMANDS and isinstance(keyword.value, ast.JoinedStr | ast.Constant):
+        if keyword.arg not in COMMAND_FIELDS and isinstance(keyword.value, ast.JoinedStr | ast.Constant):
             yield from faults(keyword.value)
 
 
