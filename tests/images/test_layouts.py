@@ -497,7 +497,7 @@ def test_predict(case, model):
 def test_preview(case, cli, monkeypatch, tmp_path):
     case, given, relative = case
     drawn: list[str] = []
-    monkeypatch.setattr("classicnets.api.data._PREVIEWED", 100)
+    monkeypatch.setattr("classicnets.api.data._PREVIEW_COUNT", 100)
     monkeypatch.setattr(previews, "sheet", lambda samples, *_: drawn.extend(sample.name for sample in samples))
     monkeypatch.setattr("classicnets.report.figures.png", lambda _: b"")
     code, out, err = cli("data", "preview", given, "--json", "-o", tmp_path / "preview.png")
