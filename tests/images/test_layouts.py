@@ -505,7 +505,7 @@ def test_predict(case: Any, model: Model) -> None:
 def test_preview(case: Any, cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     case, path, relative = case
     drawn: list[str] = []
-    monkeypatch.setattr("classicnets.api.data._PREVIEWED", 100)
+    monkeypatch.setattr("classicnets.api.data._PREVIEW_COUNT", 100)
     monkeypatch.setattr(previews, "draw_sheet", lambda samples, *_: drawn.extend(sample.name for sample in samples))
     monkeypatch.setattr("classicnets.report.figures.png", lambda _: b"")
     code, out, err = cli("data", "preview", path, "--json", "-o", tmp_path / "preview.png")

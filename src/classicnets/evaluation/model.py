@@ -130,7 +130,7 @@ class Model:
         if splits.fingerprint != self.fingerprint:
             raise DataError(
                 "CN306",
-                _("{data} has changed since {name} was trained on it", data=self.data, name=self.path.name),
+                _("{data} holds other bytes than when {name} was trained on it", data=self.data, name=self.path.name),
                 where=str(self.path),
                 hint=command("classicnets", "data", "check", self.data),
             )
