@@ -45,6 +45,11 @@ def test_the_changelog_begins_with_this_version() -> None:
     assert first and first[1] == classicnets.__version__
 
 
+def test_the_files_of_make_quick_exist() -> None:
+    names = (ROOT / "tests/quick.txt").read_text().split()
+    assert names and not [name for name in names if not (ROOT / name).is_file()]
+
+
 def commands(path: Path) -> list[str]:
     """Every `classicnets ...` line in the code blocks of a page."""
     blocks = re.findall(r"```\w*\n(.*?)```", path.read_text(encoding="utf-8"), re.S)
