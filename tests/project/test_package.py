@@ -1,4 +1,4 @@
-"""What is shipped: the wheel in a fresh environment, and a README whose commands exist."""
+"""The wheel in a fresh environment, and the commands of the README."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ROOT = Path(__file__).parents[2]
 def run(*command: object) -> str:
     links = os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS", "")  # uv's name for what pip knows
     environment = {**os.environ, "UV_FIND_LINKS": links}
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    process = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
 
 
 @pytest.mark.slow
-def test_the_wheel_in_a_fresh_environment_trains(blobs: Path, tmp_path: Path) -> None:
+def test_wheel_trains_in_a_fresh_environment(blobs: Path, tmp_path: Path) -> None:
     uv = (sys.executable, "-m", "uv")
     run(*uv, "build", "-q", "--wheel", "-o", tmp_path, ROOT)
     (wheel,) = tmp_path.glob("*.whl")
@@ -40,12 +40,12 @@ def test_the_wheel_in_a_fresh_environment_trains(blobs: Path, tmp_path: Path) ->
     assert "test accuracy" in out and (tmp_path / "runs/lenet_d2l-blobs-1/last.safetensors").exists()
 
 
-def test_the_changelog_begins_with_this_version() -> None:
+def test_changelog_begins_with_this_version() -> None:
     first = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert first and first[1] == classicnets.__version__
 
 
-def test_the_files_of_make_quick_exist() -> None:
+def test_files_of_make_quick_exist() -> None:
     names = (ROOT / "tests/quick.txt").read_text().split()
     assert names and not [name for name in names if not (ROOT / name).is_file()]
 
@@ -58,17 +58,17 @@ def commands(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("command", commands(ROOT / "README.md"))
-def test_every_command_of_the_readme_is_understood(command: str) -> None:
+def test_every_command_in_the_readme_parses(command: str) -> None:
     parser().parse_args(shlex.split(command)[1:])
 
 
-def test_the_readme_has_the_commands_and_its_images() -> None:
+def test_readme_has_commands_and_its_images_exist() -> None:
     assert len(commands(ROOT / "README.md")) >= 5
     for image in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text()):
         assert (ROOT / image).exists()
 
 
-def test_the_readme_s_table_of_nets_holds_the_counts() -> None:
+def test_table_of_networks_in_the_readme_has_the_counts() -> None:
     from classicnets.models.registry import NETS
 
     text = (ROOT / "README.md").read_text()
