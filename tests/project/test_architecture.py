@@ -1,4 +1,4 @@
-"""Architecture: which way imports point, what importing costs, and that only models and recipes know networks."""
+"""Architecture: imports point one way, importing is cheap, only models and recipes know networks by name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from classicnets.models.registry import NETS
 SOURCE = Path(classicnets.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 NAMES: dict[str, Any] = {"argvalues": FILES, "ids": lambda path: path.relative_to(SOURCE).as_posix()}
-# A package or module imports those of earlier lines only. Those on one line do not know each other, but for the ground.
+# A package or module imports those of earlier lines only. Those on one line do not import each other, except GROUND.
 GROUND = {"errors", "values", "machine", "spec", "text", "files", "workers", "events"}
 TOOLS = {"audit", "coach", "forecast", "study", "handwriting", "export", "compat"}
 ORDER = [
@@ -66,9 +66,9 @@ def imports(tree: ast.AST) -> list[tuple[str, int]]:
 
 
 def inside_functions(tree: ast.AST) -> set[tuple[str, int]]:
-    """The imports of `imports` that stand in a function."""
+    """The imports that are inside functions."""
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return {found for function in functions for found in imports(function)}
+    return {name for function in functions for name in imports(function)}
 
 
 def may_import(package: str, other: str) -> bool:
@@ -85,8 +85,8 @@ def test_imports_point_one_way(path: Path) -> None:
         assert may_import(package, other), f"{path.name}:{line}: {package} imports {other}"
 
 
-def test_a_wrong_import_would_be_seen() -> None:
-    """The rules above, on imports that break them."""
+def test_import_rules_reject_wrong_imports() -> None:
+    """The rules above, applied to imports that break them."""
     for package, other in (
         ("training", "coach"),
         ("images", "audit"),
@@ -121,8 +121,8 @@ def test_models_need_only_torch(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         names = [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in getattr(node, "names", [])]
         if isinstance(node, ast.Import | ast.ImportFrom):
-            strangers = {name for name in names if not name.startswith("classicnets.models.")}  # its neighbors may
-            assert {name.split(".")[0] for name in strangers} <= allowed
+            outside = {name for name in names if not name.startswith("classicnets.models.")}  # its neighbors may
+            assert {name.split(".")[0] for name in outside} <= allowed
 
 
 @pytest.mark.parametrize("path", **NAMES)
@@ -139,10 +139,10 @@ def test_only_models_and_recipes_name_a_net(path: Path) -> None:
 
 
 def in_fresh_python(code: str, *options: str) -> str:
-    done = subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return done.stdout
+    process = subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == ""
+    return process.stdout
 
 
 def test_importing_the_package_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

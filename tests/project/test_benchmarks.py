@@ -1,4 +1,4 @@
-"""What the benchmarks share, and the page that is made of what they find."""
+"""The code that benchmarks share, and the page that is made from their results."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ def row(*values: float, what: str = "an epoch", **rest: Any) -> Row:
     return Row(what=what, ours="ours", theirs="theirs", values=values, **rest)
 
 
-def test_the_two_take_turns_and_the_warm_up_does_not_count() -> None:
-    called = []
+def test_pairs_alternate_and_warm_up_is_not_counted() -> None:
+    called: list[str] = []
 
     def reading(name: str, seconds: list[float]) -> Callable[[], float]:
-        each = iter(seconds)
+        readings = iter(seconds)
 
         def read() -> float:
             called.append(name)
-            return next(each)
+            return next(readings)
 
         return read
 
     pairs = timing.pair_by_pair(reading("a", [9, 1, 2, 4]), reading("b", [9, 3, 4, 10]), pairs=3)
     assert "".join(called) == "ab" + "ab" + "ba" + "ab"
     assert pairs.ratios == (3.0, 2.0, 2.5)
-    found = timing.compared(pairs, what="x", ours="a", theirs="b", at_least=2.0)
-    assert (found.median, found.our_seconds, found.their_seconds, found.verdict) == (2.5, 2, 4, "met")
+    result = timing.compared(pairs, what="x", ours="a", theirs="b", at_least=2.0)
+    assert (result.median, result.our_seconds, result.their_seconds, result.verdict) == (2.5, 2, 4, "met")
 
 
-def test_the_clock_counts_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clock_divides_by_the_number_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks, calls = iter([100.0, 103.0]), []
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(ticks))
     assert timing.clock(lambda: calls.append(1), calls=6)() == 0.5
@@ -50,7 +50,7 @@ def test_the_clock_counts_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "verdict"),
+    ("result", "verdict"),
     [
         (row(5.0, 4.0, 9.0, at_least=3.0, reach=5.0), "reached"),
         (row(3.0, at_least=3.0, reach=5.0), "met"),
@@ -61,16 +61,16 @@ def test_the_clock_counts_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
         (row(0.4, unit="s", at_least=0.3, reach=0.15, less_is_better=True), "missed by 0.100 s"),
     ],
 )
-def test_the_verdict_is_that_of_the_median(found: Row, verdict: str) -> None:
-    assert found.verdict == verdict
+def test_verdict_uses_the_median(result: Row, verdict: str) -> None:
+    assert result.verdict == verdict
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.14251, "0.143 s"), (150.0, "150 s"), (999.6, "1,000 s")])
-def test_quantities_are_short(value: float, text: str) -> None:
+def test_quantities_have_three_digits(value: float, text: str) -> None:
     assert timing.quantity(value, "s") == text
 
 
-def test_other_programs_are_what_all_processors_did_and_we_did_not() -> None:
+def test_load_of_other_programs_excludes_our_own() -> None:
     before = timing.Conditions(None, wall=0.0, all_work=100.0, own_work=10.0)
     assert timing.busy_beside(before, timing.Conditions(None, 10.0, 125.0, 30.0)) == (0.5, True)
     assert timing.busy_beside(before, timing.Conditions(None, 10.0, 121.0, 30.0)) == (0.1, False)
@@ -78,7 +78,7 @@ def test_other_programs_are_what_all_processors_did_and_we_did_not() -> None:
 
 @pytest.fixture
 def other_programs(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Takes the place of the machine's load: the cores that other programs have while something is measured."""
+    """Replaces the machine's load: the cores that other programs use during a measurement."""
     cores, wall = [0.0], iter(range(100))
 
     def conditions() -> timing.Conditions:
@@ -104,18 +104,18 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other_programs: lis
     return tmp_path
 
 
-def test_what_is_written_is_read_again_without_places_of_this_machine(results: Path) -> None:
+def test_results_are_read_back_without_absolute_paths(results: Path) -> None:
     rows, facts = timing.read(results / "lenet.json")
-    assert [one.median for one in rows] == [3.5, 1.5]
+    assert [row.median for row in rows] == [3.5, 1.5]
     assert facts["command"] == "python benchmarks/lenet.py --pairs 2 c/d/python"
     assert {"load_before", "load_after", "busy", "threads", "date", "processor", "versions"} <= set(facts)
-    assert [one["verdict"] for one in json.loads((results / "lenet.json").read_text())["rows"]] == [
+    assert [row["verdict"] for row in json.loads((results / "lenet.json").read_text())["rows"]] == [
         "reached",
         "missed by 1.50",
     ]
 
 
-def test_the_page_shows_every_row_and_hides_no_miss(results: Path) -> None:
+def test_page_shows_every_row_and_every_missed_target(results: Path) -> None:
     page = make.performance_page(results, by_hand="\n\nTried: nothing.\n")
     assert "| an epoch | ours: 2.50 ms | theirs: 2.00 s | 3.50 (3.00 to 4.00, n = 2) | at least 3.00 | 3.50 |" in page
     assert "| **missed by 1.50** |" in page
@@ -126,7 +126,7 @@ def test_the_page_shows_every_row_and_hides_no_miss(results: Path) -> None:
     assert page.endswith(f"{make.BY_HAND}\n\nTried: nothing.\n")
 
 
-def test_the_page_says_that_the_machine_was_busy(results: Path, other_programs: list[float]) -> None:
+def test_page_warns_that_the_machine_was_busy(results: Path, other_programs: list[float]) -> None:
     path = results / "lenet.json"
     assert json.loads(path.read_text())["busy"] is False
     assert "busy" not in make.performance_page(results, by_hand="")
@@ -138,17 +138,17 @@ def test_the_page_says_that_the_machine_was_busy(results: Path, other_programs: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", ["benchmarks", "studies"])
-def test_every_script_still_finds_what_it_imports(folder: str) -> None:
+def test_every_script_can_be_imported(folder: str) -> None:
     scripts = ROOT / folder
     names = sorted(path.stem for path in scripts.glob("*.py"))
     code = f"import sys; sys.path.insert(0, {str(scripts)!r}); import {', '.join(names)}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", ["suite", "lenet"])
-def test_a_script_says_how_it_is_used(script: str) -> None:
-    done = subprocess.run([sys.executable, str(BENCHMARKS / f"{script}.py"), "-h"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert f"benchmarks/{script}.py" in done.stdout
+def test_script_shows_its_usage(script: str) -> None:
+    process = subprocess.run([sys.executable, str(BENCHMARKS / f"{script}.py"), "-h"], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert f"benchmarks/{script}.py" in process.stdout

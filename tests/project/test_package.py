@@ -19,13 +19,13 @@ ROOT = Path(__file__).parents[2]
 def run(*command: object) -> str:
     links = os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS", "")  # uv's name for what pip knows
     environment = {**os.environ, "UV_FIND_LINKS": links}
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    process = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
 
 
 @pytest.mark.slow
-def test_the_wheel_in_a_fresh_environment_trains(blobs: Path, tmp_path: Path) -> None:
+def test_wheel_trains_in_a_fresh_environment(blobs: Path, tmp_path: Path) -> None:
     uv = (sys.executable, "-m", "uv")
     run(*uv, "build", "-q", "--wheel", "-o", tmp_path, ROOT)
     (wheel,) = tmp_path.glob("*.whl")
@@ -38,6 +38,11 @@ def test_the_wheel_in_a_fresh_environment_trains(blobs: Path, tmp_path: Path) ->
     assert "test accuracy" in out and (tmp_path / "runs/lenet_d2l-blobs-1/last.safetensors").exists()
 
 
-def test_the_changelog_begins_with_this_version() -> None:
+def test_changelog_begins_with_this_version() -> None:
     first = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert first and first[1] == classicnets.__version__
+
+
+def test_files_of_make_quick_exist() -> None:
+    names = (ROOT / "tests/quick.txt").read_text().split()
+    assert names and not [name for name in names if not (ROOT / name).is_file()]

@@ -1,4 +1,4 @@
-"""The benchmarks that take any net: what they count and that they draw; nothing is timed."""
+"""The benchmarks that take any network: their counts and their figures; nothing is timed."""
 
 from __future__ import annotations
 
@@ -75,9 +75,7 @@ def measured(
     return out, *timing.read(out)
 
 
-def test_the_roofline_counts_what_the_layer_table_does(
-    spec: str, measured: tuple[Path, list[timing.Row], dict[str, Any]]
-) -> None:
+def test_roofline_counts_as_the_layer_table(spec: str, measured: tuple[Path, list[timing.Row], dict[str, Any]]) -> None:
     _, rows, _ = measured
     table = subject.load(spec, SHAPE).table
     parts = [row for row in rows if row.facts.get("direction")]
@@ -93,7 +91,7 @@ def test_the_roofline_counts_what_the_layer_table_does(
     assert whole.facts["macs"] == table.macs and whole.facts["not_alone"] == []
 
 
-def test_shares_make_up_the_step_and_rates_are_of_these_times(
+def test_shares_add_up_to_the_step_and_rates_use_the_measured_times(
     measured: tuple[Path, list[timing.Row], dict[str, Any]],
 ) -> None:
     _, rows, facts = measured
@@ -109,14 +107,14 @@ def test_shares_make_up_the_step_and_rates_are_of_these_times(
     assert facts["threads"] == 1 and facts["date"] and facts["versions"]["torch"]
 
 
-def test_the_roofline_is_drawn(measured: tuple[Path, list[timing.Row], dict[str, Any]]) -> None:
+def test_roofline_is_drawn(measured: tuple[Path, list[timing.Row], dict[str, Any]]) -> None:
     out, _, _ = measured
     with Image.open(out.with_suffix(".png")) as image:
         assert image.format == "PNG" and min(image.size) > 500
         assert len(image.convert("RGB").getcolors(10**6)) > 20
 
 
-def test_bytes_are_those_of_the_tensors(spec: str) -> None:
+def test_bytes_match_the_tensors(spec: str) -> None:
     _, prepared = work(spec)
     prepared.net.train()
     found, logits = roofline.calls(prepared)
@@ -129,7 +127,7 @@ def test_bytes_are_those_of_the_tensors(spec: str) -> None:
     assert logits.shape == (BATCH, 3)
 
 
-def test_a_layer_alone_computes_the_gradients_of_the_step(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_layer_computes_the_gradients_of_the_step(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _, prepared = work(spec)
     prepared.net.train()
     monkeypatch.setattr(prepared.state.optimizer, "zero_grad", lambda: None)  # or the step leaves none
@@ -144,7 +142,7 @@ def test_a_layer_alone_computes_the_gradients_of_the_step(spec: str, monkeypatch
             assert parameter.grad.abs().max() > 0
 
 
-def test_a_net_that_gives_a_map_is_refused(tmp_path: Path) -> None:
+def test_rejects_a_network_without_logits(tmp_path: Path) -> None:
     (tmp_path / "map.py").write_text("from torch import nn\nnet = nn.Conv2d(1, 2, 3)\n")
     with pytest.raises(UsageError) as caught:
         subject.load(f"{tmp_path / 'map.py'}:net", SHAPE)
@@ -173,7 +171,7 @@ def test_names_do_not_overlap_in_a_crowded_roofline() -> None:
     assert len(names) > 3 and not any(a.overlaps(b) for i, a in enumerate(names) for b in names[:i])
 
 
-def test_an_exponent_is_the_slope_of_a_power() -> None:
+def test_exponent_is_the_slope_of_a_power() -> None:
     assert scale.slope([(x, 3 * x**1.5) for x in (1, 2, 5, 9)]) == pytest.approx(1.5)
 
 
@@ -205,7 +203,7 @@ def test_scale_measures_every_axis_and_draws(
         assert image.format == "PNG" and min(image.size) > 500
 
 
-def test_an_axis_that_a_net_cannot_take_is_said(
+def test_reports_an_axis_that_the_network_does_not_support(
     tmp_path: Path, in_this_process: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "fixed.py").write_text(
@@ -222,7 +220,7 @@ def test_an_axis_that_a_net_cannot_take_is_said(
 
 
 @pytest.mark.slow
-def test_the_memory_of_a_process_of_its_own_holds_the_images(spec: str) -> None:
+def test_memory_of_a_separate_process_includes_the_images(spec: str) -> None:
     count = 200_000
     given = [spec, "--batch", "100", "--quick", "--threads", "1", "--out", "none.json"]
     parsed = argparse.Namespace(given=given, input=SHAPE)
@@ -231,7 +229,7 @@ def test_the_memory_of_a_process_of_its_own_holds_the_images(spec: str) -> None:
     assert images < found["memory"][0] < 3 * images and min(found["epoch"]) > 0
 
 
-def test_a_net_is_widened_by_its_order() -> None:
+def test_network_is_widened_layer_by_layer() -> None:
     twice = trace(widened(lenet.lenet_d2l(), 2), (1, 28, 28))
     once = trace(lenet.lenet_d2l(), (1, 28, 28))
     hidden = [(a, b) for a, b in zip(once.rows, twice.rows, strict=True) if a.weights]
@@ -244,7 +242,7 @@ def test_a_net_is_widened_by_its_order() -> None:
     assert trace(normed, SHAPE).rows[1].outputs[0] == 6
 
 
-def test_a_net_that_cannot_be_widened_is_refused() -> None:
+def test_rejects_a_network_that_cannot_be_widened() -> None:
     table = lenet.lenet5_1998()
     depthwise = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.Flatten(), nn.Linear(400, 3))
     for net, word in ((table, "Subsampling"), (depthwise, "a group for each map"), (nn.Linear(2, 2), "Linear")):
