@@ -1,4 +1,4 @@
-"""The pages under docs/: the nets are counted by the built nets, each has its card, every link leads somewhere."""
+"""The pages under docs/: generated pages are up to date, each network has its card, every link has a target."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import ast
 import re
 from pathlib import Path
 
-import make
 import pytest
 
 import classicnets as cn
+import make
 from classicnets.models.registry import NETS
+from pages import nets
+from pages.networks import connections, family, layer_table
 
 CARDS = Path(cn.__file__).parent / "models" / "cards"
 HEADINGS = [
@@ -23,29 +25,20 @@ HEADINGS = [
 ]
 
 
-def test_the_page_of_nets_is_made_from_the_nets():
-    page = (make.HERE / "nets.md").read_text(encoding="utf-8")
-    assert page == make.nets_page(), f"docs/nets.md is not what the nets say; renew it: {make.COMMAND}"
+@pytest.mark.parametrize("name", make.PAGES)
+def test_a_generated_page_is_up_to_date(name):
+    page = (make.DOCS / name).read_text(encoding="utf-8")
+    assert page == make.page(name), f"docs/{name} is out of date; renew it: {make.COMMAND} {name}"
 
 
-def test_the_page_of_recipes_is_made_from_the_recipes():
-    page = (make.HERE / "recipes.md").read_text(encoding="utf-8")
-    assert page == make.recipes_page(), f"docs/recipes.md is not what the recipes say; renew it: {make.COMMAND}"
-
-
-def test_the_page_of_performance_is_made_from_the_results():
-    page = (make.HERE / "performance.md").read_text(encoding="utf-8")
-    assert page == make.performance_page(), f"docs/performance.md is not what the results say; renew it: {make.COMMAND}"
-
-
-def test_every_net_is_in_one_group():
-    assert sorted(name for module in make.GROUPS for name in make.family(module)) == sorted(NETS)
-    assert sorted(re.findall(r"^\| \[`(\w+)`\]", make.nets_page(), re.MULTILINE)) == sorted(NETS)
+def test_every_network_is_in_one_group():
+    assert sorted(name for module in nets.GROUPS for name in family(module)) == sorted(NETS)
+    assert sorted(re.findall(r"^\| \[`(\w+)`\]", make.page("nets.md"), re.MULTILINE)) == sorted(NETS)
 
 
 @pytest.mark.parametrize("name", [name for name, entry in NETS.items() if entry.connections])
 def test_connections_are_counted_as_the_source_counts(name):
-    assert make.connections(make._table(name)) == NETS[name].connections
+    assert connections(layer_table(name)) == NETS[name].connections
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -54,42 +47,39 @@ def test_a_card_has_six_headings_in_order(name):
     assert [line for line in lines if line.startswith("#")] == [heading.format(name=name) for heading in HEADINGS]
 
 
-def test_every_net_has_a_card_and_every_card_a_net():
+def test_every_network_has_a_card_and_every_card_a_network():
     assert {path.name for path in CARDS.iterdir()} == {f"{name}.md" for name in NETS}
 
 
-@pytest.mark.parametrize("page", sorted(make.HERE.glob("*.md")), ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
+@pytest.mark.parametrize("page", sorted(make.DOCS.rglob("*.md")), ids=lambda page: str(page.relative_to(make.DOCS)))
+def test_links_have_a_target(page):
     for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
 def defined(path: Path) -> set[str]:
     """Functions, classes and methods (Class.method) of a module."""
-    found = set()
+    names = set()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found.add(node.name)
-            found |= (
-                {f"{node.name}.{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
-                if (isinstance(node, ast.ClassDef))
-                else set()
-            )
-    return found
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
+    return names
 
 
 @pytest.mark.parametrize(
     ("label", "target"),
-    re.findall(r"\[`([\w./]+:[\w.]+)`\]\(([^)]+)\)", (make.HERE / "architecture.md").read_text(encoding="utf-8")),
+    re.findall(r"\[`([\w./]+:[\w.]+)`\]\(([^)]+)\)", (make.DOCS / "architecture.md").read_text(encoding="utf-8")),
 )
-def test_the_page_of_architecture_names_functions_that_exist(label, target):
+def test_architecture_links_to_functions_that_exist(label, target):
     path, name = label.split(":")
-    assert target.endswith(path) and name in defined(make.HERE / target)
+    assert target.endswith(path) and name in defined(make.DOCS / target)
 
 
-def test_the_page_of_architecture_shows_every_package():
+def test_architecture_lists_every_package():
     source = Path(cn.__file__).parent
-    tree = (make.HERE / "architecture.md").read_text(encoding="utf-8").split("```")[1]
+    tree = (make.DOCS / "architecture.md").read_text(encoding="utf-8").split("```")[1]
     packages = {f"{path.name}/" for path in source.iterdir() if (path / "__init__.py").exists()}
     modules = {path.name for path in source.glob("*.py")} - {"__init__.py", "__main__.py"}
     assert {line.split()[0] for line in tree.splitlines() if line.startswith("  ")} == packages | modules
