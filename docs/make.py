@@ -1,15 +1,17 @@
 """Makes the generated pages of docs/: `python docs/make.py`, or with the names of some pages.
 
-`python docs/make.py --site FOLDER` writes the sources of the website into a folder, which `make docs` builds.
+`make docs` builds the website: `--site FOLDER` writes its sources into a folder, and `--check FOLDER` fails if the
+built website in a folder loads something from another server.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pages import claims, nets, performance, recipes
+from pages import claims, nets, performance, recipes, site
 
 DOCS = Path(__file__).parent
 COMMAND = "python docs/make.py"
@@ -31,13 +33,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("pages", nargs="*", metavar="PAGE", help=f"some of {', '.join(PAGES)} (default: all)")
     parser.add_argument("--site", metavar="FOLDER", type=Path, help="write the sources of the website into FOLDER")
+    parser.add_argument("--check", metavar="FOLDER", type=Path, help="check that a website loads nothing external")
     args = parser.parse_args()
     if unknown := set(args.pages) - set(PAGES):
         parser.error(f"there is no generated page {', '.join(sorted(unknown))}")
     if args.site:
-        from pages import site
-
         print(f"{site.write(args.site)} pages in {args.site}")
+        return
+    if args.check:
+        if resources := site.external_resources(args.check):
+            sys.exit("loaded from other servers:\n" + "\n".join(resources))
+        print(f"{args.check} loads nothing from other servers")
         return
     for name in args.pages or PAGES:
         (DOCS / name).write_text(page(name), encoding="utf-8")

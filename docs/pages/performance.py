@@ -96,12 +96,16 @@ def _section(name: str, rows: Sequence[timing.Row], facts: dict[str, Any]) -> st
 
 
 def _row(row: timing.Row) -> list[str]:
-    spread = f"{timing.quantity(row.median, row.unit)} ({_range(row.values)}n = {len(row.values)})"
     bound = "at most" if row.less_is_better else "at least"
     target, stretch = ("" if t is None else timing.quantity(t, row.unit) for t in (row.at_least, row.reach))
     verdict = f"**{row.verdict}**" if row.verdict.startswith("missed") else row.verdict or "for information"
     ours, theirs = _timed(row.ours, row.our_seconds), _timed(row.theirs, row.their_seconds)
-    return [row.what, ours, theirs, spread, target and f"{bound} {target}", stretch, verdict]
+    return [row.what, ours, theirs, spread(row), target and f"{bound} {target}", stretch, verdict]
+
+
+def spread(row: timing.Row) -> str:
+    """The median of a row, its range and the number of measurements: "2.46 (2.27 to 2.50, n = 3)"."""
+    return f"{timing.quantity(row.median, row.unit)} ({_range(row.values)}n = {len(row.values)})"
 
 
 def _range(values: Sequence[float]) -> str:

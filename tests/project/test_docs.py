@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -10,10 +11,16 @@ import pytest
 
 import classicnets as cn
 import make
+import timing
+from classicnets import spec
+from classicnets.cli import arguments
+from classicnets.errors import CODES
 from classicnets.models.registry import NETS
-from pages import nets
+from classicnets.recipes.resolve import SETTINGS
+from pages import nets, performance, site
 from pages.networks import connections, family, layer_table
 
+ROOT = make.DOCS.parent
 CARDS = Path(cn.__file__).parent / "models" / "cards"
 HEADINGS = [
     "# {name}",
@@ -83,3 +90,91 @@ def test_architecture_lists_every_package():
     packages = {f"{path.name}/" for path in source.iterdir() if (path / "__init__.py").exists()}
     modules = {path.name for path in source.glob("*.py")} - {"__init__.py", "__main__.py"}
     assert {line.split()[0] for line in tree.splitlines() if line.startswith("  ")} == packages | modules
+
+
+# Each row of the table of speeds: the start of its first cell, the file of results, and a pattern for the row there.
+SPEEDS = {
+    "a later epoch of the book's LeNet": ("lenet", "a later epoch with evaluation, batches of 256"),
+    "the whole command with ten epochs": ("lenet", "the whole command, cold"),
+    "training steps of the book's AlexNet": ("alexnet", "2 training steps of 128"),
+    "one image, by an exported file": ("lenet", "prediction of one .*, warm, by the file exported"),
+    "local response normalization": ("lrn", "LRN forward and backward over 64x96x55x55, eager, maps first"),
+    "training to the book's accuracy": ("reach", "training time of `lenet_d2l`"),
+}
+
+
+@pytest.mark.parametrize("label", SPEEDS)
+def test_guaranteed_speeds_are_those_measured(label):
+    name, pattern = SPEEDS[label]
+    rows, _ = timing.read(timing.RESULTS / f"{name}.json")
+    row = next(row for row in rows if re.match(pattern, row.what))
+    page = (make.DOCS / "promises.md").read_text(encoding="utf-8")
+    line = next(line for line in page.splitlines() if line.startswith(f"| {label}"))
+    assert performance.spread(row) in line
+
+
+@pytest.mark.parametrize(
+    "name", ["lenet_d2l-d2l", "lenet_d2l-fast", "lenet_d2l-fast-relu-max", "lenet_d2l_v1-d2l", "alexnet_28-fast"]
+)
+def test_accuracies_are_those_measured(name):
+    facts = json.loads((timing.RESULTS / f"seeds-{name}.json").read_text(encoding="utf-8"))
+    low, high = facts["test_accuracy_range"]
+    accuracy = f"{facts['test_accuracy_mean']:.4f} ± {facts['test_accuracy_sd']:.4f} ({low:.4f} to {high:.4f})"
+    assert f"| {facts['n']} | {accuracy} |" in (make.DOCS / "results.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory) -> Path:
+    """The sources of the website."""
+    folder = tmp_path_factory.mktemp("site") / "docs"
+    site.write(folder)
+    return folder
+
+
+def test_the_menu_lists_every_page(sources):
+    menu = re.findall(r": ([\w/.-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    pages = {path.relative_to(sources).as_posix() for path in sources.rglob("*.md")}
+    assert len(menu) == len(set(menu)) and set(menu) == {page for page in pages if not page.startswith("nets/")}
+
+
+def test_links_between_pages_of_the_website_have_a_target(sources):
+    for page in sources.rglob("*.md"):
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+            assert target.startswith("https://") or (page.parent / target).exists(), (page, target)
+
+
+def test_links_to_the_repository_need_its_address():
+    files = {"docs/nets.md": "nets.md", "src/classicnets/models/cards/vgg16.md": "nets/vgg16.md"}
+    text = "[card](../src/classicnets/models/cards/vgg16.md#x) [`spec.py`](../src/classicnets/spec.py)"
+    assert site.relinked(text, "docs/nets.md", files) == "[card](nets/vgg16.md#x) `spec.py`"
+    address = "https://example.org/classicnets"
+    assert site.relinked(text, "docs/nets.md", files, address).endswith(
+        f"({address}/blob/main/src/classicnets/spec.py)"
+    )
+
+
+def test_the_reference_has_every_option_setting_and_code(sources):
+    commands = (sources / "reference" / "commands.md").read_text(encoding="utf-8")
+    for kind in (spec.RunSpec, spec.Output, spec.Study, spec.ExportOptions):
+        for field in spec.option_fields(kind):
+            for flag in arguments.flag(field).split("|") if spec.about(field).group else []:
+                assert f"`{flag}" in commands, flag
+    settings = (sources / "reference" / "settings.md").read_text(encoding="utf-8")
+    assert [name for name in SETTINGS if f"| `{name}` |" not in settings] == []
+    codes = (sources / "reference" / "errors.md").read_text(encoding="utf-8")
+    assert re.findall(r"^### (CN\d{3})$", codes, re.MULTILINE) == list(CODES)
+
+
+def test_resources_of_other_servers_are_found(tmp_path):
+    (tmp_path / "page.html").write_text(
+        '<a href="https://example.org">a link</a> <script src="https://cdn.example.org/a.js"></script>'
+        "<link rel=stylesheet href=//fonts.example.org/b.css> <link rel=canonical href=https://example.org/page.html>"
+        '<img src="images/own.png"> <img alt="x" src="http://example.org/c.png">'
+    )
+    (tmp_path / "style.css").write_text("@font-face { src: url(https://fonts.example.org/d.woff2) } p { color: red }")
+    assert site.external_resources(tmp_path) == [
+        "page.html: https://cdn.example.org/a.js",
+        "page.html: //fonts.example.org/b.css",
+        "page.html: http://example.org/c.png",
+        "style.css: https://fonts.example.org/d.woff2",
+    ]
