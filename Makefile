@@ -1,5 +1,6 @@
 # Two commands: `make run` sets up and trains LeNet on Fashion-MNIST; `make test` sets up and passes the tests.
 # `make example` goes from a folder of images to one exported file, in build/example.
+# `make docs` builds the website into build/site; open build/site/index.html.
 # `make bench` measures the speed, in some twelve minutes, and writes docs/performance.md.
 # Linux without an NVIDIA GPU: `make run TORCH_BACKEND=cpu` takes torch's small CPU build.
 PYTHON ?= python3
@@ -10,7 +11,7 @@ TORCH_BACKEND ?=
 # uv has its own name for pip's folder of local wheels
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: run example test check bench clean
+.PHONY: run example test check docs bench clean
 
 run: $(VENV)/.base
 	$(VENV)/bin/classicnets train lenet_d2l $(ARGS)
@@ -27,12 +28,17 @@ check: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+docs: $(VENV)/.docs
+	$(PY) docs/make.py --site build/docs
+	$(VENV)/bin/zensical build --clean --strict
+	$(PY) docs/make.py --check build/site
+
 bench: $(VENV)/.export
 	$(PY) benchmarks/suite.py $(ARGS); failed=$$?; $(PY) docs/make.py performance.md && exit $$failed
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
+	find src tests benchmarks docs examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):
 	$(PYTHON) -m venv $(VENV)
@@ -48,6 +54,10 @@ $(VENV)/.export: $(PY) pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(PY) pyproject.toml constraints.txt
 	$(call install,-e '.[dev]')
+	touch $@ $(VENV)/.base
+
+$(VENV)/.docs: $(PY) pyproject.toml constraints.txt
+	$(call install,-e '.[docs]')
 	touch $@ $(VENV)/.base
 
 # uv where it could be had (much faster), otherwise pip
