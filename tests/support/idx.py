@@ -80,7 +80,7 @@ def dataset_of(folder: Path, *, name: str = "toy", **changes: object) -> Dataset
     facts: dict[str, object] = {
         "name": name,
         "title": name.title(),
-        "licence": "MIT",
+        "license": "MIT",
         "homepage": "https://example.org",
         "shape": (1, *shapes["train-images"][1:]),
         "classes": tuple(f"class {label}" for label in range(1 + int(read_idx(paths["train-labels"]).max()))),
