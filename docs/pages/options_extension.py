@@ -6,6 +6,7 @@ The API reference is made from the source text, where such a function has only `
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import griffe
@@ -22,13 +23,14 @@ class OptionsExtension(griffe.Extension):
             if names := re.fullmatch(r"documented\((.*)\)", str(decorator.value)):
                 kinds = [getattr(spec, name.strip()) for name in names[1].split(",")]
                 text = func.docstring.value if func.docstring else ""
-                func.docstring = griffe.Docstring(f"{text}\n\n{section(*kinds)}", parent=func, parser="google")
+                options = section(*kinds, without=[parameter.name for parameter in func.parameters])
+                func.docstring = griffe.Docstring(f"{text}\n\n{options}", parent=func, parser="google")
 
 
-def section(*kinds: type) -> str:
-    """The options of these dataclasses as a section of a docstring."""
+def section(*kinds: type, without: Sequence[str] = ()) -> str:
+    """The options of these dataclasses, without those named, as a section of a docstring."""
     lines = []
-    for option in (f for kind in kinds for f in spec.option_fields(kind)):
+    for option in (f for kind in kinds for f in spec.option_fields(kind) if f.name not in without):
         default = spec.default_text(option)
         note = f" (default: {default})" if default else ""
         lines.append(f"    {option.name} ({option.type}): {spec.about(option).help}{note}.")

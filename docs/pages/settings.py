@@ -22,9 +22,9 @@ other are reported together, before any data is read. A tuple is written with co
 `--set net.KEY=VALUE` changes the network instead of the recipe, for example `net.activation=relu` or `net.pool=max`;
 see `classicnets.vary`.
 
-{chr(10).join(markdown.table(("setting", "type", "default", "values", "changed by"), map(_row, SETTINGS)))}
+{chr(10).join(markdown.table(("setting", "type", "default", "values", "recipes"), map(_row, SETTINGS)))}
 
-The last column counts the {len(RECIPES)} recipes that have another value than the default.
+The last column is the number of recipes, of {len(RECIPES)}, that have another value than the default.
 
 ## What the settings mean
 
