@@ -7,10 +7,11 @@ repository leads to the repository if CLASSICNETS_REPOSITORY_URL is set; otherwi
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import shutil
 from collections.abc import Callable, Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pages import commands, errors, settings
 
@@ -36,8 +37,13 @@ def pages() -> dict[str, str]:
 
 
 def write(folder: Path) -> int:
-    """Writes the sources of the website into `folder`, which is replaced, and returns the number of pages."""
-    if folder.exists():
+    """Writes the sources of the website into `folder` and returns the number of pages.
+
+    An older version in `folder` is replaced. Raises FileExistsError if the folder has other contents.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        if not all((folder / page).exists() for page in MADE):
+            raise FileExistsError(f"{folder} has other contents; choose an empty folder")
         shutil.rmtree(folder)
     files = pages()
     repository = os.environ.get("CLASSICNETS_REPOSITORY_URL", "").rstrip("/")
@@ -59,16 +65,16 @@ def write(folder: Path) -> int:
 
 def relinked(text: str, source: str, files: dict[str, str], repository: str = "") -> str:
     """The text of the page `source` with the links that its page of the website needs; code is left as it is."""
-    here = PurePosixPath(files[source]).parent
+    here = posixpath.dirname(files[source]) or "."
 
     def link(match: re.Match[str]) -> str:
         target = match["target"]
         if not target or "://" in target:
             return match[0]
-        path = os.path.normpath(PurePosixPath(source).parent / target)
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
         anchor = match["anchor"] or ""
         if path in files:
-            return f"{match['image']}[{match['text']}]({os.path.relpath(files[path], here)}{anchor})"
+            return f"{match['image']}[{match['text']}]({posixpath.relpath(files[path], here)}{anchor})"
         if repository and (ROOT / path).exists():
             kind = "tree" if (ROOT / path).is_dir() else "blob"
             return f"{match['image']}[{match['text']}]({repository}/{kind}/main/{path}{anchor})"

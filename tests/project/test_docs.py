@@ -131,6 +131,16 @@ def sources(tmp_path_factory) -> Path:
     return folder
 
 
+def test_only_an_older_version_of_the_sources_is_replaced(sources, tmp_path):
+    older = sources / "older.md"
+    older.touch()
+    assert site.write(sources) > 40 and not older.exists()
+    (tmp_path / "own.txt").touch()
+    with pytest.raises(FileExistsError, match="other contents"):
+        site.write(tmp_path)
+    assert (tmp_path / "own.txt").exists()
+
+
 def test_the_menu_lists_every_page(sources):
     menu = re.findall(r": ([\w/.-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
     pages = {path.relative_to(sources).as_posix() for path in sources.rglob("*.md")}
