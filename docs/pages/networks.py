@@ -20,6 +20,11 @@ def family(module: str) -> list[str]:
 
 def layer_table(name: str, *, shape: tuple[int, int, int] | None = None) -> Table:
     """The layer table of a network, for images of `shape` (channels, height, width) or of its source's size."""
+    return trace_network(name, shape)
+
+
+def trace_network(name: str, shape: tuple[int, int, int] | None) -> Table:
+    """The layer table of a network, traced anew."""
     return layers(name, shape=shape)[1]
 
 

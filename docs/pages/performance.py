@@ -24,6 +24,7 @@ SECTIONS = {
     "start": "Startup, import and size",
     "tried": "What was tried",
 }  # by file in the folder of results
+STUDIES = DOCS.parent / "studies" / "results"
 BY_HAND = "<!-- written by hand from here on -->"
 _COLUMNS = ("what", "ours", "theirs", "median (range, n)", "target", "stretch target", "verdict")
 _NUMBERS = ("median (range, n)", "target", "stretch target")
@@ -43,7 +44,7 @@ def page(command: str, results: Path = timing.RESULTS, by_hand: str | None = Non
         by_hand = (DOCS / "performance.md").read_text(encoding="utf-8").partition(BY_HAND)[2]
     folders = [results, *sorted(path for path in results.iterdir() if path.is_dir())]
     machines = [
-        {name: timing.read(folder / f"{name}.json") for name in SECTIONS if (folder / f"{name}.json").exists()}
+        {name: timing.read(path) for name in SECTIONS if (path := _results_file(folder, name)).exists()}
         for folder in folders
     ]
     rows = [row for measured in machines for rows, _ in measured.values() for row in rows]
@@ -58,6 +59,12 @@ number of pairs. Other rows have a unit. A row that misses its target says so.
 {_summary(rows)}
 
 {"".join(_machine(measured) for measured in machines if measured)}{BY_HAND}{by_hand}"""
+
+
+def _results_file(folder: Path, name: str) -> Path:
+    """The results of a benchmark in `folder`; those of a finished study are in studies/results."""
+    path = folder / f"{name}.json"
+    return STUDIES / path.name if folder == timing.RESULTS and not path.exists() else path
 
 
 def _summary(rows: Sequence[timing.Row]) -> str:

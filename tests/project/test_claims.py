@@ -20,13 +20,13 @@ COMPUTED = [claim for claim in CLAIMS if claim.check]
 SOURCED = [claim for claim in CLAIMS if not claim.check]
 
 
-def test_the_page_agrees_with_the_networks():
+def test_the_page_agrees_with_the_networks() -> None:
     page = (make.DOCS / "claims.md").read_text(encoding="utf-8")
     assert page == make.page("claims.md"), f"docs/claims.md differs from the networks; renew it: {make.COMMAND}"
 
 
 @pytest.mark.parametrize("claim", COMPUTED, ids=lambda claim: claim.id)
-def test_the_computed_verdict_is_the_expected_one(claim):
+def test_the_computed_verdict_is_the_expected_one(claim: Claim) -> None:
     verdict, evidence = claim.finding()
     assert verdict == claim.expected, evidence
 
@@ -54,9 +54,12 @@ SIMILAR = {
 
 
 def replace_networks(replacements: dict[str, str], patch: pytest.MonkeyPatch) -> None:
-    layers, construct, relu, sigmoid = networks.layers, networks.construct_network, torch.relu, torch.sigmoid
-    patch.setattr(networks, "layers", lambda name, **options: layers(replacements.get(name, name), **options))
-    patch.setattr(networks, "construct_network", lambda name: construct(replacements.get(name, name)))
+    def other(name: str) -> str:
+        return replacements.get(name, name)
+
+    trace, construct, relu, sigmoid = networks.trace_network, networks.construct_network, torch.relu, torch.sigmoid
+    patch.setattr(networks, "trace_network", lambda name, shape: trace(other(name), shape))
+    patch.setattr(networks, "construct_network", lambda name: construct(other(name)))
     if replacements is UNRELATED:
         patch.setattr(torch, "relu", sigmoid)
         patch.setattr(torch, "sigmoid", relu)
@@ -64,7 +67,7 @@ def replace_networks(replacements: dict[str, str], patch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("claim", COMPUTED, ids=lambda claim: claim.id)
-def test_a_check_depends_on_the_networks(claim, monkeypatch):
+def test_a_check_depends_on_the_networks(claim: Claim, monkeypatch: pytest.MonkeyPatch) -> None:
     """With other networks and operations the evidence differs, and what was true is no longer true."""
     verdict, evidence = claim.finding()
     findings = []
@@ -76,25 +79,25 @@ def test_a_check_depends_on_the_networks(claim, monkeypatch):
     assert verdict != "true" or any(other != "true" for other, _ in findings)
 
 
-def test_an_unexpected_verdict_is_rejected_when_the_page_is_made(monkeypatch):
+def test_an_unexpected_verdict_is_rejected_when_the_page_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     first = CLAIMS[0]
     monkeypatch.setattr(claims, "CLAIMS", [Claim(first.topic, first.id, first.text, "true", first.check)])
     with pytest.raises(ValueError, match="lenet_has_millions: wrong, not true"):
         make.page("claims.md")
 
 
-def test_a_verdict_is_one_of_three():
+def test_a_verdict_is_one_of_three() -> None:
     assert (judge(True), judge(False, True), judge(False)) == ("true", "loose", "wrong")
     assert {claim.expected for claim in CLAIMS} == set(MARKS)
 
 
-def test_claims_differ_and_those_without_a_check_have_a_source():
+def test_claims_differ_and_those_without_a_check_have_a_source() -> None:
     assert len({claim.id for claim in CLAIMS}) == len({claim.text for claim in CLAIMS}) == len(CLAIMS)
     assert all(claim.text.strip() and claim.source.strip() for claim in SOURCED)
     assert all(all(cell.strip() for cell in row) for row in OPEN)
 
 
-def test_every_topic_is_on_the_page():
+def test_every_topic_is_on_the_page() -> None:
     folder = make.DOCS / "claims"
     topics = {path.stem for path in folder.glob("*.py")} - {"__init__", "claim", "open_questions"}
     assert len(topics) == len(TOPICS)
@@ -104,7 +107,7 @@ def test_every_topic_is_on_the_page():
     ]
 
 
-def test_tables_are_well_formed():
+def test_tables_are_well_formed() -> None:
     width = 0
     for line in make.page("claims.md").splitlines():
         if line.startswith("| claim |"):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import HTTPServer
 from pathlib import Path
+from typing import Any
 
 import make_images
 import pytest
@@ -22,6 +23,7 @@ from classicnets.datasets.catalog import DATASETS
 from classicnets.training import loop
 from support.idx import dataset_of, make_idx_folder
 
+CommandLine = Callable[..., tuple[int, str, str]]  # of the fixture `cli`
 TUTORIALS = sorted((make.DOCS / "tutorials").glob("*.md"))
 FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Not run here: several processes, each of which imports torch; data that has to be downloaded after registration.
@@ -57,7 +59,7 @@ def arguments(command: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
-def test_every_command_is_understood(page):
+def test_every_command_is_understood(page: Path) -> None:
     lines = [command for block in blocks(page) if block.language == "sh" for command, _ in commands(block)]
     assert len(lines) >= 8
     for command in lines:
@@ -68,7 +70,7 @@ def test_every_command_is_understood(page):
 
 
 @pytest.fixture
-def stand_ins(tmp_path, monkeypatch, undrawn) -> None:
+def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undrawn: None) -> None:
     """Fashion-MNIST has 500 synthetic images, and no listing opens a window."""
     system = make_idx_folder(tmp_path / "system", train=400, test=100, gz=True)
     monkeypatch.setitem(DATASETS, "fashion_mnist", dataset_of(system, name="fashion_mnist"))
@@ -78,7 +80,7 @@ def stand_ins(tmp_path, monkeypatch, undrawn) -> None:
 class Reader:
     """Does what a reader of a tutorial does: types the commands, saves the files, and compares the output."""
 
-    def __init__(self, cli: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch):
+    def __init__(self, cli: CommandLine, monkeypatch: pytest.MonkeyPatch):
         self.cli, self.monkeypatch = cli, monkeypatch
         self.output = ""  # of the last block of commands
         self.variables: dict[str, object] = {}
@@ -121,7 +123,7 @@ class Reader:
         steps = iter(range(4))
         take_step = loop.take_step
 
-        def interrupted(*values: object) -> None:
+        def interrupted(*values: Any) -> None:
             if next(steps, None) is None:
                 raise KeyboardInterrupt
             take_step(*values)
@@ -138,7 +140,7 @@ def classify_by_server(image: Path) -> str:
     with serving(HTTPServer(("127.0.0.1", 0), handler)) as address:
         request = urllib.request.Request(address, data=image.read_bytes(), method="POST")
         with urllib.request.urlopen(request) as answer:
-            return answer.read().decode()
+            return str(answer.read(), encoding="utf-8")
 
 
 class serving:
@@ -160,7 +162,7 @@ class serving:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
-def test_the_tutorial_works(page, stand_ins, cli, monkeypatch):
+def test_the_tutorial_works(page: Path, stand_ins: None, cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = Reader(cli, monkeypatch)
     for block in blocks(page):
         reader.follow(block)
