@@ -24,7 +24,7 @@ def layer_table(name: str, *, shape: tuple[int, int, int] | None = None) -> Tabl
 
 
 def trace_network(name: str, shape: tuple[int, int, int] | None) -> Table:
-    """The layer table of a network, traced anew."""
+    """The layer table of a network, for images of `shape` or of its source's size."""
     return layers(name, shape=shape)[1]
 
 
