@@ -1,6 +1,7 @@
 # Two commands: `make run` sets up and trains LeNet on Fashion-MNIST; `make test` sets up and passes the tests.
 # `make quick` passes the smoke tests in under a minute; `make check` checks style, types and spelling; `make cover` measures coverage.
 # `make example` goes from a folder of images to one exported file, in build/example.
+# `make docs` builds the website into build/site; open build/site/index.html.
 # `make bench` measures the speed, in some twelve minutes, and writes docs/performance.md.
 # Linux without an NVIDIA GPU: `make run TORCH_BACKEND=cpu` takes torch's small CPU build.
 PYTHON ?= python3
@@ -11,7 +12,7 @@ TORCH_BACKEND ?=
 # uv has its own name for pip's folder of local wheels
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: run example test quick check cover bench clean
+.PHONY: run example test quick check cover docs bench clean
 
 run: $(VENV)/.base
 	$(VENV)/bin/classicnets train lenet_d2l $(ARGS)
@@ -35,11 +36,16 @@ check: $(VENV)/.dev
 cover: $(VENV)/.dev
 	$(PY) -m pytest --cov --cov-report=term-missing:skip-covered --cov-report=html $(ARGS)
 
+docs: $(VENV)/.docs
+	$(PY) docs/make.py --site build/docs
+	$(VENV)/bin/zensical build --clean --strict
+	$(PY) docs/make.py --check build/site
+
 bench: $(VENV)/.export
 	$(PY) benchmarks/suite.py $(ARGS); failed=$$?; $(PY) docs/make.py performance.md && exit $$failed
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info src/*.egg-info htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info src/*.egg-info htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
 	find src tests benchmarks studies docs examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):
@@ -56,6 +62,10 @@ $(VENV)/.export: $(PY) pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(PY) pyproject.toml constraints.txt
 	$(call install,-e '.[dev]')
+	touch $@ $(VENV)/.base
+
+$(VENV)/.docs: $(PY) pyproject.toml constraints.txt
+	$(call install,-e '.[docs]')
 	touch $@ $(VENV)/.base
 
 # uv where it could be had (much faster), otherwise pip

@@ -1,4 +1,4 @@
-"""docs/claims.md is what the nets say, verdict by verdict; and in another world the checks would say something else."""
+"""docs/claims.md agrees with the networks, claim by claim, and the checks depend on the networks."""
 
 from __future__ import annotations
 
@@ -6,28 +6,34 @@ import contextlib
 import re
 from functools import partial
 
-import make
 import pytest
 import torch
 from torch import nn
 
-COMPUTED = [claim for claim in make.CLAIMS if callable(claim.by)]
-SOURCED = [claim for claim in make.CLAIMS if claim not in COMPUTED]
+import make
+from claims import CLAIMS, TOPICS
+from claims.claim import MARKS, Claim, judge
+from claims.open_questions import OPEN
+from pages import claims, networks
+
+COMPUTED = [claim for claim in CLAIMS if claim.check]
+SOURCED = [claim for claim in CLAIMS if not claim.check]
 
 
-def test_the_page_is_what_the_nets_say() -> None:
-    page = (make.HERE / "claims.md").read_text(encoding="utf-8")
-    assert page == make.claims_page(), f"docs/claims.md is not what the nets say; renew it: {make.COMMAND}"
+def test_the_page_agrees_with_the_networks() -> None:
+    page = (make.DOCS / "claims.md").read_text(encoding="utf-8")
+    assert page == make.page("claims.md"), f"docs/claims.md differs from the networks; renew it: {make.COMMAND}"
 
 
 @pytest.mark.parametrize("claim", COMPUTED, ids=lambda claim: claim.id)
-def test_the_computed_verdict_is_the_fact_sheet_s(claim: make.Claim) -> None:
+def test_the_computed_verdict_is_the_expected_one(claim: Claim) -> None:
     verdict, evidence = claim.finding()
     assert verdict == claim.expected, evidence
 
 
-# Worlds in which each net is another: strangers, with other activations and pools too; and cousins with the same names.
-STRANGERS = {
+# Each network is replaced by an unrelated one, with other activations and pooling, or by a similar one with layers of
+# the same names.
+UNRELATED = {
     "lenet_d2l": "alexnet_2012",
     "lenet5_1998": "vgg16",
     "lenet_d2l_v1": "cifar10_18pct",
@@ -39,7 +45,7 @@ STRANGERS = {
     "alexnet_28": "lenet_caffe",
     "vgg16": "alexnet_d2l",
 }
-COUSINS = {
+SIMILAR = {
     "lenet_32": "lenet_d2l_v1",
     "lenet5_1998": "lenet1_1990",
     "alexnet_2012": "alexnet_mxnet",
@@ -47,51 +53,65 @@ COUSINS = {
 }
 
 
-def move_to(stand_ins: dict[str, str], patch: pytest.MonkeyPatch) -> None:
-    layers, net, relu, sigmoid = make.layers, make._net, torch.relu, torch.sigmoid
-    patch.setattr(make, "layers", lambda name, **options: layers(stand_ins.get(name, name), **options))
-    patch.setattr(make, "_net", lambda name, *device: net(stand_ins.get(name, name), *device))
-    if stand_ins is STRANGERS:
+def replace_networks(replacements: dict[str, str], patch: pytest.MonkeyPatch) -> None:
+    def other(name: str) -> str:
+        return replacements.get(name, name)
+
+    trace, construct, relu, sigmoid = networks.trace_network, networks.construct_network, torch.relu, torch.sigmoid
+    patch.setattr(networks, "trace_network", lambda name, shape: trace(other(name), shape))
+    patch.setattr(networks, "construct_network", lambda name: construct(other(name)))
+    if replacements is UNRELATED:
         patch.setattr(torch, "relu", sigmoid)
         patch.setattr(torch, "sigmoid", relu)
         patch.setattr(nn, "MaxPool2d", partial(nn.MaxPool2d, stride=1))
 
 
 @pytest.mark.parametrize("claim", COMPUTED, ids=lambda claim: claim.id)
-def test_a_check_asks_the_nets_and_not_its_author(claim: make.Claim, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With other nets and operations the evidence is another, and what was true is true no more."""
-    here, elsewhere = claim.finding(), []
-    for stand_ins in (STRANGERS, COUSINS):
+def test_a_check_depends_on_the_networks(claim: Claim, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With other networks and operations the evidence differs, and what was true is no longer true."""
+    verdict, evidence = claim.finding()
+    findings = []
+    for replacements in (UNRELATED, SIMILAR):
         with monkeypatch.context() as patch, contextlib.suppress(LookupError, AttributeError, RuntimeError, TypeError):
-            move_to(stand_ins, patch)  # an error: the check looked for a layer that is not there
-            elsewhere.append(claim.finding())
-    assert any(evidence != here[1] for _, evidence in elsewhere)
-    assert here[0] != "true" or any(verdict != "true" for verdict, _ in elsewhere)
+            replace_networks(replacements, patch)  # an error: the check looked for a layer that does not exist
+            findings.append(claim.finding())
+    assert any(other != evidence for _, other in findings)
+    assert verdict != "true" or any(other != "true" for other, _ in findings)
 
 
-def test_a_wrong_verdict_is_refused_when_the_page_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = make.CLAIMS[0]
-    monkeypatch.setattr(make, "CLAIMS", [make.Claim(first.topic, "true", first.by)])
-    with pytest.raises(AssertionError, match="lenet_has_millions: wrong, not true"):
-        make.claims_page()
+def test_an_unexpected_verdict_is_rejected_when_the_page_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = CLAIMS[0]
+    monkeypatch.setattr(claims, "CLAIMS", [Claim(first.topic, first.id, first.text, "true", first.check)])
+    with pytest.raises(ValueError, match="lenet_has_millions: wrong, not true"):
+        make.page("claims.md")
 
 
 def test_a_verdict_is_one_of_three() -> None:
-    assert (make.judge(True), make.judge(False, True), make.judge(False)) == ("true", "loose", "wrong")
-    assert {claim.expected for claim in make.CLAIMS} == set(make.MARKS)
+    assert (judge(True), judge(False, True), judge(False)) == ("true", "loose", "wrong")
+    assert {claim.expected for claim in CLAIMS} == set(MARKS)
 
 
-def test_claims_are_told_apart_and_sourced_ones_have_a_source() -> None:
-    assert len({claim.id for claim in make.CLAIMS}) == len({claim.claim for claim in make.CLAIMS}) == len(make.CLAIMS)
-    assert all(claim.claim.strip() and claim.source.strip() for claim in SOURCED)
-    assert all(all(cell.strip() for cell in row) for row in make.OPEN)
+def test_claims_differ_and_those_without_a_check_have_a_source() -> None:
+    assert len({claim.id for claim in CLAIMS}) == len({claim.text for claim in CLAIMS}) == len(CLAIMS)
+    assert all(claim.text.strip() and claim.source.strip() for claim in SOURCED)
+    assert all(all(cell.strip() for cell in row) for row in OPEN)
+
+
+def test_every_topic_is_on_the_page() -> None:
+    folder = make.DOCS / "claims"
+    topics = {path.stem for path in folder.glob("*.py")} - {"__init__", "claim", "open_questions"}
+    assert len(topics) == len(TOPICS)
+    assert [line[3:] for line in make.page("claims.md").splitlines() if line.startswith("## ")] == [
+        *(topic.title for topic in TOPICS),
+        "Open: only training or measuring can tell",
+    ]
 
 
 def test_tables_are_well_formed() -> None:
-    widths = {"notes say": 0}
-    for line in make.claims_page().splitlines():
-        if line.startswith("| notes say"):
-            widths["notes say"] = line.count("|")
+    width = 0
+    for line in make.page("claims.md").splitlines():
+        if line.startswith("| claim |"):
+            width = line.count("|")
         if line.startswith("|"):
-            assert line.count("|") == widths["notes say"], line
-    assert not re.search(r"\bseeds?\b", make.claims_page())  # chance is called a run here
+            assert line.count("|") == width, line
+    assert not re.search(r"\bseeds?\b", make.page("claims.md"))  # the page speaks of runs

@@ -1,0 +1,125 @@
+"""Claims about activation functions, pooling and normalization."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from claims.claim import Finding, Topic, gradient, join, judge, number_of
+from pages.networks import build_network, layer_kinds, output_shape
+
+TOPIC = Topic("Activation, pooling, normalization")
+
+
+@TOPIC.computed("loose")
+def relu_replaced_the_sigmoid() -> Finding:
+    """AlexNet replaced LeNet's sigmoid by ReLU."""
+    kinds = {name: layer_kinds(name) for name in ("lenet5_1998", "lenet_d2l", "alexnet_2012")}
+    relu = kinds["alexnet_2012"]["ReLU"] > 0
+    original, book = kinds["lenet5_1998"]["Sigmoid"], kinds["lenet_d2l"]["Sigmoid"]
+    return judge(relu and original > 0, relu and book > 0), (
+        f"The book's LeNet has {number_of(book, 'sigmoid')}; LeNet-5 has {number_of(original, 'sigmoid')} and "
+        f"{kinds['lenet5_1998']['ScaledTanh']} scaled tanh. The paper argues against both."
+    )
+
+
+@TOPIC.computed("wrong")
+def relu_closes_the_right_side() -> Finding:
+    """ReLU shuts off the right (positive) side."""
+    values, slopes = torch.relu(torch.tensor([-2.0, 2.0])).tolist(), gradient(torch.relu, -2, 2)
+    return judge(slopes[1] == 0 and values[1] == 0), (
+        f"It zeroes the left: at -2 value {values[0]:g} and gradient {slopes[0]:g}, at +2 value {values[1]:g} and "
+        f"gradient {slopes[1]:g}."
+    )
+
+
+@TOPIC.computed("true")
+def relu_has_no_exponential_and_slope_1() -> Finding:
+    """ReLU needs no exponential, and its gradient is 1 for every positive input."""
+    x = torch.linspace(-8, 8, 65, dtype=torch.float64)
+    plain = torch.equal(torch.relu(x), torch.where(x > 0, x, 0.0))
+    exponential = torch.allclose(torch.sigmoid(x), 1 / (1 + torch.exp(-x)), rtol=1e-12)
+    slopes = set(gradient(torch.relu, 0.001, 1, 1000))
+    return judge(plain and exponential and slopes == {1.0}), (
+        "Equal to a comparison with zero on 65 values; the sigmoid equals 1 / (1 + exp(-a)). Gradient at 0.001, 1 and "
+        f"1000: {join(f'{s:g}' for s in slopes)}."
+    )
+
+
+@TOPIC.computed("true")
+def saturated_sigmoid_has_no_gradient() -> Finding:
+    """Where the output of a sigmoid is close to 0 or 1, its gradient is close to 0."""
+    at = [0.0, 5.0, -5.0, 10.0]
+    slopes, values = gradient(torch.sigmoid, *at), torch.sigmoid(torch.tensor(at)).tolist()
+    pairs = [f"{value:.4f}: {slope:.5f}" for value, slope in zip(values, slopes, strict=True)]
+    return judge(max(slopes[1:]) < 0.01 < slopes[0]), f"Output and gradient: {', '.join(pairs)}."
+
+
+@TOPIC.computed("wrong")
+def relu_prevents_divergence() -> Finding:
+    """ReLU prevents the divergence of gradients that sigmoids cause."""
+
+    def eight(function: Callable[[torch.Tensor], torch.Tensor]) -> float:
+        def deep(x: torch.Tensor) -> torch.Tensor:
+            for _ in range(8):
+                x = function(x)
+            return x
+
+        return gradient(deep, 0.5)[0]
+
+    steepest = max(gradient(torch.sigmoid, *[i / 10 for i in range(-50, 51)]))
+    return judge(eight(torch.sigmoid) > 1, steepest > 1), (
+        f"The correct word is vanishing: a sigmoid's gradient is at most {steepest:g}; behind eight of them "
+        f"{eight(torch.sigmoid):.6f} is left, behind eight ReLUs {eight(torch.relu):g} (activations only)."
+    )
+
+
+@TOPIC.computed("loose")
+def relu_acts_like_l1() -> Finding:
+    """ReLU's sparse outputs act like an L1 penalty."""
+    network = build_network("alexnet_28", "cpu").eval()
+    with torch.random.fork_rng([]), torch.no_grad():
+        torch.manual_seed(0)
+        x, zeros = torch.randn(8, 1, 28, 28), []
+        for module in network.children():
+            x = module(x)
+            zeros += [float((x == 0).float().mean())] if isinstance(module, nn.ReLU) else []
+    zero_weights = sum(int((p == 0).sum()) for p in network.parameters() if p.ndim > 1)  # biases are zero initially
+    return judge(zero_weights > 0, min(zeros) > 0.3), (
+        f"An analogy. Outputs are sparse: before training, {100 * round(sum(zeros) / len(zeros), 1):.0f} % of the "
+        "outputs "
+        f"of the {len(zeros)} ReLU layers of `alexnet_28` are zero. But an L1 penalty makes weights zero, and "
+        f"{zero_weights} "
+        "weights are. Whether sparse outputs narrow the gap between training and test accuracy is open (below)."
+    )
+
+
+@TOPIC.computed("true")
+def pools_do_not_overlap_by_default() -> Finding:
+    """PyTorch's pooling windows do not overlap by default."""
+    strides = [
+        (size, nn.MaxPool2d(size).stride, output_shape(nn.MaxPool2d(size), (1, 12, 12))[1]) for size in (2, 3, 4)
+    ]
+    return judge(all(size == stride and size * side == 12 for size, stride, side in strides)), (
+        f"The stride is the size of the window: 12 pixels pooled with windows of {join(s for s, _, _ in strides)} give "
+        f"{join(side for _, _, side in strides)}."
+    )
+
+
+@TOPIC.computed("wrong")
+def lrn_as_printed() -> Finding:
+    """MXNet's LRN with alpha = 0.0001 is the formula of the paper."""
+    x = torch.linspace(-100, 100, 96, dtype=torch.float64).reshape(1, 96, 1, 1)
+    paper: Any = build_network("alexnet_2012").get_submodule("norm1")
+    mxnet: Any = build_network("alexnet_mxnet").get_submodule("norm1")
+    torchs = nn.LocalResponseNorm(mxnet.size, mxnet.alpha, mxnet.beta, mxnet.k)
+    terms = [float(((x / norm(x)) ** (1 / norm.beta) - norm.k)[0, 10]) for norm in (paper, mxnet, torchs)]
+    ratio = terms[0] / terms[1]
+    return judge(abs(ratio - 1) < 1e-6), (
+        f"The term added to k is {ratio:.2f} times as large in the paper's formula: MXNet, Caffe, Krizhevsky's own "
+        f"code and torch ({terms[2] / terms[1]:.2f} times MXNet's) divide alpha by the size of the window, "
+        f"{paper.size}."
+    )

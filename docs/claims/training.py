@@ -1,0 +1,38 @@
+"""Claims about data and training; their sources settle them."""
+
+from __future__ import annotations
+
+from claims.claim import Topic
+
+TOPIC = Topic("Data and training")
+
+TOPIC.sourced(
+    "wrong",
+    "input_is_padded",
+    "AlexNet's input is an image padded to 3x224x224.",
+    "It is a 224x224 crop of a 256x256 image (Krizhevsky et al. 2012, section 4.1).",
+)
+TOPIC.sourced(
+    "true",
+    "augmentation",
+    "AlexNet is trained on mirrored, cropped and recolored images.",
+    "Krizhevsky et al. 2012, section 4.1.",
+)
+TOPIC.sourced(
+    "true",
+    "book_s_alexnet_settings",
+    "The book trains AlexNet on Fashion-MNIST, 28x28 enlarged to 224, batch 128, lr 0.01, 10 epochs.",
+    "d2l-ai/d2l-zh, alexnet.md.",
+)
+TOPIC.sourced(
+    "true",
+    "book_s_lenet_settings",
+    "The book trains LeNet in batches of 256; a GPU makes it faster.",
+    "d2l-ai/d2l-zh, lenet.md; the publisher's own runs report 55,000 to 103,000 images per second.",
+)
+TOPIC.sourced(
+    "wrong",
+    "lenet_used_weight_decay",
+    "LeNet was regularized by weight decay only.",
+    "Neither LeCun et al. 1998 (as generally known) nor the book's `train_ch6` has weight decay.",
+)
