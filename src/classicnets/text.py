@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["_", "assignments", "byte_count", "command", "count", "duration", "join", "nearest", "plural", "shape"]
+__all__ = ["_", "assignments", "byte_count", "command", "duration", "join", "nearest", "plural", "shape"]
 
 
 def _(message: str, /, **fields: object) -> str:
@@ -60,11 +60,6 @@ def duration(seconds: float) -> str:
     if minutes:
         return _("{minutes} min {seconds} s", minutes=minutes, seconds=whole_seconds)
     return _("{seconds} s", seconds=whole_seconds)
-
-
-def count(n: int, noun: str, plural: str = "") -> str:
-    """Formats a number with its noun: "1 image", "1,200 images". Deprecated: `plural` can be translated."""
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
 def join(names: Sequence[str], most: int = 5) -> str:

@@ -214,7 +214,7 @@ def test_command_line(
     assert code == 1 and "sheet.png" in err
     assert out.index("ERRORS") < out.index("train/shell/from_leaf.png") < out.index("WARNINGS") < out.index("NOTES")
     assert f"-o {tmp_path}" not in out and f"classicnets data check {root} -o copies.png" in out
-    assert out.rstrip().endswith("in 140 images; nothing was changed, moved or deleted")
+    assert out.rstrip().endswith("in 140 images; no file was changed, moved or deleted")
     with Image.open(tmp_path / "sheet.png") as drawn:
         assert drawn.width > 1000 and drawn.height > 600
     code, out, _ = cli("data", "check", root, "--json")

@@ -221,8 +221,7 @@ def _dry_run(plan: Plan, output: Output, *, as_json: bool) -> int:
     console = report.tables.console()
     for line in (*plan.lines(), *forecast.lines()):
         console.print(line)
-    recipe = plan.recipe.to_dict()
-    rows = [[key, _value_text(recipe[key]), source] for key, source in plan.setting_sources.items()]
+    rows = [[key, _value_text(getattr(plan.recipe, key)), source] for key, source in plan.setting_sources.items()]
     rows += [[f"net.{key}", _value_text(value), "--set"] for key, value in plan.net_spec.variation.items()]
     console.print()
     console.print(report.tables.table([_("setting"), _("value"), _("from")], rows))
