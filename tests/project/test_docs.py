@@ -28,7 +28,7 @@ HEADINGS = [
     "## Differences",
     "## Not stated, so assumed",
     "## Reported results",
-    "## How proven",
+    "## How it is tested",
 ]
 
 
