@@ -22,7 +22,7 @@ _MAX_BYTES = 4 * 2**30  # VGG-16 has half a GiB
 
 
 def read(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Reads a file of weights.
+    """Reads a weights file.
 
     Of the dictionaries in a .pth or .pt file, the one with the most weights and biases is used.
 

@@ -1,4 +1,4 @@
-"""Identifies the registry network that a file of weights belongs to, by tensor names and shapes."""
+"""Identifies the registry network that a weights file belongs to, by tensor names and shapes."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Match:
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """What is known about a file of weights.
+    """What is known about a weights file.
 
     Attributes:
         path: the file.
