@@ -17,8 +17,8 @@ def page() -> str:
     commands = "\n\n".join(_command(name, command) for name, command in all_commands())
     return f"""# Commands
 
-`classicnets COMMAND --help` prints the same options. NET is a name from `classicnets list`, `file.py:net`, or the folder
-of a run. Every command also takes:
+`classicnets COMMAND --help` prints the same options. NET is a name from `classicnets list`, `file.py:net`, or a run
+folder. Every command also takes:
 
 {_options_of(next(command for _, command in all_commands()), _COMMON)}
 
