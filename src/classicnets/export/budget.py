@@ -12,7 +12,7 @@ from classicnets.errors import CheckFailed
 from classicnets.export import low_rank
 from classicnets.text import _
 
-_MAX_ATTEMPTS = 6  # at reaching the size with low-rank layers
+_MAX_ATTEMPTS = 6  # attempts to reach the size with low-rank layers
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,14 @@ from classicnets.training import initialize
 from classicnets.values import Expected, Preprocess, Recipe, current_names, stored_names
 from classicnets.weights import load
 
-_SUMMARY = ("source", "batch_size", "optimizer", "lr", "schedule", "initialize")  # of the recipe, in `Plan.lines`
+_SUMMARY = (
+    "source",
+    "batch_size",
+    "optimizer",
+    "lr",
+    "schedule",
+    "initialize",
+)  # settings of the recipe in `Plan.lines`
 
 
 @dataclass(frozen=True, kw_only=True)
