@@ -1,6 +1,6 @@
 """Audits a folder or CSV of images: what makes training fail or its figures misleading, and what to do about it.
 
-Files are only read. Everything that training refuses is an error here, with the same message.
+Files are only read. Everything that training rejects is an error here, with the same message.
 """
 
 from __future__ import annotations
