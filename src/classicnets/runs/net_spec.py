@@ -127,7 +127,7 @@ class NetSpec:
 
 
 def find(spec: str) -> NetSpec:
-    """Resolves the argument NET: a registry name, file.py:name, or a run folder, whose network is built with new weights.
+    """Resolves the argument NET: a registry name, file.py:name, or a run folder (its network with new weights).
 
     Raises:
         UsageError: CN202 for an unknown name, with the nearest one; CN205 for a file that does not exist.
