@@ -40,7 +40,7 @@ def base(undrawn: None, blobs: Path, tmp_path_factory: pytest.TempPathFactory) -
 def gray(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of grayscale images in three classes."""
     return make_image_folder(
-        tmp_path_factory.mktemp("gray") / "signs", per_class=30, test_per_class=10, side=28, color=False, seed=5
+        tmp_path_factory.mktemp("gray") / "signs", per_class=30, test_per_class=10, size=28, color=False, seed=5
     )
 
 
