@@ -174,7 +174,7 @@ class RunSpec:
     )
     batch_threads: int | None = option(
         None,
-        help="number of Python threads that share each batch",
+        help="number of Python threads over which each batch is split",
         group="machine",
         metavar="N",
         shown="chosen by network and number of CPU threads",

@@ -541,7 +541,7 @@ def test_a_run_with_split_batches_resumes_bit_for_bit(
     torch.set_num_threads(1)  # resuming has the run's number again
     killed = str(uninterrupted.path).removesuffix("1") + "2"
     code, _, err = cli("train", "--resume", killed)
-    assert code == 0 and "2 threads share each batch" in err, err
+    assert code == 0 and "batches are split over 2 threads" in err, err
     a, b = run_weights(uninterrupted), run_weights(cn.Run(killed))
     assert all(torch.equal(tensor, b[name]) for name, tensor in a.items())
     assert json.loads((uninterrupted.path / "run.json").read_text())["threads"] == 2
