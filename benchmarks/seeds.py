@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     talk = tables.console(stderr=True)
     output = Output(runs=args.runs or tempfile.mkdtemp())
-    made = seeds.start(asked, wanted, output, talk.print, side_by_side=at_once)
+    made = seeds.start(asked, wanted, output, talk.print, parallel_runs=at_once)
     found = follow_seeds(made, SeedsTerminal(talk, len(wanted)), output)["runs"]
     rows |= {row["seed"]: {key: row[key] for key in KEPT} for row in found if "error" not in row}
     failed = [row for row in found if "error" in row]
