@@ -60,14 +60,14 @@ class Ours:
 
 
 def planned(net: str, steps: int, changed: dict[str, str]) -> Plan:
-    """Epochs of so many steps by the book's recipe, not evaluated."""
+    """Epochs with this number of steps of the book's recipe, without evaluation."""
     recipe = replace(resolve.find("d2l", "alexnet_d2l", registered=True), net=net, expected=None)
     few = {"monitor": "none", "epochs": 1000, "batch_size": BATCH}
     return plan(*run_spec(net, data="fashion_mnist", recipe=recipe, settings={**few, **changed}, limit=steps * BATCH))
 
 
 def steps(train: Split, count: int, changed: dict[str, str], pairs: int) -> list[Row]:
-    """Steps of both, and the part of ours that is spent on data."""
+    """Steps of both, and the share of ours that is spent on data."""
     with tempfile.TemporaryDirectory(prefix="alexnet-") as name:
         ours = Ours(planned("alexnet_d2l", count, changed), Path(name))
         device = ours.training.device
@@ -88,7 +88,7 @@ def steps(train: Split, count: int, changed: dict[str, str], pairs: int) -> list
     facts = {"plan": ours.training.plan.lines(), "steps": count, "their_transforms": whose}
     speeds = {"our_images_per_second": ours.epochs[-1].images_per_second}
     waited = Row(
-        what="the part of our training time that is spent on data",
+        what="the share of our training time that is spent on data",
         ours=f"`classicnets train alexnet_d2l`, {precision}",
         values=[100 * one.wait_share for one in ours.epochs[1:]],  # the first warmed up
         unit="%",
@@ -110,7 +110,7 @@ def steps(train: Split, count: int, changed: dict[str, str], pairs: int) -> list
 
 
 def memory(changed: list[str]) -> Row:
-    """Peak memory of both, each in a process of its own."""
+    """Peak memory of both, each in its own process."""
     files = [str(path) for path in sources.obtain(DATASETS["fashion_mnist"]).paths.values()]
     found = []
     for line in (
@@ -173,7 +173,7 @@ def torchvisions(count: int, changed: dict[str, str], pairs: int) -> Row | None:
         ours.events.close()
     return compared(
         taken,
-        what=f"{count} training steps of {BATCH} images at 224, torchvision's net",
+        what=f"{count} training steps of {BATCH} images at 224, torchvision's network",
         ours=f"`classicnets train` of `alexnet_torchvision`, {precision}, data and metrics included",
         theirs=f"`torchvision.models.alexnet` in plain PyTorch, {precision}, the batch in memory",
         facts={"plan": ours.training.plan.lines(), "steps": count, "torchvision": vision.__version__},

@@ -48,7 +48,7 @@ TIMES = {"seconds", "waited", "evaluation_seconds", "images_per_second", "wait_s
 
 
 def fork(do: Callable[[], int], log: Path) -> int:
-    """Does it in a process of its own and returns the number of the process, without waiting for it."""
+    """Starts it in its own process and returns the process ID, without waiting."""
     child = os.fork()
     if child:
         return child
@@ -117,7 +117,7 @@ def how_far(runs: Path) -> str:
 
 
 def train(command: list[str], runs: Path, log: Path, attempt: int = 0) -> int:
-    """Begins the run in `runs`, or goes on with it, in a process of its own; the number of the process."""
+    """Starts or resumes the run in `runs` in its own process; returns the process ID."""
     arguments = ["train", *command, "--runs", str(runs)]
     if run := run_in(runs):
         arguments = ["train", "--resume", str(run), "--loader-threads", str(attempt % 3)]
@@ -147,7 +147,7 @@ def ends_within(child: int, seconds: float) -> bool:
 
 
 def kill_at_random(command: list[str], signals: list[signal.Signals], seed: int, folder: Path) -> dict[str, object]:
-    """Sends each of the signals at a random moment of a run; the last run that is hit goes on to its end as well.
+    """Sends each of the signals at a random moment of a run; the last killed run is resumed to its end as well.
 
     Says how many runs there were, how many of them were equal, and where the signals hit. Raises AssertionError for an
     exit code that is not as it should be.

@@ -12,7 +12,7 @@ prediction  one image at a time, from array to probabilities: `load(RUN).predict
             exported from the run) against plain PyTorch in float32; and the file against onnxruntime's session with it.
             The file needs pip install 'classicnets[export]'.
 peers       such an epoch in Keras 3 on JAX (pip install keras jax, or --keras-python for another environment) and in
-            MXNet 1.9.1, which needs an environment of its own:
+            MXNet 1.9.1, which needs its own environment:
                 python -m venv mxnet-env && mxnet-env/bin/pip install mxnet==1.9.1 "numpy<1.24"
 
 Each pair gives a ratio; the median counts. torchvision prepares the book's images if it is installed.
@@ -157,7 +157,7 @@ def command(pairs: int, epochs: int) -> Row:
 
 
 def bare(folder: Path) -> dict[str, str]:
-    """The environment with caches in `folder` that hold nothing but the data."""
+    """The environment with caches in `folder` that contain only the data."""
     cached = cache_folder(DATASETS["fashion_mnist"])
     cache = folder / "cache"
     if cached.is_dir():
@@ -200,7 +200,7 @@ def epoch(ours: Ours, splits: ImageSplits, pairs: int) -> Row:
     return compared(
         taken,
         what="a later epoch with evaluation, batches of 256",
-        ours=f"`classicnets train lenet_d2l`, {ours.training.plan.recipe.precision}, its state saved as well",
+        ours=f"`classicnets train lenet_d2l`, {ours.training.plan.recipe.precision}, including saving its state",
         theirs=BOOK,
         at_least=3.0,
         reach=6.0,
@@ -299,7 +299,7 @@ def peers(
             yield compared(
                 taken,
                 what=f"a later epoch with evaluation, against {name}",
-                ours="`classicnets train lenet_d2l`, its state saved as well",
+                ours="`classicnets train lenet_d2l`, including saving its state",
                 theirs=f"{name}: the same layers and batches of 256, images as floats in memory",
                 facts=peer.facts,
             )

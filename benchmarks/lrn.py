@@ -25,7 +25,7 @@ from classicnets.models.lrn import LRN
 from timing import Row, arguments, clock, compared, conditions, pair_by_pair, skip, write
 
 PARTS = ("layer", "step")
-LAYOUTS = {"maps first": torch.contiguous_format, "maps last": torch.channels_last}
+LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
 
 
 class TorchLRN(nn.Module):
@@ -49,7 +49,7 @@ def there_and_back(layer: nn.Module, a: Tensor, g: Tensor) -> Callable[[], Tenso
 
 
 def layer(images: int, pairs: int) -> tuple[list[Row], list[str]]:
-    """The layer alone, every way, and what was skipped."""
+    """The layer by itself in every mode and layout, and the skipped cases."""
     torch.manual_seed(0)
     shape = (images, 96, 55, 55)
     values, gradient = 100 * torch.randn(shape), torch.randn(shape)
@@ -67,14 +67,14 @@ def layer(images: int, pairs: int) -> tuple[list[Row], list[str]]:
             except torch._inductor.exc.InductorError as error:
                 skipped.append(skip(f"{mode}, {words}", str(error).splitlines()[0]))
                 continue
-            first = mode == "eager" and words == "maps first"
+            first = mode == "eager" and words == "channels first"
             for them, their_words in ((theirs, f"`nn.LocalResponseNorm(5)`, {mode}"), (floor, f"ReLU, {mode}")):
                 against_torch = them is theirs
                 rows.append(
                     compared(
                         pair_by_pair(clock(ours, calls=2), clock(them, calls=2), pairs=pairs),
                         what=f"LRN forward and backward over {'x'.join(map(str, shape))}, {mode}, {words}"
-                        + ("" if against_torch else ": the floor of memory traffic, as a part of our time"),
+                        + ("" if against_torch else ": lower bound by memory traffic, as a fraction of our time"),
                         ours=f"`LRN(5, k=1.0)`, {mode}",
                         theirs=their_words,
                         at_least=3.0 if first and against_torch else None,
@@ -98,7 +98,7 @@ def stepper(net: nn.Module, x: Tensor, y: Tensor) -> Callable[[], None]:
 
 
 def step(batch: int, pairs: int) -> Row:
-    """The training step of the net."""
+    """The training step of the network."""
     torch.manual_seed(0)
     ours = classicnets.create("alexnet_2012")
     theirs = copy.deepcopy(ours)

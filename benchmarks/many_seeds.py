@@ -45,7 +45,7 @@ def main() -> None:
     row = compared(
         taken,
         what=f"{args.seeds} seeds of `lenet_d2l`, one epoch of {args.limit:,} images each, the whole command",
-        ours=f"`train --seeds {args.seeds}`, {found['as decided']['side_by_side']} at once",
+        ours=f"`train --seeds {args.seeds}`, {found['as decided']['side_by_side']} runs in parallel",
         theirs="with `--parallel-runs 1`",
         at_least=1.4,
         reach=1.8,

@@ -236,11 +236,11 @@ def print_table(rows: list[Row]) -> None:
     [whole] = [row for row in rows if row.what == "whole step"]
     alone = sum(row.median for row in rows if "share" in row.facts and row.facts["layer"] != "the rest")
     out.print(tables.table(columns, lines, numbers=columns[3:]))
-    out.print(f"the whole step {1e3 * whole.median:.3f} ms; its parts alone {1e3 * alone:.3f} ms together")
+    out.print(f"the whole step {1e3 * whole.median:.3f} ms; its parts by themselves {1e3 * alone:.3f} ms together")
     for name, row in best([row for row in rows if row.ours == "ceiling"]).items():
         out.print(f"{name} ceiling {max(row.values):.1f} {row.unit}: {row.what}")
     if whole.facts["not_alone"]:
-        out.print(f"not timed alone, as they hold layers too: {', '.join(whole.facts['not_alone'])}")
+        out.print(f"not timed by themselves, because they contain layers: {', '.join(whole.facts['not_alone'])}")
 
 
 def main(given: list[str] | None = None) -> None:

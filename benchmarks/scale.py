@@ -86,7 +86,7 @@ def measure(args: argparse.Namespace, axis: str, at: float) -> dict[str, Any]:
 
 
 def epoch(args: argparse.Namespace, count: int) -> dict[str, Any]:
-    """An epoch of batches from so many images of noise."""
+    """An epoch of batches from this number of noise images."""
     channels, side, _ = args.input
     machine.keep_memory()
     memory, chance = Memory(args.device), np.random.default_rng(0)
@@ -105,7 +105,7 @@ class Memory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         elif _STATUS.exists():
-            Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak begins anew
+            Path("/proc/self/clear_refs").write_text("5")  # Linux: resets the peak
         self.before = self._most()
 
     def grown(self) -> int:
@@ -121,7 +121,7 @@ class Memory:
 
 
 def alone(args: argparse.Namespace, axis: str, at: float) -> dict[str, Any]:
-    """`measure` in a process of its own; {"refused": why} where that ends with an error."""
+    """`measure` in its own process; {"refused": why} where that ends with an error."""
     shape = "x".join(map(str, args.input))
     command = [sys.executable, __file__, *args.given, "--input", shape, "--point", axis, str(at)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -157,7 +157,7 @@ def grown(args: argparse.Namespace, about: dict[str, Any], axis: str) -> Iterato
 
 
 def _too_much(device: torch.device, found: dict[str, list[float]], times: float) -> str:
-    """Why a point of so many `times` the work is not measured."""
+    """Why a point with `times` the work is not measured."""
     seconds = times * max(statistics.median(taken) for name, taken in found.items() if not name.startswith("memory"))
     size = times * max(taken[0] for name, taken in found.items() if name.startswith("memory"))
     if seconds > MOST_SECONDS:
@@ -189,7 +189,7 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 
 def print_table(rows: Sequence[Row], skipped: Sequence[str]) -> None:
-    """Exponents and ends of every measure, and what was left out."""
+    """Exponents and end points of every measure, and the points left out."""
 
     def said(value: float, name: str) -> str:
         return f"{value:,.1f} MB" if name.startswith("memory") else f"{1e3 * value:,.2f} ms"
@@ -214,7 +214,7 @@ def print_table(rows: Sequence[Row], skipped: Sequence[str]) -> None:
 def main(given: list[str] | None = None) -> None:
     parser = arguments(__doc__, batch=64)
     parser.add_argument("--axes", nargs="+", choices=AXES, default=[*AXES], help="axes to measure (default: all)")
-    parser.add_argument("--point", nargs=2, help=argparse.SUPPRESS)  # what a process of its own measures
+    parser.add_argument("--point", nargs=2, help=argparse.SUPPRESS)  # measured in its own process
     args = parsed(parser, "scale", given)
     args.given = sys.argv[1:] if given is None else given
     if args.point:
@@ -256,7 +256,7 @@ def at_one_point(args: argparse.Namespace) -> dict[str, Any]:
 
 def draw(results: Path) -> None:
     """The image of a file of results, beside it."""
-    from drawing import scale  # here alone: the processes that measure draw nothing
+    from drawing import scale  # only here: the processes that measure draw nothing
 
     rows, facts = read(results)
     image = results.with_suffix(".png")

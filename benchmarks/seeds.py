@@ -45,12 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
     parser.add_argument("--label", default="", help="name of the file of results; required with --set")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--side-by-side", type=int, metavar="N")
+    parser.add_argument("--parallel-runs", type=int, metavar="N", help="number of runs in parallel")
     parser.add_argument("--runs", default="", help="folder for run folders (default: a temporary one)")
     parser.add_argument("--again", action="store_true", help="repeat the seeds that are in the file")
     args = parser.parse_args(arguments)
     if args.set and not args.label:
-        parser.error("--set makes another experiment of it, which needs a --label")
+        parser.error("--set changes the experiment, so --label is required")
     asked = plan(
         *run_spec(args.net, data=args.data, recipe=args.recipe, settings=settings(args.set), device=args.device)
     )
@@ -59,20 +59,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = json.loads(path.read_text()) if path.exists() and not args.again else None
     rows = {row["seed"]: row for row in before["runs"]} if before else {}
     wanted = [seed for seed in range(args.seeds) if seed not in rows]
-    at_once, threads = args.side_by_side, None
+    parallel_runs, threads = args.parallel_runs, None
     if before and wanted:
-        at_once = at_once or max(1, torch.get_num_threads() // before["threads"])
-        threads = max(1, torch.get_num_threads() // at_once)
+        parallel_runs = parallel_runs or max(1, torch.get_num_threads() // before["threads"])
+        threads = max(1, torch.get_num_threads() // parallel_runs)
         now = kind(asked, threads)
         differs = [key for key in SAME if before.get(key) != now[key]]
         if differs:
-            parser.error(f"{path} has other {', '.join(differs)}; --again runs all seeds anew")
+            parser.error(f"{path} has other {', '.join(differs)}; --again repeats all seeds")
     if not wanted:
-        print(f"{path} has all {len(rows)}; --again runs them anew")
+        print(f"{path} has all {len(rows)}; --again repeats them")
         return 0
     talk = tables.console(stderr=True)
     output = Output(runs=args.runs or tempfile.mkdtemp())
-    made = seeds.start(asked, wanted, output, talk.print, parallel_runs=at_once)
+    made = seeds.start(asked, wanted, output, talk.print, parallel_runs=parallel_runs)
     found = follow_seeds(made, SeedsTerminal(talk, len(wanted)), output)["runs"]
     rows |= {row["seed"]: {key: row[key] for key in KEPT} for row in found if "error" not in row}
     failed = [row for row in found if "error" in row]

@@ -83,7 +83,7 @@ def _shape(text: str) -> Shape:
 
 @dataclass(frozen=True)
 class ExportSource:
-    """A net, what it is called, and its layer table for images of `shape`."""
+    """A network, its name, and its layer table for images of `shape`."""
 
     name: str
     net: nn.Module
@@ -92,7 +92,7 @@ class ExportSource:
 
 
 def load(spec: str, shape: Shape | None = None, change: Callable[[nn.Module], nn.Module] | None = None) -> ExportSource:
-    """The net for images of `shape` (None: those it was made for), or what `change` makes of it.
+    """The network for images of `shape` (None: the size it was built for), or the result of `change`.
 
     Raises UsageError: CN201, CN202, CN204, CN205, CN207.
     """
@@ -126,7 +126,7 @@ def load(spec: str, shape: Shape | None = None, change: Callable[[nn.Module], nn
 
 
 class Work:
-    """A net with a batch of noise on the device. The learning rate is 0: every step finds the same numbers."""
+    """A network with a batch of noise on the device. The learning rate is 0: every step computes the same numbers."""
 
     def __init__(self, subject: ExportSource, batch: int, device: torch.device, precision: str):
         self.net = subject.net.to(device)
@@ -160,11 +160,11 @@ class Work:
         self.loss = objective.make(self.recipe, self.y, classes)
 
     def step(self) -> None:
-        """One step of training, as `train` takes it; the net is to be in training mode."""
+        """One step of training, as `train` takes it; the network must be in training mode."""
         take_step(self.state, self.x, self.y, 0.0, self.recipe, self.loss)
 
     def infer(self) -> None:
-        """The logits of the batch; the net is to be in evaluation mode."""
+        """The logits of the batch; the network must be in evaluation mode."""
         with torch.inference_mode(), self.computing():
             self.net(self.x)
 
@@ -176,7 +176,7 @@ class Work:
 
 
 def readings(work: Callable[[], object], seconds: float, least: int = 3, most: int = 30) -> list[float]:
-    """Seconds of one call, for so many `seconds` after a warm-up, `least` times at least."""
+    """Seconds of each call, repeated for `seconds` after a warm-up, at least `least` times."""
     once = clock(work)
     once()
     timed = clock(work, max(1, min(1000, math.ceil(_READING_SECONDS / once()))))

@@ -152,7 +152,7 @@ def quantity(value: float, unit: str = "") -> str:
 
 
 def skip(what: str, how: str) -> str:
-    """Says that a peer is missing and how it is had."""
+    """Reports that a peer is missing and how to install it."""
     line = f"{what} ({how})"
     print(f"skipped: {line}", flush=True)
     return line
@@ -185,7 +185,7 @@ def _all_work() -> float | None:
 
 
 def busy_beside(before: Conditions, after: Conditions) -> tuple[float | None, bool]:
-    """Cores that other programs had in between (None where the system does not tell), and whether that is too many."""
+    """Cores that other programs used in between (None where the system does not tell), and whether that is too many."""
     if before.all_work is None or after.all_work is None:
         return None, machine.is_busy()
     work = (after.all_work - before.all_work) - (after.own_work - before.own_work)
@@ -224,12 +224,12 @@ def write(out: Path, rows: Sequence[Row], before: Conditions, *, skipped: Sequen
     text = json.dumps(result, indent=2)
     text = re.sub(r"\[[^][{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), text)  # on one line
     out.write_text(text + "\n")
-    warning = f"; other programs had {others:.1f} cores meanwhile" if busy and others is not None else ""
+    warning = f"; other programs used {others:.1f} cores meanwhile" if busy and others is not None else ""
     print(f"written to {out}{warning}", flush=True)
 
 
 def _command() -> str:
-    """What was typed, without the place of the result, and of absolute paths the end."""
+    """The typed command, without the result path; absolute paths are shortened to their end."""
     given = [word for before, word in pairwise(sys.argv) if "--out" not in (before, word)]
     words = ["/".join(Path(word).parts[-3:]) if Path(word).is_absolute() else word for word in given]
     return " ".join(["python", "/".join(Path(sys.argv[0]).resolve().parts[-2:]), *words])

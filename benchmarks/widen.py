@@ -1,4 +1,4 @@
-"""Build a wider or narrower copy of an nn.Sequential, whose order says what each layer reads."""
+"""Build a wider or narrower copy of an nn.Sequential, whose order determines the input of each layer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 def widened(net: nn.Module, factor: float) -> nn.Module:
     """A copy with `factor` times as many maps and units in every hidden layer and fresh weights, for the same task.
 
-    Conv2d, Linear and batch normalization are made anew; widths are rounded so that groups still divide them. Raises
-    UsageError CN204 for a net that is not an nn.Sequential of nn.Sequentials, or has other layers with weights.
+    Conv2d, Linear and batch normalization are replaced; widths are rounded so that groups still divide them. Raises
+    UsageError CN204 for a network that is not an nn.Sequential of nn.Sequentials, or has other layers with weights.
     """
     twin = copy.deepcopy(net)
     places = [*_places(twin, "")]
@@ -38,7 +38,7 @@ def widened(net: nn.Module, factor: float) -> nn.Module:
             parent._modules[name] = type(layer)(features, layer.eps, layer.momentum, layer.affine)
         elif any(True for _ in (*layer.parameters(), *layer.buffers())):
             raise _refused(
-                f"{name} is a {type(layer).__name__}: only Conv2d, Linear and batch normalization are made anew"
+                f"{name} is a {type(layer).__name__}: only Conv2d, Linear and batch normalization can be replaced"
             )
     return twin
 
@@ -46,7 +46,7 @@ def widened(net: nn.Module, factor: float) -> nn.Module:
 def _places(net: nn.Module, path: str) -> Iterator[tuple[nn.Module, str, nn.Module]]:
     if type(net).forward is not nn.Sequential.forward:
         raise _refused(
-            f"{path or 'the net'} is a {type(net).__name__}: only its forward() knows the order of its layers"
+            f"{path or 'the network'} is a {type(net).__name__}: only its forward() determines the order of its layers"
         )
     for name, layer in net._modules.items():
         if isinstance(layer, nn.Sequential):
@@ -78,7 +78,7 @@ def _anew(layer: nn.Module, inputs: int, outputs: int) -> nn.Module:
 def _refused(why: str) -> UsageError:
     return UsageError(
         "CN204",
-        "the width of this net cannot be changed from outside",
+        "the width of this network cannot be changed automatically",
         why=why,
         hint="--axes batch side images",
     )

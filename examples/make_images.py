@@ -43,7 +43,7 @@ FONTS = (
     "cmss10",
     "cmtt10",
 )
-_FINE = 4  # drawn so many times larger, then averaged
+_FINE = 4  # factor of supersampling: drawn larger, then averaged
 
 Color = tuple[int, int, int]
 Chance = np.random.RandomState  # NumPy keeps its stream of numbers as it is, which it does not promise of newer ones

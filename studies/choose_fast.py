@@ -34,7 +34,7 @@ ASIDE = 0.1  # a larger part than the recipe's own, so that small differences sh
 
 
 def validation_accuracy(net: str, settings: dict[str, str], seed: int) -> tuple[float, float]:
-    """Accuracy on the part kept aside after the last epoch, and the seconds of training."""
+    """Validation accuracy after the last epoch, and the seconds of training."""
     planned = plan(*run_spec(net, recipe="fast", settings={**settings, "validation": ASIDE}, seed=seed, device="cpu"))
     splits = loading.load(planned.data)
     train, aside = batches.hold_out(splits.train, ASIDE, None, seed)

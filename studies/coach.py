@@ -151,7 +151,7 @@ SOUND = (
     Run("with ReLU and maximum, recipe fast", "", relu, FAST, stop_after=2),
     Run("with ReLU and batch normalization", "", batch_norm, ANY, stop_after=1),
     Run("alexnet_28, recipe fast", "", alexnet, ANY, 4000, stop_after=1),
-    Run("4,000 images, validation watched", "", relu, replace(ANY, epochs=8), 4000, validation=3000),
+    Run("4,000 images, with validation", "", relu, replace(ANY, epochs=8), 4000, validation=3000),
     Run("alexnet_28 on 0-255 with the weights of 2012", "", alexnet, OF_2012, 6000, stop_after=2),
 )  # fmt: skip
 

@@ -64,7 +64,7 @@ RESULTS = HERE / "results" / "small_end.json"
 SIGNS = HERE.parent / "build" / "small_end" / "signs"
 
 # One of each family of convolutional nets that has one under a million parameters (`--count`), the larger where the
-# family has several; and timm's own tiny nets. Left out are those of attention alone: their patches are 16 pixels.
+# family has several; and timm's own tiny networks. Pure attention networks are left out: their patches are 16 pixels.
 PEERS = (
     "dla46x_c",
     "lcnet_050",
@@ -102,7 +102,7 @@ OUR_WEIGHTS = "xavier_uniform"  # on the signs, where no recipe was tuned: ours 
 
 @dataclass(frozen=True, kw_only=True)
 class Entrant:
-    """A net as it takes part, ours or a timm model, for images of `size`, with the first `strides` of 2 made 1."""
+    """A network of the comparison, ours or a timm model, for images of `size`, with the first `strides` of 2 made 1."""
 
     net: str
     ours: bool
@@ -119,7 +119,7 @@ class Entrant:
         return f"{self.size} px{made}"
 
     def build(self, data: str, description: Description, seed: int) -> nn.Module:
-        """The net with random weights that depend on the seed. Raises RuntimeError if these strides do not fit it."""
+        """The network with random weights from the seed. Raises RuntimeError if these strides do not fit it."""
         net = self._made(data, description, seed)
         return net.to(memory_format=torch.channels_last) if self.channels_last else net  # type: ignore[call-overload]
 
@@ -148,13 +148,13 @@ class Entrant:
         return {**common, "image_size": self.size, "lr": self.lr, "precision": self.precision}
 
     def recipe(self, data: str) -> classicnets.Recipe:
-        """Its own of `fast` if there is one, else the form for any net."""
+        """Its own `fast` recipe if there is one, else the one for any network."""
         exchanged = OURS[data][self.net] if self.ours else {}
         return resolve.find("fast", self.net, registered=self.ours, variation=exchanged)
 
 
 def _halve_strides(net: nn.Module, times: int) -> None:
-    """Halves the stride of the first so many convolutions or pools that have one."""
+    """Halves the stride of this number of strided convolutions or pooling layers, from the first."""
     strided = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.MaxPool2d) and _pair(m.stride)[0] > 1]
     for layer in strided[:times]:
         layer.stride = (_pair(layer.stride)[0] // 2,) * 2
@@ -165,7 +165,7 @@ def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
 
 
 class Arena:
-    """A data set on which the nets meet; keeps its images, which differ by size alone, and what was tried."""
+    """A data set on which the networks are compared; caches its images by size, and the tried settings."""
 
     def __init__(self, name: str, spec: str, minutes: float, say: Callable[[str], None]):
         self.name, self.spec, self.seconds, self.say = name, spec, 60 * minutes, say
@@ -274,7 +274,7 @@ def _tried(arena: Arena, entrants: list[Entrant]) -> list[Found]:
 
 
 def _best_forms(found: list[Found]) -> list[Found]:
-    """One row a net, best first."""
+    """One row per network, best first."""
     best: dict[str, Found] = {}
     for row in sorted(found, key=lambda row: -row[0]):
         best.setdefault(row[1].net, row)

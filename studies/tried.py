@@ -37,7 +37,7 @@ AS_IT_IS = "one call for the whole batch, float32"
 
 
 def made(name: str, *, last: bool = False) -> nn.Module:
-    """The net with the same weights every time, with the channels last if asked for."""
+    """The network with the same weights every time, channels last if requested."""
     torch.manual_seed(0)
     net = cn.create(name)
     if last:
@@ -115,7 +115,7 @@ def classified(net: Callable[[Tensor], Tensor], images: Tensor, *, rough: bool =
 
 
 def blocked(net: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The net with its weights kept as oneDNN lays them out."""
+    """The network with its weights in oneDNN's layout."""
     from torch.utils import mkldnn
 
     kept = mkldnn.to_mkldnn(net)
@@ -131,22 +131,25 @@ def steps(pairs: int) -> list[Row]:
     plain, sliced = step(*lenet), step(*lenet, quick=True)
     tried += [
         (*lenet, "average pooling by slices (kept)", sliced, plain, AS_IT_IS),
-        (*lenet, "the channels last", step(*lenet, last=True), plain, AS_IT_IS),
-        (*lenet, "bfloat16, the channels last", step(*lenet, rough=True, last=True), plain, AS_IT_IS),
+        (*lenet, "channels last", step(*lenet, last=True), plain, AS_IT_IS),
+        (*lenet, "bfloat16, channels last", step(*lenet, rough=True, last=True), plain, AS_IT_IS),
         (*lenet, "SGD in one kernel", step(*lenet, fused=True), plain, AS_IT_IS),
         (*lenet, "without oneDNN", step(*lenet, onednn=False), plain, AS_IT_IS),
         (*lenet, "each thread takes a part of the batch", in_parts(*lenet, pool, threads), plain, AS_IT_IS),
-        (*lenet, "torch.compile of net and loss", step(*lenet, compiled=True), sliced, "average pooling by slices"),
+        (*lenet, "torch.compile of network and loss", step(*lenet, compiled=True), sliced, "average pooling by slices"),
     ]
     for name, batch in (("lenet_caffe", 64), ("cifar10_26pct", 128), ("alexnet_28", 256)):
-        way = "bfloat16, the channels last"
+        way = "bfloat16, channels last"
         tried.append((name, batch, way, step(name, batch, rough=True, last=True), step(name, batch), AS_IT_IS))
     for name, batch in (("lenet_caffe", 64), ("cifar10_26pct", 128), ("alexnet_28", 256)):
-        way = "float32, the channels last"
+        way = "float32, channels last"
         tried.append((name, batch, way, step(name, batch, last=True), step(name, batch), AS_IT_IS))
     for name, batch in (("lenet_caffe", 64), ("cifar10_26pct", 128), ("cifar10_11pct", 128), ("alexnet_28", 256)):
-        way, ours = "torch.compile of net and loss, bfloat16", step(name, batch, rough=True, last=True, compiled=True)
-        tried.append((name, batch, way, ours, step(name, batch, rough=True, last=True), "bfloat16, the channels last"))
+        way, ours = (
+            "torch.compile of network and loss, bfloat16",
+            step(name, batch, rough=True, last=True, compiled=True),
+        )
+        tried.append((name, batch, way, ours, step(name, batch, rough=True, last=True), "bfloat16, channels last"))
     rows = []
     for name, batch, way, ours, theirs, as_it_is in tried:
         started = time.perf_counter()

@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("files", nargs=4, type=Path)
     parser.add_argument("--net", choices=NETS, required=True)
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--steps", type=int, help="so many steps of an epoch alone, and no test split")
+    parser.add_argument("--steps", type=int, help="only this number of steps of an epoch, without the test split")
     args = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     transform, whose = find_transform(SIDE[args.net])

@@ -1,6 +1,6 @@
-"""The book's LeNet in MXNet's gluon, hybridised; an epoch whenever a line comes in: `python mxnet_lenet.py FILE.npz`.
+"""The book's LeNet in MXNet's gluon, hybridized; an epoch whenever a line comes in: `python mxnet_lenet.py FILE.npz`.
 
-The file and the lines are those of keras_lenet.py. MXNet's last release needs an old NumPy, hence a place of its own:
+The file and the lines are those of keras_lenet.py. MXNet's last release needs an old NumPy and so its own environment:
     python -m venv mxnet-env && mxnet-env/bin/pip install mxnet==1.9.1 "numpy<1.24"
 """
 

@@ -1,4 +1,4 @@
-"""reference/commands.md: every verb of the command line with its options, from the parser itself."""
+"""reference/commands.md: every command with its options, from the parser itself."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _COMMON = ("json", "debug")  # options that every command has, described once
 
 
 def page() -> str:
-    """Every verb with its usage, arguments and options."""
+    """Every command with its usage, arguments and options."""
     commands = "\n\n".join(_command(name, command) for name, command in all_commands())
     return f"""# Commands
 
-`classicnets VERB --help` prints the same options. NET is a name from `classicnets list`, `file.py:net`, or the folder
-of a run. Every command also takes:
+`classicnets COMMAND --help` prints the same options. NET is a name from `classicnets list`, `file.py:net`, or a run
+folder. Every command also takes:
 
 {_options_of(next(command for _, command in all_commands()), _COMMON)}
 
@@ -30,13 +30,13 @@ mistake in the command, 3 for a problem with data, 4 for a problem with the mach
 
 
 def all_commands() -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """Every verb, and every subcommand of a verb that has some, with its parser."""
-    for verb, verb_parser in _subparsers(parser()).items():
-        subcommands = _subparsers(verb_parser)
+    """Every command and subcommand with its parser; a command that has subcommands is not listed itself."""
+    for name, command in _subparsers(parser()).items():
+        subcommands = _subparsers(command)
         if not subcommands:
-            yield verb, verb_parser
-        for name, subparser in subcommands.items():
-            yield f"{verb} {name}", subparser
+            yield name, command
+        for action, subparser in subcommands.items():
+            yield f"{name} {action}", subparser
 
 
 def _subparsers(command: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

@@ -52,9 +52,9 @@ def page(command: str, results: Path = timing.RESULTS, by_hand: str | None = Non
 
 <!-- made by `{command}` from benchmarks/results -->
 
-`make bench` repeats all of these measurements in about twelve minutes on 2 idle cores. Two ways that are compared take
-turns in one run, and each pair gives a ratio, their time divided by ours; the table shows its median, its range and the
-number of pairs. Other rows have a unit. A row that misses its target says so.
+`make bench` repeats all of these measurements in about twelve minutes on 2 idle cores. Two programs that are
+compared run alternately, and each pair of runs gives a ratio: their time divided by ours. The table shows the median of
+the ratios, their range and the number of pairs. Other rows have a unit. The verdict compares the median to the target.
 
 {_summary(rows)}
 

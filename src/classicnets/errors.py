@@ -136,9 +136,9 @@ What to do: import the files of the right data set, or download them with `class
 Training and evaluation stop by default, because results on part of the images would be different results.
 What to do: `classicnets data check FOLDER` lists all such files. --on-bad-image skip leaves them out and reports how
 many; a run then lists each of them in its split.csv.""",
-    "CN305": """A checkpoint or a file of weights is truncated, damaged or of an unknown format.
-classicnets replaces checkpoints atomically, so a truncated one comes from an interrupted copy or a full disk. Files of
-weights from elsewhere (.safetensors, .pth, .pt) may contain only tensors and plain values, because no code in them is
+    "CN305": """A checkpoint or a weights file is truncated, damaged or of an unknown format.
+classicnets replaces checkpoints atomically, so a truncated one comes from an interrupted copy or a full disk. Weights
+files from elsewhere (.safetensors, .pth, .pt) may contain only tensors and plain values, because no code in them is
 executed.
 What to do: copy or download the file again, or use another checkpoint.""",
     "CN306": """The data or the weights do not match. The data has other classes, another image shape or other contents
@@ -155,8 +155,8 @@ counted and reported.
 The first line of a CSV names its columns: path (or file, image, filename), label (or class) and, optionally, split,
 which is train, val or test. The file is UTF-8; comma, semicolon and tab are separators; paths are relative to the
 folder of the CSV. All rules: docs/data-layouts.md.
-If images cannot be cached on disk (CLASSICNETS_PICTURES=memory, a full disk), they must fit into half of the memory of
-this machine, at the image size of the network.
+If images cannot be cached on disk (CLASSICNETS_IMAGE_CACHE=memory, a full disk), they must fit into half of the memory
+of this machine, at the image size of the network.
 What to do: `classicnets data check FOLDER` (or FILE.csv) lists all classes and all images that cannot be read.""",
     "CN308": """An .onnx file is damaged, or was not exported by classicnets.
 Exported files contain their classes and preprocessing as metadata, and take whole images (input "pixels", uint8

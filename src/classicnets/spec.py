@@ -259,11 +259,14 @@ class ExportOptions:
     )
     int8: bool = option(False, help="quantize to int8, calibrated on training images", group="output")
     max_loss: float = option(
-        5.0, help="largest loss of test accuracy that --int8 may cause", group="output", metavar="POINTS"
+        5.0,
+        help="largest drop of test accuracy that --int8 may cause, in percentage points",
+        group="output",
+        metavar="POINTS",
     )
     size_budget: int | None = option(
         None,
-        help="write the most accurate file up to this size, such as 300kB, using int8, smaller dense layers, or both",
+        help="write the most accurate file up to this size, such as 300kB, using int8, low-rank dense layers, or both",
         group="output",
         metavar="SIZE",
         shown="",

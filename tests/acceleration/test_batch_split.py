@@ -466,9 +466,9 @@ def test_one_thread_changes_nothing() -> None:
     assert choose(lenet(), (1, 28, 28), **kind) == prepare.PLAIN
     two = choose(lenet(), (1, 28, 28), **{**kind, "threads": 2})
     assert two == Acceleration(channels_last=True, batch_threads=2)
-    assert two.lines() == ["split   2 threads share each batch (--batch-threads 1 turns this off)"]
+    assert two.lines() == ["batches are split over 2 threads (--batch-threads 1 turns this off)"]
     why = choose(around(nn.BatchNorm2d(8)), (1, 28, 28), **{**kind, "threads": 2}).lines()
-    assert why == ["split   threads do not share batches: 1 (BatchNorm2d) normalizes over the batch"]
+    assert why == ["batches are not split over threads: 1 (BatchNorm2d) normalizes over the batch"]
 
 
 # -- evaluation and whole runs

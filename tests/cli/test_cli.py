@@ -292,4 +292,4 @@ def test_closed_pipe_prints_no_traceback() -> None:
     process = subprocess.run(
         f"{sys.executable} -m classicnets list | head -1", shell=True, capture_output=True, text=True
     )
-    assert process.stderr == "" and process.stdout.startswith("net")
+    assert process.stderr == "" and process.stdout.startswith("network")

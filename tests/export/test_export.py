@@ -463,7 +463,7 @@ def test_command_reports_the_checks(
     code, out, err = cli("export", trained)
     name = f"{trained.name}.onnx"
     assert code == 0 and out.endswith(f"next: classicnets predict {name} image.png\n")
-    assert "agrees with the net on 100 images" in out and "license unknown" in out and "torchvision" not in err
+    assert "agrees with the network on 100 images" in out and "license unknown" in out and "torchvision" not in err
     assert [p.name for p in tmp_path.glob("*.onnx")] == [name]
 
 

@@ -242,7 +242,7 @@ def test_old_names_of_options_work_with_a_note(
     command = ("train", "lenet_d2l", "--data", blobs, "--seeds", "2", "--side-by-side", "0")
     code, _, err = cli(*command)
     assert code == 2 and err.startswith("note: --side-by-side is now spelled --parallel-runs\n")
-    assert "--parallel-runs 0: at least one" in err
+    assert "--parallel-runs must be at least 1, not 0" in err
     (study, export), rest = split_options({"side_by_side": 2, "licence": "MIT", "epochs": 1}, Study, ExportOptions)
     assert (study.parallel_runs, export.license, rest) == (2, "MIT", {"epochs": 1})
     notes = ["note: side_by_side is now spelled parallel_runs", "note: licence is now spelled license"]

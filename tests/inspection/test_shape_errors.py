@@ -94,7 +94,7 @@ def test_explains_a_wrong_size() -> None:
         "         conv2 16 -> floor((16 + 2*0 - 5) / 1) + 1 = 12\n"
         "         pool2 12 -> floor((12 + 2*0 - 2) / 2) + 1 = 6\n"
         "         fc1 gets 16 x 6 x 6 = 576 numbers and has weights for 400\n"
-        "  hint:  give it 1x31x31 images (on the command line: --set image_size=31); sizes 28 to 31 fit\n"
+        "  hint:  use 1x31x31 images (on the command line: --set image_size=31); sizes 28 to 31 fit\n"
         "  or:    fc1 = nn.Linear(576, 120)"
     )
     assert check_input(LeNet(fc1=nn.Linear(576, 120)), (1, 32, 32)).output_shape == (10,)
@@ -104,25 +104,25 @@ def test_explains_a_size_that_is_not_square() -> None:
     text = error_message(LeNet(), (1, 28, 40))
     assert "conv1 28x40 -> floor((28x40 + 2*2 - 5) / 1) + 1 = 28x40" in text
     assert "fc1 gets 16 x 5 x 8 = 640 numbers and has weights for 400" in text
-    assert "give it 1x28x28 images" in text
+    assert "use 1x28x28 images" in text
 
 
 def test_explains_wrong_channels() -> None:
     text = error_message(LeNet(), (3, 28, 28))
     assert "where: conv1 = Conv2d(1 -> 6, 5x5)" in text
     assert "why:   conv1 reads 1 channel and gets 3" in text
-    assert "hint:  give it 1x28x28 images; x.mean(1, keepdim=True) makes them grayscale" in text
+    assert "hint:  use 1x28x28 images; x.mean(1, keepdim=True) makes them grayscale" in text
     assert "or:    conv1 = nn.Conv2d(3, 6, kernel_size=5, stride=1, padding=2)" in text
 
 
 def test_explains_grayscale_images_for_a_color_network() -> None:
     text = error_message(nn.Sequential(nn.Conv2d(3, 4, 3, bias=False)), (1, 8, 8))
-    assert "give it 3x8x8 images; x.expand(-1, 3, -1, -1) repeats the grayscale channel" in text
+    assert "use 3x8x8 images; x.expand(-1, 3, -1, -1) repeats the grayscale channel" in text
     assert "net[0] = nn.Conv2d(1, 4, kernel_size=3, stride=1, bias=False)" in text
 
 
 def test_finds_the_size_for_wrong_channels_and_size() -> None:
-    assert "give it 1x31x31 images (on the command line: --set image_size=31)" in error_message(LeNet(), (3, 33, 33))
+    assert "use 1x31x31 images (on the command line: --set image_size=31)" in error_message(LeNet(), (3, 33, 33))
 
 
 def test_explains_wrong_channels_inside_the_network() -> None:
@@ -157,7 +157,7 @@ def test_explains_an_image_that_is_too_small() -> None:
     ]
     assert "net[5] 2 -> floor((2 + 2*0 - 3) / 2) + 1 = 0\n" in text
     assert "net[5]: the output is empty, because the window of 3x3 is larger than the padded input" in text
-    assert "give it 1x193x193 images (on the command line: --set image_size=193); sizes 193 to 224 fit" in text
+    assert "use 1x193x193 images (on the command line: --set image_size=193); sizes 193 to 224 fit" in text
     assert "net[5] = nn.MaxPool2d(kernel_size=2, stride=2)" in text
 
 
@@ -165,7 +165,7 @@ def test_adds_padding_to_a_convolution_and_finds_an_open_ended_range() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 5, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2))
     text = error_message(net, (1, 2, 2))
     assert "net[0] 2 -> floor((2 + 2*1 - 5) / 1) + 1 = 0" in text
-    assert "give it 1x3x3 images (on the command line: --set image_size=3); sizes 3 to 67 fit, and larger" in text
+    assert "use 1x3x3 images (on the command line: --set image_size=3); sizes 3 to 67 fit, and larger" in text
     assert "net[0] = nn.Conv2d(1, 2, kernel_size=5, stride=1, padding=2)" in text
     net[0] = nn.Conv2d(1, 2, kernel_size=5, stride=1, padding=2)
     check_input(net, (1, 2, 2))
@@ -210,7 +210,7 @@ def test_explains_a_wrong_view_in_forward() -> None:
     text = error_message(ViewTutorial(), (1, 28, 28))
     assert "where: view(-1, 400) in forward() of net (ViewTutorial)" in text
     assert "view(-1, 400) gets 256 numbers and makes rows of 400" in text
-    assert "give it 1x32x32 images" in text
+    assert "use 1x32x32 images" in text
     assert "in forward(): x = x.flatten(1), and fc1 = nn.Linear(256, 10)" in text
 
 
@@ -228,7 +228,7 @@ def test_names_operations_in_forward() -> None:
     assert "classicnets show FILE.py:net --input 1x28x28" in text
     text = error_message(CustomProduct(), (1, 27, 27))
     assert "where: a matrix product in forward() of net (CustomProduct)" in text
-    assert "give it 1x28x28 images" in text
+    assert "use 1x28x28 images" in text
 
 
 def test_names_any_other_layer_with_the_message_of_torch() -> None:
@@ -245,13 +245,13 @@ def test_explains_a_network_that_needs_data() -> None:
 
     text = error_message(ReadsValue(), (1, 32, 32))
     assert "fc1 gets 16 x 6 x 6 = 576 numbers" in text
-    assert "give it 1x31x31 images" in text
+    assert "use 1x31x31 images" in text
 
 
 def test_explains_wrong_inputs_of_a_dense_network() -> None:
     text = error_message(nn.Sequential(nn.Linear(784, 3)), (780,))
     assert "cannot take inputs of shape 780" in text
-    assert "give it inputs of shape 784\n" in text
+    assert "use inputs of shape 784\n" in text
     assert "net[0] = nn.Linear(780, 3)" in text
 
 
@@ -336,7 +336,7 @@ def test_agrees_with_a_forward_pass(specification: Any, features: Any, height: i
     fit = nearest_fit(net, shape)
     if fit is not None:
         net(torch.zeros(2, *fit.shape))
-        assert f"give it {'x'.join(map(str, fit.shape))} images" in caught.value.hints[0]
+        assert f"use {'x'.join(map(str, fit.shape))} images" in caught.value.hints[0]
 
 
 def guard_error(net: nn.Module, x: torch.Tensor) -> UsageError:

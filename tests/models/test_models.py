@@ -196,8 +196,8 @@ def test_suggests_the_nearest_name() -> None:
 def test_our_own_network_is_marked_and_small() -> None:
     for name, entry in NETS.items():
         if entry.ours:
-            assert entry.title.startswith("OURS"), name
-            assert "OURS" in (entry.load().__doc__ or "")
+            assert entry.title.startswith("Our own network"), name
+            assert "Our own network" in (entry.load().__doc__ or "")
     assert NETS["alexnet_28"].parameters < 5_000_000
     assert 22_000_000 < NETS["alexnet_28"].macs < 30_000_000
 
@@ -386,7 +386,7 @@ HEADINGS = [
     "## Differences",
     "## Not stated, so assumed",
     "## Reported results",
-    "## How proven",
+    "## How it is tested",
 ]
 
 

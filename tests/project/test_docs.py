@@ -28,7 +28,7 @@ HEADINGS = [
     "## Differences",
     "## Not stated, so assumed",
     "## Reported results",
-    "## How proven",
+    "## How it is tested",
 ]
 
 
@@ -104,7 +104,7 @@ SPEEDS = {
     "the whole command with ten epochs": ("lenet", "the whole command, cold"),
     "training steps of the book's AlexNet": ("alexnet", "2 training steps of 128"),
     "one image, by an exported file": ("lenet", "prediction of one .*, warm, by the file exported"),
-    "local response normalization": ("lrn", "LRN forward and backward over 64x96x55x55, eager, maps first"),
+    "local response normalization": ("lrn", "LRN forward and backward over 64x96x55x55, eager, channels first"),
     "training to the book's accuracy": ("reach", "training time of `lenet_d2l`"),
 }
 

@@ -263,7 +263,7 @@ def test_fast_is_the_default_only_for_other_networks() -> None:
 def test_labels_of_recipes() -> None:
     """The labels that `classicnets list --json` has always printed."""
     labels = [key.label for key in resolve.RECIPES if key.source == "fast"]
-    assert labels == ["lenet_d2l", "lenet_d2l with activation=relu, pool=max", "alexnet_28", "any net"]
+    assert labels == ["lenet_d2l", "lenet_d2l with activation=relu, pool=max", "alexnet_28", "any network"]
 
 
 def test_a_variation_is_matched_completely_and_in_any_order() -> None:

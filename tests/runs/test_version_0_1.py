@@ -48,7 +48,7 @@ def test_an_exported_file_opens_and_agrees_with_its_run(old: Path) -> None:
 
 def test_a_finished_run_can_be_exported(old: Path, cli: CommandLine) -> None:
     code, out, _ = cli("export", old / "finished", "-o", "again.onnx")
-    assert code == 0 and "agrees with the net on 20 images" in out
+    assert code == 0 and "agrees with the network on 20 images" in out
 
 
 def test_a_stopped_run_is_resumed(old: Path, cli: CommandLine) -> None:

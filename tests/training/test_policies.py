@@ -148,4 +148,4 @@ def test_reports_that_batches_are_split(cli: CommandLine, blobs: Path) -> None:
         _, _, err = cli("train", "lenet_d2l", "--data", blobs, "--limit", "80", "--threads", "2", "--set", "epochs=1")
     finally:
         torch.set_num_threads(before)
-    assert "split   2 threads share each batch (--batch-threads 1 turns this off)" in err
+    assert "batches are split over 2 threads (--batch-threads 1 turns this off)" in err

@@ -34,9 +34,9 @@ class Acceleration:
         """A report for people: one line, or none if there is nothing to report."""
         if self.batch_threads > 1:
             n = self.batch_threads
-            return [_("split   {n} threads share each batch (--batch-threads 1 turns this off)", n=n)]
+            return [_("batches are split over {n} threads (--batch-threads 1 turns this off)", n=n)]
         if self.no_split_reason:
-            return [_("split   threads do not share batches: {reason}", reason=self.no_split_reason)]
+            return [_("batches are not split over threads: {reason}", reason=self.no_split_reason)]
         return []
 
 

@@ -44,7 +44,7 @@ def dataset(name: str, hint: str = "classicnets data get {}") -> Dataset:
         return DATASETS[name]
     raise UsageError(
         "CN202",
-        _("no data set is called {name!r}", name=name),
+        _("there is no data set {name!r}", name=name),
         where=_("the data sets are {names}", names=", ".join(DATASETS)),
         hint=hint.format(nearest(name, DATASETS) or next(iter(DATASETS))),
     )

@@ -1,4 +1,4 @@
-"""Networks: build, list the layers, explain, compare, draw, and identify files of weights."""
+"""Networks: build, list the layers, explain, compare, draw, and identify weights files."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
 
 
 def identify(path: str | Path) -> Identity:
-    """Finds the network of the registry that a file of weights belongs to.
+    """Finds the network of the registry that a weights file belongs to.
 
     Raises:
         DataError: CN305, the file contains no weights.

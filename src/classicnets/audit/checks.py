@@ -15,7 +15,7 @@ from classicnets.images.splits import Layout
 from classicnets.images.thumbnails import ImageInfo
 from classicnets.text import _, join, plural, shape
 
-_MAX_ASPECT_RATIO = 10  # of images that are not reported as extremely long
+_MAX_ASPECT_RATIO = 10  # images above this ratio are reported as extremely long
 _MIN_SIZE = 8  # pixels; an image with a shorter side below this shows almost nothing
 _MIN_RELATIVE_SIZE = 4  # an image is small if its shorter side is this many times below the median
 _MIN_CLASS_SIZE = 10  # training images below which a class is hardly learned
@@ -47,7 +47,7 @@ class _Check:
 
 
 def layout_faults(layout: Layout) -> list[Finding]:
-    """What is wrong with folders or lines, which training refuses."""
+    """What is wrong with folders or lines, which training rejects."""
     why = _("training stops: every class needs images to train on and others to be tested with")
     hint = _("add images, give the folder the name of the class it belongs to, or remove it from the data set")
     return [Finding("error", "layout", str(fault), why, hint) for fault in layout.faults]

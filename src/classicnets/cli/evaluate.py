@@ -49,7 +49,7 @@ class Evaluate:
     )
     offline: bool = option(False, **OFFLINE)
     on_bad_image: str = option(ON_BAD_IMAGE[0], **vars(about(RunSpec.__dataclass_fields__["on_bad_image"])))
-    csv: bool = option(False, help="print the confusion matrix as CSV, one class a line", group="output")
+    csv: bool = option(False, help="print the confusion matrix as CSV, one class per line", group="output")
 
 
 OPTIONS = (OpenModel, Evaluate)

@@ -58,7 +58,7 @@ def _print_checks(exported: Exported, license: str) -> None:
     values = {
         "path": exported.path,
         "size": byte_count(exported.bytes),
-        "how": ", ".join([_("int8")] * exported.int8 + [_("narrowed dense layers")] * exported.low_rank),
+        "how": ", ".join([_("int8")] * exported.int8 + [_("low-rank dense layers")] * exported.low_rank),
         "license": license,
     }
     if values["how"]:
@@ -116,9 +116,9 @@ def _print_agreement(exported: Exported) -> None:
         "bound": exported.bound,
     }
     if exported.missing_data:
-        agreement = _("agrees with the net on {n:,} images of noise and on {sizes} image sizes", **values)
+        agreement = _("agrees with the network on {n:,} images of noise and on {sizes} image sizes", **values)
     else:
-        agreement = _("agrees with the net on {n:,} images of the test split and on {sizes} image sizes", **values)
+        agreement = _("agrees with the network on {n:,} images of the test split and on {sizes} image sizes", **values)
     console = report.tables.console()
     console.print(agreement)
     console.print(

@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
     table = report.tables.table
     report.tables.console().print(
         table(
-            [_("net"), _("input"), _("parameters"), _("MACs"), _("description")],
+            [_("network"), _("input"), _("parameters"), _("MACs"), _("description")],
             [
                 [name, shape(net["input"]), net["parameters"], net["macs"], net["title"]]
                 for name, net in networks.items()
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         ),
         "",
         table(
-            [_("recipe"), _("net"), _("data set"), _("epochs"), _("expected test accuracy")],
+            [_("recipe"), _("network"), _("data set"), _("epochs"), _("expected test accuracy")],
             [
                 [recipe["source"], recipe["net"], recipe["data"], recipe["epochs"], expected]
                 for recipe, expected in zip(recipes, api.catalog.expectations(), strict=True)

@@ -1,4 +1,4 @@
-"""`classicnets weights identify FILE`: the network that a file of weights belongs to."""
+"""`classicnets weights identify FILE`: the network that a weights file belongs to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from classicnets import api
 from classicnets.cli.arguments import Action
 from classicnets.spec import option
 
-HELP = "identify files of weights"
+HELP = "identify weights files"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ def identify(path: str, *, as_json: bool) -> int:
 
 ACTIONS = {
     "identify": Action(
-        "find the network that a file of weights belongs to, by the names and shapes of its tensors",
+        "find the network that a weights file belongs to, by the names and shapes of its tensors",
         (Identify,),
         lambda args: identify(args.file, as_json=args.json),
     ),

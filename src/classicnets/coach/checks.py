@@ -1,4 +1,4 @@
-"""What the coach checks: functions that look at one aspect of a run and return a `Finding`, or None if it is sound."""
+"""The checks of the coach: each looks at one aspect of a run and returns a `Finding`, or None without a problem."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from classicnets.inspection.health import Health
 from classicnets.text import _
 from classicnets.values import Recipe
 
-_LARGE_PIXEL = 10.0  # of a preprocessed image: standardized images stay within 3, krizhevsky2012 reaches 130
+_LARGE_PIXEL = (
+    10.0  # largest normal value in a preprocessed image: standardized images stay within 3, krizhevsky2012 reaches 130
+)
 _LOW_CONTRAST = 0.01  # standard deviation of preprocessed pixels; Fashion-MNIST in 0..1 has 0.35
 _HIGH_INITIAL_LOSS = 3.0  # times the chance loss; sound initial weights, krizhevsky2012's too, give 0.9 to 1.2
 _LOSS_GROWTH = 10.0  # times the chance loss, mean over the epoch so far
 # Before training, up to half of the units may be inactive by chance, when the images make little difference yet
 # (alexnet_28 as built 0.43); a network that learns has 0.05 to 0.25 of them, one whose rate was too high 0.9 and more.
 _DEAD = 0.8
-_SATURATED = 0.8  # of the book's trained LeNet 0.12; weights 50 times too large give 0.87, a rate too high 0.99
+_SATURATED = 0.8  # the book's trained LeNet has 0.12; weights 50 times too large give 0.87, a rate too high 0.99
 
 
 class Finding(NamedTuple):

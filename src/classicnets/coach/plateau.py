@@ -13,7 +13,7 @@ from classicnets.inspection.health import Health
 from classicnets.text import _
 
 _MIN_STEPS = 200  # between snapshots; fewer say nothing about a plateau: the book's LeNet needs up to 250 to leave it
-_GROWTH = 2.0  # of the spread: a network that is leaving the plateau mostly has 4 to 40 times as much after 200 steps
+_GROWTH = 2.0  # factor of the spread: a network that leaves the plateau mostly gains 4 to 40 times in 200 steps
 _FLAT = 2  # comparisons in a row; the book's LeNet may grow only 1.7 times in its first 235 steps, and then learns
 # Below this spread no growth counts: the book's LeNet starts with 0.0003 to 0.0006, and a network whose weights start
 # as N(0, 0.01) has 0.00001 after 400 steps.

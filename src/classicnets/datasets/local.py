@@ -18,7 +18,7 @@ from classicnets.text import _
 if sys.platform != "win32":
     import fcntl
 
-_PREFIX = "fetch-"  # of temporary folders
+_PREFIX = "fetch-"  # prefix of temporary folders
 _STALE_SECONDS = 86_400.0  # without locks, a temporary folder of this age was left by a process that died
 
 

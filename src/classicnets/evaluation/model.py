@@ -27,7 +27,7 @@ class Model:
         predictor: Computes the probabilities.
         path: The run folder or exported file.
         name: Name of the network.
-        weights: Name of the file of weights.
+        weights: Name of the weights file.
         data: Data set or folder whose test split is the default for `evaluate`, if it is known.
         fingerprint: Fingerprint of that data.
         on_bad_image: "fail" or "skip", as the data was read for training.
@@ -123,14 +123,18 @@ class Model:
             raise UsageError(
                 "CN206",
                 _("the data to evaluate {name} on is not available", name=self.path.name),
-                where=self.data or _("{name} does not name its data", name=self.path.name),
+                where=self.data or _("{name} does not state its data set", name=self.path.name),
                 hint=command("classicnets", "evaluate", self.path) + " DATA",
             )
         splits = self._load_default(self.data, on_bad_image, say)
         if splits.fingerprint != self.fingerprint:
             raise DataError(
                 "CN306",
-                _("{data} holds other bytes than when {name} was trained on it", data=self.data, name=self.path.name),
+                _(
+                    "the contents of {data} have changed since {name} was trained on it",
+                    data=self.data,
+                    name=self.path.name,
+                ),
                 where=str(self.path),
                 hint=command("classicnets", "data", "check", self.data),
             )

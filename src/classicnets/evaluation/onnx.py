@@ -18,7 +18,7 @@ FORMAT = 1
 INPUT, OUTPUT = "pixels", "probabilities"
 
 _SINGLE_THREAD_MACS = 50_000_000  # for each image; below this, several threads are slower than one
-_MAX_BATCH_BYTES = 2 * 2**20  # of the images; the first feature maps take a multiple of this
+_MAX_BATCH_BYTES = 2 * 2**20  # size of the images only; the first feature maps take a multiple of this
 
 
 class OnnxClassifier:

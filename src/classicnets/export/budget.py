@@ -12,7 +12,7 @@ from classicnets.errors import CheckFailed
 from classicnets.export import low_rank
 from classicnets.text import _
 
-_MAX_ATTEMPTS = 6  # at reaching the size with low-rank layers
+_MAX_ATTEMPTS = 6  # attempts to reach the size with low-rank layers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ def best(candidates: Sequence[Candidate], limit: int) -> Candidate:
         smallest = min(candidates, key=lambda candidate: candidate.bytes)
         raise CheckFailed(
             "CN104",
-            _("no form of the network fits into {limit:,} bytes", limit=limit),
+            _("no version of the network fits into {limit:,} bytes", limit=limit),
             where=_("the smallest file has {size:,} bytes: {name}", size=smallest.bytes, name=smallest.name),
             why="; ".join(
                 _("{name}: {size:,} bytes", name=candidate.name, size=candidate.bytes) for candidate in candidates

@@ -25,7 +25,7 @@ from classicnets.values import Preprocess
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-MAX_BYTES = 2**31 - 2**20  # of one protobuf file
+MAX_BYTES = 2**31 - 2**20  # largest size of one protobuf file
 
 
 def require_packages() -> None:

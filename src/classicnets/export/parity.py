@@ -101,7 +101,7 @@ def check(comparison: Comparison, description: str) -> None:
     if not comparison.difference <= comparison.bound:
         raise CheckFailed(
             "CN102",
-            _("the exported file does not compute what the network computes; it was not written"),
+            _("the outputs of the exported file differ from those of the network; it was not written"),
             where=_(
                 "on {images}: {changed:,} of {n:,} predictions differ",
                 images=description,

@@ -22,7 +22,7 @@ from classicnets.runs.folder import RunFolder
 from classicnets.text import _, command, plural
 
 _CALIBRATION_IMAGES = 500
-_LARGE_CALIBRATION_IMAGES = 100  # of images larger than _LARGE_SIZE
+_LARGE_CALIBRATION_IMAGES = 100  # for images larger than _LARGE_SIZE
 _LARGE_SIZE = 64  # pixels of height or width
 _SELECTION_IMAGES = 2000  # training images that candidates are compared on if the run has no validation set
 _NOISE_IMAGES = 64

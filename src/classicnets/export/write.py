@@ -106,7 +106,7 @@ def export(source: ExportSource, path: Path, options: ExportOptions) -> Exported
     """Writes the trained network of a run as one file.
 
     Raises:
-        CheckFailed: CN102 if the file does not compute what the network computes, CN103 if int8 costs too much
+        CheckFailed: CN102 if the outputs of the file differ from those of the network, CN103 if int8 costs too much
             accuracy, CN104 if nothing fits into the size budget, CN105 if torch cannot export the network.
         DataError: CN302 if int8 or a size budget needs images that are not available.
         MachineError: CN401 if the file cannot be written, CN403 if a package is missing.
@@ -250,7 +250,7 @@ def _check_loss(accuracy: float | None, expected: float | None, max_loss: float)
         return
     raise CheckFailed(
         "CN103",
-        _("int8 costs {points:.2f} points of accuracy; nothing was written", points=100 * (expected - accuracy)),
+        _("int8 lowers the accuracy by {points:.2f} points; nothing was written", points=100 * (expected - accuracy)),
         where=_("test accuracy {before:.4f} before, {after:.4f} after", before=expected, after=accuracy),
         why=_("the limit is {points:g} points", points=max_loss),
         hint=("--max-loss 100", _("export without --int8")),

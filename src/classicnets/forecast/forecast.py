@@ -25,7 +25,7 @@ from classicnets.training.loop import REPORTS_PER_EPOCH
 from classicnets.training.plan import Plan, check_fit
 
 LONG_SECONDS = 600.0  # for a longer run, cheaper settings are suggested
-MAX_MEMORY_SHARE = 0.8  # of the memory of the machine or device
+MAX_MEMORY_SHARE = 0.8  # fraction of the memory of the machine or device
 _MIN_FACTOR = 1.2  # a change that saves less time is not suggested
 _MAX_CHOICES = 3
 _STEP_LINE, _EPOCH_LINE = 145, 400  # bytes in the history

@@ -24,7 +24,7 @@ from classicnets.text import _
 
 STDIN = "-"
 
-_MAX_STDIN_BYTES = 256 * 2**20  # of an image on standard input
+_MAX_STDIN_BYTES = 256 * 2**20  # largest image on standard input
 _IMAGE_START = re.compile(  # how PNG, JPEG, GIF, WebP, TIFF, BMP, PNM, AVIF and JPEG 2000 begin
     rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|BM....\0\0\0\0|P[1-6]\s|....ftypavi[fs]|....jP  ",
     re.DOTALL,

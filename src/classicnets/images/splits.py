@@ -11,7 +11,7 @@ from classicnets.errors import DataError
 from classicnets.images.names import encode_name, natural_key, normalize_name, printable, relative_path
 from classicnets.text import _, command, nearest, plural
 
-TEST_FRACTION = 0.2  # of each class, where there is no test split
+TEST_FRACTION = 0.2  # fraction of each class, if there is no test split
 
 _MAX_FAULTS = 5  # listed in an error
 _MAX_PAIRS = 10  # output-class pairs that a note lists in full

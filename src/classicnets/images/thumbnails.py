@@ -14,8 +14,8 @@ from classicnets.errors import DataError
 from classicnets.images.decode import read_image, stored_channels
 from classicnets.text import _
 
-GRAY_SIZE = 32  # of the gray thumbnail
-COLOR_SIZE = 8  # of the color thumbnail
+GRAY_SIZE = 32  # height and width of the gray thumbnail
+COLOR_SIZE = 8  # height and width of the color thumbnail
 _MAX_GRAY_DIFFERENCE = 8  # channels that differ by no more are gray, because JPEG's rounding leaves some color
 _MIN_JPEG_SIZE = 4 * GRAY_SIZE  # a JPEG is decoded at the smallest scale that is not smaller: four times as fast
 _WEB_STARTS = (b"<!doctype", b"<html", b"<?xml", b"{")

@@ -23,7 +23,7 @@ _SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"),
     *(".avif", ".jp2"),
 )
-_UNSUPPORTED_SUFFIXES = {  # of images in formats that are not read; users are told about these separately
+_UNSUPPORTED_SUFFIXES = {  # image formats that are not read; a separate note counts them
     *(".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".psd", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw"),
 }
 

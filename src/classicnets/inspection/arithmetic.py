@@ -13,7 +13,7 @@ from classicnets.inspection.shapes import Row
 from classicnets.text import _, plural
 from classicnets.text import shape as shape_text
 
-_MAX_LINES = 8  # of a size path
+_MAX_LINES = 8  # largest number of lines of a size path
 
 
 def format_output_size(row: Row) -> str:

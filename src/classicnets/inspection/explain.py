@@ -30,7 +30,7 @@ from classicnets.inspection.windows import (
 from classicnets.text import _, nearest
 from classicnets.text import shape as shape_text
 
-_HIDDEN_UNITS = 256  # of the book's MLP, for a network without hidden dense layers
+_HIDDEN_UNITS = 256  # hidden layer of the book's MLP, for a network without hidden dense layers
 _COPIES = {"sgd": 2, "momentum": 3, "adam": 4}  # tensors as large as the weights: weights, gradients, optimizer state
 _BATCH = 128  # images, for the memory of the layer outputs
 

@@ -60,7 +60,7 @@ def _shape_error(net: nn.Module, input_shape: Shape, shape: Shape, name: str) ->
 def _size_error(net: nn.Module, input_shape: Shape, shape: Shape, name: str) -> UsageError:
     where = ""
     why = _("it would run, but the network was built for one size, and nothing is resized silently")
-    hints: tuple[str, ...] = (_("give it a batch of shape Nx{shape}", shape=shape_text(shape)),)
+    hints: tuple[str, ...] = (_("use a batch of shape Nx{shape}", shape=shape_text(shape)),)
     try:
         check_input(net, input_shape, name=name)
     except UsageError as error:

@@ -28,7 +28,7 @@ from classicnets.text import _
 from classicnets.text import shape as shape_text
 
 _MAX_WIDTH, _MARGIN, _GAP = 1720.0, 28.0, 62.0
-_MAX_THICKNESS, _MAX_HEIGHT = 46.0, 170.0  # of a box
+_MAX_THICKNESS, _MAX_HEIGHT = 46.0, 170.0  # largest size of a box
 _LONG_NETWORK, _MAX_HEIGHT_LONG = 30, 105.0  # with more stages than this, boxes are lower
 
 Point = tuple[float, float]

@@ -40,7 +40,7 @@ class Call:
     outputs: Shape = ()
     done: bool = False
     macs: int = 0
-    counted_outputs: int = 0  # of the operations with MACs
+    counted_outputs: int = 0  # outputs of the operations with MACs
     new_bytes: int = 0
     operations: Counter[str] = field(default_factory=Counter)
 

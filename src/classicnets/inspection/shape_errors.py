@@ -229,7 +229,7 @@ def _size_hint(failure: Failure, channels: int | None) -> str:
     fit = nearest_fit(failure.net, target, failure.device)
     if fit is None or isinstance(try_trace(failure.net, fit.shape), Failure):  # the search checks less than a trace
         return ""
-    hint = _("give it {inputs}", inputs=format_inputs(fit.shape))
+    hint = _("use {inputs}", inputs=format_inputs(fit.shape))
     if len(shape) != 3:
         return hint
     hints = [hint]

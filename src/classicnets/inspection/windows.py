@@ -20,7 +20,7 @@ class Axis:
     input_size: int
     output_size: int
     kernel: int
-    extent: int  # of the window, including the holes of a dilated one
+    extent: int  # size of the window, including the holes of a dilated one
     stride: int
     padding: int
     dilation: int

@@ -233,7 +233,7 @@ def alexnet_d2l(num_classes: int = 10, in_channels: int = 1, image_size: int = 2
 
 
 def alexnet_28(num_classes: int = 10, in_channels: int = 1, image_size: int = 28) -> nn.Sequential:
-    """OURS, not from a paper: AlexNet's ideas for 28x28 images on a laptop.
+    """Our own network, not from a paper: AlexNet's ideas for 28x28 images on a laptop.
 
     Five convolutions, overlapping pooling, normalization, ReLU, dropout and wide dense layers: 1.2 million parameters,
     30 million MACs. Batch normalization is of 2015, a year after all other networks here.

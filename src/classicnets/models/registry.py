@@ -270,7 +270,7 @@ NETS: dict[str, Entry] = {
     ),
     "alexnet_28": Entry(
         builder="classicnets.models.alexnet_ports:alexnet_28",
-        title="OURS: AlexNet's ideas for 28x28 images on a laptop",
+        title="Our own network: AlexNet's ideas for 28x28 images on a laptop",
         source="classicnets",
         year=2026,
         input=(1, 28, 28),

@@ -49,7 +49,7 @@ PAPER = Recipe(
     validation=0.04,
     monitor="validation",
     expected=Expected.single(
-        0.593, "NIPS 2012, table 2: one net, 40.7 % top-1 error on the validation split of ILSVRC-2012"
+        0.593, "NIPS 2012, table 2: one network, 40.7 % top-1 error on the validation split of ILSVRC-2012"
     ),
     deviations=(
         "4 % of the training images are held out; the learning rate is divided by ten after 5 epochs without a better"

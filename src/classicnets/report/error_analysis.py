@@ -17,11 +17,11 @@ _CORRECT_COLOR, _WRONG_COLOR, _LINE_COLOR = "#1a7f37", "#c62828", "#1f6fb4"
 _ERROR_COLORS = LinearSegmentedColormap.from_list("errors", ["#fde3cb", "#f28e3c", "#7f2704"]).with_extremes(
     under="white", bad="#e4e4e4"
 )
-_MAX_COUNTED_CLASSES = 20  # of a matrix whose cells show their counts
-_MAX_MATRIX_CLASSES = 100  # of a matrix whose rows show their classes
+_MAX_COUNTED_CLASSES = 20  # largest matrix whose cells show their counts
+_MAX_MATRIX_CLASSES = 100  # largest matrix whose rows show their classes
 _CELL_WIDTH, _CELL_HEIGHT = 1.25, 1.6  # inches on the contact sheet: an image of one inch and two lines of text
 _HEADING_HEIGHT = 0.4  # inches on the contact sheet
-_SECTION_ROWS = 3  # of images on the contact sheet
+_SECTION_ROWS = 3  # rows of images per section of the contact sheet
 
 
 def draw_confusion_matrix(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> Figure:
@@ -146,7 +146,7 @@ def draw_contact_sheet(
             axes.text(x, y - 0.53, above[labels[i]], va="bottom", **style)
             axes.text(x, y + 0.53, prediction, va="top", color=color, **style)
         top += _HEADING_HEIGHT + _CELL_HEIGHT * n
-    axes.set(xlim=(0, width), ylim=(height, 0))  # which imshow has changed
+    axes.set(xlim=(0, width), ylim=(height, 0))  # imshow has changed the limits
     return figure
 
 

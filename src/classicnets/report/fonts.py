@@ -13,7 +13,7 @@ from matplotlib.ft2font import FT2Font
 
 from classicnets.text import _
 
-_LETTERS_PER_INCH = 11.5  # of DejaVu Sans at 10 points
+_LETTERS_PER_INCH = 11.5  # for DejaVu Sans at 10 points
 
 
 class FigureText:

@@ -64,9 +64,9 @@ def print_comparison(out: Console, names: Sequence[str], comparison: Comparison,
 
 def _legend() -> str:
     return _(
-        "k/s/p/g: kernel size, stride, padding, groups. units: outputs of layers with weights. MACs: multiply-adds\n"
-        "for one image, including those on padding, without the additions of biases. memory: of the weights.\n"
-        "output memory: of the outputs for one image."
+        "k/s/p/g: kernel size, stride, padding, groups. units: outputs of layers with weights. MACs:\n"
+        "multiply-accumulates for one image, including those on padding, without bias additions. memory: of weights\n"
+        "and biases. output memory: of the outputs for one image."
     )
 
 

@@ -15,7 +15,7 @@ from classicnets.report.lines import advice_lines, epoch_lines
 from classicnets.values import Expected
 
 _MIN_INTERVAL = 1.0  # seconds between drawings of steps
-_MAX_DRAWING_SHARE = 0.1  # of the time, for drawings of steps
+_MAX_DRAWING_SHARE = 0.1  # fraction of the time for drawings of steps
 
 
 def in_notebook() -> bool:

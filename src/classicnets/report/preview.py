@@ -14,7 +14,7 @@ from classicnets.report.fonts import FigureText
 from classicnets.text import _
 
 _CHOSEN_COLOR, _OTHER_COLOR = "#c8500a", "#8a8a8a"
-_MAX_PIXELS = 1000  # of the longer edge of an original; larger ones are subsampled
+_MAX_PIXELS = 1000  # longer edge of an original; larger ones are subsampled
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class SeedsTerminal:
     def __init__(self, console: Console, runs: int):
         self.console = console
         self.completed = 0.0  # in runs
-        self.epochs: dict[int, int] = {}  # of the running seeds
+        self.epochs: dict[int, int] = {}  # current epoch of each running seed
         self.topics: set[str] = set()
         self.bar = _bar(console)
         self.task = self.bar.add_task("", total=runs)
@@ -157,7 +157,7 @@ def progress_bar(console: Console, total: int | None, *, visible: bool = True) -
         console=console,
         transient=True,
         disable=not (visible and console.is_terminal),
-        redirect_stdout=False,  # which is data and may be piped elsewhere
+        redirect_stdout=False,  # standard output is data and may be piped elsewhere
         redirect_stderr=False,
     )
     task = bar.add_task(_("images"), total=total)

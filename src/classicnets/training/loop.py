@@ -194,7 +194,7 @@ def _update_best(state: State, recipe: Recipe, scores: Scores) -> bool:
     """
     accuracy, loss = scores.validation_accuracy, scores.validation_loss or 0.0
     if accuracy is None or recipe.join_after:
-        accuracy = -1.0  # that of a new state: never better
+        accuracy = -1.0  # value of a new state, which is never better
     higher = accuracy > state.best
     best = higher or (accuracy == state.best and loss < state.best_loss)
     if best:

@@ -29,7 +29,14 @@ from classicnets.training import initialize
 from classicnets.values import Expected, Preprocess, Recipe, current_names, stored_names
 from classicnets.weights import load
 
-_SUMMARY = ("source", "batch_size", "optimizer", "lr", "schedule", "initialize")  # of the recipe, in `Plan.lines`
+_SUMMARY = (
+    "source",
+    "batch_size",
+    "optimizer",
+    "lr",
+    "schedule",
+    "initialize",
+)  # settings of the recipe in `Plan.lines`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +211,7 @@ def _cannot_vary(variation: Mapping[str, Any]) -> UsageError:
     arguments = ", ".join(f"{key}={value!r}" for key, value in variation.items())
     return UsageError(
         "CN204",
-        _("a module that you pass cannot be varied by an option"),
+        _("an option cannot replace layers of a module that is passed in Python"),
         where=arguments,
         why=_("it is trained in place, and replacing layers makes a new module"),
         hint=f"net = cn.vary(net, {arguments})",
@@ -320,10 +327,10 @@ def freeze(net: nn.Module, patterns: Sequence[str]) -> None:
 
 
 def _weights_file(source: str | Path) -> str:
-    """The absolute path of a file of weights, or of the weights of a run folder."""
+    """The absolute path of a weights file, or of the weights of a run folder."""
     path = open_run(source).weights_file() if Path(source).is_dir() else Path(source)
     if not path.is_file():
-        raise DataError("CN305", _("the file of weights does not exist"), where=str(source), hint="ls runs")
+        raise DataError("CN305", _("the weights file does not exist"), where=str(source), hint="ls runs")
     return str(path.resolve())
 
 

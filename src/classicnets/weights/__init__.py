@@ -1,1 +1,1 @@
-"""Weights from other sources: which network they belong to, and loading them into a network of ours."""
+"""Weights from other sources: which network they belong to, and loading them into a network."""

@@ -22,7 +22,7 @@ _MAX_BYTES = 4 * 2**30  # VGG-16 has half a GiB
 
 
 def read(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Reads a file of weights.
+    """Reads a weights file.
 
     Of the dictionaries in a .pth or .pt file, the one with the most weights and biases is used.
 
@@ -31,7 +31,7 @@ def read(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
         data: whether to read the values; otherwise the tensors are on the meta device and have only shapes.
 
     Returns:
-        The tensors by name, and the metadata of a checkpoint of ours ({} for other files).
+        The tensors by name, and the metadata of a classicnets checkpoint ({} for other files).
 
     Raises:
         DataError: CN305 if the file is missing, damaged or too large, or has Python objects other than tensors.

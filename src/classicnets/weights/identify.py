@@ -1,4 +1,4 @@
-"""Identifies the registry network that a file of weights belongs to, by tensor names and shapes."""
+"""Identifies the registry network that a weights file belongs to, by tensor names and shapes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from classicnets.text import _, plural
 from classicnets.text import shape as shape_text
 from classicnets.weights import files
 
-_CHECKPOINT_PREFIX = "net/"  # of the weights in a checkpoint of ours
-_IMAGE_SIZES = range(8, 320)  # that a network may have been built for
+_CHECKPOINT_PREFIX = "net/"  # prefix of the weights in a classicnets checkpoint
+_IMAGE_SIZES = range(8, 320)  # image sizes that a network may have been built for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class Match:
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """What is known about a file of weights.
+    """What is known about a weights file.
 
     Attributes:
         path: the file.
@@ -72,7 +72,7 @@ class Identity:
         matches: networks with these tensors, first those with the image size of their source. There are several if
             networks differ only in layers without tensors.
         nearest: the most similar network if there are no matches and any tensor agrees.
-        run: the run that a checkpoint of ours belongs to; {} for other files.
+        run: the run that a classicnets checkpoint belongs to; {} for other files.
     """
 
     path: str

@@ -78,7 +78,7 @@ def check(path: str | Path, net: nn.Module) -> Report:
 def _match(path: str | Path, state: Mapping[str, Tensor], *, data: bool) -> tuple[dict[str, Tensor], Report]:
     """The tensors of the file to load, by their names in `state`, and the report."""
     file_tensors, metadata = files.read(Path(path), data=data)
-    if metadata:  # a checkpoint of ours holds more than weights
+    if metadata:  # a classicnets checkpoint has more than weights
         file_tensors = checkpoint.weights(file_tensors)
     prefix = files.prefix_of(file_tensors, state)
     tensors = {name: file_tensors[prefix + name] for name in state if prefix + name in file_tensors}
