@@ -1,9 +1,9 @@
-# Two commands: `make run` sets up and trains LeNet on Fashion-MNIST; `make test` sets up and passes the tests.
-# `make quick` passes the smoke tests in under a minute; `make check` checks style, types and spelling; `make cover` measures coverage.
+# Two commands: `make run` sets up and trains LeNet on Fashion-MNIST; `make test` sets up and runs the tests.
+# `make quick` runs the smoke tests in under a minute; `make check` checks style, types and spelling; `make cover` measures coverage.
 # `make example` goes from a folder of images to one exported file, in build/example.
 # `make docs` builds the website into build/site; open build/site/index.html.
 # `make bench` measures the speed, in some twelve minutes, and writes docs/performance.md.
-# Linux without an NVIDIA GPU: `make run TORCH_BACKEND=cpu` takes torch's small CPU build.
+# Linux without an NVIDIA GPU: `make run TORCH_BACKEND=cpu` installs torch's small CPU build.
 PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
@@ -68,7 +68,7 @@ $(VENV)/.docs: $(PY) pyproject.toml constraints.txt
 	$(call install,-e '.[docs]')
 	touch $@ $(VENV)/.base
 
-# uv where it could be had (much faster), otherwise pip
+# uv if it is available (much faster), otherwise pip
 define install
 @echo "installing classicnets and what it needs into $(VENV) ..."
 @$(PY) -m uv pip install -q -p $(PY) -c constraints.txt $(if $(TORCH_BACKEND),--torch-backend=$(TORCH_BACKEND)) $(1) \

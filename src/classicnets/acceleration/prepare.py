@@ -31,7 +31,7 @@ class Acceleration:
     no_split_reason: str = ""
 
     def lines(self) -> list[str]:
-        """A report for people: one line, or none if there is nothing to report."""
+        """A readable report: one line, or none if there is nothing to report."""
         if self.batch_threads > 1:
             n = self.batch_threads
             return [_("batches are split over {n} threads (--batch-threads 1 turns this off)", n=n)]

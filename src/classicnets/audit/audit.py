@@ -1,6 +1,6 @@
 """Audits a folder or CSV of images: what makes training fail or its figures misleading, and what to do about it.
 
-Files are only read. Everything that training refuses is an error here, with the same message.
+Files are only read. Everything that training rejects is an error here, with the same message.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def audit_images(path: Path, progress: Progress | None = None) -> AuditReport:
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     counts: dict[str, dict[str, int]] = {name: {} for name in layout.classes}
     for image in images:
-        splits = counts.setdefault(image.label, {})  # classes that only val or test has come last
+        splits = counts.setdefault(image.label, {})  # classes without training images come last
         splits[image.split] = splits.get(image.split, 0) + 1
     sizes = checks.size_range([info for info in infos if info.readable])
     return AuditReport(layout.name, str(layout.folder), counts, sizes, tuple(findings))

@@ -86,14 +86,14 @@ def unreadable_files(entries: Entries) -> list[Finding]:
             lambda n: plural("{n} image declares an absurd size", "{n:,} images declare absurd sizes", n),
             _(
                 "decoding such an image would fill the memory, although its file may be small; it is not decoded here,"
-                " and training refuses it"
+                " and training rejects it"
             ),
             _("delete such images, or reduce them with a program that you trust with them"),
         ),
         _problem_check(
             "suspiciously_large",
             lambda n: plural("{n} image is very large", "{n:,} images are very large", n),
-            _("training refuses such an image, because decoding takes three bytes per pixel; it is not decoded here"),
+            _("training rejects such an image, because decoding takes three bytes per pixel; it is not decoded here"),
             _("reduce such images; a longer side of some hundred pixels is enough"),
         ),
     ]

@@ -13,7 +13,7 @@ SEVERITIES = ("error", "warning", "note")
 
 @dataclass(frozen=True)
 class ImageEntry:
-    """An image of the data set: split, class, path relative to the folder, and what a finding says about it."""
+    """An image of the data set: split, class, path relative to the folder, and the detail of a finding about it."""
 
     split: str
     label: str

@@ -67,7 +67,7 @@ def add(parser: argparse.ArgumentParser, *kinds: type) -> None:
 
 
 def _old_flag(current: argparse.Action) -> type[argparse.Action]:
-    """The action of a former spelling: prints a note and does what the option of today does."""
+    """The action of a former spelling: prints a note and sets the current option."""
 
     class OldFlag(argparse.Action):
         def __call__(

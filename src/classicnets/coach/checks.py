@@ -37,7 +37,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """What is learned: the recipe, the class names, and the number of training images of each class [classes]."""
+    """The learning task: the recipe, the class names, and the number of training images of each class [classes]."""
 
     recipe: Recipe
     classes: tuple[str, ...]

@@ -232,7 +232,7 @@ def _read(stream: io.BufferedIOBase, size: int) -> bytearray:
 
 
 def _guess(start: bytes) -> str:
-    """What a file with these first bytes probably is, of the files that users have instead of a data file; or ""."""
+    """The probable kind of a file with these first bytes, such as a web page; "" if unknown."""
     kinds = {
         b"<": _("a web page or XML"),
         b"PK\x03\x04": _("a zip archive"),

@@ -94,7 +94,7 @@ def is_local(dataset: Dataset) -> bool:
 
 
 def describe_source(dataset: Dataset) -> str:
-    """Which source `obtain` would use now, for people; uses no network and writes nothing."""
+    """Which source `obtain` would use now, in words; neither connects nor writes."""
     for label, folder in local_folders(dataset):
         if not verify_folder(dataset, folder)[1]:
             return f"{label} {folder}"
@@ -188,7 +188,7 @@ def _import_error(dataset: Dataset, place: Path, faults: dict[str, FileFault]) -
 
 
 def _unavailable(dataset: Dataset, cache: Path, attempts: list[str]) -> DataError:
-    """The error when all sources have failed, with the way to do it by hand."""
+    """The error when all sources have failed, with the manual steps."""
     published = [dataset.archive.file] if dataset.archive else dataset.files
     hints = [
         _(

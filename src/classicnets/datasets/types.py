@@ -51,7 +51,7 @@ class ImageSplits:
         train: Training split.
         test: Test split.
         fingerprint: Identifies the content of the files.
-        source: Where the files come from, for people.
+        source: Description of where the files come from.
         validation: The data set's own validation split, if it has one.
         files: The image files, in the order of the images of each split; empty for IDX and CIFAR files.
     """
@@ -122,7 +122,7 @@ class Description:
 
 @dataclass(frozen=True)
 class DatasetFiles:
-    """Verified files of a published data set: role -> path, and where they come from, for people."""
+    """Verified files of a published data set: role -> path, and a description of where they come from."""
 
     paths: dict[str, Path]
     source: str

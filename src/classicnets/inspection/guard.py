@@ -1,4 +1,4 @@
-"""A guard that makes a network refuse inputs of any size except the one it was built for."""
+"""A guard that makes a network reject inputs of any size except the one it was built for."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from classicnets.text import shape as shape_text
 
 
 def guard(net: nn.Module, input_shape: Sequence[int], *, name: str = "the network") -> nn.Module:
-    """Make `net` refuse every input that is not a batch of exactly `input_shape`, and return it.
+    """Make `net` reject every input that is not a batch of exactly `input_shape`, and return it.
 
     Many networks run on sizes they were not built for: global pooling and dropped borders hide the mistake. The hook
-    is copied and pickled with the network and does not touch its parameters. A refused call raises UsageError CN201.
+    is copied and pickled with the network and does not touch its parameters. A rejected call raises UsageError CN201.
     """
     shape = validate_shape(input_shape)
     net.register_forward_pre_hook(partial(_check_shape, shape=shape, name=name))

@@ -37,7 +37,7 @@ class RecipeKey:
 
     @property
     def label(self) -> str:
-        """The network for people: "lenet_d2l", "lenet_d2l with activation=relu, pool=max", "any network"."""
+        """The network as printed: "lenet_d2l", "lenet_d2l with activation=relu, pool=max", "any network"."""
         name = "any network" if self.net == ANY_NET else self.net
         return f"{name} with {assignments(dict(self.variation))}" if self.variation else name
 

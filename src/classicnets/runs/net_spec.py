@@ -50,7 +50,7 @@ class NetSpec:
 
     @property
     def display_name(self) -> str:
-        """The name for people: lenet_d2l with activation=relu, pool=max."""
+        """The name as printed: lenet_d2l with activation=relu, pool=max."""
         name = self._name_without_variation
         return f"{name} with {assignments(self.variation)}" if self.variation else name
 
@@ -127,7 +127,7 @@ class NetSpec:
 
 
 def find(spec: str) -> NetSpec:
-    """Resolves the argument NET: a registry name, file.py:name, or a run folder, whose network is built anew.
+    """Resolves the argument NET: a registry name, file.py:name, or a run folder (its network with new weights).
 
     Raises:
         UsageError: CN202 for an unknown name, with the nearest one; CN205 for a file that does not exist.

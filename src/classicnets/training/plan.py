@@ -88,7 +88,7 @@ class Plan:
         return net
 
     def lines(self) -> list[str]:
-        """A summary of the run for people: network, recipe, device and process settings, one line each."""
+        """A readable summary of the run: network, recipe, device and process settings, one line each."""
         recipe, sources = self.recipe, self.setting_sources
         net = _(
             "net     {name}: {parameters:,} parameters, {macs:,} MACs per {shape} image",

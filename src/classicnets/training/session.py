@@ -131,7 +131,7 @@ class Session:
 
         Args:
             plan: the plan of the run.
-            say: receives messages for people.
+            say: receives progress messages.
             output: where the run is saved; by default as `Output()`.
 
         Raises:
@@ -164,7 +164,7 @@ class Session:
 
         Args:
             path: the run folder.
-            say: receives messages for people.
+            say: receives progress messages.
             output: where and how often the run is saved.
             net: the module, if the run was started with one.
             loader_threads: number of threads that load batches; None is that of the run.
@@ -230,7 +230,7 @@ class Session:
         return _("epoch {epoch} of {epochs}", **position)
 
     def summary(self) -> list[str]:
-        """A summary of the run for people, one line each: plan, acceleration, data, run folder."""
+        """A readable summary of the run, one line each: plan, acceleration, data, run folder."""
         splits = self.splits
         counts = {"train": self.batches.train_count, "validation": len(self.validation or ()), "test": len(splits.test)}
         about = {"name": splits.name, "source": splits.source, **counts}
