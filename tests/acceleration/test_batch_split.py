@@ -1,4 +1,4 @@
-"""A batch split over threads gives the step of the whole batch, reproducible bit for bit."""
+"""A batch split over threads gives the step of the whole batch up to rounding, reproducible bit for bit."""
 
 from __future__ import annotations
 
@@ -474,25 +474,21 @@ def test_one_thread_changes_nothing() -> None:
 # -- evaluation and whole runs
 
 
-def test_evaluation_is_equal_on_several_threads() -> None:
+def test_evaluation_is_reproducible_and_equal_up_to_rounding_for_other_numbers_of_threads() -> None:
+    """With one thread, whole batches are computed by torch's intra-op threads, whose number may change last digits."""
     images = np.random.default_rng(0).integers(0, 256, (1030, 1, 28, 28), np.uint8)
     preprocess, classes = Preprocess(channels=1, image_size=28, views=2), tuple("0123456789")
     net = lenet(dropout=0.5)
     before = [type(layer) for layer in net.modules()]
     for precision in ("float32", "bfloat16"):
         for last in (False, True):
-            results = [
-                Predictor(
-                    net,
-                    preprocess,
-                    classes,
-                    torch.device("cpu"),
-                    precision,
-                    Acceleration(channels_last=last, batch_threads=threads),
-                ).probabilities(images)
-                for threads in (1, 2, 3)
-            ]
-            assert all(np.array_equal(result, results[0]) for result in results)
+            results = []
+            for threads in (1, 2, 3):
+                acceleration = Acceleration(channels_last=last, batch_threads=threads)
+                predictor = Predictor(net, preprocess, classes, torch.device("cpu"), precision, acceleration)
+                results.append(predictor.probabilities(images))
+                np.testing.assert_array_equal(predictor.probabilities(images), results[-1])
+                np.testing.assert_allclose(results[-1], results[0], rtol=0, atol=1e-6)
     assert [type(layer) for layer in net.modules()] == before and net.training
 
 

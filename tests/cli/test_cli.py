@@ -128,7 +128,7 @@ def test_json_option_also_applies_to_errors(cli: CommandLine) -> None:
     assert code == 2 and json.loads(out)["error"] == "CN202" and "error[CN202]" in err
 
 
-def test_unknown_command_names_the_nearest(cli):
+def test_unknown_command_names_the_nearest(cli: CommandLine) -> None:
     code, _, err = cli("trian")
     assert code == 2 and "there is no command 'trian'" in err and "the commands are list, show" in err
 

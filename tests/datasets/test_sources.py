@@ -268,7 +268,7 @@ def test_interrupted_download_leaves_no_temporary_files(
     assert toy.cached() == sorted(set(FILES) - {"train-images-idx3-ubyte.gz"})
 
 
-def test_next_fetch_removes_folders_of_killed_processes(toy, mirror):
+def test_next_fetch_removes_folders_of_killed_processes(toy: Toy, mirror: Callable[..., Mirror]) -> None:
     mirror()
     code = (
         "import sys, time, pathlib\n"
@@ -291,7 +291,9 @@ def test_next_fetch_removes_folders_of_killed_processes(toy, mirror):
     assert toy.cached() == sorted(FILES)
 
 
-def test_without_locks_only_old_folders_are_removed(toy, mirror, monkeypatch):
+def test_without_locks_only_old_folders_are_removed(
+    toy: Toy, mirror: Callable[..., Mirror], monkeypatch: pytest.MonkeyPatch
+) -> None:
     mirror()
 
     def no_locks(*_: object) -> None:

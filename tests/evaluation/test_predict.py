@@ -117,7 +117,9 @@ def test_reads_paths_or_an_image_from_standard_input(
     assert code == 0 and out.splitlines()[1].startswith("-,blue,")
 
 
-def test_notes_about_folders_from_standard_input_are_printed(cli, model, album, monkeypatch):
+def test_notes_about_folders_from_standard_input_are_printed(
+    cli: CommandLine, model: Path, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (album / "readme.txt").write_text("not an image")
     folder_notes = [line for line in cli("predict", model, album)[2].splitlines() if line.startswith("album: ")]
     set_stdin(monkeypatch, f"{album}\n".encode())
@@ -296,7 +298,7 @@ def test_evaluate_fails_for_image_that_cannot_be_read(cli: CommandLine, model: P
     assert "--on-bad-image skip" in err
 
 
-def test_evaluate_skips_images_that_cannot_be_read(cli, model, labeled):
+def test_evaluate_skips_images_that_cannot_be_read(cli: CommandLine, model: Path, labeled: Path) -> None:
     complete = json.loads(cli("evaluate", model, labeled, "--json")[1])
     for i in range(6):
         (labeled / f"red/broken{i}.png").write_bytes(b"")
@@ -306,14 +308,16 @@ def test_evaluate_skips_images_that_cannot_be_read(cli, model, labeled):
     assert (result["n"], result["confusion"]) == (4, complete["confusion"])
 
 
-def test_evaluate_fails_if_no_image_can_be_read(cli, model, tmp_path):
+def test_evaluate_fails_if_no_image_can_be_read(cli: CommandLine, model: Path, tmp_path: Path) -> None:
     (tmp_path / "data/red").mkdir(parents=True)
     (tmp_path / "data/red/1.png").write_bytes(b"")
     code, out, err = cli("evaluate", model, "data", "--on-bad-image", "skip")
     assert (code, out) == (3, "") and "error[CN304]: 1 image cannot be read" in err
 
 
-def test_evaluate_skips_images_of_the_training_data_as_training_did(cli, folder, tmp_path):
+def test_evaluate_skips_images_of_the_training_data_as_training_did(
+    cli: CommandLine, folder: Path, tmp_path: Path
+) -> None:
     data = shutil.copytree(folder, tmp_path / "animals")
     next(data.glob("test/*/*.png")).write_bytes(b"")
     settings = {"image_size": 28, "epochs": 1, "batch_size": 8}

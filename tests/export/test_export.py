@@ -316,7 +316,7 @@ def test_does_not_write_a_file_that_computes_something_else(
 ) -> None:
     assemble = export_onnx.assemble
 
-    def assemble_wrongly(*arguments):
+    def assemble_wrongly(*arguments: Any) -> bytes:
         model = onnx.load_from_string(assemble(*arguments))
         if broken == "weight":
             tensor = max(model.graph.initializer, key=lambda t: len(t.raw_data))

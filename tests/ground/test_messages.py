@@ -13,6 +13,7 @@ import pytest
 import classicnets
 from classicnets import text
 from classicnets.spec import GROUPS
+from support.command_line import CommandLine
 
 SOURCE = Path(classicnets.__file__).parent
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.name != "text.py")
@@ -90,12 +91,12 @@ def faults_in(tree: ast.AST) -> list[str]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())
-def test_messages_can_be_translated(path):
+def test_messages_can_be_translated(path: Path) -> None:
     assert faults_in(ast.parse(path.read_text(encoding="utf-8"))) == []
 
 
 @pytest.mark.parametrize("path", [*SOURCE.rglob("*.py")], ids=lambda path: path.relative_to(SOURCE).as_posix())
-def test_no_message_is_translated_on_import(path):
+def test_no_message_is_translated_on_import(path: Path) -> None:
     """A translation at import would use the language of that moment, and imports would need the catalogs."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     calls = [
@@ -134,7 +135,7 @@ def outside_functions(node: ast.AST) -> Iterator[ast.AST]:
         'x = plural("{n} " + noun, "{n} images", n)',
     ],
 )
-def test_finds_messages_that_cannot_be_translated(source):
+def test_finds_messages_that_cannot_be_translated(source: str) -> None:
     assert faults_in(ast.parse(source))
 
 
@@ -151,18 +152,18 @@ def test_finds_messages_that_cannot_be_translated(source):
         'logger.warning("text for developers")',
     ],
 )
-def test_accepts_messages_that_can_be_translated(source):
+def test_accepts_messages_that_can_be_translated(source: str) -> None:
     assert faults_in(ast.parse(source)) == []
 
 
 @pytest.fixture
-def pseudo_language(monkeypatch) -> None:
+def pseudo_language(monkeypatch: pytest.MonkeyPatch) -> None:
     """Marks each translated message with brackets."""
     monkeypatch.setattr(gettext, "gettext", lambda message: f"[{message}]")
     monkeypatch.setattr(gettext, "ngettext", lambda singular, plural, n: f"[{singular if n == 1 else plural}]")
 
 
-def test_pseudo_language_marks_messages(pseudo_language):
+def test_pseudo_language_marks_messages(pseudo_language: None) -> None:
     assert text._("{n} of {m}", n=1, m=2) == "[1 of 2]"
     assert text.plural("{n} image", "{n} images", 2) == "[2 images]"
 
@@ -171,7 +172,13 @@ COMMANDS = ["list", "show", "data get", "data check", "train", "evaluate", "pred
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "weights identify"])
-def test_help_is_translated(cli, capsys, pseudo_language, monkeypatch, command):
+def test_help_is_translated(
+    cli: CommandLine,
+    capsys: pytest.CaptureFixture[str],
+    pseudo_language: None,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
     monkeypatch.setenv("COLUMNS", "300")  # no text is wrapped
     with pytest.raises(SystemExit):
         cli(*command.split(), "--help")
@@ -187,7 +194,7 @@ def test_help_is_translated(cli, capsys, pseudo_language, monkeypatch, command):
     assert texts and all("[" in line or names.fullmatch(line) for line in texts), texts
 
 
-def test_overview_is_translated(cli, pseudo_language):
+def test_overview_is_translated(cli: CommandLine, pseudo_language: None) -> None:
     out = cli()[1]
     assert out.startswith("[classicnets: ") and out.endswith("]")
 
@@ -215,7 +222,7 @@ def test_overview_is_translated(cli, pseudo_language):
     ],
     ids=" ".join,
 )
-def test_errors_are_translated(cli, pseudo_language, arguments):
+def test_errors_are_translated(cli: CommandLine, pseudo_language: None, arguments: list[str]) -> None:
     code, _, err = cli(*arguments)
     assert code == 2
     lines = err.splitlines()
@@ -223,6 +230,6 @@ def test_errors_are_translated(cli, pseudo_language, arguments):
     assert all(line.startswith("[  ") for line in lines[1:] if re.match(r"\[? *(where|why|hint|or):", line)), err
 
 
-def test_explanation_of_codes_is_translated(cli, pseudo_language):
+def test_explanation_of_codes_is_translated(cli: CommandLine, pseudo_language: None) -> None:
     out = cli("explain", "CN201")[1]
     assert out.startswith("CN201: [The network") and out.endswith("]\n")

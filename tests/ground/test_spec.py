@@ -202,7 +202,9 @@ def test_old_and_new_commands_print_the_same(cli: CommandLine, blobs: Path) -> N
     assert code == 2 and "there is no error code CN999" in err and "hint:  classicnets explain CN" in err
 
 
-def test_old_names_of_settings_work_with_one_note(cli, blobs, capsys):
+def test_old_names_of_settings_work_with_one_note(
+    cli: CommandLine, blobs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     names = {"initialise": "initialize", "colour_noise": "color_noise"}
     values = {"initialise": "xavier_uniform", "colour_noise": "code"}
     current = {names[key]: value for key, value in values.items()}
@@ -220,7 +222,7 @@ def test_old_names_of_settings_work_with_one_note(cli, blobs, capsys):
     assert "note" not in cli("train", "lenet_d2l", "--data", blobs, "--dry-run", "--set", "initialize=normal")[2]
 
 
-def test_stored_settings_keep_their_names(cli, blobs, capsys):
+def test_stored_settings_keep_their_names(cli: CommandLine, blobs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = cn.train("lenet_d2l", data=blobs, epochs=1, limit=64, initialise="normal", quiet=True)
     assert capsys.readouterr().err == "note: initialise is now spelled initialize\n"
     assert run.facts["recipe"]["initialise"] == "normal" and run.facts["recipe"]["colour_noise"] == "none"
@@ -234,7 +236,9 @@ def test_stored_settings_keep_their_names(cli, blobs, capsys):
     assert capsys.readouterr().err == ""  # reading a run is no reason for a note
 
 
-def test_old_names_of_options_work_with_a_note(cli, blobs, capsys) -> None:
+def test_old_names_of_options_work_with_a_note(
+    cli: CommandLine, blobs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = ("train", "lenet_d2l", "--data", blobs, "--seeds", "2", "--side-by-side", "0")
     code, _, err = cli(*command)
     assert code == 2 and err.startswith("note: --side-by-side is now spelled --parallel-runs\n")
@@ -250,7 +254,7 @@ def test_old_names_of_options_work_with_a_note(cli, blobs, capsys) -> None:
     assert "--licence" not in cli("export", "run", "--nothing")[2]
 
 
-def test_training_needs_no_tool():
+def test_training_needs_no_tool() -> None:
     """The core imports no tool, so it trains without them."""
     tools = ("audit", "coach", "forecast", "study", "handwriting", "export", "compat", "report", "api", "cli")
     code = (

@@ -43,7 +43,9 @@ def root() -> Path:
     return Path(os.environ["CLASSICNETS_CACHE"]) / "pictures"
 
 
-def read(paths: Any, preprocess: Preprocess = PREPROCESS, say: Callable[..., Any] = lambda _: None) -> cache.Read:
+def read(
+    paths: Any, preprocess: Preprocess = PREPROCESS, say: Callable[..., Any] = lambda _: None
+) -> cache.DecodedImages:
     decoded = cache.read_images(paths, preprocess, say)
     expected = [read_fitted(path, preprocess) for path in paths]
     np.testing.assert_array_equal(decoded.images, np.stack(expected))
@@ -308,7 +310,7 @@ def test_old_name_of_the_variable_works_with_a_note(files: list[Path], monkeypat
     assert caught.value.hints == ("unset CLASSICNETS_PICTURES",)
 
 
-def test_variable_chooses_the_place(files, monkeypatch):
+def test_variable_chooses_the_place(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLASSICNETS_IMAGE_CACHE", "memory")
     read(files)
     monkeypatch.delenv("CLASSICNETS_IMAGE_CACHE")

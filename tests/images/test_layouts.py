@@ -475,7 +475,7 @@ def test_evaluate(case: Any, model: Model) -> None:
     layout = read_layout(path)
     assert [image.truth for image in evaluated] == [name for name, _ in layout.evaluation_files()]
     assert [message.split(": ", 1)[1] for message in messages[:-1]] == [n for n in case.notes if n in layout.file_notes]
-    assert ("its test split" in messages[-1]) == (not case.splits_test)
+    assert ("of the test split" in messages[-1]) == (not case.splits_test)
 
 
 def all_images(case: Case) -> list[str]:

@@ -224,7 +224,7 @@ def test_run_reports_its_variation_and_can_be_opened(cli: CommandLine, blobs: Pa
     assert run.path.name == "lenet_d2l-relu-max-blobs-1"
     assert run.facts["net"]["variation"] == RELU_MAX and not run.facts["as_published"]
     assert "# lenet_d2l with activation=relu, pool=max on blobs" in (run.path / "card.md").read_text()
-    assert "the net," in run.result["verdict"]
+    assert "the network," in run.result["verdict"]
     opened = cn.Run(run.path)
     assert kinds(opened.net).count("ReLU") == 4 and kinds(opened.net).count("MaxPool2d") == 2
     assert opened.evaluate().accuracy == run.result["test_accuracy"]
@@ -282,7 +282,7 @@ def test_train_show_and_create_accept_the_same_variations(cli: CommandLine, blob
         (["train", "lenet_d2l", "--set", "activation=relu"], "hint:  --set net.activation=relu"),
         (["train", "lenet_d2l", "--set", "net.activation=rleu"], "must be one of relu"),
         (["train", "lenet_d2l", "--set", "net.dropout=lots", "net.pool=min"], "net.dropout=lots: must be a number"),
-        (["train", "lenet_d2l", "--set", "net.dropout=2"], "from 0 to below 1"),
+        (["train", "lenet_d2l", "--set", "net.dropout=2"], "at least 0 and below 1"),
         (["train", "lenet_d2l", "--set", "net.norm=none"], "no normalization layer to replace"),
         (["show", "lenet_d2l", "--set", "net.norm=none"], "error[CN204]"),
         (["show", "lenet_d2l", "--set", "lr=1"], "show takes no setting of a recipe"),

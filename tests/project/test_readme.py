@@ -6,12 +6,14 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from classicnets.datasets.catalog import DATASETS
 from classicnets.training import loop
+from support.command_line import CommandLine
 from support.idx import dataset_of, make_idx_folder
 from support.images import make_image_folder
 
@@ -43,7 +45,7 @@ def commands() -> list[str]:
 
 
 @pytest.fixture
-def stand_ins(tmp_path, monkeypatch):
+def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the working folder: the files that the README names; Fashion-MNIST is small, in child processes as well."""
     system = make_idx_folder(tmp_path / "system", train=400, test=100, gz=True)
     monkeypatch.setitem(DATASETS, "fashion_mnist", dataset_of(system, name="fashion_mnist"))
@@ -59,11 +61,11 @@ def stand_ins(tmp_path, monkeypatch):
     (tmp_path / "my_net.py").write_text(OWN_NETWORK, encoding="utf-8")
 
 
-def interrupt(run: str, cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def interrupt(run: str, cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trains again in the folder `run`, until Ctrl-C in the fifth step."""
     steps = iter(range(4))
 
-    def take_step(*arguments: object) -> None:
+    def take_step(*arguments: Any) -> None:
         if next(steps, None) is None:
             raise KeyboardInterrupt
         real(*arguments)
@@ -77,7 +79,7 @@ def interrupt(run: str, cli, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_every_command_works(stand_ins, undrawn, cli, monkeypatch):
+def test_every_command_works(stand_ins: None, undrawn: None, cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     for command in commands():
         arguments = shlex.split(command)[1:]
         if "--resume" in arguments:
@@ -87,7 +89,7 @@ def test_every_command_works(stand_ins, undrawn, cli, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_listing_works(stand_ins, capsys):
+def test_the_listing_works(stand_ins: None, capsys: pytest.CaptureFixture[str]) -> None:
     (listing,) = blocks("python")
     variables: dict[str, object] = {}
     exec(compile(listing, "README.md", "exec"), variables)
@@ -95,7 +97,7 @@ def test_the_listing_works(stand_ins, capsys):
     assert 0 <= float(capsys.readouterr().out.split()[-1]) <= 1
 
 
-def test_has_the_commands_and_its_images():
+def test_has_the_commands_and_its_images() -> None:
     assert len(commands()) >= 12 and len(README.splitlines()) <= 110
     assert max(map(len, README.splitlines())) <= 120
     for image in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):

@@ -53,6 +53,6 @@ def test_reports_images_that_cannot_be_drawn(tmp_path: Path, cli: CommandLine) -
     assert code == 3 and "CN304" in err and "empty" in err
     save(tmp_path / "y.png", np.zeros((4, 4, 3), np.uint8))
     code, out, err = cli("data", "preview", tmp_path, "-o", tmp_path / "p.PNG")
-    assert code == 0 and "x.png: the file is empty" in err and "1 image as they are" in out
+    assert code == 0 and "x.png: the file is empty" in err and "1 image, its original and each fit" in out
     code, _, err = cli("data", "preview", tmp_path, "-o", tmp_path / "no" / "p.png")
     assert code == 4 and "CN401" in err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,9 @@ def five_and_three() -> nn.Module:
     return net
 
 
-def parts(net: nn.Module) -> list[tuple[torch.Tensor, int, int, nn.Module]]:
+def parts(net: nn.Module) -> list[tuple[torch.Tensor, int, int, Any]]:
     """Weights with fan-in and fan-out, computed from their definition."""
-    result = []
+    result: list[tuple[torch.Tensor, int, int, Any]] = []
     for layer in net.modules():
         if isinstance(layer, TableConv2d):
             pairs = [(j, i) for j, maps in enumerate(layer.table) for i in maps]
@@ -111,7 +112,8 @@ def test_normal_scheme() -> None:
     torch.manual_seed(0)
     net = Mixed()
     initialize(net, "normal")
-    for layer in (net.bias, net.table, net.units, net.inside[1], net.inside[2], net.last):
+    layers: list[Any] = [net.bias, net.table, net.units, net.inside[1], net.inside[2], net.last]
+    for layer in layers:
         check_normal(layer.weight, 0.01)
         assert layer.bias is None or not layer.bias.any()
 
@@ -128,13 +130,13 @@ FACTS = {
     "cuda_convnet_18pct": ((1e-4, 0.01, 0.01, 0.01), (0,) * 4),
     "cuda_convnet_13pct": ((1e-4, 0.01, 0.04, 0.04, 0.01), (0,) * 5),
 }
-FITS = [
+FITS: list[tuple[str, Callable[[], nn.Module]]] = [
     (scheme, make)
     for scheme in FACTS
     if "cuda" not in scheme
     for make in (five_and_three, lambda: cn.create("alexnet_28"))
 ]
-FITS += [(f"cuda_convnet_{n}", lambda n=n: cn.create(f"cifar10_{n}")) for n in ("26pct", "18pct", "13pct")]
+FITS += [(f"cuda_convnet_{n}", partial(cn.create, f"cifar10_{n}")) for n in ("26pct", "18pct", "13pct")]
 FITS += [("cuda_convnet_13pct", lambda: cn.create("cifar10_11pct"))]
 
 
@@ -147,7 +149,7 @@ def test_schemes_by_position(scheme: str, make: Callable[..., Any]) -> None:
     torch.manual_seed(0)
     net = make()
     initialize(net, scheme)
-    layers = [m for m in net.modules() if isinstance(m, nn.Conv2d | LocalConv2d)]
+    layers: list[Any] = [m for m in net.modules() if isinstance(m, nn.Conv2d | LocalConv2d)]
     layers += [m for m in net.modules() if type(m) is nn.Linear]
     for layer, sd, bias in zip(layers, *FACTS[scheme], strict=True):
         check_normal(layer.weight, sd)
@@ -161,9 +163,9 @@ def made_for(scheme: str) -> nn.Module:
 @pytest.mark.parametrize("scheme", ALL)
 def test_other_layers_are_not_changed(scheme: str) -> None:
     net = nn.Sequential(made_for(scheme), nn.BatchNorm1d(3), Subsampling(2), nn.PReLU(), nn.Embedding(4, 2))
-    original = [p.clone() for layer in net[1:] for p in layer.parameters()]
+    original = [p.clone() for p in net[1:].parameters()]
     initialize(net, scheme)
-    assert all(torch.equal(a, b) for a, b in zip(original, (p for m in net[1:] for p in m.parameters()), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(original, net[1:].parameters(), strict=True))
 
 
 def test_xavier_equals_torch_bit_for_bit() -> None:

@@ -49,7 +49,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("folders")
     return {
         name: make_image_folder(
-            root / f"like_{name}", per_class=20, test_per_class=5, side=side, color="mnist" not in name
+            root / f"like_{name}", per_class=20, test_per_class=5, size=side, color="mnist" not in name
         )
         for name, side in SIDES.items()
     }

@@ -43,7 +43,10 @@ class Predictor:
         self.precision, self.acceleration = precision, acceleration
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Classifies uint8 [N, C, H, W]; returns float32 [N, classes], averaged over the views of each image."""
+        """Classifies uint8 [N, C, H, W]; returns float32 [N, classes], averaged over the views of each image.
+
+        Results are bit for bit the same for the same numbers of threads; other numbers may change the last digits.
+        """
         was_training = self.net.training
         if any(layer.training for layer in self.net.modules()):
             self.net.eval()

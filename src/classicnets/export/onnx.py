@@ -128,7 +128,7 @@ def description(facts: dict[str, Any]) -> str:
     if facts["test_accuracy"] is None:
         accuracy = "not measured: the data was not available"
     else:
-        accuracy = f"{facts['test_accuracy']:.4f} on {n:,} test image{'' if n == 1 else 's'}"
+        accuracy = f"{facts['test_accuracy']:.4f} on {n:,} test images"
     return (
         f"{trained}; accuracy {accuracy}. Input pixels: uint8 [N, H, W, 3] RGB of any size;"
         f" output probabilities: float32 [N, {classes}]. License: {facts['licence']}."

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from classicnets.study.seeds import spread
-from classicnets.text import _, plural
+from classicnets.text import _, assignments, plural
+from classicnets.values import current_names
 
 _Rows = list[tuple[str, str]]
 
@@ -187,8 +188,9 @@ def _verdict(result: dict[str, Any]) -> str:
 def _recipe_rows(facts: dict[str, Any]) -> _Rows:
     """The recipe, and what was changed in it."""
     recipe = facts["recipe"]
-    changes = [f"{key}={recipe[key]}" for key, source in facts["origins"].items() if source == "--set"]
-    changes += [f"limit {facts['limit']}"] if facts["limit"] else []
+    changes = current_names({key: recipe[key] for key, source in facts["origins"].items() if source == "--set"})
+    if facts["limit"]:
+        changes["limit"] = facts["limit"]
     description = plural(
         "{source}: {n} epoch, batch size {batch_size}, {optimizer}, learning rate {lr:g}, {schedule} schedule",
         "{source}: {n} epochs, batch size {batch_size}, {optimizer}, learning rate {lr:g}, {schedule} schedule",
@@ -199,7 +201,7 @@ def _recipe_rows(facts: dict[str, Any]) -> _Rows:
         lr=recipe["lr"],
         schedule=recipe["schedule"],
     )
-    return [(_("recipe"), description), (_("changed settings"), ", ".join(changes) or _("none"))]
+    return [(_("recipe"), description), (_("changed settings"), assignments(changes) or _("none"))]
 
 
 def _hardware(machine: dict[str, Any], device: str) -> str:

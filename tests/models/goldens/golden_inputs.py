@@ -3,15 +3,19 @@
 Needs only NumPy, because it also runs in the environments of the old engines.
 """
 
+from __future__ import annotations
+
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 FOLDER = Path(__file__).parent
 
 
-def parameters(shapes, gain=1.0):
+def parameters(shapes: Sequence[Sequence[int]], gain: float = 1.0) -> list[np.ndarray]:
     """Return an array for each shape, in order: weights scaled by the fan-in, and small biases.
 
     Sigmoids need a `gain` above 1, so that differences between images do not vanish.
@@ -24,7 +28,7 @@ def parameters(shapes, gain=1.0):
     return arrays
 
 
-def images(shape, low, high):
+def images(shape: tuple[int, int, int, int], low: float, high: float) -> np.ndarray:
     """Return random float32 images of `shape`: integers of 0-255, scaled to the range from `low` to `high`.
 
     They consist of blocks of 4x4 equal pixels, since neighboring pixels are similar in photographs; this makes the
@@ -37,7 +41,7 @@ def images(shape, low, high):
     return (low + (high - low) * blocks / 255.0).astype(np.float32)
 
 
-def store(file, engine, made_by, results):
+def store(file: str, engine: str, made_by: str, results: Mapping[str, Mapping[str, Any]]) -> None:
     """Write the outputs of an engine: {network: {"input": shape, "range": [low, high], "outputs": rows}}."""
     rows = {name: {**r, "outputs": np.asarray(r["outputs"], dtype=np.float64).tolist()} for name, r in results.items()}
     text = json.dumps({"engine": engine, "made_by": made_by, "nets": rows}, indent=1)
