@@ -21,7 +21,7 @@ ERRORS = {"UsageError", "DataError", "MachineError", "CheckFailed", "Classicnets
 PRINTERS = {"say", "print", "error"}  # also as methods: console.print(...), args.parser.error(...)
 TRANSLATORS = {"_", "plural"}
 SENTENCE = re.compile(r"[^\W\d_]{2,}.*\s.*[^\W\d_]{2,}|^[a-z]{2,}$", re.DOTALL)  # two words, or one
-COMMAND_FIELDS = {"command", "option"}  # fields to paste into a shell: the same in every language
+COMMAND_FIELDS = {"command", "option", "input_option"}  # fields to paste into a shell: the same in every language
 IN_FORMATTED = re.compile(r"[^\W\d_]{2,}")
 
 

@@ -94,7 +94,7 @@ def test_explains_a_wrong_size() -> None:
         "         conv2 16 -> floor((16 + 2*0 - 5) / 1) + 1 = 12\n"
         "         pool2 12 -> floor((12 + 2*0 - 2) / 2) + 1 = 6\n"
         "         fc1 gets 16 x 6 x 6 = 576 numbers and has weights for 400\n"
-        "  hint:  use 1x31x31 images (on the command line: --set image_size=31); sizes 28 to 31 fit\n"
+        "  hint:  use 1x31x31 images (train --set image_size=31, show --input 1x31x31); sizes 28 to 31 fit\n"
         "  or:    fc1 = nn.Linear(576, 120)"
     )
     assert check_input(LeNet(fc1=nn.Linear(576, 120)), (1, 32, 32)).output_shape == (10,)
@@ -122,7 +122,7 @@ def test_explains_grayscale_images_for_a_color_network() -> None:
 
 
 def test_finds_the_size_for_wrong_channels_and_size() -> None:
-    assert "use 1x31x31 images (on the command line: --set image_size=31)" in error_message(LeNet(), (3, 33, 33))
+    assert "use 1x31x31 images (train --set image_size=31, show --input 1x31x31)" in error_message(LeNet(), (3, 33, 33))
 
 
 def test_explains_wrong_channels_inside_the_network() -> None:
@@ -157,7 +157,7 @@ def test_explains_an_image_that_is_too_small() -> None:
     ]
     assert "net[5] 2 -> floor((2 + 2*0 - 3) / 2) + 1 = 0\n" in text
     assert "net[5]: the output is empty, because the window of 3x3 is larger than the padded input" in text
-    assert "use 1x193x193 images (on the command line: --set image_size=193); sizes 193 to 224 fit" in text
+    assert "use 1x193x193 images (train --set image_size=193, show --input 1x193x193); sizes 193 to 224 fit" in text
     assert "net[5] = nn.MaxPool2d(kernel_size=2, stride=2)" in text
 
 
@@ -165,7 +165,7 @@ def test_adds_padding_to_a_convolution_and_finds_an_open_ended_range() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 5, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2))
     text = error_message(net, (1, 2, 2))
     assert "net[0] 2 -> floor((2 + 2*1 - 5) / 1) + 1 = 0" in text
-    assert "use 1x3x3 images (on the command line: --set image_size=3); sizes 3 to 67 fit, and larger" in text
+    assert "use 1x3x3 images (train --set image_size=3, show --input 1x3x3); sizes 3 to 67 fit, and larger" in text
     assert "net[0] = nn.Conv2d(1, 2, kernel_size=5, stride=1, padding=2)" in text
     net[0] = nn.Conv2d(1, 2, kernel_size=5, stride=1, padding=2)
     check_input(net, (1, 2, 2))

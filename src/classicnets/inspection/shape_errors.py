@@ -234,7 +234,12 @@ def _size_hint(failure: Failure, channels: int | None) -> str:
         return hint
     hints = [hint]
     if fit.shape[1:] != shape[1:]:
-        hints[0] = _("{hint} (on the command line: {option})", hint=hint, option=f"--set image_size={fit.shape[-1]}")
+        hints[0] = _(
+            "{hint} (train {option}, show {input_option})",
+            hint=hint,
+            option=f"--set image_size={fit.shape[-1]}",
+            input_option=f"--input {shape_text(fit.shape)}",
+        )
         if fit.low < fit.high and fit.open_ended:
             hints.append(_("sizes {low} to {high} fit, and larger ones may", low=fit.low, high=fit.high))
         elif fit.low < fit.high:
