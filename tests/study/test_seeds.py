@@ -83,7 +83,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def three(own: Path, blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> cn.Seeds:
-    """Seeds 3, 4 and 5, two at a time."""
+    """Seeds 3, 4 and 5, two at a time, with one thread each."""
+    torch.set_num_threads(1)
     runs = tmp_path_factory.mktemp("runs")
     return cn.train_seeds(f"{own}:net", 3, seed=3, parallel_runs=2, data=str(blobs), runs=runs, quiet=True, epochs=2)
 
