@@ -333,7 +333,7 @@ def test_suggests_the_nearest_name_for_an_unknown_layer() -> None:
     net.add_module("pool1", nn.MaxPool2d(2))
     with pytest.raises(UsageError) as caught:
         explain(table(net, 1, 8, 8), "convl")
-    assert (caught.value.code, caught.value.hints) == ("CN202", ("conv1",))
+    assert caught.value.code == "CN202" and caught.value.what.endswith("did you mean conv1?")
     assert "conv1, pool1" in caught.value.where
     with pytest.raises(UsageError, match="no layer 77"):
         explain(table(net, 1, 8, 8), "77")

@@ -176,4 +176,4 @@ def test_reports_missing_files_and_names(tmp_path: Path) -> None:
         net_spec.find("gone.py:net")
     with pytest.raises(UsageError) as caught:
         net_spec.find("alexnet_d21")
-    assert "alexnet_d2l" in caught.value.hints
+    assert "did you mean alexnet_d2l?" in caught.value.what and caught.value.hints == ("classicnets list",)

@@ -62,11 +62,13 @@ def _call_facts(table: Table, layer: str) -> Iterator[Fact]:
     names = list(dict.fromkeys(row.name for row in table.rows))
     indices = [i for i, row in enumerate(table.rows) if layer in (row.name, python_path(row.name))]
     if not indices:
+        suggestion = nearest(layer, names, cutoff=0.3)
         raise UsageError(
             "CN202",
-            _("the network has no layer {layer}", layer=layer),
+            _("the network has no layer {layer}; did you mean {suggestion}?", layer=layer, suggestion=suggestion)
+            if suggestion
+            else _("the network has no layer {layer}", layer=layer),
             where=_("its layers are {names}", names=", ".join(name or python_path(name) for name in names)),
-            hint=nearest(layer, names, cutoff=0.3) or (),
         )
     for number, index in enumerate(indices, 1):
         if len(indices) > 1:

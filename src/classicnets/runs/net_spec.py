@@ -144,12 +144,15 @@ def find(spec: str) -> NetSpec:
     run = Path(spec) / "run.json"
     if run.is_file():
         return NetSpec(**json.loads(run.read_text(encoding="utf-8"))["net"])
+    suggestion = nearest(spec, NETS)
     raise UsageError(
         "CN202",
-        _("there is no network {name!r}", name=spec),
+        _("there is no network {name!r}; did you mean {suggestion}?", name=spec, suggestion=suggestion)
+        if suggestion
+        else _("there is no network {name!r}", name=spec),
         where=_("the networks are {names}", names=", ".join(NETS)),
         why=_("NET must be a name from this list, file.py:name for your own network, or a run folder"),
-        hint=(*filter(None, [nearest(spec, NETS)]), "classicnets list"),
+        hint="classicnets list",
     )
 
 
