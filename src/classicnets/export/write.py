@@ -252,7 +252,7 @@ def _check_loss(accuracy: float | None, expected: float | None, max_loss: float)
         "CN103",
         _("int8 lowers the accuracy by {points:.2f} points; nothing was written", points=100 * (expected - accuracy)),
         where=_("test accuracy {before:.4f} before, {after:.4f} after", before=expected, after=accuracy),
-        why=_("the limit is {points:g} points", points=max_loss),
+        why=_("the limit, --max-loss, is {points:g}", points=max_loss),
         hint=("--max-loss 100", _("export without --int8")),
     )
 
