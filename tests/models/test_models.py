@@ -190,7 +190,7 @@ def test_create_rejects_sizes_that_are_too_small(name: str, image_size: int) -> 
 def test_suggests_the_nearest_name() -> None:
     with pytest.raises(cn.UsageError) as caught:
         cn.create("lenet_d21")
-    assert caught.value.code == "CN202" and "lenet_d2l" in caught.value.hints
+    assert caught.value.code == "CN202" and "did you mean lenet_d2l?" in caught.value.what
 
 
 def test_our_own_network_is_marked_and_small() -> None:
