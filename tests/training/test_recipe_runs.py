@@ -97,14 +97,14 @@ def test_every_recipe_runs(key: RecipeKey, folders: dict[str, Path]) -> None:
     weights = run.net.state_dict()
     assert all(tensor.isfinite().all() for tensor in weights.values())
     assert run.facts["as_published"] is False
-    no_verdict = (
-        "no verdict against the published range, because the network, the recipe, the data or the number of images was"
+    not_compared = (
+        "not compared with the published result, because the network, the recipe, the data or the number of images was"
         " changed"
     )
-    assert run.result["verdict"] == (no_verdict if recipe.expected else "")
+    assert run.result["verdict"] == (not_compared if recipe.expected else "")
     card = (run.path / "card.md").read_text()
     assert all(f"- {line}\n" in card for line in recipe.deviations)
-    assert f"epochs={epochs}" in card and (no_verdict if recipe.expected else "no result is published") in card
+    assert f"epochs={epochs}" in card and (not_compared if recipe.expected else "no result is published") in card
 
 
 @pytest.mark.slow
@@ -227,13 +227,13 @@ def test_data_that_cannot_be_downloaded_is_requested(key: RecipeKey, cli: Comman
     assert "hint:  --data FOLDER" in err and not Path("runs").exists()
 
 
-def test_other_data_with_the_published_name_gets_no_verdict(tmp_path: Path) -> None:
+def test_other_data_with_the_published_name_is_not_compared(tmp_path: Path) -> None:
     """An unchanged recipe, on a folder that is named imagenet but contains other images."""
     net, recipe = made(RecipeKey("torchvision", "alexnet_torchvision"))
     recipe = replace(recipe, epochs=1, drop_at=(), drop_to=(), schedule="constant")
     data = make_image_folder(tmp_path / "imagenet", per_class=4, test_per_class=2, size=36)
     run = cn.train(net, recipe=recipe, data=str(data), quiet=True)
-    assert run.facts["as_published"] is False and run.result["verdict"].startswith("no verdict")
+    assert run.facts["as_published"] is False and run.result["verdict"].startswith("not compared")
 
 
 @pytest.mark.slow

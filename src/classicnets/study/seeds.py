@@ -300,7 +300,10 @@ def verdict(plan: Plan, accuracies: Sequence[float]) -> str:
     if expected is None or not accuracies:
         return ""
     if not plan.as_published:
-        return _("no verdict, because the network, recipe, data or number of images differs from the published one")
+        return _(
+            "not compared with the published result, because the network, the recipe, the data or the number of images"
+            " was changed"
+        )
     return against(expected, accuracies)
 
 

@@ -91,7 +91,7 @@ class Plan:
         """A readable summary of the run: network, recipe, device and process settings, one line each."""
         recipe, sources = self.recipe, self.setting_sources
         net = _(
-            "net     {name}: {parameters:,} parameters, {macs:,} MACs per {shape} image",
+            "network {name}: {parameters:,} parameters, {macs:,} MACs per {shape} image",
             name=self.net_spec.display_name,
             parameters=self.table.parameters,
             macs=self.table.macs,
@@ -341,7 +341,7 @@ def verdict(plan: Plan, accuracy: float) -> str:
         return ""
     if not plan.as_published:
         return _(
-            "no verdict against the published range, because the network, the recipe, the data or the number of images"
+            "not compared with the published result, because the network, the recipe, the data or the number of images"
             " was changed"
         )
     return expected.verdict(accuracy)
