@@ -36,9 +36,9 @@ how it is tested. `classicnets show NET` prints the same numbers for each layer.
 - **Connections** are counted as in the 1990s: every use of a weight, and one bias for each unit that has one. Sources
   print {_published()};
   the others are counted here in the same way.
-- **Tested**: *counts*, every layer has the published or derived counts; *engine*, the outputs equal those of the engine
-  that the network comes from; *reference*, those of an independent implementation; *trained*, the published accuracy is
-  reached.
+- **Tested**: *counts*, every layer has the published or derived counts; *framework*, the outputs equal those of the
+  framework that the network comes from; *reference*, those of an independent implementation; *trained*, the published
+  accuracy is reached.
 
 {"".join(_group(module, title) for module, title in GROUPS.items()).rstrip()}
 """

@@ -188,7 +188,7 @@ def test_show_writes_svg(cli: CommandLine, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NETS)
 def test_show_prints_the_card_of_each_network(cli: CommandLine, name: str) -> None:
     code, out, _ = cli("show", name, "--card")
-    assert code == 0 and out.startswith(f"# {name}\n") and "## Not stated, so assumed" in out
+    assert code == 0 and out.startswith(f"# {name}\n") and "## Assumptions" in out
 
 
 def test_show_rejects_card_of_own_network(cli: CommandLine) -> None:

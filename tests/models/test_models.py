@@ -376,7 +376,7 @@ def test_torchvision_pooling_keeps_224_and_rejects_smaller_inputs() -> None:
 
 def test_evidence_is_one_of_four_kinds() -> None:
     for name, entry in NETS.items():
-        assert set(entry.proven) <= {"engine", "reference", "counts", "trained"}, name
+        assert set(entry.proven) <= {"framework", "reference", "counts", "trained"}, name
         assert ("counts" in entry.proven) == (name in COUNTS), name
         assert entry.builder.endswith(f":{name}")
 
@@ -384,7 +384,7 @@ def test_evidence_is_one_of_four_kinds() -> None:
 HEADINGS = [
     "## As published",
     "## Differences",
-    "## Not stated, so assumed",
+    "## Assumptions",
     "## Reported results",
     "## How it is tested",
 ]

@@ -1,4 +1,4 @@
-"""Networks against the engines they come from, with equal weights and images: the outputs are in tests/models/goldens.
+"""Networks against the frameworks they come from, with equal weights and images; outputs: tests/models/goldens.
 
 An error is measured relative to the spread of the outputs over images. The images are chosen such that a wrong order,
 a wrong constant or a missing normalization shows (a test below checks this).
@@ -21,8 +21,8 @@ from classicnets.models.registry import NETS
 
 GOLDENS = Path(__file__).parent / "goldens"
 
-ENGINES = [json.loads(path.read_text()) for path in sorted(GOLDENS.glob("*.json"))]
-CASES = {name: facts for engine in ENGINES for name, facts in engine["nets"].items()}
+FRAMEWORKS = [json.loads(path.read_text()) for path in sorted(GOLDENS.glob("*.json"))]
+CASES = {name: facts for framework in FRAMEWORKS for name, facts in framework["nets"].items()}
 TOLERANCE = 1e-4  # of the spread; another order of float32 sums gives about 1e-6 to 1e-5
 
 
@@ -37,7 +37,7 @@ def with_golden_weights(net: nn.Module, gain: float) -> nn.Module:
 
 
 def relative_error(net: nn.Module, facts: dict[str, Any]) -> float:
-    """The largest difference to the engine's outputs, in units of their spread over the images."""
+    """The largest difference to the framework's outputs, in units of their spread over the images."""
     expected = np.asarray(facts["outputs"])
     with torch.no_grad():
         outputs = net(torch.from_numpy(images(facts["input"], *facts["range"]))).numpy()
@@ -53,7 +53,7 @@ def build(name: str) -> nn.Module:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_outputs_equal_the_engine(name: str) -> None:
+def test_outputs_equal_the_framework(name: str) -> None:
     assert relative_error(build(name), CASES[name]) < TOLERANCE
 
 
@@ -75,5 +75,5 @@ def test_torchvision_alexnet_has_the_names_of_torchvision() -> None:
     assert list(cn.create("alexnet_torchvision").state_dict()) == facts["names"]
 
 
-def test_registry_claims_the_tested_engines() -> None:
-    assert {name for name, entry in NETS.items() if "engine" in entry.proven} == set(CASES)
+def test_registry_claims_the_tested_frameworks() -> None:
+    assert {name for name, entry in NETS.items() if "framework" in entry.proven} == set(CASES)

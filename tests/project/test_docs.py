@@ -26,7 +26,7 @@ HEADINGS = [
     "# {name}",
     "## As published",
     "## Differences",
-    "## Not stated, so assumed",
+    "## Assumptions",
     "## Reported results",
     "## How it is tested",
 ]

@@ -22,7 +22,7 @@ class Entry:
         year: year of the source; None if there is no single source.
         input: channels, height and width; the counts are for this input.
         connections: uses of weights plus one bias for each unit, as counted in the 1990s, if the source publishes them.
-        proven: evidence that the network equals its source: "engine" (outputs equal those of the engine it comes
+        proven: evidence that the network equals its source: "framework" (outputs equal those of the framework it comes
             from), "reference" (those of an independent implementation), "counts" (published or derived counts of every
             layer), "trained" (the published accuracy).
         ours: whether it is our own network, without a published source.
@@ -110,7 +110,7 @@ NETS: dict[str, Entry] = {
         parameters=431_080,
         macs=2_293_000,
         units=15_230,
-        proven=("counts", "engine"),
+        proven=("counts", "framework"),
     ),
     "lenet_d2l": Entry(
         builder="classicnets.models.lenet:lenet_d2l",
@@ -134,7 +134,7 @@ NETS: dict[str, Entry] = {
         parameters=44_426,
         macs=281_640,
         units=4_694,
-        proven=("counts", "engine"),
+        proven=("counts", "framework"),
     ),
     "alexnet_2012": Entry(
         builder="classicnets.models.alexnet:alexnet_2012",
@@ -206,7 +206,7 @@ NETS: dict[str, Entry] = {
         parameters=61_100_840,
         macs=714_188_480,
         units=494_184,
-        proven=("counts", "engine"),
+        proven=("counts", "framework"),
     ),
     "alexnet_caffe": Entry(
         builder="classicnets.models.alexnet_ports:alexnet_caffe",
@@ -218,7 +218,7 @@ NETS: dict[str, Entry] = {
         parameters=60_965_224,
         macs=724_406_816,
         units=659_272,
-        proven=("counts", "engine"),
+        proven=("counts", "framework"),
     ),
     "caffenet": Entry(
         builder="classicnets.models.alexnet_ports:caffenet",
@@ -230,7 +230,7 @@ NETS: dict[str, Entry] = {
         parameters=60_965_224,
         macs=724_406_816,
         units=659_272,
-        proven=("counts", "engine"),
+        proven=("counts", "framework"),
     ),
     "alexnet_mxnet": Entry(
         builder="classicnets.models.alexnet_ports:alexnet_mxnet",
@@ -242,7 +242,7 @@ NETS: dict[str, Entry] = {
         parameters=50_844_008,
         macs=1_009_945_728,
         units=609_640,
-        proven=("counts", "engine"),
+        proven=("counts", "framework"),
     ),
     "alexnet_d2l": Entry(
         builder="classicnets.models.alexnet_ports:alexnet_d2l",
@@ -266,7 +266,7 @@ NETS: dict[str, Entry] = {
         parameters=46_764_746,
         macs=938_146_176,
         units=608_650,
-        proven=("counts", "engine"),
+        proven=("counts", "framework"),
     ),
     "alexnet_28": Entry(
         builder="classicnets.models.alexnet_ports:alexnet_28",

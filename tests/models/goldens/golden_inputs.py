@@ -1,6 +1,6 @@
-"""Reproducible weights and images for any engine: NumPy's legacy generator gives the same numbers everywhere.
+"""Reproducible weights and images for any framework: NumPy's legacy generator gives the same numbers everywhere.
 
-Needs only NumPy, because it also runs in the environments of the old engines.
+Needs only NumPy, because it also runs in the environments of the old frameworks.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def images(shape: tuple[int, int, int, int], low: float, high: float) -> np.ndar
     return (low + (high - low) * blocks / 255.0).astype(np.float32)
 
 
-def store(file: str, engine: str, made_by: str, results: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write the outputs of an engine: {network: {"input": shape, "range": [low, high], "outputs": rows}}."""
+def store(file: str, framework: str, made_by: str, results: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write the outputs of a framework: {network: {"input": shape, "range": [low, high], "outputs": rows}}."""
     rows = {name: {**r, "outputs": np.asarray(r["outputs"], dtype=np.float64).tolist()} for name, r in results.items()}
-    text = json.dumps({"engine": engine, "made_by": made_by, "nets": rows}, indent=1)
+    text = json.dumps({"framework": framework, "made_by": made_by, "nets": rows}, indent=1)
     (FOLDER / file).write_text(text + "\n")
     for name, row in rows.items():
         outputs = np.asarray(row["outputs"])
