@@ -316,7 +316,7 @@ def test_suggests_a_batch_size_that_fits_into_memory(
     assert result.needs_most_memory and not result.is_long
     assert "memory 4.0 GB of 2.0 GB" in result.lines()[0]
     choice = result.cheaper[0]
-    assert choice.change == "--set batch_size=64" and str(choice).endswith("times less memory, computed")
+    assert choice.change == "--set batch_size=64" and str(choice).endswith("% of the memory, computed")
     assert result.memory_bytes / choice.times < 0.8 * 2 * 10**9
 
 

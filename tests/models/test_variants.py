@@ -285,7 +285,7 @@ def test_train_show_and_create_accept_the_same_variations(cli: CommandLine, blob
         (["train", "lenet_d2l", "--set", "net.dropout=2"], "at least 0 and below 1"),
         (["train", "lenet_d2l", "--set", "net.norm=none"], "no normalization layer to replace"),
         (["show", "lenet_d2l", "--set", "net.norm=none"], "error[CN204]"),
-        (["show", "lenet_d2l", "--set", "lr=1"], "show takes no setting of a recipe"),
+        (["show", "lenet_d2l", "--set", "lr=1"], "show takes only settings of the network, and 'lr' is not one"),
         (["show", "lenet_d2l", "--set", "net.widht=1"], "net.activation, net.pool, net.norm, net.dropout"),
     ],
 )

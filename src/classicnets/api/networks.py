@@ -45,7 +45,7 @@ def create(
     """Builds a network of the registry.
 
     Args:
-        name: A name of `classicnets list`.
+        name: A name from `classicnets list`.
         num_classes: Number of classes (default: as in the source, like the next two).
         in_channels: Number of image channels.
         image_size: Height and width of the images.
@@ -75,7 +75,7 @@ def layers(
     """Returns the name and the layer table of a network.
 
     Args:
-        network: A name of the registry, file.py:net or a run folder.
+        network: A name from `classicnets list`, file.py:net, or a run folder.
         shape: Channels, height and width of the images (default: those of the source or of the run; 1x28x28 for your
             own network).
         num_classes: Number of classes (default: as in the source or in the run).

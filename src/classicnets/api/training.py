@@ -37,8 +37,8 @@ def train(net: str | nn.Module | RunSpec, /, **options: Any) -> Run:
     are not listed below are settings of the recipe, as in `--set`: train("lenet_d2l", epochs=3).
 
     Args:
-        net: A name of the registry, "file.py:net", a RunSpec, or a module. A module is trained in place, with the
-            recipe "fast" by default.
+        net: A name from `classicnets list`, "file.py:net", a RunSpec, or a module. A module is trained in place, with
+            the recipe "fast" by default.
         **options: See below; `variation` replaces layers as `vary` does: {"activation": "relu"}.
 
     Raises:
@@ -60,7 +60,7 @@ def resume(
     Args:
         path: The run folder.
         net: Needed only if the network is a module that was passed in Python; it is trained in place.
-        loader_threads: Number of threads that prepare batches ahead (default: as before).
+        loader_threads: Number of threads that load batches in advance (default: that of the run).
         **options: The options of `train` that do not affect results: quiet, tensorboard, save_every.
 
     Raises:

@@ -29,7 +29,7 @@ _NAME: dict[str, Any] = {"metavar": "NAME", "nargs": "?"}
 class Get:
     """Options of `data get`."""
 
-    name: str = option("", help="a data set of `data list`", **_NAME)
+    name: str = option("", help="name from `classicnets data list`", **_NAME)
     offline: bool = option(False, **OFFLINE)
 
 
@@ -37,7 +37,7 @@ class Get:
 class Import:
     """Options of `data import`."""
 
-    name: str = option("", help="a data set of `data list`", **_NAME)
+    name: str = option("", help="name from `classicnets data list`", **_NAME)
     folder: str = option("", help="folder with the downloaded files, or their archive", metavar="FOLDER", nargs="?")
 
 
@@ -45,7 +45,9 @@ class Import:
 class Check:
     """Options of `data check`."""
 
-    name: str = option("", help="a data set of `data list`, a folder of images or IDX files, or a CSV", **_NAME)
+    name: str = option(
+        "", help="name from `classicnets data list`, folder of images or of IDX files, or CSV file", **_NAME
+    )
     output: str | None = option(
         None, help="draw the findings in a folder of images", group="output", metavar="SHEET.png", flag="-o", shown=""
     )
@@ -55,10 +57,10 @@ class Check:
 class Preview:
     """Options of `data preview`."""
 
-    name: str = option("", help="an image, a folder of images, or a CSV that lists images", metavar="PATH", nargs="?")
+    name: str = option("", help="image, folder of images, or CSV file that lists images", metavar="PATH", nargs="?")
     fit: str = option("stretch", help="fit to highlight", group="data", choices=_FITS)
     size: int = option(64, help="height and width of the preprocessed images in pixels", group="data", metavar="S")
-    output: str = option("preview.png", help="the image file to write", group="output", metavar="SHEET.png", flag="-o")
+    output: str = option("preview.png", help="image file to write", group="output", metavar="SHEET.png", flag="-o")
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ HELP = "compute accuracy and other metrics on the test split, or on any labeled 
 class OpenModel:
     """Options of `evaluate` and `predict` that open a model."""
 
-    model: str = option(help="the folder of a run, or an exported .onnx file", metavar="MODEL")
+    model: str = option(help="run folder, or exported .onnx file", metavar="MODEL")
     net: str | None = option(None, **NET_FILE)
     device: str = option("auto", **DEVICE)
     precision: str = option("float32", **PRECISION)
@@ -42,7 +42,7 @@ class Evaluate:
 
     data: str | None = option(
         None,
-        help="a data set, a folder with one folder for each class, or a CSV with classes",
+        help="data set, folder with one folder for each class, or CSV file with classes",
         metavar="DATA",
         nargs="?",
         shown="the test split of the training data",

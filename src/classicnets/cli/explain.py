@@ -17,7 +17,7 @@ HELP = "explain an error code: what happened, why it matters, what to do"
 class Explain:
     """Options of `explain`."""
 
-    code: str = option(help="an error code, such as CN201", metavar="CODE")
+    code: str = option(help="error code, such as CN201", metavar="CODE")
 
 
 OPTIONS = (Explain,)

@@ -23,10 +23,10 @@ HELP = "export a run, with its preprocessing and classes, as an ONNX file or a t
 class Export:
     """Options of `export` that are not in `ExportOptions`."""
 
-    folder: str = option(help="the folder of a run", metavar="RUN")
+    folder: str = option(help="run folder", metavar="RUN")
     out: str | None = option(
         None,
-        help="the exported file",
+        help="exported file",
         group="output",
         metavar="FILE",
         flag="-o",

@@ -28,7 +28,7 @@ class Show:
     """Options of `show`."""
 
     networks: list[str] = option(
-        help="a name of `classicnets list`, file.py:net, or a run; two to compare; NET LAYER with --why",
+        help="name from `classicnets list`, file.py:net, or a run folder; two to compare; NET LAYER with --why",
         metavar="NET",
         nargs="+",
     )
@@ -141,14 +141,15 @@ def _card(name: str, *, as_json: bool) -> int:
 
 
 def _variation(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the settings of the network without their prefix. Raises UsageError CN202 for a recipe setting."""
+    """Return the settings of the network without their prefix. Raises UsageError CN202 for a recipe setting."""
     variation, recipe_settings = api.networks.split_settings(settings)
     if recipe_settings:
         raise UsageError(
             "CN202",
-            _("show takes no setting of a recipe, such as {name!r}", name=next(iter(recipe_settings))),
+            _("show takes only settings of the network, and {name!r} is not one", name=next(iter(recipe_settings))),
             where="--set " + " ".join(f"{key}={value}" for key, value in recipe_settings.items()),
-            hint="--set net.activation=relu",
+            why=_("settings of the network begin with net.; those of a recipe belong to `classicnets train`"),
+            hint=("--set net.activation=relu", "classicnets train NET --dry-run"),
         )
     return variation
 

@@ -59,7 +59,7 @@ class Choice:
     def __str__(self) -> str:
         if self.of == "time":
             return _("{change}   {times:.1f} times faster, {basis}", **asdict(self))
-        return _("{change}   {times:.1f} times less memory, {basis}", **asdict(self))
+        return _("{change}   {share:.0%} of the memory, {basis}", share=1 / self.times, **asdict(self))
 
 
 @dataclass(frozen=True, kw_only=True)

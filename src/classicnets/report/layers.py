@@ -11,7 +11,7 @@ from classicnets.report import tables
 from classicnets.text import _, byte_count, shape
 
 if TYPE_CHECKING:
-    from classicnets.inspection.compare import Comparison
+    from classicnets.inspection.compare import Comparison, Total
     from classicnets.inspection.shapes import Row, Table
 
 _SIGNS = {"equal": "=", "changed": "~", "added": "+", "removed": "-"}
@@ -51,15 +51,21 @@ def print_comparison(out: Console, names: Sequence[str], comparison: Comparison,
     out.print(_("left: {left}   right: {right}", left=names[0], right=names[1]))
     out.print(tables.table([*columns, "", *columns], rows, numbers=numbers))
     out.print()
-    totals = [
-        [name, total.left, total.right, "" if total.ratio is None else f"{total.ratio:,.4g}"]
-        for name, total in comparison.totals.items()
-    ]
     ratio = _("ratio")
+    totals = [_total_row(key, total) for key, total in comparison.totals.items()]
     out.print(tables.table([_("total"), *names, ratio], totals, numbers=[*names, ratio]))
     out.print()
     for sentence in sentences:
         out.print(f"- {sentence}")
+
+
+def _total_row(key: str, total: Total) -> list[object]:
+    """The name of a total in words, its value for both networks, and their ratio."""
+    ratio = "" if total.ratio is None else f"{total.ratio:,.4g}"
+    if key in {"weight_bytes", "activation_bytes"}:
+        name = _("memory") if key == "weight_bytes" else _("output memory")
+        return [name, byte_count(total.left), byte_count(total.right), ratio]
+    return [_("MACs") if key == "macs" else _(key), total.left, total.right, ratio]
 
 
 def _legend() -> str:

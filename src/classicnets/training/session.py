@@ -167,7 +167,7 @@ class Session:
             say: receives progress messages.
             output: where and how often the run is saved.
             net: the module, if the run was started with one.
-            loader_threads: number of threads that load batches; None is that of the run.
+            loader_threads: number of threads that load batches in advance; None is that of the run.
 
         Raises:
             UsageError: CN207 if it is not a run folder, CN208 if the run is complete.
