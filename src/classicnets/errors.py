@@ -39,7 +39,7 @@ class ClassicnetsError(Exception):
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values for `--json`."""
+        """Return plain values for `--json`."""
         return {
             "error": self.code,
             "what": self.what,

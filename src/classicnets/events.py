@@ -72,18 +72,18 @@ def line(kind: str, values: Mapping[str, Any]) -> str:
 
 
 def to_dict(event: Event) -> dict[str, Any]:
-    """The event's values for JSON; an Advice stores its message as "said"."""
+    """Return the event's values for JSON; an Advice stores its message as "said"."""
     values = asdict(event)
     return {"said" if key == "message" else key: value for key, value in values.items()}
 
 
 def to_line(event: Event) -> str:
-    """The event as one line of JSON."""
+    """Return the event as one line of JSON."""
     return line(type(event).__name__.lower(), to_dict(event))
 
 
 def from_line(text: str) -> Event:
-    """The inverse of `to_line`.
+    """Return the inverse of `to_line`.
 
     Raises:
         ValueError: if the line is not an event.
@@ -97,7 +97,7 @@ def from_line(text: str) -> Event:
 
 
 def from_lines(lines: Iterable[str]) -> Iterator[Event]:
-    """The events of `lines`, up to the first line that is not one, such as a line truncated by a crash."""
+    """Yield the events of `lines`, up to the first line that is not one, such as a line truncated by a crash."""
     for text in lines:
         try:
             yield from_line(text)

@@ -16,7 +16,7 @@ from classicnets.text import _
 
 @contextmanager
 def temporary_file(path: Path) -> Iterator[Path]:
-    """Yields the path of a temporary file in the folder of `path`, with the same suffix; it is removed at the end.
+    """Yield the path of a temporary file in the folder of `path`, with the same suffix; it is removed at the end.
 
     Write the file, check it if necessary, and rename it with `move_into_place`.
     """
@@ -29,7 +29,7 @@ def temporary_file(path: Path) -> Iterator[Path]:
 
 
 def move_into_place(part: Path, path: Path) -> None:
-    """Syncs the temporary file `part` and renames it to `path`. After a crash, `path` is the old file or the new one.
+    """Sync the temporary file `part` and rename it to `path`. After a crash, `path` is the old file or the new one.
 
     Raises:
         OSError: The file cannot be synced or renamed.
@@ -40,7 +40,7 @@ def move_into_place(part: Path, path: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replaces the contents of `path` atomically. After a crash, the file has the old contents or the new ones.
+    """Replace the contents of `path` atomically. After a crash, the file has the old contents or the new ones.
 
     Raises:
         MachineError: CN401, the file cannot be written. The temporary file is removed.
@@ -54,12 +54,12 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Writes plain values as indented JSON, atomically."""
+    """Write plain values as indented JSON, atomically."""
     write_whole(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def remove_parts(folder: Path) -> None:
-    """Removes the temporary files that crashed processes left in `folder`. No process may be writing there.
+    """Remove the temporary files that crashed processes left in `folder`. No process may be writing there.
 
     Raises:
         MachineError: CN401, a file cannot be removed.
@@ -72,7 +72,7 @@ def remove_parts(folder: Path) -> None:
 
 
 def cannot_write(path: Path, error: OSError) -> MachineError:
-    """Returns the error for a file or folder that cannot be written."""
+    """Return the error for a file or folder that cannot be written."""
     return MachineError(
         "CN401",
         _("cannot write {name}", name=path.name),
@@ -83,13 +83,13 @@ def cannot_write(path: Path, error: OSError) -> MachineError:
 
 
 def sync_file(path: Path) -> None:
-    """Flushes a file to disk, so that it survives a power failure. Raises OSError."""
+    """Flush a file to disk, so that it survives a power failure. Raises OSError."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Flushes a folder to disk, so that a rename in it survives a power failure. Windows does not need this."""
+    """Flush a folder to disk, so that a rename in it survives a power failure. Windows does not need this."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -29,7 +29,7 @@ _MIN_CONTRAST_TO_NOISE = 4  # contrast between ink and paper, relative to the va
 
 
 def read_handwriting(file: str | Path | BinaryIO, preprocess: Preprocess) -> np.ndarray:
-    """Reads an image of one character and scales and centers it as in MNIST.
+    """Read an image of one character and scale and center it as in MNIST.
 
     Returns:
         uint8 [channels, height, width], white on black.
@@ -51,7 +51,7 @@ def read_handwriting(file: str | Path | BinaryIO, preprocess: Preprocess) -> np.
 
 
 def centered(image: np.ndarray, size: int) -> np.ndarray | None:
-    """Finds the character on an image uint8 [3, H, W] of any colors, and scales and centers it.
+    """Find the character on an image uint8 [3, H, W] of any colors, and scale and center it.
 
     Returns:
         uint8 [size, size], white on black; None if there is no character.
@@ -79,7 +79,7 @@ def centered(image: np.ndarray, size: int) -> np.ndarray | None:
 
 
 def ink_of(image: np.ndarray) -> np.ndarray | None:
-    """Estimates the amount of ink at each pixel of an image uint8 [3, H, W].
+    """Estimate the amount of ink at each pixel of an image uint8 [3, H, W].
 
     The color of the paper is a plane fitted to the border, so that a shadow is not ink. Ink is what differs most from
     the paper, in the color direction of that difference; dark on light, light on dark and color on color work equally.
@@ -180,7 +180,7 @@ def _connected_patches(mask: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _thickened(ink: np.ndarray) -> np.ndarray:
-    """Scales the ink to `_CHARACTER_SIZE` pixels and dilates thin strokes to the minimum width; adds a margin."""
+    """Scale the ink to `_CHARACTER_SIZE` pixels and dilate thin strokes to the minimum width; add a margin."""
     height, width = ink.shape
     factor = _CHARACTER_SIZE / max(height, width)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
@@ -195,7 +195,7 @@ def _thickened(ink: np.ndarray) -> np.ndarray:
 
 
 def _dilated(image: Image.Image, step: int) -> Image.Image:
-    """Dilates by one pixel, alternately with a cross and a square, which approximates an octagon."""
+    """Dilate by one pixel, alternately with a cross and a square, which approximates an octagon."""
     return image.filter(ImageFilter.MaxFilter(3)) if step % 2 else _dilated_by_cross(image)
 
 

@@ -32,7 +32,7 @@ _PACKAGES = ("torch", "numpy", "safetensors", "pillow", "simplejpeg", "matplotli
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Returns the torch device of that name; "auto" is CUDA if available, else Apple's MPS, else the CPU.
+    """Return the torch device of that name; "auto" is CUDA if available, else Apple's MPS, else the CPU.
 
     Raises:
         MachineError: CN402 if the device is not available.
@@ -57,7 +57,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def choose_precision(device: str, macs: int) -> str:
-    """Returns the precision that "auto" means on this machine: "bfloat16" or "float32".
+    """Return the precision that "auto" means on this machine: "bfloat16" or "float32".
 
     It is bfloat16 if the hardware supports it (CUDA from Ampere on, AVX512-BF16, AMX) and the network is large. It
     depends only on the machine and the network, so that the same command gives the same numbers again.
@@ -80,7 +80,7 @@ def choose_precision(device: str, macs: int) -> str:
 
 
 def set_threads(count: int | None) -> None:
-    """Sets the number of torch's intra-op threads; None leaves it unchanged."""
+    """Set the number of torch's intra-op threads; None leaves it unchanged."""
     import torch
 
     if count is not None:
@@ -89,7 +89,7 @@ def set_threads(count: int | None) -> None:
 
 @contextmanager
 def restore_threads() -> Iterator[None]:
-    """Restores torch's number of intra-op threads on exit."""
+    """Restore torch's number of intra-op threads on exit."""
     import torch
 
     before = torch.get_num_threads()
@@ -101,7 +101,7 @@ def restore_threads() -> Iterator[None]:
 
 
 def require(module: str, *, extra: str) -> ModuleType:
-    """Imports a module of an optional dependency (`pip install 'classicnets[extra]'`).
+    """Import a module of an optional dependency (`pip install 'classicnets[extra]'`).
 
     Raises:
         MachineError: CN403 if it is not installed.
@@ -118,7 +118,7 @@ def require(module: str, *, extra: str) -> ModuleType:
 
 
 def share_cores() -> bool:
-    """Makes OpenMP's waiting threads sleep after 1,000 spins; has an effect only before torch is imported.
+    """Make OpenMP's waiting threads sleep after 1,000 spins; has an effect only before torch is imported.
 
     By default they spin for long, so that two runs on the same cores spend most of their time waiting. Sleeping
     threads share the cores; a single run becomes slightly slower.
@@ -133,7 +133,7 @@ def share_cores() -> bool:
 
 
 def make_cublas_deterministic() -> None:
-    """Sets the workspace with which cuBLAS is deterministic; has an effect only before its first use in the process."""
+    """Set the workspace with which cuBLAS is deterministic; has an effect only before its first use in the process."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
@@ -154,7 +154,7 @@ def deterministic(enabled: bool) -> Iterator[None]:
 
 
 def keep_memory() -> bool:
-    """Lets glibc keep up to 512 MB of freed memory instead of returning it to the system after every step.
+    """Let glibc keep up to 512 MB of freed memory instead of returning it to the system after every step.
 
     Reallocating the buffer of a batch of 128 images of 224 px costs more than filling it. All threads share one heap,
     because the heaps of later threads cannot hold blocks of that size. The setting applies to threads that start
@@ -175,7 +175,7 @@ def keep_memory() -> bool:
 
 
 def tune_process() -> None:
-    """Applies allocator and thread settings for a process that only trains and classifies.
+    """Apply allocator and thread settings for a process that only trains and classifies.
 
     The command line calls it; importing the package does not. `process_settings` reports what was applied.
     """
@@ -189,12 +189,12 @@ def tune_process() -> None:
 
 
 def process_settings() -> list[str]:
-    """One line for each setting that `tune_process` has applied."""
+    """Return one line for each setting that `tune_process` has applied."""
     return [*_process_settings]
 
 
 def peak_memory_bytes() -> int | None:
-    """Peak resident memory of this process; None if the system does not report it."""
+    """Return the peak resident memory of this process; None if the system does not report it."""
     status = Path("/proc/self/status")
     if status.exists() and (match := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
         return int(match[1]) * 1024
@@ -208,7 +208,7 @@ def peak_memory_bytes() -> int | None:
 
 
 def total_memory_bytes() -> int | None:
-    """Main memory of the machine; None if the system does not report it."""
+    """Return the main memory of the machine; None if the system does not report it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows
@@ -216,7 +216,7 @@ def total_memory_bytes() -> int | None:
 
 
 def memory_bytes_of(device: torch.device) -> int | None:
-    """Memory of a CUDA device, for other devices the main memory; None if the system does not report it."""
+    """Return the memory of a CUDA device, for other devices the main memory; None if the system does not report it."""
     import torch
 
     if device.type == "cuda":
@@ -225,21 +225,21 @@ def memory_bytes_of(device: torch.device) -> int | None:
 
 
 def fits_on_device(device: torch.device, size: int) -> bool:
-    """Whether `size` bytes may stay on the device: on CUDA, up to half of its free memory; elsewhere always."""
+    """Return whether `size` bytes may stay on the device: on CUDA, up to half of its free memory; elsewhere always."""
     import torch
 
     return device.type != "cuda" or size <= torch.cuda.mem_get_info(device)[0] // 2
 
 
 def available_memory_bytes() -> int | None:
-    """Memory available to new programs, as Linux estimates it; elsewhere the total, None if unknown."""
+    """Return the memory available to new programs, as Linux estimates it; elsewhere the total, None if unknown."""
     meminfo = Path("/proc/meminfo")
     match = re.search(r"MemAvailable:\s*(\d+) kB", meminfo.read_text()) if meminfo.exists() else None
     return int(match[1]) * 1024 if match else total_memory_bytes()
 
 
 def is_busy() -> bool:
-    """Whether the load average of the last minute exceeds the number of cores; False if it is unknown."""
+    """Return whether the load average of the last minute exceeds the number of cores; False if it is unknown."""
     try:
         return os.getloadavg()[0] > (os.cpu_count() or 1)
     except (AttributeError, OSError):  # Windows
@@ -247,7 +247,7 @@ def is_busy() -> bool:
 
 
 def processor() -> str:
-    """Name of the processor, as the system reports it."""
+    """Return the name of the processor, as the system reports it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         match = re.search(r"model name\s*:\s*(.+)", cpuinfo.read_text(errors="replace"))
@@ -257,7 +257,7 @@ def processor() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that results depend on; "missing" for one that is not installed."""
+    """Return the versions of the packages that results depend on; "missing" for one that is not installed."""
     from importlib import metadata  # takes long to import
 
     from classicnets import __version__
@@ -272,7 +272,7 @@ def versions() -> dict[str, str]:
 
 
 def describe() -> dict[str, Any]:
-    """System, processor, cores, memory and versions, as plain values for JSON."""
+    """Return the system, processor, cores, memory and versions, as plain values for JSON."""
     return {
         "system": f"{platform.system()} {platform.release()}",
         "processor": processor(),
@@ -283,7 +283,7 @@ def describe() -> dict[str, Any]:
 
 
 def write_error(folder: Path) -> str:
-    """Why no file can be created in `folder`, or in its nearest existing parent; "" if it can."""
+    """Return why no file can be created in `folder`, or in its nearest existing parent; "" if it can."""
     while not folder.exists():
         folder = folder.parent
     try:
@@ -294,7 +294,7 @@ def write_error(folder: Path) -> str:
 
 
 def torch_facts() -> dict[str, Any]:
-    """The device that torch would use and its memory, CPU threads and instruction set, as plain values for JSON."""
+    """Return the device that torch would use, its memory, CPU threads and instruction set, as plain values for JSON."""
     import torch
 
     device = choose_device()

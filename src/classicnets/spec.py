@@ -49,7 +49,7 @@ class Option:
 
 
 def option(default: Any = MISSING, **about: Any) -> Any:
-    """A dataclass field with the metadata of an `Option`.
+    """Return a dataclass field with the metadata of an `Option`.
 
     Args:
         default: default value, or a factory such as `dict`; an option without one is required.
@@ -62,13 +62,13 @@ def option(default: Any = MISSING, **about: Any) -> Any:
 
 
 def about(f: Field[Any]) -> Option:
-    """The `Option` metadata of a field that `option` has made."""
+    """Return the `Option` metadata of a field that `option` has made."""
     metadata: Option = f.metadata["option"]
     return metadata
 
 
 def read_count(text: str) -> int | None:
-    """Parses an integer of at least 1, or "auto" as None; raises ValueError for anything else."""
+    """Parse an integer of at least 1, or "auto" as None; raise ValueError for anything else."""
     if text == "auto":
         return None
     if not text.isdecimal() or int(text) < 1:
@@ -77,7 +77,7 @@ def read_count(text: str) -> int | None:
 
 
 def read_size(text: str) -> int:
-    """Parses "300kB", "1.5MB" or "2000B" into bytes; raises ValueError for anything else."""
+    """Parse "300kB", "1.5MB" or "2000B" into bytes; raise ValueError for anything else."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(B|kB|MB)", text, re.IGNORECASE)
     if not match:
         raise ValueError(_("{text} is not a size: must be a number with B, kB or MB", text=text))
@@ -189,7 +189,7 @@ class RunSpec:
         object.__setattr__(self, "settings", current_names(self.settings))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, with the keys of settings that `values.stored_names` gives."""
+        """Return plain values for JSON, with the keys of settings that `values.stored_names` gives."""
         values = asdict(self)
         if isinstance(self.recipe, Recipe):
             values["recipe"] = self.recipe.to_dict()
@@ -197,7 +197,7 @@ class RunSpec:
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Self:
-        """The spec in the facts of a run.json; for version 0.1, which has none, one from its other facts."""
+        """Return the spec in the facts of a run.json; for version 0.1, which has none, one from its other facts."""
         if "spec" not in facts:
             known = {f.name for f in fields(cls)} - {"net", "recipe"}
             return cls(**{key: value for key, value in facts.items() if key in known})
@@ -208,7 +208,7 @@ class RunSpec:
         return cls(**{**values, "settings": current_names(values.get("settings", {}))})
 
     def with_seed(self, seed: int) -> Self:
-        """A copy with another seed."""
+        """Return a copy with another seed."""
         return replace(self, seed=seed)
 
 
@@ -288,12 +288,12 @@ class ExportOptions:
 
 
 def option_fields(kind: type) -> list[Field[Any]]:
-    """The fields of a dataclass that `option` has made."""
+    """Return the fields of a dataclass that `option` has made."""
     return [f for f in fields(kind) if "option" in f.metadata]
 
 
 def default_text(f: Field[Any]) -> str:
-    """The default value as the help shows it; "" if there is nothing to show."""
+    """Return the default value as the help shows it; "" if there is nothing to show."""
     shown = about(f).shown
     if shown is not None:
         return _(shown) if shown else ""
@@ -303,7 +303,7 @@ def default_text(f: Field[Any]) -> str:
 
 
 def run_spec(net: Any, /, **options: Any) -> tuple[RunSpec, Any | None]:
-    """Makes a RunSpec from the arguments of a call such as cn.train("lenet_d2l", seed=1, epochs=3).
+    """Make a RunSpec from the arguments of a call such as cn.train("lenet_d2l", seed=1, epochs=3).
 
     Args:
         net: a registry name, "file.py:net", a run folder, a RunSpec, or a module.
@@ -330,7 +330,7 @@ def run_spec(net: Any, /, **options: Any) -> tuple[RunSpec, Any | None]:
 
 
 def split_options(options: Mapping[str, Any], *kinds: type) -> tuple[list[Any], dict[str, Any]]:
-    """Makes an instance of each dataclass in `kinds` from its options; returns these and the remaining options."""
+    """Make an instance of each dataclass in `kinds` from its options; return these and the remaining options."""
     remaining, instances = rename_old(options, *kinds), []
     for kind in kinds:
         own = {f.name: remaining.pop(f.name) for f in fields(kind) if f.name in remaining}
@@ -339,7 +339,7 @@ def split_options(options: Mapping[str, Any], *kinds: type) -> tuple[list[Any], 
 
 
 def rename_old(options: Mapping[str, Any], *kinds: type) -> dict[str, Any]:
-    """Replaces former spellings of keyword arguments, as listed in the dataclasses `kinds`; prints a note for each."""
+    """Replace former spellings of keyword arguments, as listed in the dataclasses `kinds`; print a note for each."""
     renamed = dict(options)
     for f in (f for kind in kinds for f in option_fields(kind)):
         for old in (flag.removeprefix("--").replace("-", "_") for flag in about(f).old_flags):
@@ -350,7 +350,7 @@ def rename_old(options: Mapping[str, Any], *kinds: type) -> dict[str, Any]:
 
 
 def note_new_spelling(old: str, new: str) -> None:
-    """Prints to standard error that an option or a setting has been renamed."""
+    """Print to standard error that an option or a setting has been renamed."""
     print(_("note: {old} is now spelled {new}", old=old, new=new), file=sys.stderr)
 
 
@@ -388,7 +388,7 @@ def _default_note(f: Field[Any]) -> str:
 
 
 def check_spec(spec: RunSpec) -> None:
-    """Raises UsageError CN204 for invalid values."""
+    """Raise UsageError CN204 for invalid values."""
     if spec.limit is not None and spec.limit < 1:
         raise UsageError("CN204", _("--limit {n}: must be at least one image", n=spec.limit), hint="--limit 512")
     if spec.on_bad_image not in ON_BAD_IMAGE:

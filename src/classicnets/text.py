@@ -15,7 +15,7 @@ __all__ = ["_", "assignments", "byte_count", "command", "duration", "join", "nea
 
 
 def _(message: str, /, **fields: object) -> str:
-    """Translates a message and fills in its fields: `_("{n:,} images of {name}", n=3, name=x)`.
+    """Translate a message and fill in its fields: `_("{n:,} images of {name}", n=3, name=x)`.
 
     Every text that a user reads passes through this function or `plural`. Pass whole sentences, so that a translation
     can change the order of their parts.
@@ -25,17 +25,17 @@ def _(message: str, /, **fields: object) -> str:
 
 
 def plural(singular: str, plural_form: str, n: int, /, **fields: object) -> str:
-    """Translates the form of a message for `n` items; `n` is a field too: `plural("{n} class", "{n:,} classes", n)`."""
+    """Translate the form of a message for `n` items; `n` is a field too: `plural("{n} class", "{n:,} classes", n)`."""
     return gettext.ngettext(singular, plural_form, n).format(n=n, **fields)
 
 
 def shape(sizes: Iterable[int], by: str = "x") -> str:
-    """Formats a shape: (1, 28, 28) as "1x28x28", () as "a single number"."""
+    """Format a shape: (1, 28, 28) as "1x28x28", () as "a single number"."""
     return by.join(map(str, sizes)) or _("a single number")
 
 
 def byte_count(size: int | None) -> str:
-    """Formats a number of bytes in decimal units: "246.8 kB"; None as "unknown"."""
+    """Format a number of bytes in decimal units: "246.8 kB"; None as "unknown"."""
     if size is None:
         return _("unknown")
     value = float(size)
@@ -47,7 +47,7 @@ def byte_count(size: int | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Formats seconds in at most two units: "8.3 s", "4 min 10 s", "1 day 3 h"."""
+    """Format seconds in at most two units: "8.3 s", "4 min 10 s", "1 day 3 h"."""
     if seconds < 10:
         return _("{seconds:.1f} s", seconds=seconds)
     minutes, whole_seconds = divmod(round(seconds), 60)
@@ -63,23 +63,23 @@ def duration(seconds: float) -> str:
 
 
 def join(names: Sequence[str], most: int = 5) -> str:
-    """Lists the first `most` names and the number of the others: "a, b and 3 more"."""
+    """List the first `most` names and the number of the others: "a, b and 3 more"."""
     listed, others = ", ".join(names[:most]), len(names) - most
     return plural("{names} and {n:,} more", "{names} and {n:,} more", others, names=listed) if others > 0 else listed
 
 
 def assignments(values: Mapping[str, object], prefix: str = "") -> str:
-    """Formats settings as they are typed: "lr=0.1, epochs=2"; `prefix` is put before each name."""
+    """Format settings as they are typed: "lr=0.1, epochs=2"; `prefix` is put before each name."""
     return ", ".join(f"{prefix}{name}={value}" for name, value in values.items())
 
 
 def nearest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
-    """Returns the name that is most similar to `word`, ignoring case; "" if none is similar enough."""
+    """Return the name that is most similar to `word`, ignoring case; "" if none is similar enough."""
     originals = {name.casefold(): name for name in reversed([*names])}
     matches = difflib.get_close_matches(word.casefold(), originals, 1, cutoff)
     return originals[matches[0]] if matches else ""
 
 
 def command(*words: str | Path) -> str:
-    """Formats a command line for a shell, with quotes where they are needed."""
+    """Format a command line for a shell, with quotes where they are needed."""
     return shlex.join(map(str, words))

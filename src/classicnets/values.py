@@ -34,7 +34,7 @@ def centered(length: int, size: int) -> int:
 
 
 def fit_box(width: int, height: int, fit: str) -> tuple[int, int, int, int]:
-    """The box (left, top, right, bottom) of an image that is resized; for "letterbox" it extends beyond the image."""
+    """Return the box (left, top, right, bottom) of a resized image; for "letterbox" it extends beyond the image."""
     if fit == "stretch":
         return 0, 0, width, height
     side = min(width, height) if fit == "crop" else max(width, height)
@@ -100,12 +100,12 @@ class Preprocess:
         return tuple(View(top, left, mirrored) for mirrored in flips for top, left in corners)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`; raises TypeError for unknown keys, such as those of a newer version."""
+        """Return the inverse of `to_dict`; raises TypeError for unknown keys, such as those of a newer version."""
         return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
 
 
@@ -124,7 +124,7 @@ class Expected:
 
     @classmethod
     def single(cls, accuracy: float, source: str) -> Self:
-        """The result of a single published run, which has no range."""
+        """Return the result of a single published run, which has no range."""
         return cls(low=accuracy, high=accuracy, mean=accuracy, n=1, source=source)
 
     def __str__(self) -> str:
@@ -132,7 +132,7 @@ class Expected:
         return f"{self.low:.3f} to {self.high:.3f} (n = {self.n})" if self.n > 1 else f"{self.mean:.4g} (n = 1)"
 
     def verdict(self, accuracy: float) -> str:
-        """Compares `accuracy` with the published result, in words: within or outside its range."""
+        """Compare `accuracy` with the published result, in words: within or outside its range."""
         if self.n == 1:
             difference = 100 * (accuracy - self.mean)
             about = {"points": abs(difference), "mean": self.mean, "source": self.source}
@@ -159,13 +159,13 @@ RENAMED_SETTINGS = {"initialise": "initialize", "colour_noise": "color_noise"}
 
 
 def stored_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The same values with the keys that run.json, checkpoints and `--json` use."""
+    """Return the same values with the keys that run.json, checkpoints and `--json` use."""
     names = {current: stored for stored, current in RENAMED_SETTINGS.items()}
     return {names.get(key, key): value for key, value in settings.items()}
 
 
 def current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The inverse of `stored_names`; current keys are accepted too."""
+    """Return the inverse of `stored_names`; current keys are accepted too."""
     return {RENAMED_SETTINGS.get(key, key): value for key, value in settings.items()}
 
 
@@ -261,7 +261,7 @@ class Recipe:
     deviations: tuple[str, ...] = ()
 
     def preprocess(self, channels: int, image_size: int) -> Preprocess:
-        """The preprocessing of this recipe for images of height and width `image_size`."""
+        """Return the preprocessing of this recipe for images of height and width `image_size`."""
         return Preprocess(
             channels=channels,
             image_size=self.image_size or image_size + 2 * self.pad,
@@ -274,12 +274,12 @@ class Recipe:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, with the keys of `stored_names`."""
+        """Return plain values for JSON, with the keys of `stored_names`."""
         return stored_names(asdict(self))
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`, also after JSON. Files of version 0.1 have no `variation`."""
+        """Return the inverse of `to_dict`, also after JSON. Files of version 0.1 have no `variation`."""
         known = {f.name for f in fields(cls)}
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in current_names(values).items() if k in known}
         values["variation"] = tuple((name, value) for name, value in values.get("variation", ()))

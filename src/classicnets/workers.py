@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 def ordered_map(
     work: Callable[[Item], Result], items: Iterable[Item], *, threads: int | None = None, ahead: int | None = None
 ) -> Iterator[Result]:
-    """Yields `work(item)` for each item, in order, computed in a thread pool.
+    """Yield `work(item)` for each item, in order, computed in a thread pool.
 
     An exception in `work` is raised at the position of its item. Closing the iterator, or letting it be garbage
     collected, cancels the calls that have not started.

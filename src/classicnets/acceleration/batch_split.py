@@ -30,11 +30,11 @@ class Loss(Protocol):
         """The mean over rows, for logits [N, classes] and labels [N]."""
 
     def weight(self, y: Tensor) -> Tensor | float:
-        """The sum of the weights of rows with labels `y`."""
+        """Return the sum of the weights of rows with labels `y`."""
 
 
 class BatchSplit:
-    """Computes gradients with several threads, each of which processes a part of the batch. A context manager.
+    """Context manager that computes gradients with several threads, each of which processes a part of the batch.
 
     The gradients are those of the whole batch up to rounding, and bit for bit the same for the same number of threads.
     Dropout depends only on `seed` and on the position of the step, if the network is prepared (see `prepare.prepared`).
@@ -60,7 +60,7 @@ class BatchSplit:
     def backward(
         self, x: Tensor, y: Tensor, loss: Loss, precision: str, position: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
-        """Sets the gradients of the parameters.
+        """Set the gradients of the parameters.
 
         Args:
             x: preprocessed images [N, C, H, W].
@@ -94,7 +94,7 @@ class BatchSplit:
 
 
 def split_rows(rows: int, threads: int) -> list[range]:
-    """The rows of each thread, in order. Sizes differ by at most one, and no range is empty."""
+    """Return the rows of each thread, in order. Sizes differ by at most one, and no range is empty."""
     count = max(1, min(rows, threads))
     return [range(start, stop) for start, stop in pairwise(rows * i // count for i in range(count + 1))]
 
@@ -112,7 +112,7 @@ def _sum(terms: Sequence[Tensor]) -> Tensor | None:
 def choose_batch_threads(
     net: nn.Module, shape: Sequence[int], *, device: str | torch.device, macs: int, threads: int, batch_size: int
 ) -> tuple[int, str]:
-    """Chooses the number of threads over which batches are split.
+    """Choose the number of threads over which batches are split.
 
     It depends only on the arguments, never on the load, so that the same command gives the same numbers.
 

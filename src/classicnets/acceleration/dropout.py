@@ -87,7 +87,7 @@ class Dropout3d(nn.Dropout3d):
 
 
 def _dropped(layer: nn.modules.dropout._DropoutNd, x: Tensor, shape: Sequence[int]) -> Tensor | None:
-    """Applies dropout by row to `x`, with one mask value for each element of `shape`.
+    """Apply dropout by row to `x`, with one mask value for each element of `shape`.
 
     Returns None, for torch's dropout, outside `rows_of_batch` and if the first axis of `x` is not the batch.
     """
@@ -105,7 +105,7 @@ def _dropped(layer: nn.modules.dropout._DropoutNd, x: Tensor, shape: Sequence[in
 def keep_mask(
     key: tuple[int, ...], first: int, count: int, elements: int, p: float, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """The elements that dropout with probability `p` keeps: bool [count, elements], for rows from `first` on.
+    """Return the elements that dropout with probability `p` keeps: bool [count, elements], for rows from `first` on.
 
     An element is dropped if the hash of (key, row, element), uniform over 32 bits, is among the p * 2^32 lowest values.
     """

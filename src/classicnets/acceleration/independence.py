@@ -25,7 +25,7 @@ _IMMUTABLE = (types.NoneType, bool, int, float, complex, str, bytes, type, torch
 
 
 def obstacle(net: nn.Module, shape: Sequence[int]) -> str:
-    """Why batches of `net` cannot be split over threads, in words; "" if they can.
+    """Return why batches of `net` cannot be split over threads, in words; "" if they can.
 
     Rows of a batch must be independent, unlike in BatchNorm. forward() must change no state and draw no random numbers,
     except in dropout layers with masks by row. There must be no hooks, which would be called once per thread. All this
@@ -107,14 +107,14 @@ class _Snapshot:
         self.buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
 
     def has_changed(self) -> bool:
-        """Whether an attribute is a different object, or a buffer has different values."""
+        """Return whether an attribute is a different object, or a buffer has different values."""
         for current, saved in self.dictionaries:
             if current.keys() != saved.keys() or any(current[key] is not value for key, value in saved.items()):
                 return True
         return any(not torch.equal(buffer, values) for buffer, values in self.buffers)
 
     def restore(self) -> None:
-        """Restores all attributes and values."""
+        """Restore all attributes and values."""
         for current, saved in self.dictionaries:
             current.clear()
             current.update(saved)

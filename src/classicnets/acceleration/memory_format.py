@@ -12,7 +12,7 @@ LARGE_MACS = 2_000_000  # per image; in smaller networks, layers spend more time
 
 
 def wants_channels_last(device: str | torch.device, macs: int, precision: str, batch_threads: int = 1) -> bool:
-    """Whether a network with `macs` MACs per image is faster in channels-last memory format.
+    """Return whether a network with `macs` MACs per image is faster in channels-last memory format.
 
     True for bfloat16, because matrix units need this format, and on the CPU from 2M MACs on, because oneDNN's kernels
     then need not reorder the feature maps. Smaller networks are faster as well, most with one input channel: a step of
@@ -44,7 +44,7 @@ def channels_last(net: nn.Module) -> Iterator[None]:
 
 
 def accepts_channels_last(net: nn.Module, shape: Sequence[int]) -> bool:
-    """Whether `net` has convolutions and runs with channels last, unlike a forward() with x.view(len(x), -1).
+    """Return whether `net` has convolutions and runs with channels last, unlike a forward() with x.view(len(x), -1).
 
     Tested with a forward pass of two empty images of `shape` (channels, height, width), which has no side effects.
     """

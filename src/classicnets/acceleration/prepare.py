@@ -31,7 +31,7 @@ class Acceleration:
     no_split_reason: str = ""
 
     def lines(self) -> list[str]:
-        """A readable report: one line, or none if there is nothing to report."""
+        """Return a readable report: one line, or none if there is nothing to report."""
         if self.batch_threads > 1:
             n = self.batch_threads
             return [_("batches are split over {n} threads (--batch-threads 1 turns this off)", n=n)]
@@ -54,7 +54,7 @@ def choose(
     batch_size: int,
     batch_threads: int | None = None,
 ) -> Acceleration:
-    """Chooses the fastest acceleration of a network.
+    """Choose the fastest acceleration of a network.
 
     It depends only on the arguments, never on the load, so that the same command gives the same numbers.
 

@@ -45,7 +45,7 @@ class ComputeThreads:
             torch.set_num_threads(self._caller_threads)
 
     def map(self, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
-        """Applies `work` to each item in the threads, and returns the results in the order of the items."""
+        """Apply `work` to each item in the threads, and return the results in the order of the items."""
         return [work(item) for item in items] if self._pool is None else [*self._pool.map(work, items)]
 
 

@@ -16,20 +16,20 @@ __all__ = ["card", "data_sets", "go_offline", "networks", "published_data", "rec
 
 
 def networks() -> dict[str, dict[str, Any]]:
-    """Returns the facts of each network of the registry by name."""
+    """Return the facts of each network of the registry by name."""
     facts = ("title", "input", "parameters", "macs", "units", "source", "ours")
     return {name: {key: getattr(net, key) for key in facts} for name, net in NETS.items()}
 
 
 def data_sets() -> dict[str, dict[str, Any]]:
-    """Returns the facts of each published data set by name."""
+    """Return the facts of each published data set by name."""
     return {
         name: {"title": data.title, "shape": data.shape, "classes": data.classes} for name, data in DATASETS.items()
     }
 
 
 def recipes() -> list[dict[str, Any]]:
-    """Returns the facts of each recipe."""
+    """Return the facts of each recipe."""
     return [
         {
             "source": key.source,
@@ -43,12 +43,12 @@ def recipes() -> list[dict[str, Any]]:
 
 
 def expectations() -> list[str]:
-    """Returns the published accuracy of each recipe, in the order of `recipes`: "0.752 to 0.828 (n = 130)"."""
+    """Return the published accuracy of each recipe, in the order of `recipes`: "0.752 to 0.828 (n = 130)"."""
     return [str(recipe.expected or _("not published")) for recipe in RECIPES.values()]
 
 
 def published_data() -> list[dict[str, Any]]:
-    """Returns the facts of each data set, with its license and the source that `data get` would use."""
+    """Return the facts of each data set, with its license and the source that `data get` would use."""
     return [
         {
             "name": data.name,
@@ -67,10 +67,10 @@ def published_data() -> list[dict[str, Any]]:
 
 
 def card(name: str) -> str | None:
-    """Returns the card of a network of the registry, in Markdown; None for any other name."""
+    """Return the card of a network of the registry, in Markdown; None for any other name."""
     return registry.card(name) if name in NETS else None
 
 
 def go_offline() -> None:
-    """Disables downloads in this process and its child processes."""
+    """Disable downloads in this process and its child processes."""
     sources.go_offline()

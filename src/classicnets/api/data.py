@@ -31,7 +31,7 @@ _PREVIEW_COUNT = 8  # images on a sheet
 
 
 def dataset(name: str, hint: str = "classicnets data get {}") -> Dataset:
-    """Returns the data set with this name.
+    """Return the data set with this name.
 
     Args:
         name: A name of the catalog.
@@ -51,7 +51,7 @@ def dataset(name: str, hint: str = "classicnets data get {}") -> Dataset:
 
 
 def fetch(data_set: Dataset, say: Say) -> DatasetFiles:
-    """Returns the verified files of a data set; downloads them if necessary.
+    """Return the verified files of a data set; download them if necessary.
 
     Raises:
         DataError: CN302, no source has the data set.
@@ -61,7 +61,7 @@ def fetch(data_set: Dataset, say: Say) -> DatasetFiles:
 
 
 def import_files(data_set: Dataset, place: Path) -> DatasetFiles:
-    """Verifies files that were downloaded by hand, and copies them into the cache.
+    """Verify files that were downloaded by hand, and copy them into the cache.
 
     Args:
         data_set: The data set.
@@ -75,7 +75,7 @@ def import_files(data_set: Dataset, place: Path) -> DatasetFiles:
 
 
 def image_folder(spec: str) -> Path | None:
-    """Returns the folder or CSV of images that `spec` names; None for a data set name or a folder of IDX files.
+    """Return the folder or CSV of images that `spec` names; None for a data set name or a folder of IDX files.
 
     Raises:
         UsageError: CN202, there is no such data set or path.
@@ -85,7 +85,7 @@ def image_folder(spec: str) -> Path | None:
 
 
 def check_files(spec: str) -> list[FileReport]:
-    """Checks each file of a data set in the cache, or of a folder of IDX files.
+    """Check each file of a data set in the cache, or of a folder of IDX files.
 
     Raises:
         UsageError: CN202, there is no such data set or path.
@@ -94,7 +94,7 @@ def check_files(spec: str) -> list[FileReport]:
 
 
 def audit_folder(folder: Path, progress: Callable[[int, int], object] | None = None) -> dict[str, Any]:
-    """Audits a folder or CSV of images and returns the findings as plain values.
+    """Audit a folder or CSV of images and return the findings as plain values.
 
     Args:
         folder: The folder or CSV.
@@ -107,12 +107,12 @@ def audit_folder(folder: Path, progress: Callable[[int, int], object] | None = N
 
 
 def thumbnail(path: Path) -> np.ndarray | None:
-    """Returns a small copy of an image, uint8 [H, W, 3]; None if it cannot be read safely."""
+    """Return a small copy of an image, uint8 [H, W, 3]; None if it cannot be read safely."""
     return thumbnails.read_preview(path)
 
 
 def preview(place: str, size: int, say: Say) -> tuple[list[Sample], int, list[DataError]]:
-    """Prepares up to eight images of a file, folder or CSV, evenly spaced from the first to the last, with each fit.
+    """Prepare up to eight images of a file, folder or CSV, evenly spaced from the first to the last, with each fit.
 
     Args:
         place: The file, folder or CSV.
@@ -142,7 +142,7 @@ def preview(place: str, size: int, say: Say) -> tuple[list[Sample], int, list[Da
 
 
 def describe_machine(folders: Sequence[Path]) -> dict[str, Any]:
-    """Describes this machine: system, versions, device, write access to `folders`, source of each data set."""
+    """Describe this machine: system, versions, device, write access to `folders`, source of each data set."""
     facts = machine.describe() | machine.torch_facts()
     facts["write_access"] = {str(folder): machine.write_error(folder) or "yes" for folder in (*folders, cache_root())}
     facts["data"] = {name: sources.describe_source(data) for name, data in DATASETS.items()}

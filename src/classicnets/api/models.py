@@ -41,7 +41,7 @@ class Model(CoreModel):
     def predict(  # type: ignore[override]
         self, *images: str | Path, top: int = 3, handwriting: bool = False
     ) -> list[Prediction]:
-        """Returns the `top` most probable classes of each image.
+        """Return the `top` most probable classes of each image.
 
         Args:
             images: Files, folders, globs, CSV lists, or "-" for standard input.
@@ -58,14 +58,14 @@ class Model(CoreModel):
 
 
 def decoder(*, handwriting: bool) -> Decoder:
-    """Returns the function that reads an image file for a network, as it is or as a handwritten character."""
+    """Return the function that reads an image file for a network, as it is or as a handwritten character."""
     return handwritten.read_handwriting if handwriting else read_fitted
 
 
 def stream(
     model: CoreModel, places: Sequence[str], top: int, *, handwriting: bool = False, say: Say = lambda _: None
 ) -> Iterator[tuple[Input, Prediction]]:
-    """Yields each image of files, folders, globs, CSV lists or "-" with its prediction; images are not kept in memory.
+    """Yield each image of files, folders, globs, CSV lists or "-" with its prediction; images are not kept in memory.
 
     `say` receives notes about folders and lists.
     """
@@ -73,7 +73,7 @@ def stream(
 
 
 def count_inputs(places: Sequence[str], say: Say) -> int | None:
-    """Counts the images; None if they come from standard input, which can be read only once.
+    """Count the images; None if they come from standard input, which can be read only once.
 
     `say` receives notes about folders and lists.
 
@@ -86,7 +86,7 @@ def count_inputs(places: Sequence[str], say: Say) -> int | None:
 def load(
     path: str | Path, *, net: nn.Module | str | None = None, device: str = "auto", precision: str = "float32"
 ) -> Model:
-    """Loads a trained model from a run folder (see `Run`) or from an .onnx file that was exported from a run.
+    """Load a trained model from a run folder (see `Run`) or from an .onnx file that was exported from a run.
 
     Args:
         path: The run folder or .onnx file.
@@ -212,7 +212,7 @@ class Run(Model):
 
     @documented(ExportOptions)
     def export(self, path: str | Path, **options: Any) -> Exported:
-        """Exports the network with its preprocessing and classes to one file.
+        """Export the network with its preprocessing and classes to one file.
 
         The file is written only if it computes the same outputs as the network.
         Needs pip install 'classicnets[export]'.

@@ -42,7 +42,7 @@ def create(
     image_size: int | None = None,
     variation: Mapping[str, Any] | None = None,
 ) -> nn.Module:
-    """Builds a network of the registry.
+    """Build a network of the registry.
 
     Args:
         name: A name from `classicnets list`.
@@ -72,7 +72,7 @@ def layers(
     num_classes: int | None = None,
     variation: Mapping[str, Any] | None = None,
 ) -> tuple[str, Table]:
-    """Returns the name and the layer table of a network.
+    """Return the name and the layer table of a network.
 
     Args:
         network: A name from `classicnets list`, file.py:net, or a run folder.
@@ -105,7 +105,7 @@ def layers(
 
 
 def explain(table: Table, layer: str | None = None, language: str = "en") -> list[str]:
-    """Explains how the shape, the parameters and the cost of a layer (or of the network) are calculated, in sentences.
+    """Explain how the shape, the parameters and the cost of a layer (or of the network) are calculated, in sentences.
 
     Args:
         table: The layer table of the network.
@@ -119,22 +119,22 @@ def explain(table: Table, layer: str | None = None, language: str = "en") -> lis
 
 
 def compare(left: Table, right: Table) -> Comparison:
-    """Compares two networks: their aligned layers and their totals."""
+    """Compare two networks: their aligned layers and their totals."""
     return comparing.compare(left, right)
 
 
 def differences(comparison: Comparison, language: str = "en") -> list[str]:
-    """Describes the differences of two networks in sentences. Raises UsageError CN202 for an unknown language."""
+    """Describe the differences of two networks in sentences. Raises UsageError CN202 for an unknown language."""
     return comparing.differences(comparison, language)
 
 
 def draw(networks: Sequence[tuple[str, Table]]) -> str:
-    """Draws one network, or several to the same scale, as SVG."""
+    """Draw one network, or several to the same scale, as SVG."""
     return figure.svg(networks)
 
 
 def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Separates settings of the network (without their prefix `net.`) from those of a recipe.
+    """Separate settings of the network (without their prefix `net.`) from those of a recipe.
 
     Raises:
         UsageError: CN202, a setting of the network is unknown.
@@ -143,7 +143,7 @@ def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
 
 
 def identify(path: str | Path) -> Identity:
-    """Finds the network of the registry that a weights file belongs to.
+    """Find the network of the registry that a weights file belongs to.
 
     Raises:
         DataError: CN305, the file contains no weights.
@@ -154,7 +154,7 @@ def identify(path: str | Path) -> Identity:
 def _with_shape(
     spec: NetSpec, in_channels: int | None, image_size: int | None, num_classes: int | None
 ) -> tuple[NetSpec, tuple[int, int, int]]:
-    """Sets input shape and classes of a network of the registry (None: as in its source); also returns the shape."""
+    """Set input shape and classes of a network of the registry (None: as in its source); also return the shape."""
     channels, height, width = NETS[spec.name].input
     shape = (in_channels or channels, image_size or height, image_size or width)
     classes = num_classes or NETS[spec.name].classes

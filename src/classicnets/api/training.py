@@ -31,7 +31,7 @@ __all__ += ["plan", "reopen_seeds", "resume", "resume_session", "start", "start_
 
 @documented(RunSpec, Output)
 def train(net: str | nn.Module | RunSpec, /, **options: Any) -> Run:
-    """Trains a network and returns its run.
+    """Train a network and return its run.
 
     Progress is shown below the cell in a notebook, otherwise on standard error, unless `quiet` is true. Options that
     are not listed below are settings of the recipe, as in `--set`: train("lenet_d2l", epochs=3).
@@ -53,7 +53,7 @@ def train(net: str | nn.Module | RunSpec, /, **options: Any) -> Run:
 def resume(
     path: str | Path, /, *, net: nn.Module | None = None, loader_threads: int | None = None, **options: Any
 ) -> Run:
-    """Resumes a stopped run from its last checkpoint, trains it to its end and returns it.
+    """Resume a stopped run from its last checkpoint, train it to its end and return it.
 
     The result is the same as that of an uninterrupted run.
 
@@ -76,7 +76,7 @@ def resume(
 
 @documented(RunSpec, Output, Study)
 def train_seeds(net: str | nn.Module | RunSpec, /, seeds: int = 5, **options: Any) -> Seeds:
-    """Trains a network with several seeds, from `seed` on, and returns the runs with their statistics.
+    """Train a network with several seeds, from `seed` on, and return the runs with their statistics.
 
     Each run has its own process; `parallel_runs` of them run in parallel. Copies of a module are trained in this
     process, one after the other: each starts with the current weights of the module, unless the recipe initializes
@@ -101,7 +101,7 @@ def train_seeds(net: str | nn.Module | RunSpec, /, seeds: int = 5, **options: An
 
 
 def _train(open_session: Callable[[Say], Session], output: Output) -> Run:
-    """Trains the session that `open_session` returns, with the displays that `output` selects."""
+    """Train the session that `open_session` returns, with the displays that `output` selects."""
     if output.tensorboard:
         report.tensorboard.summary_writer()  # if the package is missing, this fails before any data is read
     console = report.tables.console(stderr=True, quiet=output.quiet)
@@ -120,23 +120,23 @@ def _notebook(session: Session) -> Display:
 
 
 def forecast(resolved: Plan, output: Output) -> Forecast:
-    """Estimates time, memory and disk use of a run from a few measured steps. Writes nothing."""
+    """Estimate time, memory and disk use of a run from a few measured steps. Writes nothing."""
     return forecast_plan(resolved, Path(output.runs))
 
 
 def start(resolved: Plan, output: Output, say: Say) -> Session:
-    """Starts a run with the coach. Raises DataError, MachineError."""
+    """Start a run with the coach. Raises DataError, MachineError."""
     return coached(Session.start(resolved, say, output))
 
 
 def coached(session: Session) -> Session:
-    """Subscribes the coach to a session and returns the session."""
+    """Subscribe the coach to a session and return the session."""
     coach.watch(session)
     return session
 
 
 def follow(session: Session, *displays: Display) -> Run:
-    """Trains to the end, passes each event to the displays, writes results and reports, and returns the run."""
+    """Train to the end, pass each event to the displays, write results and reports, and return the run."""
     with ExitStack() as open_displays:
         for display in displays:
             open_displays.enter_context(display)
@@ -148,17 +148,17 @@ def follow(session: Session, *displays: Display) -> Run:
 
 
 def resume_session(path: str | Path, output: Output, say: Say, *, loader_threads: int | None = None) -> Session:
-    """Opens a stopped run with the coach, at its last checkpoint. Raises what `resume` raises."""
+    """Open a stopped run with the coach, at its last checkpoint. Raises what `resume` raises."""
     return coached(Session.resume(path, say, output, loader_threads=loader_threads))
 
 
 def reopen_seeds(path: str | Path) -> SeedsFolder:
-    """Opens a folder of several runs to train the unfinished ones. Raises UsageError CN207, CN208."""
+    """Open a folder of several runs to train the unfinished ones. Raises UsageError CN207, CN208."""
     return study.reopen(path)
 
 
 def start_seeds(resolved: Plan, options: Study, output: Output, say: Say) -> SeedsFolder:
-    """Creates the folders of several runs. Raises UsageError CN204, DataError, MachineError."""
+    """Create the folders of several runs. Raises UsageError CN204, DataError, MachineError."""
     first = resolved.spec.seed
     seeds = range(first, first + (options.seeds or 0))
     return study.start(resolved, seeds, output, say, parallel_runs=options.parallel_runs)
@@ -167,7 +167,7 @@ def start_seeds(resolved: Plan, options: Study, output: Output, say: Say) -> See
 def follow_seeds(
     folder: SeedsFolder, display: study.SeedsDisplay, output: Output, *, parallel_runs: int | None = None
 ) -> dict[str, Any]:
-    """Trains the unfinished ones of several runs and returns their statistics."""
+    """Train the unfinished ones of several runs and return their statistics."""
 
     def train_run(run: RunFolder, net: nn.Module) -> Iterator[Event]:
         session = coached(Session.resume(run.path, lambda _: None, output, net=net))
@@ -185,7 +185,7 @@ def follow_seeds(
 
 
 def attach_tensorboard(session: Session) -> Display:
-    """Returns a display that writes TensorBoard scalars into the run folder, from the current step of the session on.
+    """Return a display that writes TensorBoard scalars into the run folder, from the current step of the session on.
 
     Raises:
         MachineError: CN403, the package tensorboard is not installed.

@@ -38,7 +38,7 @@ class _Check:
     hint: str
 
     def run(self, entries: Entries) -> list[Finding]:
-        """One finding if the check concerns any image."""
+        """Return one finding if the check concerns any image."""
         images = [replace(image, detail=detail) for image, info in entries if (detail := self.describe(info, image))]
         if not images:
             return []
@@ -47,20 +47,20 @@ class _Check:
 
 
 def layout_faults(layout: Layout) -> list[Finding]:
-    """What is wrong with folders or lines, which training rejects."""
+    """Return what is wrong with folders or lines, which training rejects."""
     why = _("training stops: every class needs images to train on and others to be tested with")
     hint = _("add images, give the folder the name of the class it belongs to, or remove it from the data set")
     return [Finding("error", "layout", str(fault), why, hint) for fault in layout.faults]
 
 
 def layout_notes(layout: Layout) -> list[Finding]:
-    """How the folders or lines are interpreted."""
+    """Return how the folders or lines are interpreted."""
     why, hint = _("this is how the folder is read"), _("nothing, if this is what you intended")
     return [Finding("note", "read_as", note, why, hint) for note in (*layout.notes, *layout.file_notes)]
 
 
 def unreadable_files(entries: Entries) -> list[Finding]:
-    """Files that training cannot read, or whose header declares too many pixels."""
+    """Report files that training cannot read, or whose header declares too many pixels."""
     delete = _("delete them, or download them again")
     checks = [
         _problem_check(
@@ -106,7 +106,7 @@ def _problem_check(problem: str, what: Callable[[int], str], why: str, hint: str
 
 
 def class_balance(classes: Sequence[str], images: Sequence[ImageEntry]) -> list[Finding]:
-    """Classes that are small, or much smaller than others, in the training split."""
+    """Report classes that are small, or much smaller than others, in the training split."""
     counts = Counter(image.label for image in images if image.split == "train")
     filled = [name for name in classes if counts[name]]
     if len(filled) < 2:
@@ -143,7 +143,7 @@ def class_balance(classes: Sequence[str], images: Sequence[ImageEntry]) -> list[
 
 
 def unusual_images(entries: Entries) -> list[Finding]:
-    """Images that are constant, extremely long, very small, transparent, rotated, or have the wrong suffix."""
+    """Report images that are constant, extremely long, very small, transparent, rotated, or have the wrong suffix."""
     readable = [(image, info) for image, info in entries if info.readable]
     usual_size = median([min(info.width, info.height) for _image, info in readable]) if readable else 0
     checks = [*_content_checks(), *_size_checks(usual_size), *_file_checks()]
@@ -237,7 +237,7 @@ def _file_checks() -> list[_Check]:
 
 
 def gray_and_color(entries: Entries) -> list[Finding]:
-    """Gray images among colored ones, and classes that this gives away."""
+    """Report gray images among colored ones, and classes that this gives away."""
     readable = [(image, info) for image, info in entries if info.readable]
     gray_count, total = sum(info.gray for _image, info in readable), len(readable)
     if gray_count == total:
@@ -306,7 +306,7 @@ def _gray_stored_in_color(entries: Entries) -> list[Finding]:
 
 
 def image_sizes(entries: Entries) -> list[Finding]:
-    """How the images differ in size, if they do."""
+    """Return how the images differ in size, if they do."""
     readable = [info for _image, info in entries if info.readable]
     if len({(info.width, info.height) for info in readable}) < 2:
         return []
@@ -322,7 +322,7 @@ def image_sizes(entries: Entries) -> list[Finding]:
 
 
 def size_range(infos: Sequence[ImageInfo]) -> str:
-    """The common size, or the smallest, largest and most frequent ones."""
+    """Return the common size, or the smallest, largest and most frequent ones."""
     sizes = Counter((info.width, info.height) for info in infos)
     if not sizes:
         return ""

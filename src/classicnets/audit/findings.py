@@ -53,7 +53,7 @@ class Finding:
     groups: tuple[Group, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for `--json`."""
+        """Return plain values for `--json`."""
         return {
             "severity": self.severity,
             "topic": self.topic,
@@ -77,7 +77,7 @@ class AuditReport:
     findings: tuple[Finding, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for `--json`; the reports are made from them as well."""
+        """Return plain values for `--json`; the reports are made from them as well."""
         return {
             "name": self.name,
             "folder": self.folder,

@@ -36,14 +36,14 @@ class Parser(argparse.ArgumentParser):
     """An argument parser that raises UsageError instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
-        """Raises UsageError CN206; for an unknown subcommand, the hint is the nearest one."""
+        """Raise UsageError CN206; for an unknown subcommand, the hint is the nearest one."""
         unknown_action = re.match(r"argument ACTION: invalid choice: '(\S+)' \(choose from (.+)\)", message)
         near = nearest(unknown_action[1], re.findall(r"[\w-]+", unknown_action[2])) if unknown_action else ""
         raise UsageError("CN206", message, where=self.prog, hint=f"{self.prog} {near or '--help'}")
 
 
 def add(parser: argparse.ArgumentParser, *kinds: type) -> None:
-    """Adds the options of dataclasses: first the positional arguments, then the groups in the order of `GROUPS`.
+    """Add the options of dataclasses: first the positional arguments, then the groups in the order of `GROUPS`.
 
     The namespace contains only the options that the user gave; see `given`.
     """
@@ -80,12 +80,12 @@ def _old_flag(current: argparse.Action) -> type[argparse.Action]:
 
 
 def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:
-    """Returns the options of a dataclass that the user gave, by name."""
+    """Return the options of a dataclass that the user gave, by name."""
     return {f.name: getattr(args, f.name) for f in option_fields(kind) if hasattr(args, f.name)}
 
 
 def read(args: argparse.Namespace, kind: type[Options]) -> Options:
-    """Returns an instance of a dataclass of options, with the defaults for those that the user did not give."""
+    """Return an instance of a dataclass of options, with the defaults for those that the user did not give."""
     values = given(args, kind)
     for f in option_fields(kind):
         if f.name in values and str(f.type).startswith("Mapping"):
@@ -94,12 +94,12 @@ def read(args: argparse.Namespace, kind: type[Options]) -> Options:
 
 
 def flag(f: Field[Any]) -> str:
-    """Returns the spelling of an option on the command line."""
+    """Return the spelling of an option on the command line."""
     return str(about(f).flag or "--" + f.name.replace("_", "-"))
 
 
 def settings(pairs: Sequence[str]) -> dict[str, str]:
-    """Parses the KEY=VALUE pairs of --set. Raises UsageError CN204 for a pair without a value."""
+    """Parse the KEY=VALUE pairs of --set. Raises UsageError CN204 for a pair without a value."""
     for pair in pairs:
         if "=" not in pair:
             raise UsageError(
@@ -112,7 +112,7 @@ def settings(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def unknown(parser: argparse.ArgumentParser, text: str) -> UsageError:
-    """Returns the error for an unknown option; it names the nearest known option."""
+    """Return the error for an unknown option; it names the nearest known option."""
     actions = parser._option_string_actions
     options = [name for name, action in actions.items() if name != "-h" and action.help != argparse.SUPPRESS]
     near = nearest(text.split("=", maxsplit=1)[0], options)
@@ -129,7 +129,7 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 
 
 def _usage(f: Field[Any]) -> str:
-    """Formats a positional argument for the usage line: NET, [NET], INPUT ..."""
+    """Format a positional argument for the usage line: NET, [NET], INPUT ..."""
     name = _name(f)
     return {"?": f"[{name}]", "+": f"{name} [{name} ...]"}.get(about(f).nargs, name)
 
@@ -149,7 +149,7 @@ def _help(f: Field[Any]) -> str:
 
 
 def _action(f: Field[Any]) -> dict[str, Any]:
-    """Returns the keyword arguments for argparse, derived from the annotation of an option."""
+    """Return the keyword arguments for argparse, derived from the annotation of an option."""
     kind = str(f.type).removesuffix(" | None")
     if kind == "bool":
         return {"action": "store_true"}
@@ -165,7 +165,7 @@ def _action(f: Field[Any]) -> dict[str, Any]:
 
 
 def _typed(reader: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Wraps `reader` so that argparse reports the message of its ValueError."""
+    """Wrap `reader` so that argparse reports the message of its ValueError."""
 
     def typed(text: str) -> Any:
         try:

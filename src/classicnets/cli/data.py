@@ -116,7 +116,7 @@ def _require_name(args: argparse.Namespace, name: str) -> None:
 
 
 def _print_files(args: argparse.Namespace, name: str, files: DatasetFiles) -> int:
-    """Prints the source of the verified files."""
+    """Print the source of the verified files."""
     if args.json:
         print(json.dumps({"name": name, "source": files.source, "files": [str(p) for p in files.paths.values()]}))
     else:
@@ -147,7 +147,7 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _audit(folder: Path, output: str | None, *, as_json: bool) -> int:
-    """Prints the findings in a folder of images, and draws them; the exit code is 1 if there are errors."""
+    """Print the findings in a folder of images, and draw them; the exit code is 1 if there are errors."""
     with report.terminal.progress_updates(_("checking images")) as advance:
         document = api.data.audit_folder(folder, advance)
     if output:
@@ -165,7 +165,7 @@ def _audit(folder: Path, output: str | None, *, as_json: bool) -> int:
 
 
 def _draw(document: dict[str, Any], path: Path) -> None:
-    """Draws the images of the findings. Raises MachineError CN401."""
+    """Draw the images of the findings. Raises MachineError CN401."""
     folder = Path(document["folder"])
     figure = report.findings.draw_sheet(document, lambda file: api.data.thumbnail(folder / file))
     write_whole(path, report.figures.png(figure))
@@ -173,7 +173,7 @@ def _draw(document: dict[str, Any], path: Path) -> None:
 
 
 def _preview(args: argparse.Namespace) -> int:
-    """Draws a few images, evenly spaced from the first to the last: the originals and each fit."""
+    """Draw a few images, evenly spaced from the first to the last: the originals and each fit."""
     options = arguments.read(args, Preview)
     if not options.name:
         args.parser.error(_("data preview needs the PATH of an image, of a folder of images, or of a CSV"))

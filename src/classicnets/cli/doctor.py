@@ -15,7 +15,7 @@ OPTIONS: tuple[type, ...] = ()
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints one line for each fact; the exit code is 1 if there is a problem."""
+    """Print one line for each fact; the exit code is 1 if there is a problem."""
     facts = api.data.describe_machine([Path.cwd() / "runs"])
     problems = [
         _("{package} is missing", package=name) for name, version in facts["versions"].items() if version == "missing"

@@ -32,7 +32,7 @@ class OpenModel:
     precision: str = option("float32", **PRECISION)
 
     def open(self) -> Model:
-        """Loads the model. Raises what `cn.load` raises."""
+        """Load the model. Raises what `cn.load` raises."""
         return api.models.load(self.model, net=self.net, device=self.device, precision=self.precision)
 
 
@@ -56,7 +56,7 @@ OPTIONS = (OpenModel, Evaluate)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluates a model and prints its metrics, also for each class."""
+    """Evaluate a model and print its metrics, also for each class."""
     options = arguments.read(args, Evaluate)
     if args.json and options.csv:
         args.parser.error(_("--json and --csv cannot be combined"))
@@ -135,7 +135,7 @@ def _print_classes(result: Evaluation, classes: tuple[str, ...]) -> None:
 
 
 def _print_csv(result: Evaluation, classes: tuple[str, ...]) -> None:
-    """Prints the metrics and the row of the confusion matrix of each class."""
+    """Print the metrics and the row of the confusion matrix of each class."""
     file = csv.writer(sys.stdout, lineterminator="\n")
     file.writerow(["class", "pictures", "recall", "precision", *(f"as {name}" for name in classes)])
     for i, name in enumerate(classes):

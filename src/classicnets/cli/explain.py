@@ -24,12 +24,12 @@ OPTIONS = (Explain,)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the explanation of an error code."""
+    """Print the explanation of an error code."""
     return explain(args.code.upper(), as_json=args.json)
 
 
 def explain(code: str, *, as_json: bool) -> int:
-    """Prints the explanation of an error code. Raises UsageError CN202 for an unknown code."""
+    """Print the explanation of an error code. Raises UsageError CN202 for an unknown code."""
     if code not in CODES:
         raise UsageError(
             "CN202",

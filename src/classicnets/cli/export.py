@@ -39,7 +39,7 @@ OPTIONS = (Export, ExportOptions)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exports a run and prints the results of the checks."""
+    """Export a run and print the results of the checks."""
     paths, options = arguments.read(args, Export), arguments.read(args, ExportOptions)
     model = api.models.Run(paths.folder, net=paths.net, device="cpu")
     path = Path(paths.out or f"{model.path.resolve().name}.{'onnx' if options.format == 'onnx' else 'pt2'}")
@@ -96,7 +96,7 @@ def _print_checks(exported: Exported, license: str) -> None:
 
 
 def _print_candidates(exported: Exported) -> None:
-    """Prints the size and the accuracy of the files that were compared."""
+    """Print the size and the accuracy of the files that were compared."""
     first = exported.candidates[0].accuracy
     rows = [
         [file.name, byte_count(file.bytes), f"{file.accuracy:.4f}", f"{100 * (file.accuracy - first):+.2f}"]
@@ -108,7 +108,7 @@ def _print_candidates(exported: Exported) -> None:
 
 
 def _print_agreement(exported: Exported) -> None:
-    """Prints how much the probabilities of the file differ from those of the network."""
+    """Print how much the probabilities of the file differ from those of the network."""
     values = {
         "n": exported.image_count,
         "sizes": exported.size_count,

@@ -13,7 +13,7 @@ OPTIONS: tuple[type, ...] = ()
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints three tables, or one JSON document."""
+    """Print three tables, or one JSON document."""
     networks, data, recipes = api.catalog.networks(), api.catalog.data_sets(), api.catalog.recipes()
     if args.json:
         print(json.dumps({"nets": networks, "datasets": data, "recipes": recipes}, indent=2))

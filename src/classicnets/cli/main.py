@@ -56,7 +56,7 @@ _COMMANDS = {
 
 
 def parser() -> argparse.ArgumentParser:
-    """Returns the parser of the command line, with all commands."""
+    """Return the parser of the command line, with all commands."""
     main_parser = arguments.Parser(prog="classicnets", usage="classicnets COMMAND ...", add_help=True)
     main_parser.add_argument("--version", action="version", version=f"classicnets {__version__}")
     main_parser.format_help = lambda: _(_OVERVIEW, commands=" ".join(_COMMANDS))  # type: ignore[method-assign]
@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_actions(parser: argparse.ArgumentParser, actions: dict[str, arguments.Action]) -> None:
-    """Adds the subcommands of a command, each with its own options."""
+    """Add the subcommands of a command, each with its own options."""
     subparsers = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=arguments.Parser)
     for name, action in actions.items():
         help_text = _(action.help)
@@ -83,7 +83,7 @@ def _add_actions(parser: argparse.ArgumentParser, actions: dict[str, arguments.A
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command line and returns the exit code.
+    """Run a command line and return the exit code.
 
     Args:
         argv: The arguments without the program name (default: those of the process).

@@ -46,7 +46,7 @@ OPTIONS = (OpenModel, Predict)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints one row for each image, most probable class first; the exit code is 3 if an image cannot be read."""
+    """Print one row for each image, most probable class first; the exit code is 3 if an image cannot be read."""
     options = arguments.read(args, Predict)
     output_format = _output_format(args, options)
     model = arguments.read(args, OpenModel).open()
@@ -131,7 +131,7 @@ def _describe_images(preprocess: Preprocess, *, handwriting: bool) -> str:
 
 
 def _report_unreadable(tally: report.predictions.Tally, inputs: list[str]) -> int:
-    """Prints the error for images that cannot be read and returns its exit code."""
+    """Print the error for images that cannot be read and return its exit code."""
     what = plural(
         "{unread} of {n} image could not be read",
         "{unread:,} of {n:,} images could not be read",

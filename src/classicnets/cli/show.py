@@ -60,7 +60,7 @@ OPTIONS = (Show,)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the layers, the explanation, the comparison, the path of the figure, or the card."""
+    """Print the layers, the explanation, the comparison, the path of the figure, or the card."""
     options = arguments.read(args, Show)
     first, *others = options.networks
     if re.fullmatch(r"CN\d{3}", first.upper()):

@@ -40,7 +40,7 @@ OPTIONS = (RunSpec, Study, Output, Train)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Trains, prints the result and the next commands; at Ctrl-C, saves a checkpoint first."""
+    """Train, print the result and the next commands; at Ctrl-C, save a checkpoint first."""
     options, study, output = arguments.read(args, Train), arguments.read(args, Study), arguments.read(args, Output)
     many_runs = _has_many_runs(args, options, study)
     if options.jsonl and (args.json or options.dry_run):
@@ -88,7 +88,7 @@ def _has_many_runs(args: argparse.Namespace, options: Train, study: Study) -> bo
 
 
 def _reject_changes(args: argparse.Namespace, run: str) -> None:
-    """Raises UsageError CN208 for options that a resumed run cannot change."""
+    """Raise UsageError CN208 for options that a resumed run cannot change."""
     changes: list[str] = []
     for f in [*fields(RunSpec), *(f for f in fields(Study) if f.name == "seeds")]:
         if hasattr(args, f.name) and not about(f).resumes:
@@ -155,7 +155,7 @@ def _print_result(session: Session, result: dict[str, Any]) -> None:
 
 
 def _train_seeds(folder: SeedsFolder, study: Study, output: Output, *, as_json: bool) -> int:
-    """Trains the unfinished runs, prints the statistics and the next command; at Ctrl-C, the active runs are saved."""
+    """Train the unfinished runs, print the statistics and the next command; at Ctrl-C, the active runs are saved."""
     console = report.tables.console(stderr=True)
     display = report.terminal.SeedsTerminal(console, len(folder.missing()))
     resume = command("classicnets", "train", "--resume", folder.path)

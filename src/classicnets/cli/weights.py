@@ -20,7 +20,7 @@ class Identify:
 
 
 def identify(path: str, *, as_json: bool) -> int:
-    """Prints which network of the registry has these tensors. Raises DataError CN305 for a file without weights."""
+    """Print which network of the registry has these tensors. Raises DataError CN305 for a file without weights."""
     identity = api.networks.identify(path)
     print(json.dumps(identity.to_dict(), indent=2) if as_json else "\n".join(identity.lines()))
     return 0

@@ -59,7 +59,7 @@ class Task:
         return f"classicnets data check {self.recipe.data}"
 
     def targets(self) -> Tensor:
-        """The mean target distribution of the loss, with class weights and label smoothing [classes]."""
+        """Return the mean target distribution of the loss, with class weights and label smoothing [classes]."""
         shares = self.counts / self.counts.sum()
         if self.recipe.class_weights == "auto":
             shares = (self.counts > 0) / (self.counts > 0).sum()
@@ -67,18 +67,18 @@ class Task:
         return (1 - smoothing) * shares + smoothing / len(self.classes)
 
     def chance_loss(self) -> float:
-        """The lowest cross-entropy of a network that ignores the image; ln C if classes are balanced."""
+        """Return the lowest cross-entropy of a network that ignores the image; ln C if classes are balanced."""
         targets = self.targets()
         return -float(torch.special.xlogy(targets, targets).sum())
 
     def unrelated_loss(self, logits: Tensor) -> float:
-        """The expected cross-entropy of `logits` [N, classes] that are independent of the labels."""
+        """Return the expected cross-entropy of `logits` [N, classes] that are independent of the labels."""
         targets = self.targets().to(logits)
         return float((logits.logsumexp(dim=1) - logits @ targets).mean())
 
 
 def check_labels(task: Task) -> Finding | None:
-    """A class without images, or classes that are more unbalanced than chance explains."""
+    """Report a class without images, or classes that are more unbalanced than chance explains."""
     counts, n, class_count = task.counts, task.image_count, len(task.classes)
     largest, smallest = int(counts.argmax()), int(counts.argmin())
     most, fewest = int(counts[largest]), int(counts[smallest])
@@ -105,7 +105,7 @@ def check_labels(task: Task) -> Finding | None:
 
 
 def check_images(task: Task, x: Tensor) -> Finding | None:
-    """Images [N, C, H, W], preprocessed, that are constant, all the same, or of very low contrast."""
+    """Report images [N, C, H, W], preprocessed, that are constant, all the same, or of very low contrast."""
     largest = float(x.abs().max())
     within = float((x.amax(dim=(1, 2, 3)) - x.amin(dim=(1, 2, 3))).max())
     between = float((x.amax(dim=0) - x.amin(dim=0)).max())
@@ -124,7 +124,7 @@ def check_images(task: Task, x: Tensor) -> Finding | None:
 
 
 def check_initial_weights(task: Task, x: Tensor, health: Health) -> Finding | None:
-    """Initial weights, or inputs `x` far from 0, with which the network cannot start to learn.
+    """Report initial weights, or inputs `x` far from 0, with which the network cannot start to learn.
 
     Inputs far from 0 are a fault only by their effect: some recipes use 0..255 with weights to match.
     """
@@ -182,7 +182,7 @@ def check_initial_weights(task: Task, x: Tensor, health: Health) -> Finding | No
 
 
 def check_loss(task: Task, loss: float) -> Finding | None:
-    """A training loss that is not finite, or has grown far beyond that of guessing."""
+    """Report a training loss that is not finite, or has grown far beyond that of guessing."""
     if not math.isfinite(loss):
         return Finding("not_finite", _("the loss is no longer finite"), task.lower_rate)
     chance = task.chance_loss()
@@ -193,7 +193,7 @@ def check_loss(task: Task, loss: float) -> Finding | None:
 
 
 def check_layers(health: Health, hint: str) -> Finding | None:
-    """Outputs that are not finite, and layers that are mostly dead or saturated; `hint` is the change to suggest."""
+    """Report outputs that are not finite, and mostly dead or saturated layers; `hint` is the suggested change."""
     if not health.logits.isfinite().all():
         return Finding("not_finite", _("the network's outputs are no longer finite"), hint)
     layer, share = _worst(health.dead)
@@ -214,7 +214,7 @@ def check_layers(health: Health, hint: str) -> Finding | None:
 
 
 def check_validation(recipe: Recipe, epochs: Sequence[Epoch]) -> Finding | None:
-    """A validation loss more than 5 % above its minimum for three epochs, while the training loss fell.
+    """Report a validation loss more than 5 % above its minimum for three epochs, while the training loss fell.
 
     There is none while the validation accuracy still rises, as `patience` and the best weights depend on it.
     """
@@ -243,7 +243,7 @@ def check_validation(recipe: Recipe, epochs: Sequence[Epoch]) -> Finding | None:
 
 
 def check_waiting(epochs: Sequence[Epoch]) -> Finding | None:
-    """Two or more epochs that spent over 30 % of their time waiting for data, a second or more in all."""
+    """Report two or more epochs that spent over 30 % of their time waiting for data, a second or more in all."""
     slow = [epoch for epoch in epochs if epoch.wait_share > 0.3]
     seconds = sum(epoch.wait_share * epoch.seconds for epoch in slow)
     if len(slow) < 2 or seconds < 1:

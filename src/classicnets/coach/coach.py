@@ -45,7 +45,7 @@ _SMALL_IMAGE = 64  # height and width in pixels; of larger images fewer are exam
 
 
 def watch(session: Session) -> Coach:
-    """Subscribes a coach to the session and returns it."""
+    """Subscribe a coach to the session and return it."""
     plan, data = session.plan, session.batches
     count = min(256 if plan.preprocess.image_size <= _SMALL_IMAGE else 32, len(data.labels))
     probe = prepare(data.images(torch.arange(count)), plan.preprocess)
@@ -55,7 +55,7 @@ def watch(session: Session) -> Coach:
 
 
 class Coach:
-    """Watches one run of any classifier and gives advice. Layers are examined if they are modules.
+    """Observer of one run of any classifier that gives advice. Layers are examined if they are modules.
 
     Args:
         recipe: the recipe of the run.
@@ -72,7 +72,7 @@ class Coach:
         self.reported_topics: set[str] = set()
 
     def on_resume(self, past: Iterable[Event]) -> None:
-        """Takes in the events of a run that is resumed, so that no advice is repeated.
+        """Take in the events of a run that is resumed, so that no advice is repeated.
 
         How the network changes is compared from here on.
         """
@@ -83,7 +83,7 @@ class Coach:
                 self.progress.add(event)
 
     def on_start(self, net: nn.Module) -> list[Advice]:
-        """Advice on the images, the labels and the initial weights, before the first epoch."""
+        """Return advice on the images, the labels and the initial weights, before the first epoch."""
         findings = self._new(check_labels(self.task)) + self._new(check_images(self.task, self.probe))
         health = self._examine(net)
         if health is not None:
@@ -92,7 +92,7 @@ class Coach:
         return [_advice(finding, epoch=1, step=0) for finding in findings]
 
     def on_event(self, event: Event, net: nn.Module) -> list[Advice]:
-        """Advice after a Step with a loss or an Epoch.
+        """Return advice after a Step with a loss or an Epoch.
 
         The network is examined after each epoch, and in the first epoch after each such step.
         """

@@ -26,7 +26,7 @@ _SAMPLE = 1000  # weights of each layer in a snapshot
 
 
 def output_spread(health: Health) -> float:
-    """How much the outputs depend on the image: the standard deviation of the log-probabilities over the images.
+    """Return how much the outputs depend on the image: the standard deviation of the log-probabilities over the images.
 
     It is 1 and more in a network that has learned something, and below 0.01 in one that ignores the image.
     """
@@ -42,7 +42,7 @@ class Progress:
         self._sums = [_Sums(0, 0.0, 0.0)]
 
     def add(self, event: Step | Epoch) -> None:
-        """Takes in the next event."""
+        """Take in the next event."""
         if isinstance(event, Epoch):
             self.epochs.append(event)
         elif event.loss is not None and event.accuracy is not None:
@@ -57,7 +57,7 @@ class Progress:
         return self._sums[-1].step
 
     def recent(self) -> tuple[float, float, int]:
-        """Mean loss and accuracy over about the last fifth of the epoch so far, and its number of steps."""
+        """Return the mean loss and accuracy over about the last fifth of the epoch so far, and its number of steps."""
         last = self._sums[-1]
         first = [sums for sums in self._sums if sums.step <= 0.81 * last.step][-1]
         steps = last.step - first.step
@@ -87,7 +87,7 @@ class _Snapshot:
         return cls(step, output_spread(health), weights)
 
     def movement(self, earlier: _Snapshot) -> float:
-        """Relative change of the weights since `earlier`, in the layer where it is largest."""
+        """Return the relative change of the weights since `earlier`, in the layer where it is largest."""
         changes = [
             float((weights - earlier.weights[name]).norm() / earlier.weights[name].norm().clamp(min=1e-12))
             for name, weights in self.weights.items()
@@ -97,7 +97,7 @@ class _Snapshot:
 
 
 class Plateau:
-    """Compares snapshots of a network to decide whether it is stuck at chance.
+    """Comparison of snapshots of a network, to decide whether it is stuck at chance.
 
     The loss does not show it: the book's LeNet is at chance for its whole first epoch and then learns. But the spread
     of its outputs grows in that time.
@@ -109,11 +109,11 @@ class Plateau:
         self.flat = 0
 
     def start(self, net: nn.Module, health: Health) -> None:
-        """Takes the first snapshot, of the untrained network."""
+        """Take the first snapshot, of the untrained network."""
         self.snapshot = _Snapshot.of(net, health, 0)
 
     def check(self, net: nn.Module, health: Health, epoch: int, progress: Progress) -> Finding | None:
-        """A network that is at chance and whose outputs depend no more on the image than a snapshot ago."""
+        """Return a network that is at chance and whose outputs depend no more on the image than a snapshot ago."""
         step = (epoch - 1) * progress.steps_per_epoch + progress.step
         earlier, now = self.snapshot, _Snapshot.of(net, health, step)
         if earlier is not None and step - earlier.step < _MIN_STEPS:
@@ -162,7 +162,7 @@ class Plateau:
 
 
 def _describe_loss(loss: float, chance: float, classes: int) -> str:
-    """Compares the loss with that of guessing."""
+    """Compare the loss with that of guessing."""
     values = {"loss": loss, "chance": chance, "classes": classes}
     balanced = abs(chance - math.log(classes)) < 0.0005
     if loss > 1.05 * chance:

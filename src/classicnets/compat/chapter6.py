@@ -29,48 +29,48 @@ class Loader(Protocol):
 
 
 class Timer:
-    """Measures the seconds of several runs; `stop` waits for CUDA to finish."""
+    """Timer of several runs; `stop` waits for CUDA to finish."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
         self.start()
 
     def start(self) -> None:
-        """Starts a run."""
+        """Start a run."""
         self.tik = time.perf_counter()
 
     def stop(self) -> float:
-        """Stops the run and returns its seconds."""
+        """Stop the run and return its seconds."""
         if torch.cuda.is_initialized():
             torch.cuda.synchronize()
         self.times.append(time.perf_counter() - self.tik)
         return self.times[-1]
 
     def avg(self) -> float:
-        """Returns the mean seconds of a run."""
+        """Return the mean seconds of a run."""
         return sum(self.times) / len(self.times)
 
     def sum(self) -> float:
-        """Returns the total seconds of all runs."""
+        """Return the total seconds of all runs."""
         return sum(self.times)
 
     def cumsum(self) -> list[float]:
-        """Returns the accumulated seconds after each run."""
+        """Return the accumulated seconds after each run."""
         return [float(total) for total in np.cumsum(self.times)]
 
 
 class Accumulator:
-    """Accumulates `n` sums."""
+    """Accumulator of `n` sums."""
 
     def __init__(self, n: int):
         self.data = [0.0] * n
 
     def add(self, *args: Any) -> None:
-        """Adds one number to each sum."""
+        """Add one number to each sum."""
         self.data = [total + float(value) for total, value in zip(self.data, args, strict=True)]
 
     def reset(self) -> None:
-        """Sets all sums to 0."""
+        """Set all sums to 0."""
         self.data = [0.0] * len(self.data)
 
     def __getitem__(self, index: int) -> float:
@@ -80,7 +80,7 @@ class Accumulator:
 def load_data_fashion_mnist(
     batch_size: int, resize: int | tuple[int, int] | None = None
 ) -> tuple[ImageBatches, ImageBatches]:
-    """Returns training batches, shuffled in each epoch, and test batches: X [B, 1, S, S] in 0..1 and y [B].
+    """Return training batches, shuffled in each epoch, and test batches: X [B, 1, S, S] in 0..1 and y [B].
 
     Raises:
         UsageError: CN204, the size is not square.
@@ -91,7 +91,7 @@ def load_data_fashion_mnist(
 
 
 def accuracy(y_hat: Tensor, y: Tensor) -> float:
-    """Counts the correct predictions; `y_hat` has scores [N, classes] or class numbers [N]."""
+    """Count the correct predictions; `y_hat` has scores [N, classes] or class numbers [N]."""
     if y_hat.ndim > 1 and y_hat.shape[1] > 1:
         y_hat = y_hat.argmax(dim=1)
     return float((y_hat.to(y.dtype) == y).sum())
@@ -100,7 +100,7 @@ def accuracy(y_hat: Tensor, y: Tensor) -> float:
 def evaluate_accuracy_gpu(
     net: Callable[[Tensor], Tensor], data_iter: Iterable[Any], device: torch.device | str | None = None
 ) -> float:
-    """Returns the accuracy on `data_iter`, computed on `device` (default: the device of the network).
+    """Return the accuracy on `data_iter`, computed on `device` (default: the device of the network).
 
     A module stays in evaluation mode, as in the book.
     """
@@ -115,12 +115,12 @@ def evaluate_accuracy_gpu(
 
 
 def evaluate_accuracy(net: Callable[[Tensor], Tensor], data_iter: Iterable[Any]) -> float:
-    """Returns the accuracy on `data_iter`."""
+    """Return the accuracy on `data_iter`."""
     return evaluate_accuracy_gpu(net, data_iter)
 
 
 def _on_device(device: torch.device | str | None, batches: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yields the batches on `device`; ImageBatches are preprocessed there."""
+    """Yield the batches on `device`; ImageBatches are preprocessed there."""
     if device is None:
         yield from batches
         return
@@ -131,7 +131,7 @@ def _on_device(device: torch.device | str | None, batches: Iterable[Any]) -> Ite
 
 
 def init_cnn(module: nn.Module) -> None:
-    """Initializes a Linear or Conv2d with Xavier-uniform weights and leaves other layers, for `net.apply`."""
+    """Initialize a Linear or Conv2d with Xavier-uniform weights and leave other layers, for `net.apply`."""
     if type(module) in (nn.Linear, nn.Conv2d):
         nn.init.xavier_uniform_(module.weight)  # type: ignore[arg-type]
 
@@ -144,7 +144,7 @@ def train_ch6(
     lr: float,
     device: torch.device | str | None = None,
 ) -> None:
-    """Initializes and trains `net`: Xavier-uniform weights, plain SGD, cross-entropy.
+    """Initialize and train `net`: Xavier-uniform weights, plain SGD, cross-entropy.
 
     Draws train loss, train accuracy and test accuracy. Prints their last values and the trained images per second; the
     time includes preparing the batches, but neither evaluation nor drawing.
@@ -195,7 +195,7 @@ def train_ch6(
 
 
 def _initialize_lazy_layers(net: nn.Module, batches: Loader) -> None:
-    """Initializes lazy layers with a first image; the random number generator is restored."""
+    """Initialize lazy layers with a first image; the random number generator is restored."""
     if any(is_lazy(p) for p in net.parameters()):
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             X = next(iter(batches))[0][:1]

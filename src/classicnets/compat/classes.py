@@ -36,12 +36,12 @@ def add_to_class(Class: type) -> Callable[[_Definition], _Definition]:
 
 
 class HyperParameters:
-    """Saves the arguments of a constructor as attributes and in `hparams`."""
+    """Base class that saves the arguments of a constructor as attributes and in `hparams`."""
 
     hparams: dict[str, Any]
 
     def save_hyperparameters(self, ignore: Sequence[str] = ()) -> None:
-        """Saves the local variables of the calling function, except `self`, `_private` ones and those in `ignore`."""
+        """Save the local variables of the calling function, except `self`, `_private` ones and those in `ignore`."""
         self.hparams = {
             name: value
             for name, value in sys._getframe(1).f_locals.items()
@@ -69,13 +69,13 @@ class Module(nn.Module, HyperParameters):
         raise NotImplementedError
 
     def forward(self, X: Tensor) -> Tensor:
-        """Returns the output of `self.net`."""
+        """Return the output of `self.net`."""
         assert hasattr(self, "net"), "the constructor must set self.net"
         outputs: Tensor = self.net(X)
         return outputs
 
     def plot(self, key: str, value: Any, train: bool) -> None:
-        """Draws a point of train_<key> or val_<key> against epochs."""
+        """Draw a point of train_<key> or val_<key> against epochs."""
         self.board.xlabel = "epoch"
         if train:
             x = self.trainer.train_batch_idx / self.trainer.num_train_batches
@@ -86,13 +86,13 @@ class Module(nn.Module, HyperParameters):
         self.board.draw(x, value, ("train_" if train else "val_") + key, every_n=int(every_n))
 
     def training_step(self, batch: Sequence[Tensor]) -> Tensor:
-        """Returns and draws the loss of a batch (X, y)."""
+        """Return and draw the loss of a batch (X, y)."""
         loss = self.loss(self(*batch[:-1]), batch[-1])
         self.plot("loss", loss, train=True)
         return loss
 
     def validation_step(self, batch: Sequence[Tensor]) -> None:
-        """Draws the loss of a batch (X, y)."""
+        """Draw the loss of a batch (X, y)."""
         self.plot("loss", self.loss(self(*batch[:-1]), batch[-1]), train=False)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -100,7 +100,7 @@ class Module(nn.Module, HyperParameters):
         raise NotImplementedError
 
     def apply_init(self, inputs: Sequence[Tensor], init: Callable[[nn.Module], None] | None = None) -> None:
-        """Initializes lazy layers with `inputs`, then applies `init` to each layer of the network."""
+        """Initialize lazy layers with `inputs`, then apply `init` to each layer of the network."""
         self.forward(*inputs)
         if init is not None:
             self.net.apply(init)
@@ -112,27 +112,27 @@ class Classifier(Module):
     lr: float
 
     def validation_step(self, batch: Sequence[Tensor]) -> None:
-        """Draws loss and accuracy of a batch (X, y)."""
+        """Draw loss and accuracy of a batch (X, y)."""
         Y_hat = self(*batch[:-1])
         self.plot("loss", self.loss(Y_hat, batch[-1]), train=False)
         self.plot("acc", self.accuracy(Y_hat, batch[-1]), train=False)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Returns plain SGD."""
+        """Return plain SGD."""
         return torch.optim.SGD(self.parameters(), lr=self.lr)
 
     def accuracy(self, Y_hat: Tensor, Y: Tensor, averaged: bool = True) -> Tensor:
-        """Returns the accuracy, or 1 or 0 for each prediction."""
+        """Return the accuracy, or 1 or 0 for each prediction."""
         correct = (Y_hat.reshape(-1, Y_hat.shape[-1]).argmax(dim=1) == Y.reshape(-1)).float()
         return correct.mean() if averaged else correct
 
     def loss(self, y_hat: Tensor, y: Tensor, averaged: bool = True) -> Tensor:
-        """Returns the cross-entropy: the mean, or one value for each image."""
+        """Return the cross-entropy: the mean, or one value for each image."""
         y_hat, y = y_hat.reshape(-1, y_hat.shape[-1]), y.reshape(-1)
         return F.cross_entropy(y_hat, y, reduction="mean" if averaged else "none")
 
     def layer_summary(self, X_shape: Sequence[int]) -> None:
-        """Prints the output shape of each layer of `self.net` for a random input of shape `X_shape` (with batch)."""
+        """Print the output shape of each layer of `self.net` for a random input of shape `X_shape` (with batch)."""
         X = randn(*X_shape)
         for layer in self.net.children():
             X = layer(X)
@@ -158,7 +158,7 @@ class AlexNet(Classifier):
 
 
 class DataModule(HyperParameters):
-    """Provides the batches for a `Trainer`; `root` and `num_workers` are for your own data sets."""
+    """Source of batches for a `Trainer`; `root` and `num_workers` are for your own data sets."""
 
     batch_size: int
 
@@ -166,21 +166,21 @@ class DataModule(HyperParameters):
         self.save_hyperparameters()
 
     def get_dataloader(self, train: bool) -> Loader:
-        """Returns batches (X, y) for training or validation; to be defined by a subclass."""
+        """Return batches (X, y) for training or validation; to be defined by a subclass."""
         raise NotImplementedError
 
     def train_dataloader(self) -> Loader:
-        """Returns the training batches."""
+        """Return the training batches."""
         return self.get_dataloader(train=True)
 
     def val_dataloader(self) -> Loader | None:
-        """Returns the validation batches."""
+        """Return the validation batches."""
         return self.get_dataloader(train=False)
 
     def get_tensorloader(
         self, tensors: Sequence[Tensor], train: bool, indices: slice = slice(0, None)
     ) -> DataLoader[tuple[Tensor, ...]]:
-        """Returns batches of tensors in memory."""
+        """Return batches of tensors in memory."""
         return DataLoader(TensorDataset(*(x[indices] for x in tensors)), self.batch_size, shuffle=train)
 
 
@@ -198,24 +198,24 @@ class FashionMNIST(DataModule):
         self.train, self.val = fashion_mnist(resize)
 
     def text_labels(self, indices: Iterable[Any]) -> list[str]:
-        """Returns the class names."""
+        """Return the class names."""
         return get_fashion_mnist_labels(indices)
 
     def get_dataloader(self, train: bool) -> ImageBatches:
-        """Returns training batches, shuffled in each epoch, or validation batches."""
+        """Return training batches, shuffled in each epoch, or validation batches."""
         return ImageBatches(self.train if train else self.val, self.batch_size, shuffle=train)
 
     def visualize(
         self, batch: tuple[Tensor, Tensor], nrows: int = 1, ncols: int = 8, labels: Sequence[str] = ()
     ) -> None:
-        """Shows the first images of a batch with their class names."""
+        """Show the first images of a batch with their class names."""
         X, y = batch
         images = X[: nrows * ncols]
         show_images(images, nrows, ncols, titles=labels or self.text_labels(y[: len(images)]))
 
 
 class Trainer(HyperParameters):
-    """Trains a `Module` for `max_epochs`, on the first of `num_gpus` CUDA devices or, if there is none, on the CPU."""
+    """Training of a `Module` for `max_epochs`, on the first of `num_gpus` CUDA devices, or on the CPU without one."""
 
     max_epochs: int
     gradient_clip_val: float
@@ -226,7 +226,7 @@ class Trainer(HyperParameters):
         self.gpus = [gpu(i) for i in range(min(num_gpus, available_gpus()))]
 
     def fit(self, model: Module, data: DataModule) -> None:
-        """Trains `model` in place and draws its curves on `model.board`."""
+        """Train `model` in place and draw its curves on `model.board`."""
         self.prepare_data(data)
         self.prepare_model(model)
         self.optim = model.configure_optimizers()
@@ -238,13 +238,13 @@ class Trainer(HyperParameters):
         say_how_to_save()
 
     def prepare_data(self, data: DataModule) -> None:
-        """Gets the training and validation batches."""
+        """Get the training and validation batches."""
         self.train_dataloader, self.val_dataloader = data.train_dataloader(), data.val_dataloader()
         self.num_train_batches = len(self.train_dataloader)
         self.num_val_batches = len(self.val_dataloader) if self.val_dataloader is not None else 0
 
     def prepare_model(self, model: Module) -> None:
-        """Moves the model to the device and sets up its board."""
+        """Move the model to the device and set up its board."""
         model.trainer = self
         model.board.xlim = [0, self.max_epochs]
         model.board.start_figure()
@@ -253,11 +253,11 @@ class Trainer(HyperParameters):
         self.model = model
 
     def prepare_batch(self, batch: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Returns the batch on the device."""
+        """Return the batch on the device."""
         return [part.to(self.gpus[0]) for part in batch] if self.gpus else batch
 
     def fit_epoch(self) -> None:
-        """Trains and validates for one epoch."""
+        """Train and validates for one epoch."""
         with prepared(self.model):
             self._fit_epoch()
 

@@ -25,12 +25,12 @@ Limits = Sequence[float] | None
 
 
 def in_notebook() -> bool:
-    """Whether figures appear in the output of a notebook cell."""
+    """Return whether figures appear in the output of a notebook cell."""
     return "inline" in matplotlib.get_backend()
 
 
 def use_svg_display() -> None:
-    """Draws figures in a notebook as SVG; does nothing elsewhere."""
+    """Draw figures in a notebook as SVG; does nothing elsewhere."""
     if in_notebook():
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
@@ -38,7 +38,7 @@ def use_svg_display() -> None:
 
 
 def set_figsize(figsize: Size = (3.5, 2.5)) -> None:
-    """Sets the size of new figures in inches."""
+    """Set the size of new figures in inches."""
     use_svg_display()
     plt.rcParams["figure.figsize"] = figsize
 
@@ -53,7 +53,7 @@ def set_axes(
     yscale: str,
     legend: Sequence[str] | None,
 ) -> None:
-    """Sets labels, limits, scales, legend and a grid; limits that are None or empty are chosen by matplotlib."""
+    """Set labels, limits, scale, legend and a grid; limits that are None or empty are chosen by matplotlib."""
     axes.set_xlabel(xlabel or "")
     axes.set_ylabel(ylabel or "")
     axes.set_xscale(xscale)
@@ -68,14 +68,14 @@ def set_axes(
 
 
 def get_fashion_mnist_labels(labels: Iterable[Any]) -> list[str]:
-    """Returns the class names of Fashion-MNIST for labels 0 to 9."""
+    """Return the class names of Fashion-MNIST for labels 0 to 9."""
     return [CLASSES[int(label)] for label in labels]
 
 
 def show_images(
     imgs: Iterable[Any], num_rows: int, num_cols: int, titles: Sequence[str] | None = None, scale: float = 1.5
 ) -> Any:
-    """Draws a grid of images (tensors [H, W] or [1, H, W], arrays or PIL images); returns its axes as a flat array."""
+    """Draw a grid of images (tensors [H, W] or [1, H, W], arrays or PIL images); return its axes as a flat array."""
     _, grid = plt.subplots(num_rows, num_cols, figsize=(num_cols * scale, num_rows * scale), squeeze=False)
     axes = grid.flatten()
     for i, (ax, image) in enumerate(zip(axes, imgs, strict=False)):
@@ -88,13 +88,13 @@ def show_images(
 
 
 def say(line: str) -> None:
-    """Prints a line on standard error, except in a notebook, which shows the figure."""
+    """Print a line on standard error, except in a notebook, which shows the figure."""
     if not in_notebook():
         print(line, file=sys.stderr)
 
 
 def say_how_to_save() -> None:
-    """Tells the user of a script how to show or save the curves."""
+    """Tell the user of a script how to show or save the curves."""
     if in_notebook() or not plt.get_fignums():
         return
     if getattr(plt.gcf().canvas, "required_interactive_framework", None):
@@ -122,7 +122,7 @@ class _LiveFigure:
 
 
 def _set_points(axes: Axes, lines: Iterable[Line2D], curves: Iterable[Sequence[Sequence[float]]]) -> None:
-    """Sets the points of existing lines."""
+    """Set the points of existing lines."""
     for line, (x, y) in zip(lines, curves, strict=False):
         line.set_data(x, y)
         if line.get_marker() in (".", "None"):
@@ -139,7 +139,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 class Animator:
-    """Draws several curves, again at each `add`; the figure is `fig`, the points are `X` and `Y`."""
+    """Plot of several curves, drawn again at each `add`; the figure is `fig`, the points are `X` and `Y`."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class Animator:
         self._live = _LiveFigure()
 
     def add(self, x: Any, y: Any) -> None:
-        """Adds a point to each curve; `y` is a number, or one for each curve, with None for no point at `x`."""
+        """Add a point to each curve; `y` is a number, or one for each curve, with None for no point at `x`."""
         values = _as_list(y)
         positions = _as_list(x) if hasattr(x, "__len__") else [x] * len(values)
         if not self.X:
@@ -184,7 +184,7 @@ class Animator:
         self._print_values()
 
     def _print_values(self) -> None:
-        """Prints the values in a script when each curve has its point at the end of an epoch."""
+        """Print the values in a script when each curve has its point at the end of an epoch."""
         positions = {x[-1] if x else None for x in self.X}
         position = positions.pop()
         if self.legend and not positions and position is not None and position.is_integer():
@@ -193,7 +193,7 @@ class Animator:
 
 
 class ProgressBoard:
-    """Draws curves point by point (English edition 1.0); `data` maps a label to its points [(x, y), ...]."""
+    """Plot of curves, point by point (English edition 1.0); `data` maps a label to its points [(x, y), ...]."""
 
     def __init__(
         self,
@@ -219,11 +219,11 @@ class ProgressBoard:
         self._live = _LiveFigure()
 
     def start_figure(self) -> None:
-        """Draws in the output of the current notebook cell from now on."""
+        """Draw in the output of the current notebook cell from now on."""
         self._live = _LiveFigure()
 
     def draw(self, x: float, y: Any, label: str, every_n: int = 1) -> None:
-        """Adds a point (x, y) to the curve `label`; `every_n` points are averaged and drawn as one."""
+        """Add a point (x, y) to the curve `label`; `every_n` points are averaged and drawn as one."""
         pending = self.raw_points.setdefault(label, [])
         pending.append((float(x), y.detach() if isinstance(y, torch.Tensor) else y))
         if len(pending) < every_n:
@@ -252,6 +252,6 @@ class ProgressBoard:
         self._live.show(self.fig)
 
     def print_values(self, epoch: int) -> None:
-        """Prints the latest value of each curve in a script."""
+        """Print the latest value of each curve in a script."""
         values = ", ".join(f"{label} {points[-1][1]:.3f}" for label, points in self.data.items())
         say(_("epoch {epoch}: {values}", epoch=epoch, values=values))

@@ -36,11 +36,11 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         return prepare(self.images[index][None], self.preprocess)[0], int(self.labels[index])
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns images [B, 1, size, size], resized together, and labels [B]."""
+        """Return images [B, 1, size, size], resized together, and labels [B]."""
         return prepare(self.images[index], self.preprocess), self.labels[index]
 
     def to(self, device: torch.device) -> ImageDataset:
-        """Returns the same images on `device`."""
+        """Return the same images on `device`."""
         return ImageDataset(self.images.to(device), self.labels.to(device), self.preprocess.image_size)
 
 
@@ -64,12 +64,12 @@ class ImageBatches:
             yield self.dataset.batch(index)
 
     def to(self, device: torch.device) -> ImageBatches:
-        """Returns the same batches, preprocessed on `device`."""
+        """Return the same batches, preprocessed on `device`."""
         return ImageBatches(self.dataset.to(device), self.batch_size, self.shuffle)
 
 
 def fashion_mnist(resize: int | tuple[int, int] | None) -> tuple[ImageDataset, ImageDataset]:
-    """Returns the verified training and test images at `resize` pixels (None: 28).
+    """Return the verified training and test images at `resize` pixels (None: 28).
 
     Raises:
         UsageError: CN204, the size is not square.

@@ -9,27 +9,27 @@ from torch import Tensor
 
 
 def cpu() -> torch.device:
-    """Returns the CPU device."""
+    """Return the CPU device."""
     return torch.device("cpu")
 
 
 def gpu(i: int = 0) -> torch.device:
-    """Returns the i-th CUDA device."""
+    """Return the i-th CUDA device."""
     return torch.device(f"cuda:{i}")
 
 
 def num_gpus() -> int:
-    """Returns the number of CUDA devices."""
+    """Return the number of CUDA devices."""
     return torch.cuda.device_count()
 
 
 def try_gpu(i: int = 0) -> torch.device:
-    """Returns the i-th CUDA device if it exists, else the CPU."""
+    """Return the i-th CUDA device if it exists, else the CPU."""
     return gpu(i) if num_gpus() > i else cpu()
 
 
 def try_all_gpus() -> list[torch.device]:
-    """Returns all CUDA devices; the CPU if there are none."""
+    """Return all CUDA devices; the CPU if there are none."""
     return [gpu(i) for i in range(num_gpus())] or [cpu()]
 
 
@@ -37,40 +37,40 @@ randn = torch.randn
 
 
 def size(a: Tensor) -> int:
-    """Returns the number of elements of `a`."""
+    """Return the number of elements of `a`."""
     return a.numel()
 
 
 def argmax(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """Calls `x.argmax`."""
+    """Call `x.argmax`."""
     return x.argmax(*args, **kwargs)
 
 
 def astype(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Converts `x` to `dtype`."""
+    """Convert `x` to `dtype`."""
     return x.to(dtype)
 
 
 def reduce_sum(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """Calls `x.sum`."""
+    """Call `x.sum`."""
     return x.sum(*args, **kwargs)
 
 
 def reduce_mean(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """Calls `x.mean`."""
+    """Call `x.mean`."""
     return x.mean(*args, **kwargs)
 
 
 def reshape(x: Tensor, *args: Any) -> Tensor:
-    """Calls `x.reshape`."""
+    """Call `x.reshape`."""
     return x.reshape(*args)
 
 
 def numpy(x: Tensor) -> Any:
-    """Returns a CPU tensor as a NumPy array, without its gradient."""
+    """Return a CPU tensor as a NumPy array, without its gradient."""
     return x.detach().numpy()
 
 
 def to(x: Any, *args: Any, **kwargs: Any) -> Any:
-    """Calls `x.to`."""
+    """Call `x.to`."""
     return x.to(*args, **kwargs)

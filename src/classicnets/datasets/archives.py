@@ -26,9 +26,10 @@ def unpack(dataset: Dataset, archive: Path, folder: Path) -> None:
 
 
 def unpacked_folder(dataset: Dataset, place: Path, folder: Path) -> Path:
-    """The folder that contains the files of a data set at `place`: itself, or `folder` if an archive is unpacked there.
+    """Return the folder that contains the files of a data set at `place`.
 
-    `place` contains the files, the folder of their archive or the archive, or is the archive.
+    It is `place`, or `folder` if an archive is unpacked there. `place` contains the files, the folder of their archive
+    or the archive, or is the archive.
     """
     if dataset.archive is None:
         return place

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def read_splits(dataset: Dataset, paths: Mapping[str, Path]) -> Iterator[Split]:
-    """The training split, its files concatenated, and the test split. Raises DataError CN301."""
+    """Yield the training split, its files concatenated, and the test split. Raises DataError CN301."""
     import numpy as np
 
     for prefix in ("train", "test"):
@@ -29,7 +29,7 @@ def read_splits(dataset: Dataset, paths: Mapping[str, Path]) -> Iterator[Split]:
 
 
 def check(folder: Path, dataset: Dataset) -> list[FileReport]:
-    """One report for each file of `dataset` in `folder`."""
+    """Return one report for each file of `dataset` in `folder`."""
     paths = find_files(folder, dataset)
     reports = []
     for file in dataset.files:

@@ -14,7 +14,7 @@ APT_TIMEOUT_SECONDS = 300
 
 
 def has_apt() -> bool:
-    """Whether this machine can download and unpack Debian packages."""
+    """Return whether this machine can download and unpack Debian packages."""
     return all(shutil.which(tool) for tool in ("apt-get", "dpkg-deb"))
 
 

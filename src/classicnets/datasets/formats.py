@@ -60,7 +60,7 @@ def read_idx(path: Path, *, max_bytes: int = MAX_BYTES) -> npt.NDArray[np.uint8]
 
 
 def idx_header(path: Path) -> tuple[int, ...]:
-    """The shape that an IDX file declares; only the header is read. Raises DataError CN301."""
+    """Return the shape that an IDX file declares; only the header is read. Raises DataError CN301."""
     with _open(path, _("IDX file")) as stream:
         return _read_header(stream, path, MAX_BYTES)
 
@@ -134,7 +134,7 @@ def tar_pieces(path: Path, sizes: Mapping[str, int]) -> Iterator[tuple[str, byte
 
 
 def is_gzip(path: Path) -> bool:
-    """Whether the file begins as gzip does. Raises DataError CN301 if it cannot be read."""
+    """Return whether the file begins as gzip does. Raises DataError CN301 if it cannot be read."""
     with _open(path, _("data file"), unzip=False) as file:
         return file.read(2) == GZIP
 

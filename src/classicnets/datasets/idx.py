@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def describe(folder: Path) -> Description:
-    """Name, classes, image shape and counts, from headers and labels.
+    """Return the name, classes, image shape and counts, from headers and labels.
 
     Images are read only if the labels are those of a published set, to give the same name as `load`.
 
@@ -56,7 +56,7 @@ def load(folder: Path, say: Say) -> ImageSplits:
 
 
 def check(folder: Path, dataset: Dataset | None = None) -> list[FileReport]:
-    """One report for each file in `folder`; with `dataset`, its content must be that of the published set."""
+    """Return one report for each file in `folder`; with `dataset`, its content must be that of the published set."""
     paths = find_files(folder)
     expected = {file.role: file for file in dataset.files} if dataset else {}
     reports: list[FileReport] = []
@@ -78,7 +78,7 @@ def check(folder: Path, dataset: Dataset | None = None) -> list[FileReport]:
 
 
 def read_splits(paths: Mapping[str, Path], classes: int) -> Iterator[Split]:
-    """The training and the test split. Raises DataError CN301."""
+    """Yield the training and the test split. Raises DataError CN301."""
     import numpy as np
 
     for prefix in ("train", "t10k"):

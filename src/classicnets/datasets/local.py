@@ -23,7 +23,7 @@ _STALE_SECONDS = 86_400.0  # without locks, a temporary folder of this age was l
 
 
 def cache_root() -> Path:
-    """The cache folder: CLASSICNETS_CACHE, or `classicnets` in the user's cache folder."""
+    """Return the cache folder: CLASSICNETS_CACHE, or `classicnets` in the user's cache folder."""
     if folder := os.environ.get("CLASSICNETS_CACHE"):
         return Path(folder).expanduser().absolute()
     base = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
@@ -31,7 +31,7 @@ def cache_root() -> Path:
 
 
 def cache_folder(dataset: Dataset) -> Path:
-    """The folder of a data set in the cache."""
+    """Return the folder of a data set in the cache."""
     return cache_root() / "data" / dataset.name
 
 
@@ -43,7 +43,7 @@ def local_folders(dataset: Dataset) -> tuple[tuple[str, Path], ...]:
 
 @contextmanager
 def fetch_folder(cache: Path) -> Iterator[Path]:
-    """A temporary folder inside the cache for files that are not verified yet; it is removed at the end.
+    """Yield a temporary folder inside the cache for files that are not verified yet; it is removed at the end.
 
     First removes temporary folders left by processes that were killed.
 

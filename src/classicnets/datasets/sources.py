@@ -89,12 +89,12 @@ def import_files(dataset: Dataset, place: Path) -> DatasetFiles:
 
 
 def is_local(dataset: Dataset) -> bool:
-    """Whether a folder of this machine has all files of a data set, by their names; the content is not verified."""
+    """Return whether a folder of this machine has all files of a data set, by name; their content is not verified."""
     return any(len(find_files(folder, dataset)) == len(dataset.files) for _name, folder in local_folders(dataset))
 
 
 def describe_source(dataset: Dataset) -> str:
-    """Which source `obtain` would use now, in words; neither connects nor writes."""
+    """Return which source `obtain` would use now, in words; neither connects nor writes."""
     for label, folder in local_folders(dataset):
         if not verify_folder(dataset, folder)[1]:
             return f"{label} {folder}"

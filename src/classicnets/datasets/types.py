@@ -97,7 +97,7 @@ class Description:
     validation: int = 0
 
     def native_size(self) -> int:
-        """Height and width of the images, for a recipe without an image_size.
+        """Return the height and width of the images, for a recipe without an image_size.
 
         Raises:
             UsageError: CN204 if they have no square size in common.

@@ -46,7 +46,7 @@ def find_files(folder: Path, dataset: Dataset | None = None) -> dict[str, Path]:
 
 
 def find_owner(path: Path) -> Owner | None:
-    """The published set and role with exactly the content of this file; None if unknown."""
+    """Return the published set and role with exactly the content of this file; None if unknown."""
     owners = {(file.digest_of, file.sha256): Owner(d.title, file.role) for d in DATASETS.values() for file in d.files}
     largest = max(file.size for d in DATASETS.values() for file in d.files)
     for digest_of in ("file", "content"):
@@ -57,12 +57,12 @@ def find_owner(path: Path) -> Owner | None:
 
 
 def is_genuine(file: DataFile, path: Path) -> bool:
-    """Whether `path` has exactly the content of `file`. Raises DataError CN301 if it is damaged."""
+    """Return whether `path` has exactly the content of `file`. Raises DataError CN301 if it is damaged."""
     return sha256_of(path, packed=file.digest_of == "file") == file.sha256
 
 
 def verify(expected: DataFile, path: Path) -> FileFault | None:
-    """What is wrong with the content of `path`; None if it is the expected one."""
+    """Return what is wrong with the content of `path`; None if it is the expected one."""
     packed = expected.digest_of == "file"
     try:
         digest = sha256_of(path, max_bytes=expected.size, packed=packed)
@@ -84,7 +84,7 @@ def verify(expected: DataFile, path: Path) -> FileFault | None:
 
 
 def verify_folder(dataset: Dataset, folder: Path) -> tuple[dict[str, Path], dict[str, FileFault]]:
-    """The verified files in a folder (role -> path), and what is wrong with the others (name -> fault)."""
+    """Return the verified files in a folder (role -> path), and what is wrong with the others (name -> fault)."""
     paths = find_files(folder, dataset)
     verified, faults = {}, {}
     for file in dataset.files:
@@ -98,7 +98,7 @@ def verify_folder(dataset: Dataset, folder: Path) -> tuple[dict[str, Path], dict
 
 
 def describe_faults(faults: Mapping[str, FileFault], dataset: Dataset) -> str:
-    """All faults on one line."""
+    """Return all faults on one line."""
     if len(faults) == len(dataset.files) and all(fault.missing for fault in faults.values()):
         return _("no files")
     return "; ".join(f"{name}: {fault.message}" for name, fault in faults.items())

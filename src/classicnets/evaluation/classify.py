@@ -41,7 +41,7 @@ class Classifier(Protocol):
         """Numeric precision: "float32", "bfloat16" or "int8"."""
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Classifies uint8 [N, C, H, W]; returns float32 [N, classes]."""
+        """Classify uint8 [N, C, H, W]; return float32 [N, classes]."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Prediction:
 def predictions(
     classifier: Classifier, inputs: Iterable[Input], top: int = 3, *, decode: Decoder = read_fitted
 ) -> Iterator[tuple[Input, Prediction]]:
-    """Yields each image with its `top` most probable classes; `decode` reads the image files."""
+    """Yield each image with its `top` most probable classes; `decode` reads the image files."""
     for image, result in classify(classifier, inputs, decode=decode):
         if isinstance(result, DataError):
             yield image, Prediction(image.name, (), (), image.truth, reason(result))
@@ -84,7 +84,7 @@ def predictions(
 def classify(
     classifier: Classifier, inputs: Iterable[Input], *, decode: Decoder = read_fitted
 ) -> Iterator[tuple[Input, np.ndarray | DataError]]:
-    """Yields each image, in order, with its probabilities float32 [classes] or the error from reading it.
+    """Yield each image, in order, with its probabilities float32 [classes] or the error from reading it.
 
     One batch is decoded while another is classified; at most two batches are in memory.
     """

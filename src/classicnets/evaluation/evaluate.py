@@ -33,7 +33,7 @@ class Evaluation(Metrics):
 
 
 def evaluate(classifier: Classifier, split: Split) -> tuple[Evaluation, np.ndarray]:
-    """Evaluates a classifier on a split; also returns the probabilities, float32 [N, classes]."""
+    """Evaluate a classifier on a split; also return the probabilities, float32 [N, classes]."""
     started = time.perf_counter()
     probabilities = classifier.probabilities(split.images)
     seconds = time.perf_counter() - started
@@ -48,7 +48,7 @@ def evaluate_files(
     skip_unreadable: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
-    """Evaluates a classifier on image files, whose classes are matched by name; images are not kept in memory.
+    """Evaluate a classifier on image files, whose classes are matched by name; images are not kept in memory.
 
     Args:
         classifier: What is evaluated.
@@ -107,7 +107,7 @@ def _unreadable_images(unreadable: list[str], where: str) -> DataError:
 
 
 def renumbered(labels: np.ndarray, theirs: tuple[str, ...], ours: tuple[str, ...], where: str) -> np.ndarray:
-    """Translates labels int64 [N] of the classes `theirs` to the numbers of the same class names in `ours`.
+    """Translate labels int64 [N] of the classes `theirs` to the numbers of the same class names in `ours`.
 
     Raises:
         DataError: CN306, a class with images is not in `ours`.
@@ -120,7 +120,7 @@ def renumbered(labels: np.ndarray, theirs: tuple[str, ...], ours: tuple[str, ...
 
 
 def unknown_classes(unknown: Collection[str], known: tuple[str, ...], where: str) -> DataError:
-    """Returns the error for classes that the network does not know; it names the nearest known class of each."""
+    """Return the error for classes that the network does not know; it names the nearest known class of each."""
     lines = []
     for name in sorted(unknown)[:_MAX_NAMED]:
         known_name = nearest(name, known, cutoff=0.5)
@@ -142,7 +142,7 @@ def unknown_classes(unknown: Collection[str], known: tuple[str, ...], where: str
 
 
 def write_metrics(path: Path, facts: dict[str, Any]) -> None:
-    """Writes the facts of an evaluation as JSON with one fact a line, so that a large confusion matrix is one line.
+    """Write the facts of an evaluation as JSON with one fact a line, so that a large confusion matrix is one line.
 
     Raises:
         MachineError: CN401, the file cannot be written.

@@ -55,13 +55,13 @@ class Metrics:
     calibration: tuple[Bin, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, which has no NaN: a value that is not finite becomes None."""
+        """Return plain values for JSON, which has no NaN: a value that is not finite becomes None."""
         values = asdict(self)
         return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
 
 
 def measure(probabilities: np.ndarray, labels: np.ndarray) -> Metrics:
-    """Computes the metrics of probabilities [N, C] for labels int64 [N] in 0..C-1, N > 0.
+    """Compute the metrics of probabilities [N, C] for labels int64 [N] in 0..C-1, N > 0.
 
     Among equal probabilities, the first class ranks first. NaN ranks as the largest value, as in argmax; loss and
     calibration error are then NaN.
@@ -91,7 +91,7 @@ def measure(probabilities: np.ndarray, labels: np.ndarray) -> Metrics:
 
 
 def ranks(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns the rank of the true class of each image, int64 [N]; 0 if it has the highest probability."""
+    """Return the rank of the true class of each image, int64 [N]; 0 if it has the highest probability."""
     comparable = np.where(np.isnan(probabilities), np.inf, probabilities)
     true = comparable[np.arange(len(labels)), labels][:, None]
     earlier = np.arange(comparable.shape[1]) < labels[:, None]
@@ -100,7 +100,7 @@ def ranks(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def calibrate(confidence: np.ndarray, correct: np.ndarray) -> tuple[tuple[Bin, ...], float]:
-    """Computes the expected calibration error.
+    """Compute the expected calibration error.
 
     Args:
         confidence: float64 [N]; NaN values are in no bin.

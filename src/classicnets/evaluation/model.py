@@ -56,7 +56,7 @@ class Model:
         return self.predictor.classes
 
     def predict(self, *images: str | Path, top: int = 3, decode: Decoder = read_fitted) -> list[Prediction]:
-        """Returns the `top` most probable classes of each image.
+        """Return the `top` most probable classes of each image.
 
         Args:
             images: Files, folders, globs, CSV lists, or "-" for standard input.
@@ -77,7 +77,7 @@ class Model:
     def stream(
         self, images: Iterable[Input], *, top: int = 3, decode: Decoder = read_fitted
     ) -> Iterator[tuple[Input, Prediction]]:
-        """Yields each image with its prediction, for any number of images, without keeping them in memory."""
+        """Yield each image with its prediction, for any number of images, without keeping them in memory."""
         return predictions(self.predictor, images, top, decode=decode)
 
     def evaluate(
@@ -88,7 +88,7 @@ class Model:
         say: Callable[[str], None] = print_to_stderr,
         watch: Watch = iter,
     ) -> Evaluation:
-        """Evaluates the model on labeled images, whose classes are matched by name.
+        """Evaluate the model on labeled images, whose classes are matched by name.
 
         Args:
             data: A data set name, a folder, or a CSV list with classes (default: the test split of the training data).
@@ -118,7 +118,7 @@ class Model:
         return evaluate(self.predictor, Split(splits.test.images, labels))[0]
 
     def _evaluate_default(self, on_bad_image: str, say: Callable[[str], None]) -> Evaluation:
-        """Evaluates on the test split of the training data."""
+        """Evaluate on the test split of the training data."""
         if self.data is None or (self.data not in DATASETS and not Path(self.data).expanduser().exists()):
             raise UsageError(
                 "CN206",

@@ -41,7 +41,7 @@ class OnnxClassifier:
             self.session = self._open(runtime, threads=0)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Classifies uint8 [N, C, H, W], grayscale or color; returns float32 [N, classes]."""
+        """Classify uint8 [N, C, H, W], grayscale or color; return float32 [N, classes]."""
         image_bytes = 3 * images.shape[2] * images.shape[3]
         size = max(1, _MAX_BATCH_BYTES // image_bytes)
         parts = [self._batch(images[i : i + size]) for i in range(0, len(images), size)]
@@ -54,7 +54,7 @@ class OnnxClassifier:
         return np.asarray(probabilities, dtype=np.float32)
 
     def _open(self, runtime: Any, threads: int) -> Any:
-        """Opens a session with a number of threads (0: one for each core)."""
+        """Open a session with a number of threads (0: one for each core)."""
         if not self.path.is_file():
             raise self._unusable(_("the file does not exist"))
         options = runtime.SessionOptions()
@@ -66,7 +66,7 @@ class OnnxClassifier:
             raise self._unusable(" ".join(str(error).split())) from error
 
     def _read_facts(self) -> dict[str, Any]:
-        """Reads and checks the metadata."""
+        """Read and check the metadata."""
         entry = self.session.get_modelmeta().custom_metadata_map.get(KEY)
         if entry is None:
             raise self._unusable(

@@ -19,7 +19,7 @@ _MIN_ACCELERATED = 16  # images; for fewer, preparing the network takes longer t
 
 
 class Predictor:
-    """Classifies images with `net`, in evaluation mode; the mode is restored afterwards.
+    """Classifier of images with `net`, in evaluation mode; the mode is restored afterwards.
 
     Args:
         net: Takes float [N, C, H, W] and returns logits [N, classes].
@@ -43,7 +43,7 @@ class Predictor:
         self.precision, self.acceleration = precision, acceleration
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Classifies uint8 [N, C, H, W]; returns float32 [N, classes], averaged over the views of each image.
+        """Classify uint8 [N, C, H, W]; return float32 [N, classes], averaged over the views of each image.
 
         Results are bit for bit the same for the same numbers of threads; other numbers may change the last digits.
         """

@@ -34,7 +34,7 @@ class Candidate:
     max_weights: int | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         values = dict(vars(self))
         values["numbers"] = values.pop("max_weights")
         return values
@@ -48,7 +48,7 @@ def candidates(
     *,
     only_int8: bool = False,
 ) -> tuple[Candidate, ...]:
-    """Builds and measures the files to choose from.
+    """Build and measure the files to choose from.
 
     Linear layers are approximated only if the file is too large without: to the largest file that fits, or else to
     rank 1.
@@ -77,7 +77,7 @@ def candidates(
 
 
 def best(candidates: Sequence[Candidate], limit: int) -> Candidate:
-    """The most accurate candidate that fits; of equals the first, which is changed least.
+    """Return the most accurate candidate that fits; of equals the first, which is changed least.
 
     Raises:
         CheckFailed: CN104 if none fits.

@@ -30,9 +30,10 @@ _SCALE = 2.0**22  # Pillow's weights are integers in units of 1 / _SCALE
 
 
 def preprocessing_graph(preprocess: Preprocess) -> ModelProto:
-    """The graph from uint8 [N, H, W, 3] RGB of any size to float32 [views * N, channels, image_size, image_size].
+    """Return the graph from RGB uint8 [N, H, W, 3] to float32 [views * N, channels, image_size, image_size].
 
-    The outputs are ordered by view. They equal those of `images.decode.fit_image` and `images.transforms.views`.
+    Images may have any size. The outputs are ordered by view; they equal those of `images.decode.fit_image` and
+    `images.transforms.views`.
     """
 
     def build(op: OpBuilder, pixels: Value) -> Value:
@@ -56,7 +57,7 @@ def preprocessing_graph(preprocess: Preprocess) -> ModelProto:
 
 
 def postprocessing_graph(preprocess: Preprocess, classes: int) -> ModelProto:
-    """The graph from logits float32 [views * N, classes] to probabilities [N, classes].
+    """Return the graph from logits float32 [views * N, classes] to probabilities [N, classes].
 
     Computes the softmax, then the mean over the views.
     """
@@ -167,7 +168,7 @@ def _convert_color(op: OpBuilder, pixels: Value, channels: int) -> Value:
 
 
 def _resize(op: OpBuilder, planes: Value, side: int, *, square: bool) -> Value:
-    """Resizes float64 [N, C, H, W] to [N, C, side, side]: first the width, then the height.
+    """Resize float64 [N, C, H, W] to [N, C, side, side]: first the width, then the height.
 
     Since version 13, Pillow starts with the height where it shrinks by more than twice what the width does. This never
     happens for square images.

@@ -22,7 +22,7 @@ _BATCH_SIZE = 32
 
 
 def quantize(network: ModelProto, images: np.ndarray, preprocess: Preprocess) -> ModelProto:
-    """Quantizes a network to int8, with one scale per channel of its weights.
+    """Quantize a network to int8, with one scale per channel of its weights.
 
     Args:
         network: the network without pre- and postprocessing, which stay in float32.
@@ -59,7 +59,7 @@ class _CalibrationReader:
         )
 
     def get_next(self) -> dict[str, Any] | None:
-        """The next batch; None at the end."""
+        """Return the next batch; None at the end."""
         batch = next(self.batches, None)
         return None if batch is None else {graph.PREPARED: batch}
 

@@ -15,7 +15,7 @@ from classicnets.models.lrn import LRN
 
 
 def replace_layers(net: nn.Module) -> nn.Module:
-    """Replaces layers of `net` in place and returns it, or the replacement if `net` is such a layer.
+    """Replace layers of `net` in place and return it, or the replacement if `net` is such a layer.
 
     LRN becomes ONNX's node, adaptive pooling becomes pooling with fixed windows, and RReLU becomes LeakyReLU.
     An LRN that ONNX does not support becomes plain arithmetic instead: with an even window, which ONNX places

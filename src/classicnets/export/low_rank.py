@@ -10,17 +10,17 @@ from torch import nn
 
 
 def linear_layers(net: nn.Module) -> dict[str, nn.Linear]:
-    """The layers that can be approximated, by name."""
+    """Return the layers that can be approximated, by name."""
     return {name: layer for name, layer in net.named_modules() if type(layer) is nn.Linear and min(_size(layer)) > 1}
 
 
 def weight_count(net: nn.Module) -> int:
-    """Number of weights in linear layers, without biases."""
+    """Return the number of weights in linear layers, without biases."""
     return sum(layer.weight.numel() for layer in linear_layers(net).values())
 
 
 def approximate(net: nn.Module, max_weights: int) -> nn.Module:
-    """Returns a copy of `net` whose linear layers have about `max_weights` weights together.
+    """Return a copy of `net` whose linear layers have about `max_weights` weights together.
 
     Every layer gets rank 1 at least. Ranks are then raised one at a time, where a singular value has the largest share
     of its layer's squared norm per weight that it costs. A layer that would not become smaller is left unchanged.

@@ -29,13 +29,13 @@ MAX_BYTES = 2**31 - 2**20  # largest size of one protobuf file
 
 
 def require_packages() -> None:
-    """Raises MachineError CN403 if a package of the extra `export` is missing."""
+    """Raise MachineError CN403 if a package of the extra `export` is missing."""
     for name in ("onnx", "onnxscript", "onnxruntime"):
         machine.require(name, extra="export")
 
 
 def export_network(net: nn.Module, preprocess: Preprocess) -> ModelProto:
-    """Exports the network without pre- and postprocessing; `net` is not changed.
+    """Export the network without pre- and postprocessing; `net` is not changed.
 
     Returns:
         A model from `prepared` float32 [M, C, S, S], for any M, to `logits` [M, classes].
@@ -87,7 +87,7 @@ def export_error(error: Exception, message: str) -> CheckFailed:
 
 
 def assemble(network: ModelProto, preprocess: Preprocess, classes: int, facts: dict[str, Any]) -> bytes:
-    """The content of the file: the network between pre- and postprocessing, with `facts` in its metadata."""
+    """Return the content of the file: the network between pre- and postprocessing, with `facts` in its metadata."""
     onnx = machine.require("onnx", extra="export")
     before, after = graph.preprocessing_graph(preprocess), graph.postprocessing_graph(preprocess, classes)
     model = onnx.ModelProto()
@@ -108,7 +108,7 @@ def assemble(network: ModelProto, preprocess: Preprocess, classes: int, facts: d
 
 
 def with_facts(content: bytes, facts: dict[str, Any]) -> bytes:
-    """The content of a file with other facts in its metadata."""
+    """Return the content of a file with other facts in its metadata."""
     model = machine.require("onnx", extra="export").load_from_string(content)
     model.doc_string = description(facts)
     del model.metadata_props[:]
@@ -119,7 +119,7 @@ def with_facts(content: bytes, facts: dict[str, Any]) -> bytes:
 
 
 def description(facts: dict[str, Any]) -> str:
-    """The facts as a text for other programs that show the file.
+    """Return the facts as a text for other programs that show the file.
 
     The text is part of the file, so it is not translated: the same run always gives the same file.
     """
@@ -136,7 +136,7 @@ def description(facts: dict[str, Any]) -> str:
 
 
 def _remove_debug_info(model: ModelProto) -> None:
-    """Removes what the exporter records about its work: file paths, stack traces, intermediate shapes."""
+    """Remove what the exporter records about its work: file paths, stack traces, intermediate shapes."""
     del model.graph.value_info[:], model.graph.metadata_props[:], model.metadata_props[:]
     model.doc_string = model.graph.doc_string = ""
     for item in (*model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output):
@@ -146,7 +146,7 @@ def _remove_debug_info(model: ModelProto) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Suppresses warnings, log messages and output of torch's exporter about packages that are not needed here."""
+    """Suppress warnings, log messages and output of torch's exporter about packages that are not needed here."""
     disabled_level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

@@ -77,7 +77,7 @@ class Reference:
         return _LOGIT_ERROR / 2 * max(1.0, self.max_logit)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Classifies uint8 [N, C, H, W] of any size; returns float32 [N, classes]."""
+        """Classify uint8 [N, C, H, W] of any size; return float32 [N, classes]."""
         hook = self.predictor.net.register_forward_hook(self._record)
         try:
             return self.predictor.probabilities(_preprocess(images, self.preprocess))
@@ -89,7 +89,7 @@ class Reference:
 
 
 def compare(file: Classify, reference: Reference, images: np.ndarray) -> Comparison:
-    """Runs uint8 [N, C, H, W] through both. The network gets images fitted by Pillow, the file the originals."""
+    """Run uint8 [N, C, H, W] through both. The network gets images fitted by Pillow, the file the originals."""
     batches = batches_of(images, reference.preprocess.side)
     file_probabilities = np.concatenate([file(batch) for batch in batches])
     net_probabilities = np.concatenate([reference.probabilities(batch) for batch in batches])
@@ -97,7 +97,7 @@ def compare(file: Classify, reference: Reference, images: np.ndarray) -> Compari
 
 
 def check(comparison: Comparison, description: str) -> None:
-    """Raises CheckFailed CN102 if the file and the network disagree; `description` is that of the images."""
+    """Raise CheckFailed CN102 if the file and the network disagree; `description` is that of the images."""
     if not comparison.difference <= comparison.bound:
         raise CheckFailed(
             "CN102",
@@ -118,7 +118,7 @@ def check(comparison: Comparison, description: str) -> None:
 
 
 def probes(images: np.ndarray, side: int) -> list[np.ndarray]:
-    """Batches of 1, 2 and 7 images of many sizes, from one pixel on, made by repeating and cropping `images`."""
+    """Return batches of 1, 2 and 7 images of many sizes, from one pixel on, made by repeating and cropping `images`."""
     sizes = [(side, side), (1, 1), (side + 3, 2 * side + 1), (3 * side + 2, 3 * side + 2), (side // 2 + 1, 5 * side)]
     if (
         int(metadata.version("pillow").split(".")[0]) >= 13
@@ -134,7 +134,7 @@ def probes(images: np.ndarray, side: int) -> list[np.ndarray]:
 
 
 def onnx_classifier(file: str | Path | bytes) -> Classify:
-    """The function that runs an .onnx file, or its content, in onnxruntime on the CPU."""
+    """Return the function that runs an .onnx file, or its content, in onnxruntime on the CPU."""
     runtime = machine.require("onnxruntime", extra="export")
     options = runtime.SessionOptions()
     options.log_severity_level = 3
@@ -156,26 +156,26 @@ def to_color(images: np.ndarray) -> np.ndarray:
 
 
 def fit_all(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
-    """Crops or pads and resizes uint8 [N, C, H, W] to [N, C, side, side]."""
+    """Crop or pad and resize uint8 [N, C, H, W] to [N, C, side, side]."""
     if images.shape[2:] == (preprocess.side, preprocess.side):
         return images
     return np.stack([fit_image(image, preprocess.side, preprocess.fit) for image in images])
 
 
 def accuracy(file: Classify, labeled: Split, side: int) -> float:
-    """The accuracy of the file on a split."""
+    """Return the accuracy of the file on a split."""
     probabilities = np.concatenate([file(batch) for batch in batches_of(labeled.images, side)])
     return measure(probabilities, labeled.labels).accuracy
 
 
 def batches_of(images: np.ndarray, side: int) -> list[np.ndarray]:
-    """Batches so small that the outputs of the first layers fit into memory."""
+    """Return batches so small that the outputs of the first layers fit into memory."""
     size = max(_MIN_BATCH, 250 * 28 * 28 // max(images.shape[-1], side) ** 2)
     return [images[start : start + size] for start in range(0, len(images), size)]
 
 
 def _preprocess(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
-    """Converts images to the channels and size of the network with Pillow."""
+    """Convert images to the channels and size of the network with Pillow."""
     if preprocess.channels == 1 and images.shape[1] == 3:
         gray = [np.asarray(Image.fromarray(np.ascontiguousarray(p.transpose(1, 2, 0))).convert("L")) for p in images]
         images = np.stack(gray)[:, None]

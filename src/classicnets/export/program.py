@@ -37,7 +37,7 @@ class _Program(nn.Module):
 
 
 def program(net: nn.Module, preprocess: Preprocess, facts: dict[str, Any]) -> bytes:
-    """The content of a .pt2 file. Raises CheckFailed CN105 if torch cannot export the network."""
+    """Return the content of a .pt2 file. Raises CheckFailed CN105 if torch cannot export the network."""
     module = _Program(without_data(net, "cpu").float(), preprocess).eval()
     example = torch.zeros(2, 3, preprocess.side, preprocess.side, dtype=torch.uint8)
     try:
@@ -51,7 +51,7 @@ def program(net: nn.Module, preprocess: Preprocess, facts: dict[str, Any]) -> by
 
 
 def torch_classifier(path: Path, preprocess: Preprocess) -> Classify:
-    """The function that runs a .pt2 file in torch, after fitting the images with Pillow."""
+    """Return the function that runs a .pt2 file in torch, after fitting the images with Pillow."""
     with quiet():
         net = torch.export.load(path).module()
 

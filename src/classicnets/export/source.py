@@ -67,17 +67,17 @@ class ExportSource:
         return np.random.default_rng(0).integers(0, 256, (_NOISE_IMAGES, 3, side, side), dtype=np.uint8)
 
     def accuracy(self, probabilities: np.ndarray) -> float | None:
-        """Accuracy on the test split; None without the data."""
+        """Return the accuracy on the test split; None without the data."""
         return None if self.splits is None else measure(probabilities, self.splits.test.labels).accuracy
 
     def calibration_images(self) -> np.ndarray:
-        """The training images that set the ranges of int8, uint8 [N, C, H, W]. Raises DataError CN302."""
+        """Return the training images that set the ranges of int8, uint8 [N, C, H, W]. Raises DataError CN302."""
         train, indices, _validation = self._divided()
         n = _CALIBRATION_IMAGES if self.preprocess.side <= _LARGE_SIZE else _LARGE_CALIBRATION_IMAGES
         return np.asarray(train.images[indices[:n]])
 
     def selection_split(self) -> tuple[Split, str]:
-        """The images that candidates are compared on, which are not test images, and a description of them.
+        """Return the images that candidates are compared on, which are not test images, and a description of them.
 
         Raises:
             DataError: CN302 without the data.
@@ -109,7 +109,7 @@ class ExportSource:
         return splits.train, *batches.hold_out(splits.train, share, limit, seed, validation_split=splits.validation)
 
     def facts(self, net: nn.Module, license: str, *, as_int8: bool, accuracy: float | None) -> dict[str, Any]:
-        """The metadata of the file.
+        """Return the metadata of the file.
 
         Args:
             net: the network of the run, or a low-rank approximation of it.

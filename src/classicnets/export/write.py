@@ -73,7 +73,7 @@ class Exported:
     compared_on: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         values = vars(self) | {
             "path": str(self.path),
             "candidates": [candidate.to_dict() for candidate in self.candidates],
@@ -103,7 +103,7 @@ class _Choice:
 
 
 def export(source: ExportSource, path: Path, options: ExportOptions) -> Exported:
-    """Writes the trained network of a run as one file.
+    """Write the trained network of a run as one file.
 
     Raises:
         CheckFailed: CN102 if the outputs of the file differ from those of the network, CN103 if int8 costs too much
@@ -140,7 +140,7 @@ def _choice(source: ExportSource, options: ExportOptions) -> _Choice:
 
 
 def _write_and_check(part: Path, source: ExportSource, choice: _Choice, options: ExportOptions) -> Exported:
-    """Writes the file to `part` in float32, compares it with the network, and writes it again in its final form.
+    """Write the file to `part` in float32, compare it with the network, and write it again in its final form.
 
     An int8 file is checked by its accuracy on the test split. Raises OSError if `part` cannot be written.
     """
@@ -187,7 +187,7 @@ def _write_and_check(part: Path, source: ExportSource, choice: _Choice, options:
 def _write_float32(
     part: Path, source: ExportSource, net: nn.Module, format: str, facts: dict[str, Any]
 ) -> tuple[parity.Comparison, int]:
-    """Writes the file in float32 and checks it on the test images and on other image sizes.
+    """Write the file in float32 and check it on the test images and on other image sizes.
 
     Returns:
         The comparison on the test images, and the number of other sizes.
@@ -235,7 +235,7 @@ def _classifier(path: Path, source: ExportSource, format: str) -> parity.Classif
 
 
 def _check_final_file(file: parity.Classify, source: ExportSource, comparison: parity.Comparison) -> None:
-    """Checks that the final file gives the first images the same probabilities as before it got its metadata."""
+    """Check that the final file gives the first images the same probabilities as before it got its metadata."""
     batch = parity.batches_of(source.images, source.preprocess.side)[0]
     probabilities = comparison.file[: len(batch)]
     final = parity.Comparison(file(batch), probabilities, comparison.bound)
@@ -245,7 +245,7 @@ def _check_final_file(file: parity.Classify, source: ExportSource, comparison: p
 
 
 def _check_loss(accuracy: float | None, expected: float | None, max_loss: float) -> None:
-    """Raises CheckFailed CN103 if int8 costs more than `max_loss` points of accuracy."""
+    """Raise CheckFailed CN103 if int8 costs more than `max_loss` points of accuracy."""
     if accuracy is None or expected is None or 100 * (expected - accuracy) <= max_loss:
         return
     raise CheckFailed(

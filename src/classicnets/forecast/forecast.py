@@ -113,14 +113,14 @@ class Forecast:
         return sum(self.disk_bytes.values()) + max(self.disk_bytes.values()) > self.disk_free_bytes
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         values = asdict(self)
         for name in ("step", "batch"):  # the keys of version 0.1
             values[f"{name}_pictures"] = values.pop(f"{name}_images")
         return values
 
     def lines(self) -> list[str]:
-        """The estimate and the suggestions, as text."""
+        """Return the estimate and the suggestions, as text."""
         values = {
             "duration": duration(self.seconds),
             "epoch": duration(self.epoch_seconds),
@@ -166,7 +166,7 @@ class Forecast:
 
 
 def forecast(plan: Plan, runs: Path = Path("runs")) -> Forecast:
-    """Estimates the cost of a run in the folder `runs`. Takes a few seconds; writes and downloads nothing.
+    """Estimate the cost of a run in the folder `runs`. Takes a few seconds; writes and downloads nothing.
 
     Raises what training raises at its first step.
     """
@@ -302,7 +302,7 @@ def _computed_choice(change: str, estimate: Forecast, seconds: float) -> Choice:
 
 
 def _round_down(number: float) -> int:
-    """Rounds down to two significant digits."""
+    """Round down to two significant digits."""
     integer = max(0, int(number))
     unit = int(10 ** max(0, len(str(integer)) - 2))
     return integer // unit * unit

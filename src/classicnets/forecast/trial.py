@@ -56,7 +56,7 @@ class Trial:
 
 
 def measure(plan: Plan, batch_size: int, most_steps: int) -> Trial:
-    """Trains a copy of the plan's network on noise for a few seconds.
+    """Train a copy of the plan's network on noise for a few seconds.
 
     The random number generators are restored afterwards.
 
@@ -91,7 +91,7 @@ def measure(plan: Plan, batch_size: int, most_steps: int) -> Trial:
 
 
 def step_seconds(plan: Plan, image_count: int, steps: int, at_most: float) -> float:
-    """Returns the median seconds of a step, or the seconds of the warm-up step if that takes longer than `at_most`."""
+    """Return the median seconds of a step, or the seconds of the warm-up step if that takes longer than `at_most`."""
     with _noise_session(plan, image_count) as session:
         step = _steps(session).__next__
         [warm_up] = _times(step, 0.0, 1, 1)
@@ -100,7 +100,7 @@ def step_seconds(plan: Plan, image_count: int, steps: int, at_most: float) -> fl
 
 @contextmanager
 def _noise_session(plan: Plan, image_count: int) -> Iterator[Session]:
-    """Yields an endless training session of a copy of the network on noise, in batches of `image_count`."""
+    """Yield an endless training session of a copy of the network on noise, in batches of `image_count`."""
     generator = np.random.default_rng(plan.spec.seed)
     shape, classes = plan.description.loaded_shape(plan.preprocess), plan.description.classes
     noise = Split(
@@ -124,7 +124,7 @@ def _noise_session(plan: Plan, image_count: int) -> Iterator[Session]:
 
 
 def _steps(session: Session) -> Iterator[None]:
-    """Yields after each training step, when the device has finished it."""
+    """Yield after each training step, when the device has finished it."""
     recipe, objective, acceleration = session.plan.recipe, session.objective, session.acceleration
     for event in train(session.state, session.batches, recipe, objective, Scores, acceleration):
         if isinstance(event, Step):
@@ -133,7 +133,7 @@ def _steps(session: Session) -> Iterator[None]:
 
 
 def _times(work: Callable[[], object], seconds: float, least: int, most: int) -> list[float]:
-    """Calls `work` for `seconds`, but `least` to `most` times; returns the seconds of each call."""
+    """Call `work` for `seconds`, but `least` to `most` times; return the seconds of each call."""
     times: list[float] = []
     started = now = time.perf_counter()
     while len(times) < least or (now - started < seconds and len(times) < most):

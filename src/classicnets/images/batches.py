@@ -24,18 +24,18 @@ _MEAN_BATCH = 500  # images per part when statistics of all training images are 
 
 
 def generator(*key: object) -> torch.Generator:
-    """A CPU generator whose seed is a hash of the key."""
+    """Return a CPU generator whose seed is a hash of the key."""
     digest = hashlib.sha256(repr(key).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 def order(n: int, seed: int, epoch: int) -> Tensor:
-    """Permutation of the `n` training images in an epoch (from 1), int64 [n]."""
+    """Return the permutation of the `n` training images in an epoch (from 1), int64 [n]."""
     return torch.randperm(n, generator=generator("order", seed, epoch))
 
 
 def split_sizes(n: int, validation: float, limit: int | None, validation_count: int = 0) -> tuple[int, int]:
-    """Number of training and of validation images.
+    """Return the number of training and of validation images.
 
     Args:
         n: Images in the training split.
@@ -50,7 +50,7 @@ def split_sizes(n: int, validation: float, limit: int | None, validation_count: 
 def hold_out(
     split: Split, validation: float, limit: int | None, seed: int, validation_split: Split | None = None
 ) -> tuple[np.ndarray, Split | None]:
-    """Sorted indices of the training images, and the validation split (None if `validation` is 0).
+    """Return the sorted indices of the training images, and the validation split (None if `validation` is 0).
 
     The data set's own `validation_split` replaces the held-out fraction. `limit` keeps the first images in the seed's
     order that are not held out, so it does not change the validation split.
@@ -62,7 +62,7 @@ def hold_out(
 
 
 def split_indices(labels: np.ndarray, validation: float, limit: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted indices of the training images and of the held-out images, for `labels` int64 [N].
+    """Return the sorted indices of the training images and of the held-out images, for `labels` int64 [N].
 
     Holds out the fraction `validation` of each class, rounded down; the remainder is distributed by largest remainder.
     A class loses its last training image only if no other class can give one.
@@ -132,23 +132,23 @@ class Batches:
         )
 
     def images(self, index: Tensor) -> Tensor:
-        """Training images at `index` [B] as uint8 [B, C, H, W] on the device."""
+        """Return the training images at `index` [B] as uint8 [B, C, H, W] on the device."""
         return self._images[self._rows[index].to(self._images.device)].to(self.device)
 
     def parts(self) -> Iterator[Tensor]:
-        """All training images except those that join later, 500 at a time."""
+        """Yield all training images except those that join later, 500 at a time."""
         return map(self.images, torch.arange(self.train_count).split(_MEAN_BATCH))
 
     def image_count(self, epoch: int) -> int:
-        """Number of images in an epoch (from 1)."""
+        """Return the number of images in an epoch (from 1)."""
         return len(self.labels) if epoch > self.recipe.join_after else self.train_count
 
     def steps(self, epoch: int) -> int:
-        """Steps in an epoch; the last batch may be smaller."""
+        """Return the number of steps in an epoch; the last batch may be smaller."""
         return math.ceil(self.image_count(epoch) / self.recipe.batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Images float32 [B, C, S, S] and labels int64 [B] of an epoch, starting at step `start`."""
+        """Yield images float32 [B, C, S, S] and labels int64 [B] of an epoch, starting at step `start`."""
         n, size = self.image_count(epoch), self.recipe.batch_size
         permutation = order(n, self.seed, epoch)
         augment = self._augmentation(epoch, n)

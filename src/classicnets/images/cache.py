@@ -180,7 +180,7 @@ class _DiskCache:
         self.records_file = root / f"{_hash_text(common)}.files.json"
 
     def read(self, max_faults: int | None) -> DecodedImages:
-        """The mapped images; decoded first if they are not cached or the files have changed."""
+        """Return the mapped images; decoded first if they are not cached or the files have changed."""
         records, states = self._read_records(), [_state(path) for path in self.paths]
         known = [records.get(name) for name in self.names]
         digests = [

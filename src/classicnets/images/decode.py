@@ -167,7 +167,7 @@ def _is_deep(mode: str) -> bool:
 
 
 def read_bytes(file: str | Path | BinaryIO) -> bytes:
-    """The content of an image file. Raises DataError CN304 if it cannot be read."""
+    """Return the content of an image file. Raises DataError CN304 if it cannot be read."""
     try:
         if isinstance(file, str | Path):
             return Path(file).read_bytes()

@@ -28,7 +28,7 @@ Log = Callable[[str], None]
 
 
 def describe(path: Path, on_bad_image: str = "fail") -> Description:
-    """Name, classes, image shape and counts of a folder or CSV, from the headers of all image files.
+    """Return the name, classes, image shape and counts of a folder or CSV, from the headers of all image files.
 
     The images are gray only if all of them are. Their size is (0, 0) if they have no square size in common.
 

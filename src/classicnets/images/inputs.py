@@ -74,7 +74,7 @@ def find_images(
 
 
 def labeled_images(data: Path | Layout, say: Say = lambda _: None) -> Iterator[Input]:
-    """The labeled images of a folder or CSV that a model is evaluated on.
+    """Yield the labeled images of a folder or CSV that a model is evaluated on.
 
     These are the test split if there is one (as in training, val/ is the test split if there is no other), otherwise
     all images. `say` is called with notes about files that are ignored or merged.
@@ -91,7 +91,7 @@ def labeled_images(data: Path | Layout, say: Say = lambda _: None) -> Iterator[I
 
 
 def reason(error: DataError) -> str:
-    """Why an image cannot be read, briefly, for a table row that names it."""
+    """Return why an image cannot be read, briefly, for a table row that names it."""
     if isinstance(error.__cause__, UnidentifiedImageError):  # its own message only repeats the path
         return _("damaged, or not an image")
     return error.why or error.what

@@ -31,7 +31,7 @@ class Row:
     split: str | None
 
     def image_path(self, folder: Path) -> Path:
-        """The image's path, relative to `folder`; backslashes from Windows are accepted everywhere."""
+        """Return the image's path, relative to `folder`; backslashes from Windows are accepted everywhere."""
         return folder / (self.path if os.name == "nt" else self.path.replace("\\", "/"))
 
 
@@ -96,7 +96,9 @@ def _fault(raw: Row, row: Row, first: Row, with_classes: bool) -> str:
 
 
 def read_rows(file: Path, *, with_classes: bool = True) -> list[Row]:
-    """All rows of a CSV except empty ones. Columns are separated by comma, semicolon or tab, and identified by name.
+    """Return all rows of a CSV except empty ones.
+
+    Columns are separated by comma, semicolon or tab, and identified by name.
 
     Raises:
         DataError: CN307 if the file cannot be read, is not UTF-8 or not a CSV, or lacks the column for paths or

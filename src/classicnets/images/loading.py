@@ -20,7 +20,7 @@ __all__ = ["check", "describe", "image_location", "load"]
 
 
 def describe(spec: str, on_bad_image: str = "fail") -> Description:
-    """Name, classes, image shape and counts of a data set.
+    """Return the name, classes, image shape and counts of a data set.
 
     Args:
         spec: Name of a published set (no file is read), folder or CSV of images (only headers are read), or folder of
@@ -90,7 +90,7 @@ def check(spec: str) -> list[FileReport]:
 
 
 def image_location(spec: str) -> Path | None:
-    """The folder or CSV of images that `spec` refers to; None if it is a published set or a folder of IDX files.
+    """Return the folder or CSV of images that `spec` refers to; None if it is a published set or a folder of IDX files.
 
     Raises:
         UsageError: CN202.

@@ -16,23 +16,23 @@ _HIDDEN = {"__macosx", "thumbs.db", "desktop.ini"}  # in addition to names that 
 
 
 def split_of(name: str) -> str | None:
-    """The split (a key of SPLITS) that a folder name or CSV cell stands for; None for other names."""
+    """Return the split (a key of SPLITS) that a folder name or CSV cell stands for; None for other names."""
     return next((split for split, names in SPLITS.items() if name.casefold() in names), None)
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is ignored."""
+    """Return whether a file or folder of this name is ignored."""
     return name.startswith(".") or name.casefold() in _HIDDEN
 
 
 def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
-    """A sort key that puts "2" before "10"."""
+    """Return a sort key that puts "2" before "10"."""
     parts = re.split(r"(\d+)", name.casefold())
     return (tuple(int(part) if i % 2 else part for i, part in enumerate(parts)), name)
 
 
 def normalize_name(name: str) -> str:
-    """The name in Unicode NFC, so that a copy from a Mac has the same classes and split."""
+    """Return the name in Unicode NFC, so that a copy from a Mac has the same classes and split."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -42,12 +42,12 @@ def encode_name(name: str) -> bytes:
 
 
 def printable(path: str | Path) -> str:
-    """A path as printable text; bytes that are not valid UTF-8 are escaped."""
+    """Return a path as printable text; bytes that are not valid UTF-8 are escaped."""
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def relative_path(folder: Path, path: Path) -> str:
-    """The path relative to `folder`, with slashes; the full path if it lies elsewhere."""
+    """Return the path relative to `folder`, with slashes; the full path if it lies elsewhere."""
     try:
         return path.relative_to(folder).as_posix()
     except ValueError:

@@ -99,11 +99,11 @@ class Layout:
                 yield name, path
 
     def relative_path(self, path: Path) -> str:
-        """An image's path relative to the folder, or its full path if it lies elsewhere."""
+        """Return an image's path relative to the folder, or its full path if it lies elsewhere."""
         return relative_path(self.folder, path)
 
     def location(self, path: Path) -> str:
-        """An image's path and, for a CSV, the line that lists it."""
+        """Return an image's path and, for a CSV, the line that lists it."""
         if self.lines and path in self.lines:
             return _("{path} (line {line} of {file})", path=path, line=self.lines[path], file=self.path.name)
         return str(path)
@@ -134,7 +134,7 @@ def build_layout(
     faults: list[Fault],
     lines: dict[Path, int] | None = None,
 ) -> Layout:
-    """The layout of images by split, with its faults.
+    """Return the layout of images by split, with its faults.
 
     If the data has either validation or test, that is the test split. If it has neither, a fifth of each class becomes
     the test split, chosen by the paths relative to `root`. `split_names` are the user's names of the splits, "" for
@@ -182,7 +182,7 @@ def build_layout(
 
 
 def no_classes() -> str:
-    """The message about a split folder without class folders."""
+    """Return the message about a split folder without class folders."""
     return _("it has no class folders, so its images have no labels")
 
 
@@ -290,5 +290,5 @@ def raise_faults(path: Path, faults: Sequence[str]) -> None:
 
 
 def check_hint(path: Path) -> str:
-    """The command that lists all faults of a folder or CSV."""
+    """Return the command that lists all faults of a folder or CSV."""
     return _("{command}   # lists everything that is wrong", command=command("classicnets", "data", "check", path))

@@ -141,7 +141,7 @@ def _first_sentence(error: Exception) -> str:
 
 
 def read_preview(path: Path, max_size: int = 200) -> np.ndarray | None:
-    """A reduced image as uint8 [H, W, 3] with no side longer than `max_size`; None if it is unreadable or too large."""
+    """Return an image as uint8 [H, W, 3], no side longer than `max_size`; None if it is unreadable or too large."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)

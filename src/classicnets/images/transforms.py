@@ -18,12 +18,12 @@ _CACHED_VALUES = 300_000  # values processed at a time; as float32 somewhat more
 
 
 def prepare(images: Tensor, preprocess: Preprocess) -> Tensor:
-    """Network input for the center view: uint8 [N, C, H, W] to float32 [N, channels, image_size, image_size]."""
+    """Return the input for the center view: uint8 [N, C, H, W] to float32 [N, channels, image_size, image_size]."""
     return normalize(center_crop(scale(images, preprocess), preprocess.image_size), preprocess)
 
 
 def views(images: Tensor, preprocess: Preprocess) -> list[Tensor]:
-    """Network input for each of the `views` of `preprocess`, each shaped as by `prepare`."""
+    """Return the network input for each of the `views` of `preprocess`, each shaped as by `prepare`."""
     x = normalize(scale(images, preprocess), preprocess)
     size = preprocess.image_size
     crops = [(x[..., top : top + size, left : left + size], flipped) for top, left, flipped in preprocess.view_places]
@@ -75,19 +75,19 @@ def to_normalized(images: Tensor, preprocess: Preprocess) -> Tensor:
 
 
 def center_crop(x: Tensor, size: int) -> Tensor:
-    """The central size x size of images [N, C, H, W]."""
+    """Return the central size x size of images [N, C, H, W]."""
     top, left = centered(x.shape[-2], size), centered(x.shape[-1], size)
     return x[..., top : top + size, left : left + size]
 
 
 def channel_means(parts: Iterable[Tensor], preprocess: Preprocess) -> tuple[float, ...]:
-    """Mean of each channel, in 0..1, over all images; `parts` are uint8 [N, C, H, W]."""
+    """Return the mean of each channel, in 0..1, over all images; `parts` are uint8 [N, C, H, W]."""
     means = torch.cat([scale(part, preprocess).double().mean(dim=(2, 3)) for part in parts])
     return tuple(means.mean(dim=0).tolist())
 
 
 def color_axes(parts: Iterable[Tensor], preprocess: Preprocess, variant: str) -> Tensor:
-    """Scaled principal components of the pixel colors, [channels, channels], one axis per row, in units of 0..1.
+    """Return the scaled principal components of pixel colors, [channels, channels], one axis per row, in units of 0..1.
 
     Args:
         parts: The images as uint8 [N, C, H, W].

@@ -30,7 +30,7 @@ _UNSUPPORTED_SUFFIXES = {  # image formats that are not read; a separate note co
 
 @cache
 def image_suffixes() -> tuple[str, ...]:
-    """The suffixes of image files: those in our list whose format the installed Pillow can open."""
+    """Return the suffixes of image files: those in our list whose format the installed Pillow can open."""
     formats = Image.registered_extensions()
     return tuple(suffix for suffix in _SUFFIXES if formats.get(suffix) in Image.OPEN)
 
@@ -45,7 +45,7 @@ class Folder:
     other_files: list[Path] = field(default_factory=list)
 
     def walk(self) -> Iterator[Path]:
-        """All image files in the folder and below; on each level, files and folders are sorted together."""
+        """Yield all image files in the folder and below; on each level, files and folders are sorted together."""
         folders = {folder.path: folder for folder in self.folders}
         entries = sorted([*self.images, *folders], key=lambda path: natural_key(path.name)) if folders else self.images
         for path in entries:
@@ -55,11 +55,11 @@ class Folder:
                 yield path
 
     def has_images(self) -> bool:
-        """Whether there is an image file in the folder or below."""
+        """Return whether there is an image file in the folder or below."""
         return bool(self.images) or any(folder.has_images() for folder in self.folders)
 
     def unread_paths(self) -> Iterator[Path]:
-        """Files that are not images, and folders without images (instead of the files in them)."""
+        """Yield the files that are not images, and folders without images (instead of the files in them)."""
         yield from self.other_files
         for folder in self.folders:
             if folder.has_images():
@@ -76,7 +76,7 @@ class Tree:
     skipped_links: tuple[tuple[Path, Path], ...]
 
     def link_notes(self) -> list[str]:
-        """A note about the links that were not followed, if any."""
+        """Return a note about the links that were not followed, if any."""
         if not self.skipped_links:
             return []
         link, target = self.skipped_links[0]
@@ -91,7 +91,7 @@ class Tree:
         ]
 
     def notes(self) -> list[str]:
-        """Notes about links that were not followed and files that are not read."""
+        """Return notes about links that were not followed and files that are not read."""
         return [*self.link_notes(), *unread_notes(self.top.path, [*self.top.unread_paths()])]
 
 
@@ -135,7 +135,7 @@ def read_tree(folder: Path) -> Tree:
 
 
 def unread_notes(folder: Path, paths: Sequence[Path]) -> list[str]:
-    """Notes that count the files and folders that are not read, each with an example."""
+    """Return notes that count the files and folders that are not read, each with an example."""
     folders = {path for path in paths if path.is_dir()}
     unsupported = {path for path in paths if path.suffix.casefold() in _UNSUPPORTED_SUFFIXES} - folders
     others = [path for path in paths if path not in unsupported]
@@ -164,14 +164,14 @@ def unread_notes(folder: Path, paths: Sequence[Path]) -> list[str]:
 
 
 def summary(folder: Folder, most: int = 5) -> str:
-    """The first entries of a folder, for an error message."""
+    """Return the first entries of a folder, for an error message."""
     names = [f"{child.path.name}/" for child in folder.folders]
     names += sorted((path.name for path in (*folder.images, *folder.other_files)), key=natural_key)
     return printable(join(names, most)) or _("nothing")
 
 
 def with_images(folders: Iterable[Folder]) -> list[Folder]:
-    """The folders that contain images."""
+    """Return the folders that contain images."""
     return [folder for folder in folders if folder.has_images()]
 
 

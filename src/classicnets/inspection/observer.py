@@ -46,7 +46,7 @@ class Call:
 
 
 class Observer(TorchDispatchMode):
-    """Attributes every operation to the innermost running module.
+    """Observer that attributes every operation to the innermost running module.
 
     After an error the stack stays as it is: its top is the module that failed, `operation` the operation that failed
     and `operands` the shapes of its inputs.
@@ -116,12 +116,12 @@ def layers(net: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def is_layer(module: nn.Module) -> bool:
-    """Whether the module is one layer: it has no children, or declares its own MACs."""
+    """Return whether the module is one layer: it has no children, or declares its own MACs."""
     return declares_macs(module) or not list(module.children())
 
 
 def declares_macs(module: nn.Module) -> bool:
-    """Whether the module's class has a method `macs`."""
+    """Return whether the module's class has a method `macs`."""
     return callable(getattr(type(module), "macs", None))
 
 

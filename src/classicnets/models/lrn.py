@@ -81,7 +81,7 @@ class LRN(nn.Module):
 
 
 def needs_plain_operations(x: torch.Tensor) -> bool:
-    """Whether the single operations are needed: for a compiler, vmap, jvp, a dispatch mode, or a tensor subclass."""
+    """Return whether single operations are needed: for a compiler, vmap, jvp, a dispatch mode, or a tensor subclass."""
     return bool(
         torch.compiler.is_compiling()
         or torch._C._is_tracing()
@@ -94,7 +94,7 @@ def needs_plain_operations(x: torch.Tensor) -> bool:
 
 
 class _Normalize(torch.autograd.Function):
-    """Saves only its input and recomputes the rest for the gradient."""
+    """Function that saves only its input and recomputes the rest for the gradient."""
 
     @staticmethod
     def forward(ctx, x: torch.Tensor, settings: _Settings) -> torch.Tensor:  # type: ignore[no-untyped-def]

@@ -120,7 +120,7 @@ class Resolved:
 def find(
     source: str | None, net: str, *, registered: bool, variation: Mapping[str, str | float] | None = None
 ) -> Recipe:
-    """Returns the recipe of a source for a network.
+    """Return the recipe of a source for a network.
 
     A source's recipe for the network is used for every variation of it, except with `fast`: it has recipes for a few
     variations and trains all others as any network.
@@ -164,7 +164,7 @@ def find(
 
 
 def apply(recipe: Recipe, settings: Mapping[str, Any]) -> Resolved:
-    """Returns the recipe with `settings` applied: text from the command line, or values from Python.
+    """Return the recipe with `settings` applied: text from the command line, or values from Python.
 
     Raises:
         UsageError: CN202 for an unknown key, with the nearest one; CN204 for invalid values, with all of them.
@@ -201,7 +201,7 @@ def apply(recipe: Recipe, settings: Mapping[str, Any]) -> Resolved:
 
 
 def _typed(key: str, value: Any) -> Any:
-    """Converts a value to the type of the field `key`; values from Python are checked in the same way as text."""
+    """Convert a value to the type of the field `key`; values from Python are checked in the same way as text."""
     kind = next(f.type for f in fields(Recipe) if f.name == key)
     text = str(value).strip()
     if kind == "bool":

@@ -12,7 +12,7 @@ _Rows = list[tuple[str, str]]
 
 
 def run_card(facts: dict[str, Any], *, net: str) -> str:
-    """The card of a finished run.
+    """Return the card of a finished run.
 
     Args:
         facts: the content of its run.json.
@@ -74,7 +74,7 @@ def run_card(facts: dict[str, Any], *, net: str) -> str:
 
 
 def seeds_card(facts: dict[str, Any], *, net: str) -> str:
-    """The card of finished runs with several seeds.
+    """Return the card of finished runs with several seeds.
 
     Args:
         facts: the content of their seeds.json.

@@ -23,7 +23,7 @@ EXPECTED = Expected(low=0.76, high=0.82, mean=0.79, n=10, source="made up")
 
 
 def events(pause: float = 0.0) -> Iterator[Event]:
-    """Yields the events of a run of five epochs, waiting `pause` seconds before each step."""
+    """Yield the events of a run of five epochs, waiting `pause` seconds before each step."""
     for epoch in range(1, EPOCHS + 1):
         for step in range(1, STEPS + 1):
             time.sleep(pause)
@@ -73,7 +73,7 @@ def _accuracy(epochs: float) -> float:
 
 
 def write_figures(folder: Path) -> list[Path]:
-    """Draws the curves, the confusion matrix, the reliability diagram and the contact sheet; returns their files."""
+    """Draw the curves, the confusion matrix, the reliability diagram and the contact sheet; return their files."""
     generator = np.random.default_rng(0)
     labels = np.arange(400) % CLASSES
     logits = generator.normal(0, 1.5, (len(labels), CLASSES))

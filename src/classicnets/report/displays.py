@@ -15,4 +15,4 @@ class Display(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
     def show(self, event: Event) -> None:
-        """Shows an event, or ignores it."""
+        """Show an event, or ignore it."""

@@ -25,7 +25,7 @@ _SECTION_ROWS = 3  # rows of images per section of the contact sheet
 
 
 def draw_confusion_matrix(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> Figure:
-    """Draws a confusion matrix whose colors are the shares of each true class.
+    """Draw a confusion matrix whose colors are the shares of each true class.
 
     Only errors are colored, since the diagonal would outshine them. Up to 20 classes, cells show counts, and recall and
     precision stand beside the matrix. Of more than 100 classes, those with the most frequent errors are drawn; shares
@@ -69,7 +69,7 @@ def draw_confusion_matrix(matrix: Sequence[Sequence[int]], classes: Sequence[str
 
 
 def draw_reliability_diagram(bins: Sequence[Mapping[str, Any]], title: str) -> Figure:
-    """Draws accuracy against confidence, and below it the share of images at each confidence.
+    """Draw accuracy against confidence, and below it the share of images at each confidence.
 
     Args:
         bins: those of metrics.json: low, high, n, and the means confidence and accuracy, None where n is 0.
@@ -109,7 +109,7 @@ def draw_contact_sheet(
     title: str,
     columns: int = 10,
 ) -> Figure:
-    """Draws the first test images and the most confident errors, with true class, predicted class and confidence.
+    """Draw the first test images and the most confident errors, with true class, predicted class and confidence.
 
     Args:
         images: uint8 [N, C, H, W], where C is 1 or 3.
@@ -168,7 +168,7 @@ def _sections(
 
 
 def _draw_image(axes: Axes, image: np.ndarray, x: float, y: float) -> None:
-    """Draws uint8 [C, H, W] centered at (x, y), its longer edge one inch."""
+    """Draw uint8 [C, H, W] centered at (x, y), its longer edge one inch."""
     height, width = np.array(image.shape[1:]) / max(image.shape[1:])
     pixels = image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
     box = (x - width / 2, x + width / 2, y + height / 2, y - height / 2)
@@ -187,7 +187,7 @@ def _most_confused(counts: np.ndarray) -> np.ndarray:
 
 
 def _write_counts(axes: Axes, counts: np.ndarray, max_share: float) -> None:
-    """Writes the count into each cell, recall to the right of the matrix and precision above it."""
+    """Write the count into each cell, recall to the right of the matrix and precision above it."""
     n, correct = len(counts), counts.diagonal()
     support, predictions = counts.sum(axis=1), counts.sum(axis=0)
     for (t, p), count in np.ndenumerate(counts):

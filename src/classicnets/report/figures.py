@@ -23,14 +23,14 @@ _TRAIN_COLOR, _TEST_COLOR = "#1f6fb4", "#c8500a"
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as the bytes of a PNG file."""
+    """Return the figure as the bytes of a PNG file."""
     file = io.BytesIO()
     figure.savefig(file, dpi=DPI)
     return file.getvalue()
 
 
 def draw_curves(events: Sequence[Event], expected: Expected | None, title: str) -> Figure:
-    """Draws loss and accuracy against epochs, as *Dive into Deep Learning* does.
+    """Draw loss and accuracy against epochs, as *Dive into Deep Learning* does.
 
     Args:
         events: the events of the run so far.

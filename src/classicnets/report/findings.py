@@ -40,7 +40,7 @@ Document = Mapping[str, Any]
 
 
 def class_rows(document: Document) -> tuple[list[str], list[list[object]]]:
-    """Columns and rows of the table that counts the images of each class and split.
+    """Return the columns and rows of the table that counts the images of each class and split.
 
     Of more than 12 classes, the 6 smallest and the 6 largest have a row.
     """
@@ -62,7 +62,7 @@ def class_rows(document: Document) -> tuple[list[str], list[list[object]]]:
 
 
 def lines(document: Document, width: int) -> list[str]:
-    """The findings, worst first, with long lists shortened.
+    """Return the findings, worst first, with long lists shortened.
 
     Lines are wrapped at `width`, except paths and hints, which are pasted.
     """
@@ -79,7 +79,7 @@ def lines(document: Document, width: int) -> list[str]:
 
 
 def verdict(document: Document) -> str:
-    """One line with the numbers of errors, warnings and notes."""
+    """Return one line with the numbers of errors, warnings and notes."""
     findings = _by_severity(list(enumerate(document["findings"])))
     counts = [_severity_count(severity, len(numbered)) for severity, numbered in findings.items()]
     fields = {"name": document["name"], "findings": ", ".join(counts) or _("no findings")}
@@ -165,7 +165,7 @@ class _Block:
 
 
 def draw_sheet(document: Document, read: Callable[[str], np.ndarray | None]) -> Figure:
-    """Draws the images of the findings; images of one group share a frame.
+    """Draw the images of the findings; images of one group share a frame.
 
     Args:
         document: what `classicnets data check --json` prints.
@@ -200,7 +200,7 @@ def _caption(place: Document) -> str:
 
 
 def _draw_blocks(title: str, blocks: Sequence[_Block]) -> Figure:
-    """Draws the blocks in reading order; short blocks stand side by side."""
+    """Draw the blocks in reading order; short blocks stand side by side."""
     width = _COLUMNS * (_TILE + _GAP) + 2 * _GAP
     captions = [tile.caption for block in blocks for tiles in block.groups for tile in tiles]
     texts = "\n".join([title, *(block.heading for block in blocks), *captions])
@@ -259,7 +259,7 @@ def _draw_frame(axes: Axes, corner: tuple[float, float], width: float, color: st
 
 
 def _draw_image(axes: Axes, pixels: np.ndarray, x: float, y: float) -> None:
-    """Draws the image centered at (x, y), as large as a tile allows."""
+    """Draw the image centered at (x, y), as large as a tile allows."""
     scale = _TILE / max(pixels.shape[:2])
     height, width = (max(length * scale, 1) / 2 for length in pixels.shape[:2])
     axes.imshow(

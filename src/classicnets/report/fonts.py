@@ -43,7 +43,7 @@ class FigureText:
         self.title = "".join("?" if letter in missing else letter for letter in title)
 
     def short(self, width: int) -> list[str]:
-        """The names, none wider than `width` Latin letters: longer names lose their middle."""
+        """Return the names, none wider than `width` Latin letters: longer names lose their middle."""
         return [shortened(name, width) for name in self.names]
 
 
@@ -78,7 +78,7 @@ def _printable(text: str) -> str:
 
 
 def shortened(name: str, width: int) -> str:
-    """The name, at most `width` Latin letters wide: a longer one loses its middle."""
+    """Return the name, at most `width` Latin letters wide: a longer one loses its middle."""
     if _width(name) <= width:
         return name
     head, tail = name[: len(name) // 2], name[len(name) // 2 :]

@@ -12,7 +12,7 @@ from classicnets.events import Event, Step, to_line
 
 
 class JsonLines:
-    """Writes the lines of history.jsonl: every event except steps without a loss. Each line is flushed at once."""
+    """Writer of the lines of history.jsonl: every event except steps without a loss. Each line is flushed at once."""
 
     def __init__(self, stream: TextIO):
         self.stream = stream
@@ -21,10 +21,10 @@ class JsonLines:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leaves the stream open: the caller closes it."""
+        """Leave the stream open: the caller closes it."""
 
     def show(self, event: Event) -> None:
-        """Writes one line."""
+        """Write one line."""
         if not isinstance(event, Step) or event.loss is not None:
             self.stream.write(to_line(event))
             self.stream.flush()

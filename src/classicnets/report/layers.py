@@ -18,7 +18,7 @@ _SIGNS = {"equal": "=", "changed": "~", "added": "+", "removed": "-"}
 
 
 def print_table(out: Console, name: str, table: Table) -> None:
-    """Prints every layer, the totals, and what the columns mean."""
+    """Print every layer, the totals, and what the columns mean."""
     out.print(_("{name} for {shape} images", name=name, shape=shape(table.input_shape)))
     weights, biases, units = _("weights"), _("biases"), _("units")
     memory, output_memory = _("memory"), _("output memory")
@@ -41,7 +41,7 @@ def print_table(out: Console, name: str, table: Table) -> None:
 
 
 def print_comparison(out: Console, names: Sequence[str], comparison: Comparison, sentences: Sequence[str]) -> None:
-    """Prints the aligned layers, the totals with their ratios, and the differences in words."""
+    """Print the aligned layers, the totals with their ratios, and the differences in words."""
     numbers = [_("parameters"), _("MACs")]
     columns = [_("layer"), _("kind"), _("output"), "k/s/p/g", *numbers]
     rows = [

@@ -7,7 +7,7 @@ from classicnets.text import _
 
 
 def epoch_lines(event: Epoch, mean_seconds: float) -> list[str]:
-    """A line of figures for an epoch, and a second line with the reason if training stops early.
+    """Return a line of figures for an epoch, and a second line with the reason if training stops early.
 
     The figures are loss, accuracies, images per second, the share of the time spent waiting for data, and the time
     left at `mean_seconds` per epoch. `*` marks the best validation accuracy so far.
@@ -45,5 +45,5 @@ def epoch_lines(event: Epoch, mean_seconds: float) -> list[str]:
 
 
 def advice_lines(event: Advice) -> list[str]:
-    """What the coach noticed, and the change to try first."""
+    """Return what the coach noticed, and the change to try first."""
     return [_("coach: {advice}", advice=event.message), _("  hint: {hint}", hint=event.hint)]

@@ -19,14 +19,14 @@ _MAX_DRAWING_SHARE = 0.1  # fraction of the time for drawings of steps
 
 
 def in_notebook() -> bool:
-    """Whether this process is the kernel of a notebook. Does not import IPython."""
+    """Return whether this process is the kernel of a notebook. Does not import IPython."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return any(cls.__name__ == "ZMQInteractiveShell" for cls in type(shell).__mro__)  # Colab derives its shell from it
 
 
 class Notebook:
-    """Shows the curves and a text below the cell. Both are updated in place and are saved with the notebook.
+    """Display of the curves and a text below the cell. Both are updated in place and are saved with the notebook.
 
     Args:
         title: the title of the curves.
@@ -53,7 +53,7 @@ class Notebook:
             self._draw()
 
     def show(self, event: Event) -> None:
-        """Draws after every epoch and advice, and for steps with a loss at most once a second.
+        """Draw after every epoch and advice, and for steps with a loss at most once a second.
 
         Where drawing is slow, steps are drawn less often: drawing takes a tenth of the time at most.
         """

@@ -50,7 +50,7 @@ class Tally:
     reasons: list[str] = field(default_factory=list)
 
     def add(self, prediction: Prediction) -> None:
-        """Counts one prediction."""
+        """Count one prediction."""
         self.images += 1
         self.labeled += prediction.right is not None
         self.correct += bool(prediction.right)
@@ -59,23 +59,23 @@ class Tally:
             self.reasons.append(f"{prediction.image}: {prediction.error}")
 
     def why(self) -> str:
-        """The first unreadable images with their errors, one per line, and the number of the others."""
+        """Return the first unreadable images with their errors, one per line, and the number of the others."""
         others = self.unreadable - len(self.reasons)
         return "\n".join([*self.reasons, *([_("and {n:,} more", n=others)] if others else [])])
 
 
 class Writer(Protocol):
-    """Prints predictions as they come."""
+    """Writer that prints predictions as they come."""
 
     def show(self, prediction: Prediction) -> None:
-        """Prints a prediction, now or with later ones."""
+        """Print a prediction, now or with later ones."""
 
     def end(self, tally: Tally, /) -> None:
-        """Prints what is left to print after the last prediction."""
+        """Print what is left to print after the last prediction."""
 
 
 def writer(form: str, about: dict[str, Any], top: int) -> Writer:
-    """The writer of an output format.
+    """Return the writer of an output format.
 
     Args:
         form: "json", "jsonl", "csv" or "table".
@@ -90,7 +90,7 @@ def writer(form: str, about: dict[str, Any], top: int) -> Writer:
 def draw(
     path: Path, predictions: list[tuple[Input, Prediction]], preprocess: Preprocess, total: int, decode: Decoder
 ) -> None:
-    """Writes a PNG of the images, each beside the preprocessed image and its prediction.
+    """Write a PNG of the images, each beside the preprocessed image and its prediction.
 
     Args:
         path: the PNG file.

@@ -27,7 +27,7 @@ class Sample:
 
 
 def draw_sheet(samples: Sequence[Sample], chosen: str, title: str) -> Figure:
-    """Draws a column for each sample: the original, with the center crop as a dashed line, and a row for each fit.
+    """Draw a column for each sample: the original, with the center crop as a dashed line, and a row for each fit.
 
     Args:
         samples: the images; all have the same fits.
@@ -68,7 +68,7 @@ def _descriptions() -> dict[str, str]:
 
 
 def _outline_crop(axes: Axes, width: int, height: int) -> None:
-    """Draws the center square as a dashed line that is visible on light and dark images."""
+    """Draw the center square as a dashed line that is visible on light and dark images."""
     edge = min(width, height)
     corner = ((width - edge) // 2 - 0.5, (height - edge) // 2 - 0.5)
     for color, style in (("black", "solid"), ("white", (0, (4, 4)))):
@@ -76,7 +76,7 @@ def _outline_crop(axes: Axes, width: int, height: int) -> None:
 
 
 def _draw(axes: Axes, image: np.ndarray, size: tuple[int, int]) -> None:
-    """Draws the image over `size` (width, height) units, centered in a square."""
+    """Draw the image over `size` (width, height) units, centered in a square."""
     width, height = size
     magnified = max(image.shape[1:]) < 200
     axes.imshow(
@@ -92,7 +92,7 @@ def _draw(axes: Axes, image: np.ndarray, size: tuple[int, int]) -> None:
 
 
 def _label(axes: Axes, name: str, details: str, *, chosen: bool) -> None:
-    """Labels a row to the left of its first image."""
+    """Label a row to the left of its first image."""
     heading = _("{name}, chosen", name=name) if chosen else name
     axes.set_ylabel(
         f"{heading}\n{details}".strip(),

@@ -9,7 +9,7 @@ from classicnets.training.session import Results
 
 
 def write(results: Results) -> None:
-    """Writes the curves, confusion matrix, reliability diagram, contact sheet and card. Raises MachineError CN401."""
+    """Write the curves, confusion matrix, reliability diagram, contact sheet and card. Raises MachineError CN401."""
     plan, folder, metrics, test = results.plan, results.folder, results.evaluation, results.test
     net, classes = plan.net_spec.display_name, plan.description.classes
     title = plural(

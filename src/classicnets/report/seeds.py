@@ -21,7 +21,7 @@ _TRAIN_COLOR, _TEST_COLOR, _FAILED_COLOR = "#1f6fb4", "#c8500a", "#c62828"
 
 
 def write(results: SeedsResults) -> None:
-    """Writes the figure with the curves of all seeds, and the card. Raises MachineError CN401."""
+    """Write the figure with the curves of all seeds, and the card. Raises MachineError CN401."""
     plan, rows = results.plan, results.facts["result"]["runs"]
     runs = results.folder.runs()
     epochs = {seed: [e for e in history.read(run.history) if isinstance(e, Epoch)] for seed, run in runs.items()}
@@ -42,7 +42,7 @@ def write(results: SeedsResults) -> None:
 def draw(
     epochs: Mapping[int, Sequence[Epoch]], accuracies: Mapping[int, float], expected: Expected | None, title: str
 ) -> Figure:
-    """Draws train loss and accuracy against epochs for every seed with their means, and the final test accuracies.
+    """Draw train loss and accuracy against epochs for every seed with their means, and the final test accuracies.
 
     The accuracy is that on the test split, else that on the validation set, else that in training, whichever was
     evaluated after each epoch.
@@ -100,7 +100,7 @@ def _draw_lines(
     value: Callable[[Epoch], float],
     color: str,
 ) -> None:
-    """Draws a thin line for each seed, and the mean of the finished seeds as far as all of them go."""
+    """Draw a thin line for each seed, and the mean of the finished seeds as far as all of them go."""
     alpha = max(0.25, min(0.6, 4 / max(1, len(epochs))))
     labels = set()
     for seed, seed_epochs in epochs.items():
@@ -128,7 +128,7 @@ def _draw_lines(
 
 
 def _draw_dots(axes: Axes, accuracies: Mapping[int, float]) -> None:
-    """Draws a dot for each seed, names the lowest and the highest, and draws the mean with its standard deviation."""
+    """Draw a dot for each seed, name the lowest and the highest, and draw the mean with its standard deviation."""
     values = list(accuracies.values())
     axes.set(xlim=(0, 1), xticks=[], ylabel=_("final test accuracy"))
     axes.yaxis.set_label_position("right")

@@ -37,7 +37,7 @@ class Pair:
 
 
 def draw_sheet(pairs: Sequence[Pair], title: str) -> Figure:
-    """Draws each image with its name, beside the preprocessed image with its prediction (or the reason for none)."""
+    """Draw each image with its name, beside the preprocessed image with its prediction (or the reason for none)."""
     columns = min(_PAIRS_PER_ROW, len(pairs))
     rows = -(-len(pairs) // columns)
     width = max(4.5, 3.0 * columns)
@@ -63,7 +63,7 @@ def draw_sheet(pairs: Sequence[Pair], title: str) -> Figure:
 
 
 def _draw(axes: Axes, image: np.ndarray | None) -> None:
-    """Draws the image centered in a square frame; the frame stays empty without one."""
+    """Draw the image centered in a square frame; the frame stays empty without one."""
     axes.set(xticks=[], yticks=[], xlim=(0, 1), ylim=(0, 1), aspect="equal", facecolor="#eeeeee")
     for spine in axes.spines.values():
         spine.set_color("#bbbbbb")

@@ -13,7 +13,7 @@ _PIPE_WIDTH = 1000  # in a pipe nothing is wrapped or cut
 
 
 def console(*, stderr: bool = False, quiet: bool = False) -> Console:
-    """A console on standard output or standard error; in a pipe it has no colors and does not wrap."""
+    """Return a console on standard output or standard error; in a pipe it has no colors and does not wrap."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(
         file=stream,
@@ -29,7 +29,7 @@ def console(*, stderr: bool = False, quiet: bool = False) -> Console:
 def table(
     columns: Sequence[str], rows: Sequence[Sequence[object]], *, numbers: Sequence[str] = (), title: str = ""
 ) -> Table:
-    """A table with thousands separators in integers.
+    """Return a table with thousands separators in integers.
 
     Args:
         columns: the headers.
@@ -53,7 +53,7 @@ def fit(
     numbers: Sequence[str] = (),
     optional: Sequence[str] = (),
 ) -> Table:
-    """A table that fits the width of the console: drops `optional` columns, the first of them first, as needed."""
+    """Return a table that fits the width of the console: drop `optional` columns, the first one first, as needed."""
     dropped: set[str] = set()
     for column in (None, *optional):
         dropped |= {column} if column else set()

@@ -20,12 +20,12 @@ _EPOCH_SCALARS = (
 
 
 def summary_writer() -> Any:
-    """The class torch.utils.tensorboard.SummaryWriter. Raises MachineError CN403 without the package tensorboard."""
+    """Return torch.utils.tensorboard.SummaryWriter. Raises MachineError CN403 without the package tensorboard."""
     return machine.require("torch.utils.tensorboard", extra="tensorboard").SummaryWriter
 
 
 class TensorBoard:
-    """Writes scalars into `folder`, indexed by training steps since the start of the run.
+    """Writer of scalars into `folder`, indexed by training steps since the start of the run.
 
     Args:
         folder: TensorBoard's log folder of the run.
@@ -49,7 +49,7 @@ class TensorBoard:
         self.writer.close()
 
     def show(self, event: Event) -> None:
-        """Writes the scalars of a step or an epoch."""
+        """Write the scalars of a step or an epoch."""
         if isinstance(event, Advice):
             return
         if isinstance(event, Step):

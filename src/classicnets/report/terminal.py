@@ -21,7 +21,7 @@ _MAX_SEEDS = 4  # seeds that the progress bar lists one by one
 
 
 class Terminal:
-    """Shows a run on `console`: a progress bar for the epoch, and lines for finished epochs and advice.
+    """Display of a run on `console`: a progress bar for the epoch, and lines for finished epochs and advice.
 
     Args:
         console: where to print.
@@ -42,7 +42,7 @@ class Terminal:
         self.bar.stop()
 
     def show(self, event: Event) -> None:
-        """Moves the bar for a step; prints lines for an epoch and for advice."""
+        """Move the bar for a step; print lines for an epoch and for advice."""
         if isinstance(event, Epoch):
             following = min(event.epoch + 1, event.epochs)
             self.epoch_seconds.append(event.seconds + event.evaluation_seconds)
@@ -56,7 +56,7 @@ class Terminal:
 
 
 class SeedsTerminal:
-    """Shows runs with several seeds on `console`: a progress bar, and lines for finished runs and advice.
+    """Display of runs with several seeds on `console`: a progress bar, and lines for finished runs and advice.
 
     The bar says in which epoch each running seed is. Advice on a topic is printed for the first seed only.
 
@@ -81,7 +81,7 @@ class SeedsTerminal:
         self.bar.stop()
 
     def show(self, seed: int, event: Event) -> None:
-        """Moves the bar; prints advice on a new topic."""
+        """Move the bar; print advice on a new topic."""
         if isinstance(event, Advice):
             if event.topic not in self.topics:
                 self.topics.add(event.topic)
@@ -95,7 +95,7 @@ class SeedsTerminal:
             self._update_bar()
 
     def ended(self, row: Mapping[str, Any]) -> None:
-        """Prints the result of a finished run, or its error."""
+        """Print the result of a finished run, or its error."""
         self.epochs.pop(row["seed"], None)
         self._update_bar()
         text = row.get("error") or _(
@@ -139,7 +139,7 @@ def _print(console: Console, lines: Iterable[str]) -> None:
 
 @contextmanager
 def progress_bar(console: Console, total: int | None, *, visible: bool = True) -> Iterator[Callable[[], None]]:
-    """Shows a progress bar that counts images on `console` while the context is open.
+    """Show a progress bar that counts images on `console` while the context is open.
 
     Args:
         console: where to draw; nothing is drawn unless it is a terminal.
@@ -167,7 +167,7 @@ def progress_bar(console: Console, total: int | None, *, visible: bool = True) -
 
 @contextmanager
 def progress_updates(description: str) -> Iterator[Callable[[int, int], None]]:
-    """Shows a progress bar on standard error, if that is a terminal, while the context is open.
+    """Show a progress bar on standard error, if that is a terminal, while the context is open.
 
     Yields:
         A function to call with the number of finished items and the number of all items.

@@ -19,12 +19,12 @@ _VERSION = 1
 
 
 def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    """Replaces `path` atomically with a checkpoint. Raises MachineError CN401 if it cannot be written."""
+    """Replace `path` atomically with a checkpoint. Raises MachineError CN401 if it cannot be written."""
     write_whole(path, content(tensors, facts))
 
 
 def content(tensors: dict[str, Tensor], facts: dict[str, Any]) -> bytes:
-    """The bytes of a safetensors file with `tensors` and, as JSON, `facts`."""
+    """Return the bytes of a safetensors file with `tensors` and, as JSON, `facts`."""
     metadata = {KEY: json.dumps({"version": _VERSION, **facts}, ensure_ascii=False)}
     unshared: dict[str, Tensor] = {}
     storages = set[int]()
@@ -37,17 +37,17 @@ def content(tensors: dict[str, Tensor], facts: dict[str, Any]) -> bytes:
 
 
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names start with `prefix`; their keys are without it."""
+    """Return the tensors whose names start with `prefix`; their keys are without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights that are evaluated: their moving average if the checkpoint has one."""
+    """Return the weights that are evaluated: their moving average if the checkpoint has one."""
     return part(tensors, "average/") or part(tensors, "net/")
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Reads the tensors (on the CPU) and facts of a checkpoint.
+    """Read the tensors (on the CPU) and facts of a checkpoint.
 
     Raises:
         DataError: CN305 if the file is missing, truncated, or not a checkpoint of classicnets.

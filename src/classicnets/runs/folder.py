@@ -69,28 +69,28 @@ class RunFolder:
         return self.path / "calibration.png"
 
     def read(self) -> dict[str, Any]:
-        """The facts in run.json."""
+        """Return the facts in run.json."""
         values: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
         return values
 
     def write(self, facts: dict[str, Any]) -> None:
-        """Replaces run.json atomically."""
+        """Replace run.json atomically."""
         write_json(self.path / "run.json", facts)
 
     def recipe(self) -> Recipe:
-        """The resolved recipe."""
+        """Return the resolved recipe."""
         return Recipe.from_dict(self.read()["recipe"])
 
     def preprocess(self) -> Preprocess:
-        """How images are preprocessed."""
+        """Return how images are preprocessed."""
         return Preprocess.from_dict(self.read()["preprocess"])
 
     def net_spec(self) -> NetSpec:
-        """How the network is built."""
+        """Return how the network is built."""
         return NetSpec(**self.read()["net"])
 
     def weights_file(self) -> Path:
-        """The best checkpoint if it exists, else the last. Raises UsageError CN207 if there is none."""
+        """Return the best checkpoint if it exists, else the last. Raises UsageError CN207 if there is none."""
         for path in (self.best, self.last):
             if path.exists():
                 return path
@@ -103,7 +103,7 @@ class RunFolder:
 
 
 def make(root: Path, label: str, fill: Callable[[Path], object]) -> Path:
-    """Creates the folder root/label-K with the smallest K that is not in use, and returns its path.
+    """Create the folder root/label-K with the smallest K that is not in use, and return its path.
 
     It is created under a temporary name, filled and then renamed, so that it exists with all its files or not at all.
 
@@ -132,7 +132,7 @@ def make(root: Path, label: str, fill: Callable[[Path], object]) -> Path:
 
 
 def fill(path: Path, net_spec: NetSpec, facts: dict[str, Any]) -> None:
-    """Writes run.json, and a copy of the user's file that defines the network, if any, to the run folder `path`.
+    """Write run.json, and a copy of the user's file that defines the network, if any, to the run folder `path`.
 
     The folder is created if it does not exist. Raises MachineError CN401 if it cannot be written.
     """
@@ -146,7 +146,7 @@ def fill(path: Path, net_spec: NetSpec, facts: dict[str, Any]) -> None:
 
 
 def _rename(temporary: Path, path: Path) -> bool:
-    """Renames the folder to `path`; returns False if that is a file or a folder that is not empty."""
+    """Rename the folder to `path`; return False if that is a file or a folder that is not empty."""
     try:
         temporary.rename(path)
     except OSError:
@@ -157,7 +157,7 @@ def _rename(temporary: Path, path: Path) -> bool:
 
 
 def open_run(path: str | Path) -> RunFolder:
-    """Opens an existing run folder. Raises UsageError CN207 if it is not one."""
+    """Open an existing run folder. Raises UsageError CN207 if it is not one."""
     folder = RunFolder(Path(path))
     try:
         folder.read()

@@ -9,7 +9,7 @@ from classicnets.files import cannot_write, sync_file, write_whole
 
 
 def append(path: Path, event: Event) -> None:
-    """Appends an event. Raises MachineError CN401 if the file cannot be written."""
+    """Append an event. Raises MachineError CN401 if the file cannot be written."""
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(to_line(event))
@@ -18,7 +18,7 @@ def append(path: Path, event: Event) -> None:
 
 
 def sync(path: Path) -> None:
-    """Flushes all lines to the disk, so that after a power cut the history is never behind the next checkpoint.
+    """Flush all lines to the disk, so that after a power cut the history is never behind the next checkpoint.
 
     Raises MachineError CN401 if the file cannot be written.
     """
@@ -30,14 +30,14 @@ def sync(path: Path) -> None:
 
 
 def read(path: Path) -> list[Event]:
-    """All events in order, without a last line that a crash has truncated."""
+    """Return all events in order, without a last line that a crash has truncated."""
     if not path.exists():
         return []
     return list(from_lines(path.read_text(encoding="utf-8", errors="replace").splitlines()))
 
 
 def truncate(path: Path, epoch: int, step: int) -> None:
-    """Removes the events after `epoch` finished epochs and `step` steps, because a resumed run repeats them."""
+    """Remove the events after `epoch` finished epochs and `step` steps, because a resumed run repeats them."""
     events = [
         event
         for event in read(path)

@@ -64,11 +64,11 @@ class NetSpec:
         return self.name if self.kind != "file" else f"{Path(self.path).name}:{self.name}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
     def build(self) -> nn.Module:
-        """Builds the network with new weights.
+        """Build the network with new weights.
 
         Raises:
             UsageError: CN204 if the variation cannot be applied, CN205 if the file does not define a module, CN207 if
@@ -127,7 +127,7 @@ class NetSpec:
 
 
 def find(spec: str) -> NetSpec:
-    """Resolves the argument NET: a registry name, file.py:name, or a run folder (its network with new weights).
+    """Resolve the argument NET: a registry name, file.py:name, or a run folder (its network with new weights).
 
     Raises:
         UsageError: CN202 for an unknown name, with the nearest one; CN205 for a file that does not exist.
@@ -157,7 +157,7 @@ def find(spec: str) -> NetSpec:
 
 
 def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Splits settings into those of the network, without their prefix `net.`, and those of the recipe.
+    """Split settings into those of the network, without their prefix `net.`, and those of the recipe.
 
     Raises:
         UsageError: CN202 for a setting of the network without the prefix.
@@ -175,7 +175,7 @@ def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def with_variation(spec: NetSpec, variation: Mapping[str, Any]) -> NetSpec:
-    """Returns `spec` with more layers replaced; values are text from the command line, or values from Python.
+    """Return `spec` with more layers replaced; values are text from the command line, or values from Python.
 
     Raises:
         UsageError: CN202 for an unknown name, with the nearest one; CN204 for invalid values, with all of them.
@@ -214,7 +214,7 @@ def with_variation(spec: NetSpec, variation: Mapping[str, Any]) -> NetSpec:
 
 
 def from_module(net: nn.Module) -> NetSpec:
-    """The NetSpec of a module that was passed in Python."""
+    """Return the NetSpec of a module that was passed in Python."""
     return NetSpec(kind="object", name=type(net).__name__.lower())
 
 
@@ -223,7 +223,7 @@ def _sha256(path: Path) -> str:
 
 
 def _from_file(path: Path, name: str) -> nn.Module:
-    """Runs the file and returns the module called `name`, or the result of the function of that name."""
+    """Run the file and return the module called `name`, or the result of the function of that name."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

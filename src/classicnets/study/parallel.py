@@ -49,7 +49,7 @@ class Parallelism:
 
 
 def choose(plan: Plan, runs: int, requested: int | None, say: Callable[[str], None]) -> Parallelism:
-    """Chooses what is fastest for a number of runs, by timing a few steps.
+    """Choose what is fastest for a number of runs, by timing a few steps.
 
     Runs in parallel with fewer threads are chosen only if that is at least 10% faster; they must fit into the free
     memory.
@@ -95,7 +95,7 @@ def choose(plan: Plan, runs: int, requested: int | None, say: Callable[[str], No
 def compare(
     runs: int, cores: int, fitting_runs: int, most_runs: int, seconds: dict[int, float], memory: str
 ) -> Parallelism:
-    """Compares one run at a time with runs in parallel.
+    """Compare one run at a time with runs in parallel.
 
     Args:
         runs: Number of runs.
@@ -145,7 +145,7 @@ def _measured_text(seconds: dict[int, float], cores: int, threads: int) -> str:
 
 
 def seconds_per_step(plan: Plan, threads: tuple[int, ...], say: Callable[[str], None]) -> dict[int, float]:
-    """Times training steps with each number of threads, in turn; returns the seconds of the fastest step of each.
+    """Time training steps with each number of threads, in turn; return the seconds of the fastest step of each.
 
     The fastest step is used because other load on the machine only makes steps slower.
     """

@@ -29,7 +29,7 @@ class RunEnd:
 def follow(
     runs: Mapping[int, RunFolder], parallel_runs: int, threads: int, save_seconds: float
 ) -> Generator[tuple[int, Event | RunEnd], None, None]:
-    """Trains runs and yields their events with their keys. If it is closed, the active runs save and stop.
+    """Train runs and yield their events with their keys. If it is closed, the active runs save and stop.
 
     Args:
         runs: The run folders by key.
@@ -90,7 +90,7 @@ class _Process:
         self.lines.put((self.key, None))
 
     def error(self) -> str:
-        """The error message of the process, or its exit code and last line; "" if the run has a result."""
+        """Return the error message of the process, or its exit code and last line; "" if the run has a result."""
         with self.stderr:
             if self.process.returncode == 0 and "result" in self.run.read():
                 return ""
@@ -111,7 +111,7 @@ def _event(line: str) -> Event | None:
 
 
 def _stop(active: Mapping[int, _Process]) -> None:
-    """Interrupts all processes and waits until they have saved; a second Ctrl-C kills them."""
+    """Interrupt all processes and wait until they have saved; a second Ctrl-C kills them."""
     try:
         for process in active.values():
             if os.name != "nt":  # on Windows, Ctrl-C reaches them directly

@@ -50,10 +50,10 @@ class SeedsDisplay(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
     def show(self, seed: int, event: Event) -> None:
-        """Shows an event."""
+        """Show an event."""
 
     def ended(self, row: Mapping[str, Any]) -> None:
-        """Shows the metrics of a run that has ended, or its error."""
+        """Show the metrics of a run that has ended, or its error."""
 
 
 @dataclass(frozen=True)
@@ -79,16 +79,16 @@ class SeedsFolder:
         return self.path / "card.md"
 
     def read(self) -> dict[str, Any]:
-        """The contents of seeds.json."""
+        """Return the contents of seeds.json."""
         facts: dict[str, Any] = json.loads(self.file.read_text(encoding="utf-8"))
         return facts
 
     def runs(self) -> dict[int, RunFolder]:
-        """The run folders by seed."""
+        """Return the run folders by seed."""
         return {seed: RunFolder(self.path / f"seed-{seed}") for seed in self.read()["seeds"]}
 
     def missing(self) -> dict[int, RunFolder]:
-        """The run folders without a result, by seed."""
+        """Return the run folders without a result, by seed."""
         return {seed: run for seed, run in self.runs().items() if "result" not in run.read()}
 
 
@@ -104,7 +104,7 @@ class SeedsResults:
 def start(
     plan: Plan, seeds: Sequence[int], output: Output, say: Say, *, parallel_runs: int | None = None
 ) -> SeedsFolder:
-    """Reads the data, chooses the number of runs in parallel and creates all folders; trains nothing.
+    """Read the data, choose the number of runs in parallel and create all folders; train nothing.
 
     Args:
         plan: The run.
@@ -169,7 +169,7 @@ def start(
 
 
 def reopen(path: str | Path, net: nn.Module | None = None) -> SeedsFolder:
-    """Opens a folder of runs to train those without a result.
+    """Open a folder of runs to train those without a result.
 
     Raises:
         UsageError: CN207, a network cannot be built; CN208, all runs are complete.
@@ -198,7 +198,7 @@ def train(
     parallel_runs: int | None = None,
     save_seconds: float = Output().save_every,
 ) -> dict[str, Any]:
-    """Trains the runs without a result and returns the statistics. At Ctrl-C, the active runs save and stop.
+    """Train the runs without a result and return the statistics. At Ctrl-C, the active runs save and stop.
 
     Each run has its own process, except for a module that was passed in Python: its copies are trained in this process,
     one after the other. If a run fails, its row has an error, and the others continue.
@@ -230,7 +230,7 @@ def train(
 def _train_in_process(
     runs: Mapping[int, RunFolder], net: nn.Module, train_run: TrainRun
 ) -> Generator[tuple[int, Event | RunEnd], None, None]:
-    """Trains copies of `net` one after the other."""
+    """Train copies of `net` one after the other."""
     for seed, run in runs.items():
         try:
             for event in train_run(run, copy.deepcopy(net)):
@@ -242,7 +242,7 @@ def _train_in_process(
 
 
 def row(seed: int, run: RunFolder, error: str = "") -> dict[str, Any]:
-    """Returns the metrics of a run, or its error."""
+    """Return the metrics of a run, or its error."""
     result = run.read().get("result")
     identity = {"seed": seed, "folder": run.path.name}
     if result is None:
@@ -251,7 +251,7 @@ def row(seed: int, run: RunFolder, error: str = "") -> dict[str, Any]:
 
 
 def finish(seeds_folder: SeedsFolder, errors: Mapping[int, str], *reports: Report) -> dict[str, Any]:
-    """Computes the statistics, calls the `reports` and saves the result."""
+    """Compute the statistics, call the `reports` and save the result."""
     facts, runs = seeds_folder.read(), seeds_folder.runs()
     rows = [row(seed, run, errors.get(seed, "")) for seed, run in runs.items()]
     finished = [values for values in rows if "error" not in values]
@@ -274,7 +274,7 @@ def finish(seeds_folder: SeedsFolder, errors: Mapping[int, str], *reports: Repor
 
 
 def statistics_of(values: Sequence[float]) -> dict[str, float | None]:
-    """Returns mean, sample standard deviation (n - 1), minimum and maximum; None where there are too few values."""
+    """Return the mean, sample standard deviation (n - 1), minimum and maximum; None where there are too few values."""
     if not values:
         return dict.fromkeys(("mean", "sd", "min", "max"))
     return {
@@ -286,7 +286,7 @@ def statistics_of(values: Sequence[float]) -> dict[str, float | None]:
 
 
 def spread(figure: Mapping[str, float | None]) -> str:
-    """Formats mean, standard deviation and range: "0.7512 ± 0.0041 (0.7466 to 0.7544)"."""
+    """Format mean, standard deviation and range: "0.7512 ± 0.0041 (0.7466 to 0.7544)"."""
     if figure["mean"] is None:
         return _("no run has a result")
     if figure["sd"] is None:
@@ -295,7 +295,7 @@ def spread(figure: Mapping[str, float | None]) -> str:
 
 
 def verdict(plan: Plan, accuracies: Sequence[float]) -> str:
-    """Compares test accuracies with the published ones, in a sentence; "" if there is nothing to compare."""
+    """Compare test accuracies with the published ones, in a sentence; "" if there is nothing to compare."""
     expected = plan.recipe.expected
     if expected is None or not accuracies:
         return ""
@@ -308,7 +308,7 @@ def verdict(plan: Plan, accuracies: Sequence[float]) -> str:
 
 
 def against(expected: Expected, accuracies: Sequence[float]) -> str:
-    """Compares the mean with the published mean, and counts the runs in the published range."""
+    """Compare the mean with the published mean, and count the runs in the published range."""
     mean = statistics.mean(accuracies)
     if expected.n == 1:
         return _("the mean is {verdict}", verdict=expected.verdict(mean))

@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 
 
 def read(plan: Plan, say: Say) -> ImageSplits:
-    """Loads the images of the plan; `say` reports how a validation split of the data is used. Raises DataError."""
+    """Load the images of the plan; `say` reports how a validation split of the data is used. Raises DataError."""
     splits = loading.load(plan.data, plan.preprocess, on_bad_image=plan.spec.on_bad_image, say=say)
     if splits.validation is not None:
         count, share = len(splits.validation), plan.recipe.validation
@@ -56,20 +56,20 @@ def read(plan: Plan, say: Say) -> ImageSplits:
 
 
 def training_and_validation(splits: ImageSplits, plan: Plan) -> tuple[np.ndarray, Split | None]:
-    """The indices of the training images that are trained on, and the validation set, None if there is none."""
+    """Return the indices of the training images that are trained on, and the validation set, None if there is none."""
     spec = plan.spec
     return batches.hold_out(splits.train, plan.recipe.validation, spec.limit, spec.seed, splits.validation)
 
 
 def fill(path: Path, plan: Plan, facts: dict[str, Any], splits: ImageSplits) -> None:
-    """Makes `path` a run folder, with split.csv if the data has one file per image. Raises MachineError."""
+    """Make `path` a run folder, with split.csv if the data has one file per image. Raises MachineError."""
     folder.fill(path, plan.net_spec, facts)
     if splits.files:
         write_whole(RunFolder(path).split, split.table(splits, plan))
 
 
 def begin(plan: Plan, splits: ImageSplits, command: str, threads: int) -> tuple[Plan, dict[str, Any]]:
-    """Completes the plan with what depends on the images: their mean, and whether they are the published data set.
+    """Complete the plan with what depends on the images: their mean, and whether they are the published data set.
 
     Returns:
         The plan, and the facts of run.json, from which `Session.resume` can start.
@@ -95,7 +95,7 @@ def begin(plan: Plan, splits: ImageSplits, command: str, threads: int) -> tuple[
 
 
 def choose_acceleration(plan: Plan, net: nn.Module, batch_threads: int | None = None) -> Acceleration:
-    """Chooses how `net` is accelerated in a run of the plan.
+    """Choose how `net` is accelerated in a run of the plan.
 
     Args:
         plan: the plan of the run.
@@ -118,11 +118,11 @@ def choose_acceleration(plan: Plan, net: nn.Module, batch_threads: int | None = 
 
 
 def now() -> str:
-    """The current time in UTC, in seconds."""
+    """Return the current time in UTC, in seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def command_line() -> str:
-    """The command line of this process, for run.json."""
+    """Return the command line of this process, for run.json."""
     program = Path(sys.argv[0]).name if sys.argv else ""
     return shlex.join(["classicnets" if program == "__main__.py" else program or "python", *sys.argv[1:]])

@@ -32,7 +32,7 @@ _BY_POSITION: dict[str, tuple[tuple[float, ...], tuple[float, ...], tuple[float,
 
 
 def initialize(net: nn.Module, scheme: str) -> None:
-    """Sets the weights of every convolution and dense layer of `net` in place; draws from torch's global generator.
+    """Set the weights of every convolution and dense layer of `net` in place; draw from torch's global generator.
 
     Subsampling and normalization layers are not changed. Schemes:
 
@@ -73,7 +73,7 @@ def initialize(net: nn.Module, scheme: str) -> None:
 
 
 def check(net: nn.Module, scheme: str) -> None:
-    """Checks that `net` has the layers that the scheme sets; draws no random numbers.
+    """Check that `net` has the layers that the scheme sets; draw no random numbers.
 
     Raises:
         UsageError: CN204 if it does not, or if a layer is lazy.
@@ -108,7 +108,7 @@ def check(net: nn.Module, scheme: str) -> None:
 
 
 def weighted_layers(net: nn.Module) -> list[_Layer]:
-    """All convolutions and dense layers, in the order of registration."""
+    """Return all convolutions and dense layers, in the order of registration."""
     return [layer for layer in net.modules() if isinstance(layer, _Layer)]
 
 

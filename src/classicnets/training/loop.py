@@ -41,7 +41,7 @@ def train(
     evaluate: Callable[[], Scores],
     acceleration: Acceleration = PLAIN,
 ) -> Generator[Event, None, None]:
-    """Trains `state` in place to the end of the recipe.
+    """Train `state` in place to the end of the recipe.
 
     The caller may save `state` at any event: what follows depends only on it and on `acceleration`.
 
@@ -99,7 +99,7 @@ def take_step(
     objective: Objective,
     split: BatchSplit | None = None,
 ) -> None:
-    """Trains on one batch: forward pass, loss, backward pass, update of the weights.
+    """Train on one batch: forward pass, loss, backward pass, update of the weights.
 
     The sums of loss and accuracy stay on the device, to avoid synchronizing with it.
 
@@ -136,13 +136,13 @@ def take_step(
 
 
 def batch_splitter(net: nn.Module, acceleration: Acceleration, seed: int) -> AbstractContextManager[BatchSplit | None]:
-    """A context manager that gives the BatchSplit of `acceleration`, None if batches are not split."""
+    """Return a context manager that gives the BatchSplit of `acceleration`, None if batches are not split."""
     threads = acceleration.batch_threads
     return BatchSplit(net, threads, seed) if threads > 1 else nullcontext()
 
 
 def train_mode(net: nn.Module) -> None:
-    """Sets training mode, except in frozen layers, so that their running statistics do not change."""
+    """Set training mode, except in frozen layers, so that their running statistics do not change."""
     net.train()
     for layer in net.modules():
         parameters = list(layer.parameters(recurse=False))
@@ -187,7 +187,7 @@ def _stop_reason(recipe: Recipe) -> str:
 
 
 def _update_best(state: State, recipe: Recipe, scores: Scores) -> bool:
-    """Returns whether the epoch is the best so far; lowers the rate or stops training as `patience` requires.
+    """Return whether the epoch is the best so far; lower the rate or stop training as `patience` requires.
 
     Of equal accuracies, which a small validation set often gives, the one with the lower loss is the best; `patience`
     requires a higher accuracy. With `join_after` there is no best, because the validation set is trained on later.

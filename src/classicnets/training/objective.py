@@ -23,11 +23,11 @@ class Objective(Protocol):
         """The loss of logits [N, classes] and labels [N]."""
 
     def weight(self, y: Tensor) -> Tensor | float:
-        """The sum of the weights of images with labels `y`, which is the denominator of the mean."""
+        """Return the sum of the weights of images with labels `y`, which is the denominator of the mean."""
 
 
 def make(recipe: Recipe, labels: Tensor, classes: int) -> Objective:
-    """Makes the loss of a recipe.
+    """Make the loss of a recipe.
 
     Args:
         recipe: its `loss`, `label_smoothing` and `class_weights`; "auto" weights a class by N / (classes x its images).
@@ -55,7 +55,7 @@ class CrossEntropy:
         return F.cross_entropy(logits, y, weight=self.class_weights, label_smoothing=self.label_smoothing)
 
     def weight(self, y: Tensor) -> Tensor | float:
-        """The sum of the images' weights."""
+        """Return the sum of the images' weights."""
         return len(y) if self.class_weights is None else self.class_weights[y].sum()
 
 
@@ -68,12 +68,12 @@ class MapLoss:
         return map_loss(logits, y)
 
     def weight(self, y: Tensor) -> float:
-        """The number of images."""
+        """Return the number of images."""
         return len(y)
 
 
 def map_loss(logits: Tensor, y: Tensor) -> Tensor:
-    """The mean of d_y + log(exp(-j) + sum_i exp(-d_i)) over images, where logits are negated distances d.
+    """Return the mean of d_y + log(exp(-j) + sum_i exp(-d_i)) over images, where logits are negated distances d.
 
     Source: LeCun, Bottou, Bengio, Haffner 1998, section III.C, equation 9.
     """

@@ -17,7 +17,7 @@ DROPS = 3  # how often "plateau" divides the rate by ten: Krizhevsky et al. 2012
 
 
 def make(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Makes the optimizer for all parameters that are not frozen.
+    """Make the optimizer for all parameters that are not frozen.
 
     Parameters with the same weight decay and the same factor on the learning rate (the group's "factor") form a group.
     """
@@ -38,7 +38,7 @@ def make(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def rate(recipe: Recipe, progress: float, drops: int = 0) -> float:
-    """Returns the learning rate.
+    """Return the learning rate.
 
     "constant" is lr. "one_cycle" rises linearly to lr over the first fifth and falls to 0 along a cosine. "steps" is
     lr times the last `drop_to` whose `drop_at` is reached. "inverse" is Caffe's policy `inv`,
@@ -74,7 +74,7 @@ class RateInside(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Updates all parameters that have a gradient."""
+        """Update all parameters that have a gradient."""
         assert closure is None
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]

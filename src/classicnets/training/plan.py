@@ -73,11 +73,11 @@ class Plan:
         return self.recipe.expected if self.as_published else None
 
     def with_seed(self, seed: int) -> Plan:
-        """A copy with another seed."""
+        """Return a copy with another seed."""
         return replace(self, spec=self.spec.with_seed(seed))
 
     def build(self, say: Callable[[str], None]) -> nn.Module:
-        """Builds the network with its initial weights, which depend only on the seed and on the file of `weights`."""
+        """Build the network with its initial weights, which depend only on the seed and on the file of `weights`."""
         torch.manual_seed(self.spec.seed)
         net = self.net if self.net is not None else self.net_spec.build()
         initialize.initialize(net, self.recipe.initialize)
@@ -88,7 +88,7 @@ class Plan:
         return net
 
     def lines(self) -> list[str]:
-        """A readable summary of the run: network, recipe, device and process settings, one line each."""
+        """Return a readable summary of the run: network, recipe, device and process settings, one line each."""
         recipe, sources = self.recipe, self.setting_sources
         net = _(
             "network {name}: {parameters:,} parameters, {macs:,} MACs per {shape} image",
@@ -120,7 +120,7 @@ class Plan:
         return [net, training, device, *machine.process_settings()]
 
     def to_dict(self) -> dict[str, Any]:
-        """The part of run.json with the RunSpec and what it resolves to."""
+        """Return the part of run.json with the RunSpec and what it resolves to."""
         spec = self.spec
         return {
             "spec": spec.to_dict(),
@@ -145,7 +145,7 @@ class Plan:
 
 
 def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
-    """Resolves all names, and checks that the images fit the network and the network the classes. Reads no image.
+    """Resolve all names, and check that the images fit the network and the network the classes. Reads no image.
 
     Args:
         spec: what the user has specified.
@@ -226,7 +226,7 @@ def check_fit(
     recipe: Recipe,
     weights: str = "",
 ) -> Table:
-    """Checks that network, images, recipe and weights fit each other, and returns the layer table.
+    """Check that network, images, recipe and weights fit each other, and return the layer table.
 
     Args:
         network: how the network is built, if `net` is None.
@@ -281,7 +281,7 @@ def check_fit(
 
 
 def plan_of_run(run: RunFolder, net: nn.Module | None = None) -> Plan:
-    """The plan of an existing run, from its run.json; raises what `check_fit` does."""
+    """Return the plan of an existing run, from its run.json; raise what `check_fit` does."""
     facts = run.read()
     network, recipe, preprocess = run.net_spec(), run.recipe(), run.preprocess()
     description = Description(facts["data_name"], tuple(facts["classes"]), preprocess.shape)
@@ -302,7 +302,7 @@ def plan_of_run(run: RunFolder, net: nn.Module | None = None) -> Plan:
 
 
 def freeze(net: nn.Module, patterns: Sequence[str]) -> None:
-    """Freezes all layers whose names match one of `patterns`, such as "conv*".
+    """Freeze all layers whose names match one of `patterns`, such as "conv*".
 
     Raises:
         UsageError: CN204 for a pattern that matches no layer with weights, and if all layers are frozen.
@@ -335,7 +335,7 @@ def _weights_file(source: str | Path) -> str:
 
 
 def verdict(plan: Plan, accuracy: float) -> str:
-    """Compares a test accuracy with the published result, in words; "" if there is none."""
+    """Compare a test accuracy with the published result, in words; "" if there is none."""
     expected = plan.recipe.expected
     if expected is None:
         return ""

@@ -48,7 +48,7 @@ SAVE_SECONDS = Output().save_every  # a killed run loses at most this, and the s
 
 
 class Subscriber(Protocol):
-    """Receives the events of a session and may return advice, which is recorded with them."""
+    """Receiver of the events of a session; it may return advice, which is recorded with them."""
 
     def on_start(self, net: nn.Module) -> list[Advice]:
         """Called once before the first step of a new run."""
@@ -96,7 +96,7 @@ class Session:
         acceleration: Acceleration | None = None,
         save_seconds: float = SAVE_SECONDS,
     ):
-        """Makes everything that training needs, with a new state. Use `start` or `resume` instead."""
+        """Make everything that training needs, with a new state. Use `start` or `resume` instead."""
         self.plan, self.folder, self.splits, self.net = plan, run, splits, net
         self.save_seconds = save_seconds
         self.subscribers: list[Subscriber] = []
@@ -127,7 +127,7 @@ class Session:
 
     @classmethod
     def start(cls, plan: Plan, say: Say, output: Output | None = None) -> Self:
-        """Starts a new run: reads the data and creates the run folder.
+        """Start a new run: read the data and create the run folder.
 
         Args:
             plan: the plan of the run.
@@ -160,7 +160,7 @@ class Session:
         net: nn.Module | None = None,
         loader_threads: int | None = None,
     ) -> Self:
-        """Resumes a run from its last checkpoint, or from its start if it has none, with its number of threads.
+        """Resume a run from its last checkpoint, or from its start if it has none, with its number of threads.
 
         Args:
             path: the run folder.
@@ -217,7 +217,7 @@ class Session:
         return session
 
     def subscribe(self, subscriber: Subscriber) -> None:
-        """Adds a subscriber; it receives first the past events of a resumed run, then every event that is recorded."""
+        """Add a subscriber; it receives first the past events of a resumed run, then every event that is recorded."""
         subscriber.on_resume(history.read(self.folder.history))
         self.subscribers.append(subscriber)
 
@@ -230,7 +230,7 @@ class Session:
         return _("epoch {epoch} of {epochs}", **position)
 
     def summary(self) -> list[str]:
-        """A readable summary of the run, one line each: plan, acceleration, data, run folder."""
+        """Return a readable summary of the run, one line each: plan, acceleration, data, run folder."""
         splits = self.splits
         counts = {"train": self.batches.train_count, "validation": len(self.validation or ()), "test": len(splits.test)}
         about = {"name": splits.name, "source": splits.source, **counts}
@@ -243,7 +243,7 @@ class Session:
         return [*self.plan.lines(), *self.acceleration.lines(), data, _("run     {path}", path=self.folder.path)]
 
     def events(self) -> Generator[Event, None, None]:
-        """Trains to the end, saving checkpoints, and yields each event.
+        """Train to the end, saving checkpoints, and yield each event.
 
         Raises:
             KeyboardInterrupt: at Ctrl-C, after saving.
@@ -274,7 +274,7 @@ class Session:
                     raise KeyboardInterrupt
 
     def finish(self, *reports: Report) -> Results:
-        """Evaluates the run on the test split and writes its results.
+        """Evaluate the run on the test split and write its results.
 
         The best weights, else the last, are evaluated in float32. The result is written to run.json last, so that a
         run with a result has its metrics and reports too.
@@ -310,7 +310,7 @@ class Session:
         return results
 
     def checkpoint(self, *, weights_only: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The tensors and facts of a checkpoint: the whole state, or only the weights that are evaluated."""
+        """Return the tensors and facts of a checkpoint: the whole state, or only the weights that are evaluated."""
         tensors = self.state.tensors()
         if weights_only:
             tensors = {f"net/{name}": tensor for name, tensor in checkpoint.weights(tensors).items()}
@@ -322,7 +322,7 @@ class Session:
         }
 
     def _evaluate(self) -> Scores:
-        """Evaluates the split that the recipe monitors, in the precision of training."""
+        """Evaluate the split that the recipe monitors, in the precision of training."""
         monitor = self.plan.recipe.monitor
         if monitor == "validation" and self.validation is not None:
             evaluation = evaluate(self.epoch_predictor, self.validation)[0]
@@ -332,7 +332,7 @@ class Session:
         return Scores()
 
     def _record(self, event: Event) -> list[Advice]:
-        """Appends the event and the subscribers' advice to the history; steps without a loss are not recorded."""
+        """Append the event and the subscribers' advice to the history; steps without a loss are not recorded."""
         if isinstance(event, Step):
             if event.loss is None:
                 return []

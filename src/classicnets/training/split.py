@@ -12,7 +12,7 @@ from classicnets.training.plan import Plan
 
 
 def table(splits: ImageSplits, plan: Plan) -> bytes:
-    """A CSV with path, class, split (train, validation, test or skipped) and reason of each file, as bytes."""
+    """Return a CSV with path, class, split (train, validation, test or skipped) and reason of each file, as bytes."""
     recipe, spec = plan.recipe, plan.spec
     share = recipe.validation if splits.validation is None else 0.0
     train_indices, validation_indices = batches.split_indices(splits.train.labels, share, spec.limit, spec.seed)

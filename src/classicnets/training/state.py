@@ -44,16 +44,16 @@ class State:
         return self.net if self.average is None else self.average.module
 
     def means(self) -> tuple[float, float]:
-        """Mean loss and accuracy over the images of the epoch so far; synchronizes with the device."""
+        """Return the mean loss and accuracy over the images of the epoch so far; synchronizes with the device."""
         return float(self.loss_sum) / self.images, float(self.correct) / self.images
 
     def end_epoch(self) -> None:
-        """Increments `epoch` and resets the counters of the epoch in progress."""
+        """Increment `epoch` and reset the counters of the epoch in progress."""
         self.epoch, self.step, self.images, self.loss_sum, self.correct = self.epoch + 1, 0, 0, 0.0, 0
         self.seconds = self.wait_seconds = 0.0
 
     def tensors(self) -> dict[str, Tensor]:
-        """Weights, optimizer state, random generators and sums, by name."""
+        """Return the weights, optimizer state, random generators and sums, by name."""
         result = {f"net/{name}": tensor for name, tensor in self.net.state_dict().items()}
         if self.average is not None:
             result |= {f"average/{name}": tensor for name, tensor in self.evaluated_net.state_dict().items()}
@@ -70,11 +70,11 @@ class State:
         return result
 
     def facts(self) -> dict[str, Any]:
-        """The rest of the state, as plain values."""
+        """Return the rest of the state, as plain values."""
         return {key: getattr(self, name) for key, name in _FACTS.items()}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Restores the state from the results of `tensors` and `facts`."""
+        """Restore the state from the results of `tensors` and `facts`."""
         self.net.load_state_dict(part(tensors, "net/"))
         if self.average is not None:
             self.evaluated_net.load_state_dict(part(tensors, "average/"))

@@ -22,7 +22,7 @@ _MAX_BYTES = 4 * 2**30  # VGG-16 has half a GiB
 
 
 def read(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Reads a weights file.
+    """Read a weights file.
 
     Of the dictionaries in a .pth or .pt file, the one with the most weights and biases is used.
 
@@ -58,7 +58,7 @@ def read(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def prefix_of(file_names: Collection[str], names: Collection[str]) -> str:
-    """The prefix of `names` in a file, such as "module." or "net/": the one that most names have."""
+    """Return the prefix of `names` in a file, such as "module." or "net/": the one that most names have."""
     first = next(iter(names), "")
     prefixes = [name.removesuffix(first) for name in file_names if name.endswith(first)]
     prefixes = [prefix for prefix in prefixes if prefix[-1:] in ("", ".", "/")]

@@ -55,7 +55,7 @@ class Match:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         values = asdict(self)
         values["likeness"] = values.pop("similarity")
         return values
@@ -83,7 +83,7 @@ class Identity:
     run: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "path": self.path,
             "tensors": self.tensor_count,
@@ -94,7 +94,7 @@ class Identity:
         }
 
     def lines(self) -> list[str]:
-        """The same as text."""
+        """Return the same as text."""
         tensors = plural(
             "{path}: {n:,} tensor with {elements:,} elements",
             "{path}: {n:,} tensors with {elements:,} elements",
@@ -132,7 +132,7 @@ def _match_line(match: Match) -> str:
 
 
 def identify(path: str | Path) -> Identity:
-    """Finds the network whose tensors a file has, for any prefix, number of classes and channels, and image size.
+    """Find the network whose tensors a file has, for any prefix, number of classes and channels, and image size.
 
     Every network of the registry is built on the meta device and compared with the file by names and shapes. No tensor
     is read, and no code in the file is run.
@@ -183,7 +183,7 @@ def _run(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def _compare(net: str, file: dict[str, Tensor]) -> Match:
-    """Builds the network in the configuration most similar to the file, and reports what differs."""
+    """Build the network in the configuration most similar to the file, and report what differs."""
     default = (NETS[net].classes, NETS[net].input[0], NETS[net].input[1])
     state = _state(net, *default)
     prefix = files.prefix_of(file, state)

@@ -34,7 +34,7 @@ class Report:
     newly_initialized: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """The report, one line per list."""
+        """Return the report, one line per list."""
         lines = [_("loaded: {names}", names=_names(self.loaded))]
         if self.converted:
             lines.append(_("converted from color to grayscale: {names}", names=_names(self.converted)))
@@ -50,7 +50,7 @@ def _names(names: tuple[str, ...]) -> str:
 
 
 def load_weights(path: str | Path, net: nn.Module) -> Report:
-    """Loads weights into `net`, in place, where names and shapes agree.
+    """Load weights into `net`, in place, where names and shapes agree.
 
     The last linear layer keeps its values if the file has another number of classes. If the file's first convolution is
     for color images and that of `net` for grayscale images, its kernels are summed over the three channels: for a
@@ -71,7 +71,7 @@ def load_weights(path: str | Path, net: nn.Module) -> Report:
 
 
 def check(path: str | Path, net: nn.Module) -> Report:
-    """Reports or raises what `load_weights` would, from names and shapes only; `net` is not changed."""
+    """Report or raise what `load_weights` would, from names and shapes only; `net` is not changed."""
     return _match(path, net.state_dict(), data=False)[1]
 
 
@@ -116,7 +116,7 @@ def _match(path: str | Path, state: Mapping[str, Tensor], *, data: bool) -> tupl
 
 
 def _convert_to_grayscale(tensors: dict[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
-    """Sums the first convolution in `tensors` over its three channels if `state` has one channel there; its name."""
+    """Sum the first convolution in `tensors` over its three channels if `state` has one channel there; its name."""
     name = next((name for name, tensor in state.items() if tensor.dim() == 4), None)
     if name not in tensors or tensors[name].shape[1:2] != (3,) or state[name].shape[1] != 1:
         return []
