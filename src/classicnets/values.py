@@ -173,39 +173,52 @@ def current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
 class Recipe:
     """Training hyperparameters of one published source. `--set` changes those in `recipes.resolve.SETTINGS`.
 
-    Identity: `source` published the recipe; `net` is the network that it trains ("" for any network), and `variation`
-    the replaced layers that it was tuned for, as sorted (name, value) pairs.
-
-    Objective: `loss` is "cross_entropy" or "lecun1998" (the MAP loss on distances). `class_weights` "auto" weights
-    each class by its inverse frequency.
-
-    Length: `epochs`; with `patience`, early stopping after this many epochs without a better validation accuracy
-    (0: off).
-
-    Optimizer: `optimizer` is "sgd" as in torch, "sgd_rate_inside" with the learning rate inside the velocity, or
-    "adamw". `weight_decays`, one for each layer with weights, replaces the single `weight_decay`. Biases have `bias_lr`
-    times the learning rate, and weight decay only with `bias_decay`. `clip` is the maximum norm of the gradient
-    (0: off). `ema` is the decay of an exponential moving average of the weights, which is then evaluated and saved
-    (0: off). `precision` "bfloat16" uses autocast and keeps the weights in float32; "auto" means that of
-    `machine.choose_precision`.
-
-    Learning rate: `schedule` is "constant", "one_cycle", "steps" (lr x `drop_to[i]` from the fraction `drop_at[i]` of
-    the epochs on), "inverse" (lr (1 + progress)^-0.75) or "plateau" (lr / 10 after `patience` epochs without a better
-    validation accuracy, three times; then training stops).
-
-    Initialization: `initialize` is the scheme for the initial weights; "as_built" leaves them as the network was
-    built. Layers whose names match a pattern in `freeze` are not trained.
-
-    Images: `image_size`, `resize`, `pad`, `fit`, `mean`, `std` and `views` are those of Preprocess. image_size None is
-    the size of the data set plus the padding; an empty `mean` is the mean of the training images per channel.
-
-    Augmentation: `flip` mirrors half of the images; `shift` translates each by up to that many pixels; `crop` crops
-    image_size at a "random" position, or a "resized" random part; `color_noise` is that of 2012 as described in the
-    "paper" or computed by the "code"; `erase` blanks a square of that size at a random position.
-
-    Splits: `validation` is the fraction of the training images that is held out; after `join_after` epochs (0: never)
-    they are trained on as well. `monitor` is the split that is evaluated after each epoch ("validation", "test" or
-    "none"); only with "validation" are the best weights saved.
+    Attributes:
+        source: publication or project that the recipe comes from.
+        net: name of the network that it trains; "" for any network.
+        data: name of the data set.
+        variation: replaced layers that the recipe was tuned for, as sorted (name, value) pairs.
+        loss: "cross_entropy", or "lecun1998": the MAP loss on distances.
+        label_smoothing: fraction of the target that is spread evenly over all classes.
+        class_weights: "auto" weights each class by its inverse frequency.
+        epochs: number of passes over the training images.
+        batch_size: number of images in a training step.
+        patience: number of epochs without a better validation accuracy before training stops early, or before the
+            learning rate drops with the schedule "plateau" (0: off).
+        lr: learning rate, which the schedule changes.
+        optimizer: "sgd" as in torch, "sgd_rate_inside" with the learning rate inside the velocity, or "adamw".
+        momentum: momentum of SGD.
+        weight_decay: factor of the weights that is added to their gradient; decoupled with "adamw".
+        weight_decays: weight decay of each layer with weights, in their order, instead of `weight_decay`.
+        bias_lr: factor of the learning rate for biases.
+        bias_decay: whether weight decay applies to biases too.
+        clip: maximum norm of the gradient (0: off).
+        ema: decay of an exponential moving average of the weights, which is then evaluated and saved (0: off).
+        precision: "float32", or "bfloat16": autocast, with the weights in float32; "auto" lets
+            `machine.choose_precision` decide.
+        schedule: "constant", "one_cycle", "steps" (see `drop_at`), "inverse" (lr (1 + progress)^-0.75), or "plateau"
+            (lr / 10 after `patience` epochs without a better validation accuracy, three times; then training stops).
+        drop_at: with the schedule "steps", the fractions of the epochs at which the learning rate changes.
+        drop_to: with the schedule "steps", the factor of the learning rate from each `drop_at` on.
+        initialize: scheme for the initial weights; "as_built" leaves them as the network was built.
+        freeze: patterns of names of layers that are not trained, such as "conv*".
+        image_size: height and width of the network's input; None is the size of the data set plus the padding.
+        resize: height and width to which images are resized before `image_size` is cropped from them; None: no crop.
+        pad: number of black pixels added on each side.
+        fit: how images that are not square are made square: "stretch", "crop" or "letterbox".
+        mean: mean that is subtracted from each channel; empty: the mean of the training images.
+        std: standard deviation by which each channel is divided.
+        views: number of crops over which a prediction is averaged.
+        flip: whether half of the training images are mirrored left to right.
+        shift: maximum translation of a training image in each direction, in pixels.
+        crop: training crop of `image_size`: "none" (the center), at a "random" position, or a "resized" random part.
+        color_noise: color augmentation of 2012, as described in the "paper" or computed by the "code".
+        erase: height and width of a square that is blanked at a random position, in pixels (0: off).
+        validation: fraction of the training images that is held out.
+        join_after: number of epochs after which the validation set is trained on as well (0: never).
+        monitor: split that is evaluated after each epoch; only with "validation" are the best weights saved.
+        expected: published result, if there is one.
+        deviations: differences between this recipe and its source.
     """
 
     source: str

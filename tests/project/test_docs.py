@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from classicnets.cli import arguments
 from classicnets.errors import CODES
 from classicnets.models.registry import NETS
 from classicnets.recipes.resolve import SETTINGS
+from classicnets.values import Recipe
 from pages import nets, performance, site
+from pages import settings as settings_page
 from pages.networks import connections, family, layer_table
 
 ROOT = make.DOCS.parent
@@ -177,6 +180,7 @@ def test_the_reference_has_every_option_setting_and_code(sources: Path) -> None:
                 assert f"`{flag}" in commands, flag
     settings = (sources / "reference" / "settings.md").read_text(encoding="utf-8")
     assert [name for name in SETTINGS if f"| `{name}` |" not in settings] == []
+    assert [*settings_page.meanings()] == [field.name for field in fields(Recipe)]
     codes = (sources / "reference" / "errors.md").read_text(encoding="utf-8")
     assert re.findall(r"^### (CN\d{3})$", codes, re.MULTILINE) == list(CODES)
 

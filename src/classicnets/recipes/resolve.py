@@ -74,7 +74,8 @@ PUBLISHED_SIZES: dict[str, tuple[int, int, int]] = {
 _IDENTITY = {"source", "net", "data", "variation", "expected", "deviations"}
 SETTINGS = tuple(f.name for f in fields(Recipe) if f.name not in _IDENTITY)
 
-_CHOICES = {
+# Values of the settings that are names or one of a few numbers.
+CHOICES: dict[str, tuple[str | int, ...]] = {
     "loss": ("cross_entropy", "lecun1998"),
     "class_weights": ("none", "auto"),
     "optimizer": ("sgd", "sgd_rate_inside", "adamw"),
@@ -329,6 +330,6 @@ def _invalid_values(r: Recipe) -> list[str]:
                 names=", ".join(map(str, choices)),
             ),
         )
-        for key, choices in _CHOICES.items()
+        for key, choices in CHOICES.items()
     ]
     return [message for valid, message in rules if not valid]
