@@ -74,15 +74,17 @@ def steps(train: Split, count: int, changed: dict[str, str], pairs: int) -> list
         net = book.alexnet().to(device)
         optimizer = torch.optim.SGD(net.parameters(), lr=book.RATE["alexnet"])
         transform, whose = book.find_transform(224)
-        some = slice(count * BATCH)  # no more, as the loader would make them ahead
-        loader = book.loader("alexnet", train.images[some, 0], train.labels[some], transform, shuffle=True)
+        first_images = slice(count * BATCH)  # no more, as the loader would make them ahead
+        loader = book.loader(
+            "alexnet", train.images[first_images, 0], train.labels[first_images], transform, shuffle=True
+        )
 
         def the_books() -> float:
             batches = iter(loader)
             all_of_them = chain([next(batches)], batches)
             return clock(lambda: book.train(net, islice(all_of_them, count), optimizer, device))()
 
-        taken = pair_by_pair(ours.seconds, the_books, pairs=pairs)
+        readings = pair_by_pair(ours.seconds, the_books, pairs=pairs)
         ours.events.close()
     precision = ours.training.plan.recipe.precision
     facts = {"plan": ours.training.plan.lines(), "steps": count, "their_transforms": whose}
@@ -97,7 +99,7 @@ def steps(train: Split, count: int, changed: dict[str, str], pairs: int) -> list
         less_is_better=True,
     )
     row = compared(
-        taken,
+        readings,
         what=f"{count} training steps of {BATCH} images at 224",
         ours=f"`classicnets train alexnet_d2l`, {precision}",
         theirs="the book's loop: PIL, Resize, ToTensor, DataLoader of 4 workers, float32",
@@ -112,15 +114,15 @@ def steps(train: Split, count: int, changed: dict[str, str], pairs: int) -> list
 def memory(changed: list[str]) -> Row:
     """Peak memory of both, each in its own process."""
     files = [str(path) for path in sources.obtain(DATASETS["fashion_mnist"]).paths.values()]
-    found = []
+    results = []
     for line in (
         [__file__, "--in-process", *(["--set", *changed] if changed else [])],
         [str(HERE / "peers" / "book.py"), "--net", "alexnet", "--steps", "2", *files],
     ):
-        done = subprocess.run([sys.executable, *line], stdout=subprocess.PIPE, text=True, check=True)
-        found.append(json.loads(done.stdout.splitlines()[-1]))
-    kind = "peak_device_memory_bytes" if "peak_device_memory_bytes" in found[1] else "peak_memory_bytes"
-    ours, theirs = (one[kind] for one in found)
+        process = subprocess.run([sys.executable, *line], stdout=subprocess.PIPE, text=True, check=True)
+        results.append(json.loads(process.stdout.splitlines()[-1]))
+    kind = "peak_device_memory_bytes" if "peak_device_memory_bytes" in results[1] else "peak_memory_bytes"
+    ours, theirs = (result[kind] for result in results)
     row = Row(
         what="peak memory of the process in training, ours by theirs",
         ours=f"`classicnets train alexnet_d2l`, {ours / 1e6:,.0f} MB",
@@ -141,15 +143,15 @@ def in_process(changed: dict[str, str]) -> None:
         ours = Ours(planned("alexnet_d2l", 2, changed), Path(name))
         ours.seconds()
         ours.events.close()
-    found = {"peak_memory_bytes": machine.peak_memory_bytes()}
+    result = {"peak_memory_bytes": machine.peak_memory_bytes()}
     if ours.training.device.type == "cuda":
-        found["peak_device_memory_bytes"] = torch.cuda.max_memory_allocated()
-    print(json.dumps(found))
+        result["peak_device_memory_bytes"] = torch.cuda.max_memory_allocated()
+    print(json.dumps(result))
 
 
 def torchvisions(count: int, changed: dict[str, str], pairs: int) -> Row | None:
     """Steps of torchvision's AlexNet and of ours under its names; None without torchvision."""
-    vision = book.torchvision_if_there()
+    vision = book.find_torchvision()
     if vision is None:
         return None
     with tempfile.TemporaryDirectory(prefix="alexnet-") as name:
@@ -169,10 +171,10 @@ def torchvisions(count: int, changed: dict[str, str], pairs: int) -> Row | None:
                 loss_of(logits.float(), y).backward()
                 optimizer.step()
 
-        taken = pair_by_pair(ours.seconds, clock(theirs), pairs=pairs)
+        readings = pair_by_pair(ours.seconds, clock(theirs), pairs=pairs)
         ours.events.close()
     return compared(
-        taken,
+        readings,
         what=f"{count} training steps of {BATCH} images at 224, torchvision's network",
         ours=f"`classicnets train` of `alexnet_torchvision`, {precision}, data and metrics included",
         theirs=f"`torchvision.models.alexnet` in plain PyTorch, {precision}, the batch in memory",

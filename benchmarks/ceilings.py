@@ -28,9 +28,9 @@ def ceilings(device: torch.device, precision: str, seconds: float, *, quick: boo
         x, w = torch.rand(batch, maps, side, side, **full), torch.rand(out, maps, kernel, kernel, **full)
         flop = 2 * batch * out * side**2 * maps * kernel**2
         for layout, kind in (("", torch.contiguous_format), (", channels last", torch.channels_last)):
-            given = x.to(memory_format=kind), w.to(memory_format=kind)
+            operands = x.to(memory_format=kind), w.to(memory_format=kind)
             name = f"convolution {batch}x{maps}x{side}x{side} to {out}, {kernel}x{kernel}{layout}"
-            yield _ceiling(name, FLOPS, flop, partial(F.conv2d, *given, padding=kernel // 2), seconds)
+            yield _ceiling(name, FLOPS, flop, partial(F.conv2d, *operands, padding=kernel // 2), seconds)
     for exponent in (12, 16) if quick else range(15, 31 if device.type == "cuda" else 29):
         a, b, c = (torch.rand(2**exponent // dtype.itemsize, **full) for _ in range(3))
         for name, arrays, run in (
@@ -55,11 +55,11 @@ def _binary(size: int) -> str:
 
 def best(rows: Sequence[Row]) -> dict[str, Row]:
     """The ceilings, by their best reading: arithmetic, bandwidth of the largest arrays (memory) and of all (cache)."""
-    moved = [row for row in rows if row.unit == BANDWIDTH]
-    largest = max(row.facts["amount"] for row in moved) / 2  # copy has two arrays, the others three
-    found = {
+    bandwidth_rows = [row for row in rows if row.unit == BANDWIDTH]
+    largest = max(row.facts["amount"] for row in bandwidth_rows) / 2  # copy has two arrays, the others three
+    groups = {
         "arithmetic": [row for row in rows if row.unit == FLOPS],
-        "memory": [row for row in moved if row.facts["amount"] > largest],
-        "cache": moved,
+        "memory": [row for row in bandwidth_rows if row.facts["amount"] > largest],
+        "cache": bandwidth_rows,
     }
-    return {name: max(some, key=lambda row: max(row.values)) for name, some in found.items()}
+    return {name: max(group, key=lambda row: max(row.values)) for name, group in groups.items()}

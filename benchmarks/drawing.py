@@ -115,7 +115,7 @@ def _name_points(axes: Axes, points: Sequence[Row]) -> None:
     for row in points:
         at = axes.transData.transform((row.facts["flop_per_byte"], row.facts["gflop_per_second"]))
         discs[row.what] = (*at, pixel * math.sqrt(_area(row) / math.pi))
-    taken: list[Bbox] = []
+    boxes: list[Bbox] = []
     for row in sorted(points, key=lambda row: -row.facts["share"])[:_NAMED]:
         x, y, radius = discs[row.what]
         layer = row.facts["layer"]
@@ -139,9 +139,9 @@ def _name_points(axes: Axes, points: Sequence[Row]) -> None:
         width, height = own.width / 2, 7 * pixel
         for place in _places(x, y, radius, width, height, pixel):
             box = Bbox.from_extents(place[0] - width, place[1] - height, place[0] + width, place[1] + height)
-            if _free(box, axes.bbox, taken, [disc for what, disc in discs.items() if what != row.what]):
+            if _free(box, axes.bbox, boxes, [disc for what, disc in discs.items() if what != row.what]):
                 text.set_position(((place[0] - x) / pixel, (place[1] - y) / pixel))
-                taken.append(box)
+                boxes.append(box)
                 break
         else:
             text.remove()
@@ -149,19 +149,19 @@ def _name_points(axes: Axes, points: Sequence[Row]) -> None:
 
 def _places(x: float, y: float, radius: float, width: float, height: float, pixel: float) -> list[tuple[float, float]]:
     """Middles of a name around a dot, near ones first; sizes are halves, all in pixels."""
-    found = []
+    places = []
     for gap in (3, 14, 28, 46, 70):
         reach = radius + gap * pixel
         for angle in (0, 180, 90, 270, 45, 315, 135, 225, 20, 340, 160, 200):
             right, up = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-            found.append((x + right * (reach + width), y + up * (reach + height)))
-    return found
+            places.append((x + right * (reach + width), y + up * (reach + height)))
+    return places
 
 
-def _free(box: Bbox, inside: Bbox, taken: Sequence[Bbox], discs: Sequence[tuple[float, float, float]]) -> bool:
+def _free(box: Bbox, inside: Bbox, boxes: Sequence[Bbox], discs: Sequence[tuple[float, float, float]]) -> bool:
     if not (inside.x0 < box.x0 and box.x1 < inside.x1 and inside.y0 < box.y0 and box.y1 < inside.y1):
         return False
-    if any(box.overlaps(other) for other in taken):
+    if any(box.overlaps(other) for other in boxes):
         return False
     return all(
         math.hypot(x - min(max(x, box.x0), box.x1), y - min(max(y, box.y0), box.y1)) > radius for x, y, radius in discs
@@ -190,8 +190,8 @@ def _bars(parts: Sequence[Row]) -> list[list[Row]]:
         for direction in ("forward", "backward")
     ]
     hidden = {id(bar) for bar in small}
-    kept = [bar for bar in bars if id(bar) not in hidden]
-    return [*kept[:-3], together, *kept[-3:]]  # loss, optimizer and the rest come last
+    visible = [bar for bar in bars if id(bar) not in hidden]
+    return [*visible[:-3], together, *visible[-3:]]  # loss, optimizer and the rest come last
 
 
 def _seconds(bar: Sequence[Row]) -> float:
@@ -250,9 +250,9 @@ def scale(rows: Sequence[Row], axes_of: Mapping[str, str], facts: Mapping[str, A
     figure.suptitle(lettering.title, fontsize=10, **lettering.style)
     for axes, (name, words) in zip(figure.subplots(2, 2).ravel(), axes_of.items(), strict=True):
         axes.set_title(words, fontsize=10)
-        found = [row for row in rows if row.facts.get("axis") == name]
-        if len({row.facts["at"] for row in found if "at" in row.facts}) > 1:
-            _draw_growth(axes, found)
+        axis_rows = [row for row in rows if row.facts.get("axis") == name]
+        if len({row.facts["at"] for row in axis_rows if "at" in row.facts}) > 1:
+            _draw_growth(axes, axis_rows)
         else:
             why = next((line for line in facts["skipped"] if line.startswith(f"{name}: ")), "not measured")
             axes.set_axis_off()
@@ -262,7 +262,7 @@ def scale(rows: Sequence[Row], axes_of: Mapping[str, str], facts: Mapping[str, A
 
 
 def _draw_growth(axes: Axes, rows: Sequence[Row]) -> None:
-    beside = axes.twinx()
+    memory_axes = axes.twinx()
     handles = []
     for measure, (color, line, marker) in _MEASURES.items():
         points = [
@@ -272,25 +272,25 @@ def _draw_growth(axes: Axes, rows: Sequence[Row]) -> None:
         ]
         if not points:
             continue
-        on, times = (beside, 1) if measure.startswith("memory") else (axes, 1000)
+        target, times = (memory_axes, 1) if measure.startswith("memory") else (axes, 1000)
         slopes = [row for row in rows if row.facts["measure"] == measure and "at" not in row.facts]
-        both = [(row.median, row.facts["last_three"]) for row in slopes]
-        growth = "".join(f": exponent {all_:.2f}, of the last three {last:.2f}" for all_, last in both)
+        exponents = [(row.median, row.facts["last_three"]) for row in slopes]
+        growth = "".join(f": exponent {all_:.2f}, of the last three {last_three:.2f}" for all_, last_three in exponents)
         x, y = zip(*points, strict=True)
-        handles += on.plot(
+        handles += target.plot(
             x, [v * times for v in y], line, color=color, marker=marker, markersize=4, label=f"{measure}{growth}"
         )
-    for on, words, color in ((axes, "ms", _FORWARD), (beside, "MB", _BACKWARD)):
-        if not on.lines:
-            on.set_yticks([])
+    for target, words, color in ((axes, "ms", _FORWARD), (memory_axes, "MB", _BACKWARD)):
+        if not target.lines:
+            target.set_yticks([])
             continue
-        on.set(xscale="log", yscale="log")
-        low, high = on.get_ylim()
-        on.set_ylim(low, high * (high / low) ** 0.3)  # room for the legend
-        on.set_ylabel(words, color=color)
-        on.yaxis.set_major_formatter(LogFormatter())
-        on.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.5, 0.5)))
-        on.tick_params(axis="y", which="both", colors=color)
+        target.set(xscale="log", yscale="log")
+        low, high = target.get_ylim()
+        target.set_ylim(low, high * (high / low) ** 0.3)  # room for the legend
+        target.set_ylabel(words, color=color)
+        target.yaxis.set_major_formatter(LogFormatter())
+        target.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.5, 0.5)))
+        target.tick_params(axis="y", which="both", colors=color)
     ticks = sorted({row.facts["at"] for row in rows if "at" in row.facts})
     axes.set_xticks(ticks, [f"{tick / 1000:g}k" if tick % 1000 == 0 else f"{tick:g}" for tick in ticks])
     axes.set_xticks([], minor=True)

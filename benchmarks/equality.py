@@ -79,13 +79,13 @@ def main() -> None:
     planned = plan(*run_spec(args.net, recipe="d2l", settings=settings, device="cpu"))
     train = loading.load(planned.data).train
     net = planned.build(print)
-    found = {}
-    for name, way in (("ours", ours), ("plain", plain)):
+    losses = {}
+    for name, train_steps in (("ours", ours), ("plain", plain)):
         started = time.perf_counter()
         torch.manual_seed(planned.spec.seed)  # dropout draws from torch's own generator in both
-        found[name] = way(planned, copy.deepcopy(net), train, args.steps)
-        print(f"{name}: {args.steps} steps in {time.perf_counter() - started:.0f} s, last loss {found[name][-1]:.6f}")
-    largest = max(abs(a - b) for a, b in zip(found["ours"], found["plain"], strict=True))
+        losses[name] = train_steps(planned, copy.deepcopy(net), train, args.steps)
+        print(f"{name}: {args.steps} steps in {time.perf_counter() - started:.0f} s, last loss {losses[name][-1]:.6f}")
+    largest = max(abs(a - b) for a, b in zip(losses["ours"], losses["plain"], strict=True))
     print(f"largest difference {largest:.2e} over {args.steps} steps")
     facts = {
         "net": args.net,
@@ -93,7 +93,7 @@ def main() -> None:
         "steps": args.steps,
         "batch_size": planned.recipe.batch_size,
         "largest_difference": largest,
-        **found,
+        **losses,
         "threads": torch.get_num_threads(),
         "date": date.today().isoformat(),
         **machine.describe(),

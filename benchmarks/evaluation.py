@@ -49,7 +49,7 @@ def evaluation(name: str, images: np.ndarray, folder: Path, pairs: int) -> list[
     plain = exact.folder.net_spec().build()
     plain.load_state_dict(exact.net.state_dict())
     plain.to(device).eval()
-    some = images[: max(256, WORK // trained.training.plan.table.macs)]
+    subset = images[: max(256, WORK // trained.training.plan.table.macs)]
     batch = 256 if preprocess.image_size <= 64 else 32
 
     def classes(images: torch.Tensor) -> torch.Tensor:
@@ -57,26 +57,26 @@ def evaluation(name: str, images: np.ndarray, folder: Path, pairs: int) -> list[
 
     def theirs() -> np.ndarray:
         with torch.inference_mode():
-            parts = torch.from_numpy(some).split(batch)
+            parts = torch.from_numpy(subset).split(batch)
             return torch.cat([classes(x.to(device)) for x in parts]).cpu().numpy()
 
     rows = []
     for model in [exact, auto] if auto.predictor.precision != "float32" else [exact]:
         precision = model.predictor.precision
-        same = float((model.predictor.probabilities(some).argmax(1) == theirs()).mean())
-        taken = pair_by_pair(clock(lambda: model.predictor.probabilities(some)), clock(theirs), pairs=pairs)  # noqa: B023
-        speeds = {"our_images_per_second": taken.ours, "their_images_per_second": taken.theirs}
+        same = float((model.predictor.probabilities(subset).argmax(1) == theirs()).mean())
+        readings = pair_by_pair(clock(lambda: model.predictor.probabilities(subset)), clock(theirs), pairs=pairs)  # noqa: B023
+        speeds = {"our_images_per_second": readings.ours, "their_images_per_second": readings.theirs}
         pinned = "" if model is exact else ', precision="auto"'
         rows.append(
             compared(
-                taken,
-                what=f"evaluation of `{name}` in {precision}: {len(some):,} images of {preprocess.image_size} pixels",
+                readings,
+                what=f"evaluation of `{name}` in {precision}: {len(subset):,} images of {preprocess.image_size} pixels",
                 ours=f"`load(RUN{pinned}).predictor.probabilities`, {precision}",
                 theirs=f"eager PyTorch, float32, batches of {batch}, softmax and argmax",
                 at_least=2.0 if precision == auto.predictor.precision else None,
                 reach=3.0 if precision == auto.predictor.precision else None,
                 facts={
-                    **{whose: len(some) / float(np.median(times)) for whose, times in speeds.items()},
+                    **{whose: len(subset) / float(np.median(times)) for whose, times in speeds.items()},
                     "same_class": same,
                 },
             )

@@ -39,11 +39,11 @@ RUNS = (
 def classicnets(*arguments: str) -> dict[str, Any]:
     """What `classicnets train ARGUMENTS --json` prints."""
     command = [sys.executable, "-m", "classicnets", "train", *arguments, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise SystemExit(process.stderr)
+    output: dict[str, Any] = json.loads(process.stdout)
+    return output
 
 
 def compare(arguments: list[str], runs: str) -> dict[str, Any]:
@@ -79,12 +79,12 @@ def main() -> None:
     rows: dict[str, list[dict[str, Any]]] = {text: [] for text in args.runs}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(args.repeats):
-            for text, found in rows.items():
-                found.append(compare(shlex.split(text), folder))
-                ratios = ", ".join(f"{k} {v['ratio']:.2f}" for k, v in found[-1].items() if isinstance(v, dict))
+            for text, comparisons in rows.items():
+                comparisons.append(compare(shlex.split(text), folder))
+                ratios = ", ".join(f"{k} {v['ratio']:.2f}" for k, v in comparisons[-1].items() if isinstance(v, dict))
                 print(f"{text}: predicted / real {ratios}", flush=True)
     measured = [name for name, value in next(iter(rows.values()))[0].items() if isinstance(value, dict)]
-    every = [row for found in rows.values() for row in found]
+    every = [row for comparisons in rows.values() for row in comparisons]
     summary = {
         name: {
             "ratio_median": statistics.median(row[name]["ratio"] for row in every),

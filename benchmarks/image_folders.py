@@ -45,7 +45,7 @@ from classicnets.images.batches import Batches
 from classicnets.images.cache import read_images
 from classicnets.images.decode import fit_image, read_fitted, read_image
 from classicnets.values import Preprocess, Recipe
-from peers.book import torchvision_if_there
+from peers.book import find_torchvision
 
 RESULTS = Path(__file__).parent / "results" / "image_folders.json"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -70,26 +70,29 @@ WORKERS = 2
 
 def make_photographs(folder: Path, count: int) -> list[Path]:
     """`count` JPEG files of 500 x 375, the same every time."""
-    found = importlib.util.find_spec("sklearn")
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec("sklearn")
+    if spec is None or not spec.submodule_search_locations:
         sys.exit("scikit-learn is missing: its two sample photographs are cut up here (pip install scikit-learn)")
-    source = Path(found.submodule_search_locations[0]) / "datasets" / "images"
+    source = Path(spec.submodule_search_locations[0]) / "datasets" / "images"
     photographs = [Image.open(source / name).convert("RGB") for name in ("china.jpg", "flower.jpg")]
     generator, paths = np.random.default_rng(0), []
     for i in range(count):
-        whole = photographs[i % 2]
-        width = generator.uniform(400, whole.height * 4 / 3)
-        left, top = generator.uniform(0, whole.width - width), generator.uniform(0, whole.height - width * 3 / 4)
+        photograph = photographs[i % 2]
+        width = generator.uniform(400, photograph.height * 4 / 3)
+        left, top = (
+            generator.uniform(0, photograph.width - width),
+            generator.uniform(0, photograph.height - width * 3 / 4),
+        )
         box = (left, top, left + width, top + width * 3 / 4)
         path = folder / f"{i:06}.jpg"
-        whole.resize((500, 375), Image.Resampling.BICUBIC, box=box).save(path, quality=90)
+        photograph.resize((500, 375), Image.Resampling.BICUBIC, box=box).save(path, quality=90)
         paths.append(path)
     return paths
 
 
 def find_transform() -> tuple[Callable[[Image.Image], Tensor], str]:
     """torchvision's transforms, or the same steps written out; and which of the two it is."""
-    vision = torchvision_if_there()
+    vision = find_torchvision()
     if vision is None:
         return written_out, "torchvision's transforms written out"
     from torchvision import transforms
@@ -165,24 +168,24 @@ def quality(paths: list[Path]) -> dict[str, Any]:
             expected = np.asarray(pil).transpose(2, 0, 1).astype(int)
             gaps.append(np.abs(read_fitted(path, preprocess) - expected))
             resizing.append(np.abs(fit_image(read_image(path, 3), side, "crop") - expected))
-        both, alone = np.stack(gaps), np.stack(resizing)
+        errors, resizing_errors = np.stack(gaps), np.stack(resizing)
         rows[str(side)] = {
-            "mean": float(both.mean()),
-            "p99": float(np.percentile(both, 99)),
-            "max": int(both.max()),
-            "max_of_resizing_alone": int(alone.max()),
+            "mean": float(errors.mean()),
+            "p99": float(np.percentile(errors, 99)),
+            "max": int(errors.max()),
+            "max_of_resizing_alone": int(resizing_errors.max()),
         }
     return rows
 
 
 def memory(paths: list[Path]) -> dict[str, Any]:
     """Peak memory of a process that reads the images and takes an epoch of batches, cold and from what was kept."""
-    found = {}
+    results = {}
     for run in ("cold", "kept"):
         command = [sys.executable, __file__, "--in", str(paths[0].parent)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-        found[run] = json.loads(done.stdout)
-    return found
+        process = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+        results[run] = json.loads(process.stdout)
+    return results
 
 
 def one_process(folder: Path) -> None:

@@ -68,25 +68,25 @@ def fork(do: Callable[[], int], log: Path) -> int:
         os._exit(code)
 
 
-def ended(child: int) -> int:
+def wait_for(child: int) -> int:
     """Waits; the exit code, or minus the signal that ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def outcome(run: Path) -> dict[str, object]:
     """All that a run leaves which does not depend on how long it took."""
-    found: dict[str, object] = {"files": sorted(path.name for path in run.iterdir())}
+    summary: dict[str, object] = {"files": sorted(path.name for path in run.iterdir())}
     for name in ("last.safetensors", "best.safetensors"):
         with safe_open(run / name, framework="numpy") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
             facts = json.loads(file.metadata()[checkpoint.KEY])
-        found[name] = {key: (str(a.dtype), a.shape, hashlib.sha256(a).hexdigest()) for key, a in tensors.items()}
-        found[f"state of {name}"] = _without_times(facts["state"])
+        summary[name] = {key: (str(a.dtype), a.shape, hashlib.sha256(a).hexdigest()) for key, a in tensors.items()}
+        summary[f"state of {name}"] = _without_times(facts["state"])
     events = map(json.loads, (run / "history.jsonl").read_text().splitlines())
-    found["history"] = [_without_times(event) for event in events if event["event"] != "advice"]
-    found["metrics"] = _without_times(json.loads((run / "metrics.json").read_text()))
-    found["result"] = _without_times(json.loads((run / "run.json").read_text())["result"])
-    return found
+    summary["history"] = [_without_times(event) for event in events if event["event"] != "advice"]
+    summary["metrics"] = _without_times(json.loads((run / "metrics.json").read_text()))
+    summary["result"] = _without_times(json.loads((run / "run.json").read_text())["result"])
+    return summary
 
 
 def _without_times(values: dict[str, object]) -> dict[str, object]:
@@ -152,25 +152,27 @@ def kill_at_random(command: list[str], signals: list[signal.Signals], seed: int,
     Says how many runs there were, how many of them were equal, and where the signals hit. Raises AssertionError for an
     exit code that is not as it should be.
     """
-    chance, log, left = random.Random(seed), folder / "log.txt", [*signals]
-    (whole := folder / "whole").mkdir()
+    chance, log, remaining = random.Random(seed), folder / "log.txt", [*signals]
+    (uninterrupted := folder / "whole").mkdir()
     began = time.monotonic()
-    code = ended(train(command, whole, log))
+    code = wait_for(train(command, uninterrupted, log))
     seconds = time.monotonic() - began
     assert code == 0, log.read_text()
-    expected, equal, hits, torn = outcome(finished_run(whole)), list[bool](), Counter[str](), 0
-    while left:
+    expected, equal, hits, torn = outcome(finished_run(uninterrupted)), list[bool](), Counter[str](), 0
+    while remaining:
         (runs := folder / f"runs-{len(equal)}").mkdir()
         attempts = 0
         while not complete(runs):
             child = train(command, runs, log, attempts)
-            hit = bool(left) and not ends_within(child, chance.uniform(0, seconds / 2))
+            hit = bool(remaining) and not ends_within(child, chance.uniform(0, seconds / 2))
             if hit:
-                os.kill(child, left[0])
-            code = ended(child)
-            assert code == 0 or (hit and code == (130 if left[0] == signal.SIGINT else -left[0])), log.read_text()
+                os.kill(child, remaining[0])
+            code = wait_for(child)
+            assert code == 0 or (hit and code == (130 if remaining[0] == signal.SIGINT else -remaining[0])), (
+                log.read_text()
+            )
             if code != 0:
-                hits[f"{left.pop(0).name} {how_far(runs)}"] += 1
+                hits[f"{remaining.pop(0).name} {how_far(runs)}"] += 1
                 torn += any(runs.glob("**/.*.part"))
             attempts += 1
         equal.append(outcome(finished_run(runs)) == expected)
@@ -190,22 +192,22 @@ def main() -> None:
     parser.add_argument("--interrupts", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    sent = [signal.SIGKILL] * args.kills + [signal.SIGINT] * args.interrupts
-    random.Random(args.seed).shuffle(sent)
+    signals = [signal.SIGKILL] * args.kills + [signal.SIGINT] * args.interrupts
+    random.Random(args.seed).shuffle(signals)
     with tempfile.TemporaryDirectory() as folder:
-        found = kill_at_random(COMMAND, sent, args.seed, Path(folder))
+        summary = kill_at_random(COMMAND, signals, args.seed, Path(folder))
     result = {
         "what": "runs killed at random moments and resumed until they end, against the run that nobody killed",
         "command": " ".join(["classicnets train", *COMMAND, "--save-every 0.2"]),
         "kills": args.kills,
         "interrupts": args.interrupts,
-        **found,
+        **summary,
         "threads": torch.get_num_threads(),
         "date": date.today().isoformat(),
         **machine.describe(),
     }
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"{found['equal']} of {found['runs']} runs equal after {args.kills} kills, in {RESULTS}")
+    print(f"{summary['equal']} of {summary['runs']} runs equal after {args.kills} kills, in {RESULTS}")
 
 
 if __name__ == "__main__":

@@ -100,17 +100,17 @@ class Peer:
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        found = self._read()
-        self.facts["test_accuracy"] = found["test_accuracy"]
-        return float(found["seconds"])
+        reply = self._read()
+        self.facts["test_accuracy"] = reply["test_accuracy"]
+        return float(reply["seconds"])
 
     def _read(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError("its program has ended")
-        found: dict[str, Any] = json.loads(line)
-        return found
+        reply: dict[str, Any] = json.loads(line)
+        return reply
 
 
 def command(pairs: int, epochs: int) -> Row:
@@ -135,12 +135,12 @@ def command(pairs: int, epochs: int) -> Row:
         short = ["--limit", "256", "--set", "epochs=1", "--runs", f"{name}/runs", "--json"]
         timed([sys.executable, "-m", "classicnets", "train", "lenet_d2l", *short], [], plain)
         timed([sys.executable, str(HERE / "peers" / "book.py"), "--net", "lenet", "--steps", "1", *files], [], plain)
-    taken = pair_by_pair(our_command, the_books, pairs=pairs, warm_up=0)
+    readings = pair_by_pair(our_command, the_books, pairs=pairs, warm_up=0)
     expected = resolve.find("d2l", "lenet_d2l", registered=True).expected
     assert expected is not None
     accuracies = [result["test_accuracy"] for result in ours]
     return compared(
-        taken,
+        readings,
         what=f"the whole command, cold: {epochs} epochs of the book's LeNet with evaluation",
         ours=f"`classicnets train lenet_d2l`, nothing cached but the data; test accuracy {accuracies[-1]:.4f}",
         theirs=f"a program with {BOOK}; {theirs[-1]['epochs'][-1]:.4f}",
@@ -167,16 +167,16 @@ def bare(folder: Path) -> dict[str, str]:
         "TORCHINDUCTOR_CACHE_DIR": folder / "inductor",
         "TRITON_CACHE_DIR": folder / "t",
     }
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, **{name: str(path) for name, path in empty.items()}}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**environment, **{name: str(path) for name, path in empty.items()}}
 
 
 def timed(line: list[str], results: list[dict[str, Any]], environment: dict[str, str]) -> float:
     """Seconds of the command; the JSON that it prints goes to `results`."""
     started = time.perf_counter()
-    done = subprocess.run(line, stdout=subprocess.PIPE, text=True, env=environment, check=True)
+    process = subprocess.run(line, stdout=subprocess.PIPE, text=True, env=environment, check=True)
     seconds = time.perf_counter() - started
-    results.append(json.loads(done.stdout))
+    results.append(json.loads(process.stdout))
     return seconds
 
 
@@ -195,10 +195,10 @@ def epoch(ours: Ours, splits: ImageSplits, pairs: int) -> Row:
         book.train(net, batches, optimizer, device)
         accuracies.append(book.accuracy(net, test_batches, device))
 
-    taken = pair_by_pair(clock(ours.epoch), clock(the_books), pairs=pairs)
+    readings = pair_by_pair(clock(ours.epoch), clock(the_books), pairs=pairs)
     assert ours.last is not None
     return compared(
-        taken,
+        readings,
         what="a later epoch with evaluation, batches of 256",
         ours=f"`classicnets train lenet_d2l`, {ours.training.plan.recipe.precision}, including saving its state",
         theirs=BOOK,
@@ -236,14 +236,14 @@ def predictions(model: Run, plain: nn.Module, images: np.ndarray, folder: Path, 
     def by(classifier: Classifier) -> Callable[[], np.ndarray]:
         return lambda: classifier.probabilities(next(ones))
 
-    taken = pair_by_pair(clock(by(model.predictor), CALLS), clock(eager, CALLS), pairs=pairs)
+    readings = pair_by_pair(clock(by(model.predictor), CALLS), clock(eager, CALLS), pairs=pairs)
     yield compared(
-        taken,
+        readings,
         what="prediction of one image, warm",
         ours="`load(RUN).predictor.probabilities`",
         theirs=EAGER,
         at_least=3.0,
-        facts=microseconds(taken),
+        facts=microseconds(readings),
     )
     try:
         file = OnnxClassifier(model.export(folder / "lenet.onnx").path)
@@ -258,21 +258,21 @@ def predictions(model: Run, plain: nn.Module, images: np.ndarray, folder: Path, 
         (EAGER, eager),
         ("onnxruntime's session with the same file", lambda: file.session.run([OUTPUT], {INPUT: next(pixels)})),
     ):
-        taken = pair_by_pair(clock(by(file), CALLS), clock(theirs, CALLS), pairs=pairs)
+        readings = pair_by_pair(clock(by(file), CALLS), clock(theirs, CALLS), pairs=pairs)
         yield compared(
-            taken,
+            readings,
             what="prediction of one image, warm, by the file exported from the run",
             ours="`load(FILE).predictor.probabilities`",
             theirs=whose,
-            facts=microseconds(taken),
+            facts=microseconds(readings),
         )
 
 
-def microseconds(taken: Pairs) -> dict[str, float]:
+def microseconds(readings: Pairs) -> dict[str, float]:
     """The medians, for people."""
     return {
-        "our_microseconds": 1e6 * float(np.median(taken.ours)),
-        "their_microseconds": 1e6 * float(np.median(taken.theirs)),
+        "our_microseconds": 1e6 * float(np.median(readings.ours)),
+        "their_microseconds": 1e6 * float(np.median(readings.theirs)),
     }
 
 
@@ -292,12 +292,12 @@ def peers(
                     if "missing" in peer.facts:
                         yield skip(name, f"{how}; {peer.facts['missing']}")
                         continue
-                    taken = pair_by_pair(clock(ours.epoch), peer.epoch, pairs=pairs)
+                    readings = pair_by_pair(clock(ours.epoch), peer.epoch, pairs=pairs)
             except (OSError, RuntimeError) as error:
                 yield skip(name, f"it failed: {error}")
                 continue
             yield compared(
-                taken,
+                readings,
                 what=f"a later epoch with evaluation, against {name}",
                 ours="`classicnets train lenet_d2l`, including saving its state",
                 theirs=f"{name}: the same layers and batches of 256, images as floats in memory",
@@ -333,15 +333,15 @@ def main() -> int:
                 "Keras on JAX": (args.keras_python, "keras_lenet.py", "pip install keras jax"),
                 "MXNet 1.9.1": (args.mxnet_python, "mxnet_lenet.py", "--mxnet-python PATH, see -h"),
             }
-            for found in peers(ours, splits, programs, args.pairs):
-                (skipped if isinstance(found, str) else rows).append(found)  # type: ignore[arg-type]
+            for row in peers(ours, splits, programs, args.pairs):
+                (skipped if isinstance(row, str) else rows).append(row)  # type: ignore[arg-type]
         if ours.last is None:
             ours.epoch()
         model, images = Run(ours.path), splits.test.images
         plain = Run(ours.path).net.eval()
         if "prediction" in args.parts:
-            for one in predictions(model, plain, images, folder, 3 * args.pairs):
-                (skipped if isinstance(one, str) else rows).append(one)  # type: ignore[arg-type]
+            for row in predictions(model, plain, images, folder, 3 * args.pairs):
+                (skipped if isinstance(row, str) else rows).append(row)  # type: ignore[arg-type]
         ours.events.close()
     write(args.out, rows, before, skipped=skipped)
     outside = [row for row in rows if row.facts.get("in_range") is False and args.epochs == 10]

@@ -38,11 +38,11 @@ class TorchLRN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         parts = x.reshape(-1, x.shape[1] // self.groups, *x.shape[2:])
-        done: Tensor = self.norm(parts)
-        return done.reshape(x.shape)
+        output: Tensor = self.norm(parts)
+        return output.reshape(x.shape)
 
 
-def there_and_back(layer: nn.Module, a: Tensor, g: Tensor) -> Callable[[], Tensor]:
+def forward_backward(layer: nn.Module, a: Tensor, g: Tensor) -> Callable[[], Tensor]:
     """A function that makes the values and returns the gradient."""
     a = a.detach().requires_grad_()
     return lambda: torch.autograd.grad(layer(a), a, g)[0]
@@ -60,7 +60,7 @@ def layer(images: int, pairs: int) -> tuple[list[Row], list[str]]:
             nets: list[nn.Module] = [LRN(5, k=1.0), nn.LocalResponseNorm(5), nn.ReLU()]
             if mode == "compiled":
                 nets = [cast(nn.Module, torch.compile(net)) for net in nets]
-            ours, theirs, floor = (there_and_back(net, a, g) for net in nets)
+            ours, theirs, floor = (forward_backward(net, a, g) for net in nets)
             try:
                 assert_close(ours(), theirs(), rtol=1e-5, atol=1e-5)
                 assert_close(nets[0](a), nets[1](a), rtol=1e-5, atol=1e-5)

@@ -28,28 +28,28 @@ def main() -> None:
     args = parser.parse_args()
     before = conditions()
     loading.load("fashion_mnist")  # fetched, if need be, before the clock starts
-    found: dict[str, dict[str, Any]] = {}
+    decisions: dict[str, dict[str, Any]] = {}
 
-    def seconds(*more: str) -> float:
+    def seconds(*options: str) -> float:
         with tempfile.TemporaryDirectory(prefix="seeds-") as name:
-            line = [sys.executable, "-m", "classicnets", "train", "lenet_d2l", "--seeds", str(args.seeds), "--json"]
-            line += ["--limit", str(args.limit), "--set", "epochs=1", "--runs", name, *more]
+            command = [sys.executable, "-m", "classicnets", "train", "lenet_d2l", "--seeds", str(args.seeds), "--json"]
+            command += ["--limit", str(args.limit), "--set", "epochs=1", "--runs", name, *options]
             started = time.perf_counter()
-            done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True)
-            taken = time.perf_counter() - started
-            facts = json.loads((Path(json.loads(done.stdout)["folder"]) / "seeds.json").read_text())
-        found[" ".join(more) or "as decided"] = {key: facts[key] for key in ("side_by_side", "threads", "why")}
-        return taken
+            process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            duration = time.perf_counter() - started
+            facts = json.loads((Path(json.loads(process.stdout)["folder"]) / "seeds.json").read_text())
+        decisions[" ".join(options) or "as decided"] = {key: facts[key] for key in ("side_by_side", "threads", "why")}
+        return duration
 
-    taken = pair_by_pair(seconds, lambda: seconds("--parallel-runs", "1"), pairs=args.pairs, warm_up=0)
+    pairs = pair_by_pair(seconds, lambda: seconds("--parallel-runs", "1"), pairs=args.pairs, warm_up=0)
     row = compared(
-        taken,
+        pairs,
         what=f"{args.seeds} seeds of `lenet_d2l`, one epoch of {args.limit:,} images each, the whole command",
-        ours=f"`train --seeds {args.seeds}`, {found['as decided']['side_by_side']} runs in parallel",
+        ours=f"`train --seeds {args.seeds}`, {decisions['as decided']['side_by_side']} runs in parallel",
         theirs="with `--parallel-runs 1`",
         at_least=1.4,
         reach=1.8,
-        facts=found,
+        facts=decisions,
     )
     write(args.out, [row], before)
 

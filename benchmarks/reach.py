@@ -30,8 +30,8 @@ from timing import Row, arguments, compared, conditions, pair_by_pair, write
 
 def seconds_until(goal: float, net: str, recipe: str, seed: int, changed: dict[str, str]) -> dict[str, Any]:
     """A training up to the first epoch whose test accuracy is at least `goal`."""
-    found = resolve.find(recipe, net, registered=True)
-    longer = {"epochs": 5 * found.epochs} if found.schedule == "constant" else {}
+    base = resolve.find(recipe, net, registered=True)
+    longer = {"epochs": 5 * base.epochs} if base.schedule == "constant" else {}
     planned = plan(*run_spec(net, recipe=recipe, settings={"monitor": "test", **longer, **changed}, seed=seed))
     seconds, accuracies = 0.0, list[float]()
     with tempfile.TemporaryDirectory(prefix="reach-") as name:
@@ -67,9 +67,9 @@ def compare(net: str, seeds: int, changed: dict[str, str]) -> Row:
 
         return seconds
 
-    taken = pair_by_pair(reading("fast", changed), reading("d2l", {}), pairs=seeds, warm_up=0)
+    readings = pair_by_pair(reading("fast", changed), reading("d2l", {}), pairs=seeds, warm_up=0)
     return compared(
-        taken,
+        readings,
         what=f"training time of `{net}` until the book's mean test accuracy, {expected.mean:.4f}",
         ours=f"recipe `fast`, {', '.join(f'{key}={value}' for key, value in changed.items())}",
         theirs="recipe `d2l`, the book's, by our program as well",

@@ -36,7 +36,7 @@ from classicnets.inspection import observer, shapes
 from classicnets.inspection.meta import tensors
 from classicnets.report import figures, tables
 from drawing import roofline
-from subject import ExportSource, Work, arguments, ended, load, parsed, readings, say
+from subject import ExportSource, Work, arguments, load, parse, readings, run_main, say
 from timing import Row, conditions, read, write
 
 
@@ -49,8 +49,8 @@ class Call:
 
     name: str
     module: nn.Module
-    given: tuple[tuple[Any, ...], dict[str, Any]]
-    wanted: list[bool]  # which of the tensors in it need a gradient
+    inputs: tuple[tuple[Any, ...], dict[str, Any]]
+    needs_gradient: list[bool]  # which of the tensors in it need a gradient
     in_place: bool
     view: bool
     outputs: list[Tensor]
@@ -61,21 +61,21 @@ class Call:
 
     def leaves(self) -> tuple[list[Tensor], tuple[tuple[Any, ...], dict[str, Any]]]:
         """Its input anew, cut off from the layers before: the tensors, and them in the places of the arguments."""
-        flags = iter(self.wanted)
-        made: list[Tensor] = []
+        flags = iter(self.needs_gradient)
+        leaf_tensors: list[Tensor] = []
 
         def leaf(tensor: Tensor) -> Tensor:
-            made.append(tensor.detach().requires_grad_(next(flags)))
-            return made[-1]
+            leaf_tensors.append(tensor.detach().requires_grad_(next(flags)))
+            return leaf_tensors[-1]
 
-        return made, tree_map_only(Tensor, leaf, self.given)
+        return leaf_tensors, tree_map_only(Tensor, leaf, self.inputs)
 
     def forward(self, work: Work) -> Callable[[], object]:
         """What runs it forward once."""
-        _, given = self.leaves()
+        _, inputs = self.leaves()
         if self.in_place:  # not twice in one graph, and what it leaves stays with it
-            given = tree_map_only(Tensor, lambda t: t.detach().clone(), given)
-        args, kwargs = given
+            inputs = tree_map_only(Tensor, lambda t: t.detach().clone(), inputs)
+        args, kwargs = inputs
 
         def run() -> object:
             with work.computing():
@@ -85,12 +85,12 @@ class Call:
 
     def backward(self, work: Work) -> Callable[[], object] | None:
         """What runs it backward once; None where nothing needs a gradient."""
-        leaves, given = self.leaves()
-        args, kwargs = tree_map_only(Tensor, lambda t: t.clone(), given) if self.in_place else given
+        leaves, inputs = self.leaves()
+        args, kwargs = tree_map_only(Tensor, lambda t: t.clone(), inputs) if self.in_place else inputs
         with work.computing():
-            made = tensors(self.module(*args, **kwargs))
+            results = tensors(self.module(*args, **kwargs))
         into = [t for t in (*leaves, *self.weights()) if t.requires_grad]
-        outputs = {i: t for i, t in enumerate(made) if i in self.gradients and t.requires_grad}
+        outputs = {i: t for i, t in enumerate(results) if i in self.gradients and t.requires_grad}
         if not into or not outputs:
             return None
         gradients = [self.gradients[i] for i in outputs]
@@ -100,49 +100,49 @@ class Call:
         """What must move at least."""
         if self.view:
             return 0
-        inputs = tensors(self.given)
+        inputs = tensors(self.inputs)
         if direction == "forward":
             return _size([*inputs, *self.outputs, *self.weights()])
-        needed = [t for t, wanted in zip(inputs, self.wanted, strict=True) if wanted]
+        needed = [t for t, flag in zip(inputs, self.needs_gradient, strict=True) if flag]
         trained = [p for p in self.weights() if p.requires_grad]
         return _size([*inputs, *self.weights(), *self.gradients.values(), *needed, *trained])
 
     def products(self, direction: str) -> int:
         """How often its multiply-accumulates are done."""
-        return 1 if direction == "forward" else any(self.wanted) + any(p.requires_grad for p in self.weights())
+        return 1 if direction == "forward" else any(self.needs_gradient) + any(p.requires_grad for p in self.weights())
 
 
-def _size(some: list[Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in some)
+def _size(arrays: list[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in arrays)
 
 
 def calls(work: Work) -> tuple[list[Call], Tensor]:
     """What the layers of a step got, in the order of the calls, and the logits."""
-    found: list[Call] = []
-    kept: dict[str, Any] = {}
+    result: list[Call] = []
+    state: dict[str, Any] = {}
 
     def before(_module: nn.Module, args: Any, kwargs: Any) -> None:
-        kept["versions"] = [t._version for t in tensors((args, kwargs))]
+        state["versions"] = [t._version for t in tensors((args, kwargs))]
 
     def after(name: str, module: nn.Module, args: Any, kwargs: Any, output: object) -> None:
-        given, made = tensors((args, kwargs)), tensors(output)
-        in_place = kept["versions"] != [t._version for t in given]
-        storages = {t.untyped_storage()._cdata for t in given}
+        inputs, outputs = tensors((args, kwargs)), tensors(output)
+        in_place = state["versions"] != [t._version for t in inputs]
+        storages = {t.untyped_storage()._cdata for t in inputs}
         call = Call(
             name,
             module,
             tree_map_only(Tensor, lambda t: t.detach(), (args, kwargs)),
-            [t.requires_grad for t in given],
+            [t.requires_grad for t in inputs],
             in_place,
-            not in_place and all(t.untyped_storage()._cdata in storages for t in made),
-            [t.detach() for t in made],
+            not in_place and all(t.untyped_storage()._cdata in storages for t in outputs),
+            [t.detach() for t in outputs],
         )
-        found.append(call)
-        for i, tensor in enumerate(made):
+        result.append(call)
+        for i, tensor in enumerate(outputs):
             if tensor.requires_grad:
                 tensor.register_hook(partial(call.gradients.__setitem__, i))
 
-    hooks = [work.net.register_forward_hook(lambda _net, _args, output: kept.update(logits=tensors(output)[0]))]
+    hooks = [work.net.register_forward_hook(lambda _net, _args, output: state.update(logits=tensors(output)[0]))]
     for name, module in observer.layers(work.net):
         if observer.is_layer(module):
             hooks.append(module.register_forward_pre_hook(before, with_kwargs=True))
@@ -150,14 +150,14 @@ def calls(work: Work) -> tuple[list[Call], Tensor]:
     work.step()
     for hook in hooks:
         hook.remove()
-    return found, kept["logits"].detach()
+    return result, state["logits"].detach()
 
 
 def parts(subject: ExportSource, work: Work, seconds: float) -> Iterator[Row]:
     """A row for each layer and direction, for loss, optimizer and the rest, then the whole step; values are seconds."""
     work.net.train()
-    found, logits = calls(work)
-    whole = readings(work.step, seconds)
+    layer_calls, logits = calls(work)
+    step_seconds = readings(work.step, seconds)
     rows: list[Row] = []
 
     def add(layer: str, kind: str, direction: str, values: list[float], flop: int = 0, size: int = 0) -> None:
@@ -167,11 +167,11 @@ def parts(subject: ExportSource, work: Work, seconds: float) -> Iterator[Row]:
     of_name: dict[str, list[shapes.Row]] = defaultdict(list)
     for row in subject.table.rows:
         of_name[row.name].append(row)
-    for call in found:
-        listed = of_name[call.name] or [
+    for call in layer_calls:
+        table_rows = of_name[call.name] or [
             shapes.Row(name=call.name, kind=type(call.module).__name__, inputs=(), outputs=())
         ]
-        row = listed.pop(0)
+        row = table_rows.pop(0)
         for direction, runs in (("forward", call.forward(work)), ("backward", call.backward(work))):
             if runs is not None:
                 flop = 2 * row.macs * len(work.x) * call.products(direction)
@@ -183,8 +183,8 @@ def parts(subject: ExportSource, work: Work, seconds: float) -> Iterator[Row]:
         parameter.grad = torch.zeros_like(parameter)
     add("optimiser", "SGD, momentum", "", readings(work.state.optimizer.step, seconds))
     work.state.optimizer.zero_grad()
-    whole += readings(work.step, seconds)
-    step = statistics.median(whole)
+    step_seconds += readings(work.step, seconds)
+    step = statistics.median(step_seconds)
     add("the rest", "", "", [step - sum(part.median for part in rows)])
     for part in rows:
         yield replace(part, facts={**part.facts, "share": part.median / step})
@@ -198,17 +198,17 @@ def parts(subject: ExportSource, work: Work, seconds: float) -> Iterator[Row]:
         "parameters": subject.table.parameters,
         "not_alone": sorted({row.name for rest in of_name.values() for row in rest if row.macs}),
     }
-    yield Row(what="whole step", ours=subject.name, values=whole, unit="s", facts=about)
+    yield Row(what="whole step", ours=subject.name, values=step_seconds, unit="s", facts=about)
 
 
-def with_rates(part: Row, tried: list[Row]) -> Row:
+def with_rates(part: Row, ceiling_rows: list[Row]) -> Row:
     """The part with what it achieved, and how near that is to the ceilings."""
     flop, size, seconds = part.facts.get("flop", 0), part.facts.get("bytes", 0), part.median
     if not flop and not size:
         return part
-    moved = [row for row in tried if row.unit == BANDWIDTH]
-    enough = [row for row in moved if row.facts["amount"] >= size] or [best(tried)["memory"]]
-    peak, rate = (max(max(row.values) for row in some) for some in ([best(tried)["arithmetic"]], enough))
+    bandwidth_rows = [row for row in ceiling_rows if row.unit == BANDWIDTH]
+    large_rows = [row for row in bandwidth_rows if row.facts["amount"] >= size] or [best(ceiling_rows)["memory"]]
+    peak, rate = (max(max(row.values) for row in rows) for rows in ([best(ceiling_rows)["arithmetic"]], large_rows))
     allowed = max(flop / peak, size / rate) / 1e9
     facts = {
         "gflop_per_second": flop / seconds / 1e9 if flop else None,
@@ -225,31 +225,33 @@ def print_table(rows: list[Row]) -> None:
     columns = ["layer", "kind", "", "ms", "share", "GFLOP", "MB", FLOPS, BANDWIDTH, "FLOP/byte", "of roof"]
     lines = []
     for row in (row for row in rows if "share" in row.facts):
-        of = row.facts
-        rates = (of.get("gflop_per_second"), of.get("gb_per_second"), of.get("flop_per_byte"))
+        facts = row.facts
+        rates = (facts.get("gflop_per_second"), facts.get("gb_per_second"), facts.get("flop_per_byte"))
         lines.append(
-            [of["layer"], of["kind"], of["direction"], f"{1e3 * row.median:.3f}", f"{of['share']:.1%}"]
-            + [f"{amount:.3f}" if amount else "" for amount in (of["flop"] / 1e9, of["bytes"] / 1e6)]
+            [facts["layer"], facts["kind"], facts["direction"], f"{1e3 * row.median:.3f}", f"{facts['share']:.1%}"]
+            + [f"{amount:.3f}" if amount else "" for amount in (facts["flop"] / 1e9, facts["bytes"] / 1e6)]
             + [f"{rate:.1f}" if rate else "" for rate in rates]
-            + [f"{of['of_roof']:.0%}" if "of_roof" in of else ""]
+            + [f"{facts['of_roof']:.0%}" if "of_roof" in facts else ""]
         )
     [whole] = [row for row in rows if row.what == "whole step"]
-    alone = sum(row.median for row in rows if "share" in row.facts and row.facts["layer"] != "the rest")
+    layer_seconds = sum(row.median for row in rows if "share" in row.facts and row.facts["layer"] != "the rest")
     out.print(tables.table(columns, lines, numbers=columns[3:]))
-    out.print(f"the whole step {1e3 * whole.median:.3f} ms; its parts by themselves {1e3 * alone:.3f} ms together")
+    out.print(
+        f"the whole step {1e3 * whole.median:.3f} ms; its parts by themselves {1e3 * layer_seconds:.3f} ms together"
+    )
     for name, row in best([row for row in rows if row.ours == "ceiling"]).items():
         out.print(f"{name} ceiling {max(row.values):.1f} {row.unit}: {row.what}")
     if whole.facts["not_alone"]:
         out.print(f"not timed by themselves, because they contain layers: {', '.join(whole.facts['not_alone'])}")
 
 
-def main(given: list[str] | None = None) -> None:
-    args = parsed(arguments(__doc__, batch=64), "roofline", given)
+def main(argv: list[str] | None = None) -> None:
+    args = parse(arguments(__doc__, batch=64), "roofline", argv)
     subject = load(args.net, args.input)
     machine_before = conditions()
-    tried = list(ceilings(args.device, args.precision, args.seconds, quick=args.quick))
+    ceiling_rows = list(ceilings(args.device, args.precision, args.seconds, quick=args.quick))
     work = Work(subject, args.batch, args.device, args.precision)
-    rows = [with_rates(part, tried) for part in parts(subject, work, args.seconds)] + tried
+    rows = [with_rates(part, ceiling_rows) for part in parts(subject, work, args.seconds)] + ceiling_rows
     with redirect_stdout(sys.stderr):
         write(args.out, rows, machine_before)
     rows, facts = read(args.out)
@@ -263,4 +265,4 @@ def main(given: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    ended(main)
+    run_main(main)

@@ -39,7 +39,7 @@ from classicnets.errors import UsageError
 from classicnets.images.batches import Batches
 from classicnets.report import figures, tables
 from classicnets.values import Preprocess, Recipe
-from subject import Work, arguments, ended, load, parsed, readings
+from subject import Work, arguments, load, parse, readings, run_main
 from timing import Row, conditions, read, write
 from widen import widened
 
@@ -51,7 +51,7 @@ AXES = {
 }
 IMAGES = ("batch", "images")  # axes that count them
 _STATUS = Path("/proc/self/status")
-MOST_SECONDS, MOST_MEMORY = 10.0, 0.6  # of a step; the share of what is free
+MAX_SECONDS, MAX_MEMORY_SHARE = 10.0, 0.6  # of a step; the share of what is free
 
 
 def values(axis: str, side: int, *, quick: bool) -> list[float]:
@@ -73,16 +73,16 @@ def measure(args: argparse.Namespace, axis: str, at: float) -> dict[str, Any]:
     subject = load(args.net, shape, partial(widened, factor=at) if axis == "width" else None)
     machine.keep_memory()  # as training does; now, so that what making the net took is given back
     memory = Memory(args.device)
-    here = subject.table.weight_bytes * (args.device.type == "cpu")  # weights were there before
+    cpu_weight_bytes = subject.table.weight_bytes * (args.device.type == "cpu")  # weights were there before
     work = Work(subject, int(at) if axis == "batch" else args.batch, args.device, args.precision)
-    found: dict[str, list[float]] = {}
+    samples: dict[str, list[float]] = {}
     work.net.eval()
-    found["inference"] = readings(work.infer, args.seconds)
-    found["memory of inference"] = [(memory.grown() + here) / 1e6]
+    samples["inference"] = readings(work.infer, args.seconds)
+    samples["memory of inference"] = [(memory.growth() + cpu_weight_bytes) / 1e6]
     work.net.train()
-    found["step"] = readings(work.step, args.seconds)
-    found["memory of a step"] = [(memory.grown() + here) / 1e6]
-    return {"macs": subject.table.macs, "parameters": subject.table.parameters, "values": found}
+    samples["step"] = readings(work.step, args.seconds)
+    samples["memory of a step"] = [(memory.growth() + cpu_weight_bytes) / 1e6]
+    return {"macs": subject.table.macs, "parameters": subject.table.parameters, "values": samples}
 
 
 def epoch(args: argparse.Namespace, count: int) -> dict[str, Any]:
@@ -93,8 +93,8 @@ def epoch(args: argparse.Namespace, count: int) -> dict[str, Any]:
     split = Split(chance.integers(0, 256, (count, *args.input), np.uint8), chance.integers(0, 10, count))
     recipe = Recipe(source="benchmark", net="none", data="noise", epochs=1, batch_size=args.batch, lr=0.0)
     loader = Batches(split, recipe, Preprocess(channels=channels, image_size=side), seed=0, device=args.device)
-    taken = readings(lambda: [None for _ in loader.epoch(1)], args.seconds)
-    return {"values": {"epoch": taken, "memory": [memory.grown() / 1e6]}}
+    seconds = readings(lambda: [None for _ in loader.epoch(1)], args.seconds)
+    return {"values": {"epoch": seconds, "memory": [memory.growth() / 1e6]}}
 
 
 class Memory:
@@ -108,7 +108,7 @@ class Memory:
             Path("/proc/self/clear_refs").write_text("5")  # Linux: resets the peak
         self.before = self._most()
 
-    def grown(self) -> int:
+    def growth(self) -> int:
         """By how many bytes it has grown at most."""
         return self._most() - self.before
 
@@ -120,53 +120,57 @@ class Memory:
         return machine.peak_memory_bytes() or 0
 
 
-def alone(args: argparse.Namespace, axis: str, at: float) -> dict[str, Any]:
+def measure_in_new_process(args: argparse.Namespace, axis: str, at: float) -> dict[str, Any]:
     """`measure` in its own process; {"refused": why} where that ends with an error."""
     shape = "x".join(map(str, args.input))
     command = [sys.executable, __file__, *args.given, "--input", shape, "--point", axis, str(at)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        return {"refused": (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]}
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        return {"refused": (process.stderr.strip().splitlines() or [f"ended with {process.returncode}"])[-1]}
+    result: dict[str, Any] = json.loads(process.stdout)
+    return result
 
 
-def grown(args: argparse.Namespace, about: dict[str, Any], axis: str) -> Iterator[Row | str]:
+def measure_axis(args: argparse.Namespace, about: dict[str, Any], axis: str) -> Iterator[Row | str]:
     """The points of an axis, or why there are none, or no more."""
     _, height, width = args.input
     if height != width and axis in ("side", "images"):
         yield f"{axis}: for square images alone"
         return
-    last: tuple[float, dict[str, list[float]]] | None = None
+    previous: tuple[float, dict[str, list[float]]] | None = None
     for at in values(axis, height, quick=args.quick):
-        if last and (why := _too_much(args.device, last[1], (at / last[0]) ** (1 if axis in IMAGES else 2))):
+        if previous and (
+            why := _too_much(args.device, previous[1], (at / previous[0]) ** (1 if axis in IMAGES else 2))
+        ):
             yield f"{axis}: not from {at:g} on: {why}"
             return
-        found = alone(args, axis, at)
-        if "refused" in found:
-            yield f"{axis}: not {at:g}: {found['refused']}"
+        result = measure_in_new_process(args, axis, at)
+        if "refused" in result:
+            yield f"{axis}: not {at:g}: {result['refused']}"
             if axis != "side":  # of images larger ones may fit
                 return
             continue
-        last = at, found["values"]
-        for name, taken in found["values"].items():
+        previous = at, result["values"]
+        for name, samples in result["values"].items():
             facts = {**about, "axis": axis, "at": at, "measure": name}
-            facts |= {key: found[key] for key in ("macs", "parameters") if key in found}
+            facts |= {key: result[key] for key in ("macs", "parameters") if key in result}
             unit = "MB" if name.startswith("memory") else "s"
-            yield Row(what=f"{name}, {axis} {at:g}", ours=about["net"], values=taken, unit=unit, facts=facts)
+            yield Row(what=f"{name}, {axis} {at:g}", ours=about["net"], values=samples, unit=unit, facts=facts)
 
 
-def _too_much(device: torch.device, found: dict[str, list[float]], times: float) -> str:
-    """Why a point with `times` the work is not measured."""
-    seconds = times * max(statistics.median(taken) for name, taken in found.items() if not name.startswith("memory"))
-    size = times * max(taken[0] for name, taken in found.items() if name.startswith("memory"))
-    if seconds > MOST_SECONDS:
+def _too_much(device: torch.device, samples: dict[str, list[float]], factor: float) -> str:
+    """Why a point with `factor` times the work is not measured."""
+    seconds = factor * max(
+        statistics.median(values) for name, values in samples.items() if not name.startswith("memory")
+    )
+    size = factor * max(values[0] for name, values in samples.items() if name.startswith("memory"))
+    if seconds > MAX_SECONDS:
         return f"it would take about {seconds:.0f} s"
     free = machine.available_memory_bytes() if device.type == "cpu" else machine.memory_bytes_of(device)
-    return f"it would take about {size / 1e3:.1f} GB" if free and size * 1e6 > MOST_MEMORY * free else ""
+    return f"it would take about {size / 1e3:.1f} GB" if free and size * 1e6 > MAX_MEMORY_SHARE * free else ""
 
 
-def exponents(rows: Sequence[Row]) -> Iterator[Row]:
+def exponent_rows(rows: Sequence[Row]) -> Iterator[Row]:
     """A row for each measure of each axis that has two points: the slope over all of them."""
     for axis, name in dict.fromkeys((row.facts["axis"], row.facts["measure"]) for row in rows):
         points = [
@@ -176,8 +180,8 @@ def exponents(rows: Sequence[Row]) -> Iterator[Row]:
         ]
         if len(points) < 2:
             continue
-        known = {key: rows[0].facts[key] for key in ("net", "precision", "device")}
-        facts = {**known, "axis": axis, "measure": name, "last_three": slope(points[-3:])}
+        common = {key: rows[0].facts[key] for key in ("net", "precision", "device")}
+        facts = {**common, "axis": axis, "measure": name, "last_three": slope(points[-3:])}
         facts |= {"from": points[0], "to": points[-1], "points": len(points)}
         yield Row(what=f"{name} against {axis}", ours="exponent", values=[slope(points)], unit="exponent", facts=facts)
 
@@ -191,18 +195,18 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 def print_table(rows: Sequence[Row], skipped: Sequence[str]) -> None:
     """Exponents and end points of every measure, and the points left out."""
 
-    def said(value: float, name: str) -> str:
+    def format_value(value: float, name: str) -> str:
         return f"{value:,.1f} MB" if name.startswith("memory") else f"{1e3 * value:,.2f} ms"
 
     columns = ["axis", "of", "points", "from", "to", "at the first", "at the last"]
     columns += ["exponent", "of the last three", "an image"]
     lines = []
     for row in (row for row in rows if row.unit == "exponent"):
-        (first, low), (last, high) = row.facts["from"], row.facts["to"]
+        (start, low), (end, high) = row.facts["from"], row.facts["to"]
         name = row.facts["measure"]
-        ends = [f"{first:g}", f"{last:g}", said(low, name), said(high, name)]
-        each = (high - low) / (last - first)
-        cost = f"{1e3 * each:.3g} kB" if name.startswith("memory") else f"{1e6 * each:.3g} us"
+        ends = [f"{start:g}", f"{end:g}", format_value(low, name), format_value(high, name)]
+        slope_per_image = (high - low) / (end - start)
+        cost = f"{1e3 * slope_per_image:.3g} kB" if name.startswith("memory") else f"{1e6 * slope_per_image:.3g} us"
         slopes = [f"{row.median:.2f}", f"{row.facts['last_three']:.2f}", cost * (row.facts["axis"] in IMAGES)]
         lines.append([row.facts["axis"], name, row.facts["points"], *ends, *slopes])
     out = tables.console()
@@ -211,14 +215,14 @@ def print_table(rows: Sequence[Row], skipped: Sequence[str]) -> None:
         out.print(f"- {line}")
 
 
-def main(given: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = arguments(__doc__, batch=64)
     parser.add_argument("--axes", nargs="+", choices=AXES, default=[*AXES], help="axes to measure (default: all)")
     parser.add_argument("--point", nargs=2, help=argparse.SUPPRESS)  # measured in its own process
-    args = parsed(parser, "scale", given)
-    args.given = sys.argv[1:] if given is None else given
+    args = parse(parser, "scale", argv)
+    args.given = sys.argv[1:] if argv is None else argv
     if args.point:
-        print(json.dumps(at_one_point(args)))
+        print(json.dumps(measure_point(args)))
         return
     subject = load(args.net, args.input)
     args.input = subject.shape
@@ -228,13 +232,13 @@ def main(given: list[str] | None = None) -> None:
     rows: list[Row] = []
     skipped: list[str] = []
     for axis in args.axes:
-        for found in grown(args, about, axis):
-            print(f"  {found}", file=sys.stderr, flush=True)
-            if isinstance(found, Row):
-                rows.append(found)
+        for result in measure_axis(args, about, axis):
+            print(f"  {result}", file=sys.stderr, flush=True)
+            if isinstance(result, Row):
+                rows.append(result)
             else:
-                skipped.append(found)
-    rows += exponents(rows)
+                skipped.append(result)
+    rows += exponent_rows(rows)
     with redirect_stdout(sys.stderr):
         write(args.out, rows, machine_before, skipped=skipped)
     if rows:
@@ -245,8 +249,8 @@ def main(given: list[str] | None = None) -> None:
         print_table(rows, skipped)
 
 
-def at_one_point(args: argparse.Namespace) -> dict[str, Any]:
-    """What `alone` is told."""
+def measure_point(args: argparse.Namespace) -> dict[str, Any]:
+    """The measurement of one point; {"refused": why} if the network does not support it."""
     axis, at = args.point
     try:
         return measure(args, axis, float(at))
@@ -265,4 +269,4 @@ def draw(results: Path) -> None:
 
 
 if __name__ == "__main__":
-    ended(main)
+    run_main(main)

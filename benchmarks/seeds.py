@@ -32,8 +32,8 @@ from classicnets.study import seeds
 from classicnets.training.plan import Plan, plan
 
 RESULTS = Path(__file__).parent / "results"
-SAME = ("recipe_values", "data", "versions", "processor", "device", "threads")  # else runs are not of one kind
-KEPT = ("seed", "test_accuracy", "train_accuracy", "train_loss", "seconds")
+SAME_KEYS = ("recipe_values", "data", "versions", "processor", "device", "threads")  # else runs are not of one kind
+RUN_KEYS = ("seed", "test_accuracy", "train_accuracy", "train_loss", "seconds")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,64 +51,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.set and not args.label:
         parser.error("--set changes the experiment, so --label is required")
-    asked = plan(
+    planned = plan(
         *run_spec(args.net, data=args.data, recipe=args.recipe, settings=settings(args.set), device=args.device)
     )
-    name = "-".join(filter(None, ["seeds", Path(args.net).name, asked.recipe.source, args.label]))
+    name = "-".join(filter(None, ["seeds", Path(args.net).name, planned.recipe.source, args.label]))
     path = RESULTS / f"{name}.json"
     before = json.loads(path.read_text()) if path.exists() and not args.again else None
     rows = {row["seed"]: row for row in before["runs"]} if before else {}
-    wanted = [seed for seed in range(args.seeds) if seed not in rows]
+    missing_seeds = [seed for seed in range(args.seeds) if seed not in rows]
     parallel_runs, threads = args.parallel_runs, None
-    if before and wanted:
+    if before and missing_seeds:
         parallel_runs = parallel_runs or max(1, torch.get_num_threads() // before["threads"])
         threads = max(1, torch.get_num_threads() // parallel_runs)
-        now = kind(asked, threads)
-        differs = [key for key in SAME if before.get(key) != now[key]]
+        now = kind(planned, threads)
+        differs = [key for key in SAME_KEYS if before.get(key) != now[key]]
         if differs:
             parser.error(f"{path} has other {', '.join(differs)}; --again repeats all seeds")
-    if not wanted:
+    if not missing_seeds:
         print(f"{path} has all {len(rows)}; --again repeats them")
         return 0
-    talk = tables.console(stderr=True)
+    console = tables.console(stderr=True)
     output = Output(runs=args.runs or tempfile.mkdtemp())
-    made = seeds.start(asked, wanted, output, talk.print, parallel_runs=parallel_runs)
-    found = follow_seeds(made, SeedsTerminal(talk, len(wanted)), output)["runs"]
-    rows |= {row["seed"]: {key: row[key] for key in KEPT} for row in found if "error" not in row}
-    failed = [row for row in found if "error" in row]
+    folder = seeds.start(planned, missing_seeds, output, console.print, parallel_runs=parallel_runs)
+    results = follow_seeds(folder, SeedsTerminal(console, len(missing_seeds)), output)["runs"]
+    rows |= {row["seed"]: {key: row[key] for key in RUN_KEYS} for row in results if "error" not in row}
+    failed = [row for row in results if "error" in row]
     if rows:
-        summary = summarized(args.net, asked, [rows[seed] for seed in sorted(rows)], made.read()["threads"])
+        summary = summarize(args.net, planned, [rows[seed] for seed in sorted(rows)], folder.read()["threads"])
         RESULTS.mkdir(exist_ok=True)
         path.write_text(json.dumps(summary, indent=2) + "\n")
         print(f"mean {summary['test_accuracy_mean']:.4f}, sd {summary['test_accuracy_sd']}, n = {len(rows)}, in {path}")
     return 1 if failed else 0
 
 
-def kind(asked: Plan, threads: int) -> dict[str, Any]:
+def kind(planned: Plan, threads: int) -> dict[str, Any]:
     """What runs must have in common, as JSON has it."""
-    values: dict[str, Any] = {"recipe_values": asked.recipe.to_dict(), "data": asked.description.name}
-    values |= {"device": asked.device, "threads": threads, **machine.describe()}
-    found: dict[str, Any] = json.loads(json.dumps(values))
-    return found
+    values: dict[str, Any] = {"recipe_values": planned.recipe.to_dict(), "data": planned.description.name}
+    values |= {"device": planned.device, "threads": threads, **machine.describe()}
+    stored: dict[str, Any] = json.loads(json.dumps(values))
+    return stored
 
 
-def summarized(net: str, asked: Plan, rows: list[dict[str, Any]], threads: int) -> dict[str, Any]:
+def summarize(net: str, planned: Plan, rows: list[dict[str, Any]], threads: int) -> dict[str, Any]:
     test, train = (seeds.statistics_of([row[key] for row in rows]) for key in ("test_accuracy", "train_accuracy"))
     return {
         "net": net,
-        "variation": asked.net_spec.variation,
-        "recipe": asked.recipe.source,
+        "variation": planned.net_spec.variation,
+        "recipe": planned.recipe.source,
         "n": len(rows),
         "test_accuracy_mean": test["mean"],
         "test_accuracy_sd": test["sd"],
         "test_accuracy_range": [test["min"], test["max"]],
         "train_accuracy_mean": train["mean"],
         "train_accuracy_sd": train["sd"],
-        "published": asked.recipe.to_dict()["expected"],
+        "published": planned.recipe.to_dict()["expected"],
         "seconds_median": statistics.median(row["seconds"] for row in rows),
         "runs": rows,
         "date": date.today().isoformat(),
-        **kind(asked, threads),
+        **kind(planned, threads),
     }
 
 

@@ -44,7 +44,7 @@ BATCHES = {  # those of their recipes
 }
 DEFAULT = ("lenet_d2l", "lenet_caffe", "alexnet_28")
 READING_SECONDS = 0.4  # a reading takes as many steps as fit
-WAYS = {
+THEIRS = {
     "plain": "PyTorch as it comes, {threads} intra-op threads",
     "whole": "our step of the whole batch, {threads} intra-op threads",
 }
@@ -116,24 +116,24 @@ def measure(
 ) -> Iterator[Row]:
     """Both comparisons of a network."""
     batch = BATCHES[name]
-    ways = {way: Steps(name, precision, batch, threads, way, batch_threads) for way in ("plain", "whole", "split")}
-    acceleration = ways["split"].acceleration
-    for way, words in WAYS.items():
-        taken = pair_by_pair(ways["split"].seconds, ways[way].seconds, pairs=pairs)
+    runners = {way: Steps(name, precision, batch, threads, way, batch_threads) for way in ("plain", "whole", "split")}
+    acceleration = runners["split"].acceleration
+    for way, words in THEIRS.items():
+        readings = pair_by_pair(runners["split"].seconds, runners[way].seconds, pairs=pairs)
         yield compared(
-            taken,
+            readings,
             what=f"training step of `{name}`, {batch} images, {precision}, {condition}",
-            ours=described(acceleration),
+            ours=describe(acceleration),
             theirs=words.format(threads=threads),
             facts={"batch_threads": acceleration.batch_threads, "channels_last": acceleration.channels_last},
         )
 
 
-def described(acceleration: Acceleration) -> str:
+def describe(acceleration: Acceleration) -> str:
     """The way of ours in words."""
     threads = acceleration.batch_threads
-    last = ", channels last" if acceleration.channels_last else ""
-    return (f"{threads} threads share the batch" if threads > 1 else "one call for the whole batch") + last
+    layout = ", channels last" if acceleration.channels_last else ""
+    return (f"{threads} threads share the batch" if threads > 1 else "one call for the whole batch") + layout
 
 
 def main() -> None:

@@ -52,8 +52,8 @@ def importing(pairs: int) -> Row:
     """Seconds of the import after that of torch."""
     values = []
     for _ in range(pairs + 1):
-        done = subprocess.run([sys.executable, "-c", IMPORT], stdout=subprocess.PIPE, text=True, check=True)
-        values.append(float(done.stdout))
+        process = subprocess.run([sys.executable, "-c", IMPORT], stdout=subprocess.PIPE, text=True, check=True)
+        values.append(float(process.stdout))
     return Row(
         what="importing what trains and predicts",
         ours="`classicnets.api` and `classicnets.training.session`, after torch",
@@ -67,18 +67,18 @@ def importing(pairs: int) -> Row:
 
 def needed_by(name: str) -> set[str]:
     """The packages that one needs, itself included, without extras of its own."""
-    found: set[tuple[str, str]] = set()
-    waiting = [(name, "")]
-    while waiting:
-        package, extra = waiting.pop()
-        if (package, extra) in found:
+    visited: set[tuple[str, str]] = set()
+    queue = [(name, "")]
+    while queue:
+        package, extra = queue.pop()
+        if (package, extra) in visited:
             continue
-        found.add((package, extra))
+        visited.add((package, extra))
         for requirement in map(Requirement, metadata.requires(package) or []):
             if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
                 plain = re.sub(r"[-_.]+", "-", requirement.name).lower()
-                waiting += [(plain, more) for more in ("", *requirement.extras)]
-    return {package for package, _ in found}
+                queue += [(plain, more) for more in ("", *requirement.extras)]
+    return {package for package, _ in visited}
 
 
 def size_of(package: str) -> int:

@@ -57,9 +57,9 @@ def arguments(description: str | None, *, batch: int) -> argparse.ArgumentParser
     return parser
 
 
-def parsed(parser: argparse.ArgumentParser, name: str, given: list[str] | None) -> argparse.Namespace:
+def parse(parser: argparse.ArgumentParser, name: str, argv: list[str] | None) -> argparse.Namespace:
     """The arguments, with device, threads and the place of the results settled."""
-    args = parser.parse_args(given)
+    args = parser.parse_args(argv)
     args.device = machine.choose_device(args.device)
     torch.set_num_threads(args.threads)
     args.seconds *= not args.quick
@@ -96,33 +96,37 @@ def load(spec: str, shape: Shape | None = None, change: Callable[[nn.Module], nn
 
     Raises UsageError: CN201, CN202, CN204, CN205, CN207.
     """
-    made = net_spec.find(spec)
-    if made.kind == "registry":
-        own = (made.in_channels, made.image_size, made.image_size) if made.image_size else NETS[made.name].input
+    resolved = net_spec.find(spec)
+    if resolved.kind == "registry":
+        own = (
+            (resolved.in_channels, resolved.image_size, resolved.image_size)
+            if resolved.image_size
+            else NETS[resolved.name].input
+        )
         channels, height, width = shape or own
         if height != width:
             where = f"--input {channels}x{height}x{width}"
-            raise UsageError("CN201", f"{made.name} is made for square images", where=where)
+            raise UsageError("CN201", f"{resolved.name} is made for square images", where=where)
         shape = (channels, height, width)
-        classes = made.num_classes or NETS[made.name].classes
-        made = replace(made, num_classes=classes, in_channels=channels, image_size=height)
+        classes = resolved.num_classes or NETS[resolved.name].classes
+        resolved = replace(resolved, num_classes=classes, in_channels=channels, image_size=height)
     shape = shape or _OWN_NET_INPUT
     torch.manual_seed(0)
-    net = made.build()
-    table = check_input(net, shape, name=made.display_name)
+    net = resolved.build()
+    table = check_input(net, shape, name=resolved.display_name)
     with torch.no_grad():
         net.eval()(torch.zeros(1, *shape))  # a lazy layer makes its weights
     if change is not None:
         net = change(net)
-        table = check_input(net, shape, name=made.display_name)
+        table = check_input(net, shape, name=resolved.display_name)
     if len(table.output_shape) != 1:
         raise UsageError(
             "CN204",
-            f"{made.display_name} gives {shape_text(table.output_shape)} for an image",
+            f"{resolved.display_name} gives {shape_text(table.output_shape)} for an image",
             why="the loss of a step needs one number for each class",
             hint="end it with a dense layer, or with global pooling and nn.Flatten()",
         )
-    return ExportSource(made.display_name, net, shape, table)
+    return ExportSource(resolved.display_name, net, shape, table)
 
 
 class Work:
@@ -175,16 +179,16 @@ class Work:
             yield
 
 
-def readings(work: Callable[[], object], seconds: float, least: int = 3, most: int = 30) -> list[float]:
+def readings(work: Callable[[], object], seconds: float, at_least: int = 3, at_most: int = 30) -> list[float]:
     """Seconds of each call, repeated for `seconds` after a warm-up, at least `least` times."""
     once = clock(work)
     once()
-    timed = clock(work, max(1, min(1000, math.ceil(_READING_SECONDS / once()))))
-    taken: list[float] = []
+    reading = clock(work, max(1, min(1000, math.ceil(_READING_SECONDS / once()))))
+    values: list[float] = []
     started = time.perf_counter()
-    while len(taken) < least or (len(taken) < most and time.perf_counter() - started < seconds):
-        taken.append(timed())
-    return taken
+    while len(values) < at_least or (len(values) < at_most and time.perf_counter() - started < seconds):
+        values.append(reading())
+    return values
 
 
 def say(row: Row) -> None:
@@ -193,7 +197,7 @@ def say(row: Row) -> None:
     print(f"  {row.what}: {value}", file=sys.stderr, flush=True)
 
 
-def ended(main: Callable[[], object]) -> None:
+def run_main(main: Callable[[], object]) -> None:
     """Runs `main`; a mistake that the user can mend ends the program with its four lines."""
     try:
         main()

@@ -117,7 +117,7 @@ class Row:
         return "met" if gap <= 0 else f"missed by {quantity(gap, self.unit)}"
 
     def __str__(self) -> str:
-        asked = [
+        targets = [
             f"{word} {quantity(target, self.unit)}"
             for word, target in (
                 ("at most" if self.less_is_better else "at least", self.at_least),
@@ -125,7 +125,7 @@ class Row:
             )
             if target is not None
         ]
-        tail = f"; {', '.join(asked)}: {self.verdict}" if asked else ""
+        tail = f"; {', '.join(targets)}: {self.verdict}" if targets else ""
         spread = f"{quantity(min(self.values))} to {quantity(max(self.values))}, n = {len(self.values)}"
         return f"{self.what}: {quantity(self.median, self.unit)} ({spread}){tail}"
 
@@ -184,7 +184,7 @@ def _all_work() -> float | None:
     return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")  # rest: interrupts, and what a host took away
 
 
-def busy_beside(before: Conditions, after: Conditions) -> tuple[float | None, bool]:
+def cores_of_others(before: Conditions, after: Conditions) -> tuple[float | None, bool]:
     """Cores that other programs used in between (None where the system does not tell), and whether that is too many."""
     if before.all_work is None or after.all_work is None:
         return None, machine.is_busy()
@@ -206,7 +206,7 @@ def arguments(description: str | None, *, name: str, pairs: int) -> argparse.Arg
 def write(out: Path, rows: Sequence[Row], before: Conditions, *, skipped: Sequence[str] = ()) -> None:
     """Writes the rows to `out` as JSON, with the command, the load, whether the machine was busy, date and versions."""
     after = conditions()
-    others, busy = busy_beside(before, after)
+    others, busy = cores_of_others(before, after)
     result = {
         "command": _command(),
         "rows": [asdict(row) | {"median": row.median, "verdict": row.verdict} for row in rows],
@@ -230,8 +230,8 @@ def write(out: Path, rows: Sequence[Row], before: Conditions, *, skipped: Sequen
 
 def _command() -> str:
     """The typed command, without the result path; absolute paths are shortened to their end."""
-    given = [word for before, word in pairwise(sys.argv) if "--out" not in (before, word)]
-    words = ["/".join(Path(word).parts[-3:]) if Path(word).is_absolute() else word for word in given]
+    typed = [word for before, word in pairwise(sys.argv) if "--out" not in (before, word)]
+    words = ["/".join(Path(word).parts[-3:]) if Path(word).is_absolute() else word for word in typed]
     return " ".join(["python", "/".join(Path(sys.argv[0]).resolve().parts[-2:]), *words])
 
 

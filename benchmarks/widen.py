@@ -28,16 +28,16 @@ def widened(net: nn.Module, factor: float) -> nn.Module:
         if type(layer) in (nn.Conv2d, nn.Linear):
             inputs, outputs = _sides(layer)
             if old and inputs % old:
-                raise _refused(f"{name} reads {inputs} numbers, no multiple of the {old} maps or units before it")
-            given = inputs // old * new if old else inputs
-            made = outputs if layer is weighted[-1] else max(1, round(outputs * factor / unit)) * unit
-            parent._modules[name] = _anew(layer, given, made)
-            old, new = outputs, made
+                raise _width_error(f"{name} reads {inputs} numbers, no multiple of the {old} maps or units before it")
+            in_size = inputs // old * new if old else inputs
+            out_size = outputs if layer is weighted[-1] else max(1, round(outputs * factor / unit)) * unit
+            parent._modules[name] = _resized(layer, in_size, out_size)
+            old, new = outputs, out_size
         elif type(layer) in _NORMS and (not old or layer.num_features == old):
             features = new if old else layer.num_features
             parent._modules[name] = type(layer)(features, layer.eps, layer.momentum, layer.affine)
         elif any(True for _ in (*layer.parameters(), *layer.buffers())):
-            raise _refused(
+            raise _width_error(
                 f"{name} is a {type(layer).__name__}: only Conv2d, Linear and batch normalization can be replaced"
             )
     return twin
@@ -45,7 +45,7 @@ def widened(net: nn.Module, factor: float) -> nn.Module:
 
 def _places(net: nn.Module, path: str) -> Iterator[tuple[nn.Module, str, nn.Module]]:
     if type(net).forward is not nn.Sequential.forward:
-        raise _refused(
+        raise _width_error(
             f"{path or 'the network'} is a {type(net).__name__}: only its forward() determines the order of its layers"
         )
     for name, layer in net._modules.items():
@@ -58,13 +58,13 @@ def _places(net: nn.Module, path: str) -> Iterator[tuple[nn.Module, str, nn.Modu
 def _sides(layer: nn.Module) -> tuple[int, int]:
     if isinstance(layer, nn.Conv2d):
         if layer.groups == layer.in_channels > 1:
-            raise _refused(f"Conv2d({layer.in_channels}, groups={layer.groups}) has a group for each map")
+            raise _width_error(f"Conv2d({layer.in_channels}, groups={layer.groups}) has a group for each map")
         return layer.in_channels, layer.out_channels
     assert isinstance(layer, nn.Linear)
     return layer.in_features, layer.out_features
 
 
-def _anew(layer: nn.Module, inputs: int, outputs: int) -> nn.Module:
+def _resized(layer: nn.Module, inputs: int, outputs: int) -> nn.Module:
     bias = layer.bias is not None
     if isinstance(layer, nn.Conv2d):
         kernel, stride, dilation = ((pair[0], pair[1]) for pair in (layer.kernel_size, layer.stride, layer.dilation))
@@ -75,7 +75,7 @@ def _anew(layer: nn.Module, inputs: int, outputs: int) -> nn.Module:
     return nn.Linear(inputs, outputs, bias=bias)
 
 
-def _refused(why: str) -> UsageError:
+def _width_error(why: str) -> UsageError:
     return UsageError(
         "CN204",
         "the width of this network cannot be changed automatically",

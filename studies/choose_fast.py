@@ -30,15 +30,17 @@ from classicnets.training.plan import plan
 from classicnets.training.state import State
 
 RESULTS = Path(__file__).parent / "results" / "choose_fast.jsonl"
-ASIDE = 0.1  # a larger part than the recipe's own, so that small differences show
+HELD_OUT = 0.1  # a larger part than the recipe's own, so that small differences show
 
 
 def validation_accuracy(net: str, settings: dict[str, str], seed: int) -> tuple[float, float]:
     """Validation accuracy after the last epoch, and the seconds of training."""
-    planned = plan(*run_spec(net, recipe="fast", settings={**settings, "validation": ASIDE}, seed=seed, device="cpu"))
+    planned = plan(
+        *run_spec(net, recipe="fast", settings={**settings, "validation": HELD_OUT}, seed=seed, device="cpu")
+    )
     splits = loading.load(planned.data)
-    train, aside = batches.hold_out(splits.train, ASIDE, None, seed)
-    assert aside is not None
+    train, validation = batches.hold_out(splits.train, HELD_OUT, None, seed)
+    assert validation is not None
     module = planned.build(print)
     device = torch.device("cpu")
     loader = batches.Batches(splits.train, planned.recipe, planned.preprocess, seed=seed, device=device, indices=train)
@@ -46,7 +48,7 @@ def validation_accuracy(net: str, settings: dict[str, str], seed: int) -> tuple[
     loss = objective.make(planned.recipe, loader.labels, len(splits.classes))
     seconds = sum(e.seconds for e in train_loop(state, loader, planned.recipe, loss, Scores) if isinstance(e, Epoch))
     predictor = Predictor(state.evaluated_net, planned.preprocess, splits.classes, torch.device("cpu"))
-    return evaluate(predictor, aside)[0].accuracy, seconds
+    return evaluate(predictor, validation)[0].accuracy, seconds
 
 
 def main() -> None:
@@ -59,14 +61,14 @@ def main() -> None:
     for choice in args.choices:
         settings = dict(pair.split("=") for pair in choice.split("+") if pair)
         started = time.perf_counter()
-        found = [validation_accuracy(args.net, settings, seed) for seed in args.seeds]
-        accuracies = [a for a, _ in found]
+        results = [validation_accuracy(args.net, settings, seed) for seed in args.seeds]
+        accuracies = [a for a, _ in results]
         row = {
             "net": args.net,
             "changed": settings,
             "validation_accuracy": [round(a, 5) for a in accuracies],
             "mean": round(statistics.mean(accuracies), 5),
-            "training_seconds": [round(s, 1) for _, s in found],
+            "training_seconds": [round(s, 1) for _, s in results],
             "date": date.today().isoformat(),
             "processor": machine.processor(),
             "threads": torch.get_num_threads(),

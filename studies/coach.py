@@ -90,8 +90,8 @@ def shuffled(split: Split) -> Split:
 
 def without(split: Split, label: int, keep: int = 0) -> Split:
     index = np.flatnonzero(split.labels == label)[keep:]
-    kept = np.setdiff1d(np.arange(len(split)), index)
-    return Split(split.images[kept], split.labels[kept])
+    remaining = np.setdiff1d(np.arange(len(split)), index)
+    return Split(split.images[remaining], split.labels[remaining])
 
 
 class Slow(batches.Batches):
@@ -159,7 +159,7 @@ SOUND = (
 def run(row: Run, images: Split, seed: int) -> dict[str, Any]:
     """Trains, and gives what the coach said and where the training ended."""
     order = batches.order(len(images), seed, 0).numpy()
-    aside, index = order[: row.validation], order[row.validation :][: row.images]
+    validation_index, index = order[: row.validation], order[row.validation :][: row.images]
     train = row.change(Split(images.images[index], images.labels[index]))
     torch.manual_seed(seed)
     net = row.net()
@@ -170,7 +170,7 @@ def run(row: Run, images: Split, seed: int) -> dict[str, Any]:
     classes = DATASETS["fashion_mnist"].classes
     coach = Coach(row.recipe, classes, prepare(loader.images(torch.arange(256)), preprocess), loader.labels)
     started, watching = time.perf_counter(), 0.0
-    said, best, last = coach.on_start(net), 0.0, None
+    advice, best, last = coach.on_start(net), 0.0, None
     for event in train_loop(state, loader, row.recipe, objective.make(row.recipe, loader.labels, 10), Scores):
         if event.epoch > (row.recipe.epochs if row.stop_after is None else row.stop_after):
             break
@@ -178,13 +178,13 @@ def run(row: Run, images: Split, seed: int) -> dict[str, Any]:
             continue
         if isinstance(event, Epoch):
             if row.validation:
-                x = prepare(torch.from_numpy(images.images[aside]), preprocess)
-                loss, accuracy = judged(net, x, torch.from_numpy(images.labels[aside]))
+                x = prepare(torch.from_numpy(images.images[validation_index]), preprocess)
+                loss, accuracy = evaluate(net, x, torch.from_numpy(images.labels[validation_index]))
                 event = replace(event, validation_loss=loss, validation_accuracy=accuracy, best=accuracy > best)
                 best = max(best, accuracy)
             last = event
         ready = time.perf_counter()
-        said += coach.on_event(event, net)
+        advice += coach.on_event(event, net)
         watching += time.perf_counter() - ready
         if event.loss is not None and not math.isfinite(event.loss):  # where a run stops with CN101
             break
@@ -192,8 +192,8 @@ def run(row: Run, images: Split, seed: int) -> dict[str, Any]:
         "run": row.name,
         "seed": seed,
         "expected": row.expected,
-        "said": [to_dict(one) for one in said],
-        "as_expected": topics(said) == ({row.expected} if row.expected else set()),
+        "said": [to_dict(item) for item in advice],
+        "as_expected": topics(advice) == ({row.expected} if row.expected else set()),
         "train_loss": last.loss if last else None,
         "train_accuracy": last.accuracy if last else None,
         "seconds": time.perf_counter() - started,
@@ -201,15 +201,15 @@ def run(row: Run, images: Split, seed: int) -> dict[str, Any]:
     }
 
 
-def judged(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float, float]:
+def evaluate(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float, float]:
     net.eval()
     with torch.no_grad():
         logits = net(x)
     return float(nn.functional.cross_entropy(logits, y)), float((logits.argmax(1) == y).float().mean())
 
 
-def topics(said: list[Advice]) -> set[str]:
-    return {one.topic for one in said}
+def topics(advice: list[Advice]) -> set[str]:
+    return {item.topic for item in advice}
 
 
 def main() -> None:
@@ -218,15 +218,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="seeds of each sound run (default: 3)")
     args = parser.parse_args()
     images = loading.load("fashion_mnist").train
-    wanted = [(row, 0) for row in BROKEN] + [(row, seed) for row in SOUND for seed in range(args.seeds)]
+    runs = [(row, 0) for row in BROKEN] + [(row, seed) for row in SOUND for seed in range(args.seeds)]
     rows = []
-    for row, seed in wanted:
+    for row, seed in runs:
         if args.only not in row.name:
             continue
         rows.append(run(row, images, seed))
-        heard = "; ".join(f"epoch {a['epoch']}: {a['said']} -> {a['hint']}" for a in rows[-1]["said"]) or "nothing"
+        advice = "; ".join(f"epoch {a['epoch']}: {a['said']} -> {a['hint']}" for a in rows[-1]["said"]) or "nothing"
         mark = " " if rows[-1]["as_expected"] else "!"
-        print(f"{mark} {row.name}, seed {seed} ({rows[-1]['seconds']:.0f} s)\n      {heard}", flush=True)
+        print(f"{mark} {row.name}, seed {seed} ({rows[-1]['seconds']:.0f} s)\n      {advice}", flush=True)
     summary = {
         "n_broken": sum(bool(row["expected"]) for row in rows),
         "n_broken_as_expected": sum(row["as_expected"] for row in rows if row["expected"]),

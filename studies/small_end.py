@@ -80,13 +80,13 @@ PEERS = (
     "test_efficientnet",
     "test_resnet",
 )
-MOST = 1_000_000
+MAX_PARAMETERS = 1_000_000
 LARGE = 64  # pixels; what small ones are enlarged to
 RATES = (0.003, 0.01)
 FIRST_TRY = 1 / 30  # of the minutes: nets and sizes are compared at the first rate
 RATE_TRY = 1 / 9  # longer, as deep nets without batch normalization stay at the loss of chance for some epochs
-ASIDE: dict[str, Any] = {"validation": 0.1, "monitor": "validation"}
-FINALIZTS = 2
+HELD_OUT: dict[str, Any] = {"validation": 0.1, "monitor": "validation"}
+FINALISTS = 2
 
 OURS: dict[str, dict[str, dict[str, str]]] = {
     "fashion_mnist": {"lenet_d2l": {"activation": "relu", "pool": "max"}, "alexnet_28": {}},
@@ -115,15 +115,15 @@ class Entrant:
     @property
     def form(self) -> str:
         """How the images get in, in words."""
-        made = ("", ", first stride 1", ", first two strides 1")[self.strides]
-        return f"{self.size} px{made}"
+        strides = ("", ", first stride 1", ", first two strides 1")[self.strides]
+        return f"{self.size} px{strides}"
 
     def build(self, data: str, description: Description, seed: int) -> nn.Module:
         """The network with random weights from the seed. Raises RuntimeError if these strides do not fit it."""
-        net = self._made(data, description, seed)
+        net = self._build(data, description, seed)
         return net.to(memory_format=torch.channels_last) if self.channels_last else net  # type: ignore[call-overload]
 
-    def _made(self, data: str, description: Description, seed: int) -> nn.Module:
+    def _build(self, data: str, description: Description, seed: int) -> nn.Module:
         torch.manual_seed(seed)
         channels, classes = description.shape[0], len(description.classes)
         if self.ours:
@@ -176,10 +176,10 @@ class Arena:
 
     def plan(self, entrant: Entrant, seed: int, **settings: Any) -> Plan:
         """The plan of a training of this entrant."""
-        given = {**entrant.settings(self.name, self.size), **ASIDE, **settings}
+        values = {**entrant.settings(self.name, self.size), **HELD_OUT, **settings}
         net = entrant.build(self.name, self.description, seed)
         return plan(
-            *run_spec(net, data=self.spec, recipe=entrant.recipe(self.name), settings=given, seed=seed, device="cpu")
+            *run_spec(net, data=self.spec, recipe=entrant.recipe(self.name), settings=values, seed=seed, device="cpu")
         )
 
     def read(self, planned: Plan) -> ImageSplits:
@@ -193,74 +193,85 @@ class Arena:
         """Training images a second, from steps of half a second after two that warm up."""
         planned = self.plan(entrant, 0)
         train, cpu = self.read(planned).train, torch.device("cpu")
-        chosen, _ = batches.hold_out(train, 0.0, 4096, 0)
-        loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=0, device=cpu, indices=chosen)
+        indices, _ = batches.hold_out(train, 0.0, 4096, 0)
+        loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=0, device=cpu, indices=indices)
         state = State(planned.build(self.say).train(), planned.recipe)
         loss = objective.make(planned.recipe, loader.labels, len(planned.description.classes))
-        taken, seconds, epoch, started = -2, 0.0, 0, 0.0
-        while seconds < 0.5 or taken < 3:
+        step_count, seconds, epoch, started = -2, 0.0, 0, 0.0
+        while seconds < 0.5 or step_count < 3:
             epoch += 1
             for x, y in loader.epoch(epoch):
                 take_step(state, x, y, 1e-4, planned.recipe, loss)
-                taken += 1
-                if taken == 0:
+                step_count += 1
+                if step_count == 0:
                     started = time.perf_counter()
-                seconds = time.perf_counter() - started if taken > 0 else 0.0
-                if taken >= 3 and seconds >= 0.5:
+                seconds = time.perf_counter() - started if step_count > 0 else 0.0
+                if step_count >= 3 and seconds >= 0.5:
                     break
-        return taken * planned.recipe.batch_size / seconds
+        return step_count * planned.recipe.batch_size / seconds
 
     def fastest(self, entrant: Entrant) -> tuple[Entrant, float]:
         """The entrant in the precision and layout that is fastest here, and its images a second."""
-        ways = (("float32", False), ("float32", True), ("bfloat16", True))
-        entrants = [replace(entrant, precision=precision, channels_last=last) for precision, last in ways]
+        variants = (("float32", False), ("float32", True), ("bfloat16", True))
+        entrants = [
+            replace(entrant, precision=precision, channels_last=channels_last) for precision, channels_last in variants
+        ]
         return max(((e, self.speed(e)) for e in entrants), key=lambda row: row[1])
 
     def attempt(self, entrant: Entrant, speed: float, share: float) -> float:
         """Validation accuracy after a short training; neither it nor anything else here looks at the test split."""
         seconds = self.seconds * share
-        count, aside = batches.split_sizes(self.description.train or _count(self.spec), ASIDE["validation"], None)
+        count, held_out_count = batches.split_sizes(
+            self.description.train or _count(self.spec), HELD_OUT["validation"], None
+        )
         epochs, limit = max(1, int(seconds * speed / count)), max(512, int(seconds * speed))
         planned = self.plan(entrant, 0, epochs=epochs)
         train, cpu = self.read(planned).train, torch.device("cpu")
-        alone, kept = batches.hold_out(train, planned.recipe.validation, limit, 0)
-        assert kept is not None and len(kept) == aside
-        loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=0, device=cpu, indices=alone)
+        train_indices, validation = batches.hold_out(train, planned.recipe.validation, limit, 0)
+        assert validation is not None and len(validation) == held_out_count
+        loader = batches.Batches(train, planned.recipe, planned.preprocess, seed=0, device=cpu, indices=train_indices)
         state = State(planned.build(self.say), planned.recipe)
         loss = objective.make(planned.recipe, loader.labels, len(planned.description.classes))
-        spent = sum(e.seconds for e in train_loop(state, loader, planned.recipe, loss, Scores) if isinstance(e, Epoch))
+        train_seconds = sum(
+            e.seconds for e in train_loop(state, loader, planned.recipe, loss, Scores) if isinstance(e, Epoch)
+        )
         judge = Predictor(state.evaluated_net, planned.preprocess, planned.description.classes, torch.device("cpu"))
-        accuracy = evaluate(judge, kept)[0].accuracy
-        row = {**asdict(entrant), "form": entrant.form, "validation_accuracy": accuracy, "seconds": round(spent, 1)}
-        self.tries.append(row | {"epochs": epochs, "pictures": len(alone)})
+        accuracy = evaluate(judge, validation)[0].accuracy
+        row = {
+            **asdict(entrant),
+            "form": entrant.form,
+            "validation_accuracy": accuracy,
+            "seconds": round(train_seconds, 1),
+        }
+        self.tries.append(row | {"epochs": epochs, "pictures": len(train_indices)})
         self.say(
             f"  try  {entrant.net:<28} {entrant.form:<28} lr {entrant.lr:<6g} {entrant.precision:<9}"
-            f" {accuracy:.4f}  {spent:.1f} s, {speed:,.0f} images/s"
+            f" {accuracy:.4f}  {train_seconds:.1f} s, {speed:,.0f} images/s"
         )
         return accuracy
 
 
-Found = tuple[float, Entrant, float]  # validation accuracy of its best try, the entrant, training images a second
+Candidate = tuple[float, Entrant, float]  # validation accuracy of its best try, the entrant, training images a second
 
 
-def choose(arena: Arena, peers: tuple[str, ...]) -> list[Found]:
+def choose(arena: Arena, peers: tuple[str, ...]) -> list[Candidate]:
     """The best of each side, with their rates, by validation accuracy."""
     ours = [Entrant(net=net, ours=True, size=arena.size) for net in OURS[arena.name]]
     theirs = [Entrant(net=net, ours=False, size=arena.size, strides=2) for net in peers]
     chosen = []
     for side in (ours, theirs):
-        found = _tried(arena, side)
+        candidates = _rank(arena, side)
         if side is theirs:
             forms: tuple[dict[str, Any], ...] = ({"strides": 1}, {"strides": 0, "size": LARGE})
-            others = [replace(e, **form) for _, e, _ in found[: FINALIZTS + 1] for form in forms]
-            found = _best_forms([*found, *_tried(arena, others)])
-        chosen += [_with_best_rate(arena, best) for best in found[:FINALIZTS]]
+            others = [replace(e, **form) for _, e, _ in candidates[: FINALISTS + 1] for form in forms]
+            candidates = _best_forms([*candidates, *_rank(arena, others)])
+        chosen += [_with_best_rate(arena, best) for best in candidates[:FINALISTS]]
     return chosen
 
 
-def _tried(arena: Arena, entrants: list[Entrant]) -> list[Found]:
+def _rank(arena: Arena, entrants: list[Entrant]) -> list[Candidate]:
     """Those whose strides fit, best first."""
-    found = []
+    candidates = []
     for entrant in entrants:
         try:
             quick, speed = arena.fastest(entrant)
@@ -269,29 +280,29 @@ def _tried(arena: Arena, entrants: list[Entrant]) -> list[Found]:
             arena.tries.append({**asdict(entrant), "form": entrant.form, "left_out": reason})
             arena.say(f"  left out: {entrant.net}, {entrant.form}: {reason}")
             continue
-        found.append((arena.attempt(quick, speed, FIRST_TRY), quick, speed))
-    return sorted(found, key=lambda row: -row[0])
+        candidates.append((arena.attempt(quick, speed, FIRST_TRY), quick, speed))
+    return sorted(candidates, key=lambda row: -row[0])
 
 
-def _best_forms(found: list[Found]) -> list[Found]:
+def _best_forms(candidates: list[Candidate]) -> list[Candidate]:
     """One row per network, best first."""
-    best: dict[str, Found] = {}
-    for row in sorted(found, key=lambda row: -row[0]):
+    best: dict[str, Candidate] = {}
+    for row in sorted(candidates, key=lambda row: -row[0]):
         best.setdefault(row[1].net, row)
     return list(best.values())
 
 
-def _with_best_rate(arena: Arena, found: Found) -> Found:
-    _, entrant, speed = found
+def _with_best_rate(arena: Arena, candidate: Candidate) -> Candidate:
+    _, entrant, speed = candidate
     entrants = [replace(entrant, lr=lr) for lr in RATES]
     return max(((arena.attempt(e, speed, RATE_TRY), e, speed) for e in entrants), key=lambda row: row[0])
 
 
-def compete(arena: Arena, found: Found, seeds: int) -> dict[str, Any]:
+def compete(arena: Arena, candidate: Candidate, seeds: int) -> dict[str, Any]:
     """The whole training, as many epochs as fit the minutes, and the one look at the test split."""
-    validation, entrant, speed = found
-    train, aside = batches.split_sizes(arena.description.train or _count(arena.spec), 0.05, None)
-    exact = arena.seconds / ((train + aside / 3) / speed)
+    validation, entrant, speed = candidate
+    train, held_out_count = batches.split_sizes(arena.description.train or _count(arena.spec), 0.05, None)
+    exact = arena.seconds / ((train + held_out_count / 3) / speed)
     epochs, limit = (int(exact), None) if exact >= 1 else (1, int(exact * train))
     accuracies, minutes = [], []
     for seed in range(seeds):
@@ -306,7 +317,7 @@ def compete(arena: Arena, found: Found, seeds: int) -> dict[str, Any]:
                 limit=limit,
                 runs=runs,
                 quiet=True,
-                **{**entrant.settings(arena.name, arena.size), **ASIDE, "validation": 0.05, "epochs": epochs},
+                **{**entrant.settings(arena.name, arena.size), **HELD_OUT, "validation": 0.05, "epochs": epochs},
             )
             assert run.result is not None
             accuracies.append(run.result["test_accuracy"])
@@ -383,8 +394,8 @@ def _onnx_milliseconds(net: nn.Module, image: Tensor) -> float | None:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
-    given = {session.get_inputs()[0].name: image.numpy()}
-    return milliseconds(lambda: session.run(None, given))
+    inputs = {session.get_inputs()[0].name: image.numpy()}
+    return milliseconds(lambda: session.run(None, inputs))
 
 
 def _count(spec: str) -> int:
@@ -414,7 +425,7 @@ def count() -> None:
             except Exception as error:  # a model that needs another package, or real tensors while it is made
                 print(f"{name}: not counted, {type(error).__name__}", file=sys.stderr)
                 continue
-        if (parameters := sum(p.numel() for p in net.parameters())) < MOST:
+        if (parameters := sum(p.numel() for p in net.parameters())) < MAX_PARAMETERS:
             print(f"{parameters:>9,}  {name}", flush=True)
 
 
@@ -452,7 +463,7 @@ def main() -> None:
         return count()
     if args.quick:
         args.minutes, args.peers = 0.05, ["lcnet_050", "test_resnet"]
-    rows, tries, searched = [], {}, {}
+    rows, tries, search_minutes = [], {}, {}
     load_before = os.getloadavg()[0]
     machine.keep_memory()
     for name in args.data:
@@ -463,10 +474,10 @@ def main() -> None:
         print(f"{name}: {arena.size} px, {len(arena.description.classes)} classes")
         started = time.perf_counter()
         chosen = choose(arena, tuple(args.peers))
-        searched[name], tries[name] = (time.perf_counter() - started) / 60, arena.tries
-        print(f"  chosen in {searched[name]:.1f} minutes")
-        for found in chosen:
-            rows.append(compete(arena, found, args.seeds))
+        search_minutes[name], tries[name] = (time.perf_counter() - started) / 60, arena.tries
+        print(f"  chosen in {search_minutes[name]:.1f} minutes")
+        for candidate in chosen:
+            rows.append(compete(arena, candidate, args.seeds))
             print(
                 f"  {rows[-1]['net']}: {rows[-1]['test_accuracy']:.4f} in {rows[-1]['minutes']:.2f} minutes", flush=True
             )
@@ -476,7 +487,7 @@ def main() -> None:
     result = {
         "what": "accuracy on the test split after the same minutes of training from random weights",
         "minutes": args.minutes,
-        "minutes_of_choosing": searched,
+        "minutes_of_choosing": search_minutes,
         "rows": rows,
         "tries": tries,
         "timm": metadata.version("timm"),

@@ -36,7 +36,7 @@ PREPARED = ExitStack()  # what is prepared, to the end of the process
 AS_IT_IS = "one call for the whole batch, float32"
 
 
-def made(name: str, *, last: bool = False) -> nn.Module:
+def build(name: str, *, last: bool = False) -> nn.Module:
     """The network with the same weights every time, channels last if requested."""
     torch.manual_seed(0)
     net = cn.create(name)
@@ -55,21 +55,21 @@ def step(
     name: str,
     batch: int,
     *,
-    rough: bool = False,
+    bfloat16: bool = False,
     last: bool = False,
     fused: bool = False,
     compiled: bool = False,
     onednn: bool = True,
     quick: bool = False,
 ) -> Callable[[], None]:
-    """A training step; `rough` is bfloat16."""
-    net, (x, y) = made(name, last=last), noise(name, batch)
+    """A training step."""
+    net, (x, y) = build(name, last=last), noise(name, batch)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, fused=fused)
     if quick:
         PREPARED.enter_context(prepared(net))
 
     def loss_of(x: Tensor, y: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=rough):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             logits = net(x)
         return F.cross_entropy(logits.float(), y)
 
@@ -86,7 +86,7 @@ def step(
 
 def in_parts(name: str, batch: int, pool: ThreadPoolExecutor, parts: int) -> Callable[[], None]:
     """A training step in which each thread takes a part of the batch, on its own."""
-    net, (x, y) = made(name), noise(name, batch)
+    net, (x, y) = build(name), noise(name, batch)
     parameters = list(net.parameters())
     optimizer = torch.optim.SGD(parameters, lr=0.01)
 
@@ -95,21 +95,21 @@ def in_parts(name: str, batch: int, pool: ThreadPoolExecutor, parts: int) -> Cal
         return torch.autograd.grad(loss, parameters)
 
     def take() -> None:
-        found = list(pool.map(gradients, zip(x.chunk(parts), y.chunk(parts), strict=True)))
-        for parameter, *each in zip(parameters, *found, strict=True):
-            parameter.grad = torch.stack(each).sum(dim=0)
+        results = list(pool.map(gradients, zip(x.chunk(parts), y.chunk(parts), strict=True)))
+        for parameter, *terms in zip(parameters, *results, strict=True):
+            parameter.grad = torch.stack(terms).sum(dim=0)
         optimizer.step()
 
     return take
 
 
-def classified(net: Callable[[Tensor], Tensor], images: Tensor, *, rough: bool = False) -> Callable[[], None]:
+def classified(net: Callable[[Tensor], Tensor], images: Tensor, *, bfloat16: bool = False) -> Callable[[], None]:
     """All images in batches of 256."""
 
     def all_of_them() -> None:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=rough):
-            for some in images.split(256):
-                net(some)
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            for batch in images.split(256):
+                net(batch)
 
     return all_of_them
 
@@ -118,70 +118,74 @@ def blocked(net: nn.Module) -> Callable[[Tensor], Tensor]:
     """The network with its weights in oneDNN's layout."""
     from torch.utils import mkldnn
 
-    kept = mkldnn.to_mkldnn(net)
-    return lambda x: kept(x.to_mkldnn()).to_dense()
+    blocked_net = mkldnn.to_mkldnn(net)
+    return lambda x: blocked_net(x.to_mkldnn()).to_dense()
 
 
 def steps(pairs: int) -> list[Row]:
     """What was tried for a training step."""
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads)
-    tried: list[tuple[str, int, str, Callable[[], None], Callable[[], None], str]] = []
+    comparisons: list[tuple[str, int, str, Callable[[], None], Callable[[], None], str]] = []
     lenet = ("lenet_d2l", 256)
     plain, sliced = step(*lenet), step(*lenet, quick=True)
-    tried += [
+    comparisons += [
         (*lenet, "average pooling by slices (kept)", sliced, plain, AS_IT_IS),
         (*lenet, "channels last", step(*lenet, last=True), plain, AS_IT_IS),
-        (*lenet, "bfloat16, channels last", step(*lenet, rough=True, last=True), plain, AS_IT_IS),
+        (*lenet, "bfloat16, channels last", step(*lenet, bfloat16=True, last=True), plain, AS_IT_IS),
         (*lenet, "SGD in one kernel", step(*lenet, fused=True), plain, AS_IT_IS),
         (*lenet, "without oneDNN", step(*lenet, onednn=False), plain, AS_IT_IS),
         (*lenet, "each thread takes a part of the batch", in_parts(*lenet, pool, threads), plain, AS_IT_IS),
         (*lenet, "torch.compile of network and loss", step(*lenet, compiled=True), sliced, "average pooling by slices"),
     ]
     for name, batch in (("lenet_caffe", 64), ("cifar10_26pct", 128), ("alexnet_28", 256)):
-        way = "bfloat16, channels last"
-        tried.append((name, batch, way, step(name, batch, rough=True, last=True), step(name, batch), AS_IT_IS))
-    for name, batch in (("lenet_caffe", 64), ("cifar10_26pct", 128), ("alexnet_28", 256)):
-        way = "float32, channels last"
-        tried.append((name, batch, way, step(name, batch, last=True), step(name, batch), AS_IT_IS))
-    for name, batch in (("lenet_caffe", 64), ("cifar10_26pct", 128), ("cifar10_11pct", 128), ("alexnet_28", 256)):
-        way, ours = (
-            "torch.compile of network and loss, bfloat16",
-            step(name, batch, rough=True, last=True, compiled=True),
+        technique = "bfloat16, channels last"
+        comparisons.append(
+            (name, batch, technique, step(name, batch, bfloat16=True, last=True), step(name, batch), AS_IT_IS)
         )
-        tried.append((name, batch, way, ours, step(name, batch, rough=True, last=True), "bfloat16, channels last"))
+    for name, batch in (("lenet_caffe", 64), ("cifar10_26pct", 128), ("alexnet_28", 256)):
+        technique = "float32, channels last"
+        comparisons.append((name, batch, technique, step(name, batch, last=True), step(name, batch), AS_IT_IS))
+    for name, batch in (("lenet_caffe", 64), ("cifar10_26pct", 128), ("cifar10_11pct", 128), ("alexnet_28", 256)):
+        technique, ours = (
+            "torch.compile of network and loss, bfloat16",
+            step(name, batch, bfloat16=True, last=True, compiled=True),
+        )
+        comparisons.append(
+            (name, batch, technique, ours, step(name, batch, bfloat16=True, last=True), "bfloat16, channels last")
+        )
     rows = []
-    for name, batch, way, ours, theirs, as_it_is in tried:
+    for name, batch, technique, ours, theirs, as_it_is in comparisons:
         started = time.perf_counter()
         ours()
         first = time.perf_counter() - started
         calls = 20 if name == "lenet_d2l" else 3
-        taken = pair_by_pair(clock(ours, calls), clock(theirs, calls), pairs=pairs)
+        times = pair_by_pair(clock(ours, calls), clock(theirs, calls), pairs=pairs)
         facts = {"first_call_seconds": first}
-        said = f"{way}; first call {first:.0f} s" if "compile" in way else way
+        label = f"{technique}; first call {first:.0f} s" if "compile" in technique else technique
         what = f"training step of `{name}`, {batch} images"
-        rows.append(compared(taken, what=what, ours=said, theirs=as_it_is, facts=facts))
+        rows.append(compared(times, what=what, ours=label, theirs=as_it_is, facts=facts))
     return rows
 
 
 def evaluations(pairs: int) -> list[Row]:
     """What was tried for evaluation."""
-    net, images = made("lenet_d2l").eval(), torch.rand(10_000, 1, 28, 28)
+    net, images = build("lenet_d2l").eval(), torch.rand(10_000, 1, 28, 28)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that torch.jit is to be given up
         frozen = torch.jit.optimize_for_inference(torch.jit.trace(net, images[:256]))
     plain, rows = classified(net, images), []
-    for way, ours in (
+    for technique, ours in (
         ("torch.jit, frozen and optimized for inference", classified(frozen, images)),
         ("weights kept in oneDNN's layout", classified(blocked(net), images)),
-        ("bfloat16", classified(net, images, rough=True)),
+        ("bfloat16", classified(net, images, bfloat16=True)),
     ):
-        taken = pair_by_pair(clock(ours), clock(plain), pairs=pairs)
-        rows.append(compared(taken, what="evaluation of `lenet_d2l`, 10,000 images", ours=way, theirs=AS_IT_IS))
+        times = pair_by_pair(clock(ours), clock(plain), pairs=pairs)
+        rows.append(compared(times, what="evaluation of `lenet_d2l`, 10,000 images", ours=technique, theirs=AS_IT_IS))
     return rows
 
 
-def beside_another(pairs: int) -> Row:
+def with_busy_core(pairs: int) -> Row:
     """Steps of a process of its own while another program keeps one core busy, with threads that soon sleep when they
     wait for each other, as `machine.share_cores` has them, and with threads that spin, as they do by default.
     """
@@ -189,19 +193,19 @@ def beside_another(pairs: int) -> Row:
 
     def seconds(environment: dict[str, str]) -> float:
         line = [sys.executable, __file__, "--steps-alone"]
-        done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-        return float(done.stdout)
+        process = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+        return float(process.stdout)
 
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
-        taken = pair_by_pair(
+        times = pair_by_pair(
             lambda: seconds({**plain, "GOMP_SPINCOUNT": "1000"}), lambda: seconds(plain), pairs=pairs, warm_up=0
         )
     finally:
         busy.kill()
         busy.wait()  # from here on its time counts as ours
     return compared(
-        taken,
+        times,
         what="training step of `lenet_d2l`, 256 images, another program on one core",
         ours="threads sleep soon (kept: every run)",
         theirs="threads spin, the default of OpenMP",
@@ -222,7 +226,7 @@ def main() -> None:
     machine.keep_memory()  # as `train` does
     with tempfile.TemporaryDirectory(prefix="inductor-") as folder:  # or what was compiled before would be found
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
-        rows = [*steps(args.pairs), *evaluations(args.pairs), beside_another(args.pairs)]
+        rows = [*steps(args.pairs), *evaluations(args.pairs), with_busy_core(args.pairs)]
     write(args.out, rows, before)
 
 

@@ -34,10 +34,10 @@ WORKERS = 4  # get_dataloader_workers of the book
 BATCH = {"lenet": 256, "alexnet": 128}
 RATE = {"lenet": 0.9, "alexnet": 0.01}
 SIDE = {"lenet": 28, "alexnet": 224}
-_kept: list[Any] = []  # what torch forgets when nobody holds it
+_libraries: list[Any] = []  # what torch forgets when nobody holds it
 
 
-def torchvision_if_there() -> Any:
+def find_torchvision() -> Any:
     """torchvision, or None where it is not installed."""
     spec = importlib.util.find_spec("torchvision")
     if spec is None or not spec.submodule_search_locations:
@@ -49,7 +49,7 @@ def torchvision_if_there() -> Any:
         if not hasattr(torch.ops.torchvision, "nms"):
             # built for CUDA, and torch is not: two operators are asked for that nothing here calls
             library = torch.library.Library("torchvision", "DEF")
-            _kept.append(library)
+            _libraries.append(library)
             for name in ("nms", "qnms"):
                 library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     import torchvision
@@ -59,7 +59,7 @@ def torchvision_if_there() -> Any:
 
 def find_transform(side: int) -> tuple[Callable[[Image.Image], Tensor], str]:
     """Resize to `side` (if not 28) and ToTensor; and whose they are."""
-    vision = torchvision_if_there()
+    vision = find_torchvision()
     if vision is None:
         return partial(written_out, side=side), "written out"
     from torchvision import transforms
@@ -190,7 +190,7 @@ def main() -> None:
     test = loader(args.net, test_images, test_labels, transform, shuffle=False)
     net = NETS[args.net]().to(device)
     optimizer = torch.optim.SGD(net.parameters(), lr=RATE[args.net])
-    found: dict[str, Any] = {"transforms": whose, "epochs": []}
+    result: dict[str, Any] = {"transforms": whose, "epochs": []}
     if args.steps:
         train(net, islice(training, args.steps), optimizer, device)
     else:
@@ -199,11 +199,11 @@ def main() -> None:
             test_accuracy = accuracy(net, test, device)
             accuracies = f"train {train_accuracy:.3f}, test {test_accuracy:.3f}"
             print(f"epoch {epoch}: loss {loss:.3f}, {accuracies}", file=sys.stderr)
-            found["epochs"].append(test_accuracy)
-    found["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts kilobytes
+            result["epochs"].append(test_accuracy)
+    result["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts kilobytes
     if device.type == "cuda":
-        found["peak_device_memory_bytes"] = torch.cuda.max_memory_allocated()
-    print(json.dumps(found))
+        result["peak_device_memory_bytes"] = torch.cuda.max_memory_allocated()
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -51,8 +51,8 @@ def main() -> None:
         history = net.fit(x, y, batch_size=256, epochs=1, verbose=0)
         _, accuracy = net.evaluate(x_test, y_test, batch_size=256, verbose=0)
         seconds = time.perf_counter() - started
-        found = {"seconds": seconds, "loss": history.history["loss"][0], "test_accuracy": accuracy}
-        print(json.dumps(found), flush=True)
+        result = {"seconds": seconds, "loss": history.history["loss"][0], "test_accuracy": accuracy}
+        print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

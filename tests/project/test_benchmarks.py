@@ -72,8 +72,8 @@ def test_quantities_have_three_digits(value: float, text: str) -> None:
 
 def test_load_of_other_programs_excludes_our_own() -> None:
     before = timing.Conditions(None, wall=0.0, all_work=100.0, own_work=10.0)
-    assert timing.busy_beside(before, timing.Conditions(None, 10.0, 125.0, 30.0)) == (0.5, True)
-    assert timing.busy_beside(before, timing.Conditions(None, 10.0, 121.0, 30.0)) == (0.1, False)
+    assert timing.cores_of_others(before, timing.Conditions(None, 10.0, 125.0, 30.0)) == (0.5, True)
+    assert timing.cores_of_others(before, timing.Conditions(None, 10.0, 121.0, 30.0)) == (0.1, False)
 
 
 @pytest.fixture

@@ -179,9 +179,9 @@ def test_exponent_is_the_slope_of_a_power() -> None:
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     def here(args: argparse.Namespace, axis: str, at: float) -> dict[str, Any]:
         args.point = axis, str(at)
-        return scale.at_one_point(args)
+        return scale.measure_point(args)
 
-    monkeypatch.setattr(scale, "alone", here)
+    monkeypatch.setattr(scale, "measure_in_new_process", here)
 
 
 def test_scale_measures_every_axis_and_draws(
@@ -224,7 +224,7 @@ def test_memory_of_a_separate_process_includes_the_images(spec: str) -> None:
     count = 200_000
     given = [spec, "--batch", "100", "--quick", "--threads", "1", "--out", "none.json"]
     parsed = argparse.Namespace(given=given, input=SHAPE)
-    found = scale.alone(parsed, "images", count)["values"]
+    found = scale.measure_in_new_process(parsed, "images", count)["values"]
     images = count * 12 * 12 / 1e6
     assert images < found["memory"][0] < 3 * images and min(found["epoch"]) > 0
 

@@ -36,7 +36,7 @@ from classicnets import files
 from classicnets.cli.main import main
 from classicnets.report import error_analysis, figures
 from classicnets.runs import history
-from kills import ended, fork, kill_at_random, outcome
+from kills import fork, kill_at_random, outcome, wait_for
 from support.idx import make_idx_folder
 
 NET = """
@@ -176,7 +176,7 @@ class Place:
                 (self.root / "calls.json").write_text(json.dumps(disk.calls))
             return code
 
-        return ended(fork(do, self.log))
+        return wait_for(fork(do, self.log))
 
     def new(self) -> Path:
         """A new folder for runs."""
