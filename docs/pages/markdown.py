@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 
@@ -13,6 +14,14 @@ def row(*cells: object) -> str:
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], numbers: Sequence[str] = ()) -> list[str]:
     """The lines of a table; the columns named in `numbers` are aligned to the right."""
     return [row(*columns), row(*("---:" if c in numbers else "---" for c in columns)), *(row(*cells) for cells in rows)]
+
+
+def item(text: str, indent: str = "") -> str:
+    """An item of a list, wrapped at 120 columns."""
+    first, others = f"{indent}- ", f"{indent}  "
+    return textwrap.fill(
+        text, 120, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def size(n: int) -> str:

@@ -6,6 +6,7 @@ from dataclasses import fields
 
 from classicnets.recipes.resolve import RECIPES, SETTINGS, RecipeKey
 from classicnets.values import Recipe
+from pages import markdown
 
 
 def page(command: str) -> str:
@@ -48,7 +49,8 @@ def _recipe(key: RecipeKey) -> str:
         f"{name} {value_text(value)}" for name, value in values.items() if name not in usual or value != usual[name]
     )
     expected = f"{recipe.expected}, {recipe.expected.source}" if recipe.expected else "none published"
-    lines = [f"### {key.label}", "", f"- On {recipe.data}: {settings}.", f"- Test accuracy: {expected}."]
+    items = [markdown.item(f"On {recipe.data}: {settings}."), markdown.item(f"Test accuracy: {expected}.")]
+    lines = [f"### {key.label}", "", *items]
     if recipe.deviations:
-        lines += ["- Deviations:", *(f"  - {line}" for line in recipe.deviations)]
+        lines += ["- Deviations:", *(markdown.item(line, indent="  ") for line in recipe.deviations)]
     return "\n".join(lines)
