@@ -481,7 +481,7 @@ def test_error_lists_all_attempts_and_the_manual_import(toy: Toy, mirror: Callab
         "         Debian package dataset-toy: this machine has no apt-get and dpkg-deb",
         "  hint:  classicnets data import toy FOLDER   # a FOLDER with train-images-idx3-ubyte.gz, "
         "train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz, "
-        f"downloaded on any machine from {empty.url} or {wrong.url}",
+        f"downloaded on any machine from {empty.url}, {wrong.url}",
     ]
     assert toy.cached() == []
 

@@ -414,8 +414,8 @@ def test_terminal_shows_epochs_and_prints_advice_once() -> None:
         assert display.bar.tasks[0].description == "5 seeds in epochs 1 to 7"
         display.show(0, epochs(4)[0])
         assert display.bar.tasks[0].completed == 0.25
-        display.ended({"seed": 3, "test_accuracy": 0.8123, "seconds": 24.2})
-        display.ended({"seed": 4, "error": "error[CN101]: no"})
+        display.show_result({"seed": 3, "test_accuracy": 0.8123, "seconds": 24.2})
+        display.show_result({"seed": 4, "error": "error[CN101]: no"})
     assert display.console.file.getvalue().splitlines() == [
         "seed 1: coach: it does not learn", "seed 1: hint: lr=0.1", "seed 3: test 0.8123, 24 s",
         "seed 4: error[CN101]: no",

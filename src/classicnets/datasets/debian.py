@@ -70,4 +70,4 @@ def _run(command: list[str], folder: Path) -> None:
     if result.returncode:
         lines = log.read_text(errors="replace").strip().splitlines()
         reason = lines[-1] if lines else _("exit code {code}", code=result.returncode)
-        raise UnavailableError(f"{command[0]}: {reason}")
+        raise UnavailableError(_("{program}: {reason}", program=command[0], reason=reason))

@@ -91,7 +91,7 @@ def _fetch_archive(mirror: str, archive: DataFile, fetch: Fetch, folder: Path) -
     try:
         unpack(fetch.dataset, folder / archive.name, folder)
     except DataError as error:
-        raise UnavailableError(f"{archive.name}: {error.why}") from error
+        raise UnavailableError(_("{file}: {fault}", file=archive.name, fault=error.why)) from error
     fetch.keep_all(folder)
 
 
@@ -104,7 +104,7 @@ def _download(url: str, file: DataFile, folder: Path, on_start: Callable[[], Non
                 on_start()
             out.write(piece)
     if fault := verify(file, path):
-        raise UnavailableError(f"{file.name}: {fault.message}")
+        raise UnavailableError(_("{file}: {fault}", file=file.name, fault=fault.message))
 
 
 def _read_url(url: str, max_bytes: int) -> Iterator[bytes]:

@@ -73,7 +73,7 @@ def check(folder: Path, dataset: Dataset | None = None) -> list[FileReport]:
             detail = _describe_origin(path, contents, verified=bool(expected))
             reports.append(FileReport(path.name, "ok", detail))
         except DataError as error:
-            reports.append(FileReport(path.name, "wrong", f"{path}: {error.why}"))
+            reports.append(FileReport(path.name, "wrong", _("{file}: {fault}", file=path, fault=error.why)))
     return reports
 
 

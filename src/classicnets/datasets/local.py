@@ -36,9 +36,12 @@ def cache_folder(dataset: Dataset) -> Path:
 
 
 def local_folders(dataset: Dataset) -> tuple[tuple[str, Path], ...]:
-    """(description, path) of the folders of this machine that may contain the files, in the order of preference."""
-    cache = (_("cache"), cache_folder(dataset))
-    return (cache, (_("system folder"), Path(dataset.system_folder))) if dataset.system_folder else (cache,)
+    """Return (description, path) of the folders of this machine that may contain the files, the preferred one first."""
+    path = cache_folder(dataset)
+    cache = (_("cache {folder}", folder=path), path)
+    if not dataset.system_folder:
+        return (cache,)
+    return cache, (_("system folder {folder}", folder=dataset.system_folder), Path(dataset.system_folder))
 
 
 @contextmanager

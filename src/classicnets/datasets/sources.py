@@ -37,23 +37,23 @@ def obtain(dataset: Dataset, *, say: Say = print_to_stderr) -> DatasetFiles:
         DataError: CN302 if no source has the files.
         MachineError: CN401 if the cache cannot be written.
     """
-    (cache_name, cache), *other_folders = local_folders(dataset)
+    (cache_label, cache), *other_folders = local_folders(dataset)
 
     def note(message: str) -> None:
-        say(f"{dataset.name}: {message}")
+        say(_("{name}: {message}", name=dataset.name, message=message))
 
     verified, faults = verify_folder(dataset, cache)
     if not faults:
-        return DatasetFiles(verified, f"{cache_name} {cache}")
+        return DatasetFiles(verified, cache_label)
     for name, fault in faults.items():
         if not fault.missing:
             note(_("{file} in the cache is damaged and will be replaced: {reason}", file=name, reason=fault.message))
-    attempts = [f"{cache_name} {cache}: {describe_faults(faults, dataset)}"]
+    attempts = [_failure(cache_label, describe_faults(faults, dataset))]
     for label, folder in other_folders:
         paths, faults = verify_folder(dataset, folder)
         if not faults:
-            return DatasetFiles(paths, f"{label} {folder}")
-        attempts.append(f"{label} {folder}: {describe_faults(faults, dataset)}")
+            return DatasetFiles(paths, label)
+        attempts.append(_failure(label, describe_faults(faults, dataset)))
         if paths or not all(fault.missing for fault in faults.values()):
             note(attempts[-1])
     fetch = Fetch(dataset, cache, [file for file in dataset.files if file.role not in verified], note)
@@ -97,10 +97,10 @@ def describe_source(dataset: Dataset) -> str:
     """Return which source `obtain` would use now, in words; neither connects nor writes."""
     for label, folder in local_folders(dataset):
         if not verify_folder(dataset, folder)[1]:
-            return f"{label} {folder}"
+            return label
     if _is_offline():
         return _("not on this machine, and {variable} prevents the download", variable=OFFLINE)
-    mirrors = _list_mirrors(dataset)
+    mirrors = ", ".join(dataset.mirrors)
     if dataset.debian_package and has_apt():
         return _(
             "not on this machine yet; available from {mirrors} or the Debian package {package}",
@@ -133,7 +133,7 @@ def _fetch(fetch: Fetch, attempts: list[str]) -> str:
                 fetch_from(fetch, temporary)
             return _("{source}, now in cache {cache}", source=label, cache=cache)
         except UnavailableError as error:
-            attempts.append(f"{label}: {error}")
+            attempts.append(_failure(label, str(error)))
             fetch.say(attempts[-1])
     raise _unavailable(dataset, cache, attempts)
 
@@ -150,8 +150,8 @@ def _is_offline() -> bool:
     return os.environ.get(OFFLINE, "0") not in ("", "0")
 
 
-def _list_mirrors(dataset: Dataset) -> str:
-    return _(" or ").join(dataset.mirrors)
+def _failure(source: str, reason: str) -> str:
+    return _("{source}: {reason}", source=source, reason=reason)
 
 
 def _import_error(dataset: Dataset, place: Path, faults: dict[str, FileFault]) -> DataError:
@@ -175,7 +175,7 @@ def _import_error(dataset: Dataset, place: Path, faults: dict[str, FileFault]) -
         what = _("the archive does not contain {title} as published", title=dataset.title)
     else:
         what = _("the folder does not contain {title} as published", title=dataset.title)
-    lines = [f"{name}: {fault.message}" for name, fault in faults.items()]
+    lines = [_("{file}: {fault}", file=name, fault=fault.message) for name, fault in faults.items()]
     if code == "CN302" and dataset.archive and not is_file:
         lines.append(_("the archive {name} is missing as well", name=dataset.archive.file.name))
     if not (is_file or os.access(place, os.R_OK | os.X_OK)):
@@ -195,7 +195,7 @@ def _unavailable(dataset: Dataset, cache: Path, attempts: list[str]) -> DataErro
             "{command}   # a FOLDER with {files}, downloaded on any machine from {mirrors}",
             command=f"classicnets data import {dataset.name} FOLDER",
             files=", ".join(file.name for file in published),
-            mirrors=_list_mirrors(dataset),
+            mirrors=", ".join(dataset.mirrors),
         )
     ]
     if dataset.debian_package and has_apt():

@@ -101,4 +101,4 @@ def describe_faults(faults: Mapping[str, FileFault], dataset: Dataset) -> str:
     """Return all faults on one line."""
     if len(faults) == len(dataset.files) and all(fault.missing for fault in faults.values()):
         return _("no files")
-    return "; ".join(f"{name}: {fault.message}" for name, fault in faults.items())
+    return "; ".join(_("{file}: {fault}", file=name, fault=fault.message) for name, fault in faults.items())

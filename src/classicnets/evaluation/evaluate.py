@@ -66,7 +66,7 @@ def evaluate_files(
     rows, labels, unreadable = [], [], list[str]()
     for image, result in classify(classifier, images):
         if isinstance(result, DataError):
-            unreadable.append(f"{image.name}: {inputs.reason(result)}")
+            unreadable.append(_("{file}: {reason}", file=image.name, reason=inputs.reason(result)))
             if len(unreadable) == _MAX_NAMED and not skip_unreadable:
                 break
         elif image.truth not in numbers:

@@ -85,7 +85,7 @@ def load(path: Path, preprocess: Preprocess | None, say: Log, on_bad_image: str 
     layout.check()
 
     def note(message: str) -> None:
-        say(f"{layout.name}: {message}")
+        say(_("{name}: {note}", name=layout.name, note=message))
 
     if preprocess is None:
         description = describe(path, on_bad_image)
@@ -240,7 +240,8 @@ def _check_faults(layout: Layout, files: list[File], faults: dict[int, DataError
 def _unreadable(layout: Layout, faults: list[tuple[Path, DataError]]) -> DataError:
     """The error that names unreadable images; at the limit there may be more of them."""
     rows = [(layout.location(path), _reason(error)) for path, error in faults]
-    where, why = str(layout.path.absolute()), "\n".join(": ".join(row) for row in rows)
+    lines = [_("{file}: {reason}", file=file, reason=reason) for file, reason in rows]
+    where, why = str(layout.path.absolute()), "\n".join(lines)
     if len(faults) == 1:
         what, (where, why) = _("an image cannot be read"), rows[0]
     elif len(faults) == _MAX_FAULTS:

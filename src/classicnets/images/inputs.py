@@ -85,7 +85,7 @@ def labeled_images(data: Path | Layout, say: Say = lambda _: None) -> Iterator[I
     layout = data if isinstance(data, Layout) else read_layout(data)
     layout.check(training=False)
     for note in layout.file_notes:
-        say(f"{layout.name}: {note}")
+        say(_("{name}: {note}", name=layout.name, note=note))
     for label, path in layout.evaluation_files():
         yield Input(printable(path), path, label)
 
@@ -112,14 +112,14 @@ def _from_path(path: Path, say: Say) -> Iterator[Input]:
     if path.is_dir():
         tree = read_tree(path)
         for note in tree.notes():
-            say(f"{path.name or path}: {note}")
+            say(_("{name}: {note}", name=path.name or path, note=note))
         for file in tree.top.walk():
             yield Input(printable(file), file)
     elif path.suffix.casefold() in listing.EXTENSIONS and path.is_file():
         rows = listing.read_listing(path, with_classes=False)
-        raise_faults(path, [": ".join(fault) for fault in rows.faults])
+        raise_faults(path, [_("{line}: {fault}", line=line, fault=fault) for line, fault in rows.faults])
         for note in rows.notes:
-            say(f"{path.stem}: {note}")
+            say(_("{name}: {note}", name=path.stem, note=note))
         for row in rows.rows:
             file = row.image_path(path.parent)
             yield Input(printable(file), file, row.label)

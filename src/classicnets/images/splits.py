@@ -34,7 +34,9 @@ class Fault:
     training_only: bool = True
 
     def __str__(self) -> str:
-        return f"{self.location}: {self.message}" if self.location else self.message
+        if not self.location:
+            return self.message
+        return _("{location}: {fault}", location=self.location, fault=self.message)
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ class SeedsTerminal:
             self.epochs[seed] = event.epoch
             self._update_bar()
 
-    def ended(self, row: Mapping[str, Any]) -> None:
+    def show_result(self, row: Mapping[str, Any]) -> None:
         """Print the result of a finished run, or its error."""
         self.epochs.pop(row["seed"], None)
         self._update_bar()

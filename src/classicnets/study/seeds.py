@@ -52,7 +52,7 @@ class SeedsDisplay(Protocol):
     def show(self, seed: int, event: Event) -> None:
         """Show an event."""
 
-    def ended(self, row: Mapping[str, Any]) -> None:
+    def show_result(self, row: Mapping[str, Any]) -> None:
         """Show the metrics of a run that has ended, or its error."""
 
 
@@ -221,7 +221,7 @@ def train(
         for seed, event in seed_events:
             if isinstance(event, RunEnd):
                 errors[seed] = event.error
-                display.ended(row(seed, seeds_folder.runs()[seed], event.error))
+                display.show_result(row(seed, seeds_folder.runs()[seed], event.error))
             else:
                 display.show(seed, event)
     return finish(seeds_folder, errors, *reports)
