@@ -121,6 +121,17 @@ What to do: pass a file with --net FILE.py:NET. In Python, pass a module: cn.Run
     "CN208": """There is nothing to resume: the run is complete, or a setting was given together with --resume.
 A resumed run keeps its settings, so that its result is the same as that of an uninterrupted run.
 What to do: start a new run to train with other settings.""",
+    "CN209": """The network cannot be trained or used as a classifier.
+Before any data is read, it is called in training and evaluation mode with batches of one, two and five images. It must
+return one tensor of finite logits [N, classes]. In evaluation mode, the logits of an image must be the same in every
+call and must not depend on the other images of the batch. All weights must be registered parameters in float32.
+Otherwise its predictions would change from call to call, or weights would be neither trained nor saved.
+What to do: change the line that the message names, then try `classicnets train file.py:name --dry-run`.""",
+    "CN210": """The state dict of the network does not hold everything that its outputs depend on.
+A checkpoint holds the state dict. The network was built again and loaded from it, and gave other outputs than the
+network in memory. evaluate, predict and export would all use that other network, and a resumed run would differ.
+What to do: register what forward() reads. A tensor becomes a buffer with self.register_buffer("mean", tensor), and
+layers in a list become self.layers = nn.ModuleList(layers).""",
     "CN301": """A file is not valid: either not an IDX file (the format of MNIST and Fashion-MNIST: magic number, sizes,
 bytes), or not a CIFAR archive (a tar file whose files consist of complete records).
 The usual causes are an interrupted download, a web page saved under the name of the file, and another file format.

@@ -24,7 +24,7 @@ from classicnets.text import _
 if TYPE_CHECKING:
     import torch
 
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16", "float64")
 
 _LARGE_MACS = 2_000_000  # per image; in smaller networks, conversion takes the time that bfloat16 saves
 _process_settings: list[str] = []

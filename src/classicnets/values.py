@@ -194,7 +194,7 @@ class Recipe:
         bias_decay: whether weight decay applies to biases too.
         clip: maximum norm of the gradient (0: off).
         ema: decay of an exponential moving average of the weights, which is then evaluated and saved (0: off).
-        precision: "float32", or "bfloat16": autocast, with the weights in float32; "auto" lets
+        precision: "float32"; "float64"; or "bfloat16": autocast, with the weights in float32; "auto" lets
             `machine.choose_precision` decide.
         schedule: "constant", "one_cycle", "steps" (see `drop_at`), "inverse" (lr (1 + progress)^-0.75), or "plateau"
             (lr / 10 after `patience` epochs without a better validation accuracy, three times; then training stops).

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from classicnets.export.write import Exported, export
 from classicnets.images import inputs
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
+from classicnets.models.modules import complete, copy_module, unwrap
 from classicnets.runs import checkpoint, folder, net_spec
 from classicnets.spec import ExportOptions, documented, rename_old
 from classicnets.study.seeds import SeedsFolder, spread
@@ -122,6 +122,7 @@ def load(
         weights=path.name,
         data=facts.get("data_name"),
         fingerprint=facts.get("fingerprint"),
+        accuracy=facts.get("test_accuracy"),
     )
 
 
@@ -132,8 +133,8 @@ class Run(Model):
         path: The run folder.
         net: A module or "file.py:net"; needed only if the network cannot be built from the folder.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
-        precision: "float32", in which the metrics of a run are computed; "bfloat16"; or "auto", which is bfloat16 if
-            that is faster. In bfloat16, probabilities are rounded in the third digit.
+        precision: "float32", in which the metrics of a run are computed; "float64"; "bfloat16"; or "auto", which
+            is bfloat16 if that is faster. In bfloat16, probabilities are rounded in the third digit.
 
     Raises:
         UsageError: CN204, the precision is unknown; CN207, the folder is not a run, or has no weights.
@@ -163,7 +164,10 @@ class Run(Model):
         spec = self.folder.net_spec()
         if isinstance(net, str):
             spec = replace(net_spec.find(net), variation=spec.variation)  # the file has the network without variation
-        self.net = net if isinstance(net, nn.Module) else spec.build()
+        preprocess = self.folder.preprocess()
+        self.net = complete(unwrap(net) if isinstance(net, nn.Module) else spec.build(), preprocess.shape)
+        if precision == "float64":
+            self.net.double()
         try:
             self.net.load_state_dict(checkpoint.weights(tensors))
         except RuntimeError as error:
@@ -179,7 +183,6 @@ class Run(Model):
         macs = self.facts["macs"]
         if precision == "auto":
             precision = machine.choose_precision(str(torch_device), macs)
-        preprocess = self.folder.preprocess()
         acceleration = choose(
             self.net,
             preprocess.shape,
@@ -197,6 +200,7 @@ class Run(Model):
             data=self.facts["data"],
             fingerprint=self.facts["fingerprint"],
             on_bad_image=self.facts.get("on_bad_image", "fail"),
+            accuracy=self.facts.get("result", {}).get("test_accuracy"),
         )
 
     def __repr__(self) -> str:
@@ -277,4 +281,4 @@ class Seeds:
         """The runs that have a result, each with its own network."""
         net, runs = self.folder.net, self.folder.runs()
         finished = [runs[row["seed"]] for row in self.summary["runs"] if "error" not in row]
-        return [Run(run.path, net=copy.deepcopy(net)) for run in finished]
+        return [Run(run.path, net=None if net is None else copy_module(net)) for run in finished]

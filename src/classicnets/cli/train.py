@@ -219,7 +219,8 @@ def _dry_run(plan: Plan, output: Output, *, as_json: bool) -> int:
         print(json.dumps({**plan.to_dict(), "forecast": forecast.to_dict()}, indent=2))
         return 0
     console = report.tables.console()
-    for line in (*plan.lines(), *forecast.lines()):
+    remarks = [line for remark in plan.check.remarks for line in report.lines.advice_lines(remark)]
+    for line in (*plan.lines(), *remarks, *forecast.lines()):
         console.print(line)
     rows = [[key, _value_text(getattr(plan.recipe, key)), source] for key, source in plan.setting_sources.items()]
     rows += [[f"net.{key}", _value_text(value), "--set"] for key, value in plan.net_spec.variation.items()]

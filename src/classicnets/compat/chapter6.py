@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.parameter import is_lazy
 
 from classicnets.acceleration.prepare import prepared
 from classicnets.compat.drawing import Animator, say_how_to_save
 from classicnets.compat.images import ImageBatches, fashion_mnist
 from classicnets.compat.tensors import try_gpu
+from classicnets.models.modules import complete, has_lazy_layers
 from classicnets.text import _
 
 
@@ -195,8 +195,7 @@ def train_ch6(
 
 
 def _initialize_lazy_layers(net: nn.Module, batches: Loader) -> None:
-    """Initialize lazy layers with a first image; the random number generator is restored."""
-    if any(is_lazy(p) for p in net.parameters()):
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            X = next(iter(batches))[0][:1]
-            net.eval()(X.to(next(net.parameters()).device))
+    """Give lazy layers their weights for the images of `batches`; the random number generator is restored."""
+    if has_lazy_layers(net):
+        with torch.random.fork_rng(devices=[]):
+            complete(net, next(iter(batches))[0].shape[1:])

@@ -40,6 +40,31 @@ def evaluate(classifier: Classifier, split: Split) -> tuple[Evaluation, np.ndarr
     return Evaluation(**vars(measure(probabilities, split.labels)), seconds=seconds), probabilities
 
 
+def compare_with_run(accuracy: float, recorded: float | None, n: int) -> str:
+    """Says that an accuracy is not the one that the run recorded for the same weights and test images.
+
+    Another device or precision may change the predictions of images at the border of two classes: of two images, or
+    one in a thousand.
+
+    Args:
+        accuracy: The accuracy that was measured now.
+        recorded: The accuracy in run.json or in an exported file; None if there is none.
+        n: The number of test images.
+
+    Returns:
+        A sentence; "" if they agree.
+    """
+    if recorded is None or abs(accuracy - recorded) <= max(0.001, 2.5 / n):
+        return ""
+    return _(
+        "the accuracy is {accuracy:.4f} here, but the run recorded {recorded:.4f} on the same {n:,} test images, so"
+        " this network does not compute what the trained one did",
+        accuracy=accuracy,
+        recorded=recorded,
+        n=n,
+    )
+
+
 def evaluate_files(
     classifier: Classifier,
     images: Iterable[Input],

@@ -9,7 +9,14 @@ from classicnets.datasets.catalog import DATASETS
 from classicnets.datasets.types import ImageSplits, Split, print_to_stderr
 from classicnets.errors import DataError, UsageError
 from classicnets.evaluation.classify import Classifier, Decoder, Prediction, predictions
-from classicnets.evaluation.evaluate import Evaluation, evaluate, evaluate_files, renumbered, unknown_classes
+from classicnets.evaluation.evaluate import (
+    Evaluation,
+    compare_with_run,
+    evaluate,
+    evaluate_files,
+    renumbered,
+    unknown_classes,
+)
 from classicnets.images import inputs, loading
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
@@ -31,6 +38,7 @@ class Model:
         data: Data set or folder whose test split is the default for `evaluate`, if it is known.
         fingerprint: Fingerprint of that data.
         on_bad_image: "fail" or "skip", as the data was read for training.
+        accuracy: The accuracy on the test split of that data that was recorded for these weights, if there is one.
     """
 
     def __init__(
@@ -43,7 +51,9 @@ class Model:
         data: str | None,
         fingerprint: str | None,
         on_bad_image: str = "fail",
+        accuracy: float | None = None,
     ):
+        self.accuracy = accuracy
         self.predictor, self.path, self.name, self.weights = predictor, path, name, weights
         self.data, self.fingerprint, self.on_bad_image = data, fingerprint, on_bad_image
 
@@ -138,7 +148,10 @@ class Model:
                 where=str(self.path),
                 hint=command("classicnets", "data", "check", self.data),
             )
-        return evaluate(self.predictor, splits.test)[0]
+        evaluation = evaluate(self.predictor, splits.test)[0]
+        if message := compare_with_run(evaluation.accuracy, self.accuracy, evaluation.n):
+            say(message)
+        return evaluation
 
     def _load_default(self, data: str, on_bad_image: str, say: Callable[[str], None]) -> ImageSplits:
         if self.on_bad_image == "skip":  # as in training, so that the fingerprint is the same

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from classicnets.acceleration.prepare import PLAIN, Acceleration, prepared
 from classicnets.acceleration.threads import ComputeThreads
 from classicnets.images import transforms
+from classicnets.models.modules import in_dtype_of
 from classicnets.values import Preprocess
 
 BATCH = 250  # images of 28x28; with larger batches, the first feature maps no longer fit into the CPU cache
@@ -26,7 +27,7 @@ class Predictor:
         preprocess: How uint8 images become the input of `net`.
         classes: Class names, in the order of the outputs.
         device: Where `net` is.
-        precision: "float32" or "bfloat16".
+        precision: "bfloat16" for autocast; otherwise that of the network's weights.
         acceleration: Optimizations of `net` for the time of a call, and the number of batches in parallel.
     """
 
@@ -67,6 +68,6 @@ class Predictor:
     def _batch(self, images: Tensor) -> Tensor:
         autocast = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
         with torch.inference_mode(), autocast:
-            views = transforms.views(images.to(self.device), self.preprocess)
-            probabilities = [self.net(x).float().softmax(dim=1) for x in views]
-            return torch.stack(probabilities).mean(dim=0) if len(views) > 1 else probabilities[0]
+            views = [in_dtype_of(self.net, view) for view in transforms.views(images.to(self.device), self.preprocess)]
+            probabilities = [self.net(view).float().softmax(dim=1) for view in views]
+            return torch.stack(probabilities).mean(dim=0) if len(probabilities) > 1 else probabilities[0]

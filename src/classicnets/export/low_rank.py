@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import heapq
 
 import torch
 from torch import nn
+
+from classicnets.models.modules import copy_module
 
 
 def linear_layers(net: nn.Module) -> dict[str, nn.Linear]:
@@ -26,7 +27,7 @@ def approximate(net: nn.Module, max_weights: int) -> nn.Module:
     of its layer's squared norm per weight that it costs. A layer that would not become smaller is left unchanged.
     Source: Denton et al. 2014, arXiv:1404.0736.
     """
-    result = copy.deepcopy(net)
+    result = copy_module(net)
     layers = linear_layers(result)
     svd = {
         name: torch.linalg.svd(layer.weight.detach().double(), full_matrices=False) for name, layer in layers.items()

@@ -14,6 +14,7 @@ from torch import nn
 from classicnets import machine
 from classicnets.datasets.types import Split
 from classicnets.errors import ClassicnetsError, DataError
+from classicnets.evaluation.evaluate import compare_with_run
 from classicnets.evaluation.metrics import measure
 from classicnets.evaluation.onnx import FORMAT
 from classicnets.images import batches, loading
@@ -47,7 +48,7 @@ class ExportSource:
         self.run_facts, self.preprocess, self.run = run.read(), run.preprocess(), run
         self.net = without_data(net, "cpu").float()
         self.classes: tuple[str, ...] = tuple(self.run_facts["classes"])
-        self.missing_data, self.splits = "", None
+        self.missing_data, self.splits, self.log = "", None, log
         try:
             on_bad_image = self.run_facts.get("on_bad_image", "fail")
             splits = loading.load(self.run_facts["data"], self.preprocess, on_bad_image=on_bad_image, say=log)
@@ -69,6 +70,12 @@ class ExportSource:
     def accuracy(self, probabilities: np.ndarray) -> float | None:
         """Return the accuracy on the test split; None without the data."""
         return None if self.splits is None else measure(probabilities, self.splits.test.labels).accuracy
+
+    def compare_with_run(self, accuracy: float | None) -> None:
+        """Logs that the network's accuracy on the test split is not the one that the run recorded."""
+        recorded = self.run_facts.get("result", {}).get("test_accuracy")
+        if accuracy is not None and (message := compare_with_run(accuracy, recorded, len(self.images))):
+            self.log(message)
 
     def calibration_images(self) -> np.ndarray:
         """Return the training images that set the ranges of int8, uint8 [N, C, H, W]. Raises DataError CN302."""

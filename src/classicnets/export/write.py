@@ -150,6 +150,7 @@ def _write_and_check(part: Path, source: ExportSource, choice: _Choice, options:
     expected = source.accuracy(comparison.net)
     if choice.low_rank:
         expected = source.accuracy(_reference(source, source.net).probabilities(source.images))
+    source.compare_with_run(expected)
     if choice.int8:
         part.write_bytes(_int8(source, onnx.export_network(net, source.preprocess), facts(as_int8=True, accuracy=None)))
         comparison = parity.compare(parity.onnx_classifier(part), _reference(source, net), source.images)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import torch
 from classicnets import machine
 from classicnets.datasets.types import ImageSplits, Split
 from classicnets.events import Step
+from classicnets.models.modules import copy_module
 from classicnets.runs import checkpoint
 from classicnets.runs.folder import RunFolder
 from classicnets.training.loop import Scores, train
@@ -109,7 +109,7 @@ def _noise_session(plan: Plan, image_count: int) -> Iterator[Session]:
     )
     plan = replace(
         plan,
-        net=copy.deepcopy(plan.net),
+        net=None if plan.net is None else copy_module(plan.net),
         spec=replace(plan.spec, limit=None),
         recipe=replace(plan.recipe, batch_size=image_count, epochs=10**6, validation=0.0, join_after=0, patience=0),
         preprocess=plan.preprocess if plan.recipe.mean else replace(plan.preprocess, mean=(0.5,)),

@@ -98,6 +98,7 @@ class Batches:
         device: Where batches are made.
         indices: Images to train on; None for all.
         held_out: Validation images, which join after `recipe.join_after` epochs.
+        join_single: Whether a last batch of one image joins the batch before it.
         threads: Threads that prepare batches ahead; the batches do not depend on their number.
     """
 
@@ -111,9 +112,11 @@ class Batches:
         device: torch.device,
         indices: np.ndarray | None = None,
         held_out: Split | None = None,
+        join_single: bool = False,
         threads: int = 0,
     ):
         self.recipe, self.preprocess, self.seed, self.device, self.threads = recipe, preprocess, seed, device, threads
+        self.join_single = join_single
         images, labels = split.images, split.labels
         rows = np.arange(len(labels)) if indices is None else indices
         self.train_count = len(rows)
@@ -144,8 +147,13 @@ class Batches:
         return len(self.labels) if epoch > self.recipe.join_after else self.train_count
 
     def steps(self, epoch: int) -> int:
-        """Return the number of steps in an epoch; the last batch may be smaller."""
-        return math.ceil(self.image_count(epoch) / self.recipe.batch_size)
+        """Return the number of steps in an epoch; the last batch may be smaller, or one image larger: see `joins`."""
+        return math.ceil(self.image_count(epoch) / self.recipe.batch_size) - self.joins(epoch)
+
+    def joins(self, epoch: int) -> bool:
+        """Return whether the last image of the epoch, which would be a batch of its own, joins the batch before it."""
+        n, size = self.image_count(epoch), self.recipe.batch_size
+        return self.join_single and n > size and n % size == 1
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield images float32 [B, C, S, S] and labels int64 [B] of an epoch, starting at step `start`."""
@@ -153,14 +161,16 @@ class Batches:
         permutation = order(n, self.seed, epoch)
         augment = self._augmentation(epoch, n)
 
+        steps, joins = self.steps(epoch), self.joins(epoch)
+
         def make(step: int) -> Batch:
-            index = permutation[step * size : (step + 1) * size]
+            end = n if joins and step == steps - 1 else (step + 1) * size
+            index = permutation[step * size : end]
             return augment(index), self.labels[index.to(self.device)]
 
-        steps = range(start, self.steps(epoch))
         if not self.threads:
-            return map(make, steps)
-        return ordered_map(make, steps, threads=self.threads, ahead=self.threads)
+            return map(make, range(start, steps))
+        return ordered_map(make, range(start, steps), threads=self.threads, ahead=self.threads)
 
     def _augmentation(self, epoch: int, n: int) -> Callable[[Tensor], Tensor]:
         """A function from image indices [B] to network input; all random numbers of the epoch are drawn here."""

@@ -27,6 +27,8 @@ def views(images: Tensor, preprocess: Preprocess) -> list[Tensor]:
     x = normalize(scale(images, preprocess), preprocess)
     size = preprocess.image_size
     crops = [(x[..., top : top + size, left : left + size], flipped) for top, left, flipped in preprocess.view_places]
+    if len(crops) > 1:  # copies, because crops overlap and forward() may change its input
+        crops = [(crop.clone(), flipped) for crop, flipped in crops]
     return [crop.flip(-1) if flipped else crop for crop, flipped in crops]
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from classicnets.models.layers import ScaledTanh
+from classicnets.models.modules import has_lazy_layers, in_dtype_of, restored_modes
 
 _MARGIN = 0.01  # distance to a limit that counts as saturated, as a fraction of the range between the limits
 
@@ -39,7 +39,7 @@ def examine(net: nn.Module, images: Tensor) -> Health | None:
     Modes, statistics, gradients and random generators stay as they are. Returns None for a network that still has
     uninitialized lazy layers, which a forward pass would initialize.
     """
-    if any(is_lazy(p) for p in net.parameters()):
+    if has_lazy_layers(net):
         return None
     health = Health()
     with ExitStack() as stack:
@@ -48,7 +48,7 @@ def examine(net: nn.Module, images: Tensor) -> Health | None:
             if hook is not None:
                 stack.callback(layer.register_forward_hook(hook).remove)
         stack.enter_context(_evaluating(net, images.device))
-        health.logits = net(images)
+        health.logits = net(in_dtype_of(net, images.clone()))  # forward() may change its input
     return health
 
 
@@ -82,11 +82,7 @@ def _record_saturated(
 @contextmanager
 def _evaluating(net: nn.Module, device: torch.device) -> Iterator[None]:
     """Evaluation mode without gradients; restores the mode of every module and the random generators."""
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
-        with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.inference_mode():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
+    devices = [device] if device.type == "cuda" else []
+    with restored_modes(net), torch.random.fork_rng(devices), torch.inference_mode():
+        net.eval()
+        yield

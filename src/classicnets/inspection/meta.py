@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from classicnets.errors import UsageError
+from classicnets.models.modules import tensor_copies
 from classicnets.text import _
 
 Shape = tuple[int, ...]
@@ -26,13 +28,9 @@ def without_data(net: nn.Module, device: str = "meta") -> nn.Module:
     Raises:
         UsageError: CN205 if the module cannot be copied.
     """
-    memo: dict[int, Any] = {}  # replacements that deepcopy uses instead of copying
     with _creating_on(device):
+        memo = tensor_copies(net, device)
         for module in net.modules():
-            attributes = [value for value in vars(module).values() if isinstance(value, torch.Tensor)]
-            for tensor in (*module._parameters.values(), *module._buffers.values(), *attributes):
-                if tensor is not None and id(tensor) not in memo:  # a tied weight stays one tensor
-                    memo[id(tensor)] = _copy_tensor(tensor, device)
             for hooks, key in _user_hooks(module):
                 memo[id(hooks[key])] = None  # a bound method would bring its object along
         try:
@@ -63,8 +61,13 @@ def batch_length(outputs: list[torch.Tensor]) -> int:
 
 
 def tensors(value: object) -> list[torch.Tensor]:
-    """Return all tensors in nested tuples, lists and dicts, in order, without uninitialized lazy parameters."""
-    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor) and not is_lazy(leaf)]
+    """Return all tensors in nested tuples, lists, dicts and dataclasses, in order, without lazy parameters."""
+    leaves = [
+        inner
+        for leaf in tree_leaves(value)
+        for inner in (vars(leaf).values() if is_dataclass(leaf) and not isinstance(leaf, type) else [leaf])
+    ]
+    return [leaf for leaf in leaves if isinstance(leaf, torch.Tensor) and not is_lazy(leaf)]
 
 
 def one_line(error: object) -> str:
@@ -77,16 +80,6 @@ def _creating_on(device: str) -> Iterator[None]:
     """No gradients, new tensors on `device`, and random generators restored at the end."""
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.no_grad(), torch.device(device):
         yield
-
-
-def _copy_tensor(tensor: torch.Tensor, device: str) -> torch.Tensor:
-    if is_lazy(tensor):
-        kind: Any = type(tensor)
-        uninitialized: torch.Tensor = kind(requires_grad=tensor.requires_grad, device=device, dtype=tensor.dtype)
-        return uninitialized
-    data = tensor.detach()
-    clone = torch.empty_like(data, device=device) if device == "meta" else data.to(device, copy=True)
-    return nn.Parameter(clone, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else clone
 
 
 def _user_hooks(module: nn.Module) -> list[tuple[dict[int, Any], int]]:

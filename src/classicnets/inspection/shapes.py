@@ -18,6 +18,7 @@ from torch import nn
 from classicnets.errors import UsageError
 from classicnets.inspection.meta import Shape, batch_length, one_line
 from classicnets.inspection.observer import Call, Observer, declares_macs, is_layer, layers, own_parameters
+from classicnets.models.modules import unwrap
 from classicnets.text import _
 from classicnets.text import shape as shape_text
 
@@ -159,7 +160,7 @@ def trace(net: nn.Module, input_shape: Sequence[int]) -> Table:
 def try_trace(net: nn.Module, input_shape: Sequence[int]) -> Table | Failure:
     """Like `trace`, but return a failure instead of raising it."""
     shape = validate_shape(input_shape)
-    net = getattr(net, "_orig_mod", net)  # the module that torch.compile wrapped
+    net = unwrap(net)
     outcome = _run(net, shape, "meta")
     if isinstance(outcome, Failure) and "meta" in outcome.reason.lower():
         note = _(

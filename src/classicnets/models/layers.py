@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
@@ -307,3 +307,40 @@ def _window_sum(x: torch.Tensor, size: int, axis: int) -> torch.Tensor:
 
 def _size(sizes: Sequence[int]) -> str:
     return "x".join(map(str, sizes))
+
+
+class SelectedOutput(nn.Module):
+    """Returns one output of a network that returns several.
+
+    A network that returns a tensor in one of its modes, such as one with auxiliary outputs in training mode only, is
+    left alone in that mode.
+
+    Args:
+        net: the network; forward() returns a tuple, list, dict, named tuple or object.
+        output: an index, key or attribute of what it returns.
+    """
+
+    def __init__(self, net: nn.Module, output: str) -> None:
+        super().__init__()
+        self.net, self.output = net, output
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Calls the network and selects the output. Raises ValueError if there is none of this name."""
+        outputs = self.net(x)
+        if isinstance(outputs, Tensor):
+            return outputs
+        try:
+            if isinstance(outputs, Mapping):
+                selected = outputs[self.output]
+            elif isinstance(outputs, tuple | list) and self.output.isdecimal():
+                selected = outputs[int(self.output)]
+            else:
+                selected = getattr(outputs, self.output)
+        except (LookupError, AttributeError) as error:
+            raise ValueError(f"forward() returns a {type(outputs).__name__} without {self.output!r}") from error
+        result: Tensor = selected
+        return result
+
+    def extra_repr(self) -> str:
+        """The name of the output."""
+        return f"output={self.output!r}"

@@ -1,16 +1,24 @@
-"""Replaces layers of any built network. Needs only torch and its neighbors `layers.py` and `lrn.py`."""
+"""Replaces layers of any built network. Needs only torch and its neighbors `layers.py`, `lrn.py` and `modules.py`."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
-from classicnets.models.layers import LocalConv2d, RBFOutput, SameMapNorm, ScaledTanh, Subsampling, TableConv2d
+from classicnets.models.layers import (
+    LocalConv2d,
+    RBFOutput,
+    SameMapNorm,
+    ScaledTanh,
+    SelectedOutput,
+    Subsampling,
+    TableConv2d,
+)
 from classicnets.models.lrn import LRN
+from classicnets.models.modules import copy_module
 
 _NEW_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -52,6 +60,7 @@ def vary(
     pool: str | None = None,
     norm: str | None = None,
     dropout: float | None = None,
+    output: str | int | None = None,
 ) -> nn.Module:
     """Return a copy of `net` with replaced layers. `net` does not change; the other layers keep weights and names.
 
@@ -68,6 +77,8 @@ def vary(
             normalization, "batch" is inserted after every convolution.
         dropout: sets the probability of every dropout layer; 0 removes them. In a network without dropout, it is
             inserted after each dense layer except the last, behind its activation.
+        output: selects the logits of a network whose forward() returns several outputs: an index of a tuple, a key of a
+            dict, or an attribute. The parameters' names then begin with "net.".
 
     Raises:
         ValueError: an invalid value, or there is no layer to replace.
@@ -78,7 +89,7 @@ def vary(
     if dropout is not None and not 0 <= dropout < 1:
         raise ValueError(f"dropout must be a probability of at least 0 and below 1; got {dropout}")
     root = nn.Module()  # gives the network itself a parent
-    root.add_module("net", copy.deepcopy(net))
+    root.add_module("net", copy_module(net))
     if activation is not None:
         _replace_activations(root, activation)
     if pool is not None:
@@ -87,7 +98,8 @@ def vary(
         _replace_norms(root, norm)
     if dropout is not None:
         _set_dropout(root, dropout)
-    return root.get_submodule("net")
+    varied = root.get_submodule("net")
+    return varied if output is None else SelectedOutput(varied, str(output))
 
 
 def _replace_activations(root: nn.Module, activation: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from classicnets.events import Advice, Epoch
+from typing import Protocol
+
+from classicnets.events import Epoch
 from classicnets.text import _
 
 
@@ -44,6 +46,18 @@ def epoch_lines(event: Epoch, mean_seconds: float) -> list[str]:
     return lines
 
 
-def advice_lines(event: Advice) -> list[str]:
+class _Suggestion(Protocol):
+    """Advice of the coach, or a remark on the network."""
+
+    @property
+    def message(self) -> str:
+        """What was noticed."""
+
+    @property
+    def hint(self) -> str:
+        """The change to try first."""
+
+
+def advice_lines(event: _Suggestion) -> list[str]:
     """Return what the coach noticed, and the change to try first."""
     return [_("coach: {advice}", advice=event.message), _("  hint: {hint}", hint=event.hint)]

@@ -14,11 +14,12 @@ from typing import Any
 from torch import nn
 
 from classicnets.errors import UsageError
+from classicnets.models.modules import unwrap
 from classicnets.models.registry import NETS
 from classicnets.models.variants import CHOICES, vary
 from classicnets.text import _, assignments, nearest
 
-VARIATIONS = (*CHOICES, "dropout")  # names of variations; `net.activation` and so on on the command line
+VARIATIONS = (*CHOICES, "dropout", "output")  # names of variations; `net.activation` and so on on the command line
 _PREFIX = "net."
 
 
@@ -43,7 +44,7 @@ class NetSpec:
     def label(self) -> str:
         """A short name for folders: lenet_d2l-relu-max."""
         words = [
-            value if isinstance(value, str) and value != "none" else f"{key}_{value}"
+            value if key in CHOICES and isinstance(value, str) and value != "none" else f"{key}_{value}"
             for key, value in self.variation.items()
         ]
         return "-".join([self._name_without_variation, *words])
@@ -117,7 +118,7 @@ class NetSpec:
                     ),
                     hint=f"--net RUN/net.py:{self.name}",
                 )
-            return _from_file(Path(self.path), self.name)
+            return unwrap(_from_file(Path(self.path), self.name))
         raise UsageError(
             "CN207",
             _("the network of this run was passed as a module in Python, so it cannot be rebuilt from the folder"),
@@ -195,7 +196,7 @@ def with_variation(spec: NetSpec, variation: Mapping[str, Any]) -> NetSpec:
         typed[key] = str(value)
         if key in CHOICES and value not in CHOICES[key]:
             errors.append(_("{setting}: must be one of {names}", setting=setting, names=", ".join(CHOICES[key])))
-        elif key not in CHOICES:
+        elif key == "dropout":
             try:
                 typed[key] = float(value)
                 if not 0 <= float(value) < 1:

@@ -9,7 +9,6 @@ runs/lenet_d2l-fashion_mnist-seeds-1/
 
 from __future__ import annotations
 
-import copy
 import json
 import statistics
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from classicnets import machine
 from classicnets.errors import ClassicnetsError, UsageError
 from classicnets.events import Event
 from classicnets.files import remove_parts, write_json
+from classicnets.models.modules import copy_module
 from classicnets.runs import folder
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import Output
@@ -233,7 +233,7 @@ def _train_in_process(
     """Train copies of `net` one after the other."""
     for seed, run in runs.items():
         try:
-            for event in train_run(run, copy.deepcopy(net)):
+            for event in train_run(run, copy_module(net)):
                 yield seed, event
         except ClassicnetsError as error:
             yield seed, RunEnd(str(error))

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrize import is_parametrized
 
 from classicnets.errors import UsageError
 from classicnets.models.layers import LocalConv2d, TableConv2d
@@ -58,16 +62,18 @@ def initialize(net: nn.Module, scheme: str) -> None:
         layers.sort(key=lambda layer: isinstance(layer, nn.Linear))  # stable: convolutions first, each kind in order
         convolutions, dense, biases = _BY_POSITION[scheme]
         for layer, sd, bias in zip(layers, convolutions + dense, biases, strict=True):
-            nn.init.normal_(layer.weight, 0, sd)
+            with _weight(layer) as weight:
+                nn.init.normal_(weight, 0, sd)
             _set_bias(layer, bias)
         return
     for layer in layers:
-        if scheme == "normal":
-            nn.init.normal_(layer.weight, 0, 0.01)
-        else:
-            for weight, fan_in, fan_out in _fans(layer):
-                bound = _bound(scheme, fan_in, fan_out)
-                nn.init.uniform_(weight, -bound, bound)
+        with _weight(layer) as weight:
+            if scheme == "normal":
+                nn.init.normal_(weight, 0, 0.01)
+            else:
+                for part, fan_in, fan_out in _fans(layer, weight):
+                    bound = _bound(scheme, fan_in, fan_out)
+                    nn.init.uniform_(part, -bound, bound)
         if scheme != "xavier_uniform":
             _set_bias(layer, 0)
 
@@ -98,6 +104,13 @@ def check(net: nn.Module, scheme: str) -> None:
         why = _("the network has no convolution and no dense layer")
     elif any(is_lazy(layer.weight) for layer in layers):
         why = _("a lazy layer has no weights before its first forward pass")
+    elif computed := [type(layer).__name__ for layer in layers if not _can_be_set(layer)]:
+        why = _(
+            "the weights of {n} layers ({kind}) are computed from other tensors, by pruning or by"
+            " torch.nn.utils.weight_norm; use torch.nn.utils.parametrizations.weight_norm",
+            n=len(computed),
+            kind=computed[0],
+        )
     if why:
         raise UsageError(
             "CN204",
@@ -110,6 +123,25 @@ def check(net: nn.Module, scheme: str) -> None:
 def weighted_layers(net: nn.Module) -> list[_Layer]:
     """Return all convolutions and dense layers, in the order of registration."""
     return [layer for layer in net.modules() if isinstance(layer, _Layer)]
+
+
+@contextmanager
+def _weight(layer: _Layer) -> Iterator[Tensor]:
+    """The weight of a layer to set in place; for a parametrized layer, the values are assigned on exit."""
+    if not is_parametrized(layer, "weight"):
+        yield layer.weight
+        return
+    values = torch.empty_like(layer.weight).detach()
+    yield values
+    setattr(layer, "weight", values)  # noqa: B010  # mypy does not know that right_inverse of the parametrization runs
+
+
+def _can_be_set(layer: _Layer) -> bool:
+    """Whether the weight is a parameter, or a parametrization that can be assigned to."""
+    if not is_parametrized(layer, "weight"):
+        return isinstance(layer.weight, nn.Parameter)
+    parametrizations: Any = layer.parametrizations
+    return all(hasattr(parametrization, "right_inverse") for parametrization in parametrizations.weight)
 
 
 def _set_bias(layer: _Layer, value: float) -> None:
@@ -125,16 +157,16 @@ def _bound(scheme: str, fan_in: int, fan_out: int) -> float:
     return math.sqrt(3.0) * math.sqrt(2.0 / float(fan_in + fan_out))  # bit for bit as nn.init.xavier_uniform_
 
 
-def _fans(layer: _Layer) -> Iterator[tuple[Tensor, int, int]]:
+def _fans(layer: _Layer, weight: Tensor) -> Iterator[tuple[Tensor, int, int]]:
     """Parts of the weights, each with its fan-in and fan-out: the number of inputs and of outputs of the units."""
     if isinstance(layer, TableConv2d):
         area = math.prod(layer.kernel_size)
         readers = Counter(i for maps in layer.table for i in maps)
         pairs = [(len(maps), readers[i]) for maps in layer.table for i in maps]
-        for kernel, (maps_in, maps_out) in zip(layer.weight, pairs, strict=True):
+        for kernel, (maps_in, maps_out) in zip(weight, pairs, strict=True):
             yield kernel, maps_in * area, maps_out * area
     elif isinstance(layer, LocalConv2d):
         area = math.prod(layer.kernel_size)
-        yield layer.weight, layer.in_channels * area, layer.out_channels * area
+        yield weight, layer.in_channels * area, layer.out_channels * area
     else:
-        yield layer.weight, *nn.init._calculate_fan_in_and_fan_out(layer.weight)
+        yield weight, *nn.init._calculate_fan_in_and_fan_out(weight)

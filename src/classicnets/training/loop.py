@@ -15,6 +15,7 @@ from classicnets.acceleration.batch_split import BatchSplit
 from classicnets.acceleration.prepare import PLAIN, Acceleration, prepared
 from classicnets.events import Epoch, Event, Step
 from classicnets.images.batches import Batches
+from classicnets.models.modules import in_dtype_of, layers_with_weights, own_weights
 from classicnets.text import plural
 from classicnets.training import optim
 from classicnets.training.objective import Objective
@@ -112,6 +113,7 @@ def take_step(
         objective: the loss.
         split: splits the batch over threads, if given.
     """
+    x = in_dtype_of(state.net, x)
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group["factor"]
     if split is not None:
@@ -119,7 +121,7 @@ def take_step(
     else:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
             logits = state.net(x)
-        logits = logits.float()
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         loss = objective(logits, y)
         loss.backward()
     if recipe.clip:
@@ -144,10 +146,11 @@ def batch_splitter(net: nn.Module, acceleration: Acceleration, seed: int) -> Abs
 def train_mode(net: nn.Module) -> None:
     """Set training mode, except in frozen layers, so that their running statistics do not change."""
     net.train()
-    for layer in net.modules():
-        parameters = list(layer.parameters(recurse=False))
-        if parameters and not any(p.requires_grad for p in parameters):
-            layer.eval()
+    for layer in layers_with_weights(net).values():
+        if not any(p.requires_grad for p in own_weights(layer)):
+            layer.training = False
+            for parametrization in getattr(layer, "parametrizations", {}).values():
+                parametrization.eval()
 
 
 def _rate(state: State, recipe: Recipe, step: int, steps: int) -> float:

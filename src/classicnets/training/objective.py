@@ -52,7 +52,8 @@ class CrossEntropy:
 
     def __call__(self, logits: Tensor, y: Tensor) -> Tensor:
         """The weighted mean over images, for logits [N, classes] and labels [N]."""
-        return F.cross_entropy(logits, y, weight=self.class_weights, label_smoothing=self.label_smoothing)
+        weights = None if self.class_weights is None else self.class_weights.to(logits.dtype)
+        return F.cross_entropy(logits, y, weight=weights, label_smoothing=self.label_smoothing)
 
     def weight(self, y: Tensor) -> Tensor | float:
         """Return the sum of the images' weights."""

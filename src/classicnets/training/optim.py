@@ -21,10 +21,15 @@ def make(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
     Parameters with the same weight decay and the same factor on the learning rate (the group's "factor") form a group.
     """
-    decays = {id(layer.weight): d for layer, d in zip(weighted_layers(net), recipe.weight_decays, strict=False)}
+    decays = {
+        id(parameter): decay
+        for layer, decay in zip(weighted_layers(net), recipe.weight_decays, strict=False)
+        for name, parameter in layer.named_parameters()  # several if the weight is computed from them
+        if not is_bias(name)
+    }
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
-        bias = name.rpartition(".")[2] == "bias"
+        bias = is_bias(name)
         factor = recipe.bias_lr if bias else 1.0
         decay = 0.0 if bias and not recipe.bias_decay else decays.get(id(parameter), recipe.weight_decay)
         if parameter.requires_grad:
@@ -35,6 +40,11 @@ def make(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "sgd_rate_inside":
         return RateInside(parts, lr=recipe.lr, momentum=recipe.momentum)
     return torch.optim.SGD(parts, lr=recipe.lr, momentum=recipe.momentum)
+
+
+def is_bias(name: str) -> bool:
+    """Whether a parameter's name is that of a bias, or of what a parametrization computes a bias from."""
+    return name.rpartition(".")[2] == "bias" or "parametrizations.bias." in name or name.endswith("bias_orig")
 
 
 def rate(recipe: Recipe, progress: float, drops: int = 0) -> float:

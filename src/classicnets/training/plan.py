@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,8 +16,10 @@ from classicnets.datasets.catalog import DATASETS
 from classicnets.datasets.types import Description
 from classicnets.errors import DataError, UsageError
 from classicnets.images import loading
+from classicnets.inspection.classifier import Check
 from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import Table
+from classicnets.models.modules import complete, copy_module, layers_with_weights, unwrap
 from classicnets.recipes import resolve
 from classicnets.runs import net_spec
 from classicnets.runs.folder import RunFolder, open_run
@@ -26,6 +27,7 @@ from classicnets.runs.net_spec import NetSpec
 from classicnets.spec import RunSpec, check_spec
 from classicnets.text import _, assignments, plural, shape
 from classicnets.training import initialize
+from classicnets.training.network_check import check_network
 from classicnets.values import Expected, Preprocess, Recipe, current_names, stored_names
 from classicnets.weights import load
 
@@ -53,6 +55,7 @@ class Plan:
     description: Description
     preprocess: Preprocess
     table: Table
+    check: Check
     device: str
     weights: str  # file of the initial weights, or ""
 
@@ -79,13 +82,21 @@ class Plan:
     def build(self, say: Callable[[str], None]) -> nn.Module:
         """Build the network with its initial weights, which depend only on the seed and on the file of `weights`."""
         torch.manual_seed(self.spec.seed)
-        net = self.net if self.net is not None else self.net_spec.build()
+        net = complete(self.net if self.net is not None else self.net_spec.build(), self.preprocess.shape)
         initialize.initialize(net, self.recipe.initialize)
+        set_precision(net, self.recipe.precision)
         if self.weights:
             for line in load.load_weights(self.weights, net).lines():
                 say(f"{self.weights}: {line}")
         freeze(net, self.recipe.freeze)
         return net
+
+    def rebuild(self) -> nn.Module:
+        """Builds the network of the run again, with other initial weights; not for a module that was passed in."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.spec.seed + 1)
+            net = complete(self.net_spec.build(), self.preprocess.shape)
+        return set_precision(net, self.recipe.precision)
 
     def lines(self) -> list[str]:
         """Return a readable summary of the run: network, recipe, device and process settings, one line each."""
@@ -134,6 +145,8 @@ class Plan:
             "preprocess": self.preprocess.to_dict(),
             "parameters": self.table.parameters,
             "macs": self.table.macs,
+            "needs_two_images": self.check.needs_two_images,
+            "remarks": [remark._asdict() for remark in self.check.remarks],
             "seed": spec.seed,
             "device": self.device,
             "limit": spec.limit,
@@ -157,6 +170,7 @@ def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
         MachineError: CN402 if the device is not available.
     """
     check_spec(spec)
+    net = None if net is None else unwrap(net)
     network = net_spec.find(spec.net) if net is None else net_spec.from_module(net)
     variation, settings = net_spec.split(spec.settings)
     if spec.precision is not None:
@@ -184,8 +198,16 @@ def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
     preprocess = recipe.preprocess(channels, recipe.image_size or description.native_size())
     network = replace(network, num_classes=class_count, in_channels=channels, image_size=preprocess.image_size)
     weights = _weights_file(spec.weights) if spec.weights else ""
+    check = check_network(network, net, preprocess, description, recipe, weights)
     table = check_fit(network, net, preprocess, description, recipe, weights)
     device = str(machine.choose_device(spec.device))
+    if recipe.precision == "float64" and device.startswith("mps"):
+        raise UsageError(
+            "CN204",
+            _("the device {device} does not compute in float64", device=device),
+            where="precision=float64",
+            hint=("--precision float32", "--device cpu"),
+        )
     if recipe.precision == "auto":
         recipe = replace(recipe, precision=machine.choose_precision(device, table.macs))
         sources = {**sources, "precision": "machine"}
@@ -201,6 +223,7 @@ def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
         description=description,
         preprocess=preprocess,
         table=table,
+        check=check,
         device=device,
         weights=weights,
     )
@@ -245,8 +268,10 @@ def check_fit(
         with torch.device("meta" if network.kind == "registry" else "cpu"):
             net = network.build()
     table = check_input(net, preprocess.shape, name=network.spec)
+    with torch.random.fork_rng(devices=[]):
+        net = complete(copy_module(net), preprocess.shape)
     initialize.check(net, recipe.initialize)
-    freeze(copy.deepcopy(net), recipe.freeze)
+    freeze(net, recipe.freeze)
     layer_count = len(initialize.weighted_layers(net))
     if recipe.weight_decays and len(recipe.weight_decays) != layer_count:
         raise UsageError(
@@ -283,6 +308,7 @@ def check_fit(
 def plan_of_run(run: RunFolder, net: nn.Module | None = None) -> Plan:
     """Return the plan of an existing run, from its run.json; raise what `check_fit` does."""
     facts = run.read()
+    net = None if net is None else unwrap(net)
     network, recipe, preprocess = run.net_spec(), run.recipe(), run.preprocess()
     description = Description(facts["data_name"], tuple(facts["classes"]), preprocess.shape)
     return Plan(
@@ -296,9 +322,15 @@ def plan_of_run(run: RunFolder, net: nn.Module | None = None) -> Plan:
         description=description,
         preprocess=preprocess,
         table=check_fit(network, net, preprocess, description, recipe),
+        check=Check(needs_two_images=facts.get("needs_two_images", False)),
         device=str(machine.choose_device(facts["device"])),
         weights=facts["weights"],
     )
+
+
+def set_precision(net: nn.Module, precision: str) -> nn.Module:
+    """Converts the weights to float64 if that is the precision; autocast converts to bfloat16 instead."""
+    return net.double() if precision == "float64" else net
 
 
 def freeze(net: nn.Module, patterns: Sequence[str]) -> None:
@@ -307,7 +339,7 @@ def freeze(net: nn.Module, patterns: Sequence[str]) -> None:
     Raises:
         UsageError: CN204 for a pattern that matches no layer with weights, and if all layers are frozen.
     """
-    layers = {name: layer for name, layer in net.named_modules() if [*layer.parameters(recurse=False)]}
+    layers = layers_with_weights(net)
     for pattern in patterns:
         matching = fnmatch.filter(layers, pattern)
         if not matching:

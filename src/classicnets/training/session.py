@@ -25,6 +25,9 @@ from classicnets.evaluation.predictor import Predictor
 from classicnets.events import Advice, Epoch, Event, Step
 from classicnets.files import remove_parts
 from classicnets.images import batches
+from classicnets.images.transforms import prepare
+from classicnets.inspection.saved_state import check_saved
+from classicnets.models.modules import complete, copy_module
 from classicnets.runs import checkpoint, folder, history
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import Output
@@ -41,9 +44,10 @@ from classicnets.training.begin import (
     training_and_validation,
 )
 from classicnets.training.loop import Scores, train
-from classicnets.training.plan import Plan, plan_of_run, verdict
+from classicnets.training.plan import Plan, plan_of_run, set_precision, verdict
 from classicnets.training.state import State
 
+_COMPARED_IMAGES = 4  # for which a network that is built again must give the same outputs
 SAVE_SECONDS = Output().save_every  # a killed run loses at most this, and the step in progress
 
 
@@ -100,6 +104,7 @@ class Session:
         self.plan, self.folder, self.splits, self.net = plan, run, splits, net
         self.save_seconds = save_seconds
         self.subscribers: list[Subscriber] = []
+        self.blank: nn.Module | None = None  # a copy of a module that was passed in, which cannot be built again
         if plan.spec.deterministic:
             machine.make_cublas_deterministic()
         self.device = torch.device(plan.device)
@@ -114,8 +119,17 @@ class Session:
             device=self.device,
             indices=train_indices,
             held_out=self.validation,
+            join_single=plan.check.needs_two_images,
             threads=plan.spec.loader_threads,
         )
+        if plan.check.needs_two_images and self.batches.train_count < 2:
+            raise UsageError(
+                "CN204",
+                _("this network needs at least two training images"),
+                where=plan.net_spec.spec,
+                why=_("in training mode it normalizes over the batch"),
+                hint="--limit 2" if plan.spec.limit else "--set validation=0 monitor=none",
+            )
         classes = plan.description.classes
         self.objective = objective.make(recipe, self.batches.labels[: self.batches.train_count], len(classes))
         self.state = State(net, recipe)
@@ -142,13 +156,17 @@ class Session:
         machine.set_threads(plan.spec.threads)
         splits = read(plan, say)
         plan, facts = begin(plan, splits, command_line(), torch.get_num_threads())
+        blank = _blank(plan)
         net = plan.build(say)
         acceleration = choose_acceleration(plan, net)
         facts["batch_threads"] = acceleration.batch_threads
         label = f"{plan.net_spec.label}-{splits.name}"
         path = folder.make(Path(output.runs), label, lambda part: fill(part, plan, facts, splits))
         run, save_seconds = RunFolder(path), output.save_every
-        return cls(plan, run, splits, net, acceleration=acceleration, save_seconds=save_seconds)
+        session = cls(plan, run, splits, net, acceleration=acceleration, save_seconds=save_seconds)
+        session.blank = blank
+        session._check_saved(session.checkpoint(weights_only=True)[0], net)
+        return session
 
     @classmethod
     def resume(
@@ -203,11 +221,13 @@ class Session:
         remove_parts(run.path)
         has_checkpoint = run.last.exists()
         # a checkpoint replaces the initial weights, so their file is not needed
+        blank = _blank(plan)
         net = (replace(plan, weights="") if has_checkpoint else plan).build(say)
         # as at the start of the run: a run of version 0.1, which does not record the number, did not split batches
         acceleration = choose_acceleration(plan, net, facts.get("batch_threads", 1 if has_checkpoint else None))
         save_seconds = (output or Output()).save_every
         session = cls(plan, run, splits, net, acceleration=acceleration, save_seconds=save_seconds)
+        session.blank = blank
         if has_checkpoint:
             tensors, saved = checkpoint.load(run.last)
             session.state.restore(tensors, saved["state"])
@@ -240,7 +260,15 @@ class Session:
                 "data    {name} from {source}: {train:,} training, {validation:,} validation and {test:,} test images",
                 **about,
             )
-        return [*self.plan.lines(), *self.acceleration.lines(), data, _("run     {path}", path=self.folder.path)]
+        lines = [*self.plan.lines(), *self.acceleration.lines(), data]
+        if self.batches.joins(epoch=1):
+            lines.append(
+                _(
+                    "the last image of each epoch joins the batch before it, because the network cannot be trained on"
+                    " one image"
+                )
+            )
+        return [*lines, _("run     {path}", path=self.folder.path)]
 
     def events(self) -> Generator[Event, None, None]:
         """Train to the end, saving checkpoints, and yield each event.
@@ -254,6 +282,7 @@ class Session:
         deterministic = machine.deterministic(self.plan.spec.deterministic)
         with _stop_on_ctrl_c() as stopped, deterministic, closing(training):
             if not (self.state.epoch or self.state.step):
+                yield from self._append([Advice(epoch=1, step=0, **r._asdict()) for r in self.plan.check.remarks])
                 for subscriber in self.subscribers:
                     yield from self._append(subscriber.on_start(self.net))
             for event in training:
@@ -282,9 +311,10 @@ class Session:
         Args:
             reports: called with the results, in this order.
         """
+        tensors, _facts = checkpoint.load(self.folder.weights_file())
         if self.folder.best.exists():
-            tensors, _facts = checkpoint.load(self.folder.best)
             self.state.evaluated_net.load_state_dict(checkpoint.weights(tensors))
+        self._check_saved(tensors, self.state.evaluated_net)
         evaluation, probabilities = evaluate(self.predictor, self.splits.test)
         events = history.read(self.folder.history)
         epochs = [event for event in events if isinstance(event, Epoch)]
@@ -320,6 +350,13 @@ class Session:
             "fingerprint": self.splits.fingerprint,
             "state": self.state.facts(),
         }
+
+    def _check_saved(self, tensors: dict[str, Tensor], live: nn.Module) -> None:
+        """Checks that the network, built again with saved weights, computes what `live` computes. Raises CN210."""
+        rebuilt = self.plan.rebuild() if self.blank is None else self.blank
+        rebuilt.to(self.device).load_state_dict(checkpoint.weights(tensors))
+        images = self.batches.images(torch.arange(min(_COMPARED_IMAGES, self.batches.train_count)))
+        check_saved(live, rebuilt, prepare(images, self.plan.preprocess), name=self.plan.net_spec.display_name)
 
     def _evaluate(self) -> Scores:
         """Evaluate the split that the recipe monitors, in the precision of training."""
@@ -370,6 +407,13 @@ class Session:
             why=_("the weights have diverged, usually because the learning rate is too high") + "\n" + saved,
             hint=(f"--set lr={lr / 10:g}", "--set initialize=xavier_uniform"),
         )
+
+
+def _blank(plan: Plan) -> nn.Module | None:
+    """A copy of the module that was passed in, before it is trained."""
+    if plan.net is None:
+        return None
+    return set_precision(complete(copy_module(plan.net), plan.preprocess.shape), plan.recipe.precision)
 
 
 @contextmanager

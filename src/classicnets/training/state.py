@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from classicnets.models.modules import copy_module
 from classicnets.runs.checkpoint import part
 from classicnets.training import optim
 from classicnets.values import Recipe
@@ -29,7 +30,7 @@ class State:
     def __init__(self, net: nn.Module, recipe: Recipe):
         self.net = net
         self.optimizer = optim.make(net, recipe)
-        self.average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema else None
+        self.average = _Average(net, recipe.ema) if recipe.ema else None
         self.epoch = self.step = self.images = self.stale_epochs = self.drops = 0
         self.seconds = self.wait_seconds = 0.0
         self.loss_sum: Tensor | float = 0.0
@@ -90,3 +91,11 @@ class State:
         self.loss_sum, self.correct = tensors["sums/loss"], tensors["sums/correct"]
         for key, name in _FACTS.items():
             setattr(self, name, facts[key])
+
+
+class _Average(AveragedModel):
+    """An exponential moving average of the weights; also of layers that copy.deepcopy cannot copy."""
+
+    def __init__(self, net: nn.Module, decay: float):
+        super().__init__(nn.Identity(), multi_avg_fn=get_ema_multi_avg_fn(decay))
+        self.module = copy_module(net)

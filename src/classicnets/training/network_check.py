@@ -1,0 +1,108 @@
+"""Checks the network of a plan as a classifier: once, thoroughly, before any image is read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from classicnets.datasets.types import Description
+from classicnets.errors import UsageError
+from classicnets.images.transforms import prepare
+from classicnets.inspection.classifier import (
+    IMAGES,
+    Check,
+    check_classifier,
+    check_dtype,
+    check_output,
+    check_registration,
+    normalizes_over_batch,
+)
+from classicnets.inspection.shape_errors import check_input
+from classicnets.models.modules import complete, copy_module, in_dtype_of
+from classicnets.runs.net_spec import NetSpec
+from classicnets.text import _
+from classicnets.training import initialize
+from classicnets.values import Preprocess, Recipe
+from classicnets.weights import load
+
+
+def check_network(
+    network: NetSpec,
+    net: nn.Module | None,
+    preprocess: Preprocess,
+    description: Description,
+    recipe: Recipe,
+    weights: str = "",
+) -> Check:
+    """Checks a network with its initial weights on images of noise, on the CPU.
+
+    A network of the registry is not called, because the tests of this package check all of them.
+
+    Args:
+        network: how the network is built, if `net` is None.
+        net: the module to train; it is copied.
+        preprocess: how images are preprocessed.
+        description: the classes of the data.
+        recipe: the hyperparameters.
+        weights: file of the initial weights, or "".
+
+    Raises:
+        UsageError: CN201 if the image does not fit the network, CN204 if the initialization or the batch size does not,
+            CN209 if the network is no classifier, CN210 if its state dict is not complete.
+    """
+    if network.kind == "registry":
+        with torch.device("meta"):
+            check = Check(needs_two_images=normalizes_over_batch(network.build()))
+    else:
+        check = _check_users_network(network, net, preprocess, description, recipe, weights)
+    if check.needs_two_images and recipe.batch_size == 1:
+        raise UsageError(
+            "CN204",
+            _("batch_size=1 does not fit the network"),
+            where=network.spec,
+            why=_("in training mode it normalizes over the batch, which needs at least two images"),
+            hint="--set batch_size=2",
+        )
+    return check
+
+
+def _check_users_network(
+    network: NetSpec,
+    net: nn.Module | None,
+    preprocess: Preprocess,
+    description: Description,
+    recipe: Recipe,
+    weights: str,
+) -> Check:
+    name = network.spec
+    with torch.random.fork_rng(devices=[]):
+        built = net if net is not None else network.build()
+        check_input(built, preprocess.shape, name=name)
+        if recipe.precision != "float64":
+            check_dtype(built, name=name)
+        check_registration(built, name=name)
+        subject = complete(copy_module(built, "cpu"), preprocess.shape)
+        rebuilt = complete(copy_module(net, "cpu") if net is not None else network.build(), preprocess.shape)
+        initialize.initialize(subject, recipe.initialize)
+        if weights:
+            load.load_weights(weights, subject)
+        if recipe.precision == "float64":
+            subject, rebuilt = subject.double(), rebuilt.double()
+        images = _noise(preprocess if recipe.mean else replace(preprocess, mean=(0.5,)), description)
+        images = in_dtype_of(subject, images)
+        check_output(subject, images, len(description.classes), name=name)
+        return check_classifier(subject, rebuilt, images, name=name, cross_entropy=recipe.loss == "cross_entropy")
+
+
+def _noise(preprocess: Preprocess, description: Description) -> Tensor:
+    """Preprocessed images of smooth noise whose brightness and contrast differ [5, C, S, S]."""
+    channels, height, width = description.loaded_shape(preprocess)
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(IMAGES, channels, 1 + height // 4, 1 + width // 4, generator=generator)
+    smooth = F.interpolate(coarse, size=(height, width), mode="bilinear")
+    contrast = torch.linspace(0.3, 1.0, IMAGES)[:, None, None, None]
+    pixels = (255 * (smooth * contrast)).to(torch.uint8)
+    return prepare(pixels, preprocess)
