@@ -45,7 +45,7 @@ def reserved(*, until_exit: bool = False) -> Iterator[None]:
         )
         os.dup2(sys.stderr.fileno(), descriptor)
     else:
-        _reserved = stdout
+        _reserved = stdout or io.StringIO()  # None if the caller has closed it
     sys.stdout = sys.stderr
     try:
         yield

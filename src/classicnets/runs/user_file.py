@@ -62,8 +62,8 @@ def load(path: Path, name: str) -> nn.Module:
         else:
             with explained(name):
                 net = value()
-        if not isinstance(net, nn.Module):
-            raise errors.not_a_network(net, path, name, module, returned=_is_builder(value))
+        if not isinstance(net, nn.Module) or not errors.has_forward(net):
+            raise errors.not_a_network(net, path, name, module, returned=net is not value)
     return net
 
 

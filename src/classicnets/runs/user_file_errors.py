@@ -136,6 +136,12 @@ def not_a_network(value: Any, path: Path, name: str, module: ModuleType, *, retu
     )
 
 
+def has_forward(net: nn.Module) -> bool:
+    """Whether the class of a module defines forward()."""
+    forward = net.forward
+    return getattr(forward, "__func__", forward) is not nn.Module.forward
+
+
 def required_arguments(function: Any) -> list[str]:
     """The arguments without default of a function, or of the constructor of a class."""
     try:
@@ -233,6 +239,11 @@ def _import(error: ImportError, place: Path, where: str, neighbors: Neighbors) -
 def _described(value: Any, name: str, *, returned: bool) -> tuple[str, str]:
     """What a value is instead of a network, and a line of code that makes it one, or ""."""
     begin = "return " if returned else f"{name} = "
+    if isinstance(value, nn.ModuleList | nn.ModuleDict):
+        layers = f"{'layers' if returned else name}{'.values()' if isinstance(value, nn.ModuleDict) else ''}"
+        return _("it is a collection of layers, which has no forward()"), f"{begin}nn.Sequential(*{layers})"
+    if isinstance(value, nn.Module):
+        return _("its class {name} has no forward()", name=type(value).__name__), "def forward(self, x):"
     if value is None:
         return (_("the function returns None"), "return net") if returned else (_("it is None"), "")
     if inspect.isclass(value):
