@@ -109,14 +109,15 @@ What to do: use --recipe fast, which works for every network; `classicnets list`
 All problems are reported together, before any data is read.
 What to do: `classicnets train NET --dry-run` lists every setting with its value.""",
     "CN205": """A network could not be loaded from file.py:name.
-The file is run as Python code. The name must be a torch.nn.Module, or a function that returns one when it is called
-without arguments.
+The file is run as Python code, without arguments, and may import the files beside it. The name must be a
+torch.nn.Module, or a function or class that gives one when it is called without arguments. Code that is only for
+running the file as a script, such as parsing arguments or training, belongs below `if __name__ == "__main__":`.
 What to do: correct the file or the name, then try `classicnets show file.py:name`.""",
     "CN206": """The command line is not valid.
 What to do: `classicnets COMMAND --help` shows the arguments and options of a command.""",
     "CN207": """The folder is not a run folder, or the network of the run cannot be built again.
-A run of your own network is built again from its Python file, whose text must be unchanged. Other code would give
-another network for the same weights.
+A run of your own network is built again from its Python file and the files beside it that it imports. Their text must
+be unchanged, because other code would give another network for the same weights. The run folder has copies of them.
 What to do: pass a file with --net FILE.py:NET. In Python, pass a module: cn.Run(folder, net=my_net).""",
     "CN208": """There is nothing to resume: the run is complete, or a setting was given together with --resume.
 A resumed run keeps its settings, so that its result is the same as that of an uninterrupted run.

@@ -12,6 +12,7 @@ from classicnets import api, report
 from classicnets.cli import arguments
 from classicnets.cli.arguments import Action
 from classicnets.files import write_whole
+from classicnets.report.output import print
 from classicnets.spec import OFFLINE, option
 from classicnets.text import _, command, plural, shape
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from classicnets import api, report
+from classicnets.report.output import print
 from classicnets.text import _, byte_count, plural
 
 HELP = "check versions, device, memory, write access and the sources of the data sets"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from classicnets import api, report
 from classicnets.cli import arguments
+from classicnets.report.output import print
 from classicnets.spec import DEVICE, NET_FILE, OFFLINE, ON_BAD_IMAGE, PRECISION, RunSpec, about, option
 from classicnets.text import _
 
@@ -136,7 +136,7 @@ def _print_classes(result: Evaluation, classes: tuple[str, ...]) -> None:
 
 def _print_csv(result: Evaluation, classes: tuple[str, ...]) -> None:
     """Print the metrics and the row of the confusion matrix of each class."""
-    file = csv.writer(sys.stdout, lineterminator="\n")
+    file = csv.writer(report.output.stream(), lineterminator="\n")
     file.writerow(["class", "pictures", "recall", "precision", *(f"as {name}" for name in classes)])
     for i, name in enumerate(classes):
         ratios = ["" if value is None else f"{value:.6g}" for value in (result.recall[i], result.precision[i])]

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 
 from classicnets.errors import CODES, UsageError
+from classicnets.report.output import print
 from classicnets.spec import option
 from classicnets.text import _, nearest
 

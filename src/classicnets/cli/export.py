@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from classicnets import api, report
 from classicnets.cli import arguments
+from classicnets.report.output import print
 from classicnets.spec import NET_FILE, ExportOptions, option
 from classicnets.text import _, byte_count, command
 

@@ -6,6 +6,7 @@ import argparse
 import json
 
 from classicnets import api, report
+from classicnets.report.output import print
 from classicnets.text import _, shape
 
 HELP = "list the networks, data sets and recipes"

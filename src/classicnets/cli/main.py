@@ -6,9 +6,11 @@ import argparse
 import json
 import os
 import sys
+import sysconfig
+import traceback
 from collections.abc import Sequence
 
-from classicnets import __version__, api, machine
+from classicnets import __version__, api, machine, report
 from classicnets.cli import (
     arguments,
     data,
@@ -23,6 +25,7 @@ from classicnets.cli import (
     weights,
 )
 from classicnets.errors import ClassicnetsError, UsageError
+from classicnets.report.output import print
 from classicnets.text import _, nearest
 
 _OVERVIEW = """\
@@ -107,21 +110,43 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.json, args.debug = common.json, common.debug
         if getattr(args, "offline", False):
             api.catalog.go_offline()
-        code: int = args.run(args)
-        sys.stdout.flush()
+        with report.output.reserved(until_exit=argv is None):
+            code = _run(args)
+            report.output.stream().flush()
         return code
     except ClassicnetsError as error:
         if "--debug" in words:
             raise
         if "--json" in words:
-            print(json.dumps(error.to_dict(), indent=2, ensure_ascii=False))
+            print(json.dumps(error.to_dict(), indent=2, ensure_ascii=False), flush=True)
         print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of the pipe has closed it, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), report.output.stream().fileno())
         return 0
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Runs the command. Raises UsageError CN205 if the user's code exits, which would look like success."""
+    try:
+        code: int = args.run(args)
+    except SystemExit as error:
+        own = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_installed(frame.filename)]
+        raise UsageError(
+            "CN205",
+            _("the code of the network exits the program"),
+            where=f"{own[-1].filename}:{own[-1].lineno}" if own else "",
+            why=_("it exits with code {code}", code=error.code or 0),
+            hint=_("remove sys.exit() from forward()"),
+        ) from error
+    return code
+
+
+def _is_installed(file: str) -> bool:
+    """Whether a file of a traceback belongs to Python or to an installed package."""
+    return file.startswith("<") or any(file.startswith(folder) for folder in sysconfig.get_paths().values())
 
 
 def _unknown_command(name: str) -> UsageError:

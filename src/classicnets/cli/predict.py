@@ -12,6 +12,7 @@ from classicnets import api, report
 from classicnets.cli import arguments
 from classicnets.cli.evaluate import OpenModel
 from classicnets.errors import DataError
+from classicnets.report.output import print
 from classicnets.spec import option
 from classicnets.text import _, plural
 from classicnets.values import Preprocess
@@ -102,7 +103,7 @@ def _output_format(args: argparse.Namespace, options: Predict) -> str:
 def _shows_progress(output_format: str, total: int | None) -> bool:
     """Whether a progress bar can be _shows=visible=_shows: not while rows appear on the same terminal."""
     one_table = output_format == "table" and (total or 0) <= report.predictions.TABLE_ROWS
-    return not sys.stdout.isatty() or output_format == "json" or one_table
+    return not report.output.stream().isatty() or output_format == "json" or one_table
 
 
 def _facts(model: Model) -> dict[str, Any]:
@@ -139,6 +140,6 @@ def _report_unreadable(tally: report.predictions.Tally, inputs: list[str]) -> in
         unread=tally.unreadable,
     )
     error = DataError("CN304", what, where=", ".join(inputs), why=tally.why())
-    sys.stdout.flush()
+    report.output.stream().flush()
     print(error, file=sys.stderr)
     return error.exit_code

@@ -14,6 +14,7 @@ from classicnets import api, report
 from classicnets.cli import arguments, explain, weights
 from classicnets.errors import UsageError
 from classicnets.files import write_whole
+from classicnets.report.output import print
 from classicnets.spec import SETTINGS, option
 from classicnets.text import _, command
 

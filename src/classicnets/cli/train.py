@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from classicnets import api, events, machine, report
 from classicnets.cli import arguments
 from classicnets.errors import UsageError
+from classicnets.report.output import print
 from classicnets.spec import OFFLINE, Output, RunSpec, Study, about, option
 from classicnets.text import _, command, plural
 
@@ -113,7 +113,7 @@ def _train(session: Session, options: Train, output: Output, *, as_json: bool) -
     path = session.folder.path
     displays: list[Display] = [report.terminal.Terminal(console, session.state.epoch)]
     if options.jsonl:
-        displays.append(report.jsonlines.JsonLines(sys.stdout))
+        displays.append(report.jsonlines.JsonLines(report.output.stream()))
     if output.tensorboard:
         displays.append(api.training.attach_tensorboard(session))
         console.print(_("watch   {command}", command=command("tensorboard", "--logdir", path / "tensorboard")))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from classicnets import api
 from classicnets.cli.arguments import Action
+from classicnets.report.output import print
 from classicnets.spec import option
 
 HELP = "identify weights files"

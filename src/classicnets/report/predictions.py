@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +18,8 @@ from classicnets.files import write_whole
 from classicnets.images.decode import read_image
 from classicnets.images.inputs import Input
 from classicnets.images.transforms import center_crop, scale
-from classicnets.report import figures, sheet, tables
+from classicnets.report import figures, output, sheet, tables
+from classicnets.report.output import print
 from classicnets.report.sheet import Pair
 from classicnets.text import _
 from classicnets.values import Preprocess
@@ -180,7 +180,7 @@ class _Csv:
     def __init__(self, top: int):
         self.top = top
         ranked = [name for i in range(2, top + 1) for name in (f"predicted_{i}", f"probability_{i}")]
-        self.file = csv.writer(sys.stdout, lineterminator="\n")
+        self.file = csv.writer(output.stream(), lineterminator="\n")
         self.file.writerow(["picture", "predicted", "probability", *ranked, "truth", "error"])
 
     def show(self, prediction: Prediction) -> None:

@@ -9,12 +9,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from classicnets.report import output
+
 _PIPE_WIDTH = 1000  # in a pipe nothing is wrapped or cut
 
 
 def console(*, stderr: bool = False, quiet: bool = False) -> Console:
     """Return a console on standard output or standard error; in a pipe it has no colors and does not wrap."""
-    stream = sys.stderr if stderr else sys.stdout
+    stream = sys.stderr if stderr else output.stream()
     return Console(
         file=stream,
         width=None if stream.isatty() else _PIPE_WIDTH,

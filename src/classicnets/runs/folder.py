@@ -132,14 +132,20 @@ def make(root: Path, label: str, fill: Callable[[Path], object]) -> Path:
 
 
 def fill(path: Path, net_spec: NetSpec, facts: dict[str, Any]) -> None:
-    """Write run.json, and a copy of the user's file that defines the network, if any, to the run folder `path`.
+    """Write run.json to the run folder `path`, and copies of the user's file that defines the network, and of the
+    modules beside it, if any.
 
     The folder is created if it does not exist. Raises MachineError CN401 if it cannot be written.
     """
     try:
         path.mkdir(exist_ok=True)
         if net_spec.kind == "file":
-            write_whole(path / "net.py", Path(net_spec.path).read_bytes())
+            source = Path(net_spec.path)
+            copies = {"net.py": source, **{name: source.parent / name for name in net_spec.neighbors}}
+            for name, file in copies.items():
+                if name == "net.py" or not Path(name).is_absolute():  # modules elsewhere are found there again
+                    (path / name).parent.mkdir(parents=True, exist_ok=True)
+                    write_whole(path / name, file.read_bytes())
     except OSError as error:
         raise cannot_write(path, error) from error
     RunFolder(path).write(facts)

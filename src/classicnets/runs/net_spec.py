@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,8 @@ from classicnets.errors import UsageError
 from classicnets.models.modules import unwrap
 from classicnets.models.registry import NETS
 from classicnets.models.variants import CHOICES, vary
-from classicnets.text import _, assignments, nearest
+from classicnets.runs import user_file
+from classicnets.text import _, assignments, command, join, nearest, plural
 
 VARIATIONS = (*CHOICES, "dropout", "output")  # names of variations; `net.activation` and so on on the command line
 _PREFIX = "net."
@@ -27,14 +26,16 @@ _PREFIX = "net."
 class NetSpec:
     """Everything that is needed to rebuild a network. `kind` is "registry", "file" or "object".
 
-    `path` and `sha256` are those of the file. A network of the registry is built for `num_classes`, `in_channels` and
-    `image_size`; others have these built in. `variation` is applied to it with `vary`.
+    `path` and `sha256` are those of the file, and `neighbors` has the SHA-256 of the modules beside it that it imports,
+    by path relative to its folder (see `with_neighbors`). A network of the registry is built for `num_classes`,
+    `in_channels` and `image_size`; others have these built in. `variation` is applied to it with `vary`.
     """
 
     kind: str
     name: str
     path: str = ""
     sha256: str = ""
+    neighbors: dict[str, str] = field(default_factory=dict)
     num_classes: int = 0
     in_channels: int = 0
     image_size: int = 0
@@ -66,7 +67,14 @@ class NetSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return asdict(self)
+        values = asdict(self)
+        if not self.neighbors:
+            del values["neighbors"]
+        return values
+
+    def with_neighbors(self) -> NetSpec:
+        """Return a copy with the modules that the file has imported when it was loaded last in this process."""
+        return replace(self, neighbors=user_file.digests(Path(self.path))) if self.kind == "file" else self
 
     def build(self) -> nn.Module:
         """Build the network with new weights.
@@ -108,17 +116,30 @@ class NetSpec:
                     hint=f"classicnets show {self.name}",
                 ) from error
         if self.kind == "file":
-            if _sha256(Path(self.path)) != self.sha256:
+            path = Path(self.path)
+            files = {path: self.sha256, **{path.parent / name: digest for name, digest in self.neighbors.items()}}
+            if changed := [file for file, digest in files.items() if _sha256(file) != digest]:
                 raise UsageError(
                     "CN207",
-                    _("{file} has changed since the run was started, or does not exist", file=Path(self.path).name),
-                    where=self.path,
+                    plural(
+                        "{files} has changed since the run was started, or does not exist",
+                        "{files} have changed since the run was started, or do not exist",
+                        len(changed),
+                        files=join([file.name for file in changed]),
+                    ),
+                    where=", ".join(map(str, changed)),
                     why=_(
+                        "the weights of the run belong to the earlier files; the run folder has a copy of them, and"
+                        " net.py is that of {file}",
+                        file=path.name,
+                    )
+                    if self.neighbors
+                    else _(
                         "the weights of the run belong to the earlier file; net.py in the run folder is a copy of it"
                     ),
                     hint=f"--net RUN/net.py:{self.name}",
                 )
-            return unwrap(_from_file(Path(self.path), self.name))
+            return unwrap(user_file.load(path, self.name))
         raise UsageError(
             "CN207",
             _("the network of this run was passed as a module in Python, so it cannot be rebuilt from the folder"),
@@ -139,9 +160,19 @@ def find(spec: str) -> NetSpec:
     if separator and path.endswith(".py"):
         if not Path(path).is_file():
             message = _("the file {path} does not exist", path=path)
-            raise UsageError("CN205", message, where=f"NET = {spec}", hint=f"ls {Path(path).parent}")
+            if Path(path).is_dir():
+                message = _("{path} is a folder, not a Python file", path=path)
+            raise UsageError("CN205", message, where=f"NET = {spec}", hint=command("ls", Path(path).parent))
         full = Path(path).resolve()
         return NetSpec(kind="file", name=name, path=str(full), sha256=_sha256(full))
+    if spec.endswith(".py") and Path(spec).is_file():
+        raise UsageError(
+            "CN205",
+            _("the name of the network in {file} is missing", file=Path(spec).name),
+            where=f"NET = {spec}",
+            why=_("your own network is FILE:NAME; NAME is a torch.nn.Module, or a function that returns one"),
+            hint=command(f"{spec}:net"),
+        )
     run = Path(spec) / "run.json"
     if run.is_file():
         return NetSpec(**json.loads(run.read_text(encoding="utf-8"))["net"])
@@ -220,54 +251,8 @@ def from_module(net: nn.Module) -> NetSpec:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-
-
-def _from_file(path: Path, name: str) -> nn.Module:
-    """Run the file and return the module called `name`, or the result of the function of that name."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent))  # so that the file can import its neighbors, as a script can
+    """The digest of a file; "" if it does not exist or cannot be read."""
     try:
-        spec.loader.exec_module(module)
-        value: Any = getattr(module, name, None)
-        net = value() if isinstance(value, Callable) and not isinstance(value, nn.Module) else value  # type: ignore[arg-type]
-    except Exception as error:
-        raise UsageError(
-            "CN205",
-            _("{file}:{name} cannot be built", file=path.name, name=name),
-            where=_line_of(error, path),
-            why=f"{type(error).__name__}: {error}",
-            hint=f"python {path}",
-        ) from error
-    finally:
-        sys.path.remove(str(path.parent))
-    if not isinstance(net, nn.Module):
-        names = [key for key, value in vars(module).items() if isinstance(value, nn.Module)]
-        reason = _(
-            "it is of type {type}; it must be a torch.nn.Module, or a function without arguments that returns one",
-            type=type(net).__name__,
-        )
-        if value is None:
-            reason = _(
-                "it is not defined; it must be a torch.nn.Module, or a function without arguments that returns one"
-            )
-        raise UsageError(
-            "CN205",
-            _("{file}:{name} is not a network", file=path.name, name=name),
-            where=str(path),
-            why=reason,
-            hint=tuple(f"{path}:{key}" for key in names) or f"{name} = nn.Sequential(...) in {path.name}",
-        )
-    return net
-
-
-def _line_of(error: BaseException, path: Path) -> str:
-    """file:line of the last frame of the traceback in the user's file."""
-    line, frame = 0, error.__traceback__
-    while frame:
-        if frame.tb_frame.f_code.co_filename == str(path):
-            line = frame.tb_lineno
-        frame = frame.tb_next
-    return f"{path}:{line}" if line else str(path)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""

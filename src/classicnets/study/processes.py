@@ -106,7 +106,7 @@ class _Process:
 def _event(line: str) -> Event | None:
     try:
         return from_line(line)
-    except ValueError:  # the result, which is also in run.json, or output of the user's code
+    except ValueError:  # the result, which is also in run.json
         return None
 
 

@@ -39,6 +39,7 @@ _SUMMARY = (
     "schedule",
     "initialize",
 )  # settings of the recipe in `Plan.lines`
+_UNUSED_SEED = 2**63 - 25  # a number that nobody chooses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,7 @@ class Plan:
     check: Check
     device: str
     weights: str  # file of the initial weights, or ""
+    sets_seed: bool = False  # whether the file of the network seeds torch's generator itself
 
     @property
     def title(self) -> str:
@@ -128,7 +130,16 @@ class Plan:
         )
         if self.spec.deterministic:
             device += ", " + _("only deterministic algorithms")
-        return [net, training, device, *machine.process_settings()]
+        notes = []
+        if self.sets_seed:
+            notes.append(
+                _(
+                    "seed    {file} calls torch.manual_seed, so the initial weights are the same for every --seed;"
+                    " remove the call",
+                    file=Path(self.net_spec.path).name,
+                )
+            )
+        return [net, training, device, *notes, *machine.process_settings()]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the part of run.json with the RunSpec and what it resolves to."""
@@ -198,8 +209,13 @@ def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
     preprocess = recipe.preprocess(channels, recipe.image_size or description.native_size())
     network = replace(network, num_classes=class_count, in_channels=channels, image_size=preprocess.image_size)
     weights = _weights_file(spec.weights) if spec.weights else ""
-    check = check_network(network, net, preprocess, description, recipe, weights)
-    table = check_fit(network, net, preprocess, description, recipe, weights)
+    # Runs start from their own seed, so that any other one shows here whether a user's file sets the seed, too.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(_UNUSED_SEED)
+        check = check_network(network, net, preprocess, description, recipe, weights)
+        table = check_fit(network, net, preprocess, description, recipe, weights)
+        sets_seed = torch.initial_seed() != _UNUSED_SEED
+    network = network.with_neighbors()
     device = str(machine.choose_device(spec.device))
     if recipe.precision == "float64" and device.startswith("mps"):
         raise UsageError(
@@ -226,6 +242,7 @@ def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
         check=check,
         device=device,
         weights=weights,
+        sets_seed=network.kind == "file" and sets_seed,
     )
 
 
