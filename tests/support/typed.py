@@ -17,7 +17,7 @@ def present(value: T | None) -> T:
 
 
 def layer_of(net: nn.Module, name: str | int, kind: type[Kind]) -> Kind:
-    """The layer of `net` under a name or, in an nn.Sequential, at a position."""
+    """The layer of `net` under a name; in an nn.Sequential without names, these are the positions."""
     found = net.get_submodule(str(name))
     assert isinstance(found, kind)
     return found
