@@ -6,6 +6,7 @@ import copy
 import pickle
 import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import classicnets as cn
 from classicnets.acceleration import layers
 from classicnets.acceleration.prepare import PLAIN, Acceleration, choose, prepared
 from classicnets.models.layers import Subsampling
+from support.typed import layer_of, present
 
 LAST = Acceleration(channels_last=True)
 TILED = [
@@ -46,7 +48,7 @@ def maps(**kind: Any) -> torch.Tensor:
 def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Records the calls that are computed by slices instead of by torch."""
     seen: list[str] = []
-    original = layers._Average.apply
+    original: Callable[..., Any] = layers._Average.apply
 
     def call(*args: Any) -> Any:
         seen.append("_average")
@@ -74,7 +76,7 @@ def test_gradients_of_average_pooling_equal_torch(how: dict[str, Any], quick: li
         with mode:
             y = pool(x)
         y.backward(torch.randn(y.shape, generator=torch.Generator().manual_seed(1)))
-        gradients.append(x.grad)
+        gradients.append(present(x.grad))
     assert torch.equal(*gradients) and len(quick) == (how in TILED)
 
 
@@ -118,7 +120,7 @@ def test_subsampling_equals_the_original(quick: list[str]) -> None:
     for mode in (prepared(layer), torch.enable_grad()):
         with mode:
             y = layer(maps())
-        gradients.append([y, *torch.autograd.grad(y.square().sum(), layer.parameters())])
+        gradients.append([y, *torch.autograd.grad(y.square().sum(), list(layer.parameters()))])
     assert all(map(torch.equal, *gradients)) and quick == ["_average"]
 
 
@@ -135,7 +137,8 @@ def test_training_gives_the_same_weights(quick: list[str], compiled: bool) -> No
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             x = self.pool(self.conv(x).sigmoid())
-            return self.fc(F.max_pool2d(x, 2).flatten(1))
+            x = self.fc(F.max_pool2d(x, 2).flatten(1))
+            return x
 
     weights = []
     for faster in (True, False):
@@ -184,10 +187,10 @@ def test_the_network_is_restored(acceleration: Acceleration) -> None:
         assert inside[0] == before[0] and [row[:2] for row in inside[1]] == [row[:2] for row in before[1]]
         assert [row[:2] for row in inside[2]] == [row[:2] for row in before[2]] and inside[4] == before[4]
         assert type(net[2]) is not nn.AvgPool2d and isinstance(net[2], nn.AvgPool2d)
-        assert (net[0].weight.stride() != before[2][0][3]) is acceleration.channels_last
+        assert (layer_of(net, 0, nn.Conv2d).weight.stride() != before[2][0][3]) is acceleration.channels_last
         with torch.no_grad():
             for parameter in net.parameters():
-                parameter += 1
+                parameter.add_(1)
         values = [p.detach().clone() for p in net.parameters()]
     assert described(net) == before and torch.equal(torch.get_rng_state(), state)
     assert all(map(torch.equal, net.parameters(), values))
@@ -227,7 +230,8 @@ def test_the_last_context_restores_the_network() -> None:
         assert opened.wait(60)
         with prepared(net):
             pass
-    assert type(net[2]) is not nn.AvgPool2d and net[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert type(net[2]) is not nn.AvgPool2d
+    assert layer_of(net, 0, nn.Conv2d).weight.is_contiguous(memory_format=torch.channels_last)
     done.set()
     thread.join()
     assert described(net) == before
@@ -237,26 +241,27 @@ class Views(nn.Sequential):
     """Ends with a view, as many custom networks do."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = super().forward(x)
+        for layer in self:
+            x = layer(x)
         return x.view(len(x), -1)
 
 
 @pytest.mark.parametrize(("kind", "last"), [(nn.Sequential, True), (Views, False)])
-def test_channels_last_unless_the_network_needs_channels_first(kind: type[nn.Module], last: bool) -> None:
+def test_channels_last_unless_the_network_needs_channels_first(kind: type[nn.Sequential], last: bool) -> None:
     net = kind(nn.Conv2d(1, 8, 3), nn.Dropout(), nn.BatchNorm2d(8), nn.Conv2d(8, 4, 3))
     net[2].eval()
     before, state, seen = copy.deepcopy(net.state_dict()), torch.get_rng_state(), described(net)
-    kind = {"device": "cpu", "macs": 10**7, "precision": "float32", "threads": 1, "batch_size": 64}
-    acceleration = choose(net, (1, 12, 12), **kind)
+    acceleration = choose(net, (1, 12, 12), device="cpu", macs=10**7, precision="float32", threads=1, batch_size=64)
     assert acceleration.channels_last is last and described(net) == seen
     assert torch.equal(torch.get_rng_state(), state) and net.training and not net[2].training
     with prepared(net, acceleration):
         # a single channel could be read either way, so the strides say it
-        assert (net[0].weight.stride() == (9, 1, 3, 1), net[3].weight.stride() == (72, 1, 24, 8)) == (last, last)
+        first, second = (layer_of(net, place, nn.Conv2d).weight.stride() for place in (0, 3))
+        assert (first == (9, 1, 3, 1), second == (72, 1, 24, 8)) == (last, last)
         assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
         assert all(parameter.is_leaf and parameter.requires_grad for parameter in net.parameters())
         with torch.no_grad():
-            y = nn.Sequential(*net[:3])(torch.rand(2, 1, 12, 12))
+            y = nn.Sequential(*list(net)[:3])(torch.rand(2, 1, 12, 12))
             assert y.is_contiguous(memory_format=torch.channels_last) is last
             net(torch.rand(5, 1, 12, 12))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import pickle
 import re
@@ -20,7 +21,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, spectral_norm
 
 import classicnets as cn
-from classicnets.acceleration import dropout, prepare
+from classicnets.acceleration import prepare
 from classicnets.acceleration.batch_split import MAX_MACS, BatchSplit, choose_batch_threads, split_rows
 from classicnets.acceleration.dropout import keep_mask, rows_of_batch
 from classicnets.acceleration.independence import obstacle
@@ -34,6 +35,7 @@ from classicnets.training.loop import take_step, train_mode
 from classicnets.training.state import State
 from classicnets.values import Preprocess, Recipe
 from support.command_line import CommandLine
+from support.typed import present
 
 PLAIN = Recipe(source="x", net="x", data="x", epochs=2, batch_size=64, lr=0.1, precision="float32")
 STEPS, ROWS = 20, 64  # a power of two, so that sums over rows are read without rounding
@@ -171,7 +173,7 @@ def test_gradients_of_unused_and_equal_parameters() -> None:
         gradients = torch.autograd.grad(expected, [net.a, net.b])
         torch.testing.assert_close(loss, expected.detach())
         assert torch.equal(logits, net(x).detach()) and net.unused.grad is None
-        assert net.a.grad.data_ptr() != net.b.grad.data_ptr()
+        assert present(net.a.grad).data_ptr() != present(net.b.grad).data_ptr()
         for parameter, gradient in zip((net.a, net.b), gradients, strict=True):
             torch.testing.assert_close(parameter.grad, gradient)
 
@@ -187,7 +189,7 @@ def test_an_error_in_a_thread_is_raised_and_ends_the_threads() -> None:
 
 
 @pytest.fixture(params=[1, 3])
-def caller_threads(request: pytest.FixtureRequest) -> Iterator[Any]:
+def caller_threads(request: pytest.FixtureRequest) -> Iterator[int]:
     """Sets the number of intra-op threads of the calling thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
@@ -195,7 +197,7 @@ def caller_threads(request: pytest.FixtureRequest) -> Iterator[Any]:
     torch.set_num_threads(before)
 
 
-def test_intra_op_threads_are_one_each_and_restored(caller_threads: None) -> None:
+def test_intra_op_threads_are_one_each_and_restored(caller_threads: int) -> None:
     def inside(_: int) -> tuple[int, bool, bool]:
         torch.rand(200_000).add_(1)
         return torch.get_num_threads(), torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")
@@ -221,7 +223,7 @@ def mixed(x: int) -> int:
 
 def test_masks_equal_integer_arithmetic() -> None:
     key, p = (1, 2, 3), 0.3
-    digest = dropout.hashlib.sha256(repr(("dropout", *key)).encode()).digest()
+    digest = hashlib.sha256(repr(("dropout", *key)).encode()).digest()
     key1, key2 = (int.from_bytes(digest[i : i + 4], "little") for i in (0, 4))
     for row in (0, 5, 70_000):
         mask = keep_mask(key, row, 1, 300, p)[0]
@@ -269,7 +271,7 @@ def test_masks_are_statistically_random(p: float) -> None:
     ],
     ids=str,
 )
-def test_dropout_layers_behave_as_in_torch(layer: nn.Module, shape: tuple[int, ...]) -> None:
+def test_dropout_layers_behave_as_in_torch(layer: nn.modules.dropout._DropoutNd, shape: tuple[int, ...]) -> None:
     x, spoken = torch.rand(shape) + 1, repr(layer)
     with prepared(layer):
         assert repr(layer) == spoken and type(pickle.loads(pickle.dumps(layer))) is type(layer)
@@ -307,7 +309,8 @@ class Plain(nn.Module):
         self.conv, self.fc = nn.Conv2d(1, 8, 5), nn.Linear(8 * 24 * 24, 10)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(self.activation(self.conv(x)).flatten(1))
+        x = self.fc(self.activation(self.conv(x)).flatten(1))
+        return x
 
 
 class Counts(Plain):
@@ -327,7 +330,7 @@ class Keeps(Plain):
 class Lists(Plain):
     def __init__(self) -> None:
         super().__init__()
-        self.seen = []
+        self.seen: list[torch.Tensor] = []
 
 
 class Centers(Plain):
@@ -347,6 +350,8 @@ class Grows(Plain):
 
 
 class Buffers(Plain):
+    total: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("total", torch.zeros(()))
@@ -524,7 +529,8 @@ def test_a_run_with_split_batches_resumes_bit_for_bit(
     uninterrupted = cn.train("lenet_d2l", variation={"dropout": "0.5"}, **settings)
     from classicnets.training import loop
 
-    original, steps_done = loop.take_step, []
+    original = loop.take_step
+    steps_done: list[Any] = []
 
     def die(*arguments: Any) -> None:
         if len(steps_done) == 4:  # of six steps

@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def topics(report: AuditReport, severity: str) -> list[str]:
 def make_thumbnails(images: list[Image.Image]) -> tuple[np.ndarray, np.ndarray]:
     small = [p.convert("RGB").resize((GRAY_SIZE, GRAY_SIZE), Image.Resampling.BILINEAR) for p in images]
     color = [p.resize((COLOR_SIZE, COLOR_SIZE), Image.Resampling.BOX) for p in small]
-    return np.stack([p.convert("L") for p in small]), np.stack(color)
+    return np.stack([np.asarray(p.convert("L")) for p in small]), np.stack([np.asarray(p) for p in color])
 
 
 def compressed(image: Image.Image, quality: int) -> Image.Image:
@@ -157,7 +158,7 @@ def test_rejects_a_folder_without_classes(tmp_path: Path) -> None:
 
 # --- near copies -----------------------------------------------------------------------------------------------------
 
-CHANGES = {
+CHANGES: dict[str, tuple[Callable[[Image.Image], Image.Image], str]] = {
     "jpeg": (lambda p: compressed(p, 75), "near"),
     "smaller": (lambda p: p.resize((48, 36), Image.Resampling.BILINEAR), "near"),
     "larger": (lambda p: p.resize((288, 216), Image.Resampling.BICUBIC), "near"),

@@ -20,13 +20,15 @@ from classicnets.errors import CODES
 from classicnets.models.registry import NETS
 from classicnets.recipes.resolve import RECIPES, SETTINGS
 from support.command_line import CommandLine
+from support.typed import present
 
 OWN_NET = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
 
 
 @pytest.fixture
 def run(blobs: Path) -> Path:
-    return cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True).path
+    path: Path = cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True).path
+    return path
 
 
 def test_overview_shows_the_six_main_commands(cli: CommandLine) -> None:
@@ -246,7 +248,7 @@ def test_evaluate_uses_the_copy_of_a_changed_file(cli: CommandLine, blobs: Path,
     (tmp_path / "own.py").write_text(OWN_NET.replace("10))", "10), nn.Tanh())"))
     code, _, err = cli("evaluate", "runs/own_net-blobs-1")
     assert code == 2 and "error[CN207]" in err and "has changed since the run" in err
-    hint = re.search(r"--net RUN(\S+)", err)[1]
+    hint = present(re.search(r"--net RUN(\S+)", err))[1]
     assert cli("evaluate", "runs/own_net-blobs-1", "--net", f"runs/own_net-blobs-1{hint}")[0] == 0
 
 

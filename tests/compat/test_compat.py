@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from classicnets.images import loading
 from classicnets.images.transforms import prepare
 from classicnets.values import Preprocess
 from support.idx import make_idx_folder
+from support.typed import layer_of, present
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("d2l_*.py"))
@@ -316,8 +317,10 @@ def test_notebook_shows_the_curves_once_and_keeps_the_output(
     monkeypatch.delenv("MPLBACKEND", raising=False)
     cells = [SMALL_DATA.format(folder=str(blobs)), example.read_text()]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    timeouts = {"timeout": None, "startup_timeout": 600, "iopub_timeout": 600}  # the machine may be slow
-    nbclient.NotebookClient(notebook, kernel_name="python3", **timeouts).execute(cwd=str(tmp_path))
+    client = nbclient.NotebookClient(
+        notebook, kernel_name="python3", timeout=None, startup_timeout=600, iopub_timeout=600
+    )  # the machine may be slow
+    client.execute(cwd=str(tmp_path))
     outputs = notebook.cells[1].outputs
     printed = "".join(o.text for o in outputs if o.output_type == "stream" and o.name == "stdout")
     errors = "".join(o.text for o in outputs if o.output_type == "stream" and o.name == "stderr")
@@ -338,8 +341,8 @@ def test_train_ch6_has_the_losses_of_a_plain_loop(small: None, monkeypatch: pyte
     points: list[tuple[Any, ...]] = []
     monkeypatch.setattr(d2l.Animator, "add", lambda self, x, y: points.append((x, y)))
     net = small_net()
-    nn.init.zeros_(net[0].weight)
-    nn.init.zeros_(net[3].weight)
+    nn.init.zeros_(layer_of(net, 0, nn.Conv2d).weight)
+    nn.init.zeros_(layer_of(net, 3, nn.Linear).weight)
     before = {name: p.clone() for name, p in net.named_parameters()}
     torch.manual_seed(7)
     d2l.train_ch6(net, train_iter, test_iter, 2, 0.1, "cpu")
@@ -350,8 +353,8 @@ def test_train_ch6_has_the_losses_of_a_plain_loop(small: None, monkeypatch: pyte
     plain = small_net()
     plain.load_state_dict(before)
     torch.manual_seed(7)
-    nn.init.xavier_uniform_(plain[0].weight)
-    nn.init.xavier_uniform_(plain[3].weight)
+    nn.init.xavier_uniform_(layer_of(plain, 0, nn.Conv2d).weight)
+    nn.init.xavier_uniform_(layer_of(plain, 3, nn.Linear).weight)
     optimizer = torch.optim.SGD(plain.parameters(), lr=0.1)
     expected, accuracies = [], []
     for _ in range(2):
@@ -390,7 +393,7 @@ def test_lazy_layers_get_xavier_weights_before_training(small: None) -> None:
     lazy = nn.Sequential(nn.Flatten(), nn.LazyLinear(1000))
     d2l.train_ch6(lazy, train_iter, test_iter, 1, 0.0)
     bound = (6 / (784 + 1000)) ** 0.5  # torch's default would be 1 / 28 = 0.036
-    assert 0.99 * bound < float(lazy[1].weight.detach().abs().max()) <= bound
+    assert 0.99 * bound < float(layer_of(lazy, 1, nn.Linear).weight.detach().abs().max()) <= bound
 
 
 def test_accuracy_equals_a_direct_count(small: None) -> None:
@@ -415,7 +418,7 @@ def test_apply_init_initializes_lazy_layers() -> None:
     model.net.apply(d2l.init_cnn)  # has no effect without shapes, as in the book
     model.apply_init([torch.zeros(2, 1, 28, 28)], d2l.init_cnn)
     bound = (6 / (784 + 1000)) ** 0.5
-    assert 0.99 * bound < float(model.net[1].weight.detach().abs().max()) <= bound
+    assert 0.99 * bound < float(layer_of(model.net, 1, nn.Linear).weight.detach().abs().max()) <= bound
 
 
 @pytest.mark.parametrize(
@@ -423,7 +426,7 @@ def test_apply_init_initializes_lazy_layers() -> None:
     [(d2l.LeNet, (1, 1, 28, 28), LENET_SHAPES), (d2l.AlexNet, (1, 1, 224, 224), ALEXNET_SHAPES)],
 )
 def test_networks_have_the_shapes_of_the_book(
-    net: type[nn.Module],
+    net: type[d2l.LeNet | d2l.AlexNet],
     shape: tuple[int, ...],
     shapes: list[tuple[str, list[int]]],
     capsys: pytest.CaptureFixture[str],
@@ -497,7 +500,7 @@ def test_order_of_batches_comes_from_torchs_generator(small: None) -> None:
 
 
 @pytest.mark.parametrize("resize", [96, (96, 96)])
-def test_batch_and_single_image_are_resized_equally(small: None, resize: int | tuple[int, ...]) -> None:
+def test_batch_and_single_image_are_resized_equally(small: None, resize: int | tuple[int, int]) -> None:
     _, test_iter = d2l.load_data_fashion_mnist(10, resize=resize)
     X, y = next(iter(test_iter))
     images = torch.from_numpy(loading.load("").test.images[:10])
@@ -517,7 +520,7 @@ def test_fashion_mnist_of_the_english_edition(small: None) -> None:
     data = d2l.FashionMNIST(batch_size=30, resize=(32, 32))
     assert (len(data.train), len(data.val), data.batch_size) == (400, 100, 30)
     assert data.train[0][0].shape == (1, 32, 32)
-    batch = next(iter(data.val_dataloader()))
+    batch = next(iter(present(data.val_dataloader())))
     data.visualize(batch)
     assert [a.get_title() for a in plt.gcf().axes] == data.text_labels(batch[1][:8])
     assert d2l.get_fashion_mnist_labels([0, 9]) == ["t-shirt", "ankle boot"]
@@ -525,6 +528,9 @@ def test_fashion_mnist_of_the_english_edition(small: None) -> None:
 
 def test_data_module_from_tensors() -> None:
     class TensorData(d2l.DataModule):
+        root: str
+        num_workers: int
+
         def __init__(self, batch_size: int = 4) -> None:
             super().__init__()
             self.save_hyperparameters()
@@ -535,7 +541,7 @@ def test_data_module_from_tensors() -> None:
 
     data = TensorData()
     assert [len(y) for _, y in data.train_dataloader()] == [4, 2]
-    assert [y.tolist() for _, y in data.val_dataloader()] == [[6, 7, 8, 9]]
+    assert [y.tolist() for _, y in present(data.val_dataloader())] == [[6, 7, 8, 9]]
     assert (data.root, data.num_workers, data.hparams) == ("../data", 4, {"batch_size": 4})
 
 
@@ -568,11 +574,11 @@ def test_animator_draws_the_points(tmp_path: Path, capsys: pytest.CaptureFixture
     animator.add(1, (1.0, torch.tensor(0.5)))
     animator.add([2, 2], np.array([0.5, 0.75]))
     axes = animator.axes[0]
-    assert [line.get_xydata().tolist() for line in axes.lines] == [
+    assert [np.asarray(line.get_xydata()).tolist() for line in axes.lines] == [
         [[0.5, 2.0], [1.0, 1.0], [2.0, 0.5]],
         [[1.0, 0.5], [2.0, 0.75]],
     ]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["loss", "acc"]
+    assert [text.get_text() for text in present(axes.get_legend()).get_texts()] == ["loss", "acc"]
     assert (axes.get_xlabel(), axes.get_xlim(), axes.get_ylim()) == ("epoch", (1, 2), (0, 3))
     assert capsys.readouterr().err == "epoch 1: loss 1.000, acc 0.500\nepoch 2: loss 0.500, acc 0.750\n"
     d2l.plt.savefig(tmp_path / "curves.png")  # saves the current figure
@@ -588,8 +594,8 @@ def test_progress_board_averages_every_n_points() -> None:
         board.draw(x, torch.tensor(float(x + 1), requires_grad=True), "a", every_n=2)
         board.draw(x, 10.0, "b", every_n=4)
     assert board.data == {"a": [(0.5, 1.5), (2.5, 3.5), (4.5, 5.5)], "b": [(1.5, 10.0)]}
-    (axes,) = board.fig.axes
-    assert [line.get_xydata().tolist() for line in axes.lines] == [
+    (axes,) = present(board.fig).axes
+    assert [np.asarray(line.get_xydata()).tolist() for line in axes.lines] == [
         [[0.5, 1.5], [2.5, 3.5], [4.5, 5.5]],
         [[1.5, 10.0]],
     ]
@@ -607,6 +613,8 @@ def test_show_images_draws_a_grid() -> None:
 
 def test_add_to_class_extends_existing_objects() -> None:
     class Box(d2l.HyperParameters):
+        total: Callable[[], Any]
+
         def __init__(self, a: Any, b: Any, c: Any, _d: int = 0) -> None:
             self.save_hyperparameters(ignore=["c"])
 

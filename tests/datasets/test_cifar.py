@@ -13,7 +13,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -31,6 +31,7 @@ from classicnets.text import byte_count
 from support.cifar import INNER, PACKED, cifar_dataset_of, make_archive, make_cifar_folder, published, records
 from support.command_line import CommandLine
 from support.mirrors import Mirror
+from support.typed import present
 
 FILES = ["data_batch_1.bin", "data_batch_2.bin", "test_batch.bin"]
 
@@ -47,7 +48,7 @@ def test_reads_records_exactly(tmp_path: Path, label_bytes: int, gz: bool) -> No
     result, columns = read_cifar(path, label_bytes)
     np.testing.assert_array_equal(result, images)
     np.testing.assert_array_equal(columns[:, -1], labels)
-    assert (result.dtype, columns.dtype, columns.shape) == (np.uint8, np.uint8, (7, label_bytes))
+    assert (result.dtype, columns.dtype, columns.shape) == (np.dtype("u1"), np.dtype("u1"), (7, label_bytes))
 
 
 def test_record_layout_is_red_green_blue_row_by_row(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def extract(path: Path, sizes: dict[str, int] = SIZES) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
 @pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_extracts_requested_files(tmp_path: Path, mode: str, format: int) -> None:
+def test_extracts_requested_files(tmp_path: Path, mode: Literal["w", "w:gz"], format: int) -> None:
     path = make_archive(tmp_path / "tar", MEMBERS, mode=mode, format=format)
     assert extract(path) == {"a.bin": MEMBERS["in/a.bin"], "b.bin": MEMBERS["in/b.bin"]}
     assert extract(path, {"a.bin": 699, "c.bin": 5}) == {}  # another size, and one that is not there
@@ -219,7 +220,7 @@ def test_downloads_unpacks_and_loads_a_set(toy: Dataset, mirror: Callable[[], Mi
     data = load("toy", say=messages.append)
     assert messages == [
         f"toy: mirror {first.url}: HTTP 404 Not Found",
-        f"toy: downloading {PACKED} ({byte_count(toy.archive.file.size)}) from {second.url}",
+        f"toy: downloading {PACKED} ({byte_count(present(toy.archive).file.size)}) from {second.url}",
     ]
     assert cached() == FILES
     images, labels, _ = records(20, seed=0)
@@ -227,7 +228,7 @@ def test_downloads_unpacks_and_loads_a_set(toy: Dataset, mirror: Callable[[], Mi
     np.testing.assert_array_equal(data.train.images, np.concatenate([images, second_images]))
     np.testing.assert_array_equal(data.train.labels, np.concatenate([labels, labels]))
     np.testing.assert_array_equal(data.test.images, records(10, seed=2)[0])
-    assert (data.train.labels.dtype, data.fingerprint) == (np.int64, toy.fingerprint)
+    assert (data.train.labels.dtype, data.fingerprint) == (np.dtype("i8"), toy.fingerprint)
     assert describe("toy") == Description("toy", toy.classes, (3, 32, 32), train=40, test=10)
     assert load("toy", say=messages.append).source.startswith("cache ")
     assert len(messages) == 2

@@ -20,6 +20,7 @@ from classicnets.errors import DataError, UsageError
 from classicnets.images.loading import check, describe, load
 from classicnets.recipes import resolve
 from support.idx import NAMES, dataset_of, make_idx_folder, make_images, write_idx
+from support.typed import present
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_facts_are_consistent(name: str) -> None:
     content = sum(file.size for file in dataset.files if file.digest_of == "content")
     if dataset.label_bytes:
         assert content == (dataset.train + dataset.test) * (dataset.label_bytes + pixels)
-        assert dataset.archive.file.size == dataset.download_bytes < content
+        assert present(dataset.archive).file.size == dataset.download_bytes < content
         assert [file.role for file in dataset.files][-1] == "test"
     else:
         assert dataset.file_names == NAMES
@@ -124,12 +125,12 @@ def test_description_matches_the_loaded_data(toy: Dataset, folder: Path) -> None
 
 
 def test_loads_a_folder(folder: Path) -> None:
-    messages = []
+    messages: list[str] = []
     splits = load(str(folder), say=messages.append)
     images, labels = make_images(20, classes=3, size=8)
     np.testing.assert_array_equal(splits.train.images, images[:, None])
     np.testing.assert_array_equal(splits.train.labels, labels)
-    assert (splits.train.images.dtype, splits.train.labels.dtype) == (np.uint8, np.int64)
+    assert (splits.train.images.dtype, splits.train.labels.dtype) == (np.dtype("u1"), np.dtype("i8"))
     assert (splits.name, splits.classes, splits.shape) == ("mine", ("0", "1", "2"), (1, 8, 8))
     assert (len(splits.train), len(splits.test)) == (20, 10)
     assert splits.source == f"folder {folder}"
@@ -162,7 +163,7 @@ def test_recognizes_a_folder_with_the_files_of_a_published_set(
 def test_recognizes_mnist_in_a_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mnist = dataset_of(folder, name="mnist", title="MNIST")
     monkeypatch.setitem(DATASETS, "mnist", mnist)
-    messages = []
+    messages: list[str] = []
     splits = load(str(folder), say=messages.append)
     assert (splits.name, splits.classes, splits.fingerprint) == ("mnist", mnist.classes, mnist.fingerprint)
     assert messages == [f"{folder} contains the files of MNIST, so the data set is called mnist"]

@@ -216,6 +216,7 @@ def test_explains_unknown_hosts_and_timeouts(monkeypatch: pytest.MonkeyPatch) ->
 def test_retries_a_truncated_download_once(toy: Toy, mirror: Callable[..., Mirror]) -> None:
     server = mirror()
     content = server.files["train-images-idx3-ubyte.gz"]
+    assert isinstance(content, bytes)
     server.files["train-images-idx3-ubyte.gz"] = [content[:100], content]
     assert toy.obtain().source.startswith(f"mirror {server.url}")
     assert server.requests.count("train-images-idx3-ubyte.gz") == 2
@@ -224,7 +225,9 @@ def test_retries_a_truncated_download_once(toy: Toy, mirror: Callable[..., Mirro
 
 def test_keeps_complete_files_and_gets_the_others_from_the_next_mirror(toy: Toy, mirror: Callable[..., Mirror]) -> None:
     first, second = mirror(), mirror()
-    first.files["train-images-idx3-ubyte.gz"] = first.files["train-images-idx3-ubyte.gz"][:100]
+    content = first.files["train-images-idx3-ubyte.gz"]
+    assert isinstance(content, bytes)
+    first.files["train-images-idx3-ubyte.gz"] = content[:100]
     toy.obtain()
     assert second.requests == ["train-images-idx3-ubyte.gz"]
     assert toy.lines[1].startswith(
@@ -299,7 +302,7 @@ def test_without_locks_only_old_folders_are_removed(
     def no_locks(*_: object) -> None:
         raise OSError("no locks on this file system")
 
-    monkeypatch.setattr(local.fcntl, "flock", no_locks)
+    monkeypatch.setattr("classicnets.datasets.local.fcntl.flock", no_locks)
     for name, age in (("fetch-old", 90_000), ("fetch-new", 10)):
         (toy.cache / name).mkdir(parents=True)
         os.utime(toy.cache / name, (time.time() - age,) * 2)

@@ -26,11 +26,12 @@ def random_predictions(seed: int, n: int, classes: int, *, steps: int = 0) -> tu
     return p.astype(np.float32), generator.integers(0, classes, n)
 
 
-def reference_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, object]:
+def reference_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """The metrics in plain Python, following their definitions."""
     n, classes = probabilities.shape
     confusion = [[0] * classes for _ in range(classes)]
-    losses, top5, bins = [], 0, [[] for _ in range(15)]
+    losses, top5 = [], 0
+    bins: list[list[tuple[float, bool]]] = [[] for _ in range(15)]
     for row, label in zip(probabilities.tolist(), labels.tolist(), strict=True):
         order = sorted(range(classes), key=lambda c: (-row[c], c))
         confusion[label][order[0]] += 1

@@ -7,7 +7,7 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +19,7 @@ from PIL import Image
 import classicnets as cn
 from classicnets.errors import UsageError
 from classicnets.evaluation import classify
+from classicnets.images.inputs import Input
 from classicnets.report import predictions
 from classicnets.report import sheet as sheets
 from support.command_line import CommandLine
@@ -52,7 +53,8 @@ def album(tmp_path: Path) -> Path:
 def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     settings = {"image_size": 28, "epochs": 2, "batch_size": 8}
-    return cn.train("lenet_d2l", data=str(folder), recipe="fast", quiet=True, runs=runs, **settings).path
+    path: Path = cn.train("lenet_d2l", data=str(folder), recipe="fast", quiet=True, runs=runs, **settings).path
+    return path
 
 
 def set_stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
@@ -150,9 +152,10 @@ def test_reads_at_most_two_batches_ahead(model: Path, tmp_path: Path, monkeypatc
         nonlocal read_count
         while True:
             read_count += 1
-            yield classify.Input("x", path)
+            yield Input("x", path)
 
     stream = cn.load(model).stream(endless())
+    assert isinstance(stream, Generator)
     for count in range(1, 30):
         assert next(stream)[1].classes[0] == "red" and read_count <= count + 8
     stream.close()

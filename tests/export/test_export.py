@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from classicnets.models.registry import NETS
 from classicnets.spec import ExportOptions, about, read_size
 from classicnets.values import Preprocess, fit_box, luma
 from support.command_line import CommandLine
+from support.typed import layer_of, present
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -47,7 +49,8 @@ FACTS = {
 def trained(blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     settings = {"epochs": 3, "lr": 0.05, "optimizer": "sgd", "validation": 0.1, "monitor": "validation"}
-    return cn.train("lenet_caffe", data=str(blobs), recipe="fast", quiet=True, runs=runs, **settings).path
+    path: Path = cn.train("lenet_caffe", data=str(blobs), recipe="fast", quiet=True, runs=runs, **settings).path
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +73,8 @@ def with_large_weights(net: nn.Module) -> nn.Module:
         if weight is not None and weight.dim() > 1:
             nn.init.normal_(weight, std=(2 / weight[0].numel()) ** 0.5)
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            layer.running_mean.normal_()
-            layer.running_var.uniform_(0.5, 2)
+            present(layer.running_mean).normal_()
+            present(layer.running_var).uniform_(0.5, 2)
     return net.eval()
 
 
@@ -95,7 +98,8 @@ def check_export(net: nn.Module, shape: tuple[int, int, int], tolerance: float =
 
 
 def preprocessed(preprocess: Preprocess, pixels: np.ndarray) -> np.ndarray:
-    return session(graph.preprocessing_graph(preprocess)).run(None, {INPUT: pixels})[0]
+    images: np.ndarray = session(graph.preprocessing_graph(preprocess)).run(None, {INPUT: pixels})[0]
+    return images
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -116,10 +120,10 @@ def test_onnx_resize_differs_from_pillow() -> None:
     """The reason for the matrix products. If this fails, onnxruntime has changed: try Resize again."""
     helper = onnx.helper
     node = helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], mode="linear", antialias=1, axes=[2, 3])
-    ends = [[helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, [None] * 4)] for name in "xy"]
+    x, y = (helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, [None] * 4) for name in "xy")
     sizes = helper.make_tensor("sizes", onnx.TensorProto.INT64, [2], [28, 28])
     model = helper.make_model(
-        helper.make_graph([node], "g", *ends, [sizes]), opset_imports=[helper.make_opsetid("", 20)], ir_version=10
+        helper.make_graph([node], "g", [x], [y], [sizes]), opset_imports=[helper.make_opsetid("", 20)], ir_version=10
     )
     image = np.random.default_rng(0).integers(0, 256, (1, 60, 60), dtype=np.uint8)
     resized = session(model).run(None, {"x": image[None]})[0][0].astype(int)
@@ -200,10 +204,11 @@ class FunctionalNet(nn.Module):
         self.a, self.b = nn.Conv2d(3, 8, 3), nn.Linear(8 * 9, 4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.b(F.adaptive_avg_pool2d(F.gelu(self.a(x)), 3).flatten(1))
+        x = self.b(F.adaptive_avg_pool2d(F.gelu(self.a(x)), 3).flatten(1))
+        return x
 
 
-CUSTOM_MODULES = {
+CUSTOM_MODULES: dict[str, Callable[[], nn.Module]] = {
     "batch norm": lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(648, 4)),
     "varied": lambda: cn.vary(
         nn.Sequential(nn.Conv2d(3, 8, 3), nn.Sigmoid(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(128, 4)),
@@ -224,7 +229,7 @@ def test_exports_custom_modules(kind: str) -> None:
     assert all(torch.equal(t, before[name]) for name, t in net.state_dict().items())
 
 
-NORMS = {
+NORMS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "torch, odd": (lambda: nn.LocalResponseNorm(3, alpha=0.9, beta=0.6, k=1.5), 1),
     "torch, even: ONNX places the window differently": (lambda: nn.LocalResponseNorm(4, alpha=0.9), 0),
     "paper": (lambda: LRN(size=5, alpha=0.5, convention="paper"), 1),
@@ -330,7 +335,8 @@ def test_does_not_write_a_file_that_computes_something_else(
                     node.op_type = "Ceil"
         if broken == "softmax":
             next(node for node in model.graph.node if node.op_type == "Softmax").attribute[0].i = 0
-        return model.SerializeToString()
+        content: bytes = model.SerializeToString()
+        return content
 
     monkeypatch.setattr(export_onnx, "assemble", assemble_wrongly)
     (tmp_path / "out").mkdir()
@@ -401,12 +407,14 @@ def test_low_rank_layers_are_the_best_approximation_of_their_rank() -> None:
     layer = nn.Linear(30, 20)
     net = nn.Sequential(nn.Flatten(), layer)
     small = low_rank.approximate(net, 50 * 4)
-    first, second = small[1]
+    pair = layer_of(small, 1, nn.Sequential)
+    assert len(pair) == 2
+    first, second = (layer_of(pair, place, nn.Linear) for place in (0, 1))
     assert first.weight.shape == (4, 30) and net[1] is layer
     s = torch.linalg.svdvals(layer.weight)
     error = (second.weight @ first.weight - layer.weight).norm()
     assert torch.isclose(error, s[4:].square().sum().sqrt(), rtol=1e-4)
-    assert torch.equal(low_rank.approximate(net, 10_000)[1].weight, layer.weight)
+    assert torch.equal(layer_of(low_rank.approximate(net, 10_000), 1, nn.Linear).weight, layer.weight)
 
 
 @pytest.mark.slow
@@ -429,7 +437,7 @@ def test_size_budget_writes_the_most_accurate_file_that_fits(
 def test_reports_the_smallest_possible_size_budget(trained: Path, tmp_path: Path, cli: CommandLine) -> None:
     code, _, err = cli("export", trained, "--size-budget", "9kB", "-o", tmp_path / "c.onnx")
     assert code == 1 and "CN104" in err and not (tmp_path / "c.onnx").exists()
-    smallest = re.search(r"--size-budget (\d+B)", err)[1]
+    smallest = present(re.search(r"--size-budget (\d+B)", err))[1]
     code, _, _ = cli("export", trained, "--size-budget", smallest, "-o", tmp_path / "c.onnx")
     assert code == 0 and (tmp_path / "c.onnx").stat().st_size <= int(smallest[:-1])
 

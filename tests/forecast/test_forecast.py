@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,6 +28,7 @@ from classicnets.spec import run_spec
 from classicnets.text import duration
 from classicnets.training.plan import plan
 from support.command_line import CommandLine
+from support.typed import present
 
 OWN_NET = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10))\n"
 FAKE = Trial(
@@ -46,7 +48,7 @@ FAKE = Trial(
 def fake_trial(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Replaces the measurement by a Trial; bfloat16 is then `faster` times faster."""
 
-    def replace_measurement(faster: float = 1.0, **changes: object) -> Trial:
+    def replace_measurement(faster: float = 1.0, **changes: Any) -> Trial:
         fake = replace(FAKE, **changes)
         monkeypatch.setattr(trial, "measure", lambda *_, **__: fake)
         monkeypatch.setattr(trial, "step_seconds", lambda *_, **__: fake.step_seconds / faster)
@@ -208,7 +210,7 @@ def test_memory_is_extrapolated_to_real_images_and_a_full_batch(blobs: Path, fak
 def test_real_measurement_includes_memory(blobs: Path) -> None:
     result = forecast(plan(*run_spec("lenet_d2l", data=str(blobs))))
     peak = machine.peak_memory_bytes()
-    assert result.memory_bytes is None or 0.5 * peak < result.memory_bytes < 1.5 * peak
+    assert result.memory_bytes is None or 0.5 * present(peak) < result.memory_bytes < 1.5 * present(peak)
 
 
 # --- missing data ----------------------------------------------------------------------------------------------------
@@ -280,7 +282,7 @@ def test_bfloat16_is_suggested_only_if_it_is_faster(blobs: Path, fake_trial: Cal
 
 
 def test_bfloat16_is_measured_with_real_steps(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    precisions = Counter()
+    precisions: Counter[str] = Counter()
     steps = trial._steps
 
     def counted(training: Any) -> Any:
@@ -317,12 +319,12 @@ def test_suggests_a_batch_size_that_fits_into_memory(
     assert "memory 4.0 GB of 2.0 GB" in result.lines()[0]
     choice = result.cheaper[0]
     assert choice.change == "--set batch_size=64" and str(choice).endswith("% of the memory, computed")
-    assert result.memory_bytes / choice.times < 0.8 * 2 * 10**9
+    assert present(result.memory_bytes) / choice.times < 0.8 * 2 * 10**9
 
 
 def test_full_disk_is_reported(blobs: Path, fake_trial: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     fake_trial(last_bytes=10**9)
-    monkeypatch.setattr(forecasts.shutil, "disk_usage", lambda _: Usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage)
     assert "disk 1.0 GB, but only 1.5 GB are free" in forecast(plan(*run_spec("lenet_d2l", data=str(blobs)))).lines()[0]
 
 

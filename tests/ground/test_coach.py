@@ -28,6 +28,7 @@ from classicnets.training.loop import train as train_loop
 from classicnets.training.state import State
 from classicnets.values import Recipe
 from support.idx import make_images
+from support.typed import gradients_of, layer_of, present
 
 CPU = torch.device("cpu")
 
@@ -123,7 +124,7 @@ def scaled(net: nn.Module, factor: float) -> nn.Module:
 
 
 def dead(net: nn.Sequential) -> nn.Module:
-    nn.init.constant_(net[1].bias, -10)
+    nn.init.constant_(layer_of(net, 1, nn.Linear).bias, -10)
     return net
 
 
@@ -157,6 +158,7 @@ def trained(
             event = replace(event, validation_loss=loss, validation_accuracy=accuracy, best=accuracy > best)
             best = max(best, accuracy)
         events.append(event)
+        assert not isinstance(event, Advice)  # the loop itself gives none
         if watched and event.loss is not None:
             events += coach.on_event(event, net)
         if event.loss is not None and not math.isfinite(event.loss):
@@ -260,8 +262,8 @@ def test_units_that_die_during_training_suggest_a_lower_rate() -> None:
     coach = Coach(recipe, tuple("0123456789"), torch.rand(64, 1, 12, 12), torch.arange(10).repeat(20))
     assert not coach.on_start(net) and not coach.on_event(step, net)
     with torch.no_grad():
-        net[1].bias[1:] = -10  # 31 of 32, and the last makes no difference between images
-        net[4].weight[:, 0] = 0
+        layer_of(net, 1, nn.Linear).bias[1:] = -10  # 31 of 32, and the last makes no difference between images
+        layer_of(net, 4, nn.Linear).weight[:, 0] = 0
     advice = coach.on_event(replace(step, step=20), net)
     assert [(item.topic, item.epoch, item.step, item.hint) for item in advice] == [
         ("dead_relus", 1, 20, "--set lr=0.005")
@@ -275,11 +277,12 @@ def test_dead_units_are_ignored_while_the_network_works() -> None:
     net, step = mlp(), Step(epoch=1, step=10, steps=50, images=160, seconds=1.0, loss=2.0, accuracy=0.3)
     coach = Coach(PLAIN, tuple("0123456789"), torch.rand(64, 1, 12, 12), torch.arange(10).repeat(20))
     assert not coach.on_start(net)
+    dense = layer_of(net, 1, nn.Linear)
     with torch.no_grad():
-        net[1].bias[2:] = -10
-        net[1].weight[:2].mul_(5)
-        net[1].bias[:2] = 1
-    assert examine(net, coach.probe).dead["2"] > 0.9
+        dense.bias[2:] = -10
+        dense.weight[:2].mul_(5)
+        dense.bias[:2] = 1
+    assert present(examine(net, coach.probe)).dead["2"] > 0.9
     assert not coach.on_event(step, net)
 
 
@@ -303,7 +306,7 @@ def test_reports_a_rising_validation_loss_without_the_test_split() -> None:
     assert [(item.topic, item.hint) for item in advice] == [("validation_turns", "--set patience=3")]
     epochs = {event.epoch: event for event in events if isinstance(event, Epoch)}
     since = int(advice[0].message.split("since epoch ")[1].split()[0])
-    lowest = min(e.validation_loss for e in epochs.values() if e.epoch <= advice[0].epoch)
+    lowest = min(present(e.validation_loss) for e in epochs.values() if e.epoch <= advice[0].epoch)
     assert epochs[since].validation_loss == lowest
     assert advice[0].epoch >= since + 3
     patient = trained(mlp(), replace(recipe, patience=30), train, validation=validation)[0]
@@ -378,9 +381,13 @@ def test_the_coach_does_not_change_a_run() -> None:
 
 def test_examining_a_network_has_no_side_effects() -> None:
     net = nn.Sequential(with_batch_norm(), nn.AlphaDropout(0.5), nn.ReLU())
-    net[0][1].eval()
+    norm = layer_of(net, "0.1", nn.BatchNorm2d).eval()
     net(torch.rand(4, 1, 12, 12)).sum().backward()
-    before = [m.training for m in net.modules()], [p.grad.clone() for p in net.parameters()], torch.get_rng_state()
+    before = (
+        [m.training for m in net.modules()],
+        [gradient.clone() for gradient in gradients_of(net)],
+        torch.get_rng_state(),
+    )
     weights = {name: tensor.clone() for name, tensor in net.state_dict().items()}
 
     class Draws(nn.Module):
@@ -389,8 +396,8 @@ def test_examining_a_network_has_no_side_effects() -> None:
 
     health = examine(nn.Sequential(net, Draws()), torch.rand(4, 1, 12, 12, generator=torch.Generator().manual_seed(0)))
     assert health is not None and not health.logits.requires_grad
-    assert [m.training for m in net.modules()] == before[0] and not net[0][1].training
-    assert all(torch.equal(p.grad, old) for p, old in zip(net.parameters(), before[1], strict=True))
+    assert [m.training for m in net.modules()] == before[0] and not norm.training
+    assert all(torch.equal(new, old) for new, old in zip(gradients_of(net), before[1], strict=True))
     assert torch.equal(torch.get_rng_state(), before[2])
     assert all(torch.equal(tensor, weights[name]) for name, tensor in net.state_dict().items())
     assert not any(m._forward_hooks for m in net.modules())
@@ -398,21 +405,22 @@ def test_examining_a_network_has_no_side_effects() -> None:
 
 def test_dead_and_saturated_shares_are_over_all_images() -> None:
     relu = nn.Sequential(nn.Conv2d(1, 4, 1), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3), nn.ReLU(inplace=True))
+    conv, dense = layer_of(relu, 0, nn.Conv2d), layer_of(relu, 3, nn.Linear)
     with torch.no_grad():
-        relu[0].weight.fill_(1.0)
-        relu[0].bias.copy_(torch.tensor([0.0, -1.5, -9.0, -2.5]))
-        relu[3].weight.zero_()
-        relu[3].bias.copy_(torch.tensor([1.0, 0.0, -1.0]))
+        conv.weight.fill_(1.0)
+        present(conv.bias).copy_(torch.tensor([0.0, -1.5, -9.0, -2.5]))
+        dense.weight.zero_()
+        dense.bias.copy_(torch.tensor([1.0, 0.0, -1.0]))
     x = torch.zeros(2, 1, 2, 2)
     x[1, 0, 1, 1] = 2.0  # one pixel of one image keeps two maps alive
     health = examine(relu, x)
-    assert health.dead == {"1": 0.5, "4": pytest.approx(2 / 3)}
+    assert health is not None and health.dead == {"1": 0.5, "4": pytest.approx(2 / 3)}
     x = torch.tensor([[-5.0, 0.0, 5.0, 50.0]])
     squashed = nn.Sequential(nn.Sigmoid(), nn.Identity())
-    assert examine(squashed, x).saturated == {"0": 0.75}
-    assert examine(nn.Sequential(nn.Tanh()), x).saturated == {"0": 0.75}
-    assert examine(nn.Sequential(ScaledTanh()), x).saturated == {"0": 0.75}
-    assert examine(nn.Sequential(nn.Sigmoid()), x / 10).saturated == {"0": 0.25}
+    assert present(examine(squashed, x)).saturated == {"0": 0.75}
+    assert present(examine(nn.Sequential(nn.Tanh()), x)).saturated == {"0": 0.75}
+    assert present(examine(nn.Sequential(ScaledTanh()), x)).saturated == {"0": 0.75}
+    assert present(examine(nn.Sequential(nn.Sigmoid()), x / 10)).saturated == {"0": 0.25}
 
 
 def test_lazy_layers_are_not_initialized() -> None:

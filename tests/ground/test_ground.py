@@ -7,7 +7,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,9 @@ def is_rename(node: ast.AST) -> bool:
 
 def is_joined_shape(node: ast.AST) -> bool:
     """`"x".join(map(str, shape))`."""
-    join = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "join"
-    return join and isinstance(node.func.value, ast.Constant) and node.func.value.value in {"x", " x "}
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "join"):
+        return False
+    return isinstance(node.func.value, ast.Constant) and node.func.value.value in ("x", " x ")
 
 
 def is_plural(node: ast.AST) -> bool:
@@ -63,7 +64,7 @@ def uses(node: ast.AST, words: re.Pattern[str]) -> bool:
 
 DIFFLIB, POOL, SYNC = names("difflib", "get_close_matches"), names("ThreadPoolExecutor", "ThreadPool"), names("fsync")
 # How an implementation is recognized, the file that has it, and exceptions with their reasons.
-ONCE = {
+ONCE: dict[str, tuple[Callable[[ast.AST], bool], str, dict[str, str]]] = {
     "nearest name": (lambda node: uses(node, DIFFLIB), "text.py", {}),
     "pool of threads": (
         lambda node: uses(node, POOL),
@@ -83,7 +84,8 @@ def test_is_implemented_in_one_file(what: str) -> None:
     places: dict[str, list[int]] = {}
     for path in FILES:
         name = path.relative_to(SOURCE).as_posix()
-        lines = [node.lineno for node in ast.walk(ast.parse(path.read_text())) if matches(node)]
+        nodes: Iterator[Any] = ast.walk(ast.parse(path.read_text()))
+        lines = [node.lineno for node in nodes if matches(node)]
         if lines:
             places[name] = lines
     elsewhere = {name: lines for name, lines in places.items() if name not in {home, *exceptions}}
@@ -273,6 +275,7 @@ def test_items_are_read_lazily(threads: int, ahead: int | None, most: int) -> No
             yield n
 
     results = ordered_map(lambda n: n, items(), threads=threads, ahead=ahead)
+    assert isinstance(results, Generator)
     assert read_items == []  # nothing happens before the first result is requested
     for n in range(20):
         assert next(results) == n and len(read_items) <= n + most
@@ -313,6 +316,7 @@ def test_closing_cancels_calls_that_have_not_started() -> None:
         return n
 
     results = ordered_map(work, range(100), threads=1, ahead=10)
+    assert isinstance(results, Generator)
     assert next(results) == 0
     closing = threading.Thread(target=results.close)
     closing.start()

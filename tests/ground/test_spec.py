@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,7 @@ def test_python_shows_the_same_options(capsys: pytest.CaptureFixture[str]) -> No
     shown = inspect.signature(cn.train).parameters
     for kind in (RunSpec, Output):
         for f in option_fields(kind):
-            assert f.name == "net" or (f.name in shown and about(f).help in cn.train.__doc__)
+            assert f.name == "net" or (f.name in shown and about(f).help in (cn.train.__doc__ or ""))
     assert {f.name for f in option_fields(Study)} <= {*inspect.signature(cn.train_seeds).parameters}
 
 
@@ -209,11 +210,12 @@ def test_old_names_of_settings_work_with_one_note(
     values = {"initialise": "xavier_uniform", "colour_noise": "code"}
     current = {names[key]: value for key, value in values.items()}
     notes = [f"note: {old} is now spelled {new}" for old, new in names.items()]
-    for make in (
+    makers: list[Callable[[], RunSpec]] = [
         lambda: RunSpec(settings=values),
         lambda: run_spec("x", **values)[0],
         lambda: run_spec(RunSpec(net="x"), settings=values)[0],
-    ):
+    ]
+    for make in makers:
         assert make().settings == current and capsys.readouterr().err.splitlines() == notes
     typed = [f"{key}={value}" for key, value in values.items()]
     code, out, err = cli("train", "lenet_d2l", "--data", blobs, "--dry-run", "--set", *typed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from classicnets.images import transforms
 from classicnets.images.batches import Batches, _random_boxes, generator, order
 from classicnets.recipes import resolve
 from classicnets.values import Preprocess, Recipe
+from support.typed import present
 
 CPU = torch.device("cpu")
 PLAIN = Recipe(source="x", net="x", data="x", epochs=2, batch_size=8, lr=0.1)
@@ -69,7 +71,7 @@ def test_random_crops_occur_at_every_position() -> None:
     loader = batches(replace(PLAIN, image_size=4, resize=6, crop="random", batch_size=400), data)
     ((x, y),) = list(loader.epoch(1))
     sources = torch.from_numpy(data.images).float() / 255
-    counts = {}
+    counts: dict[tuple[int, int], int] = {}
     permutation = order(400, seed=3, epoch=1)
     for image, index in zip(x, permutation, strict=True):
         corners = [
@@ -123,12 +125,12 @@ def test_color_noise_shifts_images_along_the_axes_and_the_code_divides() -> None
     paper = batches(replace(PLAIN, color_noise="paper"), data)
     shift = next(iter(paper.epoch(1)))[0] - plain
     assert float(shift.std(dim=(2, 3)).max()) < 1e-6 and float(shift.abs().max()) > 1e-4  # one value per channel
-    alphas = torch.linalg.solve(paper.axes.T, shift.mean(dim=(2, 3)).T)
+    alphas = torch.linalg.solve(present(paper.axes).T, shift.mean(dim=(2, 3)).T)
     assert 0.03 < float(alphas.std()) < 0.3  # N(0, 0.1)
     code = batches(replace(PLAIN, color_noise="code"), data)
     shifted = next(iter(code.epoch(1)))[0] * 1.1 - plain
     torch.testing.assert_close(
-        torch.linalg.solve(code.axes.T, shifted.mean(dim=(2, 3)).T), alphas, rtol=1e-3, atol=1e-4
+        torch.linalg.solve(present(code.axes).T, shifted.mean(dim=(2, 3)).T), alphas, rtol=1e-3, atol=1e-4
     )
 
 
@@ -203,6 +205,7 @@ def test_images_do_not_depend_on_threads_batch_size_or_first_step(recipe: Recipe
 
 def test_closing_a_loader_early_ends_it() -> None:
     iterator = batches(EVERYTHING, split(50), threads=3).epoch(1)
+    assert isinstance(iterator, Generator)
     next(iterator)
     iterator.close()
 

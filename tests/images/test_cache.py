@@ -21,7 +21,7 @@ from PIL import Image
 
 from classicnets.errors import UsageError
 from classicnets.images import cache
-from classicnets.images.decode import read_fitted
+from classicnets.images.decode import DECODER_VERSION, read_fitted
 from classicnets.values import Preprocess
 from support.images import make_image_folder
 
@@ -102,7 +102,7 @@ def test_other_settings_make_another_entry(files: list[Path], other: dict[str, A
 
 def test_new_decoder_version_decodes_again(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     read(files)
-    monkeypatch.setattr(cache, "DECODER_VERSION", cache.DECODER_VERSION + 1)
+    monkeypatch.setattr(cache, "DECODER_VERSION", DECODER_VERSION + 1)
     calls = record_calls(monkeypatch, "fit_bytes")
     read(files)
     assert len(calls) == 30
@@ -237,7 +237,7 @@ def test_works_with_a_full_disk_and_leaves_no_files(
 ) -> None:
     """Full from the start according to the system, or during writing: /dev/full behaves as a full disk."""
     if when == 0:
-        monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6, 1000))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6, 1000))
     else:
         if not Path("/dev/full").exists():
             pytest.skip("no /dev/full on this system")

@@ -124,7 +124,8 @@ ORIENTATIONS = {  # how an upright image is stored, by EXIF orientation (EXIF 2.
 def test_applies_exif_orientation(tmp_path: Path, orientation: int, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = {"jpg": {"quality": 98}, "webp": {"lossless": True}}.get(kind, {})
+    of_kind: dict[str, dict[str, object]] = {"jpg": {"quality": 98}, "webp": {"lossless": True}}
+    options = of_kind.get(kind, {})
     path = save(ORIENTATIONS[orientation](RAMP.astype(np.uint8)).copy(), tmp_path / f"x.{kind}", exif=exif, **options)
     assert_close(read_image(path, 1)[0], RAMP, 4)
 
@@ -233,7 +234,8 @@ def test_reads_the_first_frame_of_an_animation(tmp_path: Path, name: str) -> Non
     options = {"lossless": True} if name == "x.webp" else {}
     path = save(frames[0], tmp_path / name, save_all=True, append_images=frames[1:], duration=50, **options)
     with Image.open(path) as opened:
-        assert opened.n_frames == 3
+        animation: Any = opened
+        assert animation.n_frames == 3
     assert_close(read_image(path, 3), np.broadcast_to(np.array([255, 0, 0])[:, None, None], (3, 6, 8)), 0)
 
 

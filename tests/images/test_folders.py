@@ -24,6 +24,7 @@ from classicnets.images.names import natural_key
 from classicnets.values import Preprocess
 from support.idx import make_idx_folder
 from support.images import CLASSES, make_image_folder, save
+from support.typed import present
 
 GRAY, COLOR = Preprocess(channels=1, image_size=16), Preprocess(channels=3, image_size=16)
 
@@ -48,7 +49,7 @@ def test_train_and_test_folders(folder: Path) -> None:
     assert describe(str(folder)).shape == data.shape == (3, 16, 16)
     assert (data.name, data.classes) == ("animals", CLASSES) == (describe(str(folder)).name, data.classes)
     assert (len(data.train), len(data.test)) == (90, 30)
-    assert (data.train.images.dtype, data.train.labels.dtype) == (np.uint8, np.int64)
+    assert (data.train.images.dtype, data.train.labels.dtype) == (np.dtype("u1"), np.dtype("i8"))
     assert np.bincount(data.train.labels).tolist() == [30] * 3 and np.bincount(data.test.labels).tolist() == [10] * 3
     assert data.source == f"folder {folder}" and notes == []
 
@@ -95,17 +96,17 @@ def with_validation(folder: Path, to: Path, per_class: int = 5) -> Path:
 def test_val_beside_test_is_the_validation_split(tmp_path: Path, folder: Path) -> None:
     mine = with_validation(folder, tmp_path / "mine")
     data, notes = read(mine)
-    description = describe(str(mine))
+    description, validation = describe(str(mine)), present(data.validation)
     assert (
         (description.train, description.validation, description.test)
         == (75, 15, 30)
-        == (len(data.train), len(data.validation), 30)
+        == (len(data.train), len(validation), 30)
     )
     assert notes == [] and len(data.test) == 30
     for label, name in enumerate(CLASSES):
         paths = sorted((mine / "val" / name).iterdir(), key=lambda path: natural_key(path.name))
         expected = np.stack([read_image(path, 3) for path in paths])
-        np.testing.assert_array_equal(data.validation.images[data.validation.labels == label], expected)
+        np.testing.assert_array_equal(validation.images[validation.labels == label], expected)
     assert [(file.split, file.label, file.path) for file in data.files[75:80]] == [
         ("validation", "bird", f"val/bird/train_{i}.{'jpg' if i == 3 else 'png'}") for i in range(5)
     ]
@@ -117,7 +118,7 @@ def test_matches_classes_of_the_validation_split_by_name(tmp_path: Path, folder:
     mine = with_validation(folder, tmp_path / "mine")
     shutil.rmtree(mine / "val" / "bird")
     data, notes = read(mine)
-    assert set(data.validation.labels) == {1, 2} and notes == ["mine: val has no images of bird"]
+    assert set(present(data.validation).labels) == {1, 2} and notes == ["mine: val has no images of bird"]
     (mine / "val" / "dog").rename(mine / "val" / "Dog")
     assert error_of(mine).why == "val/Dog: the training split has no such class; did you mean dog?"
     shutil.rmtree(mine / "val")
@@ -475,7 +476,7 @@ def test_fingerprint_depends_only_on_bytes_names_classes_and_splits(tmp_path: Pa
     assert len(own) == 16 and int(own, 16)
     assert read(copy)[0].fingerprint == own == read(folder, Preprocess(channels=1, image_size=5))[0].fingerprint
     image = copy / "train" / "cat" / "train_0.png"
-    changes = [
+    changes: list[Callable[[], object]] = [
         lambda: image.write_bytes(image.read_bytes() + b"\0"),
         lambda: image.rename(image.with_name("other.png")),
         lambda: (copy / "test" / "cat" / "test_0.png").rename(copy / "train" / "cat" / "test_0.png"),

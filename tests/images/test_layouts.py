@@ -464,7 +464,11 @@ def test_evaluate(case: Any, model: Model) -> None:
     case, path, relative = case
     evaluated: list[Any] = []
     messages: list[str] = []
-    watch = lambda inputs: evaluated.extend(inputs) or inputs
+
+    def watch(inputs: Any) -> Any:
+        evaluated.extend(inputs)
+        return inputs
+
     if case.error or case.evaluated is None:
         with pytest.raises(DataError) as caught:
             model.evaluate(path, say=messages.append, watch=watch)

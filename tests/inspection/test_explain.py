@@ -19,6 +19,7 @@ from classicnets.inspection.messages import DIFFERENCES, EXPLANATIONS
 from classicnets.inspection.shapes import Table, trace
 from classicnets.inspection.windows import layer_type
 from support.tables import alexnet, lenet, numbers, table
+from support.typed import present
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +223,8 @@ class Functional(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.conv2(self.conv2(F.relu(self.conv1(x))))
-        return self.fc(F.max_pool2d(x, 2).flatten(1))
+        x = self.fc(F.max_pool2d(x, 2).flatten(1))
+        return x
 
 
 def test_explains_what_forward_does_outside_layers() -> None:
@@ -264,7 +266,8 @@ class Local(nn.Module):
         return self.weight.numel()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.einsum("nkp,okp->nop", F.unfold(x, 3), self.weight).unflatten(2, (6, 6))
+        x = torch.einsum("nkp,okp->nop", F.unfold(x, 3), self.weight).unflatten(2, (6, 6))
+        return x
 
 
 def test_distinguishes_locally_connected_layers_from_convolutions() -> None:
@@ -297,7 +300,8 @@ class Branches(nn.Module):
         self.down, self.fc = nn.Conv2d(4, 6, 3, stride=2), nn.Linear(6, 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(self.down(torch.cat([self.pointwise(x), self.conv(x) + x], 1)).mean((2, 3)))
+        x = self.fc(self.down(torch.cat([self.pointwise(x), self.conv(x) + x], 1)).mean((2, 3)))
+        return x
 
 
 @pytest.mark.parametrize(
@@ -381,7 +385,7 @@ def unread_by_gradient(layer: nn.Module, image_size: int) -> int:
     """Rows of the input on which no output depends, according to torch's gradient."""
     x = torch.zeros(1, 1, image_size, image_size, requires_grad=True)
     layer(x).sum().backward()
-    return int((x.grad.abs().sum((0, 1, 3)) == 0).sum())
+    return int((present(x.grad).abs().sum((0, 1, 3)) == 0).sum())
 
 
 @given(
@@ -422,7 +426,8 @@ def test_unread_pixels_and_taps_on_padding_agree_with_torch(
 def stacks(draw: Any) -> tuple[nn.Sequential, int]:
     """A random stack of convolutions and pools, then one or two dense layers, for square images of 2 channels."""
     image_size = size = draw(st.integers(8, 40))
-    channels, layers = 2, []
+    channels = 2
+    layers: list[nn.Module] = []
     for _ in range(draw(st.integers(1, 5))):
         kernel, stride, ceil = draw(st.integers(1, 5)), draw(st.integers(1, 3)), draw(st.booleans())
         out, groups = draw(st.sampled_from([2, 4, 6])), draw(st.sampled_from([1, 2]))
@@ -452,7 +457,8 @@ def passes(net: nn.Module, image_size: int) -> bool:
 def test_numbers_of_any_stack_agree_with_the_table(stack: Any) -> None:
     net, image_size = stack
     net_table = table(net, 2, image_size, image_size)
-    lines, totals = explain(net_table), {}
+    lines = explain(net_table)
+    totals: dict[str, int] = {}
     assert check_sums(lines) >= 1
     assert numbers(lines) == numbers(explain(net_table, language="zh"))
     assert line(lines, "parameters:").endswith(f"= {sum(p.numel() for p in net.parameters()):,}")

@@ -3,6 +3,8 @@ from __future__ import annotations
 import copy
 import pickle
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from classicnets.errors import UsageError
-from classicnets.inspection import nearest_size
+from classicnets.inspection import meta, nearest_size
 from classicnets.inspection.arithmetic import format_output_size
 from classicnets.inspection.guard import guard
 from classicnets.inspection.nearest_size import nearest_fit
@@ -52,7 +54,8 @@ class ViewTutorial(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = F.max_pool2d(F.relu(self.conv1(x)), 2)
         x = F.max_pool2d(F.relu(self.conv2(x)), 2)
-        return self.fc1(x.view(-1, 400))
+        x = self.fc1(x.view(-1, 400))
+        return x
 
 
 class Branches(nn.Module):
@@ -172,13 +175,12 @@ def test_adds_padding_to_a_convolution_and_finds_an_open_ended_range() -> None:
 
 
 def test_size_search_for_alexnet_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    devices = []
+    devices: list[str] = []
 
     def forward_zeros(net: Any, shape: Any, batch: Any, device: Any) -> Any:
         devices.append(device)
-        return real(net, shape, batch, device)
+        return meta.forward_zeros(net, shape, batch, device)
 
-    real = nearest_size.forward_zeros
     monkeypatch.setattr(nearest_size, "forward_zeros", forward_zeros)
     trace(alexnet(), (1, 224, 224))  # torch imports modules on the first pass
     net = alexnet()
@@ -241,7 +243,10 @@ def test_names_any_other_layer_with_the_message_of_torch() -> None:
 def test_explains_a_network_that_needs_data() -> None:
     class ReadsValue(LeNet):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return super().forward(x if x.max().item() < 9 else -x)
+            x = x if x.max().item() < 9 else -x
+            for layer in self:
+                x = layer(x)
+            return x
 
     text = error_message(ReadsValue(), (1, 32, 32))
     assert "fc1 gets 16 x 6 x 6 = 576 numbers" in text
@@ -296,15 +301,14 @@ def stack(specification: list[tuple[str, int, int, int, int]], features: int | N
     net = nn.Sequential()
     for kind, kernel, stride, padding, dilation in specification:
         pool_padding = min(padding, kernel // 2)
-        net.append(
-            {
-                "conv": lambda k=kernel, s=stride, p=padding, d=dilation: nn.Conv2d(2, 2, k, s, p, d),
-                "max": lambda k=kernel, s=stride, p=pool_padding, d=dilation: nn.MaxPool2d(k, s, p, d),
-                "avg": lambda k=kernel, s=stride, p=pool_padding: nn.AvgPool2d(k, s, p),
-                "ceil": lambda k=kernel, s=stride, p=pool_padding: nn.MaxPool2d(k, s, p, ceil_mode=True),
-                "up": lambda k=kernel, s=stride: nn.ConvTranspose2d(2, 2, k, s),
-            }[kind]()
-        )
+        makers: dict[str, Callable[[], nn.Module]] = {
+            "conv": partial(nn.Conv2d, 2, 2, kernel, stride, padding, dilation),
+            "max": partial(nn.MaxPool2d, kernel, stride, pool_padding, dilation),
+            "avg": partial(nn.AvgPool2d, kernel, stride, pool_padding),
+            "ceil": partial(nn.MaxPool2d, kernel, stride, pool_padding, ceil_mode=True),
+            "up": partial(nn.ConvTranspose2d, 2, 2, kernel, stride),
+        }
+        net.append(makers[kind]())
     if features is not None:
         net.extend([nn.Flatten(), nn.Linear(features, 3)])
     return net
@@ -394,4 +398,5 @@ def test_guard_allows_export_and_compile() -> None:
     assert exported.module()(torch.rand(5, 1, 28, 28)).shape == (5, 10)
     compiled = torch.compile(net, backend="eager")
     assert torch.equal(compiled(x), net(x))
+    assert isinstance(compiled, nn.Module)
     assert "built for 1x28x28" in guard_error(compiled, torch.zeros(2, 1, 30, 30)).what

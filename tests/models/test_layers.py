@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from torch.testing import assert_close
 from classicnets.inspection.shapes import trace
 from classicnets.models import layers
 from classicnets.models.layers import LocalConv2d, RBFOutput, SameMapNorm, ScaledTanh, Subsampling, TableConv2d
+from support.typed import gradients_of, present
 
 # LeNet-5, C3 (1998, table I): the channels of S2 that each of the 16 channels reads.
 C3 = [
@@ -43,7 +45,10 @@ def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> to
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
-def randomize(layer: nn.Module, seed: int = 9) -> nn.Module:
+Layer = TypeVar("Layer", bound=nn.Module)
+
+
+def randomize(layer: Layer, seed: int = 9) -> Layer:
     """Set every parameter to its own value, so that a swapped index shows."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -71,6 +76,11 @@ def check_against(layer: nn.Module, reference: Any, *shape: int, tolerance: floa
             assert_close(a.double(), b, rtol=limit, atol=limit * float(b.detach().abs().max()))
 
 
+def added(values: Iterable[Tensor]) -> Tensor:
+    """The sum, which is a tensor even of nothing."""
+    return sum(values, torch.zeros(()))
+
+
 def convolve(x: Tensor, kernel: Tensor, stride: int, padding: int, value: float) -> Tensor:
     """Convolve one channel [H, W] with one kernel, in loops."""
     k, (height, width) = kernel.shape[0], x.shape
@@ -84,7 +94,7 @@ def convolve(x: Tensor, kernel: Tensor, stride: int, padding: int, value: float)
         [
             torch.stack(
                 [
-                    sum(
+                    added(
                         kernel[u, v] * tap(r * stride + u - padding, c * stride + v - padding)
                         for u, v in itertools.product(range(k), repeat=2)
                     )
@@ -208,13 +218,13 @@ def test_full_table_equals_conv2d(stride: int, padding: int) -> None:
     plain = nn.Conv2d(6, 16, 5, stride=stride, padding=padding)
     with torch.no_grad():
         plain.weight.copy_(full.weight.reshape(plain.weight.shape))
-        plain.bias.copy_(full.bias)
+        present(plain.bias).copy_(full.bias)
     x = normal(3, 6, 14, 14, dtype=torch.float32).requires_grad_()
     outputs, expected = full(x), plain(x)
     assert torch.equal(outputs, expected)
     g = normal(*outputs.shape, seed=1, dtype=torch.float32)
     gradients = torch.autograd.grad(outputs, [x, full.weight, full.bias], g)
-    expected_gradients = torch.autograd.grad(expected, [x, plain.weight, plain.bias], g)
+    expected_gradients = torch.autograd.grad(expected, [x, plain.weight, present(plain.bias)], g)
     for a, b in zip(gradients, expected_gradients, strict=True):
         assert torch.equal(a.reshape(b.shape), b)
     for name in ("in_channels", "out_channels", "kernel_size", "stride", "padding"):
@@ -226,7 +236,7 @@ def test_block_table_equals_two_groups() -> None:
     grouped = nn.Conv2d(4, 6, 3, groups=2)
     with torch.no_grad():
         grouped.weight.copy_(blocks.weight.reshape(grouped.weight.shape))
-        grouped.bias.copy_(blocks.bias)
+        present(grouped.bias).copy_(blocks.bias)
     x = normal(2, 4, 7, 7, dtype=torch.float32)
     assert_close(blocks(x), grouped(x), rtol=1e-5, atol=1e-6)
 
@@ -285,7 +295,7 @@ def test_rejects_invalid_tables(table: list[list[int]], words: str) -> None:
 
 
 @pytest.mark.parametrize("unit_bias", [(8, 8), (1, 1), (4, 1)])
-def test_rejects_unit_biases_of_another_size(unit_bias: tuple[int, ...]) -> None:
+def test_rejects_unit_biases_of_another_size(unit_bias: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="the output is 4x4"):
         TableConv2d(1, 2, 3, [[0], [0]], unit_bias=unit_bias)(torch.zeros(1, 1, 6, 6))
 
@@ -299,7 +309,7 @@ def test_rbf_output_equals_the_reference() -> None:
 
     def reference(x: Tensor) -> Tensor:
         return torch.stack(
-            [torch.stack([-sum((x[n, j] - codes[i, j]) ** 2 for j in range(7)) for i in range(3)]) for n in range(4)]
+            [torch.stack([-added((x[n, j] - codes[i, j]) ** 2 for j in range(7)) for i in range(3)]) for n in range(4)]
         )
 
     check_against(layer, reference, 4, 7)
@@ -325,7 +335,7 @@ def test_codes_are_a_buffer() -> None:
 
 @pytest.mark.parametrize(("size", "padding", "input_size"), [((3, 4), 0, (5, 6)), ((4, 3), 1, (4, 3)), (4, 2, (2, 2))])
 def test_local_convolution_equals_the_reference(
-    size: tuple[int, ...] | int, padding: int, input_size: tuple[int, ...]
+    size: tuple[int, int] | int, padding: int, input_size: tuple[int, ...]
 ) -> None:
     layer = randomize(LocalConv2d(2, 3, 3, size, padding=padding))
     height, width = layer.size
@@ -357,12 +367,12 @@ def test_equal_local_kernels_equal_conv2d(padding: int) -> None:
     local = LocalConv2d(8, 5, 3, 6 - 2 + 2 * padding, padding=padding).double()
     with torch.no_grad():
         local.weight.copy_(plain.weight.expand_as(local.weight))
-        local.bias.copy_(plain.bias[:, None, None].expand_as(local.bias))
+        local.bias.copy_(present(plain.bias)[:, None, None].expand_as(local.bias))
     x = normal(4, 8, 6, 6).requires_grad_()
     assert_close(local(x), plain(x), rtol=1e-12, atol=1e-12)
     g = normal(4, 5, *local.size, seed=1)
     gradients = torch.autograd.grad(local(x), [x, local.weight, local.bias], g)
-    expected = torch.autograd.grad(plain(x), [x, plain.weight, plain.bias], g)
+    expected = torch.autograd.grad(plain(x), [x, plain.weight, present(plain.bias)], g)
     assert_close(gradients[0], expected[0], rtol=1e-12, atol=1e-12)
     assert_close(gradients[1].sum((0, 1)), expected[1], rtol=1e-12, atol=1e-12)
     assert_close(gradients[2].sum((1, 2)), expected[2], rtol=1e-12, atol=1e-12)
@@ -376,7 +386,7 @@ def test_local_convolution_rejects_other_sizes(input_size: tuple[int, ...]) -> N
 
 # ------------------------------------------------------------------------------------------------------- SameMapNorm
 
-NORMS = {
+NORMS: dict[str, dict[str, Any]] = {
     "config 145": {"size": 5, "alpha": 1e-3, "beta": 0.75, "k": 1.0},
     "cifar 18 %": {"size": 3, "alpha": 5e-5, "beta": 0.75, "k": 1.0},
     "window of 1": {"size": 1, "alpha": 1e-3, "beta": 0.5, "k": 2.0},
@@ -401,7 +411,7 @@ def normalize(x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tens
 
 
 @EVERY_NORM
-def test_same_map_norm_equals_the_reference(norm: dict[str, float]) -> None:
+def test_same_map_norm_equals_the_reference(norm: dict[str, Any]) -> None:
     layer = SameMapNorm(**norm)
     for dtype, limit in ((torch.float64, 1e-12), (torch.float32, 3e-6)):
         x = images(1, 2, 6, 5, dtype=dtype).requires_grad_()
@@ -422,7 +432,7 @@ def test_same_map_norm_equals_the_reference(norm: dict[str, float]) -> None:
 
 
 @EVERY_NORM
-def test_same_map_norm_equals_a_formula_with_average_pooling(norm: dict[str, float]) -> None:
+def test_same_map_norm_equals_a_formula_with_average_pooling(norm: dict[str, Any]) -> None:
     x = images(2, 4, 12, 11)
     mean = F.avg_pool2d(x.square(), norm["size"], stride=1, padding=norm["size"] // 2)  # counts the zeros outside
     assert_close(SameMapNorm(**norm)(x), x / (norm["k"] + norm["alpha"] * mean) ** norm["beta"], rtol=1e-12, atol=0)
@@ -433,12 +443,12 @@ finite = st.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnor
 
 @settings(max_examples=60, deadline=None)
 @given(values=st.lists(finite, min_size=6, max_size=6), norm=st.sampled_from(list(NORMS.values())[:3]))
-def test_same_map_norm_is_exact_for_any_finite_float32(values: list[Any], norm: dict[str, float]) -> None:
+def test_same_map_norm_is_exact_for_any_finite_float32(values: list[Any], norm: dict[str, Any]) -> None:
     x = torch.tensor(values, dtype=torch.float32).reshape(1, 1, 2, 3).requires_grad_()
     y = SameMapNorm(**norm)(x)
     assert_close(y.double(), normalize(x.double(), **norm), rtol=3e-6, atol=1e-42)
     y.sum().backward()
-    assert x.grad.isfinite().all()
+    assert present(x.grad).isfinite().all()
 
 
 def test_same_map_norm_separates_channels_and_supports_half_precision() -> None:
@@ -507,7 +517,7 @@ def test_supports_autocast(name: str, device: str) -> None:
     assert_close(y.float(), plain, rtol=0.05, atol=0.05 * float(plain.detach().std()))
     if list(layer.parameters()):
         y.float().square().mean().backward()
-        assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in layer.parameters())
+        assert all(g.dtype == torch.float32 and g.isfinite().all() for g in gradients_of(layer))
 
 
 @LAYERS

@@ -10,7 +10,7 @@ import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -25,10 +25,11 @@ from torch.testing import assert_close
 from classicnets.inspection.shapes import trace
 from classicnets.models import lrn
 from classicnets.models.lrn import LRN
+from support.typed import gradients_of, present
 
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
-ALEXNET = {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 2.0}
-NETS = {
+ALEXNET: dict[str, Any] = {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 2.0}
+NETS: dict[str, dict[str, Any]] = {
     "alexnet 2012": ALEXNET,
     "caffe": {**ALEXNET, "k": 1.0},
     "as printed in the paper": {**ALEXNET, "convention": "paper"},
@@ -85,7 +86,9 @@ def reference(
     return b, gradient
 
 
-def values_and_gradient(layer: nn.Module, a: torch.Tensor, g: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def values_and_gradient(
+    layer: Callable[..., torch.Tensor], a: torch.Tensor, g: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     a = a.clone().requires_grad_()
     b = layer(a)
     return b.detach(), torch.autograd.grad(b, a, g)[0]
@@ -104,7 +107,9 @@ def test_values_and_gradients_equal_the_reference(net: dict[str, Any], dtype: to
     assert b.dtype == dtype
     assert_close(b.double(), expected, rtol=tolerance, atol=0)
     # both terms of the gradient have the size of g * D^-beta and may cancel
-    assert_close(gradient.double(), expected_gradient, rtol=tolerance, atol=tolerance * expected_gradient.abs().max())
+    assert_close(
+        gradient.double(), expected_gradient, rtol=tolerance, atol=tolerance * float(expected_gradient.abs().max())
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in NETS if name not in {"no alpha"}])
@@ -268,7 +273,7 @@ def test_supports_autocast(device: str) -> None:
     assert float32_output.dtype == torch.float32
     assert torch.equal(float32_output, net[1](x[:, :2]))
     b.float().sum().backward()
-    assert all(p.grad.isfinite().all() for p in net.parameters())
+    assert all(gradient.isfinite().all() for gradient in gradients_of(net))
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -293,8 +298,9 @@ def test_groups_never_share_a_window(size: int) -> None:
     assert not torch.equal(LRN(size)(a)[:, 6:], LRN(size)(b)[:, 6:])
     a.requires_grad_()
     layer(a)[:, 6:].sum().backward()
-    assert (a.grad[:, :6] == 0).all()
-    assert (a.grad[:, 6:] != 0).all()
+    gradient = present(a.grad)
+    assert (gradient[:, :6] == 0).all()
+    assert (gradient[:, 6:] != 0).all()
 
 
 def test_images_and_positions_are_independent() -> None:
@@ -333,8 +339,8 @@ SHAPES = [(3, 12), (2, 12, 7), (5, 12, 9, 5), (1, 12, 8, 8), (2, 6, 3, 2, 5), (3
 
 def as_plain_operations(layer: nn.Module, a: torch.Tensor, g: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Values and gradient in whole-tensor operations, differentiated by torch."""
-    b, vjp = torch.func.vjp(layer, a)
-    return b, vjp(g)[0]
+    result = torch.func.vjp(layer, a)
+    return result[0], result[1](g)[0]
 
 
 def channels_last(a: torch.Tensor) -> torch.Tensor:
@@ -371,17 +377,28 @@ def test_supports_empty_tensors(shape: tuple[int, ...]) -> None:
     assert b.shape == gradient.shape == shape
 
 
+def adding_to(saved: list[torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A hook that adds each tensor to the list."""
+
+    def add(tensor: torch.Tensor) -> torch.Tensor:
+        saved.append(tensor)
+        return tensor
+
+    return add
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("layout", [torch.Tensor.contiguous, channels_last], ids=["contiguous", "channels last"])
 def test_saves_only_the_input_for_the_gradient(dtype: torch.dtype, layout: Any) -> None:
-    a, saved = layout(images(2, 12, 5, 5, dtype=dtype)).requires_grad_(), []
-    with saved_tensors_hooks(lambda t: (saved.append(t), t)[1], lambda t: t):
+    a = layout(images(2, 12, 5, 5, dtype=dtype)).requires_grad_()
+    saved: list[torch.Tensor] = []
+    with saved_tensors_hooks(adding_to(saved), lambda t: t):
         b = LRN(groups=2)(a)
     assert [(t.data_ptr(), t.nbytes) for t in saved] == [(a.data_ptr(), a.nbytes)]
     b.sum().backward()  # the gradient is one number, expanded to the shape
     assert a.grad.dtype == dtype
     saved.clear()
-    with saved_tensors_hooks(lambda t: (saved.append(t), t)[1], lambda t: t), torch.no_grad():
+    with saved_tensors_hooks(adding_to(saved), lambda t: t), torch.no_grad():
         assert torch.equal(LRN(groups=2)(a), b)
     assert saved == []
 
@@ -486,7 +503,7 @@ def test_supports_torch_transformations() -> None:
 
 
 @pytest.mark.parametrize("mode", ["real", "fake", "symbolic"])
-def test_traces_with_make_fx(mode: str) -> None:
+def test_traces_with_make_fx(mode: Literal["real", "fake", "symbolic"]) -> None:
     from torch.fx.experimental.proxy_tensor import make_fx
 
     layer, g = LRN(groups=2), torch.ones(4, 6, 3, 3)
@@ -500,7 +517,8 @@ def test_supports_the_meta_device() -> None:
     a = torch.empty(2, 12, 5, 5, device="meta", requires_grad=True)
     b = LRN(groups=2)(a)
     b.sum().backward()
-    assert b.shape == a.grad.shape == a.shape and b.is_meta and a.grad.is_meta
+    gradient = present(a.grad)
+    assert b.shape == gradient.shape == a.shape and b.is_meta and gradient.is_meta
 
 
 @pytest.mark.slow
@@ -516,7 +534,7 @@ def test_compiled_values_and_gradients_are_equal(layout: Any, tmp_path: Path, mo
     a[1, 4, 2, 3] = 3e38
     g = layout(torch.randn(a.shape, generator=torch.Generator().manual_seed(1)))
     saved: list[torch.Tensor] = []
-    with saved_tensors_hooks(lambda t: (saved.append(t), t)[1], lambda t: t):
+    with saved_tensors_hooks(adding_to(saved), lambda t: t):
         b, gradient = values_and_gradient(compiled, a, g)
     assert (
         a.nbytes <= sum(t.nbytes for t in saved) < 1.2 * a.nbytes

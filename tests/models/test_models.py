@@ -16,7 +16,9 @@ from torch import nn
 
 import classicnets as cn
 from classicnets.api.networks import layers
+from classicnets.models.layers import RBFOutput, TableConv2d
 from classicnets.models.registry import NETS
+from support.typed import layer_of, present
 
 COUNTS = json.loads((Path(__file__).parent / "counts.json").read_text())
 CARDS = Path(cn.__file__).parent / "models" / "cards"
@@ -28,7 +30,7 @@ FULLY_CONVOLUTIONAL = {"lenet5_1998"}  # a larger image gives a map of outputs
 PUBLISHED_CONNECTIONS = {"lenet_1989": 64_660, "lenet1_1990": 98_442, "lenet5_1998": 340_908}
 
 
-def on_meta(name: str, **options: int) -> nn.Module:
+def on_meta(name: str, **options: Any) -> nn.Module:
     """The network without weights, which is fast: only shapes are needed."""
     with torch.device("meta"):
         return cn.create(name, **options)
@@ -36,7 +38,9 @@ def on_meta(name: str, **options: int) -> nn.Module:
 
 def as_published(name: str, **options: int) -> nn.Sequential:
     """The network from its builder, without the guard of its size."""
-    return NETS[name].load()(**options)
+    net = NETS[name].load()(**options)
+    assert isinstance(net, nn.Sequential)
+    return net
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -207,9 +211,10 @@ def test_our_own_network_is_marked_and_small() -> None:
 
 def test_lenet_1989_pads_with_minus_one() -> None:
     net = as_published("lenet_1989")
+    first, second = layer_of(net, "H1", TableConv2d), layer_of(net, "H2", TableConv2d)
     with torch.no_grad():
-        sums = net.H1(torch.full((1, 1, 16, 16), -1.0)) - net.H1.bias
-    assert net.H1.bias.shape == (12, 8, 8) and net.H2.bias.shape == (12, 4, 4)
+        sums = first(torch.full((1, 1, 16, 16), -1.0)) - first.bias
+    assert first.bias.shape == (12, 8, 8) and second.bias.shape == (12, 4, 4)
     torch.testing.assert_close(sums, sums[:, :, :1, :1].expand_as(sums))
 
 
@@ -229,7 +234,7 @@ def test_lenet_1989_rejects_other_sizes() -> None:
 def test_connection_tables_have_the_published_pairs(
     name: str, layer: str, pairs: int, reads: set[int], read_by: set[int]
 ) -> None:
-    table = as_published(name).get_submodule(layer).table
+    table = layer_of(as_published(name), layer, TableConv2d).table
     inputs = [channel for row in table for channel in row]
     assert len(inputs) == pairs
     assert {len(row) for row in table} == reads
@@ -237,9 +242,10 @@ def test_connection_tables_have_the_published_pairs(
 
 
 def test_lenet1_has_separate_halves_before_the_output() -> None:
-    for row in as_published("lenet1_1990").H3.table[:6]:
+    table = layer_of(as_published("lenet1_1990"), "H3", TableConv2d).table
+    for row in table[:6]:
         assert set(row) <= {0, 1}
-    for row in as_published("lenet1_1990").H3.table[6:]:
+    for row in table[6:]:
         assert set(row) <= {2, 3}
 
 
@@ -247,15 +253,16 @@ def test_lenet5_trains_60_000_parameters_and_no_codes() -> None:
     net = as_published("lenet5_1998")
     assert sum(p.numel() for p in net.parameters() if p.requires_grad) == 60_000
     assert sum(p.numel() for p in net.parameters()) == 60_000
-    codes = net.RBF.codes
+    output = layer_of(net, "RBF", RBFOutput)
+    codes = output.codes
     assert codes.shape == (10, 84) and set(codes.unique().tolist()) == {-1.0, 1.0}
-    outputs = net.RBF(codes)
+    outputs = output(codes)
     assert torch.equal(outputs.argmax(1), torch.arange(10)) and not outputs.diagonal().any()
     assert outputs.fill_diagonal_(-1000).max() <= -4 * 8  # any two digits differ in at least eight pixels
 
 
 def test_lenet5_codes_are_images_of_digits() -> None:
-    seven = as_published("lenet5_1998").RBF.codes[7].reshape(12, 7)
+    seven = layer_of(as_published("lenet5_1998"), "RBF", RBFOutput).codes[7].reshape(12, 7)
     assert ["".join(".#"[int(pixel > 0)] for pixel in row) for row in seven] == [
         "#######", ".....##", ".....##", "....##.", "...##..", "...##..",
         "..##...", "..##...", "..##...", "..##...", ".......", ".......",
@@ -315,7 +322,7 @@ def conv1_halves_read_by(net: nn.Sequential, layer: str, channels: slice) -> lis
     """For each half of conv1's channels, whether it influences these channels of a later layer."""
     names = [name for name, _ in net.named_children()]
     net[: names.index(layer) + 1](mean_free_images(67))[:, channels].square().sum().backward()
-    gradient = net.conv1.weight.grad
+    gradient = present(layer_of(net, "conv1", nn.Conv2d).weight.grad)
     return [bool(half.any()) for half in gradient.chunk(2)]
 
 
@@ -327,13 +334,13 @@ def test_towers_are_separate_before_conv3(name: str) -> None:
     assert conv1_halves_read_by(net(), "pool2", slice(0, 128)) == [True, False]
     assert conv1_halves_read_by(net(), "pool2", slice(128, 256)) == [False, True]
     assert conv1_halves_read_by(net(), "conv3", slice(0, 192)) == [True, True]
-    assert net().conv4.groups == net().conv5.groups == 2
+    assert [layer_of(net(), name, nn.Conv2d).groups for name in ("conv4", "conv5")] == [2, 2]
 
 
 @pytest.mark.parametrize("name", ["alexnet_caffe", "caffenet"])
 def test_caffe_normalizes_across_the_towers(name: str) -> None:
     net = as_published(name, image_size=67)
-    assert net.conv2.groups == 2
+    assert layer_of(net, "conv2", nn.Conv2d).groups == 2
     assert conv1_halves_read_by(net, "conv2", slice(0, 128)) == [True, True]
 
 
@@ -342,7 +349,7 @@ def test_border_of_alexnet_2012_completes_the_last_window() -> None:
         with torch.device("meta"):
             net = as_published("alexnet_2012", image_size=image_size)
         image = torch.rand(1, 3, 32, 32)
-        bordered = net.border(image)
+        bordered = net.get_submodule("border")(image)
         assert bordered.shape[2:] == (32 + overhang, 32 + overhang)
         assert torch.equal(bordered[:, :, :32, :32], image)
         assert not bordered[:, :, 32:].any() and not bordered[:, :, :, 32:].any()
@@ -363,7 +370,7 @@ def test_torchvision_alexnet_has_the_state_dict_of_torchvision() -> None:
 
 def test_torchvision_pooling_keeps_224_and_rejects_smaller_inputs() -> None:
     with torch.device("meta"):
-        pool = as_published("alexnet_torchvision").avgpool
+        pool = as_published("alexnet_torchvision").get_submodule("avgpool")
     maps = torch.rand(1, 4, 6, 6)
     assert torch.equal(pool(maps), maps)
     assert pool(torch.rand(1, 4, 9, 7)).shape == (1, 4, 6, 6)

@@ -20,6 +20,7 @@ from classicnets.models.variants import CHOICES, vary
 from classicnets.runs import net_spec
 from classicnets.spec import run_spec
 from support.command_line import CommandLine
+from support.typed import layer_of
 
 OWN_NETWORK = """
 from torch import nn
@@ -48,7 +49,8 @@ class OwnForward(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.shared(self.conv2(self.activation(self.conv1(x))))
-        return self.out(self.activation(self.hidden(x.flatten(1))))
+        x = self.out(self.activation(self.hidden(x.flatten(1))))
+        return x
 
 
 def kinds(net: nn.Module) -> list[str]:
@@ -75,7 +77,8 @@ def test_replaces_every_activation(name: str, function: Callable[..., Any]) -> N
     assert name in CHOICES["activation"]
     net = OwnForward().eval()
     varied = vary(net, activation=name)
-    assert varied.activation is varied.shared and not varied.activation.training
+    activation = varied.get_submodule("activation")
+    assert activation is varied.shared and not activation.training
     x = function(net.conv2(function(net.conv1(X)))).flatten(1)
     torch.testing.assert_close(varied(X), net.out(function(net.hidden(x))))
     assert type(net.activation) is nn.Sigmoid
@@ -86,12 +89,13 @@ def test_new_pool_keeps_its_window() -> None:
     net = custom_network().eval()
     for kind, layer_class in (("max", nn.MaxPool2d), ("average", nn.AvgPool2d)):
         varied = vary(net, pool=kind)
-        assert type(varied[3]) is type(varied[5]) is layer_class
-        assert (varied[3].kernel_size, varied[3].stride, varied[3].padding, varied[3].ceil_mode) == (3, 2, 1, True)
-        assert (varied[5].kernel_size, varied[5].stride) == ((2, 1), (2, 1))
+        first, second = layer_of(varied, 3, layer_class), layer_of(varied, 5, layer_class)
+        assert type(first) is type(second) is layer_class
+        assert (first.kernel_size, first.stride, first.padding, first.ceil_mode) == (3, 2, 1, True)
+        assert (second.kernel_size, second.stride) == ((2, 1), (2, 1))
         assert varied(X).shape == net(X).shape
     subsampled = nn.Sequential(Subsampling(2), nn.AdaptiveAvgPool2d(3), nn.LPPool2d(2, 3))
-    assert [str(layer) for layer in vary(subsampled, pool="max")] == [
+    assert [str(layer) for layer in vary(subsampled, pool="max").children()] == [
         "MaxPool2d(kernel_size=(2, 2), stride=(2, 2), padding=0, dilation=1, ceil_mode=False)",
         "AdaptiveMaxPool2d(output_size=3)",
         "MaxPool2d(kernel_size=3, stride=3, padding=0, dilation=1, ceil_mode=False)",
@@ -103,19 +107,21 @@ def test_new_pool_keeps_its_window() -> None:
 def test_removes_or_replaces_normalization() -> None:
     net = custom_network()
     none = vary(net, norm="none")
-    assert type(none[1]) is type(none[4][1]) is type(none[8]) is nn.Identity
+    assert [type(none.get_submodule(name)) for name in ("1", "4.1", "8")] == [nn.Identity] * 3
     assert not {"BatchNorm2d", "GroupNorm", "LayerNorm"} & set(kinds(none))
     batch = vary(net, norm="batch")
-    assert str(batch[4][1]).startswith("BatchNorm2d(6,") and str(batch[8]).startswith("BatchNorm1d(8,")
-    assert torch.equal(batch[1].weight, net[1].weight)  # an existing one stays
+    assert str(batch.get_submodule("4.1")).startswith("BatchNorm2d(6,")
+    assert str(batch.get_submodule("8")).startswith("BatchNorm1d(8,")
+    assert torch.equal(*(layer_of(some, 1, nn.BatchNorm2d).weight for some in (batch, net)))  # an existing one stays
     lrn = vary(net, norm="lrn")
-    assert type(lrn[1]) is type(lrn[4][1]) is LRN and type(lrn[8]) is nn.LayerNorm
+    assert [type(lrn.get_submodule(name)) for name in ("1", "4.1", "8")] == [LRN, LRN, nn.LayerNorm]
     for varied in (none, batch, lrn):
         assert varied(X).shape == (4, 3)
 
 
 def test_inserts_batch_norm_after_every_convolution() -> None:
     net = cn.create("lenet_d2l")
+    assert isinstance(net, nn.Sequential)
     varied = vary(net, norm="batch")
     names = [name for name, _ in varied.named_children()]
     assert names[:5] == ["conv1", "conv1_norm", "sigmoid1", "pool1", "conv2"]
@@ -128,8 +134,8 @@ def test_inserts_batch_norm_after_every_convolution() -> None:
 
 
 def test_sets_removes_and_inserts_dropout() -> None:
-    assert vary(custom_network(), dropout=0.1)[10].p == 0.1
-    assert type(vary(custom_network(), dropout=0)[10]) is nn.Identity
+    assert layer_of(vary(custom_network(), dropout=0.1), 10, nn.Dropout).p == 0.1
+    assert type(vary(custom_network(), dropout=0).get_submodule("10")) is nn.Identity
     names = [name for name, _ in vary(cn.create("lenet_d2l"), dropout=0.5).named_children()]
     assert names[7:] == ["fc1", "sigmoid3", "fc1_dropout", "fc2", "sigmoid4", "fc2_dropout", "fc3"]
     both = vary(cn.create("lenet_d2l").eval(), activation="relu", dropout=0.5)
@@ -164,10 +170,11 @@ def test_varies_single_layers_shared_blocks_and_existing_names() -> None:
     assert type(vary(nn.ReLU(), activation="tanh")) is nn.Tanh
     block = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU())
     twice = vary(nn.Sequential(block, block), norm="batch", activation="tanh")
+    assert isinstance(twice, nn.Sequential)
     assert twice[0] is twice[1] and kinds(twice[0]) == ["Conv2d", "BatchNorm2d", "Tanh"]
     blocks = nn.ModuleDict({"conv": nn.Conv2d(1, 1, 3), "conv_norm": nn.ReLU()})
     varied = vary(nn.Sequential(nn.Sequential(blocks["conv"], blocks["conv_norm"])), norm="batch")
-    assert [*varied[0]._modules] == ["0", "0_norm", "1"]
+    assert [*varied.get_submodule("0")._modules] == ["0", "0_norm", "1"]
 
 
 def test_new_layers_have_the_device_and_dtype_of_the_network() -> None:

@@ -55,7 +55,7 @@ def imports(tree: ast.AST) -> list[tuple[str, int]]:
     """Packages of our own that are imported anywhere in the tree, each with the line."""
     imported = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "classicnets":
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "classicnets":
             if node.module == "classicnets":
                 imported += [(alias.name, node.lineno) for alias in node.names if alias.name != "__version__"]
             else:
@@ -121,7 +121,9 @@ def test_models_need_only_torch(path: Path) -> None:
     if path.name == "modules.py":
         allowed |= {"contextlib", "itertools", "typing"}
     for node in ast.walk(ast.parse(path.read_text())):
-        names = [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in getattr(node, "names", [])]
+        names = (
+            [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in getattr(node, "names", [])]
+        )
         if isinstance(node, ast.Import | ast.ImportFrom):
             outside = {name for name in names if not name.startswith("classicnets.models.")}  # its neighbors may
             assert {name.split(".")[0] for name in outside} <= allowed

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 import numpy as np
@@ -33,11 +33,13 @@ from classicnets.report.notebook import Notebook, in_notebook
 from classicnets.report.tensorboard import TensorBoard
 from classicnets.report.terminal import Terminal
 from classicnets.runs import history
+from classicnets.runs.folder import RunFolder
 from classicnets.spec import Output, run_spec
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from classicnets.values import Expected
 from support.command_line import CommandLine
+from support.typed import present
 
 ADVICE = Advice(
     epoch=1, step=4, topic="dead_relus", message="4 of 5 units in relu2 never fire (dead ReLUs)", hint="--set lr=[0.01]"
@@ -52,19 +54,26 @@ def begin(blobs: Path, runs: Path, **settings: object) -> Session:
     return Session.start(run_plan, lambda _: None, Output(runs=str(runs)))
 
 
+class TrainedRun(NamedTuple):
+    """The folder and all events of a run that has trained."""
+
+    folder: RunFolder
+    all_events: list[Event]
+
+
 @pytest.fixture(scope="module")
-def run(blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A run that has trained; `all_events` are its events."""
+def run(blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
     session = begin(blobs, tmp_path_factory.mktemp("displays"))
-    session.all_events = list(session.events())
-    return session
+    return TrainedRun(session.folder, list(session.events()))
 
 
 @pytest.fixture(scope="module")
-def events(run: Any) -> list[Event]:
+def events(run: TrainedRun) -> list[Event]:
     """The events of the run, with advice in the first epoch and a reason to stop after the second."""
-    i = 1 + next(n for n, e in enumerate(run.all_events) if e.step == ADVICE.step)
-    return [*run.all_events[:i], ADVICE, *run.all_events[i:-1], replace(run.all_events[-1], stops=STOP_REASON)]
+    i = 1 + next(n for n, e in enumerate(run.all_events) if isinstance(e, Step) and e.step == ADVICE.step)
+    last = run.all_events[-1]
+    assert isinstance(last, Epoch)
+    return [*run.all_events[:i], ADVICE, *run.all_events[i:-1], replace(last, stops=STOP_REASON)]
 
 
 def show_all(display: Any, events: list[Event]) -> None:
@@ -79,7 +88,8 @@ def without_silent_steps(events: list[Event]) -> list[Event]:
 
 class Recorder:
     def __init__(self) -> None:
-        self.events, self.open = [], None
+        self.events: list[Any] = []
+        self.open: bool | None = None
 
     def __enter__(self) -> None:
         self.open = True
@@ -97,7 +107,7 @@ def test_every_display_receives_every_event_and_is_closed(blobs: Path, tmp_path:
     run = follow(begin(blobs, tmp_path, epochs=1), first, second)
     assert first.events == second.events and not first.open and not second.open
     assert [e.step for e in first.events[:-1]] == [*range(1, STEPS + 1)] and isinstance(first.events[-1], Epoch)
-    assert run.result["n"] == 100
+    assert present(run.result)["n"] == 100
 
 
 def test_displays_are_closed_when_training_is_interrupted(
@@ -145,7 +155,7 @@ def test_terminal_shows_a_transient_bar_and_the_same_lines(events: list[Event]) 
     assert all(line in text for line in plain.getvalue().splitlines())
 
 
-def test_json_lines_equal_the_history(run: Any, tmp_path: Path) -> None:
+def test_json_lines_equal_the_history(run: TrainedRun, tmp_path: Path) -> None:
     out = io.StringIO()
     show_all(JsonLines(out), run.all_events)
     assert out.getvalue() == run.folder.history.read_text()
@@ -161,7 +171,9 @@ def test_json_lines_hold_every_event_except_silent_steps(events: list[Event]) ->
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_json_cannot_say_is_null(events: list[Event], value: float) -> None:
-    line = to_line(replace(events[-1], loss=value, validation_loss=value))
+    last = events[-1]
+    assert isinstance(last, Epoch)
+    line = to_line(replace(last, loss=value, validation_loss=value))
     values = json.loads(line, parse_constant=pytest.fail)
     assert values["loss"] is None and values["validation_loss"] is None and line.count("\n") == 1
 
@@ -222,7 +234,9 @@ def test_tensorboard_scalars_equal_the_events(events: list[Event], tmp_path: Pat
 
 
 def test_tensorboard_shows_validation_instead_of_test_metrics(events: list[Event], tmp_path: Path) -> None:
-    last = replace(events[-1], test_accuracy=None, validation_accuracy=0.5, validation_loss=1.25)
+    last = events[-1]
+    assert isinstance(last, Epoch)
+    last = replace(last, test_accuracy=None, validation_accuracy=0.5, validation_loss=1.25)
     show_all(TensorBoard(tmp_path, STEPS), [last])
     values = scalars(tmp_path)
     assert values["validation_accuracy"] == [(26, 0.5)] and values["validation_loss"] == [(26, 1.25)]
@@ -231,7 +245,9 @@ def test_tensorboard_shows_validation_instead_of_test_metrics(events: list[Event
 
 @pytest.mark.parametrize(("steps_before_kill", "done"), [(9, 0), (20, 13), (18, 16), (13, 13)])
 @pytest.mark.usefixtures("seconds_apart")
-def test_repeated_steps_are_in_tensorboard_once(run: Any, tmp_path: Path, steps_before_kill: int, done: int) -> None:
+def test_repeated_steps_are_in_tensorboard_once(
+    run: TrainedRun, tmp_path: Path, steps_before_kill: int, done: int
+) -> None:
     """The run is killed after `steps_before_kill` steps and resumed after `done` steps."""
     step_indices = [i for i, e in enumerate(run.all_events) if isinstance(e, Step)]
     end, restart = step_indices[steps_before_kill - 1] + 1, step_indices[done - 1] + 1 if done else 0
@@ -248,10 +264,13 @@ def test_a_resumed_run_continues_in_tensorboard_and_as_json_lines(
 ) -> None:
     session = begin(blobs, tmp_path)
     with attach_tensorboard(session) as display:
+        assert isinstance(display, TensorBoard)
         events = session.events()
         for event in events:
             display.show(event)
-            if event.epoch == 2 and event.step == 5:  # the last checkpoint is that of epoch 1
+            if (
+                event.epoch == 2 and not isinstance(event, Epoch) and event.step == 5
+            ):  # the last checkpoint is that of epoch 1
                 break
         events.close()
     code, out, err = cli("train", "--resume", session.folder.path, "--tensorboard", "--jsonl")
@@ -290,7 +309,8 @@ class Cell:
     """The outputs below a cell, as IPython's `display` changes them."""
 
     def __init__(self) -> None:
-        self.contents, self.calls = {}, 0
+        self.contents: dict[Any, dict[str, Any]] = {}
+        self.calls = 0
 
     def display(self, content: Any, *, raw: Any, display_id: Any, update: Any) -> None:
         assert raw and update == (display_id in self.contents)
@@ -304,7 +324,8 @@ class Cell:
 
     @property
     def text(self) -> str:
-        return next(c["text/plain"] for c in self.contents.values() if "image/png" not in c)
+        text: str = next(c["text/plain"] for c in self.contents.values() if "image/png" not in c)
+        return text
 
 
 def test_notebook_ends_with_the_curves_of_the_run(events: list[Event]) -> None:
@@ -321,7 +342,7 @@ def test_notebook_ends_with_the_curves_of_the_run(events: list[Event]) -> None:
 
 @pytest.mark.parametrize(("seconds", "drawings"), [(0.0, 3), (0.3, 5), (2.0, 16)])
 def test_notebook_draws_steps_at_most_once_a_second(
-    run: Session, monkeypatch: pytest.MonkeyPatch, seconds: float, drawings: int
+    run: TrainedRun, monkeypatch: pytest.MonkeyPatch, seconds: float, drawings: int
 ) -> None:
     """Two epochs of 7 steps with a loss, `seconds` apart: draws the first step, both epochs, and each step that comes
     a second or more after the previous drawing.
@@ -336,7 +357,7 @@ def test_notebook_draws_steps_at_most_once_a_second(
     assert cell.calls == 2 * drawings  # an image and a text
 
 
-def test_notebook_on_a_slow_machine_draws_a_tenth_of_the_time(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notebook_on_a_slow_machine_draws_a_tenth_of_the_time(run: TrainedRun, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, cell = SimpleNamespace(now=100.0), Cell()
     monkeypatch.setattr(notebook, "time", SimpleNamespace(monotonic=lambda: clock.now))
     monkeypatch.setattr(figures, "DPI", 20)
@@ -355,7 +376,7 @@ def test_notebook_on_a_slow_machine_draws_a_tenth_of_the_time(run: Any, monkeypa
         assert cell.calls == 4
 
 
-def test_notebook_shows_the_last_step_of_an_interrupted_run(run: Any) -> None:
+def test_notebook_shows_the_last_step_of_an_interrupted_run(run: TrainedRun) -> None:
     cell = Cell()
     show_all(Notebook("a run", None, cell.display), run.all_events[:6])
     first_step = Cell()
@@ -379,9 +400,11 @@ def test_executed_notebook_contains_the_curves(blobs: Path, tmp_path: Path, monk
         monkeypatch.setenv(name, str(tmp_path / name))
     cell = f"import classicnets as cn\nrun = cn.train('lenet_d2l', data={str(blobs)!r}, epochs=2, batch_size=32)"
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
-    timeouts = {"timeout": None, "startup_timeout": 600, "iopub_timeout": 600}  # the machine may be slow
     resources = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(book, kernel_name="python3", resources=resources, **timeouts).execute()
+    client = NotebookClient(
+        book, kernel_name="python3", resources=resources, timeout=None, startup_timeout=600, iopub_timeout=600
+    )  # the machine may be slow
+    client.execute()
     nbformat.write(book, tmp_path / "run.ipynb")
     outputs = nbformat.read(tmp_path / "run.ipynb", as_version=4).cells[0].outputs
     (image,) = (o.data["image/png"] for o in outputs if o.output_type == "display_data" and "image/png" in o.data)

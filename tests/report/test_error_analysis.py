@@ -15,6 +15,7 @@ from classicnets.evaluation.metrics import measure
 from classicnets.report import figures
 from classicnets.report.error_analysis import draw_confusion_matrix, draw_contact_sheet, draw_reliability_diagram
 from classicnets.report.fonts import FigureText
+from support.typed import present
 
 CHINESE = ["T恤", "裤子", "套头衫", "连衣裙", "外套", "凉鞋", "衬衫", "运动鞋", "包", "短靴"]
 BARRED_B = "\u1d2f"  # which DejaVu Serif has and DejaVu Sans has not; matplotlib brings both
@@ -32,7 +33,12 @@ def save_figure(path: Path, figure: Figure) -> None:
 def saved(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were saved, as matplotlib objects."""
     saved_figures, savefig = [], Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (saved_figures.append(self), savefig(self, *a, **k)))
+
+    def save_and_keep(figure: Figure, *arguments: Any, **options: Any) -> None:
+        saved_figures.append(figure)
+        savefig(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", save_and_keep)
     return saved_figures
 
 
@@ -51,8 +57,9 @@ def test_confusion_matrix_colors_errors_by_their_share_of_the_true_class(tmp_pat
     matrix = [[90, 10, 0], [1, 1, 0], [0, 0, 0]]
     save_figure(tmp_path / "c.png", draw_confusion_matrix(matrix, "abc", "title"))
     (figure,) = saved
-    shares = figure.axes[0].images[0].get_array().filled(np.nan)
-    np.testing.assert_allclose(shares, [[np.nan, 0.1, 0], [0.5, np.nan, 0], [0, 0, np.nan]])
+    shares = figure.axes[0].images[0].get_array()
+    assert isinstance(shares, np.ma.MaskedArray)
+    np.testing.assert_allclose(shares.filled(np.nan), [[np.nan, 0.1, 0], [0.5, np.nan, 0], [0, 0, np.nan]])
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list("abc")
     assert {"90", "10", "1"} < texts(figure) and "0" not in texts(figure)
     assert {"0.90", "0.50", "-", "0.99", "0.09"} <= texts(figure)  # recall 90/100, 1/2, none; precision 90/91, 1/11
@@ -94,7 +101,7 @@ def test_reliability_diagram_draws_the_metrics_bins(tmp_path: Path, saved: list[
     np.testing.assert_allclose(points, [(b["confidence"], b["accuracy"]) for b in bins if b["n"]])
     bars: Any = below.patches
     assert sum(bar.get_height() for bar in bars) == pytest.approx(1)
-    legend = {text.get_text() for text in above.get_legend().get_texts()}
+    legend = {text.get_text() for text in present(above.get_legend()).get_texts()}
     assert "overconfident" in legend  # random predictions are right in a quarter and more confident than that
 
 

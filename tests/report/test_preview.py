@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from classicnets.images.decode import read_fitted
@@ -19,7 +21,12 @@ from support.images import make_image_folder, save
 @pytest.fixture
 def saved(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     saved_figures, savefig = [], Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (saved_figures.append(self), savefig(self, *a, **k)))
+
+    def save_and_keep(figure: Figure, *arguments: Any, **options: Any) -> None:
+        saved_figures.append(figure)
+        savefig(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", save_and_keep)
     return saved_figures
 
 
@@ -34,7 +41,9 @@ def test_draws_a_folder_under_every_fit(tmp_path: Path, cli: CommandLine, saved:
         assert image.format == "PNG" and min(image.size) > 500
     cli("data", "preview", wide, "--fit", "crop", "--size", 10, "-o", tmp_path / "q.png")
     (original, *fits) = saved[-1].axes
-    assert original.get_title() == "a.png\n50 x 20" and original.patches[0].get_bbox().bounds == (14.5, -0.5, 20, 20)
+    frame = original.patches[0]
+    assert isinstance(frame, Rectangle)
+    assert original.get_title() == "a.png\n50 x 20" and frame.get_bbox().bounds == (14.5, -0.5, 20, 20)
     for axes, fit in zip(fits, ("crop", "letterbox", "stretch"), strict=True):
         expected = read_fitted(wide, Preprocess(channels=3, image_size=10, fit=fit))
         np.testing.assert_array_equal(axes.images[0].get_array(), expected.transpose(1, 2, 0))

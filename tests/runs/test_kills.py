@@ -35,7 +35,8 @@ def killing(what: str, folder: Path) -> dict[str, Any]:
         env={key: value for key, value in os.environ.items() if not key.startswith("COV_")},
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 @linux

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from classicnets.errors import DataError, MachineError, UsageError
-from classicnets.events import Epoch, Step
+from classicnets.events import Epoch, Event, Step
 from classicnets.runs import checkpoint, folder, history, net_spec
 
 
@@ -80,7 +81,7 @@ def step(n: int, at: int) -> Step:
 
 def test_history_ignores_a_truncated_line(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
-    events = [step(1, 5), step(1, 10), epoch(1), step(2, 5)]
+    events: list[Event] = [step(1, 5), step(1, 10), epoch(1), step(2, 5)]
     for event in events:
         history.append(path, event)
     assert history.read(path) == events
@@ -113,7 +114,11 @@ def test_a_run_folder_is_complete_or_does_not_exist(tmp_path: Path, monkeypatch:
     spec, runs = net_spec.find("own.py:net"), tmp_path / "runs"
     (runs / "own-2").mkdir(parents=True)  # empty: as good as none
     (runs / "own-3").write_text("a file")
-    paths = [folder.make(runs, "own", lambda temporary, k=k: folder.fill(temporary, spec, {"k": k})) for k in range(3)]
+
+    def fill(temporary: Path, k: int) -> None:
+        folder.fill(temporary, spec, {"k": k})
+
+    paths = [folder.make(runs, "own", partial(fill, k=k)) for k in range(3)]
     assert [path.name for path in paths] == ["own-1", "own-2", "own-4"]
     assert [facts_of(path) for path in paths] == [{"k": 0}, {"k": 1}, {"k": 2}]
     assert (paths[0] / "net.py").read_text() == NET

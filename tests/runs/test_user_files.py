@@ -330,7 +330,7 @@ SETTINGS = {
     "search path": ("sys.path[:] = []", lambda: [*sys.path]),
     "warnings": ("warnings.simplefilter('ignore')", lambda: [*warnings.filters]),
     "random": ("random.seed(5); random.random()", random.getstate),
-    "numpy": ("np.random.seed(5)", lambda: np.random.get_state()[1].tolist()),
+    "numpy": ("np.random.seed(5)", lambda: np.random.get_state(legacy=False)["state"]["key"].tolist()),
 }  # fmt: skip
 IMPORTS = "import os, random, sys, torch, warnings\nimport numpy as np\nfrom torch import nn\n"
 

@@ -32,6 +32,7 @@ def old(tmp_path: Path) -> Path:
 
 def test_a_finished_run_opens_with_the_same_accuracy(old: Path, cli: CommandLine) -> None:
     run = cn.load(old / "finished")
+    assert isinstance(run, cn.Run)
     assert run.result and run.evaluate().accuracy == pytest.approx(run.result["test_accuracy"], abs=0.051)  # one image
     code, out, _ = cli("evaluate", old / "finished", "--json")
     assert code == 0 and json.loads(out)["n"] == 20
@@ -57,7 +58,8 @@ def test_a_stopped_run_is_resumed(old: Path, cli: CommandLine) -> None:
     assert code == 0 and "test accuracy" in out and "after epoch 1 of 3, step 2" in err
     after = (old / "stopped" / "history.jsonl").read_text().splitlines()
     assert after[: len(history)] == history and json.loads(after[-1])["epoch"] == 3
-    assert cn.load(old / "stopped").result
+    run = cn.load(old / "stopped")
+    assert isinstance(run, cn.Run) and run.result
 
 
 def test_a_run_can_provide_initial_weights(old: Path) -> None:

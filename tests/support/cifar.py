@@ -6,6 +6,7 @@ import hashlib
 import io
 import tarfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def make_cifar_folder(folder: Path, *, batch: int = 20, test: int = 10, **option
 
 
 def make_archive(
-    path: Path, members: dict[str, bytes], *, mode: str = "w:gz", format: int = tarfile.GNU_FORMAT
+    path: Path, members: dict[str, bytes], *, mode: Literal["w", "w:gz"] = "w:gz", format: int = tarfile.GNU_FORMAT
 ) -> Path:
     """Write a tar of files, given as name -> content."""
     with tarfile.open(path, mode, format=format) as tar:

@@ -23,7 +23,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", CLASSICNETS_OFFLINE="1")
 
@@ -47,6 +47,8 @@ net = nn.Sequential(
 """
 SETTINGS = "epochs=2 batch_size=12 validation=0.2 flip=true shift=1 erase=3 ema=0.9 clip=1 lr=0.01"
 
+T = TypeVar("T")
+
 
 class Disk:
     """Counts the calls that change files under `root`, and kills the process at call number `at`, in the way `way`."""
@@ -59,7 +61,7 @@ class Disk:
 
     def watch(self) -> None:
         """Starts counting in this process."""
-        io.open = builtins.open = self._open
+        io.open = builtins.open = self._open  # type: ignore[assignment]
         os.fsync = self._fsync
         for name in ("mkdir", "rmdir", "unlink", "remove", "rename", "replace"):
             setattr(os, name, self._watched(name, getattr(os, name)))
@@ -67,9 +69,7 @@ class Disk:
     def inside(self, path: object) -> bool:
         return isinstance(path, str | os.PathLike) and str(Path(path).absolute()).startswith(self.root)
 
-    def call(
-        self, name: str, path: object, do: Callable[[], object], do_half: Callable[[], object] | None = None
-    ) -> object:
+    def call(self, name: str, path: object, do: Callable[[], T], do_half: Callable[[], object] | None = None) -> T:
         self.calls.append((name, Path(str(path)).name))
         is_killed = len(self.calls) == self.at
         if is_killed and self.way == "before":
@@ -94,11 +94,11 @@ class Disk:
 
         return watched
 
-    def _fsync(self, file: int) -> None:
-        path = os.readlink(f"/proc/self/fd/{file}")
+    def _fsync(self, fd: Any) -> None:
+        path = os.readlink(f"/proc/self/fd/{fd}")
         if not f"{path}/".startswith(self.root):
             return
-        status = os.fstat(file)
+        status = os.fstat(fd)
         self.call("fsync folder" if stat.S_ISDIR(status.st_mode) else "fsync", path, lambda: None)
         self.synced[status.st_ino] = status.st_size
 
@@ -166,7 +166,7 @@ class Place:
             command = ["train", "--resume", str(run), "--loader-threads", str(threads)]
 
         def do() -> int:
-            os.fsync = lambda _: None  # needed in a power cut alone, and here `Disk` says what one leaves
+            os.fsync = lambda fd: None  # needed in a power cut alone, and here `Disk` says what one leaves
             if disk:
                 disk.watch()
             if change:
@@ -214,10 +214,10 @@ def small_figures() -> None:
     def small(*_: object) -> Figure:
         return Figure((0.2, 0.2))
 
-    figures.draw_curves = small
+    figures.draw_curves = small  # type: ignore[assignment]
     for name in ("draw_confusion_matrix", "draw_reliability_diagram", "draw_contact_sheet"):
         setattr(error_analysis, name, small)
-    figures.png(figures.draw_curves())  # finds the fonts
+    figures.png(small())  # finds the fonts
 
 
 def write_carelessly() -> None:
@@ -233,11 +233,11 @@ def ways_to_kill(kind: str) -> list[str]:
 
 
 def never_sync() -> None:
-    os.fsync = lambda _: None  # also for `Disk`
+    os.fsync = lambda fd: None  # also for `Disk`
 
 
 def never_sync_history() -> None:
-    history.sync = lambda _: None
+    history.sync = lambda path: None
 
 
 def at_every_call(place: Place) -> dict[str, object]:
@@ -247,7 +247,7 @@ def at_every_call(place: Place) -> dict[str, object]:
     calls = place.calls(whole)
     expected = outcome(whole / "own_net-data-1")
     points = [(at, way) for at, (kind, _) in enumerate(calls, 1) for way in ways_to_kill(kind)]
-    unequal = []
+    unequal: list[tuple[object, ...]] = []
     for at, way in points:
         if what := place.damage(place.new(), at, way, expected):
             unequal.append((*calls[at - 1], at, way, what))

@@ -62,5 +62,6 @@ def colors_onnx(
 def expected(images: np.ndarray) -> np.ndarray:
     """The probabilities of that network for images uint8 [N, 3, H, W], in float64."""
     logits = images.mean(axis=(2, 3)) / 255 * SHARPNESS
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    powers: np.ndarray = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities

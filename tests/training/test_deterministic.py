@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from classicnets import machine
 from classicnets.models.registry import NETS
 from classicnets.training import loop
 from support.command_line import CommandLine
+from support.typed import gradients_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -31,7 +33,7 @@ def step(net: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tens
     net.zero_grad()
     y = net(x)
     F.cross_entropy(y, torch.tensor([0, 7])).backward()
-    return y.detach(), [p.grad.clone() for p in net.parameters()]
+    return y.detach(), [gradient.clone() for gradient in gradients_of(net)]
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SMALL else n for n in NETS])
@@ -84,7 +86,9 @@ class Watched(nn.Sequential):
             self.modes.append(torch.are_deterministic_algorithms_enabled())
             if self.refused:
                 torch.zeros(4).put_(torch.tensor([0, 0]), torch.tensor([1.0, 2.0]))
-        return super().forward(x)
+        for layer in self:
+            x = layer(x)
+        return x
 
 
 def test_a_run_is_deterministic_only_while_it_trains(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,9 +117,14 @@ def test_rejects_nondeterministic_operations_and_restores_the_mode(blobs: Path) 
 def test_the_command_reports_the_mode_and_resuming_keeps_it(
     blobs: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = []
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
     mode = torch.use_deterministic_algorithms
-    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda *a, **k: (calls.append((a, k)), mode(*a, **k)))
+
+    def record(*arguments: Any, **options: Any) -> None:
+        calls.append((arguments, options))
+        mode(*arguments, **options)
+
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", record)
     train = ["train", "lenet_d2l", "--data", blobs, "--limit", 64, "--set", "epochs=1"]
     _, _, err = cli(*train)
     assert "deterministic" not in err and not any(a == (True,) or k.get("mode") is True for a, k in calls)

@@ -65,6 +65,7 @@ def test_a_bfloat16_run_saves_float32_and_is_close_to_a_float32_run(blobs: Path,
         assert not torch.equal(a["net/conv1.weight"], b["net/conv1.weight"])
         difference = (a["net/ip1.weight"] - b["net/ip1.weight"]).norm() / a["net/ip1.weight"].norm()
         assert difference < 0.2
+    assert exact.result is not None and rough.result is not None
     assert exact.result["test_accuracy"] > 0.9
     assert rough.result["test_accuracy"] == pytest.approx(exact.result["test_accuracy"], abs=0.03)
     assert rough.evaluate().accuracy == rough.result["test_accuracy"]

@@ -19,7 +19,7 @@ from classicnets.recipes import resolve
 from classicnets.training.initialize import check, initialize
 from support.command_line import CommandLine
 
-ALL = resolve.CHOICES["initialize"]
+ALL = tuple(map(str, resolve.CHOICES["initialize"]))
 BY_POSITION = [
     scheme
     for scheme in ALL

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from torch.nn.utils import prune
 
 import classicnets as cn
 from classicnets.datasets.types import Split
-from classicnets.events import Advice, Epoch
+from classicnets.events import Advice, Epoch, Event
 from classicnets.images import batches
 from classicnets.models.modules import copy_module
 from classicnets.recipes import resolve
@@ -215,7 +215,7 @@ def test_initialization_reaches_parametrized_layers(scheme: str, kind: str) -> N
     if kind == "weight_norm":
         torch.testing.assert_close(parametrized[0].weight, plain[0].weight)
     else:  # the weight that is assigned is then divided by its largest singular value
-        torch.testing.assert_close(parametrized[0].parametrizations.weight.original, plain[0].weight)
+        torch.testing.assert_close(parametrized.get_parameter("0.parametrizations.weight.original"), plain[0].weight)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_freezing_reaches_parametrized_layers_and_only_them() -> None:
     freeze(net, ["0"])
     train_mode(net)
     assert [name for name, p in net.named_parameters() if p.requires_grad] == ["2.weight", "2.bias"]
-    assert not net[0].training and not net[0].parametrizations.weight[0].training
+    assert not net[0].training and not net.get_submodule("0.parametrizations.weight.0").training
     assert net[1].training and net[2].training
 
 
@@ -319,8 +319,8 @@ def test_a_run_with_a_last_batch_of_one_ends_as_its_resumed_twin(
     assert results[0]["test_loss"] == results[1]["test_loss"]
 
 
-def stop_after_one_epoch(events):  # type: ignore[no-untyped-def]
-    def stopped(session: Session):  # type: ignore[no-untyped-def]
+def stop_after_one_epoch(events: Callable[[Session], Iterator[Event]]) -> Callable[[Session], Iterator[Event]]:
+    def stopped(session: Session) -> Iterator[Event]:
         for event in events(session):
             yield event
             if isinstance(event, Epoch):

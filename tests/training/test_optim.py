@@ -208,7 +208,7 @@ def test_the_state_is_restored_at_any_step() -> None:
 def test_bfloat16_keeps_float32_weights_and_is_close_to_float32() -> None:
     results = {}
     for precision in ("float32", "bfloat16"):
-        dtypes = []
+        dtypes: list[torch.dtype] = []
         net = small()
         net[0].register_forward_hook(lambda _m, _i, out, dtypes=dtypes: dtypes.append(out.dtype))
         state, events = train(replace(PLAIN, precision=precision), net)

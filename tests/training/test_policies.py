@@ -74,7 +74,8 @@ class Views(nn.Sequential):
     """Ends with a view, as many custom networks do."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = super().forward(x)
+        for layer in self:
+            x = layer(x)
         return x.view(len(x), -1)
 
 
@@ -126,8 +127,17 @@ def test_only_the_command_changes_process_settings_and_reports_them(
     cli: CommandLine, blobs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     applied: list[str] = []
-    monkeypatch.setattr(machine, "keep_memory", lambda: not applied.append("memory"))
-    monkeypatch.setattr(machine, "share_cores", lambda: bool(applied.append("cores")))
+
+    def keep_memory() -> bool:
+        applied.append("memory")
+        return True
+
+    def share_cores() -> bool:
+        applied.append("cores")
+        return False
+
+    monkeypatch.setattr(machine, "keep_memory", keep_memory)
+    monkeypatch.setattr(machine, "share_cores", share_cores)
     monkeypatch.setattr(machine, "_process_settings", [])
     cn.train("lenet_d2l", data=str(blobs), recipe="fast", epochs=1, limit=32, quiet=True)
     assert not applied and not any("glibc" in line for line in plan(*run_spec("lenet_d2l")).lines())

@@ -26,6 +26,7 @@ from classicnets.training.loop import Scores, train
 from classicnets.training.session import Session
 from classicnets.training.state import State
 from support.command_line import CommandLine
+from support.typed import layer_of
 
 OWN_NET = """
 from torch import nn
@@ -52,9 +53,10 @@ def test_losses_equal_a_plain_pytorch_loop_over_200_steps() -> None:
     data, steps = split(50_000), 200
     preprocess = recipe.preprocess(1, 28)
     torch.manual_seed(3)
-    net = cn.create("lenet_d2l")
+    net, other = cn.create("lenet_d2l"), cn.create("lenet_d2l")
     net.apply(book_init)
-    plain = nn.Sequential(*cn.create("lenet_d2l"))
+    assert isinstance(other, nn.Sequential)
+    plain = nn.Sequential(*other)
     plain.load_state_dict(dict(zip(plain.state_dict(), net.state_dict().values(), strict=True)))
 
     loader = batches.Batches(data, recipe, preprocess, seed=5, device=torch.device("cpu"))
@@ -107,6 +109,7 @@ def test_limit_does_not_change_the_validation_set() -> None:
     data = Split(np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1), np.arange(100))
     train, validation = batches.hold_out(data, 0.2, None, seed=4)
     limited, limited_validation = batches.hold_out(data, 0.2, 10, seed=4)
+    assert validation is not None and limited_validation is not None
     assert (
         len(train) == 80 and len(validation) == 20 and not set(train) & set(validation.labels)
     )  # labels are places here
@@ -130,14 +133,15 @@ def test_xavier_does_not_change_biases() -> None:
 
     torch.manual_seed(0)
     net = cn.create("lenet_d2l")
-    layers = [layer for layer in net if hasattr(layer, "bias")]
+    assert isinstance(net, nn.Sequential)
+    layers: list[Any] = [layer for layer in net if hasattr(layer, "bias")]
     biases = [layer.bias.clone() for layer in layers]
     initialize(net, "xavier_uniform")
     assert all(torch.equal(bias, layer.bias) for bias, layer in zip(biases, layers, strict=True))
     bound = math.sqrt(6 / (400 + 120))
-    assert 0.99 * bound < net.fc1.weight.abs().max() <= bound
+    assert 0.99 * bound < layer_of(net, "fc1", nn.Linear).weight.abs().max() <= bound
     initialize(net, "xavier_uniform_zero_bias")
-    assert not any(layer.bias.any() for layer in net if hasattr(layer, "bias"))
+    assert not any(layer.bias.any() for layer in layers)
 
 
 def test_a_run_from_python(blobs: Path, tmp_path: Path) -> None:
@@ -279,7 +283,7 @@ def test_resuming_restores_the_threads_and_rejects_changes(
     for change in (["lenet_d2l"], ["--set", "lr=1"], ["--limit", "3"], ["--recipe", "fast"], ["--seed", "1"]):
         code, _, err = cli("train", *change, "--resume", "runs/lenet_d2l-blobs-1")
         assert code == 2 and "error[CN208]" in err
-    thread_counts = []
+    thread_counts: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", thread_counts.append)
     assert cli("train", "--resume", "runs/lenet_d2l-blobs-1")[0] == 0
     assert thread_counts == [2]

@@ -22,9 +22,10 @@ from classicnets.models.registry import NETS
 from classicnets.weights.identify import identify
 from classicnets.weights.load import load_weights
 from support.command_line import CommandLine
+from support.typed import layer_of, present
 
 
-def state(name: str, **options: int) -> dict[str, torch.Tensor]:
+def state(name: str, **options: Any) -> dict[str, torch.Tensor]:
     return cn.create(name, **options).state_dict()
 
 
@@ -101,9 +102,10 @@ def test_reports_the_most_similar_net_and_its_differences(tmp_path: Path) -> Non
     tensors["extra"] = torch.zeros(())
     save_file(tensors, tmp_path / "w.safetensors")
     identity = identify(tmp_path / "w.safetensors")
-    assert not identity.matches and NETS[identity.nearest.net].parameters == 61_706
-    assert identity.nearest.differences == (
-        f"conv2.weight is 16x6x3x3 in the file and 16x6x5x5 in {identity.nearest.net}",
+    nearest = present(identity.nearest)
+    assert not identity.matches and NETS[nearest.net].parameters == 61_706
+    assert nearest.differences == (
+        f"conv2.weight is 16x6x3x3 in the file and 16x6x5x5 in {nearest.net}",
         "fc2.bias of 84 is missing from the file",
         "extra of a single number is only in the file",
     )
@@ -215,13 +217,13 @@ def test_loads_all_weights_or_initializes_a_new_head(tmp_path: Path, legacy: boo
     assert all(torch.equal(a, b) for a, b in zip(same.parameters(), theirs.parameters(), strict=True))
 
     other = SmallAlexNet(classes=7)
-    head = other.classifier["6"].weight.clone()
+    head = layer_of(other, "classifier.6", nn.Linear).weight.clone()
     report = load_weights(path, other)
     assert report.newly_initialized == ("classifier.6.weight", "classifier.6.bias")
     assert report.unused == (f"{prefix}classifier.6.weight", f"{prefix}classifier.6.bias")
     assert len(report.loaded) == 14
-    assert torch.equal(other.classifier["6"].weight, head)
-    assert torch.equal(other.features["10"].weight, theirs.features["10"].weight)
+    assert torch.equal(layer_of(other, "classifier.6", nn.Linear).weight, head)
+    assert torch.equal(*(layer_of(net, "features.10", nn.Conv2d).weight for net in (other, theirs)))
     assert report.lines()[2] == "newly initialized, to be trained: classifier.6.weight, classifier.6.bias"
 
 

@@ -41,7 +41,7 @@ def evaluate(classifier: Classifier, split: Split) -> tuple[Evaluation, np.ndarr
 
 
 def compare_with_run(accuracy: float, recorded: float | None, n: int) -> str:
-    """Says that an accuracy is not the one that the run recorded for the same weights and test images.
+    """Say that an accuracy is not the one that the run recorded for the same weights and test images.
 
     Another device or precision may change the predictions of images at the border of two classes: of two images, or
     one in a thousand.

@@ -72,7 +72,7 @@ class ExportSource:
         return None if self.splits is None else measure(probabilities, self.splits.test.labels).accuracy
 
     def compare_with_run(self, accuracy: float | None) -> None:
-        """Logs that the network's accuracy on the test split is not the one that the run recorded."""
+        """Log that the network's accuracy on the test split is not the one that the run recorded."""
         recorded = self.run_facts.get("result", {}).get("test_accuracy")
         if accuracy is not None and (message := compare_with_run(accuracy, recorded, len(self.images))):
             self.log(message)

@@ -19,7 +19,7 @@ def stream() -> TextIO:
 
 
 def print(*values: object, sep: str = " ", end: str = "\n", file: TextIO | None = None, flush: bool = False) -> None:
-    """Prints a result, as the function of Python does, to `stream` by default."""
+    """Print a result, as the function of Python does, to `stream` by default."""
     builtins.print(*values, sep=sep, end=end, file=file or stream(), flush=flush)
 
 

@@ -105,7 +105,7 @@ def _generators() -> Iterator[None]:
 
 @contextmanager
 def _torch_device() -> Iterator[None]:
-    """Restores what torch.set_default_device and set_default_tensor_type set."""
+    """Restore what torch.set_default_device and set_default_tensor_type set."""
     before, tensor_device = _default_device(), torch._C._get_default_device()
     try:
         yield

@@ -75,7 +75,7 @@ class Neighbors(MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Finds a module in the folders of the file, or below a package in them (see importlib.abc.MetaPathFinder)."""
+        """Find a module in the folders of the file, or below a package in them (see importlib.abc.MetaPathFinder)."""
         top = name.partition(".")[0]
         if path is not None:
             return self._find(name, path) if top in self._names else None
@@ -107,7 +107,7 @@ class Neighbors(MetaPathFinder):
         fromlist: Sequence[str] | None = (),
         level: int = 0,
     ) -> ModuleType:
-        """Replaces `__import__`, which import statements call."""
+        """Replace `__import__`, which import statements call."""
         top = name.partition(".")[0]
         if not level and (top in STANDARD or not (top in self._names or self._find_top(top))):
             return builtins.__import__(name, globals, locals, fromlist or (), level)
@@ -117,7 +117,7 @@ class Neighbors(MetaPathFinder):
             return builtins.__import__(name, globals, locals, fromlist or (), level)
 
     def _hide(self, names: Iterable[str]) -> None:
-        """Takes the modules of others out of sys.modules whose top-level names are those of neighbors."""
+        """Take the modules of others out of sys.modules whose top-level names are those of neighbors."""
         candidates = {*names} - STANDARD
         self._hidden |= _take_out({name for name in candidates if name in self._names or self._find_top(name)})
 
@@ -155,30 +155,30 @@ class Neighbors(MetaPathFinder):
 
 
 class _Source(SourceFileLoader):
-    """Loads a neighbor from its source, with the builtins of `neighbors`."""
+    """Load a neighbor from its source, with the builtins of `neighbors`."""
 
     def __init__(self, neighbors: Neighbors, name: str, path: str):
         super().__init__(name, path)
         self.neighbors = neighbors
 
     def path_stats(self, path: str) -> NoReturn:  # noqa: ARG002
-        """Declines to cache bytecode: a file that changes within a second would not be read again."""
+        """Decline to cache bytecode: a file that changes within a second would not be read again."""
         raise OSError
 
     def get_data(self, path: str) -> bytes:
-        """Reads the file and records its digest."""
+        """Read the file and record its digest."""
         data, file, folder = super().get_data(path), Path(path), self.neighbors.folder
         name = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else str(file)
         self.neighbors.digests[name] = hashlib.sha256(data).hexdigest()
         return data
 
     def exec_module(self, module: ModuleType) -> None:
-        """Runs the file."""
+        """Run the file."""
         vars(module)["__builtins__"] = self.neighbors.builtins
         super().exec_module(module)
 
 
 def _take_out(names: set[str]) -> dict[str, ModuleType]:
-    """Removes the top-level modules of these names and their submodules from sys.modules, and returns them."""
+    """Remove the top-level modules of these names and their submodules from sys.modules, and return them."""
     taken = [name for name in sys.modules if name.partition(".")[0] in names]
     return {name: sys.modules.pop(name) for name in taken}

@@ -25,7 +25,7 @@ _neighbors: dict[Path, Neighbors] = {}  # of each file, as it was loaded last
 
 
 def load(path: Path, name: str) -> nn.Module:
-    """Runs a file and returns the network `name`, or what the function or class of that name returns.
+    """Run a file and return the network `name`, or what the function or class of that name returns.
 
     While the file runs, `sys.argv` is `[path]`. Its module is in `sys.modules` under a name that depends on path and
     contents, and stays there. The modules beside the file are imported only for it (`neighbors.Neighbors`), and the
@@ -42,7 +42,7 @@ def load(path: Path, name: str) -> nn.Module:
 
     @contextmanager
     def explained(function: str = "") -> Iterator[None]:
-        """Turns errors of the user's code into CN205."""
+        """Turn errors of the user's code into CN205."""
         try:
             yield
         except (Exception, SystemExit) as error:
@@ -106,7 +106,7 @@ def _make_module(name: str, path: Path, neighbors: Neighbors) -> ModuleType:
 
 @contextmanager
 def _registered(module: ModuleType) -> Iterator[None]:
-    """Puts a module into sys.modules, for dataclasses, pickle and type hints, and leaves it there unless it fails."""
+    """Put a module into sys.modules, for dataclasses, pickle and type hints, and leave it there unless it fails."""
     before = sys.modules.get(module.__name__)
     sys.modules[module.__name__] = module
     try:

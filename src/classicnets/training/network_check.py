@@ -37,7 +37,7 @@ def check_network(
     recipe: Recipe,
     weights: str = "",
 ) -> Check:
-    """Checks a network with its initial weights on images of noise, on the CPU.
+    """Check a network with its initial weights on images of noise, on the CPU.
 
     A network of the registry is not called, because the tests of this package check all of them.
 

@@ -94,7 +94,7 @@ class Plan:
         return net
 
     def rebuild(self) -> nn.Module:
-        """Builds the network of the run again, with other initial weights; not for a module that was passed in."""
+        """Build the network of the run again, with other initial weights; not for a module that was passed in."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.spec.seed + 1)
             net = complete(self.net_spec.build(), self.preprocess.shape)
@@ -346,7 +346,7 @@ def plan_of_run(run: RunFolder, net: nn.Module | None = None) -> Plan:
 
 
 def set_precision(net: nn.Module, precision: str) -> nn.Module:
-    """Converts the weights to float64 if that is the precision; autocast converts to bfloat16 instead."""
+    """Convert the weights to float64 if that is the precision; autocast converts to bfloat16 instead."""
     return net.double() if precision == "float64" else net
 
 

@@ -352,7 +352,7 @@ class Session:
         }
 
     def _check_saved(self, tensors: dict[str, Tensor], live: nn.Module) -> None:
-        """Checks that the network, built again with saved weights, computes what `live` computes. Raises CN210."""
+        """Check that the network, built again with saved weights, computes what `live` computes. Raises CN210."""
         rebuilt = self.plan.rebuild() if self.blank is None else self.blank
         rebuilt.to(self.device).load_state_dict(checkpoint.weights(tensors))
         images = self.batches.images(torch.arange(min(_COMPARED_IMAGES, self.batches.train_count)))
