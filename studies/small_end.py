@@ -323,7 +323,8 @@ def compete(arena: Arena, candidate: Candidate, seeds: int) -> dict[str, Any]:
             accuracies.append(run.result["test_accuracy"])
             minutes.append(run.result["seconds"] / 60)
             facts = run.facts
-    net = run.net.float().to(memory_format=torch.contiguous_format).eval()
+    net = run.net.float().eval()
+    net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's stubs lack it
     image = torch.rand(1, *run.predictor.preprocess.shape)
     mean = statistics.mean(accuracies)
     return {
@@ -341,7 +342,7 @@ def compete(arena: Arena, candidate: Candidate, seeds: int) -> dict[str, Any]:
         "n": seeds,
         "test_accuracies": accuracies,
         "test_accuracy": mean,
-        "standard_error_of_the_pictures": math.sqrt(mean * (1 - mean) / run.result["n"]),
+        "standard_error_of_the_pictures": math.sqrt(mean * (1 - mean) / facts["result"]["n"]),
         "validation_accuracy_of_the_try": validation,
         "minutes": statistics.mean(minutes),
         "parameters": facts["parameters"],

@@ -12,12 +12,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from classicnets import machine
 from classicnets.errors import UsageError
 from classicnets.text import _
 from classicnets.values import RENAMED_SETTINGS, Recipe, current_names, stored_names
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 ON_BAD_IMAGE = ("fail", "skip")
 EXPORT_FORMATS = ("onnx", "torch")
@@ -354,13 +356,13 @@ def note_new_spelling(old: str, new: str) -> None:
     print(_("note: {old} is now spelled {new}", old=old, new=new), file=sys.stderr)
 
 
-def documented(*kinds: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def documented(*kinds: type) -> Callable[[_Function], _Function]:
     """Decorator that adds the options of these dataclasses to a function's signature and docstring.
 
     `help(cn.train)` and notebooks then show each option with its default.
     """
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(function: _Function) -> _Function:
         signature = inspect.signature(function)
         options = [f for kind in kinds for f in option_fields(kind) if f.name not in signature.parameters]
         own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]

@@ -517,8 +517,9 @@ def test_a_run_splits_batches_and_is_reproducible(blobs: Path, two_threads: None
     first, second, other = map(run_weights, (*runs, unsplit))
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
     assert not all(torch.equal(tensor, other[name]) for name, tensor in first.items())
+    assert isinstance(runs[0].predictor, Predictor)
     assert runs[0].predictor.acceleration == Acceleration(channels_last=True, batch_threads=2)
-    assert runs[0].evaluate().accuracy == runs[0].result["test_accuracy"]
+    assert runs[0].evaluate().accuracy == present(runs[0].result)["test_accuracy"]
     assert torch.get_num_threads() == 2
 
 

@@ -20,7 +20,7 @@ from classicnets.models.variants import CHOICES, vary
 from classicnets.runs import net_spec
 from classicnets.spec import run_spec
 from support.command_line import CommandLine
-from support.typed import layer_of
+from support.typed import layer_of, present
 
 OWN_NETWORK = """
 from torch import nn
@@ -231,10 +231,10 @@ def test_run_reports_its_variation_and_can_be_opened(cli: CommandLine, blobs: Pa
     assert run.path.name == "lenet_d2l-relu-max-blobs-1"
     assert run.facts["net"]["variation"] == RELU_MAX and not run.facts["as_published"]
     assert "# lenet_d2l with activation=relu, pool=max on blobs" in (run.path / "card.md").read_text()
-    assert "the network," in run.result["verdict"]
+    assert "the network," in present(run.result)["verdict"]
     opened = cn.Run(run.path)
     assert kinds(opened.net).count("ReLU") == 4 and kinds(opened.net).count("MaxPool2d") == 2
-    assert opened.evaluate().accuracy == run.result["test_accuracy"]
+    assert opened.evaluate().accuracy == present(run.result)["test_accuracy"]
     assert "lenet_d2l with activation=relu, pool=max (last" in cli("evaluate", run.path)[1]
     _, out, _ = cli("show", run.path)
     assert "lenet_d2l with activation=relu, pool=max for 1x28x28" in out and "MaxPool2d" in out

@@ -268,7 +268,7 @@ def test_module_is_copied_for_each_seed(blobs: Path) -> None:
     assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
     single = cn.train(copy.deepcopy(net), data=str(blobs), seed=1, epochs=1, quiet=True)
     assert same_weights(seeds_result.path / "seed-1", single.path)
-    assert seeds_result.runs[1].evaluate().accuracy == single.result["test_accuracy"]
+    assert seeds_result.runs[1].evaluate().accuracy == present(single.result)["test_accuracy"]
     with pytest.raises(UsageError, match="trained in one process"):
         cn.train_seeds(net, 2, parallel_runs=2, data=str(blobs), quiet=True)
 

@@ -196,7 +196,8 @@ def test_special_layers_are_trained_saved_and_loaded(
 def test_compiled_modules_are_trained_as_they_are_without_compilation(blobs: Path) -> None:
     layer = nn.Linear(784, 10)
     before = layer.weight.clone()
-    run = cn.train(torch.compile(nn.Sequential(nn.Flatten(), layer)), data=blobs, epochs=1)
+    compiled: nn.Module = torch.compile(nn.Sequential(nn.Flatten(), layer))  # type: ignore[assignment]
+    run = cn.train(compiled, data=blobs, epochs=1)
     assert not torch.equal(layer.weight, before)
     assert cn.Run(run.path, net=nn.Sequential(nn.Flatten(), nn.Linear(784, 10))).evaluate().n == 100
 

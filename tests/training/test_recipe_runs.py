@@ -30,6 +30,7 @@ from classicnets.training.session import Session
 from classicnets.values import Recipe
 from support.command_line import CommandLine
 from support.images import make_image_folder
+from support.typed import present
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -91,9 +92,9 @@ def test_every_recipe_runs(key: RecipeKey, folders: dict[str, Path]) -> None:
     assert ran.precision in {"float32", "bfloat16"} and recipe.precision == "auto"
     assert replace(ran, precision="auto") == replace(recipe, epochs=epochs, batch_size=batch)
     losses = [event.loss for event in history.read(run.folder.history) if isinstance(event, Epoch)]
-    assert len(losses) == epochs and all(map(math.isfinite, [*losses, run.result["test_loss"]]))
+    assert len(losses) == epochs and all(map(math.isfinite, [*losses, present(run.result)["test_loss"]]))
     if key in LEARNS:
-        assert losses[-1] < 0.5 * losses[0] and run.result["test_accuracy"] > 0.9
+        assert losses[-1] < 0.5 * losses[0] and present(run.result)["test_accuracy"] > 0.9
     weights = run.net.state_dict()
     assert all(tensor.isfinite().all() for tensor in weights.values())
     assert run.facts["as_published"] is False
@@ -101,7 +102,7 @@ def test_every_recipe_runs(key: RecipeKey, folders: dict[str, Path]) -> None:
         "not compared with the published result, because the network, the recipe, the data or the number of images was"
         " changed"
     )
-    assert run.result["verdict"] == (not_compared if recipe.expected else "")
+    assert present(run.result)["verdict"] == (not_compared if recipe.expected else "")
     card = (run.path / "card.md").read_text()
     assert all(f"- {line}\n" in card for line in recipe.deviations)
     assert f"epochs={epochs}" in card and (not_compared if recipe.expected else "no result is published") in card
@@ -115,7 +116,7 @@ def test_lenet5_learns_at_the_first_learning_rate_of_1998(folders: dict[str, Pat
     )
     run = cn.train("lenet5_1998", recipe=recipe, data=str(folders["mnist"]), epochs=25, quiet=True)
     losses = [event.loss for event in history.read(run.folder.history) if isinstance(event, Epoch)]
-    assert recipe.batch_size == 1 and losses[-1] < 0.3 * losses[0] and run.result["test_accuracy"] > 0.9
+    assert recipe.batch_size == 1 and losses[-1] < 0.3 * losses[0] and present(run.result)["test_accuracy"] > 0.9
 
 
 @pytest.mark.parametrize("key", **KEYS)
@@ -212,7 +213,8 @@ def test_the_result_averages_the_published_views(key: RecipeKey, views: int, fol
             dim=0
         )
     labels = torch.arange(3).repeat_interleave(5)
-    assert run.result["test_loss"] == pytest.approx(nn.functional.nll_loss(mean.log(), labels).item(), rel=1e-4)
+    loss = nn.functional.nll_loss(mean.log(), labels)
+    assert present(run.result)["test_loss"] == pytest.approx(loss.item(), rel=1e-4)
     single = run.net(torch.tensor(views_of_image[0].copy()).float()).softmax(1)
     assert not torch.allclose(single, mean, rtol=1e-5)
 
@@ -233,7 +235,7 @@ def test_other_data_with_the_published_name_is_not_compared(tmp_path: Path) -> N
     recipe = replace(recipe, epochs=1, drop_at=(), drop_to=(), schedule="constant")
     data = make_image_folder(tmp_path / "imagenet", per_class=4, test_per_class=2, size=36)
     run = cn.train(net, recipe=recipe, data=str(data), quiet=True)
-    assert run.facts["as_published"] is False and run.result["verdict"].startswith("not compared")
+    assert run.facts["as_published"] is False and present(run.result)["verdict"].startswith("not compared")
 
 
 @pytest.mark.slow

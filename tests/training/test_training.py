@@ -26,7 +26,7 @@ from classicnets.training.loop import Scores, train
 from classicnets.training.session import Session
 from classicnets.training.state import State
 from support.command_line import CommandLine
-from support.typed import layer_of
+from support.typed import layer_of, present
 
 OWN_NET = """
 from torch import nn
@@ -151,14 +151,14 @@ def test_a_run_from_python(blobs: Path, tmp_path: Path) -> None:
     images = {"curves.png", "confusion.png", "calibration.png", "contact_sheet.png"}
     assert names == {"run.json", "history.jsonl", "metrics.json", "card.md", "last.safetensors"} | images
     measured = json.loads(run.folder.metrics.read_text())
-    assert measured["balanced_accuracy"] == run.result["balanced_accuracy"] and len(measured["classes"]) == 10
+    assert measured["balanced_accuracy"] == present(run.result)["balanced_accuracy"] and len(measured["classes"]) == 10
     card = (run.path / "card.md").read_text()
     assert f"calibration error {measured['calibration_error']:.4f}" in card and all(name in card for name in images)
-    assert run.evaluate().accuracy == run.result["test_accuracy"]
+    assert run.evaluate().accuracy == present(run.result)["test_accuracy"]
     events = history.read(run.folder.history)
     assert [e.epoch for e in events if isinstance(e, Epoch)] == [1, 2]
     again = cn.Run(run.path)
-    assert again.evaluate().accuracy == run.result["test_accuracy"]
+    assert again.evaluate().accuracy == present(run.result)["test_accuracy"]
     assert "blobs" in repr(run) and repr(run) == repr(again)
 
 
@@ -182,12 +182,12 @@ def test_any_module_is_trained_in_place_and_learns(blobs: Path) -> None:
     net = small()
     run = cn.train(net, data=str(blobs), epochs=6, batch_size=32, flip=False, views=1, quiet=True)
     assert run.net is net
-    assert run.result["test_accuracy"] > 0.9  # ten patterns in little noise
+    assert present(run.result)["test_accuracy"] > 0.9  # ten patterns in little noise
     assert run.folder.best.exists() and run.weights_file.name == "best.safetensors"
     with pytest.raises(cn.UsageError) as caught:
         cn.Run(run.path)
     assert caught.value.code == "CN207"
-    assert cn.Run(run.path, net=small()).evaluate().accuracy == run.result["test_accuracy"]
+    assert cn.Run(run.path, net=small()).evaluate().accuracy == present(run.result)["test_accuracy"]
 
 
 def test_runs_never_overwrite_each_other(blobs: Path) -> None:
@@ -209,7 +209,7 @@ def test_different_seeds_give_different_weights(blobs: Path) -> None:
 
 def test_a_changed_recipe_is_not_compared(blobs: Path) -> None:
     run = cn.train("lenet_d2l", data=str(blobs), epochs=1, limit=64, quiet=True)
-    assert run.result["verdict"].startswith("not compared")
+    assert present(run.result)["verdict"].startswith("not compared")
 
 
 def test_a_loss_that_is_not_finite_stops_training(blobs: Path, cli: CommandLine, tmp_path: Path) -> None:
