@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import MISSING, fields
 
-from classicnets.recipes.resolve import _CHOICES as CHOICES
 from classicnets.recipes.resolve import RECIPES, SETTINGS
+from classicnets.recipes.rules import CHOICES
 from classicnets.values import Recipe
 from pages import markdown
 from pages.recipes import value_text
