@@ -45,7 +45,7 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()  # the device meta has shapes only
     except (RuntimeError, AssertionError) as error:
         raise MachineError(
             "CN402",

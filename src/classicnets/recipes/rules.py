@@ -11,7 +11,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
 from classicnets import machine
-from classicnets.text import _, command, nearest
+from classicnets.text import _, command, nearest, plural
 from classicnets.values import Recipe
 
 Settings = dict[str, Any]
@@ -74,11 +74,14 @@ class Rule:
         valid: whether a recipe fulfills it.
         message: the reason why a recipe does not.
         corrections: settings that make the recipe fulfill it, each of them one way to do so.
+        only_given: the rule concerns only users who give this setting; "" for all. A recipe that is shortened with
+            `epochs` may have a setting that would take effect later.
     """
 
     valid: Callable[[Recipe], bool]
     message: Callable[[Recipe], str]
     corrections: Callable[[Recipe], Sequence[Settings]]
+    only_given: str = ""
 
 
 RANGES = (
@@ -202,7 +205,7 @@ RULES = (
     Rule(
         lambda r: r.schedule != "plateau" or r.patience > 0,
         lambda _r: _("schedule=plateau needs patience=N, the number of epochs before the learning rate drops"),
-        lambda _r: [{"patience": _PATIENCE}, {"schedule": "constant"}],
+        lambda r: [*([{"patience": min(_PATIENCE, r.epochs - 2)}] if r.epochs > 2 else []), {"schedule": "constant"}],
     ),
     Rule(
         lambda r: not (r.join_after and r.patience),
@@ -224,6 +227,18 @@ RULES = (
             epochs=r.epochs,
         ),
         lambda r: [{"join_after": 0}, {"epochs": r.join_after + 1}],
+        only_given="join_after",
+    ),
+    Rule(
+        lambda r: not r.patience or r.patience + 1 < r.epochs,
+        lambda r: plural(
+            "patience={patience} has no effect in {n} epoch",
+            "patience={patience} has no effect in {n} epochs",
+            r.epochs,
+            patience=r.patience,
+        ),
+        lambda r: [{"patience": 0}, {"epochs": r.patience + 2}],
+        only_given="patience",
     ),
     Rule(
         lambda r: r.resize is None or (r.image_size is not None and padded(r) >= r.image_size),
@@ -274,10 +289,11 @@ def problems(recipe: Recipe, original: Recipe, given: Iterable[str]) -> tuple[li
     """
     messages, corrections = _invalid_values(recipe, original)
     corrected = replace(recipe, **corrections)
-    messages += [rule.message(corrected) for rule in RULES if not rule.valid(corrected)]
     fixed = {*given}
+    checked = [rule for rule in RULES if not rule.only_given or rule.only_given in fixed]
+    messages += [rule.message(corrected) for rule in checked if not rule.valid(corrected)]
     for _round in RULES:
-        broken = next((rule for rule in RULES if not rule.valid(corrected)), None)
+        broken = next((rule for rule in checked if not rule.valid(corrected)), None)
         if broken is None:
             return messages, corrections
         effective = [c for c in broken.corrections(corrected) if broken.valid(replace(corrected, **c))]
