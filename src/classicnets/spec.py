@@ -301,7 +301,6 @@ class ExportOptions:
         metavar="SIZE",
         shown="",
         read=read_size,
-        minimum=1,
     )
     license: str = option(
         "unknown",
@@ -316,19 +315,19 @@ class ExportOptions:
             raise UsageError("CN206", _("unknown export format {name!r}", name=self.format), hint="--format onnx")
         if self.format != "onnx" and (self.int8 or self.size_budget is not None):
             raise UsageError("CN206", _("--int8 and --size-budget require the ONNX format"), hint="--format onnx")
-        if self.max_loss is not None and not self.int8:
-            raise UsageError(
-                "CN206",
-                _("--max-loss has no effect without --int8"),
-                where=f"--max-loss {self.max_loss:g}",
-                hint=f"--int8 --max-loss {self.max_loss:g}",
-            )
         if self.max_loss is not None and self.size_budget is not None:
             raise UsageError(
                 "CN206",
                 _("--max-loss has no effect with --size-budget, which writes the most accurate file that fits"),
                 where=f"--max-loss {self.max_loss:g}",
                 hint=f"--size-budget {self.size_budget}B",
+            )
+        if self.max_loss is not None and not self.int8:
+            raise UsageError(
+                "CN206",
+                _("--max-loss has no effect without --int8"),
+                where=f"--max-loss {self.max_loss:g}",
+                hint=f"--int8 --max-loss {self.max_loss:g}",
             )
         check_options(self)
 
@@ -483,6 +482,8 @@ def _problem(f: Field[Any], value: Any) -> str:
     if kinds[0] == "str" and "Recipe" not in kinds:
         if not isinstance(value, str):
             return _("{option} must be text, not {value!r}", **fields_of_text)
+        if not value and f.default != "":
+            return _("{option} must not be empty", **fields_of_text)
         if about_f.choices and value not in about_f.choices:
             names = ", ".join(about_f.choices)
             return _("{option} must be one of {names}, not {value!r}", names=names, **fields_of_text)
