@@ -479,7 +479,7 @@ def _problem(f: Field[Any], value: Any) -> str:
             return _("{option} must be at least {minimum}, not {value}", minimum=about_f.minimum, **fields_of_text)
         if about_f.maximum is not None and number > about_f.maximum:
             return _("{option} must be at most {maximum}, not {value}", maximum=about_f.maximum, **fields_of_text)
-    if kinds[0] == "str" and "Recipe" not in kinds:
+    if kinds[0] == "str" and not isinstance(value, Recipe):
         if not isinstance(value, str):
             return _("{option} must be text, not {value!r}", **fields_of_text)
         if not value and f.default != "":

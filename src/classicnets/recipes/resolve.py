@@ -150,20 +150,22 @@ def apply(recipe: Recipe, settings: Mapping[str, Any]) -> Resolved:
             why=_("the settings are {names}", names=", ".join(SETTINGS)),
             hint=f"--set {near}={settings[key]}" if near else "classicnets train NET --dry-run",
         )
-    messages: list[str] = []
+    messages: dict[str, str] = {}
     corrections: dict[str, Any] = {}
 
     def converted(key: str, value: Any, usual: Any) -> Any:
         try:
             return rules.convert(key, value)
         except ValueError as error:
-            messages.append(f"{key}={rules.typed(value)}: {error}")
+            messages[key] = f"{key}={rules.typed(value)}: {error}"
             corrections[key] = rules.nearest_value(value, usual)
             return corrections[key]
 
-    usual = {key: converted(key, getattr(recipe, key), rules.default(key)) for key in SETTINGS}
-    original = replace(recipe, **usual)
-    values = {key: converted(key, value, usual[key]) for key, value in settings.items()}
+    original = replace(recipe, **{key: converted(key, getattr(recipe, key), rules.default(key)) for key in SETTINGS})
+    for key in settings:  # replaced, so that the recipe's own value does not matter
+        messages.pop(key, None)
+        corrections.pop(key, None)
+    values = {key: converted(key, value, getattr(original, key)) for key, value in settings.items()}
     resolved = replace(original, **values)
     invalid, further = rules.problems(resolved, original, settings)
     if messages or invalid:
@@ -171,7 +173,7 @@ def apply(recipe: Recipe, settings: Mapping[str, Any]) -> Resolved:
             "CN204",
             _("the recipe cannot be used with these settings"),
             where=assignments(settings),
-            why="\n".join(messages + invalid),
+            why="\n".join([*messages.values(), *invalid]),
             hint=rules.hint(corrections | further),
         )
     return Resolved(resolved, {key: "--set" if key in settings else "recipe" for key in SETTINGS})
