@@ -485,9 +485,13 @@ def _problem(f: Field[Any], value: Any) -> str:
         if not value and f.default != "":
             return _("{option} must not be empty", **fields_of_text)
         if about_f.choices and value not in about_f.choices:
-            names = ", ".join(about_f.choices)
-            return _("{option} must be one of {names}, not {value!r}", names=names, **fields_of_text)
+            return _("{option} must be {names}, not {value!r}", names=one_of(about_f.choices), **fields_of_text)
     return ""
+
+
+def one_of(choices: Sequence[str]) -> str:
+    """Lists choices: "fail or skip", "auto, float32 or bfloat16"."""
+    return _("{names} or {last}", names=", ".join(choices[:-1]), last=choices[-1])
 
 
 def _spelling(f: Field[Any]) -> str:

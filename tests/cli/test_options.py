@@ -224,7 +224,7 @@ def test_options_that_python_functions_ignore_are_refused(places: dict[str, str]
         cn.resume(places["STOPPED"], runs=str(tmp_path))
     with pytest.raises(UsageError, match="--tensorboard shows one run only"):
         cn.train_seeds("lenet_d2l", seeds=2, data=places["GRAY"], tensorboard=True)
-    with pytest.raises(UsageError, match="--on-bad-image must be one of"):
+    with pytest.raises(UsageError, match="--on-bad-image must be fail or skip"):
         cn.Run(places["RUN"]).evaluate(on_bad_image="repair")
 
 

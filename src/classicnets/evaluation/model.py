@@ -15,7 +15,7 @@ from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
 from classicnets.images.layout import read_layout
 from classicnets.images.names import normalize_name
-from classicnets.spec import ON_BAD_IMAGE
+from classicnets.spec import ON_BAD_IMAGE, one_of
 from classicnets.text import _, command, plural
 
 Watch = Callable[[list[Input]], Iterable[Input]]
@@ -122,10 +122,9 @@ class Model:
     def _check_on_bad_image(self, on_bad_image: str, data: str | Path | None) -> None:
         """Raises UsageError CN206 for an unknown value, and for data that are not image files."""
         if on_bad_image not in ON_BAD_IMAGE:
-            names = ", ".join(ON_BAD_IMAGE)
             raise UsageError(
                 "CN206",
-                _("--on-bad-image must be one of {names}, not {value!r}", names=names, value=on_bad_image),
+                _("--on-bad-image must be {names}, not {value!r}", names=one_of(ON_BAD_IMAGE), value=on_bad_image),
                 hint=f"--on-bad-image {ON_BAD_IMAGE[0]}",
             )
         source = str(data) if data is not None else self.data if self._has_data() else None
