@@ -6,7 +6,8 @@ import inspect
 import re
 from dataclasses import MISSING, fields
 
-from classicnets.recipes.resolve import CHOICES, RECIPES, SETTINGS
+from classicnets.recipes.resolve import RECIPES, SETTINGS
+from classicnets.recipes.rules import CHOICES
 from classicnets.values import Recipe
 from pages import markdown
 from pages.recipes import value_text

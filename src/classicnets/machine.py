@@ -45,7 +45,7 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()  # the device meta has shapes only
     except (RuntimeError, AssertionError) as error:
         raise MachineError(
             "CN402",
@@ -53,6 +53,13 @@ def choose_device(name: str = "auto") -> torch.device:
             why=str(error).splitlines()[0],
             hint="classicnets doctor",
         ) from error
+    if device.type == "cpu" and device.index:
+        raise MachineError(
+            "CN402",
+            _("device {name!r} is not available on this machine", name=name),
+            why=_("all cores are one device, cpu; --threads N sets how many are used"),
+            hint="--device cpu",
+        )
     return device
 
 

@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -23,6 +24,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 ON_BAD_IMAGE = ("fail", "skip")
 EXPORT_FORMATS = ("onnx", "torch")
+MAX_LOSS = 5.0  # percentage points of test accuracy that int8 quantization may cost by default
 GROUPS = ("data", "recipe", "run", "machine", "output")  # headings of the help, in its order
 
 
@@ -34,8 +36,8 @@ class Option:
     which takes `nargs` values as argparse spells it. `shown` is the default as a reader understands it, where it is
     not the value itself. `flag` is the spelling on the command line (None: from the field's name; "": not on the
     command line), and `old_flags` are former spellings, which still work there and as keywords in Python, with a note.
-    `read` parses the value where the annotation does not say how, and raises ValueError. With `resumes`, a resumed run
-    may be given another value: results do not depend on it.
+    `read` parses the value where the annotation does not say how, and raises ValueError. `minimum` and `maximum` are
+    the range of a number. With `resumes`, a resumed run may be given another value: results do not depend on it.
     """
 
     help: str
@@ -46,6 +48,8 @@ class Option:
     flag: str | None = None
     read: Callable[[str], Any] | None = None
     nargs: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
     resumes: bool = False
     old_flags: Sequence[str] = ()
 
@@ -127,13 +131,22 @@ class RunSpec:
         shown="the recipe's",
     )
     limit: int | None = option(
-        None, help="number of training images, drawn at random with the seed", group="data", metavar="N", shown="all"
+        None,
+        help="number of training images, drawn at random with the seed",
+        group="data",
+        metavar="N",
+        shown="all",
     )
     on_bad_image: str = option(
         ON_BAD_IMAGE[0], help="handling of images that cannot be read", group="data", choices=ON_BAD_IMAGE
     )
     loader_threads: int = option(
-        0, help="number of threads that load batches in advance", group="data", metavar="N", resumes=True
+        0,
+        help="number of threads that load batches in advance",
+        group="data",
+        metavar="N",
+        minimum=0,
+        resumes=True,
     )
 
     recipe: str | Recipe | None = option(
@@ -158,7 +171,9 @@ class RunSpec:
         shown="",
     )
 
-    seed: int = option(0, help="seed of all random numbers", group="run", metavar="N")
+    seed: int = option(
+        0, help="seed of all random numbers", group="run", metavar="N", minimum=-(2**63), maximum=2**63 - 1
+    )
 
     device: str = option("auto", **DEVICE)
     precision: str | None = option(
@@ -173,6 +188,7 @@ class RunSpec:
         metavar="N",
         shown="all",
         read=read_count,
+        minimum=1,
     )
     batch_threads: int | None = option(
         None,
@@ -181,6 +197,7 @@ class RunSpec:
         metavar="N",
         shown="chosen by network and number of CPU threads",
         read=read_count,
+        minimum=1,
     )
     deterministic: bool = option(False, help="use only deterministic algorithms", group="machine")
 
@@ -189,6 +206,9 @@ class RunSpec:
             if name in RENAMED_SETTINGS:
                 note_new_spelling(name, RENAMED_SETTINGS[name])
         object.__setattr__(self, "settings", current_names(self.settings))
+        for name in ("data", "weights"):
+            if isinstance(path := getattr(self, name), Path):
+                object.__setattr__(self, name, str(path))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, with the keys of settings that `values.stored_names` gives."""
@@ -220,10 +240,13 @@ class Output:
 
     runs: str = option("runs", help="folder in which run folders are created", group="output", metavar="FOLDER")
     save_every: float = option(
-        300.0, help="seconds between checkpoints within an epoch", group="output", metavar="SECONDS"
+        300.0, help="seconds between checkpoints within an epoch", group="output", metavar="SECONDS", minimum=0
     )
     tensorboard: bool = option(False, help="write scalars for TensorBoard to RUN/tensorboard", group="output")
     quiet: bool = option(False, help="do not show progress", flag="")
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,6 +259,7 @@ class Study:
         group="run",
         metavar="N",
         shown="1",
+        minimum=1,
     )
     parallel_runs: int | None = option(
         None,
@@ -244,8 +268,12 @@ class Study:
         metavar="N",
         shown="chosen by timing a few steps",
         read=int,
+        minimum=1,
         old_flags=("--side-by-side",),
     )
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,18 +281,20 @@ class ExportOptions:
     """How a run is exported. `max_loss` is in percentage points of test accuracy, `size_budget` in bytes.
 
     Raises:
-        UsageError: CN206 for an unknown format, and for `int8` or `size_budget` with a format other than ONNX.
+        UsageError: CN206 for an unknown format, and for an option that has no effect with the others; CN204 for a value
+            of the wrong type or out of range.
     """
 
     format: str = option(
         "onnx", help="format of the file: ONNX, or a torch program (.pt2)", group="output", choices=EXPORT_FORMATS
     )
     int8: bool = option(False, help="quantize to int8, calibrated on training images", group="output")
-    max_loss: float = option(
-        5.0,
+    max_loss: float | None = option(
+        None,
         help="largest drop of test accuracy that --int8 may cause, in percentage points",
         group="output",
         metavar="POINTS",
+        shown=f"{MAX_LOSS:g}",
     )
     size_budget: int | None = option(
         None,
@@ -287,6 +317,21 @@ class ExportOptions:
             raise UsageError("CN206", _("unknown export format {name!r}", name=self.format), hint="--format onnx")
         if self.format != "onnx" and (self.int8 or self.size_budget is not None):
             raise UsageError("CN206", _("--int8 and --size-budget require the ONNX format"), hint="--format onnx")
+        if self.max_loss is not None and self.size_budget is not None:
+            raise UsageError(
+                "CN206",
+                _("--max-loss has no effect with --size-budget, which writes the most accurate file that fits"),
+                where=f"--max-loss {self.max_loss:g}",
+                hint=f"--size-budget {self.size_budget}B",
+            )
+        if self.max_loss is not None and not self.int8:
+            raise UsageError(
+                "CN206",
+                _("--max-loss has no effect without --int8"),
+                where=f"--max-loss {self.max_loss:g}",
+                hint=f"--int8 --max-loss {self.max_loss:g}",
+            )
+        check_options(self)
 
 
 def option_fields(kind: type) -> list[Field[Any]]:
@@ -318,9 +363,6 @@ def run_spec(net: Any, /, **options: Any) -> tuple[RunSpec, Any | None]:
     known = {f.name for f in fields(RunSpec)}
     own = {key: value for key, value in options.items() if key in known}
     settings = {key: value for key, value in options.items() if key not in known}
-    for key in ("data", "weights"):
-        if isinstance(own.get(key), Path):
-            own[key] = str(own[key])
     if isinstance(net, RunSpec):
         settings = {**net.settings, **own.pop("settings", {}), **settings}
         return replace(net, **own, settings=settings), None
@@ -390,9 +432,77 @@ def _default_note(f: Field[Any]) -> str:
 
 
 def check_spec(spec: RunSpec) -> None:
-    """Raise UsageError CN204 for invalid values."""
+    """Raise UsageError CN204 for values of the wrong type, out of range, or in contradiction to each other."""
+    check_options(spec)
     if spec.limit is not None and spec.limit < 1:
         raise UsageError("CN204", _("--limit {n}: must be at least one image", n=spec.limit), hint="--limit 512")
-    if spec.on_bad_image not in ON_BAD_IMAGE:
-        message = _("on_bad_image={value!r}: must be fail or skip", value=spec.on_bad_image)
-        raise UsageError("CN204", message, hint="--on-bad-image skip")
+    precision = str(spec.settings.get("precision", spec.precision))
+    if spec.precision is not None and precision != spec.precision:
+        raise UsageError(
+            "CN204",
+            _("the precision is given twice, with different values"),
+            where=f"--precision {spec.precision} --set precision={precision}",
+            hint=f"--precision {spec.precision}",
+        )
+
+
+def check_options(options: Any) -> None:
+    """Raise UsageError CN204 for values of the wrong type, out of range, or not one of the choices; with all of them.
+
+    Args:
+        options: an instance of a dataclass of options.
+    """
+    problems = [(f, why) for f in option_fields(type(options)) if (why := _problem(f, getattr(options, f.name)))]
+    if problems:
+        raise UsageError(
+            "CN204",
+            "; ".join(why for _f, why in problems),
+            where=", ".join(f"{_spelling(f)} {getattr(options, f.name)}" for f, _why in problems),
+            hint=" ".join(_valid_option(f) for f, _why in problems),
+        )
+
+
+def _problem(f: Field[Any], value: Any) -> str:
+    """Why a value is not valid for an option; "" if it is."""
+    kinds = [kind.strip() for kind in str(f.type).split("|")]
+    about_f, fields_of_text = about(f), {"option": _spelling(f), "value": value}
+    if value is None and "None" in kinds:
+        return ""
+    if kinds[0] == "bool" and not isinstance(value, bool):
+        return _("{option} must be true or false, not {value!r}", **fields_of_text)
+    if kinds[0] in {"int", "float"}:
+        numbers = (int, Integral) if kinds[0] == "int" else (int, float, Real)
+        if isinstance(value, bool) or not isinstance(value, numbers) or value != value:  # noqa: PLR0124 (NaN)
+            if kinds[0] == "int":
+                return _("{option} must be an integer, not {value!r}", **fields_of_text)
+            return _("{option} must be a number, not {value!r}", **fields_of_text)
+        number: Any = value
+        if about_f.minimum is not None and number < about_f.minimum:
+            return _("{option} must be at least {minimum}, not {value}", minimum=about_f.minimum, **fields_of_text)
+        if about_f.maximum is not None and number > about_f.maximum:
+            return _("{option} must be at most {maximum}, not {value}", maximum=about_f.maximum, **fields_of_text)
+    if kinds[0] == "str" and not isinstance(value, Recipe):
+        if not isinstance(value, str):
+            return _("{option} must be text, not {value!r}", **fields_of_text)
+        if not value and f.default != "":
+            return _("{option} must not be empty", **fields_of_text)
+        if about_f.choices and value not in about_f.choices:
+            return _("{option} must be {names}, not {value!r}", names=one_of(about_f.choices), **fields_of_text)
+    return ""
+
+
+def one_of(choices: Sequence[str]) -> str:
+    """List choices: "fail or skip", "auto, float32 or bfloat16"."""
+    return _("{names} or {last}", names=", ".join(choices[:-1]), last=choices[-1])
+
+
+def _spelling(f: Field[Any]) -> str:
+    """An option as it is spelled on the command line, or its name if it is only for Python."""
+    flag = about(f).flag
+    return f.name if flag == "" else flag or "--" + f.name.replace("_", "-")
+
+
+def _valid_option(f: Field[Any]) -> str:
+    """An option with a valid value: its default, else a choice, else its smallest value."""
+    value = f.default if f.default not in {None, MISSING} else next(iter(about(f).choices), about(f).minimum)
+    return _("without {option}", option=_spelling(f)) if value is None else f"{_spelling(f)} {value}"

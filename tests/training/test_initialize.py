@@ -15,11 +15,11 @@ from torch import nn
 import classicnets as cn
 from classicnets.errors import UsageError
 from classicnets.models.layers import LocalConv2d, Subsampling, TableConv2d
-from classicnets.recipes import resolve
+from classicnets.recipes import rules
 from classicnets.training.initialize import check, initialize
 from support.command_line import CommandLine
 
-ALL = tuple(map(str, resolve.CHOICES["initialize"]))
+ALL = rules.CHOICES["initialize"]
 BY_POSITION = [
     scheme
     for scheme in ALL

@@ -123,7 +123,7 @@ def test_lenet5_learns_at_the_first_learning_rate_of_1998(folders: dict[str, Pat
 def test_every_recipe_updates_weights_with_its_rates(key: RecipeKey, folders: dict[str, Path]) -> None:
     """Compares the learning rates and weight decays of the first step with the recipe."""
     net, recipe = made(key)
-    planned = plan(*run_spec(net, recipe=recipe, data=str(folders[recipe.data]), limit=2, settings={"batch_size": 2}))
+    planned = plan(*run_spec(net, recipe=recipe, data=str(folders[recipe.data]), limit=3, settings={"batch_size": 2}))
     training_run = Session.start(planned, lambda _: None)
     before = {name: p.detach().clone() for name, p in training_run.net.named_parameters()}
     next(event for event in training_run.events() if isinstance(event, Step))

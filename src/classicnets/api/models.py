@@ -104,14 +104,13 @@ def load(
         return Run(path, net=net, device=device, precision=precision)
     changes = {"net": net is not None, "device": device not in {"auto", "cpu"}, "precision": precision != "float32"}
     if any(changes.values()):
+        options = ", ".join(name for name, changed in changes.items() if changed)
         raise UsageError(
             "CN206",
-            _(
-                "these options do not apply to an .onnx file: {options}",
-                options=", ".join(name for name, changed in changes.items() if changed),
-            ),
+            _("these options do not apply to an .onnx file: {options}", options=options),
             where=str(path),
             why=_("the file contains the network, which runs on the CPU in the precision of the file"),
+            hint=_("the same without {options}", options=options),
         )
     exported = OnnxClassifier(path)
     facts = exported.facts

@@ -23,7 +23,7 @@ from classicnets.models.variants import vary
 from classicnets.runs import net_spec
 from classicnets.runs.folder import open_run
 from classicnets.runs.net_spec import NetSpec
-from classicnets.text import _
+from classicnets.text import _, command
 from classicnets.text import shape as shape_text
 from classicnets.weights.identify import Identity
 from classicnets.weights.identify import identify as identify_file
@@ -82,11 +82,19 @@ def layers(
         variation: See `create`.
 
     Raises:
-        UsageError: CN201, CN202, CN204, CN205 or CN207.
+        UsageError: CN201, CN202, CN204, CN205, CN206 or CN207.
     """
     spec = net_spec.with_variation(net_spec.find(network), variation or {})
     is_folder = Path(network).is_dir()
     if spec.kind != "registry":
+        if num_classes is not None:
+            raise UsageError(
+                "CN206",
+                _("the number of classes of your own network is that of its last layer"),
+                where=f"--classes {num_classes}",
+                why=_("only the networks of `classicnets list` can be built for another number of classes"),
+                hint=command("classicnets", "show", network),
+            )
         default = open_run(network).preprocess().shape if is_folder else _DEFAULT_INPUT
         return spec.display_name, _layer_table(spec, shape or default)
     if shape is None and is_folder:

@@ -12,6 +12,7 @@ from torch import nn
 from classicnets import machine, report
 from classicnets.api.models import Run, Seeds
 from classicnets.coach import coach
+from classicnets.errors import UsageError
 from classicnets.events import Event
 from classicnets.forecast.forecast import Forecast
 from classicnets.forecast.forecast import forecast as forecast_plan
@@ -67,8 +68,8 @@ def resume(
         UsageError: CN207, the folder is not a run; CN208, the run is complete.
         DataError: CN305, the checkpoint is damaged; CN306, data or network have changed.
     """
-    (output,), unknown = split_options(options, Output)
-    if unknown:
+    (output,), remaining = split_options(options, Output)
+    if unknown := [*remaining, *({"runs"} & options.keys())]:
         raise TypeError(_("resume() takes no {names}: a resumed run keeps its settings", names=", ".join(unknown)))
 
     return _train(lambda say: Session.resume(path, say, output, net=net, loader_threads=loader_threads), output)
@@ -92,6 +93,12 @@ def train_seeds(net: str | nn.Module | RunSpec, /, seeds: int = 5, **options: An
     """
     (output, study_options), run_options = split_options({**options, "seeds": seeds}, Output, Study)
     spec, module = run_spec(net, **run_options)
+    if output.tensorboard:
+        raise UsageError(
+            "CN206",
+            _("--tensorboard shows one run only; each of several runs has a history.jsonl"),
+            hint="cn.train_seeds(..., tensorboard=False)",
+        )
     console = report.tables.console(stderr=True, quiet=output.quiet)
     with machine.restore_threads():
         resolved = plan(spec, module)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import Field, dataclass
 from typing import Any, NoReturn, TypeVar
 
 from classicnets.errors import UsageError
-from classicnets.spec import GROUPS, about, default_text, note_new_spelling, option, option_fields
+from classicnets.spec import GROUPS, about, check_options, default_text, note_new_spelling, option, option_fields
 from classicnets.text import _, nearest
 
 Options = TypeVar("Options")
@@ -85,12 +86,36 @@ def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:
 
 
 def read(args: argparse.Namespace, kind: type[Options]) -> Options:
-    """Return an instance of a dataclass of options, with the defaults for those that the user did not give."""
+    """Return an instance of a dataclass of options, with the defaults for those that the user did not give.
+
+    Raises:
+        UsageError: CN204, a value is out of range.
+    """
     values = given(args, kind)
     for f in option_fields(kind):
         if f.name in values and str(f.type).startswith("Mapping"):
             values[f.name] = settings(values[f.name])
-    return kind(**values)
+    options = kind(**values)
+    check_options(options)
+    return options
+
+
+def reject(args: argparse.Namespace, kinds: Sequence[type], names: Collection[str], reason: str, hint: str) -> None:
+    """Raise UsageError CN206 if the user gave options that have no effect.
+
+    Args:
+        args: the parsed command line.
+        kinds: the dataclasses of options of the command.
+        names: the names of the options that have no effect.
+        reason: why, as a sentence.
+        hint: what to type instead.
+    """
+    fields = [f for kind in kinds for f in option_fields(kind) if f.name in names and hasattr(args, f.name)]
+    if fields:
+        flags = ", ".join(flag(f) if about(f).group else str(getattr(args, f.name)) for f in fields)
+        raise UsageError(
+            "CN206", _("{options} has no effect here", options=flags), where=args.parser.prog, why=reason, hint=hint
+        )
 
 
 def flag(f: Field[Any]) -> str:
@@ -99,7 +124,11 @@ def flag(f: Field[Any]) -> str:
 
 
 def settings(pairs: Sequence[str]) -> dict[str, str]:
-    """Parse the KEY=VALUE pairs of --set. Raises UsageError CN204 for a pair without a value."""
+    """Parse the KEY=VALUE pairs of --set; of a key that is set twice, the last value counts, with a note.
+
+    Raises:
+        UsageError: CN204, a pair has no value.
+    """
     for pair in pairs:
         if "=" not in pair:
             raise UsageError(
@@ -108,7 +137,18 @@ def settings(pairs: Sequence[str]) -> dict[str, str]:
                 why=_("settings have the form KEY=VALUE, and NET comes before --set"),
                 hint=f"--set {pair}=VALUE",
             )
-    return dict(pair.split("=", 1) for pair in pairs)
+    values: dict[str, str] = {}
+    for key, value in (pair.split("=", 1) for pair in pairs):
+        if values.get(key, value) != value:
+            message = _(
+                "note: {key} is set twice, to {first} and {last}; {last} is used",
+                key=key,
+                first=values[key],
+                last=value,
+            )
+            print(message, file=sys.stderr)
+        values[key] = value
+    return values
 
 
 def unknown(parser: argparse.ArgumentParser, text: str) -> UsageError:

@@ -60,7 +60,14 @@ class Preview:
 
     name: str = option("", help="image, folder of images, or CSV file that lists images", metavar="PATH", nargs="?")
     fit: str = option("stretch", help="fit to highlight", group="data", choices=_FITS)
-    size: int = option(64, help="height and width of the preprocessed images in pixels", group="data", metavar="S")
+    size: int = option(
+        64,
+        help="height and width of the preprocessed images in pixels",
+        group="data",
+        metavar="S",
+        minimum=1,
+        maximum=_MAX_SIZE,
+    )
     output: str = option("preview.png", help="image file to write", group="output", metavar="SHEET.png", flag="-o")
 
 
@@ -178,8 +185,6 @@ def _preview(args: argparse.Namespace) -> int:
     options = arguments.read(args, Preview)
     if not options.name:
         args.parser.error(_("data preview needs the PATH of an image, of a folder of images, or of a CSV"))
-    if not 1 <= options.size <= _MAX_SIZE:
-        args.parser.error(_("--size must be 1 to {limit} pixels, not {size}", size=options.size, limit=_MAX_SIZE))
     console = report.tables.console(stderr=True)
     samples, total, errors = api.data.preview(options.name, options.size, console.print)
     output = Path(options.output)

@@ -129,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    """Runs the command. Raises UsageError CN205 if the user's code exits, which would look like success."""
+    """Run the command. Raises UsageError CN205 if the user's code exits, which would look like success."""
     try:
         code: int = args.run(args)
     except SystemExit as error:

@@ -35,7 +35,7 @@ class Predict:
     handwriting: bool = option(
         False, help="center and scale a photographed or drawn character as in MNIST", group="data"
     )
-    top: int = option(3, help="number of classes for each image", group="output", metavar="K")
+    top: int = option(3, help="number of classes for each image", group="output", metavar="K", minimum=1)
     show: str | None = option(
         None, help="draw the preprocessed images beside the originals", group="output", metavar="FILE.png", shown=""
     )
@@ -91,8 +91,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _output_format(args: argparse.Namespace, options: Predict) -> str:
     """The format to print: "json", "jsonl", "csv" or "table". Raises UsageError CN206 for invalid options."""
-    if options.top < 1:
-        args.parser.error(_("--top must be at least 1, not {top}", top=options.top))
     chosen = {"json": args.json, "jsonl": options.jsonl, "csv": options.csv}
     names = [name for name, value in chosen.items() if value]
     if len(names) > 1:

@@ -15,7 +15,7 @@ from classicnets.cli import arguments, explain, weights
 from classicnets.errors import UsageError
 from classicnets.files import write_whole
 from classicnets.report.output import print
-from classicnets.spec import SETTINGS, option
+from classicnets.spec import SETTINGS, option, option_fields
 from classicnets.text import _, command
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ class Show:
     input: str | None = option(
         None, help="shape of the images, such as 3x224x224", group="data", metavar="CxHxW", shown=""
     )
-    classes: int | None = option(None, help="number of classes", group="data", metavar="N", shown="as in the source")
+    classes: int | None = option(
+        None, help="number of classes", group="data", metavar="N", shown="as in the source", minimum=1
+    )
     why: bool = option(
         False, help="explain how shapes, parameters and costs are calculated, for NET or for NET LAYER", group="output"
     )
@@ -59,29 +61,77 @@ class Show:
 
 OPTIONS = (Show,)
 
+# The options that have an effect on what is shown, and the largest number of networks; for --why, the rest are layers.
+_NETWORK = {"settings", "input", "classes"}
+_USES: dict[str, tuple[set[str], int | None]] = {
+    "code": (set(), 1),
+    "weights": (set(), 1),
+    "card": ({"card"}, 1),
+    "why": ({"why", "lang"} | _NETWORK, None),
+    "svg": ({"svg"} | _NETWORK, 2),
+    "comparison": ({"lang"} | _NETWORK, 2),
+    "layers": (_NETWORK, 1),
+}
+
 
 def run(args: argparse.Namespace) -> int:
     """Print the layers, the explanation, the comparison, the path of the figure, or the card."""
     options = arguments.read(args, Show)
     first, *others = options.networks
-    if re.fullmatch(r"CN\d{3}", first.upper()):
+    mode = _mode(options)
+    _reject_unused(args, options, mode)
+    if mode == "code":
         return explain.explain(first.upper(), as_json=args.json)
-    if first.endswith((".safetensors", ".pth", ".pt")):
+    if mode == "weights":
         return weights.identify(first, as_json=args.json)
-    if options.card:
+    if mode == "card":
         return _card(first, as_json=args.json)
-    if options.why:
+    if mode == "why":
         return _explain(options, _layers(options, first), others, as_json=args.json)
-    if len(others) > 1:
-        raise UsageError(
-            "CN206", _("show takes one or two networks"), hint=command("classicnets", "show", first, others[0])
-        )
     networks = [_layers(options, name) for name in options.networks]
-    if options.svg:
-        return _draw(networks, Path(options.svg))
-    if others:
+    if mode == "svg":
+        return _draw(networks, Path(str(options.svg)), as_json=args.json)
+    if mode == "comparison":
         return _compare(networks, options.lang, as_json=args.json)
     return _table(*networks[0], as_json=args.json)
+
+
+def _mode(options: Show) -> str:
+    """What is shown: a key of `_USES`."""
+    first = options.networks[0]
+    if re.fullmatch(r"CN\d{3}", first.upper()):
+        return "code"
+    if first.endswith((".safetensors", ".pth", ".pt")):
+        return "weights"
+    for mode in ("card", "why", "svg"):
+        if getattr(options, mode):
+            return mode
+    return "comparison" if len(options.networks) > 1 else "layers"
+
+
+def _reject_unused(args: argparse.Namespace, options: Show, mode: str) -> None:
+    """Raise UsageError CN206 for options without an effect, and for too many networks."""
+    used, most = _USES[mode]
+    names = options.networks
+    alone = command("classicnets", "show", *names[:most], *([f"--{mode}"] if mode in {"card", "why"} else []))
+    if mode == "svg":
+        alone += " " + command("--svg", str(options.svg))
+    if most is not None and len(names) > most:
+        if most == 2:
+            raise UsageError("CN206", _("show takes one or two networks"), hint=alone)
+        message = _("{name} has no effect here", name=", ".join(names[most:]))
+        raise UsageError("CN206", message, where=args.parser.prog, hint=alone)
+    unused = {f.name for f in option_fields(Show)} - used - {"networks"}
+    reasons = {
+        "code": _("{name} is an error code", name=names[0]),
+        "weights": _("{name} is a file of weights", name=names[0]),
+        "card": _("--card shows the card of a network, which does not depend on options"),
+        "why": _("--why explains the network in words"),
+        "svg": _("--svg draws the network, without words"),
+        "comparison": _("two networks are compared"),
+        "layers": _("the layers of one network are shown; --lang is the language of --why and of comparisons"),
+    }
+    arguments.reject(args, OPTIONS, unused, reasons[mode], alone)
 
 
 def _layers(options: Show, network: str) -> tuple[str, Table]:
@@ -122,9 +172,9 @@ def _explain(options: Show, network: tuple[str, Table], layers: list[str], *, as
     return 0
 
 
-def _draw(networks: list[tuple[str, Table]], path: Path) -> int:
+def _draw(networks: list[tuple[str, Table]], path: Path, *, as_json: bool) -> int:
     write_whole(path, api.networks.draw(networks).encode())
-    print(path)
+    print(json.dumps({"nets": [name for name, _ in networks], "file": str(path)}) if as_json else path)
     return 0
 
 

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         report.tensorboard.summary_writer()  # if the package is missing, this fails before any data is read
     console = report.tables.console(stderr=True)
     if options.resume is not None:
-        _reject_changes(args, options.resume)
+        _reject_changes(args, options.resume, many_runs=many_runs)
         if many_runs:
             return _train_seeds(api.training.reopen_seeds(options.resume), study, output, as_json=args.json)
         threads = arguments.given(args, RunSpec).get("loader_threads")
@@ -80,30 +80,24 @@ def _has_many_runs(args: argparse.Namespace, options: Train, study: Study) -> bo
     many_runs = study.seeds is not None or resumes_seeds
     if not many_runs and study.parallel_runs is not None:
         args.parser.error(_("--parallel-runs needs --seeds"))
-    for f in fields(Study):
-        number = getattr(study, f.name)
-        if number is not None and number < 1:
-            args.parser.error(_("{flag} must be at least 1, not {number}", flag=arguments.flag(f), number=number))
     return many_runs
 
 
-def _reject_changes(args: argparse.Namespace, run: str) -> None:
-    """Raise UsageError CN208 for options that a resumed run cannot change."""
-    changes: list[str] = []
-    for f in [*fields(RunSpec), *(f for f in fields(Study) if f.name == "seeds")]:
-        if hasattr(args, f.name) and not about(f).resumes:
-            value = getattr(args, f.name)
-            if f.name == "net":
-                changes.insert(0, value)
-            elif value != f.default:
-                changes.append(arguments.flag(f))
+def _reject_changes(args: argparse.Namespace, run: str, *, many_runs: bool) -> None:
+    """Raise UsageError CN208 for options that a resumed run cannot change, CN206 for those without an effect."""
+    kept = [f for f in (*fields(RunSpec), *fields(Study)) if not about(f).resumes and f.name != "parallel_runs"]
+    given = [f for f in kept if hasattr(args, f.name)]
+    changes = [args.net if f.name == "net" else arguments.flag(f) for f in given]
+    resume = command("classicnets", "train", "--resume", run)
     if changes:
         raise UsageError(
             "CN208",
             _("--resume takes no {options}: a resumed run keeps its settings", options=", ".join(changes)),
             where=run,
-            hint=command("classicnets", "train", "--resume", run),
+            hint=resume,
         )
+    unused = {"runs", "dry_run"} | ({"loader_threads"} if many_runs else set())
+    arguments.reject(args, OPTIONS, unused, _("a resumed run stays in its folder, as it was started"), resume)
 
 
 def _train(session: Session, options: Train, output: Output, *, as_json: bool) -> int:

@@ -22,6 +22,7 @@ from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
 from classicnets.images.layout import read_layout
 from classicnets.images.names import normalize_name
+from classicnets.spec import ON_BAD_IMAGE, one_of
 from classicnets.text import _, command, plural
 
 Watch = Callable[[list[Input]], Iterable[Input]]
@@ -110,8 +111,9 @@ class Model:
         Raises:
             DataError: CN304, an image cannot be read; CN306, the training data has changed, or the network does not
                 know a class; CN307, the folder or list is not valid.
-            UsageError: CN206, `data` is needed.
+            UsageError: CN206, `data` is needed, or `on_bad_image` is unknown or has no effect on it.
         """
+        self._check_on_bad_image(on_bad_image, data)
         if data is not None and self._is_training_data(str(data)):
             say(_("{name} was trained on {data}, so only the test split is used", name=self.name, data=data))
             data = None
@@ -127,9 +129,26 @@ class Model:
         labels = renumbered(splits.test.labels, classes, self.classes, str(data))
         return evaluate(self.predictor, Split(splits.test.images, labels))[0]
 
+    def _check_on_bad_image(self, on_bad_image: str, data: str | Path | None) -> None:
+        """Raise UsageError CN206 for an unknown value, and for data that are not image files."""
+        if on_bad_image not in ON_BAD_IMAGE:
+            raise UsageError(
+                "CN206",
+                _("--on-bad-image must be {names}, not {value!r}", names=one_of(ON_BAD_IMAGE), value=on_bad_image),
+                hint=f"--on-bad-image {ON_BAD_IMAGE[0]}",
+            )
+        source = str(data) if data is not None else self.data if self._has_data() else None
+        if on_bad_image != ON_BAD_IMAGE[0] and source and not loading.image_location(source):
+            raise UsageError(
+                "CN206",
+                _("--on-bad-image {value} has no effect on data that are not image files", value=on_bad_image),
+                where=source,
+                hint=f"--on-bad-image {ON_BAD_IMAGE[0]}",
+            )
+
     def _evaluate_default(self, on_bad_image: str, say: Callable[[str], None]) -> Evaluation:
         """Evaluate on the test split of the training data."""
-        if self.data is None or (self.data not in DATASETS and not Path(self.data).expanduser().exists()):
+        if self.data is None or not self._has_data():
             raise UsageError(
                 "CN206",
                 _("the data to evaluate {name} on is not available", name=self.path.name),
@@ -152,6 +171,10 @@ class Model:
         if message := compare_with_run(evaluation.accuracy, self.accuracy, evaluation.n):
             say(message)
         return evaluation
+
+    def _has_data(self) -> bool:
+        """Whether the data that the model was trained on is a published set, or is still where it was."""
+        return self.data is not None and (self.data in DATASETS or Path(self.data).expanduser().exists())
 
     def _load_default(self, data: str, on_bad_image: str, say: Callable[[str], None]) -> ImageSplits:
         if self.on_bad_image == "skip":  # as in training, so that the fingerprint is the same

@@ -13,7 +13,7 @@ from classicnets.errors import CheckFailed
 from classicnets.export import budget, int8, low_rank, onnx, parity, program
 from classicnets.export.source import ExportSource
 from classicnets.files import cannot_write, move_into_place, temporary_file
-from classicnets.spec import ExportOptions
+from classicnets.spec import MAX_LOSS, ExportOptions
 from classicnets.text import _, plural
 
 if TYPE_CHECKING:
@@ -126,7 +126,9 @@ def export(source: ExportSource, path: Path, options: ExportOptions) -> Exported
 def _choice(source: ExportSource, options: ExportOptions) -> _Choice:
     """What to write; with a size budget, the most accurate file that fits."""
     if options.size_budget is None:
-        return _Choice(net=source.net, int8=options.int8, max_loss=options.max_loss)
+        return _Choice(
+            net=source.net, int8=options.int8, max_loss=MAX_LOSS if options.max_loss is None else options.max_loss
+        )
     candidates, compared_on = _candidates(source, options, options.size_budget)
     best = budget.best(candidates, options.size_budget)
     return _Choice(

@@ -176,6 +176,7 @@ class Batches:
         """A function from image indices [B] to network input; all random numbers of the epoch are drawn here."""
         recipe, preprocess = self.recipe, self.preprocess
         side, size = preprocess.side, preprocess.image_size
+        room = preprocess.padded - size  # for the corner of a crop, in pixels
 
         def random(name: str) -> torch.Generator:
             return generator(name, self.seed, epoch)
@@ -185,7 +186,7 @@ class Batches:
         if self.axes is not None:
             noise = torch.randn(n, preprocess.channels, generator=random("colour")) * 0.1 @ self.axes.cpu()
         boxes = _random_boxes(n, random("box")) if recipe.crop == "resized" else None
-        corner = torch.randint(side - size + 1, (n, 2), generator=random("crop")) if recipe.crop == "random" else None
+        corner = torch.randint(room + 1, (n, 2), generator=random("crop")) if recipe.crop == "random" else None
         flips = torch.rand(n, generator=random("flip")) < 0.5 if recipe.flip else None
         max_shift, hole_size = recipe.shift, recipe.erase
         shifts = torch.randint(-max_shift, max_shift + 1, (n, 2), generator=random("shift")) if max_shift else None

@@ -194,7 +194,7 @@ def _check_evaluation(net: nn.Module, images: Tensor, name: str) -> Tensor:
 
 
 def _check_training(net: nn.Module, images: Tensor, name: str) -> None:
-    """Computes the gradients of one training step."""
+    """Compute the gradients of one training step."""
     net.train()
     net.zero_grad()
     logits = _call(net, images, name)

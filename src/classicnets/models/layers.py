@@ -325,7 +325,7 @@ class SelectedOutput(nn.Module):
         self.net, self.output = net, output
 
     def forward(self, x: Tensor) -> Tensor:
-        """Calls the network and selects the output. Raises ValueError if there is none of this name."""
+        """Call the network and select the output. Raises ValueError if there is none of this name."""
         outputs = self.net(x)
         if isinstance(outputs, Tensor):
             return outputs

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from classicnets import machine
 from classicnets.errors import UsageError
 from classicnets.recipes import (
     caffe2014,
@@ -18,6 +16,7 @@ from classicnets.recipes import (
     krizhevsky2014,
     lecun1998,
     mxnet,
+    rules,
     torchvision,
 )
 from classicnets.text import _, assignments, nearest
@@ -73,36 +72,6 @@ PUBLISHED_SIZES: dict[str, tuple[int, int, int]] = {
 # Fields that `--set` cannot change, because they identify the recipe.
 _IDENTITY = {"source", "net", "data", "variation", "expected", "deviations"}
 SETTINGS = tuple(f.name for f in fields(Recipe) if f.name not in _IDENTITY)
-
-# Values of the settings that are names or one of a few numbers.
-CHOICES: dict[str, tuple[str | int, ...]] = {
-    "loss": ("cross_entropy", "lecun1998"),
-    "class_weights": ("none", "auto"),
-    "optimizer": ("sgd", "sgd_rate_inside", "adamw"),
-    "schedule": ("constant", "one_cycle", "steps", "inverse", "plateau"),
-    "precision": machine.PRECISIONS,
-    "fit": ("stretch", "crop", "letterbox"),
-    "views": (1, 2, 9, 10),
-    "crop": ("none", "random", "resized"),
-    "color_noise": ("none", "paper", "code"),
-    "initialize": (
-        "as_built",
-        "xavier_uniform",
-        "xavier_uniform_zero_bias",
-        "lecun1998",
-        "krizhevsky2012",
-        "krizhevsky2012_code",
-        "krizhevsky2014",
-        "caffe_alexnet",
-        "caffe_caffenet",
-        "caffe_xavier",
-        "normal",
-        "cuda_convnet_26pct",
-        "cuda_convnet_18pct",
-        "cuda_convnet_13pct",
-    ),
-    "monitor": ("none", "validation", "test"),
-}
 
 
 @dataclass(frozen=True)
@@ -181,155 +150,30 @@ def apply(recipe: Recipe, settings: Mapping[str, Any]) -> Resolved:
             why=_("the settings are {names}", names=", ".join(SETTINGS)),
             hint=f"--set {near}={settings[key]}" if near else "classicnets train NET --dry-run",
         )
-    errors: list[str] = []
-    values: dict[str, Any] = {}
-    for key, value in settings.items():
+    messages: dict[str, str] = {}
+    corrections: dict[str, Any] = {}
+
+    def converted(key: str, value: Any, usual: Any) -> Any:
         try:
-            values[key] = _typed(key, value)
+            return rules.convert(key, value)
         except ValueError as error:
-            errors.append(f"{key}={value}: {error}")
-    resolved = replace(recipe, **values)
-    errors += _invalid_values(resolved)
-    if errors:
+            messages[key] = f"{key}={rules.typed(value)}: {error}"
+            corrections[key] = rules.nearest_value(value, usual)
+            return corrections[key]
+
+    original = replace(recipe, **{key: converted(key, getattr(recipe, key), rules.default(key)) for key in SETTINGS})
+    for key in settings:  # replaced, so that the recipe's own value does not matter
+        messages.pop(key, None)
+        corrections.pop(key, None)
+    values = {key: converted(key, value, getattr(original, key)) for key, value in settings.items()}
+    resolved = replace(original, **values)
+    invalid, further = rules.problems(resolved, original, settings)
+    if messages or invalid:
         raise UsageError(
             "CN204",
             _("the recipe cannot be used with these settings"),
             where=assignments(settings),
-            why="\n".join(errors),
-            hint=f"classicnets train {recipe.net or 'NET'} --dry-run",
+            why="\n".join([*messages.values(), *invalid]),
+            hint=rules.hint(corrections | further),
         )
-    return Resolved(resolved, {key: "--set" if key in values else "recipe" for key in SETTINGS})
-
-
-def _typed(key: str, value: Any) -> Any:
-    """Convert a value to the type of the field `key`; values from Python are checked in the same way as text."""
-    kind = next(f.type for f in fields(Recipe) if f.name == key)
-    text = str(value).strip()
-    if kind == "bool":
-        if text.lower() not in {"true", "false"}:
-            raise ValueError(_("must be true or false"))
-        return text.lower() == "true"
-    if kind in {"int", "int | None"}:
-        if kind == "int | None" and text.lower() == "none":
-            return None
-        try:
-            return int(text)
-        except ValueError:
-            raise ValueError(_("must be an integer")) from None
-    if kind == "float":
-        return _number(text)
-    if kind.startswith("tuple["):
-        parts = value if isinstance(value, tuple | list) else text.strip("()[]").split(",")
-        words = [str(part).strip() for part in parts if str(part).strip() not in {"", "none"}]
-        return tuple(map(_number, words)) if "float" in kind else tuple(words)
-    return text
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(_("must be a number")) from None
-    if not math.isfinite(value):
-        raise ValueError(_("must be a finite number"))
-    return value
-
-
-def _invalid_values(r: Recipe) -> list[str]:
-    """A message for each value of the recipe that is out of range or contradicts another."""
-    rules = [
-        (r.epochs >= 1, _("epochs={value}: must be at least 1", value=r.epochs)),
-        (r.batch_size >= 1, _("batch_size={value}: must be at least 1", value=r.batch_size)),
-        (r.lr > 0, _("lr={value}: must be greater than 0", value=r.lr)),
-        (0 <= r.momentum < 1, _("momentum={value}: must be at least 0 and below 1", value=r.momentum)),
-        (
-            0 <= r.label_smoothing < 1,
-            _("label_smoothing={value}: must be at least 0 and below 1", value=r.label_smoothing),
-        ),
-        (0 <= r.ema < 1, _("ema={value}: must be at least 0 and below 1", value=r.ema)),
-        (
-            0 <= r.validation < 1,
-            _(
-                "validation={value}: the fraction of images to hold out must be at least 0 and below 1",
-                value=r.validation,
-            ),
-        ),
-        (
-            r.image_size is None or r.image_size >= 1,
-            _("image_size={value}: must be at least 1", value=r.image_size),
-        ),
-        (
-            all(s > 0 for s in r.std) and len(r.std) > 0,
-            _("std={value}: all values must be greater than 0", value=r.std),
-        ),
-        (
-            not r.mean or len(r.std) == 1 or len(r.mean) == len(r.std),
-            _("mean has {mean} values and std {std}: each needs one per channel", mean=len(r.mean), std=len(r.std)),
-        ),
-        (
-            r.monitor != "validation" or r.validation > 0,
-            _("monitor=validation needs a validation set: set validation=0.05"),
-        ),
-        (
-            not r.patience or r.monitor == "validation",
-            _("patience={value} needs monitor=validation", value=r.patience),
-        ),
-        (
-            r.schedule != "plateau" or r.patience > 0,
-            _("schedule=plateau needs patience=N, the number of epochs before the learning rate drops"),
-        ),
-        (
-            not r.join_after or r.validation > 0,
-            _("join_after={value} needs a validation set to join: set validation=0.05", value=r.join_after),
-        ),
-        (
-            not (r.join_after and r.patience),
-            _("join_after and patience exclude each other: the validation set cannot be used once it is trained on"),
-        ),
-        (r.optimizer != "adamw" or r.momentum == 0, _("momentum is a setting of sgd; adamw has its own")),
-        (
-            not r.drop_at or r.schedule == "steps",
-            _("drop_at needs schedule=steps, and the schedule is {value}", value=r.schedule),
-        ),
-        (
-            len(r.drop_at) == len(r.drop_to),
-            _("drop_at has {at} values and drop_to {to}", at=len(r.drop_at), to=len(r.drop_to)),
-        ),
-        (
-            list(r.drop_at) == sorted(r.drop_at) and all(0 < share < 1 for share in r.drop_at),
-            _("drop_at={value}: must be rising fractions of the epochs, above 0 and below 1", value=r.drop_at),
-        ),
-        (
-            r.crop == "none" or r.resize is not None,
-            _("crop={value} needs resize, the size of the image that is cropped", value=r.crop),
-        ),
-        (
-            r.resize is None or (r.image_size is not None and r.resize + 2 * r.pad >= r.image_size),
-            _("resize={value} needs an image_size that is not larger, because it is cropped from it", value=r.resize),
-        ),
-        (
-            r.image_size is None or r.resize is not None or r.image_size > 2 * r.pad,
-            _("pad={pad}: must be less than half of image_size={size}", pad=r.pad, size=r.image_size),
-        ),
-        (
-            all(decay >= 0 for decay in r.weight_decays),
-            _("weight_decays={value}: no value may be negative", value=r.weight_decays),
-        ),
-    ]
-    rules += [
-        (getattr(r, key) >= 0, _("{key}={value}: must not be negative", key=key, value=getattr(r, key)))
-        for key in ("weight_decay", "bias_lr", "clip", "patience", "pad", "shift", "erase", "join_after")
-    ]
-    rules += [
-        (
-            getattr(r, key) in choices,
-            _(
-                "{key}={value}: must be one of {names}",
-                key=key,
-                value=getattr(r, key),
-                names=", ".join(map(str, choices)),
-            ),
-        )
-        for key, choices in CHOICES.items()
-    ]
-    return [message for valid, message in rules if not valid]
+    return Resolved(resolved, {key: "--set" if key in settings else "recipe" for key in SETTINGS})

@@ -23,14 +23,14 @@ from classicnets.recipes import resolve
 from classicnets.runs import folder
 from classicnets.runs.folder import RunFolder
 from classicnets.text import plural
-from classicnets.training import split
+from classicnets.training import data_rules, split
 from classicnets.training.plan import Plan
 
 Say = Callable[[str], None]
 
 
 def read(plan: Plan, say: Say) -> ImageSplits:
-    """Load the images of the plan; `say` reports how a validation split of the data is used. Raises DataError."""
+    """Load the images of the plan; `say` receives notes on them. Raises DataError."""
     splits = loading.load(plan.data, plan.preprocess, on_bad_image=plan.spec.on_bad_image, say=say)
     if splits.validation is not None:
         count, share = len(splits.validation), plan.recipe.validation
@@ -52,6 +52,8 @@ def read(plan: Plan, say: Say) -> ImageSplits:
                 name=splits.name,
             )
         say(message)
+    for line in data_rules.notes(splits, training_and_validation(splits, plan)[0], plan.recipe, plan.preprocess):
+        say(line)
     return splits
 
 

@@ -26,7 +26,7 @@ from classicnets.runs.folder import RunFolder, open_run
 from classicnets.runs.net_spec import NetSpec
 from classicnets.spec import RunSpec, check_spec
 from classicnets.text import _, assignments, plural, shape
-from classicnets.training import initialize
+from classicnets.training import data_rules, initialize
 from classicnets.training.network_check import check_network
 from classicnets.values import Expected, Preprocess, Recipe, current_names, stored_names
 from classicnets.weights import load
@@ -207,6 +207,7 @@ def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
     description = loading.describe(source, spec.on_bad_image)
     channels, class_count = description.shape[0], len(description.classes)
     preprocess = recipe.preprocess(channels, recipe.image_size or description.native_size())
+    data_rules.check(spec, recipe, preprocess, description)
     network = replace(network, num_classes=class_count, in_channels=channels, image_size=preprocess.image_size)
     weights = _weights_file(spec.weights) if spec.weights else ""
     # Runs start from their own seed, so that any other one shows here whether a user's file sets the seed, too.

@@ -1,0 +1,246 @@
+"""Every option of a command has an effect there, or is refused with the reason: a table over commands and arguments."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import classicnets as cn
+from classicnets import report
+from classicnets.cli import data, doctor, evaluate, explain, export, list_, predict, show, train, weights
+from classicnets.errors import UsageError
+from classicnets.runs.folder import RunFolder
+from classicnets.spec import about, option_fields, run_spec
+from classicnets.training.plan import plan
+from classicnets.training.session import Session
+from support.command_line import CommandLine
+from support.idx import make_idx_folder
+from support.images import make_image_folder
+
+OWN_NET = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory, undrawn: None) -> dict[str, str]:
+    """Names in the table and what they stand for: data, networks, finished and stopped runs, weights. Draws nothing."""
+    root = tmp_path_factory.mktemp("options")
+    gray = make_idx_folder(root / "gray", train=40, test=20)
+    color = make_image_folder(root / "color", per_class=4, test_per_class=2, size=16)
+    (root / "own.py").write_text(OWN_NET)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        run = cn.train("own.py:net", data=str(gray), epochs=1, quiet=True)
+        stopped = Session.start(plan(*run_spec("lenet_d2l", data=str(gray), epochs=1)), lambda _: None)
+    seeds = root / "seeds"
+    seeds.mkdir()
+    (seeds / "seeds.json").write_text("{}")
+    return {
+        "GRAY": str(gray),
+        "COLOR": str(color),
+        "OWN": f"{root}/own.py:net",
+        "RUN": str(root / run.path),
+        "STOPPED": str(root / stopped.folder.path),
+        "SEEDS": str(seeds),
+        "WEIGHTS": str(root / run.folder.last),
+        "IMAGE": str(next(color.rglob("*.png"))),
+        "ONNX": str(root / "none.onnx"),
+    }
+
+
+# command, and a part of the error
+REFUSED: list[tuple[str, str]] = [
+    ("train STOPPED --resume STOPPED", "--resume takes no"),
+    ("train --resume STOPPED --seed 0", "--resume takes no --seed"),  # also if it is the default
+    ("train --resume STOPPED --set lr=1", "--resume takes no --set"),
+    ("train --resume STOPPED --device auto", "--resume takes no --device"),
+    ("train --resume STOPPED --threads 1", "--resume takes no --threads"),
+    ("train --resume STOPPED --on-bad-image fail", "--resume takes no --on-bad-image"),
+    ("train --resume STOPPED --seeds 2", "--resume takes no --seeds"),
+    ("train --resume STOPPED --parallel-runs 2", "--parallel-runs needs --seeds"),
+    ("train --resume STOPPED --runs other", "--runs has no effect here"),
+    ("train --resume STOPPED --dry-run", "--dry-run has no effect here"),
+    ("train --resume STOPPED --dry-run --runs other", "--runs, --dry-run has no effect here"),
+    ("train --resume SEEDS --loader-threads 1", "--loader-threads has no effect here"),
+    ("train --resume SEEDS --tensorboard", "--tensorboard shows one run only"),
+    ("train --resume SEEDS --jsonl", "--jsonl shows one run only"),
+    ("train lenet_d2l --data GRAY --parallel-runs 2", "--parallel-runs needs --seeds"),
+    ("train lenet_d2l --data GRAY --dry-run --jsonl", "--jsonl cannot be combined with --json or --dry-run"),
+    ("train lenet_d2l --data GRAY --json --jsonl", "--jsonl cannot be combined with --json or --dry-run"),
+    ("train lenet_d2l --data GRAY --seeds 2 --jsonl", "--jsonl shows one run only"),
+    ("train lenet_d2l --data GRAY --seeds 2 --tensorboard", "--tensorboard shows one run only"),
+    ("train lenet_d2l --data GRAY --on-bad-image skip", "--on-bad-image skip has no effect"),
+    ("train lenet_d2l --data GRAY --dry-run --save-every -1", "--save-every must be at least 0"),
+    ("train lenet_d2l --data GRAY --dry-run --seeds 2 --parallel-runs 0", "--parallel-runs must be at least 1"),
+    ("train lenet_d2l --data GRAY --precision float32 --set precision=bfloat16", "given twice"),
+    ("train lenet_d2l --data GRAY --runs ''", "--runs must not be empty"),
+    ("train lenet_d2l --data ''", "--data must not be empty"),
+    ("train OWN --data GRAY --recipe ''", "--recipe must not be empty"),
+    ("evaluate RUN --on-bad-image skip", "--on-bad-image skip has no effect"),
+    ("evaluate RUN GRAY --on-bad-image skip", "--on-bad-image skip has no effect"),
+    ("evaluate RUN --csv --json", "--json and --csv cannot be combined"),
+    ("evaluate ONNX --device cuda", "do not apply to an .onnx file: device"),
+    ("evaluate ONNX --precision bfloat16", "do not apply to an .onnx file: precision"),
+    ("evaluate ONNX --precision auto", "do not apply to an .onnx file: precision"),
+    ("evaluate ONNX --net OWN", "do not apply to an .onnx file: net"),
+    ("evaluate ONNX --net OWN --device cuda", "do not apply to an .onnx file: net, device"),
+    ("predict ONNX IMAGE --precision bfloat16", "do not apply to an .onnx file: precision"),
+    ("predict ONNX IMAGE --device cuda", "do not apply to an .onnx file: device"),
+    ("predict RUN IMAGE --csv --jsonl", "--json, --jsonl and --csv cannot be combined"),
+    ("predict RUN IMAGE --json --csv", "--json, --jsonl and --csv cannot be combined"),
+    ("predict RUN IMAGE --top 0", "--top must be at least 1, not 0"),
+    ("export RUN --max-loss 3", "--max-loss has no effect without --int8"),
+    ("export RUN --max-loss 5", "--max-loss has no effect without --int8"),  # also if it is the default
+    ("export RUN --int8 --max-loss nan", "--max-loss must be a number"),
+    ("export RUN --size-budget 1MB --max-loss 3", "--max-loss has no effect with --size-budget"),
+    ("export RUN --size-budget 1MB --int8 --max-loss 3", "--max-loss has no effect with --size-budget"),
+    ("export RUN --format torch --int8", "--int8 and --size-budget require the ONNX format"),
+    ("export RUN --format torch --size-budget 1MB", "--int8 and --size-budget require the ONNX format"),
+    ("export RUN --license ''", "--license must not be empty"),
+    ("show lenet_d2l --lang zh", "--lang has no effect here"),
+    ("show lenet_d2l --lang en", "--lang has no effect here"),  # also if it is the default
+    ("show lenet_d2l --svg a.svg --lang zh", "--lang has no effect here"),
+    ("show lenet_d2l --svg a.svg --why", "--svg has no effect here"),
+    ("show lenet_d2l --card --svg a.svg", "--svg has no effect here"),
+    ("show lenet_d2l --card --why", "--why has no effect here"),
+    ("show lenet_d2l --card --input 1x28x28", "--input has no effect here"),
+    ("show lenet_d2l --card --classes 3", "--classes has no effect here"),
+    ("show lenet_d2l --card --set net.activation=relu", "--set has no effect here"),
+    ("show lenet_d2l --card --lang zh", "--lang has no effect here"),
+    ("show lenet_d2l alexnet_28 --card", "alexnet_28 has no effect here"),
+    ("show lenet_d2l alexnet_28 vgg16", "one or two networks"),
+    ("show lenet_d2l alexnet_28 vgg16 --svg a.svg", "one or two networks"),
+    ("show CN201 --why", "--why has no effect here"),
+    ("show CN201 --lang zh --classes 2", "--classes, --lang has no effect here"),
+    ("show CN201 lenet_d2l", "lenet_d2l has no effect here"),
+    ("show WEIGHTS --why", "--why has no effect here"),
+    ("show WEIGHTS --input 1x28x28", "--input has no effect here"),
+    ("show WEIGHTS lenet_d2l", "lenet_d2l has no effect here"),
+    ("show OWN --classes 3", "that of its last layer"),
+    ("show RUN --classes 3", "that of its last layer"),
+    ("show lenet_d2l --classes 0", "--classes must be at least 1"),
+    ("show lenet_d2l --classes -1", "--classes must be at least 1"),
+    ("data check GRAY -o a.png", "-o needs a folder of image files"),
+    ("data preview IMAGE --size 0", "--size must be at least 1"),
+    ("data preview IMAGE --size 5000", "--size must be at most 1024"),
+    ("data list --offline", "does not take"),
+    ("data import mnist GRAY --offline", "does not take"),
+    ("doctor --device cpu", "does not take"),
+    ("list --offline", "does not take"),
+    ("explain CN201 --lang zh", "does not take"),
+    ("weights identify WEIGHTS --device cpu", "does not take"),
+]
+
+
+@pytest.mark.parametrize(("line", "text"), REFUSED, ids=lambda value: value[:70])
+def test_options_without_an_effect_are_refused(
+    line: str, text: str, places: dict[str, str], cli: CommandLine, tmp_path: Path
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = cli(*(arguments_of(line, places)))
+    assert (code, out) == (2, "") or ("--json" in line and code == 2), err
+    assert text in err and "error[CN" in err and "hint:" in err
+    assert sorted(tmp_path.rglob("*")) == before  # nothing is written
+
+
+def arguments_of(line: str, places: dict[str, str]) -> list[str]:
+    return [places.get(word, word) for word in shlex.split(line)]
+
+
+# Pairs of commands, of which the second has one option more; their output or their files differ.
+EFFECTIVE: list[tuple[str, str]] = [
+    ("train lenet_d2l --data GRAY --dry-run --json", "--seed 3"),
+    ("train lenet_d2l --data GRAY --dry-run --json", "--limit 20"),
+    ("train lenet_d2l --data GRAY --dry-run --json", "--recipe fast"),
+    ("train lenet_d2l --data GRAY --dry-run --json", "--set epochs=3"),
+    ("train lenet_d2l --data GRAY --dry-run --json", "--precision bfloat16"),
+    ("train lenet_d2l --data GRAY --dry-run --json", "--deterministic"),
+    ("train lenet_d2l --data GRAY --dry-run --json", "--loader-threads 2"),
+    ("train lenet_d2l --data GRAY --dry-run", "--seeds 2"),
+    ("evaluate RUN", "--json"),
+    ("evaluate RUN", "--csv"),
+    ("predict RUN IMAGE", "--top 2"),
+    ("predict RUN IMAGE", "--csv"),
+    ("predict RUN IMAGE", "--jsonl"),
+    ("predict RUN IMAGE --json", "--precision bfloat16"),
+    ("predict RUN IMAGE", "--show a.png"),
+    ("predict RUN IMAGE", "--handwriting"),
+    ("show lenet_d2l", "--input 1x32x32"),
+    ("show lenet_d2l", "--classes 3"),
+    ("show lenet_d2l", "--set net.activation=relu"),
+    ("show lenet_d2l", "--why"),
+    ("show lenet_d2l", "--card"),
+    ("show lenet_d2l", "--svg a.svg"),
+    ("show lenet_d2l --svg a.svg", "--json"),
+    ("show lenet_d2l --why", "--lang zh"),
+    ("show lenet_d2l --why", "--input 1x32x32"),
+    ("show lenet_d2l --why", "--classes 3"),
+    ("show lenet_d2l alexnet_28", "--lang zh"),
+    ("show lenet_d2l alexnet_28", "--input 1x32x32"),
+    ("show lenet_d2l alexnet_28", "--classes 3"),
+    ("show lenet_d2l --card", "--json"),
+    ("show RUN", "--json"),
+    ("data check COLOR", "-o a.png"),
+    ("data check COLOR", "--json"),
+    ("data preview COLOR --json", "--fit crop"),
+    ("data preview COLOR --json", "--size 32"),
+    ("data preview COLOR --json", "-o b.png"),
+]
+
+
+@pytest.mark.parametrize(("line", "option"), EFFECTIVE)
+def test_options_that_are_taken_have_an_effect(
+    line: str, option: str, places: dict[str, str], cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (report.preview, report.findings):
+        monkeypatch.setattr(module, "draw_sheet", lambda *_: None)
+    results = []
+    for name, text in (("without", line), ("with", f"{line} {option}")):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        code, out, err = cli(*arguments_of(text, places))
+        assert code in {0, 3}, err
+        document = json.loads(out) if out.startswith("{") and "jsonl" not in option else {}
+        if document.pop("forecast", None):  # measured
+            out = ""
+        notes = [line for line in err.splitlines() if line.startswith("each of")]
+        files = sorted(path.name for path in (tmp_path / name).rglob("*"))
+        results.append((document or out, notes, files, code))
+    assert results[0] != results[1]
+
+
+def test_a_given_resume_option_reaches_the_run(places: dict[str, str], cli: CommandLine) -> None:
+    """The options that a resumed run takes; the run itself is that of an uninterrupted one."""
+    code, _, err = cli("train", "--resume", places["STOPPED"], "--loader-threads", 1, "--save-every", 60, "--offline")
+    assert code == 0, err
+    assert "result" in RunFolder(Path(places["STOPPED"])).read()
+
+
+def test_options_that_python_functions_ignore_are_refused(places: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="takes no runs"):
+        cn.resume(places["STOPPED"], runs=str(tmp_path))
+    with pytest.raises(UsageError, match="--tensorboard shows one run only"):
+        cn.train_seeds("lenet_d2l", seeds=2, data=places["GRAY"], tensorboard=True)
+    with pytest.raises(UsageError, match="--on-bad-image must be fail or skip"):
+        cn.Run(places["RUN"]).evaluate(on_bad_image="repair")
+
+
+def test_the_table_names_every_option_of_every_command() -> None:
+    """A new option needs a row that shows its effect, or one that shows where it is refused."""
+    text = " ".join([*(f"{line} {rest}" for line, rest in EFFECTIVE), *(line for line, _ in REFUSED)]).split()
+    commands = [list_, show, train, evaluate, predict, export, explain, doctor]
+    kinds = {kind for command in commands for kind in command.OPTIONS}
+    kinds |= {kind for group in (data, weights) for action in group.ACTIONS.values() for kind in action.options}
+    # these need downloads, other devices or time, and have tests of their own
+    elsewhere = {"weights", "batch_threads", "offline", "tensorboard", "out"}
+    missing = [
+        f"{kind.__name__}.{f.name}"
+        for kind in kinds
+        for f in option_fields(kind)
+        if about(f).group and about(f).flag != "" and f.name not in elsewhere
+        if not {about(f).flag, "--" + f.name.replace("_", "-")} & {*text}
+    ]
+    assert missing == [] and all(fields(kind) for kind in kinds)
