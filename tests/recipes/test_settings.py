@@ -391,7 +391,7 @@ def test_a_setting_that_is_given_twice_is_named(data: dict[str, Path], cli: Comm
         (RunSpec(deterministic="no"), "--deterministic must be true or false"),  # type: ignore[arg-type]
         (RunSpec(data=[1]), "--data must be text"),  # type: ignore[arg-type]
         (RunSpec(data=""), "--data must not be empty"),
-        (RunSpec(precision="float16"), "--precision must be auto, float32 or bfloat16"),
+        (RunSpec(precision="float16"), "--precision must be auto, float32, bfloat16 or float64"),
         (RunSpec(on_bad_image="repair"), "--on-bad-image must be fail or skip"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -58,7 +58,8 @@ def gradient_remarks(net: nn.Module) -> Iterator[Remark]:
             names=name_list(unused),
         )
         yield Remark("unused_parameters", message, _("use these layers in forward(), or remove them"))
-    if equal := [path.rpartition(".")[0] or path for path, p in parameters.items() if _units_stay_equal(p)]:
+    rounding = 1e-6 * max(float(p.grad.abs().max()) for p in parameters.values() if p.grad is not None)
+    if equal := [path.rpartition(".")[0] or path for path, p in parameters.items() if _units_stay_equal(p, rounding)]:
         message = _(
             "all units of {names} start with the same weights and get the same gradient, so they always stay the same",
             names=name_list(equal),
@@ -133,9 +134,9 @@ def _dense_layers_in_a_row(net: nn.Module, logits: Tensor) -> Iterator[Remark]:
             yield Remark("no_activation", message, _("put nn.ReLU() between them"))
 
 
-def _units_stay_equal(weights: Tensor) -> bool:
-    """Whether all rows are the same, in the weights and in their gradient."""
+def _units_stay_equal(weights: Tensor, rounding: float) -> bool:
+    """Whether all rows are the same in the weights, and in their gradient up to rounding."""
     gradient = weights.grad
     if gradient is None or weights.dim() < 2 or len(weights) < 2 or not bool((weights == weights[:1]).all()):
         return False
-    return float((gradient - gradient[:1]).abs().max()) <= 1e-6 * float(gradient.abs().max())
+    return float((gradient - gradient[:1]).abs().max()) <= rounding
