@@ -59,7 +59,8 @@ def gradient_remarks(net: nn.Module) -> Iterator[Remark]:
         )
         yield Remark("unused_parameters", message, _("use these layers in forward(), or remove them"))
     rounding = 1e-6 * max(float(p.grad.abs().max()) for p in parameters.values() if p.grad is not None)
-    if equal := [path.rpartition(".")[0] or path for path, p in parameters.items() if _units_stay_equal(p, rounding)]:
+    hidden = [path for path, p in parameters.items() if p.dim() > 1][:-1]  # the labels tell the units of the last apart
+    if equal := [path.rpartition(".")[0] or path for path in hidden if _units_stay_equal(parameters[path], rounding)]:
         message = _(
             "all units of {names} start with the same weights and get the same gradient, so they always stay the same",
             names=name_list(equal),
@@ -137,6 +138,6 @@ def _dense_layers_in_a_row(net: nn.Module, logits: Tensor) -> Iterator[Remark]:
 def _units_stay_equal(weights: Tensor, rounding: float) -> bool:
     """Whether all rows are the same in the weights, and in their gradient up to rounding."""
     gradient = weights.grad
-    if gradient is None or weights.dim() < 2 or len(weights) < 2 or not bool((weights == weights[:1]).all()):
+    if gradient is None or len(weights) < 2 or not bool((weights == weights[:1]).all()):
         return False
     return float((gradient - gradient[:1]).abs().max()) <= rounding
