@@ -261,7 +261,6 @@ DATA_CASES: list[tuple[str, str, dict[str, Any], dict[str, Any], list[str]]] = [
     ("gray", "own", {"validation": "0.99"}, {}, ["validation=0.99 holds out 59 of 60 training images"]),
     ("gray", "own", {}, {"limit": 9}, ["--limit 9: must be at least 10, the number of classes"]),
     ("color", "own", {}, {"limit": 2}, ["--limit 2: must be at least 3, the number of classes"]),
-    ("gray", "own", {}, {"limit": 61}, ["--limit 61: there are only 60 training images"]),
     ("gray", "own", {}, {"on_bad_image": "skip"}, ["--on-bad-image skip has no effect"]),
     ("gray", "lenet_d2l", {**IMAGENET, "shift": 99}, {"limit": 1}, ["mean=", "std=", "shift=99", "--limit 1:"]),
 ]
@@ -363,6 +362,13 @@ def test_a_batch_larger_than_the_data_is_named() -> None:
     (line,) = data_rules.notes(splits, np.arange(255), recipe, recipe.preprocess(1, 4))
     assert line == "batch_size=256 is larger than the 255 training images, so an epoch is a single step"
     assert data_rules.notes(splits, np.arange(256), recipe, recipe.preprocess(1, 4)) == []
+
+
+def test_a_limit_above_the_number_of_images_is_named() -> None:
+    recipe, splits = resolve.RECIPES[D2L], splits_of(np.zeros((300, 1, 4, 4), np.uint8))
+    (line,) = data_rules.notes(splits, np.arange(300), recipe, recipe.preprocess(1, 4), 301)
+    assert line == "--limit 301 has no effect, because there are only 300 training images"
+    assert data_rules.notes(splits, np.arange(300), recipe, recipe.preprocess(1, 4), 300) == []
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -52,7 +52,8 @@ def read(plan: Plan, say: Say) -> ImageSplits:
                 name=splits.name,
             )
         say(message)
-    for line in data_rules.notes(splits, training_and_validation(splits, plan)[0], plan.recipe, plan.preprocess):
+    indices, _validation = training_and_validation(splits, plan)
+    for line in data_rules.notes(splits, indices, plan.recipe, plan.preprocess, plan.spec.limit):
         say(line)
     return splits
 

@@ -124,17 +124,7 @@ def _counts(spec: RunSpec, recipe: Recipe, description: Description) -> Iterator
     if limit is not None and limit < classes:
         message = _("--limit {n}: must be at least {classes}, the number of classes", n=limit, classes=classes)
         yield Problem(message, options=f"--limit {classes}")
-    if not description.train:
-        return
-    if limit is not None and limit > description.train:
-        message = plural(
-            "--limit {limit}: there is only {n} training image",
-            "--limit {limit}: there are only {n:,} training images",
-            description.train,
-            limit=limit,
-        )
-        yield Problem(message, options=f"--limit {description.train}")
-    if not recipe.validation or description.validation:
+    if not description.train or not recipe.validation or description.validation:
         return
     train_count, held_out_count = batches.split_sizes(description.train, recipe.validation, None)
     message = plural(
@@ -163,7 +153,13 @@ def _bad_images(spec: RunSpec, description: Description) -> Iterator[Problem]:
         yield Problem(message, options="--on-bad-image fail")
 
 
-def notes(splits: ImageSplits, train_indices: np.ndarray, recipe: Recipe, preprocess: Preprocess) -> list[str]:
+def notes(
+    splits: ImageSplits,
+    train_indices: np.ndarray,
+    recipe: Recipe,
+    preprocess: Preprocess,
+    limit: int | None = None,
+) -> list[str]:
     """What a user should know about settings that fit the images, but not well; one line each.
 
     Args:
@@ -171,8 +167,18 @@ def notes(splits: ImageSplits, train_indices: np.ndarray, recipe: Recipe, prepro
         train_indices: those of the training split that are trained on.
         recipe: the recipe.
         preprocess: its preprocessing; an all-zero `mean` is not compared, because nothing is subtracted.
+        limit: the largest number of training images that the user has asked for.
     """
     lines = []
+    if limit is not None and limit > len(train_indices):
+        lines.append(
+            plural(
+                "--limit {limit} has no effect, because there is only {n} training image",
+                "--limit {limit} has no effect, because there are only {n:,} training images",
+                len(train_indices),
+                limit=limit,
+            )
+        )
     if recipe.batch_size > len(train_indices):
         lines.append(
             plural(
