@@ -81,5 +81,11 @@ def nearest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
 
 
 def command(*words: str | Path) -> str:
-    """Formats a command line for a shell, with quotes where they are needed."""
-    return shlex.join(map(str, words))
+    """Formats words of a command line for a shell, so that it can be pasted: with quotes where they are needed.
+
+    Pass a file or folder as a Path: if its name begins with a dash, it is written as ./-name, because commands would
+    take it for an option.
+    """
+    return shlex.join(
+        f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word) for word in words
+    )

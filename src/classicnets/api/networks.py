@@ -23,7 +23,7 @@ from classicnets.models.variants import vary
 from classicnets.runs import net_spec
 from classicnets.runs.folder import open_run
 from classicnets.runs.net_spec import NetSpec
-from classicnets.text import _
+from classicnets.text import _, command
 from classicnets.text import shape as shape_text
 from classicnets.weights.identify import Identity
 from classicnets.weights.identify import identify as identify_file
@@ -96,8 +96,8 @@ def layers(
         raise UsageError(
             "CN201",
             _("{name} is made for square images", name=spec.name),
-            where=f"--input {shape_text(shape)}",
-            hint=f"--input {shape[0]}x{shape[1]}x{shape[1]}",
+            where=command("--input", shape_text(shape)),
+            hint=command("--input", shape_text((shape[0], shape[1], shape[1]))),
         )
     channels, image_size = (shape[0], shape[1]) if shape else (None, None)
     spec, shape = _with_shape(spec, channels, image_size, num_classes)

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 from classicnets.errors import UsageError
 from classicnets.spec import GROUPS, about, default_text, note_new_spelling, option, option_fields
-from classicnets.text import _, nearest
+from classicnets.text import _, command, nearest
 
 Options = TypeVar("Options")
 
@@ -106,7 +106,7 @@ def settings(pairs: Sequence[str]) -> dict[str, str]:
                 "CN204",
                 _("--set {pair} has no value", pair=pair),
                 why=_("settings have the form KEY=VALUE, and NET comes before --set"),
-                hint=f"--set {pair}=VALUE",
+                hint=command("--set", f"{pair}=VALUE"),
             )
     return dict(pair.split("=", 1) for pair in pairs)
 

@@ -91,7 +91,7 @@ def _print_checks(exported: Exported, license: str) -> None:
     if exported.format == "onnx":
         console.print(_("next: {command}", command=command("classicnets", "predict", exported.path, "image.png")))
     else:
-        code = f'torch.export.load("{exported.path}").module()(pixels)'
+        code = f"torch.export.load({str(exported.path)!r}).module()(pixels)"
         console.print(_("next: {code}   # pixels: uint8 [N, 3, height, width], RGB", code=code))
 
 

@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         return _explain(options, _layers(options, first), others, as_json=args.json)
     if len(others) > 1:
         raise UsageError(
-            "CN206", _("show takes one or two networks"), hint=command("classicnets", "show", first, others[0])
+            "CN206", _("show takes one or two networks"), hint=command("classicnets", "show", Path(first), others[0])
         )
     networks = [_layers(options, name) for name in options.networks]
     if options.svg:
@@ -147,7 +147,7 @@ def _variation(settings: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(
             "CN202",
             _("show takes no setting of a recipe, such as {name!r}", name=next(iter(recipe_settings))),
-            where="--set " + " ".join(f"{key}={value}" for key, value in recipe_settings.items()),
+            where=command("--set", *(f"{key}={value}" for key, value in recipe_settings.items())),
             hint="--set net.activation=relu",
         )
     return variation

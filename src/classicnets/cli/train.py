@@ -102,7 +102,7 @@ def _reject_changes(args: argparse.Namespace, run: str) -> None:
             "CN208",
             _("--resume takes no {options}: a resumed run keeps its settings", options=", ".join(changes)),
             where=run,
-            hint=command("classicnets", "train", "--resume", run),
+            hint=command("classicnets", "train", "--resume", Path(run)),
         )
 
 

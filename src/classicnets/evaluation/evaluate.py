@@ -100,7 +100,7 @@ def _unreadable_images(unreadable: list[str], where: str) -> DataError:
         where=where,
         why="\n".join(unreadable[:_MAX_NAMED]),
         hint=(
-            _("{command}   # lists all of them", command=command("classicnets", "predict", "MODEL", where)),
+            _("{command}   # lists all of them", command=command("classicnets", "predict", "MODEL", Path(where))),
             _("--on-bad-image skip evaluates without them"),
         ),
     )

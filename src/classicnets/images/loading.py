@@ -157,5 +157,5 @@ def _unknown_name(name: str) -> UsageError:
             "the data sets are {names}; you can also give the path of a folder of images or of IDX files",
             names=", ".join(DATASETS),
         ),
-        hint=f"classicnets data check {suggestion}" if suggestion else "classicnets list",
+        hint=command("classicnets", "data", "check", suggestion) if suggestion else "classicnets list",
     )

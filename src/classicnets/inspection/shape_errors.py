@@ -26,7 +26,7 @@ from classicnets.inspection.arithmetic import (
 from classicnets.inspection.meta import Shape, one_line
 from classicnets.inspection.nearest_size import SEARCH_RADIUS, nearest_fit
 from classicnets.inspection.shapes import Failure, Table, try_trace
-from classicnets.text import _, plural
+from classicnets.text import _, command, plural
 from classicnets.text import shape as shape_text
 
 
@@ -81,8 +81,8 @@ def _shape_error(failure: Failure, name: str) -> UsageError:
         why.append(_("no size within {radius} pixels fits either: change the network", radius=radius))
     hints = [hint for hint in (size_hint, *finding.fixes) if hint]
     if len(hints) < 2:
-        command = f"classicnets show FILE.py:net --input {shape_text(shape)}"
-        hints.append(_("{command} lists every shape up to that layer", command=command))
+        show = command("classicnets", "show", "FILE.py:net", "--input", shape_text(shape))
+        hints.append(_("{command} lists every shape up to that layer", command=show))
     where = finding.where or f"{python_path(failure.row.name)} = {_layer_summary(failure)}"
     return UsageError("CN201", what, where=where, why="\n".join(why), hint=tuple(hints))
 
@@ -237,8 +237,8 @@ def _size_hint(failure: Failure, channels: int | None) -> str:
         hints[0] = _(
             "{hint} (train {option}, show {input_option})",
             hint=hint,
-            option=f"--set image_size={fit.shape[-1]}",
-            input_option=f"--input {shape_text(fit.shape)}",
+            option=command("--set", f"image_size={fit.shape[-1]}"),
+            input_option=command("--input", shape_text(fit.shape)),
         )
         if fit.low < fit.high and fit.open_ended:
             hints.append(_("sizes {low} to {high} fit, and larger ones may", low=fit.low, high=fit.high))

@@ -20,7 +20,7 @@ from classicnets.recipes import (
     mxnet,
     torchvision,
 )
-from classicnets.text import _, assignments, nearest
+from classicnets.text import _, assignments, command, nearest
 from classicnets.values import Recipe
 
 FAST = fast.ANY.source
@@ -104,6 +104,17 @@ _CHOICES = {
 }
 
 
+# What a setting may need beside it; hints suggest these.
+_COMPANIONS: dict[str, dict[str, Any]] = {
+    "monitor": {"validation": 0.05},
+    "patience": {"monitor": "validation", "validation": 0.05},
+    "join_after": {"validation": 0.05, "patience": 0},
+    "schedule": {"monitor": "validation", "validation": 0.05, "patience": 3},
+    "optimizer": {"momentum": 0.0},
+    "drop_at": {"schedule": "steps"},
+}
+
+
 @dataclass(frozen=True)
 class Resolved:
     """A recipe with settings applied. The source of each setting is "recipe" or "--set"; a plan adds "machine"."""
@@ -159,7 +170,7 @@ def find(
         message,
         where=_("recipes for {net}: {sources}", net=net, sources=", ".join(available)),
         why=why,
-        hint=f"classicnets train {net} --recipe {available[0]}",
+        hint=command("--recipe", available[0]),
     )
 
 
@@ -176,10 +187,25 @@ def apply(recipe: Recipe, settings: Mapping[str, Any]) -> Resolved:
         raise UsageError(
             "CN202",
             _("{key!r} is not a setting of a recipe", key=key),
-            where=f"--set {key}={settings[key]}",
+            where=command("--set", f"{key}={settings[key]}"),
             why=_("the settings are {names}", names=", ".join(SETTINGS)),
-            hint=f"--set {near}={settings[key]}" if near else "classicnets train NET --dry-run",
+            hint=command("--set", f"{near}={settings[key]}") if near else "classicnets train NET --dry-run",
         )
+    resolved, errors = _with_settings(recipe, settings)
+    if errors:
+        repairs = [f"{key}={_text(value)}" for key, value in _repairs(recipe, settings).items()]
+        raise UsageError(
+            "CN204",
+            _("the recipe cannot be used with these settings"),
+            where=assignments(settings),
+            why="\n".join(errors),
+            hint=command("--set", *repairs),
+        )
+    return Resolved(resolved, {key: "--set" if key in settings else "recipe" for key in SETTINGS})
+
+
+def _with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> tuple[Recipe, list[str]]:
+    """The recipe with the settings that have the right type, and a message for each fault."""
     errors: list[str] = []
     values: dict[str, Any] = {}
     for key, value in settings.items():
@@ -188,16 +214,37 @@ def apply(recipe: Recipe, settings: Mapping[str, Any]) -> Resolved:
         except ValueError as error:
             errors.append(f"{key}={value}: {error}")
     resolved = replace(recipe, **values)
-    errors += _invalid_values(resolved)
-    if errors:
-        raise UsageError(
-            "CN204",
-            _("the recipe cannot be used with these settings"),
-            where=assignments(settings),
-            why="\n".join(errors),
-            hint=f"classicnets train {recipe.net or 'NET'} --dry-run",
-        )
-    return Resolved(resolved, {key: "--set" if key in values else "recipe" for key in SETTINGS})
+    return resolved, errors + _invalid_values(resolved)
+
+
+def _repairs(recipe: Recipe, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The fewest settings to add to invalid `settings`, or to change in them, so that the recipe can be used."""
+    companions = {name: value for key in settings for name, value in _COMPANIONS.get(key, {}).items()}
+    wrong = [key for key, value in settings.items() if _with_settings(recipe, {**companions, key: value})[1]]
+    valid = {key: _valid_value(recipe, key, settings[key]) for key in wrong}
+    as_published = {key: getattr(recipe, key) for key in settings}
+    for changes in (companions, valid, {**companions, **valid}, as_published):
+        if not _with_settings(recipe, {**settings, **changes})[1]:
+            needed = dict(changes)
+            for key in changes:
+                fewer = {name: value for name, value in needed.items() if name != key}
+                if not _with_settings(recipe, {**settings, **fewer})[1]:
+                    needed = fewer
+            return needed
+    return as_published
+
+
+def _valid_value(recipe: Recipe, key: str, value: Any) -> Any:
+    """The choice that is spelled similarly, else the value of the recipe."""
+    choices = {str(choice): choice for choice in _CHOICES.get(key, ())}
+    return choices.get(nearest(str(value), choices), getattr(recipe, key))
+
+
+def _text(value: Any) -> str:
+    """A value as it is typed after --set."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def _typed(key: str, value: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from classicnets.errors import UsageError
 from classicnets.files import cannot_write, sync_folder, write_json, write_whole
 from classicnets.runs.net_spec import NetSpec
-from classicnets.text import _
+from classicnets.text import _, command
 from classicnets.values import Preprocess, Recipe
 
 
@@ -98,7 +98,7 @@ class RunFolder:
             "CN207",
             _("the run has no weights yet, because it was stopped before its first epoch was finished"),
             where=str(self.path),
-            hint=f"classicnets train --resume {self.path}",
+            hint=command("classicnets", "train", "--resume", self.path),
         )
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from classicnets.errors import UsageError
 from classicnets.models.registry import NETS
 from classicnets.models.variants import CHOICES, vary
-from classicnets.text import _, assignments, nearest
+from classicnets.text import _, assignments, command, nearest
 
 VARIATIONS = (*CHOICES, "dropout")  # names of variations; `net.activation` and so on on the command line
 _PREFIX = "net."
@@ -63,6 +63,11 @@ class NetSpec:
         """The argument NET on the command line: a registry name or file.py:name."""
         return self.name if self.kind != "file" else f"{Path(self.path).name}:{self.name}"
 
+    @property
+    def argument(self) -> str:
+        """The argument NET of a command that can be pasted: as `spec`, but with the full path of the file."""
+        return self.name if self.kind != "file" else f"{self.path}:{self.name}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
@@ -86,7 +91,7 @@ class NetSpec:
                 _("this variation cannot be applied to {net}", net=self._name_without_variation),
                 where=assignments(self.variation, _PREFIX),
                 why=str(error),
-                hint=f"classicnets show {self.spec}",
+                hint=command("classicnets", "show", self.argument),
             ) from error
 
     def _build_without_variation(self) -> nn.Module:
@@ -104,7 +109,7 @@ class NetSpec:
                         size=self.image_size,
                     ),
                     why=str(error),
-                    hint=f"classicnets show {self.name}",
+                    hint=command("classicnets", "show", self.name),
                 ) from error
         if self.kind == "file":
             if _sha256(Path(self.path)) != self.sha256:
@@ -115,7 +120,7 @@ class NetSpec:
                     why=_(
                         "the weights of the run belong to the earlier file; net.py in the run folder is a copy of it"
                     ),
-                    hint=f"--net RUN/net.py:{self.name}",
+                    hint=command("--net", f"RUN/net.py:{self.name}"),
                 )
             return _from_file(Path(self.path), self.name)
         raise UsageError(
@@ -138,7 +143,7 @@ def find(spec: str) -> NetSpec:
     if separator and path.endswith(".py"):
         if not Path(path).is_file():
             message = _("the file {path} does not exist", path=path)
-            raise UsageError("CN205", message, where=f"NET = {spec}", hint=f"ls {Path(path).parent}")
+            raise UsageError("CN205", message, where=f"NET = {spec}", hint=_existing_file(Path(path), name))
         full = Path(path).resolve()
         return NetSpec(kind="file", name=name, path=str(full), sha256=_sha256(full))
     run = Path(spec) / "run.json"
@@ -156,6 +161,14 @@ def find(spec: str) -> NetSpec:
     )
 
 
+def _existing_file(path: Path, name: str) -> str:
+    """A hint for a file that does not exist: the nearest Python file beside it, else the files there."""
+    folder = next(folder for folder in (path.parent, *path.absolute().parents) if folder.is_dir())
+    files = {file.name: file for file in folder.glob("*.py")}
+    near = nearest(path.name, files)
+    return command("classicnets", "show", f"{files[near]}:{name}") if near else command("ls", folder)
+
+
 def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Splits settings into those of the network, without their prefix `net.`, and those of the recipe.
 
@@ -167,8 +180,8 @@ def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             raise UsageError(
                 "CN202",
                 _("{key!r} is a setting of the network, not of the recipe", key=key),
-                where=f"--set {key}={value}",
-                hint=(f"--set {_PREFIX}{key}={value}", f'in Python: variation={{"{key}": {value!r}}}'),
+                where=command("--set", f"{key}={value}"),
+                hint=(command("--set", f"{_PREFIX}{key}={value}"), f'in Python: variation={{"{key}": {value!r}}}'),
             )
     variation = {k.removeprefix(_PREFIX): v for k, v in settings.items() if k.startswith(_PREFIX)}
     return variation, {k: v for k, v in settings.items() if not k.startswith(_PREFIX)}
@@ -180,7 +193,7 @@ def with_variation(spec: NetSpec, variation: Mapping[str, Any]) -> NetSpec:
     Raises:
         UsageError: CN202 for an unknown name, with the nearest one; CN204 for invalid values, with all of them.
     """
-    errors, typed = [], dict(spec.variation)
+    errors, repairs, typed = [], [], dict(spec.variation)
     for key, value in variation.items():
         setting = f"{_PREFIX}{key}={value}"
         if key not in VARIATIONS:
@@ -188,19 +201,23 @@ def with_variation(spec: NetSpec, variation: Mapping[str, Any]) -> NetSpec:
             raise UsageError(
                 "CN202",
                 _("{key!r} is not a setting of a network", key=_PREFIX + key),
-                where=f"--set {setting}",
+                where=command("--set", setting),
                 why=_("the settings are {names}", names=", ".join(_PREFIX + name for name in VARIATIONS)),
-                hint=f"--set {_PREFIX}{near}={value}" if near else f"--set {_PREFIX}activation=relu",
+                hint=command("--set", f"{_PREFIX}{near}={value}" if near else f"{_PREFIX}activation=relu"),
             )
         typed[key] = str(value)
         if key in CHOICES and value not in CHOICES[key]:
+            repairs.append(f"{_PREFIX}{key}={nearest(str(value), CHOICES[key]) or CHOICES[key][0]}")
             errors.append(_("{setting}: must be one of {names}", setting=setting, names=", ".join(CHOICES[key])))
         elif key not in CHOICES:
+            repair = f"{_PREFIX}{key}=0.5"
             try:
                 typed[key] = float(value)
                 if not 0 <= float(value) < 1:
+                    repairs.append(repair)
                     errors.append(_("{setting}: must be a probability, at least 0 and below 1", setting=setting))
             except (TypeError, ValueError):
+                repairs.append(repair)
                 errors.append(_("{setting}: must be a number", setting=setting))
     if errors:
         raise UsageError(
@@ -208,7 +225,7 @@ def with_variation(spec: NetSpec, variation: Mapping[str, Any]) -> NetSpec:
             _("the variation of the network is not valid"),
             where=assignments(variation, _PREFIX),
             why="\n".join(errors),
-            hint=f"classicnets show {spec.spec}",
+            hint=command("--set", *repairs),
         )
     return replace(spec, variation={key: typed[key] for key in VARIATIONS if key in typed})
 
@@ -238,7 +255,7 @@ def _from_file(path: Path, name: str) -> nn.Module:
             _("{file}:{name} cannot be built", file=path.name, name=name),
             where=_line_of(error, path),
             why=f"{type(error).__name__}: {error}",
-            hint=f"python {path}",
+            hint=command("python", path),
         ) from error
     finally:
         sys.path.remove(str(path.parent))
@@ -257,7 +274,8 @@ def _from_file(path: Path, name: str) -> nn.Module:
             _("{file}:{name} is not a network", file=path.name, name=name),
             where=str(path),
             why=reason,
-            hint=tuple(f"{path}:{key}" for key in names) or f"{name} = nn.Sequential(...) in {path.name}",
+            hint=tuple(command("classicnets", "show", f"{path}:{key}") for key in names)
+            or _("define it in {file}: {name} = nn.Sequential(...)", file=path.name, name=name),
         )
     return net
 

@@ -24,7 +24,7 @@ from classicnets.runs import net_spec
 from classicnets.runs.folder import RunFolder, open_run
 from classicnets.runs.net_spec import NetSpec
 from classicnets.spec import RunSpec, check_spec
-from classicnets.text import _, assignments, plural, shape
+from classicnets.text import _, assignments, command, nearest, plural, shape
 from classicnets.training import initialize
 from classicnets.values import Expected, Preprocess, Recipe, current_names, stored_names
 from classicnets.weights import load
@@ -316,13 +316,16 @@ def freeze(net: nn.Module, patterns: Sequence[str]) -> None:
                 _("no layer with weights matches {pattern!r}", pattern=pattern),
                 where=f"freeze={','.join(patterns)}",
                 why=_("the layers with weights are {names}", names=", ".join(layers)),
-                hint=f"--set freeze={next(iter(layers), 'none')}",
+                hint=command("--set", f"freeze={nearest(pattern, layers) or next(iter(layers), 'none')}"),
             )
         for name in matching:
             layers[name].requires_grad_(requires_grad=False)
     if patterns and not any(p.requires_grad for p in net.parameters()):
         raise UsageError(
-            "CN204", _("all layers are frozen"), where=f"freeze={','.join(patterns)}", hint="--set freeze=conv*"
+            "CN204",
+            _("all layers are frozen"),
+            where=f"freeze={','.join(patterns)}",
+            hint=command("--set", f"freeze={next(iter(layers)) if len(layers) > 1 else 'none'}"),
         )
 
 

@@ -28,7 +28,7 @@ from classicnets.images import batches
 from classicnets.runs import checkpoint, folder, history
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import Output
-from classicnets.text import _
+from classicnets.text import _, command
 from classicnets.training import objective
 from classicnets.training.begin import (
     Say,
@@ -181,7 +181,7 @@ class Session:
                 _("the run is complete"),
                 where=str(path),
                 why=_("all its epochs are trained and its results are written"),
-                hint=f"classicnets evaluate {path}",
+                hint=command("classicnets", "evaluate", Path(path)),
             )
         machine.set_threads(facts["threads"])
         plan = plan_of_run(run, net)
@@ -198,7 +198,7 @@ class Session:
                     now=splits.fingerprint[:12],
                     recorded=facts["fingerprint"][:12],
                 ),
-                hint=f"classicnets data check {plan.data}",
+                hint=command("classicnets", "data", "check", Path(plan.data)),
             )
         remove_parts(run.path)
         has_checkpoint = run.last.exists()
@@ -368,7 +368,7 @@ class Session:
                 lr=lr,
             ),
             why=_("the weights have diverged, usually because the learning rate is too high") + "\n" + saved,
-            hint=(f"--set lr={lr / 10:g}", "--set initialize=xavier_uniform"),
+            hint=(command("--set", f"lr={lr / 10:g}"), "--set initialize=xavier_uniform"),
         )
 
 
