@@ -123,7 +123,7 @@ def unknown_classes(unknown: Collection[str], known: tuple[str, ...], where: str
     """Returns the error for classes that the network does not know; it names the nearest known class of each."""
     lines = []
     for name in sorted(unknown)[:_MAX_NAMED]:
-        known_name = nearest(name, known, cutoff=0.5)
+        known_name = nearest(name, known)
         lines.append(_("{name!r}; the nearest is {known!r}", name=name, known=known_name) if known_name else repr(name))
     if len(unknown) > _MAX_NAMED:
         lines.append(_("and {n:,} more", n=len(unknown) - _MAX_NAMED))

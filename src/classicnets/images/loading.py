@@ -144,7 +144,7 @@ def _resolve(spec: str) -> Dataset | Path:
 
 
 def _unknown_name(name: str) -> UsageError:
-    suggestion = nearest(name, DATASETS, cutoff=0.5)
+    suggestion = nearest(name, DATASETS)
     if suggestion:
         what = _("there is no data set {name!r}; did you mean {suggestion}?", name=name, suggestion=suggestion)
     else:
