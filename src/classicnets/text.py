@@ -119,8 +119,9 @@ def _digits(name: str) -> list[str]:
 
 def _edit_distance(left: str, right: str) -> int:
     """The number of letters to insert, delete, replace or swap with their neighbor to get from `left` to `right`."""
+    earlier: list[int] = []
     before: list[int] = []
-    row = [*range(len(right) + 1)]
+    row: list[int] = [*range(len(right) + 1)]
     for i, letter in enumerate(left, 1):
         earlier, before, row = before, row, [i]
         for j, other in enumerate(right, 1):

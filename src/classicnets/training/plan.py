@@ -17,6 +17,8 @@ from classicnets.datasets.catalog import DATASETS
 from classicnets.datasets.types import Description
 from classicnets.errors import DataError, UsageError
 from classicnets.images import loading
+from classicnets.inspection.arithmetic import python_path
+from classicnets.inspection.output_errors import last_weighted_row, output_changes
 from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import Table
 from classicnets.recipes import resolve
@@ -260,6 +262,7 @@ def check_fit(
         )
     classes = len(description.classes)
     if table.output_shape != (classes,):
+        last = last_weighted_row(net, table)
         raise DataError(
             "CN306",
             _(
@@ -269,11 +272,9 @@ def check_fit(
                 data=description.name,
                 classes=classes,
             ),
-            where=_("the last layer, {name}", name=table.rows[-1].name),
+            where=_("the last layer with weights, {name}", name=python_path(last.name)) if last else network.spec,
             why=_("the output must be one number (logit) per class"),
-            hint=_(
-                "end the network with nn.Linear({inputs}, {classes})", inputs=table.rows[-1].inputs[-1], classes=classes
-            ),
+            hint=output_changes(net, table, classes),
         )
     if weights:
         load.check(weights, net)
