@@ -22,7 +22,7 @@ from classicnets.evaluation.model import Model as CoreModel
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.predictor import BATCH, Predictor
 from classicnets.export.source import ExportSource
-from classicnets.export.write import Exported, export
+from classicnets.export.write import Exported, check_target, export, target
 from classicnets.images import inputs
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
@@ -223,8 +223,11 @@ class Run(Model):
             DataError: CN302, the data for the check is not available.
             MachineError: CN401, the file cannot be written; CN403, a package is missing.
         """
+        exporting = ExportOptions(**rename_old(options, ExportOptions))
+        path = target(Path(path), exporting)
+        check_target(path, exporting)  # before the data is read
         source = ExportSource(self.folder, self.net, report.tables.console(stderr=True).print)
-        return export(source, Path(path), ExportOptions(**rename_old(options, ExportOptions)))
+        return export(source, path, exporting)
 
 
 class Seeds:

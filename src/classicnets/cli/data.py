@@ -166,7 +166,7 @@ def _draw(document: dict[str, Any], path: Path) -> None:
     """Draws the images of the findings. Raises MachineError CN401."""
     folder = Path(document["folder"])
     figure = report.findings.draw_sheet(document, lambda file: api.data.thumbnail(folder / file))
-    write_whole(path, report.figures.png(figure))
+    write_whole(path, report.figures.png(figure), option="-o")
     report.tables.console(stderr=True).print(_("images of these findings: {path}", path=path))
 
 
@@ -182,7 +182,7 @@ def _preview(args: argparse.Namespace) -> int:
     output = Path(options.output)
     name = Path(options.name).absolute().name
     title = _("{name}: input of a network for {size} x {size} pixels", name=name, size=options.size)
-    write_whole(output, report.figures.png(report.preview.draw_sheet(samples, options.fit, title)))
+    write_whole(output, report.figures.png(report.preview.draw_sheet(samples, options.fit, title)), option="-o")
     for error in errors:
         console.print(_("left out: {path}: {reason}", path=error.where, reason=error.why or error.what))
     if args.json:

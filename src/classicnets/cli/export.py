@@ -42,7 +42,10 @@ def run(args: argparse.Namespace) -> int:
     """Exports a run and prints the results of the checks."""
     paths, options = arguments.read(args, Export), arguments.read(args, ExportOptions)
     model = api.models.Run(paths.folder, net=paths.net, device="cpu")
-    path = Path(paths.out or f"{model.path.resolve().name}.{'onnx' if options.format == 'onnx' else 'pt2'}")
+    name = model.path.resolve().name
+    path = Path(paths.out or name)
+    if path.is_dir() and paths.out:
+        path /= name
     exported = model.export(path, **vars(options))
     if args.json:
         print(json.dumps(exported.to_dict(), indent=2))

@@ -122,7 +122,7 @@ def _explain(options: Show, network: tuple[str, Table], layers: list[str], *, as
 
 
 def _draw(networks: list[tuple[str, Table]], path: Path) -> int:
-    write_whole(path, api.networks.draw(networks).encode())
+    write_whole(path, api.networks.draw(networks).encode(), option="--svg")
     print(path)
     return 0
 

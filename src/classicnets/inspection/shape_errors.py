@@ -110,7 +110,7 @@ def _axes_hint(net: nn.Module, shape: Shape) -> str:
 def _mixed_batch(failure: Failure) -> _Finding | None:
     if failure.results is None:
         return None
-    if call := _reshaping_call(failure, failure.results):
+    if call := _reshaping_call(failure.net, failure.results):
         fix = _("in forward(), replace {call} by x.flatten(1), which keeps the batch axis", call=call)
     else:
         fix = _("in forward(), replace x.view(-1, N) or squeeze() by x = x.flatten(1), which keeps the batch axis")
@@ -132,7 +132,7 @@ def _fixed_batch(failure: Failure) -> _Finding | None:
         return None
     if rows in {0, failure.batch}:
         return None
-    call = _reshaping_call(failure, rows, sizes) or _("view or reshape")
+    call = _reshaping_call(failure.net, rows, sizes) or _("view or reshape")
     fix = _("in forward(), replace {call} by x.flatten(1)", call=call)
     if reader is not None and reader[1].in_features != values:
         change = dense_source(python_path(reader[0]), reader[1], values)
@@ -159,10 +159,10 @@ def _next_dense(failure: Failure) -> tuple[str, nn.Linear] | None:
     return None
 
 
-def _reshaping_call(failure: Failure, rows: int, sizes: str = "") -> str:
+def _reshaping_call(net: nn.Module, rows: int, sizes: str = "") -> str:
     """The call of view or reshape in the network's code that makes so many rows, or has these sizes, as source."""
     candidates: dict[int, str] = {}
-    for module in failure.net.modules():
+    for module in net.modules():
         if type(module).__module__.startswith("torch."):
             continue
         try:
