@@ -123,7 +123,8 @@ another network for the same weights.
 What to do: pass a file with --net FILE.py:NET. In Python, pass a module: cn.Run(folder, net=my_net).""",
     "CN208": """There is nothing to resume: the run is complete, or a setting was given together with --resume.
 A resumed run keeps its settings, so that its result is the same as that of an uninterrupted run.
-What to do: start a new run to train with other settings.""",
+What to do: start a new run to train with other settings. To train a complete run further, start a new run with its
+weights: classicnets train RUN --weights RUN.""",
     "CN301": """A file is not valid: either not an IDX file (the format of MNIST and Fashion-MNIST: magic number, sizes,
 bytes), or not a CIFAR archive (a tar file whose files consist of complete records).
 The usual causes are an interrupted download, a web page saved under the name of the file, and another file format.

@@ -250,7 +250,9 @@ class Seeds:
                 _("{path} is not a folder of finished runs with several seeds", path=path),
                 where=str(self.folder.file),
                 why=_("the runs were stopped") if exists else _("the file does not exist"),
-                hint=command("classicnets", "train", "--resume", Path(path)) if exists else "ls runs",
+                hint=command("classicnets", "train", "--resume", Path(path))
+                if exists
+                else folder.nearest_run(Path(path)),
             )
         self.summary: dict[str, Any] = self.folder.read()["result"]
 

@@ -166,7 +166,7 @@ def _reshaping_call(net: nn.Module, rows: int, sizes: str = "") -> str:
         if type(module).__module__.startswith("torch."):
             continue
         try:
-            tree = ast.parse(textwrap.dedent(inspect.getsource(type(module))))
+            tree = ast.parse(textwrap.dedent(inspect.getsource(type(module).forward)))
         except (OSError, TypeError, SyntaxError):
             continue
         for call in ast.walk(tree):

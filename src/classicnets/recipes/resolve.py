@@ -193,7 +193,7 @@ def apply(recipe: Recipe, settings: Mapping[str, Any]) -> Resolved:
         )
     resolved, errors = _with_settings(recipe, settings)
     if errors:
-        repairs = [f"{key}={_text(value)}" for key, value in _repairs(recipe, settings).items()]
+        repairs = [f"{key}={setting_text(value)}" for key, value in _repairs(recipe, settings).items()]
         raise UsageError(
             "CN204",
             _("the recipe cannot be used with these settings"),
@@ -240,7 +240,7 @@ def _valid_value(recipe: Recipe, key: str, value: Any) -> Any:
     return choices.get(nearest(str(value), choices), getattr(recipe, key))
 
 
-def _text(value: Any) -> str:
+def setting_text(value: Any) -> str:
     """A value as it is typed after --set."""
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "none"

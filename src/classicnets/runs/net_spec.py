@@ -120,7 +120,16 @@ class NetSpec:
                     why=_(
                         "the weights of the run belong to the earlier file; net.py in the run folder is a copy of it"
                     ),
-                    hint=command("--net", f"RUN/net.py:{self.name}"),
+                    hint=(
+                        _(
+                            "{option}   # to evaluate, predict or export with the copy",
+                            option=command("--net", f"RUN/net.py:{self.name}"),
+                        ),
+                        _(
+                            "{command}   # to resume, restores the earlier file",
+                            command=command("cp", "RUN/net.py", Path(self.path)),
+                        ),
+                    ),
                 )
             return _from_file(Path(self.path), self.name)
         raise UsageError(

@@ -23,7 +23,7 @@ from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import Table
 from classicnets.recipes import resolve
 from classicnets.runs import net_spec
-from classicnets.runs.folder import RunFolder, open_run
+from classicnets.runs.folder import RunFolder, nearest_run, open_run
 from classicnets.runs.net_spec import NetSpec
 from classicnets.spec import RunSpec, check_spec
 from classicnets.text import _, assignments, command, nearest, plural, shape
@@ -334,7 +334,9 @@ def _weights_file(source: str | Path) -> str:
     """The absolute path of a weights file, or of the weights of a run folder."""
     path = open_run(source).weights_file() if Path(source).is_dir() else Path(source)
     if not path.is_file():
-        raise DataError("CN305", _("the weights file does not exist"), where=str(source), hint="ls runs")
+        raise DataError(
+            "CN305", _("the weights file does not exist"), where=str(source), hint=nearest_run(Path(source))
+        )
     return str(path.resolve())
 
 

@@ -25,6 +25,7 @@ from classicnets.evaluation.predictor import Predictor
 from classicnets.events import Advice, Epoch, Event, Step
 from classicnets.files import remove_parts
 from classicnets.images import batches
+from classicnets.recipes.resolve import ANY_NET, RECIPES, setting_text
 from classicnets.runs import checkpoint, folder, history
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import Output
@@ -43,6 +44,7 @@ from classicnets.training.begin import (
 from classicnets.training.loop import Scores, train
 from classicnets.training.plan import Plan, plan_of_run, verdict
 from classicnets.training.state import State
+from classicnets.values import Recipe, current_names
 
 SAVE_SECONDS = Output().save_every  # a killed run loses at most this, and the step in progress
 
@@ -181,7 +183,7 @@ class Session:
                 _("the run is complete"),
                 where=str(path),
                 why=_("all its epochs are trained and its results are written"),
-                hint=command("classicnets", "evaluate", Path(path)),
+                hint=more_training(Path(path), facts),
             )
         machine.set_threads(facts["threads"])
         plan = plan_of_run(run, net)
@@ -370,6 +372,33 @@ class Session:
             why=_("the weights have diverged, usually because the learning rate is too high") + "\n" + saved,
             hint=(command("--set", f"lr={lr / 10:g}"), "--set initialize=xavier_uniform"),
         )
+
+
+def more_training(run: Path, facts: dict[str, Any]) -> tuple[str, ...]:
+    """How to train the network of a complete run further: a new run that starts with its weights.
+
+    Args:
+        run: the folder of the run.
+        facts: its run.json.
+    """
+    is_object = facts["net"]["kind"] == "object"
+    python = f"net, weights={str(run)!r}" if is_object else f"{str(run)!r}, weights={str(run)!r}"
+    in_python = _("in Python: {code}", code=f"cn.train({python}, data={facts['data']!r})")
+    if is_object:
+        return (in_python,)
+    recipe, data = facts["recipe"], Path(facts["data"])
+    words: list[str | Path] = ["classicnets", "train", run, "--weights", run, "--data", data]
+    if any(
+        (key.source, key.net) in {(recipe["source"], recipe["net"]), (recipe["source"], ANY_NET)} for key in RECIPES
+    ):
+        words += ["--recipe", recipe["source"]]
+    current = Recipe.from_dict(recipe)
+    changed = [key for key, source in current_names(facts["origins"]).items() if source == "--set"]
+    if changed:
+        words += ["--set", *(f"{key}={setting_text(getattr(current, key))}" for key in changed)]
+    if facts["limit"]:
+        words += ["--limit", str(facts["limit"])]
+    return command(*words), in_python
 
 
 @contextmanager
