@@ -81,8 +81,10 @@ and images that are not scaled to about 0..1.
 What to do: divide lr by ten (--set lr=0.01), and check the input range with `classicnets data check NAME`.""",
     "CN102": """The exported file does not compute the same outputs as the network, so it was not written.
 Both received the same images, and their probabilities differ by more than rounding explains. Predictions of the file
-would not be those that you measured.
-What to do: export with --format torch, and please report the network, because this is a bug in the export.""",
+would not be those that you measured. If the network itself gives an image other outputs each time, or other outputs
+among other images, the message says so: no file can agree with such a network.
+What to do: correct forward() if the network is at fault; otherwise export with --format torch, and please report the
+network, because this is a bug in the export.""",
     "CN103": """int8 quantization lowers the test accuracy by more than the allowed limit, so nothing was written.
 The usual causes are layers whose outputs have very different ranges, and too few training images for calibration.
 What to do: export without --int8, use --size-budget for other ways to a small file, or raise the limit with
@@ -92,8 +94,9 @@ and not both together. The message gives the smallest size that is possible.
 What to do: raise --size-budget, or train a smaller network (`classicnets list` shows the numbers of parameters).""",
     "CN105": """The network could not be converted to the file format.
 torch traces forward() once with a batch of two images, so it cannot convert Python code that depends on values or on
-the batch size. One ONNX file holds at most 2 GB.
-What to do: write x.flatten(1) instead of x.view(64, -1), and torch.where instead of if.""",
+the batch size; the message names the line. ONNX lacks some of torch's operators. One ONNX file holds at most 2 GB.
+What to do: write x.flatten(1) instead of x.view(64, -1), and torch.where instead of if. For an operator that ONNX
+lacks, export with --format torch.""",
     "CN201": """The network cannot process images of this size or number of channels.
 Along each side, a layer turns n pixels into floor((n + 2*padding - kernel) / stride) + 1 pixels. A dense layer needs
 exactly as many inputs as it has weights per unit. The message names the first layer that does not fit.
@@ -121,7 +124,8 @@ be unchanged, because other code would give another network for the same weights
 What to do: pass a file with --net FILE.py:NET. In Python, pass a module: cn.Run(folder, net=my_net).""",
     "CN208": """There is nothing to resume: the run is complete, or a setting was given together with --resume.
 A resumed run keeps its settings, so that its result is the same as that of an uninterrupted run.
-What to do: start a new run to train with other settings.""",
+What to do: start a new run to train with other settings. To train a complete run further, start a new run with its
+weights: classicnets train RUN --weights RUN.""",
     "CN209": """The network cannot be trained or used as a classifier.
 Before any data is read, it is called in training and evaluation mode with batches of one, two and five images. It must
 return one tensor of finite logits [N, classes]. In evaluation mode, the logits of an image must be the same in every
@@ -175,8 +179,8 @@ Exported files contain their classes and preprocessing as metadata, and take who
 [N, H, W, 3]). Other ONNX files lack this information.
 What to do: create the file with `classicnets export RUN`.""",
     "CN401": """A folder or file cannot be written. The permission is missing, the disk is full or it is read-only.
-What to do: choose another folder for runs with --runs FOLDER, or for data with the environment variable
-CLASSICNETS_CACHE.""",
+What to do: choose another folder for runs with --runs FOLDER, another file with -o, or another folder for data with
+the environment variable CLASSICNETS_CACHE. `classicnets doctor` checks which folders can be written.""",
     "CN402": """The requested device is not available on this machine.
 What to do: `classicnets doctor` lists the available devices.""",
     "CN403": """An optional package is missing or too old. Only this feature needs it, so it is not installed with

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from classicnets.errors import MachineError
-from classicnets.text import _
+from classicnets.text import _, command
 
 
 @contextmanager
@@ -39,8 +39,13 @@ def move_into_place(part: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, *, option: str = "--runs") -> None:
     """Replace the contents of `path` atomically. After a crash, the file has the old contents or the new ones.
+
+    Args:
+        path: The file.
+        content: Its new contents.
+        option: The option that chose the file or, for "--runs", its folder; an error suggests it.
 
     Raises:
         MachineError: CN401, the file cannot be written. The temporary file is removed.
@@ -50,7 +55,7 @@ def write_whole(path: Path, content: bytes) -> None:
             part.write_bytes(content)
             move_into_place(part, path)
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise cannot_write(path, error, option=option) from error
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
@@ -71,14 +76,18 @@ def remove_parts(folder: Path) -> None:
             raise cannot_write(part, error) from error
 
 
-def cannot_write(path: Path, error: OSError) -> MachineError:
-    """Return the error for a file or folder that cannot be written."""
+def cannot_write(path: Path, error: OSError, *, option: str = "--runs") -> MachineError:
+    """Return the error for a file or folder that cannot be written; `option` is that which chose it."""
+    elsewhere = command(option, "FOLDER" if option == "--runs" else Path("FOLDER") / path.name)
+    hints = [_("{option}   # a folder that you may write to", option=elsewhere)]
+    if option != "--runs" and not path.parent.exists():
+        hints.insert(0, command("mkdir", "-p", path.parent))
     return MachineError(
         "CN401",
         _("cannot write {name}", name=path.name),
         where=str(path),
         why=error.strerror or str(error),
-        hint=("classicnets doctor", _("--runs FOLDER chooses another folder for runs")),
+        hint=tuple(hints),
     )
 
 

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from classicnets.errors import MachineError
-from classicnets.text import _
+from classicnets.text import _, command
 
 if TYPE_CHECKING:
     import torch
@@ -120,7 +120,7 @@ def require(module: str, *, extra: str) -> ModuleType:
             "CN403",
             _("a package of the extra [{extra}] is not installed", extra=extra),
             why=str(error),
-            hint=f"pip install 'classicnets[{extra}]'",
+            hint=command("pip", "install", f"classicnets[{extra}]"),
         ) from error
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import gettext
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -73,13 +74,69 @@ def assignments(values: Mapping[str, object], prefix: str = "") -> str:
     return ", ".join(f"{prefix}{name}={value}" for name, value in values.items())
 
 
-def nearest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return the name that is most similar to `word`, ignoring case; "" if none is similar enough."""
+def nearest(word: str, names: Iterable[str]) -> str:
+    """Return the name that `word` most likely means: a misspelling or an abbreviation of it; "" if there is none.
+
+    Case, and separators such as "_" and "-", are ignored. A misspelling has the first letter and the digits of the
+    name, because cifar100 is not cifar10, and resnet not lenet; it differs in at most one letter in four. An
+    abbreviation is the beginning of only one name, and ends with one of its words or has half of its letters.
+    """
     originals = {name.casefold(): name for name in reversed([*names])}
-    matches = difflib.get_close_matches(word.casefold(), originals, 1, cutoff)
-    return originals[matches[0]] if matches else ""
+    typed = word.casefold()
+    plain = _plain(typed)
+    if not plain:
+        return ""
+    for name in difflib.get_close_matches(typed, originals, 5):
+        letters = _plain(name)
+        same_digits = any(_digits(form(letters)) == _digits(form(plain)) for form in (str, _with_digits))
+        if letters == plain or (
+            (letters[:1] == plain[:1] or letters[1::-1] == plain[:2])
+            and same_digits
+            and _edit_distance(plain, letters) <= (max(1, len(plain) // 4) if len(plain) > 2 else 0)
+        ):
+            return originals[name]
+    longer = sorted((name for name in originals if name.startswith(typed)), key=len)
+    if not longer or not all(re.match(re.escape(longer[0]) + r"(_|$)", name) for name in longer):
+        return ""
+    name = longer[0]
+    ends_word = not name[len(typed)].isalnum()
+    return originals[name] if len(typed) > 2 and (ends_word or 2 * len(typed) >= len(name)) else ""
+
+
+def _plain(name: str) -> str:
+    """The letters and digits of a name."""
+    return re.sub(r"[\W_]", "", name)
+
+
+def _with_digits(name: str) -> str:
+    """The name with digits for the letters that look like them: convl is conv1."""
+    return name.translate(str.maketrans("lio", "110"))
+
+
+def _digits(name: str) -> list[str]:
+    return re.findall(r"\d", name)
+
+
+def _edit_distance(left: str, right: str) -> int:
+    """The number of letters to insert, delete, replace or swap with their neighbor to get from `left` to `right`."""
+    earlier: list[int] = []
+    before: list[int] = []
+    row: list[int] = [*range(len(right) + 1)]
+    for i, letter in enumerate(left, 1):
+        earlier, before, row = before, row, [i]
+        for j, other in enumerate(right, 1):
+            row.append(min(before[j] + 1, row[-1] + 1, before[j - 1] + (letter != other)))
+            if i > 1 and j > 1 and (letter, left[i - 2]) == (right[j - 2], other):
+                row[-1] = min(row[-1], earlier[j - 2] + 1)
+    return row[-1]
 
 
 def command(*words: str | Path) -> str:
-    """Format a command line for a shell, with quotes where they are needed."""
-    return shlex.join(map(str, words))
+    """Format words of a command line for a shell, so that it can be pasted: with quotes where they are needed.
+
+    Pass a file or folder as a Path: if its name begins with a dash, it is written as ./-name, because commands would
+    take it for an option.
+    """
+    return shlex.join(
+        f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word) for word in words
+    )

@@ -654,8 +654,8 @@ def test_listed_names_exist_and_unknown_names_are_explained() -> None:
     assert d2l.__all__ == sorted(d2l.__all__)
     for name in d2l.__all__:
         assert getattr(d2l, name) is not None
-    with pytest.raises(AttributeError, match=r"no 'train_ch5'\. Did you mean train_ch6") as caught:
-        d2l.train_ch5  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no 'train_ch_6'\. Did you mean train_ch6") as caught:
+        d2l.train_ch_6  # noqa: B018
     assert "load_data_fashion_mnist" in str(caught.value)
     with pytest.raises(AttributeError, match=r"no 'zzz'\. It has"):
         d2l.zzz  # noqa: B018

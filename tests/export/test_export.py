@@ -24,9 +24,10 @@ from torch.nn import functional as F
 
 import classicnets as cn
 from classicnets import machine
+from classicnets.api import models
 from classicnets.errors import CheckFailed, DataError, MachineError, UsageError
 from classicnets.evaluation.onnx import INPUT
-from classicnets.export import budget, graph, layers, low_rank, program
+from classicnets.export import budget, graph, layers, low_rank, parity, program
 from classicnets.export import onnx as export_onnx
 from classicnets.images import transforms
 from classicnets.images.decode import fit_image, read_image
@@ -270,6 +271,78 @@ def test_rejects_a_net_with_data_dependent_control_flow() -> None:
     with pytest.raises(CheckFailed) as caught:
         export_onnx.export_network(DataDependent(), Preprocess(channels=1, image_size=8))
     assert caught.value.code == "CN105" and caught.value.why
+    assert caught.value.where.endswith("return x.flatten(1) if x.sum() > 0 else -x.flatten(1)")
+    assert "torch.where" in caught.value.hints[0]
+
+
+class Unsupported(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = torch.special.bessel_j0(x.flatten(1))
+        return y
+
+
+class FixedBatch(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([image.flatten()[None] for image in x])
+
+
+class ReadsValues(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1) * float(x.max())
+
+
+def test_names_an_unsupported_operator_and_the_format_that_has_it() -> None:
+    preprocess = Preprocess(channels=1, image_size=4)
+    with pytest.raises(CheckFailed) as caught:
+        export_onnx.export_network(Unsupported(), preprocess)
+    assert caught.value.code == "CN105" and "bessel" in caught.value.why and caught.value.hints == ("--format torch",)
+    assert program.program(Unsupported(), preprocess, FACTS)
+
+
+def test_rejects_a_net_for_a_fixed_number_of_images() -> None:
+    for convert in (export_onnx.export_network, lambda net, preprocess: program.program(net, preprocess, FACTS)):
+        with pytest.raises(CheckFailed) as caught:
+            convert(FixedBatch(), Preprocess(channels=1, image_size=4))
+        assert caught.value.code == "CN105" and "number of images" in caught.value.why
+        assert "x.flatten(1)" in caught.value.hints[0] and "--format" not in caught.value.hints[0]
+
+
+def test_names_the_line_that_reads_a_value() -> None:
+    with pytest.raises(CheckFailed) as caught:
+        program.program(ReadsValues(), Preprocess(channels=1, image_size=4), FACTS)
+    assert caught.value.where.endswith("return x.flatten(1) * float(x.max())") and "item" in caught.value.hints[0]
+
+
+class Random(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.dropout(x.flatten(1), 0.5)
+
+
+class ByBatch(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.flatten(1)
+        return 5 * x / x.mean()
+
+
+@pytest.mark.parametrize(
+    ("net", "what"), [(Random(), "different outputs each time"), (ByBatch(), "other images of the batch")]
+)
+def test_finds_a_net_that_does_not_agree_with_itself(net: nn.Module, what: str) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 1, 3, 3), dtype=np.uint8)
+    preprocess = Preprocess(channels=1, image_size=3)
+    parity.check_network(parity.Reference(nn.Flatten(), preprocess, tuple("abcdefghi")), images)
+    with pytest.raises(CheckFailed) as caught:
+        parity.check_network(parity.Reference(net, preprocess, tuple("abcdefghi")), images)
+    assert caught.value.code == "CN102" and what in caught.value.what and len(caught.value.hints) == 1
+
+
+def test_blames_a_random_net_before_the_export(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = cn.Run(trained)
+    forward = type(run.net).forward
+    monkeypatch.setattr(type(run.net), "forward", lambda self, x: nn.functional.dropout(forward(self, x), 0.5))
+    with pytest.raises(CheckFailed) as caught:
+        run.export(tmp_path / "net.pt2", format="torch")
+    assert caught.value.code == "CN102" and "each time" in caught.value.what
 
 
 def test_rejects_a_net_too_large_for_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -510,3 +583,27 @@ def test_raises_a_machine_error_if_the_file_cannot_be_written(trained: Path, tmp
     with pytest.raises(MachineError) as caught:
         cn.Run(trained).export(tmp_path / "file/net.onnx")
     assert caught.value.code == "CN401"
+
+
+@pytest.mark.parametrize("name", ["missing folder/net.onnx", "net.onnx"])
+def test_checks_the_target_before_any_work(
+    name: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = cn.Run(trained)
+    monkeypatch.setattr(models, "ExportSource", None)  # would read the data
+    (tmp_path / "net.onnx").mkdir()
+    with pytest.raises(MachineError) as caught:
+        run.export(tmp_path / name)
+    assert caught.value.code == "CN401" and "-o FOLDER/net.onnx" in caught.value.hints[-1]
+    if "/" in name:
+        assert caught.value.hints[0] == f"mkdir -p '{tmp_path}/missing folder'"
+
+
+def test_a_name_without_suffix_gets_that_of_the_format(trained: Path, tmp_path: Path, cli: CommandLine) -> None:
+    Image.new("L", (28, 28)).save(tmp_path / "image.png")
+    code, out, err = cli("export", trained, "-o", tmp_path / "v1.2 of it", "--json")
+    assert code == 0, err
+    assert json.loads(out)["path"] == str(tmp_path / "v1.2 of it.onnx")
+    assert cli("predict", tmp_path / "v1.2 of it.onnx", tmp_path / "image.png")[0] == 0
+    code, _, err = cli("export", trained, "-o", "net.onnx", "--format", "torch")
+    assert code == 2 and "hint:  -o net.pt2" in err

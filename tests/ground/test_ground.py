@@ -161,7 +161,6 @@ def test_does_not_match_similar_code(source: str) -> None:
         (text.nearest("cat", ["Cat", "CAT"]), "Cat"),
         (text.nearest("xyz", ["lenet", "alexnet"]), ""),
         (text.nearest("xyz", []), ""),
-        (text.nearest("conv", ["convolution1"], cutoff=0.4), "convolution1"),
         (text.nearest("conv", ["convolution1"]), ""),
         (text.command("classicnets", "show", Path("my runs/a")), "classicnets show 'my runs/a'"),
     ],

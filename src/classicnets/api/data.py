@@ -17,7 +17,7 @@ from classicnets.datasets.types import DatasetFiles, FileReport, Say
 from classicnets.errors import DataError, UsageError
 from classicnets.images import inputs, loading, thumbnails
 from classicnets.images.decode import read_fitted, read_image
-from classicnets.text import _, nearest
+from classicnets.text import _, command, nearest
 from classicnets.values import Preprocess
 
 if TYPE_CHECKING:
@@ -30,23 +30,25 @@ FITS = ("crop", "letterbox", "stretch")
 _PREVIEW_COUNT = 8  # images on a sheet
 
 
-def dataset(name: str, hint: str = "classicnets data get {}") -> Dataset:
+def dataset(name: str, action: str = "get", *arguments: str | Path) -> Dataset:
     """Return the data set with this name.
 
     Args:
         name: A name of the catalog.
-        hint: The command to suggest in an error, with {} for the nearest name.
+        action: The action of `classicnets data` that an error suggests with the nearest name.
+        arguments: The arguments of that action after the name.
 
     Raises:
         UsageError: CN202, the name is unknown.
     """
     if name in DATASETS:
         return DATASETS[name]
+    near = nearest(name, DATASETS)
     raise UsageError(
         "CN202",
         _("there is no data set {name!r}", name=name),
         where=_("the data sets are {names}", names=", ".join(DATASETS)),
-        hint=hint.format(nearest(name, DATASETS) or next(iter(DATASETS))),
+        hint=command("classicnets", "data", action, near, *arguments) if near else "classicnets data list",
     )
 
 

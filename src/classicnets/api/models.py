@@ -21,7 +21,7 @@ from classicnets.evaluation.model import Model as CoreModel
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.predictor import BATCH, Predictor
 from classicnets.export.source import ExportSource
-from classicnets.export.write import Exported, export
+from classicnets.export.write import Exported, check_target, export, target
 from classicnets.images import inputs
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
@@ -226,8 +226,11 @@ class Run(Model):
             DataError: CN302, the data for the check is not available.
             MachineError: CN401, the file cannot be written; CN403, a package is missing.
         """
+        exporting = ExportOptions(**rename_old(options, ExportOptions))
+        path = target(Path(path), exporting)
+        check_target(path, exporting)  # before the data is read
         source = ExportSource(self.folder, self.net, report.tables.console(stderr=True).print)
-        return export(source, Path(path), ExportOptions(**rename_old(options, ExportOptions)))
+        return export(source, path, exporting)
 
 
 class Seeds:
@@ -250,7 +253,9 @@ class Seeds:
                 _("{path} is not a folder of finished runs with several seeds", path=path),
                 where=str(self.folder.file),
                 why=_("the runs were stopped") if exists else _("the file does not exist"),
-                hint=command("classicnets", "train", "--resume", path) if exists else "ls runs",
+                hint=command("classicnets", "train", "--resume", Path(path))
+                if exists
+                else folder.nearest_run(Path(path)),
             )
         self.summary: dict[str, Any] = self.folder.read()["result"]
 

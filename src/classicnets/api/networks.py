@@ -104,8 +104,8 @@ def layers(
         raise UsageError(
             "CN201",
             _("{name} is made for square images", name=spec.name),
-            where=f"--input {shape_text(shape)}",
-            hint=f"--input {shape[0]}x{shape[1]}x{shape[1]}",
+            where=command("--input", shape_text(shape)),
+            hint=command("--input", shape_text((shape[0], shape[1], shape[1]))),
         )
     channels, image_size = (shape[0], shape[1]) if shape else (None, None)
     spec, shape = _with_shape(spec, channels, image_size, num_classes)

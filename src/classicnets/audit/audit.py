@@ -40,7 +40,7 @@ def audit_images(path: Path, progress: Progress | None = None) -> AuditReport:
     infos = _inspect_files([file for _split, _label, file in files], thumbnails, progress)
     images = [ImageEntry(split, label, layout.relative_path(file)) for split, label, file in files]
     entries = list(zip(images, infos, strict=True))
-    sheet_command = f"{command('classicnets', 'data', 'check', layout.path)} -o copies.png"
+    sheet_command = command("classicnets", "data", "check", layout.path, "-o", "copies.png")
     findings = [
         *find_duplicates(entries, thumbnails, sheet_command),
         *checks.layout_faults(layout),

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 
 from classicnets.errors import UsageError
 from classicnets.spec import GROUPS, about, check_options, default_text, note_new_spelling, option, option_fields
-from classicnets.text import _, nearest
+from classicnets.text import _, command, nearest
 
 Options = TypeVar("Options")
 
@@ -37,10 +37,30 @@ class Parser(argparse.ArgumentParser):
     """An argument parser that raises UsageError instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise UsageError CN206; for an unknown subcommand, the hint is the nearest one."""
-        unknown_action = re.match(r"argument ACTION: invalid choice: '(\S+)' \(choose from (.+)\)", message)
-        near = nearest(unknown_action[1], re.findall(r"[\w-]+", unknown_action[2])) if unknown_action else ""
-        raise UsageError("CN206", message, where=self.prog, hint=f"{self.prog} {near or '--help'}")
+        """Raise UsageError CN206; the hint is the nearest subcommand, or the option with a valid value."""
+        raise UsageError("CN206", message, where=self.prog, hint=self._repair(message))
+
+    def _repair(self, message: str) -> str:
+        """What to type instead, for the errors of argparse about one argument."""
+        programs, show_help = self.prog.split(), command(*self.prog.split(), "--help")
+        about_argument = re.match(r"argument (\S+): (?:invalid \w+(?: value)?: '([^']*)')?", message)
+        if not about_argument:
+            return show_help
+        argument, value = about_argument[1], about_argument[2] or ""
+        if argument == "ACTION":
+            actions = next(action for action in self._actions if action.choices and not action.option_strings)
+            near = nearest(value, map(str, actions.choices or ()))
+            return command(*programs, near) if near else show_help
+        flag = argument.split("/")[-1]
+        option = self._option_string_actions.get(flag)
+        if option is None:
+            return show_help
+        choices = [str(choice) for choice in option.choices or ()]
+        if choices:
+            return command(flag, nearest(value, choices) or choices[0])
+        if option.type in {int, float}:
+            return command(flag, "1")
+        return command(flag, str(option.metavar)) if isinstance(option.metavar, str) and not value else show_help
 
 
 def add(parser: argparse.ArgumentParser, *kinds: type) -> None:
@@ -135,7 +155,7 @@ def settings(pairs: Sequence[str]) -> dict[str, str]:
                 "CN204",
                 _("--set {pair} has no value", pair=pair),
                 why=_("settings have the form KEY=VALUE, and NET comes before --set"),
-                hint=f"--set {pair}=VALUE",
+                hint=command("--set", f"{pair}=VALUE"),
             )
     values: dict[str, str] = {}
     for key, value in (pair.split("=", 1) for pair in pairs):
@@ -155,12 +175,13 @@ def unknown(parser: argparse.ArgumentParser, text: str) -> UsageError:
     """Return the error for an unknown option; it names the nearest known option."""
     actions = parser._option_string_actions
     options = [name for name, action in actions.items() if name != "-h" and action.help != argparse.SUPPRESS]
-    near = nearest(text.split("=", maxsplit=1)[0], options)
+    name, equals, value = text.partition("=")
+    near = nearest(name, options)
     return UsageError(
         "CN206",
         _("{command} does not take {text!r}", command=parser.prog, text=text),
         where=_("its options are {options}", options=", ".join(options)),
-        hint=f"{parser.prog} ... {near}" if near else f"{parser.prog} --help",
+        hint=command(near + equals + value) if near else command(*parser.prog.split(), "--help"),
     )
 
 

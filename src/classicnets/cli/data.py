@@ -105,16 +105,16 @@ def _get(args: argparse.Namespace) -> int:
 
 def _import(args: argparse.Namespace) -> int:
     options = arguments.read(args, Import)
-    dataset = _known_dataset(args, options.name)
+    dataset = _known_dataset(args, options.name, Path(options.folder) if options.folder else "FOLDER")
     if not options.folder:
         args.parser.error(_("data import {name} needs the FOLDER or archive with the files", name=options.name))
     return _print_files(args, options.name, api.data.import_files(dataset, Path(options.folder).expanduser()))
 
 
-def _known_dataset(args: argparse.Namespace, name: str) -> Dataset:
-    """The data set with this name. Raises UsageError CN202 or CN206."""
+def _known_dataset(args: argparse.Namespace, name: str, *arguments: str | Path) -> Dataset:
+    """The data set with this name; `arguments` follow it in the command. Raises UsageError CN202 or CN206."""
     _require_name(args, name)
-    return api.data.dataset(name, f"classicnets data {args.action} {{}}")
+    return api.data.dataset(name, args.action, *arguments)
 
 
 def _require_name(args: argparse.Namespace, name: str) -> None:
@@ -176,7 +176,7 @@ def _draw(document: dict[str, Any], path: Path) -> None:
     """Draw the images of the findings. Raises MachineError CN401."""
     folder = Path(document["folder"])
     figure = report.findings.draw_sheet(document, lambda file: api.data.thumbnail(folder / file))
-    write_whole(path, report.figures.png(figure))
+    write_whole(path, report.figures.png(figure), option="-o")
     report.tables.console(stderr=True).print(_("images of these findings: {path}", path=path))
 
 
@@ -190,7 +190,7 @@ def _preview(args: argparse.Namespace) -> int:
     output = Path(options.output)
     name = Path(options.name).absolute().name
     title = _("{name}: input of a network for {size} x {size} pixels", name=name, size=options.size)
-    write_whole(output, report.figures.png(report.preview.draw_sheet(samples, options.fit, title)))
+    write_whole(output, report.figures.png(report.preview.draw_sheet(samples, options.fit, title)), option="-o")
     for error in errors:
         console.print(_("left out: {path}: {reason}", path=error.where, reason=error.why or error.what))
     if args.json:
@@ -207,9 +207,9 @@ def _preview(args: argparse.Namespace) -> int:
             )
         )
         if total > 1:
-            train = command("classicnets", "train", "NET", "--data", options.name)
-            settings = f"--set image_size={options.size} fit={options.fit}"
-            print(_("next: {command}", command=f"{train} {settings}"))
+            settings = (f"image_size={options.size}", f"fit={options.fit}")
+            train = command("classicnets", "train", "NET", "--data", Path(options.name), "--set", *settings)
+            print(_("next: {command}", command=train))
     return 0
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from classicnets.errors import CODES, UsageError
 from classicnets.report.output import print
 from classicnets.spec import option
-from classicnets.text import _, nearest
+from classicnets.text import _, command
 
 HELP = "explain an error code: what happened, why it matters, what to do"
 
@@ -36,7 +36,7 @@ def explain(code: str, *, as_json: bool) -> int:
             "CN202",
             _("there is no error code {code}", code=code),
             where=_("the codes are {codes}", codes=", ".join(CODES)),
-            hint=f"classicnets explain {nearest(code, CODES) or next(iter(CODES))}",
+            hint=command("classicnets", "explain", next(iter(CODES))),
         )
     explanation = _(CODES[code])
     print(json.dumps({"code": code, "explanation": explanation}) if as_json else f"{code}: {explanation}")

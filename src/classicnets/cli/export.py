@@ -43,7 +43,10 @@ def run(args: argparse.Namespace) -> int:
     """Export a run and print the results of the checks."""
     paths, options = arguments.read(args, Export), arguments.read(args, ExportOptions)
     model = api.models.Run(paths.folder, net=paths.net, device="cpu")
-    path = Path(paths.out or f"{model.path.resolve().name}.{'onnx' if options.format == 'onnx' else 'pt2'}")
+    name = model.path.resolve().name
+    path = Path(paths.out or name)
+    if path.is_dir() and paths.out:
+        path /= name
     exported = model.export(path, **vars(options))
     if args.json:
         print(json.dumps(exported.to_dict(), indent=2))
@@ -92,7 +95,7 @@ def _print_checks(exported: Exported, license: str) -> None:
     if exported.format == "onnx":
         console.print(_("next: {command}", command=command("classicnets", "predict", exported.path, "image.png")))
     else:
-        code = f'torch.export.load("{exported.path}").module()(pixels)'
+        code = f"torch.export.load({str(exported.path)!r}).module()(pixels)"
         console.print(_("next: {code}   # pixels: uint8 [N, 3, height, width], RGB", code=code))
 
 

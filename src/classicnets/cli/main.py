@@ -26,7 +26,7 @@ from classicnets.cli import (
 )
 from classicnets.errors import ClassicnetsError, UsageError
 from classicnets.report.output import print
-from classicnets.text import _, nearest
+from classicnets.text import _, command, nearest
 
 _OVERVIEW = """\
 classicnets: networks from LeNet (1989) to AlexNet (2014), built exactly as in their sources.
@@ -61,7 +61,7 @@ _COMMANDS = {
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line, with all commands."""
     main_parser = arguments.Parser(prog="classicnets", usage="classicnets COMMAND ...", add_help=True)
-    main_parser.add_argument("--version", action="version", version=f"classicnets {__version__}")
+    main_parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     main_parser.format_help = lambda: _(_OVERVIEW, commands=" ".join(_COMMANDS))  # type: ignore[method-assign]
     subparsers = main_parser.add_subparsers(dest="command", prog="classicnets", parser_class=arguments.Parser)
     for name, module in _COMMANDS.items():
@@ -155,7 +155,7 @@ def _unknown_command(name: str) -> UsageError:
         "CN206",
         _("there is no command {name!r}", name=name),
         where=_("the commands are {names}", names=", ".join(_COMMANDS)),
-        hint=f"classicnets {near}" if near else "classicnets",
+        hint=command("classicnets", near) if near else "classicnets --help",
     )
 
 

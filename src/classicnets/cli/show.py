@@ -173,7 +173,7 @@ def _explain(options: Show, network: tuple[str, Table], layers: list[str], *, as
 
 
 def _draw(networks: list[tuple[str, Table]], path: Path, *, as_json: bool) -> int:
-    write_whole(path, api.networks.draw(networks).encode())
+    write_whole(path, api.networks.draw(networks).encode(), option="--svg")
     print(json.dumps({"nets": [name for name, _ in networks], "file": str(path)}) if as_json else path)
     return 0
 
@@ -198,7 +198,7 @@ def _variation(settings: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(
             "CN202",
             _("show takes only settings of the network, and {name!r} is not one", name=next(iter(recipe_settings))),
-            where="--set " + " ".join(f"{key}={value}" for key, value in recipe_settings.items()),
+            where=command("--set", *(f"{key}={value}" for key, value in recipe_settings.items())),
             why=_("settings of the network begin with net.; those of a recipe belong to `classicnets train`"),
             hint=("--set net.activation=relu", "classicnets train NET --dry-run"),
         )

@@ -88,7 +88,7 @@ def _reject_changes(args: argparse.Namespace, run: str, *, many_runs: bool) -> N
     kept = [f for f in (*fields(RunSpec), *fields(Study)) if not about(f).resumes and f.name != "parallel_runs"]
     given = [f for f in kept if hasattr(args, f.name)]
     changes = [args.net if f.name == "net" else arguments.flag(f) for f in given]
-    resume = command("classicnets", "train", "--resume", run)
+    resume = command("classicnets", "train", "--resume", Path(run))
     if changes:
         raise UsageError(
             "CN208",

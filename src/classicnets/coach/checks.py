@@ -12,7 +12,7 @@ from torch import Tensor
 
 from classicnets.events import Epoch
 from classicnets.inspection.health import Health
-from classicnets.text import _
+from classicnets.text import _, command
 from classicnets.values import Recipe
 
 _LARGE_PIXEL = (
@@ -51,12 +51,12 @@ class Task:
     @property
     def lower_rate(self) -> str:
         """The setting for a tenth of the learning rate."""
-        return f"--set lr={self.recipe.lr / 10:g}"
+        return command("--set", f"lr={self.recipe.lr / 10:g}")
 
     @property
     def data_check(self) -> str:
         """The command that checks the data."""
-        return f"classicnets data check {self.recipe.data}"
+        return command("classicnets", "data", "check", self.recipe.data)
 
     def targets(self) -> Tensor:
         """Return the mean target distribution of the loss, with class weights and label smoothing [classes]."""
@@ -119,7 +119,7 @@ def check_images(task: Task, x: Tensor) -> Finding | None:
             "the standard deviation of the network's inputs is only {spread:.2g}: it can hardly see differences",
             spread=spread,
         )
-        return Finding("pictures_out_of_range", message, f"--set std={std}")
+        return Finding("pictures_out_of_range", message, command("--set", f"std={std}"))
     return None
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from classicnets.coach.checks import Finding, Task
 from classicnets.events import Epoch, Step
 from classicnets.inspection.health import Health
-from classicnets.text import _
+from classicnets.text import _, command
 
 _MIN_STEPS = 200  # between snapshots; fewer say nothing about a plateau: the book's LeNet needs up to 250 to leave it
 _GROWTH = 2.0  # factor of the spread: a network that leaves the plateau mostly gains 4 to 40 times in 200 steps
@@ -150,7 +150,7 @@ class Plateau:
                 movement=movement,
                 steps=now.step - earlier.step,
             )
-            hint = f"--set lr={recipe.lr * 10:g}"
+            hint = command("--set", f"lr={recipe.lr * 10:g}")
         elif health.saturated:  # there are sigmoids or tanh, through which little gradient passes
             hint = "--set net.activation=relu"
             if not recipe.initialize.startswith("xavier_uniform"):

@@ -180,7 +180,7 @@ def _import_error(dataset: Dataset, place: Path, faults: dict[str, FileFault]) -
         lines.append(_("the archive {name} is missing as well", name=dataset.archive.file.name))
     if not (is_file or os.access(place, os.R_OK | os.X_OK)):
         lines = [_("there is no such folder, or it cannot be read")]
-    hints = [f"classicnets data get {dataset.name}"]
+    hints = [command("classicnets", "data", "get", dataset.name)]
     if not dataset.archive:
         check = command("classicnets", "data", "check", place)
         hints.append(_("{command}   # a folder can be a data set of its own", command=check))
@@ -193,15 +193,15 @@ def _unavailable(dataset: Dataset, cache: Path, attempts: list[str]) -> DataErro
     hints = [
         _(
             "{command}   # a FOLDER with {files}, downloaded on any machine from {mirrors}",
-            command=f"classicnets data import {dataset.name} FOLDER",
+            command=command("classicnets", "data", "import", dataset.name, "FOLDER"),
             files=", ".join(file.name for file in published),
             mirrors=", ".join(dataset.mirrors),
         )
     ]
     if dataset.debian_package and has_apt():
-        hints.append(f"sudo apt-get install {dataset.debian_package}")
+        hints.append(command("sudo", "apt-get", "install", dataset.debian_package))
     if _is_offline():
-        hints.append(_("{command}   # and omit --offline", command=f"unset {OFFLINE}"))
+        hints.append(_("{command}   # and omit --offline", command=command("unset", OFFLINE)))
     return DataError(
         "CN302",
         _("{title} is not available from any source", title=dataset.title),

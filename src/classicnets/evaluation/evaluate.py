@@ -125,7 +125,7 @@ def _unreadable_images(unreadable: list[str], where: str) -> DataError:
         where=where,
         why="\n".join(unreadable[:_MAX_NAMED]),
         hint=(
-            _("{command}   # lists all of them", command=command("classicnets", "predict", "MODEL", where)),
+            _("{command}   # lists all of them", command=command("classicnets", "predict", "MODEL", Path(where))),
             _("--on-bad-image skip evaluates without them"),
         ),
     )
@@ -148,7 +148,7 @@ def unknown_classes(unknown: Collection[str], known: tuple[str, ...], where: str
     """Return the error for classes that the network does not know; it names the nearest known class of each."""
     lines = []
     for name in sorted(unknown)[:_MAX_NAMED]:
-        known_name = nearest(name, known, cutoff=0.5)
+        known_name = nearest(name, known)
         lines.append(_("{name!r}; the nearest is {known!r}", name=name, known=known_name) if known_name else repr(name))
     if len(unknown) > _MAX_NAMED:
         lines.append(_("and {n:,} more", n=len(unknown) - _MAX_NAMED))

@@ -153,7 +153,7 @@ class Model:
                 "CN206",
                 _("the data to evaluate {name} on is not available", name=self.path.name),
                 where=self.data or _("{name} does not state its data set", name=self.path.name),
-                hint=command("classicnets", "evaluate", self.path) + " DATA",
+                hint=command("classicnets", "evaluate", self.path, "DATA"),
             )
         splits = self._load_default(self.data, on_bad_image, say)
         if splits.fingerprint != self.fingerprint:
@@ -165,7 +165,7 @@ class Model:
                     name=self.path.name,
                 ),
                 where=str(self.path),
-                hint=command("classicnets", "data", "check", self.data),
+                hint=command("classicnets", "data", "check", Path(self.data)),
             )
         evaluation = evaluate(self.predictor, splits.test)[0]
         if message := compare_with_run(evaluation.accuracy, self.accuracy, evaluation.n):

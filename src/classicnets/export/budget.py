@@ -10,7 +10,7 @@ from torch import nn
 
 from classicnets.errors import CheckFailed
 from classicnets.export import low_rank
-from classicnets.text import _
+from classicnets.text import _, command
 
 _MAX_ATTEMPTS = 6  # attempts to reach the size with low-rank layers
 
@@ -92,7 +92,7 @@ def best(candidates: Sequence[Candidate], limit: int) -> Candidate:
             why="; ".join(
                 _("{name}: {size:,} bytes", name=candidate.name, size=candidate.bytes) for candidate in candidates
             ),
-            hint=f"--size-budget {smallest.bytes}B",
+            hint=command("--size-budget", f"{smallest.bytes}B"),
         )
     return max(fitting, key=lambda candidate: candidate.accuracy)
 

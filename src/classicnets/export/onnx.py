@@ -6,8 +6,10 @@ import contextlib
 import io
 import json
 import logging
+import traceback
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +27,7 @@ from classicnets.values import Preprocess
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+_CONVERSION_ERRORS = {"ConversionError", "DispatchError", "UnsupportedOperatorError"}  # of step 3 of torch.onnx.export
 MAX_BYTES = 2**31 - 2**20  # largest size of one protobuf file
 
 
@@ -49,7 +52,7 @@ def export_network(net: nn.Module, preprocess: Preprocess) -> ModelProto:
             "CN105",
             _("the network has {size:.1f} GB of weights, and an ONNX file holds at most 2 GB", size=size / 1e9),
             why=_("ONNX stores larger weights in separate files, and classicnets exports a single file"),
-            hint="classicnets export RUN --format torch",
+            hint="--format torch",
         )
     network = replace_layers(without_data(net, "cpu").float())
     example = torch.rand(2, *preprocess.shape)
@@ -66,24 +69,50 @@ def export_network(net: nn.Module, preprocess: Preprocess) -> ModelProto:
                 verbose=False,
             )
     except Exception as error:
-        raise export_error(error, _("torch cannot export this network to ONNX")) from error
+        raise export_error(error, _("torch cannot export this network to ONNX"), net) from error
     assert program is not None
     model: ModelProto = program.model_proto
+    if model.graph.input[0].type.tensor_type.shape.dim[0].dim_value:  # torch fell back to the size of the example
+        raise fixed_batch_error(_("torch cannot export this network to ONNX"), net)
     _remove_debug_info(model)
     return model
 
 
-def export_error(error: Exception, message: str) -> CheckFailed:
-    """CheckFailed CN105 with the innermost cause of `error`, on one line."""
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
+def export_error(error: Exception, message: str, net: nn.Module) -> CheckFailed:
+    """CheckFailed CN105 with the innermost cause of `error`, on one line, its place in forward(), and its remedy."""
+    chain: list[BaseException] = [error]
+    while (cause := chain[-1].__cause__) is not None:
+        chain.append(cause)
+    text = one_line(chain[-1])
+    if "specialized it to be a constant" in text:
+        return fixed_batch_error(message, net)
+    where = next(filter(None, (_line_in_forward(cause) for cause in reversed(chain))), "")
+    if "data-dependent" in text or "__bool__" in text or ".item()" in text:
+        hint = _("on that line, use torch.where(condition, a, b) instead of if, and neither float(x) nor x.item()")
+    elif any(type(cause).__name__ in _CONVERSION_ERRORS for cause in chain):  # torch.export has succeeded
+        hint = "--format torch"
+    else:
+        hint = _("on that line, use only operations of torch on tensors, without NumPy")
+    return CheckFailed("CN105", message, where=where, why=f"{type(chain[-1]).__name__}: {text[:300]}", hint=hint)
+
+
+def fixed_batch_error(message: str, net: nn.Module) -> CheckFailed:
+    """CheckFailed CN105 for a network whose forward() works only for the number of images of the example."""
     return CheckFailed(
         "CN105",
         message,
-        why=f"{type(cause).__name__}: {one_line(cause)[:300]}",
-        hint=_("forward() must not depend on values or on the batch size: use x.flatten(1), not x.view(64, -1)"),
+        where=_("forward() of {name}", name=type(net).__name__),
+        why=_("its code depends on the number of images in the batch, which must stay variable"),
+        hint=_("in forward(), use x.flatten(1) instead of x.view(64, -1), and neither len(x) nor a loop over images"),
     )
+
+
+def _line_in_forward(error: BaseException) -> str:
+    """The last line of the traceback that is in the code of the user: "net.py:12: x = x * float(x.max())"."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not any(folder in Path(f.filename).parts for folder in ("torch", "classicnets"))]
+    lines = [f"{frame.filename}:{frame.lineno}: {frame.line}" for frame in own if frame.name == "forward"]
+    return lines[-1] if lines else ""
 
 
 def assemble(network: ModelProto, preprocess: Preprocess, classes: int, facts: dict[str, Any]) -> bytes:
@@ -150,7 +179,8 @@ def quiet() -> Iterator[None]:
     disabled_level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        hidden = io.StringIO()
+        with warnings.catch_warnings(), contextlib.redirect_stdout(hidden), contextlib.redirect_stderr(hidden):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -113,8 +113,41 @@ def check(comparison: Comparison, description: str) -> None:
                 difference=comparison.difference,
                 bound=comparison.bound,
             ),
-            hint="classicnets export RUN --format torch",
+            hint="--format torch",
         )
+
+
+def check_network(reference: Reference, images: np.ndarray) -> None:
+    """Check that the network gives an image the same probabilities again, and alone as among others.
+
+    Raises:
+        CheckFailed: CN102 if it does not, so that no file can agree with it.
+    """
+    batch = batches_of(images, reference.preprocess.side)[0][:_MIN_BATCH]
+    first, again = reference.probabilities(batch), reference.probabilities(batch)
+    alone = np.concatenate([reference.probabilities(image[None]) for image in batch])
+    bound = reference.bound
+    if not np.abs(first - again).max() <= bound:
+        difference = float(np.abs(first - again).max())
+        what = _("the network gives the same images different outputs each time, so no file can agree with it")
+        hint = _("in forward(), use F.dropout(x, 0.5, training=self.training), and no random numbers in eval mode")
+    elif not np.abs(first - alone).max() <= bound:
+        difference = float(np.abs(first - alone).max())
+        what = _("the outputs of the network for an image depend on the other images of the batch")
+        hint = _("compute mean and standard deviation of each image by itself, or use nn.BatchNorm2d, which keeps them")
+    else:
+        return
+    raise CheckFailed(
+        "CN102",
+        what,
+        where=_("forward() in eval mode"),
+        why=_(
+            "probabilities differ by up to {difference:.2g}, and rounding explains only {bound:.2g}",
+            difference=difference,
+            bound=bound,
+        ),
+        hint=hint,
+    )
 
 
 def probes(images: np.ndarray, side: int) -> list[np.ndarray]:

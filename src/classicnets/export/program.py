@@ -46,7 +46,7 @@ def program(net: nn.Module, preprocess: Preprocess, facts: dict[str, Any]) -> by
             content = io.BytesIO()
             torch.export.save(exported, content, extra_files={FACTS: json.dumps(facts, ensure_ascii=False)})
     except Exception as error:
-        raise export_error(error, _("torch cannot export this network as a torch.export program")) from error
+        raise export_error(error, _("torch cannot export this network as a torch.export program"), net) from error
     return content.getvalue()
 
 

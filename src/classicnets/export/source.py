@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,7 @@ class ExportSource:
                 _("the export needs images of the run's data, which are not available"),
                 where=str(self.run_facts["data"]),
                 why=self.missing_data,
-                hint=command("classicnets", "data", "check", str(self.run_facts["data"])),
+                hint=command("classicnets", "data", "check", Path(self.run_facts["data"])),
             )
         facts, splits = self.run_facts, self.splits
         share, limit, seed = facts["recipe"]["validation"], facts["limit"], facts["seed"]

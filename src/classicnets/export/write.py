@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import functools
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from classicnets.errors import CheckFailed
+from classicnets.errors import CheckFailed, UsageError
 from classicnets.export import budget, int8, low_rank, onnx, parity, program
 from classicnets.export.source import ExportSource
 from classicnets.files import cannot_write, move_into_place, temporary_file
 from classicnets.spec import MAX_LOSS, ExportOptions
-from classicnets.text import _, plural
+from classicnets.text import _, command, plural
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -111,16 +113,70 @@ def export(source: ExportSource, path: Path, options: ExportOptions) -> Exported
         DataError: CN302 if int8 or a size budget needs images that are not available.
         MachineError: CN401 if the file cannot be written, CN403 if a package is missing.
     """
-    if options.format == "onnx":
-        onnx.require_packages()
+    check_target(path, options)
     choice = _choice(source, options)
     try:
         with temporary_file(path) as part:
             exported = _write_and_check(part, source, choice, options)
             move_into_place(part, path)
+    except CheckFailed as error:
+        if error.code == "CN102":
+            raise _cause_of_difference(error, source, choice.net, options.format) from error
+        raise
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise cannot_write(path, error, option="-o") from error
     return replace(exported, path=path)
+
+
+def target(path: Path, options: ExportOptions) -> Path:
+    """The path with the suffix of the format, by which `classicnets predict` recognizes the file.
+
+    Raises:
+        UsageError: CN206 if the suffix is that of the other format.
+    """
+    suffix, other = (".onnx", ".pt2") if options.format == "onnx" else (".pt2", ".onnx")
+    if path.suffix.lower() == other:
+        raise UsageError(
+            "CN206",
+            _("{name} has the suffix of another format", name=path.name),
+            where=str(path),
+            why=_("the format is {format}, whose files end with {suffix}", format=options.format, suffix=suffix),
+            hint=command("-o", path.with_suffix(suffix)),
+        )
+    return path if path.suffix.lower() == suffix else path.with_name(path.name + suffix)
+
+
+def check_target(path: Path, options: ExportOptions) -> None:
+    """Checks, before any work is done, that the file can be written and that the packages are there.
+
+    Raises:
+        MachineError: CN401 if the file cannot be written, CN403 if a package is missing.
+    """
+    if options.format == "onnx":
+        onnx.require_packages()
+    try:
+        with temporary_file(path) as part:
+            part.touch()
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except OSError as error:
+        raise cannot_write(path, error, option="-o") from error
+
+
+def _cause_of_difference(error: CheckFailed, source: ExportSource, net: nn.Module, format: str) -> CheckFailed:
+    """The error for a file that differs from its network: the network if it is at fault, else the export."""
+    reference = _reference(source, net)
+    try:
+        parity.check_network(reference, source.images)
+        if format == "torch":
+            return error
+        # values that Python code has read are constants in the file; only torch.export says where
+        program.program(net, source.preprocess, source.facts(net, "", as_int8=False, accuracy=None))
+    except CheckFailed as cause:
+        if cause.code == "CN102":
+            return cause
+        error.where, error.hints = cause.where or error.where, cause.hints
+    return error
 
 
 def _choice(source: ExportSource, options: ExportOptions) -> _Choice:

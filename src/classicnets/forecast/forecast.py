@@ -20,7 +20,7 @@ from classicnets.forecast import trial
 from classicnets.forecast.trial import Trial
 from classicnets.images import batches
 from classicnets.recipes import resolve
-from classicnets.text import _, byte_count, duration, plural
+from classicnets.text import _, byte_count, command, duration, plural
 from classicnets.training.loop import REPORTS_PER_EPOCH
 from classicnets.training.plan import Plan, check_fit
 
@@ -282,7 +282,7 @@ def _ten_minutes(plan: Plan, measured: Trial, estimate: Forecast) -> Iterator[Ch
     epochs = max(1, int((LONG_SECONDS - final_evaluation) / estimate.epoch_seconds))
     if epochs < plan.recipe.epochs:
         shorter = replace(plan, recipe=replace(plan.recipe, epochs=epochs))
-        yield _computed_choice(f"--set epochs={epochs}", estimate, _seconds(shorter, measured)[1])
+        yield _computed_choice(command("--set", f"epochs={epochs}"), estimate, _seconds(shorter, measured)[1])
     train_count = _image_counts(plan)[0]
     for epochs in (plan.recipe.epochs, 1):
         shorter = replace(plan, recipe=replace(plan.recipe, epochs=epochs))
@@ -290,7 +290,7 @@ def _ten_minutes(plan: Plan, measured: Trial, estimate: Forecast) -> Iterator[Ch
         evaluations = _seconds(shorter, measured)[1] - training
         limit = _round_down(train_count * (LONG_SECONDS - evaluations) / training)
         if limit >= plan.recipe.batch_size:
-            change = f"--limit {limit}" + f" --set epochs={epochs}" * (epochs != plan.recipe.epochs)
+            change = command("--limit", str(limit), *["--set", f"epochs={epochs}"] * (epochs != plan.recipe.epochs))
             limited = replace(shorter, spec=replace(shorter.spec, limit=limit))
             yield _computed_choice(change, estimate, _seconds(limited, measured)[1])
             return
@@ -317,7 +317,7 @@ def _smaller_batches(measured: Trial, estimate: Forecast) -> Iterator[Choice]:
         return
     size = 2 ** int(math.log2(available / image_bytes))
     memory = needed - image_bytes * (estimate.batch_images - size)
-    yield Choice(change=f"--set batch_size={size}", times=needed / memory, of="memory", basis=_("computed"))
+    yield Choice(change=command("--set", f"batch_size={size}"), times=needed / memory, of="memory", basis=_("computed"))
 
 
 def _smaller_images(plan: Plan) -> Iterator[Choice]:
@@ -332,6 +332,6 @@ def _smaller_images(plan: Plan) -> Iterator[Choice]:
         table = check_fit(spec, plan.net, preprocess, plan.description, recipe)
     except ClassicnetsError:
         return
-    change = "--set " + " ".join(f"{key}={value}" for key, value in changes.items())
+    change = command("--set", *(f"{key}={value}" for key, value in changes.items()))
     times = plan.table.macs / max(1, table.macs)
     yield Choice(change=change, times=times, of="time", basis=_("computed from the MACs"))

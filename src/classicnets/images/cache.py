@@ -33,7 +33,7 @@ from classicnets.datasets.types import Say
 from classicnets.errors import DataError, UsageError
 from classicnets.files import move_into_place, temporary_file
 from classicnets.images.decode import DECODER_VERSION, fit_bytes, read_bytes
-from classicnets.text import _, byte_count, plural, shape
+from classicnets.text import _, byte_count, command, plural, shape
 from classicnets.values import Preprocess
 from classicnets.workers import ordered_map
 
@@ -144,7 +144,7 @@ def check_memory(folder: Path, image_shape: Shape, setting: str) -> None:
             needed=byte_count(math.prod(image_shape)),
             total=byte_count(memory),
         ),
-        hint=f"--set {setting}={max(1, math.isqrt(memory // 2 // (count * channels)))}",
+        hint=command("--set", f"{setting}={max(1, math.isqrt(memory // 2 // (count * channels)))}"),
     )
 
 
@@ -161,7 +161,7 @@ def _mode(say: Say) -> str:
             _("{variable} is {value!r}", variable=variable, value=mode),
             where=_("the environment"),
             why=_("it chooses where decoded images are kept: {modes}", modes=", ".join(MODES)),
-            hint=f"unset {variable}",
+            hint=command("unset", variable),
         )
     return mode
 

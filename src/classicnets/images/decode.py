@@ -15,7 +15,7 @@ import simplejpeg
 from PIL import ExifTags, Image, ImageChops, ImageOps, UnidentifiedImageError
 
 from classicnets.errors import DataError
-from classicnets.text import _
+from classicnets.text import _, command
 from classicnets.values import Preprocess, fit_box
 
 DECODER_VERSION = 1  # raise it whenever `read_fitted` returns other pixels, so that cached images are decoded again
@@ -209,4 +209,5 @@ def _opened(source: str | Path | BytesIO, path: str | Path | BinaryIO) -> Iterat
 
 
 def _unreadable(path: str | Path | BinaryIO, why: str) -> DataError:
-    return DataError("CN304", _("the image cannot be read"), where=str(path), why=why, hint=f"file {path}")
+    hint = command("file", Path(path)) if isinstance(path, str | Path) else ()  # names the format of the file
+    return DataError("CN304", _("the image cannot be read"), where=str(path), why=why, hint=hint)

@@ -144,7 +144,7 @@ def _resolve(spec: str) -> Dataset | Path:
 
 
 def _unknown_name(name: str) -> UsageError:
-    suggestion = nearest(name, DATASETS, cutoff=0.5)
+    suggestion = nearest(name, DATASETS)
     if suggestion:
         what = _("there is no data set {name!r}; did you mean {suggestion}?", name=name, suggestion=suggestion)
     else:
@@ -157,5 +157,5 @@ def _unknown_name(name: str) -> UsageError:
             "the data sets are {names}; you can also give the path of a folder of images or of IDX files",
             names=", ".join(DATASETS),
         ),
-        hint=f"classicnets data check {suggestion}" if suggestion else "classicnets list",
+        hint=command("classicnets", "data", "check", suggestion) if suggestion else "classicnets list",
     )

@@ -62,7 +62,7 @@ def _call_facts(table: Table, layer: str) -> Iterator[Fact]:
     names = list(dict.fromkeys(row.name for row in table.rows))
     indices = [i for i, row in enumerate(table.rows) if layer in (row.name, python_path(row.name))]
     if not indices:
-        suggestion = nearest(layer, names, cutoff=0.3)
+        suggestion = nearest(layer, names)
         raise UsageError(
             "CN202",
             _("the network has no layer {layer}; did you mean {suggestion}?", layer=layer, suggestion=suggestion)

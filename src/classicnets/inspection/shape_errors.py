@@ -1,12 +1,15 @@
 """Shape errors: why an image does not fit a network, with the size calculation of every layer, and how to fix it.
 
-Each kind of failure has a function that recognizes it and returns the reason and the fixes.
+Each kind of failure has a function that recognizes it and returns the reason and the fixes, the likeliest first.
 """
 
 from __future__ import annotations
 
+import ast
+import inspect
 import math
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,20 +26,25 @@ from classicnets.inspection.arithmetic import (
     output_size_formula,
     python_path,
 )
-from classicnets.inspection.meta import Shape, one_line
-from classicnets.inspection.nearest_size import SEARCH_RADIUS, nearest_fit
+from classicnets.inspection.layer_source import class_and_arguments, dense_source, is_from_torch, layer_source
+from classicnets.inspection.meta import Shape, one_line, without_data
+from classicnets.inspection.nearest_size import SEARCH_RADIUS, NearestFit, nearest_fit
 from classicnets.inspection.shapes import Failure, Table, try_trace
-from classicnets.text import _, plural
+from classicnets.text import _, command, plural
 from classicnets.text import shape as shape_text
+
+_RESHAPING = ("view", "reshape")
+_USUAL_SIZES = (224, 28, 32)  # height and width for which networks are made: ImageNet, MNIST, CIFAR
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Finding:
-    """The reason of a failure and the changes of the network that fix it.
+    """The reason of a failure and the changes of the network that fix it, the likeliest first.
 
     Attributes:
         channels: the number of channels that the images should have, if that is the problem.
         try_sizes: whether another image size could help.
+        size_ratio: how many times larger than the image the size must be to be likelier than a change of the network.
     """
 
     why: str
@@ -44,6 +52,7 @@ class _Finding:
     where: str = ""
     channels: int | None = None
     try_sizes: bool = True
+    size_ratio: float = math.inf
 
 
 def check_input(net: nn.Module, input_shape: Sequence[int], *, name: str = "the network") -> Table:
@@ -72,17 +81,19 @@ def _shape_error(failure: Failure, name: str) -> UsageError:
     if hint := _axes_hint(failure.net, shape):
         reason = _("a shape is channels, height and width, without the batch axis")
         return UsageError("CN201", what, why=reason, hint=hint)
-    cases = (_mixed_batch, _dense_inputs, _channels, _too_small, _view)
+    cases = (_mixed_batch, _fixed_batch, _dense_inputs, _channels, _too_small, _view)
     finding = next((match for case in cases if (match := case(failure))), None) or _unknown(failure)
     why = [*format_size_path(failure.rows), finding.why]
-    size_hint = _size_hint(failure, finding.channels) if finding.try_sizes else ""
-    if finding.try_sizes and not size_hint and len(shape) == 3:
+    fit = _fitting_size(failure, finding.channels) if finding.try_sizes else None
+    if finding.try_sizes and fit is None and len(shape) == 3:
         radius = SEARCH_RADIUS[failure.device]
         why.append(_("no size within {radius} pixels fits either: change the network", radius=radius))
-    hints = [hint for hint in (size_hint, *finding.fixes) if hint]
-    if len(hints) < 2:
-        command = f"classicnets show FILE.py:net --input {shape_text(shape)}"
-        hints.append(_("{command} lists every shape up to that layer", command=command))
+    hints = list(finding.fixes)
+    if fit is not None:
+        is_likelier = fit.shape[-1] in _USUAL_SIZES and fit.shape[-1] >= finding.size_ratio * min(shape[1:] or shape)
+        hints.insert(0 if is_likelier else len(hints), _size_hint(failure, fit))
+    if not hints:
+        hints = [_("change the layers of forward() before it, so that these shapes fit")]
     where = finding.where or f"{python_path(failure.row.name)} = {_layer_summary(failure)}"
     return UsageError("CN201", what, where=where, why="\n".join(why), hint=tuple(hints))
 
@@ -99,8 +110,99 @@ def _axes_hint(net: nn.Module, shape: Shape) -> str:
 def _mixed_batch(failure: Failure) -> _Finding | None:
     if failure.results is None:
         return None
-    fix = _("in forward(), replace x.view(-1, N) or squeeze() by x = x.flatten(1), which keeps the batch axis")
+    if call := _reshaping_call(failure.net, failure.results):
+        fix = _("in forward(), replace {call} by x.flatten(1), which keeps the batch axis", call=call)
+    else:
+        fix = _("in forward(), replace x.view(-1, N) or squeeze() by x = x.flatten(1), which keeps the batch axis")
     return _Finding(where=_("the output of {layer}", layer=_layer_name(failure)), why=failure.reason, fixes=(fix,))
+
+
+def _fixed_batch(failure: Failure) -> _Finding | None:
+    """view(64, -1): the rows that reach a dense layer are not the images of the batch."""
+    layer, inputs = failure.layer, failure.row.inputs
+    sizes = ""
+    if view := re.search(r"shape '\[((\d+), [-\d, ]+)\]' is invalid for input of size (\d+)", failure.reason):
+        sizes, rows, values = view[1], int(view[2]), int(view[3]) // failure.batch
+        reader = _next_dense(failure)
+    elif isinstance(layer, nn.Linear) and len(inputs) == 1 and inputs[0] != layer.in_features:
+        rows = next((shape[0] for shape in failure.operands if len(shape) == 2 and shape[1] == inputs[0]), 0)
+        values = rows * inputs[0] // failure.batch
+        reader = (failure.row.name, layer)
+    else:
+        return None
+    if rows in {0, failure.batch}:
+        return None
+    call = _reshaping_call(failure.net, rows, sizes) or _("view or reshape")
+    fix = _("in forward(), replace {call} by x.flatten(1)", call=call)
+    if reader is not None and reader[1].in_features != values:
+        change = dense_source(python_path(reader[0]), reader[1], values)
+        fix = _("in forward(), replace {call} by x.flatten(1), and {change}", call=call, change=change)
+    return _Finding(
+        where=_("{operation} in forward()", operation=call),
+        why=_(
+            "it makes {rows} rows of {n}, but each image must keep one row, of its {values} numbers",
+            rows=rows,
+            n=plural("{n} image", "{n} images", failure.batch),
+            values=values,
+        ),
+        fixes=(fix,),
+        try_sizes=False,
+    )
+
+
+def _next_dense(failure: Failure) -> tuple[str, nn.Linear] | None:
+    """The first dense layer that was not called before the failure."""
+    called = {row.name for row in failure.rows if row.inputs}
+    for name, layer in failure.net.named_modules():
+        if isinstance(layer, nn.Linear) and name not in called:
+            return name, layer
+    return None
+
+
+def _reshaping_call(net: nn.Module, rows: int, sizes: str = "") -> str:
+    """The call of view or reshape in the network's code that makes so many rows, or has these sizes, as source."""
+    candidates: dict[int, str] = {}
+    for module in net.modules():
+        if type(module).__module__.startswith("torch."):
+            continue
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(type(module).forward)))
+        except (OSError, TypeError, SyntaxError):
+            continue
+        for call in ast.walk(tree):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _RESHAPING:
+                of_torch = isinstance(call.func.value, ast.Name) and call.func.value.id == "torch"
+                arguments = call.args[of_torch:]
+                if len(arguments) == 1 and isinstance(arguments[0], ast.Tuple | ast.List):
+                    arguments = arguments[0].elts
+                words = [*map(ast.unparse, arguments)]
+                first = words[0] if len(words) > 1 else ""
+                likelihood = {str(rows): 1, "-1": 3}.get(first, 2 if first.isidentifier() else 4)
+                if sizes and ", ".join(words) == sizes:
+                    likelihood = 0
+                source = f"{call.func.attr}({', '.join(map(ast.unparse, call.args))})"
+                candidates.setdefault(likelihood, source)
+    return next((candidates[likelihood] for likelihood in range(4) if likelihood in candidates), "")
+
+
+def _missing_padding(failure: Failure) -> str:
+    """The convolution without padding with which the image would fit if it kept the size, as source; "" if none is."""
+    for name, layer in failure.net.named_modules():
+        if not (is_from_torch(layer) and isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d)):
+            continue
+        if layer.padding != (0,) * len(layer.kernel_size) or set(layer.stride) != {1}:
+            continue
+        padding = tuple(d * (k - 1) // 2 for k, d in zip(layer.kernel_size, layer.dilation, strict=True))
+        if not any(padding):
+            continue
+        try:
+            clone = without_data(failure.net)
+        except UsageError:
+            return ""
+        clone.get_submodule(name).padding = padding  # type: ignore[assignment]
+        if isinstance(try_trace(clone, failure.input_shape), Table):
+            return layer_source(python_path(name), layer, padding=padding[0] if len(set(padding)) == 1 else padding)
+    return ""
 
 
 def _dense_inputs(failure: Failure) -> _Finding | None:
@@ -108,11 +210,12 @@ def _dense_inputs(failure: Failure) -> _Finding | None:
     if not isinstance(layer, nn.Linear) or not inputs or inputs[-1] == layer.in_features:
         return None
     expected, values = layer.in_features, math.prod(inputs)
-    change = f"{path} = nn.Linear({values}, {layer.out_features}{'' if layer.bias is not None else ', bias=False'})"
+    change = dense_source(path, layer, values)
     if len(inputs) == 1:
         product = format_product(failure.rows, values)
         why = _("{path} gets {product} and has weights for {expected}", path=path, product=product, expected=expected)
-        return _Finding(why=why, fixes=(change,))
+        padding = _missing_padding(failure) if values < expected else ""
+        return _Finding(why=why, fixes=tuple(filter(None, (padding, change))))
     product = shape_text(inputs, " x ")
     names = {"path": path, "product": product, "values": values}
     if values == expected:
@@ -171,7 +274,8 @@ def _too_small(failure: Failure) -> _Finding | None:
     )
     return _Finding(
         why=f"{path} {format_size(row.inputs[1:])} -> {formula} = {format_size(sizes)}\n{reason}",
-        fixes=(_with_smaller_window(path, failure),),
+        fixes=tuple(dict.fromkeys(filter(None, (_missing_padding(failure), _with_smaller_window(path, failure))))),
+        size_ratio=2.0,
     )
 
 
@@ -184,7 +288,7 @@ def _view(failure: Failure) -> _Finding | None:
     fix = _("in forward(): x = x.flatten(1)")
     for name, layer in failure.net.named_modules():
         if isinstance(layer, nn.Linear) and layer.in_features == expected:
-            change = f"{python_path(name)} = nn.Linear({values}, {layer.out_features})"
+            change = dense_source(python_path(name), layer, values)
             fix = _("in forward(): x = x.flatten(1), and {change}", change=change)
             break
     return _Finding(
@@ -195,7 +299,7 @@ def _view(failure: Failure) -> _Finding | None:
             product=format_product(failure.rows, values),
             expected=expected,
         ),
-        fixes=(fix,),
+        fixes=tuple(filter(None, (_missing_padding(failure) if values < expected else "", fix))),
     )
 
 
@@ -223,12 +327,23 @@ def _unknown(failure: Failure) -> _Finding:
     return _Finding(where=where, why=f"{why}\n{_('torch says: {reason}', reason=failure.reason)}")
 
 
-def _size_hint(failure: Failure, channels: int | None) -> str:
+def _fitting_size(failure: Failure, channels: int | None) -> NearestFit | None:
+    """The input that fits: of a range of sizes, the usual one, else the nearest."""
     shape = failure.input_shape
     target = (channels or shape[0], *shape[1:]) if len(shape) > 1 else shape
     fit = nearest_fit(failure.net, target, failure.device)
     if fit is None or isinstance(try_trace(failure.net, fit.shape), Failure):  # the search checks less than a trace
-        return ""
+        return None
+    usual = next((n for n in _USUAL_SIZES if fit.low <= n <= fit.high and not fit.open_ended), None)
+    if len(shape) == 3 and usual and fit.shape[1:] != shape[1:]:
+        usual_shape = (fit.shape[0], usual, usual)
+        if isinstance(try_trace(failure.net, usual_shape), Table):
+            return fit._replace(shape=usual_shape)
+    return fit
+
+
+def _size_hint(failure: Failure, fit: NearestFit) -> str:
+    shape = failure.input_shape
     hint = _("use {inputs}", inputs=format_inputs(fit.shape))
     if len(shape) != 3:
         return hint
@@ -237,8 +352,8 @@ def _size_hint(failure: Failure, channels: int | None) -> str:
         hints[0] = _(
             "{hint} (train {option}, show {input_option})",
             hint=hint,
-            option=f"--set image_size={fit.shape[-1]}",
-            input_option=f"--input {shape_text(fit.shape)}",
+            option=command("--set", f"image_size={fit.shape[-1]}"),
+            input_option=command("--input", shape_text(fit.shape)),
         )
         if fit.low < fit.high and fit.open_ended:
             hints.append(_("sizes {low} to {high} fit, and larger ones may", low=fit.low, high=fit.high))
@@ -269,17 +384,8 @@ def _layer_summary(failure: Failure) -> str:
     return f"{row.kind}({getattr(layer, 'num_features', None) or one_line(layer.extra_repr())})"
 
 
-def _python_source(layer: nn.Module) -> tuple[str, str]:
-    """A layer from torch as Python source: its class, and its arguments with (5, 5) as 5."""
-    return f"nn.{type(layer).__name__}", re.sub(r"\((\d+)(?:, \1)+\)", r"\1", one_line(layer.extra_repr()))
-
-
-def _is_from_torch(layer: nn.Module) -> bool:
-    return getattr(nn, type(layer).__name__, None) is type(layer)
-
-
 def _with_channels(path: str, layer: nn.Module, channels: int) -> str:
-    if not _is_from_torch(layer):
+    if not is_from_torch(layer):
         return plural(
             "build {path}, a {kind}, for {n} channel",
             "build {path}, a {kind}, for {n:,} channels",
@@ -287,23 +393,19 @@ def _with_channels(path: str, layer: nn.Module, channels: int) -> str:
             path=path,
             kind=type(layer).__name__,
         )
-    kind, arguments = _python_source(layer)
     if not isinstance(layer, _ConvNd):
-        return f"{path} = {kind}({channels})"
-    if channels % layer.groups:
-        arguments = re.sub(r", groups=\d+", "", arguments)
-    return f"{path} = {kind}({re.sub(r'^[0-9]+', str(channels), arguments)})"
+        return f"{path} = {class_and_arguments(layer)[0]}({channels})"
+    return layer_source(path, layer, inputs=channels)
 
 
 def _with_smaller_window(path: str, failure: Failure) -> str:
     """A convolution gets more padding, so that its weights keep their shape; a pool gets a window that fits."""
-    if not _is_from_torch(failure.layer):
+    if not is_from_torch(failure.layer):
         return _("give {path}, a {kind}, a smaller window", path=path, kind=type(failure.layer).__name__)
-    kind, arguments = _python_source(failure.layer)
+    kind, _arguments = class_and_arguments(failure.layer)
     row, sizes = failure.row, failure.row.inputs[1:]
     if isinstance(failure.layer, _ConvNd):
         padding = max(math.ceil((k - n) / 2) for n, k in zip(sizes, effective_kernel(row), strict=True))
-        arguments = re.sub(r", padding=(\d+|\([^)]*\))", "", arguments)
-        return f"{path} = {kind}({arguments}, padding={padding})"
+        return layer_source(path, failure.layer, padding=padding)
     stride = row.stride[0] if row.stride and len(set(row.stride)) == 1 else row.stride
     return f"{path} = {kind}(kernel_size={min(sizes)}, stride={stride})"

@@ -113,6 +113,7 @@ class Failure:
         layer, row: the innermost module that was running, and its incomplete row.
         operation, operands: the torch operation that failed and the shapes of its inputs, if known.
         rows: the layers that finished.
+        batch: the number of images in the pass.
         results: the number of results for one image, if the pass ended with the wrong number.
     """
 
@@ -121,7 +122,7 @@ class Failure:
         self.net, self.input_shape, self.device = net, observer.shape, observer.device
         self.reason, self.results = reason, results
         self.layer, self.row, self.rows = call.module, _row_without_counts(call), tuple(_rows(observer))
-        self.operation, self.operands = observer.operation, observer.operands
+        self.operation, self.operands, self.batch = observer.operation, observer.operands, observer.batch
 
 
 def trace(net: nn.Module, input_shape: Sequence[int]) -> Table:

@@ -19,7 +19,7 @@ from classicnets.recipes import (
     rules,
     torchvision,
 )
-from classicnets.text import _, assignments, nearest
+from classicnets.text import _, assignments, command, nearest
 from classicnets.values import Recipe
 
 FAST = fast.ANY.source
@@ -129,7 +129,7 @@ def find(
         message,
         where=_("recipes for {net}: {sources}", net=net, sources=", ".join(available)),
         why=why,
-        hint=f"classicnets train {net} --recipe {available[0]}",
+        hint=command("--recipe", available[0]),
     )
 
 
@@ -146,9 +146,9 @@ def apply(recipe: Recipe, settings: Mapping[str, Any]) -> Resolved:
         raise UsageError(
             "CN202",
             _("{key!r} is not a setting of a recipe", key=key),
-            where=f"--set {key}={settings[key]}",
+            where=command("--set", f"{key}={settings[key]}"),
             why=_("the settings are {names}", names=", ".join(SETTINGS)),
-            hint=f"--set {near}={settings[key]}" if near else "classicnets train NET --dry-run",
+            hint=command("--set", f"{near}={settings[key]}") if near else "classicnets train NET --dry-run",
         )
     messages: dict[str, str] = {}
     corrections: dict[str, Any] = {}

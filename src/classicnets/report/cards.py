@@ -211,7 +211,7 @@ def _hardware(machine: dict[str, Any], device: str) -> str:
 
 def _software_rows(facts: dict[str, Any]) -> _Rows:
     versions = facts["machine"]["versions"]
-    packages = f"classicnets {versions['classicnets']}, torch {versions['torch']}, Python {versions['python']}"
+    packages = ", ".join(f"{name} {versions[name.lower()]}" for name in ("classicnets", "torch", "Python"))
     return [(_("versions"), packages), (_("command"), f"`{facts['command']}`")]
 
 

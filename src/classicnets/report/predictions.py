@@ -113,7 +113,7 @@ def draw(
     title = _("original images beside the preprocessed {size}x{size} images, with predictions", size=size)
     if total > len(predictions):
         title += "\n" + _("the first {n} of {total:,} images", n=len(predictions), total=total)
-    write_whole(path, figures.png(sheet.draw_sheet(pairs, title)))
+    write_whole(path, figures.png(sheet.draw_sheet(pairs, title)), option="--show")
 
 
 def _original(source: Input) -> np.ndarray | None:

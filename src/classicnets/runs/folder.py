@@ -13,7 +13,7 @@ from typing import Any
 from classicnets.errors import UsageError
 from classicnets.files import cannot_write, sync_folder, write_json, write_whole
 from classicnets.runs.net_spec import NetSpec
-from classicnets.text import _
+from classicnets.text import _, command, nearest
 from classicnets.values import Preprocess, Recipe
 
 
@@ -98,7 +98,7 @@ class RunFolder:
             "CN207",
             _("the run has no weights yet, because it was stopped before its first epoch was finished"),
             where=str(self.path),
-            hint=f"classicnets train --resume {self.path}",
+            hint=command("classicnets", "train", "--resume", self.path),
         )
 
 
@@ -173,13 +173,20 @@ def open_run(path: str | Path) -> RunFolder:
             _("{path} is not a run folder", path=path),
             where=str(Path(path) / "run.json"),
             why=_("the file cannot be read") if (folder.path / "run.json").exists() else _("the file does not exist"),
-            hint=_nearest(folder.path),
+            hint=nearest_run(folder.path),
         ) from error
     return folder
 
 
-def _nearest(path: Path) -> str:
-    """A hint for a path that is not a run folder: the run folder that contains it, or one that it contains."""
-    inside = sorted(path.glob("*/run.json"))
-    near = path.parent if (path.parent / "run.json").is_file() else inside[0].parent if inside else None
-    return _("{path}   # is a run folder", path=near) if near else "ls runs"
+def nearest_run(path: Path) -> str:
+    """A hint for a path that is not a run folder: the run folder that contains it, one that it contains, or another."""
+    if (path.parent / "run.json").is_file():
+        near: Path | None = path.parent
+    else:
+        runs = {run.parent.name: run.parent for run in path.parent.glob("*/run.json")}
+        places = (path, path.parent, Path("runs"))
+        candidates = [run for place in places for run in sorted(place.glob("*/run.json"))]
+        near = runs.get(nearest(path.name, runs)) or (candidates[0].parent if candidates else None)
+    if near:
+        return _("{path}   # is a run folder", path=command(near))
+    return _("{command}   # creates a run folder", command=command("classicnets", "train", "NET"))

@@ -65,6 +65,11 @@ class NetSpec:
         """The argument NET on the command line: a registry name or file.py:name."""
         return self.name if self.kind != "file" else f"{Path(self.path).name}:{self.name}"
 
+    @property
+    def argument(self) -> str:
+        """The argument NET of a command that can be pasted: as `spec`, but with the full path of the file."""
+        return self.name if self.kind != "file" else f"{self.path}:{self.name}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         values = asdict(self)
@@ -95,7 +100,7 @@ class NetSpec:
                 _("this variation cannot be applied to {net}", net=self._name_without_variation),
                 where=assignments(self.variation, _PREFIX),
                 why=str(error),
-                hint=f"classicnets show {self.spec}",
+                hint=command("classicnets", "show", self.argument),
             ) from error
 
     def _build_without_variation(self) -> nn.Module:
@@ -113,7 +118,7 @@ class NetSpec:
                         size=self.image_size,
                     ),
                     why=str(error),
-                    hint=f"classicnets show {self.name}",
+                    hint=command("classicnets", "show", self.name),
                 ) from error
         if self.kind == "file":
             path = Path(self.path)
@@ -137,7 +142,16 @@ class NetSpec:
                     else _(
                         "the weights of the run belong to the earlier file; net.py in the run folder is a copy of it"
                     ),
-                    hint=f"--net RUN/net.py:{self.name}",
+                    hint=(
+                        _(
+                            "{option}   # to evaluate, predict or export with the copy",
+                            option=command("--net", f"RUN/net.py:{self.name}"),
+                        ),
+                        _(
+                            "{command}   # to resume, restores the earlier file",
+                            command=command("cp", "RUN/net.py", Path(self.path)),
+                        ),
+                    ),
                 )
             return unwrap(user_file.load(path, self.name))
         raise UsageError(
@@ -162,7 +176,7 @@ def find(spec: str) -> NetSpec:
             message = _("the file {path} does not exist", path=path)
             if Path(path).is_dir():
                 message = _("{path} is a folder, not a Python file", path=path)
-            raise UsageError("CN205", message, where=f"NET = {spec}", hint=command("ls", Path(path).parent))
+            raise UsageError("CN205", message, where=f"NET = {spec}", hint=_existing_file(Path(path), name))
         full = Path(path).resolve()
         return NetSpec(kind="file", name=name, path=str(full), sha256=_sha256(full))
     if spec.endswith(".py") and Path(spec).is_file():
@@ -188,6 +202,14 @@ def find(spec: str) -> NetSpec:
     )
 
 
+def _existing_file(path: Path, name: str) -> str:
+    """A hint for a file that does not exist: the nearest Python file beside it, else the files there."""
+    folder = next(folder for folder in (path.parent, *path.absolute().parents) if folder.is_dir())
+    files = {file.name: file for file in folder.glob("*.py")}
+    near = nearest(path.name, files)
+    return command("classicnets", "show", f"{files[near]}:{name}") if near else command("ls", folder)
+
+
 def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Split settings into those of the network, without their prefix `net.`, and those of the recipe.
 
@@ -199,8 +221,8 @@ def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             raise UsageError(
                 "CN202",
                 _("{key!r} is a setting of the network, not of the recipe", key=key),
-                where=f"--set {key}={value}",
-                hint=(f"--set {_PREFIX}{key}={value}", f'in Python: variation={{"{key}": {value!r}}}'),
+                where=command("--set", f"{key}={value}"),
+                hint=(command("--set", f"{_PREFIX}{key}={value}"), f'in Python: variation={{"{key}": {value!r}}}'),
             )
     variation = {k.removeprefix(_PREFIX): v for k, v in settings.items() if k.startswith(_PREFIX)}
     return variation, {k: v for k, v in settings.items() if not k.startswith(_PREFIX)}
@@ -212,7 +234,7 @@ def with_variation(spec: NetSpec, variation: Mapping[str, Any]) -> NetSpec:
     Raises:
         UsageError: CN202 for an unknown name, with the nearest one; CN204 for invalid values, with all of them.
     """
-    errors, typed = [], dict(spec.variation)
+    errors, repairs, typed = [], [], dict(spec.variation)
     for key, value in variation.items():
         setting = f"{_PREFIX}{key}={value}"
         if key not in VARIATIONS:
@@ -220,19 +242,22 @@ def with_variation(spec: NetSpec, variation: Mapping[str, Any]) -> NetSpec:
             raise UsageError(
                 "CN202",
                 _("{key!r} is not a setting of a network", key=_PREFIX + key),
-                where=f"--set {setting}",
+                where=command("--set", setting),
                 why=_("the settings are {names}", names=", ".join(_PREFIX + name for name in VARIATIONS)),
-                hint=f"--set {_PREFIX}{near}={value}" if near else f"--set {_PREFIX}activation=relu",
+                hint=command("--set", f"{_PREFIX}{near}={value}" if near else f"{_PREFIX}activation=relu"),
             )
         typed[key] = str(value)
         if key in CHOICES and value not in CHOICES[key]:
+            repairs.append(f"{_PREFIX}{key}={nearest(str(value), CHOICES[key]) or CHOICES[key][0]}")
             errors.append(_("{setting}: must be one of {names}", setting=setting, names=", ".join(CHOICES[key])))
         elif key == "dropout":
             try:
                 typed[key] = float(value)
                 if not 0 <= float(value) < 1:
+                    repairs.append(f"{_PREFIX}{key}=0.5")
                     errors.append(_("{setting}: must be a probability, at least 0 and below 1", setting=setting))
             except (TypeError, ValueError):
+                repairs.append(f"{_PREFIX}{key}=0.5")
                 errors.append(_("{setting}: must be a number", setting=setting))
     if errors:
         raise UsageError(
@@ -240,7 +265,7 @@ def with_variation(spec: NetSpec, variation: Mapping[str, Any]) -> NetSpec:
             _("the variation of the network is not valid"),
             where=assignments(variation, _PREFIX),
             why="\n".join(errors),
-            hint=f"classicnets show {spec.spec}",
+            hint=command("--set", *repairs),
         )
     return replace(spec, variation={key: typed[key] for key in VARIATIONS if key in typed})
 

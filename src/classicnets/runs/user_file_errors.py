@@ -221,7 +221,7 @@ def _import(error: ImportError, place: Path, where: str, neighbors: Neighbors) -
             why=why,
             hint=install,
         )
-    near = nearest(module, neighbors.file_names(), 0.75)
+    near = nearest(module, neighbors.file_names())
     hints = [_("import {near}   # a file beside it", near=near)] if near else []
     return UsageError(
         "CN205",

@@ -30,10 +30,11 @@ from classicnets.spec import Output
 from classicnets.study import processes
 from classicnets.study.parallel import choose
 from classicnets.study.processes import RunEnd
-from classicnets.text import _, command
+from classicnets.text import _
 from classicnets.training.begin import Say, begin, command_line, now, read
 from classicnets.training.begin import fill as fill_run
 from classicnets.training.plan import Plan, plan_of_run
+from classicnets.training.session import more_training
 from classicnets.values import Expected
 
 TrainRun = Callable[[RunFolder, nn.Module], Iterator[Event]]  # trains a run with a module and writes its reports
@@ -182,7 +183,7 @@ def reopen(path: str | Path, net: nn.Module | None = None) -> SeedsFolder:
             "CN208",
             _("all runs are complete"),
             where=str(path),
-            hint=command("classicnets", "evaluate", run.path),
+            hint=more_training(run.path, run.read()),
         )
     for run in missing.values():
         plan_of_run(run, net)

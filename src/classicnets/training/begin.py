@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +21,7 @@ from classicnets.images import batches, loading, transforms
 from classicnets.recipes import resolve
 from classicnets.runs import folder
 from classicnets.runs.folder import RunFolder
-from classicnets.text import plural
+from classicnets.text import command, plural
 from classicnets.training import data_rules, split
 from classicnets.training.plan import Plan
 
@@ -128,4 +127,4 @@ def now() -> str:
 def command_line() -> str:
     """Return the command line of this process, for run.json."""
     program = Path(sys.argv[0]).name if sys.argv else ""
-    return shlex.join(["classicnets" if program == "__main__.py" else program or "python", *sys.argv[1:]])
+    return command("classicnets" if program == "__main__.py" else program or "python", *sys.argv[1:])

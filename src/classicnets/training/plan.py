@@ -16,16 +16,18 @@ from classicnets.datasets.catalog import DATASETS
 from classicnets.datasets.types import Description
 from classicnets.errors import DataError, UsageError
 from classicnets.images import loading
+from classicnets.inspection.arithmetic import python_path
 from classicnets.inspection.classifier import Check
+from classicnets.inspection.output_errors import last_weighted_row, output_changes
 from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import Table
 from classicnets.models.modules import complete, copy_module, layers_with_weights, unwrap
 from classicnets.recipes import resolve
 from classicnets.runs import net_spec
-from classicnets.runs.folder import RunFolder, open_run
+from classicnets.runs.folder import RunFolder, nearest_run, open_run
 from classicnets.runs.net_spec import NetSpec
 from classicnets.spec import RunSpec, check_spec
-from classicnets.text import _, assignments, plural, shape
+from classicnets.text import _, assignments, command, nearest, plural, shape
 from classicnets.training import data_rules, initialize
 from classicnets.training.network_check import check_network
 from classicnets.values import Expected, Preprocess, Recipe, current_names, stored_names
@@ -303,6 +305,7 @@ def check_fit(
         )
     classes = len(description.classes)
     if table.output_shape != (classes,):
+        last = last_weighted_row(net, table)
         raise DataError(
             "CN306",
             _(
@@ -312,11 +315,9 @@ def check_fit(
                 data=description.name,
                 classes=classes,
             ),
-            where=_("the last layer, {name}", name=table.rows[-1].name),
+            where=_("the last layer with weights, {name}", name=python_path(last.name)) if last else network.spec,
             why=_("the output must be one number (logit) per class"),
-            hint=_(
-                "end the network with nn.Linear({inputs}, {classes})", inputs=table.rows[-1].inputs[-1], classes=classes
-            ),
+            hint=output_changes(net, table, classes),
         )
     if weights:
         load.check(weights, net)
@@ -366,13 +367,16 @@ def freeze(net: nn.Module, patterns: Sequence[str]) -> None:
                 _("no layer with weights matches {pattern!r}", pattern=pattern),
                 where=f"freeze={','.join(patterns)}",
                 why=_("the layers with weights are {names}", names=", ".join(layers)),
-                hint=f"--set freeze={next(iter(layers), 'none')}",
+                hint=command("--set", f"freeze={nearest(pattern, layers) or next(iter(layers), 'none')}"),
             )
         for name in matching:
             layers[name].requires_grad_(requires_grad=False)
     if patterns and not any(p.requires_grad for p in net.parameters()):
         raise UsageError(
-            "CN204", _("all layers are frozen"), where=f"freeze={','.join(patterns)}", hint="--set freeze=conv*"
+            "CN204",
+            _("all layers are frozen"),
+            where=f"freeze={','.join(patterns)}",
+            hint=command("--set", f"freeze={next(iter(layers)) if len(layers) > 1 else 'none'}"),
         )
 
 
@@ -380,7 +384,9 @@ def _weights_file(source: str | Path) -> str:
     """The absolute path of a weights file, or of the weights of a run folder."""
     path = open_run(source).weights_file() if Path(source).is_dir() else Path(source)
     if not path.is_file():
-        raise DataError("CN305", _("the weights file does not exist"), where=str(source), hint="ls runs")
+        raise DataError(
+            "CN305", _("the weights file does not exist"), where=str(source), hint=nearest_run(Path(source))
+        )
     return str(path.resolve())
 
 

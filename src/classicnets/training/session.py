@@ -28,10 +28,12 @@ from classicnets.images import batches
 from classicnets.images.transforms import prepare
 from classicnets.inspection.saved_state import check_saved
 from classicnets.models.modules import complete, copy_module
+from classicnets.recipes import rules
+from classicnets.recipes.resolve import ANY_NET, RECIPES
 from classicnets.runs import checkpoint, folder, history
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import Output
-from classicnets.text import _
+from classicnets.text import _, command
 from classicnets.training import objective
 from classicnets.training.begin import (
     Say,
@@ -46,6 +48,7 @@ from classicnets.training.begin import (
 from classicnets.training.loop import Scores, train
 from classicnets.training.plan import Plan, plan_of_run, set_precision, verdict
 from classicnets.training.state import State
+from classicnets.values import Recipe, current_names
 
 _COMPARED_IMAGES = 4  # for which a network that is built again must give the same outputs
 SAVE_SECONDS = Output().save_every  # a killed run loses at most this, and the step in progress
@@ -199,7 +202,7 @@ class Session:
                 _("the run is complete"),
                 where=str(path),
                 why=_("all its epochs are trained and its results are written"),
-                hint=f"classicnets evaluate {path}",
+                hint=more_training(Path(path), facts),
             )
         machine.set_threads(facts["threads"])
         plan = plan_of_run(run, net)
@@ -216,7 +219,7 @@ class Session:
                     now=splits.fingerprint[:12],
                     recorded=facts["fingerprint"][:12],
                 ),
-                hint=f"classicnets data check {plan.data}",
+                hint=command("classicnets", "data", "check", Path(plan.data)),
             )
         remove_parts(run.path)
         has_checkpoint = run.last.exists()
@@ -405,7 +408,7 @@ class Session:
                 lr=lr,
             ),
             why=_("the weights have diverged, usually because the learning rate is too high") + "\n" + saved,
-            hint=(f"--set lr={lr / 10:g}", "--set initialize=xavier_uniform"),
+            hint=(command("--set", f"lr={lr / 10:g}"), "--set initialize=xavier_uniform"),
         )
 
 
@@ -414,6 +417,33 @@ def _blank(plan: Plan) -> nn.Module | None:
     if plan.net is None:
         return None
     return set_precision(complete(copy_module(plan.net), plan.preprocess.shape), plan.recipe.precision)
+
+
+def more_training(run: Path, facts: dict[str, Any]) -> tuple[str, ...]:
+    """How to train the network of a complete run further: a new run that starts with its weights.
+
+    Args:
+        run: the folder of the run.
+        facts: its run.json.
+    """
+    is_object = facts["net"]["kind"] == "object"
+    python = f"net, weights={str(run)!r}" if is_object else f"{str(run)!r}, weights={str(run)!r}"
+    in_python = _("in Python: {code}", code=f"cn.train({python}, data={facts['data']!r})")
+    if is_object:
+        return (in_python,)
+    recipe, data = facts["recipe"], Path(facts["data"])
+    words: list[str | Path] = ["classicnets", "train", run, "--weights", run, "--data", data]
+    if any(
+        (key.source, key.net) in {(recipe["source"], recipe["net"]), (recipe["source"], ANY_NET)} for key in RECIPES
+    ):
+        words += ["--recipe", recipe["source"]]
+    current = Recipe.from_dict(recipe)
+    changed = [key for key, source in current_names(facts["origins"]).items() if source == "--set"]
+    if changed:
+        words += ["--set", *(f"{key}={rules.typed(getattr(current, key))}" for key in changed)]
+    if facts["limit"]:
+        words += ["--limit", str(facts["limit"])]
+    return command(*words), in_python
 
 
 @contextmanager

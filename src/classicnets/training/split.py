@@ -7,7 +7,7 @@ import io
 
 from classicnets.datasets.types import ImageSplits
 from classicnets.images import batches
-from classicnets.text import _
+from classicnets.text import _, command
 from classicnets.training.plan import Plan
 
 
@@ -27,7 +27,7 @@ def table(splits: ImageSplits, plan: Plan) -> bytes:
             if index in validation:
                 used_as = "validation"
             elif index not in train:
-                used_as, reason = "skipped", f"--limit {spec.limit}"
+                used_as, reason = "skipped", command("--limit", str(spec.limit))
             index += 1
         elif file.split == "validation" and not recipe.validation:
             used_as, reason = "skipped", _("the recipe has no validation set")

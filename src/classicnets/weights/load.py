@@ -133,5 +133,5 @@ def _mismatch_error(path: str | Path, mismatches: list[str]) -> DataError:
         _("the weights do not fit the network"),
         where=str(path),
         why="\n".join(lines),
-        hint=command("classicnets", "weights", "identify", path),
+        hint=command("classicnets", "weights", "identify", Path(path)),
     )
