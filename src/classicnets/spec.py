@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 
 from classicnets import machine
 from classicnets.errors import UsageError
-from classicnets.text import _
+from classicnets.text import _, command
 from classicnets.values import RENAMED_SETTINGS, Recipe, current_names, stored_names
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -321,15 +321,15 @@ class ExportOptions:
             raise UsageError(
                 "CN206",
                 _("--max-loss has no effect with --size-budget, which writes the most accurate file that fits"),
-                where=f"--max-loss {self.max_loss:g}",
-                hint=f"--size-budget {self.size_budget}B",
+                where=command("--max-loss", f"{self.max_loss:g}"),
+                hint=command("--size-budget", f"{self.size_budget}B"),
             )
         if self.max_loss is not None and not self.int8:
             raise UsageError(
                 "CN206",
                 _("--max-loss has no effect without --int8"),
-                where=f"--max-loss {self.max_loss:g}",
-                hint=f"--int8 --max-loss {self.max_loss:g}",
+                where=command("--max-loss", f"{self.max_loss:g}"),
+                hint=command("--int8", "--max-loss", f"{self.max_loss:g}"),
             )
         check_options(self)
 
@@ -441,8 +441,8 @@ def check_spec(spec: RunSpec) -> None:
         raise UsageError(
             "CN204",
             _("the precision is given twice, with different values"),
-            where=f"--precision {spec.precision} --set precision={precision}",
-            hint=f"--precision {spec.precision}",
+            where=command("--precision", spec.precision, "--set", f"precision={precision}"),
+            hint=command("--precision", spec.precision),
         )
 
 

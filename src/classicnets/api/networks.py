@@ -91,7 +91,7 @@ def layers(
             raise UsageError(
                 "CN206",
                 _("the number of classes of your own network is that of its last layer"),
-                where=f"--classes {num_classes}",
+                where=command("--classes", str(num_classes)),
                 why=_("only the networks of `classicnets list` can be built for another number of classes"),
                 hint=command("classicnets", "show", network),
             )

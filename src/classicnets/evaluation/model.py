@@ -135,7 +135,7 @@ class Model:
             raise UsageError(
                 "CN206",
                 _("--on-bad-image must be {names}, not {value!r}", names=one_of(ON_BAD_IMAGE), value=on_bad_image),
-                hint=f"--on-bad-image {ON_BAD_IMAGE[0]}",
+                hint=command("--on-bad-image", ON_BAD_IMAGE[0]),
             )
         source = str(data) if data is not None else self.data if self._has_data() else None
         if on_bad_image != ON_BAD_IMAGE[0] and source and not loading.image_location(source):
@@ -143,7 +143,7 @@ class Model:
                 "CN206",
                 _("--on-bad-image {value} has no effect on data that are not image files", value=on_bad_image),
                 where=source,
-                hint=f"--on-bad-image {ON_BAD_IMAGE[0]}",
+                hint=command("--on-bad-image", ON_BAD_IMAGE[0]),
             )
 
     def _evaluate_default(self, on_bad_image: str, say: Callable[[str], None]) -> Evaluation:

@@ -20,7 +20,7 @@ from classicnets.inspection.remarks import Remark, gradient_remarks, mode_remark
 from classicnets.inspection.saved_state import check_saved
 from classicnets.inspection.source_lines import find_line, line_of
 from classicnets.inspection.unregistered import name_of, unregistered
-from classicnets.text import _, plural, shape
+from classicnets.text import _, command, plural, shape
 
 IMAGES = 5  # that the check needs: batches of 1, 2 and 5
 # Relative to the largest logit. Another number of images selects other kernels, which sum in another order: 1e-5 in the
@@ -376,7 +376,7 @@ def _not_a_tensor(output: object, classes: int, name: str) -> UsageError:
     key = next((key for key in fitting if key == "logits"), fitting[0] if fitting else "")
     hints = [_("return only the logits at the end of forward()")]
     if key:
-        hints = [f"--set net.output={key}", f"net = cn.vary(net, output={key!r})"]
+        hints = [command("--set", f"net.output={key}"), f"net = cn.vary(net, output={key!r})"]
     return UsageError(
         "CN209",
         _(

@@ -18,7 +18,7 @@ from classicnets.errors import UsageError
 from classicnets.images import batches, transforms
 from classicnets.recipes import rules
 from classicnets.spec import RunSpec
-from classicnets.text import _, byte_count, plural
+from classicnets.text import _, byte_count, command, plural
 from classicnets.values import Preprocess, Recipe
 
 _FLOAT_BYTES = 4
@@ -123,7 +123,7 @@ def _counts(spec: RunSpec, recipe: Recipe, description: Description) -> Iterator
     classes, limit = len(description.classes), spec.limit
     if limit is not None and limit < classes:
         message = _("--limit {n}: must be at least {classes}, the number of classes", n=limit, classes=classes)
-        yield Problem(message, options=f"--limit {classes}")
+        yield Problem(message, options=command("--limit", str(classes)))
     if not description.train or not recipe.validation or description.validation:
         return
     train_count, held_out_count = batches.split_sizes(description.train, recipe.validation, None)

@@ -427,8 +427,12 @@ def more_training(run: Path, facts: dict[str, Any]) -> tuple[str, ...]:
         facts: its run.json.
     """
     is_object = facts["net"]["kind"] == "object"
-    python = f"net, weights={str(run)!r}" if is_object else f"{str(run)!r}, weights={str(run)!r}"
-    in_python = _("in Python: {code}", code=f"cn.train({python}, data={facts['data']!r})")
+    in_python = _(
+        "in Python: cn.train({net}, weights={run!r}, data={data!r})",
+        net="net" if is_object else repr(str(run)),
+        run=str(run),
+        data=facts["data"],
+    )
     if is_object:
         return (in_python,)
     recipe, data = facts["recipe"], Path(facts["data"])
