@@ -37,6 +37,11 @@ def make(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.SGD(parts, lr=recipe.lr, momentum=recipe.momentum)
 
 
+def is_adaptive(recipe: Recipe) -> bool:
+    """Whether steps have about the length of the learning rate, whatever the length of the gradient."""
+    return recipe.optimizer == "adamw"
+
+
 def rate(recipe: Recipe, progress: float, drops: int = 0) -> float:
     """Returns the learning rate.
 
