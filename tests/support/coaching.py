@@ -17,7 +17,7 @@ from classicnets.cli import arguments
 from classicnets.coach.coach import Coach
 from classicnets.coach.task import Sample, Task
 from classicnets.datasets.types import Split
-from classicnets.events import Advice, Epoch, Event
+from classicnets.events import Advice, Event
 from classicnets.images import batches
 from classicnets.images.transforms import channel_means, prepare
 from classicnets.models.variants import vary
@@ -27,6 +27,7 @@ from classicnets.runs import net_spec
 from classicnets.spec import RunSpec
 from classicnets.training import loop, objective
 from classicnets.training.initialize import initialize
+from classicnets.training.plan import freeze
 from classicnets.training.state import State
 from classicnets.values import Recipe
 from support.idx import make_images
@@ -43,6 +44,7 @@ PLAIN = replace(
     mean=(0.0,),
     std=(1.0,),
 )
+STANDARDIZED = replace(PLAIN, mean=(0.433,), std=(0.321,))
 ADAMW = replace(PLAIN, optimizer="adamw", lr=0.003, weight_decay=0.01)
 
 
@@ -112,6 +114,7 @@ class Setup:
             net = vary(net, **replaced)
         torch.manual_seed(self.seed)
         initialize(net, recipe.initialize)
+        freeze(net, recipe.freeze)
         train = self.data()
         preprocess = recipe.preprocess(*train.images.shape[1:3])
         if not recipe.mean:
@@ -132,15 +135,17 @@ class Setup:
         )
         coach.on_resume(self.past)
         events: list[Event] = [*coach.on_start(net)] if self.watched else []
-        best = 0.0
         net.register_forward_hook(_a_step_takes)
         validation = None if self.validation is None else self.validation()
         criterion = objective.make(recipe, loader.labels, len(CLASSES))
-        for event in loop.train(state, loader, recipe, criterion, loop.Scores):
-            if isinstance(event, Epoch) and validation is not None:
-                loss, accuracy = measured(net, prepare(torch.from_numpy(validation.images), preprocess), validation)
-                event = replace(event, validation_loss=loss, validation_accuracy=accuracy, best=accuracy > best)
-                best = max(best, accuracy)
+
+        def evaluate() -> loop.Scores:
+            if validation is None:
+                return loop.Scores()
+            loss, accuracy = measured(net, prepare(torch.from_numpy(validation.images), preprocess), validation)
+            return loop.Scores(validation_loss=loss, validation_accuracy=accuracy)
+
+        for event in loop.train(state, loader, recipe, criterion, evaluate):
             events.append(event)
             if isinstance(event, Advice) or event.loss is None:
                 continue

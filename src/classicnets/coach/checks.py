@@ -20,7 +20,7 @@ _LOW_RATE = 0.1  # times the recipe's learning rate
 _MIN_STEPS = 20  # of an epoch, before training that is slow can be told from training that has just started
 # Of a network that has learned from labels that are partly random, for any image: the least likely class against the
 # second most likely one (clean labels: below 0.01), the most likely class, and the accuracy against that.
-_FLAT, _CERTAIN, _CALIBRATED = 0.2, 0.3, 0.1
+_FLAT, _CERTAIN, _CALIBRATED = 0.2, (0.3, 0.85), 0.1
 _VANISHED = 0.1  # of the size of the initial weights
 
 
@@ -82,7 +82,12 @@ def check_slow(task: Task, net: nn.Module, epoch: Epoch, steps: int) -> Finding 
     dropout = causes.of_dropout(task, net)
     if dropout is not None:
         return Finding("dropout_high", describe(dropout, message), dropout.hint)
-    if 2 * epoch.epoch > epoch.epochs and task.rate_factor <= _LOW_RATE and not task.trained:
+    if 2 * epoch.epoch <= epoch.epochs:
+        return None
+    frozen = causes.of_frozen_layers(task, net)
+    if frozen is not None:
+        return Finding("layers_frozen", describe(frozen, message), frozen.hint)
+    if task.rate_factor <= _LOW_RATE and not task.trained:
         return Finding("rate_low", describe(Cause(task.rate_comparison, ""), message), task.higher_rate)
     return None
 
@@ -106,7 +111,9 @@ def check_label_noise(task: Task, sample: Sample, health: Health) -> Finding | N
     certain = float(top[:, 0].mean())
     right = health.logits.argmax(dim=1) == sample.labels.to(health.logits.device)
     accuracy = float(right.float().mean())
-    if flat < _FLAT or certain < max(_CERTAIN, 2 * task.largest_share) or abs(accuracy - certain) > _CALIBRATED:
+    if not flat >= _FLAT or abs(accuracy - certain) > _CALIBRATED:  # or not a number, of probabilities of 0
+        return None
+    if not max(_CERTAIN[0], 2 * task.largest_share) <= certain <= _CERTAIN[1]:
         return None
     message = _(
         "the network gives one class a probability of {certain:.0%} on average and all others about the same, and is"
@@ -132,19 +139,15 @@ def check_validation(task: Task, epochs: Sequence[Epoch]) -> Finding | None:
     best, last = epochs[losses.index(lowest)], epochs[-1]
     accuracies = [epoch.validation_accuracy or 0.0 for epoch in epochs]
     chance = task.chance_loss()
-    if (
-        recipe.loss == "cross_entropy"
-        and last.loss < 0.8 * chance
-        and lowest > 0.98 * chance
-        and max(accuracies) < task.largest_share + 0.05
-    ):
+    rises = all(loss > 1.05 * lowest for loss in losses[-3:]) and last.loss < best.loss
+    related = lowest < 0.98 * chance or max(accuracies) > task.largest_share + 0.05
+    if recipe.loss == "cross_entropy" and not related and (rises or last.loss < 0.8 * chance):
         message = _(
             "the training loss has fallen to {training:.3f}, but on the validation set the network was never better"
-            " than guessing: the labels seem not to belong to the images",
+            " than guessing: the labels seem not to follow from the images",
             training=last.loss,
         )
         return Finding("labels_unrelated", message, task.data_check)
-    rises = all(loss > 1.05 * lowest for loss in losses[-3:]) and last.loss < best.loss
     if not rises or any(epoch.best for epoch in epochs[-3:]):
         return None
     hint = task.net_setting("dropout", 0.5)

@@ -55,6 +55,7 @@ _SMALL_STEPS = {
     "weights_vanish",
     "rate_low",
     "dropout_high",
+    "layers_frozen",
     "label_noise",
 }
 _LARGE_STEPS = {"not_finite", "loss_grows", "trained_weights_lost", "first_loss_high"}
