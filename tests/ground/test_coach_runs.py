@@ -20,7 +20,6 @@ from classicnets.datasets.types import Split
 from classicnets.images import batches
 from classicnets.models.layers import ScaledTanh
 from classicnets.recipes.resolve import RECIPES, RecipeKey
-from classicnets.training import loop
 from support.coaching import (
     ADAMW,
     CLOCK,
@@ -50,14 +49,7 @@ XAVIER = replace(PLAIN, initialize="xavier_uniform")
 # the rate of the sigmoid networks here, as 0.9 is that of the book's LeNet
 SIGMOIDS = replace(XAVIER, lr=0.5, epochs=6)
 DEEP = replace(STANDARDIZED, initialize="xavier_uniform", lr=0.2, epochs=20)
-OF_2012 = replace(
-    PLAIN, initialize="krizhevsky2012", mean=(0.35,), std=(1 / 255,), momentum=0.9, lr=0.01, epochs=1
-)
-
-
-@pytest.fixture(autouse=True)
-def no_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "time", CLOCK)
+OF_2012 = replace(PLAIN, initialize="krizhevsky2012", mean=(0.35,), std=(1 / 255,), momentum=0.9, lr=0.01, epochs=1)
 
 
 class Slow(batches.Batches):
@@ -230,7 +222,8 @@ BROKEN: dict[str, Broken] = {
     # steps that are too large
     # with this decay every unit dies, whatever the seed; without it some units of some seeds live on
     "rate 28 times the recipe's, ReLUs": Broken(
-        setup=run(relus, lr="1.4", weight_decay="0.1"), topic="dead_relus or weights_vanish or loss_grows", hint="--set lr=0.05",
+        setup=run(relus, lr="1.4", weight_decay="0.1"), topic="dead_relus or weights_vanish or loss_grows",
+        hint="--set lr=0.05",
     ),
     "rate 1,000 times the recipe's": Broken(setup=run(lr="50"), topic="loss_grows", hint="--set lr=0.05"),
     "rate without bounds": Broken(setup=run(lr="1e20"), topic="not_finite", hint="--set lr=0.05"),
@@ -303,7 +296,8 @@ BROKEN: dict[str, Broken] = {
         repaired=run(epochs="2"),
     ),
     "ReLU as the last layer": Broken(
-        setup=run(lambda: nn.Sequential(*with_biases(mlp(), 0), nn.ReLU())), topic="relu_output", hint="remove the ReLU",
+        setup=run(lambda: nn.Sequential(*with_biases(mlp(), 0), nn.ReLU())), topic="relu_output",
+        hint="remove the ReLU",
         repaired=run(),
     ),
     # course of training

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import math
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -145,17 +146,28 @@ class Setup:
             loss, accuracy = measured(net, prepare(torch.from_numpy(validation.images), preprocess), validation)
             return loop.Scores(validation_loss=loss, validation_accuracy=accuracy)
 
-        for event in loop.train(state, loader, recipe, criterion, evaluate):
+        for event in _by_the_clock(loop.train(state, loader, recipe, criterion, evaluate)):
             events.append(event)
             if isinstance(event, Advice) or event.loss is None:
                 continue
-            if self.watched:
-                events += coach.on_event(event, net)
-            if not math.isfinite(event.loss):
+            advice = coach.on_event(event, net) if self.watched else []
+            if not math.isfinite(event.loss):  # here a session stops, and its error has the hint
+                events += advice if not any(isinstance(earlier, Advice) for earlier in events) else []
                 break
+            events += advice
         test = new_images() if self.test is None else self.test()
         x = prepare(torch.from_numpy(test.images), preprocess)
         return Outcome(events=events, state=state, accuracy=measured(net, x, test)[1])
+
+
+def _by_the_clock(events: Generator[Event, None, None]) -> Iterator[Event]:
+    """The events of training whose time is that of `CLOCK`."""
+    while True:
+        with mock.patch.object(loop, "time", CLOCK):
+            event = next(events, None)
+        if event is None:
+            return
+        yield event
 
 
 def _a_step_takes(*_: object) -> None:

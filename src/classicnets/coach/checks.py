@@ -116,10 +116,9 @@ def check_label_noise(task: Task, sample: Sample, health: Health) -> Finding | N
     if not max(_CERTAIN[0], 2 * task.largest_share) <= certain <= _CERTAIN[1]:
         return None
     message = _(
-        "the network gives one class a probability of {certain:.0%} on average and all others about the same, and is"
-        " right as often: about {share:.0%} of the labels look random",
+        "the network gives one class a probability of {certain:.0%} on average and all others about the same, whatever"
+        " the image, and is right as often: many labels look random",
         certain=certain,
-        share=(1 - certain) * len(task.classes) / (len(task.classes) - 1),
     )
     return Finding("label_noise", message, task.data_check)
 

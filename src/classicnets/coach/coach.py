@@ -189,10 +189,13 @@ class Coach:
         return [_advice(finding, epoch=event.epoch, step=self.progress.step) for finding in findings]
 
     def _new(self, finding: Finding | None) -> list[Finding]:
-        """The finding in a list, unless it has been reported, or follows from what has been reported."""
+        """The finding in a list, unless it has been reported, or follows from what has been reported.
+
+        A loss that is not finite ends the run, with the hint in the error, whatever has been reported before.
+        """
         if finding is None or {finding.topic, _SAME.get(finding.topic)} & self.reported_topics:
             return []
-        if finding.topic in _SYMPTOMS and self.reported_topics & (_SYMPTOMS | _OF_IMAGES):
+        if finding.topic in _SYMPTOMS - {"not_finite"} and self.reported_topics & (_SYMPTOMS | _OF_IMAGES):
             return []
         if finding.topic in _SMALL_STEPS and self.reported_topics & _OF_NETWORK:
             return []

@@ -24,6 +24,8 @@ _STILL = 0.01  # a layer whose weights moved by less in that time does not train
 # A network at chance has a spread of 0.003 to 0.03 if only the labels are noise, and of 0 to 0.0005 if no signal gets
 # through.
 _DISCRIMINATES = 0.002
+# A loss this near to that of guessing has been reached by training: that of random weights is 0.5 % higher and more.
+_FITTED, _FITTED_MOVEMENT = 0.002, 0.001
 _LOWERED = 0.1  # times the recipe's learning rate
 _SAMPLE = 1000  # weights of each layer in a snapshot
 
@@ -177,6 +179,9 @@ def _cause(
     if frozen is not None:
         return frozen
     movement = now.movement(earlier)
+    noise = Cause(_("yet its outputs depend on the image, so check the labels"), task.data_check)
+    if movement > _FITTED_MOVEMENT and abs(loss / chance - 1) < _FITTED and now.spread > _DISCRIMINATES:
+        return noise
     if movement < _STILL:
         sentence = _(
             "the weights changed by only {movement:.1g} of their size in {steps} steps", movement=movement, steps=steps
@@ -190,7 +195,7 @@ def _cause(
             hint = "--set initialize=xavier_uniform"
         return Cause("", hint)
     if loss < 1.05 * chance and now.spread > _DISCRIMINATES:
-        return Cause(_("yet its outputs depend on the image, so check the labels"), task.data_check)
+        return noise
     return causes.of_divergence(task, sample)
 
 
