@@ -29,6 +29,7 @@ from classicnets.spec import Output, RunSpec
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from classicnets.values import Preprocess, Recipe
+from ground.test_coach_runs import BROKEN
 from support.coaching import (
     CLASSES,
     PLAIN,
@@ -117,12 +118,7 @@ def test_a_network_back_at_chance_gets_a_lower_rate() -> None:
 
 
 def test_reports_a_rising_validation_loss_without_the_test_split() -> None:
-    setup = Setup(
-        net=mlp,
-        recipe=replace(PLAIN, epochs=40, lr=0.1, monitor="validation", validation=0.1),
-        data=lambda: shuffled(learnable(100), 0.7),
-        validation=lambda: shuffled(learnable(500, split=2), 0.7),
-    )
+    setup = BROKEN["images learned by heart"].setup
     outcome = setup.run()
     (advice,) = outcome.advice
     assert (advice.topic, advice.hint) == ("validation_turns", "--set patience=3")
@@ -131,7 +127,7 @@ def test_reports_a_rising_validation_loss_without_the_test_split() -> None:
     lowest = min(e.validation_loss for e in epochs.values() if e.epoch <= advice.epoch)
     assert epochs[since].validation_loss == lowest
     assert advice.epoch >= since + 3
-    assert not replace(setup, validation=None, recipe=replace(setup.recipe, monitor="none")).run().advice
+    assert not replace(setup, validation=None, settings={**setup.settings, "monitor": "none"}).run().advice
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from classicnets.coach.data import fitting_normalization, large_inputs
@@ -12,7 +12,7 @@ from classicnets.training.optim import is_adaptive
 
 _HIGH_MOMENTUM = 0.97  # sound recipes use 0.9; with 0.97, a step is repeated 33 times
 _LARGE_FACTOR = 10.0  # a learning rate this many times that of the recipe explains more than a momentum
-_FROZEN = 0.5  # share of the weights
+_FROZEN = 0.5  # share of the layers
 _TINY_CLIP = 0.05  # share of their size that the weights can move at most
 _HIGH_DROPOUT = 0.8  # sound networks use at most 0.5; 0.95 leaves one unit of 20
 
@@ -85,13 +85,14 @@ def of_stillness(task: Task, net: nn.Module, steps: int) -> Cause | None:
 
 def of_frozen_layers(task: Task, net: nn.Module) -> Cause | None:
     """Layers that are not trained although their weights are random; None if most weights are trained."""
-    weights: list[Tensor] = [p for p in net.parameters() if p.dim() > 1]
-    trained = sum(p.numel() for p in weights if p.requires_grad)
-    total = sum(p.numel() for p in weights)
-    if task.trained or trained > _FROZEN * total:
+    weights = [p for p in net.parameters() if p.dim() > 1]
+    trained = sum(p.requires_grad for p in weights)
+    if task.trained or trained >= _FROZEN * len(weights):
         return None
     sentence = _(
-        "only {trained:,} of {total:,} weights are trained, and the others are random", trained=trained, total=total
+        "only {trained:,} of {total:,} layers are trained, and the others keep random weights",
+        trained=trained,
+        total=len(weights),
     )
     return Cause(sentence, "--set freeze=none" if task.recipe.freeze else "net.requires_grad_(True)")
 
