@@ -466,6 +466,7 @@ RELUS = ["batch_size=32", "epochs=1", "net.activation=relu"]  # of sigmoids no l
     [
         (["lr=1e30"], "--set lr=0.9"),
         (["lr=1e5"], "--set lr=0.9"),
+        (["lr=1e5", "weight_decay=0.1"], "--set lr=0.9"),
         (["weight_decay=1e30"], "--set weight_decay=0"),
         (["weight_decay=1000"], "--set weight_decay=0"),
     ],

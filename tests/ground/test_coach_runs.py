@@ -83,8 +83,7 @@ def with_new_head() -> nn.Module:
 
 
 def zero_head(net: nn.Sequential) -> nn.Module:
-    nn.init.zeros_(net[-1].weight)
-    nn.init.zeros_(net[-1].bias)
+    filled(net[-1], 0)
     return net
 
 
@@ -117,7 +116,7 @@ class Broken:
     gains: float = 0.4  # of the accuracy; 0: the advice is not about it
 
 
-def run(net: Callable[[], nn.Module] = mlp, **settings: str) -> Setup:
+def run(net: Callable[[], nn.Module] = mlp, /, **settings: str) -> Setup:
     return Setup(net=net, data=learnable, settings=settings)
 
 
@@ -176,6 +175,7 @@ BROKEN: dict[str, Broken] = {
     ),
     "raw 0-255 into sigmoids": Broken(
         setup=replace(run(sigmoids, **RAW), recipe=SIGMOIDS), topic="pictures_out_of_range", hint="--set std=0.3",
+        gains=0,
     ),
     "raw 0-255 into a ReLU net": Broken(
         setup=run(lambda: scaled(mlp(), 3), **RAW), topic="pictures_out_of_range", hint="--set std=0.3",
@@ -302,7 +302,7 @@ BROKEN: dict[str, Broken] = {
         gains=0.2,
     ),
     "ReLU as the last layer": Broken(
-        setup=run(lambda: nn.Sequential(*with_biases(mlp(), 0), nn.ReLU())), topic="relu_output",
+        setup=run(lambda: nn.Sequential(with_biases(mlp(), 0), nn.ReLU())), topic="relu_output",
         hint="remove the ReLU",
         repaired=run(),
         gains=0.1,

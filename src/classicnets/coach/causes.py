@@ -9,6 +9,7 @@ from classicnets.coach.data import fitting_normalization, large_inputs
 from classicnets.coach.task import Cause, Sample, Task
 from classicnets.text import _
 from classicnets.training.optim import is_adaptive
+from classicnets.values import Recipe
 
 _HIGH_MOMENTUM = 0.97  # sound recipes use 0.9; with 0.97, a step is repeated 33 times
 _LARGE_FACTOR = 10.0  # a learning rate this many times that of the recipe explains more than a momentum
@@ -28,7 +29,8 @@ def of_divergence(task: Task, sample: Sample) -> Cause:
             high=float(sample.images.max()),
         )
         return Cause(sentence, fitting_normalization(sample))
-    if not is_adaptive(recipe) and recipe.lr * _largest_decay(task) > 1:
+    raised = _largest_decay(task) > min(1.0, _LARGE_FACTOR * _largest_decay_of(original))
+    if not is_adaptive(recipe) and raised and recipe.lr * _largest_decay(task) > 1 and task.rate_factor < _LARGE_FACTOR:
         return of_decay(task)
     if recipe.momentum >= _HIGH_MOMENTUM and task.rate_factor < _LARGE_FACTOR:
         return _of_momentum(task)
@@ -63,7 +65,11 @@ def of_decay(task: Task) -> Cause:
 
 
 def _largest_decay(task: Task) -> float:
-    return max(task.recipe.weight_decays, default=task.recipe.weight_decay)
+    return _largest_decay_of(task.recipe)
+
+
+def _largest_decay_of(recipe: Recipe) -> float:
+    return max(recipe.weight_decays, default=recipe.weight_decay)
 
 
 def of_stillness(task: Task, net: nn.Module, steps: int) -> Cause | None:

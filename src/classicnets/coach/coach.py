@@ -5,6 +5,7 @@ Each fault is reported once, with one suggestion. A sound run gets no advice; st
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -166,7 +167,11 @@ class Coach:
             return []
         self.progress.add(event)
         task, sample = self.task, self.sample
-        findings = self._new(check_loss(task, sample, event.loss, self.first_loss))
+        finding = check_loss(task, sample, event.loss, self.first_loss)
+        if finding is not None and not math.isfinite(event.loss):
+            # The run ends, and the error has the hint, whatever has been reported before.
+            return [_advice(finding, epoch=event.epoch, step=self.progress.step)]
+        findings = self._new(finding)
         if isinstance(event, Epoch):
             findings += self._new(check_validation(task, self.progress.epochs))
             findings += self._new(check_waiting(self.progress.epochs))
@@ -189,13 +194,10 @@ class Coach:
         return [_advice(finding, epoch=event.epoch, step=self.progress.step) for finding in findings]
 
     def _new(self, finding: Finding | None) -> list[Finding]:
-        """The finding in a list, unless it has been reported, or follows from what has been reported.
-
-        A loss that is not finite ends the run, with the hint in the error, whatever has been reported before.
-        """
+        """The finding in a list, unless it has been reported, or follows from what has been reported."""
         if finding is None or {finding.topic, _SAME.get(finding.topic)} & self.reported_topics:
             return []
-        if finding.topic in _SYMPTOMS - {"not_finite"} and self.reported_topics & (_SYMPTOMS | _OF_IMAGES):
+        if finding.topic in _SYMPTOMS and self.reported_topics & (_SYMPTOMS | _OF_IMAGES):
             return []
         if finding.topic in _SMALL_STEPS and self.reported_topics & _OF_NETWORK:
             return []
