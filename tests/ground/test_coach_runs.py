@@ -94,12 +94,6 @@ def copies() -> Split:
     return Split(split.images[index], shuffled(split).labels)
 
 
-def blurred(split: Split) -> Split:
-    """Images of which most is noise."""
-    noise = np.random.default_rng(len(split)).integers(0, 200, split.images.shape)
-    return Split((split.images * 0.2 + noise).astype(np.uint8), split.labels)
-
-
 def contrast(factor: float) -> Split:
     split = learnable()
     return Split((split.images * factor + 100).astype(np.uint8), split.labels)
@@ -308,15 +302,18 @@ BROKEN: dict[str, Broken] = {
         gains=0.1,
     ),
     # course of training
-    "images learned by heart": Broken(
-        setup=replace(
-            run(lambda: mlp(width=64), epochs="60", lr="0.2", monitor="validation", validation="0.1"),
-            data=lambda: blurred(learnable(100)),
-            validation=lambda: blurred(learnable(500, split=2)),
+    "wrong labels learned by heart": Broken(
+        setup=Setup(
+            net=lambda: mlp(width=64),
+            recipe=replace(STANDARDIZED, lr=0.1),
+            settings={"epochs": "40", "monitor": "validation", "validation": "0.1"},
+            data=lambda: shuffled(learnable(200), 0.5),
+            validation=lambda: shuffled(learnable(500, split=2), 0.5),
+            known_topics=["label_noise"],
         ),
         topic="validation_turns",
-        hint="--set patience=3",
-        gains=0,
+        hint="--set patience=",
+        gains=0.05,
     ),
     "batches that come late": Broken(
         setup=replace(run(), data=lambda: learnable(160), load=Slow), topic="data_starved", hint="--loader-threads 2",

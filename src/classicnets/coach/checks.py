@@ -21,6 +21,7 @@ _MIN_STEPS = 20  # of an epoch, before training that is slow can be told from tr
 # Of a network that has learned from labels that are partly random, for any image: the least likely class against the
 # second most likely one (clean labels: below 0.01), the most likely class, and the accuracy against that.
 _FLAT, _CERTAIN, _CALIBRATED = 0.2, (0.3, 0.85), 0.1
+_OVERFITTED = 0.85  # training loss against the lowest validation loss; below, they have parted
 _VANISHED = 0.1  # of the size of the initial weights
 
 
@@ -140,18 +141,18 @@ def check_validation(task: Task, epochs: Sequence[Epoch]) -> Finding | None:
     chance = task.chance_loss()
     rises = all(loss > 1.05 * lowest for loss in losses[-3:]) and last.loss < best.loss
     related = lowest < 0.98 * chance or max(accuracies) > task.largest_share + 0.05
-    if recipe.loss == "cross_entropy" and not related and (rises or last.loss < 0.8 * chance):
+    if recipe.loss == "cross_entropy" and not related and (rises or last.loss < 0.5 * chance):
         message = _(
             "the training loss has fallen to {training:.3f}, but on the validation set the network was never better"
             " than guessing: the labels seem not to follow from the images",
             training=last.loss,
         )
         return Finding("labels_unrelated", message, task.data_check)
-    if not rises or any(epoch.best for epoch in epochs[-3:]):
+    if not rises or any(epoch.best for epoch in epochs[-3:]) or last.loss > _OVERFITTED * lowest:
         return None
     hint = task.net_setting("dropout", 0.5)
     if not recipe.patience and recipe.monitor == "validation":
-        hint = "--set patience=3"
+        hint = f"--set patience={max(3, _longest_wait(accuracies) + 1)}"
     elif not recipe.shift:
         hint = "--set shift=2"
     message = _(
@@ -163,6 +164,15 @@ def check_validation(task: Task, epochs: Sequence[Epoch]) -> Finding | None:
         training=last.loss,
     )
     return Finding("validation_turns", message, hint)
+
+
+def _longest_wait(accuracies: Sequence[float]) -> int:
+    """The most epochs without a higher accuracy before the highest: with less patience, training stops too early."""
+    highest, waited, longest = -1.0, 0, 0
+    for accuracy in accuracies[: accuracies.index(max(accuracies)) + 1]:
+        longest = max(longest, waited)
+        highest, waited = (accuracy, 0) if accuracy > highest else (highest, waited + 1)
+    return max(longest, waited)
 
 
 def check_waiting(epochs: Sequence[Epoch]) -> Finding | None:
