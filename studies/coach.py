@@ -26,6 +26,7 @@ from torch import nn
 import classicnets as cn
 from classicnets import machine
 from classicnets.coach.coach import Coach
+from classicnets.coach.task import Sample, Task
 from classicnets.datasets.catalog import DATASETS
 from classicnets.datasets.types import Split
 from classicnets.events import Advice, Epoch, to_dict
@@ -66,10 +67,10 @@ def alexnet() -> nn.Module:
     return cn.create("alexnet_28")
 
 
-def times_50(net: nn.Module) -> nn.Module:
+def times(net: nn.Module, factor: float) -> nn.Module:
     with torch.no_grad():
         for p in net.parameters():
-            p.mul_(50)
+            p.mul_(factor)
     return net
 
 
@@ -86,6 +87,13 @@ def constant(split: Split) -> Split:
 
 def shuffled(split: Split) -> Split:
     return Split(split.images, np.random.default_rng(0).permutation(split.labels))
+
+
+def partly_shuffled(split: Split) -> Split:
+    rng = np.random.default_rng(0)
+    labels, index = split.labels.copy(), np.flatnonzero(rng.random(len(split)) < 1 / 3)
+    labels[index] = rng.permutation(labels[index])
+    return Split(split.images, labels)
 
 
 def without(split: Split, label: int, keep: int = 0) -> Split:
@@ -116,6 +124,7 @@ class Run:
     loader: type[batches.Batches] = batches.Batches
     validation: int = 0
     stop_after: int | None = None  # epochs of the recipe; None: all
+    original: Any = None  # the recipe before the user changed it; None: unknown
 
 
 def learns_by_heart() -> Any:
@@ -125,19 +134,25 @@ def learns_by_heart() -> Any:
 BROKEN = (
     Run("all images are one gray", "constant_pictures", book, replace(BOOK, epochs=1), 2000, constant),
     Run("values divided by 255 twice", "pictures_out_of_range", book, replace(BOOK, epochs=1, std=(255.0,)), 2000),
+    Run("ImageNet's mean in 0..255", "pictures_out_of_range", relu, replace(PLAIN, mean=(123.7,), std=(58.4,)), 2000),
     Run("raw 0-255 into sigmoids", "pictures_out_of_range", book, replace(BOOK, epochs=1, **RAW), 2000),
     Run("raw 0-255 into a ReLU net", "pictures_out_of_range", relu, replace(BOOK, lr=0.05, epochs=1, **RAW), 2000),
     Run("a class without images", "class_without_pictures", relu, PLAIN, 4000, lambda s: without(s, 4)),
     Run("a class with 20 images", "classes_unequal", relu, PLAIN, 4000, lambda s: without(s, 4, 20)),
-    Run("weights of a sigmoid net times 50", "saturated_sigmoids", lambda: times_50(book()), PLAIN, 2000),
+    Run("weights of a sigmoid net times 50", "saturated_sigmoids", lambda: times(book(), 50), PLAIN, 2000),
+    Run("weights all zero", "equal_weights", lambda: times(book(), 0), replace(BOOK, initialize="as_built"), 2000),
     Run("biases of -10 before ReLUs", "dead_relus", lambda: biases(relu(), -10), PLAIN, 2000),
     Run("labels shuffled", "stuck_at_chance", relu, replace(PLAIN, epochs=2), 30_000, shuffled),
-    Run("lr 0.00001, ReLU", "stuck_at_chance", relu, replace(PLAIN, lr=1e-5), 30_000),
-    Run("lr 1, ReLU", "dead_relus", relu, replace(BOOK, lr=1.0, epochs=1), 30_000),
-    Run("lr 5, ReLU", "dead_relus", relu, replace(BOOK, lr=5.0, epochs=1), 30_000),
-    Run("lr 50, ReLU", "loss_grows", relu, replace(BOOK, lr=50.0, epochs=1), 30_000),
-    Run("lr 20, sigmoids", "saturated_sigmoids", book, replace(BOOK, lr=20.0, epochs=1), 30_000),
-    Run("the book's LeNet, lr a tenth", "stuck_at_chance", book, replace(BOOK, lr=0.09, epochs=1)),
+    Run("a third of the labels shuffled", "label_noise", relu, replace(ANY, epochs=5), 30_000, partly_shuffled),
+    Run("lr 0.00001, ReLU", "stuck_at_chance", relu, replace(PLAIN, lr=1e-5), 30_000, original=PLAIN),
+    Run("lr 0.00001 for 0.003, AdamW", "rate_low", relu, replace(ANY, lr=1e-5, epochs=1), 5_000, original=ANY),
+    Run("lr 1, ReLU", "dead_relus", relu, replace(BOOK, lr=1.0, epochs=1), 30_000, original=BOOK),
+    Run("lr 5, ReLU", "dead_relus", relu, replace(BOOK, lr=5.0, epochs=1), 30_000, original=BOOK),
+    Run("lr 50, ReLU", "loss_grows", relu, replace(BOOK, lr=50.0, epochs=1), 30_000, original=BOOK),
+    Run("lr 20, sigmoids", "saturated_sigmoids", book, replace(BOOK, lr=20.0, epochs=1), 30_000, original=BOOK),
+    Run("momentum 0.999", "dead_relus", relu, replace(PLAIN, momentum=0.999), 30_000, original=PLAIN),
+    Run("weight decay 5", "weights_vanish", relu, replace(PLAIN, weight_decay=5.0), 4000, original=PLAIN),
+    Run("the book's LeNet, lr a tenth", "rate_low", book, replace(BOOK, lr=0.09, epochs=1), original=BOOK),
     Run("the book's LeNet, weights as built", "stuck_at_chance", book, replace(BOOK, initialize="as_built", epochs=2)),
     Run("the book's LeNet, weights N(0, 0.01)", "stuck_at_chance", book, replace(BOOK, initialize="normal", epochs=2)),
     Run("500 images learned by heart", "validation_turns", relu, learns_by_heart(), 500, validation=3000),
@@ -168,7 +183,16 @@ def run(row: Run, images: Split, seed: int) -> dict[str, Any]:
     loader = row.loader(train, row.recipe, preprocess, seed=seed, device=torch.device("cpu"))
     state = State(net, row.recipe)
     classes = DATASETS["fashion_mnist"].classes
-    coach = Coach(row.recipe, classes, prepare(loader.images(torch.arange(256)), preprocess), loader.labels)
+    first = torch.arange(256)
+    coach = Coach(
+        Task(
+            recipe=row.recipe,
+            original=row.original or row.recipe,
+            classes=classes,
+            counts=torch.bincount(loader.labels, minlength=len(classes)),
+        ),
+        Sample(prepare(loader.images(first), preprocess), loader.labels[first], preprocess),
+    )
     started, watching = time.perf_counter(), 0.0
     advice, best, last = coach.on_start(net), 0.0, None
     for event in train_loop(state, loader, row.recipe, objective.make(row.recipe, loader.labels, 10), Scores):
@@ -184,10 +208,12 @@ def run(row: Run, images: Split, seed: int) -> dict[str, Any]:
                 best = max(best, accuracy)
             last = event
         ready = time.perf_counter()
-        advice += coach.on_event(event, net)
+        new = coach.on_event(event, net)
         watching += time.perf_counter() - ready
         if event.loss is not None and not math.isfinite(event.loss):  # where a run stops with CN101
+            advice += [] if advice else new
             break
+        advice += new
     return {
         "run": row.name,
         "seed": seed,

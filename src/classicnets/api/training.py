@@ -138,7 +138,7 @@ def start(resolved: Plan, output: Output, say: Say) -> Session:
 
 def coached(session: Session) -> Session:
     """Subscribe the coach to a session and return the session."""
-    coach.watch(session)
+    coach.watch(session, known_topics=[remark.topic for remark in session.plan.check.remarks])
     return session
 
 

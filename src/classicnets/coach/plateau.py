@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from classicnets.coach.checks import Finding, Task
+from classicnets.coach import causes
+from classicnets.coach.checks import describe
+from classicnets.coach.task import Cause, Finding, Sample, Task
 from classicnets.events import Epoch, Step
 from classicnets.inspection.health import Health
-from classicnets.text import _, command
+from classicnets.text import _
 
 _MIN_STEPS = 200  # between snapshots; fewer say nothing about a plateau: the book's LeNet needs up to 250 to leave it
 _GROWTH = 2.0  # factor of the spread: a network that leaves the plateau mostly gains 4 to 40 times in 200 steps
@@ -22,6 +24,9 @@ _STILL = 0.01  # a layer whose weights moved by less in that time does not train
 # A network at chance has a spread of 0.003 to 0.03 if only the labels are noise, and of 0 to 0.0005 if no signal gets
 # through.
 _DISCRIMINATES = 0.002
+# A loss this near to that of guessing has been reached by training: that of random weights is 0.5 % higher and more.
+_FITTED, _FITTED_MOVEMENT = 0.002, 0.001
+_LOWERED = 0.1  # times the recipe's learning rate
 _SAMPLE = 1000  # weights of each layer in a snapshot
 
 
@@ -83,7 +88,11 @@ class _Snapshot:
 
     @classmethod
     def of(cls, net: nn.Module, health: Health, step: int) -> _Snapshot:
-        weights = {name: p.detach().flatten()[:_SAMPLE].clone() for name, p in net.named_parameters() if p.dim() > 1}
+        weights = {
+            name: p.detach().flatten()[:_SAMPLE].clone()
+            for name, p in net.named_parameters()
+            if p.dim() > 1 and p.requires_grad
+        }
         return cls(step, output_spread(health), weights)
 
     def movement(self, earlier: _Snapshot) -> float:
@@ -95,6 +104,14 @@ class _Snapshot:
         ]
         return max(changes, default=math.inf)
 
+    def size(self, earlier: _Snapshot) -> float:
+        """Size of the weights relative to `earlier`, in the layer where it is largest."""
+        sizes = {name: float(weights.norm()) for name, weights in earlier.weights.items()}
+        ratios = [
+            float(self.weights[name].norm()) / size for name, size in sizes.items() if size and name in self.weights
+        ]
+        return max(ratios, default=math.inf)
+
 
 class Plateau:
     """Comparison of snapshots of a network, to decide whether it is stuck at chance.
@@ -103,23 +120,28 @@ class Plateau:
     of its outputs grows in that time.
     """
 
-    def __init__(self, task: Task) -> None:
-        self.task = task
+    def __init__(self) -> None:
+        self.first: _Snapshot | None = None
         self.snapshot: _Snapshot | None = None
         self.flat = 0
 
     def start(self, net: nn.Module, health: Health) -> None:
         """Take the first snapshot, of the untrained network."""
-        self.snapshot = _Snapshot.of(net, health, 0)
+        self.first = self.snapshot = _Snapshot.of(net, health, 0)
 
-    def check(self, net: nn.Module, health: Health, epoch: int, progress: Progress) -> Finding | None:
-        """Return a network that is at chance and whose outputs depend no more on the image than a snapshot ago."""
+    def size(self, net: nn.Module, health: Health) -> float:
+        """Size of the weights relative to the initial ones, in the layer where it is largest; infinite if unknown."""
+        return math.inf if self.first is None else _Snapshot.of(net, health, 0).size(self.first)
+
+    def check(
+        self, task: Task, sample: Sample, net: nn.Module, health: Health, epoch: int, progress: Progress
+    ) -> Finding | None:
+        """A network that is at chance and whose outputs depend no more on the image than a snapshot ago."""
         step = (epoch - 1) * progress.steps_per_epoch + progress.step
         earlier, now = self.snapshot, _Snapshot.of(net, health, step)
         if earlier is not None and step - earlier.step < _MIN_STEPS:
             return None
         self.snapshot = now
-        task = self.task
         if earlier is None or task.recipe.loss != "cross_entropy":
             return None
         self.flat = 0 if now.spread > max(_GROWTH * earlier.spread, _NO_SPREAD) else self.flat + 1
@@ -128,37 +150,53 @@ class Plateau:
             return None
         loss, accuracy, steps = progress.recent()
         n = task.image_count * steps / progress.steps_per_epoch
-        share = float(task.counts.max() / task.counts.sum())
+        share = task.largest_share
         at_chance = accuracy < 1.2 * share + 3 * math.sqrt(share * (1 - share) / n)
         # initial weights that do not change may have an accuracy above chance
         if loss < 0.98 * task.chance_loss() or not (at_chance or still):
             return None
-        return self._finding(loss, earlier, now, health, progress)
+        message = _describe_loss(loss, task.chance_loss(), len(task.classes))
+        cause = _cause(task, sample, loss, earlier, now, net, health, progress)
+        return Finding("stuck_at_chance", describe(cause, message), cause.hint)
 
-    def _finding(self, loss: float, earlier: _Snapshot, now: _Snapshot, health: Health, progress: Progress) -> Finding:
-        """The loss in words, with the evidence, and the change that the evidence suggests."""
-        task, recipe = self.task, self.task.recipe
-        chance = task.chance_loss()
-        message = _describe_loss(loss, chance, len(task.classes))
-        movement = now.movement(earlier)
-        hint = task.lower_rate
-        if any(epoch.loss < 0.9 * chance for epoch in progress.epochs):
-            message += "; " + _("it was lower in an earlier epoch, so the network had learned before")
-        elif movement < _STILL:
-            message += "; " + _(
-                "the weights changed by only {movement:.1g} of their size in {steps} steps",
-                movement=movement,
-                steps=now.step - earlier.step,
-            )
-            hint = command("--set", f"lr={recipe.lr * 10:g}")
-        elif health.saturated:  # there are sigmoids or tanh, through which little gradient passes
-            hint = "--set net.activation=relu"
-            if not recipe.initialize.startswith("xavier_uniform"):
-                hint = "--set initialize=xavier_uniform"
-        elif loss < 1.05 * chance and now.spread > _DISCRIMINATES:
-            message += "; " + _("yet its outputs depend on the image, so check the labels")
-            hint = task.data_check
-        return Finding("stuck_at_chance", message, hint)
+
+def _cause(
+    task: Task,
+    sample: Sample,
+    loss: float,
+    earlier: _Snapshot,
+    now: _Snapshot,
+    net: nn.Module,
+    health: Health,
+    progress: Progress,
+) -> Cause:
+    """What explains that the network is at chance: the first of the causes whose evidence is there."""
+    chance, steps = task.chance_loss(), now.step - earlier.step
+    if any(epoch.loss < 0.9 * chance for epoch in progress.epochs):
+        sentence = _("it was lower in an earlier epoch, so the network had learned before")
+        return Cause(sentence, causes.of_divergence(task, sample).hint)
+    frozen = causes.of_frozen_layers(task, net)
+    if frozen is not None:
+        return frozen
+    movement = now.movement(earlier)
+    noise = Cause(_("yet its outputs depend on the image, so check the labels"), task.data_check)
+    if movement > _FITTED_MOVEMENT and abs(loss / chance - 1) < _FITTED and now.spread > _DISCRIMINATES:
+        return noise
+    if movement < _STILL:
+        sentence = _(
+            "the weights changed by only {movement:.1g} of their size in {steps} steps", movement=movement, steps=steps
+        )
+        return causes.of_stillness(task, net, steps) or Cause(sentence, task.higher_rate)
+    if task.rate_factor <= _LOWERED:
+        return Cause(task.rate_comparison, task.higher_rate)
+    if health.saturated and not task.trained:  # there are sigmoids or tanh, through which little gradient passes
+        hint = task.net_setting("activation", "relu")
+        if not task.recipe.initialize.startswith("xavier_uniform"):
+            hint = "--set initialize=xavier_uniform"
+        return Cause("", hint)
+    if loss < 1.05 * chance and now.spread > _DISCRIMINATES:
+        return noise
+    return causes.of_divergence(task, sample)
 
 
 def _describe_loss(loss: float, chance: float, classes: int) -> str:

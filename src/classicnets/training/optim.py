@@ -47,6 +47,11 @@ def is_bias(name: str) -> bool:
     return name.rpartition(".")[2] == "bias" or "parametrizations.bias." in name or name.endswith("bias_orig")
 
 
+def is_adaptive(recipe: Recipe) -> bool:
+    """Whether steps have about the length of the learning rate, whatever the length of the gradient."""
+    return recipe.optimizer == "adamw"
+
+
 def rate(recipe: Recipe, progress: float, drops: int = 0) -> float:
     """Return the learning rate.
 

@@ -377,7 +377,8 @@ class Session:
             if event.loss is None:
                 return []
             if not math.isfinite(event.loss):
-                raise self._not_finite(event)
+                advice = [one for subscriber in self.subscribers for one in subscriber.on_event(event, self.net)]
+                raise self._not_finite(event, tuple(one.hint for one in advice))
         history.append(self.folder.history, event)
         return [
             advice for subscriber in self.subscribers for advice in self._append(subscriber.on_event(event, self.net))
@@ -392,7 +393,8 @@ class Session:
         history.sync(self.folder.history)
         checkpoint.save(path, *self.checkpoint(weights_only=weights_only))
 
-    def _not_finite(self, event: Step) -> CheckFailed:
+    def _not_finite(self, event: Step, hints: tuple[str, ...]) -> CheckFailed:
+        """The error for a loss that is not finite, with the hints of the subscribers if they know the cause."""
         lr = self.plan.recipe.lr
         saved = _("no epoch was finished, so there is no earlier checkpoint")
         if self.state.epoch:
@@ -408,7 +410,7 @@ class Session:
                 lr=lr,
             ),
             why=_("the weights have diverged, usually because the learning rate is too high") + "\n" + saved,
-            hint=(command("--set", f"lr={lr / 10:g}"), "--set initialize=xavier_uniform"),
+            hint=hints or f"--set lr={lr / 10:g}",
         )
 
 
