@@ -164,9 +164,6 @@ BROKEN: dict[str, Broken] = {
     ),
     "half of the labels random": of_data("label_noise", lambda: shuffled(learnable(3200), 0.5), gains=0),
     # preprocessing
-    "values divided by 255 twice": Broken(
-        setup=run(std="255"), topic="pictures_out_of_range", hint="--set std=0.3",
-    ),
     "raw 0-255 into sigmoids": Broken(
         setup=replace(run(sigmoids, **RAW), recipe=SIGMOIDS), topic="pictures_out_of_range", hint="--set std=0.3",
         gains=0,
@@ -176,18 +173,6 @@ BROKEN: dict[str, Broken] = {
     ),
     "std far too small": Broken(
         setup=run(relus, mean="0.5", std="0.001"), topic="pictures_out_of_range", hint="--set std=0.3",
-    ),
-    "ImageNet's mean in 0..255": Broken(
-        setup=run(mean="123.675", std="58.395"), topic="pictures_out_of_range", hint="--set mean=0.",
-    ),
-    "ImageNet's means in 0..255, color": Broken(
-        setup=replace(
-            run(lambda: mlp(inputs=432), mean="123.675,116.28,103.53", std="58.395,57.12,57.375"),
-            data=lambda: in_color(learnable()),
-            test=lambda: in_color(new_images()),
-        ),
-        topic="pictures_out_of_range",
-        hint="--set mean=0.",
     ),
     # initial weights
     "weights all zero": Broken(

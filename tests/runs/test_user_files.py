@@ -429,7 +429,7 @@ def test_every_command_prints_only_its_result(cli: CommandLine, blobs: Path, fol
 
     assert json.loads(output(*training, "--dry-run", "--json"))["forecast"]
     assert json.loads(output(*training, "--dry-run", "--seeds", 2, "--json"))["forecast"]
-    assert output(*training, "--dry-run").startswith("net ")
+    assert output(*training, "--dry-run").startswith("network ")
     run = json.loads(output(*training, "--json"))["run"]
     assert [json.loads(line)["event"] for line in output(*training, "--jsonl").splitlines()][-1] == "result"
     assert output(*training).startswith("test accuracy")

@@ -10,6 +10,7 @@ from dataclasses import Field, dataclass
 from typing import Any, NoReturn, TypeVar
 
 from classicnets.errors import UsageError
+from classicnets.report.output import print
 from classicnets.spec import GROUPS, about, check_options, default_text, note_new_spelling, option, option_fields
 from classicnets.text import _, command, nearest
 

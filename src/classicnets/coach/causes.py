@@ -7,7 +7,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from classicnets.coach.data import fitting_normalization, large_inputs
 from classicnets.coach.task import Cause, Sample, Task
-from classicnets.text import _
+from classicnets.text import _, command
 from classicnets.training.optim import is_adaptive
 from classicnets.values import Recipe
 
@@ -45,16 +45,18 @@ def _of_momentum(task: Task) -> Cause:
         steps=1 / (1 - recipe.momentum),
         rate=recipe.lr / (1 - recipe.momentum),
     )
-    return Cause(sentence, f"--set momentum={original.momentum if original.momentum < _HIGH_MOMENTUM else 0.9:g}")
+    return Cause(
+        sentence, command("--set", f"momentum={original.momentum if original.momentum < _HIGH_MOMENTUM else 0.9:g}")
+    )
 
 
 def of_decay(task: Task) -> Cause:
     """A weight decay that is too large."""
     recipe, original = task.recipe, task.original
     usual = original.weight_decay if original.weight_decay < _largest_decay(task) / 10 else 0.0
-    hint = f"--set weight_decay={usual:g}"
+    hint = command("--set", f"weight_decay={usual:g}")
     if recipe.weight_decays:
-        hint = f"--set weight_decays=none weight_decay={usual:g}"
+        hint = command("--set", "weight_decays=none", f"weight_decay={usual:g}")
     sentence = _(
         "each step takes {share:.2g} of each weight away (learning rate {lr:g} times weight decay {decay:g})",
         share=recipe.lr * _largest_decay(task),
@@ -85,7 +87,7 @@ def of_stillness(task: Task, net: nn.Module, steps: int) -> Cause | None:
             share=reach / size,
             steps=steps,
         )
-        return Cause(sentence, f"--set clip={original.clip if original.clip > 10 * recipe.clip else 1:g}")
+        return Cause(sentence, command("--set", f"clip={original.clip if original.clip > 10 * recipe.clip else 1:g}"))
     return None
 
 

@@ -11,7 +11,7 @@ from classicnets.coach import causes
 from classicnets.coach.task import Cause, Finding, Sample, Task
 from classicnets.events import Epoch
 from classicnets.inspection.health import Health
-from classicnets.text import _
+from classicnets.text import _, command
 
 _LOSS_GROWTH = 10.0  # times the chance loss, mean over the epoch so far
 _LOST = 3.0  # times the loss of trained weights before the first step
@@ -21,6 +21,7 @@ _MIN_STEPS = 20  # of an epoch, before training that is slow can be told from tr
 # Of a network that has learned from labels that are partly random, for any image: the least likely class against the
 # second most likely one (clean labels: below 0.01), the most likely class, and the accuracy against that.
 _FLAT, _CERTAIN, _CALIBRATED = 0.2, (0.3, 0.85), 0.1
+_STILL_FALLING = 0.9  # training loss of an epoch against that of the one before
 _OVERFITTED = 0.85  # training loss against the lowest validation loss; below, they have parted
 _VANISHED = 0.1  # of the size of the initial weights
 
@@ -103,8 +104,13 @@ def check_vanishing(task: Task, size: float) -> Finding | None:
     return Finding("weights_vanish", describe(cause, message), cause.hint)
 
 
-def check_label_noise(task: Task, sample: Sample, health: Health) -> Finding | None:
-    """Labels that are partly random: the network is equally unsure of every image, and of all other classes alike."""
+def check_label_noise(task: Task, sample: Sample, health: Health, epochs: Sequence[Epoch]) -> Finding | None:
+    """Labels that are partly random: the network is equally unsure of every image, and of all other classes alike.
+
+    A network that has only begun to learn looks the same, so the training loss must have stopped to fall.
+    """
+    if len(epochs) < 2 or epochs[-1].loss < _STILL_FALLING * epochs[-2].loss:
+        return None
     if len(task.classes) < 4 or task.recipe.label_smoothing or task.recipe.loss != "cross_entropy":
         return None
     top = health.logits.float().softmax(dim=1).sort(dim=1, descending=True).values
@@ -152,7 +158,7 @@ def check_validation(task: Task, epochs: Sequence[Epoch]) -> Finding | None:
         return None
     hint = task.net_setting("dropout", 0.5)
     if not recipe.patience and recipe.monitor == "validation":
-        hint = f"--set patience={max(3, _longest_wait(accuracies) + 1)}"
+        hint = command("--set", f"patience={max(3, _longest_wait(accuracies) + 1)}")
     elif not recipe.shift:
         hint = "--set shift=2"
     message = _(

@@ -190,7 +190,7 @@ class Coach:
                 findings += self._new(self.plateau.check(task, sample, net, health, event.epoch, self.progress))
             if isinstance(event, Epoch):
                 findings += self._new(check_slow(task, net, event, self.progress.steps_per_epoch))
-                findings += self._new(check_label_noise(task, sample, health))
+                findings += self._new(check_label_noise(task, sample, health, self.progress.epochs))
         return [_advice(finding, epoch=event.epoch, step=self.progress.step) for finding in findings]
 
     def _new(self, finding: Finding | None) -> list[Finding]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from classicnets.coach.task import Finding, Sample, Task
-from classicnets.text import _, join, plural
+from classicnets.text import _, command, join, plural
 
 _LOW_CONTRAST = 0.01  # standard deviation of preprocessed pixels; Fashion-MNIST in 0..1 has 0.35
 _LARGE_PIXEL = 10.0  # standardized images stay within 3
@@ -103,7 +103,8 @@ def fitting_normalization(sample: Sample) -> str:
         )
     )
     std = "std=" + ",".join(f"{value:.3g}" for value in deviations)
-    return f"--set {std}" if offset < _OFFSET else f"--set mean={','.join(f'{value:.3g}' for value in means)} {std}"
+    mean = ",".join(f"{value:.3g}" for value in means)
+    return command("--set", std) if offset < _OFFSET else command("--set", f"mean={mean}", std)
 
 
 def large_inputs(sample: Sample) -> bool:
@@ -156,4 +157,6 @@ def check_batch_size(task: Task) -> Finding | None:
         batch_size=recipe.batch_size,
         epochs=recipe.epochs,
     )
-    return Finding("few_steps", message, f"--set batch_size={max(2, 2 ** int(math.log2(n / 8)) if n >= 16 else 2)}")
+    return Finding(
+        "few_steps", message, command("--set", f"batch_size={max(2, 2 ** int(math.log2(n / 8)) if n >= 16 else 2)}")
+    )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from classicnets.text import _
+from classicnets.text import _, command
 from classicnets.training import objective
 from classicnets.training.optim import is_adaptive
 from classicnets.values import Preprocess, Recipe
@@ -93,17 +93,17 @@ class Task:
         Trained weights need a lower rate than the recipe's, which is for weights that are not trained.
         """
         if self.trained and self.rate_factor > 1:
-            return f"--set lr={self.original.lr / 10:g}"
+            return command("--set", f"lr={self.original.lr / 10:g}")
         if self.rate_factor >= _LARGE_FACTOR:
-            return f"--set lr={self.original.lr:g}"
+            return command("--set", f"lr={self.original.lr:g}")
         usual = _USUAL_RATES[is_adaptive(self.recipe)]
-        return f"--set lr={self.recipe.lr / 10 if self.recipe.lr < 100 * usual else usual:g}"
+        return command("--set", f"lr={self.recipe.lr / 10 if self.recipe.lr < 100 * usual else usual:g}")
 
     @property
     def higher_rate(self) -> str:
         """The setting for a higher learning rate: the recipe's if the user has lowered it, else ten times as much."""
         lowered = self.rate_factor <= 1 / _LARGE_FACTOR
-        return f"--set lr={self.original.lr if lowered else self.recipe.lr * 10:g}"
+        return command("--set", f"lr={self.original.lr if lowered else self.recipe.lr * 10:g}")
 
     @property
     def rate_comparison(self) -> str:
@@ -118,11 +118,11 @@ class Task:
     @property
     def data_check(self) -> str:
         """The command that checks the data."""
-        return f"classicnets data check {self.recipe.data}"
+        return command("classicnets", "data", "check", self.recipe.data)
 
     def net_setting(self, name: str, value: str | float) -> str:
         """The setting that replaces layers of the network; in Python, the call."""
-        return f"net = cn.vary(net, {name}={value!r})" if self.in_python else f"--set net.{name}={value}"
+        return f"net = cn.vary(net, {name}={value!r})" if self.in_python else command("--set", f"net.{name}={value}")
 
     def targets(self) -> Tensor:
         """The mean target distribution of the loss, with class weights and label smoothing [classes]."""

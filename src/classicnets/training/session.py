@@ -125,14 +125,6 @@ class Session:
             join_single=plan.check.needs_two_images,
             threads=plan.spec.loader_threads,
         )
-        if plan.check.needs_two_images and self.batches.train_count < 2:
-            raise UsageError(
-                "CN204",
-                _("this network needs at least two training images"),
-                where=plan.net_spec.spec,
-                why=_("in training mode it normalizes over the batch"),
-                hint="--limit 2" if plan.spec.limit else "--set validation=0 monitor=none",
-            )
         classes = plan.description.classes
         self.objective = objective.make(recipe, self.batches.labels[: self.batches.train_count], len(classes))
         self.state = State(net, recipe)
@@ -410,7 +402,7 @@ class Session:
                 lr=lr,
             ),
             why=_("the weights have diverged, usually because the learning rate is too high") + "\n" + saved,
-            hint=hints or f"--set lr={lr / 10:g}",
+            hint=hints or command("--set", f"lr={lr / 10:g}"),
         )
 
 
