@@ -16,6 +16,7 @@ from torch import nn
 
 import classicnets as cn
 from classicnets.coach import coach as coach_module
+from classicnets.coach.checks import check_label_noise
 from classicnets.coach.coach import Coach
 from classicnets.coach.data import check_images, fitting_normalization
 from classicnets.coach.initial import check_equal_units, check_outputs
@@ -362,6 +363,18 @@ def test_a_softmax_or_relu_at_the_end_shows_in_the_outputs(
 def test_constant_outputs_are_no_softmax() -> None:
     for value in (0.0, 0.1, 1.0):
         assert check_outputs(task_of(), Health(logits=torch.full((64, 10), value))) is None
+
+
+def test_label_noise_needs_a_loss_that_has_stopped_to_fall() -> None:
+    """A network that has only begun to learn is as unsure of every image as one whose labels are partly random."""
+    labels = torch.arange(200) % 10
+    predicted = torch.where(torch.arange(200) < 100, labels, (labels + 1) % 10)
+    health = Health(logits=torch.nn.functional.one_hot(predicted, 10) * 2.2)
+    sample = Sample(torch.rand(200, 1, 12, 12), labels, Preprocess(channels=1, image_size=12))
+    still = [EPOCH, replace(EPOCH, epoch=2, loss=0.49)]
+    assert present(check_label_noise(task_of(), sample, health, still)).topic == "label_noise"
+    assert check_label_noise(task_of(), sample, health, [EPOCH]) is None
+    assert check_label_noise(task_of(), sample, health, [EPOCH, replace(EPOCH, epoch=2, loss=0.3)]) is None
 
 
 def residual(value: float) -> nn.Module:
