@@ -365,7 +365,7 @@ def test_constant_outputs_are_no_softmax() -> None:
         assert check_outputs(task_of(), Health(logits=torch.full((64, 10), value))) is None
 
 
-def test_label_noise_needs_a_loss_that_has_stopped_to_fall() -> None:
+def test_label_noise_needs_a_loss_that_has_stopped_falling() -> None:
     """A network that has only begun to learn is as unsure of every image as one whose labels are partly random."""
     labels = torch.arange(200) % 10
     predicted = torch.where(torch.arange(200) < 100, labels, (labels + 1) % 10)

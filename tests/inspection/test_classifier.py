@@ -78,6 +78,17 @@ class StandardizesBatch(Features):
         return self.head(self.features((x - x.mean()) / x.std()))
 
 
+class StandardizesBatchOfLeNet(nn.Module):
+    """The book's LeNet, whose sigmoids hide most of a change of its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = cn.create("lenet_d2l")
+
+    def forward(self, x: Tensor) -> object:
+        return self.net((x - x.mean()) / x.std())
+
+
 class SubtractsBatchMaximum(Features):
     def forward(self, x: Tensor) -> object:
         features = self.features(x)
@@ -237,6 +248,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str, str]] = {  # network, in 
     "squeeze": (Squeezes, "for 1 image", "x.flatten(1)"),
     "softmax over the batch": (SoftmaxOverBatch, "axis 0", "leave out the softmax"),
     "standardized batch": (StandardizesBatch, "other images", "for each image"),
+    "standardized batch of sigmoids": (StandardizesBatchOfLeNet, "other images", "for each image"),
     "maximum of the batch": (SubtractsBatchMaximum, "other images", "for each image"),
     "scaled by the count": (DependsOnCount, "other images", "for each image"),
     "batch norm without statistics": (

@@ -15,12 +15,12 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from classicnets.acceleration.dropout import rows_of_batch
 from classicnets.acceleration.layers import faster_layers
+from classicnets.models.modules import MODULE_ATTRIBUTES
 from classicnets.text import _
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks")
 _CONTAINERS = ("_parameters", "_buffers", "_modules")
-_MODULE_ATTRIBUTES = {*vars(nn.Module())}
 _IMMUTABLE = (types.NoneType, bool, int, float, complex, str, bytes, type, torch.dtype, torch.device, torch.Size)
 
 
@@ -47,7 +47,7 @@ def obstacle(net: nn.Module, shape: Sequence[int]) -> str:
             return _("{name} is parametrized", name=label)
         if not type(module).__module__.startswith(("torch.nn.", "classicnets.")):
             for key, value in vars(module).items():
-                if key not in _MODULE_ATTRIBUTES and not _is_immutable(value):
+                if key not in MODULE_ATTRIBUTES and not _is_immutable(value):
                     return _("{name} may have state of its own: {attribute}", name=label, attribute=key)
     if any(getattr(torch_module, kind) for kind in _GLOBAL_HOOKS):
         return _("there are global hooks for all modules")

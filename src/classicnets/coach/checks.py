@@ -107,7 +107,7 @@ def check_vanishing(task: Task, size: float) -> Finding | None:
 def check_label_noise(task: Task, sample: Sample, health: Health, epochs: Sequence[Epoch]) -> Finding | None:
     """Labels that are partly random: the network is equally unsure of every image, and of all other classes alike.
 
-    A network that has only begun to learn looks the same, so the training loss must have stopped to fall.
+    A network that has only begun to learn looks the same, so the training loss must have stopped falling.
     """
     if len(epochs) < 2 or epochs[-1].loss < _STILL_FALLING * epochs[-2].loss:
         return None

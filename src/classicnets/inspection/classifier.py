@@ -20,9 +20,10 @@ from classicnets.inspection.unregistered import unregistered
 from classicnets.text import _
 
 IMAGES = 5  # that the check needs: batches of 1, 2 and 5
-# Relative to the largest logit. Another number of images selects other kernels, which sum in another order: 1e-5 in the
-# deepest networks here. Normalization over the batch changes logits by 1e-3 and more.
-_BATCH_TOLERANCE = 1e-4
+# Relative to the largest logit. Another number of images selects other kernels, which sum in another order: that moves
+# the logits of the networks of the registry by 2.3e-7 at most, and standardizing the batch those of the book's LeNet by
+# 9e-4 (two threads, AVX-512).
+_BATCH_TOLERANCE = 1e-5
 _TWICE_TOLERANCE = 1e-6  # the same call: the same kernels
 
 

@@ -167,7 +167,7 @@ def call_failed(net: nn.Module, x: Tensor, name: str, error: Exception) -> Usage
         what,
         where=line or line_of(error),
         why=f"{type(error).__name__}: {one_line(error)[:300]}",
-        hint=_("x = x.flatten(1) instead of x.squeeze(), which also removes the batch axis of a single image")
+        hint=_batch_cure(line)
         if line
         else _(
             "net.{mode}()(torch.rand({shape})) raises the same error", mode=mode, shape=", ".join(map(str, x.shape))

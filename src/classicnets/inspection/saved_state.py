@@ -10,14 +10,12 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_leaves
 
 from classicnets.errors import UsageError
-from classicnets.models.modules import in_dtype_of, restored_modes
+from classicnets.models.modules import MODULE_ATTRIBUTES, in_dtype_of, restored_modes
 from classicnets.text import _
 
 # Relative to the largest output. On a CPU the same weights, images and thread count mostly give the same bits; 100
 # roundings of float32 are left for another order of sums. A GPU may choose other kernels, which round to TF32.
-_TOLERANCE = {"cpu": 1e-5}
-_OTHER_TOLERANCE = 1e-3
-_INTERNAL = {*vars(nn.Module())}
+_CPU_TOLERANCE, _GPU_TOLERANCE = 1e-5, 1e-3
 
 
 def check_saved(live: nn.Module, rebuilt: nn.Module, images: Tensor, *, name: str) -> None:
@@ -34,7 +32,7 @@ def check_saved(live: nn.Module, rebuilt: nn.Module, images: Tensor, *, name: st
     """
     expected, actual = _outputs(live, images), _outputs(rebuilt, images)
     difference, largest = float((expected - actual).abs().max()), float(expected.abs().max())
-    tolerance = _TOLERANCE.get(images.device.type, _OTHER_TOLERANCE) * largest
+    tolerance = (_CPU_TOLERANCE if images.device.type == "cpu" else _GPU_TOLERANCE) * largest
     if difference <= tolerance or torch.equal(expected.nan_to_num(), actual.nan_to_num()):
         return
     attributes = unsaved_attributes(live, rebuilt)
@@ -74,7 +72,7 @@ def unsaved_attributes(live: nn.Module, rebuilt: nn.Module) -> list[str]:
 
 def _unsaved(module: nn.Module) -> Iterator[tuple[str, Any]]:
     """The attributes of a module that its state dict does not hold, and its non-persistent buffers."""
-    yield from ((key, value) for key, value in vars(module).items() if key not in _INTERNAL)
+    yield from ((key, value) for key, value in vars(module).items() if key not in MODULE_ATTRIBUTES)
     yield from ((key, module._buffers[key]) for key in module._non_persistent_buffers_set if key in module._buffers)
 
 

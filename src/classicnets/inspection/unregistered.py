@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
-_INTERNAL = {*vars(nn.Module())}
+from classicnets.models.modules import MODULE_ATTRIBUTES
+
 _DEPTH = 4  # of containers and objects inside an attribute
 
 
@@ -47,7 +48,7 @@ def _search(root: nn.Module, prefix: str, known: set[int]) -> Iterator[Unregiste
 
 
 def _attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
-    yield from ((key, value) for key, value in vars(module).items() if key not in _INTERNAL)
+    yield from ((key, value) for key, value in vars(module).items() if key not in MODULE_ATTRIBUTES)
 
 
 def _contents(value: object, depth: int = _DEPTH) -> Iterator[object]:
@@ -80,5 +81,5 @@ def _cure(key: str, value: object, leaf: object) -> str:
     if isinstance(value, list | tuple | set | frozenset):
         return f"self.{key} = nn.{kind}List(self.{key})"
     if isinstance(leaf, nn.Module):
-        return f"self.add_module({key + '_layers'!r}, self.{key}...)"
+        return f"self.add_module({key + '_layer'!r}, LAYER)"
     return f"self.{key} = nn.Parameter(self.{key})"

@@ -31,7 +31,7 @@ from classicnets.weights import load
 
 def check_network(
     network: NetSpec,
-    net: nn.Module | None,
+    net: nn.Module,
     preprocess: Preprocess,
     description: Description,
     recipe: Recipe,
@@ -42,8 +42,8 @@ def check_network(
     A network of the registry is not called, because the tests of this package check all of them.
 
     Args:
-        network: how the network is built, if `net` is None.
-        net: the module to train; it is copied.
+        network: how the network is built.
+        net: the network; it is copied.
         preprocess: how images are preprocessed.
         description: the classes of the data.
         recipe: the hyperparameters.
@@ -54,8 +54,7 @@ def check_network(
             CN209 if the network is no classifier, CN210 if its state dict is not complete.
     """
     if network.kind == "registry":
-        with torch.device("meta"):
-            check = Check(needs_two_images=normalizes_over_batch(network.build()))
+        check = Check(needs_two_images=normalizes_over_batch(net))
     else:
         check = _check_users_network(network, net, preprocess, description, recipe, weights)
     if check.needs_two_images and recipe.batch_size == 1:
@@ -71,7 +70,7 @@ def check_network(
 
 def _check_users_network(
     network: NetSpec,
-    net: nn.Module | None,
+    net: nn.Module,
     preprocess: Preprocess,
     description: Description,
     recipe: Recipe,
@@ -79,13 +78,13 @@ def _check_users_network(
 ) -> Check:
     name = network.spec
     with torch.random.fork_rng(devices=[]):
-        built = net if net is not None else network.build()
-        check_input(built, preprocess.shape, name=name)
+        check_input(net, preprocess.shape, name=name)
         if recipe.precision != "float64":
-            check_dtype(built, name=name)
-        check_registration(built, name=name)
-        subject = complete(copy_module(built, "cpu"), preprocess.shape)
-        rebuilt = complete(copy_module(net, "cpu") if net is not None else network.build(), preprocess.shape)
+            check_dtype(net, name=name)
+        check_registration(net, name=name)
+        subject = complete(copy_module(net, "cpu"), preprocess.shape)
+        rebuilt = network.build() if network.kind == "file" else copy_module(net, "cpu")
+        rebuilt = complete(rebuilt, preprocess.shape)
         initialize.initialize(subject, recipe.initialize)
         if weights:
             load.load_weights(weights, subject)

@@ -215,9 +215,10 @@ def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
     # Runs start from their own seed, so that any other one shows here whether a user's file sets the seed, too.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(_UNUSED_SEED)
-        check = check_network(network, net, preprocess, description, recipe, weights)
-        table = check_fit(network, net, preprocess, description, recipe, weights)
+        built = _built(network) if net is None else net
         sets_seed = torch.initial_seed() != _UNUSED_SEED
+        check = check_network(network, built, preprocess, description, recipe, weights)
+        table = check_fit(network, built, preprocess, description, recipe, weights)
     network = network.with_neighbors()
     device = str(machine.choose_device(spec.device))
     if recipe.precision == "float64" and device.startswith("mps"):
@@ -284,9 +285,7 @@ def check_fit(
             decays do not fit it.
         DataError: CN306 if the number of classes differs; CN305 or CN306 if the weights do not fit.
     """
-    if net is None:
-        with torch.device("meta" if network.kind == "registry" else "cpu"):
-            net = network.build()
+    net = _built(network) if net is None else net
     table = check_input(net, preprocess.shape, name=network.spec)
     with torch.random.fork_rng(devices=[]):
         net = complete(copy_module(net), preprocess.shape)
@@ -322,6 +321,12 @@ def check_fit(
     if weights:
         load.check(weights, net)
     return table
+
+
+def _built(network: NetSpec) -> nn.Module:
+    """The network to check; one of the registry has no data."""
+    with torch.device("meta" if network.kind == "registry" else "cpu"):
+        return network.build()
 
 
 def plan_of_run(run: RunFolder, net: nn.Module | None = None) -> Plan:
