@@ -165,9 +165,9 @@ def test_reads_at_most_two_batches_ahead(model: Path, tmp_path: Path, monkeypatc
     ("arguments", "exit_code", "message"),
     [
         (["x.onnx", "a.png"], 3, "error[CN308]"),
-        (["colors.onnx", "album", "--device", "cuda"], 2, "do not apply to an .onnx file: device"),
-        (["colors.onnx", "album", "--net", "x.py:net"], 2, "do not apply to an .onnx file: net"),
-        (["colors.onnx", "album", "--precision", "auto"], 2, "do not apply to an .onnx file: precision"),
+        (["colors.onnx", "album", "--device", "cuda"], 2, "do not apply to an exported file: device"),
+        (["colors.onnx", "album", "--net", "x.py:net"], 2, "do not apply to an exported file: net"),
+        (["colors.onnx", "album", "--precision", "auto"], 2, "do not apply to an exported file: precision"),
         (["colors.onnx", "album", "--top", "0"], 2, "--top must be at least 1, not 0"),
         (["colors.onnx", "album", "--json", "--csv"], 2, "cannot be combined"),
         (["colors.onnx", "album", "--jsonl", "--csv"], 2, "cannot be combined"),

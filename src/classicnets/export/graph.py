@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from classicnets import machine
-from classicnets.evaluation.onnx import INPUT, OUTPUT
+from classicnets.evaluation.onnx import FLOAT_INPUT, INPUT, OUTPUT
+from classicnets.evaluation.rejection import MIN_PROBABILITY
 from classicnets.values import LUMA_BITS, LUMA_HALF, LUMA_WEIGHTS, Preprocess, View
 
 if TYPE_CHECKING:
@@ -37,15 +38,7 @@ def preprocessing_graph(preprocess: Preprocess) -> ModelProto:
     """
 
     def build(op: OpBuilder, pixels: Value) -> Value:
-        x = op.Div(_fitted_planes(op, pixels, preprocess), 255.0)
-        if preprocess.pad:
-            x = op.Pad(x, [0, 0, preprocess.pad, preprocess.pad] * 2)
-        if any(preprocess.mean) or any(s != 1 for s in preprocess.std):
-            mean, std = (
-                _constant(op, name, np.reshape(np.array(numbers, np.float32), (1, -1, 1, 1)))
-                for name, numbers in (("mean", preprocess.mean), ("std", preprocess.std))
-            )
-            x = op.Div(op.Sub(x, mean), std)
+        x = _padded_and_normalized(op, op.Div(_fitted_planes(op, pixels, preprocess), 255.0), preprocess)
         places = preprocess.view_places
         if len(places) == 1 and preprocess.padded == preprocess.image_size:
             return op.Identity(x)
@@ -56,20 +49,41 @@ def preprocessing_graph(preprocess: Preprocess) -> ModelProto:
     return _model("before", (INPUT, _UINT8, ["N", "H", "W", 3]), (PREPARED, _FLOAT, shape), build)
 
 
-def postprocessing_graph(preprocess: Preprocess, classes: int) -> ModelProto:
+def float_preprocessing_graph(preprocess: Preprocess) -> ModelProto:
+    """Return the graph from one image float32 [1, channels, side, side] in 0..1 to that of its center view.
+
+    It pads, crops and normalizes, with plain operators on fixed shapes.
+    """
+
+    def build(op: OpBuilder, image: Value) -> Value:
+        x = _padded_and_normalized(op, image, preprocess)
+        return x if preprocess.padded == preprocess.image_size else _view(op, x, preprocess.view_places[0], preprocess)
+
+    shape = [1, preprocess.channels]
+    source = (FLOAT_INPUT, _FLOAT, [*shape, preprocess.side, preprocess.side])
+    return _model("before", source, (PREPARED, _FLOAT, [*shape, *preprocess.shape[1:]]), build)
+
+
+def postprocessing_graph(
+    preprocess: Preprocess, classes: int, *, temperature: float = 1.0, batch_size: int | str = "N"
+) -> ModelProto:
     """Return the graph from logits float32 [views * N, classes] to probabilities [N, classes].
 
-    Computes the softmax, then the mean over the views.
+    Computes the softmax, then the mean over the views, then what `Rejection.calibrate` does with the temperature.
     """
 
     def build(op: OpBuilder, logits: Value) -> Value:
-        probabilities = op.Softmax(logits, axis=1)
         if preprocess.views == 1:
+            return op.Softmax(logits if temperature == 1 else op.Mul(logits, 1 / temperature), axis=1)
+        views = op.Reshape(op.Softmax(logits, axis=1), [preprocess.views, -1, classes])
+        probabilities = op.ReduceMean(views, [0], keepdims=0)
+        if temperature == 1:
             return probabilities
-        return op.ReduceMean(op.Reshape(probabilities, [preprocess.views, -1, classes]), [0], keepdims=0)
+        logarithms = op.Log(op.Max(probabilities, MIN_PROBABILITY))
+        return op.Softmax(op.Mul(logarithms, 1 / temperature), axis=1)
 
-    batch_size = "N" if preprocess.views == 1 else None
-    return _model("after", (LOGITS, _FLOAT, [batch_size, classes]), (OUTPUT, _FLOAT, ["N", classes]), build)
+    source = (LOGITS, _FLOAT, [batch_size if preprocess.views == 1 else None, classes])
+    return _model("after", source, (OUTPUT, _FLOAT, [batch_size, classes]), build)
 
 
 def _model(
@@ -93,7 +107,10 @@ def _model(
         for name, kind, shape in (source, target)
     )
     graph = ir.Graph([graph_input], [], nodes=[], opset_imports={"": OPSET}, name="classicnets")
-    output = build(onnxscript.GraphBuilder(graph).op, graph_input)
+    op = onnxscript.GraphBuilder(graph).op
+    output = build(op, graph_input)
+    if output is graph_input:
+        output = op.Identity(output)
     # onnxscript numbers values within a branch, so names in a branch and outside of it would be equal
     for number, node in enumerate(graph.all_nodes()):
         value = node.outputs[0]
@@ -125,6 +142,19 @@ def _constant(op: OpBuilder, name: str, numbers: np.ndarray) -> Value:
     if name not in initializers:
         op.initializer(machine.require("onnxscript", extra="export").ir.tensor(numbers), name=name)
     return initializers[name]
+
+
+def _padded_and_normalized(op: OpBuilder, x: Value, preprocess: Preprocess) -> Value:
+    """float32 [N, channels, side, side] in 0..1, with the padding, and normalized."""
+    if preprocess.pad:
+        x = op.Pad(x, [0, 0, preprocess.pad, preprocess.pad] * 2)
+    if any(preprocess.mean) or any(s != 1 for s in preprocess.std):
+        mean, std = (
+            _constant(op, name, np.reshape(np.array(numbers, np.float32), (1, -1, 1, 1)))
+            for name, numbers in (("mean", preprocess.mean), ("std", preprocess.std))
+        )
+        x = op.Div(op.Sub(x, mean), std)
+    return x
 
 
 def _fitted_planes(op: OpBuilder, pixels: Value, preprocess: Preprocess) -> Value:

@@ -94,6 +94,18 @@ def fit_image(image: np.ndarray, size: int, fit: str) -> np.ndarray:
     return resized[None] if len(image) == 1 else np.ascontiguousarray(resized.transpose(2, 0, 1))
 
 
+def fit_images(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
+    """Convert uint8 [N, 1 or 3, H, W] of any size to [N, channels, side, side], as `fit_image` and Pillow do."""
+    if preprocess.channels == 1 and images.shape[1] == 3:
+        gray = [np.asarray(Image.fromarray(np.ascontiguousarray(p.transpose(1, 2, 0))).convert("L")) for p in images]
+        images = np.stack(gray)[:, None]
+    elif images.shape[1] < preprocess.channels:
+        images = np.repeat(images, preprocess.channels, axis=1)
+    if images.shape[2:] == (preprocess.side, preprocess.side):
+        return images
+    return np.stack([fit_image(image, preprocess.side, preprocess.fit) for image in images])
+
+
 def _decode_reduced(opened: Image.Image, preprocess: Preprocess) -> np.ndarray | None:
     """A large JPEG, decoded at reduced size and fitted; None for images that must be decoded at full size."""
     if opened.format not in {"JPEG", "MPO"}:
