@@ -95,7 +95,7 @@ class OnnxClassifier:
     @staticmethod
     def takes_floats(facts: dict[str, Any]) -> bool:
         """Whether the input is one image that is already resized and scaled, instead of the pixels of any images."""
-        return facts.get("input") == FLOAT_INPUT
+        return facts.get("input") == "float"
 
 
 def parse_facts(path: Path, entry: str | None) -> dict[str, Any]:
