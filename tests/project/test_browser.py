@@ -76,13 +76,14 @@ def test_reads_the_metadata_of_a_file(tmp_path: Path) -> None:
 
 
 def test_answers_unknown_below_the_smallest_confidence() -> None:
-    cases = [
+    cases: list[tuple[dict[str, float | None], bool]] = [
         ({"min_confidence": 0.6}, True),
         ({"min_confidence": 0.5}, False),
         ({"min_confidence": None}, False),
         ({}, False),
     ]
-    lines = [{"probabilities": [0.2, 0.5, 0.3], "facts": {"classes": ["a", "b", "c"], **facts}} for facts, _ in cases]
+    names: dict[str, Any] = {"classes": ["a", "b", "c"]}
+    lines = [{"probabilities": [0.2, 0.5, 0.3], "facts": names | facts} for facts, _ in cases]
     answers = by_node(lines)
     assert [answer["rejected"] for answer in answers] == [rejected for _, rejected in cases]
     assert [entry["name"] for entry in answers[0]["classes"]] == ["b", "c", "a"]
