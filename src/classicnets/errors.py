@@ -174,9 +174,8 @@ folder of the CSV. All rules: docs/data-layouts.md.
 If images cannot be cached on disk (CLASSICNETS_IMAGE_CACHE=memory, a full disk), they must fit into half of the memory
 of this machine, at the image size of the network.
 What to do: `classicnets data check FOLDER` (or FILE.csv) lists all classes and all images that cannot be read.""",
-    "CN308": """An .onnx file is damaged, or was not exported by classicnets.
-Exported files contain their classes and preprocessing as metadata, and take whole images (input "pixels", uint8
-[N, H, W, 3]). Other ONNX files lack this information.
+    "CN308": """An .onnx or .pt2 file is damaged, or was not exported by classicnets.
+Exported files contain their classes and preprocessing as metadata. Other files lack this information.
 What to do: create the file with `classicnets export RUN`.""",
     "CN401": """A folder or file cannot be written. The permission is missing, the disk is full or it is read-only.
 What to do: choose another folder for runs with --runs FOLDER, another file with -o, or another folder for data with
