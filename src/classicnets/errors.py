@@ -137,6 +137,12 @@ A checkpoint holds the state dict. The network was built again and loaded from i
 network in memory. evaluate, predict and export would all use that other network, and a resumed run would differ.
 What to do: register what forward() reads. A tensor becomes a buffer with self.register_buffer("mean", tensor), and
 layers in a list become self.layers = nn.ModuleList(layers).""",
+    "CN211": """Another process is training the run.
+Two processes that write into one run folder would mix their checkpoints and their history. The process that trains a
+run holds a lock on the file .lock in its folder. The lock ends with the process, even if it is killed; only a file
+system without locks, on which a process of another machine was killed, leaves a file that must be removed by hand.
+evaluate, predict and export only read a run, so they work in the meantime.
+What to do: wait, or stop the process that the message names. It saves a checkpoint at Ctrl-C.""",
     "CN301": """A file is not valid: either not an IDX file (the format of MNIST and Fashion-MNIST: magic number, sizes,
 bytes), or not a CIFAR archive (a tar file whose files consist of complete records).
 The usual causes are an interrupted download, a web page saved under the name of the file, and another file format.
