@@ -18,7 +18,8 @@ from classicnets.errors import DataError
 from classicnets.evaluation.model import Model
 from classicnets.images import loading
 from classicnets.images.layout import read_layout
-from classicnets.images.tree import image_suffixes, read_tree
+from classicnets.images.formats import image_suffixes
+from classicnets.images.tree import read_tree
 from classicnets.report import preview as previews
 from classicnets.values import Preprocess
 from support.command_line import CommandLine
