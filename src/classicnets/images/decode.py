@@ -87,7 +87,10 @@ def fit_bytes(data: bytes, file: str | Path | BinaryIO, preprocess: Preprocess) 
         square = opened.width == opened.height
         image = _decode_reduced(opened, data, preprocess)
         if image is None:
-            image = fit(decode(opened, data, preprocess.channels), preprocess.side, preprocess.fit)
+            image = decode(opened, data, preprocess.channels)
+            if image is not opened:
+                opened.close()  # frees the memory of its pixels
+            image = fit(image, preprocess.side, preprocess.fit)
         return np.ascontiguousarray(_planes(image, preprocess.channels)), square
 
 
@@ -199,7 +202,7 @@ def _to_eight_bits(image: Image.Image, opened: Image.Image, channels: int, backg
     deep, transparent = _is_deep(image.mode), image.has_transparency_data
     if deep and not (image.mode.startswith("I;16") or (image.mode == "I" and opened.format in _SIXTEEN_BIT_FORMATS)):
         raise Refused(_("its pixels have 32 bits, so it is not known which value is white; use 8 or 16 bits"))
-    mode = "L" if channels == 1 or deep or (image.mode == "L" and not transparent) else "RGB"
+    mode = "L" if channels == 1 or deep or image.mode in {"1", "L", "LA"} else "RGB"
     if image.mode == mode and not transparent:
         return image
     # Pillow assumes Adobe's inverted values in all CMYK files, but only those with the marker have them

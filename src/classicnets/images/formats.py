@@ -94,11 +94,11 @@ FORMATS = {
     "JPEG": Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), JpegImageFile, 4, "jpg"),
     "BMP": Format("BMP", (".bmp",), BmpImageFile, 8),
     "GIF": Format("GIF", (".gif",), GifImageFile, 8),
-    "WEBP": Format("WebP", (".webp",), WebPImageFile, 16, "webp"),
+    "WEBP": Format("WebP", (".webp",), WebPImageFile, 20, "webp"),
     "TIFF": Format("TIFF", (".tif", ".tiff"), TiffImageFile, 8),
     "PPM": Format("PPM", (".ppm", ".pgm"), PpmImageFile, 8),
     "AVIF": Format("AVIF", (".avif",), AvifImageFile, 16, "avif"),
-    "JPEG2000": Format("JPEG 2000", (".jp2",), Jpeg2KImageFile, 20, "jpg_2000"),
+    "JPEG2000": Format("JPEG 2000", (".jp2",), Jpeg2KImageFile, 24, "jpg_2000"),
     "HEIF": Format("HEIC", (".heic", ".heif"), _heif_image_file, 16),
 }
 _PROGRESSIVE_BYTES = 8  # a progressive JPEG keeps its coefficients in memory
@@ -167,7 +167,10 @@ def open_image(stream: BinaryIO) -> ImageFile.ImageFile:
         raise NotAnImage(why, command("pip", "install", "--upgrade", "pillow"))
     if name == "WEBP" and (size := _webp_size(start)):
         _check_size(image_format, *size, image_format.bytes_per_pixel)  # opening it allocates memory for all pixels
-    opened = image_format.open(stream)
+    try:
+        opened = image_format.open(stream)
+    except Image.DecompressionBombError as error:  # of a part, such as a frame
+        raise TooLarge(_("it declares more pixels than are decoded; it may be a decompression bomb")) from error
     try:
         progressive = name == "JPEG" and "progressive" in opened.info
         _check_size(image_format, *opened.size, _PROGRESSIVE_BYTES if progressive else image_format.bytes_per_pixel)
@@ -234,11 +237,15 @@ def _brands(start: bytes) -> set[bytes]:
 
 
 def _webp_size(start: bytes) -> tuple[int, int] | None:
-    """Width and height that a WebP file declares in the header of its canvas; None if it has no such header."""
-    if start[12:16] != b"VP8X" or len(start) < 30:
+    """Width and height that the header of a WebP file declares; None if it is cut off."""
+    if len(start) < 30:
         return None
-    width, height = (int.from_bytes(start[i : i + 3], "little") + 1 for i in (24, 27))
-    return width, height
+    if start[12:16] == b"VP8X":
+        return int.from_bytes(start[24:27], "little") + 1, int.from_bytes(start[27:30], "little") + 1
+    if start[12:16] == b"VP8L":
+        bits = int.from_bytes(start[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return int.from_bytes(start[26:28], "little") & 0x3FFF, int.from_bytes(start[28:30], "little") & 0x3FFF
 
 
 def _is_raw(opened: Any) -> bool:
