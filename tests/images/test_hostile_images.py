@@ -82,7 +82,10 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "color profile, PNG": (lambda: png(chunk(b"iCCP", b"x\0\0" + zeros(2 * 10**8))), REFUSED),
     "text, PNG": (lambda: png(chunk(b"zTXt", b"x\0\0" + zeros(2 * 10**8))), REFUSED),
     "many texts, PNG": (lambda: png(*[chunk(b"zTXt", b"x\0\0" + zeros(10**6))] * 200), REFUSED),
-    "canvas, GIF": (lambda: b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + b",\0\0\0\0\1\0\1\0\0\2\2L\1\0;", TOO_LARGE),
+    "canvas, GIF": (
+        lambda: b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + b",\0\0\0\0\1\0\1\0\0\2\2L\1\0;",
+        TOO_LARGE,
+    ),
     "frame, GIF": (
         lambda: b"GIF89a\1\0\1\0\0\0\0," + struct.pack("<HHHHB", 0, 0, 65535, 65535, 0) + b"\2\2L\1\0;",
         TOO_LARGE,
@@ -98,7 +101,10 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "size, TIFF": (lambda: tiff(2**31 - 1, 2**31 - 1, 16, 4), TOO_LARGE),
     "size and one tile, TIFF": (lambda: tiff(11_000, 11_000, 11_008, 1)[:2000], REFUSED),
     "tiles, TIFF": (lambda: tiff(4_000, 4_000, 16, 62_500), DECODED),
-    "size, BMP": (lambda: saved(Image.new("L", (8, 8)), "BMP").replace(struct.pack("<ii", 8, 8), b"\xff" * 8), TOO_LARGE),
+    "size, BMP": (
+        lambda: saved(Image.new("L", (8, 8)), "BMP").replace(struct.pack("<ii", 8, 8), b"\xff" * 8),
+        TOO_LARGE,
+    ),
     "size, PPM": (lambda: b"P5 99999999999 99999999999 255\n" + bytes(9), REFUSED),
     "JPEG 2000": (
         lambda: saved(Image.new("L", (8, 8)), "JPEG2000").replace(
