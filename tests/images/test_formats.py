@@ -107,7 +107,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "CR3": (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(99), "raw data"),
     "RAF": (b"FUJIFILMCCD-RAW 0201" + bytes(99), "raw data"),
     "ORF": (b"IIRO\x08\0\0\0" + bytes(99), "raw data"),
-    "DNG": (tiff_with_tags((50706, 1, 4, 1)), "raw data"),  # type: ignore[arg-type]
+    "DNG": (tiff_with_tags((50706, 1, 4, 1)), "raw data"),
     "NEF": (tiff_with_tags((254, 4, 1, 1), (330, 4, 1, 8)), "raw data"),
     "MP4": (b"\0\0\0\x18ftypisom\0\0\2\0isomiso2mp41" + bytes(99), "video"),
     "MOV": (b"\0\0\0\x14ftypqt  \0\0\0\0qt  " + bytes(99), "video"),
