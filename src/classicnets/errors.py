@@ -153,8 +153,9 @@ What to do: download the files on any machine, then run `classicnets data import
 MNIST, Fashion-MNIST and KMNIST use the same file names, so they are easily confused. If the contents are those of
 another known data set, the message names it.
 What to do: import the files of the right data set, or download them with `classicnets data get NAME`.""",
-    "CN304": """An image cannot be read. It is missing, empty, damaged, extremely large or not an image, or it has
-32-bit pixels, whose value for white is not defined. With --handwriting, the image may also be blank.
+    "CN304": """An image cannot be read. It is missing, empty, damaged, incomplete, too large, or not an image of the
+formats in docs/data-layouts.md, or it has 32-bit pixels, whose value for white is not defined. With --handwriting, the
+image may also be blank.
 Training and evaluation stop by default, because results on part of the images would be different results.
 What to do: `classicnets data check FOLDER` lists all such files. --on-bad-image skip leaves them out and reports how
 many; a run then lists each of them in its split.csv.""",

@@ -163,24 +163,20 @@ def _fitted_planes(op: OpBuilder, pixels: Value, preprocess: Preprocess) -> Valu
     has_size = op.Equal(op.ReduceMax(op.Abs(op.Sub(sizes, preprocess.side)), keepdims=0), 0)
 
     def resized(op: OpBuilder) -> Value:
-        planes = _planes(op, _crop_or_pad(op, pixels, preprocess.fit), preprocess.channels, _DOUBLE)
-        return op.Cast(_resize(op, planes, preprocess.side, square=preprocess.fit != "stretch"), to=_FLOAT)
+        image = _crop(op, pixels) if preprocess.fit == "crop" else pixels
+        planes = _planes(op, image, preprocess.channels, _DOUBLE)
+        return op.Cast(_resize(op, planes, preprocess.side, preprocess.fit), to=_FLOAT)
 
     # resizing takes longer than a small network, so images that have the size are not resized
     return _if(op, has_size, lambda op: _planes(op, pixels, preprocess.channels, _FLOAT), resized)
 
 
-def _crop_or_pad(op: OpBuilder, pixels: Value, fit: str) -> Value:
-    """The box of `values.fit_box` of an image, black outside of the image."""
-    if fit == "stretch":
-        return pixels
+def _crop(op: OpBuilder, pixels: Value) -> Value:
+    """The central square of an image, as `values.fit_box` defines it."""
     sizes = op.Shape(pixels, start=1, end=3)
-    edge = op.ReduceMin(sizes) if fit == "crop" else op.ReduceMax(sizes)
+    edge = op.ReduceMin(sizes)
     corner = op.Div(op.Sub(sizes, edge), 2)
-    if fit == "crop":
-        return op.Slice(pixels, corner, op.Add(corner, edge), [1, 2])
-    before, after = op.Neg(corner), op.Sub(op.Add(corner, edge), sizes)
-    return op.Pad(pixels, op.Concat([0], before, [0, 0], after, [0], axis=0))
+    return op.Slice(pixels, corner, op.Add(corner, edge), [1, 2])
 
 
 def _planes(op: OpBuilder, pixels: Value, channels: int, kind: int) -> Value:
@@ -197,14 +193,18 @@ def _convert_color(op: OpBuilder, pixels: Value, channels: int) -> Value:
     return op.Floor(op.Mul(total, 2.0**-LUMA_BITS))
 
 
-def _resize(op: OpBuilder, planes: Value, side: int, *, square: bool) -> Value:
+def _resize(op: OpBuilder, planes: Value, side: int, fit: str) -> Value:
     """Resize float64 [N, C, H, W] to [N, C, side, side]: first the width, then the height.
 
     Since version 13, Pillow starts with the height where it shrinks by more than twice what the width does. This never
     happens for square images.
     """
     rows, columns = (op.Squeeze(op.Shape(planes, start=axis, end=axis + 1)) for axis in (2, 3))
-    vertical, horizontal = _weights(op, rows, side), op.Transpose(_weights(op, columns, side), perm=[1, 0])
+    if fit == "letterbox":
+        vertical, horizontal = _padded_weights(op, rows, columns, side)
+    else:
+        vertical, horizontal = _weights(op, rows, side), _weights(op, columns, side)
+    horizontal = op.Transpose(horizontal, perm=[1, 0])
 
     def width_first(op: OpBuilder) -> Value:
         return _round(op, op.MatMul(vertical, _round(op, op.MatMul(planes, horizontal))))
@@ -212,11 +212,26 @@ def _resize(op: OpBuilder, planes: Value, side: int, *, square: bool) -> Value:
     def height_first(op: OpBuilder) -> Value:
         return _round(op, op.MatMul(_round(op, op.MatMul(vertical, planes)), horizontal))
 
-    if square:
+    if fit != "stretch":
         return width_first(op)
     shrinkage = op.Sub(rows, side)
     tall = op.And(op.Greater(shrinkage, 0), op.Greater(shrinkage, op.Mul(op.Sub(columns, side), 2)))
     return _if(op, tall, height_first, width_first)
+
+
+def _padded_weights(op: OpBuilder, rows: Value, columns: Value, side: int) -> tuple[Value, Value]:
+    """The weights of the pixels of an image that is padded to a square: float64 [side, rows] and [side, columns].
+
+    The square itself would need memory for the longer length, twice. Its black pixels add nothing to the sums.
+    """
+    edge = op.Max(rows, columns)
+    square = _weights(op, edge, side)
+
+    def inside(length: Value) -> Value:
+        before = op.Reshape(op.Div(op.Sub(edge, length), 2), [1])
+        return op.Slice(square, before, op.Add(before, op.Reshape(length, [1])), [1])
+
+    return inside(rows), inside(columns)
 
 
 def _weights(op: OpBuilder, length: Value, side: int) -> Value:
