@@ -86,9 +86,9 @@ LICENSES = {
 }
 # Debian 12, scikit-image 0.26, scikit-learn 1.9, Pillow 13.0
 DIGESTS = {
-    "icons": "",
-    "photos": "",
-    "letters": "",
+    "icons": "0733ae54e4fb8d0c5a09c8b6bed917435883b38fdad2d35116bc0bf9a9ae8d86",
+    "photos": "6afc8b8ca32687167a853306f697092071435a3f84437867a1c62d0d5f7e27d2",
+    "letters": "1e29b4ed6d3eb996ecb21736506741aab34001d4b21fd7d0726e59a2ed204ee0",
 }
 
 Row = tuple[str, str, str, Image.Image]  # split, class, file name and image

@@ -263,7 +263,7 @@ RULES = (
         lambda r: [{"crop": "none"}, *([{"resize": r.image_size + 4}] if r.image_size else [])],
     ),
     Rule(
-        lambda r: r.crop == "resized",
+        lambda r: r.crop == "resized" or r.crop_area == default("crop_area"),
         lambda r: _("crop_area={value} needs crop=resized, and crop is {crop}", value=r.crop_area, crop=r.crop),
         lambda _r: [{"crop_area": default("crop_area")}, {"crop": "resized"}],
         only_given="crop_area",
