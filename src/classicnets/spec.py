@@ -163,7 +163,7 @@ class RunSpec:
         help="source of the recipe",
         group="recipe",
         metavar="SOURCE",
-        shown="the one published for the network; fast for your own",
+        shown="chosen for a folder of images; else the one published for the network, or fast for your own",
     )
     settings: Mapping[str, Any] = option(
         dict,
