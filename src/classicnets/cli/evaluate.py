@@ -49,6 +49,9 @@ class Evaluate:
     )
     offline: bool = option(False, **OFFLINE)
     on_bad_image: str = option(ON_BAD_IMAGE[0], **vars(about(RunSpec.__dataclass_fields__["on_bad_image"])))
+    include_trained: bool = option(
+        False, help="count images that the model was trained on, which are left out otherwise", group="data"
+    )
     csv: bool = option(False, help="print the confusion matrix as CSV, one class per line", group="output")
 
 
@@ -69,7 +72,13 @@ def run(args: argparse.Namespace) -> int:
                 count()
 
     model = arguments.read(args, OpenModel).open()
-    result = model.evaluate(options.data, on_bad_image=options.on_bad_image, say=console.print, watch=show_progress)
+    result = model.evaluate(
+        options.data,
+        on_bad_image=options.on_bad_image,
+        include_trained=options.include_trained,
+        say=console.print,
+        watch=show_progress,
+    )
     if args.json:
         about_model = {"model": str(model.path), "weights": model.weights, "computed_in": model.predictor.precision}
         data = options.data or model.data

@@ -13,10 +13,12 @@ import numpy as np
 
 from classicnets.datasets.types import Split
 from classicnets.errors import DataError
-from classicnets.evaluation.classify import Classifier, classify
+from classicnets.evaluation.classify import Classifier, Decoder, classify
 from classicnets.evaluation.metrics import Metrics, measure
+from classicnets.evaluation.selection import Selection
 from classicnets.files import write_whole
 from classicnets.images import inputs
+from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
 from classicnets.images.names import normalize_name
 from classicnets.text import _, command, join, nearest, plural
@@ -27,9 +29,17 @@ _MAX_KNOWN_CLASSES = 20  # classes of the network that an error lists
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(Metrics):
-    """The metrics of a classifier on a split, and the seconds for classifying it."""
+    """The metrics of a classifier on a split, and the seconds for classifying it.
+
+    Attributes:
+        seconds: Time for classifying the images, including those that are left out.
+        trained_on: How many of the images the model was trained on or chosen by; None if this is not known.
+        left_out: How many images do not count because of that; `n` is the number of the others.
+    """
 
     seconds: float
+    trained_on: int | None = None
+    left_out: int = 0
 
 
 def evaluate(classifier: Classifier, split: Split) -> tuple[Evaluation, np.ndarray]:
@@ -72,6 +82,8 @@ def evaluate_files(
     *,
     skip_unreadable: bool = False,
     say: Callable[[str], None] = lambda _: None,
+    decode: Decoder = read_fitted,
+    select: Callable[[list[Input]], Selection] | None = None,
 ) -> Evaluation:
     """Evaluate a classifier on image files, whose classes are matched by name; images are not kept in memory.
 
@@ -81,6 +93,8 @@ def evaluate_files(
         where: The folder or CSV, for errors.
         skip_unreadable: Leave out images that cannot be read, and report their number with `say`.
         say: Receives that report.
+        decode: Reads an image file.
+        select: Is given the images that can be read, after they were classified, and says which of them count.
 
     Raises:
         DataError: CN304, images cannot be read (results on the others would be different results), up to five are
@@ -88,8 +102,8 @@ def evaluate_files(
     """
     numbers = {normalize_name(name): i for i, name in enumerate(classifier.classes)}
     started = time.perf_counter()
-    rows, labels, unreadable = [], [], list[str]()
-    for image, result in classify(classifier, images):
+    rows, labels, readable, unreadable = [], [], list[Input](), list[str]()
+    for image, result in classify(classifier, images, decode=decode):
         if isinstance(result, DataError):
             unreadable.append(_("{file}: {reason}", file=image.name, reason=inputs.reason(result)))
             if len(unreadable) == _MAX_NAMED and not skip_unreadable:
@@ -99,6 +113,7 @@ def evaluate_files(
         else:
             rows.append(result)
             labels.append(numbers[image.truth])
+            readable.append(image)
     if unreadable and not (skip_unreadable and rows):
         raise _unreadable_images(unreadable, where)
     if unreadable:
@@ -111,7 +126,14 @@ def evaluate_files(
             )
         )
     seconds = time.perf_counter() - started
-    return Evaluation(**vars(measure(np.stack(rows), np.array(labels))), seconds=seconds)
+    selection = select(readable) if select else Selection(np.ones(len(rows), bool), None)
+    return selected_metrics(np.stack(rows), np.array(labels), selection, seconds)
+
+
+def selected_metrics(probabilities: np.ndarray, labels: np.ndarray, selection: Selection, seconds: float) -> Evaluation:
+    """Return the metrics of the images that count."""
+    metrics = measure(probabilities[selection.counted], labels[selection.counted])
+    return Evaluation(**vars(metrics), seconds=seconds, trained_on=selection.trained_on, left_out=selection.left_out)
 
 
 def _unreadable_images(unreadable: list[str], where: str) -> DataError:

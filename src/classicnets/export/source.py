@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +13,14 @@ import numpy as np
 from torch import nn
 
 from classicnets import machine
-from classicnets.datasets.types import Split
+from classicnets.datasets.types import ImageSplits, Split
 from classicnets.errors import ClassicnetsError, DataError
 from classicnets.evaluation.evaluate import compare_with_run
 from classicnets.evaluation.metrics import measure
 from classicnets.evaluation.onnx import FORMAT
 from classicnets.images import batches, loading
 from classicnets.inspection.meta import without_data
+from classicnets.runs import data as run_data
 from classicnets.runs.folder import RunFolder
 from classicnets.text import _, command, plural
 
@@ -37,27 +38,45 @@ class ExportSource:
         net: a copy of its network on the CPU, in float32.
         classes: its class names.
         preprocess: its preprocessing.
+        splits: the data of the run; None if it is not available.
+        place: where it lies; None if there is nothing.
         missing_data: why the data of the run is not available; "" if it is. Then noise replaces the test images.
 
     Args:
         run: the folder of the run.
         net: its network, which is not changed.
         log: receives messages about reading the data.
+        data: where the data of the run lies now, if it has moved.
+        retry: the words of the command that exports the run, for hints.
+
+    Raises:
+        DataError: CN302 or CN306, `data` does not exist or is not that of the run.
     """
 
-    def __init__(self, run: RunFolder, net: nn.Module, log: Callable[[str], None]):
+    def __init__(
+        self,
+        run: RunFolder,
+        net: nn.Module,
+        log: Callable[[str], None],
+        data: str | None = None,
+        retry: Sequence[str | Path] = (),
+    ):
         self.run_facts, self.preprocess, self.run = run.read(), run.preprocess(), run
         self.net = without_data(net, "cpu").float()
         self.classes: tuple[str, ...] = tuple(self.run_facts["classes"])
-        self.missing_data, self.splits, self.log = "", None, log
+        self.missing_data, self.log = "", log
+        self.splits: ImageSplits | None = None
+        self.place: str | None = None
+        self._retry = retry or ("classicnets", "export", run.path)
         try:
+            self.place = run_data.locate(run, data, self._retry)
             on_bad_image = self.run_facts.get("on_bad_image", "fail")
-            splits = loading.load(self.run_facts["data"], self.preprocess, on_bad_image=on_bad_image, say=log)
-            if splits.fingerprint == self.run_facts["fingerprint"]:
-                self.splits = splits
-            else:
-                self.missing_data = _("{data} has changed since the run", data=self.run_facts["data"])
+            splits = loading.load(self.place, self.preprocess, on_bad_image=on_bad_image, say=log)
+            run_data.check(run, splits, self.place, self._retry)
+            self.splits = splits
         except ClassicnetsError as error:
+            if data is not None:
+                raise
             self.missing_data = error.what
 
     @cached_property
@@ -110,7 +129,7 @@ class ExportSource:
                 _("the export needs images of the run's data, which are not available"),
                 where=str(self.run_facts["data"]),
                 why=self.missing_data,
-                hint=command("classicnets", "data", "check", Path(self.run_facts["data"])),
+                hint=_("{command}   # where the data is now", command=command(*self._retry, "--data", "DATA")),
             )
         facts, splits = self.run_facts, self.splits
         share, limit, seed = facts["recipe"]["validation"], facts["limit"], facts["seed"]
@@ -143,6 +162,7 @@ class ExportSource:
             "licence": license,
             "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
             "int8": as_int8,
+            "trained_images": self.run.read_trained_images(),
             "versions": machine.versions(),
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
