@@ -125,10 +125,17 @@ class Model:
         Raises:
             DataError: CN304, an image cannot be read; CN306, the training data has changed, or the network does not
                 know a class; CN307, the folder or list is not valid; CN309, the model was trained on all images.
-            UsageError: CN206, `data` is needed, or `on_bad_image` is unknown or has no effect on it.
+            UsageError: CN206, `data` is needed, `on_bad_image` is unknown, or it or `include_trained` has no effect.
         """
         self._check_on_bad_image(on_bad_image, data)
         if data is None:
+            if include_trained:
+                raise UsageError(
+                    "CN206",
+                    _("--include-trained has no effect on the test split of the training data, which always counts"),
+                    where=str(self.path),
+                    hint=command("classicnets", "evaluate", self.path, "DATA", "--include-trained"),
+                )
             return self._evaluate_default(on_bad_image, say)
         if location := loading.image_location(str(data)):
             return self._evaluate_files(location, on_bad_image, say, watch, include_trained=include_trained)
@@ -237,7 +244,9 @@ class Model:
     ) -> Evaluation:
         layout = read_layout(location)
         if not include_trained and (splits := self._own_splits(location, layout, on_bad_image)):
-            say(_("{data} is what {name} was trained on, so only the test split is used", name=self.name, data=location))
+            say(
+                _("{data} is what {name} was trained on, so only the test split is used", name=self.name, data=location)
+            )
             return self._evaluate_own(splits, str(location), say)
         files = list(inputs.labeled_images(layout, say))
         classes = {str(image.truth) for image in files}
@@ -260,9 +269,7 @@ class Model:
         recognizer = None if trained is None else Recognizer(trained)
 
         def select_files(images: list[Input]) -> Selection:
-            known = None
-            if recognizer:
-                known = np.array([image.file in recognizer.recognized for image in images])
+            known = recognizer.recognized([image.file for image in images]) if recognizer else None
             return self._select(
                 known,
                 len(images),

@@ -36,20 +36,23 @@ class Selection:
 
 
 class Recognizer:
-    """Reads image files for a network, and remembers in `recognized` those that it was trained on."""
+    """Reads image files for a network, and recognizes those that it was trained on."""
 
     def __init__(self, trained: TrainedImages):
-        self.trained = trained
-        self.recognized: set[Path | BytesIO] = set()
+        self._trained = trained
+        self._digests: dict[Path | BytesIO, tuple[int, int]] = {}  # of the pixels and of the file
 
     def read(self, file: Path | BytesIO, preprocess: Preprocess) -> np.ndarray:
         """Read an image file as `read_fitted` does."""
         data = read_bytes(file)
         pixels = fit_bytes(data, file, preprocess)[0]
-        digests = digest_of(pixels), file_digest(hashlib.sha256(data).hexdigest())
-        if self.trained.contain(np.array(digests, np.uint64)).any():
-            self.recognized.add(file)
+        self._digests[file] = digest_of(pixels), file_digest(hashlib.sha256(data).hexdigest())
         return pixels
+
+    def recognized(self, files: Sequence[Path | BytesIO]) -> Mask:
+        """Return which of the files, which have been read, the network was trained on; [N]."""
+        digests = np.array([self._digests[file] for file in files], np.uint64)
+        return self._trained.contain(digests.ravel()).reshape(-1, 2).any(axis=1)
 
 
 def select(trained: Mask | None, n: int, in_training_split: Callable[[], Mask], *, include_trained: bool) -> Selection:
