@@ -21,7 +21,7 @@ from classicnets.datasets import sources
 from classicnets.datasets.catalog import DATASETS
 from classicnets.datasets.types import ImageSplits, Split
 from classicnets.evaluation import selection
-from classicnets.images import loading
+from classicnets.images import decode, loading
 from classicnets.images.trained import TrainedImages, digests_of, read_record, record
 from support.command_line import CommandLine
 from support.idx import make_idx_folder, write_idx
@@ -136,7 +136,7 @@ def test_lossy_files_are_recognized_by_their_content_if_another_decoder_reads_th
 ) -> None:
     folder, files = fresh(tmp_path / "elsewhere"), rows(run)["trained"]
     renamed(files, folder)
-    fit = selection.fit_bytes
+    fit = decode.fit_bytes
 
     def other_decoder(*arguments: Any) -> tuple[np.ndarray, bool]:
         pixels, square = fit(*arguments)

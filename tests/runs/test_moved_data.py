@@ -58,7 +58,7 @@ def test_a_run_is_resumed_with_data_that_has_moved(moved: tuple[Path, Path], cli
     run, new = moved
     code, _, err = cli("train", "--resume", run)
     resume = shlex.join(["classicnets", "train", "--resume", str(run), "--data", "DATA"])
-    assert code == 3 and "error[CN302]" in err and f"hint: {resume}   #" in err and "my runs/" in resume
+    assert code == 3 and "error[CN302]" in err and f"{resume}   #" in err and "my runs/" in resume
     code, _, err = cli("train", "--resume", run, "--data", new)
     assert code == 0 and place_in(run) == (str(new), str(new)), err
     assert cli("evaluate", run)[0] == 0
@@ -143,7 +143,7 @@ def test_an_export_takes_moved_data(moved: tuple[Path, Path], tmp_path: Path, cl
     assert ExportSource(folder, net, messages.append).missing_data.startswith("the data of the run is not at")
     source = ExportSource(folder, net, messages.append, data=str(new))
     assert source.missing_data == "" and source.place == str(new) and len(source.images) == 6
-    retry = ["classicnets", "export", run, "--int8"]
+    retry: list[str | Path] = ["classicnets", "export", run, "--int8"]
     with pytest.raises(DataError) as caught:
         ExportSource(folder, net, messages.append, retry=retry).calibration_images()
     hint = shlex.join(["classicnets", "export", str(run), "--int8", "--data", "DATA"])

@@ -16,7 +16,7 @@ import numpy as np
 
 from classicnets.errors import DataError
 from classicnets.images.decode import fit_bytes, read_bytes, read_fitted
-from classicnets.images.trained import Mask, TrainedImages, digest_of, file_digest
+from classicnets.images.trained import Mask, TrainedImages, digest_of, file_digest, is_lossy
 from classicnets.text import _, command, plural
 from classicnets.values import Preprocess
 from classicnets.workers import ordered_map
@@ -40,19 +40,22 @@ class Recognizer:
 
     def __init__(self, trained: TrainedImages):
         self._trained = trained
-        self._digests: dict[Path | BytesIO, tuple[int, int]] = {}  # of the pixels and of the file
+        self._digests: dict[Path | BytesIO, tuple[int, int]] = {}  # of the pixels, and of a lossy file
 
     def read(self, file: Path | BytesIO, preprocess: Preprocess) -> np.ndarray:
         """Read an image file as `read_fitted` does."""
         data = read_bytes(file)
         pixels = fit_bytes(data, file, preprocess)[0]
-        self._digests[file] = digest_of(pixels), file_digest(hashlib.sha256(data).hexdigest())
+        digest = digest_of(pixels)
+        is_lossy_file = isinstance(file, Path) and is_lossy(file)
+        self._digests[file] = digest, file_digest(hashlib.sha256(data).hexdigest()) if is_lossy_file else digest
         return pixels
 
     def recognized(self, files: Sequence[Path | BytesIO]) -> Mask:
         """Return which of the files, which have been read, the network was trained on; [N]."""
         digests = np.array([self._digests[file] for file in files], np.uint64)
-        return self._trained.contain(digests.ravel()).reshape(-1, 2).any(axis=1)
+        known = self._trained.contain(digests.ravel()).reshape(-1, 2)
+        return known[:, 0] | known[:, 1]
 
 
 def select(trained: Mask | None, n: int, in_training_split: Callable[[], Mask], *, include_trained: bool) -> Selection:

@@ -53,6 +53,11 @@ def file_digest(sha256: str) -> int:
     return int(sha256[:16], 16)
 
 
+def is_lossy(path: Path) -> bool:
+    """Return whether a file has the suffix of a format whose decoders may differ."""
+    return path.suffix.lower() in _LOSSY_SUFFIXES
+
+
 @dataclass(frozen=True)
 class TrainedImages:
     """The digests of the images that a model was trained on; `prefixes` are their first `bits` bits, sorted."""
@@ -172,11 +177,7 @@ def _lossy_digests(splits: ImageSplits, used: npt.NDArray[np.int64], *, with_val
     chosen = [files[index] for index in used] if files else []
     if with_validation:
         chosen += [file for file in splits.files if file.split == "validation"]
-    return np.array([file_digest(file.sha256) for file in chosen if _is_lossy(file.path)], np.uint64)
-
-
-def _is_lossy(path: str) -> bool:
-    return Path(path).suffix.lower() in _LOSSY_SUFFIXES
+    return np.array([file_digest(file.sha256) for file in chosen if is_lossy(Path(file.path))], np.uint64)
 
 
 def _high_bits(count: int) -> int:
