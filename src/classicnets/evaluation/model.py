@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from classicnets.datasets.catalog import DATASETS
 from classicnets.datasets.types import ImageSplits, Split, print_to_stderr
@@ -66,11 +67,13 @@ class Model:
         """Class names, in the order of the outputs."""
         return self.predictor.classes
 
-    def predict(self, *images: str | Path, top: int = 3, decode: Decoder = read_fitted) -> list[Prediction]:
+    def predict(self, *images: Any, top: int = 3, decode: Decoder = read_fitted) -> list[Prediction]:
         """Return the `top` most probable classes of each image.
 
         Args:
-            images: Files, folders, globs, CSV lists, or "-" for standard input.
+            images: Files, folders, globs, CSV lists, or "-" for standard input; or images in memory: uint8 arrays or
+                tensors [H, W], [H, W, C], [C, H, W] or batches [N, ...], PIL images, bytes, open files; or lists of all
+                of these.
             top: Number of classes for each image.
             decode: Reads an image file.
 
@@ -78,7 +81,7 @@ class Model:
             One prediction for each image; for an image that cannot be read, it has an `error` and no classes.
 
         Raises:
-            DataError: CN304, there is no image; CN307, a CSV list is not valid.
+            DataError: CN304, there is no image, or an object is none; CN307, a CSV list is not valid.
         """
         return [
             prediction

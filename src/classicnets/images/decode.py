@@ -177,6 +177,8 @@ def read_bytes(file: str | Path | BinaryIO) -> bytes:
         raise DataError("CN304", _("there is no such image"), where=str(file)) from error
     except OSError as error:
         raise _unreadable(file, error.strerror or str(error)) from error
+    except ValueError as error:  # a zero byte in the path
+        raise _unreadable(file, str(error)) from error
 
 
 @contextmanager
