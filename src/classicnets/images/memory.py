@@ -63,9 +63,7 @@ def _pixels(values: Any) -> Iterator[io.BytesIO]:
         raise _refused(_("an image has the shape [H, W], [H, W, C] or [C, H, W]"), values, found)
     for image in images:
         if image.ndim == 3 and image.shape[2] not in _CHANNELS and image.shape[0] not in _CHANNELS:
-            raise _refused(
-                _("an image has 1, 3 or 4 channels; a batch of gray ones is [N, 1, H, W]"), values, found
-            )
+            raise _refused(_("an image has 1, 3 or 4 channels; a batch of gray ones is [N, 1, H, W]"), values, found)
         yield _png(Image.fromarray(np.ascontiguousarray(_channels_last(image))))
 
 
