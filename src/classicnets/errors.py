@@ -161,8 +161,8 @@ What to do: `classicnets data check FOLDER` lists all such files. --on-bad-image
 many; a run then lists each of them in its split.csv.""",
     "CN305": """A checkpoint or a weights file is truncated, damaged or of an unknown format.
 classicnets replaces checkpoints atomically, so a truncated one comes from an interrupted copy or a full disk. Weights
-files from elsewhere (.safetensors, .pth, .pt) may contain only tensors and plain values, because no code in them is
-executed.
+files from elsewhere are those of safetensors and of torch.save, whatever their names. Only their tensors are read; no
+code in them is executed.
 What to do: copy or download the file again, or use another checkpoint.""",
     "CN306": """The data or the weights do not match. The data has other classes, another image shape or other contents
 than the data that the run was trained on, or the weights do not fit the network.

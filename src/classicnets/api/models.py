@@ -42,12 +42,14 @@ class Model(CoreModel):
     """A trained model: a run (see `Run`), or an exported file (see `load`)."""
 
     def predict(  # type: ignore[override]
-        self, *images: str | Path, top: int = 3, handwriting: bool = False, min_confidence: float | None = None
+        self, *images: Any, top: int = 3, handwriting: bool = False, min_confidence: float | None = None
     ) -> list[Prediction]:
         """Return the `top` most probable classes of each image.
 
         Args:
-            images: Files, folders, globs, CSV lists, or "-" for standard input.
+            images: Files, folders, globs, CSV lists, or "-" for standard input; or images in memory: uint8 arrays or
+                tensors [H, W], [H, W, C], [C, H, W] or batches [N, ...], PIL images, bytes, open files; or lists of all
+                of these.
             top: Number of classes for each image.
             handwriting: Each image is a photographed or drawn character; it is centered and scaled as in MNIST.
             min_confidence: Predictions whose largest probability is below this are `rejected`. The probabilities are
@@ -57,7 +59,7 @@ class Model(CoreModel):
             One prediction for each image; for an image that cannot be read, it has an `error` and no classes.
 
         Raises:
-            DataError: CN304, there is no image; CN307, a CSV list is not valid.
+            DataError: CN304, there is no image, or an object is none; CN307, a CSV list is not valid.
         """
         return super().predict(*images, top=top, decode=decoder(handwriting=handwriting), min_confidence=min_confidence)
 
@@ -90,7 +92,7 @@ def count_inputs(places: Sequence[str], say: Say) -> int | None:
     `say` receives notes about folders and lists.
 
     Raises:
-        DataError: CN304, there is no image; CN307, a CSV list is not valid.
+        DataError: CN304, there is no image, or an object is none; CN307, a CSV list is not valid.
     """
     return None if inputs.STDIN in places else sum(1 for _image in inputs.find_images(places, say=say))
 

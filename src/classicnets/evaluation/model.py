@@ -102,7 +102,7 @@ class Model:
 
     def predict(
         self,
-        *images: str | Path,
+        *images: Any,
         top: int = 3,
         decode: Decoder = read_fitted,
         min_confidence: float | None = None,
@@ -110,7 +110,9 @@ class Model:
         """Return the `top` most probable classes of each image.
 
         Args:
-            images: Files, folders, globs, CSV lists, or "-" for standard input.
+            images: Files, folders, globs, CSV lists, or "-" for standard input; or images in memory: uint8 arrays or
+                tensors [H, W], [H, W, C], [C, H, W] or batches [N, ...], PIL images, bytes, open files; or lists of all
+                of these.
             top: Number of classes for each image.
             decode: Reads an image file.
             min_confidence: See `rejecting`.
@@ -119,7 +121,7 @@ class Model:
             One prediction for each image; for an image that cannot be read, it has an `error` and no classes.
 
         Raises:
-            DataError: CN304, there is no image; CN307, a CSV list is not valid.
+            DataError: CN304, there is no image, or an object is none; CN307, a CSV list is not valid.
         """
         found = self.stream(inputs.find_images(images), top=top, decode=decode, min_confidence=min_confidence)
         return [prediction for _image, prediction in found]
