@@ -121,6 +121,7 @@ def load(
         weights=path.name,
         data=facts.get("data_name"),
         fingerprint=facts.get("fingerprint"),
+        copies=facts.get("copies"),
         accuracy=facts.get("test_accuracy"),
     )
 
@@ -199,6 +200,7 @@ class Run(Model):
             data=self.facts["data"],
             fingerprint=self.facts["fingerprint"],
             on_bad_image=self.facts.get("on_bad_image", "fail"),
+            copies=self.facts.get("copies"),
             accuracy=self.facts.get("result", {}).get("test_accuracy"),
         )
 

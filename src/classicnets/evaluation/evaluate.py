@@ -18,7 +18,7 @@ from classicnets.evaluation.metrics import Metrics, measure
 from classicnets.files import write_whole
 from classicnets.images import inputs
 from classicnets.images.inputs import Input
-from classicnets.images.names import normalize_name
+from classicnets.images.names import class_name
 from classicnets.text import _, command, join, nearest, plural
 
 _MAX_NAMED = 5  # images or classes that an error names
@@ -86,7 +86,7 @@ def evaluate_files(
         DataError: CN304, images cannot be read (results on the others would be different results), up to five are
             named; CN306, the network does not know a class.
     """
-    numbers = {normalize_name(name): i for i, name in enumerate(classifier.classes)}
+    numbers = {class_name(name): i for i, name in enumerate(classifier.classes)}
     started = time.perf_counter()
     rows, labels, unreadable = [], [], list[str]()
     for image, result in classify(classifier, images):
@@ -137,10 +137,10 @@ def renumbered(labels: np.ndarray, theirs: tuple[str, ...], ours: tuple[str, ...
     Raises:
         DataError: CN306, a class with images is not in `ours`.
     """
-    numbers = {normalize_name(name): i for i, name in enumerate(ours)}
-    if unknown := {normalize_name(theirs[i]) for i in np.unique(labels)} - {*numbers}:
+    numbers = {class_name(name): i for i, name in enumerate(ours)}
+    if unknown := {class_name(theirs[i]) for i in np.unique(labels)} - {*numbers}:
         raise unknown_classes(unknown, ours, where)
-    translation = np.array([numbers.get(name, -1) for name in map(normalize_name, theirs)])
+    translation = np.array([numbers.get(name, -1) for name in map(class_name, theirs)])
     return np.asarray(translation[labels])
 
 

@@ -18,10 +18,11 @@ from classicnets.evaluation.evaluate import (
     unknown_classes,
 )
 from classicnets.images import inputs, loading
+from classicnets.images.automatic_split import Copies
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
 from classicnets.images.layout import read_layout
-from classicnets.images.names import normalize_name
+from classicnets.images.names import class_name
 from classicnets.spec import ON_BAD_IMAGE, one_of
 from classicnets.text import _, command, plural
 
@@ -39,6 +40,7 @@ class Model:
         data: Data set or folder whose test split is the default for `evaluate`, if it is known.
         fingerprint: Fingerprint of that data.
         on_bad_image: "fail" or "skip", as the data was read for training.
+        copies: Groups of copies that an automatic split of that data keeps together; None for version 0.1.
         accuracy: The accuracy on the test split of that data that was recorded for these weights, if there is one.
     """
 
@@ -52,11 +54,12 @@ class Model:
         data: str | None,
         fingerprint: str | None,
         on_bad_image: str = "fail",
+        copies: Copies | None = None,
         accuracy: float | None = None,
     ):
         self.accuracy = accuracy
         self.predictor, self.path, self.name, self.weights = predictor, path, name, weights
-        self.data, self.fingerprint, self.on_bad_image = data, fingerprint, on_bad_image
+        self.data, self.fingerprint, self.on_bad_image, self.copies = data, fingerprint, on_bad_image, copies
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}: {self.name}, {len(self.predictor.classes)} classes)"
@@ -179,7 +182,9 @@ class Model:
     def _load_default(self, data: str, on_bad_image: str, say: Callable[[str], None]) -> ImageSplits:
         if self.on_bad_image == "skip":  # as in training, so that the fingerprint is the same
             on_bad_image = "skip"
-        return loading.load(data, self.predictor.preprocess, on_bad_image=on_bad_image, say=say)
+        return loading.load(
+            data, self.predictor.preprocess, on_bad_image=on_bad_image, copies=self.copies, say=say
+        )
 
     def _evaluate_files(
         self, location: Path, on_bad_image: str, say: Callable[[str], None], watch: Watch
@@ -187,7 +192,7 @@ class Model:
         layout = read_layout(location)
         files = list(inputs.labeled_images(layout, say))
         classes = {str(image.truth) for image in files}
-        if unknown := classes - {*map(normalize_name, self.classes)}:
+        if unknown := classes - {*map(class_name, self.classes)}:
             raise unknown_classes(unknown, self.classes, str(location))
         if layout.has_test_split:
             images = plural("{n:,} image of the test split", "{n:,} images of the test split", len(files))

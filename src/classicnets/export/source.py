@@ -52,7 +52,10 @@ class ExportSource:
         self.missing_data, self.splits, self.log = "", None, log
         try:
             on_bad_image = self.run_facts.get("on_bad_image", "fail")
-            splits = loading.load(self.run_facts["data"], self.preprocess, on_bad_image=on_bad_image, say=log)
+            copies = self.run_facts.get("copies")
+            splits = loading.load(
+                self.run_facts["data"], self.preprocess, on_bad_image=on_bad_image, copies=copies, say=log
+            )
             if splits.fingerprint == self.run_facts["fingerprint"]:
                 self.splits = splits
             else:
@@ -114,7 +117,7 @@ class ExportSource:
             )
         facts, splits = self.run_facts, self.splits
         share, limit, seed = facts["recipe"]["validation"], facts["limit"], facts["seed"]
-        return splits.train, *batches.hold_out(splits.train, share, limit, seed, validation_split=splits.validation)
+        return splits.train, *batches.hold_out(splits.train, share, limit, seed, splits.validation, splits.groups)
 
     def facts(self, net: nn.Module, license: str, *, as_int8: bool, accuracy: float | None) -> dict[str, Any]:
         """Return the metadata of the file.
@@ -138,6 +141,7 @@ class ExportSource:
             "macs": facts["macs"] - removed,
             "data_name": facts["data_name"],
             "fingerprint": facts["fingerprint"],
+            "copies": facts.get("copies"),
             "test_accuracy": accuracy,
             "test_pictures": len(self.images) if accuracy is not None else 0,
             "licence": license,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import simplejpeg
@@ -16,7 +16,7 @@ from PIL import ExifTags, Image, ImageChops, ImageOps, UnidentifiedImageError
 
 from classicnets.errors import DataError
 from classicnets.text import _, command
-from classicnets.values import Preprocess, fit_box
+from classicnets.values import BLACK, Preprocess, fit_box, rgb
 
 DECODER_VERSION = 1  # raise it whenever `read_fitted` returns other pixels, so that cached images are decoded again
 
@@ -24,11 +24,11 @@ _MIN_REDUCED_RATIO = 3  # a JPEG is decoded at 1/2, 1/4 or 1/8 if its sides then
 _SIXTEEN_BIT_FORMATS = {"PNG", "PPM"}  # Pillow reads their gray of more than 8 bits as 0..65535, whatever the mode
 
 
-def read_image(file: str | Path | BinaryIO, channels: int, background: int = 0) -> np.ndarray:
+def read_image(file: str | Path | BinaryIO, channels: int, background: str = BLACK) -> np.ndarray:
     """Read an image file as uint8 [channels, H, W]; of an animation, its first frame.
 
-    Applies the EXIF orientation. Transparent parts show `background`, a gray level (0 is black). 16-bit gray is scaled
-    from 0..65535 to 0..255.
+    Applies the EXIF orientation. Transparent parts show `background`, a color "#rrggbb". 16-bit gray is scaled from
+    0..65535 to 0..255.
 
     Raises:
         DataError: CN304 if the file is missing, empty, damaged, too large or not an image.
@@ -38,16 +38,23 @@ def read_image(file: str | Path | BinaryIO, channels: int, background: int = 0) 
         return _decode(opened, data, channels, background)
 
 
-def read_header(path: str | Path) -> tuple[int, int, int]:
-    """(channels, height, width) from an image file's header, before EXIF orientation; 1 channel for gray, else 3.
+class Header(NamedTuple):
+    """What an image file's header says, before EXIF orientation; `channels` is 1 for gray, else 3."""
 
-    Does not notice damage after the header.
+    channels: int
+    height: int
+    width: int
+    has_transparency: bool
+
+
+def read_header(path: str | Path) -> Header:
+    """Read an image file's header; does not notice damage after it.
 
     Raises:
         DataError: CN304 as `read_image`.
     """
     with _opened(path, path) as opened:
-        return (stored_channels(opened), opened.height, opened.width)
+        return Header(stored_channels(opened), opened.height, opened.width, opened.has_transparency_data)
 
 
 def stored_channels(opened: Image.Image) -> int:
@@ -70,7 +77,8 @@ def fit_bytes(data: bytes, file: str | Path | BinaryIO, preprocess: Preprocess) 
         square = opened.width == opened.height
         image = _decode_reduced(opened, preprocess)
         if image is None:
-            image = fit_image(_decode(opened, data, preprocess.channels), preprocess.side, preprocess.fit)
+            pixels = _decode(opened, data, preprocess.channels, preprocess.background)
+            image = fit_image(pixels, preprocess.side, preprocess.fit)
         return image, square
 
 
@@ -121,7 +129,7 @@ def _decode_reduced(opened: Image.Image, preprocess: Preprocess) -> np.ndarray |
     return _planes(np.array(ImageOps.exif_transpose(resized)), preprocess.channels)
 
 
-def _decode(opened: Image.Image, data: bytes, channels: int, background: int = 0) -> np.ndarray:
+def _decode(opened: Image.Image, data: bytes, channels: int, background: str) -> np.ndarray:
     """uint8 [channels, H, W] of an open image, whose file has the content `data`."""
     upright = opened.getexif().get(ExifTags.Base.Orientation, 1) == 1
     if opened.format in {"JPEG", "MPO"} and opened.mode in {"L", "RGB"} and upright:
@@ -135,7 +143,7 @@ def _decode(opened: Image.Image, data: bytes, channels: int, background: int = 0
     image = _fix_cmyk(ImageOps.exif_transpose(opened), opened)
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        canvas = Image.new("RGBA", image.size, (background, background, background, 255))
+        canvas = Image.new("RGBA", image.size, (*rgb(background), 255))
         image = Image.alpha_composite(canvas, image)
     if _is_deep(image.mode):
         if not (image.mode.startswith("I;16") or (image.mode == "I" and opened.format in _SIXTEEN_BIT_FORMATS)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,8 +12,11 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from classicnets.errors import DataError
+from classicnets.images.background import Contrasts, contrasts
 from classicnets.images.decode import read_image, stored_channels
 from classicnets.text import _
+from classicnets.values import GRAY
+from classicnets.workers import ordered_map
 
 GRAY_SIZE = 32  # height and width of the gray thumbnail
 COLOR_SIZE = 8  # height and width of the color thumbnail
@@ -21,6 +25,9 @@ _MIN_JPEG_SIZE = 4 * GRAY_SIZE  # a JPEG is decoded at the smallest scale that i
 _WEB_STARTS = (b"<!doctype", b"<html", b"<?xml", b"{")
 _UPRIGHT = 1  # EXIF orientation of an image that needs no rotation
 _ORIENTATION = 0x0112
+_PROGRESS_STEP = 256  # files between two calls of `progress`
+
+Progress = Callable[[int, int], object]
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class ImageInfo:
         channels: As stored: 1 for gray, 3 for color.
         gray: Whether all pixels are gray.
         constant: Whether all pixels have one value.
+        contrasts: How far the opaque parts are from each background (see `background`); () without transparent pixels.
         transparent: Whether any pixel is transparent.
         rotated: Whether EXIF orientation rotates or flips it.
     """
@@ -51,6 +59,7 @@ class ImageInfo:
     gray: bool = False
     constant: bool = False
     transparent: bool = False
+    contrasts: Contrasts = ()
     rotated: bool = False
 
     @property
@@ -71,6 +80,29 @@ class Thumbnails:
         """Allocate black thumbnails for `n` files, about 1.2 kB each."""
         shapes = (n, GRAY_SIZE, GRAY_SIZE), (n, COLOR_SIZE, COLOR_SIZE, 3)
         return cls(*(np.zeros(shape, np.uint8) for shape in shapes))
+
+    def reordered(self, order: Sequence[int]) -> Thumbnails:
+        """Return the thumbnails of these files, in this order."""
+        return Thumbnails(self.gray[[*order]], self.color[[*order]])
+
+
+def inspect_files(paths: Sequence[Path], progress: Progress | None = None) -> tuple[list[ImageInfo], Thumbnails]:
+    """Inspect files in several threads.
+
+    Args:
+        paths: The files.
+        progress: Called with the number of files that are done, and of all files.
+    """
+    thumbnails = Thumbnails.empty(len(paths))
+    infos: list[ImageInfo] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's warnings about files that it can read
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for info in ordered_map(lambda i: inspect_file(paths[i], i, thumbnails), range(len(paths))):
+            infos.append(info)
+            if progress and (len(infos) % _PROGRESS_STEP == 0 or len(infos) == len(paths)):
+                progress(len(infos), len(paths))
+    return infos, thumbnails
 
 
 def inspect_file(path: Path, index: int, thumbnails: Thumbnails) -> ImageInfo:
@@ -93,13 +125,14 @@ def inspect_file(path: Path, index: int, thumbnails: Thumbnails) -> ImageInfo:
         with Image.open(path) as opened:
             info = replace(info, format=opened.format or "", width=opened.width, height=opened.height)
             info = replace(info, channels=stored_channels(opened))
-            transparent = opened.has_transparency_data and _has_transparent_pixels(opened)
+            clear = _with_alpha(opened) if opened.has_transparency_data else None
             rotated = opened.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT
             if opened.format == "JPEG" and min(opened.size) > 2 * _MIN_JPEG_SIZE:
                 opened.draft("RGB", (_MIN_JPEG_SIZE, _MIN_JPEG_SIZE))
                 image = ImageOps.exif_transpose(opened).convert("RGB")
             else:
-                image = Image.fromarray(read_image(path, 3).transpose(1, 2, 0))
+                # gray, so that black and white shapes on transparency show, whatever the background of training is
+                image = Image.fromarray(read_image(path, 3, background=GRAY).transpose(1, 2, 0))
     except Image.DecompressionBombError as error:
         return replace(info, problem="too_large", why=_first_sentence(error))
     except Image.DecompressionBombWarning as error:
@@ -117,16 +150,24 @@ def inspect_file(path: Path, index: int, thumbnails: Thumbnails) -> ImageInfo:
     return replace(
         info,
         gray=bool(np.ptp(colors, axis=2).max() <= _MAX_GRAY_DIFFERENCE),
-        constant=all(low == high for low, high in image.getextrema()),  # type: ignore[misc]
-        transparent=transparent,
+        constant=_is_constant(image, clear),
+        transparent=clear is not None,
+        contrasts=() if clear is None else contrasts(clear),
         rotated=rotated,
     )
 
 
-def _has_transparent_pixels(opened: Image.Image) -> bool:
-    """Whether any pixel is transparent; an alpha channel that is opaque everywhere has no effect."""
-    low, _high = opened.convert("RGBA").getchannel("A").getextrema()
-    return float(low) < 255  # type: ignore[arg-type]
+def _with_alpha(opened: Image.Image) -> np.ndarray | None:
+    """The image as uint8 [H, W, 4]; None if it is opaque everywhere, so that its alpha channel has no effect."""
+    pixels = np.asarray(opened.convert("RGBA"))
+    return None if pixels[..., 3].min() == 255 else pixels
+
+
+def _is_constant(image: Image.Image, clear: np.ndarray | None) -> bool:
+    """Whether an image has one color; if it has transparent pixels (`clear`), whether it has on every background."""
+    if clear is None:
+        return all(low == high for low, high in image.getextrema())  # type: ignore[misc]
+    return not clear[..., 3].any() or bool(np.ptp(clear, axis=(0, 1)).max() == 0)
 
 
 def _guess_content(start: bytes) -> str:

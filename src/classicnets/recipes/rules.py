@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
+from PIL import ImageColor
+
 from classicnets import machine
 from classicnets.text import _, command, nearest, plural
-from classicnets.values import Recipe
+from classicnets.values import AUTO, Recipe
 
 Settings = dict[str, Any]
 
@@ -361,7 +363,18 @@ def convert(key: str, value: Any) -> Any:
         parts = value if isinstance(value, tuple | list) else text.strip("()[]").split(",")
         words = [str(part).strip() for part in parts if str(part).strip() not in {"", "none"}]
         return tuple(map(_number, words)) if "float" in kind else tuple(words)
-    return text
+    return _color(text) if key == "background" else text
+
+
+def _color(text: str) -> str:
+    """A color as "#rrggbb", or "auto"."""
+    if text.lower() == AUTO:
+        return AUTO
+    try:
+        red, green, blue = ImageColor.getrgb(text)
+    except ValueError:  # an unknown color, or one that is transparent itself
+        raise ValueError(_("must be auto, white, black or another color, such as #ffeedd")) from None
+    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def _number(text: str) -> float:
