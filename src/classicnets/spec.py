@@ -104,6 +104,11 @@ NET_FILE: dict[str, Any] = {
     "metavar": "FILE.py:NET",
     "shown": "",
 }
+BAD_IMAGE: dict[str, Any] = {
+    "help": "handling of images that cannot be read",
+    "group": "data",
+    "choices": ON_BAD_IMAGE,
+}
 OFFLINE: dict[str, Any] = {"help": "do not download anything (as with CLASSICNETS_OFFLINE=1)", "group": "data"}
 
 
@@ -137,9 +142,7 @@ class RunSpec:
         metavar="N",
         shown="all",
     )
-    on_bad_image: str = option(
-        ON_BAD_IMAGE[0], help="handling of images that cannot be read", group="data", choices=ON_BAD_IMAGE
-    )
+    on_bad_image: str = option(ON_BAD_IMAGE[0], **BAD_IMAGE)
     loader_threads: int = option(
         0,
         help="number of threads that load batches in advance",

@@ -68,10 +68,10 @@ class Preprocess:
     """Preprocessing of a uint8 image for a network; it is saved with the weights.
 
     Transparent parts of an image show `background`, a color "#rrggbb"; files of version 0.1, which have no such key,
-    mean black. An image that is not square is stretched (`fit` "stretch"), cropped along its longer side ("crop"), or padded with
-    black along its shorter side ("letterbox"). It is converted to `channels`, resized bilinearly to `side` x `side`,
-    scaled to 0..1 and padded with `pad` black pixels. Then the center `image_size` x `image_size` is cropped (all of
-    it if `resize` is None) and normalized per channel: (x - mean) / std.
+    mean black. An image that is not square is stretched (`fit` "stretch"), cropped along its longer side ("crop"), or
+    padded with black along its shorter side ("letterbox"), whatever the background. It is converted to `channels`,
+    resized bilinearly to `side` x `side`, scaled to 0..1 and padded with `pad` black pixels. Then the center
+    `image_size` x `image_size` is cropped (all of it if `resize` is None) and normalized per channel: (x - mean) / std.
 
     A prediction is the mean of the probabilities over `views` crops: 1, the center; 2, the center and its flip; 9, a
     grid of three by three from border to border; 10, the four corners and the center, each with its flip.

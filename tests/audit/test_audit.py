@@ -221,7 +221,17 @@ def test_command_line(
         assert drawn.width > 1000 and drawn.height > 600
     code, out, _ = cli("data", "check", root, "--json")
     assert code == 1 and json.loads(out) == json.loads(json.dumps(report.to_dict()))
-    assert set(json.loads(out)) == {"name", "folder", "ok", "pictures", "classes", "sizes", "findings"}
+    assert set(json.loads(out)) == {
+        "name",
+        "folder",
+        "ok",
+        "pictures",
+        "classes",
+        "sizes",
+        "findings",
+        "left_out",
+        "background",
+    }
 
 
 def test_command_line_on_a_clean_folder(cli: CommandLine, tmp_path: Path) -> None:

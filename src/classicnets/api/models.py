@@ -18,6 +18,7 @@ from classicnets.errors import DataError, UsageError
 from classicnets.evaluation.classify import Decoder, Prediction
 from classicnets.evaluation.evaluate import Evaluation
 from classicnets.evaluation.model import Model as CoreModel
+from classicnets.evaluation.model import check_on_bad_image
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.predictor import BATCH, Predictor
 from classicnets.export.source import ExportSource
@@ -39,7 +40,7 @@ class Model(CoreModel):
     """A trained model: a run (see `Run`), or an exported file (see `load`)."""
 
     def predict(  # type: ignore[override]
-        self, *images: str | Path, top: int = 3, handwriting: bool = False
+        self, *images: str | Path, top: int = 3, handwriting: bool = False, on_bad_image: str = "fail"
     ) -> list[Prediction]:
         """Return the `top` most probable classes of each image.
 
@@ -47,14 +48,18 @@ class Model(CoreModel):
             images: Files, folders, globs, CSV lists, or "-" for standard input.
             top: Number of classes for each image.
             handwriting: Each image is a photographed or drawn character; it is centered and scaled as in MNIST.
+            on_bad_image: "fail", or "skip" to leave out images that cannot be read.
 
         Returns:
             One prediction for each image; for an image that cannot be read, it has an `error` and no classes.
 
         Raises:
             DataError: CN304, there is no image; CN307, a CSV list is not valid.
+            UsageError: CN206, `on_bad_image` is unknown.
         """
-        return super().predict(*images, top=top, decode=decoder(handwriting=handwriting))
+        check_on_bad_image(on_bad_image)
+        found = super().predict(*images, top=top, decode=decoder(handwriting=handwriting))
+        return [prediction for prediction in found if on_bad_image == "fail" or not prediction.error]
 
 
 def decoder(*, handwriting: bool) -> Decoder:

@@ -275,7 +275,7 @@ def transparent_images(entries: Entries) -> list[Finding]:
             _dark_shapes if color == WHITE else _light_shapes,
             check_hidden(BLACK if color == WHITE else WHITE),
             _(
-                "background=auto therefore shows transparent parts in {color}; other programs, and version 0.1, may not",
+                "background=auto therefore shows transparent parts in {color}; other programs and version 0.1 may not",
                 color=shown,
             ),
             _("--set background={color}   # keeps this color, also when images are added", color=shown),

@@ -46,8 +46,8 @@ def _groups(entries: Entries, thumbnails: Thumbnails) -> list[Group]:
     groups = []
     components = connected_components(copies)
     for members in components:
-        identical = len({entries[i][1].digest for i in members}) == 1
-        groups.append(Group(tuple(entries[i][0] for i in members), "bytes" if identical else "near"))
+        relation = "bytes" if len({entries[i][1].digest for i in members}) == 1 else "near"
+        groups.append(Group(tuple(entries[i][0] for i in members), relation))
     representative = {i: members[0] for members in components for i in members}
     for kind in ("mirrored", "turned"):
         links = {(representative.get(i, i), representative.get(j, j)) for i, j, relation in pairs if relation == kind}

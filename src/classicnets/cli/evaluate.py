@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from classicnets import api, report
 from classicnets.cli import arguments
 from classicnets.report.output import print
-from classicnets.spec import DEVICE, NET_FILE, OFFLINE, ON_BAD_IMAGE, PRECISION, RunSpec, about, option
+from classicnets.spec import BAD_IMAGE, DEVICE, NET_FILE, OFFLINE, ON_BAD_IMAGE, PRECISION, option
 from classicnets.text import _
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Evaluate:
         shown="the test split of the training data",
     )
     offline: bool = option(False, **OFFLINE)
-    on_bad_image: str = option(ON_BAD_IMAGE[0], **vars(about(RunSpec.__dataclass_fields__["on_bad_image"])))
+    on_bad_image: str = option(ON_BAD_IMAGE[0], **BAD_IMAGE)
     csv: bool = option(False, help="print the confusion matrix as CSV, one class per line", group="output")
 
 
@@ -78,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
         _print_csv(result, model.classes)
     else:
         _print_summary(model, options.data, result)
+        if lost := report.lines.left_out(result.left_out):
+            print(lost)
         _print_classes(result, model.classes)
     return 0
 

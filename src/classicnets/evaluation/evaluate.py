@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,13 @@ _MAX_KNOWN_CLASSES = 20  # classes of the network that an error lists
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(Metrics):
-    """The metrics of a classifier on a split, and the seconds for classifying it."""
+    """The metrics of a classifier on a split, and the seconds for classifying it.
+
+    `left_out` has the numbers of images that are not evaluated, by reason, as `ImageSplits`.
+    """
 
     seconds: float
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def evaluate(classifier: Classifier, split: Split) -> tuple[Evaluation, np.ndarray]:
@@ -111,7 +115,8 @@ def evaluate_files(
             )
         )
     seconds = time.perf_counter() - started
-    return Evaluation(**vars(measure(np.stack(rows), np.array(labels))), seconds=seconds)
+    metrics = measure(np.stack(rows), np.array(labels))
+    return Evaluation(**vars(metrics), seconds=seconds, left_out={"unreadable": len(unreadable)})
 
 
 def _unreadable_images(unreadable: list[str], where: str) -> DataError:

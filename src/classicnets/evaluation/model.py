@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from classicnets.datasets.catalog import DATASETS
@@ -134,12 +135,7 @@ class Model:
 
     def _check_on_bad_image(self, on_bad_image: str, data: str | Path | None) -> None:
         """Raise UsageError CN206 for an unknown value, and for data that are not image files."""
-        if on_bad_image not in ON_BAD_IMAGE:
-            raise UsageError(
-                "CN206",
-                _("--on-bad-image must be {names}, not {value!r}", names=one_of(ON_BAD_IMAGE), value=on_bad_image),
-                hint=command("--on-bad-image", ON_BAD_IMAGE[0]),
-            )
+        check_on_bad_image(on_bad_image)
         source = str(data) if data is not None else self.data if self._has_data() else None
         if on_bad_image != ON_BAD_IMAGE[0] and source and not loading.image_location(source):
             raise UsageError(
@@ -173,7 +169,7 @@ class Model:
         evaluation = evaluate(self.predictor, splits.test)[0]
         if message := compare_with_run(evaluation.accuracy, self.accuracy, evaluation.n):
             say(message)
-        return evaluation
+        return replace(evaluation, left_out=splits.left_out)
 
     def _has_data(self) -> bool:
         """Whether the data that the model was trained on is a published set, or is still where it was."""
@@ -182,9 +178,7 @@ class Model:
     def _load_default(self, data: str, on_bad_image: str, say: Callable[[str], None]) -> ImageSplits:
         if self.on_bad_image == "skip":  # as in training, so that the fingerprint is the same
             on_bad_image = "skip"
-        return loading.load(
-            data, self.predictor.preprocess, on_bad_image=on_bad_image, copies=self.copies, say=say
-        )
+        return loading.load(data, self.predictor.preprocess, on_bad_image=on_bad_image, copies=self.copies, say=say)
 
     def _evaluate_files(
         self, location: Path, on_bad_image: str, say: Callable[[str], None], watch: Watch
@@ -207,9 +201,10 @@ class Model:
                 known=len(self.classes),
             )
         )
-        return evaluate_files(
+        evaluation = evaluate_files(
             self.predictor, watch(files), str(location), skip_unreadable=on_bad_image == "skip", say=say
         )
+        return replace(evaluation, left_out={**layout.left_out, **evaluation.left_out})
 
     def _are_numbers_for_own_classes(self, classes: tuple[str, ...]) -> bool:
         """Whether these are the names "0", "1", ... of an IDX file without names, and can number the own classes."""
@@ -224,3 +219,13 @@ class Model:
             return False
         path, own_path = Path(data).expanduser(), Path(self.data).expanduser()
         return path.exists() and own_path.exists() and path.samefile(own_path)
+
+
+def check_on_bad_image(value: str) -> None:
+    """Raise UsageError CN206 for an unknown value of `on_bad_image`."""
+    if value not in ON_BAD_IMAGE:
+        raise UsageError(
+            "CN206",
+            _("--on-bad-image must be {names}, not {value!r}", names=one_of(ON_BAD_IMAGE), value=value),
+            hint=command("--on-bad-image", ON_BAD_IMAGE[0]),
+        )

@@ -210,7 +210,9 @@ class _DiskCache:
 
     def _key(self, digests: list[str]) -> str:
         settings = self.preprocess
-        return _hash_text(json.dumps([DECODER_VERSION, settings.channels, settings.side, settings.fit, settings.background, digests]))
+        return _hash_text(
+            json.dumps([DECODER_VERSION, settings.channels, settings.side, settings.fit, settings.background, digests])
+        )
 
     def _find(self, digests: list[str]) -> DecodedImages | None:
         """The cached images of files with these digests; None if there are none or they are damaged."""

@@ -12,10 +12,19 @@ from pathlib import Path
 
 from classicnets.errors import DataError
 from classicnets.images import listing
-from classicnets.images.names import SPLITS, class_name, natural_key, relative_path, split_of
 from classicnets.images.automatic_split import Classes, Copies
+from classicnets.images.names import SPLITS, class_name, natural_key, relative_path, split_of
 from classicnets.images.splits import Fault, Layout, Losses, build_layout, no_classes
-from classicnets.images.tree import Folder, Tree, ignored_note, read_tree, summary, unsupported_images, unsupported_note, with_images
+from classicnets.images.tree import (
+    Folder,
+    Tree,
+    ignored_note,
+    read_tree,
+    summary,
+    unsupported_images,
+    unsupported_note,
+    with_images,
+)
 from classicnets.text import _, command, plural
 
 
@@ -72,9 +81,7 @@ def _read_folder(folder: Path, copies: Copies | None) -> Layout:
     faults += _misplaced_splits(folder, all_classes)
     parents = [top, *([] if root is top else [root]), *roots.values()]
     file_notes, losses = _file_notes(tree, parents, all_classes, unused)
-    return build_layout(
-        folder, root.path, splits, split_names, notes, file_notes, faults, losses=losses, copies=copies
-    )
+    return build_layout(folder, root.path, splits, split_names, notes, file_notes, faults, losses=losses, copies=copies)
 
 
 def _split_folders(top: Folder) -> tuple[dict[str, Folder], list[tuple[Folder, Folder]]]:
@@ -251,4 +258,6 @@ def _read_csv(file: Path, copies: Copies | None) -> Layout:
             paths.sort(key=lambda path: (natural_key(path.name), relative_path(file.parent, path)))
     split_names = {"train": "train", "validation": "val", "test": "test"}
     faults = [Fault(*fault, training_only=False) for fault in rows.faults]
-    return build_layout(file, file.parent, splits, split_names, [], list(rows.notes), faults, losses=(), copies=copies, lines=lines)
+    return build_layout(
+        file, file.parent, splits, split_names, [], list(rows.notes), faults, losses=(), copies=copies, lines=lines
+    )

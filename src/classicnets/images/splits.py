@@ -151,8 +151,8 @@ def build_layout(
     """Return the layout of images by split, with its faults.
 
     If the data has either validation or test, that is the test split. If it has neither, a fifth of each class becomes
-    the test split, chosen by the paths relative to `root` and by `copies` (see `automatic_split`). `split_names` are the user's names of the splits, "" for
-    training images that are not in a split folder.
+    the test split, chosen by the paths relative to `root` and by `copies` (see `automatic_split`).
+    `split_names` are the user's names of the splits, "" for training images that are not in a split folder.
     """
     train, validation, test = (splits.get(split) for split in ("train", "validation", "test"))
     assert train is not None
@@ -266,7 +266,9 @@ def _similar_names_notes(classes: tuple[str, ...]) -> list[str]:
     """A note for each pair of classes whose names differ only in case."""
     first: dict[str, str] = {}
     pairs = [(other, name) for name in classes if (other := first.setdefault(name.casefold(), name)) != name]
-    return [_("{first} and {second} are two classes; their names differ only in case", first=a, second=b) for a, b in pairs]
+    return [
+        _("{first} and {second} are two classes; their names differ only in case", first=a, second=b) for a, b in pairs
+    ]
 
 
 def raise_faults(path: Path, faults: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from classicnets.errors import DataError
 from classicnets.images.background import Contrasts, contrasts
 from classicnets.images.decode import read_image, stored_channels
 from classicnets.text import _
-from classicnets.values import GRAY
+from classicnets.values import BLACK, GRAY
 from classicnets.workers import ordered_map
 
 GRAY_SIZE = 32  # height and width of the gray thumbnail
@@ -181,13 +181,13 @@ def _first_sentence(error: Exception) -> str:
     return str(error).split(", could be")[0]
 
 
-def read_preview(path: Path, max_size: int = 200) -> np.ndarray | None:
+def read_preview(path: Path, max_size: int = 200, background: str = BLACK) -> np.ndarray | None:
     """Return an image as uint8 [H, W, 3], no side longer than `max_size`; None if it is unreadable or too large."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            image = Image.fromarray(read_image(path, 3).transpose(1, 2, 0))
+            image = Image.fromarray(read_image(path, 3, background).transpose(1, 2, 0))
         except (DataError, OSError):
             return None
     image.thumbnail((max_size, max_size))

@@ -188,10 +188,20 @@ def _entries(folder: Path) -> list[tuple[str, bool, bool]]:
     """(name, is a folder, is a link) of all entries that are not hidden, sorted; a link to a folder is a folder."""
     try:
         with os.scandir(folder) as entries:
-            rows = [(entry.name, entry.is_dir(), entry.is_symlink()) for entry in entries if not is_hidden(entry.name)]
+            rows = [
+                (entry.name, _is_folder(entry), entry.is_symlink()) for entry in entries if not is_hidden(entry.name)
+            ]
     except OSError as error:
         raise _unreadable(folder, error) from error
     return sorted(rows, key=lambda row: natural_key(row[0]))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; a link that leads to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _identity(folder: Path) -> tuple[int, int] | str:

@@ -371,10 +371,12 @@ def _color(text: str) -> str:
     if text.lower() == AUTO:
         return AUTO
     try:
-        red, green, blue = ImageColor.getrgb(text)
-    except ValueError:  # an unknown color, or one that is transparent itself
-        raise ValueError(_("must be auto, white, black or another color, such as #ffeedd")) from None
-    return f"#{red:02x}{green:02x}{blue:02x}"
+        values = ImageColor.getrgb(text)
+    except ValueError:
+        values = ()
+    if len(values) != 3:  # no color, or one that is transparent itself
+        raise ValueError(_("must be auto, white, black or another color, such as #ffeedd"))
+    return f"#{bytes(values).hex()}"
 
 
 def _number(text: str) -> float:

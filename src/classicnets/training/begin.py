@@ -49,9 +49,7 @@ def survey(plan: Plan, say: Say) -> Plan:
 
 def read(plan: Plan, say: Say) -> ImageSplits:
     """Load the images of the plan; `say` receives notes on them. Raises DataError."""
-    splits = loading.load(
-        plan.data, plan.preprocess, on_bad_image=plan.spec.on_bad_image, copies=plan.copies, say=say
-    )
+    splits = loading.load(plan.data, plan.preprocess, on_bad_image=plan.spec.on_bad_image, copies=plan.copies, say=say)
     if splits.validation is not None:
         count, share = len(splits.validation), plan.recipe.validation
         if share:
@@ -81,7 +79,9 @@ def read(plan: Plan, say: Say) -> ImageSplits:
 def training_and_validation(splits: ImageSplits, plan: Plan) -> tuple[np.ndarray, Split | None]:
     """Return the indices of the training images that are trained on, and the validation set, None if there is none."""
     spec = plan.spec
-    return batches.hold_out(splits.train, plan.recipe.validation, spec.limit, spec.seed, splits.validation, splits.groups)
+    return batches.hold_out(
+        splits.train, plan.recipe.validation, spec.limit, spec.seed, splits.validation, splits.groups
+    )
 
 
 def fill(path: Path, plan: Plan, facts: dict[str, Any], splits: ImageSplits) -> None:
