@@ -137,6 +137,12 @@ A checkpoint holds the state dict. The network was built again and loaded from i
 network in memory. evaluate, predict and export would all use that other network, and a resumed run would differ.
 What to do: register what forward() reads. A tensor becomes a buffer with self.register_buffer("mean", tensor), and
 layers in a list become self.layers = nn.ModuleList(layers).""",
+    "CN211": """Another process is training the run.
+Two processes that write into one run folder would mix their checkpoints and their history. The process that trains a
+run holds a lock on the file .lock in its folder. The lock ends with the process, even if it is killed; only a file
+system without locks, on which a process of another machine was killed, leaves a file that must be removed by hand.
+evaluate, predict and export only read a run, so they work in the meantime.
+What to do: wait, or stop the process that the message names. It saves a checkpoint at Ctrl-C.""",
     "CN301": """A file is not valid: either not an IDX file (the format of MNIST and Fashion-MNIST: magic number, sizes,
 bytes), or not a CIFAR archive (a tar file whose files consist of complete records).
 The usual causes are an interrupted download, a web page saved under the name of the file, and another file format.
@@ -147,8 +153,9 @@ What to do: download the files on any machine, then run `classicnets data import
 MNIST, Fashion-MNIST and KMNIST use the same file names, so they are easily confused. If the contents are those of
 another known data set, the message names it.
 What to do: import the files of the right data set, or download them with `classicnets data get NAME`.""",
-    "CN304": """An image cannot be read. It is missing, empty, damaged, extremely large or not an image, or it has
-32-bit pixels, whose value for white is not defined. With --handwriting, the image may also be blank.
+    "CN304": """An image cannot be read. It is missing, empty, damaged, incomplete, too large, or not an image of the
+formats in docs/data-layouts.md, or it has 32-bit pixels, whose value for white is not defined. With --handwriting, the
+image may also be blank.
 Training and evaluation stop by default, because results on part of the images would be different results.
 What to do: `classicnets data check FOLDER` lists all such files. --on-bad-image skip leaves them out and reports how
 many; a run then lists each of them in its split.csv.""",
@@ -174,9 +181,8 @@ folder of the CSV. All rules: docs/data-layouts.md.
 If images cannot be cached on disk (CLASSICNETS_IMAGE_CACHE=memory, a full disk), they must fit into half of the memory
 of this machine, at the image size of the network.
 What to do: `classicnets data check FOLDER` (or FILE.csv) lists all classes and all images that cannot be read.""",
-    "CN308": """An .onnx file is damaged, or was not exported by classicnets.
-Exported files contain their classes and preprocessing as metadata, and take whole images (input "pixels", uint8
-[N, H, W, 3]). Other ONNX files lack this information.
+    "CN308": """An .onnx or .pt2 file is damaged, or was not exported by classicnets.
+Exported files contain their classes and preprocessing as metadata. Other files lack this information.
 What to do: create the file with `classicnets export RUN`.""",
     "CN401": """A folder or file cannot be written. The permission is missing, the disk is full or it is read-only.
 What to do: choose another folder for runs with --runs FOLDER, another file with -o, or another folder for data with

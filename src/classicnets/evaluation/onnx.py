@@ -10,12 +10,15 @@ import numpy as np
 
 from classicnets import machine
 from classicnets.errors import DataError
+from classicnets.images.decode import fit_images
 from classicnets.text import _
 from classicnets.values import Preprocess
 
 KEY = "classicnets"  # the metadata entry that export writes
 FORMAT = 1
 INPUT, OUTPUT = "pixels", "probabilities"
+FLOAT_INPUT = "image"  # of a file with `--input float`
+_INPUTS = {False: {INPUT: "tensor(uint8)"}, True: {FLOAT_INPUT: "tensor(float)"}}
 
 _SINGLE_THREAD_MACS = 50_000_000  # for each image; below this, several threads are slower than one
 _MAX_BATCH_BYTES = 2 * 2**20  # size of the images only; the first feature maps take a multiple of this
@@ -42,6 +45,10 @@ class OnnxClassifier:
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Classify uint8 [N, C, H, W], grayscale or color; return float32 [N, classes]."""
+        if self.takes_floats(self.facts):
+            scaled = fit_images(images, self.preprocess).astype(np.float32) / np.float32(255)
+            rows = [self.session.run([OUTPUT], {FLOAT_INPUT: image[None]})[0] for image in scaled]
+            return np.concatenate(rows).astype(np.float32, copy=False)
         image_bytes = 3 * images.shape[2] * images.shape[3]
         size = max(1, _MAX_BATCH_BYTES // image_bytes)
         parts = [self._batch(images[i : i + size]) for i in range(0, len(images), size)]
@@ -56,58 +63,71 @@ class OnnxClassifier:
     def _open(self, runtime: Any, threads: int) -> Any:
         """Open a session with a number of threads (0: one for each core)."""
         if not self.path.is_file():
-            raise self._unusable(_("the file does not exist"))
+            raise unusable(self.path, _("the file does not exist"))
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors only; its warnings concern the export, not the prediction
         try:
             return runtime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the exceptions of onnxruntime have no common base class
-            raise self._unusable(" ".join(str(error).split())) from error
+            raise unusable(self.path, " ".join(str(error).split())) from error
 
     def _read_facts(self) -> dict[str, Any]:
         """Read and check the metadata."""
-        entry = self.session.get_modelmeta().custom_metadata_map.get(KEY)
-        if entry is None:
-            raise self._unusable(
-                _("its metadata has no entry {key!r}, so its classes and preprocessing are unknown", key=KEY)
+        facts = parse_facts(self.path, self.session.get_modelmeta().custom_metadata_map.get(KEY))
+        inputs = {value.name: value.type for value in self.session.get_inputs()}
+        outputs = {value.name: value.shape for value in self.session.get_outputs()}
+        if inputs != _INPUTS[self.takes_floats(facts)] or OUTPUT not in outputs:
+            raise unusable(
+                self.path, _("its inputs are {inputs} and its outputs are {outputs}", inputs=inputs, outputs=[*outputs])
             )
-        try:
-            facts: dict[str, Any] = json.loads(entry)
-            if facts["format"] != FORMAT:
-                raise self._unusable(
-                    _(
-                        "its format version is {version}, but this version of classicnets reads {supported}",
-                        version=facts["format"],
-                        supported=FORMAT,
-                    )
-                )
-            Preprocess.from_dict(facts["preprocess"])
-            inputs = {value.name: value.type for value in self.session.get_inputs()}
-            outputs = {value.name: value.shape for value in self.session.get_outputs()}
-            if inputs != {INPUT: "tensor(uint8)"} or OUTPUT not in outputs:
-                raise self._unusable(
-                    _("its inputs are {inputs} and its outputs are {outputs}", inputs=inputs, outputs=[*outputs])
-                )
-            if isinstance(width := outputs[OUTPUT][-1], int) and width != len(facts["classes"]):
-                raise self._unusable(
-                    _(
-                        "its metadata names {count} classes, but it has {width} outputs",
-                        count=len(facts["classes"]),
-                        width=width,
-                    )
-                )
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._unusable(
-                _("its metadata entry {key!r} is not valid: {error!r}", key=KEY, error=error)
-            ) from error
+        if isinstance(width := outputs[OUTPUT][-1], int) and width != len(facts["classes"]):
+            raise unusable(
+                self.path,
+                _(
+                    "its metadata names {count} classes, but it has {width} outputs",
+                    count=len(facts["classes"]),
+                    width=width,
+                ),
+            )
         return facts
 
-    def _unusable(self, why: str) -> DataError:
-        return DataError(
-            "CN308",
-            _("{name} is damaged, or was not exported by classicnets", name=self.path.name),
-            where=str(self.path),
-            why=why,
-            hint="classicnets export RUN",
+    @staticmethod
+    def takes_floats(facts: dict[str, Any]) -> bool:
+        """Whether the input is one image that is already resized and scaled, instead of the pixels of any images."""
+        return facts.get("input") == "float"
+
+
+def parse_facts(path: Path, entry: str | None) -> dict[str, Any]:
+    """Return the metadata of an exported file from its text. Raises DataError CN308 if it is missing or not valid."""
+    if entry is None:
+        raise unusable(
+            path, _("its metadata has no entry {key!r}, so its classes and preprocessing are unknown", key=KEY)
         )
+    try:
+        facts: dict[str, Any] = json.loads(entry)
+        if facts["format"] != FORMAT:
+            raise unusable(
+                path,
+                _(
+                    "its format version is {version}, but this version of classicnets reads {supported}",
+                    version=facts["format"],
+                    supported=FORMAT,
+                ),
+            )
+        Preprocess.from_dict(facts["preprocess"])
+        tuple(map(str, facts["classes"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise unusable(path, _("its metadata entry {key!r} is not valid: {error!r}", key=KEY, error=error)) from error
+    return facts
+
+
+def unusable(path: Path, why: str) -> DataError:
+    """Return the error for a file that is damaged or was not exported by classicnets."""
+    return DataError(
+        "CN308",
+        _("{name} is damaged, or was not exported by classicnets", name=path.name),
+        where=str(path),
+        why=why,
+        hint="classicnets export RUN",
+    )

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from classicnets.errors import CheckFailed, UsageError
+from classicnets.evaluation.onnx import OnnxClassifier
+from classicnets.evaluation.program import ProgramClassifier
 from classicnets.export import budget, int8, low_rank, onnx, parity, program
 from classicnets.export.source import ExportSource
 from classicnets.files import cannot_write, move_into_place, temporary_file
@@ -254,7 +256,7 @@ def _write_float32(
     if format == "torch":
         content = program.program(net, source.preprocess, facts)
     else:
-        network = onnx.export_network(net, source.preprocess)
+        network = onnx.export_network(net, source.preprocess, one_image=OnnxClassifier.takes_floats(facts))
         content = onnx.assemble(network, source.preprocess, len(source.classes), facts)
     part.write_bytes(content)
     file, reference = _classifier(part, source, format), _reference(source, net)
@@ -284,13 +286,15 @@ def _int8(source: ExportSource, network: ModelProto, facts: dict[str, Any]) -> b
 
 
 def _reference(source: ExportSource, net: nn.Module) -> parity.Reference:
-    return parity.Reference(net, source.preprocess, source.classes)
+    return parity.Reference(net, source.preprocess, source.classes, source.rejection)
 
 
 def _classifier(path: Path, source: ExportSource, format: str) -> parity.Classify:
+    if format == "onnx" and source.options.input == "float":
+        return OnnxClassifier(path).probabilities
     if format == "onnx":
         return parity.onnx_classifier(path)
-    return program.torch_classifier(path, source.preprocess)
+    return ProgramClassifier(path).probabilities
 
 
 def _check_final_file(file: parity.Classify, source: ExportSource, comparison: parity.Comparison) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from classicnets.errors import DataError
 from classicnets.images.background import Contrasts, contrasts
-from classicnets.images.decode import read_image, stored_channels
+from classicnets.images.decode import decode, open_bytes, read_bytes, stored_channels
+from classicnets.images.formats import NotAnImage, TooLarge
 from classicnets.text import _
 from classicnets.values import BLACK, GRAY
 from classicnets.workers import ordered_map
@@ -22,7 +23,6 @@ GRAY_SIZE = 32  # height and width of the gray thumbnail
 COLOR_SIZE = 8  # height and width of the color thumbnail
 _MAX_GRAY_DIFFERENCE = 8  # channels that differ by no more are gray, because JPEG's rounding leaves some color
 _MIN_JPEG_SIZE = 4 * GRAY_SIZE  # a JPEG is decoded at the smallest scale that is not smaller: four times as fast
-_WEB_STARTS = (b"<!doctype", b"<html", b"<?xml", b"{")
 _UPRIGHT = 1  # EXIF orientation of an image that needs no rotation
 _ORIENTATION = 0x0112
 _PROGRESS_STEP = 256  # files between two calls of `progress`
@@ -36,7 +36,7 @@ class ImageInfo:
 
     Attributes:
         digest: SHA-256 of the file.
-        problem: "" or "empty", "too_large", "suspiciously_large", "no_picture" or "damaged".
+        problem: "" or "empty", "too_large", "no_picture" or "damaged".
         why: The reason for the problem.
         format: Pillow's name for the format of the content.
         width: Before EXIF orientation.
@@ -95,54 +95,38 @@ def inspect_files(paths: Sequence[Path], progress: Progress | None = None) -> tu
     """
     thumbnails = Thumbnails.empty(len(paths))
     infos: list[ImageInfo] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's warnings about files that it can read
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        for info in ordered_map(lambda i: inspect_file(paths[i], i, thumbnails), range(len(paths))):
-            infos.append(info)
-            if progress and (len(infos) % _PROGRESS_STEP == 0 or len(infos) == len(paths)):
-                progress(len(infos), len(paths))
+    for info in ordered_map(lambda i: inspect_file(paths[i], i, thumbnails), range(len(paths))):
+        infos.append(info)
+        if progress and (len(infos) % _PROGRESS_STEP == 0 or len(infos) == len(paths)):
+            progress(len(infos), len(paths))
     return infos, thumbnails
 
 
 def inspect_file(path: Path, index: int, thumbnails: Thumbnails) -> ImageInfo:
     """Read one file and write its thumbnails to row `index`; errors become a `problem` of the result.
 
-    An image is not decoded if its header declares more pixels than Pillow accepts without a warning. The caller must
-    turn that warning into an error (`warnings.simplefilter`).
+    Decodes an image under the same conditions as `decode.read_fitted`.
     """
     try:
-        with path.open("rb") as stream:
-            start = stream.read(512)
-            stream.seek(0)
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        return ImageInfo("", "damaged", error.strerror or str(error))
-    info = ImageInfo(digest)
-    if not start:
+        data = read_bytes(path)
+    except DataError as error:
+        return ImageInfo("", "damaged", error.why or error.what)
+    info = ImageInfo(hashlib.sha256(data).hexdigest())
+    if not data:
         return replace(info, problem="empty", why=_("it has 0 bytes"))
     try:
-        with Image.open(path) as opened:
-            info = replace(info, format=opened.format or "", width=opened.width, height=opened.height)
+        with open_bytes(data, path) as opened:
+            info = replace(info, format=opened.format, width=opened.width, height=opened.height)
             info = replace(info, channels=stored_channels(opened))
+            # gray, so that black and white shapes on transparency show, whatever the background of training is
+            image = decode(opened, data, 3, GRAY, min_size=(_MIN_JPEG_SIZE, _MIN_JPEG_SIZE)).convert("RGB")
             clear = _with_alpha(opened) if opened.has_transparency_data else None
             rotated = opened.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT
-            if opened.format == "JPEG" and min(opened.size) > 2 * _MIN_JPEG_SIZE:
-                opened.draft("RGB", (_MIN_JPEG_SIZE, _MIN_JPEG_SIZE))
-                image = ImageOps.exif_transpose(opened).convert("RGB")
-            else:
-                # gray, so that black and white shapes on transparency show, whatever the background of training is
-                image = Image.fromarray(read_image(path, 3, background=GRAY).transpose(1, 2, 0))
-    except Image.DecompressionBombError as error:
-        return replace(info, problem="too_large", why=_first_sentence(error))
-    except Image.DecompressionBombWarning as error:
-        return replace(info, problem="suspiciously_large", why=_first_sentence(error))
     except DataError as error:
-        return replace(info, problem="damaged", why=error.why or error.what)
-    except Exception as error:  # a decoder may raise anything for a damaged file
-        if info.format:
-            return replace(info, problem="damaged", why=str(error) or type(error).__name__)
-        return replace(info, problem="no_picture", why=_guess_content(start))
+        cause = error.__cause__
+        problem = "no_picture" if isinstance(cause, NotAnImage) else "damaged"
+        problem = "too_large" if isinstance(cause, TooLarge) else problem
+        return replace(info, problem=problem, why=error.why or error.what)
     small = image.resize((GRAY_SIZE, GRAY_SIZE), Image.Resampling.BILINEAR)
     thumbnails.gray[index] = np.asarray(small.convert("L"))
     thumbnails.color[index] = np.asarray(small.resize((COLOR_SIZE, COLOR_SIZE), Image.Resampling.BOX))
@@ -152,43 +136,31 @@ def inspect_file(path: Path, index: int, thumbnails: Thumbnails) -> ImageInfo:
         gray=bool(np.ptp(colors, axis=2).max() <= _MAX_GRAY_DIFFERENCE),
         constant=_is_constant(image, clear),
         transparent=clear is not None,
-        contrasts=() if clear is None else contrasts(clear),
+        contrasts=() if clear is None else contrasts(np.asarray(clear)),
         rotated=rotated,
     )
 
 
-def _with_alpha(opened: Image.Image) -> np.ndarray | None:
-    """The image as uint8 [H, W, 4]; None if it is opaque everywhere, so that its alpha channel has no effect."""
-    pixels = np.asarray(opened.convert("RGBA"))
-    return None if pixels[..., 3].min() == 255 else pixels
+def _with_alpha(opened: Image.Image) -> Image.Image | None:
+    """The image as RGBA; None if it is opaque everywhere, so that its alpha channel has no effect."""
+    alpha = opened if "A" in opened.getbands() else opened.convert("RGBA")
+    low, _high = alpha.getchannel("A").getextrema()
+    return None if float(low) == 255 else alpha.convert("RGBA")  # type: ignore[arg-type]
 
 
-def _is_constant(image: Image.Image, clear: np.ndarray | None) -> bool:
+def _is_constant(image: Image.Image, clear: Image.Image | None) -> bool:
     """Whether an image has one color; if it has transparent pixels (`clear`), whether it has on every background."""
-    if clear is None:
-        return all(low == high for low, high in image.getextrema())  # type: ignore[misc]
-    return not clear[..., 3].any() or bool(np.ptp(clear, axis=(0, 1)).max() == 0)
-
-
-def _guess_content(start: bytes) -> str:
-    """What a file that is not an image may be, from its first bytes."""
-    if start.lstrip().lower().startswith(_WEB_STARTS):
-        return _("it looks like a web page or text saved under this name")
-    return _("it is not an image of any known format")
-
-
-def _first_sentence(error: Exception) -> str:
-    return str(error).split(", could be")[0]
+    extrema: Any = (image if clear is None else clear).getextrema()
+    return all(low == high for low, high in extrema) or (clear is not None and extrema[3][1] == 0)
 
 
 def read_preview(path: Path, max_size: int = 200, background: str = BLACK) -> np.ndarray | None:
     """Return an image as uint8 [H, W, 3], no side longer than `max_size`; None if it is unreadable or too large."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            image = Image.fromarray(read_image(path, 3, background).transpose(1, 2, 0))
-        except (DataError, OSError):
-            return None
+    try:
+        data = read_bytes(path)
+        with open_bytes(data, path) as opened:
+            image = decode(opened, data, 3, background, min_size=(max_size, max_size)).convert("RGB")
+    except DataError:
+        return None
     image.thumbnail((max_size, max_size))
     return np.asarray(image)

@@ -370,6 +370,7 @@ def _color(text: str) -> str:
     """A color as "#rrggbb", or "auto"."""
     if text.lower() == AUTO:
         return AUTO
+    values: tuple[int, ...]
     try:
         values = ImageColor.getrgb(text)
     except ValueError:

@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +20,9 @@ from classicnets import machine
 from classicnets.acceleration.prepare import Acceleration
 from classicnets.datasets.types import ImageSplits, Split
 from classicnets.errors import CheckFailed, DataError, UsageError
-from classicnets.evaluation.evaluate import Evaluation, evaluate, write_metrics
+from classicnets.evaluation.evaluate import Evaluation, accept, evaluate, write_metrics
 from classicnets.evaluation.predictor import Predictor
+from classicnets.evaluation.rejection import Rejection, fit_temperature
 from classicnets.events import Advice, Epoch, Event, Step
 from classicnets.files import remove_parts
 from classicnets.images import batches
@@ -32,6 +33,7 @@ from classicnets.recipes import rules
 from classicnets.recipes.resolve import ANY_NET, RECIPES
 from classicnets.runs import checkpoint, folder, history
 from classicnets.runs.folder import RunFolder
+from classicnets.runs.lock import FolderLock
 from classicnets.spec import Output
 from classicnets.text import _, command
 from classicnets.training import objective
@@ -103,8 +105,10 @@ class Session:
         *,
         acceleration: Acceleration | None = None,
         save_seconds: float = SAVE_SECONDS,
+        lock: FolderLock | None = None,
     ):
         """Make everything that training needs, with a new state. Use `start` or `resume` instead."""
+        self.lock = lock or FolderLock(run.path)
         self.plan, self.folder, self.splits, self.net = plan, run, splits, net
         self.save_seconds = save_seconds
         self.subscribers: list[Subscriber] = []
@@ -163,6 +167,7 @@ class Session:
         session = cls(plan, run, splits, net, acceleration=acceleration, save_seconds=save_seconds)
         session.blank = blank
         session._check_saved(session.checkpoint(weights_only=True)[0], net)
+        session.lock.acquire()
         return session
 
     @classmethod
@@ -185,18 +190,32 @@ class Session:
             loader_threads: number of threads that load batches in advance; None is that of the run.
 
         Raises:
-            UsageError: CN207 if it is not a run folder, CN208 if the run is complete.
+            UsageError: CN207 if it is not a run folder, CN208 if the run is complete, CN211 if another process has it.
             DataError: CN305 if the checkpoint cannot be read, CN306 if the data has changed.
         """
         run = folder.open_run(path)
-        facts = run.read()
+        lock = FolderLock(run.path)
+        with lock.kept():
+            return cls._resume(run, lock, say, output or Output(), net, loader_threads)
+
+    @classmethod
+    def _resume(
+        cls,
+        run: RunFolder,
+        lock: FolderLock,
+        say: Say,
+        output: Output,
+        net: nn.Module | None,
+        loader_threads: int | None,
+    ) -> Self:
+        facts, path = run.read(), run.path
         if "result" in facts:
             raise UsageError(
                 "CN208",
                 _("the run is complete"),
                 where=str(path),
                 why=_("all its epochs are trained and its results are written"),
-                hint=more_training(Path(path), facts),
+                hint=more_training(path, facts),
             )
         machine.set_threads(facts["threads"])
         plan = plan_of_run(run, net)
@@ -222,8 +241,8 @@ class Session:
         net = (replace(plan, weights="") if has_checkpoint else plan).build(say)
         # as at the start of the run: a run of version 0.1, which does not record the number, did not split batches
         acceleration = choose_acceleration(plan, net, facts.get("batch_threads", 1 if has_checkpoint else None))
-        save_seconds = (output or Output()).save_every
-        session = cls(plan, run, splits, net, acceleration=acceleration, save_seconds=save_seconds)
+        save_seconds = output.save_every
+        session = cls(plan, run, splits, net, acceleration=acceleration, save_seconds=save_seconds, lock=lock)
         session.blank = blank
         if has_checkpoint:
             tensors, saved = checkpoint.load(run.last)
@@ -270,10 +289,17 @@ class Session:
     def events(self) -> Generator[Event, None, None]:
         """Train to the end, saving checkpoints, and yield each event.
 
+        If it ends early, by an error or because it is closed, another process may resume the run.
+
         Raises:
             KeyboardInterrupt: at Ctrl-C, after saving.
             CheckFailed: CN101 if the loss is not finite.
+            UsageError: CN211 if another process has resumed the run.
         """
+        with self.lock.kept():
+            yield from self._events()
+
+    def _events(self) -> Generator[Event, None, None]:
         saved = time.monotonic()
         training = train(self.state, self.batches, self.plan.recipe, self.objective, self._evaluate, self.acceleration)
         deterministic = machine.deterministic(self.plan.spec.deterministic)
@@ -308,6 +334,12 @@ class Session:
         Args:
             reports: called with the results, in this order.
         """
+        try:
+            return self._finish(reports)
+        finally:
+            self.lock.release()
+
+    def _finish(self, reports: Sequence[Report]) -> Results:
         tensors, _facts = checkpoint.load(self.folder.weights_file())
         if self.folder.best.exists():
             self.state.evaluated_net.load_state_dict(checkpoint.weights(tensors))
@@ -317,6 +349,13 @@ class Session:
         epochs = [event for event in events if isinstance(event, Epoch)]
         facts, measured = self.folder.read(), evaluation.to_dict()
         weights, classes = self.folder.weights_file().name, self.plan.description.classes
+        temperature = self._temperature()
+        if temperature.get("temperature"):
+            calibrated = accept(probabilities, self.splits.test.labels, Rejection(0, temperature["temperature"]))
+            measured["calibrated"] = temperature | {
+                "loss": calibrated.loss,
+                "calibration_error": calibrated.calibration_error,
+            }
         write_metrics(self.folder.metrics, {"weights": weights, "classes": classes, **measured})
         facts["finished_at"] = now()
         facts["result"] = {
@@ -330,6 +369,7 @@ class Session:
             "peak_memory_bytes": machine.peak_memory_bytes(),
             "verdict": verdict(self.plan, evaluation.accuracy),
             **({"left_out": self.splits.left_out} if self.splits.left_out else {}),
+            **temperature,
         }
         results = Results(self.plan, self.folder, evaluation, probabilities, self.splits.test, events, facts)
         for report in reports:
@@ -365,6 +405,14 @@ class Session:
         if monitor == "test":
             return Scores(test_accuracy=evaluate(self.epoch_predictor, self.splits.test)[0].accuracy)
         return Scores()
+
+    def _temperature(self) -> dict[str, Any]:
+        """The temperature that calibrates probabilities, and the number of validation images that it was fitted on."""
+        validation, joined = self.validation, 0 < self.plan.recipe.join_after < self.plan.recipe.epochs
+        if validation is None or joined:  # the network was trained on images that have joined
+            return {}
+        temperature = fit_temperature(self.predictor.probabilities(validation.images), validation.labels)
+        return {"temperature": temperature, "calibration_images": len(validation)}
 
     def _record(self, event: Event) -> list[Advice]:
         """Append the event and the subscribers' advice to the history; steps without a loss are not recorded."""
