@@ -90,12 +90,12 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, name in enumerate(("leaf", "shell")):
         (root / name).mkdir(parents=True)
         for i in range(10):
-            image = scene(100 * number + i, 48, 36)
+            image = scene(100 * number + i)
             image.save(root / name / f"{i}.png")
             if i == 0:
                 shutil.copy(root / name / "0.png", root / name / "other.png")
             elif i in {1, 2}:
-                image.save(root / name / f"small{i}.jpg", quality=85)
+                image.save(root / name / f"small{i}.jpg", quality=92)
             elif i in {3, 4}:
                 image.transpose(0).save(root / name / f"mirrored{i}.png")  # type: ignore[arg-type]
     return root
@@ -125,6 +125,7 @@ def test_a_run_keeps_its_split(copied: Path, tmp_path: Path) -> None:
     assert len(facts["copies"]) == 10
     rows = {row.split(",")[0]: row.split(",")[2] for row in first.splitlines()[1:]}
     assert rows["leaf/0.png"] == rows["leaf/other.png"] and rows["shell/2.png"] == rows["shell/small2.jpg"]
+    session.lock.release()
     resumed = Session.resume(session.folder.path, lambda _: None)
     np.testing.assert_array_equal(resumed.batches.labels, session.batches.labels)
     assert resumed.splits.fingerprint == session.splits.fingerprint
@@ -143,6 +144,7 @@ def test_a_run_of_version_0_1_keeps_its_split(copied: Path, tmp_path: Path) -> N
     facts = json.loads((session.folder.path / "run.json").read_text())
     del facts["copies"]
     session.folder.write({**facts, "fingerprint": old.fingerprint})
+    session.lock.release()
     resumed = Session.resume(session.folder.path, lambda _: None)
     assert [*resumed.splits.test.labels] == [*old.test.labels]
     assert old.fingerprint != session.splits.fingerprint
