@@ -717,6 +717,40 @@ def test_image_suffixes_are_those_that_pillow_can_open(
         image_suffixes.cache_clear()
 
 
+def test_a_color_image_among_gray_ones_is_named(tmp_path: Path, cli: CommandLine) -> None:
+    folder = make(tmp_path / "data", [])
+    for number, name in enumerate([*numbered("red", 4, "png"), *numbered("green", 4, "png")]):
+        (folder / name).parent.mkdir(exist_ok=True)
+        size = (28, 28, 3) if name == "red/2.png" else (28, 28)
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, size, np.uint8)).save(folder / name)
+    note = "data: 1 of 8 images is stored in color, so the network gets three channels: red/2.png"
+    assert loading.describe(str(folder)).notes == (note,)
+    code, out, _err = cli("train", "lenet_d2l", "--data", folder, "--dry-run")
+    assert code == 0 and " ".join(note.split()[:9]) in out
+    (finding,) = (f for f in audit_images(folder).findings if f.topic == "stored_in_color")
+    assert finding.what == "1 of 8 images is stored in color; the others are gray"
+    assert [image.file for group in finding.groups for image in group.images] == ["red/2.png"]
+
+
+def test_header_with_many_columns_is_shortened(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(",".join(f"column{i}" for i in range(500)) + "\n1,2\n")
+    with pytest.raises(DataError) as caught:
+        read_layout(path)
+    assert caught.value.why.endswith("column6, column7 and 492 more") and len(caught.value.why) < 250
+
+
+def test_what_is_left_out_is_counted_in_every_document(tmp_path: Path, cli: CommandLine, model: Model) -> None:
+    folder = make(tmp_path / "data", [*TRAIN, *TEST, *numbered("blue", 3), "train/red/x.psd"])
+    counts = {"no_class": 3, "unsupported_format": 1, "unreadable": 0}
+    code, out, _err = cli("data", "check", folder, "--json")
+    assert (code, json.loads(out)["left_out"]) == (0, counts)
+    text = "4 images are left out: 3 that belong to no class, 1 in a format that is not read"
+    assert text in " ".join(cli("data", "check", folder)[1].split())
+    assert model.evaluate(folder, say=lambda _: None).to_dict()["left_out"] == counts
+    assert loading.load(str(folder), SMALL, say=lambda _: None).left_out == counts
+
+
 def test_reports_gray_images_stored_in_color(tmp_path: Path) -> None:
     folder = make(tmp_path / "data", [])
     for number, name in enumerate([*numbered("red", 4, "png"), *numbered("green", 4, "png")]):

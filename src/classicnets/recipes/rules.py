@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
-from PIL import ImageColor
-
 from classicnets import machine
 from classicnets.text import _, command, nearest, plural
 from classicnets.values import AUTO, Recipe
@@ -370,6 +368,8 @@ def _color(text: str) -> str:
     """A color as "#rrggbb", or "auto"."""
     if text.lower() == AUTO:
         return AUTO
+    from PIL import ImageColor  # here, because `list` needs no images
+
     values: tuple[int, ...]
     try:
         values = ImageColor.getrgb(text)
