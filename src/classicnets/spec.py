@@ -105,6 +105,11 @@ NET_FILE: dict[str, Any] = {
     "metavar": "FILE.py:NET",
     "shown": "",
 }
+BAD_IMAGE: dict[str, Any] = {
+    "help": "handling of images that cannot be read",
+    "group": "data",
+    "choices": ON_BAD_IMAGE,
+}
 MIN_CONFIDENCE: dict[str, Any] = {
     "help": "answer unknown if the largest probability, calibrated on validation images, is below this",
     "group": "output",
@@ -147,9 +152,7 @@ class RunSpec:
         metavar="N",
         shown="all",
     )
-    on_bad_image: str = option(
-        ON_BAD_IMAGE[0], help="handling of images that cannot be read", group="data", choices=ON_BAD_IMAGE
-    )
+    on_bad_image: str = option(ON_BAD_IMAGE[0], **BAD_IMAGE)
     loader_threads: int = option(
         0,
         help="number of threads that load batches in advance",
