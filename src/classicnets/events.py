@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from classicnets.strict_json import dump
+
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
@@ -67,8 +69,8 @@ _KINDS: dict[str, type[Event]] = {"step": Step, "epoch": Epoch, "advice": Advice
 
 def line(kind: str, values: Mapping[str, Any]) -> str:
     """{"event": kind, ...} on one line; numbers that are not finite become null, as JSON has none."""
-    text = json.dumps({"event": kind, **values})
-    return json.dumps(json.loads(text, parse_constant=lambda _: None)) + "\n"
+    text = dump({"event": kind, **values})
+    return dump(json.loads(text, parse_constant=lambda _: None)) + "\n"
 
 
 def to_dict(event: Event) -> dict[str, Any]:

@@ -104,6 +104,10 @@ NET_FILE: dict[str, Any] = {
     "metavar": "FILE.py:NET",
     "shown": "",
 }
+TRUST: dict[str, Any] = {
+    "help": "run Python code of a run folder from elsewhere, and use files that other programs have changed",
+    "group": "machine",
+}
 OFFLINE: dict[str, Any] = {"help": "do not download anything (as with CLASSICNETS_OFFLINE=1)", "group": "data"}
 
 
@@ -236,7 +240,7 @@ class RunSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """Where a run is saved and how its progress is reported; results do not depend on it."""
+    """Where a run is saved, how its progress is reported and what it may open; results do not depend on it."""
 
     runs: str = option("runs", help="folder in which run folders are created", group="output", metavar="FOLDER")
     save_every: float = option(
@@ -244,6 +248,7 @@ class Output:
     )
     tensorboard: bool = option(False, help="write scalars for TensorBoard to RUN/tensorboard", group="output")
     quiet: bool = option(False, help="do not show progress", flag="")
+    trust: bool = option(False, **TRUST)
 
     def __post_init__(self) -> None:
         check_options(self)

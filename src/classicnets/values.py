@@ -18,6 +18,8 @@ LUMA_BITS = 16
 LUMA_WEIGHTS = tuple(round(weight * 2**LUMA_BITS) for weight in LUMA)
 LUMA_HALF = 1 << (LUMA_BITS - 1)  # added before the shift, to round half up
 
+MAX_SIDE = 4096  # largest height and width of an input in pixels; one such image takes 200 MB as float32
+
 
 def luma(red: Any, green: Any, blue: Any) -> Any:
     """Pillow's gray level for integers 0 to 255: ints, or arrays or tensors of at least 32 bits."""

@@ -84,7 +84,12 @@ def count_inputs(places: Sequence[str], say: Say) -> int | None:
 
 
 def load(
-    path: str | Path, *, net: nn.Module | str | None = None, device: str = "auto", precision: str = "float32"
+    path: str | Path,
+    *,
+    net: nn.Module | str | None = None,
+    device: str = "auto",
+    precision: str = "float32",
+    trust: bool = False,
 ) -> Model:
     """Load a trained model from a run folder (see `Run`) or from an .onnx file that was exported from a run.
 
@@ -93,6 +98,7 @@ def load(
         net: See `Run`; not for an .onnx file, which contains its network.
         device: See `Run`; an .onnx file runs on the CPU.
         precision: See `Run`; an .onnx file has its own precision.
+        trust: See `Run`.
 
     Raises:
         UsageError: What `Run` raises; for an .onnx file CN206, it has `net`, another device or another precision.
@@ -101,7 +107,7 @@ def load(
     """
     path = Path(path)
     if path.suffix.lower() != ".onnx":
-        return Run(path, net=net, device=device, precision=precision)
+        return Run(path, net=net, device=device, precision=precision, trust=trust)
     changes = {"net": net is not None, "device": device not in {"auto", "cpu"}, "precision": precision != "float32"}
     if any(changes.values()):
         options = ", ".join(name for name, changed in changes.items() if changed)
@@ -112,7 +118,7 @@ def load(
             why=_("the file contains the network, which runs on the CPU in the precision of the file"),
             hint=_("the same without {options}", options=options),
         )
-    exported = OnnxClassifier(path)
+    exported = OnnxClassifier(path, trust=trust)
     facts = exported.facts
     return Model(
         exported,
@@ -134,9 +140,11 @@ class Run(Model):
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         precision: "float32", in which the metrics of a run are computed; "float64"; "bfloat16"; or "auto", which
             is bfloat16 if that is faster. In bfloat16, probabilities are rounded in the third digit.
+        trust: Whether to run code that was not run on this machine before, and to use files that were changed.
 
     Raises:
-        UsageError: CN204, the precision is unknown; CN207, the folder is not a run, or has no weights.
+        UsageError: CN204, the precision is unknown; CN207, the folder is not a run, or has no weights; CN212, its
+            code is not trusted.
         DataError: CN305, a checkpoint is damaged; CN306, the weights do not fit `net`.
         MachineError: CN402, the device is not available.
     """
@@ -148,6 +156,7 @@ class Run(Model):
         net: nn.Module | str | None = None,
         device: str = "auto",
         precision: str = "float32",
+        trust: bool = False,
     ):
         if precision not in machine.PRECISIONS:
             raise UsageError(
@@ -159,8 +168,9 @@ class Run(Model):
         self.folder = folder.open_run(path)
         self.facts = self.folder.read()
         self.weights_file = self.folder.weights_file()
-        tensors, _facts = checkpoint.load(self.weights_file)
-        spec = self.folder.net_spec()
+        tensors, saved = checkpoint.load(self.weights_file, trust=trust)
+        self.folder.check_agrees(self.facts, saved, trust=trust)
+        spec = self.folder.net_spec(trust=trust) if net is None else self.folder.described_net()
         if isinstance(net, str):
             spec = replace(net_spec.find(net), variation=spec.variation)  # the file has the network without variation
         preprocess = self.folder.preprocess()
@@ -239,13 +249,14 @@ class Seeds:
     Args:
         path: The folder of the runs.
         net: Needed only if the networks cannot be built from the folder.
+        trust: See `Run`.
 
     Raises:
         UsageError: CN207, the folder has no such runs, or they are not finished.
     """
 
-    def __init__(self, path: str | Path, *, net: nn.Module | None = None):
-        self.folder = SeedsFolder(Path(path), net)
+    def __init__(self, path: str | Path, *, net: nn.Module | None = None, trust: bool = False):
+        self.folder = SeedsFolder(Path(path), net, trust)
         exists = self.folder.file.is_file()
         if not exists or "result" not in self.folder.read():
             raise UsageError(
@@ -285,4 +296,5 @@ class Seeds:
         """The runs that have a result, each with its own network."""
         net, runs = self.folder.net, self.folder.runs()
         finished = [runs[row["seed"]] for row in self.summary["runs"] if "error" not in row]
-        return [Run(run.path, net=None if net is None else copy_module(net)) for run in finished]
+        trust = self.folder.trust
+        return [Run(run.path, net=None if net is None else copy_module(net), trust=trust) for run in finished]

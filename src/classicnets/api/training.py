@@ -48,11 +48,16 @@ def train(net: str | nn.Module | RunSpec, /, **options: Any) -> Run:
     """
     (output,), run_options = split_options(options, Output)
     spec, module = run_spec(net, **run_options)
-    return _train(lambda say: Session.start(plan(spec, module), say, output), output)
+    return _train(lambda say: Session.start(plan(spec, module, trust=output.trust), say, output), output)
 
 
 def resume(
-    path: str | Path, /, *, net: nn.Module | None = None, loader_threads: int | None = None, **options: Any
+    path: str | Path,
+    /,
+    *,
+    net: nn.Module | None = None,
+    loader_threads: int | None = None,
+    **options: Any,
 ) -> Run:
     """Resume a stopped run from its last checkpoint, train it to its end and return it.
 
@@ -62,17 +67,20 @@ def resume(
         path: The run folder.
         net: Needed only if the network is a module that was passed in Python; it is trained in place.
         loader_threads: Number of threads that load batches in advance (default: that of the run).
-        **options: The options of `train` that do not affect results: quiet, tensorboard, save_every.
+        **options: The options of `train` that do not affect results: quiet, tensorboard, save_every, trust.
 
     Raises:
-        UsageError: CN207, the folder is not a run; CN208, the run is complete.
+        UsageError: CN207, the folder is not a run; CN208, the run is complete; CN212, its code is not trusted.
         DataError: CN305, the checkpoint is damaged; CN306, data or network have changed.
     """
     (output,), remaining = split_options(options, Output)
     if unknown := [*remaining, *({"runs"} & options.keys())]:
         raise TypeError(_("resume() takes no {names}: a resumed run keeps its settings", names=", ".join(unknown)))
 
-    return _train(lambda say: Session.resume(path, say, output, net=net, loader_threads=loader_threads), output)
+    return _train(
+        lambda say: Session.resume(path, say, output, net=net, loader_threads=loader_threads, trust=output.trust),
+        output,
+    )
 
 
 @documented(RunSpec, Output, Study)
@@ -101,7 +109,7 @@ def train_seeds(net: str | nn.Module | RunSpec, /, seeds: int = 5, **options: An
         )
     console = report.tables.console(stderr=True, quiet=output.quiet)
     with machine.restore_threads():
-        resolved = plan(spec, module)
+        resolved = plan(spec, module, trust=output.trust)
         folder = start_seeds(resolved, study_options, output, console.print)
         follow_seeds(folder, report.terminal.SeedsTerminal(console, seeds), output)
     return Seeds(folder.path, net=resolved.net)
@@ -156,12 +164,12 @@ def follow(session: Session, *displays: Display) -> Run:
 
 def resume_session(path: str | Path, output: Output, say: Say, *, loader_threads: int | None = None) -> Session:
     """Open a stopped run with the coach, at its last checkpoint. Raises what `resume` raises."""
-    return coached(Session.resume(path, say, output, loader_threads=loader_threads))
+    return coached(Session.resume(path, say, output, loader_threads=loader_threads, trust=output.trust))
 
 
-def reopen_seeds(path: str | Path) -> SeedsFolder:
-    """Open a folder of several runs to train the unfinished ones. Raises UsageError CN207, CN208."""
-    return study.reopen(path)
+def reopen_seeds(path: str | Path, *, trust: bool = False) -> SeedsFolder:
+    """Open a folder of several runs to train the unfinished ones. Raises UsageError CN207, CN208, CN212."""
+    return study.reopen(path, trust=trust)
 
 
 def start_seeds(resolved: Plan, options: Study, output: Output, say: Say) -> SeedsFolder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -13,12 +12,13 @@ import numpy as np
 
 from classicnets.datasets.types import Split
 from classicnets.errors import DataError
-from classicnets.evaluation.classify import Classifier, classify
+from classicnets.evaluation.classify import Classifier, classify, finite
 from classicnets.evaluation.metrics import Metrics, measure
 from classicnets.files import write_whole
 from classicnets.images import inputs
 from classicnets.images.inputs import Input
 from classicnets.images.names import normalize_name
+from classicnets.strict_json import dump
 from classicnets.text import _, command, join, nearest, plural
 
 _MAX_NAMED = 5  # images or classes that an error names
@@ -33,9 +33,13 @@ class Evaluation(Metrics):
 
 
 def evaluate(classifier: Classifier, split: Split) -> tuple[Evaluation, np.ndarray]:
-    """Evaluate a classifier on a split; also return the probabilities, float32 [N, classes]."""
+    """Evaluate a classifier on a split; also return the probabilities, float32 [N, classes].
+
+    Raises:
+        CheckFailed: CN106, outputs are not finite.
+    """
     started = time.perf_counter()
-    probabilities = classifier.probabilities(split.images)
+    probabilities = finite(classifier.probabilities(split.images), classifier)
     seconds = time.perf_counter() - started
     return Evaluation(**vars(measure(probabilities, split.labels)), seconds=seconds), probabilities
 
@@ -172,5 +176,5 @@ def write_metrics(path: Path, facts: dict[str, Any]) -> None:
     Raises:
         MachineError: CN401, the file cannot be written.
     """
-    lines = (f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in facts.items())
+    lines = (f"  {dump(key)}: {dump(value, ascii=False)}" for key, value in facts.items())
     write_whole(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from classicnets import machine
-from classicnets.errors import DataError
+from classicnets.evaluation import exported
 from classicnets.text import _
 from classicnets.values import Preprocess
 
-KEY = "classicnets"  # the metadata entry that export writes
-FORMAT = 1
 INPUT, OUTPUT = "pixels", "probabilities"
 
 _SINGLE_THREAD_MACS = 50_000_000  # for each image; below this, several threads are slower than one
@@ -24,19 +21,24 @@ _MAX_BATCH_BYTES = 2 * 2**20  # size of the images only; the first feature maps 
 class OnnxClassifier:
     """The network of an .onnx file that classicnets exported. `facts` is the metadata of the file.
 
+    Args:
+        path: The file.
+        trust: Whether to use a file that another program has changed.
+
     Raises:
         MachineError: CN403, onnxruntime is not installed.
         DataError: CN308, the file is damaged or was not exported by classicnets.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, *, trust: bool = False):
         self.path = Path(path)
         runtime = machine.require("onnxruntime", extra="export")
+        self.facts = exported.read_facts(self.path, trusted=trust)  # first, as a damaged file can crash onnxruntime
         self.session = self._open(runtime, threads=1)
-        self.facts = self._read_facts()
         self.preprocess = Preprocess.from_dict(self.facts["preprocess"])
         self.classes = tuple(map(str, self.facts["classes"]))
         self.precision = "int8" if self.facts.get("int8") else "float32"
+        self._check_graph()
         if (self.facts.get("macs") or 0) >= _SINGLE_THREAD_MACS:
             self.session = self._open(runtime, threads=0)
 
@@ -50,64 +52,33 @@ class OnnxClassifier:
     def _batch(self, images: np.ndarray) -> np.ndarray:
         color = np.broadcast_to(images, (len(images), 3, *images.shape[2:]))
         pixels = np.ascontiguousarray(color.transpose(0, 2, 3, 1))
-        (probabilities,) = self.session.run([OUTPUT], {INPUT: pixels})
+        try:
+            (probabilities,) = self.session.run([OUTPUT], {INPUT: pixels})
+        except Exception as error:  # the exceptions of onnxruntime have no common base class
+            raise exported.unusable(self.path, " ".join(str(error).split())) from error
         return np.asarray(probabilities, dtype=np.float32)
 
     def _open(self, runtime: Any, threads: int) -> Any:
         """Open a session with a number of threads (0: one for each core)."""
-        if not self.path.is_file():
-            raise self._unusable(_("the file does not exist"))
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors only; its warnings concern the export, not the prediction
         try:
             return runtime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the exceptions of onnxruntime have no common base class
-            raise self._unusable(" ".join(str(error).split())) from error
+            raise exported.unusable(self.path, " ".join(str(error).split())) from error
 
-    def _read_facts(self) -> dict[str, Any]:
-        """Read and check the metadata."""
-        entry = self.session.get_modelmeta().custom_metadata_map.get(KEY)
-        if entry is None:
-            raise self._unusable(
-                _("its metadata has no entry {key!r}, so its classes and preprocessing are unknown", key=KEY)
+    def _check_graph(self) -> None:
+        """Check that the graph has the input and the outputs that the facts state."""
+        inputs = {value.name: value.type for value in self.session.get_inputs()}
+        outputs = {value.name: value.shape for value in self.session.get_outputs()}
+        if inputs != {INPUT: "tensor(uint8)"} or OUTPUT not in outputs:
+            raise exported.unusable(
+                self.path, _("its inputs are {inputs} and its outputs are {outputs}", inputs=inputs, outputs=[*outputs])
             )
-        try:
-            facts: dict[str, Any] = json.loads(entry)
-            if facts["format"] != FORMAT:
-                raise self._unusable(
-                    _(
-                        "its format version is {version}, but this version of classicnets reads {supported}",
-                        version=facts["format"],
-                        supported=FORMAT,
-                    )
-                )
-            Preprocess.from_dict(facts["preprocess"])
-            inputs = {value.name: value.type for value in self.session.get_inputs()}
-            outputs = {value.name: value.shape for value in self.session.get_outputs()}
-            if inputs != {INPUT: "tensor(uint8)"} or OUTPUT not in outputs:
-                raise self._unusable(
-                    _("its inputs are {inputs} and its outputs are {outputs}", inputs=inputs, outputs=[*outputs])
-                )
-            if isinstance(width := outputs[OUTPUT][-1], int) and width != len(facts["classes"]):
-                raise self._unusable(
-                    _(
-                        "its metadata names {count} classes, but it has {width} outputs",
-                        count=len(facts["classes"]),
-                        width=width,
-                    )
-                )
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._unusable(
-                _("its metadata entry {key!r} is not valid: {error!r}", key=KEY, error=error)
-            ) from error
-        return facts
-
-    def _unusable(self, why: str) -> DataError:
-        return DataError(
-            "CN308",
-            _("{name} is damaged, or was not exported by classicnets", name=self.path.name),
-            where=str(self.path),
-            why=why,
-            hint="classicnets export RUN",
-        )
+        shape, count = outputs[OUTPUT], len(self.classes)
+        if len(shape) != 2 or (isinstance(shape[1], int) and shape[1] != count):
+            why = _(
+                "its metadata names {count} classes, but the shape of its outputs is {shape}", count=count, shape=shape
+            )
+            raise exported.unusable(self.path, why)

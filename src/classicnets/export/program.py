@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from classicnets.evaluation.exported import RECORD, facts_text, seal_program
 from classicnets.export.onnx import export_error, quiet
 from classicnets.export.parity import Classify, fit_all, to_color
 from classicnets.images import transforms
@@ -18,7 +18,7 @@ from classicnets.inspection.meta import without_data
 from classicnets.text import _
 from classicnets.values import Preprocess, luma
 
-FACTS = "classicnets.json"  # among the extra files of a .pt2 file
+FACTS = RECORD
 
 
 class _Program(nn.Module):
@@ -44,10 +44,10 @@ def program(net: nn.Module, preprocess: Preprocess, facts: dict[str, Any]) -> by
         with quiet():
             exported = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("images")},))
             content = io.BytesIO()
-            torch.export.save(exported, content, extra_files={FACTS: json.dumps(facts, ensure_ascii=False)})
+            torch.export.save(exported, content, extra_files={RECORD: facts_text(facts)})
     except Exception as error:
         raise export_error(error, _("torch cannot export this network as a torch.export program"), net) from error
-    return content.getvalue()
+    return seal_program(content.getvalue())
 
 
 def torch_classifier(path: Path, preprocess: Preprocess) -> Classify:

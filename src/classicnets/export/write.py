@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from classicnets import trust
 from classicnets.errors import CheckFailed, UsageError
+from classicnets.evaluation.exported import program_digest
 from classicnets.export import budget, int8, low_rank, onnx, parity, program
 from classicnets.export.source import ExportSource
-from classicnets.files import cannot_write, move_into_place, temporary_file
+from classicnets.files import cannot_write, mapped, move_into_place, temporary_file
 from classicnets.spec import MAX_LOSS, ExportOptions
 from classicnets.text import _, command, plural
 
@@ -119,6 +121,8 @@ def export(source: ExportSource, path: Path, options: ExportOptions) -> Exported
         with temporary_file(path) as part:
             exported = _write_and_check(part, source, choice, options)
             move_into_place(part, path)
+        if options.format == "torch":
+            trust.add(program_digest(mapped(path)))
     except CheckFailed as error:
         if error.code == "CN102":
             raise _cause_of_difference(error, source, choice.net, options.format) from error

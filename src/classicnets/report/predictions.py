@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +20,7 @@ from classicnets.images.transforms import center_crop, scale
 from classicnets.report import figures, output, sheet, tables
 from classicnets.report.output import print
 from classicnets.report.sheet import Pair
+from classicnets.strict_json import dump
 from classicnets.text import _
 from classicnets.values import Preprocess
 
@@ -196,7 +196,7 @@ class _Csv:
 
 class _JsonLines:
     def show(self, prediction: Prediction) -> None:
-        print(json.dumps(_to_dict(prediction)), flush=True)
+        print(dump(_to_dict(prediction)), flush=True)
 
     def end(self, _tally: Tally, /) -> None:
         pass
@@ -206,11 +206,11 @@ class _JsonDocument:
     """One JSON document, whose predictions are printed as they come."""
 
     def __init__(self, about: dict[str, Any]):
-        print(json.dumps(about)[:-1], '"predictions": [', sep=", ", end="")
+        print(dump(about)[:-1], '"predictions": [', sep=", ", end="")
         self.separator = "\n"
 
     def show(self, prediction: Prediction) -> None:
-        print(self.separator, json.dumps(_to_dict(prediction)), sep="", end="")
+        print(self.separator, dump(_to_dict(prediction)), sep="", end="")
         self.separator = ",\n"
 
     def end(self, tally: Tally, /) -> None:
@@ -220,7 +220,7 @@ class _JsonDocument:
             "known": tally.labeled,
             "right": tally.correct,
         }
-        print("\n]", json.dumps(counts)[1:], sep=", ")
+        print("\n]", dump(counts)[1:], sep=", ")
 
 
 def _to_dict(prediction: Prediction) -> dict[str, Any]:

@@ -9,7 +9,6 @@ runs/lenet_d2l-fashion_mnist-seeds-1/
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -19,12 +18,12 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from classicnets import machine
+from classicnets import checksum, machine, schema
 from classicnets.errors import ClassicnetsError, UsageError
 from classicnets.events import Event
 from classicnets.files import remove_parts, write_json
 from classicnets.models.modules import copy_module
-from classicnets.runs import folder
+from classicnets.runs import folder, formats
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import Output
 from classicnets.study import processes
@@ -59,10 +58,14 @@ class SeedsDisplay(Protocol):
 
 @dataclass(frozen=True)
 class SeedsFolder:
-    """The folder of the runs. `net` is the module whose copies are trained, if it was passed in Python."""
+    """The folder of the runs. `net` is the module whose copies are trained, if it was passed in Python.
+
+    With `trust`, code of the runs may be run that was not run on this machine before, and changed files are used.
+    """
 
     path: Path
     net: nn.Module | None = None
+    trust: bool = False
 
     @property
     def file(self) -> Path:
@@ -80,9 +83,24 @@ class SeedsFolder:
         return self.path / "card.md"
 
     def read(self) -> dict[str, Any]:
-        """Return the contents of seeds.json."""
-        facts: dict[str, Any] = json.loads(self.file.read_text(encoding="utf-8"))
+        """Return the contents of seeds.json. Raises UsageError CN207 if they are not valid, or were changed."""
+        try:
+            facts: dict[str, Any] = schema.read(self.file.read_bytes(), formats.SEEDS)
+            if facts.get(checksum.KEY, "") not in {"", checksum.of_values(facts)} and not self.trust:
+                raise ValueError(_("its checksum is not that of its contents"))
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                "CN207",
+                _("{name} cannot be read, is not valid, or was changed", name=self.file.name),
+                where=str(self.file),
+                why=str(error),
+                hint=(_("copy the folder again"), _("{option}   # uses a changed file", option="--trust")),
+            ) from error
         return facts
+
+    def write(self, facts: dict[str, Any]) -> None:
+        """Replace seeds.json atomically."""
+        write_json(self.file, checksum.with_checksum(facts))
 
     def runs(self) -> dict[int, RunFolder]:
         """Return the run folders by seed."""
@@ -143,10 +161,10 @@ def start(
     def fill(part: Path) -> None:
         for seed, (run_plan, run_facts) in runs.items():
             fill_run(part / f"seed-{seed}", run_plan, run_facts, splits)
-        write_json(SeedsFolder(part).file, facts)
+        SeedsFolder(part).write(facts)
 
     label = f"{plan.net_spec.label}-{splits.name}-seeds"
-    seeds_folder = SeedsFolder(folder.make(Path(output.runs), label, fill), plan.net)
+    seeds_folder = SeedsFolder(folder.make(Path(output.runs), label, fill), plan.net, trust=True)
     for line in plan.lines():
         if not line.startswith("device"):
             say(line)
@@ -169,13 +187,13 @@ def start(
     return seeds_folder
 
 
-def reopen(path: str | Path, net: nn.Module | None = None) -> SeedsFolder:
+def reopen(path: str | Path, net: nn.Module | None = None, *, trust: bool = False) -> SeedsFolder:
     """Open a folder of runs to train those without a result.
 
     Raises:
-        UsageError: CN207, a network cannot be built; CN208, all runs are complete.
+        UsageError: CN207, a network cannot be built; CN208, all runs are complete; CN212, code is not trusted.
     """
-    seeds_folder = SeedsFolder(Path(path), net)
+    seeds_folder = SeedsFolder(Path(path), net, trust)
     missing = seeds_folder.missing()
     if not missing and "result" in seeds_folder.read():
         run = next(iter(seeds_folder.runs().values()))
@@ -186,7 +204,7 @@ def reopen(path: str | Path, net: nn.Module | None = None) -> SeedsFolder:
             hint=more_training(run.path, run.read()),
         )
     for run in missing.values():
-        plan_of_run(run, net)
+        plan_of_run(run, net, trust=trust)
     remove_parts(seeds_folder.path)
     return seeds_folder
 
@@ -256,7 +274,7 @@ def finish(seeds_folder: SeedsFolder, errors: Mapping[int, str], *reports: Repor
     facts, runs = seeds_folder.read(), seeds_folder.runs()
     rows = [row(seed, run, errors.get(seed, "")) for seed, run in runs.items()]
     finished = [values for values in rows if "error" not in values]
-    plan = plan_of_run(next(iter(runs.values())), seeds_folder.net)
+    plan = plan_of_run(next(iter(runs.values())), seeds_folder.net, trust=seeds_folder.trust)
     facts["finished_at"] = now()
     result: dict[str, Any] = {
         "n": len(finished),
@@ -270,7 +288,7 @@ def finish(seeds_folder: SeedsFolder, errors: Mapping[int, str], *reports: Repor
     facts["result"] = result
     for report in reports:
         report(SeedsResults(plan, seeds_folder, facts))
-    write_json(seeds_folder.file, facts)
+    seeds_folder.write(facts)
     return result
 
 

@@ -172,6 +172,7 @@ class Session:
         *,
         net: nn.Module | None = None,
         loader_threads: int | None = None,
+        trust: bool = False,
     ) -> Self:
         """Resume a run from its last checkpoint, or from its start if it has none, with its number of threads.
 
@@ -181,9 +182,10 @@ class Session:
             output: where and how often the run is saved.
             net: the module, if the run was started with one.
             loader_threads: number of threads that load batches in advance; None is that of the run.
+            trust: whether to run code that was not run on this machine before, and to use files that were changed.
 
         Raises:
-            UsageError: CN207 if it is not a run folder, CN208 if the run is complete.
+            UsageError: CN207 if it is not a run folder, CN208 if the run is complete, CN212 if its code is not trusted.
             DataError: CN305 if the checkpoint cannot be read, CN306 if the data has changed.
         """
         run = folder.open_run(path)
@@ -197,7 +199,7 @@ class Session:
                 hint=more_training(Path(path), facts),
             )
         machine.set_threads(facts["threads"])
-        plan = plan_of_run(run, net)
+        plan = plan_of_run(run, net, trust=trust)
         if loader_threads is not None:
             plan = replace(plan, spec=replace(plan.spec, loader_threads=loader_threads))
         splits = read(plan, say)
@@ -224,8 +226,18 @@ class Session:
         session = cls(plan, run, splits, net, acceleration=acceleration, save_seconds=save_seconds)
         session.blank = blank
         if has_checkpoint:
-            tensors, saved = checkpoint.load(run.last)
-            session.state.restore(tensors, saved["state"])
+            tensors, saved = checkpoint.load(run.last, trust=trust)
+            run.check_agrees(facts, saved, trust=trust)
+            try:
+                session.state.restore(tensors, saved["state"])
+            except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+                raise DataError(
+                    "CN305",
+                    _("the checkpoint does not hold the state of this run"),
+                    where=str(run.last),
+                    why=" ".join(str(error).split())[:300],
+                    hint=_("copy the file again, or train again"),
+                ) from error
         else:
             run.write({**facts, "started_at": now(), "batch_threads": acceleration.batch_threads})
         history.truncate(run.history, session.state.epoch, session.state.step)
