@@ -40,6 +40,15 @@ def dump(values: Any, *, indent: int | None = None, ascii: bool = True) -> str:
         ) from error
 
 
+def without_nan(values: Any) -> Any:
+    """Return plain values with None in place of numbers that are not finite."""
+    if isinstance(values, float):
+        return values if math.isfinite(values) else None
+    if isinstance(values, Mapping):
+        return {key: without_nan(value) for key, value in values.items()}
+    return [without_nan(value) for value in values] if isinstance(values, list | tuple) else values
+
+
 def canonical(values: Any) -> bytes:
     """Return plain values as JSON that does not depend on the order of keys or on spaces."""
     return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
