@@ -264,9 +264,10 @@ def check_relations(facts: dict[str, Any]) -> None:
     if 0 in values.std:
         wrong.append(_("preprocess.std is 0, but images are divided by it"))
     if isinstance(net, dict) and net["kind"] == "registry":
-        if net["name"] not in NETS:
-            wrong.append(_("net.name is {name!r}, but there is no such network", name=net["name"][:60]))
-        built = (net["num_classes"], net["in_channels"], net["image_size"])
+        spec = NetSpec(**net)
+        if spec.name not in NETS:
+            wrong.append(_("net.name is {name!r}, but there is no such network", name=spec.name[:60]))
+        built = (spec.num_classes, spec.in_channels, spec.image_size)
         expected = (len(facts["classes"]), *values.shape[:2])
         if built != expected:
             wrong.append(
