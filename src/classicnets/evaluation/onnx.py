@@ -72,13 +72,11 @@ class OnnxClassifier:
         """Check that the graph has the input and the outputs that the facts state."""
         inputs = {value.name: value.type for value in self.session.get_inputs()}
         outputs = {value.name: value.shape for value in self.session.get_outputs()}
-        if inputs != {INPUT: "tensor(uint8)"} or OUTPUT not in outputs:
+        if inputs != {INPUT: "tensor(uint8)"} or len(outputs.get(OUTPUT, ())) != 2:
             raise exported.unusable(
-                self.path, _("its inputs are {inputs} and its outputs are {outputs}", inputs=inputs, outputs=[*outputs])
+                self.path, _("its inputs are {inputs} and its outputs are {outputs}", inputs=inputs, outputs=outputs)
             )
-        shape, count = outputs[OUTPUT], len(self.classes)
-        if len(shape) != 2 or (isinstance(shape[1], int) and shape[1] != count):
-            why = _(
-                "its metadata names {count} classes, but the shape of its outputs is {shape}", count=count, shape=shape
-            )
+        width, count = outputs[OUTPUT][1], len(self.classes)
+        if isinstance(width, int) and width != count:
+            why = _("its metadata names {count} classes, but it has {width} outputs", count=count, width=width)
             raise exported.unusable(self.path, why)

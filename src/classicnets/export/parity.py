@@ -102,6 +102,12 @@ def compare(file: Classify, reference: Reference, images: np.ndarray) -> Compari
     return Comparison(file_probabilities, net_probabilities, reference.bound)
 
 
+def check_finite(reference: Reference, images: np.ndarray) -> None:
+    """Raise CheckFailed CN106 if outputs of the network for the first images are not finite."""
+    batch = batches_of(images, reference.preprocess.side)[0][:_MIN_BATCH]
+    finite(reference.probabilities(batch), reference.predictor)
+
+
 def check(comparison: Comparison, description: str) -> None:
     """Raise CheckFailed CN102 if the file and the network disagree; `description` is that of the images."""
     if not comparison.difference <= comparison.bound:

@@ -206,8 +206,8 @@ class _JsonDocument:
     """One JSON document, whose predictions are printed as they come."""
 
     def __init__(self, about: dict[str, Any]):
-        print(dump(about)[:-1], '"predictions": [', sep=", ", end="")
-        self.separator = "\n"
+        # printed with the first prediction, so that an error before it is the whole document
+        self.separator = dump(about)[:-1] + ', "predictions": [\n'
 
     def show(self, prediction: Prediction) -> None:
         print(self.separator, dump(_to_dict(prediction)), sep="", end="")
@@ -220,7 +220,7 @@ class _JsonDocument:
             "known": tally.labeled,
             "right": tally.correct,
         }
-        print("\n]", dump(counts)[1:], sep=", ")
+        print(self.separator.rstrip(",\n") if not tally.images else "", "\n], ", dump(counts)[1:], sep="")
 
 
 def _to_dict(prediction: Prediction) -> dict[str, Any]:

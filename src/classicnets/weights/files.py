@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import warnings
 import zipfile
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from classicnets.errors import DataError
 from classicnets.runs import checkpoint
+from classicnets.strict_json import parse
 from classicnets.text import _, byte_count
 
 _MAX_BYTES = 4 * 2**30  # VGG-16 has half a GiB
@@ -73,10 +73,15 @@ def _read_safetensors(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dic
                 tensors = {name: file.get_tensor(name) for name in names}
             else:
                 tensors = {name: torch.empty(file.get_slice(name).get_shape(), device="meta") for name in names}
-            metadata = json.loads((file.metadata() or {}).get(checkpoint.KEY, "{}"))
+            metadata = (checkpoint.check_facts(path, file.metadata() or {}) or {}) if data else _facts(file.metadata())
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise _unreadable(path, _("the weights file is truncated or damaged"), error) from error
     return tensors, metadata if isinstance(metadata, dict) else {}
+
+
+def _facts(metadata: dict[str, str] | None) -> object:
+    """The facts of a checkpoint whose contents are not read; {} for other files."""
+    return parse((metadata or {}).get(checkpoint.KEY, "{}"))
 
 
 def _read_pickle(path: Path, size: int, *, data: bool) -> object:
