@@ -14,7 +14,7 @@ import classicnets as cn
 from classicnets import trust
 from classicnets.errors import UsageError
 from classicnets.evaluation import exported
-from classicnets.runs import folder
+from classicnets.runs import folder, net_spec
 from classicnets.spec import run_spec
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
@@ -82,7 +82,7 @@ def test_other_code_in_a_copy_of_a_run_is_not_known(own: Path, tmp_path: Path, c
     """Whether run.json names the digest of the other code or not."""
     shutil.copytree(own / "run", tmp_path / "copy")
     (tmp_path / "copy" / "net.py").write_text(NET + "# other\n")
-    spec = folder.net_spec.find(f"{tmp_path}/copy/net.py:net")
+    spec = net_spec.find(f"{tmp_path}/copy/net.py:net")
     run = folder.RunFolder(tmp_path / "copy")
     run.write({**run.read(), "net": {**run.read()["net"], "path": spec.path, "sha256": spec.sha256}})
     for argument in ("evaluate", "show"):
