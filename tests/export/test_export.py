@@ -358,7 +358,7 @@ def test_rejects_a_net_too_large_for_one_file(monkeypatch: pytest.MonkeyPatch) -
 def test_the_file_describes_itself(file: Path, trained: Path, blobs: Path) -> None:
     model = onnx.load(file)
     onnx.checker.check_model(model, full_check=True)
-    (entry,) = model.metadata_props
+    entry, _checksum = model.metadata_props
     facts, run = json.loads(entry.value), json.loads((trained / "run.json").read_text())
     assert entry.key == "classicnets" and facts["format"] == 1 and facts["net"] == "lenet_caffe"
     for key in ("classes", "preprocess", "parameters", "macs", "data_name", "fingerprint"):

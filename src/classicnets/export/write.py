@@ -111,7 +111,8 @@ def export(source: ExportSource, path: Path, options: ExportOptions) -> Exported
 
     Raises:
         CheckFailed: CN106 if outputs are not finite, CN102 if the outputs of the file differ from those of the network,
-            CN103 if int8 costs too much accuracy, CN104 if nothing fits into the size budget, CN105 if torch cannot export the network.
+            CN103 if int8 costs too much accuracy, CN104 if nothing fits into the size budget, CN105 if torch cannot
+            export the network.
         DataError: CN302 if int8 or a size budget needs images that are not available.
         MachineError: CN401 if the file cannot be written, CN403 if a package is missing.
     """
