@@ -263,7 +263,7 @@ def open_run(path: str | Path) -> RunFolder:
     """Open an existing run folder; a note says if run.json was changed by hand. Raises UsageError CN207."""
     folder = RunFolder(Path(path))
     facts = folder.read()
-    if facts.get(checksum.KEY, "") not in {"", checksum.of_values(facts)}:
+    if facts.get(checksum.KEY, "") not in ["", checksum.of_values(facts)]:
         checksum.note(_("note: {path} was changed since classicnets wrote it", path=folder.file))
     return folder
 

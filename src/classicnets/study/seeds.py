@@ -86,7 +86,7 @@ class SeedsFolder:
         """Return the contents of seeds.json. Raises UsageError CN207 if they are not valid, or were changed."""
         try:
             facts: dict[str, Any] = schema.read(self.file.read_bytes(), formats.SEEDS)
-            if facts.get(checksum.KEY, "") not in {"", checksum.of_values(facts)} and not self.trust:
+            if facts.get(checksum.KEY, "") not in ["", checksum.of_values(facts)] and not self.trust:
                 raise ValueError(_("its checksum is not that of its contents"))
         except (OSError, ValueError) as error:
             raise UsageError(
