@@ -2,6 +2,6 @@
 
 import sys
 
-from classicnets.cli.main import main
+from classicnets.cli.process import run
 
-sys.exit(main())
+sys.exit(run())

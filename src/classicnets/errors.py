@@ -144,6 +144,12 @@ A checkpoint holds the state dict. The network was built again and loaded from i
 network in memory. evaluate, predict and export would all use that other network, and a resumed run would differ.
 What to do: register what forward() reads. A tensor becomes a buffer with self.register_buffer("mean", tensor), and
 layers in a list become self.layers = nn.ModuleList(layers).""",
+    "CN211": """Another process is training the run.
+Two processes that write into one run folder would mix their checkpoints and their history. The process that trains a
+run holds a lock on the file .lock in its folder. The lock ends with the process, even if it is killed; only a file
+system without locks, on which a process of another machine was killed, leaves a file that must be removed by hand.
+evaluate, predict and export only read a run, so they work in the meantime.
+What to do: wait, or stop the process that the message names. It saves a checkpoint at Ctrl-C.""",
     "CN212": """A run folder or a torch program contains code that did not run on this machine before.
 A run of your own network is built again by running its Python file, and a .pt2 file may contain code that torch runs
 when it opens the file. Code from elsewhere can do whatever you can do, so it is not run without a question. Which code

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,8 @@ def follow(session: Session, *displays: Display) -> Run:
     with ExitStack() as open_displays:
         for display in displays:
             open_displays.enter_context(display)
-        for event in session.events():
+        events = open_displays.enter_context(closing(session.events()))
+        for event in events:
             for display in displays:
                 display.show(event)
     session.finish(report.run.write)

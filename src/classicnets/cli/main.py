@@ -19,6 +19,7 @@ from classicnets.cli import (
     export,
     list_,
     predict,
+    process,
     show,
     train,
     weights,
@@ -114,18 +115,36 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = _run(args)
             report.output.stream().flush()
         return code
+    except KeyboardInterrupt:
+        return _stopped()
     except ClassicnetsError as error:
+        if _follows_ctrl_c(error):
+            return _stopped()
         if "--debug" in words:
             raise
         if "--json" in words:
             print(dump(error.to_dict(), indent=2, ascii=False), flush=True)
         print(error, file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:  # the reader of the pipe has closed it, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), report.output.stream().fileno())
         return 0
+    except Exception as error:
+        if _follows_ctrl_c(error):
+            return _stopped()
+        raise
+
+
+def _stopped() -> int:
+    print(_("stopped"), file=sys.stderr)
+    return 130
+
+
+def _follows_ctrl_c(error: BaseException | None) -> bool:
+    """Whether an error is what a library made of a KeyboardInterrupt."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None or bool(process.signals)
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         session = api.training.resume_session(options.resume, output, console.print, loader_threads=threads)
         console.print(_("resuming {run} after {position}", run=options.resume, position=session.position))
         return _train(session, options, output, as_json=args.json)
+    _check_order(args)
     spec = arguments.read(args, RunSpec)
     if not spec.net:
         args.parser.error(_("train needs a NET, or --resume RUN"))
@@ -100,6 +101,21 @@ def _reject_changes(args: argparse.Namespace, run: str, *, many_runs: bool) -> N
         )
     unused = {"runs", "dry_run"} | ({"loader_threads"} if many_runs else set())
     arguments.reject(args, OPTIONS, unused, _("a resumed run stays in its folder, as it was started"), resume)
+
+
+def _check_order(args: argparse.Namespace) -> None:
+    """Raise UsageError CN206 if the only word that may be NET stands among the settings, and so belongs to --set."""
+    pairs = list(getattr(args, "settings", ()))
+    words = [pair for pair in pairs if "=" not in pair]
+    if words and not hasattr(args, "net"):
+        pairs.remove(words[0])
+        raise UsageError(
+            "CN206",
+            _("train needs a NET, and it comes before --set"),
+            where=args.parser.prog,
+            why=_("--set takes all words that follow it, so {word} is a setting without a value", word=words[0]),
+            hint=command("classicnets", "train", words[0], *["--set"] * bool(pairs), *pairs),
+        )
 
 
 def _train(session: Session, options: Train, output: Output, *, as_json: bool) -> int:

@@ -25,6 +25,7 @@ from classicnets.files import remove_parts, write_json
 from classicnets.models.modules import copy_module
 from classicnets.runs import folder, formats
 from classicnets.runs.folder import RunFolder
+from classicnets.runs.lock import FolderLock
 from classicnets.spec import Output
 from classicnets.study import processes
 from classicnets.study.parallel import choose
@@ -205,7 +206,6 @@ def reopen(path: str | Path, net: nn.Module | None = None, *, trust: bool = Fals
         )
     for run in missing.values():
         plan_of_run(run, net, trust=trust)
-    remove_parts(seeds_folder.path)
     return seeds_folder
 
 
@@ -229,7 +229,29 @@ def train(
         *reports: Called with the results before they are saved.
         parallel_runs: Number of runs in parallel (default: as chosen at the start).
         save_seconds: Time between two checkpoints of a run.
+
+    Raises:
+        UsageError: CN211, another process trains them.
     """
+    lock = FolderLock(seeds_folder.path)
+    lock.acquire()
+    try:
+        remove_parts(seeds_folder.path)
+        errors = _train(seeds_folder, display, train_run, parallel_runs=parallel_runs, save_seconds=save_seconds)
+        return finish(seeds_folder, errors, *reports)
+    finally:
+        lock.release()
+
+
+def _train(
+    seeds_folder: SeedsFolder,
+    display: SeedsDisplay,
+    train_run: TrainRun,
+    *,
+    parallel_runs: int | None,
+    save_seconds: float,
+) -> dict[int, str]:
+    """Train the runs without a result; return the errors by seed."""
     facts, missing, errors = seeds_folder.read(), seeds_folder.missing(), dict[int, str]()
     if seeds_folder.net is not None:
         seed_events = _train_in_process(missing, seeds_folder.net, train_run)
@@ -243,7 +265,7 @@ def train(
                 display.show_result(row(seed, seeds_folder.runs()[seed], event.error))
             else:
                 display.show(seed, event)
-    return finish(seeds_folder, errors, *reports)
+    return errors
 
 
 def _train_in_process(

@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +32,7 @@ from classicnets.recipes import rules
 from classicnets.recipes.resolve import ANY_NET, RECIPES
 from classicnets.runs import checkpoint, folder, history
 from classicnets.runs.folder import RunFolder
+from classicnets.runs.lock import FolderLock
 from classicnets.spec import Output
 from classicnets.text import _, command
 from classicnets.training import objective
@@ -102,8 +103,10 @@ class Session:
         *,
         acceleration: Acceleration | None = None,
         save_seconds: float = SAVE_SECONDS,
+        lock: FolderLock | None = None,
     ):
         """Make everything that training needs, with a new state. Use `start` or `resume` instead."""
+        self.lock = lock or FolderLock(run.path)
         self.plan, self.folder, self.splits, self.net = plan, run, splits, net
         self.save_seconds = save_seconds
         self.subscribers: list[Subscriber] = []
@@ -161,6 +164,7 @@ class Session:
         session = cls(plan, run, splits, net, acceleration=acceleration, save_seconds=save_seconds)
         session.blank = blank
         session._check_saved(session.checkpoint(weights_only=True)[0], net)
+        session.lock.acquire()
         return session
 
     @classmethod
@@ -185,18 +189,34 @@ class Session:
             trust: whether to run code that was not run on this machine before, and to use files that were changed.
 
         Raises:
-            UsageError: CN207 if it is not a run folder, CN208 if the run is complete, CN212 if its code is not trusted.
+            UsageError: CN207 if it is not a run folder, CN208 if the run is complete, CN211 if another process has it,
+                CN212 if its code is not trusted.
             DataError: CN305 if the checkpoint cannot be read, CN306 if the data has changed.
         """
         run = folder.open_run(path)
-        facts = run.read()
+        lock = FolderLock(run.path)
+        with lock.kept():
+            return cls._resume(run, lock, say, output or Output(), net, loader_threads, trust)
+
+    @classmethod
+    def _resume(
+        cls,
+        run: RunFolder,
+        lock: FolderLock,
+        say: Say,
+        output: Output,
+        net: nn.Module | None,
+        loader_threads: int | None,
+        trust: bool,
+    ) -> Self:
+        facts, path = run.read(), run.path
         if "result" in facts:
             raise UsageError(
                 "CN208",
                 _("the run is complete"),
                 where=str(path),
                 why=_("all its epochs are trained and its results are written"),
-                hint=more_training(Path(path), facts),
+                hint=more_training(path, facts),
             )
         machine.set_threads(facts["threads"])
         plan = plan_of_run(run, net, trust=trust)
@@ -222,8 +242,8 @@ class Session:
         net = (replace(plan, weights="") if has_checkpoint else plan).build(say)
         # as at the start of the run: a run of version 0.1, which does not record the number, did not split batches
         acceleration = choose_acceleration(plan, net, facts.get("batch_threads", 1 if has_checkpoint else None))
-        save_seconds = (output or Output()).save_every
-        session = cls(plan, run, splits, net, acceleration=acceleration, save_seconds=save_seconds)
+        save_seconds = output.save_every
+        session = cls(plan, run, splits, net, acceleration=acceleration, save_seconds=save_seconds, lock=lock)
         session.blank = blank
         if has_checkpoint:
             tensors, saved = checkpoint.load(run.last, trust=trust)
@@ -280,10 +300,17 @@ class Session:
     def events(self) -> Generator[Event, None, None]:
         """Train to the end, saving checkpoints, and yield each event.
 
+        If it ends early, by an error or because it is closed, another process may resume the run.
+
         Raises:
             KeyboardInterrupt: at Ctrl-C, after saving.
             CheckFailed: CN101 if the loss is not finite.
+            UsageError: CN211 if another process has resumed the run.
         """
+        with self.lock.kept():
+            yield from self._events()
+
+    def _events(self) -> Generator[Event, None, None]:
         saved = time.monotonic()
         training = train(self.state, self.batches, self.plan.recipe, self.objective, self._evaluate, self.acceleration)
         deterministic = machine.deterministic(self.plan.spec.deterministic)
@@ -318,6 +345,12 @@ class Session:
         Args:
             reports: called with the results, in this order.
         """
+        try:
+            return self._finish(reports)
+        finally:
+            self.lock.release()
+
+    def _finish(self, reports: Sequence[Report]) -> Results:
         tensors, _facts = checkpoint.load(self.folder.weights_file())
         if self.folder.best.exists():
             self.state.evaluated_net.load_state_dict(checkpoint.weights(tensors))
