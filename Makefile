@@ -1,5 +1,6 @@
 # Two commands: `make run` sets up and trains LeNet on Fashion-MNIST; `make test` sets up and runs the tests.
 # `make quick` runs the smoke tests in under a minute; `make check` checks style, types and spelling; `make cover` measures coverage.
+# `make fuzz` damages files of every kind in many more ways than `make test` does.
 # `make example` goes from a folder of images to one exported file, in build/example.
 # `make docs` builds the website into build/site; open build/site/index.html.
 # `make bench` measures the speed, in some twelve minutes, and writes docs/performance.md.
@@ -12,7 +13,7 @@ TORCH_BACKEND ?=
 # uv has its own name for pip's folder of local wheels
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: run example test quick check cover docs bench clean
+.PHONY: run example test quick fuzz check cover docs bench clean
 
 run: $(VENV)/.base
 	$(VENV)/bin/classicnets train lenet_d2l $(ARGS)
@@ -26,6 +27,9 @@ test: $(VENV)/.dev
 
 quick: $(VENV)/.dev
 	$(PY) -m pytest @tests/quick.txt $(ARGS)
+
+fuzz: $(VENV)/.dev
+	CLASSICNETS_FUZZ=2000 $(PY) -m pytest $(wildcard tests/*/test_*_mutations.py) $(ARGS)
 
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

@@ -167,8 +167,9 @@ What to do: download the files on any machine, then run `classicnets data import
 MNIST, Fashion-MNIST and KMNIST use the same file names, so they are easily confused. If the contents are those of
 another known data set, the message names it.
 What to do: import the files of the right data set, or download them with `classicnets data get NAME`.""",
-    "CN304": """An image cannot be read. It is missing, empty, damaged, extremely large or not an image, or it has
-32-bit pixels, whose value for white is not defined. With --handwriting, the image may also be blank.
+    "CN304": """An image cannot be read. It is missing, empty, damaged, incomplete, too large, or not an image of the
+formats in docs/data-layouts.md, or it has 32-bit pixels, whose value for white is not defined. With --handwriting, the
+image may also be blank.
 Training and evaluation stop by default, because results on part of the images would be different results.
 What to do: `classicnets data check FOLDER` lists all such files. --on-bad-image skip leaves them out and reports how
 many; a run then lists each of them in its split.csv.""",
@@ -196,9 +197,9 @@ If images cannot be cached on disk (CLASSICNETS_IMAGE_CACHE=memory, a full disk)
 of this machine, at the image size of the network.
 What to do: `classicnets data check FOLDER` (or FILE.csv) lists all classes and all images that cannot be read.""",
     "CN308": """An exported file (.onnx or .pt2) is damaged, was changed, or was not exported by classicnets.
-Exported files contain their classes and preprocessing as metadata, and take whole images (input "pixels", uint8
-[N, H, W, 3]). Other ONNX files lack this information. A checksum covers the graph, the weights and the metadata;
-programs that optimize ONNX files keep the metadata, but the file counts as changed.
+Exported files contain their classes and preprocessing as metadata. Other files lack this information. A checksum covers
+the graph, the weights and the metadata; programs that optimize ONNX files keep the metadata, but the file counts as
+changed.
 What to do: create the file with `classicnets export RUN`. --trust uses a file that another program has changed.""",
     "CN401": """A folder or file cannot be written. The permission is missing, the disk is full or it is read-only.
 What to do: choose another folder for runs with --runs FOLDER, another file with -o, or another folder for data with

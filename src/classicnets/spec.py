@@ -24,6 +24,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 ON_BAD_IMAGE = ("fail", "skip")
 EXPORT_FORMATS = ("onnx", "torch")
+EXPORT_INPUTS = ("pixels", "float")
 MAX_LOSS = 5.0  # percentage points of test accuracy that int8 quantization may cost by default
 GROUPS = ("data", "recipe", "run", "machine", "output")  # headings of the help, in its order
 
@@ -107,6 +108,14 @@ NET_FILE: dict[str, Any] = {
 TRUST: dict[str, Any] = {
     "help": "run Python code of a run folder from elsewhere, and use files that other programs have changed",
     "group": "machine",
+}
+MIN_CONFIDENCE: dict[str, Any] = {
+    "help": "answer unknown if the largest probability, calibrated on validation images, is below this",
+    "group": "output",
+    "metavar": "P",
+    "shown": "",
+    "minimum": 0,
+    "maximum": 1,
 }
 OFFLINE: dict[str, Any] = {"help": "do not download anything (as with CLASSICNETS_OFFLINE=1)", "group": "data"}
 
@@ -293,6 +302,13 @@ class ExportOptions:
     format: str = option(
         "onnx", help="format of the file: ONNX, or a torch program (.pt2)", group="output", choices=EXPORT_FORMATS
     )
+    input: str = option(
+        EXPORT_INPUTS[0],
+        help="input of an ONNX file: pixels of images of any size, or float: one resized image, plain operators only",
+        group="output",
+        choices=EXPORT_INPUTS,
+    )
+    min_confidence: float | None = option(None, **MIN_CONFIDENCE)
     int8: bool = option(False, help="quantize to int8, calibrated on training images", group="output")
     max_loss: float | None = option(
         None,
@@ -322,6 +338,12 @@ class ExportOptions:
             raise UsageError("CN206", _("unknown export format {name!r}", name=self.format), hint="--format onnx")
         if self.format != "onnx" and (self.int8 or self.size_budget is not None):
             raise UsageError("CN206", _("--int8 and --size-budget require the ONNX format"), hint="--format onnx")
+        if self.input == "float" and (self.format != "onnx" or self.int8 or self.size_budget is not None):
+            raise UsageError(
+                "CN206",
+                _("--input float is a plain ONNX file: it has no other format, no int8 and no size budget"),
+                hint="--input float",
+            )
         if self.max_loss is not None and self.size_budget is not None:
             raise UsageError(
                 "CN206",

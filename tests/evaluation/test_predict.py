@@ -74,8 +74,8 @@ def test_table_includes_images_that_cannot_be_read(cli: CommandLine, model: Path
         ("broken.png", "-"),
         ("a2.png", "red"),
     ]
-    assert rows[2][-1] == "damaged, or not an image"
-    assert "1 of 4 images could not be read" in err and f"{album}/broken.png: damaged" in err
+    assert rows[2][-1] == "it is a text file"
+    assert "1 of 4 images could not be read" in err and f"{album}/broken.png: it is a text file" in err
     assert "colors, weights colors.onnx; images are preprocessed to color 8x8" in err
 
 
@@ -86,7 +86,7 @@ def test_all_output_formats_have_the_same_content(cli: CommandLine, model: Path,
     assert (document["pictures"], document["unread"], document["known"], document["right"]) == (4, 1, 0, 0)
     lines = [json.loads(line) for line in cli("predict", model, album, "--jsonl")[1].splitlines()]
     assert lines == document["predictions"]
-    assert [line.get("error", "") for line in lines] == ["", "", "damaged, or not an image", ""]
+    assert [line.get("error", "") for line in lines] == ["", "", "it is a text file", ""]
     rows = list(csv.DictReader(io.StringIO(cli("predict", model, album, "--csv")[1])))
     for row, line in zip(rows, lines, strict=True):
         assert (row["picture"], row["error"]) == (line["picture"], line.get("error", ""))
@@ -165,9 +165,9 @@ def test_reads_at_most_two_batches_ahead(model: Path, tmp_path: Path, monkeypatc
     ("arguments", "exit_code", "message"),
     [
         (["x.onnx", "a.png"], 3, "error[CN308]"),
-        (["colors.onnx", "album", "--device", "cuda"], 2, "do not apply to an .onnx file: device"),
-        (["colors.onnx", "album", "--net", "x.py:net"], 2, "do not apply to an .onnx file: net"),
-        (["colors.onnx", "album", "--precision", "auto"], 2, "do not apply to an .onnx file: precision"),
+        (["colors.onnx", "album", "--device", "cuda"], 2, "do not apply to an exported file: device"),
+        (["colors.onnx", "album", "--net", "x.py:net"], 2, "do not apply to an exported file: net"),
+        (["colors.onnx", "album", "--precision", "auto"], 2, "do not apply to an exported file: precision"),
         (["colors.onnx", "album", "--top", "0"], 2, "--top must be at least 1, not 0"),
         (["colors.onnx", "album", "--json", "--csv"], 2, "cannot be combined"),
         (["colors.onnx", "album", "--jsonl", "--csv"], 2, "cannot be combined"),
@@ -248,7 +248,7 @@ def test_loads_an_onnx_file_in_python(model: Path, album: Path) -> None:
     assert loaded.classes == ("red", "green", "blue") and "colors" in repr(loaded)
     good, broken = loaded.predict(album / "a1.png", album / "broken.png")
     assert good.classes[0] == "red" and sum(good.probabilities) == pytest.approx(1)
-    assert (broken.classes, broken.error) == ((), "damaged, or not an image")
+    assert (broken.classes, broken.error) == ((), "it is a text file")
 
 
 # --- evaluate --------------------------------------------------------------------------------------------------------

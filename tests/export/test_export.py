@@ -26,6 +26,7 @@ import classicnets as cn
 from classicnets import machine
 from classicnets.api import models
 from classicnets.errors import CheckFailed, DataError, MachineError, UsageError
+from classicnets.evaluation.exported import RECORD as PROGRAM_FACTS
 from classicnets.evaluation.onnx import INPUT
 from classicnets.export import budget, graph, layers, low_rank, parity, program
 from classicnets.export import onnx as export_onnx
@@ -536,9 +537,9 @@ def test_prefers_the_first_of_equally_accurate_candidates() -> None:
 def test_exports_a_torch_program(trained: Path, tmp_path: Path) -> None:
     exported = cn.Run(trained).export(tmp_path / "net.pt2", format="torch", license="MIT")
     assert exported.difference <= present(exported.bound) and exported.accuracy == exported.net_accuracy
-    extra = {program.FACTS: ""}
+    extra = {PROGRAM_FACTS: ""}
     net = torch.export.load(tmp_path / "net.pt2", extra_files=extra).module()
-    assert json.loads(extra[program.FACTS])["licence"] == "MIT"
+    assert json.loads(extra[PROGRAM_FACTS])["licence"] == "MIT"
     for n in (1, 2, 7):
         assert net(torch.zeros(n, 3, 28, 28, dtype=torch.uint8)).shape == (n, 10)
 

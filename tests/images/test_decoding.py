@@ -252,7 +252,7 @@ def reason(path: Path) -> str:
 def test_explains_empty_files_text_and_folders(tmp_path: Path) -> None:
     (tmp_path / "x.jpg").touch()
     assert reason(tmp_path / "x.jpg") == "the file is empty"
-    (tmp_path / "x.jpg").write_text("<html>")
+    (tmp_path / "x.jpg").write_bytes(b"\x93\1\2\3")
     assert reason(tmp_path / "x.jpg") == "its format is unknown, or its header is damaged"
     (tmp_path / "d.jpg").mkdir()
     assert "directory" in reason(tmp_path / "d.jpg")

@@ -422,6 +422,7 @@ def test_resumed_run_skips_the_same_images(three: Path, tmp_path: Path) -> None:
     (three / "train/cat/train_0.png").write_bytes(b"")
     session = start_run(three, tmp_path / "r", on_bad_image="skip")
     before = session.folder.split.read_bytes()
+    session.lock.release()
     resumed = Session.resume(session.folder.path, lambda _: None)
     assert len(resumed.splits.train) == 11 and resumed.splits.fingerprint == session.splits.fingerprint
     for _ in resumed.events():

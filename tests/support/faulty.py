@@ -108,8 +108,6 @@ def make_faulty_folder(root: Path) -> dict[str, set[frozenset[str]]]:
         add("damaged", shell / name)
     (stone / "bomb.png").write_bytes(bomb(60_000))
     add("too_large", stone / "bomb.png")
-    (stone / "large.png").write_bytes(bomb(10_000))
-    add("suspiciously_large", stone / "large.png")
 
     Image.new("RGB", (96, 72), (120, 130, 90)).save(leaf / "blank.png")
     add("constant", leaf / "blank.png")

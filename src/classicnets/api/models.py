@@ -16,10 +16,11 @@ from classicnets.acceleration.prepare import choose
 from classicnets.datasets.types import Say
 from classicnets.errors import DataError, UsageError
 from classicnets.evaluation.classify import Decoder, Prediction
-from classicnets.evaluation.evaluate import Evaluation
+from classicnets.evaluation.evaluate import Accepted, Evaluation
 from classicnets.evaluation.model import Model as CoreModel
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.predictor import BATCH, Predictor
+from classicnets.evaluation.program import ProgramClassifier
 from classicnets.export.source import ExportSource
 from classicnets.export.write import Exported, check_target, export, target
 from classicnets.images import inputs
@@ -31,15 +32,15 @@ from classicnets.spec import ExportOptions, documented, rename_old
 from classicnets.study.seeds import SeedsFolder, spread
 from classicnets.text import _, command
 
-__all__ = ["Evaluation", "Exported", "Input", "Model", "Prediction", "Run", "Seeds", "count_inputs", "decoder", "load"]
-__all__ += ["spread", "stream"]
+__all__ = ["Accepted", "Evaluation", "Exported", "Input", "Model", "Prediction", "Run", "Seeds", "count_inputs"]
+__all__ += ["decoder", "load", "spread", "stream"]
 
 
 class Model(CoreModel):
     """A trained model: a run (see `Run`), or an exported file (see `load`)."""
 
     def predict(  # type: ignore[override]
-        self, *images: str | Path, top: int = 3, handwriting: bool = False
+        self, *images: str | Path, top: int = 3, handwriting: bool = False, min_confidence: float | None = None
     ) -> list[Prediction]:
         """Return the `top` most probable classes of each image.
 
@@ -47,6 +48,8 @@ class Model(CoreModel):
             images: Files, folders, globs, CSV lists, or "-" for standard input.
             top: Number of classes for each image.
             handwriting: Each image is a photographed or drawn character; it is centered and scaled as in MNIST.
+            min_confidence: Predictions whose largest probability is below this are `rejected`. The probabilities are
+                then calibrated by the temperature that the run has fitted on its validation images, if it has any.
 
         Returns:
             One prediction for each image; for an image that cannot be read, it has an `error` and no classes.
@@ -54,7 +57,7 @@ class Model(CoreModel):
         Raises:
             DataError: CN304, there is no image; CN307, a CSV list is not valid.
         """
-        return super().predict(*images, top=top, decode=decoder(handwriting=handwriting))
+        return super().predict(*images, top=top, decode=decoder(handwriting=handwriting), min_confidence=min_confidence)
 
 
 def decoder(*, handwriting: bool) -> Decoder:
@@ -63,13 +66,20 @@ def decoder(*, handwriting: bool) -> Decoder:
 
 
 def stream(
-    model: CoreModel, places: Sequence[str], top: int, *, handwriting: bool = False, say: Say = lambda _: None
+    model: CoreModel,
+    places: Sequence[str],
+    top: int,
+    *,
+    handwriting: bool = False,
+    min_confidence: float | None = None,
+    say: Say = lambda _: None,
 ) -> Iterator[tuple[Input, Prediction]]:
     """Yield each image of files, folders, globs, CSV lists or "-" with its prediction; images are not kept in memory.
 
     `say` receives notes about folders and lists.
     """
-    return model.stream(inputs.find_images(places, say=say), top=top, decode=decoder(handwriting=handwriting))
+    images, decode = inputs.find_images(places, say=say), decoder(handwriting=handwriting)
+    return model.stream(images, top=top, decode=decode, min_confidence=min_confidence)
 
 
 def count_inputs(places: Sequence[str], say: Say) -> int | None:
@@ -91,34 +101,40 @@ def load(
     precision: str = "float32",
     trust: bool = False,
 ) -> Model:
-    """Load a trained model from a run folder (see `Run`) or from an .onnx file that was exported from a run.
+    """Load a trained model from a run folder (see `Run`) or from a file that was exported from a run.
+
+    Loading a .pt2 file can run code, as torch.export.load does: load only files that you trust.
 
     Args:
-        path: The run folder or .onnx file.
-        net: See `Run`; not for an .onnx file, which contains its network.
-        device: See `Run`; an .onnx file runs on the CPU.
-        precision: See `Run`; an .onnx file has its own precision.
+        path: The run folder, or the .onnx or .pt2 file.
+        net: See `Run`; not for an exported file, which contains its network.
+        device: See `Run`; an exported file runs on the CPU.
+        precision: See `Run`; an exported file has its own precision.
         trust: See `Run`.
 
     Raises:
-        UsageError: What `Run` raises; for an .onnx file CN206, it has `net`, another device or another precision.
-        DataError: What `Run` raises; CN308, the .onnx file is damaged or was not exported by classicnets.
+        UsageError: What `Run` raises; for an exported file CN206, it has `net`, another device or another precision.
+        DataError: What `Run` raises; CN308, the exported file is damaged or was not exported by classicnets.
         MachineError: CN403, onnxruntime is not installed.
     """
     path = Path(path)
-    if path.suffix.lower() != ".onnx":
+    classifiers: dict[str, type[OnnxClassifier | ProgramClassifier]] = {
+        ".onnx": OnnxClassifier,
+        ".pt2": ProgramClassifier,
+    }
+    if path.suffix.lower() not in classifiers:
         return Run(path, net=net, device=device, precision=precision, trust=trust)
     changes = {"net": net is not None, "device": device not in {"auto", "cpu"}, "precision": precision != "float32"}
     if any(changes.values()):
         options = ", ".join(name for name, changed in changes.items() if changed)
         raise UsageError(
             "CN206",
-            _("these options do not apply to an .onnx file: {options}", options=options),
+            _("these options do not apply to an exported file: {options}", options=options),
             where=str(path),
             why=_("the file contains the network, which runs on the CPU in the precision of the file"),
             hint=_("the same without {options}", options=options),
         )
-    exported = OnnxClassifier(path, trust=trust)
+    exported = classifiers[path.suffix.lower()](path, trust=trust)
     facts = exported.facts
     return Model(
         exported,
@@ -128,6 +144,8 @@ def load(
         data=facts.get("data_name"),
         fingerprint=facts.get("fingerprint"),
         accuracy=facts.get("test_accuracy"),
+        temperature=facts.get("temperature"),
+        min_confidence=facts.get("min_confidence"),
     )
 
 
@@ -210,6 +228,7 @@ class Run(Model):
             fingerprint=self.facts["fingerprint"],
             on_bad_image=self.facts.get("on_bad_image", "fail"),
             accuracy=self.facts.get("result", {}).get("test_accuracy"),
+            temperature=self.facts.get("result", {}).get("temperature"),
         )
 
     def __repr__(self) -> str:
@@ -239,7 +258,7 @@ class Run(Model):
         exporting = ExportOptions(**rename_old(options, ExportOptions))
         path = target(Path(path), exporting)
         check_target(path, exporting)  # before the data is read
-        source = ExportSource(self.folder, self.net, report.tables.console(stderr=True).print)
+        source = ExportSource(self.folder, self.net, report.tables.console(stderr=True).print, exporting)
         return export(source, path, exporting)
 
 

@@ -5,11 +5,8 @@ Files are only read. Everything that training rejects is an error here, with the
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-
-from PIL import Image
 
 from classicnets.audit import checks
 from classicnets.audit.duplicates import find_duplicates
@@ -63,11 +60,8 @@ def audit_images(path: Path, progress: Progress | None = None) -> AuditReport:
 def _inspect_files(paths: list[Path], thumbnails: Thumbnails, progress: Progress | None) -> list[ImageInfo]:
     """Inspect files in several threads; the thumbnails of file i are written to row i."""
     infos: list[ImageInfo] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's warnings about files that it can read
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        for info in ordered_map(lambda i: inspect_file(paths[i], i, thumbnails), range(len(paths))):
-            infos.append(info)
-            if progress and (len(infos) % _PROGRESS_STEP == 0 or len(infos) == len(paths)):
-                progress(len(infos), len(paths))
+    for info in ordered_map(lambda i: inspect_file(paths[i], i, thumbnails), range(len(paths))):
+        infos.append(info)
+        if progress and (len(infos) % _PROGRESS_STEP == 0 or len(infos) == len(paths)):
+            progress(len(infos), len(paths))
     return infos

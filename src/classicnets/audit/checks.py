@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from PIL import Image
-
 from classicnets.audit.findings import Entries, Finding, Group, ImageEntry
+from classicnets.images.formats import suffix_format
 from classicnets.images.splits import Layout
 from classicnets.images.thumbnails import ImageInfo
 from classicnets.text import _, join, plural, shape
@@ -83,18 +82,12 @@ def unreadable_files(entries: Entries) -> list[Finding]:
         ),
         _problem_check(
             "too_large",
-            lambda n: plural("{n} image declares an absurd size", "{n:,} images declare absurd sizes", n),
+            lambda n: plural("{n} image is too large", "{n:,} images are too large", n),
             _(
                 "decoding such an image would fill the memory, although its file may be small; it is not decoded here,"
                 " and training rejects it"
             ),
             _("delete such images, or reduce them with a program that you trust with them"),
-        ),
-        _problem_check(
-            "suspiciously_large",
-            lambda n: plural("{n} image is very large", "{n:,} images are very large", n),
-            _("training rejects such an image, because decoding takes three bytes per pixel; it is not decoded here"),
-            _("reduce such images; a longer side of some hundred pixels is enough"),
         ),
     ]
     return [finding for check in checks for finding in check.run(entries)]
@@ -199,12 +192,9 @@ def _size_checks(usual_size: float) -> list[_Check]:
 
 
 def _file_checks() -> list[_Check]:
-    formats = Image.registered_extensions()
-
     def wrong_suffix(info: ImageInfo, image: ImageEntry) -> str:
-        named = formats.get(Path(image.file).suffix.lower(), "")
-        same = info.format == named or {info.format, named} == {"MPO", "JPEG"}
-        return "" if same else _("contains {format}", format=info.format)
+        named = suffix_format(Path(image.file).suffix)
+        return "" if info.format == named else _("contains {format}", format=info.format)
 
     return [
         _Check(

@@ -12,12 +12,23 @@ from typing import TYPE_CHECKING
 from classicnets import api, report
 from classicnets.cli import arguments
 from classicnets.report.output import print
-from classicnets.spec import DEVICE, NET_FILE, OFFLINE, ON_BAD_IMAGE, PRECISION, TRUST, RunSpec, about, option
+from classicnets.spec import (
+    DEVICE,
+    MIN_CONFIDENCE,
+    NET_FILE,
+    OFFLINE,
+    ON_BAD_IMAGE,
+    PRECISION,
+    TRUST,
+    RunSpec,
+    about,
+    option,
+)
 from classicnets.strict_json import dump
 from classicnets.text import _
 
 if TYPE_CHECKING:
-    from classicnets.api.models import Evaluation, Input, Model
+    from classicnets.api.models import Accepted, Evaluation, Input, Model
 
 HELP = "compute accuracy and other metrics on the test split, or on any labeled images"
 
@@ -26,15 +37,16 @@ HELP = "compute accuracy and other metrics on the test split, or on any labeled 
 class OpenModel:
     """Options of `evaluate` and `predict` that open a model."""
 
-    model: str = option(help="run folder, or exported .onnx file", metavar="MODEL")
+    model: str = option(help="run folder, or exported .onnx or .pt2 file", metavar="MODEL")
     net: str | None = option(None, **NET_FILE)
     device: str = option("auto", **DEVICE)
     precision: str = option("float32", **PRECISION)
     trust: bool = option(False, **TRUST)
+    min_confidence: float | None = option(None, **MIN_CONFIDENCE)
 
     def open(self) -> Model:
         """Load the model. Raises what `cn.load` raises."""
-        return api.models.load(self.model, **{key: value for key, value in vars(self).items() if key != "model"})
+        return api.models.load(self.model, net=self.net, device=self.device, precision=self.precision, trust=self.trust)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +81,15 @@ def run(args: argparse.Namespace) -> int:
                 yield image
                 count()
 
-    model = arguments.read(args, OpenModel).open()
-    result = model.evaluate(options.data, on_bad_image=options.on_bad_image, say=console.print, watch=show_progress)
+    opening = arguments.read(args, OpenModel)
+    model = opening.open()
+    result = model.evaluate(
+        options.data,
+        on_bad_image=options.on_bad_image,
+        min_confidence=opening.min_confidence,
+        say=console.print,
+        watch=show_progress,
+    )
     if args.json:
         about_model = {"model": str(model.path), "weights": model.weights, "computed_in": model.predictor.precision}
         data = options.data or model.data
@@ -79,6 +98,8 @@ def run(args: argparse.Namespace) -> int:
         _print_csv(result, model.classes)
     else:
         _print_summary(model, options.data, result)
+        if result.accepted:
+            _print_accepted(model, result, result.accepted)
         _print_classes(result, model.classes)
     return 0
 
@@ -107,6 +128,26 @@ def _print_summary(model: Model, data: str | None, result: Evaluation) -> None:
             _(
                 "{model} ({weights}) on {data}: accuracy {accuracy:.4f}, loss {loss:.4f} on {n:,} test images,"
                 " in {seconds:.2f} s",
+                **values,
+            )
+        )
+
+
+def _print_accepted(model: Model, result: Evaluation, accepted: Accepted) -> None:
+    """Print which answers are given, and the calibration before and after the temperature."""
+    print(report.predictions.rejection_note(model, accepted.min_confidence))
+    values = vars(accepted) | {"of": result.n}
+    if accepted.accuracy is None:
+        print(_("accepted: none of {of:,} images", **values))
+    else:
+        print(_("accepted: {n:,} of {of:,} images ({coverage:.1%}), with accuracy {accuracy:.4f}", **values))
+    if accepted.temperature != 1:
+        print(
+            _(
+                "calibration error {before:.4f} without and {calibration_error:.4f} with the temperature,"
+                " loss {loss_before:.4f} and {loss:.4f}, on {of:,} images",
+                before=result.calibration_error,
+                loss_before=result.loss,
                 **values,
             )
         )

@@ -50,19 +50,27 @@ def run(args: argparse.Namespace) -> int:
     """Print one row for each image, most probable class first; the exit code is 3 if an image cannot be read."""
     options = arguments.read(args, Predict)
     output_format = _output_format(args, options)
-    model = arguments.read(args, OpenModel).open()
+    opening = arguments.read(args, OpenModel)
+    model = opening.open()
+    rejection = model.rejecting(opening.min_confidence)
     console = report.tables.console(stderr=True)
     # Before any image is classified, this finds missing inputs and faulty lists.
     total = api.models.count_inputs(options.inputs, console.print)
     console.print(_describe(model, handwriting=options.handwriting))
+    if rejection:
+        console.print(report.predictions.rejection_note(model, rejection.min_confidence))
     tally = report.predictions.Tally()
     drawn: list[tuple[Input, Prediction]] = []
-    writer = report.predictions.writer(output_format, _facts(model), min(options.top, len(model.classes)))
+    facts = _facts(model) | ({"min_confidence": rejection.min_confidence} if rejection else {})
+    writer = report.predictions.writer(
+        output_format, facts, min(options.top, len(model.classes)), rejects=rejection is not None
+    )
     predictions = api.models.stream(
         model,
         options.inputs,
         options.top,
         handwriting=options.handwriting,
+        min_confidence=opening.min_confidence,
         say=console.print if total is None else lambda _: None,  # count_inputs has printed the notes, if it could count
     )
     with report.terminal.progress_bar(console, total, visible=_shows_progress(output_format, total)) as count:
@@ -77,7 +85,25 @@ def run(args: argparse.Namespace) -> int:
         decode = api.models.decoder(handwriting=options.handwriting)
         report.predictions.draw(Path(options.show), drawn, model.predictor.preprocess, tally.images, decode)
         console.print(_("preprocessed images: {path}", path=options.show))
-    if tally.labeled:
+    if rejection:
+        console.print(
+            plural(
+                "{rejected} of {n} image is unknown",
+                "{rejected:,} of {n:,} images are unknown",
+                tally.images,
+                rejected=tally.rejected,
+            )
+        )
+    if rejection and tally.labeled > tally.rejected_labeled:
+        console.print(
+            _(
+                "{right:,} of {known:,} accepted images with a known class are classified correctly ({share:.1%})",
+                right=tally.accepted_correct,
+                known=tally.labeled - tally.rejected_labeled,
+                share=tally.accepted_correct / (tally.labeled - tally.rejected_labeled),
+            )
+        )
+    elif tally.labeled:
         console.print(
             _(
                 "{right:,} of {known:,} images with a known class are classified correctly ({share:.1%})",

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from classicnets.errors import CheckFailed, DataError
+from classicnets.evaluation.rejection import Rejection
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input, reason
 from classicnets.text import _, join, plural
@@ -55,6 +56,7 @@ class Prediction:
         probabilities: One for each of `classes`.
         truth: The true class, if it is known.
         error: Why the image cannot be read; "" for a readable image.
+        rejected: Whether the answer is "unknown", because the first probability is below the smallest confidence.
     """
 
     image: str
@@ -62,6 +64,7 @@ class Prediction:
     probabilities: tuple[float, ...]
     truth: str | None = None
     error: str = ""
+    rejected: bool = False
 
     @property
     def right(self) -> bool | None:
@@ -70,16 +73,25 @@ class Prediction:
 
 
 def predictions(
-    classifier: Classifier, inputs: Iterable[Input], top: int = 3, *, decode: Decoder = read_fitted
+    classifier: Classifier,
+    inputs: Iterable[Input],
+    top: int = 3,
+    *,
+    decode: Decoder = read_fitted,
+    rejection: Rejection | None = None,
 ) -> Iterator[tuple[Input, Prediction]]:
     """Yield each image with its `top` most probable classes; `decode` reads the image files."""
     for image, result in classify(classifier, inputs, decode=decode):
         if isinstance(result, DataError):
             yield image, Prediction(image.name, (), (), image.truth, reason(result))
         else:
+            if rejection:
+                result = rejection.calibrate(result[None])[0]  # noqa: PLW2901
             best = np.argsort(-result, kind="stable")[:top]
             classes = tuple(classifier.classes[i] for i in best)
-            yield image, Prediction(image.name, classes, tuple(float(result[i]) for i in best), image.truth)
+            rejected = rejection is not None and rejection.rejects(float(result[best[0]]))
+            probabilities = tuple(float(result[i]) for i in best)
+            yield image, Prediction(image.name, classes, probabilities, image.truth, rejected=rejected)
 
 
 def classify(

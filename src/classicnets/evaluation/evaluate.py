@@ -14,6 +14,7 @@ from classicnets.datasets.types import Split
 from classicnets.errors import DataError
 from classicnets.evaluation.classify import Classifier, classify, finite
 from classicnets.evaluation.metrics import Metrics, measure
+from classicnets.evaluation.rejection import Rejection
 from classicnets.files import write_whole
 from classicnets.images import inputs
 from classicnets.images.inputs import Input
@@ -26,14 +27,59 @@ _MAX_KNOWN_CLASSES = 20  # classes of the network that an error lists
 
 
 @dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """The answers that are not rejected, and the calibration of all.
+
+    Attributes:
+        min_confidence: Answers with a smaller probability are rejected.
+        temperature: Divides the log-probabilities first.
+        n: Number of accepted images.
+        coverage: Their fraction of all images.
+        accuracy: Their accuracy; None if there are none.
+        loss: As in `Metrics`, of all images, with the temperature.
+        calibration_error: As in `Metrics`, of all images, with the temperature.
+    """
+
+    min_confidence: float
+    temperature: float
+    n: int
+    coverage: float
+    accuracy: float | None
+    loss: float
+    calibration_error: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation(Metrics):
-    """The metrics of a classifier on a split, and the seconds for classifying it."""
+    """The metrics of a classifier on a split, the seconds for classifying it, and the effect of a rejection."""
 
     seconds: float
+    accepted: Accepted | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; `accepted` only if answers can be rejected."""
+        values = super().to_dict()
+        return values if self.accepted else {key: value for key, value in values.items() if key != "accepted"}
 
 
-def evaluate(classifier: Classifier, split: Split) -> tuple[Evaluation, np.ndarray]:
-    """Evaluate a classifier on a split; also return the probabilities, float32 [N, classes].
+def accept(probabilities: np.ndarray, labels: np.ndarray, rejection: Rejection) -> Accepted:
+    """Apply a rejection to probabilities [N, classes] with labels int64 [N]."""
+    calibrated = rejection.calibrate(probabilities)
+    metrics = measure(calibrated, labels)
+    kept = ~np.array([rejection.rejects(float(confidence)) for confidence in calibrated.max(axis=1)], dtype=bool)
+    return Accepted(
+        min_confidence=rejection.min_confidence,
+        temperature=rejection.temperature,
+        n=int(kept.sum()),
+        coverage=float(kept.mean()),
+        accuracy=float((calibrated.argmax(axis=1) == labels)[kept].mean()) if kept.any() else None,
+        loss=metrics.loss,
+        calibration_error=metrics.calibration_error,
+    )
+
+
+def evaluate(classifier: Classifier, split: Split, rejection: Rejection | None = None) -> tuple[Evaluation, np.ndarray]:
+    """Evaluate a classifier on a split; also return the probabilities, float32 [N, classes], without a temperature.
 
     Raises:
         CheckFailed: CN106, outputs are not finite.
@@ -41,7 +87,14 @@ def evaluate(classifier: Classifier, split: Split) -> tuple[Evaluation, np.ndarr
     started = time.perf_counter()
     probabilities = finite(classifier.probabilities(split.images), classifier)
     seconds = time.perf_counter() - started
-    return Evaluation(**vars(measure(probabilities, split.labels)), seconds=seconds), probabilities
+    return _evaluation(probabilities, split.labels, seconds, rejection), probabilities
+
+
+def _evaluation(
+    probabilities: np.ndarray, labels: np.ndarray, seconds: float, rejection: Rejection | None
+) -> Evaluation:
+    accepted = accept(probabilities, labels, rejection) if rejection else None
+    return Evaluation(**vars(measure(probabilities, labels)), seconds=seconds, accepted=accepted)
 
 
 def compare_with_run(accuracy: float, recorded: float | None, n: int) -> str:
@@ -76,6 +129,7 @@ def evaluate_files(
     *,
     skip_unreadable: bool = False,
     say: Callable[[str], None] = lambda _: None,
+    rejection: Rejection | None = None,
 ) -> Evaluation:
     """Evaluate a classifier on image files, whose classes are matched by name; images are not kept in memory.
 
@@ -85,6 +139,7 @@ def evaluate_files(
         where: The folder or CSV, for errors.
         skip_unreadable: Leave out images that cannot be read, and report their number with `say`.
         say: Receives that report.
+        rejection: Which answers are rejected.
 
     Raises:
         DataError: CN304, images cannot be read (results on the others would be different results), up to five are
@@ -115,7 +170,7 @@ def evaluate_files(
             )
         )
     seconds = time.perf_counter() - started
-    return Evaluation(**vars(measure(np.stack(rows), np.array(labels))), seconds=seconds)
+    return _evaluation(np.stack(rows), np.array(labels), seconds, rejection)
 
 
 def _unreadable_images(unreadable: list[str], where: str) -> DataError:

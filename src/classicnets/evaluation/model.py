@@ -17,6 +17,7 @@ from classicnets.evaluation.evaluate import (
     renumbered,
     unknown_classes,
 )
+from classicnets.evaluation.rejection import Rejection
 from classicnets.images import inputs, loading
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
@@ -40,6 +41,8 @@ class Model:
         fingerprint: Fingerprint of that data.
         on_bad_image: "fail" or "skip", as the data was read for training.
         accuracy: The accuracy on the test split of that data that was recorded for these weights, if there is one.
+        temperature: The temperature that was fitted on validation images, if there is one.
+        min_confidence: The smallest confidence that the file was exported with; it then applies the temperature.
     """
 
     def __init__(
@@ -53,8 +56,10 @@ class Model:
         fingerprint: str | None,
         on_bad_image: str = "fail",
         accuracy: float | None = None,
+        temperature: float | None = None,
+        min_confidence: float | None = None,
     ):
-        self.accuracy = accuracy
+        self.accuracy, self.temperature, self.min_confidence = accuracy, temperature, min_confidence
         self.predictor, self.path, self.name, self.weights = predictor, path, name, weights
         self.data, self.fingerprint, self.on_bad_image = data, fingerprint, on_bad_image
 
@@ -66,13 +71,37 @@ class Model:
         """Class names, in the order of the outputs."""
         return self.predictor.classes
 
-    def predict(self, *images: str | Path, top: int = 3, decode: Decoder = read_fitted) -> list[Prediction]:
+    def rejecting(self, min_confidence: float | None) -> Rejection | None:
+        """Return which answers are rejected below a confidence; None: as the file was exported, or none.
+
+        Raises:
+            UsageError: CN204, the confidence is not between 0 and 1.
+        """
+        if min_confidence is None:
+            return None if self.min_confidence is None else Rejection(self.min_confidence)
+        if not 0 <= min_confidence <= 1:
+            raise UsageError(
+                "CN204",
+                _("the smallest confidence must be between 0 and 1, not {value}", value=min_confidence),
+                hint="min_confidence=0.9",
+            )
+        is_applied = self.min_confidence is not None
+        return Rejection(min_confidence, 1.0 if is_applied or self.temperature is None else self.temperature)
+
+    def predict(
+        self,
+        *images: str | Path,
+        top: int = 3,
+        decode: Decoder = read_fitted,
+        min_confidence: float | None = None,
+    ) -> list[Prediction]:
         """Return the `top` most probable classes of each image.
 
         Args:
             images: Files, folders, globs, CSV lists, or "-" for standard input.
             top: Number of classes for each image.
             decode: Reads an image file.
+            min_confidence: See `rejecting`.
 
         Returns:
             One prediction for each image; for an image that cannot be read, it has an `error` and no classes.
@@ -80,22 +109,26 @@ class Model:
         Raises:
             DataError: CN304, there is no image; CN307, a CSV list is not valid.
         """
-        return [
-            prediction
-            for _image, prediction in predictions(self.predictor, inputs.find_images(images), top, decode=decode)
-        ]
+        found = self.stream(inputs.find_images(images), top=top, decode=decode, min_confidence=min_confidence)
+        return [prediction for _image, prediction in found]
 
     def stream(
-        self, images: Iterable[Input], *, top: int = 3, decode: Decoder = read_fitted
+        self,
+        images: Iterable[Input],
+        *,
+        top: int = 3,
+        decode: Decoder = read_fitted,
+        min_confidence: float | None = None,
     ) -> Iterator[tuple[Input, Prediction]]:
         """Yield each image with its prediction, for any number of images, without keeping them in memory."""
-        return predictions(self.predictor, images, top, decode=decode)
+        return predictions(self.predictor, images, top, decode=decode, rejection=self.rejecting(min_confidence))
 
     def evaluate(
         self,
         data: str | Path | None = None,
         *,
         on_bad_image: str = "fail",
+        min_confidence: float | None = None,
         say: Callable[[str], None] = print_to_stderr,
         watch: Watch = iter,
     ) -> Evaluation:
@@ -105,6 +138,7 @@ class Model:
             data: A data set name, a folder, or a CSV list with classes (default: the test split of the training data).
                 If it has a test split, only that is used; otherwise all images are used.
             on_bad_image: "fail", or "skip" to leave out image files that cannot be read.
+            min_confidence: See `rejecting`; the result then has `accepted`.
             say: Receives notes about the data.
             watch: Receives the list of image files and yields them again, for progress reporting.
 
@@ -113,21 +147,22 @@ class Model:
                 know a class; CN307, the folder or list is not valid.
             UsageError: CN206, `data` is needed, or `on_bad_image` is unknown or has no effect on it.
         """
+        rejection = self.rejecting(min_confidence)
         self._check_on_bad_image(on_bad_image, data)
         if data is not None and self._is_training_data(str(data)):
             say(_("{name} was trained on {data}, so only the test split is used", name=self.name, data=data))
             data = None
         if data is None:
-            return self._evaluate_default(on_bad_image, say)
+            return self._evaluate_default(on_bad_image, say, rejection)
         if location := loading.image_location(str(data)):
-            return self._evaluate_files(location, on_bad_image, say, watch)
+            return self._evaluate_files(location, on_bad_image, say, watch, rejection)
         splits = loading.load(str(data), self.predictor.preprocess, say=say)
         classes = splits.classes
         if Path(data).expanduser().is_dir() and self._are_numbers_for_own_classes(classes):
             say(_("{data} has labels without class names; label N is the network's class N", data=splits.name))
             classes = self.classes
         labels = renumbered(splits.test.labels, classes, self.classes, str(data))
-        return evaluate(self.predictor, Split(splits.test.images, labels))[0]
+        return evaluate(self.predictor, Split(splits.test.images, labels), rejection)[0]
 
     def _check_on_bad_image(self, on_bad_image: str, data: str | Path | None) -> None:
         """Raise UsageError CN206 for an unknown value, and for data that are not image files."""
@@ -146,7 +181,9 @@ class Model:
                 hint=command("--on-bad-image", ON_BAD_IMAGE[0]),
             )
 
-    def _evaluate_default(self, on_bad_image: str, say: Callable[[str], None]) -> Evaluation:
+    def _evaluate_default(
+        self, on_bad_image: str, say: Callable[[str], None], rejection: Rejection | None
+    ) -> Evaluation:
         """Evaluate on the test split of the training data."""
         if self.data is None or not self._has_data():
             raise UsageError(
@@ -167,7 +204,7 @@ class Model:
                 where=str(self.path),
                 hint=command("classicnets", "data", "check", Path(self.data)),
             )
-        evaluation = evaluate(self.predictor, splits.test)[0]
+        evaluation = evaluate(self.predictor, splits.test, rejection)[0]
         if message := compare_with_run(evaluation.accuracy, self.accuracy, evaluation.n):
             say(message)
         return evaluation
@@ -182,7 +219,12 @@ class Model:
         return loading.load(data, self.predictor.preprocess, on_bad_image=on_bad_image, say=say)
 
     def _evaluate_files(
-        self, location: Path, on_bad_image: str, say: Callable[[str], None], watch: Watch
+        self,
+        location: Path,
+        on_bad_image: str,
+        say: Callable[[str], None],
+        watch: Watch,
+        rejection: Rejection | None,
     ) -> Evaluation:
         layout = read_layout(location)
         files = list(inputs.labeled_images(layout, say))
@@ -203,7 +245,12 @@ class Model:
             )
         )
         return evaluate_files(
-            self.predictor, watch(files), str(location), skip_unreadable=on_bad_image == "skip", say=say
+            self.predictor,
+            watch(files),
+            str(location),
+            skip_unreadable=on_bad_image == "skip",
+            say=say,
+            rejection=rejection,
         )
 
     def _are_numbers_for_own_classes(self, classes: tuple[str, ...]) -> bool:

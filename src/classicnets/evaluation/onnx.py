@@ -9,10 +9,13 @@ import numpy as np
 
 from classicnets import machine
 from classicnets.evaluation import exported
+from classicnets.images.decode import fit_images
 from classicnets.text import _
 from classicnets.values import Preprocess
 
 INPUT, OUTPUT = "pixels", "probabilities"
+FLOAT_INPUT = "image"  # of a file with `--input float`
+_INPUTS = {False: {INPUT: "tensor(uint8)"}, True: {FLOAT_INPUT: "tensor(float)"}}
 
 _SINGLE_THREAD_MACS = 50_000_000  # for each image; below this, several threads are slower than one
 _MAX_BATCH_BYTES = 2 * 2**20  # size of the images only; the first feature maps take a multiple of this
@@ -44,6 +47,10 @@ class OnnxClassifier:
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Classify uint8 [N, C, H, W], grayscale or color; return float32 [N, classes]."""
+        if self.takes_floats(self.facts):
+            scaled = fit_images(images, self.preprocess).astype(np.float32) / np.float32(255)
+            rows = [self.session.run([OUTPUT], {FLOAT_INPUT: image[None]})[0] for image in scaled]
+            return np.concatenate(rows).astype(np.float32, copy=False)
         image_bytes = 3 * images.shape[2] * images.shape[3]
         size = max(1, _MAX_BATCH_BYTES // image_bytes)
         parts = [self._batch(images[i : i + size]) for i in range(0, len(images), size)]
@@ -72,7 +79,7 @@ class OnnxClassifier:
         """Check that the graph has the input and the outputs that the facts state."""
         inputs = {value.name: value.type for value in self.session.get_inputs()}
         outputs = {value.name: value.shape for value in self.session.get_outputs()}
-        if inputs != {INPUT: "tensor(uint8)"} or len(outputs.get(OUTPUT, ())) != 2:
+        if inputs != _INPUTS[self.takes_floats(self.facts)] or len(outputs.get(OUTPUT, ())) != 2:
             raise exported.unusable(
                 self.path, _("its inputs are {inputs} and its outputs are {outputs}", inputs=inputs, outputs=outputs)
             )
@@ -80,3 +87,8 @@ class OnnxClassifier:
         if isinstance(width, int) and width != count:
             why = _("its metadata names {count} classes, but it has {width} outputs", count=count, width=width)
             raise exported.unusable(self.path, why)
+
+    @staticmethod
+    def takes_floats(facts: dict[str, Any]) -> bool:
+        """Whether the input is one image that is already resized and scaled, instead of the pixels of any images."""
+        return facts.get("input") == "float"

@@ -51,7 +51,7 @@ class Predictor:
         was_training = self.net.training
         if any(layer.training for layer in self.net.modules()):
             self.net.eval()
-        batches = torch.from_numpy(images).split(self._batch_size())
+        batches = torch.from_numpy(images).split(batch_size(self.preprocess))
         threads = ComputeThreads(min(self.acceleration.batch_threads, len(batches)))
         try:
             with prepared(self.net, self.acceleration) if len(images) >= _MIN_ACCELERATED else nullcontext(), threads:
@@ -61,13 +61,14 @@ class Predictor:
                 self.net.train()
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).cpu().numpy()
 
-    def _batch_size(self) -> int:
-        """Number of images in a batch: smaller for large images, to limit the memory for the first layers' outputs."""
-        return max(_MIN_BATCH, BATCH * 28 * 28 // self.preprocess.side**2)
-
     def _batch(self, images: Tensor) -> Tensor:
         autocast = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
         with torch.inference_mode(), autocast:
             views = [in_dtype_of(self.net, view) for view in transforms.views(images.to(self.device), self.preprocess)]
             probabilities = [self.net(view).float().softmax(dim=1) for view in views]
             return torch.stack(probabilities).mean(dim=0) if len(probabilities) > 1 else probabilities[0]
+
+
+def batch_size(preprocess: Preprocess) -> int:
+    """Return the number of images in a batch: smaller for large images, to limit the memory of the first layers."""
+    return max(_MIN_BATCH, BATCH * 28 * 28 // preprocess.side**2)

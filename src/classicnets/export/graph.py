@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from classicnets import machine
-from classicnets.evaluation.onnx import INPUT, OUTPUT
+from classicnets.evaluation.onnx import FLOAT_INPUT, INPUT, OUTPUT
+from classicnets.evaluation.rejection import MIN_PROBABILITY
 from classicnets.values import LUMA_BITS, LUMA_HALF, LUMA_WEIGHTS, Preprocess, View
 
 if TYPE_CHECKING:
@@ -37,15 +38,7 @@ def preprocessing_graph(preprocess: Preprocess) -> ModelProto:
     """
 
     def build(op: OpBuilder, pixels: Value) -> Value:
-        x = op.Div(_fitted_planes(op, pixels, preprocess), 255.0)
-        if preprocess.pad:
-            x = op.Pad(x, [0, 0, preprocess.pad, preprocess.pad] * 2)
-        if any(preprocess.mean) or any(s != 1 for s in preprocess.std):
-            mean, std = (
-                _constant(op, name, np.reshape(np.array(numbers, np.float32), (1, -1, 1, 1)))
-                for name, numbers in (("mean", preprocess.mean), ("std", preprocess.std))
-            )
-            x = op.Div(op.Sub(x, mean), std)
+        x = _padded_and_normalized(op, op.Div(_fitted_planes(op, pixels, preprocess), 255.0), preprocess)
         places = preprocess.view_places
         if len(places) == 1 and preprocess.padded == preprocess.image_size:
             return op.Identity(x)
@@ -56,20 +49,41 @@ def preprocessing_graph(preprocess: Preprocess) -> ModelProto:
     return _model("before", (INPUT, _UINT8, ["N", "H", "W", 3]), (PREPARED, _FLOAT, shape), build)
 
 
-def postprocessing_graph(preprocess: Preprocess, classes: int) -> ModelProto:
+def float_preprocessing_graph(preprocess: Preprocess) -> ModelProto:
+    """Return the graph from one image float32 [1, channels, side, side] in 0..1 to that of its center view.
+
+    It pads, crops and normalizes, with plain operators on fixed shapes.
+    """
+
+    def build(op: OpBuilder, image: Value) -> Value:
+        x = _padded_and_normalized(op, image, preprocess)
+        return x if preprocess.padded == preprocess.image_size else _view(op, x, preprocess.view_places[0], preprocess)
+
+    shape = [1, preprocess.channels]
+    source = (FLOAT_INPUT, _FLOAT, [*shape, preprocess.side, preprocess.side])
+    return _model("before", source, (PREPARED, _FLOAT, [*shape, *preprocess.shape[1:]]), build)
+
+
+def postprocessing_graph(
+    preprocess: Preprocess, classes: int, *, temperature: float = 1.0, batch_size: int | str = "N"
+) -> ModelProto:
     """Return the graph from logits float32 [views * N, classes] to probabilities [N, classes].
 
-    Computes the softmax, then the mean over the views.
+    Computes the softmax, then the mean over the views, then what `Rejection.calibrate` does with the temperature.
     """
 
     def build(op: OpBuilder, logits: Value) -> Value:
-        probabilities = op.Softmax(logits, axis=1)
         if preprocess.views == 1:
+            return op.Softmax(logits if temperature == 1 else op.Mul(logits, 1 / temperature), axis=1)
+        views = op.Reshape(op.Softmax(logits, axis=1), [preprocess.views, -1, classes])
+        probabilities = op.ReduceMean(views, [0], keepdims=0)
+        if temperature == 1:
             return probabilities
-        return op.ReduceMean(op.Reshape(probabilities, [preprocess.views, -1, classes]), [0], keepdims=0)
+        logarithms = op.Log(op.Max(probabilities, MIN_PROBABILITY))
+        return op.Softmax(op.Mul(logarithms, 1 / temperature), axis=1)
 
-    batch_size = "N" if preprocess.views == 1 else None
-    return _model("after", (LOGITS, _FLOAT, [batch_size, classes]), (OUTPUT, _FLOAT, ["N", classes]), build)
+    source = (LOGITS, _FLOAT, [batch_size if preprocess.views == 1 else None, classes])
+    return _model("after", source, (OUTPUT, _FLOAT, [batch_size, classes]), build)
 
 
 def _model(
@@ -93,7 +107,10 @@ def _model(
         for name, kind, shape in (source, target)
     )
     graph = ir.Graph([graph_input], [], nodes=[], opset_imports={"": OPSET}, name="classicnets")
-    output = build(onnxscript.GraphBuilder(graph).op, graph_input)
+    op = onnxscript.GraphBuilder(graph).op
+    output = build(op, graph_input)
+    if output is graph_input:
+        output = op.Identity(output)
     # onnxscript numbers values within a branch, so names in a branch and outside of it would be equal
     for number, node in enumerate(graph.all_nodes()):
         value = node.outputs[0]
@@ -127,30 +144,39 @@ def _constant(op: OpBuilder, name: str, numbers: np.ndarray) -> Value:
     return initializers[name]
 
 
+def _padded_and_normalized(op: OpBuilder, x: Value, preprocess: Preprocess) -> Value:
+    """float32 [N, channels, side, side] in 0..1, with the padding, and normalized."""
+    if preprocess.pad:
+        x = op.Pad(x, [0, 0, preprocess.pad, preprocess.pad] * 2)
+    if any(preprocess.mean) or any(s != 1 for s in preprocess.std):
+        mean, std = (
+            _constant(op, name, np.reshape(np.array(numbers, np.float32), (1, -1, 1, 1)))
+            for name, numbers in (("mean", preprocess.mean), ("std", preprocess.std))
+        )
+        x = op.Div(op.Sub(x, mean), std)
+    return x
+
+
 def _fitted_planes(op: OpBuilder, pixels: Value, preprocess: Preprocess) -> Value:
     """uint8 [N, H, W, 3] to float32 [N, channels, side, side], integers 0 to 255."""
     sizes = op.Shape(pixels, start=1, end=3)
     has_size = op.Equal(op.ReduceMax(op.Abs(op.Sub(sizes, preprocess.side)), keepdims=0), 0)
 
     def resized(op: OpBuilder) -> Value:
-        planes = _planes(op, _crop_or_pad(op, pixels, preprocess.fit), preprocess.channels, _DOUBLE)
-        return op.Cast(_resize(op, planes, preprocess.side, square=preprocess.fit != "stretch"), to=_FLOAT)
+        image = _crop(op, pixels) if preprocess.fit == "crop" else pixels
+        planes = _planes(op, image, preprocess.channels, _DOUBLE)
+        return op.Cast(_resize(op, planes, preprocess.side, preprocess.fit), to=_FLOAT)
 
     # resizing takes longer than a small network, so images that have the size are not resized
     return _if(op, has_size, lambda op: _planes(op, pixels, preprocess.channels, _FLOAT), resized)
 
 
-def _crop_or_pad(op: OpBuilder, pixels: Value, fit: str) -> Value:
-    """The box of `values.fit_box` of an image, black outside of the image."""
-    if fit == "stretch":
-        return pixels
+def _crop(op: OpBuilder, pixels: Value) -> Value:
+    """The central square of an image, as `values.fit_box` defines it."""
     sizes = op.Shape(pixels, start=1, end=3)
-    edge = op.ReduceMin(sizes) if fit == "crop" else op.ReduceMax(sizes)
+    edge = op.ReduceMin(sizes)
     corner = op.Div(op.Sub(sizes, edge), 2)
-    if fit == "crop":
-        return op.Slice(pixels, corner, op.Add(corner, edge), [1, 2])
-    before, after = op.Neg(corner), op.Sub(op.Add(corner, edge), sizes)
-    return op.Pad(pixels, op.Concat([0], before, [0, 0], after, [0], axis=0))
+    return op.Slice(pixels, corner, op.Add(corner, edge), [1, 2])
 
 
 def _planes(op: OpBuilder, pixels: Value, channels: int, kind: int) -> Value:
@@ -167,14 +193,18 @@ def _convert_color(op: OpBuilder, pixels: Value, channels: int) -> Value:
     return op.Floor(op.Mul(total, 2.0**-LUMA_BITS))
 
 
-def _resize(op: OpBuilder, planes: Value, side: int, *, square: bool) -> Value:
+def _resize(op: OpBuilder, planes: Value, side: int, fit: str) -> Value:
     """Resize float64 [N, C, H, W] to [N, C, side, side]: first the width, then the height.
 
     Since version 13, Pillow starts with the height where it shrinks by more than twice what the width does. This never
     happens for square images.
     """
     rows, columns = (op.Squeeze(op.Shape(planes, start=axis, end=axis + 1)) for axis in (2, 3))
-    vertical, horizontal = _weights(op, rows, side), op.Transpose(_weights(op, columns, side), perm=[1, 0])
+    if fit == "letterbox":
+        vertical, horizontal = _padded_weights(op, rows, columns, side)
+    else:
+        vertical, horizontal = _weights(op, rows, side), _weights(op, columns, side)
+    horizontal = op.Transpose(horizontal, perm=[1, 0])
 
     def width_first(op: OpBuilder) -> Value:
         return _round(op, op.MatMul(vertical, _round(op, op.MatMul(planes, horizontal))))
@@ -182,11 +212,26 @@ def _resize(op: OpBuilder, planes: Value, side: int, *, square: bool) -> Value:
     def height_first(op: OpBuilder) -> Value:
         return _round(op, op.MatMul(_round(op, op.MatMul(vertical, planes)), horizontal))
 
-    if square:
+    if fit != "stretch":
         return width_first(op)
     shrinkage = op.Sub(rows, side)
     tall = op.And(op.Greater(shrinkage, 0), op.Greater(shrinkage, op.Mul(op.Sub(columns, side), 2)))
     return _if(op, tall, height_first, width_first)
+
+
+def _padded_weights(op: OpBuilder, rows: Value, columns: Value, side: int) -> tuple[Value, Value]:
+    """The weights of the pixels of an image that is padded to a square: float64 [side, rows] and [side, columns].
+
+    The square itself would need memory for the longer length, twice. Its black pixels add nothing to the sums.
+    """
+    edge = op.Max(rows, columns)
+    square = _weights(op, edge, side)
+
+    def inside(length: Value) -> Value:
+        before = op.Reshape(op.Div(op.Sub(edge, length), 2), [1])
+        return op.Slice(square, before, op.Add(before, op.Reshape(length, [1])), [1])
+
+    return inside(rows), inside(columns)
 
 
 def _weights(op: OpBuilder, length: Value, side: int) -> Value:

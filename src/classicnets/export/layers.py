@@ -11,13 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from classicnets.models.layers import TableConv2d
 from classicnets.models.lrn import LRN
 
 
 def replace_layers(net: nn.Module) -> nn.Module:
     """Replace layers of `net` in place and return it, or the replacement if `net` is such a layer.
 
-    LRN becomes ONNX's node, adaptive pooling becomes pooling with fixed windows, and RReLU becomes LeakyReLU.
+    LRN becomes ONNX's node, adaptive pooling becomes pooling with fixed windows, RReLU becomes LeakyReLU, and
+    convolutions with a table get a weight with zeros for its missing pairs.
     An LRN that ONNX does not support becomes plain arithmetic instead: with an even window, which ONNX places
     differently, with alpha or beta 0, or on other than four axes.
     """
@@ -29,12 +31,21 @@ def replace_layers(net: nn.Module) -> nn.Module:
                 setattr(parent, name, _LRN(layer))
             elif isinstance(layer, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d) and type(layer).forward in _FORWARDS:
                 setattr(parent, name, _FixedPool(layer))
+            elif isinstance(layer, TableConv2d):  # otherwise the graph would put its weights together for each image
+                setattr(parent, name, _with_dense_weight(layer))
             elif isinstance(layer, nn.RReLU):  # in eval mode, its slope is the mean
                 setattr(parent, name, nn.LeakyReLU((layer.lower + layer.upper) / 2))
     return root.get_submodule("net")
 
 
 _FORWARDS = {nn.AdaptiveAvgPool2d.forward, nn.AdaptiveMaxPool2d.forward}  # not those of subclasses
+
+
+def _with_dense_weight(layer: TableConv2d) -> TableConv2d:
+    """The layer with its full weight as a constant."""
+    layer.register_buffer("full_weight", layer.dense_weight().detach())
+    layer.dense_weight = lambda: layer.get_buffer("full_weight")  # type: ignore[method-assign]
+    return layer
 
 
 class _LRN(nn.Module):

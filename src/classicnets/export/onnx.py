@@ -17,6 +17,8 @@ from torch import nn
 from classicnets import __version__, machine
 from classicnets.errors import CheckFailed
 from classicnets.evaluation.exported import KEY, facts_text, seal_onnx
+from classicnets.evaluation.onnx import FLOAT_INPUT, OnnxClassifier
+from classicnets.evaluation.rejection import applied_temperature
 from classicnets.export import graph
 from classicnets.export.layers import replace_layers
 from classicnets.inspection.meta import one_line, without_data
@@ -36,11 +38,11 @@ def require_packages() -> None:
         machine.require(name, extra="export")
 
 
-def export_network(net: nn.Module, preprocess: Preprocess) -> ModelProto:
+def export_network(net: nn.Module, preprocess: Preprocess, *, one_image: bool = False) -> ModelProto:
     """Export the network without pre- and postprocessing; `net` is not changed.
 
     Returns:
-        A model from `prepared` float32 [M, C, S, S], for any M, to `logits` [M, classes].
+        A model from `prepared` float32 [M, C, S, S], for any M or only for one image, to `logits` [M, classes].
 
     Raises:
         CheckFailed: CN105 if torch cannot export the network or if it is too large for one file.
@@ -54,14 +56,14 @@ def export_network(net: nn.Module, preprocess: Preprocess) -> ModelProto:
             hint="--format torch",
         )
     network = replace_layers(without_data(net, "cpu").float())
-    example = torch.rand(2, *preprocess.shape)
+    example = torch.rand(1 if one_image else 2, *preprocess.shape)
     try:
         with quiet():
             program = torch.onnx.export(
                 network,
                 (example,),
                 dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamic_shapes=None if one_image else ({0: torch.export.Dim("batch")},),
                 input_names=[graph.PREPARED],
                 output_names=[graph.LOGITS],
                 opset_version=graph.OPSET,
@@ -71,7 +73,9 @@ def export_network(net: nn.Module, preprocess: Preprocess) -> ModelProto:
         raise export_error(error, _("torch cannot export this network to ONNX"), net) from error
     assert program is not None
     model: ModelProto = program.model_proto
-    if model.graph.input[0].type.tensor_type.shape.dim[0].dim_value:  # torch fell back to the size of the example
+    if (
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value and not one_image
+    ):  # torch fell back to the size of the example
         raise fixed_batch_error(_("torch cannot export this network to ONNX"), net)
     _remove_debug_info(model)
     return model
@@ -117,7 +121,10 @@ def _line_in_forward(error: BaseException) -> str:
 def assemble(network: ModelProto, preprocess: Preprocess, classes: int, facts: dict[str, Any]) -> bytes:
     """Return the content of the file: the network between pre- and postprocessing, with `facts` in its metadata."""
     onnx = machine.require("onnx", extra="export")
-    before, after = graph.preprocessing_graph(preprocess), graph.postprocessing_graph(preprocess, classes)
+    is_float, temperature = OnnxClassifier.takes_floats(facts), applied_temperature(facts)
+    before = graph.float_preprocessing_graph(preprocess) if is_float else graph.preprocessing_graph(preprocess)
+    batch_size = 1 if is_float else "N"
+    after = graph.postprocessing_graph(preprocess, classes, temperature=temperature, batch_size=batch_size)
     model = onnx.ModelProto()
     model.CopyFrom(network)
     del model.graph.node[:], model.graph.input[:], model.graph.output[:]
@@ -156,8 +163,13 @@ def description(facts: dict[str, Any]) -> str:
         accuracy = "not measured: the data was not available"
     else:
         accuracy = f"{facts['test_accuracy']:.4f} on {n:,} test images"
+    pixels = "Input pixels: uint8 [N, H, W, 3] RGB of any size"
+    if OnnxClassifier.takes_floats(facts):
+        preprocess = Preprocess.from_dict(facts["preprocess"])
+        shape = f"[1, {preprocess.channels}, {preprocess.side}, {preprocess.side}]"
+        pixels = f"Input {FLOAT_INPUT}: float32 {shape}, {'RGB' if preprocess.channels == 3 else 'gray'}, 0 to 1"
     return (
-        f"{trained}; accuracy {accuracy}. Input pixels: uint8 [N, H, W, 3] RGB of any size;"
+        f"{trained}; accuracy {accuracy}. {pixels};"
         f" output probabilities: float32 [N, {classes}]. License: {facts['licence']}."
     )
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
 from classicnets import machine
@@ -20,7 +19,8 @@ from classicnets.evaluation.classify import finite
 from classicnets.evaluation.metrics import measure
 from classicnets.evaluation.onnx import INPUT, OUTPUT
 from classicnets.evaluation.predictor import Predictor
-from classicnets.images.decode import fit_image
+from classicnets.evaluation.rejection import Rejection
+from classicnets.images.decode import fit_images
 from classicnets.text import _
 from classicnets.values import Preprocess
 
@@ -65,23 +65,27 @@ class Comparison:
 class Reference:
     """The network as `classicnets predict` runs it, on images of any size. Records the largest absolute logit."""
 
-    def __init__(self, net: nn.Module, preprocess: Preprocess, classes: tuple[str, ...]):
+    def __init__(
+        self, net: nn.Module, preprocess: Preprocess, classes: tuple[str, ...], rejection: Rejection | None = None
+    ):
         self.preprocess, self.max_logit = preprocess, 0.0
+        self.rejection = rejection or Rejection(0)
         self.predictor = Predictor(net, preprocess, classes, torch.device("cpu"))
 
     @property
     def bound(self) -> float:
         """The difference of probabilities that rounding explains.
 
-        It is half of the error of the logits, because the slope of softmax is at most one half.
+        It is half of the error of the logits, because the slope of softmax is at most one half; a temperature below 1
+        increases the slope.
         """
-        return _LOGIT_ERROR / 2 * max(1.0, self.max_logit)
+        return _LOGIT_ERROR / 2 * max(1.0, self.max_logit) * max(1.0, 1 / self.rejection.temperature)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Classify uint8 [N, C, H, W] of any size; return float32 [N, classes]."""
         hook = self.predictor.net.register_forward_hook(self._record)
         try:
-            return self.predictor.probabilities(_preprocess(images, self.preprocess))
+            return self.rejection.calibrate(self.predictor.probabilities(fit_images(images, self.preprocess)))
         finally:
             hook.remove()
 
@@ -200,13 +204,6 @@ def to_color(images: np.ndarray) -> np.ndarray:
     return np.repeat(images, 3, axis=1) if images.shape[1] == 1 else images
 
 
-def fit_all(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
-    """Crop or pad and resize uint8 [N, C, H, W] to [N, C, side, side]."""
-    if images.shape[2:] == (preprocess.side, preprocess.side):
-        return images
-    return np.stack([fit_image(image, preprocess.side, preprocess.fit) for image in images])
-
-
 def accuracy(file: Classify, labeled: Split, side: int) -> float:
     """Return the accuracy of the file on a split."""
     probabilities = np.concatenate([file(batch) for batch in batches_of(labeled.images, side)])
@@ -217,13 +214,3 @@ def batches_of(images: np.ndarray, side: int) -> list[np.ndarray]:
     """Return batches so small that the outputs of the first layers fit into memory."""
     size = max(_MIN_BATCH, 250 * 28 * 28 // max(images.shape[-1], side) ** 2)
     return [images[start : start + size] for start in range(0, len(images), size)]
-
-
-def _preprocess(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
-    """Convert images to the channels and size of the network with Pillow."""
-    if preprocess.channels == 1 and images.shape[1] == 3:
-        gray = [np.asarray(Image.fromarray(np.ascontiguousarray(p.transpose(1, 2, 0))).convert("L")) for p in images]
-        images = np.stack(gray)[:, None]
-    elif preprocess.channels == 3:
-        images = to_color(images)
-    return fit_all(images, preprocess)

@@ -3,42 +3,43 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from classicnets.evaluation.exported import RECORD, facts_text, seal_program
+from classicnets.evaluation.rejection import MIN_PROBABILITY, applied_temperature
 from classicnets.export.onnx import export_error, quiet
-from classicnets.export.parity import Classify, fit_all, to_color
 from classicnets.images import transforms
 from classicnets.inspection.meta import without_data
 from classicnets.text import _
 from classicnets.values import Preprocess, luma
 
-FACTS = RECORD
-
 
 class _Program(nn.Module):
     """From uint8 [N, 3, side, side] RGB, already cropped and resized, to probabilities [N, classes]."""
 
-    def __init__(self, net: nn.Module, preprocess: Preprocess):
+    def __init__(self, net: nn.Module, preprocess: Preprocess, temperature: float):
         super().__init__()
-        self.net, self.preprocess = net, preprocess
+        self.net, self.preprocess, self.temperature = net, preprocess, temperature
 
     def forward(self, pixels: Tensor) -> Tensor:
         if self.preprocess.channels == 1:  # as Pillow converts to grayscale
             red, green, blue = pixels.to(torch.int32).unbind(dim=1)
             pixels = luma(red, green, blue).to(torch.uint8)[:, None]
         views = [self.net(x).softmax(dim=1) for x in transforms.views(pixels, self.preprocess)]
-        return torch.stack(views).mean(dim=0) if len(views) > 1 else views[0]
+        probabilities = torch.stack(views).mean(dim=0) if len(views) > 1 else views[0]
+        if self.temperature == 1:
+            return probabilities
+        return (probabilities.clamp(min=MIN_PROBABILITY).log() / self.temperature).softmax(dim=1)
 
 
 def program(net: nn.Module, preprocess: Preprocess, facts: dict[str, Any]) -> bytes:
     """Return the content of a .pt2 file. Raises CheckFailed CN105 if torch cannot export the network."""
-    module = _Program(without_data(net, "cpu").float(), preprocess).eval()
+    module = _Program(without_data(net, "cpu").float(), preprocess, applied_temperature(facts)).eval()
+    for tensor in (*module.parameters(), *module.buffers()):  # other memory formats cannot be lowered by ExecuTorch
+        tensor.data = tensor.data.contiguous()
     example = torch.zeros(2, 3, preprocess.side, preprocess.side, dtype=torch.uint8)
     try:
         with quiet():
@@ -48,16 +49,3 @@ def program(net: nn.Module, preprocess: Preprocess, facts: dict[str, Any]) -> by
     except Exception as error:
         raise export_error(error, _("torch cannot export this network as a torch.export program"), net) from error
     return seal_program(content.getvalue())
-
-
-def torch_classifier(path: Path, preprocess: Preprocess) -> Classify:
-    """Return the function that runs a .pt2 file in torch, after fitting the images with Pillow."""
-    with quiet():
-        net = torch.export.load(path).module()
-
-    def classify(images: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            probabilities: np.ndarray = net(torch.from_numpy(fit_all(to_color(images), preprocess))).numpy()
-        return probabilities
-
-    return classify

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +19,11 @@ from classicnets.errors import ClassicnetsError, DataError
 from classicnets.evaluation.evaluate import compare_with_run
 from classicnets.evaluation.exported import FORMAT
 from classicnets.evaluation.metrics import measure
+from classicnets.evaluation.rejection import Rejection, applied_temperature
 from classicnets.images import batches, loading
 from classicnets.inspection.meta import without_data
 from classicnets.runs.folder import RunFolder
+from classicnets.spec import ExportOptions
 from classicnets.text import _, command, plural
 
 _CALIBRATION_IMAGES = 500
@@ -36,17 +39,26 @@ class ExportSource:
     Attributes:
         net: a copy of its network on the CPU, in float32.
         classes: its class names.
-        preprocess: its preprocessing.
+        preprocess: the preprocessing of the file; that of the run, but for its views with `--input float`.
         missing_data: why the data of the run is not available; "" if it is. Then noise replaces the test images.
 
     Args:
         run: the folder of the run.
         net: its network, which is not changed.
         log: receives messages about reading the data.
+        options: how the run is exported.
     """
 
-    def __init__(self, run: RunFolder, net: nn.Module, log: Callable[[str], None]):
-        self.run_facts, self.preprocess, self.run = run.read(), run.preprocess(), run
+    def __init__(self, run: RunFolder, net: nn.Module, log: Callable[[str], None], options: ExportOptions):
+        self.run_facts, self.preprocess, self.run, self.options = run.read(), run.preprocess(), run, options
+        if options.input == "float" and self.preprocess.views > 1:
+            self.preprocess = replace(self.preprocess, views=1)
+            log(
+                _(
+                    "the file uses only the center of an image, where the run averages {views} views",
+                    views=run.preprocess().views,
+                )
+            )
         self.net = without_data(net, "cpu").float()
         self.classes: tuple[str, ...] = tuple(self.run_facts["classes"])
         self.missing_data, self.splits, self.log = "", None, log
@@ -75,6 +87,8 @@ class ExportSource:
     def compare_with_run(self, accuracy: float | None) -> None:
         """Log that the network's accuracy on the test split is not the one that the run recorded."""
         recorded = self.run_facts.get("result", {}).get("test_accuracy")
+        if self.preprocess != self.run.preprocess():
+            return  # the run averages views
         if accuracy is not None and (message := compare_with_run(accuracy, recorded, len(self.images))):
             self.log(message)
 
@@ -116,6 +130,21 @@ class ExportSource:
         share, limit, seed = facts["recipe"]["validation"], facts["limit"], facts["seed"]
         return splits.train, *batches.hold_out(splits.train, share, limit, seed, validation_split=splits.validation)
 
+    @property
+    def rejection(self) -> Rejection | None:
+        """Which answers the file rejects; None if it rejects none."""
+        if self.options.min_confidence is None:
+            return None
+        return Rejection(self.options.min_confidence, applied_temperature(self._rejection_facts()))
+
+    def _rejection_facts(self) -> dict[str, Any]:
+        """The temperature of the run, if it was fitted for the views of the file, and the smallest confidence."""
+        is_fitted = self.preprocess == self.run.preprocess()
+        return {
+            "temperature": self.run_facts.get("result", {}).get("temperature") if is_fitted else None,
+            "min_confidence": self.options.min_confidence,
+        }
+
     def facts(self, net: nn.Module, license: str, *, as_int8: bool, accuracy: float | None) -> dict[str, Any]:
         """Return the metadata of the file.
 
@@ -143,6 +172,8 @@ class ExportSource:
             "licence": license,
             "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
             "int8": as_int8,
+            "input": self.options.input,
+            **self._rejection_facts(),
             "versions": machine.versions(),
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from classicnets import trust
 from classicnets.errors import CheckFailed, UsageError
-from classicnets.evaluation.exported import program_digest
+from classicnets.evaluation.onnx import OnnxClassifier
+from classicnets.evaluation.program import ProgramClassifier
 from classicnets.export import budget, int8, low_rank, onnx, parity, program
 from classicnets.export.source import ExportSource
-from classicnets.files import cannot_write, mapped, move_into_place, temporary_file
+from classicnets.files import cannot_write, move_into_place, temporary_file
 from classicnets.spec import MAX_LOSS, ExportOptions
 from classicnets.text import _, command, plural
 
@@ -123,8 +123,6 @@ def export(source: ExportSource, path: Path, options: ExportOptions) -> Exported
         with temporary_file(path) as part:
             exported = _write_and_check(part, source, choice, options)
             move_into_place(part, path)
-        if options.format == "torch":
-            trust.add(program_digest(mapped(path)))
     except CheckFailed as error:
         if error.code == "CN102":
             raise _cause_of_difference(error, source, choice.net, options.format) from error
@@ -260,7 +258,7 @@ def _write_float32(
     if format == "torch":
         content = program.program(net, source.preprocess, facts)
     else:
-        network = onnx.export_network(net, source.preprocess)
+        network = onnx.export_network(net, source.preprocess, one_image=OnnxClassifier.takes_floats(facts))
         content = onnx.assemble(network, source.preprocess, len(source.classes), facts)
     part.write_bytes(content)
     file, reference = _classifier(part, source, format), _reference(source, net)
@@ -290,13 +288,15 @@ def _int8(source: ExportSource, network: ModelProto, facts: dict[str, Any]) -> b
 
 
 def _reference(source: ExportSource, net: nn.Module) -> parity.Reference:
-    return parity.Reference(net, source.preprocess, source.classes)
+    return parity.Reference(net, source.preprocess, source.classes, source.rejection)
 
 
 def _classifier(path: Path, source: ExportSource, format: str) -> parity.Classify:
+    if format == "onnx" and source.options.input == "float":
+        return OnnxClassifier(path).probabilities
     if format == "onnx":
         return parity.onnx_classifier(path)
-    return program.torch_classifier(path, source.preprocess)
+    return ProgramClassifier(path, trust=True).probabilities
 
 
 def _check_final_file(file: parity.Classify, source: ExportSource, comparison: parity.Comparison) -> None:

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import math
-import struct
+import re
+import threading
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import simplejpeg
-from PIL import ExifTags, Image, ImageChops, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageChops, ImageFile, ImageOps
 
 from classicnets.errors import DataError
+from classicnets.images.formats import Refused, decoding_bytes, open_image
+from classicnets.images.resize import fit
 from classicnets.text import _, command
 from classicnets.values import Preprocess, fit_box
 
-DECODER_VERSION = 1  # raise it whenever `read_fitted` returns other pixels, so that cached images are decoded again
+DECODER_VERSION = 2  # raise it whenever `read_fitted` returns other pixels, so that cached images are decoded again
 
 _MIN_REDUCED_RATIO = 3  # a JPEG is decoded at 1/2, 1/4 or 1/8 if its sides then are at least this times the needed size
+_MAX_REDUCED_PADDED = 2**26  # pixels of a reduced JPEG that is padded to a square
 _SIXTEEN_BIT_FORMATS = {"PNG", "PPM"}  # Pillow reads their gray of more than 8 bits as 0..65535, whatever the mode
+_MAX_FILE_BYTES = 2**30
+_LARGE_BYTES = 2**28  # images that take more memory to decode are decoded one at a time
+_BAND_PIXELS = 2**22  # pixels that are converted at a time, to need no second copy of a large image
+_MAX_SCANS = 500  # of a progressive JPEG: each takes the time of a whole image
+_LOST_PIXELS = re.compile("premature end|Corrupt JPEG data: (?!.*extraneous bytes)|Inconsistent progression", re.I)
+
+_decoding_large = threading.Lock()
 
 
 def read_image(file: str | Path | BinaryIO, channels: int, background: int = 0) -> np.ndarray:
@@ -34,8 +46,8 @@ def read_image(file: str | Path | BinaryIO, channels: int, background: int = 0) 
         DataError: CN304 if the file is missing, empty, damaged, too large or not an image.
     """
     data = read_bytes(file)
-    with _opened(BytesIO(data), file) as opened:
-        return _decode(opened, data, channels, background)
+    with open_bytes(data, file) as opened:
+        return _planes(decode(opened, data, channels, background), channels)
 
 
 def read_header(path: str | Path) -> tuple[int, int, int]:
@@ -46,7 +58,12 @@ def read_header(path: str | Path) -> tuple[int, int, int]:
     Raises:
         DataError: CN304 as `read_image`.
     """
-    with _opened(path, path) as opened:
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(Path(path).open("rb"))
+        except (OSError, ValueError) as error:
+            raise _missing(path, error) from error
+        opened = stack.enter_context(_opened(stream, path))
         return (stored_channels(opened), opened.height, opened.width)
 
 
@@ -66,96 +83,189 @@ def read_fitted(file: str | Path | BinaryIO, preprocess: Preprocess) -> np.ndarr
 
 def fit_bytes(data: bytes, file: str | Path | BinaryIO, preprocess: Preprocess) -> tuple[np.ndarray, bool]:
     """As `read_fitted`, for a file with the content `data`; also whether the image was square."""
-    with _opened(BytesIO(data), file) as opened:
+    with open_bytes(data, file) as opened:
         square = opened.width == opened.height
-        image = _decode_reduced(opened, preprocess)
+        image = _decode_reduced(opened, data, preprocess)
         if image is None:
-            image = fit_image(_decode(opened, data, preprocess.channels), preprocess.side, preprocess.fit)
-        return image, square
+            image = decode(opened, data, preprocess.channels)
+            if image is not opened:
+                opened.close()  # frees the memory of its pixels
+            image = fit(image, preprocess.side, preprocess.fit)
+        return np.ascontiguousarray(_planes(image, preprocess.channels)), square
 
 
-def fit_image(image: np.ndarray, size: int, fit: str) -> np.ndarray:
+def fit_image(image: np.ndarray, size: int, fit_mode: str) -> np.ndarray:
     """Resize uint8 [C, H, W] to [C, size, size] as Pillow does, bit for bit: bilinear, antialiased when it shrinks.
 
-    `fit` "stretch" scales both axes; "crop" first takes the central square; "letterbox" first pads to a square with
-    black.
+    `fit_mode` "stretch" scales both axes; "crop" first takes the central square; "letterbox" first pads to a square
+    with black.
     """
-    _, height, width = image.shape
-    left, top, right, bottom = fit_box(width, height, fit)
-    if fit == "crop":
-        image = image[:, top:bottom, left:right]
-    if fit == "letterbox":
-        image = np.pad(image, ((0, 0), (-top, bottom - height), (-left, right - width)))
-    if image.shape[1:] == (size, size):
-        return np.ascontiguousarray(image)
     pixels = image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))
-    # torch takes a quarter of the time, but differs by up to one level, and between processors
-    resized = np.array(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
-    return resized[None] if len(image) == 1 else np.ascontiguousarray(resized.transpose(2, 0, 1))
+    return np.ascontiguousarray(_planes(fit(Image.fromarray(pixels), size, fit_mode), len(image)))
 
 
-def _decode_reduced(opened: Image.Image, preprocess: Preprocess) -> np.ndarray | None:
+def fit_images(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
+    """Convert uint8 [N, 1 or 3, H, W] of any size to [N, channels, side, side], as `fit_image` and Pillow do."""
+    if preprocess.channels == 1 and images.shape[1] == 3:
+        gray = [np.asarray(Image.fromarray(np.ascontiguousarray(p.transpose(1, 2, 0))).convert("L")) for p in images]
+        images = np.stack(gray)[:, None]
+    elif images.shape[1] < preprocess.channels:
+        images = np.repeat(images, preprocess.channels, axis=1)
+    if images.shape[2:] == (preprocess.side, preprocess.side):
+        return images
+    return np.stack([fit_image(image, preprocess.side, preprocess.fit) for image in images])
+
+
+def open_bytes(data: bytes, file: str | Path | BinaryIO) -> Any:
+    """Open the content of an image file; only its header is read. A context manager.
+
+    Every error from decoding it within the context becomes DataError CN304, and Pillow's warnings are not shown.
+    """
+    return _opened(BytesIO(data), file)
+
+
+def decode(
+    opened: Image.Image, data: bytes, channels: int, background: int = 0, *, min_size: tuple[int, int] | None = None
+) -> Image.Image:
+    """Decode an open image, whose file has the content `data`, to the mode "L" or "RGB"; upright.
+
+    Args:
+        opened: From `open_bytes`.
+        data: The content of the file.
+        channels: 1 for "L"; with 3, gray images may still have the mode "L".
+        background: Gray level that transparent parts show.
+        min_size: A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, if width and height are no smaller than this.
+    """
+    scale = _jpeg_scale(opened.size, min_size) if min_size and opened.format == "JPEG" else 1
+    with _decoding_large if decoding_bytes(opened) > _LARGE_BYTES * scale**2 else nullcontext():
+        if opened.format == "JPEG":
+            image = _load_jpeg(opened, data, scale)
+        else:
+            opened.load()
+            image = opened
+        return _upright(_to_eight_bits(image, opened, channels, background), opened)
+
+
+def _decode_reduced(opened: Image.Image, data: bytes, preprocess: Preprocess) -> Image.Image | None:
     """A large JPEG, decoded at reduced size and fitted; None for images that must be decoded at full size."""
-    if opened.format not in {"JPEG", "MPO"}:
+    if opened.format != "JPEG":
         return None
     width, height = opened.size
     box = fit_box(width, height, preprocess.fit)
     reduction = min(box[2] - box[0], box[3] - box[1]) // (_MIN_REDUCED_RATIO * preprocess.side)
     if min(reduction, width, height) < 2:
         return None
-    drafted = opened.draft(None, (max(1, width // reduction), max(1, height // reduction)))
-    if drafted is None:  # the file ends before its pixels begin
-        return None
-    scale = round(width / drafted[1][2])
+    scale = _jpeg_scale(opened.size, (max(1, width // reduction), max(1, height // reduction)))
     left, top, right, bottom = (edge / scale for edge in box)
     outside = (math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom))
     inside = (left - outside[0], top - outside[1], right - outside[0], bottom - outside[1])
+    if (outside[2] - outside[0]) * (outside[3] - outside[1]) > _MAX_REDUCED_PADDED:
+        return None
     size = (preprocess.side, preprocess.side)
-    mode = "L" if preprocess.channels == 1 else "RGB"
-    pixels = np.array(_fix_cmyk(opened, opened).convert(mode))
+    image = _to_eight_bits(_load_jpeg(opened, data, scale), opened, preprocess.channels)
     if preprocess.fit == "letterbox":  # parts of the last row and column lie outside the image, where it is black
+        pixels = np.array(image)
         pixels[-1] = pixels[-1] * (height / scale % 1 or 1)
         pixels[:, -1] = pixels[:, -1] * (width / scale % 1 or 1)
-    resized = Image.fromarray(pixels).crop(outside).resize(size, Image.Resampling.BILINEAR, box=inside)
-    resized.getexif()[ExifTags.Base.Orientation] = opened.getexif().get(ExifTags.Base.Orientation, 1)
-    return _planes(np.array(ImageOps.exif_transpose(resized)), preprocess.channels)
+        image = Image.fromarray(pixels)
+    return _upright(image.crop(outside).resize(size, Image.Resampling.BILINEAR, box=inside), opened)
 
 
-def _decode(opened: Image.Image, data: bytes, channels: int, background: int = 0) -> np.ndarray:
-    """uint8 [channels, H, W] of an open image, whose file has the content `data`."""
-    upright = opened.getexif().get(ExifTags.Base.Orientation, 1) == 1
-    if opened.format in {"JPEG", "MPO"} and opened.mode in {"L", "RGB"} and upright:
-        try:  # the same pixels as Pillow's, in three quarters of the time
-            pixels = simplejpeg.decode_jpeg(data, "GRAY" if opened.mode == "L" else "RGB")
-            if opened.mode == "RGB" and channels == 1:
-                pixels = np.array(Image.fromarray(pixels).convert("L"))
-            return _planes(pixels.squeeze(2) if pixels.shape[-1] == 1 else pixels, channels)
-        except ValueError:
-            pass  # Pillow decides what is damaged
-    image = _fix_cmyk(ImageOps.exif_transpose(opened), opened)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        canvas = Image.new("RGBA", image.size, (background, background, background, 255))
-        image = Image.alpha_composite(canvas, image)
-    if _is_deep(image.mode):
-        if not (image.mode.startswith("I;16") or (image.mode == "I" and opened.format in _SIXTEEN_BIT_FORMATS)):
-            raise ValueError(_("its pixels have 32 bits, so it is not known which value is white; use 8 or 16 bits"))
-        deep = np.asarray(image).astype(np.int64)  # Pillow would clip values at 255
-        image = Image.fromarray(((deep + 128) // 257).astype(np.uint8))
-    return _planes(np.array(image.convert("L" if channels == 1 else "RGB")), channels)
+def _jpeg_scale(size: tuple[int, int], min_size: tuple[int, int]) -> int:
+    """The largest factor of 1, 2, 4 and 8 by which a JPEG can be reduced without becoming smaller than `min_size`."""
+    ratio = min(size[0] // min_size[0], size[1] // min_size[1])
+    return next((scale for scale in (8, 4, 2) if scale <= ratio), 1)
 
 
-def _fix_cmyk(image: Image.Image, opened: Image.Image) -> Image.Image:
-    """Undo the inversion of a CMYK JPEG without Adobe marker: Pillow assumes Adobe's inverted values in all of them.
+def _load_jpeg(opened: Image.Image, data: bytes, scale: int) -> Image.Image:
+    """Decode a JPEG at 1/`scale` of its size.
 
-    `image` was read from `opened`.
+    simplejpeg gives the same pixels as Pillow in three quarters of the time, and reports lost pixels, which Pillow
+    leaves gray.
     """
+    if "progressive" in opened.info and data.count(b"\xff\xda") > _MAX_SCANS:
+        raise Refused(_("it is a JPEG of more than {count} scans, which may be an attack", count=_MAX_SCANS))
+    width, height = opened.size
+    size = (-(-width // scale), -(-height // scale))
+    color = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}[opened.mode]
+    with suppress(ValueError):  # from here on, Pillow decides what is damaged
+        if simplejpeg.decode_jpeg_header(data)[:2] == (height, width):
+            try:
+                pixels = simplejpeg.decode_jpeg(data, color, min_width=size[0], min_height=size[1])
+            except ValueError as error:
+                if _LOST_PIXELS.search(str(error)):
+                    raise OSError(str(error)) from error
+                raise
+            if opened.mode != "CMYK" and pixels.shape[1::-1] == size:
+                return Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
+    if scale > 1:
+        opened.draft(None, (width // scale, height // scale))
+    opened.load()
+    if opened.size != size:
+        raise OSError("the reduced size differs")
+    return opened
+
+
+def _to_eight_bits(image: Image.Image, opened: Image.Image, channels: int, background: int = 0) -> Image.Image:
+    """A loaded image in the mode "L" or "RGB", converted in bands to need little memory.
+
+    `image` was read from `opened`, or is the same.
+    """
+    deep, transparent = _is_deep(image.mode), image.has_transparency_data
+    if deep and not (image.mode.startswith("I;16") or (image.mode == "I" and opened.format in _SIXTEEN_BIT_FORMATS)):
+        raise Refused(_("its pixels have 32 bits, so it is not known which value is white; use 8 or 16 bits"))
+    mode = "L" if channels == 1 or deep or image.mode in {"1", "L", "LA"} else "RGB"
+    if image.mode == mode and not transparent:
+        return image
+    # Pillow assumes Adobe's inverted values in all CMYK files, but only those with the marker have them
     inverted = opened.format == "JPEG" and opened.mode == "CMYK" and "adobe" not in opened.info
-    return ImageChops.invert(image) if inverted else image
+
+    def convert(band: Image.Image) -> Image.Image:
+        if deep:
+            return _scale_deep(band, background)
+        if inverted:
+            band = ImageChops.invert(band)
+        if transparent:
+            band = band.convert("RGBA")
+            canvas = Image.new("RGBA", band.size, (background, background, background, 255))
+            band = Image.alpha_composite(canvas, band)
+        return band.convert(mode)
+
+    width, height = image.size
+    rows = max(1, _BAND_PIXELS // width)
+    if rows >= height:
+        return convert(image)
+    result = Image.new(mode, image.size)
+    for top in range(0, height, rows):
+        result.paste(convert(image.crop((0, top, width, min(top + rows, height)))), (0, top))
+    return result
 
 
-def _planes(pixels: np.ndarray, channels: int) -> np.ndarray:
-    """[H, W] or [H, W, 3] as [channels, H, W]; a transposed view, so colors of a pixel stay adjacent in memory."""
+def _scale_deep(image: Image.Image, background: int) -> Image.Image:
+    """Gray of 16 bits as 8 bits; Pillow would clip values at 255. A transparent level becomes `background`."""
+    deep = np.asarray(image).astype(np.int64)
+    pixels = (deep + 128) // 257
+    if isinstance(key := image.info.get("transparency"), int):
+        pixels[deep == key] = background
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def _upright(image: Image.Image, opened: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation of `opened`, from which `image` was read; a damaged one is ignored."""
+    try:
+        orientation = int(opened.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # Pillow raises many types of errors for damaged EXIF data, without which an image is whole
+        return image
+    if not 2 <= orientation <= 8:
+        return image
+    image = Image.fromarray(np.asarray(image))  # without the EXIF data of the file
+    image.getexif()[ExifTags.Base.Orientation] = orientation
+    return ImageOps.exif_transpose(image)
+
+
+def _planes(image: Image.Image, channels: int) -> np.ndarray:
+    """An "L" or "RGB" image as [channels, H, W]; a transposed view, so that the colors of a pixel stay adjacent."""
+    pixels = np.array(image)
     if pixels.ndim == 2:
         return np.repeat(pixels[None], channels, axis=0)
     return pixels.transpose(2, 0, 1)
@@ -170,44 +280,84 @@ def read_bytes(file: str | Path | BinaryIO) -> bytes:
     """Return the content of an image file. Raises DataError CN304 if it cannot be read."""
     try:
         if isinstance(file, str | Path):
-            return Path(file).read_bytes()
-        file.seek(0)
-        return file.read()
-    except FileNotFoundError as error:
-        raise DataError("CN304", _("there is no such image"), where=str(file)) from error
-    except OSError as error:
-        raise _unreadable(file, error.strerror or str(error)) from error
+            with Path(file).open("rb") as stream:
+                data = stream.read(_MAX_FILE_BYTES + 1)
+        else:
+            file.seek(0)
+            data = file.read(_MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise _missing(file, error) from error
+    if len(data) > _MAX_FILE_BYTES:
+        raise _unreadable(file, _("the file has more than {n} GB", n=_MAX_FILE_BYTES // 2**30))
+    return data
+
+
+_quiet_lock = threading.Lock()
+_quiet_count = 0
+_load_truncated = False
+# Identifies our filter among those of the program; "(?#...)" is a comment.
+_QUIET_FILTER = ("ignore", None, Warning, re.compile(r"PIL\.(?#classicnets)"), 0)
 
 
 @contextmanager
-def _opened(source: str | Path | BytesIO, path: str | Path | BinaryIO) -> Iterator[Image.Image]:
-    """The image as Pillow opens it, with only its header read; all errors become DataError CN304."""
+def _quiet() -> Iterator[None]:
+    """Hide Pillow's warnings and let it reject truncated images, whatever the program has set, in all threads.
+
+    `warnings.catch_warnings` would restore, in the wrong order, what other threads change meanwhile.
+    """
+    global _quiet_count, _load_truncated  # noqa: PLW0603 - counts the threads that decode
+    with _quiet_lock:
+        _quiet_count += 1
+        if _quiet_count == 1:
+            _load_truncated, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+        if _QUIET_FILTER not in warnings.filters[:1]:
+            warnings.filters.insert(0, _QUIET_FILTER)  # type: ignore[attr-defined]
     try:
-        with Image.open(source) as opened:
-            limit = Image.MAX_IMAGE_PIXELS
-            if limit and opened.width * opened.height > limit:
-                size = {"width": opened.width, "height": opened.height, "limit": limit}
-                raise Image.DecompressionBombError(
-                    _("it has {width} x {height} pixels, more than {limit:,}, and may be a decompression bomb", **size)
-                )
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_count -= 1
+            if not _quiet_count:
+                ImageFile.LOAD_TRUNCATED_IMAGES = _load_truncated
+                while _QUIET_FILTER in warnings.filters:
+                    warnings.filters.remove(_QUIET_FILTER)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _opened(stream: BinaryIO, file: str | Path | BinaryIO) -> Iterator[Image.Image]:
+    """The image with only its header read; all errors become DataError CN304."""
+    name = ""
+    try:
+        with _quiet(), open_image(stream) as opened:
+            name = opened.format or ""
             yield opened
-    except FileNotFoundError as error:
-        raise DataError("CN304", _("there is no such image"), where=str(path)) from error
-    except UnidentifiedImageError as error:
-        is_empty = isinstance(source, BytesIO) and not source.getbuffer().nbytes
-        why = _("the file is empty") if is_empty else _("its format is unknown, or its header is damaged")
-        raise _unreadable(path, why) from error
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        struct.error,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
-        raise _unreadable(path, str(error)) from error
+    except DataError:
+        raise
+    except Refused as error:
+        raise _unreadable(file, str(error), error.hint) from error
+    except MemoryError as error:
+        raise _unreadable(file, _("decoding it needs more memory than is available")) from error
+    except Exception as error:  # a decoder may raise anything for a damaged file
+        raise _unreadable(file, _damage(name, error)) from error
 
 
-def _unreadable(path: str | Path | BinaryIO, why: str) -> DataError:
-    hint = command("file", Path(path)) if isinstance(path, str | Path) else ()  # names the format of the file
-    return DataError("CN304", _("the image cannot be read"), where=str(path), why=why, hint=hint)
+def _damage(name: str, error: Exception) -> str:
+    """Why a file cannot be decoded, with the decoder's own words."""
+    detail = "".join(c for c in str(error) if c.isprintable())[:200] or type(error).__name__
+    if not name:
+        return _("its header is damaged ({detail})", detail=detail)
+    return _("the file is damaged or incomplete ({detail})", detail=detail)
+
+
+def _missing(file: str | Path | BinaryIO, error: Exception) -> DataError:
+    """The error for a file that cannot be opened or read."""
+    if isinstance(error, FileNotFoundError):
+        return DataError("CN304", _("there is no such image"), where=str(file))
+    return _unreadable(file, getattr(error, "strerror", None) or str(error))
+
+
+def _unreadable(file: str | Path | BinaryIO, why: str, hint: str = "") -> DataError:
+    hints: str | tuple[str, ...] = hint
+    if not hint:  # `file` names the format of a file
+        hints = command("file", Path(file)) if isinstance(file, str | Path) else ()
+    return DataError("CN304", _("the image cannot be read"), where=str(file), why=why, hint=hints)

@@ -5,30 +5,24 @@ from __future__ import annotations
 import glob
 import io
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import UnidentifiedImageError
-
 from classicnets.errors import DataError
 from classicnets.images import listing
+from classicnets.images.formats import START_BYTES, image_suffixes, recognize
 from classicnets.images.layout import read_layout
 from classicnets.images.names import natural_key, printable
 from classicnets.images.splits import Layout, raise_faults
-from classicnets.images.tree import image_suffixes, read_tree
+from classicnets.images.tree import read_tree
 from classicnets.text import _
 
 STDIN = "-"
 
 _MAX_STDIN_BYTES = 256 * 2**20  # largest image on standard input
-_IMAGE_START = re.compile(  # how PNG, JPEG, GIF, WebP, TIFF, BMP, PNM, AVIF and JPEG 2000 begin
-    rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|BM....\0\0\0\0|P[1-6]\s|....ftypavi[fs]|....jP  ",
-    re.DOTALL,
-)
 
 Say = Callable[[str], object]
 
@@ -92,8 +86,6 @@ def labeled_images(data: Path | Layout, say: Say = lambda _: None) -> Iterator[I
 
 def reason(error: DataError) -> str:
     """Return why an image cannot be read, briefly, for a table row that names it."""
-    if isinstance(error.__cause__, UnidentifiedImageError):  # its own message only repeats the path
-        return _("damaged, or not an image")
     return error.why or error.what
 
 
@@ -128,8 +120,8 @@ def _from_path(path: Path, say: Say) -> Iterator[Input]:
 
 
 def _from_stdin(stream: BinaryIO, say: Say) -> Iterator[Input]:
-    head = stream.peek(16) if isinstance(stream, io.BufferedReader) else b""
-    if _IMAGE_START.match(head):
+    head = stream.peek(START_BYTES) if isinstance(stream, io.BufferedReader) else b""
+    if recognize(head[:START_BYTES]):
         content = stream.read(_MAX_STDIN_BYTES + 1)
         if len(content) > _MAX_STDIN_BYTES:
             what = _("the image is too large")

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from classicnets.errors import DataError
-from classicnets.images.decode import read_image, stored_channels
+from classicnets.images.decode import decode, open_bytes, read_bytes, stored_channels
+from classicnets.images.formats import NotAnImage, TooLarge
 from classicnets.text import _
 
 GRAY_SIZE = 32  # height and width of the gray thumbnail
 COLOR_SIZE = 8  # height and width of the color thumbnail
 _MAX_GRAY_DIFFERENCE = 8  # channels that differ by no more are gray, because JPEG's rounding leaves some color
 _MIN_JPEG_SIZE = 4 * GRAY_SIZE  # a JPEG is decoded at the smallest scale that is not smaller: four times as fast
-_WEB_STARTS = (b"<!doctype", b"<html", b"<?xml", b"{")
 _UPRIGHT = 1  # EXIF orientation of an image that needs no rotation
 _ORIENTATION = 0x0112
 
@@ -29,7 +28,7 @@ class ImageInfo:
 
     Attributes:
         digest: SHA-256 of the file.
-        problem: "" or "empty", "too_large", "suspiciously_large", "no_picture" or "damaged".
+        problem: "" or "empty", "too_large", "no_picture" or "damaged".
         why: The reason for the problem.
         format: Pillow's name for the format of the content.
         width: Before EXIF orientation.
@@ -76,40 +75,27 @@ class Thumbnails:
 def inspect_file(path: Path, index: int, thumbnails: Thumbnails) -> ImageInfo:
     """Read one file and write its thumbnails to row `index`; errors become a `problem` of the result.
 
-    An image is not decoded if its header declares more pixels than Pillow accepts without a warning. The caller must
-    turn that warning into an error (`warnings.simplefilter`).
+    Decodes an image under the same conditions as `decode.read_fitted`.
     """
     try:
-        with path.open("rb") as stream:
-            start = stream.read(512)
-            stream.seek(0)
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        return ImageInfo("", "damaged", error.strerror or str(error))
-    info = ImageInfo(digest)
-    if not start:
+        data = read_bytes(path)
+    except DataError as error:
+        return ImageInfo("", "damaged", error.why or error.what)
+    info = ImageInfo(hashlib.sha256(data).hexdigest())
+    if not data:
         return replace(info, problem="empty", why=_("it has 0 bytes"))
     try:
-        with Image.open(path) as opened:
-            info = replace(info, format=opened.format or "", width=opened.width, height=opened.height)
+        with open_bytes(data, path) as opened:
+            info = replace(info, format=opened.format, width=opened.width, height=opened.height)
             info = replace(info, channels=stored_channels(opened))
+            image = decode(opened, data, 3, min_size=(_MIN_JPEG_SIZE, _MIN_JPEG_SIZE)).convert("RGB")
             transparent = opened.has_transparency_data and _has_transparent_pixels(opened)
             rotated = opened.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT
-            if opened.format == "JPEG" and min(opened.size) > 2 * _MIN_JPEG_SIZE:
-                opened.draft("RGB", (_MIN_JPEG_SIZE, _MIN_JPEG_SIZE))
-                image = ImageOps.exif_transpose(opened).convert("RGB")
-            else:
-                image = Image.fromarray(read_image(path, 3).transpose(1, 2, 0))
-    except Image.DecompressionBombError as error:
-        return replace(info, problem="too_large", why=_first_sentence(error))
-    except Image.DecompressionBombWarning as error:
-        return replace(info, problem="suspiciously_large", why=_first_sentence(error))
     except DataError as error:
-        return replace(info, problem="damaged", why=error.why or error.what)
-    except Exception as error:  # a decoder may raise anything for a damaged file
-        if info.format:
-            return replace(info, problem="damaged", why=str(error) or type(error).__name__)
-        return replace(info, problem="no_picture", why=_guess_content(start))
+        cause = error.__cause__
+        problem = "no_picture" if isinstance(cause, NotAnImage) else "damaged"
+        problem = "too_large" if isinstance(cause, TooLarge) else problem
+        return replace(info, problem=problem, why=error.why or error.what)
     small = image.resize((GRAY_SIZE, GRAY_SIZE), Image.Resampling.BILINEAR)
     thumbnails.gray[index] = np.asarray(small.convert("L"))
     thumbnails.color[index] = np.asarray(small.resize((COLOR_SIZE, COLOR_SIZE), Image.Resampling.BOX))
@@ -125,29 +111,18 @@ def inspect_file(path: Path, index: int, thumbnails: Thumbnails) -> ImageInfo:
 
 def _has_transparent_pixels(opened: Image.Image) -> bool:
     """Whether any pixel is transparent; an alpha channel that is opaque everywhere has no effect."""
-    low, _high = opened.convert("RGBA").getchannel("A").getextrema()
+    alpha = opened if "A" in opened.getbands() else opened.convert("RGBA")
+    low, _high = alpha.getchannel("A").getextrema()
     return float(low) < 255  # type: ignore[arg-type]
-
-
-def _guess_content(start: bytes) -> str:
-    """What a file that is not an image may be, from its first bytes."""
-    if start.lstrip().lower().startswith(_WEB_STARTS):
-        return _("it looks like a web page or text saved under this name")
-    return _("it is not an image of any known format")
-
-
-def _first_sentence(error: Exception) -> str:
-    return str(error).split(", could be")[0]
 
 
 def read_preview(path: Path, max_size: int = 200) -> np.ndarray | None:
     """Return an image as uint8 [H, W, 3], no side longer than `max_size`; None if it is unreadable or too large."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            image = Image.fromarray(read_image(path, 3).transpose(1, 2, 0))
-        except (DataError, OSError):
-            return None
+    try:
+        data = read_bytes(path)
+        with open_bytes(data, path) as opened:
+            image = decode(opened, data, 3, min_size=(max_size, max_size)).convert("RGB")
+    except DataError:
+        return None
     image.thumbnail((max_size, max_size))
     return np.asarray(image)

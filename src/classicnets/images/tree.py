@@ -10,29 +10,16 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
-from PIL import Image
-
 from classicnets.errors import DataError
+from classicnets.images.formats import HEIC_INSTALLATION, image_suffixes, suffix_format
 from classicnets.images.names import is_hidden, natural_key, printable, relative_path
 from classicnets.text import _, join, plural
 
-_SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"),
-    *(".avif", ".jp2"),
-)
 _UNSUPPORTED_SUFFIXES = {  # image formats that are not read; a separate note counts them
     *(".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".psd", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw"),
 }
-
-
-@cache
-def image_suffixes() -> tuple[str, ...]:
-    """Return the suffixes of image files: those in our list whose format the installed Pillow can open."""
-    formats = Image.registered_extensions()
-    return tuple(suffix for suffix in _SUFFIXES if formats.get(suffix) in Image.OPEN)
 
 
 @dataclass
@@ -151,6 +138,8 @@ def unread_notes(folder: Path, paths: Sequence[Path]) -> list[str]:
                 path=relative_path(folder, next(path for path in paths if path in unsupported)),
             )
         )
+    if any(suffix_format(path.suffix) == "HEIF" for path in unsupported):
+        notes.append(_("to read HEIC images, run {command}", command=HEIC_INSTALLATION))
     if others:
         notes.append(
             plural(

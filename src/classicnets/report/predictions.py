@@ -13,6 +13,7 @@ from PIL import Image
 
 from classicnets.errors import DataError
 from classicnets.evaluation.classify import Decoder, Prediction
+from classicnets.evaluation.model import Model
 from classicnets.files import write_whole
 from classicnets.images.decode import read_image
 from classicnets.images.inputs import Input
@@ -40,6 +41,9 @@ class Tally:
         unreadable: images that could not be read.
         labeled: images that were read and whose true class is known.
         correct: labeled images whose top prediction is the true class.
+        rejected: images whose answer is unknown.
+        rejected_labeled: those of them whose true class is known.
+        accepted_correct: correct images whose answer is not unknown.
         reasons: the first unreadable images, each with its error.
     """
 
@@ -47,6 +51,9 @@ class Tally:
     unreadable: int = 0
     labeled: int = 0
     correct: int = 0
+    rejected: int = 0
+    rejected_labeled: int = 0
+    accepted_correct: int = 0
     reasons: list[str] = field(default_factory=list)
 
     def add(self, prediction: Prediction) -> None:
@@ -54,6 +61,9 @@ class Tally:
         self.images += 1
         self.labeled += prediction.right is not None
         self.correct += bool(prediction.right)
+        self.rejected += prediction.rejected
+        self.rejected_labeled += prediction.rejected and prediction.right is not None
+        self.accepted_correct += bool(prediction.right) and not prediction.rejected
         self.unreadable += bool(prediction.error)
         if prediction.error and self.unreadable <= _MAX_REASONS:
             self.reasons.append(f"{prediction.image}: {prediction.error}")
@@ -74,17 +84,34 @@ class Writer(Protocol):
         """Print what is left to print after the last prediction."""
 
 
-def writer(form: str, about: dict[str, Any], top: int) -> Writer:
+def rejection_note(model: Model, min_confidence: float) -> str:
+    """Return which answers are unknown, and whether the probabilities are calibrated."""
+    values = {"p": min_confidence, "temperature": model.temperature}
+    if model.temperature is None:
+        return _(
+            "answers with a probability below {p:g} are unknown; probabilities are not calibrated, because there is no"
+            " temperature: no validation images were held out, or all of them are classified correctly",
+            **values,
+        )
+    return _(
+        "answers with a probability below {p:g} are unknown; probabilities are calibrated with the temperature"
+        " {temperature:.3f}, which was fitted on validation images",
+        **values,
+    )
+
+
+def writer(form: str, about: dict[str, Any], top: int, *, rejects: bool = False) -> Writer:
     """Return the writer of an output format.
 
     Args:
         form: "json", "jsonl", "csv" or "table".
         about: the first keys of the JSON document.
         top: number of classes per image.
+        rejects: whether answers may be unknown; each image then also has its answer, and whether it is rejected.
     """
     if form == "json":
-        return _JsonDocument(about)
-    return _JsonLines() if form == "jsonl" else _Csv(top) if form == "csv" else _Table(top)
+        return _JsonDocument(about, rejects)
+    return _JsonLines(rejects) if form == "jsonl" else _Csv(top, rejects) if form == "csv" else _Table(top, rejects)
 
 
 def draw(
@@ -104,7 +131,7 @@ def draw(
     """
     pairs = []
     for source, prediction in predictions:
-        caption = prediction.error or f"{prediction.classes[0]} {prediction.probabilities[0]:.2f}"
+        caption = prediction.error or f"{_answer(prediction)} {prediction.probabilities[0]:.2f}"
         if prediction.right is False:
             caption += f" ({prediction.truth})"
         original, preprocessed = _original(source), _preprocessed(source, preprocess, decode)
@@ -137,9 +164,16 @@ def _preprocessed(source: Input, preprocess: Preprocess, decode: Decoder) -> np.
     return np.asarray(np.rint(view.numpy() * 255), dtype=np.uint8)
 
 
+def _answer(prediction: Prediction) -> str:
+    """The most probable class, or "unknown" if it is rejected; "" if the image cannot be read. Not translated."""
+    if prediction.rejected:
+        return "unknown"
+    return prediction.classes[0] if prediction.classes else ""
+
+
 class _Table:
-    def __init__(self, top: int):
-        self.top = top
+    def __init__(self, top: int, rejects: bool):
+        self.top, self.rejects = top, rejects
         self.predictions: list[Prediction] = []
 
     def show(self, prediction: Prediction) -> None:
@@ -161,12 +195,21 @@ class _Table:
                 cells += [name, f"{p:.3f}"]
             cells += ["-"] * (2 * self.top - len(cells))
             truth = [_truth(prediction)] if has_truth else []
-            rows.append([prediction.image, *truth, *cells, *([prediction.error] if has_errors else [])])
+            answer = [self._marked_answer(prediction)] if self.rejects else []
+            rows.append([prediction.image, *truth, *answer, *cells, *([prediction.error] if has_errors else [])])
         probability = _("probability")
-        columns = [_("image"), *([_("true class")] if has_truth else []), *([_("class"), probability] * self.top)]
+        columns = [_("image"), *([_("true class")] if has_truth else []), *([_("answer")] if self.rejects else [])]
+        columns += [_("class"), probability] * self.top
         columns += [_("error")] if has_errors else []
         tables.console().print(tables.table(columns, rows, numbers=[probability]))
         self.predictions.clear()
+
+    def _marked_answer(self, prediction: Prediction) -> str:
+        """The answer; a class whose name is "unknown" is marked as a class."""
+        if prediction.rejected:
+            return _("unknown")
+        answer = _answer(prediction)
+        return _("{name} (a class)", name=answer) if answer == _("unknown") else answer or "-"
 
 
 def _truth(prediction: Prediction) -> str:
@@ -177,17 +220,20 @@ def _truth(prediction: Prediction) -> str:
 
 
 class _Csv:
-    def __init__(self, top: int):
-        self.top = top
+    def __init__(self, top: int, rejects: bool):
+        self.top, self.rejects = top, rejects
         ranked = [name for i in range(2, top + 1) for name in (f"predicted_{i}", f"probability_{i}")]
         self.file = csv.writer(output.stream(), lineterminator="\n")
-        self.file.writerow(["picture", "predicted", "probability", *ranked, "truth", "error"])
+        answer = ["answer", "rejected"] if rejects else []
+        self.file.writerow(["picture", "predicted", "probability", *ranked, *answer, "truth", "error"])
 
     def show(self, prediction: Prediction) -> None:
         cells: list[object] = []
         for name, p in zip(prediction.classes, prediction.probabilities, strict=True):
             cells += [name, f"{p:.6g}"]
         cells += [""] * (2 * self.top - len(cells))
+        if self.rejects:
+            cells += [_answer(prediction), "" if prediction.error else str(prediction.rejected).lower()]
         self.file.writerow([prediction.image, *cells, prediction.truth or "", prediction.error])
 
     def end(self, _tally: Tally, /) -> None:
@@ -195,8 +241,11 @@ class _Csv:
 
 
 class _JsonLines:
+    def __init__(self, rejects: bool):
+        self.rejects = rejects
+
     def show(self, prediction: Prediction) -> None:
-        print(dump(_to_dict(prediction)), flush=True)
+        print(dump(_to_dict(prediction, rejects=self.rejects)), flush=True)
 
     def end(self, _tally: Tally, /) -> None:
         pass
@@ -205,12 +254,13 @@ class _JsonLines:
 class _JsonDocument:
     """One JSON document, whose predictions are printed as they come."""
 
-    def __init__(self, about: dict[str, Any]):
+    def __init__(self, about: dict[str, Any], rejects: bool):
+        self.rejects = rejects
         # printed with the first prediction, so that an error before it is the whole document
         self.separator = dump(about)[:-1] + ', "predictions": [\n'
 
     def show(self, prediction: Prediction) -> None:
-        print(self.separator, dump(_to_dict(prediction)), sep="", end="")
+        print(self.separator, dump(_to_dict(prediction, rejects=self.rejects)), sep="", end="")
         self.separator = ",\n"
 
     def end(self, tally: Tally, /) -> None:
@@ -220,15 +270,21 @@ class _JsonDocument:
             "known": tally.labeled,
             "right": tally.correct,
         }
+        counts |= {"rejected": tally.rejected} if self.rejects else {}
         print(self.separator.rstrip(",\n") if not tally.images else "", "\n], ", dump(counts)[1:], sep="")
 
 
-def _to_dict(prediction: Prediction) -> dict[str, Any]:
-    """Plain values for JSON, without `truth` and `error` where there is none."""
+def _to_dict(prediction: Prediction, *, rejects: bool) -> dict[str, Any]:
+    """Plain values for JSON, without `truth` and `error` where there is none.
+
+    Where answers may be unknown, `rejected` tells an unknown answer from a class whose name is "unknown".
+    """
     values: dict[str, Any] = {
         "picture": prediction.image,
         "classes": prediction.classes,
         "probabilities": prediction.probabilities,
     }
+    if rejects and not prediction.error:
+        values |= {"answer": _answer(prediction), "rejected": prediction.rejected}
     values |= {"truth": prediction.truth, "right": prediction.right} if prediction.truth else {}
     return values | ({"error": prediction.error} if prediction.error else {})

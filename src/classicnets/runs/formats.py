@@ -27,7 +27,7 @@ from classicnets.schema import (
     optional,
     record,
 )
-from classicnets.spec import RunSpec
+from classicnets.spec import EXPORT_INPUTS, RunSpec
 from classicnets.text import _, shape
 from classicnets.values import MAX_SIDE, Expected, Preprocess, Recipe, stored_names
 
@@ -35,6 +35,7 @@ _MAX_CLASSES = 100_000
 _MAX_COUNT = 10**15  # parameters, operations, bytes
 
 _SHARE = Real(0, 1)
+_TEMPERATURE = Real(1e-4, 1e4)
 _COUNT = Whole(0, _MAX_COUNT)
 _CLASSES = Several(Text(most=1000, least=1), most=_MAX_CLASSES, least=1)
 _CHANNEL_VALUES = Several(Real(-1e6, 1e6), most=4, least=1)
@@ -109,8 +110,11 @@ _RESULT = Record(
         "calibration_error": optional(_SHARE),
         "peak_memory_bytes": optional(_COUNT),
         "verdict": Text(),
+        "temperature": optional(_TEMPERATURE),
     },
-    frozenset({"top5_accuracy", "balanced_accuracy", "calibration_error", "peak_memory_bytes", "verdict"}),
+    frozenset(
+        {"temperature", "top5_accuracy", "balanced_accuracy", "calibration_error", "peak_memory_bytes", "verdict"}
+    ),
 )
 
 _OPTIONAL_IN_RUN = """
@@ -225,6 +229,9 @@ _OF_EXPORTED: dict[str, Kind] = {
     "test_pictures": optional(_COUNT),
     "licence": Text(),
     "int8": Flag(),
+    "input": Choice(EXPORT_INPUTS),
+    "temperature": optional(_TEMPERATURE),
+    "min_confidence": optional(_SHARE),
     "weights_sha256": Text(most=64),
     "versions": Mapped(Text(most=1000)),
     "created_at": Text(most=1000),

@@ -20,8 +20,9 @@ from classicnets import machine
 from classicnets.acceleration.prepare import Acceleration
 from classicnets.datasets.types import ImageSplits, Split
 from classicnets.errors import CheckFailed, DataError, UsageError
-from classicnets.evaluation.evaluate import Evaluation, evaluate, write_metrics
+from classicnets.evaluation.evaluate import Evaluation, accept, evaluate, write_metrics
 from classicnets.evaluation.predictor import Predictor
+from classicnets.evaluation.rejection import Rejection, fit_temperature
 from classicnets.events import Advice, Epoch, Event, Step
 from classicnets.files import remove_parts
 from classicnets.images import batches
@@ -360,6 +361,13 @@ class Session:
         epochs = [event for event in events if isinstance(event, Epoch)]
         facts, measured = self.folder.read(), evaluation.to_dict()
         weights, classes = self.folder.weights_file().name, self.plan.description.classes
+        temperature = self._temperature()
+        if temperature.get("temperature"):
+            calibrated = accept(probabilities, self.splits.test.labels, Rejection(0, temperature["temperature"]))
+            measured["calibrated"] = temperature | {
+                "loss": calibrated.loss,
+                "calibration_error": calibrated.calibration_error,
+            }
         write_metrics(self.folder.metrics, {"weights": weights, "classes": classes, **measured})
         facts["finished_at"] = now()
         facts["result"] = {
@@ -372,6 +380,7 @@ class Session:
             "seconds": sum(e.seconds + e.evaluation_seconds for e in epochs),
             "peak_memory_bytes": machine.peak_memory_bytes(),
             "verdict": verdict(self.plan, evaluation.accuracy),
+            **temperature,
         }
         results = Results(self.plan, self.folder, evaluation, probabilities, self.splits.test, events, facts)
         for report in reports:
@@ -407,6 +416,14 @@ class Session:
         if monitor == "test":
             return Scores(test_accuracy=evaluate(self.epoch_predictor, self.splits.test)[0].accuracy)
         return Scores()
+
+    def _temperature(self) -> dict[str, Any]:
+        """The temperature that calibrates probabilities, and the number of validation images that it was fitted on."""
+        validation, joined = self.validation, 0 < self.plan.recipe.join_after < self.plan.recipe.epochs
+        if validation is None or joined:  # the network was trained on images that have joined
+            return {}
+        temperature = fit_temperature(self.predictor.probabilities(validation.images), validation.labels)
+        return {"temperature": temperature, "calibration_images": len(validation)}
 
     def _record(self, event: Event) -> list[Advice]:
         """Append the event and the subscribers' advice to the history; steps without a loss are not recorded."""
