@@ -56,6 +56,7 @@ def resume(
     /,
     *,
     net: nn.Module | None = None,
+    data: str | Path | None = None,
     loader_threads: int | None = None,
     **options: Any,
 ) -> Run:
@@ -66,19 +67,22 @@ def resume(
     Args:
         path: The run folder.
         net: Needed only if the network is a module that was passed in Python; it is trained in place.
+        data: Where the data of the run lies now, if it has moved; it must be the same.
         loader_threads: Number of threads that load batches in advance (default: that of the run).
         **options: The options of `train` that do not affect results: quiet, tensorboard, save_every, trust.
 
     Raises:
         UsageError: CN207, the folder is not a run; CN208, the run is complete; CN212, its code is not trusted.
-        DataError: CN305, the checkpoint is damaged; CN306, data or network have changed.
+        DataError: CN302, the data is not there; CN305, the checkpoint is damaged; CN306, data or network have changed.
     """
     (output,), remaining = split_options(options, Output)
     if unknown := [*remaining, *({"runs"} & options.keys())]:
         raise TypeError(_("resume() takes no {names}: a resumed run keeps its settings", names=", ".join(unknown)))
 
     return _train(
-        lambda say: Session.resume(path, say, output, net=net, loader_threads=loader_threads, trust=output.trust),
+        lambda say: Session.resume(
+            path, say, output, net=net, data=data, loader_threads=loader_threads, trust=output.trust
+        ),
         output,
     )
 
@@ -163,14 +167,21 @@ def follow(session: Session, *displays: Display) -> Run:
     return Run(session.folder.path, net=session.net, device=str(session.device))
 
 
-def resume_session(path: str | Path, output: Output, say: Say, *, loader_threads: int | None = None) -> Session:
+def resume_session(
+    path: str | Path, output: Output, say: Say, *, data: str | None = None, loader_threads: int | None = None
+) -> Session:
     """Open a stopped run with the coach, at its last checkpoint. Raises what `resume` raises."""
-    return coached(Session.resume(path, say, output, loader_threads=loader_threads, trust=output.trust))
+    return coached(Session.resume(path, say, output, data=data, loader_threads=loader_threads, trust=output.trust))
 
 
-def reopen_seeds(path: str | Path, *, trust: bool = False) -> SeedsFolder:
-    """Open a folder of several runs to train the unfinished ones. Raises UsageError CN207, CN208, CN212."""
-    return study.reopen(path, trust=trust)
+def reopen_seeds(path: str | Path, data: str | None = None, *, trust: bool = False) -> SeedsFolder:
+    """Open a folder of several runs, whose data may lie at `data` now, to train the unfinished ones.
+
+    Raises:
+        UsageError: CN207, CN208, CN212.
+        DataError: CN302, CN306.
+    """
+    return study.reopen(path, data=data, trust=trust)
 
 
 def start_seeds(resolved: Plan, options: Study, output: Output, say: Say) -> SeedsFolder:

@@ -62,6 +62,9 @@ class Evaluate:
     )
     offline: bool = option(False, **OFFLINE)
     on_bad_image: str = option(ON_BAD_IMAGE[0], **vars(about(RunSpec.__dataclass_fields__["on_bad_image"])))
+    include_trained: bool = option(
+        False, help="count images that the model was trained on, which are left out otherwise", group="data"
+    )
     csv: bool = option(False, help="print the confusion matrix as CSV, one class per line", group="output")
 
 
@@ -87,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
         options.data,
         on_bad_image=options.on_bad_image,
         min_confidence=opening.min_confidence,
+        include_trained=options.include_trained,
         say=console.print,
         watch=show_progress,
     )

@@ -33,12 +33,16 @@ class Split:
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image file of a data set; `split` is train, validation, test, or skipped, with the reason."""
+    """An image file of a data set; `split` is train, validation, test, or skipped, with the reason.
+
+    `sha256` is that of its content, in hex; "" for a skipped one.
+    """
 
     path: str
     label: str
     split: str
     reason: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def load(path: Path, preprocess: Preprocess | None, say: Log, on_bad_image: str 
         tuple(
             ImageFile(layout.relative_path(image), label, "skipped", _reason(decoded.faults[index]))
             if index in decoded.faults
-            else ImageFile(layout.relative_path(image), label, split)
+            else ImageFile(layout.relative_path(image), label, split, sha256=decoded.digests[index])
             for index, (split, label, image) in enumerate(files)
         ),
     )

@@ -56,6 +56,11 @@ class RunFolder:
         return self.path / "split.csv"
 
     @property
+    def trained_images(self) -> Path:
+        """The digests of the images that the run is trained on, which `images.trained` writes and reads."""
+        return self.path / "trained_images.json"
+
+    @property
     def curves(self) -> Path:
         """Figure of training loss, training accuracy, and validation or test accuracy."""
         return self.path / "curves.png"
@@ -107,6 +112,25 @@ class RunFolder:
                 hint=_("restore the file as classicnets wrote it; the weights have most of it in their metadata"),
             ) from error
         return facts
+
+    def read_trained_images(self) -> dict[str, Any] | None:
+        """Return what `images.trained.record` has recorded; None for a run of an older version.
+
+        Raises:
+            DataError: CN305 if the file is damaged.
+        """
+        try:
+            values: dict[str, Any] = schema.read(self.trained_images.read_bytes(), formats.TRAINED_IMAGES)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise DataError(
+                "CN305",
+                _("the record of the images that the run was trained on is damaged"),
+                where=str(self.trained_images),
+                why=str(error),
+            ) from error
+        return values
 
     def write(self, facts: dict[str, Any]) -> None:
         """Replace run.json atomically."""

@@ -219,6 +219,17 @@ SEEDS = Record(
     frozenset({"result"}),
 )
 
+TRAINED_IMAGES = Record(
+    {
+        "images": _COUNT,
+        "in_test": _COUNT,
+        "split_of": Text(most=1000),
+        "count": Whole(0, 10**9),
+        "digests": Text(most=60 * 2**20),
+    },
+    frozenset({"split_of", "count", "digests"}),
+)
+
 _OF_EXPORTED: dict[str, Kind] = {
     "net": Text(),
     "parameters": optional(_COUNT),
@@ -229,6 +240,7 @@ _OF_EXPORTED: dict[str, Kind] = {
     "test_pictures": optional(_COUNT),
     "licence": Text(),
     "int8": Flag(),
+    "trained_images": optional(TRAINED_IMAGES),
     "input": Choice(EXPORT_INPUTS),
     "temperature": optional(_TEMPERATURE),
     "min_confidence": optional(_SHARE),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from classicnets.errors import ClassicnetsError, UsageError
 from classicnets.events import Event
 from classicnets.files import remove_parts, write_json
 from classicnets.models.modules import copy_module
+from classicnets.runs import data as run_data
 from classicnets.runs import folder, formats
 from classicnets.runs.folder import RunFolder
 from classicnets.runs.lock import FolderLock
@@ -188,11 +189,20 @@ def start(
     return seeds_folder
 
 
-def reopen(path: str | Path, net: nn.Module | None = None, *, trust: bool = False) -> SeedsFolder:
+def reopen(
+    path: str | Path, net: nn.Module | None = None, data: str | None = None, *, trust: bool = False
+) -> SeedsFolder:
     """Open a folder of runs to train those without a result.
+
+    Args:
+        path: The folder.
+        net: The module, if the runs were started with one.
+        data: Where the data of the runs lies now, if it has moved.
+        trust: Whether code of the runs may be run that was not run on this machine before.
 
     Raises:
         UsageError: CN207, a network cannot be built; CN208, all runs are complete; CN212, code is not trusted.
+        DataError: CN302, the data is not there; CN306, `data` is not that of the runs.
     """
     seeds_folder = SeedsFolder(Path(path), net, trust)
     missing = seeds_folder.missing()
@@ -206,7 +216,24 @@ def reopen(path: str | Path, net: nn.Module | None = None, *, trust: bool = Fals
         )
     for run in missing.values():
         plan_of_run(run, net, trust=trust)
+    _locate_data(seeds_folder, data)
     return seeds_folder
+
+
+def _locate_data(seeds_folder: SeedsFolder, data: str | None) -> None:
+    """Check that the data of the runs is there; with `data`, that it is the same, which all runs then remember."""
+    retry = ("classicnets", "train", "--resume", seeds_folder.path)
+    runs = seeds_folder.runs()
+    for run in seeds_folder.missing().values():
+        place = run_data.locate(run, data, retry)
+        if data is not None:
+            splits = read(
+                replace(plan_of_run(run, seeds_folder.net, trust=seeds_folder.trust), data=place), lambda _: None
+            )
+            run_data.check(run, splits, place, retry)
+            for each in runs.values():
+                run_data.remember(each, place)
+            return
 
 
 def train(
