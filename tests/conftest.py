@@ -31,6 +31,14 @@ hypothesis.settings.register_profile("classicnets", deadline=None, derandomize="
 hypothesis.settings.load_profile("classicnets")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What code has run on this machine is recorded in a folder of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def same_start() -> None:
     """Each test starts with the same random state and number of threads."""

@@ -97,6 +97,12 @@ torch traces forward() once with a batch of two images, so it cannot convert Pyt
 the batch size; the message names the line. ONNX lacks some of torch's operators. One ONNX file holds at most 2 GB.
 What to do: write x.flatten(1) instead of x.view(64, -1), and torch.where instead of if. For an operator that ONNX
 lacks, export with --format torch.""",
+    "CN106": """The outputs of the network are not finite numbers.
+Probabilities and metrics from infinite or NaN logits would have no meaning. Either weights are not finite, because the
+training diverged: the message names these tensors. Or the outputs are too large for the precision: bfloat16 and
+int8 have fewer digits than float32.
+What to do: use --precision float32; if weights are not finite, use another checkpoint, or train again with a lower
+learning rate.""",
     "CN201": """The network cannot process images of this size or number of channels.
 Along each side, a layer turns n pixels into floor((n + 2*padding - kernel) / stride) + 1 pixels. A dense layer needs
 exactly as many inputs as it has weights per unit. The message names the first layer that does not fit.
@@ -121,6 +127,7 @@ What to do: `classicnets COMMAND --help` shows the arguments and options of a co
     "CN207": """The folder is not a run folder, or the network of the run cannot be built again.
 A run of your own network is built again from its Python file and the files beside it that it imports. Their text must
 be unchanged, because other code would give another network for the same weights. The run folder has copies of them.
+run.json and seeds.json are checked before they are used; the message names each key that is missing or not allowed.
 What to do: pass a file with --net FILE.py:NET. In Python, pass a module: cn.Run(folder, net=my_net).""",
     "CN208": """There is nothing to resume: the run is complete, or a setting was given together with --resume.
 A resumed run keeps its settings, so that its result is the same as that of an uninterrupted run.
@@ -143,6 +150,13 @@ run holds a lock on the file .lock in its folder. The lock ends with the process
 system without locks, on which a process of another machine was killed, leaves a file that must be removed by hand.
 evaluate, predict and export only read a run, so they work in the meantime.
 What to do: wait, or stop the process that the message names. It saves a checkpoint at Ctrl-C.""",
+    "CN212": """A run folder or a torch program contains code that did not run on this machine before.
+A run of your own network is built again by running its Python file, and a .pt2 file may contain code that torch runs
+when it opens the file. Code from elsewhere can do whatever you can do, so it is not run without a question. Which code
+was run is recorded in $XDG_STATE_HOME/classicnets/trusted (default: ~/.local/state), for each user, by its contents:
+runs and files that you make on this machine are known, wherever you copy them.
+What to do: if you trust who made it, add --trust (in Python: trust=True), once. Otherwise ask for an .onnx file, which
+needs no code, or read the Python file and pass it with --net FILE.py:NET.""",
     "CN301": """A file is not valid: either not an IDX file (the format of MNIST and Fashion-MNIST: magic number, sizes,
 bytes), or not a CIFAR archive (a tar file whose files consist of complete records).
 The usual causes are an interrupted download, a web page saved under the name of the file, and another file format.
@@ -162,10 +176,12 @@ many; a run then lists each of them in its split.csv.""",
     "CN305": """A checkpoint or a weights file is truncated, damaged or of an unknown format.
 classicnets replaces checkpoints atomically, so a truncated one comes from an interrupted copy or a full disk. Weights
 files from elsewhere are those of safetensors and of torch.save, whatever their names. Only their tensors are read; no
-code in them is executed.
-What to do: copy or download the file again, or use another checkpoint.""",
+code in them is executed. A checkpoint has a checksum over its weights and metadata, and is refused if a single bit has
+changed.
+What to do: copy or download the file again, or use another checkpoint. --trust uses a checkpoint that you have changed
+yourself.""",
     "CN306": """The data or the weights do not match. The data has other classes, another image shape or other contents
-than the data that the run was trained on, or the weights do not fit the network.
+than the data that the run was trained on, the weights do not fit the network, or run.json contradicts them.
 Results on other data could not be compared with those of the run.
 What to do: use the original data, or rename classes so that they match; see the message.""",
     "CN307": """A folder of images, or a CSV that lists images, cannot be used as a data set.
@@ -181,9 +197,11 @@ folder of the CSV. All rules: docs/data-layouts.md.
 If images cannot be cached on disk (CLASSICNETS_IMAGE_CACHE=memory, a full disk), they must fit into half of the memory
 of this machine, at the image size of the network.
 What to do: `classicnets data check FOLDER` (or FILE.csv) lists all classes and all images that cannot be read.""",
-    "CN308": """An .onnx or .pt2 file is damaged, or was not exported by classicnets.
-Exported files contain their classes and preprocessing as metadata. Other files lack this information.
-What to do: create the file with `classicnets export RUN`.""",
+    "CN308": """An exported file (.onnx or .pt2) is damaged, was changed, or was not exported by classicnets.
+Exported files contain their classes and preprocessing as metadata. Other files lack this information. A checksum covers
+the graph, the weights and the metadata; programs that optimize ONNX files keep the metadata, but the file counts as
+changed.
+What to do: create the file with `classicnets export RUN`. --trust uses a file that another program has changed.""",
     "CN309": """The model was trained on all images that it is to be evaluated on, so nothing is left.
 Images that it was trained on, or that chose its weights, are recognized by their pixels wherever they lie. They are
 left out, because their accuracy says nothing about new images.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+from classicnets.schema import Real, check, optional, record
+from classicnets.strict_json import dump, parse, without_nan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +65,15 @@ class Advice:
 Event = Step | Epoch | Advice
 
 _KINDS: dict[str, type[Event]] = {"step": Step, "epoch": Epoch, "advice": Advice}
+_SCHEMAS = {
+    name: record(kind, {f.name: optional(Real()) for f in fields(kind) if "float" in str(f.type)})  # null: not finite
+    for name, kind in _KINDS.items()
+}
 
 
 def line(kind: str, values: Mapping[str, Any]) -> str:
     """{"event": kind, ...} on one line; numbers that are not finite become null, as JSON has none."""
-    text = json.dumps({"event": kind, **values})
-    return json.dumps(json.loads(text, parse_constant=lambda _: None)) + "\n"
+    return dump(without_nan({"event": kind, **values})) + "\n"
 
 
 def to_dict(event: Event) -> dict[str, Any]:
@@ -89,9 +94,11 @@ def from_line(text: str) -> Event:
         ValueError: if the line is not an event.
     """
     try:
-        values: dict[str, Any] = json.loads(text)
-        kind = _KINDS[values.pop("event")]
-        return kind(**{"message" if key == "said" else key: value for key, value in values.items()})
+        values: dict[str, Any] = parse(text)
+        name = values.pop("event")
+        values = {"message" if key == "said" else key: value for key, value in values.items()}
+        check(values, _SCHEMAS[name])
+        return _KINDS[name](**values)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not an event: {text[:80]!r}") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import mmap
 import os
 import uuid
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from classicnets.errors import MachineError
+from classicnets.strict_json import dump
 from classicnets.text import _, command
 
 
@@ -39,7 +40,7 @@ def move_into_place(part: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
-def write_whole(path: Path, content: bytes, *, option: str = "--runs") -> None:
+def write_whole(path: Path, content: bytes | bytearray, *, option: str = "--runs") -> None:
     """Replace the contents of `path` atomically. After a crash, the file has the old contents or the new ones.
 
     Args:
@@ -60,7 +61,15 @@ def write_whole(path: Path, content: bytes, *, option: str = "--runs") -> None:
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write plain values as indented JSON, atomically."""
-    write_whole(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
+    write_whole(path, (dump(values, indent=2, ascii=False) + "\n").encode())
+
+
+def mapped(path: Path) -> memoryview:
+    """Return the bytes of a file, which are read when they are used. Raises OSError."""
+    with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return memoryview(b"")  # an empty file cannot be mapped
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def remove_parts(folder: Path) -> None:

@@ -110,6 +110,10 @@ BAD_IMAGE: dict[str, Any] = {
     "group": "data",
     "choices": ON_BAD_IMAGE,
 }
+TRUST: dict[str, Any] = {
+    "help": "run Python code of a run folder from elsewhere, and use files that other programs have changed",
+    "group": "machine",
+}
 MIN_CONFIDENCE: dict[str, Any] = {
     "help": "answer unknown if the largest probability, calibrated on validation images, is below this",
     "group": "output",
@@ -249,7 +253,7 @@ class RunSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """Where a run is saved and how its progress is reported; results do not depend on it."""
+    """Where a run is saved, how its progress is reported and what it may open; results do not depend on it."""
 
     runs: str = option("runs", help="folder in which run folders are created", group="output", metavar="FOLDER")
     save_every: float = option(
@@ -257,6 +261,7 @@ class Output:
     )
     tensorboard: bool = option(False, help="write scalars for TensorBoard to RUN/tensorboard", group="output")
     quiet: bool = option(False, help="do not show progress", flag="")
+    trust: bool = option(False, **TRUST)
 
     def __post_init__(self) -> None:
         check_options(self)

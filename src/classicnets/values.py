@@ -19,6 +19,8 @@ LUMA_BITS = 16
 LUMA_WEIGHTS = tuple(round(weight * 2**LUMA_BITS) for weight in LUMA)
 LUMA_HALF = 1 << (LUMA_BITS - 1)  # added before the shift, to round half up
 
+MAX_SIDE = 4096  # largest height and width of an input in pixels; one such image takes 200 MB as float32
+
 
 def luma(red: Any, green: Any, blue: Any) -> Any:
     """Pillow's gray level for integers 0 to 255: ints, or arrays or tensors of at least 32 bits."""
@@ -121,7 +123,8 @@ class Preprocess:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Return the inverse of `to_dict`; raises TypeError for unknown keys, such as those of a newer version."""
-        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+        known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**known)
 
 
 @dataclass(frozen=True, kw_only=True)

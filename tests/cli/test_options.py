@@ -244,8 +244,8 @@ def test_the_table_names_every_option_of_every_command() -> None:
     commands = [list_, show, train, evaluate, predict, export, explain, doctor]
     kinds = {kind for command in commands for kind in command.OPTIONS}
     kinds |= {kind for group in (data, weights) for action in group.ACTIONS.values() for kind in action.options}
-    # these need downloads, other devices or time, and have tests of their own
-    elsewhere = {"weights", "batch_threads", "offline", "tensorboard", "out"}
+    # these need downloads, other devices or time, and have tests of their own (trust: tests/runs/test_trust.py)
+    elsewhere = {"weights", "batch_threads", "offline", "tensorboard", "out", "trust"}
     missing = [
         f"{kind.__name__}.{f.name}"
         for kind in kinds

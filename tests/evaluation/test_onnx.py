@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
+from onnx import load, save
 
 from classicnets.errors import DataError, MachineError
-from classicnets.evaluation import onnx
+from classicnets.evaluation import exported, onnx
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.values import Preprocess
 from support.onnx_files import colors_onnx, expected
@@ -53,7 +56,19 @@ def test_small_network_uses_one_thread(tmp_path: Path, macs: int | None, threads
         ({"format": None}, "no entry 'classicnets'"),
         ({"format": 2}, "its format version is 2, but this version of classicnets reads 1"),
         ({"classes": ["one", "two"]}, "its metadata names 2 classes, but it has 3 outputs"),
-        ({"format": "1"}, "its format version is 1,"),
+        ({"format": "1"}, 'format is "1"; allowed is an integer from 1'),
+        ({"preprocess": {"channels": 1, "image_size": "64"}}, 'preprocess.image_size is "64"; allowed is an integer'),
+        ({"preprocess": {"channels": 1, "image_size": 0}}, "preprocess.image_size is 0; allowed"),
+        ({"preprocess": {"channels": 1, "image_size": 8, "resize": 100_000}}, "preprocess.resize is 100000; allowed"),
+        ({"preprocess": {"channels": 1, "image_size": 8, "fit": "bogus"}}, 'preprocess.fit is "bogus"; allowed is one'),
+        ({"preprocess": {"channels": 1, "image_size": 8, "views": 10**9}}, "preprocess.views is 1000000000; allowed"),
+        ({"preprocess": {"channels": 1, "image_size": 8, "mean": [0.1, 0.2]}}, "preprocess.mean has 2 values for 1"),
+        ({"preprocess": {"channels": 1, "image_size": 8, "pad": 4}}, "images are resized to 0 and padded by 4"),
+        ({"preprocess": {"channels": 1, "image_size": 8, "std": [0]}}, "preprocess.std is 0"),
+        ({"classes": []}, "classes is []; allowed is a list of 1"),
+        ({"classes": ["a", 2, "c"]}, "classes[1] is 2; allowed is text"),
+        ({"macs": -1}, "macs is -1; allowed is one of null; an integer from 0"),
+        ({"test_accuracy": float("nan")}, "NaN is not a number in JSON"),
         ({"pixels": "images"}, "its inputs are {'images'"),
     ],
 )
@@ -70,7 +85,48 @@ def test_rejects_unknown_preprocessing(tmp_path: Path, monkeypatch: pytest.Monke
     path = colors_onnx(tmp_path / "x.onnx")
     with pytest.raises(DataError) as caught:
         OnnxClassifier(path)
-    assert caught.value.code == "CN308" and "is not valid" in caught.value.why
+    assert caught.value.code == "CN308" and "preprocess.x is not known; a newer version" in caught.value.why
+
+
+def optimized(path: Path, target: Path) -> None:
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(target)
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def renamed(path: Path, target: Path) -> None:
+    model = load(str(path))
+    model.graph.name = "other"
+    save(model, str(target))
+
+
+def without_last_entry(path: Path, target: Path) -> None:
+    model = load(str(path))
+    del model.metadata_props[-1]
+    save(model, str(target))
+
+
+@pytest.mark.parametrize("rewrite", [optimized, renamed, without_last_entry])
+def test_a_file_that_another_program_has_changed_needs_trust(
+    rewrite: Callable[[Path, Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = colors_onnx(tmp_path / "x.onnx", checksum="sha256")
+    path.write_bytes(exported.seal_onnx(path.read_bytes()))
+    intact = OnnxClassifier(path)
+    assert capsys.readouterr().err == ""
+    rewrite(path, tmp_path / "y.onnx")
+    with pytest.raises(DataError) as caught:
+        OnnxClassifier(tmp_path / "y.onnx")
+    assert caught.value.code == "CN308" and "another program has changed it" in caught.value.what
+    changed = OnnxClassifier(tmp_path / "y.onnx", trust=True)
+    assert "used because of --trust" in capsys.readouterr().err
+    images = pixels(3, 3, 8, 8)
+    np.testing.assert_allclose(changed.probabilities(images), intact.probabilities(images), atol=1e-6)
+
+
+def test_a_file_without_a_checksum_opens_with_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    OnnxClassifier(colors_onnx(tmp_path / "x.onnx"))
+    assert capsys.readouterr().err.startswith("note: x.onnx has no checksum")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no model"])

@@ -15,8 +15,9 @@ from torch import nn
 
 import classicnets as cn
 from classicnets.errors import DataError, UsageError
+from classicnets.evaluation.exported import RECORD
 from classicnets.evaluation.onnx import OnnxClassifier
-from classicnets.evaluation.program import FACTS, ProgramClassifier
+from classicnets.evaluation.program import ProgramClassifier
 from classicnets.evaluation.rejection import Rejection
 from classicnets.export import onnx as export_onnx
 from classicnets.export import parity, program
@@ -75,7 +76,7 @@ def test_every_form_answers_as_the_network_does(preprocess: Preprocess, tmp_path
             parity.Reference(net, seen, CLASSES, rejection).probabilities(images) for seen in (preprocess, center)
         )
         assert np.ptp(expected, axis=0).max() > 1e-3
-        assert np.abs(ProgramClassifier(tmp_path / "m.pt2").probabilities(images) - expected).max() < 5e-6
+        assert np.abs(ProgramClassifier(tmp_path / "m.pt2", trust=True).probabilities(images) - expected).max() < 5e-6
         assert np.abs(OnnxClassifier(tmp_path / "m.onnx").probabilities(images) - expected).max() < 5e-6
         assert np.abs(OnnxClassifier(tmp_path / "f.onnx").probabilities(images) - expected_center).max() < 5e-6
 
@@ -139,9 +140,9 @@ def test_a_damaged_pt2_file_is_an_error(tmp_path: Path) -> None:
     import zipfile
 
     with zipfile.ZipFile(tmp_path / "x.pt2", "w") as archive:
-        archive.writestr(f"x/extra/{FACTS}", json.dumps(facts(PREPROCESSES[0])))
+        archive.writestr(f"x/extra/{RECORD}", json.dumps(facts(PREPROCESSES[0])))
     with pytest.raises(DataError, match="is damaged"):
-        cn.load(tmp_path / "x.pt2")
+        cn.load(tmp_path / "x.pt2", trust=True)
 
 
 # --- a run with validation images ------------------------------------------------------------------------------------

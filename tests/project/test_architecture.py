@@ -20,7 +20,8 @@ SOURCE = Path(classicnets.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 NAMES: dict[str, Any] = {"argvalues": FILES, "ids": lambda path: path.relative_to(SOURCE).as_posix()}
 # A package or module imports those of earlier lines only. Those on one line do not import each other, except GROUND.
-GROUND = {"errors", "values", "machine", "spec", "text", "files", "workers", "events"}
+GROUND = {"errors", "values", "machine", "spec", "text", "files", "workers", "events", "strict_json", "schema"}
+GROUND |= {"checksum", "trust"}
 TOOLS = {"audit", "coach", "forecast", "study", "handwriting", "export", "compat"}
 ORDER = [
     GROUND,
@@ -168,6 +169,17 @@ def test_help_and_list_answer_without_torch(arguments: list[str]) -> None:
         f"print(sorted({{'torch', 'numpy', 'matplotlib', 'PIL'}} & set(sys.modules)))"
     )
     assert out.endswith("[]\n")
+
+
+@pytest.mark.parametrize("path", **NAMES)
+def test_json_is_written_in_one_place(path: Path) -> None:
+    """`strict_json.dump` refuses NaN and infinity, which are no JSON."""
+    if path.name == "strict_json.py":
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "json":
+            assert node.attr not in {"dump", "dumps", "JSONEncoder"}, f"{path.name}:{node.lineno}"
+        assert not (isinstance(node, ast.ImportFrom) and node.module == "json"), f"{path.name}:{node.lineno}"
 
 
 @pytest.mark.parametrize("path", **NAMES)

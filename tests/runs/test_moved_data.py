@@ -191,7 +191,9 @@ def test_all_runs_of_several_seeds_learn_where_their_data_is(moved: tuple[Path, 
     folder = tmp_path / "seeds"
     for seed in (0, 1):
         shutil.copytree(run, folder / f"seed-{seed}")
-    (folder / "seeds.json").write_text(json.dumps({"seeds": [0, 1]}))
+    facts = json.loads((run / "run.json").read_text())
+    common = {key: facts[key] for key in ("recipe", "net")}
+    (folder / "seeds.json").write_text(json.dumps({"seeds": [0, 1], "side_by_side": 1, "threads": 1, **common}))
     with pytest.raises(DataError) as caught:
         seeds.reopen(folder)
     assert caught.value.code == "CN302"

@@ -106,7 +106,9 @@ def test_a_history_damaged_by_a_power_cut_is_read_up_to_the_damage(tmp_path: Pat
 
 
 def facts_of(path: Path) -> dict[str, Any]:
-    return folder.open_run(path).read()
+    facts = json.loads((path / "run.json").read_text())
+    assert len(facts.pop("checksum")) == 64
+    return dict(facts)
 
 
 def test_a_run_folder_is_complete_or_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +136,7 @@ def test_rejects_a_folder_that_is_not_a_run(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(UsageError) as caught:
         folder.open_run(tmp_path)
-    assert caught.value.why == "the file cannot be read"
+    assert caught.value.code == "CN207" and "it is not JSON" in caught.value.why
 
 
 NET = "from torch import nn\ndef net():\n    return nn.Linear(2, 3)\nready = nn.Linear(4, 5)\nnumber = 3\n"

@@ -507,7 +507,7 @@ def started(root: str = "project") -> tuple[NetSpec, Path]:
     spec.build()
     spec = spec.with_neighbors()
     folder.fill(Path("run"), spec, {"net": spec.to_dict()})
-    return folder.open_run("run").net_spec(), Path("run")
+    return NetSpec(**json.loads(Path("run/run.json").read_text())["net"]), Path("run")
 
 
 def test_a_run_records_the_neighbors_of_its_file() -> None:

@@ -17,7 +17,7 @@ SHARPNESS = 12.0
 def colors_onnx(
     path: Path,
     classes: tuple[str, ...] = ("red", "green", "blue"),
-    preprocess: Preprocess = Preprocess(channels=3, image_size=8),  # noqa: B008 - frozen
+    preprocess: Preprocess | dict[str, Any] = Preprocess(channels=3, image_size=8),  # noqa: B008 - frozen
     pixels: str = "pixels",
     **changes: Any,
 ) -> Path:
@@ -48,7 +48,7 @@ def colors_onnx(
         "format": 1,
         "net": "colors",
         "classes": classes,
-        "preprocess": preprocess.to_dict(),
+        "preprocess": preprocess if isinstance(preprocess, dict) else preprocess.to_dict(),
         "macs": 9,
         "data_name": "animals",
         "fingerprint": "none",

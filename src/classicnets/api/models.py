@@ -109,7 +109,12 @@ def count_inputs(places: Sequence[str], say: Say) -> int | None:
 
 
 def load(
-    path: str | Path, *, net: nn.Module | str | None = None, device: str = "auto", precision: str = "float32"
+    path: str | Path,
+    *,
+    net: nn.Module | str | None = None,
+    device: str = "auto",
+    precision: str = "float32",
+    trust: bool = False,
 ) -> Model:
     """Load a trained model from a run folder (see `Run`) or from a file that was exported from a run.
 
@@ -120,6 +125,7 @@ def load(
         net: See `Run`; not for an exported file, which contains its network.
         device: See `Run`; an exported file runs on the CPU.
         precision: See `Run`; an exported file has its own precision.
+        trust: See `Run`.
 
     Raises:
         UsageError: What `Run` raises; for an exported file CN206, it has `net`, another device or another precision.
@@ -132,7 +138,7 @@ def load(
         ".pt2": ProgramClassifier,
     }
     if path.suffix.lower() not in classifiers:
-        return Run(path, net=net, device=device, precision=precision)
+        return Run(path, net=net, device=device, precision=precision, trust=trust)
     changes = {"net": net is not None, "device": device not in {"auto", "cpu"}, "precision": precision != "float32"}
     if any(changes.values()):
         options = ", ".join(name for name, changed in changes.items() if changed)
@@ -143,7 +149,7 @@ def load(
             why=_("the file contains the network, which runs on the CPU in the precision of the file"),
             hint=_("the same without {options}", options=options),
         )
-    exported = classifiers[path.suffix.lower()](path)
+    exported = classifiers[path.suffix.lower()](path, trust=trust)
     facts = exported.facts
     return Model(
         exported,
@@ -169,9 +175,11 @@ class Run(Model):
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         precision: "float32", in which the metrics of a run are computed; "float64"; "bfloat16"; or "auto", which
             is bfloat16 if that is faster. In bfloat16, probabilities are rounded in the third digit.
+        trust: Whether to run code that was not run on this machine before, and to use files that were changed.
 
     Raises:
-        UsageError: CN204, the precision is unknown; CN207, the folder is not a run, or has no weights.
+        UsageError: CN204, the precision is unknown; CN207, the folder is not a run, or has no weights; CN212, its
+            code is not trusted.
         DataError: CN305, a checkpoint is damaged; CN306, the weights do not fit `net`.
         MachineError: CN402, the device is not available.
     """
@@ -183,6 +191,7 @@ class Run(Model):
         net: nn.Module | str | None = None,
         device: str = "auto",
         precision: str = "float32",
+        trust: bool = False,
     ):
         if precision not in machine.PRECISIONS:
             raise UsageError(
@@ -194,8 +203,9 @@ class Run(Model):
         self.folder = folder.open_run(path)
         self.facts = self.folder.read()
         self.weights_file = self.folder.weights_file()
-        tensors, _facts = checkpoint.load(self.weights_file)
-        spec = self.folder.net_spec()
+        tensors, saved = checkpoint.load(self.weights_file, trust=trust)
+        self.folder.check_agrees(self.facts, saved, trust=trust)
+        spec = self.folder.net_spec(trust=trust) if net is None else self.folder.described_net()
         if isinstance(net, str):
             spec = replace(net_spec.find(net), variation=spec.variation)  # the file has the network without variation
         preprocess = self.folder.preprocess()
@@ -290,13 +300,14 @@ class Seeds:
     Args:
         path: The folder of the runs.
         net: Needed only if the networks cannot be built from the folder.
+        trust: See `Run`.
 
     Raises:
         UsageError: CN207, the folder has no such runs, or they are not finished.
     """
 
-    def __init__(self, path: str | Path, *, net: nn.Module | None = None):
-        self.folder = SeedsFolder(Path(path), net)
+    def __init__(self, path: str | Path, *, net: nn.Module | None = None, trust: bool = False):
+        self.folder = SeedsFolder(Path(path), net, trust)
         exists = self.folder.file.is_file()
         if not exists or "result" not in self.folder.read():
             raise UsageError(
@@ -336,4 +347,5 @@ class Seeds:
         """The runs that have a result, each with its own network."""
         net, runs = self.folder.net, self.folder.runs()
         finished = [runs[row["seed"]] for row in self.summary["runs"] if "error" not in row]
-        return [Run(run.path, net=None if net is None else copy_module(net)) for run in finished]
+        trust = self.folder.trust
+        return [Run(run.path, net=None if net is None else copy_module(net), trust=trust) for run in finished]

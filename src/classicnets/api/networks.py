@@ -21,7 +21,7 @@ from classicnets.inspection.shapes import Table
 from classicnets.models.registry import NETS
 from classicnets.models.variants import vary
 from classicnets.runs import net_spec
-from classicnets.runs.folder import open_run
+from classicnets.runs.folder import find_net, open_run
 from classicnets.runs.net_spec import NetSpec
 from classicnets.text import _, command
 from classicnets.text import shape as shape_text
@@ -71,6 +71,7 @@ def layers(
     shape: tuple[int, int, int] | None = None,
     num_classes: int | None = None,
     variation: Mapping[str, Any] | None = None,
+    trust: bool = False,
 ) -> tuple[str, Table]:
     """Return the name and the layer table of a network.
 
@@ -80,11 +81,12 @@ def layers(
             own network).
         num_classes: Number of classes (default: as in the source or in the run).
         variation: See `create`.
+        trust: Whether code of a run folder may be run that was not run on this machine before.
 
     Raises:
-        UsageError: CN201, CN202, CN204, CN205, CN206 or CN207.
+        UsageError: CN201, CN202, CN204, CN205, CN206, CN207 or CN212.
     """
-    spec = net_spec.with_variation(net_spec.find(network), variation or {})
+    spec = net_spec.with_variation(find_net(network, trust=trust), variation or {})
     is_folder = Path(network).is_dir()
     if spec.kind != "registry":
         if num_classes is not None:

@@ -48,7 +48,7 @@ def train(net: str | nn.Module | RunSpec, /, **options: Any) -> Run:
     """
     (output,), run_options = split_options(options, Output)
     spec, module = run_spec(net, **run_options)
-    return _train(lambda say: Session.start(plan(spec, module), say, output), output)
+    return _train(lambda say: Session.start(plan(spec, module, trust=output.trust), say, output), output)
 
 
 def resume(
@@ -69,10 +69,10 @@ def resume(
         net: Needed only if the network is a module that was passed in Python; it is trained in place.
         data: Where the data of the run lies now, if it has moved; it must be the same.
         loader_threads: Number of threads that load batches in advance (default: that of the run).
-        **options: The options of `train` that do not affect results: quiet, tensorboard, save_every.
+        **options: The options of `train` that do not affect results: quiet, tensorboard, save_every, trust.
 
     Raises:
-        UsageError: CN207, the folder is not a run; CN208, the run is complete.
+        UsageError: CN207, the folder is not a run; CN208, the run is complete; CN212, its code is not trusted.
         DataError: CN302, the data is not there; CN305, the checkpoint is damaged; CN306, data or network have changed.
     """
     (output,), remaining = split_options(options, Output)
@@ -80,7 +80,10 @@ def resume(
         raise TypeError(_("resume() takes no {names}: a resumed run keeps its settings", names=", ".join(unknown)))
 
     return _train(
-        lambda say: Session.resume(path, say, output, net=net, data=data, loader_threads=loader_threads), output
+        lambda say: Session.resume(
+            path, say, output, net=net, data=data, loader_threads=loader_threads, trust=output.trust
+        ),
+        output,
     )
 
 
@@ -110,7 +113,7 @@ def train_seeds(net: str | nn.Module | RunSpec, /, seeds: int = 5, **options: An
         )
     console = report.tables.console(stderr=True, quiet=output.quiet)
     with machine.restore_threads():
-        resolved = plan(spec, module)
+        resolved = plan(spec, module, trust=output.trust)
         folder = start_seeds(resolved, study_options, output, console.print)
         follow_seeds(folder, report.terminal.SeedsTerminal(console, seeds), output)
     return Seeds(folder.path, net=resolved.net)
@@ -168,17 +171,17 @@ def resume_session(
     path: str | Path, output: Output, say: Say, *, data: str | None = None, loader_threads: int | None = None
 ) -> Session:
     """Open a stopped run with the coach, at its last checkpoint. Raises what `resume` raises."""
-    return coached(Session.resume(path, say, output, data=data, loader_threads=loader_threads))
+    return coached(Session.resume(path, say, output, data=data, loader_threads=loader_threads, trust=output.trust))
 
 
-def reopen_seeds(path: str | Path, data: str | None = None) -> SeedsFolder:
+def reopen_seeds(path: str | Path, data: str | None = None, *, trust: bool = False) -> SeedsFolder:
     """Open a folder of several runs, whose data may lie at `data` now, to train the unfinished ones.
 
     Raises:
-        UsageError: CN207, CN208.
+        UsageError: CN207, CN208, CN212.
         DataError: CN302, CN306.
     """
-    return study.reopen(path, data=data)
+    return study.reopen(path, data=data, trust=trust)
 
 
 def start_seeds(resolved: Plan, options: Study, output: Output, say: Say) -> SeedsFolder:

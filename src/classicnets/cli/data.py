@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from classicnets.cli.arguments import Action
 from classicnets.files import write_whole
 from classicnets.report.output import print
 from classicnets.spec import OFFLINE, option
+from classicnets.strict_json import dump
 from classicnets.text import _, command, plural, shape
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Preview:
 def _list(args: argparse.Namespace) -> int:
     rows = api.catalog.published_data()
     if args.json:
-        print(json.dumps(rows, indent=2))
+        print(dump(rows, indent=2))
         return 0
     console = report.tables.console()
     for row in rows:
@@ -126,7 +126,7 @@ def _require_name(args: argparse.Namespace, name: str) -> None:
 def _print_files(args: argparse.Namespace, name: str, files: DatasetFiles) -> int:
     """Print the source of the verified files."""
     if args.json:
-        print(json.dumps({"name": name, "source": files.source, "files": [str(p) for p in files.paths.values()]}))
+        print(dump({"name": name, "source": files.source, "files": [str(p) for p in files.paths.values()]}))
     else:
         print(_("{name}: complete and verified, from {source}", name=name, source=files.source))
         print(_("next: {command}", command=command("classicnets", "data", "check", name)))
@@ -143,9 +143,7 @@ def _check(args: argparse.Namespace) -> int:
     reports = api.data.check_files(options.name)
     all_valid = all(file.status == "ok" for file in reports)
     if args.json:
-        print(
-            json.dumps({"name": options.name, "ok": all_valid, "files": [asdict(file) for file in reports]}, indent=2)
-        )
+        print(dump({"name": options.name, "ok": all_valid, "files": [asdict(file) for file in reports]}, indent=2))
     else:
         rows = [[file.file, file.status, file.detail] for file in reports]
         report.tables.console().print(report.tables.table([_("file"), _("status"), _("detail")], rows))
@@ -161,7 +159,7 @@ def _audit(folder: Path, output: str | None, *, as_json: bool) -> int:
     if output:
         _draw(document, Path(output))
     if as_json:
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        print(dump(document, indent=2, ascii=False))
     else:
         console = report.tables.console()
         columns, rows = report.findings.class_rows(document)
@@ -197,7 +195,7 @@ def _preview(args: argparse.Namespace) -> int:
         console.print(_("left out: {path}: {reason}", path=error.where, reason=error.why or error.what))
     if args.json:
         images = [sample.name for sample in samples]
-        print(json.dumps({"file": str(output), "fit": options.fit, "size": options.size, "pictures": images}))
+        print(dump({"file": str(output), "fit": options.fit, "size": options.size, "pictures": images}))
     else:
         print(
             plural(

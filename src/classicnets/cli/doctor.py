@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from classicnets import api, report
 from classicnets.report.output import print
+from classicnets.strict_json import dump
 from classicnets.text import _, byte_count, plural
 
 HELP = "check versions, device, memory, write access and the sources of the data sets"
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
         if reason != "yes"
     ]
     if args.json:
-        print(json.dumps({**facts, "amiss": problems}, indent=2))
+        print(dump({**facts, "amiss": problems}, indent=2))
         return 1 if problems else 0
     console = report.tables.console()
     for name, value in [*_rows(facts), *((_("problem"), problem) for problem in problems)]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,18 @@ from typing import TYPE_CHECKING
 from classicnets import api, report
 from classicnets.cli import arguments
 from classicnets.report.output import print
-from classicnets.spec import BAD_IMAGE, DEVICE, MIN_CONFIDENCE, NET_FILE, OFFLINE, ON_BAD_IMAGE, PRECISION, option
+from classicnets.spec import (
+    BAD_IMAGE,
+    DEVICE,
+    MIN_CONFIDENCE,
+    NET_FILE,
+    OFFLINE,
+    ON_BAD_IMAGE,
+    PRECISION,
+    TRUST,
+    option,
+)
+from classicnets.strict_json import dump
 from classicnets.text import _
 
 if TYPE_CHECKING:
@@ -30,11 +40,12 @@ class OpenModel:
     net: str | None = option(None, **NET_FILE)
     device: str = option("auto", **DEVICE)
     precision: str = option("float32", **PRECISION)
+    trust: bool = option(False, **TRUST)
     min_confidence: float | None = option(None, **MIN_CONFIDENCE)
 
     def open(self) -> Model:
         """Load the model. Raises what `cn.load` raises."""
-        return api.models.load(self.model, net=self.net, device=self.device, precision=self.precision)
+        return api.models.load(self.model, net=self.net, device=self.device, precision=self.precision, trust=self.trust)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         about_model = {"model": str(model.path), "weights": model.weights, "computed_in": model.predictor.precision}
         data = options.data or model.data
-        print(json.dumps({**about_model, "data": data, "classes": model.classes, **result.to_dict()}))
+        print(dump({**about_model, "data": data, "classes": model.classes, **result.to_dict()}))
     elif options.csv:
         _print_csv(result, model.classes)
     else:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass
 
 from classicnets.errors import CODES, UsageError
 from classicnets.report.output import print
 from classicnets.spec import option
+from classicnets.strict_json import dump
 from classicnets.text import _, command
 
 HELP = "explain an error code: what happened, why it matters, what to do"
@@ -39,5 +39,5 @@ def explain(code: str, *, as_json: bool) -> int:
             hint=command("classicnets", "explain", next(iter(CODES))),
         )
     explanation = _(CODES[code])
-    print(json.dumps({"code": code, "explanation": explanation}) if as_json else f"{code}: {explanation}")
+    print(dump({"code": code, "explanation": explanation}) if as_json else f"{code}: {explanation}")
     return 0

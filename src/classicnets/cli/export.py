@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING
 from classicnets import api, report
 from classicnets.cli import arguments
 from classicnets.report.output import print
-from classicnets.spec import NET_FILE, ExportOptions, option
+from classicnets.spec import NET_FILE, TRUST, ExportOptions, option
+from classicnets.strict_json import dump
 from classicnets.text import _, byte_count, command
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Export:
         shown="the name of the run with .onnx or .pt2, in the current folder",
     )
     net: str | None = option(None, **NET_FILE)
+    trust: bool = option(False, **TRUST)
 
 
 OPTIONS = (Export, ExportOptions)
@@ -42,14 +43,14 @@ OPTIONS = (Export, ExportOptions)
 def run(args: argparse.Namespace) -> int:
     """Export a run and print the results of the checks."""
     paths, options = arguments.read(args, Export), arguments.read(args, ExportOptions)
-    model = api.models.Run(paths.folder, net=paths.net, device="cpu")
+    model = api.models.Run(paths.folder, net=paths.net, device="cpu", trust=paths.trust)
     name = model.path.resolve().name
     path = Path(paths.out or name)
     if path.is_dir() and paths.out:
         path /= name
     exported = model.export(path, **vars(options))
     if args.json:
-        print(json.dumps(exported.to_dict(), indent=2))
+        print(dump(exported.to_dict(), indent=2))
     else:
         _print_checks(exported, options.license, model.path)
     return 0

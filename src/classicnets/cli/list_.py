@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from classicnets import api, report
 from classicnets.report.output import print
+from classicnets.strict_json import dump
 from classicnets.text import _, shape
 
 HELP = "list the networks, data sets and recipes"
@@ -17,7 +17,7 @@ def run(args: argparse.Namespace) -> int:
     """Print three tables, or one JSON document."""
     networks, data, recipes = api.catalog.networks(), api.catalog.data_sets(), api.catalog.recipes()
     if args.json:
-        print(json.dumps({"nets": networks, "datasets": data, "recipes": recipes}, indent=2))
+        print(dump({"nets": networks, "datasets": data, "recipes": recipes}, indent=2))
         return 0
     table = report.tables.table
     report.tables.console().print(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import sysconfig
@@ -27,6 +26,7 @@ from classicnets.cli import (
 )
 from classicnets.errors import ClassicnetsError, UsageError
 from classicnets.report.output import print
+from classicnets.strict_json import dump
 from classicnets.text import _, command, nearest
 
 _OVERVIEW = """\
@@ -123,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--debug" in words:
             raise
         if "--json" in words:
-            print(json.dumps(error.to_dict(), indent=2, ensure_ascii=False), flush=True)
+            print(dump(error.to_dict(), indent=2, ascii=False), flush=True)
         print(error, file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:  # the reader of the pipe has closed it, as `| head` does

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from classicnets.cli import arguments, explain, weights
 from classicnets.errors import UsageError
 from classicnets.files import write_whole
 from classicnets.report.output import print
-from classicnets.spec import SETTINGS, option, option_fields
+from classicnets.spec import SETTINGS, TRUST, option, option_fields
+from classicnets.strict_json import dump
 from classicnets.text import _, command
 
 if TYPE_CHECKING:
@@ -57,12 +57,13 @@ class Show:
         shown="",
     )
     card: bool = option(False, help="show what was published, what differs and what is assumed", group="output")
+    trust: bool = option(False, **TRUST)
 
 
 OPTIONS = (Show,)
 
 # The options that have an effect on what is shown, and the largest number of networks; for --why, the rest are layers.
-_NETWORK = {"settings", "input", "classes"}
+_NETWORK = {"settings", "input", "classes", "trust"}
 _USES: dict[str, tuple[set[str], int | None]] = {
     "code": (set(), 1),
     "weights": (set(), 1),
@@ -140,12 +141,13 @@ def _layers(options: Show, network: str) -> tuple[str, Table]:
         shape=_shape(options.input),
         num_classes=options.classes,
         variation=_variation(options.settings),
+        trust=options.trust,
     )
 
 
 def _table(name: str, table: Table, *, as_json: bool) -> int:
     if as_json:
-        print(json.dumps({"net": name, **table.to_dict()}, indent=2))
+        print(dump({"net": name, **table.to_dict()}, indent=2))
     else:
         report.layers.print_table(report.tables.console(), name, table)
     return 0
@@ -155,7 +157,7 @@ def _compare(networks: list[tuple[str, Table]], language: str, *, as_json: bool)
     comparison = api.networks.compare(networks[0][1], networks[1][1])
     sentences, names = api.networks.differences(comparison, language), [name for name, _ in networks]
     if as_json:
-        print(json.dumps({"nets": names, **comparison.to_dict(), "differences": sentences}, indent=2))
+        print(dump({"nets": names, **comparison.to_dict(), "differences": sentences}, indent=2))
     else:
         report.layers.print_comparison(report.tables.console(), names, comparison, sentences)
     return 0
@@ -166,7 +168,7 @@ def _explain(options: Show, network: tuple[str, Table], layers: list[str], *, as
     names: list[str | None] = [*layers] or [None]  # None: the network
     lines = [line for layer in names for line in api.networks.explain(table, layer, options.lang)]
     if as_json:
-        print(json.dumps({"net": name, "why": lines}, indent=2, ensure_ascii=False))
+        print(dump({"net": name, "why": lines}, indent=2, ascii=False))
     else:
         report.tables.console().print("\n".join([name, *lines]))
     return 0
@@ -174,7 +176,7 @@ def _explain(options: Show, network: tuple[str, Table], layers: list[str], *, as
 
 def _draw(networks: list[tuple[str, Table]], path: Path, *, as_json: bool) -> int:
     write_whole(path, api.networks.draw(networks).encode(), option="--svg")
-    print(json.dumps({"nets": [name for name, _ in networks], "file": str(path)}) if as_json else path)
+    print(dump({"nets": [name for name, _ in networks], "file": str(path)}) if as_json else path)
     return 0
 
 
@@ -187,7 +189,7 @@ def _card(name: str, *, as_json: bool) -> int:
             why=_("only the networks of `classicnets list` have a card, which compares them with their sources"),
             hint="classicnets list",
         )
-    print(json.dumps({"net": name, "card": text}) if as_json else text, end="\n" if as_json else "")
+    print(dump({"net": name, "card": text}) if as_json else text, end="\n" if as_json else "")
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from classicnets.cli import arguments
 from classicnets.errors import UsageError
 from classicnets.report.output import print
 from classicnets.spec import OFFLINE, Output, RunSpec, Study, about, option
+from classicnets.strict_json import dump
 from classicnets.text import _, command, plural
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
         given = arguments.given(args, RunSpec)
         data, threads = given.get("data"), given.get("loader_threads")
         if many_runs:
-            return _train_seeds(api.training.reopen_seeds(options.resume, data), study, output, as_json=args.json)
+            reopened = api.training.reopen_seeds(options.resume, data, trust=output.trust)
+            return _train_seeds(reopened, study, output, as_json=args.json)
         session = api.training.resume_session(options.resume, output, console.print, data=data, loader_threads=threads)
         console.print(_("resuming {run} after {position}", run=options.resume, position=session.position))
         return _train(session, options, output, as_json=args.json)
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     if not spec.net:
         args.parser.error(_("train needs a NET, or --resume RUN"))
     machine.set_threads(spec.threads)
-    plan = api.training.plan(spec)
+    plan = api.training.plan(spec, trust=output.trust)
     if options.dry_run:
         if many_runs:
             console.print(_("each of {n} runs, with seeds {seed} and following:", n=study.seeds, seed=spec.seed))
@@ -138,7 +139,7 @@ def _train(session: Session, options: Train, output: Output, *, as_json: bool) -
     if options.jsonl:
         print(events.line("result", {"run": str(path), **result}), end="")
     elif as_json:
-        print(json.dumps({"run": str(path), **result}, indent=2))
+        print(dump({"run": str(path), **result}, indent=2))
     else:
         _print_result(session, result)
     return 0
@@ -186,7 +187,7 @@ def _train_seeds(folder: SeedsFolder, study: Study, output: Output, *, as_json: 
         return 130
     failed = [str(row["seed"]) for row in result["runs"] if "error" in row]
     if as_json:
-        print(json.dumps({"folder": str(folder.path), **result}, indent=2))
+        print(dump({"folder": str(folder.path), **result}, indent=2))
         return 1 if failed else 0
     _print_seeds_result(folder, result)
     if failed:
@@ -229,7 +230,7 @@ def _with_verdict(accuracy: str, verdict: str) -> str:
 def _dry_run(plan: Plan, output: Output, *, as_json: bool) -> int:
     forecast = api.training.forecast(plan, output)
     if as_json:
-        print(json.dumps({**plan.to_dict(), "forecast": forecast.to_dict()}, indent=2))
+        print(dump({**plan.to_dict(), "forecast": forecast.to_dict()}, indent=2))
         return 0
     console = report.tables.console()
     remarks = [line for remark in plan.check.remarks for line in report.lines.advice_lines(remark)]

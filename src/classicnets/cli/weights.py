@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from classicnets import api
 from classicnets.cli.arguments import Action
 from classicnets.report.output import print
 from classicnets.spec import option
+from classicnets.strict_json import dump
 
 HELP = "identify weights files"
 
@@ -25,7 +25,7 @@ class Identify:
 def identify(path: str, *, as_json: bool) -> int:
     """Print which network of the registry has these tensors. Raises DataError CN305 for a file without weights."""
     identity = api.networks.identify(path)
-    print(json.dumps(identity.to_dict(), indent=2) if as_json else "\n".join(identity.lines()))
+    print(dump(identity.to_dict(), indent=2) if as_json else "\n".join(identity.lines()))
     return 0
 
 

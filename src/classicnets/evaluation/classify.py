@@ -12,10 +12,11 @@ from typing import Protocol
 
 import numpy as np
 
-from classicnets.errors import DataError
+from classicnets.errors import CheckFailed, DataError
 from classicnets.evaluation.rejection import Rejection
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input, reason
+from classicnets.text import _, join, plural
 from classicnets.values import Preprocess
 from classicnets.workers import ordered_map
 
@@ -112,6 +113,40 @@ def classify(
     with closing(ordered_map(read, inputs, ahead=size)) as decoded_images:  # type: ignore[type-var]
         while batch := list(islice(decoded_images, size)):
             pixels = [content for _, content in batch if not isinstance(content, DataError)]
-            probabilities = iter(classifier.probabilities(np.stack(pixels)) if pixels else ())
+            probabilities = iter(finite(classifier.probabilities(np.stack(pixels)), classifier) if pixels else ())
             for image, content in batch:
                 yield image, content if isinstance(content, DataError) else next(probabilities)
+
+
+def finite(probabilities: np.ndarray, classifier: Classifier) -> np.ndarray:
+    """Return the probabilities of a classifier if they are numbers.
+
+    Raises:
+        CheckFailed: CN106, they are infinite or NaN; the reason names the weights that are, if it is they.
+    """
+    if np.isfinite(probabilities).all():
+        return probabilities
+    precision = classifier.precision
+    net = getattr(classifier, "net", None)  # a file of another runtime has none
+    weights = [] if net is None else [name for name, tensor in net.state_dict().items() if not tensor.isfinite().all()]
+    if weights:
+        why = plural(
+            "{n} of the network's tensors has infinite or NaN values: {names}",
+            "{n:,} of the network's tensors have infinite or NaN values: {names}",
+            len(weights),
+            names=join(weights),
+        )
+    elif net is None:
+        why = _(
+            "weights in the file are infinite or NaN, or outputs of a layer are too large for {type}", type=precision
+        )
+    else:
+        why = _("all weights are finite, so outputs of a layer are too large for {type}", type=precision)
+    count = int((~np.isfinite(probabilities)).any(axis=1).sum())
+    raise CheckFailed(
+        "CN106",
+        _("the outputs of the network are not finite numbers"),
+        where=_("for {count:,} of {n:,} images", count=count, n=len(probabilities)),
+        why=why,
+        hint="--precision float32" if not weights and precision == "bfloat16" else "classicnets explain CN106",
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ import numpy as np
 
 from classicnets.datasets.types import Split
 from classicnets.errors import DataError
-from classicnets.evaluation.classify import Classifier, Decoder, classify
+from classicnets.evaluation.classify import Classifier, Decoder, classify, finite
 from classicnets.evaluation.metrics import Metrics, measure
 from classicnets.evaluation.rejection import Rejection
 from classicnets.evaluation.selection import Selection
@@ -22,6 +21,7 @@ from classicnets.images import inputs
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
 from classicnets.images.names import class_name
+from classicnets.strict_json import dump
 from classicnets.text import _, command, join, nearest, plural
 
 _MAX_NAMED = 5  # images or classes that an error names
@@ -90,9 +90,13 @@ def accept(probabilities: np.ndarray, labels: np.ndarray, rejection: Rejection) 
 
 
 def evaluate(classifier: Classifier, split: Split, rejection: Rejection | None = None) -> tuple[Evaluation, np.ndarray]:
-    """Evaluate a classifier on a split; also return the probabilities, float32 [N, classes], without a temperature."""
+    """Evaluate a classifier on a split; also return the probabilities, float32 [N, classes], without a temperature.
+
+    Raises:
+        CheckFailed: CN106, outputs are not finite.
+    """
     started = time.perf_counter()
-    probabilities = classifier.probabilities(split.images)
+    probabilities = finite(classifier.probabilities(split.images), classifier)
     seconds = time.perf_counter() - started
     return evaluation_of(probabilities, split.labels, seconds, rejection), probabilities
 
@@ -257,5 +261,5 @@ def write_metrics(path: Path, facts: dict[str, Any]) -> None:
     Raises:
         MachineError: CN401, the file cannot be written.
     """
-    lines = (f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in facts.items())
+    lines = (f"  {dump(key)}: {dump(value, ascii=False)}" for key, value in facts.items())
     write_whole(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())

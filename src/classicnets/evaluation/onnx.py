@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from classicnets import machine
-from classicnets.errors import DataError
+from classicnets.evaluation import exported
 from classicnets.images.decode import fit_images
 from classicnets.text import _
 from classicnets.values import Preprocess
 
-KEY = "classicnets"  # the metadata entry that export writes
-FORMAT = 1
 INPUT, OUTPUT = "pixels", "probabilities"
 FLOAT_INPUT = "image"  # of a file with `--input float`
 _INPUTS = {False: {INPUT: "tensor(uint8)"}, True: {FLOAT_INPUT: "tensor(float)"}}
@@ -27,19 +24,24 @@ _MAX_BATCH_BYTES = 2 * 2**20  # size of the images only; the first feature maps 
 class OnnxClassifier:
     """The network of an .onnx file that classicnets exported. `facts` is the metadata of the file.
 
+    Args:
+        path: The file.
+        trust: Whether to use a file that another program has changed.
+
     Raises:
         MachineError: CN403, onnxruntime is not installed.
         DataError: CN308, the file is damaged or was not exported by classicnets.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, *, trust: bool = False):
         self.path = Path(path)
         runtime = machine.require("onnxruntime", extra="export")
+        self.facts = exported.read_facts(self.path, trusted=trust)  # first, as a damaged file can crash onnxruntime
         self.session = self._open(runtime, threads=1)
-        self.facts = self._read_facts()
         self.preprocess = Preprocess.from_dict(self.facts["preprocess"])
         self.classes = tuple(map(str, self.facts["classes"]))
         self.precision = "int8" if self.facts.get("int8") else "float32"
+        self._check_graph()
         if (self.facts.get("macs") or 0) >= _SINGLE_THREAD_MACS:
             self.session = self._open(runtime, threads=0)
 
@@ -57,77 +59,36 @@ class OnnxClassifier:
     def _batch(self, images: np.ndarray) -> np.ndarray:
         color = np.broadcast_to(images, (len(images), 3, *images.shape[2:]))
         pixels = np.ascontiguousarray(color.transpose(0, 2, 3, 1))
-        (probabilities,) = self.session.run([OUTPUT], {INPUT: pixels})
+        try:
+            (probabilities,) = self.session.run([OUTPUT], {INPUT: pixels})
+        except Exception as error:  # the exceptions of onnxruntime have no common base class
+            raise exported.unusable(self.path, " ".join(str(error).split())) from error
         return np.asarray(probabilities, dtype=np.float32)
 
     def _open(self, runtime: Any, threads: int) -> Any:
         """Open a session with a number of threads (0: one for each core)."""
-        if not self.path.is_file():
-            raise unusable(self.path, _("the file does not exist"))
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors only; its warnings concern the export, not the prediction
         try:
             return runtime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the exceptions of onnxruntime have no common base class
-            raise unusable(self.path, " ".join(str(error).split())) from error
+            raise exported.unusable(self.path, " ".join(str(error).split())) from error
 
-    def _read_facts(self) -> dict[str, Any]:
-        """Read and check the metadata."""
-        facts = parse_facts(self.path, self.session.get_modelmeta().custom_metadata_map.get(KEY))
+    def _check_graph(self) -> None:
+        """Check that the graph has the input and the outputs that the facts state."""
         inputs = {value.name: value.type for value in self.session.get_inputs()}
         outputs = {value.name: value.shape for value in self.session.get_outputs()}
-        if inputs != _INPUTS[self.takes_floats(facts)] or OUTPUT not in outputs:
-            raise unusable(
-                self.path, _("its inputs are {inputs} and its outputs are {outputs}", inputs=inputs, outputs=[*outputs])
+        if inputs != _INPUTS[self.takes_floats(self.facts)] or len(outputs.get(OUTPUT, ())) != 2:
+            raise exported.unusable(
+                self.path, _("its inputs are {inputs} and its outputs are {outputs}", inputs=inputs, outputs=outputs)
             )
-        if isinstance(width := outputs[OUTPUT][-1], int) and width != len(facts["classes"]):
-            raise unusable(
-                self.path,
-                _(
-                    "its metadata names {count} classes, but it has {width} outputs",
-                    count=len(facts["classes"]),
-                    width=width,
-                ),
-            )
-        return facts
+        width, count = outputs[OUTPUT][1], len(self.classes)
+        if isinstance(width, int) and width != count:
+            why = _("its metadata names {count} classes, but it has {width} outputs", count=count, width=width)
+            raise exported.unusable(self.path, why)
 
     @staticmethod
     def takes_floats(facts: dict[str, Any]) -> bool:
         """Whether the input is one image that is already resized and scaled, instead of the pixels of any images."""
         return facts.get("input") == "float"
-
-
-def parse_facts(path: Path, entry: str | None) -> dict[str, Any]:
-    """Return the metadata of an exported file from its text. Raises DataError CN308 if it is missing or not valid."""
-    if entry is None:
-        raise unusable(
-            path, _("its metadata has no entry {key!r}, so its classes and preprocessing are unknown", key=KEY)
-        )
-    try:
-        facts: dict[str, Any] = json.loads(entry)
-        if facts["format"] != FORMAT:
-            raise unusable(
-                path,
-                _(
-                    "its format version is {version}, but this version of classicnets reads {supported}",
-                    version=facts["format"],
-                    supported=FORMAT,
-                ),
-            )
-        Preprocess.from_dict(facts["preprocess"])
-        tuple(map(str, facts["classes"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise unusable(path, _("its metadata entry {key!r} is not valid: {error!r}", key=KEY, error=error)) from error
-    return facts
-
-
-def unusable(path: Path, why: str) -> DataError:
-    """Return the error for a file that is damaged or was not exported by classicnets."""
-    return DataError(
-        "CN308",
-        _("{name} is damaged, or was not exported by classicnets", name=path.name),
-        where=str(path),
-        why=why,
-        hint="classicnets export RUN",
-    )

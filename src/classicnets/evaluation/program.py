@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import warnings
-import zipfile
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from classicnets.evaluation.onnx import parse_facts, unusable
+from classicnets.evaluation import exported
 from classicnets.evaluation.predictor import batch_size
 from classicnets.images.decode import fit_images
-from classicnets.text import _
 from classicnets.values import Preprocess
-
-FACTS = "classicnets.json"  # among the extra files of a .pt2 file
 
 
 class ProgramClassifier:
@@ -25,15 +20,20 @@ class ProgramClassifier:
     torch.export.load unpickles, and evaluates expressions of, what it loads: a .pt2 file can run any code. Therefore
     the metadata are read and checked first, without torch.
 
+    Args:
+        path: The file.
+        trust: Whether to run code of a file from elsewhere, and to use a file that another program has changed.
+
     Raises:
         DataError: CN308, the file is damaged or was not exported by classicnets.
+        UsageError: CN212, the file was not made or run on this machine before.
     """
 
     precision = "float32"
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, *, trust: bool = False):
         self.path = Path(path)
-        self.facts = self._read_facts()
+        self.facts = exported.read_facts(self.path, trusted=trust)
         self.preprocess = Preprocess.from_dict(self.facts["preprocess"])
         self.classes = tuple(map(str, self.facts["classes"]))
         try:
@@ -41,7 +41,7 @@ class ProgramClassifier:
                 warnings.simplefilter("ignore")  # they concern torch's own code
                 self.program = torch.export.load(self.path).module()
         except Exception as error:  # the exceptions of torch.export have no common base class
-            raise unusable(self.path, " ".join(str(error).split())) from error
+            raise exported.unusable(self.path, " ".join(str(error).split())) from error
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Classify uint8 [N, C, H, W], grayscale or color; return float32 [N, classes]."""
@@ -52,14 +52,3 @@ class ProgramClassifier:
                 for batch in fitted.split(batch_size(self.preprocess))
             ]
         return torch.cat(parts).numpy()
-
-    def _read_facts(self) -> dict[str, Any]:
-        if not self.path.is_file():
-            raise unusable(self.path, _("the file does not exist"))
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                names = [name for name in archive.namelist() if PurePosixPath(name).name == FACTS]
-                entry = archive.read(names[0]).decode() if names else None
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise unusable(self.path, str(error)) from error
-        return parse_facts(self.path, entry)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 import traceback
 import warnings
@@ -17,7 +16,8 @@ from torch import nn
 
 from classicnets import __version__, machine
 from classicnets.errors import CheckFailed
-from classicnets.evaluation.onnx import FLOAT_INPUT, KEY, OnnxClassifier
+from classicnets.evaluation.exported import KEY, facts_text, seal_onnx
+from classicnets.evaluation.onnx import FLOAT_INPUT, OnnxClassifier
 from classicnets.evaluation.rejection import applied_temperature
 from classicnets.export import graph
 from classicnets.export.layers import replace_layers
@@ -148,9 +148,8 @@ def with_facts(content: bytes, facts: dict[str, Any]) -> bytes:
     model.doc_string = description(facts)
     del model.metadata_props[:]
     entry = model.metadata_props.add()
-    entry.key, entry.value = KEY, json.dumps(facts, ensure_ascii=False)
-    result: bytes = model.SerializeToString(deterministic=True)
-    return result
+    entry.key, entry.value = KEY, facts_text(facts)
+    return seal_onnx(model.SerializeToString(deterministic=True))
 
 
 def description(facts: dict[str, Any]) -> str:

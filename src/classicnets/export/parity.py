@@ -15,6 +15,7 @@ from torch import nn
 from classicnets import machine
 from classicnets.datasets.types import Split
 from classicnets.errors import CheckFailed
+from classicnets.evaluation.classify import finite
 from classicnets.evaluation.metrics import measure
 from classicnets.evaluation.onnx import INPUT, OUTPUT
 from classicnets.evaluation.predictor import Predictor
@@ -93,11 +94,22 @@ class Reference:
 
 
 def compare(file: Classify, reference: Reference, images: np.ndarray) -> Comparison:
-    """Run uint8 [N, C, H, W] through both. The network gets images fitted by Pillow, the file the originals."""
+    """Run uint8 [N, C, H, W] through both. The network gets images fitted by Pillow, the file the originals.
+
+    Raises:
+        CheckFailed: CN106 if the outputs of the network are not finite.
+    """
     batches = batches_of(images, reference.preprocess.side)
     file_probabilities = np.concatenate([file(batch) for batch in batches])
     net_probabilities = np.concatenate([reference.probabilities(batch) for batch in batches])
+    finite(net_probabilities, reference.predictor)
     return Comparison(file_probabilities, net_probabilities, reference.bound)
+
+
+def check_finite(reference: Reference, images: np.ndarray) -> None:
+    """Raise CheckFailed CN106 if outputs of the network for the first images are not finite."""
+    batch = batches_of(images, reference.preprocess.side)[0][:_MIN_BATCH]
+    finite(reference.probabilities(batch), reference.predictor)
 
 
 def check(comparison: Comparison, description: str) -> None:

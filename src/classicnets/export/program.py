@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from classicnets.evaluation.program import FACTS
+from classicnets.evaluation.exported import RECORD, facts_text, seal_program
 from classicnets.evaluation.rejection import MIN_PROBABILITY, applied_temperature
 from classicnets.export.onnx import export_error, quiet
 from classicnets.images import transforms
@@ -46,7 +45,7 @@ def program(net: nn.Module, preprocess: Preprocess, facts: dict[str, Any]) -> by
         with quiet():
             exported = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("images")},))
             content = io.BytesIO()
-            torch.export.save(exported, content, extra_files={FACTS: json.dumps(facts, ensure_ascii=False)})
+            torch.export.save(exported, content, extra_files={RECORD: facts_text(facts)})
     except Exception as error:
         raise export_error(error, _("torch cannot export this network as a torch.export program"), net) from error
-    return content.getvalue()
+    return seal_program(content.getvalue())

@@ -17,8 +17,8 @@ from classicnets import machine
 from classicnets.datasets.types import ImageSplits, Split
 from classicnets.errors import ClassicnetsError, DataError
 from classicnets.evaluation.evaluate import compare_with_run
+from classicnets.evaluation.exported import FORMAT
 from classicnets.evaluation.metrics import measure
-from classicnets.evaluation.onnx import FORMAT
 from classicnets.evaluation.rejection import Rejection, applied_temperature
 from classicnets.images import batches, loading
 from classicnets.inspection.meta import without_data
@@ -179,7 +179,7 @@ class ExportSource:
         removed = sum(p.numel() for p in self.net.parameters()) - sum(p.numel() for p in net.parameters())
         return {
             "format": FORMAT,
-            "net": self.run.net_spec().display_name,
+            "net": self.run.described_net().display_name,
             "classes": list(self.classes),
             "preprocess": self.preprocess.to_dict(),
             "parameters": facts["parameters"] - removed,

@@ -110,12 +110,14 @@ def export(source: ExportSource, path: Path, options: ExportOptions) -> Exported
     """Write the trained network of a run as one file.
 
     Raises:
-        CheckFailed: CN102 if the outputs of the file differ from those of the network, CN103 if int8 costs too much
-            accuracy, CN104 if nothing fits into the size budget, CN105 if torch cannot export the network.
+        CheckFailed: CN106 if outputs are not finite, CN102 if the outputs of the file differ from those of the network,
+            CN103 if int8 costs too much accuracy, CN104 if nothing fits into the size budget, CN105 if torch cannot
+            export the network.
         DataError: CN302 if int8 or a size budget needs images that are not available.
         MachineError: CN401 if the file cannot be written, CN403 if a package is missing.
     """
     check_target(path, options)
+    parity.check_finite(_reference(source, source.net), source.images)
     choice = _choice(source, options)
     try:
         with temporary_file(path) as part:
@@ -294,7 +296,7 @@ def _classifier(path: Path, source: ExportSource, format: str) -> parity.Classif
         return OnnxClassifier(path).probabilities
     if format == "onnx":
         return parity.onnx_classifier(path)
-    return ProgramClassifier(path).probabilities
+    return ProgramClassifier(path, trust=True).probabilities
 
 
 def _check_final_file(file: parity.Classify, source: ExportSource, comparison: parity.Comparison) -> None:

@@ -33,6 +33,7 @@ from classicnets.datasets.types import Say
 from classicnets.errors import DataError, UsageError
 from classicnets.files import move_into_place, temporary_file
 from classicnets.images.decode import DECODER_VERSION, fit_bytes, read_bytes
+from classicnets.strict_json import dump
 from classicnets.text import _, byte_count, command, plural, shape
 from classicnets.values import Preprocess
 from classicnets.workers import ordered_map
@@ -210,9 +211,8 @@ class _DiskCache:
 
     def _key(self, digests: list[str]) -> str:
         settings = self.preprocess
-        return _hash_text(
-            json.dumps([DECODER_VERSION, settings.channels, settings.side, settings.fit, settings.background, digests])
-        )
+        parts = [settings.channels, settings.side, settings.fit, settings.background]
+        return _hash_text(dump([DECODER_VERSION, *parts, digests]))
 
     def _find(self, digests: list[str]) -> DecodedImages | None:
         """The cached images of files with these digests; None if there are none or they are damaged."""
@@ -313,7 +313,7 @@ class _DiskCache:
 def _write_json(path: Path, values: dict[str, Any]) -> None:
     """Replace a JSON file. Unlike `files.write_json` it may raise OSError, which the cache handles."""
     with temporary_file(path) as part:
-        part.write_text(json.dumps(values))
+        part.write_text(dump(values))
         move_into_place(part, path)
 
 

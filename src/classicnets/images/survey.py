@@ -20,6 +20,7 @@ from classicnets.images import background, cache, copies
 from classicnets.images.automatic_split import Copies
 from classicnets.images.layout import read_layout
 from classicnets.images.thumbnails import inspect_files
+from classicnets.strict_json import dump
 from classicnets.text import _, plural
 from classicnets.values import BLACK
 
@@ -101,7 +102,7 @@ def survey(path: Path, *, held_out: bool, transparent: bool, say: Callable[[str]
 def _inspect(paths: Sequence[Path], say: Callable[[str], None]) -> dict[str, Any]:
     """Groups of copies (indices), and the contrasts of images with transparent parts, by index; from the cache."""
     states = [cache.file_state(path) for path in paths]
-    name = json.dumps([_VERSION, *(([str(path)], state) for path, state in zip(paths, states, strict=True))])
+    name = dump([_VERSION, *(([str(path)], state) for path, state in zip(paths, states, strict=True))])
     file = cache_root() / "pictures" / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.survey.json"
     with suppress(OSError, ValueError):
         values: dict[str, Any] = json.loads(file.read_text())
@@ -117,6 +118,6 @@ def _inspect(paths: Sequence[Path], say: Callable[[str], None]) -> dict[str, Any
     if len(paths) >= _ANNOUNCED_COUNT and all(state and max(state[1:]) < newest for state in states):
         with suppress(OSError), temporary_file(file) as part:
             file.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(values))
+            part.write_text(dump(values))
             move_into_place(part, file)
     return values

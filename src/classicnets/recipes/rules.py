@@ -12,7 +12,7 @@ from typing import Any
 
 from classicnets import machine
 from classicnets.text import _, command, nearest, plural
-from classicnets.values import AUTO, Recipe
+from classicnets.values import AUTO, MAX_SIDE, Recipe
 
 Settings = dict[str, Any]
 
@@ -89,6 +89,11 @@ RANGES = (
         ("epochs", "batch_size", "image_size", "resize"),
         lambda x: x >= 1,
         lambda key, value: _("{key}={value}: must be at least 1", key=key, value=value),
+    ),
+    Range(
+        ("image_size", "resize", "pad"),
+        lambda x: x <= MAX_SIDE,
+        lambda key, value: _("{key}={value}: must be at most {most} pixels", key=key, value=value, most=MAX_SIDE),
     ),
     Range(
         ("lr", "drop_to"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +21,7 @@ from classicnets.images.transforms import center_crop, scale
 from classicnets.report import figures, output, sheet, tables
 from classicnets.report.output import print
 from classicnets.report.sheet import Pair
+from classicnets.strict_json import dump
 from classicnets.text import _
 from classicnets.values import WHITE, Preprocess
 
@@ -245,7 +245,7 @@ class _JsonLines:
         self.rejects = rejects
 
     def show(self, prediction: Prediction) -> None:
-        print(json.dumps(_to_dict(prediction, rejects=self.rejects)), flush=True)
+        print(dump(_to_dict(prediction, rejects=self.rejects)), flush=True)
 
     def end(self, _tally: Tally, /) -> None:
         pass
@@ -256,11 +256,11 @@ class _JsonDocument:
 
     def __init__(self, about: dict[str, Any], rejects: bool):
         self.rejects = rejects
-        print(json.dumps(about)[:-1], '"predictions": [', sep=", ", end="")
-        self.separator = "\n"
+        # printed with the first prediction, so that an error before it is the whole document
+        self.separator = dump(about)[:-1] + ', "predictions": [\n'
 
     def show(self, prediction: Prediction) -> None:
-        print(self.separator, json.dumps(_to_dict(prediction, rejects=self.rejects)), sep="", end="")
+        print(self.separator, dump(_to_dict(prediction, rejects=self.rejects)), sep="", end="")
         self.separator = ",\n"
 
     def end(self, tally: Tally, /) -> None:
@@ -271,7 +271,7 @@ class _JsonDocument:
             "right": tally.correct,
         }
         counts |= {"rejected": tally.rejected} if self.rejects else {}
-        print("\n]", json.dumps(counts)[1:], sep=", ")
+        print(self.separator.rstrip(",\n") if not tally.images else "", "\n], ", dump(counts)[1:], sep="")
 
 
 def _to_dict(prediction: Prediction, *, rejects: bool) -> dict[str, Any]:

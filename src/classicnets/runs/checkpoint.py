@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,17 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from classicnets import checksum, schema
 from classicnets.errors import DataError
-from classicnets.files import write_whole
+from classicnets.files import mapped, write_whole
+from classicnets.runs import formats
+from classicnets.strict_json import dump
 from classicnets.text import _, plural
 
 KEY = "classicnets.checkpoint"
-_VERSION = 1
+_VERSION = 2  # 1 has no checksum
+_CHECKSUM = re.compile(rb'\\"checksum\\": \\"([0-9a-f]{64})\\"')  # in the header, where JSON is escaped twice
+_MAX_HEADER = 64 * 2**20
 
 
 def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
@@ -23,9 +28,9 @@ def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     write_whole(path, content(tensors, facts))
 
 
-def content(tensors: dict[str, Tensor], facts: dict[str, Any]) -> bytes:
-    """Return the bytes of a safetensors file with `tensors` and, as JSON, `facts`."""
-    metadata = {KEY: json.dumps({"version": _VERSION, **facts}, ensure_ascii=False)}
+def content(tensors: dict[str, Tensor], facts: dict[str, Any]) -> bytes | bytearray:
+    """Return the bytes of a safetensors file with `tensors` and, as JSON, `facts`; with a checksum over all of it."""
+    values = {"version": _VERSION, checksum.KEY: checksum.BLANK, **facts}
     unshared: dict[str, Tensor] = {}
     storages = set[int]()
     for name, tensor in tensors.items():
@@ -33,7 +38,17 @@ def content(tensors: dict[str, Tensor], facts: dict[str, Any]) -> bytes:
         storage = plain.untyped_storage().data_ptr()
         unshared[name] = plain.clone() if storage in storages else plain  # safetensors rejects tied weights
         storages.add(storage)
-    return safetensors.torch.save(unshared, metadata)
+    saved = safetensors.torch.save(unshared, {KEY: dump(values, ascii=False)})
+    start = _checksum_place(saved)
+    assert start is not None
+    return checksum.fill(saved, start)
+
+
+def _checksum_place(content: bytes | memoryview) -> int | None:
+    """Where the checksum is in the content of a safetensors file; None if it has none."""
+    length = min(int.from_bytes(content[:8], "little"), _MAX_HEADER)
+    match = _CHECKSUM.search(content[8 : 8 + length])
+    return 8 + match.start(1) if match else None
 
 
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -46,45 +61,89 @@ def weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return part(tensors, "average/") or part(tensors, "net/")
 
 
-def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load(path: Path, *, trust: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the tensors (on the CPU) and facts of a checkpoint.
 
+    Args:
+        path: the file.
+        trust: use a file that another program has changed, with a note.
+
     Raises:
-        DataError: CN305 if the file is missing, truncated, or not a checkpoint of classicnets.
+        DataError: CN305 if the file is missing, damaged, or not a checkpoint of classicnets.
     """
+    if not path.is_file():
+        raise DataError("CN305", _("the checkpoint does not exist"), where=str(path))
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
+            facts = check_facts(path, metadata, trust=trust)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        facts = json.loads(metadata[KEY])
-    except FileNotFoundError as error:
-        raise DataError("CN305", _("the checkpoint does not exist"), where=str(path)) from error
-    except (safetensors.SafetensorError, OSError) as error:
-        raise DataError(
-            "CN305",
-            _("the checkpoint is truncated or damaged"),
-            where=plural("{path} ({n:,} byte)", "{path} ({n:,} bytes)", path.stat().st_size, path=path),
-            why=str(error),
-            hint=_("copy the file again, or train again"),
-        ) from error
-    except (KeyError, json.JSONDecodeError) as error:
+    except (safetensors.SafetensorError, OSError, MemoryError, RuntimeError, ValueError) as error:
+        raise _damaged(path, " ".join(str(error).split())) from error
+    if facts is None:
         raise DataError(
             "CN305",
             _("this safetensors file was not written by classicnets"),
             where=str(path),
             why=_("its metadata has no {key!r}", key=KEY),
             hint=_("pass a run folder, such as runs/lenet_d2l-fashion_mnist-1"),
-        ) from error
-    if facts["version"] > _VERSION:
-        raise DataError(
-            "CN305",
-            _(
-                "the checkpoint was written by a newer version of classicnets (its format is {version}, this version"
-                " reads {supported})",
-                version=facts["version"],
-                supported=_VERSION,
-            ),
-            where=str(path),
-            hint="pip install --upgrade classicnets",
         )
     return tensors, facts
+
+
+def check_facts(path: Path, metadata: dict[str, str], *, trust: bool = False) -> dict[str, Any] | None:
+    """Check the checksum of a safetensors file and return its facts; None for a file of another program.
+
+    Args:
+        path: the file.
+        metadata: its metadata.
+        trust: use a file that another program has changed, with a note.
+
+    Raises:
+        DataError: CN305 if it is damaged or of a newer version.
+    """
+    if KEY not in metadata:
+        return None
+    try:
+        facts: dict[str, Any] = schema.read(metadata[KEY], formats.CHECKPOINT)
+        formats.check_relations(facts)
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    if facts["version"] > _VERSION:
+        raise _newer(path, facts["version"])
+    file = mapped(path)
+    checksum.check(
+        path,
+        file,
+        _checksum_place(file),
+        code="CN305",
+        expected=facts["version"] > 1,
+        trust=trust,
+        hint=_("copy the file again, or train again"),
+    )
+    facts.pop(checksum.KEY, None)
+    return facts
+
+
+def _newer(path: Path, version: int) -> DataError:
+    return DataError(
+        "CN305",
+        _(
+            "the checkpoint was written by a newer version of classicnets (its format is {version}, this version"
+            " reads {supported})",
+            version=version,
+            supported=_VERSION,
+        ),
+        where=str(path),
+        hint="pip install --upgrade classicnets",
+    )
+
+
+def _damaged(path: Path, why: str) -> DataError:
+    return DataError(
+        "CN305",
+        _("the checkpoint is truncated or damaged"),
+        where=plural("{path} ({n:,} byte)", "{path} ({n:,} bytes)", path.stat().st_size, path=path),
+        why=why,
+        hint=_("copy the file again, or train again"),
+    )

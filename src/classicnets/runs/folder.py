@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from classicnets import checksum, schema
+from classicnets import trust as trusted
 from classicnets.errors import DataError, UsageError
 from classicnets.files import cannot_write, sync_folder, write_json, write_whole
+from classicnets.runs import formats, net_spec
 from classicnets.runs.net_spec import NetSpec
 from classicnets.text import _, command, nearest
 from classicnets.values import Preprocess, Recipe
+
+# Facts of run.json that a checkpoint has too, as they are compared
+_AGREEING: dict[str, Callable[[Any], Any]] = {
+    "net": lambda values: replace(NetSpec(**values), path=""),
+    "preprocess": Preprocess.from_dict,
+    "recipe": Recipe.from_dict,
+    "classes": list,
+    "seed": int,
+    "fingerprint": str,
+}
 
 
 @dataclass(frozen=True)
@@ -73,10 +85,33 @@ class RunFolder:
         """Figure of accuracy by confidence."""
         return self.path / "calibration.png"
 
+    @property
+    def file(self) -> Path:
+        """The facts of the run."""
+        return self.path / "run.json"
+
     def read(self) -> dict[str, Any]:
-        """Return the facts in run.json."""
-        values: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-        return values
+        """Return the facts in run.json. Raises UsageError CN207 if it does not exist or is not valid."""
+        try:
+            facts: dict[str, Any] = schema.read(self.file.read_bytes(), formats.RUN)
+            formats.check_relations(facts)
+        except OSError as error:
+            raise UsageError(
+                "CN207",
+                _("{path} is not a run folder", path=self.path),
+                where=str(self.file),
+                why=str(error.strerror) if self.file.exists() else _("the file does not exist"),
+                hint=nearest_run(self.path),
+            ) from error
+        except ValueError as error:
+            raise UsageError(
+                "CN207",
+                _("{name} is not valid", name=self.file.name),
+                where=str(self.file),
+                why=str(error),
+                hint=_("restore the file as classicnets wrote it; the weights have most of it in their metadata"),
+            ) from error
+        return facts
 
     def read_trained_images(self) -> dict[str, Any] | None:
         """Return what `images.trained.record` has recorded; None for a run of an older version.
@@ -85,7 +120,7 @@ class RunFolder:
             DataError: CN305 if the file is damaged.
         """
         try:
-            values: dict[str, Any] = json.loads(self.trained_images.read_text(encoding="utf-8"))
+            values: dict[str, Any] = schema.read(self.trained_images.read_bytes(), formats.TRAINED_IMAGES)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
@@ -99,7 +134,7 @@ class RunFolder:
 
     def write(self, facts: dict[str, Any]) -> None:
         """Replace run.json atomically."""
-        write_json(self.path / "run.json", facts)
+        write_json(self.file, checksum.with_checksum(facts))
 
     def recipe(self) -> Recipe:
         """Return the resolved recipe."""
@@ -109,9 +144,61 @@ class RunFolder:
         """Return how images are preprocessed."""
         return Preprocess.from_dict(self.read()["preprocess"])
 
-    def net_spec(self) -> NetSpec:
-        """Return how the network is built."""
+    def net_spec(self, *, trust: bool = False) -> NetSpec:
+        """Return how the network is built, for building it.
+
+        Args:
+            trust: whether code may be run that was not run on this machine before.
+
+        Raises:
+            UsageError: CN207 if run.json is not valid, CN212 if the network is code that is not trusted.
+        """
+        spec = self.described_net()
+        if spec.kind == "file":
+            trusted.check(
+                spec.code_digest,
+                trust=trust,
+                what=_("this run folder contains Python code, which would be run: {file}", file=Path(spec.path).name),
+                where=str(self.path),
+                hints=(
+                    _("{option}   # a file that you have read", option=command("--net", f"FILE.py:{spec.name}")),
+                    _(
+                        "ask its author for an exported file, which needs no code: {command}",
+                        command=command("classicnets", "export", "RUN"),
+                    ),
+                ),
+            )
+        return spec
+
+    def described_net(self) -> NetSpec:
+        """Return how the network is built, for showing it; code in it may not be run."""
         return NetSpec(**self.read()["net"])
+
+    def check_agrees(self, facts: dict[str, Any], saved: dict[str, Any], *, trust: bool = False) -> None:
+        """Check run.json against the copy of its main facts in a checkpoint, which has a checksum.
+
+        Data and code may have been moved, so paths may differ.
+
+        Args:
+            facts: those of run.json.
+            saved: those of the checkpoint.
+            trust: use run.json anyway.
+
+        Raises:
+            DataError: CN306 if they contradict each other.
+        """
+        wrong = [key for key, read in _AGREEING.items() if key in saved and read(facts[key]) != read(saved[key])]
+        if wrong and not trust:
+            raise DataError(
+                "CN306",
+                _("run.json contradicts the weights of the run: {keys}", keys=", ".join(wrong)),
+                where=str(self.file),
+                why="\n".join(_difference(key, facts[key], saved[key]) for key in wrong),
+                hint=(
+                    _("change run.json back, or copy the run folder again"),
+                    _("{option}   # uses run.json as it is", option="--trust"),
+                ),
+            )
 
     def weights_file(self) -> Path:
         """Return the best checkpoint if it exists, else the last. Raises UsageError CN207 if there is none."""
@@ -155,7 +242,7 @@ def make(root: Path, label: str, fill: Callable[[Path], object]) -> Path:
     return path
 
 
-def fill(path: Path, net_spec: NetSpec, facts: dict[str, Any]) -> None:
+def fill(path: Path, network: NetSpec, facts: dict[str, Any]) -> None:
     """Write run.json to the run folder `path`, and copies of the user's file that defines the network, and of the
     modules beside it, if any.
 
@@ -163,9 +250,9 @@ def fill(path: Path, net_spec: NetSpec, facts: dict[str, Any]) -> None:
     """
     try:
         path.mkdir(exist_ok=True)
-        if net_spec.kind == "file":
-            source = Path(net_spec.path)
-            copies = {"net.py": source, **{name: source.parent / name for name in net_spec.neighbors}}
+        if network.kind == "file":
+            source = Path(network.path)
+            copies = {"net.py": source, **{name: source.parent / name for name in network.neighbors}}
             for name, file in copies.items():
                 if name == "net.py" or not Path(name).is_absolute():  # modules elsewhere are found there again
                     (path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -173,6 +260,16 @@ def fill(path: Path, net_spec: NetSpec, facts: dict[str, Any]) -> None:
     except OSError as error:
         raise cannot_write(path, error) from error
     RunFolder(path).write(facts)
+    if network.kind == "file":  # the user has run this code to create the run
+        trusted.add(network.code_digest)
+
+
+def _difference(name: str, facts: Any, saved: Any) -> str:
+    """The first value that differs, in run.json and in the checkpoint."""
+    if isinstance(facts, dict) and isinstance(saved, dict):
+        key = next((key for key in (*facts, *saved) if facts.get(key) != saved.get(key) and key != "path"), "")
+        name, facts, saved = f"{name}.{key}", facts.get(key), saved.get(key)
+    return _("{key} is {here}, and in the weights {there}", key=name, here=str(facts)[:60], there=str(saved)[:60])
 
 
 def _rename(temporary: Path, path: Path) -> bool:
@@ -187,19 +284,22 @@ def _rename(temporary: Path, path: Path) -> bool:
 
 
 def open_run(path: str | Path) -> RunFolder:
-    """Open an existing run folder. Raises UsageError CN207 if it is not one."""
+    """Open an existing run folder; a note says if run.json was changed by hand. Raises UsageError CN207."""
     folder = RunFolder(Path(path))
-    try:
-        folder.read()
-    except (OSError, json.JSONDecodeError) as error:
-        raise UsageError(
-            "CN207",
-            _("{path} is not a run folder", path=path),
-            where=str(Path(path) / "run.json"),
-            why=_("the file cannot be read") if (folder.path / "run.json").exists() else _("the file does not exist"),
-            hint=nearest_run(folder.path),
-        ) from error
+    facts = folder.read()
+    if facts.get(checksum.KEY, "") not in ["", checksum.of_values(facts)]:
+        checksum.note(_("note: {path} was changed since classicnets wrote it", path=folder.file))
     return folder
+
+
+def find_net(spec: str, *, trust: bool = False) -> NetSpec:
+    """Resolve the argument NET: a registry name, file.py:name, or a run folder (its network with new weights).
+
+    Raises:
+        UsageError: What `net_spec.find` and `RunFolder.net_spec` raise.
+    """
+    run = RunFolder(Path(spec))
+    return run.net_spec(trust=trust) if run.file.is_file() else net_spec.find(spec)
 
 
 def nearest_run(path: Path) -> str:

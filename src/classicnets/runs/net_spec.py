@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from classicnets import trust
 from classicnets.errors import UsageError
 from classicnets.models.modules import unwrap
 from classicnets.models.registry import NETS
@@ -69,6 +69,11 @@ class NetSpec:
     def argument(self) -> str:
         """The argument NET of a command that can be pasted: as `spec`, but with the full path of the file."""
         return self.name if self.kind != "file" else f"{self.path}:{self.name}"
+
+    @property
+    def code_digest(self) -> str:
+        """Digest of the code that `build` runs, wherever its files lie; see `classicnets.trust`."""
+        return trust.digest({"name": self.name, "sha256": self.sha256, "neighbors": self.neighbors})
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -163,7 +168,7 @@ class NetSpec:
 
 
 def find(spec: str) -> NetSpec:
-    """Resolve the argument NET: a registry name, file.py:name, or a run folder (its network with new weights).
+    """Resolve a registry name or file.py:name; see `folder.find_net` for run folders.
 
     Raises:
         UsageError: CN202 for an unknown name, with the nearest one; CN205 for a file that does not exist.
@@ -187,9 +192,6 @@ def find(spec: str) -> NetSpec:
             why=_("your own network is FILE:NAME; NAME is a torch.nn.Module, or a function that returns one"),
             hint=command(f"{spec}:net"),
         )
-    run = Path(spec) / "run.json"
-    if run.is_file():
-        return NetSpec(**json.loads(run.read_text(encoding="utf-8"))["net"])
     suggestion = nearest(spec, NETS)
     raise UsageError(
         "CN202",

@@ -68,6 +68,7 @@ class _Process:
 
     def __post_init__(self) -> None:
         command = ["train", "--resume", str(self.run.path), "--jsonl", "--save-every", str(self.save_seconds)]
+        command.append("--trust")  # this process has created or checked the run
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "classicnets", *command],
             stdin=subprocess.DEVNULL,

@@ -9,7 +9,6 @@ runs/lenet_d2l-fashion_mnist-seeds-1/
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -19,13 +18,13 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from classicnets import machine
+from classicnets import checksum, machine, schema
 from classicnets.errors import ClassicnetsError, UsageError
 from classicnets.events import Event
 from classicnets.files import remove_parts, write_json
 from classicnets.models.modules import copy_module
 from classicnets.runs import data as run_data
-from classicnets.runs import folder
+from classicnets.runs import folder, formats
 from classicnets.runs.folder import RunFolder
 from classicnets.runs.lock import FolderLock
 from classicnets.spec import Output
@@ -61,10 +60,14 @@ class SeedsDisplay(Protocol):
 
 @dataclass(frozen=True)
 class SeedsFolder:
-    """The folder of the runs. `net` is the module whose copies are trained, if it was passed in Python."""
+    """The folder of the runs. `net` is the module whose copies are trained, if it was passed in Python.
+
+    With `trust`, code of the runs may be run that was not run on this machine before, and changed files are used.
+    """
 
     path: Path
     net: nn.Module | None = None
+    trust: bool = False
 
     @property
     def file(self) -> Path:
@@ -82,9 +85,24 @@ class SeedsFolder:
         return self.path / "card.md"
 
     def read(self) -> dict[str, Any]:
-        """Return the contents of seeds.json."""
-        facts: dict[str, Any] = json.loads(self.file.read_text(encoding="utf-8"))
+        """Return the contents of seeds.json. Raises UsageError CN207 if they are not valid, or were changed."""
+        try:
+            facts: dict[str, Any] = schema.read(self.file.read_bytes(), formats.SEEDS)
+            if facts.get(checksum.KEY, "") not in ["", checksum.of_values(facts)] and not self.trust:
+                raise ValueError(_("its checksum is not that of its contents"))
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                "CN207",
+                _("{name} cannot be read, is not valid, or was changed", name=self.file.name),
+                where=str(self.file),
+                why=str(error),
+                hint=(_("copy the folder again"), _("{option}   # uses a changed file", option="--trust")),
+            ) from error
         return facts
+
+    def write(self, facts: dict[str, Any]) -> None:
+        """Replace seeds.json atomically."""
+        write_json(self.file, checksum.with_checksum(facts))
 
     def runs(self) -> dict[int, RunFolder]:
         """Return the run folders by seed."""
@@ -146,10 +164,10 @@ def start(
     def fill(part: Path) -> None:
         for seed, (run_plan, run_facts) in runs.items():
             fill_run(part / f"seed-{seed}", run_plan, run_facts, splits)
-        write_json(SeedsFolder(part).file, facts)
+        SeedsFolder(part).write(facts)
 
     label = f"{plan.net_spec.label}-{splits.name}-seeds"
-    seeds_folder = SeedsFolder(folder.make(Path(output.runs), label, fill), plan.net)
+    seeds_folder = SeedsFolder(folder.make(Path(output.runs), label, fill), plan.net, trust=True)
     for line in plan.lines():
         if not line.startswith("device"):
             say(line)
@@ -172,19 +190,22 @@ def start(
     return seeds_folder
 
 
-def reopen(path: str | Path, net: nn.Module | None = None, data: str | None = None) -> SeedsFolder:
+def reopen(
+    path: str | Path, net: nn.Module | None = None, data: str | None = None, *, trust: bool = False
+) -> SeedsFolder:
     """Open a folder of runs to train those without a result.
 
     Args:
         path: The folder.
         net: The module, if the runs were started with one.
         data: Where the data of the runs lies now, if it has moved.
+        trust: Whether code of the runs may be run that was not run on this machine before.
 
     Raises:
-        UsageError: CN207, a network cannot be built; CN208, all runs are complete.
+        UsageError: CN207, a network cannot be built; CN208, all runs are complete; CN212, code is not trusted.
         DataError: CN302, the data is not there; CN306, `data` is not that of the runs.
     """
-    seeds_folder = SeedsFolder(Path(path), net)
+    seeds_folder = SeedsFolder(Path(path), net, trust)
     missing = seeds_folder.missing()
     if not missing and "result" in seeds_folder.read():
         run = next(iter(seeds_folder.runs().values()))
@@ -195,7 +216,7 @@ def reopen(path: str | Path, net: nn.Module | None = None, data: str | None = No
             hint=more_training(run.path, run.read()),
         )
     for run in missing.values():
-        plan_of_run(run, net)
+        plan_of_run(run, net, trust=trust)
     _locate_data(seeds_folder, data)
     return seeds_folder
 
@@ -207,7 +228,9 @@ def _locate_data(seeds_folder: SeedsFolder, data: str | None) -> None:
     for run in seeds_folder.missing().values():
         place = run_data.locate(run, data, retry)
         if data is not None:
-            splits = read(replace(plan_of_run(run, seeds_folder.net), data=place), lambda _: None)
+            splits = read(
+                replace(plan_of_run(run, seeds_folder.net, trust=seeds_folder.trust), data=place), lambda _: None
+            )
             run_data.check(run, splits, place, retry)
             for each in runs.values():
                 run_data.remember(each, place)
@@ -301,7 +324,7 @@ def finish(seeds_folder: SeedsFolder, errors: Mapping[int, str], *reports: Repor
     facts, runs = seeds_folder.read(), seeds_folder.runs()
     rows = [row(seed, run, errors.get(seed, "")) for seed, run in runs.items()]
     finished = [values for values in rows if "error" not in values]
-    plan = plan_of_run(next(iter(runs.values())), seeds_folder.net)
+    plan = plan_of_run(next(iter(runs.values())), seeds_folder.net, trust=seeds_folder.trust)
     facts["finished_at"] = now()
     result: dict[str, Any] = {
         "n": len(finished),
@@ -315,7 +338,7 @@ def finish(seeds_folder: SeedsFolder, errors: Mapping[int, str], *reports: Repor
     facts["result"] = result
     for report in reports:
         report(SeedsResults(plan, seeds_folder, facts))
-    write_json(seeds_folder.file, facts)
+    seeds_folder.write(facts)
     return result
 
 

@@ -25,7 +25,7 @@ from classicnets.inspection.shapes import Table
 from classicnets.models.modules import complete, copy_module, layers_with_weights, unwrap
 from classicnets.recipes import folder, resolve
 from classicnets.runs import net_spec
-from classicnets.runs.folder import RunFolder, nearest_run, open_run
+from classicnets.runs.folder import RunFolder, find_net, nearest_run, open_run
 from classicnets.runs.net_spec import NetSpec
 from classicnets.spec import RunSpec, check_spec
 from classicnets.text import _, assignments, command, nearest, plural, shape
@@ -176,7 +176,7 @@ class Plan:
         }
 
 
-def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
+def plan(spec: RunSpec, net: nn.Module | None = None, *, trust: bool = False) -> Plan:
     """Resolve all names, and check that the images fit the network and the network the classes.
 
     Reads no image, except a sample of the training images of a folder whose recipe is chosen by it.
@@ -184,15 +184,16 @@ def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
     Args:
         spec: what the user has specified.
         net: the module to train if `spec.net` is "".
+        trust: whether code in a run folder may be run that was not run on this machine before.
 
     Raises:
-        UsageError: CN201 to CN206.
+        UsageError: CN201 to CN207; CN212 for code that is not trusted.
         DataError: if the data set is unknown or not available, or does not fit.
         MachineError: CN402 if the device is not available.
     """
     check_spec(spec)
     net = None if net is None else unwrap(net)
-    network = net_spec.find(spec.net) if net is None else net_spec.from_module(net)
+    network = find_net(spec.net, trust=trust) if net is None else net_spec.from_module(net)
     variation, settings = net_spec.split(spec.settings)
     if spec.precision is not None:
         settings = {**settings, "precision": spec.precision}
@@ -342,11 +343,12 @@ def _built(network: NetSpec) -> nn.Module:
         return network.build()
 
 
-def plan_of_run(run: RunFolder, net: nn.Module | None = None) -> Plan:
-    """Return the plan of an existing run, from its run.json; raise what `check_fit` does."""
+def plan_of_run(run: RunFolder, net: nn.Module | None = None, *, trust: bool = False) -> Plan:
+    """Return the plan of an existing run, from its run.json; raise what `check_fit` and `RunFolder.net_spec` do."""
     facts = run.read()
     net = None if net is None else unwrap(net)
-    network, recipe, preprocess = run.net_spec(), run.recipe(), run.preprocess()
+    network = run.net_spec(trust=trust) if net is None else run.described_net()
+    recipe, preprocess = run.recipe(), run.preprocess()
     description = Description(facts["data_name"], tuple(facts["classes"]), preprocess.shape)
     return Plan(
         spec=RunSpec.from_facts(facts),

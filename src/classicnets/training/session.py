@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from classicnets import machine
 from classicnets.acceleration.prepare import Acceleration
 from classicnets.datasets.types import ImageSplits, Split
-from classicnets.errors import CheckFailed, UsageError
+from classicnets.errors import CheckFailed, DataError, UsageError
 from classicnets.evaluation.evaluate import Evaluation, accept, evaluate, write_metrics
 from classicnets.evaluation.predictor import Predictor
 from classicnets.evaluation.rejection import Rejection, fit_temperature
@@ -182,6 +182,7 @@ class Session:
         net: nn.Module | None = None,
         data: str | Path | None = None,
         loader_threads: int | None = None,
+        trust: bool = False,
     ) -> Self:
         """Resume a run from its last checkpoint, or from its start if it has none, with its number of threads.
 
@@ -192,16 +193,18 @@ class Session:
             net: the module, if the run was started with one.
             data: where the data of the run lies now, if it has moved.
             loader_threads: number of threads that load batches in advance; None is that of the run.
+            trust: whether to run code that was not run on this machine before, and to use files that were changed.
 
         Raises:
-            UsageError: CN207 if it is not a run folder, CN208 if the run is complete, CN211 if another process has it.
+            UsageError: CN207 if it is not a run folder, CN208 if the run is complete, CN211 if another process has it,
+                CN212 if its code is not trusted.
             DataError: CN302 if the data is not there, CN305 if the checkpoint cannot be read, CN306 if the data has
                 changed.
         """
         run = folder.open_run(path)
         lock = FolderLock(run.path)
         with lock.kept():
-            return cls._resume(run, lock, say, output or Output(), net, data, loader_threads)
+            return cls._resume(run, lock, say, output or Output(), net, data, loader_threads, trust)
 
     @classmethod
     def _resume(
@@ -213,6 +216,7 @@ class Session:
         net: nn.Module | None,
         data: str | Path | None,
         loader_threads: int | None,
+        trust: bool,
     ) -> Self:
         facts, path = run.read(), run.path
         if "result" in facts:
@@ -226,7 +230,7 @@ class Session:
         machine.set_threads(facts["threads"])
         retry = ("classicnets", "train", "--resume", path)
         place = run_data.locate(run, data, retry)
-        plan = replace(plan_of_run(run, net), data=place)
+        plan = replace(plan_of_run(run, net, trust=trust), data=place)
         if loader_threads is not None:
             plan = replace(plan, spec=replace(plan.spec, loader_threads=loader_threads))
         splits = read(plan, say)
@@ -246,8 +250,18 @@ class Session:
         session = cls(plan, run, splits, net, acceleration=acceleration, save_seconds=save_seconds, lock=lock)
         session.blank = blank
         if has_checkpoint:
-            tensors, saved = checkpoint.load(run.last)
-            session.state.restore(tensors, saved["state"])
+            tensors, saved = checkpoint.load(run.last, trust=trust)
+            run.check_agrees(facts, saved, trust=trust)
+            try:
+                session.state.restore(tensors, saved["state"])
+            except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+                raise DataError(
+                    "CN305",
+                    _("the checkpoint does not hold the state of this run"),
+                    where=str(run.last),
+                    why=" ".join(str(error).split())[:300],
+                    hint=_("copy the file again, or train again"),
+                ) from error
         else:
             run.write({**facts, "started_at": now(), "batch_threads": acceleration.batch_threads})
         history.truncate(run.history, session.state.epoch, session.state.step)

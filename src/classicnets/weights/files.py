@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 import zipfile
 from collections.abc import Collection
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from classicnets.errors import DataError
 from classicnets.runs import checkpoint
+from classicnets.strict_json import parse
 from classicnets.text import _, byte_count
 from classicnets.weights import formats, pickles, tensors
 
@@ -75,10 +75,15 @@ def _read_safetensors(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dic
                 values = {name: file.get_tensor(name) for name in names}
             else:
                 values = {name: torch.empty(file.get_slice(name).get_shape(), device="meta") for name in names}
-            metadata = json.loads((file.metadata() or {}).get(checkpoint.KEY, "{}"))
+            metadata = (checkpoint.check_facts(path, file.metadata() or {}) or {}) if data else _facts(file.metadata())
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise _unreadable(path, _("the weights file is truncated or damaged"), error) from error
     return values, metadata if isinstance(metadata, dict) else {}
+
+
+def _facts(metadata: dict[str, str] | None) -> object:
+    """The facts of a checkpoint whose contents are not read; {} for other files."""
+    return parse((metadata or {}).get(checkpoint.KEY, "{}"))
 
 
 def _read_torch(path: Path, start: bytes, *, data: bool) -> dict[str, Tensor]:

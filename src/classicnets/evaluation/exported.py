@@ -1,0 +1,183 @@
+"""The facts and the checksum of an exported file, .onnx or .pt2: read and checked before any other program opens it."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from classicnets import checksum, schema, trust
+from classicnets.errors import DataError
+from classicnets.files import mapped
+from classicnets.runs import formats
+from classicnets.strict_json import dump
+from classicnets.text import _, byte_count, command
+
+KEY = "classicnets"  # the metadata entry of an .onnx file that has the facts
+RECORD = "classicnets.json"  # the extra file of a .pt2 file that has them
+FORMAT = 1
+
+_MAX_FACTS = 16 * 2**20  # bytes
+# The last bytes of a file before its checksum: a metadata entry of the ONNX model, and the comment of the zip archive.
+_NAME = b"classicnets.checksum"
+_ONNX_END = b"\x72" + bytes([len(_NAME) + checksum.DIGITS + 4]) + b"\x0a" + bytes([len(_NAME)]) + _NAME + b"\x12\x40"
+_ZIP_END = _NAME + b"="
+_METADATA_FIELD = 14  # of ModelProto in onnx.proto
+
+
+def facts_text(facts: dict[str, Any]) -> str:
+    """Return the facts as the text that the file contains; it says that the file has a checksum."""
+    return dump({**facts, checksum.KEY: "sha256"}, ascii=False)
+
+
+def seal_onnx(content: bytes) -> bytes:
+    """Return the content of an .onnx file with a checksum, in a metadata entry at its end."""
+    return bytes(checksum.fill(content + _ONNX_END + checksum.BLANK.encode(), len(content) + len(_ONNX_END)))
+
+
+def seal_program(content: bytes) -> bytes:
+    """Return the content of a .pt2 file with a checksum, in the comment at its end."""
+    comment = _ZIP_END + checksum.BLANK.encode()
+    sized = content[:-2] + len(comment).to_bytes(2, "little") + comment
+    return bytes(checksum.fill(sized, len(sized) - checksum.DIGITS))
+
+
+def program_digest(content: bytes | memoryview) -> str:
+    """Return the digest by which `classicnets.trust` knows a .pt2 file."""
+    return checksum.digest(content, len(content))
+
+
+def read_facts(path: Path, *, trusted: bool = False) -> dict[str, Any]:
+    """Return the facts of an exported file, which is unchanged or `trusted`.
+
+    A .pt2 file may contain pickles and expressions that torch evaluates when it opens the file, so it is code.
+
+    Args:
+        path: an .onnx or .pt2 file.
+        trusted: use a file that another program has changed, and run the code of a .pt2 file from elsewhere.
+
+    Raises:
+        DataError: CN308 if it is missing, damaged, or was not exported by classicnets.
+        UsageError: CN212 if it is a .pt2 file that was not made or run on this machine before.
+    """
+    is_program = path.suffix.lower() == ".pt2"
+    content = _content(path)
+    try:
+        text = _program_facts(content) if is_program else _onnx_facts(content)
+        if text is None:
+            raise ValueError(
+                _("its metadata has no entry {key!r}, so its classes and preprocessing are unknown", key=KEY)
+            )
+        facts: dict[str, Any] = schema.read(text, formats.EXPORTED)
+        formats.check_relations({**facts, "net": None})
+    except ValueError as error:
+        raise unusable(path, str(error)) from error
+    if facts["format"] != FORMAT:
+        why = _(
+            "its format version is {version}, but this version of classicnets reads {supported}",
+            version=facts["format"],
+            supported=FORMAT,
+        )
+        raise unusable(path, why)
+    start = len(content) - checksum.DIGITS
+    end = _ZIP_END if is_program else _ONNX_END
+    checksum.check(
+        path,
+        content,
+        start if bytes(content[start - len(end) : start]) == end else None,
+        code="CN308",
+        expected=checksum.KEY in facts,
+        trust=trusted,
+        hint=_("{command}   # writes the file again", command=command("classicnets", "export", "RUN")),
+    )
+    if is_program:
+        trust.check(
+            program_digest(content),
+            trust=trusted,
+            what=_("{name} may contain Python code, which torch would run when it opens the file", name=path.name),
+            where=str(path),
+            hints=(_("ask its author for an .onnx file, which runs no code"),),
+        )
+    return facts
+
+
+def unusable(path: Path, why: str) -> DataError:
+    """Return the error for a file that cannot be used."""
+    return DataError(
+        "CN308",
+        _("{name} is damaged, or was not exported by classicnets", name=path.name),
+        where=str(path),
+        why=why,
+        hint=command("classicnets", "export", "RUN"),
+    )
+
+
+def _content(path: Path) -> memoryview:
+    """The bytes of a file."""
+    try:
+        return mapped(path)
+    except FileNotFoundError as error:
+        raise unusable(path, _("the file does not exist")) from error
+    except OSError as error:
+        raise unusable(path, error.strerror or str(error)) from error
+
+
+def _onnx_facts(content: memoryview) -> bytes | None:
+    """The facts in the metadata of an ONNX model; None if it has none. Raises ValueError if it is no such model."""
+    for number, value in _fields(content):
+        if number == _METADATA_FIELD:
+            entry = {inner: bytes(text) for inner, text in _fields(value) if len(text) <= _MAX_FACTS}
+            if entry.get(1) == KEY.encode():
+                return entry.get(2)
+    return None
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Yield number and content of the fields of a protobuf message that have a length; the others are skipped.
+
+    Raises:
+        ValueError: it is no such message, or is truncated.
+    """
+    position = 0
+    while position < len(message):
+        tag, position = _varint(message, position)
+        kind = tag & 7
+        if kind == 0:
+            _value, position = _varint(message, position)
+            continue
+        length = {1: 8, 5: 4}.get(kind)
+        if kind == 2:
+            length, position = _varint(message, position)
+        if length is None or tag >> 3 == 0 or position + length > len(message):
+            raise ValueError(_("it is not an ONNX model, or is truncated"))
+        if kind == 2:
+            yield tag >> 3, message[position : position + length]
+        position += length
+
+
+def _varint(message: memoryview, position: int) -> tuple[int, int]:
+    """A number at a position, and the position after it."""
+    value = shift = 0
+    while position < len(message) and shift < 64:
+        byte = message[position]
+        value |= (byte & 127) << shift
+        position, shift = position + 1, shift + 7
+        if byte < 128:
+            return value, position
+    raise ValueError(_("it is not an ONNX model, or is truncated"))
+
+
+def _program_facts(content: memoryview) -> bytes | None:
+    """The facts in a .pt2 file; None if it has none. Raises ValueError if it is no zip archive."""
+    try:
+        with zipfile.ZipFile(BytesIO(content)) as archive:
+            entries = [entry for entry in archive.infolist() if entry.filename.endswith(f"/extra/{RECORD}")]
+            if not entries:
+                return None
+            if entries[0].file_size > _MAX_FACTS:
+                raise ValueError(_("its metadata has {size}", size=byte_count(entries[0].file_size)))
+            return archive.read(entries[0])
+    except (zipfile.BadZipFile, OSError, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(_("it is not a torch program, or is damaged: {reason}", reason=error)) from error

@@ -1,0 +1,67 @@
+"""Which code this user has run on this machine: digests in the user's state folder, as direnv and git keep them.
+
+A run folder of one's own network, and a torch program, are code. They are run without a question only if they are in
+this list, wherever they lie: code is added when a run or a program is created here, and by `--trust`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from classicnets import strict_json
+from classicnets.errors import UsageError
+from classicnets.text import _
+
+
+def folder() -> Path:
+    """Return the folder of the list: one empty file for each digest."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "classicnets" / "trusted"
+
+
+def digest(code: Any) -> str:
+    """Return the digest of code: bytes, or plain values that contain the digests of files."""
+    content = code if isinstance(code, bytes | memoryview) else strict_json.canonical(code)
+    return hashlib.sha256(content).hexdigest()
+
+
+def add(code_digest: str) -> None:
+    """Remember code that the user runs. If the folder cannot be written, it is not remembered, and no error."""
+    try:
+        folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder() / code_digest).touch(mode=0o600)
+    except (OSError, RuntimeError):  # the second if there is no home
+        return
+
+
+def check(code_digest: str, *, trust: bool, what: str, where: str, hints: tuple[str, ...] = ()) -> None:
+    """Check that code may be run; with `trust`, remember it.
+
+    Args:
+        code_digest: see `digest`.
+        trust: whether the user has said that it may.
+        what: the sentence of the error.
+        where: the file.
+        hints: ways that run no code.
+
+    Raises:
+        UsageError: CN212, the code does not come from this user and machine.
+    """
+    if trust:
+        add(code_digest)
+        return
+    try:
+        known = (folder() / code_digest).is_file()
+    except (OSError, RuntimeError):
+        known = False
+    if not known:
+        raise UsageError(
+            "CN212",
+            what,
+            where=where,
+            why=_("this code was not run on this machine before, and code can do whatever you can do"),
+            hint=(_("{option}   # runs it, if you trust who made it; asked once", option="--trust"), *hints),
+        )
