@@ -11,6 +11,7 @@ GROUPS = {
     "lenet": "LeNet",
     "alexnet": "AlexNet",
     "alexnet_ports": "AlexNet in other frameworks",
+    "convnet": "For your folder of images",
     "cifar": "CIFAR-10",
     "vgg": "For comparison",
 }  # by file of the builder

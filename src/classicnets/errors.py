@@ -161,8 +161,8 @@ What to do: `classicnets data check FOLDER` lists all such files. --on-bad-image
 many; a run then lists each of them in its split.csv.""",
     "CN305": """A checkpoint or a weights file is truncated, damaged or of an unknown format.
 classicnets replaces checkpoints atomically, so a truncated one comes from an interrupted copy or a full disk. Weights
-files from elsewhere (.safetensors, .pth, .pt) may contain only tensors and plain values, because no code in them is
-executed.
+files from elsewhere are those of safetensors and of torch.save, whatever their names. Only their tensors are read; no
+code in them is executed.
 What to do: copy or download the file again, or use another checkpoint.""",
     "CN306": """The data or the weights do not match. The data has other classes, another image shape or other contents
 than the data that the run was trained on, or the weights do not fit the network.
@@ -184,6 +184,11 @@ What to do: `classicnets data check FOLDER` (or FILE.csv) lists all classes and 
     "CN308": """An .onnx or .pt2 file is damaged, or was not exported by classicnets.
 Exported files contain their classes and preprocessing as metadata. Other files lack this information.
 What to do: create the file with `classicnets export RUN`.""",
+    "CN309": """The model was trained on all images that it is to be evaluated on, so nothing is left.
+Images that it was trained on, or that chose its weights, are recognized by their pixels wherever they lie. They are
+left out, because their accuracy says nothing about new images.
+What to do: evaluate it on other images, or on the test split of its own data: `classicnets evaluate RUN`. To count
+these images, add --include-trained.""",
     "CN401": """A folder or file cannot be written. The permission is missing, the disk is full or it is read-only.
 What to do: choose another folder for runs with --runs FOLDER, another file with -o, or another folder for data with
 the environment variable CLASSICNETS_CACHE. `classicnets doctor` checks which folders can be written.""",

@@ -139,10 +139,11 @@ class RunSpec:
 
     data: str | None = option(
         None,
-        help="data set, folder of images or of IDX files, or CSV file",
+        help="data set, folder of images or of IDX files, or CSV file; with --resume, where that of the run is now",
         group="data",
         metavar="NAME",
         shown="the recipe's",
+        resumes=True,
     )
     limit: int | None = option(
         None,
@@ -166,7 +167,7 @@ class RunSpec:
         help="source of the recipe",
         group="recipe",
         metavar="SOURCE",
-        shown="the one published for the network; fast for your own",
+        shown="chosen for a folder of images; else the one published for the network, or fast for your own",
     )
     settings: Mapping[str, Any] = option(
         dict,
@@ -323,6 +324,13 @@ class ExportOptions:
         shown="",
         read=read_size,
     )
+    data: str | None = option(
+        None,
+        help="where the data of the run is now, if it has moved",
+        group="data",
+        metavar="DATA",
+        shown="where it was",
+    )
     license: str = option(
         "unknown",
         help="license of the weights, written to the file",
@@ -332,6 +340,8 @@ class ExportOptions:
     )
 
     def __post_init__(self) -> None:
+        if isinstance(data := getattr(self, "data"), Path):  # noqa: B009 (a caller may pass a path)
+            object.__setattr__(self, "data", str(data))
         if self.format not in EXPORT_FORMATS:
             raise UsageError("CN206", _("unknown export format {name!r}", name=self.format), hint="--format onnx")
         if self.format != "onnx" and (self.int8 or self.size_budget is not None):

@@ -228,6 +228,7 @@ class Recipe:
         flip: whether half of the training images are mirrored left to right.
         shift: maximum translation of a training image in each direction, in pixels.
         crop: training crop of `image_size`: "none" (the center), at a "random" position, or a "resized" random part.
+        crop_area: smallest area of a "resized" crop, as a fraction of the image's.
         color_noise: color augmentation of 2012, as described in the "paper" or computed by the "code".
         erase: height and width of a square that is blanked at a random position, in pixels (0: off).
         validation: fraction of the training images that is held out.
@@ -280,6 +281,7 @@ class Recipe:
     flip: bool = False
     shift: int = 0
     crop: str = "none"
+    crop_area: float = 0.08
     color_noise: str = "none"
     erase: int = 0
 

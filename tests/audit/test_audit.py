@@ -229,7 +229,7 @@ def test_command_line(
         "classes",
         "sizes",
         "findings",
-        "left_out",
+        "unused_images",
         "background",
     }
 

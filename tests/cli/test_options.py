@@ -81,6 +81,7 @@ REFUSED: list[tuple[str, str]] = [
     ("train OWN --data GRAY --recipe ''", "--recipe must not be empty"),
     ("evaluate RUN --on-bad-image skip", "--on-bad-image skip has no effect"),
     ("evaluate RUN GRAY --on-bad-image skip", "--on-bad-image skip has no effect"),
+    ("evaluate RUN --include-trained", "--include-trained has no effect"),
     ("evaluate RUN --csv --json", "--json and --csv cannot be combined"),
     ("evaluate ONNX --device cuda", "do not apply to an exported file: device"),
     ("evaluate ONNX --precision bfloat16", "do not apply to an exported file: precision"),

@@ -309,7 +309,7 @@ def test_evaluate_skips_images_that_cannot_be_read(cli: CommandLine, model: Path
     result = json.loads(out)
     assert code == 0 and "6 images cannot be read and are skipped, the first is " in err and "red/broken0.png" in err
     assert (result["n"], result["confusion"]) == (4, complete["confusion"])
-    assert result["left_out"] == {"no_class": 0, "unsupported_format": 0, "unreadable": 6}
+    assert result["unused_images"] == {"no_class": 0, "unsupported_format": 0, "unreadable": 6}
     assert "6 images are left out" in cli("evaluate", model, labeled, "--on-bad-image", "skip")[1]
 
 
@@ -353,9 +353,7 @@ def test_evaluate_on_training_folder_uses_only_the_test_split(
 ) -> None:
     default = json.loads(cli("evaluate", run, "--json")[1])
     code, out, err = cli("evaluate", run, folder, "--json")
-    assert (
-        code == 0 and "so only the test split is used" in err and json.loads(out)["confusion"] == default["confusion"]
-    )
+    assert code == 0 and "30 images of the test split" in err and json.loads(out)["confusion"] == default["confusion"]
     test_folder = shutil.copytree(folder / "test", tmp_path / "copy")
     assert json.loads(cli("evaluate", run, test_folder, "--json")[1])["confusion"] == default["confusion"]
 
@@ -369,7 +367,7 @@ def test_evaluate_matches_idx_labels_by_name_or_number(
     by_name = cn.load(run.path).evaluate(shutil.copytree(blobs, tmp_path / "copy"))
     assert by_name.confusion == run.evaluate().confusion
     facts = run.folder.read()
-    run.folder.write(facts | {"classes": [f"class {i}" for i in range(10)]})
+    run.folder.write(facts | {"classes": [f"class {i}" for i in range(10)], "fingerprint": "another"})
     code, out, err = cli("evaluate", run.path, tmp_path / "copy", "--json")
     assert code == 0 and "has labels without class names" in err
     assert json.loads(out)["confusion"] == [list(row) for row in by_name.confusion]

@@ -28,7 +28,7 @@ from classicnets.api import models
 from classicnets.errors import CheckFailed, DataError, MachineError, UsageError
 from classicnets.evaluation.onnx import INPUT
 from classicnets.evaluation.program import FACTS as PROGRAM_FACTS
-from classicnets.export import budget, graph, layers, low_rank, parity, program
+from classicnets.export import budget, graph, int8, layers, low_rank, parity, program
 from classicnets.export import onnx as export_onnx
 from classicnets.images import transforms
 from classicnets.images.decode import fit_image, read_image
@@ -364,6 +364,7 @@ def test_the_file_describes_itself(file: Path, trained: Path, blobs: Path) -> No
     assert entry.key == "classicnets" and facts["format"] == 1 and facts["net"] == "lenet_caffe"
     for key in ("classes", "preprocess", "parameters", "macs", "data_name", "fingerprint"):
         assert facts[key] == run[key]
+    assert facts["trained_images"] == json.loads((trained / "trained_images.json").read_text())
     assert facts["licence"] == "CC0-1.0" and facts["int8"] is False and facts["test_pictures"] == 100
     assert facts["test_accuracy"] == run["result"]["test_accuracy"]
     assert facts["weights_sha256"] == hashlib.sha256((trained / "best.safetensors").read_bytes()).hexdigest()
@@ -464,6 +465,7 @@ def test_exports_a_bfloat16_run_on_color_images_in_float32(folder: Path, tmp_pat
 def test_int8_is_small_and_reports_its_accuracy(file: Path, trained: Path, tmp_path: Path) -> None:
     exported = cn.Run(trained).export(tmp_path / "small.onnx", int8=True)
     facts = json.loads(onnx.load(tmp_path / "small.onnx").metadata_props[0].value)
+    assert 0 < largest_pair_sum(onnx.load(tmp_path / "small.onnx")) < 2**15
     assert facts["int8"] is True and facts["test_accuracy"] == exported.accuracy and exported.calibration_count == 360
     assert exported.bytes == (tmp_path / "small.onnx").stat().st_size < 0.3 * file.stat().st_size
     assert (
@@ -474,6 +476,53 @@ def test_int8_is_small_and_reports_its_accuracy(file: Path, trained: Path, tmp_p
     preprocessing = [n for n in onnx.load(tmp_path / "small.onnx").graph.node if n.name.startswith("before/")]
     assert preprocessing and not [n for n in preprocessing if "Quantize" in n.op_type]
     assert session(tmp_path / "small.onnx").run(None, {"pixels": np.zeros((7, 5, 9, 3), np.uint8)})[0].shape == (7, 10)
+
+
+def largest_pair_sum(model: onnx.ModelProto) -> int:
+    """The largest sum of two products of bytes that x86 processors without VNNI can meet in 16 bits.
+
+    They multiply unsigned bytes of the first factor with signed bytes of the second. A second factor that is unsigned
+    is widened first, and its products are added in 32 bits.
+    """
+    weights = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    dequantized = {node.output[0]: node for node in model.graph.node if node.op_type == "DequantizeLinear"}
+    largest = 0
+    for node in model.graph.node:
+        if node.op_type not in {"Conv", "Gemm", "MatMul"} or not {*node.input[:2]} <= dequantized.keys():
+            continue
+        first, second = (dequantized[name] for name in node.input[:2])
+        assert weights[first.input[2]].dtype == np.uint8
+        if weights[second.input[2]].dtype == np.int8:
+            values = weights.get(second.input[0], np.array([-128, 127], np.int8)).astype(int)
+            largest = max(largest, 2 * 255 * int(abs(values).max()))
+        else:
+            assert second.input[0] not in weights, "weights are signed, which all processors multiply fast"
+    return largest
+
+
+class Attention(nn.Module):
+    """Convolution, dense layers with large weights, and a product of two layer outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.query, self.out = nn.Conv2d(1, 4, 3, padding=1), nn.Linear(64, 64), nn.Linear(64, 3)
+        for layer in (self.conv, self.query, self.out):
+            nn.init.constant_(layer.weight, 1.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x).flatten(2)
+        scores = self.query(x) @ x.transpose(1, 2)
+        return torch.as_tensor(self.out((scores.softmax(dim=2) @ x).mean(dim=1)))
+
+
+def test_int8_sums_are_clipped_on_no_processor() -> None:
+    """The file is judged as it will run: by construction, its sums fit into the 16 bits of the oldest kernels."""
+    preprocess = Preprocess(channels=1, image_size=8)
+    images = np.random.default_rng(0).integers(0, 256, (8, 1, 8, 8), dtype=np.uint8)
+    quantized = int8.quantize(export_onnx.export_network(Attention(), preprocess), images, preprocess)
+    assert 2 * 255 * 60 < largest_pair_sum(quantized) < 2**15
+    kinds = [node.op_type for node in quantized.graph.node]
+    assert kinds.count("Conv") == 1 and kinds.count("MatMul") + kinds.count("Gemm") >= 4
 
 
 def test_rejects_int8_that_costs_too_much_accuracy(trained: Path, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_resized_crop_of_whole_pixels_equals_slicing() -> None:
 
 
 def test_resized_crops_have_8_to_100_percent_of_the_area() -> None:
-    boxes = _random_boxes(20_000, generator("box"))
+    boxes = _random_boxes(20_000, 0.08, generator("box"))
     rows, columns, heights, widths = boxes.unbind(dim=1)
     area = heights * widths
     assert 0.07 < area.min() < 0.09 and 0.9 < area.max() <= 1
@@ -152,7 +152,7 @@ def test_cropping_bytes_equals_cropping_floats(
     if loader.axes is not None:
         x = x + (torch.randn(n, 3, generator=noise) * 0.1 @ loader.axes)[:, :, None, None]
     if crop == "resized":
-        x = transforms.resized_crop(x, _random_boxes(n, generator("box", 3, 2)), 9)
+        x = transforms.resized_crop(x, _random_boxes(n, 0.08, generator("box", 3, 2)), 9)
     elif crop == "random":
         x = transforms.crop(x, torch.randint(4, (n, 2), generator=generator("crop", 3, 2)), 9)
     else:

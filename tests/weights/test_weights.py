@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import warnings
 import zipfile
 from pathlib import Path
@@ -124,23 +123,6 @@ def test_reports_the_run_of_a_checkpoint(cli: CommandLine, blobs: Path) -> None:
     assert "same names and shapes as lenet_d2l for 10 classes and 1x28x28 images, with the prefix 'net/'" in out
     _, out, _ = cli("show", run.weights_file, "--json")
     assert "lenet_d2l" in [match["net"] for match in json.loads(out)["matches"]] and json.loads(out)["tensors"] == 10
-
-
-class Malicious:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Path.touch, (Path("touched"),))
-
-
-def test_runs_no_code_from_a_file(tmp_path: Path, cli: CommandLine) -> None:
-    for name, value in (("malicious.pth", {"w": Malicious()}), ("net.pth", nn.Linear(2, 2))):
-        torch.save(value, tmp_path / name)
-        code, _, err = cli("show", tmp_path / name)
-        assert code == 3 and "error[CN305]" in err and "without running code" in err
-    with (tmp_path / "plain.pt").open("wb") as file:
-        pickle.dump({"w": Malicious()}, file)
-    with pytest.raises(DataError):
-        identify(tmp_path / "plain.pt")
-    assert not Path("touched").exists()
 
 
 def test_rejects_files_without_weights(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from classicnets import handwriting as handwritten
 from classicnets import machine, report
 from classicnets.acceleration.prepare import choose
 from classicnets.datasets.types import Say
-from classicnets.errors import DataError, UsageError
+from classicnets.errors import DataError, MachineError, UsageError
 from classicnets.evaluation.classify import Decoder, Prediction
 from classicnets.evaluation.evaluate import Accepted, Evaluation
 from classicnets.evaluation.model import Model as CoreModel
@@ -29,6 +30,7 @@ from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
 from classicnets.models.modules import complete, copy_module, unwrap
 from classicnets.runs import checkpoint, folder, net_spec
+from classicnets.runs import data as run_data
 from classicnets.spec import ExportOptions, documented, rename_old
 from classicnets.study.seeds import SeedsFolder, spread
 from classicnets.text import _, command
@@ -42,7 +44,7 @@ class Model(CoreModel):
 
     def predict(  # type: ignore[override]
         self,
-        *images: str | Path,
+        *images: Any,
         top: int = 3,
         handwriting: bool = False,
         min_confidence: float | None = None,
@@ -51,7 +53,9 @@ class Model(CoreModel):
         """Return the `top` most probable classes of each image.
 
         Args:
-            images: Files, folders, globs, CSV lists, or "-" for standard input.
+            images: Files, folders, globs, CSV lists, or "-" for standard input; or images in memory: uint8 arrays or
+                tensors [H, W], [H, W, C], [C, H, W] or batches [N, ...], PIL images, bytes, open files; or lists of all
+                of these.
             top: Number of classes for each image.
             handwriting: Each image is a photographed or drawn character; it is centered and scaled as in MNIST.
             on_bad_image: "fail", or "skip" to leave out images that cannot be read.
@@ -62,7 +66,7 @@ class Model(CoreModel):
             One prediction for each image; for an image that cannot be read, it has an `error` and no classes.
 
         Raises:
-            DataError: CN304, there is no image; CN307, a CSV list is not valid.
+            DataError: CN304, there is no image, or an object is none; CN307, a CSV list is not valid.
             UsageError: CN206, `on_bad_image` is unknown.
         """
         check_on_bad_image(on_bad_image)
@@ -99,7 +103,7 @@ def count_inputs(places: Sequence[str], say: Say) -> int | None:
     `say` receives notes about folders and lists.
 
     Raises:
-        DataError: CN304, there is no image; CN307, a CSV list is not valid.
+        DataError: CN304, there is no image, or an object is none; CN307, a CSV list is not valid.
     """
     return None if inputs.STDIN in places else sum(1 for _image in inputs.find_images(places, say=say))
 
@@ -152,6 +156,7 @@ def load(
         accuracy=facts.get("test_accuracy"),
         temperature=facts.get("temperature"),
         min_confidence=facts.get("min_confidence"),
+        trained_images=facts.get("trained_images"),
     )
 
 
@@ -232,6 +237,8 @@ class Run(Model):
             copies=self.facts.get("copies"),
             accuracy=self.facts.get("result", {}).get("test_accuracy"),
             temperature=self.facts.get("result", {}).get("temperature"),
+            trained_images=self.folder.read_trained_images(),
+            remember=self._move_data,
         )
 
     def __repr__(self) -> str:
@@ -245,6 +252,12 @@ class Run(Model):
         result: dict[str, Any] | None = self.facts.get("result")
         return result
 
+    def _move_data(self, place: str) -> None:
+        """Record in the run folder, if it can be written, where the data of the run lies now."""
+        self.data = place
+        with suppress(MachineError):
+            run_data.remember(self.folder, place)
+
     @documented(ExportOptions)
     def export(self, path: str | Path, **options: Any) -> Exported:
         """Export the network with its preprocessing and classes to one file.
@@ -255,13 +268,19 @@ class Run(Model):
         Raises:
             CheckFailed: CN102 to CN105, the file is not equivalent, not accurate enough or too large.
             UsageError: CN206, the options contradict each other.
-            DataError: CN302, the data for the check is not available.
+            DataError: CN302, the data for the check is not available; CN306, `data` is not that of the run.
             MachineError: CN401, the file cannot be written; CN403, a package is missing.
         """
         exporting = ExportOptions(**rename_old(options, ExportOptions))
         path = target(Path(path), exporting)
         check_target(path, exporting)  # before the data is read
-        source = ExportSource(self.folder, self.net, report.tables.console(stderr=True).print, exporting)
+        log = report.tables.console(stderr=True).print
+        retry: list[str | Path] = ["classicnets", "export", self.path, *["--int8"] * exporting.int8]
+        if exporting.size_budget is not None:
+            retry += ["--size-budget", f"{exporting.size_budget}B"]
+        source = ExportSource(self.folder, self.net, log, exporting, retry)
+        if exporting.data is not None and source.place is not None:
+            self._move_data(source.place)
         return export(source, path, exporting)
 
 

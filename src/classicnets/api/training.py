@@ -52,7 +52,13 @@ def train(net: str | nn.Module | RunSpec, /, **options: Any) -> Run:
 
 
 def resume(
-    path: str | Path, /, *, net: nn.Module | None = None, loader_threads: int | None = None, **options: Any
+    path: str | Path,
+    /,
+    *,
+    net: nn.Module | None = None,
+    data: str | Path | None = None,
+    loader_threads: int | None = None,
+    **options: Any,
 ) -> Run:
     """Resume a stopped run from its last checkpoint, train it to its end and return it.
 
@@ -61,18 +67,21 @@ def resume(
     Args:
         path: The run folder.
         net: Needed only if the network is a module that was passed in Python; it is trained in place.
+        data: Where the data of the run lies now, if it has moved; it must be the same.
         loader_threads: Number of threads that load batches in advance (default: that of the run).
         **options: The options of `train` that do not affect results: quiet, tensorboard, save_every.
 
     Raises:
         UsageError: CN207, the folder is not a run; CN208, the run is complete.
-        DataError: CN305, the checkpoint is damaged; CN306, data or network have changed.
+        DataError: CN302, the data is not there; CN305, the checkpoint is damaged; CN306, data or network have changed.
     """
     (output,), remaining = split_options(options, Output)
     if unknown := [*remaining, *({"runs"} & options.keys())]:
         raise TypeError(_("resume() takes no {names}: a resumed run keeps its settings", names=", ".join(unknown)))
 
-    return _train(lambda say: Session.resume(path, say, output, net=net, loader_threads=loader_threads), output)
+    return _train(
+        lambda say: Session.resume(path, say, output, net=net, data=data, loader_threads=loader_threads), output
+    )
 
 
 @documented(RunSpec, Output, Study)
@@ -155,14 +164,21 @@ def follow(session: Session, *displays: Display) -> Run:
     return Run(session.folder.path, net=session.net, device=str(session.device))
 
 
-def resume_session(path: str | Path, output: Output, say: Say, *, loader_threads: int | None = None) -> Session:
+def resume_session(
+    path: str | Path, output: Output, say: Say, *, data: str | None = None, loader_threads: int | None = None
+) -> Session:
     """Open a stopped run with the coach, at its last checkpoint. Raises what `resume` raises."""
-    return coached(Session.resume(path, say, output, loader_threads=loader_threads))
+    return coached(Session.resume(path, say, output, data=data, loader_threads=loader_threads))
 
 
-def reopen_seeds(path: str | Path) -> SeedsFolder:
-    """Open a folder of several runs to train the unfinished ones. Raises UsageError CN207, CN208."""
-    return study.reopen(path)
+def reopen_seeds(path: str | Path, data: str | None = None) -> SeedsFolder:
+    """Open a folder of several runs, whose data may lie at `data` now, to train the unfinished ones.
+
+    Raises:
+        UsageError: CN207, CN208.
+        DataError: CN302, CN306.
+    """
+    return study.reopen(path, data=data)
 
 
 def start_seeds(resolved: Plan, options: Study, output: Output, say: Say) -> SeedsFolder:

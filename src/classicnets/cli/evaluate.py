@@ -50,6 +50,9 @@ class Evaluate:
     )
     offline: bool = option(False, **OFFLINE)
     on_bad_image: str = option(ON_BAD_IMAGE[0], **BAD_IMAGE)
+    include_trained: bool = option(
+        False, help="count images that the model was trained on, which are left out otherwise", group="data"
+    )
     csv: bool = option(False, help="print the confusion matrix as CSV, one class per line", group="output")
 
 
@@ -75,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
         options.data,
         on_bad_image=options.on_bad_image,
         min_confidence=opening.min_confidence,
+        include_trained=options.include_trained,
         say=console.print,
         watch=show_progress,
     )
@@ -86,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         _print_csv(result, model.classes)
     else:
         _print_summary(model, options.data, result)
-        if lost := report.lines.left_out(result.left_out):
+        if lost := report.lines.unused_images(result.unused_images):
             print(lost)
         if result.accepted:
             _print_accepted(model, result, result.accepted)

@@ -51,11 +51,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(exported.to_dict(), indent=2))
     else:
-        _print_checks(exported, options.license)
+        _print_checks(exported, options.license, model.path)
     return 0
 
 
-def _print_checks(exported: Exported, license: str) -> None:
+def _print_checks(exported: Exported, license: str, run: Path) -> None:
     console = report.tables.console()
     if exported.candidates:
         _print_candidates(exported)
@@ -81,6 +81,8 @@ def _print_checks(exported: Exported, license: str) -> None:
         _print_agreement(exported)
     if exported.accuracy is None or exported.net_accuracy is None:
         console.print(_("accuracy not checked, and the file says so: {reason}", reason=exported.missing_data))
+        moved = command("classicnets", "export", run, "--data", "DATA")
+        console.print(_("to check it, if the data has moved: {command}", command=moved))
     else:
         console.print(
             _(

@@ -101,7 +101,7 @@ def _mode(options: Show) -> str:
     first = options.networks[0]
     if re.fullmatch(r"CN\d{3}", first.upper()):
         return "code"
-    if first.endswith((".safetensors", ".pth", ".pt")):
+    if first.endswith((".safetensors", ".pth", ".pt")) or (Path(first).is_file() and not first.endswith(".py")):
         return "weights"
     for mode in ("card", "why", "svg"):
         if getattr(options, mode):

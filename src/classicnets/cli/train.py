@@ -53,10 +53,11 @@ def run(args: argparse.Namespace) -> int:
     console = report.tables.console(stderr=True)
     if options.resume is not None:
         _reject_changes(args, options.resume, many_runs=many_runs)
+        given = arguments.given(args, RunSpec)
+        data, threads = given.get("data"), given.get("loader_threads")
         if many_runs:
-            return _train_seeds(api.training.reopen_seeds(options.resume), study, output, as_json=args.json)
-        threads = arguments.given(args, RunSpec).get("loader_threads")
-        session = api.training.resume_session(options.resume, output, console.print, loader_threads=threads)
+            return _train_seeds(api.training.reopen_seeds(options.resume, data), study, output, as_json=args.json)
+        session = api.training.resume_session(options.resume, output, console.print, data=data, loader_threads=threads)
         console.print(_("resuming {run} after {position}", run=options.resume, position=session.position))
         return _train(session, options, output, as_json=args.json)
     _check_order(args)
@@ -152,7 +153,7 @@ def _print_result(session: Session, result: dict[str, Any]) -> None:
         weights=result["weights"],
     )
     print(_with_verdict(accuracy, result["verdict"]))
-    if lost := report.lines.left_out(result.get("left_out", {})):
+    if lost := report.lines.unused_images(result.get("unused_images", {})):
         print(lost)
     print(
         _(

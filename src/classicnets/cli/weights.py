@@ -17,7 +17,9 @@ HELP = "identify weights files"
 class Identify:
     """Options of `weights identify`."""
 
-    file: str = option(help=".safetensors, .pth or .pt file; code in it is not executed", metavar="FILE")
+    file: str = option(
+        help="file of safetensors or torch.save, such as .pth or .ckpt; code in it is not executed", metavar="FILE"
+    )
 
 
 def identify(path: str, *, as_json: bool) -> int:

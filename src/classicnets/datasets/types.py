@@ -33,12 +33,16 @@ class Split:
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image file of a data set; `split` is train, validation, test, or skipped, with the reason."""
+    """An image file of a data set; `split` is train, validation, test, or skipped, with the reason.
+
+    `sha256` is that of its content, in hex; "" for a skipped one.
+    """
 
     path: str
     label: str
     split: str
     reason: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,8 @@ class ImageSplits:
         files: The image files, in the order of the images of each split; empty for IDX and CIFAR files.
         groups: For each training image, int64 [N], the number of its group; equal numbers are copies. None if there
             are no copies.
-        left_out: Numbers of images that are not used, by reason: "no_class", "unsupported_format", "unreadable"; empty
-            for IDX and CIFAR files.
+        unused_images: Numbers of images that are not used, by reason: "no_class", "unsupported_format", "unreadable";
+            empty for IDX and CIFAR files.
     """
 
     name: str
@@ -69,7 +73,7 @@ class ImageSplits:
     validation: Split | None = None
     files: tuple[ImageFile, ...] = ()
     groups: npt.NDArray[np.int64] | None = None
-    left_out: dict[str, int] = field(default_factory=dict)
+    unused_images: dict[str, int] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int, int]:

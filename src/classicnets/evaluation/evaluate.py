@@ -13,11 +13,13 @@ import numpy as np
 
 from classicnets.datasets.types import Split
 from classicnets.errors import DataError
-from classicnets.evaluation.classify import Classifier, classify
+from classicnets.evaluation.classify import Classifier, Decoder, classify
 from classicnets.evaluation.metrics import Metrics, measure
 from classicnets.evaluation.rejection import Rejection
+from classicnets.evaluation.selection import Selection
 from classicnets.files import write_whole
 from classicnets.images import inputs
+from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
 from classicnets.images.names import class_name
 from classicnets.text import _, command, join, nearest, plural
@@ -53,12 +55,19 @@ class Accepted:
 class Evaluation(Metrics):
     """The metrics of a classifier on a split, the seconds for classifying it, and the effect of a rejection.
 
-    `left_out` has the numbers of images that are not evaluated, by reason, as `ImageSplits`.
+    Attributes:
+        seconds: Time for classifying the images, including those that are left out.
+        accepted: The answers that are not rejected; None if all are given.
+        trained_on: How many of the images the model was trained on or chosen by; None if this is not known.
+        left_out: How many images do not count because of that; `n` is the number of the others.
+        unused_images: Numbers of images that are not evaluated for other reasons, as in `ImageSplits`.
     """
 
     seconds: float
     accepted: Accepted | None = None
-    left_out: dict[str, int] = field(default_factory=dict)
+    trained_on: int | None = None
+    left_out: int = 0
+    unused_images: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; `accepted` only if answers can be rejected."""
@@ -87,14 +96,26 @@ def evaluate(classifier: Classifier, split: Split, rejection: Rejection | None =
     started = time.perf_counter()
     probabilities = classifier.probabilities(split.images)
     seconds = time.perf_counter() - started
-    return _evaluation(probabilities, split.labels, seconds, rejection), probabilities
+    return evaluation_of(probabilities, split.labels, seconds, rejection), probabilities
 
 
-def _evaluation(
-    probabilities: np.ndarray, labels: np.ndarray, seconds: float, rejection: Rejection | None
+def evaluation_of(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    seconds: float,
+    rejection: Rejection | None = None,
+    selection: Selection | None = None,
 ) -> Evaluation:
-    accepted = accept(probabilities, labels, rejection) if rejection else None
-    return Evaluation(**vars(measure(probabilities, labels)), seconds=seconds, accepted=accepted)
+    """Return the metrics of the images that count (default: all) for probabilities [N, classes] and labels [N]."""
+    selection = selection or Selection(np.ones(len(labels), bool), None)
+    probabilities, labels = probabilities[selection.counted], labels[selection.counted]
+    return Evaluation(
+        **vars(measure(probabilities, labels)),
+        seconds=seconds,
+        accepted=accept(probabilities, labels, rejection) if rejection else None,
+        trained_on=selection.trained_on,
+        left_out=selection.left_out,
+    )
 
 
 def compare_with_run(accuracy: float, recorded: float | None, n: int) -> str:
@@ -130,6 +151,8 @@ def evaluate_files(
     skip_unreadable: bool = False,
     say: Callable[[str], None] = lambda _: None,
     rejection: Rejection | None = None,
+    decode: Decoder = read_fitted,
+    select: Callable[[list[Input]], Selection] | None = None,
 ) -> Evaluation:
     """Evaluate a classifier on image files, whose classes are matched by name; images are not kept in memory.
 
@@ -140,6 +163,8 @@ def evaluate_files(
         skip_unreadable: Leave out images that cannot be read, and report their number with `say`.
         say: Receives that report.
         rejection: Which answers are rejected.
+        decode: Reads an image file.
+        select: Is given the images that can be read, after they were classified, and says which of them count.
 
     Raises:
         DataError: CN304, images cannot be read (results on the others would be different results), up to five are
@@ -147,8 +172,8 @@ def evaluate_files(
     """
     numbers = {class_name(name): i for i, name in enumerate(classifier.classes)}
     started = time.perf_counter()
-    rows, labels, unreadable = [], [], list[str]()
-    for image, result in classify(classifier, images):
+    rows, labels, readable, unreadable = [], [], list[Input](), list[str]()
+    for image, result in classify(classifier, images, decode=decode):
         if isinstance(result, DataError):
             unreadable.append(_("{file}: {reason}", file=image.name, reason=inputs.reason(result)))
             if len(unreadable) == _MAX_NAMED and not skip_unreadable:
@@ -158,6 +183,7 @@ def evaluate_files(
         else:
             rows.append(result)
             labels.append(numbers[image.truth])
+            readable.append(image)
     if unreadable and not (skip_unreadable and rows):
         raise _unreadable_images(unreadable, where)
     if unreadable:
@@ -170,8 +196,9 @@ def evaluate_files(
             )
         )
     seconds = time.perf_counter() - started
-    evaluation = _evaluation(np.stack(rows), np.array(labels), seconds, rejection)
-    return replace(evaluation, left_out={"unreadable": len(unreadable)})
+    selection = select(readable) if select else None
+    evaluation = evaluation_of(np.stack(rows), np.array(labels), seconds, rejection, selection)
+    return replace(evaluation, unused_images={"unreadable": len(unreadable)})
 
 
 def _unreadable_images(unreadable: list[str], where: str) -> DataError:

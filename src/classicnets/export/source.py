@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,7 +14,7 @@ import numpy as np
 from torch import nn
 
 from classicnets import machine
-from classicnets.datasets.types import Split
+from classicnets.datasets.types import ImageSplits, Split
 from classicnets.errors import ClassicnetsError, DataError
 from classicnets.evaluation.evaluate import compare_with_run
 from classicnets.evaluation.metrics import measure
@@ -22,6 +22,7 @@ from classicnets.evaluation.onnx import FORMAT
 from classicnets.evaluation.rejection import Rejection, applied_temperature
 from classicnets.images import batches, loading
 from classicnets.inspection.meta import without_data
+from classicnets.runs import data as run_data
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import ExportOptions
 from classicnets.text import _, command, plural
@@ -40,16 +41,29 @@ class ExportSource:
         net: a copy of its network on the CPU, in float32.
         classes: its class names.
         preprocess: the preprocessing of the file; that of the run, but for its views with `--input float`.
+        splits: the data of the run; None if it is not available.
+        place: where it lies; None if there is nothing.
         missing_data: why the data of the run is not available; "" if it is. Then noise replaces the test images.
 
     Args:
         run: the folder of the run.
         net: its network, which is not changed.
         log: receives messages about reading the data.
-        options: how the run is exported.
+        options: how the run is exported, and where its data lies now, if it has moved.
+        retry: the words of the command that exports the run, for hints.
+
+    Raises:
+        DataError: CN302 or CN306, the data of the options does not exist or is not that of the run.
     """
 
-    def __init__(self, run: RunFolder, net: nn.Module, log: Callable[[str], None], options: ExportOptions):
+    def __init__(
+        self,
+        run: RunFolder,
+        net: nn.Module,
+        log: Callable[[str], None],
+        options: ExportOptions,
+        retry: Sequence[str | Path] = (),
+    ):
         self.run_facts, self.preprocess, self.run, self.options = run.read(), run.preprocess(), run, options
         if options.input == "float" and self.preprocess.views > 1:
             self.preprocess = replace(self.preprocess, views=1)
@@ -61,18 +75,20 @@ class ExportSource:
             )
         self.net = without_data(net, "cpu").float()
         self.classes: tuple[str, ...] = tuple(self.run_facts["classes"])
-        self.missing_data, self.splits, self.log = "", None, log
+        self.missing_data, self.log = "", log
+        self.splits: ImageSplits | None = None
+        self.place: str | None = None
+        self._retry = retry or ("classicnets", "export", run.path)
         try:
+            self.place = run_data.locate(run, options.data, self._retry)
             on_bad_image = self.run_facts.get("on_bad_image", "fail")
             copies = self.run_facts.get("copies")
-            splits = loading.load(
-                self.run_facts["data"], self.preprocess, on_bad_image=on_bad_image, copies=copies, say=log
-            )
-            if splits.fingerprint == self.run_facts["fingerprint"]:
-                self.splits = splits
-            else:
-                self.missing_data = _("{data} has changed since the run", data=self.run_facts["data"])
+            splits = loading.load(self.place, self.preprocess, on_bad_image=on_bad_image, copies=copies, say=log)
+            run_data.check(run, splits, self.place, self._retry)
+            self.splits = splits
         except ClassicnetsError as error:
+            if options.data is not None:
+                raise
             self.missing_data = error.what
 
     @cached_property
@@ -127,7 +143,7 @@ class ExportSource:
                 _("the export needs images of the run's data, which are not available"),
                 where=str(self.run_facts["data"]),
                 why=self.missing_data,
-                hint=command("classicnets", "data", "check", Path(self.run_facts["data"])),
+                hint=_("{command}   # where the data is now", command=command(*self._retry, "--data", "DATA")),
             )
         facts, splits = self.run_facts, self.splits
         share, limit, seed = facts["recipe"]["validation"], facts["limit"], facts["seed"]
@@ -178,6 +194,7 @@ class ExportSource:
             "int8": as_int8,
             "input": self.options.input,
             **self._rejection_facts(),
+            "trained_images": self.run.read_trained_images(),
             "versions": machine.versions(),
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }

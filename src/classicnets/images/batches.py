@@ -211,7 +211,7 @@ class Batches:
         noise = None
         if self.axes is not None:
             noise = torch.randn(n, preprocess.channels, generator=random("colour")) * 0.1 @ self.axes.cpu()
-        boxes = _random_boxes(n, random("box")) if recipe.crop == "resized" else None
+        boxes = _random_boxes(n, recipe.crop_area, random("box")) if recipe.crop == "resized" else None
         corner = torch.randint(room + 1, (n, 2), generator=random("crop")) if recipe.crop == "random" else None
         flips = torch.rand(n, generator=random("flip")) < 0.5 if recipe.flip else None
         max_shift, hole_size = recipe.shift, recipe.erase
@@ -260,14 +260,14 @@ class Batches:
         return augment
 
 
-def _random_boxes(n: int, random: torch.Generator) -> Tensor:
-    """Boxes [n, 4] for `transforms.resized_crop`, with 8 % to 100 % of the area and aspect ratios of 3:4 to 4:3.
+def _random_boxes(n: int, smallest: float, random: torch.Generator) -> Tensor:
+    """Boxes [n, 4] for `transforms.resized_crop`: `smallest` to 1 of the area, and aspect ratios of 3:4 to 4:3.
 
     As torchvision's RandomResizedCrop, except for boxes larger than the image: these are cut to its size, whereas
     torchvision draws again.
     """
     area, ratio, row, column = torch.rand(4, n, generator=random)
-    area = 0.08 + 0.92 * area
+    area = smallest + (1 - smallest) * area
     ratio = torch.exp((2 * ratio - 1) * math.log(4 / 3))
     height, width = (area / ratio).sqrt().clamp(max=1), (area * ratio).sqrt().clamp(max=1)
     return torch.stack([height / 2 + row * (1 - height), width / 2 + column * (1 - width), height, width], dim=1)

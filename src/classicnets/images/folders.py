@@ -144,11 +144,11 @@ def load(
         tuple(
             ImageFile(layout.relative_path(image), label, "skipped", _reason(decoded.faults[index]))
             if index in decoded.faults
-            else ImageFile(layout.relative_path(image), label, split)
+            else ImageFile(layout.relative_path(image), label, split, sha256=decoded.digests[index])
             for index, (split, label, image) in enumerate(files)
         ),
         _groups(layout, [image for split, _label, image in good_files if split == "train"], copies or ()),
-        {**layout.left_out, "unreadable": len(decoded.faults)},
+        {**layout.unused_images, "unreadable": len(decoded.faults)},
     )
 
 

@@ -5,24 +5,28 @@ from __future__ import annotations
 import glob
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from classicnets.errors import DataError
-from classicnets.images import listing
+from classicnets.images import listing, memory
 from classicnets.images.formats import START_BYTES, image_suffixes, recognize
 from classicnets.images.layout import read_layout
 from classicnets.images.names import natural_key, printable
 from classicnets.images.splits import Layout, raise_faults
 from classicnets.images.tree import read_tree
-from classicnets.text import _
+from classicnets.text import _, command
 
 STDIN = "-"
 
 _MAX_STDIN_BYTES = 256 * 2**20  # largest image on standard input
+
+_URL = re.compile(r"(https?|ftp|s3|gs|file):/|data:[\w.+/-]*[;,]", re.IGNORECASE)  # Path("http://a") is http:/a
+_MAX_NESTING = 20  # lists in lists
 
 Say = Callable[[str], object]
 
@@ -36,22 +40,34 @@ class Input:
     truth: str | None = None
 
 
-def find_images(
-    places: Iterable[str | Path], stdin: BinaryIO | None = None, say: Say = lambda _: None
-) -> Iterator[Input]:
-    """Find the images in each place; no image is opened.
+def find_images(places: Iterable[Any], stdin: BinaryIO | None = None, say: Say = lambda _: None) -> Iterator[Input]:
+    """Find the images in each place; no image file is opened.
 
     Args:
-        places: Each a file; a folder, which is walked in natural order without hidden files; a glob; a CSV list, in the
-            order of its lines; or "-" for standard input, which holds paths, one per line, or the bytes of one image.
+        places: Each an image in memory (see `memory.encode`), or a list; or a file; a folder, which is walked in
+            natural order without hidden files; a glob; a CSV list, in the order of its lines; or "-" for standard
+            input, which holds paths, one per line, or the bytes of one image.
         stdin: Used as standard input.
         say: Called with notes about files that are ignored or merged.
 
     Raises:
-        DataError: CN304 if a place contains no image, CN307 for a CSV with faults.
+        DataError: CN304 if a place contains no image or is none, CN307 for a CSV with faults.
     """
-    for place in places:
-        name = str(place)
+    count = 0
+    for place in _flat(places):
+        if not isinstance(place, str | os.PathLike):
+            for file in memory.encode(place):
+                count += 1
+                yield Input(_("image {n}", n=count), file)
+            continue
+        name = os.fsdecode(place)
+        if _URL.match(name):
+            raise DataError(
+                "CN304",
+                _("{url} is a URL; images are read from files", url=name),
+                why=_("classicnets downloads nothing but published data sets"),
+                hint=_("{command}   # download it first", command=command("curl", "--remote-name", "--location", name)),
+            )
         images = _from_stdin(stdin or sys.stdin.buffer, say) if name == STDIN else _from_pattern(name, say)
         is_empty = True
         for image in images:
@@ -65,6 +81,17 @@ def find_images(
                 where=where,
                 why=_("image files have the suffixes {suffixes}", suffixes=" ".join(image_suffixes())),
             )
+
+
+def _flat(places: Iterable[Any], depth: int = 0) -> Iterator[Any]:
+    """The places in lists and tuples, in their order."""
+    if depth > _MAX_NESTING:
+        raise DataError("CN304", _("the list of images contains itself, or lists in too many lists"))
+    for place in places:
+        if isinstance(place, list | tuple):
+            yield from _flat(place, depth + 1)
+        else:
+            yield place
 
 
 def labeled_images(data: Path | Layout, say: Say = lambda _: None) -> Iterator[Input]:
@@ -92,7 +119,7 @@ def reason(error: DataError) -> str:
 def _from_pattern(name: str, say: Say) -> Iterator[Input]:
     """The images at a path or, if there is no such file, at all paths that match it as a glob."""
     path = Path(name).expanduser()
-    if path.exists() or not glob.has_magic(name):
+    if _exists(path) or not glob.has_magic(name):
         yield from _from_path(path, say)
         return
     for match in sorted(glob.iglob(str(path), recursive=True), key=natural_key):  # noqa: PTH207 - skips hidden files
@@ -100,14 +127,22 @@ def _from_pattern(name: str, say: Say) -> Iterator[Input]:
             yield from _from_path(Path(match), say)
 
 
+def _exists(path: Path) -> bool:
+    """Whether there is a file; False for what cannot be a path, such as text that is too long."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def _from_path(path: Path, say: Say) -> Iterator[Input]:
-    if path.is_dir():
+    if _exists(path) and path.is_dir():
         tree = read_tree(path)
         for note in tree.notes():
             say(_("{name}: {note}", name=path.name or path, note=note))
         for file in tree.top.walk():
             yield Input(printable(file), file)
-    elif path.suffix.casefold() in listing.EXTENSIONS and path.is_file():
+    elif path.suffix.casefold() in listing.EXTENSIONS and _exists(path) and path.is_file():
         rows = listing.read_listing(path, with_classes=False)
         raise_faults(path, [_("{line}: {fault}", line=line, fault=fault) for line, fault in rows.faults])
         for note in rows.notes:

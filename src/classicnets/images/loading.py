@@ -10,14 +10,14 @@ from classicnets.datasets.catalog import DATASETS, Dataset
 from classicnets.datasets.local import local_folders
 from classicnets.datasets.types import Description, FileReport, ImageSplits, print_to_stderr
 from classicnets.datasets.verify import find_files
-from classicnets.errors import DataError, UsageError
+from classicnets.errors import ClassicnetsError, DataError, UsageError
 from classicnets.images import folders
 from classicnets.images.automatic_split import Copies
 from classicnets.images.listing import EXTENSIONS
 from classicnets.text import _, command, nearest
 from classicnets.values import Preprocess
 
-__all__ = ["check", "describe", "image_location", "load"]
+__all__ = ["check", "describe", "has_image_files", "image_location", "load"]
 
 
 def describe(spec: str, on_bad_image: str = "fail") -> Description:
@@ -101,6 +101,14 @@ def image_location(spec: str) -> Path | None:
     """
     source = _resolve(spec)
     return None if isinstance(source, Dataset) or _is_idx(source) else source
+
+
+def has_image_files(spec: str) -> bool:
+    """Return whether `spec` refers to a folder or CSV of images; false if there is no such data."""
+    try:
+        return image_location(spec) is not None
+    except ClassicnetsError:
+        return False
 
 
 def _is_idx(folder: Path) -> bool:

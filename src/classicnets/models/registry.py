@@ -280,6 +280,18 @@ NETS: dict[str, Entry] = {
         units=63_754,
         ours=True,
     ),
+    "convnet_48": Entry(
+        builder="classicnets.models.convnet:convnet_48",
+        title="Our own network for your folder of images: five 3x3 convolutions",
+        source="classicnets",
+        year=2026,
+        input=(3, 48, 48),
+        classes=10,
+        parameters=539_178,
+        macs=55_077_376,
+        units=156_682,
+        ours=True,
+    ),
     "cifar10_26pct": Entry(
         builder="classicnets.models.cifar:cifar10_26pct",
         title="CIFAR-10 in 80 seconds: three convolutions, 26 % error",

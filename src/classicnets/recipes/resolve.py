@@ -74,6 +74,11 @@ _IDENTITY = {"source", "net", "data", "variation", "expected", "deviations"}
 SETTINGS = tuple(f.name for f in fields(Recipe) if f.name not in _IDENTITY)
 
 
+def published(net: str) -> Recipe | None:
+    """Return the first published recipe of a network, which is its default; None if there is none."""
+    return next((recipe for key, recipe in RECIPES.items() if key.net == net and key.source != FAST), None)
+
+
 @dataclass(frozen=True)
 class Resolved:
     """A recipe with settings applied. The source of each setting is "recipe" or "--set"; a plan adds "machine"."""
@@ -104,8 +109,8 @@ def find(
     Raises:
         UsageError: CN203 if there is none; the message lists the recipes for this network.
     """
-    published = [key.source for key in RECIPES if key.net == net and key.source != FAST]
-    name = source or ((published or [""])[0] if registered else FAST)
+    default = published(net)
+    name = source or ((default.source if default else "") if registered else FAST)
     keys = [RecipeKey(name, net, tuple(sorted((variation or {}).items()))), RecipeKey(name, ANY_NET)]
     if name != FAST:  # what `fast` tuned for a network fits only that network
         keys.insert(1, RecipeKey(name, net))

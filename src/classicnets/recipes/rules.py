@@ -113,6 +113,11 @@ RANGES = (
         lambda key, value: _("{key}={value}: must not be negative", key=key, value=value),
     ),
     Range(
+        ("crop_area",),
+        lambda x: 0 < x <= 1,
+        lambda key, value: _("{key}={value}: must be above 0 and at most 1", key=key, value=value),
+    ),
+    Range(
         ("mean",),
         lambda x: 0 <= x <= 1,
         lambda key, value: _(
@@ -256,6 +261,12 @@ RULES = (
         lambda r: r.crop == "none" or r.resize is not None,
         lambda r: _("crop={value} needs resize, the size of the image that is cropped", value=r.crop),
         lambda r: [{"crop": "none"}, *([{"resize": r.image_size + 4}] if r.image_size else [])],
+    ),
+    Rule(
+        lambda r: r.crop == "resized" or r.crop_area == default("crop_area"),
+        lambda r: _("crop_area={value} needs crop=resized, and crop is {crop}", value=r.crop_area, crop=r.crop),
+        lambda _r: [{"crop_area": default("crop_area")}, {"crop": "resized"}],
+        only_given="crop_area",
     ),
     Rule(
         lambda r: r.crop != "random" or r.resize is None or padded(r) > (r.image_size or 0),

@@ -64,7 +64,7 @@ def advice_lines(event: _Suggestion) -> list[str]:
     return [_("coach: {advice}", advice=event.message), _("  hint: {hint}", hint=event.hint)]
 
 
-def left_out(counts: Mapping[str, int]) -> str:
+def unused_images(counts: Mapping[str, int]) -> str:
     """Return a line about the images that are not used, by reason (see `ImageSplits`); "" if all are."""
     parts = []
     if n := counts.get("no_class"):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from classicnets.errors import UsageError
+from classicnets.errors import DataError, UsageError
 from classicnets.files import cannot_write, sync_folder, write_json, write_whole
 from classicnets.runs.net_spec import NetSpec
 from classicnets.text import _, command, nearest
@@ -44,6 +44,11 @@ class RunFolder:
         return self.path / "split.csv"
 
     @property
+    def trained_images(self) -> Path:
+        """The digests of the images that the run is trained on, which `images.trained` writes and reads."""
+        return self.path / "trained_images.json"
+
+    @property
     def curves(self) -> Path:
         """Figure of training loss, training accuracy, and validation or test accuracy."""
         return self.path / "curves.png"
@@ -71,6 +76,25 @@ class RunFolder:
     def read(self) -> dict[str, Any]:
         """Return the facts in run.json."""
         values: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        return values
+
+    def read_trained_images(self) -> dict[str, Any] | None:
+        """Return what `images.trained.record` has recorded; None for a run of an older version.
+
+        Raises:
+            DataError: CN305 if the file is damaged.
+        """
+        try:
+            values: dict[str, Any] = json.loads(self.trained_images.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise DataError(
+                "CN305",
+                _("the record of the images that the run was trained on is damaged"),
+                where=str(self.trained_images),
+                why=str(error),
+            ) from error
         return values
 
     def write(self, facts: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ import json
 import statistics
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from classicnets.errors import ClassicnetsError, UsageError
 from classicnets.events import Event
 from classicnets.files import remove_parts, write_json
 from classicnets.models.modules import copy_module
+from classicnets.runs import data as run_data
 from classicnets.runs import folder
 from classicnets.runs.folder import RunFolder
 from classicnets.runs.lock import FolderLock
@@ -171,11 +172,17 @@ def start(
     return seeds_folder
 
 
-def reopen(path: str | Path, net: nn.Module | None = None) -> SeedsFolder:
+def reopen(path: str | Path, net: nn.Module | None = None, data: str | None = None) -> SeedsFolder:
     """Open a folder of runs to train those without a result.
+
+    Args:
+        path: The folder.
+        net: The module, if the runs were started with one.
+        data: Where the data of the runs lies now, if it has moved.
 
     Raises:
         UsageError: CN207, a network cannot be built; CN208, all runs are complete.
+        DataError: CN302, the data is not there; CN306, `data` is not that of the runs.
     """
     seeds_folder = SeedsFolder(Path(path), net)
     missing = seeds_folder.missing()
@@ -189,7 +196,22 @@ def reopen(path: str | Path, net: nn.Module | None = None) -> SeedsFolder:
         )
     for run in missing.values():
         plan_of_run(run, net)
+    _locate_data(seeds_folder, data)
     return seeds_folder
+
+
+def _locate_data(seeds_folder: SeedsFolder, data: str | None) -> None:
+    """Check that the data of the runs is there; with `data`, that it is the same, which all runs then remember."""
+    retry = ("classicnets", "train", "--resume", seeds_folder.path)
+    runs = seeds_folder.runs()
+    for run in seeds_folder.missing().values():
+        place = run_data.locate(run, data, retry)
+        if data is not None:
+            splits = read(replace(plan_of_run(run, seeds_folder.net), data=place), lambda _: None)
+            run_data.check(run, splits, place, retry)
+            for each in runs.values():
+                run_data.remember(each, place)
+            return
 
 
 def train(

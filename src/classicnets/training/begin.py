@@ -16,8 +16,8 @@ from torch import nn
 from classicnets import machine
 from classicnets.acceleration.prepare import Acceleration, choose
 from classicnets.datasets.types import ImageSplits, Split
-from classicnets.files import write_whole
-from classicnets.images import batches, loading, transforms
+from classicnets.files import write_json, write_whole
+from classicnets.images import batches, loading, trained, transforms
 from classicnets.images import survey as images_survey
 from classicnets.recipes import resolve
 from classicnets.runs import folder
@@ -84,9 +84,19 @@ def training_and_validation(splits: ImageSplits, plan: Plan) -> tuple[np.ndarray
     )
 
 
+def record_images(run: RunFolder, splits: ImageSplits, plan: Plan) -> None:
+    """Write which images the run is trained on. Raises MachineError."""
+    share = plan.recipe.validation
+    held_out = share if splits.validation is None else 0.0
+    parts = batches.split_indices(splits.train.labels, held_out, plan.spec.limit, plan.spec.seed, splits.groups)
+    used = np.sort(np.concatenate(parts))
+    write_json(run.trained_images, trained.record(splits, used, splits.validation if share else None))
+
+
 def fill(path: Path, plan: Plan, facts: dict[str, Any], splits: ImageSplits) -> None:
     """Make `path` a run folder, with split.csv if the data has one file per image. Raises MachineError."""
     folder.fill(path, plan.net_spec, facts)
+    record_images(RunFolder(path), splits, plan)
     if splits.files:
         write_whole(RunFolder(path).split, split.table(splits, plan))
 

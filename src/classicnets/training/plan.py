@@ -23,13 +23,13 @@ from classicnets.inspection.output_errors import last_weighted_row, output_chang
 from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import Table
 from classicnets.models.modules import complete, copy_module, layers_with_weights, unwrap
-from classicnets.recipes import resolve
+from classicnets.recipes import folder, resolve
 from classicnets.runs import net_spec
 from classicnets.runs.folder import RunFolder, nearest_run, open_run
 from classicnets.runs.net_spec import NetSpec
 from classicnets.spec import RunSpec, check_spec
 from classicnets.text import _, assignments, command, nearest, plural, shape
-from classicnets.training import data_rules, initialize
+from classicnets.training import data_rules, folder_recipe, initialize
 from classicnets.training.network_check import check_network
 from classicnets.values import Expected, Preprocess, Recipe, current_names, stored_names
 from classicnets.weights import load
@@ -63,6 +63,7 @@ class Plan:
     device: str
     weights: str  # file of the initial weights, or ""
     copies: Copies | None = ()  # groups of copies in image files, found by `survey`; None for runs of version 0.1
+    statement: str = ""  # how the recipe was chosen for the images, or ""
     sets_seed: bool = False  # whether the file of the network seeds torch's generator itself
 
     @property
@@ -143,7 +144,8 @@ class Plan:
                     file=Path(self.net_spec.path).name,
                 )
             )
-        return [net, training, device, *notes, *machine.process_settings()]
+        choice = [_("choice  {statement}", statement=self.statement)] if self.statement else []
+        return [net, *choice, training, device, *notes, *machine.process_settings()]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the part of run.json with the RunSpec and what it resolves to."""
@@ -166,6 +168,7 @@ class Plan:
             "device": self.device,
             "limit": spec.limit,
             "weights": self.weights,
+            "statement": self.statement,
             "deterministic": spec.deterministic,
             "loader_threads": spec.loader_threads,
             "on_bad_image": spec.on_bad_image,
@@ -174,7 +177,9 @@ class Plan:
 
 
 def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
-    """Resolve all names, and check that the images fit the network and the network the classes. Reads no image.
+    """Resolve all names, and check that the images fit the network and the network the classes.
+
+    Reads no image, except a sample of the training images of a folder whose recipe is chosen by it.
 
     Args:
         spec: what the user has specified.
@@ -192,7 +197,11 @@ def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
     if spec.precision is not None:
         settings = {**settings, "precision": spec.precision}
     network = net_spec.with_variation(network, {**spec.variation, **variation})
-    recipe = spec.recipe
+    description, statement, recipe = None, "", spec.recipe
+    if recipe in {None, folder.SOURCE} and spec.data and loading.has_image_files(spec.data):
+        description = loading.describe(spec.data, spec.on_bad_image)
+        if folder_recipe.is_chosen(spec, network.spec, description):
+            recipe, statement = folder_recipe.choose(spec, network, settings, description)
     if not isinstance(recipe, Recipe):
         registered = network.kind == "registry"
         recipe = resolve.find(recipe, network.spec, registered=registered, variation=network.variation)
@@ -209,7 +218,7 @@ def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
             why=_("--data takes any folder with one folder of images per class, or with four IDX files"),
             hint=("--data FOLDER", "--data fashion_mnist"),
         )
-    description = loading.describe(source, spec.on_bad_image)
+    description = description or loading.describe(source, spec.on_bad_image)
     channels, class_count = description.shape[0], len(description.classes)
     preprocess = recipe.preprocess(channels, recipe.image_size or description.native_size())
     data_rules.check(spec, recipe, preprocess, description)
@@ -249,6 +258,7 @@ def plan(spec: RunSpec, net: nn.Module | None = None) -> Plan:
         check=check,
         device=device,
         weights=weights,
+        statement=statement,
         sets_seed=network.kind == "file" and sets_seed,
     )
 
@@ -353,6 +363,7 @@ def plan_of_run(run: RunFolder, net: nn.Module | None = None) -> Plan:
         device=str(machine.choose_device(facts["device"])),
         weights=facts["weights"],
         copies=facts.get("copies"),
+        statement=facts.get("statement", ""),
     )
 
 

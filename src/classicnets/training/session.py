@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from classicnets import machine
 from classicnets.acceleration.prepare import Acceleration
 from classicnets.datasets.types import ImageSplits, Split
-from classicnets.errors import CheckFailed, DataError, UsageError
+from classicnets.errors import CheckFailed, UsageError
 from classicnets.evaluation.evaluate import Evaluation, accept, evaluate, write_metrics
 from classicnets.evaluation.predictor import Predictor
 from classicnets.evaluation.rejection import Rejection, fit_temperature
@@ -32,6 +32,7 @@ from classicnets.models.modules import complete, copy_module
 from classicnets.recipes import rules
 from classicnets.recipes.resolve import ANY_NET, RECIPES
 from classicnets.runs import checkpoint, folder, history
+from classicnets.runs import data as run_data
 from classicnets.runs.folder import RunFolder
 from classicnets.runs.lock import FolderLock
 from classicnets.spec import Output
@@ -45,6 +46,7 @@ from classicnets.training.begin import (
     fill,
     now,
     read,
+    record_images,
     survey,
     training_and_validation,
 )
@@ -178,6 +180,7 @@ class Session:
         output: Output | None = None,
         *,
         net: nn.Module | None = None,
+        data: str | Path | None = None,
         loader_threads: int | None = None,
     ) -> Self:
         """Resume a run from its last checkpoint, or from its start if it has none, with its number of threads.
@@ -187,16 +190,18 @@ class Session:
             say: receives progress messages.
             output: where and how often the run is saved.
             net: the module, if the run was started with one.
+            data: where the data of the run lies now, if it has moved.
             loader_threads: number of threads that load batches in advance; None is that of the run.
 
         Raises:
             UsageError: CN207 if it is not a run folder, CN208 if the run is complete, CN211 if another process has it.
-            DataError: CN305 if the checkpoint cannot be read, CN306 if the data has changed.
+            DataError: CN302 if the data is not there, CN305 if the checkpoint cannot be read, CN306 if the data has
+                changed.
         """
         run = folder.open_run(path)
         lock = FolderLock(run.path)
         with lock.kept():
-            return cls._resume(run, lock, say, output or Output(), net, loader_threads)
+            return cls._resume(run, lock, say, output or Output(), net, data, loader_threads)
 
     @classmethod
     def _resume(
@@ -206,6 +211,7 @@ class Session:
         say: Say,
         output: Output,
         net: nn.Module | None,
+        data: str | Path | None,
         loader_threads: int | None,
     ) -> Self:
         facts, path = run.read(), run.path
@@ -218,22 +224,17 @@ class Session:
                 hint=more_training(path, facts),
             )
         machine.set_threads(facts["threads"])
-        plan = plan_of_run(run, net)
+        retry = ("classicnets", "train", "--resume", path)
+        place = run_data.locate(run, data, retry)
+        plan = replace(plan_of_run(run, net), data=place)
         if loader_threads is not None:
             plan = replace(plan, spec=replace(plan.spec, loader_threads=loader_threads))
         splits = read(plan, say)
-        if splits.fingerprint != facts["fingerprint"]:
-            raise DataError(
-                "CN306",
-                _("the data has changed since the run was started: {data}", data=plan.data),
-                where=str(path),
-                why=_(
-                    "its fingerprint is {now}, and that of the run is {recorded}",
-                    now=splits.fingerprint[:12],
-                    recorded=facts["fingerprint"][:12],
-                ),
-                hint=command("classicnets", "data", "check", Path(plan.data)),
-            )
+        run_data.check(run, splits, place, retry)
+        run_data.remember(run, place)
+        facts = run.read()
+        if run.read_trained_images() is None:  # a run of an older version
+            record_images(run, splits, plan)
         remove_parts(run.path)
         has_checkpoint = run.last.exists()
         # a checkpoint replaces the initial weights, so their file is not needed
@@ -345,6 +346,7 @@ class Session:
             self.state.evaluated_net.load_state_dict(checkpoint.weights(tensors))
         self._check_saved(tensors, self.state.evaluated_net)
         evaluation, probabilities = evaluate(self.predictor, self.splits.test)
+        evaluation = replace(evaluation, trained_on=(self.folder.read_trained_images() or {}).get("in_test"))
         events = history.read(self.folder.history)
         epochs = [event for event in events if isinstance(event, Epoch)]
         facts, measured = self.folder.read(), evaluation.to_dict()
@@ -368,7 +370,7 @@ class Session:
             "seconds": sum(e.seconds + e.evaluation_seconds for e in epochs),
             "peak_memory_bytes": machine.peak_memory_bytes(),
             "verdict": verdict(self.plan, evaluation.accuracy),
-            **({"left_out": self.splits.left_out} if self.splits.left_out else {}),
+            **({"unused_images": self.splits.unused_images} if self.splits.unused_images else {}),
             **temperature,
         }
         results = Results(self.plan, self.folder, evaluation, probabilities, self.splits.test, events, facts)

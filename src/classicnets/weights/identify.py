@@ -138,10 +138,10 @@ def identify(path: str | Path) -> Identity:
     is read, and no code in the file is run.
 
     Args:
-        path: a .safetensors, .pth or .pt file.
+        path: a file of safetensors or torch.save, whatever its name.
 
     Raises:
-        DataError: CN305 if the file cannot be read without running code.
+        DataError: CN305 if the file cannot be read, or has no tensors.
     """
     tensors, metadata = files.read(Path(path), data=False)
     run = _run(metadata)

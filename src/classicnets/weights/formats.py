@@ -1,0 +1,136 @@
+"""Names the format of a file by its content, for files that are not weights of PyTorch."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from classicnets.errors import DataError
+from classicnets.text import _, command
+
+_DOWNLOAD = "download the file itself, not the page that shows it"
+_CONVERT = "load it with its own library, and save its tensors with torch.save"
+_KERAS = "in Python: read it with keras or h5py, and save its tensors with torch.save"
+_UNPACK = "unpack it, and use the file of weights inside"
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format that is not read: how its files begin, what it is, and the way out.
+
+    In the hint, {path} is the path as typed in a shell, and {python_path} the same in Python.
+    """
+
+    pattern: bytes  # a regular expression
+    what: str
+    hint: str
+
+
+_FORMATS = (
+    Format(rb"version https://git-lfs", "the file is a pointer of Git LFS, not the weights", "git lfs pull"),
+    Format(rb"\s*<(!doctype html|html|head|\?xml|!--)", "the file is a web page, so a download has failed", _DOWNLOAD),
+    Format(rb"\x89HDF\r\n\x1a\n", "the file is an HDF5 file, as Keras and TensorFlow write them", _KERAS),
+    Format(rb"GGUF", "the file is a GGUF file, a format for language models", _CONVERT),
+    Format(rb"....TFL3", "the file is a TensorFlow Lite model", _CONVERT),
+    Format(rb"\x93NUMPY", "the file is a NumPy array", _CONVERT),
+    Format(rb"\x1f\x8b", "the file is compressed by gzip", "gunzip --keep --suffix '' {path}"),
+    Format(rb"BZh\d", "the file is compressed by bzip2", "bunzip2 --keep {path}"),
+    Format(rb"\xfd7zXZ\0", "the file is compressed by xz", "xz --decompress --keep {path}"),
+    Format(rb"\x28\xb5\x2f\xfd", "the file is compressed by zstd", "zstd --decompress {path}"),
+    Format(rb"7z\xbc\xaf\x27\x1c|Rar!", "the file is an archive", _UNPACK),
+    Format(rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF....WEBP", "the file is an image", "classicnets predict RUN {path}"),
+    Format(rb"%PDF", "the file is a PDF document", _DOWNLOAD),
+    Format(
+        rb"\x08[\x01-\x20][\x12\x3a\x42]",
+        "the file is an ONNX model, which is a whole network, not weights for one",
+        "classicnets evaluate {path}   # if classicnets exported it",
+    ),
+    Format(rb"\s*(\{|\[)\s*[\"\[{}\]]", "the file is text in JSON, not weights", _DOWNLOAD),
+)
+_ARCHIVES = (  # by the name of a file in a zip archive
+    Format(
+        rb"(.*/)?(archive_format|serialized_exported_program\.json|models/model\.json)$",
+        "the file is a program of torch.export",
+        'in Python: torch.save(torch.export.load({python_path}).state_dict, "weights.pth")',
+    ),
+    Format(
+        rb"(.*/)?(constants\.pkl|code/.*)$",
+        "the file is a TorchScript program",
+        'in Python, if you trust it: torch.save(torch.jit.load({python_path}).state_dict(), "weights.pth")',
+    ),
+    Format(rb"model\.weights\.h5$", "the file is a Keras model", _KERAS),
+    Format(rb".*\.npy$", "the file is an archive of NumPy arrays", _CONVERT),
+)
+_OTHER_ARCHIVE = Format(b"", "the file is a zip archive that torch.save did not write", _UNPACK)
+_OLD_TAR = Format(
+    b"",
+    "the file has a format that torch has not written since 2017",
+    'in Python, if you trust it: torch.save(torch.load({python_path}, weights_only=False), "weights.pth")',
+)
+_OTHER_TAR = Format(b"", "the file is a tar archive", _UNPACK)
+_TENSORFLOW_END = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # of the index of a TensorFlow checkpoint
+_TENSORFLOW = Format(b"", "the file is the index of a TensorFlow checkpoint", _CONVERT)
+
+
+def refuse(path: Path, start: bytes) -> None:
+    """Raise DataError CN305 if a file is in a known format other than that of weights.
+
+    Args:
+        path: The file.
+        start: Its first bytes.
+    """
+    if not start:
+        raise DataError(
+            "CN305", _("the weights file is empty"), where=str(path), hint=_("copy or download the file again")
+        )
+    for known in _FORMATS:
+        if re.match(known.pattern, start, re.DOTALL | re.IGNORECASE):
+            raise _other_format(path, known)
+    if start[257:262] == b"ustar":
+        raise _other_format(path, _OLD_TAR if _is_old_torch(path) else _OTHER_TAR)
+
+
+def refuse_archive(path: Path, archive: zipfile.ZipFile) -> None:
+    """Raise DataError CN305 for a zip archive that torch.save did not write."""
+    names = archive.namelist()
+    for known in _ARCHIVES:
+        if any(re.match(known.pattern, name.encode("utf-8", "replace")) for name in names):
+            raise _other_format(path, known)
+    if sum(name.endswith("/data.pkl") for name in names) != 1:
+        raise _other_format(path, _OTHER_ARCHIVE)
+
+
+def unknown(path: Path) -> DataError:
+    """Return the error for a file that is in none of the formats that can be read or named by their start."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(_TENSORFLOW_END)))
+        if file.read() == _TENSORFLOW_END:
+            return _other_format(path, _TENSORFLOW)
+    return DataError(
+        "CN305",
+        _("the file is damaged or is not a weights file"),
+        where=str(path),
+        why=_("weights are read from files of torch.save and from .safetensors files"),
+        hint=_("copy or download the file again"),
+    )
+
+
+def _is_old_torch(path: Path) -> bool:
+    try:
+        with tarfile.open(path, "r:") as archive:
+            return {"storages", "tensors", "pickle"} <= {archive.next().name for _i in range(4)}  # type: ignore[union-attr]
+    except (tarfile.TarError, AttributeError, OSError):
+        return False
+
+
+def _other_format(path: Path, known: Format) -> DataError:
+    return DataError(
+        "CN305",
+        _(known.what),
+        where=str(path),
+        why=_("weights are read from files of torch.save and from .safetensors files"),
+        hint=_(known.hint, path=command(path), python_path=repr(str(path))),
+    )
