@@ -229,7 +229,7 @@ def test_command_line(
         "classes",
         "sizes",
         "findings",
-        "unused_images",
+        "left_out",
         "background",
     }
 

@@ -309,7 +309,7 @@ def test_evaluate_skips_images_that_cannot_be_read(cli: CommandLine, model: Path
     result = json.loads(out)
     assert code == 0 and "6 images cannot be read and are skipped, the first is " in err and "red/broken0.png" in err
     assert (result["n"], result["confusion"]) == (4, complete["confusion"])
-    assert result["unused_images"] == {"no_class": 0, "unsupported_format": 0, "unreadable": 6}
+    assert result["left_out"] == {"no_class": 0, "unsupported_format": 0, "unreadable": 6}
     assert "6 images are left out" in cli("evaluate", model, labeled, "--on-bad-image", "skip")[1]
 
 

@@ -80,7 +80,7 @@ def test_uses_the_first_of_two_folders_of_one_split_and_reports_it(tmp_path: Pat
     shutil.copytree(mine / "test", mine / "testing")
     shutil.rmtree(mine / "testing" / "dog")
     data, notes = read(mine)
-    assert len(data.test) == 30 and data.unused_images["no_class"] == 20
+    assert len(data.test) == 30 and data.left_out["no_class"] == 20
     assert notes == [
         "mine: testing/ is ignored because test/ is used for this split",
         "mine: 20 images are not used because they belong to no class of a split, such as testing/bird/test_0.png",

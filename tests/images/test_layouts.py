@@ -569,7 +569,7 @@ def test_check(case: Any) -> None:
     lost = [note for note in case.notes if "not used because" in note or "not read because" in note]
     notes = [note for note in case.notes if note not in lost]
     assert [finding.what for finding in report.findings if finding.topic == "read_as"] == notes
-    assert [(finding.what, finding.severity) for finding in report.findings if finding.topic == "unused_images"] == [
+    assert [(finding.what, finding.severity) for finding in report.findings if finding.topic == "left_out"] == [
         (note, "warning") for note in lost
     ]
     files = list(read_layout(path).files())
@@ -601,6 +601,7 @@ def test_evaluate(case: Any, model: Model) -> None:
     messages = [message for message in messages if "training images are not recorded" not in message]
     layout = read_layout(path)
     assert [image.truth for image in evaluated] == [name for name, _ in layout.evaluation_files()]
+    assert "are not recorded" in messages.pop()  # the images that this model was trained on
     assert [message.split(": ", 1)[1] for message in messages[:-1]] == [n for n in case.notes if n in layout.file_notes]
     assert ("of the test split" in messages[-1]) == (not case.splits_test)
 
@@ -741,15 +742,15 @@ def test_header_with_many_columns_is_shortened(tmp_path: Path) -> None:
     assert caught.value.why.endswith("column6, column7 and 492 more") and len(caught.value.why) < 250
 
 
-def test_what_is_unused_images_is_counted_in_every_document(tmp_path: Path, cli: CommandLine, model: Model) -> None:
+def test_what_is_left_out_is_counted_in_every_document(tmp_path: Path, cli: CommandLine, model: Model) -> None:
     folder = make(tmp_path / "data", [*TRAIN, *TEST, *numbered("blue", 3), "train/red/x.psd"])
     counts = {"no_class": 3, "unsupported_format": 1, "unreadable": 0}
     code, out, _err = cli("data", "check", folder, "--json")
-    assert (code, json.loads(out)["unused_images"]) == (0, counts)
+    assert (code, json.loads(out)["left_out"]) == (0, counts)
     text = "4 images are left out: 3 that belong to no class, 1 in a format that is not read"
     assert text in " ".join(cli("data", "check", folder)[1].split())
-    assert model.evaluate(folder, say=lambda _: None).to_dict()["unused_images"] == counts
-    assert loading.load(str(folder), SMALL, say=lambda _: None).unused_images == counts
+    assert model.evaluate(folder, say=lambda _: None).to_dict()["left_out"] == counts
+    assert loading.load(str(folder), SMALL, say=lambda _: None).left_out == counts
 
 
 def test_reports_gray_images_stored_in_color(tmp_path: Path) -> None:

@@ -58,6 +58,6 @@ def audit_images(path: Path, progress: Progress | None = None) -> AuditReport:
         splits[image.split] = splits.get(image.split, 0) + 1
     sizes = checks.size_range([info for info in infos if info.readable])
     unreadable = sum(not info.readable for info in infos)
-    unused_images = {**layout.unused_images, "unreadable": unreadable}
+    left_out = {**layout.left_out, "unreadable": unreadable}
     background = checks.chosen_background(entries)
-    return AuditReport(layout.name, str(layout.folder), counts, sizes, tuple(findings), unused_images, background)
+    return AuditReport(layout.name, str(layout.folder), counts, sizes, tuple(findings), left_out, background)

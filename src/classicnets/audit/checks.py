@@ -65,7 +65,7 @@ def layout_losses(layout: Layout) -> list[Finding]:
     """Return which images training and evaluation do not use."""
     why = _("training and evaluation do not use these images")
     hint = _("move them into the folder of a class, convert them to JPEG or PNG, or delete them")
-    return [Finding("warning", "unused_images", loss, why, hint) for loss in layout.losses]
+    return [Finding("warning", "left_out", loss, why, hint) for loss in layout.losses]
 
 
 def unreadable_files(entries: Entries) -> list[Finding]:

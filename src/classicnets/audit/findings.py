@@ -70,8 +70,8 @@ class Finding:
 class AuditReport:
     """All findings, most severe first.
 
-    `counts` is class -> split -> number of images, `sizes` the range of sizes, `unused_images` reason -> number of
-    images that are not used, and `background` the color that background=auto shows at transparent parts.
+    `counts` is class -> split -> number of images, `sizes` the range of sizes, `left_out` reason -> number of images
+    that are not used, and `background` the color that background=auto shows at transparent parts.
     """
 
     name: str
@@ -79,7 +79,7 @@ class AuditReport:
     counts: dict[str, dict[str, int]]
     sizes: str
     findings: tuple[Finding, ...]
-    unused_images: dict[str, int]
+    left_out: dict[str, int]
     background: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class AuditReport:
             "pictures": sum(sum(splits.values()) for splits in self.counts.values()),
             "classes": self.counts,
             "sizes": self.sizes,
-            "unused_images": self.unused_images,
+            "left_out": self.left_out,
             "background": self.background,
             "findings": [finding.to_dict() for finding in self.findings],
         }

@@ -49,10 +49,10 @@ class Evaluate:
         shown="the test split of the training data",
     )
     offline: bool = option(False, **OFFLINE)
-    on_bad_image: str = option(ON_BAD_IMAGE[0], **BAD_IMAGE)
     include_trained: bool = option(
         False, help="count images that the model was trained on, which are left out otherwise", group="data"
     )
+    on_bad_image: str = option(ON_BAD_IMAGE[0], **BAD_IMAGE)
     csv: bool = option(False, help="print the confusion matrix as CSV, one class per line", group="output")
 
 
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         _print_csv(result, model.classes)
     else:
         _print_summary(model, options.data, result)
-        if lost := report.lines.unused_images(result.unused_images):
+        if lost := report.lines.left_out(result.left_out):
             print(lost)
         if result.accepted:
             _print_accepted(model, result, result.accepted)

@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
             )
         )
     if options.on_bad_image == "skip" and tally.unreadable < tally.images:
-        if lost := report.lines.unused_images({"unreadable": tally.unreadable}):
+        if lost := report.lines.left_out({"unreadable": tally.unreadable}):
             console.print(lost)
             console.print(tally.why())
         return 0

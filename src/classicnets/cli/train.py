@@ -153,7 +153,7 @@ def _print_result(session: Session, result: dict[str, Any]) -> None:
         weights=result["weights"],
     )
     print(_with_verdict(accuracy, result["verdict"]))
-    if lost := report.lines.unused_images(result.get("unused_images", {})):
+    if lost := report.lines.left_out(result.get("left_out", {})):
         print(lost)
     print(
         _(

@@ -60,8 +60,8 @@ class ImageSplits:
         files: The image files, in the order of the images of each split; empty for IDX and CIFAR files.
         groups: For each training image, int64 [N], the number of its group; equal numbers are copies. None if there
             are no copies.
-        unused_images: Numbers of images that are not used, by reason: "no_class", "unsupported_format", "unreadable";
-            empty for IDX and CIFAR files.
+        left_out: Numbers of images that are not used, by reason: "no_class", "unsupported_format", "unreadable"; empty
+            for IDX and CIFAR files.
     """
 
     name: str
@@ -73,7 +73,7 @@ class ImageSplits:
     validation: Split | None = None
     files: tuple[ImageFile, ...] = ()
     groups: npt.NDArray[np.int64] | None = None
-    unused_images: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int, int]:

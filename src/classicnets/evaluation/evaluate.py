@@ -59,15 +59,13 @@ class Evaluation(Metrics):
         seconds: Time for classifying the images, including those that are left out.
         accepted: The answers that are not rejected; None if all are given.
         trained_on: How many of the images the model was trained on or chosen by; None if this is not known.
-        left_out: How many images do not count because of that; `n` is the number of the others.
-        unused_images: Numbers of images that are not evaluated for other reasons, as in `ImageSplits`.
+        left_out: Numbers of images that do not count, by reason: as in `ImageSplits`, and "trained_on".
     """
 
     seconds: float
     accepted: Accepted | None = None
     trained_on: int | None = None
-    left_out: int = 0
-    unused_images: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; `accepted` only if answers can be rejected."""
@@ -114,7 +112,7 @@ def evaluation_of(
         seconds=seconds,
         accepted=accept(probabilities, labels, rejection) if rejection else None,
         trained_on=selection.trained_on,
-        left_out=selection.left_out,
+        left_out=selection.reasons,
     )
 
 
@@ -198,7 +196,7 @@ def evaluate_files(
     seconds = time.perf_counter() - started
     selection = select(readable) if select else None
     evaluation = evaluation_of(np.stack(rows), np.array(labels), seconds, rejection, selection)
-    return replace(evaluation, unused_images={"unreadable": len(unreadable)})
+    return replace(evaluation, left_out={"unreadable": len(unreadable), **evaluation.left_out})
 
 
 def _unreadable_images(unreadable: list[str], where: str) -> DataError:

@@ -201,7 +201,7 @@ class Model:
         )
         counted = selection.counted
         evaluation = evaluate(self.predictor, Split(test.images[counted], labels[counted]), rejection)[0]
-        return replace(evaluation, trained_on=selection.trained_on, left_out=selection.left_out)
+        return replace(evaluation, trained_on=selection.trained_on, left_out=selection.reasons)
 
     def _check_on_bad_image(self, on_bad_image: str, data: str | Path | None) -> None:
         """Raise UsageError CN206 for an unknown value, and for data that are not image files."""
@@ -249,7 +249,7 @@ class Model:
         evaluation = evaluate(self.predictor, splits.test, rejection)[0]
         if message := compare_with_run(evaluation.accuracy, self.accuracy, evaluation.n):
             say(message)
-        evaluation = replace(evaluation, unused_images=splits.unused_images)
+        evaluation = replace(evaluation, left_out=splits.left_out)
         if self.trained_images is None:
             return evaluation
         in_test = int(self.trained_images.get("in_test", 0))
@@ -331,7 +331,7 @@ class Model:
             decode=recognizer.read if recognizer else read_fitted,
             select=select_files,
         )
-        return replace(evaluation, unused_images={**layout.unused_images, **evaluation.unused_images})
+        return replace(evaluation, left_out={**layout.left_out, **evaluation.left_out})
 
     def _own_splits(self, location: Path, layout: Layout, on_bad_image: str) -> ImageSplits | None:
         """The splits of a folder or CSV if it is the data that the model was trained on, wherever it lies.

@@ -148,7 +148,7 @@ def load(
             for index, (split, label, image) in enumerate(files)
         ),
         _groups(layout, [image for split, _label, image in good_files if split == "train"], copies or ()),
-        {**layout.unused_images, "unreadable": len(decoded.faults)},
+        {**layout.left_out, "unreadable": len(decoded.faults)},
     )
 
 

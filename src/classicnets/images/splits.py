@@ -52,7 +52,7 @@ class Layout:
         notes: Decisions that concern training.
         file_notes: Which files are ignored or merged; concerns every command.
         losses: Those of `file_notes` that are about images.
-        unused_images: Their number, by reason: "no_class" or "unsupported_format".
+        left_out: Their number, by reason: "no_class" or "unsupported_format".
         faults: What makes the data unusable.
         root: The folder that the paths of the automatic split are relative to.
         lines: For a CSV, the line of each image.
@@ -67,7 +67,7 @@ class Layout:
     notes: tuple[str, ...]
     file_notes: tuple[str, ...]
     losses: tuple[str, ...]
-    unused_images: dict[str, int]
+    left_out: dict[str, int]
     faults: tuple[Fault, ...]
     root: Path
     lines: dict[Path, int] | None = None

@@ -64,7 +64,7 @@ def advice_lines(event: _Suggestion) -> list[str]:
     return [_("coach: {advice}", advice=event.message), _("  hint: {hint}", hint=event.hint)]
 
 
-def unused_images(counts: Mapping[str, int]) -> str:
+def left_out(counts: Mapping[str, int]) -> str:
     """Return a line about the images that are not used, by reason (see `ImageSplits`); "" if all are."""
     parts = []
     if n := counts.get("no_class"):
@@ -73,6 +73,8 @@ def unused_images(counts: Mapping[str, int]) -> str:
         parts.append(plural("{n:,} in a format that is not read", "{n:,} in formats that are not read", n))
     if n := counts.get("unreadable"):
         parts.append(plural("{n:,} that cannot be read", "{n:,} that cannot be read", n))
+    if n := counts.get("trained_on"):
+        parts.append(plural("{n:,} that it was trained on", "{n:,} that it was trained on", n))
     if not parts:
         return ""
     total = sum(counts.values())

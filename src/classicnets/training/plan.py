@@ -62,8 +62,8 @@ class Plan:
     check: Check
     device: str
     weights: str  # file of the initial weights, or ""
-    copies: Copies | None = ()  # groups of copies in image files, found by `survey`; None for runs of version 0.1
     statement: str = ""  # how the recipe was chosen for the images, or ""
+    copies: Copies | None = ()  # groups of copies in image files, found by `survey`; None for runs of version 0.1
     sets_seed: bool = False  # whether the file of the network seeds torch's generator itself
 
     @property
@@ -362,8 +362,8 @@ def plan_of_run(run: RunFolder, net: nn.Module | None = None) -> Plan:
         check=Check(needs_two_images=facts.get("needs_two_images", False)),
         device=str(machine.choose_device(facts["device"])),
         weights=facts["weights"],
-        copies=facts.get("copies"),
         statement=facts.get("statement", ""),
+        copies=facts.get("copies"),
     )
 
 

@@ -370,7 +370,7 @@ class Session:
             "seconds": sum(e.seconds + e.evaluation_seconds for e in epochs),
             "peak_memory_bytes": machine.peak_memory_bytes(),
             "verdict": verdict(self.plan, evaluation.accuracy),
-            **({"unused_images": self.splits.unused_images} if self.splits.unused_images else {}),
+            **({"left_out": self.splits.left_out} if self.splits.left_out else {}),
             **temperature,
         }
         results = Results(self.plan, self.folder, evaluation, probabilities, self.splits.test, events, facts)
