@@ -14,7 +14,7 @@ timm     resnet18 with timm's transforms, loss, optimizer and schedule
 
 All are trained on the same images without pretrained weights, hold out a tenth of them to choose the epoch, and are
 evaluated on the same test images. Each gets the same wall time on the same machine, one after the other: as long as
-our default takes, or --minutes. Their epochs follow from the difference of a run of one and of two epochs. With
+our default takes, or --minutes. Their epochs follow from the difference of a run of one and of three epochs. With
 --clock cpu, the time is that of the processors instead, for a machine that does other work; such results are not
 comparable and not for publication.
 """
@@ -84,9 +84,10 @@ def train_peer(python: str, name: str, folder: Path, seed: int, epochs: int) -> 
     return run_json([python, script, str(folder), "--epochs", str(epochs), "--size", size, "--seed", str(seed)])
 
 
-def epochs_in(budget: float, one: float, two: float) -> int:
-    """The number of epochs that take `budget` seconds, from the seconds of one and of two epochs."""
-    return max(1, round(1 + (budget - one) / max(two - one, 1e-3)))
+def epochs_in(budget: float, one: float, three: float) -> int:
+    """The number of epochs that take `budget` seconds, from the seconds of one and of three; 300 at most."""
+    epoch = max((three - one) / 2, 1e-3)
+    return min(300, max(1, round(1 + (budget - one) / epoch)))
 
 
 def measure(folder: Path, args: argparse.Namespace, names: list[str]) -> list[Facts]:
@@ -95,14 +96,14 @@ def measure(folder: Path, args: argparse.Namespace, names: list[str]) -> list[Fa
     runs: dict[str, list[Facts]] = {"ours": [], **{name: [] for name in names}}
     budget, epochs = 60 * (args.minutes or 0), {}
     if args.minutes:
-        trials = [train_ours(folder, 0, n)[clock] for n in (1, 2)]
+        trials = [train_ours(folder, 0, n)[clock] for n in (1, 3)]
         epochs["ours"] = epochs_in(budget, *trials)
     for seed in range(args.seeds):
         runs["ours"].append(train_ours(folder, seed, epochs.get("ours")))
         print(f"{folder.name} ours seed {seed}: {runs['ours'][-1]}", flush=True)
     budget = budget or statistics.mean(run[clock] for run in runs["ours"])
     for name in names:
-        trials = [train_peer(args.peers_python, name, folder, 0, n)[clock] for n in (1, 2)]
+        trials = [train_peer(args.peers_python, name, folder, 0, n)[clock] for n in (1, 3)]
         epochs[name] = epochs_in(budget, *trials)
         for seed in range(args.seeds):
             runs[name].append(train_peer(args.peers_python, name, folder, seed, epochs[name]))

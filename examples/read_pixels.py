@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageChops, ImageOps
+from PIL import ExifTags, Image, ImageChops, ImageColor, ImageOps
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # no others: some run programs
 MAX_PIXELS = 2**27
@@ -20,6 +20,7 @@ def read_pixels(file: str | Path | BinaryIO, preprocess: dict[str, Any]) -> np.n
     """Return an image as uint8 [1, side, side, 3]; `preprocess` is the entry of that name in the file's metadata."""
     side, fit = preprocess["resize"] or preprocess["image_size"] - 2 * preprocess["pad"], preprocess["fit"]
     mode = "L" if preprocess["channels"] == 1 else "RGB"
+    background = preprocess.get("background", "#000000")
     with Image.open(file, formats=FORMATS) as opened:
         if opened.width * opened.height > MAX_PIXELS:
             raise ValueError(f"the image has {opened.width} x {opened.height} pixels")
@@ -29,7 +30,7 @@ def read_pixels(file: str | Path | BinaryIO, preprocess: dict[str, Any]) -> np.n
             return planes(turned(image, turn))
         opened.load()
         turn = turn or opened.getexif().get(ExifTags.Base.Orientation, 1)
-        image = turned(eight_bits(opened, mode), turn)
+        image = turned(eight_bits(opened, mode, background), turn)
         return planes(image.crop(box_of(*image.size, fit)).resize((side, side), Image.Resampling.BILINEAR))
 
 
@@ -63,19 +64,19 @@ def box_of(width: int, height: int, fit: str) -> tuple[int, int, int, int]:
     return left, top, left + edge, top + edge
 
 
-def eight_bits(image: Any, mode: str) -> Image.Image:
-    """The image in `mode`: gray of 16 bits scaled, transparent parts black."""
+def eight_bits(image: Any, mode: str, background: str = "#000000") -> Image.Image:
+    """The image in `mode`: gray of 16 bits scaled, transparent parts in the color `background`."""
     if image.mode.startswith("I"):
         deep = np.asarray(image).astype(np.int64)
         pixels = (deep + 128) // 257
         if isinstance(image.info.get("transparency"), int):
-            pixels[deep == image.info["transparency"]] = 0
+            pixels[deep == image.info["transparency"]] = ImageColor.getcolor(background, "L")
         return Image.fromarray(pixels.astype(np.uint8)).convert(mode)
     if image.format == "JPEG" and image.mode == "CMYK" and "adobe" not in image.info:  # Pillow assumes Adobe's values
         image = ImageChops.invert(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
     converted: Image.Image = image.convert(mode)
     return converted
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 from classicnets.errors import DataError
 from classicnets.images.decode import read_image
 from classicnets.text import _
-from classicnets.values import Preprocess
+from classicnets.values import BLACK, WHITE, Preprocess
 
 BOX = 20 / 28  # longer side of the character, as a fraction of the image size
 STROKE = 2.2 / 28  # minimum stroke width, as a fraction of the image size; in MNIST, strokes are 2 to 4 pixels wide
@@ -37,7 +37,7 @@ def read_handwriting(file: str | Path | BinaryIO, preprocess: Preprocess) -> np.
     Raises:
         DataError: CN304, the image cannot be read, or is blank.
     """
-    for backdrop in (255, 0):  # a transparent image may have ink of either color
+    for backdrop in (WHITE, BLACK):  # a transparent image may have ink of either color
         character = centered(read_image(file, 3, backdrop), preprocess.side)
         if character is not None:
             return np.repeat(character[None], preprocess.channels, axis=0)

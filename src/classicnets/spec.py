@@ -109,6 +109,11 @@ TRUST: dict[str, Any] = {
     "help": "run Python code of a run folder from elsewhere, and use files that other programs have changed",
     "group": "machine",
 }
+BAD_IMAGE: dict[str, Any] = {
+    "help": "handling of images that cannot be read",
+    "group": "data",
+    "choices": ON_BAD_IMAGE,
+}
 MIN_CONFIDENCE: dict[str, Any] = {
     "help": "answer unknown if the largest probability, calibrated on validation images, is below this",
     "group": "output",
@@ -151,9 +156,7 @@ class RunSpec:
         metavar="N",
         shown="all",
     )
-    on_bad_image: str = option(
-        ON_BAD_IMAGE[0], help="handling of images that cannot be read", group="data", choices=ON_BAD_IMAGE
-    )
+    on_bad_image: str = option(ON_BAD_IMAGE[0], **BAD_IMAGE)
     loader_threads: int = option(
         0,
         help="number of threads that load batches in advance",

@@ -5,6 +5,7 @@ Needs neither torch nor numpy.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple, Self
@@ -44,6 +45,18 @@ def fit_box(width: int, height: int, fit: str) -> tuple[int, int, int, int]:
     return left, top, left + side, top + side
 
 
+AUTO = "auto"  # the background that is chosen by the training images
+BLACK, GRAY, WHITE = "#000000", "#808080", "#ffffff"  # in the form of `Preprocess.background`
+
+
+def rgb(color: str) -> tuple[int, int, int]:
+    """Return red, green and blue, each 0 to 255, of a color "#rrggbb"; raise ValueError for anything else."""
+    if not re.fullmatch("#[0-9a-fA-F]{6}", color):
+        raise ValueError(_("{color!r} is not a color of the form #rrggbb", color=color))
+    red, green, blue = bytes.fromhex(color[1:])
+    return red, green, blue
+
+
 class View(NamedTuple):
     """A square crop of a resized image: its upper left corner in pixels, and whether it is flipped left to right."""
 
@@ -56,10 +69,11 @@ class View(NamedTuple):
 class Preprocess:
     """Preprocessing of a uint8 image for a network; it is saved with the weights.
 
-    An image that is not square is stretched (`fit` "stretch"), cropped along its longer side ("crop"), or padded with
-    black along its shorter side ("letterbox"). It is converted to `channels`, resized bilinearly to `side` x `side`,
-    scaled to 0..1 and padded with `pad` black pixels. Then the center `image_size` x `image_size` is cropped (all of
-    it if `resize` is None) and normalized per channel: (x - mean) / std.
+    Transparent parts of an image show `background`, a color "#rrggbb"; files of version 0.1, which have no such key,
+    mean black. An image that is not square is stretched (`fit` "stretch"), cropped along its longer side ("crop"), or
+    padded with black along its shorter side ("letterbox"), whatever the background. It is converted to `channels`,
+    resized bilinearly to `side` x `side`, scaled to 0..1 and padded with `pad` black pixels. Then the center
+    `image_size` x `image_size` is cropped (all of it if `resize` is None) and normalized per channel: (x - mean) / std.
 
     A prediction is the mean of the probabilities over `views` crops: 1, the center; 2, the center and its flip; 9, a
     grid of three by three from border to border; 10, the four corners and the center, each with its flip.
@@ -73,6 +87,7 @@ class Preprocess:
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     views: int = 1
+    background: str = BLACK
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -212,6 +227,7 @@ class Recipe:
         mean: mean that is subtracted from each channel; empty: the mean of the training images.
         std: standard deviation by which each channel is divided.
         views: number of crops over which a prediction is averaged.
+        background: color of transparent parts, "#rrggbb"; "auto" is the one that training images stand out from best.
         flip: whether half of the training images are mirrored left to right.
         shift: maximum translation of a training image in each direction, in pixels.
         crop: training crop of `image_size`: "none" (the center), at a "random" position, or a "resized" random part.
@@ -263,6 +279,7 @@ class Recipe:
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     views: int = 1
+    background: str = AUTO
 
     flip: bool = False
     shift: int = 0
@@ -279,7 +296,10 @@ class Recipe:
     deviations: tuple[str, ...] = ()
 
     def preprocess(self, channels: int, image_size: int) -> Preprocess:
-        """Return the preprocessing of this recipe for images of height and width `image_size`."""
+        """Return the preprocessing of this recipe for images of height and width `image_size`.
+
+        Its background is black if the recipe's is "auto", which depends on the images.
+        """
         return Preprocess(
             channels=channels,
             image_size=self.image_size or image_size + 2 * self.pad,
@@ -289,6 +309,7 @@ class Recipe:
             mean=self.mean or (0.0,),
             std=self.std,
             views=self.views,
+            background=BLACK if self.background == AUTO else self.background,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def test_reports_nothing_for_a_clean_folder(tmp_path: Path) -> None:
     assert report.counts == {name: {"train": 14, "test": 6} for name in ("leaf", "shell", "stone")}
 
 
-def test_finds_leaks_without_a_test_folder(tmp_path: Path) -> None:
+def test_an_automatic_split_leaks_no_copies(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / "x" / name).mkdir(parents=True)
         for i in range(12):
@@ -95,9 +95,10 @@ def test_finds_leaks_without_a_test_folder(tmp_path: Path) -> None:
     for i in range(12):
         shutil.copy(tmp_path / "x" / "a" / f"{i}.png", tmp_path / "x" / "a" / f"copy of {i}.png")
     report = audit_images(tmp_path / "x")
-    groups = [g for f in report.findings if f.topic in {"leak", "duplicates"} for g in f.groups]
-    assert len(groups) == 12
-    assert all((len({image.split for image in g.images}) > 1) == (g in report.findings[0].groups) for g in groups)
+    (finding,) = (f for f in report.findings if f.groups)
+    assert finding.topic == "duplicates" and len(finding.groups) == 12
+    assert {len({image.split for image in group.images}) for group in finding.groups} == {1}
+    assert report.counts == {"a": {"train": 20, "test": 4}, "b": {"train": 10, "test": 2}}
 
 
 def test_layout_faults_are_errors(tmp_path: Path) -> None:
@@ -220,7 +221,17 @@ def test_command_line(
         assert drawn.width > 1000 and drawn.height > 600
     code, out, _ = cli("data", "check", root, "--json")
     assert code == 1 and json.loads(out) == json.loads(json.dumps(report.to_dict()))
-    assert set(json.loads(out)) == {"name", "folder", "ok", "pictures", "classes", "sizes", "findings"}
+    assert set(json.loads(out)) == {
+        "name",
+        "folder",
+        "ok",
+        "pictures",
+        "classes",
+        "sizes",
+        "findings",
+        "left_out",
+        "background",
+    }
 
 
 def test_command_line_on_a_clean_folder(cli: CommandLine, tmp_path: Path) -> None:

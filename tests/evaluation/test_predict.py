@@ -309,6 +309,8 @@ def test_evaluate_skips_images_that_cannot_be_read(cli: CommandLine, model: Path
     result = json.loads(out)
     assert code == 0 and "6 images cannot be read and are skipped, the first is " in err and "red/broken0.png" in err
     assert (result["n"], result["confusion"]) == (4, complete["confusion"])
+    assert result["left_out"] == {"no_class": 0, "unsupported_format": 0, "unreadable": 6}
+    assert "6 images are left out" in cli("evaluate", model, labeled, "--on-bad-image", "skip")[1]
 
 
 def test_evaluate_fails_if_no_image_can_be_read(cli: CommandLine, model: Path, tmp_path: Path) -> None:
@@ -384,3 +386,23 @@ def test_sheet_is_a_figure_with_titles(tmp_path: Path) -> None:
     content = io.BytesIO()
     figure.savefig(content, dpi=figures.DPI)
     assert Image.open(content).size[0] > 400
+
+
+def test_skipped_images_have_no_row_and_are_counted(cli: CommandLine, tmp_path: Path) -> None:
+    model = colors_onnx(tmp_path / "m.onnx")
+    folder = tmp_path / "images"
+    folder.mkdir()
+    Image.new("RGB", (8, 8), (250, 0, 0)).save(folder / "good.png")
+    (folder / "bad.png").write_bytes(b"nothing")
+    code, out, err = cli("predict", model, folder, "--on-bad-image", "skip", "--json")
+    document = json.loads(out)
+    assert code == 0 and "1 image is left out: 1 that cannot be read" in err and "bad.png" in err
+    assert [Path(row["picture"]).name for row in document["predictions"]] == ["good.png"]
+    assert (document["unread"], document["pictures"]) == (1, 2)
+    assert [p.image for p in cn.load(model).predict(folder, on_bad_image="skip")] == [str(folder / "good.png")]
+    code, out, _err = cli("predict", model, folder, "--csv")
+    assert code == 3 and "bad.png" in out  # by default, the image has a row with the reason
+    (folder / "good.png").unlink()
+    assert cli("predict", model, folder, "--on-bad-image", "skip")[0] == 3
+    with pytest.raises(UsageError, match="--on-bad-image must be fail or skip"):
+        cn.load(model).predict(folder, on_bad_image="repair")

@@ -76,7 +76,7 @@ def test_recognizes_a_file_by_its_content(tmp_path: Path, kind: str) -> None:
     for name in ("x", "x.jpg", "x.png", "x.heic", "x.txt"):
         (tmp_path / name).write_bytes(data)
         np.testing.assert_array_equal(read_image(tmp_path / name, 3), expected)
-        assert read_header(tmp_path / name) == (3, 20, 20)
+        assert read_header(tmp_path / name)[:3] == (3, 20, 20)
         assert inspect_file(tmp_path / name, 0, Thumbnails.empty(1)).format == kind
 
 
@@ -168,7 +168,7 @@ def test_heic_with_its_package(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     heif.from_pillow(Image.fromarray(pixels)).save(path, quality=95)
     difference = np.abs(read_image(path, 3).transpose(1, 2, 0).astype(int) - pixels)
-    assert difference.mean() < 4 and read_header(path) == (3, 60, 80)
+    assert difference.mean() < 4 and read_header(path)[:3] == (3, 60, 80)
     assert inspect_file(path, 0, Thumbnails.empty(1)).format == "HEIF"
     assert "HEIF" not in Image.OPEN and ".heic" in image_suffixes()
 
@@ -263,7 +263,7 @@ def test_phone_images_of_200_megapixels_are_within_the_limit(tmp_path: Path) -> 
         path = tmp_path / f"{width}.jpg"
         path.write_bytes(with_declared_size(data, width, height))
         if accepted:
-            assert read_header(path) == (3, height, width)
+            assert read_header(path)[:3] == (3, height, width)
         else:
             with pytest.raises(DataError, match="more than 250,000,000, the limit for JPEG"):
                 read_header(path)

@@ -139,7 +139,7 @@ def check(data: bytes, path: Path, preprocess: Preprocess) -> bool:
         assert whole == result
     else:
         verdict_of_header = read_header(path)
-        assert verdict_of_header[1:] == (info.height, info.width)
+        assert verdict_of_header[1:3] == (info.height, info.width)
         np.testing.assert_array_equal(cached.images[0], result)
         assert not isinstance(whole, str)
         if max(whole.shape) < 6 * preprocess.side:  # larger ones may be decoded at reduced size

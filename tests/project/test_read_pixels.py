@@ -75,8 +75,8 @@ KINDS: dict[str, Callable[[], bytes]] = {
 def test_copied_function_gives_the_pixels_of_predict(kind: str) -> None:
     data = KINDS[kind]()
     for channels in (1, 3):
-        for fit in ("stretch", "crop", "letterbox"):
-            preprocess = Preprocess(channels=channels, image_size=28, pad=2, fit=fit)
+        for fit, background in (("stretch", "#000000"), ("crop", "#ffffff"), ("letterbox", "#ff8000")):
+            preprocess = Preprocess(channels=channels, image_size=28, pad=2, fit=fit, background=background)
             result = read_pixels(io.BytesIO(data), preprocess.to_dict())
             expected = np.broadcast_to(read_fitted(io.BytesIO(data), preprocess), (3, 24, 24)).transpose(1, 2, 0)
             np.testing.assert_array_equal(result[0], expected, err_msg=f"{channels} {fit}")

@@ -351,6 +351,21 @@ def test_a_truncated_or_copied_file_of_weights_is_damaged(tmp_path: Path) -> Non
         read(path, data=True)
 
 
+@ZIP
+def test_any_changed_byte_is_damage_or_can_be_read(tmp_path: Path, in_zip: bool) -> None:
+    path = tmp_path / "w.pth"
+    torch.save({"a": torch.ones(2), "b": torch.ones(1)}, path, _use_new_zipfile_serialization=in_zip)
+    content = path.read_bytes()
+    refused = 0
+    for at in range(0, len(content), 5):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        try:
+            read(path, data=True)
+        except DataError as error:
+            refused += error.code == "CN305"
+    assert refused > len(content) // 100
+
+
 def test_show_looks_into_a_file_before_it_calls_it_a_name(tmp_path: Path, cli: CommandLine) -> None:
     shutil.copyfile(__file__, "notes")
     assert "is not a weights file" in cli("show", "notes")[2]

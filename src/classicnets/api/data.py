@@ -15,7 +15,7 @@ from classicnets.datasets.catalog import DATASETS, Dataset
 from classicnets.datasets.local import cache_root
 from classicnets.datasets.types import DatasetFiles, FileReport, Say
 from classicnets.errors import DataError, UsageError
-from classicnets.images import inputs, loading, thumbnails
+from classicnets.images import background, inputs, loading, thumbnails
 from classicnets.images.decode import read_fitted, read_image
 from classicnets.text import _, command, nearest
 from classicnets.values import Preprocess
@@ -108,9 +108,9 @@ def audit_folder(folder: Path, progress: Callable[[int, int], object] | None = N
     return audit_images(folder, progress).to_dict()
 
 
-def thumbnail(path: Path) -> np.ndarray | None:
+def thumbnail(path: Path, background: str) -> np.ndarray | None:
     """Return a small copy of an image, uint8 [H, W, 3]; None if it cannot be read safely."""
-    return thumbnails.read_preview(path)
+    return thumbnails.read_preview(path, background=background)
 
 
 def preview(place: str, size: int, say: Say) -> tuple[list[Sample], int, list[DataError]]:
@@ -131,11 +131,17 @@ def preview(place: str, size: int, say: Say) -> tuple[list[Sample], int, list[Da
     count = min(_PREVIEW_COUNT, len(paths))
     samples: list[Sample] = []
     errors: list[DataError] = []
-    for path in (paths[(2 * i + 1) * len(paths) // (2 * count)] for i in range(count)):
+    chosen = [paths[(2 * i + 1) * len(paths) // (2 * count)] for i in range(count)]
+    contrasts = [info.contrasts for info in thumbnails.inspect_files(chosen)[0]]
+    color = background.choose(contrasts)
+    if any(contrasts):
+        say(_("transparent parts are {color} (background=auto)", color=background.name(color)))
+    for path in chosen:
         name = f"{path.parent.name}/{path.name}" if len(paths) > 1 else path.name
         try:
-            fitted = {fit: read_fitted(path, Preprocess(channels=3, image_size=size, fit=fit)) for fit in FITS}
-            samples.append(report.preview.Sample(name, read_image(path, 3), fitted))
+            inputs_of = {fit: Preprocess(channels=3, image_size=size, fit=fit, background=color) for fit in FITS}
+            fitted = {fit: read_fitted(path, preprocess) for fit, preprocess in inputs_of.items()}
+            samples.append(report.preview.Sample(name, read_image(path, 3, color), fitted))
         except DataError as error:
             errors.append(error)
     if not samples:

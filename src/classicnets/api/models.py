@@ -19,6 +19,7 @@ from classicnets.errors import DataError, MachineError, UsageError
 from classicnets.evaluation.classify import Decoder, Prediction
 from classicnets.evaluation.evaluate import Accepted, Evaluation
 from classicnets.evaluation.model import Model as CoreModel
+from classicnets.evaluation.model import check_on_bad_image
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.predictor import BATCH, Predictor
 from classicnets.evaluation.program import ProgramClassifier
@@ -42,7 +43,12 @@ class Model(CoreModel):
     """A trained model: a run (see `Run`), or an exported file (see `load`)."""
 
     def predict(  # type: ignore[override]
-        self, *images: Any, top: int = 3, handwriting: bool = False, min_confidence: float | None = None
+        self,
+        *images: Any,
+        top: int = 3,
+        handwriting: bool = False,
+        min_confidence: float | None = None,
+        on_bad_image: str = "fail",
     ) -> list[Prediction]:
         """Return the `top` most probable classes of each image.
 
@@ -52,6 +58,7 @@ class Model(CoreModel):
                 of these.
             top: Number of classes for each image.
             handwriting: Each image is a photographed or drawn character; it is centered and scaled as in MNIST.
+            on_bad_image: "fail", or "skip" to leave out images that cannot be read.
             min_confidence: Predictions whose largest probability is below this are `rejected`. The probabilities are
                 then calibrated by the temperature that the run has fitted on its validation images, if it has any.
 
@@ -60,8 +67,12 @@ class Model(CoreModel):
 
         Raises:
             DataError: CN304, there is no image, or an object is none; CN307, a CSV list is not valid.
+            UsageError: CN206, `on_bad_image` is unknown.
         """
-        return super().predict(*images, top=top, decode=decoder(handwriting=handwriting), min_confidence=min_confidence)
+        check_on_bad_image(on_bad_image)
+        decode = decoder(handwriting=handwriting)
+        found = super().predict(*images, top=top, decode=decode, min_confidence=min_confidence)
+        return [prediction for prediction in found if on_bad_image == "fail" or not prediction.error]
 
 
 def decoder(*, handwriting: bool) -> Decoder:
@@ -147,6 +158,7 @@ def load(
         weights=path.name,
         data=facts.get("data_name"),
         fingerprint=facts.get("fingerprint"),
+        copies=facts.get("copies"),
         accuracy=facts.get("test_accuracy"),
         temperature=facts.get("temperature"),
         min_confidence=facts.get("min_confidence"),
@@ -232,6 +244,7 @@ class Run(Model):
             data=self.facts["data"],
             fingerprint=self.facts["fingerprint"],
             on_bad_image=self.facts.get("on_bad_image", "fail"),
+            copies=self.facts.get("copies"),
             accuracy=self.facts.get("result", {}).get("test_accuracy"),
             temperature=self.facts.get("result", {}).get("temperature"),
             trained_images=self.folder.read_trained_images(),

@@ -9,10 +9,12 @@ from pathlib import Path
 from statistics import median
 
 from classicnets.audit.findings import Entries, Finding, Group, ImageEntry
+from classicnets.images import background
 from classicnets.images.formats import suffix_format
 from classicnets.images.splits import Layout
 from classicnets.images.thumbnails import ImageInfo
 from classicnets.text import _, join, plural, shape
+from classicnets.values import BLACK, WHITE
 
 _MAX_ASPECT_RATIO = 10  # images above this ratio are reported as extremely long
 _MIN_SIZE = 8  # pixels; an image with a shorter side below this shows almost nothing
@@ -55,7 +57,15 @@ def layout_faults(layout: Layout) -> list[Finding]:
 def layout_notes(layout: Layout) -> list[Finding]:
     """Return how the folders or lines are interpreted."""
     why, hint = _("this is how the folder is read"), _("nothing, if this is what you intended")
-    return [Finding("note", "read_as", note, why, hint) for note in (*layout.notes, *layout.file_notes)]
+    notes = [note for note in (*layout.notes, *layout.file_notes) if note not in layout.losses]
+    return [Finding("note", "read_as", note, why, hint) for note in notes]
+
+
+def layout_losses(layout: Layout) -> list[Finding]:
+    """Return which images training and evaluation do not use."""
+    why = _("training and evaluation do not use these images")
+    hint = _("move them into the folder of a class, convert them to JPEG or PNG, or delete them")
+    return [Finding("warning", "left_out", loss, why, hint) for loss in layout.losses]
 
 
 def unreadable_files(entries: Entries) -> list[Finding]:
@@ -199,14 +209,6 @@ def _file_checks() -> list[_Check]:
     return [
         _Check(
             "note",
-            "transparent",
-            lambda n: plural("{n} image has transparent parts", "{n:,} images have transparent parts", n),
-            lambda info, _image: info.format if info.transparent else "",
-            _("transparent parts become black here, and may become white in another program"),
-            _("put them on a background of your choice before training"),
-        ),
-        _Check(
-            "note",
             "exif_turned",
             lambda n: plural("{n} image is rotated by its EXIF data", "{n:,} images are rotated by their EXIF data", n),
             lambda info, _image: _("rotated") if info.rotated else "",
@@ -226,14 +228,84 @@ def _file_checks() -> list[_Check]:
     ]
 
 
+def chosen_background(entries: Entries) -> str:
+    """Return the color that background=auto shows at transparent parts."""
+    return background.choose([info.contrasts for image, info in entries if image.split == "train"])
+
+
+def transparent_images(entries: Entries) -> list[Finding]:
+    """Report images with transparent parts, and those that hardly show on a background: dark art on black."""
+    color = chosen_background(entries)
+    shown = background.name(color)
+
+    def describe(info: ImageInfo, _image: ImageEntry) -> str:
+        return info.format if info.transparent else ""
+
+    def check_hidden(on: str) -> Callable[[ImageInfo, ImageEntry], str]:
+        return lambda info, image: describe(info, image) if background.hidden(info.contrasts, on) else ""
+
+    other = background.name(WHITE if color == BLACK else BLACK)
+    checks = [
+        _Check(
+            "warning",
+            "hidden",
+            lambda n: plural(
+                "{n} image hardly differs from the background that its transparent parts get ({color})",
+                "{n:,} images hardly differ from the background that their transparent parts get ({color})",
+                n,
+                color=shown,
+            ),
+            check_hidden(color),
+            _("training sees an empty image; background=auto chose the color that the fewest images disappear on"),
+            _("--set background={color}   # or a color that is in none of them", color=other),
+        ),
+        _Check(
+            "note",
+            "dark_on_clear" if color == WHITE else "light_on_clear",
+            _dark_shapes if color == WHITE else _light_shapes,
+            check_hidden(BLACK if color == WHITE else WHITE),
+            _(
+                "background=auto therefore shows transparent parts in {color}; other programs and version 0.1 may not",
+                color=shown,
+            ),
+            _("--set background={color}   # keeps this color, also when images are added", color=shown),
+        ),
+        _Check(
+            "note",
+            "transparent",
+            lambda n: plural("{n} image has transparent parts", "{n:,} images have transparent parts", n),
+            describe,
+            _("transparent parts become {color} here, and may become another color in another program", color=shown),
+            _("--set background={color}   # keeps this color, also when images are added", color=shown),
+        ),
+    ]
+    readable = [(image, info) for image, info in entries if info.readable]
+    return [finding for check in checks for finding in check.run(readable)]
+
+
+def _dark_shapes(n: int) -> str:
+    return plural(
+        "{n} image shows dark shapes on transparency, which disappear on black",
+        "{n:,} images show dark shapes on transparency, which disappear on black",
+        n,
+    )
+
+
+def _light_shapes(n: int) -> str:
+    return plural(
+        "{n} image shows light shapes on transparency, which disappear on white",
+        "{n:,} images show light shapes on transparency, which disappear on white",
+        n,
+    )
+
+
 def gray_and_color(entries: Entries) -> list[Finding]:
     """Report gray images among colored ones, and classes that this gives away."""
     readable = [(image, info) for image, info in entries if info.readable]
     gray_count, total = sum(info.gray for _image, info in readable), len(readable)
-    if gray_count == total:
-        return _gray_stored_in_color(readable)
-    if not gray_count:
-        return []
+    stored = _stored_in_color(readable, all_gray=gray_count == total)
+    if stored or gray_count in {0, total}:
+        return stored
     differences = _gray_differences(readable, gray_count)
     telling = [label for label, difference in differences.items() if abs(difference) > _MAX_GRAY_DIFFERENCE]
     counts = {"n": gray_count, "total": total}
@@ -275,23 +347,34 @@ def _gray_differences(readable: Entries, gray_count: int) -> dict[str, float]:
     return differences
 
 
-def _gray_stored_in_color(entries: Entries) -> list[Finding]:
-    """Gray images of which only some are stored in color: these decide how many channels the network has."""
+def _stored_in_color(entries: Entries, *, all_gray: bool) -> list[Finding]:
+    """The images that decide that the network gets three channels, if it is a minority, or if all images are gray."""
     count, total = sum(info.channels == 3 for _image, info in entries), len(entries)
-    if count in {0, total}:
+    if count in {0, total} or (2 * count >= total and not all_gray):
         return []
+
+    def what(n: int) -> str:
+        if all_gray:
+            return plural(
+                "all images are gray, but {n} of {total:,} is stored in color",
+                "all images are gray, but {n:,} of {total:,} are stored in color",
+                n,
+                total=total,
+            )
+        return plural(
+            "{n} of {total:,} images is stored in color; the others are gray",
+            "{n:,} of {total:,} images are stored in color; the others are gray",
+            n,
+            total=total,
+        )
+
     return _Check(
         "warning",
         "stored_in_color",
-        lambda n: plural(
-            "all images are gray, but {n} of {total:,} is stored in color",
-            "all images are gray, but {n:,} of {total:,} are stored in color",
-            n,
-            total=total,
-        ),
+        what,
         lambda info, _image: _("stored in color") if info.channels == 3 else "",
-        _("because of them the network gets three identical channels instead of one"),
-        _("save them as grayscale"),
+        _("because of them the network gets three channels instead of one"),
+        _("save them as grayscale, unless color matters for the class"),
     ).run(entries)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from classicnets.audit.findings import Entries, Finding, Group
-from classicnets.images.near_duplicates import near_copies
+from classicnets.images.copies import connected_components, identical_pairs, near_pairs
 from classicnets.images.thumbnails import Thumbnails
 from classicnets.text import _, plural
 
@@ -39,29 +39,21 @@ def find_duplicates(entries: Entries, thumbnails: Thumbnails, command: str) -> l
 
 def _groups(entries: Entries, thumbnails: Thumbnails) -> list[Group]:
     """Groups of copies; flipped and rotated copies are grouped separately, with one image for each set of copies."""
-    first: dict[str, int] = {}
-    copies: list[tuple[int, int]] = []
-    for i, (_image, info) in enumerate(entries):
-        if info.digest and info.problem != "empty":
-            original = first.setdefault(info.digest, i)
-            copies += [(original, i)] * (original != i)
-    distinct = [i for i in first.values() if entries[i][1].readable]
-    pairs = [
-        (distinct[i], distinct[j], relation)
-        for i, j, relation in near_copies(thumbnails.gray[distinct], thumbnails.color[distinct])
-    ]
-    copies += [(i, j) for i, j, relation in pairs if relation == "near"]
+    infos = [info for _image, info in entries]
+    identical = identical_pairs(infos)
+    pairs = near_pairs(infos, thumbnails, identical)
+    copies = [(i, j) for i, j, relation in (*identical, *pairs) if relation in {"bytes", "near"}]
     groups = []
-    components = _connected_components(copies)
+    components = connected_components(copies)
     for members in components:
-        identical = len({entries[i][1].digest for i in members}) == 1
-        groups.append(Group(tuple(entries[i][0] for i in members), "bytes" if identical else "near"))
+        relation = "bytes" if len({entries[i][1].digest for i in members}) == 1 else "near"
+        groups.append(Group(tuple(entries[i][0] for i in members), relation))
     representative = {i: members[0] for members in components for i in members}
     for kind in ("mirrored", "turned"):
         links = {(representative.get(i, i), representative.get(j, j)) for i, j, relation in pairs if relation == kind}
         groups += [
             Group(tuple(entries[i][0] for i in members), kind)
-            for members in _connected_components(sorted((i, j) for i, j in links if i != j))
+            for members in connected_components(sorted((i, j) for i, j in links if i != j))
         ]
     return groups
 
@@ -178,21 +170,3 @@ def _what(topic: str, groups: Sequence[Group]) -> str:
             what=what,
         )
     return what
-
-
-def _connected_components(links: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """The connected components of a graph, each sorted, in the order of their first members."""
-    parent: dict[int, int] = {}
-
-    def root(i: int) -> int:
-        while parent.setdefault(i, i) != i:
-            parent[i] = i = parent[parent[i]]
-        return i
-
-    for i, j in links:
-        a, b = root(i), root(j)
-        parent[max(a, b)] = min(a, b)
-    components: dict[int, list[int]] = {}
-    for i in sorted(parent):
-        components.setdefault(root(i), []).append(i)
-    return list(components.values())

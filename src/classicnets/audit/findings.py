@@ -68,13 +68,19 @@ class Finding:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """All findings, most severe first; `counts` is class -> split -> number of images, `sizes` the range of sizes."""
+    """All findings, most severe first.
+
+    `counts` is class -> split -> number of images, `sizes` the range of sizes, `left_out` reason -> number of images
+    that are not used, and `background` the color that background=auto shows at transparent parts.
+    """
 
     name: str
     folder: str
     counts: dict[str, dict[str, int]]
     sizes: str
     findings: tuple[Finding, ...]
+    left_out: dict[str, int]
+    background: str
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for `--json`; the reports are made from them as well."""
@@ -85,6 +91,8 @@ class AuditReport:
             "pictures": sum(sum(splits.values()) for splits in self.counts.values()),
             "classes": self.counts,
             "sizes": self.sizes,
+            "left_out": self.left_out,
+            "background": self.background,
             "findings": [finding.to_dict() for finding in self.findings],
         }
 

@@ -173,7 +173,9 @@ def _audit(folder: Path, output: str | None, *, as_json: bool) -> int:
 def _draw(document: dict[str, Any], path: Path) -> None:
     """Draw the images of the findings. Raises MachineError CN401."""
     folder = Path(document["folder"])
-    figure = report.findings.draw_sheet(document, lambda file: api.data.thumbnail(folder / file))
+    figure = report.findings.draw_sheet(
+        document, lambda file: api.data.thumbnail(folder / file, document["background"])
+    )
     write_whole(path, report.figures.png(figure), option="-o")
     report.tables.console(stderr=True).print(_("images of these findings: {path}", path=path))
 

@@ -13,6 +13,7 @@ from classicnets import api, report
 from classicnets.cli import arguments
 from classicnets.report.output import print
 from classicnets.spec import (
+    BAD_IMAGE,
     DEVICE,
     MIN_CONFIDENCE,
     NET_FILE,
@@ -20,8 +21,6 @@ from classicnets.spec import (
     ON_BAD_IMAGE,
     PRECISION,
     TRUST,
-    RunSpec,
-    about,
     option,
 )
 from classicnets.strict_json import dump
@@ -61,10 +60,10 @@ class Evaluate:
         shown="the test split of the training data",
     )
     offline: bool = option(False, **OFFLINE)
-    on_bad_image: str = option(ON_BAD_IMAGE[0], **vars(about(RunSpec.__dataclass_fields__["on_bad_image"])))
     include_trained: bool = option(
         False, help="count images that the model was trained on, which are left out otherwise", group="data"
     )
+    on_bad_image: str = option(ON_BAD_IMAGE[0], **BAD_IMAGE)
     csv: bool = option(False, help="print the confusion matrix as CSV, one class per line", group="output")
 
 
@@ -102,6 +101,8 @@ def run(args: argparse.Namespace) -> int:
         _print_csv(result, model.classes)
     else:
         _print_summary(model, options.data, result)
+        if lost := report.lines.left_out(result.left_out):
+            print(lost)
         if result.accepted:
             _print_accepted(model, result, result.accepted)
         _print_classes(result, model.classes)

@@ -13,7 +13,7 @@ from classicnets.cli import arguments
 from classicnets.cli.evaluate import OpenModel
 from classicnets.errors import DataError
 from classicnets.report.output import print
-from classicnets.spec import option
+from classicnets.spec import BAD_IMAGE, ON_BAD_IMAGE, option
 from classicnets.text import _, plural
 from classicnets.values import Preprocess
 
@@ -32,6 +32,7 @@ class Predict:
         metavar="INPUT",
         nargs="+",
     )
+    on_bad_image: str = option(ON_BAD_IMAGE[0], **BAD_IMAGE)
     handwriting: bool = option(
         False, help="center and scale a photographed or drawn character as in MNIST", group="data"
     )
@@ -47,7 +48,10 @@ OPTIONS = (OpenModel, Predict)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one row for each image, most probable class first; the exit code is 3 if an image cannot be read."""
+    """Print one row for each image, most probable class first; the exit code is 3 if an image cannot be read.
+
+    With --on-bad-image skip, such images have no row, and the exit code is 3 only if no image can be read.
+    """
     options = arguments.read(args, Predict)
     output_format = _output_format(args, options)
     opening = arguments.read(args, OpenModel)
@@ -75,9 +79,11 @@ def run(args: argparse.Namespace) -> int:
     )
     with report.terminal.progress_bar(console, total, visible=_shows_progress(output_format, total)) as count:
         for image, prediction in predictions:
-            writer.show(prediction)
             tally.add(prediction)
             count()
+            if prediction.error and options.on_bad_image == "skip":
+                continue
+            writer.show(prediction)
             if options.show and len(drawn) < report.predictions.MAX_DRAWN:
                 drawn.append((image, prediction))
     writer.end(tally)
@@ -112,6 +118,11 @@ def run(args: argparse.Namespace) -> int:
                 share=tally.correct / tally.labeled,
             )
         )
+    if options.on_bad_image == "skip" and tally.unreadable < tally.images:
+        if lost := report.lines.left_out({"unreadable": tally.unreadable}):
+            console.print(lost)
+            console.print(tally.why())
+        return 0
     return _report_unreadable(tally, options.inputs) if tally.unreadable else 0
 
 

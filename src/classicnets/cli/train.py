@@ -154,6 +154,8 @@ def _print_result(session: Session, result: dict[str, Any]) -> None:
         weights=result["weights"],
     )
     print(_with_verdict(accuracy, result["verdict"]))
+    if lost := report.lines.left_out(result.get("left_out", {})):
+        print(lost)
     print(
         _(
             "curves {curves}   images {images}   card {card}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +58,10 @@ class ImageSplits:
         source: Description of where the files come from.
         validation: The data set's own validation split, if it has one.
         files: The image files, in the order of the images of each split; empty for IDX and CIFAR files.
+        groups: For each training image, int64 [N], the number of its group; equal numbers are copies. None if there
+            are no copies.
+        left_out: Numbers of images that are not used, by reason: "no_class", "unsupported_format", "unreadable"; empty
+            for IDX and CIFAR files.
     """
 
     name: str
@@ -68,6 +72,8 @@ class ImageSplits:
     source: str
     validation: Split | None = None
     files: tuple[ImageFile, ...] = ()
+    groups: npt.NDArray[np.int64] | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -89,6 +95,8 @@ class Description:
         test: Number of test images.
         decoded: Whether the data set consists of image files, which `load` decodes to the requested size.
         validation: Number of validation images; 0 if there is no such split.
+        notes: What the headers of image files decide, and the user may not expect.
+        has_transparency: Whether any image file can have transparent parts.
     """
 
     name: str
@@ -99,6 +107,8 @@ class Description:
     test: int = 0
     decoded: bool = False
     validation: int = 0
+    notes: tuple[str, ...] = ()
+    has_transparency: bool = False
 
     def native_size(self) -> int:
         """Return the height and width of the images, for a recipe without an image_size.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from classicnets.files import write_whole
 from classicnets.images import inputs
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
-from classicnets.images.names import normalize_name
+from classicnets.images.names import class_name
 from classicnets.strict_json import dump
 from classicnets.text import _, command, join, nearest, plural
 
@@ -59,13 +59,13 @@ class Evaluation(Metrics):
         seconds: Time for classifying the images, including those that are left out.
         accepted: The answers that are not rejected; None if all are given.
         trained_on: How many of the images the model was trained on or chosen by; None if this is not known.
-        left_out: How many images do not count because of that; `n` is the number of the others.
+        left_out: Numbers of images that do not count, by reason: as in `ImageSplits`, and "trained_on".
     """
 
     seconds: float
     accepted: Accepted | None = None
     trained_on: int | None = None
-    left_out: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; `accepted` only if answers can be rejected."""
@@ -116,7 +116,7 @@ def evaluation_of(
         seconds=seconds,
         accepted=accept(probabilities, labels, rejection) if rejection else None,
         trained_on=selection.trained_on,
-        left_out=selection.left_out,
+        left_out=selection.reasons,
     )
 
 
@@ -172,7 +172,7 @@ def evaluate_files(
         DataError: CN304, images cannot be read (results on the others would be different results), up to five are
             named; CN306, the network does not know a class.
     """
-    numbers = {normalize_name(name): i for i, name in enumerate(classifier.classes)}
+    numbers = {class_name(name): i for i, name in enumerate(classifier.classes)}
     started = time.perf_counter()
     rows, labels, readable, unreadable = [], [], list[Input](), list[str]()
     for image, result in classify(classifier, images, decode=decode):
@@ -199,7 +199,8 @@ def evaluate_files(
         )
     seconds = time.perf_counter() - started
     selection = select(readable) if select else None
-    return evaluation_of(np.stack(rows), np.array(labels), seconds, rejection, selection)
+    evaluation = evaluation_of(np.stack(rows), np.array(labels), seconds, rejection, selection)
+    return replace(evaluation, left_out={"unreadable": len(unreadable), **evaluation.left_out})
 
 
 def _unreadable_images(unreadable: list[str], where: str) -> DataError:
@@ -225,10 +226,10 @@ def renumbered(labels: np.ndarray, theirs: tuple[str, ...], ours: tuple[str, ...
     Raises:
         DataError: CN306, a class with images is not in `ours`.
     """
-    numbers = {normalize_name(name): i for i, name in enumerate(ours)}
-    if unknown := {normalize_name(theirs[i]) for i in np.unique(labels)} - {*numbers}:
+    numbers = {class_name(name): i for i, name in enumerate(ours)}
+    if unknown := {class_name(theirs[i]) for i in np.unique(labels)} - {*numbers}:
         raise unknown_classes(unknown, ours, where)
-    translation = np.array([numbers.get(name, -1) for name in map(normalize_name, theirs)])
+    translation = np.array([numbers.get(name, -1) for name in map(class_name, theirs)])
     return np.asarray(translation[labels])
 
 

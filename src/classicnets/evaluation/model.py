@@ -24,10 +24,11 @@ from classicnets.evaluation.evaluate import (
 from classicnets.evaluation.rejection import Rejection
 from classicnets.evaluation.selection import Recognizer, Selection, describe, files_among, nothing_left, select
 from classicnets.images import inputs, loading
+from classicnets.images.automatic_split import Copies
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
 from classicnets.images.layout import read_layout
-from classicnets.images.names import normalize_name
+from classicnets.images.names import class_name
 from classicnets.images.splits import Layout
 from classicnets.images.trained import Mask, TrainedImages, digests_of, read_record
 from classicnets.spec import ON_BAD_IMAGE, one_of
@@ -47,6 +48,7 @@ class Model:
         data: Data set or folder whose test split is the default for `evaluate`, if it is known.
         fingerprint: Fingerprint of that data.
         on_bad_image: "fail" or "skip", as the data was read for training.
+        copies: Groups of copies that an automatic split of that data keeps together; None for version 0.1.
         accuracy: The accuracy on the test split of that data that was recorded for these weights, if there is one.
         temperature: The temperature that was fitted on validation images, if there is one.
         min_confidence: The smallest confidence that the file was exported with; it then applies the temperature.
@@ -64,6 +66,7 @@ class Model:
         data: str | None,
         fingerprint: str | None,
         on_bad_image: str = "fail",
+        copies: Copies | None = None,
         accuracy: float | None = None,
         temperature: float | None = None,
         min_confidence: float | None = None,
@@ -73,7 +76,7 @@ class Model:
         self.accuracy, self.temperature, self.min_confidence = accuracy, temperature, min_confidence
         self.trained_images, self._remember = trained_images, remember
         self.predictor, self.path, self.name, self.weights = predictor, path, name, weights
-        self.data, self.fingerprint, self.on_bad_image = data, fingerprint, on_bad_image
+        self.data, self.fingerprint, self.on_bad_image, self.copies = data, fingerprint, on_bad_image, copies
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}: {self.name}, {len(self.predictor.classes)} classes)"
@@ -198,16 +201,11 @@ class Model:
         )
         counted = selection.counted
         evaluation = evaluate(self.predictor, Split(test.images[counted], labels[counted]), rejection)[0]
-        return replace(evaluation, trained_on=selection.trained_on, left_out=selection.left_out)
+        return replace(evaluation, trained_on=selection.trained_on, left_out=selection.reasons)
 
     def _check_on_bad_image(self, on_bad_image: str, data: str | Path | None) -> None:
         """Raise UsageError CN206 for an unknown value, and for data that are not image files."""
-        if on_bad_image not in ON_BAD_IMAGE:
-            raise UsageError(
-                "CN206",
-                _("--on-bad-image must be {names}, not {value!r}", names=one_of(ON_BAD_IMAGE), value=on_bad_image),
-                hint=command("--on-bad-image", ON_BAD_IMAGE[0]),
-            )
+        check_on_bad_image(on_bad_image)
         source = str(data) if data is not None else self.data if self._has_data() else None
         if on_bad_image != ON_BAD_IMAGE[0] and source and not loading.image_location(source):
             raise UsageError(
@@ -251,6 +249,7 @@ class Model:
         evaluation = evaluate(self.predictor, splits.test, rejection)[0]
         if message := compare_with_run(evaluation.accuracy, self.accuracy, evaluation.n):
             say(message)
+        evaluation = replace(evaluation, left_out=splits.left_out)
         if self.trained_images is None:
             return evaluation
         in_test = int(self.trained_images.get("in_test", 0))
@@ -273,7 +272,7 @@ class Model:
     def _load_own(self, data: str, on_bad_image: str, say: Callable[[str], None]) -> ImageSplits:
         if self.on_bad_image == "skip":  # as in training, so that the fingerprint is the same
             on_bad_image = "skip"
-        return loading.load(data, self.predictor.preprocess, on_bad_image=on_bad_image, say=say)
+        return loading.load(data, self.predictor.preprocess, on_bad_image=on_bad_image, copies=self.copies, say=say)
 
     def _evaluate_files(
         self,
@@ -293,7 +292,7 @@ class Model:
             return self._evaluate_own(splits, str(location), say, rejection)
         files = list(inputs.labeled_images(layout, say))
         classes = {str(image.truth) for image in files}
-        if unknown := classes - {*map(normalize_name, self.classes)}:
+        if unknown := classes - {*map(class_name, self.classes)}:
             raise unknown_classes(unknown, self.classes, str(location))
         if layout.has_test_split:
             images = plural("{n:,} image of the test split", "{n:,} images of the test split", len(files))
@@ -322,7 +321,7 @@ class Model:
                 include_trained=include_trained,
             )
 
-        return evaluate_files(
+        evaluation = evaluate_files(
             self.predictor,
             watch(files),
             str(location),
@@ -332,6 +331,7 @@ class Model:
             decode=recognizer.read if recognizer else read_fitted,
             select=select_files,
         )
+        return replace(evaluation, left_out={**layout.left_out, **evaluation.left_out})
 
     def _own_splits(self, location: Path, layout: Layout, on_bad_image: str) -> ImageSplits | None:
         """The splits of a folder or CSV if it is the data that the model was trained on, wherever it lies.
@@ -393,3 +393,13 @@ class Model:
         """Whether these are the names "0", "1", ... of an IDX file without names, and can number the own classes."""
         numbers = tuple(map(str, range(len(classes))))
         return classes == numbers and len(numbers) <= len(self.classes) and not {*numbers} & {*self.classes}
+
+
+def check_on_bad_image(value: str) -> None:
+    """Raise UsageError CN206 for an unknown value of `on_bad_image`."""
+    if value not in ON_BAD_IMAGE:
+        raise UsageError(
+            "CN206",
+            _("--on-bad-image must be {names}, not {value!r}", names=one_of(ON_BAD_IMAGE), value=value),
+            hint=command("--on-bad-image", ON_BAD_IMAGE[0]),
+        )

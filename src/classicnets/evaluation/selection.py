@@ -34,6 +34,11 @@ class Selection:
         """The number of images that do not count."""
         return int((~self.counted).sum())
 
+    @property
+    def reasons(self) -> dict[str, int]:
+        """As `left_out` of `Evaluation`."""
+        return {"trained_on": self.left_out} if self.left_out else {}
+
 
 class Recognizer:
     """Reads image files for a network, and recognizes those that it was trained on."""

@@ -82,7 +82,8 @@ class ExportSource:
         try:
             self.place = run_data.locate(run, options.data, self._retry)
             on_bad_image = self.run_facts.get("on_bad_image", "fail")
-            splits = loading.load(self.place, self.preprocess, on_bad_image=on_bad_image, say=log)
+            copies = self.run_facts.get("copies")
+            splits = loading.load(self.place, self.preprocess, on_bad_image=on_bad_image, copies=copies, say=log)
             run_data.check(run, splits, self.place, self._retry)
             self.splits = splits
         except ClassicnetsError as error:
@@ -146,7 +147,7 @@ class ExportSource:
             )
         facts, splits = self.run_facts, self.splits
         share, limit, seed = facts["recipe"]["validation"], facts["limit"], facts["seed"]
-        return splits.train, *batches.hold_out(splits.train, share, limit, seed, validation_split=splits.validation)
+        return splits.train, *batches.hold_out(splits.train, share, limit, seed, splits.validation, splits.groups)
 
     @property
     def rejection(self) -> Rejection | None:
@@ -185,6 +186,7 @@ class ExportSource:
             "macs": facts["macs"] - removed,
             "data_name": facts["data_name"],
             "fingerprint": facts["fingerprint"],
+            "copies": facts.get("copies"),
             "test_accuracy": accuracy,
             "test_pictures": len(self.images) if accuracy is not None else 0,
             "licence": license,

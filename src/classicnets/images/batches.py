@@ -48,27 +48,36 @@ def split_sizes(n: int, validation: float, limit: int | None, validation_count: 
 
 
 def hold_out(
-    split: Split, validation: float, limit: int | None, seed: int, validation_split: Split | None = None
+    split: Split,
+    validation: float,
+    limit: int | None,
+    seed: int,
+    validation_split: Split | None = None,
+    groups: np.ndarray | None = None,
 ) -> tuple[np.ndarray, Split | None]:
     """Return the sorted indices of the training images, and the validation split (None if `validation` is 0).
 
     The data set's own `validation_split` replaces the held-out fraction. `limit` keeps the first images in the seed's
-    order that are not held out, so it does not change the validation split.
+    order that are not held out, so it does not change the validation split. `groups` are as in `split_indices`.
     """
-    train, held_out = split_indices(split.labels, validation if validation_split is None else 0.0, limit, seed)
+    share = validation if validation_split is None else 0.0
+    train, held_out = split_indices(split.labels, share, limit, seed, groups)
     if validation_split is not None and validation:
         return train, validation_split
     return train, Split(split.images[held_out], split.labels[held_out]) if len(held_out) else None
 
 
-def split_indices(labels: np.ndarray, validation: float, limit: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def split_indices(
+    labels: np.ndarray, validation: float, limit: int | None, seed: int, groups: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the sorted indices of the training images and of the held-out images, for `labels` int64 [N].
 
     Holds out the fraction `validation` of each class, rounded down; the remainder is distributed by largest remainder.
-    A class loses its last training image only if no other class can give one.
+    A class loses its last training image only if no other class can give one. Images with equal numbers in `groups`,
+    int64 [N], are copies and stay on one side, so that somewhat fewer may be held out; None: there are no copies.
     """
     shuffled = order(len(labels), seed, 0).numpy()
-    train_count, held_out_count = split_sizes(len(labels), validation, limit)
+    _train_count, held_out_count = split_sizes(len(labels), validation, limit)
     shuffled_labels = labels[shuffled]
     _, first, label, class_counts = np.unique(
         shuffled_labels, return_index=True, return_inverse=True, return_counts=True
@@ -81,7 +90,24 @@ def split_indices(labels: np.ndarray, validation: float, limit: int | None, seed
     rank = np.empty(len(labels), np.int64)  # of each image within its class
     rank[by_class] = np.arange(len(labels)) - np.repeat(np.cumsum(class_counts) - class_counts, class_counts)
     is_held_out = rank < quotas[label]
-    return np.sort(shuffled[~is_held_out][:train_count]), np.sort(shuffled[is_held_out])
+    if groups is not None and is_held_out.any():
+        together = _hold_out_together(label, groups[shuffled], quotas)
+        is_held_out = together if together.any() else is_held_out
+    return np.sort(shuffled[~is_held_out][:limit]), np.sort(shuffled[is_held_out])
+
+
+def _hold_out_together(labels: np.ndarray, groups: np.ndarray, quotas: np.ndarray) -> np.ndarray:
+    """Mask of the images to hold out, at most `quotas` of each class, in their order; copies are on one side."""
+    members: dict[int, list[int]] = {}
+    for i, group in enumerate(groups.tolist()):
+        members.setdefault(group, []).append(i)
+    remaining, mask = quotas.copy(), np.zeros(len(labels), bool)
+    for indices in members.values():
+        counts = np.bincount(labels[indices], minlength=len(quotas))
+        if (counts <= remaining).all():
+            remaining -= counts
+            mask[indices] = True
+    return mask
 
 
 class Batches:

@@ -182,7 +182,7 @@ class _DiskCache:
 
     def read(self, max_faults: int | None) -> DecodedImages:
         """Return the mapped images; decoded first if they are not cached or the files have changed."""
-        records, states = self._read_records(), [_state(path) for path in self.paths]
+        records, states = self._read_records(), [file_state(path) for path in self.paths]
         known = [records.get(name) for name in self.names]
         digests = [
             record.digest if record and record.state == state else ""
@@ -211,7 +211,9 @@ class _DiskCache:
 
     def _key(self, digests: list[str]) -> str:
         settings = self.preprocess
-        return _hash_text(dump([DECODER_VERSION, settings.channels, settings.side, settings.fit, digests]))
+        return _hash_text(
+            dump([DECODER_VERSION, settings.channels, settings.side, settings.fit, settings.background, digests])
+        )
 
     def _find(self, digests: list[str]) -> DecodedImages | None:
         """The cached images of files with these digests; None if there are none or they are damaged."""
@@ -361,8 +363,8 @@ def _fault(path: Path, what: str, why: str) -> DataError:
     return DataError("CN304", what, where=str(path), why=why)
 
 
-def _state(path: Path) -> tuple[int, int, int] | None:
-    """Size in bytes and times in nanoseconds of a file; None if it does not exist."""
+def file_state(path: Path) -> tuple[int, int, int] | None:
+    """Return size in bytes and times in nanoseconds of a file; None if it does not exist."""
     try:
         state = path.stat()
     except OSError:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import simplejpeg
@@ -20,7 +20,7 @@ from classicnets.errors import DataError
 from classicnets.images.formats import Refused, decoding_bytes, open_image
 from classicnets.images.resize import fit
 from classicnets.text import _, command
-from classicnets.values import Preprocess, fit_box
+from classicnets.values import BLACK, Preprocess, fit_box, luma, rgb
 
 DECODER_VERSION = 2  # raise it whenever `read_fitted` returns other pixels, so that cached images are decoded again
 
@@ -36,11 +36,11 @@ _LOST_PIXELS = re.compile("premature end|Corrupt JPEG data: (?!.*extraneous byte
 _decoding_large = threading.Lock()
 
 
-def read_image(file: str | Path | BinaryIO, channels: int, background: int = 0) -> np.ndarray:
+def read_image(file: str | Path | BinaryIO, channels: int, background: str = BLACK) -> np.ndarray:
     """Read an image file as uint8 [channels, H, W]; of an animation, its first frame.
 
-    Applies the EXIF orientation. Transparent parts show `background`, a gray level (0 is black). 16-bit gray is scaled
-    from 0..65535 to 0..255.
+    Applies the EXIF orientation. Transparent parts show `background`, a color "#rrggbb". 16-bit gray is scaled from
+    0..65535 to 0..255.
 
     Raises:
         DataError: CN304 if the file is missing, empty, damaged, too large or not an image.
@@ -50,10 +50,17 @@ def read_image(file: str | Path | BinaryIO, channels: int, background: int = 0) 
         return _planes(decode(opened, data, channels, background), channels)
 
 
-def read_header(path: str | Path) -> tuple[int, int, int]:
-    """(channels, height, width) from an image file's header, before EXIF orientation; 1 channel for gray, else 3.
+class Header(NamedTuple):
+    """What an image file's header says, before EXIF orientation; `channels` is 1 for gray, else 3."""
 
-    Does not notice damage after the header.
+    channels: int
+    height: int
+    width: int
+    has_transparency: bool
+
+
+def read_header(path: str | Path) -> Header:
+    """Read an image file's header; does not notice damage after it.
 
     Raises:
         DataError: CN304 as `read_image`.
@@ -64,7 +71,7 @@ def read_header(path: str | Path) -> tuple[int, int, int]:
         except (OSError, ValueError) as error:
             raise _missing(path, error) from error
         opened = stack.enter_context(_opened(stream, path))
-        return (stored_channels(opened), opened.height, opened.width)
+        return Header(stored_channels(opened), opened.height, opened.width, opened.has_transparency_data)
 
 
 def stored_channels(opened: Image.Image) -> int:
@@ -87,7 +94,7 @@ def fit_bytes(data: bytes, file: str | Path | BinaryIO, preprocess: Preprocess) 
         square = opened.width == opened.height
         image = _decode_reduced(opened, data, preprocess)
         if image is None:
-            image = decode(opened, data, preprocess.channels)
+            image = decode(opened, data, preprocess.channels, preprocess.background)
             if image is not opened:
                 opened.close()  # frees the memory of its pixels
             image = fit(image, preprocess.side, preprocess.fit)
@@ -125,7 +132,7 @@ def open_bytes(data: bytes, file: str | Path | BinaryIO) -> Any:
 
 
 def decode(
-    opened: Image.Image, data: bytes, channels: int, background: int = 0, *, min_size: tuple[int, int] | None = None
+    opened: Image.Image, data: bytes, channels: int, background: str = BLACK, *, min_size: tuple[int, int] | None = None
 ) -> Image.Image:
     """Decode an open image, whose file has the content `data`, to the mode "L" or "RGB"; upright.
 
@@ -133,7 +140,7 @@ def decode(
         opened: From `open_bytes`.
         data: The content of the file.
         channels: 1 for "L"; with 3, gray images may still have the mode "L".
-        background: Gray level that transparent parts show.
+        background: Color that transparent parts show, "#rrggbb".
         min_size: A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, if width and height are no smaller than this.
     """
     scale = _jpeg_scale(opened.size, min_size) if min_size and opened.format == "JPEG" else 1
@@ -206,7 +213,7 @@ def _load_jpeg(opened: Image.Image, data: bytes, scale: int) -> Image.Image:
     return opened
 
 
-def _to_eight_bits(image: Image.Image, opened: Image.Image, channels: int, background: int = 0) -> Image.Image:
+def _to_eight_bits(image: Image.Image, opened: Image.Image, channels: int, background: str = BLACK) -> Image.Image:
     """A loaded image in the mode "L" or "RGB", converted in bands to need little memory.
 
     `image` was read from `opened`, or is the same.
@@ -214,7 +221,9 @@ def _to_eight_bits(image: Image.Image, opened: Image.Image, channels: int, backg
     deep, transparent = _is_deep(image.mode), image.has_transparency_data
     if deep and not (image.mode.startswith("I;16") or (image.mode == "I" and opened.format in _SIXTEEN_BIT_FORMATS)):
         raise Refused(_("its pixels have 32 bits, so it is not known which value is white; use 8 or 16 bits"))
-    mode = "L" if channels == 1 or deep or image.mode in {"1", "L", "LA"} else "RGB"
+    color = rgb(background)
+    stays_gray = image.mode in {"1", "L", "LA"} and (not transparent or len({*color}) == 1)
+    mode = "L" if channels == 1 or deep or stays_gray else "RGB"
     if image.mode == mode and not transparent:
         return image
     # Pillow assumes Adobe's inverted values in all CMYK files, but only those with the marker have them
@@ -222,12 +231,12 @@ def _to_eight_bits(image: Image.Image, opened: Image.Image, channels: int, backg
 
     def convert(band: Image.Image) -> Image.Image:
         if deep:
-            return _scale_deep(band, background)
+            return _scale_deep(band, luma(*color))
         if inverted:
             band = ImageChops.invert(band)
         if transparent:
             band = band.convert("RGBA")
-            canvas = Image.new("RGBA", band.size, (background, background, background, 255))
+            canvas = Image.new("RGBA", band.size, (*color, 255))
             band = Image.alpha_composite(canvas, band)
         return band.convert(mode)
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from classicnets.datasets.types import Description, ImageFile, ImageSplits, Split
 from classicnets.errors import DataError
+from classicnets.images.automatic_split import Copies
 from classicnets.images.cache import read_images
-from classicnets.images.decode import read_header
+from classicnets.images.decode import Header, read_header
 from classicnets.images.layout import read_layout
 from classicnets.images.names import encode_name, normalize_name
 from classicnets.images.splits import Layout, check_hint
@@ -38,7 +39,7 @@ def describe(path: Path, on_bad_image: str = "fail") -> Description:
     layout = read_layout(path)
     layout.check()
     files = list(layout.files())
-    headers: dict[int, tuple[int, int, int]] = {}
+    headers: dict[int, Header] = {}
     faults: dict[int, DataError] = {}
     for index, result in enumerate(ordered_map(_try_header, _paths(files))):
         if isinstance(result, DataError):
@@ -48,8 +49,8 @@ def describe(path: Path, on_bad_image: str = "fail") -> Description:
         if on_bad_image == "fail" and len(faults) == _MAX_FAULTS:
             break
     _check_faults(layout, files, faults, on_bad_image)
-    channels = max(channels for channels, _height, _width in headers.values())
-    sizes = {(height, width) for _channels, height, width in headers.values()}
+    channels = max(header.channels for header in headers.values())
+    sizes = {(header.height, header.width) for header in headers.values()}
     height, width = next(iter(sizes))
     size_problem = _size_problem(sizes)
     if size_problem:
@@ -64,10 +65,35 @@ def describe(path: Path, on_bad_image: str = "fail") -> Description:
         test=count["test"],
         validation=count["validation"],
         decoded=True,
+        notes=tuple(_color_notes(layout, files, headers)),
+        has_transparency=any(header.has_transparency for header in headers.values()),
     )
 
 
-def load(path: Path, preprocess: Preprocess | None, say: Log, on_bad_image: str = "fail") -> ImageSplits:
+def _color_notes(layout: Layout, files: Sequence[File], headers: dict[int, Header]) -> list[str]:
+    """A note if a minority of files, stored in color, decides that the network gets three channels."""
+    colored = [files[index][2] for index, header in headers.items() if header.channels == 3]
+    if not colored or 2 * len(colored) >= len(headers):
+        return []
+    return [
+        plural(
+            "{name}: {n} of {total:,} images is stored in color, so the network gets three channels: {path}",
+            "{name}: {n:,} of {total:,} images are stored in color, so the network gets three channels, such as {path}",
+            len(colored),
+            name=layout.name,
+            total=len(headers),
+            path=layout.relative_path(colored[0]),
+        )
+    ]
+
+
+def load(
+    path: Path,
+    preprocess: Preprocess | None,
+    say: Log,
+    on_bad_image: str = "fail",
+    copies: Copies | None = (),
+) -> ImageSplits:
     """Load all images of a folder or CSV, with the channels and size of `preprocess`.
 
     Args:
@@ -75,13 +101,14 @@ def load(path: Path, preprocess: Preprocess | None, say: Log, on_bad_image: str 
         preprocess: Channels, size and fit; None keeps the images' own size, which all must share.
         say: Called with each note.
         on_bad_image: "fail", or "skip" to leave out images that cannot be read.
+        copies: Groups of images that stay on one side of an automatic split; None for the rule of version 0.1.
 
     Raises:
         UsageError: CN204 if there is no `preprocess` and the images differ in size.
         DataError: CN304 if images cannot be read (names up to five), or a whole class cannot; CN307 if the data set is
             not valid or too large for the memory.
     """
-    layout = read_layout(path)
+    layout = read_layout(path, copies)
     layout.check()
 
     def note(message: str) -> None:
@@ -120,7 +147,17 @@ def load(path: Path, preprocess: Preprocess | None, say: Log, on_bad_image: str 
             else ImageFile(layout.relative_path(image), label, split, sha256=decoded.digests[index])
             for index, (split, label, image) in enumerate(files)
         ),
+        _groups(layout, [image for split, _label, image in good_files if split == "train"], copies or ()),
+        {**layout.left_out, "unreadable": len(decoded.faults)},
     )
+
+
+def _groups(layout: Layout, images: Sequence[Path], copies: Copies) -> np.ndarray | None:
+    """A number for each training image, the same for copies of one image; None if there are no copies."""
+    number = {member: i for i, group in enumerate(copies) for member in group}
+    if not number:
+        return None
+    return np.array([number.get(layout.key(path), len(number) + i) for i, path in enumerate(images)], np.int64)
 
 
 def _splits(classes: Sequence[str], files: Sequence[File], images: np.ndarray) -> dict[str, Split]:
@@ -209,8 +246,8 @@ def _size_problem(sizes: set[tuple[int, int]]) -> str:
     return "" if height == width else _("are not square ({size})", size=by_area[0])
 
 
-def _try_header(path: Path) -> tuple[int, int, int] | DataError:
-    """Channels, height and width of an image file, or the error."""
+def _try_header(path: Path) -> Header | DataError:
+    """The header of an image file, or the error."""
     try:
         return read_header(path)
     except DataError as error:

@@ -12,25 +12,39 @@ from pathlib import Path
 
 from classicnets.errors import DataError
 from classicnets.images import listing
-from classicnets.images.names import SPLITS, natural_key, normalize_name, relative_path, split_of
-from classicnets.images.splits import Classes, Fault, Layout, build_layout, no_classes
-from classicnets.images.tree import Folder, Tree, read_tree, summary, unread_notes, with_images
+from classicnets.images.automatic_split import Classes, Copies
+from classicnets.images.names import SPLITS, class_name, natural_key, relative_path, split_of
+from classicnets.images.splits import Fault, Layout, Losses, build_layout, no_classes
+from classicnets.images.tree import (
+    Folder,
+    Tree,
+    ignored_note,
+    read_tree,
+    summary,
+    unsupported_images,
+    unsupported_note,
+    with_images,
+)
 from classicnets.text import _, command, plural
 
 
-def read_layout(path: Path) -> Layout:
+def read_layout(path: Path, copies: Copies | None = ()) -> Layout:
     """Read the classes and image files of each split from a folder or a CSV.
+
+    Args:
+        path: The folder or CSV.
+        copies: Groups of images that stay on one side of an automatic split; None for the rule of version 0.1.
 
     Raises:
         DataError: CN307 if a folder has no class folders with images, or a CSV cannot be read or lists no images.
     """
-    return _read_csv(path) if path.is_file() else _read_folder(path)
+    return _read_csv(path, copies) if path.is_file() else _read_folder(path, copies)
 
 
 # --- folders ---------------------------------------------------------------------------------------------------------
 
 
-def _read_folder(folder: Path) -> Layout:
+def _read_folder(folder: Path, copies: Copies | None) -> Layout:
     tree = read_tree(folder)
     top = tree.top
     split_folders, duplicates = _split_folders(top)
@@ -47,6 +61,7 @@ def _read_folder(folder: Path) -> Layout:
             raise _no_layout(top)
     else:
         notes = [_duplicate_note(child, first) for child, first in duplicates]
+        beside += [child for child, _first in duplicates]
         if train is not None and train.folders:
             root, class_folders, unused = train, train.folders, beside
         elif train is not None:
@@ -65,14 +80,16 @@ def _read_folder(folder: Path) -> Layout:
     split_names = {"train": "" if root is top else root.path.name, **{split: f.path.name for split, f in roots.items()}}
     faults += _misplaced_splits(folder, all_classes)
     parents = [top, *([] if root is top else [root]), *roots.values()]
-    file_notes = _file_notes(tree, parents, all_classes, unused)
-    return build_layout(folder, root.path, splits, split_names, notes, file_notes, faults)
+    file_notes, losses = _file_notes(tree, parents, all_classes, unused)
+    return build_layout(folder, root.path, splits, split_names, notes, file_notes, faults, losses=losses, copies=copies)
 
 
 def _split_folders(top: Folder) -> tuple[dict[str, Folder], list[tuple[Folder, Folder]]]:
     """The folder of each split, and (ignored folder, folder used instead) where several have names of one split."""
-    by_name = {child.path.name.casefold(): child for child in top.folders}
-    candidates = {split: [by_name[name] for name in names if name in by_name] for split, names in SPLITS.items()}
+    candidates = {
+        split: [child for name in names for child in top.folders if child.path.name.casefold() == name]
+        for split, names in SPLITS.items()
+    }
     first = {split: folders[0] for split, folders in candidates.items() if folders}
     return first, [(folder, folders[0]) for folders in candidates.values() for folder in folders[1:]]
 
@@ -85,10 +102,10 @@ def _has_splits(split_folders: dict[str, Folder], beside: list[Folder]) -> bool:
     """
     if "train" in split_folders and split_folders["train"].folders:
         return True
-    known = {normalize_name(child.path.name).casefold() for child in with_images(beside)}
+    known = {class_name(child.path.name).casefold() for child in with_images(beside)}
     for split, folder in split_folders.items():
         if split != "train" and not folder.images:
-            classes = {normalize_name(child.path.name).casefold() for child in with_images(folder.folders)}
+            classes = {class_name(child.path.name).casefold() for child in with_images(folder.folders)}
             if classes and (classes & known or not known):
                 return True
     return False
@@ -98,7 +115,7 @@ def _classes(folders: Iterable[Folder]) -> Classes:
     """Class -> its image files, from its folder and subfolders."""
     classes: Classes = {}
     for folder in folders:
-        classes.setdefault(normalize_name(folder.path.name), []).extend(folder.walk())
+        classes.setdefault(class_name(folder.path.name), []).extend(folder.walk())
     return classes
 
 
@@ -141,10 +158,10 @@ def _no_train_note(others: Sequence[Folder]) -> str:
 
 def _file_notes(
     tree: Tree, parents: Sequence[Folder], class_folders: Sequence[Folder], unused: Sequence[Folder]
-) -> list[str]:
+) -> tuple[list[str], Losses]:
     """Notes about images in subfolders, images that are not used, links, and files that are not read.
 
-    `parents` hold class folders; `unused` are folders that belong to no split.
+    `parents` hold class folders; `unused` are folders that belong to no split. Also returns the notes about images.
     """
     top = tree.top.path
     unread = [path for folder in parents for path in folder.other_files]
@@ -156,12 +173,13 @@ def _file_notes(
         else:
             unread.append(folder.path)
     unread += [path for folder in class_folders for path in folder.unread_paths()]
-    return [
-        *_subfolder_note(top, class_folders),
-        *_unused_note(top, unused_images),
-        *tree.link_notes(),
-        *unread_notes(top, sorted(unread, key=lambda path: len(path.parts))),
-    ]
+    unread.sort(key=lambda path: len(path.parts))
+    unsupported = unsupported_images(unread)
+    unused_notes, unsupported_notes = _unused_note(top, unused_images), unsupported_note(top, unsupported)
+    losses = [(note, "no_class", len(unused_images)) for note in unused_notes]
+    losses += [(note, "unsupported_format", len(unsupported)) for note in unsupported_notes]
+    notes = [*_subfolder_note(top, class_folders), *unused_notes, *tree.link_notes(), *unsupported_notes]
+    return [*notes, *ignored_note(top, unread)], losses
 
 
 def _subfolder_note(top: Path, class_folders: Iterable[Folder]) -> list[str]:
@@ -218,7 +236,7 @@ def _no_layout(top: Folder) -> DataError:
 # --- CSVs ------------------------------------------------------------------------------------------------------------
 
 
-def _read_csv(file: Path) -> Layout:
+def _read_csv(file: Path, copies: Copies | None) -> Layout:
     rows = listing.read_listing(file)
     splits: dict[str, Classes] = {"train": {}}
     lines: dict[Path, int] = {}
@@ -240,4 +258,6 @@ def _read_csv(file: Path) -> Layout:
             paths.sort(key=lambda path: (natural_key(path.name), relative_path(file.parent, path)))
     split_names = {"train": "train", "validation": "val", "test": "test"}
     faults = [Fault(*fault, training_only=False) for fault in rows.faults]
-    return build_layout(file, file.parent, splits, split_names, [], list(rows.notes), faults, lines)
+    return build_layout(
+        file, file.parent, splits, split_names, [], list(rows.notes), faults, losses=(), copies=copies, lines=lines
+    )

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from classicnets.errors import DataError
-from classicnets.images.names import normalize_name, split_of
-from classicnets.text import _, plural
+from classicnets.images.names import class_name, split_of
+from classicnets.text import _, join, plural
 
 EXTENSIONS = (".csv", ".tsv")
 # Accepted names of each column; if the header has several, the first in this order is used.
@@ -18,6 +18,7 @@ PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "picture")
 CLASS_COLUMNS = ("label", "class")
 SPLIT_COLUMNS = ("split",)
 
+_MAX_COLUMNS, _MAX_NAME = 8, 40  # columns of the header that an error lists, and letters of each
 _DELIMITERS = (",", ";", "\t")
 
 
@@ -31,8 +32,9 @@ class Row:
     split: str | None
 
     def image_path(self, folder: Path) -> Path:
-        """Return the image's path, relative to `folder`; backslashes from Windows are accepted everywhere."""
-        return folder / (self.path if os.name == "nt" else self.path.replace("\\", "/"))
+        """Return the image's path, relative to `folder` or to ~; backslashes are accepted everywhere."""
+        path = self.path if os.name == "nt" else self.path.replace("\\", "/")
+        return folder / (os.path.expanduser(path) if path.startswith("~/") else path)  # noqa: PTH111
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def read_listing(file: Path, *, with_classes: bool = True) -> Listing:
     first_rows: dict[str, Row] = {}
     repeated = 0
     for raw in read_rows(file, with_classes=with_classes):
-        row = replace(raw, label=raw.label and normalize_name(raw.label), split=split_of(raw.split or "train"))
+        row = replace(raw, label=raw.label and class_name(raw.label), split=split_of(raw.split or "train"))
         first = first_rows.setdefault(os.path.normpath(row.image_path(file.parent)), row)
         if message := _fault(raw, row, first, with_classes):
             faults.append((_("line {n}", n=row.line), message))
@@ -88,6 +90,8 @@ def _fault(raw: Row, row: Row, first: Row, with_classes: bool) -> str:
         return _("the class is empty")
     if "\0" in row.path:
         return _("the path contains a NUL byte")
+    if "://" in row.path:
+        return _("the path is a web address; download the image and list its file")
     if row.split is None:
         return _("{split!r} is not a split; use train, val or test", split=raw.split)
     if (first.label, first.split) != (row.label, row.split):
@@ -153,7 +157,7 @@ def _missing_columns(file: Path, names: list[str], lacks_path: bool, with_classe
     fields = {
         "paths": " / ".join(PATH_COLUMNS),
         "classes": " / ".join(CLASS_COLUMNS),
-        "header": ", ".join(filter(None, names)) or _("empty"),
+        "header": join([name[:_MAX_NAME] for name in names if name], _MAX_COLUMNS) or _("empty"),
     }
     lacks_class = with_classes and _position(names, CLASS_COLUMNS) is None
     if lacks_path and lacks_class:

@@ -12,6 +12,7 @@ from classicnets.datasets.types import Description, FileReport, ImageSplits, pri
 from classicnets.datasets.verify import find_files
 from classicnets.errors import ClassicnetsError, DataError, UsageError
 from classicnets.images import folders
+from classicnets.images.automatic_split import Copies
 from classicnets.images.listing import EXTENSIONS
 from classicnets.text import _, command, nearest
 from classicnets.values import Preprocess
@@ -42,6 +43,7 @@ def load(
     preprocess: Preprocess | None = None,
     *,
     on_bad_image: str = "fail",
+    copies: Copies | None = (),
     say: Callable[[str], None] = print_to_stderr,
 ) -> ImageSplits:
     """Load all images of a data set; a published set is downloaded if necessary, and verified.
@@ -51,6 +53,7 @@ def load(
         preprocess: Image files are decoded to its channels and resized to its `side`; None keeps their own size, which
             all must share. Other data is not changed.
         on_bad_image: "fail", or "skip" to leave out image files that cannot be read.
+        copies: Groups of image files that stay on one side of an automatic split; None for the rule of version 0.1.
         say: Called with notes and progress.
 
     Raises:
@@ -66,7 +69,7 @@ def load(
         else:
             train, test = idx.read_splits(files.paths, len(source.classes))
         return ImageSplits(source.name, source.classes, train, test, source.fingerprint, files.source)
-    return idx.load(source, say) if _is_idx(source) else folders.load(source, preprocess, say, on_bad_image)
+    return idx.load(source, say) if _is_idx(source) else folders.load(source, preprocess, say, on_bad_image, copies)
 
 
 def check(spec: str) -> list[FileReport]:

@@ -151,7 +151,7 @@ def _names_sides(classes: Iterable[str]) -> bool:
 def _header(path: Path) -> tuple[int, int] | None:
     """(height, width), or None if the file cannot be read."""
     try:
-        return read_header(path)[1:]
+        return read_header(path)[1:3]
     except DataError:
         return None
 

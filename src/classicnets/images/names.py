@@ -36,6 +36,12 @@ def normalize_name(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def class_name(name: str) -> str:
+    """Return the name of a class, from that of its folder or a CSV cell: in Unicode NFC, on one line, valid UTF-8."""
+    name = printable(normalize_name(name))
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
 def encode_name(name: str) -> bytes:
     """UTF-8; bytes of a file name that are not valid UTF-8 are kept."""
     return name.encode("utf-8", "surrogateescape")

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from classicnets.errors import DataError
-from classicnets.images.names import encode_name, natural_key, normalize_name, printable, relative_path
+from classicnets.images.automatic_split import Classes, Copies, key, split_off_test
+from classicnets.images.names import natural_key, printable, relative_path
 from classicnets.text import _, command, nearest, plural
-
-TEST_FRACTION = 0.2  # fraction of each class, if there is no test split
 
 _MAX_FAULTS = 5  # listed in an error
 _MAX_PAIRS = 10  # output-class pairs that a note lists in full
 
-Classes = dict[str, list[Path]]  # class -> its image files
+
+Losses = Sequence[tuple[str, str, int]]  # about images that are left out: note, reason and number
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,10 @@ class Layout:
         unsplit: All images, if part of them became the test split; None if the data has a test split of its own.
         notes: Decisions that concern training.
         file_notes: Which files are ignored or merged; concerns every command.
+        losses: Those of `file_notes` that are about images.
+        left_out: Their number, by reason: "no_class" or "unsupported_format".
         faults: What makes the data unusable.
+        root: The folder that the paths of the automatic split are relative to.
         lines: For a CSV, the line of each image.
     """
 
@@ -64,7 +66,10 @@ class Layout:
     unsplit: Classes | None
     notes: tuple[str, ...]
     file_notes: tuple[str, ...]
+    losses: tuple[str, ...]
+    left_out: dict[str, int]
     faults: tuple[Fault, ...]
+    root: Path
     lines: dict[Path, int] | None = None
 
     @property
@@ -100,6 +105,10 @@ class Layout:
             for path in classes[name]:
                 yield name, path
 
+    def key(self, path: Path) -> str:
+        """Return the key of an image, by which `automatic_split` orders it and names its copies."""
+        return key(self.root, path)
+
     def relative_path(self, path: Path) -> str:
         """Return an image's path relative to the folder, or its full path if it lies elsewhere."""
         return relative_path(self.folder, path)
@@ -134,13 +143,16 @@ def build_layout(
     notes: list[str],
     file_notes: list[str],
     faults: list[Fault],
+    *,
+    losses: Losses,
+    copies: Copies | None,
     lines: dict[Path, int] | None = None,
 ) -> Layout:
     """Return the layout of images by split, with its faults.
 
     If the data has either validation or test, that is the test split. If it has neither, a fifth of each class becomes
-    the test split, chosen by the paths relative to `root`. `split_names` are the user's names of the splits, "" for
-    training images that are not in a split folder.
+    the test split, chosen by the paths relative to `root` and by `copies` (see `automatic_split`).
+    `split_names` are the user's names of the splits, "" for training images that are not in a split folder.
     """
     train, validation, test = (splits.get(split) for split in ("train", "validation", "test"))
     assert train is not None
@@ -160,13 +172,14 @@ def build_layout(
     else:
         faults += _single_image_faults(prefix, train)
         unsplit = train
-        train, test = _split_off_test(root, train)
+        train, test = split_off_test(root, train, copies)
         notes = [*notes, _split_note(sum(map(len, test.values())), sum(map(len, unsplit.values())))]
     classes = tuple(sorted(train or test, key=natural_key))
     if train:
         faults += [Fault(f"{prefix}{name}", _("this class has no images")) for name in classes if not train[name]]
         if len(classes) == 1:
             faults.append(Fault(f"{prefix}{classes[0]}", _("this is the only class, but training needs at least two")))
+    notes = [*notes, *_similar_names_notes(classes)]
     if classes and all(name.isdecimal() for name in classes):
         notes = [*notes, _numeric_classes_note(classes)]
     return Layout(
@@ -178,7 +191,10 @@ def build_layout(
         unsplit,
         tuple(notes),
         tuple(file_notes),
+        tuple(note for note, _reason, _count in losses),
+        {**dict.fromkeys(("no_class", "unsupported_format"), 0), **{reason: n for _note, reason, n in losses}},
         tuple(faults),
+        root,
         lines,
     )
 
@@ -220,31 +236,6 @@ def _split_note(count: int, total: int) -> str:
     )
 
 
-def _split_off_test(root: Path, classes: Classes) -> tuple[Classes, Classes]:
-    """The images of each class for training, and for testing."""
-    parts = {name: _split_class(root, paths) for name, paths in classes.items()}
-    return {name: part[0] for name, part in parts.items()}, {name: part[1] for name, part in parts.items()}
-
-
-def _split_class(root: Path, paths: list[Path]) -> tuple[list[Path], list[Path]]:
-    """The images of one class for training, and for testing.
-
-    The part of an image depends only on its own path, except that each part gets at least one image.
-    """
-    if len(paths) < 2:
-        return paths, []
-    hashes = {path: _hash_fraction(normalize_name(relative_path(root, path))) for path in paths}
-    by_hash = sorted(paths, key=lambda path: hashes[path])
-    count = min(max(sum(value < TEST_FRACTION for value in hashes.values()), 1), len(paths) - 1)
-    test = set(by_hash[:count])
-    return [path for path in paths if path not in test], [path for path in paths if path in test]
-
-
-def _hash_fraction(name: str) -> float:
-    """A number in 0..1 that depends only on the name."""
-    return int.from_bytes(hashlib.sha256(encode_name(name)).digest()[:8], "big") / 2**64
-
-
 def _unknown_classes(split: str, classes: Classes, train: Classes) -> list[Fault]:
     """Faults for classes that the training split lacks, or for a split without classes."""
     if not classes:
@@ -269,6 +260,15 @@ def _numeric_classes_note(classes: tuple[str, ...]) -> str:
     pairs = [_("output {i} is {name}", i=i, name=name) for i, name in enumerate(classes)]
     pairs = pairs if len(pairs) <= _MAX_PAIRS else [*pairs[:3], "...", pairs[-1]]
     return _("the class names are numbers: {pairs}", pairs=", ".join(pairs))
+
+
+def _similar_names_notes(classes: tuple[str, ...]) -> list[str]:
+    """A note for each pair of classes whose names differ only in case."""
+    first: dict[str, str] = {}
+    pairs = [(other, name) for name in classes if (other := first.setdefault(name.casefold(), name)) != name]
+    return [
+        _("{first} and {second} are two classes; their names differ only in case", first=a, second=b) for a, b in pairs
+    ]
 
 
 def raise_faults(path: Path, faults: Sequence[str]) -> None:

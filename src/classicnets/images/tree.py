@@ -79,7 +79,8 @@ class Tree:
 
     def notes(self) -> list[str]:
         """Return notes about links that were not followed and files that are not read."""
-        return [*self.link_notes(), *unread_notes(self.top.path, [*self.top.unread_paths()])]
+        unread, top = [*self.top.unread_paths()], self.top.path
+        return [*self.link_notes(), *unsupported_note(top, unsupported_images(unread)), *ignored_note(top, unread)]
 
 
 def read_tree(folder: Path) -> Tree:
@@ -121,35 +122,42 @@ def read_tree(folder: Path) -> Tree:
     return Tree(top, tuple(skipped_links))
 
 
-def unread_notes(folder: Path, paths: Sequence[Path]) -> list[str]:
-    """Return notes that count the files and folders that are not read, each with an example."""
-    folders = {path for path in paths if path.is_dir()}
-    unsupported = {path for path in paths if path.suffix.casefold() in _UNSUPPORTED_SUFFIXES} - folders
-    others = [path for path in paths if path not in unsupported]
-    notes = []
-    if unsupported:
-        notes.append(
-            plural(
-                "{n} image is not read because its format is not supported ({formats}): {path}; save it as JPEG or PNG",
-                "{n:,} images are not read because their formats are not supported ({formats}), such as {path};"
-                " save them as JPEG or PNG",
-                len(unsupported),
-                formats=", ".join(sorted({path.suffix.casefold() for path in unsupported})),
-                path=relative_path(folder, next(path for path in paths if path in unsupported)),
-            )
+def unsupported_images(paths: Iterable[Path]) -> list[Path]:
+    """Return the files that are images in a format that is not read."""
+    return [path for path in paths if path.suffix.casefold() in _UNSUPPORTED_SUFFIXES and not path.is_dir()]
+
+
+def unsupported_note(folder: Path, images: Sequence[Path]) -> list[str]:
+    """Return a note that counts images in formats that are not read, with an example."""
+    if not images:
+        return []
+    has_heic = any(suffix_format(path.suffix) == "HEIF" for path in images)
+    return [
+        plural(
+            "{n} image is not read because its format is not supported ({formats}): {path}; save it as JPEG or PNG",
+            "{n:,} images are not read because their formats are not supported ({formats}), such as {path};"
+            " save them as JPEG or PNG",
+            len(images),
+            formats=", ".join(sorted({path.suffix.casefold() for path in images})),
+            path=relative_path(folder, images[0]),
         )
-    if any(suffix_format(path.suffix) == "HEIF" for path in unsupported):
-        notes.append(_("to read HEIC images, run {command}", command=HEIC_INSTALLATION))
-    if others:
-        notes.append(
-            plural(
-                "{n} file or folder that contains no images is ignored: {path}",
-                "{n:,} files and folders that contain no images are ignored, such as {path}",
-                len(others),
-                path=relative_path(folder, others[0]),
-            )
+    ] + ([_("to read HEIC images, run {command}", command=HEIC_INSTALLATION)] if has_heic else [])
+
+
+def ignored_note(folder: Path, paths: Sequence[Path]) -> list[str]:
+    """Return a note that counts the files and folders that contain no images, with an example."""
+    images = {*unsupported_images(paths)}
+    others = [path for path in paths if path not in images]
+    if not others:
+        return []
+    return [
+        plural(
+            "{n} file or folder that contains no images is ignored: {path}",
+            "{n:,} files and folders that contain no images are ignored, such as {path}",
+            len(others),
+            path=relative_path(folder, others[0]),
         )
-    return notes
+    ]
 
 
 def summary(folder: Folder, most: int = 5) -> str:
@@ -168,10 +176,20 @@ def _entries(folder: Path) -> list[tuple[str, bool, bool]]:
     """(name, is a folder, is a link) of all entries that are not hidden, sorted; a link to a folder is a folder."""
     try:
         with os.scandir(folder) as entries:
-            rows = [(entry.name, entry.is_dir(), entry.is_symlink()) for entry in entries if not is_hidden(entry.name)]
+            rows = [
+                (entry.name, _is_folder(entry), entry.is_symlink()) for entry in entries if not is_hidden(entry.name)
+            ]
     except OSError as error:
         raise _unreadable(folder, error) from error
     return sorted(rows, key=lambda row: natural_key(row[0]))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; a link that leads to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _identity(folder: Path) -> tuple[int, int] | str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from classicnets import machine
 from classicnets.text import _, command, nearest, plural
-from classicnets.values import MAX_SIDE, Recipe
+from classicnets.values import AUTO, MAX_SIDE, Recipe
 
 Settings = dict[str, Any]
 
@@ -377,7 +377,23 @@ def convert(key: str, value: Any) -> Any:
         parts = value if isinstance(value, tuple | list) else text.strip("()[]").split(",")
         words = [str(part).strip() for part in parts if str(part).strip() not in {"", "none"}]
         return tuple(map(_number, words)) if "float" in kind else tuple(words)
-    return text
+    return _color(text) if key == "background" else text
+
+
+def _color(text: str) -> str:
+    """A color as "#rrggbb", or "auto"."""
+    if text.lower() == AUTO:
+        return AUTO
+    from PIL import ImageColor  # here, because `list` needs no images
+
+    values: tuple[int, ...]
+    try:
+        values = ImageColor.getrgb(text)
+    except ValueError:
+        values = ()
+    if len(values) != 3:  # no color, or one that is transparent itself
+        raise ValueError(_("must be auto, white, black or another color, such as #ffeedd"))
+    return f"#{bytes(values).hex()}"
 
 
 def _number(text: str) -> float:

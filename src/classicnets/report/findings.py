@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from classicnets.report.fonts import FigureText, shortened
+from classicnets.report.lines import left_out
 from classicnets.text import _, plural
 
 # on the terminal
@@ -75,7 +76,8 @@ def lines(document: Document, width: int) -> list[str]:
             output += _group_lines(finding["groups"], width)
             output += _wrapped("     " + _("why:  {reason}", reason=finding["why"]), width, 11)
             output += ["     " + _("hint: {hint}", hint=finding["hint"]), ""]
-    return [*output, verdict(document)]
+    lost = left_out(document["left_out"])
+    return [*output, *([lost] if lost else []), verdict(document)]
 
 
 def verdict(document: Document) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from classicnets.events import Epoch
-from classicnets.text import _
+from classicnets.text import _, plural
 
 
 def epoch_lines(event: Epoch, mean_seconds: float) -> list[str]:
@@ -61,3 +62,22 @@ class _Suggestion(Protocol):
 def advice_lines(event: _Suggestion) -> list[str]:
     """Return what the coach noticed, and the change to try first."""
     return [_("coach: {advice}", advice=event.message), _("  hint: {hint}", hint=event.hint)]
+
+
+def left_out(counts: Mapping[str, int]) -> str:
+    """Return a line about the images that are not used, by reason (see `ImageSplits`); "" if all are."""
+    parts = []
+    if n := counts.get("no_class"):
+        parts.append(plural("{n:,} that belongs to no class", "{n:,} that belong to no class", n))
+    if n := counts.get("unsupported_format"):
+        parts.append(plural("{n:,} in a format that is not read", "{n:,} in formats that are not read", n))
+    if n := counts.get("unreadable"):
+        parts.append(plural("{n:,} that cannot be read", "{n:,} that cannot be read", n))
+    if n := counts.get("trained_on"):
+        parts.append(plural("{n:,} that it was trained on", "{n:,} that it was trained on", n))
+    if not parts:
+        return ""
+    total = sum(counts.values())
+    return plural(
+        "{n:,} image is left out: {parts}", "{n:,} images are left out: {parts}", total, parts=", ".join(parts)
+    )

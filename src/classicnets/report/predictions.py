@@ -23,7 +23,7 @@ from classicnets.report.output import print
 from classicnets.report.sheet import Pair
 from classicnets.strict_json import dump
 from classicnets.text import _
-from classicnets.values import Preprocess
+from classicnets.values import WHITE, Preprocess
 
 MAX_DRAWN = 48  # images on the sheet
 TABLE_ROWS = 1000  # rows printed as one table; further rows start a new one
@@ -146,7 +146,7 @@ def draw(
 def _original(source: Input) -> np.ndarray | None:
     """The image in color, uint8 [3, H, W], reduced for the sheet; None if it cannot be read."""
     try:
-        pixels = read_image(source.file, 3, background=255)
+        pixels = read_image(source.file, 3, background=WHITE)
     except DataError:
         return None
     image = Image.fromarray(np.ascontiguousarray(np.moveaxis(pixels, 0, -1)))

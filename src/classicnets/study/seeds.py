@@ -32,7 +32,7 @@ from classicnets.study import processes
 from classicnets.study.parallel import choose
 from classicnets.study.processes import RunEnd
 from classicnets.text import _
-from classicnets.training.begin import Say, begin, command_line, now, read
+from classicnets.training.begin import Say, begin, command_line, now, read, survey
 from classicnets.training.begin import fill as fill_run
 from classicnets.training.plan import Plan, plan_of_run
 from classicnets.training.session import more_training
@@ -142,6 +142,7 @@ def start(
     if not seeds:
         raise UsageError("CN204", _("at least one seed is needed"), hint="--seeds 5")
     machine.set_threads(plan.spec.threads)
+    plan = survey(plan, say)
     splits = read(plan, say)
     parallelism = choose(plan, len(seeds), parallel_runs, say)
     typed_command = command_line()

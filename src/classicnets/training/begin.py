@@ -18,19 +18,38 @@ from classicnets.acceleration.prepare import Acceleration, choose
 from classicnets.datasets.types import ImageSplits, Split
 from classicnets.files import write_json, write_whole
 from classicnets.images import batches, loading, trained, transforms
+from classicnets.images import survey as images_survey
 from classicnets.recipes import resolve
 from classicnets.runs import folder
 from classicnets.runs.folder import RunFolder
 from classicnets.text import command, plural
 from classicnets.training import data_rules, split
 from classicnets.training.plan import Plan
+from classicnets.values import AUTO
 
 Say = Callable[[str], None]
 
 
+def survey(plan: Plan, say: Say) -> Plan:
+    """Complete the plan with what depends on the contents of image files: groups of copies, and the background.
+
+    Args:
+        plan: the plan of a new run.
+        say: receives notes.
+    """
+    location = loading.image_location(plan.data) if plan.description.decoded else None
+    if location is None:
+        return plan
+    chooses_background = plan.recipe.background == AUTO and plan.description.has_transparency
+    held_out = plan.recipe.validation > 0 and not plan.description.validation
+    found = images_survey.survey(location, held_out=held_out, transparent=chooses_background, say=say)
+    background = found.background if chooses_background else plan.preprocess.background
+    return replace(plan, copies=found.copies, preprocess=replace(plan.preprocess, background=background))
+
+
 def read(plan: Plan, say: Say) -> ImageSplits:
     """Load the images of the plan; `say` receives notes on them. Raises DataError."""
-    splits = loading.load(plan.data, plan.preprocess, on_bad_image=plan.spec.on_bad_image, say=say)
+    splits = loading.load(plan.data, plan.preprocess, on_bad_image=plan.spec.on_bad_image, copies=plan.copies, say=say)
     if splits.validation is not None:
         count, share = len(splits.validation), plan.recipe.validation
         if share:
@@ -60,14 +79,16 @@ def read(plan: Plan, say: Say) -> ImageSplits:
 def training_and_validation(splits: ImageSplits, plan: Plan) -> tuple[np.ndarray, Split | None]:
     """Return the indices of the training images that are trained on, and the validation set, None if there is none."""
     spec = plan.spec
-    return batches.hold_out(splits.train, plan.recipe.validation, spec.limit, spec.seed, splits.validation)
+    return batches.hold_out(
+        splits.train, plan.recipe.validation, spec.limit, spec.seed, splits.validation, splits.groups
+    )
 
 
 def record_images(run: RunFolder, splits: ImageSplits, plan: Plan) -> None:
     """Write which images the run is trained on. Raises MachineError."""
     share = plan.recipe.validation
     held_out = share if splits.validation is None else 0.0
-    parts = batches.split_indices(splits.train.labels, held_out, plan.spec.limit, plan.spec.seed)
+    parts = batches.split_indices(splits.train.labels, held_out, plan.spec.limit, plan.spec.seed, splits.groups)
     used = np.sort(np.concatenate(parts))
     write_json(run.trained_images, trained.record(splits, used, splits.validation if share else None))
 

@@ -16,6 +16,7 @@ from classicnets.datasets.catalog import DATASETS
 from classicnets.datasets.types import Description
 from classicnets.errors import DataError, UsageError
 from classicnets.images import loading
+from classicnets.images.automatic_split import Copies
 from classicnets.inspection.arithmetic import python_path
 from classicnets.inspection.classifier import Check
 from classicnets.inspection.output_errors import last_weighted_row, output_changes
@@ -62,6 +63,7 @@ class Plan:
     device: str
     weights: str  # file of the initial weights, or ""
     statement: str = ""  # how the recipe was chosen for the images, or ""
+    copies: Copies | None = ()  # groups of copies in image files, found by `survey`; None for runs of version 0.1
     sets_seed: bool = False  # whether the file of the network seeds torch's generator itself
 
     @property
@@ -133,7 +135,7 @@ class Plan:
         )
         if self.spec.deterministic:
             device += ", " + _("only deterministic algorithms")
-        notes = []
+        notes = [*self.description.notes]
         if self.sets_seed:
             notes.append(
                 _(
@@ -170,6 +172,7 @@ class Plan:
             "deterministic": spec.deterministic,
             "loader_threads": spec.loader_threads,
             "on_bad_image": spec.on_bad_image,
+            "copies": self.copies,
         }
 
 
@@ -362,6 +365,7 @@ def plan_of_run(run: RunFolder, net: nn.Module | None = None, *, trust: bool = F
         device=str(machine.choose_device(facts["device"])),
         weights=facts["weights"],
         statement=facts.get("statement", ""),
+        copies=facts.get("copies"),
     )
 
 

@@ -47,6 +47,7 @@ from classicnets.training.begin import (
     now,
     read,
     record_images,
+    survey,
     training_and_validation,
 )
 from classicnets.training.loop import Scores, train
@@ -155,6 +156,7 @@ class Session:
         """
         output = output or Output()
         machine.set_threads(plan.spec.threads)
+        plan = survey(plan, say)
         splits = read(plan, say)
         plan, facts = begin(plan, splits, command_line(), torch.get_num_threads())
         blank = _blank(plan)
@@ -382,6 +384,7 @@ class Session:
             "seconds": sum(e.seconds + e.evaluation_seconds for e in epochs),
             "peak_memory_bytes": machine.peak_memory_bytes(),
             "verdict": verdict(self.plan, evaluation.accuracy),
+            **({"left_out": self.splits.left_out} if self.splits.left_out else {}),
             **temperature,
         }
         results = Results(self.plan, self.folder, evaluation, probabilities, self.splits.test, events, facts)

@@ -15,7 +15,9 @@ def table(splits: ImageSplits, plan: Plan) -> bytes:
     """Return a CSV with path, class, split (train, validation, test or skipped) and reason of each file, as bytes."""
     recipe, spec = plan.recipe, plan.spec
     share = recipe.validation if splits.validation is None else 0.0
-    train_indices, validation_indices = batches.split_indices(splits.train.labels, share, spec.limit, spec.seed)
+    train_indices, validation_indices = batches.split_indices(
+        splits.train.labels, share, spec.limit, spec.seed, splits.groups
+    )
     train, validation = set(train_indices.tolist()), set(validation_indices.tolist())
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
