@@ -5,6 +5,7 @@ A dataclass declares most of them: `record` derives a schema from its annotation
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from abc import ABC, abstractmethod
@@ -54,6 +55,16 @@ class Text(Kind):
 
     def accepts(self, value: Any) -> bool:  # noqa: D102
         return isinstance(value, str) and self.least <= len(value) <= self.most
+
+
+@dataclass(frozen=True)
+class Color(Kind):
+    """A color as text."""
+
+    allowed = property(lambda _self: _("a color such as #00ff7f"))
+
+    def accepts(self, value: Any) -> bool:  # noqa: D102
+        return isinstance(value, str) and re.fullmatch("#[0-9a-f]{6}", value) is not None
 
 
 @dataclass(frozen=True)

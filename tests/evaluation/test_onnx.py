@@ -61,6 +61,10 @@ def test_small_network_uses_one_thread(tmp_path: Path, macs: int | None, threads
         ({"preprocess": {"channels": 1, "image_size": 0}}, "preprocess.image_size is 0; allowed"),
         ({"preprocess": {"channels": 1, "image_size": 8, "resize": 100_000}}, "preprocess.resize is 100000; allowed"),
         ({"preprocess": {"channels": 1, "image_size": 8, "fit": "bogus"}}, 'preprocess.fit is "bogus"; allowed is one'),
+        (
+            {"preprocess": {"channels": 1, "image_size": 8, "background": "red"}},
+            'preprocess.background is "red"; allowed',
+        ),
         ({"preprocess": {"channels": 1, "image_size": 8, "views": 10**9}}, "preprocess.views is 1000000000; allowed"),
         ({"preprocess": {"channels": 1, "image_size": 8, "mean": [0.1, 0.2]}}, "preprocess.mean has 2 values for 1"),
         ({"preprocess": {"channels": 1, "image_size": 8, "pad": 4}}, "images are resized to 0 and padded by 4"),

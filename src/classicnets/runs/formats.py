@@ -15,6 +15,7 @@ from classicnets.runs.net_spec import NetSpec
 from classicnets.schema import (
     Anything,
     Choice,
+    Color,
     Either,
     Flag,
     Kind,
@@ -64,6 +65,7 @@ _PREPROCESS = record(
     Preprocess,
     {
         **_CHOICES_OF_SETTINGS,
+        "background": Color(),
         "channels": Choice((1, 3)),
         "image_size": _SIDE,
         "resize": optional(_SIDE),
