@@ -41,6 +41,10 @@ class Parser(argparse.ArgumentParser):
         """Raise UsageError CN206; the hint is the nearest subcommand, or the option with a valid value."""
         raise UsageError("CN206", message, where=self.prog, hint=self._repair(message))
 
+    def print_help(self, file: Any = None) -> None:
+        """Print the help; argparse would ignore that it cannot be written."""
+        print(self.format_help(), end="", file=file)
+
     def _repair(self, message: str) -> str:
         """What to type instead, for the errors of argparse about one argument."""
         programs, show_help = self.prog.split(), command(*self.prog.split(), "--help")

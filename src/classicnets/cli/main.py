@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import sysconfig
 import traceback
@@ -101,9 +100,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if words and not words[0].startswith("-") and words[0] not in _COMMANDS:
             raise _unknown_command(words[0])
         main_parser = parser()
-        args, extra = main_parser.parse_known_args(words)
+        args, extra = _parse(main_parser, words)
         if args.command is None:
             print(main_parser.format_help(), end="")
+            report.output.flush()
             return 0
         if extra:
             raise arguments.unknown(args.parser, extra[0])
@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             api.catalog.go_offline()
         with report.output.reserved(until_exit=argv is None):
             code = _run(args)
-            report.output.stream().flush()
+            report.output.flush()
         return code
     except KeyboardInterrupt:
         return _stopped()
@@ -122,17 +122,36 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _stopped()
         if "--debug" in words:
             raise
-        if "--json" in words:
-            print(dump(error.to_dict(), indent=2, ascii=False), flush=True)
-        print(error, file=sys.stderr)
-        return error.exit_code
+        return _report(error, as_json="--json" in words)
     except BrokenPipeError:  # the reader of the pipe has closed it, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), report.output.stream().fileno())
+        report.output.discard()
         return 0
     except Exception as error:
         if _follows_ctrl_c(error):
             return _stopped()
         raise
+
+
+def _parse(main_parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The options, and the words that are none."""
+    try:
+        return main_parser.parse_known_args(words)
+    except SystemExit:  # after --help and --version
+        report.output.flush()
+        raise
+
+
+def _report(error: ClassicnetsError, *, as_json: bool) -> int:
+    """Print an error and return its exit code."""
+    try:
+        if as_json and not isinstance(error, report.output.Unwritable):
+            print(dump(error.to_dict(), indent=2, ascii=False), flush=True)
+    except (BrokenPipeError, report.output.Unwritable):
+        report.output.discard()
+    if isinstance(error, report.output.Unwritable):
+        report.output.discard()
+    print(error, file=sys.stderr)
+    return error.exit_code
 
 
 def _stopped() -> int:

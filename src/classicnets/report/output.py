@@ -7,8 +7,28 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TextIO
+
+from classicnets.errors import MachineError
+from classicnets.text import _
+
+
+class Unwritable(MachineError):
+    """Standard output cannot be written."""
+
+
+class _Results(io.TextIOWrapper):
+    """A standard output whose errors are `Unwritable`, except for that of a closed pipe."""
+
+    def write(self, text: str) -> int:
+        with _unwritable():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with _unwritable():
+            super().flush()
+
 
 _reserved: TextIO | None = None  # the standard output, while it is reserved
 
@@ -18,9 +38,36 @@ def stream() -> TextIO:
     return _reserved or sys.stdout
 
 
+def flush() -> None:
+    """Write what has been printed. Raises Unwritable."""
+    with _unwritable():
+        stream().flush()
+
+
+def discard() -> None:
+    """Let nothing more be written to standard output, also when the process ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream().fileno())
+
+
+@contextmanager
+def _unwritable() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Unwritable(
+            "CN401",
+            _("cannot write the results to standard output"),
+            why=error.strerror or str(error),
+            hint=_("{redirection}   # a file on a disk with free space", redirection="> FILE"),
+        ) from error
+
+
 def print(*values: object, sep: str = " ", end: str = "\n", file: TextIO | None = None, flush: bool = False) -> None:
-    """Print a result, as the function of Python does, to `stream` by default."""
-    builtins.print(*values, sep=sep, end=end, file=file or stream(), flush=flush)
+    """Print a result, as the function of Python does, to `stream` by default. Raises Unwritable."""
+    with _unwritable() if file is None else nullcontext():
+        builtins.print(*values, sep=sep, end=end, file=file or stream(), flush=flush)
 
 
 @contextmanager
@@ -36,7 +83,7 @@ def reserved(*, until_exit: bool = False) -> Iterator[None]:
     stdout, descriptor = sys.stdout, _own_descriptor()
     if descriptor is not None and isinstance(stdout, io.TextIOWrapper):
         stdout.flush()
-        _reserved = io.TextIOWrapper(
+        _reserved = _Results(
             os.fdopen(os.dup(descriptor), "wb", 0 if stdout.write_through else -1),
             encoding=stdout.encoding,
             errors=stdout.errors,
@@ -56,7 +103,7 @@ def reserved(*, until_exit: bool = False) -> Iterator[None]:
                 with suppress(ValueError):
                     stdout.flush()  # what was printed through the old object belongs to standard error, too
                 os.dup2(out.fileno(), descriptor)
-                with suppress(OSError):  # a closed pipe, which the command has reported already
+                with suppress(OSError, Unwritable):  # which the command has reported already
                     out.close()
 
 
