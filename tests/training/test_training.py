@@ -149,7 +149,8 @@ def test_a_run_from_python(blobs: Path, tmp_path: Path) -> None:
     assert run.path == tmp_path / "runs/lenet_d2l-blobs-1"
     names = {p.name for p in run.path.iterdir()}
     images = {"curves.png", "confusion.png", "calibration.png", "contact_sheet.png"}
-    assert names == {"run.json", "history.jsonl", "metrics.json", "card.md", "last.safetensors"} | images
+    files = {"run.json", "history.jsonl", "metrics.json", "card.md", "last.safetensors", "trained_images.json"}
+    assert names == files | images
     measured = json.loads(run.folder.metrics.read_text())
     assert measured["balanced_accuracy"] == present(run.result)["balanced_accuracy"] and len(measured["classes"]) == 10
     card = (run.path / "card.md").read_text()
