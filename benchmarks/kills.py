@@ -38,6 +38,7 @@ from classicnets.cli.main import main as classicnets_main
 from classicnets.datasets import idx
 from classicnets.images import folders, layout
 from classicnets.runs import checkpoint
+from classicnets.runs.lock import NAME
 
 LOADED = (classicnets.api, folders, idx, layout, torch._dynamo)  # before any fork, so that no child has to
 RESULTS = Path(__file__).parent / "results" / "kills.json"
@@ -75,7 +76,8 @@ def wait_for(child: int) -> int:
 
 def outcome(run: Path) -> dict[str, object]:
     """All that a run leaves which does not depend on how long it took."""
-    summary: dict[str, object] = {"files": sorted(path.name for path in run.iterdir())}
+    names = [path.name for path in run.iterdir() if path.name != NAME]  # a killed process leaves the file of its lock
+    summary: dict[str, object] = {"files": sorted(names)}
     for name in ("last.safetensors", "best.safetensors"):
         with safe_open(run / name, framework="numpy") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)

@@ -108,6 +108,19 @@ def test_only_training_images_are_looked_at(tmp_path: Path) -> None:
     assert look(tmp_path / "mine") == before
 
 
+@pytest.mark.parametrize("tone", [0, 255])
+def test_shapes_on_transparency_are_seen_whatever_their_tone(tmp_path: Path, tone: int) -> None:
+    random = np.random.default_rng(3)
+    for number in range(40):
+        alpha = 255 - letter(random, 24, number % 2)
+        pixels = np.stack([np.full_like(alpha, tone)] * 3 + [alpha], axis=2)
+        path = tmp_path / "letters" / "bd"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels, "RGBA").save(path)
+    found = look(tmp_path / "letters")
+    assert (found.kind, found.flips) == (SYMBOLS, False)
+
+
 def test_settings_of_the_user_win_and_the_statement_says_so(tmp_path: Path) -> None:
     folder = write(tmp_path / "mine", PHOTOS)
     plan = planned(folder, flip=False, crop="none", epochs=3, image_size=40)

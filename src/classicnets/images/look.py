@@ -26,6 +26,7 @@ _COMPARED_SIZE = 16  # and at which they are compared with each other
 _MAX_BETWEEN = 0.1  # largest share of pixels between the two tones of a symbol
 _MAX_OTHER = 0.03  # largest share of a symbol's variance that is not along the line from one tone to the other
 _MIN_FLAT = 0.35  # smallest share of pixels that equal their right neighbor, of graphics
+_BACKGROUND = "#808080"  # of transparent images, so that neither dark nor light shapes disappear
 _SAME = 2  # levels by which equal pixels may differ, after resizing
 _SIDES = {"left": "right", "right": "left", "west": "east", "east": "west"}
 
@@ -40,7 +41,7 @@ def look(path: Path) -> Look:
     files = sample(layout)
     headers = [header for header in ordered_map(_header, [file for _label, file in files]) if header]
     size = int(np.median([min(height, width) for height, width in headers])) if headers else _LOOK_SIZE
-    preprocess = Preprocess(channels=3, image_size=min(size, _LOOK_SIZE))
+    preprocess = Preprocess(channels=3, image_size=min(size, _LOOK_SIZE), background=_BACKGROUND)
     labels, images, error = [], [], None
     for (label, _file), image in zip(files, ordered_map(lambda f: _read(f[1], preprocess), files), strict=True):
         if isinstance(image, DataError):
