@@ -5,7 +5,7 @@ The first digit of a code is the exit code of the command line: 1 a check failed
 
 from __future__ import annotations
 
-from classicnets.text import _
+from classicnets.text import _, visible
 
 
 class ClassicnetsError(Exception):
@@ -36,7 +36,7 @@ class ClassicnetsError(Exception):
             lines.append(_("  why:   {why}", why=self.why.replace("\n", "\n         ")))
         for i, hint in enumerate(self.hints):
             lines.append(_("  or:    {hint}", hint=hint) if i else _("  hint:  {hint}", hint=hint))
-        return "\n".join(lines)
+        return visible("\n".join(lines))
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values for `--json`."""

@@ -9,8 +9,12 @@ import difflib
 import gettext
 import re
 import shlex
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+# classes of the characters that change the direction of text, in Unicode's bidirectional algorithm
+_DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 __all__ = ["_", "assignments", "byte_count", "command", "duration", "join", "nearest", "plural", "shape"]
 
@@ -140,3 +144,18 @@ def command(*words: str | Path) -> str:
     return shlex.join(
         f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word) for word in words
     )
+
+
+def visible(text: str, *, one_line: bool = False) -> str:
+    """Return text for a terminal: what would control it, or reverse the order of what follows, is escaped.
+
+    Args:
+        text: Any text, such as the name of a file.
+        one_line: Whether line breaks and tabs are escaped, too.
+    """
+    kept = "" if one_line else "\n\t"
+    return "".join(c if c in kept or not _controls(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _controls(c: str) -> bool:
+    return unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} or unicodedata.bidirectional(c) in _DIRECTIONS

@@ -22,7 +22,7 @@ from classicnets.report import figures, output, sheet, tables
 from classicnets.report.output import print
 from classicnets.report.sheet import Pair
 from classicnets.strict_json import dump
-from classicnets.text import _
+from classicnets.text import _, visible
 from classicnets.values import WHITE, Preprocess
 
 MAX_DRAWN = 48  # images on the sheet
@@ -196,7 +196,9 @@ class _Table:
             cells += ["-"] * (2 * self.top - len(cells))
             truth = [_truth(prediction)] if has_truth else []
             answer = [self._marked_answer(prediction)] if self.rejects else []
-            rows.append([prediction.image, *truth, *answer, *cells, *([prediction.error] if has_errors else [])])
+            image = visible(prediction.image, one_line=True)
+            error = [prediction.error] if has_errors else []
+            rows.append([image, *truth, *answer, *cells, *error])
         probability = _("probability")
         columns = [_("image"), *([_("true class")] if has_truth else []), *([_("answer")] if self.rejects else [])]
         columns += [_("class"), probability] * self.top

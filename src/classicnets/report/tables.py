@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from classicnets.report import output
+from classicnets.text import visible
 
 _PIPE_WIDTH = 1000  # in a pipe nothing is wrapped or cut
+
+
+class _Console(Console):
+    """A console that names cannot control: see `text.visible`."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **options)
 
 
 def console(*, stderr: bool = False, quiet: bool = False) -> Console:
     """Return a console on standard output or standard error; in a pipe it has no colors and does not wrap."""
     stream = sys.stderr if stderr else output.stream()
-    return Console(
+    return _Console(
         file=stream,
         width=None if stream.isatty() else _PIPE_WIDTH,
         quiet=quiet,
