@@ -547,6 +547,7 @@ def test_low_rank_layers_are_the_best_approximation_of_their_rank() -> None:
     assert torch.equal(layer_of(low_rank.approximate(net, 10_000), 1, nn.Linear).weight, layer.weight)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_size_budget_writes_the_most_accurate_file_that_fits(
     file: Path, trained: Path, tmp_path: Path, cli: CommandLine
@@ -563,6 +564,7 @@ def test_size_budget_writes_the_most_accurate_file_that_fits(
     assert "low-rank layers and int8" in out and (tmp_path / "c.onnx").stat().st_size <= 100_000
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_reports_the_smallest_possible_size_budget(trained: Path, tmp_path: Path, cli: CommandLine) -> None:
     code, _, err = cli("export", trained, "--size-budget", "9kB", "-o", tmp_path / "c.onnx")

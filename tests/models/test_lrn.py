@@ -521,6 +521,7 @@ def test_supports_the_meta_device() -> None:
     assert b.shape == gradient.shape == a.shape and b.is_meta and gradient.is_meta
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # from Inductor
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="Inductor needs a C++ compiler")

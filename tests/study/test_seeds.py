@@ -240,6 +240,7 @@ def test_ctrl_c_saves_and_stops_the_active_runs(own: Path, blobs: Path) -> None:
     assert caught.value.hints == (f"classicnets train --resume {folder}",)
 
 
+@pytest.mark.exhaustive
 @linux
 @pytest.mark.slow
 def test_killed_runs_resume_bit_for_bit(cli: CommandLine, own: Path, blobs: Path, one_thread: None) -> None:
@@ -454,6 +455,7 @@ def test_dry_run_reports_the_number_of_runs(cli: CommandLine, blobs: Path) -> No
     assert code == 0 and "each of 7 runs, with seeds 2 and following" in err and "61,706" in out
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_benchmark_runs_only_missing_seeds(
     blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

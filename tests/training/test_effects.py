@@ -40,7 +40,8 @@ def test_class_weights_raise_the_recall_of_a_rare_class(unbalanced: Path) -> Non
         torch.manual_seed(seed)
         net = nn.Sequential(nn.AvgPool2d((8, 4)), nn.Flatten(), nn.Linear(2, 2))
         run = cn.train(
-            net, data=str(unbalanced), class_weights=class_weights, epochs=20, batch_size=30, lr=0.3, weight_decay=0,
+            net, data=str(unbalanced), recipe="fast", class_weights=class_weights,
+            epochs=20, batch_size=30, lr=0.3, weight_decay=0,
             validation=0, monitor="none", seed=seed, quiet=True,
         )  # fmt: skip
         assert run.facts["classes"] == ["broken", "good"]

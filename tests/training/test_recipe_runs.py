@@ -241,7 +241,7 @@ def test_other_data_with_the_published_name_is_not_compared(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_alexnet_at_its_full_size(tmp_path: Path) -> None:
     data = make_image_folder(tmp_path / "photographs", per_class=10, test_per_class=1, size=64)
-    run = cn.train("alexnet_2012", data=str(data), epochs=1, limit=8, batch_size=4, quiet=True)
+    run = cn.train("alexnet_2012", data=str(data), recipe="krizhevsky2012", epochs=1, limit=8, batch_size=4, quiet=True)
     try:
         assert run.facts["recipe"]["source"] == "krizhevsky2012" and run.facts["preprocess"]["views"] == 10
         assert run.facts["preprocess"]["image_size"] == 224 and len(run.facts["preprocess"]["mean"]) == 3
