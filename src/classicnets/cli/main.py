@@ -144,11 +144,11 @@ def _parse(main_parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[
 def _report(error: ClassicnetsError, *, as_json: bool) -> int:
     """Print an error and return its exit code."""
     try:
-        if as_json and not isinstance(error, report.output.Unwritable):
+        if isinstance(error, report.output.Unwritable):
+            raise error
+        if as_json:
             print(dump(error.to_dict(), indent=2, ascii=False), flush=True)
     except (BrokenPipeError, report.output.Unwritable):
-        report.output.discard()
-    if isinstance(error, report.output.Unwritable):
         report.output.discard()
     print(error, file=sys.stderr)
     return error.exit_code
