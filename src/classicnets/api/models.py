@@ -300,8 +300,8 @@ class Run(Model):
         runs = [self] if other is None else [self, other]
         for run in runs:
             check_size(run.net, run.folder.preprocess(), exporting)
-        sources = [run._export_source(exporting) for run in runs]
-        return export(sources[0], path, exporting, other=sources[1] if other is not None else None)
+        source, *others = (run._export_source(exporting) for run in runs)
+        return export(source, path, exporting, *others)
 
     def _export_source(self, options: ExportOptions) -> ExportSource:
         """The run with its data, to export it."""
