@@ -705,8 +705,8 @@ def test_says_how_a_page_is_built_that_is_missing(
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("RUN", "RUN"), "only a web page shows two networks"),
-        (("RUN", "RUN", "RUN", "--format", "web"), "one or two networks, not 3"),
+        (("RUN", "RUN"), "a file has one network, and a web page one or two"),
+        (("RUN", "RUN", "RUN", "--format", "web"), "a file has one network, and a web page one or two"),
         (("RUN", "RUN", "--format", "web", "--net", "a.py:net"), "--net replaces the network of one run"),
         (("RUN", "--format", "web", "--size-budget", "1MB"), "--size-budget has no effect on a web page"),
         (("RUN", "--single-file"), "--single-file has no effect without --format web"),
