@@ -175,7 +175,7 @@ class Shown:
         }  # fmt: skip
         outputs = net(torch.rand(2, *preprocess.shape)).shape[1]
         file = folder / "net.onnx"
-        file.write_bytes(export_onnx.assemble(model, preprocess, outputs, facts, every_output=True))
+        file.write_bytes(export_onnx.assemble(model, preprocess, outputs, facts))
         onnx.checker.check_model(onnx.load(file), full_check=True)
         self.file = observed.FileOutputs(file)
         source: Any = SimpleNamespace(preprocess=preprocess)

@@ -459,10 +459,9 @@ def _network(source: ExportSource, net: nn.Module) -> ModelProto:
 
 def _assembled(network: ModelProto, source: ExportSource, net: nn.Module, facts: dict[str, Any]) -> bytes:
     """The content of the file with a model of `_network`; that of a web page has the weights as outputs, too."""
-    is_web = source.options.format == "web"
-    if is_web:
+    if source.options.format == "web":
         observed.add_weights(network, web.layer_weights(observed.layer_calls(net, source.preprocess)))
-    return onnx.assemble(network, source.preprocess, len(source.classes), facts, every_output=is_web)
+    return onnx.assemble(network, source.preprocess, len(source.classes), facts)
 
 
 def _int8(source: ExportSource, network: ModelProto, net: nn.Module, facts: dict[str, Any]) -> bytes:
