@@ -45,7 +45,6 @@ class ExportSource:
 
     Attributes:
         net: a copy of its network on the CPU, in float32.
-        weights_file: the checkpoint that its weights are from.
         models: networks that were exported already.
         classes: its class names.
         preprocess: the preprocessing of the file; that of the run, but for its views with `--input float`.
@@ -82,7 +81,6 @@ class ExportSource:
                 )
             )
         self.net = without_data(net, "cpu").float()
-        self.weights_file = run.weights_file()
         self.models: dict[nn.Module, ModelProto] = {}
         self.classes: tuple[str, ...] = tuple(self.run_facts["classes"])
         self.missing_data, self.log = "", log
@@ -100,6 +98,11 @@ class ExportSource:
             if options.data is not None:
                 raise
             self.missing_data = error.what
+
+    @cached_property
+    def weights_file(self) -> Path:
+        """The checkpoint that the weights of `net` are from."""
+        return self.run.weights_file()
 
     def at_epoch(self, number: int) -> ExportSource:
         """Return the same run with the weights that it has kept of an epoch.
