@@ -13,8 +13,9 @@ import classicnets as cn
 from classicnets import report
 from classicnets.cli import data, doctor, evaluate, explain, export, list_, predict, show, train, weights
 from classicnets.errors import UsageError
+from classicnets.options import about, option_fields
 from classicnets.runs.folder import RunFolder
-from classicnets.spec import about, option_fields, run_spec
+from classicnets.spec import run_spec
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from support.command_line import CommandLine

@@ -34,7 +34,8 @@ from classicnets.images import transforms
 from classicnets.images.decode import fit_image, read_image
 from classicnets.models.lrn import LRN
 from classicnets.models.registry import NETS
-from classicnets.spec import ExportOptions, about, read_size
+from classicnets.options import about, read_size
+from classicnets.spec import ExportOptions
 from classicnets.values import Preprocess, fit_box, luma
 from support.command_line import CommandLine
 from support.typed import layer_of, present

@@ -18,9 +18,10 @@ from classicnets.datasets.types import ImageSplits, Split
 from classicnets.errors import UsageError
 from classicnets.images import transforms
 from classicnets.images.batches import Batches
+from classicnets.options import check_options
 from classicnets.recipes import resolve, rules
 from classicnets.recipes.resolve import SETTINGS, RecipeKey
-from classicnets.spec import Output, RunSpec, Study, check_options, run_spec
+from classicnets.spec import Output, RunSpec, Study, run_spec
 from classicnets.training import data_rules
 from classicnets.training.plan import Plan, plan
 from classicnets.values import Recipe

@@ -29,9 +29,10 @@ from classicnets.images import inputs
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
 from classicnets.models.modules import complete, copy_module, unwrap
+from classicnets.options import documented, rename_old
 from classicnets.runs import checkpoint, folder, net_spec
 from classicnets.runs import data as run_data
-from classicnets.spec import ExportOptions, documented, rename_old
+from classicnets.spec import ExportOptions
 from classicnets.study.seeds import SeedsFolder, spread
 from classicnets.text import _, command
 

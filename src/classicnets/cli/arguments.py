@@ -1,4 +1,4 @@
-"""Makes argparse arguments from dataclasses of options (see `classicnets.spec`), grouped and with their defaults."""
+"""Makes argparse arguments from dataclasses of options (see `classicnets.options`), grouped and with their defaults."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import Field, dataclass
 from typing import Any, NoReturn, TypeVar
 
 from classicnets.errors import UsageError
+from classicnets.options import GROUPS, about, check_options, default_text, note_new_spelling, option, option_fields
 from classicnets.report.output import print
-from classicnets.spec import GROUPS, about, check_options, default_text, note_new_spelling, option, option_fields
 from classicnets.text import _, command, nearest
 
 Options = TypeVar("Options")

@@ -11,8 +11,9 @@ from classicnets import api, report
 from classicnets.cli import arguments
 from classicnets.cli.arguments import Action
 from classicnets.files import write_whole
+from classicnets.options import option
 from classicnets.report.output import print
-from classicnets.spec import OFFLINE, option
+from classicnets.spec import OFFLINE
 from classicnets.strict_json import dump
 from classicnets.text import _, command, plural, shape
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from classicnets import api, report
 from classicnets.cli import arguments
+from classicnets.options import option
 from classicnets.report.output import print
 from classicnets.spec import (
     BAD_IMAGE,
@@ -21,7 +22,6 @@ from classicnets.spec import (
     ON_BAD_IMAGE,
     PRECISION,
     TRUST,
-    option,
 )
 from classicnets.strict_json import dump
 from classicnets.text import _

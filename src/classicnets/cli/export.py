@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from classicnets import api, report
 from classicnets.cli import arguments
+from classicnets.options import option
 from classicnets.report.output import print
-from classicnets.spec import NET_FILE, TRUST, ExportOptions, option
+from classicnets.spec import NET_FILE, TRUST, ExportOptions
 from classicnets.strict_json import dump
 from classicnets.text import _, byte_count, command
 

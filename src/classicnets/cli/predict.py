@@ -12,8 +12,9 @@ from classicnets import api, report
 from classicnets.cli import arguments
 from classicnets.cli.evaluate import OpenModel
 from classicnets.errors import DataError
+from classicnets.options import option
 from classicnets.report.output import print
-from classicnets.spec import BAD_IMAGE, ON_BAD_IMAGE, option
+from classicnets.spec import BAD_IMAGE, ON_BAD_IMAGE
 from classicnets.text import _, plural
 from classicnets.values import Preprocess
 

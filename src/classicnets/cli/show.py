@@ -13,8 +13,9 @@ from classicnets import api, report
 from classicnets.cli import arguments, explain, weights
 from classicnets.errors import UsageError
 from classicnets.files import write_whole
+from classicnets.options import option, option_fields
 from classicnets.report.output import print
-from classicnets.spec import SETTINGS, TRUST, option, option_fields
+from classicnets.spec import SETTINGS, TRUST
 from classicnets.strict_json import dump
 from classicnets.text import _, command
 

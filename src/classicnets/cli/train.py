@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from classicnets import api, events, machine, report
 from classicnets.cli import arguments
 from classicnets.errors import UsageError
+from classicnets.options import about, option
 from classicnets.report.output import print
-from classicnets.spec import OFFLINE, Output, RunSpec, Study, about, option
+from classicnets.spec import OFFLINE, Output, RunSpec, Study
 from classicnets.strict_json import dump
 from classicnets.text import _, command, plural
 

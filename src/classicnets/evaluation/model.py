@@ -31,7 +31,8 @@ from classicnets.images.layout import read_layout
 from classicnets.images.names import class_name
 from classicnets.images.splits import Layout
 from classicnets.images.trained import Mask, TrainedImages, digests_of, read_record
-from classicnets.spec import ON_BAD_IMAGE, one_of
+from classicnets.options import one_of
+from classicnets.spec import ON_BAD_IMAGE
 from classicnets.text import _, command, plural
 
 Watch = Callable[[list[Input]], Iterable[Input]]
