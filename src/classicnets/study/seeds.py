@@ -32,10 +32,11 @@ from classicnets.study import processes
 from classicnets.study.parallel import choose
 from classicnets.study.processes import RunEnd
 from classicnets.text import _
+from classicnets.training import results
 from classicnets.training.begin import Say, begin, command_line, now, read, survey
 from classicnets.training.begin import fill as fill_run
 from classicnets.training.plan import Plan, plan_of_run
-from classicnets.training.session import more_training
+from classicnets.training.results import more_training
 from classicnets.values import Expected
 
 TrainRun = Callable[[RunFolder, nn.Module], Iterator[Event]]  # trains a run with a module and writes its reports
@@ -365,15 +366,7 @@ def spread(figure: Mapping[str, float | None]) -> str:
 
 def verdict(plan: Plan, accuracies: Sequence[float]) -> str:
     """Compare test accuracies with the published ones, in a sentence; "" if there is nothing to compare."""
-    expected = plan.recipe.expected
-    if expected is None or not accuracies:
-        return ""
-    if not plan.as_published:
-        return _(
-            "not compared with the published result, because the network, the recipe, the data or the number of images"
-            " was changed"
-        )
-    return against(expected, accuracies)
+    return results.verdict(plan, lambda expected: against(expected, accuracies)) if accuracies else ""
 
 
 def against(expected: Expected, accuracies: Sequence[float]) -> str:

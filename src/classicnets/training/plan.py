@@ -410,16 +410,3 @@ def _weights_file(source: str | Path) -> str:
             "CN305", _("the weights file does not exist"), where=str(source), hint=nearest_run(Path(source))
         )
     return str(path.resolve())
-
-
-def verdict(plan: Plan, accuracy: float) -> str:
-    """Compare a test accuracy with the published result, in words; "" if there is none."""
-    expected = plan.recipe.expected
-    if expected is None:
-        return ""
-    if not plan.as_published:
-        return _(
-            "not compared with the published result, because the network, the recipe, the data or the number of images"
-            " was changed"
-        )
-    return expected.verdict(accuracy)
