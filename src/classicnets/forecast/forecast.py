@@ -22,7 +22,8 @@ from classicnets.images import batches
 from classicnets.recipes import resolve
 from classicnets.text import _, byte_count, command, duration, plural
 from classicnets.training.loop import REPORTS_PER_EPOCH
-from classicnets.training.plan import Plan, check_fit
+from classicnets.training.network_check import check_fit
+from classicnets.training.plan import Plan
 
 LONG_SECONDS = 600.0  # for a longer run, cheaper settings are suggested
 MAX_MEMORY_SHARE = 0.8  # fraction of the memory of the machine or device

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from classicnets import trust
@@ -107,6 +108,11 @@ class NetSpec:
                 why=str(error),
                 hint=command("classicnets", "show", self.argument),
             ) from error
+
+    def build_for_shapes(self) -> nn.Module:
+        """Build the network to check shapes only: one of the registry has no data. Raises what `build` raises."""
+        with torch.device("meta" if self.kind == "registry" else "cpu"):
+            return self.build()
 
     def _build_without_variation(self) -> nn.Module:
         if self.kind == "registry":
