@@ -76,6 +76,11 @@ class NetSpec:
         """Digest of the code that `build` runs, wherever its files lie; see `classicnets.trust`."""
         return trust.digest({"name": self.name, "sha256": self.sha256, "neighbors": self.neighbors})
 
+    @property
+    def own_size(self) -> int | None:
+        """Height and width in pixels of the images that its source is for; None if it is not of the registry."""
+        return NETS[self.name].input[1] if self.kind == "registry" else None
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         values = asdict(self)

@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from classicnets.datasets.types import Description
 from classicnets.errors import ClassicnetsError
 from classicnets.images import loading
 from classicnets.images.look import look
 from classicnets.inspection.shape_errors import check_input
-from classicnets.models.registry import NETS
 from classicnets.recipes import folder, resolve, rules
 from classicnets.runs.net_spec import NetSpec
 from classicnets.spec import RunSpec
@@ -66,16 +63,15 @@ def _given_size(settings: dict[str, Any]) -> int | None:
 
 def _image_size(network: NetSpec, seen: folder.Look, description: Description) -> int:
     """The size to train at: that of the images for your own network, else one that the network can be built for."""
-    common = description.shape[1]
-    if network.kind != "registry":
+    own, common = network.own_size, description.shape[1]
+    if own is None:
         return common or folder.image_size(seen)
-    own, size = NETS[network.name].input[1], folder.image_size(seen, common)
+    size = folder.image_size(seen, common)
     if folder.is_large(own):
         return own
     built = replace(network, num_classes=len(description.classes), in_channels=description.shape[0], image_size=size)
     try:
-        with torch.device("meta"):
-            check_input(built.build(), (description.shape[0], size, size), name=network.spec)
+        check_input(built.build_for_shapes(), (description.shape[0], size, size), name=network.spec)
     except ClassicnetsError:
         return own
     return size
