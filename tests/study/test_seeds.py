@@ -33,7 +33,7 @@ from classicnets.report import seeds as report
 from classicnets.report.terminal import SeedsTerminal
 from classicnets.runs import checkpoint, history
 from classicnets.spec import run_spec
-from classicnets.study import parallel, seeds
+from classicnets.study import parallel, seeds, summary
 from classicnets.study.parallel import Parallelism, compare
 from classicnets.training.plan import plan
 from classicnets.values import Expected
@@ -290,24 +290,24 @@ def test_failed_module_is_reported(blobs: Path) -> None:
 
 
 def test_statistics_of_small_samples() -> None:
-    assert seeds.statistics_of([]) == {"mean": None, "sd": None, "min": None, "max": None}
-    assert seeds.statistics_of([0.5]) == {"mean": 0.5, "sd": None, "min": 0.5, "max": 0.5}
-    assert seeds.statistics_of([1.0, 3.0, 5.0]) == {"mean": 3.0, "sd": 2.0, "min": 1.0, "max": 5.0}
+    assert summary.statistics_of([]) == {"mean": None, "sd": None, "min": None, "max": None}
+    assert summary.statistics_of([0.5]) == {"mean": 0.5, "sd": None, "min": 0.5, "max": 0.5}
+    assert summary.statistics_of([1.0, 3.0, 5.0]) == {"mean": 3.0, "sd": 2.0, "min": 1.0, "max": 5.0}
 
 
 def test_verdict_counts_the_runs_in_the_published_range() -> None:
     published = Expected(low=0.75, high=0.83, mean=0.80, n=130, source="a table")
-    assert seeds.against(published, [0.74, 0.76, 0.78]) == (
+    assert summary.against(published, [0.74, 0.76, 0.78]) == (
         "2 of 3 runs are in the published range 0.750 to 0.830; the mean is 4.00 points below the published mean 0.8000"
         " (n = 130: a table)"
     )
-    verdict = seeds.against(Expected.single(0.9, "a paper"), [0.91, 0.93])
+    verdict = summary.against(Expected.single(0.9, "a paper"), [0.91, 0.93])
     assert verdict.startswith("the mean is 2.00 points above the single published run")
 
 
 def test_a_changed_recipe_is_not_compared(blobs: Path) -> None:
     changed = plan(*run_spec("lenet_d2l", data=str(blobs)))
-    assert seeds.verdict(changed, [0.8]).startswith("not compared") and seeds.verdict(changed, []) == ""
+    assert summary.verdict(changed, [0.8]).startswith("not compared") and summary.verdict(changed, []) == ""
 
 
 @pytest.mark.parametrize(

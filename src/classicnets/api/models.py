@@ -33,7 +33,8 @@ from classicnets.options import documented, rename_old
 from classicnets.runs import checkpoint, folder, net_spec
 from classicnets.runs import data as run_data
 from classicnets.spec import ExportOptions
-from classicnets.study.seeds import SeedsFolder, spread
+from classicnets.study.seeds import SeedsFolder
+from classicnets.study.summary import spread
 from classicnets.text import _, command
 
 __all__ = ["Accepted", "Evaluation", "Exported", "Input", "Model", "Prediction", "Run", "Seeds", "count_inputs"]
