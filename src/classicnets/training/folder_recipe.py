@@ -10,7 +10,8 @@ from classicnets.errors import ClassicnetsError
 from classicnets.images import loading
 from classicnets.images.look import look
 from classicnets.inspection.shape_errors import check_input
-from classicnets.recipes import folder, resolve, rules
+from classicnets.recipes import folder, resolve
+from classicnets.recipes.setting_values import convert, typed
 from classicnets.runs.net_spec import NetSpec
 from classicnets.spec import RunSpec
 from classicnets.text import _, assignments, command, plural
@@ -55,7 +56,7 @@ def choose(spec: RunSpec, network: NetSpec, settings: dict[str, Any], descriptio
 def _given_size(settings: dict[str, Any]) -> int | None:
     """The user's image size; None if there is none, or if it is invalid, which is an error later."""
     try:
-        size = rules.convert("image_size", settings["image_size"])
+        size = convert("image_size", settings["image_size"])
     except ValueError:
         return None
     return size if isinstance(size, int) and size > 0 else None
@@ -131,10 +132,10 @@ def _augmentation(recipe: Recipe) -> str:
     """The augmentation as settings: "flip=true crop=resized"."""
     values = {"flip": recipe.flip, "crop": recipe.crop, "shift": recipe.shift}
     return " ".join(
-        f"{key}={rules.typed(value)}" for key, value in values.items() if key == "flip" or value not in {0, "none"}
+        f"{key}={typed(value)}" for key, value in values.items() if key == "flip" or value not in {0, "none"}
     )
 
 
 def _opposite(recipe: Recipe) -> str:
     """The setting whose choice is most likely to be wrong, with its other value."""
-    return f"flip={rules.typed(not recipe.flip)}"
+    return f"flip={typed(not recipe.flip)}"

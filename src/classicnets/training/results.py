@@ -15,8 +15,8 @@ from classicnets.evaluation.evaluate import Evaluation, accept, evaluate, write_
 from classicnets.evaluation.predictor import Predictor
 from classicnets.evaluation.rejection import Rejection, fit_temperature
 from classicnets.events import Epoch, Event
-from classicnets.recipes import rules
 from classicnets.recipes.resolve import ANY_NET, RECIPES
+from classicnets.recipes.setting_values import typed
 from classicnets.runs import history
 from classicnets.runs.folder import RunFolder
 from classicnets.text import _, command
@@ -141,7 +141,7 @@ def more_training(run: Path, facts: dict[str, Any]) -> tuple[str, ...]:
     current = Recipe.from_dict(recipe)
     changed = [key for key, source in current_names(facts["origins"]).items() if source == "--set"]
     if changed:
-        words += ["--set", *(f"{key}={rules.typed(getattr(current, key))}" for key in changed)]
+        words += ["--set", *(f"{key}={typed(getattr(current, key))}" for key in changed)]
     if facts["limit"]:
         words += ["--limit", str(facts["limit"])]
     return command(*words), in_python
