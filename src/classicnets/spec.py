@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 
 from classicnets import machine
 from classicnets.errors import UsageError
-from classicnets.text import _, command
+from classicnets.text import _, command, note
 from classicnets.values import RENAMED_SETTINGS, Recipe, current_names, stored_names
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -435,7 +435,7 @@ def rename_old(options: Mapping[str, Any], *kinds: type) -> dict[str, Any]:
 
 def note_new_spelling(old: str, new: str) -> None:
     """Print to standard error that an option or a setting has been renamed."""
-    print(_("note: {old} is now spelled {new}", old=old, new=new), file=sys.stderr)
+    note(_("note: {old} is now spelled {new}", old=old, new=new))
 
 
 def documented(*kinds: type) -> Callable[[_Function], _Function]:
