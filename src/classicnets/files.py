@@ -31,8 +31,28 @@ def home() -> Path:
 
 
 def user_path(name: str | os.PathLike[str]) -> Path:
-    """Return the path that a user has typed: ~ is the home folder, and ~draft.png a file unless there is such a user."""
+    """Return the path that a user has typed: ~ is the home folder, but ~draft.png is a file if no user is called so."""
     return Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser fails if there is no such user
+
+
+@contextmanager
+def native_path(path: Path) -> Iterator[Path]:
+    """Yield a path of an existing file that libraries can open: a link to it if its own is not valid UTF-8.
+
+    Raises:
+        MachineError: CN401, the link cannot be written.
+    """
+    try:
+        os.fspath(path).encode()
+        link = None
+    except UnicodeEncodeError:
+        link = f"link{path.suffix}"
+    if link is None:
+        yield path
+        return
+    with temporary_folder() as folder:
+        (folder / link).symlink_to(path.absolute())
+        yield folder / link
 
 
 @contextmanager

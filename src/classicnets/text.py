@@ -140,9 +140,9 @@ def _edit_distance(left: str, right: str) -> int:
 
 
 def command(*words: str | Path) -> str:
-    """Format words of a command line for a shell, so that it can be pasted: with quotes where they are needed.
+    r"""Format words of a command line for a shell, so that it can be pasted: with quotes where they are needed.
 
-    Characters that would control a terminal, and bytes that are not valid UTF-8, are written as bash's $'\\x1b'.
+    Characters that would control a terminal, and bytes that are not valid UTF-8, are written as bash's $'\x1b'.
 
     Pass a file or folder as a Path: if its name begins with a dash, it is written as ./-name, because commands would
     take it for an option.

@@ -42,7 +42,7 @@ NAMES = {
     "setting": "a=1:b",
     "commas": "a,b;c",
     "formula": "=1+1",
-    "brackets": "[red]a[/red]*?",
+    "brackets": "[red]*?",
     "tilde": "~nobody-of-this-name",
     "long": "x" * 200 + "ü" * 15,
     "emoji": "👩‍👧 猫",

@@ -38,9 +38,9 @@ def prepare() -> None:
             os.open(os.devnull, access)  # gets the lowest number that is free
             os.set_inheritable(number, True)
         if getattr(sys, name) is None:
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115, PTH123
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
     if _number(sys.stderr) == 2:
-        file = open(2, "wb", closefd=False)  # noqa: SIM115, PTH123
+        file = open(2, "wb", closefd=False)  # noqa: SIM115
         sys.stderr = _Messages(file, sys.stderr.encoding, "backslashreplace", line_buffering=True)
 
 

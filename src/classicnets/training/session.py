@@ -170,7 +170,8 @@ class Session:
         session = cls(plan, run, splits, net, acceleration=acceleration, save_seconds=save_seconds)
         session.blank = blank
         session._check_saved(session.checkpoint(weights_only=True)[0], net)
-        session.lock.acquire()
+        with folder.resumable(path):
+            session.lock.acquire()
         return session
 
     @classmethod
