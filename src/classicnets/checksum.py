@@ -6,14 +6,13 @@ It tells damage and changes by other programs; it does not tell who wrote a file
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from classicnets import strict_json
 from classicnets.errors import DataError
-from classicnets.text import _
+from classicnets.text import _, note
 from classicnets.workers import ordered_map
 
 KEY = "checksum"  # in JSON
@@ -91,8 +90,3 @@ def with_checksum(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a JSON file with their checksum, as the last one."""
     plain = strict_json.parse(strict_json.dump({key: value for key, value in values.items() if key != KEY}))
     return {**plain, KEY: of_values(plain)}
-
-
-def note(message: str) -> None:
-    """Print a note to standard error."""
-    print(message, file=sys.stderr)

@@ -207,9 +207,11 @@ Images that it was trained on, or that chose its weights, are recognized by thei
 left out, because their accuracy says nothing about new images.
 What to do: evaluate it on other images, or on the test split of its own data: `classicnets evaluate RUN`. To count
 these images, add --include-trained.""",
-    "CN401": """A folder or file cannot be written. The permission is missing, the disk is full or it is read-only.
-What to do: choose another folder for runs with --runs FOLDER, another file with -o, or another folder for data with
-the environment variable CLASSICNETS_CACHE. `classicnets doctor` checks which folders can be written.""",
+    "CN401": """A folder or file cannot be written, or may not be looked into. The permission is missing, or the disk is
+full or read-only. A training that stops with it has kept its last checkpoint.
+What to do: make space or change the permission; or choose another folder for runs with --runs FOLDER, another file with
+-o, another folder for data and for decoded images with the environment variable CLASSICNETS_CACHE, and one for
+temporary files with TMPDIR. `classicnets doctor` checks which folders can be written.""",
     "CN402": """The requested device is not available on this machine.
 What to do: `classicnets doctor` lists the available devices.""",
     "CN403": """An optional package is missing or too old. Only this feature needs it, so it is not installed with

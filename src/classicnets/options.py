@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from numbers import Integral, Real
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from classicnets.errors import UsageError
-from classicnets.text import _
+from classicnets.text import _, note
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -122,7 +121,7 @@ def rename_old(options: Mapping[str, Any], *kinds: type) -> dict[str, Any]:
 
 def note_new_spelling(old: str, new: str) -> None:
     """Print to standard error that an option or a setting has been renamed."""
-    print(_("note: {old} is now spelled {new}", old=old, new=new), file=sys.stderr)
+    note(_("note: {old} is now spelled {new}", old=old, new=new))
 
 
 def documented(*kinds: type) -> Callable[[_Function], _Function]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,11 +182,10 @@ def _print_classes(result: Evaluation, classes: tuple[str, ...]) -> None:
 
 def _print_csv(result: Evaluation, classes: tuple[str, ...]) -> None:
     """Print the metrics and the row of the confusion matrix of each class."""
-    file = csv.writer(report.output.stream(), lineterminator="\n")
-    file.writerow(["class", "pictures", "recall", "precision", *(f"as {name}" for name in classes)])
+    report.output.print_csv_row(["class", "pictures", "recall", "precision", *(f"as {name}" for name in classes)])
     for i, name in enumerate(classes):
         ratios = ["" if value is None else f"{value:.6g}" for value in (result.recall[i], result.precision[i])]
-        file.writerow([name, result.support[i], *ratios, *result.confusion[i]])
+        report.output.print_csv_row([name, result.support[i], *ratios, *result.confusion[i]])
 
 
 def _ratio(value: float | None) -> str:

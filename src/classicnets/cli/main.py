@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import sysconfig
 import traceback
@@ -23,7 +24,7 @@ from classicnets.cli import (
     train,
     weights,
 )
-from classicnets.errors import ClassicnetsError, UsageError
+from classicnets.errors import ClassicnetsError, MachineError, UsageError
 from classicnets.report.output import print
 from classicnets.strict_json import dump
 from classicnets.text import _, command, nearest
@@ -126,6 +127,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the pipe has closed it, as `| head` does
         report.output.discard()
         return 0
+    except OSError as error:
+        if _follows_ctrl_c(error):
+            return _stopped()
+        if "--debug" in words:
+            raise
+        return _report(_unusable(error), as_json="--json" in words)
     except Exception as error:
         if _follows_ctrl_c(error):
             return _stopped()
@@ -152,6 +159,17 @@ def _report(error: ClassicnetsError, *, as_json: bool) -> int:
         report.output.discard()
     print(error, file=sys.stderr)
     return error.exit_code
+
+
+def _unusable(error: OSError) -> MachineError:
+    """The error for a file that no command expects to be unusable, such as one in a folder that may not be searched."""
+    return MachineError(
+        "CN401",
+        _("a file or folder cannot be used"),
+        where=os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "",
+        why=error.strerror or str(error),
+        hint=(_("{command}   # checks which folders can be written", command=command("classicnets", "doctor")),),
+    )
 
 
 def _stopped() -> int:

@@ -176,7 +176,7 @@ def _explain(options: Show, network: tuple[str, Table], layers: list[str], *, as
 
 
 def _draw(networks: list[tuple[str, Table]], path: Path, *, as_json: bool) -> int:
-    write_whole(path, api.networks.draw(networks).encode(), option="--svg")
+    write_whole(path, api.networks.draw(networks).encode("utf-8", "backslashreplace"), option="--svg")
     print(dump({"nets": [name for name, _ in networks], "file": str(path)}) if as_json else path)
     return 0
 

@@ -23,6 +23,7 @@ from classicnets.evaluation.evaluate import (
 )
 from classicnets.evaluation.rejection import Rejection
 from classicnets.evaluation.selection import Recognizer, Selection, describe, files_among, nothing_left, select
+from classicnets.files import user_path
 from classicnets.images import inputs, loading
 from classicnets.images.automatic_split import Copies
 from classicnets.images.decode import read_fitted
@@ -185,7 +186,7 @@ class Model:
         if splits.fingerprint == self.fingerprint:
             return self._evaluate_own(splits, str(data), say, rejection)
         classes = splits.classes
-        if Path(data).expanduser().is_dir() and self._are_numbers_for_own_classes(classes):
+        if user_path(data).is_dir() and self._are_numbers_for_own_classes(classes):
             say(_("{data} has labels without class names; label N is the network's class N", data=splits.name))
             classes = self.classes
         test = splits.test
@@ -246,7 +247,7 @@ class Model:
     ) -> Evaluation:
         """Evaluate on the whole test split of the training data, which lies at `place`."""
         if not self._has_data() and place not in DATASETS:
-            self._remember(str(Path(place).expanduser().resolve()))
+            self._remember(str(user_path(place).resolve()))
         evaluation = evaluate(self.predictor, splits.test, rejection)[0]
         if message := compare_with_run(evaluation.accuracy, self.accuracy, evaluation.n):
             say(message)
@@ -268,7 +269,7 @@ class Model:
 
     def _has_data(self) -> bool:
         """Whether the data that the model was trained on is a published set, or is still where it was."""
-        return self.data is not None and (self.data in DATASETS or Path(self.data).expanduser().exists())
+        return self.data is not None and (self.data in DATASETS or user_path(self.data).exists())
 
     def _load_own(self, data: str, on_bad_image: str, say: Callable[[str], None]) -> ImageSplits:
         if self.on_bad_image == "skip":  # as in training, so that the fingerprint is the same
@@ -343,7 +344,7 @@ class Model:
         if self.fingerprint is None or (layout.has_test_split and self._has_data()):
             return None
         if self.trained_images is None:  # an older model does not record the number
-            if self.data is None or not self._has_data() or not location.samefile(Path(self.data).expanduser()):
+            if self.data is None or not self._has_data() or not location.samefile(user_path(self.data)):
                 return None
         elif self.trained_images.get("images") != sum(1 for _file in layout.files()):
             return None

@@ -9,6 +9,7 @@ import numpy as np
 
 from classicnets import machine
 from classicnets.evaluation import exported
+from classicnets.files import native_path
 from classicnets.images.decode import fit_images
 from classicnets.text import _
 from classicnets.values import Preprocess
@@ -71,7 +72,8 @@ class OnnxClassifier:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors only; its warnings concern the export, not the prediction
         try:
-            return runtime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+            with native_path(self.path) as name:
+                return runtime.InferenceSession(str(name), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the exceptions of onnxruntime have no common base class
             raise exported.unusable(self.path, " ".join(str(error).split())) from error
 

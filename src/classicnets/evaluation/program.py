@@ -10,6 +10,7 @@ import torch
 
 from classicnets.evaluation import exported
 from classicnets.evaluation.predictor import batch_size
+from classicnets.files import native_path
 from classicnets.images.decode import fit_images
 from classicnets.values import Preprocess
 
@@ -37,9 +38,9 @@ class ProgramClassifier:
         self.preprocess = Preprocess.from_dict(self.facts["preprocess"])
         self.classes = tuple(map(str, self.facts["classes"]))
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), native_path(self.path) as name:
                 warnings.simplefilter("ignore")  # they concern torch's own code
-                self.program = torch.export.load(self.path).module()
+                self.program = torch.export.load(name).module()
         except Exception as error:  # the exceptions of torch.export have no common base class
             raise exported.unusable(self.path, " ".join(str(error).split())) from error
 

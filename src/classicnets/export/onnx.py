@@ -22,7 +22,7 @@ from classicnets.evaluation.rejection import applied_temperature
 from classicnets.export import graph
 from classicnets.export.layers import replace_layers
 from classicnets.inspection.meta import one_line, without_data
-from classicnets.text import _
+from classicnets.text import _, visible
 from classicnets.values import Preprocess
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def assemble(network: ModelProto, preprocess: Preprocess, classes: int, facts: d
 def with_facts(content: bytes, facts: dict[str, Any]) -> bytes:
     """Return the content of a file with other facts in its metadata."""
     model = machine.require("onnx", extra="export").load_from_string(content)
-    model.doc_string = description(facts)
+    model.doc_string = visible(description(facts))
     del model.metadata_props[:]
     entry = model.metadata_props.add()
     entry.key, entry.value = KEY, facts_text(facts)

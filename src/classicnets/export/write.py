@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import functools
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from classicnets import files
 from classicnets.errors import CheckFailed, UsageError
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.program import ProgramClassifier
 from classicnets.export import budget, int8, low_rank, onnx, parity, program
 from classicnets.export.source import ExportSource
-from classicnets.files import cannot_write, move_into_place, temporary_file
 from classicnets.spec import MAX_LOSS, ExportOptions
 from classicnets.text import _, command, plural
 
@@ -120,15 +118,15 @@ def export(source: ExportSource, path: Path, options: ExportOptions) -> Exported
     parity.check_finite(_reference(source, source.net), source.images)
     choice = _choice(source, options)
     try:
-        with temporary_file(path) as part:
+        with files.temporary_file(path) as part:
             exported = _write_and_check(part, source, choice, options)
-            move_into_place(part, path)
+            files.move_into_place(part, path)
     except CheckFailed as error:
         if error.code == "CN102":
             raise _cause_of_difference(error, source, choice.net, options.format) from error
         raise
     except OSError as error:
-        raise cannot_write(path, error, option="-o") from error
+        raise files.cannot_write(path, error, option="-o") from error
     return replace(exported, path=path)
 
 
@@ -158,13 +156,7 @@ def check_target(path: Path, options: ExportOptions) -> None:
     """
     if options.format == "onnx":
         onnx.require_packages()
-    try:
-        with temporary_file(path) as part:
-            part.touch()
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    except OSError as error:
-        raise cannot_write(path, error, option="-o") from error
+    files.check_target(path, option="-o")
 
 
 def _cause_of_difference(error: CheckFailed, source: ExportSource, net: nn.Module, format: str) -> CheckFailed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -195,7 +196,7 @@ def forecast(plan: Plan, runs: Path = Path("runs")) -> Forecast:
 
 def _existing_parent(folder: Path) -> Path:
     folder = folder.absolute()
-    while not folder.exists():
+    while not os.path.exists(folder):  # noqa: PTH110 - Path.exists fails where the permission is missing
         folder = folder.parent
     return folder
 

@@ -230,7 +230,8 @@ class _DiskCache:
         if not valid:
             self.say(_("{file} is damaged; the images are decoded again", file=array))
             return None
-        os.utime(info)
+        with suppress(OSError):  # a cache that can only be read
+            os.utime(info)
         return DecodedImages(self._map(array, len(faults)), digests, non_square_count, faults)
 
     def _decode(self, max_faults: int | None) -> DecodedImages:

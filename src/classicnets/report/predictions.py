@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -225,9 +224,8 @@ class _Csv:
     def __init__(self, top: int, rejects: bool):
         self.top, self.rejects = top, rejects
         ranked = [name for i in range(2, top + 1) for name in (f"predicted_{i}", f"probability_{i}")]
-        self.file = csv.writer(output.stream(), lineterminator="\n")
         answer = ["answer", "rejected"] if rejects else []
-        self.file.writerow(["picture", "predicted", "probability", *ranked, *answer, "truth", "error"])
+        output.print_csv_row(["picture", "predicted", "probability", *ranked, *answer, "truth", "error"])
 
     def show(self, prediction: Prediction) -> None:
         cells: list[object] = []
@@ -236,7 +234,7 @@ class _Csv:
         cells += [""] * (2 * self.top - len(cells))
         if self.rejects:
             cells += [_answer(prediction), "" if prediction.error else str(prediction.rejected).lower()]
-        self.file.writerow([prediction.image, *cells, prediction.truth or "", prediction.error])
+        output.print_csv_row([prediction.image, *cells, prediction.truth or "", prediction.error])
 
     def end(self, _tally: Tally, /) -> None:
         pass

@@ -32,4 +32,4 @@ def write(results: Results) -> None:
         ),
     ):
         write_whole(path, figures.png(figure))
-    write_whole(folder.path / "card.md", cards.run_card(results.facts, net=net).encode())
+    write_whole(folder.path / "card.md", cards.run_card(results.facts, net=net).encode("utf-8", "backslashreplace"))

@@ -10,6 +10,7 @@ from typing import Any
 from classicnets.datasets.catalog import DATASETS
 from classicnets.datasets.types import ImageSplits
 from classicnets.errors import DataError
+from classicnets.files import user_path
 from classicnets.images.trained import TrainedImages, digests_of
 from classicnets.runs.folder import RunFolder
 from classicnets.text import _, command, join, plural
@@ -32,7 +33,7 @@ def locate(run: RunFolder, data: str | Path | None, retry: Sequence[str | Path])
     place = str(data or run.read()["data"])
     if place in DATASETS:
         return place
-    path = Path(place).expanduser()
+    path = user_path(place)
     if path.exists():
         return str(path.resolve())
     raise DataError(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from classicnets import checksum, schema
+from classicnets import checksum, machine, schema
 from classicnets import trust as trusted
-from classicnets.errors import DataError, UsageError
+from classicnets.errors import DataError, MachineError, UsageError
 from classicnets.files import cannot_write, sync_folder, write_json, write_whole
 from classicnets.runs import formats, net_spec
 from classicnets.runs.net_spec import NetSpec
-from classicnets.text import _, command, nearest
+from classicnets.text import _, command, nearest, note
 from classicnets.values import Preprocess, Recipe
+
+_MAX_LABEL = 120  # bytes; a name has at most 255, with its number and the suffix of a temporary or an exported file
 
 # Facts of run.json that a checkpoint has too, as they are compared
 _AGREEING: dict[str, Callable[[Any], Any]] = {
@@ -213,6 +217,33 @@ class RunFolder:
         )
 
 
+def check_root(root: Path) -> None:
+    """Check, before any data is read, that folders can be created in `root`; it is not created itself.
+
+    Raises:
+        MachineError: CN401 if they cannot.
+    """
+    if reason := machine.write_error(root.absolute()):
+        raise cannot_write(root, OSError(reason))
+
+
+@contextmanager
+def resumable(path: Path) -> Iterator[None]:
+    """Within this block, the error for a file that cannot be written below `path` says how its training is resumed."""
+    try:
+        yield
+    except MachineError as error:
+        if error.code == "CN401" and Path(error.where).is_relative_to(path):
+            error.hints = (
+                _(
+                    "{command}   # resumes after the last checkpoint, when files can be written there again",
+                    command=command("classicnets", "train", "--resume", path),
+                ),
+                _("{command}   # and resume the copy, if they never can", command=command("cp", "-r", path, "FOLDER")),
+            )
+        raise
+
+
 def make(root: Path, label: str, fill: Callable[[Path], object]) -> Path:
     """Create the folder root/label-K with the smallest K that is not in use, and return its path.
 
@@ -220,12 +251,14 @@ def make(root: Path, label: str, fill: Callable[[Path], object]) -> Path:
 
     Args:
         root: the folder in which it is created.
-        label: its name without the number.
+        label: its name without the number; shortened if it is too long for a name.
         fill: called with the temporary folder, to write its files.
 
     Raises:
         MachineError: CN401 if it cannot be written.
     """
+    name = os.fsencode(label)
+    label = label if len(name) <= _MAX_LABEL else name[:_MAX_LABEL].decode("utf-8", "ignore")
     temporary = root / f".{label}.{uuid.uuid4().hex}.part"
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -288,7 +321,7 @@ def open_run(path: str | Path) -> RunFolder:
     folder = RunFolder(Path(path))
     facts = folder.read()
     if facts.get(checksum.KEY, "") not in ["", checksum.of_values(facts)]:
-        checksum.note(_("note: {path} was changed since classicnets wrote it", path=folder.file))
+        note(_("note: {path} was changed since classicnets wrote it", path=folder.file))
     return folder
 
 

@@ -140,6 +140,7 @@ def start(
     """
     if not seeds:
         raise UsageError("CN204", _("at least one seed is needed"), hint="--seeds 5")
+    folder.check_root(Path(output.runs))
     machine.set_threads(plan.spec.threads)
     plan = survey(plan, say)
     splits = read(plan, say)
@@ -259,15 +260,17 @@ def train(
 
     Raises:
         UsageError: CN211, another process trains them.
+        MachineError: CN401, a file cannot be written; the runs are kept as far as they got.
     """
     lock = FolderLock(seeds_folder.path)
-    lock.acquire()
-    try:
-        remove_parts(seeds_folder.path)
-        errors = _train(seeds_folder, display, train_run, parallel_runs=parallel_runs, save_seconds=save_seconds)
-        return finish(seeds_folder, errors, *reports)
-    finally:
-        lock.release()
+    with folder.resumable(seeds_folder.path):
+        lock.acquire()
+        try:
+            remove_parts(seeds_folder.path)
+            errors = _train(seeds_folder, display, train_run, parallel_runs=parallel_runs, save_seconds=save_seconds)
+            return finish(seeds_folder, errors, *reports)
+        finally:
+            lock.release()
 
 
 def _train(

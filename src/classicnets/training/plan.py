@@ -14,6 +14,7 @@ from classicnets import machine
 from classicnets.datasets.catalog import DATASETS
 from classicnets.datasets.types import Description
 from classicnets.errors import DataError, UsageError
+from classicnets.files import user_path
 from classicnets.images import loading
 from classicnets.images.automatic_split import Copies
 from classicnets.inspection.classifier import Check
@@ -249,7 +250,7 @@ def plan(spec: RunSpec, net: nn.Module | None = None, *, trust: bool = False) ->
         recipe=recipe,
         setting_sources=sources,
         as_published=not changed and description.name == recipe.data,
-        data=source if source in DATASETS else str(Path(source).expanduser().resolve()),
+        data=source if source in DATASETS else str(user_path(source).resolve()),
         description=description,
         preprocess=preprocess,
         table=table,

@@ -131,6 +131,7 @@ class Session:
             MachineError: CN401 if the run folder cannot be written.
         """
         output = output or Output()
+        folder.check_root(Path(output.runs))
         machine.set_threads(plan.spec.threads)
         plan = survey(plan, say)
         splits = read(plan, say)
@@ -145,7 +146,8 @@ class Session:
         session = cls(plan, run, splits, net, acceleration=acceleration, save_seconds=save_seconds)
         session.blank = blank
         session._check_saved(session.checkpoint(weights_only=True)[0], net)
-        session.lock.acquire()
+        with folder.resumable(path):
+            session.lock.acquire()
         return session
 
     @classmethod
@@ -179,7 +181,7 @@ class Session:
         """
         run = folder.open_run(path)
         lock = FolderLock(run.path)
-        with lock.kept():
+        with folder.resumable(run.path), lock.kept():
             return cls._resume(run, lock, say, output or Output(), net, data, loader_threads, trust)
 
     @classmethod
@@ -286,8 +288,9 @@ class Session:
             KeyboardInterrupt: at Ctrl-C, after saving.
             CheckFailed: CN101 if the loss is not finite.
             UsageError: CN211 if another process has resumed the run.
+            MachineError: CN401 if a file cannot be written; the last checkpoint is kept.
         """
-        with self.lock.kept():
+        with folder.resumable(self.folder.path), self.lock.kept():
             yield from self._events()
 
     def _events(self) -> Generator[Event, None, None]:
@@ -326,7 +329,8 @@ class Session:
             reports: called with the results, in this order.
         """
         try:
-            return self._finish(reports)
+            with folder.resumable(self.folder.path):
+                return self._finish(reports)
         finally:
             self.lock.release()
 
