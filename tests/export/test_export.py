@@ -37,9 +37,8 @@ from classicnets.models.registry import NETS
 from classicnets.spec import ExportOptions, about, read_size
 from classicnets.values import Preprocess, fit_box, luma
 from support.command_line import CommandLine
+from support.networks import small_input
 from support.typed import layer_of, present
-
-pytestmark = pytest.mark.usefixtures("undrawn")
 
 FACTS = {
     "net": "n", "data_name": "d", "int8": False, "classes": ["a"], "licence": "MIT", "test_accuracy": None,
@@ -191,9 +190,9 @@ def test_averages_the_probabilities_of_the_views(views: int) -> None:
     [pytest.param(n, marks=pytest.mark.slow if e.macs > 5e6 else ()) for n, e in NETS.items() if e.parameters < 70e6],
 )
 def test_exports_every_net_of_the_registry(name: str) -> None:
-    entry = NETS[name]
-    net = with_large_weights(entry.load()(10, *entry.input[:2]))
-    nodes = check_export(net, entry.input)
+    shape = small_input(name)
+    net = with_large_weights(NETS[name].load()(10, *shape[:2]))
+    nodes = check_export(net, shape)
     norms = sum(isinstance(layer, LRN) for layer in net.modules())
     assert nodes["LRN"] == norms
 
@@ -547,7 +546,6 @@ def test_low_rank_layers_are_the_best_approximation_of_their_rank() -> None:
     assert torch.equal(layer_of(low_rank.approximate(net, 10_000), 1, nn.Linear).weight, layer.weight)
 
 
-@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_size_budget_writes_the_most_accurate_file_that_fits(
     file: Path, trained: Path, tmp_path: Path, cli: CommandLine
@@ -564,7 +562,6 @@ def test_size_budget_writes_the_most_accurate_file_that_fits(
     assert "low-rank layers and int8" in out and (tmp_path / "c.onnx").stat().st_size <= 100_000
 
 
-@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_reports_the_smallest_possible_size_budget(trained: Path, tmp_path: Path, cli: CommandLine) -> None:
     code, _, err = cli("export", trained, "--size-budget", "9kB", "-o", tmp_path / "c.onnx")

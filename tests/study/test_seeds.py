@@ -12,8 +12,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,7 @@ from torch import nn
 import classicnets as cn
 from classicnets import machine
 from classicnets.errors import UsageError
-from classicnets.events import Advice, Epoch, Step
+from classicnets.events import Advice, Epoch, Event, Step
 from classicnets.report import seeds as report
 from classicnets.report.terminal import SeedsTerminal
 from classicnets.runs import checkpoint, history
@@ -182,50 +180,25 @@ def alive(pid: int) -> bool:
 linux = pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
 
 
-@contextmanager
-def started_seeds(
-    net: str, blobs: Path, parallel_runs: int, epochs: int
-) -> Iterator[tuple[subprocess.Popen[str], list[int], Path]]:
-    """A command with one more seed than `parallel_runs`, after the first epoch of those; its workers and folder."""
-    options = [
-        "--data",
-        blobs,
-        "--set",
-        f"epochs={epochs}",
-        "batch_size=100",
-        "--seeds",
-        parallel_runs + 1,
-        "--parallel-runs",
-    ]
-    folder = Path("runs", f"own_{net.split(':')[1]}-blobs-seeds-1")
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "classicnets", "train", net, *map(str, options), str(parallel_runs)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    ) as parent:
-        workers: list[int] = []
-        try:
-            while not all((folder / f"seed-{seed}" / "last.safetensors").exists() for seed in range(parallel_runs)):
-                assert parent.poll() is None, parent.communicate()
-                time.sleep(0.02)
-            workers = children(parent.pid)
-            assert len(workers) == parallel_runs
-            yield parent, workers, folder
-        finally:
-            for pid in (parent.pid, *workers):
-                if alive(pid):
-                    os.kill(pid, signal.SIGKILL)
-
-
 @linux
 @pytest.mark.slow
-def test_ctrl_c_saves_and_stops_the_active_runs(own: Path, blobs: Path) -> None:
+def test_ctrl_c_saves_and_stops_the_active_runs(
+    own: Path, blobs: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     endless = 100_000  # epochs: hours, even on a fast machine
-    with started_seeds(f"{own}:slow", blobs, parallel_runs=2, epochs=endless) as (parent, workers, folder):
-        parent.send_signal(signal.SIGINT)
-        _, err = parent.communicate()
-    assert parent.returncode == 130
+    folder, before, workers = Path("runs/own_slow-blobs-seeds-1"), children(os.getpid()), list[int]()
+    show = SeedsTerminal.show
+
+    def interrupt(display: SeedsTerminal, seed: int, event: Event) -> None:
+        show(display, seed, event)
+        if not workers and all((folder / f"seed-{active}" / "last.safetensors").exists() for active in (0, 1)):
+            workers.extend(pid for pid in children(os.getpid()) if pid not in before)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(SeedsTerminal, "show", interrupt)
+    options = ["--set", f"epochs={endless}", "batch_size=100", "--seeds", 3, "--parallel-runs", 2]
+    code, _, err = cli("train", f"{own}:slow", "--data", blobs, *options)
+    assert code == 130 and len(workers) == 2
     assert f"stopped; 3 runs have no result; to resume: classicnets train --resume {folder}" in err
     assert not any(map(alive, workers))
     for seed in (0, 1):
@@ -240,24 +213,42 @@ def test_ctrl_c_saves_and_stops_the_active_runs(own: Path, blobs: Path) -> None:
     assert caught.value.hints == (f"classicnets train --resume {folder}",)
 
 
-@pytest.mark.exhaustive
 @linux
 @pytest.mark.slow
-def test_killed_runs_resume_bit_for_bit(cli: CommandLine, own: Path, blobs: Path, one_thread: None) -> None:
+def test_killed_runs_resume_bit_for_bit(
+    cli: CommandLine, own: Path, blobs: Path, one_thread: None, in_one_process: None
+) -> None:
+    """The command and its only worker are killed in the second epoch of the first of two runs."""
     Path("halt").touch()
-    with started_seeds(f"{own}:halting", blobs, parallel_runs=1, epochs=12) as (parent, workers, folder):
-        for pid in (parent.pid, *workers):
-            os.kill(pid, signal.SIGKILL)
+    folder = Path("runs/own_halting-blobs-seeds-1")
+    options = ["--set", "epochs=3", "batch_size=100", "--seeds", "2", "--parallel-runs", "1"]
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "classicnets", "train", f"{own}:halting", "--data", blobs, *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as parent:
+        workers: list[int] = []
+        try:
+            while not (folder / "seed-0/last.safetensors").exists():
+                assert parent.poll() is None, parent.communicate()
+                time.sleep(0.02)
+            workers = children(parent.pid)
+            assert len(workers) == 1
+        finally:
+            parent.kill()
+            for pid in workers:
+                os.kill(pid, signal.SIGKILL)
         parent.communicate()
-        while any(map(alive, workers)):
-            time.sleep(0.02)
+    while any(map(alive, workers)):
+        time.sleep(0.02)
     Path("halt").unlink()
-    assert 1 <= len(losses(folder / "seed-0")) < 12 and not (folder / "seed-1" / "history.jsonl").exists()
+    assert 1 <= len(losses(folder / "seed-0")) < 3 and not (folder / "seed-1" / "history.jsonl").exists()
     code, out, err = cli("train", "--resume", folder, "--json")
     assert code == 0, err
     assert json.loads(out)["n"] == 2
     for seed in (0, 1):
-        single = cn.train(f"{own}:halting", data=str(blobs), seed=seed, epochs=12, batch_size=100, quiet=True)
+        single = cn.train(f"{own}:halting", data=str(blobs), seed=seed, epochs=3, batch_size=100, quiet=True)
         assert same_weights(folder / f"seed-{seed}", single.path)
         assert losses(folder / f"seed-{seed}") == losses(single.path)
 
@@ -455,10 +446,12 @@ def test_dry_run_reports_the_number_of_runs(cli: CommandLine, blobs: Path) -> No
     assert code == 0 and "each of 7 runs, with seeds 2 and following" in err and "61,706" in out
 
 
-@pytest.mark.exhaustive
-@pytest.mark.slow
 def test_benchmark_runs_only_missing_seeds(
-    blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    blobs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    in_one_process: None,
 ) -> None:
     spec = importlib.util.spec_from_file_location("seeds_benchmark", Path(__file__).parents[2] / "benchmarks/seeds.py")
     benchmark = importlib.util.module_from_spec(present(spec))
