@@ -17,6 +17,7 @@ import torch
 
 from classicnets import report
 from classicnets.cli.main import main
+from classicnets.errors import ClassicnetsError
 from classicnets.events import Event
 from classicnets.forecast import trial
 from classicnets.report import error_analysis, figures
@@ -112,10 +113,14 @@ def in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     ) -> Generator[tuple[int, Event | RunEnd], None, None]:
         for seed, run in runs.items():
             session = Session.resume(run.path, lambda _: None, Output(save_every=save_seconds), trust=True)
-            for event in session.events():
-                yield seed, event
-            session.finish(report.run.write)
-            yield seed, RunEnd()
+            try:
+                for event in session.events():
+                    yield seed, event
+                session.finish(report.run.write)
+            except ClassicnetsError as error:
+                yield seed, RunEnd(str(error))
+            else:
+                yield seed, RunEnd()
 
     monkeypatch.setattr(processes, "follow", follow)
 

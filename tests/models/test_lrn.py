@@ -7,9 +7,7 @@ even a wrong one, is almost a division by a constant.
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -521,26 +519,12 @@ def test_supports_the_meta_device() -> None:
     assert b.shape == gradient.shape == a.shape and b.is_meta and gradient.is_meta
 
 
-COMPILER = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler")
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # from Inductor
-@pytest.mark.parametrize(
-    ("backend", "layout"),
-    [
-        ("aot_eager", torch.Tensor.contiguous),
-        ("aot_eager", channels_last),
-        pytest.param("inductor", channels_last, marks=[COMPILER, pytest.mark.slow]),
-    ],
-    ids=["contiguous", "channels last", "by Inductor"],
-)
-def test_compiled_values_and_gradients_are_equal(
-    backend: str, layout: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+@pytest.mark.parametrize("layout", [torch.Tensor.contiguous, channels_last], ids=["contiguous", "channels last"])
+def test_compiled_values_and_gradients_are_equal(layout: Any) -> None:
+    """As graphs of both passes, divided as for Inductor, whose own code would take half a minute to compile."""
     torch._dynamo.reset()
     layer = LRN(groups=2, convention="paper")
-    compiled = torch.compile(layer, backend=backend, fullgraph=True)
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
     a = layout(images(3, 24, 7, 5))
     a[1, 4, 2, 3] = 3e38
     g = layout(torch.randn(a.shape, generator=torch.Generator().manual_seed(1)))

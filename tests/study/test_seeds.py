@@ -30,8 +30,9 @@ from classicnets.events import Advice, Epoch, Event, Step
 from classicnets.report import seeds as report
 from classicnets.report.terminal import SeedsTerminal
 from classicnets.runs import checkpoint, history
+from classicnets.runs.folder import RunFolder
 from classicnets.spec import run_spec
-from classicnets.study import parallel, seeds
+from classicnets.study import parallel, processes, seeds
 from classicnets.study.parallel import Parallelism, compare
 from classicnets.training.plan import plan
 from classicnets.values import Expected
@@ -83,12 +84,12 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def three(own: Path, blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> cn.Seeds:
-    """Seeds 3, 4 and 5, two at a time, with one thread each."""
+def two(own: Path, blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> cn.Seeds:
+    """Seeds 3 and 4 in parallel, with one thread each."""
     torch.set_num_threads(1)
     runs = tmp_path_factory.mktemp("runs")
     options = {"seed": 3, "parallel_runs": 2, "data": str(blobs), "runs": runs, "quiet": True, "epochs": 2}
-    seeds_result: cn.Seeds = cn.train_seeds(f"{own}:net", 3, **options)
+    seeds_result: cn.Seeds = cn.train_seeds(f"{own}:net", 2, **options)
     return seeds_result
 
 
@@ -108,48 +109,49 @@ def one_thread() -> None:
 
 
 @pytest.mark.slow
-def test_a_seed_among_others_equals_a_single_run(three: cn.Seeds, own: Path, blobs: Path, one_thread: None) -> None:
+def test_a_seed_among_others_equals_a_single_run(two: cn.Seeds, own: Path, blobs: Path, one_thread: None) -> None:
     single = cn.train(f"{own}:net", data=str(blobs), seed=4, epochs=2, quiet=True)
-    parallel_run = three.path / "seed-4"
+    parallel_run = two.path / "seed-4"
     assert same_weights(parallel_run, single.path) and losses(parallel_run) == losses(single.path)
     assert json.loads((parallel_run / "run.json").read_text())["threads"] == single.facts["threads"] == 1
-    assert not same_weights(parallel_run, three.path / "seed-5")
+    assert not same_weights(parallel_run, two.path / "seed-3")
 
 
 @pytest.mark.slow
-def test_each_seed_is_an_ordinary_run(three: cn.Seeds, cli: CommandLine) -> None:
-    assert [run.facts["seed"] for run in three.runs] == [3, 4, 5]
-    assert three.runs[0].evaluate().accuracy == three.summary["runs"][0]["test_accuracy"]
-    assert cli("evaluate", three.path / "seed-3")[0] == 0
-    assert {p.name for p in three.path.iterdir()} == {
-        "seeds.json", "curves.png", "card.md", "seed-3", "seed-4", "seed-5"
+def test_each_seed_is_an_ordinary_run(two: cn.Seeds, cli: CommandLine) -> None:
+    assert [run.facts["seed"] for run in two.runs] == [3, 4]
+    assert two.runs[0].evaluate().accuracy == two.summary["runs"][0]["test_accuracy"]
+    assert cli("evaluate", two.path / "seed-3")[0] == 0
+    assert {p.name for p in two.path.iterdir()} == {
+        "seeds.json", "curves.png", "card.md", "seed-3", "seed-4"
     }  # fmt: skip
 
 
 @pytest.mark.slow
-def test_statistics_equal_those_of_the_runs(three: cn.Seeds) -> None:
-    accuracies = [present(run.result)["test_accuracy"] for run in three.runs]
-    assert three.mean == statistics.mean(accuracies) and three.sd == statistics.stdev(accuracies)
-    facts = json.loads((three.path / "seeds.json").read_text())
-    assert facts["side_by_side"] == 2 and facts["threads"] == 1 and facts["seeds"] == [3, 4, 5]
+def test_statistics_equal_those_of_the_runs(two: cn.Seeds) -> None:
+    accuracies = [present(run.result)["test_accuracy"] for run in two.runs]
+    assert two.mean == statistics.mean(accuracies) and two.sd == statistics.stdev(accuracies)
+    facts = json.loads((two.path / "seeds.json").read_text())
+    assert facts["side_by_side"] == 2 and facts["threads"] == 1 and facts["seeds"] == [3, 4]
     assert facts["machine"]["versions"]["torch"] == torch.__version__
     result = facts["result"]
-    assert (result["n"], result["of"], result["pictures"], result["verdict"]) == (3, 3, 100, "")
+    assert (result["n"], result["of"], result["pictures"], result["verdict"]) == (2, 2, 100, "")
     assert result["test_accuracy"]["min"] == min(accuracies) and result["test_accuracy"]["max"] == max(accuracies)
-    assert result["train_loss"]["mean"] == statistics.mean(present(run.result)["train_loss"] for run in three.runs)
-    card = (three.path / "card.md").read_text()
-    assert f"**{three.mean:.4f} ± {three.sd:.4f}" in card and "| [4](seed-4) |" in card
-    assert f"{three.mean:.4f}" in repr(three) and repr(cn.Seeds(three.path)) == repr(three)
+    assert result["train_loss"]["mean"] == statistics.mean(present(run.result)["train_loss"] for run in two.runs)
+    card = (two.path / "card.md").read_text()
+    assert f"**{two.mean:.4f} ± {two.sd:.4f}" in card and "| [4](seed-4) |" in card
+    assert f"{two.mean:.4f}" in repr(two) and repr(cn.Seeds(two.path)) == repr(two)
 
 
 @pytest.mark.slow
-def test_finished_runs_cannot_be_resumed(three: cn.Seeds, cli: CommandLine) -> None:
-    code, _, err = cli("train", "--resume", three.path)
+def test_finished_runs_cannot_be_resumed(two: cn.Seeds, cli: CommandLine) -> None:
+    code, _, err = cli("train", "--resume", two.path)
     assert code == 2 and "error[CN208]: all runs are complete" in err
 
 
-@pytest.mark.slow
-def test_failed_seed_is_reported_and_the_others_continue(cli: CommandLine, own: Path, blobs: Path) -> None:
+def test_failed_seed_is_reported_and_the_others_continue(
+    cli: CommandLine, own: Path, blobs: Path, in_one_process: None
+) -> None:
     code, out, err = cli(
         "train", f"{own}:breaks", "--data", blobs, "--set", "epochs=1", "--seed", 3, "--seeds", 2,
         "--parallel-runs", 2, "--json",
@@ -164,6 +166,26 @@ def test_failed_seed_is_reported_and_the_others_continue(cli: CommandLine, own: 
     folder = Path(result["folder"])
     assert "error[CN101]" in (folder / "card.md").read_text() and (folder / "curves.png").stat().st_size > 10_000
     assert list(seeds.SeedsFolder(folder).missing()) == [4]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell script stands for Python")
+def test_processes_wait_for_their_turn_and_report_their_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "python"
+    lines = ["#!/bin/sh", 'mkdir "$6/started"', "echo note >&2", 'echo "error[CN101]: in $(basename $6)" >&2', "exit 1"]
+    script.write_text("\n".join(lines))  # the sixth argument is the run folder
+    script.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(script))
+    runs = {seed: RunFolder(tmp_path / f"seed-{seed}") for seed in range(4)}
+    for run in runs.values():
+        run.path.mkdir()
+    ends = []
+    for seed, end in processes.follow(runs, 2, 1, 300.0):
+        ends.append(seed)
+        assert end == processes.RunEnd(f"error[CN101]: in seed-{seed}")
+        assert sum((run.path / "started").exists() for run in runs.values()) <= min(len(ends) + 1, 4)
+    assert sorted(ends) == [0, 1, 2, 3]
 
 
 def children(pid: int) -> list[int]:

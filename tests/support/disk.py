@@ -8,7 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -144,10 +144,19 @@ class _RawFile(io.FileIO):
 
 
 def distinct(deaths: Iterable[Death]) -> list[Death]:
-    """The deaths without those that leave what another one leaves, except for random names of temporary files."""
+    """The deaths that leave different files. Those that differ in temporary files only become one, which leaves all of
+    these, under different names.
+    """
     unique: dict[frozenset[tuple[str, bytes | None]], Death] = {}
-    for death in deaths:
-        unique.setdefault(frozenset((_RANDOM.sub("", path), content) for path, content in death.tree.items()), death)
+    for number, death in enumerate(deaths):
+        lasting = {path: content for path, content in death.tree.items() if not _RANDOM.search(path)}
+        temporary = {
+            _RANDOM.sub(lambda match: f"{number:0{len(match[0])}x}", path): content
+            for path, content in death.tree.items()
+            if path not in lasting
+        }
+        known = unique.setdefault(frozenset(lasting.items()), replace(death, tree=lasting))
+        known.tree.update(temporary)
     return list(unique.values())
 
 
