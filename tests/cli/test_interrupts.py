@@ -111,9 +111,7 @@ def files(folder: Path) -> set[Path]:
     ],
     ids=lambda words: " ".join(words[:2]),
 )
-def test_at_any_call(
-    words: list[str], run: Path, folder: Path, cli: CommandLine, tmp_path: Path
-) -> None:
+def test_at_any_call(words: list[str], run: Path, folder: Path, cli: CommandLine, tmp_path: Path) -> None:
     def do() -> tuple[int, str, str]:
         if "STOPPED" in words:
             stopped = shutil.copytree(run, tmp_path / str(next(numbers)))

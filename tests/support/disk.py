@@ -150,14 +150,13 @@ def distinct(deaths: Iterable[Death]) -> list[Death]:
     unique: dict[frozenset[tuple[str, bytes | None]], Death] = {}
     for number, death in enumerate(deaths):
         lasting = {path: content for path, content in death.tree.items() if not _RANDOM.search(path)}
-        temporary = {
-            _RANDOM.sub(lambda match: f"{number:0{len(match[0])}x}", path): content
-            for path, content in death.tree.items()
-            if path not in lasting
-        }
         known = unique.setdefault(frozenset(lasting.items()), replace(death, tree=lasting))
-        known.tree.update(temporary)
+        known.tree.update((_renamed(path, number), death.tree[path]) for path in death.tree.keys() - lasting.keys())
     return list(unique.values())
+
+
+def _renamed(path: str, number: int) -> str:
+    return _RANDOM.sub(lambda match: f"{number:0{len(match[0])}x}", path)
 
 
 def write_tree(root: Path, tree: Tree) -> None:

@@ -20,6 +20,7 @@ from support.command_line import CommandLine
 from support.networks import is_large, small_input
 from support.typed import gradients_of
 
+
 def step(net: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """Outputs and gradients of one step in training mode, with the same random numbers for dropout."""
     torch.manual_seed(1)
