@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from classicnets.models.registry import NETS
 
-# the networks for ImageNet, for the smallest images that they pass, which leaves every layer in place
-_SMALL = {name: 67 for name, entry in NETS.items() if entry.macs > 3e8 and entry.input[1] > 200} | {"vgg16": 32}
+# The networks for ImageNet are built for the smallest image they pass, which leaves every layer in place; torchvision's
+# has layers that refuse images so small.
+_SMALL = {name: 67 for name, entry in NETS.items() if entry.macs > 3e8 and entry.input[1] > 200}
+_SMALL |= {"vgg16": 32, "alexnet_torchvision": 224}
 
 
 def is_large(name: str) -> bool:

@@ -32,8 +32,7 @@ def step(net: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tens
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if is_large(n) else n for n in NETS])
 def test_every_network_trains_reproducibly_in_deterministic_mode(name: str) -> None:
-    # torchvision's has layers that refuse small images in this mode
-    channels, side, _ = NETS[name].input if name == "alexnet_torchvision" else small_input(name)
+    channels, side, _ = small_input(name)
     torch.manual_seed(0)
     net = cn.create(name, num_classes=10, image_size=side)
     x = torch.randn(2, channels, side, side)
