@@ -20,8 +20,6 @@ from classicnets import api
 from classicnets.cli.main import main
 from support.idx import make_idx_folder
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 LENET = """\
 from torch import nn
 class Net(nn.Module):

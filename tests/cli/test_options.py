@@ -26,7 +26,7 @@ OWN_NET = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory, undrawn: None) -> dict[str, str]:
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Names in the table and what they stand for: data, networks, finished and stopped runs, weights. Draws nothing."""
     root = tmp_path_factory.mktemp("options")
     gray = make_idx_folder(root / "gray", train=40, test=20)

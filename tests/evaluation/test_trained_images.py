@@ -28,8 +28,6 @@ from support.idx import make_idx_folder, write_idx
 from support.images import CLASSES, make_image_folder, save
 from support.onnx_files import colors_onnx
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 
 def left_out(counts: dict[str, int]) -> int:
     """The number of images that do not count because they were trained on."""

@@ -26,8 +26,6 @@ from support.command_line import CommandLine
 from support.images import make_image_folder, save
 from support.typed import present
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 CLASSES = ("a", "b", "c", "d")
 PLAIN = {"Add", "Conv", "Div", "Flatten", "Gemm", "Identity", "MatMul", "Mul", "Pad", "Relu", "Reshape", "Slice"}
 PLAIN |= {"Softmax", "Sub"}

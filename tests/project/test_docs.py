@@ -43,7 +43,7 @@ def test_a_generated_page_is_up_to_date(name: str) -> None:
 
 def test_every_network_is_in_one_group() -> None:
     assert sorted(name for module in nets.GROUPS for name in family(module)) == sorted(NETS)
-    assert sorted(re.findall(r"^\| \[`(\w+)`\]", make.page("nets.md"), re.MULTILINE)) == sorted(NETS)
+    assert sorted(re.findall(r"^\| \[`(\w+)`\]", (make.DOCS / "nets.md").read_text(), re.MULTILINE)) == sorted(NETS)
 
 
 @pytest.mark.parametrize("name", [name for name, entry in NETS.items() if entry.connections])

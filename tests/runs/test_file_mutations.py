@@ -23,8 +23,6 @@ from classicnets.runs import history
 from support.idx import make_idx_folder
 from support.mutations import mutant_count, mutants
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 1, 28, 28), np.uint8)
 NAMES = ["run.json", "best.safetensors", "float.onnx", "int8.onnx", "program.pt2", "seeds.json", "history.jsonl"]
 JSON_NAMES = ["run.json", "seeds.json"]
@@ -61,7 +59,7 @@ class Subject:
 
 
 @pytest.fixture(scope="module")
-def subject(tmp_path_factory: pytest.TempPathFactory, undrawn: None) -> Subject:
+def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
     folder = tmp_path_factory.mktemp("mutations")
     options: dict[str, Any] = {"epochs": 1, "batch_size": 20, "validation": 0.2, "quiet": True, "device": "cpu"}
     data = make_idx_folder(folder / "blobs", train=40, test=20)

@@ -30,7 +30,7 @@ net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 3))
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory, undrawn: None) -> Path:
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with images, a finished and a stopped run of one's own network, and its torch program."""
     root = tmp_path_factory.mktemp("own")
     images = make_image_folder(root / "images", per_class=6, test_per_class=2, size=16)
@@ -101,7 +101,7 @@ def test_other_code_in_a_copy_of_a_run_is_not_known(own: Path, tmp_path: Path, c
         lambda path, **options: cn.train(str(path), data=str(path.parent / "images"), epochs=1, quiet=True, **options),
     ],
 )
-def test_in_python(open_run: Callable[..., Any], elsewhere: Path, tmp_path: Path, undrawn: None) -> None:
+def test_in_python(open_run: Callable[..., Any], elsewhere: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         open_run(elsewhere / "run")
     assert caught.value.code == "CN212" and not (tmp_path / "ran").exists()

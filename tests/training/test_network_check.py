@@ -25,7 +25,7 @@ from classicnets.training.session import Session
 from classicnets.training.state import State
 from support.command_line import CommandLine
 
-pytestmark = [pytest.mark.usefixtures("undrawn"), pytest.mark.filterwarnings("ignore:.*is deprecated")]
+pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated")
 
 HEADER = """
 import torch
