@@ -37,6 +37,14 @@ def add(code_digest: str) -> None:
         return
 
 
+def is_known(code_digest: str) -> bool:
+    """Return whether this user has run code on this machine before."""
+    try:
+        return (folder() / code_digest).is_file()
+    except (OSError, RuntimeError):
+        return False
+
+
 def check(code_digest: str, *, trust: bool, what: str, where: str, hints: tuple[str, ...] = ()) -> None:
     """Check that code may be run; with `trust`, remember it.
 
@@ -53,11 +61,7 @@ def check(code_digest: str, *, trust: bool, what: str, where: str, hints: tuple[
     if trust:
         add(code_digest)
         return
-    try:
-        known = (folder() / code_digest).is_file()
-    except (OSError, RuntimeError):
-        known = False
-    if not known:
+    if not is_known(code_digest):
         raise UsageError(
             "CN212",
             what,
