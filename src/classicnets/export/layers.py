@@ -91,15 +91,18 @@ class _SameMapNorm(nn.Module):
 
 
 class _RBFOutput(nn.Module):
-    """RBFOutput without the negation, which NCNN's converter would join with a softmax to an operator it lacks."""
+    """RBFOutput as a matrix product: NCNN has no softmin, which its converter makes of a negation and a softmax."""
 
     def __init__(self, layer: RBFOutput) -> None:
         super().__init__()
         self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        x, codes = x.unsqueeze(-2), self.layer.codes
-        return ((x - codes) * (codes - x)).sum(-1)
+        if not torch.onnx.is_in_onnx_export():
+            output: Tensor = self.layer(x)
+            return output
+        codes = self.layer.codes
+        return F.linear(x, 2 * codes, -codes.square().sum(-1)) - (x * x).sum(-1, keepdim=True)
 
 
 class _FixedPool(nn.Module):
