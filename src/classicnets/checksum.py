@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from classicnets import strict_json
 from classicnets.errors import DataError
@@ -19,6 +19,8 @@ KEY = "checksum"  # in JSON
 DIGITS = 64
 BLANK = "0" * DIGITS
 _BLOCK = 2**23  # bytes that one thread hashes at a time
+
+State = Literal["unchanged", "changed", "missing"]  # "missing": a version without checksums wrote the file
 
 
 def fill(content: bytes, start: int) -> bytearray:
@@ -40,6 +42,20 @@ def digest(content: bytes | memoryview, start: int) -> str:
     return hashlib.sha256(len(parts[0]).to_bytes(8, "little") + b"".join(digests)).hexdigest()
 
 
+def state(content: bytes | memoryview, start: int | None, *, expected: bool) -> State:
+    """Return whether a file is as it was written.
+
+    Args:
+        content: its bytes.
+        start: where the checksum is; None if it has none.
+        expected: whether other parts of the file say that it has a checksum.
+    """
+    if start is None:
+        return "changed" if expected else "missing"
+    stored = bytes(content[start : start + DIGITS]).decode("ascii", "replace")
+    return "unchanged" if stored == digest(content, start) else "changed"
+
+
 def check(
     path: Path, content: bytes | memoryview, start: int | None, *, code: str, expected: bool, trust: bool, hint: str
 ) -> None:
@@ -57,7 +73,8 @@ def check(
     Raises:
         DataError: the file is damaged, or another program has changed it.
     """
-    if start is None and not expected:
+    status = state(content, start, expected=expected)
+    if status == "missing":
         note(
             _(
                 "note: {name} has no checksum, because an older version wrote it, so damage goes unnoticed",
@@ -65,9 +82,7 @@ def check(
             )
         )
         return
-    if start is not None and bytes(content[start : start + DIGITS]).decode("ascii", "replace") == digest(
-        content, start
-    ):
+    if status == "unchanged":
         return
     if trust:
         note(_("note: {name} was changed after it was written; it is used because of --trust", name=path.name))

@@ -44,6 +44,14 @@ def add(code_digest: str) -> None:
         note(message)
 
 
+def is_known(code_digest: str) -> bool:
+    """Return whether this user has run code on this machine before."""
+    try:
+        return (folder() / code_digest).is_file()
+    except (OSError, RuntimeError):
+        return False
+
+
 def check(code_digest: str, *, trust: bool, what: str, where: str, hints: tuple[str, ...] = ()) -> None:
     """Check that code may be run; with `trust`, remember it.
 
@@ -60,11 +68,7 @@ def check(code_digest: str, *, trust: bool, what: str, where: str, hints: tuple[
     if trust:
         add(code_digest)
         return
-    try:
-        known = (folder() / code_digest).is_file()
-    except OSError:
-        known = False
-    if not known:
+    if not is_known(code_digest):
         raise UsageError(
             "CN212",
             what,

@@ -47,6 +47,11 @@ def test_an_exported_file_opens_and_agrees_with_its_run(old: Path) -> None:
     np.testing.assert_allclose(file.predictor.probabilities(images), run.predictor.probabilities(images), atol=1e-5)
 
 
+def test_an_exported_file_is_shown(old: Path, cli: CommandLine) -> None:
+    code, out, _ = cli("show", old / "finished.onnx")
+    assert code == 0 and "an older version wrote the file" in out and "#000000, behind transparent parts" in out
+
+
 def test_a_finished_run_can_be_exported(old: Path, cli: CommandLine) -> None:
     code, out, _ = cli("export", old / "finished", "-o", "again.onnx")
     assert code == 0 and "agrees with the network on 20 images" in out

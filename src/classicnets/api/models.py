@@ -18,6 +18,7 @@ from classicnets.datasets.types import Say
 from classicnets.errors import DataError, MachineError, UsageError
 from classicnets.evaluation.classify import Decoder, Prediction
 from classicnets.evaluation.evaluate import Accepted, Evaluation
+from classicnets.evaluation.exported import ExportedFile, describe
 from classicnets.evaluation.model import Model as CoreModel
 from classicnets.evaluation.model import check_on_bad_image
 from classicnets.evaluation.onnx import OnnxClassifier
@@ -37,8 +38,8 @@ from classicnets.study.seeds import SeedsFolder
 from classicnets.study.summary import spread
 from classicnets.text import _, command
 
-__all__ = ["Accepted", "Evaluation", "Exported", "Input", "Model", "Prediction", "Run", "Seeds", "count_inputs"]
-__all__ += ["decoder", "load", "spread", "stream"]
+__all__ = ["Accepted", "Evaluation", "Exported", "ExportedFile", "Input", "Model", "Prediction", "Run", "Seeds"]
+__all__ += ["count_inputs", "decoder", "describe", "load", "spread", "stream"]
 
 
 class Model(CoreModel):

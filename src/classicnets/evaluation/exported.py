@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from classicnets import checksum, schema, trust
+from classicnets.checksum import State
 from classicnets.errors import DataError
 from classicnets.files import mapped
 from classicnets.runs import formats
 from classicnets.strict_json import dump
 from classicnets.text import _, byte_count, command
+from classicnets.values import Preprocess
 
 KEY = "classicnets"  # the metadata entry of an .onnx file that has the facts
 RECORD = "classicnets.json"  # the extra file of a .pt2 file that has them
@@ -49,6 +52,57 @@ def program_digest(content: bytes | memoryview) -> str:
     return checksum.digest(content, len(content))
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExportedFile:
+    """What an exported file says about itself, and whether it is as it was written.
+
+    Attributes:
+        path: the .onnx or .pt2 file.
+        bytes: its size.
+        facts: its metadata.
+        checksum: "unchanged", "changed", or "missing" in a file of a version without checksums.
+        trusted: whether a .pt2 file, which can contain code, was created or run on this machine before; None for .onnx.
+    """
+
+    path: Path
+    bytes: int
+    facts: dict[str, Any]
+    checksum: State
+    trusted: bool | None
+
+    @property
+    def format(self) -> str:
+        """Return the format as `classicnets export --format` names it."""
+        return "onnx" if self.trusted is None else "torch"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, without the digests of the training images."""
+        preprocess = Preprocess.from_dict(self.facts["preprocess"]).to_dict()  # files of version 0.1 have fewer keys
+        facts, trained = {**self.facts, "preprocess": preprocess}, self.facts.get("trained_images")
+        if trained:
+            facts["trained_images"] = {key: value for key, value in trained.items() if key != "digests"}
+        return {**vars(self), "path": str(self.path), "format": self.format, "facts": facts}
+
+
+def describe(path: Path) -> ExportedFile:
+    """Return what an exported file contains, even if another program has changed it; no code in it is executed.
+
+    Args:
+        path: an .onnx or .pt2 file.
+
+    Raises:
+        DataError: CN308 if it is missing, damaged, or was not exported by classicnets.
+    """
+    content, facts = _parse(path)
+    return ExportedFile(
+        path=path,
+        bytes=len(content),
+        facts=facts,
+        checksum=checksum.state(content, _checksum_start(path, content), expected=checksum.KEY in facts),
+        trusted=trust.is_known(program_digest(content)) if _is_program(path) else None,
+    )
+
+
 def read_facts(path: Path, *, trusted: bool = False) -> dict[str, Any]:
     """Return the facts of an exported file, which is unchanged or `trusted`.
 
@@ -62,10 +116,37 @@ def read_facts(path: Path, *, trusted: bool = False) -> dict[str, Any]:
         DataError: CN308 if it is missing, damaged, or was not exported by classicnets.
         UsageError: CN212 if it is a .pt2 file that was not made or run on this machine before.
     """
-    is_program = path.suffix.lower() == ".pt2"
+    content, facts = _parse(path)
+    checksum.check(
+        path,
+        content,
+        _checksum_start(path, content),
+        code="CN308",
+        expected=checksum.KEY in facts,
+        trust=trusted,
+        hint=_("{command}   # writes the file again", command=command("classicnets", "export", "RUN")),
+    )
+    if _is_program(path):
+        trust.check(
+            program_digest(content),
+            trust=trusted,
+            what=_("{name} may contain Python code, which torch would run when it opens the file", name=path.name),
+            where=str(path),
+            hints=(_("ask its author for an .onnx file, which runs no code"),),
+        )
+    return facts
+
+
+def _is_program(path: Path) -> bool:
+    """Whether it is a torch program; otherwise it is an ONNX model."""
+    return path.suffix.lower() == ".pt2"
+
+
+def _parse(path: Path) -> tuple[memoryview, dict[str, Any]]:
+    """The bytes of a file, and its facts, which agree with their schema. Raises DataError CN308."""
     content = _content(path)
     try:
-        text = _program_facts(content) if is_program else _onnx_facts(content)
+        text = _program_facts(content) if _is_program(path) else _onnx_facts(content)
         if text is None:
             raise ValueError(
                 _("its metadata has no entry {key!r}, so its classes and preprocessing are unknown", key=KEY)
@@ -81,26 +162,14 @@ def read_facts(path: Path, *, trusted: bool = False) -> dict[str, Any]:
             supported=FORMAT,
         )
         raise unusable(path, why)
+    return content, facts
+
+
+def _checksum_start(path: Path, content: memoryview) -> int | None:
+    """Where the checksum is in the file; None if it has none."""
     start = len(content) - checksum.DIGITS
-    end = _ZIP_END if is_program else _ONNX_END
-    checksum.check(
-        path,
-        content,
-        start if bytes(content[start - len(end) : start]) == end else None,
-        code="CN308",
-        expected=checksum.KEY in facts,
-        trust=trusted,
-        hint=_("{command}   # writes the file again", command=command("classicnets", "export", "RUN")),
-    )
-    if is_program:
-        trust.check(
-            program_digest(content),
-            trust=trusted,
-            what=_("{name} may contain Python code, which torch would run when it opens the file", name=path.name),
-            where=str(path),
-            hints=(_("ask its author for an .onnx file, which runs no code"),),
-        )
-    return facts
+    end = _ZIP_END if _is_program(path) else _ONNX_END
+    return start if bytes(content[start - len(end) : start]) == end else None
 
 
 def unusable(path: Path, why: str) -> DataError:

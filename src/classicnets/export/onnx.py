@@ -19,7 +19,7 @@ from classicnets.errors import CheckFailed
 from classicnets.evaluation.exported import KEY, facts_text, seal_onnx
 from classicnets.evaluation.onnx import FLOAT_INPUT, OnnxClassifier
 from classicnets.evaluation.rejection import applied_temperature
-from classicnets.export import graph
+from classicnets.export import graph, pooling
 from classicnets.export.layers import replace_layers
 from classicnets.inspection.meta import one_line, without_data
 from classicnets.text import _, visible
@@ -66,6 +66,7 @@ def export_network(net: nn.Module, preprocess: Preprocess, *, one_image: bool = 
                 dynamic_shapes=None if one_image else ({0: torch.export.Dim("batch")},),
                 input_names=[graph.PREPARED],
                 output_names=[graph.LOGITS],
+                custom_translation_table=pooling.translations(),
                 opset_version=graph.OPSET,
                 verbose=False,
             )
