@@ -10,13 +10,16 @@ import gettext
 import re
 import shlex
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 # classes of the characters that change the direction of text, in Unicode's bidirectional algorithm
 _DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
-__all__ = ["_", "assignments", "byte_count", "command", "duration", "join", "nearest", "plural", "shape"]
+_running: tuple[list[str], Callable[..., Sequence[str]]] | None = None  # see `running`
+
+__all__ = ["_", "again", "assignments", "byte_count", "command", "duration", "join", "nearest", "plural", "shape"]
 
 
 def _(message: str, /, **fields: object) -> str:
@@ -144,6 +147,34 @@ def command(*words: str | Path) -> str:
     return shlex.join(
         f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word) for word in words
     )
+
+
+@contextmanager
+def running(program: str, words: Callable[..., Sequence[str]]) -> Iterator[None]:
+    """While open, `again` repeats a command.
+
+    Args:
+        program: the command without its options: "classicnets export".
+        words: returns the words that follow, with those changes of options that `again` is given.
+    """
+    global _running  # noqa: PLW0603 - a process runs one command
+    before, _running = _running, (program.split(), words)
+    try:
+        yield
+    finally:
+        _running = before
+
+
+def again(*words: str | Path, **changes: object) -> str:
+    """Format the command that runs now with all options that the user gave, except for these changes.
+
+    Args:
+        words: the command to format instead if it is not the one that runs, as in Python.
+        changes: new values of options by the names of their fields; None removes one.
+    """
+    if _running is not None and [*map(str, words[: len(_running[0])])] == _running[0]:
+        return command(*_running[0], *_running[1](**changes))
+    return command(*words)
 
 
 def visible(text: str, *, one_line: bool = False) -> str:
