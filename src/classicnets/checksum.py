@@ -59,12 +59,7 @@ def check(
         DataError: the file is damaged, or another program has changed it.
     """
     if start is None and not expected:
-        note(
-            _(
-                "note: {name} has no checksum, because an older version wrote it, so damage goes unnoticed",
-                name=path.name,
-            )
-        )
+        note(missing(path))
         return
     if start is not None and bytes(content[start : start + DIGITS]).decode("ascii", "replace") == digest(
         content, start
@@ -79,6 +74,13 @@ def check(
         where=str(path),
         why=_("its checksum is not that of its contents"),
         hint=(hint, _("{option}   # uses it anyway, if you know what has changed it", option="--trust")),
+    )
+
+
+def missing(path: Path) -> str:
+    """Return the note on a file without a checksum."""
+    return _(
+        "note: {name} has no checksum, because an older version wrote it, so damage goes unnoticed", name=path.name
     )
 
 

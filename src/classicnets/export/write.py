@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from torch import nn
 from classicnets.errors import CheckFailed, UsageError
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.program import ProgramClassifier
+from classicnets.evaluation.rejection import Calibration
 from classicnets.export import budget, int8, low_rank, onnx, parity, program
 from classicnets.export.source import ExportSource
 from classicnets.files import cannot_write, move_into_place, temporary_file
@@ -57,6 +58,8 @@ class Exported:
         missing_data: why the data is not available; "" if it is.
         candidates: the files that a size budget chose from.
         compared_on: the images that they were compared on, in words.
+        min_confidence: the smallest confidence of an answer that is not rejected; None if none is.
+        calibration: the temperature in the file, which it applies if answers are rejected, or why there is none.
     """
 
     path: Path
@@ -75,6 +78,8 @@ class Exported:
     missing_data: str
     candidates: tuple[budget.Candidate, ...] = ()
     compared_on: str = ""
+    min_confidence: float | None = None
+    calibration: Calibration = field(default_factory=Calibration)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -82,6 +87,7 @@ class Exported:
             "path": str(self.path),
             "candidates": [candidate.to_dict() for candidate in self.candidates],
         }
+        values |= values.pop("calibration").to_dict()
         return {_JSON_KEYS.get(name, name): value for name, value in values.items()}
 
 
@@ -244,6 +250,8 @@ def _write_and_check(part: Path, source: ExportSource, choice: _Choice, options:
         missing_data=source.missing_data,
         candidates=choice.candidates,
         compared_on=choice.compared_on,
+        min_confidence=options.min_confidence,
+        calibration=source.calibration,
     )
 
 

@@ -22,7 +22,7 @@ from classicnets.datasets.types import ImageSplits, Split
 from classicnets.errors import CheckFailed, DataError, UsageError
 from classicnets.evaluation.evaluate import Evaluation, accept, evaluate, write_metrics
 from classicnets.evaluation.predictor import Predictor
-from classicnets.evaluation.rejection import Rejection, fit_temperature
+from classicnets.evaluation.rejection import Calibration, Rejection, none_possible
 from classicnets.events import Advice, Epoch, Event, Step
 from classicnets.files import remove_parts
 from classicnets.images import batches
@@ -237,7 +237,7 @@ class Session:
         run_data.check(run, splits, place, retry)
         run_data.remember(run, place)
         facts = run.read()
-        if run.read_trained_images() is None:  # a run of an older version
+        if run.read_trained_images() is None:  # it was changed, or the run is of an older version
             record_images(run, splits, plan)
         remove_parts(run.path)
         has_checkpoint = run.last.exists()
@@ -365,10 +365,10 @@ class Session:
         epochs = [event for event in events if isinstance(event, Epoch)]
         facts, measured = self.folder.read(), evaluation.to_dict()
         weights, classes = self.folder.weights_file().name, self.plan.description.classes
-        temperature = self._temperature()
-        if temperature.get("temperature"):
-            calibrated = accept(probabilities, self.splits.test.labels, Rejection(0, temperature["temperature"]))
-            measured["calibrated"] = temperature | {
+        calibration = self._calibration()
+        if calibration.temperature is not None:
+            calibrated = accept(probabilities, self.splits.test.labels, Rejection(0, calibration.temperature))
+            measured["calibrated"] = calibration.to_dict() | {
                 "loss": calibrated.loss,
                 "calibration_error": calibrated.calibration_error,
             }
@@ -385,7 +385,7 @@ class Session:
             "peak_memory_bytes": machine.peak_memory_bytes(),
             "verdict": verdict(self.plan, evaluation.accuracy),
             **({"left_out": self.splits.left_out} if self.splits.left_out else {}),
-            **temperature,
+            **calibration.to_dict(),
         }
         results = Results(self.plan, self.folder, evaluation, probabilities, self.splits.test, events, facts)
         for report in reports:
@@ -422,13 +422,12 @@ class Session:
             return Scores(test_accuracy=evaluate(self.epoch_predictor, self.splits.test)[0].accuracy)
         return Scores()
 
-    def _temperature(self) -> dict[str, Any]:
-        """The temperature that calibrates probabilities, and the number of validation images that it was fitted on."""
-        validation, joined = self.validation, 0 < self.plan.recipe.join_after < self.plan.recipe.epochs
-        if validation is None or joined:  # the network was trained on images that have joined
-            return {}
-        temperature = fit_temperature(self.predictor.probabilities(validation.images), validation.labels)
-        return {"temperature": temperature, "calibration_images": len(validation)}
+    def _calibration(self) -> Calibration:
+        """The temperature that calibrates probabilities, fitted on the validation images."""
+        validation, missing = self.validation, none_possible(self.plan.recipe)
+        if validation is None or missing:  # the network was trained on images that have joined
+            return Calibration(None, 0, missing or "none_held_out")
+        return Calibration.fit(self.predictor.probabilities(validation.images), validation.labels)
 
     def _record(self, event: Event) -> list[Advice]:
         """Append the event and the subscribers' advice to the history; steps without a loss are not recorded."""
