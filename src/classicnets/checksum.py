@@ -75,12 +75,7 @@ def check(
     """
     status = state(content, start, expected=expected)
     if status == "missing":
-        note(
-            _(
-                "note: {name} has no checksum, because an older version wrote it, so damage goes unnoticed",
-                name=path.name,
-            )
-        )
+        note(missing(path))
         return
     if status == "unchanged":
         return
@@ -93,6 +88,13 @@ def check(
         where=str(path),
         why=_("its checksum is not that of its contents"),
         hint=(hint, _("{option}   # uses it anyway, if you know what has changed it", option="--trust")),
+    )
+
+
+def missing(path: Path) -> str:
+    """Return the note on a file without a checksum."""
+    return _(
+        "note: {name} has no checksum, because an older version wrote it, so damage goes unnoticed", name=path.name
     )
 
 

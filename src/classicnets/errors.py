@@ -154,7 +154,8 @@ What to do: wait, or stop the process that the message names. It saves a checkpo
 A run of your own network is built again by running its Python file, and a .pt2 file may contain code that torch runs
 when it opens the file. Code from elsewhere can do whatever you can do, so it is not run without a question. Which code
 was run is recorded in $XDG_STATE_HOME/classicnets/trusted (default: ~/.local/state), for each user, by its contents:
-runs and files that you make on this machine are known, wherever you copy them.
+runs and files that you make on this machine are known, wherever you copy them. Trust covers the files that a run was
+started with, not those that are put beside them later.
 What to do: if you trust who made it, add --trust (in Python: trust=True), once. Otherwise ask for an .onnx file, which
 needs no code, or read the Python file and pass it with --net FILE.py:NET.""",
     "CN301": """A file is not valid: either not an IDX file (the format of MNIST and Fashion-MNIST: magic number, sizes,

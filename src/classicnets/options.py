@@ -89,6 +89,36 @@ def option_fields(kind: type) -> list[Field[Any]]:
     return [f for f in fields(kind) if "option" in f.metadata]
 
 
+def option_words(values: Mapping[str, Any], *kinds: type) -> list[str]:
+    """Return the words of a command line that give options these values: positional arguments, then the others.
+
+    Args:
+        values: by the names of fields, in the order of the words; an option with None or False is left out.
+        kinds: the dataclasses of these options.
+    """
+    given = {name: value for name, value in values.items() if value is not None and value is not False}
+    known = {f.name: f for kind in kinds for f in option_fields(kind) if f.name in given and about(f).flag != ""}
+    words = [word for f in known.values() if not about(f).group for word in _value_words(f, given[f.name])]
+    for f in (known[name] for name in given if name in known and about(known[name]).group):
+        flag, texts = _spelling(f), _value_words(f, given[f.name])
+        joined = len(texts) == 1 and texts[0].startswith("-")  # otherwise it would be taken for an option
+        words += [f"{flag}={texts[0]}"] if joined else [flag, *texts]
+    return words
+
+
+def _value_words(f: Field[Any], value: Any) -> list[str]:
+    """The words of the value of an option."""
+    if value is True:
+        return []
+    if isinstance(value, Mapping):
+        return [f"{key}={text}" for key, text in value.items()]
+    if isinstance(value, list | tuple):
+        return [*map(str, value)]
+    if isinstance(value, float):
+        return [str(value).removesuffix(".0")]
+    return [f"{value}B" if about(f).read is read_size else str(value)]
+
+
 def default_text(f: Field[Any]) -> str:
     """Return the default value as the help shows it; "" if there is nothing to show."""
     shown = about(f).shown

@@ -13,14 +13,17 @@ import re
 import shlex
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 # classes of the characters that change the direction of text, in Unicode's bidirectional algorithm
 _DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
-__all__ = ["_", "assignments", "byte_count", "command", "csv_row", "duration", "join", "nearest", "note", "plural"]
-__all__ += ["shape", "visible"]
+_running: tuple[list[str], Callable[..., Sequence[str]]] | None = None  # see `running`
+
+__all__ = ["_", "again", "assignments", "byte_count", "command", "csv_row", "duration", "join", "nearest", "note"]
+__all__ += ["plural", "shape", "visible"]
 
 
 def _(message: str, /, **fields: object) -> str:
@@ -175,6 +178,34 @@ def csv_row(cells: Iterable[object]) -> str:
 def note(message: str) -> None:
     """Print a note to standard error."""
     print(visible(message), file=sys.stderr)
+
+
+@contextmanager
+def running(program: str, words: Callable[..., Sequence[str]]) -> Iterator[None]:
+    """While open, `again` repeats a command.
+
+    Args:
+        program: the command without its options: "classicnets export".
+        words: returns the words that follow, with those changes of options that `again` is given.
+    """
+    global _running  # noqa: PLW0603 - a process runs one command
+    before, _running = _running, (program.split(), words)
+    try:
+        yield
+    finally:
+        _running = before
+
+
+def again(*words: str | Path, **changes: object) -> str:
+    """Format the command that runs now with all options that the user gave, except for these changes.
+
+    Args:
+        words: the command to format instead if it is not the one that runs, as in Python.
+        changes: new values of options by the names of their fields; None removes one.
+    """
+    if _running is not None and [*map(str, words[: len(_running[0])])] == _running[0]:
+        return command(*_running[0], *_running[1](**changes))
+    return command(*words)
 
 
 def visible(text: str, *, one_line: bool = False) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from classicnets import checksum, machine, report
 from classicnets import handwriting as handwritten
-from classicnets import machine, report
 from classicnets.acceleration.prepare import choose
 from classicnets.datasets.types import Say
 from classicnets.errors import DataError, MachineError, UsageError
@@ -24,13 +24,14 @@ from classicnets.evaluation.model import check_on_bad_image
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.predictor import BATCH, Predictor
 from classicnets.evaluation.program import ProgramClassifier
+from classicnets.evaluation.rejection import Calibration
 from classicnets.export.source import ExportSource
 from classicnets.export.write import Exported, check_target, export, target
 from classicnets.images import inputs
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
 from classicnets.models.modules import complete, copy_module, unwrap
-from classicnets.options import documented, rename_old
+from classicnets.options import documented, option_fields, option_words, rename_old
 from classicnets.runs import checkpoint, folder, net_spec
 from classicnets.runs import data as run_data
 from classicnets.spec import ExportOptions
@@ -163,7 +164,7 @@ def load(
         fingerprint=facts.get("fingerprint"),
         copies=facts.get("copies"),
         accuracy=facts.get("test_accuracy"),
-        temperature=facts.get("temperature"),
+        calibration=Calibration.from_facts(facts),
         min_confidence=facts.get("min_confidence"),
         trained_images=facts.get("trained_images"),
     )
@@ -249,8 +250,8 @@ class Run(Model):
             on_bad_image=self.facts.get("on_bad_image", "fail"),
             copies=self.facts.get("copies"),
             accuracy=self.facts.get("result", {}).get("test_accuracy"),
-            temperature=self.facts.get("result", {}).get("temperature"),
-            trained_images=self.folder.read_trained_images(),
+            calibration=Calibration.of_run(self.facts),
+            trained_images=self.folder.read_trained_images(checksum.note),
             remember=self._move_data,
         )
 
@@ -288,9 +289,9 @@ class Run(Model):
         path = target(Path(path), exporting)
         check_target(path, exporting)  # before the data is read
         log = report.tables.console(stderr=True).print
-        retry: list[str | Path] = ["classicnets", "export", self.path, *["--int8"] * exporting.int8]
-        if exporting.size_budget is not None:
-            retry += ["--size-budget", f"{exporting.size_budget}B"]
+        values = [(f, getattr(exporting, f.name)) for f in option_fields(ExportOptions) if f.name != "data"]
+        words = option_words({f.name: value for f, value in values if value != f.default}, ExportOptions)
+        retry: list[str | Path] = ["classicnets", "export", self.path, "-o", path, *words]
         source = ExportSource(self.folder, self.net, log, exporting, retry)
         if exporting.data is not None and source.place is not None:
             self._move_data(source.place)

@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from classicnets.errors import UsageError
-from classicnets.options import GROUPS, about, check_options, default_text, note_new_spelling, option, option_fields
+from classicnets.options import (
+    GROUPS,
+    about,
+    check_options,
+    default_text,
+    note_new_spelling,
+    option,
+    option_fields,
+    option_words,
+)
 from classicnets.report.output import print
 from classicnets.text import _, command, nearest, note
 
@@ -137,6 +146,11 @@ def read(args: argparse.Namespace, kind: type[Options]) -> Options:
     options = kind(**values)
     check_options(options)
     return options
+
+
+def words(args: argparse.Namespace, **changes: object) -> list[str]:
+    """Return the words that give the command the options that the user gave, except for these changes."""
+    return option_words(vars(args) | changes, *args.kinds, Common)
 
 
 def reject(args: argparse.Namespace, kinds: Sequence[type], names: Collection[str], reason: str, hint: str) -> None:

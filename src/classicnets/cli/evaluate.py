@@ -139,7 +139,7 @@ def _print_summary(model: Model, data: str | None, result: Evaluation) -> None:
 
 def _print_accepted(model: Model, result: Evaluation, accepted: Accepted) -> None:
     """Print which answers are given, and the calibration before and after the temperature."""
-    print(report.predictions.rejection_note(model, accepted.min_confidence))
+    print(report.predictions.rejection_note(model.calibration, accepted.min_confidence))
     values = vars(accepted) | {"of": result.n}
     if accepted.accuracy is None:
         print(_("accepted: none of {of:,} images", **values))

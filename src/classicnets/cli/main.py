@@ -8,6 +8,7 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Sequence
+from functools import partial
 
 from classicnets import __version__, api, machine, report
 from classicnets.cli import (
@@ -27,7 +28,7 @@ from classicnets.cli import (
 from classicnets.errors import ClassicnetsError, MachineError, UsageError
 from classicnets.report.output import print
 from classicnets.strict_json import dump
-from classicnets.text import _, command, nearest
+from classicnets.text import _, command, nearest, running
 
 _OVERVIEW = """\
 classicnets: networks from LeNet (1989) to AlexNet (2014), built exactly as in their sources.
@@ -72,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
             _add_actions(subparser, actions)
         else:
             arguments.add(subparser, *module.OPTIONS)
-            subparser.set_defaults(run=module.run, parser=subparser)
+            subparser.set_defaults(run=module.run, parser=subparser, kinds=module.OPTIONS)
     return main_parser
 
 
@@ -83,7 +84,7 @@ def _add_actions(parser: argparse.ArgumentParser, actions: dict[str, arguments.A
         help_text = _(action.help)
         subparser = subparsers.add_parser(name, help=help_text, description=help_text, allow_abbrev=False)
         arguments.add(subparser, *action.options)
-        subparser.set_defaults(run=action.run, parser=subparser)
+        subparser.set_defaults(run=action.run, parser=subparser, kinds=action.options)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -187,7 +188,8 @@ def _follows_ctrl_c(error: BaseException | None) -> bool:
 def _run(args: argparse.Namespace) -> int:
     """Run the command. Raises UsageError CN205 if the user's code exits, which would look like success."""
     try:
-        code: int = args.run(args)
+        with running(args.parser.prog, partial(arguments.words, args)):
+            code: int = args.run(args)
     except SystemExit as error:
         own = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_installed(frame.filename)]
         raise UsageError(

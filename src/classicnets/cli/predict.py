@@ -66,10 +66,12 @@ def run(args: argparse.Namespace) -> int:
     total = api.models.count_inputs(options.inputs, console.print)
     console.print(_describe(model, handwriting=options.handwriting))
     if rejection:
-        console.print(report.predictions.rejection_note(model, rejection.min_confidence))
+        console.print(report.predictions.rejection_note(model.calibration, rejection.min_confidence))
     tally = report.predictions.Tally()
     drawn: list[tuple[Input, Prediction]] = []
-    facts = _facts(model) | ({"min_confidence": rejection.min_confidence} if rejection else {})
+    facts = _facts(model)
+    if rejection:
+        facts |= {"min_confidence": rejection.min_confidence, **model.calibration.to_dict()}
     writer = report.predictions.writer(
         output_format, facts, min(options.top, len(model.classes)), rejects=rejection is not None
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from classicnets import checksum, schema, trust
 from classicnets.checksum import State
@@ -15,7 +18,7 @@ from classicnets.errors import DataError
 from classicnets.files import mapped
 from classicnets.runs import formats
 from classicnets.strict_json import dump
-from classicnets.text import _, byte_count, command
+from classicnets.text import _, byte_count, command, plural
 from classicnets.values import Preprocess
 
 KEY = "classicnets"  # the metadata entry of an .onnx file that has the facts
@@ -23,6 +26,7 @@ RECORD = "classicnets.json"  # the extra file of a .pt2 file that has them
 FORMAT = 1
 
 _MAX_FACTS = 16 * 2**20  # bytes
+_PROBES = 4  # images of noise, whose colors a network sees or not
 # The last bytes of a file before its checksum: a metadata entry of the ONNX model, and the comment of the zip archive.
 _NAME = b"classicnets.checksum"
 _ONNX_END = b"\x72" + bytes([len(_NAME) + checksum.DIGITS + 4]) + b"\x0a" + bytes([len(_NAME)]) + _NAME + b"\x12\x40"
@@ -170,6 +174,35 @@ def _checksum_start(path: Path, content: memoryview) -> int | None:
     start = len(content) - checksum.DIGITS
     end = _ZIP_END if _is_program(path) else _ONNX_END
     return start if bytes(content[start - len(end) : start]) == end else None
+
+
+def check_channels(path: Path, facts: dict[str, Any], classify: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Check that the network sees colors if the facts say so; only for a file without a checksum, which may be changed.
+
+    Args:
+        path: the file, for messages.
+        facts: its facts.
+        classify: computes probabilities [N, classes] of pixels uint8 [N, H, W, 3] with the file.
+
+    Raises:
+        DataError: CN308, the channels of its preprocessing are not those of its network.
+    """
+    if checksum.KEY in facts:
+        return
+    preprocess = Preprocess.from_dict(facts["preprocess"])
+    colors = np.random.default_rng(0).integers(0, 256, (_PROBES, preprocess.side, preprocess.side, 3), dtype=np.uint8)
+    gray = np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in colors])
+    seen, seen_gray = classify(colors), classify(np.repeat(gray[..., None], 3, axis=3))
+    answers_alike = not np.ptp(seen, axis=0).any()  # then its answers say nothing about what it sees
+    sees_colors = not np.array_equal(seen, seen_gray)
+    if not answers_alike and sees_colors != (preprocess.channels == 3):
+        why = plural(
+            "preprocess.channels is {stated}, but its network sees {n} channel",
+            "preprocess.channels is {stated}, but its network sees {n} channels",
+            3 if sees_colors else 1,
+            stated=preprocess.channels,
+        )
+        raise unusable(path, why)
 
 
 def unusable(path: Path, why: str) -> DataError:

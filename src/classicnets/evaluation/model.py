@@ -21,7 +21,7 @@ from classicnets.evaluation.evaluate import (
     renumbered,
     unknown_classes,
 )
-from classicnets.evaluation.rejection import Rejection
+from classicnets.evaluation.rejection import Calibration, Rejection
 from classicnets.evaluation.selection import Recognizer, Selection, describe, files_among, nothing_left, select
 from classicnets.files import user_path
 from classicnets.images import inputs, loading
@@ -34,7 +34,7 @@ from classicnets.images.splits import Layout
 from classicnets.images.trained import Mask, TrainedImages, digests_of, read_record
 from classicnets.options import one_of
 from classicnets.spec import ON_BAD_IMAGE
-from classicnets.text import _, command, plural
+from classicnets.text import _, again, command, plural
 
 Watch = Callable[[list[Input]], Iterable[Input]]
 
@@ -52,7 +52,7 @@ class Model:
         on_bad_image: "fail" or "skip", as the data was read for training.
         copies: Groups of copies that an automatic split of that data keeps together; None for version 0.1.
         accuracy: The accuracy on the test split of that data that was recorded for these weights, if there is one.
-        temperature: The temperature that was fitted on validation images, if there is one.
+        calibration: The temperature that was fitted on validation images, or why there is none.
         min_confidence: The smallest confidence that the file was exported with; it then applies the temperature.
         trained_images: The record of the images that it was trained on, as `images.trained.record` returns it.
         remember: Receives the place of that data if it has moved.
@@ -70,12 +70,12 @@ class Model:
         on_bad_image: str = "fail",
         copies: Copies | None = None,
         accuracy: float | None = None,
-        temperature: float | None = None,
+        calibration: Calibration = Calibration(missing="old"),  # noqa: B008 - frozen
         min_confidence: float | None = None,
         trained_images: Mapping[str, Any] | None = None,
         remember: Callable[[str], None] = lambda _: None,
     ):
-        self.accuracy, self.temperature, self.min_confidence = accuracy, temperature, min_confidence
+        self.accuracy, self.calibration, self.min_confidence = accuracy, calibration, min_confidence
         self.trained_images, self._remember = trained_images, remember
         self.predictor, self.path, self.name, self.weights = predictor, path, name, weights
         self.data, self.fingerprint, self.on_bad_image, self.copies = data, fingerprint, on_bad_image, copies
@@ -88,14 +88,20 @@ class Model:
         """Class names, in the order of the outputs."""
         return self.predictor.classes
 
+    @property
+    def temperature(self) -> float | None:
+        """The temperature that calibrates probabilities where answers can be rejected; None if there is none."""
+        return self.calibration.temperature
+
     def rejecting(self, min_confidence: float | None) -> Rejection | None:
         """Return which answers are rejected below a confidence; None: as the file was exported, or none.
 
         Raises:
             UsageError: CN204, the confidence is not between 0 and 1.
         """
+        images = None if self.temperature is None else self.calibration.images
         if min_confidence is None:
-            return None if self.min_confidence is None else Rejection(self.min_confidence)
+            return None if self.min_confidence is None else Rejection(self.min_confidence, 1.0, images)
         if not 0 <= min_confidence <= 1:
             raise UsageError(
                 "CN204",
@@ -103,7 +109,7 @@ class Model:
                 hint="min_confidence=0.9",
             )
         is_applied = self.min_confidence is not None
-        return Rejection(min_confidence, 1.0 if is_applied or self.temperature is None else self.temperature)
+        return Rejection(min_confidence, 1.0 if is_applied or self.temperature is None else self.temperature, images)
 
     def predict(
         self,
@@ -177,7 +183,7 @@ class Model:
                     "CN206",
                     _("--include-trained has no effect on the test split of the training data, which always counts"),
                     where=str(self.path),
-                    hint=command("classicnets", "evaluate", self.path, "DATA", "--include-trained"),
+                    hint=again("classicnets", "evaluate", self.path, "DATA", "--include-trained", data="DATA"),
                 )
             return self._evaluate_default(on_bad_image, say, rejection)
         if location := loading.image_location(str(data)):
@@ -226,7 +232,7 @@ class Model:
                 "CN206",
                 _("the data to evaluate {name} on is not available", name=self.path.name),
                 where=self.data or _("{name} does not state its data set", name=self.path.name),
-                hint=command("classicnets", "evaluate", self.path, "DATA"),
+                hint=again("classicnets", "evaluate", self.path, "DATA", data="DATA"),
             )
         splits = self._load_own(self.data, on_bad_image, say)
         if splits.fingerprint != self.fingerprint:

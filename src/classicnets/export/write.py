@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from classicnets import files
 from classicnets.errors import CheckFailed, UsageError
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.program import ProgramClassifier
+from classicnets.evaluation.rejection import Calibration
 from classicnets.export import budget, int8, low_rank, onnx, parity, program
 from classicnets.export.source import ExportSource
 from classicnets.spec import MAX_LOSS, ExportOptions
@@ -55,6 +56,8 @@ class Exported:
         missing_data: why the data is not available; "" if it is.
         candidates: the files that a size budget chose from.
         compared_on: the images that they were compared on, in words.
+        min_confidence: the smallest confidence of an answer that is not rejected; None if none is.
+        calibration: the temperature in the file, which it applies if answers are rejected, or why there is none.
     """
 
     path: Path
@@ -73,6 +76,8 @@ class Exported:
     missing_data: str
     candidates: tuple[budget.Candidate, ...] = ()
     compared_on: str = ""
+    min_confidence: float | None = None
+    calibration: Calibration = field(default_factory=Calibration)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -80,6 +85,7 @@ class Exported:
             "path": str(self.path),
             "candidates": [candidate.to_dict() for candidate in self.candidates],
         }
+        values |= values.pop("calibration").to_dict()
         return {_JSON_KEYS.get(name, name): value for name, value in values.items()}
 
 
@@ -236,6 +242,8 @@ def _write_and_check(part: Path, source: ExportSource, choice: _Choice, options:
         missing_data=source.missing_data,
         candidates=choice.candidates,
         compared_on=choice.compared_on,
+        min_confidence=options.min_confidence,
+        calibration=source.calibration,
     )
 
 

@@ -15,7 +15,7 @@ from classicnets import checksum, machine, schema
 from classicnets import trust as trusted
 from classicnets.errors import DataError, MachineError, UsageError
 from classicnets.files import cannot_write, sync_folder, write_json, write_whole
-from classicnets.runs import formats, net_spec
+from classicnets.runs import formats, net_spec, user_file
 from classicnets.runs.net_spec import NetSpec
 from classicnets.text import _, command, nearest, note
 from classicnets.values import Preprocess, Recipe
@@ -61,7 +61,7 @@ class RunFolder:
 
     @property
     def trained_images(self) -> Path:
-        """The digests of the images that the run is trained on, which `images.trained` writes and reads."""
+        """The digests of the images that the run is trained on, as `images.trained` records them."""
         return self.path / "trained_images.json"
 
     @property
@@ -117,24 +117,36 @@ class RunFolder:
             ) from error
         return facts
 
-    def read_trained_images(self) -> dict[str, Any] | None:
-        """Return what `images.trained.record` has recorded; None for a run of an older version.
+    def read_trained_images(self, say: Callable[[str], object] = lambda _: None) -> dict[str, Any] | None:
+        """Return what `write_trained_images` has written; None if it was changed, or for a run of an older version.
 
-        Raises:
-            DataError: CN305 if the file is damaged.
+        Args:
+            say: receives a note if the file was changed, or has no checksum.
         """
+        path = self.trained_images
         try:
-            values: dict[str, Any] = schema.read(self.trained_images.read_bytes(), formats.TRAINED_IMAGES)
+            values: dict[str, Any] = schema.read(path.read_bytes(), formats.TRAINED_IMAGES)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
-            raise DataError(
-                "CN305",
-                _("the record of the images that the run was trained on is damaged"),
-                where=str(self.trained_images),
-                why=str(error),
-            ) from error
+        except (OSError, ValueError):
+            values = {checksum.KEY: ""}
+        recorded = values.pop(checksum.KEY, None)
+        if recorded is None:
+            say(checksum.missing(path))
+        elif recorded != checksum.of_values(values):
+            say(
+                _(
+                    "note: {path} was changed since classicnets wrote it, so it is not used: images that the run was"
+                    " trained on are not recognized",
+                    path=path,
+                )
+            )
+            return None
         return values
+
+    def write_trained_images(self, values: dict[str, Any]) -> None:
+        """Write what `images.trained.record` has returned. Raises MachineError CN401."""
+        write_json(self.trained_images, checksum.with_checksum(values))
 
     def write(self, facts: dict[str, Any]) -> None:
         """Replace run.json atomically."""
@@ -172,6 +184,8 @@ class RunFolder:
                     ),
                 ),
             )
+            if trust:
+                user_file.permit(Path(spec.path))
         return spec
 
     def described_net(self) -> NetSpec:

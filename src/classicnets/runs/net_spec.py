@@ -97,7 +97,8 @@ class NetSpec:
 
         Raises:
             UsageError: CN204 if the variation cannot be applied, CN205 if the file does not define a module, CN207 if
-                the file has changed or does not exist, or if the network was passed as a module.
+                the file has changed or does not exist, or if the network was passed as a module, CN212 if it imports
+                files that are not trusted.
         """
         net = self._build_without_variation()
         if not self.variation:
@@ -169,7 +170,7 @@ class NetSpec:
                         ),
                     ),
                 )
-            return unwrap(user_file.load(path, self.name))
+            return unwrap(user_file.load(path, self.name, self.neighbors))
         raise UsageError(
             "CN207",
             _("the network of this run was passed as a module in Python, so it cannot be rebuilt from the folder"),
@@ -194,6 +195,7 @@ def find(spec: str) -> NetSpec:
                 message = _("{path} is a folder, not a Python file", path=path)
             raise UsageError("CN205", message, where=f"NET = {spec}", hint=_existing_file(Path(path), name))
         full = Path(path).resolve()
+        user_file.permit(full)
         return NetSpec(kind="file", name=name, path=str(full), sha256=_sha256(full))
     if spec.endswith(".py") and Path(spec).is_file():
         raise UsageError(

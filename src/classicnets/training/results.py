@@ -13,7 +13,7 @@ from classicnets import machine
 from classicnets.datasets.types import ImageSplits, Split
 from classicnets.evaluation.evaluate import Evaluation, accept, evaluate, write_metrics
 from classicnets.evaluation.predictor import Predictor
-from classicnets.evaluation.rejection import Rejection, fit_temperature
+from classicnets.evaluation.rejection import Calibration, Rejection, none_possible
 from classicnets.events import Epoch, Event
 from classicnets.recipes.resolve import ANY_NET, RECIPES
 from classicnets.recipes.setting_values import typed
@@ -64,10 +64,10 @@ def measure(plan: Plan, run: RunFolder, predictor: Predictor, splits: ImageSplit
     epochs = [event for event in events if isinstance(event, Epoch)]
     facts, measured = run.read(), evaluation.to_dict()
     weights, classes = run.weights_file().name, plan.description.classes
-    temperature = _temperature(plan, predictor, validation)
-    if temperature.get("temperature"):
-        calibrated = accept(probabilities, splits.test.labels, Rejection(0, temperature["temperature"]))
-        measured["calibrated"] = temperature | {
+    calibration = _calibration(plan, predictor, validation)
+    if calibration.temperature is not None:
+        calibrated = accept(probabilities, splits.test.labels, Rejection(0, calibration.temperature))
+        measured["calibrated"] = calibration.to_dict() | {
             "loss": calibrated.loss,
             "calibration_error": calibrated.calibration_error,
         }
@@ -84,18 +84,17 @@ def measure(plan: Plan, run: RunFolder, predictor: Predictor, splits: ImageSplit
         "peak_memory_bytes": machine.peak_memory_bytes(),
         "verdict": verdict(plan, lambda expected: expected.verdict(evaluation.accuracy)),
         **({"left_out": splits.left_out} if splits.left_out else {}),
-        **temperature,
+        **calibration.to_dict(),
     }
     return Results(plan, run, evaluation, probabilities, splits.test, events, facts)
 
 
-def _temperature(plan: Plan, predictor: Predictor, validation: Split | None) -> dict[str, Any]:
-    """The temperature that calibrates probabilities, and the number of validation images that it was fitted on."""
-    joined = 0 < plan.recipe.join_after < plan.recipe.epochs
-    if validation is None or joined:  # the network was trained on images that have joined
-        return {}
-    temperature = fit_temperature(predictor.probabilities(validation.images), validation.labels)
-    return {"temperature": temperature, "calibration_images": len(validation)}
+def _calibration(plan: Plan, predictor: Predictor, validation: Split | None) -> Calibration:
+    """The temperature that calibrates probabilities, fitted on the validation images."""
+    missing = none_possible(plan.recipe)
+    if validation is None or missing:  # the network was trained on images that have joined
+        return Calibration(None, 0, missing or "none_held_out")
+    return Calibration.fit(predictor.probabilities(validation.images), validation.labels)
 
 
 def verdict(plan: Plan, compare: Callable[[Expected], str]) -> str:

@@ -215,7 +215,7 @@ class Session:
         run_data.check(run, splits, place, retry)
         run_data.remember(run, place)
         facts = run.read()
-        if run.read_trained_images() is None:  # a run of an older version
+        if run.read_trained_images() is None:  # it was changed, or the run is of an older version
             record_images(run, splits, plan)
         remove_parts(run.path)
         has_checkpoint = run.last.exists()
