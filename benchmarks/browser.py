@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import functools
 import http.server
+import importlib
 import shutil
 import tempfile
 import threading
@@ -43,12 +44,12 @@ async function classify(count, side) {
 
 def by_browser(folder: Path, count: int, side: int, chromium: str) -> tuple[np.ndarray, str]:
     """The probabilities of the file in `folder`, and the versions of browser and runtime."""
-    from playwright.sync_api import sync_playwright
+    playwright_api: Any = importlib.import_module("playwright.sync_api")
 
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    with sync_playwright() as playwright:
+    with playwright_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{server.server_port}/index.html")

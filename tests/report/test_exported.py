@@ -16,7 +16,7 @@ from classicnets.values import Preprocess
 from support.command_line import CommandLine
 from support.onnx_files import colors_onnx
 
-CONFIDENT = {"temperature": 1.25, "min_confidence": 0.9, "test_accuracy": 0.5, "test_pictures": 1200}
+CONFIDENT: dict[str, Any] = {"temperature": 1.25, "min_confidence": 0.9, "test_accuracy": 0.5, "test_pictures": 1200}
 CONFIDENT |= {"parameters": 61706, "licence": "MIT", "checksum": "sha256"}
 CROPPED = Preprocess(channels=1, image_size=24, resize=20, pad=4, fit="letterbox", views=10, background="#ff8000")
 PLAIN = Preprocess(channels=3, image_size=8, mean=(0.5, 0.4, 0.3), std=(0.25,))
@@ -92,7 +92,8 @@ def test_shows_a_torch_program_without_opening_it(
 
 @pytest.mark.parametrize("state", ["unchanged", "changed", "missing"])
 def test_shows_whether_a_file_was_changed(state: str, tmp_path: Path, cli: CommandLine) -> None:
-    file = colors_onnx(tmp_path / "x.onnx", licence="MIT", **({} if state == "missing" else {"checksum": "sha256"}))
+    promised: dict[str, Any] = {} if state == "missing" else {"checksum": "sha256"}
+    file = colors_onnx(tmp_path / "x.onnx", licence="MIT", **promised)
     if state != "missing":
         file.write_bytes(seal_onnx(file.read_bytes()))
     if state == "changed":

@@ -93,7 +93,7 @@ def average_pool(
     if (factors == 1).all():
         return y
     if np.ptp(factors) == 0:
-        factors = factors.flat[0]
+        factors = factors.reshape(-1)[:1].reshape(())  # one number for all
     return op.Mul(y, op.Constant(value=machine.require("onnxscript", extra="export").ir.tensor(factors)))
 
 
@@ -136,8 +136,11 @@ def _axes(
 ) -> list[_Axis]:
     """The axes that are pooled: the last ones, one for each number of `kernel_size`."""
     n = len(kernel_size)
-    settings = ([*values] * (n if len(values) == 1 else 1) for values in (stride or kernel_size, padding, dilation))
-    return [_Axis(*numbers, ceil_mode) for numbers in zip(x.shape[-n:], kernel_size, *settings, strict=True)]
+    strides, paddings, dilations = (
+        [*values] * (n if len(values) == 1 else 1) for values in (stride or kernel_size, padding, dilation)
+    )
+    settings = zip(x.shape[-n:], kernel_size, strides, paddings, dilations, strict=True)
+    return [_Axis(*numbers, ceil_mode) for numbers in settings]
 
 
 def _attributes(axes: Sequence[_Axis]) -> dict[str, list[int]]:
