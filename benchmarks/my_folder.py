@@ -89,7 +89,7 @@ def train_peer(python: str, name: str, folder: Path, seed: int, epochs: int) -> 
 
 def epochs_in(budget: float, train: Callable[[int], Facts], clock: str) -> int:
     """The number of epochs that take `budget` seconds, from the seconds of two and of six; 300 at most."""
-    _, two, six = (train(n)[clock] for n in (1, 2, 6))
+    _, two, six = (float(train(n)[clock]) for n in (1, 2, 6))
     epoch = max((six - two) / 4, 1e-3)
     return min(300, max(1, round(2 + (budget - two) / epoch)))
 

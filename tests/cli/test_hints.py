@@ -20,7 +20,7 @@ import classicnets as cn
 from classicnets import api
 from classicnets.cli import arguments, export
 from classicnets.cli.main import main, parser
-from classicnets.spec import option_fields
+from classicnets.options import option_fields
 from classicnets.text import again, running
 from support.idx import make_idx_folder
 

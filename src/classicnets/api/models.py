@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from classicnets import checksum, machine, report
 from classicnets import handwriting as handwritten
+from classicnets import machine, report
 from classicnets.acceleration.prepare import choose
 from classicnets.datasets.types import Say
 from classicnets.errors import DataError, MachineError, UsageError
@@ -37,7 +37,7 @@ from classicnets.runs import data as run_data
 from classicnets.spec import ExportOptions
 from classicnets.study.seeds import SeedsFolder
 from classicnets.study.summary import spread
-from classicnets.text import _, command
+from classicnets.text import _, command, note
 
 __all__ = ["Accepted", "Evaluation", "Exported", "ExportedFile", "Input", "Model", "Prediction", "Run", "Seeds"]
 __all__ += ["count_inputs", "decoder", "describe", "load", "spread", "stream"]
@@ -251,7 +251,7 @@ class Run(Model):
             copies=self.facts.get("copies"),
             accuracy=self.facts.get("result", {}).get("test_accuracy"),
             calibration=Calibration.of_run(self.facts),
-            trained_images=self.folder.read_trained_images(checksum.note),
+            trained_images=self.folder.read_trained_images(note),
             remember=self._move_data,
         )
 
