@@ -168,6 +168,7 @@ class Shown:
     def __init__(self, net: nn.Module, preprocess: Preprocess, folder: Path):
         self.net, self.calls = net, observed.layer_calls(net, preprocess)
         model = observed.export_observed(net, preprocess, self.calls)
+        self.model = copy.deepcopy(model)
         self.weights = observed.add_weights(model, web.layer_weights(self.calls))
         facts = {
             "net": "n", "data_name": "d", "int8": False, "classes": ["a"], "licence": "MIT", "test_accuracy": None,
@@ -346,6 +347,23 @@ def test_a_weight_with_the_numbers_of_another_keeps_its_own_name(tmp_path: Path)
     shown = Shown(net, Preprocess(channels=1, image_size=2), tmp_path)
     assert {layer["bias"] for layer in shown.layers} == {None, "weights/1.bias", "weights/2.bias"}
     assert not shown.values["weights/1.bias"].any() and shown.values["weights/2.bias"].shape == (4,)
+
+
+def test_takes_the_weights_of_an_epoch_into_a_model_that_has_them_all(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 4), nn.Linear(4, 4))
+    for name in ("1", "2"):
+        nn.init.zeros_(layer_of(net, name, nn.Linear).bias)
+    preprocess = Preprocess(channels=1, image_size=2)
+    model = Shown(net, preprocess, tmp_path).model
+    other = copy.deepcopy(net)
+    nn.init.normal_(layer_of(other, 2, nn.Linear).weight)
+    changed = present(observed.with_state(model, net, other))
+    arrays = {t.name: onnx.numpy_helper.to_array(t) for t in changed.graph.initializer}
+    for name, tensor in other.state_dict().items():
+        assert any(np.array_equal(array, tensor.numpy()) for array in arrays.values()), name
+    assert changed != model
+    nn.init.normal_(layer_of(other, 2, nn.Linear).bias)  # the model has one tensor of zeros for both biases
+    assert observed.with_state(model, net, other) is None
 
 
 def test_names_the_layer_whose_outputs_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
