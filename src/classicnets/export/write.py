@@ -17,7 +17,7 @@ from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.program import ProgramClassifier
 from classicnets.evaluation.rejection import Calibration
 from classicnets.events import Epoch
-from classicnets.export import budget, int8, low_rank, observed, onnx, parity, program, web
+from classicnets.export import budget, int8, layer_parity, low_rank, observed, onnx, page_facts, parity, program, web
 from classicnets.export.source import ExportSource
 from classicnets.inspection.shapes import trace
 from classicnets.runs import history
@@ -201,18 +201,18 @@ def _export_page(sources: Sequence[ExportSource], path: Path, options: ExportOpt
     )
 
 
-def _write_network(folder: Path, number: int, source: ExportSource) -> tuple[Exported, web.PageNetwork]:
+def _write_network(folder: Path, number: int, source: ExportSource) -> tuple[Exported, page_facts.PageNetwork]:
     """Write the ONNX files of a network, and of its epochs, to the folder of a page."""
     options, file = source.options, f"networks/{number}.onnx"
     exported = _write_chosen(folder / file, source, options)
-    outputs = observed.FileOutputs(folder / file)
+    outputs = layer_parity.FileOutputs(folder / file)
     events = {event.epoch: event for event in history.read(source.run.history) if isinstance(event, Epoch)}
     weights, epochs = outputs.names, []
     for epoch in source.run.kept_epochs():
         name = f"networks/{number}-epoch-{epoch}.onnx"
         weights = weights & _write_epoch(folder / name, source, epoch)
-        epochs.append(web.EpochFile(number=epoch, file=name, event=events.get(epoch)))
-    network = web.PageNetwork(
+        epochs.append(page_facts.EpochFile(number=epoch, file=name, event=events.get(epoch)))
+    network = page_facts.PageNetwork(
         source=source,
         file=file,
         facts=source.facts(source.net, options.license, as_int8=options.int8, accuracy=exported.accuracy),
@@ -257,11 +257,11 @@ def _write_and_check_epoch(part: Path, source: ExportSource) -> frozenset[str]:
 
 def _check_layers(part: Path, source: ExportSource, net: nn.Module, *, as_int8: bool) -> frozenset[str]:
     """Check what a file of a web page gives for each layer, and return the names of its outputs."""
-    outputs = observed.FileOutputs(part)
+    outputs = layer_parity.FileOutputs(part)
     calls = observed.layer_calls(net, source.preprocess)
-    weights = {name: t for name, t in web.layer_weights(calls).items() if name in outputs.names}
+    weights = {name: t for name, t in page_facts.layer_weights(calls).items() if name in outputs.names}
     images = source.images[:_LAYER_IMAGES]
-    observed.check_layers(outputs, net, calls, images, source.preprocess, weights, as_int8=as_int8)
+    layer_parity.check_layers(outputs, net, calls, images, source.preprocess, weights, as_int8=as_int8)
     return outputs.names
 
 
@@ -460,7 +460,7 @@ def _network(source: ExportSource, net: nn.Module) -> ModelProto:
 def _assembled(network: ModelProto, source: ExportSource, net: nn.Module, facts: dict[str, Any]) -> bytes:
     """The content of the file with a model of `_network`; that of a web page has the weights as outputs, too."""
     if source.options.format == "web":
-        observed.add_weights(network, web.layer_weights(observed.layer_calls(net, source.preprocess)))
+        observed.add_weights(network, page_facts.layer_weights(observed.layer_calls(net, source.preprocess)))
     return onnx.assemble(network, source.preprocess, len(source.classes), facts)
 
 
