@@ -191,7 +191,7 @@ class _Observed(nn.Module):
 
 
 def layer_names(net: nn.Module) -> dict[str, str]:
-    """Return the paths of the layers with the name of each; a layer that is registered twice has that of its first path.
+    """Return the paths of the layers with the name of each; one that is registered twice has that of its first path.
 
     A parametrized layer is one layer; what computes its weights is none.
     """
