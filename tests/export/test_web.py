@@ -46,7 +46,7 @@ from support.command_line import CommandLine
 from support.layer_formulas import recomputed
 from support.typed import layer_of, present
 
-pytestmark = pytest.mark.usefixtures("undrawn", "page")
+pytestmark = pytest.mark.usefixtures("page")
 
 INDEX = """<!doctype html><html><head><meta charset="utf-8"><link rel="stylesheet" href="page.css">
 <script src="page.js" defer></script></head><body><h1>A page</h1></body></html>
