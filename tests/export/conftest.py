@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from torch.onnx._internal.exporter import _registration
@@ -12,7 +13,7 @@ from torch.onnx._internal.exporter import _registration
 @pytest.fixture(autouse=True, scope="session")
 def operators_listed_once() -> Iterator[None]:
     """torch lists all operators of onnxscript for each network that it exports, which takes a third of the time."""
-    scripts = _registration.onnxscript_apis
+    scripts: Any = vars(_registration)["onnxscript_apis"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scripts, "get_torchlib_ops", functools.cache(scripts.get_torchlib_ops))
         yield
