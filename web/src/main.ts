@@ -1,0 +1,263 @@
+// The page: loads the site, and runs each network whenever the image changes.
+
+import { byId, h } from "./dom";
+import { Drawing } from "./drawing";
+import { FileError, OpenedFromDisk, readFile } from "./files";
+import { Inspector } from "./inspector";
+import { switchLanguage, translatePage, words } from "./language";
+import { Network, prepareRuntime } from "./network";
+import { parseSite, type Site, SiteError } from "./site";
+import { startSources } from "./sources";
+import { isDark, startTheme, switchTheme } from "./theme";
+import { NetworkView, report, type Selection } from "./view";
+
+let site: Site | null = null;
+let views: NetworkView[] = [];
+let drawing: Drawing;
+let running = false;
+let changedMeanwhile = false;
+
+const inspector = new Inspector((selection) => point(selection, true));
+
+/** Runs the networks on the current image: once for all changes since the last run. */
+async function refresh(): Promise<void> {
+  if (running) {
+    changedMeanwhile = true;
+    return;
+  }
+  running = true;
+  try {
+    do {
+      changedMeanwhile = false;
+      await runAll();
+    } while (changedMeanwhile);
+  } finally {
+    running = false;
+  }
+}
+
+async function runAll(): Promise<void> {
+  const isEmpty = drawing.isEmpty;
+  const pixels = drawing.pixels();
+  const centered = drawing.isDrawn && byId<HTMLInputElement>("centered").checked;
+  for (const view of views) {
+    try {
+      const side = view.fit(pixels, centered && !isEmpty) ?? view.fit(pixels, false);
+      if (side) await view.run(side, inspector.tensors(view));
+      if (isEmpty) view.wait();
+    } catch (error) {
+      console.error(error);
+      report(words.runFailed);
+    }
+  }
+  document.body.dataset.runs = String(Number(document.body.dataset.runs ?? 0) + 1);
+  await inspector.update();
+}
+
+/** Shows the calculation of a value that the pointer or a key is at. */
+function point(selection: Selection | null, keep: boolean): void {
+  if (!selection) return;
+  if (inspector.kept && !keep) return;
+  const previous = inspector.selection;
+  if (previous && previous.view !== selection.view) previous.view.mark(null, null, new Map());
+  inspector.select(selection, keep);
+  const missing = inspector.tensors(selection.view).some((name) => !selection.view.outputs[name]);
+  if (missing) void refresh();
+  else void inspector.update();
+  if (keep) announce();
+}
+
+function announce(): void {
+  setTimeout(() => {
+    const [title, value] = [byId("inspector-title"), byId("inspector-value")];
+    byId("status").textContent = `${title.textContent} = ${value.textContent}`;
+  }, 150);
+}
+
+/** A first value to explain: the largest of the first layer with a calculation. */
+function selectFirst(view: NetworkView): void {
+  const layer = view.facts.layers.find((entry) => entry.type !== "other" && entry.type !== "flatten");
+  const values = layer && view.values(layer.output, layer.shape);
+  if (!layer || !values || inspector.selection) return;
+  let index = 0;
+  for (let i = 0; i < values.length; i++) if (values[i]! > values[index]!) index = i;
+  inspector.select({ view, layer, index }, false);
+}
+
+function startDrawing(): void {
+  drawing = new Drawing(byId<HTMLCanvasElement>("drawing"), () => void refresh());
+  byId("undo").addEventListener("click", () => drawing.undo());
+  byId("clear").addEventListener("click", () => {
+    drawing.clear();
+    report("");
+  });
+  byId("centered").addEventListener("change", () => void refresh());
+  const paper = byId<HTMLInputElement>("paper");
+  paper.addEventListener("change", () => {
+    drawing.paperIsDark = paper.checked;
+    drawing.refresh();
+  });
+  const pen = byId<HTMLInputElement>("pen");
+  pen.addEventListener("input", () => {
+    drawing.penColor = pen.value;
+  });
+  startSources((image) => {
+    report("");
+    drawing.show(image);
+  }, report);
+}
+
+function startSwitches(): void {
+  const label = () => {
+    byId("language").textContent = words.otherLanguage;
+    byId("language").lang = words.code === "en" ? "zh-CN" : "en";
+    byId("theme").textContent = isDark() ? words.light : words.dark;
+    byId("theme").setAttribute("aria-label", isDark() ? words.useLight : words.useDark);
+  };
+  const recolor = () => {
+    label();
+    for (const view of views) view.translate(); // filters, maps and legends again
+    void inspector.update();
+  };
+  byId("language").addEventListener("click", () => {
+    switchLanguage();
+    recolor();
+    writeFacts();
+    inspector.expand(!byId("inspector-body").hidden);
+    for (const button of document.querySelectorAll<HTMLElement>("#example-list button")) labelExample(button);
+  });
+  byId("theme").addEventListener("click", () => {
+    switchTheme();
+    recolor();
+  });
+  startTheme(recolor);
+  label();
+}
+
+function writeFacts(): void {
+  if (!site) return;
+  const names = site.networks.map((network) => network.name).join(", ");
+  document.title = `${names} – classicnets`;
+  byId("title").textContent = names;
+  byId("subtitle").textContent = words.madeWith(site.classicnets);
+  const licenses = [...new Set(site.networks.map((network) => network.license))].filter(Boolean);
+  byId("license").textContent = licenses.map((license) => words.license(license)).join(" ");
+}
+
+function labelExample(button: HTMLElement): void {
+  button.setAttribute("aria-label", words.example(button.dataset.class ?? ""));
+}
+
+/** Buttons with the examples of the site; one that cannot be read is left out. */
+async function addExamples(examples: Site["examples"]): Promise<void> {
+  const list = byId("example-list");
+  byId("examples").hidden = examples.length === 0;
+  for (const { file, class: label } of examples) {
+    const item = h("li");
+    list.append(item);
+    const bitmap = await readFile(file)
+      .then((bytes) => createImageBitmap(new Blob([bytes])))
+      .catch(() => null);
+    if (!bitmap) {
+      item.remove();
+      continue;
+    }
+    const canvas = h("canvas", { "aria-hidden": "true" });
+    [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+    canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
+    const button = h("button", { type: "button", "data-class": label }, canvas, h("span", {}, label));
+    labelExample(button);
+    button.addEventListener("click", () => {
+      report("");
+      drawing.show(bitmap);
+    });
+    item.append(button);
+    if (item === list.firstElementChild) choosePaper(canvas);
+  }
+}
+
+/** The drawing has the paper of the data: dark if the corners of an example are dark. */
+function choosePaper(example: HTMLCanvasElement): void {
+  const { width, height } = example;
+  const context = example.getContext("2d");
+  if (!context || !drawing.isEmpty) return;
+  const corners = [
+    [0, 0],
+    [width - 1, 0],
+    [0, height - 1],
+    [width - 1, height - 1],
+  ] as const;
+  const levels = corners.map(([x, y]) => {
+    const [red, green, blue] = context.getImageData(x, y, 1, 1).data;
+    return red! + green! + blue!;
+  });
+  const bright = levels.filter((level) => level > 3 * 127).length;
+  byId<HTMLInputElement>("paper").checked = drawing.paperIsDark = bright <= 2;
+  drawing.refresh();
+}
+
+async function openNetwork(file: string): Promise<Network> {
+  const bytes = await readFile(file);
+  try {
+    return await Network.open(bytes);
+  } catch (error) {
+    throw new Error(words.badNetwork(file), { cause: error });
+  }
+}
+
+/** Loads what the page needs; what is missing is said, and the rest works. */
+async function load(): Promise<void> {
+  site = parseSite(new TextDecoder().decode(await readFile("site.json")));
+  const { networks } = site;
+  const named = networks.length > 1;
+  views = networks.map(
+    (facts) =>
+      new NetworkView(facts, named, point, () => void refresh(), (epoch) => {
+        const view = views.find((entry) => entry.facts === facts);
+        void view?.load(epoch?.file ?? facts.file, openNetwork).then(refresh, explain);
+      }),
+  );
+  byId<HTMLInputElement>("centered").checked = networks.some((facts) => facts.handwriting);
+  byId("pen-label").hidden = networks.every((facts) => facts.preprocess.channels === 1);
+  byId("centered-label").hidden = networks.every((facts) => facts.preprocess.channels === 3);
+  writeFacts();
+  for (const view of views) {
+    view.addPanels(byId("sees"), byId("answers"));
+    byId("networks").append(view.section);
+  }
+  document.body.classList.add("ready");
+  if (typeof WebAssembly !== "object") {
+    report(words.noWebAssembly);
+    void addExamples(site.examples);
+    return;
+  }
+  const examples = addExamples(site.examples);
+  prepareRuntime(await readFile(`${site.runtime}.gz`));
+  for (const view of views) await view.load(view.facts.file, openNetwork);
+  await examples;
+  const first = document.querySelector<HTMLElement>("#example-list button");
+  if (first && drawing.isEmpty) first.click();
+  await refresh();
+  for (const view of views) selectFirst(view);
+  await refresh();
+  document.body.dataset.ready = "true";
+}
+
+/** Says on the page what went wrong and what to do. */
+function explain(error: unknown): void {
+  console.error(error);
+  if (error instanceof OpenedFromDisk) report(words.openedFromDisk);
+  else if (error instanceof FileError) report(words.missingFile(error.file));
+  else if (error instanceof SiteError) report(words.damagedSite(error.message));
+  else report(error instanceof Error ? error.message : String(error));
+}
+
+translatePage();
+startSwitches();
+inspector.expand(matchMedia("(min-width: 701px)").matches);
+if (document.createElement("canvas").getContext("2d")) {
+  startDrawing();
+  load().catch(explain);
+} else {
+  report(words.noCanvas);
+}

@@ -1,0 +1,40 @@
+// Numbers and colors as readers see them.
+
+import { expect, test } from "vitest";
+import { colorScale, cssColor, rangeOf } from "../src/colors";
+import { operand, short, tiny } from "../src/numbers";
+
+test.each([
+  [0, "0"],
+  [1.8732, "1.873"],
+  [-0.31, "−0.310"],
+  [12.345, "12.35"],
+  [-123.44, "−123.4"],
+  [0.00012, "1.20e-4"],
+  [Number.POSITIVE_INFINITY, "∞"],
+  [Number.NaN, "NaN"],
+])("%d is written as %s", (value, text) => {
+  expect(short(value)).toBe(text);
+});
+
+test("a negative operand is in parentheses, and grids have two decimals", () => {
+  expect(operand(-2)).toBe("(−2.000)");
+  expect(operand(2)).toBe("2.000");
+  expect(tiny(-0.456)).toBe("−0.46");
+  expect(tiny(12.34)).toBe("12.3");
+});
+
+test("a scale is around 0 if there are negative values, else from the smallest to the largest", () => {
+  expect(rangeOf([-1, 0.5])).toEqual({ low: -1, high: 1 });
+  expect(rangeOf([0.25, 0.5])).toEqual({ low: 0.25, high: 0.5 });
+  expect(rangeOf([Number.NaN])).toEqual({ low: 0, high: 0 });
+});
+
+test.each([false, true])("0 has the color of the paper, and signs have different colors (dark: %s)", (dark) => {
+  const color = colorScale({ low: -2, high: 2 }, dark);
+  expect(cssColor(color(0)).bright).toBe(!dark);
+  expect(new Set([color(-2), color(0), color(2)]).size).toBe(3);
+  expect(color(5)).toBe(color(2));
+  expect(color(Number.NaN)).toBe(color(0));
+  expect(colorScale({ low: 0, high: 0 }, dark)(0)).toBe(color(0));
+});
