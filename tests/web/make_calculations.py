@@ -48,7 +48,7 @@ def case(title: str, kind: str, layer: nn.Module, shape: tuple[int, ...], **fact
 
 def numbers(tensor: Tensor) -> list[float]:
     """Values with three decimals, as they are in this file."""
-    return [round(float(value), 3) for value in tensor.flatten()]
+    return [round(float(value), 3) for value in tensor.detach().flatten()]
 
 
 def trained(layer: nn.Module) -> nn.Module:

@@ -196,6 +196,7 @@ def check_equal(page: Any, run: cn.Run, file: Path) -> None:
 def images() -> dict[str, Image.Image]:
     """Images of several sizes and kinds."""
     noise = np.random.default_rng(0).integers(0, 256, (90, 61, 4), dtype=np.uint8)
+    noise[..., 3] = 255 * (noise[..., 3] > 99)  # browsers round the colors of half-transparent pixels
     return {
         "tall": Image.fromarray(noise[..., :3]),
         "wide": Image.fromarray(noise[:13, :, 0]),

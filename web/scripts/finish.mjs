@@ -18,7 +18,11 @@ function filesOf(name) {
   if (name.includes(".")) return [name];
   return readdirSync(join(web, name), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(web.length + 1).replaceAll("\\", "/"));
+    .map((entry) =>
+      join(entry.parentPath, entry.name)
+        .slice(web.length + 1)
+        .replaceAll("\\", "/"),
+    );
 }
 
 const lines = SOURCES.flatMap(filesOf)

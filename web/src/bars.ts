@@ -21,6 +21,7 @@ export class Answer {
 
   /** Before the first image. */
   wait(): void {
+    clearTimeout(this.timer);
     this.headline.textContent = "–";
     this.note.textContent = words.waiting;
     this.list.replaceChildren();

@@ -87,7 +87,11 @@ export function calculate(layer: Layer, at: Position, input: Values, weights: We
     case "batch_norm":
       return batchNorm(layer, at, input, weights);
     case "flatten":
-      return { type: "flatten", from: unravel(ravel(at, layer.shape), input.shape), result: sameValue(layer, at, input) };
+      return {
+        type: "flatten",
+        from: unravel(ravel(at, layer.shape), input.shape),
+        result: sameValue(layer, at, input),
+      };
     case "dropout":
       return { type: "dropout", result: sameValue(layer, at, input) };
     case "softmax":

@@ -55,8 +55,7 @@ export function fitPixels({ data, width, height }: Pixels, preprocess: Preproces
   let [wide, high] = [columns, rows];
   const horizontal = () => {
     const target = new Uint8Array(high * side * channels);
-    const start = (line: number, length: number) =>
-      Math.floor(line / channels) * length * channels + (line % channels);
+    const start = (line: number, length: number) => Math.floor(line / channels) * length * channels + (line % channels);
     for (let line = 0; line < high * channels; line++) {
       resizeLine(planes, start(line, wide), channels, target, start(line, side), channels, axisWeights(wide, side));
     }

@@ -35,8 +35,7 @@ export function centerCharacter(pixels: Pixels, size: number): Uint8Array | null
   if (!box) return null;
   const scale = Math.max(box.bottom - box.top, box.right - box.left) / (BOX * size);
   const half = (size * scale) / 2;
-  const limited = (center: number, low: number, high: number) =>
-    Math.max(high - half, Math.min(low + half, center));
+  const limited = (center: number, low: number, high: number) => Math.max(high - half, Math.min(low + half, center));
   const [massY, massX] = centerOfMass(ink);
   const y = limited(massY, box.top, box.bottom);
   const x = limited(massX, box.left, box.right);

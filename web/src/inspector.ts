@@ -1,14 +1,6 @@
 // The calculation of one value, with its real numbers.
 
-import {
-  activationOf,
-  type Calculation,
-  type Cell,
-  calculate,
-  type Rect,
-  unravel,
-  weightNames,
-} from "./calculation";
+import { activationOf, type Calculation, type Cell, calculate, type Rect, unravel, weightNames } from "./calculation";
 import { colorScale, cssColor, type Range, rangeOf } from "./colors";
 import { byId, formula, fraction, h, m, name, number, row, symbol } from "./dom";
 import { words } from "./language";
@@ -20,7 +12,8 @@ import { isDark } from "./theme";
 import { kindOf, levelOf, placeOf, type Selection } from "./view";
 
 const FIGURE = 132; // CSS pixels of the input and of the enlarged map
-const MAX_TERMS = 8; // terms of a sum that are written out
+const MAX_PRODUCTS = 3; // products that are written out
+const MAX_TERMS = 6; // other terms of a sum
 const MAX_CHANNELS = 64;
 
 export class Inspector {
@@ -38,7 +31,7 @@ export class Inspector {
   /** Calls `onSelect` when a link in the calculation leads to another value. */
   constructor(private readonly onSelect: (selection: Selection) => void) {
     this.followButton.addEventListener("click", () => this.release());
-    this.toggleButton.addEventListener("click", () => this.expand(this.body.hidden));
+    this.toggleButton.addEventListener("click", () => this.expand(this.body.hidden === true));
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.release();
     });
@@ -110,14 +103,15 @@ export class Inspector {
     this.value.dataset.calculated = calculation ? String(calculation.result) : "";
     const figures = h("div", { class: "figures" });
     const formulas = h("div", { class: "formulas" });
+    const notes = h("div", { class: "notes" });
     figures.append(this.inputFigure(selection, fields));
-    if (calculation) this.explain(calculation, selection, rangeOf(input?.data ?? []), figures, formulas);
-    else if (!isInput) formulas.append(h("p", {}, words.unknownSentence));
+    if (calculation) this.explain(calculation, selection, rangeOf(input?.data ?? []), figures, formulas, notes);
+    else if (!isInput) notes.append(h("p", {}, words.unknownSentence));
     if (layer.shape.length === 3) figures.append(this.mapFigure(selection, values));
     this.appendNext(selection, actual, formulas);
-    if (!isInput) formulas.append(facts(layer));
+    if (!isInput) notes.append(facts(layer));
     const scrolled = this.body.scrollTop;
-    this.body.replaceChildren(figures, formulas);
+    this.body.replaceChildren(h("div", { class: "work" }, figures, formulas), notes);
     this.body.scrollTop = scrolled;
     view.mark(index, layer, fields);
   }
@@ -129,9 +123,10 @@ export class Inspector {
     range: Range, // of all values of the input, so that a window has the colors of its map
     figures: HTMLElement,
     formulas: HTMLElement,
+    notes: HTMLElement,
   ): void {
     const actual = short(c.result);
-    const sentence = (text: string) => formulas.append(h("p", { class: "sentence" }, text));
+    const sentence = (text: string) => notes.append(h("p", { class: "sentence" }, text));
     switch (c.type) {
       case "conv": {
         sentence(words.convSentence);
@@ -144,16 +139,18 @@ export class Inspector {
           operator("="),
           h("div", { class: "total" }, short(shown.sum)),
         );
-        if (cells.some((cell) => !cell.inside)) formulas.append(h("p", { class: "note" }, words.padding));
+        if (cells.some((cell) => !cell.inside)) notes.append(h("p", { class: "note" }, words.padding));
         const products = cells.map((cell) => [number(operand(cell.value)), symbol("×"), number(operand(cell.weight))]);
-        formulas.append(formula(...sumOf(products, MAX_TERMS), symbol("="), number(short(shown.sum))));
-        if (c.channels.length > 1) formulas.append(this.channelButtons(c.channels, shown.channel));
-        const sums = c.channels.map((channel) => [number(operand(channel.sum))]);
-        if (c.bias !== null) sums.push([labeled(operand(c.bias), words.bias)]);
-        if (sums.length > 1) formulas.append(formula(...sumOf(sums, MAX_TERMS, 1), symbol("="), result(actual)));
-        if (cells.length > MAX_TERMS) {
-          const lines = cells.map((cell) => `${short(cell.value)} × ${operand(cell.weight)} = ${short(cell.value * cell.weight)}`);
-          formulas.append(details(words.products(cells.length), lines));
+        formulas.append(formula(...sumOf(products, MAX_PRODUCTS), symbol("="), number(short(shown.sum))));
+        if (c.channels.length > 1) notes.append(this.channelButtons(c.channels, shown.channel));
+        const sums: Summand[] = c.channels.map(({ sum }) => [sum]);
+        if (c.bias !== null) sums.push([c.bias, words.bias]);
+        if (sums.length > 1) formulas.append(formula(...signedSum(sums), symbol("="), result(actual)));
+        if (cells.length > MAX_PRODUCTS) {
+          const lines = cells.map(
+            (cell) => `${short(cell.value)} × ${operand(cell.weight)} = ${short(cell.value * cell.weight)}`,
+          );
+          notes.append(details(words.products(cells.length), lines));
         }
         break;
       }
@@ -172,10 +169,10 @@ export class Inspector {
         sentence(words.averageSentence);
         figures.append(grid(words.inputWindow, c.cells, (cell) => cell.value, range));
         const inside = c.cells.flat().filter((cell) => cell.inside);
-        const sum = sumOf(inside.map((cell) => [number(operand(cell.value))]), MAX_TERMS);
+        const sum = signedSum(inside.map((cell) => [cell.value]));
         const quotient = fraction(row(...sum), number(String(c.divisor)));
-        const short1 = fraction(number(short(c.sum)), number(String(c.divisor)));
-        formulas.append(formula(quotient, symbol("="), short1, symbol("="), result(actual)));
+        const quotient2 = fraction(number(short(c.sum)), number(String(c.divisor)));
+        formulas.append(formula(quotient, symbol("="), quotient2, symbol("="), result(actual)));
         break;
       }
       case "dense": {
@@ -185,7 +182,8 @@ export class Inspector {
         figures.append(contributions(shown, c.terms.length));
         const written = shown.slice(0, 4);
         const parts = written.map((term) => [number(operand(term.value)), symbol("×"), number(operand(term.weight))]);
-        const rest = c.terms.reduce((sum, t) => sum + t.value * t.weight, 0) - written.reduce((s, t) => s + t.value * t.weight, 0);
+        const rest =
+          c.terms.reduce((sum, t) => sum + t.value * t.weight, 0) - written.reduce((s, t) => s + t.value * t.weight, 0);
         if (c.terms.length > written.length) parts.push([labeled(operand(rest), words.rest)]);
         if (c.bias !== null) parts.push([labeled(operand(c.bias), words.bias)]);
         formulas.append(formula(...sumOf(parts, 99), symbol("="), result(actual)));
@@ -200,8 +198,12 @@ export class Inspector {
         sentence(words.lrnSentence(c.window.length));
         const cells = [c.window.map(({ value }) => ({ value, weight: 1, inside: true }))];
         figures.append(grid(words.inputWindow, cells, (cell) => cell.value, range));
-        const squares = sumOf(c.window.map(({ value }) => [m("msup", number(operand(value)), number("2"))]), MAX_TERMS);
-        const base = (...inner: Node[]) => row(symbol("("), number(short(c.k)), symbol("+"), number(short(c.alpha)), symbol("×"), ...inner, symbol(")"));
+        const squares = sumOf(
+          c.window.map(({ value }) => [m("msup", number(operand(value)), number("2"))]),
+          MAX_TERMS,
+        );
+        const base = (...inner: Node[]) =>
+          row(symbol("("), number(short(c.k)), symbol("+"), number(short(c.alpha)), symbol("×"), ...inner, symbol(")"));
         const power = (...inner: Node[]) => m("msup", base(...inner), number(short(c.beta)));
         formulas.append(
           formula(row(...squares), symbol("="), number(short(c.squares))),
@@ -259,7 +261,7 @@ export class Inspector {
     if (!next || !known) return;
     const output = selection.view.values(next.output, next.shape)?.[selection.index];
     if (output === undefined) return;
-    const label = `${words.then} ${next.name}:`;
+    const label = `${words.nextLayer} ${next.name}:`;
     const target = { ...selection, layer: next };
     formulas.append(
       h(
@@ -316,7 +318,12 @@ export class Inspector {
     const plane = values.subarray(channel * height * width, (channel + 1) * height * width);
     const color = colorScale(rangeOf(values), isDark());
     const canvas = h("canvas", { role: "img", "aria-label": words.outputMap(channel) });
-    drawImageValues(canvas, Float32Array.from([...plane, ...plane, ...plane]), [3, height, width], (value, c) => (color(value) >> (8 * c)) & 255);
+    drawImageValues(
+      canvas,
+      Float32Array.from([...plane, ...plane, ...plane]),
+      [3, height, width],
+      (value, c) => (color(value) >> (8 * c)) & 255,
+    );
     const [y, x] = [Math.floor(index / width) % height, index % width];
     const rect = { top: y, bottom: y + 1, left: x, right: x + 1 };
     return figure(words.outputMap(channel), framed(canvas, rect, height, width), shapeText([height, width]));
@@ -368,13 +375,14 @@ function grid(
   chosen?: Cell,
 ): HTMLElement {
   const color = colorScale(range, isDark());
+  const most = Math.max(...cells.flat().map((cell) => Math.abs(value(cell))));
   const table = h("table", { class: cells.length > 7 ? "grid small" : "grid" });
   for (const line of cells) {
     const tableRow = table.insertRow();
     for (const cell of line) {
       const { background, bright } = cssColor(color(value(cell)));
       const data = tableRow.insertCell();
-      data.textContent = tiny(value(cell));
+      data.textContent = tiny(value(cell), most);
       data.style.background = background;
       data.className = bright ? "bright" : "dim";
       if (!cell.inside && !isKernel) data.classList.add("outside");
@@ -402,29 +410,44 @@ function contributions(terms: readonly { index: number; value: number; weight: n
 }
 
 /** Terms joined by plus signs; of many, the first ones, an ellipsis, and the last `end` terms. */
-function sumOf(terms: readonly Node[][], most: number, end = 0): Node[] {
+function sumOf(terms: readonly MathMLElement[][], most: number, end = 0): MathMLElement[] {
   const hidden = terms.length > most + end;
   const shown = hidden ? [...terms.slice(0, most - end), [symbol("…")], ...terms.slice(terms.length - end)] : terms;
   return shown.flatMap((term, i) => (i === 0 ? term : [symbol("+"), ...term]));
 }
 
+type Summand = [value: number, label?: string];
+
+/** Numbers joined by plus and minus signs, with labels below; of many, the first ones, an ellipsis and the last one. */
+function signedSum(summands: readonly Summand[]): MathMLElement[] {
+  const hidden = summands.length > MAX_TERMS + 1;
+  const shown = hidden ? [...summands.slice(0, MAX_TERMS - 1), ...summands.slice(-1)] : summands;
+  return shown.flatMap(([value, label], i) => {
+    const sign = value < 0 ? "−" : "+";
+    const amount = i === 0 ? short(value) : short(Math.abs(value));
+    const term = label === undefined ? number(amount) : labeled(amount, label);
+    const gap = hidden && i === shown.length - 1 ? [symbol("+"), symbol("…")] : [];
+    return i === 0 ? [term] : [...gap, symbol(sign), term];
+  });
+}
+
 /** A number with a word below it. */
-function labeled(value: string, label: string): Node {
+function labeled(value: string, label: string): MathMLElement {
   return m("munder", number(value), m("mtext", label));
 }
 
-function result(text: string): Node {
+function result(text: string): MathMLElement {
   const node = number(text);
   node.setAttribute("class", "result");
   return node;
 }
 
 /** The formula of an activation with its number: max(0, x), 1 / (1 + e^-x) ... */
-function activationFormula(label: string, x: number, constants: Record<string, number>): Node[] {
+function activationFormula(label: string, x: number, constants: Record<string, number>): MathMLElement[] {
   const value = () => number(operand(x));
   const e = (power: Node) => m("msup", name("e"), power);
   const minus = () => row(symbol("−"), value());
-  const call = (of: string, ...inner: Node[]) => [name(of), symbol("("), ...inner, symbol(")")];
+  const call = (of: string, ...inner: MathMLElement[]) => [name(of), symbol("("), ...inner, symbol(")")];
   switch (label) {
     case "relu":
       return call(words.max, number("0"), symbol(","), number(short(x)));
@@ -441,7 +464,15 @@ function activationFormula(label: string, x: number, constants: Record<string, n
     case "elu": {
       const { alpha = 1 } = constants;
       if (x > 0) return [number(short(x))];
-      return [number(short(alpha)), symbol("×"), symbol("("), e(number(short(x))), symbol("−"), number("1"), symbol(")")];
+      return [
+        number(short(alpha)),
+        symbol("×"),
+        symbol("("),
+        e(number(short(x))),
+        symbol("−"),
+        number("1"),
+        symbol(")"),
+      ];
     }
     case "scaled_tanh": {
       const { amplitude = 1.7159, slope = 2 / 3 } = constants;
@@ -471,4 +502,3 @@ function facts(layer: Layer): HTMLElement {
 function allWeights(channels: readonly { cells: Cell[][] }[]): number[] {
   return channels.flatMap(({ cells }) => cells.flat().map((cell) => cell.weight));
 }
-

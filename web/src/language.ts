@@ -2,7 +2,7 @@
 
 import { en, type Words } from "./languages/en";
 import { zh } from "./languages/zh";
-import { remembered, remember } from "./memory";
+import { remember, remembered } from "./memory";
 
 export let words: Words = chosen() === "zh" ? zh : en;
 

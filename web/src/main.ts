@@ -9,7 +9,7 @@ import { Network, prepareRuntime } from "./network";
 import { parseSite, type Site, SiteError } from "./site";
 import { startSources } from "./sources";
 import { isDark, startTheme, switchTheme } from "./theme";
-import { NetworkView, report, type Selection } from "./view";
+import { describe, NetworkView, report, type Selection } from "./view";
 
 let site: Site | null = null;
 let views: NetworkView[] = [];
@@ -43,8 +43,7 @@ async function runAll(): Promise<void> {
   for (const view of views) {
     try {
       const side = view.fit(pixels, centered && !isEmpty) ?? view.fit(pixels, false);
-      if (side) await view.run(side, inspector.tensors(view));
-      if (isEmpty) view.wait();
+      if (side) await view.run(side, inspector.tensors(view), isEmpty);
     } catch (error) {
       console.error(error);
       report(words.runFailed);
@@ -62,25 +61,19 @@ function point(selection: Selection | null, keep: boolean): void {
   if (previous && previous.view !== selection.view) previous.view.mark(null, null, new Map());
   inspector.select(selection, keep);
   const missing = inspector.tensors(selection.view).some((name) => !selection.view.outputs[name]);
-  if (missing) void refresh();
-  else void inspector.update();
-  if (keep) announce();
+  void (missing ? refresh() : inspector.update()).then(() => {
+    if (!keep) return;
+    selection.view.reveal(selection.layer);
+    byId("status").textContent = `${byId("inspector-title").textContent} = ${byId("inspector-value").textContent}`;
+  });
 }
 
-function announce(): void {
-  setTimeout(() => {
-    const [title, value] = [byId("inspector-title"), byId("inspector-value")];
-    byId("status").textContent = `${title.textContent} = ${value.textContent}`;
-  }, 150);
-}
-
-/** A first value to explain: the largest of the first layer with a calculation. */
+/** A first value to explain: the one in the middle of the first map of the first layer with a calculation. */
 function selectFirst(view: NetworkView): void {
   const layer = view.facts.layers.find((entry) => entry.type !== "other" && entry.type !== "flatten");
-  const values = layer && view.values(layer.output, layer.shape);
-  if (!layer || !values || inspector.selection) return;
-  let index = 0;
-  for (let i = 0; i < values.length; i++) if (values[i]! > values[index]!) index = i;
+  if (!layer || inspector.selection) return;
+  const [height, width] = layer.shape.length === 3 ? layer.shape.slice(1) : [1, layer.shape.at(-1)];
+  const index = Math.floor(height! / 2) * width! + Math.floor(width! / 2);
   inspector.select({ view, layer, index }, false);
 }
 
@@ -139,7 +132,9 @@ function writeFacts(): void {
   const names = site.networks.map((network) => network.name).join(", ");
   document.title = `${names} – classicnets`;
   byId("title").textContent = names;
-  byId("subtitle").textContent = words.madeWith(site.classicnets);
+  const [only] = site.networks;
+  byId("subtitle").textContent = only && site.networks.length === 1 ? describe(only) : "";
+  byId("made-with").textContent = words.madeWith(site.classicnets);
   const licenses = [...new Set(site.networks.map((network) => network.license))].filter(Boolean);
   byId("license").textContent = licenses.map((license) => words.license(license)).join(" ");
 }
@@ -156,7 +151,7 @@ async function addExamples(examples: Site["examples"]): Promise<void> {
     const item = h("li");
     list.append(item);
     const bitmap = await readFile(file)
-      .then((bytes) => createImageBitmap(new Blob([bytes])))
+      .then((bytes) => createImageBitmap(new Blob([bytes], { type: "image/png" })))
       .catch(() => null);
     if (!bitmap) {
       item.remove();
@@ -164,7 +159,7 @@ async function addExamples(examples: Site["examples"]): Promise<void> {
     }
     const canvas = h("canvas", { "aria-hidden": "true" });
     [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
-    canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
+    canvas.getContext("2d", { willReadFrequently: true })?.drawImage(bitmap, 0, 0);
     const button = h("button", { type: "button", "data-class": label }, canvas, h("span", {}, label));
     labelExample(button);
     button.addEventListener("click", () => {
@@ -212,10 +207,16 @@ async function load(): Promise<void> {
   const named = networks.length > 1;
   views = networks.map(
     (facts) =>
-      new NetworkView(facts, named, point, () => void refresh(), (epoch) => {
-        const view = views.find((entry) => entry.facts === facts);
-        void view?.load(epoch?.file ?? facts.file, openNetwork).then(refresh, explain);
-      }),
+      new NetworkView(
+        facts,
+        named,
+        point,
+        () => void refresh(),
+        (epoch) => {
+          const view = views.find((entry) => entry.facts === facts);
+          void view?.load(epoch?.file ?? facts.file, openNetwork).then(refresh, explain);
+        },
+      ),
   );
   byId<HTMLInputElement>("centered").checked = networks.some((facts) => facts.handwriting);
   byId("pen-label").hidden = networks.every((facts) => facts.preprocess.channels === 1);
@@ -237,7 +238,6 @@ async function load(): Promise<void> {
   await examples;
   const first = document.querySelector<HTMLElement>("#example-list button");
   if (first && drawing.isEmpty) first.click();
-  await refresh();
   for (const view of views) selectFirst(view);
   await refresh();
   document.body.dataset.ready = "true";
@@ -254,7 +254,7 @@ function explain(error: unknown): void {
 
 translatePage();
 startSwitches();
-inspector.expand(matchMedia("(min-width: 701px)").matches);
+inspector.expand(false);
 if (document.createElement("canvas").getContext("2d")) {
   startDrawing();
   load().catch(explain);

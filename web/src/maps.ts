@@ -5,7 +5,7 @@ import { colorScale, type Range, rangeOf } from "./colors";
 import { h } from "./dom";
 
 const MAX_BARS = 256; // longer vectors are drawn as cells
-const COLUMN_HEIGHT = 430; // CSS pixels that the maps of a layer fill on a wide screen
+const COLUMN_HEIGHT = 364; // CSS pixels that the maps of a layer fill on a wide screen
 const LARGEST_MAP = 64;
 const GAP = 4;
 
@@ -178,7 +178,11 @@ export class FeatureMaps {
     this.element.style.height = `${height}px`;
   }
 
-  private drawBars(context: CanvasRenderingContext2D, values: ArrayLike<number>, color: (value: number) => number): void {
+  private drawBars(
+    context: CanvasRenderingContext2D,
+    values: ArrayLike<number>,
+    color: (value: number) => number,
+  ): void {
     const { low, high } = this.range;
     const span = high - Math.min(0, low) || 1;
     const zero = (-Math.min(0, low) / span) * this.stepX;
@@ -196,7 +200,11 @@ export class FeatureMaps {
     if (low < 0) context.fillRect(zero - 0.5, 0, 1, this.size * this.stepY);
   }
 
-  private drawTiles(context: CanvasRenderingContext2D, values: ArrayLike<number>, color: (value: number) => number): void {
+  private drawTiles(
+    context: CanvasRenderingContext2D,
+    values: ArrayLike<number>,
+    color: (value: number) => number,
+  ): void {
     const [columns, lines] = this.grid();
     const isMap = this.mode === "maps";
     const [width, height] = isMap ? [this.width, this.height] : [1, 1];

@@ -10,14 +10,13 @@ export function short(value: number): string {
   else if (size >= 100) text = value.toFixed(1);
   else if (size >= 10) text = value.toFixed(2);
   else text = value.toFixed(3);
-  return text.replace("-", "−");
+  return text.replaceAll("-", "−");
 }
 
-/** Two decimals, for grids of numbers. */
-export function tiny(value: number): string {
-  const size = Math.abs(value);
-  if (size >= 1000 || (size > 0 && size < 0.005)) return value.toExponential(0).replace("e+", "e").replaceAll("-", "−");
-  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2).replace("-", "−");
+/** Equal decimals for the numbers of a grid, by the largest of them, so that they fit into a cell. */
+export function tiny(value: number, most: number): string {
+  if (most >= 1000 || (most > 0 && most < 0.01)) return value.toExponential(0).replace("e+", "e").replaceAll("-", "−");
+  return value.toFixed(most >= 100 ? 0 : most >= 10 ? 1 : most >= 0.5 ? 2 : 3).replace("-", "−");
 }
 
 /** In parentheses if it is negative, as in a sum or product. */

@@ -3,11 +3,11 @@
 import { Answer } from "./bars";
 import { activationOf, type Rect, unravel } from "./calculation";
 import { byId, h } from "./dom";
-import { fittedSide, fitPixels, type Pixels, rgbOfGray } from "./fit";
+import { fitPixels, fittedSide, type Pixels, rgbOfGray } from "./fit";
 import { centerCharacter } from "./handwriting";
 import { words } from "./language";
 import { drawImageValues, FeatureMaps, type Mark } from "./maps";
-import { Network, type Outputs } from "./network";
+import type { Network, Outputs } from "./network";
 import { count, percent, shapeText, short } from "./numbers";
 import type { Epoch, Layer, NetworkFacts } from "./site";
 import { isDark } from "./theme";
@@ -32,6 +32,7 @@ export type OnPoint = (selection: Selection | null, keep: boolean) => void;
 export class NetworkView {
   network: Network | null = null;
   outputs: Outputs = {};
+  private isBlank = true;
   /** The input of the network in the form of a layer, so that it is shown like one. */
   readonly input: Layer;
   readonly section = h("section", { class: "network" });
@@ -39,7 +40,7 @@ export class NetworkView {
   private readonly answer: Answer;
   private readonly seen = h("canvas", { class: "seen", role: "img" });
   private readonly seenFigure = h("figure");
-  private readonly filters = h("li", { class: "layer filters" });
+  private readonly filters = h("li", { class: "layer filters", hidden: "" });
   private readonly byOutput = new Map<string, LayerView>();
   private readonly opened = new Map<string, Promise<Network>>();
   private observer: IntersectionObserver | undefined;
@@ -82,7 +83,8 @@ export class NetworkView {
   }
 
   /** Runs the network on fitted pixels and shows the answer and all visible layers. */
-  async run(pixels: Uint8Array, also: readonly string[]): Promise<void> {
+  async run(pixels: Uint8Array, also: readonly string[], isBlank: boolean): Promise<void> {
+    this.isBlank = isBlank;
     if (!this.network) {
       const side = Math.sqrt(pixels.length / 3);
       drawImageValues(this.seen, planesOf(pixels), [3, side, side], (value) => value);
@@ -94,14 +96,12 @@ export class NetworkView {
     this.show();
   }
 
-  /** Before there is an image, and after it was cleared. */
-  wait(): void {
-    this.answer.wait();
-  }
-
   /** Values of a tensor, of the first view; undefined if it was not asked for. */
   values(name: string, shape: readonly number[]): Float32Array | undefined {
-    return this.outputs[name]?.subarray(0, shape.reduce((a, b) => a * b, 1));
+    return this.outputs[name]?.subarray(
+      0,
+      shape.reduce((a, b) => a * b, 1),
+    );
   }
 
   /** Draws what the last run gave, such as after a change of colors. */
@@ -110,7 +110,8 @@ export class NetworkView {
     const input = this.values(this.input.output, this.input.shape);
     const probabilities = this.outputs[this.facts.probabilities];
     if (!input || !probabilities) return;
-    this.answer.show(probabilities);
+    if (this.isBlank) this.answer.wait();
+    else this.answer.show(probabilities);
     drawImageValues(this.seen, input, this.input.shape, levelOf(this.facts));
     for (const { layer, maps, legend, visible } of this.layers) {
       const values = this.values(layer.output, layer.shape);
@@ -135,43 +136,43 @@ export class NetworkView {
     return output === null ? undefined : this.byOutput.get(output)?.layer;
   }
 
-  mapsOf(layer: Layer): FeatureMaps | undefined {
-    return this.byOutput.get(layer.output)?.maps;
+  /** Scrolls the layers to the top of the window if the calculation covers the maps of a layer. */
+  reveal(layer: Layer): void {
+    const maps = this.byOutput.get(layer.output)?.maps.element.getBoundingClientRect();
+    if (!maps || this.narrow.matches || maps.bottom <= byId("inspector").getBoundingClientRect().top) return;
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const top = this.section.querySelector(".strip-frame")!.getBoundingClientRect().top;
+    scrollBy({ top: top - 12, behavior: calm ? "auto" : "smooth" });
   }
 
   /** Writes all texts again, in the current language. */
   translate(): void {
-    const scrolled = this.section.querySelector(".strip")?.scrollLeft ?? 0;
+    const scrolled = this.section.querySelector(".strip-frame")?.scrollLeft ?? 0;
     this.build();
     this.show();
     void this.drawFilters();
-    this.section.querySelector(".strip")?.scrollTo({ left: scrolled });
+    this.section.querySelector(".strip-frame")?.scrollTo({ left: scrolled });
     if (!this.outputs[this.facts.probabilities]) this.answer.wait();
   }
 
   private build(): void {
     const { facts } = this;
-    const details = [words.trainedOn(facts.data_name)];
-    if (facts.test_accuracy !== null && facts.test_images !== null) {
-      details.push(words.testAccuracy(percent(facts.test_accuracy, words.code), count(facts.test_images, words.code)));
-    }
-    details.push(words.parameters(facts.parameters), words.macs(facts.macs));
-    if (facts.int8) details.push(words.int8);
     this.input.name = words.inputLayer;
     const strip = h("ol", { class: "strip" });
-    for (const entry of this.layers) entry.maps.mark([]);
+    const visible = new Set(this.layers.filter((entry) => entry.visible).map((entry) => entry.layer));
     this.layers.length = 0;
     this.byOutput.clear();
     for (const layer of [this.input, ...facts.layers]) {
       strip.append(this.layerElement(layer));
       if (layer === this.input) strip.append(this.filters);
     }
-    const heading = h("h3", {}, facts.name);
+    const about = h("div", {}, h("h3", {}, facts.name), h("p", { class: "note" }, describe(facts)));
     this.section.replaceChildren(
-      h("div", { class: "network-head" }, h("div", {}, heading, h("p", { class: "note" }, details.join(" · ")))),
+      h("div", { class: "network-head" }, ...(this.named ? [about] : [])),
       h("div", { class: "strip-frame", tabindex: "0", role: "group", "aria-label": facts.name }, strip),
     );
     if (facts.epochs.length > 0) this.section.firstElementChild?.append(this.epochSlider());
+    for (const entry of this.layers) entry.visible = visible.has(entry.layer);
     this.arrange();
     this.observe();
     this.buildPanel();
@@ -291,7 +292,7 @@ export class NetworkView {
     const legend = h("div", { class: "legend" }, h("span"), h("i"), h("span"));
     this.filters.replaceChildren(
       h("p", { class: "layer-name" }, words.filters(first.name)),
-      h("p", { class: "layer-kind" }, words.filtersHelp(outputs, shapeText(kernel))),
+      h("p", { class: "layer-kind" }, words.filtersHelp),
       h("p", { class: "layer-shape" }, shapeText([outputs, inputs, ...kernel])),
       maps.element,
     );
@@ -308,11 +309,22 @@ export class NetworkView {
   }
 }
 
+/** Data, accuracy and size of a network in one line. */
+export function describe(facts: NetworkFacts): string {
+  const details = [words.trainedOn(facts.data_name)];
+  if (facts.test_accuracy !== null && facts.test_images !== null) {
+    details.push(words.testAccuracy(percent(facts.test_accuracy, words.code), count(facts.test_images, words.code)));
+  }
+  details.push(words.parameters(facts.parameters), words.macs(facts.macs));
+  if (facts.int8) details.push(words.int8);
+  return details.join(" · ");
+}
+
 /** Name of a layer's kind with its window: "Convolution 5 × 5". */
 export function kindOf(layer: Layer): string {
   const known = activationOf(layer);
   if (known) return words.functions[known.name] ?? layer.kind;
-  if (layer.output === layer.input) return words.inputLayer;
+  if (layer.output === layer.input) return words.inputKind;
   if (layer.type === "other" || layer.type === "activation") return layer.kind;
   const { kernel } = layer.facts;
   return kernel ? `${words.types[layer.type]} ${shapeText(kernel)}` : words.types[layer.type];

@@ -10,18 +10,20 @@ test.each([
   [-0.31, "−0.310"],
   [12.345, "12.35"],
   [-123.44, "−123.4"],
-  [0.00012, "1.20e-4"],
+  [0.00012, "1.20e−4"],
   [Number.POSITIVE_INFINITY, "∞"],
   [Number.NaN, "NaN"],
 ])("%d is written as %s", (value, text) => {
   expect(short(value)).toBe(text);
 });
 
-test("a negative operand is in parentheses, and grids have two decimals", () => {
+test("a negative operand is in parentheses, and a grid has decimals for its largest number", () => {
   expect(operand(-2)).toBe("(−2.000)");
   expect(operand(2)).toBe("2.000");
-  expect(tiny(-0.456)).toBe("−0.46");
-  expect(tiny(12.34)).toBe("12.3");
+  expect(tiny(-0.456, 0.9)).toBe("−0.46");
+  expect(tiny(-0.0456, 0.2)).toBe("−0.046");
+  expect(tiny(1.234, 12.3)).toBe("1.2");
+  expect(tiny(0.001, 0.002)).toBe("1e−3");
 });
 
 test("a scale is around 0 if there are negative values, else from the smallest to the largest", () => {

@@ -63,7 +63,12 @@ test("adaptive windows have their own places", () => {
     ],
   ];
   const layers = chain(["average_pool", [1, 3, 3], { windows }]);
-  expect(receptiveFields(layers, layers[0]!, [0, 1, 2]).get("prepared")).toEqual({ top: 2, bottom: 5, left: 5, right: 8 });
+  expect(receptiveFields(layers, layers[0]!, [0, 1, 2]).get("prepared")).toEqual({
+    top: 2,
+    bottom: 5,
+    left: 5,
+    right: 8,
+  });
 });
 
 test("it ends at a tensor whose origin is unknown", () => {

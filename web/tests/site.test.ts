@@ -19,7 +19,16 @@ function site() {
     size: "",
     facts: { kernel: [3, 3] },
   };
-  const preprocess = { channels: 1, image_size: 8, resize: null, pad: 0, fit: "stretch", mean: [0], std: [1], views: 1 };
+  const preprocess = {
+    channels: 1,
+    image_size: 8,
+    resize: null,
+    pad: 0,
+    fit: "stretch",
+    mean: [0],
+    std: [1],
+    views: 1,
+  };
   const network = {
     name: "net",
     run: "net-1",

@@ -21,21 +21,23 @@ export const en = {
 
   // input
   input: "Your image",
-  drawHere: "Drawing area. Draw with a mouse, finger or pen. With the keyboard: arrow keys move, Space puts the pen down or lifts it.",
+  drawHere:
+    "Drawing area. Draw with a mouse, finger or pen. With the keyboard: arrow keys move, Space puts the pen down or lifts it.",
   drawHint: "Draw here",
   undo: "Undo",
   clear: "Clear",
-  upload: "Open image…",
+  upload: "Open…",
   webcam: "Camera",
   webcamStop: "Keep this frame",
   pasteHint: "You can also drop or paste an image. It stays on this device.",
   centered: "Center as in MNIST",
-  centeredHelp: "Scales the drawing to a box of 20 × 20 and moves its center of mass to the middle, as the training images were made.",
+  centeredHelp:
+    "Scales the drawing to a box of 20 × 20 and moves its center of mass to the middle, as the training images were made.",
   invert: "Dark paper",
   penColor: "Pen color",
-  examples: "Images that the network has not been trained on",
+  examples: "Test images",
   example: (label: string) => `Example: ${label}`,
-  examplesHelp: "From the test images. The text below each is its true class.",
+  examplesHelp: "The network has not been trained on these. Below each is its true class.",
 
   // answer
   sees: "What the network sees",
@@ -49,12 +51,15 @@ export const en = {
 
   // network
   network: "The network, layer by layer",
-  networkHelp: "Point at a value to see where it comes from. Click to keep it. On the keyboard, arrow keys move over values, Page Up and Page Down over channels.",
+  networkHelp:
+    "Point at a value to see where it comes from. Click to keep it. On the keyboard, arrow keys move over values, Page Up and Page Down over channels.",
   filters: (layer: string) => `Filters of ${layer}`,
-  filtersHelp: (n: number, size: string) => `${plural(n, "filter", "filters")} of ${size}, learned in training`,
+  filtersHelp: "Learned weights",
   legend: (low: string, high: string) => `Color scale from ${low} to ${high}`,
-  mapsLabel: (layer: string, kind: string, shape: string) => `${layer}, ${kind}: ${shape} values. Arrow keys move over values, Page Up and Page Down over channels.`,
-  inputLayer: "Input",
+  mapsLabel: (layer: string, kind: string, shape: string) =>
+    `${layer}, ${kind}: ${shape} values. Arrow keys move over values, Page Up and Page Down over channels.`,
+  inputLayer: "input",
+  inputKind: "Normalized image",
   types: {
     conv: "Convolution",
     max_pool: "Max pooling",
@@ -111,14 +116,17 @@ export const en = {
   rest: "rest",
   max: "max",
   meanOf: (n: number) => `mean of ${plural(n, "value", "values")}`,
-  then: "Then",
-  convSentence: "Multiply each number in the window by the weight at its place in the kernel, add everything up, and add the bias.",
+  nextLayer: "Then",
+  convSentence:
+    "Multiply each number in the window by the weight at its place in the kernel, add everything up, and add the bias.",
   maxSentence: "The largest number in the window.",
   averageSentence: "The sum of the numbers in the window, divided by their count.",
   denseSentence: "Multiply every input by its weight, add everything up, and add the bias.",
   activationSentence: (name: string) => `The function ${name}, applied to each value by itself.`,
-  lrnSentence: (n: number) => `Each value is divided by a power of the sum of squares over ${n} neighboring channels at the same place.`,
-  batchNormSentence: "The value is shifted and scaled with the mean and variance from training, then with a learned weight and bias.",
+  lrnSentence: (n: number) =>
+    `Each value is divided by a power of the sum of squares over ${n} neighboring channels at the same place.`,
+  batchNormSentence:
+    "The value is shifted and scaled with the mean and variance from training, then with a learned weight and bias.",
   flattenSentence: "The same value, now in one long list.",
   dropoutSentence: "In use, dropout changes nothing: the same value.",
   softmaxSentence: "Exponentials, divided by their sum, so that all add up to 1.",
@@ -128,21 +136,29 @@ export const en = {
 
   // what went wrong
   loading: "Loading the network…",
-  openedFromDisk: "This page needs its other files, which browsers do not read from disk. Run “python -m http.server” in this folder and open http://127.0.0.1:8000/, or export with --single-file, which gives one file that opens from disk.",
+  openedFromDisk:
+    "This page needs its other files, which browsers do not read from disk. Run “python -m http.server” in this folder and open http://127.0.0.1:8000/, or export with --single-file, which gives one file that opens from disk.",
   missingFile: (file: string) => `${file} is missing or damaged. Export the site again, and copy all of its files.`,
-  damagedSite: (place: string) => `site.json does not fit this page (at ${place}). Export the site again with one version of classicnets.`,
-  noWebAssembly: "This browser does not run WebAssembly, which the network needs. Use a current version of Firefox, Chrome, Edge or Safari, and allow WebAssembly in its settings. You can look at the network's layers, but it gives no answers.",
-  noCanvas: "This browser has no canvas, which this page draws on. Use a current version of Firefox, Chrome, Edge or Safari.",
-  badNetwork: (file: string) => `The network in ${file} could not be loaded. It may be damaged, or too large for this device's memory. Export the site again, or close other pages.`,
+  damagedSite: (place: string) =>
+    `site.json does not fit this page (at ${place}). Export the site again with one version of classicnets.`,
+  noWebAssembly:
+    "This browser does not run WebAssembly, which the network needs. Use a current version of Firefox, Chrome, Edge or Safari, and allow WebAssembly in its settings. You can look at the network's layers, but it gives no answers.",
+  noCanvas:
+    "This browser has no canvas, which this page draws on. Use a current version of Firefox, Chrome, Edge or Safari.",
+  badNetwork: (file: string) =>
+    `The network in ${file} could not be loaded. It may be damaged, or too large for this device's memory. Export the site again, or close other pages.`,
   badImage: (file: string) => `${file} is not an image that this browser can read. Use a PNG, JPEG or WebP file.`,
   noImagePasted: "The clipboard has no image. Copy an image first, then paste.",
   pastedImage: "The pasted data",
-  imageTooLarge: (file: string) => `${file} is too large for this browser. Make it smaller, for example 4,000 pixels wide.`,
+  imageTooLarge: (file: string) =>
+    `${file} is too large for this browser. Make it smaller, for example 4,000 pixels wide.`,
   noWebcam: "There is no camera that this page can use. Connect one, or open an image instead.",
   webcamRefused: "The camera is not allowed for this page. Allow it in the address bar, or open an image instead.",
-  webcamInsecure: "Browsers allow the camera only on https:// and on this computer (http://127.0.0.1). Open an image instead.",
+  webcamInsecure:
+    "Browsers allow the camera only on https:// and on this computer (http://127.0.0.1). Open an image instead.",
   runFailed: "The network could not process this image. Reload the page and try again.",
-  madeWith: (version: string) => `Made with classicnets ${version}. Everything runs in this browser; no image leaves this device.`,
+  madeWith: (version: string) =>
+    `Made with classicnets ${version}. Everything runs in this browser; no image leaves this device.`,
 };
 
 export type Words = typeof en;
