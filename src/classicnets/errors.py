@@ -103,6 +103,11 @@ training diverged: the message names these tensors. Or the outputs are too large
 int8 have fewer digits than float32.
 What to do: use --precision float32; if weights are not finite, use another checkpoint, or train again with a lower
 learning rate.""",
+    "CN107": """The network is too large for a web page.
+A page runs in the browser of every visitor, who downloads the network and keeps it and the outputs of all its layers in
+memory; on a phone, too. A page in one file also has the networks of all epochs as text.
+What to do: quantize the network with --int8, write a folder instead of a single file, or train a smaller network
+(`classicnets list` shows the numbers of parameters). Files of other formats have no such limit.""",
     "CN201": """The network cannot process images of this size or number of channels.
 Along each side, a layer turns n pixels into floor((n + 2*padding - kernel) / stride) + 1 pixels. A dense layer needs
 exactly as many inputs as it has weights per unit. The message names the first layer that does not fit.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,41 @@ def move_into_place(part: Path, path: Path) -> None:
     """
     sync_file(part)
     part.replace(path)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Create a temporary folder beside `path` and yield it; what is left of it is removed at the end.
+
+    Fill it, check it if necessary, and rename it with `move_folder_into_place`.
+    """
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
+    try:
+        part.mkdir()
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def move_folder_into_place(part: Path, path: Path) -> None:
+    """Sync the files of the folder `part` and rename it to `path`, in place of the folder that is there, if any.
+
+    Raises:
+        OSError: a file cannot be synced, or a folder cannot be renamed; the old folder is then still there.
+    """
+    for file in filter(Path.is_file, part.rglob("*")):
+        sync_file(file)
+    with temporary_folder(path) as replaced:
+        has_old = path.exists()
+        if has_old:
+            path.rename(replaced / "old")
+        try:
+            part.rename(path)
+        except BaseException:
+            if has_old:
+                (replaced / "old").rename(path)
+            raise
     sync_folder(path.parent)
 
 

@@ -23,7 +23,7 @@ from classicnets.values import RENAMED_SETTINGS, Recipe, current_names, stored_n
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 ON_BAD_IMAGE = ("fail", "skip")
-EXPORT_FORMATS = ("onnx", "torch")
+EXPORT_FORMATS = ("onnx", "torch", "web")
 EXPORT_INPUTS = ("pixels", "float")
 MAX_LOSS = 5.0  # percentage points of test accuracy that int8 quantization may cost by default
 GROUPS = ("data", "recipe", "run", "machine", "output")  # headings of the help, in its order
@@ -216,6 +216,9 @@ class RunSpec:
         read=read_count,
         minimum=1,
     )
+    keep_epochs: bool = option(
+        False, help="keep the weights of every epoch, which `export --format web` then shows", group="run"
+    )
     deterministic: bool = option(False, help="use only deterministic algorithms", group="machine")
 
     def __post_init__(self) -> None:
@@ -304,13 +307,19 @@ class ExportOptions:
     """
 
     format: str = option(
-        "onnx", help="format of the file: ONNX, or a torch program (.pt2)", group="output", choices=EXPORT_FORMATS
+        "onnx",
+        help="ONNX file, torch program (.pt2), or web page that shows every layer and calculation",
+        group="output",
+        choices=EXPORT_FORMATS,
     )
     input: str = option(
         EXPORT_INPUTS[0],
         help="input of an ONNX file: pixels of images of any size, or float: one resized image, plain operators only",
         group="output",
         choices=EXPORT_INPUTS,
+    )
+    single_file: bool = option(
+        False, help="write the web page as one HTML file, which opens without a web server", group="output"
     )
     min_confidence: float | None = option(None, **MIN_CONFIDENCE)
     int8: bool = option(False, help="quantize to int8, calibrated on training images", group="output")
@@ -349,8 +358,20 @@ class ExportOptions:
             object.__setattr__(self, "data", str(data))
         if self.format not in EXPORT_FORMATS:
             raise UsageError("CN206", _("unknown export format {name!r}", name=self.format), hint="--format onnx")
-        if self.format != "onnx" and (self.int8 or self.size_budget is not None):
+        if self.format == "torch" and (self.int8 or self.size_budget is not None):
             raise UsageError("CN206", _("--int8 and --size-budget require the ONNX format"), hint="--format onnx")
+        if self.format == "web" and self.size_budget is not None:
+            raise UsageError(
+                "CN206",
+                _("--size-budget has no effect on a web page, whose network is shown as it was trained"),
+                hint=(command("--format", "web", "--int8"), command("--format", "onnx")),
+            )
+        if self.single_file and self.format != "web":
+            raise UsageError(
+                "CN206",
+                _("--single-file has no effect without --format web"),
+                hint=command("--format", "web", "--single-file"),
+            )
         if self.input == "float" and (self.format != "onnx" or self.int8 or self.size_budget is not None):
             raise UsageError(
                 "CN206",

@@ -153,9 +153,11 @@ def test_all_kinds_of_recipes_can_be_measured(
 @pytest.mark.parametrize("settings", [{}, {"ema": 0.9, "validation": 0.0, "monitor": "none", "optimizer": "sgd"}])
 def test_files_of_a_run_have_the_forecast_sizes(blobs: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     settings = {"epochs": 3, **settings}
-    result = forecast(plan(*run_spec("lenet_d2l", data=str(blobs), recipe="fast", settings=settings)))
-    run = cn.train("lenet_d2l", data=str(blobs), recipe="fast", runs=tmp_path / "r", quiet=True, **settings)
-    actual = {path.name: path.stat().st_size for path in run.path.iterdir()}
+    spec = {"data": str(blobs), "recipe": "fast", "keep_epochs": True}
+    result = forecast(plan(*run_spec("lenet_d2l", **spec, settings=settings)))
+    run = cn.train("lenet_d2l", **spec, runs=tmp_path / "r", quiet=True, **settings)
+    files = [path for path in run.path.rglob("*") if path.is_file()]
+    actual = {path.relative_to(run.path).as_posix(): path.stat().st_size for path in files}
     checkpoints = {name for name in actual if name.endswith(".safetensors")}
     assert checkpoints == {name for name in result.disk_bytes if name.endswith(".safetensors")}
     for name in checkpoints:  # facts in the metadata have other digits

@@ -43,7 +43,7 @@ SOURCE = Path(cn.__file__).parent
 FULL = RunSpec(
     net="lenet_d2l", data="blobs", limit=5, on_bad_image="skip", loader_threads=2, recipe="fast",
     settings={"epochs": "2", "net.pool": "max"}, variation={"activation": "relu"}, weights="a.pth", seed=3,
-    device="cpu", precision="float32", threads=1, batch_threads=2, deterministic=True,
+    device="cpu", precision="float32", threads=1, batch_threads=2, keep_epochs=True, deterministic=True,
 )  # fmt: skip
 
 
@@ -106,7 +106,7 @@ def test_other_keywords_are_settings_of_the_recipe() -> None:
 
 
 def test_resuming_in_python_gives_the_same_weights(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = {"data": blobs, "epochs": 3, "limit": 200, "batch_size": 32, "quiet": True}
+    options = {"data": blobs, "epochs": 3, "limit": 200, "batch_size": 32, "quiet": True, "keep_epochs": True}
     uninterrupted = cn.train("lenet_d2l", runs="a", **options)
     record = Session._record
 
@@ -126,6 +126,11 @@ def test_resuming_in_python_gives_the_same_weights(blobs: Path, monkeypatch: pyt
     assert resumed.result and (folder / "card.md").exists()
     a, b = load_file(uninterrupted.folder.last), load_file(resumed.folder.last)
     assert all(torch.equal(a[name], b[name]) for name in a)
+    kept = uninterrupted.folder.kept_epochs(), resumed.folder.kept_epochs()
+    assert [*kept[0]] == [*kept[1]] == [1, 2, 3]
+    for number in kept[0]:
+        a, b = (load_file(files[number]) for files in kept)
+        assert all(torch.equal(a[name], b[name]) for name in a)
     with pytest.raises(cn.UsageError, match="the run is complete"):
         cn.resume(folder)
     with pytest.raises(TypeError, match="takes no seed"):

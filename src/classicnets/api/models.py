@@ -24,7 +24,7 @@ from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.predictor import BATCH, Predictor
 from classicnets.evaluation.program import ProgramClassifier
 from classicnets.export.source import ExportSource
-from classicnets.export.write import Exported, check_target, export, target
+from classicnets.export.write import Exported, check_size, check_target, export, target
 from classicnets.images import inputs
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
@@ -269,29 +269,51 @@ class Run(Model):
             run_data.remember(self.folder, place)
 
     @documented(ExportOptions)
-    def export(self, path: str | Path, **options: Any) -> Exported:
-        """Export the network with its preprocessing and classes to one file.
+    def export(self, path: str | Path, other: Run | None = None, **options: Any) -> Exported:
+        """Export the network with its preprocessing and classes to one file, or to a web page.
 
         The file is written only if it computes the same outputs as the network.
         Needs pip install 'classicnets[export]'.
 
+        Args:
+            path: The file, or the folder of the page.
+            other: A run whose network the page shows beside this one.
+            **options: See below.
+
         Raises:
-            CheckFailed: CN102 to CN105, the file is not equivalent, not accurate enough or too large.
-            UsageError: CN206, the options contradict each other.
+            CheckFailed: CN102 to CN105, the file is not equivalent, not accurate enough or too large; CN107, the page
+                is too large.
+            UsageError: CN206, the options contradict each other, or the page would replace other files.
             DataError: CN302, the data for the check is not available; CN306, `data` is not that of the run.
             MachineError: CN401, the file cannot be written; CN403, a package is missing.
         """
         exporting = ExportOptions(**rename_old(options, ExportOptions))
+        if other is not None and exporting.format != "web":
+            raise UsageError(
+                "CN206",
+                _("only a web page shows two networks"),
+                where=command("classicnets", "export", self.path, other.path),
+                hint=command("classicnets", "export", self.path, other.path, "--format", "web"),
+            )
         path = target(Path(path), exporting)
         check_target(path, exporting)  # before the data is read
-        log = report.tables.console(stderr=True).print
-        retry: list[str | Path] = ["classicnets", "export", self.path, *["--int8"] * exporting.int8]
-        if exporting.size_budget is not None:
-            retry += ["--size-budget", f"{exporting.size_budget}B"]
-        source = ExportSource(self.folder, self.net, log, exporting, retry)
-        if exporting.data is not None and source.place is not None:
+        runs = [self] if other is None else [self, other]
+        for run in runs:
+            check_size(run.net, run.folder.preprocess(), exporting)
+        sources = [run._export_source(exporting) for run in runs]
+        return export(sources[0], path, exporting, other=sources[1] if other is not None else None)
+
+    def _export_source(self, options: ExportOptions) -> ExportSource:
+        """The run with its data, to export it."""
+        retry: list[str | Path] = ["classicnets", "export", self.path, *["--int8"] * options.int8]
+        if options.format == "web":
+            retry += ["--format", "web", *["--single-file"] * options.single_file]
+        if options.size_budget is not None:
+            retry += ["--size-budget", f"{options.size_budget}B"]
+        source = ExportSource(self.folder, self.net, report.tables.console(stderr=True).print, options, retry)
+        if options.data is not None and source.place is not None:
             self._move_data(source.place)
-        return export(source, path, exporting)
+        return source
 
 
 class Seeds:

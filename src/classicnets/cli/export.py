@@ -1,4 +1,4 @@
-"""`classicnets export RUN`: writes a run as one file that works without classicnets and, as ONNX, without torch."""
+"""`classicnets export RUN`: writes a run as one file that works without classicnets, or as a web page."""
 
 from __future__ import annotations
 
@@ -9,29 +9,32 @@ from typing import TYPE_CHECKING
 
 from classicnets import api, report
 from classicnets.cli import arguments
+from classicnets.errors import UsageError
 from classicnets.report.output import print
 from classicnets.spec import NET_FILE, TRUST, ExportOptions, option
 from classicnets.strict_json import dump
-from classicnets.text import _, byte_count, command
+from classicnets.text import _, byte_count, command, plural
 
 if TYPE_CHECKING:
     from classicnets.api.models import Exported
 
-HELP = "export a run, with its preprocessing and classes, as an ONNX file or a torch program"
+HELP = "export a run, with its preprocessing and classes, as an ONNX file, a torch program or a web page"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
     """Options of `export` that are not in `ExportOptions`."""
 
-    folder: str = option(help="run folder", metavar="RUN")
+    folders: list[str] = option(
+        help="run folder; with --format web, a second one to show beside it", metavar="RUN", nargs="+"
+    )
     out: str | None = option(
         None,
-        help="exported file",
+        help="exported file, or folder of the web page",
         group="output",
         metavar="FILE",
         flag="-o",
-        shown="the name of the run with .onnx or .pt2, in the current folder",
+        shown="the name of the run with .onnx, .pt2, -page or .html, in the current folder",
     )
     net: str | None = option(None, **NET_FILE)
     trust: bool = option(False, **TRUST)
@@ -43,20 +46,44 @@ OPTIONS = (Export, ExportOptions)
 def run(args: argparse.Namespace) -> int:
     """Export a run and print the results of the checks."""
     paths, options = arguments.read(args, Export), arguments.read(args, ExportOptions)
-    model = api.models.Run(paths.folder, net=paths.net, device="cpu", trust=paths.trust)
+    _check_count(paths, options)
+    models = [api.models.Run(folder, net=paths.net, device="cpu", trust=paths.trust) for folder in paths.folders]
+    model = models[0]
     name = model.path.resolve().name
-    path = Path(paths.out or name)
-    if path.is_dir() and paths.out:
+    is_folder = options.format == "web" and not options.single_file
+    path = Path(paths.out or (f"{name}-page" if is_folder else name))
+    if path.is_dir() and paths.out and not is_folder:
         path /= name
-    exported = model.export(path, **vars(options))
+    exported = model.export(path, *models[1:], **vars(options))
     if args.json:
         print(dump(exported.to_dict(), indent=2))
+    elif exported.networks:
+        _print_page(exported, options, [model.path for model in models])
     else:
-        _print_checks(exported, options.license, model.path)
+        _print_file(exported, options.license, model.path)
     return 0
 
 
-def _print_checks(exported: Exported, license: str, run: Path) -> None:
+def _check_count(paths: Export, options: ExportOptions) -> None:
+    """Raise UsageError CN206 for more networks than the format has."""
+    folders = [Path(folder) for folder in paths.folders]
+    if len(folders) > 2:
+        raise UsageError(
+            "CN206",
+            _("a web page shows one or two networks, not {count}", count=len(folders)),
+            where=command(*folders),
+            hint=command("classicnets", "export", *folders[:2], "--format", "web"),
+        )
+    if len(folders) == 2 and paths.net is not None:
+        raise UsageError(
+            "CN206",
+            _("--net replaces the network of one run, and there are two"),
+            where=command(*folders),
+            hint=command("classicnets", "export", folders[0], "--format", options.format, "--net", paths.net),
+        )
+
+
+def _print_file(exported: Exported, license: str, run: Path) -> None:
     console = report.tables.console()
     if exported.candidates:
         _print_candidates(exported)
@@ -70,6 +97,53 @@ def _print_checks(exported: Exported, license: str, run: Path) -> None:
         console.print(_("{path}   {size} ({how}), license {license}", **values))
     else:
         console.print(_("{path}   {size}, license {license}", **values))
+    _print_checks(exported, run)
+    if exported.format == "onnx":
+        console.print(_("next: {command}", command=command("classicnets", "predict", exported.path, "image.png")))
+    else:
+        code = f"torch.export.load({str(exported.path)!r}).module()(pixels)"
+        console.print(_("next: {code}   # pixels: uint8 [N, 3, height, width], RGB", code=code))
+
+
+def _print_page(exported: Exported, options: ExportOptions, runs: list[Path]) -> None:
+    """Print the checks of each network of a web page, what else is in it, and how it is opened."""
+    console = report.tables.console()
+    values = {"path": exported.path, "size": byte_count(exported.bytes), "license": options.license}
+    console.print(_("{path}   {size}, license {license}", **values))
+    for network, run in zip(exported.networks, runs, strict=True):
+        if len(runs) > 1:
+            console.print(_("network of {run}:", run=run))
+        _print_checks(network, run)
+        layers = plural(
+            "the outputs of {n} call of a layer agree with the network",
+            "the outputs of {n:,} calls of layers agree with the network",
+            network.layer_count,
+        )
+        console.print(_("int8 changes the outputs of layers; the page says so") if network.int8 else layers)
+        if network.epoch_count:
+            console.print(
+                plural("the weights of {n} epoch", "the weights of {n:,} epochs, as a slider", network.epoch_count)
+            )
+    if exported.example_count:
+        console.print(
+            plural(
+                "{n} image of the test split is part of the page",
+                "{n:,} images of the test split are part of the page",
+                exported.example_count,
+            )
+        )
+    else:
+        console.print(_("no examples of the data, which is not available: {reason}", reason=exported.missing_data))
+    if options.single_file:
+        console.print(_("next: open {path} in a browser", path=exported.path))
+    else:
+        serve = command("python", "-m", "http.server", "--directory", exported.path)
+        console.print(_("next: {command}   # then open http://localhost:8000", command=serve))
+
+
+def _print_checks(exported: Exported, run: Path) -> None:
+    """Print how the file was compared with its network, and its accuracy."""
+    console = report.tables.console()
     if exported.int8:
         console.print(
             _(
@@ -95,11 +169,6 @@ def _print_checks(exported: Exported, license: str, run: Path) -> None:
                 n=exported.image_count,
             )
         )
-    if exported.format == "onnx":
-        console.print(_("next: {command}", command=command("classicnets", "predict", exported.path, "image.png")))
-    else:
-        code = f"torch.export.load({str(exported.path)!r}).module()(pixels)"
-        console.print(_("next: {code}   # pixels: uint8 [N, 3, height, width], RGB", code=code))
 
 
 def _print_candidates(exported: Exported) -> None:

@@ -64,6 +64,7 @@ class Dataset:
         archive: The archive that contains the files, if they are not published one by one.
         label_bytes: For CIFAR records, the number of label bytes before the pixels; the class is the last. 0 for IDX.
         system_folder: Where the Debian package installs the files.
+        characters: Whether the images are handwritten characters, centered and scaled as in MNIST.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Dataset:
     label_bytes: int = 0
     system_folder: str = ""
     debian_package: str = ""
+    characters: bool = False
 
     @property
     def file_names(self) -> dict[str, str]:
@@ -147,6 +149,7 @@ DATASETS: dict[str, Dataset] = {
     "mnist": Dataset(
         name="mnist",
         title="MNIST",
+        characters=True,
         license="none stated by its authors (CC BY-SA 3.0 according to Keras)",
         homepage="http://yann.lecun.com/exdb/mnist/",
         shape=(1, 28, 28),
@@ -197,6 +200,7 @@ DATASETS: dict[str, Dataset] = {
     "kmnist": Dataset(
         name="kmnist",
         title="Kuzushiji-MNIST",
+        characters=True,
         license="CC BY-SA 4.0",
         homepage="https://github.com/rois-codh/kmnist",
         shape=(1, 28, 28),

@@ -82,24 +82,24 @@ class _FixedPool(nn.Module):
     def forward(self, x: Tensor) -> Any:
         if getattr(self.layer, "return_indices", False) or not torch.onnx.is_in_onnx_export():
             return self.layer(x)
-        windows = [_windows(n, out or n) for n, out in zip(x.shape[-2:], self.size, strict=True)]
-        rows, columns = (_kernel_and_stride(spans) for spans in windows)
+        spans_of_axes = [windows(n, out or n) for n, out in zip(x.shape[-2:], self.size, strict=True)]
+        rows, columns = (kernel_and_stride(spans) for spans in spans_of_axes)
         if rows and columns:
             pool = F.max_pool2d if self.is_max else F.avg_pool2d
             return pool(x, (rows[0], columns[0]), (rows[1], columns[1]))
-        for axis, spans in zip((-2, -1), windows, strict=True):
+        for axis, spans in zip((-2, -1), spans_of_axes, strict=True):
             slices = [x.narrow(axis, start, end - start) for start, end in spans]
             pooled = [s.amax(axis, keepdim=True) if self.is_max else s.mean(axis, keepdim=True) for s in slices]
             x = torch.cat(pooled, axis)
         return x
 
 
-def _windows(n: int, out: int) -> list[tuple[int, int]]:
-    """Start and end of each window along an axis."""
+def windows(n: int, out: int) -> list[tuple[int, int]]:
+    """Return start and end of each of the `out` windows of adaptive pooling along an axis of `n` values."""
     return [(i * n // out, -(-(i + 1) * n // out)) for i in range(out)]
 
 
-def _kernel_and_stride(spans: list[tuple[int, int]]) -> tuple[int, int] | None:
-    """Kernel size and stride of windows of equal size and distance; None for others."""
+def kernel_and_stride(spans: list[tuple[int, int]]) -> tuple[int, int] | None:
+    """Return kernel size and stride of windows of equal size and distance; None for others."""
     kernel, stride = spans[0][1], spans[1][0] if len(spans) > 1 else spans[0][1]
     return (kernel, stride) if all(s == (i * stride, i * stride + kernel) for i, s in enumerate(spans)) else None

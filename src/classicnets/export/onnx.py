@@ -7,7 +7,7 @@ import io
 import logging
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +38,22 @@ def require_packages() -> None:
         machine.require(name, extra="export")
 
 
-def export_network(net: nn.Module, preprocess: Preprocess, *, one_image: bool = False) -> ModelProto:
+def export_network(
+    net: nn.Module,
+    preprocess: Preprocess,
+    *,
+    one_image: bool = False,
+    wrap: Callable[[nn.Module], nn.Module] = lambda network: network,
+    output_names: Sequence[str] = (graph.LOGITS,),
+) -> ModelProto:
     """Export the network without pre- and postprocessing; `net` is not changed.
+
+    Args:
+        net: the network.
+        preprocess: how images are preprocessed.
+        one_image: whether the model takes one image only.
+        wrap: receives the copy of the network that is exported, and returns what is exported instead.
+        output_names: the outputs of that.
 
     Returns:
         A model from `prepared` float32 [M, C, S, S], for any M or only for one image, to `logits` [M, classes].
@@ -55,7 +69,7 @@ def export_network(net: nn.Module, preprocess: Preprocess, *, one_image: bool = 
             why=_("ONNX stores larger weights in separate files, and classicnets exports a single file"),
             hint="--format torch",
         )
-    network = replace_layers(without_data(net, "cpu").float())
+    network = wrap(replace_layers(without_data(net, "cpu").float()))
     example = torch.rand(1 if one_image else 2, *preprocess.shape)
     try:
         with quiet():
@@ -65,7 +79,7 @@ def export_network(net: nn.Module, preprocess: Preprocess, *, one_image: bool = 
                 dynamo=True,
                 dynamic_shapes=None if one_image else ({0: torch.export.Dim("batch")},),
                 input_names=[graph.PREPARED],
-                output_names=[graph.LOGITS],
+                output_names=[*output_names],
                 opset_version=graph.OPSET,
                 verbose=False,
             )
@@ -118,8 +132,18 @@ def _line_in_forward(error: BaseException) -> str:
     return lines[-1] if lines else ""
 
 
-def assemble(network: ModelProto, preprocess: Preprocess, classes: int, facts: dict[str, Any]) -> bytes:
-    """Return the content of the file: the network between pre- and postprocessing, with `facts` in its metadata."""
+def assemble(
+    network: ModelProto, preprocess: Preprocess, classes: int, facts: dict[str, Any], *, every_output: bool = False
+) -> bytes:
+    """Return the content of the file: the network between pre- and postprocessing, with `facts` in its metadata.
+
+    Args:
+        network: the model of `export_network`.
+        preprocess: how images are preprocessed.
+        classes: the number of classes.
+        facts: the metadata.
+        every_output: whether the prepared image and all outputs of `network` are outputs of the file, too.
+    """
     onnx = machine.require("onnx", extra="export")
     is_float, temperature = OnnxClassifier.takes_floats(facts), applied_temperature(facts)
     before = graph.float_preprocessing_graph(preprocess) if is_float else graph.preprocessing_graph(preprocess)
@@ -133,6 +157,8 @@ def assemble(network: ModelProto, preprocess: Preprocess, classes: int, facts: d
     model.graph.initializer.extend([*before.graph.initializer, *after.graph.initializer])
     model.graph.input.extend(before.graph.input)
     model.graph.output.extend(after.graph.output)
+    if every_output:
+        model.graph.output.extend([*before.graph.output, *network.graph.output])
     model.graph.name = "classicnets"
     domains = {node.domain for node in model.graph.node}
     for opset in [opset for opset in model.opset_import if opset.domain not in domains]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import nn
@@ -22,10 +23,15 @@ from classicnets.evaluation.metrics import measure
 from classicnets.evaluation.rejection import Rejection, applied_temperature
 from classicnets.images import batches, loading
 from classicnets.inspection.meta import without_data
+from classicnets.models.modules import copy_module
+from classicnets.runs import checkpoint
 from classicnets.runs import data as run_data
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import ExportOptions
 from classicnets.text import _, command, plural
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 _CALIBRATION_IMAGES = 500
 _LARGE_CALIBRATION_IMAGES = 100  # for images larger than _LARGE_SIZE
@@ -39,6 +45,8 @@ class ExportSource:
 
     Attributes:
         net: a copy of its network on the CPU, in float32.
+        weights_file: the checkpoint that its weights are from.
+        models: networks that were exported already.
         classes: its class names.
         preprocess: the preprocessing of the file; that of the run, but for its views with `--input float`.
         splits: the data of the run; None if it is not available.
@@ -74,6 +82,8 @@ class ExportSource:
                 )
             )
         self.net = without_data(net, "cpu").float()
+        self.weights_file = run.weights_file()
+        self.models: dict[nn.Module, ModelProto] = {}
         self.classes: tuple[str, ...] = tuple(self.run_facts["classes"])
         self.missing_data, self.log = "", log
         self.splits: ImageSplits | None = None
@@ -90,6 +100,29 @@ class ExportSource:
             if options.data is not None:
                 raise
             self.missing_data = error.what
+
+    def at_epoch(self, number: int) -> ExportSource:
+        """Return the same run with the weights that it has kept of an epoch.
+
+        Raises:
+            DataError: CN305 if their file is damaged, CN306 if they do not fit the network.
+        """
+        source = copy.copy(self)
+        source.weights_file = self.run.epoch(number)
+        source.models = {}
+        tensors, _facts = checkpoint.load(source.weights_file)
+        source.net = copy_module(self.net)
+        try:
+            source.net.load_state_dict(checkpoint.weights(tensors))
+        except RuntimeError as error:
+            raise DataError(
+                "CN306",
+                _("the weights of the run do not fit this network"),
+                where=str(source.weights_file),
+                why=" ".join(str(error).split())[:300],
+                hint=_("copy the run folder again, or remove {path} from it", path=self.run.epochs.name),
+            ) from error
+        return source
 
     @cached_property
     def images(self) -> np.ndarray:
@@ -174,7 +207,6 @@ class ExportSource:
             accuracy: its test accuracy, if it was measured.
         """
         facts = self.run_facts
-        weights = self.run.weights_file()
         # a linear layer does one multiply-add per weight
         removed = sum(p.numel() for p in self.net.parameters()) - sum(p.numel() for p in net.parameters())
         return {
@@ -190,11 +222,12 @@ class ExportSource:
             "test_accuracy": accuracy,
             "test_pictures": len(self.images) if accuracy is not None else 0,
             "licence": license,
-            "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+            "weights_sha256": hashlib.sha256(self.weights_file.read_bytes()).hexdigest(),
             "int8": as_int8,
             "input": self.options.input,
             **self._rejection_facts(),
-            "trained_images": self.run.read_trained_images(),
+            # a page would carry the digests of all training images along with each epoch
+            "trained_images": None if self.options.format == "web" else self.run.read_trained_images(),
             "versions": machine.versions(),
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }

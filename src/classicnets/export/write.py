@@ -1,10 +1,12 @@
-"""Exports a run: writes a temporary file, checks it against the network, and renames it if it agrees."""
+"""Exports a run: writes a temporary file or folder, checks it against the network, and renames it if it agrees."""
 
 from __future__ import annotations
 
+import copy
 import errno
 import functools
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +16,15 @@ from torch import nn
 from classicnets.errors import CheckFailed, UsageError
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.program import ProgramClassifier
-from classicnets.export import budget, int8, low_rank, onnx, parity, program
+from classicnets.events import Epoch
+from classicnets.export import budget, int8, low_rank, observed, onnx, parity, program, web
 from classicnets.export.source import ExportSource
-from classicnets.files import cannot_write, move_into_place, temporary_file
+from classicnets.files import cannot_write, move_folder_into_place, move_into_place, temporary_file, temporary_folder
+from classicnets.inspection.shapes import trace
+from classicnets.runs import history
 from classicnets.spec import MAX_LOSS, ExportOptions
 from classicnets.text import _, command, plural
+from classicnets.values import Preprocess
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -34,6 +40,9 @@ _JSON_KEYS = {
     "missing_data": "unchecked",
     "compared_on": "chosen_on",
 }
+_OF_PAGES = {"networks", "layer_count", "epoch_count", "example_count"}
+_EPOCH_IMAGES = 256  # on which the file of an epoch is compared with its network
+_LAYER_IMAGES = 8  # on which the layers of a web page are compared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +50,9 @@ class Exported:
     """A written file, and how it was checked.
 
     Attributes:
-        path: the file.
+        path: the file, or the folder of a web page.
         bytes: its size.
-        format: "onnx" or "torch".
+        format: "onnx", "torch" or "web".
         int8: whether it is quantized.
         low_rank: whether its linear layers are low-rank approximations.
         calibration_count: number of training images that set the ranges of int8.
@@ -57,6 +66,10 @@ class Exported:
         missing_data: why the data is not available; "" if it is.
         candidates: the files that a size budget chose from.
         compared_on: the images that they were compared on, in words.
+        networks: the files of a web page, one for each network; the fields above, but path and size, are the first's.
+        layer_count: number of calls of layers that a file of a web page shows.
+        epoch_count: number of epochs whose weights a web page has.
+        example_count: number of test images on a web page.
     """
 
     path: Path
@@ -75,13 +88,20 @@ class Exported:
     missing_data: str
     candidates: tuple[budget.Candidate, ...] = ()
     compared_on: str = ""
+    networks: tuple[Exported, ...] = ()
+    layer_count: int = 0
+    epoch_count: int = 0
+    example_count: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         values = vars(self) | {
             "path": str(self.path),
             "candidates": [candidate.to_dict() for candidate in self.candidates],
+            "networks": [network.to_dict() for network in self.networks],
         }
+        if self.format != "web":
+            values = {name: value for name, value in values.items() if name not in _OF_PAGES}
         return {_JSON_KEYS.get(name, name): value for name, value in values.items()}
 
 
@@ -106,40 +126,159 @@ class _Choice:
     compared_on: str = ""
 
 
-def export(source: ExportSource, path: Path, options: ExportOptions) -> Exported:
-    """Write the trained network of a run as one file.
+def export(source: ExportSource, path: Path, options: ExportOptions, *, other: ExportSource | None = None) -> Exported:
+    """Write the trained network of a run as one file, or as a web page.
+
+    Args:
+        source: the run.
+        path: the file, or the folder of the page.
+        options: how it is exported.
+        other: a run whose network the page shows, too.
 
     Raises:
         CheckFailed: CN106 if outputs are not finite, CN102 if the outputs of the file differ from those of the network,
             CN103 if int8 costs too much accuracy, CN104 if nothing fits into the size budget, CN105 if torch cannot
-            export the network.
+            export the network, CN107 if a page would be too large.
         DataError: CN302 if int8 or a size budget needs images that are not available.
         MachineError: CN401 if the file cannot be written, CN403 if a package is missing.
     """
     check_target(path, options)
-    parity.check_finite(_reference(source, source.net), source.images)
-    choice = _choice(source, options)
+    if options.format == "web":
+        return _export_page([source] if other is None else [source, other], path, options)
     try:
         with temporary_file(path) as part:
-            exported = _write_and_check(part, source, choice, options)
+            exported = _write_chosen(part, source, options)
             move_into_place(part, path)
-    except CheckFailed as error:
-        if error.code == "CN102":
-            raise _cause_of_difference(error, source, choice.net, options.format) from error
-        raise
     except OSError as error:
         raise cannot_write(path, error, option="-o") from error
     return replace(exported, path=path)
 
 
+def _write_chosen(part: Path, source: ExportSource, options: ExportOptions) -> Exported:
+    """Write to `part` the file that the options choose, and check it. Raises OSError if it cannot be written."""
+    parity.check_finite(_reference(source, source.net), source.images)
+    choice = _choice(source, options)
+    try:
+        return _write_and_check(part, source, choice, options)
+    except CheckFailed as error:
+        if error.code == "CN102":
+            raise _cause_of_difference(error, source, choice.net, options.format) from error
+        raise
+
+
+def _export_page(sources: Sequence[ExportSource], path: Path, options: ExportOptions) -> Exported:
+    """Write a web page, as a folder or as one file, in place of the one that is there, if any."""
+    try:
+        with temporary_folder(path) as folder:
+            (folder / "networks").mkdir()
+            written = [_write_network(folder, number, source) for number, source in enumerate(sources)]
+            networks = [network for _exported, network in written]
+            images = web.examples(sources)
+            web.write_page(folder, networks, images)
+            size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+            if options.single_file:
+                content = web.single_file(folder)
+                size = len(content)
+                with temporary_file(path) as part:
+                    part.write_bytes(content)
+                    move_into_place(part, path)
+            else:
+                move_folder_into_place(folder, path)
+    except OSError as error:
+        raise cannot_write(path, error, option="-o") from error
+    exported = tuple(exported for exported, _network in written)
+    return replace(
+        exported[0],
+        path=path,
+        bytes=size,
+        networks=exported,
+        epoch_count=sum(network.epoch_count for network in exported),
+        example_count=len(images),
+    )
+
+
+def _write_network(folder: Path, number: int, source: ExportSource) -> tuple[Exported, web.PageNetwork]:
+    """Write the ONNX files of a network, and of its epochs, to the folder of a page."""
+    options, file = source.options, f"networks/{number}.onnx"
+    exported = _write_chosen(folder / file, source, options)
+    outputs = observed.FileOutputs(folder / file)
+    events = {event.epoch: event for event in history.read(source.run.history) if isinstance(event, Epoch)}
+    weights, epochs = outputs.names, []
+    for epoch in source.run.kept_epochs():
+        name = f"networks/{number}-epoch-{epoch}.onnx"
+        weights = weights & _write_epoch(folder / name, source, epoch)
+        epochs.append(web.EpochFile(number=epoch, file=name, event=events.get(epoch)))
+    network = web.PageNetwork(
+        source=source,
+        file=file,
+        facts=source.facts(source.net, options.license, as_int8=options.int8, accuracy=exported.accuracy),
+        calls=observed.layer_calls(source.net, source.preprocess),
+        table=trace(source.net, source.preprocess.shape),
+        weights=frozenset(weights),
+        epochs=tuple(epochs),
+    )
+    return replace(exported, path=Path(file), epoch_count=len(epochs)), network
+
+
+def _write_epoch(part: Path, source: ExportSource, number: int) -> frozenset[str]:
+    """Write the file of the weights of an epoch, check it on some images, and return the names of its outputs."""
+    epoch = source.at_epoch(number)
+    model = observed.with_state(source.models[source.net], source.net, epoch.net)
+    if model is not None:
+        epoch.models[epoch.net] = model
+    try:
+        outputs = _write_and_check_epoch(part, epoch)
+    except CheckFailed:
+        if model is None:
+            raise
+        epoch.models.clear()  # something else in the model depends on weights
+        outputs = _write_and_check_epoch(part, epoch)
+    return outputs
+
+
+def _write_and_check_epoch(part: Path, source: ExportSource) -> frozenset[str]:
+    """Write the file of the weights of an epoch, check it in float32, and then quantize it if it is to be in int8."""
+    net, as_int8 = source.net, source.options.int8
+    facts = source.facts(net, source.options.license, as_int8=as_int8, accuracy=None)
+    part.write_bytes(_assembled(_network(source, net), source, net, facts))
+    images = source.images[:_EPOCH_IMAGES]
+    comparison = parity.compare(parity.onnx_classifier(part), _reference(source, net), images)
+    parity.check(comparison, plural("{n:,} image", "{n:,} images", comparison.n))
+    outputs = _check_layers(part, source, net, as_int8=False)
+    if as_int8:
+        part.write_bytes(_int8(source, _network(source, net), net, facts))
+        outputs = _check_layers(part, source, net, as_int8=True)
+    return outputs
+
+
+def _check_layers(part: Path, source: ExportSource, net: nn.Module, *, as_int8: bool) -> frozenset[str]:
+    """Check what a file of a web page gives for each layer, and return the names of its outputs."""
+    outputs = observed.FileOutputs(part)
+    calls = observed.layer_calls(net, source.preprocess)
+    weights = {name: t for name, t in web.layer_weights(calls).items() if name in outputs.names}
+    images = source.images[:_LAYER_IMAGES]
+    observed.check_layers(outputs, net, calls, images, source.preprocess, weights, as_int8=as_int8)
+    return outputs.names
+
+
 def target(path: Path, options: ExportOptions) -> Path:
     """The path with the suffix of the format, by which `classicnets predict` recognizes the file.
 
+    The folder of a web page has none.
+
     Raises:
-        UsageError: CN206 if the suffix is that of the other format.
+        UsageError: CN206 if the suffix is that of another format.
     """
-    suffix, other = (".onnx", ".pt2") if options.format == "onnx" else (".pt2", ".onnx")
-    if path.suffix.lower() == other:
+    suffix = _suffix(options)
+    if path.suffix.lower() in {*_SUFFIXES.values()} - {suffix}:
+        if not suffix:
+            raise UsageError(
+                "CN206",
+                _("{name} has the suffix of another format", name=path.name),
+                where=str(path),
+                why=_("a web page is a folder of files, or with --single-file one .html file"),
+                hint=(command("-o", path.with_suffix("")), command("-o", path.with_suffix(".html"), "--single-file")),
+            )
         raise UsageError(
             "CN206",
             _("{name} has the suffix of another format", name=path.name),
@@ -147,7 +286,17 @@ def target(path: Path, options: ExportOptions) -> Path:
             why=_("the format is {format}, whose files end with {suffix}", format=options.format, suffix=suffix),
             hint=command("-o", path.with_suffix(suffix)),
         )
+    if not suffix:
+        return path if path.name.strip(".") else path.resolve()
     return path if path.suffix.lower() == suffix else path.with_name(path.name + suffix)
+
+
+_SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "web": ".html"}
+
+
+def _suffix(options: ExportOptions) -> str:
+    """The suffix of the file; "" for the folder of a web page."""
+    return "" if options.format == "web" and not options.single_file else _SUFFIXES[options.format]
 
 
 def check_target(path: Path, options: ExportOptions) -> None:
@@ -155,16 +304,28 @@ def check_target(path: Path, options: ExportOptions) -> None:
 
     Raises:
         MachineError: CN401 if the file cannot be written, CN403 if a package is missing.
+        UsageError: CN206 if a web page would replace something else.
     """
-    if options.format == "onnx":
+    is_folder = not _suffix(options)
+    if options.format == "web":
+        check_replaceable = web.check_replaceable if is_folder else web.check_replaceable_file
+        check_replaceable(path)
+        web.require_page()
+    if options.format != "torch":
         onnx.require_packages()
     try:
         with temporary_file(path) as part:
             part.touch()
-        if path.is_dir():
+        if path.is_dir() and not is_folder:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     except OSError as error:
         raise cannot_write(path, error, option="-o") from error
+
+
+def check_size(net: nn.Module, preprocess: Preprocess, options: ExportOptions) -> None:
+    """Raise CheckFailed CN107 if the network is too large for a web page, before its data is read."""
+    if options.format == "web":
+        web.check_size(net, preprocess, trace(net, preprocess.shape), as_int8=options.int8)
 
 
 def _cause_of_difference(error: CheckFailed, source: ExportSource, net: nn.Module, format: str) -> CheckFailed:
@@ -214,19 +375,23 @@ def _write_and_check(part: Path, source: ExportSource, choice: _Choice, options:
         expected = source.accuracy(_reference(source, source.net).probabilities(source.images))
     source.compare_with_run(expected)
     if choice.int8:
-        part.write_bytes(_int8(source, onnx.export_network(net, source.preprocess), facts(as_int8=True, accuracy=None)))
+        part.write_bytes(_int8(source, _network(source, net), net, facts(as_int8=True, accuracy=None)))
         comparison = parity.compare(parity.onnx_classifier(part), _reference(source, net), source.images)
         _check_loss(source.accuracy(comparison.file), expected, choice.max_loss)
 
     accuracy = source.accuracy(comparison.file)
     final = facts(as_int8=choice.int8, accuracy=accuracy)
     content = (
-        onnx.with_facts(part.read_bytes(), final)
-        if options.format == "onnx"
-        else program.program(net, source.preprocess, final)
+        program.program(net, source.preprocess, final)
+        if options.format == "torch"
+        else onnx.with_facts(part.read_bytes(), final)
     )
     part.write_bytes(content)
     _check_final_file(_classifier(part, source, options.format), source, comparison)
+    layer_count = 0
+    if options.format == "web":
+        _check_layers(part, source, net, as_int8=choice.int8)
+        layer_count = len(observed.layer_calls(net, source.preprocess))
     return Exported(
         path=part,
         bytes=len(content),
@@ -244,6 +409,7 @@ def _write_and_check(part: Path, source: ExportSource, choice: _Choice, options:
         missing_data=source.missing_data,
         candidates=choice.candidates,
         compared_on=choice.compared_on,
+        layer_count=layer_count,
     )
 
 
@@ -258,8 +424,7 @@ def _write_float32(
     if format == "torch":
         content = program.program(net, source.preprocess, facts)
     else:
-        network = onnx.export_network(net, source.preprocess, one_image=OnnxClassifier.takes_floats(facts))
-        content = onnx.assemble(network, source.preprocess, len(source.classes), facts)
+        content = _assembled(_network(source, net), source, net, facts)
     part.write_bytes(content)
     file, reference = _classifier(part, source, format), _reference(source, net)
     comparison = parity.compare(file, reference, source.images)
@@ -282,9 +447,27 @@ def _write_float32(
     return comparison, len({batch.shape[2:] for batch in probes})
 
 
-def _int8(source: ExportSource, network: ModelProto, facts: dict[str, Any]) -> bytes:
+def _network(source: ExportSource, net: nn.Module) -> ModelProto:
+    """The network as an ONNX model, without pre- and postprocessing; for a web page, with the outputs of its layers."""
+    if source.options.format == "web":
+        if net not in source.models:
+            calls = observed.layer_calls(net, source.preprocess)
+            source.models[net] = observed.export_observed(net, source.preprocess, calls)
+        return copy.deepcopy(source.models[net])
+    return onnx.export_network(net, source.preprocess, one_image=source.options.input == "float")
+
+
+def _assembled(network: ModelProto, source: ExportSource, net: nn.Module, facts: dict[str, Any]) -> bytes:
+    """The content of the file with a model of `_network`; that of a web page has the weights as outputs, too."""
+    is_web = source.options.format == "web"
+    if is_web:
+        observed.add_weights(network, web.layer_weights(observed.layer_calls(net, source.preprocess)))
+    return onnx.assemble(network, source.preprocess, len(source.classes), facts, every_output=is_web)
+
+
+def _int8(source: ExportSource, network: ModelProto, net: nn.Module, facts: dict[str, Any]) -> bytes:
     quantized = int8.quantize(network, source.calibration_images(), source.preprocess)
-    return onnx.assemble(quantized, source.preprocess, len(source.classes), facts)
+    return _assembled(quantized, source, net, facts)
 
 
 def _reference(source: ExportSource, net: nn.Module) -> parity.Reference:
@@ -292,11 +475,11 @@ def _reference(source: ExportSource, net: nn.Module) -> parity.Reference:
 
 
 def _classifier(path: Path, source: ExportSource, format: str) -> parity.Classify:
-    if format == "onnx" and source.options.input == "float":
+    if format == "torch":
+        return ProgramClassifier(path, trust=True).probabilities
+    if source.options.input == "float":
         return OnnxClassifier(path).probabilities
-    if format == "onnx":
-        return parity.onnx_classifier(path)
-    return ProgramClassifier(path, trust=True).probabilities
+    return parity.onnx_classifier(path)
 
 
 def _check_final_file(file: parity.Classify, source: ExportSource, comparison: parity.Comparison) -> None:
@@ -327,13 +510,13 @@ def _candidates(
 ) -> tuple[tuple[budget.Candidate, ...], str]:
     """The files that could be written, and a description of the images that they were compared on."""
     split, compared_on = source.selection_split()
-    network = functools.cache(lambda net: onnx.export_network(net, source.preprocess))  # for float32 and int8
+    network = functools.cache(functools.partial(_network, source))  # for float32 and int8
 
     def build(net: nn.Module, as_int8: bool) -> bytes:
         facts = source.facts(net, options.license, as_int8=as_int8, accuracy=1 / 3)  # the longest number, for the size
         if as_int8:
-            return _int8(source, network(net), facts)
-        return onnx.assemble(network(net), source.preprocess, len(source.classes), facts)
+            return _int8(source, network(net), net, facts)
+        return _assembled(network(net), source, net, facts)
 
     def measure(content: bytes) -> float:
         return parity.accuracy(parity.onnx_classifier(content), split, source.preprocess.side)

@@ -241,6 +241,8 @@ def _disk(plan: Plan, result: Trial, train_count: int, batch_size: int) -> dict[
     files = {"last.safetensors": result.last_bytes}
     if plan.recipe.monitor == "validation" and not plan.recipe.join_after:
         files["best.safetensors"] = result.best_bytes
+    if plan.spec.keep_epochs:
+        files |= {f"epochs/epoch-{n:04}.safetensors": result.best_bytes for n in range(1, plan.recipe.epochs + 1)}
     files["history.jsonl"] = plan.recipe.epochs * (reports * _STEP_LINE + _EPOCH_LINE)
     return files | _REPORT_BYTES
 

@@ -18,11 +18,16 @@ _MAX_LINES = 8  # largest number of lines of a size path
 
 def format_output_size(row: Row) -> str:
     """Return how a layer gets its output size: `conv1 32 -> floor((32 + 2*2 - 5) / 1) + 1 = 32`."""
+    return f"{python_path(row.name)} {format_size_change(row)}"
+
+
+def format_size_change(row: Row) -> str:
+    """Return the same without the name of the layer: `32 -> floor((32 + 2*2 - 5) / 1) + 1 = 32`."""
     before, after = row.inputs[1:], row.outputs[1:]
     formula, sizes = output_size_formula(row)
     if not formula or sizes != after:
-        return f"{python_path(row.name)} {format_size(before)} -> {format_size(after)}"
-    return f"{python_path(row.name)} {format_size(before)} -> {formula} = {format_size(after)}"
+        return f"{format_size(before)} -> {format_size(after)}"
+    return f"{format_size(before)} -> {formula} = {format_size(after)}"
 
 
 def format_size_path(rows: tuple[Row, ...]) -> list[str]:

@@ -51,6 +51,20 @@ class RunFolder:
         return self.path / "best.safetensors"
 
     @property
+    def epochs(self) -> Path:
+        """The folder with the weights of each epoch, if the run keeps them."""
+        return self.path / "epochs"
+
+    def epoch(self, number: int) -> Path:
+        """The weights after this epoch, counted from 1, if the run keeps them."""
+        return self.epochs / f"epoch-{number:04}.safetensors"
+
+    def kept_epochs(self) -> dict[int, Path]:
+        """Return the weights that the run has kept, by the number of the epoch."""
+        numbers = {path: path.stem.removeprefix("epoch-") for path in self.epochs.glob("epoch-*.safetensors")}
+        return dict(sorted((int(number), path) for path, number in numbers.items() if number.isdecimal()))
+
+    @property
     def split(self) -> Path:
         """The split of each image file, if the data has one file per image."""
         return self.path / "split.csv"

@@ -255,6 +255,9 @@ EXPORTED = Record(
     frozenset(_OF_EXPORTED),
 )
 
+# Of the site.json of an exported web page, only what says whether a folder is one; the page checks the rest.
+SITE = Record({"version": Whole(1, 10**6), "files": Several(Text(most=1000))})
+
 
 def check_relations(facts: dict[str, Any]) -> None:
     """Check what values of checked facts must have in common. Raises ValueError with what contradicts each other."""

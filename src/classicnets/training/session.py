@@ -24,7 +24,7 @@ from classicnets.evaluation.evaluate import Evaluation, accept, evaluate, write_
 from classicnets.evaluation.predictor import Predictor
 from classicnets.evaluation.rejection import Rejection, fit_temperature
 from classicnets.events import Advice, Epoch, Event, Step
-from classicnets.files import remove_parts
+from classicnets.files import cannot_write, remove_parts
 from classicnets.images import batches
 from classicnets.images.transforms import prepare
 from classicnets.inspection.saved_state import check_saved
@@ -240,6 +240,7 @@ class Session:
         if run.read_trained_images() is None:  # a run of an older version
             record_images(run, splits, plan)
         remove_parts(run.path)
+        remove_parts(run.epochs)
         has_checkpoint = run.last.exists()
         # a checkpoint replaces the initial weights, so their file is not needed
         blank = _blank(plan)
@@ -328,6 +329,8 @@ class Session:
                 if isinstance(event, Epoch):
                     if event.best:
                         self._save(self.folder.best, weights_only=True)
+                    if self.plan.spec.keep_epochs:
+                        self._keep(event.epoch)
                     self._save(self.folder.last)
                 yield event
                 yield from advice
@@ -451,6 +454,15 @@ class Session:
     def _save(self, path: Path, *, weights_only: bool = False) -> None:
         history.sync(self.folder.history)
         checkpoint.save(path, *self.checkpoint(weights_only=weights_only))
+
+    def _keep(self, epoch: int) -> None:
+        """Keep the weights of an epoch. Raises MachineError CN401 if they cannot be written."""
+        path = self.folder.epoch(epoch)
+        try:
+            path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise cannot_write(path.parent, error) from error
+        self._save(path, weights_only=True)
 
     def _not_finite(self, event: Step, hints: tuple[str, ...]) -> CheckFailed:
         """The error for a loss that is not finite, with the hints of the subscribers if they know the cause."""
