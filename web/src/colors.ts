@@ -55,7 +55,8 @@ export function colorScale({ low, high }: Range, dark: boolean): (value: number)
 /** The same color for style sheets, and whether dark text has more contrast on it than white text. */
 export function cssColor(color: number): { background: string; bright: boolean } {
   const [red, green, blue] = [color & 255, (color >> 8) & 255, (color >> 16) & 255];
-  const linear = (level: number) => (level / 255 <= 0.04045 ? level / 255 / 12.92 : ((level / 255 + 0.055) / 1.055) ** 2.4);
+  const linear = (level: number) =>
+    level / 255 <= 0.04045 ? level / 255 / 12.92 : ((level / 255 + 0.055) / 1.055) ** 2.4;
   const luminance = 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue); // as WCAG defines it
   return { background: `rgb(${red} ${green} ${blue})`, bright: luminance > 0.179 };
 }

@@ -15,26 +15,28 @@ export class FileError extends Error {
 
 /** Returns the content of a file of the site, decompressed if it is stored as `name.gz`. */
 export async function readFile(name: string): Promise<Uint8Array<ArrayBuffer>> {
-  const embedded = embeddedText(name) ?? embeddedText(`${name}.gz`);
-  try {
-    if (embedded !== null) return await decompressed(fromBase64(embedded));
-    if (location.protocol === "file:") throw new OpenedFromDisk(name);
-    const response = await fetch(name);
-    if (response.ok) return await decompressed(new Uint8Array(await response.arrayBuffer()));
-  } catch (error) {
-    if (error instanceof OpenedFromDisk) throw error;
-    throw new FileError(name, { cause: error });
+  for (const stored of name.endsWith(".gz") ? [name] : [name, `${name}.gz`]) {
+    try {
+      const content = embedded(stored) ?? (await fetched(stored));
+      if (content) return await decompressed(content);
+    } catch (error) {
+      throw new FileError(name, { cause: error });
+    }
   }
-  if (!name.endsWith(".gz")) return await readFile(`${name}.gz`);
-  throw new FileError(name);
+  throw location.protocol === "file:" ? new OpenedFromDisk(name) : new FileError(name);
 }
 
-function embeddedText(name: string): string | null {
-  return document.querySelector(`script[data-file="${CSS.escape(name)}"]`)?.textContent ?? null;
+/** The content of an element of a single-file page; null if there is none. */
+function embedded(name: string): Uint8Array<ArrayBuffer> | null {
+  const element = document.querySelector(`script[data-file="${CSS.escape(name)}"]`);
+  return element && Uint8Array.from(atob(element.textContent.trim()), (character) => character.charCodeAt(0));
 }
 
-function fromBase64(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(text.trim()), (character) => character.charCodeAt(0));
+/** The content of a file of the folder; null if it is missing, or if the page was opened from disk. */
+async function fetched(name: string): Promise<Uint8Array<ArrayBuffer> | null> {
+  if (location.protocol === "file:") return null;
+  const response = await fetch(name);
+  return response.ok ? new Uint8Array(await response.arrayBuffer()) : null;
 }
 
 /** Decompresses gzip, which some servers have already done: only the content tells. */

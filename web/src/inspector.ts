@@ -14,6 +14,7 @@ import { kindOf, levelOf, placeOf, type Selection } from "./view";
 const FIGURE = 132; // CSS pixels of the input and of the enlarged map
 const MAX_PRODUCTS = 3; // products that are written out
 const MAX_TERMS = 6; // other terms of a sum
+const MAX_LISTED = 9; // values of a maximum: those of a window of 3 x 3
 const MAX_CHANNELS = 64;
 
 export class Inspector {
@@ -159,7 +160,7 @@ export class Inspector {
         const chosen = c.cells[c.row]?.[c.column];
         figures.append(grid(words.inputWindow, c.cells, (cell) => cell.value, range, false, chosen));
         const inside = c.cells.flat().filter((cell) => cell.inside);
-        const listed = inside.slice(0, MAX_TERMS + 1).map((cell) => number(short(cell.value)));
+        const listed = inside.slice(0, MAX_LISTED).map((cell) => number(short(cell.value)));
         if (inside.length > listed.length) listed.push(symbol("…"));
         const list = listed.flatMap((part, i) => (i === 0 ? [part] : [symbol(","), part]));
         formulas.append(formula(name(words.max), symbol("("), ...list, symbol(")"), symbol("="), result(actual)));
@@ -182,11 +183,12 @@ export class Inspector {
         figures.append(contributions(shown, c.terms.length));
         const written = shown.slice(0, 4);
         const parts = written.map((term) => [number(operand(term.value)), symbol("×"), number(operand(term.weight))]);
-        const rest =
-          c.terms.reduce((sum, t) => sum + t.value * t.weight, 0) - written.reduce((s, t) => s + t.value * t.weight, 0);
-        if (c.terms.length > written.length) parts.push([labeled(operand(rest), words.rest)]);
-        if (c.bias !== null) parts.push([labeled(operand(c.bias), words.bias)]);
-        formulas.append(formula(...sumOf(parts, 99), symbol("="), result(actual)));
+        const others: Summand[] = [];
+        const sum = written.reduce((total, term) => total + term.value * term.weight, 0);
+        if (c.terms.length > written.length) others.push([c.result - (c.bias ?? 0) - sum, words.rest]);
+        if (c.bias !== null) others.push([c.bias, words.bias]);
+        const terms = [...sumOf(parts, written.length), ...signedSum(others, true)];
+        formulas.append(formula(...terms, symbol("="), result(actual)));
         break;
       }
       case "activation": {
@@ -419,15 +421,16 @@ function sumOf(terms: readonly MathMLElement[][], most: number, end = 0): MathML
 type Summand = [value: number, label?: string];
 
 /** Numbers joined by plus and minus signs, with labels below; of many, the first ones, an ellipsis and the last one. */
-function signedSum(summands: readonly Summand[]): MathMLElement[] {
+function signedSum(summands: readonly Summand[], isContinued = false): MathMLElement[] {
   const hidden = summands.length > MAX_TERMS + 1;
   const shown = hidden ? [...summands.slice(0, MAX_TERMS - 1), ...summands.slice(-1)] : summands;
   return shown.flatMap(([value, label], i) => {
     const sign = value < 0 ? "−" : "+";
-    const amount = i === 0 ? short(value) : short(Math.abs(value));
+    const isFirst = i === 0 && !isContinued;
+    const amount = isFirst ? short(value) : short(Math.abs(value));
     const term = label === undefined ? number(amount) : labeled(amount, label);
     const gap = hidden && i === shown.length - 1 ? [symbol("+"), symbol("…")] : [];
-    return i === 0 ? [term] : [...gap, symbol(sign), term];
+    return isFirst ? [term] : [...gap, symbol(sign), term];
   });
 }
 
@@ -459,11 +462,12 @@ function activationFormula(label: string, x: number, constants: Record<string, n
       return [fraction(number(short(x)), row(number("1"), symbol("+"), e(minus())))];
     case "leaky_relu": {
       const { negative_slope: slope = 0.01 } = constants;
-      return x >= 0 ? [number(short(x))] : [number(short(slope)), symbol("×"), value()];
+      if (x >= 0) return call(words.functions[label] ?? label, number(short(x)));
+      return [number(short(slope)), symbol("×"), value()];
     }
     case "elu": {
       const { alpha = 1 } = constants;
-      if (x > 0) return [number(short(x))];
+      if (x > 0) return call(words.functions[label] ?? label, number(short(x)));
       return [
         number(short(alpha)),
         symbol("×"),

@@ -105,7 +105,6 @@ function startSwitches(): void {
     byId("language").textContent = words.otherLanguage;
     byId("language").lang = words.code === "en" ? "zh-CN" : "en";
     byId("theme").textContent = isDark() ? words.light : words.dark;
-    byId("theme").setAttribute("aria-label", isDark() ? words.useLight : words.useDark);
   };
   const recolor = () => {
     label();

@@ -110,6 +110,8 @@ export class FeatureMaps {
     context.clearRect(0, 0, this.overlay.width, this.overlay.height);
     const style = getComputedStyle(this.element);
     for (const { rect, first, last, kind } of marks) {
+      const coversAll = rect.bottom - rect.top >= this.height && rect.right - rect.left >= this.width;
+      if (kind === "window" && coversAll && this.size > 1) continue; // an outline of every map would say nothing
       const color = style.getPropertyValue(kind === "value" ? "--mark" : "--mark-window");
       for (let channel = first; channel < Math.min(last, this.mode === "maps" ? this.channels : first + 1); channel++) {
         const [x, y, width, height] = this.boxOf(channel, rect);
@@ -118,14 +120,16 @@ export class FeatureMaps {
     }
   }
 
-  /** Index of the value under the pointer; null between maps. */
+  /** Index of the value under the pointer; null outside of the maps. */
   indexAt(event: MouseEvent): number | null {
     const box = this.canvas.getBoundingClientRect();
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
     const [tileX, tileY] = this.tile();
     const [column, line] = [Math.floor(x / (tileX + this.gap)), Math.floor(y / (tileY + this.gap))];
-    const [inX, inY] = [x - column * (tileX + this.gap), y - line * (tileY + this.gap)];
-    if (x < 0 || y < 0 || column >= this.columns || inX >= tileX || inY >= tileY) return null;
+    if (x < 0 || y < 0 || column >= this.columns) return null;
+    // the gap after a map belongs to it, so that pointing is easy
+    const inX = Math.min(x - column * (tileX + this.gap), tileX - 1);
+    const inY = Math.min(y - line * (tileY + this.gap), tileY - 1);
     const tile = line * this.columns + column;
     if (this.mode !== "maps") return tile < this.size ? tile : null;
     if (tile >= this.channels) return null;
@@ -240,7 +244,6 @@ export class FeatureMaps {
     const [tileX, tileY] = this.tile();
     if (this.mode !== "maps") {
       const index = Math.max(channel, rect.left); // a vector is a row of values, or of channels of one value
-      if (rect.right - rect.left > 1) return [0, 0, this.canvas.clientWidth, this.canvas.clientHeight];
       return [(index % this.columns) * tileX, Math.floor(index / this.columns) * tileY, tileX, tileY];
     }
     const [column, line] = [channel % this.columns, Math.floor(channel / this.columns)];

@@ -6,7 +6,7 @@ export function short(value: number): string {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "∞" : "−∞";
   if (value === 0) return "0";
   let text: string;
-  if (size < 0.001 || size >= 100000) text = value.toExponential(2).replace("e+", "e");
+  if (size < 0.001 || size >= 100000) text = value.toExponential(2).replace(/\.?0*e\+?/, "e");
   else if (size >= 100) text = value.toFixed(1);
   else if (size >= 10) text = value.toFixed(2);
   else text = value.toFixed(3);

@@ -8,8 +8,6 @@ export const en = {
   otherLanguage: "中文",
   light: "Light",
   dark: "Dark",
-  useLight: "Use light colors",
-  useDark: "Use dark colors",
 
   // facts of a network
   trainedOn: (data: string) => `Trained on ${data}`,
