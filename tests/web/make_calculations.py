@@ -115,7 +115,9 @@ def cases() -> list[dict[str, Any]]:
             case(
                 f"average pooling, ceil {ceil}, padding counts {counts}, divisor {divisor}",
                 "average_pool",
-                nn.AvgPool2d((3, 2), 2, padding=(1, 1), ceil_mode=ceil, count_include_pad=counts, divisor_override=divisor),
+                nn.AvgPool2d(
+                    (3, 2), 2, padding=(1, 1), ceil_mode=ceil, count_include_pad=counts, divisor_override=divisor
+                ),
                 (2, 6, 5),
                 kernel=[3, 2],
                 stride=[2, 2],

@@ -7,6 +7,7 @@ import functools
 import http.server
 import io
 import json
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -82,13 +83,13 @@ def runs(blobs: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     gray = cn.train("lenet_caffe", data=str(blobs), lr=0.05, optimizer="sgd", **fast)  # type: ignore[arg-type]
     file = place / "stranger.py"
     file.write_text(OWN_NETWORK)
-    color = cn.train(f"{file}:Stranger", data=str(folder), **fast)  # type: ignore[arg-type]
+    color = cn.train(f"{file}:Stranger", data=str(folder), **fast)
     return gray, color
 
 
 @pytest.fixture(scope="module")
 def sites(runs: tuple[cn.Run, cn.Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with three sites, `both`, `gray` and `color`, and `both.html`; exporting takes long, so it is done once."""
+    """A folder with three sites, `both`, `gray` and `color`, and `both.html`; they are exported once, which takes long."""
     place = tmp_path_factory.mktemp("sites")
     gray, color = runs
     gray.export(place / "both", color, format="web")
@@ -330,7 +331,10 @@ def test_speaks_both_languages_and_switches_colors(gray: Any) -> None:
     gray.click("#language")
     assert gray.inner_text("#answer-title") == "回答" and gray.get_attribute("html", "lang") == "zh-CN"
     assert "卷积" in gray.inner_text(".strip")
-    assert gray.eval_on_selector_all("[data-text]", "all => all.filter(e => !e.textContent).map(e => e.dataset.text)") == []
+    assert (
+        gray.eval_on_selector_all("[data-text]", "all => all.filter(e => !e.textContent).map(e => e.dataset.text)")
+        == []
+    )
     gray.click("#language")
     background = "getComputedStyle(document.body).backgroundColor"
     light = gray.evaluate(background)
@@ -358,8 +362,8 @@ def test_phone_in_the_dark(opened: Open) -> None:
     page = opened("gray", color_scheme="dark", locale="zh-CN", **phone)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert page.get_attribute("html", "lang") == "zh-CN"
-    red, green, blue = json.loads(page.evaluate("getComputedStyle(document.body).backgroundColor").replace("rgb(", "[").replace(")", "]"))
-    assert red + green + blue < 150
+    color = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert sum(int(part) for part in re.findall(r"\d+", color)) < 150
     page.locator(".layer.type-conv .maps").first.scroll_into_view_if_needed()
     page.locator(".layer.type-conv .maps").first.tap()
     page.wait_for_selector("#inspector.kept .grid")

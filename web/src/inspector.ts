@@ -285,8 +285,7 @@ export class Inspector {
     const list = h("div", { class: "channels", role: "group", "aria-label": words.channelSums });
     for (const [i, { channel, sum }] of channels.slice(0, MAX_CHANNELS).entries()) {
       const button = h("button", { type: "button", "aria-pressed": String(channel === shown) });
-      button.setAttribute("aria-label", words.channelSum(channel, short(sum)));
-      button.append(h("span", {}, String(channel)), short(sum));
+      button.append(h("span", {}, `${channel}:`), ` ${short(sum)}`);
       button.addEventListener("click", () => {
         this.channel = i;
         this.kept = true;

@@ -107,7 +107,6 @@ export const en = {
   outputMap: (channel: number) => `Channel ${channel}`,
   padding: "Hatched cells are padding.",
   channelSums: "Sum for each input channel",
-  channelSum: (channel: number, sum: string) => `Channel ${channel}: ${sum}`,
   products: (n: number) => `All ${plural(n, "product", "products")}`,
   largestTerms: (shown: number, all: number) => `The ${shown} largest of ${all.toLocaleString("en")} products`,
   bias: "bias",

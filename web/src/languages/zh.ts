@@ -100,7 +100,6 @@ export const zh: Words = {
   outputMap: (channel) => `通道 ${channel}`,
   padding: "带斜线的格子是填充。",
   channelSums: "每个输入通道的和",
-  channelSum: (channel, sum) => `通道 ${channel}：${sum}`,
   products: (n) => `全部 ${n} 个乘积`,
   largestTerms: (shown, all) => `${all.toLocaleString("zh")} 个乘积中最大的 ${shown} 个`,
   bias: "偏置",
