@@ -80,7 +80,7 @@ def runs(blobs: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """A network for gray images of 28 x 28, and a stranger's one for color images."""
     place = tmp_path_factory.mktemp("runs")
     fast = {"recipe": "fast", "quiet": True, "runs": place, "epochs": 2}
-    gray = cn.train("lenet_caffe", data=str(blobs), lr=0.05, optimizer="sgd", **fast)  # type: ignore[arg-type]
+    gray = cn.train("lenet_caffe", data=str(blobs), lr=0.05, optimizer="sgd", **fast)
     file = place / "stranger.py"
     file.write_text(OWN_NETWORK)
     color = cn.train(f"{file}:Stranger", data=str(folder), **fast)
@@ -89,7 +89,7 @@ def runs(blobs: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def sites(runs: tuple[cn.Run, cn.Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with three sites, `both`, `gray` and `color`, and `both.html`; they are exported once, which takes long."""
+    """Three sites, `both`, `gray` and `color`, and the file `both.html`, from one export, which takes seconds."""
     place = tmp_path_factory.mktemp("sites")
     gray, color = runs
     gray.export(place / "both", color, format="web")
