@@ -364,7 +364,7 @@ class ExportOptions:
             raise UsageError(
                 "CN206",
                 _("--size-budget has no effect on a web page, whose network is shown as it was trained"),
-                hint=(command("--format", "web", "--int8"), command("--format", "onnx")),
+                hint=command("--format", "onnx"),
             )
         if self.single_file and self.format != "web":
             raise UsageError(

@@ -30,6 +30,8 @@ def test_wheel_trains_in_a_fresh_environment(blobs: Path, tmp_path: Path) -> Non
     run(*uv, "build", "-q", "--wheel", "-o", tmp_path, ROOT)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
+    page = {path.name for path in (ROOT / "src/classicnets/export/page").glob("*")}  # built from web/
+    assert {f"classicnets/export/page/{name}" for name in page} <= {*names}
     assert "classicnets/py.typed" in names and not [n for n in names if n.startswith(("tests", "benchmarks"))]
     run(*uv, "venv", "-q", "-p", sys.executable, tmp_path / "fresh")
     scripts = tmp_path / "fresh" / ("Scripts" if os.name == "nt" else "bin")

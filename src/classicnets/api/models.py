@@ -269,7 +269,7 @@ class Run(Model):
             run_data.remember(self.folder, place)
 
     @documented(ExportOptions)
-    def export(self, path: str | Path, other: Run | None = None, **options: Any) -> Exported:
+    def export(self, path: str | Path, *others: Run, **options: Any) -> Exported:
         """Export the network with its preprocessing and classes to one file, or to a web page.
 
         The file is written only if it computes the same outputs as the network.
@@ -277,7 +277,7 @@ class Run(Model):
 
         Args:
             path: The file, or the folder of the page.
-            other: A run whose network the page shows beside this one.
+            *others: A run whose network the page shows beside this one.
             **options: See below.
 
         Raises:
@@ -288,20 +288,20 @@ class Run(Model):
             MachineError: CN401, the file cannot be written; CN403, a package is missing.
         """
         exporting = ExportOptions(**rename_old(options, ExportOptions))
-        if other is not None and exporting.format != "web":
+        if len(others) > 1 or (others and exporting.format != "web"):
             raise UsageError(
                 "CN206",
-                _("only a web page shows two networks"),
-                where=command("classicnets", "export", self.path, other.path),
-                hint=command("classicnets", "export", self.path, other.path, "--format", "web"),
+                _("a file has one network, and a web page one or two"),
+                where=command(self.path, *(run.path for run in others)),
+                hint=command("classicnets", "export", self.path, others[0].path, "--format", "web"),
             )
         path = target(Path(path), exporting)
         check_target(path, exporting)  # before the data is read
-        runs = [self] if other is None else [self, other]
+        runs = [self, *others]
         for run in runs:
             check_size(run.net, run.folder.preprocess(), exporting)
-        sources = [run._export_source(exporting) for run in runs]
-        return export(sources[0], path, exporting, other=sources[1] if other is not None else None)
+        first, *further = (run._export_source(exporting) for run in runs)
+        return export(first, path, exporting, *further)
 
     def _export_source(self, options: ExportOptions) -> ExportSource:
         """The run with its data, to export it."""

@@ -46,7 +46,13 @@ OPTIONS = (Export, ExportOptions)
 def run(args: argparse.Namespace) -> int:
     """Export a run and print the results of the checks."""
     paths, options = arguments.read(args, Export), arguments.read(args, ExportOptions)
-    _check_count(paths, options)
+    if len(paths.folders) > 1 and paths.net is not None:
+        raise UsageError(
+            "CN206",
+            _("--net replaces the network of one run, and there are several"),
+            where=command(*map(Path, paths.folders)),
+            hint=command("classicnets", "export", Path(paths.folders[0]), "--net", paths.net),
+        )
     models = [api.models.Run(folder, net=paths.net, device="cpu", trust=paths.trust) for folder in paths.folders]
     model = models[0]
     name = model.path.resolve().name
@@ -62,25 +68,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_file(exported, options.license, model.path)
     return 0
-
-
-def _check_count(paths: Export, options: ExportOptions) -> None:
-    """Raise UsageError CN206 for more networks than the format has."""
-    folders = [Path(folder) for folder in paths.folders]
-    if len(folders) > 2:
-        raise UsageError(
-            "CN206",
-            _("a web page shows one or two networks, not {count}", count=len(folders)),
-            where=command(*folders),
-            hint=command("classicnets", "export", *folders[:2], "--format", "web"),
-        )
-    if len(folders) == 2 and paths.net is not None:
-        raise UsageError(
-            "CN206",
-            _("--net replaces the network of one run, and there are two"),
-            where=command(*folders),
-            hint=command("classicnets", "export", folders[0], "--format", options.format, "--net", paths.net),
-        )
 
 
 def _print_file(exported: Exported, license: str, run: Path) -> None:

@@ -132,17 +132,10 @@ def _line_in_forward(error: BaseException) -> str:
     return lines[-1] if lines else ""
 
 
-def assemble(
-    network: ModelProto, preprocess: Preprocess, classes: int, facts: dict[str, Any], *, every_output: bool = False
-) -> bytes:
+def assemble(network: ModelProto, preprocess: Preprocess, classes: int, facts: dict[str, Any]) -> bytes:
     """Return the content of the file: the network between pre- and postprocessing, with `facts` in its metadata.
 
-    Args:
-        network: the model of `export_network`.
-        preprocess: how images are preprocessed.
-        classes: the number of classes.
-        facts: the metadata.
-        every_output: whether the prepared image and all outputs of `network` are outputs of the file, too.
+    If the network has more outputs than the logits, they and the prepared image are outputs of the file, too.
     """
     onnx = machine.require("onnx", extra="export")
     is_float, temperature = OnnxClassifier.takes_floats(facts), applied_temperature(facts)
@@ -157,7 +150,7 @@ def assemble(
     model.graph.initializer.extend([*before.graph.initializer, *after.graph.initializer])
     model.graph.input.extend(before.graph.input)
     model.graph.output.extend(after.graph.output)
-    if every_output:
+    if len(network.graph.output) > 1:
         model.graph.output.extend([*before.graph.output, *network.graph.output])
     model.graph.name = "classicnets"
     domains = {node.domain for node in model.graph.node}

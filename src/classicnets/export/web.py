@@ -260,15 +260,16 @@ def network_entry(network: PageNetwork) -> dict[str, Any]:
 def _layer_entries(network: PageNetwork) -> Iterator[dict[str, Any]]:
     """What site.json says of each call of a layer."""
     rows: dict[str, list[Row]] = {}
-    for row in network.table.rows:
-        rows.setdefault(row.name, []).append(row)
+    for listed in network.table.rows:
+        rows.setdefault(listed.name, []).append(listed)
     for call in network.calls:
         row = rows[call.name].pop(0) if rows.get(call.name) else None
         facts = layer_facts(call)
         held = {role: name for role in facts.weights if (name := _weight_name(call, role)) in network.weights}
         in_facts = facts.type == "batch_norm"
         # the parameters of a parametrization are rows of their own
-        inner = [r for name, group in rows.items() if name.startswith(f"{call.name}.parametrizations.") for r in group]
+        inside = [name for name in rows if name.startswith(f"{call.name}.parametrizations.")]
+        own = [*([row] if row else []), *(r for name in inside for r in rows.pop(name))]
         yield {
             "name": call.name,
             "kind": type(call.module).__name__,
@@ -279,7 +280,7 @@ def _layer_entries(network: PageNetwork) -> Iterator[dict[str, Any]]:
             "shape": [*call.outputs],
             "weight": None if in_facts else held.get("weight"),
             "bias": None if in_facts else held.get("bias"),
-            "parameters": sum(r.parameters for r in (*([row] if row else []), *inner)),
+            "parameters": sum(r.parameters for r in own),
             "macs": row.macs if row else 0,
             "size": _size(row, call),
             "facts": facts.facts | (_batch_norm_weights(facts, held) if in_facts else {}),

@@ -126,14 +126,14 @@ class _Choice:
     compared_on: str = ""
 
 
-def export(source: ExportSource, path: Path, options: ExportOptions, *, other: ExportSource | None = None) -> Exported:
+def export(source: ExportSource, path: Path, options: ExportOptions, *others: ExportSource) -> Exported:
     """Write the trained network of a run as one file, or as a web page.
 
     Args:
         source: the run.
         path: the file, or the folder of the page.
         options: how it is exported.
-        other: a run whose network the page shows, too.
+        *others: runs whose networks the page shows, too.
 
     Raises:
         CheckFailed: CN106 if outputs are not finite, CN102 if the outputs of the file differ from those of the network,
@@ -144,7 +144,7 @@ def export(source: ExportSource, path: Path, options: ExportOptions, *, other: E
     """
     check_target(path, options)
     if options.format == "web":
-        return _export_page([source] if other is None else [source, other], path, options)
+        return _export_page([source, *others], path, options)
     try:
         with temporary_file(path) as part:
             exported = _write_chosen(part, source, options)
@@ -459,10 +459,9 @@ def _network(source: ExportSource, net: nn.Module) -> ModelProto:
 
 def _assembled(network: ModelProto, source: ExportSource, net: nn.Module, facts: dict[str, Any]) -> bytes:
     """The content of the file with a model of `_network`; that of a web page has the weights as outputs, too."""
-    is_web = source.options.format == "web"
-    if is_web:
+    if source.options.format == "web":
         observed.add_weights(network, web.layer_weights(observed.layer_calls(net, source.preprocess)))
-    return onnx.assemble(network, source.preprocess, len(source.classes), facts, every_output=is_web)
+    return onnx.assemble(network, source.preprocess, len(source.classes), facts)
 
 
 def _int8(source: ExportSource, network: ModelProto, net: nn.Module, facts: dict[str, Any]) -> bytes:
