@@ -1,5 +1,4 @@
 # Two commands: `make run` sets up and trains LeNet on Fashion-MNIST; `make test` sets up and runs the tests.
-# `make exhaustive` runs the longest tests, which `make test` leaves out.
 # `make quick` runs the smoke tests in under a minute; `make check` checks style, types and spelling; `make cover` measures coverage.
 # `make fuzz` damages files of every kind in many more ways than `make test` does.
 # `make example` goes from a folder of images to one exported file, in build/example.
@@ -15,7 +14,7 @@ TORCH_BACKEND ?=
 # uv has its own name for pip's folder of local wheels
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: run example test exhaustive quick fuzz check cover docs bench web web-check clean
+.PHONY: run example test quick fuzz check cover docs bench web web-check clean
 
 run: $(VENV)/.base
 	$(VENV)/bin/classicnets train lenet_d2l $(ARGS)
@@ -26,9 +25,6 @@ example: $(VENV)/.export
 
 test: $(VENV)/.dev
 	$(PY) -m pytest $(ARGS)
-
-exhaustive: $(VENV)/.dev
-	$(PY) -m pytest -m exhaustive $(ARGS)
 
 quick: $(VENV)/.dev
 	$(PY) -m pytest @tests/quick.txt $(ARGS)

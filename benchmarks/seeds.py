@@ -29,6 +29,7 @@ from classicnets.report import tables
 from classicnets.report.terminal import SeedsTerminal
 from classicnets.spec import Output, run_spec
 from classicnets.study import seeds
+from classicnets.study.summary import statistics_of
 from classicnets.training.plan import Plan, plan
 
 RESULTS = Path(__file__).parent / "results"
@@ -93,7 +94,7 @@ def kind(planned: Plan, threads: int) -> dict[str, Any]:
 
 
 def summarize(net: str, planned: Plan, rows: list[dict[str, Any]], threads: int) -> dict[str, Any]:
-    test, train = (seeds.statistics_of([row[key] for row in rows]) for key in ("test_accuracy", "train_accuracy"))
+    test, train = (statistics_of([row[key] for row in rows]) for key in ("test_accuracy", "train_accuracy"))
     return {
         "net": net,
         "variation": planned.net_spec.variation,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 # As in the command (`machine.share_cores`): waiting threads that spin would slow down the other processes.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -14,8 +15,17 @@ import hypothesis
 import pytest
 import torch
 
+from classicnets import report
 from classicnets.cli.main import main
+from classicnets.errors import ClassicnetsError
+from classicnets.events import Event
+from classicnets.forecast import trial
 from classicnets.report import error_analysis, figures
+from classicnets.runs.folder import RunFolder
+from classicnets.spec import Output
+from classicnets.study import parallel, processes
+from classicnets.study.processes import RunEnd
+from classicnets.training.session import Session
 from support.command_line import CommandLine
 from support.idx import make_idx_folder
 from support.images import make_image_folder
@@ -66,15 +76,53 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_image_folder(tmp_path_factory.mktemp("data") / "animals", per_class=30, test_per_class=10)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(autouse=True, scope="session")
 def undrawn() -> Iterator[None]:
-    """Runs draw no figures, which would take longer than a short training."""
+    """The figures in the folder of a run are stand-ins: drawing them takes longer than a short training."""
+    names = ("draw_curves", "draw_confusion_matrix", "draw_reliability_diagram", "draw_contact_sheet")
+    stand_in = SimpleNamespace(png=lambda _: b"a figure", **dict.fromkeys(names, lambda *_: None))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "png", lambda _: b"")
-        patch.setattr(figures, "draw_curves", lambda *_, **__: None)
-        for name in ("draw_confusion_matrix", "draw_reliability_diagram", "draw_contact_sheet"):
-            patch.setattr(error_analysis, name, lambda *_, **__: None)
+        patch.setattr(report.run, "figures", stand_in)
+        patch.setattr(report.run, "error_analysis", stand_in)
         yield
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs draw their figures."""
+    monkeypatch.setattr(report.run, "figures", figures)
+    monkeypatch.setattr(report.run, "error_analysis", error_analysis)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def briefly_timed() -> Iterator[None]:
+    """--dry-run and --seeds time as few steps as they can, not some seconds of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trial, "STEP_SECONDS", 0.0)
+        patch.setattr(trial, "EVALUATION_SECONDS", 0.0)
+        patch.setattr(parallel, "_SECONDS", 0.0)
+        yield
+
+
+@pytest.fixture
+def in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs with several seeds are trained one after the other in this process; others would import torch first."""
+
+    def follow(
+        runs: Mapping[int, RunFolder], parallel_runs: int, threads: int, save_seconds: float
+    ) -> Generator[tuple[int, Event | RunEnd], None, None]:
+        for seed, run in runs.items():
+            session = Session.resume(run.path, lambda _: None, Output(save_every=save_seconds), trust=True)
+            try:
+                for event in session.events():
+                    yield seed, event
+                session.finish(report.run.write)
+            except ClassicnetsError as error:
+                yield seed, RunEnd(str(error))
+            else:
+                yield seed, RunEnd()
+
+    monkeypatch.setattr(processes, "follow", follow)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Griffe extension: lists the options that `classicnets.spec.documented` adds to a function.
+"""Griffe extension: lists the options that `classicnets.options.documented` adds to a function.
 
 The API reference is made from the source text, where such a function has only `**options`.
 """
@@ -12,6 +12,7 @@ from typing import Any
 import griffe
 
 from classicnets import spec
+from classicnets.options import about, default_text, option_fields
 
 
 class OptionsExtension(griffe.Extension):
@@ -30,8 +31,8 @@ class OptionsExtension(griffe.Extension):
 def section(*kinds: type, without: Sequence[str] = ()) -> str:
     """The options of these dataclasses, without those named, as a section of a docstring."""
     lines = []
-    for option in (f for kind in kinds for f in spec.option_fields(kind) if f.name not in without):
-        default = spec.default_text(option)
+    for option in (f for kind in kinds for f in option_fields(kind) if f.name not in without):
+        default = default_text(option)
         note = f" (default: {default})" if default else ""
-        lines.append(f"    {option.name} ({option.type}): {spec.about(option).help}{note}.")
+        lines.append(f"    {option.name} ({option.type}): {about(option).help}{note}.")
     return "\n".join(["Other Parameters:", *lines])

@@ -6,20 +6,21 @@ It tells damage and changes by other programs; it does not tell who wrote a file
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from classicnets import strict_json
 from classicnets.errors import DataError
-from classicnets.text import _
+from classicnets.text import _, note
 from classicnets.workers import ordered_map
 
 KEY = "checksum"  # in JSON
 DIGITS = 64
 BLANK = "0" * DIGITS
 _BLOCK = 2**23  # bytes that one thread hashes at a time
+
+State = Literal["unchanged", "changed", "missing"]  # "missing": a version without checksums wrote the file
 
 
 def fill(content: bytes, start: int) -> bytearray:
@@ -41,6 +42,20 @@ def digest(content: bytes | memoryview, start: int) -> str:
     return hashlib.sha256(len(parts[0]).to_bytes(8, "little") + b"".join(digests)).hexdigest()
 
 
+def state(content: bytes | memoryview, start: int | None, *, expected: bool) -> State:
+    """Return whether a file is as it was written.
+
+    Args:
+        content: its bytes.
+        start: where the checksum is; None if it has none.
+        expected: whether other parts of the file say that it has a checksum.
+    """
+    if start is None:
+        return "changed" if expected else "missing"
+    stored = bytes(content[start : start + DIGITS]).decode("ascii", "replace")
+    return "unchanged" if stored == digest(content, start) else "changed"
+
+
 def check(
     path: Path, content: bytes | memoryview, start: int | None, *, code: str, expected: bool, trust: bool, hint: str
 ) -> None:
@@ -58,17 +73,11 @@ def check(
     Raises:
         DataError: the file is damaged, or another program has changed it.
     """
-    if start is None and not expected:
-        note(
-            _(
-                "note: {name} has no checksum, because an older version wrote it, so damage goes unnoticed",
-                name=path.name,
-            )
-        )
+    status = state(content, start, expected=expected)
+    if status == "missing":
+        note(missing(path))
         return
-    if start is not None and bytes(content[start : start + DIGITS]).decode("ascii", "replace") == digest(
-        content, start
-    ):
+    if status == "unchanged":
         return
     if trust:
         note(_("note: {name} was changed after it was written; it is used because of --trust", name=path.name))
@@ -82,6 +91,13 @@ def check(
     )
 
 
+def missing(path: Path) -> str:
+    """Return the note on a file without a checksum."""
+    return _(
+        "note: {name} has no checksum, because an older version wrote it, so damage goes unnoticed", name=path.name
+    )
+
+
 def of_values(values: Mapping[str, Any]) -> str:
     """Return the checksum of the values of a JSON file, except `KEY`."""
     return hashlib.sha256(strict_json.canonical({k: v for k, v in values.items() if k != KEY})).hexdigest()
@@ -91,8 +107,3 @@ def with_checksum(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a JSON file with their checksum, as the last one."""
     plain = strict_json.parse(strict_json.dump({key: value for key, value in values.items() if key != KEY}))
     return {**plain, KEY: of_values(plain)}
-
-
-def note(message: str) -> None:
-    """Print a note to standard error."""
-    print(message, file=sys.stderr)

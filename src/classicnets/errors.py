@@ -159,7 +159,8 @@ What to do: wait, or stop the process that the message names. It saves a checkpo
 A run of your own network is built again by running its Python file, and a .pt2 file may contain code that torch runs
 when it opens the file. Code from elsewhere can do whatever you can do, so it is not run without a question. Which code
 was run is recorded in $XDG_STATE_HOME/classicnets/trusted (default: ~/.local/state), for each user, by its contents:
-runs and files that you make on this machine are known, wherever you copy them.
+runs and files that you make on this machine are known, wherever you copy them. Trust covers the files that a run was
+started with, not those that are put beside them later.
 What to do: if you trust who made it, add --trust (in Python: trust=True), once. Otherwise ask for an .onnx file, which
 needs no code, or read the Python file and pass it with --net FILE.py:NET.""",
     "CN301": """A file is not valid: either not an IDX file (the format of MNIST and Fashion-MNIST: magic number, sizes,
@@ -212,9 +213,11 @@ Images that it was trained on, or that chose its weights, are recognized by thei
 left out, because their accuracy says nothing about new images.
 What to do: evaluate it on other images, or on the test split of its own data: `classicnets evaluate RUN`. To count
 these images, add --include-trained.""",
-    "CN401": """A folder or file cannot be written. The permission is missing, the disk is full or it is read-only.
-What to do: choose another folder for runs with --runs FOLDER, another file with -o, or another folder for data with
-the environment variable CLASSICNETS_CACHE. `classicnets doctor` checks which folders can be written.""",
+    "CN401": """A folder or file cannot be written, or may not be looked into. The permission is missing, or the disk is
+full or read-only. A training that stops with it has kept its last checkpoint.
+What to do: make space or change the permission; or choose another folder for runs with --runs FOLDER, another file with
+-o, another folder for data and for decoded images with the environment variable CLASSICNETS_CACHE, and one for
+temporary files with TMPDIR. `classicnets doctor` checks which folders can be written.""",
     "CN402": """The requested device is not available on this machine.
 What to do: `classicnets doctor` lists the available devices.""",
     "CN403": """An optional package is missing or too old. Only this feature needs it, so it is not installed with

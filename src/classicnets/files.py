@@ -2,18 +2,58 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from classicnets.errors import MachineError
 from classicnets.strict_json import dump
 from classicnets.text import _, command
+
+FULL = (errno.ENOSPC, errno.EDQUOT)  # no space is left on the disk, or for this user
+
+_NO_HOME = Path(os.devnull, "no-home-folder")  # nothing is there, and nothing can be written there
+_MAX_STEM, _MAX_SUFFIX = 40, 16  # letters of a file's name in that of its temporary file; a name has at most 255 bytes
+
+
+def home() -> Path:
+    """Return the user's home folder; for a user who has none, a folder that does not exist and cannot be created."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return _NO_HOME
+
+
+def user_path(name: str | os.PathLike[str]) -> Path:
+    """Return the path that a user has typed: ~ is the home folder, but ~draft.png is a file if no user is called so."""
+    return Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser fails if there is no such user
+
+
+@contextmanager
+def native_path(path: Path) -> Iterator[Path]:
+    """Yield a path of an existing file that libraries can open: a link to it if its own is not valid UTF-8.
+
+    Raises:
+        MachineError: CN401, the link cannot be written.
+    """
+    try:
+        os.fspath(path).encode()
+        link = None
+    except UnicodeEncodeError:
+        link = f"link{path.suffix}"
+    if link is None:
+        yield path
+        return
+    with temporary_folder() as folder:
+        (folder / link).symlink_to(path.absolute())
+        yield folder / link
 
 
 @contextmanager
@@ -22,12 +62,45 @@ def temporary_file(path: Path) -> Iterator[Path]:
 
     Write the file, check it if necessary, and rename it with `move_into_place`.
     """
-    part = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}.part{path.suffix}")
+    suffix = path.suffix if len(path.suffix) <= _MAX_SUFFIX else ""
+    part = path.parent / f".{path.stem[:_MAX_STEM]}.{uuid.uuid4().hex[:12]}.part{suffix}"
     try:
         yield part
     finally:
         if part.exists():
             part.unlink()
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a folder of the system for temporary files; it is removed at the end.
+
+    Raises:
+        MachineError: CN401, there is no such folder, or it cannot be written.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="classicnets-", ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise _no_temporary_file(error) from error
+
+
+def open_temporary_file() -> IO[bytes]:
+    """Open a file without a name in the folder of the system for temporary files. Raises MachineError CN401."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise _no_temporary_file(error) from error
+
+
+def _no_temporary_file(error: OSError) -> MachineError:
+    return MachineError(
+        "CN401",
+        _("temporary files cannot be written"),
+        where=tempfile.tempdir or os.environ.get("TMPDIR", ""),
+        why=error.strerror or str(error),
+        hint=_("{command}   # a folder that you may write to", command=command("export", "TMPDIR=FOLDER")),
+    )
 
 
 def move_into_place(part: Path, path: Path) -> None:
@@ -42,12 +115,12 @@ def move_into_place(part: Path, path: Path) -> None:
 
 
 @contextmanager
-def temporary_folder(path: Path) -> Iterator[Path]:
+def folder_beside(path: Path) -> Iterator[Path]:
     """Create a temporary folder beside `path` and yield it; what is left of it is removed at the end.
 
     Fill it, check it if necessary, and rename it with `move_folder_into_place`.
     """
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
+    part = path.parent / f".{path.name[:_MAX_STEM]}.{uuid.uuid4().hex[:12]}.part"
     try:
         part.mkdir()
         yield part
@@ -63,7 +136,7 @@ def move_folder_into_place(part: Path, path: Path) -> None:
     """
     for file in filter(Path.is_file, part.rglob("*")):
         sync_file(file)
-    with temporary_folder(path) as replaced:
+    with folder_beside(path) as replaced:
         has_old = path.exists()
         if has_old:
             path.rename(replaced / "old")
@@ -74,6 +147,26 @@ def move_folder_into_place(part: Path, path: Path) -> None:
                 (replaced / "old").rename(path)
             raise
     sync_folder(path.parent)
+
+
+def check_target(path: Path, *, option: str, is_folder: bool = False) -> None:
+    """Check, before any work is done, that a file or a folder can be written.
+
+    Args:
+        path: The file or folder.
+        option: The option that chose it; an error suggests it.
+        is_folder: Whether it is a folder, which may exist.
+
+    Raises:
+        MachineError: CN401, its folder does not exist or cannot be written, or it is a folder instead of a file.
+    """
+    try:
+        with temporary_file(path) as part:
+            part.touch()
+        if path.is_dir() and not is_folder:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except OSError as error:
+        raise cannot_write(path, error, option=option) from error
 
 
 def write_whole(path: Path, content: bytes | bytearray, *, option: str = "--runs") -> None:
@@ -124,12 +217,15 @@ def remove_parts(folder: Path) -> None:
 def cannot_write(path: Path, error: OSError, *, option: str = "--runs") -> MachineError:
     """Return the error for a file or folder that cannot be written; `option` is that which chose it."""
     elsewhere = command(option, "FOLDER" if option == "--runs" else Path("FOLDER") / path.name)
-    hints = [_("{option}   # a folder that you may write to", option=elsewhere)]
-    if option != "--runs" and not path.parent.exists():
+    if error.errno in FULL:
+        hints = [_("{option}   # a folder on a disk with free space", option=elsewhere)]
+    else:
+        hints = [_("{option}   # a folder that you may write to", option=elsewhere)]
+    if option != "--runs" and not os.path.exists(path.parent):  # noqa: PTH110 - Path.exists fails without permission
         hints.insert(0, command("mkdir", "-p", path.parent))
     return MachineError(
         "CN401",
-        _("cannot write {name}", name=path.name),
+        _("cannot write {name}", name=path.name or path),
         where=str(path),
         why=error.strerror or str(error),
         hint=tuple(hints),

@@ -291,7 +291,7 @@ def describe() -> dict[str, Any]:
 
 def write_error(folder: Path) -> str:
     """Return why no file can be created in `folder`, or in its nearest existing parent; "" if it can."""
-    while not folder.exists():
+    while not os.path.exists(folder):  # noqa: PTH110 - Path.exists fails where the permission is missing
         folder = folder.parent
     try:
         with tempfile.TemporaryFile(dir=folder):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ from classicnets.text import _, byte_count
 
 _MAX_BYTES = 64 * 2**20  # the history of a run of a million steps has less
 _MAX_DEPTH = 50
+_SURROGATE = re.compile("[\ud800-\udfff]")  # what is no valid text
 
 
 def dump(values: Any, *, indent: int | None = None, ascii: bool = True) -> str:
@@ -23,13 +25,13 @@ def dump(values: Any, *, indent: int | None = None, ascii: bool = True) -> str:
     Args:
         values: mappings, sequences, text, numbers, booleans and None.
         indent: number of spaces for each level; None for one line.
-        ascii: whether other characters are escaped.
+        ascii: whether other characters are escaped; bytes of names that are not valid UTF-8 always are.
 
     Raises:
         CheckFailed: CN106, a number is not finite, which JSON cannot express.
     """
     try:
-        return json.dumps(values, indent=indent, ensure_ascii=ascii, allow_nan=False)
+        text = json.dumps(values, indent=indent, ensure_ascii=ascii, allow_nan=False)
     except ValueError as error:
         raise CheckFailed(
             "CN106",
@@ -38,6 +40,7 @@ def dump(values: Any, *, indent: int | None = None, ascii: bool = True) -> str:
             why=str(error),
             hint="classicnets explain CN106",
         ) from error
+    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def without_nan(values: Any) -> Any:

@@ -5,18 +5,25 @@ Imports neither torch nor numpy.
 
 from __future__ import annotations
 
+import csv
 import difflib
 import gettext
+import io
 import re
 import shlex
+import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 # classes of the characters that change the direction of text, in Unicode's bidirectional algorithm
 _DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
-__all__ = ["_", "assignments", "byte_count", "command", "duration", "join", "nearest", "plural", "shape"]
+_running: tuple[list[str], Callable[..., Sequence[str]]] | None = None  # see `running`
+
+__all__ = ["_", "again", "assignments", "byte_count", "command", "csv_row", "duration", "join", "nearest", "note"]
+__all__ += ["plural", "shape", "visible"]
 
 
 def _(message: str, /, **fields: object) -> str:
@@ -136,14 +143,69 @@ def _edit_distance(left: str, right: str) -> int:
 
 
 def command(*words: str | Path) -> str:
-    """Format words of a command line for a shell, so that it can be pasted: with quotes where they are needed.
+    r"""Format words of a command line for a shell, so that it can be pasted: with quotes where they are needed.
+
+    Characters that would control a terminal, and bytes that are not valid UTF-8, are written as bash's $'\x1b'.
 
     Pass a file or folder as a Path: if its name begins with a dash, it is written as ./-name, because commands would
     take it for an option.
     """
-    return shlex.join(
-        f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word) for word in words
+    return " ".join(
+        _quoted(f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)) for word in words
     )
+
+
+def _quoted(word: str) -> str:
+    """A word as bash reads it."""
+    if not any(map(_controls, word)):
+        return shlex.quote(word)
+    letters = []
+    for c in word:
+        if _controls(c):
+            letters.append("".join(f"\\x{byte:02x}" for byte in c.encode("utf-8", "surrogateescape")))
+        else:
+            letters.append(f"\\{c}" if c in "\\'" else c)
+    return f"$'{''.join(letters)}'"
+
+
+def csv_row(cells: Iterable[object]) -> str:
+    """Format a line of a CSV; cells with line breaks of any kind are quoted."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(cells)  # quotes a cell that has one of these characters
+    return line.getvalue().removesuffix("\r\n") + "\n"
+
+
+def note(message: str) -> None:
+    """Print a note to standard error."""
+    print(visible(message), file=sys.stderr)
+
+
+@contextmanager
+def running(program: str, words: Callable[..., Sequence[str]]) -> Iterator[None]:
+    """While open, `again` repeats a command.
+
+    Args:
+        program: the command without its options: "classicnets export".
+        words: returns the words that follow, with those changes of options that `again` is given.
+    """
+    global _running  # noqa: PLW0603 - a process runs one command
+    before, _running = _running, (program.split(), words)
+    try:
+        yield
+    finally:
+        _running = before
+
+
+def again(*words: str | Path, **changes: object) -> str:
+    """Format the command that runs now with all options that the user gave, except for these changes.
+
+    Args:
+        words: the command to format instead if it is not the one that runs, as in Python.
+        changes: new values of options by the names of their fields; None removes one.
+    """
+    if _running is not None and [*map(str, words[: len(_running[0])])] == _running[0]:
+        return command(*_running[0], *_running[1](**changes))
+    return command(*words)
 
 
 def visible(text: str, *, one_line: bool = False) -> str:

@@ -13,12 +13,13 @@ from typing import Any
 
 from classicnets import strict_json
 from classicnets.errors import UsageError
-from classicnets.text import _
+from classicnets.files import home
+from classicnets.text import _, note
 
 
 def folder() -> Path:
     """Return the folder of the list: one empty file for each digest."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    state = os.environ.get("XDG_STATE_HOME") or home() / ".local" / "state"
     return Path(state) / "classicnets" / "trusted"
 
 
@@ -29,12 +30,26 @@ def digest(code: Any) -> str:
 
 
 def add(code_digest: str) -> None:
-    """Remember code that the user runs. If the folder cannot be written, it is not remembered, and no error."""
+    """Remember code that the user runs. If the folder cannot be written, a note says that it is not remembered."""
     try:
         folder().mkdir(parents=True, exist_ok=True, mode=0o700)
         (folder() / code_digest).touch(mode=0o600)
-    except (OSError, RuntimeError):  # the second if there is no home
-        return
+    except OSError as error:
+        message = _(
+            "note: this code is not remembered as yours, because {folder} cannot be written ({reason});"
+            " it will run only with --trust",
+            folder=folder(),
+            reason=error.strerror or error,
+        )
+        note(message)
+
+
+def is_known(code_digest: str) -> bool:
+    """Return whether this user has run code on this machine before."""
+    try:
+        return (folder() / code_digest).is_file()
+    except (OSError, RuntimeError):
+        return False
 
 
 def check(code_digest: str, *, trust: bool, what: str, where: str, hints: tuple[str, ...] = ()) -> None:
@@ -53,11 +68,7 @@ def check(code_digest: str, *, trust: bool, what: str, where: str, hints: tuple[
     if trust:
         add(code_digest)
         return
-    try:
-        known = (folder() / code_digest).is_file()
-    except (OSError, RuntimeError):
-        known = False
-    if not known:
+    if not is_known(code_digest):
         raise UsageError(
             "CN212",
             what,

@@ -510,7 +510,7 @@ def run_weights(run: cn.Run) -> dict[str, torch.Tensor]:
     return checkpoint.weights(checkpoint.load(run.folder.last)[0])
 
 
-def test_a_run_splits_batches_and_is_reproducible(blobs: Path, two_threads: None, undrawn: None) -> None:
+def test_a_run_splits_batches_and_is_reproducible(blobs: Path, two_threads: None) -> None:
     settings = {"data": str(blobs), "recipe": "fast", "epochs": 1, "batch_size": 128, "quiet": True}
     runs = [cn.train("lenet_d2l", variation={"dropout": "0.5"}, **settings) for _ in range(2)]
     unsplit = cn.train("lenet_d2l", variation={"dropout": "0.5"}, batch_threads=1, **settings)
@@ -524,7 +524,7 @@ def test_a_run_splits_batches_and_is_reproducible(blobs: Path, two_threads: None
 
 
 def test_a_run_with_split_batches_resumes_bit_for_bit(
-    blobs: Path, two_threads: None, undrawn: None, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+    blobs: Path, two_threads: None, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {"data": str(blobs), "recipe": "fast", "epochs": 2, "batch_size": 128, "quiet": True}
     uninterrupted = cn.train("lenet_d2l", variation={"dropout": "0.5"}, **settings)

@@ -9,6 +9,7 @@ import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,11 @@ from PIL import Image
 
 import classicnets as cn
 from classicnets import api
-from classicnets.cli.main import main
+from classicnets.cli import arguments, export
+from classicnets.cli.main import main, parser
+from classicnets.options import option_fields
+from classicnets.text import again, running
 from support.idx import make_idx_folder
-
-pytestmark = pytest.mark.usefixtures("undrawn")
 
 LENET = """\
 from torch import nn
@@ -461,3 +463,61 @@ def test_printed_commands_work_in_folders_with_awkward_names(
         out, err = capsys.readouterr()
         for words in printed_commands(out + err):
             assert main(words[1:]) in {0, 1}, words
+
+
+# options and their values, of commands whose hints repeat them
+GIVEN: dict[str, list[str]] = {
+    "train": ["lenet_d2l", "--set", "epochs=3", "net.activation=relu", "--seed", "0", "--json"],
+    "train ": ["--resume", "a run", "--save-every", "5.0", "--tensorboard", "--trust", "--offline", "--jsonl"],
+    "evaluate": ["a run", "photos", "--min-confidence", "0.9", "--precision", "auto", "--csv", "--net", "a.py:n"],
+    "predict": ["a run", "a.png", "*.png", "--top", "1", "--handwriting", "--show=-x.png"],
+    "export": ["a run", "-o", "file name", "--license", "CC BY", "--max-loss", "0.0", "--int8", "--debug"],
+    "export ": ["a run", "--format", "torch", "--min-confidence", "0.0", "--net", "a.py:n", "--trust", "--json"],
+    "export  ": ["a run", "--input", "float", "--size-budget", "300000B"],
+    "data check": ["photos", "-o", "a b.png"],
+}
+
+
+@pytest.mark.parametrize("name", [*GIVEN])
+def test_a_command_is_repeated_with_all_its_options(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    verb, words = name.split(), GIVEN[name]
+    args = parser().parse_args([*verb, *words])
+    with running(args.parser.prog, partial(arguments.words, args)):
+        hint = again("classicnets", *verb, "--data", "DATA")
+        assert shlex.split(again("classicnets", "list", "--all")) == ["classicnets", "list", "--all"]
+    assert vars(parser().parse_args(shlex.split(hint)[1:])) | {"parser": args.parser} == vars(args)
+    assert again("classicnets", *verb, "X") == " ".join(["classicnets", *verb, "X"])  # as in Python
+
+
+def test_every_option_of_export_is_repeated() -> None:
+    words = " ".join(word for name, words in GIVEN.items() if name.strip() == "export" for word in words).split()
+    flags = {arguments.flag(f) for kind in (*export.OPTIONS, arguments.Common) for f in option_fields(kind)}
+    assert flags - {"--folder", "--data"} <= {*words}
+
+
+LOST_DATA = [
+    ("export runs/done --int8 --max-loss 3 --license CC0-1.0 --data missing", "--data"),
+    ("export runs/done --input float --data missing", "--data"),
+    ("train --resume runs/stopped --save-every 5 --trust", "--data"),
+    ("train --resume runs/stopped --save-every 5 --seed 1", ""),
+    ("train --resume runs/stopped --save-every 5 --dry-run", ""),
+    ("evaluate runs/done --min-confidence 0.5 --csv", "DATA"),
+]
+
+
+@pytest.mark.parametrize(("line", "added"), LOST_DATA)
+def test_hints_keep_the_options_that_were_given(line: str, added: str, world: World) -> None:
+    """The data of the runs is gone."""
+    shutil.copytree(world.run, world.root / "runs/stopped")
+    for run in (world.run, world.root / "runs/stopped"):
+        facts = json.loads((run / "run.json").read_text())
+        if run.name == "stopped":
+            del facts["result"]
+        facts["data"] = facts["spec"]["data"] = "gone"
+        (run / "run.json").write_text(json.dumps(facts))
+    code, err = world.cli(*line.split())
+    first = next(text for text in err.splitlines() if text.lstrip().startswith("hint:"))
+    hint = shlex.split(first.partition("hint:")[2].partition("   #")[0])
+    given = line.replace(" --data missing", "").replace(" --seed 1", "").replace(" --dry-run", "").split()
+    wanted = [*given, *([added] if added else []), *(["DATA"] if added == "--data" else [])]
+    assert code and sorted(hint[1:]) == sorted(wanted), err

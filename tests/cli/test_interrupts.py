@@ -90,7 +90,7 @@ class Interruption:
 
 
 @pytest.fixture(scope="module")
-def run(folder: Path, tmp_path_factory: pytest.TempPathFactory, undrawn: None) -> Path:
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     return cn.train("lenet_d2l", data=str(folder), epochs=1, limit=24, image_size=28, runs=runs, quiet=True).path
 
@@ -111,9 +111,7 @@ def files(folder: Path) -> set[Path]:
     ],
     ids=lambda words: " ".join(words[:2]),
 )
-def test_at_any_call(
-    words: list[str], run: Path, folder: Path, cli: CommandLine, tmp_path: Path, undrawn: None
-) -> None:
+def test_at_any_call(words: list[str], run: Path, folder: Path, cli: CommandLine, tmp_path: Path) -> None:
     def do() -> tuple[int, str, str]:
         if "STOPPED" in words:
             stopped = shutil.copytree(run, tmp_path / str(next(numbers)))

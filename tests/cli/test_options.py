@@ -13,8 +13,9 @@ import classicnets as cn
 from classicnets import report
 from classicnets.cli import data, doctor, evaluate, explain, export, list_, predict, show, train, weights
 from classicnets.errors import UsageError
+from classicnets.options import about, option_fields
 from classicnets.runs.folder import RunFolder
-from classicnets.spec import about, option_fields, run_spec
+from classicnets.spec import run_spec
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from support.command_line import CommandLine
@@ -25,7 +26,7 @@ OWN_NET = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory, undrawn: None) -> dict[str, str]:
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Names in the table and what they stand for: data, networks, finished and stopped runs, weights. Draws nothing."""
     root = tmp_path_factory.mktemp("options")
     gray = make_idx_folder(root / "gray", train=40, test=20)

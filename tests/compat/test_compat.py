@@ -288,11 +288,12 @@ def test_functions_defined_in_the_chapter_give_the_same_results(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)
-def test_script_runs_without_a_display_and_writes_no_files(example: Path, blobs: Path, tmp_path: Path) -> None:
+def test_scripts_run_without_a_display_and_write_no_files(blobs: Path, tmp_path: Path) -> None:
+    """Both in one process, which takes longer to start than they take to run."""
     work = tmp_path / "work"
     work.mkdir()
-    code = SMALL_DATA.format(folder=str(blobs)) + f"import runpy; runpy.run_path({str(example)!r}, run_name='__main__')"
+    runs = [f"runpy.run_path({str(example)!r}, run_name='__main__')" for example in EXAMPLES]
+    code = "\n".join([SMALL_DATA.format(folder=str(blobs)), "import runpy", *runs])
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")}
     process = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
@@ -302,35 +303,38 @@ def test_script_runs_without_a_display_and_writes_no_files(example: Path, blobs:
         text=True,
     )
     assert process.returncode == 0, process.stderr
-    assert shapes_in(process.stdout) == LENET_SHAPES
-    assert 'save them with d2l.plt.savefig("curves.png")' in process.stderr and "show()" not in process.stderr
+    assert shapes_in(process.stdout) == LENET_SHAPES * 2
+    assert process.stderr.count('save them with d2l.plt.savefig("curves.png")') == 2
+    assert "show()" not in process.stderr
     assert list(work.iterdir()) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)
 def test_notebook_shows_the_curves_once_and_keeps_the_output(
-    example: Path, blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of each example, in a cell of its own."""
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     monkeypatch.delenv("MPLBACKEND", raising=False)
-    cells = [SMALL_DATA.format(folder=str(blobs)), example.read_text()]
+    cells = [SMALL_DATA.format(folder=str(blobs)), *(example.read_text() for example in EXAMPLES)]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     client = nbclient.NotebookClient(
         notebook, kernel_name="python3", timeout=None, startup_timeout=600, iopub_timeout=600
     )  # the machine may be slow
     client.execute(cwd=str(tmp_path))
-    outputs = notebook.cells[1].outputs
-    printed = "".join(o.text for o in outputs if o.output_type == "stream" and o.name == "stdout")
-    errors = "".join(o.text for o in outputs if o.output_type == "stream" and o.name == "stderr")
-    figures = [o.data["image/svg+xml"] for o in outputs if o.output_type == "display_data"]
-    assert shapes_in(printed) == LENET_SHAPES
-    if "train_ch6" in cells[1]:
-        assert "training on cpu\n" in printed and re.search(r"^loss .*, test acc ", printed, re.M)
-    assert errors == ""
-    assert len(figures) == 1 and figures[0].count('<g id="line2d_') > 3  # the curves and the ticks
-    assert re.search(r"<!-- (test acc|val_acc) -->", figures[0])
+    for cell in notebook.cells[1:]:
+        printed, errors = (
+            "".join(o.text for o in cell.outputs if o.output_type == "stream" and o.name == name)
+            for name in ("stdout", "stderr")
+        )
+        figures = [o.data["image/svg+xml"] for o in cell.outputs if o.output_type == "display_data"]
+        assert shapes_in(printed) == LENET_SHAPES
+        if "train_ch6" in cell.source:
+            assert "training on cpu\n" in printed and re.search(r"^loss .*, test acc ", printed, re.M)
+        assert errors == ""
+        assert len(figures) == 1 and figures[0].count('<g id="line2d_') > 3  # the curves and the ticks
+        assert re.search(r"<!-- (test acc|val_acc) -->", figures[0])
 
 
 # ------------------------------------------------------------------------------------------------------------ numbers

@@ -405,7 +405,7 @@ def test_import_as_json(cli: CommandLine, toy: Dataset, origin: Path) -> None:
 
 
 def test_a_recipe_for_cifar10_runs_by_name(
-    cli: CommandLine, toy: Dataset, origin: Path, monkeypatch: pytest.MonkeyPatch, undrawn: None
+    cli: CommandLine, toy: Dataset, origin: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = replace(toy, name="cifar10", title="CIFAR-10", classes=DATASETS["cifar10"].classes)
     monkeypatch.setitem(DATASETS, "cifar10", small)

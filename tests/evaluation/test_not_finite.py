@@ -23,7 +23,7 @@ from support.command_line import CommandLine
 
 
 @pytest.fixture(scope="module")
-def broken(tmp_path_factory: pytest.TempPathFactory, blobs: Path, undrawn: None) -> Path:
+def broken(tmp_path_factory: pytest.TempPathFactory, blobs: Path) -> Path:
     """A run whose weights became NaN, and a good one."""
     root = tmp_path_factory.mktemp("broken")
     options: dict[str, Any] = {"limit": 60, "epochs": 1, "quiet": True, "device": "cpu"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -131,6 +132,21 @@ def test_a_file_that_another_program_has_changed_needs_trust(
 def test_a_file_without_a_checksum_opens_with_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     OnnxClassifier(colors_onnx(tmp_path / "x.onnx"))
     assert capsys.readouterr().err.startswith("note: x.onnx has no checksum")
+
+
+@pytest.mark.parametrize(("actual", "stated"), [(3, 1), (1, 3)])
+def test_metadata_that_contradicts_the_network_is_refused(actual: int, stated: int, tmp_path: Path) -> None:
+    """In a file without a checksum: the network sees the colors of an image, or does not."""
+    preprocess = Preprocess(channels=actual, image_size=8)
+    path = colors_onnx(tmp_path / "x.onnx", preprocess=preprocess, factors=(1.0, 0.5, 0.0))
+    assert OnnxClassifier(path).preprocess.channels == actual
+    model = load(path)
+    facts = json.loads(model.metadata_props[0].value)
+    model.metadata_props[0].value = json.dumps(facts | {"preprocess": facts["preprocess"] | {"channels": stated}})
+    save(model, path)
+    with pytest.raises(DataError) as caught:
+        OnnxClassifier(path)
+    assert f"preprocess.channels is {stated}, but its network sees {actual} channel" in caught.value.why
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no model"])

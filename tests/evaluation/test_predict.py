@@ -27,7 +27,6 @@ from support.images import save
 from support.onnx_files import colors_onnx
 from support.strokes import TWO, draw
 
-pytestmark = pytest.mark.usefixtures("undrawn")
 COLORS = {"red": (250, 20, 20), "green": (20, 250, 20), "blue": (20, 20, 250)}
 
 

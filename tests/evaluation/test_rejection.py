@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from classicnets.evaluation.evaluate import accept
 from classicnets.evaluation.metrics import measure
-from classicnets.evaluation.rejection import Rejection, fit_temperature
+from classicnets.evaluation.rejection import MIN_IMAGES, Calibration, Rejection, fit_temperature
+from classicnets.recipes import resolve
 from support.typed import present
 
 
@@ -44,6 +47,47 @@ def test_there_is_no_temperature_without_errors_or_images() -> None:
     assert fit_temperature(np.array([[math.nan, 0.1]], np.float32), np.array([1])) is None
     assert fit_temperature(np.array([[1.0, 0.0]], np.float32), np.array([1])) == pytest.approx(100)  # the largest
     assert fit_temperature(np.array([[0.5, 0.5]], np.float32), np.array([1])) is not None
+
+
+@pytest.mark.parametrize(
+    ("n", "missing"), [(MIN_IMAGES, ""), (MIN_IMAGES - 1, "few"), (1, "few"), (0, "none_held_out")]
+)
+def test_a_temperature_is_fitted_on_enough_images_only(n: int, missing: str) -> None:
+    calibration = Calibration.fit(*sample(2.5, n=n))
+    assert (calibration.images, calibration.missing) == (n, missing)
+    assert (calibration.temperature is None) == bool(missing)
+    assert Calibration.from_facts(calibration.to_dict()) == calibration
+
+
+def test_each_reason_has_its_own_sentence() -> None:
+    probabilities, labels = sample(2.5, n=MIN_IMAGES)
+    reasons = {
+        "few": Calibration.fit(probabilities[:7], labels[:7]),
+        "all_correct": Calibration.fit(probabilities, probabilities.argmax(axis=1)),
+        "not_finite": Calibration.fit(np.full_like(probabilities, math.nan), labels),
+        **{name: Calibration(missing=name) for name in ("none_held_out", "joined", "views", "unfinished", "old")},
+    }
+    assert {name: calibration.missing for name, calibration in reasons.items()} == {name: name for name in reasons}
+    assert len({calibration.why_missing() for calibration in reasons.values()}) == len(reasons)
+    assert reasons["few"].why_missing().startswith("7 validation images were held out")
+
+
+def test_the_reason_of_older_runs_is_the_true_one() -> None:
+    recipe = resolve.find("fast", "lenet_d2l", registered=True)
+    old = {"test_accuracy": 0.5}  # a result without a calibration
+    changed: list[tuple[dict[str, Any], str]] = [
+        ({}, "old"),
+        ({"validation": 0.0, "monitor": "none"}, "none_held_out"),
+        ({"join_after": 1, "epochs": 3}, "joined"),
+    ]
+    for changes, missing in changed:
+        facts = {"recipe": replace(recipe, **changes).to_dict()}
+        assert Calibration.of_run(facts | {"result": old}).missing == missing
+        assert Calibration.of_run(facts).missing == "unfinished"
+    few = {"temperature": 2.0, "calibration_images": MIN_IMAGES - 1}
+    assert Calibration.from_facts(few) == Calibration(None, MIN_IMAGES - 1, "few")
+    assert Calibration.from_facts(few | {"min_confidence": 0.5}).temperature == 2.0  # the file applies it
+    assert Calibration.from_facts({"temperature": 2.0}) == Calibration(2.0)
 
 
 def test_the_order_of_the_classes_stays() -> None:

@@ -28,8 +28,6 @@ from support.idx import make_idx_folder, write_idx
 from support.images import CLASSES, make_image_folder, save
 from support.onnx_files import colors_onnx
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 
 def left_out(counts: dict[str, int]) -> int:
     """The number of images that do not count because they were trained on."""
@@ -299,8 +297,25 @@ def test_an_older_model_says_that_it_does_not_know_its_training_images(
     assert err.count("its training images are not recorded, so copies of them cannot be recognized") == 1
     code, out, err = cli("evaluate", old, photos, "--json")
     assert code == 0 and json.loads(out)["n"] == len(rows(run)["test"]) and "only the test split is used" in err
-    (old / "trained_images.json").write_text("{")
-    assert "error[CN305]" in cli("evaluate", old)[2]
+
+
+@pytest.mark.parametrize("kind", ["no JSON", "changed", "without a checksum"])
+def test_a_changed_record_is_named_and_not_used(run: cn.Run, tmp_path: Path, cli: CommandLine, kind: str) -> None:
+    folder, files = fresh(tmp_path / "data"), rows(run)["trained"]
+    as_format("bmp")(files, folder)
+    copy = shutil.copytree(run.path, tmp_path / "copy")
+    record_file = copy / "trained_images.json"
+    values = json.loads(record_file.read_text())
+    assert values.pop("checksum") and values == run.folder.read_trained_images()
+    changed = {"no JSON": "{", "changed": json.dumps({**values, "images": 7, "checksum": "0" * 64})}
+    record_file.write_text(changed.get(kind, json.dumps(values)))
+    code, out, err = cli("evaluate", copy, folder, "--json")
+    assert code == 0, err
+    if kind == "without a checksum":
+        assert "note: trained_images.json has no checksum" in err and json.loads(out)["trained_on"] == len(files)
+    else:
+        assert f"note: {record_file} was changed" in err and "are not recognized" in err
+        assert json.loads(out)["trained_on"] is None
 
 
 # --- records ---------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import nn
 
 import classicnets as cn
 from classicnets.errors import DataError, UsageError
+from classicnets.evaluation import exported, rejection
 from classicnets.evaluation.exported import RECORD
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.program import ProgramClassifier
@@ -26,7 +28,7 @@ from support.command_line import CommandLine
 from support.images import make_image_folder, save
 from support.typed import present
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "few_images_are_enough")
 
 CLASSES = ("a", "b", "c", "d")
 PLAIN = {"Add", "Conv", "Div", "Flatten", "Gemm", "Identity", "MatMul", "Mul", "Pad", "Relu", "Reshape", "Slice"}
@@ -108,6 +110,24 @@ def test_the_float_file_has_only_plain_operators_and_fixed_shapes(preprocess: Pr
     assert types == {onnx.TensorProto.FLOAT} and "float32 [1, " in model.doc_string
 
 
+def test_metadata_that_contradicts_the_network_is_refused(tmp_path: Path) -> None:
+    for seen, stated in ((PREPROCESSES[1], 1), (PREPROCESSES[0], 3)):
+        net, other = network(seen.channels, seen.image_size), replace(seen, channels=stated)
+        (tmp_path / "m.pt2").write_bytes(program.program(net, seen, facts(seen)))
+        program_file = ProgramClassifier(tmp_path / "m.pt2", trust=True)
+        exported.check_channels(program_file.path, facts(seen), program_file._run)
+        with pytest.raises(DataError, match="is damaged") as caught:
+            exported.check_channels(program_file.path, facts(other), program_file._run)
+        assert f"but its network sees {seen.channels} channel" in caught.value.why
+        graph = export_onnx.export_network(net, seen, one_image=True)
+        about = facts(seen, input="float")
+        content = export_onnx.with_facts(export_onnx.assemble(graph, seen, 4, about), about | facts(other))
+        (tmp_path / "f.onnx").write_bytes(content)
+        with pytest.raises(DataError, match="is damaged") as caught:
+            OnnxClassifier(tmp_path / "f.onnx")
+        assert "but its input has the shape 1x" in caught.value.why
+
+
 def test_opencv_reads_the_float_file(tmp_path: Path) -> None:
     cv2 = pytest.importorskip("cv2")
     preprocess = PREPROCESSES[1]
@@ -149,12 +169,20 @@ def test_a_damaged_pt2_file_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
+def few_images_are_enough() -> Iterator[None]:
+    """A temperature is fitted on the 18 validation images of the run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rejection, "MIN_IMAGES", 18)
+        yield
+
+
+@pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_image_folder(tmp_path_factory.mktemp("data") / "shapes", per_class=20, test_per_class=8, size=14)
 
 
 @pytest.fixture(scope="module")
-def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> cn.Run:
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory, few_images_are_enough: None) -> cn.Run:
     settings = {
         "image_size": 28,
         "epochs": 1,
@@ -206,6 +234,36 @@ def test_forms_of_a_run_reject_the_same_images(run: cn.Run, data: Path, tmp_path
         assert all((row["answer"] == "unknown") == row["rejected"] for row in document["predictions"])
 
 
+def test_names_the_images_that_the_temperature_rests_on(
+    run: cn.Run, data: Path, tmp_path: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of few images is not applied, unless an exported file applies it, which cannot be changed."""
+    fitted = {"temperature": run.temperature, "calibration_images": 18}
+    image, options = next(data.rglob("*.png")), ("--min-confidence", 0.5)
+    code, out, _ = cli("export", run.path, "-o", tmp_path / "m.onnx", *options)
+    assert code == 0 and "18 validation images" in " ".join(out.split())
+    written = run.export(tmp_path / "plain.onnx").to_dict()
+    assert {key: written[key] for key in fitted} == fitted
+    for model in (run.path, tmp_path / "m.onnx"):
+        _, out, err = cli("predict", model, image, *options, "--json")
+        document = json.loads(out)
+        assert "fitted on 18 validation images" in " ".join(err.split())
+        assert {key: document[key] for key in fitted} == fitted and document["min_confidence"] == 0.5
+        assert "fitted on 18 validation images" in " ".join(cli("evaluate", model, data / "test", *options)[1].split())
+        accepted = json.loads(cli("evaluate", model, data / "test", *options, "--json")[1])["accepted"]
+        assert accepted["calibration_images"] == 18
+    monkeypatch.setattr(rejection, "MIN_IMAGES", 19)
+    for model in (run.path, tmp_path / "plain.onnx"):
+        _, out, err = cli("predict", model, image, *options, "--json")
+        document = json.loads(out)
+        assert "not calibrated: 18 validation images were held out" in " ".join(err.split())
+        assert (document["temperature"], document["calibration_images"]) == (None, 18)
+        assert document["uncalibrated"] == "few"
+        (first,) = cn.load(model).predict(image)
+        assert document["predictions"][0]["probabilities"] == pytest.approx(first.probabilities, abs=1e-6)
+    assert "fitted on 18 validation images" in " ".join(cli("predict", tmp_path / "m.onnx", image)[2].split())
+
+
 def test_unknown_is_in_the_table_and_the_csv(run: cn.Run, data: Path, tmp_path: Path, cli: CommandLine) -> None:
     image = next(data.rglob("*.png"))
     code, out, err = cli("predict", run.path, image, "--min-confidence", 1)
@@ -224,9 +282,10 @@ def test_unknown_is_in_the_table_and_the_csv(run: cn.Run, data: Path, tmp_path: 
 def test_says_that_probabilities_are_not_calibrated(data: Path, tmp_path: Path, cli: CommandLine) -> None:
     settings = {"image_size": 28, "epochs": 1, "validation": 0, "monitor": "none"}
     run = cn.train("lenet_d2l", data=str(data), recipe="fast", quiet=True, **settings)
-    assert "temperature" not in present(run.result) and run.temperature is None
+    result = present(run.result)
+    assert (result["temperature"], result["calibration_images"]) == (None, 0) and run.temperature is None
     err = cli("predict", run.path, next(data.rglob("*.png")), "--min-confidence", 0.4)[2]
-    assert "probabilities are not calibrated" in err and "no validation images" in err
+    assert "probabilities are not calibrated" in err and "no validation images" in " ".join(err.split())
     with pytest.raises(UsageError, match="between 0 and 1"):
         run.predict(next(data.rglob("*.png")), min_confidence=1.5)
 

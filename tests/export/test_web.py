@@ -31,9 +31,10 @@ from classicnets import schema
 from classicnets.datasets.formats import read_idx
 from classicnets.datasets.types import ImageSplits, Split
 from classicnets.errors import CheckFailed, DataError, MachineError, UsageError
-from classicnets.export import observed, web
+from classicnets.export import layer_parity, observed, page_facts, web
 from classicnets.export import onnx as export_onnx
 from classicnets.export.layer_facts import layer_facts
+from classicnets.export.layer_parity import FileOutputs
 from classicnets.images.decode import fit_images
 from classicnets.inspection.shapes import trace
 from classicnets.models.layers import ScaledTanh, Subsampling, TableConv2d
@@ -168,7 +169,8 @@ class Shown:
     def __init__(self, net: nn.Module, preprocess: Preprocess, folder: Path):
         self.net, self.calls = net, observed.layer_calls(net, preprocess)
         model = observed.export_observed(net, preprocess, self.calls)
-        self.weights = observed.add_weights(model, web.layer_weights(self.calls))
+        self.model = copy.deepcopy(model)
+        self.weights = observed.add_weights(model, page_facts.layer_weights(self.calls))
         facts = {
             "net": "n", "data_name": "d", "int8": False, "classes": ["a"], "licence": "MIT", "test_accuracy": None,
             "test_pictures": 0,
@@ -177,11 +179,11 @@ class Shown:
         file = folder / "net.onnx"
         file.write_bytes(export_onnx.assemble(model, preprocess, outputs, facts))
         onnx.checker.check_model(onnx.load(file), full_check=True)
-        self.file = observed.FileOutputs(file)
+        self.file = FileOutputs(file)
         source: Any = SimpleNamespace(preprocess=preprocess)
         self.layers = [
-            *web._layer_entries(
-                web.PageNetwork(
+            *page_facts._layer_entries(
+                page_facts.PageNetwork(
                     source=source, file="", facts=facts, calls=self.calls, table=trace(net, preprocess.shape),
                     weights=frozenset(self.weights),
                 )
@@ -348,13 +350,30 @@ def test_a_weight_with_the_numbers_of_another_keeps_its_own_name(tmp_path: Path)
     assert not shown.values["weights/1.bias"].any() and shown.values["weights/2.bias"].shape == (4,)
 
 
+def test_takes_the_weights_of_an_epoch_into_a_model_that_has_them_all(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 4), nn.Linear(4, 4))
+    for name in ("1", "2"):
+        nn.init.zeros_(layer_of(net, name, nn.Linear).bias)
+    preprocess = Preprocess(channels=1, image_size=2)
+    model = Shown(net, preprocess, tmp_path).model
+    other = copy.deepcopy(net)
+    nn.init.normal_(layer_of(other, 2, nn.Linear).weight)
+    changed = present(observed.with_state(model, net, other))
+    arrays = {t.name: onnx.numpy_helper.to_array(t) for t in changed.graph.initializer}
+    for name, tensor in other.state_dict().items():
+        assert any(np.array_equal(array, tensor.numpy()) for array in arrays.values()), name
+    assert changed != model
+    nn.init.normal_(layer_of(other, 2, nn.Linear).bias)  # the model has one tensor of zeros for both biases
+    assert observed.with_state(model, net, other) is None
+
+
 def test_names_the_layer_whose_outputs_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net, preprocess = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), Preprocess(channels=1, image_size=2)
     shown = Shown(net, preprocess, tmp_path)
-    weights = web.layer_weights(shown.calls)
+    weights = page_facts.layer_weights(shown.calls)
 
     def check() -> None:
-        observed.check_layers(shown.file, net, shown.calls, shown.images, preprocess, weights, as_int8=False)
+        layer_parity.check_layers(shown.file, net, shown.calls, shown.images, preprocess, weights, as_int8=False)
 
     check()
     values = shown.file.values
@@ -483,10 +502,10 @@ def test_a_page_has_the_networks_and_says_what_they_are(site: Path, kept: cn.Run
         images = np.random.default_rng(0).integers(0, 256, (3, run.predictor.preprocess.channels, 20, 20), np.uint8)
         expected = run.predictor.probabilities(fit_images(images, run.predictor.preprocess))
         assert np.abs(model.predictor.probabilities(images) - expected).max() < 1e-5
-        outputs = observed.FileOutputs(site / network["file"])
+        outputs = FileOutputs(site / network["file"])
         names = {layer["output"] for layer in network["layers"]} | {"prepared", "logits", "probabilities"}
         assert names <= outputs.names
-    assert observed.FileOutputs(site / second["file"]).values(["prepared"], images)["prepared"].shape == (30, 3, 12, 12)
+    assert FileOutputs(site / second["file"]).values(["prepared"], images)["prepared"].shape == (30, 3, 12, 12)
 
 
 def test_examples_are_test_images_of_each_class(site: Path, blobs: Path, color: cn.Run) -> None:
@@ -522,8 +541,10 @@ def test_drawing_is_centered_for_data_sets_of_characters() -> None:
     for name, is_handwriting in (("mnist", True), ("kmnist", True), ("fashion_mnist", False), ("photos", False)):
         facts = dict.fromkeys(keys) | {"data_name": name}
         table = trace(nn.Flatten(), (1, 28, 28))
-        network = web.PageNetwork(source=source, file="", facts=facts, calls=(), table=table, weights=frozenset())
-        assert web.network_entry(network)["handwriting"] == is_handwriting
+        network = page_facts.PageNetwork(
+            source=source, file="", facts=facts, calls=(), table=table, weights=frozenset()
+        )
+        assert page_facts.network_entry(network)["handwriting"] == is_handwriting
 
 
 def test_epochs_have_the_weights_of_each_epoch(site: Path, kept: cn.Run) -> None:
@@ -536,7 +557,7 @@ def test_epochs_have_the_weights_of_each_epoch(site: Path, kept: cn.Run) -> None
     assert [(epoch["validation_accuracy"], epoch["loss"]) for epoch in network["epochs"]] == scores
     weights = sorted({layer["weight"] for layer in network["layers"] if layer["weight"]})
     images = np.zeros((1, 1, 28, 28), np.uint8)
-    first, second = (observed.FileOutputs(site / epoch["file"]).values(weights, images) for epoch in network["epochs"])
+    first, second = (FileOutputs(site / epoch["file"]).values(weights, images) for epoch in network["epochs"])
     kept_files = kept.folder.kept_epochs()
     for values, number in ((first, 1), (second, 2)):
         tensors = load_file(kept_files[number])
@@ -581,7 +602,7 @@ def test_int8_pages_have_the_dequantized_weights(kept: cn.Run, tmp_path: Path, c
     assert small < 110_000 and large < 110_000  # 61,706 weights in float32 are 247 kB
     state = kept.net.state_dict()
     layer = next(layer for layer in network["layers"] if layer["name"] == "fc1")
-    values = observed.FileOutputs(run / network["file"]).values([layer["weight"]], np.zeros((1, 1, 28, 28), np.uint8))
+    values = FileOutputs(run / network["file"]).values([layer["weight"]], np.zeros((1, 1, 28, 28), np.uint8))
     difference = np.abs(values[layer["weight"]] - state["fc1.weight"].numpy())
     assert 0 < difference.max() < np.abs(state["fc1.weight"].numpy()).max() / 100
 

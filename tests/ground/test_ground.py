@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import re
 import threading
@@ -78,16 +79,23 @@ ONCE: dict[str, tuple[Callable[[ast.AST], bool], str, dict[str, str]]] = {
 }
 
 
+@functools.cache
+def lines_of_implementations() -> dict[str, dict[str, list[int]]]:
+    """For each of `ONCE`, the lines in each file. Parsing all files takes a second, so it is done once."""
+    lines: dict[str, dict[str, list[int]]] = {what: {} for what in ONCE}
+    for path in FILES:
+        node: Any
+        for node in ast.walk(ast.parse(path.read_text())):
+            for what, (matches, _, _) in ONCE.items():
+                if matches(node):
+                    lines[what].setdefault(path.relative_to(SOURCE).as_posix(), []).append(node.lineno)
+    return lines
+
+
 @pytest.mark.parametrize("what", ONCE)
 def test_is_implemented_in_one_file(what: str) -> None:
-    matches, home, exceptions = ONCE[what]
-    places: dict[str, list[int]] = {}
-    for path in FILES:
-        name = path.relative_to(SOURCE).as_posix()
-        nodes: Iterator[Any] = ast.walk(ast.parse(path.read_text()))
-        lines = [node.lineno for node in nodes if matches(node)]
-        if lines:
-            places[name] = lines
+    _, home, exceptions = ONCE[what]
+    places = lines_of_implementations()[what]
     elsewhere = {name: lines for name, lines in places.items() if name not in {home, *exceptions}}
     assert not elsewhere, elsewhere
     assert home in places or what in {"joined shape", "plural"}  # text.py implements these differently

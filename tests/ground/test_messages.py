@@ -12,7 +12,7 @@ import pytest
 
 import classicnets
 from classicnets import text
-from classicnets.spec import GROUPS
+from classicnets.options import GROUPS
 from support.command_line import CommandLine
 
 SOURCE = Path(classicnets.__file__).parent

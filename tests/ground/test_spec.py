@@ -22,18 +22,8 @@ import classicnets as cn
 from classicnets.cli import arguments
 from classicnets.cli.main import _COMMANDS, parser
 from classicnets.events import Step
-from classicnets.spec import (
-    GROUPS,
-    ExportOptions,
-    Output,
-    RunSpec,
-    Study,
-    about,
-    default_text,
-    option_fields,
-    run_spec,
-    split_options,
-)
+from classicnets.options import GROUPS, about, default_text, option_fields, split_options
+from classicnets.spec import ExportOptions, Output, RunSpec, Study, run_spec
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from classicnets.values import Recipe

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from classicnets.api.data import preview
 from classicnets.audit.audit import audit_images
 from classicnets.errors import UsageError
 from classicnets.images import background
 from classicnets.images.decode import read_fitted, read_image
 from classicnets.images.loading import load
+from classicnets.images.survey import survey
 from classicnets.images.thumbnails import inspect_files
 from classicnets.recipes import resolve
 from classicnets.spec import Output, run_spec
@@ -149,3 +151,17 @@ def test_check_names_dark_art_on_transparency(tmp_path: Path) -> None:
 def test_preview_says_the_color(tmp_path: Path, cli: CommandLine) -> None:
     code, _out, err = cli("data", "preview", make_icons(tmp_path / "icons", per_class=2), "-o", tmp_path / "p.png")
     assert code == 0 and "transparent parts are white (background=auto)" in err
+
+
+def test_preview_shows_the_color_that_training_chooses(tmp_path: Path) -> None:
+    """Also where the few images of the preview would suggest another one."""
+    folder = make_icons(tmp_path / "icons")
+    paths = [folder / name / f"{i}.png" for name in ("tall", "wide") for i in range(10)]
+    shown = paths[1::5] + paths[3::5]  # at (2 i + 1) 20 / 16
+    for path in shown:
+        shape((255, 255, 255), int(path.stem)).save(path)
+    notes: list[str] = []
+    _samples, count, _errors = preview(str(folder), 16, notes.append)
+    assert count == 20 and "transparent parts are gray (background=auto)" in notes
+    assert survey(folder, held_out=True, transparent=True, say=notes.append).background == GRAY
+    assert background.choose([info.contrasts for info in inspect_files(shown)[0]]) == BLACK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from classicnets.errors import UsageError
-from classicnets.images import cache
+from classicnets.images import cache, survey
 from classicnets.images.decode import DECODER_VERSION, read_fitted
 from classicnets.values import Preprocess
 from support.images import make_image_folder
@@ -264,6 +265,38 @@ def test_removes_the_least_recently_used_entries(files: list[Path], monkeypatch:
     sizes = {np.load(path, mmap_mode="r").shape[-1] for path in root().glob("*.npy")}
     assert sizes == {10, 12, 13} or sizes == {10, 13}
     assert 11 not in sizes and not old.exists()
+
+
+@pytest.mark.parametrize("kind", ["files", "survey"])
+def test_removes_the_facts_about_files_that_were_not_used_for_longest(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Digests and surveys of files; those that were used last stay."""
+    root().mkdir(parents=True)
+    old = [root() / f"{number}.{kind}.json" for number in range(5)]
+    for age, path in enumerate(old):
+        path.write_bytes(bytes(1000))
+        os.utime(path, (1e9 - age,) * 2)
+    monkeypatch.setattr(cache, "MAX_FACTS_BYTES", 3500)
+    cache.remove_old_entries(root())
+    assert [path.exists() for path in old] == [True, True, True, False, False]
+    monkeypatch.setattr(cache, "MAX_FACTS_BYTES", 10)
+    read(files)  # writes digests, which stay because they are the newest
+    assert not any(path.exists() for path in old) and len(list(root().glob("*.files.json"))) == 1
+
+
+def test_a_survey_is_kept_while_it_is_used(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey, "_ANNOUNCED_COUNT", 10)
+    monkeypatch.setattr(survey, "_FRESH_SECONDS", -10.0)
+    found = survey._inspect(files, lambda _: None)
+    (kept,) = root().glob("*.survey.json")
+    os.utime(kept, (1e9, 1e9))
+    monkeypatch.setattr(survey, "inspect_files", lambda _: pytest.fail("looked at again"))
+    assert survey._inspect(files, pytest.fail) == json.loads(json.dumps(found))
+    assert kept.stat().st_mtime > 1e9
+    monkeypatch.setattr(cache, "MAX_FACTS_BYTES", 10)
+    read(files)
+    assert not kept.exists()
 
 
 def test_caches_readable_images_and_the_faults_of_others(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:

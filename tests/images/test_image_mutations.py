@@ -27,6 +27,7 @@ from PIL import Image
 from classicnets.errors import DataError
 from classicnets.images.cache import read_images
 from classicnets.images.decode import fit_image, read_fitted, read_header, read_image
+from classicnets.images.gif import first_image
 from classicnets.images.thumbnails import Thumbnails, inspect_file
 from classicnets.values import Preprocess
 from support.mutations import mutant_count, mutants
@@ -46,9 +47,9 @@ def deep() -> Image.Image:
     return Image.fromarray(np.random.default_rng(1).integers(0, 65536, (30, 40)).astype(np.uint16))
 
 
-def animation(kind: str, **options: Any) -> bytes:
+def animation(kind: str, size: int = 40, **options: Any) -> bytes:
     file = io.BytesIO()
-    frames = [pixels().rotate(90 * i) for i in range(3)]
+    frames = [pixels(size).rotate(90 * i) for i in range(3)]
     frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=40, **options)
     return file.getvalue()
 
@@ -194,6 +195,34 @@ def check_attack(kinds: list[str], folder: Path) -> None:
     for row in results:
         assert row["bytes"] < MAX_BYTES and row["seconds"] < MAX_SECONDS, row
         assert row["refused"] and row["refused"] + row["decoded"] == row["mutants"]
+
+
+GIFS: dict[str, Callable[[], bytes]] = {
+    "plain": lambda: saved(pixels(12).quantize(8), "GIF", interlace=0),
+    "interlaced": lambda: saved(pixels(12).quantize(8), "GIF", interlace=1),
+    "with a comment": lambda: saved(pixels(12).quantize(8), "GIF", comment=b"x" * 300),
+    "animated": lambda: animation("GIF", size=12),
+}
+
+
+@pytest.mark.parametrize("kind", [*GIFS])
+def test_a_gif_that_ends_within_its_first_image_is_refused(kind: str, tmp_path: Path) -> None:
+    """Whether the file ends there, or more images follow; one that ends later has all pixels of the first."""
+    data, preprocess = GIFS[kind](), Preprocess(channels=3, image_size=12)
+    end = len(first_image(data)) - 1  # after the block of no bytes
+    assert check(data, tmp_path / "whole", preprocess) and first_image(data)[:-1] == data[:end]
+    whole = read_image(tmp_path / "whole", 3)
+    start = data.index(b",\0\0\0\0") + 11
+    for cut in range(start, end - 3):
+        assert not check(data[:cut], tmp_path / "x", preprocess)
+    for cut in (end, (end + len(data)) // 2, len(data) - 1):
+        assert check(data[:cut], tmp_path / "x", preprocess)
+        np.testing.assert_array_equal(read_image(tmp_path / "x", 3), whole)
+    length = data[start]
+    assert start + length + 2 <= end  # a block of pixels
+    short = data[:start] + bytes([length // 2]) + data[start + 1 : start + 1 + length // 2] + b"\0"
+    for rest in (b";", data[end:], data[data.index(b",\0\0\0\0") :], bytes(range(256)) * 20):
+        assert not check(short + rest, tmp_path / "x", preprocess)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")

@@ -19,7 +19,6 @@ from classicnets.evaluation.model import Model
 from classicnets.images import loading
 from classicnets.images.formats import image_suffixes
 from classicnets.images.layout import read_layout
-from classicnets.images.names import printable
 from classicnets.images.tree import read_tree
 from classicnets.report import preview as previews
 from classicnets.values import Preprocess
@@ -607,7 +606,7 @@ def test_evaluate(case: Any, model: Model) -> None:
 
 def all_images(case: Case) -> list[str]:
     """What `predict` and `preview` should read: every image once."""
-    return sorted({*map(printable, [*case.train, *case.validation, *case.test, *case.unused])})
+    return sorted({*case.train, *case.validation, *case.test, *case.unused})
 
 
 def test_predict(case: Any, model: Model) -> None:
@@ -625,7 +624,7 @@ def test_predict(case: Any, model: Model) -> None:
     position = {name: i for i, name in enumerate(names)}
     if not case.error:
         for _, files in itertools.groupby(read_layout(path).files(), key=lambda file: file[:2]):
-            positions = [position[printable(relative(file))] for _, _, file in files]
+            positions = [position[relative(file)] for _, _, file in files]
             assert positions == sorted(positions)  # the same order in each class of each split
 
 
@@ -644,7 +643,7 @@ def test_preview(case: Any, cli: CommandLine, monkeypatch: pytest.MonkeyPatch, t
     expected = csv if case.csv else [relative(path) for path in read_tree(path).top.walk()]
     assert drawn == [f"{Path(name).parent.name or path.name}/{Path(name).name}" for name in expected]
     if not case.csv:
-        assert sorted(map(printable, expected)) == [name.removeprefix("./") for name in all_images(case)]
+        assert sorted(expected) == [name.removeprefix("./") for name in all_images(case)]
 
 
 # --- more rules ------------------------------------------------------------------------------------------------------

@@ -31,8 +31,6 @@ from support.command_line import CommandLine
 from support.images import CLASSES, make_image_folder
 from support.typed import present
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 SMALL = Preprocess(channels=3, image_size=16)
 SETTINGS = {"epochs": 2, "batch_size": 10, "image_size": 28}
 

@@ -18,6 +18,7 @@ from classicnets.models.modules import complete, copy_module, unwrap
 from classicnets.models.registry import NETS
 from classicnets.spec import run_spec
 from classicnets.training.plan import plan
+from support.networks import small_input
 
 
 def check(net: nn.Module, **options: object) -> Check:
@@ -470,8 +471,7 @@ def test_completes_lazy_layers_and_keeps_modes() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_every_network_of_the_registry_is_sound(name: str) -> None:
-    channels, size, _ = NETS[name].input
-    size = 64 if name == "vgg16" else size  # at 224 pixels its check takes 20 seconds
+    channels, size, _ = small_input(name)
     images = torch.rand(IMAGES, channels, size, size) * torch.linspace(0.3, 1, IMAGES)[:, None, None, None]
     net, rebuilt = (NETS[name].load()(10, channels, size) for _ in range(2))
     check_registration(net, name=name)

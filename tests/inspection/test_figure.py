@@ -106,10 +106,16 @@ CUSTOM = {
 ALL = {name: (entry.load(), entry.input) for name, entry in NETS.items()} | CUSTOM
 
 
+def built(name: str) -> tuple[nn.Module, tuple[int, ...]]:
+    """The network, without values that would have to be initialized, and the shape of its input."""
+    build, shape = ALL[name]
+    with torch.device("meta"):
+        return build(), shape
+
+
 @pytest.fixture(params=ALL, scope="module")
 def case(request: pytest.FixtureRequest) -> tuple[str, Table]:
-    build, shape = ALL[request.param]
-    return request.param, trace(build(), shape)
+    return request.param, trace(*built(request.param))
 
 
 def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
@@ -138,8 +144,7 @@ def test_writes_the_same_svg_each_time(case: tuple[str, Table]) -> None:
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert root.get("viewBox") == f"0 0 {root.get('width')} {root.get('height')}"
     assert "nan" not in text and "inf" not in text
-    build, shape = ALL[case[0]]
-    assert svg([(case[0], trace(build(), shape))]) == text
+    assert svg([(case[0], trace(*built(case[0])))]) == text
 
 
 def test_nothing_overlaps(case: tuple[str, Table]) -> None:
@@ -195,8 +200,7 @@ def test_draws_two_towers_for_groups() -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_draws_two_towers_only_for_convolutions_with_two_groups(name: str) -> None:
-    build, shape = ALL[name]
-    net = build()
+    net, shape = built(name)
     grouped = any(getattr(layer, "groups", 1) == 2 and isinstance(layer, nn.Conv2d) for layer in net.modules())
     assert bool(split(net, shape)) == grouped
 
@@ -250,7 +254,7 @@ def networks(draw: Any) -> tuple[nn.Module, tuple[int, ...]]:
             layers.append(nn.MaxPool2d(k, stride))
         else:
             groups, new = (2, 2) if kind == "groups" and c % 2 == 0 else (1, draw(st.integers(1, 512)))
-            layers.append(C(c, new, k, stride, groups=groups))
+            layers.append(C(c, new, k, stride, groups=groups, device="meta"))
             c = new
         size = (size - k) // stride + 1
     units = [c * size * size, *draw(st.lists(st.integers(1, 5000), max_size=4))]

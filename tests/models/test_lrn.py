@@ -7,9 +7,7 @@ even a wrong one, is almost a division by a constant.
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -521,16 +519,12 @@ def test_supports_the_meta_device() -> None:
     assert b.shape == gradient.shape == a.shape and b.is_meta and gradient.is_meta
 
 
-@pytest.mark.exhaustive
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # from Inductor
-@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="Inductor needs a C++ compiler")
 @pytest.mark.parametrize("layout", [torch.Tensor.contiguous, channels_last], ids=["contiguous", "channels last"])
-def test_compiled_values_and_gradients_are_equal(layout: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+def test_compiled_values_and_gradients_are_equal(layout: Any) -> None:
+    """As graphs of both passes, divided as for Inductor, whose own code would take half a minute to compile."""
     torch._dynamo.reset()
     layer = LRN(groups=2, convention="paper")
-    compiled = torch.compile(layer, fullgraph=True)
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
     a = layout(images(3, 24, 7, 5))
     a[1, 4, 2, 3] = 3e38
     g = layout(torch.randn(a.shape, generator=torch.Generator().manual_seed(1)))
@@ -544,4 +538,3 @@ def test_compiled_values_and_gradients_are_equal(layout: Any, tmp_path: Path, mo
     assert_close(b, expected, rtol=2e-6, atol=1e-42)
     assert_close(gradient, expected_gradient, rtol=2e-6, atol=2e-6)
     assert memory_layout(b) == memory_layout(a)
-    assert torch._dynamo.explain(layer)(a).graph_break_count == 0

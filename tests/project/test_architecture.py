@@ -20,8 +20,8 @@ SOURCE = Path(classicnets.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 NAMES: dict[str, Any] = {"argvalues": FILES, "ids": lambda path: path.relative_to(SOURCE).as_posix()}
 # A package or module imports those of earlier lines only. Those on one line do not import each other, except GROUND.
-GROUND = {"errors", "values", "machine", "spec", "text", "files", "workers", "events", "strict_json", "schema"}
-GROUND |= {"checksum", "trust"}
+GROUND = {"errors", "values", "machine", "options", "spec", "text", "files", "workers", "events", "strict_json"}
+GROUND |= {"schema", "checksum", "trust"}
 TOOLS = {"audit", "coach", "forecast", "study", "handwriting", "export", "compat"}
 ORDER = [
     GROUND,

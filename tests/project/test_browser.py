@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -10,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from classicnets.images.decode import fit_images
+from classicnets.images.decode import read_fitted
 from classicnets.values import Preprocess
+from images.test_image_mutations import saved
 from support.onnx_files import colors_onnx
 
 PAGE = Path(__file__).parents[2] / "examples" / "browser" / "index.html"
@@ -49,17 +52,20 @@ def by_node(lines: list[dict[str, Any]]) -> list[Any]:
 
 
 def test_prepares_images_as_python_does_bit_for_bit() -> None:
+    """Also images with transparent parts, which show the background of the file."""
     random, lines, expected = np.random.default_rng(0), [], []
-    for fit in ("stretch", "crop", "letterbox"):
+    for fit, background in (("stretch", "#ff8000"), ("crop", "#12abef"), ("letterbox", "#ffffff")):
         for channels in (1, 3):
             for pad, resize in ((0, None), (2, None), (1, 9)):
-                preprocess = Preprocess(channels=channels, image_size=8, pad=pad, resize=resize, fit=fit)
+                preprocess = Preprocess(
+                    channels=channels, image_size=8, pad=pad, resize=resize, fit=fit, background=background
+                )
                 for height, width in SIZES:
-                    image = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
-                    opaque = np.full((height, width, 1), 255, np.uint8)
-                    rgba = np.concatenate([image, opaque], axis=2).ravel().tolist()
-                    lines.append({"rgba": rgba, "width": width, "height": height, "preprocess": preprocess.to_dict()})
-                    (planes,) = fit_images(image.transpose(2, 0, 1)[None], preprocess)
+                    rgba = random.integers(0, 256, (height, width, 4), dtype=np.uint8)
+                    rgba[..., 3] = np.where(rgba[..., 3] < 128, 255, rgba[..., 3])  # half of the pixels are opaque
+                    values = {"rgba": rgba.ravel().tolist(), "width": width, "height": height}
+                    lines.append(values | {"preprocess": preprocess.to_dict()})
+                    planes = read_fitted(io.BytesIO(saved(Image.fromarray(rgba), "PNG")), preprocess)
                     color = np.broadcast_to(planes, (3, *planes.shape[1:])).transpose(1, 2, 0)
                     expected.append(color.ravel().tolist())
     assert by_node(lines) == expected

@@ -13,7 +13,7 @@ import pytest
 import classicnets as cn
 import make
 import timing
-from classicnets import spec
+from classicnets import options, spec
 from classicnets.cli import arguments
 from classicnets.errors import CODES
 from classicnets.models.registry import NETS
@@ -43,7 +43,7 @@ def test_a_generated_page_is_up_to_date(name: str) -> None:
 
 def test_every_network_is_in_one_group() -> None:
     assert sorted(name for module in nets.GROUPS for name in family(module)) == sorted(NETS)
-    assert sorted(re.findall(r"^\| \[`(\w+)`\]", make.page("nets.md"), re.MULTILINE)) == sorted(NETS)
+    assert sorted(re.findall(r"^\| \[`(\w+)`\]", (make.DOCS / "nets.md").read_text(), re.MULTILINE)) == sorted(NETS)
 
 
 @pytest.mark.parametrize("name", [name for name, entry in NETS.items() if entry.connections])
@@ -175,8 +175,8 @@ def test_links_to_the_repository_need_its_address() -> None:
 def test_the_reference_has_every_option_setting_and_code(sources: Path) -> None:
     commands = (sources / "reference" / "commands.md").read_text(encoding="utf-8")
     for kind in (spec.RunSpec, spec.Output, spec.Study, spec.ExportOptions):
-        for field in spec.option_fields(kind):
-            for flag in arguments.flag(field).split("|") if spec.about(field).group else []:
+        for field in options.option_fields(kind):
+            for flag in arguments.flag(field).split("|") if options.about(field).group else []:
                 assert f"`{flag}" in commands, flag
     settings = (sources / "reference" / "settings.md").read_text(encoding="utf-8")
     assert [name for name in SETTINGS if f"| `{name}` |" not in settings] == []

@@ -83,7 +83,8 @@ def test_copied_function_gives_the_pixels_of_predict(kind: str) -> None:
 
 
 def test_an_exported_file_then_gives_the_answers_of_predict(tmp_path: Path) -> None:
-    model = colors_onnx(tmp_path / "colors.onnx", preprocess=Preprocess(channels=3, image_size=8, fit="crop"))
+    preprocess = Preprocess(channels=3, image_size=8, fit="crop", background="#ff8000")
+    model = colors_onnx(tmp_path / "colors.onnx", preprocess=preprocess)
     session = onnxruntime.InferenceSession(str(model))
     loaded = cn.load(model)
     for number, kind in enumerate(("PNG, 16 bits", "PNG, alpha", "JPEG, large, turned")):

@@ -23,15 +23,6 @@ OWN_NETWORK = """
 from torch import nn
 net = nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10))
 """
-STAND_IN = """
-import sys
-sys.path.append({tests!r})
-from pathlib import Path
-from classicnets.datasets.catalog import DATASETS
-from classicnets.training import loop
-from support.idx import dataset_of
-DATASETS["fashion_mnist"] = dataset_of(Path({folder!r}), name="fashion_mnist")
-"""
 
 
 def blocks(language: str) -> list[str]:
@@ -46,14 +37,9 @@ def commands() -> list[str]:
 
 @pytest.fixture
 def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the working folder: the files that the README names; Fashion-MNIST is small, in child processes as well."""
+    """In the working folder: the files that the README names; Fashion-MNIST is small."""
     system = make_idx_folder(tmp_path / "system", train=400, test=100, gz=True)
     monkeypatch.setitem(DATASETS, "fashion_mnist", dataset_of(system, name="fashion_mnist"))
-    site = tmp_path / "site"
-    site.mkdir()
-    script = STAND_IN.format(tests=str(ROOT / "tests"), folder=str(system))
-    (site / "sitecustomize.py").write_text(script, encoding="utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(site), prepend=":")
     photos = make_image_folder(tmp_path / "photos", per_class=30, test_per_class=10)
     new = next((photos / "test").iterdir())
     (tmp_path / "new").symlink_to(new)
@@ -79,7 +65,9 @@ def interrupt(run: str, cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.slow
-def test_every_command_works(stand_ins: None, undrawn: None, cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_works(
+    stand_ins: None, in_one_process: None, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for command in commands():
         arguments = shlex.split(command)[1:]
         if "--resume" in arguments:

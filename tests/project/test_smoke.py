@@ -21,7 +21,7 @@ RUN = "runs/lenet_d2l-blobs-1"
 
 
 @pytest.fixture
-def run(blobs: Path, undrawn: None, cli: CommandLine) -> str:
+def run(blobs: Path, cli: CommandLine) -> str:
     code, out, err = cli("train", "lenet_d2l", "--data", blobs, "--set", "epochs=1", "--limit", 64)
     assert code == 0 and "test accuracy" in out, err
     return RUN

@@ -70,7 +70,7 @@ def test_every_command_is_understood(page: Path) -> None:
 
 
 @pytest.fixture
-def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undrawn: None) -> None:
+def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fashion-MNIST has 500 synthetic images, and no listing opens a window."""
     system = make_idx_folder(tmp_path / "system", train=400, test=100, gz=True)
     monkeypatch.setitem(DATASETS, "fashion_mnist", dataset_of(system, name="fashion_mnist"))

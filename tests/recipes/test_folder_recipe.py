@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from classicnets.errors import UsageError
+from classicnets.events import Epoch, Step
 from classicnets.images.look import look
-from classicnets.recipes.folder import GRAPHICS, PHOTOS, SYMBOLS, epochs
+from classicnets.recipes.folder import GRAPHICS, PHOTOS, SYMBOLS, Look, epochs
 from classicnets.recipes.resolve import RECIPES
-from classicnets.spec import run_spec
+from classicnets.runs import checkpoint
+from classicnets.spec import Output, run_spec
+from classicnets.training import folder_recipe
 from classicnets.training import plan as planning
 from classicnets.training.plan import Plan
+from classicnets.training.session import Session
 
 
 def photo(random: np.random.Generator, size: int, color: int) -> np.ndarray:
@@ -197,3 +204,38 @@ def test_images_of_several_sizes_and_one_damaged(tmp_path: Path) -> None:
     plan = planned(folder, on_bad_image="skip")
     assert (plan.preprocess.image_size, plan.preprocess.side) == (48, 54)
     assert look(folder).size == 70
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("steps", [0, 1, 4])
+def test_a_resumed_run_keeps_its_choice_and_ends_like_an_unbroken_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """Even if the images would be seen as others now; stopped before the first step, and within an epoch."""
+    data = write(tmp_path / "mine", PHOTOS, count=12)
+    plan, ends = planned(data, "lenet_d2l", recipe="folder", epochs=2, batch_size=8), []
+    for name in ("unbroken", "stopped"):
+        session = Session.start(plan, lambda _: None, Output(runs=str(tmp_path / name), save_every=0))
+        if name == "stopped":
+            with closing(session.events()) as events:
+                # a step is saved before the next one
+                for event in islice(events, steps + steps // 3 + 1 if steps else 0):
+                    assert isinstance(event, Step | Epoch)
+            session.lock.release()
+            monkeypatch.setattr(folder_recipe, "look", lambda _: Look(kind=SYMBOLS, size=200, flips=False))
+            assert planned(data, "lenet_d2l", recipe="folder").recipe.flip != plan.recipe.flip
+            session.folder.trained_images.write_text("{}")  # it is written again
+            session = Session.resume(session.folder.path, lambda _: None)
+            assert session.state.epoch * 3 + session.state.step == steps
+        assert (session.plan.recipe, session.plan.statement) == (plan.recipe, plan.statement)
+        assert session.plan.preprocess.side == plan.preprocess.side
+        for _event in session.events():
+            pass
+        session.finish()
+        facts, tensors = session.folder.read(), checkpoint.load(session.folder.last)[0]
+        kept = {key: facts[key] for key in ("recipe", "preprocess", "statement", "net", "fingerprint")}
+        result = {key: value for key, value in facts["result"].items() if "seconds" not in key and "memory" not in key}
+        ends.append((kept, result, session.folder.read_trained_images(), tensors))
+    (*unbroken, weights), (*resumed, resumed_weights) = ends
+    assert resumed == unbroken and unbroken[2] and weights.keys() == resumed_weights.keys()
+    assert all(torch.equal(weights[name], resumed_weights[name]) for name in weights)

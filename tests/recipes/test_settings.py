@@ -18,9 +18,10 @@ from classicnets.datasets.types import ImageSplits, Split
 from classicnets.errors import UsageError
 from classicnets.images import transforms
 from classicnets.images.batches import Batches
+from classicnets.options import check_options
 from classicnets.recipes import resolve, rules
 from classicnets.recipes.resolve import SETTINGS, RecipeKey
-from classicnets.spec import Output, RunSpec, Study, check_options, run_spec
+from classicnets.spec import Output, RunSpec, Study, run_spec
 from classicnets.training import data_rules
 from classicnets.training.plan import Plan, plan
 from classicnets.values import Recipe
@@ -299,7 +300,6 @@ def test_weight_decays_and_frozen_layers_of_another_network_are_refused(data: di
         assert caught.value.code == "CN204" and caught.value.hints
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_network_with_one_pixel_of_shift_or_hole_less_than_the_image_trains(data: dict[str, Path]) -> None:
     run = cn.train(
         "lenet_d2l", data=str(data["gray"]), epochs=1, shift=27, erase=27, quiet=True, save_every=0, batch_size=30
@@ -371,7 +371,6 @@ def test_a_limit_above_the_number_of_images_is_named() -> None:
     assert data_rules.notes(splits, np.arange(300), recipe, recipe.preprocess(1, 4), 300) == []
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_notes_on_the_settings_are_printed(data: dict[str, Path], cli: CommandLine) -> None:
     _, _, err = cli("train", "lenet_d2l", "--data", data["gray"], "--set", "epochs=1", "mean=1", "std=0.01")
     assert "batch_size=256 is larger than the 60 training images" in err

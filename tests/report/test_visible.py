@@ -45,7 +45,7 @@ def test_consoles_escape_text_and_cells_but_keep_their_own_styles(monkeypatch: p
     assert r"\x1b[31mx [red]y[/red]" in stream.getvalue() and r"\x1b[2J" in stream.getvalue()
 
 
-def test_every_command_escapes_the_names_of_files(tmp_path: Path, cli: CommandLine, undrawn: None) -> None:
+def test_every_command_escapes_the_names_of_files(tmp_path: Path, cli: CommandLine) -> None:
     folder = make_image_folder(tmp_path / "animals", per_class=6, test_per_class=2)
     run = cn.train("lenet_d2l", data=str(folder), recipe="fast", epochs=1, image_size=28, quiet=True)
     image = next((folder / "test").rglob("*.png"))

@@ -17,17 +17,17 @@ import numpy as np
 import pytest
 
 import classicnets as cn
-from classicnets.errors import ClassicnetsError
+from classicnets.errors import ClassicnetsError, DataError
 from classicnets.evaluation import exported
 from classicnets.runs import history
+from classicnets.runs.folder import RunFolder
 from support.idx import make_idx_folder
 from support.mutations import mutant_count, mutants
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 1, 28, 28), np.uint8)
 NAMES = ["run.json", "best.safetensors", "float.onnx", "int8.onnx", "program.pt2", "seeds.json", "history.jsonl"]
-JSON_NAMES = ["run.json", "seeds.json"]
+NAMES.append("trained_images.json")
+JSON_NAMES = ["run.json", "seeds.json", "trained_images.json"]
 EXTREME: list[Any] = [
     None, True, -1, 1e308, 2**63, 10**30, 100_000, math.nan, math.inf, "", "64", "\x1b[31m", "../../x", "x" * 99_999,
     [], {}, [[[]]], [0] * 10_000, {"a": {"b": 1}},
@@ -50,18 +50,30 @@ class Subject:
             return file.classes, file.predictor.probabilities(IMAGES).tolist()
         if name.endswith(".pt2"):
             return exported.read_facts(self.folder / name)
+        if name == "trained_images.json":
+            notes = list[str]()
+            recorded = RunFolder(self.folder / "run").read_trained_images(notes.append)
+            if notes:  # it is not used, or has no checksum, and the user reads so
+                raise DataError("CN305", notes[0], where=name)
+            return recorded
         if name == "seeds.json":
             return cn.Seeds(self.folder / "seeds").summary
         return history.read(self.folder / "run" / name)
 
     def file(self, name: str) -> Path:
         """The path of a file."""
-        inside = {"run.json": "run", "best.safetensors": "run", "history.jsonl": "run", "seeds.json": "seeds"}
+        inside = {
+            "run.json": "run",
+            "trained_images.json": "run",
+            "best.safetensors": "run",
+            "history.jsonl": "run",
+            "seeds.json": "seeds",
+        }
         return self.folder / inside.get(name, "") / name
 
 
 @pytest.fixture(scope="module")
-def subject(tmp_path_factory: pytest.TempPathFactory, undrawn: None) -> Subject:
+def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
     folder = tmp_path_factory.mktemp("mutations")
     options: dict[str, Any] = {"epochs": 1, "batch_size": 20, "validation": 0.2, "quiet": True, "device": "cpu"}
     data = make_idx_folder(folder / "blobs", train=40, test=20)

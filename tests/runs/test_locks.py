@@ -99,9 +99,7 @@ def test_of_many_at_once_one_gets_it(tmp_path: Path) -> None:
             stream.close()
 
 
-def test_a_second_resumption_is_refused_and_readers_are_not(
-    blobs: Path, cli: CommandLine, tmp_path: Path, undrawn: None
-) -> None:
+def test_a_second_resumption_is_refused_and_readers_are_not(blobs: Path, cli: CommandLine, tmp_path: Path) -> None:
     session = start(blobs, tmp_path)
     events = session.events()
     while session.state.epoch == 0:

@@ -25,7 +25,6 @@ from support.command_line import CommandLine
 from support.idx import make_idx_folder
 from support.images import make_image_folder
 
-pytestmark = pytest.mark.usefixtures("undrawn")
 SETTINGS = {"image_size": 28, "epochs": 1, "batch_size": 8}
 
 

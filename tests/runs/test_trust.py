@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.machinery
+import importlib.util
 import json
+import marshal
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 import classicnets as cn
 from classicnets import trust
 from classicnets.errors import UsageError
 from classicnets.evaluation import exported
-from classicnets.runs import folder, net_spec
+from classicnets.runs import folder, net_spec, user_file
+from classicnets.runs.folder import RunFolder
 from classicnets.spec import run_spec
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
@@ -30,7 +36,7 @@ net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 3))
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory, undrawn: None) -> Path:
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with images, a finished and a stopped run of one's own network, and its torch program."""
     root = tmp_path_factory.mktemp("own")
     images = make_image_folder(root / "images", per_class=6, test_per_class=2, size=16)
@@ -101,7 +107,7 @@ def test_other_code_in_a_copy_of_a_run_is_not_known(own: Path, tmp_path: Path, c
         lambda path, **options: cn.train(str(path), data=str(path.parent / "images"), epochs=1, quiet=True, **options),
     ],
 )
-def test_in_python(open_run: Callable[..., Any], elsewhere: Path, tmp_path: Path, undrawn: None) -> None:
+def test_in_python(open_run: Callable[..., Any], elsewhere: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         open_run(elsewhere / "run")
     assert caught.value.code == "CN212" and not (tmp_path / "ran").exists()
@@ -111,6 +117,94 @@ def test_in_python(open_run: Callable[..., Any], elsewhere: Path, tmp_path: Path
 def test_a_named_file_needs_no_trust(elsewhere: Path, cli: CommandLine) -> None:
     """Who passes a Python file means to run it; so does who passes a module."""
     assert cli("evaluate", elsewhere / "run", "--net", elsewhere / "my_net.py:net")[0] == 0
+
+
+# --- files beside the network's file that the run was not started with
+
+LATER = """
+import sys
+from pathlib import Path
+from torch import nn
+sys.path.append(str(Path(__file__).parent / "lib"))
+class Net(nn.Module):
+    def forward(self, x):
+        try:
+            import extra
+        except ImportError:
+            pass
+        return x
+def net():
+    import known
+    IMPORT
+    return Net()
+"""
+TOUCH = "from pathlib import Path\nPath('ran').touch()\n"
+COMPILED = importlib.machinery.EXTENSION_SUFFIXES[0]
+
+
+def bytecode(text: str) -> bytes:
+    """The file extra.pyc of this source."""
+    return importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(compile(text, "extra.py", "exec"))
+
+
+NEIGHBORS: dict[str, bytes] = {
+    "extra.py": TOUCH.encode(),
+    "extra/__init__.py": TOUCH.encode(),
+    "extra.pyc": bytecode(TOUCH),
+    f"extra{COMPILED}": b"is opened",
+    "lib/extra.py": TOUCH.encode(),
+}
+
+
+@pytest.fixture
+def later(tmp_path: Path) -> Callable[[bool], RunFolder]:
+    """Makes a run whose network tries to import `extra`, which is not there; at once, or only when it is called."""
+
+    def make(at_once: bool) -> RunFolder:
+        (tmp_path / "known.py").write_text("")
+        imports = "try:\n        import extra\n    except ImportError:\n        pass" if at_once else ""
+        (tmp_path / "later.py").write_text(LATER.replace("IMPORT", imports))
+        spec = net_spec.find(f"{tmp_path}/later.py:net")
+        spec.build()
+        spec = spec.with_neighbors()
+        assert [*spec.neighbors] == ["known.py"]
+        folder.fill(tmp_path / "run", spec, {"net": spec.to_dict()})
+        return RunFolder(tmp_path / "run")
+
+    return make
+
+
+def built(run: RunFolder, monkeypatch: pytest.MonkeyPatch, *, trust: bool = False) -> nn.Module:
+    """The network of a run, called once, as in another process."""
+    monkeypatch.setattr(user_file, "_permitted", set())
+    monkeypatch.setattr(RunFolder, "read", lambda self: json.loads(self.file.read_text()))
+    net = run.net_spec(trust=trust).build()
+    net(torch.zeros(1))
+    return net
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("name", [*NEIGHBORS])
+def test_a_file_that_is_put_beside_trusted_code_needs_trust(
+    name: str, at_once: bool, later: Callable[[bool], RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = later(at_once)
+    built(run, monkeypatch)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(NEIGHBORS[name])
+    with pytest.raises(UsageError) as caught:
+        built(run, monkeypatch)
+    error = caught.value
+    assert error.code == "CN212" and "extra" in error.what and str(tmp_path) in error.where
+    assert error.hints[0].startswith("--trust") and not (tmp_path / "ran").exists()
+    if name.endswith(COMPILED):
+        return  # it is no library
+    built(run, monkeypatch, trust=True)
+    assert (tmp_path / "ran").exists()
+    built(run, monkeypatch)  # asked once
+    (tmp_path / name).write_bytes(bytecode("x = 1") if name.endswith("pyc") else b"x = 1\n")
+    with pytest.raises(UsageError, match="extra"):
+        built(run, monkeypatch)
 
 
 def test_torch_programs_are_code(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -417,7 +417,7 @@ def test_show_prints_only_its_result(options: tuple[str, ...], as_json: bool, cl
 
 
 @pytest.mark.slow
-def test_every_command_prints_only_its_result(cli: CommandLine, blobs: Path, folder: Path, undrawn: None) -> None:
+def test_every_command_prints_only_its_result(cli: CommandLine, blobs: Path, folder: Path) -> None:
     write(Path("noisy.py"), NOISY)
     training = ("train", "noisy.py:net", "--data", blobs, "--limit", 64, "--set", "epochs=1")
     image = next(folder.rglob("*.png"))
@@ -546,7 +546,7 @@ def test_other_files_of_the_folder_may_change() -> None:
 
 
 @pytest.mark.slow
-def test_a_run_with_neighbors_is_trained_and_opened(cli: CommandLine, blobs: Path, undrawn: None) -> None:
+def test_a_run_with_neighbors_is_trained_and_opened(cli: CommandLine, blobs: Path) -> None:
     project(Path(), 10)
     write(Path("my_net.py"), "from torch import nn\nimport layers\nnet = layers.Net()\n")
     write(

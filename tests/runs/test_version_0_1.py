@@ -15,6 +15,7 @@ import pytest
 
 import classicnets as cn
 from support.command_line import CommandLine
+from support.images import save
 
 HERE = Path(__file__).parent / "version_0_1"
 
@@ -45,6 +46,22 @@ def test_an_exported_file_opens_and_agrees_with_its_run(old: Path) -> None:
     file, run = cn.load(old / "finished.onnx"), cn.load(old / "finished", device="cpu")
     assert file.classes == run.classes
     np.testing.assert_allclose(file.predictor.probabilities(images), run.predictor.probabilities(images), atol=1e-5)
+
+
+def test_an_exported_file_is_shown(old: Path, cli: CommandLine) -> None:
+    code, out, _ = cli("show", old / "finished.onnx")
+    assert code == 0 and "an older version wrote the file" in out and "#000000, behind transparent parts" in out
+
+
+def test_says_why_the_probabilities_of_older_models_are_not_calibrated(old: Path, cli: CommandLine) -> None:
+    save(old / "image.png", np.zeros((28, 28), np.uint8))
+    for name, reason in {
+        "finished": "an older version of classicnets trained it",
+        "finished.onnx": "an older version of classicnets trained it",
+        "stopped": "the run is not finished",
+    }.items():
+        code, _, err = cli("predict", old / name, old / "image.png", "--min-confidence", 0.5)
+        assert code == 0 and f"probabilities are not calibrated: {reason}" in " ".join(err.split()), err
 
 
 def test_a_finished_run_can_be_exported(old: Path, cli: CommandLine) -> None:

@@ -12,8 +12,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +26,13 @@ from torch import nn
 import classicnets as cn
 from classicnets import machine
 from classicnets.errors import UsageError
-from classicnets.events import Advice, Epoch, Step
+from classicnets.events import Advice, Epoch, Event, Step
 from classicnets.report import seeds as report
 from classicnets.report.terminal import SeedsTerminal
 from classicnets.runs import checkpoint, history
+from classicnets.runs.folder import RunFolder
 from classicnets.spec import run_spec
-from classicnets.study import parallel, seeds
+from classicnets.study import parallel, processes, seeds, summary
 from classicnets.study.parallel import Parallelism, compare
 from classicnets.training.plan import plan
 from classicnets.values import Expected
@@ -85,12 +84,12 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def three(own: Path, blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> cn.Seeds:
-    """Seeds 3, 4 and 5, two at a time, with one thread each."""
+def two(own: Path, blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> cn.Seeds:
+    """Seeds 3 and 4 in parallel, with one thread each."""
     torch.set_num_threads(1)
     runs = tmp_path_factory.mktemp("runs")
     options = {"seed": 3, "parallel_runs": 2, "data": str(blobs), "runs": runs, "quiet": True, "epochs": 2}
-    seeds_result: cn.Seeds = cn.train_seeds(f"{own}:net", 3, **options)
+    seeds_result: cn.Seeds = cn.train_seeds(f"{own}:net", 2, **options)
     return seeds_result
 
 
@@ -110,48 +109,49 @@ def one_thread() -> None:
 
 
 @pytest.mark.slow
-def test_a_seed_among_others_equals_a_single_run(three: cn.Seeds, own: Path, blobs: Path, one_thread: None) -> None:
+def test_a_seed_among_others_equals_a_single_run(two: cn.Seeds, own: Path, blobs: Path, one_thread: None) -> None:
     single = cn.train(f"{own}:net", data=str(blobs), seed=4, epochs=2, quiet=True)
-    parallel_run = three.path / "seed-4"
+    parallel_run = two.path / "seed-4"
     assert same_weights(parallel_run, single.path) and losses(parallel_run) == losses(single.path)
     assert json.loads((parallel_run / "run.json").read_text())["threads"] == single.facts["threads"] == 1
-    assert not same_weights(parallel_run, three.path / "seed-5")
+    assert not same_weights(parallel_run, two.path / "seed-3")
 
 
 @pytest.mark.slow
-def test_each_seed_is_an_ordinary_run(three: cn.Seeds, cli: CommandLine) -> None:
-    assert [run.facts["seed"] for run in three.runs] == [3, 4, 5]
-    assert three.runs[0].evaluate().accuracy == three.summary["runs"][0]["test_accuracy"]
-    assert cli("evaluate", three.path / "seed-3")[0] == 0
-    assert {p.name for p in three.path.iterdir()} == {
-        "seeds.json", "curves.png", "card.md", "seed-3", "seed-4", "seed-5"
+def test_each_seed_is_an_ordinary_run(two: cn.Seeds, cli: CommandLine) -> None:
+    assert [run.facts["seed"] for run in two.runs] == [3, 4]
+    assert two.runs[0].evaluate().accuracy == two.summary["runs"][0]["test_accuracy"]
+    assert cli("evaluate", two.path / "seed-3")[0] == 0
+    assert {p.name for p in two.path.iterdir()} == {
+        "seeds.json", "curves.png", "card.md", "seed-3", "seed-4"
     }  # fmt: skip
 
 
 @pytest.mark.slow
-def test_statistics_equal_those_of_the_runs(three: cn.Seeds) -> None:
-    accuracies = [present(run.result)["test_accuracy"] for run in three.runs]
-    assert three.mean == statistics.mean(accuracies) and three.sd == statistics.stdev(accuracies)
-    facts = json.loads((three.path / "seeds.json").read_text())
-    assert facts["side_by_side"] == 2 and facts["threads"] == 1 and facts["seeds"] == [3, 4, 5]
+def test_statistics_equal_those_of_the_runs(two: cn.Seeds) -> None:
+    accuracies = [present(run.result)["test_accuracy"] for run in two.runs]
+    assert two.mean == statistics.mean(accuracies) and two.sd == statistics.stdev(accuracies)
+    facts = json.loads((two.path / "seeds.json").read_text())
+    assert facts["side_by_side"] == 2 and facts["threads"] == 1 and facts["seeds"] == [3, 4]
     assert facts["machine"]["versions"]["torch"] == torch.__version__
     result = facts["result"]
-    assert (result["n"], result["of"], result["pictures"], result["verdict"]) == (3, 3, 100, "")
+    assert (result["n"], result["of"], result["pictures"], result["verdict"]) == (2, 2, 100, "")
     assert result["test_accuracy"]["min"] == min(accuracies) and result["test_accuracy"]["max"] == max(accuracies)
-    assert result["train_loss"]["mean"] == statistics.mean(present(run.result)["train_loss"] for run in three.runs)
-    card = (three.path / "card.md").read_text()
-    assert f"**{three.mean:.4f} ± {three.sd:.4f}" in card and "| [4](seed-4) |" in card
-    assert f"{three.mean:.4f}" in repr(three) and repr(cn.Seeds(three.path)) == repr(three)
+    assert result["train_loss"]["mean"] == statistics.mean(present(run.result)["train_loss"] for run in two.runs)
+    card = (two.path / "card.md").read_text()
+    assert f"**{two.mean:.4f} ± {two.sd:.4f}" in card and "| [4](seed-4) |" in card
+    assert f"{two.mean:.4f}" in repr(two) and repr(cn.Seeds(two.path)) == repr(two)
 
 
 @pytest.mark.slow
-def test_finished_runs_cannot_be_resumed(three: cn.Seeds, cli: CommandLine) -> None:
-    code, _, err = cli("train", "--resume", three.path)
+def test_finished_runs_cannot_be_resumed(two: cn.Seeds, cli: CommandLine) -> None:
+    code, _, err = cli("train", "--resume", two.path)
     assert code == 2 and "error[CN208]: all runs are complete" in err
 
 
-@pytest.mark.slow
-def test_failed_seed_is_reported_and_the_others_continue(cli: CommandLine, own: Path, blobs: Path) -> None:
+def test_failed_seed_is_reported_and_the_others_continue(
+    cli: CommandLine, own: Path, blobs: Path, in_one_process: None
+) -> None:
     code, out, err = cli(
         "train", f"{own}:breaks", "--data", blobs, "--set", "epochs=1", "--seed", 3, "--seeds", 2,
         "--parallel-runs", 2, "--json",
@@ -168,6 +168,24 @@ def test_failed_seed_is_reported_and_the_others_continue(cli: CommandLine, own: 
     assert list(seeds.SeedsFolder(folder).missing()) == [4]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a shell script stands for Python")
+def test_processes_wait_for_their_turn_and_report_their_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "python"
+    lines = ["#!/bin/sh", 'mkdir "$6/started"', "echo note >&2", 'echo "error[CN101]: in $(basename $6)" >&2', "exit 1"]
+    script.write_text("\n".join(lines))  # the sixth argument is the run folder
+    script.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(script))
+    runs = {seed: RunFolder(tmp_path / f"seed-{seed}") for seed in range(4)}
+    for run in runs.values():
+        run.path.mkdir()
+    ends = []
+    for seed, end in processes.follow(runs, 2, 1, 300.0):
+        ends.append(seed)
+        assert end == processes.RunEnd(f"error[CN101]: in seed-{seed}")
+        assert sum((run.path / "started").exists() for run in runs.values()) <= min(len(ends) + 1, 4)
+    assert sorted(ends) == [0, 1, 2, 3]
+
+
 def children(pid: int) -> list[int]:
     return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -182,50 +200,25 @@ def alive(pid: int) -> bool:
 linux = pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
 
 
-@contextmanager
-def started_seeds(
-    net: str, blobs: Path, parallel_runs: int, epochs: int
-) -> Iterator[tuple[subprocess.Popen[str], list[int], Path]]:
-    """A command with one more seed than `parallel_runs`, after the first epoch of those; its workers and folder."""
-    options = [
-        "--data",
-        blobs,
-        "--set",
-        f"epochs={epochs}",
-        "batch_size=100",
-        "--seeds",
-        parallel_runs + 1,
-        "--parallel-runs",
-    ]
-    folder = Path("runs", f"own_{net.split(':')[1]}-blobs-seeds-1")
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "classicnets", "train", net, *map(str, options), str(parallel_runs)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    ) as parent:
-        workers: list[int] = []
-        try:
-            while not all((folder / f"seed-{seed}" / "last.safetensors").exists() for seed in range(parallel_runs)):
-                assert parent.poll() is None, parent.communicate()
-                time.sleep(0.02)
-            workers = children(parent.pid)
-            assert len(workers) == parallel_runs
-            yield parent, workers, folder
-        finally:
-            for pid in (parent.pid, *workers):
-                if alive(pid):
-                    os.kill(pid, signal.SIGKILL)
-
-
 @linux
 @pytest.mark.slow
-def test_ctrl_c_saves_and_stops_the_active_runs(own: Path, blobs: Path) -> None:
+def test_ctrl_c_saves_and_stops_the_active_runs(
+    own: Path, blobs: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     endless = 100_000  # epochs: hours, even on a fast machine
-    with started_seeds(f"{own}:slow", blobs, parallel_runs=2, epochs=endless) as (parent, workers, folder):
-        parent.send_signal(signal.SIGINT)
-        _, err = parent.communicate()
-    assert parent.returncode == 130
+    folder, before, workers = Path("runs/own_slow-blobs-seeds-1"), children(os.getpid()), list[int]()
+    show = SeedsTerminal.show
+
+    def interrupt(display: SeedsTerminal, seed: int, event: Event) -> None:
+        show(display, seed, event)
+        if not workers and all((folder / f"seed-{active}" / "last.safetensors").exists() for active in (0, 1)):
+            workers.extend(pid for pid in children(os.getpid()) if pid not in before)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(SeedsTerminal, "show", interrupt)
+    options = ["--set", f"epochs={endless}", "batch_size=100", "--seeds", 3, "--parallel-runs", 2]
+    code, _, err = cli("train", f"{own}:slow", "--data", blobs, *options)
+    assert code == 130 and len(workers) == 2
     assert f"stopped; 3 runs have no result; to resume: classicnets train --resume {folder}" in err
     assert not any(map(alive, workers))
     for seed in (0, 1):
@@ -240,24 +233,42 @@ def test_ctrl_c_saves_and_stops_the_active_runs(own: Path, blobs: Path) -> None:
     assert caught.value.hints == (f"classicnets train --resume {folder}",)
 
 
-@pytest.mark.exhaustive
 @linux
 @pytest.mark.slow
-def test_killed_runs_resume_bit_for_bit(cli: CommandLine, own: Path, blobs: Path, one_thread: None) -> None:
+def test_killed_runs_resume_bit_for_bit(
+    cli: CommandLine, own: Path, blobs: Path, one_thread: None, in_one_process: None
+) -> None:
+    """The command and its only worker are killed in the second epoch of the first of two runs."""
     Path("halt").touch()
-    with started_seeds(f"{own}:halting", blobs, parallel_runs=1, epochs=12) as (parent, workers, folder):
-        for pid in (parent.pid, *workers):
-            os.kill(pid, signal.SIGKILL)
+    folder = Path("runs/own_halting-blobs-seeds-1")
+    options = ["--set", "epochs=3", "batch_size=100", "--seeds", "2", "--parallel-runs", "1"]
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "classicnets", "train", f"{own}:halting", "--data", blobs, *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as parent:
+        workers: list[int] = []
+        try:
+            while not (folder / "seed-0/last.safetensors").exists():
+                assert parent.poll() is None, parent.communicate()
+                time.sleep(0.02)
+            workers = children(parent.pid)
+            assert len(workers) == 1
+        finally:
+            parent.kill()
+            for pid in workers:
+                os.kill(pid, signal.SIGKILL)
         parent.communicate()
-        while any(map(alive, workers)):
-            time.sleep(0.02)
+    while any(map(alive, workers)):
+        time.sleep(0.02)
     Path("halt").unlink()
-    assert 1 <= len(losses(folder / "seed-0")) < 12 and not (folder / "seed-1" / "history.jsonl").exists()
+    assert 1 <= len(losses(folder / "seed-0")) < 3 and not (folder / "seed-1" / "history.jsonl").exists()
     code, out, err = cli("train", "--resume", folder, "--json")
     assert code == 0, err
     assert json.loads(out)["n"] == 2
     for seed in (0, 1):
-        single = cn.train(f"{own}:halting", data=str(blobs), seed=seed, epochs=12, batch_size=100, quiet=True)
+        single = cn.train(f"{own}:halting", data=str(blobs), seed=seed, epochs=3, batch_size=100, quiet=True)
         assert same_weights(folder / f"seed-{seed}", single.path)
         assert losses(folder / f"seed-{seed}") == losses(single.path)
 
@@ -290,24 +301,24 @@ def test_failed_module_is_reported(blobs: Path) -> None:
 
 
 def test_statistics_of_small_samples() -> None:
-    assert seeds.statistics_of([]) == {"mean": None, "sd": None, "min": None, "max": None}
-    assert seeds.statistics_of([0.5]) == {"mean": 0.5, "sd": None, "min": 0.5, "max": 0.5}
-    assert seeds.statistics_of([1.0, 3.0, 5.0]) == {"mean": 3.0, "sd": 2.0, "min": 1.0, "max": 5.0}
+    assert summary.statistics_of([]) == {"mean": None, "sd": None, "min": None, "max": None}
+    assert summary.statistics_of([0.5]) == {"mean": 0.5, "sd": None, "min": 0.5, "max": 0.5}
+    assert summary.statistics_of([1.0, 3.0, 5.0]) == {"mean": 3.0, "sd": 2.0, "min": 1.0, "max": 5.0}
 
 
 def test_verdict_counts_the_runs_in_the_published_range() -> None:
     published = Expected(low=0.75, high=0.83, mean=0.80, n=130, source="a table")
-    assert seeds.against(published, [0.74, 0.76, 0.78]) == (
+    assert summary.against(published, [0.74, 0.76, 0.78]) == (
         "2 of 3 runs are in the published range 0.750 to 0.830; the mean is 4.00 points below the published mean 0.8000"
         " (n = 130: a table)"
     )
-    verdict = seeds.against(Expected.single(0.9, "a paper"), [0.91, 0.93])
+    verdict = summary.against(Expected.single(0.9, "a paper"), [0.91, 0.93])
     assert verdict.startswith("the mean is 2.00 points above the single published run")
 
 
 def test_a_changed_recipe_is_not_compared(blobs: Path) -> None:
     changed = plan(*run_spec("lenet_d2l", data=str(blobs)))
-    assert seeds.verdict(changed, [0.8]).startswith("not compared") and seeds.verdict(changed, []) == ""
+    assert summary.verdict(changed, [0.8]).startswith("not compared") and summary.verdict(changed, []) == ""
 
 
 @pytest.mark.parametrize(
@@ -455,10 +466,12 @@ def test_dry_run_reports_the_number_of_runs(cli: CommandLine, blobs: Path) -> No
     assert code == 0 and "each of 7 runs, with seeds 2 and following" in err and "61,706" in out
 
 
-@pytest.mark.exhaustive
-@pytest.mark.slow
 def test_benchmark_runs_only_missing_seeds(
-    blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    blobs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    in_one_process: None,
 ) -> None:
     spec = importlib.util.spec_from_file_location("seeds_benchmark", Path(__file__).parents[2] / "benchmarks/seeds.py")
     benchmark = importlib.util.module_from_spec(present(spec))

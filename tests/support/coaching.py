@@ -27,8 +27,8 @@ from classicnets.recipes.resolve import ANY_NET, RECIPES, RecipeKey
 from classicnets.runs import net_spec
 from classicnets.spec import RunSpec
 from classicnets.training import loop, objective
+from classicnets.training.freeze import freeze
 from classicnets.training.initialize import initialize
-from classicnets.training.plan import freeze
 from classicnets.training.state import State
 from classicnets.values import Recipe
 from support.idx import make_images

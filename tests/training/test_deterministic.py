@@ -17,14 +17,8 @@ from classicnets import machine
 from classicnets.models.registry import NETS
 from classicnets.training import loop
 from support.command_line import CommandLine
+from support.networks import is_large, small_input
 from support.typed import gradients_of
-
-pytestmark = pytest.mark.usefixtures("undrawn")
-
-# The nets for ImageNet are built for the smallest image they pass, which leaves every layer in place; torchvision's
-# has layers that refuse images so small.
-SMALL = {name: 67 for name, entry in NETS.items() if entry.macs > 3e8 and entry.input[1] > 200}
-SMALL |= {"vgg16": 32, "alexnet_torchvision": 224}
 
 
 def step(net: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -36,10 +30,9 @@ def step(net: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tens
     return y.detach(), [gradient.clone() for gradient in gradients_of(net)]
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SMALL else n for n in NETS])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if is_large(n) else n for n in NETS])
 def test_every_network_trains_reproducibly_in_deterministic_mode(name: str) -> None:
-    channels, side, _ = NETS[name].input
-    side = SMALL.get(name, side)
+    channels, side, _ = small_input(name)
     torch.manual_seed(0)
     net = cn.create(name, num_classes=10, image_size=side)
     x = torch.randn(2, channels, side, side)

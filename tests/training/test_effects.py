@@ -15,8 +15,6 @@ from support.command_line import CommandLine
 from support.images import save
 from support.typed import present
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 
 @pytest.fixture(scope="module")
 def unbalanced(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -19,13 +19,13 @@ from classicnets.models.modules import copy_module
 from classicnets.recipes import resolve
 from classicnets.runs import history
 from classicnets.training import initialize, optim
+from classicnets.training.freeze import freeze
 from classicnets.training.loop import train_mode
-from classicnets.training.plan import freeze
 from classicnets.training.session import Session
 from classicnets.training.state import State
 from support.command_line import CommandLine
 
-pytestmark = [pytest.mark.usefixtures("undrawn"), pytest.mark.filterwarnings("ignore:.*is deprecated")]
+pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated")
 
 HEADER = """
 import torch

@@ -19,9 +19,9 @@ from classicnets.datasets.types import Split
 from classicnets.events import Epoch, Step
 from classicnets.images.batches import Batches
 from classicnets.training import objective, optim
+from classicnets.training.freeze import freeze
 from classicnets.training.loop import Scores, take_step
 from classicnets.training.loop import train as train_loop
-from classicnets.training.plan import freeze
 from classicnets.training.state import State
 from classicnets.values import Recipe
 

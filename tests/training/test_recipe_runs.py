@@ -32,8 +32,6 @@ from support.command_line import CommandLine
 from support.images import make_image_folder
 from support.typed import present
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 KEYS: dict[str, Any] = {"argvalues": resolve.RECIPES, "ids": lambda key: f"{key.source}-{key.label}"}
 SIDES = {"mnist": 28, "fashion_mnist": 28, "cifar10": 32, "imagenet": 36}
 # As (epochs, batch size): those that learn three classes in so short a time. Not among them: sigmoids (they need some

@@ -19,8 +19,6 @@ from support.command_line import CommandLine
 from support.images import make_image_folder
 from support.typed import layer_of, present
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 BASE = "lenet_caffe"
 CONVOLUTIONS = ("conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias")
 HEAD = ("ip2.weight", "ip2.bias")
@@ -28,7 +26,7 @@ ADAPT = {"recipe": "fast", "epochs": 3, "batch_size": 16, "image_size": 28, "lr"
 
 
 @pytest.fixture(scope="module")
-def base(undrawn: None, blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained run on ten classes of grayscale images."""
     run = cn.train(
         BASE, data=str(blobs), recipe="fast", epochs=3, batch_size=16, quiet=True, runs=tmp_path_factory.mktemp("base")

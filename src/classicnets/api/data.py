@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,9 @@ from classicnets.datasets.types import DatasetFiles, FileReport, Say
 from classicnets.errors import DataError, UsageError
 from classicnets.images import background, inputs, loading, thumbnails
 from classicnets.images.decode import read_fitted, read_image
+from classicnets.images.survey import survey
 from classicnets.text import _, command, nearest
-from classicnets.values import Preprocess
+from classicnets.values import BLACK, Preprocess
 
 if TYPE_CHECKING:
     from classicnets.report.preview import Sample
@@ -133,7 +135,7 @@ def preview(place: str, size: int, say: Say) -> tuple[list[Sample], int, list[Da
     errors: list[DataError] = []
     chosen = [paths[(2 * i + 1) * len(paths) // (2 * count)] for i in range(count)]
     contrasts = [info.contrasts for info in thumbnails.inspect_files(chosen)[0]]
-    color = background.choose(contrasts)
+    color = _background(place, contrasts) if any(contrasts) else BLACK
     if any(contrasts):
         say(_("transparent parts are {color} (background=auto)", color=background.name(color)))
     for path in chosen:
@@ -147,6 +149,15 @@ def preview(place: str, size: int, say: Say) -> tuple[list[Sample], int, list[Da
     if not samples:
         raise errors[0]
     return samples, len(paths), errors
+
+
+def _background(place: str, contrasts: Sequence[background.Contrasts]) -> str:
+    """The color of transparent parts: as in training on `place`; the best one for these images if it has no classes."""
+    if loading.has_image_files(place):
+        with suppress(DataError):
+            location = Path(place).expanduser()
+            return survey(location, held_out=False, transparent=True, say=lambda _note: None).background
+    return background.choose(contrasts)
 
 
 def describe_machine(folders: Sequence[Path]) -> dict[str, Any]:

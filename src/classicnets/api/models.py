@@ -18,25 +18,29 @@ from classicnets.datasets.types import Say
 from classicnets.errors import DataError, MachineError, UsageError
 from classicnets.evaluation.classify import Decoder, Prediction
 from classicnets.evaluation.evaluate import Accepted, Evaluation
+from classicnets.evaluation.exported import ExportedFile, describe
 from classicnets.evaluation.model import Model as CoreModel
 from classicnets.evaluation.model import check_on_bad_image
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.predictor import BATCH, Predictor
 from classicnets.evaluation.program import ProgramClassifier
+from classicnets.evaluation.rejection import Calibration
 from classicnets.export.source import ExportSource
 from classicnets.export.write import Exported, check_size, check_target, export, target
 from classicnets.images import inputs
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
 from classicnets.models.modules import complete, copy_module, unwrap
+from classicnets.options import documented, option_fields, option_words, rename_old
 from classicnets.runs import checkpoint, folder, net_spec
 from classicnets.runs import data as run_data
-from classicnets.spec import ExportOptions, documented, rename_old
-from classicnets.study.seeds import SeedsFolder, spread
-from classicnets.text import _, command
+from classicnets.spec import ExportOptions
+from classicnets.study.seeds import SeedsFolder
+from classicnets.study.summary import spread
+from classicnets.text import _, command, note
 
-__all__ = ["Accepted", "Evaluation", "Exported", "Input", "Model", "Prediction", "Run", "Seeds", "count_inputs"]
-__all__ += ["decoder", "load", "spread", "stream"]
+__all__ = ["Accepted", "Evaluation", "Exported", "ExportedFile", "Input", "Model", "Prediction", "Run", "Seeds"]
+__all__ += ["count_inputs", "decoder", "describe", "load", "spread", "stream"]
 
 
 class Model(CoreModel):
@@ -160,7 +164,7 @@ def load(
         fingerprint=facts.get("fingerprint"),
         copies=facts.get("copies"),
         accuracy=facts.get("test_accuracy"),
-        temperature=facts.get("temperature"),
+        calibration=Calibration.from_facts(facts),
         min_confidence=facts.get("min_confidence"),
         trained_images=facts.get("trained_images"),
     )
@@ -246,8 +250,8 @@ class Run(Model):
             on_bad_image=self.facts.get("on_bad_image", "fail"),
             copies=self.facts.get("copies"),
             accuracy=self.facts.get("result", {}).get("test_accuracy"),
-            temperature=self.facts.get("result", {}).get("temperature"),
-            trained_images=self.folder.read_trained_images(),
+            calibration=Calibration.of_run(self.facts),
+            trained_images=self.folder.read_trained_images(note),
             remember=self._move_data,
         )
 
@@ -300,17 +304,16 @@ class Run(Model):
         runs = [self, *others]
         for run in runs:
             check_size(run.net, run.folder.preprocess(), exporting)
-        first, *further = (run._export_source(exporting) for run in runs)
+        first, *further = (run._export_source(path, exporting) for run in runs)
         return export(first, path, exporting, *further)
 
-    def _export_source(self, options: ExportOptions) -> ExportSource:
-        """The run with its data, to export it."""
-        retry: list[str | Path] = ["classicnets", "export", self.path, *["--int8"] * options.int8]
-        if options.format == "web":
-            retry += ["--format", "web", *["--single-file"] * options.single_file]
-        if options.size_budget is not None:
-            retry += ["--size-budget", f"{options.size_budget}B"]
-        source = ExportSource(self.folder, self.net, report.tables.console(stderr=True).print, options, retry)
+    def _export_source(self, path: Path, options: ExportOptions) -> ExportSource:
+        """The run with its data, to export it to `path`."""
+        log = report.tables.console(stderr=True).print
+        values = [(f, getattr(options, f.name)) for f in option_fields(ExportOptions) if f.name != "data"]
+        words = option_words({f.name: value for f, value in values if value != f.default}, ExportOptions)
+        retry: list[str | Path] = ["classicnets", "export", self.path, "-o", path, *words]
+        source = ExportSource(self.folder, self.net, log, options, retry)
         if options.data is not None and source.place is not None:
             self._move_data(source.place)
         return source

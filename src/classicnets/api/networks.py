@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from classicnets.errors import UsageError
@@ -173,6 +172,4 @@ def _with_shape(
 
 def _layer_table(spec: NetSpec, shape: tuple[int, ...]) -> Table:
     """The layer table for images of `shape`. Raises UsageError CN201 if they do not fit."""
-    with torch.device("meta" if spec.kind == "registry" else "cpu"):  # only shapes are needed
-        net = spec.build()
-    return check_input(net, shape, name=spec.display_name)
+    return check_input(spec.build_for_shapes(), shape, name=spec.display_name)

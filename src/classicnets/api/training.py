@@ -16,9 +16,10 @@ from classicnets.errors import UsageError
 from classicnets.events import Event
 from classicnets.forecast.forecast import Forecast
 from classicnets.forecast.forecast import forecast as forecast_plan
+from classicnets.options import documented, split_options
 from classicnets.report.displays import Display
 from classicnets.runs.folder import RunFolder
-from classicnets.spec import Output, RunSpec, Study, documented, run_spec, split_options
+from classicnets.spec import Output, RunSpec, Study, run_spec
 from classicnets.study import seeds as study
 from classicnets.study.seeds import SeedsFolder
 from classicnets.text import _

@@ -1,18 +1,30 @@
-"""Makes argparse arguments from dataclasses of options (see `classicnets.spec`), grouped and with their defaults."""
+"""Makes argparse arguments from dataclasses of options (see `classicnets.options`), grouped and with their defaults."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import Field, dataclass
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from classicnets.errors import UsageError
+from classicnets.options import (
+    GROUPS,
+    about,
+    check_options,
+    default_text,
+    note_new_spelling,
+    option,
+    option_fields,
+    option_words,
+)
 from classicnets.report.output import print
-from classicnets.spec import GROUPS, about, check_options, default_text, note_new_spelling, option, option_fields
-from classicnets.text import _, command, nearest
+from classicnets.text import _, command, nearest, note
 
 Options = TypeVar("Options")
 
@@ -37,9 +49,16 @@ class Action:
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises UsageError instead of exiting."""
 
+    words: Sequence[str] = ()  # those that are parsed
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse words as argparse does."""
+        self.words = sys.argv[1:] if args is None else [*args]
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
-        """Raise UsageError CN206; the hint is the nearest subcommand, or the option with a valid value."""
-        raise UsageError("CN206", message, where=self.prog, hint=self._repair(message))
+        """Raise UsageError CN206; the hint is the nearest subcommand, the option with a valid value, or a file."""
+        raise UsageError("CN206", message, where=self.prog, hint=dashed_file(self.words) or self._repair(message))
 
     def print_help(self, file: Any = None) -> None:
         """Print the help; argparse would ignore that it cannot be written."""
@@ -60,6 +79,10 @@ class Parser(argparse.ArgumentParser):
         option = self._option_string_actions.get(flag)
         if option is None:
             return show_help
+        if message.endswith("expected one argument"):
+            given = next((word for before, word in pairwise(self.words) if before == flag), "")
+            if given and given not in self._option_string_actions:  # a value that begins with a dash
+                return command(flag, Path(given))
         choices = [str(choice) for choice in option.choices or ()]
         if choices:
             return command(flag, nearest(value, choices) or choices[0])
@@ -125,6 +148,11 @@ def read(args: argparse.Namespace, kind: type[Options]) -> Options:
     return options
 
 
+def words(args: argparse.Namespace, **changes: object) -> list[str]:
+    """Return the words that give the command the options that the user gave, except for these changes."""
+    return option_words(vars(args) | changes, *args.kinds, Common)
+
+
 def reject(args: argparse.Namespace, kinds: Sequence[type], names: Collection[str], reason: str, hint: str) -> None:
     """Raise UsageError CN206 if the user gave options that have no effect.
 
@@ -171,9 +199,15 @@ def settings(pairs: Sequence[str]) -> dict[str, str]:
                 first=values[key],
                 last=value,
             )
-            print(message, file=sys.stderr)
+            note(message)
         values[key] = value
     return values
+
+
+def dashed_file(words: Sequence[str]) -> str:
+    """A hint for the first word that is a file, and no option, although it begins with a dash; "" if there is none."""
+    file = next((word for word in words if word.startswith("-") and word != "-" and os.path.lexists(word)), "")
+    return _("{path}   # a file whose name begins with a dash", path=command(Path(file))) if file else ""
 
 
 def unknown(parser: argparse.ArgumentParser, text: str) -> UsageError:
@@ -186,7 +220,8 @@ def unknown(parser: argparse.ArgumentParser, text: str) -> UsageError:
         "CN206",
         _("{command} does not take {text!r}", command=parser.prog, text=text),
         where=_("its options are {options}", options=", ".join(options)),
-        hint=command(near + equals + value) if near else command(*parser.prog.split(), "--help"),
+        hint=dashed_file([text])
+        or (command(near + equals + value) if near else command(*parser.prog.split(), "--help")),
     )
 
 

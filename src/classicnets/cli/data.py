@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from classicnets import api, report
 from classicnets.cli import arguments
 from classicnets.cli.arguments import Action
-from classicnets.files import write_whole
+from classicnets.files import check_target, user_path, write_whole
+from classicnets.options import option
 from classicnets.report.output import print
-from classicnets.spec import OFFLINE, option
+from classicnets.spec import OFFLINE
 from classicnets.strict_json import dump
 from classicnets.text import _, command, plural, shape
 
@@ -108,7 +109,7 @@ def _import(args: argparse.Namespace) -> int:
     dataset = _known_dataset(args, options.name, Path(options.folder) if options.folder else "FOLDER")
     if not options.folder:
         args.parser.error(_("data import {name} needs the FOLDER or archive with the files", name=options.name))
-    return _print_files(args, options.name, api.data.import_files(dataset, Path(options.folder).expanduser()))
+    return _print_files(args, options.name, api.data.import_files(dataset, user_path(options.folder)))
 
 
 def _known_dataset(args: argparse.Namespace, name: str, *arguments: str | Path) -> Dataset:
@@ -154,6 +155,8 @@ def _check(args: argparse.Namespace) -> int:
 
 def _audit(folder: Path, output: str | None, *, as_json: bool) -> int:
     """Print the findings in a folder of images, and draw them; the exit code is 1 if there are errors."""
+    if output:
+        check_target(Path(output), option="-o")
     with report.terminal.progress_updates(_("checking images")) as advance:
         document = api.data.audit_folder(folder, advance)
     if output:
@@ -185,9 +188,9 @@ def _preview(args: argparse.Namespace) -> int:
     options = arguments.read(args, Preview)
     if not options.name:
         args.parser.error(_("data preview needs the PATH of an image, of a folder of images, or of a CSV"))
-    console = report.tables.console(stderr=True)
+    console, output = report.tables.console(stderr=True), Path(options.output)
+    check_target(output, option="-o")
     samples, total, errors = api.data.preview(options.name, options.size, console.print)
-    output = Path(options.output)
     name = Path(options.name).absolute().name
     title = _("{name}: input of a network for {size} x {size} pixels", name=name, size=options.size)
     write_whole(output, report.figures.png(report.preview.draw_sheet(samples, options.fit, title)), option="-o")

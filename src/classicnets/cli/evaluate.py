@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from classicnets import api, report
 from classicnets.cli import arguments
+from classicnets.options import option
 from classicnets.report.output import print
 from classicnets.spec import (
     BAD_IMAGE,
@@ -21,7 +21,6 @@ from classicnets.spec import (
     ON_BAD_IMAGE,
     PRECISION,
     TRUST,
-    option,
 )
 from classicnets.strict_json import dump
 from classicnets.text import _
@@ -140,7 +139,7 @@ def _print_summary(model: Model, data: str | None, result: Evaluation) -> None:
 
 def _print_accepted(model: Model, result: Evaluation, accepted: Accepted) -> None:
     """Print which answers are given, and the calibration before and after the temperature."""
-    print(report.predictions.rejection_note(model, accepted.min_confidence))
+    print(report.predictions.rejection_note(model.calibration, accepted.min_confidence))
     values = vars(accepted) | {"of": result.n}
     if accepted.accuracy is None:
         print(_("accepted: none of {of:,} images", **values))
@@ -183,11 +182,10 @@ def _print_classes(result: Evaluation, classes: tuple[str, ...]) -> None:
 
 def _print_csv(result: Evaluation, classes: tuple[str, ...]) -> None:
     """Print the metrics and the row of the confusion matrix of each class."""
-    file = csv.writer(report.output.stream(), lineterminator="\n")
-    file.writerow(["class", "pictures", "recall", "precision", *(f"as {name}" for name in classes)])
+    report.output.print_csv_row(["class", "pictures", "recall", "precision", *(f"as {name}" for name in classes)])
     for i, name in enumerate(classes):
         ratios = ["" if value is None else f"{value:.6g}" for value in (result.recall[i], result.precision[i])]
-        file.writerow([name, result.support[i], *ratios, *result.confusion[i]])
+        report.output.print_csv_row([name, result.support[i], *ratios, *result.confusion[i]])
 
 
 def _ratio(value: float | None) -> str:

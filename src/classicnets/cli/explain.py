@@ -6,8 +6,8 @@ import argparse
 from dataclasses import dataclass
 
 from classicnets.errors import CODES, UsageError
+from classicnets.options import option
 from classicnets.report.output import print
-from classicnets.spec import option
 from classicnets.strict_json import dump
 from classicnets.text import _, command
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from classicnets import api, report
 from classicnets.cli import arguments
 from classicnets.errors import UsageError
+from classicnets.options import option
 from classicnets.report.output import print
-from classicnets.spec import NET_FILE, TRUST, ExportOptions, option
+from classicnets.spec import NET_FILE, TRUST, ExportOptions
 from classicnets.strict_json import dump
-from classicnets.text import _, byte_count, command, plural
+from classicnets.text import _, again, byte_count, command, plural
 
 if TYPE_CHECKING:
     from classicnets.api.models import Exported
@@ -141,9 +142,11 @@ def _print_checks(exported: Exported, run: Path) -> None:
         )
     else:
         _print_agreement(exported)
+    if exported.min_confidence is not None:
+        console.print(report.predictions.rejection_note(exported.calibration, exported.min_confidence))
     if exported.accuracy is None or exported.net_accuracy is None:
         console.print(_("accuracy not checked, and the file says so: {reason}", reason=exported.missing_data))
-        moved = command("classicnets", "export", run, "--data", "DATA")
+        moved = again("classicnets", "export", run, "--data", "DATA", data="DATA")
         console.print(_("to check it, if the data has moved: {command}", command=moved))
     else:
         console.print(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import sysconfig
 import traceback
 from collections.abc import Sequence
+from functools import partial
 
 from classicnets import __version__, api, machine, report
 from classicnets.cli import (
@@ -23,10 +25,10 @@ from classicnets.cli import (
     train,
     weights,
 )
-from classicnets.errors import ClassicnetsError, UsageError
+from classicnets.errors import ClassicnetsError, MachineError, UsageError
 from classicnets.report.output import print
 from classicnets.strict_json import dump
-from classicnets.text import _, command, nearest
+from classicnets.text import _, command, nearest, running
 
 _OVERVIEW = """\
 classicnets: networks from LeNet (1989) to AlexNet (2014), built exactly as in their sources.
@@ -71,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
             _add_actions(subparser, actions)
         else:
             arguments.add(subparser, *module.OPTIONS)
-            subparser.set_defaults(run=module.run, parser=subparser)
+            subparser.set_defaults(run=module.run, parser=subparser, kinds=module.OPTIONS)
     return main_parser
 
 
@@ -82,7 +84,7 @@ def _add_actions(parser: argparse.ArgumentParser, actions: dict[str, arguments.A
         help_text = _(action.help)
         subparser = subparsers.add_parser(name, help=help_text, description=help_text, allow_abbrev=False)
         arguments.add(subparser, *action.options)
-        subparser.set_defaults(run=action.run, parser=subparser)
+        subparser.set_defaults(run=action.run, parser=subparser, kinds=action.options)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,6 +128,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the pipe has closed it, as `| head` does
         report.output.discard()
         return 0
+    except OSError as error:
+        if _follows_ctrl_c(error):
+            return _stopped()
+        if "--debug" in words:
+            raise
+        return _report(_unusable(error), as_json="--json" in words)
     except Exception as error:
         if _follows_ctrl_c(error):
             return _stopped()
@@ -154,6 +162,17 @@ def _report(error: ClassicnetsError, *, as_json: bool) -> int:
     return error.exit_code
 
 
+def _unusable(error: OSError) -> MachineError:
+    """The error for a file that no command expects to be unusable, such as one in a folder that may not be searched."""
+    return MachineError(
+        "CN401",
+        _("a file or folder cannot be used"),
+        where=os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "",
+        why=error.strerror or str(error),
+        hint=(_("{command}   # checks which folders can be written", command=command("classicnets", "doctor")),),
+    )
+
+
 def _stopped() -> int:
     print(_("stopped"), file=sys.stderr)
     return 130
@@ -169,7 +188,8 @@ def _follows_ctrl_c(error: BaseException | None) -> bool:
 def _run(args: argparse.Namespace) -> int:
     """Run the command. Raises UsageError CN205 if the user's code exits, which would look like success."""
     try:
-        code: int = args.run(args)
+        with running(args.parser.prog, partial(arguments.words, args)):
+            code: int = args.run(args)
     except SystemExit as error:
         own = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_installed(frame.filename)]
         raise UsageError(

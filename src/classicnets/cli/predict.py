@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from classicnets import api, report
 from classicnets.cli import arguments
 from classicnets.cli.evaluate import OpenModel
-from classicnets.errors import DataError
+from classicnets.errors import ClassicnetsError, DataError, MachineError
+from classicnets.files import check_target
+from classicnets.options import option
 from classicnets.report.output import print
-from classicnets.spec import BAD_IMAGE, ON_BAD_IMAGE, option
+from classicnets.spec import BAD_IMAGE, ON_BAD_IMAGE
 from classicnets.text import _, plural
 from classicnets.values import Preprocess
 
@@ -57,15 +59,19 @@ def run(args: argparse.Namespace) -> int:
     opening = arguments.read(args, OpenModel)
     model = opening.open()
     rejection = model.rejecting(opening.min_confidence)
+    if options.show:
+        check_target(Path(options.show), option="--show")
     console = report.tables.console(stderr=True)
     # Before any image is classified, this finds missing inputs and faulty lists.
     total = api.models.count_inputs(options.inputs, console.print)
     console.print(_describe(model, handwriting=options.handwriting))
     if rejection:
-        console.print(report.predictions.rejection_note(model, rejection.min_confidence))
+        console.print(report.predictions.rejection_note(model.calibration, rejection.min_confidence))
     tally = report.predictions.Tally()
     drawn: list[tuple[Input, Prediction]] = []
-    facts = _facts(model) | ({"min_confidence": rejection.min_confidence} if rejection else {})
+    facts = _facts(model)
+    if rejection:
+        facts |= {"min_confidence": rejection.min_confidence, **model.calibration.to_dict()}
     writer = report.predictions.writer(
         output_format, facts, min(options.top, len(model.classes)), rejects=rejection is not None
     )
@@ -89,7 +95,10 @@ def run(args: argparse.Namespace) -> int:
     writer.end(tally)
     if options.show:
         decode = api.models.decoder(handwriting=options.handwriting)
-        report.predictions.draw(Path(options.show), drawn, model.predictor.preprocess, tally.images, decode)
+        try:
+            report.predictions.draw(Path(options.show), drawn, model.predictor.preprocess, tally.images, decode)
+        except MachineError as error:  # the results have been printed, so this is not one of them, not even as JSON
+            return _fail(error)
         console.print(_("preprocessed images: {path}", path=options.show))
     if rejection:
         console.print(
@@ -174,7 +183,11 @@ def _report_unreadable(tally: report.predictions.Tally, inputs: list[str]) -> in
         tally.images,
         unread=tally.unreadable,
     )
-    error = DataError("CN304", what, where=", ".join(inputs), why=tally.why())
-    report.output.stream().flush()
+    return _fail(DataError("CN304", what, where=", ".join(inputs), why=tally.why()))
+
+
+def _fail(error: ClassicnetsError) -> int:
+    """Print an error that follows the results and return its exit code."""
+    report.output.flush()
     print(error, file=sys.stderr)
     return error.exit_code

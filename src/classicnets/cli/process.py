@@ -7,6 +7,8 @@ import signal
 import sys
 from types import FrameType
 
+from classicnets.cli import streams
+
 _STOPPED = b"stopped\n"
 _NATIVE_PACKAGES = ("numpy", "torch")
 
@@ -15,6 +17,7 @@ signals: list[int] = []  # those that this process has received
 
 def run() -> int:
     """Run the command line of this process and return its exit code; 130 after Ctrl-C, 143 after SIGTERM."""
+    streams.prepare()
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:  # a shell ignores Ctrl-C in its background jobs
             signal.signal(number, _interrupt)

@@ -1,4 +1,4 @@
-"""`classicnets show`: layers, explanation, comparison, figure and card of a network."""
+"""`classicnets show`: layers, explanation, comparison, figure and card of a network; contents of an exported file."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from classicnets import api, report
 from classicnets.cli import arguments, explain, weights
 from classicnets.errors import UsageError
 from classicnets.files import write_whole
+from classicnets.options import option, option_fields
 from classicnets.report.output import print
-from classicnets.spec import SETTINGS, TRUST, option, option_fields
+from classicnets.spec import SETTINGS, TRUST
 from classicnets.strict_json import dump
 from classicnets.text import _, command
 
 if TYPE_CHECKING:
     from classicnets.api.networks import Table
 
-HELP = "show a network: its layers, an explanation, a comparison, a figure, its card"
+HELP = "show a network: layers, explanation, comparison, figure, card; or the contents of an exported file"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,8 @@ class Show:
     """Options of `show`."""
 
     networks: list[str] = option(
-        help="name from `classicnets list`, file.py:net, or a run folder; two to compare; NET LAYER with --why",
+        help="name from `classicnets list`, file.py:net, run folder, or exported file; two networks to compare;"
+        " NET LAYER with --why",
         metavar="NET",
         nargs="+",
     )
@@ -67,6 +69,7 @@ _NETWORK = {"settings", "input", "classes", "trust"}
 _USES: dict[str, tuple[set[str], int | None]] = {
     "code": (set(), 1),
     "weights": (set(), 1),
+    "exported": (set(), 1),
     "card": ({"card"}, 1),
     "why": ({"why", "lang"} | _NETWORK, None),
     "svg": ({"svg"} | _NETWORK, 2),
@@ -85,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
         return explain.explain(first.upper(), as_json=args.json)
     if mode == "weights":
         return weights.identify(first, as_json=args.json)
+    if mode == "exported":
+        return _exported(Path(first), as_json=args.json)
     if mode == "card":
         return _card(first, as_json=args.json)
     if mode == "why":
@@ -102,6 +107,8 @@ def _mode(options: Show) -> str:
     first = options.networks[0]
     if re.fullmatch(r"CN\d{3}", first.upper()):
         return "code"
+    if first.lower().endswith((".onnx", ".pt2")):
+        return "exported"
     if first.endswith((".safetensors", ".pth", ".pt")) or (Path(first).is_file() and not first.endswith(".py")):
         return "weights"
     for mode in ("card", "why", "svg"):
@@ -126,6 +133,7 @@ def _reject_unused(args: argparse.Namespace, options: Show, mode: str) -> None:
     reasons = {
         "code": _("{name} is an error code", name=names[0]),
         "weights": _("{name} is a file of weights", name=names[0]),
+        "exported": _("{name} is an exported file; its layers cannot be explained, compared or drawn", name=names[0]),
         "card": _("--card shows the card of a network, which does not depend on options"),
         "why": _("--why explains the network in words"),
         "svg": _("--svg draws the network, without words"),
@@ -175,8 +183,17 @@ def _explain(options: Show, network: tuple[str, Table], layers: list[str], *, as
 
 
 def _draw(networks: list[tuple[str, Table]], path: Path, *, as_json: bool) -> int:
-    write_whole(path, api.networks.draw(networks).encode(), option="--svg")
+    write_whole(path, api.networks.draw(networks).encode("utf-8", "backslashreplace"), option="--svg")
     print(dump({"nets": [name for name, _ in networks], "file": str(path)}) if as_json else path)
+    return 0
+
+
+def _exported(path: Path, *, as_json: bool) -> int:
+    file = api.models.describe(path)
+    if as_json:
+        print(dump(file.to_dict(), indent=2))
+    else:
+        report.exported.print_file(report.tables.console(), file)
     return 0
 
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from classicnets import api, events, machine, report
 from classicnets.cli import arguments
 from classicnets.errors import UsageError
+from classicnets.options import about, option
 from classicnets.report.output import print
-from classicnets.spec import OFFLINE, Output, RunSpec, Study, about, option
+from classicnets.spec import OFFLINE, Output, RunSpec, Study
 from classicnets.strict_json import dump
-from classicnets.text import _, command, plural
+from classicnets.text import _, again, command, plural
 
 if TYPE_CHECKING:
     from classicnets.api.training import Plan, SeedsFolder, Session
@@ -91,16 +92,17 @@ def _reject_changes(args: argparse.Namespace, run: str, *, many_runs: bool) -> N
     kept = [f for f in (*fields(RunSpec), *fields(Study)) if not about(f).resumes and f.name != "parallel_runs"]
     given = [f for f in kept if hasattr(args, f.name)]
     changes = [args.net if f.name == "net" else arguments.flag(f) for f in given]
-    resume = command("classicnets", "train", "--resume", Path(run))
+    resume = ("classicnets", "train", "--resume", Path(run))
     if changes:
         raise UsageError(
             "CN208",
             _("--resume takes no {options}: a resumed run keeps its settings", options=", ".join(changes)),
             where=run,
-            hint=resume,
+            hint=again(*resume, **dict.fromkeys(f.name for f in given)),
         )
     unused = {"runs", "dry_run"} | ({"loader_threads"} if many_runs else set())
-    arguments.reject(args, OPTIONS, unused, _("a resumed run stays in its folder, as it was started"), resume)
+    reason = _("a resumed run stays in its folder, as it was started")
+    arguments.reject(args, OPTIONS, unused, reason, again(*resume, **dict.fromkeys(unused)))
 
 
 def _check_order(args: argparse.Namespace) -> None:
@@ -114,7 +116,7 @@ def _check_order(args: argparse.Namespace) -> None:
             _("train needs a NET, and it comes before --set"),
             where=args.parser.prog,
             why=_("--set takes all words that follow it, so {word} is a setting without a value", word=words[0]),
-            hint=command("classicnets", "train", words[0], *["--set"] * bool(pairs), *pairs),
+            hint=again("classicnets", "train", net=words[0], settings=pairs or None),
         )
 
 

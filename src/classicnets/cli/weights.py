@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from classicnets import api
 from classicnets.cli.arguments import Action
+from classicnets.options import option
 from classicnets.report.output import print
-from classicnets.spec import option
 from classicnets.strict_json import dump
 
 HELP = "identify weights files"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
-from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
+from torch import nn
 
 from classicnets.coach.data import fitting_normalization, large_inputs
 from classicnets.coach.task import Finding, Sample, Task
 from classicnets.inspection.health import Health
+from classicnets.inspection.remarks import remark_on_outputs, remark_on_weights
 from classicnets.text import _, command
 from classicnets.training.initialize import weighted_layers
 
@@ -35,65 +33,14 @@ def classifies(task: Task, sample: Sample, health: Health) -> bool:
 
 def check_outputs(task: Task, health: Health) -> Finding | None:
     """Outputs that have passed a softmax or a ReLU, although the loss applies a softmax itself."""
-    y = health.logits.float()
-    if task.recipe.loss != "cross_entropy" or y.shape[1] < 2 or not y.isfinite().all():
-        return None
-    low, high = float(y.min()), float(y.max())
-    differ = float((y - y[:1]).abs().max()) > 1e-6
-    if differ and low >= 0 and high <= 1 and float((y.sum(dim=1) - 1).abs().max()) < 1e-4:
-        message = _(
-            "the outputs of every image add up to 1, so the network ends with a softmax; the loss applies it itself,"
-            " and twice it leaves hardly any gradient"
-        )
-        return Finding("softmax_output", message, _("remove the softmax at the end of the network"))
-    zeros = (y == 0).any(dim=1)
-    if low == 0 and high > 0 and zeros.float().mean() > 0.5:
-        message = _(
-            "no output is negative, and those of most images contain 0: the network ends with a ReLU, and a class whose"
-            " output is 0 gets no gradient"
-        )
-        return Finding("relu_output", message, _("remove the ReLU at the end of the network"))
-    return None
+    remark = remark_on_outputs(health.logits.float()) if task.recipe.loss == "cross_entropy" else None
+    return Finding(*remark) if remark else None
 
 
 def check_equal_units(net: nn.Module) -> Finding | None:
-    """A layer whose units all have the same incoming and the same outgoing weights, and so stay alike forever.
-
-    The last layer may start with zeros: its units differ after the first step.
-    """
-    layers = [layer for layer in weighted_layers(net) if not any(is_lazy(p) for p in layer.parameters())]
-    names = {layer: name for name, layer in net.named_modules()}
-    for layer, following in pairwise(layers):
-        if _equal_rows(layer.weight) and (layer.bias is None or _equal_rows(layer.bias)) and _equal_columns(following):
-            values = {"layer": names[layer]}
-            if not layer.weight.any():
-                message = _(
-                    "all units of {layer} start with weights of 0: they compute the same and get the same gradient, so"
-                    " they stay equal, and the layer is as good as one unit",
-                    **values,
-                )
-            else:
-                message = _(
-                    "all units of {layer} start with the same weights: they compute the same and get the same gradient,"
-                    " so they stay equal, and the layer is as good as one unit",
-                    **values,
-                )
-            return Finding("equal_weights", message, "--set initialize=xavier_uniform")
-    return None
-
-
-def _equal_rows(values: Tensor) -> bool:
-    """Whether there are several rows, all equal."""
-    return len(values) > 1 and bool((values == values[:1]).all())
-
-
-def _equal_columns(layer: nn.Module) -> bool:
-    """Whether each unit weights all its inputs alike, at each position of a kernel."""
-    weight = layer.weight
-    assert isinstance(weight, Tensor)
-    if weight.dim() < 2 or weight.shape[1] < 2:
-        return False
-    return bool((weight == weight[:, :1]).all())
+    """A layer whose units all have the same weights, and so stay alike forever."""
+    remark = remark_on_weights(net, weighted_layers(net))
+    return Finding("equal_weights", remark.message, remark.hint) if remark else None
 
 
 def check_initial_weights(task: Task, sample: Sample, health: Health) -> Finding | None:

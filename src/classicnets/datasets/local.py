@@ -13,6 +13,7 @@ from pathlib import Path
 
 from classicnets.datasets.catalog import Dataset
 from classicnets.errors import MachineError
+from classicnets.files import home, user_path
 from classicnets.text import _
 
 if sys.platform != "win32":
@@ -25,9 +26,9 @@ _STALE_SECONDS = 86_400.0  # without locks, a temporary folder of this age was l
 def cache_root() -> Path:
     """Return the cache folder: CLASSICNETS_CACHE, or `classicnets` in the user's cache folder."""
     if folder := os.environ.get("CLASSICNETS_CACHE"):
-        return Path(folder).expanduser().absolute()
+        return user_path(folder).absolute()
     base = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "classicnets"
+    return (Path(base) if base else home() / ".cache") / "classicnets"
 
 
 def cache_folder(dataset: Dataset) -> Path:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classicnets.errors import UsageError
-from classicnets.text import _
+from classicnets.text import _, note
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,4 +152,4 @@ class FileReport:
 
 def print_to_stderr(line: str) -> None:
     """The default for `say`."""
-    print(line, file=sys.stderr)
+    note(line)

@@ -35,6 +35,7 @@ class Accepted:
     Attributes:
         min_confidence: Answers with a smaller probability are rejected.
         temperature: Divides the log-probabilities first.
+        calibration_images: As in `Rejection`.
         n: Number of accepted images.
         coverage: Their fraction of all images.
         accuracy: Their accuracy; None if there are none.
@@ -44,6 +45,7 @@ class Accepted:
 
     min_confidence: float
     temperature: float
+    calibration_images: int | None
     n: int
     coverage: float
     accuracy: float | None
@@ -81,6 +83,7 @@ def accept(probabilities: np.ndarray, labels: np.ndarray, rejection: Rejection) 
     return Accepted(
         min_confidence=rejection.min_confidence,
         temperature=rejection.temperature,
+        calibration_images=rejection.calibration_images,
         n=int(kept.sum()),
         coverage=float(kept.mean()),
         accuracy=float((calibrated.argmax(axis=1) == labels)[kept].mean()) if kept.any() else None,

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from classicnets import checksum, schema, trust
+from classicnets.checksum import State
 from classicnets.errors import DataError
 from classicnets.files import mapped
 from classicnets.runs import formats
 from classicnets.strict_json import dump
-from classicnets.text import _, byte_count, command
+from classicnets.text import _, byte_count, command, plural
+from classicnets.values import Preprocess
 
 KEY = "classicnets"  # the metadata entry of an .onnx file that has the facts
 RECORD = "classicnets.json"  # the extra file of a .pt2 file that has them
 FORMAT = 1
 
 _MAX_FACTS = 16 * 2**20  # bytes
+_PROBES = 4  # images of noise, whose colors a network sees or not
 # The last bytes of a file before its checksum: a metadata entry of the ONNX model, and the comment of the zip archive.
 _NAME = b"classicnets.checksum"
 _ONNX_END = b"\x72" + bytes([len(_NAME) + checksum.DIGITS + 4]) + b"\x0a" + bytes([len(_NAME)]) + _NAME + b"\x12\x40"
@@ -49,6 +56,57 @@ def program_digest(content: bytes | memoryview) -> str:
     return checksum.digest(content, len(content))
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExportedFile:
+    """What an exported file says about itself, and whether it is as it was written.
+
+    Attributes:
+        path: the .onnx or .pt2 file.
+        bytes: its size.
+        facts: its metadata.
+        checksum: "unchanged", "changed", or "missing" in a file of a version without checksums.
+        trusted: whether a .pt2 file, which can contain code, was created or run on this machine before; None for .onnx.
+    """
+
+    path: Path
+    bytes: int
+    facts: dict[str, Any]
+    checksum: State
+    trusted: bool | None
+
+    @property
+    def format(self) -> str:
+        """Return the format as `classicnets export --format` names it."""
+        return "onnx" if self.trusted is None else "torch"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, without the digests of the training images."""
+        preprocess = Preprocess.from_dict(self.facts["preprocess"]).to_dict()  # files of version 0.1 have fewer keys
+        facts, trained = {**self.facts, "preprocess": preprocess}, self.facts.get("trained_images")
+        if trained:
+            facts["trained_images"] = {key: value for key, value in trained.items() if key != "digests"}
+        return {**vars(self), "path": str(self.path), "format": self.format, "facts": facts}
+
+
+def describe(path: Path) -> ExportedFile:
+    """Return what an exported file contains, even if another program has changed it; no code in it is executed.
+
+    Args:
+        path: an .onnx or .pt2 file.
+
+    Raises:
+        DataError: CN308 if it is missing, damaged, or was not exported by classicnets.
+    """
+    content, facts = _parse(path)
+    return ExportedFile(
+        path=path,
+        bytes=len(content),
+        facts=facts,
+        checksum=checksum.state(content, _checksum_start(path, content), expected=checksum.KEY in facts),
+        trusted=trust.is_known(program_digest(content)) if _is_program(path) else None,
+    )
+
+
 def read_facts(path: Path, *, trusted: bool = False) -> dict[str, Any]:
     """Return the facts of an exported file, which is unchanged or `trusted`.
 
@@ -62,10 +120,37 @@ def read_facts(path: Path, *, trusted: bool = False) -> dict[str, Any]:
         DataError: CN308 if it is missing, damaged, or was not exported by classicnets.
         UsageError: CN212 if it is a .pt2 file that was not made or run on this machine before.
     """
-    is_program = path.suffix.lower() == ".pt2"
+    content, facts = _parse(path)
+    checksum.check(
+        path,
+        content,
+        _checksum_start(path, content),
+        code="CN308",
+        expected=checksum.KEY in facts,
+        trust=trusted,
+        hint=_("{command}   # writes the file again", command=command("classicnets", "export", "RUN")),
+    )
+    if _is_program(path):
+        trust.check(
+            program_digest(content),
+            trust=trusted,
+            what=_("{name} may contain Python code, which torch would run when it opens the file", name=path.name),
+            where=str(path),
+            hints=(_("ask its author for an .onnx file, which runs no code"),),
+        )
+    return facts
+
+
+def _is_program(path: Path) -> bool:
+    """Whether it is a torch program; otherwise it is an ONNX model."""
+    return path.suffix.lower() == ".pt2"
+
+
+def _parse(path: Path) -> tuple[memoryview, dict[str, Any]]:
+    """The bytes of a file, and its facts, which agree with their schema. Raises DataError CN308."""
     content = _content(path)
     try:
-        text = _program_facts(content) if is_program else _onnx_facts(content)
+        text = _program_facts(content) if _is_program(path) else _onnx_facts(content)
         if text is None:
             raise ValueError(
                 _("its metadata has no entry {key!r}, so its classes and preprocessing are unknown", key=KEY)
@@ -81,26 +166,43 @@ def read_facts(path: Path, *, trusted: bool = False) -> dict[str, Any]:
             supported=FORMAT,
         )
         raise unusable(path, why)
+    return content, facts
+
+
+def _checksum_start(path: Path, content: memoryview) -> int | None:
+    """Where the checksum is in the file; None if it has none."""
     start = len(content) - checksum.DIGITS
-    end = _ZIP_END if is_program else _ONNX_END
-    checksum.check(
-        path,
-        content,
-        start if bytes(content[start - len(end) : start]) == end else None,
-        code="CN308",
-        expected=checksum.KEY in facts,
-        trust=trusted,
-        hint=_("{command}   # writes the file again", command=command("classicnets", "export", "RUN")),
-    )
-    if is_program:
-        trust.check(
-            program_digest(content),
-            trust=trusted,
-            what=_("{name} may contain Python code, which torch would run when it opens the file", name=path.name),
-            where=str(path),
-            hints=(_("ask its author for an .onnx file, which runs no code"),),
+    end = _ZIP_END if _is_program(path) else _ONNX_END
+    return start if bytes(content[start - len(end) : start]) == end else None
+
+
+def check_channels(path: Path, facts: dict[str, Any], classify: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Check that the network sees colors if the facts say so; only for a file without a checksum, which may be changed.
+
+    Args:
+        path: the file, for messages.
+        facts: its facts.
+        classify: computes probabilities [N, classes] of pixels uint8 [N, H, W, 3] with the file.
+
+    Raises:
+        DataError: CN308, the channels of its preprocessing are not those of its network.
+    """
+    if checksum.KEY in facts:
+        return
+    preprocess = Preprocess.from_dict(facts["preprocess"])
+    colors = np.random.default_rng(0).integers(0, 256, (_PROBES, preprocess.side, preprocess.side, 3), dtype=np.uint8)
+    gray = np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in colors])
+    seen, seen_gray = classify(colors), classify(np.repeat(gray[..., None], 3, axis=3))
+    answers_alike = not np.ptp(seen, axis=0).any()  # then its answers say nothing about what it sees
+    sees_colors = not np.array_equal(seen, seen_gray)
+    if not answers_alike and sees_colors != (preprocess.channels == 3):
+        why = plural(
+            "preprocess.channels is {stated}, but its network sees {n} channel",
+            "preprocess.channels is {stated}, but its network sees {n} channels",
+            3 if sees_colors else 1,
+            stated=preprocess.channels,
         )
-    return facts
+        raise unusable(path, why)
 
 
 def unusable(path: Path, why: str) -> DataError:

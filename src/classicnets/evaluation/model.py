@@ -21,8 +21,9 @@ from classicnets.evaluation.evaluate import (
     renumbered,
     unknown_classes,
 )
-from classicnets.evaluation.rejection import Rejection
+from classicnets.evaluation.rejection import Calibration, Rejection
 from classicnets.evaluation.selection import Recognizer, Selection, describe, files_among, nothing_left, select
+from classicnets.files import user_path
 from classicnets.images import inputs, loading
 from classicnets.images.automatic_split import Copies
 from classicnets.images.decode import read_fitted
@@ -31,8 +32,9 @@ from classicnets.images.layout import read_layout
 from classicnets.images.names import class_name
 from classicnets.images.splits import Layout
 from classicnets.images.trained import Mask, TrainedImages, digests_of, read_record
-from classicnets.spec import ON_BAD_IMAGE, one_of
-from classicnets.text import _, command, plural
+from classicnets.options import one_of
+from classicnets.spec import ON_BAD_IMAGE
+from classicnets.text import _, again, command, plural
 
 Watch = Callable[[list[Input]], Iterable[Input]]
 
@@ -50,7 +52,7 @@ class Model:
         on_bad_image: "fail" or "skip", as the data was read for training.
         copies: Groups of copies that an automatic split of that data keeps together; None for version 0.1.
         accuracy: The accuracy on the test split of that data that was recorded for these weights, if there is one.
-        temperature: The temperature that was fitted on validation images, if there is one.
+        calibration: The temperature that was fitted on validation images, or why there is none.
         min_confidence: The smallest confidence that the file was exported with; it then applies the temperature.
         trained_images: The record of the images that it was trained on, as `images.trained.record` returns it.
         remember: Receives the place of that data if it has moved.
@@ -68,12 +70,12 @@ class Model:
         on_bad_image: str = "fail",
         copies: Copies | None = None,
         accuracy: float | None = None,
-        temperature: float | None = None,
+        calibration: Calibration = Calibration(missing="old"),  # noqa: B008 - frozen
         min_confidence: float | None = None,
         trained_images: Mapping[str, Any] | None = None,
         remember: Callable[[str], None] = lambda _: None,
     ):
-        self.accuracy, self.temperature, self.min_confidence = accuracy, temperature, min_confidence
+        self.accuracy, self.calibration, self.min_confidence = accuracy, calibration, min_confidence
         self.trained_images, self._remember = trained_images, remember
         self.predictor, self.path, self.name, self.weights = predictor, path, name, weights
         self.data, self.fingerprint, self.on_bad_image, self.copies = data, fingerprint, on_bad_image, copies
@@ -86,14 +88,20 @@ class Model:
         """Class names, in the order of the outputs."""
         return self.predictor.classes
 
+    @property
+    def temperature(self) -> float | None:
+        """The temperature that calibrates probabilities where answers can be rejected; None if there is none."""
+        return self.calibration.temperature
+
     def rejecting(self, min_confidence: float | None) -> Rejection | None:
         """Return which answers are rejected below a confidence; None: as the file was exported, or none.
 
         Raises:
             UsageError: CN204, the confidence is not between 0 and 1.
         """
+        images = None if self.temperature is None else self.calibration.images
         if min_confidence is None:
-            return None if self.min_confidence is None else Rejection(self.min_confidence)
+            return None if self.min_confidence is None else Rejection(self.min_confidence, 1.0, images)
         if not 0 <= min_confidence <= 1:
             raise UsageError(
                 "CN204",
@@ -101,7 +109,7 @@ class Model:
                 hint="min_confidence=0.9",
             )
         is_applied = self.min_confidence is not None
-        return Rejection(min_confidence, 1.0 if is_applied or self.temperature is None else self.temperature)
+        return Rejection(min_confidence, 1.0 if is_applied or self.temperature is None else self.temperature, images)
 
     def predict(
         self,
@@ -175,7 +183,7 @@ class Model:
                     "CN206",
                     _("--include-trained has no effect on the test split of the training data, which always counts"),
                     where=str(self.path),
-                    hint=command("classicnets", "evaluate", self.path, "DATA", "--include-trained"),
+                    hint=again("classicnets", "evaluate", self.path, "DATA", "--include-trained", data="DATA"),
                 )
             return self._evaluate_default(on_bad_image, say, rejection)
         if location := loading.image_location(str(data)):
@@ -184,7 +192,7 @@ class Model:
         if splits.fingerprint == self.fingerprint:
             return self._evaluate_own(splits, str(data), say, rejection)
         classes = splits.classes
-        if Path(data).expanduser().is_dir() and self._are_numbers_for_own_classes(classes):
+        if user_path(data).is_dir() and self._are_numbers_for_own_classes(classes):
             say(_("{data} has labels without class names; label N is the network's class N", data=splits.name))
             classes = self.classes
         test = splits.test
@@ -224,7 +232,7 @@ class Model:
                 "CN206",
                 _("the data to evaluate {name} on is not available", name=self.path.name),
                 where=self.data or _("{name} does not state its data set", name=self.path.name),
-                hint=command("classicnets", "evaluate", self.path, "DATA"),
+                hint=again("classicnets", "evaluate", self.path, "DATA", data="DATA"),
             )
         splits = self._load_own(self.data, on_bad_image, say)
         if splits.fingerprint != self.fingerprint:
@@ -245,7 +253,7 @@ class Model:
     ) -> Evaluation:
         """Evaluate on the whole test split of the training data, which lies at `place`."""
         if not self._has_data() and place not in DATASETS:
-            self._remember(str(Path(place).expanduser().resolve()))
+            self._remember(str(user_path(place).resolve()))
         evaluation = evaluate(self.predictor, splits.test, rejection)[0]
         if message := compare_with_run(evaluation.accuracy, self.accuracy, evaluation.n):
             say(message)
@@ -267,7 +275,7 @@ class Model:
 
     def _has_data(self) -> bool:
         """Whether the data that the model was trained on is a published set, or is still where it was."""
-        return self.data is not None and (self.data in DATASETS or Path(self.data).expanduser().exists())
+        return self.data is not None and (self.data in DATASETS or user_path(self.data).exists())
 
     def _load_own(self, data: str, on_bad_image: str, say: Callable[[str], None]) -> ImageSplits:
         if self.on_bad_image == "skip":  # as in training, so that the fingerprint is the same
@@ -342,7 +350,7 @@ class Model:
         if self.fingerprint is None or (layout.has_test_split and self._has_data()):
             return None
         if self.trained_images is None:  # an older model does not record the number
-            if self.data is None or not self._has_data() or not location.samefile(Path(self.data).expanduser()):
+            if self.data is None or not self._has_data() or not location.samefile(user_path(self.data)):
                 return None
         elif self.trained_images.get("images") != sum(1 for _file in layout.files()):
             return None

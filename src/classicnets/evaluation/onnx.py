@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from classicnets import machine
+from classicnets import machine, text
 from classicnets.evaluation import exported
+from classicnets.files import native_path
 from classicnets.images.decode import fit_images
 from classicnets.text import _
 from classicnets.values import Preprocess
@@ -42,6 +43,8 @@ class OnnxClassifier:
         self.classes = tuple(map(str, self.facts["classes"]))
         self.precision = "int8" if self.facts.get("int8") else "float32"
         self._check_graph()
+        if not self.takes_floats(self.facts):
+            exported.check_channels(self.path, self.facts, self._run)
         if (self.facts.get("macs") or 0) >= _SINGLE_THREAD_MACS:
             self.session = self._open(runtime, threads=0)
 
@@ -58,7 +61,10 @@ class OnnxClassifier:
 
     def _batch(self, images: np.ndarray) -> np.ndarray:
         color = np.broadcast_to(images, (len(images), 3, *images.shape[2:]))
-        pixels = np.ascontiguousarray(color.transpose(0, 2, 3, 1))
+        return self._run(np.ascontiguousarray(color.transpose(0, 2, 3, 1)))
+
+    def _run(self, pixels: np.ndarray) -> np.ndarray:
+        """Classify pixels uint8 [N, H, W, 3]."""
         try:
             (probabilities,) = self.session.run([OUTPUT], {INPUT: pixels})
         except Exception as error:  # the exceptions of onnxruntime have no common base class
@@ -71,7 +77,8 @@ class OnnxClassifier:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors only; its warnings concern the export, not the prediction
         try:
-            return runtime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+            with native_path(self.path) as name:
+                return runtime.InferenceSession(str(name), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the exceptions of onnxruntime have no common base class
             raise exported.unusable(self.path, " ".join(str(error).split())) from error
 
@@ -83,6 +90,15 @@ class OnnxClassifier:
             raise exported.unusable(
                 self.path, _("its inputs are {inputs} and its outputs are {outputs}", inputs=inputs, outputs=outputs)
             )
+        if self.takes_floats(self.facts):
+            (shape,), side = (value.shape for value in self.session.get_inputs()), self.preprocess.side
+            if list(shape[1:]) != [self.preprocess.channels, side, side]:
+                why = _(
+                    "preprocess is for images of {expected}, but its input has the shape {shape}",
+                    expected=text.shape((self.preprocess.channels, side, side)),
+                    shape=text.shape(shape),
+                )
+                raise exported.unusable(self.path, why)
         width, count = outputs[OUTPUT][1], len(self.classes)
         if isinstance(width, int) and width != count:
             why = _("its metadata names {count} classes, but it has {width} outputs", count=count, width=width)

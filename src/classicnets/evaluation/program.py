@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from classicnets.evaluation import exported
 from classicnets.evaluation.predictor import batch_size
+from classicnets.files import native_path
 from classicnets.images.decode import fit_images
 from classicnets.values import Preprocess
 
@@ -37,18 +39,23 @@ class ProgramClassifier:
         self.preprocess = Preprocess.from_dict(self.facts["preprocess"])
         self.classes = tuple(map(str, self.facts["classes"]))
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), native_path(self.path) as name:
                 warnings.simplefilter("ignore")  # they concern torch's own code
-                self.program = torch.export.load(self.path).module()
+                self.program = torch.export.load(name).module()
         except Exception as error:  # the exceptions of torch.export have no common base class
             raise exported.unusable(self.path, " ".join(str(error).split())) from error
+        exported.check_channels(self.path, self.facts, self._run)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Classify uint8 [N, C, H, W], grayscale or color; return float32 [N, classes]."""
         fitted = torch.from_numpy(np.ascontiguousarray(fit_images(images, self.preprocess)))
+        return self._classify(fitted.expand(-1, 3, -1, -1))
+
+    def _run(self, pixels: np.ndarray) -> np.ndarray:
+        """Classify pixels uint8 [N, side, side, 3]."""
+        return self._classify(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+
+    def _classify(self, images: Tensor) -> np.ndarray:
         with torch.inference_mode():
-            parts = [
-                self.program(batch.expand(-1, 3, -1, -1).contiguous())
-                for batch in fitted.split(batch_size(self.preprocess))
-            ]
+            parts = [self.program(batch.contiguous()) for batch in images.split(batch_size(self.preprocess))]
         return torch.cat(parts).numpy()

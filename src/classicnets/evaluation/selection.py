@@ -17,7 +17,7 @@ import numpy as np
 from classicnets.errors import DataError
 from classicnets.images.decode import fit_bytes, read_bytes, read_fitted
 from classicnets.images.trained import Mask, TrainedImages, digest_of, file_digest, is_lossy
-from classicnets.text import _, command, plural
+from classicnets.text import _, again, plural
 from classicnets.values import Preprocess
 from classicnets.workers import ordered_map
 
@@ -125,13 +125,13 @@ def describe(selection: Selection, name: str) -> str:
 
 def nothing_left(n: int, model: Path, name: str, data: Path, *, has_test: bool) -> DataError:
     """Return the error for data whose images were all used for training."""
-    with_them = command("classicnets", "evaluate", model, data, "--include-trained")
-    test = command("classicnets", "evaluate", model)
+    with_them = again("classicnets", "evaluate", model, data, "--include-trained", include_trained=True)
+    test, others = again("classicnets", "evaluate", model, data=None), ("classicnets", "evaluate", model, "DATA")
     hints = [_("{command}   # counts them, which shows how well they were learned", command=with_them)]
     if has_test:
         hints.insert(0, _("{command}   # evaluates the test split of the training data", command=test))
     else:
-        hints.insert(0, _("{command}   # with other images", command=command("classicnets", "evaluate", model, "DATA")))
+        hints.insert(0, _("{command}   # with other images", command=again(*others, data="DATA")))
     return DataError(
         "CN309",
         plural(

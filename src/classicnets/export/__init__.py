@@ -1,1 +1,1 @@
-"""Exports a trained network with its preprocessing as one file: ONNX or a torch.export program."""
+"""Exports a trained network with its preprocessing as one file, ONNX or a torch.export program, or as a web page."""

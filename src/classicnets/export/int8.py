@@ -7,8 +7,6 @@ clipped. Here they cannot be: layer outputs are unsigned, and weights have 7 bit
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +15,7 @@ import torch
 from classicnets import machine
 from classicnets.export import graph
 from classicnets.export.onnx import quiet
+from classicnets.files import temporary_folder
 from classicnets.images import transforms
 from classicnets.values import Preprocess
 
@@ -33,12 +32,15 @@ def quantize(network: ModelProto, images: np.ndarray, preprocess: Preprocess) ->
         network: the network without pre- and postprocessing, which stay in float32.
         images: training images uint8 [N, C, H, W] that set the ranges of the layer outputs.
         preprocess: their preprocessing.
+
+    Raises:
+        MachineError: CN401 if temporary files cannot be written, CN403 if a package is missing.
     """
     onnx = machine.require("onnx", extra="export")
     quantization = machine.require("onnxruntime.quantization", extra="export")
     shapes = machine.require("onnxruntime.quantization.shape_inference", extra="export")
-    with tempfile.TemporaryDirectory() as folder, quiet():
-        original, prepared, result = (Path(folder) / name for name in ("plain.onnx", "ready.onnx", "done.onnx"))
+    with temporary_folder() as folder, quiet():
+        original, prepared, result = (folder / name for name in ("plain.onnx", "ready.onnx", "done.onnx"))
         onnx.save(network, original)
         shapes.quant_pre_process(original, prepared, skip_symbolic_shape=True)
         quantization.quantize_static(

@@ -11,15 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from classicnets.models.layers import TableConv2d
+from classicnets.models.layers import RBFOutput, SameMapNorm, TableConv2d
 from classicnets.models.lrn import LRN
 
 
 def replace_layers(net: nn.Module) -> nn.Module:
     """Replace layers of `net` in place and return it, or the replacement if `net` is such a layer.
 
-    LRN becomes ONNX's node, adaptive pooling becomes pooling with fixed windows, RReLU becomes LeakyReLU, and
-    convolutions with a table get a weight with zeros for its missing pairs.
+    LRN becomes ONNX's node, adaptive pooling becomes pooling with fixed windows, RReLU becomes LeakyReLU,
+    convolutions with a table get a weight with zeros for its missing pairs, and normalization within a channel and RBF
+    outputs are computed with operators that NCNN has.
     An LRN that ONNX does not support becomes plain arithmetic instead: with an even window, which ONNX places
     differently, with alpha or beta 0, or on other than four axes.
     """
@@ -33,6 +34,10 @@ def replace_layers(net: nn.Module) -> nn.Module:
                 setattr(parent, name, _FixedPool(layer))
             elif isinstance(layer, TableConv2d):  # otherwise the graph would put its weights together for each image
                 setattr(parent, name, _with_dense_weight(layer))
+            elif isinstance(layer, SameMapNorm):
+                setattr(parent, name, _SameMapNorm(layer))
+            elif isinstance(layer, RBFOutput):
+                setattr(parent, name, _RBFOutput(layer))
             elif isinstance(layer, nn.RReLU):  # in eval mode, its slope is the mean
                 setattr(parent, name, nn.LeakyReLU((layer.lower + layer.upper) / 2))
     return root.get_submodule("net")
@@ -69,6 +74,37 @@ class _LRN(nn.Module):
         return normalized.reshape(-1, *x.shape[1:]) if self.groups > 1 else normalized
 
 
+class _SameMapNorm(nn.Module):
+    """SameMapNorm by average pooling. As in ONNX's LRN, the squares of values above 1e19 are infinite."""
+
+    def __init__(self, layer: SameMapNorm) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        layer = self.layer
+        if x.dim() != 4 or not torch.onnx.is_in_onnx_export():
+            output: Tensor = layer(x)
+            return output
+        mean = F.avg_pool2d(x * x, layer.size, stride=1, padding=layer.size // 2)  # of all size^2 values, with zeros
+        return x * (layer.alpha * mean + layer.k).pow(-layer.beta)
+
+
+class _RBFOutput(nn.Module):
+    """RBFOutput as a matrix product: NCNN has no softmin, which its converter makes of a negation and a softmax."""
+
+    def __init__(self, layer: RBFOutput) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not torch.onnx.is_in_onnx_export():
+            output: Tensor = self.layer(x)
+            return output
+        codes = self.layer.codes
+        return F.linear(x, 2 * codes, -codes.square().sum(-1)) - (x * x).sum(-1, keepdim=True)
+
+
 class _FixedPool(nn.Module):
     """Adaptive pooling for a fixed input size: window i spans floor(i * n / out) to ceil((i + 1) * n / out)."""
 
@@ -82,15 +118,14 @@ class _FixedPool(nn.Module):
     def forward(self, x: Tensor) -> Any:
         if getattr(self.layer, "return_indices", False) or not torch.onnx.is_in_onnx_export():
             return self.layer(x)
+        pool = F.max_pool2d if self.is_max else F.avg_pool2d
         spans_of_axes = [windows(n, out or n) for n, out in zip(x.shape[-2:], self.size, strict=True)]
         rows, columns = (kernel_and_stride(spans) for spans in spans_of_axes)
         if rows and columns:
-            pool = F.max_pool2d if self.is_max else F.avg_pool2d
             return pool(x, (rows[0], columns[0]), (rows[1], columns[1]))
         for axis, spans in zip((-2, -1), spans_of_axes, strict=True):
             slices = [x.narrow(axis, start, end - start) for start, end in spans]
-            pooled = [s.amax(axis, keepdim=True) if self.is_max else s.mean(axis, keepdim=True) for s in slices]
-            x = torch.cat(pooled, axis)
+            x = torch.cat([pool(s, (s.shape[-2], 1) if axis == -2 else (1, s.shape[-1])) for s in slices], axis)
         return x
 
 

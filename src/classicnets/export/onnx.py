@@ -19,10 +19,10 @@ from classicnets.errors import CheckFailed
 from classicnets.evaluation.exported import KEY, facts_text, seal_onnx
 from classicnets.evaluation.onnx import FLOAT_INPUT, OnnxClassifier
 from classicnets.evaluation.rejection import applied_temperature
-from classicnets.export import graph
+from classicnets.export import graph, pooling
 from classicnets.export.layers import replace_layers
 from classicnets.inspection.meta import one_line, without_data
-from classicnets.text import _
+from classicnets.text import _, visible
 from classicnets.values import Preprocess
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def export_network(
                 dynamic_shapes=None if one_image else ({0: torch.export.Dim("batch")},),
                 input_names=[graph.PREPARED],
                 output_names=[*output_names],
+                custom_translation_table=pooling.translations(),
                 opset_version=graph.OPSET,
                 verbose=False,
             )
@@ -164,7 +165,7 @@ def assemble(network: ModelProto, preprocess: Preprocess, classes: int, facts: d
 def with_facts(content: bytes, facts: dict[str, Any]) -> bytes:
     """Return the content of a file with other facts in its metadata."""
     model = machine.require("onnx", extra="export").load_from_string(content)
-    model.doc_string = description(facts)
+    model.doc_string = visible(description(facts))
     del model.metadata_props[:]
     entry = model.metadata_props.add()
     entry.key, entry.value = KEY, facts_text(facts)

@@ -20,7 +20,7 @@ from classicnets.errors import ClassicnetsError, DataError
 from classicnets.evaluation.evaluate import compare_with_run
 from classicnets.evaluation.exported import FORMAT
 from classicnets.evaluation.metrics import measure
-from classicnets.evaluation.rejection import Rejection, applied_temperature
+from classicnets.evaluation.rejection import Calibration, Rejection
 from classicnets.images import batches, loading
 from classicnets.inspection.meta import without_data
 from classicnets.models.modules import copy_module
@@ -28,7 +28,7 @@ from classicnets.runs import checkpoint
 from classicnets.runs import data as run_data
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import ExportOptions
-from classicnets.text import _, command, plural
+from classicnets.text import _, again, plural
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -45,7 +45,6 @@ class ExportSource:
 
     Attributes:
         net: a copy of its network on the CPU, in float32.
-        weights_file: the checkpoint that its weights are from.
         models: networks that were exported already.
         classes: its class names.
         preprocess: the preprocessing of the file; that of the run, but for its views with `--input float`.
@@ -82,7 +81,6 @@ class ExportSource:
                 )
             )
         self.net = without_data(net, "cpu").float()
-        self.weights_file = run.weights_file()
         self.models: dict[nn.Module, ModelProto] = {}
         self.classes: tuple[str, ...] = tuple(self.run_facts["classes"])
         self.missing_data, self.log = "", log
@@ -100,6 +98,11 @@ class ExportSource:
             if options.data is not None:
                 raise
             self.missing_data = error.what
+
+    @cached_property
+    def weights_file(self) -> Path:
+        """The checkpoint that the weights of `net` are from."""
+        return self.run.weights_file()
 
     def at_epoch(self, number: int) -> ExportSource:
         """Return the same run with the weights that it has kept of an epoch.
@@ -176,26 +179,31 @@ class ExportSource:
                 _("the export needs images of the run's data, which are not available"),
                 where=str(self.run_facts["data"]),
                 why=self.missing_data,
-                hint=_("{command}   # where the data is now", command=command(*self._retry, "--data", "DATA")),
+                hint=_(
+                    "{command}   # where the data is now", command=again(*self._retry, "--data", "DATA", data="DATA")
+                ),
             )
         facts, splits = self.run_facts, self.splits
         share, limit, seed = facts["recipe"]["validation"], facts["limit"], facts["seed"]
         return splits.train, *batches.hold_out(splits.train, share, limit, seed, splits.validation, splits.groups)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """The temperature of the run, if it was fitted for the views of the file."""
+        calibration = Calibration.of_run(self.run_facts)
+        if self.preprocess != self.run.preprocess() and calibration.temperature is not None:
+            return Calibration(None, calibration.images, "views")
+        return calibration
 
     @property
     def rejection(self) -> Rejection | None:
         """Which answers the file rejects; None if it rejects none."""
         if self.options.min_confidence is None:
             return None
-        return Rejection(self.options.min_confidence, applied_temperature(self._rejection_facts()))
-
-    def _rejection_facts(self) -> dict[str, Any]:
-        """The temperature of the run, if it was fitted for the views of the file, and the smallest confidence."""
-        is_fitted = self.preprocess == self.run.preprocess()
-        return {
-            "temperature": self.run_facts.get("result", {}).get("temperature") if is_fitted else None,
-            "min_confidence": self.options.min_confidence,
-        }
+        temperature = self.calibration.temperature
+        if temperature is None:
+            return Rejection(self.options.min_confidence)
+        return Rejection(self.options.min_confidence, temperature, self.calibration.images)
 
     def facts(self, net: nn.Module, license: str, *, as_int8: bool, accuracy: float | None) -> dict[str, Any]:
         """Return the metadata of the file.
@@ -225,7 +233,8 @@ class ExportSource:
             "weights_sha256": hashlib.sha256(self.weights_file.read_bytes()).hexdigest(),
             "int8": as_int8,
             "input": self.options.input,
-            **self._rejection_facts(),
+            **self.calibration.to_dict(),
+            "min_confidence": self.options.min_confidence,
             # a page would carry the digests of all training images along with each epoch
             "trained_images": None if self.options.format == "web" else self.run.read_trained_images(),
             "versions": machine.versions(),

@@ -1,6 +1,6 @@
-"""A web page that shows a network: the page of this package, the networks, their facts in site.json, and images.
+"""Writes a web page that shows networks: the built page of this package, site.json, and images of the data.
 
-The page is built from the folder web/ of the repository, and knows nothing of a network but what site.json says.
+The page is built from the folder web/ of the repository; all that it knows of a network is in site.json.
 """
 
 from __future__ import annotations
@@ -9,75 +9,35 @@ import base64
 import gzip
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from classicnets import __version__, schema
-from classicnets.datasets.catalog import DATASETS
 from classicnets.errors import CheckFailed, MachineError, UsageError
-from classicnets.evaluation.onnx import OUTPUT
-from classicnets.evaluation.rejection import applied_temperature
-from classicnets.events import Epoch
-from classicnets.export import graph
-from classicnets.export.layer_facts import LayerFacts, layer_facts
-from classicnets.export.observed import LayerCall
+from classicnets.export.page_facts import PageNetwork, network_entry
 from classicnets.export.source import ExportSource
 from classicnets.images.decode import fit_images
-from classicnets.inspection.arithmetic import format_size_change
-from classicnets.inspection.shapes import Row, Table
+from classicnets.inspection.shapes import Table
 from classicnets.runs import formats
 from classicnets.strict_json import dump
-from classicnets.text import _, byte_count, command, join, shape
+from classicnets.text import _, byte_count, command, join
 from classicnets.values import Preprocess
 
 PAGE = Path(__file__).parent / "page"
 PAGE_FILES = ("index.html", "page.js", "page.css", "runtime.wasm.gz", "LICENSE-onnxruntime.txt")
 SITE = "site.json"
-# A phone downloads 30 MB in seconds and keeps it in memory; a network of this size takes a second for an image there.
+# Chosen, not measured: as much as a page with many photos, which phones download and keep in memory.
 MAX_BYTES = 30_000_000
-MAX_SINGLE_FILE_BYTES = 100_000_000  # browsers parse larger documents slowly, or not at all
+MAX_SINGLE_FILE_BYTES = 100_000_000  # chosen, too: a browser reads all of it before it shows anything
 
 _MAX_EXAMPLES, _MAX_EXAMPLES_OF_CLASS = 30, 3
 _INT8_SHARE = 0.27  # of the bytes in float32: a quarter for the weights, and the scales
 _VERSION = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpochFile:
-    """The weights of an epoch on the page: its number, its file, and what the history says of it."""
-
-    number: int
-    file: str
-    event: Epoch | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class PageNetwork:
-    """A network on the page.
-
-    Attributes:
-        source: the run.
-        file: its ONNX file in the folder of the page.
-        facts: the metadata of the file.
-        calls: the calls of layers that it shows.
-        table: its layer table.
-        weights: names of the outputs that hold weights, of this file and of those of all epochs.
-        epochs: the files of its epochs.
-    """
-
-    source: ExportSource
-    file: str
-    facts: Mapping[str, Any]
-    calls: Sequence[LayerCall]
-    table: Table
-    weights: frozenset[str]
-    epochs: tuple[EpochFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -180,18 +140,6 @@ def _not_ours(path: Path, why: str) -> UsageError:
     )
 
 
-# --- what the page shows -----------------------------------------------------------------------------------------
-
-
-def layer_weights(calls: Sequence[LayerCall]) -> dict[str, Tensor]:
-    """Return the tensors that the calculations of layers use, by the names of the outputs that hold them."""
-    return {_weight_name(call, role): tensor for call in calls for role, tensor in layer_facts(call).weights.items()}
-
-
-def _weight_name(call: LayerCall, role: str) -> str:
-    return f"weights/{call.name or 'net'}.{role}"
-
-
 def examples(sources: Sequence[ExportSource]) -> list[Example]:
     """Return some test images of each class, as the network reads them before it normalizes them.
 
@@ -218,85 +166,6 @@ def _png(image: np.ndarray) -> bytes:
     pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
     Image.fromarray(np.ascontiguousarray(pixels)).save(content, "PNG", optimize=True)
     return content.getvalue()
-
-
-def network_entry(network: PageNetwork) -> dict[str, Any]:
-    """Return what site.json says of a network."""
-    facts, source = network.facts, network.source
-    dataset = DATASETS.get(facts["data_name"])
-    return {
-        "name": facts["net"],
-        "run": source.run.path.resolve().name,
-        "file": network.file,
-        "int8": facts["int8"],
-        "license": facts["licence"],
-        "classes": facts["classes"],
-        "data_name": facts["data_name"],
-        "test_accuracy": facts["test_accuracy"],
-        "test_images": facts["test_pictures"],
-        "parameters": facts["parameters"],
-        "macs": facts["macs"],
-        "min_confidence": facts["min_confidence"],
-        "temperature": applied_temperature(facts),
-        "preprocess": facts["preprocess"],
-        "handwriting": dataset is not None and dataset.characters,
-        "input": graph.PREPARED,
-        "input_shape": [*source.preprocess.shape],
-        "probabilities": OUTPUT,
-        "logits": graph.LOGITS,
-        "layers": [*_layer_entries(network)],
-        "epochs": [
-            {
-                "epoch": epoch.number,
-                "file": epoch.file,
-                "validation_accuracy": epoch.event.validation_accuracy if epoch.event else None,
-                "loss": epoch.event.loss if epoch.event else None,
-            }
-            for epoch in network.epochs
-        ],
-    }
-
-
-def _layer_entries(network: PageNetwork) -> Iterator[dict[str, Any]]:
-    """What site.json says of each call of a layer."""
-    rows: dict[str, list[Row]] = {}
-    for listed in network.table.rows:
-        rows.setdefault(listed.name, []).append(listed)
-    for call in network.calls:
-        row = rows[call.name].pop(0) if rows.get(call.name) else None
-        facts = layer_facts(call)
-        held = {role: name for role in facts.weights if (name := _weight_name(call, role)) in network.weights}
-        in_facts = facts.type == "batch_norm"
-        # the parameters of a parametrization are rows of their own
-        inside = [name for name in rows if name.startswith(f"{call.name}.parametrizations.")]
-        own = [*([row] if row else []), *(r for name in inside for r in rows.pop(name))]
-        yield {
-            "name": call.name,
-            "kind": type(call.module).__name__,
-            "type": facts.type,
-            "input": call.source,
-            "output": call.output,
-            "input_shape": [*call.inputs],
-            "shape": [*call.outputs],
-            "weight": None if in_facts else held.get("weight"),
-            "bias": None if in_facts else held.get("bias"),
-            "parameters": sum(r.parameters for r in own),
-            "macs": row.macs if row else 0,
-            "size": _size(row, call),
-            "facts": facts.facts | (_batch_norm_weights(facts, held) if in_facts else {}),
-        }
-
-
-def _batch_norm_weights(facts: LayerFacts, held: Mapping[str, str]) -> dict[str, str | None]:
-    """The names of the outputs with the numbers of a batch normalization; None for a number that it lacks."""
-    return {role: held.get(role) for role in ("mean", "variance", "weight", "bias")} if facts.weights else {}
-
-
-def _size(row: Row | None, call: LayerCall) -> str:
-    """How the size of the output follows from that of the input: "14 -> floor((14 + 2*0 - 5) / 1) + 1 = 10"."""
-    if row and len(row.inputs) == len(row.outputs) >= 2:
-        return format_size_change(row)
-    return f"{shape(call.inputs)} -> {shape(call.outputs)}"
 
 
 # --- the files ---------------------------------------------------------------------------------------------------
@@ -343,11 +212,12 @@ def single_file(folder: Path) -> bytes:
     parts = (before, end, after) if end else (html, "", "")
     content = b"\n".join([parts[0].encode(), *elements, (parts[1] + parts[2]).encode()])
     if len(content) > MAX_SINGLE_FILE_BYTES:
+        limit = byte_count(MAX_SINGLE_FILE_BYTES)
         raise CheckFailed(
             "CN107",
             _("the web page is too large for one file"),
             where=_("it would have {size}", size=byte_count(len(content))),
-            why=_("browsers open at most {limit} well", limit=byte_count(MAX_SINGLE_FILE_BYTES)),
+            why=_("it may have {limit}, because a browser reads all of it first", limit=limit),
             hint=_("without {option}", option="--single-file"),
         )
     return content

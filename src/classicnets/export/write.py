@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import copy
-import errno
 import functools
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from classicnets import files
 from classicnets.errors import CheckFailed, UsageError
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.program import ProgramClassifier
+from classicnets.evaluation.rejection import Calibration
 from classicnets.events import Epoch
-from classicnets.export import budget, int8, low_rank, observed, onnx, parity, program, web
+from classicnets.export import budget, int8, layer_parity, low_rank, observed, onnx, page_facts, parity, program, web
 from classicnets.export.source import ExportSource
-from classicnets.files import cannot_write, move_folder_into_place, move_into_place, temporary_file, temporary_folder
 from classicnets.inspection.shapes import trace
 from classicnets.runs import history
 from classicnets.spec import MAX_LOSS, ExportOptions
@@ -66,6 +65,8 @@ class Exported:
         missing_data: why the data is not available; "" if it is.
         candidates: the files that a size budget chose from.
         compared_on: the images that they were compared on, in words.
+        min_confidence: the smallest confidence of an answer that is not rejected; None if none is.
+        calibration: the temperature in the file, which it applies if answers are rejected, or why there is none.
         networks: the files of a web page, one for each network; the fields above, but path and size, are the first's.
         layer_count: number of calls of layers that a file of a web page shows.
         epoch_count: number of epochs whose weights a web page has.
@@ -88,6 +89,8 @@ class Exported:
     missing_data: str
     candidates: tuple[budget.Candidate, ...] = ()
     compared_on: str = ""
+    min_confidence: float | None = None
+    calibration: Calibration = field(default_factory=Calibration)
     networks: tuple[Exported, ...] = ()
     layer_count: int = 0
     epoch_count: int = 0
@@ -100,6 +103,7 @@ class Exported:
             "candidates": [candidate.to_dict() for candidate in self.candidates],
             "networks": [network.to_dict() for network in self.networks],
         }
+        values |= values.pop("calibration").to_dict()
         if self.format != "web":
             values = {name: value for name, value in values.items() if name not in _OF_PAGES}
         return {_JSON_KEYS.get(name, name): value for name, value in values.items()}
@@ -146,11 +150,11 @@ def export(source: ExportSource, path: Path, options: ExportOptions, *others: Ex
     if options.format == "web":
         return _export_page([source, *others], path, options)
     try:
-        with temporary_file(path) as part:
+        with files.temporary_file(path) as part:
             exported = _write_chosen(part, source, options)
-            move_into_place(part, path)
+            files.move_into_place(part, path)
     except OSError as error:
-        raise cannot_write(path, error, option="-o") from error
+        raise files.cannot_write(path, error, option="-o") from error
     return replace(exported, path=path)
 
 
@@ -169,7 +173,7 @@ def _write_chosen(part: Path, source: ExportSource, options: ExportOptions) -> E
 def _export_page(sources: Sequence[ExportSource], path: Path, options: ExportOptions) -> Exported:
     """Write a web page, as a folder or as one file, in place of the one that is there, if any."""
     try:
-        with temporary_folder(path) as folder:
+        with files.folder_beside(path) as folder:
             (folder / "networks").mkdir()
             written = [_write_network(folder, number, source) for number, source in enumerate(sources)]
             networks = [network for _exported, network in written]
@@ -179,13 +183,13 @@ def _export_page(sources: Sequence[ExportSource], path: Path, options: ExportOpt
             if options.single_file:
                 content = web.single_file(folder)
                 size = len(content)
-                with temporary_file(path) as part:
+                with files.temporary_file(path) as part:
                     part.write_bytes(content)
-                    move_into_place(part, path)
+                    files.move_into_place(part, path)
             else:
-                move_folder_into_place(folder, path)
+                files.move_folder_into_place(folder, path)
     except OSError as error:
-        raise cannot_write(path, error, option="-o") from error
+        raise files.cannot_write(path, error, option="-o") from error
     exported = tuple(exported for exported, _network in written)
     return replace(
         exported[0],
@@ -197,18 +201,18 @@ def _export_page(sources: Sequence[ExportSource], path: Path, options: ExportOpt
     )
 
 
-def _write_network(folder: Path, number: int, source: ExportSource) -> tuple[Exported, web.PageNetwork]:
+def _write_network(folder: Path, number: int, source: ExportSource) -> tuple[Exported, page_facts.PageNetwork]:
     """Write the ONNX files of a network, and of its epochs, to the folder of a page."""
     options, file = source.options, f"networks/{number}.onnx"
     exported = _write_chosen(folder / file, source, options)
-    outputs = observed.FileOutputs(folder / file)
+    outputs = layer_parity.FileOutputs(folder / file)
     events = {event.epoch: event for event in history.read(source.run.history) if isinstance(event, Epoch)}
     weights, epochs = outputs.names, []
     for epoch in source.run.kept_epochs():
         name = f"networks/{number}-epoch-{epoch}.onnx"
         weights = weights & _write_epoch(folder / name, source, epoch)
-        epochs.append(web.EpochFile(number=epoch, file=name, event=events.get(epoch)))
-    network = web.PageNetwork(
+        epochs.append(page_facts.EpochFile(number=epoch, file=name, event=events.get(epoch)))
+    network = page_facts.PageNetwork(
         source=source,
         file=file,
         facts=source.facts(source.net, options.license, as_int8=options.int8, accuracy=exported.accuracy),
@@ -253,11 +257,11 @@ def _write_and_check_epoch(part: Path, source: ExportSource) -> frozenset[str]:
 
 def _check_layers(part: Path, source: ExportSource, net: nn.Module, *, as_int8: bool) -> frozenset[str]:
     """Check what a file of a web page gives for each layer, and return the names of its outputs."""
-    outputs = observed.FileOutputs(part)
+    outputs = layer_parity.FileOutputs(part)
     calls = observed.layer_calls(net, source.preprocess)
-    weights = {name: t for name, t in web.layer_weights(calls).items() if name in outputs.names}
+    weights = {name: t for name, t in page_facts.layer_weights(calls).items() if name in outputs.names}
     images = source.images[:_LAYER_IMAGES]
-    observed.check_layers(outputs, net, calls, images, source.preprocess, weights, as_int8=as_int8)
+    layer_parity.check_layers(outputs, net, calls, images, source.preprocess, weights, as_int8=as_int8)
     return outputs.names
 
 
@@ -313,13 +317,7 @@ def check_target(path: Path, options: ExportOptions) -> None:
         web.require_page()
     if options.format != "torch":
         onnx.require_packages()
-    try:
-        with temporary_file(path) as part:
-            part.touch()
-        if path.is_dir() and not is_folder:
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    except OSError as error:
-        raise cannot_write(path, error, option="-o") from error
+    files.check_target(path, option="-o", is_folder=is_folder)
 
 
 def check_size(net: nn.Module, preprocess: Preprocess, options: ExportOptions) -> None:
@@ -409,6 +407,8 @@ def _write_and_check(part: Path, source: ExportSource, choice: _Choice, options:
         missing_data=source.missing_data,
         candidates=choice.candidates,
         compared_on=choice.compared_on,
+        min_confidence=options.min_confidence,
+        calibration=source.calibration,
         layer_count=layer_count,
     )
 
@@ -460,7 +460,7 @@ def _network(source: ExportSource, net: nn.Module) -> ModelProto:
 def _assembled(network: ModelProto, source: ExportSource, net: nn.Module, facts: dict[str, Any]) -> bytes:
     """The content of the file with a model of `_network`; that of a web page has the weights as outputs, too."""
     if source.options.format == "web":
-        observed.add_weights(network, web.layer_weights(observed.layer_calls(net, source.preprocess)))
+        observed.add_weights(network, page_facts.layer_weights(observed.layer_calls(net, source.preprocess)))
     return onnx.assemble(network, source.preprocess, len(source.classes), facts)
 
 

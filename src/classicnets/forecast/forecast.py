@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +23,8 @@ from classicnets.images import batches
 from classicnets.recipes import resolve
 from classicnets.text import _, byte_count, command, duration, plural
 from classicnets.training.loop import REPORTS_PER_EPOCH
-from classicnets.training.plan import Plan, check_fit
+from classicnets.training.network_check import check_fit
+from classicnets.training.plan import Plan
 
 LONG_SECONDS = 600.0  # for a longer run, cheaper settings are suggested
 MAX_MEMORY_SHARE = 0.8  # fraction of the memory of the machine or device
@@ -194,7 +196,7 @@ def forecast(plan: Plan, runs: Path = Path("runs")) -> Forecast:
 
 def _existing_parent(folder: Path) -> Path:
     folder = folder.absolute()
-    while not folder.exists():
+    while not os.path.exists(folder):  # noqa: PTH110 - Path.exists fails where the permission is missing
         folder = folder.parent
     return folder
 

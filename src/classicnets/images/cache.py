@@ -2,7 +2,8 @@
 
 `cache_root()/pictures/KEY.npy` holds uint8 [N, C, S, S] as `read_fitted` returns them; KEY is a hash of the contents of
 the image files, in their order, and of the settings. KEY.json beside it holds the checksum of the array. For each
-folder, FOLDER_HASH.files.json records size, times and SHA-256 of its files when they were last read.
+folder, FOLDER_HASH.files.json records size, times and SHA-256 of its files when they were last read, and
+HASH.survey.json what `survey` has seen in them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import shutil
 import sys
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,8 @@ OLD_VARIABLE = "CLASSICNETS_PICTURES"  # of version 0.1
 MODES = ("auto", "disk", "memory")
 SMALL_BYTES = 4 * 2**20  # decoded in half a second, so "auto" keeps it in memory only
 MAX_CACHE_BYTES = 20 * 10**9  # above this size, the entries that were not used for longest are removed
+MAX_FACTS_BYTES = 200 * 10**6  # the same for what is known about files: their digests, and surveys
+SURVEY_SUFFIX = ".survey.json"  # of the files that `survey` keeps here
 
 _FRESH_SECONDS = 2.0  # a file modified this recently may change again without a change of its times
 _STALE_SECONDS = 86400.0  # a temporary file of this age was left by a process that died
@@ -196,11 +199,13 @@ class _DiskCache:
             if cached and (max_faults is None or len(cached.faults) < max_faults):
                 if changed:
                     self._write_records(states, digests)
+                else:
+                    os.utime(self.records_file)
                 return cached
         decoded = self._decode(max_faults)
         if len(decoded.images):
             self._write_records(states, decoded.digests)
-            self._remove_old_entries()
+            remove_old_entries(self.root)
         return decoded
 
     def _header(self, fault_count: int) -> bytes:
@@ -230,7 +235,8 @@ class _DiskCache:
         if not valid:
             self.say(_("{file} is damaged; the images are decoded again", file=array))
             return None
-        os.utime(info)
+        with suppress(OSError):  # a cache that can only be read
+            os.utime(info)
         return DecodedImages(self._map(array, len(faults)), digests, non_square_count, faults)
 
     def _decode(self, max_faults: int | None) -> DecodedImages:
@@ -288,26 +294,36 @@ class _DiskCache:
         }
         _write_json(self.records_file, {"files": rows})
 
-    def _remove_old_entries(self) -> None:
-        """Remove the entries that were not used for longest, down to MAX_CACHE_BYTES, and stale temporary files."""
-        now = time.time()
-        for part in (*self.root.glob(".*.part*"), *self.root.glob("part-*")):  # part-* were written by version 0.1
-            with suppress(OSError):
-                if now - part.stat().st_mtime > _STALE_SECONDS:
-                    part.unlink()
-        entries = []
-        for array in self.root.glob("[!.]*.npy"):
-            info = array.with_suffix(".json")
-            with suppress(OSError):  # another process may remove it at the same time
-                used = (info if info.exists() else array).stat().st_mtime
-                entries.append((used, array.stat().st_size, array, info))
-        total = 0
-        for _used, size, array, info in sorted(entries, key=lambda entry: -entry[0]):
-            total += size
-            if total > max(MAX_CACHE_BYTES, self.bytes):
+
+def remove_old_entries(root: Path) -> None:
+    """Remove what was not used for longest: decoded images, and facts about files; and stale temporary files.
+
+    Of each kind, the entry that was used last stays, however large it is.
+    """
+    now = time.time()
+    for part in (*root.glob(".*.part*"), *root.glob("part-*")):  # part-* were written by version 0.1
+        with suppress(OSError):
+            if now - part.stat().st_mtime > _STALE_SECONDS:
+                part.unlink()
+    _remove_oldest([(array.with_suffix(".json"), array) for array in root.glob("[!.]*.npy")], MAX_CACHE_BYTES)
+    facts = (*root.glob("[!.]*.files.json"), *root.glob(f"[!.]*{SURVEY_SUFFIX}"))
+    _remove_oldest([(file,) for file in facts], MAX_FACTS_BYTES)
+
+
+def _remove_oldest(entries: Iterable[tuple[Path, ...]], limit: int) -> None:
+    """Remove entries down to `limit` bytes; the time of the first existing file of each says when it was used."""
+    known = []
+    for files in entries:
+        with suppress(OSError):  # another process may remove it at the same time
+            states = [file.stat() for file in files if file.exists()]
+            known.append((states[0].st_mtime, sum(state.st_size for state in states), files))
+    total = 0
+    for number, (_used, size, files) in enumerate(sorted(known, key=lambda entry: -entry[0])):
+        total += size
+        if number and total > limit:
+            for file in files:
                 with suppress(OSError):
-                    info.unlink(missing_ok=True)
-                    array.unlink(missing_ok=True)
+                    file.unlink(missing_ok=True)
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

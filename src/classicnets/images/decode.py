@@ -17,12 +17,13 @@ import simplejpeg
 from PIL import ExifTags, Image, ImageChops, ImageFile, ImageOps
 
 from classicnets.errors import DataError
-from classicnets.images.formats import Refused, decoding_bytes, open_image
+from classicnets.images.formats import START_BYTES, Refused, decoding_bytes, open_image, recognize
+from classicnets.images.gif import first_image
 from classicnets.images.resize import fit
 from classicnets.text import _, command
 from classicnets.values import BLACK, Preprocess, fit_box, luma, rgb
 
-DECODER_VERSION = 2  # raise it whenever `read_fitted` returns other pixels, so that cached images are decoded again
+DECODER_VERSION = 3  # raise it whenever `read_fitted` returns other pixels, so that cached images are decoded again
 
 _MIN_REDUCED_RATIO = 3  # a JPEG is decoded at 1/2, 1/4 or 1/8 if its sides then are at least this times the needed size
 _MAX_REDUCED_PADDED = 2**26  # pixels of a reduced JPEG that is padded to a square
@@ -128,7 +129,7 @@ def open_bytes(data: bytes, file: str | Path | BinaryIO) -> Any:
 
     Every error from decoding it within the context becomes DataError CN304, and Pillow's warnings are not shown.
     """
-    return _opened(BytesIO(data), file)
+    return _opened(BytesIO(first_image(data) if recognize(data[:START_BYTES]) == "GIF" else data), file)
 
 
 def decode(

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from classicnets.errors import DataError
+from classicnets.files import user_path
 from classicnets.images import listing, memory
 from classicnets.images.formats import START_BYTES, image_suffixes, recognize
 from classicnets.images.layout import read_layout
-from classicnets.images.names import natural_key, printable
+from classicnets.images.names import natural_key
 from classicnets.images.splits import Layout, raise_faults
 from classicnets.images.tree import read_tree
 from classicnets.text import _, command
@@ -108,7 +109,7 @@ def labeled_images(data: Path | Layout, say: Say = lambda _: None) -> Iterator[I
     for note in layout.file_notes:
         say(_("{name}: {note}", name=layout.name, note=note))
     for label, path in layout.evaluation_files():
-        yield Input(printable(path), path, label)
+        yield Input(str(path), path, label)
 
 
 def reason(error: DataError) -> str:
@@ -118,7 +119,7 @@ def reason(error: DataError) -> str:
 
 def _from_pattern(name: str, say: Say) -> Iterator[Input]:
     """The images at a path or, if there is no such file, at all paths that match it as a glob."""
-    path = Path(name).expanduser()
+    path = user_path(name)
     if _exists(path) or not glob.has_magic(name):
         yield from _from_path(path, say)
         return
@@ -141,7 +142,7 @@ def _from_path(path: Path, say: Say) -> Iterator[Input]:
         for note in tree.notes():
             say(_("{name}: {note}", name=path.name or path, note=note))
         for file in tree.top.walk():
-            yield Input(printable(file), file)
+            yield Input(str(file), file)
     elif path.suffix.casefold() in listing.EXTENSIONS and _exists(path) and path.is_file():
         rows = listing.read_listing(path, with_classes=False)
         raise_faults(path, [_("{line}: {fault}", line=line, fault=fault) for line, fault in rows.faults])
@@ -149,9 +150,9 @@ def _from_path(path: Path, say: Say) -> Iterator[Input]:
             say(_("{name}: {note}", name=path.stem, note=note))
         for row in rows.rows:
             file = row.image_path(path.parent)
-            yield Input(printable(file), file, row.label)
+            yield Input(str(file), file, row.label)
     else:
-        yield Input(printable(path), path)
+        yield Input(str(path), path)
 
 
 def _from_stdin(stream: BinaryIO, say: Say) -> Iterator[Input]:
@@ -163,7 +164,21 @@ def _from_stdin(stream: BinaryIO, say: Say) -> Iterator[Input]:
             raise DataError("CN304", what, where=_("standard input"), why=_("it has more than 256 MB"))
         yield Input(STDIN, io.BytesIO(content))
         return
-    for line in stream:
-        for name in line.rstrip(b"\r\n").split(b"\0"):  # as `find -print0` separates them
-            if name.strip():
-                yield from _from_path(Path(os.fsdecode(name)), say)
+    for name in _listed_names(stream, head):
+        if name.strip():
+            yield from _from_path(Path(os.fsdecode(name)), say)
+
+
+def _listed_names(stream: BinaryIO, head: bytes) -> Iterator[bytes]:
+    """The paths on standard input, which begins with `head`: one per line or, as `find -print0` writes them, each with
+    a zero byte at its end, so that they may contain line breaks.
+    """
+    if not (isinstance(stream, io.BufferedReader) and b"\0" in head):
+        for line in stream:
+            yield from line.rstrip(b"\r\n").split(b"\0")
+        return
+    rest = b""
+    while piece := stream.read1():
+        *names, rest = (rest + piece).split(b"\0")
+        yield from names
+    yield rest

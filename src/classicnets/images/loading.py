@@ -11,6 +11,7 @@ from classicnets.datasets.local import local_folders
 from classicnets.datasets.types import Description, FileReport, ImageSplits, print_to_stderr
 from classicnets.datasets.verify import find_files
 from classicnets.errors import ClassicnetsError, DataError, UsageError
+from classicnets.files import user_path
 from classicnets.images import folders
 from classicnets.images.automatic_split import Copies
 from classicnets.images.listing import EXTENSIONS
@@ -138,7 +139,7 @@ def _resolve(spec: str) -> Dataset | Path:
     looks_like_path = "/" in spec or "\\" in spec or spec.startswith((".", "~"))
     problem = _("there is no such folder") if looks_like_path else ""
     try:
-        path = Path(spec).expanduser()
+        path = user_path(spec)
         if spec and path.is_dir():
             _refuse_published(path)
             return path
@@ -146,8 +147,8 @@ def _resolve(spec: str) -> Dataset | Path:
             return path
         if spec and path.exists():
             problem = _("it is a file, but a folder of images, a folder of IDX files or a CSV is needed")
-    except (OSError, RuntimeError) as error:
-        problem = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        problem = error.strerror or str(error)
     if problem:
         what = _("there is no data set at {path}", path=spec)
         raise DataError("CN302", what, where=spec, why=problem, hint="classicnets list")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -103,9 +104,11 @@ def _inspect(paths: Sequence[Path], say: Callable[[str], None]) -> dict[str, Any
     """Groups of copies (indices), and the contrasts of images with transparent parts, by index; from the cache."""
     states = [cache.file_state(path) for path in paths]
     name = dump([_VERSION, *(([str(path)], state) for path, state in zip(paths, states, strict=True))])
-    file = cache_root() / "pictures" / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.survey.json"
+    folder = cache_root() / "pictures"
+    file = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}{cache.SURVEY_SUFFIX}"
     with suppress(OSError, ValueError):
         values: dict[str, Any] = json.loads(file.read_text())
+        os.utime(file)
         return {"copies": values["copies"], "contrasts": values["contrasts"]}
     if len(paths) >= _ANNOUNCED_COUNT:
         say(plural("looking for copies among {n} image", "looking for copies among {n:,} images", len(paths)))
@@ -117,7 +120,8 @@ def _inspect(paths: Sequence[Path], say: Callable[[str], None]) -> dict[str, Any
     newest = (time.time() - _FRESH_SECONDS) * 1e9
     if len(paths) >= _ANNOUNCED_COUNT and all(state and max(state[1:]) < newest for state in states):
         with suppress(OSError), temporary_file(file) as part:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             part.write_text(dump(values))
             move_into_place(part, file)
+            cache.remove_old_entries(folder)
     return values

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from classicnets.inspection import backward
 from classicnets.inspection.source_lines import find_line
@@ -34,8 +36,10 @@ def output_remarks(net: nn.Module, logits: Tensor, *, cross_entropy: bool) -> It
         logits: its output.
         cross_entropy: whether the loss is cross-entropy, which applies softmax to the logits.
     """
-    if cross_entropy and logits[0].numel() > 1:
-        yield from _activation_at_the_end(logits)
+    classes = logits[0].numel()
+    if cross_entropy and classes > 1:
+        remark = _activation_at_the_end(backward.last_operation(logits).name, classes)
+        yield from [remark] if remark else []
     yield from _dense_layers_in_a_row(net, logits)
 
 
@@ -61,11 +65,31 @@ def gradient_remarks(net: nn.Module) -> Iterator[Remark]:
     rounding = 1e-6 * max(float(p.grad.abs().max()) for p in parameters.values() if p.grad is not None)
     hidden = [path for path, p in parameters.items() if p.dim() > 1][:-1]  # the labels tell the units of the last apart
     if equal := [path.rpartition(".")[0] or path for path in hidden if _units_stay_equal(parameters[path], rounding)]:
-        message = _(
-            "all units of {names} start with the same weights and get the same gradient, so they always stay the same",
-            names=name_list(equal),
-        )
-        yield Remark("equal_units", message, "--set initialize=xavier_uniform")
+        yield _equal_units(equal)
+
+
+def remark_on_outputs(outputs: Tensor) -> Remark | None:
+    """The remark on an activation at the end, of a network of which only outputs [N, classes] are known."""
+    return _activation_at_the_end(_operation_before(outputs), outputs.shape[1])
+
+
+def remark_on_weights(net: nn.Module, layers: Sequence[nn.Module]) -> Remark | None:
+    """The remark on the first layer whose units have the same incoming weights, and the same outgoing ones.
+
+    The last layer may start with zeros: its units differ after the first step.
+
+    Args:
+        net: the network.
+        layers: its layers with weights, in the order in which they are called.
+    """
+    names = {layer: name for name, layer in net.named_modules()}
+    layers = [layer for layer in layers if not any(is_lazy(p) for p in layer.parameters())]
+    for layer, following in pairwise(layers):
+        weight, bias = layer.weight, layer.bias
+        assert isinstance(weight, Tensor)
+        if _equal_rows(weight) and (not isinstance(bias, Tensor) or _equal_rows(bias)) and _equal_columns(following):
+            return _equal_units([names[layer]])
+    return None
 
 
 def mode_remarks(net: nn.Module, images: Tensor) -> Iterator[Remark]:
@@ -91,28 +115,48 @@ def name_list(names: Sequence[str]) -> str:
     return _("{names} and {n} more", names=", ".join(names[:_SHOWN]), n=len(names) - _SHOWN)
 
 
-def _activation_at_the_end(logits: Tensor) -> Iterator[Remark]:
+def _equal_units(layers: Sequence[str]) -> Remark:
+    message = _(
+        "all units of {names} start with the same weights and get the same gradient, so they always stay the same",
+        names=name_list(layers),
+    )
+    return Remark("equal_units", message, "--set initialize=xavier_uniform")
+
+
+def _operation_before(outputs: Tensor) -> str:
+    """The last operation that outputs [N, classes] show, "Softmax" or "Relu"; "" if they show none."""
+    if outputs.shape[1] < 2 or not outputs.isfinite().all():
+        return ""
+    low, high = float(outputs.min()), float(outputs.max())
+    differ = float((outputs - outputs[:1]).abs().max()) > 1e-6
+    if differ and low >= 0 and high <= 1 and float((outputs.sum(dim=1) - 1).abs().max()) < 1e-4:
+        return "Softmax"
+    with_zeros = float((outputs == 0).any(dim=1).float().mean())
+    return "Relu" if low == 0 and high > 0 and with_zeros > 0.5 else ""
+
+
+def _activation_at_the_end(operation: str, classes: int) -> Remark | None:
     """Logits that an activation limits. Log-softmax is harmless, because softmax of it is the softmax before it."""
-    operation, classes = backward.last_operation(logits).name, logits[0].numel()
     if operation == "Softmax":
         message = _(
             "forward() ends with softmax, and the loss and predict apply softmax again: no probability can exceed"
             " {limit:.2f}",
             limit=_highest_probability(0, 1, classes),
         )
-        yield Remark("softmax_output", message, _("leave out the softmax, so that forward() returns logits"))
-    elif operation in _RANGES:
+        return Remark("softmax_output", message, _("remove the softmax at the end, so that forward() returns logits"))
+    if operation in _RANGES:
         message = _(
             "forward() ends with {operation}, which limits the logits: no probability can exceed {limit:.2f}",
             operation=operation.lower(),
             limit=_highest_probability(*_RANGES[operation], classes),
         )
-        yield Remark("bounded_output", message, _("leave out the activation after the last layer"))
-    elif operation in {"Relu", "Threshold"}:
+        return Remark("bounded_output", message, _("remove the activation after the last layer"))
+    if operation in {"Relu", "Threshold"}:
         message = _(
             "forward() ends with ReLU: a negative logit becomes 0 and gets no gradient, so a class may never be learned"
         )
-        yield Remark("relu_output", message, _("leave out the ReLU after the last layer"))
+        return Remark("relu_output", message, _("remove the ReLU after the last layer"))
+    return None
 
 
 def _highest_probability(low: float, high: float, classes: int) -> float:
@@ -138,6 +182,20 @@ def _dense_layers_in_a_row(net: nn.Module, logits: Tensor) -> Iterator[Remark]:
 def _units_stay_equal(weights: Tensor, rounding: float) -> bool:
     """Whether all rows are the same in the weights, and in their gradient up to rounding."""
     gradient = weights.grad
-    if gradient is None or len(weights) < 2 or not bool((weights == weights[:1]).all()):
+    if gradient is None or not _equal_rows(weights):
         return False
     return float((gradient - gradient[:1]).abs().max()) <= rounding
+
+
+def _equal_rows(values: Tensor) -> bool:
+    """Whether there are several rows, all equal."""
+    return len(values) > 1 and bool((values == values[:1]).all())
+
+
+def _equal_columns(layer: nn.Module) -> bool:
+    """Whether each unit weights all its inputs alike, at each position of a kernel."""
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    if weight.dim() < 2 or weight.shape[1] < 2:
+        return False
+    return bool((weight == weight[:, :1]).all())

@@ -5,11 +5,8 @@ Each kind of failure has a function that recognizes it and returns the reason an
 
 from __future__ import annotations
 
-import ast
-import inspect
 import math
 import re
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,10 +27,10 @@ from classicnets.inspection.layer_source import class_and_arguments, dense_sourc
 from classicnets.inspection.meta import Shape, one_line, without_data
 from classicnets.inspection.nearest_size import SEARCH_RADIUS, NearestFit, nearest_fit
 from classicnets.inspection.shapes import Failure, Table, try_trace
+from classicnets.inspection.source_lines import reshaping_call
 from classicnets.text import _, command, plural
 from classicnets.text import shape as shape_text
 
-_RESHAPING = ("view", "reshape")
 _USUAL_SIZES = (224, 28, 32)  # height and width for which networks are made: ImageNet, MNIST, CIFAR
 
 
@@ -110,7 +107,7 @@ def _axes_hint(net: nn.Module, shape: Shape) -> str:
 def _mixed_batch(failure: Failure) -> _Finding | None:
     if failure.results is None:
         return None
-    if call := _reshaping_call(failure.net, failure.results):
+    if call := reshaping_call(failure.net, failure.results):
         fix = _("in forward(), replace {call} by x.flatten(1), which keeps the batch axis", call=call)
     else:
         fix = _("in forward(), replace x.view(-1, N) or squeeze() by x = x.flatten(1), which keeps the batch axis")
@@ -132,7 +129,7 @@ def _fixed_batch(failure: Failure) -> _Finding | None:
         return None
     if rows in {0, failure.batch}:
         return None
-    call = _reshaping_call(failure.net, rows, sizes) or _("view or reshape")
+    call = reshaping_call(failure.net, rows, sizes) or _("view or reshape")
     fix = _("in forward(), replace {call} by x.flatten(1)", call=call)
     if reader is not None and reader[1].in_features != values:
         change = dense_source(python_path(reader[0]), reader[1], values)
@@ -157,32 +154,6 @@ def _next_dense(failure: Failure) -> tuple[str, nn.Linear] | None:
         if isinstance(layer, nn.Linear) and name not in called:
             return name, layer
     return None
-
-
-def _reshaping_call(net: nn.Module, rows: int, sizes: str = "") -> str:
-    """The call of view or reshape in the network's code that makes so many rows, or has these sizes, as source."""
-    candidates: dict[int, str] = {}
-    for module in net.modules():
-        if type(module).__module__.startswith("torch."):
-            continue
-        try:
-            tree = ast.parse(textwrap.dedent(inspect.getsource(type(module).forward)))
-        except (OSError, TypeError, SyntaxError):
-            continue
-        for call in ast.walk(tree):
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _RESHAPING:
-                of_torch = isinstance(call.func.value, ast.Name) and call.func.value.id == "torch"
-                arguments = call.args[of_torch:]
-                if len(arguments) == 1 and isinstance(arguments[0], ast.Tuple | ast.List):
-                    arguments = arguments[0].elts
-                words = [*map(ast.unparse, arguments)]
-                first = words[0] if len(words) > 1 else ""
-                likelihood = {str(rows): 1, "-1": 3}.get(first, 2 if first.isidentifier() else 4)
-                if sizes and ", ".join(words) == sizes:
-                    likelihood = 0
-                source = f"{call.func.attr}({', '.join(map(ast.unparse, call.args))})"
-                candidates.setdefault(likelihood, source)
-    return next((candidates[likelihood] for likelihood in range(4) if likelihood in candidates), "")
 
 
 def _missing_padding(failure: Failure) -> str:

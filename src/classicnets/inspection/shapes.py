@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from classicnets.errors import UsageError
+from classicnets.errors import ClassicnetsError, UsageError
 from classicnets.inspection.meta import Shape, batch_length, one_line
 from classicnets.inspection.observer import Call, Observer, declares_macs, is_layer, layers, own_parameters
 from classicnets.models.modules import unwrap
@@ -197,6 +197,8 @@ def _run_batch(batch: int, net: nn.Module, shape: Shape, device: str, notes: tup
     observer = Observer(net, shape, batch, device)  # with a new copy, since the pass initializes lazy layers
     try:
         outputs = observer.run()
+    except ClassicnetsError:  # ours, such as that of a file that is not trusted
+        raise
     except Exception as error:
         return Failure(net, observer, one_line(error))
     if (result_count := batch_length(outputs)) != batch:

@@ -1,9 +1,12 @@
-"""Finds the line of the user's code that calls a torch operation."""
+"""Finds the line of the user's code that calls a torch operation, and the call of view or reshape in its source."""
 
 from __future__ import annotations
 
+import ast
+import inspect
 import linecache
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+_RESHAPING = ("view", "reshape")
 _NOT_THE_USERS = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))  # torch and classicnets
 
 
@@ -44,6 +48,32 @@ def line_of(error: BaseException) -> str:
             line = f"{file}:{frame.tb_lineno}: {linecache.getline(file, frame.tb_lineno).strip()}"
         frame = frame.tb_next
     return line
+
+
+def reshaping_call(net: nn.Module, rows: int, sizes: str = "") -> str:
+    """The call of view or reshape in the network's code that makes so many rows, or has these sizes, as source."""
+    candidates: dict[int, str] = {}
+    for module in net.modules():
+        if type(module).__module__.startswith("torch."):
+            continue
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(type(module).forward)))
+        except (OSError, TypeError, SyntaxError):
+            continue
+        for call in ast.walk(tree):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _RESHAPING:
+                of_torch = isinstance(call.func.value, ast.Name) and call.func.value.id == "torch"
+                arguments = call.args[of_torch:]
+                if len(arguments) == 1 and isinstance(arguments[0], ast.Tuple | ast.List):
+                    arguments = arguments[0].elts
+                words = [*map(ast.unparse, arguments)]
+                first = words[0] if len(words) > 1 else ""
+                likelihood = {str(rows): 1, "-1": 3}.get(first, 2 if first.isidentifier() else 4)
+                if sizes and ", ".join(words) == sizes:
+                    likelihood = 0
+                source = f"{call.func.attr}({', '.join(map(ast.unparse, call.args))})"
+                candidates.setdefault(likelihood, source)
+    return next((candidates[likelihood] for likelihood in range(4) if likelihood in candidates), "")
 
 
 class _Finder(TorchDispatchMode):

@@ -19,6 +19,7 @@ from classicnets.recipes import (
     rules,
     torchvision,
 )
+from classicnets.recipes.setting_values import convert, default_value, hint, nearest_value, typed
 from classicnets.text import _, assignments, command, nearest
 from classicnets.values import Recipe
 
@@ -160,13 +161,13 @@ def apply(recipe: Recipe, settings: Mapping[str, Any]) -> Resolved:
 
     def converted(key: str, value: Any, usual: Any) -> Any:
         try:
-            return rules.convert(key, value)
+            return convert(key, value)
         except ValueError as error:
-            messages[key] = f"{key}={rules.typed(value)}: {error}"
-            corrections[key] = rules.nearest_value(value, usual)
+            messages[key] = f"{key}={typed(value)}: {error}"
+            corrections[key] = nearest_value(value, usual)
             return corrections[key]
 
-    original = replace(recipe, **{key: converted(key, getattr(recipe, key), rules.default(key)) for key in SETTINGS})
+    original = replace(recipe, **{key: converted(key, getattr(recipe, key), default_value(key)) for key in SETTINGS})
     for key in settings:  # replaced, so that the recipe's own value does not matter
         messages.pop(key, None)
         corrections.pop(key, None)
@@ -179,6 +180,6 @@ def apply(recipe: Recipe, settings: Mapping[str, Any]) -> Resolved:
             _("the recipe cannot be used with these settings"),
             where=assignments(settings),
             why="\n".join([*messages.values(), *invalid]),
-            hint=rules.hint(corrections | further),
+            hint=hint(corrections | further),
         )
     return Resolved(resolved, {key: "--set" if key in settings else "recipe" for key in SETTINGS})

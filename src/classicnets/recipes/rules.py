@@ -1,18 +1,18 @@
-"""The rules for the settings of a recipe: valid values, contradictions, and the settings that correct an invalid one.
+"""The rules for the settings of a recipe: valid values, contradictions, and the settings that correct them.
 
 Each rule is written once. Rules that depend on the data are in `training/data_rules.py`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from classicnets import machine
-from classicnets.text import _, command, nearest, plural
-from classicnets.values import AUTO, MAX_SIDE, Recipe
+from classicnets.recipes.setting_values import average, default_value, typed
+from classicnets.text import _, nearest, plural
+from classicnets.values import MAX_SIDE, Recipe
 
 Settings = dict[str, Any]
 
@@ -47,7 +47,6 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 
 _WHITE = 255.0  # of a pixel as a byte; means and standard deviations on this scale are a common mistake
 _MAX_STD = 2.0  # pixels in 0..1 vary by at most 0.5; a little more is used as a scale: 256/255 in Caffe's LeNet
-_FLOAT32 = (1.2e-38, 3.4e38)  # smallest and largest magnitude that float32 holds in full precision
 _VALIDATION, _PATIENCE, _DROP = 0.05, 5, 0.1  # values that hints suggest
 
 
@@ -268,9 +267,9 @@ RULES = (
         lambda r: [{"crop": "none"}, *([{"resize": r.image_size + 4}] if r.image_size else [])],
     ),
     Rule(
-        lambda r: r.crop == "resized" or r.crop_area == default("crop_area"),
+        lambda r: r.crop == "resized" or r.crop_area == default_value("crop_area"),
         lambda r: _("crop_area={value} needs crop=resized, and crop is {crop}", value=r.crop_area, crop=r.crop),
-        lambda _r: [{"crop_area": default("crop_area")}, {"crop": "resized"}],
+        lambda _r: [{"crop_area": default_value("crop_area")}, {"crop": "resized"}],
         only_given="crop_area",
     ),
     Rule(
@@ -327,7 +326,7 @@ def _invalid_values(recipe: Recipe, original: Recipe) -> tuple[list[str], Settin
             value = getattr(recipe, key)
             if not _in_range(limits, value):
                 messages.append(limits.message(key, typed(value)))
-                candidates = [getattr(original, key), default(key)]
+                candidates = [getattr(original, key), default_value(key)]
                 if key in {"mean", "std"}:
                     candidates.insert(0, tuple(round(x / _WHITE, 4) for x in value))
                 corrections[key] = next(x for x in candidates if _in_range(limits, x))
@@ -337,7 +336,7 @@ def _invalid_values(recipe: Recipe, original: Recipe) -> tuple[list[str], Settin
             names = ", ".join(map(str, choices))
             messages.append(_("{key}={value}: must be one of {names}", key=key, value=value, names=names))
             near = [choice for choice in choices if str(choice) == nearest(str(value), map(str, choices))]
-            corrections[key] = next(x for x in (*near, getattr(original, key), default(key)) if x in choices)
+            corrections[key] = next(x for x in (*near, getattr(original, key), default_value(key)) if x in choices)
     return messages, corrections
 
 
@@ -346,102 +345,9 @@ def _in_range(limits: Range, value: Any) -> bool:
     return all(x is None or limits.valid(x) for x in numbers)
 
 
-def default(key: str) -> Any:
-    """A valid value of a setting, whatever the recipe."""
-    default = next(f.default for f in fields(Recipe) if f.name == key)
-    return {"epochs": 10, "batch_size": 128, "lr": 0.01}[key] if default is MISSING else default
-
-
-def convert(key: str, value: Any) -> Any:
-    """Convert a value to the type of a setting; values from Python are checked in the same way as text.
-
-    Raises:
-        ValueError: with the reason.
-    """
-    kind = next(str(f.type) for f in fields(Recipe) if f.name == key)
-    text = str(value).strip()
-    if kind == "bool":
-        if text.lower() not in {"true", "false"}:
-            raise ValueError(_("must be true or false"))
-        return text.lower() == "true"
-    if kind in {"int", "int | None"}:
-        if kind == "int | None" and text.lower() == "none":
-            return None
-        try:
-            return int(text)
-        except ValueError:
-            raise ValueError(_("must be an integer")) from None
-    if kind == "float":
-        return _number(text)
-    if kind.startswith("tuple["):
-        parts = value if isinstance(value, tuple | list) else text.strip("()[]").split(",")
-        words = [str(part).strip() for part in parts if str(part).strip() not in {"", "none"}]
-        return tuple(map(_number, words)) if "float" in kind else tuple(words)
-    return _color(text) if key == "background" else text
-
-
-def _color(text: str) -> str:
-    """A color as "#rrggbb", or "auto"."""
-    if text.lower() == AUTO:
-        return AUTO
-    from PIL import ImageColor  # here, because `list` needs no images
-
-    values: tuple[int, ...]
-    try:
-        values = ImageColor.getrgb(text)
-    except ValueError:
-        values = ()
-    if len(values) != 3:  # no color, or one that is transparent itself
-        raise ValueError(_("must be auto, white, black or another color, such as #ffeedd"))
-    return f"#{bytes(values).hex()}"
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(_("must be a number")) from None
-    if not math.isfinite(value):
-        raise ValueError(_("must be a finite number"))
-    smallest, largest = _FLOAT32
-    if value and not smallest < abs(value) < largest:
-        raise ValueError(_("must be a number that float32 can hold"))
-    return value
-
-
-def nearest_value(value: Any, usual: Any) -> Any:
-    """What a hint suggests in place of a value that `convert` rejects: one near to it, else the `usual` value."""
-    text = str(value).strip().lower()
-    if isinstance(usual, bool):
-        return {"yes": True, "on": True, "1": True, "no": False, "off": False, "0": False}.get(text, usual)
-    try:
-        return int(float(text)) if isinstance(usual, int) else usual
-    except (ValueError, OverflowError):
-        return usual
-
-
-def hint(corrections: Mapping[str, Any]) -> str:
-    """The corrections as they are typed: "--set monitor=none mean=0.1,0.2"."""
-    return command("--set", *(f"{key}={typed(value)}" for key, value in corrections.items()))
-
-
-def typed(value: object) -> str:
-    """A value as it is typed after --set."""
-    if isinstance(value, tuple):
-        return ",".join(map(typed, value)) or "none"
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
-
-
 def padded(recipe: Recipe) -> int:
     """Height and width in pixels from which images are cropped, of a recipe with `resize`."""
     return (recipe.resize or 0) + 2 * recipe.pad
-
-
-def average(values: Sequence[float]) -> tuple[float, ...]:
-    """The mean of the values, as the single value for all channels."""
-    return (float(f"{sum(values) / len(values):.3g}"),)
 
 
 def _fractions(recipe: Recipe) -> tuple[float, ...]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from classicnets.report import (
         cards,
         error_analysis,
+        exported,
         figures,
         findings,
         jsonlines,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "cards",
     "error_analysis",
+    "exported",
     "figures",
     "findings",
     "jsonlines",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from classicnets.study.seeds import spread
+from classicnets.study.summary import spread
 from classicnets.text import _, assignments, plural
 from classicnets.values import current_names
 

@@ -6,12 +6,12 @@ import builtins
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TextIO
 
 from classicnets.errors import MachineError
-from classicnets.text import _
+from classicnets.text import _, csv_row, visible
 
 
 class Unwritable(MachineError):
@@ -65,9 +65,19 @@ def _unwritable() -> Iterator[None]:
 
 
 def print(*values: object, sep: str = " ", end: str = "\n", file: TextIO | None = None, flush: bool = False) -> None:
-    """Print a result, as the function of Python does, to `stream` by default. Raises Unwritable."""
+    """Print a result, as the function of Python does, to `stream` by default. Raises Unwritable.
+
+    On a terminal, what would control it is escaped: see `text.visible`. A file or a pipe gets it as it is.
+    """
+    text, target = sep.join(map(str, values)) + end, file or stream()
     with _unwritable() if file is None else nullcontext():
-        builtins.print(*values, sep=sep, end=end, file=file or stream(), flush=flush)
+        builtins.print(visible(text) if target.isatty() else text, end="", file=target, flush=flush)
+
+
+def print_csv_row(cells: Iterable[object]) -> None:
+    """Print a line of a CSV, on a terminal as one line. Raises Unwritable."""
+    texts = map(str, cells)
+    print(csv_row(visible(text, one_line=True) for text in texts) if stream().isatty() else csv_row(texts), end="")
 
 
 @contextmanager
@@ -86,7 +96,8 @@ def reserved(*, until_exit: bool = False) -> Iterator[None]:
         _reserved = _Results(
             os.fdopen(os.dup(descriptor), "wb", 0 if stdout.write_through else -1),
             encoding=stdout.encoding,
-            errors=stdout.errors,
+            # names of files keep their bytes, whether they are valid text or not
+            errors="surrogateescape" if stdout.errors == "strict" else stdout.errors,
             line_buffering=stdout.line_buffering,
             write_through=stdout.write_through,
         )

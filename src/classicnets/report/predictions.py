@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +12,7 @@ from PIL import Image
 
 from classicnets.errors import DataError
 from classicnets.evaluation.classify import Decoder, Prediction
-from classicnets.evaluation.model import Model
+from classicnets.evaluation.rejection import Calibration
 from classicnets.files import write_whole
 from classicnets.images.decode import read_image
 from classicnets.images.inputs import Input
@@ -22,7 +21,7 @@ from classicnets.report import figures, output, sheet, tables
 from classicnets.report.output import print
 from classicnets.report.sheet import Pair
 from classicnets.strict_json import dump
-from classicnets.text import _, visible
+from classicnets.text import _, plural, visible
 from classicnets.values import WHITE, Preprocess
 
 MAX_DRAWN = 48  # images on the sheet
@@ -84,18 +83,27 @@ class Writer(Protocol):
         """Print what is left to print after the last prediction."""
 
 
-def rejection_note(model: Model, min_confidence: float) -> str:
-    """Return which answers are unknown, and whether the probabilities are calibrated."""
-    values = {"p": min_confidence, "temperature": model.temperature}
-    if model.temperature is None:
+def rejection_note(calibration: Calibration, min_confidence: float) -> str:
+    """Return which answers are unknown, and what calibrates the probabilities, or why nothing does."""
+    values = {"p": min_confidence, "temperature": calibration.temperature}
+    if calibration.temperature is None:
         return _(
-            "answers with a probability below {p:g} are unknown; probabilities are not calibrated, because there is no"
-            " temperature: no validation images were held out, or all of them are classified correctly",
+            "answers with a probability below {p:g} are unknown; probabilities are not calibrated: {reason}",
+            reason=calibration.why_missing(),
             **values,
         )
-    return _(
+    if calibration.images is None:
+        return _(
+            "answers with a probability below {p:g} are unknown; probabilities are calibrated with the temperature"
+            " {temperature:.3f}, which was fitted on validation images, whose number is not recorded",
+            **values,
+        )
+    return plural(
         "answers with a probability below {p:g} are unknown; probabilities are calibrated with the temperature"
-        " {temperature:.3f}, which was fitted on validation images",
+        " {temperature:.3f}, which was fitted on {n} validation image",
+        "answers with a probability below {p:g} are unknown; probabilities are calibrated with the temperature"
+        " {temperature:.3f}, which was fitted on {n:,} validation images",
+        calibration.images,
         **values,
     )
 
@@ -225,9 +233,8 @@ class _Csv:
     def __init__(self, top: int, rejects: bool):
         self.top, self.rejects = top, rejects
         ranked = [name for i in range(2, top + 1) for name in (f"predicted_{i}", f"probability_{i}")]
-        self.file = csv.writer(output.stream(), lineterminator="\n")
         answer = ["answer", "rejected"] if rejects else []
-        self.file.writerow(["picture", "predicted", "probability", *ranked, *answer, "truth", "error"])
+        output.print_csv_row(["picture", "predicted", "probability", *ranked, *answer, "truth", "error"])
 
     def show(self, prediction: Prediction) -> None:
         cells: list[object] = []
@@ -236,7 +243,7 @@ class _Csv:
         cells += [""] * (2 * self.top - len(cells))
         if self.rejects:
             cells += [_answer(prediction), "" if prediction.error else str(prediction.rejected).lower()]
-        self.file.writerow([prediction.image, *cells, prediction.truth or "", prediction.error])
+        output.print_csv_row([prediction.image, *cells, prediction.truth or "", prediction.error])
 
     def end(self, _tally: Tally, /) -> None:
         pass

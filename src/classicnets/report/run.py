@@ -5,7 +5,7 @@ from __future__ import annotations
 from classicnets.files import write_whole
 from classicnets.report import cards, error_analysis, figures
 from classicnets.text import _, plural
-from classicnets.training.session import Results
+from classicnets.training.results import Results
 
 
 def write(results: Results) -> None:
@@ -32,4 +32,4 @@ def write(results: Results) -> None:
         ),
     ):
         write_whole(path, figures.png(figure))
-    write_whole(folder.path / "card.md", cards.run_card(results.facts, net=net).encode())
+    write_whole(folder.path / "card.md", cards.run_card(results.facts, net=net).encode("utf-8", "backslashreplace"))

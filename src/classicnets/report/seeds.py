@@ -36,7 +36,7 @@ def write(results: SeedsResults) -> None:
         recipe=plan.recipe.source,
     )
     write_whole(results.folder.curves, figures.png(draw(epochs, accuracies, plan.expected, title)))
-    write_whole(results.folder.card, cards.seeds_card(results.facts, net=net).encode())
+    write_whole(results.folder.card, cards.seeds_card(results.facts, net=net).encode("utf-8", "backslashreplace"))
 
 
 def draw(

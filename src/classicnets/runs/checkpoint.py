@@ -12,7 +12,7 @@ from torch import Tensor
 
 from classicnets import checksum, schema
 from classicnets.errors import DataError
-from classicnets.files import mapped, write_whole
+from classicnets.files import mapped, native_path, write_whole
 from classicnets.runs import formats
 from classicnets.strict_json import dump
 from classicnets.text import _, plural
@@ -74,7 +74,7 @@ def load(path: Path, *, trust: bool = False) -> tuple[dict[str, Tensor], dict[st
     if not path.is_file():
         raise DataError("CN305", _("the checkpoint does not exist"), where=str(path))
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        with native_path(path) as name, safetensors.safe_open(name, framework="pt") as file:
             metadata = file.metadata() or {}
             facts = check_facts(path, metadata, trust=trust)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)

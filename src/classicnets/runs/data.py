@@ -10,9 +10,10 @@ from typing import Any
 from classicnets.datasets.catalog import DATASETS
 from classicnets.datasets.types import ImageSplits
 from classicnets.errors import DataError
+from classicnets.files import user_path
 from classicnets.images.trained import TrainedImages, digests_of
 from classicnets.runs.folder import RunFolder
-from classicnets.text import _, command, join, plural
+from classicnets.text import _, again, command, join, plural
 
 _MAX_NAMED = 3  # files that an error names for each kind of difference
 _Rows = dict[str, tuple[str, str]]  # path -> class and split
@@ -24,7 +25,7 @@ def locate(run: RunFolder, data: str | Path | None, retry: Sequence[str | Path])
     Args:
         run: The run.
         data: Where the data lies now; None for where it was.
-        retry: The words of the command, which a hint repeats with --data.
+        retry: The words of the command, which a hint repeats with --data (see `text.again`).
 
     Raises:
         DataError: CN302, there is nothing at this place.
@@ -32,7 +33,7 @@ def locate(run: RunFolder, data: str | Path | None, retry: Sequence[str | Path])
     place = str(data or run.read()["data"])
     if place in DATASETS:
         return place
-    path = Path(place).expanduser()
+    path = user_path(place)
     if path.exists():
         return str(path.resolve())
     raise DataError(
@@ -40,7 +41,7 @@ def locate(run: RunFolder, data: str | Path | None, retry: Sequence[str | Path])
         _("the data of the run is not at {path}", path=place),
         where=str(run.path),
         why=_("there is no such file or folder") if data else _("it was there when the run was started"),
-        hint=_("{command}   # the folder or file where it is now", command=command(*retry, "--data", "DATA")),
+        hint=_("{command}   # the folder or file where it is now", command=_with_data(retry)),
     )
 
 
@@ -64,10 +65,15 @@ def check(run: RunFolder, splits: ImageSplits, place: str, retry: Sequence[str |
             recorded=recorded[:12],
         ),
         hint=(
-            _("{command}   # the folder or file where it is now", command=command(*retry, "--data", "DATA")),
+            _("{command}   # the folder or file where it is now", command=_with_data(retry)),
             command("classicnets", "data", "check", Path(place)),
         ),
     )
+
+
+def _with_data(retry: Sequence[str | Path]) -> str:
+    """The command with a place of the data."""
+    return again(*retry, "--data", "DATA", data="DATA")
 
 
 def remember(run: RunFolder, place: str) -> None:

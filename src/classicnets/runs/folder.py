@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from classicnets import checksum, schema
+from classicnets import checksum, machine, schema
 from classicnets import trust as trusted
-from classicnets.errors import DataError, UsageError
+from classicnets.errors import DataError, MachineError, UsageError
 from classicnets.files import cannot_write, sync_folder, write_json, write_whole
-from classicnets.runs import formats, net_spec
+from classicnets.runs import formats, net_spec, user_file
 from classicnets.runs.net_spec import NetSpec
-from classicnets.text import _, command, nearest
+from classicnets.text import _, command, nearest, note
 from classicnets.values import Preprocess, Recipe
+
+_MAX_LABEL = 120  # bytes; a name has at most 255, with its number and the suffix of a temporary or an exported file
 
 # Facts of run.json that a checkpoint has too, as they are compared
 _AGREEING: dict[str, Callable[[Any], Any]] = {
@@ -71,7 +75,7 @@ class RunFolder:
 
     @property
     def trained_images(self) -> Path:
-        """The digests of the images that the run is trained on, which `images.trained` writes and reads."""
+        """The digests of the images that the run is trained on, as `images.trained` records them."""
         return self.path / "trained_images.json"
 
     @property
@@ -127,24 +131,36 @@ class RunFolder:
             ) from error
         return facts
 
-    def read_trained_images(self) -> dict[str, Any] | None:
-        """Return what `images.trained.record` has recorded; None for a run of an older version.
+    def read_trained_images(self, say: Callable[[str], object] = lambda _: None) -> dict[str, Any] | None:
+        """Return what `write_trained_images` has written; None if it was changed, or for a run of an older version.
 
-        Raises:
-            DataError: CN305 if the file is damaged.
+        Args:
+            say: receives a note if the file was changed, or has no checksum.
         """
+        path = self.trained_images
         try:
-            values: dict[str, Any] = schema.read(self.trained_images.read_bytes(), formats.TRAINED_IMAGES)
+            values: dict[str, Any] = schema.read(path.read_bytes(), formats.TRAINED_IMAGES)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
-            raise DataError(
-                "CN305",
-                _("the record of the images that the run was trained on is damaged"),
-                where=str(self.trained_images),
-                why=str(error),
-            ) from error
+        except (OSError, ValueError):
+            values = {checksum.KEY: ""}
+        recorded = values.pop(checksum.KEY, None)
+        if recorded is None:
+            say(checksum.missing(path))
+        elif recorded != checksum.of_values(values):
+            say(
+                _(
+                    "note: {path} was changed since classicnets wrote it, so it is not used: images that the run was"
+                    " trained on are not recognized",
+                    path=path,
+                )
+            )
+            return None
         return values
+
+    def write_trained_images(self, values: dict[str, Any]) -> None:
+        """Write what `images.trained.record` has returned. Raises MachineError CN401."""
+        write_json(self.trained_images, checksum.with_checksum(values))
 
     def write(self, facts: dict[str, Any]) -> None:
         """Replace run.json atomically."""
@@ -182,6 +198,8 @@ class RunFolder:
                     ),
                 ),
             )
+            if trust:
+                user_file.permit(Path(spec.path))
         return spec
 
     def described_net(self) -> NetSpec:
@@ -227,6 +245,33 @@ class RunFolder:
         )
 
 
+def check_root(root: Path) -> None:
+    """Check, before any data is read, that folders can be created in `root`; it is not created itself.
+
+    Raises:
+        MachineError: CN401 if they cannot.
+    """
+    if reason := machine.write_error(root.absolute()):
+        raise cannot_write(root, OSError(reason))
+
+
+@contextmanager
+def resumable(path: Path) -> Iterator[None]:
+    """Within this block, the error for a file that cannot be written below `path` says how its training is resumed."""
+    try:
+        yield
+    except MachineError as error:
+        if error.code == "CN401" and Path(error.where).is_relative_to(path):
+            error.hints = (
+                _(
+                    "{command}   # resumes after the last checkpoint, when files can be written there again",
+                    command=command("classicnets", "train", "--resume", path),
+                ),
+                _("{command}   # and resume the copy, if they never can", command=command("cp", "-r", path, "FOLDER")),
+            )
+        raise
+
+
 def make(root: Path, label: str, fill: Callable[[Path], object]) -> Path:
     """Create the folder root/label-K with the smallest K that is not in use, and return its path.
 
@@ -234,12 +279,14 @@ def make(root: Path, label: str, fill: Callable[[Path], object]) -> Path:
 
     Args:
         root: the folder in which it is created.
-        label: its name without the number.
+        label: its name without the number; shortened if it is too long for a name.
         fill: called with the temporary folder, to write its files.
 
     Raises:
         MachineError: CN401 if it cannot be written.
     """
+    name = os.fsencode(label)
+    label = label if len(name) <= _MAX_LABEL else name[:_MAX_LABEL].decode("utf-8", "ignore")
     temporary = root / f".{label}.{uuid.uuid4().hex}.part"
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -302,7 +349,7 @@ def open_run(path: str | Path) -> RunFolder:
     folder = RunFolder(Path(path))
     facts = folder.read()
     if facts.get(checksum.KEY, "") not in ["", checksum.of_values(facts)]:
-        checksum.note(_("note: {path} was changed since classicnets wrote it", path=folder.file))
+        note(_("note: {path} was changed since classicnets wrote it", path=folder.file))
     return folder
 
 

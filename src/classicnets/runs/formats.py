@@ -36,8 +36,12 @@ _MAX_CLASSES = 100_000
 _MAX_COUNT = 10**15  # parameters, operations, bytes
 
 _SHARE = Real(0, 1)
-_TEMPERATURE = Real(1e-4, 1e4)
 _COUNT = Whole(0, _MAX_COUNT)
+_CALIBRATION: dict[str, Kind] = {
+    "temperature": optional(Real(1e-4, 1e4)),
+    "calibration_images": optional(_COUNT),
+    "uncalibrated": Text(most=100),
+}
 _CLASSES = Several(Text(most=1000, least=1), most=_MAX_CLASSES, least=1)
 _CHANNEL_VALUES = Several(Real(-1e6, 1e6), most=4, least=1)
 _SIDE = Whole(1, MAX_SIDE)
@@ -112,10 +116,10 @@ _RESULT = Record(
         "calibration_error": optional(_SHARE),
         "peak_memory_bytes": optional(_COUNT),
         "verdict": Text(),
-        "temperature": optional(_TEMPERATURE),
+        **_CALIBRATION,
     },
     frozenset(
-        {"temperature", "top5_accuracy", "balanced_accuracy", "calibration_error", "peak_memory_bytes", "verdict"}
+        {*_CALIBRATION, "top5_accuracy", "balanced_accuracy", "calibration_error", "peak_memory_bytes", "verdict"}
     ),
 )
 
@@ -244,7 +248,7 @@ _OF_EXPORTED: dict[str, Kind] = {
     "int8": Flag(),
     "trained_images": optional(TRAINED_IMAGES),
     "input": Choice(EXPORT_INPUTS),
-    "temperature": optional(_TEMPERATURE),
+    **_CALIBRATION,
     "min_confidence": optional(_SHARE),
     "weights_sha256": Text(most=64),
     "versions": Mapped(Text(most=1000)),

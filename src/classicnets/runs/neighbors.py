@@ -6,11 +6,12 @@ import builtins
 import hashlib
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib.abc import MetaPathFinder
 from importlib.machinery import (
+    BYTECODE_SUFFIXES,
     EXTENSION_SUFFIXES,
     SOURCE_SUFFIXES,
     ExtensionFileLoader,
@@ -18,6 +19,7 @@ from importlib.machinery import (
     ModuleSpec,
     PathFinder,
     SourceFileLoader,
+    SourcelessFileLoader,
 )
 from pathlib import Path
 from types import ModuleType
@@ -35,10 +37,15 @@ class Neighbors(MetaPathFinder):
     They are in `sys.modules` only while the file runs (see `visible`), so that files in two folders never get each
     other's modules. `builtins` are for the globals of the file: with them, import statements in its functions find the
     neighbors later, too.
+
+    Args:
+        folder: The folder of the file.
+        admit: Is given path (as in `digests`) and SHA-256 of each neighbor before it runs, and raises an error if it
+            must not run.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, admit: Callable[[str, str], None] = lambda _path, _digest: None):
+        self.folder, self.admit = folder, admit
         self.digests: dict[str, str] = {}  # SHA-256 of each file, by its path, which is relative inside of the folder
         # the exit() of Python would also close standard input
         self.builtins = {**vars(builtins), "__import__": self._import, "exit": sys.exit, "quit": sys.exit}
@@ -133,7 +140,8 @@ class Neighbors(MetaPathFinder):
         parts: list[str] = []  # of a package without __init__.py
         for folder in folders:
             if folder not in self._finders:
-                loaders = (partial(_Source, self), SOURCE_SUFFIXES), (ExtensionFileLoader, EXTENSION_SUFFIXES)
+                kinds = (_Source, SOURCE_SUFFIXES), (_Extension, EXTENSION_SUFFIXES), (_Bytecode, BYTECODE_SUFFIXES)
+                loaders = [(partial(loader, self), suffixes) for loader, suffixes in kinds]
                 self._finders[folder] = FileFinder(folder, *loaders)  # type: ignore[arg-type]
             spec = self._finders[folder].find_spec(name)
             if spec is not None and spec.loader is not None:
@@ -153,6 +161,14 @@ class Neighbors(MetaPathFinder):
         own = [path for path in sys.path if isinstance(path, str) and (path == folder or path not in outside)]
         return [path for path in own if not {"site-packages", "dist-packages"} & {*Path(path).parts}]
 
+    def record(self, path: str, data: bytes) -> None:
+        """Record the digest of a file that is about to run, if it may run."""
+        file = Path(path)
+        name = file.relative_to(self.folder).as_posix() if file.is_relative_to(self.folder) else path
+        digest = hashlib.sha256(data).hexdigest()
+        self.admit(name, digest)
+        self.digests[name] = digest
+
 
 class _Source(SourceFileLoader):
     """Load a neighbor from its source, with the builtins of `neighbors`."""
@@ -167,15 +183,41 @@ class _Source(SourceFileLoader):
 
     def get_data(self, path: str) -> bytes:
         """Read the file and record its digest."""
-        data, file, folder = super().get_data(path), Path(path), self.neighbors.folder
-        name = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else str(file)
-        self.neighbors.digests[name] = hashlib.sha256(data).hexdigest()
+        data = super().get_data(path)
+        self.neighbors.record(path, data)
         return data
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the file."""
         vars(module)["__builtins__"] = self.neighbors.builtins
         super().exec_module(module)
+
+
+class _Bytecode(SourcelessFileLoader):
+    """Load a neighbor of which only the bytecode is there."""
+
+    def __init__(self, neighbors: Neighbors, name: str, path: str):
+        super().__init__(name, path)
+        self.neighbors = neighbors
+
+    def get_data(self, path: str) -> bytes:
+        """Read the file and record its digest."""
+        data = super().get_data(path)
+        self.neighbors.record(path, data)
+        return data
+
+
+class _Extension(ExtensionFileLoader):
+    """Load a neighbor that is compiled, such as from C."""
+
+    def __init__(self, neighbors: Neighbors, name: str, path: str):
+        super().__init__(name, path)
+        self.neighbors = neighbors
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Record the digest of the file, and open it."""
+        self.neighbors.record(self.path, self.get_data(self.path))
+        return super().create_module(spec)
 
 
 def _take_out(names: set[str]) -> dict[str, ModuleType]:

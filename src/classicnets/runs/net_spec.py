@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from classicnets import trust
@@ -75,6 +76,11 @@ class NetSpec:
         """Digest of the code that `build` runs, wherever its files lie; see `classicnets.trust`."""
         return trust.digest({"name": self.name, "sha256": self.sha256, "neighbors": self.neighbors})
 
+    @property
+    def own_size(self) -> int | None:
+        """Height and width in pixels of the images that its source is for; None if it is not of the registry."""
+        return NETS[self.name].input[1] if self.kind == "registry" else None
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         values = asdict(self)
@@ -91,7 +97,8 @@ class NetSpec:
 
         Raises:
             UsageError: CN204 if the variation cannot be applied, CN205 if the file does not define a module, CN207 if
-                the file has changed or does not exist, or if the network was passed as a module.
+                the file has changed or does not exist, or if the network was passed as a module, CN212 if it imports
+                files that are not trusted.
         """
         net = self._build_without_variation()
         if not self.variation:
@@ -107,6 +114,11 @@ class NetSpec:
                 why=str(error),
                 hint=command("classicnets", "show", self.argument),
             ) from error
+
+    def build_for_shapes(self) -> nn.Module:
+        """Build the network to check shapes only: one of the registry has no data. Raises what `build` raises."""
+        with torch.device("meta" if self.kind == "registry" else "cpu"):
+            return self.build()
 
     def _build_without_variation(self) -> nn.Module:
         if self.kind == "registry":
@@ -158,7 +170,7 @@ class NetSpec:
                         ),
                     ),
                 )
-            return unwrap(user_file.load(path, self.name))
+            return unwrap(user_file.load(path, self.name, self.neighbors))
         raise UsageError(
             "CN207",
             _("the network of this run was passed as a module in Python, so it cannot be rebuilt from the folder"),
@@ -183,6 +195,7 @@ def find(spec: str) -> NetSpec:
                 message = _("{path} is a folder, not a Python file", path=path)
             raise UsageError("CN205", message, where=f"NET = {spec}", hint=_existing_file(Path(path), name))
         full = Path(path).resolve()
+        user_file.permit(full)
         return NetSpec(kind="file", name=name, path=str(full), sha256=_sha256(full))
     if spec.endswith(".py") and Path(spec).is_file():
         raise UsageError(

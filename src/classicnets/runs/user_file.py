@@ -8,7 +8,7 @@ import inspect
 import re
 import sys
 import tokenize
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -17,27 +17,57 @@ from typing import Any
 
 from torch import nn
 
+from classicnets import trust
+from classicnets.errors import ClassicnetsError
 from classicnets.runs import user_file_errors as errors
 from classicnets.runs.isolation import isolated
 from classicnets.runs.neighbors import Neighbors
+from classicnets.text import _
 
 _neighbors: dict[Path, Neighbors] = {}  # of each file, as it was loaded last
+_permitted: set[Path] = set()  # files that the user has named, or trusts: they may import any file beside them
 
 
-def load(path: Path, name: str) -> nn.Module:
+def permit(path: Path) -> None:
+    """Let a file import whatever lies beside it, because the user has named it or said --trust."""
+    _permitted.add(path.resolve())
+
+
+def load(path: Path, name: str, recorded: Mapping[str, str] | None = None) -> nn.Module:
     """Run a file and return the network `name`, or what the function or class of that name returns.
+
+    With `recorded`, the digests of the files that a run was started with, it imports only these, and those that were
+    run with it on this machine before, unless it is permitted to import others.
 
     While the file runs, `sys.argv` is `[path]`. Its module is in `sys.modules` under a name that depends on path and
     contents, and stays there. The modules beside the file are imported only for it (`neighbors.Neighbors`), and the
     settings of the process are restored (`isolation.isolated`).
 
     Raises:
-        UsageError: CN205 if the file cannot be run, or does not define a network of this name.
+        UsageError: CN205 if the file cannot be run, or does not define a network of this name; CN212 if it imports a
+            file that is not trusted.
     """
     path = path.resolve()
     source = _read(path)
     stem, digest = re.sub(r"\W", "_", path.stem), hashlib.sha256(str(path).encode() + source).hexdigest()
-    neighbors = _neighbors[path] = Neighbors(path.parent)
+
+    def admit(neighbor: str, neighbor_digest: str) -> None:
+        """Raise CN212 for a file beside this one that is neither recorded nor trusted."""
+        if recorded is None or recorded.get(neighbor) == neighbor_digest:
+            return
+        together = {"file": hashlib.sha256(source).hexdigest(), "neighbor": neighbor, "sha256": neighbor_digest}
+        trust.check(
+            trust.digest(together),
+            trust=path in _permitted,
+            what=_(
+                "{file} imports {neighbor}, which is not among the files that the run was started with",
+                file=path.name,
+                neighbor=neighbor,
+            ),
+            where=str(path.parent / neighbor),
+        )
+
+    neighbors = _neighbors[path] = Neighbors(path.parent, admit)
     module = _make_module(f"{stem}_{digest[:12]}", path, neighbors)
 
     @contextmanager
@@ -46,6 +76,8 @@ def load(path: Path, name: str) -> nn.Module:
         try:
             yield
         except (Exception, SystemExit) as error:
+            if isinstance(error, ClassicnetsError) and error.code == "CN212":  # of `admit`
+                raise
             raise errors.explain(error, path, name, neighbors, function) from error
 
     with isolated(path), neighbors.visible(), _registered(module):

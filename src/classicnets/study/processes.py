@@ -7,7 +7,6 @@ import queue
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Generator, Mapping
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from classicnets.events import Event, from_line
+from classicnets.files import open_temporary_file
 from classicnets.runs.folder import RunFolder
 from classicnets.text import _
 
@@ -64,10 +64,10 @@ class _Process:
     threads: int
     save_seconds: float
     lines: queue.SimpleQueue[tuple[int, str | None]]
-    stderr: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
+    stderr: IO[bytes] = field(default_factory=open_temporary_file)
 
     def __post_init__(self) -> None:
-        command = ["train", "--resume", str(self.run.path), "--jsonl", "--save-every", str(self.save_seconds)]
+        command = ["train", f"--resume={self.run.path}", "--jsonl", "--save-every", str(self.save_seconds)]
         command.append("--trust")  # this process has created or checked the run
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "classicnets", *command],

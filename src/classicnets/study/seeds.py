@@ -9,7 +9,6 @@ runs/lenet_d2l-fashion_mnist-seeds-1/
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -31,12 +30,12 @@ from classicnets.spec import Output
 from classicnets.study import processes
 from classicnets.study.parallel import choose
 from classicnets.study.processes import RunEnd
+from classicnets.study.summary import statistics_of, verdict
 from classicnets.text import _
 from classicnets.training.begin import Say, begin, command_line, now, read, survey
 from classicnets.training.begin import fill as fill_run
 from classicnets.training.plan import Plan, plan_of_run
-from classicnets.training.session import more_training
-from classicnets.values import Expected
+from classicnets.training.results import more_training
 
 TrainRun = Callable[[RunFolder, nn.Module], Iterator[Event]]  # trains a run with a module and writes its reports
 Report = Callable[["SeedsResults"], None]
@@ -141,6 +140,7 @@ def start(
     """
     if not seeds:
         raise UsageError("CN204", _("at least one seed is needed"), hint="--seeds 5")
+    folder.check_root(Path(output.runs))
     machine.set_threads(plan.spec.threads)
     plan = survey(plan, say)
     splits = read(plan, say)
@@ -260,15 +260,17 @@ def train(
 
     Raises:
         UsageError: CN211, another process trains them.
+        MachineError: CN401, a file cannot be written; the runs are kept as far as they got.
     """
     lock = FolderLock(seeds_folder.path)
-    lock.acquire()
-    try:
-        remove_parts(seeds_folder.path)
-        errors = _train(seeds_folder, display, train_run, parallel_runs=parallel_runs, save_seconds=save_seconds)
-        return finish(seeds_folder, errors, *reports)
-    finally:
-        lock.release()
+    with folder.resumable(seeds_folder.path):
+        lock.acquire()
+        try:
+            remove_parts(seeds_folder.path)
+            errors = _train(seeds_folder, display, train_run, parallel_runs=parallel_runs, save_seconds=save_seconds)
+            return finish(seeds_folder, errors, *reports)
+        finally:
+            lock.release()
 
 
 def _train(
@@ -340,66 +342,3 @@ def finish(seeds_folder: SeedsFolder, errors: Mapping[int, str], *reports: Repor
         report(SeedsResults(plan, seeds_folder, facts))
     seeds_folder.write(facts)
     return result
-
-
-def statistics_of(values: Sequence[float]) -> dict[str, float | None]:
-    """Return the mean, sample standard deviation (n - 1), minimum and maximum; None where there are too few values."""
-    if not values:
-        return dict.fromkeys(("mean", "sd", "min", "max"))
-    return {
-        "mean": statistics.mean(values),
-        "sd": statistics.stdev(values) if len(values) > 1 else None,
-        "min": min(values),
-        "max": max(values),
-    }
-
-
-def spread(figure: Mapping[str, float | None]) -> str:
-    """Format mean, standard deviation and range: "0.7512 ± 0.0041 (0.7466 to 0.7544)"."""
-    if figure["mean"] is None:
-        return _("no run has a result")
-    if figure["sd"] is None:
-        return f"{figure['mean']:.4f}"
-    return _("{mean:.4f} ± {sd:.4f} ({min:.4f} to {max:.4f})", **figure)
-
-
-def verdict(plan: Plan, accuracies: Sequence[float]) -> str:
-    """Compare test accuracies with the published ones, in a sentence; "" if there is nothing to compare."""
-    expected = plan.recipe.expected
-    if expected is None or not accuracies:
-        return ""
-    if not plan.as_published:
-        return _(
-            "not compared with the published result, because the network, the recipe, the data or the number of images"
-            " was changed"
-        )
-    return against(expected, accuracies)
-
-
-def against(expected: Expected, accuracies: Sequence[float]) -> str:
-    """Compare the mean with the published mean, and count the runs in the published range."""
-    mean = statistics.mean(accuracies)
-    if expected.n == 1:
-        return _("the mean is {verdict}", verdict=expected.verdict(mean))
-    points = 100 * (mean - expected.mean)
-    values = {
-        "inside": sum(expected.low <= accuracy <= expected.high for accuracy in accuracies),
-        "runs": len(accuracies),
-        "low": expected.low,
-        "high": expected.high,
-        "points": abs(points),
-        "mean": expected.mean,
-        "n": expected.n,
-        "source": expected.source,
-    }
-    if points < 0:
-        return _(
-            "{inside} of {runs} runs are in the published range {low:.3f} to {high:.3f}; the mean is {points:.2f}"
-            " points below the published mean {mean:.4f} (n = {n}: {source})",
-            **values,
-        )
-    return _(
-        "{inside} of {runs} runs are in the published range {low:.3f} to {high:.3f}; the mean is {points:.2f}"
-        " points above the published mean {mean:.4f} (n = {n}: {source})",
-        **values,
-    )

@@ -16,7 +16,7 @@ from torch import nn
 from classicnets import machine
 from classicnets.acceleration.prepare import Acceleration, choose
 from classicnets.datasets.types import ImageSplits, Split
-from classicnets.files import write_json, write_whole
+from classicnets.files import write_whole
 from classicnets.images import batches, loading, trained, transforms
 from classicnets.images import survey as images_survey
 from classicnets.recipes import resolve
@@ -90,7 +90,7 @@ def record_images(run: RunFolder, splits: ImageSplits, plan: Plan) -> None:
     held_out = share if splits.validation is None else 0.0
     parts = batches.split_indices(splits.train.labels, held_out, plan.spec.limit, plan.spec.seed, splits.groups)
     used = np.sort(np.concatenate(parts))
-    write_json(run.trained_images, trained.record(splits, used, splits.validation if share else None))
+    run.write_trained_images(trained.record(splits, used, splits.validation if share else None))
 
 
 def fill(path: Path, plan: Plan, facts: dict[str, Any], splits: ImageSplits) -> None:

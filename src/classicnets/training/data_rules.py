@@ -16,7 +16,7 @@ from classicnets import machine
 from classicnets.datasets.types import Description, ImageSplits
 from classicnets.errors import UsageError
 from classicnets.images import batches, transforms
-from classicnets.recipes import rules
+from classicnets.recipes import setting_values
 from classicnets.spec import RunSpec
 from classicnets.text import _, byte_count, command, plural
 from classicnets.values import Preprocess, Recipe
@@ -55,7 +55,7 @@ def check(spec: RunSpec, recipe: Recipe, preprocess: Preprocess, description: De
         return
     settings = {key: value for problem in problems for key, value in problem.settings.items()}
     hint = [
-        *([rules.hint(settings)] if settings else []),
+        *([setting_values.hint(settings)] if settings else []),
         *(problem.options for problem in problems if problem.options),
     ]
     raise UsageError(
@@ -77,10 +77,10 @@ def _normalization(recipe: Recipe, preprocess: Preprocess) -> Iterator[Problem]:
                 "{key}={value} has {count} values, and the images have {n} channels",
                 preprocess.channels,
                 key=key,
-                value=rules.typed(values),
+                value=setting_values.typed(values),
                 count=len(values),
             )
-            yield Problem(message, {key: rules.average(values)})
+            yield Problem(message, {key: setting_values.average(values)})
 
 
 def _augmentation(recipe: Recipe, preprocess: Preprocess) -> Iterator[Problem]:
@@ -204,8 +204,8 @@ def notes(
         lines.append(
             _(
                 "mean={value} is far from that of the training images; measured: {option}",
-                value=rules.typed(preprocess.mean),
-                option=rules.hint(measured),
+                value=setting_values.typed(preprocess.mean),
+                option=setting_values.hint(measured),
             )
         )
     return lines

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from classicnets.datasets.types import Description
 from classicnets.errors import ClassicnetsError
 from classicnets.images import loading
 from classicnets.images.look import look
 from classicnets.inspection.shape_errors import check_input
-from classicnets.models.registry import NETS
-from classicnets.recipes import folder, resolve, rules
+from classicnets.recipes import folder, resolve
+from classicnets.recipes.setting_values import convert, typed
 from classicnets.runs.net_spec import NetSpec
 from classicnets.spec import RunSpec
 from classicnets.text import _, assignments, command, plural
@@ -58,7 +56,7 @@ def choose(spec: RunSpec, network: NetSpec, settings: dict[str, Any], descriptio
 def _given_size(settings: dict[str, Any]) -> int | None:
     """The user's image size; None if there is none, or if it is invalid, which is an error later."""
     try:
-        size = rules.convert("image_size", settings["image_size"])
+        size = convert("image_size", settings["image_size"])
     except ValueError:
         return None
     return size if isinstance(size, int) and size > 0 else None
@@ -66,16 +64,15 @@ def _given_size(settings: dict[str, Any]) -> int | None:
 
 def _image_size(network: NetSpec, seen: folder.Look, description: Description) -> int:
     """The size to train at: that of the images for your own network, else one that the network can be built for."""
-    common = description.shape[1]
-    if network.kind != "registry":
+    own, common = network.own_size, description.shape[1]
+    if own is None:
         return common or folder.image_size(seen)
-    own, size = NETS[network.name].input[1], folder.image_size(seen, common)
+    size = folder.image_size(seen, common)
     if folder.is_large(own):
         return own
     built = replace(network, num_classes=len(description.classes), in_channels=description.shape[0], image_size=size)
     try:
-        with torch.device("meta"):
-            check_input(built.build(), (description.shape[0], size, size), name=network.spec)
+        check_input(built.build_for_shapes(), (description.shape[0], size, size), name=network.spec)
     except ClassicnetsError:
         return own
     return size
@@ -135,10 +132,10 @@ def _augmentation(recipe: Recipe) -> str:
     """The augmentation as settings: "flip=true crop=resized"."""
     values = {"flip": recipe.flip, "crop": recipe.crop, "shift": recipe.shift}
     return " ".join(
-        f"{key}={rules.typed(value)}" for key, value in values.items() if key == "flip" or value not in {0, "none"}
+        f"{key}={typed(value)}" for key, value in values.items() if key == "flip" or value not in {0, "none"}
     )
 
 
 def _opposite(recipe: Recipe) -> str:
     """The setting whose choice is most likely to be wrong, with its other value."""
-    return f"flip={rules.typed(not recipe.flip)}"
+    return f"flip={typed(not recipe.flip)}"

@@ -1,4 +1,4 @@
-"""Checks the network of a plan as a classifier: once, thoroughly, before any image is read."""
+"""Checks the network of a plan, before any image is read: does everything fit it, and is it a classifier?"""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from classicnets.datasets.types import Description
-from classicnets.errors import UsageError
+from classicnets.errors import DataError, UsageError
 from classicnets.images.transforms import prepare
+from classicnets.inspection.arithmetic import python_path
 from classicnets.inspection.classifier import (
     IMAGES,
     Check,
@@ -20,13 +21,77 @@ from classicnets.inspection.classifier import (
     check_registration,
     normalizes_over_batch,
 )
+from classicnets.inspection.output_errors import last_weighted_row, output_changes
 from classicnets.inspection.shape_errors import check_input
+from classicnets.inspection.shapes import Table
 from classicnets.models.modules import complete, copy_module, in_dtype_of
 from classicnets.runs.net_spec import NetSpec
-from classicnets.text import _
+from classicnets.text import _, shape
 from classicnets.training import initialize
+from classicnets.training.freeze import freeze
 from classicnets.values import Preprocess, Recipe
 from classicnets.weights import load
+
+
+def check_fit(
+    network: NetSpec,
+    net: nn.Module | None,
+    preprocess: Preprocess,
+    description: Description,
+    recipe: Recipe,
+    weights: str = "",
+) -> Table:
+    """Check that network, images, recipe and weights fit each other, and return the layer table.
+
+    Args:
+        network: how the network is built, if `net` is None.
+        net: the module to train.
+        preprocess: how images are preprocessed.
+        description: name and classes of the data.
+        recipe: the hyperparameters.
+        weights: file of the initial weights, or "".
+
+    Raises:
+        UsageError: CN201 if the image does not fit the network; CN204 if initialization, frozen layers or weight
+            decays do not fit it.
+        DataError: CN306 if the number of classes differs; CN305 or CN306 if the weights do not fit.
+    """
+    net = network.build_for_shapes() if net is None else net
+    table = check_input(net, preprocess.shape, name=network.spec)
+    with torch.random.fork_rng(devices=[]):
+        net = complete(copy_module(net), preprocess.shape)
+    initialize.check(net, recipe.initialize)
+    freeze(net, recipe.freeze)
+    layer_count = len(initialize.weighted_layers(net))
+    if recipe.weight_decays and len(recipe.weight_decays) != layer_count:
+        raise UsageError(
+            "CN204",
+            _(
+                "weight_decays has {values} values, and the network has {layers} layers with weights",
+                values=len(recipe.weight_decays),
+                layers=layer_count,
+            ),
+            hint="--set weight_decays=none weight_decay=0.0005",
+        )
+    classes = len(description.classes)
+    if table.output_shape != (classes,):
+        last = last_weighted_row(net, table)
+        raise DataError(
+            "CN306",
+            _(
+                "the output of {net} has shape {shape}, and {data} has {classes} classes",
+                net=network.spec,
+                shape=shape(table.output_shape),
+                data=description.name,
+                classes=classes,
+            ),
+            where=_("the last layer with weights, {name}", name=python_path(last.name)) if last else network.spec,
+            why=_("the output must be one number (logit) per class"),
+            hint=output_changes(net, table, classes),
+        )
+    if weights:
+        load.check(weights, net)
+    return table
 
 
 def check_network(

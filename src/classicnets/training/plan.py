@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,22 +14,21 @@ from classicnets import machine
 from classicnets.datasets.catalog import DATASETS
 from classicnets.datasets.types import Description
 from classicnets.errors import DataError, UsageError
+from classicnets.files import user_path
 from classicnets.images import loading
 from classicnets.images.automatic_split import Copies
-from classicnets.inspection.arithmetic import python_path
 from classicnets.inspection.classifier import Check
-from classicnets.inspection.output_errors import last_weighted_row, output_changes
-from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import Table
-from classicnets.models.modules import complete, copy_module, layers_with_weights, unwrap
+from classicnets.models.modules import complete, unwrap
 from classicnets.recipes import folder, resolve
 from classicnets.runs import net_spec
 from classicnets.runs.folder import RunFolder, find_net, nearest_run, open_run
 from classicnets.runs.net_spec import NetSpec
 from classicnets.spec import RunSpec, check_spec
-from classicnets.text import _, assignments, command, nearest, plural, shape
+from classicnets.text import _, assignments, plural, shape
 from classicnets.training import data_rules, folder_recipe, initialize
-from classicnets.training.network_check import check_network
+from classicnets.training.freeze import freeze
+from classicnets.training.network_check import check_fit, check_network
 from classicnets.values import Expected, Preprocess, Recipe, current_names, stored_names
 from classicnets.weights import load
 
@@ -228,7 +226,7 @@ def plan(spec: RunSpec, net: nn.Module | None = None, *, trust: bool = False) ->
     # Runs start from their own seed, so that any other one shows here whether a user's file sets the seed, too.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(_UNUSED_SEED)
-        built = _built(network) if net is None else net
+        built = network.build_for_shapes() if net is None else net
         sets_seed = torch.initial_seed() != _UNUSED_SEED
         check = check_network(network, built, preprocess, description, recipe, weights)
         table = check_fit(network, built, preprocess, description, recipe, weights)
@@ -252,7 +250,7 @@ def plan(spec: RunSpec, net: nn.Module | None = None, *, trust: bool = False) ->
         recipe=recipe,
         setting_sources=sources,
         as_published=not changed and description.name == recipe.data,
-        data=source if source in DATASETS else str(Path(source).expanduser().resolve()),
+        data=source if source in DATASETS else str(user_path(source).resolve()),
         description=description,
         preprocess=preprocess,
         table=table,
@@ -274,73 +272,6 @@ def _cannot_vary(variation: Mapping[str, Any]) -> UsageError:
         why=_("it is trained in place, and replacing layers makes a new module"),
         hint=f"net = cn.vary(net, {arguments})",
     )
-
-
-def check_fit(
-    network: NetSpec,
-    net: nn.Module | None,
-    preprocess: Preprocess,
-    description: Description,
-    recipe: Recipe,
-    weights: str = "",
-) -> Table:
-    """Check that network, images, recipe and weights fit each other, and return the layer table.
-
-    Args:
-        network: how the network is built, if `net` is None.
-        net: the module to train.
-        preprocess: how images are preprocessed.
-        description: name and classes of the data.
-        recipe: the hyperparameters.
-        weights: file of the initial weights, or "".
-
-    Raises:
-        UsageError: CN201 if the image does not fit the network; CN204 if initialization, frozen layers or weight
-            decays do not fit it.
-        DataError: CN306 if the number of classes differs; CN305 or CN306 if the weights do not fit.
-    """
-    net = _built(network) if net is None else net
-    table = check_input(net, preprocess.shape, name=network.spec)
-    with torch.random.fork_rng(devices=[]):
-        net = complete(copy_module(net), preprocess.shape)
-    initialize.check(net, recipe.initialize)
-    freeze(net, recipe.freeze)
-    layer_count = len(initialize.weighted_layers(net))
-    if recipe.weight_decays and len(recipe.weight_decays) != layer_count:
-        raise UsageError(
-            "CN204",
-            _(
-                "weight_decays has {values} values, and the network has {layers} layers with weights",
-                values=len(recipe.weight_decays),
-                layers=layer_count,
-            ),
-            hint="--set weight_decays=none weight_decay=0.0005",
-        )
-    classes = len(description.classes)
-    if table.output_shape != (classes,):
-        last = last_weighted_row(net, table)
-        raise DataError(
-            "CN306",
-            _(
-                "the output of {net} has shape {shape}, and {data} has {classes} classes",
-                net=network.spec,
-                shape=shape(table.output_shape),
-                data=description.name,
-                classes=classes,
-            ),
-            where=_("the last layer with weights, {name}", name=python_path(last.name)) if last else network.spec,
-            why=_("the output must be one number (logit) per class"),
-            hint=output_changes(net, table, classes),
-        )
-    if weights:
-        load.check(weights, net)
-    return table
-
-
-def _built(network: NetSpec) -> nn.Module:
-    """The network to check; one of the registry has no data."""
-    with torch.device("meta" if network.kind == "registry" else "cpu"):
-        return network.build()
 
 
 def plan_of_run(run: RunFolder, net: nn.Module | None = None, *, trust: bool = False) -> Plan:
@@ -374,34 +305,6 @@ def set_precision(net: nn.Module, precision: str) -> nn.Module:
     return net.double() if precision == "float64" else net
 
 
-def freeze(net: nn.Module, patterns: Sequence[str]) -> None:
-    """Freeze all layers whose names match one of `patterns`, such as "conv*".
-
-    Raises:
-        UsageError: CN204 for a pattern that matches no layer with weights, and if all layers are frozen.
-    """
-    layers = layers_with_weights(net)
-    for pattern in patterns:
-        matching = fnmatch.filter(layers, pattern)
-        if not matching:
-            raise UsageError(
-                "CN204",
-                _("no layer with weights matches {pattern!r}", pattern=pattern),
-                where=f"freeze={','.join(patterns)}",
-                why=_("the layers with weights are {names}", names=", ".join(layers)),
-                hint=command("--set", f"freeze={nearest(pattern, layers) or next(iter(layers), 'none')}"),
-            )
-        for name in matching:
-            layers[name].requires_grad_(requires_grad=False)
-    if patterns and not any(p.requires_grad for p in net.parameters()):
-        raise UsageError(
-            "CN204",
-            _("all layers are frozen"),
-            where=f"freeze={','.join(patterns)}",
-            hint=command("--set", f"freeze={next(iter(layers)) if len(layers) > 1 else 'none'}"),
-        )
-
-
 def _weights_file(source: str | Path) -> str:
     """The absolute path of a weights file, or of the weights of a run folder."""
     path = open_run(source).weights_file() if Path(source).is_dir() else Path(source)
@@ -410,16 +313,3 @@ def _weights_file(source: str | Path) -> str:
             "CN305", _("the weights file does not exist"), where=str(source), hint=nearest_run(Path(source))
         )
     return str(path.resolve())
-
-
-def verdict(plan: Plan, accuracy: float) -> str:
-    """Compare a test accuracy with the published result, in words; "" if there is none."""
-    expected = plan.recipe.expected
-    if expected is None:
-        return ""
-    if not plan.as_published:
-        return _(
-            "not compared with the published result, because the network, the recipe, the data or the number of images"
-            " was changed"
-        )
-    return expected.verdict(accuracy)

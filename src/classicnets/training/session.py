@@ -8,29 +8,25 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from classicnets import machine
 from classicnets.acceleration.prepare import Acceleration
-from classicnets.datasets.types import ImageSplits, Split
+from classicnets.datasets.types import ImageSplits
 from classicnets.errors import CheckFailed, DataError, UsageError
-from classicnets.evaluation.evaluate import Evaluation, accept, evaluate, write_metrics
+from classicnets.evaluation.evaluate import evaluate
 from classicnets.evaluation.predictor import Predictor
-from classicnets.evaluation.rejection import Rejection, fit_temperature
 from classicnets.events import Advice, Epoch, Event, Step
 from classicnets.files import cannot_write, remove_parts
 from classicnets.images import batches
 from classicnets.images.transforms import prepare
 from classicnets.inspection.saved_state import check_saved
 from classicnets.models.modules import complete, copy_module
-from classicnets.recipes import rules
-from classicnets.recipes.resolve import ANY_NET, RECIPES
 from classicnets.runs import checkpoint, folder, history
 from classicnets.runs import data as run_data
 from classicnets.runs.folder import RunFolder
@@ -51,9 +47,9 @@ from classicnets.training.begin import (
     training_and_validation,
 )
 from classicnets.training.loop import Scores, train
-from classicnets.training.plan import Plan, plan_of_run, set_precision, verdict
+from classicnets.training.plan import Plan, plan_of_run, set_precision
+from classicnets.training.results import Report, Results, measure, more_training
 from classicnets.training.state import State
-from classicnets.values import Recipe, current_names
 
 _COMPARED_IMAGES = 4  # for which a network that is built again must give the same outputs
 SAVE_SECONDS = Output().save_every  # a killed run loses at most this, and the step in progress
@@ -70,26 +66,6 @@ class Subscriber(Protocol):
 
     def on_resume(self, past: Iterable[Event]) -> None:
         """Called with the recorded events of a run that is resumed."""
-
-
-@dataclass(frozen=True)
-class Results:
-    """What reports of a finished run are made from.
-
-    `probabilities` are float32 [N, classes] of the `test` split. `facts` are those of run.json with the result, which
-    is written after all reports.
-    """
-
-    plan: Plan
-    folder: RunFolder
-    evaluation: Evaluation
-    probabilities: np.ndarray
-    test: Split
-    events: list[Event]
-    facts: dict[str, Any]
-
-
-Report = Callable[[Results], None]
 
 
 class Session:
@@ -155,6 +131,7 @@ class Session:
             MachineError: CN401 if the run folder cannot be written.
         """
         output = output or Output()
+        folder.check_root(Path(output.runs))
         machine.set_threads(plan.spec.threads)
         plan = survey(plan, say)
         splits = read(plan, say)
@@ -169,7 +146,8 @@ class Session:
         session = cls(plan, run, splits, net, acceleration=acceleration, save_seconds=save_seconds)
         session.blank = blank
         session._check_saved(session.checkpoint(weights_only=True)[0], net)
-        session.lock.acquire()
+        with folder.resumable(path):
+            session.lock.acquire()
         return session
 
     @classmethod
@@ -203,7 +181,7 @@ class Session:
         """
         run = folder.open_run(path)
         lock = FolderLock(run.path)
-        with lock.kept():
+        with folder.resumable(run.path), lock.kept():
             return cls._resume(run, lock, say, output or Output(), net, data, loader_threads, trust)
 
     @classmethod
@@ -237,7 +215,7 @@ class Session:
         run_data.check(run, splits, place, retry)
         run_data.remember(run, place)
         facts = run.read()
-        if run.read_trained_images() is None:  # a run of an older version
+        if run.read_trained_images() is None:  # it was changed, or the run is of an older version
             record_images(run, splits, plan)
         remove_parts(run.path)
         remove_parts(run.epochs)
@@ -311,8 +289,9 @@ class Session:
             KeyboardInterrupt: at Ctrl-C, after saving.
             CheckFailed: CN101 if the loss is not finite.
             UsageError: CN211 if another process has resumed the run.
+            MachineError: CN401 if a file cannot be written; the last checkpoint is kept.
         """
-        with self.lock.kept():
+        with folder.resumable(self.folder.path), self.lock.kept():
             yield from self._events()
 
     def _events(self) -> Generator[Event, None, None]:
@@ -353,7 +332,8 @@ class Session:
             reports: called with the results, in this order.
         """
         try:
-            return self._finish(reports)
+            with folder.resumable(self.folder.path):
+                return self._finish(reports)
         finally:
             self.lock.release()
 
@@ -362,38 +342,10 @@ class Session:
         if self.folder.best.exists():
             self.state.evaluated_net.load_state_dict(checkpoint.weights(tensors))
         self._check_saved(tensors, self.state.evaluated_net)
-        evaluation, probabilities = evaluate(self.predictor, self.splits.test)
-        evaluation = replace(evaluation, trained_on=(self.folder.read_trained_images() or {}).get("in_test"))
-        events = history.read(self.folder.history)
-        epochs = [event for event in events if isinstance(event, Epoch)]
-        facts, measured = self.folder.read(), evaluation.to_dict()
-        weights, classes = self.folder.weights_file().name, self.plan.description.classes
-        temperature = self._temperature()
-        if temperature.get("temperature"):
-            calibrated = accept(probabilities, self.splits.test.labels, Rejection(0, temperature["temperature"]))
-            measured["calibrated"] = temperature | {
-                "loss": calibrated.loss,
-                "calibration_error": calibrated.calibration_error,
-            }
-        write_metrics(self.folder.metrics, {"weights": weights, "classes": classes, **measured})
-        facts["finished_at"] = now()
-        facts["result"] = {
-            "weights": weights,
-            "test_accuracy": evaluation.accuracy,
-            "test_loss": measured["loss"],
-            **{key: measured[key] for key in ("top5_accuracy", "balanced_accuracy", "calibration_error", "n")},
-            "train_loss": epochs[-1].loss,
-            "train_accuracy": epochs[-1].accuracy,
-            "seconds": sum(e.seconds + e.evaluation_seconds for e in epochs),
-            "peak_memory_bytes": machine.peak_memory_bytes(),
-            "verdict": verdict(self.plan, evaluation.accuracy),
-            **({"left_out": self.splits.left_out} if self.splits.left_out else {}),
-            **temperature,
-        }
-        results = Results(self.plan, self.folder, evaluation, probabilities, self.splits.test, events, facts)
+        results = measure(self.plan, self.folder, self.predictor, self.splits, self.validation)
         for report in reports:
             report(results)
-        self.folder.write(facts)
+        self.folder.write(results.facts)
         return results
 
     def checkpoint(self, *, weights_only: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -424,14 +376,6 @@ class Session:
         if monitor == "test":
             return Scores(test_accuracy=evaluate(self.epoch_predictor, self.splits.test)[0].accuracy)
         return Scores()
-
-    def _temperature(self) -> dict[str, Any]:
-        """The temperature that calibrates probabilities, and the number of validation images that it was fitted on."""
-        validation, joined = self.validation, 0 < self.plan.recipe.join_after < self.plan.recipe.epochs
-        if validation is None or joined:  # the network was trained on images that have joined
-            return {}
-        temperature = fit_temperature(self.predictor.probabilities(validation.images), validation.labels)
-        return {"temperature": temperature, "calibration_images": len(validation)}
 
     def _record(self, event: Event) -> list[Advice]:
         """Append the event and the subscribers' advice to the history; steps without a loss are not recorded."""
@@ -490,37 +434,6 @@ def _blank(plan: Plan) -> nn.Module | None:
     if plan.net is None:
         return None
     return set_precision(complete(copy_module(plan.net), plan.preprocess.shape), plan.recipe.precision)
-
-
-def more_training(run: Path, facts: dict[str, Any]) -> tuple[str, ...]:
-    """How to train the network of a complete run further: a new run that starts with its weights.
-
-    Args:
-        run: the folder of the run.
-        facts: its run.json.
-    """
-    is_object = facts["net"]["kind"] == "object"
-    in_python = _(
-        "in Python: cn.train({net}, weights={run!r}, data={data!r})",
-        net="net" if is_object else repr(str(run)),
-        run=str(run),
-        data=facts["data"],
-    )
-    if is_object:
-        return (in_python,)
-    recipe, data = facts["recipe"], Path(facts["data"])
-    words: list[str | Path] = ["classicnets", "train", run, "--weights", run, "--data", data]
-    if any(
-        (key.source, key.net) in {(recipe["source"], recipe["net"]), (recipe["source"], ANY_NET)} for key in RECIPES
-    ):
-        words += ["--recipe", recipe["source"]]
-    current = Recipe.from_dict(recipe)
-    changed = [key for key, source in current_names(facts["origins"]).items() if source == "--set"]
-    if changed:
-        words += ["--set", *(f"{key}={rules.typed(getattr(current, key))}" for key in changed)]
-    if facts["limit"]:
-        words += ["--limit", str(facts["limit"])]
-    return command(*words), in_python
 
 
 @contextmanager

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 from classicnets.datasets.types import ImageSplits
 from classicnets.images import batches
-from classicnets.text import _, command
+from classicnets.text import _, command, csv_row
 from classicnets.training.plan import Plan
 
 
@@ -19,9 +16,7 @@ def table(splits: ImageSplits, plan: Plan) -> bytes:
         splits.train.labels, share, spec.limit, spec.seed, splits.groups
     )
     train, validation = set(train_indices.tolist()), set(validation_indices.tolist())
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("path", "class", "split", "reason"))
+    rows = [csv_row(("path", "class", "split", "reason"))]
     index = 0
     for file in splits.files:
         used_as, reason = file.split, file.reason
@@ -33,5 +28,5 @@ def table(splits: ImageSplits, plan: Plan) -> bytes:
             index += 1
         elif file.split == "validation" and not recipe.validation:
             used_as, reason = "skipped", _("the recipe has no validation set")
-        rows.writerow((file.path, file.label, used_as, reason))
-    return text.getvalue().encode("utf-8", "surrogateescape")
+        rows.append(csv_row((file.path, file.label, used_as, reason)))
+    return "".join(rows).encode("utf-8", "surrogateescape")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from classicnets.errors import DataError
+from classicnets.files import native_path
 from classicnets.runs import checkpoint
 from classicnets.strict_json import parse
 from classicnets.text import _, byte_count
@@ -69,7 +70,7 @@ def prefix_of(file_names: Collection[str], names: Collection[str]) -> str:
 
 def _read_safetensors(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        with native_path(path) as readable, safetensors.safe_open(readable, framework="pt") as file:
             names = list(file.keys())
             if data:
                 values = {name: file.get_tensor(name) for name in names}
