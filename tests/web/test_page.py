@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from PIL import Image
@@ -42,6 +43,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",
 ]
 
 OWN_NETWORK = '''
@@ -439,3 +441,40 @@ def test_answers_unknown_below_the_smallest_confidence(opened: Open, sites: Path
     (copy / "site.json").write_text(json.dumps(site))
     page = opened("unsure")
     assert page.inner_text(".headline") == "unknown" and len(probabilities(page)) > 0
+
+
+def test_slider_shows_the_weights_of_an_epoch(opened: Open, sites: Path) -> None:
+    copy = sites / "epochs"
+    shutil.copytree(sites / "gray", copy)
+    model = onnx.load(copy / "networks/0.onnx")
+    for tensor in model.graph.initializer:
+        if tensor.name.startswith("weights/"):
+            zeros = np.zeros(tensor.dims, np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(zeros, tensor.name))
+    onnx.save(model, copy / "networks/0-epoch-1.onnx")
+    site = json.loads((copy / "site.json").read_text())
+    site["networks"][0]["epochs"] = [
+        {"epoch": 1, "file": "networks/0-epoch-1.onnx", "validation_accuracy": 0.1, "loss": 2.3},
+        {"epoch": 2, "file": "networks/gone.onnx", "validation_accuracy": None, "loss": None},
+    ]
+    (copy / "site.json").write_text(json.dumps(site))
+    page = opened("epochs")
+    final = probabilities(page)
+    slider = page.locator(".epochs input")
+    after_run(page, lambda: slider.fill("0"))
+    assert page.inner_text(".epochs output") == "Epoch 1, validation accuracy 10.0%, loss 2.300"
+    assert max(abs(value - 0.1) for value in probabilities(page).values()) < 1e-6
+    slider.fill("1")
+    page.wait_for_selector("#notice:not([hidden])")
+    assert "gone.onnx is missing" in page.inner_text("#notice")
+    after_run(page, lambda: slider.fill("2"))
+    assert probabilities(page) == final
+
+
+def test_classifies_what_the_camera_sees(opened: Open) -> None:
+    page = opened("gray", permissions=["camera"])
+    before = run_count(page)
+    page.click("#webcam")
+    page.wait_for_function("before => Number(document.body.dataset.runs) > before + 2", arg=before)
+    page.click("#webcam")
+    assert page.inner_text("#webcam") == "Camera" and not page.is_visible("#notice")

@@ -6,7 +6,7 @@ const SIZE = 336; // pixels of the drawing
 const PEN = SIZE / 14; // stroke width: about two pixels of 28
 
 interface Stroke {
-  color: string;
+  color: string | null; // null: the opposite of the paper
   points: [number, number][];
 }
 
@@ -46,7 +46,7 @@ export class Drawing {
     canvas.addEventListener("keydown", (event) => this.onKey(event));
     canvas.addEventListener("blur", () => {
       this.cursor = this.active = null;
-      this.refresh();
+      this.draw();
     });
     this.draw();
   }
@@ -98,7 +98,7 @@ export class Drawing {
 
   private begin(point: [number, number]): void {
     this.image = null;
-    this.active = { color: this.penColor ?? (this.paperIsDark ? "#ffffff" : "#000000"), points: [point] };
+    this.active = { color: this.penColor, points: [point] };
     this.strokes.push(this.active);
     this.refresh();
   }
@@ -162,7 +162,7 @@ export class Drawing {
     context.lineCap = context.lineJoin = "round";
     context.lineWidth = PEN;
     for (const { color, points } of this.strokes) {
-      context.strokeStyle = color;
+      context.strokeStyle = color ?? (this.paperIsDark ? "#ffffff" : "#000000");
       context.beginPath();
       context.moveTo(...points[0]!);
       for (const point of points.length > 1 ? points.slice(1) : points) context.lineTo(...point);

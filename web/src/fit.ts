@@ -16,60 +16,41 @@ export function fittedSide(preprocess: Preprocess): number {
 
 /**
  * Crops, pads or stretches an image to a square and resizes it. The graph could do it too, but takes seconds for a
- * large photo.
+ * large photo. What is padded is never stored, so that a long strip needs no more memory than its own pixels.
  *
  * @returns uint8 [side, side, 3]
  */
-export function fitPixels({ data, width, height }: Pixels, preprocess: Preprocess): Uint8Array {
+export function fitPixels(image: Pixels, preprocess: Preprocess): Uint8Array {
   const side = fittedSide(preprocess);
+  const { width, height } = image;
   const { fit } = preprocess;
   const edge = fit === "crop" ? Math.min(width, height) : Math.max(width, height);
   const columns = fit === "stretch" ? width : edge;
   const rows = fit === "stretch" ? height : edge;
-  const left = Math.trunc((width - columns) / 2);
+  const left = Math.trunc((width - columns) / 2); // of the box in the image; negative if the image is padded
   const top = Math.trunc((height - rows) / 2);
   const gray = preprocess.channels === 1;
   const channels = gray ? 1 : 3;
-  const background = Number.parseInt((preprocess.background ?? "#000000").slice(1), 16);
-  const [backRed, backGreen, backBlue] = [background >> 16, (background >> 8) & 255, background & 255] as const;
-  let planes: Uint8Array = new Uint8Array(rows * columns * channels); // black outside of the image
-  for (let y = Math.max(0, -top); y < Math.min(rows, height - top); y++) {
-    for (let x = Math.max(0, -left); x < Math.min(columns, width - left); x++) {
-      const from = 4 * ((y + top) * width + x + left);
-      const to = channels * (y * columns + x);
-      const alpha = data[from + 3]!;
-      let [r, g, b] = [data[from]!, data[from + 1]!, data[from + 2]!];
-      if (alpha < 255) {
-        const over = (color: number, back: number) => Math.round((color * alpha + back * (255 - alpha)) / 255);
-        [r, g, b] = [over(r, backRed), over(g, backGreen), over(b, backBlue)];
-      }
-      if (gray) {
-        planes[to] = (r * 19595 + g * 38470 + b * 7471 + 32768) >> 16;
-      } else {
-        planes[to] = r;
-        planes[to + 1] = g;
-        planes[to + 2] = b;
-      }
-    }
-  }
-  let [wide, high] = [columns, rows];
+  let wide = Math.min(columns, width);
+  let high = Math.min(rows, height);
+  let planes = opaquePixels(image, Math.max(0, left), Math.max(0, top), wide, high, preprocess);
   const horizontal = () => {
     const target = new Uint8Array(high * side * channels);
+    const weights = axisWeights(columns, side, Math.max(0, -left), wide);
     const start = (line: number, length: number) => Math.floor(line / channels) * length * channels + (line % channels);
     for (let line = 0; line < high * channels; line++) {
-      resizeLine(planes, start(line, wide), channels, target, start(line, side), channels, axisWeights(wide, side));
+      resizeLine(planes, start(line, wide), channels, target, start(line, side), channels, weights);
     }
     [planes, wide] = [target, side];
   };
   const vertical = () => {
     const row = wide * channels;
     const target = new Uint8Array(side * row);
-    for (let line = 0; line < row; line++) {
-      resizeLine(planes, line, row, target, line, row, axisWeights(high, side));
-    }
+    const weights = axisWeights(rows, side, Math.max(0, -top), high);
+    for (let line = 0; line < row; line++) resizeLine(planes, line, row, target, line, row, weights);
     [planes, high] = [target, side];
   };
-  if (columns !== side || rows !== side) {
+  if (wide !== side || high !== side) {
     const heightFirst = rows - side > 0 && rows - side > 2 * (columns - side); // as Pillow since version 13
     for (const pass of heightFirst ? [vertical, horizontal] : [horizontal, vertical]) pass();
   }
@@ -81,29 +62,65 @@ export function rgbOfGray(gray: Uint8Array): Uint8Array {
   return Uint8Array.from({ length: gray.length * 3 }, (_, i) => gray[Math.floor(i / 3)]!);
 }
 
+/** A part of the image on its background: uint8 [high, wide, channels]. */
+function opaquePixels(
+  { data, width }: Pixels,
+  left: number,
+  top: number,
+  wide: number,
+  high: number,
+  { channels, background }: Preprocess,
+): Uint8Array {
+  const color = Number.parseInt((background ?? "#000000").slice(1), 16);
+  const [backRed, backGreen, backBlue] = [color >> 16, (color >> 8) & 255, color & 255] as const;
+  const over = (level: number, back: number, alpha: number) => Math.round((level * alpha + back * (255 - alpha)) / 255);
+  const planes = new Uint8Array(wide * high * channels);
+  for (let y = 0, to = 0; y < high; y++) {
+    for (let x = 0; x < wide; x++, to += channels) {
+      const from = 4 * ((y + top) * width + x + left);
+      const alpha = data[from + 3]!;
+      let [r, g, b] = [data[from]!, data[from + 1]!, data[from + 2]!];
+      if (alpha < 255) [r, g, b] = [over(r, backRed, alpha), over(g, backGreen, alpha), over(b, backBlue, alpha)];
+      if (channels === 1) {
+        planes[to] = (r * 19595 + g * 38470 + b * 7471 + 32768) >> 16;
+      } else {
+        planes[to] = r;
+        planes[to + 1] = g;
+        planes[to + 2] = b;
+      }
+    }
+  }
+  return planes;
+}
+
 interface Weights {
   first: number;
   values: Int32Array;
 }
-let lastWeights: { length: number; side: number; weights: Weights[] } | undefined;
 
-/** Weights of `length` pixels in `side` pixels: a triangle around each of them, as integers in units of 2^-22. */
-function axisWeights(length: number, side: number): Weights[] {
-  if (lastWeights?.length === length && lastWeights.side === side) return lastWeights.weights;
+/**
+ * Weights of `length` pixels in `side` pixels: a triangle around each of them, as integers in units of 2^-22.
+ *
+ * Only those of the `count` pixels from `start` on are returned, and counted from there; the others are black.
+ */
+function axisWeights(length: number, side: number, start: number, count: number): Weights[] {
   const ratio = length / side;
   const scale = 1 / Math.max(ratio, 1);
   const support = Math.max(ratio, 1);
-  const weights = Array.from({ length: side }, (_, i) => {
+  return Array.from({ length: side }, (_, i) => {
     const center = (i + 0.5) * ratio;
     const first = Math.max(0, Math.floor(center - support));
     const last = Math.min(length, Math.ceil(center + support) + 1);
     const triangle: number[] = [];
     for (let j = first; j < last; j++) triangle.push(Math.max(0, 1 - Math.abs((j - center + 0.5) * scale)));
     const sum = triangle.reduce((a, b) => a + b);
-    return { first, values: Int32Array.from(triangle, (value) => Math.floor((value / sum) * 4194304 + 0.5)) };
+    const from = Math.max(first, start);
+    const inside = triangle.slice(from - first, Math.max(from, Math.min(last, start + count)) - first);
+    return {
+      first: from - start,
+      values: Int32Array.from(inside, (value) => Math.floor((value / sum) * 4194304 + 0.5)),
+    };
   });
-  lastWeights = { length, side, weights };
-  return weights;
 }
 
 function resizeLine(

@@ -108,6 +108,10 @@ export class Inspector {
     figures.append(this.inputFigure(selection, fields));
     if (calculation) this.explain(calculation, selection, rangeOf(input?.data ?? []), figures, formulas, notes);
     else if (!isInput) notes.append(h("p", {}, words.unknownSentence));
+    const error = Math.abs((calculation?.result ?? actual) - actual);
+    if (view.facts.int8 && error > 1e-3 * Math.max(1, Math.abs(actual))) {
+      notes.append(h("p", { class: "note" }, words.int8Value(short(actual))));
+    }
     if (layer.shape.length === 3) figures.append(this.mapFigure(selection, values));
     this.appendNext(selection, actual, formulas);
     if (!isInput) notes.append(facts(layer));

@@ -86,10 +86,7 @@ function startDrawing(): void {
   });
   byId("centered").addEventListener("change", () => void refresh());
   const paper = byId<HTMLInputElement>("paper");
-  paper.addEventListener("change", () => {
-    drawing.paperIsDark = paper.checked;
-    drawing.refresh();
-  });
+  paper.addEventListener("change", () => usePaper(paper.checked));
   const pen = byId<HTMLInputElement>("pen");
   pen.addEventListener("input", () => {
     drawing.penColor = pen.value;
@@ -170,6 +167,13 @@ async function addExamples(examples: Site["examples"]): Promise<void> {
   }
 }
 
+/** Draws on dark or bright paper, with the opposite ink unless another one was chosen. */
+function usePaper(isDarkPaper: boolean): void {
+  byId<HTMLInputElement>("paper").checked = drawing.paperIsDark = isDarkPaper;
+  if (drawing.penColor === null) byId<HTMLInputElement>("pen").value = isDarkPaper ? "#ffffff" : "#000000";
+  drawing.refresh();
+}
+
 /** The drawing has the paper of the data: dark if the corners of an example are dark. */
 function choosePaper(example: HTMLCanvasElement): void {
   const { width, height } = example;
@@ -186,8 +190,7 @@ function choosePaper(example: HTMLCanvasElement): void {
     return red! + green! + blue!;
   });
   const bright = levels.filter((level) => level > 3 * 127).length;
-  byId<HTMLInputElement>("paper").checked = drawing.paperIsDark = bright <= 2;
-  drawing.refresh();
+  usePaper(bright <= 2);
 }
 
 async function openNetwork(file: string): Promise<Network> {
@@ -199,11 +202,17 @@ async function openNetwork(file: string): Promise<Network> {
   }
 }
 
+/** Whether the browser has what the network needs. */
+function canRun(): boolean {
+  return typeof WebAssembly === "object" && typeof DecompressionStream === "function";
+}
+
 /** Loads what the page needs; what is missing is said, and the rest works. */
 async function load(): Promise<void> {
   site = parseSite(new TextDecoder().decode(await readFile("site.json")));
   const { networks } = site;
   const named = networks.length > 1;
+  document.body.classList.toggle("several", named);
   views = networks.map(
     (facts) =>
       new NetworkView(
@@ -213,7 +222,10 @@ async function load(): Promise<void> {
         () => void refresh(),
         (epoch) => {
           const view = views.find((entry) => entry.facts === facts);
-          void view?.load(epoch?.file ?? facts.file, openNetwork).then(refresh, explain);
+          void view?.load(epoch?.file ?? facts.file, openNetwork).then(() => {
+            report("");
+            return refresh();
+          }, explain);
         },
       ),
   );
@@ -226,7 +238,7 @@ async function load(): Promise<void> {
     byId("networks").append(view.section);
   }
   document.body.classList.add("ready");
-  if (typeof WebAssembly !== "object") {
+  if (!canRun()) {
     report(words.noWebAssembly);
     void addExamples(site.examples);
     return;
@@ -245,7 +257,8 @@ async function load(): Promise<void> {
 /** Says on the page what went wrong and what to do. */
 function explain(error: unknown): void {
   console.error(error);
-  if (error instanceof OpenedFromDisk) report(words.openedFromDisk);
+  if (!canRun()) report(words.noWebAssembly);
+  else if (error instanceof OpenedFromDisk) report(words.openedFromDisk);
   else if (error instanceof FileError) report(words.missingFile(error.file));
   else if (error instanceof SiteError) report(words.damagedSite(error.message));
   else report(error instanceof Error ? error.message : String(error));

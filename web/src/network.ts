@@ -43,6 +43,12 @@ export class Network {
     }
     return weight;
   }
+
+  /** Frees the memory after the runs in progress. */
+  async release(): Promise<void> {
+    await this.last;
+    await this.session.release();
+  }
 }
 
 function floats(tensor: ort.Tensor): Float32Array {

@@ -34,6 +34,7 @@ export function startSources(use: (image: ImageBitmap) => void, report: (sentenc
     event.preventDefault();
     const [file] = event.dataTransfer?.files ?? [];
     if (file) void open(file, file.name);
+    else report(words.noFileDropped);
   });
   document.addEventListener("paste", (event) => {
     const file = [...(event.clipboardData?.files ?? [])].find((entry) => entry.type.startsWith("image/"));

@@ -12,6 +12,8 @@ import { count, percent, shapeText, short } from "./numbers";
 import type { Epoch, Layer, NetworkFacts } from "./site";
 import { isDark } from "./theme";
 
+const MAX_OPEN = 6; // networks of epochs in memory
+
 /** A value of a network: of the layer with this output. */
 export interface Selection {
   view: NetworkView;
@@ -33,6 +35,8 @@ export class NetworkView {
   network: Network | null = null;
   outputs: Outputs = {};
   private isBlank = true;
+  private wanted = "";
+  private epoch: number; // position of the slider: an index of the epochs, or their number for the final weights
   /** The input of the network in the form of a layer, so that it is shown like one. */
   readonly input: Layer;
   readonly section = h("section", { class: "network" });
@@ -55,6 +59,7 @@ export class NetworkView {
   ) {
     this.input = inputLayer(facts);
     this.answer = new Answer(facts);
+    this.epoch = facts.epochs.length;
     this.build();
     this.narrow.addEventListener("change", () => this.arrange());
     let width = innerWidth;
@@ -64,14 +69,26 @@ export class NetworkView {
     });
   }
 
-  /** Loads the weights of an epoch, or the final ones; each file is opened once. */
+  /** Loads the weights of an epoch, or the final ones, and forgets those that were used longest ago. */
   async load(file: string, read: (file: string) => Promise<Network>): Promise<void> {
-    let network = this.opened.get(file);
-    if (!network) {
-      network = read(file);
-      this.opened.set(file, network);
+    this.wanted = file;
+    const opening = this.opened.get(file) ?? read(file);
+    this.opened.delete(file);
+    this.opened.set(file, opening); // the last one
+    let network: Network;
+    try {
+      network = await opening;
+    } catch (error) {
+      this.opened.delete(file);
+      throw error;
     }
-    this.network = await network;
+    if (this.wanted !== file) return; // the slider has moved on
+    this.network = network;
+    for (const [old, stale] of this.opened) {
+      if (this.opened.size <= MAX_OPEN) break;
+      this.opened.delete(old);
+      void stale.then((unused) => unused.release());
+    }
     await this.drawFilters();
   }
 
@@ -233,9 +250,9 @@ export class NetworkView {
 
   private epochSlider(): HTMLElement {
     const { epochs } = this.facts;
-    const slider = h("input", { type: "range", min: "0", max: String(epochs.length), value: String(epochs.length) });
+    const slider = h("input", { type: "range", min: "0", max: String(epochs.length), value: String(this.epoch) });
     const label = h("output", { class: "note" });
-    const describe = (epoch: Epoch | undefined) => {
+    const write = (epoch: Epoch | undefined) => {
       const parts = [epoch ? words.epoch(epoch.epoch) : words.finalWeights];
       const { validation_accuracy: accuracy, loss } = epoch ?? {};
       if (typeof accuracy === "number") parts.push(words.epochAccuracy(percent(accuracy, words.code)));
@@ -244,11 +261,12 @@ export class NetworkView {
       slider.setAttribute("aria-valuetext", label.textContent);
     };
     slider.addEventListener("input", () => {
-      const epoch = epochs[Number(slider.value)];
-      describe(epoch);
+      this.epoch = Number(slider.value);
+      const epoch = epochs[this.epoch];
+      write(epoch);
       this.onEpoch(epoch ?? null);
     });
-    describe(undefined);
+    write(epochs[this.epoch]);
     return h("label", { class: "epochs" }, h("span", {}, words.epochSlider), slider, label);
   }
 

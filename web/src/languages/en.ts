@@ -21,7 +21,6 @@ export const en = {
   input: "Your image",
   drawHere:
     "Drawing area. Draw with a mouse, finger or pen. With the keyboard: arrow keys move, Space puts the pen down or lifts it.",
-  drawHint: "Draw here",
   undo: "Undo",
   clear: "Clear",
   upload: "Open…",
@@ -96,7 +95,6 @@ export const en = {
   unit: (index: number) => `unit ${index}`,
   kept: "Kept",
   follow: "Follow the pointer",
-  followHelp: "Click a value to keep it",
   collapse: "Hide calculation",
   expand: "Show calculation",
   receptiveField: "Seen in the input",
@@ -112,7 +110,6 @@ export const en = {
   bias: "bias",
   rest: "rest",
   max: "max",
-  meanOf: (n: number) => `mean of ${plural(n, "value", "values")}`,
   nextLayer: "Then",
   convSentence:
     "Multiply each number in the window by the weight at its place in the kernel, add everything up, and add the bias.",
@@ -130,6 +127,7 @@ export const en = {
   unknownSentence: "The page shows the values and counts of this layer, but not its calculation.",
   from: (place: string) => `from ${place}`,
   sizeOf: "Output size",
+  int8Value: (value: string) => `This file computes with 8-bit integers and gets ${value} instead.`,
 
   // what went wrong
   loading: "Loading the network…",
@@ -139,13 +137,14 @@ export const en = {
   damagedSite: (place: string) =>
     `site.json does not fit this page (at ${place}). Export the site again with one version of classicnets.`,
   noWebAssembly:
-    "This browser does not run WebAssembly, which the network needs. Use a current version of Firefox, Chrome, Edge or Safari, and allow WebAssembly in its settings. You can look at the network's layers, but it gives no answers.",
+    "This browser lacks WebAssembly or decompression, which the network needs. Use a current version of Firefox, Chrome, Edge or Safari, and allow WebAssembly in its settings. You can look at the network's layers, but it gives no answers.",
   noCanvas:
     "This browser has no canvas, which this page draws on. Use a current version of Firefox, Chrome, Edge or Safari.",
   badNetwork: (file: string) =>
     `The network in ${file} could not be loaded. It may be damaged, or too large for this device's memory. Export the site again, or close other pages.`,
   badImage: (file: string) => `${file} is not an image that this browser can read. Use a PNG, JPEG or WebP file.`,
   noImagePasted: "The clipboard has no image. Copy an image first, then paste.",
+  noFileDropped: "What you dropped is not a file. Save the image first, then open or drop the file.",
   pastedImage: "The pasted data",
   imageTooLarge: (file: string) =>
     `${file} is too large for this browser. Make it smaller, for example 4,000 pixels wide.`,

@@ -18,7 +18,6 @@ export const zh: Words = {
 
   input: "你的图像",
   drawHere: "绘图区。可用鼠标、手指或笔绘制。使用键盘时：方向键移动，空格键落笔或抬笔。",
-  drawHint: "在这里画",
   undo: "撤销",
   clear: "清除",
   upload: "打开…",
@@ -89,7 +88,6 @@ export const zh: Words = {
   unit: (index) => `单元 ${index}`,
   kept: "已保留",
   follow: "跟随指针",
-  followHelp: "单击数值可保留",
   collapse: "隐藏计算过程",
   expand: "显示计算过程",
   receptiveField: "在输入中的感受野",
@@ -105,7 +103,6 @@ export const zh: Words = {
   bias: "偏置",
   rest: "其余",
   max: "max",
-  meanOf: (n) => `${n} 个数值的平均`,
   nextLayer: "然后",
   convSentence: "窗口中的每个数乘以卷积核中相同位置的权重，全部相加，再加上偏置。",
   maxSentence: "窗口中最大的数。",
@@ -120,6 +117,7 @@ export const zh: Words = {
   unknownSentence: "本页显示这一层的数值和计数，但不显示它的计算过程。",
   from: (place) => `来自 ${place}`,
   sizeOf: "输出大小",
+  int8Value: (value) => `此文件用 8 位整数计算，得到的是 ${value}。`,
 
   loading: "正在加载网络…",
   openedFromDisk:
@@ -127,12 +125,13 @@ export const zh: Words = {
   missingFile: (file) => `${file} 缺失或已损坏。请重新导出网站，并复制其全部文件。`,
   damagedSite: (place) => `site.json 与本页不符（位置：${place})。请用同一版本的 classicnets 重新导出网站。`,
   noWebAssembly:
-    "此浏览器不能运行网络所需的 WebAssembly。请使用新版 Firefox、Chrome、Edge 或 Safari，并在设置中允许 WebAssembly。你可以查看网络的各层，但得不到回答。",
+    "此浏览器缺少网络所需的 WebAssembly 或解压功能。请使用新版 Firefox、Chrome、Edge 或 Safari，并在设置中允许 WebAssembly。你可以查看网络的各层，但得不到回答。",
   noCanvas: "此浏览器没有本页绘图所需的 canvas。请使用新版 Firefox、Chrome、Edge 或 Safari。",
   badNetwork: (file) =>
     `无法加载 ${file} 中的网络。文件可能已损坏，或超出本设备的内存。请重新导出网站，或关闭其他页面。`,
   badImage: (file) => `${file} 不是此浏览器能读取的图像。请使用 PNG、JPEG 或 WebP 文件。`,
   noImagePasted: "剪贴板中没有图像。请先复制一张图像，再粘贴。",
+  noFileDropped: "拖入的不是文件。请先保存图像，再打开或拖入该文件。",
   pastedImage: "粘贴的数据",
   imageTooLarge: (file) => `${file} 对此浏览器来说太大。请缩小图像，例如缩小到 4,000 像素宽。`,
   noWebcam: "没有本页可用的摄像头。请连接摄像头，或改为打开图像。",
