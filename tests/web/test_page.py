@@ -369,8 +369,16 @@ def test_phone_in_the_dark(opened: Open) -> None:
     page.locator(".layer.type-conv .maps").first.scroll_into_view_if_needed()
     page.locator(".layer.type-conv .maps").first.tap()
     page.wait_for_selector("#inspector.kept .grid")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert violations(page) == []
+
+
+def test_no_calculation_is_wider_than_a_phone(opened: Open) -> None:
+    page = opened("color", viewport={"width": 360, "height": 640})
+    for layer in page.eval_on_selector_all("[data-output]", "all => all.map(item => item.dataset.output)"):
+        page.locator(f'[data-output="{layer}"] .maps').focus()
+        page.keyboard.press("ArrowDown")
+        page.wait_for_function("layer => document.querySelector('#inspector-value').dataset.layer === layer", arg=layer)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, layer
 
 
 def test_works_with_the_keyboard_only(gray: Any) -> None:

@@ -11,7 +11,8 @@ import type { Layer } from "./site";
 import { isDark } from "./theme";
 import { kindOf, levelOf, placeOf, type Selection } from "./view";
 
-const FIGURE = 132; // CSS pixels of the input and of the enlarged map
+const FIGURE = 132; // CSS pixels of the input and of the enlarged map, on a wide window
+const SMALL_FIGURE = 92;
 const MAX_PRODUCTS = 3; // products that are written out
 const MAX_TERMS = 6; // other terms of a sum
 const MAX_LISTED = 9; // values of a maximum: those of a window of 3 x 3
@@ -351,7 +352,7 @@ function figure(caption: string, content: HTMLElement, note = ""): HTMLElement {
 
 /** A canvas with a frame around a rectangle of its values. */
 function framed(canvas: HTMLCanvasElement, rect: Rect | false | undefined, height: number, width: number): HTMLElement {
-  const scale = FIGURE / Math.max(height, width);
+  const scale = (innerWidth > 700 ? FIGURE : SMALL_FIGURE) / Math.max(height, width);
   canvas.style.width = `${width * scale}px`;
   canvas.style.height = `${height * scale}px`;
   const box = h("div", { class: "framed" }, canvas);

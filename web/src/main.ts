@@ -131,7 +131,9 @@ function writeFacts(): void {
   const [only] = site.networks;
   byId("subtitle").textContent = only && site.networks.length === 1 ? describe(only) : "";
   byId("made-with").textContent = words.madeWith(site.classicnets);
-  const licenses = [...new Set(site.networks.map((network) => network.license))].filter(Boolean);
+  const licenses = [...new Set(site.networks.map((network) => network.license))].filter(
+    (license) => license && license !== "unknown", // the export writes it if the data set names none
+  );
   byId("license").textContent = licenses.map((license) => words.license(license)).join(" ");
 }
 
@@ -143,16 +145,18 @@ function labelExample(button: HTMLElement): void {
 async function addExamples(examples: Site["examples"]): Promise<void> {
   const list = byId("example-list");
   byId("examples").hidden = examples.length === 0;
-  for (const { file, class: label } of examples) {
-    const item = h("li");
-    list.append(item);
-    const bitmap = await readFile(file)
-      .then((bytes) => createImageBitmap(new Blob([bytes], { type: "image/png" })))
-      .catch(() => null);
-    if (!bitmap) {
-      item.remove();
-      continue;
-    }
+  const bitmaps = await Promise.all(
+    examples.map(async ({ file }) => {
+      try {
+        return await createImageBitmap(new Blob([await readFile(file)], { type: "image/png" }));
+      } catch {
+        return null;
+      }
+    }),
+  );
+  for (const [i, bitmap] of bitmaps.entries()) {
+    if (!bitmap) continue;
+    const label = examples[i]!.class;
     const canvas = h("canvas", { "aria-hidden": "true" });
     [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
     canvas.getContext("2d", { willReadFrequently: true })?.drawImage(bitmap, 0, 0);
@@ -162,8 +166,8 @@ async function addExamples(examples: Site["examples"]): Promise<void> {
       report("");
       drawing.show(bitmap);
     });
-    item.append(button);
-    if (item === list.firstElementChild) choosePaper(canvas);
+    list.append(h("li", {}, button));
+    if (list.children.length === 1) choosePaper(canvas);
   }
 }
 
@@ -193,8 +197,8 @@ function choosePaper(example: HTMLCanvasElement): void {
   usePaper(bright <= 2);
 }
 
-async function openNetwork(file: string): Promise<Network> {
-  const bytes = await readFile(file);
+async function openNetwork(file: string, content = readFile(file)): Promise<Network> {
+  const bytes = await content;
   try {
     return await Network.open(bytes);
   } catch (error) {
@@ -222,10 +226,12 @@ async function load(): Promise<void> {
         () => void refresh(),
         (epoch) => {
           const view = views.find((entry) => entry.facts === facts);
-          void view?.load(epoch?.file ?? facts.file, openNetwork).then(() => {
-            report("");
-            return refresh();
-          }, explain);
+          void view
+            ?.load(epoch?.file ?? facts.file, (file) => openNetwork(file))
+            .then(() => {
+              report("");
+              return refresh();
+            }, explain);
         },
       ),
   );
@@ -244,8 +250,11 @@ async function load(): Promise<void> {
     return;
   }
   const examples = addExamples(site.examples);
-  prepareRuntime(await readFile(`${site.runtime}.gz`));
-  for (const view of views) await view.load(view.facts.file, openNetwork);
+  const wasm = readFile(`${site.runtime}.gz`);
+  const files = views.map((view) => readFile(view.facts.file));
+  await Promise.allSettled([wasm, ...files]); // loaded side by side; what failed is said below
+  prepareRuntime(await wasm);
+  for (const [i, view] of views.entries()) await view.load(view.facts.file, (file) => openNetwork(file, files[i]));
   await examples;
   const first = document.querySelector<HTMLElement>("#example-list button");
   if (first && drawing.isEmpty) first.click();

@@ -16,7 +16,8 @@ export function short(value: number): string {
 /** Equal decimals for the numbers of a grid, by the largest of them, so that they fit into a cell. */
 export function tiny(value: number, most: number): string {
   if (most >= 1000 || (most > 0 && most < 0.01)) return value.toExponential(0).replace("e+", "e").replaceAll("-", "−");
-  return value.toFixed(most >= 100 ? 0 : most >= 10 ? 1 : most >= 0.5 ? 2 : 3).replace("-", "−");
+  const text = value.toFixed(most >= 100 ? 0 : most >= 10 ? 1 : most >= 0.5 ? 2 : 3);
+  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
 }
 
 /** In parentheses if it is negative, as in a sum or product. */

@@ -153,13 +153,15 @@ export class NetworkView {
     return output === null ? undefined : this.byOutput.get(output)?.layer;
   }
 
-  /** Scrolls the layers to the top of the window if the calculation covers the maps of a layer. */
+  /** Scrolls if the calculation covers the maps of a layer: the strip to the top, or on a phone the maps above it. */
   reveal(layer: Layer): void {
     const maps = this.byOutput.get(layer.output)?.maps.element.getBoundingClientRect();
-    if (!maps || this.narrow.matches || maps.bottom <= byId("inspector").getBoundingClientRect().top) return;
+    const covered = maps ? maps.bottom + 12 - byId("inspector").getBoundingClientRect().top : 0;
+    if (!maps || covered <= 12) return;
+    const strip = this.section.querySelector(".strip-frame")!.getBoundingClientRect();
+    const top = this.narrow.matches ? Math.min(covered, maps.top - 12) : strip.top - 12;
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    const top = this.section.querySelector(".strip-frame")!.getBoundingClientRect().top;
-    scrollBy({ top: top - 12, behavior: calm ? "auto" : "smooth" });
+    scrollBy({ top, behavior: calm ? "auto" : "smooth" });
   }
 
   /** Writes all texts again, in the current language. */

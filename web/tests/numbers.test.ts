@@ -26,6 +26,7 @@ test("a negative operand is in parentheses, and a grid has decimals for its larg
   expect(tiny(-0.0456, 0.2)).toBe("−0.046");
   expect(tiny(1.234, 12.3)).toBe("1.2");
   expect(tiny(0.001, 0.002)).toBe("1e−3");
+  expect(tiny(-0.001, 0.9)).toBe("0.00");
 });
 
 test("a scale is around 0 if there are negative values, else from the smallest to the largest", () => {
