@@ -474,6 +474,7 @@ GIVEN: dict[str, list[str]] = {
     "export": ["a run", "-o", "file name", "--license", "CC BY", "--max-loss", "0.0", "--int8", "--debug"],
     "export ": ["a run", "--format", "torch", "--min-confidence", "0.0", "--net", "a.py:n", "--trust", "--json"],
     "export  ": ["a run", "--input", "float", "--size-budget", "300000B"],
+    "export   ": ["a run", "b run", "--format", "web", "--single-file"],
     "data check": ["photos", "-o", "a b.png"],
 }
 
@@ -492,7 +493,7 @@ def test_a_command_is_repeated_with_all_its_options(name: str, monkeypatch: pyte
 def test_every_option_of_export_is_repeated() -> None:
     words = " ".join(word for name, words in GIVEN.items() if name.strip() == "export" for word in words).split()
     flags = {arguments.flag(f) for kind in (*export.OPTIONS, arguments.Common) for f in option_fields(kind)}
-    assert flags - {"--folder", "--data"} <= {*words}
+    assert flags - {"--folders", "--data"} <= {*words}
 
 
 LOST_DATA = [
