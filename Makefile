@@ -1,6 +1,6 @@
 # Two commands: `make run` sets up and trains LeNet on Fashion-MNIST; `make test` sets up and runs the tests.
 # `make quick` runs the smoke tests in under a minute; `make check` checks style, types and spelling; `make cover` measures coverage.
-# `make fuzz` damages files of every kind in many more ways than `make test` does.
+# `make fuzz` damages each kind of file in ten times as many ways as `make test` does.
 # `make example` goes from a folder of images to one exported file, in build/example.
 # `make docs` builds the website into build/site; open build/site/index.html.
 # `make web` builds the page of `export --format web` into the package (Node.js 20); `make web-check` checks its sources.

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import classicnets as cn
 from classicnets.cli.main import main
@@ -71,7 +72,7 @@ def material(tmp_path_factory: pytest.TempPathFactory, undrawn: None) -> Materia
 def no_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
     """No sheets of images are drawn, which would take seconds."""
     for module in (findings, preview, sheet):
-        monkeypatch.setattr(module, "draw_sheet", lambda *_: None)
+        monkeypatch.setattr(module, "draw_sheet", lambda *_: Figure(figsize=(1, 1)))
 
 
 VERBS = {

@@ -300,6 +300,6 @@ def test_closed_pipe_prints_no_traceback() -> None:
 def test_a_network_after_set_is_not_taken_for_a_setting(cli: CommandLine) -> None:
     code, _, err = cli("train", "--set", "epochs=1", "lr=0.1", "lenet_d2l", "--seed", 3)
     assert code == 2 and "error[CN206]: train needs a NET, and it comes before --set" in err
-    assert "hint:  classicnets train lenet_d2l --set epochs=1 lr=0.1\n" in err
+    assert "hint:  classicnets train lenet_d2l --set epochs=1 lr=0.1 --seed 3\n" in err
     code, _, err = cli("train", "lenet_d2l", "--set", "lr")
     assert code == 2 and "error[CN204]: --set lr has no value" in err

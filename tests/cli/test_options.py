@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 import classicnets as cn
 from classicnets import report
@@ -215,7 +216,7 @@ def test_options_that_are_taken_have_an_effect(
     line: str, option: str, places: dict[str, str], cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (report.preview, report.findings):
-        monkeypatch.setattr(module, "draw_sheet", lambda *_: None)
+        monkeypatch.setattr(module, "draw_sheet", lambda *_: Figure(figsize=(1, 1)))
     results = []
     for name, text in (("without", line), ("with", f"{line} {option}")):
         (tmp_path / name).mkdir()

@@ -7,13 +7,14 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 import classicnets as cn
@@ -183,13 +184,23 @@ def test_rejects_invalid_arguments_before_classifying(
     assert (code, message in err) == (exit_code, True) and "probabilit" not in out
 
 
+def recorder(calls: list[Any]) -> Callable[..., Figure]:
+    """Draws nothing, and records its arguments."""
+
+    def draw_sheet(*arguments: Any) -> Figure:
+        calls.append(arguments)
+        return Figure(figsize=(1, 1))
+
+    return draw_sheet
+
+
 def test_handwriting_is_centered_and_drawn_on_the_sheet(cli: CommandLine, tmp_path: Path) -> None:
     model = colors_onnx(tmp_path / "x.onnx", preprocess=cn.Preprocess(channels=1, image_size=28))
     save(tmp_path / "own/two.png", np.moveaxis(draw(TWO), 0, -1))
     save(tmp_path / "own/page.png", np.full((50, 40), 200, np.uint8))
     sheet_arguments: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sheets, "draw_sheet", lambda pairs, title: sheet_arguments.append((pairs, title)))
+        patch.setattr(sheets, "draw_sheet", recorder(sheet_arguments))
         code, out, err = cli("predict", model, "own", "--handwriting", "--show", "seen.png", "--jsonl")
     lines = [json.loads(line) for line in out.splitlines()]
     assert code == 3 and "each character white on black" in err and (tmp_path / "seen.png").exists()
@@ -205,11 +216,11 @@ def test_sheet_shows_the_preprocessed_images(cli: CommandLine, tmp_path: Path) -
     preprocess = cn.Preprocess(channels=3, image_size=10, resize=8, pad=2)
     model = colors_onnx(tmp_path / "x.onnx", preprocess=preprocess)
     paint(tmp_path / "red.png", "red")
-    drawn_pairs: list[Any] = []
+    sheet_arguments: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sheets, "draw_sheet", lambda pairs, title: drawn_pairs.extend(pairs))
+        patch.setattr(sheets, "draw_sheet", recorder(sheet_arguments))
         assert cli("predict", model, "red.png", "--show", "seen.png")[0] == 0
-    seen = drawn_pairs[0].preprocessed
+    seen = sheet_arguments[0][0][0].preprocessed
     assert seen.shape == (3, 10, 10) and (seen[:, 0] == 0).all() and seen[:, 5, 5].tolist() == list(COLORS["red"])
 
 

@@ -49,7 +49,7 @@ def test_shows_what_a_file_contains(tmp_path: Path, cli: CommandLine) -> None:
     assert shown["size"] == "padded with black to a square, resized to 20x20 pixels"
     assert (shown["padding"], shown["crop"]) == ("4 black pixels on each side", "mean over 10 views of 24x24 pixels")
     assert (shown["color"], shown["background"]) == ("gray", "#ff8000, behind transparent parts")
-    assert shown["min. confidence"] == "0.9; below it, the answer is unknown"
+    assert shown["confidence"] == "at least 0.9; below it, the answer is unknown"
     assert shown["temperature"] == "1.25, applied in the file"
     assert (shown["weights"], shown["license"]) == ("float32", "MIT")
     assert shown["next"] == f"classicnets predict {file} image.png"
@@ -59,7 +59,7 @@ def test_shows_what_is_missing(tmp_path: Path, cli: CommandLine) -> None:
     shown = rows(cli("show", colors_onnx(tmp_path / "x.onnx", preprocess=PLAIN, net="n", macs=None))[1])
     assert (shown["network"], shown["test accuracy"].split(",")[0]) == ("n", "not measured")
     assert shown["normalization"] == "mean 0.5, 0.4, 0.3, standard deviation 0.25, of values from 0 to 1"
-    assert shown["min. confidence"].startswith("none") and shown["temperature"].startswith("none")
+    assert shown["confidence"].startswith("none") and shown["temperature"].startswith("none")
     assert not shown.keys() & {"padding", "crop", "license", "created", "code"}
 
 

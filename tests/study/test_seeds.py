@@ -171,8 +171,8 @@ def test_failed_seed_is_reported_and_the_others_continue(
 @pytest.mark.skipif(os.name == "nt", reason="a shell script stands for Python")
 def test_processes_wait_for_their_turn_and_report_their_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "python"
-    lines = ["#!/bin/sh", 'mkdir "$6/started"', "echo note >&2", 'echo "error[CN101]: in $(basename $6)" >&2', "exit 1"]
-    script.write_text("\n".join(lines))  # the sixth argument is the run folder
+    lines = ["#!/bin/sh", 'run="${5#--resume=}"', 'mkdir "$run/started"', "echo note >&2"]
+    script.write_text("\n".join([*lines, 'echo "error[CN101]: in $(basename $run)" >&2', "exit 1"]))
     script.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(script))
     runs = {seed: RunFolder(tmp_path / f"seed-{seed}") for seed in range(4)}

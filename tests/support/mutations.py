@@ -12,9 +12,9 @@ _EDGES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFF
 _HEADER = 64  # bytes at the start of a file, most of which state sizes and types
 
 
-def mutant_count(default: int) -> int:
-    """Number of mutants for each kind of file: that of the environment, or `default`."""
-    return int(os.environ.get(VARIABLE) or default)
+def mutant_count() -> int:
+    """Number of mutants for each kind of file: that of the environment, or 200."""
+    return int(os.environ.get(VARIABLE) or 200)
 
 
 def mutants(data: bytes, count: int, seed: int) -> Iterator[bytes]:

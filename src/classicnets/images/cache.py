@@ -200,7 +200,8 @@ class _DiskCache:
                 if changed:
                     self._write_records(states, digests)
                 else:
-                    os.utime(self.records_file)
+                    with suppress(OSError):  # a cache that can only be read
+                        os.utime(self.records_file)
                 return cached
         decoded = self._decode(max_faults)
         if len(decoded.images):

@@ -119,9 +119,9 @@ def _preprocessing_rows(preprocess: Preprocess) -> _Rows:
 def _confidence_rows(facts: dict[str, Any]) -> _Rows:
     smallest, temperature = facts.get("min_confidence"), facts.get("temperature")
     if smallest is None:
-        yield _("min. confidence"), _("none: the most probable class is the answer")
+        yield _("confidence"), _("none: the most probable class is the answer")
     else:
-        yield _("min. confidence"), _("{p:g}; below it, the answer is unknown", p=smallest)
+        yield _("confidence"), _("at least {p:g}; below it, the answer is unknown", p=smallest)
     if temperature is None:
         yield _("temperature"), _("none: the probabilities cannot be calibrated")
     elif smallest is None:
