@@ -311,6 +311,8 @@ def test_values_and_calculations_of_every_layer(
             if shown["calculated"]:
                 explained += 1
                 assert abs(float(shown["calculated"]) - value) < bound, layer["name"]
+    last = run.classes[int(shown["index"])]
+    assert page.inner_text("#inspector-title").endswith(f"({last})")  # the outputs of the last layer are the classes
     assert explained >= 3 * (len(site["networks"][0]["layers"]) - 1)
 
 

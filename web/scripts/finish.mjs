@@ -1,10 +1,10 @@
 // Puts the built page into the Python package: src/classicnets/export/page/, with a manifest of hashes.
 
 import { createHash } from "node:crypto";
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { gzipSync } from "node:zlib";
+import { gunzipSync, gzipSync } from "node:zlib";
 
 const web = dirname(dirname(fileURLToPath(import.meta.url)));
 const page = join(web, "..", "src", "classicnets", "export", "page");
@@ -29,13 +29,21 @@ const lines = SOURCES.flatMap(filesOf)
   .sort()
   .map((name) => `${name} ${sha256(readFileSync(join(web, name)))}\n`);
 
+// gzip may give other bytes on another processor, so that a file with the same content stays as it is
+function compressed(content, path) {
+  if (existsSync(path) && gunzipSync(readFileSync(path)).equals(content)) return readFileSync(path);
+  const bytes = gzipSync(content, { level: 9 });
+  bytes.fill(0, 4, 8); // no time of the build
+  bytes[9] = 255; // and no system
+  return bytes;
+}
+
+const wasm = readFileSync(join(runtime, "dist", "ort-wasm-simd-threaded.wasm"));
+const wasmFile = compressed(wasm, join(page, "runtime.wasm.gz"));
 rmSync(page, { recursive: true, force: true });
 mkdirSync(page, { recursive: true });
 for (const name of ["index.html", "page.css", "page.js"]) copyFileSync(join(web, "build", name), join(page, name));
-const wasm = gzipSync(readFileSync(join(runtime, "dist", "ort-wasm-simd-threaded.wasm")), { level: 9 });
-wasm.fill(0, 4, 8); // no time of the build, and no system: the same input gives the same bytes
-wasm[9] = 255;
-writeFileSync(join(page, "runtime.wasm.gz"), wasm);
+writeFileSync(join(page, "runtime.wasm.gz"), wasmFile);
 copyFileSync(join(web, "scripts", "LICENSE-onnxruntime.txt"), join(page, "LICENSE-onnxruntime.txt"));
 const files = readdirSync(page).sort();
 const manifest = {

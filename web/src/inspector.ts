@@ -97,7 +97,10 @@ export class Inspector {
     const input = data && { data, shape: layer.input_shape };
     const calculation = input && !isInput ? calculate(layer, at, input, (tensor) => weights.get(tensor)) : null;
     const fields = isInput ? new Map<string, Rect>() : receptiveFields(view.facts.layers, layer, at);
-    this.title.replaceChildren(h("b", {}, layer.name), ` ${kindOf(layer)} `, h("span", {}, placeOf(layer, index)));
+    const { layers, classes } = view.facts;
+    const isAnswer = layer === layers.at(-1) && layer.shape.length === 1 && layer.shape[0] === classes.length;
+    const place = isAnswer ? `${placeOf(layer, index)} (${classes[index]})` : placeOf(layer, index);
+    this.title.replaceChildren(h("b", {}, layer.name), ` ${kindOf(layer)} `, h("span", {}, place));
     this.value.textContent = short(actual);
     this.value.dataset.layer = layer.output;
     this.value.dataset.index = String(index);
