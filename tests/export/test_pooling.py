@@ -113,6 +113,9 @@ def test_windows_are_those_of_torch_for_every_geometry() -> None:
             np.testing.assert_allclose(pixels / axis.divisors(with_padding=True), counted, atol=1e-6)
             padded = length + padding + axis.after  # what a node without padding of its own makes of it
             assert (padded - kernel) // stride + 1 == axis.count and padded - length - padding < kernel
+            end = max(axis.after, axis.end_padding)  # of a node that pads by itself
+            assert (length + padding + end - kernel) // stride + 1 == axis.count
+            assert ceil_mode or end == padding, "NCNN's converter takes other padding for something else"
 
 
 def test_replaced_layers_have_operators_that_ncnn_has() -> None:

@@ -51,6 +51,11 @@ class _Axis:
         """Pixels beyond the end that the last window reaches."""
         return max(0, (self.count - 1) * self.stride - self.padding + self.window - self.length)
 
+    @property
+    def end_padding(self) -> int:
+        """The padding at the end, if it adds no window; NCNN's converter needs it to be that of the start."""
+        return self.padding if (self.length + 2 * self.padding - self.window) // self.stride + 1 == self.count else 0
+
     def divisors(self, *, with_padding: bool) -> np.ndarray:
         """The pixels of each window that its average counts, int64 [count]: those of the image, or also the padding."""
         start = np.arange(self.count) * self.stride - self.padding
@@ -111,7 +116,7 @@ def max_pool(
     """
     axes = _axes(x, kernel_size, stride, padding, dilation, ceil_mode=ceil_mode)
     attributes = _attributes(axes)
-    before, after = [axis.padding for axis in axes], [axis.after for axis in axes]
+    before, after = [axis.padding for axis in axes], [max(axis.after, axis.end_padding) for axis in axes]
     if any(before + after):
         attributes["pads"] = before + after
     if any(axis.dilation > 1 for axis in axes):
