@@ -215,6 +215,10 @@ function canRun(): boolean {
 async function load(): Promise<void> {
   site = parseSite(new TextDecoder().decode(await readFile("site.json")));
   const { networks } = site;
+  // the largest files first: a server of HTTP/1.1 sends six at a time
+  const wasm = canRun() ? readFile(`${site.runtime}.gz`) : null;
+  const files = wasm ? networks.map((facts) => readFile(facts.file)) : [];
+  const loaded = Promise.allSettled([wasm, ...files]); // side by side; what failed is said below
   const named = networks.length > 1;
   document.body.classList.toggle("several", named);
   views = networks.map(
@@ -244,15 +248,12 @@ async function load(): Promise<void> {
     byId("networks").append(view.section);
   }
   document.body.classList.add("ready");
-  if (!canRun()) {
+  const examples = addExamples(site.examples);
+  if (!wasm) {
     report(words.noWebAssembly);
-    void addExamples(site.examples);
     return;
   }
-  const examples = addExamples(site.examples);
-  const wasm = readFile(`${site.runtime}.gz`);
-  const files = views.map((view) => readFile(view.facts.file));
-  await Promise.allSettled([wasm, ...files]); // loaded side by side; what failed is said below
+  await loaded;
   prepareRuntime(await wasm);
   for (const [i, view] of views.entries()) await view.load(view.facts.file, (file) => openNetwork(file, files[i]));
   await examples;
