@@ -3,6 +3,7 @@
 # `make fuzz` damages each kind of file in ten times as many ways as `make test` does.
 # `make example` goes from a folder of images to one exported file, in build/example.
 # `make docs` builds the website into build/site; open build/site/index.html.
+# `make web` builds the page of `export --format web` into the package (Node.js 20); `make web-check` checks its sources.
 # `make bench` measures the speed, in some twelve minutes, and writes docs/performance.md.
 # Linux without an NVIDIA GPU: `make run TORCH_BACKEND=cpu` installs torch's small CPU build.
 PYTHON ?= python3
@@ -13,7 +14,7 @@ TORCH_BACKEND ?=
 # uv has its own name for pip's folder of local wheels
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: run example test quick fuzz check cover docs bench clean
+.PHONY: run example test quick fuzz check cover docs bench web web-check clean
 
 run: $(VENV)/.base
 	$(VENV)/bin/classicnets train lenet_d2l $(ARGS)
@@ -45,11 +46,20 @@ docs: $(VENV)/.docs
 	$(VENV)/bin/zensical build --clean --strict
 	$(PY) docs/make.py --check build/site
 
+web: web/node_modules/.package-lock.json
+	cd web && npm run build
+
+web-check: web/node_modules/.package-lock.json
+	cd web && npm run check
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	cd web && npm ci
+
 bench: $(VENV)/.export
 	$(PY) benchmarks/suite.py $(ARGS); failed=$$?; $(PY) docs/make.py performance.md && exit $$failed
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info src/*.egg-info htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
+	rm -rf $(VENV) build dist web/node_modules web/build *.egg-info src/*.egg-info htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
 	find src tests benchmarks studies docs examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):

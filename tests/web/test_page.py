@@ -1,0 +1,479 @@
+"""The page of `export --format web` in Chromium, on two small trained networks."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import http.server
+import io
+import json
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import classicnets as cn
+from classicnets.export import web
+from classicnets.handwriting import read_handwriting
+from classicnets.images import transforms
+from classicnets.images.decode import fit_images
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("undrawn"),
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
+]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+]
+
+OWN_NETWORK = '''
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Stranger(nn.Module):
+    """Every kind of layer that the page explains, a residual sum, and an operation that is no layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.act = nn.LeakyReLU(0.1)
+        self.lrn = nn.LocalResponseNorm(3, alpha=0.5)
+        self.pool = nn.AvgPool2d(3, 2, padding=1, ceil_mode=True, count_include_pad=False)
+        self.grouped = nn.Conv2d(8, 12, 3, stride=2, padding=2, dilation=2, groups=4)
+        self.gelu = nn.GELU()
+        self.side = nn.Conv2d(12, 12, 1)
+        self.last = nn.AdaptiveAvgPool2d((3, 2))
+        self.drop = nn.Dropout()
+        self.out = nn.Linear(72, 3)
+
+    def forward(self, x):
+        x = self.pool(self.lrn(self.act(self.norm(self.stem(x)))))
+        x = self.gelu(self.grouped(x))
+        x = F.relu(x + self.side(x))
+        return self.out(self.drop(self.last(x).flatten(1)))
+'''
+
+
+@pytest.fixture(scope="module")
+def runs(blobs: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[cn.Run, cn.Run]:
+    """A network for gray images of 28 x 28, and a stranger's one for color images."""
+    place = tmp_path_factory.mktemp("runs")
+    fast = {"recipe": "fast", "quiet": True, "runs": place, "epochs": 2}
+    gray = cn.train("lenet_caffe", data=str(blobs), lr=0.05, optimizer="sgd", **fast)
+    file = place / "stranger.py"
+    file.write_text(OWN_NETWORK)
+    color = cn.train(f"{file}:Stranger", data=str(folder), **fast)
+    return gray, color
+
+
+@pytest.fixture(scope="module")
+def sites(runs: tuple[cn.Run, cn.Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three sites, `both`, `gray` and `color`, and the file `both.html`, from one export, which takes seconds."""
+    place = tmp_path_factory.mktemp("sites")
+    gray, color = runs
+    gray.export(place / "both", color, format="web")
+    (place / "both.html").write_bytes(web.single_file(place / "both"))
+    for number, name in enumerate(("gray", "color")):
+        shutil.copytree(place / "both", place / name)
+        site = json.loads((place / name / "site.json").read_text())
+        site["networks"] = [site["networks"][number]]
+        (place / name / "site.json").write_text(json.dumps(site))
+    return place
+
+
+@pytest.fixture(scope="module")
+def address(sites: Path) -> Iterator[str]:
+    """The address of a server of the sites."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(sites)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def opened(browser: Any, address: str) -> Iterator[Open]:
+    """Opens a site in a window of its own; no page may ask another server, nor fail unseen."""
+    contexts, requests, errors = list[Any](), list[str](), list[str]()
+
+    def open_page(name: str, *, wait: bool = True, script: str = "", **settings: Any) -> Any:
+        settings = {"viewport": {"width": 1440, "height": 900}, "locale": "en-US"} | settings
+        context = browser.new_context(**settings)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        if script:
+            page.add_init_script(script)
+        page.goto(name if "://" in name else f"{address}/{name}/")
+        if wait:
+            page.wait_for_selector("body[data-ready=true]")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not errors
+    assert [url for url in requests if not url.startswith((address, "file:", "data:", "blob:"))] == []
+
+
+@pytest.fixture(scope="module")
+def gray(opened: Open) -> Any:
+    """The page of the gray network, which several tests use in turn."""
+    return opened("gray")
+
+
+@pytest.fixture(scope="module")
+def color(opened: Open) -> Any:
+    """The page of the stranger's network."""
+    return opened("color")
+
+
+def run_count(page: Any) -> int:
+    return int(page.evaluate("Number(document.body.dataset.runs)"))
+
+
+def after_run(page: Any, action: Callable[[], Any]) -> None:
+    """Does something that changes the image, and waits until it is classified."""
+    before = run_count(page)
+    action()
+    page.wait_for_function("before => Number(document.body.dataset.runs) > before", arg=before)
+    page.wait_for_timeout(50)  # a change during the run starts another one
+
+
+def probabilities(page: Any) -> dict[str, float]:
+    """The classes that the page shows, with their exact probabilities."""
+    script = "items => items.map(item => [item.querySelector('.class').textContent, Number(item.dataset.probability)])"
+    return dict(page.eval_on_selector_all(".bars li", script))
+
+
+def upload(page: Any, file: Path) -> None:
+    after_run(page, lambda: page.set_input_files("#file", file))
+
+
+def check_equal(page: Any, run: cn.Run, file: Path) -> None:
+    """The page shows the probabilities that Python computes for a file."""
+    (prediction,) = run.predict(file, top=len(run.classes))
+    shown = probabilities(page)
+    expected = dict(zip(prediction.classes, prediction.probabilities, strict=True))
+    assert shown.keys() <= expected.keys()
+    assert max(abs(expected[name] - value) for name, value in shown.items()) < 1e-5
+
+
+def images() -> dict[str, Image.Image]:
+    """Images of several sizes and kinds."""
+    noise = np.random.default_rng(0).integers(0, 256, (90, 61, 4), dtype=np.uint8)
+    noise[..., 3] = 255 * (noise[..., 3] > 99)  # browsers round the colors of half-transparent pixels
+    return {
+        "tall": Image.fromarray(noise[..., :3]),
+        "wide": Image.fromarray(noise[:13, :, 0]),
+        "transparent": Image.fromarray(noise[:40, :40]),
+        "palette": Image.fromarray(noise[:28, :28, 0]).convert("P"),
+        "pixel": Image.fromarray(noise[:1, :1, :3]),
+    }
+
+
+def draw(page: Any) -> None:
+    """Draws a seven with the mouse."""
+    box = page.locator("#drawing").bounding_box()
+    points = [(0.3, 0.25), (0.7, 0.25), (0.62, 0.45), (0.45, 0.8)]
+    page.mouse.move(box["x"] + box["width"] * points[0][0], box["y"] + box["height"] * points[0][1])
+    page.mouse.down()
+    for x, y in points[1:]:
+        page.mouse.move(box["x"] + box["width"] * x, box["y"] + box["height"] * y, steps=6)
+    page.mouse.up()
+
+
+def drawing_of(page: Any, file: Path) -> Path:
+    """Saves the drawing area as a file."""
+    url = page.evaluate("document.getElementById('drawing').toDataURL('image/png')")
+    file.write_bytes(base64.b64decode(url.partition(",")[2]))
+    return file
+
+
+def test_classifies_a_drawing_as_python_does(gray: Any, runs: tuple[cn.Run, cn.Run], tmp_path: Path) -> None:
+    gray.set_checked("#centered", False)
+    after_run(gray, lambda: gray.click("#clear"))
+    after_run(gray, lambda: draw(gray))
+    gray.wait_for_function("() => document.getElementById('status').textContent.includes('probability')")
+    check_equal(gray, runs[0], drawing_of(gray, tmp_path / "drawing.png"))
+
+
+def test_centers_a_drawing_as_python_does(gray: Any, runs: tuple[cn.Run, cn.Run], tmp_path: Path) -> None:
+    after_run(gray, lambda: gray.click("#clear"))
+    after_run(gray, lambda: draw(gray))
+    after_run(gray, lambda: gray.set_checked("#centered", True))
+    data = gray.evaluate("document.querySelector('.seen').toDataURL('image/png')")
+    seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))).convert("L"), dtype=int)
+    preprocess = runs[0].predictor.preprocess
+    expected = read_handwriting(drawing_of(gray, tmp_path / "drawing.png"), preprocess)[0].astype(int)
+    pad = preprocess.pad
+    inside = seen[pad : pad + preprocess.side, pad : pad + preprocess.side]
+    assert np.abs(inside - expected).max() <= 4 and expected.max() > 200
+    gray.set_checked("#centered", False)
+
+
+@pytest.mark.parametrize("name", images())
+def test_probabilities_are_those_of_python(
+    gray: Any, color: Any, runs: tuple[cn.Run, cn.Run], tmp_path: Path, name: str
+) -> None:
+    file = tmp_path / f"{name}.png"
+    images()[name].save(file)
+    for page, run in zip((gray, color), runs, strict=True):
+        upload(page, file)
+        check_equal(page, run, file)
+
+
+def layer_outputs(net: nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The output of every leaf module, in the order of their calls."""
+    outputs: dict[str, torch.Tensor] = {}
+    handles = [
+        module.register_forward_hook(lambda _m, _a, y, name=name: outputs.update({name: y[0].detach().clone()}))
+        for name, module in net.named_modules()
+        if not list(module.children())
+    ]
+    net.eval()(x)
+    for handle in handles:
+        handle.remove()
+    return outputs
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["gray", "color"])
+def test_values_and_calculations_of_every_layer(
+    gray: Any, color: Any, runs: tuple[cn.Run, cn.Run], sites: Path, tmp_path: Path, which: int
+) -> None:
+    page, run, name = (gray, color)[which], runs[which], ("gray", "color")[which]
+    site = json.loads((sites / name / "site.json").read_text())
+    preprocess = run.predictor.preprocess
+    side = preprocess.side
+    noise = np.random.default_rng(1).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    upload(page, tmp_path / "noise.png")
+    fitted = torch.from_numpy(fit_images(noise.transpose(2, 0, 1)[None], preprocess))
+    outputs = layer_outputs(run.net, torch.cat(transforms.views(fitted, preprocess)))
+    explained = 0
+    for layer in site["networks"][0]["layers"]:
+        maps = page.locator(f'[data-output="{layer["output"]}"] .maps')
+        maps.scroll_into_view_if_needed()
+        maps.focus()
+        expected = outputs[layer["name"]].flatten()
+        for key in ("Home", "End", "PageUp"):
+            page.keyboard.press(key)
+            page.wait_for_function(
+                "([layer]) => document.getElementById('inspector-value').dataset.layer === layer", arg=[layer["output"]]
+            )
+            page.wait_for_timeout(30)
+            shown = page.evaluate("({...document.getElementById('inspector-value').dataset})")
+            value = float(expected[int(shown["index"])])
+            bound = 1e-4 * max(1.0, float(expected.abs().max()))
+            assert abs(float(shown["value"]) - value) < bound, layer["name"]
+            if shown["calculated"]:
+                explained += 1
+                assert abs(float(shown["calculated"]) - value) < bound, layer["name"]
+    last = run.classes[int(shown["index"])]
+    assert page.inner_text("#inspector-title").endswith(f"({last})")  # the outputs of the last layer are the classes
+    assert explained >= 3 * (len(site["networks"][0]["layers"]) - 1)
+
+
+def test_calculation_has_the_numbers_in_words(gray: Any) -> None:
+    maps = gray.locator(".layer.type-conv .maps").nth(1)
+    maps.focus()
+    gray.keyboard.press("PageDown")
+    gray.wait_for_selector("#inspector.kept .channels")
+    assert "Multiply each number" in gray.inner_text("#inspector-body")
+    assert gray.locator("#inspector-body .grid").count() == 2
+    gray.locator(".channels button").nth(2).click()
+    gray.wait_for_function("() => document.querySelectorAll('.channels [aria-pressed=true]').length === 1")
+    assert "input channel 2" in gray.inner_text("#inspector-body")
+    gray.keyboard.press("Escape")
+    assert gray.locator("#inspector.kept").count() == 0
+
+
+def test_speaks_both_languages_and_switches_colors(gray: Any) -> None:
+    assert gray.inner_text("#answer-title") == "Answer"
+    gray.click("#language")
+    assert gray.inner_text("#answer-title") == "回答" and gray.get_attribute("html", "lang") == "zh-CN"
+    assert "卷积" in gray.inner_text(".strip")
+    assert (
+        gray.eval_on_selector_all("[data-text]", "all => all.filter(e => !e.textContent).map(e => e.dataset.text)")
+        == []
+    )
+    gray.click("#language")
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = gray.evaluate(background)
+    gray.click("#theme")
+    assert gray.evaluate(background) != light
+    gray.click("#theme")
+    assert gray.evaluate(background) == light
+
+
+def violations(page: Any) -> list[str]:
+    """What axe-core finds, as rule and element."""
+    if not AXE.is_file():
+        pytest.skip("needs axe-core (make web-check)")
+    page.evaluate(AXE.read_text("utf-8"))
+    result = page.evaluate("axe.run()")
+    return [f"{rule['id']}: {node['html'][:120]}" for rule in result["violations"] for node in rule["nodes"]]
+
+
+def test_is_accessible(gray: Any, color: Any) -> None:
+    assert violations(gray) == [] and violations(color) == []
+
+
+def test_phone_in_the_dark(opened: Open) -> None:
+    phone = {"viewport": {"width": 360, "height": 640}, "has_touch": True, "is_mobile": True}
+    page = opened("color", color_scheme="dark", locale="zh-CN", **phone)
+    width = "document.documentElement.scrollWidth"
+    assert page.evaluate(width) <= 360
+    assert page.get_attribute("html", "lang") == "zh-CN"
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert sum(int(part) for part in re.findall(r"\d+", background)) < 150
+    for layer in page.eval_on_selector_all("[data-output]", "all => all.map(item => item.dataset.output)"):
+        page.locator(f'[data-output="{layer}"] .maps').focus()
+        page.keyboard.press("ArrowDown")
+        page.wait_for_function("layer => document.querySelector('#inspector-value').dataset.layer === layer", arg=layer)
+        assert page.evaluate(width) <= 360, layer
+    page.locator(".layer.type-conv .maps").first.scroll_into_view_if_needed()
+    page.locator(".layer.type-conv .maps").first.tap()
+    page.wait_for_selector("#inspector.kept .grid")
+    assert violations(page) == []
+
+
+def test_works_with_the_keyboard_only(gray: Any) -> None:
+    after_run(gray, lambda: gray.click("#clear"))
+    for _ in range(8):
+        gray.keyboard.press("Shift+Tab")
+        if gray.evaluate("document.activeElement.id") == "drawing":
+            break
+    assert gray.evaluate("document.activeElement.id") == "drawing"
+    gray.keyboard.press("Space")
+    for _ in range(4):
+        gray.keyboard.press("ArrowDown")
+    after_run(gray, lambda: gray.keyboard.press("ArrowLeft"))
+    assert len(probabilities(gray)) > 0
+
+
+def test_bad_images_are_named_and_the_rest_works(gray: Any, runs: tuple[cn.Run, cn.Run], tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    gray.set_input_files("#file", tmp_path / "broken.png")
+    gray.wait_for_selector("#notice:not([hidden])")
+    assert "broken.png" in gray.inner_text("#notice")
+    gray.evaluate("document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: new DataTransfer()}))")
+    assert "no image" in gray.inner_text("#notice")
+    gray.click("#webcam")
+    gray.wait_for_function("() => document.getElementById('notice').textContent.includes('camera')")
+    images()["tall"].save(tmp_path / "good.png")
+    upload(gray, tmp_path / "good.png")
+    assert not gray.is_visible("#notice")
+    check_equal(gray, runs[0], tmp_path / "good.png")
+
+
+def test_two_networks_in_a_single_file_from_disk(opened: Open, sites: Path) -> None:
+    page = opened((sites / "both.html").as_uri())
+    assert page.locator(".network").count() == 2 and page.locator(".headline").count() == 2
+    assert all(text not in ("", "–") for text in page.locator(".headline").all_inner_texts())
+
+
+def test_says_what_is_missing(opened: Open, sites: Path, tmp_path: Path) -> None:
+    without = opened("gray", wait=False, script="delete window.WebAssembly")
+    without.wait_for_selector("#notice:not([hidden])")
+    assert "WebAssembly" in without.inner_text("#notice") and without.locator(".layer").count() > 5
+
+    from_disk = opened((sites / "gray" / "index.html").as_uri(), wait=False)
+    from_disk.wait_for_selector("#notice:not([hidden])")
+    assert "--single-file" in from_disk.inner_text("#notice")
+
+    for name, content, sentence in (
+        ("networks/0.onnx", b"damaged", "networks/0.onnx could not be loaded"),
+        ("networks/0.onnx", None, "networks/0.onnx is missing"),
+        ("site.json", b"{}", "site.json does not fit this page"),
+    ):
+        copy = sites / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(sites / "gray", copy)
+        (copy / name).unlink()
+        if content is not None:
+            (copy / name).write_bytes(content)
+        page = opened("copy", wait=False)
+        page.wait_for_selector("#notice:not([hidden])")
+        assert sentence in page.inner_text("#notice")
+
+
+def test_epochs_and_the_smallest_confidence(opened: Open, sites: Path) -> None:
+    copy = sites / "epochs"
+    shutil.copytree(sites / "gray", copy)
+    model = onnx.load(copy / "networks/0.onnx")
+    for tensor in model.graph.initializer:
+        if tensor.name.startswith("weights/"):
+            zeros = np.zeros(tensor.dims, np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(zeros, tensor.name))
+    onnx.save(model, copy / "networks/0-epoch-1.onnx")
+    site = json.loads((copy / "site.json").read_text())
+    site["networks"][0]["epochs"] = [
+        {"epoch": 1, "file": "networks/0-epoch-1.onnx", "validation_accuracy": 0.1, "loss": 2.3},
+        {"epoch": 2, "file": "networks/gone.onnx", "validation_accuracy": None, "loss": None},
+    ]
+    site["networks"][0]["min_confidence"] = 1.01
+    (copy / "site.json").write_text(json.dumps(site))
+    page = opened("epochs")
+    final = probabilities(page)
+    assert page.inner_text(".headline") == "unknown" and len(final) > 0
+    slider = page.locator(".epochs input")
+    after_run(page, lambda: slider.fill("0"))
+    assert page.inner_text(".epochs output") == "Epoch 1, validation accuracy 10.0%, loss 2.300"
+    assert max(abs(value - 0.1) for value in probabilities(page).values()) < 1e-6
+    slider.fill("1")
+    page.wait_for_selector("#notice:not([hidden])")
+    assert "gone.onnx is missing" in page.inner_text("#notice")
+    after_run(page, lambda: slider.fill("2"))
+    assert probabilities(page) == final
+
+
+def test_classifies_what_the_camera_sees(opened: Open) -> None:
+    page = opened("gray", permissions=["camera"])
+    before = run_count(page)
+    page.click("#webcam")
+    page.wait_for_function("before => Number(document.body.dataset.runs) > before + 2", arg=before)
+    page.click("#webcam")
+    assert page.inner_text("#webcam") == "Camera" and not page.is_visible("#notice")

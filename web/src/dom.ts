@@ -1,0 +1,38 @@
+// Short forms to build elements.
+
+/** Creates an HTML element with attributes and children. */
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Record<string, string> = {},
+  ...children: (Node | string)[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+/** Returns the element with this id, which the page has. */
+export function byId<T extends HTMLElement>(id: string): T {
+  return document.getElementById(id) as T;
+}
+
+/** Creates a MathML element: a formula that screen readers can read. */
+export function m(tag: string, ...children: (Node | string)[]): MathMLElement {
+  const element = document.createElementNS("http://www.w3.org/1998/Math/MathML", tag);
+  element.append(...children);
+  return element;
+}
+
+export const number = (text: string) => m("mn", text);
+export const symbol = (text: string) => m("mo", text);
+export const name = (text: string) => m("mi", text);
+export const row = (...children: Node[]) => m("mrow", ...children);
+export const fraction = (above: Node, below: Node) => m("mfrac", above, below);
+
+/** A formula of its own line; its values can be wider than a phone, so it scrolls. */
+export function formula(...children: Node[]): HTMLElement {
+  const math = m("math", ...children);
+  math.setAttribute("display", "block");
+  return h("div", { class: "formula", tabindex: "0", role: "group" }, math);
+}

@@ -1,0 +1,194 @@
+// Scales and centers a drawn character as in MNIST: the part of classicnets/handwriting.py that a clean drawing needs.
+
+import type { Pixels } from "./fit";
+
+const BOX = 20 / 28; // longer side of the character, as a fraction of the image size
+const STROKE = 2.2 / 28; // minimum stroke width, as a fraction of the image size
+const CHARACTER_SIZE = 224; // longer side of the character in pixels, before it is scaled down
+const INK = 0.4; // from here on, a pixel belongs to a stroke
+
+/** Amounts of ink, 0 to 1. */
+interface Ink {
+  data: Float32Array;
+  width: number;
+  height: number;
+}
+
+interface Box {
+  top: number;
+  bottom: number;
+  left: number;
+  right: number;
+}
+
+/**
+ * Finds the character of a drawing on plain paper, and scales and centers it.
+ *
+ * @returns uint8 [size, size], white on black; null if nothing is drawn
+ */
+export function centerCharacter(pixels: Pixels, size: number): Uint8Array | null {
+  const drawing = inkOf(pixels);
+  const outline = drawing && boundingBox(drawing);
+  if (!drawing || !outline) return null;
+  const ink = thickened(cut(drawing, outline));
+  const box = boundingBox(ink);
+  if (!box) return null;
+  const scale = Math.max(box.bottom - box.top, box.right - box.left) / (BOX * size);
+  const half = (size * scale) / 2;
+  const limited = (center: number, low: number, high: number) => Math.max(high - half, Math.min(low + half, center));
+  const [massY, massX] = centerOfMass(ink);
+  const y = limited(massY, box.top, box.bottom);
+  const x = limited(massX, box.left, box.right);
+  const small = resample(ink, { top: y - half, bottom: y + half, left: x - half, right: x + half }, size, size, 1);
+  const largest = small.data.reduce((a, b) => Math.max(a, b), 0);
+  return largest > 0 ? Uint8Array.from(small.data, (value) => Math.round((value / largest) * 255)) : null;
+}
+
+/** Difference of each pixel from the paper, which is the color of the first pixel. */
+function inkOf({ data, width, height }: Pixels): Ink | null {
+  const ink = new Float32Array(width * height);
+  let largest = 0;
+  for (let i = 0; i < ink.length; i++) {
+    let square = 0;
+    for (let c = 0; c < 3; c++) square += (data[4 * i + c]! - data[c]!) ** 2;
+    ink[i] = Math.sqrt(square);
+    largest = Math.max(largest, ink[i]!);
+  }
+  return largest < 16 ? null : { data: ink.map((value) => value / largest), width, height };
+}
+
+function boundingBox({ data, width, height }: Ink): Box | null {
+  const box = { top: height, bottom: 0, left: width, right: 0 };
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      if (data[y * width + x]! < INK) continue;
+      box.top = Math.min(box.top, y);
+      box.bottom = y + 1;
+      box.left = Math.min(box.left, x);
+      box.right = Math.max(box.right, x + 1);
+    }
+  }
+  return box.bottom > box.top ? box : null;
+}
+
+function cut(ink: Ink, box: Box): Ink {
+  return padded(ink, -box.top, -box.left, box.bottom - box.top, box.right - box.left);
+}
+
+/** A copy, moved by `top` and `left`, in an image of another size; without ink outside. */
+function padded({ data, width, height }: Ink, top: number, left: number, rows: number, columns: number): Ink {
+  const copy = new Float32Array(rows * columns);
+  for (let y = Math.max(0, -top); y < Math.min(height, rows - top); y++) {
+    for (let x = Math.max(0, -left); x < Math.min(width, columns - left); x++) {
+      copy[(y + top) * columns + x + left] = data[y * width + x]!;
+    }
+  }
+  return { data: copy, width: columns, height: rows };
+}
+
+/** The character with its longer side `CHARACTER_SIZE`, and strokes of at least the minimum width; with a margin. */
+function thickened(ink: Ink): Ink {
+  const factor = CHARACTER_SIZE / Math.max(ink.height, ink.width);
+  const width = Math.max(1, Math.round(ink.width * factor));
+  const height = Math.max(1, Math.round(ink.height * factor));
+  const scaled = resample(ink, { top: 0, bottom: ink.height, left: 0, right: ink.width }, width, height, 2);
+  scaled.data = scaled.data.map((value) => Math.max(0, Math.min(1, value)));
+  const minWidth = (STROKE / BOX) * CHARACTER_SIZE;
+  const margin = Math.floor(minWidth) + 1;
+  let image = padded(scaled, margin, margin, height + 2 * margin, width + 2 * margin);
+  const steps = Math.max(0, (minWidth - strokeWidth(image)) / 2);
+  const whole = Math.floor(steps);
+  for (let step = 0; step < whole; step++) image = dilated(image, step % 2 === 1);
+  const next = dilated(image, whole % 2 === 1);
+  image.data = image.data.map((value, i) => value + (steps - whole) * (next.data[i]! - value));
+  return image;
+}
+
+/** Maximum over each pixel and its four or eight neighbors; both in turn approximate an octagon. */
+function dilated({ data, width, height }: Ink, square: boolean): Ink {
+  const result = data.slice();
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      let largest = 0;
+      for (let dy = -1; dy <= 1; dy++) {
+        for (let dx = -1; dx <= 1; dx++) {
+          if (!square && dy !== 0 && dx !== 0) continue;
+          if (y + dy < 0 || y + dy >= height || x + dx < 0 || x + dx >= width) continue;
+          largest = Math.max(largest, data[(y + dy) * width + x + dx]!);
+        }
+      }
+      result[y * width + x] = largest;
+    }
+  }
+  return { data: result, width, height };
+}
+
+/** Mean width of the strokes: twice their area divided by the length of their outline. */
+function strokeWidth({ data, width, height }: Ink): number {
+  let [area, crossings] = [0, 0];
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const inside = data[y * width + x]! >= INK;
+      if (inside) area++;
+      if (x > 0 && inside !== data[y * width + x - 1]! >= INK) crossings++;
+      if (y > 0 && inside !== data[(y - 1) * width + x]! >= INK) crossings++;
+    }
+  }
+  return (2 * area) / ((crossings * Math.PI) / 4); // a slanted outline crosses more grid lines than its length
+}
+
+function centerOfMass({ data, width }: Ink): [number, number] {
+  let [sum, y, x] = [0, 0, 0];
+  for (const [i, value] of data.entries()) {
+    sum += value;
+    y += value * (Math.floor(i / width) + 0.5);
+    x += value * ((i % width) + 0.5);
+  }
+  return [y / sum, x / sum];
+}
+
+/** Resizes a box of the image as Pillow does, bilinearly (order 1) or bicubically (order 2); no ink outside. */
+function resample(ink: Ink, box: Box, width: number, height: number, order: 1 | 2): Ink {
+  const rows = axis(box.top, box.bottom, height, ink.height, order);
+  const columns = axis(box.left, box.right, width, ink.width, order);
+  const narrow = new Float32Array(ink.height * width);
+  for (let y = 0; y < ink.height; y++) {
+    for (const [x, { first, values }] of columns.entries()) {
+      let sum = 0;
+      for (const [k, value] of values.entries()) sum += value * (ink.data[y * ink.width + first + k] ?? 0);
+      narrow[y * width + x] = sum;
+    }
+  }
+  const data = new Float32Array(height * width);
+  for (const [y, { first, values }] of rows.entries()) {
+    for (const [k, value] of values.entries()) {
+      for (let x = 0; x < width; x++) data[y * width + x]! += value * narrow[(first + k) * width + x]!;
+    }
+  }
+  return { data, width, height };
+}
+
+function axis(start: number, end: number, size: number, length: number, order: 1 | 2) {
+  const ratio = (end - start) / size;
+  const scale = Math.max(ratio, 1);
+  return Array.from({ length: size }, (_, i) => {
+    const center = start + (i + 0.5) * ratio;
+    const from = Math.floor(center - order * scale);
+    const to = Math.ceil(center + order * scale) + 1;
+    const weights = Array.from({ length: to - from }, (__, k) => kernel((from + k - center + 0.5) / scale, order));
+    const first = Math.min(length, Math.max(0, from));
+    const last = Math.max(first, Math.min(length, to));
+    const inside = weights.slice(first - from, last - from);
+    // the bicubic pass sees the whole image, and Pillow shares out the weights that fall outside; the bilinear pass
+    // sees a part of a larger canvas without ink
+    const sum = (order === 2 ? inside : weights).reduce((a, b) => a + b, 0);
+    return { first, values: inside.map((weight) => weight / sum) };
+  });
+}
+
+function kernel(x: number, order: 1 | 2): number {
+  const t = Math.abs(x);
+  if (order === 1) return Math.max(0, 1 - t);
+  if (t < 1) return (1.5 * t - 2.5) * t * t + 1;
+  return t < 2 ? ((-0.5 * t + 2.5) * t - 4) * t + 2 : 0;
+}

@@ -1,0 +1,160 @@
+// The English texts of the page. `Words` is what every other language must have.
+
+const plural = (n: number, one: string, many: string) => (n === 1 ? `1 ${one}` : `${n.toLocaleString("en")} ${many}`);
+
+export const en = {
+  code: "en",
+  skip: "Skip to the network",
+  otherLanguage: "中文",
+  light: "Light",
+  dark: "Dark",
+
+  // facts of a network
+  trainedOn: (data: string) => `Trained on ${data}`,
+  testAccuracy: (accuracy: string, images: string) => `${accuracy} correct on ${images} test images`,
+  parameters: (n: number) => plural(n, "parameter", "parameters"),
+  macs: (n: number) => plural(n, "multiplication", "multiplications"),
+  int8: "weights stored as 8-bit integers",
+  license: (name: string) => `License: ${name}`,
+
+  // input
+  input: "Your image",
+  drawHere:
+    "Drawing area. Draw with a mouse, finger or pen. With the keyboard: arrow keys move, Space puts the pen down or lifts it.",
+  undo: "Undo",
+  clear: "Clear",
+  upload: "Open…",
+  webcam: "Camera",
+  webcamStop: "Keep this frame",
+  pasteHint: "You can also drop or paste an image. It stays on this device.",
+  centered: "Center as in MNIST",
+  centeredHelp:
+    "Scales the drawing to a box of 20 × 20 and moves its center of mass to the middle, as the training images were made.",
+  invert: "Dark paper",
+  penColor: "Pen color",
+  examples: "Test images",
+  example: (label: string) => `Example: ${label}`,
+  examplesHelp: "The network has not been trained on these. Below each is its true class.",
+
+  // answer
+  sees: "What the network sees",
+  seesHelp: (shape: string) => `The image after resizing and normalization: ${shape} numbers`,
+  answer: "Answer",
+  unknown: "unknown",
+  unknownBecause: (limit: string) => `The highest probability is below ${limit}, so the answer is “unknown”.`,
+  moreClasses: (n: number) => `and ${plural(n, "other class", "other classes")}`,
+  announcement: (label: string, probability: string) => `${label}, probability ${probability}`,
+  waiting: "Draw something, or choose an image.",
+
+  // network
+  network: "The network, layer by layer",
+  networkHelp:
+    "Point at a value to see where it comes from. Click to keep it. On the keyboard, arrow keys move over values, Page Up and Page Down over channels.",
+  filters: (layer: string) => `Filters of ${layer}`,
+  filtersHelp: "Learned weights",
+  legend: (low: string, high: string) => `Color scale from ${low} to ${high}`,
+  mapsLabel: (layer: string, kind: string, shape: string) =>
+    `${layer}, ${kind}: ${shape} values. Arrow keys move over values, Page Up and Page Down over channels.`,
+  inputLayer: "input",
+  inputKind: "Normalized image",
+  types: {
+    conv: "Convolution",
+    max_pool: "Max pooling",
+    average_pool: "Average pooling",
+    dense: "Dense",
+    activation: "Activation",
+    lrn: "Response norm.",
+    batch_norm: "Batch norm.",
+    flatten: "Flatten",
+    dropout: "Dropout (off)",
+    softmax: "Softmax",
+    other: "Layer",
+  },
+  functions: {
+    relu: "ReLU",
+    relu6: "ReLU6",
+    tanh: "tanh",
+    sigmoid: "sigmoid",
+    leaky_relu: "leaky ReLU",
+    elu: "ELU",
+    silu: "SiLU",
+    gelu: "GELU",
+    gelu_tanh: "GELU (tanh)",
+    scaled_tanh: "scaled tanh",
+  } as Record<string, string>,
+  epoch: (n: number) => `Epoch ${n}`,
+  finalWeights: "Final weights",
+  epochSlider: "Training epoch",
+  epochAccuracy: (accuracy: string) => `validation accuracy ${accuracy}`,
+  epochLoss: (loss: string) => `loss ${loss}`,
+
+  // calculation
+  calculation: "Calculation",
+  nothingSelected: "Point at a value of a layer to see its calculation.",
+  place: (channel: number, row: number, column: number) => `channel ${channel}, row ${row}, column ${column}`,
+  unit: (index: number) => `unit ${index}`,
+  kept: "Kept",
+  follow: "Follow the pointer",
+  collapse: "Hide calculation",
+  expand: "Show calculation",
+  receptiveField: "Seen in the input",
+  receptiveFieldHelp: (rows: string, columns: string) => `rows ${rows}, columns ${columns}`,
+  window: (channel: number) => `Window, input channel ${channel}`,
+  kernel: (channel: number) => `Kernel, input channel ${channel}`,
+  inputWindow: "Window",
+  outputMap: (channel: number) => `Channel ${channel}`,
+  padding: "Hatched cells are padding.",
+  channelSums: "Sum for each input channel",
+  products: (n: number) => `All ${plural(n, "product", "products")}`,
+  largestTerms: (shown: number, all: number) => `The ${shown} largest of ${all.toLocaleString("en")} products`,
+  bias: "bias",
+  rest: "rest",
+  max: "max",
+  nextLayer: "Then",
+  convSentence:
+    "Multiply each number in the window by the weight at its place in the kernel, add everything up, and add the bias.",
+  maxSentence: "The largest number in the window.",
+  averageSentence: "The sum of the numbers in the window, divided by their count.",
+  denseSentence: "Multiply every input by its weight, add everything up, and add the bias.",
+  activationSentence: (name: string) => `The function ${name}, applied to each value by itself.`,
+  lrnSentence: (n: number) =>
+    `Each value is divided by a power of the sum of squares over ${n} neighboring channels at the same place.`,
+  batchNormSentence:
+    "The value is shifted and scaled with the mean and variance from training, then with a learned weight and bias.",
+  flattenSentence: "The same value, now in one long list.",
+  dropoutSentence: "In use, dropout changes nothing: the same value.",
+  softmaxSentence: "Exponentials, divided by their sum, so that all add up to 1.",
+  unknownSentence: "The page shows the values and counts of this layer, but not its calculation.",
+  from: (place: string) => `from ${place}`,
+  sizeOf: "Output size",
+  int8Value: (value: string) => `This file computes with 8-bit integers and gets ${value} instead.`,
+
+  // what went wrong
+  loading: "Loading the network…",
+  openedFromDisk:
+    "This page needs its other files, which browsers do not read from disk. Run “python -m http.server” in this folder and open http://127.0.0.1:8000/, or export with --single-file, which gives one file that opens from disk.",
+  missingFile: (file: string) => `${file} is missing or damaged. Export the site again, and copy all of its files.`,
+  damagedSite: (place: string) =>
+    `site.json does not fit this page (at ${place}). Export the site again with one version of classicnets.`,
+  noWebAssembly:
+    "This browser lacks WebAssembly or decompression, which the network needs. Use a current version of Firefox, Chrome, Edge or Safari, and allow WebAssembly in its settings. You can look at the network's layers, but it gives no answers.",
+  noCanvas:
+    "This browser has no canvas, which this page draws on. Use a current version of Firefox, Chrome, Edge or Safari.",
+  badNetwork: (file: string) =>
+    `The network in ${file} could not be loaded. It may be damaged, or too large for this device's memory. Export the site again, or close other pages.`,
+  badImage: (file: string) => `${file} is not an image that this browser can read. Use a PNG, JPEG or WebP file.`,
+  noImagePasted: "The clipboard has no image. Copy an image first, then paste.",
+  noFileDropped: "What you dropped is not a file. Save the image first, then open or drop the file.",
+  pastedImage: "The pasted data",
+  imageTooLarge: (file: string) =>
+    `${file} is too large for this browser. Make it smaller, for example 4,000 pixels wide.`,
+  noWebcam: "There is no camera that this page can use. Connect one, or open an image instead.",
+  webcamRefused: "The camera is not allowed for this page. Allow it in the address bar, or open an image instead.",
+  webcamInsecure:
+    "Browsers allow the camera only on https:// and on this computer (http://127.0.0.1). Open an image instead.",
+  runFailed: "The network could not process this image. Reload the page and try again.",
+  madeWith: (version: string) =>
+    `Made with classicnets ${version}. Everything runs in this browser; no image leaves this device.`,
+};
+
+export type Words = typeof en;

@@ -1,0 +1,284 @@
+// The page: loads the site, and runs each network whenever the image changes.
+
+import { byId, h } from "./dom";
+import { Drawing } from "./drawing";
+import { FileError, OpenedFromDisk, readFile } from "./files";
+import { Inspector } from "./inspector";
+import { switchLanguage, translatePage, words } from "./language";
+import { Network, prepareRuntime } from "./network";
+import { parseSite, type Site, SiteError } from "./site";
+import { startSources } from "./sources";
+import { isDark, startTheme, switchTheme } from "./theme";
+import { describe, NetworkView, report, type Selection } from "./view";
+
+let site: Site | null = null;
+let views: NetworkView[] = [];
+let drawing: Drawing;
+let running = false;
+let changedMeanwhile = false;
+
+const inspector = new Inspector((selection) => point(selection, true));
+
+/** Runs the networks on the current image: once for all changes since the last run. */
+async function refresh(): Promise<void> {
+  if (running) {
+    changedMeanwhile = true;
+    return;
+  }
+  running = true;
+  try {
+    do {
+      changedMeanwhile = false;
+      await runAll();
+    } while (changedMeanwhile);
+  } finally {
+    running = false;
+  }
+}
+
+async function runAll(): Promise<void> {
+  const isEmpty = drawing.isEmpty;
+  const pixels = drawing.pixels();
+  const centered = drawing.isDrawn && byId<HTMLInputElement>("centered").checked;
+  for (const view of views) {
+    try {
+      const side = view.fit(pixels, centered && !isEmpty) ?? view.fit(pixels, false);
+      if (side) await view.run(side, inspector.tensors(view), isEmpty);
+    } catch (error) {
+      console.error(error);
+      report(words.runFailed);
+    }
+  }
+  document.body.dataset.runs = String(Number(document.body.dataset.runs ?? 0) + 1);
+  await inspector.update();
+}
+
+/** Shows the calculation of a value that the pointer or a key is at. */
+function point(selection: Selection | null, keep: boolean): void {
+  if (!selection) return;
+  if (inspector.kept && !keep) return;
+  const previous = inspector.selection;
+  if (previous && previous.view !== selection.view) previous.view.mark(null, null, new Map());
+  inspector.select(selection, keep);
+  const missing = inspector.tensors(selection.view).some((name) => !selection.view.outputs[name]);
+  void (missing ? refresh() : inspector.update()).then(() => {
+    if (!keep) return;
+    selection.view.reveal(selection.layer);
+    byId("status").textContent = `${byId("inspector-title").textContent} = ${byId("inspector-value").textContent}`;
+  });
+}
+
+/** A first value to explain: the one in the middle of the first map of the first layer with a calculation. */
+function selectFirst(view: NetworkView): void {
+  const layer = view.facts.layers.find((entry) => entry.type !== "other" && entry.type !== "flatten");
+  if (!layer || inspector.selection) return;
+  const [height, width] = layer.shape.length === 3 ? layer.shape.slice(1) : [1, layer.shape.at(-1)];
+  const index = Math.floor(height! / 2) * width! + Math.floor(width! / 2);
+  inspector.select({ view, layer, index }, false);
+}
+
+function startDrawing(): void {
+  drawing = new Drawing(byId<HTMLCanvasElement>("drawing"), () => void refresh());
+  byId("undo").addEventListener("click", () => drawing.undo());
+  byId("clear").addEventListener("click", () => {
+    drawing.clear();
+    report("");
+  });
+  byId("centered").addEventListener("change", () => void refresh());
+  const paper = byId<HTMLInputElement>("paper");
+  paper.addEventListener("change", () => usePaper(paper.checked));
+  const pen = byId<HTMLInputElement>("pen");
+  pen.addEventListener("input", () => {
+    drawing.penColor = pen.value;
+  });
+  startSources((image) => {
+    report("");
+    drawing.show(image);
+  }, report);
+}
+
+function startSwitches(): void {
+  const label = () => {
+    byId("language").textContent = words.otherLanguage;
+    byId("language").lang = words.code === "en" ? "zh-CN" : "en";
+    byId("theme").textContent = isDark() ? words.light : words.dark;
+  };
+  const recolor = () => {
+    label();
+    for (const view of views) view.translate(); // filters, maps and legends again
+    void inspector.update();
+  };
+  byId("language").addEventListener("click", () => {
+    switchLanguage();
+    recolor();
+    writeFacts();
+    inspector.expand(!byId("inspector-body").hidden);
+    for (const button of document.querySelectorAll<HTMLElement>("#example-list button")) labelExample(button);
+  });
+  byId("theme").addEventListener("click", () => {
+    switchTheme();
+    recolor();
+  });
+  startTheme(recolor);
+  label();
+}
+
+function writeFacts(): void {
+  if (!site) return;
+  const names = site.networks.map((network) => network.name).join(", ");
+  document.title = `${names} – classicnets`;
+  byId("title").textContent = names;
+  const [only] = site.networks;
+  byId("subtitle").textContent = only && site.networks.length === 1 ? describe(only) : "";
+  byId("made-with").textContent = words.madeWith(site.classicnets);
+  const licenses = [...new Set(site.networks.map((network) => network.license))].filter(
+    (license) => license && license !== "unknown", // the export writes it if the data set names none
+  );
+  byId("license").textContent = licenses.map((license) => words.license(license)).join(" ");
+}
+
+function labelExample(button: HTMLElement): void {
+  button.setAttribute("aria-label", words.example(button.dataset.class ?? ""));
+}
+
+/** Buttons with the examples of the site; one that cannot be read is left out. */
+async function addExamples(examples: Site["examples"]): Promise<void> {
+  const list = byId("example-list");
+  byId("examples").hidden = examples.length === 0;
+  const bitmaps = await Promise.all(
+    examples.map(async ({ file }) => {
+      try {
+        return await createImageBitmap(new Blob([await readFile(file)], { type: "image/png" }));
+      } catch {
+        return null;
+      }
+    }),
+  );
+  for (const [i, bitmap] of bitmaps.entries()) {
+    if (!bitmap) continue;
+    const label = examples[i]!.class;
+    const canvas = h("canvas", { "aria-hidden": "true" });
+    [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+    canvas.getContext("2d", { willReadFrequently: true })?.drawImage(bitmap, 0, 0);
+    const button = h("button", { type: "button", "data-class": label }, canvas, h("span", {}, label));
+    labelExample(button);
+    button.addEventListener("click", () => {
+      report("");
+      drawing.show(bitmap);
+    });
+    list.append(h("li", {}, button));
+    if (list.children.length === 1) choosePaper(canvas);
+  }
+}
+
+/** Draws on dark or bright paper, with the opposite ink unless another one was chosen. */
+function usePaper(isDarkPaper: boolean): void {
+  byId<HTMLInputElement>("paper").checked = drawing.paperIsDark = isDarkPaper;
+  if (drawing.penColor === null) byId<HTMLInputElement>("pen").value = isDarkPaper ? "#ffffff" : "#000000";
+  drawing.refresh();
+}
+
+/** The drawing has the paper of the data: dark if the corners of an example are dark. */
+function choosePaper(example: HTMLCanvasElement): void {
+  const { width, height } = example;
+  const context = example.getContext("2d");
+  if (!context || !drawing.isEmpty) return;
+  const corners = [
+    [0, 0],
+    [width - 1, 0],
+    [0, height - 1],
+    [width - 1, height - 1],
+  ] as const;
+  const levels = corners.map(([x, y]) => {
+    const [red, green, blue] = context.getImageData(x, y, 1, 1).data;
+    return red! + green! + blue!;
+  });
+  const bright = levels.filter((level) => level > 3 * 127).length;
+  usePaper(bright <= 2);
+}
+
+async function openNetwork(file: string, content = readFile(file)): Promise<Network> {
+  const bytes = await content;
+  try {
+    return await Network.open(bytes);
+  } catch (error) {
+    throw new Error(words.badNetwork(file), { cause: error });
+  }
+}
+
+/** Whether the browser has what the network needs. */
+function canRun(): boolean {
+  return typeof WebAssembly === "object" && typeof DecompressionStream === "function";
+}
+
+/** Loads what the page needs; what is missing is said, and the rest works. */
+async function load(): Promise<void> {
+  site = parseSite(new TextDecoder().decode(await readFile("site.json")));
+  const { networks } = site;
+  const named = networks.length > 1;
+  document.body.classList.toggle("several", named);
+  views = networks.map(
+    (facts) =>
+      new NetworkView(
+        facts,
+        named,
+        point,
+        () => void refresh(),
+        (epoch) => {
+          const view = views.find((entry) => entry.facts === facts);
+          void view
+            ?.load(epoch?.file ?? facts.file, (file) => openNetwork(file))
+            .then(() => {
+              report("");
+              return refresh();
+            }, explain);
+        },
+      ),
+  );
+  byId<HTMLInputElement>("centered").checked = networks.some((facts) => facts.handwriting);
+  byId("pen-label").hidden = networks.every((facts) => facts.preprocess.channels === 1);
+  byId("centered-label").hidden = networks.every((facts) => facts.preprocess.channels === 3);
+  writeFacts();
+  for (const view of views) {
+    view.addPanels(byId("sees"), byId("answers"));
+    byId("networks").append(view.section);
+  }
+  document.body.classList.add("ready");
+  if (!canRun()) {
+    report(words.noWebAssembly);
+    void addExamples(site.examples);
+    return;
+  }
+  const examples = addExamples(site.examples);
+  const wasm = readFile(`${site.runtime}.gz`);
+  const files = views.map((view) => readFile(view.facts.file));
+  await Promise.allSettled([wasm, ...files]); // loaded side by side; what failed is said below
+  prepareRuntime(await wasm);
+  for (const [i, view] of views.entries()) await view.load(view.facts.file, (file) => openNetwork(file, files[i]));
+  await examples;
+  const first = document.querySelector<HTMLElement>("#example-list button");
+  if (first && drawing.isEmpty) first.click();
+  for (const view of views) selectFirst(view);
+  await refresh();
+  document.body.dataset.ready = "true";
+}
+
+/** Says on the page what went wrong and what to do. */
+function explain(error: unknown): void {
+  console.error(error);
+  if (!canRun()) report(words.noWebAssembly);
+  else if (error instanceof OpenedFromDisk) report(words.openedFromDisk);
+  else if (error instanceof FileError) report(words.missingFile(error.file));
+  else if (error instanceof SiteError) report(words.damagedSite(error.message));
+  else report(error instanceof Error ? error.message : String(error));
+}
+
+translatePage();
+startSwitches();
+inspector.expand(false);
+if (document.createElement("canvas").getContext("2d")) {
+  startDrawing();
+  load().catch(explain);
+} else {
+  report(words.noCanvas);
+}

@@ -1,0 +1,443 @@
+// One network of the page: its facts, what it sees, its answer, and its layers as a strip of feature maps.
+
+import { Answer } from "./bars";
+import { activationOf, type Rect, unravel } from "./calculation";
+import { byId, h } from "./dom";
+import { fitPixels, fittedSide, type Pixels, rgbOfGray } from "./fit";
+import { centerCharacter } from "./handwriting";
+import { words } from "./language";
+import { drawImageValues, FeatureMaps, type Mark } from "./maps";
+import type { Network, Outputs } from "./network";
+import { count, percent, shapeText, short } from "./numbers";
+import type { Epoch, Layer, NetworkFacts } from "./site";
+import { isDark } from "./theme";
+
+const MAX_OPEN = 6; // networks of epochs in memory
+
+/** A value of a network: of the layer with this output. */
+export interface Selection {
+  view: NetworkView;
+  layer: Layer;
+  index: number;
+}
+
+interface LayerView {
+  layer: Layer;
+  maps: FeatureMaps;
+  legend: HTMLElement;
+  visible: boolean;
+}
+
+/** Called when the pointer, the focus or a key is at a value (null: at none); `keep`: it was chosen. */
+export type OnPoint = (selection: Selection | null, keep: boolean) => void;
+
+export class NetworkView {
+  network: Network | null = null;
+  outputs: Outputs = {};
+  private isBlank = true;
+  private wanted = "";
+  private epoch: number; // position of the slider: an index of the epochs, or their number for the final weights
+  /** The input of the network in the form of a layer, so that it is shown like one. */
+  readonly input: Layer;
+  readonly section = h("section", { class: "network" });
+  readonly layers: LayerView[] = [];
+  private readonly answer: Answer;
+  private readonly seen = h("canvas", { class: "seen", role: "img" });
+  private readonly seenFigure = h("figure");
+  private readonly filters = h("li", { class: "layer filters", hidden: "" });
+  private readonly byOutput = new Map<string, LayerView>();
+  private readonly opened = new Map<string, Promise<Network>>();
+  private observer: IntersectionObserver | undefined;
+  private readonly narrow = matchMedia("(max-width: 700px)");
+
+  constructor(
+    readonly facts: NetworkFacts,
+    private readonly named: boolean,
+    private readonly onPoint: OnPoint,
+    private readonly onVisible: () => void,
+    private readonly onEpoch: (epoch: Epoch | null) => void,
+  ) {
+    this.input = inputLayer(facts);
+    this.answer = new Answer(facts);
+    this.epoch = facts.epochs.length;
+    this.build();
+    this.narrow.addEventListener("change", () => this.arrange());
+    let width = innerWidth;
+    addEventListener("resize", () => {
+      if (innerWidth !== width && this.narrow.matches) this.arrange();
+      width = innerWidth;
+    });
+  }
+
+  /** Loads the weights of an epoch, or the final ones, and forgets those that were used longest ago. */
+  async load(file: string, read: (file: string) => Promise<Network>): Promise<void> {
+    this.wanted = file;
+    const opening = this.opened.get(file) ?? read(file);
+    this.opened.delete(file);
+    this.opened.set(file, opening); // the last one
+    let network: Network;
+    try {
+      network = await opening;
+    } catch (error) {
+      this.opened.delete(file);
+      throw error;
+    }
+    if (this.wanted !== file) return; // the slider has moved on
+    this.network = network;
+    for (const [old, stale] of this.opened) {
+      if (this.opened.size <= MAX_OPEN) break;
+      this.opened.delete(old);
+      void stale.then((unused) => unused.release());
+    }
+    await this.drawFilters();
+  }
+
+  /** The image as input of the graph, uint8 [side, side, 3]; null if a drawing has no character. */
+  fit(pixels: Pixels, centered: boolean): Uint8Array | null {
+    if (!centered) return fitPixels(pixels, this.facts.preprocess);
+    const character = centerCharacter(pixels, fittedSide(this.facts.preprocess));
+    return character && rgbOfGray(character);
+  }
+
+  /** Runs the network on fitted pixels and shows the answer and all visible layers. */
+  async run(pixels: Uint8Array, also: readonly string[], isBlank: boolean): Promise<void> {
+    this.isBlank = isBlank;
+    if (!this.network) {
+      const side = Math.sqrt(pixels.length / 3);
+      drawImageValues(this.seen, planesOf(pixels), [3, side, side], (value) => value);
+      return;
+    }
+    const visible = this.layers.filter((entry) => entry.visible).map((entry) => entry.layer.output);
+    const { probabilities, input } = this.facts;
+    this.outputs = await this.network.run(pixels, [probabilities, input, ...visible, ...also]);
+    this.show();
+  }
+
+  /** Values of a tensor, of the first view; undefined if it was not asked for. */
+  values(name: string, shape: readonly number[]): Float32Array | undefined {
+    return this.outputs[name]?.subarray(
+      0,
+      shape.reduce((a, b) => a * b, 1),
+    );
+  }
+
+  /** Draws what the last run gave, such as after a change of colors. */
+  show(): void {
+    const dark = isDark();
+    const input = this.values(this.input.output, this.input.shape);
+    const probabilities = this.outputs[this.facts.probabilities];
+    if (!input || !probabilities) return;
+    if (this.isBlank) this.answer.wait();
+    else this.answer.show(probabilities);
+    drawImageValues(this.seen, input, this.input.shape, levelOf(this.facts));
+    for (const { layer, maps, legend, visible } of this.layers) {
+      const values = this.values(layer.output, layer.shape);
+      if (!visible || !values) continue;
+      maps.draw(values, dark);
+      showLegend(legend, maps);
+    }
+  }
+
+  /** Outlines a value and the windows that it comes from. */
+  mark(index: number | null, layer: Layer | null, fields: ReadonlyMap<string, Rect>): void {
+    for (const entry of this.layers) {
+      const marks: Mark[] = [];
+      const rect = fields.get(entry.layer.output);
+      if (rect && layer) marks.push(windowMark(layer, index ?? 0, entry.layer, rect));
+      if (entry.layer === layer && index !== null) marks.push(valueMark(layer, index));
+      entry.maps.mark(marks);
+    }
+  }
+
+  layerOf(output: string | null): Layer | undefined {
+    return output === null ? undefined : this.byOutput.get(output)?.layer;
+  }
+
+  /** Scrolls if the calculation covers the maps of a layer: the strip to the top, or on a phone the maps above it. */
+  reveal(layer: Layer): void {
+    const maps = this.byOutput.get(layer.output)?.maps.element.getBoundingClientRect();
+    const covered = maps ? maps.bottom + 12 - byId("inspector").getBoundingClientRect().top : 0;
+    if (!maps || covered <= 12) return;
+    const strip = this.section.querySelector(".strip-frame")!.getBoundingClientRect();
+    const top = this.narrow.matches ? Math.min(covered, maps.top - 12) : strip.top - 12;
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    scrollBy({ top, behavior: calm ? "auto" : "smooth" });
+  }
+
+  /** Writes all texts again, in the current language. */
+  translate(): void {
+    const scrolled = this.section.querySelector(".strip-frame")?.scrollLeft ?? 0;
+    this.build();
+    this.show();
+    void this.drawFilters();
+    this.section.querySelector(".strip-frame")?.scrollTo({ left: scrolled });
+    if (!this.outputs[this.facts.probabilities]) this.answer.wait();
+  }
+
+  private build(): void {
+    const { facts } = this;
+    this.input.name = words.inputLayer;
+    const strip = h("ol", { class: "strip" });
+    const visible = new Set(this.layers.filter((entry) => entry.visible).map((entry) => entry.layer));
+    this.layers.length = 0;
+    this.byOutput.clear();
+    for (const layer of [this.input, ...facts.layers]) {
+      strip.append(this.layerElement(layer));
+      if (layer === this.input) strip.append(this.filters);
+    }
+    const about = h("div", {}, h("h3", {}, facts.name), h("p", { class: "note" }, describe(facts)));
+    this.section.replaceChildren(
+      h("div", { class: "network-head" }, ...(this.named ? [about] : [])),
+      h("div", { class: "strip-frame", tabindex: "0", role: "group", "aria-label": facts.name }, strip),
+    );
+    if (facts.epochs.length > 0) this.section.firstElementChild?.append(this.epochSlider());
+    for (const entry of this.layers) entry.visible = visible.has(entry.layer);
+    this.arrange();
+    this.observe();
+    this.buildPanel();
+  }
+
+  /** What the network sees, and its answer; with several networks, each has its name. */
+  private buildPanel(): void {
+    this.seen.setAttribute("aria-label", words.sees);
+    const caption = h("figcaption", { class: "note" }, words.seesHelp(shapeText(this.facts.input_shape)));
+    this.seenFigure.replaceChildren(...this.nameLine(), this.seen, caption);
+  }
+
+  private nameLine(): HTMLElement[] {
+    return this.named ? [h("p", { class: "network-name" }, this.facts.name)] : [];
+  }
+
+  /** Adds what the network sees and its answer to their panels. */
+  addPanels(sees: HTMLElement, answers: HTMLElement): void {
+    this.answer.element.prepend(...this.nameLine());
+    sees.append(this.seenFigure);
+    answers.append(this.answer.element);
+  }
+
+  private layerElement(layer: Layer): HTMLElement {
+    const maps = new FeatureMaps(layer.shape);
+    const legend = h("div", { class: "legend" }, h("span"), h("i"), h("span"));
+    const kind = kindOf(layer);
+    maps.element.tabIndex = 0;
+    maps.element.setAttribute("role", "application");
+    maps.element.setAttribute("aria-label", words.mapsLabel(layer.name, kind, shapeText(layer.shape)));
+    const entry: LayerView = { layer, maps, legend, visible: false };
+    this.layers.push(entry);
+    this.byOutput.set(layer.output, entry);
+    let index = Math.floor(maps.size / 2);
+    const point = (place: number | null, keep: boolean) => {
+      if (place !== null) index = place;
+      this.onPoint(place === null ? null : { view: this, layer, index: place }, keep);
+    };
+    maps.element.addEventListener("pointermove", (event) => point(maps.indexAt(event), false));
+    maps.element.addEventListener("pointerleave", () => point(null, false));
+    maps.element.addEventListener("click", (event) => point(maps.indexAt(event), true));
+    maps.element.addEventListener("keydown", (event) => {
+      const target = event.key === "Enter" ? index : maps.moved(index, event.key);
+      if (target === null || event.ctrlKey || event.altKey || event.metaKey) return;
+      event.preventDefault();
+      point(target, true);
+    });
+    const item = h("li", { class: `layer type-${layer.type}`, "data-output": layer.output });
+    item.append(
+      h("p", { class: "layer-name" }, layer.name),
+      h("p", { class: "layer-kind" }, kind),
+      h("p", { class: "layer-shape" }, shapeText(layer.shape)),
+      maps.element,
+      legend,
+    );
+    return item;
+  }
+
+  private epochSlider(): HTMLElement {
+    const { epochs } = this.facts;
+    const slider = h("input", { type: "range", min: "0", max: String(epochs.length), value: String(this.epoch) });
+    const label = h("output", { class: "note" });
+    const write = (epoch: Epoch | undefined) => {
+      const parts = [epoch ? words.epoch(epoch.epoch) : words.finalWeights];
+      const { validation_accuracy: accuracy, loss } = epoch ?? {};
+      if (typeof accuracy === "number") parts.push(words.epochAccuracy(percent(accuracy, words.code)));
+      if (typeof loss === "number") parts.push(words.epochLoss(short(loss)));
+      label.textContent = parts.join(", ");
+      slider.setAttribute("aria-valuetext", label.textContent);
+    };
+    slider.addEventListener("input", () => {
+      this.epoch = Number(slider.value);
+      const epoch = epochs[this.epoch];
+      write(epoch);
+      this.onEpoch(epoch ?? null);
+    });
+    write(epochs[this.epoch]);
+    return h("label", { class: "epochs" }, h("span", {}, words.epochSlider), slider, label);
+  }
+
+  private arrange(): void {
+    const width = this.narrow.matches ? Math.max(200, document.documentElement.clientWidth - 72) : null;
+    for (const { maps } of this.layers) maps.arrange(width);
+    this.show();
+  }
+
+  /** Layers that are scrolled into view are computed and drawn; others are not. */
+  private observe(): void {
+    this.observer?.disconnect();
+    this.observer = new IntersectionObserver(
+      (entries) => {
+        let appeared = false;
+        for (const { target, isIntersecting } of entries) {
+          const entry = this.byOutput.get((target as HTMLElement).dataset.output ?? "");
+          if (!entry) continue;
+          appeared ||= isIntersecting && !entry.visible;
+          entry.visible = isIntersecting;
+        }
+        if (appeared) this.onVisible();
+      },
+      { rootMargin: "200px" },
+    );
+    for (const item of this.section.querySelectorAll("[data-output]")) this.observer.observe(item);
+  }
+
+  /** The filters of a first convolution, which has one or three channels, are images themselves. */
+  private async drawFilters(): Promise<void> {
+    const first = this.facts.layers.find((layer) => layer.type === "conv");
+    const kernel = first?.facts.kernel;
+    const [inputs, outputs] = [first?.input_shape[0], first?.shape[0]];
+    this.filters.hidden = true;
+    if (!first?.weight || first.input !== this.facts.input || kernel?.length !== 2 || !inputs || !outputs) return;
+    if (!this.network || (inputs !== 1 && inputs !== 3) || (first.facts.groups ?? 1) !== 1) return;
+    const weights = await this.network.weight(first.weight);
+    if (weights.length !== outputs * inputs * kernel[0]! * kernel[1]!) return;
+    const maps = new FeatureMaps([outputs, ...kernel]);
+    maps.arrange(this.narrow.matches ? Math.max(200, document.documentElement.clientWidth - 72) : null);
+    const legend = h("div", { class: "legend" }, h("span"), h("i"), h("span"));
+    this.filters.replaceChildren(
+      h("p", { class: "layer-name" }, words.filters(first.name)),
+      h("p", { class: "layer-kind" }, words.filtersHelp),
+      h("p", { class: "layer-shape" }, shapeText([outputs, inputs, ...kernel])),
+      maps.element,
+    );
+    maps.element.setAttribute("role", "img");
+    maps.element.setAttribute("aria-label", words.filters(first.name));
+    if (inputs === 1) {
+      maps.draw(weights, isDark());
+      showLegend(legend, maps);
+      this.filters.append(legend);
+    } else {
+      maps.drawColors(weights);
+    }
+    this.filters.hidden = false;
+  }
+}
+
+/** Data, accuracy and size of a network in one line. */
+export function describe(facts: NetworkFacts): string {
+  const details = [words.trainedOn(facts.data_name)];
+  if (facts.test_accuracy !== null && facts.test_images !== null) {
+    details.push(words.testAccuracy(percent(facts.test_accuracy, words.code), count(facts.test_images, words.code)));
+  }
+  details.push(words.parameters(facts.parameters), words.macs(facts.macs));
+  if (facts.int8) details.push(words.int8);
+  return details.join(" · ");
+}
+
+/** Name of a layer's kind with its window: "Convolution 5 × 5". */
+export function kindOf(layer: Layer): string {
+  const known = activationOf(layer);
+  if (known) return words.functions[known.name] ?? layer.kind;
+  if (layer.output === layer.input) return words.inputKind;
+  if (layer.type === "other" || layer.type === "activation") return layer.kind;
+  const { kernel } = layer.facts;
+  return kernel ? `${words.types[layer.type]} ${shapeText(kernel)}` : words.types[layer.type];
+}
+
+/** The place of a value: channel, row and column from 0, or the unit. */
+export function placeOf(layer: Layer, index: number): string {
+  const at = unravel(index, layer.shape);
+  if (at.length !== 3) return words.unit(index);
+  return words.place(at[0]!, at[1]!, at[2]!);
+}
+
+function inputLayer(facts: NetworkFacts): Layer {
+  const shape = facts.input_shape;
+  return {
+    name: words.inputLayer,
+    kind: "",
+    type: "other",
+    input: facts.input,
+    output: facts.input,
+    input_shape: shape,
+    shape,
+    weight: null,
+    bias: null,
+    parameters: 0,
+    macs: 0,
+    size: "",
+    facts: {},
+  };
+}
+
+/** Gray level of a normalized value, as in the image: black is 0 before the normalization, white is 1. */
+export function levelOf(facts: NetworkFacts): (value: number, channel: number) => number {
+  const { mean, std } = facts.preprocess;
+  const pick = (list: readonly number[], channel: number) => list[list.length > 1 ? channel : 0]!;
+  return (value, channel) => 255 * (value * pick(std, channel) + pick(mean, channel));
+}
+
+function planesOf(pixels: Uint8Array): Float32Array {
+  const plane = pixels.length / 3;
+  return Float32Array.from({ length: pixels.length }, (_, i) => pixels[(i % plane) * 3 + Math.floor(i / plane)]!);
+}
+
+function showLegend(legend: HTMLElement, maps: FeatureMaps): void {
+  const { low, high } = maps.range;
+  const [from, bar, to] = legend.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
+  from.textContent = short(low);
+  to.textContent = short(high);
+  bar.className = low < 0 ? "signed" : "unsigned";
+  legend.setAttribute("role", "img");
+  legend.setAttribute("aria-label", words.legend(short(low), short(high)));
+}
+
+function valueMark(layer: Layer, index: number): Mark {
+  const at = unravel(index, layer.shape);
+  const [row, column] = at.length >= 2 ? at.slice(-2) : [0, at[0]];
+  const rect = { top: row!, bottom: row! + 1, left: column!, right: column! + 1 };
+  const plane = at.length >= 2 ? layer.shape.at(-1)! * layer.shape.at(-2)! : layer.shape[0]!;
+  const channel = Math.floor(index / plane);
+  return { rect, first: channel, last: channel + 1, kind: "value" };
+}
+
+/** The window in an earlier layer; directly before, only in the channels that the value reads. */
+function windowMark(layer: Layer, index: number, earlier: Layer, rect: Rect): Mark {
+  const channel = unravel(index, layer.shape)[0]!;
+  const channels = earlier.shape.length === 3 ? earlier.shape[0]! : 1;
+  const all: Mark = { rect, first: 0, last: channels, kind: "window" };
+  if (earlier.output !== layer.input || layer.shape.length !== 3 || earlier.shape.length !== 3) return all;
+  switch (layer.type) {
+    case "conv": {
+      const perGroup = channels / (layer.facts.groups ?? 1);
+      const first = Math.floor(channel / (layer.shape[0]! / (layer.facts.groups ?? 1))) * perGroup;
+      return { ...all, first, last: first + perGroup };
+    }
+    case "max_pool":
+    case "average_pool":
+    case "activation":
+    case "batch_norm":
+    case "dropout":
+      return { ...all, first: channel, last: channel + 1 };
+    case "lrn": {
+      const size = layer.facts.size ?? 1;
+      const first = channel - Math.floor(size / 2);
+      return { ...all, first: Math.max(0, first), last: Math.min(channels, first + size) };
+    }
+    default:
+      return all;
+  }
+}
+
+/** Shows a sentence about what went wrong, or removes it. */
+export function report(sentence: string): void {
+  const notice = byId("notice");
+  notice.textContent = sentence;
+  notice.hidden = sentence === "";
+}
