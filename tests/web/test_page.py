@@ -265,6 +265,19 @@ def test_probabilities_are_those_of_python(
         check_equal(page, run, file)
 
 
+def test_a_hundred_images_have_the_probabilities_of_python(
+    gray: Any, color: Any, runs: tuple[cn.Run, cn.Run], tmp_path: Path
+) -> None:
+    random = np.random.default_rng(2)
+    for page, run in zip((gray, color), runs, strict=True):
+        for number in range(50):
+            height, width = random.integers(1, 150, 2)
+            file = tmp_path / f"{number}.png"
+            Image.fromarray(random.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(file)
+            upload(page, file)
+            check_equal(page, run, file)
+
+
 def layer_outputs(net: nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]:
     """The output of every leaf module, in the order of their calls."""
     outputs: dict[str, torch.Tensor] = {}
