@@ -24,7 +24,14 @@ export function m(tag: string, ...children: (Node | string)[]): MathMLElement {
   return element;
 }
 
-export const number = (text: string) => m("mn", text);
+/** A number as `numbers.short` writes it; "2e−5" becomes a product with a power of ten. */
+export function number(text: string): MathMLElement {
+  const [, start, digits, exponent, end] = /^(\(?−?)([\d.]+)e(−?\d+)(\)?)$/.exec(text) ?? [];
+  if (digits === undefined || exponent === undefined) return m("mn", text);
+  const power = m("msup", m("mn", "10"), m("mn", exponent));
+  const product = digits === "1" ? [power] : [m("mn", digits), m("mo", "×"), power];
+  return m("mrow", ...(start ? [m("mo", start)] : []), ...product, ...(end ? [m("mo", end)] : []));
+}
 export const symbol = (text: string) => m("mo", text);
 export const name = (text: string) => m("mi", text);
 export const row = (...children: Node[]) => m("mrow", ...children);

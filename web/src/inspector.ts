@@ -138,7 +138,7 @@ export class Inspector {
     const sentence = (text: string) => notes.append(h("p", { class: "sentence" }, text));
     switch (c.type) {
       case "conv": {
-        sentence(words.convSentence);
+        sentence(words.convSentence(c.bias !== null));
         const shown = c.channels[Math.min(this.channel, c.channels.length - 1)]!;
         const cells = shown.cells.flat();
         figures.append(
@@ -152,7 +152,7 @@ export class Inspector {
         const products = cells.map((cell) => [number(operand(cell.value)), symbol("×"), number(operand(cell.weight))]);
         formulas.append(formula(...sumOf(products, MAX_PRODUCTS), symbol("="), number(short(shown.sum))));
         if (c.channels.length > 1) notes.append(this.channelButtons(c.channels, shown.channel));
-        const sums: Summand[] = c.channels.map(({ sum }) => [sum]);
+        const sums: Summand[] = c.channels.map(({ channel, sum }) => [sum, words.channelLabel(channel)]);
         if (c.bias !== null) sums.push([c.bias, words.bias]);
         if (sums.length > 1) formulas.append(formula(...signedSum(sums), symbol("="), result(actual)));
         if (cells.length > MAX_PRODUCTS) {
@@ -185,7 +185,7 @@ export class Inspector {
         break;
       }
       case "dense": {
-        sentence(words.denseSentence);
+        sentence(words.denseSentence(c.bias !== null));
         const largest = [...c.terms].sort((a, b) => Math.abs(b.value * b.weight) - Math.abs(a.value * a.weight));
         const shown = largest.slice(0, 12);
         figures.append(contributions(shown, c.terms.length));
@@ -223,15 +223,16 @@ export class Inspector {
       }
       case "batch_norm": {
         sentence(words.batchNormSentence);
-        const above = row(number(short(c.x)), symbol("−"), number(operand(c.mean)));
-        const below = m("msqrt", row(number(short(c.variance)), symbol("+"), number(short(c.eps))));
+        const above = row(number(short(c.x)), symbol("−"), labeled(operand(c.mean), words.mean));
+        const variance = labeled(short(c.variance), words.variance);
+        const below = m("msqrt", row(variance, symbol("+"), number(short(c.eps))));
         formulas.append(
           formula(
             fraction(above, below),
             symbol("×"),
-            number(operand(c.weight)),
+            labeled(operand(c.weight), words.weight),
             symbol("+"),
-            number(operand(c.bias)),
+            labeled(operand(c.bias), words.bias),
             symbol("="),
             result(actual),
           ),

@@ -108,14 +108,19 @@ export const en = {
   products: (n: number) => `All ${plural(n, "product", "products")}`,
   largestTerms: (shown: number, all: number) => `The ${shown} largest of ${all.toLocaleString("en")} products`,
   bias: "bias",
+  weight: "weight",
+  mean: "mean",
+  variance: "variance",
   rest: "rest",
   max: "max",
   nextLayer: "Then",
-  convSentence:
-    "Multiply each number in the window by the weight at its place in the kernel, add everything up, and add the bias.",
+  channelLabel: (channel: number) => `ch. ${channel}`,
+  convSentence: (hasBias: boolean) =>
+    `Multiply each number in the window by the weight at its place in the kernel, and add everything up${hasBias ? ", then the bias" : "; this layer has no bias"}.`,
   maxSentence: "The largest number in the window.",
   averageSentence: "The sum of the numbers in the window, divided by their count.",
-  denseSentence: "Multiply every input by its weight, add everything up, and add the bias.",
+  denseSentence: (hasBias: boolean) =>
+    `Multiply every input by its weight, and add everything up${hasBias ? ", then the bias" : "; this layer has no bias"}.`,
   activationSentence: (name: string) => `The function ${name}, applied to each value by itself.`,
   lrnSentence: (n: number) =>
     `Each value is divided by a power of the sum of squares over ${n} neighboring channels at the same place.`,
