@@ -1,6 +1,6 @@
 """From how many validation images on a temperature makes probabilities better: calibration error and loss by n.
 
-    python studies/temperature.py            (about three minutes on 2 quiet cores; results/temperature.json)
+    python studies/temperature.py            (writes results/temperature.json)
 
 Networks are trained on 60,000 and 1,000 images of Fashion-MNIST. For each n, a temperature is fitted on n of the
 10,000 test images, drawn at random, and applied to the others; no network was trained on or chosen by test images.

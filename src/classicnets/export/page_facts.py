@@ -1,4 +1,4 @@
-"""What the web page is told of a network: the entry of site.json, and the weights that calculations of layers use."""
+"""What the web page knows of a network: its entry in site.json, and the weights that calculations of layers use."""
 
 from __future__ import annotations
 
