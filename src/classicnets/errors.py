@@ -203,7 +203,7 @@ folder of the CSV. All rules: docs/data-layouts.md.
 If images cannot be cached on disk (CLASSICNETS_IMAGE_CACHE=memory, a full disk), they must fit into half of the memory
 of this machine, at the image size of the network.
 What to do: `classicnets data check FOLDER` (or FILE.csv) lists all classes and all images that cannot be read.""",
-    "CN308": """An exported file (.onnx or .pt2) is damaged, was changed, or was not exported by classicnets.
+    "CN308": """An exported file (.onnx, .pt2 or .pte) is damaged, was changed, or was not exported by classicnets.
 Exported files contain their classes and preprocessing as metadata. Other files lack this information. A checksum covers
 the graph, the weights and the metadata; programs that optimize ONNX files keep the metadata, but the file counts as
 changed.

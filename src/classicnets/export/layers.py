@@ -1,6 +1,7 @@
-"""Replaces layers that torch's ONNX exporter decomposes or rejects, in a copy of the network, before the export.
+"""Replaces layers that an exporter decomposes or rejects, in a copy of the network, before the export.
 
-Called normally, the replacements compute what the layers compute; only the exporter gets ONNX's own operator.
+Called normally, the replacements compute what the layers compute; only the exporter gets ONNX's own operator, or what
+ExecuTorch has operators for.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ class _LRN(nn.Module):
         self.supported = layer.size % 2 == 1 and alpha > 0 and layer.beta > 0
 
     def forward(self, x: Tensor) -> Tensor:
+        if not torch.onnx.is_in_onnx_export() and torch.compiler.is_compiling() and not isinstance(self.layer, LRN):
+            return _normalized(x, self.layer)
         if not (self.supported and x.dim() == 4 and torch.onnx.is_in_onnx_export()):
             output: Tensor = self.layer(x)
             return output
@@ -72,6 +75,17 @@ class _LRN(nn.Module):
             "LRN", (grouped,), self.settings, dtype=grouped.dtype, shape=grouped.shape, version=13
         )
         return normalized.reshape(-1, *x.shape[1:]) if self.groups > 1 else normalized
+
+
+def _normalized(x: Tensor, layer: nn.LocalResponseNorm) -> Tensor:
+    """What torch's layer computes, for [N, C, ...], without the three-dimensional pooling that ExecuTorch lacks."""
+    channels, before = x.shape[1], layer.size // 2
+    padded = F.pad(x * x, (0, 0) * (x.dim() - 2) + (before, layer.size - 1 - before))
+    total = padded.narrow(1, 0, channels)
+    for i in range(1, layer.size):
+        total = total + padded.narrow(1, i, channels)
+    scaled = total * (layer.alpha / layer.size) + layer.k
+    return x * (scaled.rsqrt() * scaled.rsqrt().sqrt() if layer.beta == 0.75 else scaled.pow(-layer.beta))
 
 
 class _SameMapNorm(nn.Module):
@@ -116,7 +130,7 @@ class _FixedPool(nn.Module):
         self.layer = layer
 
     def forward(self, x: Tensor) -> Any:
-        if getattr(self.layer, "return_indices", False) or not torch.onnx.is_in_onnx_export():
+        if getattr(self.layer, "return_indices", False) or not torch.compiler.is_compiling():
             return self.layer(x)
         pool = F.max_pool2d if self.is_max else F.avg_pool2d
         spans_of_axes = [windows(n, out or n) for n, out in zip(x.shape[-2:], self.size, strict=True)]
