@@ -94,7 +94,8 @@ and not both together. The message gives the smallest size that is possible.
 What to do: raise --size-budget, or train a smaller network (`classicnets list` shows the numbers of parameters).""",
     "CN105": """The network could not be converted to the file format.
 torch traces forward() once with a batch of two images, so it cannot convert Python code that depends on values or on
-the batch size; the message names the line. ONNX lacks some of torch's operators, ExecuTorch more of them. One ONNX file holds at most 2 GB.
+the batch size; the message names the line. ONNX lacks some of torch's operators, ExecuTorch more of them. One ONNX file
+holds at most 2 GB.
 What to do: write x.flatten(1) instead of x.view(64, -1), and torch.where instead of if. For an operator that ONNX
 lacks, export with --format torch; for one that ExecuTorch lacks, with --format onnx or torch.""",
     "CN106": """The outputs of the network are not finite numbers.

@@ -17,7 +17,9 @@ from classicnets.api import models
 from classicnets.errors import CheckFailed, DataError, MachineError
 from classicnets.evaluation import exported
 from classicnets.evaluation.exported import METHOD
+from classicnets.evaluation.rejection import Rejection
 from classicnets.export import formats, layers, parity, program
+from classicnets.images.decode import fit_images
 from classicnets.models.lrn import LRN
 from classicnets.values import Preprocess
 from support.command_line import CommandLine
@@ -109,7 +111,7 @@ def test_gray_levels_of_a_program_are_those_of_pillow_without_integer_shifts() -
             return x.flatten(1)
 
     module = program.Program(Logits(), preprocess, 1.0)
-    expected = parity.fit_images(pixels.numpy(), preprocess).astype(np.float32) / 255
+    expected = fit_images(pixels.numpy(), preprocess).astype(np.float32) / 255
     assert torch.allclose(module(pixels), torch.from_numpy(expected).flatten(1).softmax(1), atol=1e-7)
     graph = torch.export.export(module, (pixels,)).graph
     assert not [node for node in graph.nodes if "shift" in str(node.target)]
@@ -158,7 +160,7 @@ def test_lowers_the_layers_of_the_time_with_views_and_a_temperature(tmp_path: Pa
     path.write_bytes(executorch_program(net, preprocess, facts))
     file = ExecutorchClassifier(path)
     images = np.random.default_rng(0).integers(0, 256, (5, 3, 31, 27), dtype=np.uint8)
-    rejection = parity.Rejection(0.5, 1.5, 200)
+    rejection = Rejection(0.5, 1.5, 200)
     comparison = parity.compare(file.probabilities, parity.Reference(net, preprocess, file.classes, rejection), images)
     parity.check(comparison, "")
     assert np.ptp(comparison.net, axis=0).max() > 1e-3  # otherwise a wrong network might pass
@@ -185,7 +187,8 @@ def test_names_the_layer_without_a_kernel() -> None:
 
     class Strange(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return torch.special.bessel_j0(x)
+            y: Tensor = torch.special.bessel_j0(x)
+            return y
 
     net = nn.Sequential(nn.Sequential(nn.ReLU(), Strange()), nn.Flatten(), nn.Linear(16, 2)).eval()
     preprocess = Preprocess(channels=1, image_size=4)
