@@ -18,9 +18,8 @@ MAX_DIFFERENCE = 1e-5
 
 
 def main(source: str, target: str) -> None:
-    program = torch.export.load(source).run_decompositions(
-        {}
-    )  # without operators in place, which cannot be traced again
+    # decomposed, because operators that work in place cannot be traced again
+    program = torch.export.load(source).run_decompositions({})
     module = program.module()
     (pixels,) = (node.meta["val"] for node in program.graph.nodes if node.name in program.graph_signature.user_inputs)
     shape = (1, *pixels.shape[1:])
