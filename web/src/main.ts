@@ -2,6 +2,7 @@
 
 import { byId, h } from "./dom";
 import { Drawing } from "./drawing";
+import { labelExample, markExample, type Tried } from "./examples";
 import { FileError, OpenedFromDisk, readFile } from "./files";
 import { Inspector } from "./inspector";
 import { switchLanguage, translatePage, words } from "./language";
@@ -16,6 +17,8 @@ let views: NetworkView[] = [];
 let drawing: Drawing;
 let running = false;
 let changedMeanwhile = false;
+let example: HTMLElement | null = null; // the button of the test image that is shown, unchanged
+let nextExample: HTMLElement | null = null; // the button of the one that is about to be shown
 
 const inspector = new Inspector((selection) => point(selection, true));
 
@@ -40,15 +43,23 @@ async function runAll(): Promise<void> {
   const isEmpty = drawing.isEmpty;
   const pixels = drawing.pixels();
   const centered = drawing.isDrawn && byId<HTMLInputElement>("centered").checked;
+  const tried = example;
+  const truth = tried?.dataset.class ?? null;
   for (const view of views) {
     try {
       const side = view.fit(pixels, centered && !isEmpty) ?? view.fit(pixels, false);
-      if (side) await view.run(side, inspector.tensors(view), isEmpty);
+      if (side) await view.run(side, inspector.tensors(view), isEmpty, truth);
     } catch (error) {
       console.error(error);
       report(words.runFailed);
     }
   }
+  const answers = views.map(({ facts, grade }) => grade && { name: facts.name, grade });
+  if (tried)
+    markExample(
+      tried,
+      answers.filter((answer): answer is Tried => answer !== null),
+    );
   document.body.dataset.runs = String(Number(document.body.dataset.runs ?? 0) + 1);
   await inspector.update();
 }
@@ -63,7 +74,6 @@ function point(selection: Selection | null, keep: boolean): void {
   const missing = inspector.tensors(selection.view).some((name) => !selection.view.outputs[name]);
   void (missing ? refresh() : inspector.update()).then(() => {
     if (!keep) return;
-    selection.view.reveal(selection.layer);
     byId("status").textContent = `${byId("inspector-title").textContent} = ${byId("inspector-value").textContent}`;
   });
 }
@@ -78,7 +88,10 @@ function selectFirst(view: NetworkView): void {
 }
 
 function startDrawing(): void {
-  drawing = new Drawing(byId<HTMLCanvasElement>("drawing"), () => void refresh());
+  drawing = new Drawing(byId<HTMLCanvasElement>("drawing"), () => {
+    [example, nextExample] = [nextExample, null];
+    void refresh();
+  });
   byId("undo").addEventListener("click", () => drawing.undo());
   byId("clear").addEventListener("click", () => {
     drawing.clear();
@@ -112,8 +125,8 @@ function startSwitches(): void {
     switchLanguage();
     recolor();
     writeFacts();
-    inspector.expand(!byId("inspector-body").hidden);
-    for (const button of document.querySelectorAll<HTMLElement>("#example-list button")) labelExample(button);
+    inspector.expand(inspector.isOpen);
+    for (const button of exampleButtons()) labelExample(button);
   });
   byId("theme").addEventListener("click", () => {
     switchTheme();
@@ -137,8 +150,8 @@ function writeFacts(): void {
   byId("license").textContent = licenses.map((license) => words.license(license)).join(" ");
 }
 
-function labelExample(button: HTMLElement): void {
-  button.setAttribute("aria-label", words.example(button.dataset.class ?? ""));
+function exampleButtons(): NodeListOf<HTMLElement> {
+  return document.querySelectorAll("#example-list button");
 }
 
 /** Buttons with the examples of the site; one that cannot be read is left out. */
@@ -164,6 +177,7 @@ async function addExamples(examples: Site["examples"]): Promise<void> {
     labelExample(button);
     button.addEventListener("click", () => {
       report("");
+      nextExample = button;
       drawing.show(bitmap);
     });
     list.append(h("li", {}, button));
@@ -234,6 +248,7 @@ async function load(): Promise<void> {
             ?.load(epoch?.file ?? facts.file, (file) => openNetwork(file))
             .then(() => {
               report("");
+              for (const button of exampleButtons()) markExample(button, []); // other weights, other answers
               return refresh();
             }, explain);
         },

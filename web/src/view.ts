@@ -1,7 +1,9 @@
 // One network of the page: its facts, what it sees, its answer, and its layers as a strip of feature maps.
 
+import { answerLayer, isOfClasses } from "./answer";
 import { Answer } from "./bars";
-import { activationOf, type Rect, unravel } from "./calculation";
+import { activationOf, type Position, type Rect, unravel } from "./calculation";
+import type { Extent } from "./docking";
 import { byId, h } from "./dom";
 import { fitPixels, fittedSide, type Pixels, rgbOfGray } from "./fit";
 import { centerCharacter } from "./handwriting";
@@ -9,8 +11,10 @@ import { words } from "./language";
 import { drawImageValues, FeatureMaps, type Mark } from "./maps";
 import type { Network, Outputs } from "./network";
 import { count, percent, shapeText, short } from "./numbers";
+import { receptiveFields } from "./receptive";
 import type { Epoch, Layer, NetworkFacts } from "./site";
 import { isDark } from "./theme";
+import { type Grade, gradeOf, judge } from "./verdict";
 
 const MAX_OPEN = 6; // networks of epochs in memory
 
@@ -39,6 +43,12 @@ export class NetworkView {
   private epoch: number; // position of the slider: an index of the epochs, or their number for the final weights
   /** The input of the network in the form of a layer, so that it is shown like one. */
   readonly input: Layer;
+  /** The answer of the network in the form of a layer. */
+  readonly output: Layer;
+  /** How it has answered the last image, if the class of this image is known. */
+  grade: Grade | null = null;
+  private truth: string | null = null; // class of the last image
+  private endsWithLogits: boolean | undefined; // whether the last layer gives the logits; undefined until they are known
   readonly section = h("section", { class: "network" });
   readonly layers: LayerView[] = [];
   private readonly answer: Answer;
@@ -58,7 +68,11 @@ export class NetworkView {
     private readonly onEpoch: (epoch: Epoch | null) => void,
   ) {
     this.input = inputLayer(facts);
-    this.answer = new Answer(facts);
+    this.output = answerLayer(facts);
+    this.answer = new Answer(facts, (index) => {
+      onPoint({ view: this, layer: this.output, index }, true);
+      this.bring(this.output);
+    });
     this.epoch = facts.epochs.length;
     this.build();
     this.narrow.addEventListener("change", () => this.arrange());
@@ -99,9 +113,11 @@ export class NetworkView {
     return character && rgbOfGray(character);
   }
 
-  /** Runs the network on fitted pixels and shows the answer and all visible layers. */
-  async run(pixels: Uint8Array, also: readonly string[], isBlank: boolean): Promise<void> {
+  /** Runs the network on fitted pixels, of an image of the class `truth`, and shows the answer and all visible layers. */
+  async run(pixels: Uint8Array, also: readonly string[], isBlank: boolean, truth: string | null): Promise<void> {
     this.isBlank = isBlank;
+    this.truth = truth;
+    this.grade = null;
     if (!this.network) {
       const side = Math.sqrt(pixels.length / 3);
       drawImageValues(this.seen, planesOf(pixels), [3, side, side], (value) => value);
@@ -128,7 +144,9 @@ export class NetworkView {
     const probabilities = this.outputs[this.facts.probabilities];
     if (!input || !probabilities) return;
     if (this.isBlank) this.answer.wait();
-    else this.answer.show(probabilities);
+    else this.answer.show(probabilities, this.truth);
+    const { classes, min_confidence: limit } = this.facts;
+    this.grade = this.truth === null ? null : gradeOf(judge(probabilities, limit), classes, this.truth);
     drawImageValues(this.seen, input, this.input.shape, levelOf(this.facts));
     for (const { layer, maps, legend, visible } of this.layers) {
       const values = this.values(layer.output, layer.shape);
@@ -153,15 +171,51 @@ export class NetworkView {
     return output === null ? undefined : this.byOutput.get(output)?.layer;
   }
 
-  /** Scrolls if the calculation covers the maps of a layer: the strip to the top, or on a phone the maps above it. */
-  reveal(layer: Layer): void {
-    const maps = this.byOutput.get(layer.output)?.maps.element.getBoundingClientRect();
-    const covered = maps ? maps.bottom + 12 - byId("inspector").getBoundingClientRect().top : 0;
-    if (!maps || covered <= 12) return;
-    const strip = this.section.querySelector(".strip-frame")!.getBoundingClientRect();
-    const top = this.narrow.matches ? Math.min(covered, maps.top - 12) : strip.top - 12;
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    scrollBy({ top, behavior: calm ? "auto" : "smooth" });
+  /** The layers in order, from the input to the answer. */
+  steps(): Layer[] {
+    return [this.input, ...this.facts.layers, this.output];
+  }
+
+  /** The last layer, if its values are the logits: a network may change them by a function that is no layer. */
+  logitLayer(): Layer | undefined {
+    const last = this.facts.layers.at(-1);
+    const [values, logits] = [last && this.outputs[last.output], this.outputs[this.facts.logits]];
+    if (this.endsWithLogits === undefined && values && logits) {
+      this.endsWithLogits = values.length === logits.length && values.every((value, i) => Object.is(value, logits[i]));
+    }
+    return this.endsWithLogits ? last : undefined;
+  }
+
+  /** The windows in earlier tensors that a value depends on. */
+  fieldsOf(layer: Layer, at: Position): ReadonlyMap<string, Rect> {
+    const linked = layer === this.output ? { ...layer, input: this.logitLayer()?.output ?? null } : layer;
+    return receptiveFields(this.facts.layers, linked, at);
+  }
+
+  /** The most probable class with its probability. */
+  shortAnswer(): string {
+    return this.isBlank || !this.outputs[this.facts.probabilities] ? "" : this.answer.summary;
+  }
+
+  /** Where the channel, or the bar, of a value is in the window. */
+  extentOf(layer: Layer, index: number): Extent | null {
+    return this.byOutput.get(layer.output)?.maps.extent(index) ?? null;
+  }
+
+  /** Scrolls the strip, never the page, so that a layer can be seen; on a phone, where the strip is a list, the page. */
+  bring(layer: Layer, withFocus = false): void {
+    const maps = this.byOutput.get(layer.output)?.maps.element;
+    const item = maps?.parentElement;
+    const frame = this.section.querySelector(".strip-frame");
+    if (!maps || !item || !frame) return;
+    if (withFocus) maps.focus({ preventScroll: true });
+    if (this.narrow.matches) {
+      if (withFocus) item.scrollIntoView({ block: "nearest" });
+      return;
+    }
+    const [box, outer] = [item.getBoundingClientRect(), frame.getBoundingClientRect()];
+    if (box.left < outer.left) frame.scrollLeft += box.left - outer.left - 16;
+    else if (box.right > outer.right) frame.scrollLeft += Math.min(box.right - outer.right + 16, box.left - outer.left);
   }
 
   /** Writes all texts again, in the current language. */
@@ -177,11 +231,12 @@ export class NetworkView {
   private build(): void {
     const { facts } = this;
     this.input.name = words.inputLayer;
+    this.output.name = words.answerLayer;
     const strip = h("ol", { class: "strip" });
     const visible = new Set(this.layers.filter((entry) => entry.visible).map((entry) => entry.layer));
     this.layers.length = 0;
     this.byOutput.clear();
-    for (const layer of [this.input, ...facts.layers]) {
+    for (const layer of this.steps()) {
       strip.append(this.layerElement(layer));
       if (layer === this.input) strip.append(this.filters);
     }
@@ -216,7 +271,11 @@ export class NetworkView {
   }
 
   private layerElement(layer: Layer): HTMLElement {
-    const maps = new FeatureMaps(layer.shape);
+    const { classes } = this.facts;
+    const maps = new FeatureMaps(layer.shape, {
+      labels: isOfClasses(this.facts, layer) ? classes : [],
+      range: layer === this.output ? { low: 0, high: 1 } : null,
+    });
     const legend = h("div", { class: "legend" }, h("span"), h("i"), h("span"));
     const kind = kindOf(layer);
     maps.element.tabIndex = 0;
@@ -235,7 +294,7 @@ export class NetworkView {
     maps.element.addEventListener("click", (event) => point(maps.indexAt(event), true));
     maps.element.addEventListener("keydown", (event) => {
       const target = event.key === "Enter" ? index : maps.moved(index, event.key);
-      if (target === null || event.ctrlKey || event.altKey || event.metaKey) return;
+      if (target === null || event.shiftKey || event.ctrlKey || event.altKey || event.metaKey) return;
       event.preventDefault();
       point(target, true);
     });
@@ -333,7 +392,9 @@ export class NetworkView {
 export function describe(facts: NetworkFacts): string {
   const details = [words.trainedOn(facts.data_name)];
   if (facts.test_accuracy !== null && facts.test_images !== null) {
-    details.push(words.testAccuracy(percent(facts.test_accuracy, words.code), count(facts.test_images, words.code)));
+    const [accuracy, chance] = [facts.test_accuracy, 1 / facts.classes.length];
+    const parts = [accuracy, chance].map((part) => percent(part, words.code)) as [string, string];
+    details.push(words.testAccuracy(...parts, count(facts.test_images, words.code)));
   }
   details.push(words.parameters(facts.parameters), words.macs(facts.macs));
   if (facts.int8) details.push(words.int8);
