@@ -91,8 +91,8 @@ export class Inspector {
     const all = view.steps();
     const next = all[all.indexOf(layer) + direction];
     if (!next) return;
+    view.bring(next, withFocus); // first, so that the panel and its buttons stay where they are
     this.onSelect({ view, layer: next, index: indexIn(next.shape, index, layer.shape) });
-    view.bring(next, withFocus);
   }
 
   private release(): void {

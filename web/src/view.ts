@@ -70,8 +70,8 @@ export class NetworkView {
     this.input = inputLayer(facts);
     this.output = answerLayer(facts);
     this.answer = new Answer(facts, (index) => {
+      if (!this.narrow.matches) this.bring(this.output);
       onPoint({ view: this, layer: this.output, index }, true);
-      this.bring(this.output);
     });
     this.epoch = facts.epochs.length;
     this.build();
@@ -202,7 +202,7 @@ export class NetworkView {
     return this.byOutput.get(layer.output)?.maps.extent(index) ?? null;
   }
 
-  /** Scrolls the strip, never the page, so that a layer can be seen; on a phone, where the strip is a list, the page. */
+  /** Scrolls the strip so that a layer can be seen; on a phone, where the strip is a list, the page. */
   bring(layer: Layer, withFocus = false): void {
     const maps = this.byOutput.get(layer.output)?.maps.element;
     const item = maps?.parentElement;
@@ -210,7 +210,7 @@ export class NetworkView {
     if (!maps || !item || !frame) return;
     if (withFocus) maps.focus({ preventScroll: true });
     if (this.narrow.matches) {
-      if (withFocus) item.scrollIntoView({ block: "nearest" });
+      item.scrollIntoView({ block: "nearest" });
       return;
     }
     const [box, outer] = [item.getBoundingClientRect(), frame.getBoundingClientRect()];
