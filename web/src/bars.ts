@@ -59,19 +59,19 @@ export class Answer {
       const [name, bar, value] = button.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
       item.dataset.probability = String(probabilities[index]);
       item.dataset.index = String(index);
-      name.textContent = name.title = classes[index]!;
+      name.textContent = classes[index]!;
       (bar.firstElementChild as HTMLElement).style.width = `${100 * probabilities[index]!}%`;
       value.textContent = percent(probabilities[index]!, words.code);
-      button.setAttribute("aria-label", words.showSoftmax(classes[index]!, value.textContent));
+      button.title = words.showSoftmax; // read after the class and its probability
     }
     const others = classes.length - shown.length;
     const notes: string[] = [];
+    if (others > 0) notes.push(words.moreClasses(others));
     if (certainty === "unknown") notes.push(words.unknownBecause(percent(limit!, words.code)));
     if (certainty === "unsure") notes.push(words.unsureBecause(classes[best]!, classes[second]!, 100 * CLOSE));
-    if (others > 0) notes.push(words.moreClasses(others));
-    this.note.textContent = notes.join(" ");
+    this.note.replaceChildren(...notes.map((text) => h("span", {}, text)));
     const probability = percent(probabilities[best]!, words.code);
-    this.summary = `${label} ${probability}`;
+    this.summary = certainty === "unknown" ? `${label} (${classes[best]} ${probability})` : `${label} ${probability}`;
     clearTimeout(this.timer);
     this.timer = window.setTimeout(() => {
       const spoken = [

@@ -169,7 +169,7 @@ export function explainAnswer(c: AnswerCalculation, logits: ArrayLike<number>, p
   const views = c.shares.length;
   const isScaled = c.temperature !== 1;
   sentence(panel, views > 1 ? words.meanSentence(views) : words.softmaxSentence);
-  if (isScaled) sentence(panel, words.temperatureSentence(short(c.temperature)));
+  if (isScaled) sentence(panel, words.temperatureSentence(short(c.temperature), views > 1));
   if (layers.at(-1)?.type === "softmax") notes.append(h("p", { class: "note" }, words.softmaxTwice));
   const temperature = () => labeled(short(c.temperature), words.temperature);
   const scaled = (logit: number, divide: boolean) =>

@@ -2,8 +2,8 @@
 
 import { byId, h } from "./dom";
 import { Drawing } from "./drawing";
-import { labelExample, markExample, type Tried } from "./examples";
 import { FileError, OpenedFromDisk, readFile } from "./files";
+import { labelExample, markExample, type Tried } from "./grades";
 import { Inspector } from "./inspector";
 import { switchLanguage, translatePage, words } from "./language";
 import { Network, prepareRuntime } from "./network";

@@ -52,7 +52,7 @@ export const en = {
     unknown: (truth: string) => `no answer: it is “${truth}”`,
   },
   gradeNames: { right: "answered right", wrong: "answered wrong", unknown: "not answered" },
-  showSoftmax: (label: string, probability: string) => `${label}, ${probability}: show the calculation`,
+  showSoftmax: "Show the calculation",
   moreClasses: (n: number) => `and ${plural(n, "other class", "other classes")}`,
   announcement: (label: string, probability: string) => `${label}, probability ${probability}`,
   waiting: "Draw something, or choose an image.",
@@ -148,8 +148,8 @@ export const en = {
   flattenSentence: "The same value, now in one long list.",
   dropoutSentence: "In use, dropout changes nothing: the same value.",
   softmaxSentence: "Exponentials, divided by their sum, so that all add up to 1.",
-  temperatureSentence: (temperature: string) =>
-    `The run has a temperature of ${temperature}, fitted so that its probabilities agree with its accuracy.`,
+  temperatureSentence: (temperature: string, isOfMean: boolean) =>
+    `${isOfMean ? "The mean is raised to 1 / temperature, and made to add up to 1 again" : "First, the logits are divided by the temperature"}. The temperature of this run, ${temperature}, was fitted so that its probabilities agree with its accuracy.`,
   meanSentence: (views: number) =>
     `The network looks at ${views} views of the image (shifted or mirrored). The answer is the mean of their softmax; the layers show view 1.`,
   logarithmSentence: "The network ends with the logarithms of probabilities, whose exponentials add up to 1 already.",

@@ -45,7 +45,7 @@ export const zh: Words = {
     unknown: (truth) => `没有回答：是“${truth}”`,
   },
   gradeNames: { right: "回答正确", wrong: "回答错误", unknown: "没有回答" },
-  showSoftmax: (label, probability) => `${label}，${probability}：显示计算过程`,
+  showSoftmax: "显示计算过程",
   moreClasses: (n) => `以及其他 ${n} 个类别`,
   announcement: (label, probability) => `${label}，概率 ${probability}`,
   waiting: "请画点什么，或选择一张图像。",
@@ -135,7 +135,8 @@ export const zh: Words = {
   flattenSentence: "数值不变，只是排成一列。",
   dropoutSentence: "使用网络时，暂退法不改变任何数值。",
   softmaxSentence: "指数除以所有指数之和，因此总和为 1。",
-  temperatureSentence: (temperature) => `此模型的温度为 ${temperature}，它使概率与准确率相符。`,
+  temperatureSentence: (temperature, isOfMean) =>
+    `${isOfMean ? "平均值取 1 / 温度 次幂，再归一化" : "先把 logit 除以温度"}。此模型的温度为 ${temperature}，它使概率与准确率相符。`,
   meanSentence: (views) =>
     `网络看这张图像的 ${views} 个视图（平移或镜像）。回答是各视图 Softmax 的平均值；各层显示的是视图 1。`,
   logarithmSentence: "网络的输出是概率的对数，它们的指数之和已经是 1。",
