@@ -6,10 +6,11 @@ import { type Range, rangeOf } from "./colors";
 import { formula, fraction, h, m, name, number, row, symbol } from "./dom";
 import { contributions, details, grid, operator, probabilityTable } from "./figures";
 import { activationFormula, labeled, result, type Summand, signedSum, sumOf } from "./formulas";
+import { placeOf } from "./labels";
 import { words } from "./language";
 import { operand, shapeText, short } from "./numbers";
 import type { Layer } from "./site";
-import { placeOf, type Selection } from "./view";
+import type { Selection } from "./view";
 
 const MAX_PRODUCTS = 3; // products that are written out
 const MAX_SQUARES = 6;

@@ -8,11 +8,12 @@ import { byId, h } from "./dom";
 import { EnlargedMap } from "./enlarged";
 import { appendNext, type Explained, explain, explainAnswer, nextLayer, sizeNote } from "./explanation";
 import { figure, framed } from "./figures";
+import { kindOf, placeOf } from "./labels";
 import { words } from "./language";
 import { drawImageValues } from "./maps";
 import { short } from "./numbers";
 import { indexIn } from "./steps";
-import { kindOf, levelOf, type NetworkView, placeOf, type Selection } from "./view";
+import { levelOf, type NetworkView, type Selection } from "./view";
 
 export class Inspector {
   selection: Selection | null = null;
@@ -110,7 +111,7 @@ export class Inspector {
     // a disabled button would lose the focus
     this.stepButtons[0].setAttribute("aria-disabled", String(!selection || selection.layer === first));
     this.stepButtons[1].setAttribute("aria-disabled", String(!selection || selection.layer === last));
-    this.answer.textContent = selection?.view.shortAnswer() ?? "";
+    this.answer.textContent = selection?.view.shortAnswer() || "–";
   }
 
   /** Renders the calculation of the selected value with the outputs of the last run. */

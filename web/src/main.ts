@@ -5,12 +5,13 @@ import { Drawing } from "./drawing";
 import { FileError, OpenedFromDisk, readFile } from "./files";
 import { labelExample, markExample, type Tried } from "./grades";
 import { Inspector } from "./inspector";
+import { describe } from "./labels";
 import { switchLanguage, translatePage, words } from "./language";
 import { Network, prepareRuntime } from "./network";
 import { parseSite, type Site, SiteError } from "./site";
 import { startSources } from "./sources";
 import { isDark, startTheme, switchTheme } from "./theme";
-import { describe, NetworkView, report, type Selection } from "./view";
+import { NetworkView, report, type Selection } from "./view";
 
 let site: Site | null = null;
 let views: NetworkView[] = [];

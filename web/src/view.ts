@@ -2,15 +2,16 @@
 
 import { answerLayer, isOfClasses } from "./answer";
 import { Answer } from "./bars";
-import { activationOf, type Position, type Rect, unravel } from "./calculation";
+import { type Position, type Rect, unravel } from "./calculation";
 import type { Extent } from "./docking";
 import { byId, h } from "./dom";
 import { fitPixels, fittedSide, type Pixels, rgbOfGray } from "./fit";
 import { centerCharacter } from "./handwriting";
+import { describe, kindOf } from "./labels";
 import { words } from "./language";
 import { drawImageValues, FeatureMaps, type Mark } from "./maps";
 import type { Network, Outputs } from "./network";
-import { count, percent, shapeText, short } from "./numbers";
+import { percent, shapeText, short } from "./numbers";
 import { receptiveFields } from "./receptive";
 import type { Epoch, Layer, NetworkFacts } from "./site";
 import { isDark } from "./theme";
@@ -386,36 +387,6 @@ export class NetworkView {
     }
     this.filters.hidden = false;
   }
-}
-
-/** Data, accuracy and size of a network in one line. */
-export function describe(facts: NetworkFacts): string {
-  const details = [words.trainedOn(facts.data_name)];
-  if (facts.test_accuracy !== null && facts.test_images !== null) {
-    const [accuracy, chance] = [facts.test_accuracy, 1 / facts.classes.length];
-    const parts = [accuracy, chance].map((part) => percent(part, words.code)) as [string, string];
-    details.push(words.testAccuracy(...parts, count(facts.test_images, words.code)));
-  }
-  details.push(words.parameters(facts.parameters), words.macs(facts.macs));
-  if (facts.int8) details.push(words.int8);
-  return details.join(" · ");
-}
-
-/** Name of a layer's kind with its window: "Convolution 5 × 5". */
-export function kindOf(layer: Layer): string {
-  const known = activationOf(layer);
-  if (known) return words.functions[known.name] ?? layer.kind;
-  if (layer.output === layer.input) return words.inputKind;
-  if (layer.type === "other" || layer.type === "activation") return layer.kind;
-  const { kernel } = layer.facts;
-  return kernel ? `${words.types[layer.type]} ${shapeText(kernel)}` : words.types[layer.type];
-}
-
-/** The place of a value: channel, row and column from 0, or the unit. */
-export function placeOf(layer: Layer, index: number): string {
-  const at = unravel(index, layer.shape);
-  if (at.length !== 3) return words.unit(index);
-  return words.place(at[0]!, at[1]!, at[2]!);
 }
 
 function inputLayer(facts: NetworkFacts): Layer {
