@@ -445,7 +445,6 @@ SITE = Record(
     {
         "version": Choice((1,)),
         "classicnets": Text(),
-        "runtime": Choice(("runtime.wasm",)),
         "files": Several(Text()),
         "examples": Several(Record({"file": Text(), "class": Text()}, closed=True)),
         "networks": Several(NETWORK, most=2, least=1),

@@ -110,7 +110,6 @@ export interface Example {
 export interface Site {
   version: 1;
   classicnets: string;
-  runtime: string;
   examples: Example[];
   networks: NetworkFacts[];
 }
@@ -186,7 +185,6 @@ const layer = record({
 const site = record({
   version: oneOf(1),
   classicnets: text,
-  runtime: text,
   examples: listOf(record({ file: text, class: text })),
   networks: listOf(
     record({
