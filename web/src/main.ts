@@ -4,9 +4,11 @@ import { byId } from "./dom";
 import { Drawing } from "./drawing";
 import { Examples, paperIsDark } from "./examples";
 import { compileFile, FileError, OpenedFromDisk, readFile } from "./files";
+import { type Part, seenPart } from "./fit";
 import { Inspector } from "./inspector";
 import { switchLanguage, translatePage, words } from "./language";
 import { Network, prepareRuntime } from "./network";
+import { percent } from "./numbers";
 import { parseSite, type Site, SiteError } from "./site";
 import { startSources } from "./sources";
 import { isDark, startTheme, switchTheme } from "./theme";
@@ -42,6 +44,7 @@ async function refresh(): Promise<void> {
 }
 
 async function runAll(): Promise<void> {
+  writePadNote();
   const isEmpty = drawing.isEmpty;
   const pixels = drawing.pixels();
   const centered = drawing.isDrawn && byId<HTMLInputElement>("centered").checked;
@@ -82,14 +85,32 @@ function selectFirst(view: NetworkView): void {
   inspector.select({ view, layer, index }, false);
 }
 
+/** What each network sees of something of this size; a drawing that is centered is not cropped. */
+function seenParts(width: number, height: number): Part[] {
+  if (drawing.isDrawn && byId<HTMLInputElement>("centered").checked) return [];
+  return views.map(({ facts }) => seenPart(width, height, facts.preprocess));
+}
+
+/** Says below the pad what drawing on an image does, and how much of it is cropped away. */
+function writePadNote(): void {
+  const [width, height] = drawing.size;
+  const sentences = drawing.isDrawn ? [] : [words.drawOnImage];
+  for (const [i, { left, top, right, bottom }] of seenParts(width, height).entries()) {
+    const cut = 1 - ((right - left) * (bottom - top)) / (width * height);
+    if (cut > 0) sentences.push(words.cutOff(percent(cut, words.code), views.length > 1 ? views[i]!.facts.name : ""));
+  }
+  byId("pad-note").textContent = sentences.join(" ");
+}
+
 function startDrawing(): void {
   drawing = new Drawing(byId<HTMLCanvasElement>("drawing"), () => void refresh());
+  drawing.seen = seenParts;
   byId("undo").addEventListener("click", () => drawing.undo());
   byId("clear").addEventListener("click", () => {
     drawing.clear();
     report("");
   });
-  byId("centered").addEventListener("change", () => void refresh());
+  byId("centered").addEventListener("change", () => drawing.refresh());
   const paper = byId<HTMLInputElement>("paper");
   paper.addEventListener("change", () => usePaper(paper.checked));
   const pen = byId<HTMLInputElement>("pen");
@@ -117,6 +138,7 @@ function startSwitches(): void {
     switchLanguage();
     recolor();
     writeFacts();
+    writePadNote();
     inspector.expand(!byId("inspector-body").hidden);
     examples.translate();
   });

@@ -21,6 +21,9 @@ export const en = {
   input: "Your image",
   drawHere:
     "Drawing area. Draw with a mouse, finger or pen. With the keyboard: arrow keys move, Space puts the pen down or lifts it.",
+  drawOnImage: "You can draw on the image; Undo takes back a stroke, Clear empties the pad.",
+  cutOff: (share: string, network: string) =>
+    `${network ? `For ${network}, everything` : "Everything"} outside the dashed frame (${share}) is cut off.`,
   undo: "Undo",
   clear: "Clear",
   upload: "Open…",

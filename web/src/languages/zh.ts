@@ -18,6 +18,8 @@ export const zh: Words = {
 
   input: "你的图像",
   drawHere: "绘图区。可用鼠标、手指或笔绘制。使用键盘时：方向键移动，空格键落笔或抬笔。",
+  drawOnImage: "可以在图像上绘制；“撤销”去掉一笔，“清除”清空画板。",
+  cutOff: (share, network) => `${network ? `对于 ${network}，` : ""}虚线框以外的部分（${share}）会被裁掉。`,
   undo: "撤销",
   clear: "清除",
   upload: "打开…",
