@@ -15,6 +15,11 @@ export class Examples {
   /** Adds a button for each example, and returns the first image. */
   async start(examples: readonly Example[]): Promise<ImageBitmap | null> {
     byId("examples").hidden = examples.length === 0;
+    byId("more-examples").addEventListener("click", () => {
+      this.list.classList.toggle("all");
+      this.translate();
+    });
+    this.translate();
     this.unread = examples.map((example) => [example.file, this.add(example)]);
     for (let next = this.unread.shift(); next; next = this.unread.shift()) {
       const image = await this.load(...next);
@@ -31,13 +36,18 @@ export class Examples {
   /** Writes the labels again, in the current language. */
   translate(): void {
     for (const button of this.list.querySelectorAll<HTMLElement>("button")) label(button);
+    const isAll = this.list.classList.contains("all");
+    const more = byId("more-examples");
+    more.textContent = isAll ? words.fewerExamples : words.moreExamples;
+    more.setAttribute("aria-expanded", String(isAll));
   }
 
   private add(example: Example): HTMLButtonElement {
     const canvas = h("canvas", { "aria-hidden": "true" });
     const button = h("button", { type: "button", "data-class": example.class }, canvas, h("span", {}, example.class));
     label(button);
-    this.list.append(h("li", {}, button));
+    const isFirst = !this.list.querySelector(`[data-class="${CSS.escape(example.class)}"]`);
+    this.list.append(h("li", isFirst ? {} : { class: "more" }, button)); // a phone shows one of each class first
     return button;
   }
 

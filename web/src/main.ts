@@ -91,14 +91,15 @@ function seenParts(width: number, height: number): Part[] {
   return views.map(({ facts }) => seenPart(width, height, facts.preprocess));
 }
 
-/** Says below the pad what drawing on an image does, and how much of it is cropped away. */
+/** Says below the pad how much is cropped away, and that an image can be drawn on. */
 function writePadNote(): void {
   const [width, height] = drawing.size;
-  const sentences = drawing.isDrawn ? [] : [words.drawOnImage];
+  const sentences: string[] = [];
   for (const [i, { left, top, right, bottom }] of seenParts(width, height).entries()) {
     const cut = 1 - ((right - left) * (bottom - top)) / (width * height);
     if (cut > 0) sentences.push(words.cutOff(percent(cut, words.code), views.length > 1 ? views[i]!.facts.name : ""));
   }
+  if (!drawing.isDrawn) sentences.push(words.drawOnImage);
   byId("pad-note").textContent = sentences.join(" ");
 }
 

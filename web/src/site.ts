@@ -61,6 +61,7 @@ export interface Layer {
   kind: string;
   type: LayerType;
   input: string | null;
+  sources?: string[]; // outputs of the layers that it reads, where the input is computed from them
   output: string;
   input_shape: number[];
   shape: number[];
@@ -172,6 +173,7 @@ const layer = record({
   kind: text,
   type: text,
   input: nullable(text),
+  sources: nullable(listOf(text)),
   output: text,
   input_shape: listOf(numeric),
   shape: listOf(numeric),

@@ -21,7 +21,7 @@ export const en = {
   input: "Your image",
   drawHere:
     "Drawing area. Draw with a mouse, finger or pen. With the keyboard: arrow keys move, Space puts the pen down or lifts it.",
-  drawOnImage: "You can draw on the image; Undo takes back a stroke, Clear empties the pad.",
+  drawOnImage: "You can draw on this image.",
   cutOff: (share: string, network: string) =>
     `${network ? `For ${network}, everything` : "Everything"} outside the dashed frame (${share}) is cut off.`,
   undo: "Undo",
@@ -58,6 +58,10 @@ export const en = {
   legend: (low: string, high: string) => `Color scale from ${low} to ${high}`,
   mapsLabel: (layer: string, kind: string, shape: string) =>
     `${layer}, ${kind}: ${shape} values. Arrow keys move over values, Page Up and Page Down over channels.`,
+  overview: "Layers",
+  showValues: (layer: string) => `Values of ${layer}`,
+  moreExamples: "More images",
+  fewerExamples: "Fewer images",
   inputLayer: "input",
   inputKind: "Normalized image",
   types: {

@@ -18,7 +18,7 @@ export const zh: Words = {
 
   input: "你的图像",
   drawHere: "绘图区。可用鼠标、手指或笔绘制。使用键盘时：方向键移动，空格键落笔或抬笔。",
-  drawOnImage: "可以在图像上绘制；“撤销”去掉一笔，“清除”清空画板。",
+  drawOnImage: "可以在这张图像上绘制。",
   cutOff: (share, network) => `${network ? `对于 ${network}，` : ""}虚线框以外的部分（${share}）会被裁掉。`,
   undo: "撤销",
   clear: "清除",
@@ -51,6 +51,10 @@ export const zh: Words = {
   legend: (low, high) => `色标，从 ${low} 到 ${high}`,
   mapsLabel: (layer, kind, shape) =>
     `${layer}，${kind}：${shape} 个数值。方向键在数值间移动，Page Up 和 Page Down 切换通道。`,
+  overview: "各层",
+  showValues: (layer) => `${layer} 的数值`,
+  moreExamples: "更多图像",
+  fewerExamples: "较少图像",
   inputLayer: "输入",
   inputKind: "归一化后的图像",
   types: {
