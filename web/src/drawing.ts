@@ -13,6 +13,7 @@ interface Stroke {
 export class Drawing {
   private strokes: Stroke[] = [];
   private image: ImageBitmap | null = null;
+  private isPrepared = false;
   private active: Stroke | null = null;
   private cursor: [number, number] | null = null; // of the keyboard
   /** The parts that the networks see of something of this size. */
@@ -62,6 +63,11 @@ export class Drawing {
     return !this.image;
   }
 
+  /** Whether the input is a drawing, or a photo of one: not an image that is prepared already. */
+  get mayBeCentered(): boolean {
+    return !this.image || !this.isPrepared;
+  }
+
   /** Width and height of the image, or of the paper. */
   get size(): [number, number] {
     return this.image ? [this.image.width, this.image.height] : [SIZE, SIZE];
@@ -79,8 +85,10 @@ export class Drawing {
     return { data: context.getImageData(0, 0, width, height).data, width, height };
   }
 
-  show(image: ImageBitmap): void {
+  /** Shows an image; `isPrepared`: it is one of the data, as the network reads it. */
+  show(image: ImageBitmap, isPrepared = false): void {
     this.image = image;
+    this.isPrepared = isPrepared;
     this.strokes = [];
     this.refresh();
   }

@@ -21,8 +21,8 @@ interface Node {
 /**
  * Returns the lines between layers, of which the first is the input of the network.
  *
- * A layer reads the output of its input, or, after operations that are no layers, those of its sources. If neither is
- * known, the line comes from the layer before.
+ * A layer reads its sources, with or without operations between them that are no layers. If none is known, the line
+ * comes from the layer before.
  */
 export function edgesOf(layers: readonly Node[]): Edge[] {
   const places = new Map(layers.map((layer, place) => [layer.output, place]));

@@ -23,7 +23,7 @@ let changedMeanwhile = false;
 const inspector = new Inspector((selection) => point(selection, true));
 const examples = new Examples((image) => {
   report("");
-  drawing.show(image);
+  drawing.show(image, true);
 });
 
 /** Runs the networks on the current image: once for all changes since the last run. */
@@ -47,7 +47,7 @@ async function runAll(): Promise<void> {
   writePadNote();
   const isEmpty = drawing.isEmpty;
   const pixels = drawing.pixels();
-  const centered = drawing.isDrawn && byId<HTMLInputElement>("centered").checked;
+  const centered = isCentered();
   for (const view of views) {
     try {
       const side = view.fit(pixels, centered && !isEmpty) ?? view.fit(pixels, false);
@@ -85,9 +85,13 @@ function selectFirst(view: NetworkView): void {
   inspector.select({ view, layer, index }, false);
 }
 
-/** What each network sees of something of this size; a drawing that is centered is not cropped. */
+function isCentered(): boolean {
+  return drawing.mayBeCentered && byId<HTMLInputElement>("centered").checked;
+}
+
+/** What each network sees of something of this size; a character that is centered is not cropped. */
 function seenParts(width: number, height: number): Part[] {
-  if (drawing.isDrawn && byId<HTMLInputElement>("centered").checked) return [];
+  if (isCentered()) return [];
   return views.map(({ facts }) => seenPart(width, height, facts.preprocess));
 }
 
@@ -238,7 +242,7 @@ async function load(): Promise<void> {
     await view.load(view.facts.file, (file) => openNetwork(file, view.facts.int8, files[i]));
   }
   const image = await first;
-  if (image && drawing.isEmpty) drawing.show(image);
+  if (image && drawing.isEmpty) drawing.show(image, true);
   for (const view of views) selectFirst(view);
   await refresh();
   document.body.dataset.ready = "true";

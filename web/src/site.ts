@@ -61,7 +61,7 @@ export interface Layer {
   kind: string;
   type: LayerType;
   input: string | null;
-  sources?: string[]; // outputs of the layers that it reads, where the input is computed from them
+  sources?: string[]; // outputs of the layers that its input is, or is computed from
   output: string;
   input_shape: number[];
   shape: number[];

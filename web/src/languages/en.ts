@@ -32,7 +32,7 @@ export const en = {
   pasteHint: "You can also drop or paste an image. It stays on this device.",
   centered: "Center as in MNIST",
   centeredHelp:
-    "Scales the drawing to a box of 20 × 20 and moves its center of mass to the middle, as the training images were made.",
+    "Scales the character of a drawing or photo to a box of 20 × 20 and moves its center of mass to the middle, as the training images were made. Test images stay as they are.",
   invert: "Dark paper",
   penColor: "Pen color",
   examples: "Test images",

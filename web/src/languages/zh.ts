@@ -27,7 +27,8 @@ export const zh: Words = {
   webcamStop: "保留这一帧",
   pasteHint: "也可以拖入或粘贴图像。图像不会离开本设备。",
   centered: "按 MNIST 居中",
-  centeredHelp: "把笔迹缩放到 20 × 20 的方框内，并把质心移到中央，与训练图像的制作方法相同。",
+  centeredHelp:
+    "把手绘或照片中的字符缩放到 20 × 20 的方框内，并把质心移到中央，与训练图像的制作方法相同。测试图像保持不变。",
   invert: "深色纸",
   penColor: "笔的颜色",
   examples: "测试图像",
