@@ -61,6 +61,7 @@ export interface Layer {
   kind: string;
   type: LayerType;
   input: string | null;
+  sources?: string[]; // outputs of the layers that its input is, or is computed from
   output: string;
   input_shape: number[];
   shape: number[];
@@ -111,7 +112,6 @@ export interface Example {
 export interface Site {
   version: 1;
   classicnets: string;
-  runtime: string;
   examples: Example[];
   networks: NetworkFacts[];
 }
@@ -174,6 +174,7 @@ const layer = record({
   kind: text,
   type: text,
   input: nullable(text),
+  sources: nullable(listOf(text)),
   output: text,
   input_shape: listOf(numeric),
   shape: listOf(numeric),
@@ -187,7 +188,6 @@ const layer = record({
 const site = record({
   version: oneOf(1),
   classicnets: text,
-  runtime: text,
   examples: listOf(record({ file: text, class: text })),
   networks: listOf(
     record({

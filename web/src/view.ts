@@ -2,16 +2,19 @@
 
 import { answerLayer, isOfClasses } from "./answer";
 import { Answer } from "./bars";
-import { type Position, type Rect, unravel } from "./calculation";
+import type { Position, Rect } from "./calculation";
 import type { Extent } from "./docking";
 import { byId, h } from "./dom";
+import { drawEdges, edgesOf, element } from "./edges";
 import { fitPixels, fittedSide, type Pixels, rgbOfGray } from "./fit";
 import { centerCharacter } from "./handwriting";
 import { describe, kindOf } from "./labels";
 import { words } from "./language";
 import { drawImageValues, FeatureMaps, type Mark } from "./maps";
+import { valueMark, windowMark } from "./marks";
 import type { Network, Outputs } from "./network";
 import { percent, shapeText, short } from "./numbers";
+import { Overview } from "./overview";
 import { receptiveFields } from "./receptive";
 import type { Epoch, Layer, NetworkFacts } from "./site";
 import { isDark } from "./theme";
@@ -206,9 +209,10 @@ export class NetworkView {
   /** Scrolls the strip so that a layer can be seen; on a phone, where the strip is a list, the page. */
   bring(layer: Layer, withFocus = false): void {
     const maps = this.byOutput.get(layer.output)?.maps.element;
-    const item = maps?.parentElement;
+    const item = this.columnOf(layer);
     const frame = this.section.querySelector(".strip-frame");
     if (!maps || !item || !frame) return;
+    expand(item, true);
     if (withFocus) maps.focus({ preventScroll: true });
     if (this.narrow.matches) {
       item.scrollIntoView({ block: "nearest" });
@@ -229,10 +233,17 @@ export class NetworkView {
     if (!this.outputs[this.facts.probabilities]) this.answer.wait();
   }
 
+  private columnOf(layer: Layer): HTMLElement | null {
+    return this.byOutput.get(layer.output)?.maps.element.closest<HTMLElement>(".layer") ?? null;
+  }
+
   private build(): void {
     const { facts } = this;
     this.input.name = words.inputLayer;
     this.output.name = words.answerLayer;
+    const open = new Set(
+      this.layers.map(({ layer }) => layer).filter((layer) => this.columnOf(layer)?.matches(".open")),
+    );
     const strip = h("ol", { class: "strip" });
     const visible = new Set(this.layers.filter((entry) => entry.visible).map((entry) => entry.layer));
     this.layers.length = 0;
@@ -242,10 +253,25 @@ export class NetworkView {
       if (layer === this.input) strip.append(this.filters);
     }
     const about = h("div", {}, h("h3", {}, facts.name), h("p", { class: "note" }, describe(facts)));
+    const edges = element("svg", { class: "edges", "aria-hidden": "true" });
+    const frame = h("div", { class: "strip-frame", tabindex: "0", role: "group", "aria-label": facts.name });
+    frame.append(edges, strip);
+    const columns = this.layers.map(({ layer }) => ({ name: layer.name, column: this.columnOf(layer)! }));
     this.section.replaceChildren(
       h("div", { class: "network-head" }, ...(this.named ? [about] : [])),
-      h("div", { class: "strip-frame", tabindex: "0", role: "group", "aria-label": facts.name }, strip),
+      new Overview(frame, columns).element,
+      frame,
     );
+    for (const layer of open) expand(this.columnOf(layer)!, true);
+    const lines = edgesOf(this.layers.map(({ layer }) => layer));
+    const place = (column: HTMLElement) => column.offsetLeft - strip.offsetLeft + 5;
+    new ResizeObserver(() =>
+      drawEdges(
+        edges,
+        lines,
+        columns.map(({ column }) => place(column)),
+      ),
+    ).observe(strip);
     if (facts.epochs.length > 0) this.section.firstElementChild?.append(this.epochSlider());
     for (const entry of this.layers) entry.visible = visible.has(entry.layer);
     this.arrange();
@@ -300,14 +326,28 @@ export class NetworkView {
       point(target, true);
     });
     const item = h("li", { class: `layer type-${layer.type}`, "data-output": layer.output });
+    const about = layer.parameters > 0 ? words.parameters(layer.parameters) : "";
     item.append(
-      h("p", { class: "layer-name" }, layer.name),
-      h("p", { class: "layer-kind" }, kind),
-      h("p", { class: "layer-shape" }, shapeText(layer.shape)),
-      maps.element,
-      legend,
+      this.head(item, layer.name, kind, shapeText(layer.shape), about),
+      h("div", { class: "layer-body" }, maps.element, legend),
     );
     return item;
+  }
+
+  /** Name, kind and shape of a column; on a phone, a button opens and closes what is below. */
+  private head(item: HTMLElement, ...[name, kind, shape, size = ""]: string[]): HTMLElement {
+    const opener = h("button", { type: "button", class: "opener", "aria-expanded": "false" });
+    opener.setAttribute("aria-label", words.showValues(name!));
+    opener.addEventListener("click", () => expand(item, !item.classList.contains("open")));
+    return h(
+      "div",
+      { class: "layer-head" },
+      h("p", { class: "layer-name" }, name!),
+      h("p", { class: "layer-kind" }, kind!),
+      h("p", { class: "layer-shape" }, shape!),
+      h("p", { class: "layer-size" }, size),
+      opener,
+    );
   }
 
   private epochSlider(): HTMLElement {
@@ -345,7 +385,7 @@ export class NetworkView {
       (entries) => {
         let appeared = false;
         for (const { target, isIntersecting } of entries) {
-          const entry = this.byOutput.get((target as HTMLElement).dataset.output ?? "");
+          const entry = this.byOutput.get(target.closest<HTMLElement>("[data-output]")?.dataset.output ?? "");
           if (!entry) continue;
           appeared ||= isIntersecting && !entry.visible;
           entry.visible = isIntersecting;
@@ -354,7 +394,7 @@ export class NetworkView {
       },
       { rootMargin: "200px" },
     );
-    for (const item of this.section.querySelectorAll("[data-output]")) this.observer.observe(item);
+    for (const body of this.section.querySelectorAll("[data-output] > .layer-body")) this.observer.observe(body);
   }
 
   /** The filters of a first convolution, which has one or three channels, are images themselves. */
@@ -370,23 +410,29 @@ export class NetworkView {
     const maps = new FeatureMaps([outputs, ...kernel]);
     maps.arrange(this.narrow.matches ? Math.max(200, document.documentElement.clientWidth - 72) : null);
     const legend = h("div", { class: "legend" }, h("span"), h("i"), h("span"));
+    const body = h("div", { class: "layer-body" }, maps.element);
     this.filters.replaceChildren(
-      h("p", { class: "layer-name" }, words.filters(first.name)),
-      h("p", { class: "layer-kind" }, words.filtersHelp),
-      h("p", { class: "layer-shape" }, shapeText([outputs, inputs, ...kernel])),
-      maps.element,
+      this.head(this.filters, words.filters(first.name), words.filtersHelp, shapeText([outputs, inputs, ...kernel])),
+      body,
     );
+    expand(this.filters, this.filters.classList.contains("open"));
     maps.element.setAttribute("role", "img");
     maps.element.setAttribute("aria-label", words.filters(first.name));
     if (inputs === 1) {
       maps.draw(weights, isDark());
       showLegend(legend, maps);
-      this.filters.append(legend);
+      body.append(legend);
     } else {
       maps.drawColors(weights);
     }
     this.filters.hidden = false;
   }
+}
+
+/** Opens or closes a layer on a phone; on a wide screen, all are open. */
+function expand(item: HTMLElement, isOpen: boolean): void {
+  item.classList.toggle("open", isOpen);
+  item.querySelector(".opener")?.setAttribute("aria-expanded", String(isOpen));
 }
 
 function inputLayer(facts: NetworkFacts): Layer {
@@ -428,43 +474,6 @@ function showLegend(legend: HTMLElement, maps: FeatureMaps): void {
   bar.className = low < 0 ? "signed" : "unsigned";
   legend.setAttribute("role", "img");
   legend.setAttribute("aria-label", words.legend(short(low), short(high)));
-}
-
-function valueMark(layer: Layer, index: number): Mark {
-  const at = unravel(index, layer.shape);
-  const [row, column] = at.length >= 2 ? at.slice(-2) : [0, at[0]];
-  const rect = { top: row!, bottom: row! + 1, left: column!, right: column! + 1 };
-  const plane = at.length >= 2 ? layer.shape.at(-1)! * layer.shape.at(-2)! : layer.shape[0]!;
-  const channel = Math.floor(index / plane);
-  return { rect, first: channel, last: channel + 1, kind: "value" };
-}
-
-/** The window in an earlier layer; directly before, only in the channels that the value reads. */
-function windowMark(layer: Layer, index: number, earlier: Layer, rect: Rect): Mark {
-  const channel = unravel(index, layer.shape)[0]!;
-  const channels = earlier.shape.length === 3 ? earlier.shape[0]! : 1;
-  const all: Mark = { rect, first: 0, last: channels, kind: "window" };
-  if (earlier.output !== layer.input || layer.shape.length !== 3 || earlier.shape.length !== 3) return all;
-  switch (layer.type) {
-    case "conv": {
-      const perGroup = channels / (layer.facts.groups ?? 1);
-      const first = Math.floor(channel / (layer.shape[0]! / (layer.facts.groups ?? 1))) * perGroup;
-      return { ...all, first, last: first + perGroup };
-    }
-    case "max_pool":
-    case "average_pool":
-    case "activation":
-    case "batch_norm":
-    case "dropout":
-      return { ...all, first: channel, last: channel + 1 };
-    case "lrn": {
-      const size = layer.facts.size ?? 1;
-      const first = channel - Math.floor(size / 2);
-      return { ...all, first: Math.max(0, first), last: Math.min(channels, first + size) };
-    }
-    default:
-      return all;
-  }
 }
 
 /** Shows a sentence about what went wrong, or removes it. */

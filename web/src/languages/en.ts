@@ -22,6 +22,9 @@ export const en = {
   input: "Your image",
   drawHere:
     "Drawing area. Draw with a mouse, finger or pen. With the keyboard: arrow keys move, Space puts the pen down or lifts it.",
+  drawOnImage: "You can draw on this image.",
+  cutOff: (share: string, network: string) =>
+    `${network ? `For ${network}, everything` : "Everything"} outside the dashed frame (${share}) is cut off.`,
   undo: "Undo",
   clear: "Clear",
   upload: "Open…",
@@ -30,7 +33,7 @@ export const en = {
   pasteHint: "You can also drop or paste an image. It stays on this device.",
   centered: "Center as in MNIST",
   centeredHelp:
-    "Scales the drawing to a box of 20 × 20 and moves its center of mass to the middle, as the training images were made.",
+    "Scales the character of a drawing or photo to a box of 20 × 20 and moves its center of mass to the middle, as the training images were made. Test images stay as they are.",
   invert: "Dark paper",
   penColor: "Pen color",
   examples: "Test images",
@@ -66,6 +69,10 @@ export const en = {
   legend: (low: string, high: string) => `Color scale from ${low} to ${high}`,
   mapsLabel: (layer: string, kind: string, shape: string) =>
     `${layer}, ${kind}: ${shape} values. Arrow keys move over values, Page Up and Page Down over channels.`,
+  overview: "Layers",
+  showValues: (layer: string) => `Values of ${layer}`,
+  moreExamples: "More images",
+  fewerExamples: "Fewer images",
   inputLayer: "input",
   answerLayer: "answer",
   inputKind: "Normalized image",

@@ -18,6 +18,8 @@ export const zh: Words = {
 
   input: "你的图像",
   drawHere: "绘图区。可用鼠标、手指或笔绘制。使用键盘时：方向键移动，空格键落笔或抬笔。",
+  drawOnImage: "可以在这张图像上绘制。",
+  cutOff: (share, network) => `${network ? `对于 ${network}，` : ""}虚线框以外的部分（${share}）会被裁掉。`,
   undo: "撤销",
   clear: "清除",
   upload: "打开…",
@@ -25,7 +27,8 @@ export const zh: Words = {
   webcamStop: "保留这一帧",
   pasteHint: "也可以拖入或粘贴图像。图像不会离开本设备。",
   centered: "按 MNIST 居中",
-  centeredHelp: "把笔迹缩放到 20 × 20 的方框内，并把质心移到中央，与训练图像的制作方法相同。",
+  centeredHelp:
+    "把手绘或照片中的字符缩放到 20 × 20 的方框内，并把质心移到中央，与训练图像的制作方法相同。测试图像保持不变。",
   invert: "深色纸",
   penColor: "笔的颜色",
   examples: "测试图像",
@@ -58,6 +61,10 @@ export const zh: Words = {
   legend: (low, high) => `色标，从 ${low} 到 ${high}`,
   mapsLabel: (layer, kind, shape) =>
     `${layer}，${kind}：${shape} 个数值。方向键在数值间移动，Page Up 和 Page Down 切换通道。`,
+  overview: "各层",
+  showValues: (layer) => `${layer} 的数值`,
+  moreExamples: "更多图像",
+  fewerExamples: "较少图像",
   inputLayer: "输入",
   answerLayer: "回答",
   inputKind: "归一化后的图像",
