@@ -47,7 +47,12 @@ test("large logits give no overflow", () => {
 });
 
 function network(...layers: [LayerType, number[]][]): NetworkFacts {
-  const facts = { classes: ["a", "b", "c"], logits: "logits", probabilities: "probabilities" } as NetworkFacts;
+  const facts = {
+    classes: ["a", "b", "c"],
+    logits: "logits",
+    probabilities: "probabilities",
+    layers: [] as Layer[],
+  } as NetworkFacts;
   facts.layers = layers.map(([type, shape], i) => ({
     ...answerLayer(facts),
     type,
