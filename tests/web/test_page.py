@@ -397,7 +397,7 @@ def test_calculates_temperatures_and_log_softmax(opened: Open, sites: Path) -> N
     scaled, logarithms = (onnx.load(place / "networks/0.onnx") for _ in range(2))
     nodes = scaled.graph.node  # as the export writes a temperature
     (end,) = (node for node in nodes if [*node.output] == ["probabilities"])
-    scaled.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(1 / 2.5), "factor"))
+    scaled.graph.initializer.append(onnx.numpy_helper.from_array(np.array(1 / 2.5, np.float32), "factor"))
     nodes.insert([*nodes].index(end), onnx.helper.make_node("Mul", ["logits", "factor"], ["scaled"]))
     (end,) = (node for node in nodes if [*node.output] == ["probabilities"])
     end.input[0] = "scaled"
@@ -430,7 +430,7 @@ def test_chooses_values_in_an_enlarged_map(gray: Any, sites: Path) -> None:
     layers = json.loads((sites / "gray" / "site.json").read_text())["networks"][0]["layers"]
     names = [layer["output"] for layer in layers]
     conv = next(layer for layer in layers if layer["type"] == "conv")
-    channels, height, width = conv["shape"]
+    _, height, width = conv["shape"]
     maps = gray.locator(f'[data-output="{conv["output"]}"] .maps')
     maps.scroll_into_view_if_needed()
     box, place = maps.bounding_box(), gray.evaluate("scrollY")

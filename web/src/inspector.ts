@@ -12,7 +12,7 @@ import { kindOf, placeOf } from "./labels";
 import { words } from "./language";
 import { drawImageValues } from "./maps";
 import { short } from "./numbers";
-import { indexIn } from "./steps";
+import { placeIn } from "./steps";
 import { levelOf, type NetworkView, type Selection } from "./view";
 
 export class Inspector {
@@ -93,7 +93,7 @@ export class Inspector {
     const next = all[all.indexOf(layer) + direction];
     if (!next) return;
     view.bring(next, withFocus); // first, so that the panel and its buttons stay where they are
-    this.onSelect({ view, layer: next, index: indexIn(next.shape, index, layer.shape) });
+    this.onSelect({ view, layer: next, index: placeIn(next.shape, index, layer.shape) });
   }
 
   private release(): void {

@@ -3,7 +3,7 @@
 import { ravel, unravel } from "./calculation";
 
 /** Index of the value at the same place in another layer, in proportion to its size. */
-export function indexIn(shape: readonly number[], index: number, from: readonly number[]): number {
+export function placeIn(shape: readonly number[], index: number, from: readonly number[]): number {
   const size = (of: readonly number[]) => of.reduce((a, b) => a * b, 1);
   if (size(shape) === size(from)) return index;
   const scaled = (place: number, length: number, other: number) => Math.floor(((place + 0.5) * other) / length);

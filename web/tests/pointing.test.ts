@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import { isAtTop } from "../src/docking";
 import { movedIn, planeOf } from "../src/plane";
-import { indexIn } from "../src/steps";
+import { placeIn } from "../src/steps";
 
 test("a channel is enlarged, or all units of a vector", () => {
   expect(planeOf([4, 5, 6], 70)).toEqual({ start: 60, count: 30, height: 5, width: 6 });
@@ -22,11 +22,11 @@ test("keys stay inside, and Page Up and Page Down change the channel", () => {
 });
 
 test("the next layer is entered at the same place", () => {
-  expect(indexIn([6, 14, 14], 2 * 784 + 14 * 28 + 14, [6, 28, 28])).toBe(2 * 196 + 7 * 14 + 7);
-  expect(indexIn([1, 28, 28], 5 * 784, [6, 28, 28])).toBe(0);
-  expect(indexIn([400], 123, [16, 5, 5])).toBe(123);
-  expect(indexIn([10], 119, [120])).toBe(9);
-  for (const index of [0, 150, 399]) expect(indexIn([10], index, [16, 5, 5])).toBeLessThan(10);
+  expect(placeIn([6, 14, 14], 2 * 784 + 14 * 28 + 14, [6, 28, 28])).toBe(2 * 196 + 7 * 14 + 7);
+  expect(placeIn([1, 28, 28], 5 * 784, [6, 28, 28])).toBe(0);
+  expect(placeIn([400], 123, [16, 5, 5])).toBe(123);
+  expect(placeIn([10], 119, [120])).toBe(9);
+  for (const index of [0, 150, 399]) expect(placeIn([10], index, [16, 5, 5])).toBeLessThan(10);
 });
 
 test("the panel leaves the chosen value in view, and moves only if it covers it", () => {
