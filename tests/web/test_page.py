@@ -278,6 +278,34 @@ def test_a_hundred_images_have_the_probabilities_of_python(
             check_equal(page, run, file)
 
 
+def test_draws_on_an_image(gray: Any) -> None:
+    gray.set_checked("#centered", False)
+    after_run(gray, lambda: gray.locator("#example-list button").nth(1).click())
+    seen = "document.querySelector('.seen').toDataURL()"
+    bare, bare_seen = probabilities(gray), gray.evaluate(seen)
+    assert "draw on this image" in gray.inner_text("#pad-note")
+    after_run(gray, lambda: draw(gray))
+    assert gray.evaluate(seen) != bare_seen and probabilities(gray) != bare
+    after_run(gray, lambda: gray.click("#undo"))
+    assert gray.evaluate(seen) == bare_seen and probabilities(gray) == bare
+    after_run(gray, lambda: gray.click("#clear"))
+    assert gray.inner_text(".headline") == "–" and gray.inner_text("#pad-note") == ""
+
+
+def test_layers_are_connected_and_one_click_away(color: Any) -> None:
+    layers = color.locator("[data-output]").count()
+    assert color.locator(".edges circle").count() == layers
+    assert color.locator(".edges path").count() == layers  # all but the input have one, and the residual sum has two
+    assert color.locator(".edges .unknown").count() == 0
+    buttons = color.locator(".overview button")
+    assert buttons.count() == layers and buttons.first.get_attribute("aria-current") == "true"
+    buttons.last.click()
+    color.wait_for_selector(".overview button:last-child[aria-current=true]")
+    assert color.evaluate("document.activeElement.closest('[data-output] ').dataset.output").startswith("layers/")
+    buttons.first.click()
+    color.wait_for_selector(".overview button[aria-current=true]:nth-of-type(1)")
+
+
 def layer_outputs(net: nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]:
     """The output of every leaf module, in the order of their calls."""
     outputs: dict[str, torch.Tensor] = {}
@@ -506,12 +534,24 @@ def test_is_accessible(gray: Any, color: Any) -> None:
 def test_phone_in_the_dark(opened: Open) -> None:
     phone = {"viewport": {"width": 360, "height": 640}, "has_touch": True, "is_mobile": True}
     page = opened("color", color_scheme="dark", locale="zh-CN", **phone)
+    end = page.locator("#inspector").bounding_box()["y"]
+    for part in ("#drawing", ".headline", ".bars li:first-child"):  # on the first screen, above the panel
+        box = page.locator(part).bounding_box()
+        assert box["y"] + box["height"] <= end, part
+    assert page.locator(".layer .maps:visible").count() == 0 and page.locator(".layer-shape:visible").count() == 14
+    shown, classes = page.locator("#example-list li:visible"), page.eval_on_selector_all(
+        "#example-list button", "all => new Set(all.map(button => button.dataset.class)).size"
+    )
+    assert shown.count() == classes
+    page.tap("#more-examples")
+    assert page.get_attribute("#more-examples", "aria-expanded") == "true" and shown.count() > classes
     width = "document.documentElement.scrollWidth"
     assert page.evaluate(width) <= 360
     assert page.get_attribute("html", "lang") == "zh-CN"
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert sum(int(part) for part in re.findall(r"\d+", background)) < 150
     for layer in page.eval_on_selector_all("[data-output]", "all => all.map(item => item.dataset.output)"):
+        page.locator(f'[data-output="{layer}"] .opener').press("Enter")
         page.locator(f'[data-output="{layer}"] .maps').focus()
         page.keyboard.press("ArrowDown")
         page.wait_for_function("layer => document.querySelector('#inspector-value').dataset.layer === layer", arg=layer)
@@ -574,6 +614,7 @@ def test_says_what_is_missing(opened: Open, sites: Path, tmp_path: Path) -> None
     assert "--single-file" in from_disk.inner_text("#notice")
 
     for name, content, sentence in (
+        ("runtime.wasm.gz", b"damaged", "runtime.wasm.gz is missing or damaged"),
         ("networks/0.onnx", b"damaged", "networks/0.onnx could not be loaded"),
         ("networks/0.onnx", None, "networks/0.onnx is missing"),
         ("site.json", b"{}", "site.json does not fit this page"),
@@ -589,7 +630,9 @@ def test_says_what_is_missing(opened: Open, sites: Path, tmp_path: Path) -> None
         assert sentence in page.inner_text("#notice")
 
 
-def test_epochs_and_the_smallest_confidence(opened: Open, sites: Path) -> None:
+@pytest.fixture(scope="module")
+def varied(opened: Open, sites: Path) -> Any:
+    """The page of the gray network with two epochs, of which one is missing, a confidence, and a crop."""
     copy = sites / "epochs"
     shutil.copytree(sites / "gray", copy)
     model = onnx.load(copy / "networks/0.onnx")
@@ -604,9 +647,13 @@ def test_epochs_and_the_smallest_confidence(opened: Open, sites: Path) -> None:
         {"epoch": 2, "file": "networks/gone.onnx", "validation_accuracy": None, "loss": None},
     ]
     site["networks"][0]["min_confidence"] = 1.01
+    site["networks"][0]["preprocess"]["fit"] = "crop"
     (copy / "site.json").write_text(json.dumps(site))
-    page = opened("epochs")
-    final = probabilities(page)
+    return opened("epochs")
+
+
+def test_epochs_and_the_smallest_confidence(varied: Any) -> None:
+    page, final = varied, probabilities(varied)
     assert page.inner_text(".headline") == "unknown" and len(final) > 0
     slider = page.locator(".epochs input")
     after_run(page, lambda: slider.fill("0"))
@@ -617,6 +664,15 @@ def test_epochs_and_the_smallest_confidence(opened: Open, sites: Path) -> None:
     assert "gone.onnx is missing" in page.inner_text("#notice")
     after_run(page, lambda: slider.fill("2"))
     assert probabilities(page) == final
+
+
+def test_shows_what_is_cropped_away(varied: Any, tmp_path: Path) -> None:
+    Image.new("RGB", (84, 28), "#204060").save(tmp_path / "wide.png")
+    upload(varied, tmp_path / "wide.png")
+    assert "(66.7%) is cut off" in varied.inner_text("#pad-note")
+    left_edge = "[...document.getElementById('drawing').getContext('2d').getImageData(112, 112, 1, 112).data]"
+    levels = varied.evaluate(left_edge)[::4]
+    assert max(levels) == 255 and min(levels) < 0x20  # dashes, light and dark
 
 
 def test_classifies_what_the_camera_sees(opened: Open) -> None:

@@ -29,7 +29,8 @@ export function inkOf(pixels: Pixels): Ink | null {
   const size = width * height;
   const distances = new Float32Array(size);
   for (let i = 0; i < size; i++) {
-    distances[i] = Math.hypot(differences[3 * i]!, differences[3 * i + 1]!, differences[3 * i + 2]!);
+    const [red, green, blue] = [differences[3 * i]!, differences[3 * i + 1]!, differences[3 * i + 2]!];
+    distances[i] = Math.sqrt(red * red + green * green + blue * blue); // much faster than Math.hypot
   }
   const fullCount = Math.min(size, Math.max(5, Math.floor(size / 500))); // a thin stroke may have no more full ink
   const farthest = largest(distances, fullCount)[0]!;
@@ -40,17 +41,18 @@ export function inkOf(pixels: Pixels): Ink | null {
   }
   const length = Math.hypot(...direction);
   if (length === 0) return null;
+  const [red, green, blue] = direction.map((value) => value / length) as [number, number, number];
   const data = new Float32Array(size);
   for (let i = 0; i < size; i++) {
-    for (let c = 0; c < 3; c++) data[i]! += (differences[3 * i + c]! * direction[c]!) / length;
+    data[i] = differences[3 * i]! * red + differences[3 * i + 1]! * green + differences[3 * i + 2]! * blue;
   }
   const grain = Float32Array.from(border, (i) => Math.abs(data[i]!)).sort();
   const noise = grain[Math.floor(0.9 * (grain.length - 1))]!;
   const full = median(largest(data, fullCount));
   if (full < Math.max(MIN_CONTRAST, MIN_CONTRAST_TO_NOISE * noise)) return null;
   const low = Math.min(2 * noise, full / 4);
-  const ink = { data: data.map((value) => Math.max(0, Math.min(1, (value - low) / (full - low)))), width, height };
-  return withoutSpecks(ink);
+  for (let i = 0; i < size; i++) data[i] = Math.max(0, Math.min(1, (data[i]! - low) / (full - low)));
+  return withoutSpecks({ data, width, height });
 }
 
 export function boundingBox({ data, width, height }: Ink): Box | null {
@@ -79,12 +81,11 @@ function differencesFromPaper({ data, width, height }: Pixels) {
     sample.map((i) => [data[4 * i]! / 255, data[4 * i + 1]! / 255, data[4 * i + 2]! / 255]),
   );
   const differences = new Float32Array(3 * width * height);
-  for (let y = 0, i = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, i++) {
-      for (let c = 0; c < 3; c++) {
-        const [level, slopeX, slopeY] = planes[c]!;
-        differences[3 * i + c] = data[4 * i + c]! / 255 - (level! + slopeX! * across(x) + slopeY! * along(y));
-      }
+  for (const [c, [level, slopeX, slopeY]] of planes.entries()) {
+    for (let y = 0, i = 0; y < height; y++) {
+      const start = level! + slopeY! * along(y);
+      for (let x = 0; x < width; x++, i++)
+        differences[3 * i + c] = data[4 * i + c]! / 255 - start - slopeX! * across(x);
     }
   }
   return { differences, border };
@@ -110,11 +111,15 @@ function planesOf(positions: readonly Three[], colors: readonly Three[]): Three[
   const at = ([level, x, y]: Three, position: Three) => level! + x! * position[1]! + y! * position[2]!;
   let planes: Three[] = [0, 1, 2].map((c) => [median(Float64Array.from(colors, (color) => color[c]!).sort()), 0, 0]);
   for (let iteration = 0; iteration < 4; iteration++) {
-    const errors = Float64Array.from(positions, (position, i) =>
-      Math.max(...planes.map((plane, c) => Math.abs(colors[i]![c]! - at(plane, position)))),
-    );
+    const errors = new Float64Array(positions.length);
+    for (const [c, plane] of planes.entries()) {
+      for (let i = 0; i < errors.length; i++) {
+        errors[i] = Math.max(errors[i]!, Math.abs(colors[i]![c]! - at(plane, positions[i]!)));
+      }
+    }
     const limit = Math.max(3 * median(errors.slice().sort()), 2 / 255);
     const inliers = positions.map((_, i) => i).filter((i) => errors[i]! <= limit);
+    if (inliers.every((i) => errors[i] === 0)) break; // plain paper
     planes = planes.map((plane, c) => leastSquares(inliers, positions, (i) => colors[i]![c]!) ?? plane);
   }
   return planes;
@@ -141,57 +146,63 @@ function leastSquares(indices: readonly number[], positions: readonly Three[], v
   return rows.map((row, r) => row[3]! / row[r]!);
 }
 
-/** The ink of the character and its soft edge: patches with little ink are dirt. */
-function withoutSpecks(ink: Ink): Ink {
-  const { data, width, height } = ink;
+/** The ink of the character and its soft edge, of two pixels: patches with little ink are dirt. */
+function withoutSpecks({ data, width, height }: Ink): Ink {
   const labels = new Int32Array(data.length); // of the connected patch, from 1 on
   const sums = [0];
+  const visit = (label: number, i: number, open: number[]) => {
+    labels[i] = label;
+    sums[label]! += data[i]!;
+    open.push(i);
+  };
   for (let start = 0; start < data.length; start++) {
     if (labels[start] || data[start]! < INK) continue;
-    const label = sums.push(0) - 1;
-    const open = [start];
-    labels[start] = label;
+    const open: number[] = [];
+    visit(sums.push(0) - 1, start, open);
     for (let i = open.pop(); i !== undefined; i = open.pop()) {
-      sums[label]! += data[i]!;
-      for (const next of neighbors(i, 1, width, height)) {
-        if (labels[next] || data[next]! < INK) continue;
-        labels[next] = label;
-        open.push(next);
+      const [x, y] = [i % width, Math.floor(i / width)];
+      for (let row = Math.max(0, y - 1); row <= Math.min(height - 1, y + 1); row++) {
+        for (let next = row * width + Math.max(0, x - 1); next <= row * width + Math.min(width - 1, x + 1); next++) {
+          if (!labels[next] && data[next]! >= INK) visit(labels[i]!, next, open);
+        }
       }
     }
   }
-  const most = sums.reduce((a, b) => Math.max(a, b));
-  const kept = new Float32Array(data.length);
-  for (const [i, label] of labels.entries()) {
-    if (label === 0 || sums[label]! < SPECK * most) continue;
-    for (const near of neighbors(i, 2, width, height)) kept[near] = data[near]!;
-  }
-  return { data: kept, width, height };
+  const least = SPECK * sums.reduce((a, b) => Math.max(a, b));
+  const strokes = new Uint8Array(data.length);
+  for (let i = 0; i < data.length; i++) if (labels[i] && sums[labels[i]!]! >= least) strokes[i] = 1;
+  const kept = widened(widened(strokes, width, 1, width), height, width, 1);
+  const ink = new Float32Array(data.length);
+  for (let i = 0; i < data.length; i++) if (kept[i]) ink[i] = data[i]!;
+  return { data: ink, width, height };
 }
 
-/** The pixels of the square around one, also itself. */
-function neighbors(i: number, distance: number, width: number, height: number): number[] {
-  const [x, y] = [i % width, Math.floor(i / width)];
-  const [left, right] = [Math.max(0, x - distance), Math.min(width - 1, x + distance)];
-  const around: number[] = [];
-  for (let row = Math.max(0, y - distance); row <= Math.min(height - 1, y + distance); row++) {
-    for (let column = left; column <= right; column++) around.push(row * width + column);
+/** Widens a mask by two pixels along lines of `length` pixels, of which neighbors are `step` apart. */
+function widened(mask: Uint8Array, length: number, step: number, nextLine: number): Uint8Array {
+  const result = new Uint8Array(mask.length);
+  for (let line = 0; line < mask.length / length; line++) {
+    for (let k = 0; k < length; k++) {
+      if (!mask[line * nextLine + k * step]) continue;
+      for (let near = Math.max(0, k - 2); near <= Math.min(length - 1, k + 2); near++) {
+        result[line * nextLine + near * step] = 1;
+      }
+    }
   }
-  return around;
+  return result;
 }
 
 /** The `count` largest values in ascending order, without sorting all. */
 function largest(values: Float32Array, count: number): Float32Array {
-  const most = values.reduce((a, b) => Math.max(a, b), 0) || 1;
+  let most = 0;
+  for (let i = 0; i < values.length; i++) most = Math.max(most, values[i]!);
   const bins = new Uint32Array(1025);
-  const binOf = (value: number) => Math.max(0, Math.floor((1024 * value) / most));
-  for (const value of values) bins[binOf(value)]!++;
+  const binOf = (value: number) => (most > 0 ? Math.max(0, Math.floor((1024 * value) / most)) : 0);
+  for (let i = 0; i < values.length; i++) bins[binOf(values[i]!)]!++;
   let first = 1024;
   for (let sum = bins[first]!; sum < count && first > 0; ) sum += bins[--first]!;
-  return values
-    .filter((value) => binOf(value) >= first)
-    .sort()
-    .slice(-count);
+  const candidates: number[] = [];
+  for (let i = 0; i < values.length; i++) if (binOf(values[i]!) >= first) candidates.push(values[i]!);
+  return Float32Array.from(candidates).sort().slice(-count);
 }
 
 function median(sorted: ArrayLike<number>): number {

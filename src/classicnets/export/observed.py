@@ -254,7 +254,7 @@ def layer_sources(model: ModelProto, calls: Sequence[LayerCall]) -> dict[str, tu
             seen.add(name)
             if order.get(copies.get(name, ""), call.number) < call.number:
                 name = copies[name]
-            if name in order:
+            if order.get(name, call.number) < call.number:
                 found.add(name)
             elif name in makers:
                 pending += makers[name].input
