@@ -357,13 +357,12 @@ def test_values_and_calculations_of_every_layer(
     assert explained >= 3 * (len(site["networks"][0]["layers"]) - 1)
 
 
-def shown_value(page: Any, layer: str, action: Callable[[], Any] | None = None) -> dict[str, str]:
+def shown_value(page: Any, layer: str, action: Callable[[], Any]) -> dict[str, str]:
     """What the panel shows of a value of a layer, after an action that selects it."""
-    if action:
-        action()
+    page.evaluate("delete document.getElementById('inspector-value').dataset.layer")
+    action()
     script = "layer => document.getElementById('inspector-value').dataset.layer === layer"
     page.wait_for_function(script, arg=layer)
-    page.wait_for_timeout(30)  # for the calculation of another value of this layer
     return dict(page.evaluate("({...document.getElementById('inspector-value').dataset})"))
 
 
@@ -560,11 +559,10 @@ def test_phone_in_the_dark(opened: Open) -> None:
         page.locator("#toggle").tap()
         maps = page.locator(".layer.type-conv .maps").first
         maps.evaluate("(maps, place) => scrollBy(0, maps.getBoundingClientRect().top - place)", place)
-        page.wait_for_timeout(50)
         box, scrolled = maps.bounding_box(), page.evaluate("scrollY")
         page.touchscreen.tap(box["x"] + 20, box["y"] + 20)
         page.wait_for_selector("#inspector.kept.open .grid")
-        page.wait_for_timeout(50)
+        page.evaluate("new Promise(requestAnimationFrame)")
         assert page.evaluate("scrollY") == scrolled and is_uncovered(page, box["x"] + 20, box["y"] + 20)
     assert violations(page) == []
 
