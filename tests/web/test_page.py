@@ -301,7 +301,7 @@ def test_layers_are_connected_and_one_click_away(color: Any) -> None:
     assert buttons.count() == layers and buttons.first.get_attribute("aria-current") == "true"
     buttons.last.click()
     color.wait_for_selector(".overview button:last-child[aria-current=true]")
-    assert color.evaluate("document.activeElement.closest('[data-output] ').dataset.output").startswith("layers/")
+    assert color.evaluate("document.activeElement.closest('[data-output]').dataset.output") == "probabilities"
     buttons.first.click()
     color.wait_for_selector(".overview button[aria-current=true]:nth-of-type(1)")
 
