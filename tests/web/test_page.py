@@ -538,8 +538,11 @@ def test_phone_in_the_dark(opened: Open) -> None:
         box = page.locator(part).bounding_box()
         assert box["y"] + box["height"] <= end, part
     assert page.locator(".layer .maps:visible").count() == 0 and page.locator(".layer-shape:visible").count() == 14
-    shown, classes = page.locator("#example-list li:visible"), page.eval_on_selector_all(
-        "#example-list button", "all => new Set(all.map(button => button.dataset.class)).size"
+    shown, classes = (
+        page.locator("#example-list li:visible"),
+        page.eval_on_selector_all(
+            "#example-list button", "all => new Set(all.map(button => button.dataset.class)).size"
+        ),
     )
     assert shown.count() == classes
     page.tap("#more-examples")
