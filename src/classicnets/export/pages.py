@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from classicnets import files
+from classicnets import files, machine
 from classicnets.errors import CheckFailed
 from classicnets.events import Epoch
 from classicnets.export import formats, layer_parity, network_file, observed, page_facts, parity, web
@@ -70,11 +70,14 @@ def _write_network(folder: Path, number: int, source: ExportSource) -> tuple[Exp
         name = f"networks/{number}-epoch-{epoch}.onnx"
         weights = weights & _write_epoch(folder / name, source, epoch)
         epochs.append(page_facts.EpochFile(number=epoch, file=name, event=events.get(epoch)))
+    calls = observed.layer_calls(source.net, source.preprocess)
+    model = machine.require("onnx", extra="export").load(folder / file)
     network = page_facts.PageNetwork(
         source=source,
         file=file,
         facts=source.facts(source.net, options.license, as_int8=options.int8, accuracy=exported.accuracy),
-        calls=observed.layer_calls(source.net, source.preprocess),
+        calls=calls,
+        sources=observed.layer_sources(model, calls),
         table=trace(source.net, source.preprocess.shape),
         weights=frozenset(weights),
         epochs=tuple(epochs),
