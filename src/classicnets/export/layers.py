@@ -19,9 +19,9 @@ from classicnets.models.lrn import LRN
 def replace_layers(net: nn.Module) -> nn.Module:
     """Replace layers of `net` in place and return it, or the replacement if `net` is such a layer.
 
-    LRN becomes ONNX's node, adaptive pooling becomes pooling with fixed windows, RReLU becomes LeakyReLU,
-    convolutions with a table get a weight with zeros for its missing pairs, and normalization within a channel and RBF
-    outputs are computed with operators that NCNN has.
+    LRN becomes ONNX's node, or for ExecuTorch operators that XNNPACK has, adaptive pooling becomes pooling with fixed
+    windows, RReLU becomes LeakyReLU, convolutions with a table get a weight with zeros for its missing pairs, and
+    normalization within a channel and RBF outputs are computed with operators that NCNN has.
     An LRN that ONNX does not support becomes plain arithmetic instead: with an even window, which ONNX places
     differently, with alpha or beta 0, or on other than four axes.
     """
@@ -65,8 +65,8 @@ class _LRN(nn.Module):
         self.supported = layer.size % 2 == 1 and alpha > 0 and layer.beta > 0
 
     def forward(self, x: Tensor) -> Tensor:
-        if not torch.onnx.is_in_onnx_export() and torch.compiler.is_compiling() and not isinstance(self.layer, LRN):
-            return _normalized(x, self.layer)
+        if not torch.onnx.is_in_onnx_export() and torch.compiler.is_compiling():
+            return _normalized(x, self.groups, **self.settings)
         if not (self.supported and x.dim() == 4 and torch.onnx.is_in_onnx_export()):
             output: Tensor = self.layer(x)
             return output
@@ -77,15 +77,17 @@ class _LRN(nn.Module):
         return normalized.reshape(-1, *x.shape[1:]) if self.groups > 1 else normalized
 
 
-def _normalized(x: Tensor, layer: nn.LocalResponseNorm) -> Tensor:
-    """What torch's layer computes, for [N, C, ...], without the three-dimensional pooling that ExecuTorch lacks."""
-    channels, before = x.shape[1], layer.size // 2
-    padded = F.pad(x * x, (0, 0) * (x.dim() - 2) + (before, layer.size - 1 - before))
+def _normalized(x: Tensor, groups: int, *, size: int, alpha: float, beta: float, bias: float) -> Tensor:
+    """LRN of [N, C, ...] in operators that XNNPACK has. As in ONNX's LRN, squares of values above 1e19 are infinite."""
+    channels, before = x.shape[1] // groups, size // 2
+    square = (x * x).reshape(-1, channels, *x.shape[2:]) if groups > 1 else x * x
+    padded = F.pad(square, (0, 0) * (x.dim() - 2) + (before, size - 1 - before))
     total = padded.narrow(1, 0, channels)
-    for i in range(1, layer.size):
+    for i in range(1, size):
         total = total + padded.narrow(1, i, channels)
-    scaled = total * (layer.alpha / layer.size) + layer.k
-    return x * (scaled.rsqrt() * scaled.rsqrt().sqrt() if layer.beta == 0.75 else scaled.pow(-layer.beta))
+    root = (total * (alpha / size) + bias).rsqrt()
+    power = root * root.sqrt() if beta == 0.75 else root.pow(2 * beta)
+    return x * (power.reshape(x.shape) if groups > 1 else power)
 
 
 class _SameMapNorm(nn.Module):
@@ -130,7 +132,8 @@ class _FixedPool(nn.Module):
         self.layer = layer
 
     def forward(self, x: Tensor) -> Any:
-        if getattr(self.layer, "return_indices", False) or not torch.compiler.is_compiling():
+        exporting = torch.onnx.is_in_onnx_export() or torch.compiler.is_compiling()
+        if getattr(self.layer, "return_indices", False) or not exporting:
             return self.layer(x)
         pool = F.max_pool2d if self.is_max else F.avg_pool2d
         spans_of_axes = [windows(n, out or n) for n, out in zip(x.shape[-2:], self.size, strict=True)]
