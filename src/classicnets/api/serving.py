@@ -21,6 +21,8 @@ from classicnets.serve.models import SITE, Source, page_network
 from classicnets.spec import ServeOptions
 from classicnets.text import _, command
 
+__all__ = ["Settings", "serve"]
+
 _OPENERS: dict[str, type[OnnxClassifier | ProgramClassifier]] = {".onnx": OnnxClassifier, ".pt2": ProgramClassifier}
 
 

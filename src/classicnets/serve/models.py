@@ -221,7 +221,8 @@ def _layers(source: Source, classifier: FileClassifier) -> Layers:
 
 def page_network(page: Path) -> Path:
     """Return the file of the first network of a page. Raises DataError CN308 if the folder has no page."""
-    return page / _site(page)["networks"][0]["file"]
+    file: str = _site(page)["networks"][0]["file"]
+    return page / file
 
 
 def _site(page: Path) -> dict[str, Any]:

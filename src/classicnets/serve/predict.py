@@ -93,7 +93,7 @@ class Service:
             if len(files) > self.limits.options.max_files:
                 raise _too_many(self.limits.options.max_files)
             if query.layers:
-                _check_layers(opened, query.layers, len(files))
+                _check_layers(opened, query.layers)
             if len(files) == 1:
                 image = await self._decode(files[0], opened.classifier.preprocess)
                 rows = await self.probabilities(model, opened, image[None])
@@ -261,7 +261,7 @@ def _read_query(text: bytes) -> Query:
     return Query(values.get("model"), int(top), tuple(dict.fromkeys(filter(None, layers))))
 
 
-def _check_layers(opened: Opened, names: Iterable[str], images: int) -> None:
+def _check_layers(opened: Opened, names: Iterable[str]) -> None:
     """Raise an error for layers that the model does not show."""
     if opened.layers is None:
         raise UsageError(

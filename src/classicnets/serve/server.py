@@ -135,7 +135,7 @@ class _Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Do what uvicorn does ten times a second; and close connections that have sent parts of a header for long."""
         if counter % 10 == 0:
-            now, idle = time.monotonic(), {}
+            now, idle = time.monotonic(), dict[object, tuple[object, float]]()
             for held in list(self.server_state.connections):
                 cycle = getattr(held, "cycle", None)
                 if cycle is not None and not cycle.response_complete:
