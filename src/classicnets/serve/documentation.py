@@ -77,7 +77,7 @@ _BASE64 = {
     },
 }
 # 2 x 2 pixels, gray
-_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAAAAABX3VL4AAAADklEQVR4nGNoaGBgYAAABogBgeslhO0AAAAASUVORK5CYII="
+_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAAAAABX3VL4AAAADklEQVR4nGM8wcDEwAAAA/oAzIAKlEUAAAAASUVORK5CYII="
 
 
 def _answers(description: str, content: dict[str, Any], error: dict[str, Any], *codes: int) -> dict[int | str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import numpy as np
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import Response
@@ -296,6 +296,13 @@ async def _read_form(request: Request, body: bytes, max_files: int) -> list[Imag
         raise RequestError("CN501", _("the form is not valid"), why=error.message) from error
     except (ValueError, KeyError, AssertionError, AttributeError) as error:  # of a damaged header of a part
         raise RequestError("CN501", _("the form is not valid"), why=_("a part of it is damaged")) from error
+    try:
+        return _form_images(form)
+    finally:
+        await form.close()
+
+
+def _form_images(form: FormData) -> list[ImageFile]:
     values = form.getlist("images")
     if not values or not all(isinstance(value, UploadFile) for value in values):
         raise RequestError(

@@ -98,13 +98,21 @@ def run(settings: Settings, sock: socket.socket, folder: Path, ready: Callable[[
 
 def _serve(settings: Settings, sock: socket.socket, ready: Callable[[], None]) -> None:
     """Serve in this process."""
-    options = settings.options
-    app = create(settings)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    if options.access_log:
+    server = prepare(settings)
+    if settings.options.access_log:
         access = logging.getLogger("uvicorn.access")
         access.setLevel(logging.INFO)
         access.addHandler(logging.StreamHandler())
+    ready()
+    with _quiet_signals():
+        server.run(sockets=[sock])
+
+
+def prepare(settings: Settings) -> uvicorn.Server:
+    """Return the server of this process, with its models opened. Raises what opening them raises."""
+    options = settings.options
+    app = create(settings)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -118,10 +126,7 @@ def _serve(settings: Settings, sock: socket.socket, ready: Callable[[], None]) -
         timeout_graceful_shutdown=max(1, round(options.timeout)),
         backlog=_BACKLOG,
     )
-    server = _Server(config, options.timeout)
-    ready()
-    with _quiet_signals():
-        server.run(sockets=[sock])
+    return _Server(config, options.timeout)
 
 
 class _Server(uvicorn.Server):

@@ -1,0 +1,195 @@
+"""Real servers: the command, workers, signals, and what happens when a process is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+from classicnets import machine
+from classicnets.errors import MachineError
+from classicnets.spec import ServeOptions
+from serve.conftest import image_bytes
+from support.command_line import CommandLine
+from support.onnx_files import colors_onnx, sealed
+
+RED = image_bytes()
+pytestmark = pytest.mark.slow
+
+
+def predict(url: str) -> str:
+    request = Request(f"{url}predict", RED, {"Content-Type": "image/png"})
+    with urlopen(request, timeout=60) as answer:
+        return str(json.load(answer)["predictions"][0]["top"][0]["label"])
+
+
+def wait_until(condition: Callable[[], Any]) -> None:
+    while not condition():
+        time.sleep(0.02)
+
+
+@contextmanager
+def running(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """A server in a process of its own, and what it has printed."""
+    words = [sys.executable, "-m", "classicnets", "serve", *map(str, arguments), "--port", "0", "--json"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None and process.stderr is not None
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        yield process, json.loads(line)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def children(process: subprocess.Popen[str]) -> set[int]:
+    """The workers of a server: the processes it has started that have its socket."""
+    import psutil
+
+    found = psutil.Process(process.pid).children()
+    return {child.pid for child in found if "spawn_main" in " ".join(child.cmdline())}
+
+
+def exists(pid: int) -> bool:
+    import psutil
+
+    return bool(psutil.pid_exists(pid)) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_workers_are_replaced_and_finish_their_requests(model_file: Path) -> None:
+    with running(model_file, "--workers", 2) as (process, started):
+        url = started["url"]
+        assert predict(url) == "red"  # waits for the first worker
+        workers = children(process)
+        assert len(workers) == 2
+        victim = min(workers)
+        os.kill(victim, signal.SIGKILL)
+        assert predict(url) == predict(url) == "red"
+        wait_until(lambda: len(children(process) - {victim}) == 2)
+        host, port = url.removeprefix("http://").rstrip("/").split(":")
+        with socket.create_connection((host, int(port))) as slow:
+            head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: {len(RED)}"
+            slow.sendall(f"{head}\r\n\r\n".encode() + RED[:10])
+            wait_until(lambda: b"classicnets" in urlopen(f"{url}metrics").read())  # so that it has been accepted
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            slow.sendall(RED[10:])
+            answer = b""
+            while part := slow.recv(65536):
+                answer += part
+        assert b"200 OK" in answer and b'"red"' in answer
+        assert process.wait() == 0
+
+
+def test_workers_end_with_their_parent(model_file: Path) -> None:
+    with running(model_file, "--workers", 2) as (process, started):
+        assert predict(started["url"]) == "red"
+        workers = children(process)
+        process.kill()
+        process.wait()
+        wait_until(lambda: not any(map(exists, workers)))
+        assert len(workers) == 2
+
+
+@contextmanager
+def in_thread(file: Path, **options: Any) -> Iterator[str]:
+    """A real server in a thread of this process; it is stopped at the end."""
+    from classicnets.evaluation.onnx import OnnxClassifier
+    from classicnets.serve import server
+    from classicnets.serve.access import shown_address
+    from classicnets.serve.app import Settings
+    from classicnets.serve.models import Source
+
+    values = ServeOptions(port=0, **options)
+    source = Source(name="colors", origin=file, file=file, open=OnnxClassifier)
+    with server.listen(values) as sock:
+        url = shown_address(sock)
+        prepared = server.prepare(Settings(sources=(source,), options=values, watch_seconds=0.02))
+        thread = threading.Thread(target=prepared.run, args=([sock],))
+        thread.start()
+        try:
+            yield url
+        finally:
+            prepared.should_exit = True
+            thread.join()
+
+
+def test_no_request_is_lost_when_the_file_is_replaced(model_file: Path, tmp_path: Path) -> None:
+    file, new = tmp_path / "x.onnx", tmp_path / "new.onnx"
+    file.write_bytes(model_file.read_bytes())
+    sealed(colors_onnx(new, classes=("rot", "grün", "blau"), checksum="sha256"))
+    answers = list[str]()
+    with in_thread(file) as url:
+
+        def ask() -> None:
+            while "rot" not in answers[-2:]:
+                answers.append(predict(url))
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: len(answers) > 8)
+        new.replace(file)
+        for thread in threads:
+            thread.join()
+    assert set(answers) == {"red", "rot"} and answers[0] == "red"
+
+
+def test_bodies_and_headers_that_come_slowly_end(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from classicnets.serve import server
+
+    monkeypatch.setattr(server, "_KEEP_ALIVE", 0.1)
+    heads = (
+        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 9\r\n\r\n1",
+        b"GET / HT",
+    )
+    with in_thread(model_file, timeout=0.1) as url:
+        host, port = url.removeprefix("http://").rstrip("/").split(":")
+        answers = []
+        for head in heads:
+            with socket.create_connection((host, int(port))) as slow:
+                slow.sendall(head)
+                answers.append(slow.recv(65536))
+    assert b"408 Request Timeout" in answers[0] and b"CN506" in answers[0]
+    assert answers[1] == b""  # the connection is closed
+
+
+def test_a_port_in_use_is_an_error(cli: CommandLine, model_file: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        code, _out, err = cli("serve", model_file, "--port", other.getsockname()[1])
+    assert code == 4 and "error[CN404]" in err and "--port 0" in err
+
+
+def test_wrong_models_are_errors(cli: CommandLine, model_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "colors.onnx").write_bytes(b"x")
+    for models, code, text in (
+        ([tmp_path / "colors.onnx"], 3, "CN308"),
+        ([model_file, tmp_path / "colors.onnx"], 2, "two models have the name colors"),
+        ([tmp_path / "none"], 2, "CN207"),
+        ([tmp_path / "none.onnx"], 3, "does not exist"),
+    ):
+        assert cli("serve", *models, "--port", 0)[0] == code
+        assert text in cli("serve", *models, "--port", 0)[2]
+
+
+def test_without_the_extra_the_error_names_it(
+    cli: CommandLine, model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    code, _out, err = cli("serve", model_file)
+    assert code == 4 and "error[CN403]" in err and "pip install 'classicnets[serve]'" in err
+    with pytest.raises(MachineError):
+        machine.require("fastapi", extra="serve")
