@@ -160,8 +160,12 @@ def test_all_bodies_together_have_a_largest_size() -> None:
     from classicnets.serve.limits import Limits
 
     limits = Limits(ServeOptions(max_body=10))
-    with limits.memory(100), limits.memory(60), pytest.raises(RequestError, match="too many requests"):
-        with limits.memory(1):
-            pass
+    with (
+        limits.memory(100),
+        limits.memory(60),
+        pytest.raises(RequestError, match="too many requests"),
+        limits.memory(1),
+    ):
+        pass
     with limits.memory(160):
         pass

@@ -56,11 +56,18 @@ def running(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], dict[st
 
 
 def children(process: subprocess.Popen[str]) -> set[int]:
-    """The workers of a server: the processes it has started that have its socket."""
+    """The workers of a server: the processes that its fork server has started."""
     import psutil
 
-    found = psutil.Process(process.pid).children()
-    return {child.pid for child in found if "spawn_main" in " ".join(child.cmdline())}
+    return {worker.pid for child in psutil.Process(process.pid).children() for worker in child.children()}
+
+
+def received(connection: socket.socket) -> bytes:
+    """All that comes before the connection is closed."""
+    content = b""
+    while part := connection.recv(65536):
+        content += part
+    return content
 
 
 def exists(pid: int) -> bool:
@@ -87,9 +94,7 @@ def test_workers_are_replaced_and_finish_their_requests(model_file: Path) -> Non
             process.send_signal(signal.SIGTERM)
             time.sleep(0.3)
             slow.sendall(RED[10:])
-            answer = b""
-            while part := slow.recv(65536):
-                answer += part
+            answer = received(slow)
         assert b"200 OK" in answer and b'"red"' in answer
         assert process.wait() == 0
 

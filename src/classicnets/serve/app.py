@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
+import multiprocessing
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
@@ -50,14 +51,12 @@ class Settings:
         sources: The models.
         options: The options.
         token: The token that requests need; None if they need none.
-        parent: The process that started this one, if this one ends with it.
         watch_seconds: How often the files of the models are looked at.
     """
 
     sources: tuple[Source, ...]
     options: ServeOptions
     token: str | None = None
-    parent: int | None = None
     watch_seconds: float = 1.0
 
 
@@ -266,16 +265,17 @@ def _metrics(metrics: Metrics) -> Handler:
 async def _background(settings: Settings, service: Service) -> AsyncIterator[None]:
     """What runs beside the requests: looks at the files of the models, and for the end of the parent process."""
     tasks = [asyncio.create_task(service.models.watch(settings.watch_seconds, service.pool))]
-    if settings.parent is not None:
-        tasks.append(asyncio.create_task(_end_with(settings.parent)))
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        tasks.append(asyncio.create_task(_end_with(parent)))
     yield
     for task in tasks:
         task.cancel()
     service.close()
 
 
-async def _end_with(parent: int) -> None:
-    """Stop this process when its parent has ended, even if that was killed."""
-    while os.getppid() == parent:
+async def _end_with(parent: BaseProcess) -> None:
+    """Stop this worker when the process that started it has ended, even if that was killed."""
+    while parent.is_alive():
         await asyncio.sleep(0.5)
     signal.raise_signal(signal.SIGTERM)

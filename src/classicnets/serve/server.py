@@ -11,11 +11,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from multiprocessing import connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
@@ -90,7 +90,7 @@ def run(settings: Settings, sock: socket.socket, folder: Path, ready: Callable[[
     metrics.mkdir()
     os.environ[FOLDER] = str(metrics)
     try:
-        _Workers(replace(settings, parent=os.getpid()), sock).run()
+        _Workers(settings, sock).run()
     finally:
         del os.environ[FOLDER]
         sock.close()
@@ -163,8 +163,11 @@ class _Workers:
 
     def __init__(self, settings: Settings, sock: socket.socket) -> None:
         self._settings, self._socket = settings, sock
-        self._context = multiprocessing.get_context("spawn")  # a copy of this process would have its locks
-        self._workers: dict[SpawnProcess, float] = {}  # and when they were started
+        # Not a copy of this process, which would have its locks, but where possible of one that has only imported this.
+        methods = multiprocessing.get_all_start_methods()
+        self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        self._context.set_forkserver_preload([__name__])
+        self._workers: dict[BaseProcess, float] = {}  # and when they were started
         self._is_stopping = False
 
     def run(self) -> None:
