@@ -50,7 +50,7 @@ def guarded(clients: Clients) -> TestClient:
 @pytest.mark.parametrize("path", ["/", "/metrics", "/openapi.json", "/v2", "/v2/models/colors", "/models/colors/"])
 def test_requests_need_the_token(guarded: TestClient, path: str) -> None:
     for header in ("", TOKEN, f"Basic {TOKEN}", "Bearer", f"Bearer {TOKEN}x", "Bearer \xe9"):
-        answer = guarded.get(path, headers={"Authorization": header.encode("latin-1")})
+        answer = guarded.get(path, headers={b"Authorization": header.encode("latin-1")})
         assert answer.status_code == 401 and answer.headers["WWW-Authenticate"] == "Bearer" and "CN502" in answer.text
     assert guarded.get(path, headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
 

@@ -146,6 +146,7 @@ def test_a_page_that_names_other_files_is_refused(page: Path, file: object) -> N
     from classicnets.serve.models import page_network
 
     site = json.loads((page / "site.json").read_text())
+    wrong: object
     for wrong in ({**site, "files": [file]}, {**site, "networks": [{"file": file, "layers": []}]}, {}, []):
         (page / "site.json").write_text(json.dumps(wrong))
         with pytest.raises(DataError, match="no web page"):

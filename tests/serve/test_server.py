@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+import psutil
 import pytest
 
 from classicnets import machine
@@ -57,8 +58,6 @@ def running(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], dict[st
 
 def children(process: subprocess.Popen[str]) -> set[int]:
     """The workers of a server: the processes that its fork server has started."""
-    import psutil
-
     return {worker.pid for child in psutil.Process(process.pid).children() for worker in child.children()}
 
 
@@ -71,8 +70,6 @@ def received(connection: socket.socket) -> bytes:
 
 
 def exists(pid: int) -> bool:
-    import psutil
-
     return bool(psutil.pid_exists(pid)) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
@@ -167,7 +164,7 @@ def test_bodies_and_headers_that_come_slowly_end(model_file: Path, monkeypatch: 
         for head in heads:
             with socket.create_connection((host, int(port))) as slow:
                 slow.sendall(head)
-                answers.append(slow.recv(65536))
+                answers.append(received(slow))
     assert b"408 Request Timeout" in answers[0] and b"CN506" in answers[0]
     assert answers[1] == b""  # the connection is closed
 

@@ -105,7 +105,7 @@ def _serve(settings: Settings, sock: socket.socket, ready: Callable[[], None]) -
         access.setLevel(logging.INFO)
         access.addHandler(logging.StreamHandler())
     ready()
-    with _quiet_signals():
+    with _handled_signals(server.handle_exit):
         server.run(sockets=[sock])
 
 
@@ -175,7 +175,7 @@ class _Workers:
         wake, waker = socket.socketpair()
         waker.setblocking(False)
         before = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
-        with _quiet_signals(self._stop):
+        with _handled_signals(self._stop):
             try:
                 for _number in range(self._settings.options.workers):
                     self._start()
@@ -226,12 +226,12 @@ class _Workers:
 
 def _work(settings: Settings, sock: socket.socket) -> None:
     """Serve in a worker process."""
-    with _quiet_signals():  # Ctrl-C reaches all processes; the parent stops the workers
-        _serve(settings, sock, lambda: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent stops the workers
+    _serve(settings, sock, lambda: None)
 
 
 @contextmanager
-def _quiet_signals(handler: Callable[[int, FrameType | None], None] = lambda *_: None) -> Iterator[None]:
+def _handled_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Handle the signals that stop a server; uvicorn raises them once more after it has stopped."""
     before = {number: signal.signal(number, handler) for number in _SIGNALS}
     try:
