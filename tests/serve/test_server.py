@@ -73,37 +73,87 @@ def exists(pid: int) -> bool:
     return bool(psutil.pid_exists(pid)) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-def test_workers_are_replaced_and_finish_their_requests(model_file: Path) -> None:
+def slow_request(url: str) -> socket.socket:
+    """A connection whose request lacks the end of its body, which `rest` sends."""
+    host, port = url.removeprefix("http://").rstrip("/").split(":")
+    connection = socket.create_connection((host, int(port)))
+    head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: {len(RED)}\r\n\r\n"
+    connection.sendall(head.encode() + RED[:-1])
+    return connection
+
+
+def test_sigterm_lets_a_request_end(cli: CommandLine, model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, whose main thread runs the server, as that of the command does."""
+    urls, answers = list[str](), list[bytes]()
+    monkeypatch.setattr("classicnets.cli.serve._print_start", lambda url, _settings: urls.append(url))
+
+    def client() -> None:
+        wait_until(lambda: urls)
+        assert predict(urls[0]) == "red"
+        with slow_request(urls[0]) as slow:
+            predict(urls[0])  # the server has seen the slow request before this one
+            os.kill(os.getpid(), signal.SIGTERM)
+            wait_until(lambda: not accepts(urls[0]))
+            slow.sendall(RED[-1:])
+            answers.append(received(slow))
+
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=client)
+    thread.start()
+    code, _out, err = cli("serve", model_file, "--port", 0)
+    thread.join()
+    assert code == 0 and err == ""
+    assert b"200 OK" in answers[0] and b'"red"' in answers[0]
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def accepts(url: str) -> bool:
+    """Whether a server still takes connections."""
+    host, port = url.removeprefix("http://").rstrip("/").split(":")
+    try:
+        socket.create_connection((host, int(port))).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_killed_worker_is_replaced_and_workers_end_with_their_parent(model_file: Path) -> None:
     with running(model_file, "--workers", 2) as (process, started):
         url = started["url"]
         assert predict(url) == "red"  # waits for the first worker
-        workers = children(process)
-        assert len(workers) == 2
-        victim = min(workers)
+        wait_until(lambda: len(children(process)) == 2)
+        victim = min(children(process))
         os.kill(victim, signal.SIGKILL)
         assert predict(url) == predict(url) == "red"
         wait_until(lambda: len(children(process) - {victim}) == 2)
-        host, port = url.removeprefix("http://").rstrip("/").split(":")
-        with socket.create_connection((host, int(port))) as slow:
-            head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: {len(RED)}"
-            slow.sendall(f"{head}\r\n\r\n".encode() + RED[:10])
-            wait_until(lambda: b"classicnets" in urlopen(f"{url}metrics").read())  # so that it has been accepted
-            process.send_signal(signal.SIGTERM)
-            time.sleep(0.3)
-            slow.sendall(RED[10:])
-            answer = received(slow)
-        assert b"200 OK" in answer and b'"red"' in answer
-        assert process.wait() == 0
-
-
-def test_workers_end_with_their_parent(model_file: Path) -> None:
-    with running(model_file, "--workers", 2) as (process, started):
-        assert predict(started["url"]) == "red"
+        count = b'classicnets_requests_total{path="/predict",status="200"} 3.0'  # by all workers
+        wait_until(lambda: count in urlopen(f"{url}metrics").read())
         workers = children(process)
         process.kill()
         process.wait()
         wait_until(lambda: not any(map(exists, workers)))
-        assert len(workers) == 2
+
+
+def test_workers_stop_at_sigterm(model_file: Path, tmp_path: Path) -> None:
+    from classicnets.evaluation.onnx import OnnxClassifier
+    from classicnets.serve import server
+    from classicnets.serve.app import Settings
+    from classicnets.serve.models import Source
+
+    options = ServeOptions(port=0, workers=2)
+    source = Source(name="colors", origin=model_file, file=model_file, open=OnnxClassifier)
+
+    before = signal.getsignal(signal.SIGTERM)
+
+    def stop() -> None:
+        wait_until(lambda: signal.getsignal(signal.SIGTERM) != before)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with server.listen(options) as sock:
+        thread = threading.Thread(target=stop)
+        server.run(Settings(sources=(source,), options=options), sock, tmp_path, thread.start)
+        thread.join()
+        assert sock.fileno() == -1  # closed, and no worker is left, or this would not return
 
 
 @contextmanager

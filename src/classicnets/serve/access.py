@@ -42,7 +42,7 @@ def choose_token(options: ServeOptions, environment: str | None) -> str | None:
                 "CN206",
                 _("the file with the token cannot be read"),
                 where=options.token_file,
-                why=getattr(error, "strerror", None) or str(error),
+                why=str(error),
                 hint=_("{option}   # chooses a token", option="--token"),
             ) from error
     elif environment:
