@@ -2,8 +2,8 @@
 
     python studies/temperature.py            (writes results/temperature.json)
 
-Networks are trained on 60,000 and 1,000 images of Fashion-MNIST. For each n, a temperature is fitted on n of the
-10,000 test images, drawn at random, and applied to the others; no network was trained on or chosen by test images.
+Networks are trained on 50,000 and 1,000 of the training images of Fashion-MNIST. For each n, a temperature is fitted
+on n of 10,000 training images that were held out, drawn at random, and applied to the others. Test images are not used.
 """
 
 from __future__ import annotations
@@ -20,20 +20,27 @@ import torch
 import classicnets as cn
 from classicnets.evaluation.metrics import measure
 from classicnets.evaluation.rejection import Rejection, fit_temperature
-from classicnets.images import loading
+from classicnets.images import batches, loading
 
 NET, DATA = "lenet_d2l", "fashion_mnist"
-TRAINED = {60_000: 5, 1_000: 20}  # epochs by the number of training images
+TRAINED = {50_000: 5, 1_000: 20}  # epochs by the number of training images
+HELD_OUT = 10_000
 SIZES = (5, 10, 20, 50, 100, 200, 500)
 DRAWS = 200  # for each size
 
 
-def probabilities_of(count: int, epochs: int, images: np.ndarray, runs: str) -> np.ndarray:
-    """Probabilities [N, classes] of a network that was trained on `count` images."""
-    limit = None if count == max(TRAINED) else count
-    options = {"epochs": epochs, "limit": limit, "validation": 0, "monitor": "none", "batch_size": min(128, count // 8)}
-    run = cn.train(NET, recipe="fast", data=DATA, device="cpu", quiet=True, runs=runs, **options)
-    return run.predictor.probabilities(images)
+def held_out(count: int, epochs: int, runs: str) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities [N, classes] and labels of held-out images, of a network that was trained on `count` others."""
+    train = loading.load(DATA).train
+    share, limit = HELD_OUT / len(train), None if count == max(TRAINED) else count
+    settings = {"epochs": epochs, "validation": share if limit is None else 0, "monitor": "none"}
+    settings["batch_size"] = min(128, count // 8)
+    run = cn.train(NET, recipe="fast", data=DATA, device="cpu", quiet=True, runs=runs, limit=limit, seed=0, **settings)
+    trained, _validation = batches.split_indices(train.labels, settings["validation"], limit, 0)
+    assert len(trained) == count
+    others = np.setdiff1d(np.arange(len(train)), trained)
+    chosen = np.random.default_rng(0).choice(others, HELD_OUT, replace=False)
+    return run.predictor.probabilities(train.images[chosen]), train.labels[chosen]
 
 
 def compare(probabilities: np.ndarray, labels: np.ndarray, n: int) -> dict[str, float]:
@@ -59,15 +66,14 @@ def compare(probabilities: np.ndarray, labels: np.ndarray, n: int) -> dict[str, 
 
 
 def main() -> None:
-    test = loading.load(DATA).test
     rows = []
     for count, epochs in TRAINED.items():
         with tempfile.TemporaryDirectory() as runs:
-            probabilities = probabilities_of(count, epochs, test.images, runs)
-        before = measure(probabilities, test.labels)
+            probabilities, labels = held_out(count, epochs, runs)
+        before = measure(probabilities, labels)
         print(f"trained on {count:,}: accuracy {before.accuracy:.4f} error {before.calibration_error:.4f}", before.loss)
         for n in SIZES:
-            row = compare(probabilities, test.labels, n)
+            row = compare(probabilities, labels, n)
             print(n, *(f"{key} {value:+.4f}" for key, value in row.items()))
             rows.append(
                 {"trained": count, "n": n, "accuracy": before.accuracy, "before": before.calibration_error} | row

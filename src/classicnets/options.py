@@ -100,7 +100,7 @@ def option_words(values: Mapping[str, Any], *kinds: type) -> list[str]:
     known = {f.name: f for kind in kinds for f in option_fields(kind) if f.name in given and about(f).flag != ""}
     words = [word for f in known.values() if not about(f).group for word in _value_words(f, given[f.name])]
     for f in (known[name] for name in given if name in known and about(known[name]).group):
-        flag, texts = _spelling(f), _value_words(f, given[f.name])
+        flag, texts = spelling(f), _value_words(f, given[f.name])
         joined = len(texts) == 1 and texts[0].startswith("-")  # otherwise it would be taken for an option
         words += [f"{flag}={texts[0]}"] if joined else [flag, *texts]
     return words
@@ -198,7 +198,7 @@ def check_options(options: Any) -> None:
         raise UsageError(
             "CN204",
             "; ".join(why for _f, why in problems),
-            where=", ".join(f"{_spelling(f)} {getattr(options, f.name)}" for f, _why in problems),
+            where=", ".join(f"{spelling(f)} {getattr(options, f.name)}" for f, _why in problems),
             hint=" ".join(_valid_option(f) for f, _why in problems),
         )
 
@@ -206,7 +206,7 @@ def check_options(options: Any) -> None:
 def _problem(f: Field[Any], value: Any) -> str:
     """Why a value is not valid for an option; "" if it is."""
     kinds = [kind.strip() for kind in str(f.type).split("|")]
-    about_f, fields_of_text = about(f), {"option": _spelling(f), "value": value}
+    about_f, fields_of_text = about(f), {"option": spelling(f), "value": value}
     if value is None and "None" in kinds:
         return ""
     if kinds[0] == "bool" and not isinstance(value, bool):
@@ -237,8 +237,8 @@ def one_of(choices: Sequence[str]) -> str:
     return _("{names} or {last}", names=", ".join(choices[:-1]), last=choices[-1])
 
 
-def _spelling(f: Field[Any]) -> str:
-    """An option as it is spelled on the command line, or its name if it is only for Python."""
+def spelling(f: Field[Any]) -> str:
+    """Return an option as it is spelled on the command line, or its name if it is only for Python."""
     flag = about(f).flag
     return f.name if flag == "" else flag or "--" + f.name.replace("_", "-")
 
@@ -246,4 +246,4 @@ def _spelling(f: Field[Any]) -> str:
 def _valid_option(f: Field[Any]) -> str:
     """An option with a valid value: its default, else a choice, else its smallest value."""
     value = f.default if f.default not in {None, MISSING} else next(iter(about(f).choices), about(f).minimum)
-    return _("without {option}", option=_spelling(f)) if value is None else f"{_spelling(f)} {value}"
+    return _("without {option}", option=spelling(f)) if value is None else f"{spelling(f)} {value}"

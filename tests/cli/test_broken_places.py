@@ -190,7 +190,7 @@ def test_a_cache_that_can_only_be_read_is_read(
 ) -> None:
     monkeypatch.setenv("CLASSICNETS_IMAGE_CACHE", "disk")
     preprocess, paths, notes = COLOR, sorted(material.images.rglob("*.png")), list[str]()
-    monkeypatch.setattr(cache, "_FRESH_SECONDS", -1e6)  # the images are as good as old
+    monkeypatch.setattr(cache, "FRESH_SECONDS", -1e6)  # the images are as good as old
     cache.read_images(paths, preprocess, notes.append)
 
     def refuse(*_: object) -> None:

@@ -20,7 +20,7 @@ import classicnets as cn
 from classicnets import api
 from classicnets.cli import arguments, export
 from classicnets.cli.main import main, parser
-from classicnets.options import option_fields
+from classicnets.options import option_fields, spelling
 from classicnets.text import again, running
 from support.idx import make_idx_folder
 
@@ -492,7 +492,7 @@ def test_a_command_is_repeated_with_all_its_options(name: str, monkeypatch: pyte
 
 def test_every_option_of_export_is_repeated() -> None:
     words = " ".join(word for name, words in GIVEN.items() if name.strip() == "export" for word in words).split()
-    flags = {arguments.flag(f) for kind in (*export.OPTIONS, arguments.Common) for f in option_fields(kind)}
+    flags = {spelling(f) for kind in (*export.OPTIONS, arguments.Common) for f in option_fields(kind)}
     assert flags - {"--folders", "--data"} <= {*words}
 
 

@@ -36,7 +36,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     paths = sorted(make_image_folder(tmp_path / "x", per_class=10).rglob("*.*"))
     for path in paths:
         os.utime(path, (1e9, 1e9))
-    monkeypatch.setattr(cache, "_FRESH_SECONDS", -10.0)  # the change time cannot be set
+    monkeypatch.setattr(cache, "FRESH_SECONDS", -10.0)  # the change time cannot be set
     return paths
 
 
@@ -133,7 +133,7 @@ def test_detects_other_content_of_the_same_size_and_time(files: list[Path]) -> N
 
 
 def test_reads_recently_modified_files_again(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "_FRESH_SECONDS", 2.0)
+    monkeypatch.setattr(cache, "FRESH_SECONDS", 2.0)
     read(files)
     calls = record_calls(monkeypatch, "read_bytes", "fit_bytes")
     read(files)
@@ -162,7 +162,7 @@ def test_replaces_a_damaged_entry(tmp_path_factory: pytest.TempPathFactory, data
         base = tmp_path_factory.mktemp("damaged")
         patch.setenv("CLASSICNETS_CACHE", str(base / "cache"))
         patch.setenv("CLASSICNETS_IMAGE_CACHE", "disk")
-        patch.setattr(cache, "_FRESH_SECONDS", -10.0)
+        patch.setattr(cache, "FRESH_SECONDS", -10.0)
         paths = sorted(make_image_folder(base / "x", per_class=2).rglob("*.*"))
         read(paths)
         entry = data.draw(st.sampled_from(sorted(root().iterdir(), key=lambda p: (p.suffix, len(p.name)))))
@@ -286,8 +286,8 @@ def test_removes_the_facts_about_files_that_were_not_used_for_longest(
 
 
 def test_a_survey_is_kept_while_it_is_used(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(survey, "_ANNOUNCED_COUNT", 10)
-    monkeypatch.setattr(survey, "_FRESH_SECONDS", -10.0)
+    monkeypatch.setattr(cache, "ANNOUNCED_COUNT", 10)
+    monkeypatch.setattr(cache, "FRESH_SECONDS", -10.0)
     found = survey._inspect(files, lambda _: None)
     (kept,) = root().glob("*.survey.json")
     os.utime(kept, (1e9, 1e9))

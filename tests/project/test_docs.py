@@ -14,7 +14,6 @@ import classicnets as cn
 import make
 import timing
 from classicnets import options, spec
-from classicnets.cli import arguments
 from classicnets.errors import CODES
 from classicnets.models.registry import NETS
 from classicnets.recipes.resolve import SETTINGS
@@ -176,7 +175,7 @@ def test_the_reference_has_every_option_setting_and_code(sources: Path) -> None:
     commands = (sources / "reference" / "commands.md").read_text(encoding="utf-8")
     for kind in (spec.RunSpec, spec.Output, spec.Study, spec.ExportOptions):
         for field in options.option_fields(kind):
-            for flag in arguments.flag(field).split("|") if options.about(field).group else []:
+            for flag in options.spelling(field).split("|") if options.about(field).group else []:
                 assert f"`{flag}" in commands, flag
     settings = (sources / "reference" / "settings.md").read_text(encoding="utf-8")
     assert [name for name in SETTINGS if f"| `{name}` |" not in settings] == []

@@ -15,7 +15,7 @@ from classicnets import handwriting as handwritten
 from classicnets import machine, report
 from classicnets.acceleration.prepare import choose
 from classicnets.datasets.types import Say
-from classicnets.errors import DataError, MachineError, UsageError
+from classicnets.errors import MachineError, UsageError
 from classicnets.evaluation.classify import Decoder, Prediction
 from classicnets.evaluation.evaluate import Accepted, Evaluation
 from classicnets.evaluation.exported import ExportedFile, describe
@@ -216,16 +216,8 @@ class Run(Model):
         self.net = complete(unwrap(net) if isinstance(net, nn.Module) else spec.build(), preprocess.shape)
         if precision == "float64":
             self.net.double()
-        try:
-            self.net.load_state_dict(checkpoint.weights(tensors))
-        except RuntimeError as error:
-            raise DataError(
-                "CN306",
-                _("the weights of the run do not fit this network"),
-                where=str(self.weights_file),
-                why="; ".join(line.strip() for line in str(error).splitlines()[1:3]),
-                hint=command("classicnets", "show", self.folder.path),
-            ) from error
+        hint = command("classicnets", "show", self.folder.path)
+        checkpoint.load_weights(self.net, tensors, self.weights_file, hint=hint)
         torch_device = machine.choose_device(device)
         self.net.to(torch_device).eval()
         macs = self.facts["macs"]

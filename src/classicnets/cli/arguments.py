@@ -22,6 +22,7 @@ from classicnets.options import (
     option,
     option_fields,
     option_words,
+    spelling,
 )
 from classicnets.report.output import print
 from classicnets.text import _, command, nearest, note
@@ -165,15 +166,10 @@ def reject(args: argparse.Namespace, kinds: Sequence[type], names: Collection[st
     """
     fields = [f for kind in kinds for f in option_fields(kind) if f.name in names and hasattr(args, f.name)]
     if fields:
-        flags = ", ".join(flag(f) if about(f).group else str(getattr(args, f.name)) for f in fields)
+        flags = ", ".join(spelling(f) if about(f).group else str(getattr(args, f.name)) for f in fields)
         raise UsageError(
             "CN206", _("{options} has no effect here", options=flags), where=args.parser.prog, why=reason, hint=hint
         )
-
-
-def flag(f: Field[Any]) -> str:
-    """Return the spelling of an option on the command line."""
-    return str(about(f).flag or "--" + f.name.replace("_", "-"))
 
 
 def settings(pairs: Sequence[str]) -> dict[str, str]:
@@ -240,7 +236,7 @@ def _name(f: Field[Any]) -> str:
 
 
 def _flags(f: Field[Any]) -> list[str]:
-    return flag(f).split("|")
+    return spelling(f).split("|")
 
 
 def _help(f: Field[Any]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from classicnets import api, events, machine, report
 from classicnets.cli import arguments
 from classicnets.errors import UsageError
-from classicnets.options import about, option
+from classicnets.options import about, option, spelling
 from classicnets.report.output import print
 from classicnets.spec import OFFLINE, Output, RunSpec, Study
 from classicnets.strict_json import dump
@@ -91,7 +91,7 @@ def _reject_changes(args: argparse.Namespace, run: str, *, many_runs: bool) -> N
     """Raise UsageError CN208 for options that a resumed run cannot change, CN206 for those without an effect."""
     kept = [f for f in (*fields(RunSpec), *fields(Study)) if not about(f).resumes and f.name != "parallel_runs"]
     given = [f for f in kept if hasattr(args, f.name)]
-    changes = [args.net if f.name == "net" else arguments.flag(f) for f in given]
+    changes = [args.net if f.name == "net" else spelling(f) for f in given]
     resume = ("classicnets", "train", "--resume", Path(run))
     if changes:
         raise UsageError(

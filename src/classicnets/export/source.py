@@ -115,16 +115,8 @@ class ExportSource:
         source.models = {}
         tensors, _facts = checkpoint.load(source.weights_file)
         source.net = copy_module(self.net)
-        try:
-            source.net.load_state_dict(checkpoint.weights(tensors))
-        except RuntimeError as error:
-            raise DataError(
-                "CN306",
-                _("the weights of the run do not fit this network"),
-                where=str(source.weights_file),
-                why=" ".join(str(error).split())[:300],
-                hint=_("copy the run folder again, or remove {path} from it", path=self.run.epochs.name),
-            ) from error
+        hint = _("copy the run folder again, or remove {path} from it", path=self.run.epochs.name)
+        checkpoint.load_weights(source.net, tensors, source.weights_file, hint=hint)
         return source
 
     @cached_property

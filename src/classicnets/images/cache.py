@@ -45,12 +45,12 @@ MODES = ("auto", "disk", "memory")
 SMALL_BYTES = 4 * 2**20  # decoded in half a second, so "auto" keeps it in memory only
 MAX_CACHE_BYTES = 20 * 10**9  # above this size, the entries that were not used for longest are removed
 MAX_FACTS_BYTES = 200 * 10**6  # the same for what is known about files: their digests, and surveys
+FRESH_SECONDS = 2.0  # a file modified this recently may change again without a change of its times
+ANNOUNCED_COUNT = 1000  # from this number of images on, reading takes long enough to be announced
 SURVEY_SUFFIX = ".survey.json"  # of the files that `survey` keeps here
 
-_FRESH_SECONDS = 2.0  # a file modified this recently may change again without a change of its times
 _STALE_SECONDS = 86400.0  # a temporary file of this age was left by a process that died
 _CHUNK_BYTES = 2**22
-_ANNOUNCED_COUNT = 1000  # from this number of images on, reading takes long enough to be announced
 
 Images = npt.NDArray[np.uint8]
 Shape = tuple[int, int, int, int]
@@ -287,7 +287,7 @@ class _DiskCache:
             return {}
 
     def _write_records(self, states: list[tuple[int, int, int] | None], digests: list[str]) -> None:
-        newest = (time.time() - _FRESH_SECONDS) * 1e9
+        newest = (time.time() - FRESH_SECONDS) * 1e9
         rows = {
             name: [*state, digest]
             for name, state, digest in zip(self.names, states, digests, strict=True)
@@ -346,7 +346,7 @@ def _decode(
     Returns:
         The files' SHA-256, how many images were not square, and the errors by file index.
     """
-    if len(paths) >= _ANNOUNCED_COUNT:
+    if len(paths) >= ANNOUNCED_COUNT:
         say(plural("reading {n} image", "reading {n:,} images", len(paths)))
 
     def work(path: Path) -> tuple[Images | DataError, str, bool]:

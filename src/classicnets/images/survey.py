@@ -26,8 +26,6 @@ from classicnets.text import _, plural
 from classicnets.values import BLACK
 
 _VERSION = 1  # raise it whenever other copies are found, or other contrasts are computed
-_FRESH_SECONDS = 2.0  # a file modified this recently may change again without a change of its times
-_ANNOUNCED_COUNT = 1000  # from this number of images on, it takes long enough to be announced
 
 
 @dataclass(frozen=True)
@@ -110,15 +108,15 @@ def _inspect(paths: Sequence[Path], say: Callable[[str], None]) -> dict[str, Any
         values: dict[str, Any] = json.loads(file.read_text())
         os.utime(file)
         return {"copies": values["copies"], "contrasts": values["contrasts"]}
-    if len(paths) >= _ANNOUNCED_COUNT:
+    if len(paths) >= cache.ANNOUNCED_COUNT:
         say(plural("looking for copies among {n} image", "looking for copies among {n:,} images", len(paths)))
     infos, thumbnails = inspect_files(paths)
     values = {
         "copies": copies.groups(infos, thumbnails),
         "contrasts": {str(i): info.contrasts for i, info in enumerate(infos) if info.contrasts},
     }
-    newest = (time.time() - _FRESH_SECONDS) * 1e9
-    if len(paths) >= _ANNOUNCED_COUNT and all(state and max(state[1:]) < newest for state in states):
+    newest = (time.time() - cache.FRESH_SECONDS) * 1e9
+    if len(paths) >= cache.ANNOUNCED_COUNT and all(state and max(state[1:]) < newest for state in states):
         with suppress(OSError), temporary_file(file) as part:
             folder.mkdir(parents=True, exist_ok=True)
             part.write_text(dump(values))

@@ -8,7 +8,7 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from classicnets import checksum, schema
 from classicnets.errors import DataError
@@ -59,6 +59,30 @@ def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights that are evaluated: their moving average if the checkpoint has one."""
     return part(tensors, "average/") or part(tensors, "net/")
+
+
+def load_weights(net: nn.Module, tensors: dict[str, Tensor], path: Path, *, hint: str) -> None:
+    """Load the weights that are evaluated into a network.
+
+    Args:
+        net: the network.
+        tensors: from `load`.
+        path: the file that they are from, for the message.
+        hint: what to do if they do not fit.
+
+    Raises:
+        DataError: CN306 if they do not fit `net`.
+    """
+    try:
+        net.load_state_dict(weights(tensors))
+    except RuntimeError as error:
+        raise DataError(
+            "CN306",
+            _("the weights of the run do not fit this network"),
+            where=str(path),
+            why="; ".join(line.strip() for line in str(error).splitlines()[1:3]),
+            hint=hint,
+        ) from error
 
 
 def load(path: Path, *, trust: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
