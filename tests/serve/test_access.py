@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from classicnets.errors import UsageError
-from classicnets.serve.access import choose_token, is_local
 from classicnets.spec import ServeOptions
 from serve.conftest import Clients
 
@@ -79,6 +78,8 @@ def test_other_origins_need_the_option(clients: Clients) -> None:
 
 
 def test_where_the_token_comes_from(tmp_path: Path) -> None:
+    from classicnets.serve.access import choose_token
+
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
     assert choose_token(ServeOptions(token_file=str(file), token=True), "of-the-environment") == TOKEN
@@ -95,5 +96,7 @@ def test_where_the_token_comes_from(tmp_path: Path) -> None:
 
 
 def test_local_addresses() -> None:
+    from classicnets.serve.access import is_local
+
     assert all(map(is_local, ("localhost", "127.0.0.1", "127.1.2.3", "::1", "[::1]")))
     assert not any(map(is_local, ("0.0.0.0", "::", "192.168.1.2", "example.com", "")))

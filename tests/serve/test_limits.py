@@ -41,6 +41,8 @@ def test_an_image_has_a_largest_number_of_pixels(clients: Clients) -> None:
     for size, status in ((200, 200), (201, 422)):
         answer = client.post("/predict", content=image_bytes(size=size), headers=OCTETS)
         assert answer.status_code == status
+    small = clients(max_pixels=5)
+    assert small.post("/predict", content=RED, headers=OCTETS).json()["error"]["code"] == "CN304"
     assert answer.json()["error"]["why"] == "it has 201 x 201 pixels, and at most 40,000 are read here"
 
 

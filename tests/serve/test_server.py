@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+import numpy as np
 import psutil
 import pytest
 
@@ -217,6 +219,36 @@ def test_bodies_and_headers_that_come_slowly_end(model_file: Path, monkeypatch: 
                 answers.append(received(slow))
     assert b"408 Request Timeout" in answers[0] and b"CN506" in answers[0]
     assert answers[1] == b""  # the connection is closed
+
+
+def test_the_client_of_triton(model_file: Path) -> None:
+    triton = pytest.importorskip("tritonclient.http", reason="needs tritonclient[http]")
+    image = np.zeros((1, 8, 8, 3), np.uint8)
+    image[..., 1] = 255
+    with in_thread(model_file) as url:
+        client = triton.InferenceServerClient(url.removeprefix("http://").rstrip("/"))
+        assert client.is_server_live() and client.is_server_ready() and client.is_model_ready("colors", "1")
+        assert [model["name"] for model in client.get_model_repository_index()] == ["colors"]
+        assert client.get_model_metadata("colors")["inputs"][0]["name"] == "pixels"
+        for binary in (True, False):
+            pixels = triton.InferInput("pixels", [1, 8, 8, 3], "UINT8")
+            pixels.set_data_from_numpy(image, binary_data=binary)
+            outputs = [triton.InferRequestedOutput("probabilities", binary_data=binary)]
+            probabilities = client.infer("colors", [pixels], outputs=outputs).as_numpy("probabilities")
+            assert probabilities.shape == (1, 3) and probabilities.argmax() == 1
+            outputs = [triton.InferRequestedOutput("probabilities", binary_data=binary, class_count=1)]
+            (named,) = client.infer("colors", [pixels], outputs=outputs).as_numpy("probabilities").ravel()
+            assert (named.decode() if binary else named).endswith(":1:green")
+        with pytest.raises(triton.InferenceServerException, match="CN504"):
+            client.infer("none", [pixels])
+        client.close()
+
+
+def test_the_access_log_has_no_parameters() -> None:
+    from classicnets.serve.server import _without_query
+
+    record = logging.makeLogRecord({"args": ("127.0.0.1", "GET", "/?token=secret", "1.1", 200)})
+    assert _without_query(record) and record.args == ("127.0.0.1", "GET", "/", "1.1", 200)
 
 
 def test_a_port_in_use_is_an_error(cli: CommandLine, model_file: Path) -> None:

@@ -125,14 +125,15 @@ class Service:
 
     async def _decode(self, file: ImageFile, preprocess: Preprocess) -> np.ndarray:
         """Decode an image to uint8 [C, side, side]. Raises DataError CN304."""
+        most = self.limits.options.max_pixels
         try:
             if len(file.content) <= _SMALL_BYTES:
                 try:
-                    return read_fitted(BytesIO(file.content), preprocess, max_pixels=_SMALL_PIXELS)
+                    return read_fitted(BytesIO(file.content), preprocess, max_pixels=min(_SMALL_PIXELS, most))
                 except DataError as error:
                     if not isinstance(error.__cause__, TooLarge):
                         raise
-            loop, most = asyncio.get_running_loop(), self.limits.options.max_pixels
+            loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self.pool, _decode_large, file.content, preprocess, most)
         except DataError as error:
             raise DataError(error.code, error.what, where=file.name, why=error.why, hint=error.hints) from error

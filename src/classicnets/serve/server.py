@@ -103,10 +103,21 @@ def _serve(settings: Settings, sock: socket.socket, ready: Callable[[], None]) -
     if settings.options.access_log:
         access = logging.getLogger("uvicorn.access")
         access.setLevel(logging.INFO)
-        access.addHandler(logging.StreamHandler())
+        access.propagate = False
+        handler = logging.StreamHandler()
+        handler.addFilter(_without_query)
+        access.addHandler(handler)
     ready()
     with _handled_signals(server.handle_exit):
         server.run(sockets=[sock])
+
+
+def _without_query(record: logging.LogRecord) -> bool:
+    """Leave the parameters out of a line of the access log: one of them may be the token."""
+    if isinstance(record.args, tuple) and len(record.args) == 5:
+        client, method, path, version, status = record.args
+        record.args = (client, method, str(path).partition("?")[0], version, status)
+    return True
 
 
 def prepare(settings: Settings) -> uvicorn.Server:
