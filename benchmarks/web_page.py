@@ -47,6 +47,7 @@ window.drawing = async (count) => {
     bubbles: true, isPrimary: true, pointerId: 1, pointerType: "pen", button: 0, buttons: 1,
     clientX: box.left + box.width * (0.2 + 0.6 * i / count), clientY: box.top + box.height * (0.3 + 0.4 * i / count),
   }));
+  document.getElementById("clear").click();
   pen("pointerdown", 0);
   await pause();
   for (let i = 1; i <= count; i++) {

@@ -186,7 +186,7 @@ class Shown:
             *page_facts._layer_entries(
                 page_facts.PageNetwork(
                     source=source, file="", facts=facts, calls=self.calls, table=trace(net, preprocess.shape),
-                    weights=frozenset(self.weights),
+                    sources=observed.layer_sources(onnx.load(file), self.calls), weights=frozenset(self.weights),
                 )
             )
         ]  # fmt: skip
@@ -265,9 +265,12 @@ def test_shows_every_layer_of_other_networks(name: str, tmp_path: Path) -> None:
             ("relu", "layers/4"), ("pool", "layers/5"), ("adaptive", "layers/7/input"), ("identity", "layers/8/input"),
             ("dense", "layers/8"), ("softmax", "layers/9"),
         ]  # fmt: skip
+        assert layers["lrn"]["sources"] == ["layers/2", "layers/3"] and layers["adaptive"]["sources"] == ["layers/6"]
+        assert layers["pool"]["sources"] == ["layers/5"] and layers["identity"]["sources"] == ["layers/7"]
         assert layers["grouped"]["bias"] is None and layers["dense"]["size"] == "48 -> 5"
         assert layers["first"]["size"] == "14 -> floor((14 + 2*1x0 - 3x2) / 2x1) + 1 = 7x13"
     if name == "branches":
+        assert layers["pair"]["sources"] == [] and layers["pool.0"]["sources"] == ["layers/1"]
         assert layers["pair"]["input"] is None and layers["pair"]["type"] == "other"
         assert layers["conv"]["type"] == "conv" and layers["conv"]["parameters"] == 4 + 4 + 36
         assert layers["norm"]["facts"]["weight"] is None and layers["pool.1"]["type"] == "max_pool"
@@ -400,6 +403,7 @@ LAYER = Record(
              "softmax", "other")
         ),
         "input": optional(Text()),
+        "sources": Several(Text()),
         "output": Text(),
         "input_shape": Several(Whole(0)),
         "shape": Several(Whole(0)),
@@ -445,7 +449,6 @@ SITE = Record(
     {
         "version": Choice((1,)),
         "classicnets": Text(),
-        "runtime": Choice(("runtime.wasm",)),
         "files": Several(Text()),
         "examples": Several(Record({"file": Text(), "class": Text()}, closed=True)),
         "networks": Several(NETWORK, most=2, least=1),
@@ -544,7 +547,7 @@ def test_drawing_is_centered_for_data_sets_of_characters() -> None:
         facts = dict.fromkeys(keys) | {"data_name": name}
         table = trace(nn.Flatten(), (1, 28, 28))
         network = page_facts.PageNetwork(
-            source=source, file="", facts=facts, calls=(), table=table, weights=frozenset()
+            source=source, file="", facts=facts, calls=(), sources={}, table=table, weights=frozenset()
         )
         assert page_facts.network_entry(network)["handwriting"] == is_handwriting
 

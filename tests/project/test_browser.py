@@ -29,7 +29,8 @@ const results = lines.map((line) => {
   try {
     if (line.file) return readFacts(new Uint8Array(fs.readFileSync(line.file)));
     if (line.probabilities) return answerOf(line.probabilities, line.facts);
-    return Array.from(preparePixels(Uint8Array.from(line.rgba), line.width, line.height, line.preprocess));
+    const rgba = line.rgba ? Uint8Array.from(line.rgba) : new Uint8Array(4 * line.width * line.height).fill(255);
+    return Array.from(preparePixels(rgba, line.width, line.height, line.preprocess));
   } catch (error) { return error.message; }
 });
 console.log(JSON.stringify(results));
@@ -69,6 +70,13 @@ def test_prepares_images_as_python_does_bit_for_bit() -> None:
                     color = np.broadcast_to(planes, (3, *planes.shape[1:])).transpose(1, 2, 0)
                     expected.append(color.ravel().tolist())
     assert by_node(lines) == expected
+
+
+def test_a_long_strip_needs_no_square() -> None:
+    preprocess = Preprocess(channels=1, image_size=8, fit="letterbox").to_dict()
+    lines = [{"width": 200_000, "height": 4, "preprocess": preprocess}]
+    lines.append({"width": 4, "height": 200_000, "preprocess": preprocess})
+    assert all(len(pixels) == 3 * 8 * 8 for pixels in by_node(lines))
 
 
 def test_reads_the_metadata_of_a_file(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-// The drawing area: strokes of a mouse, finger, pen or the keyboard, or an image.
+// The drawing area: strokes of a mouse, finger, pen or the keyboard, on paper or on an image.
 
-import type { Pixels } from "./fit";
+import type { Part, Pixels } from "./fit";
 
 const SIZE = 336; // pixels of the drawing
 const PEN = SIZE / 14; // stroke width: about two pixels of 28
@@ -13,8 +13,11 @@ interface Stroke {
 export class Drawing {
   private strokes: Stroke[] = [];
   private image: ImageBitmap | null = null;
+  private isPrepared = false;
   private active: Stroke | null = null;
   private cursor: [number, number] | null = null; // of the keyboard
+  /** The parts that the networks see of something of this size. */
+  seen: (width: number, height: number) => Part[] = () => [];
   paperIsDark = true;
   penColor: string | null = null; // null: the opposite of the paper
 
@@ -60,28 +63,39 @@ export class Drawing {
     return !this.image;
   }
 
-  /** Pixels of the drawing, or of the image in its own size. */
+  /** Whether the input is a drawing, or a photo of one: not an image that is prepared already. */
+  get mayBeCentered(): boolean {
+    return !this.image || !this.isPrepared;
+  }
+
+  /** Width and height of the image, or of the paper. */
+  get size(): [number, number] {
+    return this.image ? [this.image.width, this.image.height] : [SIZE, SIZE];
+  }
+
+  /** Pixels of the drawing, or of the image in its own size, with the strokes on it. */
   pixels(): Pixels {
-    if (!this.image) {
-      const context = paint(document.createElement("canvas"), SIZE, SIZE);
-      this.paintStrokes(context);
-      return { data: context.getImageData(0, 0, SIZE, SIZE).data, width: SIZE, height: SIZE };
-    }
-    const { width, height } = this.image;
+    const [width, height] = this.size;
     const context = paint(document.createElement("canvas"), width, height);
-    context.drawImage(this.image, 0, 0);
+    if (this.image) context.drawImage(this.image, 0, 0);
+    else this.paintPaper(context);
+    const [x, y, scale] = this.place();
+    context.setTransform(1 / scale, 0, 0, 1 / scale, -x / scale, -y / scale);
+    this.paintStrokes(context);
     return { data: context.getImageData(0, 0, width, height).data, width, height };
   }
 
-  show(image: ImageBitmap): void {
+  /** Shows an image; `isPrepared`: it is one of the data, as the network reads it. */
+  show(image: ImageBitmap, isPrepared = false): void {
     this.image = image;
+    this.isPrepared = isPrepared;
     this.strokes = [];
     this.refresh();
   }
 
+  /** Takes back the last stroke, or the image if nothing is drawn on it. */
   undo(): void {
-    if (this.image) this.image = null;
-    else this.strokes.pop();
+    if (!this.strokes.pop()) this.image = null;
     this.refresh();
   }
 
@@ -97,7 +111,6 @@ export class Drawing {
   }
 
   private begin(point: [number, number]): void {
-    this.image = null;
     this.active = { color: this.penColor, points: [point] };
     this.strokes.push(this.active);
     this.refresh();
@@ -139,14 +152,22 @@ export class Drawing {
   private draw(): void {
     const context = this.canvas.getContext("2d");
     if (!context) return;
-    this.paintStrokes(context);
+    const [x, y, scale] = this.place();
+    const [width, height] = this.size;
+    context.clearRect(0, 0, SIZE, SIZE);
+    context.save();
+    context.beginPath();
+    context.rect(x, y, width * scale, height * scale);
+    context.clip();
     if (this.image) {
-      const scale = SIZE / Math.max(this.image.width, this.image.height);
-      const [width, height] = [this.image.width * scale, this.image.height * scale];
-      context.clearRect(0, 0, SIZE, SIZE);
       context.imageSmoothingEnabled = scale < 2;
-      context.drawImage(this.image, (SIZE - width) / 2, (SIZE - height) / 2, width, height);
+      context.drawImage(this.image, x, y, width * scale, height * scale);
+    } else {
+      this.paintPaper(context);
     }
+    this.paintStrokes(context);
+    context.restore();
+    this.drawFrames(context);
     if (this.cursor) {
       context.lineWidth = 2;
       context.strokeStyle = this.active ? "#e8590c" : "#4c8dd6";
@@ -156,9 +177,37 @@ export class Drawing {
     }
   }
 
-  private paintStrokes(context: CanvasRenderingContext2D): void {
+  /** Where the image is on the pad: left, top, and pixels of the pad for one of the image. */
+  private place(): [number, number, number] {
+    const [width, height] = this.size;
+    const scale = SIZE / Math.max(width, height);
+    return [(SIZE - width * scale) / 2, (SIZE - height * scale) / 2, scale];
+  }
+
+  /** A dashed frame around what a network sees, in two colors, so that it shows on every image. */
+  private drawFrames(context: CanvasRenderingContext2D): void {
+    const [x, y, scale] = this.place();
+    const [width, height] = this.size;
+    for (const { left, top, right, bottom } of this.seen(width, height)) {
+      if (right - left >= width && bottom - top >= height) continue;
+      const box = [x + left * scale, y + top * scale, (right - left) * scale, (bottom - top) * scale] as const;
+      context.lineWidth = 2;
+      context.setLineDash([]);
+      context.strokeStyle = "#000000b0";
+      context.strokeRect(...box);
+      context.setLineDash([7, 7]);
+      context.strokeStyle = "#ffffff";
+      context.strokeRect(...box);
+      context.setLineDash([]);
+    }
+  }
+
+  private paintPaper(context: CanvasRenderingContext2D): void {
     context.fillStyle = this.paperIsDark ? "#000000" : "#ffffff";
     context.fillRect(0, 0, SIZE, SIZE);
+  }
+
+  private paintStrokes(context: CanvasRenderingContext2D): void {
     context.lineCap = context.lineJoin = "round";
     context.lineWidth = PEN;
     for (const { color, points } of this.strokes) {

@@ -57,6 +57,32 @@ export function fitPixels(image: Pixels, preprocess: Preprocess): Uint8Array {
   return gray ? rgbOfGray(planes) : planes;
 }
 
+/** A part of an image, in its pixels. */
+export interface Part {
+  left: number;
+  top: number;
+  right: number;
+  bottom: number;
+}
+
+/** Returns the part of an image that the network sees; the rest is cropped away. */
+export function seenPart(width: number, height: number, preprocess: Preprocess): Part {
+  const { fit, image_size: size, pad, views } = preprocess;
+  const side = fittedSide(preprocess);
+  const edge = fit === "crop" ? Math.min(width, height) : Math.max(width, height);
+  // more than two views have the corners, and together see everything
+  const first = views > 2 ? 0 : Math.max(0, Math.floor((side + 2 * pad - size) / 2) - pad);
+  const last = views > 2 ? side : Math.min(side, first + size);
+  const along = (length: number): [number, number] => {
+    const span = fit === "stretch" ? length : edge;
+    const start = Math.trunc((length - span) / 2);
+    return [Math.max(0, start + (first / side) * span), Math.min(length, start + (last / side) * span)];
+  };
+  const [left, right] = along(width);
+  const [top, bottom] = along(height);
+  return { left, top, right, bottom };
+}
+
 /** Repeats gray levels as red, green and blue. */
 export function rgbOfGray(gray: Uint8Array): Uint8Array {
   return Uint8Array.from({ length: gray.length * 3 }, (_, i) => gray[Math.floor(i / 3)]!);

@@ -1,33 +1,20 @@
-// Scales and centers a drawn character as in MNIST: the part of classicnets/handwriting.py that a clean drawing needs.
+// Scales and centers a drawn or photographed character as in MNIST, as classicnets/handwriting.py does.
 
 import type { Pixels } from "./fit";
+import { type Box, boundingBox, INK, type Ink, inkOf } from "./ink";
 
 const BOX = 20 / 28; // longer side of the character, as a fraction of the image size
 const STROKE = 2.2 / 28; // minimum stroke width, as a fraction of the image size
+const INPUT_SIZE = 448; // longer side in pixels at which ink is detected
 const CHARACTER_SIZE = 224; // longer side of the character in pixels, before it is scaled down
-const INK = 0.4; // from here on, a pixel belongs to a stroke
-
-/** Amounts of ink, 0 to 1. */
-interface Ink {
-  data: Float32Array;
-  width: number;
-  height: number;
-}
-
-interface Box {
-  top: number;
-  bottom: number;
-  left: number;
-  right: number;
-}
 
 /**
- * Finds the character of a drawing on plain paper, and scales and centers it.
+ * Finds the character on an image of any colors, and scales and centers it.
  *
- * @returns uint8 [size, size], white on black; null if nothing is drawn
+ * @returns uint8 [size, size], white on black; null if there is no character
  */
 export function centerCharacter(pixels: Pixels, size: number): Uint8Array | null {
-  const drawing = inkOf(pixels);
+  const drawing = inkOf(scaledDown(pixels));
   const outline = drawing && boundingBox(drawing);
   if (!drawing || !outline) return null;
   const ink = thickened(cut(drawing, outline));
@@ -44,31 +31,18 @@ export function centerCharacter(pixels: Pixels, size: number): Uint8Array | null
   return largest > 0 ? Uint8Array.from(small.data, (value) => Math.round((value / largest) * 255)) : null;
 }
 
-/** Difference of each pixel from the paper, which is the color of the first pixel. */
-function inkOf({ data, width, height }: Pixels): Ink | null {
-  const ink = new Float32Array(width * height);
-  let largest = 0;
-  for (let i = 0; i < ink.length; i++) {
-    let square = 0;
-    for (let c = 0; c < 3; c++) square += (data[4 * i + c]! - data[c]!) ** 2;
-    ink[i] = Math.sqrt(square);
-    largest = Math.max(largest, ink[i]!);
+/** The image with at most `INPUT_SIZE` pixels in height and width. */
+function scaledDown({ data, width, height }: Pixels): Pixels {
+  const scale = INPUT_SIZE / Math.max(width, height);
+  if (scale >= 1) return { data, width, height };
+  const [columns, rows] = [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
+  const small = new Uint8ClampedArray(4 * columns * rows).fill(255);
+  for (let c = 0; c < 3; c++) {
+    const plane = { data: Float32Array.from({ length: width * height }, (_, i) => data[4 * i + c]!), width, height };
+    const scaled = resample(plane, { top: 0, bottom: height, left: 0, right: width }, columns, rows, 1, true);
+    for (const [i, value] of scaled.data.entries()) small[4 * i + c] = value;
   }
-  return largest < 16 ? null : { data: ink.map((value) => value / largest), width, height };
-}
-
-function boundingBox({ data, width, height }: Ink): Box | null {
-  const box = { top: height, bottom: 0, left: width, right: 0 };
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      if (data[y * width + x]! < INK) continue;
-      box.top = Math.min(box.top, y);
-      box.bottom = y + 1;
-      box.left = Math.min(box.left, x);
-      box.right = Math.max(box.right, x + 1);
-    }
-  }
-  return box.bottom > box.top ? box : null;
+  return { data: small, width: columns, height: rows };
 }
 
 function cut(ink: Ink, box: Box): Ink {
@@ -148,9 +122,9 @@ function centerOfMass({ data, width }: Ink): [number, number] {
 }
 
 /** Resizes a box of the image as Pillow does, bilinearly (order 1) or bicubically (order 2); no ink outside. */
-function resample(ink: Ink, box: Box, width: number, height: number, order: 1 | 2): Ink {
-  const rows = axis(box.top, box.bottom, height, ink.height, order);
-  const columns = axis(box.left, box.right, width, ink.width, order);
+function resample(ink: Ink, box: Box, width: number, height: number, order: 1 | 2, whole = order === 2): Ink {
+  const rows = axis(box.top, box.bottom, height, ink.height, order, whole);
+  const columns = axis(box.left, box.right, width, ink.width, order, whole);
   const narrow = new Float32Array(ink.height * width);
   for (let y = 0; y < ink.height; y++) {
     for (const [x, { first, values }] of columns.entries()) {
@@ -168,7 +142,7 @@ function resample(ink: Ink, box: Box, width: number, height: number, order: 1 | 
   return { data, width, height };
 }
 
-function axis(start: number, end: number, size: number, length: number, order: 1 | 2) {
+function axis(start: number, end: number, size: number, length: number, order: 1 | 2, whole: boolean) {
   const ratio = (end - start) / size;
   const scale = Math.max(ratio, 1);
   return Array.from({ length: size }, (_, i) => {
@@ -179,9 +153,8 @@ function axis(start: number, end: number, size: number, length: number, order: 1
     const first = Math.min(length, Math.max(0, from));
     const last = Math.max(first, Math.min(length, to));
     const inside = weights.slice(first - from, last - from);
-    // the bicubic pass sees the whole image, and Pillow shares out the weights that fall outside; the bilinear pass
-    // sees a part of a larger canvas without ink
-    const sum = (order === 2 ? inside : weights).reduce((a, b) => a + b, 0);
+    // Pillow shares out the weights that fall outside of a whole image; others are parts of a larger canvas without ink
+    const sum = (whole ? inside : weights).reduce((a, b) => a + b, 0);
     return { first, values: inside.map((weight) => weight / sum) };
   });
 }

@@ -1,23 +1,35 @@
 // The page: loads the site, and runs each network whenever the image changes.
 
-import { byId, h } from "./dom";
+import { byId } from "./dom";
 import { Drawing } from "./drawing";
-import { FileError, OpenedFromDisk, readFile } from "./files";
+import { Examples, paperIsDark } from "./examples";
+import { compileFile, FileError, OpenedFromDisk, readFile } from "./files";
+import { type Part, seenPart } from "./fit";
+import { markExample, type Tried } from "./grades";
 import { Inspector } from "./inspector";
+import { describe } from "./labels";
 import { switchLanguage, translatePage, words } from "./language";
 import { Network, prepareRuntime } from "./network";
+import { percent } from "./numbers";
 import { parseSite, type Site, SiteError } from "./site";
 import { startSources } from "./sources";
 import { isDark, startTheme, switchTheme } from "./theme";
-import { describe, NetworkView, report, type Selection } from "./view";
+import { NetworkView, report, type Selection } from "./view";
 
 let site: Site | null = null;
 let views: NetworkView[] = [];
 let drawing: Drawing;
 let running = false;
 let changedMeanwhile = false;
+let example: HTMLElement | null = null; // the button of the test image that is shown, unchanged
+let nextExample: HTMLElement | null = null; // the button of the one that is about to be shown
 
 const inspector = new Inspector((selection) => point(selection, true));
+const examples = new Examples((image, button) => {
+  report("");
+  nextExample = button;
+  drawing.show(image, true);
+});
 
 /** Runs the networks on the current image: once for all changes since the last run. */
 async function refresh(): Promise<void> {
@@ -37,18 +49,27 @@ async function refresh(): Promise<void> {
 }
 
 async function runAll(): Promise<void> {
+  writePadNote();
   const isEmpty = drawing.isEmpty;
   const pixels = drawing.pixels();
-  const centered = drawing.isDrawn && byId<HTMLInputElement>("centered").checked;
+  const centered = isCentered();
+  const tried = example;
+  const truth = tried?.dataset.class ?? null;
   for (const view of views) {
     try {
       const side = view.fit(pixels, centered && !isEmpty) ?? view.fit(pixels, false);
-      if (side) await view.run(side, inspector.tensors(view), isEmpty);
+      if (side) await view.run(side, inspector.tensors(view), isEmpty, truth);
     } catch (error) {
       console.error(error);
       report(words.runFailed);
     }
   }
+  const answers = views.map(({ facts, grade }) => grade && { name: facts.name, grade });
+  if (tried)
+    markExample(
+      tried,
+      answers.filter((answer): answer is Tried => answer !== null),
+    );
   document.body.dataset.runs = String(Number(document.body.dataset.runs ?? 0) + 1);
   await inspector.update();
 }
@@ -63,7 +84,6 @@ function point(selection: Selection | null, keep: boolean): void {
   const missing = inspector.tensors(selection.view).some((name) => !selection.view.outputs[name]);
   void (missing ? refresh() : inspector.update()).then(() => {
     if (!keep) return;
-    selection.view.reveal(selection.layer);
     byId("status").textContent = `${byId("inspector-title").textContent} = ${byId("inspector-value").textContent}`;
   });
 }
@@ -77,14 +97,40 @@ function selectFirst(view: NetworkView): void {
   inspector.select({ view, layer, index }, false);
 }
 
+function isCentered(): boolean {
+  return drawing.mayBeCentered && byId<HTMLInputElement>("centered").checked;
+}
+
+/** What each network sees of something of this size; a character that is centered is not cropped. */
+function seenParts(width: number, height: number): Part[] {
+  if (isCentered()) return [];
+  return views.map(({ facts }) => seenPart(width, height, facts.preprocess));
+}
+
+/** Says below the pad how much is cropped away, and that an image can be drawn on. */
+function writePadNote(): void {
+  const [width, height] = drawing.size;
+  const sentences: string[] = [];
+  for (const [i, { left, top, right, bottom }] of seenParts(width, height).entries()) {
+    const cut = 1 - ((right - left) * (bottom - top)) / (width * height);
+    if (cut > 0) sentences.push(words.cutOff(percent(cut, words.code), views.length > 1 ? views[i]!.facts.name : ""));
+  }
+  if (!drawing.isDrawn) sentences.push(words.drawOnImage);
+  byId("pad-note").textContent = sentences.join(" ");
+}
+
 function startDrawing(): void {
-  drawing = new Drawing(byId<HTMLCanvasElement>("drawing"), () => void refresh());
+  drawing = new Drawing(byId<HTMLCanvasElement>("drawing"), () => {
+    [example, nextExample] = [nextExample, null];
+    void refresh();
+  });
+  drawing.seen = seenParts;
   byId("undo").addEventListener("click", () => drawing.undo());
   byId("clear").addEventListener("click", () => {
     drawing.clear();
     report("");
   });
-  byId("centered").addEventListener("change", () => void refresh());
+  byId("centered").addEventListener("change", () => drawing.refresh());
   const paper = byId<HTMLInputElement>("paper");
   paper.addEventListener("change", () => usePaper(paper.checked));
   const pen = byId<HTMLInputElement>("pen");
@@ -112,8 +158,9 @@ function startSwitches(): void {
     switchLanguage();
     recolor();
     writeFacts();
-    inspector.expand(!byId("inspector-body").hidden);
-    for (const button of document.querySelectorAll<HTMLElement>("#example-list button")) labelExample(button);
+    writePadNote();
+    inspector.expand(inspector.isOpen);
+    examples.translate();
   });
   byId("theme").addEventListener("click", () => {
     switchTheme();
@@ -137,38 +184,8 @@ function writeFacts(): void {
   byId("license").textContent = licenses.map((license) => words.license(license)).join(" ");
 }
 
-function labelExample(button: HTMLElement): void {
-  button.setAttribute("aria-label", words.example(button.dataset.class ?? ""));
-}
-
-/** Buttons with the examples of the site; one that cannot be read is left out. */
-async function addExamples(examples: Site["examples"]): Promise<void> {
-  const list = byId("example-list");
-  byId("examples").hidden = examples.length === 0;
-  const bitmaps = await Promise.all(
-    examples.map(async ({ file }) => {
-      try {
-        return await createImageBitmap(new Blob([await readFile(file)], { type: "image/png" }));
-      } catch {
-        return null;
-      }
-    }),
-  );
-  for (const [i, bitmap] of bitmaps.entries()) {
-    if (!bitmap) continue;
-    const label = examples[i]!.class;
-    const canvas = h("canvas", { "aria-hidden": "true" });
-    [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
-    canvas.getContext("2d", { willReadFrequently: true })?.drawImage(bitmap, 0, 0);
-    const button = h("button", { type: "button", "data-class": label }, canvas, h("span", {}, label));
-    labelExample(button);
-    button.addEventListener("click", () => {
-      report("");
-      drawing.show(bitmap);
-    });
-    list.append(h("li", {}, button));
-    if (list.children.length === 1) choosePaper(canvas);
-  }
+function exampleButtons(): NodeListOf<HTMLElement> {
+  return document.querySelectorAll("#example-list button");
 }
 
 /** Draws on dark or bright paper, with the opposite ink unless another one was chosen. */
@@ -178,29 +195,10 @@ function usePaper(isDarkPaper: boolean): void {
   drawing.refresh();
 }
 
-/** The drawing has the paper of the data: dark if the corners of an example are dark. */
-function choosePaper(example: HTMLCanvasElement): void {
-  const { width, height } = example;
-  const context = example.getContext("2d");
-  if (!context || !drawing.isEmpty) return;
-  const corners = [
-    [0, 0],
-    [width - 1, 0],
-    [0, height - 1],
-    [width - 1, height - 1],
-  ] as const;
-  const levels = corners.map(([x, y]) => {
-    const [red, green, blue] = context.getImageData(x, y, 1, 1).data;
-    return red! + green! + blue!;
-  });
-  const bright = levels.filter((level) => level > 3 * 127).length;
-  usePaper(bright <= 2);
-}
-
-async function openNetwork(file: string, content = readFile(file)): Promise<Network> {
+async function openNetwork(file: string, isInt8: boolean, content = readFile(file)): Promise<Network> {
   const bytes = await content;
   try {
-    return await Network.open(bytes);
+    return await Network.open(bytes, isInt8);
   } catch (error) {
     throw new Error(words.badNetwork(file), { cause: error });
   }
@@ -213,12 +211,12 @@ function canRun(): boolean {
 
 /** Loads what the page needs; what is missing is said, and the rest works. */
 async function load(): Promise<void> {
+  const module = canRun() ? compileFile("runtime.wasm.gz") : null; // the largest file first
+  void module?.catch(() => undefined); // what failed is said below
   site = parseSite(new TextDecoder().decode(await readFile("site.json")));
   const { networks } = site;
-  // the largest files first: a server of HTTP/1.1 sends six at a time
-  const wasm = canRun() ? readFile(`${site.runtime}.gz`) : null;
-  const files = wasm ? networks.map((facts) => readFile(facts.file)) : [];
-  const loaded = Promise.allSettled([wasm, ...files]); // side by side; what failed is said below
+  const files = module ? networks.map((facts) => readFile(facts.file)) : [];
+  const loaded = Promise.allSettled([module, ...files]);
   const named = networks.length > 1;
   document.body.classList.toggle("several", named);
   views = networks.map(
@@ -231,9 +229,10 @@ async function load(): Promise<void> {
         (epoch) => {
           const view = views.find((entry) => entry.facts === facts);
           void view
-            ?.load(epoch?.file ?? facts.file, (file) => openNetwork(file))
+            ?.load(epoch?.file ?? facts.file, (file) => openNetwork(file, facts.int8))
             .then(() => {
               report("");
+              for (const button of exampleButtons()) markExample(button, []); // other weights, other answers
               return refresh();
             }, explain);
         },
@@ -248,20 +247,26 @@ async function load(): Promise<void> {
     byId("networks").append(view.section);
   }
   document.body.classList.add("ready");
-  const examples = addExamples(site.examples);
-  if (!wasm) {
+  const first = examples.start(site.examples).then((image) => {
+    if (image && drawing.isEmpty) usePaper(paperIsDark(image)); // the drawing has the paper of the data
+    return image;
+  });
+  if (!module) {
     report(words.noWebAssembly);
+    void first.then(() => examples.continue());
     return;
   }
   await loaded;
-  prepareRuntime(await wasm);
-  for (const [i, view] of views.entries()) await view.load(view.facts.file, (file) => openNetwork(file, files[i]));
-  await examples;
-  const first = document.querySelector<HTMLElement>("#example-list button");
-  if (first && drawing.isEmpty) first.click();
+  prepareRuntime(await module);
+  for (const [i, view] of views.entries()) {
+    await view.load(view.facts.file, (file) => openNetwork(file, view.facts.int8, files[i]));
+  }
+  const image = await first;
+  if (image && drawing.isEmpty) exampleButtons()[0]?.click();
   for (const view of views) selectFirst(view);
   await refresh();
   document.body.dataset.ready = "true";
+  examples.continue();
 }
 
 /** Says on the page what went wrong and what to do. */

@@ -2,11 +2,18 @@
 
 import * as ort from "onnxruntime-web/wasm";
 
-/** Hands the WebAssembly code to onnxruntime, which then loads nothing itself. */
-export function prepareRuntime(wasm: Uint8Array<ArrayBuffer>): void {
+/** Hands the compiled WebAssembly code to onnxruntime, which then loads and compiles nothing itself. */
+export function prepareRuntime(module: WebAssembly.Module): void {
   ort.env.wasm.numThreads = 1;
-  ort.env.wasm.wasmBinary = wasm;
   ort.env.logLevel = "error";
+  // onnxruntime takes only bytes, and would compile them: its one call gets the compiled module instead
+  ort.env.wasm.wasmBinary = new Uint8Array();
+  const { instantiate } = WebAssembly;
+  const instantiateModule = async (_: BufferSource, imports?: WebAssembly.Imports) => {
+    WebAssembly.instantiate = instantiate;
+    return { module, instance: await instantiate(module, imports) };
+  };
+  WebAssembly.instantiate = instantiateModule as typeof instantiate;
 }
 
 /** Values by name of the ONNX output; the batch axis, or that of the views, comes first. */
@@ -18,8 +25,13 @@ export class Network {
 
   private constructor(private readonly session: ort.InferenceSession) {}
 
-  static async open(file: Uint8Array): Promise<Network> {
-    return new Network(await ort.InferenceSession.create(file, { executionProviders: ["wasm"] }));
+  static async open(file: Uint8Array, isInt8: boolean): Promise<Network> {
+    // where every layer is an output, nothing can be fused, and looking for it takes a third of the start; int8 files
+    // need it, because their convolutions get their integers by fusion
+    const graphOptimizationLevel = isInt8 ? "all" : "disabled";
+    return new Network(
+      await ort.InferenceSession.create(file, { executionProviders: ["wasm"], graphOptimizationLevel }),
+    );
   }
 
   /** Runs the network on an image, uint8 [side, side, 3], and returns the outputs of these names. */

@@ -61,6 +61,7 @@ export interface Layer {
   kind: string;
   type: LayerType;
   input: string | null;
+  sources?: string[]; // outputs of the layers that its input is, or is computed from
   output: string;
   input_shape: number[];
   shape: number[];
@@ -92,6 +93,7 @@ export interface NetworkFacts {
   parameters: number;
   macs: number;
   min_confidence: number | null;
+  temperature: number; // divides the logits; 1 changes nothing
   preprocess: Preprocess;
   handwriting: boolean;
   input: string;
@@ -110,7 +112,6 @@ export interface Example {
 export interface Site {
   version: 1;
   classicnets: string;
-  runtime: string;
   examples: Example[];
   networks: NetworkFacts[];
 }
@@ -173,6 +174,7 @@ const layer = record({
   kind: text,
   type: text,
   input: nullable(text),
+  sources: nullable(listOf(text)),
   output: text,
   input_shape: listOf(numeric),
   shape: listOf(numeric),
@@ -186,7 +188,6 @@ const layer = record({
 const site = record({
   version: oneOf(1),
   classicnets: text,
-  runtime: text,
   examples: listOf(record({ file: text, class: text })),
   networks: listOf(
     record({
@@ -200,6 +201,7 @@ const site = record({
       parameters: numeric,
       macs: numeric,
       min_confidence: nullable(numeric),
+      temperature: nullable(numeric),
       preprocess,
       handwriting: truth,
       input: text,
@@ -230,6 +232,8 @@ export function parseSite(content: string): Site {
   const parsed = value as Site;
   if (parsed.networks.length === 0) throw new SiteError("networks");
   for (const network of parsed.networks) {
+    network.min_confidence ??= null;
+    network.temperature ??= 1;
     for (const entry of network.layers) if (!LAYER_TYPES.includes(entry.type)) entry.type = "other";
   }
   return parsed;

@@ -1,16 +1,24 @@
 // One network of the page: its facts, what it sees, its answer, and its layers as a strip of feature maps.
 
+import { answerLayer, isOfClasses } from "./answer";
 import { Answer } from "./bars";
-import { activationOf, type Rect, unravel } from "./calculation";
+import type { Position, Rect } from "./calculation";
+import type { Extent } from "./docking";
 import { byId, h } from "./dom";
+import { drawEdges, edgesOf, element } from "./edges";
 import { fitPixels, fittedSide, type Pixels, rgbOfGray } from "./fit";
 import { centerCharacter } from "./handwriting";
+import { describe, kindOf } from "./labels";
 import { words } from "./language";
 import { drawImageValues, FeatureMaps, type Mark } from "./maps";
+import { valueMark, windowMark } from "./marks";
 import type { Network, Outputs } from "./network";
-import { count, percent, shapeText, short } from "./numbers";
+import { percent, shapeText, short } from "./numbers";
+import { Overview } from "./overview";
+import { receptiveFields } from "./receptive";
 import type { Epoch, Layer, NetworkFacts } from "./site";
 import { isDark } from "./theme";
+import { type Grade, gradeOf, judge } from "./verdict";
 
 const MAX_OPEN = 6; // networks of epochs in memory
 
@@ -39,6 +47,12 @@ export class NetworkView {
   private epoch: number; // position of the slider: an index of the epochs, or their number for the final weights
   /** The input of the network in the form of a layer, so that it is shown like one. */
   readonly input: Layer;
+  /** The answer of the network in the form of a layer. */
+  readonly output: Layer;
+  /** How it has answered the last image, if the class of this image is known. */
+  grade: Grade | null = null;
+  private truth: string | null = null; // class of the last image
+  private endsWithLogits: boolean | undefined; // whether the last layer gives the logits; undefined until they are known
   readonly section = h("section", { class: "network" });
   readonly layers: LayerView[] = [];
   private readonly answer: Answer;
@@ -58,7 +72,11 @@ export class NetworkView {
     private readonly onEpoch: (epoch: Epoch | null) => void,
   ) {
     this.input = inputLayer(facts);
-    this.answer = new Answer(facts);
+    this.output = answerLayer(facts);
+    this.answer = new Answer(facts, (index) => {
+      if (!this.narrow.matches) this.bring(this.output);
+      onPoint({ view: this, layer: this.output, index }, true);
+    });
     this.epoch = facts.epochs.length;
     this.build();
     this.narrow.addEventListener("change", () => this.arrange());
@@ -99,9 +117,11 @@ export class NetworkView {
     return character && rgbOfGray(character);
   }
 
-  /** Runs the network on fitted pixels and shows the answer and all visible layers. */
-  async run(pixels: Uint8Array, also: readonly string[], isBlank: boolean): Promise<void> {
+  /** Runs the network on fitted pixels, of an image of the class `truth`, and shows the answer and all visible layers. */
+  async run(pixels: Uint8Array, also: readonly string[], isBlank: boolean, truth: string | null): Promise<void> {
     this.isBlank = isBlank;
+    this.truth = truth;
+    this.grade = null;
     if (!this.network) {
       const side = Math.sqrt(pixels.length / 3);
       drawImageValues(this.seen, planesOf(pixels), [3, side, side], (value) => value);
@@ -128,7 +148,9 @@ export class NetworkView {
     const probabilities = this.outputs[this.facts.probabilities];
     if (!input || !probabilities) return;
     if (this.isBlank) this.answer.wait();
-    else this.answer.show(probabilities);
+    else this.answer.show(probabilities, this.truth);
+    const { classes, min_confidence: limit } = this.facts;
+    this.grade = this.truth === null ? null : gradeOf(judge(probabilities, limit), classes, this.truth);
     drawImageValues(this.seen, input, this.input.shape, levelOf(this.facts));
     for (const { layer, maps, legend, visible } of this.layers) {
       const values = this.values(layer.output, layer.shape);
@@ -153,15 +175,52 @@ export class NetworkView {
     return output === null ? undefined : this.byOutput.get(output)?.layer;
   }
 
-  /** Scrolls if the calculation covers the maps of a layer: the strip to the top, or on a phone the maps above it. */
-  reveal(layer: Layer): void {
-    const maps = this.byOutput.get(layer.output)?.maps.element.getBoundingClientRect();
-    const covered = maps ? maps.bottom + 12 - byId("inspector").getBoundingClientRect().top : 0;
-    if (!maps || covered <= 12) return;
-    const strip = this.section.querySelector(".strip-frame")!.getBoundingClientRect();
-    const top = this.narrow.matches ? Math.min(covered, maps.top - 12) : strip.top - 12;
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    scrollBy({ top, behavior: calm ? "auto" : "smooth" });
+  /** The layers in order, from the input to the answer. */
+  steps(): Layer[] {
+    return [this.input, ...this.facts.layers, this.output];
+  }
+
+  /** The last layer, if its values are the logits: a network may change them by a function that is no layer. */
+  logitLayer(): Layer | undefined {
+    const last = this.facts.layers.at(-1);
+    const [values, logits] = [last && this.outputs[last.output], this.outputs[this.facts.logits]];
+    if (this.endsWithLogits === undefined && values && logits) {
+      this.endsWithLogits = values.length === logits.length && values.every((value, i) => Object.is(value, logits[i]));
+    }
+    return this.endsWithLogits ? last : undefined;
+  }
+
+  /** The windows in earlier tensors that a value depends on. */
+  fieldsOf(layer: Layer, at: Position): ReadonlyMap<string, Rect> {
+    const linked = layer === this.output ? { ...layer, input: this.logitLayer()?.output ?? null } : layer;
+    return receptiveFields(this.facts.layers, linked, at);
+  }
+
+  /** The most probable class with its probability. */
+  shortAnswer(): string {
+    return this.isBlank || !this.outputs[this.facts.probabilities] ? "" : this.answer.summary;
+  }
+
+  /** Where the channel, or the bar, of a value is in the window. */
+  extentOf(layer: Layer, index: number): Extent | null {
+    return this.byOutput.get(layer.output)?.maps.extent(index) ?? null;
+  }
+
+  /** Scrolls the strip so that a layer can be seen; on a phone, where the strip is a list, the page. */
+  bring(layer: Layer, withFocus = false): void {
+    const maps = this.byOutput.get(layer.output)?.maps.element;
+    const item = this.columnOf(layer);
+    const frame = this.section.querySelector(".strip-frame");
+    if (!maps || !item || !frame) return;
+    expand(item, true);
+    if (withFocus) maps.focus({ preventScroll: true });
+    if (this.narrow.matches) {
+      item.scrollIntoView({ block: "nearest" });
+      return;
+    }
+    const [box, outer] = [item.getBoundingClientRect(), frame.getBoundingClientRect()];
+    if (box.left < outer.left) frame.scrollLeft += box.left - outer.left - 16;
+    else if (box.right > outer.right) frame.scrollLeft += Math.min(box.right - outer.right + 16, box.left - outer.left);
   }
 
   /** Writes all texts again, in the current language. */
@@ -174,22 +233,45 @@ export class NetworkView {
     if (!this.outputs[this.facts.probabilities]) this.answer.wait();
   }
 
+  private columnOf(layer: Layer): HTMLElement | null {
+    return this.byOutput.get(layer.output)?.maps.element.closest<HTMLElement>(".layer") ?? null;
+  }
+
   private build(): void {
     const { facts } = this;
     this.input.name = words.inputLayer;
+    this.output.name = words.answerLayer;
+    const open = new Set(
+      this.layers.map(({ layer }) => layer).filter((layer) => this.columnOf(layer)?.matches(".open")),
+    );
     const strip = h("ol", { class: "strip" });
     const visible = new Set(this.layers.filter((entry) => entry.visible).map((entry) => entry.layer));
     this.layers.length = 0;
     this.byOutput.clear();
-    for (const layer of [this.input, ...facts.layers]) {
+    for (const layer of this.steps()) {
       strip.append(this.layerElement(layer));
       if (layer === this.input) strip.append(this.filters);
     }
     const about = h("div", {}, h("h3", {}, facts.name), h("p", { class: "note" }, describe(facts)));
+    const edges = element("svg", { class: "edges", "aria-hidden": "true" });
+    const frame = h("div", { class: "strip-frame", tabindex: "0", role: "group", "aria-label": facts.name });
+    frame.append(edges, strip);
+    const columns = this.layers.map(({ layer }) => ({ name: layer.name, column: this.columnOf(layer)! }));
     this.section.replaceChildren(
       h("div", { class: "network-head" }, ...(this.named ? [about] : [])),
-      h("div", { class: "strip-frame", tabindex: "0", role: "group", "aria-label": facts.name }, strip),
+      new Overview(frame, columns).element,
+      frame,
     );
+    for (const layer of open) expand(this.columnOf(layer)!, true);
+    const lines = edgesOf(this.layers.map(({ layer }) => layer));
+    const place = (column: HTMLElement) => column.offsetLeft - strip.offsetLeft + 5;
+    new ResizeObserver(() =>
+      drawEdges(
+        edges,
+        lines,
+        columns.map(({ column }) => place(column)),
+      ),
+    ).observe(strip);
     if (facts.epochs.length > 0) this.section.firstElementChild?.append(this.epochSlider());
     for (const entry of this.layers) entry.visible = visible.has(entry.layer);
     this.arrange();
@@ -216,7 +298,11 @@ export class NetworkView {
   }
 
   private layerElement(layer: Layer): HTMLElement {
-    const maps = new FeatureMaps(layer.shape);
+    const { classes } = this.facts;
+    const maps = new FeatureMaps(layer.shape, {
+      labels: isOfClasses(this.facts, layer) ? classes : [],
+      range: layer === this.output ? { low: 0, high: 1 } : null,
+    });
     const legend = h("div", { class: "legend" }, h("span"), h("i"), h("span"));
     const kind = kindOf(layer);
     maps.element.tabIndex = 0;
@@ -235,19 +321,33 @@ export class NetworkView {
     maps.element.addEventListener("click", (event) => point(maps.indexAt(event), true));
     maps.element.addEventListener("keydown", (event) => {
       const target = event.key === "Enter" ? index : maps.moved(index, event.key);
-      if (target === null || event.ctrlKey || event.altKey || event.metaKey) return;
+      if (target === null || event.shiftKey || event.ctrlKey || event.altKey || event.metaKey) return;
       event.preventDefault();
       point(target, true);
     });
     const item = h("li", { class: `layer type-${layer.type}`, "data-output": layer.output });
+    const about = layer.parameters > 0 ? words.parameters(layer.parameters) : "";
     item.append(
-      h("p", { class: "layer-name" }, layer.name),
-      h("p", { class: "layer-kind" }, kind),
-      h("p", { class: "layer-shape" }, shapeText(layer.shape)),
-      maps.element,
-      legend,
+      this.head(item, layer.name, kind, shapeText(layer.shape), about),
+      h("div", { class: "layer-body" }, maps.element, legend),
     );
     return item;
+  }
+
+  /** Name, kind and shape of a column; on a phone, a button opens and closes what is below. */
+  private head(item: HTMLElement, ...[name, kind, shape, size = ""]: string[]): HTMLElement {
+    const opener = h("button", { type: "button", class: "opener", "aria-expanded": "false" });
+    opener.setAttribute("aria-label", words.showValues(name!));
+    opener.addEventListener("click", () => expand(item, !item.classList.contains("open")));
+    return h(
+      "div",
+      { class: "layer-head" },
+      h("p", { class: "layer-name" }, name!),
+      h("p", { class: "layer-kind" }, kind!),
+      h("p", { class: "layer-shape" }, shape!),
+      h("p", { class: "layer-size" }, size),
+      opener,
+    );
   }
 
   private epochSlider(): HTMLElement {
@@ -285,7 +385,7 @@ export class NetworkView {
       (entries) => {
         let appeared = false;
         for (const { target, isIntersecting } of entries) {
-          const entry = this.byOutput.get((target as HTMLElement).dataset.output ?? "");
+          const entry = this.byOutput.get(target.closest<HTMLElement>("[data-output]")?.dataset.output ?? "");
           if (!entry) continue;
           appeared ||= isIntersecting && !entry.visible;
           entry.visible = isIntersecting;
@@ -294,7 +394,7 @@ export class NetworkView {
       },
       { rootMargin: "200px" },
     );
-    for (const item of this.section.querySelectorAll("[data-output]")) this.observer.observe(item);
+    for (const body of this.section.querySelectorAll("[data-output] > .layer-body")) this.observer.observe(body);
   }
 
   /** The filters of a first convolution, which has one or three channels, are images themselves. */
@@ -310,18 +410,18 @@ export class NetworkView {
     const maps = new FeatureMaps([outputs, ...kernel]);
     maps.arrange(this.narrow.matches ? Math.max(200, document.documentElement.clientWidth - 72) : null);
     const legend = h("div", { class: "legend" }, h("span"), h("i"), h("span"));
+    const body = h("div", { class: "layer-body" }, maps.element);
     this.filters.replaceChildren(
-      h("p", { class: "layer-name" }, words.filters(first.name)),
-      h("p", { class: "layer-kind" }, words.filtersHelp),
-      h("p", { class: "layer-shape" }, shapeText([outputs, inputs, ...kernel])),
-      maps.element,
+      this.head(this.filters, words.filters(first.name), words.filtersHelp, shapeText([outputs, inputs, ...kernel])),
+      body,
     );
+    expand(this.filters, this.filters.classList.contains("open"));
     maps.element.setAttribute("role", "img");
     maps.element.setAttribute("aria-label", words.filters(first.name));
     if (inputs === 1) {
       maps.draw(weights, isDark());
       showLegend(legend, maps);
-      this.filters.append(legend);
+      body.append(legend);
     } else {
       maps.drawColors(weights);
     }
@@ -329,32 +429,10 @@ export class NetworkView {
   }
 }
 
-/** Data, accuracy and size of a network in one line. */
-export function describe(facts: NetworkFacts): string {
-  const details = [words.trainedOn(facts.data_name)];
-  if (facts.test_accuracy !== null && facts.test_images !== null) {
-    details.push(words.testAccuracy(percent(facts.test_accuracy, words.code), count(facts.test_images, words.code)));
-  }
-  details.push(words.parameters(facts.parameters), words.macs(facts.macs));
-  if (facts.int8) details.push(words.int8);
-  return details.join(" · ");
-}
-
-/** Name of a layer's kind with its window: "Convolution 5 × 5". */
-export function kindOf(layer: Layer): string {
-  const known = activationOf(layer);
-  if (known) return words.functions[known.name] ?? layer.kind;
-  if (layer.output === layer.input) return words.inputKind;
-  if (layer.type === "other" || layer.type === "activation") return layer.kind;
-  const { kernel } = layer.facts;
-  return kernel ? `${words.types[layer.type]} ${shapeText(kernel)}` : words.types[layer.type];
-}
-
-/** The place of a value: channel, row and column from 0, or the unit. */
-export function placeOf(layer: Layer, index: number): string {
-  const at = unravel(index, layer.shape);
-  if (at.length !== 3) return words.unit(index);
-  return words.place(at[0]!, at[1]!, at[2]!);
+/** Opens or closes a layer on a phone; on a wide screen, all are open. */
+function expand(item: HTMLElement, isOpen: boolean): void {
+  item.classList.toggle("open", isOpen);
+  item.querySelector(".opener")?.setAttribute("aria-expanded", String(isOpen));
 }
 
 function inputLayer(facts: NetworkFacts): Layer {
@@ -396,43 +474,6 @@ function showLegend(legend: HTMLElement, maps: FeatureMaps): void {
   bar.className = low < 0 ? "signed" : "unsigned";
   legend.setAttribute("role", "img");
   legend.setAttribute("aria-label", words.legend(short(low), short(high)));
-}
-
-function valueMark(layer: Layer, index: number): Mark {
-  const at = unravel(index, layer.shape);
-  const [row, column] = at.length >= 2 ? at.slice(-2) : [0, at[0]];
-  const rect = { top: row!, bottom: row! + 1, left: column!, right: column! + 1 };
-  const plane = at.length >= 2 ? layer.shape.at(-1)! * layer.shape.at(-2)! : layer.shape[0]!;
-  const channel = Math.floor(index / plane);
-  return { rect, first: channel, last: channel + 1, kind: "value" };
-}
-
-/** The window in an earlier layer; directly before, only in the channels that the value reads. */
-function windowMark(layer: Layer, index: number, earlier: Layer, rect: Rect): Mark {
-  const channel = unravel(index, layer.shape)[0]!;
-  const channels = earlier.shape.length === 3 ? earlier.shape[0]! : 1;
-  const all: Mark = { rect, first: 0, last: channels, kind: "window" };
-  if (earlier.output !== layer.input || layer.shape.length !== 3 || earlier.shape.length !== 3) return all;
-  switch (layer.type) {
-    case "conv": {
-      const perGroup = channels / (layer.facts.groups ?? 1);
-      const first = Math.floor(channel / (layer.shape[0]! / (layer.facts.groups ?? 1))) * perGroup;
-      return { ...all, first, last: first + perGroup };
-    }
-    case "max_pool":
-    case "average_pool":
-    case "activation":
-    case "batch_norm":
-    case "dropout":
-      return { ...all, first: channel, last: channel + 1 };
-    case "lrn": {
-      const size = layer.facts.size ?? 1;
-      const first = channel - Math.floor(size / 2);
-      return { ...all, first: Math.max(0, first), last: Math.min(channels, first + size) };
-    }
-    default:
-      return all;
-  }
 }
 
 /** Shows a sentence about what went wrong, or removes it. */

@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import example from "../../examples/browser/index.html?raw";
-import { fitPixels } from "../src/fit";
+import { fitPixels, seenPart } from "../src/fit";
 import type { Preprocess } from "../src/site";
 
 type Prepare = (rgba: Uint8ClampedArray, width: number, height: number, preprocess: Preprocess) => Uint8Array;
@@ -69,4 +69,28 @@ test("a long strip needs no square of its length", () => {
   const white = { data: new Uint8ClampedArray(4 * 100_000).fill(255), width: 100_000, height: 1 };
   const fitted = fitPixels(white, preprocess); // the square would have 30 GB
   expect(fitted.length).toBe(48);
+});
+
+test.each([
+  ["everything", { fit: "stretch" }, [0, 0, 40, 20]],
+  ["the middle square", { fit: "crop" }, [10, 0, 30, 20]],
+  ["everything, with a border", { fit: "letterbox" }, [0, 0, 40, 20]],
+  ["a crop of the middle", { fit: "stretch", resize: 10 }, [4, 2, 36, 18]],
+  ["a crop of the middle square", { fit: "crop", resize: 10 }, [12, 2, 28, 18]],
+  ["a crop that reaches into the border", { fit: "letterbox", resize: 10 }, [4, 0, 36, 20]],
+  ["everything, in ten views", { fit: "stretch", resize: 10, views: 10 }, [0, 0, 40, 20]],
+  ["everything, padded", { fit: "stretch", resize: 6, pad: 1 }, [0, 0, 40, 20]],
+  ["an uneven crop of the middle", { fit: "stretch", resize: 9 }, [0, 0, (40 * 8) / 9, (20 * 8) / 9]],
+] as const)("the network sees %s", (_, changes, [left, top, right, bottom]) => {
+  const plain = {
+    channels: 1,
+    image_size: 8,
+    resize: null,
+    pad: 0,
+    views: 1,
+    mean: [0],
+    std: [1],
+    background: "#000000",
+  };
+  expect(seenPart(40, 20, { ...plain, ...changes })).toEqual({ left, top, right, bottom });
 });

@@ -230,6 +230,39 @@ def hooked(
             handle.remove()
 
 
+def layer_sources(model: ModelProto, calls: Sequence[LayerCall]) -> dict[str, tuple[str, ...]]:
+    """Return which outputs each call reads, by the name of its own, where operations that are no layers come between.
+
+    Args:
+        model: a model of `export_observed`, or one that computes the same.
+        calls: its calls.
+
+    Returns:
+        Names of the outputs of earlier calls, and of the preprocessed image, in their order; empty if the call has
+        several inputs, which the model does not tell apart.
+    """
+    makers = {name: node for node in model.graph.node for name in node.output}
+    order = {graph.PREPARED: -1} | {call.output: call.number for call in calls}
+    copies = {makers[n].input[0]: n for n in order if n in makers and makers[n].op_type == "Identity"}
+    sources: dict[str, tuple[str, ...]] = {}
+    for call in calls:
+        found, seen, pending = set[str](), set[str](), [call.own_input] if call.own_input else []
+        while pending:
+            name = pending.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            if order.get(copies.get(name, ""), call.number) < call.number:
+                name = copies[name]
+            if order.get(name, call.number) < call.number:
+                found.add(name)
+            elif name in makers:
+                pending += makers[name].input
+        direct = [call.source] if call.source and not call.own_input else []
+        sources[call.output] = (*direct, *sorted(found, key=order.__getitem__))
+    return sources
+
+
 def _rename_outputs(model: ModelProto, names: Sequence[str]) -> None:
     """Give the outputs of a graph these names; one that is an input, a weight or another output gets a node Identity.
 

@@ -39,6 +39,7 @@ class PageNetwork:
         file: its ONNX file in the folder of the page.
         facts: the metadata of the file.
         calls: the calls of layers that it shows.
+        sources: which outputs each of them reads, from `observed.layer_sources`.
         table: its layer table.
         weights: names of the outputs that hold weights, of this file and of those of all epochs.
         epochs: the files of its epochs.
@@ -48,6 +49,7 @@ class PageNetwork:
     file: str
     facts: Mapping[str, Any]
     calls: Sequence[LayerCall]
+    sources: Mapping[str, Sequence[str]]
     table: Table
     weights: frozenset[str]
     epochs: tuple[EpochFile, ...] = ()
@@ -117,6 +119,7 @@ def _layer_entries(network: PageNetwork) -> Iterator[dict[str, Any]]:
             "kind": type(call.module).__name__,
             "type": facts.type,
             "input": call.source,
+            "sources": [*network.sources[call.output]],
             "output": call.output,
             "input_shape": [*call.inputs],
             "shape": [*call.outputs],

@@ -184,7 +184,6 @@ def write_page(folder: Path, networks: Sequence[PageNetwork], images: Sequence[E
     site = {
         "version": _VERSION,
         "classicnets": __version__,
-        "runtime": "runtime.wasm",
         "files": sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()),
         "examples": entries,
         "networks": [network_entry(network) for network in networks],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from classicnets import files
+from classicnets import files, machine
 from classicnets.errors import CheckFailed, UsageError
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.program import ProgramClassifier
@@ -212,11 +212,14 @@ def _write_network(folder: Path, number: int, source: ExportSource) -> tuple[Exp
         name = f"networks/{number}-epoch-{epoch}.onnx"
         weights = weights & _write_epoch(folder / name, source, epoch)
         epochs.append(page_facts.EpochFile(number=epoch, file=name, event=events.get(epoch)))
+    calls = observed.layer_calls(source.net, source.preprocess)
+    model = machine.require("onnx", extra="export").load(folder / file)
     network = page_facts.PageNetwork(
         source=source,
         file=file,
         facts=source.facts(source.net, options.license, as_int8=options.int8, accuracy=exported.accuracy),
-        calls=observed.layer_calls(source.net, source.preprocess),
+        calls=calls,
+        sources=observed.layer_sources(model, calls),
         table=trace(source.net, source.preprocess.shape),
         weights=frozenset(weights),
         epochs=tuple(epochs),
