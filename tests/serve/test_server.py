@@ -87,7 +87,7 @@ def slow_request(url: str) -> socket.socket:
 def test_sigterm_lets_a_request_end(cli: CommandLine, model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process, whose main thread runs the server, as that of the command does."""
     urls, answers = list[str](), list[bytes]()
-    monkeypatch.setattr("classicnets.cli.serve._print_start", lambda url, _settings: urls.append(url))
+    monkeypatch.setattr("classicnets.cli.serve._print_start", lambda url, _settings, _chosen: urls.append(url))
 
     def client() -> None:
         wait_until(lambda: urls)
@@ -242,6 +242,20 @@ def test_the_client_of_triton(model_file: Path) -> None:
         with pytest.raises(triton.InferenceServerException, match="CN504"):
             client.infer("none", [pixels])
         client.close()
+
+
+def test_only_a_token_that_was_chosen_here_is_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from classicnets.cli import serve
+    from classicnets.serve.app import Settings
+
+    settings = Settings(sources=(), options=ServeOptions(), token="a-secret-token")
+    for show in (serve._print_start, serve._print_json):
+        show("http://localhost:8000/", settings, True)
+        assert "a-secret-token" in capsys.readouterr().out
+        show("http://localhost:8000/", settings, False)
+        assert "a-secret-token" not in capsys.readouterr().out
 
 
 def test_the_access_log_has_no_parameters() -> None:

@@ -32,7 +32,7 @@ def serve(
     *,
     trust: bool = False,
     say: Say,
-    listening: Callable[[str, Settings], None] = lambda _url, _settings: None,
+    listening: Callable[[str, Settings, bool], None] = lambda _url, _settings, _chosen: None,
 ) -> None:
     """Serve models until SIGINT or SIGTERM.
 
@@ -41,14 +41,16 @@ def serve(
         options: How they are served.
         trust: Whether to run code that was not run on this machine before, and to use files that were changed.
         say: Receives notes.
-        listening: Receives the URL and the settings when the server listens.
+        listening: Receives the URL, the settings, and whether the token was chosen here, when the server listens.
 
     Raises:
         UsageError: CN206, two models have the same name; and what opening a model raises.
         DataError: CN308, a file is damaged.
         MachineError: CN404, the address cannot be used.
     """
-    token = choose_token(options, os.environ.get(VARIABLE))
+    given = os.environ.get(VARIABLE)
+    token = choose_token(options, given)
+    is_chosen = token is not None and options.token_file is None and not given
     with server.listen(options) as sock, temporary_folder() as folder:
         sources: dict[str, Source] = {}
         for number, place in enumerate(places):
@@ -70,7 +72,7 @@ def serve(
                 )
             )
         settings = Settings(sources=tuple(sources.values()), options=options, token=token)
-        server.run(settings, sock, folder, lambda: listening(shown_address(sock), settings))
+        server.run(settings, sock, folder, lambda: listening(shown_address(sock), settings, is_chosen))
 
 
 def _name(path: Path) -> str:

@@ -50,16 +50,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print_json(url: str, settings: Settings) -> None:
+def _print_json(url: str, settings: Settings, is_chosen: bool) -> None:
     models = {source.name: str(source.origin) for source in settings.sources}
-    print(dump({"url": url, "token": settings.token, "models": models}))
+    print(dump({"url": url, "token": settings.token if is_chosen else None, "models": models}))
     report.output.flush()
 
 
-def _print_start(url: str, settings: Settings) -> None:
-    """Print the URL, the models, and a command that sends an image."""
+def _print_start(url: str, settings: Settings, is_chosen: bool) -> None:
+    """Print the URL, the models, and a command that sends an image. A token that the user has chosen stays secret."""
     console = report.tables.console()
-    token = settings.token
+    token = settings.token if is_chosen else settings.token and "TOKEN"
     console.print(_("{url}   # in a browser; Ctrl-C stops the server", url=f"{url}?token={token}" if token else url))
     for source in settings.sources:
         console.print(_("model {name}: {path}", name=source.name, path=source.origin))
