@@ -32,11 +32,11 @@ DRAWS = 200  # for each size
 def held_out(count: int, epochs: int, runs: str) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities [N, classes] and labels of held-out images, of a network that was trained on `count` others."""
     train = loading.load(DATA).train
-    share, limit = HELD_OUT / len(train), None if count == max(TRAINED) else count
-    settings = {"epochs": epochs, "validation": share if limit is None else 0, "monitor": "none"}
-    settings["batch_size"] = min(128, count // 8)
+    limit = None if count == max(TRAINED) else count
+    validation = HELD_OUT / len(train) if limit is None else 0.0
+    settings = {"epochs": epochs, "validation": validation, "monitor": "none", "batch_size": min(128, count // 8)}
     run = cn.train(NET, recipe="fast", data=DATA, device="cpu", quiet=True, runs=runs, limit=limit, seed=0, **settings)
-    trained, _validation = batches.split_indices(train.labels, settings["validation"], limit, 0)
+    trained, _validation = batches.split_indices(train.labels, validation, limit, 0)
     assert len(trained) == count
     others = np.setdiff1d(np.arange(len(train)), trained)
     chosen = np.random.default_rng(0).choice(others, HELD_OUT, replace=False)

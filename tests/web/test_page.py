@@ -301,7 +301,7 @@ def test_layers_are_connected_and_one_click_away(color: Any) -> None:
     assert buttons.count() == layers and buttons.first.get_attribute("aria-current") == "true"
     buttons.last.click()
     color.wait_for_selector(".overview button:last-child[aria-current=true]")
-    assert color.evaluate("document.activeElement.closest('[data-output] ').dataset.output").startswith("layers/")
+    assert color.evaluate("document.activeElement.closest('[data-output]').dataset.output") == "probabilities"
     buttons.first.click()
     color.wait_for_selector(".overview button[aria-current=true]:nth-of-type(1)")
 
@@ -357,6 +357,134 @@ def test_values_and_calculations_of_every_layer(
     assert explained >= 3 * (len(site["networks"][0]["layers"]) - 1)
 
 
+def shown_value(page: Any, layer: str, action: Callable[[], Any]) -> dict[str, str]:
+    """What the panel shows of a value of a layer, after an action that selects it."""
+    page.evaluate("delete document.getElementById('inspector-value').dataset.layer")
+    action()
+    script = "layer => document.getElementById('inspector-value').dataset.layer === layer"
+    page.wait_for_function(script, arg=layer)
+    return dict(page.evaluate("({...document.getElementById('inspector-value').dataset})"))
+
+
+def check_probability(page: Any, bar: Any) -> dict[str, str]:
+    """A bar of the answer leads to its calculation, which gives its probability."""
+    shown = shown_value(page, "probabilities", bar.locator("button").click)
+    assert shown["index"] == bar.get_attribute("data-index")
+    probability = float(bar.get_attribute("data-probability"))
+    assert abs(float(shown["value"]) - probability) < 1e-6
+    assert abs(float(shown["calculated"]) - probability) < 1e-6
+    return shown
+
+
+def test_the_answer_follows_from_the_last_layer(gray: Any, runs: tuple[cn.Run, cn.Run], sites: Path) -> None:
+    last = json.loads((sites / "gray" / "site.json").read_text())["networks"][0]["layers"][-1]
+    after_run(gray, gray.locator("#example-list button").first.click)
+    place = gray.evaluate("scrollY")
+    shown = check_probability(gray, gray.locator(".bars li").nth(1))
+    assert gray.evaluate("scrollY") == place
+    assert gray.locator("#explanation .shares tbody tr").count() == len(runs[0].classes)
+    name = runs[0].classes[int(shown["index"])]
+    assert gray.inner_text("#inspector-title").endswith(f"({name})")
+    logit = shown_value(gray, last["output"], gray.locator("#explanation .link", has_text=last["name"]).click)
+    assert logit["index"] == shown["index"] and gray.inner_text("#inspector-title").endswith(f"({name})")
+    shown_value(gray, "probabilities", gray.locator(".then .link").click)
+    for layer in (last["output"], "probabilities"):  # with the names of the classes
+        assert gray.locator(f'[data-output="{layer}"] .class-names li').all_text_contents() == [*runs[0].classes]
+
+
+def test_says_whether_an_answer_is_right(gray: Any, runs: tuple[cn.Run, cn.Run]) -> None:
+    grades = set()
+    buttons = gray.locator("#example-list button")
+    for number in range(buttons.count()):
+        button = buttons.nth(number)
+        after_run(gray, button.click)
+        truth, best = button.get_attribute("data-class"), gray.inner_text(".headline")
+        grade, symbol = ("right", "✓") if best == truth else ("wrong", "✗")
+        assert gray.inner_text(f".verdict .{grade}") == f"{symbol} {grade}: it is “{truth}”"
+        assert button.locator(".marks").inner_text() == symbol
+        assert button.get_attribute("aria-label") == f"Example: {truth}, answered {grade}"
+        grades.add(grade)
+        first, second = list(probabilities(gray).values())[:2]
+        assert (gray.locator(".verdict .unsure").count() == 1) == (first - second < 0.1)
+        assert gray.inner_text("#inspector-answer") == f"{best} {gray.locator('.probability').first.inner_text()}"
+        if len(grades) == 2:
+            break
+    after_run(gray, lambda: draw(gray))
+    assert gray.locator(".verdict .right, .verdict .wrong").count() == 0
+    assert f"(chance: {1 / len(runs[0].classes):.1%})" in gray.inner_text("#subtitle")
+
+
+def test_calculates_temperatures_and_log_softmax(opened: Open, sites: Path) -> None:
+    place = sites / "temperature"
+    shutil.copytree(sites / "gray", place)
+    site = json.loads((place / "site.json").read_text())
+    (facts,) = site["networks"]
+    site["networks"] = [facts | {"temperature": 2.5}, facts | {"file": "networks/1.onnx", "name": "logarithms"}]
+    (place / "site.json").write_text(json.dumps(site))
+    scaled, logarithms = (onnx.load(place / "networks/0.onnx") for _ in range(2))
+    nodes = scaled.graph.node  # as the export writes a temperature
+    (end,) = (node for node in nodes if [*node.output] == ["probabilities"])
+    scaled.graph.initializer.append(onnx.numpy_helper.from_array(np.array(1 / 2.5, np.float32), "factor"))
+    nodes.insert([*nodes].index(end), onnx.helper.make_node("Mul", ["logits", "factor"], ["scaled"]))
+    (end,) = (node for node in nodes if [*node.output] == ["probabilities"])
+    end.input[0] = "scaled"
+    onnx.save(scaled, place / "networks/0.onnx")
+    nodes = logarithms.graph.node  # a function after the last layer
+    (end,) = (node for node in nodes if [*node.output] == ["logits"])
+    end.output[0] = "raw"
+    for node in nodes:
+        node.input[:] = ["raw" if name == "logits" and node.op_type == "Identity" else name for name in node.input]
+    nodes.insert([*nodes].index(end) + 1, onnx.helper.make_node("LogSoftmax", ["raw"], ["logits"], axis=1))
+    onnx.save(logarithms, place / "networks/1.onnx")
+
+    page = opened("temperature")
+    after_run(page, page.locator("#example-list button").first.click)
+    assert len(page.locator("#example-list .marks").first.inner_text()) == 2  # one for each network
+    first, second = page.locator(".answer").all()
+    check_probability(page, first.locator(".bars li").nth(1))
+    assert "The temperature of this run, 2.500" in page.inner_text("#explanation")
+    check_probability(page, second.locator(".bars li").nth(1))
+    assert "logarithms of probabilities" in page.inner_text("#explanation")
+    last = facts["layers"][-1]["name"]
+    assert page.locator("#explanation .link", has_text=last).count() == 0  # its values are not the logits
+
+
+def is_uncovered(page: Any, x: float, y: float) -> bool:
+    return bool(page.evaluate("([x, y]) => Boolean(document.elementFromPoint(x, y).closest('.maps'))", [x, y]))
+
+
+def test_chooses_values_in_an_enlarged_map(gray: Any, sites: Path) -> None:
+    layers = json.loads((sites / "gray" / "site.json").read_text())["networks"][0]["layers"]
+    names = [layer["output"] for layer in layers]
+    conv = next(layer for layer in layers if layer["type"] == "conv")
+    _, height, width = conv["shape"]
+    maps = gray.locator(f'[data-output="{conv["output"]}"] .maps')
+    maps.scroll_into_view_if_needed()
+    box, place = maps.bounding_box(), gray.evaluate("scrollY")
+    shown = shown_value(gray, conv["output"], lambda: gray.mouse.click(box["x"] + 9, box["y"] + 9))
+    assert int(shown["index"]) < height * width  # in the first channel
+    assert gray.evaluate("scrollY") == place and is_uncovered(gray, box["x"] + 9, box["y"] + 9)
+    enlarged = gray.locator("#enlarged .choosable")
+    box = enlarged.bounding_box()
+    assert box["width"] > 200
+    corner = (box["x"] + box["width"] - 3, box["y"] + 3)
+    assert shown_value(gray, conv["output"], lambda: gray.mouse.click(*corner))["index"] == str(width - 1)
+    enlarged.focus()
+    shown = shown_value(gray, conv["output"], lambda: gray.keyboard.press("ArrowDown"))
+    assert shown["index"] == str(2 * width - 1)
+    shown = shown_value(gray, conv["output"], lambda: gray.keyboard.press("PageDown"))
+    assert shown["index"] == str(height * width + 2 * width - 1)
+    assert gray.evaluate("document.activeElement.className") == "framed choosable"
+    following = names[names.index(conv["output"]) + 1]
+    shown_value(gray, following, gray.locator("#next").click)
+    shown_value(gray, conv["output"], gray.locator("#previous").click)
+    maps.focus()
+    shown_value(gray, following, lambda: gray.keyboard.press("Shift+ArrowRight"))
+    assert gray.evaluate("document.activeElement.closest('[data-output]').dataset.output") == following
+    shown_value(gray, conv["output"], lambda: gray.keyboard.press("Shift+ArrowLeft"))
+    gray.keyboard.press("Escape")
+
+
 def test_calculation_has_the_numbers_in_words(gray: Any) -> None:
     maps = gray.locator(".layer.type-conv .maps").nth(1)
     maps.focus()
@@ -405,10 +533,11 @@ def test_is_accessible(gray: Any, color: Any) -> None:
 def test_phone_in_the_dark(opened: Open) -> None:
     phone = {"viewport": {"width": 360, "height": 640}, "has_touch": True, "is_mobile": True}
     page = opened("color", color_scheme="dark", locale="zh-CN", **phone)
-    for part in ("#drawing", ".headline", ".bars li:first-child"):  # on the first screen
+    end = page.locator("#inspector").bounding_box()["y"]
+    for part in ("#drawing", ".headline", ".bars li:first-child"):  # on the first screen, above the panel
         box = page.locator(part).bounding_box()
-        assert box["y"] + box["height"] <= 640, part
-    assert page.locator(".layer .maps:visible").count() == 0 and page.locator(".layer-shape:visible").count() == 13
+        assert box["y"] + box["height"] <= end, part
+    assert page.locator(".layer .maps:visible").count() == 0 and page.locator(".layer-shape:visible").count() == 14
     shown, classes = (
         page.locator("#example-list li:visible"),
         page.eval_on_selector_all(
@@ -429,9 +558,15 @@ def test_phone_in_the_dark(opened: Open) -> None:
         page.keyboard.press("ArrowDown")
         page.wait_for_function("layer => document.querySelector('#inspector-value').dataset.layer === layer", arg=layer)
         assert page.evaluate(width) <= 360, layer
-    page.locator(".layer.type-conv .maps").first.scroll_into_view_if_needed()
-    page.locator(".layer.type-conv .maps").first.tap()
-    page.wait_for_selector("#inspector.kept .grid")
+    for place in (150, 560):  # in the upper half and in the lower half of the window
+        page.locator("#toggle").tap()
+        maps = page.locator(".layer.type-conv .maps").first
+        maps.evaluate("(maps, place) => scrollBy(0, maps.getBoundingClientRect().top - place)", place)
+        box, scrolled = maps.bounding_box(), page.evaluate("scrollY")
+        page.touchscreen.tap(box["x"] + 20, box["y"] + 20)
+        page.wait_for_selector("#inspector.kept.open .grid")
+        page.evaluate("new Promise(requestAnimationFrame)")
+        assert page.evaluate("scrollY") == scrolled and is_uncovered(page, box["x"] + 20, box["y"] + 20)
     assert violations(page) == []
 
 

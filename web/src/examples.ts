@@ -2,6 +2,7 @@
 
 import { byId, h } from "./dom";
 import { readFile } from "./files";
+import { labelExample } from "./grades";
 import { words } from "./language";
 import type { Example } from "./site";
 
@@ -9,8 +10,8 @@ export class Examples {
   private readonly list = byId("example-list");
   private unread: [file: string, HTMLButtonElement][] = [];
 
-  /** Calls `use` with an image that was chosen. */
-  constructor(private readonly use: (image: ImageBitmap) => void) {}
+  /** Calls `use` with an image that was chosen, and its button. */
+  constructor(private readonly use: (image: ImageBitmap, button: HTMLElement) => void) {}
 
   /** Adds a button for each example, and returns the first image. */
   async start(examples: readonly Example[]): Promise<ImageBitmap | null> {
@@ -35,7 +36,7 @@ export class Examples {
 
   /** Writes the labels again, in the current language. */
   translate(): void {
-    for (const button of this.list.querySelectorAll<HTMLElement>("button")) label(button);
+    for (const button of this.list.querySelectorAll<HTMLElement>("button")) labelExample(button);
     const isAll = this.list.classList.contains("all");
     const more = byId("more-examples");
     more.textContent = isAll ? words.fewerExamples : words.moreExamples;
@@ -45,7 +46,7 @@ export class Examples {
   private add(example: Example): HTMLButtonElement {
     const canvas = h("canvas", { "aria-hidden": "true" });
     const button = h("button", { type: "button", "data-class": example.class }, canvas, h("span", {}, example.class));
-    label(button);
+    labelExample(button);
     const isFirst = !this.list.querySelector(`[data-class="${CSS.escape(example.class)}"]`);
     this.list.append(h("li", isFirst ? {} : { class: "more" }, button)); // a phone shows one of each class first
     return button;
@@ -58,17 +59,13 @@ export class Examples {
       const canvas = button.querySelector("canvas")!;
       [canvas.width, canvas.height] = [image.width, image.height];
       canvas.getContext("2d")?.drawImage(image, 0, 0);
-      button.addEventListener("click", () => this.use(image));
+      button.addEventListener("click", () => this.use(image, button));
       return image;
     } catch {
       button.parentElement?.remove();
       return null;
     }
   }
-}
-
-function label(button: HTMLElement): void {
-  button.setAttribute("aria-label", words.example(button.dataset.class ?? ""));
 }
 
 /** Whether at least two corners of an image are dark. */

@@ -1,22 +1,19 @@
-// The calculation of one value, with its real numbers.
+// The panel of the calculation: which value it shows, its head, and its parts.
 
-import { activationOf, type Calculation, type Cell, calculate, type Rect, unravel, weightNames } from "./calculation";
-import { colorScale, cssColor, type Range, rangeOf } from "./colors";
-import { byId, formula, fraction, h, m, name, number, row, symbol } from "./dom";
+import { calculateAnswer, isOfClasses } from "./answer";
+import { calculate, type Rect, unravel, weightNames } from "./calculation";
+import { rangeOf } from "./colors";
+import { dock } from "./docking";
+import { byId, h } from "./dom";
+import { EnlargedMap } from "./enlarged";
+import { appendNext, type Explained, explain, explainAnswer, nextLayer, sizeNote } from "./explanation";
+import { figure, framed } from "./figures";
+import { kindOf, placeOf } from "./labels";
 import { words } from "./language";
 import { drawImageValues } from "./maps";
-import { operand, shapeText, short, tiny } from "./numbers";
-import { receptiveFields } from "./receptive";
-import type { Layer } from "./site";
-import { isDark } from "./theme";
-import { kindOf, levelOf, placeOf, type Selection } from "./view";
-
-const FIGURE = 132; // CSS pixels of the input and of the enlarged map, on a wide window
-const SMALL_FIGURE = 92;
-const MAX_PRODUCTS = 3; // products that are written out
-const MAX_TERMS = 6; // other terms of a sum
-const MAX_LISTED = 9; // values of a maximum: those of a window of 3 x 3
-const MAX_CHANNELS = 64;
+import { short } from "./numbers";
+import { placeIn } from "./steps";
+import { levelOf, type NetworkView, type Selection } from "./view";
 
 export class Inspector {
   selection: Selection | null = null;
@@ -25,27 +22,47 @@ export class Inspector {
   private shown = 0; // number of the last rendering, so that a late one is dropped
   private readonly element = byId("inspector");
   private readonly body = byId("inspector-body");
+  private readonly content = byId("explanation");
   private readonly title = byId("inspector-title");
   private readonly value = byId("inspector-value");
+  private readonly answer = byId("inspector-answer");
   private readonly followButton = byId<HTMLButtonElement>("follow");
   private readonly toggleButton = byId<HTMLButtonElement>("toggle");
+  private readonly stepButtons = [byId<HTMLButtonElement>("previous"), byId<HTMLButtonElement>("next")] as const;
+  private readonly enlarged: EnlargedMap;
+  private readonly avoidSelection: () => void;
 
-  /** Calls `onSelect` when a link in the calculation leads to another value. */
+  /** Calls `onSelect` when the panel leads to another value. */
   constructor(private readonly onSelect: (selection: Selection) => void) {
+    this.enlarged = new EnlargedMap((index) => this.selection && onSelect({ ...this.selection, index }));
+    this.avoidSelection = dock(this.element, () => {
+      const { selection } = this;
+      return selection && this.kept ? selection.view.extentOf(selection.layer, selection.index) : null;
+    });
     this.followButton.addEventListener("click", () => this.release());
-    this.toggleButton.addEventListener("click", () => this.expand(this.body.hidden === true));
+    this.toggleButton.addEventListener("click", () => this.expand(!this.isOpen));
+    for (const [i, button] of this.stepButtons.entries()) {
+      button.addEventListener("click", () => this.step(i === 0 ? -1 : 1));
+    }
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.release();
+      const direction = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (!direction || !event.shiftKey || event.ctrlKey || event.altKey || event.metaKey) return;
+      const focused = event.target instanceof Element ? event.target.closest("#inspector, .maps") : null;
+      if (!focused) return;
+      event.preventDefault();
+      this.step(direction, focused !== this.element);
     });
   }
 
   /** Tensors that the shown calculation needs. */
-  tensors(view: Selection["view"]): string[] {
+  tensors(view: NetworkView): string[] {
     const { selection } = this;
     if (!selection || selection.view !== view) return [];
     const { layer } = selection;
-    const next = nextLayer(selection);
-    return [layer.output, layer.input, next?.output].filter((tensor) => typeof tensor === "string");
+    const last = isOfClasses(view.facts, layer) ? [view.facts.layers.at(-1)?.output, view.output.input] : [];
+    const names = [layer.output, layer.input, nextLayer(selection)?.output, ...last];
+    return names.filter((tensor) => typeof tensor === "string");
   }
 
   /** Shows another value, and keeps it if it was chosen rather than pointed at. */
@@ -56,10 +73,27 @@ export class Inspector {
     if (keep) this.expand(true);
   }
 
+  get isOpen(): boolean {
+    return this.element.classList.contains("open");
+  }
+
   expand(open: boolean): void {
-    this.body.hidden = !open;
+    this.element.classList.toggle("open", open);
     this.toggleButton.setAttribute("aria-expanded", String(open));
     this.toggleButton.textContent = open ? words.collapse : words.expand;
+    this.avoidSelection();
+  }
+
+  /** Goes to the previous or next layer, with the focus if it is on a layer. */
+  private step(direction: number, withFocus = false): void {
+    const { selection } = this;
+    if (!selection) return;
+    const { view, layer, index } = selection;
+    const all = view.steps();
+    const next = all[all.indexOf(layer) + direction];
+    if (!next) return;
+    view.bring(next, withFocus); // first, so that the panel and its buttons stay where they are
+    this.onSelect({ view, layer: next, index: placeIn(next.shape, index, layer.shape) });
   }
 
   private release(): void {
@@ -71,7 +105,13 @@ export class Inspector {
     this.element.classList.toggle("kept", this.kept);
     this.followButton.hidden = !this.kept;
     this.followButton.textContent = words.follow;
-    this.toggleButton.textContent = this.body.hidden ? words.expand : words.collapse;
+    this.toggleButton.textContent = this.isOpen ? words.collapse : words.expand;
+    const { selection } = this;
+    const [first, last] = [selection?.view.steps()[0], selection?.view.steps().at(-1)];
+    // a disabled button would lose the focus
+    this.stepButtons[0].setAttribute("aria-disabled", String(!selection || selection.layer === first));
+    this.stepButtons[1].setAttribute("aria-disabled", String(!selection || selection.layer === last));
+    this.answer.textContent = selection?.view.shortAnswer() || "–";
   }
 
   /** Renders the calculation of the selected value with the outputs of the last run. */
@@ -93,219 +133,71 @@ export class Inspector {
     const at = unravel(index, layer.shape);
     const actual = values[index]!;
     const data = layer.input === null ? undefined : view.values(layer.input, layer.input_shape);
-    const isInput = layer === view.input;
     const input = data && { data, shape: layer.input_shape };
-    const calculation = input && !isInput ? calculate(layer, at, input, (tensor) => weights.get(tensor)) : null;
-    const fields = isInput ? new Map<string, Rect>() : receptiveFields(view.facts.layers, layer, at);
-    const { layers, classes } = view.facts;
-    const isAnswer = layer === layers.at(-1) && layer.shape.length === 1 && layer.shape[0] === classes.length;
-    const place = isAnswer ? `${placeOf(layer, index)} (${classes[index]})` : placeOf(layer, index);
-    this.title.replaceChildren(h("b", {}, layer.name), ` ${kindOf(layer)} `, h("span", {}, place));
+    const fields = this.fields(selection);
+    const intro = h("div", { class: "intro" });
+    const figures = h("div", { class: "figures" });
+    const formulas = h("div", { class: "formulas" });
+    const notes = h("div", { class: "notes" });
+    const panel: Explained = {
+      selection,
+      channel: this.channel,
+      intro,
+      figures,
+      formulas,
+      notes,
+      choose: this.onSelect,
+      chooseChannel: (offset) => this.chooseChannel(offset),
+    };
+    let calculated: number | undefined;
+    const logits = view.outputs[view.facts.logits];
+    if (layer === view.output) {
+      const { classes, temperature } = view.facts;
+      const calculation = logits && calculateAnswer(logits, classes.length, temperature, index);
+      calculated = calculation?.result;
+      if (calculation) explainAnswer(calculation, logits, panel);
+    } else if (layer !== view.input) {
+      const calculation = input ? calculate(layer, at, input, (tensor) => weights.get(tensor)) : null;
+      calculated = calculation?.result;
+      if (calculation) explain(calculation, rangeOf(input?.data ?? []), panel);
+      else intro.append(h("p", { class: "sentence" }, words.unknownSentence));
+    }
+    this.title.replaceChildren(h("b", {}, layer.name), ` ${kindOf(layer)} `, h("span", {}, placeOf(layer, index)));
+    if (isOfClasses(view.facts, layer)) this.title.lastElementChild?.append(` (${view.facts.classes[index]})`);
     this.value.textContent = short(actual);
     this.value.dataset.layer = layer.output;
     this.value.dataset.index = String(index);
     this.value.dataset.value = String(actual);
-    this.value.dataset.calculated = calculation ? String(calculation.result) : "";
-    const figures = h("div", { class: "figures" });
-    const formulas = h("div", { class: "formulas" });
-    const notes = h("div", { class: "notes" });
-    figures.append(this.inputFigure(selection, fields));
-    if (calculation) this.explain(calculation, selection, rangeOf(input?.data ?? []), figures, formulas, notes);
-    else if (!isInput) notes.append(h("p", {}, words.unknownSentence));
-    const error = Math.abs((calculation?.result ?? actual) - actual);
+    this.value.dataset.calculated = calculated === undefined ? "" : String(calculated);
+    const error = Math.abs((calculated ?? actual) - actual);
     if (view.facts.int8 && error > 1e-3 * Math.max(1, Math.abs(actual))) {
       notes.append(h("p", { class: "note" }, words.int8Value(short(actual))));
     }
-    if (layer.shape.length === 3) figures.append(this.mapFigure(selection, values));
-    this.appendNext(selection, actual, formulas);
-    if (!isInput) notes.append(facts(layer));
+    appendNext(actual, panel);
+    if (layer !== view.input) notes.append(sizeNote(layer));
+    if (isOfClasses(view.facts, layer)) this.enlarged.hide();
+    else this.enlarged.show(layer.shape, values, index, rangeOf(values));
+    byId("places").hidden = layer === view.output; // the answer depends on all of the image
+    byId("receptive").replaceChildren(this.inputFigure(selection, fields));
     const scrolled = this.body.scrollTop;
-    this.body.replaceChildren(h("div", { class: "work" }, figures, formulas), notes);
+    this.content.replaceChildren(intro, figures, formulas, notes);
     this.body.scrollTop = scrolled;
     view.mark(index, layer, fields);
   }
 
-  /** Sentence, windows and formulas of a calculation. */
-  private explain(
-    c: Calculation,
-    { view, layer, index }: Selection,
-    range: Range, // of all values of the input, so that a window has the colors of its map
-    figures: HTMLElement,
-    formulas: HTMLElement,
-    notes: HTMLElement,
-  ): void {
-    const actual = short(c.result);
-    const sentence = (text: string) => notes.append(h("p", { class: "sentence" }, text));
-    switch (c.type) {
-      case "conv": {
-        sentence(words.convSentence(c.bias !== null));
-        const shown = c.channels[Math.min(this.channel, c.channels.length - 1)]!;
-        const cells = shown.cells.flat();
-        figures.append(
-          grid(words.window(shown.channel), shown.cells, (cell) => cell.value, range),
-          operator("×"),
-          grid(words.kernel(shown.channel), shown.cells, (cell) => cell.weight, rangeOf(allWeights(c.channels)), true),
-          operator("="),
-          h("div", { class: "total" }, short(shown.sum)),
-        );
-        if (cells.some((cell) => !cell.inside)) notes.append(h("p", { class: "note" }, words.padding));
-        const products = cells.map((cell) => [number(operand(cell.value)), symbol("×"), number(operand(cell.weight))]);
-        formulas.append(formula(...sumOf(products, MAX_PRODUCTS), symbol("="), number(short(shown.sum))));
-        if (c.channels.length > 1) notes.append(this.channelButtons(c.channels, shown.channel));
-        const sums: Summand[] = c.channels.map(({ channel, sum }) => [sum, words.channelLabel(channel)]);
-        if (c.bias !== null) sums.push([c.bias, words.bias]);
-        if (sums.length > 1) formulas.append(formula(...signedSum(sums), symbol("="), result(actual)));
-        if (cells.length > MAX_PRODUCTS) {
-          const lines = cells.map(
-            (cell) => `${short(cell.value)} × ${operand(cell.weight)} = ${short(cell.value * cell.weight)}`,
-          );
-          notes.append(details(words.products(cells.length), lines));
-        }
-        break;
-      }
-      case "max_pool": {
-        sentence(words.maxSentence);
-        const chosen = c.cells[c.row]?.[c.column];
-        figures.append(grid(words.inputWindow, c.cells, (cell) => cell.value, range, false, chosen));
-        const inside = c.cells.flat().filter((cell) => cell.inside);
-        const listed = inside.slice(0, MAX_LISTED).map((cell) => number(short(cell.value)));
-        if (inside.length > listed.length) listed.push(symbol("…"));
-        const list = listed.flatMap((part, i) => (i === 0 ? [part] : [symbol(","), part]));
-        formulas.append(formula(name(words.max), symbol("("), ...list, symbol(")"), symbol("="), result(actual)));
-        break;
-      }
-      case "average_pool": {
-        sentence(words.averageSentence);
-        figures.append(grid(words.inputWindow, c.cells, (cell) => cell.value, range));
-        const inside = c.cells.flat().filter((cell) => cell.inside);
-        const sum = signedSum(inside.map((cell) => [cell.value]));
-        const quotient = fraction(row(...sum), number(String(c.divisor)));
-        const quotient2 = fraction(number(short(c.sum)), number(String(c.divisor)));
-        formulas.append(formula(quotient, symbol("="), quotient2, symbol("="), result(actual)));
-        break;
-      }
-      case "dense": {
-        sentence(words.denseSentence(c.bias !== null));
-        const largest = [...c.terms].sort((a, b) => Math.abs(b.value * b.weight) - Math.abs(a.value * a.weight));
-        const shown = largest.slice(0, 12);
-        figures.append(contributions(shown, c.terms.length));
-        const written = shown.slice(0, 4);
-        const parts = written.map((term) => [number(operand(term.value)), symbol("×"), number(operand(term.weight))]);
-        const others: Summand[] = [];
-        const sum = written.reduce((total, term) => total + term.value * term.weight, 0);
-        if (c.terms.length > written.length) others.push([c.result - (c.bias ?? 0) - sum, words.rest]);
-        if (c.bias !== null) others.push([c.bias, words.bias]);
-        const terms = [...sumOf(parts, written.length), ...signedSum(others, true)];
-        formulas.append(formula(...terms, symbol("="), result(actual)));
-        break;
-      }
-      case "activation": {
-        sentence(words.activationSentence(words.functions[c.name] ?? c.name));
-        formulas.append(formula(...activationFormula(c.name, c.x, c.constants), symbol("="), result(actual)));
-        break;
-      }
-      case "lrn": {
-        sentence(words.lrnSentence(c.window.length));
-        const cells = [c.window.map(({ value }) => ({ value, weight: 1, inside: true }))];
-        figures.append(grid(words.inputWindow, cells, (cell) => cell.value, range));
-        const squares = sumOf(
-          c.window.map(({ value }) => [m("msup", number(operand(value)), number("2"))]),
-          MAX_TERMS,
-        );
-        const base = (...inner: Node[]) =>
-          row(symbol("("), number(short(c.k)), symbol("+"), number(short(c.alpha)), symbol("×"), ...inner, symbol(")"));
-        const power = (...inner: Node[]) => m("msup", base(...inner), number(short(c.beta)));
-        formulas.append(
-          formula(row(...squares), symbol("="), number(short(c.squares))),
-          formula(fraction(number(short(c.x)), power(number(short(c.squares)))), symbol("="), result(actual)),
-        );
-        break;
-      }
-      case "batch_norm": {
-        sentence(words.batchNormSentence);
-        const above = row(number(short(c.x)), symbol("−"), labeled(operand(c.mean), words.mean));
-        const variance = labeled(short(c.variance), words.variance);
-        const below = m("msqrt", row(variance, symbol("+"), number(short(c.eps))));
-        formulas.append(
-          formula(
-            fraction(above, below),
-            symbol("×"),
-            labeled(operand(c.weight), words.weight),
-            symbol("+"),
-            labeled(operand(c.bias), words.bias),
-            symbol("="),
-            result(actual),
-          ),
-        );
-        break;
-      }
-      case "softmax": {
-        sentence(words.softmaxSentence);
-        const above = m("msup", name("e"), number(short(c.x)));
-        const numbers = fraction(number(short(c.exponential)), number(short(c.sum)));
-        const below = m("munder", symbol("∑"), name("i"));
-        const general = fraction(above, row(below, m("msup", name("e"), m("msub", name("x"), name("i")))));
-        formulas.append(formula(general, symbol("="), numbers, symbol("="), result(actual)));
-        break;
-      }
-      case "flatten":
-        sentence(words.flattenSentence);
-        this.appendSource(view, layer, index, formulas);
-        break;
-      case "dropout":
-        sentence(words.dropoutSentence);
-        break;
-    }
+  private chooseChannel(offset: number): void {
+    this.channel = offset;
+    this.kept = true;
+    void this.update().then(() => {
+      const again = this.body.querySelectorAll<HTMLElement>(".channels button")[offset];
+      again?.focus();
+    });
   }
 
-  private appendSource(view: Selection["view"], layer: Layer, index: number, formulas: HTMLElement): void {
-    const source = view.layerOf(layer.input);
-    if (!source) return;
-    const text = words.from(`${source.name}, ${placeOf(source, index)}`);
-    formulas.append(h("p", {}, this.link(text, { view, layer: source, index })));
-  }
-
-  /** What the next layer makes of the value, if it is an activation. */
-  private appendNext(selection: Selection, value: number, formulas: HTMLElement): void {
-    const next = nextLayer(selection);
-    const known = next && activationOf(next);
-    if (!next || !known) return;
-    const output = selection.view.values(next.output, next.shape)?.[selection.index];
-    if (output === undefined) return;
-    const label = `${words.nextLayer} ${next.name}:`;
-    const target = { ...selection, layer: next };
-    formulas.append(
-      h(
-        "div",
-        { class: "then" },
-        this.link(label, target),
-        formula(...activationFormula(known.name, value, known.constants), symbol("="), number(short(output))),
-      ),
-    );
-  }
-
-  private link(text: string, target: Selection): HTMLElement {
-    const button = h("button", { class: "link", type: "button" }, text);
-    button.addEventListener("click", () => this.onSelect(target));
-    return button;
-  }
-
-  private channelButtons(channels: readonly { channel: number; sum: number }[], shown: number): HTMLElement {
-    const list = h("div", { class: "channels", role: "group", "aria-label": words.channelSums });
-    for (const [i, { channel, sum }] of channels.slice(0, MAX_CHANNELS).entries()) {
-      const button = h("button", { type: "button", "aria-pressed": String(channel === shown) });
-      button.append(h("span", {}, `${channel}:`), ` ${short(sum)}`);
-      button.addEventListener("click", () => {
-        this.channel = i;
-        this.kept = true;
-        void this.update().then(() => {
-          const again = this.body.querySelectorAll<HTMLElement>(".channels button")[i];
-          again?.focus();
-        });
-      });
-      list.append(button);
-    }
-    return h("div", {}, h("p", { class: "label" }, words.channelSums), list);
+  /** The windows in earlier tensors that the value depends on. */
+  private fields({ view, layer, index }: Selection): ReadonlyMap<string, Rect> {
+    if (layer === view.input) return new Map();
+    return view.fieldsOf(layer, unravel(index, layer.shape));
   }
 
   /** What the network sees, with the part that the value depends on. */
@@ -320,197 +212,8 @@ export class Inspector {
     const spans = rect ? words.receptiveFieldHelp(span(rect.top, rect.bottom), span(rect.left, rect.right)) : "";
     return figure(words.receptiveField, framed(canvas, rect, shape[1]!, shape[2]!), spans);
   }
-
-  /** The map of the value, enlarged. */
-  private mapFigure({ layer, index }: Selection, values: Float32Array): HTMLElement {
-    const [, height, width] = layer.shape as [number, number, number];
-    const channel = Math.floor(index / (height * width));
-    const plane = values.subarray(channel * height * width, (channel + 1) * height * width);
-    const color = colorScale(rangeOf(values), isDark());
-    const canvas = h("canvas", { role: "img", "aria-label": words.outputMap(channel) });
-    drawImageValues(
-      canvas,
-      Float32Array.from([...plane, ...plane, ...plane]),
-      [3, height, width],
-      (value, c) => (color(value) >> (8 * c)) & 255,
-    );
-    const [y, x] = [Math.floor(index / width) % height, index % width];
-    const rect = { top: y, bottom: y + 1, left: x, right: x + 1 };
-    return figure(words.outputMap(channel), framed(canvas, rect, height, width), shapeText([height, width]));
-  }
-}
-
-function nextLayer({ view, layer }: Selection): Layer | undefined {
-  return view.facts.layers.find((entry) => entry.input === layer.output && entry.type === "activation");
 }
 
 function span(start: number, end: number): string {
   return end - start > 1 ? `${start}–${end - 1}` : String(start);
-}
-
-function figure(caption: string, content: HTMLElement, note = ""): HTMLElement {
-  const element = h("figure", {}, h("figcaption", {}, caption), content);
-  if (note) element.append(h("p", { class: "note" }, note));
-  return element;
-}
-
-/** A canvas with a frame around a rectangle of its values. */
-function framed(canvas: HTMLCanvasElement, rect: Rect | false | undefined, height: number, width: number): HTMLElement {
-  const scale = (innerWidth > 700 ? FIGURE : SMALL_FIGURE) / Math.max(height, width);
-  canvas.style.width = `${width * scale}px`;
-  canvas.style.height = `${height * scale}px`;
-  const box = h("div", { class: "framed" }, canvas);
-  if (rect) {
-    const frame = h("div", { class: "frame" });
-    frame.style.left = `${rect.left * scale}px`;
-    frame.style.top = `${rect.top * scale}px`;
-    frame.style.width = `${(rect.right - rect.left) * scale}px`;
-    frame.style.height = `${(rect.bottom - rect.top) * scale}px`;
-    box.append(frame);
-  }
-  return box;
-}
-
-function operator(text: string): HTMLElement {
-  return h("div", { class: "operator", "aria-hidden": "true" }, text);
-}
-
-/** A window or kernel as a table of colored numbers. */
-function grid(
-  caption: string,
-  cells: readonly Cell[][],
-  value: (cell: Cell) => number,
-  range: Range,
-  isKernel = false,
-  chosen?: Cell,
-): HTMLElement {
-  const color = colorScale(range, isDark());
-  const most = Math.max(...cells.flat().map((cell) => Math.abs(value(cell))));
-  const table = h("table", { class: cells.length > 7 ? "grid small" : "grid" });
-  for (const line of cells) {
-    const tableRow = table.insertRow();
-    for (const cell of line) {
-      const { background, bright } = cssColor(color(value(cell)));
-      const data = tableRow.insertCell();
-      data.textContent = tiny(value(cell), most);
-      data.style.background = background;
-      data.className = bright ? "bright" : "dim";
-      if (!cell.inside && !isKernel) data.classList.add("outside");
-      if (cell === chosen) data.classList.add("chosen");
-    }
-  }
-  return figure(caption, h("div", { class: "grid-frame", tabindex: "0", role: "group", "aria-label": caption }, table));
-}
-
-/** The largest products of a dense layer as a table with bars. */
-function contributions(terms: readonly { index: number; value: number; weight: number }[], all: number): HTMLElement {
-  const most = Math.max(...terms.map((term) => Math.abs(term.value * term.weight))) || 1;
-  const table = h("table", { class: "contributions" });
-  for (const { index, value, weight } of terms) {
-    const product = value * weight;
-    const bar = h("i", { class: product < 0 ? "negative" : "positive" });
-    bar.style.width = `${(50 * Math.abs(product)) / most}%`;
-    const tableRow = table.insertRow();
-    const parts = [words.unit(index), short(value), "×", operand(weight), "=", short(product)];
-    for (const part of parts) tableRow.insertCell().textContent = part;
-    tableRow.insertCell().append(h("span", { class: "signed-bar" }, bar));
-  }
-  const caption = words.largestTerms(terms.length, all);
-  return figure(caption, h("div", { class: "grid-frame", tabindex: "0", role: "group", "aria-label": caption }, table));
-}
-
-/** Terms joined by plus signs; of many, the first ones, an ellipsis, and the last `end` terms. */
-function sumOf(terms: readonly MathMLElement[][], most: number, end = 0): MathMLElement[] {
-  const hidden = terms.length > most + end;
-  const shown = hidden ? [...terms.slice(0, most - end), [symbol("…")], ...terms.slice(terms.length - end)] : terms;
-  return shown.flatMap((term, i) => (i === 0 ? term : [symbol("+"), ...term]));
-}
-
-type Summand = [value: number, label?: string];
-
-/** Numbers joined by plus and minus signs, with labels below; of many, the first ones, an ellipsis and the last one. */
-function signedSum(summands: readonly Summand[], isContinued = false): MathMLElement[] {
-  const hidden = summands.length > MAX_TERMS + 1;
-  const shown = hidden ? [...summands.slice(0, MAX_TERMS - 1), ...summands.slice(-1)] : summands;
-  return shown.flatMap(([value, label], i) => {
-    const sign = value < 0 ? "−" : "+";
-    const isFirst = i === 0 && !isContinued;
-    const amount = isFirst ? short(value) : short(Math.abs(value));
-    const term = label === undefined ? number(amount) : labeled(amount, label);
-    const gap = hidden && i === shown.length - 1 ? [symbol("+"), symbol("…")] : [];
-    return isFirst ? [term] : [...gap, symbol(sign), term];
-  });
-}
-
-/** A number with a word below it. */
-function labeled(value: string, label: string): MathMLElement {
-  return m("munder", number(value), m("mtext", label));
-}
-
-function result(text: string): MathMLElement {
-  const node = number(text);
-  node.setAttribute("class", "result");
-  return node;
-}
-
-/** The formula of an activation with its number: max(0, x), 1 / (1 + e^-x) ... */
-function activationFormula(label: string, x: number, constants: Record<string, number>): MathMLElement[] {
-  const value = () => number(operand(x));
-  const e = (power: Node) => m("msup", name("e"), power);
-  const minus = () => row(symbol("−"), value());
-  const call = (of: string, ...inner: MathMLElement[]) => [name(of), symbol("("), ...inner, symbol(")")];
-  switch (label) {
-    case "relu":
-      return call(words.max, number("0"), symbol(","), number(short(x)));
-    case "relu6":
-      return call("min", number("6"), symbol(","), ...call(words.max, number("0"), symbol(","), number(short(x))));
-    case "sigmoid":
-      return [fraction(number("1"), row(number("1"), symbol("+"), e(minus())))];
-    case "silu":
-      return [fraction(number(short(x)), row(number("1"), symbol("+"), e(minus())))];
-    case "leaky_relu": {
-      const { negative_slope: slope = 0.01 } = constants;
-      if (x >= 0) return call(words.functions[label] ?? label, number(short(x)));
-      return [number(short(slope)), symbol("×"), value()];
-    }
-    case "elu": {
-      const { alpha = 1 } = constants;
-      if (x > 0) return call(words.functions[label] ?? label, number(short(x)));
-      return [
-        number(short(alpha)),
-        symbol("×"),
-        symbol("("),
-        e(number(short(x))),
-        symbol("−"),
-        number("1"),
-        symbol(")"),
-      ];
-    }
-    case "scaled_tanh": {
-      const { amplitude = 1.7159, slope = 2 / 3 } = constants;
-      return [number(short(amplitude)), symbol("×"), ...call("tanh", number(short(slope)), symbol("×"), value())];
-    }
-    case "gelu":
-      return [number(short(x)), symbol("×"), ...call("Φ", number(short(x)))];
-    default:
-      return call(words.functions[label] ?? label, number(short(x)));
-  }
-}
-
-function details(summary: string, lines: readonly string[]): HTMLElement {
-  const list = h("ol", { class: "products" }, ...lines.map((line) => h("li", {}, line)));
-  return h("details", {}, h("summary", {}, summary), list);
-}
-
-/** Shapes, counts and the formula of the output size. */
-function facts(layer: Layer): HTMLElement {
-  const parts = [`${shapeText(layer.input_shape)} → ${shapeText(layer.shape)}`];
-  if (layer.parameters > 0) parts.push(words.parameters(layer.parameters));
-  if (layer.macs > 0) parts.push(words.macs(layer.macs));
-  if (layer.size) parts.push(`${words.sizeOf}: ${layer.size.replace("->", "→").replaceAll("*", "×")}`);
-  return h("p", { class: "note facts" }, parts.join(" · "));
-}
-
-function allWeights(channels: readonly { cells: Cell[][] }[]): number[] {
-  return channels.flatMap(({ cells }) => cells.flat().map((cell) => cell.weight));
 }

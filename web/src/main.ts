@@ -5,24 +5,29 @@ import { Drawing } from "./drawing";
 import { Examples, paperIsDark } from "./examples";
 import { compileFile, FileError, OpenedFromDisk, readFile } from "./files";
 import { type Part, seenPart } from "./fit";
+import { markExample, type Tried } from "./grades";
 import { Inspector } from "./inspector";
+import { describe } from "./labels";
 import { switchLanguage, translatePage, words } from "./language";
 import { Network, prepareRuntime } from "./network";
 import { percent } from "./numbers";
 import { parseSite, type Site, SiteError } from "./site";
 import { startSources } from "./sources";
 import { isDark, startTheme, switchTheme } from "./theme";
-import { describe, NetworkView, report, type Selection } from "./view";
+import { NetworkView, report, type Selection } from "./view";
 
 let site: Site | null = null;
 let views: NetworkView[] = [];
 let drawing: Drawing;
 let running = false;
 let changedMeanwhile = false;
+let example: HTMLElement | null = null; // the button of the test image that is shown, unchanged
+let nextExample: HTMLElement | null = null; // the button of the one that is about to be shown
 
 const inspector = new Inspector((selection) => point(selection, true));
-const examples = new Examples((image) => {
+const examples = new Examples((image, button) => {
   report("");
+  nextExample = button;
   drawing.show(image, true);
 });
 
@@ -48,15 +53,23 @@ async function runAll(): Promise<void> {
   const isEmpty = drawing.isEmpty;
   const pixels = drawing.pixels();
   const centered = isCentered();
+  const tried = example;
+  const truth = tried?.dataset.class ?? null;
   for (const view of views) {
     try {
       const side = view.fit(pixels, centered && !isEmpty) ?? view.fit(pixels, false);
-      if (side) await view.run(side, inspector.tensors(view), isEmpty);
+      if (side) await view.run(side, inspector.tensors(view), isEmpty, truth);
     } catch (error) {
       console.error(error);
       report(words.runFailed);
     }
   }
+  const answers = views.map(({ facts, grade }) => grade && { name: facts.name, grade });
+  if (tried)
+    markExample(
+      tried,
+      answers.filter((answer): answer is Tried => answer !== null),
+    );
   document.body.dataset.runs = String(Number(document.body.dataset.runs ?? 0) + 1);
   await inspector.update();
 }
@@ -71,7 +84,6 @@ function point(selection: Selection | null, keep: boolean): void {
   const missing = inspector.tensors(selection.view).some((name) => !selection.view.outputs[name]);
   void (missing ? refresh() : inspector.update()).then(() => {
     if (!keep) return;
-    selection.view.reveal(selection.layer);
     byId("status").textContent = `${byId("inspector-title").textContent} = ${byId("inspector-value").textContent}`;
   });
 }
@@ -108,7 +120,10 @@ function writePadNote(): void {
 }
 
 function startDrawing(): void {
-  drawing = new Drawing(byId<HTMLCanvasElement>("drawing"), () => void refresh());
+  drawing = new Drawing(byId<HTMLCanvasElement>("drawing"), () => {
+    [example, nextExample] = [nextExample, null];
+    void refresh();
+  });
   drawing.seen = seenParts;
   byId("undo").addEventListener("click", () => drawing.undo());
   byId("clear").addEventListener("click", () => {
@@ -144,7 +159,7 @@ function startSwitches(): void {
     recolor();
     writeFacts();
     writePadNote();
-    inspector.expand(!byId("inspector-body").hidden);
+    inspector.expand(inspector.isOpen);
     examples.translate();
   });
   byId("theme").addEventListener("click", () => {
@@ -167,6 +182,10 @@ function writeFacts(): void {
     (license) => license && license !== "unknown", // the export writes it if the data set names none
   );
   byId("license").textContent = licenses.map((license) => words.license(license)).join(" ");
+}
+
+function exampleButtons(): NodeListOf<HTMLElement> {
+  return document.querySelectorAll("#example-list button");
 }
 
 /** Draws on dark or bright paper, with the opposite ink unless another one was chosen. */
@@ -213,6 +232,7 @@ async function load(): Promise<void> {
             ?.load(epoch?.file ?? facts.file, (file) => openNetwork(file, facts.int8))
             .then(() => {
               report("");
+              for (const button of exampleButtons()) markExample(button, []); // other weights, other answers
               return refresh();
             }, explain);
         },
@@ -242,7 +262,7 @@ async function load(): Promise<void> {
     await view.load(view.facts.file, (file) => openNetwork(file, view.facts.int8, files[i]));
   }
   const image = await first;
-  if (image && drawing.isEmpty) drawing.show(image, true);
+  if (image && drawing.isEmpty) exampleButtons()[0]?.click();
   for (const view of views) selectFirst(view);
   await refresh();
   document.body.dataset.ready = "true";

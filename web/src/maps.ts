@@ -8,6 +8,7 @@ const MAX_BARS = 256; // longer vectors are drawn as cells
 const COLUMN_HEIGHT = 364; // CSS pixels that the maps of a layer fill on a wide screen
 const LARGEST_MAP = 64;
 const GAP = 4;
+const NAME_WIDTH = 108; // of the names of classes, with their gap
 
 /** What is marked: one value, or a window in some of the channels. */
 export interface Mark {
@@ -19,6 +20,8 @@ export interface Mark {
 
 export class FeatureMaps {
   readonly element = h("div", { class: "maps" });
+  private readonly labels = h("ol", { class: "class-names", "aria-hidden": "true" });
+  private readonly fixedRange: Range | null;
   private readonly canvas = h("canvas");
   private readonly overlay = h("canvas", { class: "overlay" });
   private readonly scratch = h("canvas");
@@ -32,7 +35,11 @@ export class FeatureMaps {
   private gap = GAP;
   range: Range = { low: 0, high: 0 };
 
-  constructor(readonly shape: readonly number[]) {
+  /** A vector has its `labels` beside its bars; `range` replaces the range of the values. */
+  constructor(
+    readonly shape: readonly number[],
+    { labels = [], range = null }: { labels?: readonly string[]; range?: Range | null } = {},
+  ) {
     const planar = shape.length >= 2 ? shape : [1, ...shape];
     this.height = planar.at(-2)!;
     this.width = planar.at(-1)!;
@@ -40,7 +47,12 @@ export class FeatureMaps {
     const size = this.channels * this.height * this.width;
     const isVector = this.height * this.width === 1 || (this.channels === 1 && this.height === 1);
     this.mode = !isVector ? "maps" : size <= MAX_BARS ? "bars" : "cells";
+    this.fixedRange = range;
     this.element.append(this.canvas, this.overlay);
+    if (this.mode !== "bars" || labels.length === 0) return;
+    this.labels.append(...labels.map((label) => h("li", { title: label }, label)));
+    this.element.append(this.labels);
+    this.element.classList.add("of-classes");
   }
 
   get size(): number {
@@ -52,8 +64,9 @@ export class FeatureMaps {
     if (this.mode === "bars") {
       this.columns = 1;
       this.gap = 0;
-      this.stepX = width ? Math.min(width, 220) : 84;
-      this.stepY = Math.max(2, Math.min(18, Math.floor(COLUMN_HEIGHT / this.size)));
+      const isNamed = this.labels.childElementCount > 0; // then, a long list scrolls
+      this.stepX = width ? Math.min(isNamed ? width - NAME_WIDTH : width, 220) : 84;
+      this.stepY = isNamed ? 18 : Math.max(2, Math.min(18, Math.floor(COLUMN_HEIGHT / this.size)));
     } else if (this.mode === "cells") {
       this.gap = 0;
       this.stepX = this.stepY = this.size > 1024 ? 4 : 6;
@@ -78,13 +91,42 @@ export class FeatureMaps {
 
   /** Draws all values, in one ImageData. */
   draw(values: ArrayLike<number>, dark: boolean): void {
-    this.range = rangeOf(values);
+    this.range = this.fixedRange ?? rangeOf(values);
+    this.emphasize(values);
     const context = this.canvas.getContext("2d");
     if (!context || this.canvas.width === 0) return;
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     const color = colorScale(this.range, dark);
     if (this.mode === "bars") this.drawBars(context, values, color);
     else this.drawTiles(context, values, color);
+  }
+
+  /** Marks the name of the class with the largest value, and scrolls to it when it changes. */
+  private emphasize(values: ArrayLike<number>): void {
+    const names = this.labels.children;
+    let best = 0;
+    for (let i = 1; i < names.length; i++) if (values[i]! > values[best]!) best = i;
+    if (names.length === 0 || names[best]!.classList.contains("best")) return;
+    for (const [i, name] of [...names].entries()) name.classList.toggle("best", i === best);
+    this.scrollTo(best);
+  }
+
+  /** Scrolls a list of bars, not the page, so that a bar can be seen. */
+  private scrollTo(index: number): void {
+    const { element, stepY } = this;
+    const top = index * stepY;
+    if (top < element.scrollTop) element.scrollTop = top;
+    else if (top + stepY > element.scrollTop + element.clientHeight)
+      element.scrollTop = top + stepY - element.clientHeight;
+  }
+
+  /** Top and bottom, in the window, of the map, bar or cell of a value. */
+  extent(index: number): { top: number; bottom: number } {
+    const tile = this.mode === "maps" ? Math.floor(index / (this.height * this.width)) : index;
+    const [, height] = this.tile();
+    const box = this.canvas.getBoundingClientRect();
+    const top = box.top + Math.floor(tile / this.columns) * (height + this.gap);
+    return { top, bottom: top + height };
   }
 
   /** Draws filters of three channels, [filters, 3, height, width], as images: gray is 0. */
@@ -109,6 +151,8 @@ export class FeatureMaps {
     if (!context) return;
     context.clearRect(0, 0, this.overlay.width, this.overlay.height);
     const style = getComputedStyle(this.element);
+    const value = marks.find(({ kind }) => kind === "value");
+    if (value && this.labels.childElementCount > 0) this.scrollTo(value.rect.left);
     for (const { rect, first, last, kind } of marks) {
       const coversAll = rect.bottom - rect.top >= this.height && rect.right - rect.left >= this.width;
       if (kind === "window" && coversAll && this.size > 1) continue; // an outline of every map would say nothing
@@ -126,7 +170,9 @@ export class FeatureMaps {
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
     const [tileX, tileY] = this.tile();
     const [column, line] = [Math.floor(x / (tileX + this.gap)), Math.floor(y / (tileY + this.gap))];
-    if (x < 0 || y < 0 || column >= this.columns) return null;
+    if (x < 0 || y < 0) return null;
+    if (this.mode === "bars") return line < this.size ? line : null; // the name beside a bar belongs to it
+    if (column >= this.columns) return null;
     // the gap after a map belongs to it, so that pointing is easy
     const inX = Math.min(x - column * (tileX + this.gap), tileX - 1);
     const inY = Math.min(y - line * (tileY + this.gap), tileY - 1);
@@ -178,6 +224,7 @@ export class FeatureMaps {
       canvas.style.height = `${height}px`;
       canvas.getContext("2d")?.scale(devicePixelRatio, devicePixelRatio);
     }
+    if (this.labels.childElementCount > 0) return;
     this.element.style.width = `${width}px`;
     this.element.style.height = `${height}px`;
   }

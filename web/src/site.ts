@@ -93,6 +93,7 @@ export interface NetworkFacts {
   parameters: number;
   macs: number;
   min_confidence: number | null;
+  temperature: number; // divides the logits; 1 changes nothing
   preprocess: Preprocess;
   handwriting: boolean;
   input: string;
@@ -200,6 +201,7 @@ const site = record({
       parameters: numeric,
       macs: numeric,
       min_confidence: nullable(numeric),
+      temperature: nullable(numeric),
       preprocess,
       handwriting: truth,
       input: text,
@@ -230,6 +232,8 @@ export function parseSite(content: string): Site {
   const parsed = value as Site;
   if (parsed.networks.length === 0) throw new SiteError("networks");
   for (const network of parsed.networks) {
+    network.min_confidence ??= null;
+    network.temperature ??= 1;
     for (const entry of network.layers) if (!LAYER_TYPES.includes(entry.type)) entry.type = "other";
   }
   return parsed;

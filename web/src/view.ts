@@ -1,19 +1,24 @@
 // One network of the page: its facts, what it sees, its answer, and its layers as a strip of feature maps.
 
+import { answerLayer, isOfClasses } from "./answer";
 import { Answer } from "./bars";
-import { activationOf, type Rect, unravel } from "./calculation";
+import type { Position, Rect } from "./calculation";
+import type { Extent } from "./docking";
 import { byId, h } from "./dom";
 import { drawEdges, edgesOf, element } from "./edges";
 import { fitPixels, fittedSide, type Pixels, rgbOfGray } from "./fit";
 import { centerCharacter } from "./handwriting";
+import { describe, kindOf } from "./labels";
 import { words } from "./language";
 import { drawImageValues, FeatureMaps, type Mark } from "./maps";
 import { valueMark, windowMark } from "./marks";
 import type { Network, Outputs } from "./network";
-import { count, percent, shapeText, short } from "./numbers";
+import { percent, shapeText, short } from "./numbers";
 import { Overview } from "./overview";
+import { receptiveFields } from "./receptive";
 import type { Epoch, Layer, NetworkFacts } from "./site";
 import { isDark } from "./theme";
+import { type Grade, gradeOf, judge } from "./verdict";
 
 const MAX_OPEN = 6; // networks of epochs in memory
 
@@ -42,6 +47,12 @@ export class NetworkView {
   private epoch: number; // position of the slider: an index of the epochs, or their number for the final weights
   /** The input of the network in the form of a layer, so that it is shown like one. */
   readonly input: Layer;
+  /** The answer of the network in the form of a layer. */
+  readonly output: Layer;
+  /** How it has answered the last image, if the class of this image is known. */
+  grade: Grade | null = null;
+  private truth: string | null = null; // class of the last image
+  private endsWithLogits: boolean | undefined; // whether the last layer gives the logits; undefined until they are known
   readonly section = h("section", { class: "network" });
   readonly layers: LayerView[] = [];
   private readonly answer: Answer;
@@ -61,7 +72,11 @@ export class NetworkView {
     private readonly onEpoch: (epoch: Epoch | null) => void,
   ) {
     this.input = inputLayer(facts);
-    this.answer = new Answer(facts);
+    this.output = answerLayer(facts);
+    this.answer = new Answer(facts, (index) => {
+      if (!this.narrow.matches) this.bring(this.output);
+      onPoint({ view: this, layer: this.output, index }, true);
+    });
     this.epoch = facts.epochs.length;
     this.build();
     this.narrow.addEventListener("change", () => this.arrange());
@@ -102,9 +117,11 @@ export class NetworkView {
     return character && rgbOfGray(character);
   }
 
-  /** Runs the network on fitted pixels and shows the answer and all visible layers. */
-  async run(pixels: Uint8Array, also: readonly string[], isBlank: boolean): Promise<void> {
+  /** Runs the network on fitted pixels, of an image of the class `truth`, and shows the answer and all visible layers. */
+  async run(pixels: Uint8Array, also: readonly string[], isBlank: boolean, truth: string | null): Promise<void> {
     this.isBlank = isBlank;
+    this.truth = truth;
+    this.grade = null;
     if (!this.network) {
       const side = Math.sqrt(pixels.length / 3);
       drawImageValues(this.seen, planesOf(pixels), [3, side, side], (value) => value);
@@ -131,7 +148,9 @@ export class NetworkView {
     const probabilities = this.outputs[this.facts.probabilities];
     if (!input || !probabilities) return;
     if (this.isBlank) this.answer.wait();
-    else this.answer.show(probabilities);
+    else this.answer.show(probabilities, this.truth);
+    const { classes, min_confidence: limit } = this.facts;
+    this.grade = this.truth === null ? null : gradeOf(judge(probabilities, limit), classes, this.truth);
     drawImageValues(this.seen, input, this.input.shape, levelOf(this.facts));
     for (const { layer, maps, legend, visible } of this.layers) {
       const values = this.values(layer.output, layer.shape);
@@ -156,17 +175,52 @@ export class NetworkView {
     return output === null ? undefined : this.byOutput.get(output)?.layer;
   }
 
-  /** Scrolls if the calculation covers the maps of a layer: the strip to the top, or on a phone the maps above it. */
-  reveal(layer: Layer): void {
+  /** The layers in order, from the input to the answer. */
+  steps(): Layer[] {
+    return [this.input, ...this.facts.layers, this.output];
+  }
+
+  /** The last layer, if its values are the logits: a network may change them by a function that is no layer. */
+  logitLayer(): Layer | undefined {
+    const last = this.facts.layers.at(-1);
+    const [values, logits] = [last && this.outputs[last.output], this.outputs[this.facts.logits]];
+    if (this.endsWithLogits === undefined && values && logits) {
+      this.endsWithLogits = values.length === logits.length && values.every((value, i) => Object.is(value, logits[i]));
+    }
+    return this.endsWithLogits ? last : undefined;
+  }
+
+  /** The windows in earlier tensors that a value depends on. */
+  fieldsOf(layer: Layer, at: Position): ReadonlyMap<string, Rect> {
+    const linked = layer === this.output ? { ...layer, input: this.logitLayer()?.output ?? null } : layer;
+    return receptiveFields(this.facts.layers, linked, at);
+  }
+
+  /** The most probable class with its probability. */
+  shortAnswer(): string {
+    return this.isBlank || !this.outputs[this.facts.probabilities] ? "" : this.answer.summary;
+  }
+
+  /** Where the channel, or the bar, of a value is in the window. */
+  extentOf(layer: Layer, index: number): Extent | null {
+    return this.byOutput.get(layer.output)?.maps.extent(index) ?? null;
+  }
+
+  /** Scrolls the strip so that a layer can be seen; on a phone, where the strip is a list, the page. */
+  bring(layer: Layer, withFocus = false): void {
+    const maps = this.byOutput.get(layer.output)?.maps.element;
     const item = this.columnOf(layer);
-    if (item) expand(item, true);
-    const maps = this.byOutput.get(layer.output)?.maps.element.getBoundingClientRect();
-    const covered = maps ? maps.bottom + 12 - byId("inspector").getBoundingClientRect().top : 0;
-    if (!maps || covered <= 12) return;
-    const strip = this.section.querySelector(".strip-frame")!.getBoundingClientRect();
-    const top = this.narrow.matches ? Math.min(covered, maps.top - 12) : strip.top - 12;
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    scrollBy({ top, behavior: calm ? "auto" : "smooth" });
+    const frame = this.section.querySelector(".strip-frame");
+    if (!maps || !item || !frame) return;
+    expand(item, true);
+    if (withFocus) maps.focus({ preventScroll: true });
+    if (this.narrow.matches) {
+      item.scrollIntoView({ block: "nearest" });
+      return;
+    }
+    const [box, outer] = [item.getBoundingClientRect(), frame.getBoundingClientRect()];
+    if (box.left < outer.left) frame.scrollLeft += box.left - outer.left - 16;
+    else if (box.right > outer.right) frame.scrollLeft += Math.min(box.right - outer.right + 16, box.left - outer.left);
   }
 
   /** Writes all texts again, in the current language. */
@@ -186,6 +240,7 @@ export class NetworkView {
   private build(): void {
     const { facts } = this;
     this.input.name = words.inputLayer;
+    this.output.name = words.answerLayer;
     const open = new Set(
       this.layers.map(({ layer }) => layer).filter((layer) => this.columnOf(layer)?.matches(".open")),
     );
@@ -193,7 +248,7 @@ export class NetworkView {
     const visible = new Set(this.layers.filter((entry) => entry.visible).map((entry) => entry.layer));
     this.layers.length = 0;
     this.byOutput.clear();
-    for (const layer of [this.input, ...facts.layers]) {
+    for (const layer of this.steps()) {
       strip.append(this.layerElement(layer));
       if (layer === this.input) strip.append(this.filters);
     }
@@ -243,7 +298,11 @@ export class NetworkView {
   }
 
   private layerElement(layer: Layer): HTMLElement {
-    const maps = new FeatureMaps(layer.shape);
+    const { classes } = this.facts;
+    const maps = new FeatureMaps(layer.shape, {
+      labels: isOfClasses(this.facts, layer) ? classes : [],
+      range: layer === this.output ? { low: 0, high: 1 } : null,
+    });
     const legend = h("div", { class: "legend" }, h("span"), h("i"), h("span"));
     const kind = kindOf(layer);
     maps.element.tabIndex = 0;
@@ -262,7 +321,7 @@ export class NetworkView {
     maps.element.addEventListener("click", (event) => point(maps.indexAt(event), true));
     maps.element.addEventListener("keydown", (event) => {
       const target = event.key === "Enter" ? index : maps.moved(index, event.key);
-      if (target === null || event.ctrlKey || event.altKey || event.metaKey) return;
+      if (target === null || event.shiftKey || event.ctrlKey || event.altKey || event.metaKey) return;
       event.preventDefault();
       point(target, true);
     });
@@ -374,34 +433,6 @@ export class NetworkView {
 function expand(item: HTMLElement, isOpen: boolean): void {
   item.classList.toggle("open", isOpen);
   item.querySelector(".opener")?.setAttribute("aria-expanded", String(isOpen));
-}
-
-/** Data, accuracy and size of a network in one line. */
-export function describe(facts: NetworkFacts): string {
-  const details = [words.trainedOn(facts.data_name)];
-  if (facts.test_accuracy !== null && facts.test_images !== null) {
-    details.push(words.testAccuracy(percent(facts.test_accuracy, words.code), count(facts.test_images, words.code)));
-  }
-  details.push(words.parameters(facts.parameters), words.macs(facts.macs));
-  if (facts.int8) details.push(words.int8);
-  return details.join(" · ");
-}
-
-/** Name of a layer's kind with its window: "Convolution 5 × 5". */
-export function kindOf(layer: Layer): string {
-  const known = activationOf(layer);
-  if (known) return words.functions[known.name] ?? layer.kind;
-  if (layer.output === layer.input) return words.inputKind;
-  if (layer.type === "other" || layer.type === "activation") return layer.kind;
-  const { kernel } = layer.facts;
-  return kernel ? `${words.types[layer.type]} ${shapeText(kernel)}` : words.types[layer.type];
-}
-
-/** The place of a value: channel, row and column from 0, or the unit. */
-export function placeOf(layer: Layer, index: number): string {
-  const at = unravel(index, layer.shape);
-  if (at.length !== 3) return words.unit(index);
-  return words.place(at[0]!, at[1]!, at[2]!);
 }
 
 function inputLayer(facts: NetworkFacts): Layer {

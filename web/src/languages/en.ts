@@ -11,7 +11,8 @@ export const en = {
 
   // facts of a network
   trainedOn: (data: string) => `Trained on ${data}`,
-  testAccuracy: (accuracy: string, images: string) => `${accuracy} correct on ${images} test images`,
+  testAccuracy: (accuracy: string, chance: string, images: string) =>
+    `${accuracy} correct on ${images} test images (chance: ${chance})`,
   parameters: (n: number) => plural(n, "parameter", "parameters"),
   macs: (n: number) => plural(n, "multiplication", "multiplications"),
   int8: "weights stored as 8-bit integers",
@@ -45,6 +46,16 @@ export const en = {
   answer: "Answer",
   unknown: "unknown",
   unknownBecause: (limit: string) => `The highest probability is below ${limit}, so the answer is “unknown”.`,
+  unsure: "unsure",
+  unsureBecause: (best: string, second: string, points: number) =>
+    `Unsure: “${best}” and “${second}” are less than ${points} percentage points apart.`,
+  grades: {
+    right: (truth: string) => `right: it is “${truth}”`,
+    wrong: (truth: string) => `wrong: it is “${truth}”`,
+    unknown: (truth: string) => `no answer: it is “${truth}”`,
+  },
+  gradeNames: { right: "answered right", wrong: "answered wrong", unknown: "not answered" },
+  showSoftmax: "Show the calculation",
   moreClasses: (n: number) => `and ${plural(n, "other class", "other classes")}`,
   announcement: (label: string, probability: string) => `${label}, probability ${probability}`,
   waiting: "Draw something, or choose an image.",
@@ -52,7 +63,7 @@ export const en = {
   // network
   network: "The network, layer by layer",
   networkHelp:
-    "Point at a value to see where it comes from. Click to keep it. On the keyboard, arrow keys move over values, Page Up and Page Down over channels.",
+    "Point at a value to see where it comes from. Click a map to enlarge it in the calculation, and choose a value there. On the keyboard, arrow keys move over values, Page Up and Page Down over channels, Shift + ← and Shift + → over layers.",
   filters: (layer: string) => `Filters of ${layer}`,
   filtersHelp: "Learned weights",
   legend: (low: string, high: string) => `Color scale from ${low} to ${high}`,
@@ -63,6 +74,7 @@ export const en = {
   moreExamples: "More images",
   fewerExamples: "Fewer images",
   inputLayer: "input",
+  answerLayer: "answer",
   inputKind: "Normalized image",
   types: {
     conv: "Convolution",
@@ -102,14 +114,20 @@ export const en = {
   unit: (index: number) => `unit ${index}`,
   kept: "Kept",
   follow: "Follow the pointer",
-  collapse: "Hide calculation",
-  expand: "Show calculation",
+  collapse: "Hide",
+  expand: "Show",
   receptiveField: "Seen in the input",
   receptiveFieldHelp: (rows: string, columns: string) => `rows ${rows}, columns ${columns}`,
   window: (channel: number) => `Window, input channel ${channel}`,
   kernel: (channel: number) => `Kernel, input channel ${channel}`,
   inputWindow: "Window",
-  outputMap: (channel: number) => `Channel ${channel}`,
+  enlargedMap: (channel: number) => `Channel ${channel}, enlarged`,
+  enlargedUnits: (n: number) => `All ${n.toLocaleString("en")} units, enlarged`,
+  enlargedKeys:
+    "Arrow keys choose a value, Page Up and Page Down a channel, Shift with the left or right arrow a layer.",
+  chooseHere: "choose a value here",
+  previousLayer: "Previous layer (Shift + ←)",
+  nextLayerButton: "Next layer (Shift + →)",
   padding: "Hatched cells are padding.",
   channelSums: "Sum for each input channel",
   products: (n: number) => `All ${plural(n, "product", "products")}`,
@@ -121,6 +139,7 @@ export const en = {
   rest: "rest",
   max: "max",
   nextLayer: "Then",
+  nextAnswer: "Then softmax, the answer:",
   channelLabel: (channel: number) => `ch. ${channel}`,
   convSentence: (hasBias: boolean) =>
     `Multiply each number in the window by the weight at its place in the kernel, and add everything up${hasBias ? ", then the bias" : "; this layer has no bias"}.`,
@@ -136,6 +155,22 @@ export const en = {
   flattenSentence: "The same value, now in one long list.",
   dropoutSentence: "In use, dropout changes nothing: the same value.",
   softmaxSentence: "Exponentials, divided by their sum, so that all add up to 1.",
+  temperatureSentence: (temperature: string, isOfMean: boolean) =>
+    `${isOfMean ? "The mean is raised to 1 / temperature, and made to add up to 1 again" : "First, the logits are divided by the temperature"}. The temperature of this run, ${temperature}, was fitted so that its probabilities agree with its accuracy.`,
+  meanSentence: (views: number) =>
+    `The network looks at ${views} views of the image (shifted or mirrored). The answer is the mean of their softmax; the layers show view 1.`,
+  logarithmSentence: "The network ends with the logarithms of probabilities, whose exponentials add up to 1 already.",
+  softmaxTwice:
+    "The network itself ends with a softmax. Its outputs are probabilities already, and softmax is applied to them once more, as “classicnets predict” does; this makes them more equal.",
+  temperature: "temperature",
+  logit: "logit",
+  exponential: "exponential",
+  sum: "sum",
+  probability: "probability",
+  allShares: "All classes",
+  largestShares: (shown: number, all: number) => `The ${shown} most probable of ${all} classes`,
+  view: (n: number) => `view ${n}`,
+  viewsOf: (label: string) => `“${label}” in each view`,
   unknownSentence: "The page shows the values and counts of this layer, but not its calculation.",
   from: (place: string) => `from ${place}`,
   sizeOf: "Output size",

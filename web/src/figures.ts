@@ -1,0 +1,129 @@
+// The figures of a calculation: tables of colored numbers, bars of products, and canvases with a frame.
+
+import type { Cell, Rect } from "./calculation";
+import { colorScale, cssColor, type Range } from "./colors";
+import { h } from "./dom";
+import { words } from "./language";
+import { operand, short, tiny } from "./numbers";
+import { isDark } from "./theme";
+
+const FIGURE = 132; // CSS pixels of what the network sees, on a wide window
+const SMALL_FIGURE = 92;
+
+export function figure(caption: string, content: HTMLElement, note = ""): HTMLElement {
+  const element = h("figure", {}, h("figcaption", {}, caption), content);
+  if (note) element.append(h("p", { class: "note" }, note));
+  return element;
+}
+
+/** A canvas with a frame around a rectangle of its values. */
+export function framed(
+  canvas: HTMLCanvasElement,
+  rect: Rect | false | undefined,
+  height: number,
+  width: number,
+): HTMLElement {
+  const scale = (innerWidth > 700 ? FIGURE : SMALL_FIGURE) / Math.max(height, width);
+  canvas.style.width = `${width * scale}px`;
+  canvas.style.height = `${height * scale}px`;
+  const box = h("div", { class: "framed" }, canvas);
+  if (rect) {
+    const frame = h("div", { class: "frame" });
+    frame.style.left = `${rect.left * scale}px`;
+    frame.style.top = `${rect.top * scale}px`;
+    frame.style.width = `${(rect.right - rect.left) * scale}px`;
+    frame.style.height = `${(rect.bottom - rect.top) * scale}px`;
+    box.append(frame);
+  }
+  return box;
+}
+
+export function operator(text: string): HTMLElement {
+  return h("div", { class: "operator", "aria-hidden": "true" }, text);
+}
+
+/** A window or kernel as a table of colored numbers. */
+export function grid(
+  caption: string,
+  cells: readonly Cell[][],
+  value: (cell: Cell) => number,
+  range: Range,
+  isKernel = false,
+  chosen?: Cell,
+): HTMLElement {
+  const color = colorScale(range, isDark());
+  const most = Math.max(...cells.flat().map((cell) => Math.abs(value(cell))));
+  const table = h("table", { class: cells.length > 7 ? "grid small" : "grid" });
+  for (const line of cells) {
+    const tableRow = table.insertRow();
+    for (const cell of line) {
+      const { background, bright } = cssColor(color(value(cell)));
+      const data = tableRow.insertCell();
+      data.textContent = tiny(value(cell), most);
+      data.style.background = background;
+      data.className = bright ? "bright" : "dim";
+      if (!cell.inside && !isKernel) data.classList.add("outside");
+      if (cell === chosen) data.classList.add("chosen");
+    }
+  }
+  return figure(caption, h("div", { class: "grid-frame", tabindex: "0", role: "group", "aria-label": caption }, table));
+}
+
+/** The largest products of a dense layer as a table with bars. */
+export function contributions(
+  terms: readonly { index: number; value: number; weight: number }[],
+  all: number,
+): HTMLElement {
+  const most = Math.max(...terms.map((term) => Math.abs(term.value * term.weight))) || 1;
+  const table = h("table", { class: "contributions" });
+  for (const { index, value, weight } of terms) {
+    const product = value * weight;
+    const bar = h("i", { class: product < 0 ? "negative" : "positive" });
+    bar.style.width = `${(50 * Math.abs(product)) / most}%`;
+    const tableRow = table.insertRow();
+    const parts = [words.unit(index), short(value), "×", operand(weight), "=", short(product)];
+    for (const part of parts) tableRow.insertCell().textContent = part;
+    tableRow.insertCell().append(h("span", { class: "signed-bar" }, bar));
+  }
+  const caption = words.largestTerms(terms.length, all);
+  return figure(caption, h("div", { class: "grid-frame", tabindex: "0", role: "group", "aria-label": caption }, table));
+}
+
+export function details(summary: string, lines: readonly string[]): HTMLElement {
+  const list = h("ol", { class: "products" }, ...lines.map((line) => h("li", {}, line)));
+  return h("details", {}, h("summary", {}, summary), list);
+}
+
+/** A row of a softmax: what it is of, its logit, and its part of the whole. */
+export interface ShareRow {
+  label: string;
+  logit: number;
+  exponential: number;
+  sum?: number; // of the exponentials, if it differs from row to row
+  result: number;
+  choose?: () => void; // shows the calculation of this row
+}
+
+/** The softmax of several classes, or of several views, as a table with bars. */
+export function probabilityTable(caption: string, rows: readonly ShareRow[], current: number | null): HTMLElement {
+  const table = h("table", { class: "contributions shares" });
+  const head = table.createTHead().insertRow();
+  const sums = rows[0]?.sum === undefined ? [] : [words.sum];
+  for (const text of ["", words.logit, words.exponential, ...sums, words.probability]) {
+    head.append(h(text ? "th" : "td", text ? { scope: "col", class: "number" } : {}, text));
+  }
+  const body = table.createTBody();
+  for (const [i, { label, logit, exponential, sum, result, choose }] of rows.entries()) {
+    const tableRow = body.insertRow();
+    if (i === current) tableRow.className = "chosen";
+    const button = h("button", { class: "link", type: "button", title: label }, label);
+    if (choose) button.addEventListener("click", choose);
+    tableRow.append(h("th", { scope: "row" }, choose && i !== current ? button : label));
+    const values = sum === undefined ? [logit, exponential, result] : [logit, exponential, sum, result];
+    for (const value of values) tableRow.insertCell().textContent = short(value);
+    const bar = h("i");
+    bar.style.width = `${100 * result}%`;
+    tableRow.insertCell().append(h("span", { class: "bar share-bar" }, bar));
+  }
+  return figure(caption, h("div", { class: "grid-frame", tabindex: "0", role: "group", "aria-label": caption }, table));
+}
