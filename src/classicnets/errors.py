@@ -1,6 +1,7 @@
 """The errors that a caller may catch, each with a code that never changes and an explanation of that code.
 
-The first digit of a code is the exit code of the command line: 1 a check failed, 2 usage, 3 data, 4 environment.
+The first digit of a code is the exit code of the command line: 1 a check failed, 2 usage, 3 data, 4 environment. Codes
+that begin with 5 are answers of `classicnets serve`, and never the end of a command.
 """
 
 from __future__ import annotations
@@ -71,6 +72,12 @@ class MachineError(ClassicnetsError):
     """This machine lacks a device, write access or a package (exit code 4)."""
 
     exit_code = 4
+
+
+class RequestError(ClassicnetsError):
+    """A request to `classicnets serve` cannot be answered; the server continues."""
+
+    exit_code = 5
 
 
 # What `classicnets explain CODE` prints: what happened, why it matters, what to do. Translated when it is printed.
@@ -224,4 +231,33 @@ What to do: `classicnets doctor` lists the available devices.""",
     "CN403": """An optional package is missing or too old. Only this feature needs it, so it is not installed with
 classicnets.
 What to do: install the extra that the message names, for example pip install 'classicnets[tensorboard]'.""",
+    "CN404": """The server cannot listen on this address. Usually, another program listens on the same port, perhaps
+another `classicnets serve`. Ports below 1024 are reserved for the administrator on many systems.
+What to do: choose another port with --port, or let the system choose a free one with --port 0.""",
+    "CN501": """The request is malformed: its body, a parameter or a value in it is not what the path expects.
+What to do: see /openapi.json of the server for each path with an example, or docs/serve.md.""",
+    "CN502": """The server answers only requests with its token, and this request has none, or another one.
+What to do: send the header `Authorization: Bearer TOKEN`. In a browser, open the URL that the server printed when it
+was started; the browser then remembers the token.""",
+    "CN503": """The request names a host that the server does not answer for.
+A web page could otherwise reach a server on your machine under a name of its own (DNS rebinding). Known names are
+localhost, the name or address of --host, those of --allow-host, and all addresses if the server listens on all of them.
+What to do: use one of these names, or start the server with --allow-host NAME.""",
+    "CN504": """The server has no such path or model.
+What to do: /health lists the models, and /openapi.json the paths.""",
+    "CN505": """The path exists, but not for this method of HTTP, such as GET for a path that expects POST.
+What to do: use a method of the header Allow.""",
+    "CN506": """The request took too long, usually because its body came too slowly.
+What to do: send smaller or fewer images in a request, or start the server with a larger --timeout.""",
+    "CN507": """The request is larger than the server accepts: its body, or the number of images or values.
+What to do: send fewer images in a request, or start the server with a larger --max-body or --max-files.""",
+    "CN508": """The body has a type that the server does not read.
+What to do: send a form (multipart/form-data) with the field images, JSON with Content-Type application/json, or the
+bytes of one image with Content-Type application/octet-stream or image/png, image/jpeg, and so on.""",
+    "CN509": """The server has as many requests as it accepts at a time, or is being stopped.
+What to do: repeat the request after the number of seconds in the header Retry-After; if this happens often, start the
+server with more --workers or a larger --max-waiting.""",
+    "CN510": """The server failed to answer a request, because of a fault in classicnets or in the model.
+The server continues; its standard error has the details, which are not sent to clients.
+What to do: please report the fault with these details.""",
 }

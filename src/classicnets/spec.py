@@ -369,3 +369,54 @@ def check_spec(spec: RunSpec) -> None:
             where=command("--precision", spec.precision, "--set", f"precision={precision}"),
             hint=command("--precision", spec.precision),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """How models are served over HTTP.
+
+    Raises:
+        UsageError: CN204 for a value of the wrong type or out of range.
+    """
+
+    host: str = option("127.0.0.1", help="address to listen on; 0.0.0.0 for all", group="run", metavar="ADDRESS")
+    port: int = option(8000, help="port; 0 for any that is free", group="run", metavar="PORT", minimum=0, maximum=65535)
+    workers: int = option(1, help="number of processes that answer requests", group="run", metavar="N", minimum=1)
+    no_page: bool = option(False, help="export no web page of a run", group="run")
+    access_log: bool = option(False, help="print a line for each request to standard error", group="output")
+    token: bool = option(False, help="answer only requests with a token, which is chosen and printed", group="access")
+    token_file: str | None = option(
+        None,
+        help="file with the token; without it, the environment variable CLASSICNETS_TOKEN counts",
+        group="access",
+        metavar="FILE",
+        shown="",
+    )
+    allow_host: str = option(
+        "", help="further host names that clients use, separated by commas", group="access", metavar="NAMES", shown=""
+    )
+    cors: str = option(
+        "", help="origins whose web pages may send requests, separated by commas", group="access", metavar="ORIGINS"
+    )
+    max_body: int = option(
+        16_000_000,
+        help="largest body of a request",
+        group="limits",
+        metavar="SIZE",
+        read=read_size,
+        shown="16MB",
+        minimum=1,
+    )
+    max_pixels: int = option(
+        50_000_000, help="largest number of pixels of an image", group="limits", metavar="N", minimum=1
+    )
+    max_files: int = option(100, help="largest number of images in a request", group="limits", metavar="N", minimum=1)
+    max_waiting: int = option(
+        512, help="largest number of requests that a process answers at a time", group="limits", metavar="N", minimum=1
+    )
+    timeout: float = option(
+        30.0, help="longest time for a request, and for stopping", group="limits", metavar="SECONDS", minimum=0.01
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)

@@ -430,6 +430,7 @@ NETWORK = Record(
         "temperature": Real(0),
         "preprocess": Mapped(Anything()),
         "input_shape": Several(Whole(1)),
+        "logits_sources": Several(Text()),
         "layers": Several(LAYER),
         "epochs": Several(
             Record(
@@ -547,7 +548,7 @@ def test_drawing_is_centered_for_data_sets_of_characters() -> None:
         facts = dict.fromkeys(keys) | {"data_name": name}
         table = trace(nn.Flatten(), (1, 28, 28))
         network = page_facts.PageNetwork(
-            source=source, file="", facts=facts, calls=(), sources={}, table=table, weights=frozenset()
+            source=source, file="", facts=facts, calls=(), sources={"logits": ()}, table=table, weights=frozenset()
         )
         assert page_facts.network_entry(network)["handwriting"] == is_handwriting
 

@@ -13,7 +13,7 @@ import classicnets
 
 WEB = Path(__file__).parents[2] / "web"
 PAGE = Path(classicnets.__file__).parent / "export" / "page"
-SOURCES = ("package-lock.json", "package.json", "page", "scripts", "src", "tsconfig.json", "vite.config.ts")
+SOURCES = ("package-lock.json", "package.json", "page", "scripts", "src", "styles", "tsconfig.json", "vite.config.ts")
 MANIFEST = json.loads((PAGE / "manifest.json").read_text())
 
 

@@ -282,12 +282,14 @@ def test_draws_on_an_image(gray: Any) -> None:
     gray.set_checked("#centered", False)
     after_run(gray, lambda: gray.locator("#example-list button").nth(1).click())
     seen = "document.querySelector('.seen').toDataURL()"
-    bare, bare_seen = probabilities(gray), gray.evaluate(seen)
+    bare, bare_seen, bare_answer = probabilities(gray), gray.evaluate(seen), gray.inner_text(".answer")
     assert "draw on this image" in gray.inner_text("#pad-note")
     after_run(gray, lambda: draw(gray))
     assert gray.evaluate(seen) != bare_seen and probabilities(gray) != bare
+    assert not re.search("right|wrong", gray.inner_text(".answer"))  # of what is drawn, the true class is not known
     after_run(gray, lambda: gray.click("#undo"))
     assert gray.evaluate(seen) == bare_seen and probabilities(gray) == bare
+    assert gray.inner_text(".answer") == bare_answer and re.search("right|wrong", bare_answer)
     after_run(gray, lambda: gray.click("#clear"))
     assert gray.inner_text(".headline") == "–" and gray.inner_text("#pad-note") == ""
 

@@ -10,7 +10,17 @@ const web = dirname(dirname(fileURLToPath(import.meta.url)));
 const page = join(web, "..", "src", "classicnets", "export", "page");
 const runtime = join(web, "node_modules", "onnxruntime-web");
 // what the build depends on; tests/web/test_built_page.py computes the same hash
-const SOURCES = ["package-lock.json", "package.json", "page", "scripts", "src", "tsconfig.json", "vite.config.ts"];
+const SOURCES = [
+  "package-lock.json",
+  "package.json",
+  "page",
+  "scripts",
+  "src",
+  "styles",
+  "tsconfig.json",
+  "vite.config.ts",
+];
+const STYLES = ["base", "stage", "layers", "calculation", "narrow"]; // later rules change earlier ones
 
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
@@ -42,7 +52,9 @@ const wasm = readFileSync(join(runtime, "dist", "ort-wasm-simd-threaded.wasm"));
 const wasmFile = compressed(wasm, join(page, "runtime.wasm.gz"));
 rmSync(page, { recursive: true, force: true });
 mkdirSync(page, { recursive: true });
-for (const name of ["index.html", "page.css", "page.js"]) copyFileSync(join(web, "build", name), join(page, name));
+for (const name of ["index.html", "page.js"]) copyFileSync(join(web, "build", name), join(page, name));
+const styles = STYLES.map((name) => readFileSync(join(web, "styles", `${name}.css`), "utf8"));
+writeFileSync(join(page, "page.css"), styles.join("\n"));
 writeFileSync(join(page, "runtime.wasm.gz"), wasmFile);
 copyFileSync(join(web, "scripts", "LICENSE-onnxruntime.txt"), join(page, "LICENSE-onnxruntime.txt"));
 const files = readdirSync(page).sort();

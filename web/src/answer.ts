@@ -28,7 +28,7 @@ export function answerLayer(facts: NetworkFacts): Layer {
     kind: "Softmax",
     type: "softmax",
     input: facts.logits,
-    sources: facts.layers.slice(-1).map(({ output }) => output),
+    sources: facts.logits_sources ?? [],
     output: facts.probabilities,
     input_shape: shape,
     shape,

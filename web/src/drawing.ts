@@ -68,6 +68,11 @@ export class Drawing {
     return !this.image || !this.isPrepared;
   }
 
+  /** Whether the input is an image of the data, and nothing is drawn on it. */
+  get isUnchanged(): boolean {
+    return this.image !== null && this.isPrepared && this.strokes.length === 0;
+  }
+
   /** Width and height of the image, or of the paper. */
   get size(): [number, number] {
     return this.image ? [this.image.width, this.image.height] : [SIZE, SIZE];

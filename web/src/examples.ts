@@ -13,6 +13,10 @@ export class Examples {
   /** Calls `use` with an image that was chosen, and its button. */
   constructor(private readonly use: (image: ImageBitmap, button: HTMLElement) => void) {}
 
+  get buttons(): NodeListOf<HTMLElement> {
+    return this.list.querySelectorAll("button");
+  }
+
   /** Adds a button for each example, and returns the first image. */
   async start(examples: readonly Example[]): Promise<ImageBitmap | null> {
     byId("examples").hidden = examples.length === 0;
@@ -36,7 +40,7 @@ export class Examples {
 
   /** Writes the labels again, in the current language. */
   translate(): void {
-    for (const button of this.list.querySelectorAll<HTMLElement>("button")) labelExample(button);
+    for (const button of this.buttons) labelExample(button);
     const isAll = this.list.classList.contains("all");
     const more = byId("more-examples");
     more.textContent = isAll ? words.fewerExamples : words.moreExamples;

@@ -21,13 +21,12 @@ let views: NetworkView[] = [];
 let drawing: Drawing;
 let running = false;
 let changedMeanwhile = false;
-let example: HTMLElement | null = null; // the button of the test image that is shown, unchanged
-let nextExample: HTMLElement | null = null; // the button of the one that is about to be shown
+let example: HTMLElement | null = null; // the button of the test image that was chosen last
 
 const inspector = new Inspector((selection) => point(selection, true));
 const examples = new Examples((image, button) => {
   report("");
-  nextExample = button;
+  example = button;
   drawing.show(image, true);
 });
 
@@ -53,7 +52,7 @@ async function runAll(): Promise<void> {
   const isEmpty = drawing.isEmpty;
   const pixels = drawing.pixels();
   const centered = isCentered();
-  const tried = example;
+  const tried = drawing.isUnchanged ? example : null;
   const truth = tried?.dataset.class ?? null;
   for (const view of views) {
     try {
@@ -120,10 +119,7 @@ function writePadNote(): void {
 }
 
 function startDrawing(): void {
-  drawing = new Drawing(byId<HTMLCanvasElement>("drawing"), () => {
-    [example, nextExample] = [nextExample, null];
-    void refresh();
-  });
+  drawing = new Drawing(byId<HTMLCanvasElement>("drawing"), () => void refresh());
   drawing.seen = seenParts;
   byId("undo").addEventListener("click", () => drawing.undo());
   byId("clear").addEventListener("click", () => {
@@ -184,10 +180,6 @@ function writeFacts(): void {
   byId("license").textContent = licenses.map((license) => words.license(license)).join(" ");
 }
 
-function exampleButtons(): NodeListOf<HTMLElement> {
-  return document.querySelectorAll("#example-list button");
-}
-
 /** Draws on dark or bright paper, with the opposite ink unless another one was chosen. */
 function usePaper(isDarkPaper: boolean): void {
   byId<HTMLInputElement>("paper").checked = drawing.paperIsDark = isDarkPaper;
@@ -232,7 +224,7 @@ async function load(): Promise<void> {
             ?.load(epoch?.file ?? facts.file, (file) => openNetwork(file, facts.int8))
             .then(() => {
               report("");
-              for (const button of exampleButtons()) markExample(button, []); // other weights, other answers
+              for (const button of examples.buttons) markExample(button, []); // other weights, other answers
               return refresh();
             }, explain);
         },
@@ -262,7 +254,7 @@ async function load(): Promise<void> {
     await view.load(view.facts.file, (file) => openNetwork(file, view.facts.int8, files[i]));
   }
   const image = await first;
-  if (image && drawing.isEmpty) exampleButtons()[0]?.click();
+  if (image && drawing.isEmpty) examples.buttons[0]?.click();
   for (const view of views) selectFirst(view);
   await refresh();
   document.body.dataset.ready = "true";

@@ -100,6 +100,7 @@ export interface NetworkFacts {
   input_shape: number[];
   probabilities: string;
   logits: string;
+  logits_sources?: string[]; // outputs of the layers that the logits are, or are computed from
   layers: Layer[];
   epochs: Epoch[];
 }
@@ -208,6 +209,7 @@ const site = record({
       input_shape: listOf(numeric),
       probabilities: text,
       logits: text,
+      logits_sources: nullable(listOf(text)),
       layers: listOf(layer),
       epochs: listOf(
         record({ epoch: numeric, file: text, validation_accuracy: nullable(numeric), loss: nullable(numeric) }),

@@ -3,6 +3,7 @@
 import { answerLayer, isOfClasses } from "./answer";
 import { Answer } from "./bars";
 import type { Position, Rect } from "./calculation";
+import { columnHead, drawFilters, emptyLegend, expand, showLegend } from "./columns";
 import type { Extent } from "./docking";
 import { byId, h } from "./dom";
 import { drawEdges, edgesOf, element } from "./edges";
@@ -303,7 +304,7 @@ export class NetworkView {
       labels: isOfClasses(this.facts, layer) ? classes : [],
       range: layer === this.output ? { low: 0, high: 1 } : null,
     });
-    const legend = h("div", { class: "legend" }, h("span"), h("i"), h("span"));
+    const legend = emptyLegend();
     const kind = kindOf(layer);
     maps.element.tabIndex = 0;
     maps.element.setAttribute("role", "application");
@@ -328,26 +329,10 @@ export class NetworkView {
     const item = h("li", { class: `layer type-${layer.type}`, "data-output": layer.output });
     const about = layer.parameters > 0 ? words.parameters(layer.parameters) : "";
     item.append(
-      this.head(item, layer.name, kind, shapeText(layer.shape), about),
+      columnHead(item, layer.name, kind, shapeText(layer.shape), about),
       h("div", { class: "layer-body" }, maps.element, legend),
     );
     return item;
-  }
-
-  /** Name, kind and shape of a column; on a phone, a button opens and closes what is below. */
-  private head(item: HTMLElement, ...[name, kind, shape, size = ""]: string[]): HTMLElement {
-    const opener = h("button", { type: "button", class: "opener", "aria-expanded": "false" });
-    opener.setAttribute("aria-label", words.showValues(name!));
-    opener.addEventListener("click", () => expand(item, !item.classList.contains("open")));
-    return h(
-      "div",
-      { class: "layer-head" },
-      h("p", { class: "layer-name" }, name!),
-      h("p", { class: "layer-kind" }, kind!),
-      h("p", { class: "layer-shape" }, shape!),
-      h("p", { class: "layer-size" }, size),
-      opener,
-    );
   }
 
   private epochSlider(): HTMLElement {
@@ -373,8 +358,7 @@ export class NetworkView {
   }
 
   private arrange(): void {
-    const width = this.narrow.matches ? Math.max(200, document.documentElement.clientWidth - 72) : null;
-    for (const { maps } of this.layers) maps.arrange(width);
+    for (const { maps } of this.layers) maps.arrange(this.width());
     this.show();
   }
 
@@ -397,42 +381,14 @@ export class NetworkView {
     for (const body of this.section.querySelectorAll("[data-output] > .layer-body")) this.observer.observe(body);
   }
 
-  /** The filters of a first convolution, which has one or three channels, are images themselves. */
-  private async drawFilters(): Promise<void> {
-    const first = this.facts.layers.find((layer) => layer.type === "conv");
-    const kernel = first?.facts.kernel;
-    const [inputs, outputs] = [first?.input_shape[0], first?.shape[0]];
-    this.filters.hidden = true;
-    if (!first?.weight || first.input !== this.facts.input || kernel?.length !== 2 || !inputs || !outputs) return;
-    if (!this.network || (inputs !== 1 && inputs !== 3) || (first.facts.groups ?? 1) !== 1) return;
-    const weights = await this.network.weight(first.weight);
-    if (weights.length !== outputs * inputs * kernel[0]! * kernel[1]!) return;
-    const maps = new FeatureMaps([outputs, ...kernel]);
-    maps.arrange(this.narrow.matches ? Math.max(200, document.documentElement.clientWidth - 72) : null);
-    const legend = h("div", { class: "legend" }, h("span"), h("i"), h("span"));
-    const body = h("div", { class: "layer-body" }, maps.element);
-    this.filters.replaceChildren(
-      this.head(this.filters, words.filters(first.name), words.filtersHelp, shapeText([outputs, inputs, ...kernel])),
-      body,
-    );
-    expand(this.filters, this.filters.classList.contains("open"));
-    maps.element.setAttribute("role", "img");
-    maps.element.setAttribute("aria-label", words.filters(first.name));
-    if (inputs === 1) {
-      maps.draw(weights, isDark());
-      showLegend(legend, maps);
-      body.append(legend);
-    } else {
-      maps.drawColors(weights);
-    }
-    this.filters.hidden = false;
+  private drawFilters(): Promise<void> {
+    return drawFilters(this.filters, this.facts, this.network, this.width());
   }
-}
 
-/** Opens or closes a layer on a phone; on a wide screen, all are open. */
-function expand(item: HTMLElement, isOpen: boolean): void {
-  item.classList.toggle("open", isOpen);
-  item.querySelector(".opener")?.setAttribute("aria-expanded", String(isOpen));
+  /** Width of the maps on a phone; null on a wide screen, where they fill columns of a height. */
+  private width(): number | null {
+    return this.narrow.matches ? Math.max(200, document.documentElement.clientWidth - 72) : null;
+  }
 }
 
 function inputLayer(facts: NetworkFacts): Layer {
@@ -464,16 +420,6 @@ export function levelOf(facts: NetworkFacts): (value: number, channel: number) =
 function planesOf(pixels: Uint8Array): Float32Array {
   const plane = pixels.length / 3;
   return Float32Array.from({ length: pixels.length }, (_, i) => pixels[(i % plane) * 3 + Math.floor(i / plane)]!);
-}
-
-function showLegend(legend: HTMLElement, maps: FeatureMaps): void {
-  const { low, high } = maps.range;
-  const [from, bar, to] = legend.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
-  from.textContent = short(low);
-  to.textContent = short(high);
-  bar.className = low < 0 ? "signed" : "unsigned";
-  legend.setAttribute("role", "img");
-  legend.setAttribute("aria-label", words.legend(short(low), short(high)));
 }
 
 /** Shows a sentence about what went wrong, or removes it. */

@@ -21,6 +21,7 @@ from classicnets.cli import (
     list_,
     predict,
     process,
+    serve,
     show,
     train,
     weights,
@@ -39,6 +40,7 @@ classicnets: networks from LeNet (1989) to AlexNet (2014), built exactly as in t
   classicnets evaluate RUN                  compute accuracy and other metrics on the test split
   classicnets predict RUN boot.png          classify images
   classicnets export RUN                    write an ONNX file that runs without classicnets
+  classicnets serve RUN                     answer requests over HTTP
 
 RUN is the folder that train creates, such as runs/lenet_d2l-fashion_mnist-1. Instead of lenet_d2l, you can
 name your own network as my_net.py:net.
@@ -54,6 +56,7 @@ _COMMANDS = {
     "evaluate": evaluate,
     "predict": predict,
     "export": export,
+    "serve": serve,
     "weights": weights,
     "explain": explain,
     "doctor": doctor,

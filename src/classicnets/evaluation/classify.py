@@ -87,11 +87,16 @@ def predictions(
         else:
             if rejection:
                 result = rejection.calibrate(result[None])[0]  # noqa: PLW2901
-            best = np.argsort(-result, kind="stable")[:top]
+            best = best_classes(result, top)
             classes = tuple(classifier.classes[i] for i in best)
             rejected = rejection is not None and rejection.rejects(float(result[best[0]]))
             probabilities = tuple(float(result[i]) for i in best)
             yield image, Prediction(image.name, classes, probabilities, image.truth, rejected=rejected)
+
+
+def best_classes(probabilities: np.ndarray, top: int) -> np.ndarray:
+    """Return the numbers of the `top` most probable classes of one image, most probable first."""
+    return np.argsort(-probabilities, kind="stable")[:top]
 
 
 def classify(

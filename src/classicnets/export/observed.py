@@ -231,7 +231,9 @@ def hooked(
 
 
 def layer_sources(model: ModelProto, calls: Sequence[LayerCall]) -> dict[str, tuple[str, ...]]:
-    """Return which outputs each call reads, by the name of its own, where operations that are no layers come between.
+    """Return which outputs each call, and the logits, are computed from, by the name of their own.
+
+    Operations that are no layers may come between.
 
     Args:
         model: a model of `export_observed`, or one that computes the same.
@@ -245,21 +247,21 @@ def layer_sources(model: ModelProto, calls: Sequence[LayerCall]) -> dict[str, tu
     order = {graph.PREPARED: -1} | {call.output: call.number for call in calls}
     copies = {makers[n].input[0]: n for n in order if n in makers and makers[n].op_type == "Identity"}
     sources: dict[str, tuple[str, ...]] = {}
-    for call in calls:
-        found, seen, pending = set[str](), set[str](), [call.own_input] if call.own_input else []
+    read = [(call.output, call.number, call.source) for call in calls]
+    for output, number, source in (*read, (graph.LOGITS, len(calls), graph.LOGITS)):
+        found, seen, pending = set[str](), set[str](), [source] if source else []
         while pending:
             name = pending.pop()
             if name in seen:
                 continue
             seen.add(name)
-            if order.get(copies.get(name, ""), call.number) < call.number:
+            if name != source and order.get(copies.get(name, ""), number) < number:
                 name = copies[name]
-            if order.get(name, call.number) < call.number:
+            if order.get(name, number) < number:
                 found.add(name)
             elif name in makers:
                 pending += makers[name].input
-        direct = [call.source] if call.source and not call.own_input else []
-        sources[call.output] = (*direct, *sorted(found, key=order.__getitem__))
+        sources[output] = tuple(sorted(found, key=order.__getitem__))
     return sources
 
 

@@ -88,6 +88,7 @@ def network_entry(network: PageNetwork) -> dict[str, Any]:
         "input_shape": [*source.preprocess.shape],
         "probabilities": OUTPUT,
         "logits": graph.LOGITS,
+        "logits_sources": [*network.sources[graph.LOGITS]],
         "layers": [*_layer_entries(network)],
         "epochs": [
             {

@@ -17,7 +17,7 @@ import simplejpeg
 from PIL import ExifTags, Image, ImageChops, ImageFile, ImageOps
 
 from classicnets.errors import DataError
-from classicnets.images.formats import START_BYTES, Refused, decoding_bytes, open_image, recognize
+from classicnets.images.formats import START_BYTES, Refused, check_pixels, decoding_bytes, open_image, recognize
 from classicnets.images.gif import first_image
 from classicnets.images.resize import fit
 from classicnets.text import _, command
@@ -80,18 +80,27 @@ def stored_channels(opened: Image.Image) -> int:
     return 1 if opened.mode in {"1", "L", "LA"} or _is_deep(opened.mode) else 3
 
 
-def read_fitted(file: str | Path | BinaryIO, preprocess: Preprocess) -> np.ndarray:
+def read_fitted(file: str | Path | BinaryIO, preprocess: Preprocess, *, max_pixels: int | None = None) -> np.ndarray:
     """Read an image file as uint8 [channels, side, side], as training, evaluation and prediction see it.
+
+    Args:
+        file: The file.
+        preprocess: How it is fitted.
+        max_pixels: A limit below those of `formats`; larger images are not decoded, and `TooLarge` is then the cause.
 
     Raises:
         DataError: CN304 as `read_image`.
     """
-    return fit_bytes(read_bytes(file), file, preprocess)[0]
+    return fit_bytes(read_bytes(file), file, preprocess, max_pixels=max_pixels)[0]
 
 
-def fit_bytes(data: bytes, file: str | Path | BinaryIO, preprocess: Preprocess) -> tuple[np.ndarray, bool]:
+def fit_bytes(
+    data: bytes, file: str | Path | BinaryIO, preprocess: Preprocess, *, max_pixels: int | None = None
+) -> tuple[np.ndarray, bool]:
     """As `read_fitted`, for a file with the content `data`; also whether the image was square."""
     with open_bytes(data, file) as opened:
+        if max_pixels is not None:
+            check_pixels(opened.width, opened.height, max_pixels)
         square = opened.width == opened.height
         image = _decode_reduced(opened, data, preprocess)
         if image is None:

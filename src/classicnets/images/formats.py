@@ -187,6 +187,19 @@ def max_pixels(bytes_per_pixel: int) -> int:
     return _MAX_DECODING_BYTES // bytes_per_pixel
 
 
+def check_pixels(width: int, height: int, limit: int) -> None:
+    """Raise TooLarge if an image has more pixels than a caller reads."""
+    if width * height > limit:
+        raise TooLarge(
+            _(
+                "it has {width} x {height} pixels, and at most {limit:,} are read here",
+                width=width,
+                height=height,
+                limit=limit,
+            )
+        )
+
+
 def decoding_bytes(opened: Image.Image) -> int:
     """Return about how much memory decoding an open image takes."""
     return opened.width * opened.height * FORMATS[opened.format or "PNG"].bytes_per_pixel

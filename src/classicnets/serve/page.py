@@ -1,0 +1,89 @@
+"""The web pages of models, and a list of the models where there is no page."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from classicnets.errors import RequestError
+from classicnets.serve.models import Models, ServedModel
+from classicnets.text import _
+
+_INDEX, _MODELS = "index.html", "/models/"
+_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_LIST = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>classicnets</title>
+<style>body {{ font-family: system-ui, sans-serif; max-width: 40rem; margin: 2rem auto; padding: 0 1rem; }}</style>
+<h1>classicnets</h1>
+<ul>
+{models}
+</ul>
+<p><a href="{root}health">health</a> <a href="{root}metrics">metrics</a>
+<a href="{root}openapi.json">openapi.json</a></p>
+</html>
+"""
+
+
+class Pages:
+    """Serves the files of pages; only those that a page lists.
+
+    Args:
+        models: The models.
+    """
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self._static: dict[Path, StaticFiles] = {}
+
+    async def file(self, request: Request) -> Response:
+        """Return a file of the page of a model, or the list of models. Raises RequestError CN504."""
+        path = request.scope["path"]
+        if not path.startswith(_MODELS):
+            return await self._file(request, self._models.first, path[1:], "")
+        name, slash, file = path.removeprefix(_MODELS).partition("/")
+        model = self._models.find(name)
+        if not slash:  # the addresses on the page are relative
+            return RedirectResponse(f"{model.name}/", 307)
+        return await self._file(request, model, file, "../../")
+
+    async def _file(self, request: Request, model: ServedModel, path: str, root: str) -> Response:
+        site = model.opened.site
+        if site is None and not path:
+            return HTMLResponse(self._list(root), headers={**_HEADERS, "Content-Security-Policy": _POLICY})
+        folder, files = site or (Path(), frozenset())
+        name = path or _INDEX
+        if name not in files:
+            raise no_such_path(request.scope["path"])
+        static = self._static.setdefault(folder, StaticFiles(directory=folder, check_dir=False))
+        try:
+            response = await static.get_response(name, request.scope)
+        except HTTPException as error:
+            raise no_such_path(request.scope["path"]) from error
+        response.headers.update(_HEADERS)
+        return response
+
+    def _list(self, root: str) -> str:
+        """The list of models, with links to their pages."""
+        lines = []
+        for name, model in self._models.by_name.items():
+            shown = html.escape(name)
+            link = f'<a href="{root}models/{shown}/">{shown}</a>' if model.opened.site else shown
+            lines.append(f"<li>{link}: {html.escape(', '.join(model.opened.classifier.classes[:20]))}</li>")
+        return _LIST.format(models="\n".join(lines), root=root)
+
+
+def no_such_path(path: str) -> RequestError:
+    """Return the error for a path that does not exist."""
+    return RequestError(
+        "CN504", _("there is no such path"), where=ascii(path[:200])[1:-1], hint=_("/openapi.json lists the paths")
+    )
