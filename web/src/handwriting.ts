@@ -71,6 +71,7 @@ function thickened(ink: Ink): Ink {
   const margin = Math.floor(minWidth) + 1;
   let image = padded(scaled, margin, margin, height + 2 * margin, width + 2 * margin);
   const steps = Math.max(0, (minWidth - strokeWidth(image)) / 2);
+  if (steps === 0) return image;
   const whole = Math.floor(steps);
   for (let step = 0; step < whole; step++) image = dilated(image, step % 2 === 1);
   const next = dilated(image, whole % 2 === 1);
@@ -99,7 +100,8 @@ function dilated({ data, width, height }: Ink, square: boolean): Ink {
 
 /** Mean width of the strokes: twice their area divided by the length of their outline. */
 function strokeWidth({ data, width, height }: Ink): number {
-  let [area, crossings] = [0, 0];
+  let area = 0;
+  let crossings = 0;
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const inside = data[y * width + x]! >= INK;
@@ -112,8 +114,11 @@ function strokeWidth({ data, width, height }: Ink): number {
 }
 
 function centerOfMass({ data, width }: Ink): [number, number] {
-  let [sum, y, x] = [0, 0, 0];
-  for (const [i, value] of data.entries()) {
+  let sum = 0;
+  let y = 0;
+  let x = 0;
+  for (let i = 0; i < data.length; i++) {
+    const value = data[i]!;
     sum += value;
     y += value * (Math.floor(i / width) + 0.5);
     x += value * ((i % width) + 0.5);
@@ -126,17 +131,22 @@ function resample(ink: Ink, box: Box, width: number, height: number, order: 1 | 
   const rows = axis(box.top, box.bottom, height, ink.height, order, whole);
   const columns = axis(box.left, box.right, width, ink.width, order, whole);
   const narrow = new Float32Array(ink.height * width);
-  for (let y = 0; y < ink.height; y++) {
-    for (const [x, { first, values }] of columns.entries()) {
+  for (let x = 0; x < width; x++) {
+    const { first, values } = columns[x]!;
+    for (let y = 0; y < ink.height; y++) {
+      const start = y * ink.width + first;
       let sum = 0;
-      for (const [k, value] of values.entries()) sum += value * (ink.data[y * ink.width + first + k] ?? 0);
+      for (let k = 0; k < values.length; k++) sum += values[k]! * ink.data[start + k]!;
       narrow[y * width + x] = sum;
     }
   }
   const data = new Float32Array(height * width);
-  for (const [y, { first, values }] of rows.entries()) {
-    for (const [k, value] of values.entries()) {
-      for (let x = 0; x < width; x++) data[y * width + x]! += value * narrow[(first + k) * width + x]!;
+  for (let y = 0; y < height; y++) {
+    const { first, values } = rows[y]!;
+    for (let k = 0; k < values.length; k++) {
+      const weight = values[k]!;
+      const start = (first + k) * width;
+      for (let x = 0; x < width; x++) data[y * width + x]! += weight * narrow[start + x]!;
     }
   }
   return { data, width, height };

@@ -1,4 +1,5 @@
-// Finds the ink of a character on paper of any color, as classicnets/handwriting.py does.
+// Finds the ink of a character on paper of any color, as classicnets/handwriting.py does. Runs for every move of the pen,
+// so the loops over all pixels use plain variables: destructuring and iterators are several times slower.
 
 import type { Pixels } from "./fit";
 
@@ -29,7 +30,9 @@ export function inkOf(pixels: Pixels): Ink | null {
   const size = width * height;
   const distances = new Float32Array(size);
   for (let i = 0; i < size; i++) {
-    const [red, green, blue] = [differences[3 * i]!, differences[3 * i + 1]!, differences[3 * i + 2]!];
+    const red = differences[3 * i]!;
+    const green = differences[3 * i + 1]!;
+    const blue = differences[3 * i + 2]!;
     distances[i] = Math.sqrt(red * red + green * green + blue * blue); // much faster than Math.hypot
   }
   const fullCount = Math.min(size, Math.max(5, Math.floor(size / 500))); // a thin stroke may have no more full ink
@@ -46,7 +49,9 @@ export function inkOf(pixels: Pixels): Ink | null {
   for (let i = 0; i < size; i++) {
     data[i] = differences[3 * i]! * red + differences[3 * i + 1]! * green + differences[3 * i + 2]! * blue;
   }
-  const grain = Float32Array.from(border, (i) => Math.abs(data[i]!)).sort();
+  const grain = new Float32Array(border.length);
+  for (let k = 0; k < grain.length; k++) grain[k] = Math.abs(data[border[k]!]!);
+  grain.sort();
   const noise = grain[Math.floor(0.9 * (grain.length - 1))]!;
   const full = median(largest(data, fullCount));
   if (full < Math.max(MIN_CONTRAST, MIN_CONTRAST_TO_NOISE * noise)) return null;
@@ -76,16 +81,23 @@ function differencesFromPaper({ data, width, height }: Pixels) {
   const sample = border.filter((_, i) => i % step === 0);
   const across = (x: number) => (width > 1 ? (2 * x) / (width - 1) - 1 : -1);
   const along = (y: number) => (height > 1 ? (2 * y) / (height - 1) - 1 : -1);
-  const planes = planesOf(
-    sample.map((i) => [1, across(i % width), along(Math.floor(i / width))]),
-    sample.map((i) => [data[4 * i]! / 255, data[4 * i + 1]! / 255, data[4 * i + 2]! / 255]),
-  );
+  const colorOf = (i: number) => [data[4 * i]! / 255, data[4 * i + 1]! / 255, data[4 * i + 2]! / 255];
+  const paper = colorOf(sample[0]!);
+  const isPlain = sample.every((i) => colorOf(i).every((value, c) => value === paper[c]));
+  const planes = isPlain
+    ? paper.map((value) => [value, 0, 0])
+    : planesOf(
+        sample.map((i) => [1, across(i % width), along(Math.floor(i / width))]),
+        sample.map(colorOf),
+      );
   const differences = new Float32Array(3 * width * height);
-  for (const [c, [level, slopeX, slopeY]] of planes.entries()) {
-    for (let y = 0, i = 0; y < height; y++) {
-      const start = level! + slopeY! * along(y);
-      for (let x = 0; x < width; x++, i++)
-        differences[3 * i + c] = data[4 * i + c]! / 255 - start - slopeX! * across(x);
+  const places = Float64Array.from({ length: width }, (_, x) => across(x));
+  const slopes = planes.map((plane) => plane[1]!);
+  for (let y = 0, i = 0, k = 0; y < height; y++) {
+    const starts = planes.map(([level, , slopeY]) => level! + slopeY! * along(y));
+    for (let x = 0; x < width; x++, i += 4) {
+      const place = places[x]!;
+      for (let c = 0; c < 3; c++) differences[k++] = data[i + c]! / 255 - starts[c]! - slopes[c]! * place;
     }
   }
   return { differences, border };
@@ -149,24 +161,31 @@ function leastSquares(indices: readonly number[], positions: readonly Three[], v
 /** The ink of the character and its soft edge, of two pixels: patches with little ink are dirt. */
 function withoutSpecks({ data, width, height }: Ink): Ink {
   const labels = new Int32Array(data.length); // of the connected patch, from 1 on
+  const open = new Int32Array(data.length); // a stack of pixels whose neighbors are to be visited
   const sums = [0];
-  const visit = (label: number, i: number, open: number[]) => {
-    labels[i] = label;
-    sums[label]! += data[i]!;
-    open.push(i);
-  };
   for (let start = 0; start < data.length; start++) {
     if (labels[start] || data[start]! < INK) continue;
-    const open: number[] = [];
-    visit(sums.push(0) - 1, start, open);
-    for (let i = open.pop(); i !== undefined; i = open.pop()) {
-      const [x, y] = [i % width, Math.floor(i / width)];
-      for (let row = Math.max(0, y - 1); row <= Math.min(height - 1, y + 1); row++) {
-        for (let next = row * width + Math.max(0, x - 1); next <= row * width + Math.min(width - 1, x + 1); next++) {
-          if (!labels[next] && data[next]! >= INK) visit(labels[i]!, next, open);
+    const label = sums.length;
+    let sum = data[start]!;
+    labels[start] = label;
+    open[0] = start;
+    for (let count = 1; count > 0; ) {
+      const i = open[--count]!;
+      const x = i % width;
+      const y = (i - x) / width;
+      const left = Math.max(0, x - 1);
+      const right = Math.min(width - 1, x + 1);
+      const bottom = Math.min(height - 1, y + 1);
+      for (let row = Math.max(0, y - 1); row <= bottom; row++) {
+        for (let next = row * width + left; next <= row * width + right; next++) {
+          if (labels[next] || data[next]! < INK) continue;
+          labels[next] = label;
+          sum += data[next]!;
+          open[count++] = next;
         }
       }
     }
+    sums.push(sum);
   }
   const least = SPECK * sums.reduce((a, b) => Math.max(a, b));
   const strokes = new Uint8Array(data.length);
@@ -195,14 +214,20 @@ function widened(mask: Uint8Array, length: number, step: number, nextLine: numbe
 function largest(values: Float32Array, count: number): Float32Array {
   let most = 0;
   for (let i = 0; i < values.length; i++) most = Math.max(most, values[i]!);
-  const bins = new Uint32Array(1025);
-  const binOf = (value: number) => (most > 0 ? Math.max(0, Math.floor((1024 * value) / most)) : 0);
-  for (let i = 0; i < values.length; i++) bins[binOf(values[i]!)]!++;
-  let first = 1024;
-  for (let sum = bins[first]!; sum < count && first > 0; ) sum += bins[--first]!;
-  const candidates: number[] = [];
-  for (let i = 0; i < values.length; i++) if (binOf(values[i]!) >= first) candidates.push(values[i]!);
-  return Float32Array.from(candidates).sort().slice(-count);
+  const scale = most > 0 ? 1024 / most : 0;
+  const bins = new Uint32Array(1026); // one more than 1024, which rounding may reach
+  const places = new Uint16Array(values.length);
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
+    if (value > 0) places[i] = value * scale;
+    bins[places[i]!]!++;
+  }
+  let first = 1025;
+  let sum = bins[first]!;
+  while (sum < count && first > 0) sum += bins[--first]!;
+  const candidates = new Float32Array(sum);
+  for (let i = 0, k = 0; i < values.length; i++) if (places[i]! >= first) candidates[k++] = values[i]!;
+  return candidates.sort().slice(-count);
 }
 
 function median(sorted: ArrayLike<number>): number {
