@@ -101,6 +101,10 @@ def sites(runs: tuple[cn.Run, cn.Run], tmp_path_factory: pytest.TempPathFactory)
         site = json.loads((place / name / "site.json").read_text())
         site["networks"] = [site["networks"][number]]
         (place / name / "site.json").write_text(json.dumps(site))
+    shutil.copytree(place / "gray", place / "characters")
+    site = json.loads((place / "gray" / "site.json").read_text())
+    site["networks"][0]["handwriting"] = True
+    (place / "characters" / "site.json").write_text(json.dumps(site))
     return place
 
 
@@ -160,8 +164,10 @@ def opened(browser: Any, address: str) -> Iterator[Open]:
 
 @pytest.fixture(scope="module")
 def gray(opened: Open) -> Any:
-    """The page of the gray network, which several tests use in turn."""
-    return opened("gray")
+    """The page of the gray network, as one of characters, which several tests use in turn."""
+    page = opened("characters")
+    page.set_checked("#centered", False)
+    return page
 
 
 @pytest.fixture(scope="module")
@@ -292,6 +298,69 @@ def test_draws_on_an_image(gray: Any) -> None:
     assert gray.inner_text(".answer") == bare_answer and re.search("right|wrong", bare_answer)
     after_run(gray, lambda: gray.click("#clear"))
     assert gray.inner_text(".headline") == "–" and gray.inner_text("#pad-note") == ""
+    after_run(gray, lambda: gray.click("#undo"))
+    assert gray.evaluate(seen) == bare_seen and gray.inner_text(".answer") == bare_answer  # with its true class
+    after_run(gray, lambda: gray.locator("#example-list button").nth(2).click())
+    after_run(gray, lambda: gray.click("#undo"))
+    assert gray.evaluate(seen) == bare_seen and gray.inner_text(".answer") == bare_answer
+
+
+def test_everything_can_be_undone(opened: Open) -> None:
+    page = opened("gray")
+    undo = page.locator("#undo")
+    assert undo.get_attribute("aria-disabled") == "true"  # the image that is shown first
+    after_run(page, lambda: page.click("#clear"))
+    after_run(page, lambda: draw(page))
+    after_run(page, undo.click)
+    assert page.inner_text(".headline") == "–" and undo.get_attribute("aria-disabled") == "false"
+    after_run(page, undo.click)
+    assert page.inner_text(".headline") != "–" and undo.get_attribute("aria-disabled") == "true"
+
+
+def test_only_characters_are_centered(gray: Any, color: Any) -> None:
+    assert gray.is_visible("#centered-label") and not color.is_visible("#centered-label")
+
+
+def test_inverts_an_image(gray: Any, runs: tuple[cn.Run, cn.Run], tmp_path: Path) -> None:
+    after_run(gray, lambda: gray.click("#clear"))
+    assert gray.inner_text("#paper-text") == "Dark paper" and gray.is_checked("#paper")
+    levels = np.full((28, 28), 250, np.uint8)
+    levels[8:20, 12:16] = np.arange(12)[:, None]
+    for name, content in (("bright", levels), ("dark", 255 - levels)):
+        Image.fromarray(content).save(tmp_path / f"{name}.png")
+    upload(gray, tmp_path / "bright.png")
+    assert "light on dark" in gray.inner_text("#pad-note") and gray.inner_text("#paper-text") == "Invert"
+    after_run(gray, lambda: gray.set_checked("#paper", True))
+    assert "light on dark" not in gray.inner_text("#pad-note")
+    check_equal(gray, runs[0], tmp_path / "dark.png")
+    after_run(gray, lambda: gray.click("#undo"))
+    check_equal(gray, runs[0], tmp_path / "bright.png")
+    assert not gray.is_checked("#paper")
+    after_run(gray, lambda: gray.click("#clear"))
+    assert gray.is_checked("#paper")
+
+
+def test_nothing_moves_and_maps_are_on_the_first_screen(gray: Any, tmp_path: Path) -> None:
+    gray.set_viewport_size({"width": 1366, "height": 768})
+    after_run(gray, gray.locator("#example-list button").first.click)
+    places = "['#network', '#inspector'].map(part => document.querySelector(part).getBoundingClientRect().top)"
+    gray.evaluate("scrollTo(0, 0)")
+    place = gray.evaluate(places)
+    box = gray.locator(".layer.type-conv .maps").first.bounding_box()
+    assert box["y"] + 100 < 768
+    after_run(gray, lambda: gray.click("#clear"))
+    assert gray.evaluate(places) == place
+    (tmp_path / "broken.png").write_bytes(b"nothing")
+    gray.set_input_files("#file", tmp_path / "broken.png")
+    gray.wait_for_selector("#notice:not([hidden])")
+    assert gray.evaluate(places) == place
+    after_run(gray, lambda: draw(gray))
+    assert not gray.is_visible("#notice") and gray.evaluate(places) == place
+    gray.set_input_files("#file", tmp_path / "broken.png")
+    gray.wait_for_selector("#notice:not([hidden])")
+    gray.click("#dismiss")
+    assert not gray.is_visible("#notice")
+    gray.set_viewport_size({"width": 1440, "height": 900})
 
 
 def test_layers_are_connected_and_one_click_away(color: Any) -> None:
@@ -336,6 +405,11 @@ def test_values_and_calculations_of_every_layer(
     fitted = torch.from_numpy(fit_images(noise.transpose(2, 0, 1)[None], preprocess))
     outputs = layer_outputs(run.net, torch.cat(transforms.views(fitted, preprocess)))
     explained = 0
+    cut_off = """() => {
+        const right = document.getElementById('explanation').getBoundingClientRect().right;
+        const results = [...document.querySelectorAll('#explanation .result')];
+        return results.filter(result => result.getBoundingClientRect().right > right).length;
+    }"""
     for layer in site["networks"][0]["layers"]:
         maps = page.locator(f'[data-output="{layer["output"]}"] .maps')
         maps.scroll_into_view_if_needed()
@@ -351,6 +425,7 @@ def test_values_and_calculations_of_every_layer(
             value = float(expected[int(shown["index"])])
             bound = 1e-4 * max(1.0, float(expected.abs().max()))
             assert abs(float(shown["value"]) - value) < bound, layer["name"]
+            assert page.evaluate(cut_off) == 0, layer["name"]
             if shown["calculated"]:
                 explained += 1
                 assert abs(float(shown["calculated"]) - value) < bound, layer["name"]
@@ -487,6 +562,24 @@ def test_chooses_values_in_an_enlarged_map(gray: Any, sites: Path) -> None:
     gray.keyboard.press("Escape")
 
 
+def test_outlines_what_is_pointed_at_while_a_value_is_kept(gray: Any) -> None:
+    maps = gray.locator(".layer.type-conv .maps").first
+    maps.scroll_into_view_if_needed()
+    box = maps.bounding_box()
+    gray.mouse.click(box["x"] + 9, box["y"] + 9)
+    gray.wait_for_selector("#inspector.kept")
+    assert gray.inner_text("#kept") == "Kept"
+    gray.wait_for_timeout(50)
+    outline = "[...document.querySelectorAll('.layer .overlay')].map(canvas => canvas.toDataURL())"
+    kept, title = gray.evaluate(outline), gray.inner_text("#inspector-title")
+    gray.mouse.move(box["x"] + 20, box["y"] + 20)
+    assert gray.evaluate(outline) != kept and gray.inner_text("#inspector-title") == title
+    gray.mouse.move(box["x"] - 20, box["y"] - 200)
+    assert gray.evaluate(outline) == kept
+    gray.keyboard.press("Escape")
+    assert not gray.is_visible("#kept")
+
+
 def test_calculation_has_the_numbers_in_words(gray: Any) -> None:
     maps = gray.locator(".layer.type-conv .maps").nth(1)
     maps.focus()
@@ -551,6 +644,7 @@ def test_phone_in_the_dark(opened: Open) -> None:
     assert page.get_attribute("#more-examples", "aria-expanded") == "true" and shown.count() > classes
     width = "document.documentElement.scrollWidth"
     assert page.evaluate(width) <= 360
+    assert page.is_visible(".with-finger") and not page.is_visible(".with-pointer")
     assert page.get_attribute("html", "lang") == "zh-CN"
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert sum(int(part) for part in re.findall(r"\d+", background)) < 150
@@ -560,6 +654,8 @@ def test_phone_in_the_dark(opened: Open) -> None:
         page.keyboard.press("ArrowDown")
         page.wait_for_function("layer => document.querySelector('#inspector-value').dataset.layer === layer", arg=layer)
         assert page.evaluate(width) <= 360, layer
+        right = "[...document.querySelectorAll('.result')].map(result => result.getBoundingClientRect().right)"
+        assert all(place <= 344 for place in page.evaluate(right)), layer
     for place in (150, 560):  # in the upper half and in the lower half of the window
         page.locator("#toggle").tap()
         maps = page.locator(".layer.type-conv .maps").first
@@ -569,6 +665,8 @@ def test_phone_in_the_dark(opened: Open) -> None:
         page.wait_for_selector("#inspector.kept.open .grid")
         page.evaluate("new Promise(requestAnimationFrame)")
         assert page.evaluate("scrollY") == scrolled and is_uncovered(page, box["x"] + 20, box["y"] + 20)
+        panel, sentence = page.locator("#inspector").bounding_box(), page.locator(".sentence").first.bounding_box()
+        assert sentence["y"] + sentence["height"] < panel["y"] + panel["height"]  # the calculation is in sight
     assert violations(page) == []
 
 
@@ -651,6 +749,7 @@ def varied(opened: Open, sites: Path) -> Any:
     ]
     site["networks"][0]["min_confidence"] = 1.01
     site["networks"][0]["preprocess"]["fit"] = "crop"
+    site["networks"][0]["layers"][2]["sources"] = []
     (copy / "site.json").write_text(json.dumps(site))
     return opened("epochs")
 
@@ -667,6 +766,11 @@ def test_epochs_and_the_smallest_confidence(varied: Any) -> None:
     assert "gone.onnx is missing" in page.inner_text("#notice")
     after_run(page, lambda: slider.fill("2"))
     assert probabilities(page) == final
+
+
+def test_explains_dashed_lines(varied: Any, color: Any) -> None:
+    assert varied.locator(".edges .unknown").count() == 1 and "dashed line" in varied.inner_text(".network > .dashed")
+    assert color.locator(".network > .dashed").count() == 0
 
 
 def test_shows_what_is_cropped_away(varied: Any, tmp_path: Path) -> None:

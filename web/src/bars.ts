@@ -24,6 +24,7 @@ export class Answer {
     private readonly facts: NetworkFacts,
     private readonly onChoose: (index: number) => void,
   ) {
+    this.list.style.setProperty("--bars", String(this.barCount)); // keeps its height when it is empty
     this.element.append(this.headline, this.verdict, this.list, this.note);
     this.wait();
   }
@@ -33,9 +34,14 @@ export class Answer {
     clearTimeout(this.timer);
     this.summary = "";
     this.headline.textContent = "–";
-    this.note.textContent = words.waiting;
-    this.verdict.replaceChildren();
+    this.verdict.replaceChildren(h("span", { class: "waiting" }, words.waiting));
+    this.note.replaceChildren();
     this.list.replaceChildren();
+  }
+
+  private get barCount(): number {
+    const { length } = this.facts.classes;
+    return length <= SHOWN ? length : SHOWN / 2;
   }
 
   /** Shows probabilities; screen readers hear the answer when it has not changed for a moment. */
@@ -51,7 +57,7 @@ export class Answer {
     if (grade) parts.push(tag(grade, SYMBOLS[grade], words.grades[grade](truth!)));
     if (certainty === "unsure") parts.push(tag("unsure", "≈", words.unsure));
     this.verdict.replaceChildren(...parts);
-    const shown = order.slice(0, classes.length <= SHOWN ? SHOWN : SHOWN / 2);
+    const shown = order.slice(0, this.barCount);
     while (this.list.children.length < shown.length) this.list.append(this.bar());
     for (const [i, index] of shown.entries()) {
       const item = this.list.children[i] as HTMLElement;

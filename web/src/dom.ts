@@ -37,9 +37,32 @@ export const name = (text: string) => m("mi", text);
 export const row = (...children: Node[]) => m("mrow", ...children);
 export const fraction = (above: Node, below: Node) => m("mfrac", above, below);
 
-/** A formula of its own line; its values can be wider than a phone, so it scrolls. */
-export function formula(...children: Node[]): HTMLElement {
-  const math = m("math", ...children);
-  math.setAttribute("display", "block");
-  return h("div", { class: "formula", tabindex: "0", role: "group" }, math);
+/** A formula that is broken before its signs, so that its result is in view; a wide fraction scrolls. */
+export function formula(...children: MathMLElement[]): HTMLElement {
+  const pieces = piecesOf(children, ({ localName, textContent }) => (localName === "mo" ? textContent : null));
+  return h(
+    "div",
+    { class: "formula", tabindex: "0", role: "group" },
+    ...pieces.map((piece) => {
+      const math = m("math", ...piece);
+      math.setAttribute("displaystyle", "true");
+      const [first] = piece;
+      if (first?.localName === "mo") first.setAttribute("form", "infix"); // with the spaces of a sign between numbers
+      return math;
+    }),
+  );
+}
+
+/** Parts of a formula between which a line may end: before a sign, and after a comma. */
+export function piecesOf<T>(parts: readonly T[], operatorOf: (part: T) => string | null): T[][] {
+  const pieces: T[][] = [];
+  let previous: string | null = ",";
+  for (const part of parts) {
+    const sign = operatorOf(part);
+    const isBetween = previous === null || !"+−=×/(".includes(previous); // not the sign of a number
+    if (previous === "," || (sign !== null && "+−=".includes(sign) && isBetween && pieces.length > 0)) pieces.push([]);
+    pieces.at(-1)!.push(part);
+    previous = sign;
+  }
+  return pieces;
 }

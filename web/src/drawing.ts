@@ -1,6 +1,7 @@
 // The drawing area: strokes of a mouse, finger, pen or the keyboard, on paper or on an image.
 
 import type { Part, Pixels } from "./fit";
+import { History } from "./history";
 
 const SIZE = 336; // pixels of the drawing
 const PEN = SIZE / 14; // stroke width: about two pixels of 28
@@ -10,10 +11,19 @@ interface Stroke {
   points: [number, number][];
 }
 
+/** What is on the drawing area. */
+interface Content {
+  readonly image: ImageBitmap | null;
+  readonly example: HTMLElement | null; // the button of the image, if it is one of the data, as the network reads it
+  readonly isInverted: boolean;
+  readonly strokes: readonly Stroke[];
+}
+
+const EMPTY: Content = { image: null, example: null, isInverted: false, strokes: [] };
+
 export class Drawing {
-  private strokes: Stroke[] = [];
-  private image: ImageBitmap | null = null;
-  private isPrepared = false;
+  private readonly history = new History<ImageBitmap, Content>(EMPTY);
+  private readonly inverted = new WeakMap<ImageBitmap, HTMLCanvasElement>();
   private active: Stroke | null = null;
   private cursor: [number, number] | null = null; // of the keyboard
   /** The parts that the networks see of something of this size. */
@@ -21,9 +31,10 @@ export class Drawing {
   paperIsDark = true;
   penColor: string | null = null; // null: the opposite of the paper
 
-  /** Calls `changed` after each change. */
+  /** Calls `acted` when a stroke begins, and on what else the user does, and `changed` after each change. */
   constructor(
     private readonly canvas: HTMLCanvasElement,
+    private readonly acted: () => void,
     private readonly changed: () => void,
   ) {
     canvas.width = canvas.height = SIZE;
@@ -55,34 +66,55 @@ export class Drawing {
   }
 
   get isEmpty(): boolean {
-    return this.strokes.length === 0 && !this.image;
+    return this.content.strokes.length === 0 && this.isDrawn;
   }
 
   /** Whether the input is a drawing, not an image. */
   get isDrawn(): boolean {
-    return !this.image;
+    return !this.content.image;
   }
 
   /** Whether the input is a drawing, or a photo of one: not an image that is prepared already. */
   get mayBeCentered(): boolean {
-    return !this.image || !this.isPrepared;
+    return !this.content.example;
   }
 
-  /** Whether the input is an image of the data, and nothing is drawn on it. */
-  get isUnchanged(): boolean {
-    return this.image !== null && this.isPrepared && this.strokes.length === 0;
+  /** The button of the image of the data that is shown, if it is as the data have it. */
+  get example(): HTMLElement | null {
+    const { example, isInverted, strokes } = this.content;
+    return isInverted || strokes.length > 0 ? null : example;
+  }
+
+  /** The image that is open, without strokes, with its colors as they are shown. */
+  get image(): ImageBitmap | HTMLCanvasElement | null {
+    const { image, isInverted } = this.content;
+    return image && isInverted ? this.invertedImage(image) : image;
+  }
+
+  get isInverted(): boolean {
+    return this.content.isInverted;
+  }
+
+  get canUndo(): boolean {
+    return !this.history.isEmpty;
   }
 
   /** Width and height of the image, or of the paper. */
   get size(): [number, number] {
-    return this.image ? [this.image.width, this.image.height] : [SIZE, SIZE];
+    const { image } = this.content;
+    return image ? [image.width, image.height] : [SIZE, SIZE];
+  }
+
+  private get content(): Content {
+    return this.history.now;
   }
 
   /** Pixels of the drawing, or of the image in its own size, with the strokes on it. */
   pixels(): Pixels {
     const [width, height] = this.size;
     const context = paint(document.createElement("canvas"), width, height);
-    if (this.image) context.drawImage(this.image, 0, 0);
+    const { image } = this;
+    if (image) context.drawImage(image, 0, 0);
     else this.paintPaper(context);
     const [x, y, scale] = this.place();
     context.setTransform(1 / scale, 0, 0, 1 / scale, -x / scale, -y / scale);
@@ -90,24 +122,37 @@ export class Drawing {
     return { data: context.getImageData(0, 0, width, height).data, width, height };
   }
 
-  /** Shows an image; `isPrepared`: it is one of the data, as the network reads it. */
-  show(image: ImageBitmap, isPrepared = false): void {
-    this.image = image;
-    this.isPrepared = isPrepared;
-    this.strokes = [];
+  /** Shows an image; `example`: the button of one of the data, as the network reads it. */
+  show(image: ImageBitmap, example: HTMLElement | null = null): void {
+    this.change({ ...EMPTY, image, example });
+  }
+
+  /** Shows the next image of the camera in place of the last one. */
+  showNext(image: ImageBitmap): void {
+    this.history.now = { ...EMPTY, image, isInverted: this.isInverted };
     this.refresh();
   }
 
-  /** Takes back the last stroke, or the image if nothing is drawn on it. */
+  /** Inverts the colors of the image, or shows them as they are. */
+  invert(isInverted: boolean): void {
+    this.change({ ...this.content, isInverted });
+  }
+
+  /** Takes back the last change: a stroke, an image, or what cleared or inverted it. */
   undo(): void {
-    if (!this.strokes.pop()) this.image = null;
+    this.active = null;
+    this.history.undo();
+    this.acted();
     this.refresh();
   }
 
   clear(): void {
-    this.image = null;
-    this.strokes = [];
-    this.refresh();
+    this.change(EMPTY);
+  }
+
+  /** Makes what is shown the start, so that it cannot be undone. */
+  forget(): void {
+    this.history.forget();
   }
 
   refresh(): void {
@@ -116,9 +161,29 @@ export class Drawing {
   }
 
   private begin(point: [number, number]): void {
-    this.active = { color: this.penColor, points: [point] };
-    this.strokes.push(this.active);
+    const stroke: Stroke = { color: this.penColor, points: [point] };
+    this.change({ ...this.content, strokes: [...this.content.strokes, stroke] }, stroke);
+  }
+
+  private change(content: Content, active: Stroke | null = null): void {
+    this.active = active;
+    if (content !== EMPTY || !this.isEmpty) this.history.change(content); // an empty pad cannot be cleared
+    this.acted();
     this.refresh();
+  }
+
+  private invertedImage(image: ImageBitmap): HTMLCanvasElement {
+    const ready = this.inverted.get(image);
+    if (ready) return ready;
+    const context = paint(document.createElement("canvas"), image.width, image.height);
+    context.drawImage(image, 0, 0);
+    const pixels = context.getImageData(0, 0, image.width, image.height);
+    for (let i = 0; i < pixels.data.length; i++) {
+      if (i % 4 < 3) pixels.data[i] = 255 - pixels.data[i]!; // not the opacity
+    }
+    context.putImageData(pixels, 0, 0);
+    this.inverted.set(image, context.canvas);
+    return context.canvas;
   }
 
   private pointOf(event: PointerEvent): [number, number] {
@@ -164,9 +229,10 @@ export class Drawing {
     context.beginPath();
     context.rect(x, y, width * scale, height * scale);
     context.clip();
-    if (this.image) {
+    const { image } = this;
+    if (image) {
       context.imageSmoothingEnabled = scale < 2;
-      context.drawImage(this.image, x, y, width * scale, height * scale);
+      context.drawImage(image, x, y, width * scale, height * scale);
     } else {
       this.paintPaper(context);
     }
@@ -215,7 +281,7 @@ export class Drawing {
   private paintStrokes(context: CanvasRenderingContext2D): void {
     context.lineCap = context.lineJoin = "round";
     context.lineWidth = PEN;
-    for (const { color, points } of this.strokes) {
+    for (const { color, points } of this.content.strokes) {
       context.strokeStyle = color ?? (this.paperIsDark ? "#ffffff" : "#000000");
       context.beginPath();
       context.moveTo(...points[0]!);

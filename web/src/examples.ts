@@ -73,12 +73,11 @@ export class Examples {
 }
 
 /** Whether at least two corners of an image are dark. */
-export function paperIsDark(image: ImageBitmap): boolean {
+export function paperIsDark(image: ImageBitmap | HTMLCanvasElement): boolean {
   const { width, height } = image;
-  const canvas = new OffscreenCanvas(width, height);
+  const canvas = new OffscreenCanvas(1, 1);
   const context = canvas.getContext("2d", { willReadFrequently: true });
   if (!context) return true;
-  context.drawImage(image, 0, 0);
   const corners = [
     [0, 0],
     [width - 1, 0],
@@ -86,7 +85,9 @@ export function paperIsDark(image: ImageBitmap): boolean {
     [width - 1, height - 1],
   ] as const;
   const dark = corners.filter(([x, y]) => {
-    const [red, green, blue] = context.getImageData(x, y, 1, 1).data;
+    context.clearRect(0, 0, 1, 1);
+    context.drawImage(image, x, y, 1, 1, 0, 0, 1, 1);
+    const [red, green, blue] = context.getImageData(0, 0, 1, 1).data;
     return red! + green! + blue! <= 3 * 127;
   });
   return dark.length >= 2;

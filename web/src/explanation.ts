@@ -4,7 +4,7 @@ import type { AnswerCalculation } from "./answer";
 import { activationOf, type Calculation, type Cell } from "./calculation";
 import { type Range, rangeOf } from "./colors";
 import { formula, fraction, h, m, name, number, row, symbol } from "./dom";
-import { contributions, details, grid, operator, probabilityTable } from "./figures";
+import { contributions, details, grid, probabilityTable, withOperator } from "./figures";
 import { activationFormula, labeled, result, type Summand, signedSum, sumOf } from "./formulas";
 import { placeOf } from "./labels";
 import { words } from "./language";
@@ -45,10 +45,11 @@ export function explain(c: Calculation, range: Range, panel: Explained): void {
       const cells = shown.cells.flat();
       figures.append(
         grid(words.window(shown.channel), shown.cells, (cell) => cell.value, range),
-        operator("×"),
-        grid(words.kernel(shown.channel), shown.cells, (cell) => cell.weight, rangeOf(allWeights(c.channels)), true),
-        operator("="),
-        h("div", { class: "total" }, short(shown.sum)),
+        withOperator(
+          "×",
+          grid(words.kernel(shown.channel), shown.cells, (cell) => cell.weight, rangeOf(allWeights(c.channels)), true),
+        ),
+        withOperator("=", h("div", { class: "total" }, short(shown.sum))),
       );
       if (cells.some((cell) => !cell.inside)) notes.append(h("p", { class: "note" }, words.padding));
       const products = cells.map((cell) => [number(operand(cell.value)), symbol("×"), number(operand(cell.weight))]);
@@ -294,10 +295,11 @@ function channelButtons(
 
 /** Shapes, counts and the formula of the output size. */
 export function sizeNote(layer: Layer): HTMLElement {
-  const parts = [`${shapeText(layer.input_shape)} → ${shapeText(layer.shape)}`];
+  const [before, after] = [shapeText(layer.input_shape), shapeText(layer.shape)];
+  const parts = [before === after ? after : `${before} → ${after}`];
   if (layer.parameters > 0) parts.push(words.parameters(layer.parameters));
   if (layer.macs > 0) parts.push(words.macs(layer.macs));
-  if (layer.size) parts.push(`${words.sizeOf}: ${layer.size.replace("->", "→").replaceAll("*", "×")}`);
+  if (layer.size.includes("=")) parts.push(`${words.sizeOf}: ${layer.size.replace("->", "→").replaceAll("*", "×")}`);
   return h("p", { class: "note facts" }, parts.join(" · "));
 }
 

@@ -38,8 +38,9 @@ export function framed(
   return box;
 }
 
-export function operator(text: string): HTMLElement {
-  return h("div", { class: "operator", "aria-hidden": "true" }, text);
+/** Something with the sign before it, which stay together. */
+export function withOperator(sign: string, content: HTMLElement): HTMLElement {
+  return h("div", { class: "with-operator" }, h("div", { class: "operator", "aria-hidden": "true" }, sign), content);
 }
 
 /** A window or kernel as a table of colored numbers. */
@@ -53,7 +54,8 @@ export function grid(
 ): HTMLElement {
   const color = colorScale(range, isDark());
   const most = Math.max(...cells.flat().map((cell) => Math.abs(value(cell))));
-  const table = h("table", { class: cells.length > 7 ? "grid small" : "grid" });
+  const size = cells.length > 7 ? " small" : cells.length > 3 ? " medium" : "";
+  const table = h("table", { class: `grid${size}` });
   for (const line of cells) {
     const tableRow = table.insertRow();
     for (const cell of line) {

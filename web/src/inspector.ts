@@ -19,6 +19,7 @@ export class Inspector {
   selection: Selection | null = null;
   kept = false;
   private channel = 0; // input channel whose window is shown, as an offset from the first
+  private outlined: NetworkView | null = null; // where a value is outlined that is not the selected one
   private shown = 0; // number of the last rendering, so that a late one is dropped
   private readonly element = byId("inspector");
   private readonly body = byId("inspector-body");
@@ -26,6 +27,7 @@ export class Inspector {
   private readonly title = byId("inspector-title");
   private readonly value = byId("inspector-value");
   private readonly answer = byId("inspector-answer");
+  private readonly keptNote = byId("kept");
   private readonly followButton = byId<HTMLButtonElement>("follow");
   private readonly toggleButton = byId<HTMLButtonElement>("toggle");
   private readonly stepButtons = [byId<HTMLButtonElement>("previous"), byId<HTMLButtonElement>("next")] as const;
@@ -73,6 +75,14 @@ export class Inspector {
     if (keep) this.expand(true);
   }
 
+  /** Outlines a value that is pointed at while another one is kept; null: the kept one again. */
+  outline(pointed: Selection | null): void {
+    this.outlined?.mark(null, null, new Map());
+    this.outlined = pointed?.view ?? null;
+    const outlined = pointed ?? this.selection;
+    if (outlined) outlined.view.mark(outlined.index, outlined.layer, this.fields(outlined));
+  }
+
   get isOpen(): boolean {
     return this.element.classList.contains("open");
   }
@@ -103,7 +113,8 @@ export class Inspector {
 
   private state(): void {
     this.element.classList.toggle("kept", this.kept);
-    this.followButton.hidden = !this.kept;
+    this.followButton.hidden = this.keptNote.hidden = !this.kept;
+    this.keptNote.textContent = words.kept;
     this.followButton.textContent = words.follow;
     this.toggleButton.textContent = this.isOpen ? words.collapse : words.expand;
     const { selection } = this;

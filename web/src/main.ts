@@ -21,14 +21,11 @@ let views: NetworkView[] = [];
 let drawing: Drawing;
 let running = false;
 let changedMeanwhile = false;
-let example: HTMLElement | null = null; // the button of the test image that was chosen last
+let isBroken = false; // nothing that the user does can remove what is reported
+let dataIsDark: boolean | null = null; // whether the test images are on dark paper; null: not known, or photos
 
 const inspector = new Inspector((selection) => point(selection, true));
-const examples = new Examples((image, button) => {
-  report("");
-  example = button;
-  drawing.show(image, true);
-});
+const examples = new Examples((image, button) => drawing.show(image, button));
 
 /** Runs the networks on the current image: once for all changes since the last run. */
 async function refresh(): Promise<void> {
@@ -48,11 +45,11 @@ async function refresh(): Promise<void> {
 }
 
 async function runAll(): Promise<void> {
-  writePadNote();
+  writePad();
   const isEmpty = drawing.isEmpty;
   const pixels = drawing.pixels();
   const centered = isCentered();
-  const tried = drawing.isUnchanged ? example : null;
+  const tried = drawing.example;
   const truth = tried?.dataset.class ?? null;
   for (const view of views) {
     try {
@@ -75,8 +72,11 @@ async function runAll(): Promise<void> {
 
 /** Shows the calculation of a value that the pointer or a key is at. */
 function point(selection: Selection | null, keep: boolean): void {
+  if (inspector.kept && !keep) {
+    inspector.outline(selection);
+    return;
+  }
   if (!selection) return;
-  if (inspector.kept && !keep) return;
   const previous = inspector.selection;
   if (previous && previous.view !== selection.view) previous.view.mark(null, null, new Map());
   inspector.select(selection, keep);
@@ -106,37 +106,38 @@ function seenParts(width: number, height: number): Part[] {
   return views.map(({ facts }) => seenPart(width, height, facts.preprocess));
 }
 
-/** Says below the pad how much is cropped away, and that an image can be drawn on. */
-function writePadNote(): void {
+/** Says beside the pad what can be done with it, how much is cropped away, and that an image can be drawn on. */
+function writePad(): void {
+  byId("undo").setAttribute("aria-disabled", String(!drawing.canUndo)); // a disabled button would lose the focus
+  byId("paper-text").textContent = drawing.isDrawn ? words.invert : words.invertImage;
+  byId<HTMLInputElement>("paper").checked = drawing.isDrawn ? drawing.paperIsDark : drawing.isInverted;
   const [width, height] = drawing.size;
   const sentences: string[] = [];
   for (const [i, { left, top, right, bottom }] of seenParts(width, height).entries()) {
     const cut = 1 - ((right - left) * (bottom - top)) / (width * height);
     if (cut > 0) sentences.push(words.cutOff(percent(cut, words.code), views.length > 1 ? views[i]!.facts.name : ""));
   }
-  if (!drawing.isDrawn) sentences.push(words.drawOnImage);
+  const { image } = drawing;
+  if (image) sentences.push(words.drawOnImage);
+  if (image && dataIsDark && !drawing.example && !isCentered() && !paperIsDark(image))
+    sentences.push(words.lightOnDark);
   byId("pad-note").textContent = sentences.join(" ");
 }
 
 function startDrawing(): void {
-  drawing = new Drawing(byId<HTMLCanvasElement>("drawing"), () => void refresh());
+  drawing = new Drawing(byId<HTMLCanvasElement>("drawing"), dismiss, () => void refresh());
   drawing.seen = seenParts;
   byId("undo").addEventListener("click", () => drawing.undo());
-  byId("clear").addEventListener("click", () => {
-    drawing.clear();
-    report("");
-  });
+  byId("clear").addEventListener("click", () => drawing.clear());
+  byId("dismiss").addEventListener("click", () => report(""));
   byId("centered").addEventListener("change", () => drawing.refresh());
   const paper = byId<HTMLInputElement>("paper");
-  paper.addEventListener("change", () => usePaper(paper.checked));
+  paper.addEventListener("change", () => (drawing.isDrawn ? usePaper(paper.checked) : drawing.invert(paper.checked)));
   const pen = byId<HTMLInputElement>("pen");
   pen.addEventListener("input", () => {
     drawing.penColor = pen.value;
   });
-  startSources((image) => {
-    report("");
-    drawing.show(image);
-  }, report);
+  startSources((image, isNext) => (isNext ? drawing.showNext(image) : drawing.show(image)), report);
 }
 
 function startSwitches(): void {
@@ -154,7 +155,7 @@ function startSwitches(): void {
     switchLanguage();
     recolor();
     writeFacts();
-    writePadNote();
+    writePad();
     inspector.expand(inspector.isOpen);
     examples.translate();
   });
@@ -182,7 +183,7 @@ function writeFacts(): void {
 
 /** Draws on dark or bright paper, with the opposite ink unless another one was chosen. */
 function usePaper(isDarkPaper: boolean): void {
-  byId<HTMLInputElement>("paper").checked = drawing.paperIsDark = isDarkPaper;
+  drawing.paperIsDark = isDarkPaper;
   if (drawing.penColor === null) byId<HTMLInputElement>("pen").value = isDarkPaper ? "#ffffff" : "#000000";
   drawing.refresh();
 }
@@ -232,7 +233,7 @@ async function load(): Promise<void> {
   );
   byId<HTMLInputElement>("centered").checked = networks.some((facts) => facts.handwriting);
   byId("pen-label").hidden = networks.every((facts) => facts.preprocess.channels === 1);
-  byId("centered-label").hidden = networks.every((facts) => facts.preprocess.channels === 3);
+  byId("centered-label").hidden = !networks.some((facts) => facts.handwriting);
   writeFacts();
   for (const view of views) {
     view.addPanels(byId("sees"), byId("answers"));
@@ -241,9 +242,11 @@ async function load(): Promise<void> {
   document.body.classList.add("ready");
   const first = examples.start(site.examples).then((image) => {
     if (image && drawing.isEmpty) usePaper(paperIsDark(image)); // the drawing has the paper of the data
+    if (image && networks.every((facts) => facts.preprocess.channels === 1)) dataIsDark = paperIsDark(image);
     return image;
   });
   if (!module) {
+    isBroken = true;
     report(words.noWebAssembly);
     void first.then(() => examples.continue());
     return;
@@ -254,11 +257,19 @@ async function load(): Promise<void> {
     await view.load(view.facts.file, (file) => openNetwork(file, view.facts.int8, files[i]));
   }
   const image = await first;
-  if (image && drawing.isEmpty) examples.buttons[0]?.click();
+  if (image && drawing.isEmpty) {
+    examples.buttons[0]?.click();
+    drawing.forget();
+  }
   for (const view of views) selectFirst(view);
   await refresh();
   document.body.dataset.ready = "true";
   examples.continue();
+}
+
+/** Removes what is reported, when the user has gone on. */
+function dismiss(): void {
+  if (!isBroken) report("");
 }
 
 /** Says on the page what went wrong and what to do. */
@@ -276,7 +287,10 @@ startSwitches();
 inspector.expand(false);
 if (document.createElement("canvas").getContext("2d")) {
   startDrawing();
-  load().catch(explain);
+  load().catch((error) => {
+    isBroken = true;
+    explain(error);
+  });
 } else {
   report(words.noCanvas);
 }

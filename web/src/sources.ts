@@ -5,8 +5,11 @@ import { words } from "./language";
 
 const MAX_PIXELS = 64_000_000; // more would take over 250 MB
 
+/** What gets an image; `isNext`: it follows the last one of a camera. */
+type Use = (image: ImageBitmap, isNext?: boolean) => void;
+
 /** Wires all sources: `use` gets each image, `report` a sentence about what went wrong. */
-export function startSources(use: (image: ImageBitmap) => void, report: (sentence: string) => void): void {
+export function startSources(use: Use, report: (sentence: string) => void): void {
   const open = async (blob: Blob, label: string) => {
     try {
       const image = await createImageBitmap(blob); // turned as its EXIF data says
@@ -45,7 +48,7 @@ export function startSources(use: (image: ImageBitmap) => void, report: (sentenc
 }
 
 /** The button shows the camera's image, classified as it moves; pressed again, it keeps the current one. */
-function startWebcam(use: (image: ImageBitmap) => void, report: (sentence: string) => void): void {
+function startWebcam(use: Use, report: (sentence: string) => void): void {
   const button = byId<HTMLButtonElement>("webcam");
   const video = document.createElement("video");
   video.muted = video.playsInline = true;
@@ -56,10 +59,12 @@ function startWebcam(use: (image: ImageBitmap) => void, report: (sentence: strin
     button.textContent = words.webcam;
     button.dataset.text = "webcam";
   };
-  const follow = async () => {
+  const follow = async (isNext = false) => {
     if (!stream) return;
-    if (video.videoWidth > 0) use(await createImageBitmap(video));
-    setTimeout(() => requestAnimationFrame(() => void follow()), 60);
+    const image = video.videoWidth > 0 ? await createImageBitmap(video) : null;
+    if (!stream) return; // stopped meanwhile
+    if (image) use(image, isNext);
+    setTimeout(() => requestAnimationFrame(() => void follow(isNext || image !== null)), 60);
   };
   button.addEventListener("click", async () => {
     if (stream) {
@@ -84,7 +89,7 @@ function startWebcam(use: (image: ImageBitmap) => void, report: (sentence: strin
     }
   });
   // drawing or choosing another image ends the camera
-  for (const id of ["drawing", "clear", "upload", "examples"]) {
+  for (const id of ["drawing", "undo", "clear", "upload", "examples"]) {
     byId(id).addEventListener("pointerdown", () => stream && stop());
   }
 }

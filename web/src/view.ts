@@ -257,14 +257,16 @@ export class NetworkView {
     const edges = element("svg", { class: "edges", "aria-hidden": "true" });
     const frame = h("div", { class: "strip-frame", tabindex: "0", role: "group", "aria-label": facts.name });
     frame.append(edges, strip);
+    const lines = edgesOf(this.layers.map(({ layer }) => layer));
+    const isKnown = lines.every(({ known }) => known);
     const columns = this.layers.map(({ layer }) => ({ name: layer.name, column: this.columnOf(layer)! }));
     this.section.replaceChildren(
       h("div", { class: "network-head" }, ...(this.named ? [about] : [])),
       new Overview(frame, columns).element,
       frame,
+      ...(isKnown ? [] : [h("p", { class: "note dashed" }, words.dashedLines)]),
     );
     for (const layer of open) expand(this.columnOf(layer)!, true);
-    const lines = edgesOf(this.layers.map(({ layer }) => layer));
     const place = (column: HTMLElement) => column.offsetLeft - strip.offsetLeft + 5;
     new ResizeObserver(() =>
       drawEdges(
@@ -424,7 +426,6 @@ function planesOf(pixels: Uint8Array): Float32Array {
 
 /** Shows a sentence about what went wrong, or removes it. */
 export function report(sentence: string): void {
-  const notice = byId("notice");
-  notice.textContent = sentence;
-  notice.hidden = sentence === "";
+  byId("notice-text").textContent = sentence;
+  byId("notice").hidden = sentence === "";
 }

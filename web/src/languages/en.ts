@@ -35,6 +35,8 @@ export const en = {
   centeredHelp:
     "Scales the character of a drawing or photo to a box of 20 × 20 and moves its center of mass to the middle, as the training images were made. Test images stay as they are.",
   invert: "Dark paper",
+  invertImage: "Invert",
+  lightOnDark: "The training images are light on dark.",
   penColor: "Pen color",
   examples: "Test images",
   example: (label: string) => `Example: ${label}`,
@@ -63,7 +65,14 @@ export const en = {
   // network
   network: "The network, layer by layer",
   networkHelp:
-    "Point at a value to see where it comes from. Click a map to enlarge it in the calculation, and choose a value there. On the keyboard, arrow keys move over values, Page Up and Page Down over channels, Shift + ← and Shift + → over layers.",
+    "Point at a value to see where it comes from. Click a map to enlarge it in the calculation, and choose a value there.",
+  networkHelpTouch: "Tap a layer to see its values. Tap a value to see its calculation.",
+  tryTitle: "What to try",
+  tryText:
+    "Draw over a test image until the answer changes, and see which layers change with it. Choose a value in a map, and follow it from layer to layer with ‹ and › up to the answer. Choose a test image that the network gets wrong, and compare the logits of its answer and of the true class.",
+  keyboardHelp:
+    "On the keyboard, arrow keys move over values, Page Up and Page Down over channels, Shift + ← and Shift + → over layers.",
+  dashedLines: "A dashed line comes from the layer before: the page does not know which layers are read.",
   filters: (layer: string) => `Filters of ${layer}`,
   filtersHelp: "Learned weights",
   legend: (low: string, high: string) => `Color scale from ${low} to ${high}`,
@@ -177,6 +186,7 @@ export const en = {
   int8Value: (value: string) => `This file computes with 8-bit integers and gets ${value} instead.`,
 
   // what went wrong
+  dismiss: "Close this message",
   loading: "Loading the network…",
   openedFromDisk:
     "This page needs its other files, which browsers do not read from disk. Run “python -m http.server” in this folder and open http://127.0.0.1:8000/, or export with --single-file, which gives one file that opens from disk.",

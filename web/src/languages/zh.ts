@@ -30,6 +30,8 @@ export const zh: Words = {
   centeredHelp:
     "把手绘或照片中的字符缩放到 20 × 20 的方框内，并把质心移到中央，与训练图像的制作方法相同。测试图像保持不变。",
   invert: "深色纸",
+  invertImage: "反色",
+  lightOnDark: "训练图像是深色背景上的浅色图形。",
   penColor: "笔的颜色",
   examples: "测试图像",
   example: (label) => `示例：${label}`,
@@ -54,8 +56,13 @@ export const zh: Words = {
   waiting: "请画点什么，或选择一张图像。",
 
   network: "逐层查看网络",
-  networkHelp:
-    "指向一个数值，查看它的来历。单击一张图，可在计算过程中放大并选择数值。使用键盘时，方向键在数值间移动，Page Up 和 Page Down 切换通道，Shift + ← 和 Shift + → 切换层。",
+  networkHelp: "指向一个数值，查看它的来历。单击一张图，可在计算过程中放大并选择数值。",
+  networkHelpTouch: "轻触一层，查看它的数值。轻触一个数值，查看它的计算过程。",
+  tryTitle: "可以试试",
+  tryText:
+    "在测试图像上涂画，直到预测改变，看看哪些层随之变化。选择特征图中的一个数值，用 ‹ 和 › 逐层跟踪，直到预测结果。选择一张网络答错的测试图像，比较它的预测与真实类别的 logit。",
+  keyboardHelp: "使用键盘时，方向键在数值间移动，Page Up 和 Page Down 切换通道，Shift + ← 和 Shift + → 切换层。",
+  dashedLines: "虚线来自前一层：本页不知道这一层读取哪些层。",
   filters: (layer) => `${layer} 的卷积核`,
   filtersHelp: "学到的权重",
   legend: (low, high) => `色标，从 ${low} 到 ${high}`,
@@ -163,6 +170,7 @@ export const zh: Words = {
   sizeOf: "输出大小",
   int8Value: (value) => `此文件用 8 位整数计算，得到的是 ${value}。`,
 
+  dismiss: "关闭此消息",
   loading: "正在加载网络…",
   openedFromDisk:
     "本页需要其他文件，而浏览器不会从磁盘读取它们。请在此文件夹中运行 “python -m http.server”，然后打开 http://127.0.0.1:8000/；或者用 --single-file 导出，得到一个可以直接从磁盘打开的文件。",
