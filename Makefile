@@ -2,6 +2,7 @@
 # `make quick` runs the smoke tests in under a minute; `make check` checks style, types and spelling; `make cover` measures coverage.
 # `make fuzz` damages each kind of file in ten times as many ways as `make test` does.
 # `make example` goes from a folder of images to one exported file, in build/example.
+# `make test-phones` tests the format for phones with ExecuTorch, in an environment of its own over .venv.
 # `make docs` builds the website into build/site; open build/site/index.html.
 # `make web` builds the page of `export --format web` into the package (Node.js 20); `make web-check` checks its sources.
 # `make bench` measures the speed, in some twelve minutes, and writes docs/performance.md.
@@ -14,7 +15,7 @@ TORCH_BACKEND ?=
 # uv has its own name for pip's folder of local wheels
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: run example test quick fuzz check cover docs bench web web-check clean
+.PHONY: run example test test-phones quick fuzz check cover docs bench web web-check clean
 
 run: $(VENV)/.base
 	$(VENV)/bin/classicnets train lenet_d2l $(ARGS)
@@ -25,6 +26,9 @@ example: $(VENV)/.export
 
 test: $(VENV)/.dev
 	$(PY) -m pytest $(ARGS)
+
+test-phones: build/executorch/.installed
+	PYTHONPATH=src build/executorch/bin/python -m pytest -n 0 $(ARGS) tests/export/test_executorch.py
 
 quick: $(VENV)/.dev
 	$(PY) -m pytest @tests/quick.txt $(ARGS)
@@ -81,6 +85,16 @@ $(VENV)/.dev: $(PY) pyproject.toml constraints.txt
 $(VENV)/.docs: $(PY) pyproject.toml constraints.txt
 	$(call install,-e '.[docs]')
 	touch $@ $(VENV)/.base
+
+# the packages of $(VENV), and of those that ExecuTorch declares only the ones that the format needs
+build/executorch/.installed: $(VENV)/.dev
+	$(PY) -m venv --without-pip build/executorch
+	build/executorch/bin/python -c "import pathlib, sys, sysconfig; \
+	  pathlib.Path(sysconfig.get_path('purelib'), 'base.pth').write_text(sys.argv[1])" \
+	  "$$($(PY) -c "import sysconfig; print(sysconfig.get_path('purelib'))")"
+	$(PY) -m uv pip install -q -p build/executorch/bin/python --no-deps -c constraints.txt \
+	  executorch ruamel.yaml tabulate torchao
+	touch $@
 
 # uv if it is available (much faster), otherwise pip
 define install

@@ -101,9 +101,10 @@ and not both together. The message gives the smallest size that is possible.
 What to do: raise --size-budget, or train a smaller network (`classicnets list` shows the numbers of parameters).""",
     "CN105": """The network could not be converted to the file format.
 torch traces forward() once with a batch of two images, so it cannot convert Python code that depends on values or on
-the batch size; the message names the line. ONNX lacks some of torch's operators. One ONNX file holds at most 2 GB.
+the batch size; the message names the line. ONNX lacks some of torch's operators, ExecuTorch more of them. One ONNX file
+holds at most 2 GB.
 What to do: write x.flatten(1) instead of x.view(64, -1), and torch.where instead of if. For an operator that ONNX
-lacks, export with --format torch.""",
+lacks, export with --format torch; for one that ExecuTorch lacks, with --format onnx or torch.""",
     "CN106": """The outputs of the network are not finite numbers.
 Probabilities and metrics from infinite or NaN logits would have no meaning. Either weights are not finite, because the
 training diverged: the message names these tensors. Or the outputs are too large for the precision: bfloat16 and
@@ -210,7 +211,7 @@ folder of the CSV. All rules: docs/data-layouts.md.
 If images cannot be cached on disk (CLASSICNETS_IMAGE_CACHE=memory, a full disk), they must fit into half of the memory
 of this machine, at the image size of the network.
 What to do: `classicnets data check FOLDER` (or FILE.csv) lists all classes and all images that cannot be read.""",
-    "CN308": """An exported file (.onnx or .pt2) is damaged, was changed, or was not exported by classicnets.
+    "CN308": """An exported file (.onnx, .pt2 or .pte) is damaged, was changed, or was not exported by classicnets.
 Exported files contain their classes and preprocessing as metadata. Other files lack this information. A checksum covers
 the graph, the weights and the metadata; programs that optimize ONNX files keep the metadata, but the file counts as
 changed.

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import io
+import logging
 import os
 import platform
 import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -127,6 +130,20 @@ def require(module: str, *, extra: str) -> ModuleType:
             why=str(error),
             hint=command("pip", "install", f"classicnets[{extra}]"),
         ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Suppress warnings, log messages and output of libraries about packages that are not needed here."""
+    disabled_level = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        hidden = io.StringIO()
+        with warnings.catch_warnings(), redirect_stdout(hidden), redirect_stderr(hidden):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled_level)
 
 
 def share_cores() -> bool:

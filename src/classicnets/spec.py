@@ -18,7 +18,7 @@ from classicnets.text import _, command
 from classicnets.values import RENAMED_SETTINGS, Recipe, current_names, stored_names
 
 ON_BAD_IMAGE = ("fail", "skip")
-EXPORT_FORMATS = ("onnx", "torch", "web")
+EXPORT_FORMATS = ("onnx", "torch", "web", "executorch", "triton")
 EXPORT_INPUTS = ("pixels", "float")
 MAX_LOSS = 5.0  # percentage points of test accuracy that int8 quantization may cost by default
 
@@ -239,7 +239,8 @@ class ExportOptions:
 
     format: str = option(
         "onnx",
-        help="ONNX file, torch program (.pt2), or web page that shows every layer and calculation",
+        help="ONNX file, torch program (.pt2), web page that shows every layer and calculation, ExecuTorch program for"
+        " phones (.pte), or model of Triton Inference Server",
         group="output",
         choices=EXPORT_FORMATS,
     )
@@ -289,7 +290,7 @@ class ExportOptions:
             object.__setattr__(self, "data", str(data))
         if self.format not in EXPORT_FORMATS:
             raise UsageError("CN206", _("unknown export format {name!r}", name=self.format), hint="--format onnx")
-        if self.format == "torch" and (self.int8 or self.size_budget is not None):
+        if self.format in {"torch", "executorch"} and (self.int8 or self.size_budget is not None):
             raise UsageError("CN206", _("--int8 and --size-budget require the ONNX format"), hint="--format onnx")
         if self.format == "web" and self.size_budget is not None:
             raise UsageError(
@@ -324,6 +325,11 @@ class ExportOptions:
                 hint=command("--int8", "--max-loss", f"{self.max_loss:g}"),
             )
         check_options(self)
+
+    @property
+    def is_folder(self) -> bool:
+        """Return whether a folder is written, not a file."""
+        return self.format == "triton" or (self.format == "web" and not self.single_file)
 
 
 def run_spec(net: Any, /, **options: Any) -> tuple[RunSpec, Any | None]:

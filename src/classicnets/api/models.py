@@ -18,6 +18,7 @@ from classicnets.datasets.types import Say
 from classicnets.errors import MachineError, UsageError
 from classicnets.evaluation.classify import Decoder, Prediction
 from classicnets.evaluation.evaluate import Accepted, Evaluation
+from classicnets.evaluation.executorch import ExecutorchClassifier
 from classicnets.evaluation.exported import ExportedFile, describe
 from classicnets.evaluation.model import Model as CoreModel
 from classicnets.evaluation.model import check_on_bad_image
@@ -25,8 +26,10 @@ from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.predictor import BATCH, Predictor
 from classicnets.evaluation.program import ProgramClassifier
 from classicnets.evaluation.rejection import Calibration
+from classicnets.export.result import Exported
 from classicnets.export.source import ExportSource
-from classicnets.export.write import Exported, check_size, check_target, export, target
+from classicnets.export.targets import check_size, check_target, target
+from classicnets.export.write import export
 from classicnets.images import inputs
 from classicnets.images.decode import read_fitted
 from classicnets.images.inputs import Input
@@ -125,7 +128,7 @@ def load(
     Loading a .pt2 file can run code, as torch.export.load does: load only files that you trust.
 
     Args:
-        path: The run folder, or the .onnx or .pt2 file.
+        path: The run folder, or the .onnx, .pt2 or .pte file.
         net: See `Run`; not for an exported file, which contains its network.
         device: See `Run`; an exported file runs on the CPU.
         precision: See `Run`; an exported file has its own precision.
@@ -134,12 +137,13 @@ def load(
     Raises:
         UsageError: What `Run` raises; for an exported file CN206, it has `net`, another device or another precision.
         DataError: What `Run` raises; CN308, the exported file is damaged or was not exported by classicnets.
-        MachineError: CN403, onnxruntime is not installed.
+        MachineError: CN403, onnxruntime or ExecuTorch is not installed.
     """
     path = Path(path)
-    classifiers: dict[str, type[OnnxClassifier | ProgramClassifier]] = {
+    classifiers: dict[str, type[OnnxClassifier | ProgramClassifier | ExecutorchClassifier]] = {
         ".onnx": OnnxClassifier,
         ".pt2": ProgramClassifier,
+        ".pte": ExecutorchClassifier,
     }
     if path.suffix.lower() not in classifiers:
         return Run(path, net=net, device=device, precision=precision, trust=trust)
@@ -266,20 +270,20 @@ class Run(Model):
 
     @documented(ExportOptions)
     def export(self, path: str | Path, *others: Run, **options: Any) -> Exported:
-        """Export the network with its preprocessing and classes to one file, or to a web page.
+        """Export the network with its preprocessing and classes to one file, a web page, or a model of Triton.
 
         The file is written only if it computes the same outputs as the network.
-        Needs pip install 'classicnets[export]'.
+        Needs pip install 'classicnets[export]'; for format="executorch" 'classicnets[executorch]'.
 
         Args:
-            path: The file, or the folder of the page.
+            path: The file, or the folder of the page or model.
             *others: A run whose network the page shows beside this one.
             **options: See below.
 
         Raises:
             CheckFailed: CN102 to CN105, the file is not equivalent, not accurate enough or too large; CN107, the page
                 is too large.
-            UsageError: CN206, the options contradict each other, or the page would replace other files.
+            UsageError: CN206, the options contradict each other, or a folder would replace other files.
             DataError: CN302, the data for the check is not available; CN306, `data` is not that of the run.
             MachineError: CN401, the file cannot be written; CN403, a package is missing.
         """

@@ -35,7 +35,7 @@ HELP = "compute accuracy and other metrics on the test split, or on any labeled 
 class OpenModel:
     """Options of `evaluate` and `predict` that open a model."""
 
-    model: str = option(help="run folder, or exported .onnx or .pt2 file", metavar="MODEL")
+    model: str = option(help="run folder, or exported .onnx, .pt2 or .pte file", metavar="MODEL")
     net: str | None = option(None, **NET_FILE)
     device: str = option("auto", **DEVICE)
     precision: str = option("float32", **PRECISION)

@@ -1,4 +1,4 @@
-"""`classicnets export RUN`: writes a run as one file that works without classicnets, or as a web page."""
+"""`classicnets export RUN`: writes a run as a file that works without classicnets, a web page, or a Triton model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from classicnets.text import _, again, byte_count, command, plural
 if TYPE_CHECKING:
     from classicnets.api.models import Exported
 
-HELP = "export a run, with its preprocessing and classes, as an ONNX file, a torch program or a web page"
+HELP = "export a run, with its preprocessing and classes, as a file for onnxruntime, torch, phones, Triton or browsers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,17 +31,18 @@ class Export:
     )
     out: str | None = option(
         None,
-        help="exported file, or folder of the web page",
+        help="exported file, or folder of the web page or Triton model",
         group="output",
         metavar="FILE",
         flag="-o",
-        shown="the name of the run with .onnx, .pt2, -page or .html, in the current folder",
+        shown="the name of the run with .onnx, .pt2, .pte, -page, .html or -triton, in the current folder",
     )
     net: str | None = option(None, **NET_FILE)
     trust: bool = option(False, **TRUST)
 
 
 OPTIONS = (Export, ExportOptions)
+_FOLDERS = {"web": "-page", "triton": "-triton"}  # what follows the name of the run
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,9 +58,8 @@ def run(args: argparse.Namespace) -> int:
     models = [api.models.Run(folder, net=paths.net, device="cpu", trust=paths.trust) for folder in paths.folders]
     model = models[0]
     name = model.path.resolve().name
-    is_folder = options.format == "web" and not options.single_file
-    path = Path(paths.out or (f"{name}-page" if is_folder else name))
-    if path.is_dir() and paths.out and not is_folder:
+    path = Path(paths.out or (name + _FOLDERS[options.format] if options.is_folder else name))
+    if path.is_dir() and paths.out and not options.is_folder:
         path /= name
     exported = model.export(path, *models[1:], **vars(options))
     if args.json:
@@ -86,8 +86,11 @@ def _print_file(exported: Exported, license: str, run: Path) -> None:
     else:
         console.print(_("{path}   {size}, license {license}", **values))
     _print_checks(exported, run)
-    if exported.format == "onnx":
+    if exported.format in {"onnx", "executorch"}:
         console.print(_("next: {command}", command=command("classicnets", "predict", exported.path, "image.png")))
+    elif exported.format == "triton":
+        server = command("tritonserver", "--model-repository", exported.path.absolute().parent)
+        console.print(_("next: {command}   # serves all models in that folder", command=server))
     else:
         code = f"torch.export.load({str(exported.path)!r}).module()(pixels)"
         console.print(_("next: {code}   # pixels: uint8 [N, 3, height, width], RGB", code=code))

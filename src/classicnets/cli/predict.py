@@ -145,7 +145,7 @@ def _output_format(args: argparse.Namespace, options: Predict) -> str:
 
 
 def _shows_progress(output_format: str, total: int | None) -> bool:
-    """Whether a progress bar can be _shows=visible=_shows: not while rows appear on the same terminal."""
+    """Whether a progress bar can be shown: not while rows appear on the same terminal."""
     one_table = output_format == "table" and (total or 0) <= report.predictions.TABLE_ROWS
     return not report.output.stream().isatty() or output_format == "json" or one_table
 

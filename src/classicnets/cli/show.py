@@ -107,7 +107,7 @@ def _mode(options: Show) -> str:
     first = options.networks[0]
     if re.fullmatch(r"CN\d{3}", first.upper()):
         return "code"
-    if first.lower().endswith((".onnx", ".pt2")):
+    if first.lower().endswith((".onnx", ".pt2", ".pte")):
         return "exported"
     if first.endswith((".safetensors", ".pth", ".pt")) or (Path(first).is_file() and not first.endswith(".py")):
         return "weights"

@@ -1,7 +1,8 @@
-"""The facts and the checksum of an exported file, .onnx or .pt2: read and checked before any other program opens it."""
+"""The facts and the checksum of an exported file (.onnx, .pt2, .pte): checked before any other program opens it."""
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from classicnets.values import Preprocess
 
 KEY = "classicnets"  # the metadata entry of an .onnx file that has the facts
 RECORD = "classicnets.json"  # the extra file of a .pt2 file that has them
+METHOD = "metadata"  # the method of a .pte file that returns them
 FORMAT = 1
 
 _MAX_FACTS = 16 * 2**20  # bytes
@@ -31,6 +33,8 @@ _PROBES = 4  # images of noise, whose colors a network sees or not
 _NAME = b"classicnets.checksum"
 _ONNX_END = b"\x72" + bytes([len(_NAME) + checksum.DIGITS + 4]) + b"\x0a" + bytes([len(_NAME)]) + _NAME + b"\x12\x40"
 _ZIP_END = _NAME + b"="
+_PTE_END = _NAME + b"="  # after all that ExecuTorch reads
+_PTE_FACTS = re.compile(rb'\{"format": \d')
 _METADATA_FIELD = 14  # of ModelProto in onnx.proto
 
 
@@ -51,6 +55,11 @@ def seal_program(content: bytes) -> bytes:
     return bytes(checksum.fill(sized, len(sized) - checksum.DIGITS))
 
 
+def seal_executorch(content: bytes) -> bytes:
+    """Return the content of a .pte file with a checksum, after its end."""
+    return bytes(checksum.fill(content + _PTE_END + checksum.BLANK.encode(), len(content) + len(_PTE_END)))
+
+
 def program_digest(content: bytes | memoryview) -> str:
     """Return the digest by which `classicnets.trust` knows a .pt2 file."""
     return checksum.digest(content, len(content))
@@ -61,11 +70,11 @@ class ExportedFile:
     """What an exported file says about itself, and whether it is as it was written.
 
     Attributes:
-        path: the .onnx or .pt2 file.
+        path: the .onnx, .pt2 or .pte file.
         bytes: its size.
         facts: its metadata.
         checksum: "unchanged", "changed", or "missing" in a file of a version without checksums.
-        trusted: whether a .pt2 file, which can contain code, was created or run on this machine before; None for .onnx.
+        trusted: whether a .pt2 file, which can contain code, was made or run on this machine before; None for others.
     """
 
     path: Path
@@ -77,7 +86,7 @@ class ExportedFile:
     @property
     def format(self) -> str:
         """Return the format as `classicnets export --format` names it."""
-        return "onnx" if self.trusted is None else "torch"
+        return _FORMATS[_suffix(self.path)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, without the digests of the training images."""
@@ -92,7 +101,7 @@ def describe(path: Path) -> ExportedFile:
     """Return what an exported file contains, even if another program has changed it; no code in it is executed.
 
     Args:
-        path: an .onnx or .pt2 file.
+        path: an .onnx, .pt2 or .pte file.
 
     Raises:
         DataError: CN308 if it is missing, damaged, or was not exported by classicnets.
@@ -113,7 +122,7 @@ def read_facts(path: Path, *, trusted: bool = False) -> dict[str, Any]:
     A .pt2 file may contain pickles and expressions that torch evaluates when it opens the file, so it is code.
 
     Args:
-        path: an .onnx or .pt2 file.
+        path: an .onnx, .pt2 or .pte file.
         trusted: use a file that another program has changed, and run the code of a .pt2 file from elsewhere.
 
     Raises:
@@ -146,11 +155,17 @@ def _is_program(path: Path) -> bool:
     return path.suffix.lower() == ".pt2"
 
 
+def _suffix(path: Path) -> str:
+    """The suffix that says what a file is; any other is taken for an ONNX model."""
+    suffix = path.suffix.lower()
+    return suffix if suffix in _FORMATS else ".onnx"
+
+
 def _parse(path: Path) -> tuple[memoryview, dict[str, Any]]:
     """The bytes of a file, and its facts, which agree with their schema. Raises DataError CN308."""
     content = _content(path)
     try:
-        text = _program_facts(content) if _is_program(path) else _onnx_facts(content)
+        text = _FACTS[_suffix(path)](content)
         if text is None:
             raise ValueError(
                 _("its metadata has no entry {key!r}, so its classes and preprocessing are unknown", key=KEY)
@@ -172,7 +187,7 @@ def _parse(path: Path) -> tuple[memoryview, dict[str, Any]]:
 def _checksum_start(path: Path, content: memoryview) -> int | None:
     """Where the checksum is in the file; None if it has none."""
     start = len(content) - checksum.DIGITS
-    end = _ZIP_END if _is_program(path) else _ONNX_END
+    end = _ENDS[_suffix(path)]
     return start if bytes(content[start - len(end) : start]) == end else None
 
 
@@ -283,3 +298,26 @@ def _program_facts(content: memoryview) -> bytes | None:
             return archive.read(entries[0])
     except (zipfile.BadZipFile, OSError, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
         raise ValueError(_("it is not a torch program, or is damaged: {reason}", reason=error)) from error
+
+
+def executorch_facts(content: bytes | memoryview) -> slice | None:
+    """Return where the facts are in a .pte file: a string of its flatbuffer, after its length; None if it has none."""
+    for match in _PTE_FACTS.finditer(content):
+        start = match.start()
+        end = start + int.from_bytes(content[max(0, start - 4) : start], "little")
+        if bytes(content[end : end + 1]) == b"\0" and bytes(content[start:end]).rstrip().endswith(b"}"):
+            return slice(start, end)
+    return None
+
+
+def _executorch_facts(content: memoryview) -> bytes | None:
+    """The facts in a .pte file; None if it has none. Raises ValueError if it is no such file."""
+    if bytes(content[4:6]) != b"ET":
+        raise ValueError(_("it is not an ExecuTorch program"))
+    place = executorch_facts(content)
+    return None if place is None else bytes(content[place])
+
+
+_FORMATS = {".onnx": "onnx", ".pt2": "torch", ".pte": "executorch"}  # as `classicnets export --format` names them
+_FACTS = {".onnx": _onnx_facts, ".pt2": _program_facts, ".pte": _executorch_facts}
+_ENDS = {".onnx": _ONNX_END, ".pt2": _ZIP_END, ".pte": _PTE_END}  # before the checksum

@@ -56,6 +56,7 @@ class ProgramClassifier:
         return self._classify(torch.from_numpy(pixels).permute(0, 3, 1, 2))
 
     def _classify(self, images: Tensor) -> np.ndarray:
+        size = max(1, batch_size(self.preprocess) // self.preprocess.views)  # it computes all views at once
         with torch.inference_mode():
-            parts = [self.program(batch.contiguous()) for batch in images.split(batch_size(self.preprocess))]
+            parts = [self.program(batch.contiguous()) for batch in images.split(size)]
         return torch.cat(parts).numpy()

@@ -14,9 +14,9 @@ import torch
 
 from classicnets import machine
 from classicnets.export import graph
-from classicnets.export.onnx import quiet
 from classicnets.files import temporary_folder
 from classicnets.images import transforms
+from classicnets.machine import quiet
 from classicnets.values import Preprocess
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
-"""Replaces layers that torch's ONNX exporter decomposes or rejects, in a copy of the network, before the export.
+"""Replaces layers that an exporter decomposes or rejects, in a copy of the network, before the export.
 
-Called normally, the replacements compute what the layers compute; only the exporter gets ONNX's own operator.
+Called normally, the replacements compute what the layers compute; only the exporter gets ONNX's own operator, or what
+ExecuTorch has operators for.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from classicnets.models.lrn import LRN
 def replace_layers(net: nn.Module) -> nn.Module:
     """Replace layers of `net` in place and return it, or the replacement if `net` is such a layer.
 
-    LRN becomes ONNX's node, adaptive pooling becomes pooling with fixed windows, RReLU becomes LeakyReLU,
-    convolutions with a table get a weight with zeros for its missing pairs, and normalization within a channel and RBF
-    outputs are computed with operators that NCNN has.
+    LRN becomes ONNX's node, or for ExecuTorch operators that XNNPACK has, adaptive pooling becomes pooling with fixed
+    windows, RReLU becomes LeakyReLU, convolutions with a table get a weight with zeros for its missing pairs, and
+    normalization within a channel and RBF outputs are computed with operators that NCNN has.
     An LRN that ONNX does not support becomes plain arithmetic instead: with an even window, which ONNX places
     differently, with alpha or beta 0, or on other than four axes.
     """
@@ -64,6 +65,8 @@ class _LRN(nn.Module):
         self.supported = layer.size % 2 == 1 and alpha > 0 and layer.beta > 0
 
     def forward(self, x: Tensor) -> Tensor:
+        if not torch.onnx.is_in_onnx_export() and torch.compiler.is_compiling():
+            return _normalized(x, self.groups, **self.settings)
         if not (self.supported and x.dim() == 4 and torch.onnx.is_in_onnx_export()):
             output: Tensor = self.layer(x)
             return output
@@ -72,6 +75,19 @@ class _LRN(nn.Module):
             "LRN", (grouped,), self.settings, dtype=grouped.dtype, shape=grouped.shape, version=13
         )
         return normalized.reshape(-1, *x.shape[1:]) if self.groups > 1 else normalized
+
+
+def _normalized(x: Tensor, groups: int, *, size: int, alpha: float, beta: float, bias: float) -> Tensor:
+    """LRN of [N, C, ...] in operators that XNNPACK has. As in ONNX's LRN, squares of values above 1e19 are infinite."""
+    channels, before = x.shape[1] // groups, size // 2
+    square = (x * x).reshape(-1, channels, *x.shape[2:]) if groups > 1 else x * x
+    padded = F.pad(square, (0, 0) * (x.dim() - 2) + (before, size - 1 - before))
+    total = padded.narrow(1, 0, channels)
+    for i in range(1, size):
+        total = total + padded.narrow(1, i, channels)
+    root = (total * (alpha / size) + bias).rsqrt()
+    power = root * root.sqrt() if beta == 0.75 else root.pow(2 * beta)
+    return x * (power.reshape(x.shape) if groups > 1 else power)
 
 
 class _SameMapNorm(nn.Module):
@@ -116,7 +132,8 @@ class _FixedPool(nn.Module):
         self.layer = layer
 
     def forward(self, x: Tensor) -> Any:
-        if getattr(self.layer, "return_indices", False) or not torch.onnx.is_in_onnx_export():
+        exporting = torch.onnx.is_in_onnx_export() or torch.compiler.is_compiling()
+        if getattr(self.layer, "return_indices", False) or not exporting:
             return self.layer(x)
         pool = F.max_pool2d if self.is_max else F.avg_pool2d
         spans_of_axes = [windows(n, out or n) for n, out in zip(x.shape[-2:], self.size, strict=True)]

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import traceback
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +18,7 @@ from classicnets.evaluation.rejection import applied_temperature
 from classicnets.export import graph, pooling
 from classicnets.export.layers import replace_layers
 from classicnets.inspection.meta import one_line, without_data
+from classicnets.machine import quiet
 from classicnets.text import _, visible
 from classicnets.values import Preprocess
 
@@ -201,17 +198,3 @@ def _remove_debug_info(model: ModelProto) -> None:
     for item in (*model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output):
         item.doc_string = ""
         del item.metadata_props[:]
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Suppress warnings, log messages and output of torch's exporter about packages that are not needed here."""
-    disabled_level = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        hidden = io.StringIO()
-        with warnings.catch_warnings(), contextlib.redirect_stdout(hidden), contextlib.redirect_stderr(hidden):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled_level)

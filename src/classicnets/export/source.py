@@ -227,8 +227,8 @@ class ExportSource:
             "input": self.options.input,
             **self.calibration.to_dict(),
             "min_confidence": self.options.min_confidence,
-            # a page would carry the digests of all training images along with each epoch
-            "trained_images": None if self.options.format == "web" else self.run.read_trained_images(),
+            # a page would carry the digests of all training images along with each epoch, and an app in memory
+            "trained_images": None if self.options.format in {"web", "executorch"} else self.run.read_trained_images(),
             "versions": machine.versions(),
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }

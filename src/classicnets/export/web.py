@@ -19,6 +19,7 @@ from torch import nn
 
 from classicnets import __version__, schema
 from classicnets.errors import CheckFailed, MachineError, UsageError
+from classicnets.export.folders import reason_to_keep
 from classicnets.export.page_facts import PageNetwork, network_entry
 from classicnets.export.source import ExportSource
 from classicnets.images.decode import fit_images
@@ -103,13 +104,8 @@ def check_replaceable(path: Path) -> None:
     Raises:
         UsageError: CN206 if there is a file, or a folder with other files than those of a page.
     """
-    if path.is_dir():
-        names = {file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()}
-        foreign = sorted(names - _own_files(path))
-        if foreign:
-            raise _not_ours(path, _("it has other files: {names}", names=join(foreign)))
-    elif path.exists():
-        raise _not_ours(path, _("it is a file, and the page is a folder"))
+    if why := reason_to_keep(path, _own_files):
+        raise _not_ours(path, why)
 
 
 def check_replaceable_file(path: Path) -> None:

@@ -27,7 +27,7 @@ def print_file(out: Console, file: ExportedFile) -> None:
 
 def _rows(file: ExportedFile) -> _Rows:
     facts, preprocess = file.facts, Preprocess.from_dict(file.facts["preprocess"])
-    kind = _("ONNX") if file.format == "onnx" else _("torch program")
+    kind = {"onnx": _("ONNX"), "torch": _("torch program"), "executorch": _("ExecuTorch program")}[file.format]
     precision = _("int8") if facts.get("int8") else _("float32")
     yield _("file"), _("{path}, {kind}, {size}", path=file.path, kind=kind, size=byte_count(file.bytes))
     yield _("network"), _network(facts)
@@ -76,8 +76,10 @@ def _data_rows(facts: dict[str, Any]) -> _Rows:
 
 def _input(file: ExportedFile, preprocess: Preprocess) -> str:
     """Type and shape of the input; the names are those in the file."""
+    side = preprocess.side
+    if file.format == "executorch":
+        return _("uint8 [1, {side}, {side}, 3], RGB; you resize the image, the file does the rest", side=side)
     if file.format == "torch":
-        side = preprocess.side
         return _("uint8 [N, 3, {side}, {side}], RGB; you resize the image, the file does the rest", side=side)
     if file.facts.get("input") != "float":
         return _("pixels: uint8 [N, height, width, 3], RGB, any size; the file does the preprocessing")
