@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,7 +111,7 @@ async def ask(port: int, request: bytes) -> bytes:
 
 
 async def load(
-    port: int, request: bytes, count: Count, most: int | None, beside: Callable[[], Awaitable[None]]
+    port: int, request: bytes, count: Count, most: int | None, beside: Callable[[], Coroutine[None, None, None]]
 ) -> float:
     """Send requests from all clients until `most` are sent or `beside` ends; return the seconds."""
     numbers = iter(range(most)) if most else itertools.count()
