@@ -74,7 +74,8 @@ def create(settings: Settings) -> ASGIApp:
     Raises:
         DataError: CN308, a file is damaged.
     """
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # its warnings are what clients send
+    for name in ("PIL", "python_multipart"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # they log what is wrong with what clients send
     models, metrics = Models(settings.sources), Metrics()
     service = Service(models, Limits(settings.options), metrics)
     access = Access(settings.options, settings.token)
