@@ -6,13 +6,13 @@ import asyncio
 import logging
 import multiprocessing
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from time import perf_counter
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -25,7 +25,7 @@ from classicnets import __version__
 from classicnets.errors import ClassicnetsError, RequestError
 from classicnets.serve import documentation
 from classicnets.serve.access import Access, origins
-from classicnets.serve.inference import Inference
+from classicnets.serve.inference import VERSION, Inference
 from classicnets.serve.limits import Limits
 from classicnets.serve.metrics import Metrics
 from classicnets.serve.models import Models, Source
@@ -60,12 +60,22 @@ class Settings:
     watch_seconds: float = 1.0
 
 
+class _Endpoint(NamedTuple):
+    """What answers a path: the handler, the template of the path, and its parameters in this path."""
+
+    handler: Handler
+    template: str
+    parameters: dict[str, str]
+
+
 def create(settings: Settings) -> ASGIApp:
     """Return the application of a server process; the models are opened here.
 
     Raises:
         DataError: CN308, a file is damaged.
     """
+    for name in ("PIL", "python_multipart"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # they log what is wrong with what clients send
     models, metrics = Models(settings.sources), Metrics()
     service = Service(models, Limits(settings.options), metrics)
     access = Access(settings.options, settings.token)
@@ -78,7 +88,7 @@ def create(settings: Settings) -> ASGIApp:
         lifespan=lambda _app: _background(settings, service),
         redirect_slashes=False,
     )
-    gate = Gate(app, access, metrics, settings.options.timeout)
+    gate = Gate(app, models.by_name, access, metrics, settings.options.timeout)
 
     pages = Pages(models)
 
@@ -123,23 +133,25 @@ def _routes(
 
 
 class Gate:
-    """Checks, measures and guards every request; the paths without parameters are called without further routing.
+    """Checks, measures and guards every request; the paths of the models are called without further routing.
 
     Args:
         app: What answers other requests.
+        names: The names of the models.
         access: Who may send requests.
         metrics: What counts them.
         timeout: Seconds that a request may take.
     """
 
-    def __init__(self, app: ASGIApp, access: Access, metrics: Metrics, timeout: float) -> None:
-        self._app, self._access, self._metrics, self._timeout = app, access, metrics, timeout
-        self._handlers: dict[tuple[str, str], Handler] = {}
+    def __init__(self, app: ASGIApp, names: Iterable[str], access: Access, metrics: Metrics, timeout: float) -> None:
+        self._app, self._names, self._access, self._metrics, self._timeout = app, [*names], access, metrics, timeout
+        self._endpoints: dict[tuple[str, str], _Endpoint] = {}
 
     def add(self, app: FastAPI, method: str, path: str, handler: Handler, documented: dict[str, Any] | None) -> None:
         """Add a path to the application, with its documentation as OpenAPI has it; None to leave it out there."""
-        if "{" not in path:
-            self._handlers[method, path] = handler
+        for name in self._names if "{name}" in path else ("",):
+            parameters = {"name": name, "version": VERSION} if name else {}
+            self._endpoints[method, path.format(**parameters)] = _Endpoint(handler, path, parameters)
 
         async def endpoint(request: Request) -> Response:
             return await self.guard(handler, request)
@@ -167,16 +179,17 @@ class Gate:
             await self._app(scope, receive, send)
             return
         began, path = perf_counter(), scope["path"]
-        handler = self._handlers.get((scope["method"], path))
+        endpoint = self._endpoints.get((scope["method"], path))
         try:
             response = self._access.refuse(scope)
         except RequestError as error:
             response = reply_error(error, path)
-        if response is None and handler is not None:
-            response = await self.guard(handler, Request(scope, receive))
+        if response is None and endpoint is not None:
+            scope["path_params"] = endpoint.parameters
+            response = await self.guard(endpoint.handler, Request(scope, receive))
         if response is not None:
             await response(scope, receive, send)
-            template = path if handler is not None else _OTHER
+            template = _OTHER if endpoint is None else endpoint.template
             self._metrics.request(template, response.status_code, perf_counter() - began)
             return
         status = 500

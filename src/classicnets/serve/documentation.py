@@ -145,8 +145,10 @@ def _predict(operation: str, *parameters: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _plain(summary: str, operation: str, schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
-    answers = _answers(summary, _json(schema, example), _ERROR)
+def _plain(
+    summary: str, operation: str, schema: dict[str, Any], example: Any = None, error: dict[str, Any] = _ERROR
+) -> dict[str, Any]:
+    answers = _answers(summary, _json(schema, example), error)
     return {"summary": summary, "operation_id": operation, "responses": answers}
 
 
@@ -159,10 +161,12 @@ METRICS = {
     "operation_id": "metrics",
     "responses": _answers("metrics", {"text/plain": {"schema": _TEXT}}, _ERROR),
 }
-V2_SERVER = _plain("Open Inference Protocol: the server", "v2Server", _OBJECT)
-V2_LIVE = _plain("Open Inference Protocol: the server is alive", "v2Live", _OBJECT, {"live": True})
-V2_READY = _plain("Open Inference Protocol: the models can answer", "v2Ready", _OBJECT, {"ready": True})
-V2_INDEX = _plain("Open Inference Protocol: the models", "v2Index", {"type": "array", "items": _OBJECT})
+V2_SERVER = _plain("Open Inference Protocol: the server", "v2Server", _OBJECT, error=_V2_ERROR)
+V2_LIVE = _plain("Open Inference Protocol: the server is alive", "v2Live", _OBJECT, {"live": True}, _V2_ERROR)
+V2_READY = _plain("Open Inference Protocol: the models can answer", "v2Ready", _OBJECT, {"ready": True}, _V2_ERROR)
+V2_INDEX = _plain(
+    "Open Inference Protocol: the models", "v2Index", {"type": "array", "items": _OBJECT}, error=_V2_ERROR
+)
 
 
 def _v2(summary: str, operation: str, version: str, *codes: int, **extra: Any) -> dict[str, Any]:
