@@ -30,8 +30,18 @@ export function number(text: string): MathMLElement {
   if (digits === undefined || exponent === undefined) return m("mn", text);
   const power = m("msup", m("mn", "10"), m("mn", exponent));
   const product = digits === "1" ? [power] : [m("mn", digits), m("mo", "×"), power];
-  return m("mrow", ...(start ? [m("mo", start)] : []), ...product, ...(end ? [m("mo", end)] : []));
+  const signs = [...(start ?? "")].map((sign) => upright(sign));
+  return m("mrow", ...signs, ...product, ...(end ? [upright(end)] : []));
 }
+
+/** A sign or parenthesis that is as high as a digit, also beside a power. */
+function upright(text: string): MathMLElement {
+  const sign = m("mo", text);
+  sign.setAttribute("stretchy", "false");
+  if (text === "−") sign.setAttribute("form", "prefix");
+  return sign;
+}
+
 export const symbol = (text: string) => m("mo", text);
 export const name = (text: string) => m("mi", text);
 export const row = (...children: Node[]) => m("mrow", ...children);
