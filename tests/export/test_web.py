@@ -182,11 +182,12 @@ class Shown:
         onnx.checker.check_model(onnx.load(file), full_check=True)
         self.file = FileOutputs(file)
         source: Any = SimpleNamespace(preprocess=preprocess)
+        self.sources = observed.layer_sources(onnx.load(file), self.calls)
         self.layers = [
             *page_facts._layer_entries(
                 page_facts.PageNetwork(
                     source=source, file="", facts=facts, calls=self.calls, table=trace(net, preprocess.shape),
-                    sources=observed.layer_sources(onnx.load(file), self.calls), weights=frozenset(self.weights),
+                    sources=self.sources, weights=frozenset(self.weights),
                 )
             )
         ]  # fmt: skip
@@ -229,6 +230,9 @@ def check_shown(shown: Shown, preprocess: Preprocess) -> None:
         again = recomputed(layer, given[0], shown.values.__getitem__)
         if again is not None:
             assert np.abs(again - array[0]).max() < 2e-5 * max(largest, float(np.abs(given).max())), name
+    last = shown.layers[-1]["output"]
+    if np.array_equal(shown.values[last], shown.values["logits"]):
+        assert shown.sources["logits"] == (last,)
     table = trace(shown.net, preprocess.shape)
     assert sum(layer["macs"] for layer in shown.layers) == table.macs
     assert sum(layer["parameters"] for layer in shown.layers) == table.parameters
@@ -418,7 +422,9 @@ LAYER = Record(
 )  # fmt: skip
 NETWORK = Record(
     {
-        **dict.fromkeys(("name", "run", "file", "license", "data_name", "input", "probabilities", "logits"), Text()),
+        **dict.fromkeys(
+            ("name", "run", "file", "license", "data_name", "data_title", "input", "probabilities", "logits"), Text()
+        ),
         "classes": Several(Text()),
         "int8": Flag(),
         "handwriting": Flag(),
@@ -556,7 +562,7 @@ def test_drawing_is_centered_for_data_sets_of_characters() -> None:
 def test_epochs_have_the_weights_of_each_epoch(site: Path, kept: cn.Run) -> None:
     network = facts_of(site)["networks"][0]
     assert [(epoch["epoch"], epoch["file"]) for epoch in network["epochs"]] == [
-        (1, "networks/0-epoch-1.onnx"), (2, "networks/0-epoch-2.onnx"),
+        (1, "networks/0-epoch-1.onnx"), (2, network["file"]),  # the run has the weights of its best epoch
     ]  # fmt: skip
     lines = [json.loads(line) for line in (kept.path / "history.jsonl").read_text().splitlines()]
     scores = [(e["validation_accuracy"], e["loss"]) for e in lines if e["event"] == "epoch"]

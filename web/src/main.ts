@@ -54,6 +54,7 @@ async function runAll(): Promise<void> {
   const centered = isCentered();
   const tried = drawing.isUnchanged ? example : null;
   const truth = tried?.dataset.class ?? null;
+  examples.press(tried);
   for (const view of views) {
     try {
       const side = view.fit(pixels, centered && !isEmpty) ?? view.fit(pixels, false);
@@ -87,13 +88,18 @@ function point(selection: Selection | null, keep: boolean): void {
   });
 }
 
-/** A first value to explain: the one in the middle of the first map of the first layer with a calculation. */
-function selectFirst(view: NetworkView): void {
-  const layer = view.facts.layers.find((entry) => entry.type !== "other" && entry.type !== "flatten");
-  if (!layer || inspector.selection) return;
-  const [height, width] = layer.shape.length === 3 ? layer.shape.slice(1) : [1, layer.shape.at(-1)];
-  const index = Math.floor(height! / 2) * width! + Math.floor(width! / 2);
-  inspector.select({ view, layer, index }, false);
+/** A first value to explain: the one that differs most from 0 in the first layer with a calculation. */
+async function selectFirst(): Promise<void> {
+  for (const view of views) {
+    const layer = view.facts.layers.find((entry) => entry.type !== "other" && entry.type !== "flatten");
+    if (!layer || inspector.selection) continue;
+    inspector.select({ view, layer, index: 0 }, false);
+    await refresh(); // with the values of this layer
+    const values = view.values(layer.output, layer.shape) ?? [];
+    let index = 0;
+    for (let i = 1; i < values.length; i++) if (Math.abs(values[i]!) > Math.abs(values[index]!)) index = i;
+    if (!inspector.kept) inspector.select({ view, layer, index }, false);
+  }
 }
 
 function isCentered(): boolean {
@@ -224,10 +230,11 @@ async function load(): Promise<void> {
             ?.load(epoch?.file ?? facts.file, (file) => openNetwork(file, facts.int8))
             .then(() => {
               report("");
-              for (const button of examples.buttons) markExample(button, []); // other weights, other answers
+              examples.forget(); // other weights, other answers
               return refresh();
             }, explain);
         },
+        (view, layer) => inspector.goTo(view, layer),
       ),
   );
   byId<HTMLInputElement>("centered").checked = networks.some((facts) => facts.handwriting);
@@ -255,7 +262,7 @@ async function load(): Promise<void> {
   }
   const image = await first;
   if (image && drawing.isEmpty) examples.buttons[0]?.click();
-  for (const view of views) selectFirst(view);
+  await selectFirst();
   await refresh();
   document.body.dataset.ready = "true";
   examples.continue();

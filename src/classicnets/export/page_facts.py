@@ -76,6 +76,7 @@ def network_entry(network: PageNetwork) -> dict[str, Any]:
         "license": facts["licence"],
         "classes": facts["classes"],
         "data_name": facts["data_name"],
+        "data_title": dataset.title if dataset else facts["data_name"],
         "test_accuracy": facts["test_accuracy"],
         "test_images": facts["test_pictures"],
         "parameters": facts["parameters"],

@@ -15,6 +15,7 @@ export const en = {
     `${accuracy} correct on ${images} test images (chance: ${chance})`,
   parameters: (n: number) => plural(n, "parameter", "parameters"),
   macs: (n: number) => plural(n, "multiplication", "multiplications"),
+  ofFinalWeights: (sentence: string) => `final weights: ${sentence}`,
   int8: "weights stored as 8-bit integers",
   license: (name: string) => `License: ${name}`,
 
@@ -38,11 +39,14 @@ export const en = {
   penColor: "Pen color",
   examples: "Test images",
   example: (label: string) => `Example: ${label}`,
+  marksRemoved: "The marks ✓ and ✗ were removed, because the weights have changed. Choose an image to try it again.",
   examplesHelp: "The network has not been trained on these. Below each is its true class.",
 
   // answer
   sees: "What the network sees",
   seesHelp: (shape: string) => `The image after resizing and normalization: ${shape} numbers`,
+  seesViews: (views: number) =>
+    `This is view 1 of ${views}, which the layers show. The answer is the mean over all views.`,
   answer: "Answer",
   unknown: "unknown",
   unknownBecause: (limit: string) => `The highest probability is below ${limit}, so the answer is “unknown”.`,
@@ -64,6 +68,7 @@ export const en = {
   network: "The network, layer by layer",
   networkHelp:
     "Point at a value to see where it comes from. Click a map to enlarge it in the calculation, and choose a value there. On the keyboard, arrow keys move over values, Page Up and Page Down over channels, Shift + ← and Shift + → over layers.",
+  layersOfView: (views: number) => `The layers show view 1 of ${views}; the answer is the mean over all views.`,
   filters: (layer: string) => `Filters of ${layer}`,
   filtersHelp: "Learned weights",
   legend: (low: string, high: string) => `Color scale from ${low} to ${high}`,
@@ -102,10 +107,11 @@ export const en = {
     scaled_tanh: "scaled tanh",
   } as Record<string, string>,
   epoch: (n: number) => `Epoch ${n}`,
-  finalWeights: "Final weights",
+  finalWeights: "final weights",
+  finalAccuracy: (accuracy: string) => `test accuracy ${accuracy}`,
   epochSlider: "Training epoch",
   epochAccuracy: (accuracy: string) => `validation accuracy ${accuracy}`,
-  epochLoss: (loss: string) => `loss ${loss}`,
+  epochLoss: (loss: string) => `training loss ${loss}`,
 
   // calculation
   calculation: "Calculation",
@@ -164,12 +170,13 @@ export const en = {
     "The network itself ends with a softmax. Its outputs are probabilities already, and softmax is applied to them once more, as “classicnets predict” does; this makes them more equal.",
   temperature: "temperature",
   logit: "logit",
-  exponential: "exponential",
   sum: "sum",
   probability: "probability",
   allShares: "All classes",
   largestShares: (shown: number, all: number) => `The ${shown} most probable of ${all} classes`,
   view: (n: number) => `view ${n}`,
+  viewOf: (n: number, views: number) => `View ${n} of ${views}:`,
+  emptyPad: "The pad is empty. The network computes on the empty image all the same.",
   viewsOf: (label: string) => `“${label}” in each view`,
   unknownSentence: "The page shows the values and counts of this layer, but not its calculation.",
   from: (place: string) => `from ${place}`,
