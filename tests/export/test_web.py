@@ -550,13 +550,17 @@ def test_drawing_is_centered_for_data_sets_of_characters() -> None:
     source: Any = SimpleNamespace(
         run=SimpleNamespace(path=Path("run")), preprocess=Preprocess(channels=1, image_size=28)
     )
-    for name, is_handwriting in (("mnist", True), ("kmnist", True), ("fashion_mnist", False), ("photos", False)):
+    for name, title, is_handwriting in (
+        ("mnist", "MNIST", True), ("kmnist", "Kuzushiji-MNIST", True), ("fashion_mnist", "Fashion-MNIST", False),
+        ("photos", "photos", False),
+    ):  # fmt: skip
         facts = dict.fromkeys(keys) | {"data_name": name}
         table = trace(nn.Flatten(), (1, 28, 28))
         network = page_facts.PageNetwork(
             source=source, file="", facts=facts, calls=(), sources={"logits": ()}, table=table, weights=frozenset()
         )
-        assert page_facts.network_entry(network)["handwriting"] == is_handwriting
+        entry = page_facts.network_entry(network)
+        assert (entry["handwriting"], entry["data_title"]) == (is_handwriting, title)
 
 
 def test_epochs_have_the_weights_of_each_epoch(site: Path, kept: cn.Run) -> None:

@@ -188,7 +188,7 @@ export function explainAnswer(c: AnswerCalculation, logits: ArrayLike<number>, p
     const numbers = fraction(number(short(share.exponential)), number(short(share.sum)));
     formulas.append(formula(general, symbol("="), numbers, symbol("="), result(short(c.result))));
   } else {
-    formulas.append(...meanFormulas(c));
+    formulas.append(...meanFormulas(c, result));
   }
   figures.append(shareFigure(c, logits, panel));
   const source = view.logitLayer();
@@ -197,17 +197,17 @@ export function explainAnswer(c: AnswerCalculation, logits: ArrayLike<number>, p
   formulas.append(h("p", {}, target, ` = ${short(share.logit)}`));
 }
 
-/** The mean of several views, and what a temperature makes of it. */
-function meanFormulas(c: AnswerCalculation): HTMLElement[] {
+/** The mean of several views, and what a temperature makes of it; `end` writes the last number. */
+function meanFormulas(c: AnswerCalculation, end: (text: string) => MathMLElement): HTMLElement[] {
   const sum = signedSum(c.shares.map((entry, i) => [entry.result, words.view(i + 1)]));
   const mean = fraction(row(...sum), number(String(c.shares.length)));
-  if (c.temperature === 1) return [formula(mean, symbol("="), result(short(c.result)))];
+  if (c.temperature === 1) return [formula(mean, symbol("="), end(short(c.result)))];
   const power = () => row(number("1"), symbol("/"), labeled(short(c.temperature), words.temperature));
   const raised = (base: Node) => m("msup", base, power());
   const below = row(m("munder", symbol("∑"), name("i")), raised(m("msub", name("p"), name("i"))));
   return [
     formula(mean, symbol("="), number(short(c.mean))),
-    formula(fraction(raised(number(short(c.mean))), below), symbol("="), result(short(c.result))),
+    formula(fraction(raised(number(short(c.mean))), below), symbol("="), end(short(c.result))),
   ];
 }
 
@@ -291,7 +291,7 @@ function softmaxFormulas(logit: number, { selection }: Explained): HTMLElement[]
     symbol(")"),
   );
   const own = formula(softmax, symbol("="), number(short(c.shares[0]!.result)));
-  return views === 1 ? [own] : [h("p", { class: "note" }, words.viewOf(1, views)), own, ...meanFormulas(c)];
+  return views === 1 ? [own] : [h("p", { class: "note" }, words.viewOf(1, views)), own, ...meanFormulas(c, number)];
 }
 
 /** The layer that makes one value of the value: an activation, or the answer after the last layer. */

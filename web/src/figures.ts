@@ -138,7 +138,7 @@ export interface ViewRow {
 
 /** The softmax of several classes in each view, and the mean, as a table with bars. */
 export function viewTable(caption: string, rows: readonly ViewRow[], current: number): HTMLElement {
-  const table = h("table", { class: "contributions shares" });
+  const table = h("table", { class: "contributions shares of-views" });
   const [above, below] = [table.createTHead().insertRow(), table.tHead!.insertRow()];
   const count = Math.min(MAX_VIEWS, rows[0]?.views.length ?? 0);
   const isCut = count < (rows[0]?.views.length ?? 0);

@@ -34,7 +34,10 @@ export class Inspector {
 
   /** Calls `onSelect` when the panel leads to another value. */
   constructor(private readonly onSelect: (selection: Selection) => void) {
-    this.enlarged = new EnlargedMap((index) => this.selection && onSelect({ ...this.selection, index }));
+    this.enlarged = new EnlargedMap(
+      (index) => this.selection && onSelect({ ...this.selection, index }),
+      (index) => this.sweepTo(index),
+    );
     this.avoidSelection = dock(this.element, () => {
       const { selection } = this;
       return selection && this.kept ? selection.view.extentOf(selection.layer, selection.index) : null;
@@ -67,6 +70,7 @@ export class Inspector {
 
   /** Shows another value, and keeps it if it was chosen rather than pointed at. */
   select(selection: Selection, keep: boolean): void {
+    if (keep) this.enlarged.stop();
     if (this.selection?.layer !== selection.layer) this.channel = 0;
     this.selection = selection;
     this.kept = keep;
@@ -78,6 +82,7 @@ export class Inspector {
   }
 
   expand(open: boolean): void {
+    if (!open) this.enlarged.stop();
     this.element.classList.toggle("open", open);
     this.toggleButton.setAttribute("aria-expanded", String(open));
     this.toggleButton.textContent = open ? words.collapse : words.expand;
@@ -101,6 +106,14 @@ export class Inspector {
     const { selection } = this;
     const index = selection ? placeIn(layer.shape, selection.index, selection.layer.shape) : 0;
     this.onSelect({ view, layer, index });
+  }
+
+  /** Shows the next value of a sweep; its number is not announced, since there are many of them. */
+  private async sweepTo(index: number): Promise<void> {
+    if (!this.selection) return;
+    this.selection = { ...this.selection, index };
+    this.kept = true;
+    await this.update();
   }
 
   private release(): void {

@@ -13,6 +13,7 @@ import { Network, prepareRuntime } from "./network";
 import { percent } from "./numbers";
 import { parseSite, type Site, SiteError } from "./site";
 import { startSources } from "./sources";
+import { strikingIndex } from "./steps";
 import { isDark, startTheme, switchTheme } from "./theme";
 import { NetworkView, report, type Selection } from "./view";
 
@@ -88,7 +89,7 @@ function point(selection: Selection | null, keep: boolean): void {
   });
 }
 
-/** A first value to explain: the one that differs most from 0 in the first layer with a calculation. */
+/** A first value to explain, in the first layer with a calculation: one on an edge of what is in the image. */
 async function selectFirst(): Promise<void> {
   for (const view of views) {
     const layer = view.facts.layers.find((entry) => entry.type !== "other" && entry.type !== "flatten");
@@ -96,9 +97,7 @@ async function selectFirst(): Promise<void> {
     inspector.select({ view, layer, index: 0 }, false);
     await refresh(); // with the values of this layer
     const values = view.values(layer.output, layer.shape) ?? [];
-    let index = 0;
-    for (let i = 1; i < values.length; i++) if (Math.abs(values[i]!) > Math.abs(values[index]!)) index = i;
-    if (!inspector.kept) inspector.select({ view, layer, index }, false);
+    if (!inspector.kept) inspector.select({ view, layer, index: strikingIndex(layer.shape, values) }, false);
   }
 }
 

@@ -309,7 +309,7 @@ export class NetworkView {
     this.seen.setAttribute("aria-label", words.sees);
     const caption = h("figcaption", { class: "note" }, words.seesHelp(shapeText(this.facts.input_shape)));
     const views = this.otherViews.length + 1;
-    const others = h("div", { class: "other-views" }, h("p", { class: "note" }, words.seesViews(views)));
+    const others = h("div", { class: "other-views" }, h("p", { class: "note" }, words.viewOf(1, views)));
     for (const [i, canvas] of this.otherViews.entries()) {
       canvas.setAttribute("aria-label", words.view(i + 2));
       others.append(h("span", { class: "note" }, canvas, h("span", { "aria-hidden": "true" }, words.view(i + 2))));

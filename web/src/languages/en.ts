@@ -45,8 +45,6 @@ export const en = {
   // answer
   sees: "What the network sees",
   seesHelp: (shape: string) => `The image after resizing and normalization: ${shape} numbers`,
-  seesViews: (views: number) =>
-    `This is view 1 of ${views}, which the layers show. The answer is the mean over all views.`,
   answer: "Answer",
   unknown: "unknown",
   unknownBecause: (limit: string) => `The highest probability is below ${limit}, so the answer is “unknown”.`,
@@ -131,6 +129,9 @@ export const en = {
   enlargedUnits: (n: number) => `All ${n.toLocaleString("en")} units, enlarged`,
   enlargedKeys:
     "Arrow keys choose a value, Page Up and Page Down a channel, Shift with the left or right arrow a layer.",
+  sweep: "Move over all values",
+  sweepStop: "Stop",
+  sweepStep: "Next value",
   chooseHere: "choose a value here",
   previousLayer: "Previous layer (Shift + ←)",
   nextLayerButton: "Next layer (Shift + →)",
@@ -175,7 +176,7 @@ export const en = {
   allShares: "All classes",
   largestShares: (shown: number, all: number) => `The ${shown} most probable of ${all} classes`,
   view: (n: number) => `view ${n}`,
-  viewOf: (n: number, views: number) => `View ${n} of ${views}:`,
+  viewOf: (n: number, views: number) => `View ${n} of ${views}`,
   emptyPad: "The pad is empty. The network computes on the empty image all the same.",
   viewsOf: (label: string) => `“${label}” in each view`,
   unknownSentence: "The page shows the values and counts of this layer, but not its calculation.",
