@@ -69,6 +69,7 @@ class Stranger(nn.Module):
         self.last = nn.AdaptiveAvgPool2d((3, 2))
         self.drop = nn.Dropout()
         self.out = nn.Linear(72, 3)
+        nn.init.normal_(self.out.weight)  # large weights, so that the two views of an image have different answers
 
     def forward(self, x):
         x = self.pool(self.lrn(self.act(self.norm(self.stem(x)))))
@@ -342,6 +343,7 @@ def test_values_and_calculations_of_every_layer(
     preprocess = run.predictor.preprocess
     side = preprocess.side
     noise = np.random.default_rng(1).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    noise[:, : side // 2] //= 3  # so that it differs from its mirror image
     Image.fromarray(noise).save(tmp_path / "noise.png")
     upload(page, tmp_path / "noise.png")
     fitted = torch.from_numpy(fit_images(noise.transpose(2, 0, 1)[None], preprocess))

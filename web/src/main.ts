@@ -20,8 +20,8 @@ import { NetworkView, report, type Selection } from "./view";
 let site: Site | null = null;
 let views: NetworkView[] = [];
 let drawing: Drawing;
-let running = false;
-let changedMeanwhile = false;
+let isChanged = false; // since the last run began
+let runs: Promise<void> | null = null; // those in progress
 let example: HTMLElement | null = null; // the button of the test image that was chosen last
 
 const inspector = new Inspector((selection) => point(selection, true));
@@ -32,19 +32,20 @@ const examples = new Examples((image, button) => {
 });
 
 /** Runs the networks on the current image: once for all changes since the last run. */
-async function refresh(): Promise<void> {
-  if (running) {
-    changedMeanwhile = true;
-    return;
-  }
-  running = true;
+function refresh(): Promise<void> {
+  isChanged = true;
+  runs ??= runUntilUnchanged();
+  return runs;
+}
+
+async function runUntilUnchanged(): Promise<void> {
   try {
-    do {
-      changedMeanwhile = false;
+    while (isChanged) {
+      isChanged = false;
       await runAll();
-    } while (changedMeanwhile);
+    }
   } finally {
-    running = false;
+    runs = null;
   }
 }
 
