@@ -187,11 +187,12 @@ class Shown:
         onnx.checker.check_model(onnx.load(file), full_check=True)
         self.file = FileOutputs(file)
         source: Any = SimpleNamespace(preprocess=preprocess)
+        self.sources = observed.layer_sources(onnx.load(file), self.calls)
         self.layers = [
             *page_facts._layer_entries(
                 page_facts.PageNetwork(
                     source=source, file="", facts=facts, calls=self.calls, table=trace(net, preprocess.shape),
-                    sources=observed.layer_sources(onnx.load(file), self.calls), weights=frozenset(self.weights),
+                    sources=self.sources, weights=frozenset(self.weights),
                 )
             )
         ]  # fmt: skip
@@ -234,6 +235,9 @@ def check_shown(shown: Shown, preprocess: Preprocess) -> None:
         again = recomputed(layer, given[0], shown.values.__getitem__)
         if again is not None:
             assert np.abs(again - array[0]).max() < 2e-5 * max(largest, float(np.abs(given).max())), name
+    last = shown.layers[-1]["output"]
+    if np.array_equal(shown.values[last], shown.values["logits"]):
+        assert shown.sources["logits"] == (last,)
     table = trace(shown.net, preprocess.shape)
     assert sum(layer["macs"] for layer in shown.layers) == table.macs
     assert sum(layer["parameters"] for layer in shown.layers) == table.parameters
@@ -423,7 +427,9 @@ LAYER = Record(
 )  # fmt: skip
 NETWORK = Record(
     {
-        **dict.fromkeys(("name", "run", "file", "license", "data_name", "input", "probabilities", "logits"), Text()),
+        **dict.fromkeys(
+            ("name", "run", "file", "license", "data_name", "data_title", "input", "probabilities", "logits"), Text()
+        ),
         "classes": Several(Text()),
         "int8": Flag(),
         "handwriting": Flag(),
@@ -545,16 +551,27 @@ def test_examples_are_fitted_and_at_most_thirty(color: cn.Run) -> None:
 
 def test_drawing_is_centered_for_data_sets_of_characters() -> None:
     keys = ["net", "int8", "licence", "classes", "test_accuracy", "test_pictures", "parameters", "macs"]
-    facts = dict.fromkeys([*keys, "min_confidence"]) | {"preprocess": Preprocess(channels=1, image_size=28).to_dict()}
-    for name, is_handwriting in (("mnist", True), ("kmnist", True), ("fashion_mnist", False), ("photos", False)):
-        entry = page_facts.network_entry(facts | {"data_name": name}, "run", "0.onnx")
-        assert entry["handwriting"] == is_handwriting
+    keys += ["min_confidence", "preprocess"]
+    source: Any = SimpleNamespace(
+        run=SimpleNamespace(path=Path("run")), preprocess=Preprocess(channels=1, image_size=28)
+    )
+    for name, title, is_handwriting in (
+        ("mnist", "MNIST", True), ("kmnist", "Kuzushiji-MNIST", True), ("fashion_mnist", "Fashion-MNIST", False),
+        ("photos", "photos", False),
+    ):  # fmt: skip
+        facts = dict.fromkeys(keys) | {"data_name": name}
+        table = trace(nn.Flatten(), (1, 28, 28))
+        network = page_facts.PageNetwork(
+            source=source, file="", facts=facts, calls=(), sources={"logits": ()}, table=table, weights=frozenset()
+        )
+        entry = page_facts.network_entry(network)
+        assert (entry["handwriting"], entry["data_title"]) == (is_handwriting, title)
 
 
 def test_epochs_have_the_weights_of_each_epoch(site: Path, kept: cn.Run) -> None:
     network = facts_of(site)["networks"][0]
     assert [(epoch["epoch"], epoch["file"]) for epoch in network["epochs"]] == [
-        (1, "networks/0-epoch-1.onnx"), (2, "networks/0-epoch-2.onnx"),
+        (1, "networks/0-epoch-1.onnx"), (2, network["file"]),  # the run has the weights of its best epoch
     ]  # fmt: skip
     lines = [json.loads(line) for line in (kept.path / "history.jsonl").read_text().splitlines()]
     scores = [(e["validation_accuracy"], e["loss"]) for e in lines if e["event"] == "epoch"]

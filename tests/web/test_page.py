@@ -29,6 +29,7 @@ from classicnets.images.decode import fit_images
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+EQUATIONS = (Path(__file__).parent / "equations.js").read_text("utf-8")
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 pytestmark = [
     pytest.mark.slow,
@@ -68,6 +69,7 @@ class Stranger(nn.Module):
         self.last = nn.AdaptiveAvgPool2d((3, 2))
         self.drop = nn.Dropout()
         self.out = nn.Linear(72, 3)
+        nn.init.normal_(self.out.weight)  # large weights, so that the two views of an image have different answers
 
     def forward(self, x):
         x = self.pool(self.lrn(self.act(self.norm(self.stem(x)))))
@@ -85,7 +87,7 @@ def runs(blobs: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     gray = cn.train("lenet_caffe", data=str(blobs), lr=0.05, optimizer="sgd", **fast)
     file = place / "stranger.py"
     file.write_text(OWN_NETWORK)
-    color = cn.train(f"{file}:Stranger", data=str(folder), **fast)
+    color = cn.train(f"{file}:Stranger", data=str(folder), views=2, **fast)
     return gray, color
 
 
@@ -290,13 +292,22 @@ def test_draws_on_an_image(gray: Any) -> None:
     seen = "document.querySelector('.seen').toDataURL()"
     bare, bare_seen, bare_answer = probabilities(gray), gray.evaluate(seen), gray.inner_text(".answer")
     assert "draw on this image" in gray.inner_text("#pad-note")
+    pressed = "[...document.querySelectorAll('#example-list button')].map(button => button.ariaPressed).indexOf('true')"
+    assert gray.evaluate(pressed) == 1
     after_run(gray, lambda: draw(gray))
     assert gray.evaluate(seen) != bare_seen and probabilities(gray) != bare
     assert not re.search("right|wrong", gray.inner_text(".answer"))  # of what is drawn, the true class is not known
+    assert gray.evaluate(pressed) == -1
     after_run(gray, lambda: gray.click("#undo"))
     assert gray.evaluate(seen) == bare_seen and probabilities(gray) == bare
     assert gray.inner_text(".answer") == bare_answer and re.search("right|wrong", bare_answer)
+    assert gray.evaluate(pressed) == 1
+    names = gray.locator("[data-output=probabilities] .class-names")
+    names.scroll_into_view_if_needed()
+    gray.wait_for_selector("[data-output=probabilities] .best")
+    assert "pad is empty" not in gray.inner_text("#explanation")
     after_run(gray, lambda: gray.click("#clear"))
+    assert names.locator(".best").count() == 0 and "pad is empty" in gray.inner_text("#explanation")
     assert gray.inner_text(".headline") == "–" and gray.inner_text("#pad-note") == ""
     after_run(gray, lambda: gray.click("#undo"))
     assert gray.evaluate(seen) == bare_seen and gray.inner_text(".answer") == bare_answer  # with its true class
@@ -370,7 +381,8 @@ def test_layers_are_connected_and_one_click_away(color: Any) -> None:
     assert color.locator(".edges .unknown").count() == 0
     buttons = color.locator(".overview button")
     assert buttons.count() == layers and buttons.first.get_attribute("aria-current") == "true"
-    buttons.last.click()
+    assert color.locator(".legend .gray").count() == 1  # of the input
+    shown_value(color, "probabilities", buttons.last.click)
     color.wait_for_selector(".overview button:last-child[aria-current=true]")
     assert color.evaluate("document.activeElement.closest('[data-output]').dataset.output") == "probabilities"
     buttons.first.click()
@@ -400,16 +412,18 @@ def test_values_and_calculations_of_every_layer(
     preprocess = run.predictor.preprocess
     side = preprocess.side
     noise = np.random.default_rng(1).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    noise[:, : side // 2] //= 3  # so that it differs from its mirror image
     Image.fromarray(noise).save(tmp_path / "noise.png")
     upload(page, tmp_path / "noise.png")
     fitted = torch.from_numpy(fit_images(noise.transpose(2, 0, 1)[None], preprocess))
     outputs = layer_outputs(run.net, torch.cat(transforms.views(fitted, preprocess)))
-    explained = 0
     cut_off = """() => {
         const right = document.getElementById('explanation').getBoundingClientRect().right;
         const results = [...document.querySelectorAll('#explanation .result')];
         return results.filter(result => result.getBoundingClientRect().right > right).length;
     }"""
+    logits = outputs[site["networks"][0]["layers"][-1]["name"]].flatten()
+    explained, equations = 0, dict.fromkeys(outputs, 0)
     for layer in site["networks"][0]["layers"]:
         maps = page.locator(f'[data-output="{layer["output"]}"] .maps')
         maps.scroll_into_view_if_needed()
@@ -429,9 +443,36 @@ def test_values_and_calculations_of_every_layer(
             if shown["calculated"]:
                 explained += 1
                 assert abs(float(shown["calculated"]) - value) < bound, layer["name"]
+            equations[layer["name"]] += check_equations(page, logits)
+    unexplained = {name for name, count in equations.items() if count == 0}
+    assert unexplained <= {"flatten", "drop"}  # which change nothing
     last = run.classes[int(shown["index"])]
     assert page.inner_text("#inspector-title").endswith(f"({last})")  # the outputs of the last layer are the classes
     assert explained >= 3 * (len(site["networks"][0]["layers"]) - 1)
+    check_probability(page, page.locator(".bars li").nth(1))
+    assert check_equations(page, logits) > len(run.classes)
+    check_views(page, preprocess.views)
+
+
+def check_equations(page: Any, logits: torch.Tensor) -> int:
+    """Every equation that the panel prints holds within the rounding of its numbers; returns how many there are."""
+    found = page.evaluate(EQUATIONS, logits.tolist())
+    assert found["wrong"] == []
+    return int(found["count"])
+
+
+def check_views(page: Any, views: int) -> None:
+    """With several views, the page says which one the layers show, and what the other ones are."""
+    assert page.locator(".other-views canvas").count() == views - 1
+    notes = page.locator(".network-head .note").all_inner_texts()
+    assert notes == (
+        [] if views == 1 else [f"The layers show view 1 of {views}; the answer is the mean over all views."]
+    )
+    if views > 1:
+        first, second = page.evaluate(
+            "[...document.querySelectorAll('.seen, .other-views canvas')].map(canvas => canvas.toDataURL())"
+        )
+        assert first != second
 
 
 def shown_value(page: Any, layer: str, action: Callable[[], Any]) -> dict[str, str]:
@@ -496,7 +537,11 @@ def test_calculates_temperatures_and_log_softmax(opened: Open, sites: Path) -> N
     shutil.copytree(sites / "gray", place)
     site = json.loads((place / "site.json").read_text())
     (facts,) = site["networks"]
-    site["networks"] = [facts | {"temperature": 2.5}, facts | {"file": "networks/1.onnx", "name": "logarithms"}]
+    epoch = {"epoch": 3, "file": facts["file"], "validation_accuracy": 0.5, "loss": 0.25}
+    site["networks"] = [
+        facts | {"temperature": 2.5, "epochs": [epoch]},
+        facts | {"file": "networks/1.onnx", "name": "logarithms"},
+    ]
     (place / "site.json").write_text(json.dumps(site))
     scaled, logarithms = (onnx.load(place / "networks/0.onnx") for _ in range(2))
     nodes = scaled.graph.node  # as the export writes a temperature
@@ -517,6 +562,10 @@ def test_calculates_temperatures_and_log_softmax(opened: Open, sites: Path) -> N
     page = opened("temperature")
     after_run(page, page.locator("#example-list button").first.click)
     assert len(page.locator("#example-list .marks").first.inner_text()) == 2  # one for each network
+    assert page.locator(".epochs output").inner_text() == (
+        "Epoch 3, final weights, validation accuracy 50.0%, training loss 0.250"
+    )
+    assert page.get_attribute(".epochs input", "max") == "0"
     first, second = page.locator(".answer").all()
     check_probability(page, first.locator(".bars li").nth(1))
     assert "The temperature of this run, 2.500" in page.inner_text("#explanation")
@@ -528,6 +577,27 @@ def test_calculates_temperatures_and_log_softmax(opened: Open, sites: Path) -> N
 
 def is_uncovered(page: Any, x: float, y: float) -> bool:
     return bool(page.evaluate("([x, y]) => Boolean(document.elementFromPoint(x, y).closest('.maps'))", [x, y]))
+
+
+def check_sweep(page: Any, plane: int) -> None:
+    """A button moves over the values of a channel by itself, until a key is pressed."""
+    index = "Number(document.getElementById('inspector-value').dataset.index)"
+    start, button = page.evaluate(index), page.locator(".sweep")
+    said = page.inner_text("#status")
+    button.click()
+    page.wait_for_function(f"start => {index} > start + 1", arg=start)
+    assert button.inner_text() == "Stop" and page.inner_text("#status") == said
+    page.keyboard.press("Control")
+    assert button.inner_text() == "Move over all values"
+    shown_value(
+        page,
+        page.evaluate("document.getElementById('inspector-value').dataset.layer"),
+        lambda: page.locator("#enlarged .choosable").press("End"),
+    )
+    button.press("Enter")
+    page.wait_for_function(f"last => {index} < last", arg=2 * plane - 1)  # the first one follows the last one
+    button.press("Enter")
+    assert button.inner_text() == "Move over all values"
 
 
 def test_chooses_values_in_an_enlarged_map(gray: Any, sites: Path) -> None:
@@ -552,6 +622,11 @@ def test_chooses_values_in_an_enlarged_map(gray: Any, sites: Path) -> None:
     shown = shown_value(gray, conv["output"], lambda: gray.keyboard.press("PageDown"))
     assert shown["index"] == str(height * width + 2 * width - 1)
     assert gray.evaluate("document.activeElement.className") == "framed choosable"
+    maps.focus()  # whose keys start from the value that is shown
+    assert shown_value(gray, conv["output"], lambda: gray.keyboard.press("ArrowLeft"))["index"] == str(
+        height * width + 2 * width - 2
+    )
+    check_sweep(gray, height * width)
     following = names[names.index(conv["output"]) + 1]
     shown_value(gray, following, gray.locator("#next").click)
     shown_value(gray, conv["output"], gray.locator("#previous").click)
@@ -597,7 +672,7 @@ def test_calculation_has_the_numbers_in_words(gray: Any) -> None:
 def test_speaks_both_languages_and_switches_colors(gray: Any) -> None:
     assert gray.inner_text("#answer-title") == "Answer"
     gray.click("#language")
-    assert gray.inner_text("#answer-title") == "回答" and gray.get_attribute("html", "lang") == "zh-CN"
+    assert gray.inner_text("#answer-title") == "预测" and gray.get_attribute("html", "lang") == "zh-CN"
     assert "卷积" in gray.inner_text(".strip")
     assert (
         gray.eval_on_selector_all("[data-text]", "all => all.filter(e => !e.textContent).map(e => e.dataset.text)")
@@ -627,7 +702,7 @@ def test_is_accessible(gray: Any, color: Any) -> None:
 
 def test_phone_in_the_dark(opened: Open) -> None:
     phone = {"viewport": {"width": 360, "height": 640}, "has_touch": True, "is_mobile": True}
-    page = opened("color", color_scheme="dark", locale="zh-CN", **phone)
+    page = opened("color", color_scheme="dark", locale="zh-CN", reduced_motion="reduce", **phone)
     end = page.locator("#inspector").bounding_box()["y"]
     for part in ("#drawing", ".headline", ".bars li:first-child"):  # on the first screen, above the panel
         box = page.locator(part).bounding_box()
@@ -667,6 +742,11 @@ def test_phone_in_the_dark(opened: Open) -> None:
         assert page.evaluate("scrollY") == scrolled and is_uncovered(page, box["x"] + 20, box["y"] + 20)
         panel, sentence = page.locator("#inspector").bounding_box(), page.locator(".sentence").first.bounding_box()
         assert sentence["y"] + sentence["height"] < panel["y"] + panel["height"]  # the calculation is in sight
+    before, layer = page.evaluate(
+        "(({index, layer}) => [index, layer])(document.getElementById('inspector-value').dataset)"
+    )
+    step = page.locator(".sweep", has_text="下一个数值")  # nothing moves by itself
+    assert int(shown_value(page, layer, step.tap)["index"]) == int(before) + 1
     assert violations(page) == []
 
 
@@ -757,10 +837,14 @@ def varied(opened: Open, sites: Path) -> Any:
 def test_epochs_and_the_smallest_confidence(varied: Any) -> None:
     page, final = varied, probabilities(varied)
     assert page.inner_text(".headline") == "unknown" and len(final) > 0
+    assert page.inner_text(".epochs output").startswith("Final weights, test accuracy ")
+    assert "final weights: " in page.inner_text("#subtitle") + page.inner_text(".network-head")
+    assert page.locator("#example-list .marks").count() == 1 and not page.is_visible("#marks-removed")
     slider = page.locator(".epochs input")
     after_run(page, lambda: slider.fill("0"))
-    assert page.inner_text(".epochs output") == "Epoch 1, validation accuracy 10.0%, loss 2.300"
+    assert page.inner_text(".epochs output") == "Epoch 1, validation accuracy 10.0%, training loss 2.300"
     assert max(abs(value - 0.1) for value in probabilities(page).values()) < 1e-6
+    assert page.is_visible("#marks-removed")
     slider.fill("1")
     page.wait_for_selector("#notice:not([hidden])")
     assert "gone.onnx is missing" in page.inner_text("#notice")

@@ -66,17 +66,27 @@ export function calculateAnswer(
   temperature: number,
   index: number,
 ): AnswerCalculation {
+  const all = sharesOfViews(logits, classes, temperature);
+  const shares = all.map((view) => view[index]!);
+  const means = meansOf(all);
+  const mean = means[index]!;
+  if (all.length === 1 || temperature === 1) return { shares, mean, temperature, result: mean };
+  const powers = means.map((value) => Math.max(value, MIN_PROBABILITY) ** (1 / temperature));
+  return { shares, mean, temperature, result: powers[index]! / powers.reduce((sum, value) => sum + value, 0) };
+}
+
+/** The softmax of all classes in each view; a temperature divides the logits if there is one view. */
+export function sharesOfViews(logits: ArrayLike<number>, classes: number, temperature: number): Share[][] {
   const views = Math.floor(logits.length / classes);
-  const all = Array.from({ length: views }, (_, view) => {
+  return Array.from({ length: views }, (_, view) => {
     const own = Array.from({ length: classes }, (_, i) => logits[view * classes + i]!);
     return sharesOf(own, views === 1 ? temperature : 1);
   });
-  const shares = all.map((view) => view[index]!);
-  const means = Array.from({ length: classes }, (_, i) => all.reduce((sum, view) => sum + view[i]!.result, 0) / views);
-  const mean = means[index]!;
-  if (views === 1 || temperature === 1) return { shares, mean, temperature, result: mean };
-  const powers = means.map((value) => Math.max(value, MIN_PROBABILITY) ** (1 / temperature));
-  return { shares, mean, temperature, result: powers[index]! / powers.reduce((sum, value) => sum + value, 0) };
+}
+
+/** The mean over the views for each class. */
+export function meansOf(views: readonly Share[][]): number[] {
+  return views[0]!.map((_, i) => views.reduce((sum, view) => sum + view[i]!.result, 0) / views.length);
 }
 
 /** The softmax of logits, which are divided by a temperature first. */

@@ -4,6 +4,7 @@
 export interface Range {
   low: number;
   high: number;
+  isGray?: boolean; // levels of an image, from black to white
 }
 
 const LIGHT = ["#123f73", "#3f7fbd", "#a9c9e4", "#f7f6f3", "#f0bd86", "#cf7420", "#7a3606"];
@@ -27,7 +28,7 @@ function table(stops: readonly string[]): Uint32Array {
   });
 }
 
-/** The range of finite values: around 0 if some are negative, else from the smallest to the largest. */
+/** The range of finite values: around 0 if some are negative, else from 0, or from the smallest if all are large. */
 export function rangeOf(values: ArrayLike<number>): Range {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (let i = 0; i < values.length; i++) {
@@ -36,13 +37,15 @@ export function rangeOf(values: ArrayLike<number>): Range {
     if (value > high && value !== Number.POSITIVE_INFINITY) high = value;
   }
   if (low > high) return { low: 0, high: 0 };
-  if (low >= 0) return { low, high };
+  if (low >= 0) return { low: low < high / 10 ? 0 : low, high };
   const most = Math.max(-low, high);
   return { low: -most, high: most };
 }
 
 /** A function from a value to its color as an integer for the pixels of an ImageData. */
-export function colorScale({ low, high }: Range, dark: boolean): (value: number) => number {
+export function colorScale({ low, high, isGray }: Range, dark: boolean): (value: number) => number {
+  if (isGray)
+    return (value) => 0xff000000 + 0x10101 * Math.round(255 * Math.max(0, Math.min(1, (value - low) / (high - low))));
   const colors = dark ? tables.dark : tables.light;
   if (low < 0) {
     const factor = STEPS / high;

@@ -36,11 +36,11 @@ export function emptyLegend(): HTMLElement {
 
 /** Writes the color scale of maps that were drawn. */
 export function showLegend(legend: HTMLElement, maps: FeatureMaps): void {
-  const { low, high } = maps.range;
+  const { low, high, isGray } = maps.range;
   const [from, bar, to] = legend.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
   from.textContent = short(low);
   to.textContent = short(high);
-  bar.className = low < 0 ? "signed" : "unsigned";
+  bar.className = isGray ? "gray" : low < 0 ? "signed" : "unsigned";
   legend.setAttribute("role", "img");
   legend.setAttribute("aria-label", words.legend(short(low), short(high)));
 }

@@ -10,6 +10,7 @@ import { isDark } from "./theme";
 
 const LARGE = 240; // CSS pixels of its longer side
 const SMALL = 152; // on a phone
+const PAUSE = 250; // milliseconds at each value of a sweep
 
 export class EnlargedMap {
   private readonly element = byId("enlarged");
@@ -18,14 +19,28 @@ export class EnlargedMap {
   private readonly frame = h("div", { class: "frame" });
   private readonly pad = h("div", { class: "framed choosable", tabindex: "0", role: "application" });
   private readonly note = h("p", { class: "note" });
+  private readonly sweepButton = h("button", { type: "button", class: "sweep" });
+  private timer = 0; // of the next step of a sweep; 0: there is none
   private plane: Plane = { start: 0, count: 1, height: 1, width: 1 };
   private size = 1;
   private index = 0;
 
-  /** Calls `choose` with the index of a value in the layer. */
-  constructor(private readonly choose: (index: number) => void) {
+  /** Calls `choose` with the index of a value in the layer, and `sweep` with each of those that it moves over. */
+  constructor(
+    private readonly choose: (index: number) => void,
+    private readonly sweep: (index: number) => Promise<void>,
+  ) {
     this.pad.append(this.canvas, this.frame);
-    this.element.append(h("figure", {}, this.caption, this.pad, this.note));
+    this.element.append(h("figure", {}, this.caption, this.pad, this.note, this.sweepButton));
+    this.sweepButton.addEventListener("click", () => {
+      if (isCalm()) this.choose(this.following());
+      else if (this.timer) this.stop();
+      else void this.step();
+    });
+    document.addEventListener("keydown", (event) => {
+      const isPress = event.target === this.sweepButton && (event.key === "Enter" || event.key === " ");
+      if (!isPress) this.stop(); // the press becomes a click
+    });
     this.pad.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       this.pad.setPointerCapture(event.pointerId);
@@ -44,7 +59,35 @@ export class EnlargedMap {
   }
 
   hide(): void {
+    this.stop();
     this.element.hidden = true;
+  }
+
+  /** Ends a sweep. */
+  stop(): void {
+    clearTimeout(this.timer);
+    this.timer = 0;
+    this.label();
+  }
+
+  /** Moves to the next value, and to others after a while, up to the last one. */
+  private async step(): Promise<void> {
+    clearTimeout(this.timer);
+    this.timer = window.setTimeout(() => void this.step(), PAUSE);
+    this.label();
+    const index = this.following();
+    await this.sweep(index);
+    if (index === this.plane.start + this.plane.count - 1) this.stop();
+  }
+
+  /** The value after the shown one, row by row; after the last one, the first one. */
+  private following(): number {
+    const { start, count } = this.plane;
+    return start + ((this.index - start + 1) % count);
+  }
+
+  private label(): void {
+    this.sweepButton.textContent = isCalm() ? words.sweepStep : this.timer ? words.sweepStop : words.sweep;
   }
 
   /** Draws the plane of a value with the colors of its layer. */
@@ -55,6 +98,7 @@ export class EnlargedMap {
     this.size = values.length;
     this.index = index;
     this.element.hidden = false;
+    this.label();
     const color = colorScale(range, isDark());
     const pixels = Uint32Array.from({ length: height * width }, (_, i) => (i < count ? color(values[start + i]!) : 0));
     const colors = Float32Array.from({ length: 3 * pixels.length }, (_, i) => {
@@ -87,4 +131,9 @@ export class EnlargedMap {
     const row = place(event.clientY, box.top, box.height, height);
     if (row * width + column < count) this.choose(start + row * width + column);
   }
+}
+
+/** Whether the user wants nothing to move by itself. */
+function isCalm(): boolean {
+  return matchMedia("(prefers-reduced-motion: reduce)").matches;
 }

@@ -2,7 +2,7 @@
 
 import { byId, h } from "./dom";
 import { readFile } from "./files";
-import { labelExample } from "./grades";
+import { labelExample, markExample } from "./grades";
 import { words } from "./language";
 import type { Example } from "./site";
 
@@ -38,6 +38,17 @@ export class Examples {
     for (const [file, button] of this.unread.splice(0)) void this.load(file, button);
   }
 
+  /** Marks the image that is shown as it is; null: none is. */
+  press(shown: HTMLElement | null): void {
+    for (const button of this.buttons) button.setAttribute("aria-pressed", String(button === shown));
+  }
+
+  /** Removes what was marked as right and wrong, because the weights are others, and says so. */
+  forget(): void {
+    byId("marks-removed").hidden = !this.list.querySelector(".marks");
+    for (const button of this.buttons) markExample(button, []);
+  }
+
   /** Writes the labels again, in the current language. */
   translate(): void {
     for (const button of this.buttons) labelExample(button);
@@ -49,7 +60,12 @@ export class Examples {
 
   private add(example: Example): HTMLButtonElement {
     const canvas = h("canvas", { "aria-hidden": "true" });
-    const button = h("button", { type: "button", "data-class": example.class }, canvas, h("span", {}, example.class));
+    const button = h(
+      "button",
+      { type: "button", "data-class": example.class, "aria-pressed": "false" },
+      canvas,
+      h("span", { title: example.class }, example.class),
+    );
     labelExample(button);
     const isFirst = !this.list.querySelector(`[data-class="${CSS.escape(example.class)}"]`);
     this.list.append(h("li", isFirst ? {} : { class: "more" }, button)); // a phone shows one of each class first
@@ -63,7 +79,10 @@ export class Examples {
       const canvas = button.querySelector("canvas")!;
       [canvas.width, canvas.height] = [image.width, image.height];
       canvas.getContext("2d")?.drawImage(image, 0, 0);
-      button.addEventListener("click", () => this.use(image, button));
+      button.addEventListener("click", () => {
+        byId("marks-removed").hidden = true;
+        this.use(image, button);
+      });
       return image;
     } catch {
       button.parentElement?.remove();

@@ -1,10 +1,10 @@
 // The explanation of one value: sentence, figures and formulas of its calculation, with its real numbers.
 
-import type { AnswerCalculation } from "./answer";
+import { type AnswerCalculation, calculateAnswer, meansOf, sharesOfViews } from "./answer";
 import { activationOf, type Calculation, type Cell } from "./calculation";
 import { type Range, rangeOf } from "./colors";
 import { formula, fraction, h, m, name, number, row, symbol } from "./dom";
-import { contributions, details, grid, probabilityTable, withOperator } from "./figures";
+import { contributions, details, grid, probabilityTable, viewTable, withOperator } from "./figures";
 import { activationFormula, labeled, result, type Summand, signedSum, sumOf } from "./formulas";
 import { placeOf } from "./labels";
 import { words } from "./language";
@@ -82,9 +82,11 @@ export function explain(c: Calculation, range: Range, panel: Explained): void {
       figures.append(grid(words.inputWindow, c.cells, (cell) => cell.value, range));
       const inside = c.cells.flat().filter((cell) => cell.inside);
       const sum = signedSum(inside.map((cell) => [cell.value]));
-      const quotient = fraction(row(...sum), number(String(c.divisor)));
-      const quotient2 = fraction(number(short(c.sum)), number(String(c.divisor)));
-      formulas.append(formula(quotient, symbol("="), quotient2, symbol("="), result(actual)));
+      const divided = [symbol("/"), number(String(c.divisor))]; // no fraction, so that a long sum can be broken
+      const quotient = fraction(number(short(c.sum)), number(String(c.divisor)));
+      formulas.append(
+        formula(symbol("("), ...sum, symbol(")"), ...divided, symbol("="), quotient, symbol("="), result(actual)),
+      );
       break;
     }
     case "dense": {
@@ -189,14 +191,7 @@ export function explainAnswer(c: AnswerCalculation, logits: ArrayLike<number>, p
     const numbers = fraction(number(short(share.exponential)), number(short(share.sum)));
     formulas.append(formula(general, symbol("="), numbers, symbol("="), result(short(c.result))));
   } else {
-    const sum = signedSum(c.shares.map((entry, i) => [entry.result, words.view(i + 1)]));
-    const mean = isScaled ? number(short(c.mean)) : result(short(c.mean));
-    formulas.append(formula(fraction(row(...sum), number(String(views))), symbol("="), mean));
-    if (isScaled) {
-      const raised = (base: Node) => m("msup", base, row(number("1"), symbol("/"), temperature()));
-      const below = row(m("munder", symbol("∑"), name("i")), raised(m("msub", name("p"), name("i"))));
-      formulas.append(formula(fraction(raised(number(short(c.mean))), below), symbol("="), result(short(c.result))));
-    }
+    formulas.append(...meanFormulas(c, result));
   }
   figures.append(shareFigure(c, logits, panel));
   const source = view.logitLayer();
@@ -205,28 +200,48 @@ export function explainAnswer(c: AnswerCalculation, logits: ArrayLike<number>, p
   formulas.append(h("p", {}, target, ` = ${short(share.logit)}`));
 }
 
-/** A table of how the whole is divided: between the classes, or with several views, the views of one class. */
+/** The mean of several views, and what a temperature makes of it; `end` writes the last number. */
+function meanFormulas(c: AnswerCalculation, end: (text: string) => MathMLElement): HTMLElement[] {
+  const sum = signedSum(c.shares.map((entry, i) => [entry.result, words.view(i + 1)]));
+  const mean = fraction(row(...sum), number(String(c.shares.length)));
+  if (c.temperature === 1) return [formula(mean, symbol("="), end(short(c.result)))];
+  const power = () => row(number("1"), symbol("/"), labeled(short(c.temperature), words.temperature));
+  const raised = (base: Node) => m("msup", base, power());
+  const below = row(m("munder", symbol("∑"), name("i")), raised(m("msub", name("p"), name("i"))));
+  return [
+    formula(mean, symbol("="), number(short(c.mean))),
+    formula(fraction(raised(number(short(c.mean))), below), symbol("="), end(short(c.result))),
+  ];
+}
+
+/** Tables of how the whole is divided between the classes, and with several views, of each view of one class. */
 function shareFigure(c: AnswerCalculation, logits: ArrayLike<number>, panel: Explained): HTMLElement {
   const { view, layer, index } = panel.selection;
   const { classes } = view.facts;
-  if (c.shares.length > 1) {
-    const rows = c.shares.slice(0, MAX_SHARES).map((entry, i) => ({ ...entry, label: words.view(i + 1) }));
-    return probabilityTable(words.viewsOf(classes[index]!), rows, null);
+  const shares = sharesOfViews(logits, classes.length, c.temperature);
+  const means = meansOf(shares);
+  const order = classes
+    .map((_, i) => i)
+    .sort((a, b) => means[b]! - means[a]! || shares[0]![b]!.logit - shares[0]![a]!.logit);
+  const shown = order.filter((i, place) => place < MAX_SHARES || i === index);
+  const caption = shown.length < classes.length ? words.largestShares(MAX_SHARES, classes.length) : words.allShares;
+  const current = shown.indexOf(index);
+  const choose = (i: number) => () => panel.choose({ view, layer, index: i });
+  const power = c.temperature === 1 || shares.length > 1 ? "" : ` / ${short(c.temperature)}`;
+  const exponential = `exp(${words.logit}${power})`;
+  if (shares.length === 1) {
+    const rows = shown.map((i) => ({ ...shares[0]![i]!, sum: undefined, label: classes[i]!, choose: choose(i) }));
+    return probabilityTable(caption, exponential, rows, current);
   }
-  const sums = c.shares[0]!;
-  const rows = classes.map((label, i) => {
-    const logit = logits[i]!;
-    const exponential = Math.exp(logit / c.temperature);
-    const probability = Math.exp((logit - sums.logit) / c.temperature) * sums.result;
-    return { label, logit, exponential, result: probability, choose: () => panel.choose({ view, layer, index: i }), i };
+  const views = c.shares.slice(0, MAX_SHARES).map((entry, i) => ({ ...entry, label: words.view(i + 1) }));
+  const rows = shown.map((i) => {
+    return { label: classes[i]!, views: shares.map((own) => own[i]!), mean: means[i]!, choose: choose(i) };
   });
-  rows.sort((a, b) => b.logit - a.logit);
-  const shown = rows.filter((entry, place) => place < MAX_SHARES || entry.i === index);
-  const caption = shown.length < rows.length ? words.largestShares(MAX_SHARES, rows.length) : words.allShares;
-  return probabilityTable(
-    caption,
-    shown,
-    shown.findIndex((entry) => entry.i === index),
+  return h(
+    "div",
+    { class: "figures" },
+    probabilityTable(words.viewsOf(classes[index]!), exponential, views, null),
+    viewTable(caption, rows, current),
   );
 }
 
@@ -253,17 +268,33 @@ export function appendNext(value: number, panel: Explained): void {
   const isAnswer = next === view.output;
   const label = isAnswer ? words.nextAnswer : `${words.nextLayer} ${next.name}:`;
   const known = activationOf(next);
-  const numbers = known
-    ? activationFormula(known.name, value, known.constants)
-    : [name("softmax"), symbol("("), number(short(value)), symbol(","), symbol("…"), symbol(")")];
-  panel.formulas.append(
-    h(
-      "div",
-      { class: "then" },
-      link(label, () => panel.choose({ view, layer: next, index })),
-      formula(...numbers, symbol("="), number(short(output))),
-    ),
+  const formulas = known
+    ? [formula(...activationFormula(known.name, value, known.constants), symbol("="), number(short(output)))]
+    : softmaxFormulas(value, panel);
+  const choose = () => panel.choose({ view, layer: next, index });
+  panel.formulas.append(h("div", { class: "then" }, link(label, choose), ...formulas));
+}
+
+/** What the answer makes of a logit: its softmax, and with several views, the mean over them. */
+function softmaxFormulas(logit: number, { selection }: Explained): HTMLElement[] {
+  const { view, index } = selection;
+  const { classes, logits, temperature } = view.facts;
+  const all = view.outputs[logits];
+  if (!all) return [];
+  const c = calculateAnswer(all, classes.length, temperature, index);
+  const views = c.shares.length;
+  const divisor = temperature !== 1 && views === 1 ? [symbol("/"), number(short(temperature))] : [];
+  const softmax = row(
+    name("softmax"),
+    symbol("("),
+    number(short(logit)),
+    ...divisor,
+    symbol(","),
+    symbol("…"),
+    symbol(")"),
   );
+  const own = formula(softmax, symbol("="), number(short(c.shares[0]!.result)));
+  return views === 1 ? [own] : [h("p", { class: "note" }, words.viewOf(1, views)), own, ...meanFormulas(c, number)];
 }
 
 /** The layer that makes one value of the value: an activation, or the answer after the last layer. */
@@ -296,10 +327,12 @@ function channelButtons(
 /** Shapes, counts and the formula of the output size. */
 export function sizeNote(layer: Layer): HTMLElement {
   const [before, after] = [shapeText(layer.input_shape), shapeText(layer.shape)];
-  const parts = [before === after ? after : `${before} → ${after}`];
+  const parts = before === after ? [] : [`${before} → ${after}`];
   if (layer.parameters > 0) parts.push(words.parameters(layer.parameters));
   if (layer.macs > 0) parts.push(words.macs(layer.macs));
-  if (layer.size.includes("=")) parts.push(`${words.sizeOf}: ${layer.size.replace("->", "→").replaceAll("*", "×")}`);
+  if (layer.size.includes("=")) {
+    parts.push(`${words.sizeOf}: ${layer.size.replace("->", "→").replaceAll("*", "×").replaceAll(" - ", " − ")}`);
+  }
   return h("p", { class: "note facts" }, parts.join(" · "));
 }
 

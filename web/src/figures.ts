@@ -9,6 +9,7 @@ import { isDark } from "./theme";
 
 const FIGURE = 132; // CSS pixels of what the network sees, on a wide window
 const SMALL_FIGURE = 92;
+const MAX_VIEWS = 2; // with columns of their own
 
 export function figure(caption: string, content: HTMLElement, note = ""): HTMLElement {
   const element = h("figure", {}, h("figcaption", {}, caption), content);
@@ -101,31 +102,83 @@ export interface ShareRow {
   label: string;
   logit: number;
   exponential: number;
-  sum?: number; // of the exponentials, if it differs from row to row
+  sum?: number | undefined; // of the exponentials, if it differs from row to row
   result: number;
   choose?: () => void; // shows the calculation of this row
 }
 
-/** The softmax of several classes, or of several views, as a table with bars. */
-export function probabilityTable(caption: string, rows: readonly ShareRow[], current: number | null): HTMLElement {
+/** The softmax of several classes, or of several views, as a table with bars; `power` names the exponentials. */
+export function probabilityTable(
+  caption: string,
+  power: string,
+  rows: readonly ShareRow[],
+  current: number | null,
+): HTMLElement {
   const table = h("table", { class: "contributions shares" });
   const head = table.createTHead().insertRow();
   const sums = rows[0]?.sum === undefined ? [] : [words.sum];
-  for (const text of ["", words.logit, words.exponential, ...sums, words.probability]) {
-    head.append(h(text ? "th" : "td", text ? { scope: "col", class: "number" } : {}, text));
-  }
+  for (const text of ["", words.logit, power, ...sums, words.probability]) head.append(columnName(text));
   const body = table.createTBody();
   for (const [i, { label, logit, exponential, sum, result, choose }] of rows.entries()) {
     const tableRow = body.insertRow();
     if (i === current) tableRow.className = "chosen";
-    const button = h("button", { class: "link", type: "button", title: label }, label);
-    if (choose) button.addEventListener("click", choose);
-    tableRow.append(h("th", { scope: "row" }, choose && i !== current ? button : label));
+    tableRow.append(rowName(label, i === current ? undefined : choose));
     const values = sum === undefined ? [logit, exponential, result] : [logit, exponential, sum, result];
     for (const value of values) tableRow.insertCell().textContent = short(value);
-    const bar = h("i");
-    bar.style.width = `${100 * result}%`;
-    tableRow.insertCell().append(h("span", { class: "bar share-bar" }, bar));
+    tableRow.insertCell().append(shareBar(result));
   }
   return figure(caption, h("div", { class: "grid-frame", tabindex: "0", role: "group", "aria-label": caption }, table));
+}
+
+/** A class in each view, and its mean. */
+export interface ViewRow {
+  label: string;
+  views: readonly { logit: number; result: number }[];
+  mean: number;
+  choose: () => void; // shows the calculation of this row
+}
+
+/** The softmax of several classes in each view, and the mean, as a table with bars. */
+export function viewTable(caption: string, rows: readonly ViewRow[], current: number): HTMLElement {
+  const table = h("table", { class: "contributions shares of-views" });
+  const [above, below] = [table.createTHead().insertRow(), table.tHead!.insertRow()];
+  const count = Math.min(MAX_VIEWS, rows[0]?.views.length ?? 0);
+  const isCut = count < (rows[0]?.views.length ?? 0);
+  above.append(h("td"));
+  below.append(h("td"));
+  for (let i = 1; i <= count; i++) {
+    above.append(h("th", { scope: "colgroup", colspan: "2", class: "number" }, words.view(i)));
+    below.append(columnName(words.logit), columnName(words.probability));
+  }
+  if (isCut) above.append(h("td", {}, "…"));
+  above.append(h("td"), h("td"));
+  below.append(...(isCut ? [h("td")] : []), columnName(words.mean));
+  const body = table.createTBody();
+  for (const [i, { label, views, mean, choose }] of rows.entries()) {
+    const tableRow = body.insertRow();
+    if (i === current) tableRow.className = "chosen";
+    tableRow.append(rowName(label, i === current ? undefined : choose));
+    const values = views.slice(0, count).flatMap(({ logit, result }) => [short(logit), short(result)]);
+    for (const value of [...values, ...(isCut ? ["…"] : []), short(mean)]) tableRow.insertCell().textContent = value;
+    tableRow.insertCell().append(shareBar(mean));
+  }
+  return figure(caption, h("div", { class: "grid-frame", tabindex: "0", role: "group", "aria-label": caption }, table));
+}
+
+function columnName(text: string): HTMLElement {
+  return text ? h("th", { scope: "col", class: "number" }, text) : h("td");
+}
+
+/** The first cell of a row: its name, as a link if there is something to show. */
+function rowName(label: string, choose?: () => void): HTMLElement {
+  if (!choose) return h("th", { scope: "row" }, label);
+  const button = h("button", { class: "link", type: "button", title: label }, label);
+  button.addEventListener("click", choose);
+  return h("th", { scope: "row" }, button);
+}
+
+function shareBar(share: number): HTMLElement {
+  const bar = h("i");
+  bar.style.width = `${100 * share}%`;
+  return h("span", { class: "bar share-bar" }, bar);
 }

@@ -2,7 +2,6 @@
 
 import { calculateAnswer, isOfClasses } from "./answer";
 import { calculate, type Rect, unravel, weightNames } from "./calculation";
-import { rangeOf } from "./colors";
 import { dock } from "./docking";
 import { byId, h } from "./dom";
 import { EnlargedMap } from "./enlarged";
@@ -12,6 +11,7 @@ import { kindOf, placeOf } from "./labels";
 import { words } from "./language";
 import { drawImageValues } from "./maps";
 import { short } from "./numbers";
+import type { Layer } from "./site";
 import { placeIn } from "./steps";
 import { levelOf, type NetworkView, type Selection } from "./view";
 
@@ -36,7 +36,10 @@ export class Inspector {
 
   /** Calls `onSelect` when the panel leads to another value. */
   constructor(private readonly onSelect: (selection: Selection) => void) {
-    this.enlarged = new EnlargedMap((index) => this.selection && onSelect({ ...this.selection, index }));
+    this.enlarged = new EnlargedMap(
+      (index) => this.selection && onSelect({ ...this.selection, index }),
+      (index) => this.sweepTo(index),
+    );
     this.avoidSelection = dock(this.element, () => {
       const { selection } = this;
       return selection && this.kept ? selection.view.extentOf(selection.layer, selection.index) : null;
@@ -69,6 +72,7 @@ export class Inspector {
 
   /** Shows another value, and keeps it if it was chosen rather than pointed at. */
   select(selection: Selection, keep: boolean): void {
+    if (keep) this.enlarged.stop();
     if (this.selection?.layer !== selection.layer) this.channel = 0;
     this.selection = selection;
     this.kept = keep;
@@ -88,6 +92,7 @@ export class Inspector {
   }
 
   expand(open: boolean): void {
+    if (!open) this.enlarged.stop();
     this.element.classList.toggle("open", open);
     this.toggleButton.setAttribute("aria-expanded", String(open));
     this.toggleButton.textContent = open ? words.collapse : words.expand;
@@ -98,12 +103,27 @@ export class Inspector {
   private step(direction: number, withFocus = false): void {
     const { selection } = this;
     if (!selection) return;
-    const { view, layer, index } = selection;
+    const { view, layer } = selection;
     const all = view.steps();
     const next = all[all.indexOf(layer) + direction];
     if (!next) return;
     view.bring(next, withFocus); // first, so that the panel and its buttons stay where they are
-    this.onSelect({ view, layer: next, index: placeIn(next.shape, index, layer.shape) });
+    this.goTo(view, next);
+  }
+
+  /** Shows the value of a layer at the place of the shown one. */
+  goTo(view: NetworkView, layer: Layer): void {
+    const { selection } = this;
+    const index = selection ? placeIn(layer.shape, selection.index, selection.layer.shape) : 0;
+    this.onSelect({ view, layer, index });
+  }
+
+  /** Shows the next value of a sweep; its number is not announced, since there are many of them. */
+  private async sweepTo(index: number): Promise<void> {
+    if (!this.selection) return;
+    this.selection = { ...this.selection, index };
+    this.kept = true;
+    await this.update();
   }
 
   private release(): void {
@@ -160,6 +180,7 @@ export class Inspector {
       choose: this.onSelect,
       chooseChannel: (offset) => this.chooseChannel(offset),
     };
+    if (view.isBlank) intro.append(h("p", { class: "note" }, words.emptyPad));
     let calculated: number | undefined;
     const logits = view.outputs[view.facts.logits];
     if (layer === view.output) {
@@ -170,7 +191,7 @@ export class Inspector {
     } else if (layer !== view.input) {
       const calculation = input ? calculate(layer, at, input, (tensor) => weights.get(tensor)) : null;
       calculated = calculation?.result;
-      if (calculation) explain(calculation, rangeOf(input?.data ?? []), panel);
+      if (calculation) explain(calculation, view.rangeOf(layer.input, input?.data ?? []), panel);
       else intro.append(h("p", { class: "sentence" }, words.unknownSentence));
     }
     this.title.replaceChildren(h("b", {}, layer.name), ` ${kindOf(layer)} `, h("span", {}, placeOf(layer, index)));
@@ -187,7 +208,7 @@ export class Inspector {
     appendNext(actual, panel);
     if (layer !== view.input) notes.append(sizeNote(layer));
     if (isOfClasses(view.facts, layer)) this.enlarged.hide();
-    else this.enlarged.show(layer.shape, values, index, rangeOf(values));
+    else this.enlarged.show(layer.shape, values, index, view.rangeOf(layer.output, values));
     byId("places").hidden = layer === view.output; // the answer depends on all of the image
     byId("receptive").replaceChildren(this.inputFigure(selection, fields));
     const scrolled = this.body.scrollTop;

@@ -7,11 +7,12 @@ import type { Layer, NetworkFacts } from "./site";
 
 /** Data, accuracy and size of a network in one line. */
 export function describe(facts: NetworkFacts): string {
-  const details = [words.trainedOn(facts.data_name)];
+  const details = [words.trainedOn(facts.data_title ?? facts.data_name)];
   if (facts.test_accuracy !== null && facts.test_images !== null) {
     const [accuracy, chance] = [facts.test_accuracy, 1 / facts.classes.length];
     const parts = [accuracy, chance].map((part) => percent(part, words.code)) as [string, string];
-    details.push(words.testAccuracy(...parts, count(facts.test_images, words.code)));
+    const sentence = words.testAccuracy(...parts, count(facts.test_images, words.code));
+    details.push(facts.epochs.length > 0 ? words.ofFinalWeights(sentence) : sentence);
   }
   details.push(words.parameters(facts.parameters), words.macs(facts.macs));
   if (facts.int8) details.push(words.int8);

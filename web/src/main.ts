@@ -13,34 +13,36 @@ import { Network, prepareRuntime } from "./network";
 import { percent } from "./numbers";
 import { parseSite, type Site, SiteError } from "./site";
 import { startSources } from "./sources";
+import { strikingIndex } from "./steps";
 import { isDark, startTheme, switchTheme } from "./theme";
 import { NetworkView, report, type Selection } from "./view";
 
 let site: Site | null = null;
 let views: NetworkView[] = [];
 let drawing: Drawing;
-let running = false;
-let changedMeanwhile = false;
 let isBroken = false; // nothing that the user does can remove what is reported
 let dataIsDark: boolean | null = null; // whether the test images are on dark paper; null: not known, or photos
+let isChanged = false; // since the last run began
+let runs: Promise<void> | null = null; // those in progress
 
 const inspector = new Inspector((selection) => point(selection, true));
 const examples = new Examples((image, button) => drawing.show(image, button));
 
 /** Runs the networks on the current image: once for all changes since the last run. */
-async function refresh(): Promise<void> {
-  if (running) {
-    changedMeanwhile = true;
-    return;
-  }
-  running = true;
+function refresh(): Promise<void> {
+  isChanged = true;
+  runs ??= runUntilUnchanged();
+  return runs;
+}
+
+async function runUntilUnchanged(): Promise<void> {
   try {
-    do {
-      changedMeanwhile = false;
+    while (isChanged) {
+      isChanged = false;
       await runAll();
-    } while (changedMeanwhile);
+    }
   } finally {
-    running = false;
+    runs = null;
   }
 }
 
@@ -51,6 +53,7 @@ async function runAll(): Promise<void> {
   const centered = isCentered();
   const tried = drawing.example;
   const truth = tried?.dataset.class ?? null;
+  examples.press(tried);
   for (const view of views) {
     try {
       const side = view.fit(pixels, centered && !isEmpty) ?? view.fit(pixels, false);
@@ -87,13 +90,16 @@ function point(selection: Selection | null, keep: boolean): void {
   });
 }
 
-/** A first value to explain: the one in the middle of the first map of the first layer with a calculation. */
-function selectFirst(view: NetworkView): void {
-  const layer = view.facts.layers.find((entry) => entry.type !== "other" && entry.type !== "flatten");
-  if (!layer || inspector.selection) return;
-  const [height, width] = layer.shape.length === 3 ? layer.shape.slice(1) : [1, layer.shape.at(-1)];
-  const index = Math.floor(height! / 2) * width! + Math.floor(width! / 2);
-  inspector.select({ view, layer, index }, false);
+/** A first value to explain, in the first layer with a calculation: one on an edge of what is in the image. */
+async function selectFirst(): Promise<void> {
+  for (const view of views) {
+    const layer = view.facts.layers.find((entry) => entry.type !== "other" && entry.type !== "flatten");
+    if (!layer || inspector.selection) continue;
+    inspector.select({ view, layer, index: 0 }, false);
+    await refresh(); // with the values of this layer
+    const values = view.values(layer.output, layer.shape) ?? [];
+    if (!inspector.kept) inspector.select({ view, layer, index: strikingIndex(layer.shape, values) }, false);
+  }
 }
 
 function isCentered(): boolean {
@@ -225,10 +231,11 @@ async function load(): Promise<void> {
             ?.load(epoch?.file ?? facts.file, (file) => openNetwork(file, facts.int8))
             .then(() => {
               report("");
-              for (const button of examples.buttons) markExample(button, []); // other weights, other answers
+              examples.forget(); // other weights, other answers
               return refresh();
             }, explain);
         },
+        (view, layer) => inspector.goTo(view, layer),
       ),
   );
   byId<HTMLInputElement>("centered").checked = networks.some((facts) => facts.handwriting);
@@ -261,7 +268,7 @@ async function load(): Promise<void> {
     examples.buttons[0]?.click();
     drawing.forget();
   }
-  for (const view of views) selectFirst(view);
+  await selectFirst();
   await refresh();
   document.body.dataset.ready = "true";
   examples.continue();

@@ -89,10 +89,10 @@ export class FeatureMaps {
     this.resize(columns * (tileX + this.gap) - this.gap, lines * (tileY + this.gap) - this.gap);
   }
 
-  /** Draws all values, in one ImageData. */
-  draw(values: ArrayLike<number>, dark: boolean): void {
+  /** Draws all values, in one ImageData; `isAnswer`: the class with the largest value is that of an image. */
+  draw(values: ArrayLike<number>, dark: boolean, isAnswer = true): void {
     this.range = this.fixedRange ?? rangeOf(values);
-    this.emphasize(values);
+    this.emphasize(isAnswer ? values : []);
     const context = this.canvas.getContext("2d");
     if (!context || this.canvas.width === 0) return;
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);
@@ -101,14 +101,15 @@ export class FeatureMaps {
     else this.drawTiles(context, values, color);
   }
 
-  /** Marks the name of the class with the largest value, and scrolls to it when it changes. */
+  /** Marks the name of the class with the largest value, and scrolls to it when it changes; without values, none. */
   private emphasize(values: ArrayLike<number>): void {
     const names = this.labels.children;
     let best = 0;
     for (let i = 1; i < names.length; i++) if (values[i]! > values[best]!) best = i;
-    if (names.length === 0 || names[best]!.classList.contains("best")) return;
+    if (values.length === 0) best = -1;
+    if (names[best]?.classList.contains("best")) return;
     for (const [i, name] of [...names].entries()) name.classList.toggle("best", i === best);
-    this.scrollTo(best);
+    if (names[best]) this.scrollTo(best);
   }
 
   /** Scrolls a list of bars, not the page, so that a bar can be seen. */

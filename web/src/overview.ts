@@ -10,17 +10,22 @@ export class Overview {
   /**
    * @param frame what scrolls sideways
    * @param entries the columns in it, with their names
+   * @param choose shows the values of the layer of a column
    */
   constructor(
     private readonly frame: HTMLElement,
     private readonly entries: readonly { name: string; column: HTMLElement }[],
+    choose: (place: number) => void,
   ) {
     this.element.setAttribute("aria-label", words.overview);
     this.element.append(
       h("span", { "aria-hidden": "true" }, words.overview),
-      ...entries.map(({ name, column }) => {
+      ...entries.map(({ name, column }, place) => {
         const button = h("button", { type: "button" }, name);
-        button.addEventListener("click", () => this.goTo(column));
+        button.addEventListener("click", () => {
+          this.goTo(column);
+          choose(place);
+        });
         return button;
       }),
     );

@@ -88,6 +88,7 @@ export interface NetworkFacts {
   license: string;
   classes: string[];
   data_name: string;
+  data_title?: string; // the name of the data for readers, if the export knows one
   test_accuracy: number | null;
   test_images: number | null;
   parameters: number;
@@ -197,6 +198,7 @@ const site = record({
       file: text,
       classes: listOf(text),
       data_name: text,
+      data_title: nullable(text),
       test_accuracy: nullable(numeric),
       test_images: nullable(numeric),
       parameters: numeric,

@@ -3,6 +3,7 @@
 import { answerLayer, isOfClasses } from "./answer";
 import { Answer } from "./bars";
 import type { Position, Rect } from "./calculation";
+import { type Range, rangeOf } from "./colors";
 import { columnHead, drawFilters, emptyLegend, expand, showLegend } from "./columns";
 import type { Extent } from "./docking";
 import { byId, h } from "./dom";
@@ -35,6 +36,7 @@ interface LayerView {
   maps: FeatureMaps;
   legend: HTMLElement;
   visible: boolean;
+  index: number; // of the value that the keys start from
 }
 
 /** Called when the pointer, the focus or a key is at a value (null: at none); `keep`: it was chosen. */
@@ -43,9 +45,10 @@ export type OnPoint = (selection: Selection | null, keep: boolean) => void;
 export class NetworkView {
   network: Network | null = null;
   outputs: Outputs = {};
-  private isBlank = true;
+  /** Whether the last image was an empty pad, which the network computes on as on any image. */
+  isBlank = true;
   private wanted = "";
-  private epoch: number; // position of the slider: an index of the epochs, or their number for the final weights
+  private epoch: number; // position of the slider: an index of the epochs, or their number for other final weights
   /** The input of the network in the form of a layer, so that it is shown like one. */
   readonly input: Layer;
   /** The answer of the network in the form of a layer. */
@@ -59,6 +62,7 @@ export class NetworkView {
   private readonly answer: Answer;
   private readonly seen = h("canvas", { class: "seen", role: "img" });
   private readonly seenFigure = h("figure");
+  private readonly otherViews: readonly HTMLCanvasElement[]; // what the network sees from the second view on
   private readonly filters = h("li", { class: "layer filters", hidden: "" });
   private readonly byOutput = new Map<string, LayerView>();
   private readonly opened = new Map<string, Promise<Network>>();
@@ -71,6 +75,7 @@ export class NetworkView {
     private readonly onPoint: OnPoint,
     private readonly onVisible: () => void,
     private readonly onEpoch: (epoch: Epoch | null) => void,
+    private readonly onLayer: (view: NetworkView, layer: Layer) => void,
   ) {
     this.input = inputLayer(facts);
     this.output = answerLayer(facts);
@@ -78,7 +83,9 @@ export class NetworkView {
       if (!this.narrow.matches) this.bring(this.output);
       onPoint({ view: this, layer: this.output, index }, true);
     });
-    this.epoch = facts.epochs.length;
+    this.otherViews = Array.from({ length: facts.preprocess.views - 1 }, () => h("canvas", { role: "img" }));
+    this.epoch = facts.epochs.findIndex(({ file }) => file === facts.file);
+    if (this.epoch < 0) this.epoch = facts.epochs.length;
     this.build();
     this.narrow.addEventListener("change", () => this.arrange());
     let width = innerWidth;
@@ -142,6 +149,11 @@ export class NetworkView {
     );
   }
 
+  /** The color scale of a tensor, of which `values` are all values. */
+  rangeOf(name: string | null, values: ArrayLike<number>): Range {
+    return name === this.input.output ? imageRange(this.facts) : rangeOf(values);
+  }
+
   /** Draws what the last run gave, such as after a change of colors. */
   show(): void {
     const dark = isDark();
@@ -153,10 +165,14 @@ export class NetworkView {
     const { classes, min_confidence: limit } = this.facts;
     this.grade = this.truth === null ? null : gradeOf(judge(probabilities, limit), classes, this.truth);
     drawImageValues(this.seen, input, this.input.shape, levelOf(this.facts));
+    for (const [i, canvas] of this.otherViews.entries()) {
+      const values = this.outputs[this.input.output]!.subarray((i + 1) * input.length, (i + 2) * input.length);
+      drawImageValues(canvas, values, this.input.shape, levelOf(this.facts));
+    }
     for (const { layer, maps, legend, visible } of this.layers) {
       const values = this.values(layer.output, layer.shape);
       if (!visible || !values) continue;
-      maps.draw(values, dark);
+      maps.draw(values, dark, !this.isBlank);
       showLegend(legend, maps);
     }
   }
@@ -164,6 +180,7 @@ export class NetworkView {
   /** Outlines a value and the windows that it comes from. */
   mark(index: number | null, layer: Layer | null, fields: ReadonlyMap<string, Rect>): void {
     for (const entry of this.layers) {
+      if (entry.layer === layer && index !== null) entry.index = index;
       const marks: Mark[] = [];
       const rect = fields.get(entry.layer.output);
       if (rect && layer) marks.push(windowMark(layer, index ?? 0, entry.layer, rect));
@@ -257,12 +274,19 @@ export class NetworkView {
     const edges = element("svg", { class: "edges", "aria-hidden": "true" });
     const frame = h("div", { class: "strip-frame", tabindex: "0", role: "group", "aria-label": facts.name });
     frame.append(edges, strip);
-    const lines = edgesOf(this.layers.map(({ layer }) => layer));
+    const steps = this.layers.map(({ layer }) => layer);
+    const lines = edgesOf(steps);
     const isKnown = lines.every(({ known }) => known);
-    const columns = this.layers.map(({ layer }) => ({ name: layer.name, column: this.columnOf(layer)! }));
+    const columns = steps.map((layer) => ({ name: layer.name, column: this.columnOf(layer)! }));
+    const views = this.otherViews.length + 1;
     this.section.replaceChildren(
-      h("div", { class: "network-head" }, ...(this.named ? [about] : [])),
-      new Overview(frame, columns).element,
+      h(
+        "div",
+        { class: "network-head" },
+        ...(this.named ? [about] : []),
+        ...(views > 1 ? [h("p", { class: "note" }, words.layersOfView(views))] : []),
+      ),
+      new Overview(frame, columns, (place) => this.onLayer(this, steps[place]!)).element,
       frame,
       ...(isKnown ? [] : [h("p", { class: "note dashed" }, words.dashedLines)]),
     );
@@ -286,7 +310,13 @@ export class NetworkView {
   private buildPanel(): void {
     this.seen.setAttribute("aria-label", words.sees);
     const caption = h("figcaption", { class: "note" }, words.seesHelp(shapeText(this.facts.input_shape)));
-    this.seenFigure.replaceChildren(...this.nameLine(), this.seen, caption);
+    const views = this.otherViews.length + 1;
+    const others = h("div", { class: "other-views" }, h("p", { class: "note" }, words.viewOf(1, views)));
+    for (const [i, canvas] of this.otherViews.entries()) {
+      canvas.setAttribute("aria-label", words.view(i + 2));
+      others.append(h("span", { class: "note" }, canvas, h("span", { "aria-hidden": "true" }, words.view(i + 2))));
+    }
+    this.seenFigure.replaceChildren(...this.nameLine(), this.seen, caption, ...(views > 1 ? [others] : []));
   }
 
   private nameLine(): HTMLElement[] {
@@ -304,26 +334,25 @@ export class NetworkView {
     const { classes } = this.facts;
     const maps = new FeatureMaps(layer.shape, {
       labels: isOfClasses(this.facts, layer) ? classes : [],
-      range: layer === this.output ? { low: 0, high: 1 } : null,
+      range: layer === this.output ? { low: 0, high: 1 } : layer === this.input ? imageRange(this.facts) : null,
     });
     const legend = emptyLegend();
     const kind = kindOf(layer);
     maps.element.tabIndex = 0;
     maps.element.setAttribute("role", "application");
     maps.element.setAttribute("aria-label", words.mapsLabel(layer.name, kind, shapeText(layer.shape)));
-    const entry: LayerView = { layer, maps, legend, visible: false };
+    const entry: LayerView = { layer, maps, legend, visible: false, index: Math.floor(maps.size / 2) };
     this.layers.push(entry);
     this.byOutput.set(layer.output, entry);
-    let index = Math.floor(maps.size / 2);
     const point = (place: number | null, keep: boolean) => {
-      if (place !== null) index = place;
+      if (place !== null) entry.index = place;
       this.onPoint(place === null ? null : { view: this, layer, index: place }, keep);
     };
     maps.element.addEventListener("pointermove", (event) => point(maps.indexAt(event), false));
     maps.element.addEventListener("pointerleave", () => point(null, false));
     maps.element.addEventListener("click", (event) => point(maps.indexAt(event), true));
     maps.element.addEventListener("keydown", (event) => {
-      const target = event.key === "Enter" ? index : maps.moved(index, event.key);
+      const target = event.key === "Enter" ? entry.index : maps.moved(entry.index, event.key);
       if (target === null || event.shiftKey || event.ctrlKey || event.altKey || event.metaKey) return;
       event.preventDefault();
       point(target, true);
@@ -338,15 +367,19 @@ export class NetworkView {
   }
 
   private epochSlider(): HTMLElement {
-    const { epochs } = this.facts;
-    const slider = h("input", { type: "range", min: "0", max: String(epochs.length), value: String(this.epoch) });
+    const { epochs, file, test_accuracy: testAccuracy } = this.facts;
+    const isOfEpoch = epochs.some((epoch) => epoch.file === file); // whether the final weights are those of an epoch
+    const last = isOfEpoch ? epochs.length - 1 : epochs.length;
+    const slider = h("input", { type: "range", min: "0", max: String(last), value: String(this.epoch) });
     const label = h("output", { class: "note" });
     const write = (epoch: Epoch | undefined) => {
-      const parts = [epoch ? words.epoch(epoch.epoch) : words.finalWeights];
+      const parts = epoch ? [words.epoch(epoch.epoch)] : [];
+      if (!epoch || epoch.file === file) parts.push(words.finalWeights);
+      if (!epoch && testAccuracy !== null) parts.push(words.finalAccuracy(percent(testAccuracy, words.code)));
       const { validation_accuracy: accuracy, loss } = epoch ?? {};
       if (typeof accuracy === "number") parts.push(words.epochAccuracy(percent(accuracy, words.code)));
       if (typeof loss === "number") parts.push(words.epochLoss(short(loss)));
-      label.textContent = parts.join(", ");
+      label.textContent = parts.join(", ").replace(/^./, (letter) => letter.toUpperCase());
       slider.setAttribute("aria-valuetext", label.textContent);
     };
     slider.addEventListener("input", () => {
@@ -410,6 +443,13 @@ function inputLayer(facts: NetworkFacts): Layer {
     size: "",
     facts: {},
   };
+}
+
+/** The range of an image: from black to white in any of its channels, after the normalization. */
+export function imageRange(facts: NetworkFacts): Range {
+  const { mean, std } = facts.preprocess;
+  const limits = (level: number) => mean.map((value, i) => (level - value) / std[std.length > 1 ? i : 0]!);
+  return { low: Math.min(...limits(0)), high: Math.max(...limits(1)), isGray: true };
 }
 
 /** Gray level of a normalized value, as in the image: black is 0 before the normalization, white is 1. */

@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import { isAtTop } from "../src/docking";
 import { movedIn, planeOf } from "../src/plane";
-import { placeIn } from "../src/steps";
+import { placeIn, strikingIndex } from "../src/steps";
 
 test("a channel is enlarged, or all units of a vector", () => {
   expect(planeOf([4, 5, 6], 70)).toEqual({ start: 60, count: 30, height: 5, width: 6 });
@@ -35,4 +35,14 @@ test("the panel leaves the chosen value in view, and moves only if it covers it"
   expect([at(100, true), at(280, true), at(570, true)]).toEqual([false, true, true]);
   expect(at(-80, true)).toBe(false); // scrolled away
   expect(isAtTop(null, 280, 640, true)).toBe(false);
+});
+
+test("the first value shown is the most striking one in the middle of a map, not at its border", () => {
+  const maps = Array.from({ length: 2 * 64 }, () => 5); // two flat maps
+  [maps[0], maps[127]] = [90, -90]; // corners, which padding makes large
+  maps[64 + 3 * 8 + 4] = 7;
+  maps[2 * 8 + 2] = 6;
+  expect(strikingIndex([2, 8, 8], maps)).toBe(64 + 3 * 8 + 4);
+  expect(strikingIndex([4], [0, 1, -9, 2])).toBe(2);
+  expect(strikingIndex([4], [])).toBe(0);
 });

@@ -245,7 +245,16 @@ def layer_sources(model: ModelProto, calls: Sequence[LayerCall]) -> dict[str, tu
     """
     makers = {name: node for node in model.graph.node for name in node.output}
     order = {graph.PREPARED: -1} | {call.output: call.number for call in calls}
-    copies = {makers[n].input[0]: n for n in order if n in makers and makers[n].op_type == "Identity"}
+
+    def original(name: str) -> str:
+        """The value that a value is a copy of, or itself."""
+        while name in makers and makers[name].op_type == "Identity":
+            name = makers[name].input[0]
+        return name
+
+    copies = dict[str, list[str]]()  # of a value, the outputs of calls that are equal to it
+    for name in order:
+        copies.setdefault(original(name), []).append(name)
     sources: dict[str, tuple[str, ...]] = {}
     read = [(call.output, call.number, call.source) for call in calls]
     for output, number, source in (*read, (graph.LOGITS, len(calls), graph.LOGITS)):
@@ -255,8 +264,9 @@ def layer_sources(model: ModelProto, calls: Sequence[LayerCall]) -> dict[str, tu
             if name in seen:
                 continue
             seen.add(name)
-            if name != source and order.get(copies.get(name, ""), number) < number:
-                name = copies[name]
+            earlier = [copy for copy in copies.get(original(name), ()) if order[copy] < number]
+            if earlier and (name != source or source not in order):  # a known source is the one of its equals to name
+                name = earlier[-1]
             if order.get(name, number) < number:
                 found.add(name)
             elif name in makers:

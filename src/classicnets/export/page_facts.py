@@ -100,6 +100,7 @@ def network_entry(facts: Mapping[str, Any], run: str, file: str) -> dict[str, An
         "license": facts["licence"],
         "classes": facts["classes"],
         "data_name": facts["data_name"],
+        "data_title": dataset.title if dataset else facts["data_name"],
         "test_accuracy": facts["test_accuracy"],
         "test_images": facts["test_pictures"],
         "parameters": facts["parameters"],

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from classicnets import files, machine
@@ -66,8 +67,11 @@ def _write_network(folder: Path, number: int, source: ExportSource) -> tuple[Exp
     events = {event.epoch: event for event in history.read(source.run.history) if isinstance(event, Epoch)}
     weights, epochs = outputs.names, []
     for epoch in source.run.kept_epochs():
-        name = f"networks/{number}-epoch-{epoch}.onnx"
-        weights = weights & _write_epoch(folder / name, source, epoch)
+        saved = source.at_epoch(epoch)
+        name = file  # of the epoch that the run has chosen
+        if not _has_equal_weights(saved.net, source.net):
+            name = f"networks/{number}-epoch-{epoch}.onnx"
+            weights = weights & _write_epoch(folder / name, source, saved)
         epochs.append(page_facts.EpochFile(number=epoch, file=name, event=events.get(epoch)))
     calls = observed.layer_calls(source.net, source.preprocess)
     model = machine.require("onnx", extra="export").load(folder / file)
@@ -85,9 +89,14 @@ def _write_network(folder: Path, number: int, source: ExportSource) -> tuple[Exp
     return exported, network
 
 
-def _write_epoch(part: Path, source: ExportSource, number: int) -> frozenset[str]:
+def _has_equal_weights(net: nn.Module, other: nn.Module) -> bool:
+    """Whether two networks of the same structure give the same outputs, because all of their weights are equal."""
+    states = (net.state_dict().items(), other.state_dict().items())
+    return all(torch.equal(first, second) for (_, first), (_, second) in zip(*states, strict=True))
+
+
+def _write_epoch(part: Path, source: ExportSource, epoch: ExportSource) -> frozenset[str]:
     """Write the file of the weights of an epoch, check it on some images, and return the names of its outputs."""
-    epoch = source.at_epoch(number)
     model = observed.with_state(source.models[source.net], source.net, epoch.net)
     if model is not None:
         epoch.models[epoch.net] = model

@@ -15,6 +15,7 @@ export const en = {
     `${accuracy} correct on ${images} test images (chance: ${chance})`,
   parameters: (n: number) => plural(n, "parameter", "parameters"),
   macs: (n: number) => plural(n, "multiplication", "multiplications"),
+  ofFinalWeights: (sentence: string) => `final weights: ${sentence}`,
   int8: "weights stored as 8-bit integers",
   license: (name: string) => `License: ${name}`,
 
@@ -40,6 +41,7 @@ export const en = {
   penColor: "Pen color",
   examples: "Test images",
   example: (label: string) => `Example: ${label}`,
+  marksRemoved: "The marks ✓ and ✗ were removed, because the weights have changed. Choose an image to try it again.",
   examplesHelp: "The network has not been trained on these. Below each is its true class.",
 
   // answer
@@ -73,6 +75,7 @@ export const en = {
   keyboardHelp:
     "On the keyboard, arrow keys move over values, Page Up and Page Down over channels, Shift + ← and Shift + → over layers.",
   dashedLines: "A dashed line comes from the layer before: the page does not know which layers are read.",
+  layersOfView: (views: number) => `The layers show view 1 of ${views}; the answer is the mean over all views.`,
   filters: (layer: string) => `Filters of ${layer}`,
   filtersHelp: "Learned weights",
   legend: (low: string, high: string) => `Color scale from ${low} to ${high}`,
@@ -111,10 +114,11 @@ export const en = {
     scaled_tanh: "scaled tanh",
   } as Record<string, string>,
   epoch: (n: number) => `Epoch ${n}`,
-  finalWeights: "Final weights",
+  finalWeights: "final weights",
+  finalAccuracy: (accuracy: string) => `test accuracy ${accuracy}`,
   epochSlider: "Training epoch",
   epochAccuracy: (accuracy: string) => `validation accuracy ${accuracy}`,
-  epochLoss: (loss: string) => `loss ${loss}`,
+  epochLoss: (loss: string) => `training loss ${loss}`,
 
   // calculation
   calculation: "Calculation",
@@ -134,6 +138,9 @@ export const en = {
   enlargedUnits: (n: number) => `All ${n.toLocaleString("en")} units, enlarged`,
   enlargedKeys:
     "Arrow keys choose a value, Page Up and Page Down a channel, Shift with the left or right arrow a layer.",
+  sweep: "Move over all values",
+  sweepStop: "Stop",
+  sweepStep: "Next value",
   chooseHere: "choose a value here",
   previousLayer: "Previous layer (Shift + ←)",
   nextLayerButton: "Next layer (Shift + →)",
@@ -173,12 +180,13 @@ export const en = {
     "The network itself ends with a softmax. Its outputs are probabilities already, and softmax is applied to them once more, as “classicnets predict” does; this makes them more equal.",
   temperature: "temperature",
   logit: "logit",
-  exponential: "exponential",
   sum: "sum",
   probability: "probability",
   allShares: "All classes",
   largestShares: (shown: number, all: number) => `The ${shown} most probable of ${all} classes`,
   view: (n: number) => `view ${n}`,
+  viewOf: (n: number, views: number) => `View ${n} of ${views}`,
+  emptyPad: "The pad is empty. The network computes on the empty image all the same.",
   viewsOf: (label: string) => `“${label}” in each view`,
   unknownSentence: "The page shows the values and counts of this layer, but not its calculation.",
   from: (place: string) => `from ${place}`,
