@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Sequence
 from typing import Any
+
+from classicnets.strict_json import dump
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _PAGE = """<!DOCTYPE html>
@@ -72,4 +73,4 @@ def _table(title: str, rows: Sequence[tuple[str, ...]]) -> str:
 def _examples(content: dict[str, Any]) -> list[str]:
     """The examples of a body or an answer."""
     examples = [kind["example"] for kind in content.values() if "example" in kind]
-    return [f"<pre>{html.escape(json.dumps(example, indent=2))}</pre>" for example in examples]
+    return [f"<pre>{html.escape(dump(example, indent=2))}</pre>" for example in examples]
