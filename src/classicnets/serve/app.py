@@ -18,12 +18,12 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from classicnets import __version__
 from classicnets.errors import ClassicnetsError, RequestError
-from classicnets.serve import documentation
+from classicnets.serve import documentation, reference
 from classicnets.serve.access import Access, origins
 from classicnets.serve.inference import VERSION, Inference
 from classicnets.serve.limits import Limits
@@ -83,7 +83,7 @@ def create(settings: Settings) -> ASGIApp:
         title="classicnets",
         version=__version__,
         description=documentation.DESCRIPTION,
-        docs_url=None,  # its page loads scripts from another host
+        docs_url=None,  # its page loads scripts from another host; ours is `reference`
         redoc_url=None,
         lifespan=lambda _app: _background(settings, service),
         redirect_slashes=False,
@@ -102,6 +102,7 @@ def create(settings: Settings) -> ASGIApp:
     app.add_exception_handler(HTTPException, unrouted)
     for route in _routes(service, Inference(service), pages, _health(models, access), _metrics(metrics)):
         gate.add(app, *route)
+    gate.add(app, "GET", "/docs", _reference(app), None)
     allowed = origins(settings.options)
     if allowed:
         return CORSMiddleware(gate, allow_origins=allowed, allow_methods=["GET", "POST"], allow_headers=["*"])
@@ -237,7 +238,7 @@ def _http_error(request: Request, error: HTTPException) -> Response:
         wrong = RequestError(
             "CN505",
             _("the path does not take the method {method}", method=request.method[:20]),
-            hint=_("/openapi.json lists the paths"),
+            hint=_("/docs lists the paths"),
         )
         response = reply_error(wrong, path)
         response.headers.update(error.headers or {})
@@ -272,6 +273,14 @@ def _metrics(metrics: Metrics) -> Handler:
         return Response(content, media_type=kind)
 
     return text
+
+
+def _reference(app: FastAPI) -> Handler:
+    async def describe(_request: Request) -> Response:
+        """Return the page that describes the paths."""
+        return HTMLResponse(reference.page(app.openapi()), headers={"Content-Security-Policy": reference.POLICY})
+
+    return describe
 
 
 @asynccontextmanager
