@@ -879,3 +879,5 @@ def test_classifies_what_the_camera_sees(opened: Open) -> None:
     page.wait_for_function("before => Number(document.body.dataset.runs) > before + 2", arg=before)
     page.click("#webcam")
     assert page.inner_text("#webcam") == "Camera" and not page.is_visible("#notice")
+    after_run(page, lambda: page.click("#undo"))  # all frames at once
+    assert page.get_attribute("#undo", "aria-disabled") == "true" and "right" in page.inner_text(".answer")
