@@ -89,6 +89,11 @@ def choose_precision(device: str, macs: int) -> str:
     return "bfloat16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "float32"
 
 
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def set_threads(count: int | None) -> None:
     """Set the number of torch's intra-op threads; None leaves it unchanged."""
     import torch

@@ -382,7 +382,7 @@ class ServeOptions:
     host: str = option("127.0.0.1", help="address to listen on; 0.0.0.0 for all", group="run", metavar="ADDRESS")
     port: int = option(8000, help="port; 0 for any that is free", group="run", metavar="PORT", minimum=0, maximum=65535)
     workers: int = option(1, help="number of processes that answer requests", group="run", metavar="N", minimum=1)
-    no_page: bool = option(False, help="export no web page of a run", group="run")
+    no_page: bool = option(False, help="show no web page", group="run")
     access_log: bool = option(False, help="print a line for each request to standard error", group="output")
     token: bool = option(False, help="answer only requests with a token, which is chosen and printed", group="access")
     token_file: str | None = option(

@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, NoReturn
 
 from classicnets.errors import CheckFailed
@@ -31,7 +32,7 @@ def dump(values: Any, *, indent: int | None = None, ascii: bool = True) -> str:
         CheckFailed: CN106, a number is not finite, which JSON cannot express.
     """
     try:
-        text = json.dumps(values, indent=indent, ensure_ascii=ascii, allow_nan=False)
+        text = _encoder(indent, ascii).encode(values)
     except ValueError as error:
         raise CheckFailed(
             "CN106",
@@ -41,6 +42,12 @@ def dump(values: Any, *, indent: int | None = None, ascii: bool = True) -> str:
             hint="classicnets explain CN106",
         ) from error
     return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+@cache
+def _encoder(indent: int | None, ascii: bool) -> json.JSONEncoder:
+    """The encoder, which takes longer to make than a short document to write."""
+    return json.JSONEncoder(indent=indent, ensure_ascii=ascii, allow_nan=False)
 
 
 def without_nan(values: Any) -> Any:
@@ -73,9 +80,7 @@ def parse(content: str | bytes) -> Any:
     except UnicodeDecodeError as error:
         raise ValueError(_("it is not UTF-8 (at byte {position:,})", position=error.start)) from error
     try:
-        values = json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite, parse_int=_bounded
-        )
+        values = _decoder().decode(text)
     except json.JSONDecodeError as error:
         raise ValueError(
             _(
@@ -90,6 +95,12 @@ def parse(content: str | bytes) -> Any:
     if _depth(values) > _MAX_DEPTH:
         raise ValueError(_("it is nested too deeply"))
     return values
+
+
+@cache
+def _decoder() -> json.JSONDecoder:
+    """The decoder, which takes longer to make than a short document to read."""
+    return json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite, parse_int=_bounded)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

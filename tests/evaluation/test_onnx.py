@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 from onnx import load, save
 
+from classicnets import machine
 from classicnets.errors import DataError, MachineError
 from classicnets.evaluation import exported, onnx
 from classicnets.evaluation.onnx import OnnxClassifier
@@ -45,8 +46,11 @@ def test_classes_and_preprocessing_come_from_the_file(tmp_path: Path) -> None:
     assert (classifier.classes, classifier.preprocess) == (("a", "b", "ç"), preprocess)
 
 
-@pytest.mark.parametrize(("macs", "threads"), [(9, 1), (10**9, 0), (None, 1)])
-def test_small_network_uses_one_thread(tmp_path: Path, macs: int | None, threads: int) -> None:
+@pytest.mark.parametrize(("macs", "threads"), [(9, 1), (10**9, 3), (None, 1)])
+def test_small_network_uses_one_thread(
+    tmp_path: Path, macs: int | None, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "usable_cores", lambda: 3)
     session = OnnxClassifier(colors_onnx(tmp_path / "x.onnx", macs=macs)).session
     assert session.get_session_options().intra_op_num_threads == threads
 

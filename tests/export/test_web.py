@@ -31,8 +31,12 @@ from classicnets import schema
 from classicnets.datasets.formats import read_idx
 from classicnets.datasets.types import ImageSplits, Split
 from classicnets.errors import CheckFailed, DataError, MachineError, UsageError
+from classicnets.evaluation import exported
+from classicnets.evaluation.onnx import INPUT, OUTPUT, OnnxClassifier
 from classicnets.export import layer_parity, observed, page_facts, web
 from classicnets.export import onnx as export_onnx
+from classicnets.export.file_page import write_file_page
+from classicnets.export.graph import PREPARED
 from classicnets.export.layer_facts import layer_facts
 from classicnets.export.layer_parity import FileOutputs
 from classicnets.images.decode import fit_images
@@ -44,6 +48,7 @@ from classicnets.schema import Anything, Choice, Flag, Mapped, Real, Record, Sev
 from classicnets.values import Preprocess
 from support.command_line import CommandLine
 from support.layer_formulas import recomputed
+from support.onnx_files import colors_onnx, sealed
 from support.typed import layer_of, present
 
 pytestmark = pytest.mark.usefixtures("page")
@@ -546,20 +551,12 @@ def test_examples_are_fitted_and_at_most_thirty(color: cn.Run) -> None:
 
 def test_drawing_is_centered_for_data_sets_of_characters() -> None:
     keys = ["net", "int8", "licence", "classes", "test_accuracy", "test_pictures", "parameters", "macs"]
-    keys += ["min_confidence", "preprocess"]
-    source: Any = SimpleNamespace(
-        run=SimpleNamespace(path=Path("run")), preprocess=Preprocess(channels=1, image_size=28)
-    )
+    facts = dict.fromkeys([*keys, "min_confidence"]) | {"preprocess": Preprocess(channels=1, image_size=28).to_dict()}
     for name, title, is_handwriting in (
         ("mnist", "MNIST", True), ("kmnist", "Kuzushiji-MNIST", True), ("fashion_mnist", "Fashion-MNIST", False),
         ("photos", "photos", False),
     ):  # fmt: skip
-        facts = dict.fromkeys(keys) | {"data_name": name}
-        table = trace(nn.Flatten(), (1, 28, 28))
-        network = page_facts.PageNetwork(
-            source=source, file="", facts=facts, calls=(), sources={"logits": ()}, table=table, weights=frozenset()
-        )
-        entry = page_facts.network_entry(network)
+        entry = page_facts.network_entry(facts | {"data_name": name}, "run", "0.onnx")
         assert (entry["handwriting"], entry["data_title"]) == (is_handwriting, title)
 
 
@@ -764,3 +761,71 @@ def test_a_run_keeps_the_weights_of_each_epoch(kept: cn.Run) -> None:
     last, tensors = load_file(kept.folder.last), load_file(kept_files[2])
     assert all(torch.equal(tensor, last[name]) for name, tensor in tensors.items())
     assert not torch.equal(load_file(kept_files[1])["net/fc3.weight"], tensors["net/fc3.weight"])
+
+
+# --- the page of an exported file ----------------------------------------------------------------------------------
+
+
+def test_the_page_of_a_file_shows_what_its_operations_compute(kept: cn.Run, color: cn.Run, tmp_path: Path) -> None:
+    for run in (kept, color):
+        file, folder = tmp_path / f"{run.path.name}.onnx", tmp_path / f"page of {run.path.name}"
+        run.export(file)
+        folder.mkdir()
+        write_file_page(file, folder)
+        facts = facts_of(folder)
+        assert set(facts["files"]) == {*web.PAGE_FILES, "networks/0.onnx"} and facts["examples"] == []
+        (network,) = facts["networks"]
+        assert network["run"] == file.stem and network["classes"] == [*run.predictor.classes]
+        assert network["logits_sources"] == ["logits"] and network["epochs"] == []
+        layers = {layer["name"]: layer for layer in network["layers"]}
+        parameters = sum(layer["parameters"] for layer in network["layers"])
+        assert parameters == network["parameters"] == sum(tensor.numel() for tensor in run.net.parameters())
+        size = run.predictor.preprocess.side
+        pixels = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8)
+        page, plain = OnnxClassifier(folder / "networks/0.onnx"), OnnxClassifier(file)
+        outputs = [layer["output"] for layer in network["layers"]]
+        prepared, probabilities, *values = page.session.run([PREPARED, OUTPUT, *outputs], {INPUT: pixels})
+        assert np.array_equal(probabilities, plain.session.run([OUTPUT], {INPUT: pixels})[0])
+        assert [list(value.shape[1:]) for value in values] == [layer["shape"] for layer in network["layers"]]
+        by_name = dict(zip(layers, values, strict=True))
+        checked = 0
+        for name, module in run.net.named_modules():
+            if not isinstance(module, nn.Conv2d | nn.Linear):
+                continue
+            seen: list[Tensor] = []
+            handle = module.register_forward_hook(lambda _module, _input, output, seen=seen: seen.append(output))
+            with torch.inference_mode():
+                run.net(torch.from_numpy(prepared))
+            handle.remove()
+            assert np.abs(seen[0].numpy() - by_name[name]).max() < 1e-4
+            checked += 1
+        assert checked == len([layer for layer in layers.values() if layer["kind"] in {"Conv", "Gemm"}])
+        sources = [layer["sources"] for layer in network["layers"]]
+        assert sources == [[PREPARED], *([name] for name in outputs[:-1])]
+
+
+def test_a_page_of_a_file_that_it_cannot_show(kept: cn.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "page").mkdir()
+    kept.export(tmp_path / "float.onnx", input="float")
+    with pytest.raises(CheckFailed, match="already resized"):
+        write_file_page(tmp_path / "float.onnx", tmp_path / "page")
+    kept.export(tmp_path / "x.onnx")
+    with monkeypatch.context() as patch:
+        patch.setattr(web, "MAX_BYTES", 1000)
+        with pytest.raises(CheckFailed, match="too large"):
+            write_file_page(tmp_path / "x.onnx", tmp_path / "page")
+    with pytest.raises(CheckFailed, match="classicnets export"):
+        write_file_page(sealed(colors_onnx(tmp_path / "colors.onnx", checksum="sha256")), tmp_path / "page")
+    assert not any((tmp_path / "page").iterdir())
+
+
+def test_the_page_of_an_int8_file_has_the_answer_only(
+    kept: cn.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.export(tmp_path / "x.onnx")
+    read = exported.read_facts
+    monkeypatch.setattr(exported, "read_facts", lambda path, **options: {**read(path, **options), "int8": True})
+    (tmp_path / "page").mkdir()
+    write_file_page(tmp_path / "x.onnx", tmp_path / "page")
+    (network,) = facts_of(tmp_path / "page")["networks"]
+    assert network["layers"] == [] and network["logits_sources"] == [PREPARED] and network["int8"]

@@ -70,7 +70,11 @@ ONCE: dict[str, tuple[Callable[[ast.AST], bool], str, dict[str, str]]] = {
     "pool of threads": (
         lambda node: uses(node, POOL),
         "workers.py",
-        {"acceleration/threads.py": "each of its threads sets how torch computes in it, and stays for every step"},
+        {
+            "acceleration/threads.py": "each of its threads sets how torch computes in it, and stays for every step",
+            "serve/batches.py": "its thread stays for every request, and an event loop waits for it",
+            "serve/predict.py": "its threads stay for every request, and an event loop waits for them",
+        },
     ),
     "sync to disk": (lambda node: uses(node, SYNC), "files.py", {}),
     "rename of a file": (is_rename, "files.py", {"runs/folder.py": "a whole folder gets its name, not a file"}),

@@ -55,10 +55,24 @@ def clients(model_file: Path) -> Iterator[Clients]:
     with ExitStack() as stack:
 
         def start(
-            *files: Path, token: str | None = None, pages: tuple[Path, ...] = (), seconds: float = 100.0, **options: Any
+            *files: Path,
+            token: str | None = None,
+            pages: tuple[Path, ...] = (),
+            write_page: Callable[..., None] | None = None,
+            folder: Path | None = None,
+            seconds: float = 100.0,
+            **options: Any,
         ) -> TestClient:
             sources = [
-                Source(name=file.stem, origin=file, file=file, open=OnnxClassifier, page=dict(enumerate(pages)).get(i))
+                Source(
+                    name=file.stem,
+                    origin=file,
+                    file=file,
+                    open=OnnxClassifier,
+                    page=dict(enumerate(pages)).get(i),
+                    write_page=write_page,
+                    folder=folder,
+                )
                 for i, file in enumerate(files or (model_file,))
             ]
             settings = Settings(

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from classicnets.errors import CheckFailed
+from classicnets.evaluation.onnx import OnnxClassifier
 from serve.conftest import Clients, image_bytes
 from support.onnx_files import colors_onnx, sealed
 
@@ -123,6 +125,32 @@ def test_without_a_page_there_is_a_list(client: TestClient) -> None:
         "colors: red, green, blue" in answer.text and "default-src 'none'" in answer.headers["Content-Security-Policy"]
     )
     assert client.get("/index.html").status_code == 404
+
+
+def write_small_page(file: Path, folder: Path, *, trust: bool) -> None:
+    """Stands in for `write_file_page`: a page that names the classes of the file."""
+    if file.name == "none.onnx":
+        raise CheckFailed("CN107", "no page", why="it is a test")
+    (folder / "index.html").write_text(", ".join(OnnxClassifier(file, trust=trust).classes))
+    (folder / "0.onnx").write_bytes(file.read_bytes())
+    network = {"file": "0.onnx", "layers": [{"name": "last", "output": "probabilities"}]}
+    (folder / "site.json").write_text(json.dumps({"files": ["index.html", "0.onnx"], "networks": [network]}))
+
+
+def test_the_page_of_a_file_is_written_again_with_the_file(
+    clients: Clients, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "pages").mkdir()
+    file, other = model(tmp_path / "x.onnx"), model(tmp_path / "none.onnx")
+    client = clients(file, other, seconds=0.01, write_page=write_small_page, folder=tmp_path / "pages")
+    assert client.get("/").text == "red, green, blue" and client.get("/0.onnx").status_code == 200
+    answer = client.post("/predict?activations=last", content=RED, headers=OCTETS).json()["predictions"][0]
+    assert answer["activations"]["last"]["shape"] == [3]
+    model(tmp_path / "new.onnx", "rot", "grün", "blau").replace(file)
+    wait_until(lambda: label(client) == "rot")
+    assert client.get("/").text == "rot, grün, blau"
+    assert len([*tmp_path.glob("pages/*/0.onnx")]) == 1  # the old page is gone
+    assert "none: there is no page: it is a test" in caplog.text and "<li>none: red" in client.get("/models/none/").text
 
 
 def test_outputs_of_layers(clients: Clients, page: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from classicnets.api.models import Run
@@ -13,6 +14,7 @@ from classicnets.datasets.types import Say
 from classicnets.errors import CheckFailed, UsageError
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.program import ProgramClassifier
+from classicnets.export.file_page import write_file_page
 from classicnets.files import temporary_folder, user_path
 from classicnets.serve import server
 from classicnets.serve.access import VARIABLE, choose_token, is_local, shown_address
@@ -85,7 +87,10 @@ def _source(name: str, path: Path, folder: Path, options: ServeOptions, say: Say
     """What a model is opened from; a run is exported to `folder` first."""
     opener = _OPENERS.get(path.suffix.lower())
     if opener is not None:
-        return Source(name=name, origin=path, file=path, open=opener, trust=trust)
+        is_shown = opener is OnnxClassifier and not options.no_page and find_spec("onnx") is not None
+        write_page = write_file_page if is_shown else None
+        folder.mkdir()
+        return Source(name=name, origin=path, file=path, open=opener, write_page=write_page, folder=folder, trust=trust)
     if (path / SITE).is_file():
         return Source(name=name, origin=path, file=page_network(path), open=OnnxClassifier, page=path, trust=trust)
     run = Run(path, device="cpu", trust=trust)

@@ -46,7 +46,7 @@ class OnnxClassifier:
         if not self.takes_floats(self.facts):
             exported.check_channels(self.path, self.facts, self._run)
         if (self.facts.get("macs") or 0) >= _SINGLE_THREAD_MACS:
-            self.session = self._open(runtime, threads=0)
+            self.session = self._open(runtime, threads=machine.usable_cores())
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Classify uint8 [N, C, H, W], grayscale or color; return float32 [N, classes]."""
@@ -72,7 +72,7 @@ class OnnxClassifier:
         return np.asarray(probabilities, dtype=np.float32)
 
     def _open(self, runtime: Any, threads: int) -> Any:
-        """Open a session with a number of threads (0: one for each core)."""
+        """Open a session with a number of threads."""
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors only; its warnings concern the export, not the prediction

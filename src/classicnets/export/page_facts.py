@@ -19,6 +19,7 @@ from classicnets.export.source import ExportSource
 from classicnets.inspection.arithmetic import format_size_change
 from classicnets.inspection.shapes import Row, Table
 from classicnets.text import shape
+from classicnets.values import Preprocess
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +65,37 @@ def _weight_name(call: LayerCall, role: str) -> str:
     return f"weights/{call.name or 'net'}.{role}"
 
 
-def network_entry(network: PageNetwork) -> dict[str, Any]:
-    """Return what site.json says of a network."""
-    facts, source = network.facts, network.source
+def run_entry(network: PageNetwork) -> dict[str, Any]:
+    """Return what site.json says of the network of a run."""
+    return {
+        **network_entry(network.facts, network.source.run.path.resolve().name, network.file),
+        "logits_sources": [*network.sources[graph.LOGITS]],
+        "layers": [*_layer_entries(network)],
+        "epochs": [
+            {
+                "epoch": epoch.number,
+                "file": epoch.file,
+                "validation_accuracy": epoch.event.validation_accuracy if epoch.event else None,
+                "loss": epoch.event.loss if epoch.event else None,
+            }
+            for epoch in network.epochs
+        ],
+    }
+
+
+def network_entry(facts: Mapping[str, Any], run: str, file: str) -> dict[str, Any]:
+    """Return what site.json says of a network, without its layers and epochs.
+
+    Args:
+        facts: the metadata of its file.
+        run: the name of its run.
+        file: its ONNX file in the folder of the page.
+    """
     dataset = DATASETS.get(facts["data_name"])
     return {
         "name": facts["net"],
-        "run": source.run.path.resolve().name,
-        "file": network.file,
+        "run": run,
+        "file": file,
         "int8": facts["int8"],
         "license": facts["licence"],
         "classes": facts["classes"],
@@ -86,20 +110,9 @@ def network_entry(network: PageNetwork) -> dict[str, Any]:
         "preprocess": facts["preprocess"],
         "handwriting": dataset is not None and dataset.characters,
         "input": graph.PREPARED,
-        "input_shape": [*source.preprocess.shape],
+        "input_shape": [*Preprocess.from_dict(facts["preprocess"]).shape],
         "probabilities": OUTPUT,
         "logits": graph.LOGITS,
-        "logits_sources": [*network.sources[graph.LOGITS]],
-        "layers": [*_layer_entries(network)],
-        "epochs": [
-            {
-                "epoch": epoch.number,
-                "file": epoch.file,
-                "validation_accuracy": epoch.event.validation_accuracy if epoch.event else None,
-                "loss": epoch.event.loss if epoch.event else None,
-            }
-            for epoch in network.epochs
-        ],
     }
 
 

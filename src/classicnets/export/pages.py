@@ -30,9 +30,8 @@ def export_page(sources: Sequence[ExportSource], path: Path, options: ExportOpti
         with files.folder_beside(path) as folder:
             (folder / "networks").mkdir()
             written = [_write_network(folder, number, source) for number, source in enumerate(sources)]
-            networks = [network for _exported, network in written]
             images = web.examples(sources)
-            web.write_page(folder, networks, images)
+            web.write_page(folder, [page_facts.run_entry(network) for _exported, network in written], images)
             size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
             if options.single_file:
                 content = web.single_file(folder)

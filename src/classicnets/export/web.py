@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,7 +21,6 @@ from torch import nn
 from classicnets import __version__, schema
 from classicnets.errors import CheckFailed, MachineError, UsageError
 from classicnets.export.folders import reason_to_keep
-from classicnets.export.page_facts import PageNetwork, network_entry
 from classicnets.export.source import ExportSource
 from classicnets.images.decode import fit_images
 from classicnets.inspection.shapes import Table
@@ -167,8 +167,8 @@ def _png(image: np.ndarray) -> bytes:
 # --- the files ---------------------------------------------------------------------------------------------------
 
 
-def write_page(folder: Path, networks: Sequence[PageNetwork], images: Sequence[Example]) -> None:
-    """Add the page, site.json and the images to a folder that has the networks. Raises OSError."""
+def write_page(folder: Path, networks: Sequence[dict[str, Any]], images: Sequence[Example] = ()) -> None:
+    """Add the page, the images and site.json, with what it says of networks, to their folder. Raises OSError."""
     for name in PAGE_FILES:
         (folder / name).write_bytes((PAGE / name).read_bytes())
     if images:
@@ -182,7 +182,7 @@ def write_page(folder: Path, networks: Sequence[PageNetwork], images: Sequence[E
         "classicnets": __version__,
         "files": sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()),
         "examples": entries,
-        "networks": [network_entry(network) for network in networks],
+        "networks": [*networks],
     }
     (folder / SITE).write_text(dump(site, ascii=False), encoding="utf-8")
 

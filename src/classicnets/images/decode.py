@@ -124,8 +124,7 @@ def fit_image(image: np.ndarray, size: int, fit_mode: str) -> np.ndarray:
 def fit_images(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
     """Convert uint8 [N, 1 or 3, H, W] of any size to [N, channels, side, side], as `fit_image` and Pillow do."""
     if preprocess.channels == 1 and images.shape[1] == 3:
-        gray = [np.asarray(Image.fromarray(np.ascontiguousarray(p.transpose(1, 2, 0))).convert("L")) for p in images]
-        images = np.stack(gray)[:, None]
+        images = np.stack([luma(*image.astype(np.int32)).astype(np.uint8) for image in images])[:, None]
     elif images.shape[1] < preprocess.channels:
         images = np.repeat(images, preprocess.channels, axis=1)
     if images.shape[2:] == (preprocess.side, preprocess.side):

@@ -6,26 +6,26 @@ import asyncio
 import logging
 import multiprocessing
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from time import perf_counter
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from classicnets import __version__
 from classicnets.errors import ClassicnetsError, RequestError
-from classicnets.serve import documentation
+from classicnets.serve import documentation, reference
 from classicnets.serve.access import Access, origins
-from classicnets.serve.inference import Inference
+from classicnets.serve.inference import VERSION, Inference
 from classicnets.serve.limits import Limits
 from classicnets.serve.metrics import Metrics
 from classicnets.serve.models import Models, Source
@@ -60,12 +60,22 @@ class Settings:
     watch_seconds: float = 1.0
 
 
+class _Endpoint(NamedTuple):
+    """What answers a path: the handler, the template of the path, and its parameters in this path."""
+
+    handler: Handler
+    template: str
+    parameters: dict[str, str]
+
+
 def create(settings: Settings) -> ASGIApp:
     """Return the application of a server process; the models are opened here.
 
     Raises:
         DataError: CN308, a file is damaged.
     """
+    for name in ("PIL", "python_multipart"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # they log what is wrong with what clients send
     models, metrics = Models(settings.sources), Metrics()
     service = Service(models, Limits(settings.options), metrics)
     access = Access(settings.options, settings.token)
@@ -73,12 +83,12 @@ def create(settings: Settings) -> ASGIApp:
         title="classicnets",
         version=__version__,
         description=documentation.DESCRIPTION,
-        docs_url=None,  # its page loads scripts from another host
+        docs_url=None,  # its page loads scripts from another host; ours is `reference`
         redoc_url=None,
         lifespan=lambda _app: _background(settings, service),
         redirect_slashes=False,
     )
-    gate = Gate(app, access, metrics, settings.options.timeout)
+    gate = Gate(app, models.by_name, access, metrics, settings.options.timeout)
 
     pages = Pages(models)
 
@@ -92,6 +102,7 @@ def create(settings: Settings) -> ASGIApp:
     app.add_exception_handler(HTTPException, unrouted)
     for route in _routes(service, Inference(service), pages, _health(models, access), _metrics(metrics)):
         gate.add(app, *route)
+    gate.add(app, "GET", "/docs", _reference(app), None)
     allowed = origins(settings.options)
     if allowed:
         return CORSMiddleware(gate, allow_origins=allowed, allow_methods=["GET", "POST"], allow_headers=["*"])
@@ -123,23 +134,25 @@ def _routes(
 
 
 class Gate:
-    """Checks, measures and guards every request; the paths without parameters are called without further routing.
+    """Checks, measures and guards every request; the paths of the models are called without further routing.
 
     Args:
         app: What answers other requests.
+        names: The names of the models.
         access: Who may send requests.
         metrics: What counts them.
         timeout: Seconds that a request may take.
     """
 
-    def __init__(self, app: ASGIApp, access: Access, metrics: Metrics, timeout: float) -> None:
-        self._app, self._access, self._metrics, self._timeout = app, access, metrics, timeout
-        self._handlers: dict[tuple[str, str], Handler] = {}
+    def __init__(self, app: ASGIApp, names: Iterable[str], access: Access, metrics: Metrics, timeout: float) -> None:
+        self._app, self._names, self._access, self._metrics, self._timeout = app, [*names], access, metrics, timeout
+        self._endpoints: dict[tuple[str, str], _Endpoint] = {}
 
     def add(self, app: FastAPI, method: str, path: str, handler: Handler, documented: dict[str, Any] | None) -> None:
         """Add a path to the application, with its documentation as OpenAPI has it; None to leave it out there."""
-        if "{" not in path:
-            self._handlers[method, path] = handler
+        for name in self._names if "{name}" in path else ("",):
+            parameters = {"name": name, "version": VERSION} if name else {}
+            self._endpoints[method, path.format(**parameters)] = _Endpoint(handler, path, parameters)
 
         async def endpoint(request: Request) -> Response:
             return await self.guard(handler, request)
@@ -167,16 +180,17 @@ class Gate:
             await self._app(scope, receive, send)
             return
         began, path = perf_counter(), scope["path"]
-        handler = self._handlers.get((scope["method"], path))
+        endpoint = self._endpoints.get((scope["method"], path))
         try:
             response = self._access.refuse(scope)
         except RequestError as error:
             response = reply_error(error, path)
-        if response is None and handler is not None:
-            response = await self.guard(handler, Request(scope, receive))
+        if response is None and endpoint is not None:
+            scope["path_params"] = endpoint.parameters
+            response = await self.guard(endpoint.handler, Request(scope, receive))
         if response is not None:
             await response(scope, receive, send)
-            template = path if handler is not None else _OTHER
+            template = _OTHER if endpoint is None else endpoint.template
             self._metrics.request(template, response.status_code, perf_counter() - began)
             return
         status = 500
@@ -224,7 +238,7 @@ def _http_error(request: Request, error: HTTPException) -> Response:
         wrong = RequestError(
             "CN505",
             _("the path does not take the method {method}", method=request.method[:20]),
-            hint=_("/openapi.json lists the paths"),
+            hint=_("/docs lists the paths"),
         )
         response = reply_error(wrong, path)
         response.headers.update(error.headers or {})
@@ -259,6 +273,14 @@ def _metrics(metrics: Metrics) -> Handler:
         return Response(content, media_type=kind)
 
     return text
+
+
+def _reference(app: FastAPI) -> Handler:
+    async def describe(_request: Request) -> Response:
+        """Return the page that describes the paths."""
+        return HTMLResponse(reference.page(app.openapi()), headers={"Content-Security-Policy": reference.POLICY})
+
+    return describe
 
 
 @asynccontextmanager

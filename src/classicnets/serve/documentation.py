@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from classicnets import __version__
+
 DESCRIPTION = "Classifies images with networks that classicnets has exported. An error has a code, a reason and a hint."
 
 _TEXT = {"type": "string"}
@@ -145,43 +147,78 @@ def _predict(operation: str, *parameters: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _plain(summary: str, operation: str, schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
-    answers = _answers(summary, _json(schema, example), _ERROR)
+def _plain(
+    summary: str, operation: str, schema: dict[str, Any], example: Any = None, error: dict[str, Any] = _ERROR
+) -> dict[str, Any]:
+    answers = _answers(summary, _json(schema, example), error)
     return {"summary": summary, "operation_id": operation, "responses": answers}
 
 
 _OBJECT = {"type": "object"}
 PREDICT = _predict("predict", _TOP, _MODEL, _LAYERS)
 PREDICT_MODEL = _predict("predictWithModel", _NAME, _TOP, _LAYERS)
-HEALTH = _plain("The models, their files, and when they were opened", "health", _OBJECT)
+_FILE_HEALTH = {
+    "file": "boots.onnx",
+    "sha256": "7b228b162126a549cff31283b5c306a9a6f5d0755b23bb412b09f27633b90dac",
+    "loaded": "2026-11-29T13:35:23.085+00:00",
+    "classes": 10,
+    "reload_error": None,
+}
+HEALTH = _plain(
+    "The models, their files, and when they were opened",
+    "health",
+    _OBJECT,
+    {"status": "ok", "version": __version__, "models": {"boots": _FILE_HEALTH}},
+)
 METRICS = {
     "summary": "Metrics for Prometheus",
     "operation_id": "metrics",
     "responses": _answers("metrics", {"text/plain": {"schema": _TEXT}}, _ERROR),
 }
-V2_SERVER = _plain("Open Inference Protocol: the server", "v2Server", _OBJECT)
-V2_LIVE = _plain("Open Inference Protocol: the server is alive", "v2Live", _OBJECT, {"live": True})
-V2_READY = _plain("Open Inference Protocol: the models can answer", "v2Ready", _OBJECT, {"ready": True})
-V2_INDEX = _plain("Open Inference Protocol: the models", "v2Index", {"type": "array", "items": _OBJECT})
+_EXTENSIONS = ["binary_tensor_data", "classification", "model_repository"]
+V2_SERVER = _plain(
+    "Open Inference Protocol: the server",
+    "v2Server",
+    _OBJECT,
+    {"name": "classicnets", "version": __version__, "extensions": _EXTENSIONS},
+    _V2_ERROR,
+)
+V2_LIVE = _plain("Open Inference Protocol: the server is alive", "v2Live", _OBJECT, {"live": True}, _V2_ERROR)
+V2_READY = _plain("Open Inference Protocol: the models can answer", "v2Ready", _OBJECT, {"ready": True}, _V2_ERROR)
+V2_INDEX = _plain(
+    "Open Inference Protocol: the models",
+    "v2Index",
+    {"type": "array", "items": _OBJECT},
+    [{"name": "boots", "version": "1", "state": "READY", "reason": ""}],
+    _V2_ERROR,
+)
 
 
-def _v2(summary: str, operation: str, version: str, *codes: int, **extra: Any) -> dict[str, Any]:
+def _v2(summary: str, operation: str, version: str, example: Any, *codes: int, **extra: Any) -> dict[str, Any]:
     return {
         "summary": f"Open Inference Protocol: {summary}",
         "operation_id": operation + ("OfVersion" if version else ""),
-        "responses": _answers(summary, _json(_OBJECT), _V2_ERROR, 404, *codes),
+        "responses": _answers(summary, _json(_OBJECT, example), _V2_ERROR, 404, *codes),
         "extra": {"parameters": [_NAME, _VERSION] if version else [_NAME], **extra},
     }
 
 
 def v2_model(version: str) -> dict[str, Any]:
     """Return the documentation of a model's inputs and outputs."""
-    return _v2("inputs and outputs of a model", "v2Model", version)
+    example = {
+        "name": "boots",
+        "versions": ["1"],
+        "platform": "classicnets",
+        "inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [-1, -1, -1, 3]}],
+        "outputs": [{"name": "probabilities", "datatype": "FP32", "shape": [-1, 2]}],
+        "parameters": {"classes": ["ankle boot", "sneaker"]},
+    }
+    return _v2("inputs and outputs of a model", "v2Model", version, example)
 
 
 def v2_model_ready(version: str) -> dict[str, Any]:
     """Return the documentation of the readiness of a model."""
-    return _v2("a model can answer", "v2ModelReady", version)
+    return _v2("a model can answer", "v2ModelReady", version, {"name": "boots", "ready": True})
 
 
 def v2_infer(version: str) -> dict[str, Any]:
@@ -216,4 +253,6 @@ def v2_infer(version: str) -> dict[str, Any]:
         },
     }
     body = {"required": True, "content": _json(schema, example)}
-    return _v2("classify images", "v2Infer", version, 400, 408, 413, 503, requestBody=body)
+    output = {"name": "probabilities", "datatype": "FP32", "shape": [1, 2], "data": [0.98, 0.02]}
+    answer = {"model_name": "boots", "model_version": "1", "outputs": [output]}
+    return _v2("classify images", "v2Infer", version, answer, 400, 408, 413, 503, requestBody=body)

@@ -14,8 +14,9 @@ from classicnets.errors import RequestError
 from classicnets.evaluation.classify import best_classes
 from classicnets.evaluation.onnx import INPUT, OUTPUT
 from classicnets.images.formats import MAX_SIDE
+from classicnets.serve.limits import is_number
 from classicnets.serve.models import Opened, ServedModel
-from classicnets.serve.predict import Service
+from classicnets.serve.predict import IN_LOOP_JSON, Service
 from classicnets.serve.replies import reply
 from classicnets.strict_json import dump
 from classicnets.text import _, nearest
@@ -86,10 +87,11 @@ class Inference:
             if identity is not None and not (isinstance(identity, str) and len(identity) <= _MAX_ID):
                 raise _malformed(_("its id is no text, or is too long"))
             outputs = _outputs(values)
-            pixels = _pixels(values, tensors, service.limits.options.max_pixels)
+            is_quick = len(document) <= IN_LOOP_JSON
+            pixels = await service.run(is_quick, _pixels, values, tensors, service.limits.options.max_pixels)
             images = pixels.transpose(0, 3, 1, 2)
             fitted = await service.fit(images, opened.classifier.preprocess)
-            probabilities = await service.probabilities(model, opened, np.ascontiguousarray(fitted))
+            probabilities = await service.probabilities(model, opened, fitted)
         described, parts = [], []
         for output in outputs:
             entry, part = _output(output, probabilities, opened)
@@ -128,7 +130,7 @@ def _split(request: Request, body: bytes) -> tuple[bytes, memoryview]:
     length = request.headers.get(_HEADER)
     if length is None:
         return body, memoryview(b"")
-    if not (length.isascii() and length.isdecimal() and len(length) < 12 and int(length) <= len(body)):
+    if not (is_number(length) and int(length) <= len(body)):
         raise _malformed(_("the header {name} is not a length within the body", name=_HEADER))
     return body[: int(length)], memoryview(body)[int(length) :]
 

@@ -15,6 +15,7 @@ from classicnets.text import _, byte_count
 _HELD_BODIES = 16  # of the largest size, which all requests together may hold
 _DISCARDED = 4  # times the largest size of a body, so that a client has sent its body before it reads the error
 _DISCARD_SECONDS = 2.0
+_DIGITS = 19  # of numbers that are larger than all lengths
 
 
 class Limits:
@@ -59,7 +60,7 @@ class Limits:
             ClientDisconnect: The client has gone.
         """
         stated = request.headers.get("content-length")
-        if stated is not None and not stated.isdecimal():
+        if stated is not None and not is_number(stated):
             raise RequestError("CN501", _("the header {name} is not a number", name="Content-Length"))
         most = self.options.max_body
         expects_permission = "expect" in request.headers  # such a client has not sent its body yet
@@ -100,6 +101,11 @@ class Limits:
             why=_("at most {size} are accepted", size=byte_count(self.options.max_body)),
             hint=_("send fewer or smaller images in a request"),
         )
+
+
+def is_number(text: str) -> bool:
+    """Whether a header is a number that a machine has for lengths."""
+    return text.isascii() and text.isdecimal() and len(text) < _DIGITS
 
 
 def _busy() -> RequestError:

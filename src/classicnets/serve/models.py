@@ -7,7 +7,9 @@ import hashlib
 import logging
 import os
 import shutil
+import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -52,6 +54,8 @@ class Source:
         file: The exported file that answers.
         open: Opens the file.
         page: The folder of a web page that shows the model, if there is one.
+        write_page: Writes the page of `file` into a folder, if there is none: file, folder, whether it is trusted.
+        folder: For what it writes; it outlives the server.
         trust: Whether a changed file, or a program from elsewhere, is used.
     """
 
@@ -60,6 +64,8 @@ class Source:
     file: Path
     open: Callable[..., FileClassifier]
     page: Path | None = None
+    write_page: Callable[..., None] | None = None
+    folder: Path | None = None
     trust: bool = False
 
 
@@ -192,23 +198,39 @@ def _open(source: Source) -> Opened:
             raise
         with copy.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        facts = classifier.facts
-        smallest = facts.get("min_confidence")
-        site = None if source.page is None else (source.page, _site_files(source.page))
-        return Opened(
+        smallest = classifier.facts.get("min_confidence")
+        written = None if source.write_page is None else _write_page(source, copy)
+        page = written or source.page
+        opened = Opened(
             classifier=classifier,
             rejection=None if smallest is None else Rejection(float(smallest)),
-            layers=None if source.page is None else _layers(source, classifier),
-            site=site,
+            layers=None if page is None else _layers(page, source, classifier),
+            site=None if page is None else (page, _site_files(page)),
             digest=digest,
         )
+        if written is not None:  # it is in use as long as this is
+            weakref.finalize(opened, shutil.rmtree, written, ignore_errors=True)
+        return opened
 
 
-def _layers(source: Source, classifier: FileClassifier) -> Layers:
+def _write_page(source: Source, file: Path) -> Path | None:
+    """The folder of a page for a file; None if a page cannot show it."""
+    assert source.write_page is not None
+    folder = Path(tempfile.mkdtemp(dir=source.folder))
+    try:
+        source.write_page(file, folder, trust=source.trust)
+    except (ClassicnetsError, OSError) as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        why = (error.why or error.what) if isinstance(error, ClassicnetsError) else error
+        log.warning(_("{name}: there is no page: {why}", name=source.name, why=why))
+        return None
+    return folder
+
+
+def _layers(page: Path, source: Source, classifier: FileClassifier) -> Layers:
     """The layer outputs of the first network of a page; the model itself may be that network."""
-    assert source.page is not None
-    network = _site(source.page)["networks"][0]
-    file = source.page / network["file"]
+    network = _site(page)["networks"][0]
+    file = page / network["file"]
     observed = classifier if file == source.file else OnnxClassifier(file)
     assert isinstance(observed, OnnxClassifier)
     outputs: dict[str, str] = {}

@@ -12,11 +12,11 @@ from starlette.staticfiles import StaticFiles
 
 from classicnets.errors import RequestError
 from classicnets.serve.models import Models, ServedModel
+from classicnets.serve.reference import POLICY
 from classicnets.text import _
 
 _INDEX, _MODELS = "index.html", "/models/"
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _LIST = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -29,7 +29,7 @@ _LIST = """<!DOCTYPE html>
 {models}
 </ul>
 <p><a href="{root}health">health</a> <a href="{root}metrics">metrics</a>
-<a href="{root}openapi.json">openapi.json</a></p>
+<a href="{root}docs">docs</a></p>
 </html>
 """
 
@@ -59,7 +59,7 @@ class Pages:
     async def _file(self, request: Request, model: ServedModel, path: str, root: str) -> Response:
         site = model.opened.site
         if site is None and not path:
-            return HTMLResponse(self._list(root), headers={**_HEADERS, "Content-Security-Policy": _POLICY})
+            return HTMLResponse(self._list(root), headers={**_HEADERS, "Content-Security-Policy": POLICY})
         folder, files = site or (Path(), frozenset())
         name = path or _INDEX
         if name not in files:
@@ -85,5 +85,5 @@ class Pages:
 def no_such_path(path: str) -> RequestError:
     """Return the error for a path that does not exist."""
     return RequestError(
-        "CN504", _("there is no such path"), where=ascii(path[:200])[1:-1], hint=_("/openapi.json lists the paths")
+        "CN504", _("there is no such path"), where=ascii(path[:200])[1:-1], hint=_("/docs lists the paths")
     )

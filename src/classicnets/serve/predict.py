@@ -6,11 +6,12 @@ import asyncio
 import base64
 import binascii
 import os
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -40,7 +41,9 @@ _MAX_FIELDS = 16  # of a form, besides images
 _SMALL_BYTES, _SMALL_PIXELS = 16_384, 16_384
 _MAX_DECODERS = 4
 _MAX_LAYER_VALUES = 2_000_000  # in an answer
-_IN_LOOP_JSON = 65_536  # bytes; longer documents are parsed by a thread
+IN_LOOP_JSON = 65_536  # bytes; longer documents are parsed by a thread
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -112,16 +115,21 @@ class Service:
 
     async def fit(self, images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
         """Fit images uint8 [n, 3, H, W] as image files of the same pixels are fitted."""
-        return await asyncio.get_running_loop().run_in_executor(self.pool, fit_images, images, preprocess)
+        has_size = images.shape[1:] == (preprocess.channels, preprocess.side, preprocess.side)
+        return await self.run(has_size or images.size <= 3 * _SMALL_PIXELS, fit_images, images, preprocess)
 
     async def parse(self, content: bytes) -> Any:
         """Return the values of a JSON document. Raises RequestError CN501."""
         try:
-            if len(content) <= _IN_LOOP_JSON:
-                return parse(content)
-            return await asyncio.get_running_loop().run_in_executor(self.pool, parse, content)
+            return await self.run(len(content) <= IN_LOOP_JSON, parse, content)
         except ValueError as error:
             raise RequestError("CN501", _("the body is not valid JSON"), why=str(error)) from error
+
+    async def run(self, is_quick: bool, function: Callable[..., _Result], *arguments: Any) -> _Result:
+        """Call a function: here if it takes less time than to wake a thread, else in a thread."""
+        if is_quick:
+            return function(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)
 
     async def _decode(self, file: ImageFile, preprocess: Preprocess) -> np.ndarray:
         """Decode an image to uint8 [C, side, side]. Raises DataError CN304."""
@@ -202,7 +210,9 @@ class Service:
             body = await self.limits.read_body(request)
             if kind == "multipart/form-data":
                 return await _read_form(request, body, self.limits.options.max_files)
-            return _read_json(await self.parse(body)) if kind == "application/json" else [_only(body)]
+            if kind == "application/json":
+                return _read_json(await self.parse(body), self.limits.options.max_files)
+            return [_only(body)]
         raise RequestError(
             "CN508",
             _("a body of this type is not read"),
@@ -290,20 +300,20 @@ async def _read_form(request: Request, body: bytes, max_files: int) -> list[Imag
     parser = MultiPartParser(request.headers, stream(), max_files=max_files + 1, max_fields=_MAX_FIELDS)
     parser.spool_max_size = len(body) + 1  # nothing is written to the disk
     try:
-        form = await parser.parse()
+        return _files_of(await parser.parse())
     except MultiPartException as error:
         if error.message.startswith("Too many files"):
             raise _too_many(max_files) from error
         raise RequestError("CN501", _("the form is not valid"), why=error.message) from error
     except (ValueError, KeyError, AssertionError, AttributeError) as error:  # of a damaged header of a part
         raise RequestError("CN501", _("the form is not valid"), why=_("a part of it is damaged")) from error
-    try:
-        return _form_images(form)
     finally:
-        await form.close()
+        for file in parser._files_to_close_on_error:  # of every form
+            file.close()
 
 
-def _form_images(form: FormData) -> list[ImageFile]:
+def _files_of(form: FormData) -> list[ImageFile]:
+    """The files of the field `images` of a form. Raises RequestError CN501."""
     values = form.getlist("images")
     if not values or not all(isinstance(value, UploadFile) for value in values):
         raise RequestError(
@@ -319,8 +329,8 @@ def _form_images(form: FormData) -> list[ImageFile]:
     ]
 
 
-def _read_json(values: Any) -> list[ImageFile]:
-    """The images of a JSON document. Raises RequestError CN501."""
+def _read_json(values: Any, max_files: int) -> list[ImageFile]:
+    """The images of a JSON document. Raises RequestError."""
     texts = values.get("images") if isinstance(values, dict) else None
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
         raise RequestError(
@@ -334,6 +344,8 @@ def _read_json(values: Any) -> list[ImageFile]:
             _("the JSON document has the unknown key {name!r}", name=visible(extra[:100], one_line=True)),
             hint=_("other parameters are part of the URL"),
         )
+    if len(texts) > max_files:
+        raise _too_many(max_files)
     files = []
     for i, text in enumerate(texts):
         data = text.partition(",")[2] if text.startswith("data:") else text
@@ -352,7 +364,13 @@ def _only(body: bytes) -> ImageFile:
 
 def _shown_name(name: str | None, index: int) -> str:
     """The name of an image in the answer: that of the client's file, or its number."""
-    return visible(name[:_MAX_NAME], one_line=True) if name else _("image {n}", n=index + 1)
+    return visible(name[:_MAX_NAME], one_line=True) if name else _numbered(index + 1)
+
+
+@cache
+def _numbered(number: int) -> str:
+    """The name of an image without one; translating it takes longer than other parts of a request."""
+    return _("image {n}", n=number)
 
 
 def _too_many(most: int) -> RequestError:

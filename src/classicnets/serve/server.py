@@ -24,6 +24,7 @@ from classicnets.errors import MachineError
 from classicnets.serve.app import Settings, create
 from classicnets.serve.metrics import FOLDER
 from classicnets.serve.models import Models
+from classicnets.serve.protocol import protocol
 from classicnets.spec import ServeOptions
 from classicnets.text import _
 
@@ -127,8 +128,9 @@ def prepare(settings: Settings) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         log_config=None,
-        log_level="warning",
+        log_level="error",  # its warnings are what clients send
         access_log=options.access_log,
+        http=protocol,
         server_header=False,
         proxy_headers=False,
         ws="none",
