@@ -551,20 +551,12 @@ def test_examples_are_fitted_and_at_most_thirty(color: cn.Run) -> None:
 
 def test_drawing_is_centered_for_data_sets_of_characters() -> None:
     keys = ["net", "int8", "licence", "classes", "test_accuracy", "test_pictures", "parameters", "macs"]
-    keys += ["min_confidence", "preprocess"]
-    source: Any = SimpleNamespace(
-        run=SimpleNamespace(path=Path("run")), preprocess=Preprocess(channels=1, image_size=28)
-    )
+    facts = dict.fromkeys([*keys, "min_confidence"]) | {"preprocess": Preprocess(channels=1, image_size=28).to_dict()}
     for name, title, is_handwriting in (
         ("mnist", "MNIST", True), ("kmnist", "Kuzushiji-MNIST", True), ("fashion_mnist", "Fashion-MNIST", False),
         ("photos", "photos", False),
     ):  # fmt: skip
-        facts = dict.fromkeys(keys) | {"data_name": name}
-        table = trace(nn.Flatten(), (1, 28, 28))
-        network = page_facts.PageNetwork(
-            source=source, file="", facts=facts, calls=(), sources={"logits": ()}, table=table, weights=frozenset()
-        )
-        entry = page_facts.network_entry(network)
+        entry = page_facts.network_entry(facts | {"data_name": name}, "run", "0.onnx")
         assert (entry["handwriting"], entry["data_title"]) == (is_handwriting, title)
 
 

@@ -592,7 +592,9 @@ def check_sweep(page: Any, plane: int) -> None:
     said = page.inner_text("#status")
     button.click()
     page.wait_for_function(f"start => {index} > start + 1", arg=start)
-    assert button.inner_text() == "Stop" and page.inner_text("#status") == said
+    assert button.inner_text() == "Stop"
+    now = page.inner_text("#status")
+    assert now == said or "=" not in now  # none of the many values is announced
     page.keyboard.press("Control")
     assert button.inner_text() == "Move over all values"
     shown_value(
