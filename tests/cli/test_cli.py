@@ -31,11 +31,11 @@ def run(blobs: Path) -> Path:
     return path
 
 
-def test_overview_shows_the_six_main_commands(cli: CommandLine) -> None:
+def test_overview_shows_the_main_commands(cli: CommandLine) -> None:
     code, out, err = cli()
     assert code == 0 and err == ""
     commands = re.findall(r"^  classicnets (\w+)", out, re.M)
-    assert commands == ["list", "show", "train", "evaluate", "predict", "export"]
+    assert commands == ["list", "show", "train", "evaluate", "predict", "export", "serve"]
 
 
 def test_help_prints_the_overview(cli: CommandLine, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +211,9 @@ def test_the_first_digit_of_a_code_is_the_exit_code(path: Path) -> None:
     for name, code in re.findall(r'(\w+)\(\s*"(CN\d{3})"', path.read_text()):
         if name.endswith(("Error", "CheckFailed")) and hasattr(errors, name):
             assert getattr(errors, name).exit_code == int(code[2])
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """pytest imports them by their names, so that it collects only one of two with the same name."""
+    names = Counter(path.name for path in Path(__file__).parents[1].rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
