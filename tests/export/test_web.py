@@ -814,8 +814,13 @@ def test_a_page_of_a_file_that_it_cannot_show(kept: cn.Run, tmp_path: Path, monk
         patch.setattr(web, "MAX_BYTES", 1000)
         with pytest.raises(CheckFailed, match="too large"):
             write_file_page(tmp_path / "x.onnx", tmp_path / "page")
-    with pytest.raises(CheckFailed, match="classicnets export"):
+    with pytest.raises(CheckFailed, match="classicnets export"):  # its metadata and its graph lack what a page shows
         write_file_page(sealed(colors_onnx(tmp_path / "colors.onnx", checksum="sha256")), tmp_path / "page")
+    read = exported.read_facts
+    monkeypatch.setattr(exported, "read_facts", lambda path, **options: {**read(path, **options), "macs": None})
+    with pytest.raises(CheckFailed) as caught:
+        write_file_page(tmp_path / "x.onnx", tmp_path / "page")
+    assert caught.value.why == "the metadata of this file has no macs"
     assert not any((tmp_path / "page").iterdir())
 
 

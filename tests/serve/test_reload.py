@@ -131,6 +131,8 @@ def write_small_page(file: Path, folder: Path, *, trust: bool) -> None:
     """Stands in for `write_file_page`: a page that names the classes of the file."""
     if file.name == "none.onnx":
         raise CheckFailed("CN107", "no page", why="it is a test")
+    if file.name == "odd.onnx":
+        raise KeyError("parameters")
     (folder / "index.html").write_text(", ".join(OnnxClassifier(file, trust=trust).classes))
     (folder / "0.onnx").write_bytes(file.read_bytes())
     network = {"file": "0.onnx", "layers": [{"name": "last", "output": "probabilities"}]}
@@ -142,7 +144,8 @@ def test_the_page_of_a_file_is_written_again_with_the_file(
 ) -> None:
     (tmp_path / "pages").mkdir()
     file, other = model(tmp_path / "x.onnx"), model(tmp_path / "none.onnx")
-    client = clients(file, other, seconds=0.01, write_page=write_small_page, folder=tmp_path / "pages")
+    odd = model(tmp_path / "odd.onnx")
+    client = clients(file, other, odd, seconds=0.01, write_page=write_small_page, folder=tmp_path / "pages")
     assert client.get("/").text == "red, green, blue" and client.get("/0.onnx").status_code == 200
     answer = client.post("/predict?activations=last", content=RED, headers=OCTETS).json()["predictions"][0]
     assert answer["activations"]["last"]["shape"] == [3]
@@ -150,6 +153,7 @@ def test_the_page_of_a_file_is_written_again_with_the_file(
     wait_until(lambda: label(client) == "rot")
     assert client.get("/").text == "rot, grün, blau"
     assert len([*tmp_path.glob("pages/*/0.onnx")]) == 1  # the old page is gone
+    assert "odd: there is no page: KeyError('parameters')" in caplog.text
     assert "none: there is no page: it is a test" in caplog.text and "<li>none: red" in client.get("/models/none/").text
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _FILE = "networks/0.onnx"
 _WEIGHT = ".weight"
+_UNKNOWN = {"int8": False, "test_accuracy": None, "test_pictures": None, "min_confidence": None}  # where not stated
+_STATED = ("net", "data_name", "licence", "parameters", "macs")  # what a page says of every network
 
 
 def write_file_page(path: Path, folder: Path, *, trust: bool = False) -> None:
@@ -50,6 +52,13 @@ def write_file_page(path: Path, folder: Path, *, trust: bool = False) -> None:
             where=path.name,
             why=_("this file takes an image that is already resized"),
         )
+    if missing := [name for name in _STATED if facts.get(name) is None]:
+        raise CheckFailed(
+            "CN107",
+            _("a page shows files of `classicnets export`"),
+            where=path.name,
+            why=_("the metadata of this file has no {names}", names=", ".join(missing)),
+        )
     if path.stat().st_size > web.MAX_BYTES:
         raise CheckFailed(
             "CN107",
@@ -73,7 +82,7 @@ def write_file_page(path: Path, folder: Path, *, trust: bool = False) -> None:
         model.metadata_props.remove(entry)  # the checksum
     (folder / _FILE).parent.mkdir()
     (folder / _FILE).write_bytes(exported.seal_onnx(model.SerializeToString()))
-    entry = page_facts.network_entry(facts, path.stem, _FILE)
+    entry = page_facts.network_entry(_UNKNOWN | facts, path.stem, _FILE)
     preprocess = Preprocess.from_dict(facts["preprocess"])
     shapes = _shapes(folder / _FILE, names, preprocess)
     layers = [*_layer_entries(model, nodes, shapes, preprocess.views)]

@@ -219,9 +219,9 @@ def _write_page(source: Source, file: Path) -> Path | None:
     folder = Path(tempfile.mkdtemp(dir=source.folder))
     try:
         source.write_page(file, folder, trust=source.trust)
-    except (ClassicnetsError, OSError) as error:
+    except Exception as error:  # whatever it is, the file answers
         shutil.rmtree(folder, ignore_errors=True)
-        why = (error.why or error.what) if isinstance(error, ClassicnetsError) else error
+        why = (error.why or error.what) if isinstance(error, ClassicnetsError) else repr(error)
         log.warning(_("{name}: there is no page: {why}", name=source.name, why=why))
         return None
     return folder
