@@ -45,6 +45,13 @@ from classicnets.text import _, command, note
 __all__ = ["Accepted", "Evaluation", "Exported", "ExportedFile", "Input", "Model", "Prediction", "Run", "Seeds"]
 __all__ += ["count_inputs", "decoder", "describe", "load", "spread", "stream"]
 
+# of exported files, by their suffixes
+CLASSIFIERS: dict[str, type[OnnxClassifier | ProgramClassifier | ExecutorchClassifier]] = {
+    ".onnx": OnnxClassifier,
+    ".pt2": ProgramClassifier,
+    ".pte": ExecutorchClassifier,
+}
+
 
 class Model(CoreModel):
     """A trained model: a run (see `Run`), or an exported file (see `load`)."""
@@ -140,12 +147,7 @@ def load(
         MachineError: CN403, onnxruntime or ExecuTorch is not installed.
     """
     path = Path(path)
-    classifiers: dict[str, type[OnnxClassifier | ProgramClassifier | ExecutorchClassifier]] = {
-        ".onnx": OnnxClassifier,
-        ".pt2": ProgramClassifier,
-        ".pte": ExecutorchClassifier,
-    }
-    if path.suffix.lower() not in classifiers:
+    if path.suffix.lower() not in CLASSIFIERS:
         return Run(path, net=net, device=device, precision=precision, trust=trust)
     changes = {"net": net is not None, "device": device not in {"auto", "cpu"}, "precision": precision != "float32"}
     if any(changes.values()):
@@ -157,7 +159,7 @@ def load(
             why=_("the file contains the network, which runs on the CPU in the precision of the file"),
             hint=_("the same without {options}", options=options),
         )
-    exported = classifiers[path.suffix.lower()](path, trust=trust)
+    exported = CLASSIFIERS[path.suffix.lower()](path, trust=trust)
     facts = exported.facts
     return Model(
         exported,

@@ -9,11 +9,10 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from classicnets.api.models import Run
+from classicnets.api.models import CLASSIFIERS, Run
 from classicnets.datasets.types import Say
 from classicnets.errors import CheckFailed, UsageError
 from classicnets.evaluation.onnx import OnnxClassifier
-from classicnets.evaluation.program import ProgramClassifier
 from classicnets.export.file_page import write_file_page
 from classicnets.files import temporary_folder, user_path
 from classicnets.serve import server
@@ -24,8 +23,6 @@ from classicnets.spec import ServeOptions
 from classicnets.text import _, command
 
 __all__ = ["Settings", "serve"]
-
-_OPENERS: dict[str, type[OnnxClassifier | ProgramClassifier]] = {".onnx": OnnxClassifier, ".pt2": ProgramClassifier}
 
 
 def serve(
@@ -79,13 +76,13 @@ def serve(
 
 def _name(path: Path) -> str:
     """The name of a model in paths: that of its file or folder, with the letters that need no escape."""
-    stem = path.resolve().stem if path.suffix.lower() in _OPENERS else path.resolve().name
+    stem = path.resolve().stem if path.suffix.lower() in CLASSIFIERS else path.resolve().name
     return re.sub(r"[^A-Za-z0-9._-]", "_", stem)
 
 
 def _source(name: str, path: Path, folder: Path, options: ServeOptions, say: Say, *, trust: bool) -> Source:
     """What a model is opened from; a run is exported to `folder` first."""
-    opener = _OPENERS.get(path.suffix.lower())
+    opener = CLASSIFIERS.get(path.suffix.lower())
     if opener is not None:
         is_shown = opener is OnnxClassifier and not options.no_page and find_spec("onnx") is not None
         write_page = write_file_page if is_shown else None

@@ -27,7 +27,7 @@ class Serve:
     """Options of `serve` that are not in `ServeOptions`."""
 
     models: list[str] = option(
-        help="exported .onnx or .pt2 file, run folder, or folder of a web page", metavar="MODEL", nargs="+"
+        help="exported .onnx, .pt2 or .pte file, run folder, or folder of a web page", metavar="MODEL", nargs="+"
     )
     trust: bool = option(False, **TRUST)
 

@@ -175,12 +175,17 @@ METRICS = {
     "operation_id": "metrics",
     "responses": _answers("metrics", {"text/plain": {"schema": _TEXT}}, _ERROR),
 }
-_EXTENSIONS = ["binary_tensor_data", "classification", "model_repository"]
+# the answer of the path itself
+SERVER = {
+    "name": "classicnets",
+    "version": __version__,
+    "extensions": ["binary_tensor_data", "classification", "model_repository"],
+}
 V2_SERVER = _plain(
     "Open Inference Protocol: the server",
     "v2Server",
     _OBJECT,
-    {"name": "classicnets", "version": __version__, "extensions": _EXTENSIONS},
+    SERVER,
     _V2_ERROR,
 )
 V2_LIVE = _plain("Open Inference Protocol: the server is alive", "v2Live", _OBJECT, {"live": True}, _V2_ERROR)

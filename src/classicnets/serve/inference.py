@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
-from classicnets import __version__
 from classicnets.errors import RequestError
 from classicnets.evaluation.classify import best_classes
 from classicnets.evaluation.onnx import INPUT, OUTPUT
 from classicnets.images.formats import MAX_SIDE
+from classicnets.serve.documentation import SERVER
 from classicnets.serve.limits import is_number
 from classicnets.serve.models import Opened, ServedModel
 from classicnets.serve.predict import IN_LOOP_JSON, Service
@@ -38,8 +38,7 @@ class Inference:
 
     async def server(self, _request: Request) -> Response:
         """Describe the server."""
-        extensions = ["binary_tensor_data", "classification", "model_repository"]
-        return reply({"name": "classicnets", "version": __version__, "extensions": extensions})
+        return reply(SERVER)
 
     async def live(self, _request: Request) -> Response:
         """Say that the server is alive."""
@@ -86,25 +85,21 @@ class Inference:
             identity = values.get("id")
             if identity is not None and not (isinstance(identity, str) and len(identity) <= _MAX_ID):
                 raise _malformed(_("its id is no text, or is too long"))
-            outputs = _outputs(values)
+            output = _output_form(values)
             is_quick = len(document) <= IN_LOOP_JSON
             pixels = await service.run(is_quick, _pixels, values, tensors, service.limits.options.max_pixels)
             images = pixels.transpose(0, 3, 1, 2)
             fitted = await service.fit(images, opened.classifier.preprocess)
             probabilities = await service.probabilities(model, opened, fitted)
-        described, parts = [], []
-        for output in outputs:
-            entry, part = _output(output, probabilities, opened)
-            described.append(entry)
-            parts.append(part)
-        answer = {"model_name": model.name, "model_version": VERSION, "outputs": described}
+        described, data = _output(output, probabilities, opened)
+        answer = {"model_name": model.name, "model_version": VERSION, "outputs": [described]}
         if identity is not None:
             answer["id"] = identity
-        if not any(parts):
+        if not data:
             return reply(answer)
         header = dump(answer).encode()
         headers = {_HEADER: str(len(header))}
-        return Response(header + b"".join(parts), 200, headers, "application/octet-stream")
+        return Response(header + data, 200, headers, "application/octet-stream")
 
     def _find(self, request: Request) -> ServedModel:
         """The model of a request. Raises RequestError CN504."""
@@ -184,28 +179,23 @@ def _parameters(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return parameters
 
 
-def _outputs(values: Mapping[str, Any]) -> list[tuple[bool, int]]:
-    """For each output of the answer, whether it is binary, and how many classes it names (0: all probabilities)."""
+def _output_form(values: Mapping[str, Any]) -> tuple[bool, int]:
+    """Whether the output of the answer is binary, and how many classes it names (0: all probabilities)."""
     binary = _parameters(values).get("binary_data_output", False)
     chosen = values.get("outputs") or [{"name": OUTPUT}]
     if not isinstance(chosen, list) or not all(isinstance(output, dict) for output in chosen):
         raise _malformed(_("its outputs are no list of JSON objects"))
-    return [*_checked_outputs(chosen, binary)]
-
-
-def _checked_outputs(chosen: list[dict[str, Any]], binary: object) -> Iterator[tuple[bool, int]]:
     if len(chosen) > 1:
         raise _malformed(_("an output is requested twice"))
-    for output in chosen:
-        name = output.get("name")
-        if name != OUTPUT:
-            hint = nearest(str(name)[:100], [OUTPUT])
-            raise RequestError("CN501", _("the output is called {name}", name=OUTPUT), hint=hint)
-        parameters = _parameters(output)
-        classes = parameters.get("classification", 0)
-        if type(classes) is not int or classes < 0:
-            raise _malformed(_("the parameter classification is no number of classes"))
-        yield bool(parameters.get("binary_data", binary)), classes
+    name = chosen[0].get("name")
+    if name != OUTPUT:
+        hint = nearest(str(name)[:100], [OUTPUT])
+        raise RequestError("CN501", _("the output is called {name}", name=OUTPUT), hint=hint)
+    parameters = _parameters(chosen[0])
+    classes = parameters.get("classification", 0)
+    if type(classes) is not int or classes < 0:
+        raise _malformed(_("the parameter classification is no number of classes"))
+    return bool(parameters.get("binary_data", binary)), classes
 
 
 def _output(chosen: tuple[bool, int], probabilities: np.ndarray, opened: Opened) -> tuple[dict[str, Any], bytes]:

@@ -40,10 +40,6 @@ class FileClassifier(Classifier, Protocol):
         """The metadata of the file."""
 
 
-# Opens an exported file: path and whether it is trusted -> classifier. A class, so that other processes can import it.
-Opener = Callable[[Path, bool], FileClassifier]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """What a model is opened from; it can be sent to another process.
@@ -52,7 +48,7 @@ class Source:
         name: Its name in paths.
         origin: What the user named: a file, a run folder, or the folder of a page; for messages on this machine.
         file: The exported file that answers.
-        open: Opens the file.
+        open: Opens the file; path and whether it is trusted -> classifier. Other processes can import it.
         page: The folder of a web page that shows the model, if there is one.
         write_page: Writes the page of `file` into a folder, if there is none: file, folder, whether it is trusted.
         folder: For what it writes; it outlives the server.
