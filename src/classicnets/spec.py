@@ -18,6 +18,7 @@ from classicnets.text import _, command
 from classicnets.values import RENAMED_SETTINGS, Recipe, current_names, stored_names
 
 ON_BAD_IMAGE = ("fail", "skip")
+PARALLEL_FORMS = ("ddp", "towers", "hybrid", "auto")
 EXPORT_FORMATS = ("onnx", "torch", "web", "executorch", "triton")
 EXPORT_INPUTS = ("pixels", "float")
 MAX_LOSS = 5.0  # percentage points of test accuracy that int8 quantization may cost by default
@@ -147,6 +148,19 @@ class RunSpec:
         read=read_count,
         minimum=1,
     )
+    parallel: str | None = option(
+        None,
+        help="how several processes share a run: ddp (each has a part of every batch), towers (each has half of a"
+        " network of two towers), hybrid (ddp, but each has a part of the dense layers), auto (the cheapest)",
+        group="processes",
+        choices=PARALLEL_FORMS,
+        shown="ddp with several processes",
+    )
+    local_batch_norm: bool = option(
+        False,
+        help="normalize over each process's part of a batch, instead of the whole batch",
+        group="processes",
+    )
     keep_epochs: bool = option(
         False, help="keep the weights of every epoch, which `export --format web` then shows", group="run"
     )
@@ -222,6 +236,34 @@ class Study:
         read=int,
         minimum=1,
         old_flags=("--side-by-side",),
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processes:
+    """The processes that share a run; its results do not depend on them, except for rounding."""
+
+    processes: int | None = option(
+        None,
+        help="number of processes on this machine that share the run; for several machines, see docs/scale.md",
+        group="processes",
+        metavar="N",
+        shown="1",
+        read=int,
+        minimum=1,
+    )
+    max_restarts: int = option(
+        3, help="number of times that a run is resumed after a process has failed", group="processes", metavar="N", minimum=0
+    )
+    process_timeout: float = option(
+        300.0,
+        help="longest time that a process waits for the others before the run ends",
+        group="processes",
+        metavar="SECONDS",
+        minimum=1,
     )
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from classicnets.cli import arguments
 from classicnets.errors import UsageError
 from classicnets.options import about, option, spelling
 from classicnets.report.output import print
-from classicnets.spec import OFFLINE, Output, RunSpec, Study
+from classicnets.spec import OFFLINE, Output, Processes, RunSpec, Study
 from classicnets.strict_json import dump
 from classicnets.text import _, again, command, plural
 
@@ -37,7 +37,7 @@ class Train:
     jsonl: bool = option(False, help="print each event and the result as one line of JSON", group="output")
 
 
-OPTIONS = (RunSpec, Study, Output, Train)
+OPTIONS = (RunSpec, Study, Processes, Output, Train)
 
 
 def run(args: argparse.Namespace) -> int:
