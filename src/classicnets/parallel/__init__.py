@@ -1,0 +1,1 @@
+"""Training of one run by several processes."""
