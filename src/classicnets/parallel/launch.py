@@ -47,7 +47,7 @@ def launch(arguments: Sequence[str], processes: int, max_restarts: int, environm
     threads = str(max(1, machine.usable_cores() // processes))
     with temporary_folder() as folder:
         outcome = folder / "outcome"
-        variables = {"OMP_NUM_THREADS": threads, OUTCOME: str(outcome), **environment}
+        variables = {"OMP_NUM_THREADS": threads, OUTCOME: str(outcome), "TORCH_CPP_LOG_LEVEL": "ERROR", **environment}
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
@@ -78,6 +79,7 @@ class World:
         rank, size, local_rank, local_size, restart_count, run_id: as in `Place`.
         timeout: seconds that an exchange waits for the others.
         store: of this attempt; the keys of earlier attempts are not in it.
+        folder: the run folder, once it is known; errors name it.
     """
 
     def __init__(self, place: Place, store: Store, pulse_store: Store, timeout: float) -> None:
@@ -86,6 +88,7 @@ class World:
         self.local_rank, self.local_size = place.local_rank, place.local_size
         self.restart_count, self.run_id = place.restart_count, place.run_id
         self.stop_requested = False
+        self.folder: str | Path = "RUN"
         self._turns = 0
         self.pulse = Pulse(pulse_store, self.rank, self.size, end=end_now)
 
@@ -308,14 +311,15 @@ class World:
             return self._disconnected(error)
         silent = {rank: beat for rank, beat in suspects.items() if self.pulse.silence(rank) > SILENCE - INTERVAL}
         rank, beat = min((silent or suspects).items(), key=lambda item: (item[1].step, item[0]))
+        lost = self._lost(rank, beat, hangs=True)
         beat.kill()
-        return self._lost(rank, beat, hangs=not silent)
+        return lost
 
     def _lost(self, rank: int, beat: Beat, *, hangs: bool = False) -> Lost:
         fields = {"rank": rank, "size": self.size, "host": beat.host, "pid": beat.pid, "doing": beat.doing()}
         what = _("process {rank} of {size} is gone", **fields)
         why = _("it ended without an error, as a process that is killed; the system kills one if memory runs out")
-        if not beat.is_dead() and (hangs or self.pulse.silence(rank) < 2 * SILENCE + self.timeout):
+        if hangs:
             what = _("process {rank} of {size} does not respond", **fields)
             why = _("the others have waited for it for {seconds:g} s (--process-timeout)", seconds=self.timeout)
         where = _("rank {rank} on {host}, process {pid}; last seen: {doing}", **fields)
@@ -347,8 +351,7 @@ class World:
         return lost
 
     def _resume_hint(self) -> str:
-        return _("{command}   # goes on from the last checkpoint", command=command("classicnets", "train", "--resume",
-                                                                                   "RUN"))
+        return _("{command}   # goes on from the last checkpoint", command=command("classicnets", "train", "--resume", self.folder))
 
 
 RESTART = 75  # exit code of a process that is to be started again
