@@ -228,9 +228,9 @@ class Session:
         remove_parts(run.path)
         remove_parts(run.epochs)
         has_checkpoint = run.last.exists()
-        # a checkpoint replaces the initial weights, so their file is not needed
         blank = _blank(plan)
-        net = (replace(plan, weights="") if has_checkpoint else plan).build(say)
+        # a checkpoint, or the first process, replaces the initial weights, so their file is not needed
+        net = (replace(plan, weights="") if has_checkpoint or group.rank else plan).build(say)
         # as at the start of the run: a run of version 0.1, which does not record the number, did not split batches
         batch_threads = facts.get("batch_threads", 1 if has_checkpoint else None) if group.size == 1 else 1
         acceleration = choose_acceleration(plan, net, batch_threads)
