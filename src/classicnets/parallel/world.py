@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,10 +25,12 @@ from classicnets.errors import ClassicnetsError, MachineError, UsageError
 from classicnets.parallel.place import Place, check_torch, read_place
 from classicnets.parallel.pulse import ENDED, ERROR, FAILED, INTERVAL, SILENCE, WORKING, Beat, Pulse
 from classicnets.strict_json import dump, parse
-from classicnets.text import _, command, join as join_names, note
+from classicnets import text
+from classicnets.text import _, command, note
 
 _CONNECT_SECONDS = 30.0  # in which the store must answer; its process runs already
 _POLL_SECONDS = 0.05
+_FIRST_SECONDS = 0.5  # that rank 0 has to report an error that all raise
 _CONTROL_SECONDS = 0.5  # between two control points
 _MOST_STEPS = 1000  # between two control points
 
@@ -212,19 +214,6 @@ class World:
 
     # how they end
 
-    @contextmanager
-    def stopping(self, install: Callable[[Callable[[], None]], Any]) -> Iterator[None]:
-        """While open, a signal only requests that all processes stop at the next control point.
-
-        Args:
-            install: called with the function that requests it; returns what undoes it.
-        """
-        undo = install(self.request_stop)
-        try:
-            yield
-        finally:
-            undo()
-
     def request_stop(self) -> None:
         """Stop all processes at the next control point."""
         self.stop_requested = True
@@ -258,9 +247,18 @@ class World:
             return self._without_store(unreachable)
 
     def _claim(self, error: BaseException) -> BaseException:
-        """`error` if this process is the first to report one, after publishing it; else Quiet."""
+        """`error` if this process is the first to report one, after publishing it; else Quiet.
+
+        If all raise it, such as for a loss that is not finite, rank 0 reports it, because it has the run folder.
+        """
+        ends_at = time.monotonic() + (_FIRST_SECONDS if self.rank else 0)
+        while time.monotonic() < ends_at and not self.pulse.error():
+            time.sleep(_POLL_SECONDS)
         if self.store.add("claim", 1) > 1:
             return Quiet(self._published_exit_code())
+        if self.rank and isinstance(error, ClassicnetsError) and not isinstance(error, Lost):
+            here = _("rank {rank} on {host}", rank=self.rank, host=self.pulse.beat.host)
+            error.where = _("{where} ({rank})", where=error.where, rank=here) if error.where else here
         code = exit_code(error)
         restarts = isinstance(error, Lost) and self.place.restarts_left > 0
         self.store.set(ERROR, dump({"exit_code": code, "restarts": restarts}))
@@ -372,8 +370,8 @@ def end_now(code: int) -> NoReturn:
     os._exit(code)
 
 
-def join(timeout: float, place: Place | None = None) -> World | None:
-    """Join the other processes that torchrun has started; return None if this process is alone.
+def join(timeout: float, place: Place | None = None) -> World:
+    """Join the other processes that torchrun has started.
 
     Args:
         timeout: seconds that an exchange waits for the others.
@@ -384,8 +382,6 @@ def join(timeout: float, place: Place | None = None) -> World | None:
         MachineError: CN406, the others cannot be reached; CN407, this torch cannot do it.
     """
     place = place or read_place()
-    if place is None:
-        return None
     check_torch()
     shared = _connect(place)
     prefix = _meet(shared, place, timeout)
@@ -446,7 +442,7 @@ def _meet(store: Store, place: Place, timeout: float) -> str:
                     store.set(f"welcome/{bytes(store.get(f'hello/{rank}')).decode()}", prefix)
         time.sleep(_POLL_SECONDS)
     missing = others if place.rank == 0 else [0]
-    raise _no_connection(place, _("no answer from rank {ranks}", ranks=join_names([*map(str, missing)])))
+    raise _no_connection(place, _("no answer from rank {ranks}", ranks=text.join([*map(str, missing)])))
 
 
 def _no_connection(place: Place, why: str) -> MachineError:
