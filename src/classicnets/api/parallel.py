@@ -79,8 +79,8 @@ def session(
     *,
     data: str | None = None,
     loader_threads: int | None = None,
-) -> Iterator[Session]:
-    """Start or resume the run that all processes of `world` share.
+) -> Iterator[Session | None]:
+    """Start or resume the run that all processes of `world` share; yield None if it was complete before a restart.
 
     Args:
         world: the processes.
@@ -109,6 +109,10 @@ def session(
                 started.lock.release()
                 del started
                 job.start(path)
+    restarted = world.place.restart_count > 0
+    if world.broadcast(path is not None and restarted and "result" in RunFolder(path).read()):
+        yield None
+        return
     world.folder = world.broadcast(str(path))
     with shared_folder(world, path) as own:
         world.phase(_("reading images"))

@@ -102,7 +102,7 @@ def _launch(args: argparse.Namespace, session: Session, options: Processes) -> i
     """Train a run in several processes of this machine, which resume its folder; return the exit code."""
     count = options.processes or 1
     api.parallel.check_processes(count, session.plan.device)
-    run = session.folder.path.absolute()
+    run = session.folder.path
     kept = (*fields(Output), *fields(Train), *fields(arguments.Common))
     given = [f.name for kind in OPTIONS for f in fields(kind) if f not in kept and not about(f).resumes]
     changes = {**dict.fromkeys([*given, "runs"]), "process_timeout": options.process_timeout}
@@ -137,6 +137,8 @@ def _train_shared(args: argparse.Namespace, options: Train, output: Output, proc
                 loader_threads=given.get("loader_threads"),
             ) as session,
         ):
+            if session is None:
+                return 0
             if world.rank == 0:
                 if session.state.epoch or session.state.step:
                     console.print(_("resuming {run} after {position}", run=session.folder.path, position=session.position))

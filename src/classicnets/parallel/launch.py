@@ -28,17 +28,18 @@ OUTCOME = "CLASSICNETS_OUTCOME"  # a file in which a process writes the exit cod
 _STOP_SECONDS = 600  # that processes have after Ctrl-C to save a checkpoint
 
 
-def launch(arguments: Sequence[str], processes: int, max_restarts: int, run: Path) -> int:
-    """Run `classicnets` with these arguments in several processes and return the exit code of the command.
+def launch(arguments: Sequence[str], processes: int, max_restarts: int, run: Path, module: str = "classicnets") -> int:
+    """Run a module with these arguments in several processes and return the exit code of the command.
 
     Each of them joins the others with `join`. If one of them dies, all are started again, at most `max_restarts` times.
     An error that one of them has reported ends all of them.
 
     Args:
-        arguments: the words after `classicnets`.
+        arguments: the words after the name of the module.
         processes: number of processes.
         max_restarts: how often they are started again.
         run: the run folder, which an error names.
+        module: the module that each process runs.
 
     Raises:
         MachineError: CN405, all died without a word; CN407, this torch cannot do it.
@@ -61,7 +62,7 @@ def launch(arguments: Sequence[str], processes: int, max_restarts: int, run: Pat
             logs_specs=DefaultLogsSpecs(log_dir=str(folder / "logs")),
             shutdown_timeout=_STOP_SECONDS,
         )
-        words = [word.replace("$", "$$") for word in ("-P", "-m", "classicnets", *arguments)]  # the agent fills in $
+        words = [word.replace("$", "$$") for word in ("-P", "-m", module, *arguments)]  # the agent fills in $
         failed: ChildFailedError | None = None
         stopped_by = 0
         with _environment(variables), _quiet_agent(), _restored_signals():
