@@ -121,7 +121,9 @@ def check_processes(processes: int, device: str) -> None:
             hint=again("classicnets", "train", "NET", processes=most, max_restarts=None, process_timeout=None),
         )
     if kind == "cpu" and processes > cores:
-        note(_("{n} processes share {cores} cores, so they are slower than {cores} processes", n=processes, cores=cores))
+        note(
+            _("{n} processes share {cores} cores, so they are slower than {cores} processes", n=processes, cores=cores)
+        )
 
 
 def _read(path: Path) -> int:
@@ -175,7 +177,11 @@ def _quiet_agent() -> Iterator[None]:
 @contextmanager
 def _restored_signals() -> Iterator[None]:
     """Restore the handlers of signals that the agent replaces."""
-    numbers = [signal.SIGINT, signal.SIGTERM, *(getattr(signal, n) for n in ("SIGHUP", "SIGQUIT") if hasattr(signal, n))]
+    numbers = [
+        signal.SIGINT,
+        signal.SIGTERM,
+        *(getattr(signal, n) for n in ("SIGHUP", "SIGQUIT") if hasattr(signal, n)),
+    ]
     before = {number: signal.getsignal(number) for number in numbers}
     try:
         yield

@@ -172,8 +172,12 @@ class World:
                 raise UsageError(
                     "CN214",
                     _("the processes of the run differ: {name}", name=name),
-                    where=_("rank {rank} on {host}, compared with rank 0 on {first}", rank=rank, host=hosts[rank],
-                            first=hosts[0]),
+                    where=_(
+                        "rank {rank} on {host}, compared with rank 0 on {first}",
+                        rank=rank,
+                        host=hosts[rank],
+                        first=hosts[0],
+                    ),
                     why="\n".join(_differences(values[0], other)),
                     hint=hint or _("start every process with the same command, program and data"),
                 )
@@ -454,8 +458,13 @@ def _no_connection(place: Place, why: str) -> MachineError:
     return MachineError(
         "CN406",
         _("the processes of the run cannot be connected"),
-        where=_("rank {rank} of {size}, store at {host}, port {port}", rank=place.rank, size=place.size, host=host,
-                port=port),
+        where=_(
+            "rank {rank} of {size}, store at {host}, port {port}",
+            rank=place.rank,
+            size=place.size,
+            host=host,
+            port=port,
+        ),
         why=why,
         hint=tuple(hints),
     )
