@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from classicnets.strict_json import parse
 from support.idx import make_idx_folder
 
 TRAIN = ["train", "lenet_d2l", "--recipe", "fast", "--save-every", "0.1", "--runs", "runs"]
-SETTINGS = ["--set", "epochs=2", "batch_size=8", "validation=0", "lr=0.001"]
+SETTINGS = ["--set", "epochs=2", "batch_size=8", "validation=0", "monitor=none"]
 LAUNCHED = [sys.executable, "-P", "-m", "classicnets", *TRAIN, "--processes", "2", "--jsonl"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=2"]
 TORCHRUN += ["-m", "classicnets", *TRAIN]
@@ -70,14 +70,10 @@ def run_in(root: Path, name: str) -> Path:
     return run.parent
 
 
-def wait_until_saved(root: Path, name: str) -> None:
-    """Wait until the run of a command has a checkpoint."""
-    wait_for(lambda: any((root / name / "runs").glob("*/last.safetensors")))
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until a condition is true; a test that waits for too long is stopped by its timeout."""
-    while not condition():
+def wait_until_saved(root: Path, name: str, process: subprocess.Popen[str]) -> None:
+    """Wait until the run of a command has a checkpoint; a test that waits for too long is stopped by its timeout."""
+    while not any((root / name / "runs").glob("*/last.safetensors")):
+        assert process.poll() is None, process.communicate()
         time.sleep(0.02)
 
 
@@ -109,7 +105,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="fi
 def test_a_killed_process_is_started_again(root: Path, uninterrupted: dict[str, torch.Tensor]) -> None:
     """The run resumes by itself, and ends with the weights of one that nothing has interrupted."""
     with started(root, "killed", LAUNCHED) as process:
-        wait_until_saved(root, "killed")
+        wait_until_saved(root, "killed", process)
         time.sleep(random.Random().uniform(0, 0.5))
         os.kill(random.choice(children(process.pid)), signal.SIGKILL)
         _out, err = process.communicate(timeout=100)
@@ -121,7 +117,7 @@ def test_a_killed_process_is_started_again(root: Path, uninterrupted: dict[str, 
 def test_torchrun_resumes_the_run_of_its_job(root: Path, uninterrupted: dict[str, torch.Tensor]) -> None:
     """Processes that torchrun starts again find the run that they have started before."""
     with started(root, "torchrun", TORCHRUN) as process:
-        wait_until_saved(root, "torchrun")
+        wait_until_saved(root, "torchrun", process)
         os.kill(children(process.pid)[0], signal.SIGKILL)
         _out, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
@@ -132,7 +128,7 @@ def test_torchrun_resumes_the_run_of_its_job(root: Path, uninterrupted: dict[str
 
 def test_ctrl_c_saves_once_and_leaves_nothing_behind(root: Path) -> None:
     with started(root, "stopped", LAUNCHED) as process:
-        wait_until_saved(root, "stopped")
+        wait_until_saved(root, "stopped", process)
         workers = children(process.pid)
         process.send_signal(signal.SIGINT)
         _out, err = process.communicate(timeout=100)

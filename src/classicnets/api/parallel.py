@@ -55,7 +55,7 @@ def joined(timeout: float) -> Iterator[World]:
     try:
         yield world
         world.close()
-    except BaseException as error:  # noqa: BLE001 - also Ctrl-C ends all processes
+    except BaseException as error:
         failure = world.settle(error)
     if failure is None:
         return
