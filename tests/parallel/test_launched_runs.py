@@ -30,7 +30,7 @@ TORCHRUN += ["-m", "classicnets", *TRAIN]
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with images, in which the runs are."""
     root = tmp_path_factory.mktemp("launched")
-    make_idx_folder(root / "data", train=1000, test=20, classes=4, size=28)
+    make_idx_folder(root / "data", train=600, test=20, classes=4, size=28)
     return root
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -56,6 +57,7 @@ def joined(timeout: float) -> Iterator[World]:
         yield world
         world.close()
     except BaseException as error:
+        _ignore_signals()
         failure = world.settle(error)
     if failure is None:
         return
@@ -140,6 +142,12 @@ def take_part(session: Session) -> None:
         for _event in events:
             pass
     session.finish()
+
+
+def _ignore_signals() -> None:
+    """Let no signal interrupt the end of this process; the launcher sends one when another process has failed."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: None)
 
 
 def _end(code: int) -> None:
