@@ -14,6 +14,7 @@ from torch.nn.utils import parametrizations
 from classicnets.acceleration.dropout import Dropout, part_of_batch, rows_of_batch
 from classicnets.errors import UsageError
 from classicnets.inspection.guard import guard
+from classicnets.models.layers import LocalConv2d
 from classicnets.models.modules import copy_module
 from classicnets.models.registry import NETS
 from classicnets.models.variants import vary
@@ -233,6 +234,7 @@ def test_variations_of_two_towers_can_be_divided(variation: dict[str, Any]) -> N
         (lambda: tower_net("alexnet_2012", activation="random_relu"), "relu1 (RReLU)", "type"),
         (lambda: tower_net("alexnet_caffe"), "norm1 (LRN)", "normalizes over the channels of both"),
         (lambda: tower_net("alexnet_d2l"), "conv2 (Conv2d)", "reads the channels of both towers"),
+        (lambda: nn.Sequential(LocalConv2d(1, 4, 3, 6), nn.Conv2d(4, 4, 3)), "0 (LocalConv2d)", "type"),
         (lambda: nn.Sequential(nn.Conv2d(1, 3, 3)), "0 (Conv2d)", "odd number of channels"),
         (lambda: nn.Sequential(nn.Conv2d(2, 4, 3, groups=2)), "0 (Conv2d)", "does not come from two towers"),
         (lambda: nn.Sequential(nn.Conv2d(1, 4, 3)), "0", "end with a dense layer"),
