@@ -29,6 +29,7 @@ from classicnets.training.session import Session
 
 __all__ = ["World", "check_processes", "joined", "launch", "leave", "session", "take_part"]
 
+_STOPPED = (130, 143)  # exit codes after SIGINT and SIGTERM
 _has_joined = False
 
 
@@ -151,8 +152,12 @@ def _ignore_signals() -> None:
 
 
 def _end(code: int) -> None:
-    """End this process; if it was launched by `launch`, which would start it again, with 0 unless it is to."""
-    if code != worlds.RESTART and launching.write_outcome(code) and _has_joined:
+    """End this process; if it was launched by `launch`, which would start it again, with 0 unless it is to.
+
+    A signal that comes before it has joined the others may mean that one of them has died.
+    """
+    is_final = code != worlds.RESTART and (_has_joined or code not in _STOPPED)
+    if is_final and launching.write_outcome(code) and _has_joined:
         code = 0
     worlds.end_now(code)
 
