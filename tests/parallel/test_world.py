@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from torch.distributed import HashStore, PrefixStore
+from torch._C._distributed_c10d import HashStore, PrefixStore
 
 from classicnets import machine
 from classicnets.errors import ClassicnetsError, MachineError, UsageError

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, distributed
-from torch.distributed import PrefixStore, Store, TCPStore
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from classicnets import text
 from classicnets.errors import ClassicnetsError, MachineError, UsageError
