@@ -4,7 +4,7 @@ The training images lie in folders of their synsets, such as train/n01440764. Th
 and their classes are in a list; `_READERS` are the forms of it that are published:
 
 - LOC_val_solution.csv of Kaggle: "ILSVRC2012_val_00048981,n03995372 85 1 499 272", image, synset and boxes;
-- val.txt of Caffe: "ILSVRC2012_val_00000001.JPEG 65", file and number of the synset, from 0, in the order of their names;
+- val.txt of Caffe: "ILSVRC2012_val_00000001.JPEG 65", file and number of the synset, from 0, in the order of names;
 - ILSVRC2012_validation_ground_truth.txt of the development kit: on line i the number of the synset of image i, from 1,
   in the order of meta.mat (ILSVRC2012_ID) or map_clsloc.txt ("n02119789 1 kit_fox"), which is another one.
 """
@@ -500,11 +500,8 @@ def _no_images(place: _Place) -> DataError:
         return _broken(
             place.top,
             _("the images of ImageNet are still in archives"),
-            _(
-                "there are {files}, but no folders of synsets with images",
-                files=join([path.name for path in archives], 3),
-            ),
-            hint=(_("{command}   # after mkdir; each n*.tar needs a folder of its own", command=unpack)),
+            _("there is {file}, but no folder of a synset with images", file=archive.name),
+            hint=_("{command}   # after mkdir; each n*.tar needs a folder of its own", command=unpack),
         )
     return _broken(
         place.top,
