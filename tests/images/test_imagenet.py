@@ -17,7 +17,7 @@ from classicnets.images import imagenet, loading
 from classicnets.images.layout import read_layout
 from classicnets.values import Preprocess
 from support.command_line import CommandLine
-from support.images import save
+from support.images import make_imagenet, save
 
 # "imagenet_meta.mat" has these three synsets and one above them; MATLAB's format, written by scipy.io.savemat
 SYNSETS = ("n01440764", "n01443537", "n02119789")  # tench, goldfish, kit fox
@@ -280,6 +280,8 @@ def test_the_reader_of_folders_names_the_command(tmp_path: Path, cli: CommandLin
         code, _out, err = cli(*words, root)
         if words[1] != "preview":
             assert code == 3 and f"classicnets data prepare imagenet {root}" in err
+    code, _out, err = cli("data", "prepare", "imagenet", make_imagenet(tmp_path / "y"), "-o", tmp_path)
+    assert code == 4 and "error[CN401]" in err and "-o" in err
     code, _out, err = cli("data", "prepare", "mnist", root)
     assert code == 2 and "classicnets data prepare imagenet FOLDER" in err
 

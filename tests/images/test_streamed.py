@@ -350,7 +350,7 @@ def test_memory_that_is_too_small_is_an_error_only_where_it_was_chosen(
     monkeypatch.setattr(machine, "total_memory_bytes", lambda: 20_000)
     with pytest.raises(DataError) as caught:
         cache.read_images(images.paths, PREPROCESS, pytest.fail)
-    assert caught.value.code == "CN307" and "export CLASSICNETS_IMAGE_CACHE=stream" in caught.value.hints[0]
+    assert caught.value.code == "CN307" and "export CLASSICNETS_IMAGE_CACHE=stream" in caught.value.hints[1]
 
 
 def test_images_without_a_header_are_skipped_on_request(

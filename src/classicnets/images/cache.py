@@ -222,8 +222,8 @@ def check_memory(folder: Path, image_shape: Shape, setting: str) -> None:
             total=byte_count(memory),
         ),
         hint=(
-            _("{command}   # decodes them while training", command=command("export", f"{VARIABLE}=stream")),
             command("--set", f"{setting}={max(1, math.isqrt(memory // 2 // (count * channels)))}"),
+            _("{command}   # decodes them while training", command=command("export", f"{VARIABLE}=stream")),
         ),
     )
 
