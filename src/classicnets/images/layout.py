@@ -256,9 +256,8 @@ def _read_csv(file: Path, copies: Copies | None) -> Layout:
     rows = listing.read_listing(file)
     splits: dict[str, Classes] = {"train": {}}
     lines: dict[Path, int] = {}
-    for row in rows.rows:
+    for row, path in zip(rows.rows, rows.paths, strict=True):
         assert row.split is not None and row.label is not None
-        path = row.image_path(file.parent)
         splits.setdefault(row.split, {}).setdefault(row.label, []).append(path)
         lines[path] = row.line
     if not rows.rows and not rows.faults:

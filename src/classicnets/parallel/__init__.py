@@ -1,0 +1,1 @@
+"""Training of one run by several processes: how a network and its batches are divided over them."""
