@@ -93,9 +93,7 @@ def run(args: argparse.Namespace) -> int:
 def _check_processes(args: argparse.Namespace, options: Processes, *, is_shared: bool, many_runs: bool) -> None:
     """Raise UsageError CN206 for options of several processes that contradict others."""
     if many_runs and (is_shared or options.processes is not None):
-        args.parser.error(
-            _("several seeds are several runs, each with a process of its own; several processes share one")
-        )
+        args.parser.error(_("several seeds are several runs, each with a process of its own; several processes share one"))
     if is_shared and options.processes is not None:
         args.parser.error(_("torchrun has started the processes, so --processes has no effect"))
 
@@ -143,9 +141,7 @@ def _train_shared(args: argparse.Namespace, options: Train, output: Output, proc
                 return 0
             if world.rank == 0:
                 if session.state.epoch or session.state.step:
-                    console.print(
-                        _("resuming {run} after {position}", run=session.folder.path, position=session.position)
-                    )
+                    console.print(_("resuming {run} after {position}", run=session.folder.path, position=session.position))
                 return _train(session, options, output, as_json=args.json)
             try:
                 api.parallel.take_part(session)
