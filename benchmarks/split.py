@@ -30,7 +30,8 @@ from classicnets import machine
 from classicnets.acceleration.prepare import PLAIN, Acceleration, choose, prepared
 from classicnets.models.registry import NETS
 from classicnets.training import objective
-from classicnets.training.loop import batch_splitter, take_step
+from classicnets.training.group import ALONE
+from classicnets.training.loop import take_step
 from classicnets.training.state import State
 from classicnets.values import Recipe
 from timing import Row, arguments, clock, compared, conditions, pair_by_pair, write
@@ -83,7 +84,7 @@ class Steps:
         if self.way == "plain":
             optimizer = torch.optim.SGD(self.net.parameters(), lr=0.01)
             return self._read(lambda: plain_step(self.net, optimizer, self.x, self.y, self.recipe.precision))
-        with prepared(self.net, self.acceleration), batch_splitter(self.net, self.acceleration, 0) as split:
+        with prepared(self.net, self.acceleration), ALONE.gradients(self.net, self.acceleration, 0) as split:
             return self._read(lambda: take_step(self.state, self.x, self.y, 0.01, self.recipe, self.loss, split))
 
     def _read(self, step: Callable[[], None]) -> float:

@@ -19,7 +19,16 @@ from classicnets.text import _, note
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-GROUPS = ("data", "recipe", "run", "access", "limits", "processes", "machine", "output")  # headings of the help, in its order
+GROUPS = (
+    "data",
+    "recipe",
+    "run",
+    "access",
+    "limits",
+    "processes",
+    "machine",
+    "output",
+)  # headings of the help, in its order
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -256,7 +256,11 @@ class Processes:
         minimum=1,
     )
     max_restarts: int = option(
-        3, help="number of times that a run is resumed after a process has failed", group="processes", metavar="N", minimum=0
+        3,
+        help="number of times that a run is resumed after a process has failed",
+        group="processes",
+        metavar="N",
+        minimum=0,
     )
     process_timeout: float = option(
         300.0,

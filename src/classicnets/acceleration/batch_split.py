@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 
 from classicnets.acceleration.dropout import rows_of_batch
 from classicnets.acceleration.independence import obstacle
@@ -56,6 +57,14 @@ class BatchSplit:
 
     def __exit__(self, *_: object) -> None:
         self.threads.__exit__()
+
+    def rows(self, count: int) -> range:
+        """Return all rows of a batch of `count` images."""
+        return range(count)
+
+    def clip(self, max_norm: float) -> None:
+        """Scale the gradients so that their norm is at most `max_norm`."""
+        clip_grad_norm_(self.parameters, max_norm)
 
     def backward(
         self, x: Tensor, y: Tensor, loss: Loss, precision: str, position: tuple[int, int]

@@ -126,6 +126,7 @@ class Batches:
         held_out: Validation images, which join after `recipe.join_after` epochs.
         join_single: Whether a last batch of one image joins the batch before it.
         threads: Threads that prepare batches ahead; the batches do not depend on their number.
+        share: Returns the rows of a batch, by its number of images, that this process reads; None for all.
     """
 
     def __init__(
@@ -140,9 +141,10 @@ class Batches:
         held_out: Split | None = None,
         join_single: bool = False,
         threads: int = 0,
+        share: Callable[[int], range] | None = None,
     ):
         self.recipe, self.preprocess, self.seed, self.device, self.threads = recipe, preprocess, seed, device, threads
-        self.join_single = join_single
+        self.join_single, self.share = join_single, share or range
         images, labels = split.images, split.labels
         rows = np.arange(len(labels)) if indices is None else indices
         self.train_count = len(rows)
@@ -182,7 +184,10 @@ class Batches:
         return self.join_single and n > size and n % size == 1
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Yield images float32 [B, C, S, S] and labels int64 [B] of an epoch, starting at step `start`."""
+        """Yield the batches of an epoch, starting at step `start`: images float32 [B, C, S, S] and labels int64 [B].
+
+        With `share`, the images are those of these rows only, and the labels those of the whole batch.
+        """
         n, size = self.image_count(epoch), self.recipe.batch_size
         permutation = order(n, self.seed, epoch)
         augment = self._augmentation(epoch, n)
@@ -192,7 +197,8 @@ class Batches:
         def make(step: int) -> Batch:
             end = n if joins and step == steps - 1 else (step + 1) * size
             index = permutation[step * size : end]
-            return augment(index), self.labels[index.to(self.device)]
+            rows = self.share(len(index))
+            return augment(index[rows.start : rows.stop]), self.labels[index.to(self.device)]
 
         if not self.threads:
             return map(make, range(start, steps))

@@ -125,7 +125,7 @@ _RESULT = Record(
 
 _OPTIONAL_IN_RUN = """
     spec needs_two_images remarks deterministic loader_threads on_bad_image command started_at finished_at data_source
-    machine batch_threads result
+    machine batch_threads parallel result
 """
 RUN = Record(
     {
@@ -151,6 +151,7 @@ RUN = Record(
         "deterministic": Flag(),
         "loader_threads": Whole(0, 100_000),
         "batch_threads": Whole(1, 100_000),
+        "parallel": Mapped(Anything()),
         "on_bad_image": Choice(("fail", "skip")),
         "command": Text(most=1_000_000),
         "started_at": Text(most=1000),

@@ -14,7 +14,8 @@ from classicnets.errors import UsageError
 from classicnets.text import _, byte_count, plural
 from classicnets.training import objective, optim
 from classicnets.training.begin import choose_acceleration
-from classicnets.training.loop import batch_splitter, take_step, train_mode
+from classicnets.training.group import ALONE
+from classicnets.training.loop import take_step, train_mode
 from classicnets.training.plan import Plan
 from classicnets.training.state import State
 
@@ -169,7 +170,7 @@ def seconds_per_step(plan: Plan, threads: tuple[int, ...], say: Callable[[str], 
                 acceleration = accelerations[n]
                 with (
                     prepare.prepared(state.net, acceleration),
-                    batch_splitter(state.net, acceleration, plan.spec.seed) as split,
+                    ALONE.gradients(state.net, acceleration, plan.spec.seed) as split,
                 ):
                     started = time.perf_counter()
                     take_step(state, x, y, optim.rate(recipe, 0.0, 0), recipe, loss, split)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from classicnets.acceleration.batch_split import BatchSplit
 from classicnets.acceleration.prepare import PLAIN, Acceleration, prepared
 from classicnets.events import Epoch, Event, Step
 from classicnets.images.batches import Batches
 from classicnets.models.modules import in_dtype_of, layers_with_weights, own_weights
 from classicnets.text import plural
 from classicnets.training import optim
+from classicnets.training.group import Gradients
 from classicnets.training.objective import Objective
 from classicnets.training.state import State
 from classicnets.values import Recipe
@@ -57,16 +56,17 @@ def train(
     Yields:
         A Step after each step, and an Epoch after each epoch.
     """
-    with prepared(state.net, acceleration), batch_splitter(state.net, acceleration, batches.seed) as split:
+    opened = state.group.gradients(state.net, acceleration, batches.seed)
+    with prepared(state.net, acceleration), opened as gradients:
         while state.epoch < recipe.epochs and not state.stopped:
-            yield from _train_epoch(state, batches, recipe, objective, split)
+            yield from _train_epoch(state, batches, recipe, objective, gradients)
             started = time.perf_counter()
             scores = evaluate()
             yield _end_epoch(state, recipe, scores, time.perf_counter() - started)
 
 
 def _train_epoch(
-    state: State, batches: Batches, recipe: Recipe, objective: Objective, split: BatchSplit | None
+    state: State, batches: Batches, recipe: Recipe, objective: Objective, gradients: Gradients | None
 ) -> Iterator[Step]:
     """The remaining steps of the epoch."""
     train_mode(state.net)
@@ -75,7 +75,7 @@ def _train_epoch(
     started = time.perf_counter()  # neither saving nor showing an event counts as training
     for x, y in batches.epoch(epoch, state.step):
         state.wait_seconds += time.perf_counter() - started
-        take_step(state, x, y, _rate(state, recipe, state.step, steps), recipe, objective, split)
+        take_step(state, x, y, _rate(state, recipe, state.step, steps), recipe, objective, gradients)
         report = state.step % report_every == 0 or state.step == steps
         loss, accuracy = state.means() if report else (None, None)
         state.seconds += time.perf_counter() - started
@@ -98,7 +98,7 @@ def take_step(
     rate: float,
     recipe: Recipe,
     objective: Objective,
-    split: BatchSplit | None = None,
+    gradients: Gradients | None = None,
 ) -> None:
     """Train on one batch: forward pass, loss, backward pass, update of the weights.
 
@@ -106,25 +106,30 @@ def take_step(
 
     Args:
         state: the state, updated in place.
-        x: preprocessed images [N, C, H, W].
-        y: labels [N].
+        x: preprocessed images of this process's rows of the batch [rows, C, H, W]; these are all rows if it is alone.
+        y: labels of the whole batch [N].
         rate: the learning rate of this step.
         recipe: the hyperparameters.
         objective: the loss.
-        split: splits the batch over threads, if given.
+        gradients: computes the gradients, if given.
     """
     x = in_dtype_of(state.net, x)
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group["factor"]
-    if split is not None:
-        loss, logits = split.backward(x, y, objective, recipe.precision, (state.epoch, state.step))
+    own = y
+    if gradients is not None:
+        loss, logits = gradients.backward(x, y, objective, recipe.precision, (state.epoch, state.step))
+        rows = gradients.rows(len(y))
+        own = y[rows.start : rows.stop]
     else:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
             logits = state.net(x)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         loss = objective(logits, y)
         loss.backward()
-    if recipe.clip:
+    if recipe.clip and gradients is not None:
+        gradients.clip(recipe.clip)
+    elif recipe.clip:
         clip_grad_norm_(state.net.parameters(), recipe.clip)
     state.optimizer.step()
     state.optimizer.zero_grad()  # now, so that gradients take no memory while the state is saved
@@ -132,15 +137,9 @@ def take_step(
         state.average.update_parameters(state.net)
     with torch.no_grad():
         state.loss_sum = state.loss_sum + loss.detach() * len(y)
-        state.correct = state.correct + (logits.argmax(dim=1) == y).sum()
+        state.correct = state.correct + (logits.argmax(dim=1) == own).sum()
     state.images += len(y)
     state.step += 1
-
-
-def batch_splitter(net: nn.Module, acceleration: Acceleration, seed: int) -> AbstractContextManager[BatchSplit | None]:
-    """Return a context manager that gives the BatchSplit of `acceleration`, None if batches are not split."""
-    threads = acceleration.batch_threads
-    return BatchSplit(net, threads, seed) if threads > 1 else nullcontext()
 
 
 def train_mode(net: nn.Module) -> None:

@@ -89,6 +89,12 @@ def measure(plan: Plan, run: RunFolder, predictor: Predictor, splits: ImageSplit
     return Results(plan, run, evaluation, probabilities, splits.test, events, facts)
 
 
+def take_part(plan: Plan, predictor: Predictor, splits: ImageSplits, validation: Split | None) -> None:
+    """Compute a process's share of the probabilities that `measure` needs in the first process of the group."""
+    predictor.probabilities(splits.test.images)
+    _calibration(plan, predictor, validation)
+
+
 def _calibration(plan: Plan, predictor: Predictor, validation: Split | None) -> Calibration:
     """The temperature that calibrates probabilities, fitted on the validation images."""
     missing = none_possible(plan.recipe)

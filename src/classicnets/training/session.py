@@ -20,7 +20,6 @@ from classicnets.acceleration.prepare import Acceleration
 from classicnets.datasets.types import ImageSplits
 from classicnets.errors import CheckFailed, DataError, UsageError
 from classicnets.evaluation.evaluate import evaluate
-from classicnets.evaluation.predictor import Predictor
 from classicnets.events import Advice, Epoch, Event, Step
 from classicnets.files import cannot_write, remove_parts
 from classicnets.images import batches
@@ -46,9 +45,10 @@ from classicnets.training.begin import (
     survey,
     training_and_validation,
 )
+from classicnets.training.group import ALONE, Alone
 from classicnets.training.loop import Scores, train
 from classicnets.training.plan import Plan, plan_of_run, set_precision
-from classicnets.training.results import Report, Results, measure, more_training
+from classicnets.training.results import Report, Results, measure, more_training, take_part
 from classicnets.training.state import State
 
 _COMPARED_IMAGES = 4  # for which a network that is built again must give the same outputs
@@ -84,9 +84,11 @@ class Session:
         acceleration: Acceleration | None = None,
         save_seconds: float = SAVE_SECONDS,
         lock: FolderLock | None = None,
+        group: Alone = ALONE,
     ):
         """Make everything that training needs, with a new state. Use `start` or `resume` instead."""
         self.lock = lock or FolderLock(run.path)
+        self.group = Alone(counted_dropout=True) if group is ALONE and plan.spec.parallel else group
         self.plan, self.folder, self.splits, self.net = plan, run, splits, net
         self.save_seconds = save_seconds
         self.subscribers: list[Subscriber] = []
@@ -107,15 +109,16 @@ class Session:
             held_out=self.validation,
             join_single=plan.check.needs_two_images,
             threads=plan.spec.loader_threads,
+            share=self.group.rows,
         )
         classes = plan.description.classes
         self.objective = objective.make(recipe, self.batches.labels[: self.batches.train_count], len(classes))
-        self.state = State(net, recipe)
+        self.state = State(self.group.place(net, plan), recipe, self.group)
         self.acceleration = acceleration or choose_acceleration(plan, net)
-        evaluated = self.state.evaluated_net, plan.preprocess, classes, self.device
-        self.predictor = Predictor(*evaluated, acceleration=self.acceleration)
+        evaluated = self.group.whole_net(self.state.evaluated_net), plan.preprocess, classes, self.device
+        self.predictor = self.group.predictor(*evaluated, "float32", self.acceleration)
         # after each epoch, in the precision of training, because it is faster
-        self.epoch_predictor = Predictor(*evaluated, recipe.precision, self.acceleration)
+        self.epoch_predictor = self.group.predictor(*evaluated, recipe.precision, self.acceleration)
 
     @classmethod
     def start(cls, plan: Plan, say: Say, output: Output | None = None) -> Self:
@@ -161,6 +164,7 @@ class Session:
         data: str | Path | None = None,
         loader_threads: int | None = None,
         trust: bool = False,
+        group: Alone = ALONE,
     ) -> Self:
         """Resume a run from its last checkpoint, or from its start if it has none, with its number of threads.
 
@@ -172,6 +176,7 @@ class Session:
             data: where the data of the run lies now, if it has moved.
             loader_threads: number of threads that load batches in advance; None is that of the run.
             trust: whether to run code that was not run on this machine before, and to use files that were changed.
+            group: the processes that share the run.
 
         Raises:
             UsageError: CN207 if it is not a run folder, CN208 if the run is complete, CN211 if another process has it,
@@ -182,7 +187,7 @@ class Session:
         run = folder.open_run(path)
         lock = FolderLock(run.path)
         with folder.resumable(run.path), lock.kept():
-            return cls._resume(run, lock, say, output or Output(), net, data, loader_threads, trust)
+            return cls._resume(run, lock, say, output or Output(), net, data, loader_threads, trust, group)
 
     @classmethod
     def _resume(
@@ -195,6 +200,7 @@ class Session:
         data: str | Path | None,
         loader_threads: int | None,
         trust: bool,
+        group: Alone,
     ) -> Self:
         facts, path = run.read(), run.path
         if "result" in facts:
@@ -205,10 +211,11 @@ class Session:
                 why=_("all its epochs are trained and its results are written"),
                 hint=more_training(path, facts),
             )
-        machine.set_threads(facts["threads"])
+        machine.set_threads(group.threads(facts))
         retry = ("classicnets", "train", "--resume", path)
         place = run_data.locate(run, data, retry)
         plan = replace(plan_of_run(run, net, trust=trust), data=place)
+        plan = replace(plan, device=group.device(plan.device))
         if loader_threads is not None:
             plan = replace(plan, spec=replace(plan.spec, loader_threads=loader_threads))
         splits = read(plan, say)
@@ -224,10 +231,16 @@ class Session:
         blank = _blank(plan)
         net = (replace(plan, weights="") if has_checkpoint else plan).build(say)
         # as at the start of the run: a run of version 0.1, which does not record the number, did not split batches
-        acceleration = choose_acceleration(plan, net, facts.get("batch_threads", 1 if has_checkpoint else None))
+        batch_threads = facts.get("batch_threads", 1 if has_checkpoint else None) if group.size == 1 else 1
+        acceleration = choose_acceleration(plan, net, batch_threads)
         save_seconds = output.save_every
-        session = cls(plan, run, splits, net, acceleration=acceleration, save_seconds=save_seconds, lock=lock)
+        session = cls(
+            plan, run, splits, net, acceleration=acceleration, save_seconds=save_seconds, lock=lock, group=group
+        )
         session.blank = blank
+        if shared := session.group.facts():
+            facts = {**facts, "parallel": shared}
+            run.write(facts)
         if has_checkpoint:
             tensors, saved = checkpoint.load(run.last, trust=trust)
             run.check_agrees(facts, saved, trust=trust)
@@ -270,7 +283,7 @@ class Session:
                 "data    {name} from {source}: {train:,} training, {validation:,} validation and {test:,} test images",
                 **about,
             )
-        lines = [*self.plan.lines(), *self.acceleration.lines(), data]
+        lines = [*self.plan.lines(), *self.acceleration.lines(), *self.group.lines(), data]
         if self.batches.joins(epoch=1):
             lines.append(
                 _(
@@ -299,12 +312,13 @@ class Session:
         training = train(self.state, self.batches, self.plan.recipe, self.objective, self._evaluate, self.acceleration)
         deterministic = machine.deterministic(self.plan.spec.deterministic)
         with _stop_on_ctrl_c() as stopped, deterministic, closing(training):
-            if not (self.state.epoch or self.state.step):
+            if not (self.state.epoch or self.state.step) and self.group.rank == 0:
                 yield from self._append([Advice(epoch=1, step=0, **r._asdict()) for r in self.plan.check.remarks])
                 for subscriber in self.subscribers:
                     yield from self._append(subscriber.on_start(self.net))
             for event in training:
                 advice = self._record(event)
+                is_epoch = isinstance(event, Epoch)
                 if isinstance(event, Epoch):
                     if event.best:
                         self._save(self.folder.best, weights_only=True)
@@ -313,17 +327,18 @@ class Session:
                     self._save(self.folder.last)
                 yield event
                 yield from advice
-                due = isinstance(event, Step) and time.monotonic() - saved >= self.save_seconds
-                if isinstance(event, Epoch):
+                due = not is_epoch and time.monotonic() - saved >= self.save_seconds
+                stop, due = self.group.agree(self.state, stop=stopped(), save=due)
+                if is_epoch:
                     saved = time.monotonic()
-                if (due or stopped()) and math.isfinite(float(self.state.loss_sum)):
+                if (due or stop) and self.state.is_finite():
                     self._save(self.folder.last)
                     saved = time.monotonic()
-                if stopped():
+                if stop:
                     raise KeyboardInterrupt
 
-    def finish(self, *reports: Report) -> Results:
-        """Evaluate the run on the test split and write its results.
+    def finish(self, *reports: Report) -> Results | None:
+        """Evaluate the run on the test split and write its results, which only the first process of a group returns.
 
         The best weights, else the last, are evaluated in float32. The result is written to run.json last, so that a
         run with a result has its metrics and reports too.
@@ -337,11 +352,17 @@ class Session:
         finally:
             self.lock.release()
 
-    def _finish(self, reports: Sequence[Report]) -> Results:
+    def _finish(self, reports: Sequence[Report]) -> Results | None:
+        evaluated = self.group.whole_net(self.state.evaluated_net)
+        if self.group.rank > 0:
+            self.group.copy_from_first(evaluated)
+            take_part(self.plan, self.predictor, self.splits, self.validation)
+            return None
         tensors, _facts = checkpoint.load(self.folder.weights_file())
         if self.folder.best.exists():
-            self.state.evaluated_net.load_state_dict(checkpoint.weights(tensors))
-        self._check_saved(tensors, self.state.evaluated_net)
+            evaluated.load_state_dict(checkpoint.weights(tensors))
+        self._check_saved(tensors, evaluated)
+        self.group.copy_from_first(evaluated)
         results = measure(self.plan, self.folder, self.predictor, self.splits, self.validation)
         for report in reports:
             report(results)
@@ -370,6 +391,7 @@ class Session:
     def _evaluate(self) -> Scores:
         """Evaluate the split that the recipe monitors, in the precision of training."""
         monitor = self.plan.recipe.monitor
+        self.group.whole_net(self.state.evaluated_net)
         if monitor == "validation" and self.validation is not None:
             evaluation = evaluate(self.epoch_predictor, self.validation)[0]
             return Scores(validation_accuracy=evaluation.accuracy, validation_loss=evaluation.loss)
@@ -378,13 +400,18 @@ class Session:
         return Scores()
 
     def _record(self, event: Event) -> list[Advice]:
-        """Append the event and the subscribers' advice to the history; steps without a loss are not recorded."""
-        if isinstance(event, Step):
-            if event.loss is None:
-                return []
-            if not math.isfinite(event.loss):
-                advice = [one for subscriber in self.subscribers for one in subscriber.on_event(event, self.net)]
-                raise self._not_finite(event, tuple(one.hint for one in advice))
+        """Append the event and the subscribers' advice to the history; steps without a loss are not recorded.
+
+        The subscribers get the whole network; only the first process of a group has subscribers and a history.
+        """
+        if isinstance(event, Step) and event.loss is None:
+            return []
+        self.group.whole_net(self.state.net)
+        if isinstance(event, Step) and not math.isfinite(event.loss or 0.0):
+            advice = [one for subscriber in self.subscribers for one in subscriber.on_event(event, self.net)]
+            raise self._not_finite(event, tuple(one.hint for one in advice))
+        if self.group.rank > 0:
+            return []
         history.append(self.folder.history, event)
         return [
             advice for subscriber in self.subscribers for advice in self._append(subscriber.on_event(event, self.net))
@@ -396,8 +423,10 @@ class Session:
         return advice
 
     def _save(self, path: Path, *, weights_only: bool = False) -> None:
-        history.sync(self.folder.history)
-        checkpoint.save(path, *self.checkpoint(weights_only=weights_only))
+        content = self.checkpoint(weights_only=weights_only)
+        if self.group.rank == 0:
+            history.sync(self.folder.history)
+            checkpoint.save(path, *content)
 
     def _keep(self, epoch: int) -> None:
         """Keep the weights of an epoch. Raises MachineError CN401 if they cannot be written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from classicnets.models.modules import copy_module
 from classicnets.runs.checkpoint import part
 from classicnets.training import optim
+from classicnets.training.group import ALONE, Alone
 from classicnets.values import Recipe
 
 _STORED = ("epoch", "step", "images", "seconds", "waited", "best", "best_loss", "stale", "drops", "stopped")
@@ -25,10 +27,13 @@ class State:
     the epoch in progress, `loss_sum` and `correct` its sums. `best` is the best validation accuracy so far and
     `best_loss` its loss; `stale_epochs` counts the epochs since then or since the last of the `drops` of the learning
     rate. `stopped` is set when training ends early.
+
+    If a `group` of processes shares the run, `net`, `optimizer` and `average` are the parts of this process, and
+    `loss_sum` and `correct` its terms; `means`, `tensors` and `restore` are called by all of them.
     """
 
-    def __init__(self, net: nn.Module, recipe: Recipe):
-        self.net = net
+    def __init__(self, net: nn.Module, recipe: Recipe, group: Alone = ALONE):
+        self.net, self.group = net, group
         self.optimizer = optim.make(net, recipe)
         self.average = _Average(net, recipe.ema) if recipe.ema else None
         self.epoch = self.step = self.images = self.stale_epochs = self.drops = 0
@@ -46,7 +51,12 @@ class State:
 
     def means(self) -> tuple[float, float]:
         """Return the mean loss and accuracy over the images of the epoch so far; synchronizes with the device."""
-        return float(self.loss_sum) / self.images, float(self.correct) / self.images
+        loss_sum, correct = self.group.sums([self.loss_sum, self.correct])
+        return float(loss_sum) / self.images, float(correct) / self.images
+
+    def is_finite(self) -> bool:
+        """Return whether the loss of the epoch so far is finite; synchronizes with the device."""
+        return math.isfinite(float(self.group.sums([self.loss_sum])[0]))
 
     def end_epoch(self) -> None:
         """Increment `epoch` and reset the counters of the epoch in progress."""
@@ -55,19 +65,21 @@ class State:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the weights, optimizer state, random generators and sums, by name."""
-        result = {f"net/{name}": tensor for name, tensor in self.net.state_dict().items()}
+        whole = self.group.whole
+        result = {f"net/{name}": whole(name, tensor) for name, tensor in self.net.state_dict().items()}
         if self.average is not None:
-            result |= {f"average/{name}": tensor for name, tensor in self.evaluated_net.state_dict().items()}
+            averaged = self.evaluated_net.state_dict()
+            result |= {f"average/{name}": whole(name, tensor) for name, tensor in averaged.items()}
             result["averaged"] = self.average.n_averaged
+        names = self._optimized_names()
         for index, values in self.optimizer.state_dict()["state"].items():
             for key, value in values.items():
                 if value is not None:  # SGD without momentum has a None
-                    result[f"optimizer/{index}/{key}"] = torch.as_tensor(value)
+                    result[f"optimizer/{index}/{key}"] = whole(names[index], torch.as_tensor(value))
         result["generator/cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             result["generator/cuda"] = torch.cuda.get_rng_state()
-        result["sums/loss"] = torch.as_tensor(self.loss_sum)
-        result["sums/correct"] = torch.as_tensor(self.correct)
+        result["sums/loss"], result["sums/correct"] = self.group.sums([self.loss_sum, self.correct])
         return result
 
     def facts(self) -> dict[str, Any]:
@@ -76,21 +88,32 @@ class State:
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Restore the state from the results of `tensors` and `facts`."""
-        self.net.load_state_dict(part(tensors, "net/"))
+
+        def own(prefix: str) -> dict[str, Tensor]:
+            return {name: self.group.part(name, tensor) for name, tensor in part(tensors, prefix).items()}
+
+        self.net.load_state_dict(own("net/"))
         if self.average is not None:
-            self.evaluated_net.load_state_dict(part(tensors, "average/"))
+            self.evaluated_net.load_state_dict(own("average/"))
             self.average.n_averaged.copy_(tensors["averaged"])
         state: dict[int, dict[str, Tensor]] = {}
+        names = self._optimized_names()
         for name, tensor in part(tensors, "optimizer/").items():
             index, key = name.split("/")
-            state.setdefault(int(index), {})[key] = tensor
+            state.setdefault(int(index), {})[key] = self.group.part(names[int(index)], tensor)
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
         torch.set_rng_state(tensors["generator/cpu"])
         if "generator/cuda" in tensors and torch.cuda.is_available():
             torch.cuda.set_rng_state(tensors["generator/cuda"])
-        self.loss_sum, self.correct = tensors["sums/loss"], tensors["sums/correct"]
+        if self.group.rank == 0:  # the sums of the other processes begin at 0
+            self.loss_sum, self.correct = tensors["sums/loss"], tensors["sums/correct"]
         for key, name in _FACTS.items():
             setattr(self, name, facts[key])
+
+    def _optimized_names(self) -> list[str]:
+        """The names of the parameters, in the order of the optimizer's state."""
+        names = {id(parameter): name for name, parameter in self.net.named_parameters()}
+        return [names[id(parameter)] for group in self.optimizer.param_groups for parameter in group["params"]]
 
 
 class _Average(AveragedModel):
