@@ -1,0 +1,247 @@
+"""How the processes of a run share it: the form that its plan asks for, or the cheapest one by the model of cost."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from classicnets import machine
+from classicnets.errors import UsageError
+from classicnets.images import batches
+from classicnets.inspection.shapes import Table
+from classicnets.models.registry import NETS
+from classicnets.parallel import cost, hardware, hybrid, loopback
+from classicnets.parallel.cost import Network, Prediction
+from classicnets.parallel.hardware import Cluster, Link
+from classicnets.text import _, byte_count, command, duration, plural
+from classicnets.training.plan import Plan
+
+_CORE_FLOPS = 4e10  # per second, assumed: of a CPU core in a training step
+_UNKNOWN_GPU = "a100"  # rates that are assumed for a GPU that is not in hardware.GPUS
+_ASSUMED_NETWORK = "10Gbit"  # between hosts, if the processes of a run are on several
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The form in which a run is shared, its predicted cost, and why it was chosen.
+
+    Attributes:
+        prediction: the cost of a step.
+        reason: why this form, as a sentence; "" if the plan leaves no choice.
+        epoch_steps: number of steps in an epoch.
+    """
+
+    prediction: Prediction
+    reason: str
+    epoch_steps: int
+
+    @property
+    def epoch_seconds(self) -> float:
+        """The predicted time of an epoch, without its evaluation."""
+        return self.epoch_steps * self.prediction.step_seconds
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            **self.prediction.to_dict(),
+            "reason": self.reason,
+            "epoch_steps": self.epoch_steps,
+            "epoch_seconds": self.epoch_seconds,
+        }
+
+    def lines(self) -> list[str]:
+        """Return the prediction as text."""
+        cost_of_step = self.prediction
+        lines = [
+            plural(
+                "processes {n}, {form}: predicted {step} a step of {images:,} images, {epoch} an epoch without evaluation",
+                "processes {n}, {form}: predicted {step} a step of {images:,} images, {epoch} an epoch without evaluation",
+                cost_of_step.processes,
+                form=cost_of_step.name,
+                step=cost.milliseconds(cost_of_step.step_seconds),
+                images=cost_of_step.batch_size,
+                epoch=duration(self.epoch_seconds),
+            ),
+            _(
+                "exchange  {size} sent by each process in a step{parts}",
+                size=byte_count(round(cost_of_step.sent)),
+                parts=_parts(cost_of_step.sent_bytes),
+            ),
+            _(
+                "memory    {size} in each process, without torch and the images{parts}",
+                size=byte_count(round(cost_of_step.memory)),
+                parts=_parts(cost_of_step.memory_bytes),
+            ),
+            _(
+                "efficiency {strong:.0%} of {n} times the speed of one process; {weak:.0%} with {images:,} images for each",
+                strong=cost_of_step.strong_efficiency,
+                weak=cost_of_step.weak_efficiency,
+                n=cost_of_step.processes,
+                images=cost_of_step.batch_size,
+            ),
+        ]
+        if self.reason:
+            lines.append(_("chosen    {reason}", reason=self.reason))
+        return lines + [_("basis     {basis}", basis=basis) for basis in cost_of_step.basis]
+
+
+def _parts(sizes: dict[str, float]) -> str:
+    """The parts of a sum: ": weights 1.0 MB, gradients 1.0 MB"."""
+    parts = ", ".join(f"{name} {byte_count(round(size))}" for name, size in sizes.items() if size)
+    return f": {parts}" if parts else ""
+
+
+def network_of(plan: Plan, processes: int, precision: str = "") -> Network:
+    """Return what of a plan decides its cost.
+
+    Args:
+        plan: the plan.
+        processes: number of processes, which gives the possible sizes of model groups.
+        precision: "float32", "float64" or "bfloat16"; "" for that of the plan.
+    """
+    net = plan.net if plan.net is not None else plan.net_spec.build_for_shapes()
+    precision = precision or plan.recipe.precision
+    sizes = [size for size in range(2, processes + 1) if processes % size == 0]
+    entry = NETS.get(plan.net_spec.name) if plan.net is None and plan.net_spec.kind == "registry" else None
+    return Network(
+        table=plan.table,
+        chains={size: hybrid.chains(net, size, plan.preprocess.shape) for size in sizes},
+        crossings=getattr(entry, "crossings", ()),
+        weight_bytes=8 if precision == "float64" else 4,
+        activation_bytes={"float64": 8, "bfloat16": 2}.get(precision, 4),
+        optimizer_tensors=cost.optimizer_tensors(plan.recipe),
+        global_batch_norm=not plan.spec.local_batch_norm,
+    )
+
+
+def choose(plan: Plan, processes: int, cluster: Cluster, precision: str = "") -> Choice:
+    """Return the form that a plan asks for, or the cheapest one if it leaves a choice.
+
+    Raises:
+        UsageError: CN216 if the network cannot be shared in the form that the plan asks for.
+    """
+    form = plan.spec.parallel or "ddp"
+    network = network_of(plan, processes, precision)
+    train_count = batches.split_sizes(
+        plan.description.train, plan.recipe.validation, plan.spec.limit, plan.description.validation
+    )[0]
+    batch_size = min(plan.recipe.batch_size, train_count)
+    best, reason = cost.choose(network, form, processes, batch_size, cluster)
+    return Choice(prediction=best, reason=reason, epoch_steps=math.ceil(train_count / batch_size))
+
+
+def measured_cluster(plan: Plan, processes: int, image_seconds: float, network: Link | None) -> Cluster:
+    """Return machines like this one, whose speed was measured.
+
+    Args:
+        plan: the plan.
+        processes: number of processes.
+        image_seconds: time of a training step of one process for each of its images.
+        network: the link between machines with a process each, or with one on each CUDA device; None for processes on
+            this machine only, whose link on a CPU is measured.
+
+    Raises:
+        UsageError: CN206 if there are more processes than CUDA devices, and no network to other machines.
+    """
+    basis = _("a training step measured on this machine, {time} for each image", time=cost.milliseconds(image_seconds))
+    if torch.device(plan.device).type != "cuda":
+        local = loopback.measure(processes) if network is None else network
+        return _cpus(image_seconds, local, network, processes, basis)
+    devices = torch.cuda.device_count()
+    if processes > devices and network is None:
+        raise UsageError(
+            "CN206",
+            _("this machine has fewer CUDA devices than processes"),
+            where=plural("{n} CUDA device", "{n} CUDA devices", devices),
+            why=_("each process has a device, so that the others run on other machines, over a network"),
+            hint=command("--processes", str(processes), "--link", _ASSUMED_NETWORK),
+        )
+    return replace(
+        hardware.gpu_cluster(_this_gpu(plan.device), {}, network),
+        image_seconds=image_seconds,
+        host_size=devices,
+        basis=(basis, _("the rate between GPUs of a host is that of a data sheet")),
+    )
+
+
+def gpu_cluster(plan: Plan, name: str, processes: int, network: Link | None) -> Cluster:
+    """Return hosts with GPUs of one kind, by their data sheet.
+
+    Raises:
+        UsageError: CN204 for an unknown name; CN206 if the plan is for the CPU, or if there are more processes than
+            GPUs in a host, and no network.
+    """
+    gpu = hardware.gpu(name)
+    if plan.spec.device != "auto" and torch.device(plan.spec.device).type != "cuda":
+        raise UsageError(
+            "CN206",
+            _("--gpu and --device contradict each other"),
+            where=command("--gpu", name, "--device", plan.spec.device),
+            hint=command("--gpu", name),
+        )
+    if processes > hardware.GPUS_PER_HOST and network is None:
+        raise UsageError(
+            "CN206",
+            _("{n} GPUs are in several hosts, so the prediction needs the rate of their network", n=processes),
+            why=_("a host has {n} GPUs", n=hardware.GPUS_PER_HOST),
+            hint=command("--gpu", name, "--processes", str(processes), "--link", "400Gbit"),
+        )
+    return hardware.gpu_cluster(gpu, _image_flops(plan.table, gpu_precision(plan)), network)
+
+
+def assumed_cluster(plan: Plan, processes: int, hosts: int) -> Cluster:
+    """Return the machines of a run that starts, without measuring anything, so that all processes choose alike."""
+    network = hardware.link(_ASSUMED_NETWORK) if hosts > 1 else None
+    if torch.device(plan.device).type == "cuda":
+        flops = _image_flops(plan.table, plan.recipe.precision)
+        return replace(hardware.gpu_cluster(_this_gpu(plan.device), flops, network), host_size=processes // hosts)
+    flops = sum(_image_flops(plan.table, plan.recipe.precision).values())
+    local = Link(title=_("this machine"), rate=hardware.LOOPBACK_RATE, latency=hardware.LOOPBACK_LATENCY)
+    cluster = _cpus(flops / (_CORE_FLOPS * machine.usable_cores()), local, network, processes // hosts, "")
+    return replace(cluster, host_size=processes // hosts)
+
+
+def _cpus(image_seconds: float, local: Link, network: Link | None, processes: int, basis: str) -> Cluster:
+    """Hosts whose processes compute on the CPU."""
+    if network is None:
+        link = _("processes that share its cores, and exchange {rate:.2g} GB/s", rate=local.rate / 1e9)
+    else:
+        link = _("one process on each of several machines like this one, over {rate}", rate=network.title)
+    return Cluster(
+        image_seconds=image_seconds,
+        local=local,
+        network=network,
+        host_size=processes if network is None else 1,
+        shares_cores=True,
+        overlaps=False,  # measured: gloo exchanges little while the backward pass continues
+        basis=(basis, link),
+    )
+
+
+def _this_gpu(device: str) -> hardware.Gpu:
+    """The known GPU that a CUDA device is, or the one that is assumed for others."""
+    words = torch.cuda.get_device_name(device).casefold().replace("-", " ").split()
+    return hardware.GPUS[next((name for name in hardware.GPUS if name in words), _UNKNOWN_GPU)]
+
+
+def gpu_precision(plan: Plan) -> str:
+    """Return the precision of a plan on a GPU of `hardware.GPUS`: another one if it was chosen for this machine."""
+    if plan.setting_sources["precision"] != "machine":
+        return plan.recipe.precision
+    return "bfloat16" if plan.table.macs >= machine.LARGE_MACS else "float32"
+
+
+def _image_flops(table: Table, precision: str) -> dict[str, float]:
+    """Operations of a training step for one image, by the precision in which a GPU computes them.
+
+    A product has one forward and two backward, except that nothing needs the gradient of the image.
+    """
+    flops: dict[str, float] = {}
+    rows = [row for row in table.rows if row.macs]
+    for row in rows:
+        kind = "tf32" if precision == "float32" and row.kind != "Linear" else precision
+        flops[kind] = flops.get(kind, 0.0) + 2 * row.macs * (2 if row is rows[0] else 3)
+    return flops
