@@ -171,6 +171,12 @@ runs and files that you make on this machine are known, wherever you copy them. 
 started with, not those that are put beside them later.
 What to do: if you trust who made it, add --trust (in Python: trust=True), once. Otherwise ask for an .onnx file, which
 needs no code, or read the Python file and pass it with --net FILE.py:NET.""",
+    "CN216": """A network cannot be divided over the processes of a run as --parallel asks for.
+towers needs two processes and a network that is built of two towers, as AlexNet was in 2012: only the layers that the
+registry names may read both. Variations that read the channels of both elsewhere, such as --set net.norm=lrn, cannot be
+divided. hybrid needs dense layers (nn.Linear) with enough weights, whose numbers of outputs the number of processes
+divides.
+What to do: use --parallel ddp, which takes every network: each process computes its part of every batch.""",
     "CN301": """A file is not valid: either not an IDX file (the format of MNIST and Fashion-MNIST: magic number, sizes,
 bytes), or not a CIFAR archive (a tar file whose files consist of complete records).
 The usual causes are an interrupted download, a web page saved under the name of the file, and another file format.

@@ -29,6 +29,7 @@ class Epoch:
 
     Accuracies are fractions in 0..1. `wait_share` is the fraction of the training time spent waiting for data. `best`
     marks the best validation accuracy so far. `stops` is the reason why training ends before the recipe's last epoch.
+    `slowest` describes the slowest of several processes that share the run.
     """
 
     epoch: int
@@ -45,6 +46,7 @@ class Epoch:
     best: bool = False
     validation_loss: float | None = None
     stops: str = ""
+    slowest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

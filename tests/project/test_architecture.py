@@ -23,7 +23,7 @@ NAMES: dict[str, Any] = {"argvalues": FILES, "ids": lambda path: path.relative_t
 # A package or module imports those of earlier lines only. Those on one line do not import each other, except GROUND.
 GROUND = {"errors", "values", "machine", "options", "spec", "text", "files", "workers", "events", "strict_json"}
 GROUND |= {"schema", "checksum", "trust"}
-TOOLS = {"audit", "coach", "forecast", "study", "handwriting", "export", "compat", "serve"}
+TOOLS = {"audit", "coach", "forecast", "study", "handwriting", "export", "compat", "serve", "parallel"}
 ORDER = [
     GROUND,
     {"models", "recipes"},

@@ -22,12 +22,16 @@ _M1, _M2 = 0x7FEB352D, 0x846CA68B - (1 << 32)
 
 @dataclass
 class _Rows:
-    """The rows of a thread: `count` rows from `first` on; `calls` counts the calls of dropout."""
+    """The rows of a thread: `count` rows from `first` on; `calls` counts the calls of dropout.
+
+    Rows have several parts of equal width if processes share them, and inputs of dropout are part number `part`.
+    """
 
     key: tuple[int, ...]
     first: int
     count: int
     calls: int = 0
+    part: int = 0
 
 
 _local = threading.local()
@@ -48,6 +52,27 @@ def rows_of_batch(key: tuple[int, ...], first: int, count: int) -> Iterator[None
         yield
     finally:
         _local.rows = previous
+
+
+@contextmanager
+def part_of_batch(first: int, count: int, part: int) -> Iterator[None]:
+    """While open, inside `rows_of_batch`, inputs of dropout are parts of other rows of the batch.
+
+    Args:
+        first: the first row.
+        count: the number of rows.
+        part: which part of the rows it is, if their elements are divided into parts of the width of the input.
+    """
+    rows: _Rows | None = getattr(_local, "rows", None)
+    if rows is None:
+        yield
+        return
+    previous = rows.first, rows.count, rows.part
+    rows.first, rows.count, rows.part = first, count, part
+    try:
+        yield
+    finally:
+        rows.first, rows.count, rows.part = previous
 
 
 class Dropout(nn.Dropout):
@@ -96,23 +121,32 @@ def _dropped(layer: nn.modules.dropout._DropoutNd, x: Tensor, shape: Sequence[in
         return None
     rows.calls += 1
     elements = torch.Size(shape).numel()
-    keep = keep_mask((*rows.key, rows.calls), rows.first, rows.count, elements, layer.p, x.device)
+    key, start = (*rows.key, rows.calls), rows.part * elements
+    keep = keep_mask(key, rows.first, rows.count, elements, layer.p, x.device, start)
     scale = 1 / (1 - layer.p) if layer.p < 1 else 0.0
     factor = keep.view(rows.count, *shape).to(x.dtype) * scale
     return x.mul_(factor) if layer.inplace else x * factor
 
 
 def keep_mask(
-    key: tuple[int, ...], first: int, count: int, elements: int, p: float, device: torch.device | str = "cpu"
+    key: tuple[int, ...],
+    first: int,
+    count: int,
+    elements: int,
+    p: float,
+    device: torch.device | str = "cpu",
+    start: int = 0,
 ) -> Tensor:
-    """Return the elements that dropout with probability `p` keeps: bool [count, elements], for rows from `first` on.
+    """Return the elements that dropout with probability `p` keeps: bool [count, elements].
+
+    They are those from `start` on in the rows from `first` on.
 
     An element is dropped if the hash of (key, row, element), uniform over 32 bits, is among the p * 2^32 lowest values.
     """
     digest = hashlib.sha256(repr(("dropout", *key)).encode()).digest()
     key1, key2 = (int.from_bytes(digest[i : i + 4], "little", signed=True) for i in (0, 4))
     row = torch.arange(first, first + count, dtype=torch.int32, device=device)[:, None]
-    element = torch.arange(elements, dtype=torch.int32, device=device)
+    element = torch.arange(start, start + elements, dtype=torch.int32, device=device)
     x = _mixed(element) ^ _mixed(row ^ key1)
     x *= _M1
     x ^= _shifted(x, 15)

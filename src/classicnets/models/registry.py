@@ -26,6 +26,7 @@ class Entry:
             from), "reference" (those of an independent implementation), "counts" (published or derived counts of every
             layer), "trained" (the published accuracy).
         ours: whether it is our own network, without a published source.
+        crossings: if it has two towers, the names of the layers that read both.
     """
 
     builder: str
@@ -40,6 +41,7 @@ class Entry:
     connections: int | None = None
     proven: tuple[str, ...] = ()
     ours: bool = False
+    crossings: tuple[str, ...] = ()
 
     def load(self) -> Callable[..., nn.Module]:
         """Return the builder, a function of num_classes, in_channels and image_size."""
@@ -147,6 +149,7 @@ NETS: dict[str, Entry] = {
         macs=724_406_816,
         units=659_272,
         proven=("counts",),
+        crossings=("conv3", "fc6", "fc7", "fc8"),
     ),
     "alexnet_2012_code": Entry(
         builder="classicnets.models.alexnet:alexnet_2012_code",
@@ -159,6 +162,7 @@ NETS: dict[str, Entry] = {
         macs=724_406_816,
         units=659_272,
         proven=("counts",),
+        crossings=("conv3", "fc6", "fc7", "fc8"),
     ),
     "alexnet_2012_plain_pooling": Entry(
         builder="classicnets.models.alexnet:alexnet_2012_plain_pooling",
@@ -171,6 +175,7 @@ NETS: dict[str, Entry] = {
         macs=686_891_552,
         units=633_416,
         proven=("counts",),
+        crossings=("conv3", "fc6", "fc7", "fc8"),
     ),
     "alexnet_2012_one_tower": Entry(
         builder="classicnets.models.alexnet:alexnet_2012_one_tower",

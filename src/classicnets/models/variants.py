@@ -36,7 +36,7 @@ CHOICES = {
     "norm": ("none", "batch", "lrn"),
 }
 
-_ACTIVATIONS = (
+ACTIVATIONS = (
     nn.ReLU, nn.Sigmoid, nn.Tanh, ScaledTanh, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU,
     nn.SiLU, nn.Mish, nn.Softplus, nn.Softsign, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.LogSigmoid, nn.Threshold,
 )  # fmt: skip
@@ -104,7 +104,7 @@ def vary(
 
 def _replace_activations(root: nn.Module, activation: str) -> None:
     new = _NEW_ACTIVATIONS[activation]
-    layers = _find_layers(root, _ACTIVATIONS)
+    layers = _find_layers(root, ACTIVATIONS)
     if not layers:
         raise ValueError(f"the network has no activation layer to replace{_MODULES_ONLY}")
     _replace(root, {path: layer if type(layer) is new else new() for path, layer in layers})
@@ -183,7 +183,7 @@ def _set_dropout(root: nn.Module, p: float) -> None:
     if not hidden:
         raise ValueError("the network has no dropout layer to set, and no hidden dense layer to insert one after")
     for path, _ in hidden:
-        _insert_after(root, path, nn.Dropout(p), "dropout", skip=_ACTIVATIONS + _NORMS)
+        _insert_after(root, path, nn.Dropout(p), "dropout", skip=ACTIVATIONS + _NORMS)
 
 
 def _find_layers(root: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[tuple[str, nn.Module]]:

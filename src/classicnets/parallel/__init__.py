@@ -1,1 +1,1 @@
-"""Tool: trains one run with several processes (`classicnets train --processes N`, torchrun), and predicts its cost."""
+"""Training of one run by several processes: how a network and its batches are divided over them."""

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from classicnets import machine
 from classicnets.errors import UsageError
 from classicnets.images import batches
+from classicnets.inspection.meta import without_data
 from classicnets.inspection.shapes import Table
 from classicnets.models.registry import NETS
-from classicnets.parallel import cost, hardware, hybrid, loopback
+from classicnets.parallel import cost, hardware, hybrid, loopback, towers
 from classicnets.parallel.cost import Network, Prediction
 from classicnets.parallel.hardware import Cluster, Link
+from classicnets.parallel.layers import Linear
+from classicnets.parallel.mesh import Mesh
 from classicnets.text import _, byte_count, command, duration, plural
 from classicnets.training.plan import Plan
 
@@ -95,21 +100,27 @@ def _parts(sizes: dict[str, float]) -> str:
 
 
 def network_of(plan: Plan, processes: int, precision: str = "") -> Network:
-    """Return what of a plan decides its cost.
+    """Return what of a plan decides its cost: the layers that could be divided are divided in copies without data.
 
     Args:
         plan: the plan.
         processes: number of processes, which gives the possible sizes of model groups.
         precision: "float32", "float64" or "bfloat16"; "" for that of the plan.
     """
-    net = plan.net if plan.net is not None else plan.net_spec.build_for_shapes()
     precision = precision or plan.recipe.precision
+    form, chains, crossings = plan.spec.parallel, dict[int, list[list[str]]](), ()
     sizes = [size for size in range(2, processes + 1) if processes % size == 0]
-    entry = NETS.get(plan.net_spec.name) if plan.net is None and plan.net_spec.kind == "registry" else None
+    for size in sizes if form in {"hybrid", "auto"} else ():
+        with suppress(UsageError):
+            chains[size] = _chains(_divided(plan, "hybrid", processes, size))
+    if form in {"towers", "auto"}:
+        with suppress(UsageError):
+            _divided(plan, "towers", processes, 2)
+            crossings = NETS[plan.net_spec.spec].crossings
     return Network(
         table=plan.table,
-        chains={size: hybrid.chains(net, size, plan.preprocess.shape) for size in sizes},
-        crossings=getattr(entry, "crossings", ()),
+        chains=chains,
+        crossings=crossings,
         weight_bytes=8 if precision == "float64" else 4,
         activation_bytes={"float64": 8, "bfloat16": 2}.get(precision, 4),
         optimizer_tensors=cost.optimizer_tensors(plan.recipe),
@@ -117,20 +128,56 @@ def network_of(plan: Plan, processes: int, precision: str = "") -> Network:
     )
 
 
+def _divided(plan: Plan, form: str, processes: int, model_size: int) -> nn.Module:
+    """Return a copy of the network of a plan as the first process would have it. Raises UsageError CN216."""
+    net = without_data(plan.net if plan.net is not None else plan.net_spec.build_for_shapes())
+    mesh = Mesh()
+    mesh.size, mesh.model_size, mesh.data_size = processes, model_size, processes // model_size
+    if form == "towers":
+        entry = NETS.get(plan.net_spec.spec)
+        towers.divide(net, mesh, entry.crossings if entry else ())
+    else:
+        hybrid.divide(net, mesh, plan.preprocess.shape)
+    return net
+
+
+def _chains(divided: nn.Module) -> list[list[str]]:
+    """The names of the divided dense layers, in chains."""
+    chains: list[list[str]] = []
+    for name, layer in divided.named_modules():
+        if isinstance(layer, Linear):
+            chains += [[name]] if layer.reads == "rows" else []
+            chains[-1] += [name] if layer.reads == "own" else []
+    return chains
+
+
 def choose(plan: Plan, processes: int, cluster: Cluster, precision: str = "") -> Choice:
     """Return the form that a plan asks for, or the cheapest one if it leaves a choice.
 
     Raises:
-        UsageError: CN216 if the network cannot be shared in the form that the plan asks for.
+        UsageError: CN216 if the network cannot be divided as the plan asks for.
     """
     form = plan.spec.parallel or "ddp"
-    network = network_of(plan, processes, precision)
-    train_count = batches.split_sizes(
-        plan.description.train, plan.recipe.validation, plan.spec.limit, plan.description.validation
-    )[0]
-    batch_size = min(plan.recipe.batch_size, train_count)
-    best, reason = cost.choose(network, form, processes, batch_size, cluster)
+    data, recipe = plan.description, plan.recipe
+    train_count = batches.split_sizes(data.train, recipe.validation, plan.spec.limit, data.validation)[0]
+    batch_size = min(recipe.batch_size, train_count)
+    best, reason = cost.choose(network_of(plan, processes, precision), form, processes, batch_size, cluster)
+    if best is None:
+        _divided(plan, form, processes, 2 if form == "towers" else processes)
+    assert best is not None
     return Choice(prediction=best, reason=reason, epoch_steps=math.ceil(train_count / batch_size))
+
+
+def form_of_run(plan: Plan, processes: int, hosts: int) -> tuple[str, int, str]:
+    """Return the form of a run that starts, the size of its model groups, and why; nothing is measured for that.
+
+    Raises:
+        UsageError: CN216 if the network cannot be divided as the plan asks for.
+    """
+    if plan.spec.parallel in {None, "ddp"}:
+        return "ddp", 1, ""
+    chosen = choose(plan, processes, assumed_cluster(plan, processes, hosts))
+    return chosen.prediction.form, chosen.prediction.model_size, chosen.reason
 
 
 def measured_cluster(plan: Plan, processes: int, image_seconds: float, network: Link | None) -> Cluster:

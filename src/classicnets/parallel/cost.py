@@ -150,6 +150,8 @@ def exchanges(network: Network, form: str, processes: int, model_size: int, batc
     rest = sum(row.trainable for row in network.table.rows) - sum(row.trainable for row in divided)
     if form == "towers":
         yield from _towers(network, batch_size)
+        if rest:
+            yield _all_reduce(rest * network.weight_bytes, 2, 2, what="gradients")
         return
     if rest:
         calls = _buckets(network, divided)
@@ -158,8 +160,8 @@ def exchanges(network: Network, form: str, processes: int, model_size: int, batc
         yield from _hybrid(network, processes, model_size, batch_size / processes)
     if network.global_batch_norm:
         for row in network.table.rows:
-            if row.kind in _BATCH_NORMS:  # mean and centered squares, forward and backward
-                yield _all_reduce(4 * row.inputs[0] * network.weight_bytes, processes, 4, what="moments")
+            if row.kind in _BATCH_NORMS:  # the sum, the squares, and two sums backward
+                yield _all_reduce(4 * row.inputs[0] * network.weight_bytes, processes, 3, what="moments")
 
 
 def _buckets(network: Network, divided: Sequence[Row]) -> int:
@@ -358,7 +360,7 @@ def choose(
         return None, ""
     best, *others = sorted(predictions, key=lambda prediction: prediction.step_seconds)  # the simplest of equals
     if not others:
-        return best, _("{form} is the only form that is possible", form=best.name)
+        return best, _("the network allows no other form") if form == "auto" else ""
     reason = _(
         "{form} is predicted to be the fastest: {time} a step with {sent} sent by each process, {other} {other_time}"
         " with {other_sent}",

@@ -12,8 +12,8 @@ from classicnets.text import _, plural
 def epoch_lines(event: Epoch, mean_seconds: float) -> list[str]:
     """Return a line of figures for an epoch, and a second line with the reason if training stops early.
 
-    The figures are loss, accuracies, images per second, the share of the time spent waiting for data, and the time
-    left at `mean_seconds` per epoch. `*` marks the best validation accuracy so far.
+    The figures are loss, accuracies, images per second, the share of the time spent waiting for data, the slowest of
+    several processes, and the time left at `mean_seconds` per epoch. `*` marks the best validation accuracy so far.
     """
     width = len(str(event.epochs))
     fields = [
@@ -30,6 +30,7 @@ def epoch_lines(event: Epoch, mean_seconds: float) -> list[str]:
     fields += [
         _("{speed:,.0f} images/s", speed=event.images_per_second),
         _("data {share:.0%}", share=event.wait_share),
+        *([_("slowest {process}", process=event.slowest)] if event.slowest else []),
         _("done")
         if event.epoch == event.epochs or event.stops
         else _("left {minutes}:{seconds:02d}", minutes=minutes, seconds=seconds),

@@ -31,6 +31,7 @@ class _Results(io.TextIOWrapper):
 
 
 _reserved: TextIO | None = None  # the standard output, while it is reserved
+_muted: tuple[int, int] | None = None  # copies of the descriptors of standard output and error, while they are muted
 
 
 def stream() -> TextIO:
@@ -47,6 +48,51 @@ def flush() -> None:
 def discard() -> None:
     """Let nothing more be written to standard output, also when the process ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream().fileno())
+
+
+def mute() -> None:
+    """Print nothing any more, neither results nor messages, as one of several processes of which another one prints."""
+    global _muted  # noqa: PLW0603
+    if _muted is None:
+        _flush_all()
+        _muted = os.dup(stream().fileno()), os.dup(2)
+        null = os.open(os.devnull, os.O_WRONLY)
+        for descriptor in {1, 2, stream().fileno()}:
+            os.dup2(null, descriptor)
+        os.close(null)
+
+
+def unmute() -> None:
+    """Print again after `mute`; what was printed in between is lost."""
+    global _muted  # noqa: PLW0603
+    if _muted is not None:
+        _flush_all()
+        out, err = _muted
+        os.dup2(err, 2)
+        if stream().fileno() != 1:  # it is reserved
+            os.dup2(err, 1)
+        os.dup2(out, stream().fileno())
+        _muted = None
+
+
+def _flush_all() -> None:
+    for file in (sys.stdout, sys.stderr, stream()):
+        with suppress(OSError, ValueError, Unwritable):
+            file.flush()
+
+
+@contextmanager
+def inherited() -> Iterator[None]:
+    """While open, programs that the process starts write to standard output, although it is reserved."""
+    if _reserved is None or _reserved.fileno() == 1:
+        yield
+        return
+    _reserved.flush()
+    os.dup2(_reserved.fileno(), 1)
+    try:
+        yield
+    finally:
+        os.dup2(2, 1)
 
 
 @contextmanager

@@ -114,6 +114,18 @@ class Alone:
         """
         return stop, save
 
+    def from_first(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return the plain values that the first process has."""
+        return values
+
+    def in_turn(self) -> AbstractContextManager[object]:
+        """Return a context manager for work whose results are cached: one process of each host does it first."""
+        return nullcontext()
+
+    def slowest(self) -> str:
+        """Return which process was the slowest in the epoch, in words; "" if there is only one."""
+        return ""
+
     def threads(self, facts: dict[str, Any]) -> int:
         """Return the number of CPU threads of this process for the run with these facts."""
         return int(facts["threads"])

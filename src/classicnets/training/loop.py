@@ -177,6 +177,7 @@ def _end_epoch(state: State, recipe: Recipe, scores: Scores, evaluation_seconds:
         wait_share=state.wait_seconds / state.seconds,
         best=best,
         stops=_stop_reason(recipe) if state.stopped else "",
+        slowest=state.group.slowest(),
     )
     state.end_epoch()
     return epoch

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -218,7 +218,8 @@ class Session:
         plan = replace(plan, device=group.device(plan.device))
         if loader_threads is not None:
             plan = replace(plan, spec=replace(plan.spec, loader_threads=loader_threads))
-        splits = read(plan, say)
+        with group.in_turn():
+            splits = read(plan, say)
         run_data.check(run, splits, place, retry)
         run_data.remember(run, place)
         facts = run.read()
@@ -227,9 +228,9 @@ class Session:
         remove_parts(run.path)
         remove_parts(run.epochs)
         has_checkpoint = run.last.exists()
-        # a checkpoint replaces the initial weights, so their file is not needed
         blank = _blank(plan)
-        net = (replace(plan, weights="") if has_checkpoint else plan).build(say)
+        # a checkpoint, or the first process, replaces the initial weights, so their file is not needed
+        net = (replace(plan, weights="") if has_checkpoint or group.rank else plan).build(say)
         # as at the start of the run: a run of version 0.1, which does not record the number, did not split batches
         batch_threads = facts.get("batch_threads", 1 if has_checkpoint else None) if group.size == 1 else 1
         acceleration = choose_acceleration(plan, net, batch_threads)
@@ -311,7 +312,7 @@ class Session:
         saved = time.monotonic()
         training = train(self.state, self.batches, self.plan.recipe, self.objective, self._evaluate, self.acceleration)
         deterministic = machine.deterministic(self.plan.spec.deterministic)
-        with _stop_on_ctrl_c() as stopped, deterministic, closing(training):
+        with _stop_on_ctrl_c(patient=self.group.size > 1) as stopped, deterministic, closing(training):
             if not (self.state.epoch or self.state.step) and self.group.rank == 0:
                 yield from self._append([Advice(epoch=1, step=0, **r._asdict()) for r in self.plan.check.remarks])
                 for subscriber in self.subscribers:
@@ -390,6 +391,10 @@ class Session:
 
     def _evaluate(self) -> Scores:
         """Evaluate the split that the recipe monitors, in the precision of training."""
+        return Scores(**self.group.from_first(asdict(self._own_scores())))
+
+    def _own_scores(self) -> Scores:
+        """The scores as this process computes them."""
         monitor = self.plan.recipe.monitor
         self.group.whole_net(self.state.evaluated_net)
         if monitor == "validation" and self.validation is not None:
@@ -466,10 +471,13 @@ def _blank(plan: Plan) -> nn.Module | None:
 
 
 @contextmanager
-def _stop_on_ctrl_c() -> Iterator[Callable[[], bool]]:
+def _stop_on_ctrl_c(*, patient: bool) -> Iterator[Callable[[], bool]]:
     """While open, Ctrl-C stops after the step in progress, and a second Ctrl-C stops at once.
 
     Outside the main thread, where signals cannot be caught, Ctrl-C is not changed.
+
+    Args:
+        patient: ignore a second Ctrl-C, because the launcher of several processes repeats it.
 
     Yields:
         A function that returns whether to stop.
@@ -481,7 +489,8 @@ def _stop_on_ctrl_c() -> Iterator[Callable[[], bool]]:
 
     def handle(_signal: int, _frame: object) -> None:
         stop.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if not patient:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     previous = signal.signal(signal.SIGINT, handle)
     try:

@@ -1,0 +1,40 @@
+"""A run folder that one process has, for all processes that share its run; they need no common file system."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from classicnets.parallel.world import World
+from classicnets.runs.folder import RunFolder
+
+_SUFFIXES = {".json", ".py"}  # of what is needed to resume a run, besides its last checkpoint
+
+
+@contextmanager
+def shared_folder(world: World, path: Path | None) -> Iterator[Path]:
+    """Yield the run folder `path` in the first process, and in each other one a temporary copy, deleted at the end.
+
+    Args:
+        world: the processes.
+        path: the run folder; only that of the first process counts.
+    """
+    if world.rank == 0:
+        assert path is not None
+        names = [file.relative_to(path).as_posix() for file in sorted(path.rglob("*")) if _is_needed(file)]
+        for name in world.broadcast(names):
+            world.broadcast_bytes((path / name).read_bytes())
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="classicnets-") as folder:
+        for name in world.broadcast(None):
+            file = Path(folder, name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(world.broadcast_bytes(None))
+        yield Path(folder)
+
+
+def _is_needed(file: Path) -> bool:
+    return file.is_file() and (file.suffix in _SUFFIXES or file.name == RunFolder(file.parent).last.name)

@@ -1,0 +1,106 @@
+"""Runs that several processes share, for test_shared_runs.py: each process of torchrun calls `main`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from classicnets.models.registry import NETS, Entry
+from classicnets.parallel.shards import Shards
+from classicnets.spec import RunSpec
+from classicnets.training.plan import plan
+from classicnets.training.session import Session
+
+SETTINGS: dict[str, Any] = {
+    "epochs": 2,
+    "batch_size": 10,
+    "validation": 0.2,
+    "monitor": "validation",
+    "precision": "float64",
+    "optimizer": "sgd_rate_inside",
+    "lr": 0.05,
+    "momentum": 0.9,
+    "weight_decay": 5e-4,
+    "ema": 0.9,
+    "clip": 0.4,
+    "label_smoothing": 0.1,
+    "flip": True,
+    "shift": 1,
+}
+_FACTS: dict[str, Any] = {
+    "title": "",
+    "source": "",
+    "year": None,
+    "input": (1, 16, 16),
+    "classes": 10,
+    "parameters": 1,
+    "macs": 1,
+    "units": 1,
+}
+NETS["one_tower"] = Entry(builder="parallel.shared_nets:one_tower", **_FACTS)
+NETS["two_towers"] = Entry(builder="parallel.shared_nets:two_towers", crossings=("conv3", "fc6", "fc7"), **_FACTS)
+
+# name -> network, form, classes; by the numbers of processes that run it
+RUNS: dict[str, tuple[str, str, int]] = {
+    "ddp": ("one_tower", "ddp", 3),
+    "hybrid": ("one_tower", "hybrid", 4),
+    "hybrid_odd": ("one_tower", "hybrid", 3),
+    "towers": ("two_towers", "towers", 4),
+    "towers_odd": ("two_towers", "towers", 3),
+}
+
+
+def spec(root: Path, name: str) -> RunSpec:
+    """The RunSpec of a run; its data is in `root`."""
+    net, form, classes = RUNS[name]
+    return RunSpec(net=net, data=str(root / f"data-{classes}"), recipe="fast", settings=SETTINGS, parallel=form, seed=3)
+
+
+def quiet(_message: str) -> None:
+    """Ignore a message."""
+
+
+def start(root: Path, folder: str, name: str) -> Path:
+    """Create the folder of a run, in `folder`, and return it."""
+    from classicnets.spec import Output
+
+    session = Session.start(plan(spec(root, name)), quiet, Output(runs=str(root / folder)))
+    session.lock.release()
+    return session.folder.path
+
+
+def main(root: Path) -> None:
+    """Train each run that this number of processes can share, and interrupt one."""
+    from classicnets.parallel.group import Group
+    from classicnets.parallel.share import shared_folder
+    from classicnets.parallel.world import end_now, join
+
+    torch.set_num_threads(1)
+    world = join(60)
+    assert world is not None
+    names = [name for name in RUNS if world.size == 2 or not name.startswith("towers")]
+    for name in [*names, "interrupted", "control"]:
+        folder, run = f"runs-{world.size}-{name}", {"interrupted": "hybrid", "control": "hybrid"}.get(name, name)
+        path = start(root, folder, run) if world.rank == 0 else None
+        norm = Shards.norm
+        if name == "control":  # each process clips by the norm of its own part
+            Shards.norm = lambda self, net: torch.nn.utils.get_total_norm([p.grad for p in net.parameters()])  # type: ignore[method-assign]
+        with shared_folder(world, path) as own:
+            session = Session.resume(own, quiet, trust=True, group=Group(world))
+            try:
+                for event in session.events():
+                    if name == "interrupted" and event.epoch == 2 and getattr(event, "step", 0) == 1:
+                        world.request_stop()
+                session.finish()
+            except KeyboardInterrupt:
+                session.lock.release()
+        Shards.norm = norm  # type: ignore[method-assign]
+    world.close()
+    end_now(0)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,117 @@
+"""A run that several processes share ends like the run of one process, up to rounding."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from classicnets.runs import checkpoint, history
+from classicnets.runs.folder import RunFolder
+from classicnets.spec import Output
+from classicnets.training.plan import plan
+from classicnets.training.session import Session
+from parallel.shared_runs import RUNS, quiet, spec
+from support.idx import make_idx_folder
+
+EXACT = 1e-12
+TESTS = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the runs of one, two and four processes."""
+    root = tmp_path_factory.mktemp("shared")
+    for classes in (3, 4):  # 22 images to train on: in batches of 10, 10 and 2
+        make_idx_folder(root / f"data-{classes}", train=27, test=9, classes=classes, size=16)
+    for processes in (2, 4):
+        launched(root, processes)
+    return root
+
+
+def launched(root: Path, processes: int) -> None:
+    """Run the script of `shared_runs` in several processes."""
+    options = ["--standalone", f"--nproc-per-node={processes}", "-m", "parallel.shared_runs", str(root)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "torch.distributed.run", *options]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
+def alone(root: Path) -> dict[str, RunFolder]:
+    """The runs of one process."""
+    runs = {}
+    for name in RUNS:
+        session = Session.start(plan(spec(root, name)), quiet, Output(runs=str(root / f"runs-1-{name}")))
+        for _event in session.events():
+            pass
+        session.finish()
+        runs[name] = session.folder
+    return runs
+
+
+def run_of(root: Path, processes: int, name: str) -> RunFolder:
+    """The folder of a run."""
+    [path] = (root / f"runs-{processes}-{name}").iterdir()
+    return RunFolder(path)
+
+
+def difference(first: RunFolder, second: RunFolder, *, file: str = "last") -> float:
+    """The largest difference of weights, average, optimizer state, losses and results of two runs."""
+    (ours, _), (theirs, _) = (checkpoint.load(getattr(run, file)) for run in (first, second))
+    assert ours.keys() == theirs.keys()
+    worst = 0.0
+    for name, tensor in ours.items():
+        if not name.startswith("generator"):
+            assert tensor.dtype == theirs[name].dtype, name
+            worst = max(worst, float((tensor.double() - theirs[name].double()).abs().max()))
+    for a, b in zip(history.read(first.history), history.read(second.history), strict=True):
+        for key in ("loss", "accuracy", "validation_loss", "validation_accuracy"):
+            worst = max(worst, abs((getattr(a, key, None) or 0) - (getattr(b, key, None) or 0)))
+    return worst
+
+
+@pytest.mark.parametrize(
+    ("processes", "name"),
+    [(n, name) for n in (2, 4) for name in RUNS if n == 2 or not name.startswith("towers")],
+)
+def test_runs_do_not_depend_on_the_number_of_processes(
+    root: Path, alone: dict[str, RunFolder], processes: int, name: str
+) -> None:
+    run = run_of(root, processes, name)
+    assert difference(alone[name], run) < EXACT
+    ours, theirs = (json.loads(folder.metrics.read_text()) for folder in (alone[name], run))
+    assert ours["n"] == theirs["n"] == 9 and ours["confusion"] == theirs["confusion"]
+    assert abs(ours["loss"] - theirs["loss"]) < 1e-6  # probabilities are float32
+    facts: dict[str, Any] = run.read()
+    assert facts["parallel"]["processes"] == processes and facts["parallel"]["form"] == RUNS[name][1]
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_a_run_that_is_stopped_is_resumed_by_another_number_of_processes(
+    root: Path, alone: dict[str, RunFolder], processes: int
+) -> None:
+    session = Session.resume(run_of(root, processes, "interrupted").path, quiet)
+    assert (session.state.epoch, session.state.step) == (1, 1)
+    for _event in session.events():
+        pass
+    session.finish()
+    assert difference(alone["hybrid"], session.folder) < EXACT
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_the_comparison_sees_a_norm_of_a_part(root: Path, alone: dict[str, RunFolder], processes: int) -> None:
+    assert difference(alone["hybrid"], run_of(root, processes, "control")) > 1e-6
+
+
+def test_averages_and_optimizer_state_are_whole(root: Path) -> None:
+    tensors, _facts = checkpoint.load(run_of(root, 2, "hybrid").last)
+    assert tensors["net/5.weight"].shape == tensors["average/5.weight"].shape == torch.Size([12, 64])
+    assert sorted(tuple(t.shape) for name, t in tensors.items() if name.startswith("optimizer"))[-1][0] == 12
