@@ -59,38 +59,37 @@ class Choice:
 
     def lines(self) -> list[str]:
         """Return the prediction as text."""
-        cost_of_step = self.prediction
+        predicted = self.prediction
         lines = [
-            plural(
-                "processes {n}, {form}: predicted {step} a step of {images:,} images, {epoch} an epoch without evaluation",
-                "processes {n}, {form}: predicted {step} a step of {images:,} images, {epoch} an epoch without evaluation",
-                cost_of_step.processes,
-                form=cost_of_step.name,
-                step=cost.milliseconds(cost_of_step.step_seconds),
-                images=cost_of_step.batch_size,
+            _(
+                "processes {n}, {form}: predicted {step} a step of {images:,} images, {epoch} an epoch to train",
+                n=predicted.processes,
+                form=predicted.name,
+                step=cost.milliseconds(predicted.step_seconds),
+                images=predicted.batch_size,
                 epoch=duration(self.epoch_seconds),
             ),
             _(
                 "exchange  {size} sent by each process in a step{parts}",
-                size=byte_count(round(cost_of_step.sent)),
-                parts=_parts(cost_of_step.sent_bytes),
+                size=byte_count(round(predicted.sent)),
+                parts=_parts(predicted.sent_bytes),
             ),
             _(
                 "memory    {size} in each process, without torch and the images{parts}",
-                size=byte_count(round(cost_of_step.memory)),
-                parts=_parts(cost_of_step.memory_bytes),
+                size=byte_count(round(predicted.memory)),
+                parts=_parts(predicted.memory_bytes),
             ),
             _(
-                "efficiency {strong:.0%} of {n} times the speed of one process; {weak:.0%} with {images:,} images for each",
-                strong=cost_of_step.strong_efficiency,
-                weak=cost_of_step.weak_efficiency,
-                n=cost_of_step.processes,
-                images=cost_of_step.batch_size,
+                "efficiency {strong:.0%} of the speed of {n} single processes; {weak:.0%} with {images:,} images each",
+                strong=predicted.strong_efficiency,
+                weak=predicted.weak_efficiency,
+                n=predicted.processes,
+                images=predicted.batch_size,
             ),
         ]
         if self.reason:
             lines.append(_("chosen    {reason}", reason=self.reason))
-        return lines + [_("basis     {basis}", basis=basis) for basis in cost_of_step.basis]
+        return lines + [_("basis     {basis}", basis=basis) for basis in predicted.basis]
 
 
 def _parts(sizes: dict[str, float]) -> str:
@@ -108,7 +107,7 @@ def network_of(plan: Plan, processes: int, precision: str = "") -> Network:
         precision: "float32", "float64" or "bfloat16"; "" for that of the plan.
     """
     precision = precision or plan.recipe.precision
-    form, chains, crossings = plan.spec.parallel, dict[int, list[list[str]]](), ()
+    form, chains, crossings = plan.spec.parallel, dict[int, list[list[str]]](), tuple[str, ...]()
     sizes = [size for size in range(2, processes + 1) if processes % size == 0]
     for size in sizes if form in {"hybrid", "auto"} else ():
         with suppress(UsageError):
@@ -245,9 +244,9 @@ def assumed_cluster(plan: Plan, processes: int, hosts: int) -> Cluster:
     if torch.device(plan.device).type == "cuda":
         flops = _image_flops(plan.table, plan.recipe.precision)
         return replace(hardware.gpu_cluster(_this_gpu(plan.device), flops, network), host_size=processes // hosts)
-    flops = sum(_image_flops(plan.table, plan.recipe.precision).values())
+    image_flops = sum(_image_flops(plan.table, plan.recipe.precision).values())
     local = Link(title=_("this machine"), rate=hardware.LOOPBACK_RATE, latency=hardware.LOOPBACK_LATENCY)
-    cluster = _cpus(flops / (_CORE_FLOPS * machine.usable_cores()), local, network, processes // hosts, "")
+    cluster = _cpus(image_flops / (_CORE_FLOPS * machine.usable_cores()), local, network, processes // hosts, "")
     return replace(cluster, host_size=processes // hosts)
 
 

@@ -244,7 +244,7 @@ def predict(
         cluster: the machines.
     """
     parts = [*exchanges(network, form, processes, model_size, batch_size)]
-    compute = _compute_seconds(network, form, processes, model_size, batch_size, cluster)
+    compute = _compute_seconds(network, form, processes, batch_size, cluster)
     step, weak = (
         _step_seconds(network, form, processes, model_size, size, cluster)
         for size in (batch_size, processes * batch_size)
@@ -268,27 +268,21 @@ def predict(
     )
 
 
-def _compute_seconds(
-    network: Network, form: str, processes: int, model_size: int, batch_size: int, cluster: Cluster
-) -> float:
+def _compute_seconds(network: Network, form: str, processes: int, batch_size: int, cluster: Cluster) -> float:
     """Seconds that the process with the most rows computes in a step."""
     images: float = math.ceil(batch_size / processes)
     if form == "towers":
         divided = sum(row.macs for row in network.divided(form, 2))
-        images = batch_size * _divided_by_two(network.table.macs, divided) / max(1, network.table.macs)
+        images = batch_size * (1 - divided / 2 / max(1, network.table.macs))
     shared_by = min(processes, cluster.host_size) if cluster.shares_cores else 1
     return images * cluster.image_seconds * shared_by
-
-
-def _divided_by_two(count: float, divided: float) -> float:
-    return count - divided / 2
 
 
 def _step_seconds(
     network: Network, form: str, processes: int, model_size: int, batch_size: int, cluster: Cluster
 ) -> float:
     """Seconds of a step: what is computed, and the exchanges that nothing hides."""
-    compute = _compute_seconds(network, form, processes, model_size, batch_size, cluster)
+    compute = _compute_seconds(network, form, processes, batch_size, cluster)
     shown = hidden = 0.0
     for part in exchanges(network, form, processes, model_size, batch_size):
         link = cluster.link(part.span)

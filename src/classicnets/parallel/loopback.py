@@ -1,6 +1,6 @@
 """Measures how fast processes of this machine exchange tensors: a sum of 16 MiB and one of 4 bytes, by gloo.
 
-    python -m classicnets.parallel.loopback 4       prints bytes per second and seconds of a small message, as JSON
+    python -m classicnets.parallel.loopback 4       prints bytes per second and seconds of a small message
 
 The ranks are threads of one process, which start in no time; their messages take the same way through the loopback
 interface. It is a process of its own, because gloo can abort a process that ends while its threads still run.
@@ -8,16 +8,16 @@ interface. It is a process of its own, because gloo can abort a process that end
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import torch
-from torch import distributed
+from torch.distributed import HashStore, ProcessGroupGloo  # type: ignore[attr-defined]
 
 from classicnets.parallel.hardware import LOOPBACK_LATENCY, LOOPBACK_RATE, Link
 from classicnets.text import _
@@ -32,15 +32,15 @@ def measure(processes: int) -> Link:
     line = [sys.executable, "-P", "-m", __name__, str(processes)]
     try:
         child = subprocess.run(line, capture_output=True, text=True, timeout=_TIMEOUT, check=True)
-        rate, latency = json.loads(child.stdout)
+        rate, latency = map(float, child.stdout.split())
     except (OSError, ValueError, subprocess.SubprocessError):
         return Link(title=_("this machine (assumed)"), rate=LOOPBACK_RATE, latency=LOOPBACK_LATENCY)
     return Link(title=_("this machine"), rate=rate, latency=latency)
 
 
-def _rank(store: distributed.Store, rank: int, size: int) -> tuple[float, float]:
+def _rank(store: HashStore, rank: int, size: int) -> tuple[float, float]:
     """Return the best seconds of a large and of a small sum, as one of the ranks."""
-    group = distributed.ProcessGroupGloo(store, rank, size, timedelta(seconds=_TIMEOUT))
+    group: Any = ProcessGroupGloo(store, rank, size, timedelta(seconds=_TIMEOUT))
     best = []
     for count in (_SIZE // 4, 1):
         tensor, seconds = torch.zeros(count), []
@@ -56,13 +56,13 @@ def main() -> None:
     """Measure with the number of ranks that the command line gives, and end without gloo's destructors."""
     size = int(sys.argv[1])
     torch.set_num_threads(1)
-    store = distributed.HashStore()
+    store = HashStore()
     with ThreadPoolExecutor(size) as pool:
         large, small = zip(*pool.map(lambda rank: _rank(store, rank, size), range(size)), strict=True)
         rounds = 2 * (size - 1)
         latency = max(small) / rounds
         rate = rounds / size * _SIZE / max(max(large) - max(small), 1e-9)
-        print(json.dumps([rate, latency]), flush=True)
+        print(rate, latency, flush=True)
         os._exit(0)
 
 
