@@ -18,13 +18,13 @@ def one_tower(num_classes: int = 10, in_channels: int = 1, image_size: int = 16)
         nn.ReLU(),
         nn.MaxPool2d(4),
         nn.Flatten(),
-        nn.Linear(4 * size * size, 12),
+        nn.Linear(4 * size * size, 64),
         nn.ReLU(),
         nn.Dropout(0.5),
-        nn.Linear(12, 8),
+        nn.Linear(64, 48),
         nn.ReLU(),
         nn.Dropout(0.3),
-        nn.Linear(8, num_classes),
+        nn.Linear(48, num_classes),
     )
 
 

@@ -87,7 +87,9 @@ def main(root: Path) -> None:
         path = start(root, folder, run) if world.rank == 0 else None
         norm = Shards.norm
         if name == "control":  # each process clips by the norm of its own part
-            Shards.norm = lambda self, net: torch.nn.utils.get_total_norm([p.grad for p in net.parameters()])  # type: ignore[method-assign]
+            Shards.norm = lambda self, net: torch.nn.utils.get_total_norm(
+                [p.grad for p in net.parameters() if p.grad is not None]
+            )  # type: ignore[method-assign]
         with shared_folder(world, path) as own:
             session = Session.resume(own, quiet, trust=True, group=Group(world))
             try:
@@ -97,6 +99,7 @@ def main(root: Path) -> None:
                 session.finish()
             except KeyboardInterrupt:
                 session.lock.release()
+                world.stop_requested = False
         Shards.norm = norm  # type: ignore[method-assign]
     world.close()
     end_now(0)

@@ -113,5 +113,5 @@ def test_the_comparison_sees_a_norm_of_a_part(root: Path, alone: dict[str, RunFo
 
 def test_averages_and_optimizer_state_are_whole(root: Path) -> None:
     tensors, _facts = checkpoint.load(run_of(root, 2, "hybrid").last)
-    assert tensors["net/5.weight"].shape == tensors["average/5.weight"].shape == torch.Size([12, 64])
-    assert sorted(tuple(t.shape) for name, t in tensors.items() if name.startswith("optimizer"))[-1][0] == 12
+    assert tensors["net/5.weight"].shape == tensors["average/5.weight"].shape == torch.Size([64, 64])
+    assert sorted(tuple(t.shape) for name, t in tensors.items() if name.startswith("optimizer"))[-1][0] == 64

@@ -4,53 +4,142 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
 
+import torch
+
+from classicnets import __version__
+from classicnets.api import training
 from classicnets.parallel import launch as launching
 from classicnets.parallel import world as worlds
+from classicnets.parallel.elastic import Job
+from classicnets.parallel.group import Group
 from classicnets.parallel.launch import check_processes, launch
+from classicnets.parallel.share import shared_folder
 from classicnets.parallel.world import World
-from classicnets.report import output
+from classicnets.report import output as streams
+from classicnets.runs.folder import RunFolder
+from classicnets.spec import Output
+from classicnets.text import _
+from classicnets.training.begin import Say
+from classicnets.training.session import Session
 
-__all__ = ["World", "check_processes", "joined", "launch", "leave"]
+__all__ = ["World", "check_processes", "joined", "launch", "leave", "session", "take_part"]
 
 _has_joined = False
 
 
 @contextmanager
-def joined(timeout: float) -> Iterator[World | None]:
-    """Join the other processes that torchrun has started; yield None if this process was not started by torchrun.
+def joined(timeout: float) -> Iterator[World]:
+    """Join the other processes that torchrun has started.
 
-    Only rank 0 prints. If the block fails, exactly one process lets the exception pass; the others end here.
+    Only rank 0 prints. If the block fails, exactly one process raises an error; the others end here.
 
     Args:
         timeout: seconds that an exchange waits for the others.
+
+    Raises:
+        UsageError: CN213, the environment is not complete.
+        MachineError: CN405, a process is gone; CN406, the others cannot be reached; CN407, this torch cannot do it.
     """
     global _has_joined  # noqa: PLW0603 - a process joins once
     if launching.outcome():  # an error has ended the run, and this process was started only because of it
         worlds.end_now(1)
     world = worlds.join(timeout)
-    if world is None:
-        yield None
-        return
     _has_joined = True
     if world.rank:
-        output.mute()
+        streams.mute()
+    failure = None
     try:
         yield world
         world.close()
-    except BaseException as error:
-        settled = world.settle(error)
-        if isinstance(settled, worlds.Quiet):
-            _end(settled.exit_code)
-        output.unmute()
-        if isinstance(settled, worlds.Lost) and settled.restarts:
-            worlds.say_restart(settled, world.place)
-            _end(worlds.RESTART)
-        if settled is error:
-            raise
-        raise settled from None
+    except BaseException as error:  # noqa: BLE001 - also Ctrl-C ends all processes
+        failure = world.settle(error)
+    if failure is None:
+        return
+    if isinstance(failure, worlds.Quiet):
+        _end(failure.exit_code)
+    streams.unmute()
+    if isinstance(failure, worlds.Lost) and failure.restarts:
+        worlds.say_restart(failure, world.place)
+        _end(worlds.RESTART)
+    raise failure
+
+
+@contextmanager
+def session(
+    world: World,
+    path: Path | None,
+    start: Callable[[], Session],
+    words: Sequence[str],
+    output: Output,
+    say: Say,
+    *,
+    data: str | None = None,
+    loader_threads: int | None = None,
+) -> Iterator[Session | None]:
+    """Start or resume the run that all processes of `world` share; yield None if it was complete before a restart.
+
+    Args:
+        world: the processes.
+        path: the run folder, if one is resumed.
+        start: starts a new run, in the first process.
+        words: the command line, which must be the same in all processes.
+        output: where and how often the run is saved.
+        say: receives progress messages.
+        data: where the data of the run lies now, if it has moved.
+        loader_threads: number of threads that load batches in advance; None is that of the run.
+
+    Raises:
+        UsageError: CN214, the processes were started with other options or versions.
+    """
+    versions = {"classicnets": __version__, "torch": torch.__version__}
+    world.check_equal(_("their options or versions"), {"command": [*words], **versions})
+    job = None
+    with world.alone_first():
+        if world.rank == 0 and path is None:
+            world.phase(_("reading images"))
+            job = Job(world.place, Path(output.runs), words)
+            path = job.run()
+            if path is None:
+                started = start()
+                path = started.folder.path
+                started.lock.release()
+                del started
+                job.start(path)
+    restarted = world.place.restart_count > 0
+    if world.broadcast(path is not None and restarted and "result" in RunFolder(path).read()):
+        yield None
+        return
+    world.folder = world.broadcast(str(path))
+    with shared_folder(world, path) as own:
+        world.phase(_("reading images"))
+        resumed = Session.resume(
+            own,
+            say,
+            output,
+            data=data,
+            loader_threads=loader_threads,
+            trust=output.trust or world.rank > 0,
+            group=Group(world),
+        )
+        yield training.coached(resumed) if world.rank == 0 else resumed
+    if job is not None and path is not None and "result" in RunFolder(path).read():
+        job.finish()
+
+
+def take_part(session: Session) -> None:
+    """Train to the end in a process that is not the first: nothing is shown and written.
+
+    Raises:
+        KeyboardInterrupt: when all processes stop.
+    """
+    with closing(session.events()) as events:
+        for _event in events:
+            pass
+    session.finish()
 
 
 def _end(code: int) -> None:
@@ -61,7 +150,7 @@ def _end(code: int) -> None:
 
 
 def leave(code: int) -> None:
-    """End a process that has joined others, with an exit code; does nothing in a process that is alone.
+    """End a process that was started by torchrun, with an exit code.
 
     The destructors of torch may wait for each other, so it ends at once.
     """

@@ -101,6 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else [*argv]
     machine.tune_process()
+    if argv is None and process.is_one_of_several() and os.environ.get("LOCAL_RANK", "0") != "0":
+        report.output.mute()  # a mistake in the command line is reported once
     try:
         if words and not words[0].startswith("-") and words[0] not in _COMMANDS:
             raise _unknown_command(words[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 from classicnets.cli import streams
@@ -13,11 +14,29 @@ _STOPPED = b"stopped\n"
 _NATIVE_PACKAGES = ("numpy", "torch")
 
 signals: list[int] = []  # those that this process has received
+endings: list[Callable[[int], None]] = []  # what ends this process with an exit code, if it must not end as usual
+
+
+def is_one_of_several() -> bool:
+    """Return whether torchrun has started this process, as one of several that train a run together."""
+    return bool({"RANK", "WORLD_SIZE"} & os.environ.keys()) and sys.argv[1:2] == ["train"]
 
 
 def run() -> int:
     """Run the command line of this process and return its exit code; 130 after Ctrl-C, 143 after SIGTERM."""
+    code = 1
+    try:
+        code = _run()
+    finally:
+        for end in endings:
+            end(code)
+    return code
+
+
+def _run() -> int:
     streams.prepare()
+    if is_one_of_several():
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a lost connection is our error, not a stack of C++
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:  # a shell ignores Ctrl-C in its background jobs
             signal.signal(number, _interrupt)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classicnets import api, events, machine, report
-from classicnets.cli import arguments
-from classicnets.errors import UsageError
+from classicnets.cli import arguments, process
+from classicnets.errors import ClassicnetsError, UsageError
 from classicnets.options import about, option, spelling
 from classicnets.report.output import print
 from classicnets.spec import OFFLINE, Output, Processes, RunSpec, Study
@@ -57,7 +57,10 @@ OPTIONS = (RunSpec, Study, Processes, Output, Train)
 def run(args: argparse.Namespace) -> int:
     """Train, print the result and the next commands; at Ctrl-C, save a checkpoint first."""
     options, study, output = arguments.read(args, Train), arguments.read(args, Study), arguments.read(args, Output)
+    processes = arguments.read(args, Processes)
     many_runs = _has_many_runs(args, options, study)
+    is_shared = process.is_one_of_several()
+    _check_processes(args, processes, is_shared=is_shared, many_runs=many_runs)
     if options.jsonl and (args.json or options.dry_run):
         args.parser.error(_("--jsonl cannot be combined with --json or --dry-run"))
     if many_runs and (options.jsonl or output.tensorboard):
@@ -73,7 +76,11 @@ def run(args: argparse.Namespace) -> int:
         if many_runs:
             reopened = api.training.reopen_seeds(options.resume, data, trust=output.trust)
             return _train_seeds(reopened, study, output, as_json=args.json)
+        if is_shared:
+            return _train_shared(args, options, output, processes)
         session = api.training.resume_session(options.resume, output, console.print, data=data, loader_threads=threads)
+        if (processes.processes or 1) > 1:
+            return _launch(args, session, processes)
         console.print(_("resuming {run} after {position}", run=options.resume, position=session.position))
         return _train(session, options, output, as_json=args.json)
     _check_order(args)
@@ -81,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
     spec = arguments.read(args, RunSpec)
     if not spec.net:
         args.parser.error(_("train needs a NET, or --resume RUN"))
+    if is_shared and not options.dry_run:
+        return _train_shared(args, options, output, processes)
     machine.set_threads(spec.threads)
     plan = api.training.plan(spec, trust=output.trust)
     if options.dry_run:
@@ -90,7 +99,73 @@ def run(args: argparse.Namespace) -> int:
     if many_runs:
         folder = api.training.start_seeds(plan, study, output, console.print)
         return _train_seeds(folder, study, output, as_json=args.json)
+    if (processes.processes or 1) > 1:
+        api.parallel.check_processes(processes.processes or 1, plan.device)
+        return _launch(args, api.training.start(plan, output, console.print), processes)
     return _train(api.training.start(plan, output, console.print), options, output, as_json=args.json)
+
+
+def _check_processes(args: argparse.Namespace, options: Processes, *, is_shared: bool, many_runs: bool) -> None:
+    """Raise UsageError CN206 for options of several processes that contradict others."""
+    if many_runs and (is_shared or options.processes is not None):
+        args.parser.error(_("several seeds are several runs, each with a process of its own; several processes share one"))
+    if is_shared and options.processes is not None:
+        args.parser.error(_("torchrun has started the processes, so --processes has no effect"))
+
+
+def _launch(args: argparse.Namespace, session: Session, options: Processes) -> int:
+    """Train a run in several processes of this machine, which resume its folder; return the exit code."""
+    count = options.processes or 1
+    api.parallel.check_processes(count, session.plan.device)
+    run = session.folder.path
+    kept = (*fields(Output), *fields(Train), *fields(arguments.Common))
+    given = [f.name for kind in OPTIONS for f in fields(kind) if f not in kept and not about(f).resumes]
+    changes = {**dict.fromkeys([*given, "runs"]), "process_timeout": options.process_timeout}
+    words = arguments.words(args, **changes, resume=str(run), trust=True)
+    session.lock.release()
+    with report.output.inherited():
+        return api.parallel.launch(["train", *words], count, options.max_restarts, run)
+
+
+def _train_shared(args: argparse.Namespace, options: Train, output: Output, processes: Processes) -> int:
+    """Train in a process that torchrun has started, together with the others; only the first prints."""
+    process.endings.append(api.parallel.leave)
+    console = report.tables.console(stderr=True)
+    given = arguments.given(args, RunSpec)
+    spec = arguments.read(args, RunSpec)
+
+    def start() -> Session:
+        machine.set_threads(spec.threads)
+        return api.training.start(api.training.plan(spec, trust=output.trust), output, console.print)
+
+    try:
+        with (
+            api.parallel.joined(processes.process_timeout) as world,
+            api.parallel.session(
+                world,
+                None if options.resume is None else Path(options.resume),
+                start,
+                [args.command, *arguments.words(args)],
+                output,
+                console.print,
+                data=given.get("data"),
+                loader_threads=given.get("loader_threads"),
+            ) as session,
+        ):
+            if session is None:
+                return 0
+            if world.rank == 0:
+                if session.state.epoch or session.state.step:
+                    console.print(_("resuming {run} after {position}", run=session.folder.path, position=session.position))
+                return _train(session, options, output, as_json=args.json)
+            try:
+                api.parallel.take_part(session)
+            except KeyboardInterrupt:
+                return 130
+            return 0
+    except ClassicnetsError:
+        process.signals.clear()  # the launcher sends a signal to the processes that remain when one has failed
+        raise
 
 
 def _has_many_runs(args: argparse.Namespace, options: Train, study: Study) -> bool:

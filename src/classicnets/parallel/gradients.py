@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import torch
 import torch.distributed as dist
@@ -101,7 +101,8 @@ class SharedGradients(AbstractContextManager["SharedGradients"]):
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self.net, ignored)
         wrapped = DistributedDataParallel(
             self.net,
-            broadcast_buffers=self.local_batch_norm,
+            forward_sync_buffers=self.local_batch_norm,
+            init_sync=False,
             gradient_as_bucket_view=True,
             find_unused_parameters=self.traits.has_unused,
         )
@@ -109,8 +110,8 @@ class SharedGradients(AbstractContextManager["SharedGradients"]):
         return wrapped
 
     def rows(self, count: int) -> range:
-        """Return the rows of a batch of `count` images that this process computes; there may be none."""
-        return self.mesh.rows(count)
+        """Return the rows of a batch of `count` images that this process counts: each row is counted by one process."""
+        return self.mesh.rows(count) if self.mesh.divides_rows or self.mesh.rank == 0 else range(0)
 
     def clip(self, max_norm: float) -> None:
         """Scale the gradients so that their norm, over the parameters of all processes, is at most `max_norm`."""
@@ -122,10 +123,8 @@ class SharedGradients(AbstractContextManager["SharedGradients"]):
         self, x: Tensor, y: Tensor, loss: Loss, precision: str, position: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
         """Set the gradients of this process's parameters; see `training.group.Gradients`."""
-        rows = self.rows(len(y))
+        rows = self.mesh.rows(len(y))
         own = y[rows.start : rows.stop]
-        if not len(rows):  # DDP needs a pass in every process, and some layers refuse an empty batch
-            x = x.new_zeros((1, *x.shape[1:]))
         if self.traits.is_random:
             torch.manual_seed(_seed(self.seed, *position, rows.start))
         dropout = rows_of_batch((self.seed, *position), rows.start, len(x))
@@ -135,10 +134,10 @@ class SharedGradients(AbstractContextManager["SharedGradients"]):
                 logits = self._forward(x)
             logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
             part = loss(logits, own) * (loss.weight(own) / loss.weight(y)) if len(rows) else logits.sum() * 0
-            part.backward()  # type: ignore[no-untyped-call]
+            part.backward()
         self.shards.reduce_gradients(self.net)
-        counts = self.mesh.divides_rows or self.mesh.rank == 0  # or every process has the loss of the whole batch
-        return part.detach() if counts else torch.zeros_like(part), logits.detach()[: len(rows)]
+        counted = self.rows(len(y))
+        return part.detach() if len(counted) else torch.zeros_like(part), logits.detach()[: len(counted)]
 
 
 def _seed(*key: int) -> int:
@@ -146,7 +145,7 @@ def _seed(*key: int) -> int:
     return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "little") >> 1
 
 
-def _sum(_state: Any, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
+def _sum(_state, bucket):  # type: ignore[no-untyped-def]  # DDP would not know the annotation, which is a string
     """Sum the gradients of a bucket over the processes; DDP itself would average them."""
     future = dist.all_reduce(bucket.buffer(), async_op=True).get_future()
     return future.then(lambda done: done.value()[0])

@@ -96,8 +96,8 @@ class Group(Alone):
         return {"form": self.form, "processes": self.size, "model_size": self.mesh.model_size}
 
     def rows(self, count: int) -> range:
-        """Return the rows of a batch of `count` images that this process reads."""
-        return self.mesh.rows(count)
+        """Return the rows of a batch of `count` images that this process reads: at least one, see `Mesh.batch`."""
+        return self.mesh.rows(count) or range(1)
 
     def gradients(
         self,

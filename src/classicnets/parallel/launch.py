@@ -28,17 +28,18 @@ OUTCOME = "CLASSICNETS_OUTCOME"  # a file in which a process writes the exit cod
 _STOP_SECONDS = 600  # that processes have after Ctrl-C to save a checkpoint
 
 
-def launch(arguments: Sequence[str], processes: int, max_restarts: int, environment: Mapping[str, str] = {}) -> int:
-    """Run `classicnets` with these arguments in several processes and return the exit code of the command.
+def launch(arguments: Sequence[str], processes: int, max_restarts: int, run: Path, module: str = "classicnets") -> int:
+    """Run a module with these arguments in several processes and return the exit code of the command.
 
     Each of them joins the others with `join`. If one of them dies, all are started again, at most `max_restarts` times.
     An error that one of them has reported ends all of them.
 
     Args:
-        arguments: the words after `classicnets`.
+        arguments: the words after the name of the module.
         processes: number of processes.
         max_restarts: how often they are started again.
-        environment: further environment variables.
+        run: the run folder, which an error names.
+        module: the module that each process runs.
 
     Raises:
         MachineError: CN405, all died without a word; CN407, this torch cannot do it.
@@ -47,7 +48,7 @@ def launch(arguments: Sequence[str], processes: int, max_restarts: int, environm
     threads = str(max(1, machine.usable_cores() // processes))
     with temporary_folder() as folder:
         outcome = folder / "outcome"
-        variables = {"OMP_NUM_THREADS": threads, OUTCOME: str(outcome), **environment}
+        variables = {"OMP_NUM_THREADS": threads, OUTCOME: str(outcome), "TORCH_CPP_LOG_LEVEL": "ERROR"}
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
@@ -61,7 +62,7 @@ def launch(arguments: Sequence[str], processes: int, max_restarts: int, environm
             logs_specs=DefaultLogsSpecs(log_dir=str(folder / "logs")),
             shutdown_timeout=_STOP_SECONDS,
         )
-        words = [word.replace("$", "$$") for word in ("-P", "-m", "classicnets", *arguments)]  # the agent fills in $
+        words = [word.replace("$", "$$") for word in ("-P", "-m", module, *arguments)]  # the agent fills in $
         failed: ChildFailedError | None = None
         stopped_by = 0
         with _environment(variables), _quiet_agent(), _restored_signals():
@@ -75,7 +76,7 @@ def launch(arguments: Sequence[str], processes: int, max_restarts: int, environm
         if stopped_by:
             return 128 + stopped_by if code in (0, 130, 128 + stopped_by) else code
         if failed is not None and not code:
-            raise _died(failed)
+            raise _died(failed, run)
         return code
 
 
@@ -120,7 +121,9 @@ def check_processes(processes: int, device: str) -> None:
             hint=again("classicnets", "train", "NET", processes=most, max_restarts=None, process_timeout=None),
         )
     if kind == "cpu" and processes > cores:
-        note(_("{n} processes share {cores} cores, so they are slower than {cores} processes", n=processes, cores=cores))
+        note(
+            _("{n} processes share {cores} cores, so they are slower than {cores} processes", n=processes, cores=cores)
+        )
 
 
 def _read(path: Path) -> int:
@@ -130,7 +133,7 @@ def _read(path: Path) -> int:
         return 0
 
 
-def _died(error: ChildFailedError) -> MachineError:
+def _died(error: ChildFailedError, run: Path) -> MachineError:
     """The error for processes that all ended without a word, such as when memory runs out."""
     rank, failure = min(error.failures.items(), key=lambda item: (item[1].exitcode == RESTART, item[1].timestamp))
     why = _("it ended with exit code {code}", code=failure.exitcode)
@@ -142,7 +145,9 @@ def _died(error: ChildFailedError) -> MachineError:
         _("process {rank} of the run is gone", rank=rank),
         where=_("process {pid}", pid=failure.pid),
         why=why,
-        hint=_("{command}   # goes on from the last checkpoint", command=command("classicnets", "train", "--resume", "RUN")),
+        hint=_(
+            "{command}   # goes on from the last checkpoint", command=command("classicnets", "train", "--resume", run)
+        ),
     )
 
 
@@ -172,7 +177,11 @@ def _quiet_agent() -> Iterator[None]:
 @contextmanager
 def _restored_signals() -> Iterator[None]:
     """Restore the handlers of signals that the agent replaces."""
-    numbers = [signal.SIGINT, signal.SIGTERM, *(getattr(signal, n) for n in ("SIGHUP", "SIGQUIT") if hasattr(signal, n))]
+    numbers = [
+        signal.SIGINT,
+        signal.SIGTERM,
+        *(getattr(signal, n) for n in ("SIGHUP", "SIGQUIT") if hasattr(signal, n)),
+    ]
     before = {number: signal.getsignal(number) for number in numbers}
     try:
         yield

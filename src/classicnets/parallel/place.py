@@ -51,14 +51,12 @@ class Place:
         return self.max_restarts - self.restart_count
 
 
-def read_place(environment: Mapping[str, str] = os.environ) -> Place | None:
-    """Return the place of this process, None if it was not started by torchrun.
+def read_place(environment: Mapping[str, str] = os.environ) -> Place:
+    """Return the place of this process, which torchrun has started.
 
     Raises:
         UsageError: CN213, a variable is missing or not a number.
     """
-    if not {"RANK", "WORLD_SIZE"} & environment.keys():
-        return None
     if missing := [name for name in _REQUIRED if not environment.get(name)]:
         raise _bad_environment(_("these variables are missing: {names}", names=", ".join(missing)))
     try:

@@ -10,10 +10,11 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
@@ -24,10 +25,12 @@ from classicnets.errors import ClassicnetsError, MachineError, UsageError
 from classicnets.parallel.place import Place, check_torch, read_place
 from classicnets.parallel.pulse import ENDED, ERROR, FAILED, INTERVAL, SILENCE, WORKING, Beat, Pulse
 from classicnets.strict_json import dump, parse
-from classicnets.text import _, command, join as join_names, note
+from classicnets import text
+from classicnets.text import _, command, note
 
 _CONNECT_SECONDS = 30.0  # in which the store must answer; its process runs already
 _POLL_SECONDS = 0.05
+_FIRST_SECONDS = 0.5  # that rank 0 has to report an error that all raise
 _CONTROL_SECONDS = 0.5  # between two control points
 _MOST_STEPS = 1000  # between two control points
 
@@ -78,6 +81,7 @@ class World:
         rank, size, local_rank, local_size, restart_count, run_id: as in `Place`.
         timeout: seconds that an exchange waits for the others.
         store: of this attempt; the keys of earlier attempts are not in it.
+        folder: the run folder, once it is known; errors name it.
     """
 
     def __init__(self, place: Place, store: Store, pulse_store: Store, timeout: float) -> None:
@@ -86,6 +90,7 @@ class World:
         self.local_rank, self.local_size = place.local_rank, place.local_size
         self.restart_count, self.run_id = place.restart_count, place.run_id
         self.stop_requested = False
+        self.folder: str | Path = "RUN"
         self._turns = 0
         self.pulse = Pulse(pulse_store, self.rank, self.size, end=end_now)
 
@@ -167,8 +172,12 @@ class World:
                 raise UsageError(
                     "CN214",
                     _("the processes of the run differ: {name}", name=name),
-                    where=_("rank {rank} on {host}, compared with rank 0 on {first}", rank=rank, host=hosts[rank],
-                            first=hosts[0]),
+                    where=_(
+                        "rank {rank} on {host}, compared with rank 0 on {first}",
+                        rank=rank,
+                        host=hosts[rank],
+                        first=hosts[0],
+                    ),
                     why="\n".join(_differences(values[0], other)),
                     hint=hint or _("start every process with the same command, program and data"),
                 )
@@ -209,19 +218,6 @@ class World:
 
     # how they end
 
-    @contextmanager
-    def stopping(self, install: Callable[[Callable[[], None]], Any]) -> Iterator[None]:
-        """While open, a signal only requests that all processes stop at the next control point.
-
-        Args:
-            install: called with the function that requests it; returns what undoes it.
-        """
-        undo = install(self.request_stop)
-        try:
-            yield
-        finally:
-            undo()
-
     def request_stop(self) -> None:
         """Stop all processes at the next control point."""
         self.stop_requested = True
@@ -255,9 +251,18 @@ class World:
             return self._without_store(unreachable)
 
     def _claim(self, error: BaseException) -> BaseException:
-        """`error` if this process is the first to report one, after publishing it; else Quiet."""
+        """`error` if this process is the first to report one, after publishing it; else Quiet.
+
+        If all raise it, such as for a loss that is not finite, rank 0 reports it, because it has the run folder.
+        """
+        ends_at = time.monotonic() + (_FIRST_SECONDS if self.rank else 0)
+        while time.monotonic() < ends_at and not self.pulse.error():
+            time.sleep(_POLL_SECONDS)
         if self.store.add("claim", 1) > 1:
             return Quiet(self._published_exit_code())
+        if self.rank and isinstance(error, ClassicnetsError) and not isinstance(error, Lost):
+            here = _("rank {rank} on {host}", rank=self.rank, host=self.pulse.beat.host)
+            error.where = _("{where} ({rank})", where=error.where, rank=here) if error.where else here
         code = exit_code(error)
         restarts = isinstance(error, Lost) and self.place.restarts_left > 0
         self.store.set(ERROR, dump({"exit_code": code, "restarts": restarts}))
@@ -308,14 +313,15 @@ class World:
             return self._disconnected(error)
         silent = {rank: beat for rank, beat in suspects.items() if self.pulse.silence(rank) > SILENCE - INTERVAL}
         rank, beat = min((silent or suspects).items(), key=lambda item: (item[1].step, item[0]))
+        lost = self._lost(rank, beat, hangs=True)
         beat.kill()
-        return self._lost(rank, beat, hangs=not silent)
+        return lost
 
     def _lost(self, rank: int, beat: Beat, *, hangs: bool = False) -> Lost:
         fields = {"rank": rank, "size": self.size, "host": beat.host, "pid": beat.pid, "doing": beat.doing()}
         what = _("process {rank} of {size} is gone", **fields)
         why = _("it ended without an error, as a process that is killed; the system kills one if memory runs out")
-        if not beat.is_dead() and (hangs or self.pulse.silence(rank) < 2 * SILENCE + self.timeout):
+        if hangs:
             what = _("process {rank} of {size} does not respond", **fields)
             why = _("the others have waited for it for {seconds:g} s (--process-timeout)", seconds=self.timeout)
         where = _("rank {rank} on {host}, process {pid}; last seen: {doing}", **fields)
@@ -347,8 +353,7 @@ class World:
         return lost
 
     def _resume_hint(self) -> str:
-        return _("{command}   # goes on from the last checkpoint", command=command("classicnets", "train", "--resume",
-                                                                                   "RUN"))
+        return _("{command}   # goes on from the last checkpoint", command=command("classicnets", "train", "--resume", self.folder))
 
 
 RESTART = 75  # exit code of a process that is to be started again
@@ -369,8 +374,8 @@ def end_now(code: int) -> NoReturn:
     os._exit(code)
 
 
-def join(timeout: float, place: Place | None = None) -> World | None:
-    """Join the other processes that torchrun has started; return None if this process is alone.
+def join(timeout: float, place: Place | None = None) -> World:
+    """Join the other processes that torchrun has started.
 
     Args:
         timeout: seconds that an exchange waits for the others.
@@ -381,8 +386,6 @@ def join(timeout: float, place: Place | None = None) -> World | None:
         MachineError: CN406, the others cannot be reached; CN407, this torch cannot do it.
     """
     place = place or read_place()
-    if place is None:
-        return None
     check_torch()
     shared = _connect(place)
     prefix = _meet(shared, place, timeout)
@@ -443,7 +446,7 @@ def _meet(store: Store, place: Place, timeout: float) -> str:
                     store.set(f"welcome/{bytes(store.get(f'hello/{rank}')).decode()}", prefix)
         time.sleep(_POLL_SECONDS)
     missing = others if place.rank == 0 else [0]
-    raise _no_connection(place, _("no answer from rank {ranks}", ranks=join_names([*map(str, missing)])))
+    raise _no_connection(place, _("no answer from rank {ranks}", ranks=text.join([*map(str, missing)])))
 
 
 def _no_connection(place: Place, why: str) -> MachineError:
@@ -455,8 +458,13 @@ def _no_connection(place: Place, why: str) -> MachineError:
     return MachineError(
         "CN406",
         _("the processes of the run cannot be connected"),
-        where=_("rank {rank} of {size}, store at {host}, port {port}", rank=place.rank, size=place.size, host=host,
-                port=port),
+        where=_(
+            "rank {rank} of {size}, store at {host}, port {port}",
+            rank=place.rank,
+            size=place.size,
+            host=host,
+            port=port,
+        ),
         why=why,
         hint=tuple(hints),
     )

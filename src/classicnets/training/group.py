@@ -23,7 +23,7 @@ class Gradients(Protocol):
     """Computes the gradients of a batch otherwise than with one pass of this process: with threads or processes."""
 
     def rows(self, count: int) -> range:
-        """Return the rows of a batch of `count` images that this process computes."""
+        """Return the rows of a batch of `count` images that this process counts: each row is counted by one process."""
 
     def backward(
         self, x: Tensor, y: Tensor, loss: Objective, precision: str, position: tuple[int, int]
@@ -31,14 +31,14 @@ class Gradients(Protocol):
         """Set the gradients of the parameters to those of the whole batch.
 
         Args:
-            x: preprocessed images of this process's rows [rows, C, H, W].
+            x: preprocessed images of the rows that this process computes [rows, C, H, W].
             y: labels of the whole batch [N].
             loss: the training loss.
             precision: "float32", "float64" or "bfloat16".
             position: the numbers of the epoch and of the step, for dropout.
 
         Returns:
-            This process's part of the loss, and the logits of its rows.
+            This process's part of the loss, and the logits of the rows that it counts.
         """
 
     def clip(self, max_norm: float) -> None:
