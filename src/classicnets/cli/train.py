@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     if options.dry_run:
         if many_runs:
             console.print(_("each of {n} runs, with seeds {seed} and following:", n=study.seeds, seed=spec.seed))
-        return _dry_run(plan, output, options, arguments.read(args, Processes).processes or 1, as_json=args.json)
+        return _dry_run(plan, output, options, processes.processes or 1, as_json=args.json)
     if many_runs:
         folder = api.training.start_seeds(plan, study, output, console.print)
         return _train_seeds(folder, study, output, as_json=args.json)

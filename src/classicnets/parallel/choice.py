@@ -159,7 +159,7 @@ def choose(plan: Plan, processes: int, cluster: Cluster, precision: str = "") ->
     form = plan.spec.parallel or "ddp"
     data, recipe = plan.description, plan.recipe
     train_count = batches.split_sizes(data.train, recipe.validation, plan.spec.limit, data.validation)[0]
-    batch_size = min(recipe.batch_size, train_count)
+    batch_size = min(recipe.batch_size, train_count or recipe.batch_size)  # a resumed run's plan has no counts
     best, reason = cost.choose(network_of(plan, processes, precision), form, processes, batch_size, cluster)
     if best is None:
         _divided(plan, form, processes, 2 if form == "towers" else processes)
