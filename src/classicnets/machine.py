@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float64")
 
-_LARGE_MACS = 2_000_000  # per image; in smaller networks, conversion takes the time that bfloat16 saves
+LARGE_MACS = 2_000_000  # per image; in smaller networks, conversion takes the time that bfloat16 saves
 _process_settings: list[str] = []
 _PACKAGES = ("torch", "numpy", "safetensors", "pillow", "simplejpeg", "matplotlib", "rich")
 
@@ -79,7 +79,7 @@ def choose_precision(device: str, macs: int) -> str:
     import torch
 
     kind = torch.device(device).type
-    if macs < _LARGE_MACS:
+    if macs < LARGE_MACS:
         return "float32"
     if kind == "cuda":
         return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"

@@ -19,7 +19,7 @@ from classicnets.errors import UsageError
 from classicnets.evaluation.predictor import Predictor, batch_size
 from classicnets.models.modules import copy_module
 from classicnets.models.registry import NETS
-from classicnets.parallel import hybrid, towers
+from classicnets.parallel import choice, hybrid, towers
 from classicnets.parallel.gradients import SharedGradients, examine
 from classicnets.parallel.mesh import Mesh, rows_of_ranks
 from classicnets.parallel.shards import Shards
@@ -45,12 +45,12 @@ class Group(Alone):
         Raises:
             UsageError: CN216 if the network cannot be divided as the plan asks for.
         """
-        self.form = plan.spec.parallel or "ddp"
+        chosen = choice.form_of_run(plan, self.size, hosts=self.size // self.world.local_size)
+        self.form, model_size, self.reason = self.world.broadcast(list(chosen))  # machines may differ
         self.local_batch_norm = plan.spec.local_batch_norm
         self.copy_from_first(net)
         self.traits = examine(net, plan.preprocess.shape)
         self.whole_network = net
-        model_size = {"towers": 2, "hybrid": self.size}.get(self.form, 1)
         self.mesh = Mesh(plan.device, self.size, model_size)
         self.shards = Shards(self.mesh, {})
         if self.form == "ddp":
@@ -77,6 +77,8 @@ class Group(Alone):
                 }[self.form],
             )
         ]
+        if self.reason:
+            lines.append(_("chosen  {reason}", reason=self.reason))
         normalized = any(isinstance(layer, _BatchNorm) for layer in self.whole_network.modules())
         if normalized and self.local_batch_norm:
             lines.append(_("BatchNorm normalizes over the part of the batch of each process (--local-batch-norm)"))
