@@ -80,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
             return _train_shared(args, options, output, processes)
         session = api.training.resume_session(options.resume, output, console.print, data=data, loader_threads=threads)
         if (processes.processes or 1) > 1:
+            api.parallel.check_processes(processes.processes or 1, session.plan.device)
             return _launch(args, session, processes)
         console.print(_("resuming {run} after {position}", run=options.resume, position=session.position))
         return _train(session, options, output, as_json=args.json)
@@ -118,7 +119,6 @@ def _check_processes(args: argparse.Namespace, options: Processes, *, is_shared:
 def _launch(args: argparse.Namespace, session: Session, options: Processes) -> int:
     """Train a run in several processes of this machine, which resume its folder; return the exit code."""
     count = options.processes or 1
-    api.parallel.check_processes(count, session.plan.device)
     run = session.folder.path
     kept = (*fields(Output), *fields(Train), *fields(arguments.Common))
     given = [f.name for kind in OPTIONS for f in fields(kind) if f not in kept and not about(f).resumes]
