@@ -94,6 +94,17 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def cores_of_process() -> int:
+    """Return the number of cores that this process may use, if it shares them with other processes of one training."""
+    return max(1, usable_cores() // local_processes())
+
+
+def local_processes() -> int:
+    """Return the number of processes on this machine that train together: 1, or what torchrun has set."""
+    value = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, int(value)) if value.isdecimal() else 1
+
+
 def set_threads(count: int | None) -> None:
     """Set the number of torch's intra-op threads; None leaves it unchanged."""
     import torch

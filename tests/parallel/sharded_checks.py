@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
-from collections import OrderedDict
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
+import torch._dynamo  # here once for all ranks, since DistributedDataParallel imports it, which takes seconds
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -181,9 +182,10 @@ def train_together(
     return {**state, "norm": torch.stack(norms)}
 
 
-def _sum(bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
+def _sum(bucket: Any) -> torch.futures.Future[Tensor]:
     future = dist.all_reduce(bucket.buffer(), async_op=True).get_future()
-    return future.then(lambda done: done.value()[0])
+    total: torch.futures.Future[Tensor] = future.then(lambda done: done.value()[0])
+    return total
 
 
 def difference(state: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
@@ -231,13 +233,11 @@ class Checks:
     ) -> None:
         """Compare a network that all ranks train with the same that this rank trains alone."""
         data, key = batches(shape, classes, counts), name
-        started = time.perf_counter()
         if wrong or key not in self.references:
             self.references[key] = train_alone(build(wrong or make), data)
         mesh = Mesh("cpu", self.size, self.size if model_size is None else model_size)
         state = train_together(build(make), mesh, divide, data, **settings)
         self.record(f"{name}{label}", difference(state, self.references[key]))
-        if self.rank == 0: print(f"{time.perf_counter()-started:.2f} {name}{label}", flush=True)
 
 
 def check_exchanges(checks: Checks, mesh: Mesh, dtype: torch.dtype = torch.float64) -> None:
@@ -248,10 +248,13 @@ def check_exchanges(checks: Checks, mesh: Mesh, dtype: torch.dtype = torch.float
     size, me = mesh.model_size, mesh.model_rank
     label = f" {str(dtype)[6:]} {mesh.data_size}x{size}"
     for count in sorted({2 * mesh.size, 2 * mesh.size + 1, mesh.size - 1, 1}):
-        rows = [rows for rows in mesh.split(count)][mesh.data_rank * size : (mesh.data_rank + 1) * size]
+        rows = mesh.split(count)[mesh.data_rank * size : (mesh.data_rank + 1) * size]
         first, total = rows[0].start, rows[-1].stop - rows[0].start
         own = range(rows[me].start - first, rows[me].stop - first)
-        whole, weights = _integers((total, 3 * size), dtype, 0), [_integers((total, 3 * size), dtype, 1 + r) for r in range(size)]
+        whole, weights = (
+            _integers((total, 3 * size), dtype, 0),
+            [_integers((total, 3 * size), dtype, 1 + r) for r in range(size)],
+        )
         columns = slice(3 * me, 3 * me + 3)
         summed = sum(weights, torch.zeros_like(whole))
 
@@ -319,21 +322,25 @@ def check_two(checks: Checks) -> None:
     with wrong_gather():
         checks.run("hybrid alexnet_2014", alexnet, shape, divide, classes=10, label=" wrong: no sum of gradients")
     with wrong_part():
-        checks.run("hybrid alexnet_2014", alexnet, shape, divide, classes=10, label=" wrong: masks of the first columns")
+        checks.run(
+            "hybrid alexnet_2014", alexnet, shape, divide, classes=10, label=" wrong: masks of the first columns"
+        )
     torchvision = lambda: narrow("alexnet_torchvision", 10, 224, 16)
     large = (1, 224, 224)
     checks.run(
-        "hybrid alexnet_torchvision", torchvision, large, lambda net, mesh: hybrid.divide(net, mesh, large), classes=10,
+        "hybrid alexnet_torchvision",
+        torchvision,
+        large,
+        lambda net, mesh: hybrid.divide(net, mesh, large),
+        classes=10,
         counts=(3, 1),
     )
     image = (1, 68, 68)
     for name in ("alexnet_2012", "alexnet_2012_code", "alexnet_2012_plain_pooling"):
-        checks.run(f"towers {name}", lambda name=name: narrow(name, 10, 68), image, both_towers, classes=10)
+        checks.run(f"towers {name}", partial(narrow, name, 10, 68), image, both_towers, classes=10)
     tower = lambda: narrow("alexnet_2012_code", 5, 68)
     checks.run("towers, 5 classes", tower, image, both_towers, classes=5)
-    varied = lambda: narrow(
-        "alexnet_2012", 6, 68, activation="prelu", pool="average", norm="batch", dropout=0.2
-    )
+    varied = lambda: narrow("alexnet_2012", 6, 68, activation="prelu", pool="average", norm="batch", dropout=0.2)
     checks.run("towers, other layers", varied, image, both_towers, classes=6)
     checks.run("towers, channels-last", tower, image, both_towers, classes=5, channels_last=True)
     with wrong_gather():
@@ -341,7 +348,12 @@ def check_two(checks: Checks) -> None:
     with wrong_part():
         checks.run("towers, 5 classes", tower, image, both_towers, classes=5, label=" wrong: masks of the first tower")
     checks.run(
-        "towers wrong: LRN of both towers", tower, image, both_towers, classes=5, wrong=lambda: with_one_group(tower())
+        "towers wrong: LRN of both towers",
+        tower,
+        image,
+        both_towers,
+        classes=5,
+        wrong=lambda: with_one_group(narrow("alexnet_2012_code", 5, 68)),
     )
     check_exchanges(checks, Mesh("cpu", 2, 2))
     check_exchanges(checks, Mesh("cpu", 2, 2), torch.bfloat16)
@@ -405,8 +417,8 @@ def wrong_part() -> Iterator[None]:
 
 
 def run_rank(folder: Path, rank: int, size: int) -> None:
-    store = dist.FileStore(str(folder / f"store{size}"), size)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=timedelta(seconds=120))
+    place, limit = f"file://{folder}/store{size}", timedelta(seconds=120)
+    dist.init_process_group("gloo", init_method=place, rank=rank, world_size=size, timeout=limit)
     torch.set_num_threads(1)
     checks = Checks(rank, size)
     {2: check_two, 4: check_four}[size](checks)
@@ -428,16 +440,15 @@ def main(folder: Path) -> int:
                 try:
                     run_rank(folder, rank, size)
                     code = 0
+                except BaseException:
+                    traceback.print_exc()
                 finally:
-                    if code:
-                        import traceback
-
-                        traceback.print_exc()
                     sys.stdout.flush()
                     sys.stderr.flush()
                     os._exit(code)
             children.append(child)
-        failed |= any([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        failed |= any(codes)
     return int(failed)
 
 

@@ -29,6 +29,7 @@ class _GlobalBatchNorm(_BatchNorm):
         count = sum(map(len, rows)) * input[0, 0].numel()  # values of a channel
         if count == 1:  # as torch.nn.functional.batch_norm
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {[*input.shape]}")
+        self.mesh.note_exchange()
         arguments = (input, self.weight, self.bias, self.eps, len(rows[self.mesh.rank]), count)
         y, mean, variance = _Normalize.apply(*arguments)  # type: ignore[no-untyped-call]
         if self.running_mean is not None and self.running_var is not None:

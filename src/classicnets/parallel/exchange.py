@@ -128,6 +128,7 @@ def _apply(function: type[torch.autograd.Function], *arguments: Any) -> Tensor:
 
 def _all_gather(x: Tensor, mesh: Mesh) -> Tensor:
     """[...] of this rank to [ranks, ...]."""
+    mesh.note_exchange()
     result = x.new_empty(mesh.model_size, *x.shape)
     dist.all_gather_single(result, x.contiguous()[None], group=mesh.model_group)
     return result
@@ -135,6 +136,7 @@ def _all_gather(x: Tensor, mesh: Mesh) -> Tensor:
 
 def _all_to_all(x: Tensor, mesh: Mesh) -> Tensor:
     """[ranks, ...], of which item i goes to rank i, to [ranks, ...], of which item i comes from rank i."""
+    mesh.note_exchange()
     result = torch.empty_like(x, memory_format=torch.contiguous_format)
     dist.all_to_all_single(result, x.contiguous(), group=mesh.model_group)
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Self
@@ -123,7 +124,7 @@ class SharedGradients(AbstractContextManager["SharedGradients"]):
         self, x: Tensor, y: Tensor, loss: Loss, precision: str, position: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
         """Set the gradients of this process's parameters; see `training.group.Gradients`."""
-        rows = self.mesh.rows(len(y))
+        started, rows = time.perf_counter(), self.mesh.rows(len(y))
         own = y[rows.start : rows.stop]
         if self.traits.is_random:
             torch.manual_seed(_seed(self.seed, *position, rows.start))
@@ -132,6 +133,8 @@ class SharedGradients(AbstractContextManager["SharedGradients"]):
         with self.mesh.batch(len(y)), dropout:
             with autocast:
                 logits = self._forward(x)
+            self.mesh.note_exchange()  # the backward pass exchanges gradients
+            self.seconds += (self.mesh.first_exchange_at or started) - started
             logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
             part = loss(logits, own) * (loss.weight(own) / loss.weight(y)) if len(rows) else logits.sum() * 0
             part.backward()

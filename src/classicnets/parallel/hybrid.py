@@ -101,10 +101,10 @@ def _obstacle(
     name: str, layer: nn.Linear, mesh: Mesh, traced: Trace, places: Counter[int], tensors: Counter[int]
 ) -> str:
     calls = traced.calls[name]
-    if type(layer) is not nn.Linear:
-        return _("it is a {kind}", kind=type(layer).__name__)
     if is_changed(layer):
         return _("it has hooks, or its weights are computed from others")
+    if type(layer) is not nn.Linear:
+        return _("it is a {kind}", kind=type(layer).__name__)
     if places[id(layer)] > 1 or any(tensors[id(parameter)] > 1 for parameter in layer.parameters()):
         return _("another layer shares its weights")
     if not calls or any(traced.uses[f"{name}.{key}"] != len(calls) for key, _p in layer.named_parameters()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
@@ -36,6 +37,8 @@ class Mesh:
         rank: this rank.
         model_rank, model_group: the position in its model group, and the process group.
         data_size, data_rank, data_group: the same for the ranks with this position in all model groups.
+        first_exchange_at: when this rank first waited for others in the batch in progress, in seconds of
+            time.perf_counter; None if it has not.
         divides_rows: whether each rank computes its rows of a batch; otherwise, each computes all of them.
 
     Raises:
@@ -60,6 +63,7 @@ class Mesh:
             names = ("data", "model")
             grid = init_device_mesh(torch.device(device).type, (self.data_size, model_size), mesh_dim_names=names)
             self.model_group, self.data_group = grid.get_group("model"), grid.get_group("data")
+        self.first_exchange_at: float | None = None
         self._batch: list[range] | None = None
 
     def __deepcopy__(self, _memo: object) -> Self:
@@ -82,10 +86,16 @@ class Mesh:
         moments of batch normalization, and gets no gradient there.
         """
         previous, self._batch = self._batch, self.split(count)
+        self.first_exchange_at = None
         try:
             yield
         finally:
             self._batch = previous
+
+    def note_exchange(self) -> None:
+        """Note the time of the first exchange of the batch in progress, from which on this rank waits for others."""
+        if self.first_exchange_at is None:
+            self.first_exchange_at = time.perf_counter()
 
     @property
     def batch_rows(self) -> list[range]:

@@ -97,14 +97,13 @@ class _Walk:
             self._visit_convolution(name, layer)
         elif isinstance(layer, nn.Linear) and kind is nn.Linear:
             self._visit_dense(name, layer)
-        elif any(True for _p in layer.parameters()) and not self.is_divided:
-            raise self.refusal(name, layer, _("both processes would train its weights"))
         elif isinstance(layer, LRN) and kind is LRN:
             if layer.groups % 2:
                 raise self.refusal(name, layer, _("it normalizes over the channels of both towers"))
             if self.is_divided:
                 self.changes.append(partial(setattr, layer, "groups", layer.groups // 2))
         elif kind in _NORMS:
+            self._check_divided(name, layer)
             self.changes.append(partial(self._keep_own, name, layer))
         elif kind in DROPOUTS:
             if self.is_divided:
@@ -113,6 +112,7 @@ class _Walk:
             if (layer.start_dim, layer.end_dim) != (1, -1):
                 raise self.refusal(name, layer, _("it does not give [images, features]"))
         elif is_elementwise(layer):
+            self._check_divided(name, layer)
             self.summed += [f"{name}.{key}" for key, _p in layer.named_parameters()]
         elif kind not in _PER_CHANNEL:
             raise self.refusal(name, layer, _("layers of this type cannot be divided into towers"))
@@ -145,6 +145,10 @@ class _Walk:
             raise self.refusal(name, layer, _("it has an odd number of outputs"))
         self.is_divided = name != self.last
 
+    def _check_divided(self, name: str, layer: nn.Module) -> None:
+        if not self.is_divided and any(True for _p in layer.parameters()):
+            raise self.refusal(name, layer, _("both processes would train its weights"))
+
     def _keep_own(self, name: str, layer: nn.Module) -> None:
         self.shapes |= keep_own(layer, name, self.mesh)
 
@@ -159,5 +163,5 @@ def _refusal(where: str, why: str) -> UsageError:
         _("the network cannot be divided into two towers"),
         where=where,
         why=why,
-        hint=(command("--parallel", "hybrid"), command("--parallel", "ddp")),
+        hint=command("--parallel", "ddp"),
     )
