@@ -97,11 +97,11 @@ def of_one_machine(case: Case, folder: Path, part: str, processes: int, pairs: i
         )
         yield compared(
             readings,
-            what=f"`{case.net}`, {processes} processes, {form}, {part} scaling: {batch} images in all, against one process"
-            f" with {case.batch}",
+            what=f"`{case.net}`, {processes} processes, {form}, {part} scaling: {batch} images in all, against one"
+            f" process with {case.batch}",
             ours=f"{1 / min(readings.ours):,.0f} images/s",
             theirs=f"{1 / min(readings.theirs):,.0f} images/s",
-            facts={"part": part, "form": form, "processes": processes, "batch": batch, "cores": machine.usable_cores()},
+            facts={"part": part, "form": form, "processes": processes, "batch": batch},
         )
 
 
