@@ -286,7 +286,7 @@ def numbered(n: int) -> Split:
 def test_a_single_last_image_joins_the_batch_before_it(n: int, size: int, expected: list[int]) -> None:
     recipe = resolve.apply(resolve.find("fast", "x", registered=False), {"batch_size": size}).recipe
     loader = batches.Batches(
-        numbered(n), recipe, recipe.preprocess(1, 28), seed=0, device=torch.device("cpu"), join_single=size > 1
+        numbered(n), recipe, recipe.preprocess(1, 28), seed=0, device=torch.device("cpu"), smallest=2 if size > 1 else 1
     )
     epoch = [*loader.epoch(1)]
     assert [len(y) for _, y in epoch] == expected and loader.steps(1) == len(expected)

@@ -124,7 +124,7 @@ class Batches:
         device: Where batches are made.
         indices: Images to train on; None for all.
         held_out: Validation images, which join after `recipe.join_after` epochs.
-        join_single: Whether a last batch of one image joins the batch before it.
+        smallest: Smallest number of images in a batch; a last batch with fewer joins the batch before it.
         threads: Threads that prepare batches ahead; the batches do not depend on their number.
         share: Returns the rows of a batch, by its number of images, that this process reads; None for all.
     """
@@ -139,12 +139,12 @@ class Batches:
         device: torch.device,
         indices: np.ndarray | None = None,
         held_out: Split | None = None,
-        join_single: bool = False,
+        smallest: int = 1,
         threads: int = 0,
         share: Callable[[int], range] | None = None,
     ):
         self.recipe, self.preprocess, self.seed, self.device, self.threads = recipe, preprocess, seed, device, threads
-        self.join_single, self.share = join_single, share or range
+        self.smallest, self.share = smallest, share or range
         images, labels = split.images, split.labels
         rows = np.arange(len(labels)) if indices is None else indices
         self.train_count = len(rows)
@@ -175,13 +175,13 @@ class Batches:
         return len(self.labels) if epoch > self.recipe.join_after else self.train_count
 
     def steps(self, epoch: int) -> int:
-        """Return the number of steps in an epoch; the last batch may be smaller, or one image larger: see `joins`."""
+        """Return the number of steps in an epoch; the last batch may be smaller, or larger: see `joins`."""
         return math.ceil(self.image_count(epoch) / self.recipe.batch_size) - self.joins(epoch)
 
     def joins(self, epoch: int) -> bool:
-        """Return whether the last image of the epoch, which would be a batch of its own, joins the batch before it."""
+        """Return whether the last images of the epoch, too few for a batch of their own, join the batch before them."""
         n, size = self.image_count(epoch), self.recipe.batch_size
-        return self.join_single and n > size and n % size == 1
+        return n > size and 0 < n % size < self.smallest
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, starting at step `start`: images float32 [B, C, S, S] and labels int64 [B].

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from classicnets import machine
 from classicnets.acceleration.prepare import Acceleration
+from classicnets.errors import UsageError
 from classicnets.evaluation.predictor import Predictor, batch_size
 from classicnets.models.modules import copy_module
 from classicnets.models.registry import NETS
@@ -24,7 +25,7 @@ from classicnets.parallel.mesh import Mesh, rows_of_ranks
 from classicnets.parallel.saving import Saving, state_bytes
 from classicnets.parallel.shards import Shards
 from classicnets.parallel.world import Agreement, World
-from classicnets.text import _
+from classicnets.text import _, command
 from classicnets.training.group import Alone, Gradients
 from classicnets.training.plan import Plan
 from classicnets.training.state import State
@@ -97,6 +98,24 @@ class Group(Alone):
     def rows(self, count: int) -> range:
         """Return the rows of a batch of `count` images that this process reads: at least one, see `Mesh.batch`."""
         return self.mesh.rows(count) or range(1)
+
+    def smallest_batch(self, plan: Plan) -> int:
+        """Return the smallest number of images on which the processes can train the network of a plan.
+
+        Raises:
+            UsageError: CN216 if batches have fewer.
+        """
+        smallest = super().smallest_batch(plan) * (self.size if plan.spec.local_batch_norm else 1)
+        least = max(smallest, self.size)
+        if plan.recipe.batch_size < least:
+            raise UsageError(
+                "CN216",
+                _("{n} processes cannot share batches of {size}", n=self.size, size=plan.recipe.batch_size),
+                where=f"batch_size={plan.recipe.batch_size}",
+                why=_("each process needs at least {n}", n=least // self.size),
+                hint=command("--set", f"batch_size={least}"),
+            )
+        return smallest
 
     def gradients(
         self,

@@ -76,6 +76,10 @@ class Alone:
         """Return the rows of a batch of `count` images that this process reads."""
         return range(count)
 
+    def smallest_batch(self, plan: Plan) -> int:
+        """Return the smallest number of images on which the processes can train the network of a plan."""
+        return 2 if plan.check.needs_two_images else 1
+
     def gradients(
         self, net: nn.Module, acceleration: Acceleration, seed: int
     ) -> AbstractContextManager[Gradients | None]:

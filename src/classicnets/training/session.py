@@ -32,7 +32,7 @@ from classicnets.runs.folder import RunFolder
 from classicnets.runs.lock import FolderLock
 from classicnets.runs.parts import Parts
 from classicnets.spec import Output
-from classicnets.text import _, command
+from classicnets.text import _, command, plural
 from classicnets.training import objective
 from classicnets.training.begin import (
     Say,
@@ -108,7 +108,7 @@ class Session:
             device=self.device,
             indices=train_indices,
             held_out=self.validation,
-            join_single=plan.check.needs_two_images,
+            smallest=self.group.smallest_batch(plan),
             threads=plan.spec.loader_threads,
             share=self.group.rows,
         )
@@ -303,9 +303,12 @@ class Session:
         lines = [*self.plan.lines(), *self.acceleration.lines(), *self.group.lines(), data]
         if self.batches.joins(epoch=1):
             lines.append(
-                _(
+                plural(
                     "the last image of each epoch joins the batch before it, because the network cannot be trained on"
-                    " one image"
+                    " one image",
+                    "the last {n} images of each epoch join the batch before them, because the network cannot be"
+                    " trained on one image",
+                    self.batches.train_count % self.plan.recipe.batch_size,
                 )
             )
         return [*lines, _("run     {path}", path=self.folder.path)]
