@@ -76,11 +76,13 @@ def start(root: Path, folder: str, name: str) -> Path:
 def main(root: Path) -> None:
     """Train each run that this number of processes can share, and interrupt one."""
     from classicnets import machine
+    from classicnets.parallel import world as worlds
     from classicnets.parallel.group import Group
     from classicnets.parallel.share import shared_folder
     from classicnets.parallel.world import end_now, join
 
     torch.set_num_threads(1)
+    worlds._CONTROL_SECONDS = 0.0  # stops are noticed after each step, however fast it is
     world = join(60)
     assert world is not None
     names = [name for name in RUNS if world.size == 2 or not name.startswith("towers")]

@@ -48,8 +48,8 @@ class Saving:
             return []
         return [
             _(
-                "each process saves its part of the state: the whole, {size}, cannot be saved by one process with {free}"
-                " of free memory",
+                "each process saves its part of the state, because one process with {free} of free memory cannot save"
+                " all of it, {size}",
                 size=byte_count(self._size),
                 free=byte_count(self._free),
             )
@@ -96,7 +96,7 @@ class Saving:
             parts.complete(folder)
 
     def _check_access(self, run: Path) -> None:
-        """Check that all processes see the run folder of the first one and can write there. Raises MachineError CN401."""
+        """Check that all processes can write in the run folder of the first one. Raises MachineError CN401."""
         path = Path(self._world.broadcast(str(run.absolute())))
         if self._world.rank == 0:
             with temporary_file(path / "access") as probe:
@@ -134,6 +134,7 @@ def state_bytes(net: nn.Module, recipe: Recipe) -> int:
         net: the whole network.
         recipe: how it is trained.
     """
-    weights = sum(tensor.nbytes for tensor in net.state_dict().values())
-    trained = sum(parameter.nbytes for parameter in net.parameters() if parameter.requires_grad)
-    return weights * (2 if recipe.ema else 1) + trained * (2 if recipe.optimizer == "adamw" else 1)
+    weights = sum(int(tensor.nbytes) for tensor in net.state_dict().values())
+    trained = sum(int(parameter.nbytes) for parameter in net.parameters() if parameter.requires_grad)
+    tensors = {"adamw": 2, "sgd_rate_inside": 1}.get(recipe.optimizer, int(recipe.momentum > 0))  # of the optimizer
+    return weights * (2 if recipe.ema else 1) + trained * tensors
