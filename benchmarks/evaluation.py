@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("nets", nargs="*", default=NETS, metavar="NET", help=f"networks (default: {' '.join(NETS)})")
     args = parser.parse_args()
     before = conditions()
-    images = loading.load("fashion_mnist").test.images
+    images = loading.load("fashion_mnist").test.images[:]
     with tempfile.TemporaryDirectory(prefix="evaluation-") as folder:
         rows = [row for name in args.nets for row in evaluation(name, images, Path(folder), args.pairs)]
     write(args.out, rows, before)

@@ -337,7 +337,7 @@ def main() -> int:
                 (skipped if isinstance(row, str) else rows).append(row)  # type: ignore[arg-type]
         if ours.last is None:
             ours.epoch()
-        model, images = Run(ours.path), splits.test.images
+        model, images = Run(ours.path), splits.test.images[:]
         plain = Run(ours.path).net.eval()
         if "prediction" in args.parts:
             for row in predictions(model, plain, images, folder, 3 * args.pairs):

@@ -6,6 +6,9 @@ that begin with 5 are answers of `classicnets serve`, and never the end of a com
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from classicnets.text import _, visible
 
 
@@ -28,6 +31,10 @@ class ClassicnetsError(Exception):
         super().__init__(what)
         self.code, self.what, self.where, self.why = code, what, where, why
         self.hints = (hint,) if isinstance(hint, str) else hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How the error is passed to another process."""
+        return partial(type(self), self.code, self.what, where=self.where, why=self.why, hint=self.hints), ()
 
     def __str__(self) -> str:
         lines = [f"error[{self.code}]: {self.what}"]
@@ -228,8 +235,8 @@ counted and reported.
 The first line of a CSV names its columns: path (or file, image, filename), label (or class) and, optionally, split,
 which is train, val or test. The file is UTF-8; comma, semicolon and tab are separators; paths are relative to the
 folder of the CSV. All rules: docs/data-layouts.md.
-If images cannot be cached on disk (CLASSICNETS_IMAGE_CACHE=memory, a full disk), they must fit into half of the memory
-of this machine, at the image size of the network.
+With CLASSICNETS_IMAGE_CACHE=memory, the decoded images must fit into half of the memory of this machine, at the image
+size of the network.
 What to do: `classicnets data check FOLDER` (or FILE.csv) lists all classes and all images that cannot be read.""",
     "CN308": """An exported file (.onnx, .pt2 or .pte) is damaged, was changed, or was not exported by classicnets.
 Exported files contain their classes and preprocessing as metadata. Other files lack this information. A checksum covers
@@ -241,6 +248,9 @@ Images that it was trained on, or that chose its weights, are recognized by thei
 left out, because their accuracy says nothing about new images.
 What to do: evaluate it on other images, or on the test split of its own data: `classicnets evaluate RUN`. To count
 these images, add --include-trained.""",
+    "CN310": """Images cannot be decoded while training, because a process that decodes them has died.
+Usually the system has ended it for lack of memory.
+What to do: resume the run with fewer such processes, as the message says.""",
     "CN401": """A folder or file cannot be written, or may not be looked into. The permission is missing, or the disk is
 full or read-only. A training that stops with it has kept its last checkpoint.
 What to do: make space or change the permission; or choose another folder for runs with --runs FOLDER, another file with

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float64")
 
-_LARGE_MACS = 2_000_000  # per image; in smaller networks, conversion takes the time that bfloat16 saves
+LARGE_MACS = 2_000_000  # per image; in smaller networks, conversion takes the time that bfloat16 saves
 _process_settings: list[str] = []
 _PACKAGES = ("torch", "numpy", "safetensors", "pillow", "simplejpeg", "matplotlib", "rich")
 
@@ -79,7 +79,7 @@ def choose_precision(device: str, macs: int) -> str:
     import torch
 
     kind = torch.device(device).type
-    if macs < _LARGE_MACS:
+    if macs < LARGE_MACS:
         return "float32"
     if kind == "cuda":
         return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
@@ -92,6 +92,17 @@ def choose_precision(device: str, macs: int) -> str:
 def usable_cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cores_of_process() -> int:
+    """Return the number of cores that this process may use, if it shares them with other processes of one training."""
+    return max(1, usable_cores() // local_processes())
+
+
+def local_processes() -> int:
+    """Return the number of processes on this machine that train together: 1, or what torchrun has set."""
+    value = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, int(value)) if value.isdecimal() else 1
 
 
 def set_threads(count: int | None) -> None:

@@ -91,9 +91,10 @@ class RunSpec:
     on_bad_image: str = option(ON_BAD_IMAGE[0], **BAD_IMAGE)
     loader_threads: int = option(
         0,
-        help="number of threads that load batches in advance",
+        help="number of threads that load batches in advance, or of processes that decode images while training",
         group="data",
         metavar="N",
+        shown="0, or one process for each core",
         minimum=0,
         resumes=True,
     )

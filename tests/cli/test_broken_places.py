@@ -178,7 +178,7 @@ def test_a_cache_that_breaks_is_replaced_by_memory(
         shutil.rmtree(tmp_path / "cache", ignore_errors=True)
         with broken(tmp_path / "cache", number, at=at, in_write=in_write):
             images = cache.read_images(paths, preprocess, notes.append).images
-        assert (images == whole.images).all()
+        assert (images[:] == whole.images[:]).all()
         assert not [*tmp_path.glob("cache/**/.*.part*")]
         reason = f"{tmp_path}/cache/pictures ({os.strerror(number)})"
         assert notes.pop() == f"decoded images stay in memory because they cannot be written to {reason}"

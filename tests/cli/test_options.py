@@ -21,7 +21,7 @@ from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from support.command_line import CommandLine
 from support.idx import make_idx_folder
-from support.images import make_image_folder
+from support.images import make_image_folder, make_imagenet
 
 OWN_NET = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
 
@@ -48,6 +48,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "STOPPED": str(root / stopped.folder.path),
         "SEEDS": str(seeds),
         "WEIGHTS": str(root / run.folder.last),
+        "IMAGENET": str(make_imagenet(root / "imagenet")),
         "IMAGE": str(next(color.rglob("*.png"))),
         "ONNX": str(root / "none.onnx"),
     }
@@ -151,6 +152,8 @@ REFUSED: list[tuple[str, str]] = [
     ("data preview IMAGE --size 5000", "--size must be at most 1024"),
     ("data list --offline", "does not take"),
     ("data import mnist GRAY --offline", "does not take"),
+    ("data prepare mnist GRAY", "data prepare imagenet FOLDER"),
+    ("data prepare imagenet", "data prepare imagenet FOLDER"),
     ("doctor --device cpu", "does not take"),
     ("list --offline", "does not take"),
     ("explain CN201 --lang zh", "does not take"),
@@ -211,6 +214,8 @@ EFFECTIVE: list[tuple[str, str]] = [
     ("show RUN", "--json"),
     ("data check COLOR", "-o a.png"),
     ("data check COLOR", "--json"),
+    ("data prepare imagenet IMAGENET", "--json"),
+    ("data prepare imagenet IMAGENET", "-o a.csv"),
     ("data preview COLOR --json", "--fit crop"),
     ("data preview COLOR --json", "--size 32"),
     ("data preview COLOR --json", "-o b.png"),

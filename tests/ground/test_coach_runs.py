@@ -96,7 +96,7 @@ def copies() -> Split:
 
 def contrast(factor: float) -> Split:
     split = learnable()
-    return Split((split.images * factor + 100).astype(np.uint8), split.labels)
+    return Split((split.images[:] * factor + 100).astype(np.uint8), split.labels)
 
 
 @dataclass(frozen=True, kw_only=True)

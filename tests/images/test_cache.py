@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -188,17 +190,21 @@ def test_reports_damage(files: list[Path]) -> None:
     read(files, say=pytest.fail)
 
 
-def test_two_processes_write_the_same_entry_at_once(files: list[Path], tmp_path: Path) -> None:
+def test_two_processes_decode_each_image_once(files: list[Path], tmp_path: Path) -> None:
+    """One of them decodes, the other one waits; both have the same images."""
     code = (
         "import sys, time, pathlib, hashlib\n"
-        "from classicnets.images.cache import read_images\n"
+        "from classicnets.images import cache\n"
         "from classicnets.values import Preprocess\n"
         "paths = sorted(pathlib.Path(sys.argv[1]).rglob('*.*'))\n"
+        "decode, decoded, notes = cache.fit_bytes, [], []\n"
+        "cache.fit_bytes = lambda *args: decoded.append(1) or decode(*args)\n"
         "pathlib.Path(sys.argv[2]).touch()\n"
         "while not pathlib.Path(sys.argv[3]).exists(): time.sleep(0.001)\n"
         "for side in (12, 13, 14, 15):\n"
-        "    images = read_images(paths, Preprocess(channels=3, image_size=side), print).images\n"
+        "    images = cache.read_images(paths, Preprocess(channels=3, image_size=side), notes.append).images\n"
         "    print(hashlib.sha256(images.tobytes()).hexdigest())\n"
+        "print(len(decoded), {*notes} - {'another process is decoding the same images; waiting for it'})\n"
     )
     ready, go = [tmp_path / "ready0", tmp_path / "ready1"], tmp_path / "go"
     with ExitStack() as stack:
@@ -217,11 +223,51 @@ def test_two_processes_write_the_same_entry_at_once(files: list[Path], tmp_path:
             assert all(process.poll() is None for process in processes)
             time.sleep(0.01)
         go.touch()
-        outs = [process.communicate()[0] for process in processes]
+        outs = [process.communicate()[0].splitlines() for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
-    assert outs[0] == outs[1] and len(outs[0].split()) == 4
-    assert not list(root().glob("*part*")) and len(list(root().glob("*.npy"))) == 4
+    assert outs[0][:4] == outs[1][:4] and len({*outs[0][:4]}) == 4
+    counts, others = zip(*(out[4].split(maxsplit=1) for out in outs), strict=True)
+    assert sum(map(int, counts)) == 4 * len(files) and others == ("set()", "set()")
+    assert not list(root().glob("*part*")) and not list(root().glob("*.lock")) and len(list(root().glob("*.npy"))) == 4
     read(files)
+
+
+def test_waits_for_a_process_that_decodes_the_same_images(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock of this process stands for one of another; it is given back when the waiting process says so."""
+    expected = read(files)
+    shutil.copytree(root(), root().parent / "copy")
+    shutil.rmtree(root())
+    root().mkdir()
+    entry = cache._DiskCache(root(), files, PREPROCESS, (30, 3, 12, 12), pytest.fail)
+    lock = FileLock(entry.lock_file)
+    lock.acquire()
+    notes: list[str] = []
+
+    def finish(note: str) -> None:
+        """As the other process ends: it has decoded the images, or died before."""
+        notes.append(note)
+        if len(notes) == 1:
+            shutil.copytree(root().parent / "copy", root(), dirs_exist_ok=True)
+        lock.release()
+
+    calls = record_calls(monkeypatch, "fit_bytes")
+    assert read(files, say=finish).digests == expected.digests
+    assert notes == ["another process is decoding the same images; waiting for it"] and not calls
+    for path in root().glob("*.npy"):
+        path.unlink()
+    lock.acquire()
+    read(files, say=finish)
+    assert len(notes) == 2 and len(calls) == len(files)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EACCES])
+def test_works_without_locks(files: list[Path], monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(FileLock, "acquire", fail)
+    read(files, say=pytest.fail)
+    assert len(list(root().glob("*.npy"))) == 1
 
 
 def test_works_without_a_writable_disk_and_reports_it_once(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:

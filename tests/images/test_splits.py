@@ -448,5 +448,5 @@ def test_does_not_change_user_files(three: Path, tmp_path: Path, cli: CommandLin
     before = state()
     session = start_run(three, tmp_path / "r", on_bad_image="skip")
     audit_images(three)
-    session.splits.train.images[:] = 0
+    session.splits.train.images[:].fill(0)
     assert state() == before

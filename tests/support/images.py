@@ -41,6 +41,15 @@ def make_image_folder(
     return root
 
 
+def make_imagenet(root: Path) -> Path:
+    """Write two synsets of ImageNet, sorted into class folders, with one training and one validation image each."""
+    for number, synset in enumerate(("n01440764", "n01443537"), 1):
+        pixels = np.full((6, 8, 3), 40 * number, np.uint8)
+        save(root / "train" / synset / f"{synset}_10026.JPEG", pixels)
+        save(root / "val" / synset / f"ILSVRC2012_val_{number:08d}.JPEG", pixels)
+    return root
+
+
 def save(path: Path, pixels: np.ndarray, **options: object) -> Path:
     """Write uint8 [H, W] or [H, W, 3] as an image file in the format of its suffix; its folder is created."""
     path.parent.mkdir(parents=True, exist_ok=True)

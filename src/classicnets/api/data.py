@@ -16,8 +16,9 @@ from classicnets.datasets.catalog import DATASETS, Dataset
 from classicnets.datasets.local import cache_root
 from classicnets.datasets.types import DatasetFiles, FileReport, Say
 from classicnets.errors import DataError, UsageError
-from classicnets.images import background, inputs, loading, thumbnails
+from classicnets.images import background, imagenet, inputs, loading, thumbnails
 from classicnets.images.decode import read_fitted, read_image
+from classicnets.images.imagenet import Prepared
 from classicnets.images.survey import survey
 from classicnets.text import _, command, nearest
 from classicnets.values import BLACK, Preprocess
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from classicnets.report.preview import Sample
 
 __all__ = ["Dataset", "DatasetFiles", "FileReport", "audit_folder", "check_files", "dataset", "describe_machine"]
-__all__ += ["fetch", "image_folder", "import_files", "preview", "thumbnail"]
+__all__ += ["fetch", "image_folder", "import_files", "prepare_imagenet", "preview", "thumbnail"]
 
 FITS = ("crop", "letterbox", "stretch")
 _PREVIEW_COUNT = 8  # images on a sheet
@@ -86,6 +87,20 @@ def image_folder(spec: str) -> Path | None:
         DataError: CN302, the data set is not available.
     """
     return loading.image_location(spec)
+
+
+def prepare_imagenet(folder: Path, output: Path | None = None) -> Prepared:
+    """Write the CSV that lists the images of ImageNet and their classes; see `images.imagenet.prepare`.
+
+    Args:
+        folder: The folder with the images and the lists of their classes.
+        output: The CSV (default: imagenet.csv in the folder).
+
+    Raises:
+        DataError: CN307, images or lists are missing, damaged or contradict each other.
+        MachineError: CN401, the CSV cannot be written.
+    """
+    return imagenet.prepare(folder, output)
 
 
 def check_files(spec: str) -> list[FileReport]:

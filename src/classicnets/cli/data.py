@@ -1,4 +1,4 @@
-"""`classicnets data list | get NAME | import NAME FOLDER | check NAME | preview PATH`."""
+"""`classicnets data list | get NAME | import NAME FOLDER | prepare imagenet FOLDER | check NAME | preview PATH`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from classicnets.text import _, command, plural, shape
 if TYPE_CHECKING:
     from classicnets.api.data import Dataset, DatasetFiles
 
-HELP = "list, download, import or check data sets, or preview images"
+HELP = "list, download, import, prepare or check data sets, or preview images"
 
 _FITS = ("crop", "letterbox", "stretch")
 _MAX_SIZE = 1024  # height and width of a preview in pixels
@@ -41,6 +41,22 @@ class Import:
 
     name: str = option("", help="name from `classicnets data list`", **_NAME)
     folder: str = option("", help="folder with the downloaded files, or their archive", metavar="FOLDER", nargs="?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepare:
+    """Options of `data prepare`."""
+
+    name: str = option("", help="imagenet", metavar="NAME", nargs="?")
+    folder: str = option("", help="folder with its images and the lists of their classes", metavar="FOLDER", nargs="?")
+    output: str | None = option(
+        None,
+        help="CSV to write",
+        group="output",
+        metavar="FILE.csv",
+        flag="-o",
+        shown="imagenet.csv in the folder",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +150,26 @@ def _print_files(args: argparse.Namespace, name: str, files: DatasetFiles) -> in
     return 0
 
 
+def _prepare(args: argparse.Namespace) -> int:
+    """Write the list of ImageNet's images, and print what it lists and what to do next."""
+    options = arguments.read(args, Prepare)
+    if options.name != "imagenet" or not options.folder:
+        usage = command("classicnets", "data", "prepare", "imagenet", "FOLDER")
+        args.parser.error(_("data prepare needs the name imagenet and its FOLDER: {command}", command=usage))
+    folder, output = user_path(options.folder), Path(options.output) if options.output else None
+    if output:
+        check_target(output, option="-o")
+    prepared = api.data.prepare_imagenet(folder, output)
+    if args.json:
+        print(dump(prepared.to_dict(), indent=2))
+        return 0
+    for line in prepared.lines():
+        print(line)
+    print(_("wrote {path}", path=prepared.path))
+    print(_("next: {command}", command=command("classicnets", "train", "NET", "--data", prepared.path)))
+    return 0
+
+
 def _check(args: argparse.Namespace) -> int:
     options = arguments.read(args, Check)
     _require_name(args, options.name)
@@ -220,6 +256,7 @@ ACTIONS = {
     "list": Action("list the published data sets: images, classes, license, source", (), _list),
     "get": Action("download and verify a data set", (Get,), _get),
     "import": Action("verify files that you downloaded, and copy them into the cache", (Import,), _import),
+    "prepare": Action("list the images of ImageNet and their classes in a CSV", (Prepare,), _prepare),
     "check": Action("verify the files of a data set, or find problems in a folder of images", (Check,), _check),
     "preview": Action("draw images and their preprocessed versions", (Preview,), _preview),
 }

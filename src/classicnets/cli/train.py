@@ -33,6 +33,20 @@ class Train:
     dry_run: bool = option(
         False, help="only show the network, the recipe, and the estimated time, memory and disk use", group="run"
     )
+    gpu: str | None = option(
+        None,
+        help="with --dry-run and --processes: predict the time on GPUs of this kind, such as h100",
+        group="processes",
+        metavar="NAME",
+        shown="this machine",
+    )
+    link: str | None = option(
+        None,
+        help="with --dry-run and --processes: predict the time with this network between machines, such as 10Gbit",
+        group="processes",
+        metavar="RATE",
+        shown="",
+    )
     offline: bool = option(False, **OFFLINE)
     jsonl: bool = option(False, help="print each event and the result as one line of JSON", group="output")
 
@@ -70,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
         console.print(_("resuming {run} after {position}", run=options.resume, position=session.position))
         return _train(session, options, output, as_json=args.json)
     _check_order(args)
+    _check_prediction(args, options)
     spec = arguments.read(args, RunSpec)
     if not spec.net:
         args.parser.error(_("train needs a NET, or --resume RUN"))
@@ -80,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     if options.dry_run:
         if many_runs:
             console.print(_("each of {n} runs, with seeds {seed} and following:", n=study.seeds, seed=spec.seed))
-        return _dry_run(plan, output, as_json=args.json)
+        return _dry_run(plan, output, options, processes.processes or 1, as_json=args.json)
     if many_runs:
         folder = api.training.start_seeds(plan, study, output, console.print)
         return _train_seeds(folder, study, output, as_json=args.json)
@@ -178,6 +193,17 @@ def _reject_changes(args: argparse.Namespace, run: str, *, many_runs: bool) -> N
     unused = {"runs", "dry_run"} | ({"loader_threads"} if many_runs else set())
     reason = _("a resumed run stays in its folder, as it was started")
     arguments.reject(args, OPTIONS, unused, reason, again(*resume, **dict.fromkeys(unused)))
+
+
+def _check_prediction(args: argparse.Namespace, options: Train) -> None:
+    """Raise UsageError CN206 for options of a prediction without one: it needs --dry-run, and several processes."""
+    given = {"gpu": options.gpu, "link": options.link}
+    hint = again("classicnets", "train", dry_run=True, processes=arguments.read(args, Processes).processes or 8)
+    if not options.dry_run:
+        arguments.reject(args, (Train,), given.keys(), _("it is for predictions, which --dry-run prints"), hint)
+    elif (arguments.read(args, Processes).processes or 1) == 1:
+        reason = _("it is for predictions of several processes, and there is one")
+        arguments.reject(args, (Train,), given.keys(), reason, hint)
 
 
 def _check_order(args: argparse.Namespace) -> None:
@@ -304,14 +330,20 @@ def _with_verdict(accuracy: str, verdict: str) -> str:
     return _("{accuracy}: {verdict}", accuracy=accuracy, verdict=verdict) if verdict else accuracy
 
 
-def _dry_run(plan: Plan, output: Output, *, as_json: bool) -> int:
-    forecast = api.training.forecast(plan, output)
+def _dry_run(plan: Plan, output: Output, options: Train, processes: int, *, as_json: bool) -> int:
+    forecast = None if options.gpu else api.training.forecast(plan, output)
+    shared = None
+    if processes > 1:
+        shared = api.cost.predict(plan, processes, forecast, gpu=options.gpu or "", link=options.link or "")
     if as_json:
-        print(dump({**plan.to_dict(), "forecast": forecast.to_dict()}, indent=2))
+        estimates = {"forecast": forecast, "processes": shared}
+        given = {name: estimate.to_dict() for name, estimate in estimates.items() if estimate is not None}
+        print(dump({**plan.to_dict(), **given}, indent=2))
         return 0
     console = report.tables.console()
     remarks = [line for remark in plan.check.remarks for line in report.lines.advice_lines(remark)]
-    for line in (*plan.lines(), *remarks, *forecast.lines()):
+    estimates_lines = [line for estimate in (forecast, shared) if estimate is not None for line in estimate.lines()]
+    for line in (*plan.lines(), *remarks, *estimates_lines):
         console.print(line)
     rows = [[key, _value_text(getattr(plan.recipe, key)), source] for key, source in plan.setting_sources.items()]
     rows += [[f"net.{key}", _value_text(value), "--set"] for key, value in plan.net_spec.variation.items()]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from classicnets.errors import UsageError
 from classicnets.text import _, note
@@ -19,12 +20,67 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]  # receives progress and notes, one line each
 
 
+class LazyImages(ABC):
+    """Images uint8 [N, C, H, W] that are not in memory: they are decoded whenever they are used."""
+
+    shape: tuple[int, int, int, int]
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """The memory that all images together would need."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of images."""
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """The images, one after the other."""
+        return (self[row] for row in range(len(self)))
+
+    @abstractmethod
+    def __getitem__(self, index: Any) -> npt.NDArray[np.uint8]:
+        """Decode one image, or those of a slice, of indices or of a mask. Raises DataError CN304."""
+
+    @abstractmethod
+    def subset(self, index: Any) -> LazyImages:
+        """Return the images of a slice, of indices or of a mask, without decoding them."""
+
+    @abstractmethod
+    def joined(self, others: LazyImages) -> LazyImages:
+        """Return these images, followed by the others, without decoding them."""
+
+    @abstractmethod
+    def batches(self, batches: Sequence[npt.NDArray[np.int64]], processes: int = 0) -> Iterator[npt.NDArray[np.uint8]]:
+        """Decode batches of images in other processes, ahead of the caller, and yield them in their order.
+
+        Args:
+            batches: The indices of the images of each batch.
+            processes: Number of processes; 0 for one for each core.
+
+        Raises:
+            DataError: CN304 if a file cannot be read, CN310 if a process has died.
+        """
+
+
+Images: TypeAlias = "npt.NDArray[np.uint8] | LazyImages"  # uint8 [N, C, H, W]
+
+
+def subset(images: Images, index: Any) -> Images:
+    """Return the images of a slice, of indices or of a mask; images that are not in memory are not decoded."""
+    return images.subset(index) if isinstance(images, LazyImages) else images[index]
+
+
 @dataclass(frozen=True)
 class Split:
     """Images uint8 [N, C, H, W] and labels int64 [N]."""
 
-    images: npt.NDArray[np.uint8]
+    images: Images
     labels: npt.NDArray[np.int64]
+
+    def subset(self, index: Any) -> Split:
+        """Return the images and labels of a slice, of indices or of a mask; images that are not in memory stay so."""
+        return Split(subset(self.images, index), self.labels[index])
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -53,7 +109,7 @@ class ImageSplits:
         classes: Names of the classes, by label.
         train: Training split.
         test: Test split.
-        fingerprint: Identifies the content of the files.
+        fingerprint: Identifies the content of the files; their names and sizes if the images are not in memory.
         source: Description of where the files come from.
         validation: The data set's own validation split, if it has one.
         files: The image files, in the order of the images of each split; empty for IDX and CIFAR files.
@@ -61,6 +117,7 @@ class ImageSplits:
             are no copies.
         left_out: Numbers of images that are not used, by reason: "no_class", "unsupported_format", "unreadable"; empty
             for IDX and CIFAR files.
+        size_fingerprint: Identifies the names and sizes of image files; "" for other data.
     """
 
     name: str
@@ -73,6 +130,23 @@ class ImageSplits:
     files: tuple[ImageFile, ...] = ()
     groups: npt.NDArray[np.int64] | None = None
     left_out: dict[str, int] = field(default_factory=dict)
+    size_fingerprint: str = ""
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether the images are decoded whenever they are used."""
+        return isinstance(self.train.images, LazyImages)
+
+    def is_data_of(self, facts: Mapping[str, Any]) -> bool:
+        """Return whether this is the data of a run or an exported file with these facts.
+
+        By the contents of the files, if they are known on both sides, otherwise by their names and sizes.
+
+        Args:
+            facts: "fingerprint", and "size_fingerprint" if it is known.
+        """
+        recorded = {facts.get("fingerprint")} | ({facts.get("size_fingerprint")} if self.is_lazy else set())
+        return not recorded.isdisjoint({self.fingerprint, self.size_fingerprint} - {""})
 
     @property
     def shape(self) -> tuple[int, int, int]:

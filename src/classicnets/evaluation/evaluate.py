@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from classicnets.datasets.types import Split
+from classicnets.datasets.types import Images, LazyImages, Split
 from classicnets.errors import DataError
 from classicnets.evaluation.classify import Classifier, Decoder, classify, finite
 from classicnets.evaluation.metrics import Metrics, measure
+from classicnets.evaluation.predictor import Predictor, batch_size
 from classicnets.evaluation.rejection import Rejection
 from classicnets.evaluation.selection import Selection
 from classicnets.files import write_whole
@@ -99,9 +100,20 @@ def evaluate(classifier: Classifier, split: Split, rejection: Rejection | None =
         CheckFailed: CN106, outputs are not finite.
     """
     started = time.perf_counter()
-    probabilities = finite(classifier.probabilities(split.images), classifier)
+    probabilities = finite(_probabilities(classifier, split.images), classifier)
     seconds = time.perf_counter() - started
     return evaluation_of(probabilities, split.labels, seconds, rejection), probabilities
+
+
+def _probabilities(classifier: Classifier, images: Images) -> np.ndarray:
+    """The probabilities of images; for an exported file, images that are not in memory are given in batches."""
+    if not isinstance(images, LazyImages):
+        return classifier.probabilities(images)
+    if isinstance(classifier, Predictor):
+        return classifier.probabilities(images)
+    size = batch_size(classifier.preprocess)
+    rows = np.split(np.arange(len(images)), range(size, len(images), size))
+    return np.concatenate([classifier.probabilities(batch) for batch in images.batches(rows)])
 
 
 def evaluation_of(

@@ -49,6 +49,7 @@ class Model:
         weights: Name of the weights file.
         data: Data set or folder whose test split is the default for `evaluate`, if it is known.
         fingerprint: Fingerprint of that data.
+        size_fingerprint: That of the names and sizes of its files, if it is known.
         on_bad_image: "fail" or "skip", as the data was read for training.
         copies: Groups of copies that an automatic split of that data keeps together; None for version 0.1.
         accuracy: The accuracy on the test split of that data that was recorded for these weights, if there is one.
@@ -73,12 +74,14 @@ class Model:
         calibration: Calibration = Calibration(missing="old"),  # noqa: B008 - frozen
         min_confidence: float | None = None,
         trained_images: Mapping[str, Any] | None = None,
+        size_fingerprint: str | None = None,
         remember: Callable[[str], None] = lambda _: None,
     ):
         self.accuracy, self.calibration, self.min_confidence = accuracy, calibration, min_confidence
         self.trained_images, self._remember = trained_images, remember
         self.predictor, self.path, self.name, self.weights = predictor, path, name, weights
         self.data, self.fingerprint, self.on_bad_image, self.copies = data, fingerprint, on_bad_image, copies
+        self._fingerprints = {"fingerprint": fingerprint, "size_fingerprint": size_fingerprint}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}: {self.name}, {len(self.predictor.classes)} classes)"
@@ -189,7 +192,7 @@ class Model:
         if location := loading.image_location(str(data)):
             return self._evaluate_files(location, on_bad_image, say, watch, rejection, include_trained=include_trained)
         splits = loading.load(str(data), self.predictor.preprocess, say=say)
-        if splits.fingerprint == self.fingerprint:
+        if splits.is_data_of(self._fingerprints):
             return self._evaluate_own(splits, str(data), say, rejection)
         classes = splits.classes
         if user_path(data).is_dir() and self._are_numbers_for_own_classes(classes):
@@ -198,17 +201,17 @@ class Model:
         test = splits.test
         labels = renumbered(test.labels, classes, self.classes, str(data))
         trained = self._trained(say)
-        known = None if trained is None else trained.contain(digests_of(test.images))
+        known = None if trained is None else trained.contain(digests_of(test.images[:]))
         selection = self._select(
             known,
             len(test),
-            lambda: np.isin(digests_of(test.images), digests_of(splits.train.images)),
+            lambda: np.isin(digests_of(test.images[:]), digests_of(splits.train.images[:])),
             str(data),
             say,
             include_trained=include_trained,
         )
         counted = selection.counted
-        evaluation = evaluate(self.predictor, Split(test.images[counted], labels[counted]), rejection)[0]
+        evaluation = evaluate(self.predictor, Split(test.subset(counted).images, labels[counted]), rejection)[0]
         return replace(evaluation, trained_on=selection.trained_on, left_out=selection.reasons)
 
     def _check_on_bad_image(self, on_bad_image: str, data: str | Path | None) -> None:
@@ -235,7 +238,7 @@ class Model:
                 hint=again("classicnets", "evaluate", self.path, "DATA", data="DATA"),
             )
         splits = self._load_own(self.data, on_bad_image, say)
-        if splits.fingerprint != self.fingerprint:
+        if not splits.is_data_of(self._fingerprints):
             raise DataError(
                 "CN306",
                 _(
@@ -358,7 +361,7 @@ class Model:
             splits = self._load_own(str(location), on_bad_image, lambda _: None)
         except DataError:  # it is not what a run can be trained on; evaluating it names the fault
             return None
-        return splits if splits.fingerprint == self.fingerprint else None
+        return splits if splits.is_data_of(self._fingerprints) else None
 
     def _trained(self, say: Callable[[str], None]) -> TrainedImages | None:
         """The images that the model was trained on; None, with the reason to `say`, if they are not known."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import nullcontext
+from itertools import islice
 
 import numpy as np
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 
 from classicnets.acceleration.prepare import PLAIN, Acceleration, prepared
 from classicnets.acceleration.threads import ComputeThreads
+from classicnets.datasets.types import Images, LazyImages
 from classicnets.images import transforms
 from classicnets.models.modules import in_dtype_of
 from classicnets.values import Preprocess
@@ -43,23 +46,38 @@ class Predictor:
         self.net, self.preprocess, self.classes, self.device = net, preprocess, classes, device
         self.precision, self.acceleration = precision, acceleration
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
+    def probabilities(self, images: Images) -> np.ndarray:
         """Classify uint8 [N, C, H, W]; return float32 [N, classes], averaged over the views of each image.
+
+        Images that are not in memory are decoded ahead of the batch in progress.
 
         Results are bit for bit the same for the same numbers of threads; other numbers may change the last digits.
         """
         was_training = self.net.training
         if any(layer.training for layer in self.net.modules()):
             self.net.eval()
-        batches = torch.from_numpy(images).split(batch_size(self.preprocess))
-        threads = ComputeThreads(min(self.acceleration.batch_threads, len(batches)))
+        count, batches = self._batches(images)
+        threads = ComputeThreads(min(self.acceleration.batch_threads, count))
         try:
             with prepared(self.net, self.acceleration) if len(images) >= _MIN_ACCELERATED else nullcontext(), threads:
-                parts = threads.map(self._batch, batches)
+                parts = []
+                # images that are decoded ahead would otherwise wait in memory
+                at_once = 2 * threads.count if isinstance(images, LazyImages) else count
+                while group := [*islice(batches, at_once)]:
+                    parts += threads.map(self._batch, group)
         finally:
             if was_training:
                 self.net.train()
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).cpu().numpy()
+
+    def _batches(self, images: Images) -> tuple[int, Iterator[Tensor]]:
+        """The number of batches, and the batches; at least one, which may be empty."""
+        size = batch_size(self.preprocess)
+        if not isinstance(images, LazyImages) or not len(images):
+            batches = torch.from_numpy(images[:]).split(size)
+            return len(batches), iter(batches)
+        rows = np.split(np.arange(len(images)), range(size, len(images), size))
+        return len(rows), map(torch.from_numpy, images.batches(rows))
 
     def _batch(self, images: Tensor) -> Tensor:
         autocast = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from classicnets.errors import CheckFailed
@@ -111,7 +112,9 @@ def _write_and_check(part: Path, source: ExportSource, choice: _Choice, options:
     comparison, size_count = _write_float32(part, source, net, options.format, facts(as_int8=False, accuracy=None))
     expected = source.accuracy(comparison.net)
     if choice.low_rank:
-        expected = source.accuracy(reference(source, source.net).probabilities(source.images))
+        whole = reference(source, source.net)
+        batches = parity.batches_of(source.images, source.preprocess.side)
+        expected = source.accuracy(np.concatenate([whole.probabilities(batch) for batch in batches]))
     source.compare_with_run(expected)
     if choice.int8:
         part.write_bytes(
@@ -184,7 +187,7 @@ def reference(source: ExportSource, net: nn.Module) -> parity.Reference:
 
 def _check_final_file(file: parity.Classify, source: ExportSource, comparison: parity.Comparison) -> None:
     """Check that the final file gives the first images the same probabilities as before it got its metadata."""
-    batch = parity.batches_of(source.images, source.preprocess.side)[0]
+    batch = parity.first_batch(source.images, source.preprocess.side)
     probabilities = comparison.file[: len(batch)]
     final = parity.Comparison(file(batch), probabilities, comparison.bound)
     parity.check(

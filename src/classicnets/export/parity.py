@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from classicnets import machine
-from classicnets.datasets.types import Split
+from classicnets.datasets.types import Images, LazyImages, Split
 from classicnets.errors import CheckFailed
 from classicnets.evaluation.classify import finite
 from classicnets.evaluation.metrics import measure
@@ -93,22 +93,21 @@ class Reference:
         self.max_logit = max(self.max_logit, float(logits.abs().max()))
 
 
-def compare(file: Classify, reference: Reference, images: np.ndarray) -> Comparison:
+def compare(file: Classify, reference: Reference, images: Images) -> Comparison:
     """Run uint8 [N, C, H, W] through both. The network gets images fitted by Pillow, the file the originals.
 
     Raises:
         CheckFailed: CN106 if the outputs of the network are not finite.
     """
-    batches = batches_of(images, reference.preprocess.side)
-    file_probabilities = np.concatenate([file(batch) for batch in batches])
-    net_probabilities = np.concatenate([reference.probabilities(batch) for batch in batches])
+    parts = [(file(batch), reference.probabilities(batch)) for batch in batches_of(images, reference.preprocess.side)]
+    file_probabilities, net_probabilities = map(np.concatenate, zip(*parts, strict=True))
     finite(net_probabilities, reference.predictor)
     return Comparison(file_probabilities, net_probabilities, reference.bound)
 
 
-def check_finite(reference: Reference, images: np.ndarray) -> None:
+def check_finite(reference: Reference, images: Images) -> None:
     """Raise CheckFailed CN106 if outputs of the network for the first images are not finite."""
-    batch = batches_of(images, reference.preprocess.side)[0][:_MIN_BATCH]
+    batch = images[:_MIN_BATCH]
     finite(reference.probabilities(batch), reference.predictor)
 
 
@@ -133,13 +132,13 @@ def check(comparison: Comparison, description: str) -> None:
         )
 
 
-def check_network(reference: Reference, images: np.ndarray) -> None:
+def check_network(reference: Reference, images: Images) -> None:
     """Check that the network gives an image the same probabilities again, and alone as among others.
 
     Raises:
         CheckFailed: CN102 if it does not, so that no file can agree with it.
     """
-    batch = batches_of(images, reference.preprocess.side)[0][:_MIN_BATCH]
+    batch = images[:_MIN_BATCH]
     first, again = reference.probabilities(batch), reference.probabilities(batch)
     alone = np.concatenate([reference.probabilities(image[None]) for image in batch])
     bound = reference.bound
@@ -166,7 +165,7 @@ def check_network(reference: Reference, images: np.ndarray) -> None:
     )
 
 
-def probes(images: np.ndarray, side: int) -> list[np.ndarray]:
+def probes(images: Images, side: int) -> list[np.ndarray]:
     """Return batches of 1, 2 and 7 images of many sizes, from one pixel on, made by repeating and cropping `images`."""
     sizes = [(side, side), (1, 1), (side + 3, 2 * side + 1), (3 * side + 2, 3 * side + 2), (side // 2 + 1, 5 * side)]
     if (
@@ -210,7 +209,19 @@ def accuracy(file: Classify, labeled: Split, side: int) -> float:
     return measure(probabilities, labeled.labels).accuracy
 
 
-def batches_of(images: np.ndarray, side: int) -> list[np.ndarray]:
-    """Return batches so small that the outputs of the first layers fit into memory."""
-    size = max(_MIN_BATCH, 250 * 28 * 28 // max(images.shape[-1], side) ** 2)
-    return [images[start : start + size] for start in range(0, len(images), size)]
+def first_batch(images: Images, side: int) -> np.ndarray:
+    """Return the first of the batches of `batches_of`."""
+    return images[: _size_of_batches(images, side)]
+
+
+def batches_of(images: Images, side: int) -> Iterator[np.ndarray]:
+    """Yield batches so small that the outputs of the first layers fit into memory."""
+    size = _size_of_batches(images, side)
+    starts = range(0, len(images), size)
+    if isinstance(images, LazyImages):
+        return images.batches([np.arange(start, min(start + size, len(images))) for start in starts])
+    return (images[start : start + size] for start in starts)
+
+
+def _size_of_batches(images: Images, side: int) -> int:
+    return int(max(_MIN_BATCH, 250 * 28 * 28 // max(images.shape[-1], side) ** 2))

@@ -15,7 +15,7 @@ import numpy as np
 from torch import nn
 
 from classicnets import machine
-from classicnets.datasets.types import ImageSplits, Split
+from classicnets.datasets.types import Images, ImageSplits, Split
 from classicnets.errors import ClassicnetsError, DataError
 from classicnets.evaluation.evaluate import compare_with_run
 from classicnets.evaluation.exported import FORMAT
@@ -120,7 +120,7 @@ class ExportSource:
         return source
 
     @cached_property
-    def images(self) -> np.ndarray:
+    def images(self) -> Images:
         """The test images, uint8 [N, C, H, W], or images of noise."""
         if self.splits is not None:
             return self.splits.test.images
@@ -155,7 +155,7 @@ class ExportSource:
         if validation is not None:
             n = len(validation)
             return validation, plural("{n:,} validation image", "{n:,} validation images", n)
-        selection = Split(train.images[indices[:_SELECTION_IMAGES]], train.labels[indices[:_SELECTION_IMAGES]])
+        selection = train.subset(indices[:_SELECTION_IMAGES])
         description = plural(
             "{n:,} training image, because the run has no validation set",
             "{n:,} training images, because the run has no validation set",
@@ -218,6 +218,7 @@ class ExportSource:
             "macs": facts["macs"] - removed,
             "data_name": facts["data_name"],
             "fingerprint": facts["fingerprint"],
+            **({"size_fingerprint": facts["size_fingerprint"]} if facts.get("size_fingerprint") else {}),
             "copies": facts.get("copies"),
             "test_accuracy": accuracy,
             "test_pictures": len(self.images) if accuracy is not None else 0,

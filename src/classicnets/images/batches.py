@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from classicnets import machine
-from classicnets.datasets.types import Split
+from classicnets.datasets.types import Images, LazyImages, Split
 from classicnets.images import transforms
+from classicnets.images.streamed import for_statistics
 from classicnets.values import Preprocess, Recipe
 from classicnets.workers import ordered_map
 
@@ -64,7 +65,7 @@ def hold_out(
     train, held_out = split_indices(split.labels, share, limit, seed, groups)
     if validation_split is not None and validation:
         return train, validation_split
-    return train, Split(split.images[held_out], split.labels[held_out]) if len(held_out) else None
+    return train, split.subset(held_out) if len(held_out) else None
 
 
 def split_indices(
@@ -114,7 +115,8 @@ class Batches:
     """Training batches of a split, prepared on the device.
 
     Moves all images to the device if they fit there. In main memory the images are copied only if held-out images join
-    them, because they may be memory-mapped from the image cache.
+    them, because they may be memory-mapped from the image cache. Images that are not in memory are decoded ahead, in
+    other processes.
 
     Args:
         split: Images and labels.
@@ -125,7 +127,7 @@ class Batches:
         indices: Images to train on; None for all.
         held_out: Validation images, which join after `recipe.join_after` epochs.
         smallest: Smallest number of images in a batch; a last batch with fewer joins the batch before it.
-        threads: Threads that prepare batches ahead; the batches do not depend on their number.
+        threads: Threads that prepare batches ahead, or processes that decode images; the batches do not depend on it.
         share: Returns the rows of a batch, by its number of images, that this process reads; None for all.
     """
 
@@ -150,9 +152,9 @@ class Batches:
         self.train_count = len(rows)
         if recipe.join_after and held_out is not None:
             rows = np.concatenate([rows, np.arange(len(labels), len(labels) + len(held_out))])
-            images, labels = np.concatenate([images, held_out.images]), np.concatenate([labels, held_out.labels])
-        self._images = torch.from_numpy(images)
-        if machine.fits_on_device(device, images.nbytes):
+            images, labels = _joined(images, held_out.images), np.concatenate([labels, held_out.labels])
+        self._images: Tensor | LazyImages = images if isinstance(images, LazyImages) else torch.from_numpy(images)
+        if isinstance(self._images, Tensor) and machine.fits_on_device(device, self._images.nbytes):
             self._images = self._images.to(device)
         self._rows = torch.from_numpy(rows)
         self.labels = torch.from_numpy(labels[rows]).to(device)
@@ -164,11 +166,17 @@ class Batches:
 
     def images(self, index: Tensor) -> Tensor:
         """Return the training images at `index` [B] as uint8 [B, C, H, W] on the device."""
-        return self._images[self._rows[index].to(self._images.device)].to(self.device)
+        rows = self._rows[index]
+        if isinstance(self._images, LazyImages):
+            return torch.from_numpy(self._images[rows.numpy()]).to(self.device)
+        return self._images[rows.to(self._images.device)].to(self.device)
 
     def parts(self) -> Iterator[Tensor]:
-        """Yield all training images except those that join later, 500 at a time."""
-        return map(self.images, torch.arange(self.train_count).split(_MEAN_BATCH))
+        """Yield the training images for statistics, except those that join later, 500 at a time."""
+        index = np.arange(self.train_count)
+        if isinstance(self._images, LazyImages):
+            index = for_statistics(self._images, index)
+        return map(self.images, torch.from_numpy(index).split(_MEAN_BATCH))
 
     def image_count(self, epoch: int) -> int:
         """Return the number of images in an epoch (from 1)."""
@@ -194,18 +202,29 @@ class Batches:
 
         steps, joins = self.steps(epoch), self.joins(epoch)
 
-        def make(step: int) -> Batch:
-            end = n if joins and step == steps - 1 else (step + 1) * size
-            index = permutation[step * size : end]
-            rows = self.share(len(index))
-            return augment(index[rows.start : rows.stop]), self.labels[index.to(self.device)]
+        def index_of(step: int) -> Tensor:
+            return permutation[step * size : n if joins and step == steps - 1 else (step + 1) * size]
 
+        def part(index: Tensor) -> Tensor:
+            rows = self.share(len(index))
+            return index[rows.start : rows.stop]
+
+        def make(step: int, pixels: np.ndarray | None = None) -> Batch:
+            index = index_of(step)
+            return augment(part(index), pixels), self.labels[index.to(self.device)]
+
+        if isinstance(self._images, LazyImages):
+            rows = [self._rows[part(index_of(step))].numpy() for step in range(start, steps)]
+            return map(make, range(start, steps), self._images.batches(rows, self.threads))
         if not self.threads:
             return map(make, range(start, steps))
         return ordered_map(make, range(start, steps), threads=self.threads, ahead=self.threads)
 
-    def _augmentation(self, epoch: int, n: int) -> Callable[[Tensor], Tensor]:
-        """A function from image indices [B] to network input; all random numbers of the epoch are drawn here."""
+    def _augmentation(self, epoch: int, n: int) -> Callable[[Tensor, np.ndarray | None], Tensor]:
+        """A function from image indices [B] to network input; all random numbers of the epoch are drawn here.
+
+        Its second argument are the images, uint8 [B, C, H, W], if they are decoded already.
+        """
         recipe, preprocess = self.recipe, self.preprocess
         side, size = preprocess.side, preprocess.image_size
         room = preprocess.padded - size  # for the corner of a crop, in pixels
@@ -233,19 +252,23 @@ class Batches:
         byte_flips = torch.zeros(n, dtype=torch.bool) if flips is None else flips
         only_normalize = noise is None and shifts is None and holes is None
 
-        def augment(index: Tensor) -> Tensor:
+        def augment(index: Tensor, pixels: np.ndarray | None) -> Tensor:
+            source, rows = self._images, self._rows[index]
+            if pixels is not None:
+                source, rows = torch.from_numpy(pixels), torch.arange(len(pixels))
+            assert isinstance(source, Tensor)
+
             def rows_of(values: Tensor) -> Tensor:
                 return values[index].to(self.device)
 
             if as_bytes:
-                rows = self._rows[index]
-                cropped = transforms.crop_and_flip(self._images, rows, byte_corners[index], byte_flips[index], size)
+                cropped = transforms.crop_and_flip(source, rows, byte_corners[index], byte_flips[index], size)
                 cropped = cropped.to(self.device)
                 if only_normalize:
                     return transforms.to_normalized(cropped, preprocess)
                 x = transforms.to_float(cropped)
             else:
-                x = transforms.scale(self.images(index), preprocess)
+                x = transforms.scale(source[rows.to(source.device)].to(self.device), preprocess)
             if noise is not None:
                 x = x + rows_of(noise)[:, :, None, None]
             if boxes is not None:
@@ -264,6 +287,13 @@ class Batches:
             return x if holes is None else transforms.erase(x, rows_of(holes), hole_size)
 
         return augment
+
+
+def _joined(images: Images, others: Images) -> Images:
+    """Images, followed by others of the same kind."""
+    if isinstance(images, LazyImages) and isinstance(others, LazyImages):
+        return images.joined(others)
+    return np.concatenate([images[:], others[:]])
 
 
 def _random_boxes(n: int, smallest: float, random: torch.Generator) -> Tensor:

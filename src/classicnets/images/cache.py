@@ -1,9 +1,11 @@
-"""Disk cache of decoded images: each set of images is decoded once and then mapped into memory.
+"""Where decoded images are kept: on disk, in memory, or nowhere, if they are decoded while training.
+
+Disk cache: each set of images is decoded once and then mapped into memory.
 
 `cache_root()/pictures/KEY.npy` holds uint8 [N, C, S, S] as `read_fitted` returns them; KEY is a hash of the contents of
 the image files, in their order, and of the settings. KEY.json beside it holds the checksum of the array. For each
 folder, FOLDER_HASH.files.json records size, times and SHA-256 of its files when they were last read, and
-HASH.survey.json what `survey` has seen in them.
+HASH.survey.json what `survey` has seen in them. One process at a time decodes the same files; it holds HASH.lock.
 """
 
 from __future__ import annotations
@@ -18,22 +20,26 @@ import os
 import shutil
 import sys
 import time
+import warnings
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock, Timeout
 
 from classicnets import machine
 from classicnets.datasets.local import cache_root
+from classicnets.datasets.types import Images as AnyImages
 from classicnets.datasets.types import Say
 from classicnets.errors import DataError, UsageError
 from classicnets.files import move_into_place, temporary_file
-from classicnets.images.decode import DECODER_VERSION, fit_bytes, read_bytes
+from classicnets.images.decode import DECODER_VERSION, fit_bytes, read_bytes, read_header
+from classicnets.images.streamed import StreamedImages
 from classicnets.strict_json import dump
 from classicnets.text import _, byte_count, command, plural, shape
 from classicnets.values import Preprocess
@@ -41,7 +47,7 @@ from classicnets.workers import ordered_map
 
 VARIABLE = "CLASSICNETS_IMAGE_CACHE"
 OLD_VARIABLE = "CLASSICNETS_PICTURES"  # of version 0.1
-MODES = ("auto", "disk", "memory")
+MODES = ("auto", "disk", "memory", "stream")
 SMALL_BYTES = 4 * 2**20  # decoded in half a second, so "auto" keeps it in memory only
 MAX_CACHE_BYTES = 20 * 10**9  # above this size, the entries that were not used for longest are removed
 MAX_FACTS_BYTES = 200 * 10**6  # the same for what is known about files: their digests, and surveys
@@ -62,12 +68,12 @@ class DecodedImages:
 
     Attributes:
         images: uint8 [N, C, side, side] of the files that can be read.
-        digests: SHA-256 of every file.
+        digests: SHA-256 of every file; "" if the images are decoded while training.
         non_square_count: How many images were not square.
         faults: Errors of the other files, by their index.
     """
 
-    images: Images
+    images: AnyImages
     digests: list[str]
     non_square_count: int
     faults: dict[int, DataError]
@@ -87,7 +93,8 @@ def read_images(
     """Read images as `read_fitted` returns them, from the cache if the files have not changed.
 
     CLASSICNETS_IMAGE_CACHE chooses where decoded images are kept: "disk" (mapped from the cache, so that they need no
-    memory of their own), "memory" (decoded every time), or "auto" (on disk unless they are few).
+    memory of their own), "memory" (decoded every time), "stream" (decoded while they are used), or "auto": on disk, in
+    memory if they are few, and decoded while they are used if they are too many for both.
 
     Args:
         paths: The image files.
@@ -96,17 +103,26 @@ def read_images(
         max_faults: Stop at this number of unreadable files; the result then has no images.
 
     Raises:
-        DataError: CN307 if the images are to be kept in memory and need more than half of it.
+        DataError: CN307 if CLASSICNETS_IMAGE_CACHE keeps the images in memory and they need more than half of it.
         UsageError: CN204 if CLASSICNETS_IMAGE_CACHE has another value.
     """
     image_shape = (len(paths), preprocess.channels, preprocess.side, preprocess.side)
-    mode = _mode(say)
-    if mode == "disk" or (mode == "auto" and math.prod(image_shape) >= SMALL_BYTES):
+    mode, reason = _place(math.prod(image_shape), say)
+    if mode == "stream":
+        return _streamed(paths, preprocess, say, reason, skip_faults=max_faults is None)
+    if mode == "disk":
         root = cache_root() / "pictures"
         try:
             root.mkdir(parents=True, exist_ok=True)
             return _DiskCache(root, paths, preprocess, image_shape, say).read(max_faults)
         except OSError as error:
+            if not _fits_in_memory(math.prod(image_shape)):
+                reason = _(
+                    "they need more than half of the memory, and cannot be written to {folder} ({reason})",
+                    folder=root,
+                    reason=error.strerror or error,
+                )
+                return _streamed(paths, preprocess, say, reason, skip_faults=max_faults is None)
             say(
                 _(
                     "decoded images stay in memory because they cannot be written to {folder} ({reason})",
@@ -123,6 +139,63 @@ def read_images(
 
     digests, non_square_count, faults = _decode(paths, preprocess, keep, max_faults, say)
     return DecodedImages(images[: len(paths) - len(faults)], digests, non_square_count, faults)
+
+
+def is_streamed(count: int, preprocess: Preprocess) -> bool:
+    """Return whether so many images will be decoded while they are used. Raises UsageError CN204 as `read_images`."""
+    size = count * preprocess.channels * preprocess.side**2
+    return _place(size, lambda _note: None)[0] == "stream"
+
+
+def _place(size: int, say: Say) -> tuple[str, str]:
+    """Where images of `size` bytes are kept, "disk", "memory" or "stream", and why they are streamed."""
+    mode = _mode(say)
+    if mode == "stream":
+        return mode, _("{variable} is {value}", variable=VARIABLE, value=mode)
+    if mode != "auto":
+        return mode, ""
+    if size > MAX_CACHE_BYTES:
+        return "stream", _(
+            "they need {needed}, and the cache keeps at most {limit} ({command} caches them all the same)",
+            needed=byte_count(size),
+            limit=byte_count(MAX_CACHE_BYTES),
+            command=f"{VARIABLE}=disk",
+        )
+    return ("disk" if size >= SMALL_BYTES else "memory"), ""
+
+
+def _fits_in_memory(size: int) -> bool:
+    """Whether `size` bytes are at most half of the memory, which processes that train together share."""
+    memory = machine.total_memory_bytes()
+    return memory is None or size <= memory // 2 // machine.local_processes()
+
+
+def _streamed(
+    paths: Sequence[Path], preprocess: Preprocess, say: Say, reason: str, *, skip_faults: bool
+) -> DecodedImages:
+    """The files as images that are decoded while they are used; `skip_faults` leaves out those without a header."""
+    say(
+        plural(
+            "{n} image is decoded while training, because {reason}; the data is recognized by names and sizes of files",
+            "{n:,} images are decoded while training, because {reason}; the data is recognized by names and sizes of"
+            " files",
+            len(paths),
+            reason=reason,
+        )
+    )
+    faults: dict[int, DataError] = {}
+    if skip_faults:
+        faults = {i: fault for i, fault in enumerate(ordered_map(_header_fault, paths)) if fault is not None}
+    readable = [path for i, path in enumerate(paths) if i not in faults] if faults else paths
+    return DecodedImages(StreamedImages(readable, preprocess), [""] * len(paths), 0, faults)
+
+
+def _header_fault(path: Path) -> DataError | None:
+    try:
+        read_header(path)
+    except DataError as error:
+        return error
+    return None
 
 
 def check_memory(folder: Path, image_shape: Shape, setting: str) -> None:
@@ -148,7 +221,10 @@ def check_memory(folder: Path, image_shape: Shape, setting: str) -> None:
             needed=byte_count(math.prod(image_shape)),
             total=byte_count(memory),
         ),
-        hint=command("--set", f"{setting}={max(1, math.isqrt(memory // 2 // (count * channels)))}"),
+        hint=(
+            command("--set", f"{setting}={max(1, math.isqrt(memory // 2 // (count * channels)))}"),
+            _("{command}   # decodes them while training", command=command("export", f"{VARIABLE}=stream")),
+        ),
     )
 
 
@@ -182,9 +258,54 @@ class _DiskCache:
             common = os.path.commonpath({str(Path(name).parent) for name in names})
         self.names = [name[len(common) :] for name in names]
         self.records_file = root / f"{_hash_text(common)}.files.json"
+        settings = [preprocess.channels, preprocess.side, preprocess.fit, preprocess.background]
+        self.lock_file = root / f"{_hash_text(dump([*settings, *names]))}.lock"
 
     def read(self, max_faults: int | None) -> DecodedImages:
         """Return the mapped images; decoded first if they are not cached or the files have changed."""
+        cached = self._read_cached(max_faults)
+        if cached:
+            return cached
+        with ExitStack() as stack:
+            if self._lock(stack):  # another process has decoded them meanwhile
+                cached = self._read_cached(max_faults)
+            if cached:
+                return cached
+            states = [file_state(path) for path in self.paths]
+            decoded = self._decode(max_faults)
+            if len(decoded.images):
+                self._write_records(states, decoded.digests)
+                remove_old_entries(self.root)
+            return decoded
+
+    def _lock(self, stack: ExitStack) -> bool:
+        """Hold the lock on decoding these files until `stack` is closed; return whether another process had it.
+
+        The lock is one of the system, which ends with its process. Where there are no locks, nothing is locked.
+        """
+        lock = FileLock(self.lock_file)
+        try:
+            try:
+                with warnings.catch_warnings(action="ignore"):  # that the system has no locks
+                    lock.acquire(timeout=0)
+                waited = False
+            except Timeout:
+                self.say(_("another process is decoding the same images; waiting for it"))
+                lock.acquire()
+                waited = True
+        except OSError:
+            return False
+
+        def release() -> None:
+            with suppress(OSError):  # Windows keeps a file that is open
+                self.lock_file.unlink()
+            lock.release()
+
+        stack.callback(release)
+        return waited
+
+    def _read_cached(self, max_faults: int | None) -> DecodedImages | None:
+        """The mapped images; None if they are not cached or the files have changed."""
         records, states = self._read_records(), [file_state(path) for path in self.paths]
         known = [records.get(name) for name in self.names]
         digests = [
@@ -203,11 +324,7 @@ class _DiskCache:
                     with suppress(OSError):  # a cache that can only be read
                         os.utime(self.records_file)
                 return cached
-        decoded = self._decode(max_faults)
-        if len(decoded.images):
-            self._write_records(states, decoded.digests)
-            remove_old_entries(self.root)
-        return decoded
+        return None
 
     def _header(self, fault_count: int) -> bytes:
         """The .npy header for all images but `fault_count`; its length does not depend on the number."""
@@ -302,7 +419,8 @@ def remove_old_entries(root: Path) -> None:
     Of each kind, the entry that was used last stays, however large it is.
     """
     now = time.time()
-    for part in (*root.glob(".*.part*"), *root.glob("part-*")):  # part-* were written by version 0.1
+    # part-* were written by version 0.1
+    for part in (*root.glob(".*.part*"), *root.glob("part-*"), *root.glob("[!.]*.lock")):
         with suppress(OSError):
             if now - part.stat().st_mtime > _STALE_SECONDS:
                 part.unlink()

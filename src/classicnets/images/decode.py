@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import threading
 import warnings
@@ -309,6 +310,15 @@ def read_bytes(file: str | Path | BinaryIO) -> bytes:
         raise _unreadable(file, _("the file has more than {n} GB", n=_MAX_FILE_BYTES // 2**30))
     return data
 
+
+def _renew_locks() -> None:
+    """Replace the locks in a forked process: a thread that does not exist there may have held one."""
+    global _decoding_large, _quiet_lock
+    _decoding_large, _quiet_lock = threading.Lock(), threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 _quiet_lock = threading.Lock()
 _quiet_count = 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from classicnets.datasets.types import Description, ImageFile, ImageSplits, Split
+from classicnets.datasets.types import Description, ImageFile, Images, ImageSplits, LazyImages, Split, subset
 from classicnets.errors import DataError
 from classicnets.images.automatic_split import Copies
 from classicnets.images.cache import read_images
@@ -130,15 +130,18 @@ def load(
         note(_fit_note(decoded.non_square_count, len(good), preprocess.fit))
     good_files = [files[index] for index in good]
     digests = [decoded.digests[index] for index in good]
-    for message in _leak_notes(good_files, digests):
+    sizes = [str(size) for size in ordered_map(_file_size, _paths(good_files))]
+    is_lazy = isinstance(decoded.images, LazyImages)
+    for message in () if is_lazy else _leak_notes(good_files, digests):
         note(message)
+    size_fingerprint = _fingerprint(good_files, sizes)
     splits = _splits(layout.classes, good_files, decoded.images)
     return ImageSplits(
         layout.name,
         layout.classes,
         splits["train"],
         splits["test"],
-        _fingerprint(good_files, digests),
+        size_fingerprint if is_lazy else _fingerprint(good_files, digests),
         _("folder {path}", path=path) if path.is_dir() else _("CSV {path}", path=path),
         splits["validation"] if len(splits["validation"]) else None,
         tuple(
@@ -149,6 +152,7 @@ def load(
         ),
         _groups(layout, [image for split, _label, image in good_files if split == "train"], copies or ()),
         {**layout.left_out, "unreadable": len(decoded.faults)},
+        size_fingerprint,
     )
 
 
@@ -160,14 +164,22 @@ def _groups(layout: Layout, images: Sequence[Path], copies: Copies) -> np.ndarra
     return np.array([number.get(layout.key(path), len(number) + i) for i, path in enumerate(images)], np.int64)
 
 
-def _splits(classes: Sequence[str], files: Sequence[File], images: np.ndarray) -> dict[str, Split]:
+def _file_size(path: Path) -> int:
+    """The size of a file in bytes; 0 if it has disappeared."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _splits(classes: Sequence[str], files: Sequence[File], images: Images) -> dict[str, Split]:
     """The images, which are in the order of `files`, by split."""
     number = {name: i for i, name in enumerate(classes)}
     splits = {}
     start = 0
     for split in ("train", "validation", "test"):
         labels = np.array([number[label] for name, label, _path in files if name == split], dtype=np.int64)
-        splits[split] = Split(images[start : start + len(labels)], labels)
+        splits[split] = Split(subset(images, slice(start, start + len(labels))), labels)
         start += len(labels)
     return splits
 
@@ -298,7 +310,7 @@ def _paths(files: list[File]) -> list[Path]:
 
 
 def _fingerprint(files: list[File], digests: list[str]) -> str:
-    """16 hex digits that identify the bytes of all images, their names, classes and splits."""
+    """16 hex digits that identify all images by their digests, or their sizes, and their names, classes and splits."""
     rows = sorted(
         (split, label, normalize_name(path.name), digest)
         for (split, label, path), digest in zip(files, digests, strict=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from classicnets.errors import DataError
 from classicnets.images import listing
 from classicnets.images.automatic_split import Classes, Copies
+from classicnets.images.imagenet import is_unsorted
 from classicnets.images.names import SPLITS, class_name, natural_key, relative_path, split_of
 from classicnets.images.splits import Fault, Layout, Losses, build_layout, no_classes
 from classicnets.images.tree import (
@@ -73,6 +74,9 @@ def _read_folder(folder: Path, copies: Copies | None) -> Layout:
                 class_folders, unused = [], beside
             else:
                 notes.append(_no_train_note(list(roots.values())))
+    for child in roots.values():
+        if child.images and not child.folders and is_unsorted(child.images):
+            raise _unsorted(top, child)
     splits = {"train": _classes(class_folders), **{split: _classes(child.folders) for split, child in roots.items()}}
     all_classes = [*class_folders, *(child for parent in roots.values() for child in parent.folders)]
     if not with_images(all_classes):
@@ -82,6 +86,18 @@ def _read_folder(folder: Path, copies: Copies | None) -> Layout:
     parents = [top, *([] if root is top else [root]), *roots.values()]
     file_notes, losses = _file_notes(tree, parents, all_classes, unused)
     return build_layout(folder, root.path, splits, split_names, notes, file_notes, faults, losses=losses, copies=copies)
+
+
+def _unsorted(top: Folder, split: Folder) -> DataError:
+    """The error for ImageNet as it is published: its validation images are not in folders of classes."""
+    prepare = command("classicnets", "data", "prepare", "imagenet", top.path)
+    return DataError(
+        "CN307",
+        _("the validation images of ImageNet are not in class folders"),
+        where=str(split.path.absolute()),
+        why=_("their classes are in a list, such as LOC_val_solution.csv"),
+        hint=_("{command}   # writes a CSV for --data", command=prepare),
+    )
 
 
 def _split_folders(top: Folder) -> tuple[dict[str, Folder], list[tuple[Folder, Folder]]]:
@@ -240,9 +256,8 @@ def _read_csv(file: Path, copies: Copies | None) -> Layout:
     rows = listing.read_listing(file)
     splits: dict[str, Classes] = {"train": {}}
     lines: dict[Path, int] = {}
-    for row in rows.rows:
+    for row, path in zip(rows.rows, rows.paths, strict=True):
         assert row.split is not None and row.label is not None
-        path = row.image_path(file.parent)
         splits.setdefault(row.split, {}).setdefault(row.label, []).append(path)
         lines[path] = row.line
     if not rows.rows and not rows.faults:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from classicnets.errors import DataError
@@ -39,12 +39,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Listing:
-    """The images that a CSV lists, each once, in the order of its lines; `split` is a key of SPLITS.
+    """The images that a CSV lists, each once, in the order of its lines, and their paths; `split` is a key of SPLITS.
 
     `faults` are (location, message) pairs of lines that cannot be used.
     """
 
     rows: tuple[Row, ...]
+    paths: tuple[Path, ...]
     notes: tuple[str, ...]
     faults: tuple[tuple[str, str], ...]
 
@@ -58,18 +59,21 @@ def read_listing(file: Path, *, with_classes: bool = True) -> Listing:
         DataError: CN307 as `read_rows`.
     """
     rows: list[Row] = []
+    paths: list[Path] = []
     faults: list[tuple[str, str]] = []
     first_rows: dict[str, Row] = {}
     repeated = 0
     for raw in read_rows(file, with_classes=with_classes):
-        row = replace(raw, label=raw.label and class_name(raw.label), split=split_of(raw.split or "train"))
-        first = first_rows.setdefault(os.path.normpath(row.image_path(file.parent)), row)
+        row = Row(raw.line, raw.path, raw.label and class_name(raw.label), split_of(raw.split or "train"))
+        path = row.image_path(file.parent)
+        first = first_rows.setdefault(os.path.normpath(path), row)
         if message := _fault(raw, row, first, with_classes):
             faults.append((_("line {n}", n=row.line), message))
         elif first is not row:
             repeated += 1
         else:
             rows.append(row)
+            paths.append(path)
     notes = []
     if repeated:
         notes.append(
@@ -79,7 +83,7 @@ def read_listing(file: Path, *, with_classes: bool = True) -> Listing:
                 repeated,
             )
         )
-    return Listing(tuple(rows), tuple(notes), tuple(faults))
+    return Listing(tuple(rows), tuple(paths), tuple(notes), tuple(faults))
 
 
 def _fault(raw: Row, row: Row, first: Row, with_classes: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from pathlib import Path
 
 SPLITS = {  # accepted names of each split; if several folders name one split, the first in this order is used
@@ -15,6 +16,7 @@ SPLITS = {  # accepted names of each split; if several folders name one split, t
 _HIDDEN = {"__macosx", "thumbs.db", "desktop.ini"}  # in addition to names that begin with a dot
 
 
+@lru_cache(maxsize=10_000)  # a CSV repeats its splits and classes on each line
 def split_of(name: str) -> str | None:
     """Return the split (a key of SPLITS) that a folder name or CSV cell stands for; None for other names."""
     return next((split for split, names in SPLITS.items() if name.casefold() in names), None)
@@ -36,6 +38,7 @@ def normalize_name(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+@lru_cache(maxsize=10_000)
 def class_name(name: str) -> str:
     """Return the name of a class, from that of its folder or a CSV cell: in Unicode NFC, on one line, valid UTF-8."""
     name = printable(normalize_name(name))
@@ -54,6 +57,9 @@ def printable(path: str | Path) -> str:
 
 def relative_path(folder: Path, path: Path) -> str:
     """Return the path relative to `folder`, with slashes; the full path if it lies elsewhere."""
+    place, start = path.as_posix(), f"{folder.as_posix()}/"
+    if place.startswith(start):  # the same as below, in a tenth of the time
+        return place[len(start) :]
     try:
         return path.relative_to(folder).as_posix()
     except ValueError:

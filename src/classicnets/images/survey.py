@@ -25,6 +25,7 @@ from classicnets.strict_json import dump
 from classicnets.text import _, plural
 from classicnets.values import BLACK
 
+_MAX_SAMPLE = 1000  # images
 _VERSION = 1  # raise it whenever other copies are found, or other contrasts are computed
 
 
@@ -36,7 +37,9 @@ class Survey:
     background: str
 
 
-def survey(path: Path, *, held_out: bool, transparent: bool, say: Callable[[str], None]) -> Survey:
+def survey(
+    path: Path, *, held_out: bool, transparent: bool, say: Callable[[str], None], sampled: bool = False
+) -> Survey:
     """Inspect the images of a folder or CSV, as far as training needs it.
 
     Args:
@@ -44,6 +47,8 @@ def survey(path: Path, *, held_out: bool, transparent: bool, say: Callable[[str]
         held_out: Whether a part of its training split is held out for validation.
         transparent: Whether the background is to be chosen.
         say: Receives notes.
+        sampled: Whether the images are so many that only some of them are inspected, for the background, and no copies
+            are looked for.
 
     Raises:
         DataError: CN307 as `read_layout`.
@@ -54,6 +59,12 @@ def survey(path: Path, *, held_out: bool, transparent: bool, say: Callable[[str]
     if not (is_split or held_out or transparent):
         return Survey((), BLACK)
     files = list(layout.files())
+    if sampled:
+        if is_split or held_out:
+            say(_("{name}: copies are not looked for, because the images are decoded while training", name=layout.name))
+        if not transparent:
+            return Survey((), BLACK)
+        files, is_split, held_out = files[:: -(-len(files) // _MAX_SAMPLE)], False, False
     found = _inspect([image for _split, _label, image in files], say)
     pool = {i for i, (split, _label, _image) in enumerate(files) if is_split or split == "train"}
     groups: list[list[str]] = []

@@ -119,14 +119,14 @@ def record(splits: ImageSplits, used: npt.NDArray[np.int64], validation: Split |
         are among them; and either "split_of", a published data set, or "count" and "digests" for `TrainedImages`.
     """
     is_whole = len(used) == len(splits.train)
-    parts = [digests_of(splits.train.images if is_whole else splits.train.images[used])]
+    parts = [digests_of(splits.train.images[:] if is_whole else splits.train.images[used])]
     if validation is not None:
-        parts.append(digests_of(validation.images))
+        parts.append(digests_of(validation.images[:]))
     parts.append(_lossy_digests(splits, used, with_validation=validation is not None))
     trained = TrainedImages.from_digests(np.concatenate(parts))
     facts: dict[str, Any] = {
         "images": len(splits.files),
-        "in_test": int(trained.contain(digests_of(splits.test.images)).sum()),
+        "in_test": int(trained.contain(digests_of(splits.test.images[:])).sum()),
     }
     published = DATASETS.get(splits.name)
     if is_whole and published is not None and splits.fingerprint == published.fingerprint:
@@ -167,7 +167,7 @@ def read_record(facts: Mapping[str, Any] | None, model: str, say: Callable[[str]
                 )
             )
             return None
-        return TrainedImages.from_digests(digests_of(loading.load(name, say=say).train.images))
+        return TrainedImages.from_digests(digests_of(loading.load(name, say=say).train.images[:]))
     return TrainedImages.from_text(facts["digests"], facts["count"])
 
 

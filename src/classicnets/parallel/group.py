@@ -15,11 +15,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from classicnets import machine
 from classicnets.acceleration.prepare import Acceleration
+from classicnets.datasets.types import Images, subset
 from classicnets.errors import UsageError
 from classicnets.evaluation.predictor import Predictor, batch_size
 from classicnets.models.modules import copy_module
 from classicnets.models.registry import NETS
-from classicnets.parallel import hybrid, towers
+from classicnets.parallel import choice, hybrid, towers
 from classicnets.parallel.gradients import SharedGradients, examine
 from classicnets.parallel.mesh import Mesh, rows_of_ranks
 from classicnets.parallel.saving import Saving, state_bytes
@@ -46,12 +47,12 @@ class Group(Alone):
         Raises:
             UsageError: CN216 if the network cannot be divided as the plan asks for.
         """
-        self.form = plan.spec.parallel or "ddp"
+        chosen = choice.form_of_run(plan, self.size, hosts=self.size // self.world.local_size)
+        self.form, model_size, self.reason = self.world.broadcast(list(chosen))  # machines may differ
         self.local_batch_norm = plan.spec.local_batch_norm
         self.copy_from_first(net)
         self.traits = examine(net, plan.preprocess.shape)
         self.whole_network = net
-        model_size = {"towers": 2, "hybrid": self.size}.get(self.form, 1)
         self.mesh = Mesh(plan.device, self.size, model_size)
         self.shards = Shards(self.mesh, {})
         part = net if self.form == "ddp" else copy_module(net)
@@ -77,6 +78,8 @@ class Group(Alone):
                 }[self.form],
             )
         ]
+        if self.reason:
+            lines.append(_("chosen  {reason}", reason=self.reason))
         normalized = any(isinstance(layer, _BatchNorm) for layer in self.whole_network.modules())
         if normalized and self.local_batch_norm:
             lines.append(_("BatchNorm normalizes over the part of the batch of each process (--local-batch-norm)"))
@@ -236,7 +239,7 @@ class SharedPredictor(Predictor):
         super().__init__(*arguments)
         self.world = world
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
+    def probabilities(self, images: Images) -> np.ndarray:
         """Classify uint8 [N, C, H, W]; return float32 [N, classes]. Every image is computed once."""
         self.world.phase(_("evaluating"))
         size, n = batch_size(self.preprocess), len(images)
@@ -247,7 +250,7 @@ class SharedPredictor(Predictor):
         own, counts = shares[self.world.rank], [len(share) for share in shares]
         part = np.zeros((0, len(self.classes)), np.float32)
         if len(own):
-            part = super().probabilities(images[own.start : own.stop])
+            part = super().probabilities(subset(images, slice(own.start, own.stop)))
         padded = torch.zeros(max(counts), len(self.classes))
         padded[: len(part)] = torch.from_numpy(part)
         rows = padded.new_empty(self.world.size, *padded.shape)

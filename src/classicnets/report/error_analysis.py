@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from classicnets.datasets.types import Images
 from classicnets.report.fonts import FigureText
 from classicnets.text import _, plural
 
@@ -102,7 +103,7 @@ def draw_reliability_diagram(bins: Sequence[Mapping[str, Any]], title: str) -> F
 
 
 def draw_contact_sheet(
-    images: np.ndarray,
+    images: Images,
     labels: np.ndarray,
     probabilities: np.ndarray,
     classes: Sequence[str],

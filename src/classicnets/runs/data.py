@@ -51,9 +51,10 @@ def check(run: RunFolder, splits: ImageSplits, place: str, retry: Sequence[str |
     Raises:
         DataError: CN306 with the differences.
     """
-    recorded = run.read()["fingerprint"]
-    if splits.fingerprint == recorded:
+    facts = run.read()
+    if splits.is_data_of(facts):
         return
+    recorded = facts["fingerprint"]
     raise DataError(
         "CN306",
         _("the data at {path} is not that of the run, or has changed since", path=place),
@@ -140,13 +141,13 @@ def _recorded_rows(run: RunFolder) -> _Rows:
 def _changed_files(run: RunFolder, before: _Rows, splits: ImageSplits) -> list[str]:
     """The files for training and validation whose images are not those that the run recorded."""
     facts: dict[str, Any] | None = run.read_trained_images()
-    if facts is None or "digests" not in facts:
+    if facts is None or "digests" not in facts or splits.is_lazy:
         return []
     trained = TrainedImages.from_text(facts["digests"], facts["count"])
     changed = []
     for name, split in (("train", splits.train), ("validation", splits.validation)):
         paths = [file.path for file in splits.files if file.split == name]
-        known = trained.contain(digests_of(split.images)) if split is not None and paths else ()
+        known = trained.contain(digests_of(split.images[:])) if split is not None and paths else ()
         changed += [
             path
             for path, is_known in zip(paths, known, strict=True)

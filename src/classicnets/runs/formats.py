@@ -124,8 +124,8 @@ _RESULT = Record(
 )
 
 _OPTIONAL_IN_RUN = """
-    spec needs_two_images remarks deterministic loader_threads on_bad_image command started_at finished_at data_source
-    machine batch_threads parallel result
+    spec size_fingerprint needs_two_images remarks deterministic loader_threads on_bad_image command started_at
+    finished_at data_source machine batch_threads parallel result
 """
 RUN = Record(
     {
@@ -136,6 +136,7 @@ RUN = Record(
         "data": Text(),
         "data_name": Text(most=1000),
         "fingerprint": Text(most=1000),
+        "size_fingerprint": Text(most=1000),
         "parameters": _COUNT,
         "macs": _COUNT,
         "seed": Whole(),
@@ -252,6 +253,7 @@ _OF_EXPORTED: dict[str, Kind] = {
     "macs": optional(_COUNT),
     "data_name": optional(Text(most=1000)),
     "fingerprint": optional(Text(most=1000)),
+    "size_fingerprint": optional(Text(most=1000)),
     "test_accuracy": optional(_SHARE),
     "test_pictures": optional(_COUNT),
     "licence": Text(),

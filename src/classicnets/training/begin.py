@@ -19,6 +19,8 @@ from classicnets.datasets.types import ImageSplits, Split
 from classicnets.files import write_whole
 from classicnets.images import batches, loading, trained, transforms
 from classicnets.images import survey as images_survey
+from classicnets.images.cache import is_streamed
+from classicnets.images.streamed import for_statistics
 from classicnets.recipes import resolve
 from classicnets.runs import folder
 from classicnets.runs.folder import RunFolder
@@ -42,7 +44,9 @@ def survey(plan: Plan, say: Say) -> Plan:
         return plan
     chooses_background = plan.recipe.background == AUTO and plan.description.has_transparency
     held_out = plan.recipe.validation > 0 and not plan.description.validation
-    found = images_survey.survey(location, held_out=held_out, transparent=chooses_background, say=say)
+    counts = plan.description
+    sampled = is_streamed(counts.train + counts.validation + counts.test, plan.preprocess)
+    found = images_survey.survey(location, held_out=held_out, transparent=chooses_background, say=say, sampled=sampled)
     background = found.background if chooses_background else plan.preprocess.background
     return replace(plan, copies=found.copies, preprocess=replace(plan.preprocess, background=background))
 
@@ -85,7 +89,9 @@ def training_and_validation(splits: ImageSplits, plan: Plan) -> tuple[np.ndarray
 
 
 def record_images(run: RunFolder, splits: ImageSplits, plan: Plan) -> None:
-    """Write which images the run is trained on. Raises MachineError."""
+    """Write which images the run is trained on, unless they are not in memory. Raises MachineError."""
+    if splits.is_lazy:  # their pixels are not known before all of them are decoded
+        return
     share = plan.recipe.validation
     held_out = share if splits.validation is None else 0.0
     parts = batches.split_indices(splits.train.labels, held_out, plan.spec.limit, plan.spec.seed, splits.groups)
@@ -113,7 +119,8 @@ def begin(plan: Plan, splits: ImageSplits, command: str, threads: int) -> tuple[
         plan = replace(plan, as_published=False)
     if not plan.recipe.mean:
         indices, _validation = training_and_validation(splits, plan)
-        parts = (torch.from_numpy(splits.train.images[part.numpy()]) for part in torch.from_numpy(indices).split(500))
+        chosen = torch.from_numpy(for_statistics(splits.train.images, indices))
+        parts = (torch.from_numpy(splits.train.images[part.numpy()]) for part in chosen.split(500))
         mean = transforms.channel_means(parts, plan.preprocess)
         plan = replace(plan, preprocess=replace(plan.preprocess, mean=mean))
     return plan, {
@@ -123,6 +130,7 @@ def begin(plan: Plan, splits: ImageSplits, command: str, threads: int) -> tuple[
         "threads": threads,
         "data_source": splits.source,
         "fingerprint": splits.fingerprint,
+        **({"size_fingerprint": splits.size_fingerprint} if splits.size_fingerprint else {}),
         "machine": machine.describe(),
     }
 

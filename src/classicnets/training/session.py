@@ -222,6 +222,7 @@ class Session:
         with group.in_turn():
             splits = read(plan, say)
         run_data.check(run, splits, place, retry)
+        splits = replace(splits, fingerprint=facts["fingerprint"])  # it may be that of sizes, or the other way around
         run_data.remember(run, place)
         facts = run.read()
         if run.read_trained_images() is None:  # it was changed, or the run is of an older version

@@ -1,0 +1,183 @@
+"""Images per second of a training that several processes share: on this machine, and over a link of a chosen rate.
+
+    python benchmarks/scaling.py                            (four minutes on 2 quiet cores)
+    python benchmarks/scaling.py --parts link --rates 200mbit   (Linux, as root)
+
+strong  the same batch for all processes together, against one process with one thread
+weak    the same batch for each process
+link    two network namespaces with a link between them, as two machines: torchrun in each of them, as docs/scale.md
+        has it; `tc` limits the rate. ddp against hybrid, in pairs.
+
+A process has one thread. The speed is that of the second of two epochs, as `classicnets train --jsonl` reports it,
+without evaluation. Values are images per second of both, pair by pair, or their ratio.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from classicnets import machine
+from timing import Pairs, Row, arguments, compared, conditions, pair_by_pair, skip, write
+from traffic import CASES, Case, noise
+
+PARTS = ("strong", "weak", "link")
+_HOSTS = ("10.77.0.1", "10.77.0.2")
+_PORT = 29_500
+_TIMEOUT = 600  # seconds of one training
+
+
+def speed(lines: str) -> float:
+    """Images per second of the last epoch, from what --jsonl prints."""
+    events: list[dict[str, Any]] = [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
+    return float([event for event in events if "images_per_second" in event][-1]["images_per_second"])
+
+
+def words(case: Case, data: Path, runs: Path, *, batch: int, steps: int, form: str = "") -> list[str]:
+    """The words after `classicnets` of a training of two epochs."""
+    settings = {**case.all_settings, "epochs": 2, "batch_size": batch}
+    line = ["train", case.net, "--data", str(data), "--device", "cpu", "--threads", "1", "--jsonl", "--runs", str(runs)]
+    line += ["--limit", str(steps * batch), *(["--parallel", form] if form else [])]
+    return [*line, "--set", *(f"{key}={value}" for key, value in settings.items())]
+
+
+def run(command: Sequence[str], environment: dict[str, str] | None = None) -> str:
+    """The standard output of a command, which must end with 0."""
+    environment = {**os.environ, **(environment or {})}
+    process = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False, env=environment)
+    if process.returncode:
+        raise RuntimeError(process.stderr[-2000:])
+    return process.stdout
+
+
+def of_one_machine(case: Case, folder: Path, part: str, processes: int, pairs: int, steps: int) -> Iterator[Row]:
+    """Each form with all processes against one process."""
+    data = noise(case, folder)
+    batch = case.batch * processes if part == "weak" else case.batch
+
+    def seconds(count: int, form: str) -> float:
+        size = batch if count > 1 else case.batch
+        line = [sys.executable, "-m", "classicnets", *words(case, data, folder / "runs", batch=size, steps=steps, form=form)]
+        line += ["--processes", str(count)] if count > 1 else []
+        images_per_second = speed(run(line))
+        shutil.rmtree(folder / "runs")
+        return 1 / images_per_second
+
+    for form in case.forms:
+        readings = pair_by_pair(
+            lambda form=form: seconds(processes, form), lambda: seconds(1, ""), pairs=pairs, warm_up=0
+        )
+        yield compared(
+            readings,
+            what=f"`{case.net}`, {processes} processes, {form}, {part} scaling: {batch} images in all, against one process"
+            f" with {case.batch}",
+            ours=f"{1 / min(readings.ours):,.0f} images/s",
+            theirs=f"{1 / min(readings.theirs):,.0f} images/s",
+            facts={"part": part, "form": form, "processes": processes, "batch": batch, "cores": machine.usable_cores()},
+        )
+
+
+@contextmanager
+def two_machines(rate: str) -> Iterator[list[list[str]]]:
+    """Yield, for each of two network namespaces, the words before a command that runs there; a link connects them."""
+    name = uuid.uuid4().hex[:6]
+    spaces, ends = [f"cn-{name}-{i}" for i in (0, 1)], [f"v{name}{i}" for i in (0, 1)]
+    try:
+        for space in spaces:
+            run(["ip", "netns", "add", space])
+        run(["ip", "link", "add", ends[0], "type", "veth", "peer", "name", ends[1]])
+        for space, end, host in zip(spaces, ends, _HOSTS, strict=True):
+            inside = ["ip", "netns", "exec", space]
+            run(["ip", "link", "set", end, "netns", space])
+            run([*inside, "ip", "address", "add", f"{host}/24", "dev", end])
+            run([*inside, "ip", "link", "set", end, "up"])
+            run([*inside, "ip", "link", "set", "lo", "up"])
+            shaped = [*inside, "tc", "qdisc", "add", "dev", end, "root", "tbf", "rate", rate]
+            run([*shaped, "burst", "256kb", "latency", "50ms"])
+        yield [
+            ["ip", "netns", "exec", space, "env", f"GLOO_SOCKET_IFNAME={end}", "OMP_NUM_THREADS=1"]
+            for space, end in zip(spaces, ends, strict=True)
+        ]
+    finally:
+        for space in spaces:
+            subprocess.run(["ip", "netns", "delete", space], capture_output=True, check=False)
+
+
+def torchrun(inside: Sequence[Sequence[str]], line: Sequence[str]) -> str:
+    """Run `classicnets` on both machines by torchrun, one process on each, and return the output of the first."""
+    job = uuid.uuid4().hex
+    children = []
+    for index, (space, host) in enumerate(zip(inside, _HOSTS, strict=True)):
+        agent = [*space, sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+        agent += ["--rdzv-id", job, "--rdzv-backend", "c10d", "--rdzv-endpoint", f"{_HOSTS[0]}:{_PORT}"]
+        agent += ["--rdzv-conf", f"is_host={'true' if index == 0 else 'false'}", "--local-addr", host]
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        children.append(subprocess.Popen([*agent, "-m", "classicnets", *line], **pipes))
+    try:
+        outputs = [child.communicate(timeout=_TIMEOUT) for child in children]
+    finally:
+        for child in children:
+            child.kill()
+    if any(child.returncode for child in children):
+        raise RuntimeError("\n".join(error[-2000:] for _, error in outputs))
+    return "".join(output for output, _ in outputs)
+
+
+def over_links(case: Case, folder: Path, rates: Sequence[str], pairs: int, steps: int) -> Iterator[Row]:
+    """hybrid against ddp over a link of each rate."""
+    data = noise(case, folder)
+    for rate in rates:
+        with two_machines(rate) as inside:
+
+            def seconds(form: str, inside: Sequence[Sequence[str]] = inside) -> float:
+                line = words(case, data, folder / "runs", batch=case.batch, steps=steps, form=form)
+                images_per_second = speed(torchrun(inside, line))
+                shutil.rmtree(folder / "runs")
+                return 1 / images_per_second
+
+            readings: Pairs = pair_by_pair(
+                lambda: seconds("hybrid"), lambda: seconds("ddp"), pairs=pairs, warm_up=0
+            )
+        yield compared(
+            readings,
+            what=f"`{case.net}`, {case.batch} images, two machines with a link of {rate}: hybrid against ddp",
+            ours=f"hybrid, {1 / min(readings.ours):,.1f} images/s",
+            theirs=f"ddp, {1 / min(readings.theirs):,.1f} images/s",
+            facts={"part": "link", "rate": rate, "batch": case.batch, "steps": steps},
+        )
+
+
+def main() -> None:
+    parser = arguments(__doc__, name="scaling", pairs=3)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--case", choices=CASES, default="alexnet_2012", help="network and batch, see traffic.py")
+    parser.add_argument("--processes", type=int, default=min(4, max(2, machine.usable_cores())))
+    parser.add_argument("--steps", type=int, default=6, help="steps of an epoch (default: 6)")
+    parser.add_argument("--rates", nargs="+", default=["1gbit", "200mbit"], help="of the link (default: 1gbit 200mbit)")
+    args = parser.parse_args()
+    before, rows, skipped = conditions(), list[Row](), list[str]()
+    case = CASES[args.case]
+    with tempfile.TemporaryDirectory(prefix="scaling-") as name:
+        folder = Path(name)
+        for part in ("strong", "weak"):
+            if part in args.parts:
+                rows += of_one_machine(case, folder, part, args.processes, args.pairs, args.steps)
+        if "link" in args.parts:
+            if hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("ip") and shutil.which("tc"):
+                rows += over_links(case, folder, args.rates, args.pairs, args.steps)
+            else:
+                skipped.append(skip("link", "Linux, as root, with ip and tc"))
+    write(args.out, rows, before, skipped=skipped)
+
+
+if __name__ == "__main__":
+    main()
