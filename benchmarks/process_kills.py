@@ -38,7 +38,7 @@ def main() -> None:
     moments = random.Random(options.seed)
     with tempfile.TemporaryDirectory(prefix="classicnets-kills-") as folder:
         root = Path(folder)
-        _write_images(root / "data")
+        write_images(root / "data")
         uninterrupted = _start(root, "uninterrupted", options)
         assert uninterrupted.wait() == 0
         process, recoveries, hangs = _start(root, "killed", options), list[float](), 0
@@ -67,7 +67,7 @@ def main() -> None:
             print("equal weights:", _weights_are_equal(root))
 
 
-def _write_images(folder: Path) -> None:
+def write_images(folder: Path) -> None:
     """Write IDX files with noise."""
     folder.mkdir()
     generator = np.random.default_rng(0)
