@@ -102,7 +102,7 @@ def main(root: Path) -> None:
         if name == "control":  # each process clips by the norm of its own part
             Shards.norm = lambda self, net: torch.nn.utils.get_total_norm(
                 [p.grad for p in net.parameters() if p.grad is not None]
-            )  # type: ignore[method-assign]
+            )
         with shared_folder(world, path) as own:
             session = Session.resume(own, quiet, trust=True, group=Group(world))
             try:

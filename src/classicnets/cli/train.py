@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from classicnets.strict_json import dump
 from classicnets.text import _, again, command, plural
 
 if TYPE_CHECKING:
-    from classicnets.api.training import Plan, SeedsFolder, Session
+    from classicnets.api.training import Plan, RunFolder, SeedsFolder, Session
     from classicnets.report.displays import Display
 
 HELP = "train a network with a recipe, or resume a run"
@@ -81,7 +82,9 @@ def run(args: argparse.Namespace) -> int:
         session = api.training.resume_session(options.resume, output, console.print, data=data, loader_threads=threads)
         if (processes.processes or 1) > 1:
             api.parallel.check_processes(processes.processes or 1, session.plan.device)
-            return _launch(args, session, processes)
+            run = _leave_to_others(session)
+            del session  # each process has images and a network of its own
+            return _launch(args, run, processes)
         console.print(_("resuming {run} after {position}", run=options.resume, position=session.position))
         return _train(session, options, output, as_json=args.json)
     _check_order(args)
@@ -102,7 +105,9 @@ def run(args: argparse.Namespace) -> int:
         return _train_seeds(folder, study, output, as_json=args.json)
     if (processes.processes or 1) > 1:
         api.parallel.check_processes(processes.processes or 1, plan.device)
-        return _launch(args, api.training.start(plan, output, console.print), processes)
+        run = _leave_to_others(api.training.start(plan, output, console.print))
+        del plan
+        return _launch(args, run, processes)
     return _train(api.training.start(plan, output, console.print), options, output, as_json=args.json)
 
 
@@ -116,15 +121,20 @@ def _check_processes(args: argparse.Namespace, options: Processes, *, is_shared:
         args.parser.error(_("torchrun has started the processes, so --processes has no effect"))
 
 
-def _launch(args: argparse.Namespace, session: Session, options: Processes) -> int:
+def _leave_to_others(session: Session) -> Path:
+    """Let other processes resume the run of a session, and return its folder."""
+    session.lock.release()
+    return session.folder.path
+
+
+def _launch(args: argparse.Namespace, run: Path, options: Processes) -> int:
     """Train a run in several processes of this machine, which resume its folder; return the exit code."""
     count = options.processes or 1
-    run = session.folder.path
     kept = (*fields(Output), *fields(Train), *fields(arguments.Common))
     given = [f.name for kind in OPTIONS for f in fields(kind) if f not in kept and not about(f).resumes]
     changes = {**dict.fromkeys([*given, "runs"]), "process_timeout": options.process_timeout}
     words = arguments.words(args, **changes, resume=str(run), trust=True)
-    session.lock.release()
+    report.tables.console(stderr=True).print(_("starting {n} processes", n=count))
     with report.output.inherited():
         return api.parallel.launch(["train", *words], count, options.max_restarts, run)
 
@@ -155,15 +165,18 @@ def _train_shared(args: argparse.Namespace, options: Train, output: Output, proc
             ) as session,
         ):
             if session is None:
+                if world.rank == 0 and not world.has_finished:
+                    _show_result(Path(world.folder), options, as_json=args.json)
                 return 0
             if world.rank == 0:
                 if session.state.epoch or session.state.step:
                     console.print(
                         _("resuming {run} after {position}", run=session.folder.path, position=session.position)
                     )
-                return _train(session, options, output, as_json=args.json)
+                return _train(session, options, output, as_json=args.json, stopping=world.interruptible())
             try:
-                api.parallel.take_part(session)
+                with world.interruptible():
+                    api.parallel.take_part(session)
             except KeyboardInterrupt:
                 return 130
             return 0
@@ -225,7 +238,14 @@ def _check_order(args: argparse.Namespace) -> None:
         )
 
 
-def _train(session: Session, options: Train, output: Output, *, as_json: bool) -> int:
+def _train(
+    session: Session,
+    options: Train,
+    output: Output,
+    *,
+    as_json: bool,
+    stopping: AbstractContextManager[None] = nullcontext(),  # noqa: B008 - it has no state
+) -> int:
     console = report.tables.console(stderr=True)
     for line in session.summary():
         console.print(line)
@@ -237,23 +257,28 @@ def _train(session: Session, options: Train, output: Output, *, as_json: bool) -
         displays.append(api.training.attach_tensorboard(session))
         console.print(_("watch   {command}", command=command("tensorboard", "--logdir", path / "tensorboard")))
     try:
-        finished = api.training.follow(session, *displays)
+        with stopping:
+            api.training.follow(session, *displays)
     except KeyboardInterrupt:
         resume = command("classicnets", "train", "--resume", path)
         console.print(_("stopped after {position}; to resume: {command}", position=session.position, command=resume))
         return 130
-    result: dict[str, Any] = finished.facts["result"]
+    _show_result(path, options, as_json=as_json)
+    return 0
+
+
+def _show_result(path: Path, options: Train, *, as_json: bool) -> None:
+    run = api.training.RunFolder(path)
+    result: dict[str, Any] = run.read()["result"]
     if options.jsonl:
         print(events.line("result", {"run": str(path), **result}), end="")
     elif as_json:
         print(dump({"run": str(path), **result}, indent=2))
     else:
-        _print_result(session, result)
-    return 0
+        _print_result(run, result)
 
 
-def _print_result(session: Session, result: dict[str, Any]) -> None:
-    folder = session.folder
+def _print_result(folder: RunFolder, result: dict[str, Any]) -> None:
     accuracy = _(
         "test accuracy {accuracy:.4f} on {n:,} images ({weights})",
         accuracy=result["test_accuracy"],
