@@ -202,14 +202,17 @@ def mapped(path: Path) -> memoryview:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove the temporary files that crashed processes left in `folder`. No process may be writing there.
+    """Remove the temporary files and folders that crashed processes left in `folder`. No process may be writing there.
 
     Raises:
         MachineError: CN401, a file cannot be removed.
     """
     for part in folder.glob(".*.part*"):
         try:
-            part.unlink(missing_ok=True)
+            if part.is_dir() and not part.is_symlink():
+                shutil.rmtree(part)
+            else:
+                part.unlink(missing_ok=True)
         except OSError as error:
             raise cannot_write(part, error) from error
 

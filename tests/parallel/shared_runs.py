@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -74,18 +75,30 @@ def start(root: Path, folder: str, name: str) -> Path:
 
 def main(root: Path) -> None:
     """Train each run that this number of processes can share, and interrupt one."""
+    from classicnets import machine
+    from classicnets.parallel import world as worlds
     from classicnets.parallel.group import Group
     from classicnets.parallel.share import shared_folder
     from classicnets.parallel.world import end_now, join
 
     torch.set_num_threads(1)
+    worlds._CONTROL_SECONDS = 0.0  # stops are noticed after each step, however fast it is
     world = join(60)
     assert world is not None
     names = [name for name in RUNS if world.size == 2 or not name.startswith("towers")]
-    for name in [*names, "interrupted", "control"]:
-        folder, run = f"runs-{world.size}-{name}", {"interrupted": "hybrid", "control": "hybrid"}.get(name, name)
-        path = start(root, folder, run) if world.rank == 0 else None
-        norm = Shards.norm
+    for name in [*names, "interrupted", "in_parts", "control"]:
+        folder = f"runs-{world.size}-{name}"
+        path = None
+        if name == "in_parts" and world.size == 4:  # goes on with the run of two processes
+            path = root / folder / "copy"
+            if world.rank == 0:
+                shutil.copytree(next((root / f"runs-2-{name}").iterdir()), path)
+        elif world.rank == 0:
+            path = start(root, folder, name if name in RUNS else "hybrid")
+        stops = name == "interrupted" or (name == "in_parts" and world.size == 2)
+        norm, available = Shards.norm, machine.available_memory_bytes
+        if name == "in_parts":  # as if the first process had too little memory for the state
+            machine.available_memory_bytes = lambda: 1000
         if name == "control":  # each process clips by the norm of its own part
             Shards.norm = lambda self, net: torch.nn.utils.get_total_norm(
                 [p.grad for p in net.parameters() if p.grad is not None]
@@ -94,13 +107,14 @@ def main(root: Path) -> None:
             session = Session.resume(own, quiet, trust=True, group=Group(world))
             try:
                 for event in session.events():
-                    if name == "interrupted" and event.epoch == 2 and getattr(event, "step", 0) == 1:
+                    if stops and event.epoch == 2 and getattr(event, "step", 0) == 1:
                         world.request_stop()
                 session.finish()
             except KeyboardInterrupt:
                 session.lock.release()
                 world.stop_requested = False
         Shards.norm = norm  # type: ignore[method-assign]
+        machine.available_memory_bytes = available
     world.close()
     end_now(0)
 

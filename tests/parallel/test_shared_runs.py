@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from classicnets.runs import checkpoint, history
+from classicnets.runs import checkpoint, history, parts
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import Output
 from classicnets.training.plan import plan
@@ -104,6 +106,36 @@ def test_a_run_that_is_stopped_is_resumed_by_another_number_of_processes(
         pass
     session.finish()
     assert difference(alone["hybrid"], session.folder) < EXACT
+
+
+def test_one_process_resumes_a_run_that_several_have_saved_in_parts(root: Path, alone: dict[str, RunFolder]) -> None:
+    run = RunFolder(shutil.copytree(run_of(root, 2, "in_parts").path, root / "in-parts"))
+    state, _facts = checkpoint.load(run.last)
+    assert all(name.startswith("net/") for name in state)  # only weights, as everything that evaluates needs them
+    session = Session.resume(run.path, quiet)
+    assert (session.state.epoch, session.state.step) == (1, 1)
+    for _event in session.events():
+        pass
+    session.finish()
+    assert difference(alone["hybrid"], run) < EXACT
+    assert parts.newest(run.path) is None
+
+
+def test_more_processes_resume_a_run_that_is_saved_in_parts(root: Path, alone: dict[str, RunFolder]) -> None:
+    """They save it in parts, too."""
+    run = run_of(root, 4, "in_parts")
+    ours, theirs = (checkpoint.weights(checkpoint.load(folder.last)[0]) for folder in (alone["hybrid"], run))
+    assert ours.keys() == theirs.keys()
+    assert max(float((ours[name] - theirs[name]).abs().max()) for name in ours) < EXACT
+    assert "result" in run.read() and not [*run.path.glob("*state-*")]
+
+
+def test_parts_have_what_their_processes_hold(root: Path) -> None:
+    folder = parts.newest(run_of(root, 2, "in_parts").path)
+    assert folder is not None
+    first, second = (load_file(folder / f"part-{rank:05}.safetensors") for rank in range(2))
+    assert first["net/5.weight"].shape == second["average/5.weight"].shape == torch.Size([32, 64])
+    assert first.keys() > second.keys() and not [name for name in second if name.startswith(("net/0.", "sums/"))]
 
 
 @pytest.mark.parametrize("processes", [2, 4])

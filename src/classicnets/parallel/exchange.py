@@ -58,6 +58,19 @@ def gathered(tensor: Tensor, mesh: Mesh) -> Tensor:
     return _all_gather(tensor.detach(), mesh).flatten(0, 1)
 
 
+def collected(tensor: Tensor, mesh: Mesh) -> Tensor:
+    """Return what `gathered` does, in main memory and only in the first process; the others get their own tensor."""
+    if mesh.model_size == 1 or mesh.data_rank:
+        return tensor
+    own = tensor.detach().cpu().contiguous()
+    if mesh.model_rank:
+        dist.gather(own, group=mesh.model_group, group_dst=0)
+        return tensor
+    whole = own.new_empty(mesh.model_size, *own.shape)
+    dist.gather(own, [*whole.unbind(0)], group=mesh.model_group, group_dst=0)
+    return whole.flatten(0, 1)
+
+
 def sum_over(tensor: Tensor, group: dist.ProcessGroup | None) -> Tensor:
     """Sum a contiguous tensor over the ranks of a group in place, None for all ranks, and return it."""
     dist.all_reduce(tensor, group=group)

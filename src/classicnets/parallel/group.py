@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from classicnets.models.registry import NETS
 from classicnets.parallel import choice, hybrid, towers
 from classicnets.parallel.gradients import SharedGradients, examine
 from classicnets.parallel.mesh import Mesh, rows_of_ranks
+from classicnets.parallel.saving import Saving, state_bytes
 from classicnets.parallel.shards import Shards
 from classicnets.parallel.world import Agreement, World
 from classicnets.text import _, command
@@ -53,14 +55,13 @@ class Group(Alone):
         self.whole_network = net
         self.mesh = Mesh(plan.device, self.size, model_size)
         self.shards = Shards(self.mesh, {})
-        if self.form == "ddp":
-            return net
-        part = copy_module(net)
+        part = net if self.form == "ddp" else copy_module(net)
         if self.form == "towers":
             entry = NETS.get(plan.net_spec.spec)
             self.shards = towers.divide(part, self.mesh, entry.crossings if entry else ())
-        else:
+        elif self.form == "hybrid":
             self.shards = hybrid.divide(part, self.mesh, plan.preprocess.shape)
+        self.saving = Saving(self.world, self.mesh, self.shards, state_bytes(net, plan.recipe))
         return part
 
     def lines(self) -> list[str]:
@@ -91,7 +92,7 @@ class Group(Alone):
                     " number of processes"
                 )
             )
-        return lines
+        return lines + self.saving.lines()
 
     def facts(self) -> dict[str, Any]:
         """Return how the processes share the run, as plain values for run.json."""
@@ -139,12 +140,33 @@ class Group(Alone):
         return [total[i].to(term.dtype) for i, term in enumerate(terms)]
 
     def whole(self, name: str, tensor: Tensor) -> Tensor:
-        """Return the whole of a tensor that belongs to the parameter or buffer `name`, of which this is the part."""
-        return self.shards.gather(name, tensor)
+        """Return the whole of a tensor that belongs to the parameter or buffer `name`, of which this is the part.
+
+        Only the first process gets it, in main memory; the others get their part.
+        """
+        return self.shards.collect(name, tensor)
 
     def part(self, name: str, tensor: Tensor) -> Tensor:
-        """Return the inverse of `whole`."""
+        """Return this process's part of a whole tensor; a part is returned as it is."""
         return self.shards.scatter(name, tensor)
+
+    def own_rows(self, name: str, shape: torch.Size) -> range | None:
+        """Return the rows that are this process's part of a whole tensor of this shape; None for all."""
+        return self.shards.rows(name, shape)
+
+    def saved_parts(self, run: Path) -> Path | None:
+        """Return the newest checkpoint in parts of a run, as the first process sees it.
+
+        Raises:
+            MachineError: CN401 if a process has no access to the folder in which such checkpoints are read or written.
+        """
+        return self.saving.newest(run)
+
+    def save_parts(self, run: Path, state: State, facts: dict[str, Any]) -> bool:
+        """Save the state in parts if the first process cannot hold it as a whole, and return whether it was."""
+        if self.saving.in_parts:
+            self.saving.save(run, state, facts)
+        return self.saving.in_parts
 
     def whole_net(self, net: nn.Module) -> nn.Module:
         """Return the whole network with the current weights of `net`, which is a part of it."""

@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from classicnets.parallel.exchange import gathered, sum_over
+from classicnets.parallel.exchange import collected, gathered, sum_over
 from classicnets.parallel.mesh import Mesh
 
 
@@ -54,14 +54,26 @@ class Shards:
 
         Other tensors are returned as they are. All ranks get the result.
         """
-        return gathered(local, self.mesh) if local.shape == self._shapes.get(name) else local
+        return gathered(local, self.mesh) if self.is_slice(name, local) else local
+
+    def collect(self, name: str, local: Tensor) -> Tensor:
+        """Return what `gather` does, in main memory and only in the first process; the others get `local`."""
+        return collected(local, self.mesh) if self.is_slice(name, local) else local
+
+    def is_slice(self, name: str, local: Tensor) -> bool:
+        """Return whether a tensor that belongs to `name` is the slice of this rank of a divided one."""
+        return local.shape == self._shapes.get(name)
 
     def scatter(self, name: str, full: Tensor) -> Tensor:
         """Return a copy of the slice of this rank; the inverse of `gather`."""
-        shape = self._shapes.get(name)
-        if shape is None or full.dim() != len(shape) or len(full) != shape[0] * self.mesh.model_size:
-            return full
-        return own_slice(full, self.mesh)
+        return full if self.rows(name, full.shape) is None else own_slice(full, self.mesh)
+
+    def rows(self, name: str, shape: torch.Size) -> range | None:
+        """Return the rows of this rank in a whole tensor of this shape that belongs to `name`; None if not divided."""
+        own = self._shapes.get(name)
+        if own is None or len(shape) != len(own) or shape[0] != own[0] * self.mesh.model_size:
+            return None
+        return range(self.mesh.model_rank * own[0], (self.mesh.model_rank + 1) * own[0])
 
     def copy_to(self, full: nn.Module, net: nn.Module) -> None:
         """Copy parameters and buffers of the divided `net`, or of a copy of it, to the whole network `full`."""

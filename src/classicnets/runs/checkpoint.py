@@ -103,7 +103,7 @@ def load(path: Path, *, trust: bool = False) -> tuple[dict[str, Tensor], dict[st
             facts = check_facts(path, metadata, trust=trust)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (safetensors.SafetensorError, OSError, MemoryError, RuntimeError, ValueError) as error:
-        raise _damaged(path, " ".join(str(error).split())) from error
+        raise damaged(path, " ".join(str(error).split())) from error
     if facts is None:
         raise DataError(
             "CN305",
@@ -115,13 +115,16 @@ def load(path: Path, *, trust: bool = False) -> tuple[dict[str, Tensor], dict[st
     return tensors, facts
 
 
-def check_facts(path: Path, metadata: dict[str, str], *, trust: bool = False) -> dict[str, Any] | None:
+def check_facts(
+    path: Path, metadata: dict[str, str], *, trust: bool = False, is_part: bool = False
+) -> dict[str, Any] | None:
     """Check the checksum of a safetensors file and return its facts; None for a file of another program.
 
     Args:
         path: the file.
         metadata: its metadata.
         trust: use a file that another program has changed, with a note.
+        is_part: whether it must be a file of a checkpoint in parts (`runs.parts`), or must not.
 
     Raises:
         DataError: CN305 if it is damaged or of a newer version.
@@ -132,7 +135,7 @@ def check_facts(path: Path, metadata: dict[str, str], *, trust: bool = False) ->
         facts: dict[str, Any] = schema.read(metadata[KEY], formats.CHECKPOINT)
         formats.check_relations(facts)
     except ValueError as error:
-        raise _damaged(path, str(error)) from error
+        raise damaged(path, str(error)) from error
     if facts["version"] > _VERSION:
         raise _newer(path, facts["version"])
     file = mapped(path)
@@ -146,6 +149,11 @@ def check_facts(path: Path, metadata: dict[str, str], *, trust: bool = False) ->
         hint=_("copy the file again, or train again"),
     )
     facts.pop(checksum.KEY, None)
+    if ("part" in facts) != is_part:
+        what = _("this file has the whole state of a run instead of a part of it")
+        if not is_part:
+            what = _("this file has only a part of the state of a run")
+        raise DataError("CN305", what, where=str(path), hint=_("pass the run folder"))
     return facts
 
 
@@ -163,7 +171,8 @@ def _newer(path: Path, version: int) -> DataError:
     )
 
 
-def _damaged(path: Path, why: str) -> DataError:
+def damaged(path: Path, why: str) -> DataError:
+    """Return the error for a file that cannot be read, or whose contents contradict each other."""
     return DataError(
         "CN305",
         _("the checkpoint is truncated or damaged"),

@@ -189,8 +189,17 @@ CHECKPOINT = Record(
         "seed": Whole(),
         "fingerprint": Text(most=1000),
         "state": _STATE,
+        "part": Record(
+            {
+                "index": Whole(0, 10**6),
+                "count": Whole(1, 10**6),
+                "save": Text(most=1000),
+                "divided": Several(Text(most=10_000)),
+            },
+            closed=True,
+        ),
     },
-    frozenset({"net", "recipe", "preprocess", "classes", "data_name", "seed", "fingerprint", "state"}),
+    frozenset({"net", "recipe", "preprocess", "classes", "data_name", "seed", "fingerprint", "state", "part"}),
 )
 
 _STATISTICS = Record({key: optional(Real()) for key in ("mean", "sd", "min", "max")})

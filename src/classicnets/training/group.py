@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from classicnets.acceleration.batch_split import BatchSplit
 from classicnets.acceleration.prepare import Acceleration
 from classicnets.evaluation.predictor import Predictor
+from classicnets.runs import parts
 from classicnets.training.objective import Objective
 
 if TYPE_CHECKING:
@@ -90,12 +92,40 @@ class Alone:
         return [torch.as_tensor(value) for value in values]
 
     def whole(self, name: str, tensor: Tensor) -> Tensor:  # noqa: ARG002
-        """Return the whole of a tensor that belongs to the parameter or buffer `name`, of which this is the part."""
+        """Return the whole of a tensor that belongs to the parameter or buffer `name`, of which this is the part.
+
+        Only the first process gets it, in main memory; the others get their part.
+        """
         return tensor
 
     def part(self, name: str, tensor: Tensor) -> Tensor:  # noqa: ARG002
-        """Return the inverse of `whole`."""
+        """Return this process's part of a whole tensor; a part is returned as it is."""
         return tensor
+
+    def own_rows(self, name: str, shape: torch.Size) -> range | None:  # noqa: ARG002
+        """Return the rows that are this process's part of a whole tensor of this shape; None for all."""
+        return None
+
+    def saved_parts(self, run: Path) -> Path | None:
+        """Return the newest checkpoint in parts of a run (`runs.parts`), None if there is none.
+
+        Raises:
+            MachineError: CN401 if a process has no access to the folder in which such checkpoints are read or written.
+        """
+        return parts.newest(run)
+
+    def save_parts(self, run: Path, state: State, facts: dict[str, Any]) -> bool:  # noqa: ARG002
+        """Save the state in parts if the first process cannot hold it as a whole, and return whether it was.
+
+        Args:
+            run: the run folder; that of the first process counts.
+            state: the state.
+            facts: the facts of the checkpoint.
+
+        Raises:
+            MachineError: CN401 if a file cannot be written.
+        """
+        return False
 
     def whole_net(self, net: nn.Module) -> nn.Module:
         """Return the whole network with the current weights of `net`, which is a part of it."""

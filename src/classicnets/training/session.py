@@ -26,10 +26,11 @@ from classicnets.images import batches
 from classicnets.images.transforms import prepare
 from classicnets.inspection.saved_state import check_saved
 from classicnets.models.modules import complete, copy_module
-from classicnets.runs import checkpoint, folder, history
+from classicnets.runs import checkpoint, folder, history, parts
 from classicnets.runs import data as run_data
 from classicnets.runs.folder import RunFolder
 from classicnets.runs.lock import FolderLock
+from classicnets.runs.parts import Parts
 from classicnets.spec import Output
 from classicnets.text import _, command, plural
 from classicnets.training import objective
@@ -228,7 +229,7 @@ class Session:
             record_images(run, splits, plan)
         remove_parts(run.path)
         remove_parts(run.epochs)
-        has_checkpoint = run.last.exists()
+        has_checkpoint = run.last.exists() or parts.newest(run.path) is not None
         blank = _blank(plan)
         # a checkpoint, or the first process, replaces the initial weights, so their file is not needed
         net = (replace(plan, weights="") if has_checkpoint or group.rank else plan).build(say)
@@ -243,23 +244,38 @@ class Session:
         if shared := session.group.facts():
             facts = {**facts, "parallel": shared}
             run.write(facts)
-        if has_checkpoint:
-            tensors, saved = checkpoint.load(run.last, trust=trust)
-            run.check_agrees(facts, saved, trust=trust)
-            try:
-                session.state.restore(tensors, saved["state"])
-            except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
-                raise DataError(
-                    "CN305",
-                    _("the checkpoint does not hold the state of this run"),
-                    where=str(run.last),
-                    why=" ".join(str(error).split())[:300],
-                    hint=_("copy the file again, or train again"),
-                ) from error
+        in_parts = session.group.saved_parts(run.path)
+        if in_parts or run.last.exists():
+            trust = session.group.from_first({"trust": trust})["trust"]
+            session._restore(in_parts or run.last, facts, trust=trust)
         else:
             run.write({**facts, "started_at": now(), "batch_threads": acceleration.batch_threads})
         history.truncate(run.history, session.state.epoch, session.state.step)
         return session
+
+    def _restore(self, path: Path, facts: dict[str, Any], *, trust: bool) -> None:
+        """Restore the state from a checkpoint, which is a file or in parts. Raises DataError CN305, CN306."""
+        try:
+            if path.is_dir():
+                with Parts(path, trust=trust) as stored:
+                    self.folder.check_agrees(facts, stored.facts, trust=trust)
+                    tensors = {
+                        key: stored.read(key, self.group.own_rows(self.state.owner(key), stored.shape(key)))
+                        for key in stored.keys
+                    }
+                    saved = stored.facts
+            else:
+                tensors, saved = checkpoint.load(path, trust=trust)
+                self.folder.check_agrees(facts, saved, trust=trust)
+            self.state.restore(tensors, saved["state"])
+        except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+            raise DataError(
+                "CN305",
+                _("the checkpoint does not hold the state of this run"),
+                where=str(path),
+                why=" ".join(str(error).split())[:300],
+                hint=_("copy the file again, or train again"),
+            ) from error
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Add a subscriber; it receives first the past events of a resumed run, then every event that is recorded."""
@@ -372,15 +388,17 @@ class Session:
         for report in reports:
             report(results)
         self.folder.write(results.facts)
+        parts.remove(self.folder.path)  # last.safetensors has the weights, and a complete run is not resumed
         return results
 
     def checkpoint(self, *, weights_only: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the tensors and facts of a checkpoint: the whole state, or only the weights that are evaluated."""
-        tensors = self.state.tensors()
-        if weights_only:
-            tensors = {f"net/{name}": tensor for name, tensor in checkpoint.weights(tensors).items()}
+        return self.state.weights() if weights_only else self.state.tensors(), self._facts()
+
+    def _facts(self) -> dict[str, Any]:
+        """The facts of a checkpoint."""
         facts = self.plan.to_dict()
-        return tensors, {
+        return {
             **{key: facts[key] for key in ("net", "recipe", "preprocess", "classes", "data_name", "seed")},
             "fingerprint": self.splits.fingerprint,
             "state": self.state.facts(),
@@ -432,10 +450,15 @@ class Session:
         return advice
 
     def _save(self, path: Path, *, weights_only: bool = False) -> None:
-        content = self.checkpoint(weights_only=weights_only)
+        """Save the whole state, or the weights that are evaluated; also if the state is saved in parts elsewhere."""
         if self.group.rank == 0:
             history.sync(self.folder.history)
+        in_parts = not weights_only and self.group.save_parts(self.folder.path, self.state, self._facts())
+        content = self.checkpoint(weights_only=weights_only or in_parts)
+        if self.group.rank == 0:
             checkpoint.save(path, *content)
+            if not weights_only and not in_parts:
+                parts.remove(self.folder.path)
 
     def _keep(self, epoch: int) -> None:
         """Keep the weights of an epoch. Raises MachineError CN401 if they cannot be written."""
@@ -451,7 +474,8 @@ class Session:
         lr = self.plan.recipe.lr
         saved = _("no epoch was finished, so there is no earlier checkpoint")
         if self.state.epoch:
-            saved = _("{path} has the state after epoch {epoch}", path=self.folder.last, epoch=self.state.epoch)
+            path = parts.newest(self.folder.path) or self.folder.last
+            saved = _("{path} has the state after epoch {epoch}", path=path, epoch=self.state.epoch)
         return CheckFailed(
             "CN101",
             _("the loss is no longer finite; training stopped"),

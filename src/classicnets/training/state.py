@@ -64,23 +64,36 @@ class State:
         self.seconds = self.wait_seconds = 0.0
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the weights, optimizer state, random generators and sums, by name."""
-        whole = self.group.whole
-        result = {f"net/{name}": whole(name, tensor) for name, tensor in self.net.state_dict().items()}
+        """Return the weights, optimizer state, random generators and sums, by key; whole in the first process."""
+        return {key: self.group.whole(self.owner(key), tensor) for key, tensor in self.own_tensors().items()}
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the weights that are evaluated, by the keys of `tensors`; whole in the first process."""
+        weights = self.evaluated_net.state_dict()
+        return {f"net/{name}": self.group.whole(name, tensor) for name, tensor in weights.items()}
+
+    def own_tensors(self) -> dict[str, Tensor]:
+        """Return what `tensors` does, with this process's part of what is divided."""
+        result = {f"net/{name}": tensor for name, tensor in self.net.state_dict().items()}
         if self.average is not None:
-            averaged = self.evaluated_net.state_dict()
-            result |= {f"average/{name}": whole(name, tensor) for name, tensor in averaged.items()}
+            result |= {f"average/{name}": tensor for name, tensor in self.evaluated_net.state_dict().items()}
             result["averaged"] = self.average.n_averaged
-        names = self._optimized_names()
         for index, values in self.optimizer.state_dict()["state"].items():
             for key, value in values.items():
                 if value is not None:  # SGD without momentum has a None
-                    result[f"optimizer/{index}/{key}"] = whole(names[index], torch.as_tensor(value))
+                    result[f"optimizer/{index}/{key}"] = torch.as_tensor(value)
         result["generator/cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             result["generator/cuda"] = torch.cuda.get_rng_state()
         result["sums/loss"], result["sums/correct"] = self.group.sums([self.loss_sum, self.correct])
         return result
+
+    def owner(self, key: str) -> str:
+        """Return the name of the parameter or buffer that a key of `tensors` belongs to; "" if there is none."""
+        kind, _slash, name = key.partition("/")
+        if kind == "optimizer":
+            return self._optimized_names()[int(name.split("/")[0])]
+        return name if kind in {"net", "average"} else ""
 
     def facts(self) -> dict[str, Any]:
         """Return the rest of the state, as plain values."""
