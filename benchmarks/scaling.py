@@ -23,6 +23,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,24 @@ def speed(lines: str) -> float:
     return float([event for event in events if "images_per_second" in event][-1]["images_per_second"])
 
 
-def words(case: Case, data: Path, runs: Path, *, batch: int, steps: int, form: str = "") -> list[str]:
+def words(
+    case: Case, data: Path, runs: Path, *, batch: int, steps: int, form: str = "", device: str = "cpu"
+) -> list[str]:
     """The words after `classicnets` of a training of two epochs."""
     settings = {**case.all_settings, "epochs": 2, "batch_size": batch}
-    line = ["train", case.net, "--data", str(data), "--device", "cpu", "--threads", "1", "--jsonl", "--runs", str(runs)]
+    line = [
+        "train",
+        case.net,
+        "--data",
+        str(data),
+        "--device",
+        device,
+        "--threads",
+        "1",
+        "--jsonl",
+        "--runs",
+        str(runs),
+    ]
     line += ["--limit", str(steps * batch), *(["--parallel", form] if form else [])]
     return [*line, "--set", *(f"{key}={value}" for key, value in settings.items())]
 
@@ -66,23 +81,26 @@ def of_one_machine(case: Case, folder: Path, part: str, processes: int, pairs: i
 
     def seconds(count: int, form: str) -> float:
         size = batch if count > 1 else case.batch
-        line = [sys.executable, "-m", "classicnets", *words(case, data, folder / "runs", batch=size, steps=steps, form=form)]
+        line = [
+            sys.executable,
+            "-m",
+            "classicnets",
+            *words(case, data, folder / "runs", batch=size, steps=steps, form=form),
+        ]
         line += ["--processes", str(count)] if count > 1 else []
         images_per_second = speed(run(line))
         shutil.rmtree(folder / "runs")
         return 1 / images_per_second
 
     for form in case.forms:
-        readings = pair_by_pair(
-            lambda form=form: seconds(processes, form), lambda: seconds(1, ""), pairs=pairs, warm_up=0
-        )
+        readings = pair_by_pair(partial(seconds, processes, form), partial(seconds, 1, ""), pairs=pairs, warm_up=0)
         yield compared(
             readings,
-            what=f"`{case.net}`, {processes} processes, {form}, {part} scaling: {batch} images in all, against one process"
-            f" with {case.batch}",
+            what=f"`{case.net}`, {processes} processes, {form}, {part} scaling: {batch} images in all, against one"
+            f" process with {case.batch}",
             ours=f"{1 / min(readings.ours):,.0f} images/s",
             theirs=f"{1 / min(readings.theirs):,.0f} images/s",
-            facts={"part": part, "form": form, "processes": processes, "batch": batch, "cores": machine.usable_cores()},
+            facts={"part": part, "form": form, "processes": processes, "batch": batch},
         )
 
 
@@ -144,9 +162,7 @@ def over_links(case: Case, folder: Path, rates: Sequence[str], pairs: int, steps
                 shutil.rmtree(folder / "runs")
                 return 1 / images_per_second
 
-            readings: Pairs = pair_by_pair(
-                lambda: seconds("hybrid"), lambda: seconds("ddp"), pairs=pairs, warm_up=0
-            )
+            readings: Pairs = pair_by_pair(lambda: seconds("hybrid"), lambda: seconds("ddp"), pairs=pairs, warm_up=0)
         yield compared(
             readings,
             what=f"`{case.net}`, {case.batch} images, two machines with a link of {rate}: hybrid against ddp",

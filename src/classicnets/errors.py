@@ -178,7 +178,7 @@ runs and files that you make on this machine are known, wherever you copy them. 
 started with, not those that are put beside them later.
 What to do: if you trust who made it, add --trust (in Python: trust=True), once. Otherwise ask for an .onnx file, which
 needs no code, or read the Python file and pass it with --net FILE.py:NET.""",
-    "CN213": """The processes that share a run cannot find each other, because the program that started them told them too little.
+    "CN213": """The processes that share a run cannot find each other: the environment of a process is incomplete.
 A process that torchrun starts reads its number and the address of the others from environment variables: RANK,
 WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT. A job on a varying number of hosts (--nnodes 1:2)
 also needs an id, by which it finds its unfinished run after a restart.
@@ -266,10 +266,10 @@ What to do: install the extra that the message names, for example pip install 'c
 another `classicnets serve`. Ports below 1024 are reserved for the administrator on many systems.
 What to do: choose another port with --port, or let the system choose a free one with --port 0.""",
     "CN405": """A process of a run that several processes share is gone, or does not respond.
-The system ends a process if memory runs out, and a queue ends all of them if their time is over. A process may also wait
-forever for a disk or a device. The others cannot go on without it. All are started again from the last checkpoint, at
-most --max-restarts times (with torchrun: --max-restarts of torchrun, whose default is 0); this error is the end of the
-last attempt.
+The system ends a process if memory runs out, and a queue ends all of them if their time is over. A process may also
+wait forever for a disk or a device. The others cannot go on without it. All are started again from the last
+checkpoint, at most --max-restarts times (with torchrun: --max-restarts of torchrun, whose default is 0); this error is
+the end of the last attempt.
 What to do: look at the memory of that machine, then resume the run from its last checkpoint with the command of the
 hint, which works with any number of processes. If a step takes longer than --process-timeout, raise it.""",
     "CN406": """The processes of a run cannot be connected with each other.
@@ -277,9 +277,9 @@ They meet at an address and a port that torchrun gives to each of them, and then
 use the port, a firewall may block it, or a machine may announce an address that the others cannot reach, such as
 127.0.0.1.
 What to do: see the hints. On several machines, the environment variable GLOO_SOCKET_IFNAME names the network interface
-that connects them (`ip address` lists them); --rdzv-endpoint HOST:PORT of torchrun chooses the place where they meet.""",
-    "CN407": """This torch cannot train a run with several processes: it is older than the versions that this was tried with,
-or it was built without torch.distributed or without its backend gloo.
+that connects them (`ip address` lists them); --rdzv-endpoint HOST:PORT of torchrun chooses where they meet.""",
+    "CN407": """This torch cannot train a run with several processes: it is too old, or it was built without
+torch.distributed or without its backend gloo.
 Other versions of torch.distributed restart processes differently, so a run might hang or end with other weights.
 What to do: install the version that the message names, or train with one process.""",
     "CN501": """The request is malformed: its body, a parameter or a value in it is not what the path expects.

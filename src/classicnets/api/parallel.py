@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,7 @@ from classicnets.training.session import Session
 
 __all__ = ["World", "check_processes", "joined", "launch", "leave", "session", "take_part"]
 
+_STOPPED = (130, 143)  # exit codes after SIGINT and SIGTERM
 _has_joined = False
 
 
@@ -55,7 +57,8 @@ def joined(timeout: float) -> Iterator[World]:
     try:
         yield world
         world.close()
-    except BaseException as error:  # noqa: BLE001 - also Ctrl-C ends all processes
+    except BaseException as error:
+        _ignore_signals()
         failure = world.settle(error)
     if failure is None:
         return
@@ -142,9 +145,19 @@ def take_part(session: Session) -> None:
     session.finish()
 
 
+def _ignore_signals() -> None:
+    """Let no signal interrupt the end of this process; the launcher sends one when another process has failed."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: None)
+
+
 def _end(code: int) -> None:
-    """End this process; if it was launched by `launch`, which would start it again, with 0 unless it is to."""
-    if code != worlds.RESTART and launching.write_outcome(code) and _has_joined:
+    """End this process; if it was launched by `launch`, which would start it again, with 0 unless it is to.
+
+    A signal that comes before it has joined the others may mean that one of them has died.
+    """
+    is_final = code != worlds.RESTART and (_has_joined or code not in _STOPPED)
+    if is_final and launching.write_outcome(code) and _has_joined:
         code = 0
     worlds.end_now(code)
 

@@ -80,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
             return _train_shared(args, options, output, processes)
         session = api.training.resume_session(options.resume, output, console.print, data=data, loader_threads=threads)
         if (processes.processes or 1) > 1:
+            api.parallel.check_processes(processes.processes or 1, session.plan.device)
             return _launch(args, session, processes)
         console.print(_("resuming {run} after {position}", run=options.resume, position=session.position))
         return _train(session, options, output, as_json=args.json)
@@ -108,7 +109,9 @@ def run(args: argparse.Namespace) -> int:
 def _check_processes(args: argparse.Namespace, options: Processes, *, is_shared: bool, many_runs: bool) -> None:
     """Raise UsageError CN206 for options of several processes that contradict others."""
     if many_runs and (is_shared or options.processes is not None):
-        args.parser.error(_("several seeds are several runs, each with a process of its own; several processes share one"))
+        args.parser.error(
+            _("several seeds are several runs, each with a process of its own; several processes share one")
+        )
     if is_shared and options.processes is not None:
         args.parser.error(_("torchrun has started the processes, so --processes has no effect"))
 
@@ -116,7 +119,6 @@ def _check_processes(args: argparse.Namespace, options: Processes, *, is_shared:
 def _launch(args: argparse.Namespace, session: Session, options: Processes) -> int:
     """Train a run in several processes of this machine, which resume its folder; return the exit code."""
     count = options.processes or 1
-    api.parallel.check_processes(count, session.plan.device)
     run = session.folder.path
     kept = (*fields(Output), *fields(Train), *fields(arguments.Common))
     given = [f.name for kind in OPTIONS for f in fields(kind) if f not in kept and not about(f).resumes]
@@ -156,7 +158,9 @@ def _train_shared(args: argparse.Namespace, options: Train, output: Output, proc
                 return 0
             if world.rank == 0:
                 if session.state.epoch or session.state.step:
-                    console.print(_("resuming {run} after {position}", run=session.folder.path, position=session.position))
+                    console.print(
+                        _("resuming {run} after {position}", run=session.folder.path, position=session.position)
+                    )
                 return _train(session, options, output, as_json=args.json)
             try:
                 api.parallel.take_part(session)

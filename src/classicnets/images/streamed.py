@@ -8,6 +8,7 @@ bit.
 from __future__ import annotations
 
 import signal
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import multiprocessing
 from torch.utils.data import DataLoader, Dataset
 
 from classicnets import machine
@@ -101,7 +101,7 @@ class StreamedImages(LazyImages):
                     collate_fn=_unchanged,
                     worker_init_fn=_ignore_ctrl_c,
                     # does not import the user's program again, which may start a training when it is imported
-                    multiprocessing_context="fork" if "fork" in multiprocessing.get_all_start_methods() else None,
+                    multiprocessing_context="fork" if sys.platform == "linux" else None,
                     generator=torch.Generator(),  # otherwise a number of torch's generator would be used up
                 )
             )

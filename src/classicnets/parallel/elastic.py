@@ -56,7 +56,12 @@ class Job:
             run, words = RunFolder(self._runs / facts["run"]), facts["words"]
             if "result" in run.read():
                 return None
-        except (OSError, ValueError, KeyError, TypeError):  # UsageError is a ValueError: the folder is not there any more
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+        ):  # UsageError is a ValueError: the folder is not there any more
             return None
         if words != self._words:
             raise UsageError(

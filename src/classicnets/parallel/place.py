@@ -98,7 +98,7 @@ def _bad_environment(why: str) -> UsageError:
 
 def check_torch(version: str = torch.__version__) -> None:
     """Raise MachineError CN407 if this torch cannot train a run with several processes."""
-    numbers = tuple(int(part) for part in version.split("+")[0].split(".")[:2])
+    numbers = tuple(int(part) for part in version.split("+", maxsplit=1)[0].split(".")[:2])
     why = ""
     if numbers < _OLDEST_TORCH:
         needed = ".".join(map(str, _OLDEST_TORCH))

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from torch.distributed import Store
+from torch._C._distributed_c10d import Store
 
 from classicnets.strict_json import dump, parse
 from classicnets.text import _
@@ -67,7 +67,7 @@ class Beat:
         return False
 
     def kill(self) -> None:
-        """Kill it if it is a process of this host with the same launcher as this process, so that it can be restarted."""
+        """Kill it if it is a process of the same launcher on this host, so that it can be started again."""
         if self.host == platform.node() and self.parent == os.getppid() and self.pid != os.getpid():
             with suppress(OSError):
                 os.kill(self.pid, signal.SIGKILL)

@@ -19,13 +19,13 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, distributed
-from torch.distributed import PrefixStore, Store, TCPStore
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
+from classicnets import text
 from classicnets.errors import ClassicnetsError, MachineError, UsageError
 from classicnets.parallel.place import Place, check_torch, read_place
 from classicnets.parallel.pulse import ENDED, ERROR, FAILED, INTERVAL, SILENCE, WORKING, Beat, Pulse
 from classicnets.strict_json import dump, parse
-from classicnets import text
 from classicnets.text import _, command, note
 
 _CONNECT_SECONDS = 30.0  # in which the store must answer; its process runs already
@@ -353,7 +353,10 @@ class World:
         return lost
 
     def _resume_hint(self) -> str:
-        return _("{command}   # goes on from the last checkpoint", command=command("classicnets", "train", "--resume", self.folder))
+        return _(
+            "{command}   # goes on from the last checkpoint",
+            command=command("classicnets", "train", "--resume", self.folder),
+        )
 
 
 RESTART = 75  # exit code of a process that is to be started again

@@ -1,0 +1,140 @@
+"""Real runs of several processes from the command line: killed, stopped, resumed, with their launcher or torchrun."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import torch
+
+from classicnets.runs import checkpoint
+from classicnets.strict_json import parse
+from support.idx import make_idx_folder
+
+TRAIN = ["train", "lenet_d2l", "--recipe", "fast", "--save-every", "0.1", "--runs", "runs"]
+SETTINGS = ["--set", "epochs=2", "batch_size=8", "validation=0", "monitor=none"]
+LAUNCHED = [sys.executable, "-P", "-m", "classicnets", *TRAIN, "--processes", "2", "--jsonl"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=2"]
+TORCHRUN += ["-m", "classicnets", *TRAIN]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with images, in which the runs are."""
+    root = tmp_path_factory.mktemp("launched")
+    make_idx_folder(root / "data", train=600, test=20, classes=4, size=28)
+    return root
+
+
+@contextmanager
+def started(root: Path, name: str, command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs in a folder of its own; its processes are killed at the end if they are still there."""
+    folder = root / name
+    folder.mkdir()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    words = [*command, "--data", str(root / "data"), *SETTINGS]
+    process = subprocess.Popen(
+        words, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        yield process
+    finally:
+        for pid in (*children(process.pid), process.pid):
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        process.communicate()
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started, in this order."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == pid and fields[0] != "Z":
+                found.append(int(stat.parent.name))
+    return sorted(found)
+
+
+def run_in(root: Path, name: str) -> Path:
+    """The only run of a command."""
+    [run] = (root / name / "runs").glob("*/run.json")
+    return run.parent
+
+
+def wait_until_saved(root: Path, name: str, process: subprocess.Popen[str]) -> None:
+    """Wait until the run of a command has a checkpoint; a test that waits for too long is stopped by its timeout."""
+    while not any((root / name / "runs").glob("*/last.safetensors")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    """The weights at the end of a run."""
+    return checkpoint.weights(checkpoint.load(run / "last.safetensors")[0])
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(root: Path) -> dict[str, torch.Tensor]:
+    """The weights of a run that nothing has interrupted."""
+    with started(root, "uninterrupted", LAUNCHED) as process:
+        out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    lines = [parse(line) for line in out.splitlines()]
+    assert lines[-1]["event"] == "result" and "error" not in err
+    assert parse((run_in(root, "uninterrupted") / "run.json").read_text())["parallel"]["processes"] == 2
+    return weights(run_in(root, "uninterrupted"))
+
+
+def assert_equal_weights(run: Path, expected: dict[str, torch.Tensor]) -> None:
+    """The weights of a run are those, bit for bit."""
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(run).items())
+
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+
+
+def test_a_killed_process_is_started_again(root: Path, uninterrupted: dict[str, torch.Tensor]) -> None:
+    """The run resumes by itself, and ends with the weights of one that nothing has interrupted."""
+    with started(root, "killed", LAUNCHED) as process:
+        wait_until_saved(root, "killed", process)
+        time.sleep(random.Random().uniform(0, 0.5))
+        os.kill(random.choice(children(process.pid)), signal.SIGKILL)
+        _out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    assert err.count("restart 1 of 3") == 1 and "error" not in err
+    assert_equal_weights(run_in(root, "killed"), uninterrupted)
+
+
+def test_torchrun_resumes_the_run_of_its_job(root: Path, uninterrupted: dict[str, torch.Tensor]) -> None:
+    """Processes that torchrun starts again find the run that they have started before."""
+    with started(root, "torchrun", TORCHRUN) as process:
+        wait_until_saved(root, "torchrun", process)
+        os.kill(children(process.pid)[0], signal.SIGKILL)
+        _out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    assert "restart 1 of 2" in err and "error[" not in err
+    assert_equal_weights(run_in(root, "torchrun"), uninterrupted)
+    assert not [*(root / "torchrun" / "runs").glob(".job*")]
+
+
+def test_ctrl_c_saves_once_and_leaves_nothing_behind(root: Path) -> None:
+    with started(root, "stopped", LAUNCHED) as process:
+        wait_until_saved(root, "stopped", process)
+        workers = children(process.pid)
+        process.send_signal(signal.SIGINT)
+        _out, err = process.communicate(timeout=100)
+    assert process.returncode == 130, err
+    assert err.count("stopped after epoch") == 1 and "Traceback" not in err and "error" not in err
+    assert len(workers) == 2 and not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    run = run_in(root, "stopped")
+    assert not [*run.glob(".*.part*")]
+    assert "generator/cpu" in checkpoint.load(run / "last.safetensors")[0]
