@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -173,11 +174,11 @@ def evaluation(args: argparse.Namespace) -> Iterator[Row]:
             batch_size=250,
         )
         classes = tuple(map(str, range(entry.classes)))
-        predictor = Predictor(net, preprocess, classes, args.device, acceleration=replace(acceleration))
+        predictor = Predictor(net, preprocess, classes, args.device, acceleration=acceleration)
         plain = Predictor(net, preprocess, classes, args.device, acceleration=PLAIN)
         readings = pair_by_pair(
-            clock(lambda p=predictor, x=images: p.probabilities(x)),
-            clock(lambda p=plain, x=images: p.probabilities(x)),
+            clock(partial(predictor.probabilities, images)),
+            clock(partial(plain.probabilities, images)),
             pairs=args.pairs,
         )
         yield compared(
@@ -231,7 +232,7 @@ def processes(args: argparse.Namespace) -> Iterator[Row | str]:
 
         for form in case.forms:
             readings = pair_by_pair(
-                lambda form=form: seconds("--processes", "2", "--parallel", form), seconds, pairs=1, warm_up=0
+                partial(seconds, "--processes", "2", "--parallel", form), seconds, pairs=1, warm_up=0
             )
             yield compared(
                 readings,

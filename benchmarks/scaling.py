@@ -23,6 +23,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +93,7 @@ def of_one_machine(case: Case, folder: Path, part: str, processes: int, pairs: i
         return 1 / images_per_second
 
     for form in case.forms:
-        readings = pair_by_pair(
-            lambda form=form: seconds(processes, form), lambda: seconds(1, ""), pairs=pairs, warm_up=0
-        )
+        readings = pair_by_pair(partial(seconds, processes, form), partial(seconds, 1, ""), pairs=pairs, warm_up=0)
         yield compared(
             readings,
             what=f"`{case.net}`, {processes} processes, {form}, {part} scaling: {batch} images in all, against one"
