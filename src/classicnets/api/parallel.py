@@ -20,6 +20,7 @@ from classicnets.parallel.elastic import Job
 from classicnets.parallel.group import Group
 from classicnets.parallel.launch import check_processes, launch
 from classicnets.parallel.place import read_place
+from classicnets.parallel.pulse import RESTART
 from classicnets.parallel.share import shared_folder
 from classicnets.parallel.world import World
 from classicnets.report import output as streams
@@ -157,7 +158,7 @@ def _end_after(failure: BaseException) -> NoReturn:
     streams.unmute()
     if isinstance(failure, worlds.Lost) and failure.restarts:
         worlds.say_restart(failure, read_place())
-        _end(worlds.RESTART)
+        _end(RESTART)
     raise failure
 
 
@@ -172,7 +173,7 @@ def _end(code: int) -> NoReturn:
 
     A signal that comes before it has joined the others may mean that one of them has died.
     """
-    is_final = code != worlds.RESTART and (_has_joined or code not in _STOPPED)
+    is_final = code != RESTART and (_has_joined or code not in _STOPPED)
     if is_final and launching.write_outcome(code) and _has_joined:
         code = 0
     worlds.end_now(code)

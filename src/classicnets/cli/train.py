@@ -18,6 +18,7 @@ from classicnets.strict_json import dump
 from classicnets.text import _, again, command, plural
 
 if TYPE_CHECKING:
+    from classicnets.api.parallel import World
     from classicnets.api.training import Plan, RunFolder, SeedsFolder, Session
     from classicnets.report.displays import Display
 
@@ -160,9 +161,9 @@ def _train_shared(args: argparse.Namespace, options: Train, output: Output, proc
         return api.training.start(api.training.plan(spec, trust=output.trust), output, console.print)
 
     try:
-        with (
-            api.parallel.joined(processes.process_timeout) as world,
-            api.parallel.session(
+        with api.parallel.joined(processes.process_timeout) as world:
+            process.stops_quietly = False  # the first process to stop says so
+            with api.parallel.session(
                 world,
                 None if options.resume is None else Path(options.resume),
                 start,
@@ -171,27 +172,31 @@ def _train_shared(args: argparse.Namespace, options: Train, output: Output, proc
                 console.print,
                 data=given.get("data"),
                 loader_threads=given.get("loader_threads"),
-            ) as session,
-        ):
-            if session is None:
-                if world.rank == 0 and not world.has_finished:
-                    _show_result(Path(world.folder), options, as_json=args.json)
-                return 0
-            if world.rank == 0:
-                if session.state.epoch or session.state.step:
-                    console.print(
-                        _("resuming {run} after {position}", run=session.folder.path, position=session.position)
-                    )
-                return _train(session, options, output, as_json=args.json, stopping=world.interruptible())
-            try:
-                with world.interruptible():
-                    api.parallel.take_part(session)
-            except KeyboardInterrupt:
-                return 130
-            return 0
+            ) as session:
+                return _train_part(world, session, options, output, as_json=args.json)
     except ClassicnetsError:
         process.signals.clear()  # the launcher sends a signal to the processes that remain when one has failed
         raise
+
+
+def _train_part(world: World, session: Session | None, options: Train, output: Output, *, as_json: bool) -> int:
+    """Train in one of several processes; `session` is None if the run is complete after a restart."""
+    if session is None:
+        if world.rank == 0 and not world.has_finished:
+            _show_result(Path(world.folder), options, as_json=as_json)
+        return 0
+    if world.rank == 0:
+        if session.state.epoch or session.state.step:
+            report.tables.console(stderr=True).print(
+                _("resuming {run} after {position}", run=session.folder.path, position=session.position)
+            )
+        return _train(session, options, output, as_json=as_json, stopping=world.interruptible())
+    try:
+        with world.interruptible():
+            api.parallel.take_part(session)
+    except KeyboardInterrupt:
+        return 130
+    return 0
 
 
 def _has_many_runs(args: argparse.Namespace, options: Train, study: Study) -> bool:

@@ -24,7 +24,7 @@ from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 from classicnets import text
 from classicnets.errors import ClassicnetsError, MachineError, UsageError
 from classicnets.parallel.place import Place, check_torch, process_age, read_place
-from classicnets.parallel.pulse import ENDED, ERROR, FAILED, INTERVAL, SILENCE, WORKING, Beat, Pulse
+from classicnets.parallel.pulse import ENDED, ERROR, FAILED, INTERVAL, RESTART, SILENCE, WORKING, Beat, Pulse
 from classicnets.strict_json import dump, parse
 from classicnets.text import _, command, note
 
@@ -329,7 +329,7 @@ class World:
         """Whether another process has failed, or died without a word."""
         for _attempt in range(4):
             self.pulse.look()
-            if self.pulse.error() or any(b.is_dead() and b.state == WORKING for b in self.pulse.others.values()):
+            if self.pulse.error() or self.pulse.dead():
                 return True
             time.sleep(_POLL_SECONDS)
         return False
@@ -420,9 +420,6 @@ class World:
         )
 
 
-RESTART = 75  # exit code of a process that is to be started again
-
-
 def exit_code(error: BaseException) -> int:
     """Return the exit code of the command for an exception."""
     if isinstance(error, Quiet | ClassicnetsError):
@@ -468,6 +465,7 @@ def join(timeout: float, place: Place | None = None) -> World:
         raise world.settle_joining(error, _no_connection(place, _first_line(error))) from error
     except KeyboardInterrupt as error:
         raise world.settle(error) from error
+    world.pulse.is_joining = False
     return world
 
 
