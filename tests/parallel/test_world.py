@@ -12,10 +12,11 @@ from typing import NamedTuple
 import pytest
 from torch._C._distributed_c10d import HashStore, PrefixStore
 
-from classicnets import machine
+from classicnets import api, machine
 from classicnets.errors import ClassicnetsError, MachineError, UsageError
 from classicnets.parallel import elastic, launch, world
 from classicnets.parallel.place import Place, check_torch, read_place
+from support.command_line import CommandLine
 
 TESTS = Path(__file__).parent.parent
 ENVIRONMENT = {
@@ -102,7 +103,7 @@ def test_attempts_do_not_meet() -> None:
         found: dict[int, str] = {}
 
         def meet(rank: int, found: dict[int, str] = found) -> None:
-            found[rank] = world._meet(store, place(RANK=str(rank), LOCAL_RANK=str(rank)), 10)
+            found[rank] = world._meet(store, place(RANK=str(rank), LOCAL_RANK=str(rank)))
 
         threads = [threading.Thread(target=meet, args=(rank,)) for rank in (1, 0)]
         for thread in threads:
@@ -118,7 +119,30 @@ def test_attempts_do_not_meet() -> None:
 def test_processes_that_do_not_come_are_named() -> None:
     with pytest.raises(MachineError) as error:
         world._meet(HashStore(), place(RANK="0", LOCAL_RANK="0"), 0.1)
-    assert error.value.code == "CN406" and "rank 1" in error.value.why
+    assert error.value.code == "CN406" and "no answer from rank 1 in 0 s" in error.value.why
+
+
+def test_one_of_those_who_wait_reports_who_does_not_come() -> None:
+    """Rank 2 of 4 does not come: rank 0 says so, and tells those who have come. Without rank 0, one of them says so."""
+    for ranks, missing in [((0, 1, 3), "rank 2"), ((1, 2, 3), "rank 0")]:
+        store, ends = HashStore(), dict[int, BaseException | str]()
+
+        def meet(rank: int, store: HashStore = store, ends: dict[int, BaseException | str] = ends) -> None:
+            of_four = {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "4", "RANK": str(rank), "LOCAL_RANK": str(rank)}
+            try:
+                ends[rank] = world._meet(store, place(**of_four), 0.3)
+            except (MachineError, world.Quiet) as error:
+                ends[rank] = error
+
+        threads = [threading.Thread(target=meet, args=(rank,)) for rank in ranks]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        [error] = [end for end in ends.values() if isinstance(end, MachineError)]
+        assert missing in error.why
+        for end in ends.values():
+            assert not isinstance(end, str) or PrefixStore(end, store).check(["error"])
 
 
 @pytest.mark.parametrize(
@@ -146,6 +170,24 @@ def test_old_torch_is_refused() -> None:
     with pytest.raises(MachineError) as error:
         check_torch("2.12.1")
     assert error.value.code == "CN407"
+
+
+@pytest.mark.parametrize("options", [["--processes", "2"], ["--processes", "2", "--dry-run"], ["--dry-run"]])
+def test_a_torch_without_exchange_is_one_error(
+    options: list[str], monkeypatch: pytest.MonkeyPatch, folder: Path, cli: CommandLine, tmp_path: Path
+) -> None:
+    """One process does without it; for several, the error comes before anything is imported that needs it."""
+    for name in [name for name in sys.modules if name.startswith("classicnets.parallel")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("parallel", "cost"):
+        monkeypatch.delitem(sys.modules, f"classicnets.api.{name}", raising=False)
+        monkeypatch.delitem(vars(api), name, raising=False)
+    monkeypatch.setitem(sys.modules, "torch._C._distributed_c10d", None)
+    monkeypatch.setattr("torch.distributed.is_available", lambda: False)
+    code, _out, err = cli("train", "lenet_d2l", "--data", str(folder), "--runs", str(tmp_path), *options)
+    shares = "--processes" in options
+    assert code == (4 if shares else 0), err
+    assert ("error[CN407]" in err) == shares and not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize(

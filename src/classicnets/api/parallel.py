@@ -14,6 +14,7 @@ import torch
 
 from classicnets import __version__
 from classicnets.api import training
+from classicnets.errors import MachineError
 from classicnets.parallel import launch as launching
 from classicnets.parallel import world as worlds
 from classicnets.parallel.elastic import Job
@@ -47,14 +48,14 @@ def joined(timeout: float) -> Iterator[World]:
 
     Raises:
         UsageError: CN213, the environment is not complete.
-        MachineError: CN405, a process is gone; CN406, the others cannot be reached; CN407, this torch cannot do it.
+        MachineError: CN405, a process is gone; CN406, the others cannot be reached.
     """
     global _has_joined  # noqa: PLW0603 - a process joins once
     if launching.outcome():  # an error has ended the run, and this process was started only because of it
         worlds.end_now(1)
     try:
         world = worlds.join(timeout)
-    except (worlds.Quiet, worlds.Lost) as error:
+    except (worlds.Quiet, MachineError) as error:
         _end_after(error)
     _has_joined = True
     if world.rank:

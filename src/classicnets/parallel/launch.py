@@ -20,7 +20,6 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from classicnets import machine
 from classicnets.errors import MachineError, UsageError
 from classicnets.files import temporary_folder
-from classicnets.parallel.place import check_torch
 from classicnets.parallel.pulse import RESTART
 from classicnets.text import _, again, command, note
 
@@ -42,9 +41,8 @@ def launch(arguments: Sequence[str], processes: int, max_restarts: int, run: Pat
         module: the module that each process runs.
 
     Raises:
-        MachineError: CN405, all died without a word; CN407, this torch cannot do it.
+        MachineError: CN405, all died without a word.
     """
-    check_torch()
     threads = str(max(1, machine.usable_cores() // processes))
     with temporary_folder() as folder:
         outcome = folder / "outcome"

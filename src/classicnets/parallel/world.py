@@ -23,7 +23,7 @@ from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from classicnets import text
 from classicnets.errors import ClassicnetsError, MachineError, UsageError
-from classicnets.parallel.place import Place, check_torch, process_age, read_place
+from classicnets.parallel.place import Place, process_age, read_place
 from classicnets.parallel.pulse import ENDED, ERROR, FAILED, INTERVAL, RESTART, SILENCE, WORKING, Beat, Pulse
 from classicnets.strict_json import dump, parse
 from classicnets.text import _, command, note
@@ -444,10 +444,10 @@ def join(timeout: float, place: Place | None = None) -> World:
 
     Raises:
         UsageError: CN213, the environment is not complete.
-        MachineError: CN406, the others cannot be reached; CN407, this torch cannot do it.
+        MachineError: CN405, one has died; CN406, the others cannot be reached.
+        Quiet: another process reports an error.
     """
     place = place or read_place()
-    check_torch()
     shared = _connect(place)
     prefix = _meet(shared, place)
     store = PrefixStore(prefix, shared)
