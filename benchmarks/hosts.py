@@ -51,12 +51,12 @@ class Host:
         _run(["ip", "netns", "exec", self.space, "ip", "link", "set", self.interface, "down"])
 
 
-def torchrun(host: Host, hosts: Sequence[Host], job: str, words: Sequence[str], *, nodes: str = "1:2") -> list[str]:
-    """The words of torchrun for `classicnets` on one of `hosts`, of which the first is the place where they meet."""
-    conf = "keep_alive_interval=1,keep_alive_max_attempt=3,last_call_timeout=3,read_timeout=10"
-    conf += f",is_host={'true' if host is hosts[0] else 'false'}"
+def torchrun(host: Host, meeting: Host, job: str, words: Sequence[str], *, nodes: str = "1:2") -> list[str]:
+    """The words of torchrun for `classicnets` on a host; all hosts meet at `meeting`."""
+    conf = "keep_alive_interval=1,keep_alive_max_attempt=3,last_call_timeout=5,read_timeout=10"
+    conf += f",is_host={'true' if host is meeting else 'false'}"
     agent = [sys.executable, "-m", "torch.distributed.run", "--nnodes", nodes, "--nproc-per-node", "1"]
-    agent += ["--rdzv-id", job, "--rdzv-backend", "c10d", "--rdzv-endpoint", f"{hosts[0].address}:{PORT}"]
+    agent += ["--rdzv-id", job, "--rdzv-backend", "c10d", "--rdzv-endpoint", f"{meeting.address}:{PORT}"]
     agent += ["--rdzv-conf", conf, "--local-addr", host.address, "--max-restarts", "3", "--monitor-interval", "0.2"]
     return [*agent, "-m", "classicnets", *words]
 

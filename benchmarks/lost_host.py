@@ -1,12 +1,13 @@
 """Lose one of two hosts that share a run: does the other one go on, and end as if nothing had happened?
 
-    python benchmarks/lost_host.py --ways killed unplugged meeting     (Linux, as root; about two minutes)
+    python benchmarks/lost_host.py     (Linux, as root; three minutes on 2 quiet cores)
 
 Two network namespaces are the hosts, as docs/scale.md has them, with `torchrun --nnodes 1:2` on each, one process on
 each, and a folder of runs that both see. The run trains on noise images.
 
 killed     every process of the host that is not the place of the rendezvous gets SIGKILL
-unplugged  the same, after its cable was taken out, so that its connections stay open for the other
+first      the same, for the host of rank 0, which has the store of the processes; the other one is the rendezvous
+unplugged  as killed, after its cable was taken out, so that its connections stay open for the other
 meeting    every process of the host that is the place of the rendezvous gets SIGKILL; the other one ends with an error,
            and `classicnets train --resume` trains the run to its end
 """
@@ -26,7 +27,7 @@ from classicnets.runs import checkpoint
 from hosts import missing, torchrun, two_hosts
 from process_kills import write_images
 
-WAYS = ("killed", "unplugged", "meeting")
+WAYS = ("killed", "first", "unplugged", "meeting")
 _TIMEOUT = 300.0
 
 
@@ -50,10 +51,11 @@ def lose(root: Path, way: str, epochs: int, timeout: int = 60) -> tuple[float, i
         Seconds from the loss to the end of the other host, its exit code, and what it has printed.
     """
     words = train_words(root, way, epochs, timeout)
-    lost = 0 if way == "meeting" else 1
+    lost = 0 if way in ("first", "meeting") else 1  # the first has the lower address, so it has rank 0
     with two_hosts() as hosts:
+        meeting = hosts[1 if way == "first" else 0]
         job, logs = uuid.uuid4().hex, [root / f"{way}-{host.name}.log" for host in hosts]
-        agents = [host.start(torchrun(host, hosts, job, words), log) for host, log in zip(hosts, logs, strict=True)]
+        agents = [host.start(torchrun(host, meeting, job, words), log) for host, log in zip(hosts, logs, strict=True)]
         try:
             wait_for_save(root / way, agents)
             if way == "unplugged":

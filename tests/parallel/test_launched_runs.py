@@ -146,15 +146,24 @@ def test_torchrun_resumes_the_run_of_its_job(root: Path, uninterrupted: dict[str
     assert not [*(root / "torchrun" / "runs").glob(".job*")]
 
 
-def test_ctrl_c_saves_once_and_leaves_nothing_behind(root: Path) -> None:
-    with started(root, "stopped", LAUNCHED) as process:
-        wait_until_saved(root, "stopped", process)
+@pytest.mark.parametrize(
+    ("numbers", "code"), [((signal.SIGINT, signal.SIGINT), 130), ((signal.SIGTERM,), 143)], ids=["Ctrl-C", "SIGTERM"]
+)
+def test_a_signal_saves_once_and_leaves_nothing_behind(root: Path, numbers: tuple[int, ...], code: int) -> None:
+    """As in a terminal, each process gets Ctrl-C; a queue sends SIGTERM to the launcher only."""
+    name = f"stopped-{code}"
+    with started(root, name, LAUNCHED) as process:
+        wait_until_saved(root, name, process)
         workers = children(process.pid)
-        process.send_signal(signal.SIGINT)
+        for number in numbers:
+            for pid in [process.pid, *workers] if number == signal.SIGINT else [process.pid]:
+                with suppress(OSError):
+                    os.kill(pid, number)
         _out, err = process.communicate(timeout=100)
-    assert process.returncode == 130, err
-    assert err.count("stopped after epoch") == 1 and "Traceback" not in err and "error" not in err
+    assert process.returncode == code, err
+    assert err.count("stopped") == err.count("stopped after epoch") == 1, err
+    assert "Traceback" not in err and "error" not in err and "goes on" not in err, err
     assert len(workers) == 2 and not any(Path(f"/proc/{pid}").exists() for pid in workers)
-    run = run_in(root, "stopped")
+    run = run_in(root, name)
     assert not [*run.glob(".*.part*")]
     assert "generator/cpu" in checkpoint.load(run / "last.safetensors")[0]

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -125,24 +126,22 @@ def test_processes_that_do_not_come_are_named() -> None:
 def test_one_of_those_who_wait_reports_who_does_not_come() -> None:
     """Rank 2 of 4 does not come: rank 0 says so, and tells those who have come. Without rank 0, one of them says so."""
     for ranks, missing in [((0, 1, 3), "rank 2"), ((1, 2, 3), "rank 0")]:
-        store, ends = HashStore(), dict[int, BaseException | str]()
-
-        def meet(rank: int, store: HashStore = store, ends: dict[int, BaseException | str] = ends) -> None:
-            of_four = {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "4", "RANK": str(rank), "LOCAL_RANK": str(rank)}
-            try:
-                ends[rank] = world._meet(store, place(**of_four), 0.3)
-            except (MachineError, world.Quiet) as error:
-                ends[rank] = error
-
-        threads = [threading.Thread(target=meet, args=(rank,)) for rank in ranks]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        [error] = [end for end in ends.values() if isinstance(end, MachineError)]
+        store = HashStore()
+        with ThreadPoolExecutor(3) as threads:
+            ends = [*threads.map(lambda rank, store=store: end_of_meeting(store, rank), ranks)]
+        [error] = [end for end in ends if isinstance(end, MachineError)]
         assert missing in error.why
-        for end in ends.values():
+        for end in ends:
             assert not isinstance(end, str) or PrefixStore(end, store).check(["error"])
+
+
+def end_of_meeting(store: HashStore, rank: int) -> str | BaseException:
+    """What one of four processes has after it has waited for the others: the prefix of keys, or the exception."""
+    of_four = {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "4", "RANK": str(rank), "LOCAL_RANK": str(rank)}
+    try:
+        return world._meet(store, place(**of_four), 0.3)
+    except (MachineError, world.Quiet) as error:
+        return error
 
 
 @pytest.mark.parametrize(
