@@ -31,11 +31,11 @@ WAYS = ("killed", "first", "unplugged", "meeting")
 _TIMEOUT = 300.0
 
 
-def train_words(root: Path, name: str, epochs: int, timeout: int) -> list[str]:
-    """The words after `classicnets` of a run."""
+def train_words(root: Path, name: str, epochs: int, *shared: str) -> list[str]:
+    """The words after `classicnets` of a run; `shared` are options of several processes."""
     words = ["train", "lenet_d2l", "--data", str(root / "data"), "--recipe", "fast", "--runs", str(root / name)]
-    words += ["--parallel", "ddp", "--save-every", "0.2", "--process-timeout", str(timeout), "--set"]
-    return [*words, f"epochs={epochs}", "batch_size=8", "validation=0", "monitor=none", "precision=float64"]
+    words += [*shared, "--save-every", "0.2", "--set", f"epochs={epochs}", "batch_size=8", "validation=0"]
+    return [*words, "monitor=none", "precision=float64"]
 
 
 def run_folder(root: Path, name: str) -> Path:
@@ -50,7 +50,7 @@ def lose(root: Path, way: str, epochs: int, timeout: int = 60) -> tuple[float, i
     Returns:
         Seconds from the loss to the end of the other host, its exit code, and what it has printed.
     """
-    words = train_words(root, way, epochs, timeout)
+    words = train_words(root, way, epochs, "--process-timeout", str(timeout))
     lost = 0 if way in ("first", "meeting") else 1  # the first has the lower address, so it has rank 0
     with two_hosts() as hosts:
         meeting = hosts[1 if way == "first" else 0]
@@ -99,7 +99,7 @@ def main() -> None:
         root = options.folder or Path(name)
         write_images(root / "data")
         classicnets = [sys.executable, "-m", "classicnets"]
-        single = train_words(root, "single", options.epochs, 60)
+        single = train_words(root, "single", options.epochs)
         subprocess.run([*classicnets, *single], check=True, capture_output=True)
         for way in options.ways:
             seconds, code, printed = lose(root, way, options.epochs)

@@ -77,13 +77,13 @@ class Ended(NamedTuple):
     log: str
 
 
-def write_images(folder: Path) -> None:
-    """Write IDX files with noise."""
+def write_images(folder: Path, count: int = 4000) -> None:
+    """Write IDX files with noise, `count` images to train on."""
     folder.mkdir()
     generator = np.random.default_rng(0)
-    for part, count in (("train", 4000), ("t10k", 100)):
-        images = generator.integers(0, 256, (count, 28, 28), dtype=np.uint8)
-        for name, array in (("images-idx3", images), ("labels-idx1", (np.arange(count) % 10).astype(np.uint8))):
+    for part, n in (("train", count), ("t10k", 100)):
+        images = generator.integers(0, 256, (n, 28, 28), dtype=np.uint8)
+        for name, array in (("images-idx3", images), ("labels-idx1", (np.arange(n) % 10).astype(np.uint8))):
             header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
             (folder / f"{part}-{name}-ubyte").write_bytes(header + array.tobytes())
 

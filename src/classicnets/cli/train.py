@@ -139,6 +139,7 @@ def _leave_to_others(session: Session) -> Path:
 
 def _launch(args: argparse.Namespace, run: Path, options: Processes) -> int:
     """Train a run in several processes of this machine, which resume its folder; return the exit code."""
+    machine.release_memory()  # the processes have images and networks of their own
     count = options.processes or 1
     kept = (*fields(Output), *fields(Train), *fields(arguments.Common))
     given = [f.name for kind in OPTIONS for f in fields(kind) if f not in kept and not about(f).resumes]
