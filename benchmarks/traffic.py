@@ -10,7 +10,7 @@ messages of control, of which the prediction has none. Images are noise; bytes d
 
 ddp, hybrid  of every network
 towers       of the network of 2012, with images of 67 pixels, so that two processes compute it quickly
-full size    torchvision's AlexNet with 1,000 classes and 224 pixels, 32 images for each of two processes
+full size    torchvision's AlexNet with 224 pixels, 32 images for each of two processes
 """
 
 from __future__ import annotations
@@ -82,7 +82,6 @@ CASES = {
         forms=("ddp", "hybrid"),
         batch=64,
         channels=3,
-        classes=1000,
         steps=(5, 8),
         processes=(2,),
     ),
