@@ -218,7 +218,7 @@ many; a run then lists each of them in its split.csv.""",
 classicnets replaces checkpoints atomically, so a truncated one comes from an interrupted copy or a full disk. Weights
 files from elsewhere are those of safetensors and of torch.save, whatever their names. Only their tensors are read; no
 code in them is executed. A checkpoint has a checksum over its weights and metadata, and is refused if a single bit has
-changed.
+changed. If several processes have saved it in parts, all files of its folder are needed.
 What to do: copy or download the file again, or use another checkpoint. --trust uses a checkpoint that you have changed
 yourself.""",
     "CN306": """The data or the weights do not match. The data has other classes, another image shape or other contents
@@ -252,7 +252,8 @@ these images, add --include-trained.""",
 Usually the system has ended it for lack of memory.
 What to do: resume the run with fewer such processes, as the message says.""",
     "CN401": """A folder or file cannot be written, or may not be looked into. The permission is missing, or the disk is
-full or read-only. A training that stops with it has kept its last checkpoint.
+full or read-only. A training that stops with it has kept its last checkpoint. Processes that save a large state in
+parts need a run folder that all their machines share.
 What to do: make space or change the permission; or choose another folder for runs with --runs FOLDER, another file with
 -o, another folder for data and for decoded images with the environment variable CLASSICNETS_CACHE, and one for
 temporary files with TMPDIR. `classicnets doctor` checks which folders can be written.""",

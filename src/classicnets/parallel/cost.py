@@ -376,5 +376,5 @@ def milliseconds(seconds: float) -> str:
 
 def optimizer_tensors(recipe: Recipe) -> int:
     """Return how many tensors of the size of the weights the optimizer and the average of the weights keep."""
-    kept = 2 if recipe.optimizer == "adamw" else int(recipe.momentum > 0)
+    kept = {"adamw": 2, "sgd_rate_inside": 1}.get(recipe.optimizer, int(recipe.momentum > 0))
     return kept + int(recipe.ema > 0)

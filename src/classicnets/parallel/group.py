@@ -146,12 +146,8 @@ class Group(Alone):
         """
         return self.shards.collect(name, tensor)
 
-    def part(self, name: str, tensor: Tensor) -> Tensor:
-        """Return this process's part of a whole tensor; a part is returned as it is."""
-        return self.shards.scatter(name, tensor)
-
-    def own_rows(self, name: str, shape: torch.Size) -> range | None:
-        """Return the rows that are this process's part of a whole tensor of this shape; None for all."""
+    def rows_of(self, name: str, shape: torch.Size) -> range | None:
+        """Return the rows that are this process's part of a whole tensor of this shape that belongs to `name`."""
         return self.shards.rows(name, shape)
 
     def saved_parts(self, run: Path) -> Path | None:

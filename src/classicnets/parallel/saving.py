@@ -11,6 +11,7 @@ from torch import nn
 from classicnets import machine
 from classicnets.errors import MachineError
 from classicnets.files import temporary_file
+from classicnets.parallel.cost import optimizer_tensors
 from classicnets.parallel.mesh import Mesh
 from classicnets.parallel.shards import Shards
 from classicnets.parallel.world import World
@@ -128,7 +129,7 @@ class Saving:
 
 
 def state_bytes(net: nn.Module, recipe: Recipe) -> int:
-    """Return the bytes of the whole state of a run.
+    """Return the bytes of the whole state of a run, without random generators and averages of buffers.
 
     Args:
         net: the whole network.
@@ -136,5 +137,4 @@ def state_bytes(net: nn.Module, recipe: Recipe) -> int:
     """
     weights = sum(int(tensor.nbytes) for tensor in net.state_dict().values())
     trained = sum(int(parameter.nbytes) for parameter in net.parameters() if parameter.requires_grad)
-    tensors = {"adamw": 2, "sgd_rate_inside": 1}.get(recipe.optimizer, int(recipe.momentum > 0))  # of the optimizer
-    return weights * (2 if recipe.ema else 1) + trained * tensors
+    return weights + optimizer_tensors(recipe) * trained

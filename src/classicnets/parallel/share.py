@@ -10,6 +10,7 @@ from pathlib import Path
 from classicnets.parallel.world import World
 from classicnets.runs.folder import RunFolder
 
+_BLOCK = 2**24  # bytes that are exchanged at a time
 _SUFFIXES = {".json", ".py"}  # of what is needed to resume a run, besides its last checkpoint
 
 
@@ -25,14 +26,18 @@ def shared_folder(world: World, path: Path | None) -> Iterator[Path]:
         assert path is not None
         names = [file.relative_to(path).as_posix() for file in sorted(path.rglob("*")) if _is_needed(file)]
         for name in world.broadcast(names):
-            world.broadcast_bytes((path / name).read_bytes())
+            with (path / name).open("rb") as content:
+                while world.broadcast_bytes(content.read(_BLOCK)):
+                    pass
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="classicnets-") as folder:
         for name in world.broadcast(None):
             file = Path(folder, name)
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(world.broadcast_bytes(None))
+            with file.open("wb") as content:
+                while block := world.broadcast_bytes(None):
+                    content.write(block)
         yield Path(folder)
 
 

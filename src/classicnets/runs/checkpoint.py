@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor, nn
 
 from classicnets import checksum, schema
@@ -85,12 +87,18 @@ def load_weights(net: nn.Module, tensors: dict[str, Tensor], path: Path, *, hint
         ) from error
 
 
-def load(path: Path, *, trust: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
+Rows = Callable[[str, torch.Size], range | None]  # of a tensor with this key and shape; None for all
+
+
+def load(
+    path: Path, *, trust: bool = False, rows: Rows = lambda _key, _shape: None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the tensors (on the CPU) and facts of a checkpoint.
 
     Args:
         path: the file.
         trust: use a file that another program has changed, with a note.
+        rows: which rows of each tensor are read.
 
     Raises:
         DataError: CN305 if the file is missing, damaged, or not a checkpoint of classicnets.
@@ -101,7 +109,7 @@ def load(path: Path, *, trust: bool = False) -> tuple[dict[str, Tensor], dict[st
         with native_path(path) as name, safetensors.safe_open(name, framework="pt") as file:
             metadata = file.metadata() or {}
             facts = check_facts(path, metadata, trust=trust)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            tensors = {name: _read(file, name, rows) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (safetensors.SafetensorError, OSError, MemoryError, RuntimeError, ValueError) as error:
         raise damaged(path, " ".join(str(error).split())) from error
     if facts is None:
@@ -113,6 +121,13 @@ def load(path: Path, *, trust: bool = False) -> tuple[dict[str, Tensor], dict[st
             hint=_("pass a run folder, such as runs/lenet_d2l-fashion_mnist-1"),
         )
     return tensors, facts
+
+
+def _read(file: Any, key: str, rows: Rows) -> Tensor:
+    stored = file.get_slice(key)
+    own = rows(key, torch.Size(stored.get_shape()))
+    tensor: Tensor = file.get_tensor(key) if own is None else stored[own.start : own.stop]
+    return tensor
 
 
 def check_facts(

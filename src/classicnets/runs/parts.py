@@ -92,6 +92,12 @@ def remove(run: Path) -> None:
         raise cannot_write(run, error) from error
 
 
+def load(folder: Path, *, trust: bool = False, rows: checkpoint.Rows) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the tensors, or rows of them, and the facts of a checkpoint in parts, as `checkpoint.load` does."""
+    with Parts(folder, trust=trust) as stored:
+        return {key: stored.read(key, rows(key, stored.shape(key))) for key in stored.keys}, stored.facts
+
+
 class Parts:
     """A checkpoint in parts, of which tensors or their rows are read. Close it, or use it as a context manager.
 

@@ -98,12 +98,11 @@ class Alone:
         """
         return tensor
 
-    def part(self, name: str, tensor: Tensor) -> Tensor:  # noqa: ARG002
-        """Return this process's part of a whole tensor; a part is returned as it is."""
-        return tensor
+    def rows_of(self, name: str, shape: torch.Size) -> range | None:  # noqa: ARG002
+        """Return the rows that are this process's part of a whole tensor of this shape that belongs to `name`.
 
-    def own_rows(self, name: str, shape: torch.Size) -> range | None:  # noqa: ARG002
-        """Return the rows that are this process's part of a whole tensor of this shape; None for all."""
+        They are along the first axis; None for all of the tensor.
+        """
         return None
 
     def saved_parts(self, run: Path) -> Path | None:

@@ -30,7 +30,6 @@ from classicnets.runs import checkpoint, folder, history, parts
 from classicnets.runs import data as run_data
 from classicnets.runs.folder import RunFolder
 from classicnets.runs.lock import FolderLock
-from classicnets.runs.parts import Parts
 from classicnets.spec import Output
 from classicnets.text import _, command, plural
 from classicnets.training import objective
@@ -256,17 +255,9 @@ class Session:
     def _restore(self, path: Path, facts: dict[str, Any], *, trust: bool) -> None:
         """Restore the state from a checkpoint, which is a file or in parts. Raises DataError CN305, CN306."""
         try:
-            if path.is_dir():
-                with Parts(path, trust=trust) as stored:
-                    self.folder.check_agrees(facts, stored.facts, trust=trust)
-                    tensors = {
-                        key: stored.read(key, self.group.own_rows(self.state.owner(key), stored.shape(key)))
-                        for key in stored.keys
-                    }
-                    saved = stored.facts
-            else:
-                tensors, saved = checkpoint.load(path, trust=trust)
-                self.folder.check_agrees(facts, saved, trust=trust)
+            load = parts.load if path.is_dir() else checkpoint.load
+            tensors, saved = load(path, trust=trust, rows=self.state.own_rows)
+            self.folder.check_agrees(facts, saved, trust=trust)
             self.state.restore(tensors, saved["state"])
         except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
             raise DataError(

@@ -29,12 +29,14 @@ class State:
     rate. `stopped` is set when training ends early.
 
     If a `group` of processes shares the run, `net`, `optimizer` and `average` are the parts of this process, and
-    `loss_sum` and `correct` its terms; `means`, `tensors` and `restore` are called by all of them.
+    `loss_sum` and `correct` its terms; all of them call the methods.
     """
 
     def __init__(self, net: nn.Module, recipe: Recipe, group: Alone = ALONE):
         self.net, self.group = net, group
         self.optimizer = optim.make(net, recipe)
+        names = {id(parameter): name for name, parameter in net.named_parameters()}
+        self._optimized = [names[id(p)] for group in self.optimizer.param_groups for p in group["params"]]
         self.average = _Average(net, recipe.ema) if recipe.ema else None
         self.epoch = self.step = self.images = self.stale_epochs = self.drops = 0
         self.seconds = self.wait_seconds = 0.0
@@ -92,28 +94,27 @@ class State:
         """Return the name of the parameter or buffer that a key of `tensors` belongs to; "" if there is none."""
         kind, _slash, name = key.partition("/")
         if kind == "optimizer":
-            return self._optimized_names()[int(name.split("/")[0])]
+            return self._optimized[int(name.split("/", maxsplit=1)[0])]
         return name if kind in {"net", "average"} else ""
 
     def facts(self) -> dict[str, Any]:
         """Return the rest of the state, as plain values."""
         return {key: getattr(self, name) for key, name in _FACTS.items()}
 
+    def own_rows(self, key: str, shape: torch.Size) -> range | None:
+        """Return the rows of a whole tensor of `tensors` that this process needs in `restore`; None for all."""
+        return self.group.rows_of(self.owner(key), shape)
+
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Restore the state from the results of `tensors` and `facts`."""
-
-        def own(prefix: str) -> dict[str, Tensor]:
-            return {name: self.group.part(name, tensor) for name, tensor in part(tensors, prefix).items()}
-
-        self.net.load_state_dict(own("net/"))
+        """Restore the state from the results of `own_tensors`, or from those rows of `tensors`, and of `facts`."""
+        self.net.load_state_dict(part(tensors, "net/"))
         if self.average is not None:
-            self.evaluated_net.load_state_dict(own("average/"))
+            self.evaluated_net.load_state_dict(part(tensors, "average/"))
             self.average.n_averaged.copy_(tensors["averaged"])
         state: dict[int, dict[str, Tensor]] = {}
-        names = self._optimized_names()
         for name, tensor in part(tensors, "optimizer/").items():
             index, key = name.split("/")
-            state.setdefault(int(index), {})[key] = self.group.part(names[int(index)], tensor)
+            state.setdefault(int(index), {})[key] = tensor
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
         torch.set_rng_state(tensors["generator/cpu"])
         if "generator/cuda" in tensors and torch.cuda.is_available():
@@ -122,11 +123,6 @@ class State:
             self.loss_sum, self.correct = tensors["sums/loss"], tensors["sums/correct"]
         for key, name in _FACTS.items():
             setattr(self, name, facts[key])
-
-    def _optimized_names(self) -> list[str]:
-        """The names of the parameters, in the order of the optimizer's state."""
-        names = {id(parameter): name for name, parameter in self.net.named_parameters()}
-        return [names[id(parameter)] for group in self.optimizer.param_groups for parameter in group["params"]]
 
 
 class _Average(AveragedModel):
