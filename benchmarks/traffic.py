@@ -107,7 +107,14 @@ def count_bytes(case: Case, data: Path, form: str, processes: int, steps: int, r
     """Bytes that all processes have sent in a training of `steps` steps, by the kernel's counters."""
     line = [sys.executable, "-m", "classicnets", "train", case.net, "--data", str(data), "--device", "cpu"]
     line += ["--processes", str(processes), "--parallel", form, "--limit", str(steps * case.batch)]
-    line += ["--runs", str(runs), "--set", *(f"{key}={value}" for key, value in case.all_settings.items())]
+    line += [
+        "--save-every",
+        "100000",
+        "--runs",
+        str(runs),
+        "--set",
+        *(f"{key}={value}" for key, value in case.all_settings.items()),
+    ]
     quoted = " ".join(f"'{word}'" for word in line)
     shell = ["unshare", "--net", "sh", "-c", _COUNT.format(command=quoted)]
     process = subprocess.run(shell, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
