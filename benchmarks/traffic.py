@@ -5,7 +5,7 @@
 
 Each case is the command `classicnets train NET --processes N --parallel FORM` in a network namespace of its own, whose
 loopback interface carries nothing else. It runs twice, with few steps and with more: the difference is that of the
-steps, without start, evaluation and checkpoint. /proc/net/dev counts with the headers of TCP (about 0.1%) and with the
+steps, without start, evaluation, checkpoint and the five reports of an epoch. /proc/net/dev counts with the headers of TCP (about 0.1%) and with the
 messages of control, of which the prediction has none. Images are noise; bytes depend neither on them nor on the load.
 
 ddp, hybrid  of every network
@@ -41,7 +41,10 @@ _TIMEOUT = 600  # seconds of one training
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A network with its data, as several processes train it; `steps` are those of the short and of the long run."""
+    """A network with its data, as several processes train it; `steps` are those of the short and of the long run.
+
+    Both are multiples of 5, so that both epochs have five reports, at which the weights may be gathered.
+    """
 
     net: str
     forms: Sequence[str]
@@ -82,7 +85,7 @@ CASES = {
         forms=("ddp", "hybrid"),
         batch=64,
         channels=3,
-        steps=(5, 8),
+        steps=(5, 10),
         processes=(2,),
     ),
 }
