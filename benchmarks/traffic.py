@@ -5,8 +5,9 @@
 
 Each case is the command `classicnets train NET --processes N --parallel FORM` in a network namespace of its own, whose
 loopback interface carries nothing else. It runs twice, with few steps and with more: the difference is that of the
-steps, without start, evaluation, checkpoint and the five reports of an epoch. /proc/net/dev counts with the headers of TCP (about 0.1%) and with the
-messages of control, of which the prediction has none. Images are noise; bytes depend neither on them nor on the load.
+steps, without start, evaluation, checkpoint and the five reports of an epoch. /proc/net/dev counts with the headers of
+TCP (about 0.1%) and with the messages of control, of which the prediction has none. Images are noise; bytes depend
+neither on them nor on the load.
 
 ddp, hybrid  of every network
 towers       of the network of 2012, with images of 67 pixels, so that two processes compute it quickly
