@@ -79,8 +79,10 @@ def line(kind: str, values: Mapping[str, Any]) -> str:
 
 
 def to_dict(event: Event) -> dict[str, Any]:
-    """Return the event's values for JSON; an Advice stores its message as "said"."""
+    """Return the event's values for JSON; an Advice stores its message as "said", and one process has no `slowest`."""
     values = asdict(event)
+    if not values.get("slowest", True):
+        del values["slowest"]
     return {"said" if key == "message" else key: value for key, value in values.items()}
 
 

@@ -73,6 +73,11 @@ def start(root: Path, folder: str, name: str) -> Path:
     return session.folder.path
 
 
+def norm_of_own_part(_shards: Shards, net: torch.nn.Module) -> torch.Tensor:
+    """A wrong norm of the gradients: that of the parameters of this process."""
+    return torch.nn.utils.get_total_norm([p.grad for p in net.parameters() if p.grad is not None])
+
+
 def main(root: Path) -> None:
     """Train each run that this number of processes can share, and interrupt one."""
     from classicnets import machine
@@ -100,9 +105,7 @@ def main(root: Path) -> None:
         if name == "in_parts":  # as if the first process had too little memory for the state
             machine.available_memory_bytes = lambda: 1000
         if name == "control":  # each process clips by the norm of its own part
-            Shards.norm = lambda self, net: torch.nn.utils.get_total_norm(
-                [p.grad for p in net.parameters() if p.grad is not None]
-            )  # type: ignore[method-assign]
+            Shards.norm = norm_of_own_part  # type: ignore[method-assign, assignment]
         with shared_folder(world, path) as own:
             session = Session.resume(own, quiet, trust=True, group=Group(world))
             try:

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     processes = arguments.read(args, Processes)
     many_runs = _has_many_runs(args, options, study)
     is_shared = process.is_one_of_several()
-    _check_processes(args, processes, is_shared=is_shared, many_runs=many_runs)
+    _check_processes(args, processes, is_shared=is_shared, many_runs=many_runs, resumes=bool(options.resume))
     if options.jsonl and (args.json or options.dry_run):
         args.parser.error(_("--jsonl cannot be combined with --json or --dry-run"))
     if many_runs and (options.jsonl or output.tensorboard):
@@ -106,7 +106,9 @@ def run(args: argparse.Namespace) -> int:
     return _train(api.training.start(plan, output, console.print), options, output, as_json=args.json)
 
 
-def _check_processes(args: argparse.Namespace, options: Processes, *, is_shared: bool, many_runs: bool) -> None:
+def _check_processes(
+    args: argparse.Namespace, options: Processes, *, is_shared: bool, many_runs: bool, resumes: bool
+) -> None:
     """Raise UsageError CN206 for options of several processes that contradict others."""
     if many_runs and (is_shared or options.processes is not None):
         args.parser.error(
@@ -114,6 +116,13 @@ def _check_processes(args: argparse.Namespace, options: Processes, *, is_shared:
         )
     if is_shared and options.processes is not None:
         args.parser.error(_("torchrun has started the processes, so --processes has no effect"))
+    hint = again("classicnets", "train", processes=2)
+    if is_shared:
+        reason = _("torchrun restarts the processes; its own option has the same name")
+        arguments.reject(args, (Processes,), {"max_restarts"}, reason, hint)
+    elif (options.processes or 1) == 1:
+        without_effect = {"max_restarts", "process_timeout"} | (set() if resumes else {"local_batch_norm"})
+        arguments.reject(args, (RunSpec, Processes), without_effect, _("there is only one process"), hint)
 
 
 def _launch(args: argparse.Namespace, session: Session, options: Processes) -> int:
