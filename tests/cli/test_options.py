@@ -198,7 +198,6 @@ EFFECTIVE: list[tuple[str, str]] = [
     ("train lenet_d2l --data GRAY --dry-run --json", "--deterministic"),
     ("train lenet_d2l --data GRAY --dry-run --json", "--keep-epochs"),
     ("train lenet_d2l --data GRAY --dry-run --json", "--loader-threads 2"),
-    ("train lenet_d2l --data GRAY --dry-run --json", "--local-batch-norm"),
     ("train lenet_d2l --data GRAY --dry-run --json --processes 2 --gpu h200", "--parallel hybrid"),
     ("train lenet_d2l --data GRAY --dry-run", "--seeds 2"),
     ("evaluate RUN", "--json"),
