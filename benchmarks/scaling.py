@@ -144,7 +144,8 @@ def torchrun(inside: Sequence[Sequence[str]], line: Sequence[str]) -> str:
         outputs = [child.communicate(timeout=_TIMEOUT) for child in children]
     finally:
         for child in children:
-            child.kill()
+            child.terminate()  # an agent of torchrun ends its processes
+            child.wait()
     if any(child.returncode for child in children):
         raise RuntimeError("\n".join(error[-2000:] for _, error in outputs))
     return "".join(output for output, _ in outputs)

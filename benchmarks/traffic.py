@@ -5,12 +5,13 @@
 
 Each case is the command `classicnets train NET --processes N --parallel FORM` in a network namespace of its own, whose
 loopback interface carries nothing else. It runs twice, with few steps and with more: the difference is that of the
-steps, without start, evaluation and checkpoint. /proc/net/dev counts with the headers of TCP (about 0.1%) and with the
-messages of control, of which the prediction has none. Images are noise; bytes depend neither on them nor on the load.
+steps, without start, evaluation, checkpoint and the five reports of an epoch. /proc/net/dev counts with the headers of
+TCP (about 0.1%) and with the messages of control, of which the prediction has none. Images are noise; bytes depend
+neither on them nor on the load.
 
 ddp, hybrid  of every network
 towers       of the network of 2012, with images of 67 pixels, so that two processes compute it quickly
-full size    torchvision's AlexNet with 1,000 classes and 224 pixels, 32 images for each of two processes
+full size    torchvision's AlexNet with 224 pixels, 32 images for each of two processes
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ _TIMEOUT = 600  # seconds of one training
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A network with its data, as several processes train it; `steps` are those of the short and of the long run."""
+    """A network with its data, as several processes train it; `steps` are those of the short and of the long run.
+
+    Both are multiples of 5, so that both epochs have five reports, at which the weights may be gathered.
+    """
 
     net: str
     forms: Sequence[str]
@@ -82,8 +86,7 @@ CASES = {
         forms=("ddp", "hybrid"),
         batch=64,
         channels=3,
-        classes=1000,
-        steps=(5, 8),
+        steps=(5, 10),
         processes=(2,),
     ),
 }
@@ -108,7 +111,14 @@ def count_bytes(case: Case, data: Path, form: str, processes: int, steps: int, r
     """Bytes that all processes have sent in a training of `steps` steps, by the kernel's counters."""
     line = [sys.executable, "-m", "classicnets", "train", case.net, "--data", str(data), "--device", "cpu"]
     line += ["--processes", str(processes), "--parallel", form, "--limit", str(steps * case.batch)]
-    line += ["--runs", str(runs), "--set", *(f"{key}={value}" for key, value in case.all_settings.items())]
+    line += [
+        "--save-every",
+        "100000",
+        "--runs",
+        str(runs),
+        "--set",
+        *(f"{key}={value}" for key, value in case.all_settings.items()),
+    ]
     quoted = " ".join(f"'{word}'" for word in line)
     shell = ["unshare", "--net", "sh", "-c", _COUNT.format(command=quoted)]
     process = subprocess.run(shell, capture_output=True, text=True, timeout=_TIMEOUT, check=False)

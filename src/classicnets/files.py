@@ -149,6 +149,13 @@ def move_folder_into_place(part: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder, which disappears as a whole before its files do. Raises OSError."""
+    with folder_beside(path) as removed:
+        path.rename(removed / path.name)
+        sync_folder(path.parent)
+
+
 def check_target(path: Path, *, option: str, is_folder: bool = False) -> None:
     """Check, before any work is done, that a file or a folder can be written.
 

@@ -34,6 +34,7 @@ FULL = RunSpec(
     net="lenet_d2l", data="blobs", limit=5, on_bad_image="skip", loader_threads=2, recipe="fast",
     settings={"epochs": "2", "net.pool": "max"}, variation={"activation": "relu"}, weights="a.pth", seed=3,
     device="cpu", precision="float32", threads=1, batch_threads=2, keep_epochs=True, deterministic=True,
+    parallel="hybrid", local_batch_norm=True,
 )  # fmt: skip
 
 

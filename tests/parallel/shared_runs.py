@@ -41,8 +41,10 @@ _FACTS: dict[str, Any] = {
     "macs": 1,
     "units": 1,
 }
-NETS["one_tower"] = Entry(builder="parallel.shared_nets:one_tower", **_FACTS)
-NETS["two_towers"] = Entry(builder="parallel.shared_nets:two_towers", crossings=("conv3", "fc6", "fc7"), **_FACTS)
+ENTRIES = {  # of the registry, only while these runs are trained
+    "one_tower": Entry(builder="parallel.shared_nets:one_tower", **_FACTS),
+    "two_towers": Entry(builder="parallel.shared_nets:two_towers", crossings=("conv3", "fc6", "fc7"), **_FACTS),
+}
 
 # name -> network, form, classes; by the numbers of processes that run it
 RUNS: dict[str, tuple[str, str, int]] = {
@@ -86,6 +88,7 @@ def main(root: Path) -> None:
     from classicnets.parallel.share import shared_folder
     from classicnets.parallel.world import end_now, join
 
+    NETS.update(ENTRIES)
     torch.set_num_threads(1)
     worlds._CONTROL_SECONDS = 0.0  # stops are noticed after each step, however fast it is
     world = join(60)

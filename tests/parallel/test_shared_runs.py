@@ -7,23 +7,32 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from classicnets.models.registry import NETS
 from classicnets.runs import checkpoint, history, parts
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import Output
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
-from parallel.shared_runs import RUNS, quiet, spec
+from parallel.shared_runs import ENTRIES, RUNS, quiet, spec
 from support.idx import make_idx_folder
 
 EXACT = 1e-12
 TESTS = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _registered() -> Iterator[None]:
+    with mock.patch.dict(NETS, ENTRIES):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@
 
 The model counts what the forms of `parallel/` exchange (`exchanges`): gradients are summed by a ring; hybrid gathers
 the rows and the columns of dense layers, and sends their gradients back by all-to-all; towers gather the channels that
-both read. It leaves out the messages of control (sums of the loss, a small one about every half second), the
-evaluation, and what TCP adds.
+both read. It leaves out the messages of control (a small one about every half second), the five reports of an
+epoch, for which divided weights are gathered, the evaluation, checkpoints, and what TCP adds.
 
 Sources: A. Krizhevsky, One weird trick for parallelizing convolutional neural networks, arXiv:1404.5997, 2014, for
 hybrid (its scheme a) and for when it pays; A. Krizhevsky et al., NIPS 2012, for towers.

@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +20,7 @@ from torch.distributed import HashStore, ProcessGroupGloo  # type: ignore[attr-d
 
 from classicnets.parallel.hardware import LOOPBACK_LATENCY, LOOPBACK_RATE, Link
 from classicnets.text import _
+from classicnets.workers import ordered_map
 
 _SIZE = 16 * 2**20
 _CALLS = 5
@@ -57,13 +57,13 @@ def main() -> None:
     size = int(sys.argv[1])
     torch.set_num_threads(1)
     store = HashStore()
-    with ThreadPoolExecutor(size) as pool:
-        large, small = zip(*pool.map(lambda rank: _rank(store, rank, size), range(size)), strict=True)
-        rounds = 2 * (size - 1)
-        latency = max(small) / rounds
-        rate = rounds / size * _SIZE / max(max(large) - max(small), 1e-9)
-        print(rate, latency, flush=True)
-        os._exit(0)
+    ranks = ordered_map(lambda rank: _rank(store, rank, size), range(size), threads=size, ahead=size)
+    large, small = zip(*ranks, strict=True)
+    rounds = 2 * (size - 1)
+    latency = max(small) / rounds
+    rate = rounds / size * _SIZE / max(max(large) - max(small), 1e-9)
+    print(rate, latency, flush=True)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ number of processes, also one, can read them.
 from __future__ import annotations
 
 import re
-import shutil
 import uuid
 from collections.abc import Collection
 from contextlib import ExitStack
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor
 
 from classicnets.errors import DataError
-from classicnets.files import cannot_write, native_path, sync_folder
+from classicnets.files import cannot_write, move_folder_into_place, native_path, remove_folder
 from classicnets.runs import checkpoint
 from classicnets.text import _, plural
 
@@ -76,9 +75,9 @@ def complete(folder: Path) -> Path:
     run, older = folder.parent, _all(folder.parent)
     path = run / folder.name.split(".")[1]
     try:
-        folder.rename(path)
-        sync_folder(run)
-        _remove(older)
+        move_folder_into_place(folder, path)
+        for old in older:
+            remove_folder(old)
     except OSError as error:
         raise cannot_write(path, error) from error
     return path
@@ -87,7 +86,8 @@ def complete(folder: Path) -> Path:
 def remove(run: Path) -> None:
     """Remove the checkpoints in parts of a run folder, because last.safetensors is newer. Raises MachineError CN401."""
     try:
-        _remove(_all(run))
+        for folder in _all(run):
+            remove_folder(folder)
     except OSError as error:
         raise cannot_write(run, error) from error
 
@@ -215,12 +215,3 @@ def _all(run: Path) -> list[Path]:
     """The checkpoints in parts of a run folder, the newest last."""
     found = [(int(match[1]), path) for path in run.glob("state-*") if (match := _NAME.fullmatch(path.name))]
     return [path for _number, path in sorted(found)]
-
-
-def _remove(folders: list[Path]) -> None:
-    """Remove folders, each of which disappears before its files do."""
-    for folder in folders:
-        temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}.part")
-        folder.rename(temporary)
-        sync_folder(folder.parent)
-        shutil.rmtree(temporary)
