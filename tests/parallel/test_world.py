@@ -17,6 +17,7 @@ from classicnets import api, machine
 from classicnets.errors import ClassicnetsError, MachineError, UsageError
 from classicnets.parallel import elastic, launch, world
 from classicnets.parallel.place import Place, check_torch, read_place
+from classicnets.runs.folder import RunFolder
 from support.command_line import CommandLine
 
 TESTS = Path(__file__).parent.parent
@@ -221,7 +222,7 @@ def test_processes_need_cores_or_devices(
     assert (noted, message) == (True, "") if why == "note" else why in message and bool(why) == bool(message)
 
 
-def test_jobs_find_their_unfinished_run(tmp_path: Path) -> None:
+def test_jobs_find_their_unfinished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job resumes its own unfinished run, with the same options only; other jobs and finished runs are left alone."""
     words = ["train", "lenet_d2l"]
     job = elastic.Job(place(), tmp_path, words)
@@ -231,8 +232,15 @@ def test_jobs_find_their_unfinished_run(tmp_path: Path) -> None:
     job.start(run)
     assert job.run() is None  # there is no run folder
     assert elastic.Job(place(TORCHELASTIC_RUN_ID="other"), tmp_path, words).run() is None
-    job.finish()
-    assert not [*tmp_path.glob(".job*")]
+    for facts, restarts, expected in [({}, 0, run), ({}, 1, run), ({"result": {}}, 1, run), ({"result": {}}, 0, None)]:
+        monkeypatch.setattr(RunFolder, "read", lambda _run, facts=facts: facts)
+        job.start(run)
+        assert elastic.Job(place(TORCHELASTIC_RESTART_COUNT=str(restarts)), tmp_path, words).run() == expected
+    assert not [*tmp_path.glob(".job*")]  # the job of that id has ended
+    monkeypatch.setattr(RunFolder, "read", lambda _run: {})
+    job.start(run)
+    with pytest.raises(UsageError, match="other options"):
+        elastic.Job(place(), tmp_path, [*words, "--seed", "1"]).run()
 
 
 @pytest.mark.parametrize(

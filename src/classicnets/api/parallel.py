@@ -114,7 +114,8 @@ def session(
                 job.start(path)
     world.folder = world.broadcast(str(path))
     restarted = world.place.restart_count > 0
-    if world.broadcast(restarted and (world.has_finished or (path is not None and _is_complete(path)))):
+    is_first = world.rank == 0  # the others may be on machines without the folder
+    if world.broadcast(is_first and restarted and (world.has_finished or (path is not None and _is_complete(path)))):
         yield None
     else:
         with shared_folder(world, path) as own:
@@ -129,7 +130,7 @@ def session(
                 group=Group(world),
             )
             yield training.coached(resumed) if world.rank == 0 else resumed
-    if world.rank == 0 and path is not None and _is_complete(path):
+    if is_first and path is not None and _is_complete(path):
         streams.flush()
         world.finish()
         if job is not None:

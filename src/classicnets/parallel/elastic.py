@@ -55,6 +55,7 @@ class Job:
             facts = parse(self._file.read_bytes())
             run, words = RunFolder(self._runs / facts["run"]), facts["words"]
             if "result" in run.read() and not self._restarted:
+                self.finish()  # a job of this id that has ended
                 return None
         except (
             OSError,
