@@ -59,7 +59,8 @@ def main() -> None:
                 different, end = different + 1, "with other weights"
             if run.is_complete and run.was_killed:
                 recoveries.append(run.seconds - undisturbed.seconds)
-            print(f"run {number}: killed after {moment:.1f} s, ends after {run.seconds:.1f} s {end}", flush=True)
+            kill = f"killed after {moment:.1f} s" if run.was_killed else "ended before it was killed"
+            print(f"run {number}: {kill}, ends after {run.seconds:.1f} s {end}", flush=True)
             if end != "as one that is not interrupted":
                 print(run.log)
         print(f"{len(recoveries)} runs with a kill: {lost} lost, {hangs} hangs, {different} with other weights")
