@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from torch._C._distributed_c10d import HashStore, PrefixStore
@@ -229,7 +229,8 @@ def test_jobs_find_their_unfinished_run(tmp_path: Path, monkeypatch: pytest.Monk
     job.start(run)
     assert job.run() is None  # there is no run folder
     assert elastic.Job(place(TORCHELASTIC_RUN_ID="other"), tmp_path, words).run() is None
-    for facts, restarts, expected in [({}, 0, run), ({}, 1, run), ({"result": {}}, 1, run), ({"result": {}}, 0, None)]:
+    complete: dict[str, Any] = {"result": {}}
+    for facts, restarts, expected in [({}, 0, run), ({}, 1, run), (complete, 1, run), (complete, 0, None)]:
         monkeypatch.setattr(RunFolder, "read", lambda _run, facts=facts: facts)
         job.start(run)
         assert elastic.Job(place(TORCHELASTIC_RESTART_COUNT=str(restarts)), tmp_path, words).run() == expected
