@@ -529,12 +529,15 @@ def _meet(store: Store, place: Place, patience: float | None = None) -> str:
         raise Quiet(4)
     missing = others if place.rank == 0 else [0]
     why = _("no answer from rank {ranks} in {seconds:.0f} s", ranks=text.join([*map(str, missing)]), seconds=patience)
-    raise _no_connection(place, why)
+    raise _no_connection(place, why, _("start again; a process that waits for a disk or a device may start too late"))
 
 
-def _no_connection(place: Place, why: str) -> MachineError:
+def _no_connection(place: Place, why: str, hint: str = "") -> MachineError:
     host, port = place.master
-    hints = [_("check that the port {port} of {host} is free, and that a firewall lets it pass", port=port, host=host)]
+    hints = [
+        hint
+        or _("check that the port {port} of {host} is free, and that a firewall lets it pass", port=port, host=host)
+    ]
     if place.local_size < place.size:
         variable = command("export", "GLOO_SOCKET_IFNAME=INTERFACE")
         hints.append(_("{command}   # the network interface that connects the machines", command=variable))
