@@ -7,9 +7,10 @@ import mmap
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +20,8 @@ from classicnets.text import _, command
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # no space is left on the disk, or for this user
 
+_PREFIX, _IN_USE = "classicnets-", ".in-use"  # of temporary folders, and the file that is locked while one is used
+_YOUNG_SECONDS = 60.0  # a temporary folder of this age may be about to be locked
 _NO_HOME = Path(os.devnull, "no-home-folder")  # nothing is there, and nothing can be written there
 _MAX_STEM, _MAX_SUFFIX = 40, 16  # letters of a file's name in that of its temporary file; a name has at most 255 bytes
 
@@ -75,14 +78,37 @@ def temporary_file(path: Path) -> Iterator[Path]:
 def temporary_folder() -> Iterator[Path]:
     """Yield a folder of the system for temporary files; it is removed at the end.
 
+    If the process is killed before, the next call of another process removes the folder.
+
     Raises:
         MachineError: CN401, there is no such folder, or it cannot be written.
     """
+    from filelock import FileLock
+
     try:
-        with tempfile.TemporaryDirectory(prefix="classicnets-", ignore_cleanup_errors=True) as folder:
-            yield Path(folder)
+        folder = tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
     except OSError as error:
         raise _no_temporary_file(error) from error
+    with folder as name:
+        lock = FileLock(Path(name, _IN_USE))
+        with suppress(OSError):  # on a file system without locks
+            lock.acquire(timeout=0)
+            _remove_abandoned_folders(Path(name).parent)
+        try:
+            yield Path(name)
+        finally:
+            lock.release()
+
+
+def _remove_abandoned_folders(parent: Path) -> None:
+    """Remove folders of `temporary_folder` whose processes have been killed."""
+    from filelock import FileLock
+
+    for lock in parent.glob(f"{_PREFIX}*/{_IN_USE}"):
+        with suppress(OSError):  # also that it is locked
+            if time.time() - lock.stat().st_mtime > _YOUNG_SECONDS:  # a younger one may be about to be locked
+                with FileLock(lock, timeout=0):
+                    shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def open_temporary_file() -> IO[bytes]:

@@ -84,9 +84,10 @@ def main(root: Path) -> None:
     """Train each run that this number of processes can share, and interrupt one."""
     from classicnets import machine
     from classicnets.parallel import world as worlds
+    from classicnets.parallel.failure import end_now
     from classicnets.parallel.group import Group
+    from classicnets.parallel.meeting import join
     from classicnets.parallel.share import shared_folder
-    from classicnets.parallel.world import end_now, join
 
     NETS.update(ENTRIES)
     torch.set_num_threads(1)
@@ -118,7 +119,7 @@ def main(root: Path) -> None:
                 session.finish()
             except KeyboardInterrupt:
                 session.lock.release()
-                world.stop_requested = False
+                world.failures.stop_requested = False
         Shards.norm = norm  # type: ignore[method-assign]
         machine.available_memory_bytes = available
     world.close()

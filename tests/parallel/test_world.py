@@ -15,7 +15,7 @@ from torch._C._distributed_c10d import HashStore, PrefixStore
 
 from classicnets import api, machine
 from classicnets.errors import ClassicnetsError, MachineError, UsageError
-from classicnets.parallel import elastic, launch, world
+from classicnets.parallel import elastic, failure, launch, meeting
 from classicnets.parallel.place import Place, check_torch, read_place
 from classicnets.runs.folder import RunFolder
 from support.command_line import CommandLine
@@ -72,7 +72,7 @@ def launched(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str])
         ("own", 1, "error[CN101]: the loss is not finite\n  where: here (rank 1 on"),
         ("all", 1, "error[CN101]: the loss is not finite\n  where: here\n"),
         ("bug", 1, "ZeroDivisionError: a bug"),
-        ("different", 2, "lr is 0.2, and 0.1 on rank 0"),
+        ("different", 2, "lr: 0.2 instead of 0.1"),
         ("killed", 4, "error[CN405]: process 1 of 2 is gone"),
         ("hangs", 4, "error[CN405]: process 1 of 2 does not respond"),
     ],
@@ -102,7 +102,7 @@ def test_attempts_do_not_meet() -> None:
         found: dict[int, str] = {}
 
         def meet(rank: int, found: dict[int, str] = found) -> None:
-            found[rank] = world._meet(store, place(RANK=str(rank), LOCAL_RANK=str(rank)))
+            found[rank] = meeting.meet(store, place(RANK=str(rank), LOCAL_RANK=str(rank)))
 
         threads = [threading.Thread(target=meet, args=(rank,)) for rank in (1, 0)]
         for thread in threads:
@@ -117,7 +117,7 @@ def test_attempts_do_not_meet() -> None:
 
 def test_processes_that_do_not_come_are_named() -> None:
     with pytest.raises(MachineError) as error:
-        world._meet(HashStore(), place(RANK="0", LOCAL_RANK="0"), 0.1)
+        meeting.meet(HashStore(), place(RANK="0", LOCAL_RANK="0"), 0.1)
     assert error.value.code == "CN406" and "no answer from rank 1 in 0 s" in error.value.why
 
 
@@ -137,8 +137,8 @@ def end_of_meeting(store: HashStore, rank: int) -> str | BaseException:
     """What one of four processes has after it has waited for the others: the prefix of keys, or the exception."""
     of_four = {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "4", "RANK": str(rank), "LOCAL_RANK": str(rank)}
     try:
-        return world._meet(store, place(**of_four), 0.3)
-    except (MachineError, world.Quiet) as error:
+        return meeting.meet(store, place(**of_four), 0.3)
+    except (MachineError, failure.Quiet) as error:
         return error
 
 

@@ -23,10 +23,10 @@ def main(fault: str, timeout: float) -> int:
         assert world.broadcast_bytes(b"" if world.rank == 0 else None) == b""
         turns, code = [], 0
         with world.alone_first():
-            turns = world.store.multi_get(["first"]) if world.store.check(["first"]) else []
+            turns = world._store.multi_get(["first"]) if world._store.check(["first"]) else []
             if world.rank == 0:
                 time.sleep(2 * timeout if fault == "slow" else 0)
-                world.store.set("first", "done")
+                world._store.set("first", "done")
         assert bool(turns) == (world.rank > 0)
         for step in range(1, 6):
             world.phase("computing", step)

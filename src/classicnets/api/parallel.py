@@ -16,8 +16,9 @@ from classicnets import __version__
 from classicnets.api import training
 from classicnets.errors import MachineError
 from classicnets.parallel import launch as launching
-from classicnets.parallel import world as worlds
+from classicnets.parallel import meeting
 from classicnets.parallel.elastic import Job
+from classicnets.parallel.failure import Lost, Quiet, end_now, say_restart
 from classicnets.parallel.group import Group
 from classicnets.parallel.launch import check_processes, launch
 from classicnets.parallel.place import read_place
@@ -52,23 +53,23 @@ def joined(timeout: float) -> Iterator[World]:
     """
     global _has_joined  # noqa: PLW0603 - a process joins once
     if launching.outcome():  # an error has ended the run, and this process was started only because of it
-        worlds.end_now(1)
+        end_now(1)
     try:
-        world = worlds.join(timeout)
-    except (worlds.Quiet, MachineError) as error:
+        world = meeting.join(timeout)
+    except (Quiet, MachineError) as error:
         _end_after(error)
     _has_joined = True
     if world.rank:
         streams.mute()
-    failure = None
+    failed = None
     try:
         yield world
         world.close()
     except BaseException as error:
         _ignore_signals()
-        failure = world.settle(error)
-    if failure is not None:
-        _end_after(failure)
+        failed = world.failures.settle(error)
+    if failed is not None:
+        _end_after(failed)
 
 
 @contextmanager
@@ -112,7 +113,7 @@ def session(
                 started.lock.release()
                 del started
                 job.start(path)
-    world.folder = world.broadcast(str(path))
+    world.failures.folder = world.broadcast(str(path))
     restarted = world.place.restart_count > 0
     is_first = world.rank == 0  # the others may be on machines without the folder
     if world.broadcast(is_first and restarted and (world.has_finished or (path is not None and _is_complete(path)))):
@@ -155,11 +156,11 @@ def take_part(session: Session) -> None:
 
 def _end_after(failure: BaseException) -> NoReturn:
     """End this process after a failure: quietly, to be started again, or with an error, which is raised."""
-    if isinstance(failure, worlds.Quiet):
+    if isinstance(failure, Quiet):
         _end(failure.exit_code)
     streams.unmute()
-    if isinstance(failure, worlds.Lost) and failure.restarts:
-        worlds.say_restart(failure, read_place())
+    if isinstance(failure, Lost) and failure.restarts:
+        say_restart(failure, read_place())
         _end(RESTART)
     raise failure
 
@@ -178,7 +179,7 @@ def _end(code: int) -> NoReturn:
     is_final = code != RESTART and (_has_joined or code not in _STOPPED)
     if is_final and launching.write_outcome(code) and _has_joined:
         code = 0
-    worlds.end_now(code)
+    end_now(code)
 
 
 def leave(code: int) -> None:

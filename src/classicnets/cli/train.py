@@ -184,16 +184,16 @@ def _train_part(world: World, session: Session | None, options: Train, output: O
     """Train in one of several processes; `session` is None if the run is complete after a restart."""
     if session is None:
         if world.rank == 0 and not world.has_finished:
-            _show_result(Path(world.folder), options, as_json=as_json)
+            _show_result(Path(world.failures.folder), options, as_json=as_json)
         return 0
     if world.rank == 0:
         if session.state.epoch or session.state.step:
             report.tables.console(stderr=True).print(
                 _("resuming {run} after {position}", run=session.folder.path, position=session.position)
             )
-        return _train(session, options, output, as_json=as_json, stopping=world.interruptible())
+        return _train(session, options, output, as_json=as_json, stopping=world.failures.interruptible())
     try:
-        with world.interruptible():
+        with world.failures.interruptible():
             api.parallel.take_part(session)
     except KeyboardInterrupt:
         return 130

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from classicnets.files import temporary_folder
 from classicnets.parallel.world import World
 from classicnets.runs.folder import RunFolder
 
@@ -31,14 +31,14 @@ def shared_folder(world: World, path: Path | None) -> Iterator[Path]:
                     pass
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="classicnets-") as folder:
+    with temporary_folder() as folder:
         for name in world.broadcast(None):
-            file = Path(folder, name)
+            file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
             with file.open("wb") as content:
                 while block := world.broadcast_bytes(None):
                     content.write(block)
-        yield Path(folder)
+        yield folder
 
 
 def _is_needed(file: Path) -> bool:
