@@ -21,7 +21,7 @@ from classicnets.evaluation.predictor import Predictor, batch_size
 from classicnets.models.modules import copy_module
 from classicnets.models.registry import NETS
 from classicnets.parallel import choice, hybrid, towers
-from classicnets.parallel.gradients import SharedGradients, examine
+from classicnets.parallel.gradients import SharedGradients, Traits, examine
 from classicnets.parallel.mesh import Mesh, rows_of_ranks
 from classicnets.parallel.saving import Saving, state_bytes
 from classicnets.parallel.shards import Shards
@@ -33,7 +33,30 @@ from classicnets.training.state import State
 
 
 class Group(Alone):
-    """The group of the processes of `world`; every method is called by all of them, in the same order."""
+    """The group of the processes of `world`; every method is called by all of them, in the same order.
+
+    A session calls `smallest_batch`, then `place`, which sets how the run is shared; then the methods that need that;
+    and `gradients` before the first step, whose end `agree` reports.
+
+    Attributes:
+        form, reason: how the run is shared, and why; set by `place`, as are the following.
+        local_batch_norm: whether batch normalization is over the rows of each process.
+        traits: what the network does in a step.
+        whole_network: the whole network, which is evaluated and saved.
+        mesh, shards: the processes, and the parts of the network that this one has.
+        saving: how checkpoints are saved.
+        computing: what computes the gradients; set by `gradients`.
+    """
+
+    form: str
+    reason: str
+    local_batch_norm: bool
+    traits: Traits
+    whole_network: nn.Module
+    mesh: Mesh
+    shards: Shards
+    saving: Saving
+    computing: SharedGradients
 
     def __init__(self, world: World) -> None:
         super().__init__(counted_dropout=True)
