@@ -271,12 +271,13 @@ The system ends a process if memory runs out, and a queue ends all of them if th
 wait forever for a disk or a device. The others cannot go on without it. All are started again from the last
 checkpoint, at most --max-restarts times (with torchrun: --max-restarts of torchrun, whose default is 0); this error is
 the end of the last attempt.
+If a whole machine is lost, docs/scale.md says how the others go on without it.
 What to do: look at the memory of that machine, then resume the run from its last checkpoint with the command of the
 hint, which works with any number of processes. If a step takes longer than --process-timeout, raise it.""",
     "CN406": """The processes of a run cannot be connected with each other.
 They meet at an address and a port that torchrun gives to each of them, and then connect directly. Another program may
 use the port, a firewall may block it, or a machine may announce an address that the others cannot reach, such as
-127.0.0.1.
+127.0.0.1. A process may also fail to start, or be slower than the others by more than 30 seconds.
 What to do: see the hints. On several machines, the environment variable GLOO_SOCKET_IFNAME names the network interface
 that connects them (`ip address` lists them); --rdzv-endpoint HOST:PORT of torchrun chooses where they meet.""",
     "CN407": """This torch cannot train a run with several processes: it is too old, or it was built without

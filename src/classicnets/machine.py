@@ -6,6 +6,7 @@ Imports torch only within the functions that need it.
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib
 import io
 import logging
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -212,6 +213,13 @@ def keep_memory() -> bool:
         return all(library.mallopt(parameter, value) for parameter, value in settings)
     except (OSError, AttributeError):
         return False
+
+
+def release_memory() -> None:
+    """Return freed memory to the system, before other processes need it; `keep_memory` would keep it."""
+    gc.collect()
+    with suppress(OSError, AttributeError):  # glibc only
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def tune_process() -> None:

@@ -50,7 +50,8 @@ def test_notes_on_the_data_are_printed_by_the_process_that_starts_the_run(
 
     monkeypatch.setattr(process, "is_one_of_several", lambda: True)
     monkeypatch.setattr(process, "endings", [])
-    monkeypatch.setattr(api.parallel, "joined", nullcontext)
+    monkeypatch.setattr(process, "stops_quietly", process.stops_quietly)
+    monkeypatch.setattr(api.parallel, "joined", lambda _timeout: nullcontext(SimpleNamespace(rank=1)))
     monkeypatch.setattr(api.parallel, "session", session)
     monkeypatch.setattr(api.training, "plan", lambda *_, **__: None)
     monkeypatch.setattr(api.training, "start", start)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -26,6 +25,20 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 TORCHRUN += ["-m", "classicnets", *TRAIN]
 
 
+# of each start of the processes: the rank of the process that kills itself, and when; see dying/sitecustomize.py
+DEATHS = [
+    (1, "start"),
+    (0, "joining"),
+    (1, "reading"),
+    (0, "first step"),
+    (1, "later step"),
+    (1, "evaluation"),
+    (0, "reports"),
+    (1, "end"),
+    (0, "result"),
+]
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with images, in which the runs are."""
@@ -35,11 +48,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def started(root: Path, name: str, command: list[str]) -> Iterator[subprocess.Popen[str]]:
+def started(root: Path, name: str, command: list[str], *, deaths: bool = False) -> Iterator[subprocess.Popen[str]]:
     """A command that runs in a folder of its own; its processes are killed at the end if they are still there."""
     folder = root / name
     folder.mkdir()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    if deaths:
+        environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent / "dying"), *sys.path])
+        environment["TEST_DEATHS"] = "\n".join(f"{rank} {moment}" for rank, moment in DEATHS)
     words = [*command, "--data", str(root / "data"), *SETTINGS]
     process = subprocess.Popen(
         words, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -102,16 +118,20 @@ def assert_equal_weights(run: Path, expected: dict[str, torch.Tensor]) -> None:
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
 
 
-def test_a_killed_process_is_started_again(root: Path, uninterrupted: dict[str, torch.Tensor]) -> None:
-    """The run resumes by itself, and ends with the weights of one that nothing has interrupted."""
-    with started(root, "killed", LAUNCHED) as process:
-        wait_until_saved(root, "killed", process)
-        time.sleep(random.Random().uniform(0, 0.5))
-        os.kill(random.choice(children(process.pid)), signal.SIGKILL)
-        _out, err = process.communicate(timeout=100)
+def test_a_process_that_is_killed_is_started_again(root: Path, uninterrupted: dict[str, torch.Tensor]) -> None:
+    """Whatever a process is doing when it is killed, the run goes on by itself and ends as one that is not interrupted.
+
+    Each start of the processes has another kind of death; the processes that remain get a SIGTERM from the launcher.
+    """
+    with started(root, "killed", [*LAUNCHED, "--max-restarts", str(len(DEATHS))], deaths=True) as process:
+        out, err = process.communicate(timeout=400)
     assert process.returncode == 0, err
-    assert err.count("restart 1 of 3") == 1 and "error" not in err
+    assert err.count("starting 2 processes") == 1
+    assert "error" not in err and "stopped" not in err and "Traceback" not in err, err
+    assert [parse(line)["event"] for line in out.splitlines()].count("result") == 1
     assert_equal_weights(run_in(root, "killed"), uninterrupted)
+    deaths = (root / "killed" / "deaths").read_text().splitlines()
+    assert deaths == [f"{rank} {moment}" for rank, moment in DEATHS]
 
 
 def test_torchrun_resumes_the_run_of_its_job(root: Path, uninterrupted: dict[str, torch.Tensor]) -> None:
@@ -126,15 +146,24 @@ def test_torchrun_resumes_the_run_of_its_job(root: Path, uninterrupted: dict[str
     assert not [*(root / "torchrun" / "runs").glob(".job*")]
 
 
-def test_ctrl_c_saves_once_and_leaves_nothing_behind(root: Path) -> None:
-    with started(root, "stopped", LAUNCHED) as process:
-        wait_until_saved(root, "stopped", process)
+@pytest.mark.parametrize(
+    ("numbers", "code"), [((signal.SIGINT, signal.SIGINT), 130), ((signal.SIGTERM,), 143)], ids=["Ctrl-C", "SIGTERM"]
+)
+def test_a_signal_saves_once_and_leaves_nothing_behind(root: Path, numbers: tuple[int, ...], code: int) -> None:
+    """As in a terminal, each process gets Ctrl-C; a queue sends SIGTERM to the launcher only."""
+    name = f"stopped-{code}"
+    with started(root, name, LAUNCHED) as process:
+        wait_until_saved(root, name, process)
         workers = children(process.pid)
-        process.send_signal(signal.SIGINT)
+        for number in numbers:
+            for pid in [process.pid, *workers] if number == signal.SIGINT else [process.pid]:
+                with suppress(OSError):
+                    os.kill(pid, number)
         _out, err = process.communicate(timeout=100)
-    assert process.returncode == 130, err
-    assert err.count("stopped after epoch") == 1 and "Traceback" not in err and "error" not in err
+    assert process.returncode == code, err
+    assert err.count("stopped") == err.count("stopped after epoch") == 1, err
+    assert "Traceback" not in err and "error" not in err and "goes on" not in err, err
     assert len(workers) == 2 and not any(Path(f"/proc/{pid}").exists() for pid in workers)
-    run = run_in(root, "stopped")
+    run = run_in(root, name)
     assert not [*run.glob(".*.part*")]
     assert "generator/cpu" in checkpoint.load(run / "last.safetensors")[0]

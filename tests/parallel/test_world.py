@@ -6,16 +6,19 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from torch._C._distributed_c10d import HashStore, PrefixStore
 
-from classicnets import machine
+from classicnets import api, machine
 from classicnets.errors import ClassicnetsError, MachineError, UsageError
 from classicnets.parallel import elastic, launch, world
 from classicnets.parallel.place import Place, check_torch, read_place
+from classicnets.runs.folder import RunFolder
+from support.command_line import CommandLine
 
 TESTS = Path(__file__).parent.parent
 ENVIRONMENT = {
@@ -85,13 +88,10 @@ def test_one_error_is_printed(launched: Callable[..., Launched], fault: str, cod
 
 
 def test_only_the_first_process_prints_and_slow_work_has_no_time_limit(launched: Callable[..., Launched]) -> None:
+    """One process stops all."""
     run = launched("slow", 1)
-    assert (run.code, run.err) == (0, "")
+    assert (run.code, run.err) == (130, "")
     assert run.out.splitlines() == ["result", "printed by every process"]
-
-
-def test_one_process_stops_all(launched: Callable[..., Launched]) -> None:
-    assert launched("stop", 60).code == 130
 
 
 def test_attempts_do_not_meet() -> None:
@@ -102,7 +102,7 @@ def test_attempts_do_not_meet() -> None:
         found: dict[int, str] = {}
 
         def meet(rank: int, found: dict[int, str] = found) -> None:
-            found[rank] = world._meet(store, place(RANK=str(rank), LOCAL_RANK=str(rank)), 10)
+            found[rank] = world._meet(store, place(RANK=str(rank), LOCAL_RANK=str(rank)))
 
         threads = [threading.Thread(target=meet, args=(rank,)) for rank in (1, 0)]
         for thread in threads:
@@ -118,7 +118,28 @@ def test_attempts_do_not_meet() -> None:
 def test_processes_that_do_not_come_are_named() -> None:
     with pytest.raises(MachineError) as error:
         world._meet(HashStore(), place(RANK="0", LOCAL_RANK="0"), 0.1)
-    assert error.value.code == "CN406" and "rank 1" in error.value.why
+    assert error.value.code == "CN406" and "no answer from rank 1 in 0 s" in error.value.why
+
+
+def test_one_of_those_who_wait_reports_who_does_not_come() -> None:
+    """Rank 2 of 4 does not come: rank 0 says so, and tells those who have come. Without rank 0, one of them says so."""
+    for ranks, missing in [((0, 1, 3), "rank 2"), ((1, 2, 3), "rank 0")]:
+        store = HashStore()
+        with ThreadPoolExecutor(3) as threads:
+            ends = [*threads.map(lambda rank, store=store: end_of_meeting(store, rank), ranks)]
+        [error] = [end for end in ends if isinstance(end, MachineError)]
+        assert missing in error.why
+        for end in ends:
+            assert not isinstance(end, str) or PrefixStore(end, store).check(["error"])
+
+
+def end_of_meeting(store: HashStore, rank: int) -> str | BaseException:
+    """What one of four processes has after it has waited for the others: the prefix of keys, or the exception."""
+    of_four = {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "4", "RANK": str(rank), "LOCAL_RANK": str(rank)}
+    try:
+        return world._meet(store, place(**of_four), 0.3)
+    except (MachineError, world.Quiet) as error:
+        return error
 
 
 @pytest.mark.parametrize(
@@ -146,6 +167,24 @@ def test_old_torch_is_refused() -> None:
     with pytest.raises(MachineError) as error:
         check_torch("2.12.1")
     assert error.value.code == "CN407"
+
+
+@pytest.mark.parametrize("options", [["--processes", "2"], ["--processes", "2", "--dry-run"], ["--dry-run"]])
+def test_a_torch_without_exchange_is_one_error(
+    options: list[str], monkeypatch: pytest.MonkeyPatch, folder: Path, cli: CommandLine, tmp_path: Path
+) -> None:
+    """One process does without it; for several, the error comes before anything is imported that needs it."""
+    for name in [name for name in sys.modules if name.startswith("classicnets.parallel")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("parallel", "cost"):
+        monkeypatch.delitem(sys.modules, f"classicnets.api.{name}", raising=False)
+        monkeypatch.delitem(vars(api), name, raising=False)
+    monkeypatch.setitem(sys.modules, "torch._C._distributed_c10d", None)
+    monkeypatch.setattr("torch.distributed.is_available", lambda: False)
+    code, _out, err = cli("train", "lenet_d2l", "--data", str(folder), "--runs", str(tmp_path), *options)
+    shares = "--processes" in options
+    assert code == (4 if shares else 0), err
+    assert ("error[CN407]" in err) == shares and not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +221,7 @@ def test_processes_need_cores_or_devices(
     assert (noted, message) == (True, "") if why == "note" else why in message and bool(why) == bool(message)
 
 
-def test_jobs_find_their_unfinished_run(tmp_path: Path) -> None:
+def test_jobs_find_their_unfinished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job resumes its own unfinished run, with the same options only; other jobs and finished runs are left alone."""
     words = ["train", "lenet_d2l"]
     job = elastic.Job(place(), tmp_path, words)
@@ -192,8 +231,16 @@ def test_jobs_find_their_unfinished_run(tmp_path: Path) -> None:
     job.start(run)
     assert job.run() is None  # there is no run folder
     assert elastic.Job(place(TORCHELASTIC_RUN_ID="other"), tmp_path, words).run() is None
-    job.finish()
-    assert not [*tmp_path.glob(".job*")]
+    complete: dict[str, Any] = {"result": {}}
+    for facts, restarts, expected in [({}, 0, run), ({}, 1, run), (complete, 1, run), (complete, 0, None)]:
+        monkeypatch.setattr(RunFolder, "read", lambda _run, facts=facts: facts)
+        job.start(run)
+        assert elastic.Job(place(TORCHELASTIC_RESTART_COUNT=str(restarts)), tmp_path, words).run() == expected
+    assert not [*tmp_path.glob(".job*")]  # the job of that id has ended
+    monkeypatch.setattr(RunFolder, "read", lambda _run: {})
+    job.start(run)
+    with pytest.raises(UsageError, match="other options"):
+        elastic.Job(place(), tmp_path, [*words, "--seed", "1"]).run()
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def main(fault: str, timeout: float) -> int:
         assert world.gather({"rank": world.rank}) == [{"rank": rank} for rank in range(world.size)]
         assert world.broadcast_bytes(b"\0\xff" if world.rank == 1 else None, source=1) == b"\0\xff"
         assert world.broadcast_bytes(b"" if world.rank == 0 else None) == b""
-        turns = []
+        turns, code = [], 0
         with world.alone_first():
             turns = world.store.multi_get(["first"]) if world.store.check(["first"]) else []
             if world.rank == 0:
@@ -36,13 +36,14 @@ def main(fault: str, timeout: float) -> int:
             agreement = world.agree(save_due=world.rank == 0, seconds_per_step=0.1 * (world.rank + 1))
             assert (agreement.save, agreement.slowest, agreement.steps) == (True, world.size - 1, 2)
             if agreement.stop:
-                return 130
+                code = 130
+                break
         if fault == "different":
             world.check_equal("their options", {"lr": 0.1 if world.rank == 0 else 0.2, "seed": 0})
         if world.rank == 0:
             output.print("result")
         print("printed by every process")
-    return 0
+    return code
 
 
 def _fail(world: api.parallel.World, fault: str) -> None:
@@ -50,7 +51,7 @@ def _fail(world: api.parallel.World, fault: str) -> None:
         raise CheckFailed("CN101", "the loss is not finite", where="here")
     if fault == "bug":
         raise ZeroDivisionError("a bug")
-    if fault == "stop":
+    if fault == "slow":
         world.request_stop()
     if fault == "killed":
         os.kill(os.getpid(), signal.SIGKILL)

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from classicnets.api import catalog, cost, data, models, networks, parallel, serving, training
 
 __all__ = ["catalog", "cost", "data", "models", "networks", "parallel", "serving", "training"]
+_WITH_EXCHANGE = ("cost", "parallel")  # these import parts of torch.distributed, which not every torch has
 
 
 def __getattr__(name: str) -> ModuleType:
     if name not in __all__:
         raise AttributeError(f"module 'classicnets.api' has no attribute {name!r}")
+    if name in _WITH_EXCHANGE:
+        importlib.import_module("classicnets.parallel.place").check_torch()
     return importlib.import_module(f"classicnets.api.{name}")

@@ -8,16 +8,20 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 
 from classicnets import __version__
 from classicnets.api import training
+from classicnets.errors import MachineError
 from classicnets.parallel import launch as launching
 from classicnets.parallel import world as worlds
 from classicnets.parallel.elastic import Job
 from classicnets.parallel.group import Group
 from classicnets.parallel.launch import check_processes, launch
+from classicnets.parallel.place import read_place
+from classicnets.parallel.pulse import RESTART
 from classicnets.parallel.share import shared_folder
 from classicnets.parallel.world import World
 from classicnets.report import output as streams
@@ -44,12 +48,15 @@ def joined(timeout: float) -> Iterator[World]:
 
     Raises:
         UsageError: CN213, the environment is not complete.
-        MachineError: CN405, a process is gone; CN406, the others cannot be reached; CN407, this torch cannot do it.
+        MachineError: CN405, a process is gone; CN406, the others cannot be reached.
     """
     global _has_joined  # noqa: PLW0603 - a process joins once
     if launching.outcome():  # an error has ended the run, and this process was started only because of it
         worlds.end_now(1)
-    world = worlds.join(timeout)
+    try:
+        world = worlds.join(timeout)
+    except (worlds.Quiet, MachineError) as error:
+        _end_after(error)
     _has_joined = True
     if world.rank:
         streams.mute()
@@ -60,15 +67,8 @@ def joined(timeout: float) -> Iterator[World]:
     except BaseException as error:
         _ignore_signals()
         failure = world.settle(error)
-    if failure is None:
-        return
-    if isinstance(failure, worlds.Quiet):
-        _end(failure.exit_code)
-    streams.unmute()
-    if isinstance(failure, worlds.Lost) and failure.restarts:
-        worlds.say_restart(failure, world.place)
-        _end(worlds.RESTART)
-    raise failure
+    if failure is not None:
+        _end_after(failure)
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def session(
     data: str | None = None,
     loader_threads: int | None = None,
 ) -> Iterator[Session | None]:
-    """Start or resume the run that all processes of `world` share; yield None if it was complete before a restart.
+    """Start or resume the run that all processes of `world` share; yield None if it is complete after a restart.
 
     Args:
         world: the processes.
@@ -102,7 +102,7 @@ def session(
     world.check_equal(_("their options or versions"), {"command": [*words], **versions})
     job = None
     with world.alone_first():
-        if world.rank == 0 and path is None:
+        if world.rank == 0 and path is None and not world.has_finished:
             world.phase(_("reading images"))
             job = Job(world.place, Path(output.runs), words)
             path = job.run()
@@ -112,25 +112,33 @@ def session(
                 started.lock.release()
                 del started
                 job.start(path)
-    restarted = world.place.restart_count > 0
-    if world.broadcast(path is not None and restarted and "result" in RunFolder(path).read()):
-        yield None
-        return
     world.folder = world.broadcast(str(path))
-    with shared_folder(world, path) as own:
-        world.phase(_("reading images"))
-        resumed = Session.resume(
-            own,
-            say,
-            output,
-            data=data,
-            loader_threads=loader_threads,
-            trust=output.trust or world.rank > 0,
-            group=Group(world),
-        )
-        yield training.coached(resumed) if world.rank == 0 else resumed
-    if job is not None and path is not None and "result" in RunFolder(path).read():
-        job.finish()
+    restarted = world.place.restart_count > 0
+    is_first = world.rank == 0  # the others may be on machines without the folder
+    if world.broadcast(is_first and restarted and (world.has_finished or (path is not None and _is_complete(path)))):
+        yield None
+    else:
+        with shared_folder(world, path) as own:
+            world.phase(_("reading images"))
+            resumed = Session.resume(
+                own,
+                say,
+                output,
+                data=data,
+                loader_threads=loader_threads,
+                trust=output.trust or world.rank > 0,
+                group=Group(world),
+            )
+            yield training.coached(resumed) if world.rank == 0 else resumed
+    if is_first and path is not None and _is_complete(path):
+        streams.flush()
+        world.finish()
+        if job is not None:
+            job.finish()
+
+
+def _is_complete(path: Path) -> bool:
+    return "result" in RunFolder(path).read()
 
 
 def take_part(session: Session) -> None:
@@ -145,18 +153,29 @@ def take_part(session: Session) -> None:
     session.finish()
 
 
+def _end_after(failure: BaseException) -> NoReturn:
+    """End this process after a failure: quietly, to be started again, or with an error, which is raised."""
+    if isinstance(failure, worlds.Quiet):
+        _end(failure.exit_code)
+    streams.unmute()
+    if isinstance(failure, worlds.Lost) and failure.restarts:
+        worlds.say_restart(failure, read_place())
+        _end(RESTART)
+    raise failure
+
+
 def _ignore_signals() -> None:
     """Let no signal interrupt the end of this process; the launcher sends one when another process has failed."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: None)
 
 
-def _end(code: int) -> None:
+def _end(code: int) -> NoReturn:
     """End this process; if it was launched by `launch`, which would start it again, with 0 unless it is to.
 
     A signal that comes before it has joined the others may mean that one of them has died.
     """
-    is_final = code != worlds.RESTART and (_has_joined or code not in _STOPPED)
+    is_final = code != RESTART and (_has_joined or code not in _STOPPED)
     if is_final and launching.write_outcome(code) and _has_joined:
         code = 0
     worlds.end_now(code)

@@ -27,7 +27,18 @@ from classicnets.training.begin import Say
 from classicnets.training.plan import Plan, plan
 from classicnets.training.session import Session
 
-__all__ = ["Plan", "Run", "Seeds", "SeedsFolder", "Session", "attach_tensorboard", "follow", "follow_seeds", "forecast"]
+__all__ = [
+    "Plan",
+    "Run",
+    "RunFolder",
+    "Seeds",
+    "SeedsFolder",
+    "Session",
+    "attach_tensorboard",
+    "follow",
+    "follow_seeds",
+    "forecast",
+]
 __all__ += ["plan", "reopen_seeds", "resume", "resume_session", "start", "start_seeds", "train", "train_seeds"]
 
 

@@ -179,7 +179,8 @@ def _unusable(error: OSError) -> MachineError:
 
 
 def _stopped() -> int:
-    print(_("stopped"), file=sys.stderr)
+    if not process.stops_quietly:
+        print(_("stopped"), file=sys.stderr)
     return 130
 
 

@@ -15,6 +15,7 @@ _NATIVE_PACKAGES = ("numpy", "torch")
 
 signals: list[int] = []  # those that this process has received
 endings: list[Callable[[int], None]] = []  # what ends this process with an exit code, if it must not end as usual
+stops_quietly = False  # whether another process says that the command is stopped
 
 
 def is_one_of_several() -> bool:
@@ -36,6 +37,8 @@ def run() -> int:
 def _run() -> int:
     streams.prepare()
     if is_one_of_several():
+        global stops_quietly  # noqa: PLW0603
+        stops_quietly = True
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a lost connection is our error, not a stack of C++
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:  # a shell ignores Ctrl-C in its background jobs
@@ -45,7 +48,7 @@ def _run() -> int:
 
         code = main()
     except KeyboardInterrupt:  # during the imports
-        os.write(2, _STOPPED)
+        _say_stopped()
         code = 130
     if code == 130:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to stop but the end of the process
@@ -61,11 +64,16 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     """
     signals.append(number)
     if any(_is_being_imported(name) for name in _NATIVE_PACKAGES):
-        os.write(2, _STOPPED)
+        _say_stopped()
         os._exit(128 + number)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     signal.raise_signal(signal.SIGINT)  # a training that has a handler of its own for Ctrl-C stops in the same way
+
+
+def _say_stopped() -> None:
+    if not stops_quietly:
+        os.write(2, _STOPPED)
 
 
 def _is_being_imported(name: str) -> bool:

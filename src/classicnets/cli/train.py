@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,8 @@ from classicnets.text import _, again, command, plural
 
 if TYPE_CHECKING:
     from classicnets.api.cost import Choice
-    from classicnets.api.training import Plan, SeedsFolder, Session
+    from classicnets.api.parallel import World
+    from classicnets.api.training import Plan, RunFolder, SeedsFolder, Session
     from classicnets.report.displays import Display
 
 HELP = "train a network with a recipe, or resume a run"
@@ -83,7 +85,9 @@ def run(args: argparse.Namespace) -> int:
             api.cost.check_run(options.resume, processes.processes or 1, trust=output.trust)
         session = api.training.resume_session(options.resume, output, console.print, data=data, loader_threads=threads)
         if (processes.processes or 1) > 1:
-            return _launch(args, session, processes)
+            run = _leave_to_others(session)
+            del session  # each process has images and a network of its own
+            return _launch(args, run, processes)
         console.print(_("resuming {run} after {position}", run=options.resume, position=session.position))
         return _train(session, options, output, as_json=args.json)
     _check_order(args)
@@ -104,7 +108,9 @@ def run(args: argparse.Namespace) -> int:
         return _train_seeds(folder, study, output, as_json=args.json)
     if (processes.processes or 1) > 1:
         api.cost.check(plan, processes.processes or 1)
-        return _launch(args, api.training.start(plan, output, console.print), processes)
+        run = _leave_to_others(api.training.start(plan, output, console.print))
+        del plan
+        return _launch(args, run, processes)
     return _train(api.training.start(plan, output, console.print), options, output, as_json=args.json)
 
 
@@ -131,15 +137,21 @@ def _check_processes(
         arguments.reject(args, (RunSpec, Processes), without_effect, _("there is only one process"), hint)
 
 
-def _launch(args: argparse.Namespace, session: Session, options: Processes) -> int:
+def _leave_to_others(session: Session) -> Path:
+    """Let other processes resume the run of a session, and return its folder."""
+    session.lock.release()
+    return session.folder.path
+
+
+def _launch(args: argparse.Namespace, run: Path, options: Processes) -> int:
     """Train a run in several processes of this machine, which resume its folder; return the exit code."""
+    machine.release_memory()  # the processes have images and networks of their own
     count = options.processes or 1
-    run = session.folder.path
     kept = (*fields(Output), *fields(Train), *fields(arguments.Common))
     given = [f.name for kind in OPTIONS for f in fields(kind) if f not in kept and not about(f).resumes]
     changes = {**dict.fromkeys([*given, "runs"]), "process_timeout": options.process_timeout}
     words = arguments.words(args, **changes, resume=str(run), trust=True)
-    session.lock.release()
+    report.tables.console(stderr=True).print(_("starting {n} processes", n=count))
     with report.output.inherited():
         return api.parallel.launch(["train", *words], count, options.max_restarts, run)
 
@@ -159,9 +171,9 @@ def _train_shared(args: argparse.Namespace, options: Train, output: Output, proc
         return api.training.start(api.training.plan(spec, trust=output.trust), output, console.print)
 
     try:
-        with (
-            api.parallel.joined(processes.process_timeout) as world,
-            api.parallel.session(
+        with api.parallel.joined(processes.process_timeout) as world:
+            process.stops_quietly = False  # the first process to stop says so
+            with api.parallel.session(
                 world,
                 None if options.resume is None else Path(options.resume),
                 start,
@@ -170,24 +182,31 @@ def _train_shared(args: argparse.Namespace, options: Train, output: Output, proc
                 say_nothing,
                 data=given.get("data"),
                 loader_threads=given.get("loader_threads"),
-            ) as session,
-        ):
-            if session is None:
-                return 0
-            if world.rank == 0:
-                if session.state.epoch or session.state.step:
-                    console.print(
-                        _("resuming {run} after {position}", run=session.folder.path, position=session.position)
-                    )
-                return _train(session, options, output, as_json=args.json)
-            try:
-                api.parallel.take_part(session)
-            except KeyboardInterrupt:
-                return 130
-            return 0
+            ) as session:
+                return _train_part(world, session, options, output, as_json=args.json)
     except ClassicnetsError:
         process.signals.clear()  # the launcher sends a signal to the processes that remain when one has failed
         raise
+
+
+def _train_part(world: World, session: Session | None, options: Train, output: Output, *, as_json: bool) -> int:
+    """Train in one of several processes; `session` is None if the run is complete after a restart."""
+    if session is None:
+        if world.rank == 0 and not world.has_finished:
+            _show_result(Path(world.folder), options, as_json=as_json)
+        return 0
+    if world.rank == 0:
+        if session.state.epoch or session.state.step:
+            report.tables.console(stderr=True).print(
+                _("resuming {run} after {position}", run=session.folder.path, position=session.position)
+            )
+        return _train(session, options, output, as_json=as_json, stopping=world.interruptible())
+    try:
+        with world.interruptible():
+            api.parallel.take_part(session)
+    except KeyboardInterrupt:
+        return 130
+    return 0
 
 
 def _has_many_runs(args: argparse.Namespace, options: Train, study: Study) -> bool:
@@ -243,7 +262,14 @@ def _check_order(args: argparse.Namespace) -> None:
         )
 
 
-def _train(session: Session, options: Train, output: Output, *, as_json: bool) -> int:
+def _train(
+    session: Session,
+    options: Train,
+    output: Output,
+    *,
+    as_json: bool,
+    stopping: AbstractContextManager[None] = nullcontext(),  # noqa: B008 - it has no state
+) -> int:
     console = report.tables.console(stderr=True)
     for line in session.summary():
         console.print(line)
@@ -255,23 +281,28 @@ def _train(session: Session, options: Train, output: Output, *, as_json: bool) -
         displays.append(api.training.attach_tensorboard(session))
         console.print(_("watch   {command}", command=command("tensorboard", "--logdir", path / "tensorboard")))
     try:
-        finished = api.training.follow(session, *displays)
+        with stopping:
+            api.training.follow(session, *displays)
     except KeyboardInterrupt:
         resume = command("classicnets", "train", "--resume", path)
         console.print(_("stopped after {position}; to resume: {command}", position=session.position, command=resume))
         return 130
-    result: dict[str, Any] = finished.facts["result"]
+    _show_result(path, options, as_json=as_json)
+    return 0
+
+
+def _show_result(path: Path, options: Train, *, as_json: bool) -> None:
+    run = api.training.RunFolder(path)
+    result: dict[str, Any] = run.read()["result"]
     if options.jsonl:
         print(events.line("result", {"run": str(path), **result}), end="")
     elif as_json:
         print(dump({"run": str(path), **result}, indent=2))
     else:
-        _print_result(session, result)
-    return 0
+        _print_result(run, result)
 
 
-def _print_result(session: Session, result: dict[str, Any]) -> None:
-    folder = session.folder
+def _print_result(folder: RunFolder, result: dict[str, Any]) -> None:
     accuracy = _(
         "test accuracy {accuracy:.4f} on {n:,} images ({weights})",
         accuracy=result["test_accuracy"],

@@ -32,7 +32,7 @@ class Job:
     """
 
     def __init__(self, place: Place, runs: Path, words: Sequence[str]) -> None:
-        self._words, self._runs = [*words], runs
+        self._words, self._runs, self._restarted = [*words], runs, place.restart_count > 0
         name = place.run_id
         if name == _NO_ID:
             if place.local_size < place.size and _may_change(_command_of(os.getppid())):
@@ -46,7 +46,7 @@ class Job:
         self._file = runs / f".job-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
 
     def run(self) -> Path | None:
-        """Return the unfinished run of this job, None if it has none.
+        """Return the unfinished run of this job, None if it has none; after a restart, it may be finished.
 
         Raises:
             UsageError: CN214, the job was started with other options.
@@ -54,7 +54,8 @@ class Job:
         try:
             facts = parse(self._file.read_bytes())
             run, words = RunFolder(self._runs / facts["run"]), facts["words"]
-            if "result" in run.read():
+            if "result" in run.read() and not self._restarted:
+                self.finish()  # a job of this id that has ended
                 return None
         except (
             OSError,

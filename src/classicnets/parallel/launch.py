@@ -20,8 +20,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from classicnets import machine
 from classicnets.errors import MachineError, UsageError
 from classicnets.files import temporary_folder
-from classicnets.parallel.place import check_torch
-from classicnets.parallel.world import RESTART
+from classicnets.parallel.pulse import RESTART
 from classicnets.text import _, again, command, note
 
 OUTCOME = "CLASSICNETS_OUTCOME"  # a file in which a process writes the exit code of the command when all are to end
@@ -44,9 +43,8 @@ def launch(arguments: Sequence[str], processes: int, max_restarts: int, run: Pat
         module: the module that each process runs.
 
     Raises:
-        MachineError: CN405, all died without a word; CN407, this torch cannot do it.
+        MachineError: CN405, all died without a word.
     """
-    check_torch()
     threads = str(max(1, machine.usable_cores() // processes))
     with temporary_folder() as folder:
         outcome = folder / "outcome"
@@ -76,6 +74,9 @@ def launch(arguments: Sequence[str], processes: int, max_restarts: int, run: Pat
                 stopped_by = int(error.sigval)
         code = _read(outcome)
         if stopped_by:
+            if not code:  # no process has said so: they were still starting
+                resume = command("classicnets", "train", "--resume", run)
+                note(_("stopped; to resume: {command}", command=resume))
             return 128 + stopped_by if code in (0, 130, 128 + stopped_by) else code
         if failed is not None and not code:
             raise _died(failed, run)

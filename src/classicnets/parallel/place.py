@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import distributed
@@ -94,6 +96,14 @@ def _bad_environment(why: str) -> UsageError:
             _("{command}   # to train with one process", command=command("unset", "RANK", "WORLD_SIZE")),
         ),
     )
+
+
+def process_age() -> float:
+    """Return for how many seconds this process runs; 0 where the system does not show it."""
+    with suppress(OSError, IndexError, ValueError):
+        started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return float(Path("/proc/uptime").read_text().split()[0]) - started / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def check_torch(version: str = torch.__version__) -> None:

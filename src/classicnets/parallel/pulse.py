@@ -19,6 +19,7 @@ from classicnets.text import _
 
 INTERVAL = 0.5  # seconds between two beats
 SILENCE = 4.0  # seconds without a beat after which a process counts as gone, once something has failed
+RESTART = 75  # exit code of a process that is to be started again
 ERROR = "error"  # key of the error that ends all processes
 _LAST_WORDS = 15.0  # seconds that a process has to end after the error of another one
 
@@ -76,7 +77,13 @@ class Beat:
 class Pulse:
     """Writes what this process does, and reads what the others do, in a thread of its own.
 
-    It also ends this process if its launcher has gone, or if another process has failed and this one does not notice.
+    It also ends this process if its launcher has gone, or if another process has failed and this one does not notice:
+    that may be while it is joining, when it waits for the others in a call that nothing interrupts.
+
+    Attributes:
+        beat: what this process does.
+        others: what the others do, by rank, as far as it is known.
+        is_joining: whether this process is still connecting with the others.
 
     Args:
         store: a connection of its own.
@@ -88,6 +95,7 @@ class Pulse:
     def __init__(self, store: Store, rank: int, size: int, end: Callable[[int], None]) -> None:
         self.beat = Beat(WORKING, _("starting"), 0, platform.node(), os.getpid(), os.getppid())
         self.others: dict[int, Beat] = {}
+        self.is_joining = True
         self._store, self._rank, self._size, self._end = store, rank, size, end
         self._changed_at = dict.fromkeys(range(size), time.monotonic())
         self._lock = threading.Lock()
@@ -106,6 +114,11 @@ class Pulse:
             self.beat.state = state
             with suppress(RuntimeError):
                 self._write()
+
+    def dead(self) -> list[int]:
+        """Return the ranks of other processes that have died without a word, as far as this host can see."""
+        others = {rank: beat for rank, beat in self.others.items() if rank != self._rank}
+        return [rank for rank, beat in others.items() if beat.state == WORKING and beat.is_dead()]
 
     def silence(self, rank: int) -> float:
         """Return for how many seconds no beat of a process has been seen."""
@@ -148,6 +161,8 @@ class Pulse:
                 self.look()
                 error = self.error()
                 lost_at = 0.0
+                if self.is_joining and self.dead():
+                    self._end(RESTART)
             except RuntimeError:  # with the store, its process has gone; the next exchange fails
                 error, lost_at = "", lost_at or time.monotonic()
             if error and not ends_at:

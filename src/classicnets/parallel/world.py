@@ -23,12 +23,13 @@ from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from classicnets import text
 from classicnets.errors import ClassicnetsError, MachineError, UsageError
-from classicnets.parallel.place import Place, check_torch, read_place
-from classicnets.parallel.pulse import ENDED, ERROR, FAILED, INTERVAL, SILENCE, WORKING, Beat, Pulse
+from classicnets.parallel.place import Place, process_age, read_place
+from classicnets.parallel.pulse import ENDED, ERROR, FAILED, INTERVAL, RESTART, SILENCE, WORKING, Beat, Pulse
 from classicnets.strict_json import dump, parse
 from classicnets.text import _, command, note
 
 _CONNECT_SECONDS = 30.0  # in which the store must answer; its process runs already
+_MEETING_SECONDS = 30.0  # in which the next process must come; more if this machine is slow to start them
 _POLL_SECONDS = 0.05
 _FIRST_SECONDS = 0.5  # that rank 0 has to report an error that all raise
 _CONTROL_SECONDS = 0.5  # between two control points
@@ -82,10 +83,20 @@ class World:
         timeout: seconds that an exchange waits for the others.
         store: of this attempt; the keys of earlier attempts are not in it.
         folder: the run folder, once it is known; errors name it.
+
+    Args:
+        place: of this process.
+        store: of this attempt.
+        pulse_store: the same, with a connection of its own.
+        timeout: seconds that an exchange waits for the others.
+        job_store: of all attempts, if the launcher serves it.
     """
 
-    def __init__(self, place: Place, store: Store, pulse_store: Store, timeout: float) -> None:
+    def __init__(
+        self, place: Place, store: Store, pulse_store: Store, timeout: float, job_store: Store | None = None
+    ) -> None:
         self.place, self.store, self.timeout = place, store, timeout
+        self._job_store = job_store or store
         self.rank, self.size = place.rank, place.size
         self.local_rank, self.local_size = place.local_rank, place.local_size
         self.restart_count, self.run_id = place.restart_count, place.run_id
@@ -216,7 +227,37 @@ class World:
                     raise self._lost(rank, beat)
             time.sleep(_POLL_SECONDS)
 
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """While open, Ctrl-C and SIGTERM stop the run only if all processes live.
+
+        The launcher ends the processes that remain in the same way when another one has died.
+
+        Raises:
+            KeyboardInterrupt: the run is stopped.
+            Lost: CN405, a process is gone.
+            Quiet: another process reports an error.
+        """
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            try:
+                if not self.stop_requested and self._anyone_dead():
+                    raise self._cause(error) from error
+            except RuntimeError as unreachable:
+                raise self._without_store(unreachable) from error
+            raise
+
     # how they end
+
+    @property
+    def has_finished(self) -> bool:
+        """Whether an earlier attempt has finished and printed the result."""
+        return self._job_store.check(["finished"])
+
+    def finish(self) -> None:
+        """Record that the result is printed, for processes that are started again because one died after that."""
+        self._job_store.set("finished", "yes")
 
     def request_stop(self) -> None:
         """Stop all processes at the next control point."""
@@ -288,10 +329,18 @@ class World:
         """Whether another process has failed, or died without a word."""
         for _attempt in range(4):
             self.pulse.look()
-            if self.pulse.error() or any(b.is_dead() and b.state == WORKING for b in self.pulse.others.values()):
+            if self.pulse.error() or self.pulse.dead():
                 return True
             time.sleep(_POLL_SECONDS)
         return False
+
+    def settle_joining(self, error: BaseException, no_connection: MachineError) -> BaseException:
+        """As `settle`, if the processes could not be connected; `no_connection` says so if all of them live."""
+        try:
+            dead = self._anyone_dead()
+        except RuntimeError:
+            dead = True
+        return self.settle(Lost("CN405", _first_line(error)) if dead else no_connection)
 
     def _cause(self, error: BaseException) -> BaseException:
         """What made the exchange fail: Quiet, or Lost for the process that is gone or hangs."""
@@ -313,7 +362,7 @@ class World:
             return self._disconnected(error)
         silent = {rank: beat for rank, beat in suspects.items() if self.pulse.silence(rank) > SILENCE - INTERVAL}
         rank, beat = min((silent or suspects).items(), key=lambda item: (item[1].step, item[0]))
-        lost = self._lost(rank, beat, hangs=True)
+        lost = self._lost(rank, beat, hangs="timed out" in str(error).lower() or rank not in silent)
         beat.kill()
         return lost
 
@@ -342,9 +391,21 @@ class World:
         Without the store, they cannot agree who that is: it is rank 1, or the first process of the second host.
         """
         place = self.place
-        reports = place.host_index == 1 and place.local_rank == 0 if place.launcher_has_store else self.rank == 1
+        if place.launcher_has_store and place.local_size < place.size:
+            if not (place.host_index == 1 and place.local_rank == 0):
+                return Quiet(4)
+            return Lost(
+                "CN405",
+                _("the first machine of the run is lost"),
+                where=_("{host}, port {port}", host=place.master[0], port=place.master[1]),
+                why=_("its store does not answer: {why}", why=_first_line(error)),
+                hint=(
+                    _("wait: torchrun starts again, unless that machine is the one of its --rdzv-endpoint"),
+                    self._resume_hint(),
+                ),
+            )
         restarts = place.restarts_left > 0
-        if not reports:
+        if self.rank != 1:
             return Quiet(RESTART if restarts else 4)
         lost = self._disconnected(error)
         if beat := self.pulse.others.get(0):
@@ -357,9 +418,6 @@ class World:
             "{command}   # goes on from the last checkpoint",
             command=command("classicnets", "train", "--resume", self.folder),
         )
-
-
-RESTART = 75  # exit code of a process that is to be started again
 
 
 def exit_code(error: BaseException) -> int:
@@ -386,14 +444,15 @@ def join(timeout: float, place: Place | None = None) -> World:
 
     Raises:
         UsageError: CN213, the environment is not complete.
-        MachineError: CN406, the others cannot be reached; CN407, this torch cannot do it.
+        MachineError: CN405, one has died; CN406, the others cannot be reached.
+        Quiet: another process reports an error.
     """
     place = place or read_place()
-    check_torch()
     shared = _connect(place)
-    prefix = _meet(shared, place, timeout)
+    prefix = _meet(shared, place)
     store = PrefixStore(prefix, shared)
-    world = World(place, store, PrefixStore(prefix, _connect(place, serve=False)), timeout)
+    job_store = shared if place.launcher_has_store else None
+    world = World(place, store, PrefixStore(prefix, _connect(place, serve=False)), timeout, job_store)
     backend = "gloo"
     if torch.cuda.is_available() and distributed.is_nccl_available():
         backend = "cpu:gloo,cuda:nccl"
@@ -403,8 +462,10 @@ def join(timeout: float, place: Place | None = None) -> World:
             backend, store=store, rank=place.rank, world_size=place.size, timeout=timedelta(seconds=timeout)
         )
     except RuntimeError as error:
-        settled = world.settle(_no_connection(place, _first_line(error)))
-        raise settled from error
+        raise world.settle_joining(error, _no_connection(place, _first_line(error))) from error
+    except KeyboardInterrupt as error:
+        raise world.settle(error) from error
+    world.pulse.is_joining = False
     return world
 
 
@@ -424,16 +485,27 @@ def _connect(place: Place, *, serve: bool = True) -> TCPStore:
         raise _no_connection(place, _first_line(error)) from error
 
 
-def _meet(store: Store, place: Place, timeout: float) -> str:
-    """A prefix of keys that all processes of this attempt agree on.
+def _meet(store: Store, place: Place, patience: float | None = None) -> str:
+    """Return a prefix of keys that all processes of this attempt agree on.
 
     The store may be that of the launcher, which still has the keys of earlier attempts. Each process calls itself by a
     new name, and rank 0 answers to that name with the prefix.
+
+    Args:
+        store: in which they meet.
+        place: of this process.
+        patience: seconds in which the next one must come. By default 30, or twice what this process needed to start.
+
+    Raises:
+        MachineError: CN406, one does not come.
+        Quiet: the same, and another process reports it.
     """
-    name, ends_at = uuid.uuid4().hex, time.monotonic() + timeout
+    patience = patience or max(_MEETING_SECONDS, 2 * process_age())
+    name, failures = uuid.uuid4().hex, store.add("unmet", 0)
     store.set(f"hello/{place.rank}", name)
     prefix = name if place.rank == 0 else ""
     others = [*range(1, place.size)]
+    ends_at = time.monotonic() + patience
     while time.monotonic() < ends_at:
         if place.rank:
             if store.check([f"welcome/{name}"]):
@@ -441,20 +513,31 @@ def _meet(store: Store, place: Place, timeout: float) -> str:
                 store.set(f"{prefix}/here/{place.rank}", "here")
                 return prefix
         else:
-            others = [rank for rank in others if not store.check([f"{prefix}/here/{rank}"])]
-            if not others:
+            missing = [rank for rank in others if not store.check([f"{prefix}/here/{rank}"])]
+            if not missing:
                 return prefix
+            if len(missing) < len(others):
+                ends_at = time.monotonic() + patience
+            others = missing
             for rank in others:
                 if store.check([f"hello/{rank}"]):
                     store.set(f"welcome/{bytes(store.get(f'hello/{rank}')).decode()}", prefix)
         time.sleep(_POLL_SECONDS)
+    if place.rank == 0:  # those who have come wait for the others, too
+        store.set(f"{prefix}/{ERROR}", dump({"exit_code": 4, "restarts": False}))
+    if store.add("unmet", 1) > failures + 1:
+        raise Quiet(4)
     missing = others if place.rank == 0 else [0]
-    raise _no_connection(place, _("no answer from rank {ranks}", ranks=text.join([*map(str, missing)])))
+    why = _("no answer from rank {ranks} in {seconds:.0f} s", ranks=text.join([*map(str, missing)]), seconds=patience)
+    raise _no_connection(place, why, _("start again; a process that waits for a disk or a device may start too late"))
 
 
-def _no_connection(place: Place, why: str) -> MachineError:
+def _no_connection(place: Place, why: str, hint: str = "") -> MachineError:
     host, port = place.master
-    hints = [_("check that the port {port} of {host} is free, and that a firewall lets it pass", port=port, host=host)]
+    hints = [
+        hint
+        or _("check that the port {port} of {host} is free, and that a firewall lets it pass", port=port, host=host)
+    ]
     if place.local_size < place.size:
         variable = command("export", "GLOO_SOCKET_IFNAME=INTERFACE")
         hints.append(_("{command}   # the network interface that connects the machines", command=variable))
