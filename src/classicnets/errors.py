@@ -190,14 +190,15 @@ data, the parts would not belong together. The message names the first process t
 What to do: start every process with the same command and the same environment on all machines.""",
     "CN215": """The run cannot be shared by so many processes on this machine.
 On a CPU, several processes need several cores: on one core they only take turns. On CUDA, each process needs a device
-of its own. More processes than cores are allowed, but are slower than as many processes as cores.
+of its own. More processes than cores are allowed, up to 8 for each core, but are slower than as many as cores.
 What to do: use fewer processes, or leave out --processes.""",
-    "CN216": """A network cannot be divided over the processes of a run as --parallel asks for.
+    "CN216": """A run cannot be divided over its processes as --parallel asks for.
 towers needs two processes and a network that is built of two towers, as AlexNet was in 2012: only the layers that the
 registry names may read both. Variations that read the channels of both elsewhere, such as --set net.norm=lrn, cannot be
 divided. hybrid needs dense layers (nn.Linear) with enough weights, whose numbers of outputs the number of processes
-divides.
-What to do: use --parallel ddp, which takes every network: each process computes its part of every batch.""",
+divides. Each process needs an image of every batch, or two with --local-batch-norm.
+What to do: use --parallel ddp, which takes every network: each process computes its part of every batch. If the batches
+are too small, raise batch_size with --set.""",
     "CN301": """A file is not valid: either not an IDX file (the format of MNIST and Fashion-MNIST: magic number, sizes,
 bytes), or not a CIFAR archive (a tar file whose files consist of complete records).
 The usual causes are an interrupted download, a web page saved under the name of the file, and another file format.

@@ -152,7 +152,8 @@ class RunSpec:
     parallel: str | None = option(
         None,
         help="how several processes share a run: ddp (each has a part of every batch), towers (each has half of a"
-        " network of two towers), hybrid (ddp, but each has a part of the dense layers), auto (the cheapest)",
+        " network of two towers), hybrid (ddp, but each has a part of the dense layers), auto (the cheapest); with"
+        " any of them, one process draws the same dropout masks as several",
         group="processes",
         choices=PARALLEL_FORMS,
         shown="ddp with several processes",

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import classicnets as cn
-from classicnets import api
+from classicnets import api, machine
 from classicnets.errors import UsageError
 from classicnets.inspection.shapes import trace
 from classicnets.machine import LARGE_MACS
@@ -22,8 +22,9 @@ from classicnets.models.registry import NETS, Entry
 from classicnets.parallel import choice, cost, hardware, loopback
 from classicnets.parallel.cost import Network, Prediction
 from classicnets.parallel.hardware import Cluster, Link
-from classicnets.spec import run_spec
+from classicnets.spec import Output, run_spec
 from classicnets.training.plan import Plan, plan
+from classicnets.training.session import Session
 from support.command_line import CommandLine
 
 MB = 1e6
@@ -181,21 +182,26 @@ def h200(network: str = "") -> Cluster:
         (8, 128, SLOW, ("hybrid", 4)),
         (64, 128, h200("400Gbit"), ("hybrid", 8)),  # groups within a host
         (64, 4096, h200("3200Gbit"), ("ddp", 1)),
+        (2, 3360, SLOW, ("ddp", 1)),  # about where both exchange as much
     ],
 )
 def test_choice(processes: int, rows: int, cluster: Cluster, chosen: tuple[str, int]) -> None:
     best, reason = cost.choose(alexnet(), "auto", processes, processes * rows, cluster)
-    assert best is not None and (best.form, best.model_size) == chosen
-    assert reason.startswith(best.name) and " a step with " in reason
+    assert (best.form, best.model_size) == chosen
+    assert reason.startswith(f"{best.name} ")
     others = cost.candidates(alexnet(), "auto", processes)
     predictions = [cost.predict(alexnet(), form, processes, size, processes * rows, cluster) for form, size in others]
     assert best.step_seconds == min(prediction.step_seconds for prediction in predictions)
+    for prediction in predictions:
+        assert f"{prediction.name} {cost.milliseconds(prediction.step_seconds)} (" in reason
+    second = sorted(prediction.step_seconds for prediction in predictions)[1]
+    assert ("about equal" in reason) == (second < 1.02 * best.step_seconds)
 
 
 def test_form_without_an_alternative_needs_no_reason() -> None:
     assert cost.choose(alexnet(), "ddp", 2, 64, SLOW)[1] == ""
     assert cost.choose(Network(table=alexnet().table), "auto", 2, 64, SLOW)[1] == "the network allows no other form"
-    assert cost.choose(Network(table=alexnet().table), "hybrid", 2, 64, SLOW) == (None, "")
+    assert cost.choose(alexnet(), "hybrid", 1, 64, SLOW)[0].form == "ddp"  # what is left of it
 
 
 def test_link_between_processes_is_that_of_their_hosts() -> None:
@@ -294,6 +300,42 @@ def test_form_that_a_network_cannot_take_is_refused(
     own = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 3))
     with pytest.raises(UsageError, match="CN216"):
         choice.choose(planned(own if net == "own" else net, folder, form), processes, SLOW)
+    with pytest.raises(UsageError, match="CN216") as refused:
+        choice.check(planned(own if net == "own" else net, folder, form), processes)
+    assert refused.value.hints == (("--processes 2",) if processes > 2 else ("--parallel ddp",))
+
+
+def test_batches_that_processes_cannot_share_are_refused(blobs: Path) -> None:
+    small = plan(*run_spec("lenet_d2l", data=str(blobs), settings={"batch_size": 3}))
+    assert choice.smallest_batch(small, 3) == 1
+    with pytest.raises(UsageError, match="CN216") as refused:
+        choice.check(small, 4)
+    assert refused.value.hints == ("--set batch_size=4",)
+    local = replace(
+        small, spec=replace(small.spec, local_batch_norm=True), check=replace(small.check, needs_two_images=True)
+    )
+    with pytest.raises(UsageError, match="needs at least 2") as refused:
+        choice.check(local, 2)
+    assert refused.value.hints == ("--set batch_size=4",)
+
+
+@pytest.mark.parametrize(
+    ("processes", "rows", "cluster", "verdict"),
+    [
+        (2, 32, replace(SLOW, network=None, shares_cores=True, host_size=2), "uses all its cores already"),
+        (2, 8, SLOW, "a batch of 16 images is too small for 2 processes"),
+        (64, 1, SLOW, "--set batch_size=4096 reaches"),
+        (2, 512, SLOW, ""),
+    ],
+)
+def test_verdict(processes: int, rows: int, cluster: Cluster, verdict: str) -> None:
+    prediction = predict("ddp", processes, rows, cluster)
+    chosen = choice.Choice(
+        prediction=prediction, reason="", epoch_steps=1, shares_cores=cluster.shares_cores and cluster.host_size > 1
+    )
+    assert verdict in chosen.verdict and bool(verdict) == bool(chosen.verdict)
+    assert bool(verdict) == any(line.startswith("verdict ") for line in chosen.lines())
+    assert chosen.to_dict()["verdict"] == chosen.verdict
 
 
 def test_run_chooses_without_measuring(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,6 +373,8 @@ def test_dry_run_predicts_several_processes(cli: CommandLine, blobs: Path, no_li
         "basis     ",
     ):
         assert sum(line.startswith(beginning) for line in out.splitlines()) >= 1, beginning
+    assert "for one process" in out and "batch_size  " not in out
+    assert out.splitlines()[-1] == f"next: classicnets train lenet_d2l --data {blobs} --processes 2 --parallel auto"
     result = json.loads(cli(*command, "--json")[1])["processes"]
     assert result["processes"] == 2 and result["batch_size"] == 256 and result["epoch_steps"] == 2
     assert 0 < result["compute_seconds"] < result["step_seconds"]
@@ -342,6 +386,68 @@ def test_dry_run_for_a_gpu_measures_nothing(cli: CommandLine, blobs: Path, monke
     command = ("train", "lenet_d2l", "--data", blobs, "--dry-run", "--processes", 16, "--gpu", "h200")
     out = cli(*command, "--link", "400Gbit", "--parallel", "hybrid")[1]
     assert "\nforecast " not in out and "\nprocesses 16, hybrid in groups of " in out and "NVIDIA H200 SXM" in out
+    assert "\ndevice " not in out and "thread" not in out
+    last = out.splitlines()[-1]
+    assert last.startswith("next, with such GPUs: ") and last.endswith("--processes 16 --parallel hybrid")
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "hint"),
+    [
+        (["--processes", 2, "--parallel", "towers"], "CN216", "--parallel ddp"),
+        (["--processes", 3, "--parallel", "hybrid", "--set", "net.activation=relu"], "", ""),
+        (["--processes", 2, "--set", "batch_size=1"], "CN216", "--set batch_size=2"),
+        (["--processes", 1000], "CN215", "--processes 2"),
+    ],
+)
+def test_mistakes_are_refused_before_the_data_is_read(
+    cli: CommandLine,
+    blobs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[Any],
+    text: str,
+    hint: str,
+) -> None:
+    started: list[Plan] = []
+
+    def start(resolved: Plan, *_: Any) -> None:
+        started.append(resolved)
+        raise UsageError("CN206", "started")
+
+    monkeypatch.setattr(machine, "usable_cores", lambda: 2)
+    monkeypatch.setattr(api.training, "start", start)
+    code, _out, err = cli("train", "lenet_d2l", "--data", blobs, "--runs", tmp_path / "runs", *options)
+    assert code == 2 and (text or "started") in err and hint in err
+    assert bool(started) == (not text) and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "processes", "text"),
+    [({"parallel": "towers"}, 2, "CN216"), ({}, 1000, "CN215"), ({}, 2, "resumed")],
+)
+def test_mistakes_are_refused_before_a_run_is_resumed(
+    cli: CommandLine,
+    blobs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    processes: int,
+    text: str,
+) -> None:
+    session = Session.start(planned("lenet_d2l", blobs, "ddp"), lambda _: None, Output(runs=str(tmp_path)))
+    session.lock.release()
+    run = session.folder
+    facts = run.read()
+    run.write({**facts, "spec": {**facts["spec"], **changes}})
+
+    def resume(*_: Any, **__: Any) -> None:
+        raise UsageError("CN206", "resumed")
+
+    monkeypatch.setattr(machine, "usable_cores", lambda: 2)
+    monkeypatch.setattr(api.training, "resume_session", resume)
+    code, _out, err = cli("train", "--resume", run.path, "--processes", processes)
+    assert code == 2 and text in err
 
 
 @pytest.mark.parametrize(

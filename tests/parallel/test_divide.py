@@ -30,10 +30,7 @@ class Pretended(Mesh):
     """One rank of several, without the others."""
 
     def __init__(self, size: int, rank: int = 0, model_size: int | None = None) -> None:
-        super().__init__()
-        self.size, self.rank, self.model_size = size, rank, model_size or size
-        self.data_size = size // self.model_size
-        self.data_rank, self.model_rank = divmod(rank, self.model_size)
+        super().__init__("cpu", size, model_size or size, rank=rank)
 
 
 def divided_layers(net: nn.Module, ranks: int = 2) -> dict[str, tuple[str, str]]:

@@ -193,6 +193,8 @@ def test_a_torch_without_exchange_is_one_error(
         (1, 0, "cpu", 2, "one core"),
         (2, 0, "cpu", 2, ""),
         (2, 0, "cpu", 4, "note"),
+        (2, 0, "cpu", 16, "note"),
+        (2, 0, "cpu", 17, "more than 8 processes"),
         (8, 1, "cuda", 2, "CUDA"),
         (8, 4, "cuda", 4, ""),
         (8, 0, "mps", 2, "MPS"),

@@ -114,11 +114,11 @@ def faster_layers(net: nn.Module) -> Iterator[None]:
     Only the class of a layer changes. The module, its parameters, names, hooks, attributes and state dict stay the same
     objects.
     """
-    replaced = [layer for layer in net.modules() if type(layer) in _FASTER]
-    for layer in replaced:
-        layer.__class__ = _FASTER[type(layer)]
+    replaced = [(layer, type(layer)) for layer in net.modules() if type(layer) in _FASTER]
+    for layer, kind in replaced:
+        layer.__class__ = _FASTER[kind]
     try:
         yield
     finally:
-        for layer in replaced:
-            layer.__class__ = type(layer).__mro__[1]
+        for layer, kind in replaced:
+            layer.__class__ = kind

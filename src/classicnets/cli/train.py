@@ -18,6 +18,7 @@ from classicnets.strict_json import dump
 from classicnets.text import _, again, command, plural
 
 if TYPE_CHECKING:
+    from classicnets.api.cost import Choice
     from classicnets.api.parallel import World
     from classicnets.api.training import Plan, RunFolder, SeedsFolder, Session
     from classicnets.report.displays import Display
@@ -80,9 +81,10 @@ def run(args: argparse.Namespace) -> int:
             return _train_seeds(reopened, study, output, as_json=args.json)
         if is_shared:
             return _train_shared(args, options, output, processes)
+        if (processes.processes or 1) > 1:
+            api.cost.check_run(options.resume, processes.processes or 1, trust=output.trust)
         session = api.training.resume_session(options.resume, output, console.print, data=data, loader_threads=threads)
         if (processes.processes or 1) > 1:
-            api.parallel.check_processes(processes.processes or 1, session.plan.device)
             run = _leave_to_others(session)
             del session  # each process has images and a network of its own
             return _launch(args, run, processes)
@@ -105,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         folder = api.training.start_seeds(plan, study, output, console.print)
         return _train_seeds(folder, study, output, as_json=args.json)
     if (processes.processes or 1) > 1:
-        api.parallel.check_processes(processes.processes or 1, plan.device)
+        api.cost.check(plan, processes.processes or 1)
         run = _leave_to_others(api.training.start(plan, output, console.print))
         del plan
         return _launch(args, run, processes)
@@ -117,8 +119,12 @@ def _check_processes(
 ) -> None:
     """Raise UsageError CN206 for options of several processes that contradict others."""
     if many_runs and (is_shared or options.processes is not None):
-        args.parser.error(
-            _("several seeds are several runs, each with a process of its own; several processes share one")
+        unused = ("local_batch_norm", *(f.name for f in fields(Processes)))
+        raise UsageError(
+            "CN206",
+            _("several seeds are several runs, each with a process of its own; several processes share one"),
+            where=args.parser.prog,
+            hint=again("classicnets", "train", **dict.fromkeys(unused)),
         )
     if is_shared and options.processes is not None:
         args.parser.error(_("torchrun has started the processes, so --processes has no effect"))
@@ -157,6 +163,9 @@ def _train_shared(args: argparse.Namespace, options: Train, output: Output, proc
     given = arguments.given(args, RunSpec)
     spec = arguments.read(args, RunSpec)
 
+    def say_nothing(_message: str) -> None:
+        """Leave out the notes on the data: whoever started the run has seen them."""
+
     def start() -> Session:
         machine.set_threads(spec.threads)
         return api.training.start(api.training.plan(spec, trust=output.trust), output, console.print)
@@ -170,7 +179,7 @@ def _train_shared(args: argparse.Namespace, options: Train, output: Output, proc
                 start,
                 [args.command, *arguments.words(args)],
                 output,
-                console.print,
+                say_nothing,
                 data=given.get("data"),
                 loader_threads=given.get("loader_threads"),
             ) as session:
@@ -376,7 +385,7 @@ def _with_verdict(accuracy: str, verdict: str) -> str:
 
 def _dry_run(plan: Plan, output: Output, options: Train, processes: int, *, as_json: bool) -> int:
     forecast = None if options.gpu else api.training.forecast(plan, output)
-    shared = None
+    shared: Choice | None = None
     if processes > 1:
         shared = api.cost.predict(plan, processes, forecast, gpu=options.gpu or "", link=options.link or "")
     if as_json:
@@ -386,9 +395,16 @@ def _dry_run(plan: Plan, output: Output, options: Train, processes: int, *, as_j
         return 0
     console = report.tables.console()
     remarks = [line for remark in plan.check.remarks for line in report.lines.advice_lines(remark)]
-    estimates_lines = [line for estimate in (forecast, shared) if estimate is not None for line in estimate.lines()]
-    for line in (*plan.lines(), *remarks, *estimates_lines):
+    alone = forecast.lines(is_shared=shared is not None) if forecast is not None else []
+    for line in (*plan.lines(of_this_machine=not options.gpu), *remarks, *alone, *(shared.lines() if shared else [])):
         console.print(line)
+    if shared is not None:
+        start = again("classicnets", "train", **dict.fromkeys(["dry_run", "gpu", "link"]))
+        if options.gpu:
+            console.print(_("next, with such GPUs: {command}", command=start))
+        else:
+            console.print(_("next: {command}", command=start))
+        return 0
     rows = [[key, _value_text(getattr(plan.recipe, key)), source] for key, source in plan.setting_sources.items()]
     rows += [[f"net.{key}", _value_text(value), "--set"] for key, value in plan.net_spec.variation.items()]
     console.print()

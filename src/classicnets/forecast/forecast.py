@@ -121,8 +121,12 @@ class Forecast:
             values[f"{name}_pictures"] = values.pop(f"{name}_images")
         return values
 
-    def lines(self) -> list[str]:
-        """Return the estimate and the suggestions, as text."""
+    def lines(self, *, is_shared: bool = False) -> list[str]:
+        """Return the estimate and the suggestions, as text.
+
+        Args:
+            is_shared: whether several processes will share the run, so that the text says that this is for one.
+        """
         values = {
             "duration": duration(self.seconds),
             "epoch": duration(self.epoch_seconds),
@@ -134,7 +138,8 @@ class Forecast:
             time = _("forecast  at most {duration} ({epoch} an epoch; measured on {measured})", **values)
         else:
             time = _("forecast  {duration} ({epoch} an epoch; measured on {measured})", **values)
-        lines = [_("{time}, memory {memory}, disk {disk}", time=time, **values)]
+        estimate = _("{time}, memory {memory}, disk {disk}", time=time, **values)
+        lines = [_("{estimate}; all of this for one process", estimate=estimate) if is_shared else estimate]
         if self.fetch_bytes:
             lines.append(_("download  about {size} of data first", size=byte_count(self.fetch_bytes)))
         return lines + [_("cheaper   {choice}", choice=choice) for choice in self.cheaper]

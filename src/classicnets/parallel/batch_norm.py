@@ -69,17 +69,17 @@ def global_batch_norm(net: nn.Module, mesh: Mesh) -> Iterator[None]:
     Only the class of a layer changes. The gradients are those of the sum of the losses of all ranks, and the gradients
     of weights and biases are this rank's terms, which must be summed. Nothing changes if all ranks compute all rows.
     """
-    changed = (
-        [layer for layer in net.modules() if type(layer) in _GLOBAL] if mesh.size > 1 and mesh.divides_rows else []
-    )
-    for layer in changed:
-        layer.__class__ = _GLOBAL[type(layer)]
+    changed = [(layer, type(layer)) for layer in net.modules() if type(layer) in _GLOBAL]
+    if mesh.size == 1 or not mesh.divides_rows:
+        changed = []
+    for layer, kind in changed:
+        layer.__class__ = _GLOBAL[kind]
         vars(layer)["mesh"] = mesh
     try:
         yield
     finally:
-        for layer in changed:
-            layer.__class__ = type(layer).__mro__[2]
+        for layer, kind in changed:
+            layer.__class__ = kind
             del vars(layer)["mesh"]
 
 

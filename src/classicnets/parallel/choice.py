@@ -1,9 +1,8 @@
-"""How the processes of a run share it: the form that its plan asks for, or the cheapest one by the model of cost."""
+"""How processes share a run: the form that its plan asks for, or the cheapest one; and what they cannot share."""
 
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,8 +21,11 @@ from classicnets.parallel.hardware import Cluster, Link
 from classicnets.parallel.layers import Linear
 from classicnets.parallel.mesh import Mesh
 from classicnets.text import _, byte_count, command, duration, plural
+from classicnets.training.group import ALONE
 from classicnets.training.plan import Plan
 
+_NO_FASTER = 1.05  # times the speed of one process
+_LOW_EFFICIENCY = 0.1
 _CORE_FLOPS = 4e10  # per second, assumed: of a CPU core in a training step
 _UNKNOWN_GPU = "a100"  # rates that are assumed for a GPU that is not in hardware.GPUS
 _ASSUMED_NETWORK = "10Gbit"  # between hosts, if the processes of a run are on several
@@ -37,11 +39,13 @@ class Choice:
         prediction: the cost of a step.
         reason: why this form, as a sentence; "" if the plan leaves no choice.
         epoch_steps: number of steps in an epoch.
+        shares_cores: whether the processes share the cores of one machine.
     """
 
     prediction: Prediction
     reason: str
     epoch_steps: int
+    shares_cores: bool
 
     @property
     def epoch_seconds(self) -> float:
@@ -55,7 +59,29 @@ class Choice:
             "reason": self.reason,
             "epoch_steps": self.epoch_steps,
             "epoch_seconds": self.epoch_seconds,
+            "verdict": self.verdict,
         }
+
+    @property
+    def verdict(self) -> str:
+        """Why so many processes are not worth it, as a sentence; "" if they are."""
+        predicted = self.prediction
+        speedup = predicted.strong_efficiency * predicted.processes
+        if self.shares_cores and speedup <= _NO_FASTER:
+            return _(
+                "{n} processes on this machine are no faster than one, which uses all its cores already",
+                n=predicted.processes,
+            )
+        if speedup <= _NO_FASTER or predicted.strong_efficiency < _LOW_EFFICIENCY:
+            return _(
+                "a batch of {images:,} images is too small for {n} processes; use fewer, or larger batches: {command}"
+                " reaches {weak:.0%}",
+                images=predicted.batch_size,
+                n=predicted.processes,
+                command=command("--set", f"batch_size={predicted.processes * predicted.batch_size}"),
+                weak=predicted.weak_efficiency,
+            )
+        return ""
 
     def lines(self) -> list[str]:
         """Return the prediction as text."""
@@ -89,6 +115,8 @@ class Choice:
         ]
         if self.reason:
             lines.append(_("chosen    {reason}", reason=self.reason))
+        if self.verdict:
+            lines.append(_("verdict   {verdict}", verdict=self.verdict))
         return lines + [_("basis     {basis}", basis=basis) for basis in predicted.basis]
 
 
@@ -105,17 +133,27 @@ def network_of(plan: Plan, processes: int, precision: str = "") -> Network:
         plan: the plan.
         processes: number of processes, which gives the possible sizes of model groups.
         precision: "float32", "float64" or "bfloat16"; "" for that of the plan.
+
+    Raises:
+        UsageError: CN216 if the network cannot be divided as the plan asks for.
     """
     precision = precision or plan.recipe.precision
     form, chains, crossings = plan.spec.parallel, dict[int, list[list[str]]](), tuple[str, ...]()
+    refusal: UsageError | None = None
     sizes = [size for size in range(2, processes + 1) if processes % size == 0]
     for size in sizes if form in {"hybrid", "auto"} else ():
-        with suppress(UsageError):
+        try:
             chains[size] = _chains(_divided(plan, "hybrid", processes, size))
-    if form in {"towers", "auto"}:
-        with suppress(UsageError):
-            _divided(plan, "towers", processes, 2)
+        except UsageError as error:
+            refusal = error
+    if form in {"towers", "auto"} and processes > 1:
+        try:
+            _divided(plan, "towers", processes, processes)
             crossings = NETS[plan.net_spec.spec].crossings
+        except UsageError as error:
+            refusal = error
+    if refusal is not None and form != "auto" and not chains:
+        raise refusal
     return Network(
         table=plan.table,
         chains=chains,
@@ -130,8 +168,7 @@ def network_of(plan: Plan, processes: int, precision: str = "") -> Network:
 def _divided(plan: Plan, form: str, processes: int, model_size: int) -> nn.Module:
     """Return a copy of the network of a plan as the first process would have it. Raises UsageError CN216."""
     net = without_data(plan.net if plan.net is not None else plan.net_spec.build_for_shapes())
-    mesh = Mesh()
-    mesh.size, mesh.model_size, mesh.data_size = processes, model_size, processes // model_size
+    mesh = Mesh("cpu", processes, model_size, rank=0)
     if form == "towers":
         entry = NETS.get(plan.net_spec.spec)
         towers.divide(net, mesh, entry.crossings if entry else ())
@@ -161,10 +198,12 @@ def choose(plan: Plan, processes: int, cluster: Cluster, precision: str = "") ->
     train_count = batches.split_sizes(data.train, recipe.validation, plan.spec.limit, data.validation)[0]
     batch_size = min(recipe.batch_size, train_count or recipe.batch_size)  # a resumed run's plan has no counts
     best, reason = cost.choose(network_of(plan, processes, precision), form, processes, batch_size, cluster)
-    if best is None:
-        _divided(plan, form, processes, 2 if form == "towers" else processes)
-    assert best is not None
-    return Choice(prediction=best, reason=reason, epoch_steps=math.ceil(train_count / batch_size))
+    return Choice(
+        prediction=best,
+        reason=reason,
+        epoch_steps=math.ceil(train_count / batch_size),
+        shares_cores=cluster.shares_cores and cluster.host_size > 1,
+    )
 
 
 def form_of_run(plan: Plan, processes: int, hosts: int) -> tuple[str, int, str]:
@@ -177,6 +216,36 @@ def form_of_run(plan: Plan, processes: int, hosts: int) -> tuple[str, int, str]:
         return "ddp", 1, ""
     chosen = choose(plan, processes, assumed_cluster(plan, processes, hosts))
     return chosen.prediction.form, chosen.prediction.model_size, chosen.reason
+
+
+def smallest_batch(plan: Plan, processes: int) -> int:
+    """Return the smallest number of images on which processes can train the network of a plan.
+
+    Raises:
+        UsageError: CN216 if batches have fewer.
+    """
+    smallest = ALONE.smallest_batch(plan) * (processes if plan.spec.local_batch_norm else 1)
+    least = max(smallest, processes)
+    if plan.recipe.batch_size < least:
+        raise UsageError(
+            "CN216",
+            _("{n} processes cannot share batches of {size}", n=processes, size=plan.recipe.batch_size),
+            where=f"batch_size={plan.recipe.batch_size}",
+            why=_("each process needs at least {n}", n=least // processes),
+            hint=command("--set", f"batch_size={least}"),
+        )
+    return smallest
+
+
+def check(plan: Plan, processes: int) -> None:
+    """Check that processes of this machine can share a run, before its data is read.
+
+    Raises:
+        UsageError: CN216 if its network cannot be divided as the plan asks for, or if its batches are too small.
+    """
+    smallest_batch(plan, processes)
+    if plan.spec.parallel not in {None, "ddp"}:
+        network_of(plan, processes)
 
 
 def measured_cluster(plan: Plan, processes: int, image_seconds: float, network: Link | None) -> Cluster:

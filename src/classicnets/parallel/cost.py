@@ -21,6 +21,7 @@ from classicnets.parallel.hardware import Cluster
 from classicnets.text import _, byte_count
 from classicnets.values import Recipe
 
+_EQUAL = 0.02  # forms whose times differ by less are about equal: predictions are not more exact
 FORWARD_SHARE = 1 / 3  # of a step's arithmetic; the backward pass computes two gradients for each product
 # of DistributedDataParallel: gradients that are exchanged together
 _BUCKET_BYTES, _FIRST_BUCKET_BYTES = 25 * 2**20, 2**20
@@ -324,7 +325,7 @@ def _memory(network: Network, form: str, processes: int, model_size: int, batch_
 def candidates(network: Network, form: str, processes: int) -> list[tuple[str, int]]:
     """Return the forms that `form` may mean, each with a size of its model groups: the simplest first."""
     forms: list[tuple[str, int]] = []
-    if form in {"ddp", "auto"}:
+    if form in {"ddp", "auto"} or processes == 1:
         forms.append(("ddp", 1))
     if form in {"towers", "auto"} and processes == 2 and network.crossings:
         forms.append(("towers", 2))
@@ -334,13 +335,11 @@ def candidates(network: Network, form: str, processes: int) -> list[tuple[str, i
     return forms
 
 
-def choose(
-    network: Network, form: str, processes: int, batch_size: int, cluster: Cluster
-) -> tuple[Prediction | None, str]:
-    """Return the cheapest of the forms that `form` may mean, and the reason as a sentence; None if there is none.
+def choose(network: Network, form: str, processes: int, batch_size: int, cluster: Cluster) -> tuple[Prediction, str]:
+    """Return the cheapest of the forms that `form` may mean, and the reason as a sentence.
 
     Args:
-        network: the network.
+        network: the network, which can be divided into that form.
         form: "ddp", "towers", "hybrid" (of which the size of the model groups is chosen) or "auto".
         processes: number of processes.
         batch_size: images in the batch of all processes.
@@ -350,22 +349,22 @@ def choose(
         predict(network, name, processes, size, batch_size, cluster)
         for name, size in candidates(network, form, processes)
     ]
-    if not predictions:
-        return None, ""
     best, *others = sorted(predictions, key=lambda prediction: prediction.step_seconds)  # the simplest of equals
     if not others:
         return best, _("the network allows no other form") if form == "auto" else ""
-    reason = _(
-        "{form} is predicted to be the fastest: {time} a step with {sent} sent by each process, {other} {other_time}"
-        " with {other_sent}",
-        form=best.name,
-        time=milliseconds(best.step_seconds),
-        sent=byte_count(round(best.sent)),
-        other=others[0].name,
-        other_time=milliseconds(others[0].step_seconds),
-        other_sent=byte_count(round(others[0].sent)),
+    forms = ", ".join(
+        _(
+            "{form} {time} ({size} sent)",
+            form=prediction.name,
+            time=milliseconds(prediction.step_seconds),
+            size=byte_count(round(prediction.sent)),
+        )
+        for prediction in (best, *others)
     )
-    return best, reason
+    if others[0].step_seconds < (1 + _EQUAL) * best.step_seconds:
+        names = {"form": best.name, "other": others[0].name}
+        return best, _("{form} and {other} are predicted to be about equal in a step: {forms}", forms=forms, **names)
+    return best, _("{form} is predicted to be the fastest in a step: {forms}", form=best.name, forms=forms)
 
 
 def milliseconds(seconds: float) -> str:

@@ -12,28 +12,51 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from classicnets import machine
 from classicnets.acceleration.prepare import Acceleration
 from classicnets.datasets.types import Images, subset
-from classicnets.errors import UsageError
 from classicnets.evaluation.predictor import Predictor, batch_size
 from classicnets.models.modules import copy_module
 from classicnets.models.registry import NETS
 from classicnets.parallel import choice, hybrid, towers
-from classicnets.parallel.gradients import SharedGradients, examine
+from classicnets.parallel.gradients import SharedGradients, Traits, examine
 from classicnets.parallel.mesh import Mesh, rows_of_ranks
 from classicnets.parallel.saving import Saving, state_bytes
 from classicnets.parallel.shards import Shards
 from classicnets.parallel.world import Agreement, World
-from classicnets.text import _, command
+from classicnets.text import _
 from classicnets.training.group import Alone, Gradients
 from classicnets.training.plan import Plan
 from classicnets.training.state import State
 
 
 class Group(Alone):
-    """The group of the processes of `world`; every method is called by all of them, in the same order."""
+    """The group of the processes of `world`; every method is called by all of them, in the same order.
+
+    A session calls `smallest_batch`, then `place`, which sets how the run is shared; then the methods that need that;
+    and `gradients` before the first step, whose end `agree` reports.
+
+    Attributes:
+        form, reason: how the run is shared, and why; set by `place`, as are the following.
+        local_batch_norm: whether batch normalization is over the rows of each process.
+        traits: what the network does in a step.
+        whole_network: the whole network, which is evaluated and saved.
+        mesh, shards: the processes, and the parts of the network that this one has.
+        saving: how checkpoints are saved.
+        computing: what computes the gradients; set by `gradients`.
+    """
+
+    form: str
+    reason: str
+    local_batch_norm: bool
+    traits: Traits
+    whole_network: nn.Module
+    mesh: Mesh
+    shards: Shards
+    saving: Saving
+    computing: SharedGradients
 
     def __init__(self, world: World) -> None:
         super().__init__(counted_dropout=True)
@@ -85,6 +108,10 @@ class Group(Alone):
             lines.append(_("BatchNorm normalizes over the part of the batch of each process (--local-batch-norm)"))
         elif normalized:
             lines.append(_("BatchNorm normalizes over the whole batch"))
+        if any(isinstance(layer, _DropoutNd) for layer in self.whole_network.modules()):
+            lines.append(
+                _("dropout  masks depend on the seed and the position; one process draws the same with --parallel ddp")
+            )
         if self.traits.is_random:
             lines.append(
                 _(
@@ -108,17 +135,7 @@ class Group(Alone):
         Raises:
             UsageError: CN216 if batches have fewer.
         """
-        smallest = super().smallest_batch(plan) * (self.size if plan.spec.local_batch_norm else 1)
-        least = max(smallest, self.size)
-        if plan.recipe.batch_size < least:
-            raise UsageError(
-                "CN216",
-                _("{n} processes cannot share batches of {size}", n=self.size, size=plan.recipe.batch_size),
-                where=f"batch_size={plan.recipe.batch_size}",
-                why=_("each process needs at least {n}", n=least // self.size),
-                hint=command("--set", f"batch_size={least}"),
-            )
-        return smallest
+        return choice.smallest_batch(plan, self.size)
 
     def gradients(
         self,

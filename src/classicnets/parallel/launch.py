@@ -24,6 +24,8 @@ from classicnets.parallel.pulse import RESTART
 from classicnets.text import _, again, command, note
 
 OUTCOME = "CLASSICNETS_OUTCOME"  # a file in which a process writes the exit code of the command when all are to end
+_PROCESSES_PER_CORE = 8  # more are a typing error
+_ONE_PROCESS = dict.fromkeys(["processes", "max_restarts", "process_timeout", "local_batch_norm"])
 _STOP_SECONDS = 600  # that processes have after Ctrl-C to save a checkpoint
 
 
@@ -101,7 +103,7 @@ def check_processes(processes: int, device: str) -> None:
     """Check that this machine can run so many processes, and print a note if they share cores.
 
     Raises:
-        UsageError: CN215, it has one core only, or fewer CUDA devices.
+        UsageError: CN215, it has one core only, fewer CUDA devices, or much fewer cores.
     """
     cores, kind = machine.usable_cores(), torch.device(device).type
     devices = torch.cuda.device_count() if kind == "cuda" else 0
@@ -112,14 +114,18 @@ def check_processes(processes: int, device: str) -> None:
         why = _("each process needs a CUDA device of its own, and this machine has {n}", n=devices)
     elif kind == "cpu" and cores < 2:
         why = _("this machine has one core, which several processes would only share")
+    elif kind == "cpu" and processes > _PROCESSES_PER_CORE * cores:
+        why = _(
+            "more than {most} processes would share each of its {cores} cores", most=_PROCESSES_PER_CORE, cores=cores
+        )
     if why:
-        most = devices if kind == "cuda" and devices > 1 else None
+        most = {"cuda": devices, "cpu": cores}.get(kind, 0)
         raise UsageError(
             "CN215",
             _("the run cannot be shared by {n} processes on this machine", n=processes),
             where=command("--processes", str(processes)),
             why=why,
-            hint=again("classicnets", "train", "NET", processes=most, max_restarts=None, process_timeout=None),
+            hint=again("classicnets", "train", "NET", **({"processes": most} if most > 1 else _ONE_PROCESS)),
         )
     if kind == "cpu" and processes > cores:
         note(

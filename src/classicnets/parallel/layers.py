@@ -100,9 +100,12 @@ class Dropout2d(dropout.Dropout2d):
 
 
 DROPOUTS: dict[type[nn.Module], type[nn.Module]] = {
-    kind: divided
-    for divided in (Dropout, Dropout1d, Dropout2d)
-    for kind in divided.__mro__[1:3]  # of classicnets, and of torch
+    nn.Dropout: Dropout,
+    nn.Dropout1d: Dropout1d,
+    nn.Dropout2d: Dropout2d,
+    dropout.Dropout: Dropout,
+    dropout.Dropout1d: Dropout1d,
+    dropout.Dropout2d: Dropout2d,
 }
 
 

@@ -32,9 +32,10 @@ class Mesh:
         device: where the tensors are that the ranks exchange.
         size: the number of ranks; with 1, no process group is needed.
         model_size: the number of ranks in a model group.
+        rank: this rank; None is that of the process group. A mesh with a given rank has no process groups: with it,
+            layers are divided as that rank would have them, and nothing can be exchanged.
 
     Attributes:
-        rank: this rank.
         model_rank, model_group: the position in its model group, and the process group.
         data_size, data_rank, data_group: the same for the ranks with this position in all model groups.
         first_exchange_at: when this rank first waited for others in the batch in progress, in seconds of
@@ -45,7 +46,9 @@ class Mesh:
         UsageError: CN216 if `model_size` does not divide `size`.
     """
 
-    def __init__(self, device: torch.device | str = "cpu", size: int = 1, model_size: int = 1) -> None:
+    def __init__(
+        self, device: torch.device | str = "cpu", size: int = 1, model_size: int = 1, *, rank: int | None = None
+    ) -> None:
         if size % model_size:
             raise UsageError(
                 "CN216",
@@ -54,12 +57,13 @@ class Mesh:
                 why=_("each group of processes shares one copy of the network"),
             )
         self.size, self.model_size, self.data_size = size, model_size, size // model_size
-        self.rank = dist.get_rank() if size > 1 else 0
+        has_groups = size > 1 and rank is None
+        self.rank = dist.get_rank() if has_groups else rank or 0
         self.data_rank, self.model_rank = divmod(self.rank, model_size)
         self.divides_rows = True
         self.model_group: dist.ProcessGroup | None = None
         self.data_group: dist.ProcessGroup | None = None
-        if size > 1:
+        if has_groups:
             names = ("data", "model")
             grid = init_device_mesh(torch.device(device).type, (self.data_size, model_size), mesh_dim_names=names)
             self.model_group, self.data_group = grid.get_group("model"), grid.get_group("data")

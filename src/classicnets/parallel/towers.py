@@ -51,8 +51,6 @@ def divide(net: nn.Module, mesh: Mesh, crossings: Collection[str]) -> Shards:
     Raises:
         UsageError: CN216 if the network cannot be divided, with the layer and the reason; it is then unchanged.
     """
-    if mesh.size != 2 or mesh.model_size != 2:
-        raise _refusal(f"processes={mesh.size}", _("there is one process for each of the two towers"))
     if not is_sequence(net):
         raise _refusal(type(net).__name__, _("only the layers of an nn.Sequential have a known order"))
     layers = sequence(net)
@@ -67,6 +65,9 @@ def divide(net: nn.Module, mesh: Mesh, crossings: Collection[str]) -> Shards:
         walk.visit(name, layer)
     if walk.is_divided or not last:
         raise _refusal(layers[-1][0] if layers else "", _("the network does not end with a dense layer"))
+    if mesh.size != 2 or mesh.model_size != 2:
+        why = _("there is one process for each of the two towers")
+        raise _refusal(f"processes={mesh.size}", why, hint=command("--processes", "2"))
     for change in walk.changes:
         change()
     mesh.divides_rows = False
@@ -157,11 +158,11 @@ class _Walk:
         return _refusal(f"{name} ({type(layer).__name__})", why)
 
 
-def _refusal(where: str, why: str) -> UsageError:
+def _refusal(where: str, why: str, hint: str = "") -> UsageError:
     return UsageError(
         "CN216",
         _("the network cannot be divided into two towers"),
         where=where,
         why=why,
-        hint=command("--parallel", "ddp"),
+        hint=hint or command("--parallel", "ddp"),
     )

@@ -103,8 +103,12 @@ class Plan:
             net = complete(self.net_spec.build(), self.preprocess.shape)
         return set_precision(net, self.recipe.precision)
 
-    def lines(self) -> list[str]:
-        """Return a readable summary of the run: network, recipe, device and process settings, one line each."""
+    def lines(self, *, of_this_machine: bool = True) -> list[str]:
+        """Return a readable summary of the run: network, recipe, device and process settings, one line each.
+
+        Args:
+            of_this_machine: whether to say what depends on this machine: the device and the process settings.
+        """
         recipe, sources = self.recipe, self.setting_sources
         net = _(
             "network {name}: {parameters:,} parameters, {macs:,} MACs per {shape} image",
@@ -143,6 +147,8 @@ class Plan:
                 )
             )
         choice = [_("choice  {statement}", statement=self.statement)] if self.statement else []
+        if not of_this_machine:
+            return [net, *choice, training, *notes]
         return [net, *choice, training, device, *notes, *machine.process_settings()]
 
     def to_dict(self) -> dict[str, Any]:
