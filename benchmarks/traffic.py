@@ -35,7 +35,6 @@ from classicnets.training.plan import Plan, plan
 from timing import Row, arguments, conditions, quantity, skip, write
 
 TOLERANCE = 2.0  # percent
-LEAST_BYTES = 1e6  # with fewer in a step, headers and messages of control are several percent
 _COUNT = "ip link set lo up && {command} 1>&2 && cat /proc/net/dev"
 _TIMEOUT = 600  # seconds of one training
 
@@ -157,7 +156,7 @@ def measure(case: Case, folder: Path, all_processes: Sequence[int]) -> Iterator[
                 theirs=f"predicted {quantity(predicted / 1e6, 'MB')}",
                 values=[100 * abs(counted / predicted - 1)],
                 unit="%",
-                at_least=TOLERANCE if predicted >= LEAST_BYTES else None,
+                at_least=TOLERANCE,
                 less_is_better=True,
                 facts={
                     "net": case.net,

@@ -20,7 +20,7 @@ from classicnets.parallel import meeting
 from classicnets.parallel.elastic import Job
 from classicnets.parallel.failure import Lost, Quiet, end_now, say_restart
 from classicnets.parallel.group import Group
-from classicnets.parallel.launch import check_processes, launch
+from classicnets.parallel.launch import launch
 from classicnets.parallel.place import read_place
 from classicnets.parallel.pulse import RESTART
 from classicnets.parallel.share import shared_folder
@@ -32,7 +32,7 @@ from classicnets.text import _
 from classicnets.training.begin import Say
 from classicnets.training.session import Session
 
-__all__ = ["World", "check_processes", "joined", "launch", "leave", "session", "take_part"]
+__all__ = ["World", "joined", "launch", "leave", "session", "take_part"]
 
 _STOPPED = (130, 143)  # exit codes after SIGINT and SIGTERM
 _has_joined = False
