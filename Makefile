@@ -1,6 +1,7 @@
 # Two commands: `make run` sets up and trains LeNet on Fashion-MNIST; `make test` sets up and runs the tests.
 # `make quick` runs the smoke tests in under a minute; `make check` checks style, types and spelling; `make cover` measures coverage.
-# `make fuzz` damages each kind of file in ten times as many ways as `make test` does.
+# `make fuzz` damages each kind of file in ten times as many ways as `make test` does, and kills processes of a shared run
+# in all ways.
 # `make example` goes from a folder of images to one exported file, in build/example.
 # `make test-phones` tests the format for phones with ExecuTorch, in an environment of its own over .venv.
 # `make docs` builds the website into build/site; open build/site/index.html.
@@ -34,7 +35,8 @@ quick: $(VENV)/.dev
 	$(PY) -m pytest @tests/quick.txt $(ARGS)
 
 fuzz: $(VENV)/.dev
-	CLASSICNETS_FUZZ=2000 $(PY) -m pytest $(wildcard tests/*/test_*_mutations.py) $(ARGS)
+	CLASSICNETS_FUZZ=2000 CLASSICNETS_DEATHS=all $(PY) -m pytest $(wildcard tests/*/test_*_mutations.py) \
+	  tests/parallel/test_launched_runs.py $(ARGS)
 
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

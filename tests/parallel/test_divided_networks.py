@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import classicnets
+from support.once import once
 
 SCRIPT = Path(__file__).with_name("sharded_checks.py")
 MAX_ROUNDING = 1e-12
@@ -24,17 +25,21 @@ Errors = dict[str, float]
 
 @pytest.fixture(scope="module")
 def errors(tmp_path_factory: pytest.TempPathFactory) -> Errors:
-    folder = tmp_path_factory.mktemp("ranks")
+    folder = once(tmp_path_factory, "ranks", run_ranks)
+    merged: Errors = {}
+    for file in sorted(folder.glob("errors*.json")):
+        merged |= json.loads(file.read_text())
+    return merged
+
+
+def run_ranks(folder: Path) -> None:
+    """Run the script, which writes its results into the folder."""
     path = os.pathsep.join([str(Path(classicnets.__file__).parents[1]), str(SCRIPT.parents[1])])
     command = [sys.executable, "-W", "error", str(SCRIPT), str(folder)]
     process = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=600
     )
     assert process.returncode == 0, process.stderr
-    merged: Errors = {}
-    for file in sorted(folder.glob("errors*.json")):
-        merged |= json.loads(file.read_text())
-    return merged
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from parallel.shared_runs import ENTRIES, RUNS, quiet, spec
 from support.idx import make_idx_folder
+from support.once import once
 
 EXACT = 1e-12
 TESTS = Path(__file__).parent.parent
@@ -37,13 +38,16 @@ def _registered() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the runs of one, two and four processes."""
-    root = tmp_path_factory.mktemp("shared")
+    """A folder with the runs of two and four processes."""
+    return once(tmp_path_factory, "shared", make_runs)
+
+
+def make_runs(root: Path) -> None:
+    """Make data, and train on it in two and in four processes."""
     for classes in (3, 4):  # 22 images to train on: in batches of 10, 10 and 2
         make_idx_folder(root / f"data-{classes}", train=27, test=9, classes=classes, size=16)
     for processes in (2, 4):
         launched(root, processes)
-    return root
 
 
 def launched(root: Path, processes: int) -> None:

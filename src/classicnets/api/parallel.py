@@ -34,7 +34,6 @@ from classicnets.training.session import Session
 
 __all__ = ["World", "joined", "launch", "leave", "session", "take_part"]
 
-_STOPPED = (130, 143)  # exit codes after SIGINT and SIGTERM
 _has_joined = False
 
 
@@ -176,7 +175,7 @@ def _end(code: int) -> NoReturn:
 
     A signal that comes before it has joined the others may mean that one of them has died.
     """
-    is_final = code != RESTART and (_has_joined or code not in _STOPPED)
+    is_final = code != RESTART and (_has_joined or code not in launching.STOPPED)
     if is_final and launching.write_outcome(code) and _has_joined:
         code = 0
     end_now(code)

@@ -26,6 +26,7 @@ from classicnets.text import _, again, command, note
 OUTCOME = "CLASSICNETS_OUTCOME"  # a file in which a process writes the exit code of the command when all are to end
 _PROCESSES_PER_CORE = 8  # more are a typing error
 _ONE_PROCESS = dict.fromkeys(["processes", "max_restarts", "process_timeout", "local_batch_norm"])
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes
 _STOP_SECONDS = 600  # that processes have after Ctrl-C to save a checkpoint
 
 
@@ -77,7 +78,7 @@ def launch(arguments: Sequence[str], processes: int, max_restarts: int, run: Pat
             if not code:  # no process has said so: they were still starting
                 resume = command("classicnets", "train", "--resume", run)
                 note(_("stopped; to resume: {command}", command=resume))
-            return 128 + stopped_by if code in (0, 130, 128 + stopped_by) else code
+            return 128 + stopped_by if code in (0, *STOPPED) else code  # the agent sends SIGTERM to the others
         if failed is not None and not code:
             raise _died(failed, run)
         return code
