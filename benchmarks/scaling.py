@@ -1,6 +1,6 @@
 """Images per second of a training that several processes share: on this machine, and over a link of a chosen rate.
 
-    python benchmarks/scaling.py                            (four minutes on 2 quiet cores)
+    python benchmarks/scaling.py                            (a quarter of an hour on 2 quiet cores)
     python benchmarks/scaling.py --parts link --rates 200mbit   (Linux, as root)
 
 strong  the same batch for all processes together, against one process with one thread
