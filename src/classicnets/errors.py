@@ -188,7 +188,7 @@ where RANK or WORLD_SIZE are set for another program, unset them.""",
 Each process computes a part of the same run. With other options, another version of classicnets or torch, or other
 data, the parts would not belong together. The message names the first process that differs, and how.
 What to do: start every process with the same command and the same environment on all machines.""",
-    "CN215": """The run cannot be shared by so many processes on this machine.
+    "CN215": """The run cannot be shared by this number of processes on this machine.
 On a CPU, several processes need several cores: on one core they only take turns. On CUDA, each process needs a device
 of its own. More processes than cores are allowed, up to 8 for each core, but are slower than as many as cores.
 What to do: use fewer processes, or leave out --processes.""",

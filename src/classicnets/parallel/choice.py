@@ -64,7 +64,7 @@ class Choice:
 
     @property
     def verdict(self) -> str:
-        """Why so many processes are not worth it, as a sentence; "" if they are."""
+        """Why this number of processes is not worth it, as a sentence; "" if it is."""
         predicted = self.prediction
         speedup = predicted.strong_efficiency * predicted.processes
         if self.shares_cores and speedup <= _NO_FASTER:

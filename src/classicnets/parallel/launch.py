@@ -101,7 +101,7 @@ def outcome() -> int:
 
 
 def check_processes(processes: int, device: str) -> None:
-    """Check that this machine can run so many processes, and print a note if they share cores.
+    """Check that this machine can run this number of processes, and print a note if they share cores.
 
     Raises:
         UsageError: CN215, it has one core only, fewer CUDA devices, or much fewer cores.
