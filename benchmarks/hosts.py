@@ -77,8 +77,12 @@ def missing() -> str:
 
 
 @contextmanager
-def two_hosts() -> Iterator[list[Host]]:
-    """Yield two hosts that a link connects; their processes are to be ended before the end of the block."""
+def two_hosts(rate: str = "") -> Iterator[list[Host]]:
+    """Yield two hosts that a link connects; their processes are to be ended before the end of the block.
+
+    Args:
+        rate: of the link, as `tc` reads it: "200mbit"; "" does not limit it.
+    """
     tag = uuid.uuid4().hex[:6]
     hosts = [Host(f"host{n}", f"10.78.0.{n}", f"cn-{tag}-{n}", f"v{tag}{n}") for n in (1, 2)]
     try:
@@ -91,6 +95,9 @@ def two_hosts() -> Iterator[list[Host]]:
             _run([*inside, "address", "add", f"{host.address}/24", "dev", host.interface])
             _run([*inside, "link", "set", host.interface, "up"])
             _run([*inside, "link", "set", "lo", "up"])
+            if rate:
+                shaped = ["ip", "netns", "exec", host.space, "tc", "qdisc", "add", "dev", host.interface, "root", "tbf"]
+                _run([*shaped, "rate", rate, "burst", "256kb", "latency", "50ms"])
         yield hosts
     finally:
         for host in hosts:

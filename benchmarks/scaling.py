@@ -22,18 +22,16 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from classicnets import machine
+from hosts import PORT, Host, two_hosts
 from timing import Pairs, Row, arguments, compared, conditions, pair_by_pair, skip, write
 from traffic import CASES, Case, noise
 
 PARTS = ("strong", "weak", "link")
-_HOSTS = ("10.77.0.1", "10.77.0.2")
-_PORT = 29_500
 _TIMEOUT = 600  # seconds of one training
 
 
@@ -104,40 +102,15 @@ def of_one_machine(case: Case, folder: Path, part: str, processes: int, pairs: i
         )
 
 
-@contextmanager
-def two_machines(rate: str) -> Iterator[list[list[str]]]:
-    """Yield, for each of two network namespaces, the words before a command that runs there; a link connects them."""
-    name = uuid.uuid4().hex[:6]
-    spaces, ends = [f"cn-{name}-{i}" for i in (0, 1)], [f"v{name}{i}" for i in (0, 1)]
-    try:
-        for space in spaces:
-            run(["ip", "netns", "add", space])
-        run(["ip", "link", "add", ends[0], "type", "veth", "peer", "name", ends[1]])
-        for space, end, host in zip(spaces, ends, _HOSTS, strict=True):
-            inside = ["ip", "netns", "exec", space]
-            run(["ip", "link", "set", end, "netns", space])
-            run([*inside, "ip", "address", "add", f"{host}/24", "dev", end])
-            run([*inside, "ip", "link", "set", end, "up"])
-            run([*inside, "ip", "link", "set", "lo", "up"])
-            shaped = [*inside, "tc", "qdisc", "add", "dev", end, "root", "tbf", "rate", rate]
-            run([*shaped, "burst", "256kb", "latency", "50ms"])
-        yield [
-            ["ip", "netns", "exec", space, "env", f"GLOO_SOCKET_IFNAME={end}", "OMP_NUM_THREADS=1"]
-            for space, end in zip(spaces, ends, strict=True)
-        ]
-    finally:
-        for space in spaces:
-            subprocess.run(["ip", "netns", "delete", space], capture_output=True, check=False)
-
-
-def torchrun(inside: Sequence[Sequence[str]], line: Sequence[str]) -> str:
+def torchrun(hosts: Sequence[Host], line: Sequence[str]) -> str:
     """Run `classicnets` on both machines by torchrun, one process on each, and return the output of the first."""
     job = uuid.uuid4().hex
     children = []
-    for index, (space, host) in enumerate(zip(inside, _HOSTS, strict=True)):
-        agent = [*space, sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
-        agent += ["--rdzv-id", job, "--rdzv-backend", "c10d", "--rdzv-endpoint", f"{_HOSTS[0]}:{_PORT}"]
-        agent += ["--rdzv-conf", f"is_host={'true' if index == 0 else 'false'}", "--local-addr", host]
+    for host in hosts:
+        agent = ["ip", "netns", "exec", host.space, "env", f"GLOO_SOCKET_IFNAME={host.interface}", "OMP_NUM_THREADS=1"]
+        agent += [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+        agent += ["--rdzv-id", job, "--rdzv-backend", "c10d", "--rdzv-endpoint", f"{hosts[0].address}:{PORT}"]
+        agent += ["--rdzv-conf", f"is_host={str(host == hosts[0]).lower()}", "--local-addr", host.address]
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         children.append(subprocess.Popen([*agent, "-m", "classicnets", *line], **pipes))
     try:
@@ -155,11 +128,11 @@ def over_links(case: Case, folder: Path, rates: Sequence[str], pairs: int, steps
     """hybrid against ddp over a link of each rate."""
     data = noise(case, folder)
     for rate in rates:
-        with two_machines(rate) as inside:
+        with two_hosts(rate) as hosts:
 
-            def seconds(form: str, inside: Sequence[Sequence[str]] = inside) -> float:
+            def seconds(form: str, hosts: Sequence[Host] = hosts) -> float:
                 line = words(case, data, folder / "runs", batch=case.batch, steps=steps, form=form)
-                images_per_second = speed(torchrun(inside, line))
+                images_per_second = speed(torchrun(hosts, line))
                 shutil.rmtree(folder / "runs")
                 return 1 / images_per_second
 

@@ -103,7 +103,7 @@ def make_run(root: Path) -> None:
     """Make images, and train on them in two processes."""
     make_idx_folder(root / "data", train=600, test=20, classes=4, size=28)
     with started(root, "uninterrupted", LAUNCHED) as process:
-        out, err = process.communicate(timeout=100)
+        out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     lines = [parse(line) for line in out.splitlines()]
     assert lines[-1]["event"] == "result" and "error" not in err
@@ -130,7 +130,7 @@ def test_a_process_that_is_killed_is_started_again(root: Path, uninterrupted: di
     Each start of the processes has another kind of death; the processes that remain get a SIGTERM from the launcher.
     """
     with started(root, "killed", [*LAUNCHED, "--max-restarts", str(len(DEATHS))], deaths=True) as process:
-        out, err = process.communicate(timeout=400)
+        out, err = process.communicate(timeout=800)
     assert process.returncode == 0, err
     assert err.count("starting 2 processes") == 1
     assert "error" not in err and "stopped" not in err and "Traceback" not in err, err
@@ -145,7 +145,7 @@ def test_torchrun_resumes_the_run_of_its_job(root: Path, uninterrupted: dict[str
     with started(root, "torchrun", TORCHRUN) as process:
         wait_until_saved(root, "torchrun", process)
         os.kill(children(process.pid)[0], signal.SIGKILL)
-        _out, err = process.communicate(timeout=100)
+        _out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     assert "restart 1 of 2" in err and "error[" not in err
     assert_equal_weights(run_in(root, "torchrun"), uninterrupted)
@@ -169,7 +169,7 @@ def test_a_signal_saves_once_and_leaves_nothing_behind(root: Path, numbers: tupl
             for pid in [process.pid, *workers] if number == signal.SIGINT else [process.pid]:
                 with suppress(OSError):
                     os.kill(pid, number)
-        _out, err = process.communicate(timeout=100)
+        _out, err = process.communicate(timeout=600)
     assert process.returncode == code, err
     assert err.count("stopped") == err.count("stopped after epoch") == 1, err
     assert "Traceback" not in err and "error" not in err and "goes on" not in err, err

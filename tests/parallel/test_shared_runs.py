@@ -55,7 +55,7 @@ def launched(root: Path, processes: int) -> None:
     options = ["--standalone", f"--nproc-per-node={processes}", "-m", "parallel.shared_runs", str(root)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", *options]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment, check=False)
     assert result.returncode == 0, result.stderr[-3000:]
 
 

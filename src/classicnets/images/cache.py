@@ -142,7 +142,7 @@ def read_images(
 
 
 def is_streamed(count: int, preprocess: Preprocess) -> bool:
-    """Return whether so many images will be decoded while they are used. Raises UsageError CN204 as `read_images`."""
+    """Return whether these images will be decoded while they are used. Raises UsageError CN204 as `read_images`."""
     size = count * preprocess.channels * preprocess.side**2
     return _place(size, lambda _note: None)[0] == "stream"
 

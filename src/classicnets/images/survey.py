@@ -47,8 +47,8 @@ def survey(
         held_out: Whether a part of its training split is held out for validation.
         transparent: Whether the background is to be chosen.
         say: Receives notes.
-        sampled: Whether the images are so many that only some of them are inspected, for the background, and no copies
-            are looked for.
+        sampled: Whether only some of the images are inspected, for the background, and no copies are looked for,
+            because there are too many.
 
     Raises:
         DataError: CN307 as `read_layout`.

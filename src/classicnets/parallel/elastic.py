@@ -57,12 +57,7 @@ class Job:
             if "result" in run.read() and not self._restarted:
                 self.finish()  # a job of this id that has ended
                 return None
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-        ):  # UsageError is a ValueError: the folder is not there any more
+        except (OSError, ValueError, KeyError, TypeError):  # also the UsageError that there is no such run any more
             return None
         if words != self._words:
             raise UsageError(

@@ -28,7 +28,7 @@ _TIMEOUT = 60.0  # seconds
 
 
 def measure(processes: int) -> Link:
-    """Return the link between so many processes of this machine; the assumed one if it cannot be measured."""
+    """Return the link between this number of processes of this machine; the assumed one if it cannot be measured."""
     line = [sys.executable, "-P", "-m", __name__, str(processes)]
     try:
         child = subprocess.run(line, capture_output=True, text=True, timeout=_TIMEOUT, check=True)
