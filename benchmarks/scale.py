@@ -5,7 +5,7 @@
 
 batch      images in a step
 side       image size in pixels: a network of the registry is built for it, any other takes it as it is
-width      factor for the feature maps and units of every hidden layer of an nn.Sequential (see widen.py)
+width      factor for the feature maps and units of every hidden layer of an nn.Sequential (see cn.vary)
 images     images in memory, at the network's input size, through an epoch of images/batches.py, without a network
 
 Each point is a separate process, so that its memory can be measured: on the CPU the largest growth of the resident
@@ -32,16 +32,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from classicnets import machine
 from classicnets.datasets.types import Split
 from classicnets.errors import UsageError
 from classicnets.images.batches import Batches
+from classicnets.models.variants import vary
 from classicnets.report import figures, tables
 from classicnets.values import Preprocess, Recipe
 from subject import Work, arguments, load, parse, readings, run_main
 from timing import Row, conditions, read, write
-from widen import widened
 
 AXES = {
     "batch": "images in a batch",
@@ -83,6 +84,19 @@ def measure(args: argparse.Namespace, axis: str, at: float) -> dict[str, Any]:
     samples["step"] = readings(work.step, args.seconds)
     samples["memory of a step"] = [(memory.growth() + cpu_weight_bytes) / 1e6]
     return {"macs": subject.table.macs, "parameters": subject.table.parameters, "values": samples}
+
+
+def widened(net: nn.Module, factor: float) -> nn.Module:
+    """A copy with `factor` times as many maps and units in every hidden layer. Raises UsageError CN204."""
+    try:
+        return vary(net, width=factor)
+    except ValueError as error:
+        raise UsageError(
+            "CN204",
+            "the width of this network cannot be changed automatically",
+            why=str(error),
+            hint="--axes batch side images",
+        ) from error
 
 
 def epoch(args: argparse.Namespace, count: int) -> dict[str, Any]:

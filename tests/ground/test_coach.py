@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 import classicnets as cn
+from classicnets.coach import causes
 from classicnets.coach import coach as coach_module
 from classicnets.coach.checks import check_label_noise
 from classicnets.coach.coach import Coach
@@ -25,7 +26,7 @@ from classicnets.datasets.types import Split
 from classicnets.events import Advice, Epoch, Step
 from classicnets.images.transforms import prepare
 from classicnets.inspection.health import Health, examine
-from classicnets.models.layers import ScaledTanh
+from classicnets.models.layers import DropConnect, ScaledTanh
 from classicnets.spec import Output, RunSpec
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
@@ -225,6 +226,17 @@ def test_examining_a_network_has_no_side_effects() -> None:
     assert torch.equal(torch.get_rng_state(), before[2])
     assert all(torch.equal(tensor, weights[name]) for name, tensor in net.state_dict().items())
     assert not any(m._forward_hooks for m in net.modules())
+
+
+@pytest.mark.parametrize(("p", "in_python"), [(0.95, False), (0.95, True), (0.5, False)])
+def test_too_much_dropconnect_explains_a_loss_that_does_not_fall(p: float, in_python: bool) -> None:
+    cause = causes.of_dropout(task_of(in_python=in_python), nn.Sequential(DropConnect(4, 4, p=p), nn.Linear(4, 2)))
+    if p == 0.5:
+        assert cause is None
+        return
+    assert cause is not None and cause.sentence == "DropConnect removes 95% of the weights in each step"
+    hint = "net = cn.vary(net, dropconnect=0.5)" if in_python else "--set net.dropconnect=0.5"
+    assert cause.hint == hint
 
 
 def test_dead_and_saturated_shares_are_over_all_images() -> None:

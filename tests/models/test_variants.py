@@ -133,6 +133,55 @@ def test_inserts_batch_norm_after_every_convolution() -> None:
         varied(torch.rand(2, 1, 30, 30))
 
 
+def order(net: nn.Module) -> str:
+    """The kinds of layers in order, without dense layers and what follows them."""
+    short = {"Conv2d": "conv", "BatchNorm2d": "norm", "MaxPool2d": "pool", "AvgPool2d": "pool", "ReLU": "relu"}
+    return " ".join(short.get(kind, kind) for kind in kinds(net))
+
+
+@pytest.mark.parametrize(
+    ("layers", "batch", "after"),
+    [
+        ("conv relu conv relu", "conv norm relu conv norm relu", "conv relu norm conv relu norm"),
+        ("conv pool relu conv", "conv norm pool relu conv norm", "conv pool relu norm conv norm"),  # no activation
+        ("conv norm relu conv", "conv norm relu conv", "conv relu norm conv"),  # only existing ones, as with "batch"
+        ("conv norm pool drop relu", "conv norm pool Dropout relu", "conv pool Dropout relu norm"),
+        ("conv relu norm pool conv", "conv relu norm pool conv", "conv relu norm pool conv"),  # they are there already
+        ("conv relu lrn pool", "conv relu norm pool", "conv relu norm pool"),
+        ("conv lrn relu pool", "conv norm relu pool", "conv relu norm pool"),
+    ],
+)
+def test_puts_batch_norm_before_or_after_the_activation(layers: str, batch: str, after: str) -> None:
+    make: dict[str, Callable[[], nn.Module]] = {
+        "conv": lambda: nn.Conv2d(2, 2, 1), "relu": nn.ReLU, "norm": lambda: nn.BatchNorm2d(2),
+        "pool": lambda: nn.MaxPool2d(1), "lrn": LRN, "drop": nn.Dropout,
+    }  # fmt: skip
+    net = nn.Sequential(*(make[word]() for word in layers.split()))
+    assert order(vary(net, norm="batch")) == batch and order(vary(net, norm="batch_after")) == after
+    assert vary(net, norm="batch_after")(torch.rand(2, 2, 4, 4)).shape == (2, 2, 4, 4)
+
+
+def test_batch_norm_keeps_its_name_and_weights_where_it_moves() -> None:
+    net = vary(cn.create("lenet_d2l"), norm="batch")
+    nn.init.uniform_(layer_of(net, "conv2_norm", nn.BatchNorm2d).weight)
+    moved = vary(net, norm="batch_after")
+    names = [name for name, _ in moved.named_children()]
+    assert names[:7] == ["conv1", "sigmoid1", "conv1_norm", "pool1", "conv2", "sigmoid2", "conv2_norm"]
+    assert {name: t.tolist() for name, t in moved.state_dict().items()} == {
+        name: t.tolist() for name, t in net.state_dict().items()
+    }
+    assert [name for name, _ in net.named_children()][1] == "conv1_norm"
+
+
+def test_width_reaches_every_command(cli: CommandLine, blobs: Path) -> None:
+    narrow = cn.create("lenet_d2l", variation={"width": 0.5})
+    assert layer_of(narrow, "fc1", nn.Linear).weight.shape == (60, 200)
+    _, out, _ = cli("show", "lenet_d2l", "--set", "net.width=0.5", "--json")
+    assert json.loads(out)["net"] == "lenet_d2l with width=0.5" and json.loads(out)["totals"]["parameters"] == 15738
+    code, out, err = cli("show", "lenet5_1998", "--set", "net.width=2")
+    assert (code, out) == (2, "") and "C3 is a TableConv2d" in err and "error[CN204]" in err
+
+
 def test_sets_removes_and_inserts_dropout() -> None:
     assert layer_of(vary(custom_network(), dropout=0.1), 10, nn.Dropout).p == 0.1
     assert type(vary(custom_network(), dropout=0).get_submodule("10")) is nn.Identity
@@ -159,6 +208,12 @@ def test_sets_removes_and_inserts_dropout() -> None:
         (OwnForward(), {"norm": "batch"}, "inserted after conv1: OwnForward is not an nn.Sequential"),
         (OwnForward(), {"dropout": 0.5}, "inserted after hidden"),
         (nn.Conv2d(1, 1, 1), {"norm": "batch"}, "inserted after net"),
+        (
+            nn.Sequential(nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1)), nn.ReLU()),
+            {"norm": "batch_after"},
+            "0.1 cannot be moved behind 1, because they are in different",
+        ),
+        (nn.Sequential(nn.ModuleList([nn.BatchNorm2d(1)])), {"norm": "batch_after"}, "0.0 cannot be moved"),
     ],
 )
 def test_rejects_impossible_replacements(net: nn.Module, settings: dict[str, Any], words: str) -> None:
@@ -290,6 +345,9 @@ def test_train_show_and_create_accept_the_same_variations(cli: CommandLine, blob
         (["train", "lenet_d2l", "--set", "net.activation=rleu"], "must be one of relu"),
         (["train", "lenet_d2l", "--set", "net.dropout=lots", "net.pool=min"], "net.dropout=lots: must be a number"),
         (["train", "lenet_d2l", "--set", "net.dropout=2"], "at least 0 and below 1"),
+        (["train", "lenet_d2l", "--set", "net.width=wide"], "net.width=wide: must be a number"),
+        (["train", "lenet_d2l", "--set", "net.width=0"], "net.width=0: must be a factor from 0.01 to 100"),
+        (["train", "lenet_d2l", "--set", "net.dropconnect=1"], "at least 0 and below 1"),
         (["train", "lenet_d2l", "--set", "net.norm=none"], "no normalization layer to replace"),
         (["show", "lenet_d2l", "--set", "net.norm=none"], "error[CN204]"),
         (["show", "lenet_d2l", "--set", "lr=1"], "show takes only settings of the network, and 'lr' is not one"),

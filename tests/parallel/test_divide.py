@@ -14,7 +14,7 @@ from torch.nn.utils import parametrizations
 from classicnets.acceleration.dropout import Dropout, part_of_batch, rows_of_batch
 from classicnets.errors import UsageError
 from classicnets.inspection.guard import guard
-from classicnets.models.layers import LocalConv2d
+from classicnets.models.layers import DropConnect, LocalConv2d
 from classicnets.models.modules import copy_module
 from classicnets.models.registry import NETS
 from classicnets.models.variants import vary
@@ -144,6 +144,7 @@ def test_layers_that_forward_calls_one_by_one_are_divided_one_by_one() -> None:
         (tied, "shares its weights"),
         (lambda: parametrizations.weight_norm(nn.Sequential(nn.Flatten(), nn.Linear(64, 64))[1]), "computed from"),
         (lambda: nn.Linear(64, 63), "63 outputs"),
+        (lambda: DropConnect(64, 64), "it is a DropConnect"),
         (lambda: nn.Linear(64, 2), "too few weights"),
         (lambda: nn.Flatten(), "no layer of the type"),
     ],
@@ -212,14 +213,15 @@ def test_all_weights_of_two_towers_are_divided(name: str) -> None:
 @pytest.mark.parametrize(
     "variation",
     [
-        {"norm": "none"}, {"norm": "batch"}, {"pool": "average"}, {"dropout": 0.0}, {"dropout": 0.3},
+        {"norm": "none"}, {"norm": "batch"}, {"norm": "batch_after"}, {"pool": "average"}, {"width": 0.5},
+        {"dropout": 0.0}, {"dropout": 0.3},
         *({"activation": name} for name in ("tanh", "scaled_tanh", "prelu", "none")),
     ],
     ids=str,
 )  # fmt: skip
 def test_variations_of_two_towers_can_be_divided(variation: dict[str, Any]) -> None:
     shards = divide_towers(tower_net("alexnet_2012_code", **variation))
-    assert ("norm1.running_mean" in shards) == (variation == {"norm": "batch"})
+    assert ("norm1.running_mean" in shards) == (variation.get("norm") in {"batch", "batch_after"})
     assert bool(shards.summed) == (variation == {"activation": "prelu"})
 
 
@@ -232,6 +234,7 @@ def test_variations_of_two_towers_can_be_divided(variation: dict[str, Any]) -> N
         (lambda: tower_net("alexnet_caffe"), "norm1 (LRN)", "normalizes over the channels of both"),
         (lambda: tower_net("alexnet_d2l"), "conv2 (Conv2d)", "reads the channels of both towers"),
         (lambda: nn.Sequential(LocalConv2d(1, 4, 3, 6), nn.Conv2d(4, 4, 3)), "0 (LocalConv2d)", "type"),
+        (lambda: tower_net("alexnet_2012_code", dropconnect=0.5), "fc6 (DropConnect)", "type"),
         (lambda: nn.Sequential(nn.Conv2d(1, 3, 3)), "0 (Conv2d)", "odd number of channels"),
         (lambda: nn.Sequential(nn.Conv2d(2, 4, 3, groups=2)), "0 (Conv2d)", "does not come from two towers"),
         (lambda: nn.Sequential(nn.Conv2d(1, 4, 3)), "0", "end with a dense layer"),

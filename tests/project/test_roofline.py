@@ -13,7 +13,6 @@ import pytest
 import torch
 from matplotlib.text import Text
 from PIL import Image
-from torch import nn
 from torch.testing import assert_close
 
 import ceilings
@@ -24,10 +23,9 @@ import subject
 import timing
 from classicnets.errors import UsageError
 from classicnets.inspection.shapes import trace
-from classicnets.models import alexnet, lenet
+from classicnets.models import lenet
 from classicnets.report import figures
 from support.typed import present
-from widen import widened
 
 BATCH, SHAPE = 4, (1, 12, 12)
 NET = """
@@ -232,23 +230,8 @@ def test_memory_of_a_separate_process_includes_the_images(spec: str) -> None:
     assert images < found["memory"][0] < 3 * images and min(found["epoch"]) > 0
 
 
-def test_network_is_widened_layer_by_layer() -> None:
-    twice = trace(widened(lenet.lenet_d2l(), 2), (1, 28, 28))
-    once = trace(lenet.lenet_d2l(), (1, 28, 28))
-    hidden = [(a, b) for a, b in zip(once.rows, twice.rows, strict=True) if a.weights]
-    assert all(2 * a.outputs[0] == b.outputs[0] for a, b in hidden[:-1]) and twice.output_shape == (10,)
-    middle = hidden[1:-1]
-    assert all(4 * a.weights == b.weights for a, b in middle) and 2 * hidden[0][0].weights == hidden[0][1].weights
-    half = trace(widened(alexnet.alexnet_2012(10), 0.5), (3, 224, 224))  # two towers
-    assert half.rows[1].outputs[0] == 48 and half.output_shape == (10,)
-    normed = widened(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(400, 3)), 1.5)
-    assert trace(normed, SHAPE).rows[1].outputs[0] == 6
-
-
-def test_rejects_a_network_that_cannot_be_widened() -> None:
-    table = lenet.lenet5_1998()
-    depthwise = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.Flatten(), nn.Linear(400, 3))
-    for net, word in ((table, "Subsampling"), (depthwise, "a group for each map"), (nn.Linear(2, 2), "Linear")):
-        with pytest.raises(UsageError, match="width") as caught:
-            widened(net, 2)
-        assert word in str(caught.value)
+def test_measures_a_network_of_another_width_or_says_why_not() -> None:
+    assert trace(scale.widened(lenet.lenet_d2l(), 2), (1, 28, 28)).rows[0].outputs[0] == 12
+    with pytest.raises(UsageError, match="width") as caught:
+        scale.widened(lenet.lenet5_1998(), 2)
+    assert "C3 is a TableConv2d" in str(caught.value)

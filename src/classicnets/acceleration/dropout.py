@@ -1,4 +1,4 @@
-"""Dropout whose masks do not depend on how a batch is split over threads or processes.
+"""Dropout and DropConnect whose masks do not depend on how a batch is split over threads or processes.
 
 A mask is a hash of seed, step, number of the dropout call in the forward pass, row in the batch, and element. It needs
 no random generator, whose state threads would have to share.
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from classicnets.models import layers
 
 # The multipliers of lowbias32, a 32-bit mixing function (C. Wellons, "Prospecting for hash functions", 2018), as
 # signed numbers
@@ -39,7 +41,7 @@ _local = threading.local()
 
 @contextmanager
 def rows_of_batch(key: tuple[int, ...], first: int, count: int) -> Iterator[None]:
-    """While open, dropout layers of this module use the masks of these rows of the batch, in this thread.
+    """While open, layers of this module use the masks of these rows of the batch, in this thread.
 
     Args:
         key: the batch: seed, epoch, step.
@@ -109,6 +111,19 @@ class Dropout3d(nn.Dropout3d):
         """[N, C, D, H, W] to the same shape."""
         y = _dropped(self, input, (input.shape[1], 1, 1, 1)) if input.dim() == 5 else None
         return super().forward(input) if y is None else y
+
+
+class DropConnect(layers.DropConnect):
+    """layers.DropConnect with masks by row, as in Dropout."""
+
+    def draw_mask(self, count: int, device: torch.device) -> Tensor:
+        """Bool [count, out_features, in_features + 1]."""
+        rows: _Rows | None = getattr(_local, "rows", None)
+        if rows is None or count != rows.count:
+            return super().draw_mask(count, device)
+        rows.calls += 1
+        shape = count, self.out_features, self.in_features + 1
+        return keep_mask((*rows.key, rows.calls), rows.first, count, shape[1] * shape[2], self.p, device).view(shape)
 
 
 def _dropped(layer: nn.modules.dropout._DropoutNd, x: Tensor, shape: Sequence[int]) -> Tensor | None:

@@ -104,6 +104,7 @@ _FASTER: dict[type[nn.Module], type[nn.Module]] = {
     nn.Dropout1d: dropout.Dropout1d,
     nn.Dropout2d: dropout.Dropout2d,
     nn.Dropout3d: dropout.Dropout3d,
+    layers.DropConnect: dropout.DropConnect,
 }
 
 

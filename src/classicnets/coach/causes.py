@@ -7,6 +7,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from classicnets.coach.data import fitting_normalization, large_inputs
 from classicnets.coach.task import Cause, Sample, Task
+from classicnets.models.layers import DropConnect
 from classicnets.text import _, command
 from classicnets.training.optim import is_adaptive
 from classicnets.values import Recipe
@@ -106,7 +107,11 @@ def of_frozen_layers(task: Task, net: nn.Module) -> Cause | None:
 
 
 def of_dropout(task: Task, net: nn.Module) -> Cause | None:
-    """A dropout that leaves hardly any unit; None if there is none."""
+    """A dropout that leaves hardly any unit, or a DropConnect that leaves hardly any weight; None if there is none."""
+    dropped = max((layer.p for layer in net.modules() if isinstance(layer, DropConnect)), default=0.0)
+    if dropped > _HIGH_DROPOUT:
+        sentence = _("DropConnect removes {p:.0%} of the weights in each step", p=dropped)
+        return Cause(sentence, task.net_setting("dropconnect", 0.5))
     p = max((float(layer.p) for layer in net.modules() if isinstance(layer, _DropoutNd)), default=0.0)
     if p <= _HIGH_DROPOUT:
         return None

@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from classicnets.export.layers import kernel_and_stride, windows
 from classicnets.export.observed import LayerCall
-from classicnets.models.layers import ScaledTanh, Subsampling, TableConv2d
+from classicnets.models.layers import DropConnect, ScaledTanh, Subsampling, TableConv2d
 from classicnets.models.lrn import LRN
 
 OTHER = "other"
@@ -187,6 +187,7 @@ _CLASSES: dict[type[nn.Module], Callable[[Any, LayerCall], LayerFacts | None]] =
     TableConv2d: _table_conv,
     Subsampling: _subsampling,
     nn.Linear: _dense,
+    DropConnect: _dense,
     nn.MaxPool2d: _max_pool,
     nn.AvgPool2d: _average_pool,
     nn.AdaptiveAvgPool2d: _adaptive_average_pool,

@@ -7,12 +7,14 @@ import heapq
 import torch
 from torch import nn
 
+from classicnets.models.layers import DropConnect
 from classicnets.models.modules import copy_module
 
 
 def linear_layers(net: nn.Module) -> dict[str, nn.Linear]:
     """Return the layers that can be approximated, by name."""
-    return {name: layer for name, layer in net.named_modules() if type(layer) is nn.Linear and min(_size(layer)) > 1}
+    kinds = nn.Linear, DropConnect  # by exact type, because a subclass may compute something else
+    return {name: layer for name, layer in net.named_modules() if type(layer) in kinds and min(_size(layer)) > 1}
 
 
 def weight_count(net: nn.Module) -> int:

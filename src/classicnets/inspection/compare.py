@@ -208,9 +208,14 @@ def _other_layers(left: Table, right: Table) -> Iterator[Fact]:
         yield "pooling", {"right": _pooling(*new), "left": _pooling(*old)}
     yield from _pool_windows(left, right)
     for family in ("Dropout", "Norm"):
-        old, new = (Counter(row.kind for row in table.rows if _family(row) == family) for table in (left, right))
+        old, new = (Counter(row.kind for row in table.rows if _regularizes(row, family)) for table in (left, right))
         if old != new:
             yield family, {"right": _join_counts(new), "left": _join_counts(old)}
+
+
+def _regularizes(row: Row, family: str) -> bool:
+    """Whether the layer is one of "Dropout" or "Norm"; a dense layer with DropConnect is one of "Dropout", too."""
+    return _family(row) == family or (family == "Dropout" and row.kind == "DropConnect")
 
 
 def _pool_windows(left: Table, right: Table) -> Iterator[Fact]:

@@ -115,7 +115,7 @@ def style(row: Row) -> str:
         return "conv"
     if re.search("pool|subsampl", row.kind, re.IGNORECASE):
         return "pool"
-    return "dense" if row.kind.endswith("Linear") else "other"
+    return "dense" if row.kind.endswith(("Linear", "DropConnect")) else "other"
 
 
 def integers(value: object) -> Shape:

@@ -58,7 +58,8 @@ def layer_type(row: Row) -> str:
         if row.macs != math.prod(row.outputs) * taps(row):
             return "sparse" if _is_sparse(row) else "other"
         return "local" if row.weights == row.macs and math.prod(row.outputs[1:]) > 1 else "conv"
-    has_weights = row.weights or "Linear" in row.kind  # a second call has none: they are counted in the first one
+    # a second call has no weights: they are counted in the first one
+    has_weights = row.weights or row.kind.endswith(("Linear", "DropConnect"))
     if has_weights and not row.kernel and row.macs and row.macs == math.prod(row.outputs) * row.inputs[-1]:
         return "dense"
     has_window = row.kernel or row.kind.startswith("Adaptive")

@@ -1,24 +1,28 @@
-"""Replaces layers of any built network. Needs only torch and its neighbors `layers.py`, `lrn.py` and `modules.py`."""
+"""Replaces layers of any built network. Needs only torch and its neighbors in this folder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
-from classicnets.models.layers import (
-    LocalConv2d,
-    RBFOutput,
-    SameMapNorm,
-    ScaledTanh,
-    SelectedOutput,
-    Subsampling,
-    TableConv2d,
-)
-from classicnets.models.lrn import LRN
+from classicnets.models.layers import DropConnect, ScaledTanh, SelectedOutput
 from classicnets.models.modules import copy_module
+from classicnets.models.normalization import replace_norms
+from classicnets.models.replacing import (
+    ACTIVATIONS,
+    DENSE,
+    MODULES_ONLY,
+    NORMS,
+    POOLS,
+    POOLS_OF,
+    find_layers,
+    insert_after,
+    replace,
+    without_root,
+)
+from classicnets.models.widen import widen
 
 _NEW_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -33,24 +37,10 @@ _NEW_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 CHOICES = {
     "activation": tuple(_NEW_ACTIVATIONS),
     "pool": ("max", "average"),
-    "norm": ("none", "batch", "lrn"),
+    "norm": ("none", "batch", "batch_after", "lrn"),
 }
-
-ACTIVATIONS = (
-    nn.ReLU, nn.Sigmoid, nn.Tanh, ScaledTanh, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU,
-    nn.SiLU, nn.Mish, nn.Softplus, nn.Softsign, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.LogSigmoid, nn.Threshold,
-)  # fmt: skip
-_POOLS_OF: dict[str, tuple[type[nn.Module], ...]] = {
-    "max": (nn.MaxPool2d, nn.AdaptiveMaxPool2d),
-    "average": (nn.AvgPool2d, nn.AdaptiveAvgPool2d),
-}
-_POOLS = (*_POOLS_OF["max"], *_POOLS_OF["average"], nn.LPPool2d, Subsampling)
-_NORMS = (
-    _NormBase, nn.LocalResponseNorm, nn.CrossMapLRN2d, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, LRN, SameMapNorm,
-)  # fmt: skip
-_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, TableConv2d, LocalConv2d)
-_DENSE = (nn.Linear, RBFOutput)
-_MODULES_ONLY = "; functions that forward() calls cannot be replaced"
+PROBABILITIES = ("dropout", "dropconnect")  # at least 0 and below 1
+MIN_WIDTH, MAX_WIDTH = 0.01, 100.0
 
 
 def vary(
@@ -60,6 +50,8 @@ def vary(
     pool: str | None = None,
     norm: str | None = None,
     dropout: float | None = None,
+    dropconnect: float | None = None,
+    width: float | None = None,
     output: str | int | None = None,
 ) -> nn.Module:
     """Return a copy of `net` with replaced layers. `net` does not change; the other layers keep weights and names.
@@ -74,9 +66,17 @@ def vary(
             padding and rounding.
         norm: "none" removes every normalization. "batch" and "lrn" (with AlexNet's constants) replace those after
             convolutions. After dense layers, "batch" uses BatchNorm1d, and "lrn" keeps the layer. In a network without
-            normalization, "batch" is inserted after every convolution.
+            normalization, "batch" is inserted after every convolution. "batch_after" does the same as "batch"; then
+            each batch normalization moves behind the next activation, if only pooling and dropout lie between them.
+            It stays where no activation follows, such as behind an activation, and keeps its weights and its name.
         dropout: sets the probability of every dropout layer; 0 removes them. In a network without dropout, it is
             inserted after each dense layer except the last, behind its activation.
+        dropconnect: sets the probability of every `DropConnect` layer; 0 makes them nn.Linear again. In a network
+            without them, each nn.Linear except the last becomes one and keeps its weights.
+        width: multiplies the outputs of every hidden convolution and dense layer of an nn.Sequential, after the other
+            changes. Widths are rounded so that groups still divide them; normalizations, trainable subsampling and
+            PReLU follow. Layers whose size changes get new weights. Layers of a fixed size, such as the tables of
+            LeNet-5, are rejected.
         output: selects the logits of a network whose forward() returns several outputs: an index of a tuple, a key of a
             dict, or an attribute. The parameters' names then begin with "net.".
 
@@ -86,8 +86,11 @@ def vary(
     for key, value in (("activation", activation), ("pool", pool), ("norm", norm)):
         if value is not None and value not in CHOICES[key]:
             raise ValueError(f"{key} must be one of {', '.join(CHOICES[key])}; got {value!r}")
-    if dropout is not None and not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be a probability of at least 0 and below 1; got {dropout}")
+    for key, number in (("dropout", dropout), ("dropconnect", dropconnect)):
+        if number is not None and not 0 <= number < 1:
+            raise ValueError(f"{key} must be a probability of at least 0 and below 1; got {number}")
+    if width is not None and not MIN_WIDTH <= width <= MAX_WIDTH:
+        raise ValueError(f"width must be a factor from {MIN_WIDTH:g} to {MAX_WIDTH:g}; got {width}")
     root = nn.Module()  # gives the network itself a parent
     root.add_module("net", copy_module(net))
     if activation is not None:
@@ -95,153 +98,72 @@ def vary(
     if pool is not None:
         _replace_pools(root, pool)
     if norm is not None:
-        _replace_norms(root, norm)
+        replace_norms(root, norm)
     if dropout is not None:
         _set_dropout(root, dropout)
+    if dropconnect is not None:
+        _set_dropconnect(root, dropconnect)
+    if width is not None:
+        widen(root.get_submodule("net"), width)
     varied = root.get_submodule("net")
     return varied if output is None else SelectedOutput(varied, str(output))
 
 
 def _replace_activations(root: nn.Module, activation: str) -> None:
     new = _NEW_ACTIVATIONS[activation]
-    layers = _find_layers(root, ACTIVATIONS)
+    layers = find_layers(root, ACTIVATIONS)
     if not layers:
-        raise ValueError(f"the network has no activation layer to replace{_MODULES_ONLY}")
-    _replace(root, {path: layer if type(layer) is new else new() for path, layer in layers})
+        raise ValueError(f"the network has no activation layer to replace{MODULES_ONLY}")
+    replace(root, {path: layer if type(layer) is new else new() for path, layer in layers})
 
 
 def _replace_pools(root: nn.Module, pool: str) -> None:
-    layers = _find_layers(root, _POOLS)
+    layers = find_layers(root, POOLS)
     if not layers:
-        raise ValueError(f"the network has no pooling layer to replace{_MODULES_ONLY}")
-    _replace(root, {path: _new_pool(path, layer, pool) for path, layer in layers})
+        raise ValueError(f"the network has no pooling layer to replace{MODULES_ONLY}")
+    replace(root, {path: _new_pool(path, layer, pool) for path, layer in layers})
 
 
 def _new_pool(path: str, old: nn.Module, pool: str) -> nn.Module:
     plain: Callable[..., nn.Module] = nn.MaxPool2d if pool == "max" else nn.AvgPool2d
     adaptive: Callable[..., nn.Module] = nn.AdaptiveMaxPool2d if pool == "max" else nn.AdaptiveAvgPool2d
     settings = vars(old)
-    if isinstance(old, _POOLS_OF[pool]):
+    if isinstance(old, POOLS_OF[pool]):
         return old
     if settings.get("return_indices") or settings.get("dilation", 1) not in (1, (1, 1)):
-        raise ValueError(f"{_without_root(path)} = {old} has no average pooling counterpart")
+        raise ValueError(f"{without_root(path)} = {old} has no average pooling counterpart")
     if "output_size" in settings:
         return adaptive(settings["output_size"])
     return plain(**{key: settings[key] for key in ("kernel_size", "stride", "padding", "ceil_mode") if key in settings})
 
 
-def _replace_norms(root: nn.Module, norm: str) -> None:
-    sources: dict[str, nn.Module] = {}  # the layer whose output is normalized, by the path of the normalization
-    source: nn.Module = root
-    for path, layer in root.named_modules(remove_duplicate=False):
-        if isinstance(layer, (*_CONVOLUTIONS, nn.Linear)):
-            source = layer
-        elif isinstance(layer, _NORMS):
-            sources[path] = source
-    if norm == "batch" and not sources:
-        convolutions = _find_layers(root, _CONVOLUTIONS)
-        if not convolutions:
-            raise ValueError(
-                "the network has no normalization layer to replace, and no convolution to insert one after"
-            )
-        for path, layer in convolutions:
-            _insert_after(root, path, nn.BatchNorm2d(vars(layer)["out_channels"]), "norm")
-        return
-    if not sources:
-        raise ValueError(f"the network has no normalization layer to replace{_MODULES_ONLY}")
-    _replace(root, {path: _new_norm(path, root.get_submodule(path), layer, norm) for path, layer in sources.items()})
-
-
-def _new_norm(path: str, old: nn.Module, source: nn.Module, norm: str) -> nn.Module:
-    if norm == "none":
-        return nn.Identity()
-    if isinstance(old, {"batch": _BatchNorm, "lrn": LRN}[norm]):
-        return old
-    if isinstance(source, nn.Linear):
-        return old if norm == "lrn" else nn.BatchNorm1d(source.out_features)
-    if norm == "lrn":
-        return LRN()
-    if not isinstance(source, _CONVOLUTIONS):
-        raise ValueError(
-            f"the number of channels of {_without_root(path)} is unknown: there is no convolution before it"
-        )
-    return nn.BatchNorm2d(vars(source)["out_channels"])
-
-
 def _set_dropout(root: nn.Module, p: float) -> None:
-    dropouts = _find_layers(root, (_DropoutNd,))
+    dropouts = find_layers(root, (_DropoutNd,))
     if dropouts:
         for layer in root.modules():
             if isinstance(layer, _DropoutNd):
                 layer.p = p
         if p == 0:
-            _replace(root, {path: nn.Identity() for path, _ in dropouts})
+            replace(root, {path: nn.Identity() for path, _ in dropouts})
         return
     if p == 0:
         raise ValueError("the network has no dropout layer to remove")
-    hidden = _find_layers(root, _DENSE)[:-1]
+    hidden = find_layers(root, DENSE)[:-1]
     if not hidden:
         raise ValueError("the network has no dropout layer to set, and no hidden dense layer to insert one after")
     for path, _ in hidden:
-        _insert_after(root, path, nn.Dropout(p), "dropout", skip=ACTIVATIONS + _NORMS)
+        insert_after(root, path, nn.Dropout(p), "dropout", skip=ACTIVATIONS + NORMS)
 
 
-def _find_layers(root: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[tuple[str, nn.Module]]:
-    """Paths and layers of these types, in the order of registration; a layer that is registered twice appears twice."""
-    layers: dict[tuple[nn.Module, str], tuple[str, nn.Module]] = {}
-    for path, layer in root.named_modules(remove_duplicate=False):
-        if isinstance(layer, kinds):
-            parent, _, name = path.rpartition(".")
-            layers.setdefault((root.get_submodule(parent), name), (path, layer))  # once for a block that is used twice
-    return [*layers.values()]
-
-
-def _replace(root: nn.Module, new: dict[str, nn.Module]) -> None:
-    """Replace the layers at these paths; all places of a shared layer get the same new layer."""
-    replacements: dict[nn.Module, nn.Module] = {}
-    for path, layer in new.items():
-        old = root.get_submodule(path)
-        parent, _, name = path.rpartition(".")
-        root.get_submodule(parent).add_module(name, replacements.setdefault(old, _match(root, layer, old)))
-
-
-def _insert_after(
-    root: nn.Module, path: str, new: nn.Module, suffix: str, *, skip: tuple[type[nn.Module], ...] = ()
-) -> None:
-    """Insert a new layer after the one at `path` and after the layers of the types `skip` that directly follow it.
-
-    The other layers keep their names. Raises ValueError if the parent is not an nn.Sequential.
-    """
-    parent_path, _, name = path.rpartition(".")
-    parent = root.get_submodule(parent_path)
-    if type(parent).forward is not nn.Sequential.forward:
-        container = type(parent).__name__ if parent_path else "the network"
-        raise ValueError(
-            f"no layer can be inserted after {name}: {container} is not an nn.Sequential, so only its forward() defines"
-            " the order"
-        )
-    layers = parent._modules
-    new_name = f"{name}_{suffix}"
-    while new_name in layers:
-        new_name += "_"
-    order = [*layers]
-    index = order.index(name) + 1
-    while index < len(order) and isinstance(layers[order[index]], skip):
-        index += 1
-    order.insert(index, new_name)
-    layers[new_name] = _match(root, new, parent)
-    for key in order:  # a dict keeps the order of insertion
-        layers[key] = layers.pop(key)
-
-
-def _match(root: nn.Module, new: nn.Module, old: nn.Module) -> nn.Module:
-    """Return `new` with the device and dtype of the network and the mode (train or eval) of the old layer."""
-    weight = next((p for p in root.parameters() if p.is_floating_point()), None)
-    if weight is not None and new is not old:
-        new.to(device=weight.device, dtype=weight.dtype)
-    return new.train(old.training)
-
-
-def _without_root(path: str) -> str:
-    """A path without the added root."""
-    return path.removeprefix("net").removeprefix(".") or "the network"
+def _set_dropconnect(root: nn.Module, p: float) -> None:
+    existing = find_layers(root, (DropConnect,))
+    if not p and not existing:
+        raise ValueError("the network has no DropConnect layer to remove")
+    layers = existing or [place for place in find_layers(root, DENSE)[:-1] if type(place[1]) is nn.Linear]
+    if not layers:
+        raise ValueError("the network has no DropConnect layer to set, and no hidden nn.Linear to replace")
+    for _path, layer in layers:  # only the class changes, so that the weights are those of the seed
+        layer.__class__ = DropConnect if p else nn.Linear
+        vars(layer).pop("p", None)
+        if p:
+            vars(layer)["p"] = p

@@ -357,6 +357,6 @@ def _image_flops(table: Table, precision: str) -> dict[str, float]:
     flops: dict[str, float] = {}
     rows = [row for row in table.rows if row.macs]
     for row in rows:
-        kind = "tf32" if precision == "float32" and row.kind != "Linear" else precision
+        kind = "tf32" if precision == "float32" and row.kind not in ("Linear", "DropConnect") else precision
         flops[kind] = flops.get(kind, 0.0) + 2 * row.macs * (2 if row is rows[0] else 3)
     return flops

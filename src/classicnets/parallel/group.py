@@ -18,6 +18,7 @@ from classicnets import machine
 from classicnets.acceleration.prepare import Acceleration
 from classicnets.datasets.types import Images, subset
 from classicnets.evaluation.predictor import Predictor, batch_size
+from classicnets.models.layers import DropConnect
 from classicnets.models.modules import copy_module
 from classicnets.models.registry import NETS
 from classicnets.parallel import choice, hybrid, towers
@@ -108,7 +109,7 @@ class Group(Alone):
             lines.append(_("BatchNorm normalizes over the part of the batch of each process (--local-batch-norm)"))
         elif normalized:
             lines.append(_("BatchNorm normalizes over the whole batch"))
-        if any(isinstance(layer, _DropoutNd) for layer in self.whole_network.modules()):
+        if any(isinstance(layer, _DropoutNd | DropConnect) for layer in self.whole_network.modules()):
             lines.append(
                 _("dropout  masks depend on the seed and the position; one process draws the same with --parallel ddp")
             )

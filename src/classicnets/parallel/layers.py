@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from classicnets.acceleration import dropout
-from classicnets.models.variants import ACTIVATIONS
+from classicnets.models.replacing import ACTIVATIONS
 from classicnets.parallel.exchange import columns_to_rows, count_once, gather_columns, gather_rows
 from classicnets.parallel.mesh import Mesh
 from classicnets.parallel.shards import own_slice

@@ -15,11 +15,11 @@ from classicnets import trust
 from classicnets.errors import UsageError
 from classicnets.models.modules import unwrap
 from classicnets.models.registry import NETS
-from classicnets.models.variants import CHOICES, vary
+from classicnets.models.variants import CHOICES, MAX_WIDTH, MIN_WIDTH, PROBABILITIES, vary
 from classicnets.runs import user_file
 from classicnets.text import _, assignments, command, join, nearest, plural
 
-VARIATIONS = (*CHOICES, "dropout", "output")  # names of variations; `net.activation` and so on on the command line
+VARIATIONS = (*CHOICES, *PROBABILITIES, "width", "output")  # with the prefix `net.` on the command line
 _PREFIX = "net."
 
 
@@ -265,15 +265,11 @@ def with_variation(spec: NetSpec, variation: Mapping[str, Any]) -> NetSpec:
         if key in CHOICES and value not in CHOICES[key]:
             repairs.append(f"{_PREFIX}{key}={nearest(str(value), CHOICES[key]) or CHOICES[key][0]}")
             errors.append(_("{setting}: must be one of {names}", setting=setting, names=", ".join(CHOICES[key])))
-        elif key == "dropout":
-            try:
-                typed[key] = float(value)
-                if not 0 <= float(value) < 1:
-                    repairs.append(f"{_PREFIX}{key}=0.5")
-                    errors.append(_("{setting}: must be a probability, at least 0 and below 1", setting=setting))
-            except (TypeError, ValueError):
+        elif key not in (*CHOICES, "output"):
+            typed[key], error = _number(key, value, setting)
+            if error:
                 repairs.append(f"{_PREFIX}{key}=0.5")
-                errors.append(_("{setting}: must be a number", setting=setting))
+                errors.append(error)
     if errors:
         raise UsageError(
             "CN204",
@@ -283,6 +279,20 @@ def with_variation(spec: NetSpec, variation: Mapping[str, Any]) -> NetSpec:
             hint=command("--set", *repairs),
         )
     return replace(spec, variation={key: typed[key] for key in VARIATIONS if key in typed})
+
+
+def _number(key: str, value: Any, setting: str) -> tuple[float, str]:
+    """A value of a variation as a number, and what is wrong with it; "" if it is valid."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return 0.0, _("{setting}: must be a number", setting=setting)
+    if key in PROBABILITIES and not 0 <= number < 1:
+        return number, _("{setting}: must be a probability, at least 0 and below 1", setting=setting)
+    if key == "width" and not MIN_WIDTH <= number <= MAX_WIDTH:
+        values = {"setting": setting, "least": MIN_WIDTH, "most": MAX_WIDTH}
+        return number, _("{setting}: must be a factor from {least:g} to {most:g}", **values)
+    return number, ""
 
 
 def from_module(net: nn.Module) -> NetSpec:
