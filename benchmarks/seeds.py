@@ -23,13 +23,13 @@ from typing import Any
 import torch
 
 from classicnets import machine
-from classicnets.api.training import follow_seeds
+from classicnets.api.training import follow_study
 from classicnets.cli.arguments import settings
 from classicnets.report import tables
-from classicnets.report.terminal import SeedsTerminal
+from classicnets.report.terminal import StudyTerminal
 from classicnets.spec import Output, run_spec
-from classicnets.study import seeds
-from classicnets.study.summary import statistics_of
+from classicnets.studies.statistics import statistics_of
+from classicnets.studies.study import start_seeds
 from classicnets.training.plan import Plan, plan
 
 RESULTS = Path(__file__).parent / "results"
@@ -73,8 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     console = tables.console(stderr=True)
     output = Output(runs=args.runs or tempfile.mkdtemp())
-    folder = seeds.start(planned, missing_seeds, output, console.print, parallel_runs=parallel_runs)
-    results = follow_seeds(folder, SeedsTerminal(console, len(missing_seeds)), output)["runs"]
+    folder = start_seeds(planned, missing_seeds, output, console.print, parallel_runs=parallel_runs)
+    results = follow_study(folder, StudyTerminal(console, len(missing_seeds)), output)["runs"]
     rows |= {row["seed"]: {key: row[key] for key in RUN_KEYS} for row in results if "error" not in row}
     failed = [row for row in results if "error" in row]
     if rows:

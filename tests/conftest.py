@@ -23,8 +23,9 @@ from classicnets.forecast import trial
 from classicnets.report import error_analysis, figures
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import Output
-from classicnets.study import parallel, processes
-from classicnets.study.processes import RunEnd
+from classicnets.studies import parallel, processes
+from classicnets.studies.folder import Key
+from classicnets.studies.processes import RunEnd
 from classicnets.training.session import Session
 from support.command_line import CommandLine
 from support.idx import make_idx_folder
@@ -109,18 +110,18 @@ def in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs with several seeds are trained one after the other in this process; others would import torch first."""
 
     def follow(
-        runs: Mapping[int, RunFolder], parallel_runs: int, threads: int, save_seconds: float
-    ) -> Generator[tuple[int, Event | RunEnd], None, None]:
-        for seed, run in runs.items():
+        runs: Mapping[Key, RunFolder], parallel_runs: int, threads: int, save_seconds: float
+    ) -> Generator[tuple[Key, Event | RunEnd], None, None]:
+        for key, run in runs.items():
             session = Session.resume(run.path, lambda _: None, Output(save_every=save_seconds), trust=True)
             try:
                 for event in session.events():
-                    yield seed, event
+                    yield key, event
                 session.finish(report.run.write)
             except ClassicnetsError as error:
-                yield seed, RunEnd(str(error))
+                yield key, RunEnd(str(error))
             else:
-                yield seed, RunEnd()
+                yield key, RunEnd()
 
     monkeypatch.setattr(processes, "follow", follow)
 

@@ -199,6 +199,15 @@ divided. hybrid needs dense layers (nn.Linear) with enough weights, whose number
 divides. Each process needs an image of every batch, or two with --local-batch-norm.
 What to do: use --parallel ddp, which takes every network: each process computes its part of every batch. If the batches
 are too small, raise batch_size with --set.""",
+    "CN217": """This is not a study, or its arms cannot be compared.
+A study is a TOML file with a name, a question, the number of seeds, a base run, and arms that change it. Arms that are
+compared must differ, have the same test images, and train with the same seeds, which the study gives them. A measure
+that needs validation images needs a recipe that holds some out, because the test split selects nothing.
+What to do: change what the message names. classicnets study show pooling prints a study to start from.""",
+    "CN218": """The missing runs of a study cannot be trained: they would not be comparable with the finished ones.
+The study was edited after it was started, or it was started with another version of classicnets or of torch.
+What to do: start it anew with classicnets study run FOLDER/study.toml; the finished runs stay where they are. Or change
+the file back, or install the versions that the message names.""",
     "CN301": """A file is not valid: either not an IDX file (the format of MNIST and Fashion-MNIST: magic number, sizes,
 bytes), or not a CIFAR archive (a tar file whose files consist of complete records).
 The usual causes are an interrupted download, a web page saved under the name of the file, and another file format.
@@ -284,6 +293,13 @@ that connects them (`ip address` lists them); --rdzv-endpoint HOST:PORT of torch
 torch.distributed or without its backend gloo.
 Other versions of torch.distributed restart processes differently, so a run might hang or end with other weights.
 What to do: install the version that the message names, or train with one process.""",
+    "CN408": """The Ray cluster cannot be used, or has lost a run too often.
+Nobody answers at the address in time, or the cluster has another version of Ray or Python. Or a node has another
+version of classicnets or torch: with it, a run could give other results, so it is not started there. Or no node has as
+many CPUs, or the GPU, as each run needs. A run whose node or process is lost is resumed from its last checkpoint, up to
+three times; if it is lost again, its memory or its disk space may not suffice.
+What to do: `ray status` shows the nodes of a cluster. Install the versions that the message names on all nodes. The
+runs that are complete are kept; the others can be resumed, on the cluster or on this machine.""",
     "CN501": """The request is malformed: its body, a parameter or a value in it is not what the path expects.
 What to do: see /openapi.json of the server for each path with an example, or docs/serve.md.""",
     "CN502": """The server answers only requests with its token, and this request has none, or another one.

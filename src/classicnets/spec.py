@@ -1,7 +1,7 @@
 """The options of the command line and of the Python functions. Each option is one field (see `options.py`).
 
 `RunSpec` defines what a run computes; `cn.train`, the command line, `run.json` and resuming all use it. `Output` and
-`Study` define where results go and how many runs there are. Needs neither torch nor numpy.
+`StudyOptions` define where results go and how many runs there are. Needs neither torch nor numpy.
 """
 
 from __future__ import annotations
@@ -218,15 +218,15 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
-    """Several runs of one spec with consecutive seeds."""
+class StudyOptions:
+    """How many runs of one spec, or of each arm of a study, there are, and where they are trained."""
 
     seeds: int | None = option(
         None,
-        help="number of runs with consecutive seeds, starting with --seed; reports their mean and spread",
+        help="number of runs with consecutive seeds, starting with --seed, or with the first one of the study",
         group="run",
         metavar="N",
-        shown="1",
+        shown="1, or that of the study",
         minimum=1,
     )
     parallel_runs: int | None = option(
@@ -238,6 +238,13 @@ class Study:
         read=int,
         minimum=1,
         old_flags=("--side-by-side",),
+    )
+    ray: str | None = option(
+        None,
+        help="train the runs on a Ray cluster: its address, or auto for the one that is running or else a new one here",
+        group="run",
+        metavar="ADDRESS",
+        shown="",
     )
 
     def __post_init__(self) -> None:

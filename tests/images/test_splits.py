@@ -23,7 +23,7 @@ from classicnets.images import batches
 from classicnets.images.layout import read_layout
 from classicnets.images.loading import describe, load
 from classicnets.spec import Output, run_spec
-from classicnets.study import seeds
+from classicnets.studies.study import start_seeds
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from classicnets.values import Preprocess
@@ -435,7 +435,7 @@ def test_resumed_run_skips_the_same_images(three: Path, tmp_path: Path) -> None:
 def test_each_seed_has_its_own_split(mine: Path, tmp_path: Path) -> None:
     settings = {**SETTINGS, "validation": 0.2, "monitor": "validation"}
     planned = plan(*run_spec("lenet_d2l", data=str(mine), settings=settings, device="cpu"))
-    study = seeds.start(planned, (0, 1), Output(runs=str(tmp_path / "r")), lambda _: None, parallel_runs=1)
+    study = start_seeds(planned, (0, 1), Output(runs=str(tmp_path / "r")), lambda _: None, parallel_runs=1)
     first, second = (table(run.path) for run in study.runs().values())
     assert [row["path"] for row in first] == [row["path"] for row in second] and first != second
 

@@ -21,7 +21,7 @@ from classicnets.images.batches import Batches
 from classicnets.options import check_options
 from classicnets.recipes import resolve, rules
 from classicnets.recipes.resolve import SETTINGS, RecipeKey
-from classicnets.spec import Output, RunSpec, Study, run_spec
+from classicnets.spec import Output, RunSpec, StudyOptions, run_spec
 from classicnets.training import data_rules
 from classicnets.training.plan import Plan, plan
 from classicnets.values import Recipe
@@ -413,8 +413,8 @@ def test_options_out_of_range_are_refused(options: RunSpec, text: str) -> None:
         (Output, {"save_every": -1.0}),
         (Output, {"save_every": float("nan")}),
         (Output, {"runs": ""}),
-        (Study, {"seeds": 0}),
-        (Study, {"seeds": 1, "parallel_runs": 0}),
+        (StudyOptions, {"seeds": 0}),
+        (StudyOptions, {"seeds": 1, "parallel_runs": 0}),
     ],
 )
 def test_invalid_options_cannot_be_made(kind: type, options: dict[str, Any]) -> None:

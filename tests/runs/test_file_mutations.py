@@ -25,9 +25,9 @@ from support.idx import make_idx_folder
 from support.mutations import mutant_count, mutants
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 1, 28, 28), np.uint8)
-NAMES = ["run.json", "best.safetensors", "float.onnx", "int8.onnx", "program.pt2", "seeds.json", "history.jsonl"]
+NAMES = ["run.json", "best.safetensors", "float.onnx", "int8.onnx", "program.pt2", "study.json", "history.jsonl"]
 NAMES.append("trained_images.json")
-JSON_NAMES = ["run.json", "seeds.json", "trained_images.json"]
+JSON_NAMES = ["run.json", "study.json", "trained_images.json"]
 EXTREME: list[Any] = [
     None, True, -1, 1e308, 2**63, 10**30, 100_000, math.nan, math.inf, "", "64", "\x1b[31m", "../../x", "x" * 99_999,
     [], {}, [[[]]], [0] * 10_000, {"a": {"b": 1}},
@@ -56,7 +56,7 @@ class Subject:
             if notes:  # it is not used, or has no checksum, and the user reads so
                 raise DataError("CN305", notes[0], where=name)
             return recorded
-        if name == "seeds.json":
+        if name == "study.json":
             return cn.Seeds(self.folder / "seeds").summary
         return history.read(self.folder / "run" / name)
 
@@ -67,7 +67,7 @@ class Subject:
             "trained_images.json": "run",
             "best.safetensors": "run",
             "history.jsonl": "run",
-            "seeds.json": "seeds",
+            "study.json": "seeds",
         }
         return self.folder / inside.get(name, "") / name
 
@@ -91,7 +91,9 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
     result |= {"n": 1, "of": 1, "pictures": 20, "published": None, "verdict": ""}
     result["runs"] = [{"seed": 0, "folder": "seed-0", "test_accuracy": 0.5, "n": 20}]
     common = {key: facts[key] for key in ("net", "recipe", "threads")}
-    cn.api.models.SeedsFolder(folder / "seeds").write({"seeds": [0], "side_by_side": 1, **common, "result": result})
+    cn.api.models.StudyFolder(folder / "seeds").write(
+        {"seeds": [0], "side_by_side": 1, "definition": None, "arms": {"": {}}, **common, "result": result}
+    )
     return Subject(folder)
 
 

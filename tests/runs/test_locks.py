@@ -15,11 +15,11 @@ from rich.console import Console
 
 import classicnets as cn
 from classicnets.errors import MachineError, UsageError
-from classicnets.report.terminal import SeedsTerminal
+from classicnets.report.terminal import StudyTerminal
 from classicnets.runs.lock import FolderLock
 from classicnets.spec import Output, run_spec
-from classicnets.study import seeds
-from classicnets.study.seeds import SeedsFolder
+from classicnets.studies import study
+from classicnets.studies.folder import StudyFolder
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from support.command_line import CommandLine
@@ -27,7 +27,7 @@ from support.command_line import CommandLine
 HOLDER = """
 import sys, time
 from pathlib import Path
-from classicnets.report.terminal import SeedsTerminal
+from classicnets.report.terminal import StudyTerminal
 from classicnets.runs.lock import FolderLock
 lock = FolderLock(Path(sys.argv[1]))
 lock.acquire()
@@ -140,11 +140,11 @@ def test_runs_of_several_seeds_are_trained_by_one_process(tmp_path: Path) -> Non
     lock = FolderLock(tmp_path)
     lock.acquire()
     with pytest.raises(UsageError) as caught:
-        seeds.train(SeedsFolder(tmp_path), SeedsTerminal(Console(quiet=True), 1), lambda run, net: iter(()))
+        study.train(StudyFolder(tmp_path), StudyTerminal(Console(quiet=True), 1), lambda run, net: iter(()))
     assert caught.value.code == "CN211"
     lock.release()
     with pytest.raises(UsageError, match="cannot be read"):  # it goes on to read the folder, which is empty here
-        seeds.train(SeedsFolder(tmp_path), SeedsTerminal(Console(quiet=True), 1), lambda run, net: iter(()))
+        study.train(StudyFolder(tmp_path), StudyTerminal(Console(quiet=True), 1), lambda run, net: iter(()))
     assert list(tmp_path.iterdir()) == []
 
 

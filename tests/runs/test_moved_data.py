@@ -18,7 +18,7 @@ from classicnets.export.source import ExportSource
 from classicnets.runs import data as run_data
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import ExportOptions, Output, run_spec
-from classicnets.study import seeds
+from classicnets.studies.study import reopen
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from support.command_line import CommandLine
@@ -194,14 +194,14 @@ def test_all_runs_of_several_seeds_learn_where_their_data_is(moved: tuple[Path, 
     common = {key: facts[key] for key in ("recipe", "net")}
     (folder / "seeds.json").write_text(json.dumps({"seeds": [0, 1], "side_by_side": 1, "threads": 1, **common}))
     with pytest.raises(DataError) as caught:
-        seeds.reopen(folder)
+        reopen(folder)
     assert caught.value.code == "CN302"
     assert caught.value.hints[0].startswith(shlex.join(["classicnets", "train", "--resume", str(folder), "--data"]))
-    seeds.reopen(folder, data=str(new))
+    reopen(folder, data=str(new))
     assert {place_in(folder / f"seed-{seed}") for seed in (0, 1)} == {(str(new), str(new))}
     add(new)
     with pytest.raises(DataError) as caught:
-        seeds.reopen(folder, data=str(new))
+        reopen(folder, data=str(new))
     assert caught.value.code == "CN306"
 
 

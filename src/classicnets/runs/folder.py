@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -256,8 +256,13 @@ def check_root(root: Path) -> None:
 
 
 @contextmanager
-def resumable(path: Path) -> Iterator[None]:
-    """Within this block, the error for a file that cannot be written below `path` says how its training is resumed."""
+def resumable(path: Path, resume: Callable[[], Sequence[str | Path]] | None = None) -> Iterator[None]:
+    """Within this block, the error for a file that cannot be written below `path` says how its training is resumed.
+
+    Args:
+        path: the folder.
+        resume: returns the words of the command that resumes it (default: that of a run).
+    """
     try:
         yield
     except MachineError as error:
@@ -265,7 +270,7 @@ def resumable(path: Path) -> Iterator[None]:
             error.hints = (
                 _(
                     "{command}   # resumes after the last checkpoint, when files can be written there again",
-                    command=command("classicnets", "train", "--resume", path),
+                    command=command(*(resume() if resume else ("classicnets", "train", "--resume", path))),
                 ),
                 _("{command}   # and resume the copy, if they never can", command=command("cp", "-r", path, "FOLDER")),
             )

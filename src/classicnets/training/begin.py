@@ -15,7 +15,7 @@ from torch import nn
 
 from classicnets import machine
 from classicnets.acceleration.prepare import Acceleration, choose
-from classicnets.datasets.types import ImageSplits, Split
+from classicnets.datasets.types import Description, ImageSplits, Split
 from classicnets.files import write_whole
 from classicnets.images import batches, loading, trained, transforms
 from classicnets.images import survey as images_survey
@@ -27,7 +27,7 @@ from classicnets.runs.folder import RunFolder
 from classicnets.text import command, plural
 from classicnets.training import data_rules, split
 from classicnets.training.plan import Plan
-from classicnets.values import AUTO
+from classicnets.values import AUTO, Preprocess, Recipe
 
 Say = Callable[[str], None]
 
@@ -39,16 +39,31 @@ def survey(plan: Plan, say: Say) -> Plan:
         plan: the plan of a new run.
         say: receives notes.
     """
-    location = loading.image_location(plan.data) if plan.description.decoded else None
+    found = survey_images(plan.data, plan.description, plan.recipe, plan.preprocess, say)
+    return replace(plan, copies=found.copies, preprocess=replace(plan.preprocess, background=found.background))
+
+
+def survey_images(
+    data: str, description: Description, recipe: Recipe, preprocess: Preprocess, say: Say
+) -> images_survey.Survey:
+    """Find groups of copies and choose the background, as far as the recipe needs them; other data has neither.
+
+    Args:
+        data: name, folder or CSV.
+        description: of that data.
+        recipe: its `validation` and `background` say what is needed.
+        preprocess: its background is returned if none is to be chosen.
+        say: receives notes.
+    """
+    location = loading.image_location(data) if description.decoded else None
     if location is None:
-        return plan
-    chooses_background = plan.recipe.background == AUTO and plan.description.has_transparency
-    held_out = plan.recipe.validation > 0 and not plan.description.validation
-    counts = plan.description
-    sampled = is_streamed(counts.train + counts.validation + counts.test, plan.preprocess)
+        return images_survey.Survey((), preprocess.background)
+    chooses_background = recipe.background == AUTO and description.has_transparency
+    held_out = recipe.validation > 0 and not description.validation
+    counts = description.train + description.validation + description.test
+    sampled = is_streamed(counts, preprocess)
     found = images_survey.survey(location, held_out=held_out, transparent=chooses_background, say=say, sampled=sampled)
-    background = found.background if chooses_background else plan.preprocess.background
-    return replace(plan, copies=found.copies, preprocess=replace(plan.preprocess, background=background))
+    return found if chooses_background else replace(found, background=preprocess.background)
 
 
 def read(plan: Plan, say: Say) -> ImageSplits:

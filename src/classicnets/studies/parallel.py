@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -49,17 +49,20 @@ class Parallelism:
         )
 
 
-def choose(plan: Plan, runs: int, requested: int | None, say: Callable[[str], None]) -> Parallelism:
+def choose(
+    plan: Plan, runs: int, requested: int | None, say: Callable[[str], None], *, has_modules: bool = False
+) -> Parallelism:
     """Choose what is fastest for a number of runs, by timing a few steps.
 
     Runs in parallel with fewer threads are chosen only if that is at least 10% faster; they must fit into the free
     memory.
 
     Args:
-        plan: The run.
+        plan: The largest run.
         runs: Number of runs.
         requested: Number of runs in parallel that the user asks for; they share the threads. None: choose.
         say: Receives notes from building the network.
+        has_modules: Whether a run trains a module that was passed in Python.
 
     Raises:
         UsageError: CN204, `requested` is less than 1, or more than 1 for a module that was passed in Python.
@@ -69,7 +72,7 @@ def choose(plan: Plan, runs: int, requested: int | None, say: Callable[[str], No
         raise UsageError(
             "CN204", _("--parallel-runs must be at least 1, not {n}", n=requested), hint="--parallel-runs 1"
         )
-    if plan.net is not None:
+    if has_modules:
         if requested not in {None, 1}:
             raise UsageError(
                 "CN204",
@@ -91,6 +94,23 @@ def choose(plan: Plan, runs: int, requested: int | None, say: Callable[[str], No
     fitting_runs = most_runs if free is None or needed == 0 else min(most_runs, free // needed)
     memory = _("{needed} each, {free} free", needed=byte_count(needed), free=byte_count(free))
     return compare(runs, cores, fitting_runs, most_runs, seconds, memory)
+
+
+def choose_for_all(
+    plans: Mapping[str, Plan], runs: int, requested: int | None, say: Callable[[str], None]
+) -> Parallelism:
+    """Choose for the runs of several plans, by timing steps of the largest one.
+
+    Args:
+        plans: A plan of each arm that trains a network.
+        runs: Number of runs.
+        requested: As in `choose`.
+        say: As in `choose`.
+    """
+    if not plans:
+        return Parallelism(1, torch.get_num_threads(), _("there is no network"))
+    largest = max(plans.values(), key=lambda plan: plan.table.macs)
+    return choose(largest, runs, requested, say, has_modules=any(plan.net is not None for plan in plans.values()))
 
 
 def compare(

@@ -1,0 +1,281 @@
+"""Resolves the arms of a study to plans, matches their sizes, and refuses arms that cannot be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from typing import Any, cast
+
+from torch import nn
+
+from classicnets.errors import UsageError
+from classicnets.models.variants import vary
+from classicnets.options import option_fields
+from classicnets.spec import RunSpec, run_spec
+from classicnets.studies.classic import ClassicSpec
+from classicnets.studies.definition import Definition
+from classicnets.studies.matching import Match, What, match
+from classicnets.studies.measures import OF_CLASSIC, measure
+from classicnets.text import _, assignments, command
+from classicnets.training import plan as planning
+from classicnets.training.plan import Plan
+
+_OF_STUDY = ("seed", "keep_epochs")  # what the study decides, not its arms
+_ANY_ARM = "base"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An arm: its plan with the first seed, and how its width was matched to that of the first arm.
+
+    A classical method has a ClassicSpec instead of a plan.
+    """
+
+    plan: Plan | ClassicSpec
+    matched: Match | None = None
+
+    def __str__(self) -> str:
+        if not isinstance(self.plan, Plan):
+            return self.label
+        return _(
+            "{net}, {parameters:,} parameters, {macs:,} MACs",
+            net=self.label,
+            parameters=self.plan.table.parameters,
+            macs=self.plan.table.macs,
+        )
+
+    @property
+    def label(self) -> str:
+        """What is trained, in a few words."""
+        plan = self.plan
+        return plan.net_spec.display_name if isinstance(plan, Plan) else f"{plan.classifier}, {plan.features}"
+
+    def to_dict(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the facts of an arm in study.json.
+
+        Args:
+            changes: what it changes, as the study says it.
+        """
+        plan, matched = self.plan, self.matched
+        changed = [f"{key}={value}" for key, value in _flat(changes).items()]
+        if isinstance(plan, ClassicSpec):
+            names = {"classifier": plan.classifier, "features": plan.features}
+            return {**names, "changes": changed, "data_name": plan.data, "limit": plan.limit, "matched": None}
+        return {
+            "net": plan.net_spec.display_name,
+            "changes": changed,
+            "parameters": plan.table.parameters,
+            "macs": plan.table.macs,
+            "recipe": plan.recipe.source,
+            "epochs": plan.recipe.epochs,
+            "data_name": plan.description.name,
+            "limit": plan.spec.limit,
+            "matched": None if matched is None else asdict(matched),
+        }
+
+
+def resolve(definition: Definition, *, trust: bool = False) -> dict[str, Arm]:
+    """Return the arms by name.
+
+    Args:
+        definition: The study.
+        trust: Whether code in a run folder may be run that was not run on this machine before.
+
+    Raises:
+        UsageError: CN217, the arms cannot be compared; CN201 to CN212, a network or a setting is not valid.
+        DataError: CN302, the data is not there.
+    """
+    planner = _Planner(definition, trust=trust)
+    arms: dict[str, Arm] = {}
+    for name in definition.arms:
+        arms[name] = Arm(_classic(definition, name) or planner.plan(name))
+        _check_measures(definition, name, arms[name].plan)
+    if definition.match:
+        plans = {name: arm.plan for name, arm in arms.items() if isinstance(arm.plan, Plan)}
+        for name, found in match(plans, cast(What, definition.match), planner.plan).items():
+            arms[name] = Arm(plans[name] if found.width == 1 else planner.plan(name, found.width), found)
+    _check_same_images(definition, arms)
+    _check_differences(definition, arms)
+    return arms
+
+
+def _classic(definition: Definition, name: str) -> ClassicSpec | None:
+    """The classical method of an arm; None if it trains a network."""
+    arm = definition.arms[name]
+    if "classifier" not in arm:
+        return None
+    return ClassicSpec.from_arguments({**definition.base, **arm}, definition.seeds[0])
+
+
+@dataclass(frozen=True)
+class _Planner:
+    """Makes the plans of arms.
+
+    An arm that names neither a network nor a recipe is trained with the recipe of the base run, although another one
+    may have been published for its variation: arms differ in what they name, and in nothing else.
+    """
+
+    definition: Definition
+    trust: bool
+
+    @cached_property
+    def base(self) -> Plan | None:
+        """The plan of the base run; None if it has no network."""
+        values = _arguments(self.definition.base, _ANY_ARM)
+        return self._resolved(*self._spec(values), _ANY_ARM) if values.get("net") is not None else None
+
+    def plan(self, name: str, width: float = 1.0) -> Plan:
+        """Return the plan of an arm whose network is `width` times as wide as the arm says."""
+        base = _arguments(self.definition.base, _ANY_ARM)
+        arm = _arguments(self.definition.arms[name], name)
+        merged = {**base, **arm, **{key: {**base[key], **arm[key]} for key in ("settings", "variation")}}
+        if not {"net", "recipe"} & arm.keys() and self.base is not None:
+            merged["recipe"] = self.base.recipe
+        if width != 1:
+            merged["variation"]["width"] = float(merged["variation"].get("width", 1)) * width
+        return self._resolved(*self._spec(merged), name)
+
+    def _spec(self, values: dict[str, Any]) -> tuple[RunSpec, nn.Module | None]:
+        """The RunSpec of these arguments, and the module if one was passed in Python."""
+        given = {**values, "seed": self.definition.seeds[0]}
+        net = given.pop("net", None)
+        if net is None:
+            raise _invalid(
+                _("the study {name} has no network", name=self.definition.name),
+                _('[base] needs net = NAME or net = "file.py:net", unless every arm has one'),
+                'net = "lenet_d2l"',
+            )
+        return run_spec(net, **given)
+
+    def _resolved(self, spec: RunSpec, net: nn.Module | None, name: str) -> Plan:
+        """The plan of a RunSpec; a module is varied here."""
+        if net is not None and spec.variation:
+            variation: dict[str, Any] = {**spec.variation}
+            try:
+                net, spec = vary(net, **variation), replace(spec, variation={})
+            except (TypeError, ValueError) as error:
+                what = _("the network of the arm {name} cannot be changed", name=name)
+                raise UsageError("CN204", what, where=assignments(variation, "net."), why=str(error)) from error
+        try:
+            return planning.plan(spec, net, trust=self.trust)
+        except UsageError as error:
+            error.where = _("arm {name}: {where}", name=name, where=error.where) if error.where else name
+            raise
+
+
+def _arguments(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The arguments of `run_spec` in a table of a study; `net.pool = "max"` is a table `net` in TOML.
+
+    Raises UsageError CN217 for what a study decides itself, and for a setting that has two values.
+    """
+    known = {f.name for f in fields(RunSpec)}
+    own = {key: value for key, value in values.items() if key in known}
+    if wrong := [key for key in _OF_STUDY if key in own]:
+        raise _invalid(
+            _("{place} has {key}, which the study decides", place=name, key=wrong[0]),
+            _("all arms are trained with the same seeds"),
+            "seeds = [3, 4, 5]" if wrong == ["seed"] else _("remove {key}", key=wrong[0]),
+        )
+    settings = [*(own.get("settings") or {}).items(), *((k, v) for k, v in values.items() if k not in known)]
+    variation = [*(own.get("variation") or {}).items()]
+    if isinstance(own.get("net"), Mapping):
+        variation += own.pop("net").items()
+    variation += [(key.removeprefix("net."), value) for key, value in settings if key.startswith("net.")]
+    settings = [(key, value) for key, value in settings if not key.startswith("net.")]
+    for pairs, prefix in ((settings, ""), (variation, "net.")):
+        if twice := [key for i, (key, _value) in enumerate(pairs) if key in dict(pairs[:i])]:
+            raise _invalid(
+                _("{place} has {key} twice", place=name, key=prefix + twice[0]),
+                _("settings, variation and the keys beside them are the same settings"),
+                _("remove one of them"),
+            )
+    return {**own, "settings": dict(settings), "variation": dict(variation)}
+
+
+def _check_measures(definition: Definition, name: str, plan: Plan | ClassicSpec) -> None:
+    """Refuse a measure that needs validation images if the arm holds none out."""
+    for text in definition.measures:
+        curve = measure(text).curve
+        if not isinstance(plan, Plan):
+            if text not in OF_CLASSIC:
+                raise _invalid(
+                    _("{measure!r} is a measure of networks, and the arm {name} has none", measure=text, name=name),
+                    _("a classical method has {names}", names=", ".join(OF_CLASSIC)),
+                    'measure = "test_accuracy"',
+                )
+        elif curve.startswith("validation") and plan.recipe.monitor != "validation":
+            raise _invalid(
+                _("{measure!r} needs validation images, and the arm {name} has none", measure=text, name=name),
+                _("the test split is evaluated at the end only, and selects nothing"),
+                'settings = { validation = 0.1, monitor = "validation" }',
+            )
+
+
+def _check_same_images(definition: Definition, arms: Mapping[str, Arm]) -> None:
+    """Refuse arms that are compared, but tested on different images."""
+    for pair in definition.compare:
+        first, second = (arms[name].plan for name in pair.arms)
+        if first.data != second.data:
+            raise _invalid(
+                _("the arms {first} and {second} have different test images", first=pair.arms[0], second=pair.arms[1]),
+                _("{first} and {second}", first=first.data, second=second.data),
+                _("give data in [base] only, or compare arms with the same data"),
+            )
+
+
+def _check_differences(definition: Definition, arms: Mapping[str, Arm]) -> None:
+    """Refuse arms that are compared, but the same."""
+    for pair in definition.compare:
+        first, second = (arms[name].plan for name in pair.arms)
+        if not _are_equal(first, second):
+            continue
+        changes = assignments({**_flat(definition.arms[pair.arms[0]]), **_flat(definition.arms[pair.arms[1]])})
+        named = first.net_spec.argument if isinstance(first, Plan) and first.net is None else ""
+        network = command("classicnets", "show", named) if named else ""
+        raise _invalid(
+            _("the arms {first} and {second} are the same", first=pair.arms[0], second=pair.arms[1]),
+            _("{changes} changes nothing: both have the same network and the same settings", changes=changes)
+            if changes
+            else _("neither of them changes anything"),
+            _("{command}   # shows the network", command=network) if network else _("change something in one arm"),
+        )
+
+
+def _are_equal(first: Plan | ClassicSpec, second: Plan | ClassicSpec) -> bool:
+    """Whether two plans train the same network in the same way."""
+    if not isinstance(first, Plan) or not isinstance(second, Plan):
+        return first == second
+
+    def settings(plan: Plan) -> tuple[Any, ...]:
+        ignored = {"net", "settings", "variation", "recipe", "data"}
+        spec = {f.name: getattr(plan.spec, f.name) for f in option_fields(RunSpec) if f.name not in ignored}
+        recipe = replace(plan.recipe, source="", net="", variation=(), expected=None, deviations=())
+        return spec, recipe, plan.data, plan.weights
+
+    if settings(first) != settings(second):
+        return False
+    if first.net is not None or second.net is not None:
+        return first.net is second.net or str(first.net) == str(second.net)
+    if first.net_spec == second.net_spec:
+        return True
+    is_same_net = replace(first.net_spec, variation={}) == replace(second.net_spec, variation={})
+    return is_same_net and str(first.net_spec.build_for_shapes()) == str(second.net_spec.build_for_shapes())
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one: {"net": {"pool": "max"}} is {"net.pool": "max"}; settings have no prefix."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            inner = {"settings": "", "variation": "net."}.get(key, f"{prefix}{key}.")
+            flat |= _flat(value, inner)
+        else:
+            flat[prefix + key] = getattr(value, "__name__", None) or (
+                type(value).__name__ if isinstance(value, nn.Module) else value
+            )
+    return flat
+
+
+def _invalid(what: str, why: str, hint: str) -> UsageError:
+    return UsageError("CN217", what, why=why, hint=hint)

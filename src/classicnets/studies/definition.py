@@ -1,0 +1,294 @@
+"""What a study is: a base run, arms that change it, seeds, measures and comparisons, read from a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib import resources
+from itertools import product
+from pathlib import Path
+from typing import Any, Self
+
+from classicnets import schema
+from classicnets.errors import UsageError
+from classicnets.files import user_path
+from classicnets.schema import Anything, Choice, Either, Mapped, Real, Record, Several, Text, Whole, optional
+from classicnets.studies.measures import measure
+from classicnets.text import _, command, nearest
+
+MATCHES = ("", "parameters", "macs")
+MAX_RUNS = 10_000
+_NAME = Text(most=100, least=1)
+_ARM = Mapped(Anything())
+_COMPARE = Record(
+    {"arms": Several(_NAME, most=2, least=2), "claim": optional(Real())}, frozenset({"claim"}), closed=True
+)
+_REPORTED = Record({key: Text(most=1000, least=1) for key in ("what", "value", "source")}, closed=True)
+_FILE = Record(
+    {
+        "name": _NAME,
+        "question": Text(most=1000, least=1),
+        "seeds": Either((Whole(1, MAX_RUNS), Several(Whole(), most=MAX_RUNS, least=1))),
+        "measure": Either((_NAME, Several(_NAME, most=20, least=1))),
+        "match": Choice(MATCHES),
+        "scope": Text(),
+        "base": Mapped(Anything()),
+        "arms": Mapped(_ARM, most=1000),
+        "grid": Mapped(Anything(), most=20),
+        "compare": Several(_COMPARE, most=1000),
+        "reported": Several(_REPORTED, most=100),
+    },
+    frozenset({"measure", "match", "scope", "arms", "grid", "compare", "reported"}),
+    closed=True,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Two arms that are compared, the second against the first.
+
+    `claim` is the difference that a source reports, in the unit of the first measure; None: there is none.
+    """
+
+    arms: tuple[str, str]
+    claim: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reported:
+    """A result of a paper, printed beside those of the study."""
+
+    what: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """A study: what is asked, what is trained, and what is compared.
+
+    `base` has arguments of `cn.train`: fields of RunSpec and settings of the recipe. Each arm has those that it
+    changes. The first of the `measures` answers the question. With `match`, the other arms get as many parameters or
+    MACs as the first one. `scope` says how far the results can be transferred.
+    """
+
+    name: str
+    question: str
+    seeds: tuple[int, ...]
+    base: Mapping[str, Any]
+    arms: Mapping[str, Mapping[str, Any]]
+    measures: tuple[str, ...] = ("test_accuracy",)
+    compare: tuple[Compare, ...] = ()
+    match: str = ""
+    reported: tuple[Reported, ...] = ()
+    scope: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON. A module that was passed in Python has the name of its type."""
+        values = asdict(replace(self, base={}, arms={}))
+        return {
+            **values,
+            **{key: list(values[key]) for key in ("seeds", "measures", "reported")},
+            "compare": [{**pair, "arms": list(pair["arms"])} for pair in values["compare"]],
+            "base": _plain(self.base),
+            "arms": {name: _plain(arm) for name, arm in self.arms.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the inverse of `to_dict`."""
+        return cls(
+            **{
+                **values,
+                "seeds": tuple(values["seeds"]),
+                "measures": tuple(values["measures"]),
+                "compare": tuple(Compare(arms=(*pair["arms"],), claim=pair["claim"]) for pair in values["compare"]),
+                "reported": tuple(Reported(**row) for row in values["reported"]),
+            }
+        )
+
+    def with_seeds(self, seeds: int | None) -> Self:
+        """Return a copy with this number of seeds, which continue those of the study; None: as they are."""
+        if seeds is None:
+            return self
+        return replace(self, seeds=(*self.seeds, *range(max(self.seeds) + 1, max(self.seeds) + seeds))[:seeds])
+
+
+def _plain(values: Any) -> Any:
+    """Values that JSON has: paths as text, modules as the names of their types."""
+    if isinstance(values, Mapping):
+        return {str(key): _plain(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_plain(value) for value in values]
+    return values if isinstance(values, str | int | float | bool | None) else getattr(values, "__name__", str(values))
+
+
+def presets() -> dict[str, Path]:
+    """Return the studies that come with the package: their files by name."""
+    folder = Path(str(resources.files("classicnets.studies") / "presets"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def find(study: str | Path) -> Path:
+    """Return the file of a preset or of the user. Raises UsageError CN217 if there is none."""
+    known = presets()
+    if str(study) in known:
+        return known[str(study)]
+    path = user_path(study)
+    if path.is_file():
+        return path
+    near = nearest(str(study), known)
+    raise UsageError(
+        "CN217",
+        _("there is no study {name!r}; did you mean {near}?", name=str(study), near=near)
+        if near
+        else _("there is no study {name!r}", name=str(study)),
+        where=str(path),
+        why=_("STUDY is a TOML file, or one of {names}", names=", ".join(known)),
+        hint=command("classicnets", "study", "run", near) if near else "classicnets study list",
+    )
+
+
+def read(path: Path, content: str | None = None) -> Definition:
+    """Read a study file.
+
+    Args:
+        path: the file; files of networks that it names lie relative to its folder.
+        content: its content, if it was read already.
+
+    Raises:
+        UsageError: CN217, it cannot be read, or it does not define a study; with all reasons.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8") if content is None else content)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(
+            "CN217",
+            _("the study {file} cannot be read", file=path.name),
+            where=str(path),
+            why=error.strerror or str(error) if isinstance(error, OSError) else str(error),
+            hint=_("{command}   # prints a study to start from", command="classicnets study show pooling"),
+        ) from error
+    return make(values, str(path), path.absolute().parent)
+
+
+def make(values: Mapping[str, Any], where: str = "", folder: Path | None = None) -> Definition:
+    """Return the study that plain values define.
+
+    Args:
+        values: as in a TOML file.
+        where: its file, for errors.
+        folder: the folder in which files of networks lie.
+
+    Raises:
+        UsageError: CN217, with all reasons.
+    """
+    problems = [*_problems(values)]
+    if problems:
+        raise UsageError(
+            "CN217",
+            _("this does not define a study"),
+            where=where or _("the values that were passed"),
+            why="\n".join(problems),
+            hint=_("{command}   # prints a study to start from", command="classicnets study show pooling"),
+        )
+    seeds, measures = values["seeds"], values.get("measure", "test_accuracy")
+    arms = {name: _located(arm, folder) for name, arm in _all_arms(values).items()}
+    first = next(iter(arms))
+    compare = values.get("compare") or [{"arms": [first, name]} for name in arms if name != first]
+    return Definition(
+        name=values["name"],
+        question=values["question"],
+        seeds=tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
+        base=_located(values["base"], folder),
+        arms=arms,
+        measures=(measures,) if isinstance(measures, str) else tuple(measures),
+        compare=tuple(Compare(arms=(pair["arms"][0], pair["arms"][1]), claim=pair.get("claim")) for pair in compare),
+        match=values.get("match", ""),
+        reported=tuple(Reported(**row) for row in values.get("reported", ())),
+        scope=values.get("scope", ""),
+    )
+
+
+def _problems(values: Mapping[str, Any]) -> Iterator[str]:
+    """What prevents values from being a study."""
+    for key in values:
+        if key not in _FILE.kinds:
+            near = nearest(str(key), _FILE.kinds)
+            if near:
+                yield _("{key} is not known; did you mean {near}?", key=key, near=near)
+            else:
+                yield _("{key} is not known; a study has {names}", key=key, names=", ".join(_FILE.kinds))
+    try:
+        schema.check({key: value for key, value in values.items() if key in _FILE.kinds}, _FILE)
+    except ValueError as error:
+        yield str(error)
+        return
+    arms = _all_arms(values)
+    if not arms:
+        yield _("there is no arm; a study has [arms.NAME] for each, or [grid] with lists of values")
+    for name in arms:
+        if name in {".", ".."} or any(c in name for c in "/\\\0\n") or name.startswith("."):
+            yield _("the arm {name!r} cannot be the name of a folder", name=name)
+    for key, choices in _grid_of(values).items():
+        if not isinstance(choices, list) or not choices:
+            yield _("grid.{key} must be a list of values", key=key)
+    if isinstance(values["seeds"], list) and len({*values["seeds"]}) < len(values["seeds"]):
+        yield _("seeds has a number twice, so that a run would count twice")
+    named = [values["measure"]] if isinstance(values.get("measure"), str) else values.get("measure", [])
+    for name in named:
+        try:
+            measure(name)
+        except ValueError as error:
+            yield str(error)
+    if len({*named}) < len(named):
+        yield _("measure has a name twice")
+    yield from _compare_problems(values.get("compare", []), arms)
+
+
+def _compare_problems(pairs: Sequence[Mapping[str, Any]], arms: Mapping[str, Any]) -> Iterator[str]:
+    seen = set()
+    for pair in pairs:
+        first, second = pair["arms"]
+        for name in {first, second} - arms.keys():
+            near = nearest(name, arms)
+            yield (
+                _("compare names the arm {name!r}, which does not exist; did you mean {near}?", name=name, near=near)
+                if near
+                else _("compare names the arm {name!r}; the arms are {names}", name=name, names=", ".join(arms))
+            )
+        if first == second:
+            yield _("compare has the arm {name!r} against itself", name=first)
+        if frozenset({first, second}) in seen:
+            yield _("compare has the arms {first} and {second} twice", first=first, second=second)
+        seen.add(frozenset({first, second}))
+
+
+def _all_arms(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The arms of a study by name: those of [arms], then all combinations of [grid]."""
+    grid = _grid_of(values)
+    combinations = product(*grid.values()) if grid and all(isinstance(choice, list) for choice in grid.values()) else ()
+    made = {
+        ",".join(f"{key.removeprefix('net.')}={value}" for key, value in zip(grid, combination, strict=True)): {
+            "settings": dict(zip(grid, combination, strict=True))
+        }
+        for combination in combinations
+    }
+    return {**values.get("arms", {}), **made}
+
+
+def _grid_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The lists of [grid] by setting; `net.norm = [...]` is a table in TOML."""
+    grid = values.get("grid", {})
+    nested = {key: value for key, value in grid.items() if isinstance(value, Mapping)}
+    flat = {f"{key}.{name}": value for key, table in nested.items() for name, value in table.items()}
+    return {**flat, **{key: value for key, value in grid.items() if key not in nested}}
+
+
+def _located(values: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
+    """The values, where a network in a file beside the study has its full path."""
+    net = values.get("net")
+    if folder and isinstance(net, str) and ".py:" in net and (folder / net.rpartition(":")[0]).is_file():
+        return {**values, "net": str(folder / net)}
+    return dict(values)

@@ -1,0 +1,194 @@
+"""The statistics of several runs: of a study, and compared with the published result."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean as mean_of
+from typing import Any
+
+from classicnets.studies import statistics, verdicts
+from classicnets.studies.measures import Measure
+from classicnets.studies.statistics import Comparison
+from classicnets.text import _
+from classicnets.training import results
+from classicnets.training.plan import Plan
+from classicnets.values import Expected
+
+
+def spread(figure: Mapping[str, float | None]) -> str:
+    """Format mean, standard deviation and range: "0.7512 ± 0.0041 (0.7466 to 0.7544)"."""
+    if figure["mean"] is None:
+        return _("no run has a result")
+    if figure["sd"] is None:
+        return f"{figure['mean']:.4f}"
+    return _("{mean:.4f} ± {sd:.4f} ({min:.4f} to {max:.4f})", **figure)
+
+
+def verdict(plan: Plan, accuracies: Sequence[float]) -> str:
+    """Compare test accuracies with the published ones, in a sentence; "" if there is nothing to compare."""
+    return results.verdict(plan, lambda expected: against(expected, accuracies)) if accuracies else ""
+
+
+def against(expected: Expected, accuracies: Sequence[float]) -> str:
+    """Compare the mean with the published mean, and count the runs in the published range."""
+    mean = mean_of(accuracies)
+    if expected.n == 1:
+        return _("the mean is {verdict}", verdict=expected.verdict(mean))
+    points = 100 * (mean - expected.mean)
+    values = {
+        "inside": sum(expected.low <= accuracy <= expected.high for accuracy in accuracies),
+        "runs": len(accuracies),
+        "low": expected.low,
+        "high": expected.high,
+        "points": abs(points),
+        "mean": expected.mean,
+        "n": expected.n,
+        "source": expected.source,
+    }
+    if points < 0:
+        return _(
+            "{inside} of {runs} runs are in the published range {low:.3f} to {high:.3f}; the mean is {points:.2f}"
+            " points below the published mean {mean:.4f} (n = {n}: {source})",
+            **values,
+        )
+    return _(
+        "{inside} of {runs} runs are in the published range {low:.3f} to {high:.3f}; the mean is {points:.2f}"
+        " points above the published mean {mean:.4f} (n = {n}: {source})",
+        **values,
+    )
+
+
+def summarize(
+    compared: Sequence[Mapping[str, Any]], measures: Sequence[Measure], rows: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return the statistics of a study: the entries "arms" and "comparisons" of the result in study.json.
+
+    Holm's correction covers all comparisons of all measures that have a test. A comparison lists only the values and
+    seeds of its pairs; an arm has the numbers of runs with a value (`n`) and of all runs (`of`). A study that compares
+    nothing works without SciPy; its arms then have no intervals.
+
+    Args:
+        compared: The pairs of arms, {"arms": [first, second], "claim": None}. A claim belongs to the first measure and
+            is given in its unit: 1.2 points become 0.012, like all fractions.
+        measures: What is compared.
+        rows: The runs: "arm", "seed", and values by the names of measures; None or missing where a run has none.
+
+    Raises:
+        MachineError: CN403, SciPy is not installed.
+    """
+    values: dict[str, dict[str, dict[int, float | None]]] = {}  # by arm, measure and seed
+    for row in rows:
+        of_arm = values.setdefault(row["arm"], {measure.name: {} for measure in measures})
+        for measure in measures:
+            of_arm[measure.name][row["seed"]] = row.get(measure.name)
+    intervals = bool(compared) or importlib.util.find_spec("scipy") is not None
+    pairings = []
+    for measure in measures:
+        for pair in compared:
+            first, second = pair["arms"]
+            claim = pair.get("claim") if measure is measures[0] else None
+            if claim is not None:
+                claim = claim / measure.scale
+            of_arms = values.get(first, {}).get(measure.name, {}), values.get(second, {}).get(measure.name, {})
+            pairings.append(_Pairing((first, second), measure, claim, of_arms))
+    count = max(1, sum(statistics.has_test(*pairing.pairs(), ratio=pairing.measure.ratio) for pairing in pairings))
+    comparisons = [
+        statistics.compare(*pairing.pairs(), ratio=pairing.measure.ratio, comparisons=count) for pairing in pairings
+    ]
+    adjusted = statistics.holm([comparison.p for comparison in comparisons])
+    return {
+        "arms": {
+            arm: {name: _of_arm(by_seed.values(), intervals=intervals) for name, by_seed in of_arm.items()}
+            for arm, of_arm in values.items()
+        },
+        "comparisons": [
+            pairing.facts(comparison, p_holm, count)
+            for pairing, comparison, p_holm in zip(pairings, comparisons, adjusted, strict=True)
+        ],
+    }
+
+
+@dataclass(frozen=True)
+class _Pairing:
+    """Two arms and a measure, with the values of their runs by seed; `claim` is a fraction, not points."""
+
+    arms: tuple[str, str]
+    measure: Measure
+    claim: float | None
+    values: tuple[dict[int, float | None], dict[int, float | None]]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds with a value that can be compared, in both arms."""
+        first, second = self.values
+        usable = [seed for seed in first if statistics.usable(first[seed], ratio=self.measure.ratio)]
+        return [seed for seed in usable if statistics.usable(second.get(seed), ratio=self.measure.ratio)]
+
+    def pairs(self) -> tuple[list[float | None], list[float | None]]:
+        """Return the values of the seeds."""
+        first, second = self.values
+        return [first[seed] for seed in self.seeds], [second[seed] for seed in self.seeds]
+
+    def facts(self, comparison: Comparison, p_holm: float | None, comparisons: int) -> dict[str, Any]:
+        """Return the entry in study.json."""
+        first, second = self.pairs()
+        pairs_for_claim = self.pairs_for_claim(comparison, comparisons)
+        return {
+            "arms": [*self.arms],
+            "measure": self.measure.name,
+            "n": comparison.n,
+            "first": first,
+            "second": second,
+            "seeds": self.seeds,
+            "estimate": comparison.estimate,
+            "sd": comparison.sd,
+            "t_interval": comparison.t_interval and [*comparison.t_interval],
+            "bootstrap_interval": comparison.bootstrap_interval and [*comparison.bootstrap_interval],
+            "p": comparison.p,
+            "p_holm": p_holm,
+            "comparisons": comparisons,
+            "smallest_shown": comparison.smallest_shown,
+            "claim": self.claim,
+            "pairs_for_claim": pairs_for_claim,
+            "conclusion": comparison.conclusion(p_holm),
+            "verdict": verdicts.verdict(
+                self.arms,
+                self.measure,
+                comparison,
+                p_holm=p_holm,
+                comparisons=comparisons,
+                values=(self._count(0), self._count(1)),
+                runs=(len(self.values[0]), len(self.values[1])),
+                claim=self.claim,
+                pairs_for_claim=pairs_for_claim,
+            ),
+        }
+
+    def pairs_for_claim(self, comparison: Comparison, comparisons: int) -> int | None:
+        """Return how many pairs would show the claim; None if there is none, or no spread to compute it from."""
+        if self.claim is None or comparison.p is None or (comparison.ratio and self.claim <= 0):
+            return None
+        try:
+            claim = math.log(self.claim) if comparison.ratio else self.claim
+            return statistics.pairs_needed(claim, comparison.sd or 0.0, comparisons)
+        except ValueError:  # a claim of no difference
+            return None
+
+    def _count(self, arm: int) -> int:
+        return sum(statistics.usable(value, ratio=self.measure.ratio) for value in self.values[arm].values())
+
+
+def _of_arm(values: Iterable[float | None], *, intervals: bool) -> dict[str, Any]:
+    """Return the statistics of the runs of an arm, with the interval of their mean if `intervals` are wanted."""
+    all_values = [*values]
+    present = [value for value in all_values if value is not None and math.isfinite(value)]
+    t_interval = statistics.interval(present) if intervals else None
+    return {
+        "n": len(present),
+        "of": len(all_values),
+        **statistics.statistics_of(present),
+        "interval": t_interval and [*t_interval],
+    }
