@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from pages import claims, nets, performance, recipes, site
+from pages import claims, nets, performance, recipes, site, studies
 
 DOCS = Path(__file__).parent
 COMMAND = "python docs/make.py"
@@ -20,22 +21,36 @@ PAGES: dict[str, Callable[[str], str]] = {
     "claims.md": claims.page,
     "recipes.md": recipes.page,
     "performance.md": performance.page,
+    "studies.md": studies.index,
 }
+
+
+def pages() -> dict[str, Callable[[str], str]]:
+    """The functions that make the generated pages, by their names; each finished study has one, too."""
+    return PAGES | {f"studies/{name}.md": partial(studies.page, name=name) for name in studies.names()}
 
 
 def page(name: str) -> str:
     """The text of a generated page."""
-    return PAGES[name](COMMAND)
+    return pages()[name](COMMAND)
+
+
+def write(name: str) -> None:
+    """Writes a generated page and prints its path."""
+    path = DOCS / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(page(name), encoding="utf-8")
+    print(path)
 
 
 def main() -> None:
     """Writes the pages, or the sources of the website."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("pages", nargs="*", metavar="PAGE", help=f"some of {', '.join(PAGES)} (default: all)")
+    parser.add_argument("pages", nargs="*", metavar="PAGE", help=f"some of {', '.join(pages())} (default: all)")
     parser.add_argument("--site", metavar="FOLDER", type=Path, help="write the sources of the website into FOLDER")
     parser.add_argument("--check", metavar="FOLDER", type=Path, help="check that a website loads nothing external")
     args = parser.parse_args()
-    if unknown := set(args.pages) - set(PAGES):
+    if unknown := set(args.pages) - set(pages()):
         parser.error(f"there is no generated page {', '.join(sorted(unknown))}")
     if args.site:
         print(f"{site.write(args.site)} pages in {args.site}")
@@ -45,9 +60,8 @@ def main() -> None:
             sys.exit("loaded from other servers:\n" + "\n".join(resources))
         print(f"{args.check} loads nothing from other servers")
         return
-    for name in args.pages or PAGES:
-        (DOCS / name).write_text(page(name), encoding="utf-8")
-        print(DOCS / name)
+    for name in args.pages or pages():
+        write(name)
 
 
 if __name__ == "__main__":

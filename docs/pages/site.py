@@ -21,7 +21,12 @@ MADE: dict[str, Callable[[], str]] = {
     "reference/settings.md": settings.page,
     "reference/errors.md": errors.page,
 }
-WIDE = {"claims.md", "nets.md", "performance.md"}  # pages with wide tables, which have no list of sections beside them
+WIDE = {
+    "claims.md",
+    "nets.md",
+    "performance.md",
+    "studies.md",
+}  # pages with wide tables, which have no list of sections beside them
 _COPIED = (".md", ".css", ".svg", ".png")
 _LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)#\s]*)(?P<anchor>#[^)\s]*)?\)")
 _CODE = re.compile(r"(^```.*?^```)", re.MULTILINE | re.DOTALL)
@@ -52,7 +57,7 @@ def write(folder: Path) -> int:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.suffix == ".md":
             text = (ROOT / source).read_text(encoding="utf-8")
-            metadata = "---\nhide: [toc]\n---\n\n" if destination in WIDE else ""
+            metadata = "---\nhide: [toc]\n---\n\n" if destination in WIDE or destination.startswith("studies/") else ""
             target.write_text(metadata + relinked(text, source, files, repository), encoding="utf-8")
         else:
             shutil.copyfile(ROOT / source, target)

@@ -34,7 +34,7 @@ HEADINGS = [
 ]
 
 
-@pytest.mark.parametrize("name", make.PAGES)
+@pytest.mark.parametrize("name", make.pages())
 def test_a_generated_page_is_up_to_date(name: str) -> None:
     page = (make.DOCS / name).read_text(encoding="utf-8")
     assert page == make.page(name), f"docs/{name} is out of date; renew it: {make.COMMAND} {name}"
@@ -152,7 +152,9 @@ def test_only_an_older_version_of_the_sources_is_replaced(sources: Path, tmp_pat
 def test_the_menu_lists_every_page(sources: Path) -> None:
     menu = re.findall(r": ([\w/.-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
     pages = {path.relative_to(sources).as_posix() for path in sources.rglob("*.md")}
-    assert len(menu) == len(set(menu)) and set(menu) == {page for page in pages if not page.startswith("nets/")}
+    assert len(menu) == len(set(menu)) and set(menu) == {
+        page for page in pages if not page.startswith(("nets/", "studies/"))
+    }
 
 
 def test_links_between_pages_of_the_website_have_a_target(sources: Path) -> None:
@@ -173,7 +175,7 @@ def test_links_to_the_repository_need_its_address() -> None:
 
 def test_the_reference_has_every_option_setting_and_code(sources: Path) -> None:
     commands = (sources / "reference" / "commands.md").read_text(encoding="utf-8")
-    for kind in (spec.RunSpec, spec.Output, spec.Study, spec.ExportOptions):
+    for kind in (spec.RunSpec, spec.Output, spec.StudyOptions, spec.ExportOptions):
         for field in options.option_fields(kind):
             for flag in options.spelling(field).split("|") if options.about(field).group else []:
                 assert f"`{flag}" in commands, flag

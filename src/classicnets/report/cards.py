@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from classicnets.study.summary import spread
+from classicnets.studies.summary import spread
 from classicnets.text import _, assignments, plural
 from classicnets.values import current_names
 
@@ -77,7 +77,7 @@ def seeds_card(facts: dict[str, Any], *, net: str) -> str:
     """Return the card of finished runs with several seeds.
 
     Args:
-        facts: the content of their seeds.json.
+        facts: the content of their study.json.
         net: the display name of the network.
     """
     result = facts["result"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,20 +11,24 @@ from matplotlib.figure import Figure
 from classicnets.events import Epoch
 from classicnets.files import write_whole
 from classicnets.report import cards, figures
+from classicnets.report.curves import accuracy_axis, draw_lines
 from classicnets.report.fonts import FigureText
 from classicnets.runs import history
-from classicnets.study.seeds import SeedsResults
+from classicnets.studies.folder import ONLY_ARM
+from classicnets.studies.study import StudyResults
 from classicnets.text import _, plural
 from classicnets.values import Expected
 
-_TRAIN_COLOR, _TEST_COLOR, _FAILED_COLOR = "#1f6fb4", "#c8500a", "#c62828"
+_TRAIN_COLOR, _TEST_COLOR = "#1f6fb4", "#c8500a"
 
 
-def write(results: SeedsResults) -> None:
+def write(results: StudyResults) -> None:
     """Write the figure with the curves of all seeds, and the card. Raises MachineError CN401."""
-    plan, rows = results.plan, results.facts["result"]["runs"]
-    runs = results.folder.runs()
-    epochs = {seed: [e for e in history.read(run.history) if isinstance(e, Epoch)] for seed, run in runs.items()}
+    plan, rows = results.plans[ONLY_ARM], results.facts["result"]["runs"]
+    epochs = {
+        seed: [e for e in history.read(run.history) if isinstance(e, Epoch)]
+        for (_arm, seed), run in results.runs.items()
+    }
     accuracies = {row["seed"]: row["test_accuracy"] for row in rows if "error" not in row}
     net = plan.net_spec.display_name
     title = plural(
@@ -58,10 +62,10 @@ def draw(
     figure.suptitle(text.title, fontsize=10, **text.style)
     left, middle, right = figure.subplots(1, 3, width_ratios=[5, 5, 2.4])
     all_epochs = [epoch for seed_epochs in epochs.values() for epoch in seed_epochs]
-    name, label = _accuracy_axis(all_epochs)
+    name, label = accuracy_axis(all_epochs)
     color = _TRAIN_COLOR if name == "accuracy" else _TEST_COLOR
-    _draw_lines(left, epochs, accuracies, lambda e: e.loss, _TRAIN_COLOR)
-    _draw_lines(middle, epochs, accuracies, lambda e: getattr(e, name), color)
+    draw_lines(left, epochs, accuracies, lambda e: e.loss, _TRAIN_COLOR)
+    draw_lines(middle, epochs, accuracies, lambda e: getattr(e, name), color)
     left.set(xlabel=_("epoch"), ylabel=_("train loss (mean over the epoch)"))
     left.set_ylim(bottom=0)
     middle.set(xlabel=_("epoch"), ylabel=label)
@@ -83,48 +87,6 @@ def draw(
     for axes in (left, middle, right):
         axes.grid(alpha=0.3)
     return figure
-
-
-def _accuracy_axis(epochs: Sequence[Epoch]) -> tuple[str, str]:
-    """Field and axis label of the accuracy to draw."""
-    for name, label in (("test_accuracy", _("test accuracy")), ("validation_accuracy", _("validation accuracy"))):
-        if any(getattr(epoch, name) is not None for epoch in epochs):
-            return name, label
-    return "accuracy", _("train accuracy (mean over the epoch)")
-
-
-def _draw_lines(
-    axes: Axes,
-    epochs: Mapping[int, Sequence[Epoch]],
-    finished: Mapping[int, float],
-    value: Callable[[Epoch], float],
-    color: str,
-) -> None:
-    """Draw a thin line for each seed, and the mean of the finished seeds as far as all of them go."""
-    alpha = max(0.25, min(0.6, 4 / max(1, len(epochs))))
-    labels = set()
-    for seed, seed_epochs in epochs.items():
-        label = _("one seed") if seed in finished else _("failed seed")
-        axes.plot(
-            [e.epoch for e in seed_epochs],
-            [value(e) for e in seed_epochs],
-            color=color if seed in finished else _FAILED_COLOR,
-            alpha=alpha if seed in finished else 0.8,
-            linestyle="-" if seed in finished else "--",
-            linewidth=0.9,
-            marker="." if len(seed_epochs) == 1 else "",
-            label=label if label not in labels else None,
-        )
-        labels.add(label)
-    common_epochs = list(zip(*(epochs[seed] for seed in finished), strict=False))
-    axes.plot(
-        [row[0].epoch for row in common_epochs],
-        [statistics.fmean(map(value, row)) for row in common_epochs],
-        color=color,
-        linewidth=2.4,
-        marker="o" if len(common_epochs) == 1 else "",
-        label=plural("mean of {n} seed", "mean of {n} seeds", len(finished)),
-    )
 
 
 def _draw_dots(axes: Axes, accuracies: Mapping[int, float]) -> None:

@@ -71,6 +71,7 @@ def fit(
         dropped |= {column} if column else set()
         indices = [i for i, name in enumerate(columns) if name not in dropped]
         result = table([columns[i] for i in indices], [[row[i] for i in indices] for row in rows], numbers=numbers)
-        if console.measure(result).minimum <= console.width:
+        unlimited = console.options.update(max_width=_PIPE_WIDTH)
+        if console.measure(result, options=unlimited).maximum <= console.width:  # cells are not wrapped
             break
     return result

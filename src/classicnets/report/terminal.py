@@ -15,9 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 
 from classicnets.events import Advice, Epoch, Event
 from classicnets.report.lines import advice_lines, epoch_lines
+from classicnets.studies.folder import Key
 from classicnets.text import _, plural
 
-_MAX_SEEDS = 4  # seeds that the progress bar lists one by one
+_MAX_RUNS = 4  # runs that the progress bar lists one by one
 
 
 class Terminal:
@@ -55,10 +56,10 @@ class Terminal:
             self.bar.update(self.task, total=event.steps, completed=event.step, speed=speed)
 
 
-class SeedsTerminal:
-    """Display of runs with several seeds on `console`: a progress bar, and lines for finished runs and advice.
+class StudyTerminal:
+    """Display of the runs of a study on `console`: a progress bar, and lines for finished runs and advice.
 
-    The bar says in which epoch each running seed is. Advice on a topic is printed for the first seed only.
+    The bar says in which epoch each active run is. Advice on a topic is printed once for each arm.
 
     Args:
         console: where to print.
@@ -68,55 +69,64 @@ class SeedsTerminal:
     def __init__(self, console: Console, runs: int):
         self.console = console
         self.completed = 0.0  # in runs
-        self.epochs: dict[int, int] = {}  # current epoch of each running seed
-        self.topics: set[str] = set()
+        self.epochs: dict[Key, int] = {}  # current epoch of each active run
+        self.topics: set[tuple[str, str]] = set()
         self.bar = _bar(console)
         self.task = self.bar.add_task("", total=runs)
 
-    def __enter__(self) -> SeedsTerminal:
+    def __enter__(self) -> StudyTerminal:
         self.bar.start()
         return self
 
     def __exit__(self, *_args: object) -> None:
         self.bar.stop()
 
-    def show(self, seed: int, event: Event) -> None:
+    def show(self, key: Key, event: Event) -> None:
         """Move the bar; print advice on a new topic."""
         if isinstance(event, Advice):
-            if event.topic not in self.topics:
-                self.topics.add(event.topic)
+            if (key[0], event.topic) not in self.topics:
+                self.topics.add((key[0], event.topic))
                 lines = [line.strip() for line in advice_lines(event)]
-                _print(self.console, [_("seed {seed}: {text}", seed=seed, text=line) for line in lines])
+                _print(self.console, [_("{run}: {text}", run=_run_label(key), text=line) for line in lines])
         elif isinstance(event, Epoch):
             self.completed += 1 / event.epochs
             self._update_bar()
         else:
-            self.epochs[seed] = event.epoch
+            self.epochs[key] = event.epoch
             self._update_bar()
 
     def show_result(self, row: Mapping[str, Any]) -> None:
         """Print the result of a finished run, or its error."""
-        self.epochs.pop(row["seed"], None)
+        key = (row.get("arm", ""), row["seed"])
+        self.epochs.pop(key, None)
         self._update_bar()
         text = row.get("error") or _(
             "test {accuracy:.4f}, {seconds:.0f} s", accuracy=row["test_accuracy"], seconds=row["seconds"]
         )
-        _print(self.console, [_("seed {seed}: {text}", seed=row["seed"], text=text)])
+        _print(self.console, [_("{run}: {text}", run=_run_label(key), text=text)])
 
     def _update_bar(self) -> None:
-        if len(self.epochs) > _MAX_SEEDS:
+        if len(self.epochs) > _MAX_RUNS:
             first, last = min(self.epochs.values()), max(self.epochs.values())
             description = plural(
-                "{n} seed in epochs {first} to {last}",
-                "{n} seeds in epochs {first} to {last}",
+                "{n} run in epochs {first} to {last}",
+                "{n} runs in epochs {first} to {last}",
                 len(self.epochs),
                 first=first,
                 last=last,
             )
         else:
             running = sorted(self.epochs.items())
-            description = ", ".join(_("seed {seed} epoch {epoch}", seed=seed, epoch=epoch) for seed, epoch in running)
+            description = ", ".join(
+                _("{run} epoch {epoch}", run=_run_label(key), epoch=epoch) for key, epoch in running
+            )
         self.bar.update(self.task, completed=self.completed, description=description)
+
+
+def _run_label(key: Key) -> str:
+    """A run of a study in a few words."""
+    arm, seed = key
+    return _("{arm}, seed {seed}", arm=arm, seed=seed) if arm else _("seed {seed}", seed=seed)
 
 
 def _bar(console: Console, *columns: ProgressColumn) -> Progress:

@@ -1,0 +1,75 @@
+"""Writes the report of a finished study into its folder: Markdown, one HTML file, and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from matplotlib.figure import Figure
+
+from classicnets.events import Epoch
+from classicnets.files import write_whole
+from classicnets.report import baselines, figures, html_page, study_figures, study_text
+from classicnets.runs import history
+from classicnets.runs.folder import RunFolder
+
+
+class Place(Protocol):
+    """A folder."""
+
+    @property
+    def path(self) -> Path:
+        """Its path."""
+
+
+class StudyResults(Protocol):
+    """A finished study: its folder, the contents of study.json with the result, and its runs by arm and seed."""
+
+    @property
+    def folder(self) -> Place:
+        """The folder of the study."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The contents of study.json."""
+
+    @property
+    def runs(self) -> Mapping[tuple[str, int], Place]:
+        """The folders of the runs."""
+
+
+def write(results: StudyResults) -> None:
+    """Write report.md, report.html and the figures. Raises MachineError CN401."""
+    facts, folder = results.facts, results.folder.path
+    images = {f"{name}.png": figures.png(figure) for name, figure in draw(results).items()}
+    text = study_text.text(facts)
+    page = html_page.page(text, facts["definition"]["question"], images)
+    for name, content in {**images, "report.md": encoded(text), "report.html": encoded(page)}.items():
+        write_whole(folder / name, content)
+
+
+def draw(results: StudyResults) -> dict[str, Figure]:
+    """Return the figures of a study by the names of their files, without suffix."""
+    facts = results.facts
+    drawn = {
+        "arms": lambda: study_figures.draw_arms(facts),
+        "differences": lambda: study_figures.draw_differences(facts),
+        "baselines": lambda: baselines.draw(facts),
+        "curves": lambda: study_figures.draw_curves(facts, _epochs(results)),
+    }
+    return {name: drawn[name]() for name in study_text.figure_names(facts)}
+
+
+def _epochs(results: StudyResults) -> dict[tuple[str, int], list[Epoch]]:
+    """The epochs of the runs of networks; classical methods have none."""
+    return {
+        (arm, seed): [e for e in history.read(RunFolder(run.path).history) if isinstance(e, Epoch)]
+        for (arm, seed), run in results.runs.items()
+        if "net" in results.facts["arms"][arm]
+    }
+
+
+def encoded(text: str) -> bytes:
+    """Return text as UTF-8; names of files may have bytes that are not."""
+    return text.encode("utf-8", "backslashreplace")

@@ -1,0 +1,61 @@
+"""What a terminal shows of a finished study: question, arms, verdicts, and where the report is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from classicnets.report import quantities, study_text, tables
+from classicnets.text import _, plural
+
+
+def lines(console: Console, facts: Mapping[str, Any], folder: Path) -> Iterator[str | Table]:
+    """Yield the lines and tables to print.
+
+    Args:
+        console: where they are printed; tables leave out columns that it has no room for.
+        facts: the contents of study.json, with the result.
+        folder: the folder of the study.
+    """
+    yield facts["definition"]["question"]
+    yield ""
+    yield _arms(console, facts)
+    yield ""
+    yield from study_text.answers(facts)
+    if missing := study_text.runs_without_result(facts):
+        yield f"{missing}:"
+        yield from (f"  {line}" for line in study_text.failures(facts))
+    first = facts["definition"]["measures"][0]
+    others = sum(pair["measure"] != first for pair in facts["result"]["comparisons"])
+    if others:
+        yield plural(
+            "{n} comparison by another measure is in the report",
+            "{n} comparisons by other measures are in the report",
+            others,
+        )
+    yield _("report: {path}", path=folder / "report.html")
+
+
+def _arms(console: Console, facts: Mapping[str, Any]) -> Table:
+    first = study_text.measures_of(facts)[0]
+    measured, interval = quantities.label(first), _("95 % interval")
+    parameters, macs, changes = _("parameters"), _("MACs"), _("changes")
+    rows = []
+    for name, arm in facts["arms"].items():
+        figures = facts["result"]["arms"][name][first.name]
+        rows.append(
+            [
+                name,
+                quantities.mean(figures, first),
+                quantities.interval(figures["interval"], first),
+                study_text.counted(figures),
+                *(f"{arm[key]:,}" if arm.get(key) is not None else "-" for key in ("parameters", "macs")),
+                study_text.changes(arm),
+            ]
+        )
+    columns = [_("arm"), measured, interval, _("runs"), parameters, macs, changes]
+    return tables.fit(console, columns, rows, numbers=columns[1:-1], optional=[macs, parameters, interval, changes])

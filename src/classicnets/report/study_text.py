@@ -1,0 +1,426 @@
+"""The report of a finished study as Markdown, and its parts that other outputs share."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from classicnets.report import baselines, quantities
+from classicnets.report.markdown import block, code, escaped, image, link, table
+from classicnets.studies.measures import Measure, measure
+from classicnets.text import _, assignments, duration, join, plural
+
+_FINGERPRINT_DIGITS = 16
+_MAX_SEEDS = 20  # that are listed one by one
+_BLANK = ""
+
+
+def text(facts: Mapping[str, Any], *, links: bool = True, figures: str = "", note: str = "") -> str:
+    """Return the report of a study as Markdown.
+
+    Args:
+        facts: the contents of study.json, with the result.
+        links: whether the numbers of runs link to their folders.
+        figures: what precedes the names of the files of figures, such as "../images/studies/pooling-".
+        note: a line below the title, such as a comment on where the page comes from.
+    """
+    sections: list[tuple[str, Sequence[str]]] = [
+        (_("Answer"), _answer(facts)),
+        (_("Arms"), _parts(_arms(facts), _figure(facts, "arms", figures))),
+        (_("Comparisons"), _parts(_figure(facts, "differences", figures), _comparisons(facts))),
+        (_("Classical methods and networks"), _classic(facts, figures)),
+        (_("Learning curves"), _figure(facts, "curves", figures)),
+        (_("What papers report"), _reported(facts)),
+        (_("How the arms were matched"), _matched(facts)),
+        (_("How far this study speaks about ImageNet"), _scope(facts)),
+        (_("Cost"), _cost(facts)),
+        (_("Repeat it"), block(facts["command"], "sh")),
+        (_("All runs"), _runs(facts, links=links)),
+    ]
+    lines = [f"# {escaped(facts['definition']['question'])}", _BLANK]
+    lines += [note, _BLANK] if note else []
+    lines += [*_setup(facts), _BLANK]
+    for heading, content in sections:
+        if content:
+            lines += [f"## {heading}", _BLANK, *content, _BLANK]
+    return "\n".join(lines)
+
+
+def measures_of(facts: Mapping[str, Any]) -> list[Measure]:
+    """Return the measures of a study; the first one answers its question."""
+    return [measure(name) for name in facts["definition"]["measures"]]
+
+
+def figure_names(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return the figures that a study has, each with a description."""
+    result = facts["result"]
+    names = {}
+    if any(figures["n"] for arm in result["arms"].values() for figures in arm.values()):
+        names["arms"] = _("the values of all runs by arm, with their means and 95 % intervals")
+    if any(comparison["n"] for comparison in result["comparisons"]):
+        names["differences"] = _("the differences of all pairs, with their means and 95 % intervals")
+    if has_classical_arms(facts) and "arms" in names:
+        names["baselines"] = _("test accuracy and fitting time of classical methods and networks")
+    if any("net" in arm for arm in facts["arms"].values()):
+        names["curves"] = _("training loss and accuracy against epochs, one color for each arm")
+    return names
+
+
+def has_classical_arms(facts: Mapping[str, Any]) -> bool:
+    """Return whether an arm is a classical method, not a network."""
+    return any("classifier" in arm for arm in facts["arms"].values())
+
+
+def answers(facts: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each comparison by the first measure; for each arm, if nothing is compared."""
+    first = measures_of(facts)[0]
+    compared = [pair["verdict"] for pair in facts["result"]["comparisons"] if pair["measure"] == first.name]
+    arms = facts["result"]["arms"].items()
+    return compared or [_alone(name, figures[first.name], first) for name, figures in arms]
+
+
+def failures(facts: Mapping[str, Any]) -> list[str]:
+    """Return a line for each error of the runs without a result, with the seeds that it stopped."""
+    seeds: dict[tuple[str, str], list[str]] = {}
+    for row in facts["result"]["rows"]:
+        if "error" in row:
+            error = next(iter(row["error"].splitlines()), "")
+            seeds.setdefault((row["arm"], error), []).append(str(row["seed"]))
+    return [
+        plural(
+            "{arm}, seed {seeds}: {error}",
+            "{arm}, seeds {seeds}: {error}",
+            len(listed),
+            arm=arm,
+            seeds=join(listed, _MAX_SEEDS),
+            error=error,
+        )
+        for (arm, error), listed in seeds.items()
+    ]
+
+
+def runs_without_result(facts: Mapping[str, Any]) -> str:
+    """Return how many runs have no result: "1 of 20 runs has no result"; "" if all have one."""
+    rows = facts["result"]["rows"]
+    missing = sum("error" in row for row in rows)
+    if not missing:
+        return ""
+    return plural("{n} of {runs} runs has no result", "{n} of {runs} runs have no result", missing, runs=len(rows))
+
+
+def changes(arm: Mapping[str, Any]) -> str:
+    """Return what an arm changes: "net.pool=max, lr=0.1"; a classical method has its classifier and features."""
+    if "classifier" in arm:
+        return _("{classifier} on {features}", classifier=arm["classifier"], features=arm["features"])
+    return ", ".join(arm.get("changes", ())) or _("nothing")
+
+
+def seconds_of_run(facts: Mapping[str, Any], arm: str) -> float | None:
+    """Return the mean duration of the finished runs of an arm; None if there is none."""
+    seconds = [row["seconds"] for row in _finished(facts) if row["arm"] == arm and row.get("seconds") is not None]
+    return statistics.fmean(seconds) if seconds else None
+
+
+def _finished(facts: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    return (row for row in facts["result"]["rows"] if "error" not in row)
+
+
+def _parts(*parts: Sequence[str]) -> list[str]:
+    """The lines of some parts with blank lines between them; empty parts are left out."""
+    lines: list[str] = []
+    for part in filter(None, parts):
+        lines += [*([_BLANK] if lines else []), *part]
+    return lines
+
+
+def _setup(facts: Mapping[str, Any]) -> list[str]:
+    """The base run and the seeds, in a sentence."""
+    definition = facts["definition"]
+    seeds = definition["seeds"]
+    runs = plural(
+        "Study {name}: {n} arm, trained with these seeds: {seeds}.",
+        "Study {name}: {n} arms, each trained with the same seeds: {seeds}.",
+        len(definition["arms"]),
+        name=code(definition["name"]),
+        seeds=join([*map(str, seeds)], _MAX_SEEDS),
+    )
+    return [runs, _("Base: {base}.", base=code(assignments(_flat(definition["base"])))), *_data(facts)]
+
+
+def _data(facts: Mapping[str, Any]) -> list[str]:
+    """The data, the recipe and the epochs of the first trained network."""
+    arm = next((arm for arm in facts["arms"].values() if "recipe" in arm), None)
+    if arm is None or arm["train_images"] is None:
+        return []
+    return [
+        plural(
+            "The first network is trained on {n:,} image of {data} with the recipe {recipe}, epochs: {epochs}.",
+            "The first network is trained on {n:,} images of {data} with the recipe {recipe}, epochs: {epochs}.",
+            arm["train_images"],
+            data=escaped(arm["data_name"]),
+            recipe=code(arm["recipe"]),
+            epochs=arm["epochs"],
+        )
+    ]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted names; settings have no prefix, as they are typed."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = prefix if not prefix and key == "settings" else f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= _flat(value, "" if key == "settings" else f"{name}.")
+        else:
+            flat[name] = value
+    return flat
+
+
+def _answer(facts: Mapping[str, Any]) -> list[str]:
+    sentences = [f"- {escaped(sentence)}." for sentence in answers(facts)]
+    missing = [f"- {escaped(line)}" for line in failures(facts)]
+    return _parts(sentences, [f"{runs_without_result(facts)}:"] if missing else [], missing)
+
+
+def _alone(arm: str, figures: Mapping[str, Any], first: Measure) -> str:
+    """The result of an arm that is compared with nothing."""
+    return plural(
+        "{arm}: {measure} {mean}, {n} run; nothing is compared",
+        "{arm}: {measure} {mean}, {n} runs; nothing is compared",
+        figures["n"],
+        arm=arm,
+        measure=first.label,
+        mean=quantities.with_unit(quantities.mean(figures, first), first),
+    )
+
+
+def _arms(facts: Mapping[str, Any]) -> list[str]:
+    """A table of the first measure by arm, and one of the others."""
+    first, *others = measures_of(facts)
+    columns = [
+        _("arm"),
+        _("changes"),
+        _("{measure}: mean ± sd", measure=quantities.label(first)),
+        _("95 % interval"),
+        _("runs"),
+        _("parameters"),
+        _("MACs"),
+        _("time of a run"),
+    ]
+    rows = [_arm_cells(facts, name, first) for name in facts["arms"]]
+    lines = table(columns, rows, range(2, len(columns)))
+    if others:
+        columns = [_("arm"), *(_("{measure}: mean ± sd", measure=quantities.label(other)) for other in others)]
+        rows = [[escaped(name), *(_mean_cell(facts, name, other) for other in others)] for name in facts["arms"]]
+        lines += [_BLANK, *table(columns, rows, range(1, len(columns)))]
+    return lines
+
+
+def _arm_cells(facts: Mapping[str, Any], name: str, first: Measure) -> list[str]:
+    arm, figures = facts["arms"][name], facts["result"]["arms"][name][first.name]
+    seconds = seconds_of_run(facts, name)
+    changed = changes(arm)
+    return [
+        escaped(name),
+        code(changed) if arm.get("changes") else escaped(changed),
+        quantities.mean(figures, first),
+        quantities.interval(figures["interval"], first),
+        counted(figures),
+        *(f"{arm[key]:,}" if arm.get(key) is not None else "-" for key in ("parameters", "macs")),
+        duration(seconds) if seconds is not None else "-",
+    ]
+
+
+def counted(figures: Mapping[str, Any]) -> str:
+    """Return how many runs have a value: "5", or "3 of 5"."""
+    return str(figures["n"]) if figures["n"] == figures["of"] else _("{n} of {of}", n=figures["n"], of=figures["of"])
+
+
+def _mean_cell(facts: Mapping[str, Any], name: str, other: Measure) -> str:
+    """Mean and standard deviation, with the number of runs if some have no value."""
+    figures = facts["result"]["arms"][name][other.name]
+    mean = quantities.mean(figures, other)
+    return mean if figures["n"] == figures["of"] else _("{mean} ({runs} runs)", mean=mean, runs=counted(figures))
+
+
+def _comparisons(facts: Mapping[str, Any]) -> list[str]:
+    comparisons = facts["result"]["comparisons"]
+    if not comparisons:
+        return []
+    columns = [
+        _("comparison"),
+        _("measure"),
+        _("pairs"),
+        _("estimate"),
+        _("95 % interval"),
+        _("conclusion"),
+        _("p"),
+        _("p (Holm)"),
+        _("smallest shown"),
+        _("bootstrap interval"),
+        _("claim"),
+    ]
+    rows = [_comparison_cells(comparison) for comparison in comparisons]
+    note = _(
+        "An estimate is the mean difference of the pairs of runs with the same seed, or the geometric mean of their"
+        " ratios. The interval and p are those of the paired t test, for ratios of the logarithms. The smallest"
+        " difference that is shown is the one that so many pairs of this spread would show in 80 % of such studies."
+    )
+    corrected = plural(
+        "Holm's correction is for {n} comparison that has a test.",
+        "Holm's correction is for the {n} comparisons that have a test.",
+        comparisons[0]["comparisons"],
+    )
+    tested = _("Images of the test split are evaluated at the end only and select nothing.")
+    return [*table(columns, rows, {*range(2, len(columns))} - {5}), _BLANK, note, corrected, tested]
+
+
+def _classic(facts: Mapping[str, Any], prefix: str) -> list[str]:
+    """The table and the figure of classical methods, if there are any."""
+    if not has_classical_arms(facts):
+        return []
+    return _parts(baselines.table(facts).splitlines(), _figure(facts, "baselines", prefix))
+
+
+def pair_label(comparison: Mapping[str, Any], compared: Measure) -> str:
+    """Return what is compared: "max - average", or "relu / tanh" for a ratio."""
+    first, second = comparison["arms"]
+    if compared.ratio:
+        return _("{second} / {first}", second=second, first=first)
+    return _("{second} - {first}", second=second, first=first)
+
+
+def _comparison_cells(comparison: Mapping[str, Any]) -> list[str]:
+    compared = measure(comparison["measure"])
+    return [
+        escaped(pair_label(comparison, compared)),
+        quantities.difference_label(compared),
+        str(comparison["n"]),
+        *quantities.effect(comparison, compared),
+        conclusion(comparison),
+        quantities.probability(comparison["p"]),
+        quantities.probability(comparison["p_holm"]),
+        quantities.difference(comparison["smallest_shown"], compared, signed=False),
+        quantities.difference_interval(comparison["bootstrap_interval"], compared),
+        claim_text(comparison),
+    ]
+
+
+def claim_text(comparison: Mapping[str, Any]) -> str:
+    """Return the claim of the source, and how many pairs would show it; "" without a claim."""
+    claim, pairs = comparison["claim"], comparison["pairs_for_claim"]
+    shown = quantities.difference(claim, measure(comparison["measure"]))
+    return shown if pairs is None else plural("{claim} ({n} pair)", "{claim} ({n:,} pairs)", pairs, claim=shown)
+
+
+def conclusion(comparison: Mapping[str, Any]) -> str:
+    """Return the conclusion of a comparison in the user's language."""
+    conclusions: dict[str, Callable[[], str]] = {
+        "shown": lambda: _("shown"),
+        "not shown": lambda: _("not shown"),
+        "equal": lambda: _("equal"),
+        "no pairs": lambda: _("no pairs"),
+    }
+    name = comparison["conclusion"]
+    return conclusions[name]() if name in conclusions else name
+
+
+def _figure(facts: Mapping[str, Any], name: str, prefix: str) -> list[str]:
+    description = figure_names(facts).get(name)
+    return [image(description, f"{prefix}{name}.png")] if description else []
+
+
+def _reported(facts: Mapping[str, Any]) -> list[str]:
+    rows = [[escaped(row[key]) for key in ("what", "value", "source")] for row in facts["definition"]["reported"]]
+    return table([_("what"), _("value"), _("source")], rows) if rows else []
+
+
+def _matched(facts: Mapping[str, Any]) -> list[str]:
+    """A sentence for each arm whose width was changed."""
+    target = next(iter(facts["arms"]))
+    sentences = []
+    for name, arm in facts["arms"].items():
+        if match := arm.get("matched"):
+            values = {
+                "arm": escaped(name),
+                "width": match["width"],
+                "value": match["value"],
+                "share": abs(match["value"] / match["target"] - 1),
+                "target": match["target"],
+                "name": escaped(target),
+            }
+            if match["what"] == "macs":
+                sentence = _(
+                    "{arm}: width {width:.4g}, {value:,} MACs, {share:.2%} from the {target:,} of {name}.", **values
+                )
+            else:
+                sentence = _(
+                    "{arm}: width {width:.4g}, {value:,} parameters, {share:.2%} from the {target:,} of {name}.",
+                    **values,
+                )
+            sentences.append(f"- {sentence}")
+    return sentences
+
+
+def _scope(facts: Mapping[str, Any]) -> list[str]:
+    scope = facts["definition"]["scope"].strip()
+    return [escaped(paragraph) for paragraph in scope.splitlines()] if scope else []
+
+
+def _cost(facts: Mapping[str, Any]) -> list[str]:
+    result, machine = facts["result"], facts["machine"]
+    versions = machine["versions"]
+    packages = ", ".join(f"{name} {version}" for name, version in versions.items() if version != "missing")
+    parallel = plural(
+        "{n} run in parallel, threads per run: {threads}; {reason}",
+        "{n} runs in parallel, threads per run: {threads}; {reason}",
+        facts["side_by_side"],
+        threads=facts["threads"],
+        reason=facts["why"],
+    )
+    time = plural(
+        "{time} of training for {n} run",
+        "{time} of training for {n} runs together",
+        len(result["rows"]),
+        time=duration(result["seconds"]),
+    )
+    dates = _("{start} to {end}", start=facts["started_at"], end=facts["finished_at"])
+    rows = {
+        _("time"): time,
+        _("date"): dates,
+        _("machine"): _machine(facts),
+        _("parallel runs"): parallel,
+        _("versions"): packages,
+        _("data"): _("fingerprint {fingerprint}", fingerprint=facts["fingerprint"][:_FINGERPRINT_DIGITS]),
+    }
+    return table(["", ""], [[name, escaped(value)] for name, value in rows.items()])
+
+
+def _machine(facts: Mapping[str, Any]) -> str:
+    """The processor with its instruction set, if that is known, the cores, the device and the system."""
+    machine = facts["machine"]
+    capability = machine.get("cpu_capability")
+    processor = f"{machine['processor']} ({capability})" if capability else machine["processor"]
+    cores = plural("{n} core", "{n} cores", machine["cores"])
+    return ", ".join((processor, cores, facts["device"], machine["system"]))
+
+
+def _runs(facts: Mapping[str, Any], *, links: bool) -> list[str]:
+    """A table of all runs; their numbers link to their folders."""
+    measures = measures_of(facts)
+    columns = [_("arm"), _("seed"), *map(quantities.label, measures)]
+    if all(each.name != "seconds" for each in measures):
+        columns.append(quantities.label(measure("seconds")))
+        measures.append(measure("seconds"))
+    rows = [_run_cells(row, measures, links=links) for row in facts["result"]["rows"]]
+    return table(columns, rows, range(1, len(columns)))
+
+
+def _run_cells(row: Mapping[str, Any], measures: Sequence[Measure], *, links: bool) -> list[str]:
+    if "error" in row:
+        values = [_("no result"), *[""] * (len(measures) - 1)]
+    else:
+        values = [quantities.value(row.get(each.name), each) for each in measures]
+    cells = [link(value, row["folder"]) if links and value else value for value in values]
+    return [escaped(row["arm"]), str(row["seed"]), *cells]
