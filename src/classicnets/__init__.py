@@ -18,10 +18,12 @@ _MODULES = {
     "Run": "api.models",
     "RunSpec": "spec",
     "Seeds": "api.models",
+    "Study": "api.study",
     "UsageError": "errors",
     "create": "api.networks",
     "load": "api.models",
     "resume": "api.training",
+    "study": "api.study",
     "train": "api.training",
     "train_seeds": "api.training",
     "vary": "models.variants",
@@ -36,10 +38,12 @@ __all__ = [
     "Run",
     "RunSpec",
     "Seeds",
+    "Study",
     "UsageError",
     "create",
     "load",
     "resume",
+    "study",
     "train",
     "train_seeds",
     "vary",
@@ -48,6 +52,7 @@ __all__ = [
 if TYPE_CHECKING:
     from classicnets.api.models import Run, Seeds, load
     from classicnets.api.networks import create
+    from classicnets.api.study import Study, study
     from classicnets.api.training import resume, train, train_seeds
     from classicnets.errors import CheckFailed, ClassicnetsError, DataError, MachineError, UsageError
     from classicnets.models.variants import vary

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 import classicnets as cn
 from classicnets import report
-from classicnets.cli import data, doctor, evaluate, explain, export, list_, predict, show, train, weights
+from classicnets.cli import data, doctor, evaluate, explain, export, list_, predict, show, study, train, weights
 from classicnets.errors import UsageError
 from classicnets.options import about, option_fields
 from classicnets.runs.folder import RunFolder
@@ -72,6 +72,10 @@ REFUSED: list[tuple[str, str]] = [
     ("train --resume SEEDS --tensorboard", "--tensorboard shows one run only"),
     ("train --resume SEEDS --jsonl", "--jsonl shows one run only"),
     ("train lenet_d2l --data GRAY --parallel-runs 2", "--parallel-runs needs --seeds"),
+    ("train lenet_d2l --data GRAY --ray auto", "--ray needs --seeds"),
+    ("train --resume STOPPED --ray auto", "--ray needs --seeds"),
+    ("study resume SEEDS --seeds 3", "--seeds has no effect here"),
+    ("study resume SEEDS --runs other", "--runs has no effect here"),
     ("train lenet_d2l --data GRAY --dry-run --jsonl", "--jsonl cannot be combined with --json or --dry-run"),
     ("train lenet_d2l --data GRAY --json --jsonl", "--jsonl cannot be combined with --json or --dry-run"),
     ("train lenet_d2l --data GRAY --seeds 2 --jsonl", "--jsonl shows one run only"),
@@ -277,7 +281,7 @@ def test_the_table_names_every_option_of_every_command() -> None:
     text = " ".join([*(f"{line} {rest}" for line, rest in EFFECTIVE), *(line for line, _ in REFUSED)]).split()
     commands = [list_, show, train, evaluate, predict, export, explain, doctor]
     kinds = {kind for command in commands for kind in command.OPTIONS}
-    kinds |= {kind for group in (data, weights) for action in group.ACTIONS.values() for kind in action.options}
+    kinds |= {kind for group in (data, study, weights) for action in group.ACTIONS.values() for kind in action.options}
     # these need downloads, other devices or time, and have tests of their own (trust: tests/runs/test_trust.py)
     elsewhere = {"weights", "batch_threads", "offline", "tensorboard", "out", "trust"}
     missing = [

@@ -23,7 +23,7 @@ from classicnets.cli import arguments
 from classicnets.cli.main import _COMMANDS, parser
 from classicnets.events import Step
 from classicnets.options import GROUPS, about, default_text, option_fields, split_options
-from classicnets.spec import ExportOptions, Output, RunSpec, Study, run_spec
+from classicnets.spec import ExportOptions, Output, RunSpec, StudyOptions, run_spec
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from classicnets.values import Recipe
@@ -159,7 +159,7 @@ def test_python_shows_the_same_options(capsys: pytest.CaptureFixture[str]) -> No
     for kind in (RunSpec, Output):
         for f in option_fields(kind):
             assert f.name == "net" or (f.name in shown and about(f).help in (cn.train.__doc__ or ""))
-    assert {f.name for f in option_fields(Study)} <= {*inspect.signature(cn.train_seeds).parameters}
+    assert {f.name for f in option_fields(StudyOptions)} <= {*inspect.signature(cn.train_seeds).parameters}
 
 
 def test_help_is_translated_when_it_is_shown(
@@ -241,7 +241,9 @@ def test_old_names_of_options_work_with_a_note(
     code, _, err = cli(*command)
     assert code == 2 and err.startswith("note: --side-by-side is now spelled --parallel-runs\n")
     assert "--parallel-runs must be at least 1, not 0" in err
-    (study, export), rest = split_options({"side_by_side": 2, "licence": "MIT", "epochs": 1}, Study, ExportOptions)
+    (study, export), rest = split_options(
+        {"side_by_side": 2, "licence": "MIT", "epochs": 1}, StudyOptions, ExportOptions
+    )
     assert (study.parallel_runs, export.license, rest) == (2, "MIT", {"epochs": 1})
     notes = ["note: side_by_side is now spelled parallel_runs", "note: licence is now spelled license"]
     assert capsys.readouterr().err.splitlines() == notes
@@ -254,7 +256,7 @@ def test_old_names_of_options_work_with_a_note(
 
 def test_training_needs_no_tool() -> None:
     """The core imports no tool, so it trains without them."""
-    tools = ("audit", "coach", "forecast", "study", "handwriting", "export", "compat", "report", "api", "cli")
+    tools = ("audit", "coach", "forecast", "studies", "handwriting", "export", "compat", "report", "api", "cli")
     code = (
         "import sys, classicnets.training.session, classicnets.evaluation.model, classicnets.weights.identify\n"
         f"print([t for t in {tools!r} if f'classicnets.{{t}}' in sys.modules])"

@@ -38,8 +38,8 @@ from classicnets.options import documented, option_fields, option_words, rename_
 from classicnets.runs import checkpoint, folder, net_spec
 from classicnets.runs import data as run_data
 from classicnets.spec import ExportOptions
-from classicnets.study.seeds import SeedsFolder
-from classicnets.study.summary import spread
+from classicnets.studies.folder import ONLY_ARM, StudyFolder
+from classicnets.studies.summary import spread
 from classicnets.text import _, command, note
 
 __all__ = ["Accepted", "Evaluation", "Exported", "ExportedFile", "Input", "Model", "Prediction", "Run", "Seeds"]
@@ -332,8 +332,8 @@ class Seeds:
     """
 
     def __init__(self, path: str | Path, *, net: nn.Module | None = None, trust: bool = False):
-        self.folder = SeedsFolder(Path(path), net, trust)
-        exists = self.folder.file.is_file()
+        self.folder = StudyFolder(Path(path), {} if net is None else {ONLY_ARM: net}, trust)
+        exists = self.folder.file.is_file() and self.folder.is_of_one_arm
         if not exists or "result" not in self.folder.read():
             raise UsageError(
                 "CN207",
@@ -370,7 +370,7 @@ class Seeds:
     @property
     def runs(self) -> list[Run]:
         """The runs that have a result, each with its own network."""
-        net, runs = self.folder.net, self.folder.runs()
-        finished = [runs[row["seed"]] for row in self.summary["runs"] if "error" not in row]
+        net, runs = self.folder.nets.get(ONLY_ARM), self.folder.runs()
+        finished = [runs[ONLY_ARM, row["seed"]] for row in self.summary["runs"] if "error" not in row]
         trust = self.folder.trust
         return [Run(run.path, net=None if net is None else copy_module(net), trust=trust) for run in finished]

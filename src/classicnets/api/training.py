@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from classicnets.forecast.forecast import forecast as forecast_plan
 from classicnets.options import documented, split_options
 from classicnets.report.displays import Display
 from classicnets.runs.folder import RunFolder
-from classicnets.spec import Output, RunSpec, Study, run_spec
-from classicnets.study import seeds as study
-from classicnets.study.seeds import SeedsFolder
+from classicnets.spec import Output, RunSpec, StudyOptions, run_spec
+from classicnets.studies import cluster, processes, study
+from classicnets.studies.folder import Key, StudyFolder, is_study
+from classicnets.studies.processes import RunEnd
 from classicnets.text import _
 from classicnets.training.begin import Say
 from classicnets.training.plan import Plan, plan
@@ -32,14 +33,15 @@ __all__ = [
     "Run",
     "RunFolder",
     "Seeds",
-    "SeedsFolder",
     "Session",
+    "StudyFolder",
     "attach_tensorboard",
     "follow",
-    "follow_seeds",
+    "follow_study",
     "forecast",
+    "is_study",
 ]
-__all__ += ["plan", "reopen_seeds", "resume", "resume_session", "start", "start_seeds", "train", "train_seeds"]
+__all__ += ["plan", "reopen_study", "resume", "resume_session", "start", "start_seeds", "train", "train_seeds"]
 
 
 @documented(RunSpec, Output)
@@ -99,7 +101,7 @@ def resume(
     )
 
 
-@documented(RunSpec, Output, Study)
+@documented(RunSpec, Output, StudyOptions)
 def train_seeds(net: str | nn.Module | RunSpec, /, seeds: int = 5, **options: Any) -> Seeds:
     """Train a network with several seeds, from `seed` on, and return the runs with their statistics.
 
@@ -115,7 +117,7 @@ def train_seeds(net: str | nn.Module | RunSpec, /, seeds: int = 5, **options: An
     Raises:
         UsageError, DataError, MachineError: Before training.
     """
-    (output, study_options), run_options = split_options({**options, "seeds": seeds}, Output, Study)
+    (output, study_options), run_options = split_options({**options, "seeds": seeds}, Output, StudyOptions)
     spec, module = run_spec(net, **run_options)
     if output.tensorboard:
         raise UsageError(
@@ -127,7 +129,7 @@ def train_seeds(net: str | nn.Module | RunSpec, /, seeds: int = 5, **options: An
     with machine.restore_threads():
         resolved = plan(spec, module, trust=output.trust)
         folder = start_seeds(resolved, study_options, output, console.print)
-        follow_seeds(folder, report.terminal.SeedsTerminal(console, seeds), output)
+        follow_study(folder, report.terminal.StudyTerminal(console, seeds), output, ray=study_options.ray)
     return Seeds(folder.path, net=resolved.net)
 
 
@@ -186,29 +188,51 @@ def resume_session(
     return coached(Session.resume(path, say, output, data=data, loader_threads=loader_threads, trust=output.trust))
 
 
-def reopen_seeds(path: str | Path, data: str | None = None, *, trust: bool = False) -> SeedsFolder:
-    """Open a folder of several runs, whose data may lie at `data` now, to train the unfinished ones.
+def reopen_study(path: str | Path, data: str | None = None, *, trust: bool = False) -> StudyFolder:
+    """Open the folder of a study or of several seeds, whose data may lie at `data` now, to train the unfinished runs.
 
     Raises:
-        UsageError: CN207, CN208, CN212.
+        UsageError: CN207, CN208, CN212, CN218.
         DataError: CN302, CN306.
     """
     return study.reopen(path, data=data, trust=trust)
 
 
-def start_seeds(resolved: Plan, options: Study, output: Output, say: Say) -> SeedsFolder:
+def start_seeds(resolved: Plan, options: StudyOptions, output: Output, say: Say) -> StudyFolder:
     """Create the folders of several runs. Raises UsageError CN204, DataError, MachineError."""
     first = resolved.spec.seed
     seeds = range(first, first + (options.seeds or 0))
-    return study.start(resolved, seeds, output, say, parallel_runs=options.parallel_runs)
+    return study.start_seeds(resolved, seeds, output, say, parallel_runs=options.parallel_runs)
 
 
-def follow_seeds(
-    folder: SeedsFolder, display: study.SeedsDisplay, output: Output, *, parallel_runs: int | None = None
+def follow_study(
+    folder: StudyFolder,
+    display: study.StudyDisplay,
+    output: Output,
+    *,
+    parallel_runs: int | None = None,
+    ray: str | None = None,
 ) -> dict[str, Any]:
-    """Train the unfinished ones of several runs and return their statistics."""
+    """Train the unfinished runs of a study or of several seeds, write the reports, and return the statistics.
 
-    def train_run(run: RunFolder, net: nn.Module) -> Iterator[Event]:
+    Args:
+        folder: The folder.
+        display: Shows the events of all runs.
+        output: How runs are saved.
+        parallel_runs: Number of runs in parallel (default: as chosen at the start).
+        ray: Address of the Ray cluster that trains the runs, or "auto"; None: this machine.
+    """
+    console = report.tables.console(stderr=True, quiet=output.quiet)
+
+    def follow(
+        runs: Mapping[Key, RunFolder], parallel_runs: int, threads: int, save_seconds: float
+    ) -> Generator[tuple[Key, Event | RunEnd], None, None]:
+        if ray is None:
+            yield from processes.follow(runs, parallel_runs, threads, save_seconds)
+        elif runs:
+            yield from cluster.follow(runs, ray, threads, save_seconds, console.print)
+
+    def train_run(run: RunFolder, net: nn.Module | None) -> Iterator[Event]:
         session = coached(Session.resume(run.path, lambda _: None, output, net=net))
         yield from session.events()
         session.finish(report.run.write)
@@ -217,7 +241,8 @@ def follow_seeds(
         folder,
         display,
         train_run,
-        report.seeds.write,
+        report.seeds.write if folder.is_of_one_arm else report.study.write,
+        follow=follow,
         parallel_runs=parallel_runs,
         save_seconds=output.save_every,
     )

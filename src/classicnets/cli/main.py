@@ -23,6 +23,7 @@ from classicnets.cli import (
     process,
     serve,
     show,
+    study,
     train,
     weights,
 )
@@ -53,6 +54,7 @@ _COMMANDS = {
     "show": show,
     "data": data,
     "train": train,
+    "study": study,
     "evaluate": evaluate,
     "predict": predict,
     "export": export,

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from classicnets import api, events, machine, report
 from classicnets.cli import arguments, process
+from classicnets.cli import study as study_command
 from classicnets.errors import ClassicnetsError, UsageError
 from classicnets.options import about, option, spelling
 from classicnets.report.output import print
-from classicnets.spec import OFFLINE, Output, Processes, RunSpec, Study
+from classicnets.spec import OFFLINE, Output, Processes, RunSpec, StudyOptions
 from classicnets.strict_json import dump
-from classicnets.text import _, again, command, plural
+from classicnets.text import _, again, command
 
 if TYPE_CHECKING:
     from classicnets.api.cost import Choice
     from classicnets.api.parallel import World
-    from classicnets.api.training import Plan, RunFolder, SeedsFolder, Session
+    from classicnets.api.training import Plan, RunFolder, Session, StudyFolder
     from classicnets.report.displays import Display
 
 HELP = "train a network with a recipe, or resume a run"
@@ -54,12 +55,13 @@ class Train:
     jsonl: bool = option(False, help="print each event and the result as one line of JSON", group="output")
 
 
-OPTIONS = (RunSpec, Study, Processes, Output, Train)
+OPTIONS = (RunSpec, StudyOptions, Processes, Output, Train)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, print the result and the next commands; at Ctrl-C, save a checkpoint first."""
-    options, study, output = arguments.read(args, Train), arguments.read(args, Study), arguments.read(args, Output)
+    options, study = arguments.read(args, Train), arguments.read(args, StudyOptions)
+    output = arguments.read(args, Output)
     processes = arguments.read(args, Processes)
     many_runs = _has_many_runs(args, options, study)
     is_shared = process.is_one_of_several()
@@ -77,7 +79,9 @@ def run(args: argparse.Namespace) -> int:
         given = arguments.given(args, RunSpec)
         data, threads = given.get("data"), given.get("loader_threads")
         if many_runs:
-            reopened = api.training.reopen_seeds(options.resume, data, trust=output.trust)
+            reopened = api.training.reopen_study(options.resume, data, trust=output.trust)
+            if not reopened.is_of_one_arm:
+                return study_command.train(reopened, study, output, as_json=args.json)
             return _train_seeds(reopened, study, output, as_json=args.json)
         if is_shared:
             return _train_shared(args, options, output, processes)
@@ -209,18 +213,20 @@ def _train_part(world: World, session: Session | None, options: Train, output: O
     return 0
 
 
-def _has_many_runs(args: argparse.Namespace, options: Train, study: Study) -> bool:
+def _has_many_runs(args: argparse.Namespace, options: Train, study: StudyOptions) -> bool:
     """Whether the command trains several seeds. Raises UsageError CN206 for options that contradict this."""
-    resumes_seeds = options.resume is not None and (Path(options.resume) / "seeds.json").is_file()
+    resumes_seeds = options.resume is not None and api.training.is_study(Path(options.resume))
     many_runs = study.seeds is not None or resumes_seeds
-    if not many_runs and study.parallel_runs is not None:
-        args.parser.error(_("--parallel-runs needs --seeds"))
+    if not many_runs and (study.parallel_runs is not None or study.ray is not None):
+        flag = "--ray" if study.parallel_runs is None else "--parallel-runs"
+        args.parser.error(_("{flag} needs --seeds", flag=flag))
     return many_runs
 
 
 def _reject_changes(args: argparse.Namespace, run: str, *, many_runs: bool) -> None:
     """Raise UsageError CN208 for options that a resumed run cannot change, CN206 for those without an effect."""
-    kept = [f for f in (*fields(RunSpec), *fields(Study)) if not about(f).resumes and f.name != "parallel_runs"]
+    fixed = [f for f in fields(StudyOptions) if f.name == "seeds"]
+    kept = [f for f in (*fields(RunSpec), *fixed) if not about(f).resumes]
     given = [f for f in kept if hasattr(args, f.name)]
     changes = [args.net if f.name == "net" else spelling(f) for f in given]
     resume = ("classicnets", "train", "--resume", Path(run))
@@ -324,22 +330,10 @@ def _print_result(folder: RunFolder, result: dict[str, Any]) -> None:
     print(_("      {command}", command=command("classicnets", "predict", folder.path, "IMAGE.png")))
 
 
-def _train_seeds(folder: SeedsFolder, study: Study, output: Output, *, as_json: bool) -> int:
+def _train_seeds(folder: StudyFolder, study: StudyOptions, output: Output, *, as_json: bool) -> int:
     """Train the unfinished runs, print the statistics and the next command; at Ctrl-C, the active runs are saved."""
-    console = report.tables.console(stderr=True)
-    display = report.terminal.SeedsTerminal(console, len(folder.missing()))
-    resume = command("classicnets", "train", "--resume", folder.path)
-    try:
-        result = api.training.follow_seeds(folder, display, output, parallel_runs=study.parallel_runs)
-    except KeyboardInterrupt:
-        console.print(
-            plural(
-                "stopped; {n} run has no result; to resume: {command}",
-                "stopped; {n} runs have no result; to resume: {command}",
-                len(folder.missing()),
-                command=resume,
-            )
-        )
+    result = study_command.train_all(folder, study, output)
+    if result is None:
         return 130
     failed = [str(row["seed"]) for row in result["runs"] if "error" in row]
     if as_json:
@@ -348,14 +342,14 @@ def _train_seeds(folder: SeedsFolder, study: Study, output: Output, *, as_json: 
     _print_seeds_result(folder, result)
     if failed:
         print(_("seeds without a result: {seeds}", seeds=", ".join(failed)))
-        print(_("next: {command}   tries these again", command=resume))
+        print(_("next: {command}   tries these again", command=command(*folder.resume_command)))
         return 1
     run = next(iter(folder.runs().values()))
     print(_("next: {command}", command=command("classicnets", "evaluate", run.path)))
     return 0
 
 
-def _print_seeds_result(folder: SeedsFolder, result: dict[str, Any]) -> None:
+def _print_seeds_result(folder: StudyFolder, result: dict[str, Any]) -> None:
     values = {
         "accuracy": api.models.spread(result["test_accuracy"]),
         "n": result["n"],
