@@ -264,7 +264,7 @@ def test_preset_has_every_method_and_compares_arms_that_it_has() -> None:
     arms = {name: study["base"] | arm for name, arm in study["arms"].items()}
     specs = [ClassicSpec.from_arguments(arm, seed=0) for arm in arms.values() if "classifier" in arm]
     assert {(spec.classifier, spec.features) for spec in specs} == {(c, f) for c in CLASSIFIERS for f in FEATURES}
-    assert {(spec.limit, spec.validation, spec.data) for spec in specs} == {(10_000, 0.05, "fashion_mnist")}
+    assert {(spec.limit, spec.validation, spec.data) for spec in specs} == {(2_000, 0.05, "fashion_mnist")}
     assert all(set(comparison["arms"]) <= set(arms) for comparison in study["compare"])
     recipe = resolve.find(study["base"]["recipe"], study["base"]["net"], registered=True)
     assert recipe.validation == study["base"]["settings"]["validation"]  # so that all have the same images

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from classicnets.studies.arms import resolve
 from classicnets.studies.folder import StudyFolder
 from classicnets.studies.measured import reached
 from classicnets.studies.measures import measure
+from classicnets.studies.statistics import BOOTSTRAP_LEAST
+from classicnets.training.plan import Plan
 from support.command_line import CommandLine
 
 BASE = """
@@ -267,13 +270,30 @@ def test_seeds_continue_those_of_the_study() -> None:
     assert found.with_seeds(3).seeds == (0, 1, 2) and found.with_seeds(20).seeds == tuple(range(20))
 
 
-@pytest.mark.parametrize("name", definitions.presets())
-def test_presets_are_valid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = definitions.read(definitions.presets()[name])
-    assert found.name == name and len(found.seeds) >= 5 and found.scope and found.question.endswith("?")
+OWN_STUDIES = Path(__file__).parents[2] / "studies"  # studies of data that this package does not know by name
+
+
+@pytest.mark.parametrize(
+    "path", [*definitions.presets().values(), *OWN_STUDIES.glob("*.toml")], ids=lambda path: path.stem
+)
+def test_studies_of_the_package_are_valid(path: Path) -> None:
+    found = definitions.read(path)
+    assert found.name == path.stem and found.scope and found.question.endswith("?")
+    assert len(found.seeds) >= BOOTSTRAP_LEAST and len(found.measures) <= 2
     assert definitions.Definition.from_dict(json.loads(json.dumps(found.to_dict()))).to_dict() == found.to_dict()
-    arms = resolve(found)
-    assert len(arms) > 1
+    if path.parent == OWN_STUDIES:  # its data is made by the command in the file
+        found = replace(found, base={**found.base, "data": "cifar10"})
+    recipes = {name: arm.plan.recipe for name, arm in resolve(found).items() if isinstance(arm.plan, Plan)}
+    assert {name for pair in found.compare for name in pair.arms} >= recipes.keys()
+    for recipe in recipes.values():
+        assert recipe.monitor != "test" and (recipe.validation or recipe.source.startswith("d2l"))
+
+
+def test_mlps_of_the_preset_are_as_large_as_lenet() -> None:
+    arms = resolve(definitions.read(definitions.presets()["mlp"]))
+    tables = {name: arm.plan.table for name, arm in arms.items() if isinstance(arm.plan, Plan)}
+    assert tables["mlp_parameters"].parameters == pytest.approx(tables["lenet"].parameters, rel=0.01)
+    assert tables["mlp_macs"].macs == pytest.approx(tables["lenet"].macs, rel=0.01)
 
 
 def curve(*values: float) -> list[Epoch]:
