@@ -51,7 +51,7 @@ def index(command: str) -> str:
 A study trains several variations of a network with the same seeds and compares them in pairs. `classicnets study list`
 shows the studies that come with the package, and `classicnets study run NAME` repeats one. Each row links to the
 report, with all comparisons, intervals and figures. *Shown* means that the paired t test is below 0.05 after Holm's
-correction for all comparisons of the study.
+correction for all comparisons of the study; [comparing networks and settings](compare.md) explains the statistics.
 
 {listed}
 """

@@ -86,7 +86,7 @@ class Reader:
         self.variables: dict[str, object] = {}
 
     def follow(self, block: Block) -> None:
-        if block.language == "python" and block.title:
+        if block.title:
             Path(block.title).write_text(block.text, encoding="utf-8")
         elif block.language == "python":
             exec(compile(block.text, "tutorial", "exec"), self.variables)
