@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from classicnets.models.registry import NETS
-from classicnets.models.variants import CHOICES
+from classicnets.models.variants import CHOICES, MAX_WIDTH, MIN_WIDTH, PROBABILITIES
 from classicnets.recipes import rules
 from classicnets.runs.net_spec import NetSpec
 from classicnets.schema import (
@@ -46,7 +46,12 @@ _CALIBRATION: dict[str, Kind] = {
 _CLASSES = Several(Text(most=1000, least=1), most=_MAX_CLASSES, least=1)
 _CHANNEL_VALUES = Several(Real(-1e6, 1e6), most=4, least=1)
 _SIDE = Whole(1, MAX_SIDE)
-_CHOICES_OF_LAYERS: dict[str, Kind] = {key: Choice(values) for key, values in CHOICES.items()}
+_VARIATION: dict[str, Kind] = {
+    **{key: Choice(values) for key, values in CHOICES.items()},
+    **dict.fromkeys(PROBABILITIES, _SHARE),
+    "width": Real(MIN_WIDTH, MAX_WIDTH),
+    "output": Text(most=1000),
+}
 _CHOICES_OF_SETTINGS: dict[str, Kind] = {key: Choice(values) for key, values in rules.CHOICES.items()}
 
 _NET = record(
@@ -58,11 +63,7 @@ _NET = record(
         "num_classes": Whole(0, _MAX_CLASSES),
         "in_channels": Whole(0, 4),
         "image_size": Whole(0, MAX_SIDE),
-        "variation": Record(
-            {**_CHOICES_OF_LAYERS, "dropout": Real(0, 1), "output": Text(most=1000)},
-            frozenset({*_CHOICES_OF_LAYERS, "dropout", "output"}),
-            closed=True,
-        ),
+        "variation": Record(_VARIATION, frozenset(_VARIATION), closed=True),
     },
     closed=True,
 )
