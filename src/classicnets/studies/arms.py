@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, cast
 
 from torch import nn
@@ -13,8 +14,8 @@ from classicnets.errors import UsageError
 from classicnets.models.variants import vary
 from classicnets.options import option_fields
 from classicnets.spec import RunSpec, run_spec
-from classicnets.studies.classic import ClassicSpec
-from classicnets.studies.definition import Definition
+from classicnets.studies.classic_spec import ClassicSpec
+from classicnets.studies.definition import Definition, flat
 from classicnets.studies.matching import Match, What, match
 from classicnets.studies.measures import OF_CLASSIC, measure
 from classicnets.text import _, assignments, command
@@ -52,13 +53,9 @@ class Arm:
         return plan.net_spec.display_name if isinstance(plan, Plan) else f"{plan.classifier}, {plan.features}"
 
     def to_dict(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the facts of an arm in study.json.
-
-        Args:
-            changes: what it changes, as the study says it.
-        """
+        """Return the facts of an arm in study.json; `changes` is what the definition says that it changes."""
         plan, matched = self.plan, self.matched
-        changed = [f"{key}={value}" for key, value in _flat(changes).items()]
+        changed = [f"{key}={value}" for key, value in flat(changes).items()]
         if isinstance(plan, ClassicSpec):
             names = {"classifier": plan.classifier, "features": plan.features}
             return {**names, "changes": changed, "data_name": plan.data, "limit": plan.limit, "matched": None}
@@ -139,7 +136,7 @@ class _Planner:
     def _spec(self, values: dict[str, Any]) -> tuple[RunSpec, nn.Module | None]:
         """The RunSpec of these arguments, and the module if one was passed in Python."""
         given = {**values, "seed": self.definition.seeds[0]}
-        net = given.pop("net", None)
+        net = self._located(given.pop("net", None))
         if net is None:
             raise _invalid(
                 _("the study {name} has no network", name=self.definition.name),
@@ -147,6 +144,13 @@ class _Planner:
                 'net = "lenet_d2l"',
             )
         return run_spec(net, **given)
+
+    def _located(self, net: Any) -> Any:
+        """A network in a Python file beside the study with its full path; others as they are."""
+        if self.definition.file and isinstance(net, str) and ".py:" in net:
+            path = self.definition.folder / net
+            return str(path) if Path(str(path).rpartition(":")[0]).is_file() else net
+        return net
 
     def _resolved(self, spec: RunSpec, net: nn.Module | None, name: str) -> Plan:
         """The plan of a RunSpec; a module is varied here."""
@@ -230,7 +234,8 @@ def _check_differences(definition: Definition, arms: Mapping[str, Arm]) -> None:
         first, second = (arms[name].plan for name in pair.arms)
         if not _are_equal(first, second):
             continue
-        changes = assignments({**_flat(definition.arms[pair.arms[0]]), **_flat(definition.arms[pair.arms[1]])})
+        changed = definition.to_dict()["arms"]
+        changes = assignments({**flat(changed[pair.arms[0]]), **flat(changed[pair.arms[1]])})
         named = first.net_spec.argument if isinstance(first, Plan) and first.net is None else ""
         network = command("classicnets", "show", named) if named else ""
         raise _invalid(
@@ -261,20 +266,6 @@ def _are_equal(first: Plan | ClassicSpec, second: Plan | ClassicSpec) -> bool:
         return True
     is_same_net = replace(first.net_spec, variation={}) == replace(second.net_spec, variation={})
     return is_same_net and str(first.net_spec.build_for_shapes()) == str(second.net_spec.build_for_shapes())
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as one: {"net": {"pool": "max"}} is {"net.pool": "max"}; settings have no prefix."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            inner = {"settings": "", "variation": "net."}.get(key, f"{prefix}{key}.")
-            flat |= _flat(value, inner)
-        else:
-            flat[prefix + key] = getattr(value, "__name__", None) or (
-                type(value).__name__ if isinstance(value, nn.Module) else value
-            )
-    return flat
 
 
 def _invalid(what: str, why: str, hint: str) -> UsageError:
