@@ -37,7 +37,7 @@ def main() -> None:
             started = time.perf_counter()
             process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             duration = time.perf_counter() - started
-            facts = json.loads((Path(json.loads(process.stdout)["folder"]) / "seeds.json").read_text())
+            facts = json.loads((Path(json.loads(process.stdout)["folder"]) / "study.json").read_text())
         decisions[" ".join(options) or "as decided"] = {key: facts[key] for key in ("side_by_side", "threads", "why")}
         return duration
 

@@ -147,7 +147,7 @@ What to do: `classicnets COMMAND --help` shows the arguments and options of a co
     "CN207": """The folder is not a run folder, or the network of the run cannot be built again.
 A run of your own network is built again from its Python file and the files beside it that it imports. Their text must
 be unchanged, because other code would give another network for the same weights. The run folder has copies of them.
-run.json and seeds.json are checked before they are used; the message names each key that is missing or not allowed.
+run.json and study.json are checked before they are used; the message names each key that is missing or not allowed.
 What to do: pass a file with --net FILE.py:NET. In Python, pass a module: cn.Run(folder, net=my_net).""",
     "CN208": """There is nothing to resume: the run is complete, or a setting was given together with --resume.
 A resumed run keeps its settings, so that its result is the same as that of an uninterrupted run.
