@@ -222,6 +222,7 @@ def test_code_that_contains_a_fence_stays_code() -> None:
         ("test_loss", 0.51234, "0.5123", "test loss"),
         ("dead_units", 0.125, "12.5", "dead units, %"),
         ("seconds", 1234.56, "1,234.6", "training time, seconds"),
+        ("seconds", 0.0526, "0.053", "training time, seconds"),
         ("images_per_second", 15210.4, "15,210", "images per second"),
         ("epochs to train_accuracy 0.75", 7, "7", "epochs to train accuracy 0.75"),
         ("epochs to train_accuracy 0.75", 7.25, "7.2", "epochs to train accuracy 0.75"),

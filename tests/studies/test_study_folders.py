@@ -261,6 +261,8 @@ def test_modules_are_needed_to_resume_and_can_be_passed(blobs: Path, monkeypatch
         reopen(folder)
     assert caught.value.code == "CN207" and "the arm a was passed in Python" in caught.value.what
     assert caught.value.hints == (f"cn.study({str(folder)!r}, nets={{'a': net}})",)
+    with pytest.raises(UsageError, match="not on a cluster"):
+        cn.study(folder, nets={"a": net, "b": net}, ray="auto", quiet=True)
     monkeypatch.setattr(cn.report.study, "write", lambda _results: None)
     monkeypatch.setattr(cn.report.run, "write", lambda _results: None)
     assert len(cn.study(folder, nets={"a": net, "b": net}, quiet=True).runs("b")) == 1

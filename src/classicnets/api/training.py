@@ -233,7 +233,18 @@ def follow_study(
         output: How runs are saved.
         parallel_runs: Number of runs in parallel (default: as chosen at the start).
         ray: Address of the Ray cluster that trains the runs, or "auto"; None: this machine.
+
+    Raises:
+        UsageError: CN204, `ray` for modules that were passed in Python; CN211, another process trains the runs.
+        MachineError: CN401, CN403, CN408.
     """
+    if ray is not None and folder.nets:
+        raise UsageError(
+            "CN204",
+            _("a module that is passed in Python is trained in this process, not on a cluster"),
+            where=f"ray={ray!r}",
+            hint=_('"FILE.py:NET" instead of the module can be trained on a cluster'),
+        )
     console = report.tables.console(stderr=True, quiet=output.quiet)
 
     def follow(

@@ -264,8 +264,8 @@ def _comparisons(facts: Mapping[str, Any]) -> list[str]:
     rows = [_comparison_cells(comparison) for comparison in comparisons]
     note = _(
         "An estimate is the mean difference of the pairs of runs with the same seed, or the geometric mean of their"
-        " ratios. The interval and p are those of the paired t test, for ratios of the logarithms. The smallest"
-        " difference that is shown is the one that so many pairs of this spread would show in 80 % of such studies."
+        " ratios. The interval and p are those of the paired t test, for ratios of the logarithms. The column"
+        " *smallest shown* has the difference that as many pairs with this spread would show in 80 % of such studies."
     )
     corrected = plural(
         "Holm's correction is for {n} comparison that has a test.",

@@ -61,11 +61,6 @@ class StudyFolder:
         """The statistics of several seeds as text."""
         return self.path / "card.md"
 
-    @property
-    def report(self) -> Path:
-        """The report of a study as text; `report.html` has the same."""
-        return self.path / "report.md"
-
     def read(self) -> dict[str, Any]:
         """Return the facts. Raises UsageError CN207 if they are not valid, or were changed."""
         if self.file.name != _OLD_FILE:

@@ -88,7 +88,7 @@ def choose(
                 "CN204",
                 _("a module that is passed in Python is trained in one process"),
                 where=f"parallel_runs={requested}",
-                hint='cn.train_seeds("my_net.py:net", ...)',
+                hint=_('"FILE.py:NET" instead of the module can be trained in several processes'),
             )
         return Parallelism(1, cores, _("the module is in this process"))
     if requested is not None:
