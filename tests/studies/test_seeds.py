@@ -166,7 +166,7 @@ def test_failed_seed_is_reported_and_the_others_continue(
                                       "max": good["test_accuracy"]}  # fmt: skip
     assert "seed 4: error[CN101]" in err and f"seed 3: test {good['test_accuracy']:.4f}" in err
     folder = Path(result["folder"])
-    assert "error[CN101]" in (folder / "card.md").read_text() and (folder / "curves.png").stat().st_size > 10_000
+    assert r"error\[CN101\]" in (folder / "card.md").read_text() and (folder / "curves.png").stat().st_size > 10_000
     assert list(StudyFolder(folder).missing()) == [("", 4)]
 
 

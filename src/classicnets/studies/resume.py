@@ -52,7 +52,8 @@ def reopen(
         _check_unchanged(study, facts)
     for (arm, _seed), run in missing.items():
         if isinstance(run, RunFolder):
-            _check_module(study, arm, run)
+            if arm:
+                _check_module(study, arm, run)
             plan_of_run(run, study.nets.get(arm), trust=trust)
     _locate_data(study, data)
     return study
@@ -69,8 +70,10 @@ def _complete(study: StudyFolder, facts: Mapping[str, Any]) -> UsageError:
 
 def _anew(study: StudyFolder, facts: Mapping[str, Any], *, edited: bool = False) -> str:
     """The hint that starts the study anew: from its file, or from the copy of it that was edited."""
-    file = study.toml if edited else facts["definition"].get("file")
-    if not file:
+    file = facts["definition"].get("file", "")
+    if edited or (file not in definitions.presets() and not Path(file).is_file()):
+        file = study.toml
+    if file == study.toml and not study.toml.is_file():  # it was passed in Python
         return _("{call}   # starts it anew; the finished runs stay", call="cn.study({...})")
     return _(
         "{command}   # starts it anew; the finished runs stay", command=command("classicnets", "study", "run", file)
@@ -83,9 +86,7 @@ def _check_module(study: StudyFolder, arm: str, run: RunFolder) -> None:
         return
     raise UsageError(
         "CN207",
-        _("the network of the arm {arm} was passed in Python, so a command cannot build it", arm=arm)
-        if arm
-        else _("the network was passed in Python, so a command cannot build it"),
+        _("the network of the arm {arm} was passed in Python, so a command cannot build it", arm=arm),
         where=str(run.path),
         hint=f"cn.study({str(study.path)!r}, nets={{{arm!r}: net}})",
     )
