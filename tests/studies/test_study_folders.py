@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import weakref
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from torch import nn
 import classicnets as cn
 from classicnets import checksum, files, machine
 from classicnets.errors import DataError, MachineError, UsageError
+from classicnets.images import loading
 from classicnets.report.terminal import StudyTerminal
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import Output
@@ -273,10 +276,6 @@ def test_modules_are_needed_to_resume_and_can_be_passed(blobs: Path, monkeypatch
 def test_only_the_images_that_were_read_last_are_kept(
     half: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
-
-    from classicnets.images import loading
-
     load, read = loading.load, list[str]()
 
     def counted(spec: str, *arguments: Any, **options: Any) -> Any:
@@ -284,12 +283,16 @@ def test_only_the_images_that_were_read_last_are_kept(
         return load(spec, *arguments, **options)
 
     monkeypatch.setattr(loading, "load", counted)
-    first, second = (plan_of_run(RunFolder(half / f"relu/seed-{seed}"), trust=True) for seed in (0, 1))
-    assert first.preprocess == second.preprocess or first.preprocess.mean != second.preprocess.mean
-    other = replace(first, data=str(make_idx_folder(tmp_path / "other", train=20, test=10)))
+    plan = plan_of_run(RunFolder(half / "relu/seed-0"), trust=True)
+    other_seed = replace(plan, preprocess=replace(plan.preprocess, mean=(0.123,)))  # the mean of its images
+    other_data = replace(plan, data=str(make_idx_folder(tmp_path / "other", train=20, test=10)))
     images = Images(lambda _: None)
-    splits = [images.read(each) for each in (first, second, other, first)]
-    assert splits[0] is splits[1] and splits[0] is not splits[3] and len(read) == 3
+    splits = weakref.ref(images.read(plan))
+    assert images.read(other_seed) is splits() and len(read) == 1
+    images.read(other_data)
+    assert splits() is None
+    images.read(plan)
+    assert len(read) == 3
 
 
 def test_predictions_are_timed_only_if_asked(half: Path, tmp_path: Path) -> None:
