@@ -28,8 +28,8 @@ from classicnets.cli.arguments import settings
 from classicnets.report import tables
 from classicnets.report.terminal import StudyTerminal
 from classicnets.spec import Output, run_spec
+from classicnets.studies.start import start_seeds
 from classicnets.studies.statistics import statistics_of
-from classicnets.studies.study import start_seeds
 from classicnets.training.plan import Plan, plan
 
 RESULTS = Path(__file__).parent / "results"

@@ -294,7 +294,7 @@ torch.distributed or without its backend gloo.
 Other versions of torch.distributed restart processes differently, so a run might hang or end with other weights.
 What to do: install the version that the message names, or train with one process.""",
     "CN408": """The Ray cluster cannot be used, or has lost a run too often.
-Nobody answers at the address in time, or the cluster has another version of Ray or Python. Or a node has another
+Nothing answers at the address in time, or the cluster has another version of Ray or Python. Or a node has another
 version of classicnets or torch: with it, a run could give other results, so it is not started there. Or no node has as
 many CPUs, or the GPU, as each run needs. A run whose node or process is lost is resumed from its last checkpoint, up to
 three times; if it is lost again, its memory or its disk space may not suffice.

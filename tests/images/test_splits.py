@@ -23,7 +23,7 @@ from classicnets.images import batches
 from classicnets.images.layout import read_layout
 from classicnets.images.loading import describe, load
 from classicnets.spec import Output, run_spec
-from classicnets.studies.study import start_seeds
+from classicnets.studies.start import start_seeds
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from classicnets.values import Preprocess

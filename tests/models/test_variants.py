@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from classicnets.models.layers import ScaledTanh, Subsampling
 from classicnets.models.lrn import LRN
 from classicnets.models.registry import NETS
 from classicnets.models.variants import CHOICES, vary
-from classicnets.runs import net_spec
+from classicnets.runs import formats, net_spec
+from classicnets.schema import check
 from classicnets.spec import run_spec
 from support.command_line import CommandLine
 from support.typed import layer_of, present
@@ -364,3 +366,10 @@ def test_train_rejects_a_variation_of_a_module(blobs: Path) -> None:
         cn.train(cn.create("lenet_d2l"), data=str(blobs), variation=RELU_MAX)
     assert caught.value.code == "CN204"
     assert caught.value.hints == ("net = cn.vary(net, activation='relu', pool='max')",)
+
+
+@pytest.mark.parametrize("name", net_spec.VARIATIONS)
+def test_every_variation_can_be_read_from_a_run_folder(name: str) -> None:
+    value = CHOICES[name][0] if name in CHOICES else "sigmoid" if name == "output" else 0.5
+    spec = net_spec.with_variation(net_spec.find("lenet_d2l"), {name: value})
+    check(json.loads(json.dumps(asdict(spec))), formats.RUN.kinds["net"])

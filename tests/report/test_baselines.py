@@ -47,13 +47,13 @@ def make_facts() -> dict[str, Any]:
 
 def test_table_has_every_arm_the_most_accurate_first() -> None:
     facts = make_facts()
-    lines = baselines.table(facts).splitlines()
+    lines = baselines.table(facts)
     assert len(lines) == 2 + len(facts["arms"])
     accuracies = [float(line.split(" | ")[2].split()[0]) for line in lines[2:-1]]
     assert accuracies == sorted(accuracies, reverse=True)
     assert "| linear SVM | pixels | 80.00 % | 2 | 0.4 | 0.0 |" in lines
     assert any(
-        line.startswith("| a\\|b 网络 | learned (network) |") and line.endswith("| 1,234 | – |") for line in lines
+        line.startswith("| a&#124;b 网络 | learned (network) |") and line.endswith("| 1,234 | – |") for line in lines
     )
     assert lines[-1] == "| late | learned (network) | – | 0 | – | – |"
 
@@ -77,6 +77,6 @@ def test_every_classifier_and_kind_of_features_has_a_name() -> None:
 def test_arms_that_differ_in_something_else_keep_their_names() -> None:
     facts = make_facts()
     facts["arms"] |= {name: {"classifier": "mlp", "features": "hog"} for name in ("few images", "mlp-hog")}
-    lines = baselines.table(facts).splitlines()
+    lines = baselines.table(facts)
     assert [sum(line.startswith(f"| {name} | HOG |") for line in lines) for name in ("few images", "mlp-hog")] == [1, 1]
-    assert "| MLP with one hidden layer | pixels |" in baselines.table(facts)
+    assert any(line.startswith("| MLP with one hidden layer | pixels |") for line in lines)

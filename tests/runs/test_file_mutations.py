@@ -21,13 +21,16 @@ from classicnets.errors import ClassicnetsError, DataError
 from classicnets.evaluation import exported
 from classicnets.runs import history
 from classicnets.runs.folder import RunFolder
+from classicnets.studies import classic
+from classicnets.studies.classic import ClassicRun
+from classicnets.studies.classic_spec import ClassicSpec
 from support.idx import make_idx_folder
 from support.mutations import mutant_count, mutants
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 1, 28, 28), np.uint8)
 NAMES = ["run.json", "best.safetensors", "float.onnx", "int8.onnx", "program.pt2", "study.json", "history.jsonl"]
-NAMES.append("trained_images.json")
-JSON_NAMES = ["run.json", "study.json", "trained_images.json"]
+NAMES += ["trained_images.json", "classic.json"]
+JSON_NAMES = ["run.json", "study.json", "trained_images.json", "classic.json"]
 EXTREME: list[Any] = [
     None, True, -1, 1e308, 2**63, 10**30, 100_000, math.nan, math.inf, "", "64", "\x1b[31m", "../../x", "x" * 99_999,
     [], {}, [[[]]], [0] * 10_000, {"a": {"b": 1}},
@@ -58,6 +61,9 @@ class Subject:
             return recorded
         if name == "study.json":
             return cn.Seeds(self.folder / "seeds").summary
+        if name == "classic.json":
+            method = ClassicRun(self.folder / "classic")
+            return method.spec(), method.read()["result"]
         return history.read(self.folder / "run" / name)
 
     def file(self, name: str) -> Path:
@@ -68,6 +74,7 @@ class Subject:
             "best.safetensors": "run",
             "history.jsonl": "run",
             "study.json": "seeds",
+            "classic.json": "classic",
         }
         return self.folder / inside.get(name, "") / name
 
@@ -94,6 +101,8 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
     cn.api.models.StudyFolder(folder / "seeds").write(
         {"seeds": [0], "side_by_side": 1, "definition": None, "arms": {"": {}}, **common, "result": result}
     )
+    classic.fill(folder / "classic", ClassicSpec(classifier="linear_svm", data=str(data)))
+    classic.fit(ClassicRun(folder / "classic"), lambda _: None)
     return Subject(folder)
 
 

@@ -18,8 +18,8 @@ from classicnets.errors import MachineError, UsageError
 from classicnets.report.terminal import StudyTerminal
 from classicnets.runs.lock import FolderLock
 from classicnets.spec import Output, run_spec
-from classicnets.studies import study
 from classicnets.studies.folder import StudyFolder
+from classicnets.studies.train import train
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from support.command_line import CommandLine
@@ -140,11 +140,11 @@ def test_runs_of_several_seeds_are_trained_by_one_process(tmp_path: Path) -> Non
     lock = FolderLock(tmp_path)
     lock.acquire()
     with pytest.raises(UsageError) as caught:
-        study.train(StudyFolder(tmp_path), StudyTerminal(Console(quiet=True), 1), lambda run, net: iter(()))
+        train(StudyFolder(tmp_path), StudyTerminal(Console(quiet=True), 1), lambda run, net: iter(()))
     assert caught.value.code == "CN211"
     lock.release()
     with pytest.raises(UsageError, match="cannot be read"):  # it goes on to read the folder, which is empty here
-        study.train(StudyFolder(tmp_path), StudyTerminal(Console(quiet=True), 1), lambda run, net: iter(()))
+        train(StudyFolder(tmp_path), StudyTerminal(Console(quiet=True), 1), lambda run, net: iter(()))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -18,7 +18,7 @@ from classicnets.export.source import ExportSource
 from classicnets.runs import data as run_data
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import ExportOptions, Output, run_spec
-from classicnets.studies.study import reopen
+from classicnets.studies.resume import reopen
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from support.command_line import CommandLine

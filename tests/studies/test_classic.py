@@ -22,7 +22,8 @@ from classicnets.images import loading
 from classicnets.recipes import resolve
 from classicnets.spec import run_spec
 from classicnets.studies import classic
-from classicnets.studies.classic import ClassicRun, ClassicSpec
+from classicnets.studies.classic import ClassicRun
+from classicnets.studies.classic_spec import ClassicSpec
 from classicnets.studies.classifiers import CLASSIFIERS
 from classicnets.studies.features import FEATURES, MIN_HOG_SIZE, ORIENTATIONS, Floats, hog, pixels
 from classicnets.training import begin

@@ -30,7 +30,7 @@ from classicnets.runs.lock import FolderLock
 from classicnets.spec import Output, run_spec
 from classicnets.studies import cluster, node, parcels
 from classicnets.studies.processes import RunEnd
-from classicnets.studies.study import start_seeds
+from classicnets.studies.start import start_seeds
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 from classicnets.values import Preprocess

@@ -32,7 +32,7 @@ from classicnets.report.terminal import StudyTerminal
 from classicnets.runs import checkpoint, history
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import run_spec
-from classicnets.studies import parallel, processes, summary
+from classicnets.studies import parallel, processes, seeds
 from classicnets.studies.folder import Key, StudyFolder
 from classicnets.studies.parallel import Parallelism, compare
 from classicnets.studies.statistics import statistics_of
@@ -166,7 +166,7 @@ def test_failed_seed_is_reported_and_the_others_continue(
                                       "max": good["test_accuracy"]}  # fmt: skip
     assert "seed 4: error[CN101]" in err and f"seed 3: test {good['test_accuracy']:.4f}" in err
     folder = Path(result["folder"])
-    assert "error[CN101]" in (folder / "card.md").read_text() and (folder / "curves.png").stat().st_size > 10_000
+    assert r"error\[CN101\]" in (folder / "card.md").read_text() and (folder / "curves.png").stat().st_size > 10_000
     assert list(StudyFolder(folder).missing()) == [("", 4)]
 
 
@@ -310,17 +310,17 @@ def test_statistics_of_small_samples() -> None:
 
 def test_verdict_counts_the_runs_in_the_published_range() -> None:
     published = Expected(low=0.75, high=0.83, mean=0.80, n=130, source="a table")
-    assert summary.against(published, [0.74, 0.76, 0.78]) == (
+    assert seeds.against(published, [0.74, 0.76, 0.78]) == (
         "2 of 3 runs are in the published range 0.750 to 0.830; the mean is 4.00 points below the published mean 0.8000"
         " (n = 130: a table)"
     )
-    verdict = summary.against(Expected.single(0.9, "a paper"), [0.91, 0.93])
+    verdict = seeds.against(Expected.single(0.9, "a paper"), [0.91, 0.93])
     assert verdict.startswith("the mean is 2.00 points above the single published run")
 
 
 def test_a_changed_recipe_is_not_compared(blobs: Path) -> None:
     changed = plan(*run_spec("lenet_d2l", data=str(blobs)))
-    assert summary.verdict(changed, [0.8]).startswith("not compared") and summary.verdict(changed, []) == ""
+    assert seeds.verdict(changed, [0.8]).startswith("not compared") and seeds.verdict(changed, []) == ""
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,11 @@ def test_other_mistakes_are_refused_before_training(blobs: Path, cli: CommandLin
 
 def test_dry_run_says_how_many_runs_how_long_and_how_much_disk(file: Path, cli: CommandLine) -> None:
     code, out, _ = cli("study", "run", file, "--dry-run", "--seeds", 3)
-    assert code == 0 and re.search(r"runs +6, \d at a time", out) and re.search(r"forecast +\S+ s, disk ", out)
+    assert (
+        code == 0
+        and re.search(r"runs +6: (one run at a time|\d runs in parallel) with ", out)
+        and re.search(r"forecast +\S+ s, disk ", out)
+    )
     assert not Path("runs").exists()
     forecast = json.loads(cli("study", "run", file, "--dry-run", "--json")[1])
     assert forecast["runs"] == 4 and forecast["seconds"] > 0 and forecast["disk_bytes"] > 10_000

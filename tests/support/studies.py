@@ -5,14 +5,15 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from classicnets.events import Epoch
 from classicnets.runs import history
 from classicnets.runs.folder import RunFolder
+from classicnets.studies.folder import StudyFolder
 from classicnets.studies.measures import measure
+from classicnets.studies.results import StudyResults
 from classicnets.studies.summary import summarize
 
 ACCURACY, GAP, EPOCHS = "test_accuracy", "generalization_gap", "epochs to train_accuracy 0.75"
@@ -64,22 +65,6 @@ _ARMS = {
         "matched": {"width": 1.0156, "what": "parameters", "value": 61510, "target": 61706},
     },
 }
-
-
-@dataclass(frozen=True)
-class Folder:
-    """The folder of a study."""
-
-    path: Path
-
-
-@dataclass(frozen=True)
-class Results:
-    """A finished study as the reports get it."""
-
-    folder: Folder
-    facts: dict[str, Any]
-    runs: dict[tuple[str, int], RunFolder]
 
 
 def facts(arms: Sequence[str] = tuple(VALUES), measures: Sequence[str] = (ACCURACY, GAP, EPOCHS)) -> dict[str, Any]:
@@ -143,9 +128,8 @@ def facts(arms: Sequence[str] = tuple(VALUES), measures: Sequence[str] = (ACCURA
     }
 
 
-def results(folder: Path, facts: dict[str, Any]) -> Results:
+def results(folder: Path, facts: dict[str, Any]) -> StudyResults:
     """The results of a study in `folder`, whose runs of networks have a history."""
-    runs = {}
     for row in facts["result"]["rows"]:
         run = RunFolder(folder / row["folder"])
         run.path.mkdir(parents=True, exist_ok=True)
@@ -153,8 +137,7 @@ def results(folder: Path, facts: dict[str, Any]) -> Results:
             stop = 3 if "error" in row else 10
             for epoch in range(1, stop + 1):
                 history.append(run.history, _epoch(epoch, row.get(ACCURACY) or 0.7, row["seed"]))
-        runs[row["arm"], row["seed"]] = run
-    return Results(Folder(folder), facts, runs)
+    return StudyResults(StudyFolder(folder), facts)
 
 
 def _epoch(epoch: int, accuracy: float, seed: int) -> Epoch:

@@ -39,7 +39,7 @@ from classicnets.runs import checkpoint, folder, net_spec
 from classicnets.runs import data as run_data
 from classicnets.spec import ExportOptions
 from classicnets.studies.folder import ONLY_ARM, StudyFolder
-from classicnets.studies.summary import spread
+from classicnets.studies.seeds import spread
 from classicnets.text import _, command, note
 
 __all__ = ["Accepted", "Evaluation", "Exported", "ExportedFile", "Input", "Model", "Prediction", "Run", "Seeds"]

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from classicnets import machine, report
 from classicnets.api.models import Run
 from classicnets.api.training import follow_study, reopen_study
@@ -17,12 +19,12 @@ from classicnets.models.modules import copy_module
 from classicnets.options import documented, split_options
 from classicnets.spec import Output, StudyOptions
 from classicnets.studies import definition as definitions
-from classicnets.studies import study as studies
 from classicnets.studies.arms import Arm, resolve
 from classicnets.studies.definition import Definition
 from classicnets.studies.folder import StudyFolder, is_study
-from classicnets.studies.parallel import choose_for_all
-from classicnets.text import _, byte_count, command, duration, plural
+from classicnets.studies.parallel import Parallelism, choose_for_all
+from classicnets.studies.start import start as start_study
+from classicnets.text import _, byte_count, command, duration
 from classicnets.training.begin import Say
 from classicnets.training.plan import Plan
 
@@ -41,7 +43,7 @@ class Study:
         UsageError: CN207, the folder is not that of a study, or the study is not finished.
     """
 
-    def __init__(self, path: str | Path, *, nets: Mapping[str, Any] | None = None, trust: bool = False):
+    def __init__(self, path: str | Path, *, nets: Mapping[str, nn.Module] | None = None, trust: bool = False):
         self.folder = StudyFolder(Path(path), nets or {}, trust)
         exists = is_study(self.folder.path) and not self.folder.is_of_one_arm
         if not exists or "result" not in self.folder.read():
@@ -85,13 +87,16 @@ class Study:
 
 
 @documented(StudyOptions, Output)
-def study(study: str | Path | Mapping[str, Any], /, **options: Any) -> Study:
+def study(
+    study: str | Path | Mapping[str, Any], /, *, nets: Mapping[str, nn.Module] | None = None, **options: Any
+) -> Study:
     """Train the arms of a study with the same seeds, compare them, and return the result.
 
     Args:
         study: A TOML file, the name of a study from `classicnets study list`, or the same as a dict, in which `net`
             may also be a module, whose copies are then trained in this process; or the folder of a study that was
             stopped, whose missing runs are then trained.
+        nets: Only for a folder, if networks of its arms were modules: these modules by arm, as they were at the start.
         **options: See below.
 
     Raises:
@@ -102,10 +107,13 @@ def study(study: str | Path | Mapping[str, Any], /, **options: Any) -> Study:
     (study_options, output), unknown = split_options(options, StudyOptions, Output)
     if unknown:
         raise TypeError(_("study() takes no {names}: they belong to the study", names=", ".join(unknown)))
+    stopped = folder(study) if isinstance(study, str | Path) and is_study(Path(study)) else None
+    if nets and not stopped:
+        raise TypeError(_("nets belongs to the folder of a stopped study; a new study has net in its base and arms"))
     console = report.tables.console(stderr=True, quiet=output.quiet)
     with machine.restore_threads():
-        if isinstance(study, str | Path) and is_study(Path(study)):
-            opened = reopen_study(study, trust=output.trust)
+        if stopped:
+            opened = reopen_study(stopped.path, nets=nets, trust=output.trust)
         else:
             definition, text = find(study)
             definition = definition.with_seeds(study_options.seeds)
@@ -133,13 +141,24 @@ def start(
     *,
     toml: str = "",
 ) -> StudyFolder:
-    """Create the folders of all runs of a study. Raises what `study.study.start` raises."""
-    return studies.start(definition, arms, output, say, toml=toml, parallel_runs=options.parallel_runs)
+    """Create the folders of all runs of a study. Raises what `studies.start.start` raises."""
+    return start_study(definition, arms, output, say, toml=toml, parallel_runs=options.parallel_runs)
 
 
 def folder(path: str | Path) -> StudyFolder:
-    """Return the folder of a study, finished or not."""
-    return StudyFolder(Path(path))
+    """Return the folder of a study, finished or not. Raises UsageError CN207 for one of several seeds."""
+    opened = StudyFolder(Path(path))
+    if is_study(opened.path) and opened.is_of_one_arm:
+        raise UsageError(
+            "CN207",
+            _("{path} has several seeds of one network, and is not the folder of a study", path=path),
+            where=str(opened.file),
+            hint=(
+                _("{command}   # trains the runs without a result", command=command(*opened.resume_command)),
+                _("{path}   # has the result", path=command(opened.card)),
+            ),
+        )
+    return opened
 
 
 def presets() -> list[dict[str, Any]]:
@@ -155,12 +174,14 @@ def started(runs: Path) -> list[dict[str, Any]]:
     """Return the studies in a folder of runs: folder, question, state."""
     found = []
     for file in sorted(runs.glob("*/study.json")):
-        each = StudyFolder(file.parent)
-        if each.is_of_one_arm:
-            continue
-        total, missing = len(each.runs()), len(each.missing())
-        state = _("{done} of {n}", done=total - missing, n=total)
-        question = each.read()["definition"]["question"]
+        each, question, total = StudyFolder(file.parent), "", 0
+        try:
+            if each.is_of_one_arm:
+                continue
+            question, total = each.read()["definition"]["question"], len(each.runs())
+            state = _("{done} of {n}", done=total - len(each.missing()), n=total)
+        except UsageError:  # a file was removed or damaged; the other studies are listed all the same
+            state = _("cannot be read")
         found.append({"folder": str(file.parent), "question": question, "runs": total, "state": state})
     return found
 
@@ -176,16 +197,16 @@ class StudyForecast:
     question: str
     arms: dict[str, dict[str, Any]]
     runs: int
-    side_by_side: int
-    threads: int
-    why: str
+    parallelism: Parallelism
     seconds: float
     disk_bytes: int
     disk_free_bytes: int
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return asdict(self)
+        values = asdict(self)
+        del values["parallelism"]
+        return {**values, **self.parallelism.to_dict()}
 
     def lines(self) -> list[str]:
         """Return the estimate as text."""
@@ -198,16 +219,7 @@ class StudyForecast:
                 lines.append(_("arm       {name}: {net}, {time} a run", name=name, net=arm["net"], time=time))
             if arm["matched"]:
                 lines.append(_("          {line}", line=arm["matched"]))
-        lines.append(
-            plural(
-                "runs      {n}, {parallel} at a time, threads of each: {threads} ({why})",
-                "runs      {n}, {parallel} at a time, threads of each: {threads} ({why})",
-                self.runs,
-                parallel=self.side_by_side,
-                threads=self.threads,
-                why=self.why,
-            )
-        )
+        lines.append(_("runs      {n}: {parallelism}", n=self.runs, parallelism=self.parallelism))
         sizes = {
             "time": duration(self.seconds),
             "disk": byte_count(self.disk_bytes),
@@ -244,9 +256,7 @@ def forecast(definition: Definition, arms: Mapping[str, Arm], options: StudyOpti
         question=definition.question,
         arms=facts,
         runs=runs,
-        side_by_side=parallelism.runs,
-        threads=parallelism.threads,
-        why=parallelism.why,
+        parallelism=parallelism,
         seconds=sum(each.seconds for each in forecasts.values()) * len(definition.seeds) * rounds,
         disk_bytes=sum(sum(each.disk_bytes.values()) for each in forecasts.values()) * len(definition.seeds),
         disk_free_bytes=free,

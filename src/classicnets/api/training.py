@@ -20,9 +20,13 @@ from classicnets.options import documented, split_options
 from classicnets.report.displays import Display
 from classicnets.runs.folder import RunFolder
 from classicnets.spec import Output, RunSpec, StudyOptions, run_spec
-from classicnets.studies import cluster, processes, study
+from classicnets.studies import cluster, processes
 from classicnets.studies.folder import Key, StudyFolder, is_study
 from classicnets.studies.processes import RunEnd
+from classicnets.studies.resume import reopen
+from classicnets.studies.start import start_seeds as start_seeds_of_plan
+from classicnets.studies.train import StudyDisplay
+from classicnets.studies.train import train as train_study
 from classicnets.text import _
 from classicnets.training.begin import Say
 from classicnets.training.plan import Plan, plan
@@ -188,26 +192,34 @@ def resume_session(
     return coached(Session.resume(path, say, output, data=data, loader_threads=loader_threads, trust=output.trust))
 
 
-def reopen_study(path: str | Path, data: str | None = None, *, trust: bool = False) -> StudyFolder:
+def reopen_study(
+    path: str | Path,
+    data: str | None = None,
+    *,
+    nets: Mapping[str, nn.Module] | None = None,
+    trust: bool = False,
+) -> StudyFolder:
     """Open the folder of a study or of several seeds, whose data may lie at `data` now, to train the unfinished runs.
+
+    `nets` has the modules by arm, if networks were passed in Python.
 
     Raises:
         UsageError: CN207, CN208, CN212, CN218.
         DataError: CN302, CN306.
     """
-    return study.reopen(path, data=data, trust=trust)
+    return reopen(path, nets, data, trust=trust)
 
 
 def start_seeds(resolved: Plan, options: StudyOptions, output: Output, say: Say) -> StudyFolder:
     """Create the folders of several runs. Raises UsageError CN204, DataError, MachineError."""
     first = resolved.spec.seed
     seeds = range(first, first + (options.seeds or 0))
-    return study.start_seeds(resolved, seeds, output, say, parallel_runs=options.parallel_runs)
+    return start_seeds_of_plan(resolved, seeds, output, say, parallel_runs=options.parallel_runs)
 
 
 def follow_study(
     folder: StudyFolder,
-    display: study.StudyDisplay,
+    display: StudyDisplay,
     output: Output,
     *,
     parallel_runs: int | None = None,
@@ -221,7 +233,18 @@ def follow_study(
         output: How runs are saved.
         parallel_runs: Number of runs in parallel (default: as chosen at the start).
         ray: Address of the Ray cluster that trains the runs, or "auto"; None: this machine.
+
+    Raises:
+        UsageError: CN204, `ray` for modules that were passed in Python; CN211, another process trains the runs.
+        MachineError: CN401, CN403, CN408.
     """
+    if ray is not None and folder.nets:
+        raise UsageError(
+            "CN204",
+            _("a module that is passed in Python is trained in this process, not on a cluster"),
+            where=f"ray={ray!r}",
+            hint=_('"FILE.py:NET" instead of the module can be trained on a cluster'),
+        )
     console = report.tables.console(stderr=True, quiet=output.quiet)
 
     def follow(
@@ -237,7 +260,7 @@ def follow_study(
         yield from session.events()
         session.finish(report.run.write)
 
-    return study.train(
+    return train_study(
         folder,
         display,
         train_run,

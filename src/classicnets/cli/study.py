@@ -19,7 +19,7 @@ from classicnets.text import _, command, plural
 if TYPE_CHECKING:
     from classicnets.api.training import StudyFolder
 
-HELP = "compare networks and settings: several arms, the same seeds, and honest statistics"
+HELP = "compare networks and settings: train several arms with the same seeds, and test the differences"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Run:
 class List:
     """Options of `study list`."""
 
-    runs: str = option("runs", help="folder in which studies are looked for", group="output", metavar="FOLDER")
+    runs: str = option("runs", help="folder of the studies that were started", group="output", metavar="FOLDER")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,8 @@ def resume(args: argparse.Namespace) -> int:
         _("a resumed study keeps its seeds and its folder"),
         command("classicnets", "study", "resume", Path(options.study)),
     )
-    folder = api.training.reopen_study(options.study, options.data, trust=output.trust)
+    folder = api.study.folder(options.study)
+    folder = api.training.reopen_study(folder.path, options.data, trust=output.trust)
     return train(folder, study, output, as_json=args.json)
 
 
@@ -97,14 +98,17 @@ def train_all(folder: StudyFolder, study: StudyOptions, output: Output) -> dict[
     try:
         return api.training.follow_study(folder, display, output, parallel_runs=study.parallel_runs, ray=study.ray)
     except KeyboardInterrupt:
-        console.print(
-            plural(
+        missing, resume_command = len(folder.missing()), command(*folder.resume_command)
+        if missing:
+            message = plural(
                 "stopped; {n} run has no result; to resume: {command}",
                 "stopped; {n} runs have no result; to resume: {command}",
-                len(folder.missing()),
-                command=command(*folder.resume_command),
+                missing,
+                command=resume_command,
             )
-        )
+        else:
+            message = _("stopped; all runs are finished; to compare them: {command}", command=resume_command)
+        console.print(message)
         return None
 
 

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from classicnets.report import markdown
 from classicnets.report.fonts import FigureText
 from classicnets.studies.classifiers import CLASSIFIERS
 from classicnets.studies.features import FEATURES
@@ -40,8 +41,8 @@ class _Arm:
     predict: float | None
 
 
-def table(facts: Mapping[str, Any]) -> str:
-    """Return a Markdown table of all arms, the most accurate first.
+def table(facts: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a Markdown table of all arms, the most accurate first.
 
     Args:
         facts: study.json with its result.
@@ -49,7 +50,7 @@ def table(facts: Mapping[str, Any]) -> str:
     header = (_("method"), _("features"), _("test accuracy"), _("n"), _("fit (s)"), _("predict (s)"))
     rows = [
         (
-            _markdown(_label(arm.method)),
+            markdown.escaped(_label(arm.method)),
             _features_label(arm.features),
             _MISSING if arm.mean is None else _spread(arm.mean, arm.sd),
             str(arm.n),
@@ -58,8 +59,7 @@ def table(facts: Mapping[str, Any]) -> str:
         )
         for arm in sorted(_arms(facts), key=_accuracy, reverse=True)
     ]
-    lines = [header, ("---", "---", "---:", "---:", "---:", "---:"), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return markdown.table(header, rows, range(2, len(header)))
 
 
 def draw(facts: Mapping[str, Any]) -> Figure:
@@ -180,7 +180,3 @@ def _spread(mean: float, sd: float | None) -> str:
 
 def _seconds(value: float | None) -> str:
     return _MISSING if value is None else f"{value:.1f}" if value < 99.95 else f"{value:,.0f}"
-
-
-def _markdown(name: str) -> str:
-    return name.replace("|", "\\|")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from classicnets.studies.summary import spread
+from classicnets.report import markdown
+from classicnets.studies.parallel import Parallelism
+from classicnets.studies.seeds import spread
 from classicnets.text import _, assignments, plural
 from classicnets.values import current_names
 
@@ -82,17 +84,10 @@ def seeds_card(facts: dict[str, Any], *, net: str) -> str:
     """
     result = facts["result"]
     data = _("{name}, fingerprint {fingerprint}", name=facts["data_name"], fingerprint=facts["fingerprint"][:16])
-    parallel = plural(
-        "{n} run in parallel, threads per run: {threads}; {reason}",
-        "{n} runs in parallel, threads per run: {threads}; {reason}",
-        facts["side_by_side"],
-        threads=facts["threads"],
-        reason=facts["why"],
-    )
     rows = [
         *_recipe_rows(facts),
         (_("data"), data),
-        (_("parallel runs"), parallel),
+        (_("parallel runs"), str(Parallelism.of_study(facts))),
         (_("time"), _("from {start} to {end}", start=facts["started_at"], end=facts["finished_at"])),
         (_("machine"), _hardware(facts["machine"], facts["device"])),
         *_software_rows(facts),
@@ -109,9 +104,7 @@ def seeds_card(facts: dict[str, Any], *, net: str) -> str:
             "",
             _verdict(result),
             "",
-            f"| {' | '.join(columns)} |",
-            "| --- | ---: | ---: | ---: | ---: |",
-            *(f"| [{row['seed']}]({row['folder']}) | {_seed_cells(row)} |" for row in result["runs"]),
+            *markdown.table(columns, map(_seed_cells, result["runs"]), range(1, len(columns))),
             "",
             *_table(rows),
             "",
@@ -172,11 +165,13 @@ def _seeds_accuracy(result: dict[str, Any]) -> list[str]:
     return [sentence, plural("{n} of {total} runs failed.", "{n} of {total} runs failed.", failed, total=result["of"])]
 
 
-def _seed_cells(row: dict[str, Any]) -> str:
-    """The figures of a run, or its error."""
+def _seed_cells(row: dict[str, Any]) -> list[str]:
+    """The seed with a link to its folder, and the figures of its run, or its error."""
+    seed = markdown.link(str(row["seed"]), row["folder"])
     if "error" in row:
-        return f"{row['error'].splitlines()[0]} | | |"
-    return f"{row['test_accuracy']:.4f} | {row['train_accuracy']:.4f} | {row['train_loss']:.4f} | {row['seconds']:.1f}"
+        return [seed, markdown.escaped(row["error"].splitlines()[0]), "", "", ""]
+    figures = [f"{row[key]:.4f}" for key in ("test_accuracy", "train_accuracy", "train_loss")]
+    return [seed, *figures, f"{row['seconds']:.1f}"]
 
 
 def _verdict(result: dict[str, Any]) -> str:
@@ -217,4 +212,4 @@ def _software_rows(facts: dict[str, Any]) -> _Rows:
 
 def _table(rows: _Rows) -> list[str]:
     """A Markdown table of names and values."""
-    return ["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)]
+    return markdown.table(["", ""], rows)

@@ -9,7 +9,13 @@ from classicnets.studies.measures import Measure
 from classicnets.studies.verdicts import bound, decimals
 from classicnets.text import _
 
-_DIGITS = {"points": 2, "share": 1, "epochs": 1, "seconds": 1, "images/s": 0}  # after the point; others have four
+_DIGITS = {
+    "points": 2,
+    "share": 1,
+    "epochs": 1,
+    "seconds": 1,
+    "images/s": 0,
+}  # after the point; others have four, and parts of a second three
 
 
 def label(measure: Measure) -> str:
@@ -45,7 +51,8 @@ def value(number: float | None, measure: Measure) -> str:
         return _("not reached")
     if measure.unit == "epochs" and isinstance(number, int):
         return f"{number:,}"
-    return f"{measure.scale * number:,.{_DIGITS.get(measure.unit, 4)}f}"
+    digits = 3 if measure.unit == "seconds" and abs(number) < 1 else _DIGITS.get(measure.unit, 4)
+    return f"{measure.scale * number:,.{digits}f}"
 
 
 def mean(figures: Mapping[str, Any], measure: Measure) -> str:

@@ -14,8 +14,7 @@ from classicnets.report import cards, figures
 from classicnets.report.curves import accuracy_axis, draw_lines
 from classicnets.report.fonts import FigureText
 from classicnets.runs import history
-from classicnets.studies.folder import ONLY_ARM
-from classicnets.studies.study import StudyResults
+from classicnets.studies.results import StudyResults
 from classicnets.text import _, plural
 from classicnets.values import Expected
 
@@ -24,10 +23,11 @@ _TRAIN_COLOR, _TEST_COLOR = "#1f6fb4", "#c8500a"
 
 def write(results: StudyResults) -> None:
     """Write the figure with the curves of all seeds, and the card. Raises MachineError CN401."""
-    plan, rows = results.plans[ONLY_ARM], results.facts["result"]["runs"]
+    plan, rows = results.plan, results.facts["result"]["runs"]
+    assert plan, "several seeds have one plan"
     epochs = {
         seed: [e for e in history.read(run.history) if isinstance(e, Epoch)]
-        for (_arm, seed), run in results.runs.items()
+        for (_arm, seed), run in results.folder.networks().items()
     }
     accuracies = {row["seed"]: row["test_accuracy"] for row in rows if "error" not in row}
     net = plan.net_spec.display_name

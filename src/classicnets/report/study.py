@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Protocol
-
 from matplotlib.figure import Figure
 
 from classicnets.events import Epoch
@@ -13,30 +9,7 @@ from classicnets.files import write_whole
 from classicnets.report import baselines, figures, html_page, study_figures, study_text
 from classicnets.runs import history
 from classicnets.runs.folder import RunFolder
-
-
-class Place(Protocol):
-    """A folder."""
-
-    @property
-    def path(self) -> Path:
-        """Its path."""
-
-
-class StudyResults(Protocol):
-    """A finished study: its folder, the contents of study.json with the result, and its runs by arm and seed."""
-
-    @property
-    def folder(self) -> Place:
-        """The folder of the study."""
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The contents of study.json."""
-
-    @property
-    def runs(self) -> Mapping[tuple[str, int], Place]:
-        """The folders of the runs."""
+from classicnets.studies.results import StudyResults
 
 
 def write(results: StudyResults) -> None:
@@ -63,10 +36,13 @@ def draw(results: StudyResults) -> dict[str, Figure]:
 
 def _epochs(results: StudyResults) -> dict[tuple[str, int], list[Epoch]]:
     """The epochs of the runs of networks; classical methods have none."""
+    folder, facts = results.folder.path, results.facts
     return {
-        (arm, seed): [e for e in history.read(RunFolder(run.path).history) if isinstance(e, Epoch)]
-        for (arm, seed), run in results.runs.items()
-        if "net" in results.facts["arms"][arm]
+        (row["arm"], row["seed"]): [
+            event for event in history.read(RunFolder(folder / row["folder"]).history) if isinstance(event, Epoch)
+        ]
+        for row in facts["result"]["rows"]
+        if "net" in facts["arms"][row["arm"]]
     }
 
 

@@ -8,7 +8,10 @@ from typing import Any
 
 from classicnets.report import baselines, quantities
 from classicnets.report.markdown import block, code, escaped, image, link, table
+from classicnets.studies.definition import flat
+from classicnets.studies.matching import Match
 from classicnets.studies.measures import Measure, measure
+from classicnets.studies.parallel import Parallelism
 from classicnets.text import _, assignments, duration, join, plural
 
 _FINGERPRINT_DIGITS = 16
@@ -145,36 +148,33 @@ def _setup(facts: Mapping[str, Any]) -> list[str]:
         name=code(definition["name"]),
         seeds=join([*map(str, seeds)], _MAX_SEEDS),
     )
-    return [runs, _("Base: {base}.", base=code(assignments(_flat(definition["base"])))), *_data(facts)]
+    return [runs, _("Base: {base}.", base=code(assignments(flat(definition["base"])))), *_training(facts)]
 
 
-def _data(facts: Mapping[str, Any]) -> list[str]:
-    """The data, the recipe and the epochs of the first trained network."""
-    arm = next((arm for arm in facts["arms"].values() if "recipe" in arm), None)
-    if arm is None or arm["train_images"] is None:
+def _training(facts: Mapping[str, Any]) -> list[str]:
+    """How the networks are trained: in a sentence if it is the same for all, else in a table."""
+    networks = {name: arm for name, arm in facts["arms"].items() if arm.get("train_images") is not None}
+    rows = {name: _training_cells(arm) for name, arm in networks.items()}
+    if not rows:
         return []
-    return [
-        plural(
-            "The first network is trained on {n:,} image of {data} with the recipe {recipe}, epochs: {epochs}.",
-            "The first network is trained on {n:,} images of {data} with the recipe {recipe}, epochs: {epochs}.",
-            arm["train_images"],
-            data=escaped(arm["data_name"]),
-            recipe=code(arm["recipe"]),
-            epochs=arm["epochs"],
-        )
-    ]
+    first = next(iter(rows.values()))
+    if any(cells != first for cells in rows.values()):
+        columns = [_("network of the arm"), _("training images"), _("recipe"), _("epochs")]
+        return [_BLANK, *table(columns, [[escaped(name), *cells] for name, cells in rows.items()], {3})]
+    images, recipe, epochs = first
+    sentence = _(
+        "Networks are trained on {images}, recipe {recipe}, epochs: {epochs}.",
+        images=images,
+        recipe=recipe,
+        epochs=epochs,
+    )
+    return [sentence]
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values by dotted names; settings have no prefix, as they are typed."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = prefix if not prefix and key == "settings" else f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            flat |= _flat(value, "" if key == "settings" else f"{name}.")
-        else:
-            flat[name] = value
-    return flat
+def _training_cells(arm: Mapping[str, Any]) -> list[str]:
+    """Training images, recipe and epochs of an arm."""
+    images = plural("{n:,} image of {data}", "{n:,} images of {data}", arm["train_images"], data=arm["data_name"])
+    return [escaped(images), code(arm["recipe"]), str(arm["epochs"])]
 
 
 def _answer(facts: Mapping[str, Any]) -> list[str]:
@@ -264,8 +264,8 @@ def _comparisons(facts: Mapping[str, Any]) -> list[str]:
     rows = [_comparison_cells(comparison) for comparison in comparisons]
     note = _(
         "An estimate is the mean difference of the pairs of runs with the same seed, or the geometric mean of their"
-        " ratios. The interval and p are those of the paired t test, for ratios of the logarithms. The smallest"
-        " difference that is shown is the one that so many pairs of this spread would show in 80 % of such studies."
+        " ratios. The interval and p are those of the paired t test, for ratios of the logarithms. The column"
+        " *smallest shown* has the difference that as many pairs with this spread would show in 80 % of such studies."
     )
     corrected = plural(
         "Holm's correction is for {n} comparison that has a test.",
@@ -280,7 +280,7 @@ def _classic(facts: Mapping[str, Any], prefix: str) -> list[str]:
     """The table and the figure of classical methods, if there are any."""
     if not has_classical_arms(facts):
         return []
-    return _parts(baselines.table(facts).splitlines(), _figure(facts, "baselines", prefix))
+    return _parts(baselines.table(facts), _figure(facts, "baselines", prefix))
 
 
 def pair_label(comparison: Mapping[str, Any], compared: Measure) -> str:
@@ -339,28 +339,8 @@ def _reported(facts: Mapping[str, Any]) -> list[str]:
 def _matched(facts: Mapping[str, Any]) -> list[str]:
     """A sentence for each arm whose width was changed."""
     target = next(iter(facts["arms"]))
-    sentences = []
-    for name, arm in facts["arms"].items():
-        if match := arm.get("matched"):
-            values = {
-                "arm": escaped(name),
-                "width": match["width"],
-                "value": match["value"],
-                "share": abs(match["value"] / match["target"] - 1),
-                "target": match["target"],
-                "name": escaped(target),
-            }
-            if match["what"] == "macs":
-                sentence = _(
-                    "{arm}: width {width:.4g}, {value:,} MACs, {share:.2%} from the {target:,} of {name}.", **values
-                )
-            else:
-                sentence = _(
-                    "{arm}: width {width:.4g}, {value:,} parameters, {share:.2%} from the {target:,} of {name}.",
-                    **values,
-                )
-            sentences.append(f"- {sentence}")
-    return sentences
+    matches = {name: Match(**arm["matched"]) for name, arm in facts["arms"].items() if arm.get("matched")}
+    return [f"- {escaped(name)}: {escaped(match.line(target))}." for name, match in matches.items()]
 
 
 def _scope(facts: Mapping[str, Any]) -> list[str]:
@@ -372,13 +352,6 @@ def _cost(facts: Mapping[str, Any]) -> list[str]:
     result, machine = facts["result"], facts["machine"]
     versions = machine["versions"]
     packages = ", ".join(f"{name} {version}" for name, version in versions.items() if version != "missing")
-    parallel = plural(
-        "{n} run in parallel, threads per run: {threads}; {reason}",
-        "{n} runs in parallel, threads per run: {threads}; {reason}",
-        facts["side_by_side"],
-        threads=facts["threads"],
-        reason=facts["why"],
-    )
     time = plural(
         "{time} of training for {n} run",
         "{time} of training for {n} runs together",
@@ -390,7 +363,7 @@ def _cost(facts: Mapping[str, Any]) -> list[str]:
         _("time"): time,
         _("date"): dates,
         _("machine"): _machine(facts),
-        _("parallel runs"): parallel,
+        _("parallel runs"): str(Parallelism.of_study(facts)),
         _("versions"): packages,
         _("data"): _("fingerprint {fingerprint}", fingerprint=facts["fingerprint"][:_FINGERPRINT_DIGITS]),
     }

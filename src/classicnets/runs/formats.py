@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from classicnets.models.registry import NETS
-from classicnets.models.variants import CHOICES
+from classicnets.models.variants import CHOICES, MAX_WIDTH, MIN_WIDTH, PROBABILITIES
 from classicnets.recipes import rules
 from classicnets.runs.net_spec import NetSpec
 from classicnets.schema import (
@@ -25,11 +25,10 @@ from classicnets.schema import (
     Several,
     Text,
     Whole,
-    check,
     optional,
     record,
 )
-from classicnets.spec import EXPORT_INPUTS, ON_BAD_IMAGE, RunSpec
+from classicnets.spec import EXPORT_INPUTS, RunSpec
 from classicnets.text import _, shape
 from classicnets.values import MAX_SIDE, Expected, Preprocess, Recipe, stored_names
 
@@ -46,7 +45,12 @@ _CALIBRATION: dict[str, Kind] = {
 _CLASSES = Several(Text(most=1000, least=1), most=_MAX_CLASSES, least=1)
 _CHANNEL_VALUES = Several(Real(-1e6, 1e6), most=4, least=1)
 _SIDE = Whole(1, MAX_SIDE)
-_CHOICES_OF_LAYERS: dict[str, Kind] = {key: Choice(values) for key, values in CHOICES.items()}
+_VARIATION: dict[str, Kind] = {
+    **{key: Choice(values) for key, values in CHOICES.items()},
+    **dict.fromkeys(PROBABILITIES, _SHARE),
+    "width": Real(MIN_WIDTH, MAX_WIDTH),
+    "output": Text(most=1000),
+}
 _CHOICES_OF_SETTINGS: dict[str, Kind] = {key: Choice(values) for key, values in rules.CHOICES.items()}
 
 _NET = record(
@@ -58,11 +62,7 @@ _NET = record(
         "num_classes": Whole(0, _MAX_CLASSES),
         "in_channels": Whole(0, 4),
         "image_size": Whole(0, MAX_SIDE),
-        "variation": Record(
-            {**_CHOICES_OF_LAYERS, "dropout": Real(0, 1), "output": Text(most=1000)},
-            frozenset({*_CHOICES_OF_LAYERS, "dropout", "output"}),
-            closed=True,
-        ),
+        "variation": Record(_VARIATION, frozenset(_VARIATION), closed=True),
     },
     closed=True,
 )
@@ -235,99 +235,6 @@ SEEDS = Record(
         ),
     },
     frozenset({"result"}),
-)
-
-_ARM = Mapped(Anything())
-_STUDY_RESULT = Record(
-    {
-        "seconds": Real(0, 1e12),
-        "rows": Several(Record({"arm": Text(most=100), "seed": Whole(), "folder": Text(most=1000)})),
-        "arms": Mapped(Mapped(Anything())),
-        "comparisons": Several(Mapped(Anything())),
-    }
-)
-STUDY = Record(
-    {
-        **SEEDS.kinds,
-        "definition": optional(
-            Record(
-                {
-                    "name": Text(most=100),
-                    "question": Text(most=1000),
-                    "seeds": Several(Whole(), least=1),
-                    "measures": Several(Text(most=100), least=1),
-                    "match": Text(most=100),
-                    "scope": Text(),
-                    "base": Mapped(Anything()),
-                    "arms": Mapped(_ARM),
-                    "compare": Several(
-                        Record(
-                            {"arms": Several(Text(most=100), most=2, least=2), "claim": optional(Real())}, closed=True
-                        )
-                    ),
-                    "reported": Several(
-                        Record({key: Text(most=1000) for key in ("what", "value", "source")}, closed=True)
-                    ),
-                },
-                closed=True,
-            )
-        ),
-        "arms": Mapped(_ARM, most=1000),
-        "machine": Mapped(Anything()),
-        "result": Mapped(Anything()),
-    },
-    frozenset({"result", "machine", "net", "recipe"}),
-)
-
-
-def check_study(facts: dict[str, Any]) -> None:
-    """Check the result of a study, whose form depends on whether arms are compared. Raises ValueError."""
-    if "result" in facts:
-        check(facts["result"], SEEDS.kinds["result"] if facts["definition"] is None else _STUDY_RESULT)
-
-
-_CLASSIC_SPEC = Record(
-    {
-        "classifier": Text(most=100),
-        "features": Text(most=100),
-        "data": Text(),
-        "limit": optional(Whole(1, _MAX_COUNT)),
-        "validation": _SHARE,
-        "seed": Whole(),
-        "on_bad_image": Choice(ON_BAD_IMAGE),
-        "image_size": optional(_SIDE),
-    },
-    closed=True,
-)
-_OPTIONAL_IN_CLASSIC = frozenset(
-    {"finished_at", "threads", "parameters", "data_name", "fingerprint", "classes", "train_images", "result"}
-)
-CLASSIC = Record(
-    {
-        "spec": _CLASSIC_SPEC,
-        "command": Text(most=1_000_000),
-        "started_at": Text(most=1000),
-        "finished_at": Text(most=1000),
-        "machine": Mapped(Anything()),
-        "threads": Whole(1, 100_000),
-        "parameters": Mapped(Anything()),
-        "data_name": Text(most=1000),
-        "fingerprint": Text(most=1000),
-        "classes": _CLASSES,
-        "train_images": _COUNT,
-        "result": Record(
-            {
-                "test_accuracy": _SHARE,
-                "test_loss": optional(Real()),
-                "train_accuracy": _SHARE,
-                "fit_seconds": Real(0, 1e12),
-                "predict_seconds": Real(0, 1e12),
-                "n": _COUNT,
-                "confusion": Several(Several(_COUNT)),
-            }
-        ),
-    },
-    _OPTIONAL_IN_CLASSIC,
 )
 
 TRAINED_IMAGES = Record(

@@ -1,28 +1,28 @@
-"""Resolves the arms of a study to plans, matches their sizes, and refuses arms that cannot be compared."""
+"""Resolves the arms of a study to plans, and matches their sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, cast
 
 from torch import nn
 
 from classicnets.errors import UsageError
 from classicnets.models.variants import vary
-from classicnets.options import option_fields
 from classicnets.spec import RunSpec, run_spec
-from classicnets.studies.classic import ClassicSpec
-from classicnets.studies.definition import Definition
+from classicnets.studies.classic_spec import ClassicSpec
+from classicnets.studies.comparable import check_measures, check_pairs, invalid
+from classicnets.studies.definition import Definition, flat
 from classicnets.studies.matching import Match, What, match
-from classicnets.studies.measures import OF_CLASSIC, measure
-from classicnets.text import _, assignments, command
+from classicnets.text import _, assignments
 from classicnets.training import plan as planning
 from classicnets.training.plan import Plan
 
 _OF_STUDY = ("seed", "keep_epochs")  # what the study decides, not its arms
-_ANY_ARM = "base"
+_BASE = "base"
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,9 @@ class Arm:
         return plan.net_spec.display_name if isinstance(plan, Plan) else f"{plan.classifier}, {plan.features}"
 
     def to_dict(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the facts of an arm in study.json.
-
-        Args:
-            changes: what it changes, as the study says it.
-        """
+        """Return the facts of an arm in study.json; `changes` is what the definition says that it changes."""
         plan, matched = self.plan, self.matched
-        changed = [f"{key}={value}" for key, value in _flat(changes).items()]
+        changed = [f"{key}={value}" for key, value in flat(changes).items()]
         if isinstance(plan, ClassicSpec):
             names = {"classifier": plan.classifier, "features": plan.features}
             return {**names, "changes": changed, "data_name": plan.data, "limit": plan.limit, "matched": None}
@@ -90,13 +86,12 @@ def resolve(definition: Definition, *, trust: bool = False) -> dict[str, Arm]:
     arms: dict[str, Arm] = {}
     for name in definition.arms:
         arms[name] = Arm(_classic(definition, name) or planner.plan(name))
-        _check_measures(definition, name, arms[name].plan)
+        check_measures(definition, name, arms[name].plan)
     if definition.match:
         plans = {name: arm.plan for name, arm in arms.items() if isinstance(arm.plan, Plan)}
         for name, found in match(plans, cast(What, definition.match), planner.plan).items():
             arms[name] = Arm(plans[name] if found.width == 1 else planner.plan(name, found.width), found)
-    _check_same_images(definition, arms)
-    _check_differences(definition, arms)
+    check_pairs(definition, {name: arm.plan for name, arm in arms.items()})
     return arms
 
 
@@ -122,12 +117,12 @@ class _Planner:
     @cached_property
     def base(self) -> Plan | None:
         """The plan of the base run; None if it has no network."""
-        values = _arguments(self.definition.base, _ANY_ARM)
-        return self._resolved(*self._spec(values), _ANY_ARM) if values.get("net") is not None else None
+        values = _arguments(self.definition.base, _BASE)
+        return self._resolved(*self._spec(values), _BASE) if values.get("net") is not None else None
 
     def plan(self, name: str, width: float = 1.0) -> Plan:
         """Return the plan of an arm whose network is `width` times as wide as the arm says."""
-        base = _arguments(self.definition.base, _ANY_ARM)
+        base = _arguments(self.definition.base, _BASE)
         arm = _arguments(self.definition.arms[name], name)
         merged = {**base, **arm, **{key: {**base[key], **arm[key]} for key in ("settings", "variation")}}
         if not {"net", "recipe"} & arm.keys() and self.base is not None:
@@ -139,14 +134,21 @@ class _Planner:
     def _spec(self, values: dict[str, Any]) -> tuple[RunSpec, nn.Module | None]:
         """The RunSpec of these arguments, and the module if one was passed in Python."""
         given = {**values, "seed": self.definition.seeds[0]}
-        net = given.pop("net", None)
+        net = self._located(given.pop("net", None))
         if net is None:
-            raise _invalid(
+            raise invalid(
                 _("the study {name} has no network", name=self.definition.name),
                 _('[base] needs net = NAME or net = "file.py:net", unless every arm has one'),
                 'net = "lenet_d2l"',
             )
         return run_spec(net, **given)
+
+    def _located(self, net: Any) -> Any:
+        """A network in a Python file beside the study with its full path; others as they are."""
+        if self.definition.file and isinstance(net, str) and ".py:" in net:
+            path = self.definition.folder / net
+            return str(path) if Path(str(path).rpartition(":")[0]).is_file() else net
+        return net
 
     def _resolved(self, spec: RunSpec, net: nn.Module | None, name: str) -> Plan:
         """The plan of a RunSpec; a module is varied here."""
@@ -172,7 +174,7 @@ def _arguments(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     known = {f.name for f in fields(RunSpec)}
     own = {key: value for key, value in values.items() if key in known}
     if wrong := [key for key in _OF_STUDY if key in own]:
-        raise _invalid(
+        raise invalid(
             _("{place} has {key}, which the study decides", place=name, key=wrong[0]),
             _("all arms are trained with the same seeds"),
             "seeds = [3, 4, 5]" if wrong == ["seed"] else _("remove {key}", key=wrong[0]),
@@ -185,97 +187,9 @@ def _arguments(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     settings = [(key, value) for key, value in settings if not key.startswith("net.")]
     for pairs, prefix in ((settings, ""), (variation, "net.")):
         if twice := [key for i, (key, _value) in enumerate(pairs) if key in dict(pairs[:i])]:
-            raise _invalid(
+            raise invalid(
                 _("{place} has {key} twice", place=name, key=prefix + twice[0]),
                 _("settings, variation and the keys beside them are the same settings"),
                 _("remove one of them"),
             )
     return {**own, "settings": dict(settings), "variation": dict(variation)}
-
-
-def _check_measures(definition: Definition, name: str, plan: Plan | ClassicSpec) -> None:
-    """Refuse a measure that needs validation images if the arm holds none out."""
-    for text in definition.measures:
-        curve = measure(text).curve
-        if not isinstance(plan, Plan):
-            if text not in OF_CLASSIC:
-                raise _invalid(
-                    _("{measure!r} is a measure of networks, and the arm {name} has none", measure=text, name=name),
-                    _("a classical method has {names}", names=", ".join(OF_CLASSIC)),
-                    'measure = "test_accuracy"',
-                )
-        elif curve.startswith("validation") and plan.recipe.monitor != "validation":
-            raise _invalid(
-                _("{measure!r} needs validation images, and the arm {name} has none", measure=text, name=name),
-                _("the test split is evaluated at the end only, and selects nothing"),
-                'settings = { validation = 0.1, monitor = "validation" }',
-            )
-
-
-def _check_same_images(definition: Definition, arms: Mapping[str, Arm]) -> None:
-    """Refuse arms that are compared, but tested on different images."""
-    for pair in definition.compare:
-        first, second = (arms[name].plan for name in pair.arms)
-        if first.data != second.data:
-            raise _invalid(
-                _("the arms {first} and {second} have different test images", first=pair.arms[0], second=pair.arms[1]),
-                _("{first} and {second}", first=first.data, second=second.data),
-                _("give data in [base] only, or compare arms with the same data"),
-            )
-
-
-def _check_differences(definition: Definition, arms: Mapping[str, Arm]) -> None:
-    """Refuse arms that are compared, but the same."""
-    for pair in definition.compare:
-        first, second = (arms[name].plan for name in pair.arms)
-        if not _are_equal(first, second):
-            continue
-        changes = assignments({**_flat(definition.arms[pair.arms[0]]), **_flat(definition.arms[pair.arms[1]])})
-        named = first.net_spec.argument if isinstance(first, Plan) and first.net is None else ""
-        network = command("classicnets", "show", named) if named else ""
-        raise _invalid(
-            _("the arms {first} and {second} are the same", first=pair.arms[0], second=pair.arms[1]),
-            _("{changes} changes nothing: both have the same network and the same settings", changes=changes)
-            if changes
-            else _("neither of them changes anything"),
-            _("{command}   # shows the network", command=network) if network else _("change something in one arm"),
-        )
-
-
-def _are_equal(first: Plan | ClassicSpec, second: Plan | ClassicSpec) -> bool:
-    """Whether two plans train the same network in the same way."""
-    if not isinstance(first, Plan) or not isinstance(second, Plan):
-        return first == second
-
-    def settings(plan: Plan) -> tuple[Any, ...]:
-        ignored = {"net", "settings", "variation", "recipe", "data"}
-        spec = {f.name: getattr(plan.spec, f.name) for f in option_fields(RunSpec) if f.name not in ignored}
-        recipe = replace(plan.recipe, source="", net="", variation=(), expected=None, deviations=())
-        return spec, recipe, plan.data, plan.weights
-
-    if settings(first) != settings(second):
-        return False
-    if first.net is not None or second.net is not None:
-        return first.net is second.net or str(first.net) == str(second.net)
-    if first.net_spec == second.net_spec:
-        return True
-    is_same_net = replace(first.net_spec, variation={}) == replace(second.net_spec, variation={})
-    return is_same_net and str(first.net_spec.build_for_shapes()) == str(second.net_spec.build_for_shapes())
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as one: {"net": {"pool": "max"}} is {"net.pool": "max"}; settings have no prefix."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            inner = {"settings": "", "variation": "net."}.get(key, f"{prefix}{key}.")
-            flat |= _flat(value, inner)
-        else:
-            flat[prefix + key] = getattr(value, "__name__", None) or (
-                type(value).__name__ if isinstance(value, nn.Module) else value
-            )
-    return flat
-
-
-def _invalid(what: str, why: str, hint: str) -> UsageError:
-    return UsageError("CN217", what, why=why, hint=hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,35 +14,13 @@ from typing import Any, Self
 from classicnets import schema
 from classicnets.errors import UsageError
 from classicnets.files import user_path
-from classicnets.schema import Anything, Choice, Either, Mapped, Real, Record, Several, Text, Whole, optional
+from classicnets.schema import Anything, Choice, Either, Kind, Mapped, Record, Several, Text, Whole, record
 from classicnets.studies.measures import measure
 from classicnets.text import _, command, nearest
 
 MATCHES = ("", "parameters", "macs")
 MAX_RUNS = 10_000
-_NAME = Text(most=100, least=1)
-_ARM = Mapped(Anything())
-_COMPARE = Record(
-    {"arms": Several(_NAME, most=2, least=2), "claim": optional(Real())}, frozenset({"claim"}), closed=True
-)
-_REPORTED = Record({key: Text(most=1000, least=1) for key in ("what", "value", "source")}, closed=True)
-_FILE = Record(
-    {
-        "name": _NAME,
-        "question": Text(most=1000, least=1),
-        "seeds": Either((Whole(1, MAX_RUNS), Several(Whole(), most=MAX_RUNS, least=1))),
-        "measure": Either((_NAME, Several(_NAME, most=20, least=1))),
-        "match": Choice(MATCHES),
-        "scope": Text(),
-        "base": Mapped(Anything()),
-        "arms": Mapped(_ARM, most=1000),
-        "grid": Mapped(Anything(), most=20),
-        "compare": Several(_COMPARE, most=1000),
-        "reported": Several(_REPORTED, most=100),
-    },
-    frozenset({"measure", "match", "scope", "arms", "grid", "compare", "reported"}),
-    closed=True,
-)
+_MAX_NAME = 200  # bytes; a name of a folder has at most 255, with a number or the suffix of a temporary one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +49,8 @@ class Definition:
 
     `base` has arguments of `cn.train`: fields of RunSpec and settings of the recipe. Each arm has those that it
     changes. The first of the `measures` answers the question. With `match`, the other arms get as many parameters or
-    MACs as the first one. `scope` says how far the results can be transferred.
+    MACs as the first one. `scope` says how far the results can be transferred. `file` is the file of the study or the
+    name of a preset; networks in Python files lie relative to it.
     """
 
     name: str
@@ -83,6 +63,7 @@ class Definition:
     match: str = ""
     reported: tuple[Reported, ...] = ()
     scope: str = ""
+    file: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON. A module that was passed in Python has the name of its type."""
@@ -97,16 +78,20 @@ class Definition:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the inverse of `to_dict`."""
+        """Return the inverse of `to_dict`, except for modules that were passed in Python."""
         return cls(
             **{
                 **values,
-                "seeds": tuple(values["seeds"]),
-                "measures": tuple(values["measures"]),
-                "compare": tuple(Compare(arms=(*pair["arms"],), claim=pair["claim"]) for pair in values["compare"]),
-                "reported": tuple(Reported(**row) for row in values["reported"]),
+                **{key: tuple(values[key]) for key in ("seeds", "measures") if key in values},
+                "compare": tuple(Compare(**{**pair, "arms": (*pair["arms"],)}) for pair in values.get("compare", ())),
+                "reported": tuple(Reported(**row) for row in values.get("reported", ())),
             }
         )
+
+    @property
+    def folder(self) -> Path:
+        """The folder relative to which the files of networks lie."""
+        return presets().get(self.file, Path(self.file)).absolute().parent
 
     def with_seeds(self, seeds: int | None) -> Self:
         """Return a copy with this number of seeds, which continue those of the study; None: as they are."""
@@ -115,13 +100,68 @@ class Definition:
         return replace(self, seeds=(*self.seeds, *range(max(self.seeds) + 1, max(self.seeds) + seeds))[:seeds])
 
 
+class _MeasureName(Kind):
+    """The name of a measure."""
+
+    allowed = property(lambda _self: _("the name of a measure"))
+
+    def accepts(self, value: Any) -> bool:
+        try:
+            return isinstance(value, str) and bool(measure(value).name)
+        except ValueError:
+            return False
+
+
+_NAME, _TEXT = Text(most=100, least=1), Text(most=1000, least=1)
+DEFINITION = record(  # in study.json
+    Definition,
+    {
+        "name": _NAME,
+        "question": _TEXT,
+        "seeds": Several(Whole(), most=MAX_RUNS, least=1),
+        "arms": Mapped(Mapped(Anything()), most=1000),
+        "measures": Several(_MeasureName(), most=20, least=1),
+        "compare": Several(record(Compare, {"arms": Several(_NAME, most=2, least=2)}, closed=True), most=1000),
+        "match": Choice(MATCHES),
+        "reported": Several(record(Reported, dict.fromkeys(("what", "value", "source"), _TEXT), closed=True), most=100),
+    },
+    closed=True,
+)
+_FILE = Record(  # of the user
+    {
+        **{key: kind for key, kind in DEFINITION.kinds.items() if key not in {"file", "measures"}},
+        "seeds": Either((Whole(1, MAX_RUNS), DEFINITION.kinds["seeds"])),
+        "measure": Either((_NAME, Several(_NAME, most=20, least=1))),
+        "grid": Mapped(Anything(), most=20),
+    },
+    frozenset({"measure", "match", "scope", "arms", "grid", "compare", "reported"}),
+    closed=True,
+)
+
+
 def _plain(values: Any) -> Any:
-    """Values that JSON has: paths as text, modules as the names of their types."""
+    """Values that JSON has: paths as text, functions by their names, modules by the names of their types."""
     if isinstance(values, Mapping):
         return {str(key): _plain(value) for key, value in values.items()}
     if isinstance(values, list | tuple):
         return [_plain(value) for value in values]
-    return values if isinstance(values, str | int | float | bool | None) else getattr(values, "__name__", str(values))
+    if isinstance(values, str | int | float | bool | Path | None):
+        return str(values) if isinstance(values, Path) else values
+    return getattr(values, "__name__", type(values).__name__)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of a base run or of an arm by the names with which `--set` takes them.
+
+    {"net": {"pool": "max"}, "settings": {"lr": 0.1}} is {"net.pool": "max", "lr": 0.1}.
+    """
+    settings: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            settings |= flat(value, {"settings": "", "variation": "net."}.get(key, f"{prefix}{key}."))
+        else:
+            settings[prefix + key] = value
+    return settings
 
 
 def presets() -> dict[str, Path]:
@@ -150,18 +190,10 @@ def find(study: str | Path) -> Path:
     )
 
 
-def read(path: Path, content: str | None = None) -> Definition:
-    """Read a study file.
-
-    Args:
-        path: the file; files of networks that it names lie relative to its folder.
-        content: its content, if it was read already.
-
-    Raises:
-        UsageError: CN217, it cannot be read, or it does not define a study; with all reasons.
-    """
+def read(path: Path) -> Definition:
+    """Return the study in a file. Raises UsageError CN217 with all reasons."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8") if content is None else content)
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(
             "CN217",
@@ -170,16 +202,15 @@ def read(path: Path, content: str | None = None) -> Definition:
             why=error.strerror or str(error) if isinstance(error, OSError) else str(error),
             hint=_("{command}   # prints a study to start from", command="classicnets study show pooling"),
         ) from error
-    return make(values, str(path), path.absolute().parent)
+    return make(values, path.stem if presets().get(path.stem) == path else str(path))
 
 
-def make(values: Mapping[str, Any], where: str = "", folder: Path | None = None) -> Definition:
+def make(values: Mapping[str, Any], file: str = "") -> Definition:
     """Return the study that plain values define.
 
     Args:
         values: as in a TOML file.
-        where: its file, for errors.
-        folder: the folder in which files of networks lie.
+        file: its file, or the name of a preset.
 
     Raises:
         UsageError: CN217, with all reasons.
@@ -189,25 +220,25 @@ def make(values: Mapping[str, Any], where: str = "", folder: Path | None = None)
         raise UsageError(
             "CN217",
             _("this does not define a study"),
-            where=where or _("the values that were passed"),
+            where=file or _("the values that were passed"),
             why="\n".join(problems),
             hint=_("{command}   # prints a study to start from", command="classicnets study show pooling"),
         )
-    seeds, measures = values["seeds"], values.get("measure", "test_accuracy")
-    arms = {name: _located(arm, folder) for name, arm in _all_arms(values).items()}
+    seeds, measures, arms = values["seeds"], values.get("measure", "test_accuracy"), _all_arms(values)
     first = next(iter(arms))
     compare = values.get("compare") or [{"arms": [first, name]} for name in arms if name != first]
     return Definition(
         name=values["name"],
         question=values["question"],
         seeds=tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
-        base=_located(values["base"], folder),
+        base=values["base"],
         arms=arms,
-        measures=(measures,) if isinstance(measures, str) else tuple(measures),
+        measures=tuple(measure(name).name for name in ([measures] if isinstance(measures, str) else measures)),
         compare=tuple(Compare(arms=(pair["arms"][0], pair["arms"][1]), claim=pair.get("claim")) for pair in compare),
         match=values.get("match", ""),
         reported=tuple(Reported(**row) for row in values.get("reported", ())),
         scope=values.get("scope", ""),
+        file=file,
     )
 
 
@@ -228,23 +259,30 @@ def _problems(values: Mapping[str, Any]) -> Iterator[str]:
     arms = _all_arms(values)
     if not arms:
         yield _("there is no arm; a study has [arms.NAME] for each, or [grid] with lists of values")
+    if not _is_folder_name(values["name"]):
+        yield _("the name {name!r} cannot be the name of a folder", name=values["name"])
     for name in arms:
-        if name in {".", ".."} or any(c in name for c in "/\\\0\n") or name.startswith("."):
+        if not _is_folder_name(name):
             yield _("the arm {name!r} cannot be the name of a folder", name=name)
     for key, choices in _grid_of(values).items():
         if not isinstance(choices, list) or not choices:
             yield _("grid.{key} must be a list of values", key=key)
     if isinstance(values["seeds"], list) and len({*values["seeds"]}) < len(values["seeds"]):
         yield _("seeds has a number twice, so that a run would count twice")
-    named = [values["measure"]] if isinstance(values.get("measure"), str) else values.get("measure", [])
-    for name in named:
+    given = values.get("measure", [])
+    names = list[str]()
+    for text in [given] if isinstance(given, str) else given:
         try:
-            measure(name)
+            names.append(measure(text).name)
         except ValueError as error:
             yield str(error)
-    if len({*named}) < len(named):
+    if len({*names}) < len(names):
         yield _("measure has a name twice")
     yield from _compare_problems(values.get("compare", []), arms)
+
+
+def _is_folder_name(name: str) -> bool:
+    return not name.startswith(".") and not {*"/\\\0\n"} & {*name} and 0 < len(os.fsencode(name)) <= _MAX_NAME
 
 
 def _compare_problems(pairs: Sequence[Mapping[str, Any]], arms: Mapping[str, Any]) -> Iterator[str]:
@@ -284,11 +322,3 @@ def _grid_of(values: Mapping[str, Any]) -> dict[str, Any]:
     nested = {key: value for key, value in grid.items() if isinstance(value, Mapping)}
     flat = {f"{key}.{name}": value for key, table in nested.items() for name, value in table.items()}
     return {**flat, **{key: value for key, value in grid.items() if key not in nested}}
-
-
-def _located(values: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
-    """The values, where a network in a file beside the study has its full path."""
-    net = values.get("net")
-    if folder and isinstance(net, str) and ".py:" in net and (folder / net.rpartition(":")[0]).is_file():
-        return {**values, "net": str(folder / net)}
-    return dict(values)

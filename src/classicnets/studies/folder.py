@@ -17,13 +17,11 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from classicnets import checksum, schema
-from classicnets.errors import UsageError
+from classicnets import checksum
 from classicnets.files import write_json
-from classicnets.runs import formats
 from classicnets.runs.folder import RunFolder
+from classicnets.studies import formats
 from classicnets.studies.classic import ClassicRun
-from classicnets.text import _
 
 Key = tuple[str, int]  # of a run: its arm and its seed
 StudyRun: TypeAlias = RunFolder | ClassicRun
@@ -63,31 +61,12 @@ class StudyFolder:
         """The statistics of several seeds as text."""
         return self.path / "card.md"
 
-    @property
-    def report(self) -> Path:
-        """The report of a study as text; `report.html` has the same."""
-        return self.path / "report.md"
-
     def read(self) -> dict[str, Any]:
         """Return the facts. Raises UsageError CN207 if they are not valid, or were changed."""
-        file = self.file
-        is_old = file.name == _OLD_FILE
-        try:
-            kind = formats.SEEDS if is_old else formats.STUDY
-            facts: dict[str, Any] = schema.read(file.read_bytes(), kind)
-            if not is_old:
-                formats.check_study(facts)
-            if facts.get(checksum.KEY, "") not in ["", checksum.of_values(facts)] and not self.trust:
-                raise ValueError(_("its checksum is not that of its contents"))
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                "CN207",
-                _("{name} cannot be read, is not valid, or was changed", name=file.name),
-                where=str(file),
-                why=str(error),
-                hint=(_("copy the folder again"), _("{option}   # uses a changed file", option="--trust")),
-            ) from error
-        return _current(facts) if is_old else facts
+        if self.file.name != _OLD_FILE:
+            return formats.read(self.file, formats.study, trust=self.trust)
+        facts = formats.read(self.file, lambda _: formats.SEEDS, trust=True)  # version 0.1 wrote no checksum
+        return {**facts, "definition": None, "arms": {ONLY_ARM: {}}}
 
     def write(self, facts: dict[str, Any]) -> None:
         """Replace study.json atomically."""
@@ -131,8 +110,3 @@ def run_name(arm: str, seed: int) -> str:
 def is_study(path: Path) -> bool:
     """Whether a folder is that of a study, or of several seeds."""
     return (path / "study.json").is_file() or (path / _OLD_FILE).is_file()
-
-
-def _current(facts: dict[str, Any]) -> dict[str, Any]:
-    """The facts of seeds.json in the form of study.json."""
-    return {**facts, "definition": None, "arms": {ONLY_ARM: {}}}

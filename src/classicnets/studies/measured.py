@@ -1,7 +1,8 @@
-"""Computes the measures of a finished run: from its result, its history, or by its final weights on training images."""
+"""Computes the measures of a finished run: from its result, its history, or with its final weights."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -12,15 +13,15 @@ import torch
 from torch import nn
 
 from classicnets import schema
-from classicnets.datasets.types import ImageSplits
-from classicnets.evaluation.predictor import Predictor
+from classicnets.datasets.types import ImageSplits, Split
+from classicnets.evaluation.predictor import Predictor, batch_size
 from classicnets.events import Epoch
 from classicnets.files import write_json
 from classicnets.models.modules import complete, unwrap
 from classicnets.runs import checkpoint, history
 from classicnets.runs.folder import RunFolder
 from classicnets.schema import Real, Record, Several, Whole, optional
-from classicnets.studies.activity import Activity, watch
+from classicnets.studies.activity import watch
 from classicnets.studies.classic import ClassicRun
 from classicnets.studies.measures import CURVES, Measure
 from classicnets.text import command
@@ -28,15 +29,16 @@ from classicnets.training.begin import training_and_validation
 from classicnets.training.plan import Plan
 
 TRAIN_IMAGES = 10_000  # on which the final weights are evaluated, at most
-_OF_WEIGHTS = ("train_accuracy", "generalization_gap", "dead_units", "sparsity")
-
-_SHARE = Real(0, 1)
-_FILE = Record(
+_ON_TRAIN_IMAGES = ("train_accuracy", "dead_units", "sparsity")
+_TIME = "predict_seconds"
+_FILE = Record(  # measures.json
     {
         "of": Several(optional(Real())),
         "images": Whole(0),
-        **dict.fromkeys(("train_accuracy", "dead_units", "sparsity"), _SHARE),
-    }
+        **dict.fromkeys(_ON_TRAIN_IMAGES, Real(0, 1)),
+        _TIME: Real(0, 1e12),
+    },
+    frozenset({"images", *_ON_TRAIN_IMAGES, _TIME}),
 )
 
 
@@ -61,23 +63,17 @@ def measured(
         net: the module, if it was passed in Python.
         trust: whether changed files are used.
     """
-    result = run.read()["result"]
+    result, names = run.read()["result"], {each.name for each in measures}
     epochs = [event for event in history.read(run.history) if isinstance(event, Epoch)]
-    of_weights = {name: value for name, value in result.items() if name == "test_accuracy"}
-    if any(each.name in _OF_WEIGHTS for each in measures):
-        of_weights |= _of_weights(run, plan, read, net, trust=trust)
-        of_weights["generalization_gap"] = of_weights["train_accuracy"] - result["test_accuracy"]
-    values: dict[str, float | None] = {}
-    for each in measures:
-        if each.curve:
-            values[each.name] = reached(epochs, each)
-        elif each.name == "images_per_second":
-            values[each.name] = float(np.median([epoch.images_per_second for epoch in epochs]))
-        elif each.name in _OF_WEIGHTS:
-            values[each.name] = of_weights[each.name]
-        else:
-            values[each.name] = result[each.name]
-    return values
+    needed = {*_ON_TRAIN_IMAGES, _TIME} & names
+    if "generalization_gap" in names:
+        needed.add("train_accuracy")
+    known = {**result, **_of_weights(run, plan, needed, read, net, trust=trust)}  # the file has another train accuracy
+    if "generalization_gap" in names:
+        known["generalization_gap"] = known["train_accuracy"] - result["test_accuracy"]
+    if "images_per_second" in names:
+        known["images_per_second"] = float(np.median([epoch.images_per_second for epoch in epochs]))
+    return {each.name: reached(epochs, each) if each.curve else known[each.name] for each in measures}
 
 
 def measured_classic(run: ClassicRun, measures: Sequence[Measure]) -> dict[str, float | None]:
@@ -108,43 +104,65 @@ def reached(epochs: Sequence[Epoch], each: Measure) -> float | None:
 
 
 def _of_weights(
-    run: RunFolder, plan: Plan, read: Callable[[Plan], ImageSplits], net: nn.Module | None, *, trust: bool
+    run: RunFolder,
+    plan: Plan,
+    needed: set[str],
+    read: Callable[[Plan], ImageSplits],
+    net: nn.Module | None,
+    *,
+    trust: bool,
 ) -> dict[str, float]:
-    """Accuracy and activity of the final weights on training images without augmentation."""
-    file = run.path / "measures.json"
-    facts = run.read()
-    kept = _kept(file, facts["result"])
-    if kept is not None:
-        return kept
-    splits = read(plan)
-    indices, _validation = training_and_validation(splits, plan)
-    images = splits.train.subset(np.sort(indices[:TRAIN_IMAGES]))
-    weights = run.weights_file()
-    tensors, _saved = checkpoint.load(weights, trust=trust)
+    """Return the `needed` measures of the final weights from measures.json, after computing those that it lacks."""
+    file, facts = run.path / "measures.json", run.read()
+    saved = _saved(file, facts["result"])
+    missing = needed - saved.keys()
+    if missing:
+        splits, predictor = read(plan), _predictor(run, plan, net, trust=trust)
+        if missing & {*_ON_TRAIN_IMAGES}:
+            saved |= _on_train_images(predictor, splits, plan)
+        if _TIME in missing:
+            saved[_TIME] = _seconds(predictor, splits.test)
+        write_json(file, {"of": _identity(facts["result"]), **saved})
+    return {name: saved[name] for name in needed}
+
+
+def _saved(file: Path, result: dict[str, Any]) -> dict[str, float]:
+    """The values in measures.json, unless they are of other weights."""
+    try:
+        values: dict[str, Any] = schema.read(file.read_bytes(), _FILE)
+    except (OSError, ValueError):
+        return {}
+    return {key: value for key, value in values.items() if key != "of"} if values["of"] == _identity(result) else {}
+
+
+def _predictor(run: RunFolder, plan: Plan, net: nn.Module | None, *, trust: bool) -> Predictor:
+    """The network of a run with its final weights."""
+    weights, classes = run.weights_file(), tuple(run.read()["classes"])
+    tensors, _facts = checkpoint.load(weights, trust=trust)
     built = unwrap(net) if net is not None else run.net_spec(trust=trust).build()
     built = complete(built, plan.preprocess.shape)
     checkpoint.load_weights(built, tensors, weights, hint=command("classicnets", "show", run.path))
     device = torch.device(plan.device)
-    predictor = Predictor(built.to(device).eval(), plan.preprocess, tuple(facts["classes"]), device)
-    with watch(built) as activity:
+    return Predictor(built.to(device).eval(), plan.preprocess, classes, device)
+
+
+def _on_train_images(predictor: Predictor, splits: ImageSplits, plan: Plan) -> dict[str, float]:
+    """Accuracy and activity on training images without augmentation, and their number."""
+    indices, _validation = training_and_validation(splits, plan)
+    images = splits.train.subset(np.sort(indices[:TRAIN_IMAGES]))
+    with watch(predictor.net) as activity:
         probabilities = predictor.probabilities(images.images)
-    values = {"train_accuracy": float((probabilities.argmax(axis=1) == images.labels).mean()), **_shares(activity)}
-    write_json(file, {"of": _identity(facts["result"]), "images": len(images), **values})
-    return values
+    accuracy = float((probabilities.argmax(axis=1) == images.labels).mean())
+    values = {"train_accuracy": accuracy, "dead_units": activity.dead_units, "sparsity": activity.sparsity}
+    return {"images": len(images), **values}
 
 
-def _kept(file: Path, result: dict[str, Any]) -> dict[str, float] | None:
-    """The measures in a file, unless they are of other weights."""
-    try:
-        values = schema.read(file.read_bytes(), _FILE)
-    except (OSError, ValueError):
-        return None
-    kept: dict[str, float] = {key: values[key] for key in _FILE.kinds if key in _OF_WEIGHTS}
-    return kept if values["of"] == _identity(result) else None
-
-
-def _shares(activity: Activity) -> dict[str, float]:
-    return {"dead_units": activity.dead_units, "sparsity": activity.sparsity}
+def _seconds(predictor: Predictor, test: Split) -> float:
+    """The time to classify the test split, from images in memory, after a first batch that is not timed."""
+    predictor.probabilities(test.images[: batch_size(predictor.preprocess)])
+    start = time.perf_counter()
+    predictor.probabilities(test.images)
+    return time.perf_counter() - start
 
 
 def _identity(result: dict[str, Any]) -> list[float]:

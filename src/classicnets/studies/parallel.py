@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 
@@ -31,6 +32,15 @@ class Parallelism:
     runs: int
     threads: int
     why: str
+
+    @classmethod
+    def of_study(cls, facts: Mapping[str, Any]) -> Self:
+        """Return what study.json says."""
+        return cls(facts["side_by_side"], facts["threads"], facts["why"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the facts in study.json."""
+        return {"side_by_side": self.runs, "threads": self.threads, "why": self.why}
 
     def __str__(self) -> str:
         if self.runs == 1:
@@ -78,7 +88,7 @@ def choose(
                 "CN204",
                 _("a module that is passed in Python is trained in one process"),
                 where=f"parallel_runs={requested}",
-                hint='cn.train_seeds("my_net.py:net", ...)',
+                hint=_('"FILE.py:NET" instead of the module can be trained in several processes'),
             )
         return Parallelism(1, cores, _("the module is in this process"))
     if requested is not None:
