@@ -74,6 +74,8 @@ REFUSED: list[tuple[str, str]] = [
     ("train lenet_d2l --data GRAY --parallel-runs 2", "--parallel-runs needs --seeds"),
     ("train lenet_d2l --data GRAY --ray auto", "--ray needs --seeds"),
     ("train --resume STOPPED --ray auto", "--ray needs --seeds"),
+    ("study run pooling --tensorboard", "--tensorboard has no effect here"),
+    ("study resume SEEDS --tensorboard", "--tensorboard has no effect here"),
     ("study resume SEEDS --seeds 3", "--seeds has no effect here"),
     ("study resume SEEDS --runs other", "--runs has no effect here"),
     ("train lenet_d2l --data GRAY --dry-run --jsonl", "--jsonl cannot be combined with --json or --dry-run"),

@@ -443,9 +443,10 @@ def test_terminal_shows_epochs_and_prints_advice_once() -> None:
         assert display.bar.tasks[0].completed == 0.25
         display.show_result({"seed": 3, "test_accuracy": 0.8123, "seconds": 24.2})
         display.show_result({"seed": 4, "error": "error[CN101]: no"})
+        display.show_result({"arm": "max", "seed": 1, "test_accuracy": 0.8123, "seconds": 24.2})  # no early look
     assert out.getvalue().splitlines() == [
         "seed 1: coach: it does not learn", "seed 1: hint: lr=0.1", "seed 3: test 0.8123, 24 s",
-        "seed 4: error[CN101]: no",
+        "seed 4: error[CN101]: no", "max, seed 1: finished, 24 s",
     ]  # fmt: skip
 
 

@@ -107,6 +107,12 @@ def study(
     (study_options, output), unknown = split_options(options, StudyOptions, Output)
     if unknown:
         raise TypeError(_("study() takes no {names}: they belong to the study", names=", ".join(unknown)))
+    if output.tensorboard:
+        raise UsageError(
+            "CN206",
+            _("--tensorboard shows one run only; each of several runs has a history.jsonl"),
+            hint="cn.study(..., tensorboard=False)",
+        )
     stopped = folder(study) if isinstance(study, str | Path) and is_study(Path(study)) else None
     if nets and not stopped:
         raise TypeError(_("nets belongs to the folder of a stopped study; a new study has net in its base and arms"))

@@ -63,6 +63,8 @@ class Resume:
 def run(args: argparse.Namespace) -> int:
     """Train the arms of a study and print its result."""
     options, study, output = arguments.read(args, Run), arguments.read(args, StudyOptions), arguments.read(args, Output)
+    retry = command("classicnets", "study", "run", options.study)
+    arguments.reject(args, (Output,), {"tensorboard"}, _one_run_only(), retry)
     console = report.tables.console(stderr=True)
     definition, text = api.study.find(options.study)
     definition = definition.with_seeds(study.seeds)
@@ -75,17 +77,18 @@ def run(args: argparse.Namespace) -> int:
     return train(folder, study, output, as_json=args.json)
 
 
+def _one_run_only() -> str:
+    return _("TensorBoard shows one run only, and each run of a study has a history.jsonl")
+
+
 def resume(args: argparse.Namespace) -> int:
     """Train the runs of a study that have no result, and print its result."""
     options, study = arguments.read(args, Resume), arguments.read(args, StudyOptions)
     output = arguments.read(args, Output)
-    arguments.reject(
-        args,
-        (StudyOptions, Output),
-        {"seeds", "runs"},
-        _("a resumed study keeps its seeds and its folder"),
-        command("classicnets", "study", "resume", Path(options.study)),
-    )
+    retry = command("classicnets", "study", "resume", Path(options.study))
+    arguments.reject(args, (Output,), {"tensorboard"}, _one_run_only(), retry)
+    reason = _("a resumed study keeps its seeds and its folder")
+    arguments.reject(args, (StudyOptions, Output), {"seeds", "runs"}, reason, retry)
     folder = api.study.folder(options.study)
     folder = api.training.reopen_study(folder.path, options.data, trust=output.trust)
     return train(folder, study, output, as_json=args.json)

@@ -96,13 +96,18 @@ class StudyTerminal:
             self._update_bar()
 
     def show_result(self, row: Mapping[str, Any]) -> None:
-        """Print the result of a finished run, or its error."""
+        """Print the result of a finished run, or its error; of a run of a study only that it has finished.
+
+        Whoever sees accuracies of some runs of a study may be led to stop it where they look good.
+        """
         key = (row.get("arm", ""), row["seed"])
         self.epochs.pop(key, None)
         self._update_bar()
-        text = row.get("error") or _(
-            "test {accuracy:.4f}, {seconds:.0f} s", accuracy=row["test_accuracy"], seconds=row["seconds"]
-        )
+        text = row.get("error", "")
+        if not text and row.get("arm"):
+            text = _("finished, {seconds:.0f} s", seconds=row["seconds"])
+        elif not text:
+            text = _("test {accuracy:.4f}, {seconds:.0f} s", accuracy=row["test_accuracy"], seconds=row["seconds"])
         _print(self.console, [_("{run}: {text}", run=_run_label(key), text=text)])
 
     def _update_bar(self) -> None:
