@@ -1,1 +1,1 @@
-"""Tool: trains one plan with several seeds and computes statistics (`classicnets train --seeds`)."""
+"""Tool: trains arms with the same seeds, here or on a cluster, and compares them (`study`, `train --seeds`)."""
