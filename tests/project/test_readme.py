@@ -36,7 +36,7 @@ def commands() -> list[str]:
 
 
 @pytest.fixture
-def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_export: None) -> None:
     """In the working folder: the files that the README names; Fashion-MNIST is small."""
     system = make_idx_folder(tmp_path / "system", train=400, test=100, gz=True)
     monkeypatch.setitem(DATASETS, "fashion_mnist", dataset_of(system, name="fashion_mnist"))
