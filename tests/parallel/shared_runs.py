@@ -23,8 +23,8 @@ from classicnets.parallel import world as worlds
 from classicnets.parallel.failure import end_now
 from classicnets.parallel.group import Group
 from classicnets.parallel.meeting import join
-from classicnets.parallel.share import shared_folder
 from classicnets.parallel.shards import Shards
+from classicnets.parallel.share import shared_folder
 from classicnets.spec import Output, RunSpec
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
@@ -153,4 +153,4 @@ def start_processes(root: Path, size: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    sys.exit(any([any(start_processes(Path(sys.argv[1]), size)) for size in (2, 4)]))
+    sys.exit(any(any(start_processes(Path(sys.argv[1]), size)) for size in (2, 4)))
