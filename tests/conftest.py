@@ -33,6 +33,7 @@ from support.idx import make_idx_folder
 from support.images import make_image_folder
 from support.startup.sitecustomize import FIGURES
 
+STARTUP = str(Path(__file__).parent / "support" / "startup")  # of each process that tests start
 # One by default, because the tests run in several processes; CI also runs them with two.
 THREADS = int(os.environ.get("CLASSICNETS_TEST_THREADS", "1"))
 torch.set_num_threads(THREADS)
@@ -92,8 +93,7 @@ def undrawn() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report.run, "figures", FIGURES)
         patch.setattr(report.run, "error_analysis", FIGURES)
-        startup = str(Path(__file__).parent / "support" / "startup")
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [startup, os.environ.get("PYTHONPATH")])))
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [STARTUP, os.environ.get("PYTHONPATH")])))
         yield
 
 
@@ -116,9 +116,11 @@ def quick_export() -> Iterator[None]:
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs draw their figures."""
+    """Runs draw their figures, also in the processes that the test starts."""
     monkeypatch.setattr(report.run, "figures", figures)
     monkeypatch.setattr(report.run, "error_analysis", error_analysis)
+    paths = os.environ["PYTHONPATH"].split(os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in paths if path != STARTUP))
 
 
 @pytest.fixture(autouse=True, scope="session")
