@@ -13,7 +13,6 @@ from PIL import Image
 from classicnets.events import Epoch, from_line
 from classicnets.report import demo
 
-
 Demo = Callable[..., list[str]]
 
 

@@ -6,6 +6,7 @@ Python imports this first in each process that tests start, from the PYTHONPATH 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType, SimpleNamespace
 
@@ -16,7 +17,9 @@ FIGURES = SimpleNamespace(png=lambda _: b"a figure", **dict.fromkeys(_NAMES, lam
 class _Finder:
     """Finds `classicnets.report.run`, and lets it have stand-ins instead of the modules that draw."""
 
-    def find_spec(self, name: str, path: list[str] | None = None, target: object = None) -> ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """Return how to import the module; None for all others."""
         if name != "classicnets.report.run":
             return None
