@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 import torch._dynamo  # here once for all processes, since the first optimizer imports it, which takes a second
-from torch.distributed import TCPStore
+from torch._C._distributed_c10d import TCPStore
 
 from classicnets import machine
 from classicnets.models.registry import NETS, Entry
