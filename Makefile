@@ -1,6 +1,6 @@
 # Two commands: `make run` sets up and trains LeNet on Fashion-MNIST; `make test` sets up and runs the tests.
 # `make quick` runs the smoke tests in under a minute; `make check` checks style, types and spelling; `make cover` measures coverage.
-# `make fuzz` damages each kind of file in ten times as many ways as `make test` does, and kills processes of a shared run
+# `make fuzz` damages each kind of file in twenty times as many ways as `make test` does, and kills processes of a shared run
 # in all ways.
 # `make example` goes from a folder of images to one exported file, in build/example.
 # `make test-phones` tests the format for phones with ExecuTorch, in an environment of its own over .venv.

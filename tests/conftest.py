@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 import signal
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 
 # As in the command (`machine.share_cores`): waiting threads that spin would slow down the other processes.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -30,7 +31,9 @@ from classicnets.training.session import Session
 from support.command_line import CommandLine
 from support.idx import make_idx_folder
 from support.images import make_image_folder
+from support.startup.sitecustomize import FIGURES
 
+STARTUP = str(Path(__file__).parent / "support" / "startup")  # of each process that tests start
 # One by default, because the tests run in several processes; CI also runs them with two.
 THREADS = int(os.environ.get("CLASSICNETS_TEST_THREADS", "1"))
 torch.set_num_threads(THREADS)
@@ -40,6 +43,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # No deadlines on shared machines. CI uses the same examples each time, developers' machines new ones.
 hypothesis.settings.register_profile("classicnets", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("classicnets")
+# The garbage collector would look through all modules again and again.
+gc.set_threshold(10_000, 20, 20)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what has been imported out of the garbage collector."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -79,20 +89,38 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True, scope="session")
 def undrawn() -> Iterator[None]:
-    """The figures in the folder of a run are stand-ins: drawing them takes longer than a short training."""
-    names = ("draw_curves", "draw_confusion_matrix", "draw_reliability_diagram", "draw_contact_sheet")
-    stand_in = SimpleNamespace(png=lambda _: b"a figure", **dict.fromkeys(names, lambda *_: None))
+    """The figures in the folder of a run are stand-ins, also in the processes that tests start."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report.run, "figures", stand_in)
-        patch.setattr(report.run, "error_analysis", stand_in)
+        patch.setattr(report.run, "figures", FIGURES)
+        patch.setattr(report.run, "error_analysis", FIGURES)
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [STARTUP, os.environ.get("PYTHONPATH")])))
+        yield
+
+
+@pytest.fixture(scope="session")
+def quick_export() -> Iterator[None]:
+    """torch exports networks faster: what it computes anew for each of them, a third of the time, is cached."""
+    from torch._export import utils
+    from torch.onnx._internal.exporter import _registration, _schemas
+
+    scripts = vars(_registration)["onnxscript_apis"]
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in (
+            (scripts, "get_torchlib_ops"),  # lists all operators of onnxscript
+            (_schemas, "op_signature_from_function"),  # reads the types of their arguments
+            (utils, "_materialize_cpp_cia_ops"),  # loads all operators that torch has in C++
+        ):
+            patch.setattr(module, name, functools.cache(getattr(module, name)))
         yield
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs draw their figures."""
+    """Runs draw their figures, also in the processes that the test starts."""
     monkeypatch.setattr(report.run, "figures", figures)
     monkeypatch.setattr(report.run, "error_analysis", error_analysis)
+    paths = os.environ["PYTHONPATH"].split(os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in paths if path != STARTUP))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -108,7 +108,7 @@ def preprocessed(preprocess: Preprocess, pixels: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
 @given(data=st.data())
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_fits_images_of_any_size_as_pillow_does_bit_for_bit(fit: str, channels: int, data: st.DataObject) -> None:
     side, height, width = (data.draw(st.integers(1, top)) for top in (40, 130, 130))
     seed = data.draw(st.integers(0, 99))
@@ -571,16 +571,15 @@ def test_size_budget_writes_the_most_accurate_file_that_fits(dense: Path, tmp_pa
     assert 190_000 < rows["low-rank layers"]["bytes"] <= 200_000 and result["chosen_on"] == "20 validation images"
     best = max((rows["low-rank layers"], rows["int8"]), key=lambda row: row["accuracy"])
     assert result["int8"] == best["int8"]
-    _, out, _ = cli("export", dense, "--size-budget", "90kB", "-o", tmp_path / "c.onnx")
-    assert "low-rank layers and int8" in out and (tmp_path / "c.onnx").stat().st_size <= 90_000
 
 
 def test_reports_the_smallest_possible_size_budget(dense: Path, tmp_path: Path, cli: CommandLine) -> None:
     code, _, err = cli("export", dense, "--size-budget", "9kB", "-o", tmp_path / "c.onnx")
     assert code == 1 and "CN104" in err and not (tmp_path / "c.onnx").exists()
     smallest = present(re.search(r"--size-budget (\d+B)", err))[1]
-    code, _, _ = cli("export", dense, "--size-budget", smallest, "-o", tmp_path / "c.onnx")
-    assert code == 0 and (tmp_path / "c.onnx").stat().st_size <= int(smallest[:-1])
+    code, out, _ = cli("export", dense, "--size-budget", smallest, "-o", tmp_path / "c.onnx")
+    assert code == 0 and (tmp_path / "c.onnx").stat().st_size <= int(smallest[:-1]) < 90_000
+    assert "low-rank layers and int8" in out
 
 
 def test_prefers_the_first_of_equally_accurate_candidates() -> None:

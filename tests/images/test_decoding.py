@@ -280,7 +280,7 @@ def test_rejects_a_truncated_file(tmp_path: Path, kind: str, size: int, fraction
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow warns of invalid EXIF and TIFF fields
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(kind=st.sampled_from(KINDS), changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=12))
 def test_damaged_file_gives_pixels_or_a_data_error(
     tmp_path_factory: pytest.TempPathFactory, kind: str, changes: list[tuple[float, int]]

@@ -392,7 +392,7 @@ def unread_by_gradient(layer: nn.Module, image_size: int) -> int:
     image_size=st.integers(1, 24), kernel=st.integers(1, 7), stride=st.integers(1, 9), padding=st.integers(0, 3),
     dilation=st.integers(1, 3), pool=st.booleans(), ceil=st.booleans(),
 )  # fmt: skip
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=75)
 def test_unread_pixels_and_taps_on_padding_agree_with_torch(
     image_size: int, kernel: int, stride: int, padding: int, dilation: int, pool: bool, ceil: bool
 ) -> None:

@@ -263,7 +263,7 @@ def networks(draw: Any) -> tuple[nn.Module, tuple[int, ...]]:
     return nn.Sequential(*layers), shape
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(networks())
 def test_draws_any_stack_without_overlap(network: Any) -> None:
     net, shape = network

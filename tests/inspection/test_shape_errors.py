@@ -408,7 +408,7 @@ def stack(specification: list[tuple[str, int, int, int, int]], features: int | N
     return net
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(blocks, st.none() | st.integers(1, 20).map(lambda n: 2 * n * n), st.integers(1, 14), st.integers(1, 14))
 def test_agrees_with_a_forward_pass(specification: Any, features: Any, height: int, width: int) -> None:
     net, shape = stack(specification, features), (2, height, width)

@@ -1,17 +1,31 @@
-"""Runs that several processes share, for test_shared_runs.py: each process of torchrun calls `main`."""
+"""Runs that several processes share, for test_shared_runs.py.
+
+`python -m parallel.shared_runs FOLDER` starts the processes as forks of one process, which has imported torch but not
+used it, with the environment that torchrun would give to each of them.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # here once for all processes, since the first optimizer imports it, which takes a second
+from torch._C._distributed_c10d import TCPStore
 
+from classicnets import machine
 from classicnets.models.registry import NETS, Entry
+from classicnets.parallel import world as worlds
+from classicnets.parallel.failure import end_now
+from classicnets.parallel.group import Group
+from classicnets.parallel.meeting import join
 from classicnets.parallel.shards import Shards
-from classicnets.spec import RunSpec
+from classicnets.parallel.share import shared_folder
+from classicnets.spec import Output, RunSpec
 from classicnets.training.plan import plan
 from classicnets.training.session import Session
 
@@ -68,8 +82,6 @@ def quiet(_message: str) -> None:
 
 def start(root: Path, folder: str, name: str) -> Path:
     """Create the folder of a run, in `folder`, and return it."""
-    from classicnets.spec import Output
-
     session = Session.start(plan(spec(root, name)), quiet, Output(runs=str(root / folder)))
     session.lock.release()
     return session.folder.path
@@ -80,15 +92,8 @@ def norm_of_own_part(_shards: Shards, net: torch.nn.Module) -> torch.Tensor:
     return torch.nn.utils.get_total_norm([p.grad for p in net.parameters() if p.grad is not None])
 
 
-def main(root: Path) -> None:
+def train(root: Path) -> None:
     """Train each run that this number of processes can share, and interrupt one."""
-    from classicnets import machine
-    from classicnets.parallel import world as worlds
-    from classicnets.parallel.failure import end_now
-    from classicnets.parallel.group import Group
-    from classicnets.parallel.meeting import join
-    from classicnets.parallel.share import shared_folder
-
     NETS.update(ENTRIES)
     torch.set_num_threads(1)
     worlds._CONTROL_SECONDS = 0.0  # stops are noticed after each step, however fast it is
@@ -126,5 +131,26 @@ def main(root: Path) -> None:
     end_now(0)
 
 
+def start_processes(root: Path, size: int) -> list[int]:
+    """Fork processes that train, and return their exit codes."""
+    store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+    shared = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_ADDR": "localhost", "MASTER_PORT": store.port}
+    processes = []
+    for rank in range(size):
+        process = os.fork()
+        if not process:
+            variables = {**shared, "RANK": rank, "LOCAL_RANK": rank, "TORCHELASTIC_USE_AGENT_STORE": True}
+            os.environ |= {name: str(value) for name, value in variables.items()}
+            try:
+                train(root)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(1)
+        processes.append(process)
+    return [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    sys.exit(any(any(start_processes(Path(sys.argv[1]), size)) for size in (2, 4)))

@@ -53,9 +53,9 @@ def started(root: Path, name: str, command: list[str], *, deaths: bool = False) 
     """A command that runs in a folder of its own; its processes are killed at the end if they are still there."""
     folder = root / name
     folder.mkdir()
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    startup = Path(__file__).parent / "dying" if deaths else Path(__file__).parents[1] / "support" / "startup"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(startup), *sys.path])}
     if deaths:
-        environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent / "dying"), *sys.path])
         environment["TEST_DEATHS"] = "\n".join(f"{rank} {moment}" for rank, moment in DEATHS)
     words = [*command, "--data", str(root / "data"), *SETTINGS]
     process = subprocess.Popen(

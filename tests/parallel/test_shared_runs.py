@@ -26,6 +26,7 @@ from parallel.shared_runs import ENTRIES, RUNS, quiet, spec
 from support.idx import make_idx_folder
 from support.once import once
 
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes are forks")
 EXACT = 1e-12
 TESTS = Path(__file__).parent.parent
 
@@ -46,15 +47,8 @@ def make_runs(root: Path) -> None:
     """Make data, and train on it in two and in four processes."""
     for classes in (3, 4):  # 22 images to train on: in batches of 10, 10 and 2
         make_idx_folder(root / f"data-{classes}", train=27, test=9, classes=classes, size=16)
-    for processes in (2, 4):
-        launched(root, processes)
-
-
-def launched(root: Path, processes: int) -> None:
-    """Run the script of `shared_runs` in several processes."""
-    options = ["--standalone", f"--nproc-per-node={processes}", "-m", "parallel.shared_runs", str(root)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "torch.distributed.run", *options]
+    command = [sys.executable, "-m", "parallel.shared_runs", str(root)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment, check=False)
     assert result.returncode == 0, result.stderr[-3000:]
 

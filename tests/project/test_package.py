@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 def run(*command: object) -> str:
     links = os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS", "")  # uv's name for what pip knows
-    environment = {**os.environ, "UV_FIND_LINKS": links}
+    environment = {**os.environ, "UV_FIND_LINKS": links, "PYTHONPATH": ""}  # nothing but the wheel
     process = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
     assert process.returncode == 0, process.stdout + process.stderr
     return process.stdout

@@ -36,11 +36,11 @@ def commands() -> list[str]:
 
 
 @pytest.fixture
-def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_export: None) -> None:
     """In the working folder: the files that the README names; Fashion-MNIST is small."""
-    system = make_idx_folder(tmp_path / "system", train=400, test=100, gz=True)
+    system = make_idx_folder(tmp_path / "system", train=120, test=40, gz=True)
     monkeypatch.setitem(DATASETS, "fashion_mnist", dataset_of(system, name="fashion_mnist"))
-    photos = make_image_folder(tmp_path / "photos", per_class=30, test_per_class=10)
+    photos = make_image_folder(tmp_path / "photos", per_class=10, test_per_class=4)
     new = next((photos / "test").iterdir())
     (tmp_path / "new").symlink_to(new)
     (tmp_path / "boot.png").write_bytes(next(new.iterdir()).read_bytes())

@@ -70,7 +70,7 @@ def test_every_command_is_understood(page: Path) -> None:
 
 
 @pytest.fixture
-def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_export: None) -> None:
     """Fashion-MNIST has 500 synthetic images, and no listing opens a window."""
     system = make_idx_folder(tmp_path / "system", train=400, test=100, gz=True)
     monkeypatch.setitem(DATASETS, "fashion_mnist", dataset_of(system, name="fashion_mnist"))

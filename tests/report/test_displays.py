@@ -395,7 +395,9 @@ def test_this_process_is_not_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.slow
-def test_executed_notebook_contains_the_curves(blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_executed_notebook_contains_the_curves(
+    blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn: None
+) -> None:
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
     cell = f"import classicnets as cn\nrun = cn.train('lenet_d2l', data={str(blobs)!r}, epochs=2, batch_size=32)"

@@ -80,7 +80,7 @@ class Subject:
 
 
 @pytest.fixture(scope="module")
-def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+def subject(tmp_path_factory: pytest.TempPathFactory, quick_export: None) -> Subject:
     folder = tmp_path_factory.mktemp("mutations")
     options: dict[str, Any] = {"epochs": 1, "batch_size": 20, "validation": 0.2, "quiet": True, "device": "cpu"}
     data = make_idx_folder(folder / "blobs", train=40, test=20)

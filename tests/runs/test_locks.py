@@ -27,7 +27,6 @@ from support.command_line import CommandLine
 HOLDER = """
 import sys, time
 from pathlib import Path
-from classicnets.report.terminal import StudyTerminal
 from classicnets.runs.lock import FolderLock
 lock = FolderLock(Path(sys.argv[1]))
 lock.acquire()

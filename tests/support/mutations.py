@@ -13,8 +13,8 @@ _HEADER = 64  # bytes at the start of a file, most of which state sizes and type
 
 
 def mutant_count() -> int:
-    """Number of mutants for each kind of file: that of the environment, or 200."""
-    return int(os.environ.get(VARIABLE) or 200)
+    """Number of mutants for each kind of file: that of the environment, or 100."""
+    return int(os.environ.get(VARIABLE) or 100)
 
 
 def mutants(data: bytes, count: int, seed: int) -> Iterator[bytes]:

@@ -1,8 +1,9 @@
 """A program of `test_cluster.py`: trains runs on a Ray cluster of two nodes of this machine, and removes one of them.
 
 Arguments: a folder, and the data of the runs. The folder has `halt` (a file), `halting` (two runs that wait in their
-second epoch while `halt` exists), `slow` (a run that is stopped) and `caches`. Prints lines of what happens, and last a
-line of JSON. The files of the cluster are in RAY_TMPDIR.
+second epoch while `halt` exists, and have slow steps when `slow` exists) and `caches`. The run that has lost its node
+is stopped in its first step on the other one. Prints lines of what happens, and last a line of JSON. The files of the
+cluster are in RAY_TMPDIR.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def wait_for_end(name: str) -> bool:
 
 
 def train(nodes: Cluster, second: Any, folder: Path, result: dict[str, Any]) -> None:
-    """Train the runs; when both have finished an epoch, remove the second node."""
+    """Train the runs; when both have finished an epoch, remove the second node. Stop the run that was on it."""
     runs = {path.name: RunFolder(path) for path in sorted((folder / "halting").iterdir())}
     epochs: dict[str, list[int]] = {key: [] for key in runs}
 
@@ -75,14 +76,19 @@ def train(nodes: Cluster, second: Any, folder: Path, result: dict[str, Any]) -> 
         if "is lost" in message:
             (lost,) = (key for key in runs if key in message)
             events.append("lost")
+            result["stopped"] = lost
             result["ended"] = wait_for_end(lost)
             log("its process on the lost node has ended" if result["ended"] else "its process goes on")
             (folder / "halt").unlink()
 
-    for key, event in cluster.follow(runs, nodes.address, 1, SAVE_SECONDS, say):
+    running = cluster.follow(runs, nodes.address, 1, SAVE_SECONDS, say)
+    for key, event in running:
         if isinstance(event, RunEnd):
             log(f"{key} has ended {event.error}")
             result["ends"].append([key, event.error])
+            (folder / "slow").touch()  # the other run can only start now, since the node has one CPU
+        elif isinstance(event, Step) and result["ends"]:
+            break
         elif isinstance(event, Epoch):
             log(f"{key}: epoch {event.epoch}")
             epochs[key].append(event.epoch)
@@ -92,19 +98,10 @@ def train(nodes: Cluster, second: Any, folder: Path, result: dict[str, Any]) -> 
                 result["cached"] = sorted(p.parts[-4] for p in (folder / "caches").glob("*/ray/*/animals"))
                 nodes.remove_node(second, allow_graceful=False)
                 log("the second node is removed")
-    result |= {"packed": events.count("packed"), "lost": events.count("lost")}
-
-
-def stop(nodes: Cluster, folder: Path) -> None:
-    """Stop a run after its first step."""
-    runs = {path.name: RunFolder(path) for path in (folder / "slow").iterdir()}
-    running = cluster.follow(runs, nodes.address, 1, SAVE_SECONDS, log)
-    for _key, event in running:
-        if isinstance(event, Step):
-            break
     log("closing")
     running.close()
     log("closed")
+    result |= {"packed": events.count("packed"), "lost": events.count("lost")}
 
 
 def main() -> None:
@@ -121,11 +118,10 @@ def main() -> None:
         with cluster.connected(nodes.address, log):
             log("connected")
             train(nodes, second, folder, result)
-            stop(nodes, folder)
     finally:
         ray.shutdown()
         nodes.shutdown()
-        own = [path.name for path in (*(folder / "halting").iterdir(), *(folder / "slow").iterdir())]
+        own = [path.name for path in (folder / "halting").iterdir()]
         time.sleep(0.5)
         result["left"] = processes_of(own)
     log("shut down")

@@ -7,6 +7,8 @@ import signal
 from pathlib import Path
 from typing import Any, NoReturn
 
+from support.startup import sitecustomize as stand_ins
+
 
 def _die(*_arguments: Any, **_options: Any) -> NoReturn:
     with Path("deaths").open("a", encoding="utf-8") as file:
@@ -54,6 +56,7 @@ def _prepare(moment: str) -> None:
         session.Session.finish = end  # type: ignore[method-assign]
 
 
+stand_ins.install()
 _death = ""
 if (_start := os.environ.get("TORCHELASTIC_RESTART_COUNT")) and "TEST_DEATHS" in os.environ:
     _deaths = os.environ["TEST_DEATHS"].splitlines()
