@@ -169,7 +169,7 @@ def test_studies_without_spread_have_a_report(
     facts = studies.facts(("average", "max"), (name,))
     (comparison,) = facts["result"]["comparisons"]
     assert conclusion in {None, comparison["conclusion"]} or name == "seconds"
-    assert f" {comparison['conclusion']} |" in study_text.text(facts)
+    assert f" {study_text.conclusion(comparison)} |" in study_text.text(facts)
     if comparison["n"]:
         figure = study_figures.draw_differences(facts)
         assert len(figure.axes) == 1

@@ -158,13 +158,33 @@ def test_a_full_disk_leaves_the_study_as_it_was(copy: StudyFolder, monkeypatch: 
     assert not any("error" in row for row in trained(reopen(copy.path))["rows"])
 
 
-def test_a_run_folder_that_was_removed_is_named(copy: StudyFolder, cli: CommandLine) -> None:
-    shutil.rmtree(copy.path / "relu/seed-1")
-    code, _, err = cli("study", "resume", copy.path)
-    assert code == 2 and "error[CN207]" in err and str(copy.path / "relu/seed-1") in err
-    assert cli("study", "show", copy.path)[0] == 0  # the result does not need it
+def test_a_run_folder_that_was_removed_is_named_and_trained_again(copy: StudyFolder, cli: CommandLine) -> None:
+    removed = RunFolder(copy.path / "relu/seed-1")
+    before, facts = removed.weights_file().read_bytes(), removed.read()
+    shutil.rmtree(removed.path)
+    code, out, _ = cli("study", "show", copy.path)  # the result does not need it
+    assert code == 0 and "1 run folder is missing: relu/seed-1; to train it again: classicnets study resume" in out
     code, out, _ = cli("study", "list", "--runs", copy.path.parent)
-    assert code == 0 and "cannot be read" in out
+    assert code == 0 and "2 of 4" in out
+    opened = reopen(copy.path)
+    assert [*opened.missing()] == [("relu", 1), ("tanh", 1)]
+    assert not any("error" in row for row in trained(opened)["rows"])
+    assert removed.weights_file().read_bytes() == before
+    assert {key: value for key, value in removed.read().items() if facts[key] != value}.keys() <= {
+        "started_at",
+        "finished_at",
+        "machine",
+        "result",
+        "checksum",
+    }
+
+
+def test_an_arm_without_a_run_folder_is_named(copy: StudyFolder, cli: CommandLine) -> None:
+    shutil.rmtree(copy.path / "relu")
+    code, _, err = cli("study", "resume", copy.path)
+    assert code == 2 and "error[CN207]" in err and "the run folders of the arm relu are missing" in err
+    assert str(copy.path / "relu/seed-0") in err and "classicnets study run" in err
+    assert not (copy.path / "relu/seed-0").exists()
 
 
 def test_a_stopped_comparison_says_how_to_make_it(

@@ -12,7 +12,7 @@ import pytest
 from classicnets.errors import MachineError
 from classicnets.studies.measures import measure
 from classicnets.studies.statistics import compare, interval, pairs_needed
-from classicnets.studies.summary import summarize
+from classicnets.studies.summary import guessing, summarize
 from support.typed import present
 
 ACCURACY, SECONDS, EPOCHS = measure("test_accuracy"), measure("seconds"), measure("epochs to train_accuracy 0.75")
@@ -142,3 +142,34 @@ def test_a_study_of_one_arm_needs_no_scipy(monkeypatch: pytest.MonkeyPatch) -> N
     assert (arm["mean"], arm["interval"]) == (pytest.approx(0.804), None)
     with pytest.raises(MachineError, match="CN403"):
         summarize(TWO, [ACCURACY], rows())
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "n", "share", "learned"),
+    [
+        ([0.1, 0.1, 0.1], 1000, 0.1, False),
+        ([0.1, 0.12, 0.128], 1000, 0.1, False),  # three standard errors of 1000 images are 2.8 points
+        ([0.1, 0.1, 0.13], 1000, 0.1, True),
+        ([0.5, 0.62], 10_000, 0.7, False),  # the most frequent class has 70 %
+        ([0.5, 0.72], 10_000, 0.7, True),
+        ([0.5, 0.5], 8, 0.5, True),  # too few images to tell
+    ],
+)
+def test_arms_at_the_accuracy_of_guessing(accuracies: list[float], n: int, share: float, learned: bool) -> None:
+    facts = [
+        {"arm": "average", "seed": seed, "test_accuracy": accuracy, "n": n, "most_frequent": share}
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    failed = {"arm": "average", "seed": 9, "error": "stopped"}
+    assert guessing([*facts, failed]) == ({} if learned else {"average": share})
+    both = [*facts, *({**row, "arm": "max"} for row in facts)]
+    (comparison,) = summarize([{"arms": ["average", "max"]}], [measure("test_accuracy")], both)["comparisons"]
+    assert ("both are at the accuracy of guessing" in comparison["verdict"]) == (not learned)
+    assert "no difference" not in comparison["verdict"]
+
+
+def test_values_that_are_upper_limits_are_counted() -> None:
+    name = "epochs to train_accuracy 0.75"
+    rows = [{"arm": arm, "seed": 0, name: 1.0, "at_most": [name]} for arm in ("average", "max")]
+    (comparison,) = summarize([{"arms": ["average", "max"]}], [measure(name)], rows)["comparisons"]
+    assert "within the first epoch in 1 of 1 runs of average and 1 of 1 of max" in comparison["verdict"]

@@ -92,13 +92,13 @@ def test_missing_pairs() -> None:
 
 def test_equal_values_and_equal_differences() -> None:
     assert verdict(ARMS, ACCURACY, Comparison(3, False, 0.0, 0.0)) == (
-        "max against average: test accuracy is equal in all pairs, n = 3: no difference"
+        "max against average: test accuracy has the same value in all 3 pairs: not shown"
     )
     assert verdict(ARMS, ACCURACY, Comparison(3, False, -0.02, 0.0)) == (
         "max against average: test accuracy -2.00 points in each pair, n = 3: not shown, a test needs pairs that differ"
     )
     assert verdict(ARMS, SECONDS, Comparison(1, True, 1.0)).endswith(
-        "training time is equal in all pairs, n = 1: no difference"
+        "training time has the same value in the only pair: not shown"
     )
 
 
@@ -115,3 +115,34 @@ def test_numbers_near_no_difference_have_more_decimals() -> None:
     assert "0.700 to 0.998)" in verdict(ARMS, SECONDS, replace(FASTER, t_interval=(0.7, 0.998)))
     assert "0.002 times" in verdict(ARMS, SECONDS, replace(FASTER, estimate=0.0016))
     assert "-0.00" not in verdict(ARMS, ACCURACY, replace(SHOWN, estimate=-1e-18))
+
+
+def test_nothing_is_concluded_from_networks_that_guess() -> None:
+    equal, both = Comparison(3, False, 0.0, 0.0), (True, True)
+    text = verdict(ARMS, ACCURACY, equal, guessing=both)
+    assert text.endswith(
+        "; both are at the accuracy of guessing, so nothing was learned, and this says nothing about the question"
+    )
+    assert "no difference" not in text
+    one = verdict(ARMS, LOSS, SHOWN, guessing=(False, True))
+    assert one.endswith("; max is at the accuracy of guessing, so this says nothing about the question")
+    assert "guessing" not in verdict(ARMS, SECONDS, FASTER, guessing=both)  # times can be compared all the same
+
+
+def test_thresholds_that_are_reached_within_the_first_epoch_are_upper_limits() -> None:
+    text = verdict(ARMS, EPOCHS, Comparison(2, True, 1.0, 0.0), values=(3, 2), runs=(3, 3), at_most=(3, 2))
+    assert "has the same value in all 2 pairs: not shown; average reached it in 3 of 3 runs, max in 2 of 3" in text
+    assert text.endswith(
+        "; reached within the first epoch in 3 of 3 runs of average and 2 of 3 of max: these values are upper limits,"
+        " and pairs of two of them cannot be told apart"
+    )
+    assert "first epoch" not in verdict(ARMS, EPOCHS, FASTER)
+
+
+def test_numbers_that_are_not_possible_are_not_printed() -> None:
+    wide = replace(NOT_SHOWN, t_interval=(-3.1, 3.2), bootstrap_interval=None, smallest_shown=5.9165)
+    text = verdict(ARMS, ACCURACY, wide)
+    assert "+0.12 points, the 95 % interval covers everything that is possible, n = 8: not shown" in text
+    assert text.endswith("; no possible difference would be shown with so few pairs")
+    assert "interval -100.00 to 20.00," in verdict(ARMS, ACCURACY, replace(wide, t_interval=(-1.2, 0.2)))
+    assert "interval -1.2000 to 0.2000," in verdict(ARMS, LOSS, replace(wide, t_interval=(-1.2, 0.2)))

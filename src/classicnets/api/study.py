@@ -23,6 +23,7 @@ from classicnets.studies.arms import Arm, resolve
 from classicnets.studies.definition import Definition
 from classicnets.studies.folder import StudyFolder, is_study
 from classicnets.studies.parallel import Parallelism, choose_for_all
+from classicnets.studies.start import notes
 from classicnets.studies.start import start as start_study
 from classicnets.text import _, byte_count, command, duration
 from classicnets.training.begin import Say
@@ -192,12 +193,17 @@ def started(runs: Path) -> list[dict[str, Any]]:
     return found
 
 
+# A run is a process, which imports PyTorch and writes a report with figures. On one busy core, that takes 4 to 6 s.
+SECONDS_AROUND_A_RUN = 5.0
+
+
 @dataclass(frozen=True)
 class StudyForecast:
     """The estimated cost of a study.
 
-    `seconds` is that of all runs of networks, with as many at a time as are trained; that of an arm is None for a
-    classical method, whose time is not estimated.
+    `seconds` is that of all runs of networks, with as many at a time as are trained, each with the time of its start
+    and report; that of an arm is the training of a run, None for a classical method, whose time is not estimated.
+    `notes` say what keeps the study from an answer.
     """
 
     question: str
@@ -207,6 +213,7 @@ class StudyForecast:
     seconds: float
     disk_bytes: int
     disk_free_bytes: int
+    notes: list[str]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -228,14 +235,21 @@ class StudyForecast:
         lines.append(_("runs      {n}: {parallelism}", n=self.runs, parallelism=self.parallelism))
         sizes = {
             "time": duration(self.seconds),
+            "start": duration(SECONDS_AROUND_A_RUN),
             "disk": byte_count(self.disk_bytes),
             "free": byte_count(self.disk_free_bytes),
         }
         if self.disk_bytes > self.disk_free_bytes:
-            lines.append(_("forecast  {time}, disk {disk}, but only {free} are free", **sizes))
+            lines.append(
+                _(
+                    "forecast  {time}, with {start} a run for its start and report; disk {disk}, but only {free} are"
+                    " free",
+                    **sizes,
+                )
+            )
         else:
-            lines.append(_("forecast  {time}, disk {disk}", **sizes))
-        return lines
+            lines.append(_("forecast  {time}, with {start} a run for its start and report; disk {disk}", **sizes))
+        return [*lines, *(_("note      {note}", note=note) for note in self.notes)]
 
 
 def forecast(definition: Definition, arms: Mapping[str, Arm], options: StudyOptions, output: Output) -> StudyForecast:
@@ -263,7 +277,10 @@ def forecast(definition: Definition, arms: Mapping[str, Arm], options: StudyOpti
         arms=facts,
         runs=runs,
         parallelism=parallelism,
-        seconds=sum(each.seconds for each in forecasts.values()) * len(definition.seeds) * rounds,
+        seconds=sum(each.seconds + SECONDS_AROUND_A_RUN for each in forecasts.values())
+        * len(definition.seeds)
+        * rounds,
         disk_bytes=sum(sum(each.disk_bytes.values()) for each in forecasts.values()) * len(definition.seeds),
         disk_free_bytes=free,
+        notes=notes(definition),
     )

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from classicnets.report import markdown
+from classicnets.report.figures import plain_log_axis
 from classicnets.report.fonts import FigureText
 from classicnets.studies.classifiers import CLASSIFIERS
 from classicnets.studies.features import FEATURES
@@ -93,7 +94,7 @@ def draw(facts: Mapping[str, Any]) -> Figure:
     right.set_xscale("log")
     _draw_dots(right, rows, lambda arm: arm.fit)
     right.set_xlabel(_("seconds to fit"))
-    right.xaxis.set_major_formatter("{x:g}")
+    plain_log_axis(right)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize="medium")
     return figure

@@ -11,7 +11,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from classicnets.events import Epoch, Event, Step
 from classicnets.report.fonts import FigureText
@@ -27,6 +29,17 @@ def png(figure: Figure) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, dpi=DPI)
     return file.getvalue()
+
+
+def plain_log_axis(axes: Axes) -> None:
+    """Make the ticks of a logarithmic x axis plain numbers, few enough to read."""
+    low, high = axes.get_xlim()
+    subs = (
+        (1.0,) if high / low > 100 else (1.0, 2.0, 5.0) if high / low > 4 else (1.0, 1.2, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
+    )
+    axes.xaxis.set_major_locator(LogLocator(subs=subs))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def draw_curves(events: Sequence[Event], expected: Expected | None, title: str) -> Figure:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from classicnets.studies.measures import Measure
-from classicnets.studies.verdicts import bound, decimals
+from classicnets.studies.verdicts import bound, covers_everything, decimals, within
 from classicnets.text import _
 
 _DIGITS = {
@@ -65,9 +65,12 @@ def mean(figures: Mapping[str, Any], measure: Measure) -> str:
 
 
 def interval(ends: Sequence[float] | None, measure: Measure) -> str:
-    """Format an interval of values; "" if there is none."""
+    """Format an interval of values, without what is not possible; "" if there is none."""
     if ends is None:
         return ""
+    if covers_everything(ends, measure.limits):
+        return _("all that is possible")
+    ends = within(ends, measure.limits)
     return _("{low} to {high}", low=value(ends[0], measure), high=value(ends[1], measure))
 
 
@@ -87,12 +90,22 @@ def difference(number: float | None, measure: Measure, digits: int | None = None
 
 
 def difference_interval(ends: Sequence[float] | None, measure: Measure, digits: int | None = None) -> str:
-    """Format an interval of differences or ratios; "" if there is none."""
+    """Format an interval of differences or ratios, without what is not possible; "" if there is none."""
     if ends is None:
         return ""
+    if covers_everything(ends, measure.difference_limits):
+        return _("all that is possible")
+    ends = within(ends, measure.difference_limits)
     digits = decimals(measure, *ends) if digits is None else digits
     low, high = (difference(end, measure, digits) for end in ends)
     return _("{low} to {high}", low=low, high=high)
+
+
+def smallest(number: float | None, measure: Measure) -> str:
+    """Format the smallest difference or ratio that would be shown; "" if there is none."""
+    if number is not None and number > measure.difference_limits[1]:
+        return _("none that is possible")
+    return difference(number, measure, signed=False)
 
 
 def effect(comparison: Mapping[str, Any], measure: Measure) -> tuple[str, str]:

@@ -16,7 +16,7 @@ def write(results: StudyResults) -> None:
     """Write report.md, report.html and the figures. Raises MachineError CN401."""
     facts, folder = results.facts, results.folder.path
     images = {f"{name}.png": figures.png(figure) for name, figure in draw(results).items()}
-    text = study_text.text(facts)
+    text = study_text.text(facts, folder=folder)
     page = html_page.page(text, facts["definition"]["question"], images)
     for name, content in {**images, "report.md": encoded(text), "report.html": encoded(page)}.items():
         write_whole(folder / name, content)

@@ -9,14 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from classicnets.events import Epoch
 from classicnets.report import quantities
 from classicnets.report.curves import accuracy_axis, draw_lines
+from classicnets.report.figures import plain_log_axis
 from classicnets.report.fonts import FigureText
 from classicnets.report.study_text import measures_of, pair_label
 from classicnets.studies.measures import Measure
+from classicnets.studies.verdicts import within
 from classicnets.text import _
 
 # ten colors that can be told apart with any color vision (Petroff 2021, "Accessible color sequences")
@@ -43,9 +44,9 @@ def draw_arms(facts: Mapping[str, Any]) -> Figure:
         for y, arm in enumerate(arms):
             rows = [row for row in facts["result"]["rows"] if row["arm"] == arm and row.get(each.name) is not None]
             figures = facts["result"]["arms"][arm][each.name]
+            ends = figures["interval"] and within(figures["interval"], each.limits)
             _draw_values(axes, y, [each.scale * row[each.name] for row in rows], colors[arm])
             if figures["mean"] is not None:
-                ends = figures["interval"]
                 _draw_mean(
                     axes,
                     y,
@@ -83,7 +84,7 @@ def draw_differences(facts: Mapping[str, Any]) -> Figure:
         _label_rows(axes, [_pair_name([names[arm] for arm in pair["arms"]], each) for pair in pairs], text)
         axes.set_xlabel(_axis_label(each))
         if each.ratio:
-            _label_ratios(axes)
+            plain_log_axis(axes)
     _explain(figure, claims=any(pair["claim"] is not None for _each, pairs in groups for pair in pairs))
     return figure
 
@@ -112,7 +113,8 @@ def draw_curves(facts: Mapping[str, Any], epochs: Mapping[tuple[str, int], Seque
     left.set_ylim(bottom=0)
     right.set(xlabel=_("epoch"), ylabel=label)
     for axes in (left, right):
-        axes.set_xlim(0, max((e.epoch for e in all_epochs), default=1))
+        last = max((e.epoch for e in all_epochs), default=1)
+        axes.set_xlim(0, max(1.03 * last, last + 0.1))  # the dots of the last epoch are not cut
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
     handles, names = right.get_legend_handles_labels()
@@ -173,7 +175,7 @@ def _draw_comparison(axes: Axes, y: int, pair: Mapping[str, Any], each: Measure)
     if pair["bootstrap_interval"] is not None:
         axes.plot([*map(shown, pair["bootstrap_interval"])], [y + 0.16] * 2, color=color, linewidth=1)
     if pair["estimate"] is not None:
-        ends = pair["t_interval"]
+        ends = pair["t_interval"] and within(pair["t_interval"], each.difference_limits)
         _draw_mean(axes, y, shown(pair["estimate"]), [*map(shown, ends)] if ends else None, color)
     if pair["claim"] is not None:
         axes.plot([shown(pair["claim"])], [y], "D", color=_CLAIM, markersize=7, markeredgecolor="white")
@@ -191,17 +193,6 @@ def _axis_label(each: Measure) -> str:
     if each.better == "lower":
         return _("{measure} (lower is better)", measure=label)
     return label
-
-
-def _label_ratios(axes: Axes) -> None:
-    """Ticks of a logarithmic axis as plain numbers, few enough to read."""
-    low, high = axes.get_xlim()
-    subs = (
-        (1.0,) if high / low > 100 else (1.0, 2.0, 5.0) if high / low > 4 else (1.0, 1.2, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
-    )
-    axes.xaxis.set_major_locator(LogLocator(subs=subs))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _explain(figure: Figure, *, claims: bool) -> None:

@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from classicnets.report import quantities, study_text, tables
-from classicnets.text import _, plural
+from classicnets.text import _, command, join, plural
+
+_MAX_FOLDERS = 3  # that are named
 
 
 def lines(console: Console, facts: Mapping[str, Any], folder: Path) -> Iterator[str | Table]:
@@ -37,6 +39,15 @@ def lines(console: Console, facts: Mapping[str, Any], folder: Path) -> Iterator[
             "{n} comparisons by other measures are in the report",
             others,
         )
+    removed = [row["folder"] for row in facts["result"]["rows"] if not (folder / row["folder"]).is_dir()]
+    if removed:
+        yield plural(
+            "{n} run folder is missing: {folders}; to train it again: {command}",
+            "{n} run folders are missing: {folders}; to train them again: {command}",
+            len(removed),
+            folders=join(removed, _MAX_FOLDERS),
+            command=command("classicnets", "study", "resume", folder),
+        )
     yield _("report: {path}", path=folder / "report.html")
 
 
@@ -50,7 +61,7 @@ def _arms(console: Console, facts: Mapping[str, Any]) -> Table:
         rows.append(
             [
                 name,
-                quantities.mean(figures, first),
+                study_text.first_mean(facts, name),
                 quantities.interval(figures["interval"], first),
                 study_text.counted(figures),
                 *(f"{arm[key]:,}" if arm.get(key) is not None else "-" for key in ("parameters", "macs")),

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from classicnets.report import baselines, quantities
 from classicnets.report.markdown import block, code, escaped, image, link, table
-from classicnets.studies.definition import flat
+from classicnets.studies.definition import flat, presets
 from classicnets.studies.matching import Match
 from classicnets.studies.measures import Measure, measure
 from classicnets.studies.parallel import Parallelism
-from classicnets.text import _, assignments, duration, join, plural
+from classicnets.studies.verdicts import learned_nothing
+from classicnets.text import _, assignments, command, duration, join, plural
 
 _FINGERPRINT_DIGITS = 16
 _MAX_SEEDS = 20  # that are listed one by one
 _BLANK = ""
 
 
-def text(facts: Mapping[str, Any], *, links: bool = True, figures: str = "", note: str = "") -> str:
+def text(
+    facts: Mapping[str, Any], *, links: bool = True, figures: str = "", note: str = "", folder: Path | None = None
+) -> str:
     """Return the report of a study as Markdown.
 
     Args:
@@ -27,6 +31,7 @@ def text(facts: Mapping[str, Any], *, links: bool = True, figures: str = "", not
         links: whether the numbers of runs link to their folders.
         figures: what precedes the names of the files of figures, such as "../images/studies/pooling-".
         note: a line below the title, such as a comment on where the page comes from.
+        folder: the folder of the study, with the copy of its file.
     """
     sections: list[tuple[str, Sequence[str]]] = [
         (_("Answer"), _answer(facts)),
@@ -38,7 +43,7 @@ def text(facts: Mapping[str, Any], *, links: bool = True, figures: str = "", not
         (_("How the arms were matched"), _matched(facts)),
         (_("How far this study speaks about ImageNet"), _scope(facts)),
         (_("Cost"), _cost(facts)),
-        (_("Repeat it"), block(facts["command"], "sh")),
+        (_("Repeat it"), _repeat(facts, folder)),
         (_("All runs"), _runs(facts, links=links)),
     ]
     lines = [f"# {escaped(facts['definition']['question'])}", _BLANK]
@@ -76,11 +81,30 @@ def has_classical_arms(facts: Mapping[str, Any]) -> bool:
 
 
 def answers(facts: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each comparison by the first measure; for each arm, if nothing is compared."""
+    """Return a sentence for each comparison by the first measure; for each arm, if nothing is compared.
+
+    Before them, there is one for each arm that has learned nothing.
+    """
     first = measures_of(facts)[0]
     compared = [pair["verdict"] for pair in facts["result"]["comparisons"] if pair["measure"] == first.name]
     arms = facts["result"]["arms"].items()
-    return compared or [_alone(name, figures[first.name], first) for name, figures in arms]
+    nothing = [] if first.is_time else [learned_nothing(*each) for each in guessing(facts).items()]
+    return nothing + (compared or [_alone(name, figures[first.name], first) for name, figures in arms])
+
+
+def guessing(facts: Mapping[str, Any]) -> dict[str, float]:
+    """Return the arms that have learned nothing, with the share of the most frequent class of the test split."""
+    shares: dict[str, float] = facts["result"].get("guessing", {})  # a study of an earlier version has none
+    return shares
+
+
+def first_mean(facts: Mapping[str, Any], arm: str) -> str:
+    """Return mean and standard deviation of the first measure, and whether the arm has learned nothing."""
+    first = measures_of(facts)[0]
+    mean = quantities.mean(facts["result"]["arms"][arm][first.name], first)
+    if arm in guessing(facts) and not first.is_time:
+        return _("{mean} (guessing)", mean=mean)
+    return mean
 
 
 def failures(facts: Mapping[str, Any]) -> list[str]:
@@ -116,7 +140,10 @@ def changes(arm: Mapping[str, Any]) -> str:
     """Return what an arm changes: "net.pool=max, lr=0.1"; a classical method has its classifier and features."""
     if "classifier" in arm:
         return _("{classifier} on {features}", classifier=arm["classifier"], features=arm["features"])
-    return ", ".join(arm.get("changes", ())) or _("nothing")
+    changed = [*arm.get("changes", ())]
+    if (match := arm.get("matched")) and match["width"] != 1:
+        changed.append(Match(**match).change)
+    return ", ".join(changed) or _("nothing")
 
 
 def seconds_of_run(facts: Mapping[str, Any], arm: str) -> float | None:
@@ -223,8 +250,8 @@ def _arm_cells(facts: Mapping[str, Any], name: str, first: Measure) -> list[str]
     changed = changes(arm)
     return [
         escaped(name),
-        code(changed) if arm.get("changes") else escaped(changed),
-        quantities.mean(figures, first),
+        code(changed) if "net" in arm and changed != _("nothing") else escaped(changed),
+        first_mean(facts, name),
         quantities.interval(figures["interval"], first),
         counted(figures),
         *(f"{arm[key]:,}" if arm.get(key) is not None else "-" for key in ("parameters", "macs")),
@@ -255,17 +282,15 @@ def _comparisons(facts: Mapping[str, Any]) -> list[str]:
         _("estimate"),
         _("95 % interval"),
         _("conclusion"),
-        _("p"),
-        _("p (Holm)"),
-        _("smallest shown"),
-        _("bootstrap interval"),
-        _("claim"),
     ]
+    tests = [_("comparison"), _("measure"), _("p"), _("p (Holm)"), _("smallest shown"), _("bootstrap"), _("claim")]
     rows = [_comparison_cells(comparison) for comparison in comparisons]
+    details = [_test_cells(comparison) for comparison in comparisons]
     note = _(
         "An estimate is the mean difference of the pairs of runs with the same seed, or the geometric mean of their"
         " ratios. The interval and p are those of the paired t test, for ratios of the logarithms. The column"
-        " *smallest shown* has the difference that as many pairs with this spread would show in 80 % of such studies."
+        " *smallest shown* has the difference that as many pairs with this spread would show in 80 % of such studies,"
+        " and *bootstrap* the 95 % interval of the bootstrap."
     )
     corrected = plural(
         "Holm's correction is for {n} comparison that has a test.",
@@ -273,7 +298,11 @@ def _comparisons(facts: Mapping[str, Any]) -> list[str]:
         comparisons[0]["comparisons"],
     )
     tested = _("Images of the test split are evaluated at the end only and select nothing.")
-    return [*table(columns, rows, {*range(2, len(columns))} - {5}), _BLANK, note, corrected, tested]
+    return _parts(
+        table(columns, rows, range(2, len(columns) - 1)),
+        table(tests, details, range(2, len(tests))),  # one table of all columns is too wide for a page
+        [note, corrected, tested],
+    )
 
 
 def _classic(facts: Mapping[str, Any], prefix: str) -> list[str]:
@@ -299,9 +328,17 @@ def _comparison_cells(comparison: Mapping[str, Any]) -> list[str]:
         str(comparison["n"]),
         *quantities.effect(comparison, compared),
         conclusion(comparison),
+    ]
+
+
+def _test_cells(comparison: Mapping[str, Any]) -> list[str]:
+    compared = measure(comparison["measure"])
+    return [
+        escaped(pair_label(comparison, compared)),
+        quantities.difference_label(compared),
         quantities.probability(comparison["p"]),
         quantities.probability(comparison["p_holm"]),
-        quantities.difference(comparison["smallest_shown"], compared, signed=False),
+        quantities.smallest(comparison["smallest_shown"], compared),
         quantities.difference_interval(comparison["bootstrap_interval"], compared),
         claim_text(comparison),
     ]
@@ -319,7 +356,7 @@ def conclusion(comparison: Mapping[str, Any]) -> str:
     conclusions: dict[str, Callable[[], str]] = {
         "shown": lambda: _("shown"),
         "not shown": lambda: _("not shown"),
-        "equal": lambda: _("equal"),
+        "equal": lambda: _("same values"),
         "no pairs": lambda: _("no pairs"),
     }
     name = comparison["conclusion"]
@@ -377,6 +414,27 @@ def _machine(facts: Mapping[str, Any]) -> str:
     processor = f"{machine['processor']} ({capability})" if capability else machine["processor"]
     cores = plural("{n} core", "{n} cores", machine["cores"])
     return ", ".join((processor, cores, facts["device"], machine["system"]))
+
+
+def _repeat(facts: Mapping[str, Any], folder: Path | None) -> list[str]:
+    """The command that runs the study again, from the copy of its file if it lies in the folder of the study.
+
+    Networks in Python files lie beside the file of the user, not beside the copy.
+    """
+    definition = facts["definition"]
+    file = definition.get("file")
+    if file == "":
+        return [_("The study was passed to `cn.study` in Python; study.json has its definition.")]
+    nets = [values.get("net") for values in (definition["base"], *definition["arms"].values())]
+    if (
+        folder is None
+        or file is None
+        or file in presets()
+        or any(isinstance(net, str) and ".py:" in net for net in nets)
+    ):
+        return block(facts["command"], "sh")
+    copy, seeds = folder / "study.toml", str(len(definition["seeds"]))
+    return block(command("classicnets", "study", "run", copy, "--seeds", seeds), "sh")
 
 
 def _runs(facts: Mapping[str, Any], *, links: bool) -> list[str]:

@@ -86,8 +86,8 @@ class StudyFolder:
         return {key: run for key, run in self.runs().items() if isinstance(run, RunFolder)}
 
     def missing(self) -> dict[Key, StudyRun]:
-        """Return the run folders without a result."""
-        return {key: run for key, run in self.runs().items() if "result" not in run.read()}
+        """Return the run folders without a result, also those that were removed."""
+        return {key: run for key, run in self.runs().items() if not run.path.is_dir() or "result" not in run.read()}
 
     @property
     def is_of_one_arm(self) -> bool:

@@ -36,19 +36,23 @@ class Match:
         """The relative difference, as a fraction of the target; negative if the arm has fewer."""
         return (self.value - self.target) / self.target
 
+    @property
+    def change(self) -> str:
+        """What was done to its width: "widened 1.23 times"."""
+        if self.width > 1:
+            return _("widened {width:g} times", width=self.width)
+        if self.width < 1:
+            return _("narrowed to {width:g} of its width", width=self.width)
+        return _("of its own width")
+
     def line(self, first: str) -> str:
         """Describe the match: "widened 1.23 times: 61,500 parameters, 0.3 % below 61,706 of average".
 
         Args:
             first: the name of the first arm.
         """
-        change = _("of its own width")
-        if self.width > 1:
-            change = _("widened {width:g} times", width=self.width)
-        elif self.width < 1:
-            change = _("narrowed to {width:g} of its width", width=self.width)
         values = {
-            "change": change,
+            "change": self.change,
             "value": self.value,
             "what": _name(self.what),
             "percent": f"{100 * abs(self.difference):.1f}" if abs(self.difference) >= 0.001 else _("less than 0.1"),

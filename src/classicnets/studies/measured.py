@@ -84,6 +84,13 @@ def measured_classic(run: ClassicRun, measures: Sequence[Measure]) -> dict[str, 
     return {each.name: known[each.name] for each in measures}
 
 
+def at_most(run: RunFolder, measures: Sequence[Measure]) -> list[str]:
+    """Return the thresholds that a run reached within its first epoch, so that their values are upper limits."""
+    epochs = [event for event in history.read(run.history) if isinstance(event, Epoch)]
+    values = {each.name: reached(epochs[:1], each) for each in measures if each.curve}
+    return [name for name, value in values.items() if value is not None]
+
+
 def reached(epochs: Sequence[Epoch], each: Measure) -> float | None:
     """Return after how many epochs or seconds of training a curve has reached a value, or None.
 

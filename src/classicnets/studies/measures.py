@@ -36,6 +36,26 @@ class Measure:
         """The factor between a value and its number in texts."""
         return 100 if self.unit in {"points", "share"} else 1
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The smallest and the largest value that is possible."""
+        if self.scale == 1:
+            return 0.0, math.inf
+        return (-1.0, 1.0) if self.name == "generalization_gap" else (0.0, 1.0)
+
+    @property
+    def difference_limits(self) -> tuple[float, float]:
+        """The smallest and the largest difference, or ratio, that is possible."""
+        if self.ratio:
+            return 0.0, math.inf
+        low, high = self.limits
+        return low - high, high - low
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it measures the machine, not what a network has learned."""
+        return not self.curve and self.unit in {"seconds", "images/s"}
+
 
 # The labels are translated by `measure`.
 MEASURES = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +13,17 @@ from torch import nn
 
 from classicnets import machine
 from classicnets.errors import UsageError
+from classicnets.files import cannot_write
 from classicnets.runs import data as run_data
 from classicnets.runs.folder import RunFolder
+from classicnets.studies import classic
 from classicnets.studies import definition as definitions
 from classicnets.studies.classic import ClassicRun
 from classicnets.studies.definition import Definition
-from classicnets.studies.folder import StudyFolder
+from classicnets.studies.folder import Key, StudyFolder, run_name
 from classicnets.studies.results import rows_of
 from classicnets.text import _, command
-from classicnets.training.begin import read
+from classicnets.training.begin import begin, fill, read
 from classicnets.training.plan import plan_of_run
 from classicnets.training.results import more_training
 
@@ -40,9 +44,10 @@ def reopen(
         trust: Whether code of the runs may be run that was not run on this machine before.
 
     Raises:
-        UsageError: CN207, a network cannot be built; CN208, all runs are complete; CN212, code is not trusted; CN218,
-            the study was edited, or started with other versions.
+        UsageError: CN207, a network cannot be built, or all runs of an arm were removed; CN208, all runs are complete;
+            CN212, code is not trusted; CN218, the study was edited, or started with other versions.
         DataError: CN302, the data is not there; CN306, `data` is not that of the runs.
+        MachineError: CN401, a run folder that was removed cannot be created.
     """
     study = StudyFolder(Path(path), nets or {}, trust)
     facts, missing = study.read(), study.missing()
@@ -50,6 +55,9 @@ def reopen(
         raise _complete(study, facts)
     if facts["definition"] is not None:
         _check_unchanged(study, facts)
+        for key, run in missing.items():
+            if not run.path.is_dir():
+                _restore(study, facts, key, data)
     for (arm, _seed), run in missing.items():
         if isinstance(run, RunFolder):
             if arm:
@@ -78,6 +86,40 @@ def _anew(study: StudyFolder, facts: Mapping[str, Any], *, edited: bool = False)
     return _(
         "{command}   # starts it anew; the finished runs stay", command=command("classicnets", "study", "run", file)
     )
+
+
+def _restore(study: StudyFolder, facts: Mapping[str, Any], key: Key, data: str | None) -> None:
+    """Create a run folder that was removed, as the start of the study did, from another run of the same arm.
+
+    Raises UsageError CN207 if there is none.
+    """
+    (arm, seed), runs, path = key, study.runs(), study.path / run_name(*key)
+    other = next((run for each, run in runs.items() if each[0] == arm and run.file.is_file()), None)
+    if other is None:
+        raise UsageError(
+            "CN207",
+            _("the run folders of the arm {arm} are missing", arm=arm),
+            where=str(path),
+            why=_("a run folder is only made again from another one of the same arm"),
+            hint=(_("copy the folder back"), _anew(study, facts)),
+        )
+    part = study.path / f".{path.name}.{uuid.uuid4().hex}.part"  # where `train` removes what a crash leaves
+    path.parent.mkdir(exist_ok=True)
+    try:
+        if isinstance(other, ClassicRun):
+            classic.fill(part, other.spec().with_seed(seed))
+        else:
+            _check_module(study, arm, other)
+            plan = plan_of_run(other, study.nets.get(arm), trust=study.trust)
+            place = run_data.locate(other, data, study.resume_command)
+            splits = read(replace(plan, data=place), lambda _: None)
+            run_data.check(other, splits, place, study.resume_command)
+            fill(part, *begin(plan.with_seed(seed), splits, facts["command"], facts["threads"]), splits)
+        part.rename(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)  # exists only if something failed
 
 
 def _check_module(study: StudyFolder, arm: str, run: RunFolder) -> None:

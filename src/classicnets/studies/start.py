@@ -7,6 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from classicnets import machine
 from classicnets.errors import UsageError
 from classicnets.files import write_whole
@@ -19,6 +21,7 @@ from classicnets.studies.definition import Definition
 from classicnets.studies.folder import ONLY_ARM, StudyFolder, run_name
 from classicnets.studies.images import Images
 from classicnets.studies.parallel import Parallelism, choose_for_all
+from classicnets.studies.statistics import BOOTSTRAP_LEAST
 from classicnets.text import _, plural
 from classicnets.training.begin import Say, begin, command_line, fill, now, training_and_validation
 from classicnets.training.plan import Plan
@@ -83,7 +86,7 @@ def start(
     described = definition.to_dict()
     facts = {
         "definition": described,
-        "arms": {name: arm.to_dict(described["arms"][name]) for name, arm in arms.items()},
+        "arms": {name: arm.to_dict(_described(definition, name, arm, described)) for name, arm in arms.items()},
     }
     plans = {name: arm.plan for name, arm in arms.items()}
     study = _create(plans, definition.seeds, output, say, parallel_runs, facts, toml)
@@ -93,6 +96,8 @@ def start(
         if arm.matched is not None:
             say(_("        {line}", line=arm.matched.line(next(iter(arms)))))
     say(_("runs    {parallelism}", parallelism=Parallelism.of_study(study.read())))
+    for note in notes(definition):
+        say(_("note    {note}", note=note))
     say(
         plural(
             "folder  {folder}: {n} run; all arms have the same seeds",
@@ -102,6 +107,33 @@ def start(
         )
     )
     return study
+
+
+def _described(definition: Definition, name: str, arm: Arm, described: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an arm changes; a module says how large it is, because many have the same type."""
+    changed: dict[str, Any] = described["arms"][name]
+    if isinstance(definition.arms[name].get("net"), nn.Module) and isinstance(arm.plan, Plan):
+        parameters = arm.plan.table.parameters
+        return {**changed, "net": _("{type} of {n:,} parameters", type=changed["net"], n=parameters)}
+    return changed
+
+
+def notes(definition: Definition) -> list[str]:
+    """Return what keeps a study from an answer, as its user should know before it is trained."""
+    if not definition.compare:
+        return [_("this study compares nothing, so it has no answer; compare needs two arms")]
+    if len(definition.seeds) >= BOOTSTRAP_LEAST:
+        return []
+    return [
+        plural(
+            "{n} seed for each arm shows large differences only, or none; from {enough} seeds on, there is a bootstrap"
+            " interval, too",
+            "{n} seeds for each arm show large differences only, or none; from {enough} seeds on, there is a bootstrap"
+            " interval, too",
+            len(definition.seeds),
+            enough=BOOTSTRAP_LEAST,
+        )
+    ]
 
 
 def _create(

@@ -16,7 +16,7 @@ from classicnets.studies.statistics import Comparison
 def summarize(
     compared: Sequence[Mapping[str, Any]], measures: Sequence[Measure], rows: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Return the statistics of a study: the entries "arms" and "comparisons" of the result in study.json.
+    """Return the statistics of a study: the entries "guessing", "arms" and "comparisons" of the result in study.json.
 
     Holm's correction covers all comparisons of all measures that have a test. A comparison lists only the values and
     seeds of its pairs; an arm has the numbers of runs with a value (`n`) and of all runs (`of`). A study that compares
@@ -27,6 +27,7 @@ def summarize(
             is given in its unit: 1.2 points become 0.012, like all fractions.
         measures: What is compared.
         rows: The runs: "arm", "seed", and values by the names of measures; None or missing where a run has none.
+            Also what `guessing` needs, and "at_most", the names of measures whose values are upper limits.
 
     Raises:
         MachineError: CN403, SciPy is not installed.
@@ -36,6 +37,7 @@ def summarize(
         of_arm = values.setdefault(row["arm"], {measure.name: {} for measure in measures})
         for measure in measures:
             of_arm[measure.name][row["seed"]] = row.get(measure.name)
+    shares = guessing(rows)
     intervals = bool(compared) or importlib.util.find_spec("scipy") is not None
     pairings = []
     for measure in measures:
@@ -45,13 +47,17 @@ def summarize(
             if claim is not None:
                 claim = claim / measure.scale
             of_arms = values.get(first, {}).get(measure.name, {}), values.get(second, {}).get(measure.name, {})
-            pairings.append(_Pairing((first, second), measure, claim, of_arms))
+            early = sum(measure.name in row.get("at_most", ()) for row in rows if row["arm"] == first)
+            second_early = sum(measure.name in row.get("at_most", ()) for row in rows if row["arm"] == second)
+            at_guess = first in shares, second in shares
+            pairings.append(_Pairing((first, second), measure, claim, of_arms, (early, second_early), at_guess))
     count = max(1, sum(statistics.has_test(*pairing.pairs(), ratio=pairing.measure.ratio) for pairing in pairings))
     comparisons = [
         statistics.compare(*pairing.pairs(), ratio=pairing.measure.ratio, comparisons=count) for pairing in pairings
     ]
     adjusted = statistics.holm([comparison.p for comparison in comparisons])
     return {
+        "guessing": shares,
         "arms": {
             arm: {name: _of_arm(by_seed.values(), intervals=intervals) for name, by_seed in of_arm.items()}
             for arm, of_arm in values.items()
@@ -63,14 +69,42 @@ def summarize(
     }
 
 
+def guessing(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the arms all of whose runs are at the accuracy of guessing, with the share of the most frequent class.
+
+    A run is if its test accuracy is not above that share by more than three standard errors, so that one of a thousand
+    networks that guess is taken for one that has learned. Where even a perfect accuracy would not be, there are too
+    few test images to tell.
+
+    Args:
+        rows: The runs: "arm", "test_accuracy", "most_frequent" (the share) and "n" (test images).
+    """
+    shares: dict[str, float] = {}
+    learned = set[str]()
+    for row in rows:
+        share = row.get("most_frequent")
+        if share is None:
+            continue
+        limit = share + 3 * math.sqrt(share * (1 - share) / row["n"])
+        if limit >= 1 or row["test_accuracy"] > limit:
+            learned.add(row["arm"])
+        shares[row["arm"]] = share
+    return {arm: share for arm, share in shares.items() if arm not in learned}
+
+
 @dataclass(frozen=True)
 class _Pairing:
-    """Two arms and a measure, with the values of their runs by seed; `claim` is a fraction, not points."""
+    """Two arms and a measure, with the values of their runs by seed; `claim` is a fraction, not points.
+
+    `at_most` and `guessing` are those of `verdicts.verdict`.
+    """
 
     arms: tuple[str, str]
     measure: Measure
     claim: float | None
     values: tuple[dict[int, float | None], dict[int, float | None]]
+    at_most: tuple[int, int]
+    guessing: tuple[bool, bool]
 
     @property
     def seeds(self) -> list[int]:
@@ -116,6 +150,8 @@ class _Pairing:
                 runs=(len(self.values[0]), len(self.values[1])),
                 claim=self.claim,
                 pairs_for_claim=pairs_for_claim,
+                at_most=self.at_most,
+                guessing=self.guessing,
             ),
         }
 

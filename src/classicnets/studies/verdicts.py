@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from classicnets.studies.measures import Measure
 from classicnets.studies.statistics import LEVEL, Comparison
@@ -20,6 +21,8 @@ def verdict(
     runs: tuple[int, int] | None = None,
     claim: float | None = None,
     pairs_for_claim: int | None = None,
+    at_most: tuple[int, int] = (0, 0),
+    guessing: tuple[bool, bool] = (False, False),
 ) -> str:
     """Return the result of a comparison as one sentence: "max against average: test accuracy +0.12 points, ...".
 
@@ -33,6 +36,8 @@ def verdict(
         runs: The number of runs of each arm (default: the number of pairs).
         claim: What the source reports, like `Comparison.estimate`: a fraction, not points.
         pairs_for_claim: How many pairs would show the claim.
+        at_most: The number of runs of each arm that reached the threshold within the first epoch.
+        guessing: Whether all runs of each arm are at the accuracy of guessing.
     """
     p_holm = comparison.p if p_holm is None else p_holm
     values, runs = values or (comparison.n, comparison.n), runs or (comparison.n, comparison.n)
@@ -44,6 +49,7 @@ def verdict(
             _disagreement(measure, comparison),
             _claim(measure, comparison, claim, pairs_for_claim),
         ]
+    clauses += [_within_first_epoch(arms, runs, at_most), "" if measure.is_time else _guessing(arms, guessing)]
     return "; ".join(filter(None, clauses))
 
 
@@ -74,7 +80,12 @@ def _result(
             **counts,
         )
     if comparison.equal:
-        return _("{second} against {first}: {measure} is equal in all pairs, n = {n}: no difference", **fields)
+        return plural(
+            "{second} against {first}: {measure} has the same value in the only pair: not shown",
+            "{second} against {first}: {measure} has the same value in all {n} pairs: not shown",
+            comparison.n,
+            **{key: value for key, value in fields.items() if key != "n"},
+        )
     effect = _effect(measure, comparison)
     if comparison.n == 1:
         return _(
@@ -101,7 +112,7 @@ def _result(
 def _effect(measure: Measure, comparison: Comparison) -> str:
     """Return the estimate and its interval, if it has one."""
     estimate = comparison.estimate if comparison.estimate is not None else math.nan
-    low, high = comparison.t_interval or (estimate, estimate)
+    low, high = within(comparison.t_interval or (estimate, estimate), measure.difference_limits)
     digits = decimals(measure, estimate, low, high)
     fields = {
         "measure": measure.label,
@@ -113,6 +124,8 @@ def _effect(measure: Measure, comparison: Comparison) -> str:
         if measure.ratio:
             return _("{estimate} times the {measure}", **fields)
         return _("{measure} {estimate}", **fields)
+    if covers_everything(comparison.t_interval, measure.difference_limits):
+        return _("{measure} {estimate}, the 95 % interval covers everything that is possible", **fields)
     if measure.ratio:
         return _("{estimate} times the {measure} (95 % interval {low} to {high})", **fields)
     return _("{measure} {estimate}, 95 % interval {low} to {high}", **fields)
@@ -123,6 +136,8 @@ def _smallest(measure: Measure, comparison: Comparison, p_holm: float | None) ->
     smallest = comparison.smallest_shown
     if smallest is None or comparison.conclusion(p_holm) != "not shown":
         return ""
+    if smallest > measure.difference_limits[1]:
+        return _("no possible difference would be shown with so few pairs")
     if not measure.ratio:
         amount = _amount(measure, smallest, decimals(measure, smallest)).removeprefix("+")
         return _("differences from {amount} on would be shown in 80 % of such studies", amount=amount)
@@ -153,6 +168,57 @@ def _missing(
         " only of the pairs in which both have one",
         **fields,
     )
+
+
+def _within_first_epoch(arms: tuple[str, str], runs: tuple[int, int], at_most: tuple[int, int]) -> str:
+    """Return how many runs reached a threshold before it can be measured when."""
+    if not any(at_most):
+        return ""
+    return _(
+        "reached within the first epoch in {early} of {runs} runs of {first} and {second_early} of {second_runs} of"
+        " {second}: these values are upper limits, and pairs of two of them cannot be told apart",
+        early=at_most[0],
+        runs=runs[0],
+        first=arms[0],
+        second_early=at_most[1],
+        second_runs=runs[1],
+        second=arms[1],
+    )
+
+
+def _guessing(arms: tuple[str, str], guessing: tuple[bool, bool]) -> str:
+    """Return that arms have learned nothing, so that their comparison does not answer the question."""
+    if all(guessing):
+        return _(
+            "both are at the accuracy of guessing, so nothing was learned, and this says nothing about the question"
+        )
+    if not any(guessing):
+        return ""
+    return _(
+        "{arm} is at the accuracy of guessing, so this says nothing about the question",
+        arm=arms[guessing.index(True)],
+    )
+
+
+def learned_nothing(arm: str, share: float) -> str:
+    """Return that all runs of an arm have the accuracy of guessing; `share` is that of the most frequent class."""
+    return _(
+        "{arm}: every run is at the accuracy of guessing, {share:.4g} %, so nothing was learned; comparisons with it"
+        " say nothing about the question",
+        arm=arm,
+        share=100 * share,
+    )
+
+
+def within(ends: Sequence[float], limits: tuple[float, float]) -> tuple[float, float]:
+    """Return an interval without what is not possible."""
+    low, high = (min(max(end, limits[0]), limits[1]) for end in ends)
+    return low, high
+
+
+def covers_everything(ends: Sequence[float], limits: tuple[float, float]) -> bool:
+    """Whether an interval leaves nothing out that is possible, and so says nothing."""
+    return ends[0] <= limits[0] and ends[1] >= limits[1]
 
 
 def _disagreement(measure: Measure, comparison: Comparison) -> str:
