@@ -14,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 
 from classicnets.events import Epoch
-from classicnets.report import html_page, quantities, study, study_figures, study_lines, study_text
+from classicnets.report import baselines, html_page, quantities, study, study_figures, study_lines, study_text
 from classicnets.report.curves import accuracy_axis
 from classicnets.report.markdown import block, code, escaped, table
 from classicnets.runs import history
@@ -317,3 +317,60 @@ def test_the_lines_fit_a_terminal(facts: dict[str, Any], width: int) -> None:
     assert "…" not in out and "75.72 ± 0.48" in out and ("net.pool=max" in out) == (width > 60)
     assert all(pair["verdict"] in out for pair in facts["result"]["comparisons"][:3])
     assert "6 comparisons by other measures" in out and out.endswith("report: runs/study-pooling-1/report.html\n")
+
+
+def test_arms_that_have_learned_nothing_are_marked() -> None:
+    facts = studies.facts(("average", "max"), (studies.ACCURACY,))
+    facts["result"]["guessing"] = {"max": 0.1}
+    text, (line, *_) = study_text.text(facts), study_text.answers(facts)
+    assert line.startswith("max: every run is at the accuracy of guessing, 10 %, so nothing was learned;")
+    assert f"- {line}." in text and text.count(" (guessing) |") == 1
+    console = Console(width=200, file=io.StringIO(), highlight=False, markup=False)
+    for part in study_lines.lines(console, facts, Path("runs/study-pooling-1")):
+        console.print(part)
+    assert isinstance(console.file, io.StringIO)
+    assert line in console.file.getvalue() and console.file.getvalue().count("(guessing)") == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "base", "shown"),
+    [
+        ("pooling", {}, "```sh\nclassicnets study run pooling\n```"),
+        ("/home/ada/my.toml", {}, "```sh\nclassicnets study run 'runs/my study-1/study.toml' --seeds 6\n```"),
+        ("/home/ada/my.toml", {"net": "nets.py:net"}, "```sh\nclassicnets study run pooling\n```"),
+        ("", {}, "The study was passed to `cn.study` in Python; study.json has its definition."),
+    ],
+)
+def test_the_command_that_repeats_a_study_can_be_pasted(file: str, base: dict[str, Any], shown: str) -> None:
+    facts = studies.facts(("average", "max"), (studies.ACCURACY,))
+    facts["definition"] |= {"file": file, "base": {**facts["definition"]["base"], **base}}
+    assert f"## Repeat it\n\n{shown}\n" in study_text.text(facts, folder=Path("runs/my study-1"))
+
+
+def test_what_is_not_possible_is_not_shown() -> None:
+    accuracy, gap, loss = measure("test_accuracy"), measure("generalization_gap"), measure("test_loss")
+    assert quantities.interval((-0.2, 0.5), accuracy) == "0.00 to 50.00"
+    assert quantities.interval((-0.2, 1.5), accuracy) == "all that is possible"
+    assert quantities.interval((-0.2, 0.5), gap) == "-20.00 to 50.00"
+    assert quantities.interval((-0.2, 0.5), loss) == "0.0000 to 0.5000"
+    assert quantities.difference_interval((-1.4, 0.5), accuracy) == "-100.00 to +50.00"
+    assert quantities.difference_interval((-1.4, 2.5), accuracy) == "all that is possible"
+    assert quantities.smallest(5.9, accuracy) == "none that is possible"
+    assert quantities.smallest(5.9, measure("seconds")) == "5.90"
+
+
+def test_dots_of_a_single_epoch_are_not_cut(facts: dict[str, Any], written: Path) -> None:
+    epochs = study._epochs(studies.results(written, facts))
+    figure = study_figures.draw_curves(facts, {key: events[:1] for key, events in epochs.items()})
+    assert all(axes.get_xlim()[1] > 1.05 for axes in figure.axes)
+
+
+def test_the_time_axis_of_classical_methods_has_plain_numbers() -> None:
+    facts = studies.classic_facts()
+    for row in facts["result"]["rows"]:
+        if row["arm"] == "max":
+            row["fit_seconds"] = 0.6
+    axes = baselines.draw(facts).axes[1]
+    axes.figure.draw_without_rendering()
+    labels = [label.get_text() for label in axes.get_xticklabels(which="both")]
+    assert any(labels) and not any("$" in label for label in labels)

@@ -234,11 +234,16 @@ def test_dry_run_says_how_many_runs_how_long_and_how_much_disk(file: Path, cli: 
     assert (
         code == 0
         and re.search(r"runs +6: (one run at a time|\d runs in parallel) with ", out)
-        and re.search(r"forecast +\S+ s, disk ", out)
+        and re.search(r"forecast +.+, with 5.0 s a run for its start and report; disk ", out)
+        and "note      3 seeds for each arm show large differences only" in out
     )
     assert not Path("runs").exists()
     forecast = json.loads(cli("study", "run", file, "--dry-run", "--json")[1])
-    assert forecast["runs"] == 4 and forecast["seconds"] > 0 and forecast["disk_bytes"] > 10_000
+    assert (
+        forecast["runs"] == 4
+        and forecast["seconds"] * forecast["side_by_side"] > 4 * 5
+        and forecast["disk_bytes"] > 10_000
+    )
 
 
 def test_modules_are_compared_in_this_process(blobs: Path) -> None:
@@ -254,6 +259,7 @@ def test_modules_are_compared_in_this_process(blobs: Path) -> None:
     }
     study = cn.study({"name": "own", "question": "Which?", "seeds": 2, "base": base, "arms": arms}, quiet=True)
     assert len(study.verdicts) == 2 and "relu" in study.verdicts[0]
+    assert study.facts["arms"]["tanh"]["changes"] == ["net=Sequential of 6,370 parameters"]
     assert isinstance([*study.runs("sigmoid")[1].net.children()][2], nn.Sigmoid)
     with pytest.raises(TypeError, match="belong to the study"):
         cn.study("pooling", epochs=3)
