@@ -370,7 +370,8 @@ def test_the_time_axis_of_classical_methods_has_plain_numbers() -> None:
     for row in facts["result"]["rows"]:
         if row["arm"] == "max":
             row["fit_seconds"] = 0.6
-    axes = baselines.draw(facts).axes[1]
-    axes.figure.draw_without_rendering()
+    figure = baselines.draw(facts)
+    figure.draw_without_rendering()
+    axes = figure.axes[1]
     labels = [label.get_text() for label in axes.get_xticklabels(which="both")]
     assert any(labels) and not any("$" in label for label in labels)

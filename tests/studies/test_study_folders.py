@@ -117,7 +117,7 @@ def test_a_failed_run_is_tried_again_and_the_others_are_not_touched(copy: StudyF
     metrics = json.loads((copy.path / "relu/seed-0/metrics.json").read_text())
     shares = {max(map(sum, metrics["confusion"])) / metrics["n"]}
     assert {row["most_frequent"] for row in rows_of(facts)[:3]} == shares  # the split is that of all runs
-    assert all(row["at_most"] == ["epochs to train_accuracy 0.10"] for row in rows_of(facts)[:3])
+    assert all(row["at_most"] == ["epochs to train_accuracy 0.1"] for row in rows_of(facts)[:3])
     assert facts["result"]["comparisons"][0]["seeds"] == [0]
     opened = reopen(copy.path)
     assert [*opened.missing()] == [("tanh", 1)]

@@ -51,7 +51,7 @@ def table(facts: Mapping[str, Any]) -> list[str]:
     header = (_("method"), _("features"), _("test accuracy"), _("n"), _("fit (s)"), _("predict (s)"))
     rows = [
         (
-            markdown.escaped(_label(arm.method)),
+            markdown.escaped(_label(arm)),
             _features_label(arm.features),
             _MISSING if arm.mean is None else _spread(arm.mean, arm.sd),
             str(arm.n),
@@ -74,7 +74,7 @@ def draw(facts: Mapping[str, Any]) -> Figure:
         if arm.mean is not None:
             methods.setdefault(arm.method, []).append(arm)
     rows = sorted(methods.values(), key=lambda arms: _accuracy(arms[-1]))
-    names = FigureText([_label(arms[-1].method) for arms in rows], "", 9)
+    names = FigureText([_label(arms[-1]) for arms in rows], "", 9)
     figure = Figure(figsize=(9, 1.5 + 0.38 * max(1, len(rows))), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 1.6])
     for axes in (left, right):
@@ -150,10 +150,10 @@ def _accuracy(arm: _Arm) -> float:
     return -1.0 if arm.mean is None else arm.mean
 
 
-def _label(method: str) -> str:
-    """The name of a method as a reader knows it; that of an arm as it is."""
-    if method not in CLASSIFIERS:
-        return method
+def _label(arm: _Arm) -> str:
+    """The name of a method as a reader knows it; that of an arm as it is, also of a network called "mlp"."""
+    if not arm.features or arm.method not in CLASSIFIERS:
+        return arm.method
     labels = {
         "linear_svm": _("linear SVM"),
         "svm_rbf": _("SVM with RBF kernel"),
@@ -162,7 +162,7 @@ def _label(method: str) -> str:
         "random_forest": _("random forest"),
         "mlp": _("MLP with one hidden layer"),
     }
-    return labels[method]
+    return labels[arm.method]
 
 
 def _features_label(features: str) -> str:
