@@ -70,7 +70,7 @@ def test_figure_has_a_row_for_each_method_and_a_dot_for_each_arm_with_results() 
 
 
 def test_every_classifier_and_kind_of_features_has_a_name() -> None:
-    assert all("_" not in baselines._label(name) for name in CLASSIFIERS)
+    assert all("_" not in baselines._method_label(name) for name in CLASSIFIERS)
     assert len({baselines._features_label(name) for name in [*FEATURES, ""]}) == len(FEATURES) + 1
 
 

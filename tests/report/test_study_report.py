@@ -363,15 +363,19 @@ def test_dots_of_a_single_epoch_are_not_cut(facts: dict[str, Any], written: Path
     epochs = study._epochs(studies.results(written, facts))
     figure = study_figures.draw_curves(facts, {key: events[:1] for key, events in epochs.items()})
     assert all(axes.get_xlim()[1] > 1.05 for axes in figure.axes)
+    assert figure.axes[0].get_ylim()[1] > 1.04 * max(events[0].loss for events in epochs.values())
 
 
 def test_the_time_axis_of_classical_methods_has_plain_numbers() -> None:
     facts = studies.classic_facts()
+    facts["arms"] = {{"average": "mlp"}.get(name, name): arm for name, arm in facts["arms"].items()}
+    facts["result"]["arms"]["mlp"] = facts["result"]["arms"].pop("average")
     for row in facts["result"]["rows"]:
-        if row["arm"] == "max":
-            row["fit_seconds"] = 0.6
+        row |= {"fit_seconds": 0.6} if row["arm"] == "max" else {"arm": "mlp"}
     figure = baselines.draw(facts)
     figure.draw_without_rendering()
     axes = figure.axes[1]
     labels = [label.get_text() for label in axes.get_xticklabels(which="both")]
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == ["mlp", "SVM with RBF kernel"]  # the network called mlp is not the classical method
     assert any(labels) and not any("$" in label for label in labels)

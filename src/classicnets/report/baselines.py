@@ -17,6 +17,7 @@ from classicnets.report.figures import plain_log_axis
 from classicnets.report.fonts import FigureText
 from classicnets.studies.classifiers import CLASSIFIERS
 from classicnets.studies.features import FEATURES
+from classicnets.studies.verdicts import within
 from classicnets.text import _
 
 _COLORS = {"pixels": "#8a8a8a", "hog": "#1f6fb4", "": "#c8500a"}  # by features; "" is a network
@@ -133,7 +134,7 @@ def _arms(facts: Mapping[str, Any]) -> Iterable[_Arm]:
             method=arm["classifier"] if classical and counts[arm["classifier"], arm["features"]] == 1 else name,
             features=arm["features"] if classical else "",
             mean=measured.get("mean"),
-            interval=measured.get("interval"),
+            interval=within(ends, (0, 1)) if (ends := measured.get("interval")) else None,
             n=measured.get("n", 0),
             sd=measured.get("sd"),
             fit=_mean(rows, "fit_seconds" if classical else "seconds"),
@@ -151,9 +152,14 @@ def _accuracy(arm: _Arm) -> float:
 
 
 def _label(arm: _Arm) -> str:
-    """The name of a method as a reader knows it; that of an arm as it is, also of a network called "mlp"."""
-    if not arm.features or arm.method not in CLASSIFIERS:
-        return arm.method
+    """The name of a method as a reader knows it; that of a network as it is, also if it is called "mlp"."""
+    return _method_label(arm.method) if arm.features else arm.method
+
+
+def _method_label(method: str) -> str:
+    """The name of a classical method; that of an arm as it is."""
+    if method not in CLASSIFIERS:
+        return method
     labels = {
         "linear_svm": _("linear SVM"),
         "svm_rbf": _("SVM with RBF kernel"),
@@ -162,7 +168,7 @@ def _label(arm: _Arm) -> str:
         "random_forest": _("random forest"),
         "mlp": _("MLP with one hidden layer"),
     }
-    return labels[arm.method]
+    return labels[method]
 
 
 def _features_label(features: str) -> str:

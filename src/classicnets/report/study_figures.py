@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -110,7 +111,8 @@ def draw_curves(facts: Mapping[str, Any], epochs: Mapping[tuple[str, int], Seque
         draw_lines(left, seeds, finished, lambda e: e.loss, colors[arm], name=name)
         draw_lines(right, seeds, finished, lambda e: getattr(e, field), colors[arm], name=name)
     left.set(xlabel=_("epoch"), ylabel=_("train loss (mean over the epoch)"))
-    left.set_ylim(bottom=0)
+    highest = max((e.loss for e in all_epochs if e.loss is not None and math.isfinite(e.loss)), default=1.0)
+    left.set_ylim(0, 1.05 * highest or 1)
     right.set(xlabel=_("epoch"), ylabel=label)
     for axes in (left, right):
         last = max((e.epoch for e in all_epochs), default=1)
