@@ -156,7 +156,8 @@ def test_a_study_that_was_edited_or_is_of_another_version_is_not_resumed(
     )  # fmt: skip
     study.toml.write_text(text.replace("epochs = 2", "epochs = 3"))
     code, _, err = cli("study", "resume", study.path)
-    assert code == 2 and "error[CN218]: the study was edited after it was started: base" in err
+    assert code == 2 and "error[CN218]: the study was edited after it was started: [base] epochs" in err
+    assert "[base] epochs was 2, and is now 3" in err and "or change" not in err
     assert f"classicnets study run {study.toml}" in err
     study.toml.write_text(text)
     facts = study.read()
@@ -201,7 +202,7 @@ def edited(blobs: Path, *pairs: tuple[str, str]) -> str:
             [('"dead_units"]', '"epochs to validation_accuracy 0.5"]'), ("validation = 0.2", 'monitor = "none"')],
             "needs validation images",
         ),
-        ([("[arms.max]\n", "[arms.max]\nclassifier = \"svm_rbf\"\n")], "is a measure of networks"),
+        ([('net.pool = "max"\nnet.activation = "relu"\n', 'classifier = "svm_rbf"\n')], "is a measure of networks"),
         ([("seeds = 2", "seeds = ")], "cannot be read"),
     ],
 )  # fmt: skip

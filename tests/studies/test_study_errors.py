@@ -32,8 +32,8 @@ def refused(text: str) -> UsageError:
 @pytest.mark.parametrize(
     ("arm", "place", "hints"),
     [
-        ("epochs = -1", "[arms.b]", ["epochs = 1   # in [arms.b]"]),
-        ("settings = { epochs = -1 }", "[arms.b.settings]", ["epochs = 1   # in [arms.b.settings]"]),
+        ("epochs = -1", "[arms.b]", ["epochs = 10   # in [arms.b]"]),
+        ("settings = { epochs = -1 }", "[arms.b.settings]", ["epochs = 10   # in [arms.b.settings]"]),
         ('net.pool = "maxx"', "[arms.b]", ['net.pool = "max"   # in [arms.b]']),
         ('variation = { pool = "maxx" }', "[arms.b.variation]", ['pool = "max"   # in [arms.b.variation]']),
         ('net = "alexnet_28"\n"net.pool" = "maxx"', "[arms.b]", ['"net.pool" = "max"   # in [arms.b]']),
@@ -61,9 +61,9 @@ def test_hints_of_an_arm_are_lines_of_its_table(arm: str, place: str, hints: lis
 
 def test_a_mistake_of_the_base_is_named_there() -> None:
     error = refused(BASE.replace("limit = 500", "limit = 500\nepochs = -1"))
-    assert error.where.startswith("[base]") and error.hints == ("epochs = 1   # in [base]",)
+    assert error.where.startswith("[base]") and error.hints == ("epochs = 10   # in [base]",)
     error = refused(BASE.replace("limit = 500", 'epochs = -1\nrecipe = "fast"') + 'net = "alexnet_28"\n')
-    assert error.hints == ("epochs = 1   # in [base]",)  # also if an arm with another network inherits it
+    assert error.hints == ("epochs = 30   # in [base]",)  # also if an arm with another network inherits it
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_mistake_of_the_base_is_named_there() -> None:
 )
 def test_an_error_of_toml_shows_the_line_and_how_it_is_written(text: str, line: str, hint: str | None) -> None:
     error = refused(text)
-    assert error.code == "CN217" and line in error.why or hint is None
+    assert error.code == "CN217" and line in error.why
     assert error.hints[0] == hint if hint else "classicnets study show" in error.hints[0]
     if hint and hint.startswith('"net.pool"'):
         assert '"net.pool"' in error.why
@@ -151,20 +151,20 @@ def test_what_an_arm_would_ignore_is_refused(text: str, expected: str) -> None:
         (BASE + "[[compare]]\narms = ['a', 'b']\nclaim = 'x'", 'claim is "x"; allowed is a number', "lrn"),
         (
             BASE + "[[compare]]\narms = ['a', 'b']\nclam = 1",
-            "compare[0].clam is not known; did you mean compare[0].",
+            "compare[0].clam is not known; did you mean claim?",
             "",
         ),
         (BASE + "[grid]\nnet.pool = []", "grid.net.pool is empty", "dead_units"),
-        (BASE + "[grid]\nnet.pool = 'max'", 'such as ["max"]', "dead_units"),
+        (BASE + "[grid]\nnet.pool = 'max'", "in square brackets", "dead_units"),
         (BASE.replace("seeds = 2", "seeds = 'x'"), "the number of seeds, such as 6", "pooling"),
-        (BASE + "[arms]\nb = 3".replace("[arms]", "") if False else HEAD + "[base]\n[arms]\nb = 3", "[arms.NAME]", ""),
+        (HEAD + "[base]\n[arms]\nb = 3", "[arms.NAME]", ""),
         (HEAD + "[base]\n[grid]\nlr = []", "grid.lr is empty", "dead_units"),
     ],
 )
 def test_a_schema_is_described_for_a_person(text: str, expected: str, example: str) -> None:
     error = refused(text)
     words = str(error)
-    assert expected.removesuffix(" did you mean compare[0].") in words, words
+    assert expected in words, words
     for leaked in ("object", "e+308", "null", "values;", "newer version", "list of 2 to 2"):
         assert leaked not in words, words
     assert "there is no arm" not in words

@@ -269,13 +269,13 @@ def _check_key(definition: Definition, name: str, key: str) -> None:
             raise invalid(
                 _("[base] has {key}, but trains a network", key=key),
                 _("a classical method is an arm of its own"),
-                _("{line}   # in [arms.NAME]", line='classifier = "svm_rbf"'),
+                _('classifier = "svm_rbf"   # in [arms.NAME]'),
                 place,
             )
         raise invalid(
             _("{key} needs classifier", key=key),
             _("an arm without a classifier trains a network, which sees the pixels"),
-            _("{line}   # in {place}", line='classifier = "svm_rbf"', place=place),
+            _('classifier = "svm_rbf"   # in {place}', place=place),
             place,
         )
     names = [f.name for f in fields(RunSpec) if f.name not in {*_OF_STUDY, "settings", "variation"}]

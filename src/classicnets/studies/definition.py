@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -340,9 +339,7 @@ def _problems(values: Mapping[str, Any]) -> Iterator[str]:
                 "grid.{key}: a grid is over networks and settings; write [arms.NAME] for classical methods", key=key
             )
         elif not isinstance(choices, list):
-            yield _(
-                "grid.{key} must be a list of values, such as [{value}]", key=key, value=json.dumps(_plain(choices))
-            )
+            yield _("grid.{key} must be a list of values, in square brackets", key=key)
         elif not choices:
             yield _("grid.{key} is empty; it needs at least one value", key=key)
     if isinstance(values["seeds"], list) and len({*values["seeds"]}) < len(values["seeds"]):

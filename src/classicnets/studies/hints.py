@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 from classicnets.errors import ClassicnetsError
 from classicnets.options import option_fields, spelling
 from classicnets.spec import RunSpec
+from classicnets.strict_json import dump
 from classicnets.studies.definition import Definition, grid_name
 from classicnets.text import _, command
 
@@ -49,7 +49,7 @@ def toml(value: object) -> str:
     if isinstance(value, bool) or value in {"true", "false"}:
         return str(value).lower()
     text = str(value)
-    return text if _NUMBER.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+    return text if _NUMBER.fullmatch(text) else dump(text, ascii=False)
 
 
 def _label(definition: Definition, name: str) -> str:
@@ -57,7 +57,7 @@ def _label(definition: Definition, name: str) -> str:
         return BASE
     if _is_of_grid(definition, name):
         return "grid"
-    return f"arms.{name}" if re.fullmatch(r"[\w-]+", name, re.ASCII) else f"arms.{json.dumps(name)}"
+    return f"arms.{name}" if re.fullmatch(r"[\w-]+", name, re.ASCII) else f"arms.{dump(name)}"
 
 
 def _is_of_grid(definition: Definition, name: str) -> bool:
@@ -116,7 +116,7 @@ def _place(definition: Definition, name: str, key: str) -> tuple[str, str]:
         if isinstance(settings, Mapping) and key in settings:
             if label == "grid":
                 return "[grid]", key
-            return f"[{label}.settings]", key if rest == key else json.dumps(key)
+            return f"[{label}.settings]", key if rest == key else dump(key)
         if rest != key and isinstance(variation, Mapping) and rest in variation:
             return f"[{label}.variation]", rest
         if key in values or (rest != key and isinstance(net, Mapping) and rest in net):
@@ -127,7 +127,7 @@ def _place(definition: Definition, name: str, key: str) -> tuple[str, str]:
 
 def _dotted(key: str, net: object) -> str:
     """A key of a network's variation; beside `net = "name"` it needs quotes."""
-    return json.dumps(key) if "." in key and net is not None and not isinstance(net, Mapping) else key
+    return dump(key) if "." in key and net is not None and not isinstance(net, Mapping) else key
 
 
 def _plain(text: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 
+from classicnets.strict_json import dump
 from classicnets.text import _
 
 _OTHER_SPELLINGS = {"True": "true", "False": "false"}  # Python's
@@ -21,9 +21,9 @@ def explain(text: str, error: tomllib.TOMLDecodeError) -> tuple[str, str]:
     line = lines[number - 1]
     shown = _("line {number}: {line}", number=number, line=line.strip())
     if key := _dotted_key(lines[:number]):
-        reason = _("net has a value, so {key} beside it must be in quotes: {quoted}", key=key, quoted=json.dumps(key))
+        reason = _("net has a value, so {key} beside it must be in quotes: {quoted}", key=key, quoted=dump(key))
         wrong = next(each for each in reversed(lines[:number]) if re.match(rf"\s*{re.escape(key)}\s*=", each))
-        return f"{reason}\n{shown}", wrong.strip().replace(key, json.dumps(key), 1)
+        return f"{reason}\n{shown}", wrong.strip().replace(key, dump(key), 1)
     if right := _with_quotes(line, column - 1):
         return "\n".join([_("text needs quotes"), str(error), shown]), right.strip()
     return f"{error}\n{shown}", ""
@@ -47,4 +47,4 @@ def _with_quotes(line: str, at: int) -> str:
     if not found:
         return ""
     value = found[0].rstrip()
-    return line[:at] + _OTHER_SPELLINGS.get(value, json.dumps(value, ensure_ascii=False)) + rest[len(value) :]
+    return line[:at] + _OTHER_SPELLINGS.get(value, dump(value, ascii=False)) + rest[len(value) :]
