@@ -136,6 +136,7 @@ def test_what_is_no_study_in_python_is_refused() -> None:
         (BASE + "description = 'x'", "'description' is not known"),
         (BASE + "epoch = 3", "did you mean epochs?"),
         (BASE + 'classifier = "svm_rfb"', 'classifier = "svm_rbf"'),
+        (BASE.replace('data = "fashion_mnist"', "") + 'classifier = "svm_rbf"', "the arm b has no data"),
     ],
 )
 def test_what_an_arm_would_ignore_is_refused(text: str, expected: str) -> None:

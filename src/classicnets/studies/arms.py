@@ -123,18 +123,20 @@ def _classic(definition: Definition, name: str) -> ClassicSpec | None:
             _("remove match from the study, or {place}", place=table(definition, name)),
             f'match = "{definition.match}"',
         )
-    try:
-        return ClassicSpec.from_arguments({**definition.base, **arm}, definition.seeds[0])
-    except ClassicnetsError as error:
-        adapt(error, definition, name)
-        raise
-    except TypeError as error:
+    _check_tables(definition, BASE)
+    values = {**definition.base, **arm}
+    if values.get("data") is None:
         raise invalid(
             _("the arm {name} has no data", name=name),
             _("a classical method has no recipe that names some"),
-            'data = "fashion_mnist"   # in [base]',
+            _('data = "fashion_mnist"   # in [base]'),
             table(definition, name),
-        ) from error
+        )
+    try:
+        return ClassicSpec.from_arguments(values, definition.seeds[0])
+    except ClassicnetsError as error:
+        adapt(error, definition, name)
+        raise
 
 
 @dataclass(frozen=True)
@@ -212,14 +214,9 @@ class _Planner:
             raise
 
 
-def _arguments(definition: Definition, name: str) -> dict[str, Any]:
-    """The arguments of `run_spec` in a table of a study; `net.pool = "max"` is a table `net` in TOML.
-
-    Raises UsageError CN217 for what a study decides itself, for what no run has, and for a setting with two values.
-    """
-    values = definition.base if name == BASE else definition.arms[name]
-    known = {f.name for f in fields(RunSpec)}
-    own = {key: value for key, value in values.items() if key in known}
+def _check_tables(definition: Definition, name: str) -> None:
+    """Raise UsageError CN217 if `settings` or `variation` is not a table."""
+    own = definition.base if name == BASE else definition.arms[name]
     for part in ("settings", "variation"):
         if own.get(part) is not None and not isinstance(own[part], Mapping):
             raise invalid(
@@ -228,6 +225,17 @@ def _arguments(definition: Definition, name: str) -> dict[str, Any]:
                 f"{part} = {{ {'lr = 0.1' if part == 'settings' else 'pool = ' + toml('max')} }}",
                 table(definition, name),
             )
+
+
+def _arguments(definition: Definition, name: str) -> dict[str, Any]:
+    """The arguments of `run_spec` in a table of a study; `net.pool = "max"` is a table `net` in TOML.
+
+    Raises UsageError CN217 for what a study decides itself, for what no run has, and for a setting with two values.
+    """
+    values = definition.base if name == BASE else definition.arms[name]
+    known = {f.name for f in fields(RunSpec)}
+    own = {key: value for key, value in values.items() if key in known}
+    _check_tables(definition, name)
     if wrong := [key for key in (*_OF_STUDY, *(() if name == BASE else _OF_BASE)) if key in own]:
         raise _decided(definition, name, wrong[0])
     settings = [*(own.get("settings") or {}).items(), *((k, v) for k, v in values.items() if k not in known)]

@@ -112,7 +112,7 @@ def _check_unchanged(study: StudyFolder, facts: Mapping[str, Any]) -> None:
                 hint=(
                     _anew(study, facts, edited=True),
                     _(
-                        "{command}   # after {keys} are as before",
+                        "{command}   # after undoing the change of {keys}",
                         command=command(*study.resume_command),
                         keys=", ".join(changes),
                     ),
