@@ -42,7 +42,7 @@ class ClassicnetsError(Exception):
             lines.append(_("  where: {where}", where=self.where))
         if self.why:
             lines.append(_("  why:   {why}", why=self.why.replace("\n", "\n         ")))
-        for i, hint in enumerate(self.hints):
+        for i, hint in enumerate(each.replace("\n", "\n         ") for each in self.hints):
             lines.append(_("  or:    {hint}", hint=hint) if i else _("  hint:  {hint}", hint=hint))
         return visible("\n".join(lines))
 

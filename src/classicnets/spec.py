@@ -223,7 +223,7 @@ class StudyOptions:
 
     seeds: int | None = option(
         None,
-        help="number of runs with consecutive seeds, starting with --seed, or with the first one of the study",
+        help="number of runs with consecutive seeds, starting with the seed of the run, or the first one of the study",
         group="run",
         metavar="N",
         shown="1, or that of the study",

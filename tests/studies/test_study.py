@@ -156,7 +156,8 @@ def test_a_study_that_was_edited_or_is_of_another_version_is_not_resumed(
     )  # fmt: skip
     study.toml.write_text(text.replace("epochs = 2", "epochs = 3"))
     code, _, err = cli("study", "resume", study.path)
-    assert code == 2 and "error[CN218]: the study was edited after it was started: base" in err
+    assert code == 2 and "error[CN218]: the study was edited after it was started: [base] epochs" in err
+    assert "[base] epochs was 2, and is now 3" in err and "or change" not in err
     assert f"classicnets study run {study.toml}" in err
     study.toml.write_text(text)
     facts = study.read()
@@ -164,6 +165,15 @@ def test_a_study_that_was_edited_or_is_of_another_version_is_not_resumed(
     study.write({key: value for key, value in facts.items() if key != checksum.KEY})
     code, _, err = cli("study", "resume", study.path)
     assert code == 2 and "error[CN218]: the study was started with torch 1.0" in err and "torch==1.0" in err
+    code, _, err = cli("study", "run", study.path)
+    assert code == 2 and "is the folder of a study that was started" in err
+    assert all(f"classicnets study {action} {study.path}" in err for action in ("resume", "show"))
+    assert f"classicnets study run {study.toml}" in err
+    study.file.write_text(study.file.read_text().replace("Is maximum pooling", "Was maximum pooling"))
+    code, _, err = cli("study", "show", study.path)
+    assert code != 0 and "--trust" in err
+    code, out, _ = cli("study", "show", study.path, "--trust")
+    assert code == 0 and "Was maximum pooling" in out
 
 
 def edited(blobs: Path, *pairs: tuple[str, str]) -> str:
@@ -201,7 +211,7 @@ def edited(blobs: Path, *pairs: tuple[str, str]) -> str:
             [('"dead_units"]', '"epochs to validation_accuracy 0.5"]'), ("validation = 0.2", 'monitor = "none"')],
             "needs validation images",
         ),
-        ([("[arms.max]\n", "[arms.max]\nclassifier = \"svm_rbf\"\n")], "is a measure of networks"),
+        ([('net.pool = "max"\nnet.activation = "relu"\n', 'classifier = "svm_rbf"\n')], "is a measure of networks"),
         ([("seeds = 2", "seeds = ")], "cannot be read"),
     ],
 )  # fmt: skip

@@ -210,7 +210,7 @@ def test_a_network_beside_the_study_is_found_and_the_study_is_not_taken_for_edit
     assert facts["definition"]["measures"][2] == "epochs to train_accuracy 0.1"
     reopen(copy.path)
     copy.toml.write_text(copy.toml.read_text().replace("epochs = 1", "epochs = 2"))
-    with pytest.raises(UsageError, match="edited after it was started: base"):
+    with pytest.raises(UsageError, match=r"edited after it was started: \[base\] epochs"):
         reopen(copy.path)
 
 

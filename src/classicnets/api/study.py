@@ -131,11 +131,50 @@ def study(
     return Study(opened.path, nets=opened.nets, trust=output.trust)
 
 
-def find(study: str | Path | Mapping[str, Any]) -> tuple[Definition, str]:
-    """Return a study and the text of its file, "" if it has none. Raises UsageError CN217."""
+def find(study: str | Path | Mapping[str, Any], action: str = "run") -> tuple[Definition, str]:
+    """Return a study and the text of its file, "" if it has none, for `study run` or `study show`.
+
+    Raises:
+        UsageError: CN217, it is not a study; CN207, it is the folder of several seeds.
+    """
     if isinstance(study, Mapping):
         return definitions.make(study), ""
-    path = definitions.find(study)
+    if not isinstance(study, str | Path):
+        raise UsageError(
+            "CN217",
+            _("this does not define a study"),
+            where=repr(study),
+            why=_("a study is a TOML file, the name of a study, a folder, or a dict"),
+            hint='cn.study("pooling")',
+        )
+    if is_study(Path(study)):
+        path = folder(study).path
+        raise UsageError(
+            "CN217",
+            _("{path} is the folder of a study that was started", path=path),
+            where=str(path),
+            why=_("a new study is started from a file, or by name"),
+            hint=(
+                _("{command}   # trains its missing runs", command=command("classicnets", "study", "resume", path)),
+                _("{command}   # shows its result", command=command("classicnets", "study", "show", path)),
+                _(
+                    "{command}   # starts it anew",
+                    command=command("classicnets", "study", "run", path / "study.toml"),
+                ),
+            ),
+        )
+    if (Path(study) / "run.json").is_file():
+        raise UsageError(
+            "CN217",
+            _("{path} is the folder of one run, and not of a study", path=study),
+            where=str(study),
+            why=_("a study has a file study.json in its folder, and its runs in folders below it"),
+            hint=(
+                "classicnets study list",
+                _("{command}   # shows its network", command=command("classicnets", "show", Path(study))),
+            ),
+        )
+    path = definitions.find(study, action)
     return definitions.read(path), path.read_text(encoding="utf-8")
 
 
@@ -152,10 +191,12 @@ def start(
     return start_study(definition, arms, output, say, toml=toml, parallel_runs=options.parallel_runs)
 
 
-def folder(path: str | Path) -> StudyFolder:
-    """Return the folder of a study, finished or not. Raises UsageError CN207 for one of several seeds."""
-    opened = StudyFolder(Path(path))
-    if is_study(opened.path) and opened.is_of_one_arm:
+def folder(path: str | Path, *, trust: bool = False) -> StudyFolder:
+    """Return the folder of a study, finished or not. Raises UsageError CN207 for another one; see `Run` for `trust`."""
+    opened = StudyFolder(Path(path), trust=trust)
+    if not is_study(opened.path):
+        raise _never_started(opened.path)
+    if opened.is_of_one_arm:
         raise UsageError(
             "CN207",
             _("{path} has several seeds of one network, and is not the folder of a study", path=path),
@@ -166,6 +207,23 @@ def folder(path: str | Path) -> StudyFolder:
             ),
         )
     return opened
+
+
+def _never_started(path: Path) -> UsageError:
+    """The error for what is not the folder of a study."""
+    hints = ["classicnets study list"]
+    if str(path) in definitions.presets() or path.is_file():
+        hints.insert(0, _("{command}   # starts it", command=command("classicnets", "study", "run", path)))
+    elif (path / "run.json").is_file():
+        resume = command("classicnets", "train", "--resume", path)
+        hints.insert(0, _("{command}   # resumes this run", command=resume))
+    return UsageError(
+        "CN207",
+        _("{path} is not the folder of a study", path=path),
+        where=str(path),
+        why=_("resume takes the folder of a study that was started, such as runs/study-pooling-1"),
+        hint=(*hints,),
+    )
 
 
 def presets() -> list[dict[str, Any]]:

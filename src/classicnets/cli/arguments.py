@@ -40,11 +40,15 @@ class Common:
 
 @dataclass(frozen=True)
 class Action:
-    """A subcommand: its help text, its dataclasses of options, and the function that runs it."""
+    """A subcommand: its help text, its dataclasses of options, and the function that runs it.
+
+    `instead` returns a hint for an option of another command, "" if it knows none.
+    """
 
     help: str
     options: tuple[type, ...]
     run: Callable[[argparse.Namespace], int]
+    instead: Callable[[str], str] = lambda _flag: ""
 
 
 class Parser(argparse.ArgumentParser):
@@ -206,8 +210,8 @@ def dashed_file(words: Sequence[str]) -> str:
     return _("{path}   # a file whose name begins with a dash", path=command(Path(file))) if file else ""
 
 
-def unknown(parser: argparse.ArgumentParser, text: str) -> UsageError:
-    """Return the error for an unknown option; it names the nearest known option."""
+def unknown(parser: argparse.ArgumentParser, text: str, instead: Callable[[str], str]) -> UsageError:
+    """Return the error for an unknown option; it names what `instead` returns, or the nearest known option."""
     actions = parser._option_string_actions
     options = [name for name, action in actions.items() if name != "-h" and action.help != argparse.SUPPRESS]
     name, equals, value = text.partition("=")
@@ -217,6 +221,7 @@ def unknown(parser: argparse.ArgumentParser, text: str) -> UsageError:
         _("{command} does not take {text!r}", command=parser.prog, text=text),
         where=_("its options are {options}", options=", ".join(options)),
         hint=dashed_file([text])
+        or instead(name)
         or (command(near + equals + value) if near else command(*parser.prog.split(), "--help")),
     )
 

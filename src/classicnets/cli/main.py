@@ -78,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
             _add_actions(subparser, actions)
         else:
             arguments.add(subparser, *module.OPTIONS)
-            subparser.set_defaults(run=module.run, parser=subparser, kinds=module.OPTIONS)
+            subparser.set_defaults(run=module.run, parser=subparser, kinds=module.OPTIONS, instead=lambda _flag: "")
     return main_parser
 
 
@@ -89,7 +89,7 @@ def _add_actions(parser: argparse.ArgumentParser, actions: dict[str, arguments.A
         help_text = _(action.help)
         subparser = subparsers.add_parser(name, help=help_text, description=help_text, allow_abbrev=False)
         arguments.add(subparser, *action.options)
-        subparser.set_defaults(run=action.run, parser=subparser, kinds=action.options)
+        subparser.set_defaults(run=action.run, parser=subparser, kinds=action.options, instead=action.instead)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             report.output.flush()
             return 0
         if extra:
-            raise arguments.unknown(args.parser, extra[0])
+            raise arguments.unknown(args.parser, extra[0], args.instead)
         common = arguments.read(args, arguments.Common)
         args.json, args.debug = common.json, common.debug
         if getattr(args, "offline", False):

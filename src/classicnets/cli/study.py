@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from classicnets import api, report
 from classicnets.cli import arguments
 from classicnets.cli.arguments import Action
-from classicnets.options import option
+from classicnets.options import option, option_fields, spelling
 from classicnets.report.output import print
-from classicnets.spec import OFFLINE, Output, StudyOptions
+from classicnets.spec import OFFLINE, TRUST, Output, RunSpec, StudyOptions
 from classicnets.strict_json import dump
 from classicnets.text import _, command, plural
 
@@ -47,6 +47,7 @@ class Show:
     study: str = option(
         help="folder of a study, whose result is shown; or a TOML file or a name, whose text is", metavar="STUDY"
     )
+    trust: bool = option(False, **TRUST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,7 @@ def resume(args: argparse.Namespace) -> int:
     arguments.reject(args, (Output,), {"tensorboard"}, _one_run_only(), retry)
     reason = _("a resumed study keeps its seeds and its folder")
     arguments.reject(args, (StudyOptions, Output), {"seeds", "runs"}, reason, retry)
-    folder = api.study.folder(options.study)
+    folder = api.study.folder(options.study, trust=output.trust)
     folder = api.training.reopen_study(folder.path, options.data, trust=output.trust)
     return train(folder, study, output, as_json=args.json)
 
@@ -145,12 +146,13 @@ def _print_result(folder: StudyFolder) -> None:
 
 def show(args: argparse.Namespace) -> int:
     """Print the result of a study, or the text of one that was not started."""
-    path = Path(arguments.read(args, Show).study)
+    options = arguments.read(args, Show)
+    path = Path(options.study)
     if not api.training.is_study(path):
-        definition, text = api.study.find(str(path))
+        definition, text = api.study.find(options.study, "show")
         print(dump(definition.to_dict(), indent=2) if args.json else text, end="\n" if args.json else "")
         return 0
-    folder = api.study.folder(path)
+    folder = api.study.folder(path, trust=options.trust)
     facts = folder.read()
     if args.json:
         print(dump({"folder": str(path), **facts}, indent=2))
@@ -192,8 +194,20 @@ def list_studies(args: argparse.Namespace) -> int:
     return 0
 
 
+def _in_file(flag: str) -> str:
+    """What a study file has instead of an option of `train`; "" for other options."""
+    if flag == "--seed":
+        return _("{line}   # in the study file", line="seeds = [3, 4, 5]")
+    if flag == "--set":
+        return _("{line}   # in [base] or [arms.NAME] of the study file", line="lr = 0.1")
+    names = {spelling(f): f.name for f in option_fields(RunSpec)}
+    if flag not in names:
+        return ""
+    return _("{line}   # in [base] or [arms.NAME] of the study file", line=f"{names[flag]} = ...")
+
+
 ACTIONS = {
-    "run": Action("train the arms of a study and compare them", (Run, StudyOptions, Output), run),
+    "run": Action("train the arms of a study and compare them", (Run, StudyOptions, Output), run, _in_file),
     "list": Action("list the studies that come with classicnets, and those that were started", (List,), list_studies),
     "show": Action("print the result of a study, or the text of its file", (Show,), show),
     "resume": Action("train the runs of a stopped study that have no result", (Resume, StudyOptions, Output), resume),

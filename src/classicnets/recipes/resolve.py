@@ -119,6 +119,7 @@ def find(
         return replace(recipe, net=net)
     available = list(dict.fromkeys(key.source for key in RECIPES if key.net in (net, ANY_NET)))
     sources = list(dict.fromkeys(key.source for key in RECIPES))
+    near = nearest(name, available) or nearest(name, sources)
     message = _("there is no recipe {name!r} for {net}", name=name, net=net)
     if not name:
         message = _("there is no published recipe for {net}", net=net)
@@ -126,7 +127,7 @@ def find(
     elif name in sources:
         labels = ", ".join(key.label for key in RECIPES if key.source == name)
         why = _("{name} has recipes for {labels}", name=name, labels=labels)
-    elif near := nearest(name, sources):
+    elif near:
         why = _("did you mean {name!r}?", name=near)
     else:
         why = _("the sources are {sources}", sources=", ".join(sources))
@@ -135,7 +136,7 @@ def find(
         message,
         where=_("recipes for {net}: {sources}", net=net, sources=", ".join(available)),
         why=why,
-        hint=command("--recipe", available[0]),
+        hint=command("--recipe", near if near in available else available[0]),
     )
 
 

@@ -93,6 +93,6 @@ def check_pairs(definition: Definition, plans: Mapping[str, Plan | ClassicSpec])
     _check_differences(definition, plans)
 
 
-def invalid(what: str, why: str, hint: str) -> UsageError:
+def invalid(what: str, why: str, hint: str, where: str = "") -> UsageError:
     """Return the error of a study whose arms cannot be trained or compared."""
-    return UsageError("CN217", what, why=why, hint=hint)
+    return UsageError("CN217", what, where=where, why=why, hint=hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from itertools import product
@@ -14,7 +14,8 @@ from typing import Any, Self
 from classicnets import schema
 from classicnets.errors import UsageError
 from classicnets.files import user_path
-from classicnets.schema import Anything, Choice, Either, Kind, Mapped, Record, Several, Text, Whole, record
+from classicnets.schema import Anything, Choice, Either, Kind, Mapped, Real, Record, Several, Text, Whole, record
+from classicnets.studies import toml_errors
 from classicnets.studies.measures import measure
 from classicnets.text import _, command, nearest
 
@@ -127,15 +128,79 @@ DEFINITION = record(  # in study.json
     },
     closed=True,
 )
-_FILE = Record(  # of the user
+
+
+@dataclass(frozen=True)
+class _Worded(Kind):
+    """A kind, described for a person who writes the file."""
+
+    kind: Kind
+    words: Callable[[], str]
+    allowed = property(lambda self: self.words())
+
+    def accepts(self, value: Any) -> bool:
+        return self.kind.accepts(value)
+
+    def parts(self, value: Any, place: str) -> Iterator[str]:
+        return self.kind.parts(value, place)
+
+
+@dataclass(frozen=True)
+class _Table(Record):
+    """A table of the file, whose unknown keys are mistakes."""
+
+    def parts(self, value: Any, place: str) -> Iterator[str]:
+        yield from super().parts({key: each for key, each in value.items() if key in self.kinds}, place)
+        for key in value:
+            if key not in self.kinds:
+                yield _unknown_key(f"{place}." if place else "", str(key), self.kinds)
+
+
+def _unknown_key(prefix: str, key: str, known: Mapping[str, Kind]) -> str:
+    near, shown = nearest(key, known), prefix + key
+    if near:
+        return _("{key} is not known; did you mean {near}?", key=shown, near=near)
+    return _("{key} is not known; known are {names}", key=shown, names=", ".join(known))
+
+
+_FILE = _Table(  # of the user
     {
         **{key: kind for key, kind in DEFINITION.kinds.items() if key not in {"file", "measures"}},
-        "seeds": Either((Whole(1, MAX_RUNS), DEFINITION.kinds["seeds"])),
-        "measure": Either((_NAME, Several(_NAME, most=20, least=1))),
-        "grid": Mapped(Anything(), most=20),
+        "seeds": _Worded(
+            Either((Whole(1, MAX_RUNS), DEFINITION.kinds["seeds"])),
+            lambda: _("the number of seeds, such as 6, or a list of them, such as [0, 1, 2]"),
+        ),
+        "base": _Worded(DEFINITION.kinds["base"], lambda: _("a table [base] with what all arms have")),
+        "arms": _Worded(
+            Mapped(_Worded(Mapped(Anything()), lambda: _("a table [arms.NAME]")), most=1000),
+            lambda: _("a table [arms.NAME] for each arm"),
+        ),
+        "measure": _Worded(
+            Either((_NAME, Several(_NAME, most=20, least=1))),
+            lambda: _('the name of a measure, or a list such as ["test_accuracy", "seconds"]'),
+        ),
+        "grid": _Worded(Mapped(Anything(), most=20), lambda: _("a table [grid] with lists of values")),
+        "compare": _Worded(
+            Several(
+                _Table(
+                    {
+                        "arms": _Worded(
+                            Several(_NAME, most=2, least=2), lambda: _('the names of two arms, such as ["a", "b"]')
+                        ),
+                        "claim": _Worded(Real(), lambda: _("a number")),
+                    },
+                    frozenset({"claim"}),
+                ),
+                most=1000,
+            ),
+            lambda: _("tables [[compare]] with arms"),
+        ),
+        "reported": _Worded(
+            Several(_Table(dict.fromkeys(("what", "value", "source"), _TEXT)), most=100),
+            lambda: _("tables [[reported]] with what, value and source"),
+        ),
     },
     frozenset({"measure", "match", "scope", "arms", "grid", "compare", "reported"}),
-    closed=True,
 )
 
 
@@ -170,8 +235,11 @@ def presets() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def find(study: str | Path) -> Path:
-    """Return the file of a preset or of the user. Raises UsageError CN217 if there is none."""
+def find(study: str | Path, action: str = "run") -> Path:
+    """Return the file of a preset or of the user, for `study run` or `study show`.
+
+    Raises UsageError CN217 if there is none.
+    """
     known = presets()
     if str(study) in known:
         return known[str(study)]
@@ -185,22 +253,29 @@ def find(study: str | Path) -> Path:
         if near
         else _("there is no study {name!r}", name=str(study)),
         where=str(path),
-        why=_("STUDY is a TOML file, or one of {names}", names=", ".join(known)),
-        hint=command("classicnets", "study", "run", near) if near else "classicnets study list",
+        why=_("STUDY is the folder of a study, a TOML file, or one of {names}", names=", ".join(known))
+        if action == "show"
+        else _("STUDY is a TOML file, or one of {names}", names=", ".join(known)),
+        hint=command("classicnets", "study", action, near) if near else "classicnets study list",
     )
 
 
 def read(path: Path) -> Definition:
     """Return the study in a file. Raises UsageError CN217 with all reasons."""
+    text = ""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        why, line = error.strerror or str(error) if isinstance(error, OSError) else str(error), ""
+        if isinstance(error, tomllib.TOMLDecodeError):
+            why, line = toml_errors.explain(text, error)
         raise UsageError(
             "CN217",
             _("the study {file} cannot be read", file=path.name),
             where=str(path),
-            why=error.strerror or str(error) if isinstance(error, OSError) else str(error),
-            hint=_("{command}   # prints a study to start from", command="classicnets study show pooling"),
+            why=why,
+            hint=line or _example({}),
         ) from error
     return make(values, path.stem if presets().get(path.stem) == path else str(path))
 
@@ -222,7 +297,7 @@ def make(values: Mapping[str, Any], file: str = "") -> Definition:
             _("this does not define a study"),
             where=file or _("the values that were passed"),
             why="\n".join(problems),
-            hint=_("{command}   # prints a study to start from", command="classicnets study show pooling"),
+            hint=_example(values),
         )
     seeds, measures, arms = values["seeds"], values.get("measure", "test_accuracy"), _all_arms(values)
     first = next(iter(arms))
@@ -244,29 +319,29 @@ def make(values: Mapping[str, Any], file: str = "") -> Definition:
 
 def _problems(values: Mapping[str, Any]) -> Iterator[str]:
     """What prevents values from being a study."""
-    for key in values:
-        if key not in _FILE.kinds:
-            near = nearest(str(key), _FILE.kinds)
-            if near:
-                yield _("{key} is not known; did you mean {near}?", key=key, near=near)
-            else:
-                yield _("{key} is not known; a study has {names}", key=key, names=", ".join(_FILE.kinds))
     try:
-        schema.check({key: value for key, value in values.items() if key in _FILE.kinds}, _FILE)
+        schema.check(values, _FILE)
     except ValueError as error:
         yield str(error)
         return
     arms = _all_arms(values)
-    if not arms:
+    grid = _grid_of(values)
+    if not arms and not grid:
         yield _("there is no arm; a study has [arms.NAME] for each, or [grid] with lists of values")
     if not _is_folder_name(values["name"]):
         yield _("the name {name!r} cannot be the name of a folder", name=values["name"])
     for name in arms:
         if not _is_folder_name(name):
             yield _("the arm {name!r} cannot be the name of a folder", name=name)
-    for key, choices in _grid_of(values).items():
-        if not isinstance(choices, list) or not choices:
-            yield _("grid.{key} must be a list of values", key=key)
+    for key, choices in grid.items():
+        if key in {"classifier", "features"}:
+            yield _(
+                "grid.{key}: a grid is over networks and settings; write [arms.NAME] for classical methods", key=key
+            )
+        elif not isinstance(choices, list):
+            yield _("grid.{key} must be a list of values, in square brackets", key=key)
+        elif not choices:
+            yield _("grid.{key} is empty; it needs at least one value", key=key)
     if isinstance(values["seeds"], list) and len({*values["seeds"]}) < len(values["seeds"]):
         yield _("seeds has a number twice, so that a run would count twice")
     given = values.get("measure", [])
@@ -279,6 +354,19 @@ def _problems(values: Mapping[str, Any]) -> Iterator[str]:
     if len({*names}) < len(names):
         yield _("measure has a name twice")
     yield from _compare_problems(values.get("compare", []), arms)
+
+
+def _example(values: Mapping[str, Any]) -> str:
+    """The command that prints a study with what this one has."""
+    arms, pairs = values.get("arms"), values.get("compare")
+    name = "pooling"
+    if "grid" in values:
+        name = "dead_units"
+    elif isinstance(arms, Mapping) and any(isinstance(arm, Mapping) and "classifier" in arm for arm in arms.values()):
+        name = "baselines"
+    elif pairs:
+        name = "lrn"
+    return _("{command}   # prints a study to start from", command=command("classicnets", "study", "show", name))
 
 
 def _is_folder_name(name: str) -> bool:
@@ -308,12 +396,15 @@ def _all_arms(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     grid = _grid_of(values)
     combinations = product(*grid.values()) if grid and all(isinstance(choice, list) for choice in grid.values()) else ()
     made = {
-        ",".join(f"{key.removeprefix('net.')}={value}" for key, value in zip(grid, combination, strict=True)): {
-            "settings": dict(zip(grid, combination, strict=True))
-        }
-        for combination in combinations
+        grid_name(settings): {"settings": settings}
+        for settings in (dict(zip(grid, combination, strict=True)) for combination in combinations)
     }
     return {**values.get("arms", {}), **made}
+
+
+def grid_name(settings: Mapping[str, Any]) -> str:
+    """Return the name of the arm of a grid with these settings."""
+    return ",".join(f"{key.removeprefix('net.')}={value}" for key, value in settings.items())
 
 
 def _grid_of(values: Mapping[str, Any]) -> dict[str, Any]:

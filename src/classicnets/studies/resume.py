@@ -16,10 +16,11 @@ from classicnets.errors import UsageError
 from classicnets.files import cannot_write
 from classicnets.runs import data as run_data
 from classicnets.runs.folder import RunFolder
+from classicnets.strict_json import dump
 from classicnets.studies import classic
 from classicnets.studies import definition as definitions
 from classicnets.studies.classic import ClassicRun
-from classicnets.studies.definition import Definition
+from classicnets.studies.definition import Definition, flat
 from classicnets.studies.folder import Key, StudyFolder, run_name
 from classicnets.studies.results import rows_of
 from classicnets.text import _, command
@@ -139,13 +140,25 @@ def _check_unchanged(study: StudyFolder, facts: Mapping[str, Any]) -> None:
     begun = Definition.from_dict(facts["definition"])
     if study.toml.is_file():
         edited = replace(definitions.read(study.toml).with_seeds(len(begun.seeds)), file=begun.file).to_dict()
-        if changed := [key for key, value in begun.to_dict().items() if edited[key] != value]:
+        if changes := _changes(begun.to_dict(), edited):
             raise UsageError(
                 "CN218",
-                _("the study was edited after it was started: {keys}", keys=", ".join(changed)),
+                _("the study was edited after it was started: {keys}", keys=", ".join(changes)),
                 where=str(study.toml),
-                why=_("the finished runs belong to the study as it was, so the others would not be comparable"),
-                hint=(_anew(study, facts, edited=True), _("or change the file back")),
+                why="\n".join(
+                    [
+                        _("the finished runs belong to the study as it was, so the others would not be comparable"),
+                        *changes.values(),
+                    ]
+                ),
+                hint=(
+                    _anew(study, facts, edited=True),
+                    _(
+                        "{command}   # after undoing the change of {keys}",
+                        command=command(*study.resume_command),
+                        keys=", ".join(changes),
+                    ),
+                ),
             )
     then, today = facts["machine"]["versions"], machine.versions()
     if changed := [name for name in ("classicnets", "torch") if then.get(name) != today[name]]:
@@ -156,6 +169,32 @@ def _check_unchanged(study: StudyFolder, facts: Mapping[str, Any]) -> None:
             why=_("this is {versions}, which may compute other numbers", versions=_named(changed, today)),
             hint=(command("pip", "install", *(f"{name}=={then.get(name)}" for name in changed)), _anew(study, facts)),
         )
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
+    """What differs between two definitions: a sentence for each key, by the key with its table: [arms.max] lr."""
+    return {
+        key: _(
+            "{key} was {before}, and is now {after}", key=key, before=_value(old.get(key)), after=_value(new.get(key))
+        )
+        for old, new in [(_by_key(before), _by_key(after))]
+        for key in {**old, **new}
+        if old.get(key, ...) != new.get(key, ...)
+    }
+
+
+def _by_key(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a definition by their keys, those of tables with the table before them."""
+    tables = {"[base]": values["base"], **{f"[arms.{name}]": arm for name, arm in values["arms"].items()}}
+    return {
+        **{key: value for key, value in values.items() if key not in {"base", "arms"}},
+        **{f"{table} {key}": value for table, each in tables.items() for key, value in flat(each).items()},
+        **{table: "{}" for table, each in tables.items() if not each},
+    }
+
+
+def _value(value: object) -> str:
+    return _("missing") if value is None else dump(value)
 
 
 def _named(packages: Sequence[str], versions: Mapping[str, str]) -> str:
