@@ -216,8 +216,8 @@ def test_reports_an_axis_that_the_network_does_not_support(
     scale.main([*given, "--out", str(out)])
     _, facts = timing.read(out)
     assert [line.split(": ")[:2] for line in facts["skipped"]] == [["side", "not 24"], ["width", "not 1"]]
-    assert "24x24" in facts["skipped"][0] and "only its forward() determines the order" in facts["skipped"][1]
-    assert "only its forward() determines the order" in capsys.readouterr().out
+    assert "24x24" in facts["skipped"][0] and "only its forward() defines the order" in facts["skipped"][1]
+    assert "only its forward() defines the order" in capsys.readouterr().out
 
 
 @pytest.mark.slow
