@@ -38,6 +38,11 @@ class Common:
     debug: bool = option(False, help="show the traceback of an error", group="output")
 
 
+def nothing_instead(_option: str) -> str:
+    """Return no hint for an option of another command."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Action:
     """A subcommand: its help text, its dataclasses of options, and the function that runs it.
@@ -48,7 +53,7 @@ class Action:
     help: str
     options: tuple[type, ...]
     run: Callable[[argparse.Namespace], int]
-    instead: Callable[[str], str] = lambda _flag: ""
+    instead: Callable[[str], str] = nothing_instead
 
 
 class Parser(argparse.ArgumentParser):

@@ -78,7 +78,8 @@ def parser() -> argparse.ArgumentParser:
             _add_actions(subparser, actions)
         else:
             arguments.add(subparser, *module.OPTIONS)
-            subparser.set_defaults(run=module.run, parser=subparser, kinds=module.OPTIONS, instead=lambda _flag: "")
+            instead = arguments.nothing_instead
+            subparser.set_defaults(run=module.run, parser=subparser, kinds=module.OPTIONS, instead=instead)
     return main_parser
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +11,7 @@ from torch import nn
 
 from classicnets import machine
 from classicnets.errors import UsageError
-from classicnets.files import cannot_write
+from classicnets.files import cannot_write, folder_beside, move_folder_into_place
 from classicnets.runs import data as run_data
 from classicnets.runs.folder import RunFolder
 from classicnets.strict_json import dump
@@ -104,23 +102,21 @@ def _restore(study: StudyFolder, facts: Mapping[str, Any], key: Key, data: str |
             why=_("a run folder is only made again from another one of the same arm"),
             hint=(_("copy the folder back"), _anew(study, facts)),
         )
-    part = study.path / f".{path.name}.{uuid.uuid4().hex}.part"  # where `train` removes what a crash leaves
-    path.parent.mkdir(exist_ok=True)
     try:
-        if isinstance(other, ClassicRun):
-            classic.fill(part, other.spec().with_seed(seed))
-        else:
-            _check_module(study, arm, other)
-            plan = plan_of_run(other, study.nets.get(arm), trust=study.trust)
-            place = run_data.locate(other, data, study.resume_command)
-            splits = read(replace(plan, data=place), lambda _: None)
-            run_data.check(other, splits, place, study.resume_command)
-            fill(part, *begin(plan.with_seed(seed), splits, facts["command"], facts["threads"]), splits)
-        part.rename(path)
+        path.parent.mkdir(exist_ok=True)
+        with folder_beside(path) as part:
+            if isinstance(other, ClassicRun):
+                classic.fill(part, other.spec().with_seed(seed))
+            else:
+                _check_module(study, arm, other)
+                plan = plan_of_run(other, study.nets.get(arm), trust=study.trust)
+                place = run_data.locate(other, data, study.resume_command)
+                splits = read(replace(plan, data=place), lambda _: None)
+                run_data.check(other, splits, place, study.resume_command)
+                fill(part, *begin(plan.with_seed(seed), splits, facts["command"], facts["threads"]), splits)
+            move_folder_into_place(part, path)
     except OSError as error:
         raise cannot_write(path, error) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)  # exists only if something failed
 
 
 def _check_module(study: StudyFolder, arm: str, run: RunFolder) -> None:
