@@ -7,6 +7,7 @@ import importlib.util
 import io
 import json
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -24,7 +25,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import classicnets as cn
-from classicnets import machine
+from classicnets import checksum, machine
 from classicnets.errors import UsageError
 from classicnets.events import Advice, Epoch, Event, Step
 from classicnets.report import seeds as report
@@ -149,6 +150,24 @@ def test_statistics_equal_those_of_the_runs(two: cn.Seeds) -> None:
 def test_finished_runs_cannot_be_resumed(two: cn.Seeds, cli: CommandLine) -> None:
     code, _, err = cli("train", "--resume", two.path)
     assert code == 2 and "error[CN208]: all runs are complete" in err
+
+
+@pytest.mark.slow
+def test_seeds_json_of_version_0_1_is_read(two: cn.Seeds, cli: CommandLine) -> None:
+    folder = shutil.copytree(two.path, Path("old"))
+    facts = json.loads((folder / "study.json").read_text())
+    (folder / "study.json").unlink()
+    old = {key: value for key, value in facts.items() if key not in {"definition", "arms", checksum.KEY}}
+    (folder / "seeds.json").write_text(json.dumps(old))
+    assert cn.Seeds(folder).summary == two.summary and [run.facts["seed"] for run in cn.Seeds(folder).runs] == [3, 4]
+    (folder / "seeds.json").write_text(json.dumps(checksum.with_checksum(old) | {"threads": 7}))
+    with pytest.raises(UsageError, match="was changed"):
+        cn.Seeds(folder)
+    (folder / "seeds.json").write_text(json.dumps({key: value for key, value in old.items() if key != "result"}))
+    code, out, err = cli("train", "--resume", folder, "--json")
+    assert code == 0, err
+    result = json.loads(out)
+    assert {key: result[key] for key in two.summary} == two.summary and (folder / "study.json").is_file()
 
 
 def test_failed_seed_is_reported_and_the_others_continue(

@@ -228,16 +228,16 @@ def _never_started(path: Path) -> UsageError:
 
 def presets() -> list[dict[str, Any]]:
     """Return the studies that come with the package: name, question, number of runs."""
-    found = [definitions.read(path) for path in definitions.presets().values()]
+    studies = [definitions.read(path) for path in definitions.presets().values()]
     return [
         {"name": each.name, "question": each.question, "arms": len(each.arms), "runs": len(each.arms) * len(each.seeds)}
-        for each in found
+        for each in studies
     ]
 
 
 def started(runs: Path) -> list[dict[str, Any]]:
     """Return the studies in a folder of runs: folder, question, state."""
-    found = []
+    studies = []
     for file in sorted(runs.glob("*/study.json")):
         each, question, total = StudyFolder(file.parent), "", 0
         try:
@@ -247,8 +247,8 @@ def started(runs: Path) -> list[dict[str, Any]]:
             state = _("{done} of {n}", done=total - len(each.missing()), n=total)
         except UsageError:  # a file was removed or damaged; the other studies are listed all the same
             state = _("cannot be read")
-        found.append({"folder": str(file.parent), "question": question, "runs": total, "state": state})
-    return found
+        studies.append({"folder": str(file.parent), "question": question, "runs": total, "state": state})
+    return studies
 
 
 # A run is a process, which imports PyTorch and writes a report with figures. On one busy core, that takes 4 to 6 s.

@@ -129,7 +129,7 @@ def draw_curves(facts: Mapping[str, Any], epochs: Mapping[tuple[str, int], Seque
 
 
 def _panels(names: Sequence[str], rows: Sequence[int]) -> tuple[Figure, list[Axes], FigureText]:
-    """A figure with one panel below the other, for so many rows each."""
+    """A figure with one panel below the other; `rows` has the number of rows of each."""
     height = sum(_ROW_INCHES * n + 0.75 for n in rows) + 0.5
     figure = Figure(figsize=(_INCHES, height), layout="constrained")
     axes = figure.subplots(len(rows), 1, squeeze=False, height_ratios=[n + 0.3 for n in rows])

@@ -419,8 +419,8 @@ def _make_actor_class() -> type:
             try:
                 return platform.node(), own().versions(), own().machine.processor()
             except ImportError:  # a package is missing, or is too old
-                found = {name: version(name) for name in ("classicnets", "torch")}
-                return platform.node(), {"python": platform.python_version(), **found}, ""
+                versions = {name: version(name) for name in ("classicnets", "torch")}
+                return platform.node(), {"python": platform.python_version(), **versions}, ""
 
         def find(self, parcel: Parcel) -> str | None:
             """Return where the node has the data of the run; None if it must be sent."""

@@ -65,7 +65,7 @@ class StudyFolder:
         """Return the facts. Raises UsageError CN207 if they are not valid, or were changed."""
         if self.file.name != _OLD_FILE:
             return formats.read(self.file, formats.study, trust=self.trust)
-        facts = formats.read(self.file, lambda _: formats.SEEDS, trust=True)  # version 0.1 wrote no checksum
+        facts = formats.read(self.file, lambda _: formats.SEEDS, trust=self.trust, has_checksum=False)
         return {**facts, "definition": None, "arms": {ONLY_ARM: {}}}
 
     def write(self, facts: dict[str, Any]) -> None:

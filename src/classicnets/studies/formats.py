@@ -81,13 +81,14 @@ def study(values: Any) -> Record:
     return _OF_ARMS if has_definition else _OF_ONE_ARM
 
 
-def read(file: Path, kind: Callable[[Any], Kind], *, trust: bool) -> dict[str, Any]:
+def read(file: Path, kind: Callable[[Any], Kind], *, trust: bool, has_checksum: bool = True) -> dict[str, Any]:
     """Return the contents of a file.
 
     Args:
         file: Its path.
         kind: Returns the schema of its values.
         trust: Whether a file is used that was changed since it was written.
+        has_checksum: Whether the checksum must be there; version 0.1 wrote none.
 
     Raises:
         UsageError: CN207, it cannot be read, is not valid, or was changed.
@@ -95,7 +96,8 @@ def read(file: Path, kind: Callable[[Any], Kind], *, trust: bool) -> dict[str, A
     try:
         facts: dict[str, Any] = strict_json.parse(file.read_bytes())
         schema.check(facts, kind(facts))
-        if not trust and facts.get(checksum.KEY, "") != checksum.of_values(facts):
+        is_compared = has_checksum or checksum.KEY in facts
+        if is_compared and not trust and facts.get(checksum.KEY) != checksum.of_values(facts):
             raise ValueError(_("its checksum is not that of its contents"))
     except (OSError, ValueError) as error:
         raise UsageError(

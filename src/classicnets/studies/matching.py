@@ -107,12 +107,12 @@ def match(plans: Mapping[str, Plan], what: What, make: Callable[[str, float], Pl
 
 def _match(own: int, what: What, target: int, count: Callable[[float], int]) -> Match:
     """The match of an arm that has the number `own`, and `count(width)` with another width."""
-    found = {_STEPS: own}  # numbers by the width in steps
+    counts = {_STEPS: own}  # numbers by the width in steps
 
     def number(steps: int) -> int:
-        if steps not in found:
-            found[steps] = count(steps / _STEPS)
-        return found[steps]
+        if steps not in counts:
+            counts[steps] = count(steps / _STEPS)
+        return counts[steps]
 
     # The target lies above the number at `low`, and not above that at `high`, unless it is out of reach.
     least, most = round(MIN_WIDTH * _STEPS), round(MAX_WIDTH * _STEPS)
@@ -122,8 +122,8 @@ def _match(own: int, what: What, target: int, count: Callable[[float], int]) -> 
     while own != target and high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if number(middle) < target else (low, middle)
-    steps = min(found, key=lambda steps: (abs(found[steps] - target), abs(steps - _STEPS)))
-    return Match(steps / _STEPS, what, found[steps], target)
+    steps = min(counts, key=lambda steps: (abs(counts[steps] - target), abs(steps - _STEPS)))
+    return Match(steps / _STEPS, what, counts[steps], target)
 
 
 def _number(plan: Plan, what: What) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -159,8 +158,9 @@ def _create(
     folder.check_root(Path(output.runs))
     images = Images(say)
     plans = {arm: images.survey(plan) for arm, plan in arms.items() if isinstance(plan, Plan)}
-    for plan in islice(plans.values(), 1):
-        machine.set_threads(plan.spec.threads)
+    first = next(iter(plans.values()), None)
+    if first is not None:
+        machine.set_threads(first.spec.threads)
     # The data of all arms is read before anything is timed or written, and only that of one arm is kept.
     data_names, fingerprints, counts = list[str](), list[str](), dict[str, int]()
     for arm, plan in plans.items():
@@ -174,7 +174,7 @@ def _create(
         "started_at": now(),
         "seeds": [*seeds],
         **parallelism.to_dict(),
-        "device": next((plan.device for plan in plans.values()), "cpu"),
+        "device": first.device if first is not None else "cpu",
         "fingerprint": next(iter(fingerprints), ""),
         "machine": {**machine.describe(), "cpu_capability": machine.torch_facts()["cpu_capability"]},
         "definition": more_facts["definition"],

@@ -77,7 +77,7 @@ class Comparison:
         t_interval: The 95 % interval of the t distribution.
         bootstrap_interval: The 95 % interval of the bootstrap; None for n < 6, too.
         p: Of the paired t test, two-sided, without Holm's correction.
-        smallest_shown: The smallest difference, or ratio above 1, that would be shown with so many pairs of this
+        smallest_shown: The smallest difference, or ratio above 1, that would be shown with `n` pairs of this
             spread, at the level of Holm's strictest step; None for a ratio above a million, too.
 
     The last four are None for fewer than two pairs and, since there is no spread, if all differences are equal.
@@ -181,7 +181,7 @@ def usable(value: float | None, *, ratio: bool) -> bool:
 def _differences(pairs: Sequence[tuple[float, float]], ratio: bool) -> tuple[list[float], bool]:
     """Return second minus first, of the logarithms for ratios, and whether all differences are equal.
 
-    Equal differences become exactly the same number, and 0 if they are 0 but for rounding.
+    Equal differences become exactly the same number, and 0 if they are 0 except for rounding.
     """
     differences = [math.log(b) - math.log(a) if ratio else b - a for a, b in pairs]
     scale = 1.0 if ratio else max((abs(value) for pair in pairs for value in pair), default=0.0)
@@ -192,7 +192,7 @@ def _differences(pairs: Sequence[tuple[float, float]], ratio: bool) -> tuple[lis
 
 
 def _constant(values: Sequence[float], scale: float) -> bool:
-    """Whether values are equal but for rounding; `scale` is the size of the numbers that they were computed from."""
+    """Whether values are equal except for rounding; `scale` is the size of the numbers that they were computed from."""
     return not values or max(values) - min(values) <= _ROUNDING * scale
 
 
