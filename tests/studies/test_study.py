@@ -208,7 +208,7 @@ def edited(blobs: Path, *pairs: tuple[str, str]) -> str:
         ([('"dead_units"', '"dead_unit"')], 'did you mean "dead_units"?'),
         ([('"dead_units"', '"epochs to test_accuracy 0.8"')], "a curve of the test split may not be used"),
         ([('"dead_units"', '"test_accuracy"')], "measure has a name twice"),
-        ([('"average", "max"]', '"average", "maximum"]')], "the arm 'maximum'; the arms are average, max"),
+        ([('"average", "max"]', '"average", "maximum"]')], "compare names 'maximum'; the arms are average, max"),
         ([('"average", "max"]', '"max", "max"]')], "the arm 'max' against itself"),
         ([('"average", "max"]\nclaim = 1.2', '"average", "max"]\n[[compare]]\narms = ["max", "average"]')], "twice"),
         ([('net.pool = "max"\nnet.activation = "relu"\n', "")], "the arms average and max are the same"),

@@ -17,7 +17,7 @@ from classicnets.files import user_path
 from classicnets.schema import Anything, Choice, Either, Kind, Mapped, Real, Record, Several, Text, Whole, record
 from classicnets.studies import toml_errors
 from classicnets.studies.measures import measure
-from classicnets.text import _, command, nearest
+from classicnets.text import _, command, join, nearest
 
 MATCHES = ("", "parameters", "macs")
 MAX_RUNS = 10_000
@@ -374,16 +374,16 @@ def _is_folder_name(name: str) -> bool:
 
 
 def _compare_problems(pairs: Sequence[Mapping[str, Any]], arms: Mapping[str, Any]) -> Iterator[str]:
+    unknown = [name for name in dict.fromkeys(name for pair in pairs for name in pair["arms"]) if name not in arms]
+    for name in unknown:
+        if near := nearest(name, arms):
+            yield _("compare names the arm {name!r}, which does not exist; did you mean {near}?", name=name, near=near)
+    strange = [name for name in unknown if not nearest(name, arms)]
+    if strange:
+        yield _("compare names {names}; the arms are {arms}", names=join([*map(repr, strange)]), arms=", ".join(arms))
     seen = set()
     for pair in pairs:
         first, second = pair["arms"]
-        for name in {first, second} - arms.keys():
-            near = nearest(name, arms)
-            yield (
-                _("compare names the arm {name!r}, which does not exist; did you mean {near}?", name=name, near=near)
-                if near
-                else _("compare names the arm {name!r}; the arms are {names}", name=name, names=", ".join(arms))
-            )
         if first == second:
             yield _("compare has the arm {name!r} against itself", name=first)
         if frozenset({first, second}) in seen:
@@ -409,7 +409,9 @@ def grid_name(settings: Mapping[str, Any]) -> str:
 
 def _grid_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """The lists of [grid] by setting; `net.norm = [...]` is a table in TOML."""
-    grid = values.get("grid", {})
-    nested = {key: value for key, value in grid.items() if isinstance(value, Mapping)}
-    flat = {f"{key}.{name}": value for key, table in nested.items() for name, value in table.items()}
-    return {**flat, **{key: value for key, value in grid.items() if key not in nested}}
+    flat: dict[str, Any] = {}
+    for key, value in values.get("grid", {}).items():
+        flat |= (
+            {f"{key}.{name}": choice for name, choice in value.items()} if isinstance(value, Mapping) else {key: value}
+        )
+    return flat
