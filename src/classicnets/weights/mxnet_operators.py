@@ -246,10 +246,10 @@ def _scalar(scale: Callable[[float], float], shift: Callable[[float], float]) ->
         number = a.number("scalar", None)
         if a.flag("scalar_on_left", False):
             raise ValueError(_("scalar_on_left is True"))
-        try:
-            return Result("power", {"power": 1.0, "scale": float(scale(number)), "shift": float(shift(number))})
-        except ZeroDivisionError:
-            raise ValueError(_("scalar is 0, and it divides")) from None
+        values = {"power": 1.0, "scale": float(scale(number)), "shift": float(shift(number))}
+        if not math.isfinite(values["scale"]):
+            raise ValueError(_("scalar is {number:g}, which cannot divide", number=number))
+        return Result("power", values)
 
     return convert
 
@@ -302,7 +302,7 @@ _ADD = Operator(_scalar(lambda _n: 1, lambda n: n))
 _SUBTRACT = Operator(_scalar(lambda _n: 1, lambda n: -n))
 _SUBTRACT_FROM = Operator(_scalar(lambda _n: -1, lambda n: n))
 _MULTIPLY = Operator(_scalar(lambda n: n, lambda _n: 0))
-_DIVIDE = Operator(_scalar(lambda n: 1 / n, lambda _n: 0))
+_DIVIDE = Operator(_scalar(lambda n: 1 / n if n else math.inf, lambda _n: 0))
 _FLATTEN = Operator(lambda _a: Result("flatten"))
 _SAME = Operator(lambda _a: Result(NOTHING))
 _LOSS = Operator(lambda _a: Result(NOTHING), labels=1)

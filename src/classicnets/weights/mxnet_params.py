@@ -34,7 +34,7 @@ _DTYPES = (  # by their codes
 )
 _DEVICES = {1, 2, 3, 5}  # CPU, GPU, pinned and shared memory
 _SPARSE = {1: "row_sparse", 2: "csr"}
-_MAX_ARRAYS = 50_000  # a network of a thousand layers has some 5,000
+_MAX_ARRAYS = 10_000  # a network of a thousand layers has some 5,000
 _MAX_AXES = 32
 _MAX_EMPTY = 2**40  # product of the axes of an array without elements, other than 0
 

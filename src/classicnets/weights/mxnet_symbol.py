@@ -23,8 +23,9 @@ from classicnets.text import _, byte_count, join
 from classicnets.text import shape as shape_text
 from classicnets.weights.mxnet_operators import ANY, NOTHING, OPERATORS, Attributes
 
-_MAX_BYTES = 64 * 2**20
+_MAX_BYTES = 8 * 2**20  # a network of a thousand layers has one
 _MAX_ENTRIES = 100_000
+_MAX_LAYERS = 10_000
 _MAX_LISTED = 8  # tensors that an error lists
 _VARIABLE = "null"  # the operator of inputs and parameters
 _OPERATOR_NAMES = [name for name in OPERATORS if name[0].isupper() and not name.endswith("_v1")]
@@ -105,13 +106,13 @@ def read(path: Path) -> Symbol:
     try:
         return _Reader(values).symbol()
     except ValueError as error:
-        raise DataError(
-            "CN305",
-            _("the graph cannot be read"),
-            where=str(path),
-            why=str(error),
-            hint=_("operators that can be read: {names}", names=", ".join(_OPERATOR_NAMES)),
-        ) from error
+        is_unknown = isinstance(error, _UnknownOperatorError)
+        hint = _("operators that can be read: {names}", names=", ".join(_OPERATOR_NAMES)) if is_unknown else ()
+        raise DataError("CN305", _("the graph cannot be read"), where=str(path), why=str(error), hint=hint) from error
+
+
+class _UnknownOperatorError(ValueError):
+    """The network has an operator that no node can express."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class _Entry:
     @property
     def label(self) -> str:
         """How messages call it."""
-        return _("node {number} {name!r} ({operator})", number=self.number, name=self.name, operator=self.operator)
+        return _("node {number} {name!r} ({operator})", number=self.number, name=self.name[:80], operator=self.operator)
 
     @property
     def is_variable(self) -> bool:
@@ -144,7 +145,10 @@ class _Reader:
         if not 0 < len(values["nodes"]) <= _MAX_ENTRIES:
             raise ValueError(_("it has {n:,} nodes", n=len(values["nodes"])))
         self.entries = [_entry(number, node) for number, node in enumerate(values["nodes"])]
-        heads = _references(values.get("heads"), len(self.entries), _("the list of outputs ('heads')"))
+        try:
+            heads = _references(values.get("heads"), len(self.entries))
+        except ValueError as error:
+            raise ValueError(_("the output: {problem}", problem=error)) from error
         if len(heads) != 1:
             names = join([self.entries[number].name[:80] for number, _output in heads])
             raise ValueError(_("it has {n:,} outputs, and a network has one: {names}", n=len(heads), names=names))
@@ -183,7 +187,7 @@ class _Reader:
         """Add the node of an operator."""
         operator = OPERATORS.get(entry.operator)
         if operator is None:
-            raise ValueError(_("{label}: there is no layer for this operator", label=entry.label))
+            raise _UnknownOperatorError(_("{label}: there is no layer for this operator", label=entry.label))
         count = len(entry.inputs) if operator.inputs == ANY else operator.inputs
         if not 0 < count <= len(entry.inputs):
             raise ValueError(_("{label}: it has {n} inputs", label=entry.label, n=len(entry.inputs)))
@@ -200,6 +204,8 @@ class _Reader:
         if result.kind == NOTHING:
             self.outputs[entry.number] = sources[0]
             return
+        if len(self.nodes) == _MAX_LAYERS:
+            raise ValueError(_("{label}: a network has at most {n:,} layers", label=entry.label, n=_MAX_LAYERS))
         name = self.free_name(entry.name)
         settings = dict(result.settings)
         for i, (own_name, torch_name) in enumerate(result.parameters, count):
@@ -268,28 +274,30 @@ def _entry(number: int, node: Any) -> _Entry:
             fields: dict[str, Any] = {"number": number, "name": node["name"][:80], "key": key}
             raise ValueError(_("node {number} {name!r}: {key!r} is not an object with values in text", **fields))
         values |= attributes
-    place = _("node {number} {name!r}", number=number, name=node["name"][:80])
-    inputs = _references(node.get("inputs"), number, place)
+    try:
+        inputs = _references(node.get("inputs"), number)
+    except ValueError as error:
+        fields = {"number": number, "name": node["name"][:80], "problem": error}
+        raise ValueError(_("node {number} {name!r}: {problem}", **fields)) from error
     return _Entry(number, node["op"][:80], node["name"], values, inputs)
 
 
-def _references(values: Any, most: int, place: str) -> tuple[tuple[int, int], ...]:
+def _references(values: Any, most: int) -> tuple[tuple[int, int], ...]:
     """Check a list of outputs of earlier nodes, each of 2 or 3 numbers; the third is a version. Raises ValueError."""
     if not isinstance(values, list):
-        raise ValueError(_("{place}: its inputs are not a list", place=place))
-    return tuple(_reference(value, most, place) for value in values)
+        raise ValueError(_("what it reads is not a list"))
+    return tuple(_reference(value, most) for value in values)
 
 
-def _reference(value: Any, most: int, place: str) -> tuple[int, int]:
+def _reference(value: Any, most: int) -> tuple[int, int]:
     if (
         not isinstance(value, list)
         or not 2 <= len(value) <= 3
         or not all(type(number) is int and number >= 0 for number in value)
     ):
-        raise ValueError(_("{place}: an input is not two or three numbers from 0 on", place=place))
+        raise ValueError(_("what it reads is not two or three numbers from 0 on"))
     if value[0] >= most:
-        fields: dict[str, Any] = {"place": place, "number": value[0]}
-        raise ValueError(_("{place}: it reads node {number:,}, which is not one before it", **fields))
+        raise ValueError(_("it reads node {number:,}, which is not one before it", number=value[0]))
     return value[0], value[1]
 
 

@@ -17,11 +17,16 @@ from classicnets.errors import DataError
 from classicnets.text import _, byte_count
 
 _SUFFIX = ".npy"
+_MAX_ARRAYS = 10_000
 _MAX_GROWTH = 3  # how many times as large as the file its contents may be
 _MAX_SMALL = 1 << 16  # bytes that contents may have in any case
 _MAX_HEADER = 1000  # characters; NumPy's own have 118, and MXNet has at most 32 axes
 _MAX_AXES = 32
-_HEADERS = {(1, 0), (2, 0), (3, 0)}  # versions of the format
+_HEADERS = {  # by the version of the format; the third allows other letters in the names of fields
+    (1, 0): npy.read_array_header_1_0,
+    (2, 0): npy.read_array_header_2_0,
+    (3, 0): npy.read_array_header_2_0,
+}
 _MAX_EMPTY = 2**40  # product of the axes of an array without elements, other than 0
 _CHUNK = 1 << 20
 _BFLOAT16 = [("bfloat16", "<u2")]  # as MXNet writes the type
@@ -61,6 +66,8 @@ def read(path: Path, file: IO[bytes], *, data: bool) -> Iterator[tuple[str, Tens
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
             size, allowed = sum(entry.file_size for entry in entries), _MAX_GROWTH * path.stat().st_size
+            if len(entries) > _MAX_ARRAYS:
+                raise ValueError(_("it has {n:,} arrays; allowed are {most:,}", n=len(entries), most=_MAX_ARRAYS))
             if len({entry.filename for entry in entries}) < len(entries):
                 raise ValueError(_("two arrays have the same name"))
             if size > max(allowed, _MAX_SMALL):
@@ -98,14 +105,14 @@ def read(path: Path, file: IO[bytes], *, data: bool) -> Iterator[tuple[str, Tens
 
 def _array(path: Path, name: str, stream: IO[bytes], size: int, *, data: bool) -> Tensor:
     """Read one array from its own file in the archive, of this size."""
-    version = npy.read_magic(stream)
-    if version not in _HEADERS:
-        raise ValueError(_("the array {name!r} has an unknown format", name=name[:80]))
-    with warnings.catch_warnings(action="ignore"):  # a header of Python 2
-        if version == (1, 0):
-            shape, is_fortran, dtype = npy.read_array_header_1_0(stream, max_header_size=_MAX_HEADER)
-        else:
-            shape, is_fortran, dtype = npy.read_array_header_2_0(stream, max_header_size=_MAX_HEADER)
+    try:
+        read_header = _HEADERS[npy.read_magic(stream)]
+        with warnings.catch_warnings(action="ignore"):  # a header of Python 2
+            shape, is_fortran, dtype = read_header(stream, max_header_size=_MAX_HEADER)
+    except zipfile.BadZipFile:
+        raise
+    except Exception as error:  # NumPy parses the header as a literal of Python
+        raise ValueError(_("the header of the array {name!r} is damaged", name=name[:80])) from error
     torch_dtype = torch.bfloat16 if dtype.descr == _BFLOAT16 else _DTYPES.get(dtype.str[1:])
     if torch_dtype is None:
         kind = _("Python objects") if dtype.hasobject else str(dtype)[:80]

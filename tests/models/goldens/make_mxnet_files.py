@@ -10,7 +10,6 @@ Together, the networks have every operator that is read. Their weights come from
 import json
 
 import mxnet as mx
-import numpy as np
 from golden_inputs import FOLDER, images, parameters, store
 from mxnet.gluon import nn
 
@@ -54,10 +53,10 @@ def save(name, symbol, gain):
     """Save a checkpoint of Module, and return the outputs before SoftmaxOutput."""
     arguments, _, auxiliaries = symbol.infer_shape(data=IMAGES)
     names = [n for n in symbol.list_arguments() if n != "softmax_label"]
-    shapes = dict(zip(symbol.list_arguments(), arguments))
-    named = dict(zip(names[1:], parameters([shapes[n] for n in names[1:]], gain)))
+    shapes = dict(zip(symbol.list_arguments(), arguments, strict=True))
+    named = dict(zip(names[1:], parameters([shapes[n] for n in names[1:]], gain), strict=True))
     named = {n: 1 + v if "gamma" in n else v for n, v in named.items()}
-    moving = dict(zip(symbol.list_auxiliary_states(), parameters(auxiliaries)))
+    moving = dict(zip(symbol.list_auxiliary_states(), parameters(auxiliaries), strict=True))
     moving = {n: 1 + v**2 if "var" in n else v for n, v in moving.items()}
     arg, aux = ({n: mx.nd.array(v) for n, v in group.items()} for group in (named, moving))
     mx.model.save_checkpoint(str(FILES / name), 0, symbol, arg, aux)
@@ -84,7 +83,7 @@ def lenet():
     x = mx.nd.array(images(IMAGES, 0, 1))
     net(x)
     own = list(net.collect_params().values())
-    for parameter, value in zip(own, parameters([p.shape for p in own], 3)):
+    for parameter, value in zip(own, parameters([p.shape for p in own], 3), strict=True):
         parameter.set_data(mx.nd.array(value))
     outputs = net(x).asnumpy()
     net.export(str(FILES / "gluon"))
