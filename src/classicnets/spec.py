@@ -61,15 +61,15 @@ OFFLINE: dict[str, Any] = {"help": "do not download anything (as with CLASSICNET
 class RunSpec:
     """What a run computes, as the user has specified it; `training.plan` resolves it.
 
-    `net` is a name of the registry, "file.py:net", a graph file or a run folder; "" for a module that is passed in Python.
-    `settings` change the recipe, or the network if their names begin with `net.`; `variation` changes the network and
-    has no such prefix.
+    `net` is a name of the registry, "file.py:net", a graph file or a run folder; "" for a module that is passed in
+    Python. `settings` change the recipe, or the network if their names begin with `net.`; `variation` changes the
+    network and has no such prefix.
     """
 
     net: str = option(
         "",
-        help="name from `classicnets list`, file.py:net, a graph file NAME.graph.json, or a run folder, whose network is"
-        " built with new weights",
+        help="name from `classicnets list`, file.py:net, a graph file NAME.graph.json, or a run folder, whose network"
+        " is built with new weights",
         metavar="NET",
         nargs="?",
     )

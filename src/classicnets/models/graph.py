@@ -253,7 +253,7 @@ def _checked_input(shape: Sequence[Any]) -> tuple[int, int, int]:
 
 
 def _node(values: Any) -> Node:
-    keys = {"name": str, "kind": str, "inputs": (list, tuple), "settings": dict}
+    keys: dict[str, Any] = {"name": str, "kind": str, "inputs": (list, tuple), "settings": dict}
     if not isinstance(values, Mapping) or not all(isinstance(values.get(key), kind) for key, kind in keys.items()):
         raise ValueError("a node is an object with name, kind, inputs and settings")
     if not all(isinstance(name, str) for name in values["inputs"]):

@@ -30,7 +30,6 @@ from classicnets.models.lrn import LRN
 _MAX_WINDOW = 2**16  # pixels of a window, a stride or a padding
 _MAX_CHANNELS = 2**31
 _REQUIRED = object()
-_LAST = "the last window would start beyond the input, where there is nothing to read"
 
 Shape = tuple[int, ...]  # of the output for one image: channels, height, width, or the number of values
 Settings = Mapping[str, Any]
@@ -139,13 +138,15 @@ def _conv(s: Settings, inputs: Sequence[Shape]) -> Layer:
     _check_fits(spans, sizes, padding, extents)
     shape = (out, *(span // step + 1 for span, step in zip(spans, stride, strict=True)))
     weights = out * (channels // groups) * math.prod(kernel) + out * s["bias"]
-    pairs = {"stride": stride, "padding": padding, "dilation": dilation}
-    arguments = {name: tuple(pair) for name, pair in pairs.items()}
-    return Layer(
-        shape,
-        weights,
-        lambda: nn.Conv2d(channels, out, tuple(kernel), groups=groups, bias=s["bias"], **arguments),
-    )
+    arguments: dict[str, Any] = {
+        "kernel_size": tuple(kernel),
+        "stride": tuple(stride),
+        "padding": tuple(padding),
+        "dilation": tuple(dilation),
+        "groups": groups,
+        "bias": s["bias"],
+    }
+    return Layer(shape, weights, lambda: nn.Conv2d(channels, out, **arguments))
 
 
 def _pool(s: Settings, inputs: Sequence[Shape]) -> Layer:
@@ -162,12 +163,12 @@ def _pool(s: Settings, inputs: Sequence[Shape]) -> Layer:
     kernel, stride, padding, ceil = s["kernel"], s["stride"], s["padding"] or [0, 0], bool(s["ceil"])
     if any(p >= k for p, k in zip(padding, kernel, strict=True)):
         raise ValueError(f"a padding of {_times(padding)} is not smaller than the window of {_times(kernel)}")
-    axes = [Axis(*values, ceil) for values in zip(sizes, kernel, stride, padding, strict=True)]
+    axes = [Axis(*values, ceil=ceil) for values in zip(sizes, kernel, stride, padding, strict=True)]
     if any(axis.count < 1 for axis in axes):
         _check_fits([-1], sizes, padding, kernel)
-    if ceil and not any(padding):  # torch leaves such a window out, Caffe and MXNet give no number for it
-        if any(-(-(axis.size - axis.kernel) // axis.stride) * axis.stride >= axis.size for axis in axes):
-            raise ValueError(_LAST)
+    # torch leaves such a window out, and Caffe and MXNet give no number for it
+    if ceil and not any(padding) and any(axis.is_shortened for axis in axes):
+        raise ValueError("its last window would start beyond the input, where there is nothing to read")
     wide = any(2 * p > k for p, k in zip(padding, kernel, strict=True))
     arguments: dict[str, Any] = {
         "kernel_size": _plain(kernel),

@@ -150,6 +150,8 @@ class ChannelScale(nn.Module):
     Source: BVLC/caffe, src/caffe/layers/scale_layer.cpp, which follows a BatchNorm layer without factors of its own.
     """
 
+    bias: nn.Parameter | None
+
     def __init__(self, channels: int, *, bias: bool = True, axis: int = 1) -> None:
         super().__init__()
         self.channels, self.axis = channels, axis
@@ -222,14 +224,15 @@ class Axis:
 
     Attributes:
         count: number of windows, and so the size of the output; 0 or less if none fits.
+        is_shortened: whether a window is left out that would start in the padding at the end, or beyond the input.
     """
 
-    def __init__(self, size: int, kernel: int, stride: int, padding: int, ceil: bool) -> None:
+    def __init__(self, size: int, kernel: int, stride: int, padding: int, *, ceil: bool) -> None:
         self.size, self.kernel, self.stride, self.padding = size, kernel, stride, padding
         span = size + 2 * padding - kernel
         self.count = (-(-span // stride) if ceil else span // stride) + 1
-        if ceil and (self.count - 1) * stride >= size + padding:
-            self.count -= 1
+        self.is_shortened = ceil and (self.count - 1) * stride >= size + padding
+        self.count -= self.is_shortened
 
     @property
     def border(self) -> tuple[int, int]:
@@ -247,8 +250,10 @@ class Axis:
 
 def _axes(layer: nn.MaxPool2d | nn.AvgPool2d, x: Tensor) -> tuple[Axis, Axis]:
     """The windows along height and width."""
-    settings = [_pair(value) for value in (layer.kernel_size, layer.stride, layer.padding)]
-    rows, columns = (Axis(x.shape[i - 2], *(pair[i] for pair in settings), layer.ceil_mode) for i in (0, 1))
+    kernel, stride, padding = _pair(layer.kernel_size), _pair(layer.stride), _pair(layer.padding)
+    rows, columns = (
+        Axis(size, kernel[i], stride[i], padding[i], ceil=layer.ceil_mode) for i, size in enumerate(x.shape[-2:])
+    )
     return rows, columns
 
 

@@ -38,8 +38,8 @@ def widen(net: nn.Module, factor: float) -> None:
     """Multiply the outputs of every hidden convolution and dense layer by `factor`, in place.
 
     The last layer keeps its outputs. Widths are rounded so that groups still divide them, and are at least 1.
-    Normalizations, trainable subsampling, PReLU and factors of channels follow the layer before them. Layers whose size changes get new
-    weights, and all others keep theirs.
+    Normalizations, trainable subsampling, PReLU and factors of channels follow the layer before them. Layers whose size
+    changes get new weights, and all others keep theirs.
 
     Args:
         net: an nn.Sequential, whose order determines what each layer reads.

@@ -232,10 +232,9 @@ def plan(spec: RunSpec, net: nn.Module | None = None, *, trust: bool = False) ->
     # Runs start from their own seed, so that any other one shows here whether a user's file sets the seed, too.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(_UNUSED_SEED)
-        if network.kind == "graph":  # like a user's module, it is also called with real numbers
-            built = network.build()
-        else:
-            built = network.build_for_shapes() if net is None else net
+        built = net
+        if built is None:  # a graph is also called with real numbers, like a user's own network
+            built = network.build() if network.kind == "graph" else network.build_for_shapes()
         sets_seed = torch.initial_seed() != _UNUSED_SEED
         check = check_network(network, built, preprocess, description, recipe, weights)
         table = check_fit(network, built, preprocess, description, recipe, weights)
