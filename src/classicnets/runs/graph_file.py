@@ -81,4 +81,4 @@ def invalid(place: str | Path, error: ValueError) -> UsageError:
 
 def label(name: str) -> str:
     """The name of a graph's network as the name of a folder: only letters, digits, dots, underscores and hyphens."""
-    return re.sub(r"[^\w.-]", "_", name).lstrip(".-") or "graph"
+    return re.sub(r"[^\w.-]", "_", name).lstrip("._-") or "graph"

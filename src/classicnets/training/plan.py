@@ -214,6 +214,8 @@ def plan(spec: RunSpec, net: nn.Module | None = None, *, trust: bool = False) ->
         raise _cannot_vary(network.variation)
     resolved = resolve.apply(recipe, settings)
     recipe, sources = resolved.recipe, resolved.setting_sources
+    if network.kind == "graph" and recipe.image_size is None and "image_size" not in settings:
+        recipe, sources = replace(recipe, image_size=network.own_size), {**sources, "image_size": "network"}
     source = str(spec.data or recipe.data)
     if source in resolve.NOT_FETCHED and not Path(source).is_dir():
         raise DataError(
