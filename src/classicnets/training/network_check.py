@@ -87,7 +87,9 @@ def check_fit(
             ),
             where=_("the last layer with weights, {name}", name=python_path(last.name)) if last else network.spec,
             why=_("the output must be one number (logit) per class"),
-            hint=output_changes(net, table, classes),
+            hint=output_changes(net, table, classes)
+            if network.kind != "graph" or not last
+            else _('in the file of the graph, at {name}: "out": {classes}', name=last.name, classes=classes),
         )
     if weights:
         load.check(weights, net)
@@ -148,7 +150,7 @@ def _check_users_network(
             check_dtype(net, name=name)
         check_registration(net, name=name)
         subject = complete(copy_module(net, "cpu"), preprocess.shape)
-        rebuilt = network.build() if network.kind == "file" else copy_module(net, "cpu")
+        rebuilt = network.build() if network.kind in {"file", "graph"} else copy_module(net, "cpu")
         rebuilt = complete(rebuilt, preprocess.shape)
         initialize.initialize(subject, recipe.initialize)
         if weights:
