@@ -386,7 +386,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "huge kernel": (one("Pooling", kernel="(2, 99999999)"), "allowed are two numbers from 1 to 16777216"),
     "no tuple": (one("Pooling", kernel="3"), "kernel is '3'; expected is a tuple"),
     "code": (one("Pooling", kernel="(exit(), 3)"), "expected is a tuple"),
-    "long": (one("Pooling", kernel="(" + "1, " * 999 + "1)"), "kernel has 2,999 characters"),
+    "long": (one("Pooling", kernel="(" + "1, " * 999 + "1)"), "kernel has 3,000 characters"),
     "zero stride": (one("Pooling", kernel="(2, 2)", stride="(0, 1)"), "stride is '(0, 1)'"),
     "negative pad": (one("Pooling", kernel="(2, 2)", pad="(-1, 0)"), "pad is '(-1, 0)'"),
     "groups": (one("Convolution", "weight bias", **CONV, num_group="3"), "num_group is 3, which does not divide"),
