@@ -487,6 +487,7 @@ STRUCTURE: dict[str, tuple[Any, str]] = {
     "many": ({"nodes": [0] * 100_001, "heads": []}, "it has 100,001 nodes"),
     "node": ({"nodes": [7], "heads": []}, "node 0: it has no 'op' and 'name' in text"),
     "name": (damaged(name=7), "node 1: it has no 'op' and 'name' in text"),
+    "long name": (damaged(name="x" * 201), "node 1: its name has 201 characters"),
     "operator": (damaged(op=None), "node 1: it has no 'op' and 'name' in text"),
     "inputs": (damaged(inputs=None), "node 1 'x': what it reads is not a list"),
     "input": (damaged(inputs=[0]), "node 1 'x': what it reads is not two or three numbers"),

@@ -26,6 +26,7 @@ from classicnets.weights.mxnet_operators import ANY, NOTHING, OPERATORS, Attribu
 _MAX_BYTES = 8 * 2**20  # a network of a thousand layers has one
 _MAX_ENTRIES = 100_000
 _MAX_LAYERS = 10_000
+_MAX_NAME = 200  # characters
 _MAX_LISTED = 8  # tensors that an error lists
 _VARIABLE = "null"  # the operator of inputs and parameters
 _OPERATOR_NAMES = [name for name in OPERATORS if name[0].isupper() and not name.endswith("_v1")]
@@ -128,7 +129,7 @@ class _Entry:
     @property
     def label(self) -> str:
         """How messages call it."""
-        return _("node {number} {name!r} ({operator})", number=self.number, name=self.name[:80], operator=self.operator)
+        return _("node {number} {name!r} ({operator})", number=self.number, name=self.name, operator=self.operator)
 
     @property
     def is_variable(self) -> bool:
@@ -150,7 +151,7 @@ class _Reader:
         except ValueError as error:
             raise ValueError(_("the output: {problem}", problem=error)) from error
         if len(heads) != 1:
-            names = join([self.entries[number].name[:80] for number, _output in heads])
+            names = join([self.entries[number].name for number, _output in heads])
             raise ValueError(_("it has {n:,} outputs, and a network has one: {names}", n=len(heads), names=names))
         self.head = heads[0]
         self.nodes: dict[str, Node] = {}
@@ -222,15 +223,15 @@ class _Reader:
         number, output = reference
         other = self.entries[number]
         if output:
-            fields: dict[str, Any] = {"label": entry.label, "n": output, "other": other.name[:80]}
+            fields: dict[str, Any] = {"label": entry.label, "n": output, "other": other.name}
             raise ValueError(_("{label}: it reads output {n} of {other!r}, and only output 0 is read", **fields))
         if not other.is_variable:
             return self.outputs[number]
         if number in self.used:
-            fields = {"label": entry.label, "other": other.name[:80], "parameter": self.used[number]}
+            fields = {"label": entry.label, "other": other.name, "parameter": self.used[number]}
             raise ValueError(_("{label}: it reads {other!r}, which is the parameter {parameter!r}", **fields))
         if self.image is not None and self.image is not other:
-            names = f"{self.image.name[:80]!r}, {other.name[:80]!r}"
+            names = f"{self.image.name!r}, {other.name!r}"
             raise ValueError(
                 _("{label}: the network has more inputs than one: {names}", label=entry.label, names=names)
             )
@@ -245,10 +246,10 @@ class _Reader:
         number, _output = entry.inputs[place]
         variable = self.entries[number]
         if not variable.is_variable or variable is self.image:
-            fields = {"label": entry.label, "parameter": own_name, "other": variable.name[:80]}
+            fields = {"label": entry.label, "parameter": own_name, "other": variable.name}
             raise ValueError(_("{label}: its {parameter} is {other!r}, which is computed", **fields))
         if number in self.used:
-            fields = {"label": entry.label, "other": variable.name[:80], "parameter": self.used[number]}
+            fields = {"label": entry.label, "other": variable.name, "parameter": self.used[number]}
             raise ValueError(_("{label}: it shares {other!r} with {parameter!r}, which is not read", **fields))
         self.used[number] = torch_name
         self.parameters[torch_name] = variable.name
@@ -267,17 +268,19 @@ def _entry(number: int, node: Any) -> _Entry:
     """Check a node of the file. Raises ValueError."""
     if not isinstance(node, dict) or not isinstance(node.get("op"), str) or not isinstance(node.get("name"), str):
         raise ValueError(_("node {number}: it has no 'op' and 'name' in text", number=number))
+    if len(node["name"]) > _MAX_NAME:
+        raise ValueError(_("node {number}: its name has {n:,} characters", number=number, n=len(node["name"])))
     values: dict[str, str] = {}
     for key in ("attr", "attrs", "param"):
         attributes = node.get(key) or {}
         if not isinstance(attributes, dict) or not all(isinstance(value, str) for value in attributes.values()):
-            fields: dict[str, Any] = {"number": number, "name": node["name"][:80], "key": key}
+            fields: dict[str, Any] = {"number": number, "name": node["name"], "key": key}
             raise ValueError(_("node {number} {name!r}: {key!r} is not an object with values in text", **fields))
         values |= attributes
     try:
         inputs = _references(node.get("inputs"), number)
     except ValueError as error:
-        fields = {"number": number, "name": node["name"][:80], "problem": error}
+        fields = {"number": number, "name": node["name"], "problem": error}
         raise ValueError(_("node {number} {name!r}: {problem}", **fields)) from error
     return _Entry(number, node["op"][:80], node["name"], values, inputs)
 
