@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -272,6 +274,15 @@ def test_calculated_shapes_and_weights_are_those_of_the_layers(kind: str) -> Non
     assert table.parameters == weights and table.output_shape == graph.output_shape and not table.unlisted
     for language in ("en", "zh"):
         assert len(explain(table, "x", language)) >= 2
+
+
+def test_the_page_on_graph_files_has_every_kind_and_setting() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "graph-files.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("| `")]
+    documented = {
+        kind: set(re.findall("`([a-z_]+)`", row[2])) for row in rows for kind in re.findall("`([a-z_]+)`", row[1])
+    }
+    assert documented == {name: set(kind.settings) for name, kind in KINDS.items()}
 
 
 @settings(max_examples=60, deadline=None)

@@ -134,8 +134,8 @@ def test_create_takes_a_graph_file(file: Path) -> None:
     with pytest.raises(UsageError, match="was built for 1x28x28 images and got 1x20x20") as caught:
         net(torch.rand(2, 1, 20, 20))
     assert caught.value.code == "CN201" and not any("create" in hint for hint in caught.value.hints)
-    numbers: dict[str, Any]
-    for numbers in ({"num_classes": 10}, {"in_channels": 3}, {"image_size": 32}):
+    wrong: list[dict[str, Any]] = [{"num_classes": 10}, {"in_channels": 3}, {"image_size": 32}]
+    for numbers in wrong:
         with pytest.raises(UsageError, match="the input and the classes of a graph are those of its file") as caught:
             cn.create(str(file), **numbers)
         assert caught.value.code == "CN206"
@@ -170,6 +170,11 @@ def test_other_numbers_of_classes_and_sizes_are_refused(blobs: Path, tmp_path: P
     code, _out, error = cli("train", seven, "--data", blobs, "--dry-run")
     assert code == 3 and "the output of seven.graph.json has shape 7, and blobs has 10 classes" in error
     assert 'in the file of the graph, at fc2: "out": 10' in error
+    layers: list[tuple[str, str, dict[str, Any]]]
+    layers = [("conv", "conv", {"out": 10, "kernel": [3, 3]}), ("pool", "pool", {"mode": "average", "whole": True})]
+    whole = written(tmp_path / "whole.graph.json", chain("whole", (1, 28, 28), *layers))
+    code, _out, error = cli("train", whole, "--data", blobs, "--dry-run")
+    assert code == 3 and "has shape 10x1x1" in error and "end it with a node of the kind flatten" in error
     large = written(tmp_path / "large.graph.json", two_paths(size=60))
     code, _out, error = cli("train", large, "--data", blobs, "--set", "image_size=28", "--dry-run")
     assert code == 2 and "CN201" in error and "fc1 gets 8 x 8 x 8 = 512 numbers and has weights for 2048" in error

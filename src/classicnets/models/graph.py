@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from classicnets.models import graph_kinds
-from classicnets.models.graph_kinds import KINDS, Layer, Shape
+from classicnets.models.graph_kinds import KINDS, Layer, Shape, with_defaults
 
 DATA = "data"  # the input that is the image
 MAX_NODES = 10_000
@@ -170,7 +169,7 @@ def _steps(nodes: Sequence[Node], input: Sequence[int]) -> list[_Step]:
     for i, node in enumerate(nodes):
         label = f"node {node.name!r} ({node.kind[:40]}): "
         try:
-            settings = graph_kinds.complete(node.kind, node.settings)
+            settings = with_defaults(node.kind, node.settings)
             _check_inputs(node, places, i)
             inputs = tuple(names[name] for name in node.inputs)
             if node.kind == "dense" and len(shapes[inputs[0]]) > 1:

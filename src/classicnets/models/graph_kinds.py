@@ -60,7 +60,7 @@ class Kind(NamedTuple):
     most: int = 1
 
 
-def complete(kind: str, settings: Settings) -> dict[str, Any]:
+def with_defaults(kind: str, settings: Settings) -> dict[str, Any]:
     """Return the settings of a node with the defaults of those that it leaves out.
 
     Raises:

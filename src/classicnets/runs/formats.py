@@ -320,7 +320,7 @@ def check_relations(facts: dict[str, Any]) -> None:
                     expected=shape(expected),
                 )
             )
-    if isinstance(net, dict) and (net["kind"] == "graph") != ("graph" in net):
+    if isinstance(net, dict) and (net["kind"] == "graph") != bool(net.get("graph")):
         wrong.append(_("net.graph belongs to a network of the kind graph, and net.kind is {kind}", kind=net["kind"]))
     elif isinstance(net, dict) and net["kind"] == "graph":
         try:

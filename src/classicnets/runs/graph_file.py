@@ -31,7 +31,7 @@ _GRAPH: dict[str, Kind] = {
     "input": Several(Whole(1, 2**28), most=3, least=3),
     "nodes": Several(_NODE, most=MAX_NODES, least=1),
 }
-IN_RUN = Record(_GRAPH, closed=True)  # of run.json, which has the name beside it
+IN_RUN = Record(_GRAPH, frozenset(_GRAPH), closed=True)  # of run.json, which has the name beside it; {} without a graph
 _FILE = Record(
     {"format": Choice((FORMAT,)), "version": Choice((_VERSION,)), "name": Text(most=200, least=1), **_GRAPH},
     closed=True,
