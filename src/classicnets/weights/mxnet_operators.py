@@ -260,6 +260,7 @@ def _batch_norm(a: Attributes) -> Result:
     eps, kept = a.number("eps", 1e-3), a.number("momentum", 0.9)
     if not (eps > 0 and 0 <= kept <= 1):
         raise ValueError(_("eps is {eps:g} and momentum is {momentum:g}", eps=eps, momentum=kept))
+    # use_global_stats changes training only
     # torch's momentum is the share of the new statistics, MXNet's that of the old ones
     settings = {"eps": eps, "momentum": round(1 - kept, 12), "scale": True}
     return Result("batch_norm", settings, _BATCH_NORM, ("weight",) if a.flag("fix_gamma", True) else ())
