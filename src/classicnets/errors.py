@@ -137,10 +137,12 @@ What to do: use --recipe fast, which works for every network; `classicnets list`
     "CN204": """A setting has the wrong type, is out of range, or contradicts another setting.
 All problems are reported together, before any data is read.
 What to do: `classicnets train NET --dry-run` lists every setting with its value.""",
-    "CN205": """A network could not be loaded from file.py:name.
+    "CN205": """A network could not be loaded from file.py:name, or from a graph file.
 The file is run as Python code, without arguments, and may import the files beside it. The name must be a
 torch.nn.Module, or a function or class that gives one when it is called without arguments. Code that is only for
 running the file as a script, such as parsing arguments or training, belongs below `if __name__ == "__main__":`.
+A graph file NAME.graph.json lists the layers of a network in the order of computation. Each has a name, a kind, the
+names of the layers that it reads, and its settings; the message names the layer that is wrong. Nothing in it is run.
 What to do: correct the file or the name, then try `classicnets show file.py:name`.""",
     "CN206": """The command line is not valid.
 What to do: `classicnets COMMAND --help` shows the arguments and options of a command.""",
@@ -226,9 +228,9 @@ What to do: `classicnets data check FOLDER` lists all such files. --on-bad-image
 many; a run then lists each of them in its split.csv.""",
     "CN305": """A checkpoint or a weights file is truncated, damaged or of an unknown format.
 classicnets replaces checkpoints atomically, so a truncated one comes from an interrupted copy or a full disk. Weights
-files from elsewhere are those of safetensors and of torch.save, whatever their names. Only their tensors are read; no
-code in them is executed. A checkpoint has a checksum over its weights and metadata, and is refused if a single bit has
-changed. If several processes have saved it in parts, all files of its folder are needed.
+files from elsewhere are those of safetensors, of torch.save and of MXNet, whatever their names. Only their tensors are
+read; no code in them is executed. A checkpoint has a checksum over its weights and metadata, and is refused if a single
+bit has changed. If several processes have saved it in parts, all files of its folder are needed.
 What to do: copy or download the file again, or use another checkpoint. --trust uses a checkpoint that you have changed
 yourself.""",
     "CN306": """The data or the weights do not match. The data has other classes, another image shape or other contents

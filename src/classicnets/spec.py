@@ -61,14 +61,15 @@ OFFLINE: dict[str, Any] = {"help": "do not download anything (as with CLASSICNET
 class RunSpec:
     """What a run computes, as the user has specified it; `training.plan` resolves it.
 
-    `net` is a name of the registry, "file.py:net" or a run folder; "" for a module that is passed in Python.
-    `settings` change the recipe, or the network if their names begin with `net.`; `variation` changes the network and
-    has no such prefix.
+    `net` is a name of the registry, "file.py:net", a graph file or a run folder; "" for a module that is passed in
+    Python. `settings` change the recipe, or the network if their names begin with `net.`; `variation` changes the
+    network and has no such prefix.
     """
 
     net: str = option(
         "",
-        help="name from `classicnets list`, file.py:net, or a run folder, whose network is built with new weights",
+        help="name from `classicnets list`, file.py:net, a graph file NAME.graph.json, or a run folder, whose network"
+        " is built with new weights",
         metavar="NET",
         nargs="?",
     )
@@ -391,7 +392,7 @@ def run_spec(net: Any, /, **options: Any) -> tuple[RunSpec, Any | None]:
     """Make a RunSpec from the arguments of a call such as cn.train("lenet_d2l", seed=1, epochs=3).
 
     Args:
-        net: a registry name, "file.py:net", a run folder, a RunSpec, or a module.
+        net: a registry name, "file.py:net", a graph file, a run folder, a RunSpec, or a module.
         options: fields of RunSpec; all others are settings of the recipe.
 
     Returns:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, NoReturn
@@ -106,8 +107,8 @@ def _decoder() -> json.JSONDecoder:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        names = [name for name, _value in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _value in pairs)
+        repeated = next(name for name, count in counts.items() if count > 1)
         raise ValueError(_("the key {key} occurs twice", key=dump(repeated)))
     return values
 

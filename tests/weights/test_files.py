@@ -284,11 +284,6 @@ def old_tar(path: Path) -> None:
             file.addfile(tarfile.TarInfo(name))
 
 
-def arrays(path: Path) -> None:
-    with path.open("wb") as file:
-        np.savez(file, w=np.ones(2))
-
-
 def content(value: bytes) -> Callable[[Path], None]:
     def write(path: Path) -> None:
         path.write_bytes(value)
@@ -309,7 +304,6 @@ FORMATS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "onnx": (content(b"\x08\x0a\x12\x07pytorch"), "an ONNX model", "classicnets evaluate"),
     "gguf": (content(b"GGUF\3\0\0\0"), "a GGUF file", "its own library"),
     "gzip": (content(gzip.compress(b"x")), "compressed by gzip", "gunzip"),
-    "npz": (arrays, "an archive of NumPy arrays", "its own library"),
     "npy": (content(b"\x93NUMPY\1\0"), "a NumPy array", "its own library"),
     "png": (content(b"\x89PNG\r\n\x1a\n"), "an image", "classicnets predict"),
     "json": (content(b'{"weight_map": {}}'), "text in JSON", "download"),

@@ -41,10 +41,11 @@ def create(
     image_size: int | None = None,
     variation: Mapping[str, Any] | None = None,
 ) -> nn.Module:
-    """Build a network of the registry.
+    """Build a network of the registry, or that of a graph file.
 
     Args:
-        name: A name from `classicnets list`.
+        name: A name from `classicnets list`, or a graph file NAME.graph.json, whose input and classes are those of the
+            file.
         num_classes: Number of classes (default: as in the source, like the next two).
         in_channels: Number of image channels.
         image_size: Height and width of the images.
@@ -56,9 +57,11 @@ def create(
 
     Raises:
         UsageError: CN201, the network cannot have this image size; CN202, the name is unknown; CN204, a layer cannot
-            be replaced.
+            be replaced; CN205, the graph file is not valid; CN206, a graph has another input or other classes.
     """
     varied = net_spec.with_variation(net_spec.find(name), variation or {})
+    if varied.kind == "graph":
+        return _create_from_graph(varied, num_classes=num_classes, in_channels=in_channels, image_size=image_size)
     spec, shape = _with_shape(varied, in_channels, image_size, num_classes)
     _layer_table(spec, shape)
     return guard(spec.build(), shape, name=name)
@@ -75,9 +78,9 @@ def layers(
     """Return the name and the layer table of a network.
 
     Args:
-        network: A name from `classicnets list`, file.py:net, or a run folder.
-        shape: Channels, height and width of the images (default: those of the source or of the run; 1x28x28 for your
-            own network).
+        network: A name from `classicnets list`, file.py:net, a graph file, or a run folder.
+        shape: Channels, height and width of the images (default: those of the source, the graph or the run; 1x28x28 for
+            your own network).
         num_classes: Number of classes (default: as in the source or in the run).
         variation: See `create`.
         trust: Whether code of a run folder may be run that was not run on this machine before.
@@ -96,7 +99,11 @@ def layers(
                 why=_("only the networks of `classicnets list` can be built for another number of classes"),
                 hint=command("classicnets", "show", network),
             )
-        default = open_run(network).preprocess().shape if is_folder else _DEFAULT_INPUT
+        default: tuple[int, ...] = _DEFAULT_INPUT
+        if is_folder:
+            default = open_run(network).preprocess().shape
+        elif spec.kind == "graph":
+            default = spec.read_graph().input
         return spec.display_name, _layer_table(spec, shape or default)
     if shape is None and is_folder:
         shape = open_run(network).preprocess().shape
@@ -158,6 +165,22 @@ def identify(path: str | Path) -> Identity:
         DataError: CN305, the file contains no weights.
     """
     return identify_file(path)
+
+
+def _create_from_graph(spec: NetSpec, **numbers: int | None) -> nn.Module:
+    """Build the network of a graph, which has its numbers built in. Raises UsageError CN206 for other ones."""
+    channels, height, width = shape = spec.read_graph().input
+    built: dict[str, int | None] = {"in_channels": channels, "image_size": height if height == width else None}
+    if wrong := {key: n for key, n in numbers.items() if n is not None and n != built.get(key)}:
+        raise UsageError(
+            "CN206",
+            _("the input and the classes of a graph are those of its file"),
+            where=", ".join(f"{key}={n}" for key, n in wrong.items()),
+            why=_("{name} is for images of {shape}", name=spec.display_name, shape=shape_text(shape)),
+            hint=f"cn.create({spec.spec!r})",
+        )
+    _layer_table(spec, shape)
+    return guard(spec.build(), shape, name=spec.display_name)
 
 
 def _with_shape(

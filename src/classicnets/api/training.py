@@ -56,8 +56,8 @@ def train(net: str | nn.Module | RunSpec, /, **options: Any) -> Run:
     are not listed below are settings of the recipe, as in `--set`: train("lenet_d2l", epochs=3).
 
     Args:
-        net: A name from `classicnets list`, "file.py:net", a RunSpec, or a module. A module is trained in place, with
-            the recipe "fast" by default.
+        net: A name from `classicnets list`, "file.py:net", a graph file, a RunSpec, or a module. A module is trained in
+            place, with the recipe "fast" by default.
         **options: See below; `variation` replaces layers as `vary` does: {"activation": "relu"}.
 
     Raises:

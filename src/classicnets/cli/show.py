@@ -30,7 +30,8 @@ class Show:
     """Options of `show`."""
 
     networks: list[str] = option(
-        help="name from `classicnets list`, file.py:net, run folder, or exported file; two networks to compare;"
+        help="name from `classicnets list`, file.py:net, graph file, run folder, or exported file; two networks to"
+        " compare;"
         " NET LAYER with --why",
         metavar="NET",
         nargs="+",
@@ -109,7 +110,8 @@ def _mode(options: Show) -> str:
         return "code"
     if first.lower().endswith((".onnx", ".pt2", ".pte")):
         return "exported"
-    if first.endswith((".safetensors", ".pth", ".pt")) or (Path(first).is_file() and not first.endswith(".py")):
+    is_other_file = Path(first).is_file() and not first.endswith((".py", ".json"))
+    if first.endswith((".safetensors", ".pth", ".pt")) or is_other_file:
         return "weights"
     for mode in ("card", "why", "svg"):
         if getattr(options, mode):

@@ -18,7 +18,8 @@ class Identify:
     """Options of `weights identify`."""
 
     file: str = option(
-        help="file of safetensors or torch.save, such as .pth or .ckpt; code in it is not executed", metavar="FILE"
+        help="file of safetensors, torch.save or MXNet, such as .pth, .ckpt or .params; code in it is not executed",
+        metavar="FILE",
     )
 
 

@@ -14,6 +14,7 @@ from classicnets.inspection.arithmetic import format_inputs
 from classicnets.inspection.meta import Shape
 from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import validate_shape
+from classicnets.models.registry import NETS
 from classicnets.text import _
 from classicnets.text import shape as shape_text
 
@@ -70,7 +71,7 @@ def _size_error(net: nn.Module, input_shape: Shape, shape: Shape, name: str) -> 
     if len(shape) == 3 and input_shape[0] == shape[0]:
         resize = f"torch.nn.functional.interpolate(x, size={shape[1:]})"
         hints = (_("{resize} makes them {shape}", resize=resize, shape=shape_text(shape)),)
-        if input_shape[1] == input_shape[2]:
+        if input_shape[1] == input_shape[2] and name in NETS:  # others are built for one size
             create = f'classicnets.create("{name}", image_size={input_shape[1]})'
             hints += (_("{create} builds it for {shape}", create=create, shape=shape_text(input_shape)),)
     what = _(

@@ -18,12 +18,13 @@ from torch import nn
 from classicnets.errors import ClassicnetsError, UsageError
 from classicnets.inspection.meta import Shape, batch_length, one_line
 from classicnets.inspection.observer import Call, Observer, declares_macs, is_layer, layers, own_parameters
+from classicnets.models.graph_layers import ChannelScale
 from classicnets.models.modules import unwrap
 from classicnets.text import _
 from classicnets.text import shape as shape_text
 
 # Their outputs are not units: they only transform the outputs of the layer before them.
-_NOT_UNITS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.PReLU)
+_NOT_UNITS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.PReLU, ChannelScale)
 
 
 @dataclass(frozen=True, kw_only=True)

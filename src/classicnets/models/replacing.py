@@ -11,12 +11,14 @@ from typing import NamedTuple
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from classicnets.models.graph_layers import Absolute
 from classicnets.models.layers import LocalConv2d, RBFOutput, SameMapNorm, ScaledTanh, Subsampling, TableConv2d
 from classicnets.models.lrn import LRN
 
 ACTIVATIONS = (
     nn.ReLU, nn.Sigmoid, nn.Tanh, ScaledTanh, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU,
     nn.SiLU, nn.Mish, nn.Softplus, nn.Softsign, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.LogSigmoid, nn.Threshold,
+    Absolute,
 )  # fmt: skip
 POOLS_OF: dict[str, tuple[type[nn.Module], ...]] = {
     "max": (nn.MaxPool2d, nn.AdaptiveMaxPool2d),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from classicnets.models.graph_layers import WideAvgPool2d, WideMaxPool2d
 from classicnets.models.layers import DropConnect, ScaledTanh, SelectedOutput
 from classicnets.models.modules import copy_module
 from classicnets.models.normalization import replace_norms
@@ -126,6 +127,8 @@ def _replace_pools(root: nn.Module, pool: str) -> None:
 
 def _new_pool(path: str, old: nn.Module, pool: str) -> nn.Module:
     plain: Callable[..., nn.Module] = nn.MaxPool2d if pool == "max" else nn.AvgPool2d
+    if isinstance(old, WideMaxPool2d | WideAvgPool2d):  # with a padding that torch's pooling refuses
+        plain = WideMaxPool2d if pool == "max" else WideAvgPool2d
     adaptive: Callable[..., nn.Module] = nn.AdaptiveMaxPool2d if pool == "max" else nn.AdaptiveAvgPool2d
     settings = vars(old)
     if isinstance(old, POOLS_OF[pool]):

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from classicnets.models.graph_layers import ChannelScale
 from classicnets.models.layers import DropConnect, LocalConv2d, Subsampling
 from classicnets.models.replacing import Place, ordered_layers
 
@@ -29,6 +30,7 @@ _FOLLOWING: dict[type[nn.Module], str] = {
     nn.RMSNorm: "normalized_shape",
     nn.PReLU: "num_parameters",
     Subsampling: "channels",
+    ChannelScale: "channels",
 }
 
 
@@ -36,8 +38,8 @@ def widen(net: nn.Module, factor: float) -> None:
     """Multiply the outputs of every hidden convolution and dense layer by `factor`, in place.
 
     The last layer keeps its outputs. Widths are rounded so that groups still divide them, and are at least 1.
-    Normalizations, trainable subsampling and PReLU follow the layer before them. Layers whose size changes get new
-    weights, and all others keep theirs.
+    Normalizations, trainable subsampling, PReLU and factors of channels follow the layer before them. Layers whose size
+    changes get new weights, and all others keep theirs.
 
     Args:
         net: an nn.Sequential, whose order determines what each layer reads.

@@ -82,7 +82,10 @@ def published(net: str) -> Recipe | None:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A recipe with settings applied. The source of each setting is "recipe" or "--set"; a plan adds "machine"."""
+    """A recipe with settings applied.
+
+    The source of each setting is "recipe" or "--set"; a plan adds "machine" and "network".
+    """
 
     recipe: Recipe
     setting_sources: dict[str, str]

@@ -419,7 +419,7 @@ def _machine(facts: Mapping[str, Any]) -> str:
 def _repeat(facts: Mapping[str, Any], folder: Path | None) -> list[str]:
     """The command that runs the study again, from the copy of its file if it lies in the folder of the study.
 
-    Networks in Python files lie beside the file of the user, not beside the copy.
+    Networks in Python and graph files lie beside the file of the user, not beside the copy.
     """
     definition = facts["definition"]
     file = definition.get("file")
@@ -430,7 +430,7 @@ def _repeat(facts: Mapping[str, Any], folder: Path | None) -> list[str]:
         folder is None
         or file is None
         or file in presets()
-        or any(isinstance(net, str) and ".py:" in net for net in nets)
+        or any(isinstance(net, str) and (".py:" in net or net.endswith(".json")) for net in nets)
     ):
         return block(facts["command"], "sh")
     copy, seeds = folder / "study.toml", str(len(definition["seeds"]))

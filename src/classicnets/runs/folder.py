@@ -359,7 +359,7 @@ def open_run(path: str | Path) -> RunFolder:
 
 
 def find_net(spec: str, *, trust: bool = False) -> NetSpec:
-    """Resolve the argument NET: a registry name, file.py:name, or a run folder (its network with new weights).
+    """Resolve the argument NET: a registry name, file.py:name, a graph file, or a run folder (with new weights).
 
     Raises:
         UsageError: What `net_spec.find` and `RunFolder.net_spec` raise.

@@ -11,6 +11,7 @@ from typing import Any
 from classicnets.models.registry import NETS
 from classicnets.models.variants import CHOICES, MAX_WIDTH, MIN_WIDTH, PROBABILITIES
 from classicnets.recipes import rules
+from classicnets.runs import graph_file
 from classicnets.runs.net_spec import NetSpec
 from classicnets.schema import (
     Anything,
@@ -56,9 +57,10 @@ _CHOICES_OF_SETTINGS: dict[str, Kind] = {key: Choice(values) for key, values in 
 _NET = record(
     NetSpec,
     {
-        "kind": Choice(("registry", "file", "object")),
+        "kind": Choice(("registry", "file", "graph", "object")),
         "name": Text(most=1000),
         "neighbors": Mapped(Text(most=64)),
+        "graph": graph_file.IN_RUN,
         "num_classes": Whole(0, _MAX_CLASSES),
         "in_channels": Whole(0, 4),
         "image_size": Whole(0, MAX_SIDE),
@@ -318,5 +320,12 @@ def check_relations(facts: dict[str, Any]) -> None:
                     expected=shape(expected),
                 )
             )
+    if isinstance(net, dict) and (net["kind"] == "graph") != bool(net.get("graph")):
+        wrong.append(_("net.graph belongs to a network of the kind graph, and net.kind is {kind}", kind=net["kind"]))
+    elif isinstance(net, dict) and net["kind"] == "graph":
+        try:
+            NetSpec(**net).read_graph()
+        except ValueError as error:
+            wrong.append(_("net.graph is not a network: {reason}", reason=error))
     if wrong:
         raise ValueError("\n".join(wrong))

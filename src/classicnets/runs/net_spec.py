@@ -1,4 +1,7 @@
-"""How a network is built: from the registry, from file.py:name, or as a module from Python, with a variation."""
+"""How a network is built: from the registry, from file.py:name, from a graph, or as a module from Python.
+
+Layers of each can be replaced by a variation.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,11 @@ from torch import nn
 
 from classicnets import trust
 from classicnets.errors import UsageError
+from classicnets.models.graph import Graph
 from classicnets.models.modules import unwrap
 from classicnets.models.registry import NETS
 from classicnets.models.variants import CHOICES, MAX_WIDTH, MIN_WIDTH, PROBABILITIES, vary
-from classicnets.runs import user_file
+from classicnets.runs import graph_file, user_file
 from classicnets.text import _, assignments, command, join, nearest, plural
 
 VARIATIONS = (*CHOICES, *PROBABILITIES, "width", "output")  # with the prefix `net.` on the command line
@@ -25,11 +29,12 @@ _PREFIX = "net."
 
 @dataclass(frozen=True, kw_only=True)
 class NetSpec:
-    """Everything that is needed to rebuild a network. `kind` is "registry", "file" or "object".
+    """Everything that is needed to rebuild a network. `kind` is "registry", "file", "graph" or "object".
 
     `path` and `sha256` are those of the file, and `neighbors` has the SHA-256 of the modules beside it that it imports,
-    by path relative to its folder (see `with_neighbors`). A network of the registry is built for `num_classes`,
-    `in_channels` and `image_size`; others have these built in. `variation` is applied to it with `vary`.
+    by path relative to its folder (see `with_neighbors`). `graph` has the input and the nodes of a graph, so that the
+    file that they come from is not needed again. A network of the registry is built for `num_classes`, `in_channels`
+    and `image_size`; others have these built in. `variation` is applied to it with `vary`.
     """
 
     kind: str
@@ -37,6 +42,7 @@ class NetSpec:
     path: str = ""
     sha256: str = ""
     neighbors: dict[str, str] = field(default_factory=dict)
+    graph: dict[str, Any] = field(default_factory=dict)
     num_classes: int = 0
     in_channels: int = 0
     image_size: int = 0
@@ -49,7 +55,8 @@ class NetSpec:
             value if key in CHOICES and isinstance(value, str) and value != "none" else f"{key}_{value}"
             for key, value in self.variation.items()
         ]
-        return "-".join([self._name_without_variation, *words])
+        name = self._name_without_variation
+        return "-".join([graph_file.label(name) if self.kind == "graph" else name, *words])
 
     @property
     def display_name(self) -> str:
@@ -63,12 +70,16 @@ class NetSpec:
 
     @property
     def spec(self) -> str:
-        """The argument NET on the command line: a registry name or file.py:name."""
+        """The argument NET on the command line: a registry name, file.py:name or a graph file."""
+        if self.kind == "graph":  # never the name alone, which may be that of a network of the registry
+            return Path(self.path).name if self.path else f"{graph_file.label(self.name)}.graph{graph_file.SUFFIX}"
         return self.name if self.kind != "file" else f"{Path(self.path).name}:{self.name}"
 
     @property
     def argument(self) -> str:
         """The argument NET of a command that can be pasted: as `spec`, but with the full path of the file."""
+        if self.kind == "graph":
+            return self.path or self.spec
         return self.name if self.kind != "file" else f"{self.path}:{self.name}"
 
     @property
@@ -78,15 +89,23 @@ class NetSpec:
 
     @property
     def own_size(self) -> int | None:
-        """Height and width in pixels of the images that its source is for; None if it is not of the registry."""
+        """Height and width in pixels of the images that its source is for; None if that is not known."""
+        if self.kind == "graph":
+            _channels, height, width = self.graph["input"]
+            return int(height) if height == width else None
         return NETS[self.name].input[1] if self.kind == "registry" else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         values = asdict(self)
-        if not self.neighbors:
-            del values["neighbors"]
+        for key in ("neighbors", "graph"):
+            if not values[key]:
+                del values[key]
         return values
+
+    def read_graph(self) -> Graph:
+        """Return the graph of a network that is one. Raises ValueError if it is not valid."""
+        return Graph.from_json({"name": self.name, **self.graph})
 
     def with_neighbors(self) -> NetSpec:
         """Return a copy with the modules that the file has imported when it was loaded last in this process."""
@@ -96,7 +115,8 @@ class NetSpec:
         """Build the network with new weights.
 
         Raises:
-            UsageError: CN204 if the variation cannot be applied, CN205 if the file does not define a module, CN207 if
+            UsageError: CN204 if the variation cannot be applied, CN205 if the file does not define a module, or the
+                graph no network, CN207 if
                 the file has changed or does not exist, or if the network was passed as a module, CN212 if it imports
                 files that are not trusted.
         """
@@ -116,8 +136,8 @@ class NetSpec:
             ) from error
 
     def build_for_shapes(self) -> nn.Module:
-        """Build the network to check shapes only: one of the registry has no data. Raises what `build` raises."""
-        with torch.device("meta" if self.kind == "registry" else "cpu"):
+        """Build the network to check shapes only: without data, unless it is code. Raises what `build` raises."""
+        with torch.device("meta" if self.kind in {"registry", "graph"} else "cpu"):
             return self.build()
 
     def _build_without_variation(self) -> nn.Module:
@@ -137,6 +157,11 @@ class NetSpec:
                     why=str(error),
                     hint=command("classicnets", "show", self.name),
                 ) from error
+        if self.kind == "graph":
+            try:
+                return self.read_graph().build()
+            except ValueError as error:
+                raise graph_file.invalid(self.argument, error) from error
         if self.kind == "file":
             path = Path(self.path)
             files = {path: self.sha256, **{path.parent / name: digest for name, digest in self.neighbors.items()}}
@@ -180,13 +205,16 @@ class NetSpec:
 
 
 def find(spec: str) -> NetSpec:
-    """Resolve a registry name or file.py:name; see `folder.find_net` for run folders.
+    """Resolve a registry name, file.py:name or a graph file; see `folder.find_net` for run folders.
 
     Raises:
-        UsageError: CN202 for an unknown name, with the nearest one; CN205 for a file that does not exist.
+        UsageError: CN202 for an unknown name, with the nearest one; CN205 for a file that does not exist, or that is no
+            graph.
     """
     if spec in NETS:
         return NetSpec(kind="registry", name=spec)
+    if spec.endswith(graph_file.SUFFIX):
+        return from_graph(graph_file.read(Path(spec)), Path(spec))
     path, separator, name = spec.rpartition(":")
     if separator and path.endswith(".py"):
         if not Path(path).is_file():
@@ -212,7 +240,7 @@ def find(spec: str) -> NetSpec:
         if suggestion
         else _("there is no network {name!r}", name=spec),
         where=_("the networks are {names}", names=", ".join(NETS)),
-        why=_("NET must be a name from this list, file.py:name for your own network, or a run folder"),
+        why=_("NET must be a name from this list, file.py:name for your own network, a graph file, or a run folder"),
         hint="classicnets list",
     )
 
@@ -293,6 +321,13 @@ def _number(key: str, value: Any, setting: str) -> tuple[float, str]:
         values = {"setting": setting, "least": MIN_WIDTH, "most": MAX_WIDTH}
         return number, _("{setting}: must be a factor from {least:g} to {most:g}", **values)
     return number, ""
+
+
+def from_graph(graph: Graph, path: Path | None = None) -> NetSpec:
+    """Return the NetSpec of a graph; `path` is the file that it comes from."""
+    values = graph.to_json()
+    name = values.pop("name")
+    return NetSpec(kind="graph", name=name, path=str(path.resolve()) if path else "", graph=values)
 
 
 def from_module(net: nn.Module) -> NetSpec:

@@ -192,10 +192,11 @@ class _Planner:
         return run_spec(net, **given)
 
     def _located(self, net: Any) -> Any:
-        """A network in a Python file beside the study with its full path; others as they are."""
-        if self.definition.file and isinstance(net, str) and ".py:" in net:
+        """A network in a Python or graph file beside the study with its full path; others as they are."""
+        if self.definition.file and isinstance(net, str) and (".py:" in net or net.endswith(".json")):
             path = self.definition.folder / net
-            return str(path) if Path(str(path).rpartition(":")[0]).is_file() else net
+            file = path if net.endswith(".json") else Path(str(path).rpartition(":")[0])
+            return str(path) if file.is_file() else net
         return net
 
     def _resolved(self, spec: RunSpec, net: nn.Module | None, name: str) -> Plan:

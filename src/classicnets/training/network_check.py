@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -23,7 +24,7 @@ from classicnets.inspection.classifier import (
 )
 from classicnets.inspection.output_errors import last_weighted_row, output_changes
 from classicnets.inspection.shape_errors import check_input
-from classicnets.inspection.shapes import Table
+from classicnets.inspection.shapes import Row, Table
 from classicnets.models.modules import complete, copy_module, in_dtype_of
 from classicnets.runs.net_spec import NetSpec
 from classicnets.text import _, shape
@@ -87,11 +88,20 @@ def check_fit(
             ),
             where=_("the last layer with weights, {name}", name=python_path(last.name)) if last else network.spec,
             why=_("the output must be one number (logit) per class"),
-            hint=output_changes(net, table, classes),
+            hint=_change_of_graph(table, last, classes)
+            if network.kind == "graph" and last
+            else output_changes(net, table, classes),
         )
     if weights:
         load.check(weights, net)
     return table
+
+
+def _change_of_graph(table: Table, last: Row, classes: int) -> str:
+    """The change in a graph file with which the output becomes one number for each class."""
+    if math.prod(table.output_shape) == classes:  # [N, 10, 1, 1]
+        return _("in the file of the graph: end it with a node of the kind flatten")
+    return _('in the file of the graph, at {name}: "out": {classes}', name=last.name, classes=classes)
 
 
 def check_network(
@@ -148,7 +158,7 @@ def _check_users_network(
             check_dtype(net, name=name)
         check_registration(net, name=name)
         subject = complete(copy_module(net, "cpu"), preprocess.shape)
-        rebuilt = network.build() if network.kind == "file" else copy_module(net, "cpu")
+        rebuilt = network.build() if network.kind in {"file", "graph"} else copy_module(net, "cpu")
         rebuilt = complete(rebuilt, preprocess.shape)
         initialize.initialize(subject, recipe.initialize)
         if weights:

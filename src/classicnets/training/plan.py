@@ -214,6 +214,8 @@ def plan(spec: RunSpec, net: nn.Module | None = None, *, trust: bool = False) ->
         raise _cannot_vary(network.variation)
     resolved = resolve.apply(recipe, settings)
     recipe, sources = resolved.recipe, resolved.setting_sources
+    if network.kind == "graph" and recipe.image_size is None and "image_size" not in settings:
+        recipe, sources = replace(recipe, image_size=network.own_size), {**sources, "image_size": "network"}
     source = str(spec.data or recipe.data)
     if source in resolve.NOT_FETCHED and not Path(source).is_dir():
         raise DataError(
@@ -232,7 +234,9 @@ def plan(spec: RunSpec, net: nn.Module | None = None, *, trust: bool = False) ->
     # Runs start from their own seed, so that any other one shows here whether a user's file sets the seed, too.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(_UNUSED_SEED)
-        built = network.build_for_shapes() if net is None else net
+        built = net
+        if built is None:  # a graph is also called with real numbers, like a user's own network
+            built = network.build() if network.kind == "graph" else network.build_for_shapes()
         sets_seed = torch.initial_seed() != _UNUSED_SEED
         check = check_network(network, built, preprocess, description, recipe, weights)
         table = check_fit(network, built, preprocess, description, recipe, weights)

@@ -1,4 +1,4 @@
-"""Reads tensors from files of safetensors and torch.save, whatever their names, without running code in them."""
+"""Reads tensors from files of safetensors, torch.save and MXNet, whatever their names, without running code in them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from classicnets.files import native_path
 from classicnets.runs import checkpoint
 from classicnets.strict_json import parse
 from classicnets.text import _, byte_count
-from classicnets.weights import formats, pickles, tensors
+from classicnets.weights import formats, mxnet_params, numpy_archive, pickles, tensors
 
 _MAX_BYTES = 4 * 2**30  # VGG-16 has half a GiB
 _START_BYTES = 512
@@ -31,7 +31,7 @@ def read(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
     biases is used; of a module that was saved as a whole, its state dict.
 
     Args:
-        path: a file of safetensors or torch.save.
+        path: a file of safetensors or torch.save, a list of arrays of MXNet, or an archive of NumPy arrays.
         data: whether to read the values; otherwise the tensors are on the meta device and have only shapes.
 
     Returns:
@@ -44,6 +44,7 @@ def read(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
         size = path.stat().st_size
         with path.open("rb") as file:
             start = file.read(_START_BYTES)
+            is_mxnet = mxnet_params.sniff(start) or numpy_archive.sniff(file)
     except OSError as error:
         why = error.strerror or str(error)
         raise DataError("CN305", _("the weights file cannot be opened"), where=str(path), why=why) from error
@@ -56,6 +57,8 @@ def read(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
         )
     if start[8:9] == b"{" and not any(start[5:8]):  # after the length of the header, of 8 bytes
         return _read_safetensors(path, data=data)
+    if is_mxnet:
+        return mxnet_params.read(path, data=data), {}
     formats.refuse(path, start)
     return _read_torch(path, start, data=data), {}
 

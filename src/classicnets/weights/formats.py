@@ -62,7 +62,6 @@ _ARCHIVES = (  # by the name of a file in a zip archive
         'in Python, if you trust it: torch.save(torch.jit.load({python_path}).state_dict(), "weights.pth")',
     ),
     Format(rb"model\.weights\.h5$", "the file is a Keras model", _KERAS),
-    Format(rb".*\.npy$", "the file is an archive of NumPy arrays", _CONVERT),
 )
 _OTHER_ARCHIVE = Format(b"", "the file is a zip archive that torch.save did not write", _UNPACK)
 _OLD_TAR = Format(
@@ -113,7 +112,7 @@ def unknown(path: Path) -> DataError:
         "CN305",
         _("the file is damaged or is not a weights file"),
         where=str(path),
-        why=_("weights are read from files of torch.save and from .safetensors files"),
+        why=_("weights are read from files of torch.save, of safetensors and of MXNet"),
         hint=_("copy or download the file again"),
     )
 
@@ -131,6 +130,6 @@ def _other_format(path: Path, known: Format) -> DataError:
         "CN305",
         _(known.what),
         where=str(path),
-        why=_("weights are read from files of torch.save and from .safetensors files"),
+        why=_("weights are read from files of torch.save, of safetensors and of MXNet"),
         hint=_(known.hint, path=command(path), python_path=repr(str(path))),
     )
