@@ -108,7 +108,7 @@ def _explained(path: Path) -> Iterator[None]:
     except MessageError as error:
         where = _("{path}, {place}", path=path, place=error.at) if error.at else str(path)
         what = _("the Caffe file cannot be used")
-        raise DataError("CN305", what, where=where, why=error.what, hint=error.hint) from error
+        raise DataError("CN305", what, where=where, why=error.what, hint=error.hint or ()) from error
 
 
 def _read_text(content: memoryview) -> Message:

@@ -51,17 +51,14 @@ def tensors(all_layers: list[Layer], *, data: bool) -> dict[str, Tensor]:
 def image(blob: Message) -> Tensor:
     """Return a mean image [C, H, W] from a blob [1, C, H, W] or [C, H, W]. Raises MessageError for another shape."""
     shape = _shape(blob)
-    if len(shape) == _MAX_IMAGE_AXES and shape[0] == 1:
-        shape = shape[1:]
-    if len(shape) != _MAX_IMAGE_AXES - 1:
+    values = _values(blob, shape)
+    image_shape = shape[1:] if len(shape) == len(_LEGACY) and shape[0] == 1 else shape
+    if len(image_shape) != len(_LEGACY) - 1:
         raise MessageError(
             _("the shape {shape} is not that of one image: channels, height and width", shape=shape_text(shape)),
             blob.place(),
         )
-    return _copied(_values(blob, shape), shape)
-
-
-_MAX_IMAGE_AXES = 4
+    return _copied(values, image_shape)
 
 
 def _statistics(layer: Layer, named: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -39,7 +39,7 @@ def read(data: memoryview, schema: Schema) -> Message:
     Raises:
         MessageError: the bytes are not such a message; it names the byte.
     """
-    return _Reader(data).message(0, len(data), schema)
+    return _Reader(data).message(0, len(data), schema, 0)
 
 
 def starts_as(data: memoryview, schema: Schema, *, within: tuple[str, ...]) -> bool:
@@ -72,9 +72,12 @@ class _Reader:
         self.data = data
         self.fields_left = _MAX_FIELDS
 
-    def message(self, at: int, end: int, schema: Schema) -> Message:
-        """Read the fields from `at` to `end`. A schema contains no schema within itself, so the depth is limited."""
-        message = Message(schema, at, in_text=False)
+    def message(self, at: int, end: int, schema: Schema, begin: int) -> Message:
+        """Read the fields from `at` to `end`. A schema contains no schema within itself, so the depth is limited.
+
+        `begin` is where the field begins that has the message.
+        """
+        message = Message(schema, begin, in_text=False)
         while at < end:
             start = at
             self.count(start)
@@ -104,7 +107,7 @@ class _Reader:
     def block(self, message: Message, known: Field, at: int, end: int, start: int) -> None:
         """Read a field with a length: a message, text, or packed numbers."""
         if isinstance(known.kind, Schema):
-            message.add(known.name, self.message(at, end, known.kind), start)
+            message.add(known.name, self.message(at, end, known.kind, start), start)
         elif known.kind == "string":
             try:
                 message.add(known.name, str(self.data[at:end], "utf-8"), start)
