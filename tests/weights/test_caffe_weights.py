@@ -130,7 +130,7 @@ TENSORS: dict[str, tuple[bytes, dict[str, Tensor]]] = {
     "shared PReLU": (new("p", "PReLU", data(1, 3)), {"p.weight": torch.tensor([3.0])}),
     "unknown layers": (
         new("x", "LSTM", dims(2, 2) + data(4), dims(2) + data(2), dims(1, 3) + data(3)),
-        {"x.weight": torch.arange(4.0).reshape(2, 2), "x.bias": torch.arange(2.0), "x.blob2": torch.arange(3.0)},
+        {"x.weight": torch.arange(4.0).reshape(2, 2), "x.bias": torch.arange(2.0), "x.blob2": torch.arange(3.0)[None]},
     ),
     "gradients": (
         new("c", "InnerProduct", dims(1, 3) + block(6, bytes(12)) + data(3)),

@@ -216,5 +216,6 @@ def test_files_are_recognized_by_their_first_fields() -> None:
     for other in (b"", b"\0" * 100, b"hello\n", b"PK\3\4", block(1, "net"), block(1, "net") + number(77, 1) + layer):
         assert not is_net(other)
     assert not is_net(number(1, 1) + layer) and not is_net(block(100, number(1, 5)))
+    assert not is_net(block(1, "net") * 2 + layer)  # as in graphs of TensorFlow, whose nodes have this number
     assert not is_net(number(4, 1) * 2000 + layer)  # takes too long
     assert not is_net(b"".join(wire.encode(BLOB, {"num": 1, "data": np.ones(3)})))

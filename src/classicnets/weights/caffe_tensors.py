@@ -16,6 +16,7 @@ from classicnets.weights.messages import Message, MessageError
 
 _MAX_AXES = 32  # Caffe's own limit
 _LEGACY = ("num", "channels", "height", "width")
+_VECTORS = {"BatchNorm", "PReLU", "Scale"}  # types whose blobs have one axis, as all biases have
 _NAMES = {"PReLU": ("weight",), "BatchNorm": ("running_mean", "running_var", "factor")}
 
 
@@ -86,7 +87,7 @@ def _tensor(layer: Layer, i: int, blob: Message, *, data: bool) -> Tensor:
     if layer.type == "InnerProduct" and i == 0:
         if len(shape) == len(_LEGACY) and shape[:2] == (1, 1):  # before shapes had fewer axes
             shape = shape[2:]
-    elif (i or layer.type != "Convolution") and max(shape, default=1) == math.prod(shape):
+    elif (i == 1 or layer.type in _VECTORS) and max(shape, default=1) == math.prod(shape):
         shape = (math.prod(shape),)  # a bias was (1, 1, 1, out)
     is_transposed = layer.type == "InnerProduct" and i == 0 and layer.settings.one("transpose", False)
     if not data:

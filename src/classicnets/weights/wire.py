@@ -45,17 +45,19 @@ def read(data: memoryview, schema: Schema) -> Message:
 def starts_as(data: memoryview, schema: Schema, *, within: tuple[str, ...]) -> bool:
     """Return whether the bytes begin as a message does that has other messages in one of the fields `within`.
 
-    The format has no magic number. So this looks whether all fields up to the first of these messages are those of the
-    schema, and its first field that of the inner schema.
+    The format has no magic number. So this looks whether the fields up to the first of these messages are those of the
+    schema, each no more often than it allows, and the first field within is one of the inner schema.
     """
-    reader = _Reader(data)
+    reader, singles = _Reader(data), set[Field]()
     at, end = 0, len(data)
     try:
         for _i in range(_MAX_FIRST_FIELDS):
             number, wire_type, value_at = reader.tag(at, end)
             known = schema.fields.get(number)
-            if known is None or wire_type not in _wire_types(known):
+            if known is None or wire_type not in _wire_types(known) or known in singles:
                 return False
+            if not known.is_repeated:
+                singles.add(known)
             if known.name in within and isinstance(known.kind, Schema):
                 _length, at = reader.varint(value_at, end)
                 number, wire_type, _at = reader.tag(at, end)
