@@ -281,7 +281,7 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
 ]
 SHAPES = {
     "n0.weight": (4, 1, 3, 2), "n0.bias": (4,), "n1.running_mean": (4,), "n1.running_var": (4,), "n2.weight": (4,),
-    "n2.bias": (4,), "n3.weight": (4,), "n4.weight": (1,), "n21.weight": (5, 4),
+    "n2.bias": (4,), "n3.weight": (4,), "n4.weight": (1,), "n21.weight": (5, 8),
 }  # fmt: skip
 
 
