@@ -1,4 +1,4 @@
-"""Reads tensors from files of safetensors, torch.save and MXNet, whatever their names, without running code in them."""
+"""Reads tensors from files of safetensors, torch.save, MXNet and Caffe, whatever their names, running no code in them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from classicnets.errors import DataError
-from classicnets.files import native_path
+from classicnets.files import mapped, native_path
 from classicnets.runs import checkpoint
 from classicnets.strict_json import parse
 from classicnets.text import _, byte_count
-from classicnets.weights import formats, mxnet_params, numpy_archive, pickles, tensors
+from classicnets.weights import caffe, formats, mxnet_params, numpy_archive, pickles, tensors
 
 _MAX_BYTES = 4 * 2**30  # VGG-16 has half a GiB
 _START_BYTES = 512
@@ -31,7 +31,8 @@ def read(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
     biases is used; of a module that was saved as a whole, its state dict.
 
     Args:
-        path: a file of safetensors or torch.save, a list of arrays of MXNet, or an archive of NumPy arrays.
+        path: a file of safetensors or torch.save, a list of arrays of MXNet, an archive of NumPy arrays, or a model of
+            Caffe.
         data: whether to read the values; otherwise the tensors are on the meta device and have only shapes.
 
     Returns:
@@ -60,6 +61,8 @@ def read(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if is_mxnet:
         return mxnet_params.read(path, data=data), {}
     formats.refuse(path, start)
+    if caffe.is_model(mapped(path)):
+        return caffe.read(path, data=data), {}
     return _read_torch(path, start, data=data), {}
 
 

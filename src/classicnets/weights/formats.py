@@ -15,6 +15,7 @@ _DOWNLOAD = "download the file itself, not the page that shows it"
 _CONVERT = "load it with its own library, and save its tensors with torch.save"
 _KERAS = "in Python: read it with keras or h5py, and save its tensors with torch.save"
 _UNPACK = "unpack it, and use the file of weights inside"
+_CAFFEMODEL = "use the .caffemodel of the network, which has its weights"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,12 @@ _FORMATS = (
         rb"\x08[\x01-\x20][\x12\x3a\x42]",
         "the file is an ONNX model, which is a whole network, not weights for one",
         "classicnets evaluate {path}   # if classicnets exported it",
+    ),
+    Format(rb"\x08\x01\x10[\x01\x03\x04]\x18", "the file is a mean image of Caffe, not weights", _CAFFEMODEL),
+    Format(
+        rb"(\s|#[^\n]*\n)*+(name\s*:\s*[\"']|layers?\s*:?\s*\{|input(_dim|_shape)?\s*[:{])",
+        "the file defines a network of Caffe (.prototxt), and has no weights",
+        _CAFFEMODEL,
     ),
     Format(rb"\s*(\{|\[)\s*[\"\[{}\]]", "the file is text in JSON, not weights", _DOWNLOAD),
 )
@@ -112,7 +119,7 @@ def unknown(path: Path) -> DataError:
         "CN305",
         _("the file is damaged or is not a weights file"),
         where=str(path),
-        why=_("weights are read from files of torch.save, of safetensors and of MXNet"),
+        why=_("weights are read from files of safetensors, torch.save, MXNet and Caffe"),
         hint=_("copy or download the file again"),
     )
 
@@ -130,6 +137,6 @@ def _other_format(path: Path, known: Format) -> DataError:
         "CN305",
         _(known.what),
         where=str(path),
-        why=_("weights are read from files of torch.save, of safetensors and of MXNet"),
+        why=_("weights are read from files of safetensors, torch.save, MXNet and Caffe"),
         hint=_(known.hint, path=command(path), python_path=repr(str(path))),
     )
