@@ -1,4 +1,4 @@
-"""Reads tensors from files of safetensors, torch.save, MXNet and Caffe, whatever their names, running no code in them."""
+"""Reads tensors from files of safetensors, torch.save, MXNet and Caffe, whatever their names; runs no code in them."""
 
 from __future__ import annotations
 
