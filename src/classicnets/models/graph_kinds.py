@@ -36,7 +36,10 @@ Settings = Mapping[str, Any]
 
 
 class Layer(NamedTuple):
-    """What a node becomes: the shape of its output, the number of its weights, and a function that builds its layer."""
+    """What a node becomes: the shape of its output, a function that builds its layer, and how many numbers that stores.
+
+    `weights` counts running statistics, too.
+    """
 
     shape: Shape
     weights: int
@@ -218,7 +221,7 @@ def _batch_norm(s: Settings, inputs: Sequence[Shape]) -> Layer:
     if len(shape) not in kinds:
         raise ValueError(f"its input has the shape {size_text(shape)}; allowed are images and rows of values")
     settings = {"eps": s["eps"], "momentum": s["momentum"], "affine": s["scale"]}
-    return Layer(shape, 2 * shape[0] * s["scale"], lambda: kinds[len(shape)](shape[0], **settings))
+    return Layer(shape, 2 * shape[0] * (1 + s["scale"]), lambda: kinds[len(shape)](shape[0], **settings))
 
 
 def _scale(s: Settings, inputs: Sequence[Shape]) -> Layer:
