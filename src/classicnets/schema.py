@@ -11,12 +11,14 @@ import typing
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from itertools import islice
 from typing import Any
 
 from classicnets import strict_json
 from classicnets.text import _, plural
 
 _MAX_PROBLEMS = 5  # that a message lists
+_MAX_COUNTED = 1_000  # then a message says that there are many, so that a hostile file costs no time
 _MAX_SHOWN = 60  # characters of a value in a message
 
 
@@ -242,10 +244,12 @@ def read(content: str | bytes, kind: Kind) -> Any:
 
 def check(values: Any, kind: Kind) -> None:
     """Check parsed values. Raises ValueError with what is wrong, one line for each of the first problems."""
-    problems = list(kind.problems(values, ""))
+    problems = list(islice(kind.problems(values, ""), _MAX_COUNTED))
     if problems:
         others = len(problems) - _MAX_PROBLEMS
         more = [plural("and {n:,} more", "and {n:,} more", others)] if others > 0 else []
+        if len(problems) == _MAX_COUNTED:
+            more = [_("and many more")]
         raise ValueError("\n".join([*problems[:_MAX_PROBLEMS], *more]))
 
 

@@ -268,7 +268,8 @@ def test_calculated_shapes_and_weights_are_those_of_the_layers(kind: str) -> Non
     net = graph.build()
     assert tuple(net(torch.rand(2, 4, 6, 7)).shape[1:]) == graph.output_shape
     weights = sum(parameter.numel() for parameter in net.parameters())
-    assert sum(step.layer.weights for step in graphs._steps(nodes, graph.input)) == weights
+    statistics = sum(buffer.numel() for buffer in net.buffers() if buffer.is_floating_point())
+    assert sum(step.layer.weights for step in graphs._steps(nodes, graph.input)) == weights + statistics
     assert isinstance(net, GraphNet) == (len(nodes[0].inputs) > 1)
     table = trace(net, graph.input)
     assert table.parameters == weights and table.output_shape == graph.output_shape and not table.unlisted
@@ -450,6 +451,10 @@ INVALID: list[tuple[list[Node], str]] = [
     ([node("a", "eltwise", "data data", operation="max", coefficients=[1, 1])], "are a setting of the sum only"),
     ([node("a", "exponential", "data", base=1)], "base is 1; allowed is a number above 0 other than 1"),
     ([node("a", "dense", "data", out=2**31 - 1)], "the network has 362,924,736,343 weights; allowed are 2,147,483,648"),
+    (
+        [node("a", "conv", "data", out=1, kernel=[1, 1], padding=[40_000, 0])],
+        "its output is 80,006 pixels high or wide",
+    ),
     ([node("a", "conv", "data", out=2**26, kernel=[1, 1])], "its output has 2,818,572,288 values; allowed are 268"),
 ]
 
@@ -461,7 +466,7 @@ def test_what_is_not_valid_is_refused_with_its_name(nodes: list[Node], message: 
             call(nodes, (4, 6, 7))
 
 
-@pytest.mark.parametrize("shape", [(), (1, 2), (0, 2, 2), (1, 2, 2.0), (True, 2, 2), (2**20, 2**10, 1)])
+@pytest.mark.parametrize("shape", [(), (1, 2), (0, 2, 2), (1, 2, 2.0), (True, 2, 2), (2**20, 2**10, 1), (1, 2**17, 1)])
 def test_an_input_that_is_no_image_is_refused(shape: Any) -> None:
     with pytest.raises(ValueError, match="allowed are channels, height and width"):
         build([RELU], shape)

@@ -24,7 +24,9 @@ from classicnets.runs import graph_file, net_spec
 from classicnets.runs.folder import RunFolder, find_net
 from classicnets.runs.net_spec import NetSpec
 from classicnets.spec import Output, run_spec
-from classicnets.training.plan import plan
+from classicnets.studies import definition as definitions
+from classicnets.studies.arms import resolve
+from classicnets.training.plan import Plan, plan
 from classicnets.training.session import Session
 from support.command_line import CommandLine
 from support.graphs import chain, of_caffe, two_paths
@@ -162,6 +164,28 @@ def test_the_name_of_a_graph_is_not_that_of_the_registry(tmp_path: Path) -> None
         assert graph_file.label(name) == label
 
 
+def test_a_study_finds_graph_files_beside_it(file: Path, blobs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    folder.mkdir()
+    shutil.copy(file, folder / "net.graph.json")
+    text = f"""
+    name = "pools"
+    question = "Which pooling?"
+    seeds = 2
+    [base]
+    net = "net.graph.json"
+    data = "{blobs}"
+    settings = {{ epochs = 1 }}
+    [arms.average]
+    [arms.max]
+    net.pool = "max"
+    """
+    (folder / "study.toml").write_text(text)
+    arms = resolve(definitions.read(folder / "study.toml"))
+    paths = {name: arm.plan.net_spec.path for name, arm in arms.items() if isinstance(arm.plan, Plan)}
+    assert paths == dict.fromkeys(("average", "max"), str(folder / "net.graph.json"))
+
+
 # --- what does not fit -----------------------------------------------------------------------------------------------
 
 
@@ -226,6 +250,10 @@ def content(**changes: Any) -> bytes:
             "node 'a' (eval): there is",
         ),
         (content(input=[2, 1, 0]), "input[2] is 0"),
+        (
+            content(nodes=[{}] * 10_000),
+            "nodes[1].name is missing; allowed is text of 0 to 200 characters\nand many more",
+        ),
     ],
 )
 def test_invalid_files_are_refused_with_the_reason(data: bytes, reason: str, tmp_path: Path, cli: CommandLine) -> None:

@@ -19,6 +19,7 @@ DATA = "data"  # the input that is the image
 MAX_NODES = 10_000
 MAX_WEIGHTS = 2**31
 _MAX_VALUES = 2**28  # of one output, for one image
+_MAX_SIDE = 2**16  # height or width
 _MAX_NAME = 200  # characters
 
 
@@ -180,8 +181,7 @@ def _steps(nodes: Sequence[Node], input: Sequence[int]) -> list[_Step]:
             weights += layer.weights
             if weights > MAX_WEIGHTS:
                 raise ValueError(f"with it, the network has {weights:,} weights; allowed are {MAX_WEIGHTS:,}")
-            if math.prod(layer.shape) > _MAX_VALUES:
-                raise ValueError(f"its output has {math.prod(layer.shape):,} values; allowed are {_MAX_VALUES:,}")
+            _check_size(layer.shape)
         except ValueError as error:
             raise ValueError(f"{label}{error}") from error
         shapes[names[node.name]] = layer.shape
@@ -226,6 +226,14 @@ def _check_inputs(node: Node, places: Mapping[str, int], place: int) -> None:
             raise ValueError(f"it reads {after}; nodes are listed in the order of computation, without cycles")
 
 
+def _check_size(shape: Shape) -> None:
+    """Check that one output fits into memory."""
+    if math.prod(shape) > _MAX_VALUES:
+        raise ValueError(f"its output has {math.prod(shape):,} values; allowed are {_MAX_VALUES:,}")
+    if max(shape[1:], default=0) > _MAX_SIDE:
+        raise ValueError(f"its output is {max(shape[1:]):,} pixels high or wide; allowed are {_MAX_SIDE:,}")
+
+
 def _check_outputs(nodes: Sequence[Node]) -> None:
     """Check that only the last node gives an output."""
     read = {name for node in nodes for name in node.inputs}
@@ -245,7 +253,7 @@ def _free_name(candidates: Sequence[str], taken: set[str]) -> str:
 
 def _checked_input(shape: Sequence[Any]) -> tuple[int, int, int]:
     is_shape = len(shape) == 3 and all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in shape)
-    if not is_shape or math.prod(shape) > _MAX_VALUES:
+    if not is_shape or math.prod(shape) > _MAX_VALUES or max(shape[1:]) > _MAX_SIDE:
         raise ValueError(f"input is {str(list(shape))[:60]}; allowed are channels, height and width, each at least 1")
     channels, height, width = shape
     return channels, height, width

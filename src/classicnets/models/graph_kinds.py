@@ -24,7 +24,7 @@ from classicnets.models.graph_layers import (
     WideAvgPool2d,
     WideMaxPool2d,
 )
-from classicnets.models.layers import SameMapNorm
+from classicnets.models.layers import SameMapNorm, size_text
 from classicnets.models.lrn import LRN
 
 _MAX_WINDOW = 2**16  # pixels of a window, a stride or a padding
@@ -36,7 +36,10 @@ Settings = Mapping[str, Any]
 
 
 class Layer(NamedTuple):
-    """What a node becomes: the shape of its output, the number of its weights, and a function that builds its layer."""
+    """What a node becomes: the shape of its output, a function that builds its layer, and how many numbers that stores.
+
+    `weights` counts running statistics, too.
+    """
 
     shape: Shape
     weights: int
@@ -162,7 +165,7 @@ def _pool(s: Settings, inputs: Sequence[Shape]) -> Layer:
         raise ValueError(f"{missing[0]} is missing; allowed is [height, width], or whole = true instead of a window")
     kernel, stride, padding, ceil = s["kernel"], s["stride"], s["padding"] or [0, 0], bool(s["ceil"])
     if any(p >= k for p, k in zip(padding, kernel, strict=True)):
-        raise ValueError(f"a padding of {_times(padding)} is not smaller than the window of {_times(kernel)}")
+        raise ValueError(f"a padding of {size_text(padding)} is not smaller than the window of {size_text(kernel)}")
     axes = [Axis(*values, ceil=ceil) for values in zip(sizes, kernel, stride, padding, strict=True)]
     if any(axis.count < 1 for axis in axes):
         _check_fits([-1], sizes, padding, kernel)
@@ -195,7 +198,7 @@ def _lrn(s: Settings, inputs: Sequence[Shape]) -> Layer:
 
 def _dense(s: Settings, inputs: Sequence[Shape]) -> Layer:
     if len(inputs[0]) != 1:
-        raise ValueError(f"its input has the shape {_times(inputs[0])}, and it reads one row of values")
+        raise ValueError(f"its input has the shape {size_text(inputs[0])}, and it reads one row of values")
     (values,), out, bias = inputs[0], s["out"], s["bias"]
     return Layer((out,), values * out + out * bias, lambda: nn.Linear(values, out, bias=bias))
 
@@ -216,9 +219,9 @@ def _batch_norm(s: Settings, inputs: Sequence[Shape]) -> Layer:
     shape = inputs[0]
     kinds = {1: nn.BatchNorm1d, 3: nn.BatchNorm2d}
     if len(shape) not in kinds:
-        raise ValueError(f"its input has the shape {_times(shape)}; allowed are images and rows of values")
+        raise ValueError(f"its input has the shape {size_text(shape)}; allowed are images and rows of values")
     settings = {"eps": s["eps"], "momentum": s["momentum"], "affine": s["scale"]}
-    return Layer(shape, 2 * shape[0] * s["scale"], lambda: kinds[len(shape)](shape[0], **settings))
+    return Layer(shape, 2 * shape[0] * (1 + s["scale"]), lambda: kinds[len(shape)](shape[0], **settings))
 
 
 def _scale(s: Settings, inputs: Sequence[Shape]) -> Layer:
@@ -267,14 +270,18 @@ def _function(kind: Callable[..., nn.Module], **names: str) -> Callable[[Setting
 
 def _image(shape: Shape) -> Shape:
     if len(shape) != 3:
-        raise ValueError(f"its input has the shape {_times(shape)}, and it reads images of channels, height and width")
+        raise ValueError(
+            f"its input has the shape {size_text(shape)}, and it reads images of channels, height and width"
+        )
     return shape
 
 
 def _check_fits(spans: Sequence[int], sizes: Sequence[int], padding: Sequence[int], window: Sequence[int]) -> None:
     if min(spans) < 0:
         padded = [n + 2 * p for n, p in zip(sizes, padding, strict=True)]
-        raise ValueError(f"its window of {_times(window)} does not fit into its input of {_times(padded)} with padding")
+        raise ValueError(
+            f"its window of {size_text(window)} does not fit into its input of {size_text(padded)} with padding"
+        )
 
 
 def _axis(s: Settings, shape: Shape) -> int:
@@ -290,12 +297,8 @@ def _plain(pair: Sequence[int]) -> int | tuple[int, int]:
     return pair[0] if pair[0] == pair[1] else (pair[0], pair[1])
 
 
-def _times(sizes: Sequence[int]) -> str:
-    return "x".join(map(str, sizes))
-
-
 def _list(shapes: Sequence[Shape]) -> str:
-    texts = [_times(shape) for shape in shapes]
+    texts = [size_text(shape) for shape in shapes]
     return ", ".join(texts if len(texts) <= 5 else [*texts[:4], f"and {len(texts) - 4} more"])
 
 

@@ -157,7 +157,7 @@ class TableConv2d(nn.Module):
         y = F.conv2d(x, self.dense_weight(), None, self.stride, padding)
         if y.shape[-2:] != self.bias.shape[-2:]:
             raise ValueError(
-                f"there are biases for {_size(self.unit_bias)} units, but the output is {_size(y.shape[-2:])}"
+                f"there are biases for {size_text(self.unit_bias)} units, but the output is {size_text(y.shape[-2:])}"
             )
         return y + self.bias.to(y.dtype)
 
@@ -236,7 +236,7 @@ class LocalConv2d(nn.Module):
         input_size = [n - 1 + k - 2 * p for n, k, p in zip(self.size, self.kernel_size, self.padding, strict=True)]
         if list(x.shape[-2:]) != input_size:
             raise ValueError(
-                f"LocalConv2d has kernels for an input of {_size(input_size)}, but got {_size(x.shape[-2:])}"
+                f"LocalConv2d has kernels for an input of {size_text(input_size)}, but got {size_text(x.shape[-2:])}"
             )
         columns = F.unfold(x, self.kernel_size, padding=self.padding)  # N, in * k * k, H * W
         kernels = self.weight.flatten(3).flatten(0, 1)  # H * W, out, in * k * k
@@ -389,7 +389,8 @@ def _window_sum(x: torch.Tensor, size: int, axis: int) -> torch.Tensor:
     return total
 
 
-def _size(sizes: Sequence[int]) -> str:
+def size_text(sizes: Sequence[int]) -> str:
+    """Return sizes as text: "3x3" for (3, 3)."""
     return "x".join(map(str, sizes))
 
 
