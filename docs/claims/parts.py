@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -58,6 +58,40 @@ def saturated_sigmoid_has_no_gradient() -> Finding:
     return judge(max(slopes[1:]) < 0.01 < slopes[0]), f"Output and gradient: {', '.join(pairs)}."
 
 
+@TOPIC.computed("true")
+def saturated_sigmoids_do_not_learn() -> Finding:
+    """Saturated sigmoids keep a deep network from learning."""
+    biases = (0.0, 2.0, 5.0)
+    sigmoid, relu = ([_first_by_last_gradient(kind, bias) for bias in biases] for kind in (nn.Sigmoid, nn.ReLU))
+    return judge(sigmoid[0] > 100 * sigmoid[-1] and relu[-1] > 0.01, sigmoid[0] > sigmoid[-1]), (
+        "Gradient of the first layer's weights by that of the last layer's in `lenet_d2l`, before training, with "
+        f"hidden biases of {join(f'{bias:g}' for bias in biases)}: with sigmoids {join(f'{g:.2g}' for g in sigmoid)}, "
+        f"with ReLU in their place {join(f'{g:.2g}' for g in relu)}. Networks with sigmoids in training: the studies "
+        "[relu](studies/relu.md) and [relu_lenet](studies/relu_lenet.md)."
+    )
+
+
+def _first_by_last_gradient(activation: type[nn.Module], bias: float) -> float:
+    """The gradient (root mean square) of the first layer's weights by that of the last layer's, before training.
+
+    Images are noise, weights Xavier's; the hidden layers have this bias, and the network's sigmoids are replaced.
+    """
+    network = build_network("lenet_d2l", "cpu")
+    layers = [module for module in network.children() if isinstance(module, nn.Conv2d | nn.Linear)]
+    for name, module in network.named_children():
+        if isinstance(module, nn.Sigmoid):
+            setattr(network, name, activation())
+    with torch.random.fork_rng([]), torch.enable_grad():
+        torch.manual_seed(0)
+        for layer in layers:
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.constant_(cast(torch.Tensor, layer.bias), 0.0 if layer is layers[-1] else bias)
+        x, labels = torch.rand(64, 1, 28, 28), torch.arange(64) % 10
+        nn.functional.cross_entropy(network(x), labels).backward()
+    first, last = (cast(torch.Tensor, layer.weight.grad).square().mean().sqrt() for layer in (layers[0], layers[-1]))
+    return float(first / last)
+
+
 @TOPIC.computed("wrong")
 def relu_prevents_divergence() -> Finding:
     """ReLU prevents the divergence of gradients that sigmoids cause."""
@@ -93,7 +127,7 @@ def relu_acts_like_l1() -> Finding:
         "outputs "
         f"of the {len(zeros)} ReLU layers of `alexnet_28` are zero. But an L1 penalty makes weights zero, and "
         f"{zero_weights} "
-        "weights are. Whether sparse outputs narrow the gap between training and test accuracy is open (below)."
+        "weights are. Whether sparse outputs narrow the gap between training and test accuracy: below."
     )
 
 

@@ -30,9 +30,15 @@ def names() -> list[str]:
     return sorted(path.stem for path in RESULTS.glob("*.json") if read(path))
 
 
+def finished(name: str) -> dict[str, Any] | None:
+    """The facts of a study; None if it has not been run."""
+    path = RESULTS / f"{name}.json"
+    return read(path) if path.exists() else None
+
+
 def page(command: str, name: str) -> str:
     """The report of a study, without links to its runs, which are not in the repository."""
-    facts = read(RESULTS / f"{name}.json")
+    facts = finished(name)
     assert facts, name
     made = f"<!-- made by `{command}` from studies/results/{name}.json -->"
     figures = f"../images/studies/{name}-"
@@ -41,7 +47,7 @@ def page(command: str, name: str) -> str:
 
 def index(command: str) -> str:
     """All finished studies: question, answer, number of runs, what papers report, and cost."""
-    studies = {name: facts for name in names() if (facts := read(RESULTS / f"{name}.json"))}
+    studies = {name: facts for name in names() if (facts := finished(name))}
     rows = [_row(name, facts) for name, facts in studies.items()]
     listed = "\n".join(table(_COLUMNS, rows, {3})) if rows else "No study has been finished yet."
     return f"""# Studies

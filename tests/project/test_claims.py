@@ -16,8 +16,10 @@ from torch import nn
 import make
 from claims import CLAIMS, TOPICS
 from claims.claim import MARKS, Claim, judge
+from claims.measured import MEASURED, Measured
 from claims.open_questions import OPEN
-from pages import claims, networks
+from classicnets.report import markdown
+from pages import claims, networks, studies
 
 COMPUTED = [claim for claim in CLAIMS if claim.check]
 SOURCED = [claim for claim in CLAIMS if not claim.check]
@@ -50,6 +52,7 @@ UNRELATED = {
     "vgg16": "alexnet_d2l",
 }
 SIMILAR = {
+    "lenet_d2l": "lenet_caffe",
     "lenet_32": "lenet_d2l_v1",
     "lenet5_1998": "lenet1_1990",
     "alexnet_2012": "alexnet_mxnet",
@@ -101,12 +104,38 @@ def test_claims_differ_and_those_without_a_check_have_a_source() -> None:
     assert all(all(cell.strip() for cell in row) for row in OPEN)
 
 
+@pytest.mark.parametrize("claim", [claim for claim in MEASURED if studies.finished(claim.study)], ids=lambda c: c.text)
+def test_what_a_study_shows_follows_from_its_comparisons(claim: Measured) -> None:
+    facts = studies.finished(claim.study)
+    assert facts is not None
+    pairs = [pair for pair in facts["result"]["comparisons"] if pair["measure"] == claim.measure]
+    compared = [pair for pair in pairs if tuple(pair["arms"]) in claim.pairs and pair["n"]]
+    assert all(markdown.escaped(pair["verdict"]) in claim.finding(facts)[1] for pair in compared)
+
+    def found(conclusions: list[str], estimates: list[float]) -> str:
+        for pair, conclusion, estimate in zip(compared, conclusions, estimates, strict=True):
+            pair |= {"conclusion": conclusion, "estimate": estimate}
+        return claim.finding(facts)[0]
+
+    n = len(compared)
+    right, wrong = (4.0, 0.25) if claim.measure.startswith("epochs") else (0.1, -0.1)
+    if claim.change == "less":
+        right, wrong = wrong, right
+    assert found(["shown"] * n, [right] * n) == "yes"
+    assert found(["shown"] * n, [wrong] * n) == "no"
+    assert found(["not shown"] * n, [right] * n) == "not shown"
+    if n > 1:
+        assert found(["shown"] + ["not shown"] * (n - 1), [right] * n) == "in part"
+        assert found(["shown"] * n, [right] + [wrong] * (n - 1)) == "in part"
+
+
 def test_every_topic_is_on_the_page() -> None:
     folder = make.DOCS / "claims"
-    topics = {path.stem for path in folder.glob("*.py")} - {"__init__", "claim", "open_questions"}
+    topics = {path.stem for path in folder.glob("*.py")} - {"__init__", "claim", "measured", "open_questions"}
     assert len(topics) == len(TOPICS)
     assert [line[3:] for line in PAGE.splitlines() if line.startswith("## ")] == [
         *(topic.title for topic in TOPICS),
+        "What training shows on small images",
         "Open: only training or measuring can tell",
     ]
 
