@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from classicnets.report import study_text
 from classicnets.report.markdown import escaped
-from classicnets.report.study_text import measures_of
 
 Change = Literal["more", "less"]
 MARKS = {"yes": "yes", "no": "**no**", "in part": "*in part*", "not shown": "not shown"}  # how the page shows each
@@ -30,15 +30,18 @@ class Measured:
         """The verdict and the evidence, from the facts of the study.
 
         "yes" if all pairs show the claim, "no" if all show the opposite, "not shown" if none shows anything, otherwise
-        "in part". Pairs without values are left out.
+        "in part". Pairs without values do not count, nor do those with an arm that has learned nothing.
 
         Raises:
             KeyError: the study does not compare one of the pairs by this measure.
         """
         compared = {(pair["measure"], *pair["arms"]): pair for pair in facts["result"]["comparisons"]}
         found = [compared[self.measure, *arms] for arms in self.pairs]
-        neutral = next(1.0 if measure.ratio else 0.0 for measure in measures_of(facts) if measure.name == self.measure)
-        changes = {_change(pair, neutral) for pair in found if pair["n"]}
+        neutral = next(
+            1.0 if measure.ratio else 0.0 for measure in study_text.measures_of(facts) if measure.name == self.measure
+        )
+        nothing = study_text.guessing(facts).keys()
+        changes = {_change(pair, neutral) for pair in found if pair["n"] and not nothing & {*pair["arms"]}}
         evidence = "<br>".join(escaped(pair["verdict"]) for pair in found)
         if changes <= {None}:
             return "not shown", evidence
