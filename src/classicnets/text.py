@@ -41,7 +41,7 @@ def plural(singular: str, plural_form: str, n: int, /, **fields: object) -> str:
     return gettext.ngettext(singular, plural_form, n).format(n=n, **fields)
 
 
-def shape(sizes: Iterable[int], by: str = "x") -> str:
+def shape(sizes: Iterable[int | str], by: str = "x") -> str:
     """Format a shape: (1, 28, 28) as "1x28x28", () as "a single number"."""
     return by.join(map(str, sizes)) or _("a single number")
 

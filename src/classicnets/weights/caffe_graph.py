@@ -148,7 +148,7 @@ def _nodes(chosen: list[Layer], blobs: dict[str, str | None]) -> list[Node]:
         ]
         for top in layer.tops:
             if top in blobs and top not in layer.bottoms:
-                raise layer.error(_("it writes the blob {blob}, which another layer writes, too", blob=top))
+                raise layer.problem(_("it writes the blob {blob}, which another layer writes, too", blob=top))
         blobs.update(dict.fromkeys(layer.tops, None))
         if layer.type == "Split":
             blobs.update(dict.fromkeys(layer.tops, inputs[0] if inputs else None))
@@ -156,7 +156,7 @@ def _nodes(chosen: list[Layer], blobs: dict[str, str | None]) -> list[Node]:
             silenced.update(each for each in inputs if each)
         elif not is_last:
             if not layer.tops or not layer.bottoms:
-                raise layer.error(_("it reads or writes nothing"))
+                raise layer.problem(_("it reads or writes nothing"))
             kind, settings = translate(layer)
             nodes.append(Node(name=name, kind=kind, inputs=tuple(each or "" for each in inputs), settings=settings))
             blobs[layer.tops[0]] = name
@@ -166,10 +166,10 @@ def _nodes(chosen: list[Layer], blobs: dict[str, str | None]) -> list[Node]:
 def _input(layer: Layer, bottom: str, blobs: dict[str, str | None], *, may_be_labels: bool) -> str | None:
     """The node that a layer reads."""
     if bottom not in blobs:
-        raise layer.error(_("it reads the blob {blob}, which no layer before it writes", blob=bottom))
+        raise layer.problem(_("it reads the blob {blob}, which no layer before it writes", blob=bottom))
     node = blobs[bottom]
     if node is None and not may_be_labels:
-        raise layer.error(_("it reads the blob {blob}, which is not computed from the images", blob=bottom))
+        raise layer.problem(_("it reads the blob {blob}, which is not computed from the images", blob=bottom))
     return node
 
 

@@ -26,23 +26,23 @@ def translate(layer: Layer) -> tuple[str, Settings]:
         MessageError: the type is unknown, or the settings contradict each other or have no equivalent.
     """
     if layer.type not in _TRANSLATIONS:
-        raise layer.error(
+        raise layer.problem(
             _("layers of this type are not known"), hint=_("remove the layer from the definition, if nothing needs it")
         )
     n = len(layer.bottoms)
     if n != 1 and not (layer.type == "Concat" or (layer.type == "Eltwise" and n)):
-        raise layer.error(_("it reads {n} blobs instead of 1", n=n))
+        raise layer.problem(_("it reads {n} blobs instead of 1", n=n))
     if n == 1 and layer.type == "Eltwise":
-        raise layer.error(_("it reads 1 blob instead of 2 or more"))
+        raise layer.problem(_("it reads 1 blob instead of 2 or more"))
     return _TRANSLATIONS[layer.type](layer)
 
 
 def _whole(layer: Layer, name: str, value: Any, low: int = 1, high: int = _MAX_SIZE) -> int:
     """Check a number of the file."""
     if value is None:
-        raise layer.error(_("{setting} is missing", setting=name))
+        raise layer.problem(_("{setting} is missing", setting=name))
     if not low <= value <= high:
-        raise layer.error(
+        raise layer.problem(
             _("{setting} is {value}; allowed is {low} to {high}", setting=name, value=value, low=low, high=high), name
         )
     return int(value)
@@ -51,7 +51,7 @@ def _whole(layer: Layer, name: str, value: Any, low: int = 1, high: int = _MAX_S
 def _real(layer: Layer, name: str, default: float) -> float:
     value: float = layer.settings.one(name, default)
     if not math.isfinite(value):
-        raise layer.error(_("{setting} is {value}, which is no number", setting=name, value=value), name)
+        raise layer.problem(_("{setting} is {value}, which is no number", setting=name, value=value), name)
     return value
 
 
@@ -59,7 +59,7 @@ def _only(layer: Layer, name: str, default: Any, allowed: tuple[Any, ...]) -> No
     """Check that a setting has one of the values that can be expressed."""
     value = layer.settings.one(name, default)
     if value not in allowed:
-        raise layer.error(_("{setting} is {value}, which is not supported", setting=name, value=value), name)
+        raise layer.problem(_("{setting} is {value}, which is not supported", setting=name, value=value), name)
 
 
 def _pair(layer: Layer, name: str, stem: str, default: int | None, low: int) -> list[int]:
@@ -70,12 +70,12 @@ def _pair(layer: Layer, name: str, stem: str, default: int | None, low: int) -> 
         single = single[-1:]
     if any(key in settings for key in both):
         if single:
-            raise layer.error(
+            raise layer.problem(
                 _("it has {name} as well as {first} or {second}", name=name, first=both[0], second=both[1])
             )
         return [_whole(layer, key, settings.one(key, default), low) for key in both]
     if len(single) > 2:
-        raise layer.error(_("{setting} has {n} numbers; images have 2 axes", setting=name, n=len(single)), name)
+        raise layer.problem(_("{setting} has {n} numbers; images have 2 axes", setting=name, n=len(single)), name)
     values = single or [default]
     return [_whole(layer, name, values[0], low), _whole(layer, name, values[-1], low)]
 
@@ -84,7 +84,7 @@ def _axis(layer: Layer, name: str = "axis") -> int:
     """An axis of [N, C, H, W], or from the end; never that of the images."""
     value: int = layer.settings.one(name, 1)
     if not 1 <= value <= _MAX_AXIS and not -_MAX_AXIS <= value < 0:
-        raise layer.error(_("{setting} is {value}, which is not supported", setting=name, value=value), name)
+        raise layer.problem(_("{setting} is {value}, which is not supported", setting=name, value=value), name)
     return value
 
 
@@ -101,7 +101,7 @@ def _convolution(layer: Layer) -> tuple[str, Settings]:
         "bias": settings.one("bias_term", True),
     }
     if values["out"] % values["groups"]:
-        raise layer.error(
+        raise layer.problem(
             _("{groups} groups do not divide its {n} outputs", groups=values["groups"], n=values["out"]), "group"
         )
     return "conv", values
@@ -112,14 +112,14 @@ def _pooling(layer: Layer) -> tuple[str, Settings]:
     settings = layer.settings
     method = settings.one("pool", "MAX")
     if method not in ("MAX", "AVE"):
-        raise layer.error(_("pool is {value}, which is not supported", value=method), "pool")
+        raise layer.problem(_("pool is {value}, which is not supported", value=method), "pool")
     values: Settings = {"mode": "max" if method == "MAX" else "average"}
     if settings.one("global_pooling", False):
         for name in ("kernel_size", "kernel_h", "kernel_w"):
             if name in settings:
-                raise layer.error(_("it has global_pooling as well as {name}", name=name), name)
+                raise layer.problem(_("it has global_pooling as well as {name}", name=name), name)
         if _pair(layer, "stride", "stride", 1, 1) != [1, 1] or _pair(layer, "pad", "pad", 0, 0) != [0, 0]:
-            raise layer.error(_("it has global_pooling as well as a stride or padding"))
+            raise layer.problem(_("it has global_pooling as well as a stride or padding"))
         return "pool", {**values, "whole": True}
     _only(layer, "round_mode", "CEIL", ("CEIL", "FLOOR"))
     values |= {
@@ -129,14 +129,14 @@ def _pooling(layer: Layer) -> tuple[str, Settings]:
         "ceil": settings.one("round_mode", "CEIL") == "CEIL",
     }
     if any(pad >= kernel for pad, kernel in zip(values["padding"], values["kernel"], strict=True)):
-        raise layer.error(_("its padding is not smaller than its window"), "pad")
+        raise layer.problem(_("its padding is not smaller than its window"), "pad")
     return "pool", values | ({"count_padding": True} if method == "AVE" else {})
 
 
 def _lrn(layer: Layer) -> tuple[str, Settings]:
     size = _whole(layer, "local_size", layer.settings.one("local_size", 5))
     if size % 2 == 0:
-        raise layer.error(_("local_size is {value}; Caffe allows odd sizes only", value=size), "local_size")
+        raise layer.problem(_("local_size is {value}; Caffe allows odd sizes only", value=size), "local_size")
     _only(layer, "norm_region", "ACROSS_CHANNELS", ("ACROSS_CHANNELS", "WITHIN_CHANNEL"))
     is_across = layer.settings.one("norm_region", "ACROSS_CHANNELS") == "ACROSS_CHANNELS"
     return "lrn", {
@@ -164,7 +164,7 @@ def _with_base(kind: str) -> Callable[[Layer], tuple[str, Settings]]:
     def translation(layer: Layer) -> tuple[str, Settings]:
         base = _real(layer, "base", -1.0)
         if base != -1 and (base <= 0 or base == 1):
-            raise layer.error(_("base is {value}; allowed is a positive number other than 1", value=base), "base")
+            raise layer.problem(_("base is {value}; allowed is a positive number other than 1", value=base), "base")
         scale, shift = _real(layer, "scale", 1.0), _real(layer, "shift", 0.0)
         return kind, {"base": None if base == -1 else base, "scale": scale, "shift": shift}  # -1 stands for e
 
@@ -174,7 +174,7 @@ def _with_base(kind: str) -> Callable[[Layer], tuple[str, Settings]]:
 def _dropout(layer: Layer) -> tuple[str, Settings]:
     p = _real(layer, "dropout_ratio", 0.5)
     if not 0 <= p < 1:
-        raise layer.error(_("dropout_ratio is {value}; allowed is 0 to 1", value=p), "dropout_ratio")
+        raise layer.problem(_("dropout_ratio is {value}; allowed is 0 to 1", value=p), "dropout_ratio")
     return "dropout", {"p": p}
 
 
@@ -188,7 +188,7 @@ def _eltwise(layer: Layer) -> tuple[str, Settings]:
     _only(layer, "operation", "SUM", tuple(kinds))
     factors = layer.settings.all("coeff")
     if factors and (operation != "SUM" or len(factors) != len(layer.bottoms) or not all(map(math.isfinite, factors))):
-        raise layer.error(_("coeff has to be a number for each input of a sum"), "coeff")
+        raise layer.problem(_("coeff has to be a number for each input of a sum"), "coeff")
     return "eltwise", {"operation": kinds[operation], "coefficients": factors or None}
 
 
@@ -204,7 +204,7 @@ def _reshape(layer: Layer) -> tuple[str, Settings]:
     axis = layer.settings.one("axis", 0)
     sizes = [0, *sizes] if axis == 1 else sizes
     if axis not in (0, 1) or len(sizes) != 2 or sizes[0] != 0 or not (sizes[1] == -1 or sizes[1] > 0):
-        raise layer.error(_("it does not flatten each image (shape 0, -1), and other changes are not supported"))
+        raise layer.problem(_("it does not flatten each image (shape 0, -1), and other changes are not supported"))
     _only(layer, "num_axes", -1, (-1, _MAX_AXIS if axis == 1 else _MAX_AXIS + 1))
     return "flatten", {}
 
@@ -213,7 +213,7 @@ def _batch_norm(layer: Layer) -> tuple[str, Settings]:
     """With the stored statistics, as Caffe does in a network for testing."""
     fraction = _real(layer, "moving_average_fraction", 0.999)
     if not 0 <= fraction <= 1:
-        raise layer.error(
+        raise layer.problem(
             _("moving_average_fraction is {value}; allowed is 0 to 1", value=fraction), "moving_average_fraction"
         )
     return "batch_norm", {"eps": _real(layer, "eps", 1e-5), "momentum": round(1 - fraction, 9), "scale": False}

@@ -83,7 +83,7 @@ class Layer:
     rules: tuple[list[Message], list[Message]] = field(default=([], []))
     place: str
 
-    def error(self, what: str, setting: str = "", *, hint: str = "") -> MessageError:
+    def problem(self, what: str, setting: str = "", *, hint: str = "") -> MessageError:
         """Return an error that names the layer, and the line or byte of one of its settings."""
         what = _("layer {name} ({type}): {what}", name=self.name or "''", type=self.type, what=what)
         return MessageError(what, self.settings.place(setting) if setting in self.settings else self.place, hint=hint)
@@ -126,7 +126,7 @@ def tested(all_layers: list[Layer], *, has_input: bool) -> list[Layer]:
 def _is_included(layer: Layer, phase: str) -> bool:
     include, exclude = layer.rules
     if include and exclude:
-        raise layer.error(_("it has include and exclude rules, and Caffe allows only one kind"))
+        raise layer.problem(_("it has include and exclude rules, and Caffe allows only one kind"))
     if include:
         return any(_meets(phase, rule) for rule in include)
     return not any(_meets(phase, rule) for rule in exclude)
@@ -211,7 +211,7 @@ def _without_padding_layers(v0_layers: list[Layer]) -> list[Layer]:
             continue
         if padding:
             if layer.type not in ("Convolution", "Pooling") or len(layer.bottoms) != 1 or len(padding[0].bottoms) != 1:
-                raise layer.error(_("it reads a layer of padding, which only convolutions and pooling can"))
+                raise layer.problem(_("it reads a layer of padding, which only convolutions and pooling can"))
             pad: Any = padding[0].settings.one("pad", 0)
             settings = _joined(layer.settings, layer.settings, layer.settings.schema)
             settings.values["pad"], settings.places["pad"] = [pad], [padding[0].settings.at]
@@ -234,7 +234,7 @@ def unique_names(chosen: list[Layer], *, taken: str) -> list[str]:
     for layer in chosen:
         if layer.type in WITH_WEIGHTS or layer.blobs:
             if layer.name in names:
-                raise layer.error(_("another layer with weights, or the image, has this name"))
+                raise layer.problem(_("another layer with weights, or the image, has this name"))
             names.add(layer.name)
     numbers, unique = Counter[str](), list[str]()
     for layer in chosen:

@@ -44,7 +44,7 @@ def tensors(all_layers: list[Layer], *, data: bool) -> dict[str, Tensor]:
         if layer.type == "BatchNorm":
             named = _statistics(layer, named)
         if any(name in result for name in named):
-            raise layer.error(_("there is another layer with weights that has this name"))
+            raise layer.problem(_("there is another layer with weights that has this name"))
         result |= named
     return result
 
@@ -65,10 +65,10 @@ def image(blob: Message) -> Tensor:
 def _statistics(layer: Layer, named: dict[str, Tensor]) -> dict[str, Tensor]:
     """The statistics of a BatchNorm layer; Caffe stores sums, and the factor to divide them by."""
     if len(named) != len(_NAMES["BatchNorm"]):
-        raise layer.error(_("it has {n} blobs instead of 3: mean, variance and factor", n=len(named)))
+        raise layer.problem(_("it has {n} blobs instead of 3: mean, variance and factor", n=len(named)))
     mean, variance, factor = named.values()
     if factor.numel() != 1 or mean.shape != variance.shape:
-        raise layer.error(_("the shapes of mean, variance and factor do not belong together"))
+        raise layer.problem(_("the shapes of mean, variance and factor do not belong together"))
     if not factor.is_meta:
         scale = torch.zeros_like(factor) if factor == 0 else 1 / factor
         mean, variance = mean * scale, variance * scale

@@ -70,7 +70,7 @@ class Symbol:
                 tensor = tensors[source]
                 if not _agree(tensor.shape, shape):
                     fields = {"name": source, "found": shape_text(tensor.shape), "node": node.name}
-                    expected = "x".join("?" if size is None else str(size) for size in shape)
+                    expected = shape_text("?" if size is None else size for size in shape)
                     problems.append(
                         _("{name} is {found} in the file and {expected} in {node!r}", expected=expected, **fields)
                     )
