@@ -18,7 +18,7 @@ class Identify:
     """Options of `weights identify`."""
 
     file: str = option(
-        help="file of safetensors, torch.save or MXNet, such as .pth, .ckpt or .params; code in it is not executed",
+        help="file of safetensors, torch.save, MXNet or Caffe, such as .pth or .caffemodel; no code in it is run",
         metavar="FILE",
     )
 
