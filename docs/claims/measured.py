@@ -171,11 +171,11 @@ MEASURED = [
         [("book", "relu"), ("book", "dropout"), ("book", "preprocessing"), ("book", "all")],
     ),
     Measured(
-        "With the same learning rate, larger batches are less accurate.",
+        "With the same learning rate and as many epochs, smaller batches are more accurate.",
         "batch_size",
         "test_accuracy",
-        "less",
-        [("batch_128", "batch_512")],
+        "more",
+        [("batch_128", "batch_32")],
     ),
     Measured(
         "DropConnect is better than dropout.", "dropconnect", "test_accuracy", "more", [("dropout", "dropconnect")]
