@@ -116,9 +116,8 @@ class NetSpec:
 
         Raises:
             UsageError: CN204 if the variation cannot be applied, CN205 if the file does not define a module, or the
-                graph no network, CN207 if
-                the file has changed or does not exist, or if the network was passed as a module, CN212 if it imports
-                files that are not trusted.
+                graph no network, CN207 if the file has changed or does not exist, or if the network was passed as a
+                module, CN212 if it imports files that are not trusted.
         """
         net = self._build_without_variation()
         if not self.variation:

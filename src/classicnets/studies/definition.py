@@ -375,12 +375,13 @@ def _is_folder_name(name: str) -> bool:
 
 def _compare_problems(pairs: Sequence[Mapping[str, Any]], arms: Mapping[str, Any]) -> Iterator[str]:
     unknown = [name for name in dict.fromkeys(name for pair in pairs for name in pair["arms"]) if name not in arms]
-    for name in unknown:
-        if near := nearest(name, arms):
+    nearest_arms = {name: nearest(name, arms) for name in unknown}
+    for name, near in nearest_arms.items():
+        if near:
             yield _("compare names the arm {name!r}, which does not exist; did you mean {near}?", name=name, near=near)
-    strange = [name for name in unknown if not nearest(name, arms)]
-    if strange:
-        yield _("compare names {names}; the arms are {arms}", names=join([*map(repr, strange)]), arms=", ".join(arms))
+    others = [repr(name) for name, near in nearest_arms.items() if not near]
+    if others:
+        yield _("compare names {names}; the arms are {arms}", names=join(others), arms=", ".join(arms))
     seen = set()
     for pair in pairs:
         first, second = pair["arms"]

@@ -13,7 +13,7 @@ from classicnets.text import _
 from classicnets.weights.caffe_schema import LAYER
 from classicnets.weights.messages import Message, MessageError, Schema
 
-_TYPES_OF_V1 = {  # the others are written alike but for case and underscores
+_TYPES_OF_V1 = {  # the others differ from the current name only in case and underscores
     "ABSVAL": "AbsVal", "ARGMAX": "ArgMax", "BNLL": "BNLL", "HDF5_DATA": "HDF5Data", "HDF5_OUTPUT": "HDF5Output",
     "LRN": "LRN", "MVN": "MVN", "RELU": "ReLU", "SOFTMAX_LOSS": "SoftmaxWithLoss", "TANH": "TanH",
 }  # fmt: skip

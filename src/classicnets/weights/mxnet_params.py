@@ -237,7 +237,7 @@ class _List:
         return struct.unpack(f"<{kinds}", self.bytes(struct.calcsize(f"<{kinds}")))
 
     def bytes(self, count: int) -> bytes:
-        """Read so many bytes."""
+        """Read this number of bytes."""
         content = self.file.read(count) if count <= self.left else b""
         if len(content) < count:
             raise self.damage(_("it ends where {n:,} more bytes are expected", n=count), at=self.at)

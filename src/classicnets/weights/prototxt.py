@@ -87,9 +87,9 @@ class _Parser:
 
     def take(self) -> _Token:
         """Return the token, and go on to the next one."""
-        taken = self.token
-        self.token = next(self.tokens, taken)
-        return taken
+        current = self.token
+        self.token = next(self.tokens, current)
+        return current
 
     def is_mark(self, marks: str) -> bool:
         """Return whether the token is one of the marks."""
