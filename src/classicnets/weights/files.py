@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors
 import torch
@@ -24,7 +24,21 @@ _MAX_BYTES = 4 * 2**30  # VGG-16 has half a GiB
 _START_BYTES = 512
 
 
+class Content(NamedTuple):
+    """The content of a file: its format, as `read_content` says, its tensors, and the metadata of our checkpoints."""
+
+    format: str
+    tensors: dict[str, Tensor]
+    metadata: dict[str, Any]
+
+
 def read(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors of a weights file and the metadata of a classicnets checkpoint; see `read_content`."""
+    _format, tensors, metadata = read_content(path, data=data)
+    return tensors, metadata
+
+
+def read_content(path: Path, *, data: bool) -> Content:
     """Read a weights file.
 
     The format is found by the content. Of the dictionaries in a file of torch.save, the one with the most weights and
@@ -36,7 +50,8 @@ def read(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
         data: whether to read the values; otherwise the tensors are on the meta device and have only shapes.
 
     Returns:
-        The tensors by name, and the metadata of a classicnets checkpoint ({} for other files).
+        The format ("safetensors", "torch", "mxnet", "numpy" or "caffe"), the tensors by name, and the metadata of a
+        classicnets checkpoint ({} for other files).
 
     Raises:
         DataError: CN305 if the file is missing, damaged or too large, in another format, or has no tensors.
@@ -45,7 +60,7 @@ def read(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
         size = path.stat().st_size
         with path.open("rb") as file:
             start = file.read(_START_BYTES)
-            is_mxnet = mxnet_params.sniff(start) or numpy_archive.sniff(file)
+            format = "mxnet" if mxnet_params.sniff(start) else "numpy" if numpy_archive.sniff(file) else ""
     except OSError as error:
         why = error.strerror or str(error)
         raise DataError("CN305", _("the weights file cannot be opened"), where=str(path), why=why) from error
@@ -57,13 +72,13 @@ def read(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
             where=str(path),
         )
     if start[8:9] == b"{" and not any(start[5:8]):  # after the length of the header, of 8 bytes
-        return _read_safetensors(path, data=data)
-    if is_mxnet:
-        return mxnet_params.read(path, data=data), {}
+        return Content("safetensors", *_read_safetensors(path, data=data))
+    if format:
+        return Content(format, mxnet_params.read(path, data=data), {})
     formats.refuse(path, start)
     if caffe.is_model(mapped(path)):
-        return caffe.read(path, data=data), {}
-    return _read_torch(path, start, data=data), {}
+        return Content("caffe", caffe.read(path, data=data), {})
+    return Content("torch", _read_torch(path, start, data=data), {})
 
 
 def prefix_of(file_names: Collection[str], names: Collection[str]) -> str:
