@@ -184,6 +184,8 @@ REFUSED: list[tuple[str, str]] = [
     ("weights identify WEIGHTS --device cpu", "does not take"),
     ("weights identify WEIGHTS -o run", "does not take"),
     ("weights convert CAFFE --graph PROTOTXT --net lenet_d2l -o run", "the graph is not lenet_d2l"),
+    ("weights convert RUN --to onnx -o run", "argument --to: invalid choice"),
+    ("weights convert RUN --to caffe --gray -o run", "--gray has no effect with --to"),
     ("weights convert CAFFE --graph PROTOTXT -o run --groups 0", "--groups must be at least 1"),
     ("weights convert CAFFE --graph PROTOTXT -o run --scale 0", "--scale must be at least 1e-06"),
     ("weights convert CAFFE --graph PROTOTXT -o run --mean ''", "--mean must not be empty"),

@@ -90,8 +90,8 @@ def test_groups_become_dense_and_return(files: Files, tmp_path: Path) -> None:
     grouped, dense, again = (tmp_path / name for name in ("grouped.safetensors", "dense", "again"))
     convert(files, grouped)
     assert convert(files, dense, groups=1).changes[-1] == "conv2: 1 group"
-    net = cn.Run(dense).net
-    assert net.conv2.weight.shape == (6, 4, 3, 3) and net.conv2.weight[:3, 2:].abs().max() == 0
+    weight = cn.Run(dense).net.state_dict()["conv2.weight"]
+    assert weight.shape == (6, 4, 3, 3) and weight[:3, 2:].abs().max() == 0
     back = convert(files, tmp_path / "dense.safetensors", groups=1)
     assert back.table.parameters == 2 * 6 * 2 * 9 + 6 + 4 * 27 + 4 + CLASSES * 6 * 16 + CLASSES
     expected = probabilities(grouped, tmp_path / "image.png")
@@ -105,8 +105,9 @@ def test_a_new_head_is_trained_and_the_rest_is_kept(files: Files, tmp_path: Path
     (tmp_path / "names.txt").write_text("bird\ncat\n")
     converted = convert(files, tmp_path / "run", classes=str(tmp_path / "names.txt"), new_head=True)
     run = cn.Run(tmp_path / "run")
-    assert run.classes == ("bird", "cat") and run.net.fc3.weight.shape == (2, 96)
-    assert torch.equal(run.net.conv2.weight, caffe.read(files.model, data=True)["conv2.weight"])
+    state = run.net.state_dict()
+    assert run.classes == ("bird", "cat") and state["fc3.weight"].shape == (2, 96)
+    assert torch.equal(state["conv2.weight"], caffe.read(files.model, data=True)["conv2.weight"])
     assert converted.changes[-1] == "fc3: new, for 2 classes, to be trained"
 
 

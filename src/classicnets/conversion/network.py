@@ -108,7 +108,7 @@ def readers(nodes: tuple[Node, ...]) -> list[Node]:
     return found
 
 
-def _numbers(shape: tuple[int, int, int], num_classes: int) -> dict[str, int]:
+def _numbers(shape: tuple[int, int, int], num_classes: int) -> dict[str, Any]:
     channels, height, _width = shape
     return {"num_classes": num_classes, "in_channels": channels, "image_size": height}
 

@@ -247,12 +247,12 @@ def _expected(definition: Definition, input: Shape | None) -> dict[str, tuple[in
 
 def _cropped(definition: Definition, named: Mapping[str, Tensor]) -> Shape | None:
     """The shape of the images that a definition crops to a size, with the channels that its weights read."""
-    size, channels = definition.preprocessing.get("crop"), _channels(definition.nodes, named)
+    size, channels = definition.preprocessing.get("crop"), first_channels(definition.nodes, named)
     return (channels, size, size) if size and channels else None
 
 
-def _channels(nodes: tuple[Node, ...], named: Mapping[str, Tensor]) -> int | None:
-    """The channels of the images, from the convolution that reads them, if only layers without channels come before."""
+def first_channels(nodes: tuple[Node, ...], named: Mapping[str, Tensor]) -> int | None:
+    """Return the channels of the images, from the convolution that reads them, if only layers without channels come before."""
     images = {DATA}
     for node in nodes:
         if images.isdisjoint(node.inputs):
@@ -273,7 +273,7 @@ def image_sizes(source: Source) -> range:
     strides leave out. Sizes up to 1,024 are tried.
     """
     dense = next((node for node in source.nodes if node.kind == "dense"), None)
-    channels = _channels(source.nodes, source.tensors)
+    channels = first_channels(source.nodes, source.tensors)
     if not dense or not channels:
         return range(0)
     before = tuple(_before(source.nodes, dense))
