@@ -1,0 +1,1 @@
+"""Converts weights of other libraries to runs, and back."""
