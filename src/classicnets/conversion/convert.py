@@ -26,7 +26,7 @@ from classicnets.text import shape as shape_text
 from classicnets.values import Preprocess, Recipe
 from classicnets.weights import recognize
 from classicnets.weights.recognize import Recognized
-from classicnets.weights.source import Source, first_channels, image_sizes, read
+from classicnets.weights.source import Source, first_channels, image_sizes, read, read_definition
 
 _MAX_CLASS_BYTES = 16 * 2**20
 _SYNSET = re.compile(r"n\d{8}\s+")  # of WordNet, before the names of ImageNet's classes
@@ -73,7 +73,7 @@ def convert(path: Path, options: ConvertOptions) -> Converted:
     tensors = {name: t.float() if t.is_floating_point() else t for name, t in source.tensors.items()}
     network = _find(replace(source, tensors=tensors), options)
     prepared = prepare(network, source.format, source.preprocessing, options)
-    changes, notes = [], list(prepared.notes)
+    changes, notes = [], [*_contradictions(source), *prepared.notes]
     mean_image, preprocess = prepared.mean_image, prepared.preprocess(network)
     if _order(source, network, options) == "bgr":
         network = edits.reverse_channels(network)
@@ -212,13 +212,39 @@ def _input(source: Source, options: ConvertOptions) -> tuple[int, int, int]:
         return channels, int(size), int(size)
     if len(sizes) == 1:
         return channels, sizes[0], sizes[0]
+    usual = sorted({entry.input[1] for entry in NETS.values()} & {*sizes}, reverse=True)
     raise UsageError(
         "CN206",
         _("the graph does not state the size of its images"),
         where=str(source.graph_path),
         why=_("the weights fit images of {first} to {last} pixels", first=sizes[0], last=sizes[-1]) if sizes else "",
-        hint=command("--set", f"image_size={sizes[0] if sizes else 227}"),
+        hint=command("--set", f"image_size={usual[0] if usual else sizes[-1] if sizes else 227}"),
     )
+
+
+def _contradictions(source: Source) -> list[str]:
+    """A sentence if a file of Caffe defines another order of layers than the definition that was given with it."""
+    if source.format != "caffe" or source.graph_path in {None, source.path}:
+        return []
+    try:
+        inside = read_definition(source.path).nodes
+    except DataError:  # it has only the layers with weights, or some that are not known
+        return []
+    kinds = {node.name: node.kind for node in inside}
+    given = [node for node in source.nodes if node.name in kinds]
+    other = [node.name for node in inside if node.name in {each.name for each in given}]
+    for node, name in zip(given, other, strict=True):
+        if node.name != name or node.kind != kinds[name]:
+            return [
+                _(
+                    "{file} defines its layers in another order than {graph}: {inside} where that has {given}",
+                    file=source.path.name,
+                    graph=Path(str(source.graph_path)).name,
+                    inside=name,
+                    given=node.name,
+                )
+            ]
+    return []
 
 
 def _recognized(network: Network, options: ConvertOptions) -> Network:
