@@ -252,7 +252,7 @@ def _cropped(definition: Definition, named: Mapping[str, Tensor]) -> Shape | Non
 
 
 def first_channels(nodes: tuple[Node, ...], named: Mapping[str, Tensor]) -> int | None:
-    """Return the channels of the images that the first convolution reads, if only layers without channels come before."""
+    """Return the channels of the images that the first convolution reads, if no layer before it changes them."""
     images = {DATA}
     for node in nodes:
         if images.isdisjoint(node.inputs):
