@@ -130,8 +130,8 @@ def _lines(out: Path, converted: Converted) -> list[str]:
         )
     else:
         network = plural(
-            "network  {net}, from the graph: {parameters:,} parameters, {shape} images, {n} class",
-            "network  {net}, from the graph: {parameters:,} parameters, {shape} images, {n:,} classes",
+            "network  {net}, as a graph: {parameters:,} parameters, {shape} images, {n} class",
+            "network  {net}, as a graph: {parameters:,} parameters, {shape} images, {n:,} classes",
             n,
             **values,
         )
