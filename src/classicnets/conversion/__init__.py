@@ -1,1 +1,1 @@
-"""Converts weights of other libraries to runs, and back."""
+"""Weights of other libraries become runs, and the other way."""
