@@ -413,6 +413,21 @@ def test_what_cannot_be_followed_is_named(case: str) -> None:
     assert error.where.rpartition(".")[2] == where and why in error.why
 
 
+@pytest.mark.parametrize(
+    ("forward", "where"),
+    [(lambda _self: torch.zeros(1), "Own"), (lambda self, x, y=None: self.conv(x) + y.view(-1, 288), "y")],
+    ids=["none", "two"],
+)
+def test_networks_read_one_image(forward: Callable[..., Any], where: str) -> None:
+    assert refusal(module(forward)).where == where
+
+
+def test_networks_that_check_the_size_are_asked_for_their_own() -> None:
+    with pytest.raises(UsageError) as caught:
+        nodes_of(cn.create("convnet_48"), (3, 56, 56))
+    assert caught.value.code == "CN201"
+
+
 def test_functions_are_named_with_their_module() -> None:
     error = refusal(nn.Sequential(OrderedDict(block=module(lambda self, x: torch.sin(self.conv(x))))))
     assert error.where == "block.sin" and "forward() uses sin" in error.what

@@ -104,6 +104,8 @@ class _Reader:
             if step in needed:
                 needed.update(_inputs(step))
         images = [step for step in graph.nodes if step.op == "placeholder"]
+        if not images:
+            raise _not_followed(self.net, _("forward() takes no image"))
         self.sources[images[0]] = DATA
         for step in graph.nodes:
             if step in needed and step is not images[0]:
@@ -186,7 +188,8 @@ class _Reader:
             layer = make(*step.args[len(inputs) if make is _add else 1 :], **step.kwargs)
         except (TypeError, ValueError) as error:
             raise refusal(place, used, str(error)) from error
-        if make is _view and step.args[2] not in (-1, math.prod(self.shapes[self.sources[inputs[0]]])):
+        sizes = [math.prod(self.shapes[self.sources[each]]) for each in inputs if each in self.sources]
+        if make is _view and step.args[2] not in (-1, *sizes):
             raise refusal(place, used, _("it does not flatten each image as a whole"))
         return self.free_name(step.name), layer
 
@@ -230,6 +233,8 @@ def _check(net: nn.Module, shape: tuple[int, int, int], reader: _Reader) -> None
             expected = net(image)
             built.load_state_dict(weights, strict=False, assign=True)
             outputs = built(image)
+    except UsageError:  # of a network that takes only images of its own size
+        raise
     except (RuntimeError, TypeError, ValueError) as error:
         raise _not_followed(net, str(error).strip().partition("\n")[0]) from error
     is_equal = isinstance(expected, Tensor) and expected.shape == outputs.shape
