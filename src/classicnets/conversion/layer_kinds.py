@@ -95,7 +95,7 @@ def with_border(settings: dict[str, Any], shape: Shape, around: Border) -> dict[
         extent = settings["dilation"][i] * (settings["kernel"][i] - 1) + 1
         size = shape[1 + i] + 2 * settings["padding"][i] - extent
         counts = [(size + zeros) // settings["stride"][i] for zeros in (first + last, 2 * first)]
-        if padding[i] < 0 or counts[0] != counts[1]:
+        if min(first, last) < 0 or counts[0] != counts[1]:
             raise ValueError(
                 _(
                     "it adds {left}, {right}, {top} and {bottom} pixels to the left, right, top and bottom, and other "
@@ -253,6 +253,8 @@ def _batch_norm(axes: int) -> Callable[[Any, Shape], Equivalent]:
             raise ValueError(_("its input has the shape {shape}", shape=shape_text(shape)))
         if layer.running_mean is None:
             raise ValueError(_("it has no running statistics (track_running_stats=False)"))
+        if (layer.weight is None) != (layer.bias is None):
+            raise ValueError(_("it has one of weight and bias, not both"))
         momentum = 0.1 if layer.momentum is None else layer.momentum  # predictions do not need it
         return Equivalent("batch_norm", {"eps": layer.eps, "momentum": momentum, "scale": layer.affine})
 

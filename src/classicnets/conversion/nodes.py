@@ -16,7 +16,7 @@ from classicnets.errors import UsageError
 from classicnets.models.graph import DATA, Node, build, module_name
 from classicnets.models.graph_kinds import KINDS, Shape, with_defaults
 from classicnets.models.graph_layers import Concat, Eltwise
-from classicnets.models.modules import complete, in_dtype_of, restored_modes, unwrap
+from classicnets.models.modules import complete, restored_modes, unwrap
 from classicnets.text import _, command
 
 _TOLERANCE = 1e-4  # of the outputs' spread: rounding, if convolutions add in another order
@@ -71,7 +71,7 @@ def refusal(name: str, kind: str, why: str) -> UsageError:
         _("layer {name} has no equivalent in the file: {kind}", name=name, kind=kind),
         where=name,
         why=why,
-        hint=_("{command}   # ONNX has all layers", command=command("classicnets", "export", "RUN")),
+        hint=export_hint(),
     )
 
 
@@ -104,6 +104,8 @@ class _Reader:
             if step in needed:
                 needed.update(_inputs(step))
         images = [step for step in graph.nodes if step.op == "placeholder"]
+        if not images:
+            raise _not_followed(self.net, _("forward() takes no image"))
         self.sources[images[0]] = DATA
         for step in graph.nodes:
             if step in needed and step is not images[0]:
@@ -186,7 +188,8 @@ class _Reader:
             layer = make(*step.args[len(inputs) if make is _add else 1 :], **step.kwargs)
         except (TypeError, ValueError) as error:
             raise refusal(place, used, str(error)) from error
-        if make is _view and step.args[2] not in (-1, math.prod(self.shapes[self.sources[inputs[0]]])):
+        sizes = [math.prod(self.shapes[self.sources[each]]) for each in inputs if each in self.sources]
+        if make is _view and step.args[2] not in (-1, *sizes):
             raise refusal(place, used, _("it does not flatten each image as a whole"))
         return self.free_name(step.name), layer
 
@@ -224,23 +227,32 @@ def _check(net: nn.Module, shape: tuple[int, int, int], reader: _Reader) -> None
     except ValueError as error:
         raise _not_followed(net, str(error)) from error
     image = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)) * 255 - 128
-    device = next((tensor.device for tensor in state.values()), image.device)
     try:
         with torch.no_grad():
-            image = in_dtype_of(net, image).to(device)
+            image = image.to(next((tensor for tensor in state.values() if tensor.is_floating_point()), image))
             expected = net(image)
             built.load_state_dict(weights, strict=False, assign=True)
             outputs = built(image)
+    except UsageError:  # of a network that takes only images of its own size
+        raise
     except (RuntimeError, TypeError, ValueError) as error:
         raise _not_followed(net, str(error).strip().partition("\n")[0]) from error
     is_equal = isinstance(expected, Tensor) and expected.shape == outputs.shape
-    tolerance = _TOLERANCE * float(expected.max() - expected.min()) if is_equal and expected.numel() > 1 else 0.0
-    if not is_equal or not torch.allclose(outputs, expected, _TOLERANCE, tolerance, equal_nan=True):
+    finite = expected[expected.isfinite()] if is_equal else image
+    spread = float(finite.max() - finite.min()) if finite.numel() else 0.0
+    if not is_equal or not torch.allclose(outputs, expected, _TOLERANCE, _TOLERANCE * spread, equal_nan=True):
         raise _not_followed(net, _("its layers alone give other outputs: a hook, or a change in place, adds to them"))
 
 
 def _not_followed(net: nn.Module, why: str) -> UsageError:
-    return refusal(type(net).__name__, _("its forward() cannot be followed"), why)
+    name = type(net).__name__
+    what = _("the forward() of {name} cannot be followed layer by layer", name=name)
+    return UsageError("CN219", what, where=name, why=why, hint=export_hint())
+
+
+def export_hint() -> str:
+    """Return what to do if a file of a library cannot be written."""
+    return _("{command}   # ONNX has all layers", command=command("classicnets", "export", "RUN"))
 
 
 def _add(*, alpha: float = 1) -> nn.Module:

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from classicnets.conversion.layer_kinds import input_shapes, is_rounded_down, is_shortened
-from classicnets.conversion.nodes import nodes_of, refusal
+from classicnets.conversion.nodes import export_hint, nodes_of, refusal
 from classicnets.conversion.published import GLUON, TORCHVISION, match
 from classicnets.errors import MachineError, UsageError
 from classicnets.files import cannot_write, check_target, move_into_place, temporary_file
 from classicnets.models.graph import DATA, Graph, Node
 from classicnets.models.modules import unwrap
-from classicnets.text import _, command, nearest
+from classicnets.text import _, nearest
 from classicnets.weights import caffe_write, mxnet_params, mxnet_symbol_write
 
 _COLORS = 3
@@ -80,8 +80,7 @@ def write(
     except UsageError:
         raise
     except ValueError as error:
-        hint = _("{command}   # ONNX has all layers", command=command("classicnets", "export", "RUN"))
-        raise UsageError("CN219", str(error), hint=hint) from error
+        raise UsageError("CN219", str(error), hint=export_hint()) from error
     _write_all(writers)
     return [*writers]
 
@@ -95,12 +94,11 @@ def _write_all(writers: _Writers) -> None:
         for path, part in written.items():
             try:
                 writers[path](part)
-            except MachineError as error:
-                raise (
-                    cannot_write(path, error.__cause__) if isinstance(error.__cause__, OSError) else error
-                ) from error
             except OSError as error:
                 raise cannot_write(path, error, option="-o") from error
+            except MachineError as error:  # that names the temporary file
+                cause = error.__cause__
+                raise cannot_write(path, cause, option="-o") if isinstance(cause, OSError) else error from error
         new = [path for path in written if not path.exists()]
         for path, part in written.items():
             try:
@@ -135,8 +133,7 @@ def _torchvision(graph: Graph, tensors: Mapping[str, Tensor], path: Path) -> _Wr
         what = _(
             "torchvision has no network with these layers; the most similar one is {name}", name=found.published.name
         )
-        hint = _("{command}   # a state dict under its own names", command="torch.save(run.net.state_dict(), FILE)")
-        raise UsageError("CN219", what, why=found.difference, hint=hint)
+        raise UsageError("CN219", what, why=found.difference, hint=export_hint())
     state = OrderedDict((f"{found.names[node]}.{key}", tensor) for (node, key), tensor in _by_node(tensors).items())
 
     def save(part: Path) -> None:
@@ -148,7 +145,7 @@ def _torchvision(graph: Graph, tensors: Mapping[str, Tensor], path: Path) -> _Wr
 
 
 def _caffe(graph: Graph, tensors: Mapping[str, Tensor], path: Path) -> _Writers:
-    nodes = _rounded(graph, up=True)
+    nodes = _rounded_up(graph)
     if len(graph.output_shape) == 1 and nodes[-1].kind != "softmax":
         taken, prob = {node.name for node in nodes}, "prob"
         while prob in taken:
@@ -165,7 +162,7 @@ def _caffe(graph: Graph, tensors: Mapping[str, Tensor], path: Path) -> _Writers:
 
 
 def _mxnet(graph: Graph, tensors: Mapping[str, Tensor], path: Path) -> _Writers:
-    nodes = _rounded(graph, up=False)
+    nodes = _rounded_down(graph)
     text = mxnet_symbol_write.write(nodes, graph.input)
     named = mxnet_symbol_write.name_tensors(nodes, tensors)
     endings = ("-symbol.json", "-0000.params", ".params")
@@ -188,21 +185,38 @@ def _gluon(graph: Graph, tensors: Mapping[str, Tensor], path: Path) -> _Writers:
     return {_with_ending(path, ".params", ".params"): lambda part: mxnet_params.write(named, part)}
 
 
-def _rounded(graph: Graph, *, up: bool) -> list[Node]:
-    """The nodes with pooling rounded up or down, where both give the same windows.
-
-    Caffe could only round up until 2018. MXNet has no number for a window beyond the input, which rounding up may add.
-    """
+def _rounded_up(graph: Graph) -> list[Node]:
+    """The nodes with pooling rounded up where this gives the same windows: Caffe could only round up until 2018."""
     shapes = input_shapes(graph)
-    nodes = []
-    for node in graph.nodes:
-        settings, sizes = node.settings, shapes[node.name][1:]
-        if node.kind == "pool" and not settings.get("whole") and is_rounded_down(sizes, settings):
-            ceil = up and not is_shortened(sizes, settings)
-            nodes.append(replace(node, settings={**settings, "ceil": ceil}))
-        else:
-            nodes.append(node)
-    return nodes
+    return [
+        _with_ceil(node, True)
+        if _is_windowed(node)
+        and is_rounded_down(shapes[node.name][1:], node.settings)
+        and not is_shortened(shapes[node.name][1:], node.settings)
+        else node
+        for node in graph.nodes
+    ]
+
+
+def _rounded_down(graph: Graph) -> list[Node]:
+    """The nodes with pooling rounded down where the last window may lie beyond the input, if both give the same."""
+    shapes = input_shapes(graph)
+    return [
+        _with_ceil(node, False)
+        if _is_windowed(node)
+        and mxnet_symbol_write.may_read_nothing(node.settings)
+        and is_rounded_down(shapes[node.name][1:], node.settings)
+        else node
+        for node in graph.nodes
+    ]
+
+
+def _is_windowed(node: Node) -> bool:
+    return node.kind == "pool" and not node.settings.get("whole")
+
+
+def _with_ceil(node: Node, ceil: bool) -> Node:
+    return replace(node, settings={**node.settings, "ceil": ceil})
 
 
 def _by_node(tensors: Mapping[str, Tensor]) -> dict[tuple[str, str], Tensor]:

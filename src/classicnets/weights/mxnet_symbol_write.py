@@ -14,6 +14,7 @@ from torch import Tensor
 from classicnets.models.graph import DATA, Graph, Node
 from classicnets.models.graph_kinds import with_defaults
 from classicnets.strict_json import dump
+from classicnets.text import _
 
 _VERSION = 10901  # of MXNet
 _OUTPUTS = {"BatchNorm": 3, "Dropout": 2, "LRN": 2}  # of operators that give more than the next one reads
@@ -87,7 +88,7 @@ def weights_of(node: Node, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif own in {"gamma", "beta"} and node.kind == "batch_norm" and f"{node.name}.running_mean" in tensors:
             weights[own] = torch.full_like(tensors[f"{node.name}.running_mean"], own == "gamma")
         else:
-            raise ValueError(f"the weights {name} are missing")
+            raise ValueError(_("the weights {name} are missing", name=name))
     return weights
 
 
@@ -100,6 +101,15 @@ def _weights(node: Node) -> dict[str, str]:
     if node.kind not in {"conv", "dense"}:
         return {}
     return _NAMES if node.settings.get("bias", True) else {"weight": "weight"}
+
+
+def may_read_nothing(settings: Mapping[str, Any]) -> bool:
+    """Return whether the last window of a pooling layer that rounds up may lie beyond the pixels of its input.
+
+    All other libraries leave such a window out, and MXNet gives -3.4e38 or 0 for it.
+    """
+    windows = zip(settings["kernel"], settings["stride"], settings.get("padding") or (0, 0), strict=True)
+    return any(kernel < stride + padding for kernel, stride, padding in windows)
 
 
 class _Writer:
@@ -162,7 +172,7 @@ class _Writer:
     def power(self, node: Node, s: Mapping[str, Any], source: int) -> None:
         """Add a multiplication and an addition of numbers, of which one often suffices."""
         if s["power"] != 1:
-            raise _no_equivalent(node, "only a power of 1 can be written")
+            raise _no_equivalent(node, _("only a power of 1 can be written"))
         scale, shift = s["scale"], s["shift"]
         if scale == -1:
             self.add("_rminus_scalar", node.name, [source], {"scalar": _number(shift)})
@@ -208,7 +218,7 @@ def _translate(node: Node, s: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
             return "Pooling", _pooling(node, s)
         case "lrn":
             if s["region"] == "within":
-                raise _no_equivalent(node, "MXNet normalizes across channels only")
+                raise _no_equivalent(node, _("MXNet normalizes across channels only"))
             values = {"alpha": s["alpha"], "beta": s["beta"], "knorm": s["k"]}
             return "LRN", {"nsize": str(s["size"]), **{name: _number(value) for name, value in values.items()}}
         case "dense":
@@ -227,7 +237,7 @@ def _translate(node: Node, s: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
             return "abs", {}
         case "dropout":
             if s["p"] == 1:
-                raise _no_equivalent(node, "p is 1, and MXNet allows less")
+                raise _no_equivalent(node, _("p is 1, and MXNet allows less"))
             return "Dropout", {"p": _number(s["p"])}
         case "concat":
             return "Concat", {"num_args": str(len(node.inputs)), "dim": str(s["axis"])}
@@ -239,7 +249,7 @@ def _translate(node: Node, s: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
             # MXNet's momentum is the share of the old statistics; with fix_gamma, gamma is 1
             values = {"eps": _number(s["eps"]), "momentum": _number(round(1 - s["momentum"], 12))}
             return "BatchNorm", {**values, "fix_gamma": str(not s["scale"])}
-    raise _no_equivalent(node, "there is no such operator")
+    raise _no_equivalent(node, _("there is no such operator"))
 
 
 def _pooling(node: Node, s: Mapping[str, Any]) -> dict[str, str]:
@@ -247,8 +257,8 @@ def _pooling(node: Node, s: Mapping[str, Any]) -> dict[str, str]:
     if s["whole"]:
         return values | {"global_pool": "True", "kernel": "(1, 1)"}
     padding = s["padding"] or [0, 0]
-    if s["ceil"] and any(k < n + p for k, n, p in zip(s["kernel"], s["stride"], padding, strict=True)):
-        raise _no_equivalent(node, "its last window may have no pixel, for which MXNet gives no number")
+    if s["ceil"] and may_read_nothing(s):
+        raise _no_equivalent(node, _("its last window may have no pixel, for which MXNet gives no number"))
     values |= _window({**s, "padding": padding})
     values |= {"pooling_convention": "full"} if s["ceil"] else {}
     return values | ({"count_include_pad": "False"} if s["count_padding"] is False else {})
@@ -275,4 +285,5 @@ def _number(value: float) -> str:
 
 
 def _no_equivalent(node: Node, why: str) -> ValueError:
-    return ValueError(f"MXNet has no equivalent of node {node.name!r} ({node.kind}): {why}")
+    fields = {"name": node.name, "kind": node.kind, "why": why}
+    return ValueError(_("MXNet has no equivalent of node {name!r} ({kind}): {why}", **fields))
