@@ -239,7 +239,7 @@ def test_torchvision_names_its_alexnet() -> None:
     ],
 )
 def test_vgg_has_the_names_of_its_libraries(depth: int, features: list[int]) -> None:
-    """Read off torchvision 0.28 and the model zoo of MXNet 1.9.1."""
+    """Names of features; those of vgg11 and vgg16 were read off the model zoo of MXNet 1.9.1."""
     names = [f"features.{i}" for i in features]
     dense = {16: (31, 33), 11: (21, 23), 13: (25, 27), 19: (37, 39)}[depth]
     of = {each.name: each for each in TORCHVISION}[f"vgg{depth}"]
